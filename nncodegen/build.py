@@ -1,0 +1,277 @@
+"""emit -> **build** -> run: the only stage that touches the disk or runs a compiler.
+
+A built module is kept in a cache under the hash of everything that it depends on: sources, flags, the compiler
+with the features of the CPU, the ABI of Python, the version of Cython. Whoever builds holds a lock, works in a
+folder of its own and renames the result into place, so a build that is killed leaves nothing half-made, and two
+that run at once both end with a whole module. The kernel and the wrapper are compiled side by side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.machinery
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from types import ModuleType
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from nncodegen.emit import MARK, Sources
+from nncodegen.errors import BuildError
+
+KERNEL_FLAGS = (
+    "-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd",
+    "-DNNCODEGEN_SIMD",
+)  # fmt: skip
+"""For the kernel. No -ffast-math: it would break the detection of NaN, and rearrange what stabilize arranged."""
+
+WRAPPER_FLAGS = ("-O1", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0")
+"""For the wrapper, which Cython wrote: it is called once for many samples."""
+
+NO_COMPILER = """no C compiler was found (looked for {looked}). Install one:
+    Debian, Ubuntu   apt install gcc python3-dev
+    Fedora           dnf install gcc python3-devel
+    macOS            xcode-select --install
+or name yours in the environment variable CC."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C compiler: its command, and what it says about itself and the CPU that it compiles for."""
+
+    command: tuple[str, ...]
+    target: tuple[str, ...]
+    macros: str
+
+
+@dataclass(frozen=True)
+class Built:
+    """A compiled module in the cache."""
+
+    module: str
+    path: Path
+    cached: bool
+
+    def show(self) -> str:
+        """Where the module lies, as text."""
+        return f"{self.path}\n"
+
+
+def build(sources: Sources, force: bool = False) -> Built:
+    """The compiled module of some sources: from the cache, or (with ``force`` always) compiled anew."""
+    compiler = find_compiler()
+    key = _key(sources, compiler)
+    folder = cache_folder() / key
+    path = folder / f"{sources.module}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    if path.exists() and not force:
+        return Built(sources.module, path, cached=True)
+    with _lock(key):
+        if path.exists() and not force:  # another process has built it meanwhile
+            return Built(sources.module, path, cached=True)
+        work = cache_folder() / f"{key}.work"
+        shutil.rmtree(work, ignore_errors=True)  # of a build that was killed; nobody else holds the lock
+        _make_folder(work)
+        compiled = _compile(sources, compiler, work)
+        _make_folder(folder)
+        os.replace(compiled, path)
+        shutil.rmtree(work, ignore_errors=True)
+    return Built(sources.module, path, cached=False)
+
+
+def load(built: Built) -> ModuleType:
+    """Imports a compiled module. Raises BuildError if that fails."""
+    loader = importlib.machinery.ExtensionFileLoader(built.module, str(built.path))
+    spec = importlib.util.spec_from_file_location(built.module, built.path, loader=loader)
+    if spec is None:
+        raise BuildError(f"{built.path} is no module that this Python can import; build it again with force")
+    try:
+        module = importlib.util.module_from_spec(spec)
+        loader.exec_module(module)
+    except ImportError as error:
+        raise BuildError(f"{built.path} cannot be imported: {error}; build it again with force") from error
+    return module
+
+
+def write(built: Built, texts: dict[str, str], out: Path) -> Path:
+    """Writes a built module and text files to a folder, each at once; returns the path of the module there.
+
+    Raises BuildError before anything is written if the folder holds files that are not nncodegen's, or cannot be
+    written. Texts of earlier builds of this module that are not written again are removed.
+    """
+    with _errors_of(out), _lock(hashlib.sha256(str(out.resolve()).encode()).hexdigest()):
+        if out.exists() and not out.is_dir():
+            raise BuildError(f"{out} is a file: name a folder")
+        foreign = [path for path in _files(out) if not _is_ours(path, out)]
+        if foreign:
+            names = ", ".join(str(path.relative_to(out)) for path in foreign[:5])
+            more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+            raise BuildError(f"{out} holds files that nncodegen did not write ({names}{more}): name another folder")
+        for name, text in texts.items():
+            _replace(out / name, text.encode())
+        for stale in sorted((out / "stages").glob("*.txt")):
+            if f"stages/{stale.name}" not in texts:
+                stale.unlink()
+        if (out / "stages").is_dir() and not any((out / "stages").iterdir()):
+            (out / "stages").rmdir()
+        target = out / built.path.name
+        _replace(target, built.path.read_bytes())
+        return target
+
+
+# --- the compiler ------------------------------------------------------------------------------------------------
+
+
+def find_compiler() -> Compiler:
+    """The C compiler: $CC, the one that Python was built with, gcc, clang or cc. Raises BuildError."""
+    named = os.environ.get("CC")
+    candidates = [named] if named else [sysconfig.get_config_var("CC"), "gcc", "clang", "cc"]
+    for candidate in candidates:
+        command = tuple(shlex.split(candidate or ""))
+        if command and shutil.which(command[0]):
+            return _inspect(command)
+    looked = f"$CC = {named}" if named else "gcc, clang, cc"
+    raise BuildError(NO_COMPILER.format(looked=looked))
+
+
+@lru_cache(maxsize=8)
+def _inspect(command: tuple[str, ...]) -> Compiler:
+    for target in (("-march=native",), ("-mcpu=native",), ()):
+        asked = [*command, *target, "-dM", "-E", "-x", "c", os.devnull]
+        done = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode == 0:
+            return Compiler(command, target, done.stdout)
+    raise BuildError(f"{shlex.join(command)} does not work as a C compiler: {done.stderr.strip()[:500]}")
+
+
+def _compile(sources: Sources, compiler: Compiler, work: Path) -> Path:
+    """Compiles kernel and wrapper side by side, and links them."""
+    name, wrapper = sources.module, f"{sources.module}_wrapper.c"
+    include = Path(sysconfig.get_paths()["include"])
+    if not (include / "Python.h").exists():
+        raise BuildError(
+            f"the headers of Python are missing ({include / 'Python.h'}): install them "
+            f"(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
+        )
+    for file, text in sources.files.items():
+        (work / file).write_text(text)
+    shared = ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared",)
+    cc = compiler.command
+    kernel = _start([*cc, *KERNEL_FLAGS, *compiler.target, "-fPIC", "-c", f"{name}.c", "-o", "kernel.o"], work)
+    try:
+        _cythonize(work / f"{name}.pyx", work / wrapper)
+        _finish(_start([*cc, *WRAPPER_FLAGS, f"-I{include}", "-fPIC", "-c", wrapper, "-o", "wrapper.o"], work), work)
+    finally:
+        kernel.wait()
+    _finish(kernel, work)
+    linked = work / f"{name}.linked"
+    _finish(_start([*cc, *shared, "kernel.o", "wrapper.o", "-lm", "-o", linked.name], work), work)
+    return linked
+
+
+def _cythonize(source: Path, target: Path) -> None:
+    from Cython.Compiler.Main import compile as cython  # noqa: PLC0415 (slow to import, and rarely needed)
+
+    result = cython(str(source), language_level=3, output_file=str(target))
+    if result.num_errors:
+        raise BuildError(f"Cython failed on {source}: this is a defect of nncodegen, please report it")
+
+
+def _start(command: list[str], work: Path) -> subprocess.Popen[bytes]:
+    log = (work / f"{command[-1]}.log").open("wb")
+    with log:
+        return subprocess.Popen(command, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _finish(process: subprocess.Popen[bytes], work: Path) -> None:
+    if process.wait() != 0:
+        command = [str(word) for word in process.args]  # type: ignore[union-attr]
+        message = (work / f"{command[-1]}.log").read_text(errors="replace").strip()
+        raise BuildError(
+            f"the compiler failed with exit code {process.returncode}:\n    {shlex.join(command)}\n"
+            f"{message[:3000]}\nThe sources and its log are in {work}"
+        )
+
+
+# --- the cache and the disk --------------------------------------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Where built modules are kept: $NNCODEGEN_CACHE, or the user's cache folder."""
+    named = os.environ.get("NNCODEGEN_CACHE")
+    return Path(named) if named else user_cache_path("nncodegen", appauthor=False)
+
+
+def _key(sources: Sources, compiler: Compiler) -> str:
+    parts = [
+        *(part for file in sources.files.items() for part in file),
+        *KERNEL_FLAGS, *WRAPPER_FLAGS, *compiler.command, *compiler.target, compiler.macros,
+        sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")), version("cython"),
+    ]  # fmt: skip
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@contextmanager
+def _lock(key: str) -> Iterator[None]:
+    """One process at a time, for each key."""
+    _make_folder(cache_folder())
+    with FileLock(cache_folder() / f"{key}.lock"):
+        yield
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuildError(f"cannot write to the cache, {folder}: {error.strerror}; set NNCODEGEN_CACHE") from error
+    if not os.access(folder, os.W_OK):
+        raise BuildError(f"cannot write to the cache, {folder}; set NNCODEGEN_CACHE to a folder of yours")
+
+
+@contextmanager
+def _errors_of(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BuildError(f"cannot write to {out}: {error.strerror or error}; name another folder") from error
+
+
+def _files(out: Path) -> list[Path]:
+    """The files in a folder, but for hidden ones and what Python leaves behind."""
+    return sorted(
+        path
+        for path in out.rglob("*")
+        if path.is_file() and not any(p.startswith(".") or p == "__pycache__" for p in path.relative_to(out).parts)
+    )
+
+
+def _is_ours(path: Path, out: Path) -> bool:
+    """Whether nncodegen wrote a file: it says so in its first line, or it is the module of such a file."""
+    if path.name.endswith((".so", ".pyd")) and path.parent == out:
+        wrapper = out / f"{path.name.split('.')[0]}.pyx"
+        return wrapper.exists() and _is_ours(wrapper, out)
+    with path.open("rb") as file:
+        return MARK.encode() in file.readline()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file so that readers see the old content or the new, and not at all if it is the same."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        file.write(content)
+    os.chmod(file.name, 0o755 if path.suffix in (".so", ".pyd") else 0o644)
+    os.replace(file.name, path)

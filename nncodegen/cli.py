@@ -1,0 +1,169 @@
+"""The command line: ``python -m nncodegen build`` and ``show``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+
+from nncodegen import perceptron
+from nncodegen.build import load
+from nncodegen.check import check_gradient
+from nncodegen.describe import PRECISIONS, Model, Sequential
+from nncodegen.errors import ModelError, NncodegenError
+from nncodegen.ir import Program
+from nncodegen.pipeline import Stage, compile_model, write_out
+from nncodegen.schedule import Schedule
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nncodegen")
+def command() -> None:
+    """Compiles neural networks, from formulas or layers to modules that train natively."""
+
+
+@command.command()
+@click.argument("model", required=False, metavar="[MODEL.py[:NAME]]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: generated/NAME]")
+@click.option("--name", help="Name of the module, instead of the model's own.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
+@click.option("--dump", is_flag=True, help="Also write the text of every stage to stages/.")
+@click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def build(
+    model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, force: bool, quiet: bool
+) -> None:
+    """Compile the model of a Python file.
+
+    Without one, the perceptron that nncodegen ships is built with the text of its stages, checked and trained.
+    """
+    console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+    chosen = perceptron.model if model is None else load_model(model)
+    if name:
+        chosen.name = name
+    with console.status("compiling"):
+        compiled = compile_model(chosen, precision, force, lambda stage: _report(console, stage))
+    folder = out or Path("generated") / compiled.sources.module
+    path = write_out(compiled, folder, dump or model is None)
+    module = load(compiled.built)
+    own = model is None
+    start = time.perf_counter()
+    data = (perceptron.X, perceptron.Y) if own else (None, None)
+    check = check_gradient(module, compiled["describe"], compiled["differentiate"], *data)
+    found = "not checked: the loss is not finite on random data"
+    if check:
+        found = f"the gradient agrees with its evaluation to {check.evaluated:.0e}, "
+        found += f"with central differences to {check.differences:.0e}"
+    _line(console, "check", time.perf_counter() - start, found)
+    if own:
+        _train_perceptron(console, module)
+    console.print(f"\nwritten to {path}\nuse it with   {_how_to_import(folder, compiled.sources.module)}", markup=False)
+
+
+@command.command()
+@click.argument("model", required=False, metavar="[MODEL.py[:NAME]]")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
+def show(model: str | None, precision: str) -> None:
+    """Print the program of a model after every stage; without a model, of the perceptron."""
+    chosen = perceptron.model if model is None else load_model(model)
+    compiled = compile_model(chosen, precision, until="schedule")
+    for stage in compiled.stages:
+        click.echo(f"--- {stage.name} ---\n\n{stage.result.show()}")
+
+
+def load_model(argument: str) -> Model | Sequential:
+    """The model in a Python file: the one named behind a colon, or the only one. Raises ModelError."""
+    text, colon, name = argument.partition(".py:")
+    path = Path(f"{text}.py") if colon else Path(argument)
+    if not path.is_file():
+        raise ModelError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{path} is no Python file: give one that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except NncodegenError:
+        raise
+    except Exception as error:
+        where = next((f for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), None)
+        line = f", line {where.lineno}" if where else ""
+        raise ModelError(f"{path}{line}: {type(error).__name__}: {error}") from error
+    models = {key: value for key, value in vars(module).items() if isinstance(value, Model | Sequential)}
+    if not models:
+        raise ModelError(f"{path} defines no model: assign a nncodegen.Model or a nncodegen.Sequential to a name")
+    if colon and name not in models:
+        raise ModelError(f"{path} defines no model {name}; there are: {', '.join(models)}")
+    if not colon and len(set(map(id, models.values()))) > 1:
+        raise ModelError(f"{path} defines several models; choose one: {', '.join(f'{path}:{key}' for key in models)}")
+    return models[name] if colon else next(iter(models.values()))
+
+
+def main() -> NoReturn:
+    """Runs the command line. Exit codes: 0, 1 for what is wrong with the input, 2 for wrong usage."""
+    try:
+        command.main(prog_name="python -m nncodegen", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except NncodegenError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    sys.exit(0)
+
+
+# --- what is printed ---------------------------------------------------------------------------------------------
+
+
+def _report(console: Console, stage: Stage) -> None:
+    result = stage.result
+    if isinstance(result, Program):
+        found = f"{len(result.steps)} steps"
+        if result.operations:
+            found += f"; operations for one sample: {result.operations[0]} before, {result.operations[1]} after"
+    elif isinstance(result, Schedule):
+        found = f"{sum(len(kernel.tile) for kernel in result.kernels)} loop nests in {len(result.kernels)} kernels"
+    elif stage.name == "emit":
+        found = ", ".join(f"{name} ({len(text.splitlines())} lines)" for name, text in result.files.items())
+    else:
+        found = "from the cache" if result.cached else "compiled"
+    _line(console, stage.name, stage.seconds, found)
+
+
+def _line(console: Console, name: str, seconds: float, found: str) -> None:
+    console.print(f"{name:<14}{seconds * 1e3:>8.1f} ms   {found}", markup=False)
+
+
+def _train_perceptron(console: Console, module: object) -> None:
+    start = time.perf_counter()
+    before = float(module.predict(module.initial_parameters(), perceptron.X)[0, 0])  # type: ignore[attr-defined]
+    result = module.train(  # type: ignore[attr-defined]
+        perceptron.X, perceptron.Y, learning_rate=perceptron.LEARNING_RATE, epochs=perceptron.EPOCHS,
+        update="sequential",
+    )  # fmt: skip
+    after = float(module.predict(result.parameters, perceptron.X)[0, 0])  # type: ignore[attr-defined]
+    found = (
+        f"output {before:.12f} before, {after:.12f} after {result.epochs} sequential iterations "
+        f"at learning rate {perceptron.LEARNING_RATE}"
+    )
+    _line(console, "train", time.perf_counter() - start, found)
+
+
+def _how_to_import(folder: Path, module: str) -> str:
+    """The statement that imports a module from a folder below the working directory, or from elsewhere."""
+    parts = folder.parts
+    if not folder.is_absolute() and all(part.isidentifier() for part in parts):
+        return f"from {'.'.join(parts)} import {module}"
+    return f"import sys; sys.path.insert(0, {str(folder)!r}); import {module}"

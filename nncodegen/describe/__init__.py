@@ -1,0 +1,24 @@
+"""**describe** -> stabilize: writes a model, its loss and the optimizers as symbolic steps."""
+
+from dataclasses import replace
+
+from nncodegen.describe.layers import Dense, Sequential
+from nncodegen.describe.model import Model
+from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.errors import ModelError
+from nncodegen.ir import Program
+
+PRECISIONS = ("float64", "float32")
+
+
+def describe(model: Model | Sequential, precision: str = "float64") -> Program:
+    """The model as a Program, with the updates of all optimizers."""
+    if not isinstance(model, Model | Sequential):
+        raise ModelError(f"{model!r} is no model: use nncodegen.Model or nncodegen.Sequential")
+    if precision not in PRECISIONS:
+        raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+    updates = tuple(describe_update(name) for name in OPTIMIZERS)
+    return replace(model.describe(), updates=updates, precision=precision)
+
+
+__all__ = ["PRECISIONS", "Dense", "Model", "Sequential", "describe"]

@@ -1,0 +1,29 @@
+"""Activations by name: each is one function of a SymPy expression. To add one, add an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sympy import Expr
+
+from nncodegen.functions import elu, gelu, leaky_relu, relu, selu, sigmoid, silu, softplus, softsign, tanh
+
+Activation = str | Callable[[Expr], Expr]
+
+SOFTMAX = "softmax"
+"""The one activation that is no function of a single number: it normalizes over the units of the last layer."""
+
+ACTIVATIONS: dict[str, Callable[[Expr], Expr]] = {
+    "linear": lambda z: z,
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "relu": relu,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "selu": selu,
+    "softplus": softplus,
+    "softsign": softsign,
+    "silu": silu,
+    "swish": silu,
+    "gelu": gelu,
+}

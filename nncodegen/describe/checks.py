@@ -1,0 +1,77 @@
+"""Which expressions the compiler accepts: real scalars of functions that have a C form and a derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sympy
+from sympy import Expr, Symbol, preorder_traversal
+from sympy.codegen.cfunctions import Cbrt, Sqrt, exp2, expm1, hypot, log1p, log2, log10
+from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational
+from sympy.functions.elementary.piecewise import ExprCondPair
+from sympy.logic.boolalg import And, BooleanAtom, Not, Or, Xor
+
+from nncodegen.errors import ModelError
+from nncodegen.functions import StableFunction
+
+FUNCTIONS = (
+    sympy.exp, sympy.log, sympy.sin, sympy.cos, sympy.tan, sympy.sec, sympy.csc, sympy.cot,
+    sympy.sinh, sympy.cosh, sympy.tanh, sympy.sech, sympy.csch, sympy.coth,
+    sympy.asin, sympy.acos, sympy.atan, sympy.atan2, sympy.asinh, sympy.acosh, sympy.atanh,
+    sympy.erf, sympy.erfc, sympy.Abs, sympy.sign, sympy.Min, sympy.Max, sympy.Heaviside, sympy.Piecewise,
+    exp2, expm1, hypot, log1p, log2, log10, Cbrt, Sqrt, StableFunction,
+)  # fmt: skip
+"""The functions that have both a C form and a derivative with one."""
+
+STRUCTURE = (
+    sympy.Add, sympy.Mul, sympy.Pow, sympy.Number, sympy.NumberSymbol, Symbol,
+    ExprCondPair, Relational, And, Or, Not, Xor, BooleanAtom,
+)  # fmt: skip
+"""Everything else that an expression may consist of."""
+
+NO_DERIVATIVE = (sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod, sympy.DiracDelta)
+
+
+def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> Expr:
+    """The expression. Raises ModelError, naming the culprit, unless it is real, scalar and can be compiled."""
+    if not isinstance(expression, Expr) or isinstance(expression, sympy.MatrixExpr):
+        raise ModelError(f"{role} is not a scalar expression: {expression!r}; write it as one number for each sample")
+    _check_nodes(expression, role)
+    _check_symbols(expression, tuple(symbols), role)
+    if expression.is_extended_real is False:
+        raise ModelError(f"{role} is complex: {expression}; nncodegen computes with real numbers")
+    return expression
+
+
+def _check_nodes(expression: Expr, role: str) -> None:
+    for node in preorder_traversal(expression):
+        if node is sympy.I:
+            raise ModelError(f"{role} is complex: it contains I; nncodegen computes with real numbers")
+        if node in (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan):
+            raise ModelError(f"{role} contains {node}, which is no number to compute with")
+        if isinstance(node, FUNCTIONS + STRUCTURE):
+            continue
+        name = node.func.__name__
+        if isinstance(node, AppliedUndef):
+            raise ModelError(f"{role} contains the undefined function {name}: replace it with its formula")
+        if isinstance(node, NO_DERIVATIVE):
+            raise ModelError(f"{role} contains {name}, which has no derivative to train with")
+        raise ModelError(f"{role} contains {name}, which has no C form (or its derivative has none)")
+
+
+def _check_symbols(expression: Expr, symbols: tuple[Symbol, ...], role: str) -> None:
+    for symbol in sorted(expression.free_symbols, key=str):
+        if symbol in symbols:
+            continue
+        if any(symbol.name == other.name for other in symbols):
+            raise ModelError(
+                f"{role} contains a second symbol named {symbol.name}, with other assumptions than the declared one: "
+                f"create the symbol once and use it everywhere"
+            )
+        known = ", ".join(other.name for other in symbols) or "none"
+        raise ModelError(
+            f"{role} contains {symbol.name}, which is neither an input, a target nor a parameter (declared: {known}); "
+            f"declare it, or replace it with its value"
+        )

@@ -1,0 +1,188 @@
+"""Stacks of layers. A layer is a class with a method ``describe``; to add one, add a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, Protocol
+
+import sympy
+from sympy import Expr, Symbol, exp
+
+from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
+from nncodegen.describe.checks import check_expression
+from nncodegen.describe.initializers import initial
+from nncodegen.describe.losses import LOSSES, Loss, LossFunction
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a layer adds to a Program.
+
+    ``output`` is the element that holds its result, ``formula`` the same as an expression: the loss is written
+    with the formula of the last layer, so that a logarithm meets the exponential that it undoes.
+    """
+
+    parameters: tuple[Tensor, ...]
+    steps: tuple[Step, ...]
+    output: Element
+    formula: Expr
+    size: int
+
+
+class Layer(Protocol):
+    """One stage of a network, from ``x[n, i]`` to an output with one index."""
+
+    def describe(self, x: Element, size: int, number: int, axis: str, last: bool) -> Part:
+        """The steps of layer ``number`` on an input of ``size`` values, with ``axis`` as the index of its output."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dense:
+    """activation(W x + b), with W of shape (units, inputs) and b of shape (units,).
+
+    activation is a name (see ``describe.activations``) or a function of a SymPy expression; initializers are
+    names (see ``describe.initializers``) or numbers.
+    """
+
+    units: int
+    activation: Activation = "linear"
+    initializer: str | float = "glorot_uniform"
+    bias_initializer: str | float = "zeros"
+    bias: bool = True
+
+    def describe(self, x: Element, size: int, number: int, axis: str, last: bool) -> Part:
+        """S = W x, z = s + b, h = activation(z)."""
+        units = _positive_integer(self.units, f"the units of layer {number}")
+        (inner,) = x.indices[1:]
+        indices = (SAMPLE, axis)
+        W, b = Element(f"W{number}", (axis, inner)), Element(f"b{number}", (axis,))
+        s, z, h = (Element(f"{letter}{number}", indices) for letter in "szh")
+        parameters = [Tensor(W.tensor, (units, size), initial(self.initializer, size, units))]
+        steps = [Step(s, W * x, "sum", (inner,))]
+        if self.bias:
+            parameters.append(Tensor(b.tensor, (units,), initial(self.bias_initializer, size, units)))
+            steps.append(Step(z, s + b))
+        else:
+            z = s
+        normalized, formula = _activate(self.activation, z, number, last)
+        return Part(tuple(parameters), (*steps, *normalized, *_output(h, formula, normalized)), h, formula, units)
+
+
+def _activate(activation: Activation, z: Element, number: int, last: bool) -> tuple[tuple[Step, ...], Expr]:
+    """The steps that an activation needs (softmax: its logarithm), and its value as an expression."""
+    if activation == SOFTMAX:
+        if not last:
+            raise ModelError(f"softmax stands in layer {number}; it may stand in the last layer only")
+        v = Element(f"v{number}", z.indices)
+        return (Step(v, z, "log_softmax", z.indices[1:]),), exp(v)
+    if callable(activation):
+        symbol = Symbol("z", real=True)
+        formula = sympy.sympify(activation(symbol))
+        check_expression(formula, [symbol], f"the activation of layer {number}")
+        return (), formula.xreplace({symbol: z})
+    if activation not in ACTIVATIONS:
+        names = ", ".join([*ACTIVATIONS, SOFTMAX])
+        raise ModelError(f"layer {number} has no known activation: {activation!r}; there are: {names}, or a function")
+    return (), ACTIVATIONS[activation](z)
+
+
+def _output(h: Element, formula: Expr, normalized: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The step that holds the output of a layer."""
+    if normalized:
+        (logarithm,) = normalized
+        return (Step(h, logarithm.expression, "softmax", logarithm.over),)
+    return (Step(h, formula),)
+
+
+class Sequential:
+    """Layers one after the other, and a loss: a network.
+
+    inputs is the number of values in one sample; loss a name (see ``describe.losses``) or a function
+    ``(output, target) -> expression``, whose mean over outputs and samples is minimized. Parameters are W1, b1,
+    W2, and so on, flat in that order. Raises ModelError for a description that cannot be one.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], inputs: int, loss: str | LossFunction = "mse", name: str = "network"
+    ) -> None:
+        if not layers:
+            raise ModelError(f"{name} has no layers: give at least one, such as Dense(1)")
+        for layer in layers:
+            if not hasattr(layer, "describe"):
+                raise ModelError(f"{layer!r} is no layer: use Dense(units, activation)")
+        if not isinstance(name, str) or not name:
+            raise ModelError(f"the name of a model is a text, not {name!r}")
+        self.name = name
+        self.layers = tuple(layers)
+        self.inputs = _positive_integer(inputs, "inputs, the number of values in a sample,")
+        self.loss = loss
+        self.describe()
+
+    def describe(self) -> Program:
+        """The network as a Program."""
+        axes = _axes(len(self.layers) + 1)
+        x = Element("x", (SAMPLE, axes[0]))
+        inputs, size = Tensor("x", (None, self.inputs)), self.inputs
+        parts: list[Part] = []
+        for number, (layer, axis) in enumerate(zip(self.layers, axes[1:], strict=True), start=1):
+            parts.append(layer.describe(x, size, number, axis, last=number == len(self.layers)))
+            x, size = parts[-1].output, parts[-1].size
+        steps = tuple(step for part in parts for step in part.steps)
+        loss, losses = self._loss(parts[-1], len(self.layers))
+        return Program(
+            name=self.name,
+            inputs=(inputs,),
+            targets=(Tensor("y", (None, size)),),
+            parameters=tuple(tensor for part in parts for tensor in part.parameters),
+            weight=Tensor("weight", (None,)),
+            steps=(*steps, *losses),
+            outputs=(x,),
+            loss=Element("loss"),
+            labels=loss.labels and size > 1,
+        )
+
+    def _loss(self, part: Part, number: int) -> tuple[Loss, tuple[Step, ...]]:
+        """The loss, and the steps that compute it."""
+        loss = self._loss_entry()
+        steps: tuple[Step, ...] = ()
+        formula = part.formula
+        if loss.link != "linear":
+            logits = Element(f"logits{number}", part.output.indices)
+            normalized, formula = _activate(loss.link, logits, number, last=True)
+            steps = (Step(logits, part.formula), *normalized)
+        y = Element("y", part.output.indices)
+        p, t = sympy.symbols("output target", real=True)
+        value = sympy.sympify(loss.function(p, t))
+        check_expression(value, [p, t], "the loss")
+        value = value.xreplace({p: formula, t: y})
+        if loss.total == "mean":
+            value = value / part.size
+        one = Element("loss_n", (SAMPLE,))
+        total = Step(Element("loss"), one * Element("weight", (SAMPLE,)), "sum", (SAMPLE,))
+        return loss, (*steps, Step(one, value, "sum", y.indices[1:]), total)
+
+    def _loss_entry(self) -> Loss:
+        if callable(self.loss):
+            return Loss(self.loss)
+        if self.loss not in LOSSES:
+            raise ModelError(
+                f"there is no loss {self.loss!r}; there are: {', '.join(LOSSES)}, or a function (output, target)"
+            )
+        return LOSSES[self.loss]
+
+
+def _axes(count: int) -> list[str]:
+    """The names of the indices of a network, one for each layer boundary; n is kept for the samples."""
+    letters = "ijklmopqrstuvwxyz"
+    return [letters[k] if k < len(letters) else f"i{k}" for k in range(count)]
+
+
+def _positive_integer(value: Any, role: str) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ModelError(f"{role} must be a positive integer, not {value!r}")
+    return int(value)

@@ -1,0 +1,63 @@
+"""Losses by name: each is one entry, a function of one output and its target. To add one, add an entry.
+
+They mean what they mean in Keras and PyTorch. ``total`` says how the outputs of a sample are combined: "mean"
+or "sum". ``link`` names the activation that turns the output into what the function expects, for the losses
+that are given logits; the stable form of the composition is found by the rules of ``stabilize``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sympy import Abs, Eq, Expr, Max, Piecewise, Rational, S, log
+
+from nncodegen.functions import log_cosh, xlogy
+
+LossFunction = Callable[[Expr, Expr], Expr]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss: its function, how outputs are combined, the link from logits, whether labels may be integers."""
+
+    function: LossFunction
+    total: str = "mean"
+    link: str = "linear"
+    labels: bool = False
+
+
+def _huber(p: Expr, y: Expr) -> Expr:
+    e = Abs(p - y)
+    return Piecewise((e**2 / 2, e <= 1), (e - Rational(1, 2), True))
+
+
+def _hinge(p: Expr, y: Expr) -> Expr:
+    sign = Piecewise((S.NegativeOne, Eq(y, 0)), (y, True))  # labels 0 and 1 stand for -1 and 1, as in Keras
+    return Max(0, 1 - sign * p)
+
+
+def _binary_crossentropy(p: Expr, y: Expr) -> Expr:
+    return -xlogy(y, p) - xlogy(1 - y, 1 - p)
+
+
+def _categorical_crossentropy(p: Expr, y: Expr) -> Expr:
+    return -xlogy(y, p)
+
+
+def _poisson(p: Expr, y: Expr) -> Expr:
+    return p - y * log(p)
+
+
+LOSSES = {
+    "mse": Loss(lambda p, y: (p - y) ** 2),
+    "mae": Loss(lambda p, y: Abs(p - y)),
+    "huber": Loss(_huber),
+    "log_cosh": Loss(lambda p, y: log_cosh(p - y)),
+    "poisson": Loss(_poisson),
+    "hinge": Loss(_hinge),
+    "binary_crossentropy": Loss(_binary_crossentropy),
+    "binary_crossentropy_from_logits": Loss(_binary_crossentropy, link="sigmoid"),
+    "categorical_crossentropy": Loss(_categorical_crossentropy, total="sum", labels=True),
+    "categorical_crossentropy_from_logits": Loss(_categorical_crossentropy, total="sum", link="softmax", labels=True),
+}

@@ -1,0 +1,139 @@
+"""Formulas: a model, its loss and its parameters as SymPy writes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import sympy
+from sympy import Expr, Symbol
+
+from nncodegen.describe.checks import check_expression
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
+
+
+class Model:
+    """Any formula: ``output`` and ``loss`` as expressions of inputs, targets and parameters.
+
+    inputs and targets are symbols, one for each column of X and of Y. parameters maps symbols to their initial
+    values. output is an expression, or a tuple of them; without one, the loss is the output. The loss is that
+    of one sample: the mean over the samples is minimized. A formula without inputs and targets is minimized as
+    it stands. Raises ModelError, naming the culprit, for a description that cannot be one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[Symbol] | Symbol = (),
+        targets: Sequence[Symbol] | Symbol = (),
+        parameters: Mapping[Symbol, float] | None = None,
+        output: Expr | Sequence[Expr] | None = None,
+        loss: Expr | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise ModelError(f"the name of a model is a text, not {name!r}")
+        self.name = name
+        self.inputs = _symbols(inputs, "inputs")
+        self.targets = _symbols(targets, "targets")
+        self.parameters = _parameters(parameters, name)
+        self._check_names()
+        if loss is None:
+            raise ModelError(f"{name} has no loss: give the expression that training makes small")
+        symbols = (*self.inputs, *self.targets, *self.parameters)
+        self.loss = check_expression(_sympify(loss), symbols, f"the loss of {name}")
+        outputs = [self.loss] if output is None else output if isinstance(output, tuple | list) else [output]
+        if not outputs:
+            raise ModelError(f"{name} has an empty tuple of outputs: give at least one expression, or none at all")
+        self.outputs = tuple(check_expression(_sympify(value), symbols, f"the output of {name}") for value in outputs)
+        for value in self.outputs if output is not None else ():
+            for symbol in self.targets:
+                if symbol in value.free_symbols:
+                    raise ModelError(f"the output of {name} depends on the target {symbol.name}: it could not predict")
+        self._program = self._describe()
+
+    def describe(self) -> Program:
+        """The formula as a Program: steps for the outputs, the loss of one sample, and its mean."""
+        return replace(self._program, name=self.name)
+
+    def _describe(self) -> Program:
+        names = [symbol.name for symbol in (*self.inputs, *self.targets, *self.parameters)]
+        real: dict[Symbol, Element] = {symbol: Element(symbol.name) for symbol in self.parameters}
+        real |= {symbol: Element(symbol.name, (SAMPLE,)) for symbol in (*self.inputs, *self.targets)}
+        several = len(self.outputs) > 1
+        outputs = tuple(
+            Element(_free(f"output{k + 1}" if several else "output", names), (SAMPLE,))
+            for k in range(len(self.outputs))
+        )
+        one = Element(_free("loss_n", names), (SAMPLE,))
+        weight = Element(_free("weight", names), (SAMPLE,))
+        loss = Element(_free("loss", names))
+        formulas = [value.xreplace(real) for value in (*self.outputs, self.loss)]
+        for formula in formulas:
+            if formula.has(sympy.I) or formula.is_extended_real is False:
+                raise ModelError(f"{self.name} contains a complex expression for real arguments: {formula}")
+        return Program(
+            name=self.name,
+            inputs=tuple(Tensor(symbol.name, (None,)) for symbol in self.inputs),
+            targets=tuple(Tensor(symbol.name, (None,)) for symbol in self.targets),
+            parameters=tuple(
+                Tensor(symbol.name, (), Initial("constant", value)) for symbol, value in self.parameters.items()
+            ),
+            weight=Tensor(weight.tensor, (None,)),
+            steps=(
+                *(Step(element, formula) for element, formula in zip((*outputs, one), formulas, strict=True)),
+                Step(loss, one * weight, "sum", (SAMPLE,)),
+            ),
+            outputs=outputs,
+            loss=loss,
+        )
+
+    def _check_names(self) -> None:
+        roles: dict[str, str] = {}
+        for role in ("inputs", "targets", "parameters"):
+            for symbol in getattr(self, role):
+                if symbol.name in roles:
+                    raise ModelError(
+                        f"the name {symbol.name} is given twice, in {roles[symbol.name]} and in {role}: rename one"
+                    )
+                roles[symbol.name] = role
+
+
+def _symbols(given: Any, role: str) -> tuple[Symbol, ...]:
+    symbols = (given,) if isinstance(given, Symbol) else tuple(given)
+    for symbol in symbols:
+        if not isinstance(symbol, Symbol):
+            raise ModelError(f"{role} must be symbols, such as sympy.Symbol('x'), not {symbol!r}")
+    return symbols
+
+
+def _parameters(given: Mapping[Symbol, float] | None, name: str) -> dict[Symbol, float]:
+    if not given:
+        raise ModelError(f"{name} has no parameters: give parameters={{symbol: initial value, ...}}")
+    if not isinstance(given, Mapping):
+        raise ModelError(f"parameters must map symbols to initial values, not be a {type(given).__name__}")
+    values = {}
+    for symbol, value in zip(_symbols(given, "parameters"), given.values(), strict=True):
+        try:
+            values[symbol] = float(value)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"the initial value of {symbol.name} must be a number, not {value!r}") from error
+        if not math.isfinite(values[symbol]):
+            raise ModelError(f"the initial value of {symbol.name} must be finite, not {value!r}")
+    return values
+
+
+def _sympify(value: Any) -> Any:
+    try:
+        return sympy.sympify(value)
+    except (sympy.SympifyError, TypeError) as error:
+        raise ModelError(f"not an expression: {value!r}") from error
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    """The name, with underscores behind it where the user has taken it."""
+    while name in taken:
+        name += "_"
+    return name

@@ -1,0 +1,131 @@
+"""stabilize -> **differentiate** -> simplify: appends the reverse sweep to a Program.
+
+For a step ``v[B] = sum(C) f(..., u[A], ...)`` the operand ``u`` receives
+
+    d_u[A] += sum((B + C) - A) d_v[B]*df/du[A]
+
+SymPy supplies ``df/du`` on the small scalar expression, the indices are bookkeeping. Steps are first split so
+that each is one function, or one sum of products: the sweep then costs a few steps for each step, whatever the
+number of parameters. (A derivative of the whole formula for each parameter costs more than the square of it.)
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import sympy
+from sympy import Add, Expr, S
+
+from nncodegen.errors import ProgramError
+from nncodegen.ir import Element, Program, Step, needed
+from nncodegen.numbering import Numbering
+
+
+def differentiate(program: Program) -> Program:
+    """The program with the gradient of its loss, one tensor for each parameter."""
+    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    known: dict[Element, Expr] = {}
+    for step in program.steps:
+        expression = step.expression.xreplace(known)
+        target = numbering.define(expression, step.target.tensor, step.target.indices, step.operator, step.over)
+        known[step.target] = target
+    loss = known[program.loss]
+    outputs = tuple(known[output] for output in program.outputs)
+    gradient = _reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering)
+    results = (*outputs, loss, *gradient)
+    return replace(program, steps=needed(numbering.steps, results), outputs=outputs, loss=loss, gradient=gradient)
+
+
+def _reverse_sweep(
+    program: Program, steps: tuple[Step, ...], loss: Element, numbering: Numbering
+) -> tuple[Element, ...]:
+    """The gradients of the loss, after steps that define them have been added to the numbering."""
+    # for each tensor, the terms of its adjoint, grouped by the indices that they are summed over
+    terms: defaultdict[Element, defaultdict[tuple[str, ...], list[Expr]]]
+    terms = defaultdict(lambda: defaultdict(list))
+    terms[loss][()].append(S.One)
+    active = _active(program, steps)
+    for step in reversed(steps):  # reversed: every use of a tensor is visited before its definition
+        if step.target not in terms:
+            continue
+        adjoint = _adjoint(step.target, terms.pop(step.target), numbering)
+        for operand, over, term in _contributions(step, adjoint, numbering):
+            if operand.tensor in active:
+                terms[operand][over].append(term)
+    used = {e.tensor: e for step in program.steps for e in step.operands}
+    parameters = (used.get(tensor.name, Element(tensor.name)) for tensor in program.parameters)
+    return tuple(_gradient(parameter, terms.pop(parameter, {}), numbering) for parameter in parameters)
+
+
+def _active(program: Program, steps: tuple[Step, ...]) -> set[str]:
+    """The tensors that depend on a parameter (asked by name, never iterated)."""
+    active = {tensor.name for tensor in program.parameters}
+    for step in steps:
+        if any(operand.tensor in active for operand in step.operands):
+            active.add(step.target.tensor)
+    return active
+
+
+def _adjoint(target: Element, terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Expr:
+    """The derivative of the loss by a tensor, without the indices on which it does not depend.
+
+    For the loss itself it is the number 1.
+    """
+    total = _total(terms, numbering)
+    return total if total.is_number else numbering.define(total, f"d_{target.tensor}")
+
+
+def _gradient(parameter: Element, terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Element:
+    """The derivative of the loss by a parameter, in a tensor of its own."""
+    name = f"d_{parameter.tensor}"
+    if len(terms) == 1:
+        ((over, expressions),) = terms.items()
+        if over:
+            return numbering.define(Add(*expressions), name, parameter.indices, "sum", over)
+    return numbering.define(_total(terms, numbering), name, parameter.indices)
+
+
+def _total(terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Expr:
+    total = Add(*terms.get((), []))
+    for over, expressions in terms.items():
+        if over:
+            total += numbering.define(Add(*expressions), operator="sum", over=over)
+    return total
+
+
+def _contributions(step: Step, adjoint: Expr, numbering: Numbering) -> list[tuple[Element, tuple[str, ...], Expr]]:
+    """(operand, indices to sum over, term) for each operand of a step."""
+    if step.operator == "log_softmax":
+        return [_log_softmax_contribution(step, adjoint, numbering)]
+    if step.operator not in (None, "sum"):
+        raise ProgramError(f"{step.operator} has no derivative, in: {step}")
+    contributions = []
+    for operand, derivative in _derivatives(step.expression).items():
+        over = tuple(index for index in step.indices if index not in operand.indices)
+        contributions.append((operand, over, adjoint * derivative))
+    return contributions
+
+
+def _derivatives(expression: Expr) -> dict[Element, Expr]:
+    """The partial derivatives of an expression by its elements; of a sum, term by term."""
+    derivatives: defaultdict[Element, list[Expr]] = defaultdict(list)
+    for term in Add.make_args(expression):
+        for operand in sorted(term.atoms(Element), key=str):
+            derivative = sympy.diff(term, operand)
+            if derivative != 0:
+                derivatives[operand].append(derivative)
+    return {operand: Add(*parts) for operand, parts in derivatives.items()}
+
+
+def _log_softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> tuple[Element, tuple[str, ...], Expr]:
+    """d_z[k] = d_v[k]*(1 - p[k]) - p[k]*sum(l != k) d_v[l], with p = softmax(z).
+
+    The textbook's ``d_v[k] - p[k]*sum(l) d_v[l]`` is the same, but cancels where p is close to 1. For one-hot
+    targets the sum without ``d_v[k]`` is exact.
+    """
+    z = step.expression
+    p = numbering.define(z, None, step.target.indices, "softmax", step.over)
+    q = numbering.define(z, None, step.target.indices, "softmax_complement", step.over)
+    total = numbering.define(adjoint, operator="sum", over=step.over)
+    return z, (), adjoint * q - p * (total - adjoint)

@@ -1,0 +1,431 @@
+"""schedule -> **emit**: the kernels and updates in C.
+
+The text has four parts: the head with the sizes; for each kernel a function that works on one tile of samples
+and adds to the sums, and one that finishes the sums; for each optimizer a function that updates a range of
+parameters; and the loops over tiles, batches and epochs, which are the same for every model and are copied from
+``loops.c``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sympy import Expr
+from sympy.functions.elementary.miscellaneous import Max, Min
+
+from nncodegen.emit.names import MARK, Names, identifier
+from nncodegen.emit.printer import REAL_TYPES, Printer
+from nncodegen.ir import PARAMETER, SAMPLE, Element, Program, Step, Update, needed
+from nncodegen.schedule import Kernel, Nest, Place, Schedule
+
+HERE = Path(__file__).parent
+COLUMNS = {
+    Place.INPUT: ("inputs", "INPUTS"),
+    Place.TARGET: ("targets", "TARGETS"),
+    Place.OUTPUT: ("outputs", "OUTPUTS"),
+}
+
+
+class Lines:
+    """Lines of C, indented by blocks."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._depth = 0
+
+    def add(self, *lines: str) -> None:
+        """Appends lines at the present depth."""
+        self._lines += ["    " * self._depth + line if line else "" for line in lines]
+
+    def extend_last(self, text: str) -> None:
+        """Appends text to the last line."""
+        self._lines[-1] += text
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """A block in braces behind a head."""
+        self.add(f"{head} {{")
+        self._depth += 1
+        yield
+        self._depth -= 1
+        self.add("}")
+
+    @contextmanager
+    def unused(self, *arguments: str) -> Iterator[None]:
+        """Behind what is added inside, marks those of the arguments that it does not mention."""
+        start = len(self._lines)
+        yield
+        words = set(re.findall(r"\w+", re.sub(r"/\*.*?\*/", "", "\n".join(self._lines[start:]), flags=re.DOTALL)))
+        self.add(*(f"(void) {argument};" for argument in arguments if argument not in words))
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines) + "\n"
+
+
+def emit_c(schedule: Schedule) -> str:
+    """The C source of a scheduled program."""
+    program, name, precision = schedule.program, identifier(schedule.program.name), schedule.program.precision
+    sizes = {
+        "PARAMETERS": sum(tensor.size for tensor in program.parameters),
+        "INPUTS": sum(tensor.size for tensor in program.inputs),
+        "TARGETS": sum(tensor.size for tensor in program.targets),
+        "OUTPUTS": _outputs(program),
+        "TILE": schedule.tile,
+        "SUMS": max(kernel.sums for kernel in schedule.kernels),
+        "ARRAYS": max(kernel.arrays for kernel in schedule.kernels),
+        "STATE": max((len(update.state) for update in program.updates), default=0),
+        "COST": max(1, (program.operations or (0, 1))[1]),
+    }
+    head = (HERE / "head.c").read_text()
+    constants = "\n".join(f"    {key} = {value}," for key, value in sizes.items())
+    lines = Lines()
+    for function, text in (("maximum", Max), ("minimum", Min)):
+        if any(step.expression.has(text) for step in program.steps):
+            sign = ">" if function == "maximum" else "<"
+            lines.add(f"/* The {function}, or NaN where either is: NaN must not be lost in a comparison. */")
+            with lines.block(f"static inline real {function}(real a, real b)"):
+                lines.add(f"return a {sign} b || a != a ? a : b;")
+            lines.add("")
+    for kernel in schedule.kernels:
+        _KernelEmitter(program, kernel, precision, lines).emit()
+    for update in program.updates:
+        _UpdateEmitter(update, precision, lines).emit()
+    _emit_dispatch(program.updates, lines)
+    body = (HERE / "loops.c").read_text()
+    filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
+    return _named(filled + str(lines) + body, name, precision)
+
+
+def emit_header(schedule: Schedule) -> str:
+    """The C header: the entry points, which carry the name of the model."""
+    return _named((HERE / "header.h").read_text(), identifier(schedule.program.name), schedule.program.precision)
+
+
+def _named(template: str, name: str, precision: str) -> str:
+    real = REAL_TYPES[precision][0]
+    return template.replace("@MARK@", MARK).replace("@name@", name).replace("@real@", real)
+
+
+def _outputs(program: Program) -> int:
+    total = 0
+    for element in program.outputs:
+        size = 1
+        for index in element.indices:
+            size *= program.sizes[index] or 1
+        total += size
+    return total
+
+
+# --- kernels -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """How the elements of a nest are written: those computed in it by the names of their local variables."""
+
+    nest: Nest
+    local: frozenset[str]
+
+
+class _KernelEmitter:
+    """Writes the two functions of a kernel."""
+
+    def __init__(self, program: Program, kernel: Kernel, precision: str, lines: Lines) -> None:
+        self._program, self._kernel, self._precision, self._lines = program, kernel, precision, lines
+        self._names = Names((*program.sizes, *(f"{index}_" for index in program.sizes)))
+        for tensor in program.declared:
+            self._names[tensor.name]
+
+    def emit(self) -> None:
+        """The function of a tile and, where there are sums, the one that finishes them."""
+        kernel, lines = self._kernel, self._lines
+        predicts = kernel.name == "predict"
+        results = "real *restrict outputs" if predicts else "double *restrict sums"
+        lines.add(f"/* {_TITLES[kernel.name]} */")
+        with (
+            lines.block(
+                f"static void {kernel.name}_tile(const real *restrict parameters, const real *restrict inputs,\n"
+                f"    const real *restrict targets, const size_t *restrict rows, const real *restrict weights,\n"
+                f"    size_t count, real *restrict work, {results})"
+            ),
+            lines.unused("parameters", "inputs", "targets", "rows", "weights", "work"),
+        ):
+            nests = (*kernel.before, *kernel.tile)
+            self._emit_pointers(nests)
+            self._emit_nests(nests)
+        lines.add("")
+        if kernel.name == "gradient":
+            self._emit_finish()
+
+    def _emit_finish(self) -> None:
+        kernel, lines = self._kernel, self._lines
+        lines.add("/* The gradient, from the sums over all samples of a batch. */")
+        with lines.block(
+            "static void gradient_finish(const real *restrict parameters, const double *restrict sums,\n"
+            "    real *restrict work, real *restrict gradient)"
+        ):
+            after = tuple(step for nest in kernel.after for step in nest.steps)
+            before = needed((s for nest in kernel.before for s in nest.steps), (e for s in after for e in s.operands))
+            kept = [replace(n, steps=tuple(s for s in n.steps if s in before)) for n in kernel.before]
+            nests = (*(nest for nest in kept if nest.steps), *kernel.after)
+            with lines.unused("parameters", "sums", "work"):
+                self._emit_pointers(nests)
+                self._emit_nests(nests)
+        lines.add("")
+
+    def _emit_pointers(self, nests: tuple[Nest, ...]) -> None:
+        """Names for the parameters and arrays that the nests use."""
+        read = {e.tensor: e for nest in nests for step in nest.steps for e in (*step.operands, step.target)}
+        for name, storage in self._kernel.storage.items():
+            if name not in read:
+                continue
+            text = self._names[name]
+            if storage.place is Place.PARAMETER and not read[name].indices:
+                self._lines.add(f"const real {text} = parameters[{storage.offset}];")
+            elif storage.place is Place.PARAMETER:
+                self._lines.add(f"const real *const {text} = parameters + {storage.offset};")
+            elif storage.place is Place.ARRAY:
+                self._lines.add(f"real *const restrict {text} = work + {storage.offset};")
+
+    def _emit_nests(self, nests: Iterable[Nest]) -> None:
+        for nest in nests:
+            self._lines.add("")
+            self._emit_comment(nest)
+            if nest.reduced and not any(SAMPLE in step.over for step in nest.steps):
+                self._emit_reduction(nest)
+            else:
+                self._emit_map(nest)
+
+    def _emit_comment(self, nest: Nest) -> None:
+        """Says which steps a nest came from, in names of C: a user's text could end the comment."""
+        first, last = (self._names[nest.steps[k].target.tensor] for k in (0, -1))
+        if not nest.outer and not nest.reduced and len(nest.steps) > 1:  # the statements are the steps
+            self._lines.add(f"/* {first} to {last} */")
+            return
+        texts = []
+        for step in nest.steps:
+            names = {e: Element(self._names[e.tensor], e.indices) for e in (step.target, *step.operands)}
+            expression = step.expression.xreplace(names)
+            texts.append(str(Step(names[step.target], expression, step.operator, step.over)))
+        self._lines.add("/* " + texts[0], *("   " + text for text in texts[1:]))
+        self._lines.extend_last(" */")
+
+    # Steps without a reduction, and sums over the samples.
+
+    def _emit_map(self, nest: Nest) -> None:
+        sums = [step for step in nest.steps if SAMPLE in step.over]
+        scope = _Scope(nest, frozenset(step.target.tensor for step in nest.steps if not step.over))
+        alone = len(sums) == len(nest.steps) == 1
+        with self._loops(nest.outer):
+            for step in sums:
+                self._lines.add(f"real {self._names[step.target.tensor]} = 0;")
+            with self._loops(nest.reduced), self._sample_loop(nest, sums[0] if alone else None):
+                self._emit_loads(nest)
+                for step in nest.steps:
+                    self._emit_statement(step, scope)
+            for step in sums:
+                position = self._position(step.target, self._kernel.storage[step.target.tensor].offset)
+                self._lines.add(f"sums[{position}] += {self._names[step.target.tensor]};")
+
+    def _emit_statement(self, step: Step, scope: _Scope) -> None:
+        storage = self._kernel.storage[step.target.tensor]
+        value = self._print(step.expression, scope)
+        name = self._names[step.target.tensor]
+        if SAMPLE in step.over:
+            self._lines.add(f"{name} += {value};")
+        elif storage.place is Place.LOCAL:
+            self._lines.add(f"const real {name} = {value};")
+        elif storage.place is Place.ARRAY:
+            self._lines.add(f"const real {name}_ = {value};", f"{self._stored(step.target)} = {name}_;")
+        else:
+            self._lines.add(f"{self._stored(step.target)} = {value};")
+
+    def _emit_loads(self, nest: Nest) -> None:
+        """Local variables for what is read from the rows of the inputs and targets, once for each sample."""
+        read = {e: None for step in nest.steps for e in step.operands}
+        for element in sorted(read, key=str):
+            if self._kernel.storage[element.tensor].place in (Place.INPUT, Place.TARGET):
+                self._lines.add(f"const real {self._names[element.tensor]} = {self._stored(element)};")
+
+    # Reductions over other indices than the samples: one array element for each sample, summed up in place.
+
+    def _emit_reduction(self, nest: Nest) -> None:
+        (step,) = nest.steps
+        target = self._stored(step.target)
+        value = self._print(step.expression, _Scope(nest, frozenset()))
+        with self._loops(nest.outer):
+            with self._sample_loop(nest):
+                self._lines.add(f"{target} = {_NEUTRAL[step.operator or '']};")
+            with self._loops(nest.reduced), self._sample_loop(nest):
+                if step.operator == "sum":
+                    self._lines.add(f"{target} += {value};")
+                else:
+                    self._lines.add(f"const real value = {value};", f"{target} = {target} > value ? {target} : value;")
+
+    # Loops and elements.
+
+    @contextmanager
+    def _loops(self, indices: tuple[str, ...]) -> Iterator[None]:
+        if not indices:
+            yield
+            return
+        index, *rest = indices
+        head = f"for (size_t {index} = 0; {index} < {self._program.sizes[index]}; {index}++)"
+        with self._lines.block(head), self._loops(tuple(rest)):
+            yield
+
+    @contextmanager
+    def _sample_loop(self, nest: Nest, accumulated: Step | None = None) -> Iterator[None]:
+        if not nest.samples:
+            yield
+            return
+        if accumulated is not None:
+            self._lines.add(f"SUM_LOOP({self._names[accumulated.target.tensor]})")
+        with self._lines.block(f"for (size_t {SAMPLE} = 0; {SAMPLE} < count; {SAMPLE}++)"):
+            yield
+
+    def _print(self, expression: Expr, scope: _Scope) -> str:
+        return Printer(self._precision, lambda element: self._element(element, scope)).print(expression)
+
+    def _element(self, element: Element, scope: _Scope) -> str:
+        place = self._kernel.storage[element.tensor].place
+        name = self._names[element.tensor]
+        if element.tensor in scope.local:
+            return f"{name}_" if place is Place.ARRAY else name
+        if place in (Place.LOCAL, Place.INPUT, Place.TARGET) or (place is Place.PARAMETER and not element.indices):
+            return name
+        if place is Place.SUM:
+            return f"(real) {self._stored(element)}"
+        return self._stored(element)
+
+    def _stored(self, element: Element) -> str:
+        """An element in memory."""
+        storage = self._kernel.storage[element.tensor]
+        if storage.place in COLUMNS:
+            array, width = COLUMNS[storage.place]
+            row = SAMPLE if storage.place is Place.OUTPUT else f"rows[{SAMPLE}]"
+            rest = Element(element.tensor, element.indices[1:])
+            return f"{array}[{row}*{width} + {self._position(rest, storage.offset)}]"
+        if storage.place is Place.WEIGHT:
+            return f"weights[{SAMPLE}]"
+        if storage.place is Place.SUM:
+            return f"sums[{self._position(element, storage.offset)}]"
+        if storage.place is Place.GRADIENT:
+            return f"gradient[{self._position(element, storage.offset)}]"
+        return f"{self._names[element.tensor]}[{self._position(element, 0)}]"
+
+    def _position(self, element: Element, offset: int) -> str:
+        """The number of a value in its tensor: samples innermost, the other indices row by row."""
+        fixed = [index for index in element.indices if index != SAMPLE]
+        indices = [*fixed, *([SAMPLE] if SAMPLE in element.indices else [])]
+        terms = []
+        for k, index in enumerate(indices):
+            stride = 1
+            for inner in indices[k + 1 :]:
+                stride *= self._program.sizes[inner] or 0
+            factor = str(stride) if SAMPLE not in indices[k + 1 :] else "TILE"
+            if factor == "TILE" and len(fixed) - k > 1:
+                inner_size = 1
+                for inner in fixed[k + 1 :]:
+                    inner_size *= self._program.sizes[inner] or 1
+                factor = f"{inner_size}*TILE"
+            terms.append(index if factor == "1" else f"{index}*{factor}")
+        if offset or not terms:
+            terms.insert(0, str(offset))
+        return " + ".join(terms)
+
+
+_NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
+
+_TITLES = {
+    "predict": "The outputs of a tile of samples.",
+    "loss": "Adds the losses of a tile of samples to the sums.",
+    "gradient": "Adds the losses of a tile of samples and their derivatives to the sums.",
+}
+
+
+# --- updates -----------------------------------------------------------------------------------------------------
+
+
+class _UpdateEmitter:
+    """Writes the function of an optimizer: numbers first, in double, then one loop over parameters."""
+
+    def __init__(self, update: Update, precision: str, lines: Lines) -> None:
+        self._update, self._precision, self._lines = update, precision, lines
+        self._names = Names((PARAMETER,))
+
+    def emit(self) -> None:
+        """The function. It returns 0 unless a new parameter is not finite."""
+        update, lines = self._update, self._lines
+        uniform = [step for step in update.steps if not step.target.indices]
+        elementwise = [step for step in update.steps if step.target.indices]
+        lines.add(f"/* One update of the parameters first <= p < last by {update.name}; 0 unless one is not finite. */")
+        with lines.block(
+            f"static real update_{update.name}(size_t first, size_t last, const double *restrict options, double t,\n"
+            f"    const real *restrict parameter, const real *restrict gradient, real *restrict state,\n"
+            f"    real *restrict next)"
+        ):
+            with lines.unused("t", "state"):
+                self._emit_body(uniform, elementwise)
+            lines.add("return check;")
+        lines.add("")
+
+    def _emit_body(self, uniform: list[Step], elementwise: list[Step]) -> None:
+        update, lines = self._update, self._lines
+        read = {e.tensor for step in elementwise for e in step.operands}
+        for k, hyperparameter in enumerate(update.hyperparameters):
+            lines.add(f"const double {self._double(Element(hyperparameter.name))} = options[{k}];")
+        for step in uniform:
+            lines.add(f"/* {step} */")
+            value = Printer("float64", self._double).print(step.expression)
+            lines.add(f"const double {self._double(step.target)} = {value};")
+        for element in (*(Element(h.name) for h in update.hyperparameters), *(step.target for step in uniform)):
+            if element.tensor in read:
+                name = self._names[element.tensor]
+                lines.add(f"const real {name} = (real) {self._double(element)};")
+        lines.add("real check = 0;", "SUM_LOOP(check)")
+        with lines.block(f"for (size_t {PARAMETER} = first; {PARAMETER} < last; {PARAMETER}++)"):
+            for step in elementwise:
+                lines.add(f"/* {step} */")
+                value = Printer(self._precision, self._element).print(step.expression)
+                lines.add(f"const real {self._names[step.target.tensor]} = {value};")
+            for target, result in zip(("next[p]", *map(self._state, update.state)), update.results, strict=True):
+                lines.add(f"{target} = {self._element(result)};")
+            lines.add("check += next[p]*0;")
+
+    def _double(self, element: Element) -> str:
+        return "t" if element.tensor == "t" else f"{self._names[element.tensor]}_d"
+
+    def _state(self, name: str) -> str:
+        return f"state[{self._update.state.index(name)}*PARAMETERS + p]"
+
+    def _element(self, element: Element) -> str:
+        if element.tensor in ("parameter", "gradient"):
+            return f"{element.tensor}[p]"
+        if element.tensor in self._update.state:
+            return self._state(element.tensor)
+        return self._names[element.tensor]
+
+
+def _emit_dispatch(updates: tuple[Update, ...], lines: Lines) -> None:
+    """One function that calls the update of a given number."""
+    lines.add("/* One update by the optimizer of the given number. */")
+    with (
+        lines.block(
+            "static real update(int optimizer, size_t first, size_t last, const double *restrict options, double t,\n"
+            "    const real *restrict parameter, const real *restrict gradient, real *restrict state,\n"
+            "    real *restrict next)"
+        ),
+        lines.block("switch (optimizer)"),
+    ):
+        for number, update in enumerate(updates):
+            label = f"case {number}:" if number < len(updates) - 1 else "default:"
+            lines.add(
+                label,
+                f"    return update_{update.name}(first, last, options, t, parameter, gradient, state, next);",
+            )
+    lines.add("")

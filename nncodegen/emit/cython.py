@@ -1,0 +1,93 @@
+"""schedule -> **emit**: the Cython wrapper, which is the interface of the compiled module.
+
+What differs from model to model are the names, shapes and numbers at its head. They are written as Python
+literals in ASCII, so that no name of a user can be more than a text. The rest is copied: the native part from
+``module.pyx``, and the part that checks arguments from ``interface.py``. The latter stays Python inside of the
+module, since Cython would make 33,000 lines of C of it, which take longer to compile than everything else.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from nncodegen.emit.names import MARK, identifier
+from nncodegen.emit.printer import REAL_TYPES
+from nncodegen.ir import SAMPLE, Element, Program, Tensor
+from nncodegen.schedule import Schedule
+
+HERE = Path(__file__).parent
+
+
+def emit_pyx(schedule: Schedule) -> str:
+    """The Cython source of the module of a scheduled program."""
+    program, precision = schedule.program, schedule.program.precision
+    written_out, simplified = program.operations or (0, 0)
+    name = identifier(program.name)
+    constants: dict[str, Any] = {
+        "name": program.name,
+        "precision": precision,
+        "input_names": _columns(program.inputs),
+        "target_names": _columns(program.targets),
+        "output_names": tuple(text for element in program.outputs for text in _output_names(program, element)),
+        "parameter_names": tuple(tensor.name for tensor in program.parameters),
+        "parameter_shapes": {tensor.name: tensor.shape for tensor in program.parameters},
+        "parameter_count": sum(tensor.size for tensor in program.parameters),
+        "accepts_labels": program.labels,
+        "operations": {"written_out": written_out, "simplified": simplified},
+        "optimizers": {
+            update.name: {hyper.name: hyper.default for hyper in update.hyperparameters} for update in program.updates
+        },
+    }
+    constants["output_count"] = len(constants["output_names"])
+    inputs, outputs = len(constants["input_names"]), constants["output_count"]
+    text = (
+        f"{program.name}: {inputs} inputs, {outputs} outputs, {constants['parameter_count']} parameters, {precision}. "
+        f"Compiled by nncodegen; needs NumPy alone."
+    )
+    head = [
+        f"# {MARK}. Do not edit: change the model and build it again.",
+        "# cython: language_level=3, binding=False",
+        "",
+        ascii(text),
+        "",
+        *(f"{key} = {value!a}" for key, value in constants.items()),
+        "",
+        f"_INITIAL = {tuple((t.shape, t.initial.distribution, t.initial.scale) for t in program.parameters)!a}",
+        f"_OPTIMIZERS = {_optimizers(program)}",
+        "",
+        "",
+    ]
+    body = (HERE / "module.pyx").read_text().replace("@name@", name).replace("@real@", REAL_TYPES[precision][0])
+    interface = (HERE / "interface.py").read_text()
+    body = body.replace("@INTERFACE@", f"r'''{interface}'''")
+    return "\n".join(head) + body
+
+
+def _optimizers(program: Program) -> str:
+    rows = []
+    for number, update in enumerate(program.updates):
+        known = ", ".join(
+            f"{hyper.name!r}: ({hyper.default}, {hyper.low}, {_literal(hyper.high)}, {hyper.excludes_low})"
+            for hyper in update.hyperparameters
+        )
+        rows.append(f"    {update.name!r}: ({number}, {{{known}}}),")
+    return "\n".join(["{", *rows, "}"])
+
+
+def _literal(number: float) -> str:
+    return f"float({str(number)!r})" if number == float("inf") else repr(number)
+
+
+def _columns(tensors: tuple[Tensor, ...]) -> tuple[str, ...]:
+    """One name for each column of X or Y."""
+    return tuple(text for tensor in tensors for text in _numbered(tensor.name, tensor.size))
+
+
+def _output_names(program: Program, element: Element) -> tuple[str, ...]:
+    return _numbered(element.tensor, prod(program.sizes[i] or 1 for i in element.indices if i != SAMPLE))
+
+
+def _numbered(name: str, size: int) -> tuple[str, ...]:
+    return (name,) if size == 1 else tuple(f"{name}[{k}]" for k in range(size))

@@ -1,0 +1,72 @@
+/* @MARK@. Do not edit: change the model and build it again. */
+
+#ifndef @name@_H
+#define @name@_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* How a call is stopped: stop(context) is asked now and then, and a result other than 0 ends the call. */
+typedef struct {
+    int (*stop)(void *context); /* may be NULL */
+    void *context;
+    double spent; /* operations since the clock was read; 0 at first */
+    double asked; /* when stop was asked; 0 at first */
+} @name@_poll;
+
+enum { @name@_COMPLETED, @name@_CONVERGED, @name@_DIVERGED, @name@_INTERRUPTED };
+
+typedef struct {
+    /* What to train on: samples rows of inputs and of targets. */
+    const @real@ *inputs;
+    const @real@ *targets;
+    size_t samples;
+    size_t batch;
+    /* How. */
+    int optimizer;
+    const double *options;
+    double tolerance; /* stop when no parameter changed by as much in an epoch; 0: never */
+    int shuffle;
+    int sequential; /* update one parameter at a time */
+    uint64_t random; /* the state of the random numbers */
+    size_t until; /* return when so many epochs are done */
+    @name@_poll poll;
+    /* Memory: of PARAMETERS values each, the last of @name@_state_size(); @name@_work_size() bytes; samples. */
+    @real@ *parameters;
+    @real@ *next;
+    @real@ *gradient;
+    @real@ *state;
+    void *work;
+    size_t *order; /* 0, 1, ... at first */
+    /* What came out: the losses of the epochs from the one at which the call began. */
+    double *history;
+    size_t epochs;
+    double updates;
+    int status;
+} @name@_training;
+
+/* The bytes of work memory that every call needs. */
+size_t @name@_work_size(void);
+
+/* The values of state that the optimizers need, 0 at first. */
+size_t @name@_state_size(void);
+
+/* The number of the first value that is not finite; count if all are. */
+size_t @name@_first_not_finite(const @real@ *values, size_t count);
+
+/* Outputs, row by row. Returns 0, or 1 if stopped. */
+int @name@_predict(const @real@ *parameters, const @real@ *inputs, size_t samples, void *work, @real@ *outputs,
+    @name@_poll *poll);
+
+/* The mean loss; weights may be NULL. Returns 0, or 1 if stopped. */
+int @name@_loss(const @real@ *parameters, const @real@ *inputs, const @real@ *targets, const @real@ *weights,
+    size_t samples, void *work, double *loss, @name@_poll *poll);
+
+/* The mean loss and its gradient; weights may be NULL. Returns 0, or 1 if stopped. */
+int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, const @real@ *targets,
+    const @real@ *weights, size_t samples, void *work, double *loss, @real@ *gradient, @name@_poll *poll);
+
+/* Trains from run->epochs to run->until. The parameters are those after the last completed update. */
+void @name@_train(@name@_training *run);
+
+#endif

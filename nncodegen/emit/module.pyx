@@ -1,0 +1,194 @@
+# The native part: calls into C, without the interpreter's lock.
+
+from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, malloc
+
+cdef extern from "@name@.h":
+    ctypedef struct @name@_poll:
+        int (*stop)(void *) noexcept nogil
+        void *context
+        double spent
+        double asked
+
+    ctypedef struct @name@_training:
+        const @real@ *inputs
+        const @real@ *targets
+        size_t samples
+        size_t batch
+        int optimizer
+        const double *options
+        double tolerance
+        int shuffle
+        int sequential
+        uint64_t random
+        size_t until
+        @name@_poll poll
+        @real@ *parameters
+        @real@ *next
+        @real@ *gradient
+        @real@ *state
+        void *work
+        size_t *order
+        double *history
+        size_t epochs
+        double updates
+        int status
+
+    size_t @name@_work_size() nogil
+    size_t @name@_state_size() nogil
+    size_t @name@_first_not_finite(const @real@ *, size_t) nogil
+    int @name@_predict(const @real@ *, const @real@ *, size_t, void *, @real@ *, @name@_poll *) nogil
+    int @name@_loss(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *, double *,
+        @name@_poll *) nogil
+    int @name@_loss_and_gradient(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *,
+        double *, @real@ *, @name@_poll *) nogil
+    void @name@_train(@name@_training *) nogil
+
+
+cdef class _Call:
+    """What every call needs: work memory, and a way to stop on a signal."""
+
+    cdef void *work
+    cdef @name@_poll poll
+    cdef list stored
+
+    def __cinit__(self):
+        self.stored = []
+        self.work = malloc(@name@_work_size())
+        if not self.work:
+            raise MemoryError
+        self.poll.stop = _stop
+        self.poll.context = <void *> self.stored
+        self.poll.spent = 0
+        self.poll.asked = 0
+
+    def __dealloc__(self):
+        free(self.work)
+
+
+cdef int _stop(void *context) noexcept with gil:
+    try:
+        PyErr_CheckSignals()
+        return 0
+    except BaseException as error:
+        (<list> context).append(error)
+        return 1
+
+
+cdef void *_address(array) except? NULL:
+    if array is None:
+        return NULL
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    cdef void *address = view.buf
+    PyBuffer_Release(&view)  # the caller holds the array, whose memory does not move
+    return address
+
+
+def _native_first_not_finite(array, size_t count):
+    cdef const @real@ *values = <const @real@ *> _address(array)
+    cdef size_t position
+    with nogil:
+        position = @name@_first_not_finite(values, count)
+    return position
+
+
+def _native_predict(parameters, X, size_t samples, outputs):
+    cdef _Call call = _Call()
+    cdef const @real@ *p = <const @real@ *> _address(parameters)
+    cdef const @real@ *x = <const @real@ *> _address(X)
+    cdef @real@ *result = <@real@ *> _address(outputs)
+    cdef int stopped
+    with nogil:
+        stopped = @name@_predict(p, x, samples, call.work, result, &call.poll)
+    if stopped:
+        raise call.stored[0]
+
+
+def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
+    """The loss; its gradient is written to an array, unless that is None."""
+    cdef _Call call = _Call()
+    cdef const @real@ *p = <const @real@ *> _address(parameters)
+    cdef const @real@ *x = <const @real@ *> _address(X)
+    cdef const @real@ *y = <const @real@ *> _address(Y)
+    cdef const @real@ *w = <const @real@ *> _address(weights)
+    cdef @real@ *g = <@real@ *> _address(gradient)
+    cdef double loss = 0
+    cdef int stopped
+    with nogil:
+        if g:
+            stopped = @name@_loss_and_gradient(p, x, y, w, samples, call.work, &loss, g, &call.poll)
+        else:
+            stopped = @name@_loss(p, x, y, w, samples, call.work, &loss, &call.poll)
+    if stopped:
+        raise call.stored[0]
+    return loss
+
+
+cdef class _NativeTraining(_Call):
+    """A training that is under way."""
+
+    cdef @name@_training run
+    cdef object held
+    cdef @real@ *buffers
+
+    def __init__(self, X, Y, size_t samples, size_t batch, int optimizer, options, double tolerance, int shuffle,
+                 int sequential, uint64_t random, buffers, state, order):
+        self.held = (X, Y, options, buffers, state, order)
+        self.buffers = <@real@ *> _address(buffers)
+        self.run.inputs = <const @real@ *> _address(X)
+        self.run.targets = <const @real@ *> _address(Y)
+        self.run.samples = samples
+        self.run.batch = batch
+        self.run.optimizer = optimizer
+        self.run.options = <const double *> _address(options)
+        self.run.tolerance = tolerance
+        self.run.shuffle = shuffle
+        self.run.sequential = sequential
+        self.run.random = random
+        self.run.poll = self.poll
+        self.run.parameters = self.buffers
+        self.run.next = self.buffers + <size_t> parameter_count
+        self.run.gradient = self.buffers + 2*<size_t> parameter_count
+        self.run.state = <@real@ *> _address(state)
+        self.run.work = self.work
+        self.run.order = <size_t *> _address(order)
+        self.run.epochs = 0
+        self.run.updates = 0
+        self.run.status = 0
+
+    def advance(self, history):
+        """Trains for as many epochs as history has room for. Returns the status."""
+        self.run.history = <double *> _address(history)
+        self.run.until = self.run.epochs + <size_t> len(history)
+        with nogil:
+            @name@_train(&self.run)
+        return self.run.status
+
+    @property
+    def epochs(self):
+        return self.run.epochs
+
+    @property
+    def row(self):
+        """Which of the buffers holds the parameters."""
+        return 0 if self.run.parameters == self.buffers else 1
+
+    @property
+    def stop_reason(self):
+        """The exception that a signal raised."""
+        return self.stored[0]
+
+
+_state_size = @name@_state_size()
+
+# The rest of the module is Python, compiled when the module is imported.
+
+import linecache
+
+_INTERFACE = @INTERFACE@
+
+linecache.cache[f"<{__name__}>"] = (len(_INTERFACE), None, _INTERFACE.splitlines(True), f"<{__name__}>")
+exec(compile(_INTERFACE, f"<{__name__}>", "exec", dont_inherit=True), globals())

@@ -1,0 +1,67 @@
+"""Scalar expressions in C, through SymPy's printer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sympy
+from sympy import Expr, Float
+from sympy.codegen.ast import float32, float64, real
+from sympy.printing.c import C99CodePrinter
+
+from nncodegen.ir import Element
+
+REAL_TYPES = {"float64": ("double", float64), "float32": ("float", float32)}
+
+
+class Printer(C99CodePrinter):
+    """Prints an expression whose elements are given as C text by ``element``."""
+
+    def __init__(self, precision: str, element: Callable[[Element], str]) -> None:
+        super().__init__({"type_aliases": {real: REAL_TYPES[precision][1]}, "math_macros": {}})
+        self._element = element
+
+    def print(self, expression: Expr) -> str:
+        """One C expression. Constants are folded, so that no call with a constant argument is left."""
+        folded = expression.replace(_is_constant, lambda constant: constant.evalf(20))
+        return str(self._print(folded))
+
+    def _print_Element(self, element: Element) -> str:
+        return self._element(element)
+
+    def _print_Integer(self, number: Any) -> str:
+        return str(number) if abs(number) < 2**31 else self._print(Float(number, 20))
+
+    def _print_Pow(self, power: Any) -> str:
+        base, exponent = power.as_base_exp()
+        if exponent in (2, 3):  # exact, and without a call
+            text = self.parenthesize(base, sympy.printing.precedence.PRECEDENCE["Mul"], strict=True)
+            return "*".join([text] * int(exponent))
+        return str(super()._print_Pow(power))
+
+    def _print_Piecewise(self, piecewise: Any) -> str:
+        *branches, (last, condition) = piecewise.args
+        text = self._print(last) if condition == True else "NAN"  # noqa: E712 (a SymPy truth value)
+        if condition != True:  # noqa: E712
+            branches.append((last, condition))
+        for value, condition in reversed(branches):
+            text = f"({self._print(condition)} ? {self._print(value)} : {text})"
+        return text
+
+    def _print_Max(self, maximum: Any) -> str:
+        return self._nested("maximum", maximum.args)
+
+    def _print_Min(self, minimum: Any) -> str:
+        return self._nested("minimum", minimum.args)
+
+    def _nested(self, function: str, arguments: tuple[Expr, ...]) -> str:
+        text = self._print(arguments[-1])
+        for argument in reversed(arguments[:-1]):
+            text = f"{function}({self._print(argument)}, {text})"
+        return str(text)
+
+
+def _is_constant(node: Any) -> bool:
+    compound = isinstance(node, Expr) and node.is_number and not node.is_Rational and not node.is_Float
+    return bool(compound)

@@ -1,0 +1,17 @@
+"""The errors that nncodegen raises: one class for each kind of culprit."""
+
+
+class NncodegenError(Exception):
+    """What every error of nncodegen is an instance of."""
+
+
+class ModelError(NncodegenError, ValueError):
+    """The description of a model is wrong: the message names the symbol or function, and what to do."""
+
+
+class ProgramError(NncodegenError):
+    """A Program is not well formed: a stage of the compiler has a defect."""
+
+
+class BuildError(NncodegenError, RuntimeError):
+    """The C sources could not be written, compiled or imported."""

@@ -1,0 +1,196 @@
+"""Functions that SymPy lacks, or whose derivative it writes in a form that cancels in floating point.
+
+Each function says three things about itself:
+
+* ``definition`` is the mathematics, as a textbook has it; 50-digit checks use it;
+* ``fdiff`` is the derivative, in a form that keeps its relative precision everywhere
+  (``sigmoid(z)*sigmoid(-z)``, not ``s*(1 - s)``, which cancels where ``s`` is close to 1);
+* ``stable`` is the value in primitives of C, such that nothing overflows or cancels on the way.
+  ``simplify`` writes it out; the exponentials that several functions need are then shared.
+
+Plain combinations (``relu``, ``gelu``, ...) are expressions and need no class.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy
+from sympy import Abs, Eq, Expr, Float, Function, Max, Piecewise, Rational, S, erfc, exp, log, sqrt
+from sympy.codegen.cfunctions import expm1, log1p
+
+
+class StableFunction(Function):
+    """A real function of real arguments with a stable form of its own."""
+
+    def _eval_is_extended_real(self) -> bool:
+        return True
+
+    def _eval_evalf(self, prec: int) -> Expr:
+        return self.definition(*self.args)._eval_evalf(prec)
+
+    @staticmethod
+    def definition(*args: Expr) -> Expr:
+        raise NotImplementedError
+
+    @staticmethod
+    def stable(*args: Expr) -> Expr:
+        raise NotImplementedError
+
+
+class sigmoid(StableFunction):
+    """The logistic function 1/(1 + exp(-z))."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return 1 / (1 + exp(-z))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        (z,) = self.args
+        return sigmoid(z) * sigmoid(-z)
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        e = exp(-Abs(z))
+        return Piecewise((1 / (1 + e), z >= 0), (e / (1 + e), True))
+
+
+class softplus(StableFunction):
+    """log(1 + exp(z))."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return log(1 + exp(z))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return sigmoid(self.args[0])
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        return Max(0, z) + log1p(exp(-Abs(z)))
+
+
+class tanh(StableFunction):
+    """The hyperbolic tangent, with a derivative that does not cancel where it saturates."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, z: Expr) -> Expr | None:
+        return -cls(-z) if z.could_extract_minus_sign() else None  # odd
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return sympy.tanh(z)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return sech2(self.args[0])
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        return sympy.tanh(z)
+
+
+class sech2(StableFunction):
+    """1/cosh(z)**2, the derivative of tanh."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, z: Expr) -> Expr | None:
+        return cls(-z) if z.could_extract_minus_sign() else None  # even
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return 1 / sympy.cosh(z) ** 2
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        (z,) = self.args
+        return -2 * tanh(z) * sech2(z)
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        e = exp(-2 * Abs(z))
+        return 4 * e / (1 + e) ** 2
+
+
+class log_cosh(StableFunction):
+    """log(cosh(z))."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return log(sympy.cosh(z))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return tanh(self.args[0])
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        # cosh(z) - 1 = expm1(-|z|)**2/(2*exp(-|z|)) keeps its precision near 0, where log(cosh(z)) vanishes
+        near = log1p(expm1(-Abs(z)) ** 2 / (2 * exp(-Abs(z))))
+        far = Abs(z) + log1p(exp(-2 * Abs(z))) - log(2)
+        return Piecewise((near, Abs(z) < 1), (far, True))
+
+
+class xlogy(StableFunction):
+    """x*log(y), and 0 where x is 0, whatever y: what a cross-entropy means by 0*log(0)."""
+
+    nargs = 2
+
+    @staticmethod
+    def definition(x: Expr, y: Expr) -> Expr:
+        return Piecewise((S.Zero, Eq(x, 0)), (x * log(y), True))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        x, y = self.args
+        return log(y) if argindex == 1 else Piecewise((S.Zero, Eq(x, 0)), (x / y, True))
+
+    @staticmethod
+    def stable(x: Expr, y: Expr) -> Expr:
+        return xlogy.definition(x, y)
+
+
+def relu(z: Any) -> Expr:
+    """max(0, z); its derivative at 0 is 0. A NaN stays a NaN, since no comparison with it holds."""
+    return Piecewise((S.Zero, z <= 0), (z, True))
+
+
+SLOPE = Rational(1, 100)
+"""That of leaky_relu, as in PyTorch."""
+
+
+def leaky_relu(z: Any, slope: float | Expr = SLOPE) -> Expr:
+    """Z where it is positive, slope*z elsewhere."""
+    return Piecewise((slope * z, z <= 0), (z, True))
+
+
+def elu(z: Any, alpha: float | Expr = S.One) -> Expr:
+    """Z where it is positive, alpha*(exp(z) - 1) elsewhere."""
+    return Piecewise((alpha * expm1(z), z <= 0), (z, True))
+
+
+def selu(z: Any) -> Expr:
+    """Self-normalizing elu; constants from Klambauer et al. (2017), arXiv:1706.02515."""
+    alpha, scale = Float("1.6732632423543772848170429916717", 32), Float("1.0507009873554804934193349852946", 32)
+    return scale * elu(z, alpha)
+
+
+def softsign(z: Any) -> Expr:
+    """z/(1 + |z|)."""
+    return z / (1 + Abs(z))
+
+
+def silu(z: Any) -> Expr:
+    """z*sigmoid(z), also called swish."""
+    return z * sigmoid(z)
+
+
+def gelu(z: Any) -> Expr:
+    """Z times the standard normal distribution function of z (the exact form, not the tanh approximation)."""
+    return z * erfc(-z / sqrt(2)) / 2

@@ -1,0 +1,26 @@
+"""The intermediate representation: what it consists of (``program``), and what it means (``evaluate``)."""
+
+from nncodegen.ir.evaluate import evaluate
+from nncodegen.ir.program import (
+    NORMALIZATIONS,
+    PARAMETER,
+    REDUCTIONS,
+    SAMPLE,
+    Element,
+    Hyperparameter,
+    Initial,
+    Program,
+    Size,
+    Step,
+    Tensor,
+    Update,
+    elements,
+    needed,
+    show_step,
+    verify,
+)
+
+__all__ = [
+    "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "SAMPLE", "Element", "Hyperparameter", "Initial", "Program", "Size",
+    "Step", "Tensor", "Update", "elements", "evaluate", "needed", "show_step", "verify",
+]  # fmt: skip

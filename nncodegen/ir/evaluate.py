@@ -1,0 +1,275 @@
+"""Evaluates a Program with NumPy, or with mpmath to any number of digits: what every stage is tested against.
+
+Expressions are interpreted node by node. With NumPy a node is evaluated for all indices at once, and a stable
+function by its stable form; with mpmath for one value at a time, and by its definition.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import reduce
+from typing import Any
+
+import mpmath
+import numpy as np
+import sympy
+from numpy.typing import ArrayLike, NDArray
+from sympy import Add, Expr, Mul, Piecewise, Pow
+from sympy.core.relational import Relational
+
+from nncodegen.errors import ProgramError
+from nncodegen.functions import StableFunction
+from nncodegen.ir.program import Element, Program, Step, Tensor
+
+Array = NDArray[Any]
+
+
+def evaluate(
+    program: Program,
+    parameters: ArrayLike,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    digits: int | None = None,
+) -> dict[str, Array]:
+    """The values of all tensors of a program, by name, computed with NumPy or (``digits``) with mpmath.
+
+    parameters has shape (P,), X (N, inputs), Y (N, targets), weight (N,): 1/N each by default. With ``digits``,
+    the arrays hold mpmath numbers, and numbers that are not binary should be given as such.
+    """
+    with mpmath.workdps(digits or mpmath.mp.dps), np.errstate(all="ignore"):
+        values = _bind(program, parameters, X, Y, weight, digits)
+        samples = len(values[program.weight.name])
+        lengths = {index: samples if size is None else size for index, size in program.sizes.items()}
+        for step in program.steps:
+            values[step.target.tensor] = _evaluate_step(step, values, lengths, digits)
+    return values
+
+
+def _bind(
+    program: Program,
+    parameters: ArrayLike,
+    X: ArrayLike | None,
+    Y: ArrayLike | None,
+    weight: ArrayLike | None,
+    digits: int | None,
+) -> dict[str, Array]:
+    """The values of the tensors that come from outside."""
+
+    def convert(given: ArrayLike) -> Array:
+        array = np.asarray(given)
+        return array.astype(float) if digits is None else np.frompyfunc(mpmath.mpf, 1, 1)(array.astype(object))
+
+    samples = next((len(np.asarray(given)) for given in (X, Y) if given is not None), 1)
+    equal = np.full(samples, convert(1) / samples)
+    values: dict[str, Array] = {program.weight.name: equal if weight is None else convert(weight)}
+    for tensor, part in _parts(program.parameters, convert(parameters).reshape(1, -1)):
+        values[tensor.name] = part.reshape([size or 0 for size in tensor.shape])
+    for tensors, given in ((program.inputs, X), (program.targets, Y)):
+        if tensors and given is not None:
+            for tensor, part in _parts(tensors, convert(given).reshape(samples, -1)):
+                values[tensor.name] = part.reshape([samples, *(size or 0 for size in tensor.shape[1:])])
+    return values
+
+
+def _parts(tensors: Iterable[Tensor], matrix: Array) -> Iterator[tuple[Tensor, Array]]:
+    """Each tensor with its columns of a matrix."""
+    start = 0
+    for tensor in tensors:
+        yield tensor, matrix[:, start : start + tensor.size]
+        start += tensor.size
+
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+
+def _evaluate_step(step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], digits: int | None) -> Array:
+    shape = [lengths[index] for index in step.indices]
+    factors = _factors(step.expression)
+    if digits is None and step.operator == "sum" and factors:
+        return _einsum(step, factors, values, shape)
+    operands = {e: _align(values[e.tensor], e.indices, step.indices) for e in step.operands}
+    if digits is None:
+        result = _interpret(step.expression, operands, exact=False)
+    else:
+        result = _one_by_one(step.expression, operands)
+    result = np.broadcast_to(result, shape)
+    if step.operator is None:
+        return result
+    return OPERATORS[step.operator](result, tuple(step.indices.index(index) for index in step.over))
+
+
+def _one_by_one(expression: Expr, operands: Mapping[Element, Array]) -> Array:
+    """An expression of mpmath numbers."""
+    if not operands:
+        return np.asarray(_interpret(expression, {}, exact=True), dtype=object)
+    function = np.frompyfunc(
+        lambda *numbers: _interpret(expression, dict(zip(operands, numbers, strict=True)), exact=True), len(operands), 1
+    )
+    return np.asarray(function(*operands.values()), dtype=object)
+
+
+def _factors(expression: Expr) -> list[Element]:
+    """The elements of a product of a number and elements, or nothing for any other expression."""
+    coefficient, rest = expression.as_coeff_Mul()
+    factors = Mul.make_args(rest)
+    return list(factors) if coefficient.is_number and all(isinstance(f, Element) for f in factors) else []
+
+
+def _einsum(step: Step, factors: list[Element], values: Mapping[str, Array], shape: list[int]) -> Array:
+    letters = {index: chr(ord("a") + k) for k, index in enumerate(step.indices)}
+    arrays = [values[element.tensor] for element in factors]
+    terms = ["".join(letters[index] for index in element.indices) for element in factors]
+    for index, length in zip(step.indices, shape, strict=True):
+        if not any(index in element.indices for element in factors):  # a sum of equal terms
+            arrays.append(np.ones(length))
+            terms.append(letters[index])
+    result = "".join(letters[index] for index in step.target.indices)
+    coefficient = float(step.expression.as_coeff_Mul()[0])
+    total: Array = np.einsum(f"{','.join(terms)}->{result}", *arrays, optimize=True)
+    return np.asarray(coefficient * total)
+
+
+def _align(array: Array, indices: tuple[str, ...], wanted: tuple[str, ...]) -> Array:
+    """The array with one axis for each wanted index, of length 1 where it has none."""
+    order = sorted(range(len(indices)), key=lambda axis: wanted.index(indices[axis]))
+    lengths = dict(zip(indices, array.shape, strict=True))
+    return np.transpose(array, order).reshape([lengths.get(index, 1) for index in wanted])
+
+
+def _elementwise(name: str, z: Array) -> Array:
+    function = np.frompyfunc(FUNCTIONS[name][1], 1, 1) if z.dtype == object else FUNCTIONS[name][0]
+    return np.asarray(function(z))
+
+
+def _exponentials(z: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """Z less its maximum, and the exponentials of that."""
+    below = z - np.max(z, axis=axes, keepdims=True)
+    return below, _elementwise("exp", below)
+
+
+def _softmax(z: Array, axes: tuple[int, ...]) -> Array:
+    _, e = _exponentials(z, axes)
+    return np.asarray(e / np.sum(e, axis=axes, keepdims=True))
+
+
+def _log_softmax(z: Array, axes: tuple[int, ...]) -> Array:
+    below, e = _exponentials(z, axes)
+    return np.asarray(below - _elementwise("log", np.sum(e, axis=axes, keepdims=True)))
+
+
+OPERATORS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
+    "sum": lambda z, axes: np.asarray(np.sum(z, axis=axes)),
+    "max": lambda z, axes: np.asarray(np.max(z, axis=axes)),
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "softmax_complement": lambda z, axes: np.asarray(1 - _softmax(z, axes)),
+}
+
+
+# --- expressions -------------------------------------------------------------------------------------------------
+
+
+def _vector(function: Callable[[float], float]) -> Callable[..., Any]:
+    return np.vectorize(function, otypes=[float])
+
+
+FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "exp": (np.exp, mpmath.exp),
+    "log": (np.log, mpmath.log),
+    "expm1": (np.expm1, mpmath.expm1),
+    "log1p": (np.log1p, mpmath.log1p),
+    "exp2": (np.exp2, lambda z: mpmath.mpf(2) ** z),
+    "log2": (np.log2, lambda z: mpmath.log(z, 2)),
+    "log10": (np.log10, mpmath.log10),
+    "sin": (np.sin, mpmath.sin),
+    "cos": (np.cos, mpmath.cos),
+    "tan": (np.tan, mpmath.tan),
+    "sec": (lambda z: 1 / np.cos(z), mpmath.sec),
+    "csc": (lambda z: 1 / np.sin(z), mpmath.csc),
+    "cot": (lambda z: 1 / np.tan(z), mpmath.cot),
+    "asin": (np.arcsin, mpmath.asin),
+    "acos": (np.arccos, mpmath.acos),
+    "atan": (np.arctan, mpmath.atan),
+    "atan2": (np.arctan2, mpmath.atan2),
+    "sinh": (np.sinh, mpmath.sinh),
+    "cosh": (np.cosh, mpmath.cosh),
+    "tanh": (np.tanh, mpmath.tanh),
+    "sech": (lambda z: 1 / np.cosh(z), mpmath.sech),
+    "csch": (lambda z: 1 / np.sinh(z), mpmath.csch),
+    "coth": (lambda z: 1 / np.tanh(z), mpmath.coth),
+    "asinh": (np.arcsinh, mpmath.asinh),
+    "acosh": (np.arccosh, mpmath.acosh),
+    "atanh": (np.arctanh, mpmath.atanh),
+    "erf": (_vector(math.erf), mpmath.erf),
+    "erfc": (_vector(math.erfc), mpmath.erfc),
+    "hypot": (np.hypot, mpmath.hypot),
+    "Cbrt": (np.cbrt, mpmath.cbrt),
+    "Sqrt": (np.sqrt, mpmath.sqrt),
+    "Abs": (np.abs, abs),
+    "sign": (np.sign, mpmath.sign),
+    "Heaviside": (np.heaviside, lambda z, at_zero: mpmath.mpf(z > 0) if z != 0 else at_zero),
+    "Max": (lambda *z: reduce(np.maximum, z), max),
+    "Min": (lambda *z: reduce(np.minimum, z), min),
+}
+"""Every function of SymPy that may occur, over arrays of floating-point numbers and over mpmath numbers."""
+
+_RELATIONS = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+def _interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
+    """The value of an expression: over arrays, or (``exact``) over mpmath numbers, one value at a time."""
+    if isinstance(node, Element):
+        return values[node]
+    if isinstance(node, StableFunction):
+        return _interpret((node.definition if exact else node.stable)(*node.args), values, exact)
+    if isinstance(node, Piecewise):
+        return _piecewise(node, values, exact)
+    if node.is_Atom:
+        if node in (sympy.true, sympy.false):
+            return bool(node)
+        return node._to_mpmath(mpmath.mp.prec) if exact else float(node)
+    arguments = [_interpret(argument, values, exact) for argument in node.args]
+    if isinstance(node, Add):
+        return reduce(operator.add, arguments)
+    if isinstance(node, Mul):
+        return reduce(operator.mul, arguments)
+    if isinstance(node, Pow):
+        return _power(arguments[0], arguments[1], node.exp, exact)
+    if isinstance(node, Relational):
+        return _RELATIONS[node.rel_op](*arguments)
+    if node.is_Boolean:
+        return {"And": np.logical_and, "Or": np.logical_or, "Not": np.logical_not}[node.func.__name__](*arguments)
+    name = node.func.__name__
+    if name not in FUNCTIONS:
+        raise ProgramError(f"{name} cannot be evaluated, in: {node}")
+    return FUNCTIONS[name][exact](*arguments)
+
+
+def _power(base: Any, exponent: Any, symbol: Expr, exact: bool) -> Any:
+    if exact:
+        return base**exponent
+    if symbol == sympy.Rational(1, 2):
+        return np.sqrt(base)
+    return 1 / base if symbol == -1 else np.power(base, exponent)
+
+
+def _piecewise(node: Piecewise, values: Mapping[Element, Any], exact: bool) -> Any:
+    if exact:  # only the branch that holds: the others need not be defined
+        for value, condition in node.args:
+            if _interpret(condition, values, exact):
+                return _interpret(value, values, exact)
+        return mpmath.nan
+    result: Any = np.nan
+    for value, condition in reversed(node.args):
+        result = np.where(_interpret(condition, values, exact), _interpret(value, values, exact), result)
+    return result

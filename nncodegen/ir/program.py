@@ -1,0 +1,304 @@
+"""The one intermediate representation: single-assignment steps in index notation.
+
+    program    = inputs, targets, parameters, steps, outputs, loss, gradient
+    step       = element "=" [operator "(" indices ")"] expression
+    element    = name | name "[" indices "]"            a real symbol of SymPy
+    expression = a scalar SymPy expression over elements
+    operator   = "sum" | "max"                          the indices disappear from the result
+               | "softmax" | "log_softmax" | "softmax_complement"    they stay
+
+For example ``s1[n, j] = sum(i) W1[j, i]*x[n, i]``. The index ``n`` numbers the samples; its size is not
+known before run time. Every other index has one size in the whole program, which follows from the shapes of the
+tensors; it need not occur on the right (``d_h[n, j] = weight[n]``).
+The implicit tensor ``weight[n]`` holds the weights of the samples, which sum to 1 over a batch
+(``1/N`` each, unless there are sample weights), so that a mean over samples is a plain sum.
+
+A bare formula is the case in which every tensor is a scalar or carries the sample index alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from sympy import Expr, Symbol
+
+from nncodegen.errors import ProgramError
+
+REDUCTIONS = ("sum", "max")
+"""Operators that make the indices they run over disappear."""
+
+NORMALIZATIONS = ("softmax", "log_softmax", "softmax_complement")
+"""Operators that keep the indices they run over; the complement is 1 - softmax."""
+
+SAMPLE = "n"
+"""The index that numbers the samples."""
+
+PARAMETER = "p"
+"""The index that numbers all parameters, in the update of an optimizer."""
+
+Size = int | None
+"""The size of an index; None for the samples, whose number is known at run time only."""
+
+
+class Element(Symbol):
+    """An element of a tensor under named indices: ``W1[j, i]``, or ``w0`` for a scalar.
+
+    To SymPy it is a real symbol, so that differentiation, simplification and printing need nothing special.
+    """
+
+    __slots__ = ("indices", "tensor")
+
+    tensor: str
+    indices: tuple[str, ...]
+
+    def __new__(cls, tensor: str, indices: Iterable[str] = ()) -> Element:
+        """The element of a tensor, by its name, under indices."""
+        indices = tuple(indices)
+        text = f"{tensor}[{', '.join(indices)}]" if indices else tensor
+        element: Element = Symbol.__xnew__(cls, text, real=True)
+        element.tensor, element.indices = tensor, indices
+        return element
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (self.tensor, self.indices)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.tensor, self.indices), {}
+
+
+@dataclass(frozen=True)
+class Initial:
+    """How a parameter starts: "constant", or drawn with zero mean from a distribution of the given scale.
+
+    The scale is the value of a constant, the bound of "uniform", the standard deviation of "normal" and, before
+    truncation at two of them, of "truncated_normal".
+    """
+
+    distribution: str
+    scale: float
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """The declaration of an input, a target or a parameter."""
+
+    name: str
+    shape: tuple[Size, ...] = ()
+    initial: Initial = Initial("constant", 0.0)
+
+    @property
+    def size(self) -> int:
+        """The number of values; for an input or a target, of values in one sample."""
+        return math.prod(size for size in self.shape if size is not None)
+
+    def __str__(self) -> str:
+        sizes = ", ".join(SAMPLE if size is None else str(size) for size in self.shape)
+        return f"{self.name}[{sizes}]" if self.shape else self.name
+
+
+@dataclass(frozen=True)
+class Step:
+    """The definition of one tensor: ``target = operator(over) expression``."""
+
+    target: Element
+    expression: Expr
+    operator: str | None = None
+    over: tuple[str, ...] = ()
+
+    @property
+    def operands(self) -> tuple[Element, ...]:
+        """The elements that the expression reads, in a fixed order."""
+        return elements(self.expression)
+
+    @property
+    def indices(self) -> tuple[str, ...]:
+        """The indices that the step runs over: those of the target, then those that are reduced."""
+        return self.target.indices + tuple(index for index in self.over if index not in self.target.indices)
+
+    def __str__(self) -> str:
+        reduction = f"{self.operator}({', '.join(self.over)}) " if self.operator else ""
+        return f"{self.target} = {reduction}{self.expression}"
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A number that an optimizer takes: its default and the interval [low, high) of what is allowed.
+
+    ``excludes_low`` makes the interval open: (low, high).
+    """
+
+    name: str
+    default: float
+    low: float = 0.0
+    high: float = math.inf
+    excludes_low: bool = False
+
+
+@dataclass(frozen=True)
+class Update:
+    """An optimizer: steps from parameter[p], gradient[p], the state and hyperparameters to their next values.
+
+    ``results`` are the next parameter, then the next state, in the order of ``state``; ``t`` numbers the updates
+    from 1.
+    """
+
+    name: str
+    state: tuple[str, ...]
+    hyperparameters: tuple[Hyperparameter, ...]
+    steps: tuple[Step, ...]
+    results: tuple[Element, ...]
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The names of the tensors that come from outside."""
+        return ("parameter", "gradient", "t", *self.state, *(h.name for h in self.hyperparameters))
+
+    def show(self) -> str:
+        """The update as text."""
+        numbers = ", ".join(hyperparameter.name for hyperparameter in self.hyperparameters)
+        width = max(len(str(step.target)) for step in self.steps)
+        lines = [f"update      {self.name}({numbers})", *(show_step(step, width) for step in self.steps)]
+        return "\n".join([*lines, f"{'next':<12}{'  '.join(map(str, self.results))}"]) + "\n"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model, its loss and (once differentiated) its gradient, as a tuple of steps."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    targets: tuple[Tensor, ...]
+    parameters: tuple[Tensor, ...]
+    weight: Tensor
+    steps: tuple[Step, ...]
+    outputs: tuple[Element, ...]
+    loss: Element
+    gradient: tuple[Element, ...] = ()
+    updates: tuple[Update, ...] = ()
+    labels: bool = False
+    """Whether the targets are class probabilities, for which integer labels may stand."""
+    precision: str = "float64"
+    operations: tuple[int, int] | None = None
+    """For one sample: operations of the results written out as formulas, and of the simplified steps."""
+
+    @property
+    def results(self) -> tuple[Element, ...]:
+        """The elements that the compiled module hands out."""
+        return (*self.outputs, self.loss, *self.gradient)
+
+    @property
+    def declared(self) -> tuple[Tensor, ...]:
+        """The tensors that come from outside."""
+        return (*self.inputs, *self.targets, *self.parameters, self.weight)
+
+    @property
+    def shapes(self) -> dict[str, tuple[Size, ...]]:
+        """The shape of every tensor."""
+        return self._checked[0]
+
+    @property
+    def sizes(self) -> dict[str, Size]:
+        """The size of every index."""
+        return self._checked[1]
+
+    @cached_property
+    def _checked(self) -> tuple[dict[str, tuple[Size, ...]], dict[str, Size]]:
+        """Shapes and sizes. Raises ProgramError where the steps do not fit together."""
+        shapes: dict[str, tuple[Size, ...]] = {}
+        sizes: dict[str, Size] = {SAMPLE: None}
+        for tensor in self.declared:
+            if tensor.name in shapes:
+                raise ProgramError(f"{tensor.name} is declared twice")
+            shapes[tensor.name] = tensor.shape
+        for step in self.steps:
+            _check_step(step, shapes, sizes)
+            if step.target.tensor in shapes:
+                raise ProgramError(f"{step.target.tensor} is defined twice, the second time by {step}")
+            shapes[step.target.tensor] = tuple(sizes[index] for index in step.target.indices)
+        for element in self.results:
+            if element.tensor not in shapes:
+                raise ProgramError(f"the result {element} is never defined")
+        return shapes, sizes
+
+    def show(self) -> str:
+        """The program as text: its tensors, its steps in order, its results."""
+        lines = [
+            f"{role:<12}{'  '.join(str(tensor) for tensor in tensors)}"
+            for role, tensors in (("inputs", self.inputs), ("targets", self.targets), ("parameters", self.parameters))
+            if tensors
+        ]
+        width = min(24, max((len(str(step.target)) for step in self.steps), default=0))
+        lines += ["", *(show_step(step, width) for step in self.steps), ""]
+        lines.append(f"{'outputs':<12}{'  '.join(map(str, self.outputs))}")
+        lines.append(f"{'loss':<12}{self.loss}")
+        if self.gradient:
+            lines.append(f"{'gradient':<12}{'  '.join(map(str, self.gradient))}")
+        if self.operations:
+            written_out, simplified = self.operations
+            lines.append(f"{'operations':<12}{written_out} written out as formulas, {simplified} in these steps")
+        return "\n".join([*lines, "", *(update.show() for update in self.updates)]).rstrip("\n") + "\n"
+
+
+def show_step(step: Step, width: int = 0) -> str:
+    """A step as text, its equals sign in column ``width``."""
+    target, _, definition = str(step).partition(" = ")
+    return f"{target:<{width}} = {definition}"
+
+
+def verify(program: Program) -> Program:
+    """The program itself. Raises ProgramError, naming the culprit, if it is not well formed."""
+    shapes = program.shapes
+    if program.gradient and len(program.gradient) != len(program.parameters):
+        raise ProgramError(
+            f"{program.name} has {len(program.parameters)} parameters, {len(program.gradient)} gradients"
+        )
+    for parameter, element in zip(program.parameters, program.gradient, strict=bool(program.gradient)):
+        if shapes[element.tensor] != parameter.shape:
+            raise ProgramError(f"{element} has the shape {shapes[element.tensor]}, {parameter.name} {parameter.shape}")
+    if program.loss.indices:
+        raise ProgramError(f"the loss {program.loss} is not a scalar")
+    return program
+
+
+def needed(steps: Iterable[Step], results: Iterable[Element]) -> tuple[Step, ...]:
+    """Those of the steps on which the results depend, in the same order."""
+    wanted = {element.tensor for element in results}
+    kept = []
+    for step in reversed(tuple(steps)):  # reversed: every use is visited before its definition
+        if step.target.tensor in wanted:
+            wanted.update(element.tensor for element in step.operands)
+            kept.append(step)
+    return tuple(reversed(kept))
+
+
+@lru_cache(maxsize=100_000)
+def elements(expression: Expr) -> tuple[Element, ...]:
+    """The elements in an expression, sorted by their text."""
+    return tuple(sorted(expression.atoms(Element), key=str))
+
+
+def _check_step(step: Step, shapes: Mapping[str, tuple[Size, ...]], sizes: dict[str, Size]) -> None:
+    """Adds the indices of a step to ``sizes``. Raises ProgramError, naming the culprit, where it does not fit."""
+    for element in step.operands:
+        if element.tensor not in shapes:
+            raise ProgramError(f"{element.tensor} is used before it is defined, in: {step}")
+        shape = shapes[element.tensor]
+        if len(shape) != len(element.indices):
+            raise ProgramError(f"{element} does not have the rank of its tensor, {len(shape)}, in: {step}")
+        for index, size in zip(element.indices, shape, strict=True):
+            if sizes.setdefault(index, size) != size:
+                raise ProgramError(f"the index {index} has two sizes, {sizes[index]} and {size}, in: {step}")
+            if index not in step.indices:
+                raise ProgramError(f"the index {index} is neither on the left nor reduced, in: {step}")
+    for index in step.indices:
+        if index not in sizes:
+            raise ProgramError(f"the size of the index {index} is not known, in: {step}")
+    operators = (*REDUCTIONS, *NORMALIZATIONS)
+    if step.operator is not None and step.operator not in operators:
+        raise ProgramError(f"there is no operator {step.operator}; there are: {', '.join(operators)}")
+    if bool(step.operator) != bool(step.over):
+        raise ProgramError(f"an operator needs indices to run over, and indices an operator, in: {step}")

@@ -1,0 +1,160 @@
+"""Value numbering: every distinct value gets one step, whoever asks for it.
+
+It splits an expression into steps that are each one function, or one sum of products, of elements, and it
+finds a value that has been defined before. Both the reverse sweep and the elimination of common
+subexpressions are this, done in program order: no set is iterated, so the result does not depend on hashes.
+
+SymPy's own ``cse`` sees single expressions; steps with indices and reductions need this one, which is linear
+in the size of the program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, asinh, atan, cos, erf, erfc, sin
+from sympy.core.relational import Relational
+from sympy.functions.elementary.miscellaneous import Max, Min
+from sympy.logic.boolalg import Boolean
+
+from nncodegen.functions import sigmoid, softplus, tanh
+from nncodegen.ir import SAMPLE, Element, Step, elements
+
+_TOTAL = (Add, Mul, Abs, Max, Min, sigmoid, softplus, tanh, sin, cos, atan, asinh, erf, erfc)
+"""Functions that are finite, with their derivatives, wherever their arguments are."""
+
+
+class Numbering:
+    """A growing tuple of steps in which no two define the same value.
+
+    ``lower`` may rewrite a node whose operands are elements by now. With ``whole_branches`` the branches of a
+    Piecewise stay in one step with it: its derivative must not multiply a branch that was not taken, which
+    may be infinite there.
+    """
+
+    def __init__(
+        self,
+        taken: Iterable[str],
+        lower: Callable[[Expr], Expr | None] = lambda node: None,
+        whole_branches: bool = False,
+    ) -> None:
+        self.steps: list[Step] = []
+        self._taken = set(taken)
+        self._lower = lower
+        self._whole_branches = whole_branches
+        self._known: dict[tuple[Expr, str | None, tuple[str, ...], tuple[str, ...]], Element] = {}
+        self._atoms: dict[Expr, Expr] = {}
+        self._count = 0
+
+    def define(
+        self,
+        expression: Expr,
+        name: str | None = None,
+        indices: tuple[str, ...] | None = None,
+        operator: str | None = None,
+        over: tuple[str, ...] = (),
+    ) -> Element:
+        """The element that holds a value; a new step defines it unless an earlier one does."""
+        simple = self.simple(expression)
+        if indices is None:
+            indices = tuple(index for index in _ordered_indices(simple) if operator is None or index not in over)
+        if operator is None and isinstance(simple, Element) and simple.indices == indices:
+            return simple
+        key = (simple, operator, over, indices)
+        if key not in self._known:
+            self._known[key] = target = Element(self.fresh(name), indices)
+            self.steps.append(Step(target, simple, operator, over))
+        return self._known[key]
+
+    def fresh(self, name: str | None = None) -> str:
+        """A name that nothing else has: the given one where it is free."""
+        if name is None:
+            name = ""
+            while not name or name in self._taken:
+                self._count += 1
+                name = f"t{self._count}"
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    def simple(self, node: Expr) -> Expr:
+        """The expression with every compound operand replaced by the element that holds its value."""
+        if node.is_Atom:
+            return node
+        if isinstance(node, Add):
+            return Add(*(self._term(term) for term in node.args))
+        if isinstance(node, Mul):
+            return self._term(node)
+        if _is_integer_power(node):
+            return self._factor(node)
+        if isinstance(node, Piecewise):
+            return self._piecewise(node)
+        return self._lowered(node.func(*(self._scaled(argument) for argument in node.args)))
+
+    def _term(self, term: Expr) -> Expr:
+        """A coefficient times powers of elements."""
+        if not isinstance(term, Mul):
+            return self._factor(term)
+        return Mul(*(self._factor(factor) for factor in term.args))
+
+    def _factor(self, factor: Expr) -> Expr:
+        if _is_integer_power(factor):
+            return self._lowered(Pow(self._atom(factor.base), factor.exp))
+        return self._atom(factor)
+
+    def _lowered(self, node: Expr) -> Expr:
+        lowered = self._lower(node)
+        return node if lowered is None else self.simple(lowered)
+
+    def _scaled(self, node: Expr) -> Expr:
+        """An element, or a number times one: what an argument of a function may be."""
+        coefficient, rest = node.as_coeff_Mul()
+        return coefficient * self._atom(rest)
+
+    def _atom(self, node: Expr) -> Expr:
+        """A number, or an element up to its sign: z and -z are one value."""
+        if node.is_Atom or (node.is_number and not elements(node)):
+            return node
+        if node not in self._atoms:
+            if isinstance(node, Add) and node.could_extract_minus_sign():
+                self._atoms[node] = -self._atom(-node)
+            else:
+                self._atoms[node] = self.define(node)
+        return self._atoms[node]
+
+    def _piecewise(self, node: Piecewise) -> Expr:
+        def branch(value: Expr) -> Expr:
+            if not self._whole_branches or _is_total(value):
+                return self._scaled(value)
+            return value.func(*(branch(argument) for argument in value.args))
+
+        def condition(part: Boolean) -> Boolean:
+            if part.is_Atom:
+                return part
+            cut = self._scaled if isinstance(part, Relational) else condition
+            return part.func(*(cut(argument) for argument in part.args))
+
+        return Piecewise(*((branch(value), condition(where)) for value, where in node.args))
+
+
+def hint(step: Step) -> str | None:
+    """The name to keep for a step: None where it was only numbered."""
+    return None if re.fullmatch(r"t\d+", step.target.tensor) else step.target.tensor
+
+
+def _is_integer_power(node: Expr) -> bool:
+    return isinstance(node, Pow) and node.exp.is_Integer and node.exp > 1
+
+
+def _is_total(node: Expr) -> bool:
+    if node.is_Atom:
+        return True
+    return (_is_integer_power(node) or isinstance(node, _TOTAL)) and all(_is_total(part) for part in node.args)
+
+
+def _ordered_indices(expression: Expr) -> tuple[str, ...]:
+    """The indices of an expression: the samples first, then in the order of the alphabet."""
+    found = {index for element in elements(expression) for index in element.indices}
+    return tuple(sorted(found, key=lambda index: (index != SAMPLE, len(index), index)))

@@ -1,0 +1,118 @@
+"""The one place that knows the order of the stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from nncodegen.build import Built, build, load, write
+from nncodegen.describe import Model, Sequential, describe
+from nncodegen.differentiate import differentiate
+from nncodegen.emit import MARK, Sources, emit
+from nncodegen.errors import BuildError
+from nncodegen.ir import Program, verify
+from nncodegen.schedule import Schedule, schedule
+from nncodegen.simplify import simplify
+from nncodegen.stabilize import stabilize
+
+STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, simplify, schedule, emit, build)
+"""From a model to a compiled module: each takes what the one before it gave."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage gave, and the seconds that it took."""
+
+    name: str
+    result: Any
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model and what every stage made of it."""
+
+    stages: tuple[Stage, ...]
+
+    def __getitem__(self, name: str) -> Any:
+        return next(stage.result for stage in self.stages if stage.name == name)
+
+    @property
+    def sources(self) -> Sources:
+        """The sources of the module."""
+        sources: Sources = self["emit"]
+        return sources
+
+    @property
+    def built(self) -> Built:
+        """The compiled module, on disk."""
+        built: Built = self["build"]
+        return built
+
+    def texts(self) -> dict[str, str]:
+        """What every stage up to ``schedule`` made, as text files for people, by name."""
+        shown = [stage for stage in self.stages if isinstance(stage.result, Program | Schedule)]
+        return {
+            f"stages/{number}-{stage.name}.txt": f"# {MARK}: the program after {stage.name}.\n\n{stage.result.show()}"
+            for number, stage in enumerate(shown, start=1)
+        }
+
+
+def compile_model(
+    model: Model | Sequential,
+    precision: str = "float64",
+    force: bool = False,
+    observe: Callable[[Stage], None] = lambda stage: None,
+    until: str = "build",
+) -> Compiled:
+    """Takes a model through the stages; ``observe`` is called after each of them.
+
+    With ``force``, nothing is taken from the cache. Raises ModelError for a model that cannot be compiled, and
+    BuildError where the compiler or the disk fails.
+    """
+    options: dict[Any, tuple[Any, ...]] = {describe: (precision,), build: (force,)}
+    value: Any = model
+    stages = []
+    for function in STAGES:
+        start = time.perf_counter()
+        value = function(value, *options.get(function, ()))
+        if isinstance(value, Program):
+            verify(value)
+        stages.append(Stage(function.__name__, value, time.perf_counter() - start))
+        observe(stages[-1])
+        if function.__name__ == until:
+            break
+    return Compiled(tuple(stages))
+
+
+def build_module(
+    model: Model | Sequential,
+    precision: str = "float64",
+    out: str | Path | None = None,
+    dump: bool = False,
+    force: bool = False,
+) -> ModuleType:
+    """Compiles a model and imports the module. This is ``nncodegen.build``.
+
+    precision is "float64" or "float32". The compiled module is kept in a cache, and built again only when the
+    model, the compiler or nncodegen has changed (or with ``force``). With ``out``, the sources and the module are
+    also written to that folder, with ``dump`` the text of every stage as well.
+
+    Raises ModelError and BuildError.
+    """
+    if dump and out is None:
+        raise BuildError("dump writes the text of every stage to the folder out: name one")
+    compiled = compile_model(model, precision, force)
+    if out is not None:
+        write_out(compiled, Path(out), dump)
+    return load(compiled.built)
+
+
+def write_out(compiled: Compiled, out: Path, dump: bool) -> Path:
+    """Writes the sources, the module and (``dump``) the stages to a folder; returns the path of the module."""
+    texts = compiled.texts() if dump else {}
+    return write(compiled.built, {**compiled.sources.files, **texts}, out)

@@ -1,0 +1,158 @@
+"""differentiate -> **simplify** -> schedule: cheaper algebra, and every value computed once.
+
+* Stable functions are written out in primitives of C (see ``functions``), so that a sigmoid, its derivative
+  and the softplus in the loss share one exponential.
+* Normalizations become maxima, sums and quotients that share their parts in the same way.
+* Integer powers become products; negative powers become powers of one reciprocal.
+* Value numbering then leaves one step for each value, and what no result needs is dropped.
+
+Products are not reordered across steps: a small factor that the reverse sweep multiplies first keeps a large
+one from overflowing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from math import prod
+
+from sympy import Eq, Expr, Piecewise, Pow, S, count_ops, exp, preorder_traversal
+from sympy.codegen.cfunctions import log1p
+
+from nncodegen.functions import StableFunction
+from nncodegen.ir import NORMALIZATIONS, Element, Program, Step, Update, needed
+from nncodegen.numbering import Numbering, hint
+
+
+def simplify(program: Program) -> Program:
+    """The program in primitives of C, without a value that is computed twice or never used."""
+    taken = tuple(tensor.name for tensor in program.declared)
+    steps, results = _simplify_steps(program.steps, program.results, taken)
+    outputs, gradient = results[: len(program.outputs)], results[len(program.outputs) + 1 :]
+    loss = results[len(program.outputs)]
+    updates = tuple(_simplify_update(update) for update in program.updates)
+    simplified = replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates)
+    return replace(simplified, operations=(operations_written_out(program), operations(simplified)))
+
+
+def _simplify_update(update: Update) -> Update:
+    steps, results = _simplify_steps(update.steps, update.results, update.declared)
+    return replace(update, steps=steps, results=results)
+
+
+def _simplify_steps(
+    steps: tuple[Step, ...], results: tuple[Element, ...], taken: tuple[str, ...]
+) -> tuple[tuple[Step, ...], tuple[Element, ...]]:
+    """The simplified steps, and the elements that hold the results in them."""
+    known: dict[Element, Expr] = {}
+    log_softmax: dict[Element, Step] = {}
+
+    def lower(node: Expr) -> Expr | None:
+        if isinstance(node, StableFunction):
+            return node.stable(*node.args)
+        if isinstance(node, exp) and node.args[0] in log_softmax:
+            step = log_softmax[node.args[0]]  # exp(log_softmax(z)) = softmax(z), without the cancellation
+            return _normalization(replace(step, operator="softmax"), None, numbering)
+        if isinstance(node, Pow) and node.exp.is_Integer:
+            return _power(node.base, int(node.exp), numbering)
+        return None
+
+    numbering = Numbering(taken, lower)
+    for step in steps:
+        step = replace(step, expression=step.expression.xreplace(known))
+        if step.operator in NORMALIZATIONS:
+            value = _normalization(step, hint(step), numbering)
+            if step.operator == "log_softmax":
+                log_softmax[value] = step
+        else:
+            value = numbering.define(step.expression, hint(step), step.target.indices, step.operator, step.over)
+        known[step.target] = value
+    held = tuple(known[element] for element in results)
+    return needed(numbering.steps, held), held
+
+
+def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:
+    """x**5 = (x**2)**2*x and x**(-2) = (1/x)**2; squares and cubes are printed as products."""
+    if exponent < -1:
+        return Pow(numbering.define(1 / base), -exponent)
+    if exponent > 3:
+        half = numbering.define(Pow(base, exponent // 2))
+        return half**2 * base ** (exponent % 2)
+    return None
+
+
+# --- normalizations ----------------------------------------------------------------------------------------------
+
+
+def _normalization(step: Step, name: str | None, numbering: Numbering) -> Element:
+    """Softmax and its relatives along the indices ``step.over``, in steps that they share.
+
+    With m = max(z), the exponentials e = exp(z - m) sum to 1 + r, where r is summed without the largest, so
+    that neither log(1 + r) nor 1 - p = r/(1 + r) at the largest cancels.
+    """
+    indices = step.target.indices
+    z = numbering.define(step.expression, None, indices)
+    m = numbering.define(z, operator="max", over=step.over)
+    below = numbering.define(z - m, None, indices)
+    e = numbering.define(exp(below), None, indices)
+    others = numbering.define(Piecewise((e, below < 0), (S.Zero, True)), operator="sum", over=step.over)
+    largest = numbering.define(Piecewise((S.Zero, below < 0), (S.One, True)), operator="sum", over=step.over)
+    r = numbering.define(others + (largest - 1))
+    value = _VALUES[step.operator or ""](below, e, r, numbering)
+    return numbering.define(value, name, indices)
+
+
+def _softmax(below: Element, e: Element, r: Element, numbering: Numbering) -> Expr:
+    return e * numbering.define(1 / (1 + r))
+
+
+def _softmax_complement(below: Element, e: Element, r: Element, numbering: Numbering) -> Expr:
+    p = numbering.define(_softmax(below, e, r, numbering))
+    return Piecewise((r * numbering.define(1 / (1 + r)), Eq(below, 0)), (1 - p, True))
+
+
+def _log_softmax(below: Element, e: Element, r: Element, numbering: Numbering) -> Expr:
+    return below - log1p(r)
+
+
+_VALUES = {"softmax": _softmax, "softmax_complement": _softmax_complement, "log_softmax": _log_softmax}
+
+
+# --- what a program costs ----------------------------------------------------------------------------------------
+
+
+def operations(program: Program) -> int:
+    """Operations for one sample: those of each step, for each value of its indices."""
+    return sum(_cost(program, step) for step in program.steps)
+
+
+def operations_written_out(program: Program) -> int:
+    """Operations for one sample if every result were evaluated from its formula, without shared values."""
+    costs: dict[str, int] = {}
+    for step in program.steps:
+        inner = sum(costs.get(name, 0) * count for name, count in _occurrences(step.expression).items())
+        costs[step.target.tensor] = _values(program, step.over) * (_own_cost(step) + inner)
+    total = sum(costs.get(element.tensor, 0) for element in (*program.outputs, program.loss))
+    sizes = {parameter.name: parameter.size for parameter in program.parameters}
+    for parameter, element in zip(program.parameters, program.gradient, strict=True):
+        total += costs.get(element.tensor, 0) * sizes[parameter.name]
+    return total
+
+
+def _cost(program: Program, step: Step) -> int:
+    return _values(program, step.indices) * _own_cost(step)
+
+
+def _own_cost(step: Step) -> int:
+    """Operations for one value of every index: those of the expression, and one to reduce it."""
+    return int(count_ops(step.expression)) + (1 if step.over else 0)
+
+
+def _values(program: Program, indices: tuple[str, ...]) -> int:
+    """The number of values that indices take together, for one sample."""
+    return prod(program.sizes[index] or 1 for index in indices)
+
+
+def _occurrences(expression: Expr) -> Counter[str]:
+    """How often an expression reads each tensor."""
+    return Counter(node.tensor for node in preorder_traversal(expression) if isinstance(node, Element))
