@@ -97,7 +97,8 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
     e = numbering.define(exp(below), None, indices)
     others = numbering.define(Piecewise((e, below < 0), (S.Zero, True)), operator="sum", over=step.over)
     largest = numbering.define(Piecewise((S.Zero, below < 0), (S.One, True)), operator="sum", over=step.over)
-    r = numbering.define(others + (largest - 1))
+    ties = numbering.define(largest - 1)  # a step of its own: others + largest - 1 would lose the small others
+    r = numbering.define(others + ties)
     value = _VALUES[step.operator or ""](below, e, r, numbering)
     return numbering.define(value, name, indices)
 

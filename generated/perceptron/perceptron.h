@@ -37,7 +37,7 @@ typedef struct {
     double *gradient;
     double *state;
     void *work;
-    size_t *order; /* 0, 1, ... at first */
+    size_t *order; /* 0, 1, ... at first; may be NULL without shuffle */
     /* What came out: the losses of the epochs from the one at which the call began. */
     double *history;
     size_t epochs;

@@ -151,7 +151,7 @@ def train(
     buffers = np.zeros((3, parameter_count), dtype)  # the parameters, the next ones, the gradient
     buffers[:2] = start
     state = np.zeros(max(1, _state_size), dtype)
-    order = np.arange(samples, dtype=np.uintp)
+    order = np.arange(samples, dtype=np.uintp) if shuffles else None
     training = _NativeTraining(
         X, Y, samples, batch, number, options, tolerance, shuffles, update == "sequential", seed, buffers, state, order
     )

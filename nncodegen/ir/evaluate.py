@@ -92,7 +92,7 @@ def _evaluate_step(step: Step, values: Mapping[str, Array], lengths: Mapping[str
         return _einsum(step, factors, values, shape)
     operands = {e: _align(values[e.tensor], e.indices, step.indices) for e in step.operands}
     if digits is None:
-        result = _interpret(step.expression, operands, exact=False)
+        result = interpret(step.expression, operands, exact=False)
     else:
         result = _one_by_one(step.expression, operands)
     result = np.broadcast_to(result, shape)
@@ -104,9 +104,9 @@ def _evaluate_step(step: Step, values: Mapping[str, Array], lengths: Mapping[str
 def _one_by_one(expression: Expr, operands: Mapping[Element, Array]) -> Array:
     """An expression of mpmath numbers."""
     if not operands:
-        return np.asarray(_interpret(expression, {}, exact=True), dtype=object)
+        return np.asarray(interpret(expression, {}, exact=True), dtype=object)
     function = np.frompyfunc(
-        lambda *numbers: _interpret(expression, dict(zip(operands, numbers, strict=True)), exact=True), len(operands), 1
+        lambda *numbers: interpret(expression, dict(zip(operands, numbers, strict=True)), exact=True), len(operands), 1
     )
     return np.asarray(function(*operands.values()), dtype=object)
 
@@ -226,19 +226,19 @@ _RELATIONS = {
 }
 
 
-def _interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
+def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
     """The value of an expression: over arrays, or (``exact``) over mpmath numbers, one value at a time."""
     if isinstance(node, Element):
         return values[node]
     if isinstance(node, StableFunction):
-        return _interpret((node.definition if exact else node.stable)(*node.args), values, exact)
+        return interpret((node.definition if exact else node.stable)(*node.args), values, exact)
     if isinstance(node, Piecewise):
         return _piecewise(node, values, exact)
     if node.is_Atom:
         if node in (sympy.true, sympy.false):
             return bool(node)
         return node._to_mpmath(mpmath.mp.prec) if exact else float(node)
-    arguments = [_interpret(argument, values, exact) for argument in node.args]
+    arguments = [interpret(argument, values, exact) for argument in node.args]
     if isinstance(node, Add):
         return reduce(operator.add, arguments)
     if isinstance(node, Mul):
@@ -266,10 +266,10 @@ def _power(base: Any, exponent: Any, symbol: Expr, exact: bool) -> Any:
 def _piecewise(node: Piecewise, values: Mapping[Element, Any], exact: bool) -> Any:
     if exact:  # only the branch that holds: the others need not be defined
         for value, condition in node.args:
-            if _interpret(condition, values, exact):
-                return _interpret(value, values, exact)
+            if interpret(condition, values, exact):
+                return interpret(value, values, exact)
         return mpmath.nan
     result: Any = np.nan
     for value, condition in reversed(node.args):
-        result = np.where(_interpret(condition, values, exact), _interpret(value, values, exact), result)
+        result = np.where(interpret(condition, values, exact), interpret(value, values, exact), result)
     return result

@@ -1,0 +1,41 @@
+"""What the tests share: a build cache of their own, models by name, and the flag that renews golden files."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="renew generated/perceptron")
+
+
+def pytest_configure(config):
+    os.environ.setdefault("NNCODEGEN_CACHE", str(config.cache.mkdir("nncodegen")))
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """A build cache that holds nothing."""
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def perceptron():
+    """The compiled perceptron."""
+    import nncodegen as nn
+    from nncodegen.perceptron import model
+
+    return nn.build(model)
+
+
+@pytest.fixture(scope="session")
+def chain():
+    """A compiled 4-5-3 network with three classes."""
+    import nncodegen as nn
+
+    layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
+    return nn.build(nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain"))

@@ -1,0 +1,86 @@
+"""Stable functions against their definitions at 50 digits, over the whole range."""
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nncodegen import functions
+from nncodegen.functions import StableFunction, elu, gelu, leaky_relu, log_cosh, relu, selu, softsign, xlogy
+from nncodegen.ir import Element
+from nncodegen.ir.evaluate import interpret
+
+Z = Element("z")
+UNARY = [f for f in StableFunction.__subclasses__() if f.nargs == sympy.FiniteSet(1)]
+POINTS = [s * 10.0**k * m for s in (1, -1) for k in range(-12, 3) for m in (1, 2.5, 7.1)] + [0.0, 745.0, -745.0, 1e300]
+
+
+def number(expression, z):
+    with np.errstate(all="ignore"):  # of branches that are not taken
+        return float(interpret(expression, {Z: np.float64(z)}, exact=False))
+
+
+def exact(expression, z):
+    with mpmath.workdps(700):
+        return float(interpret(expression, {Z: mpmath.mpf(z)}, exact=True))
+
+
+@pytest.mark.parametrize("function", UNARY, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("z", POINTS)
+def test_stable_form(function, z):
+    """The stable form agrees with the definition to some units in the last place, and never overflows."""
+    if abs(z) > 1e5:
+        assert np.isfinite(number(function(Z), z))
+        return
+    assert number(function(Z), z) == pytest.approx(exact(function(Z), z), rel=4e-15, abs=1e-300)
+
+
+@pytest.mark.parametrize("function", UNARY, ids=lambda f: f.__name__)
+@given(z=st.floats(-30, 30))
+def test_derivative(function, z):
+    """fdiff is the derivative of the definition."""
+    derivative = sympy.diff(function(Z), Z)
+    with mpmath.workdps(60):
+        expected = mpmath.diff(lambda t: interpret(function(Z), {Z: t}, exact=True), mpmath.mpf(z))
+    assert exact(derivative, z) == pytest.approx(float(expected), rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("expression", "z", "expected"),
+    [
+        (relu(Z), -2.0, 0.0), (relu(Z), 3.0, 3.0), (relu(Z), 0.0, 0.0),
+        (leaky_relu(Z), -2.0, -0.02), (elu(Z), -1.0, np.expm1(-1)), (elu(Z), 2.0, 2.0),
+        (selu(Z), 1.0, 1.0507009873554805), (selu(Z), -1.0, 1.0507009873554805 * 1.6732632423543772 * np.expm1(-1)),
+        (softsign(Z), -3.0, -0.75), (gelu(Z), 1.0, 0.8413447460685429), (gelu(Z), -10.0, -7.61985302416052e-23),
+        (log_cosh(Z), 1e-8, 5e-17),
+    ],
+)  # fmt: skip
+def test_values(expression, z, expected):
+    """Some values that are known from elsewhere."""
+    assert number(expression, z) == pytest.approx(expected, rel=1e-13)
+
+
+def test_relu_at_zero_and_nan():
+    """The derivative of relu at 0 is 0, as in Keras and PyTorch, and a NaN is not hidden."""
+    assert number(sympy.diff(relu(Z), Z), 0.0) == 0
+    assert np.isnan(number(relu(Z), np.nan))
+
+
+def test_xlogy():
+    """0*log(0) is 0, and so is its derivative by the second argument."""
+    a, b = Element("a"), Element("b")
+    values = {a: np.float64(0), b: np.float64(0)}
+    with np.errstate(all="ignore"):
+        assert float(interpret(xlogy(a, b), values, exact=False)) == 0
+        assert float(interpret(sympy.diff(xlogy(a, b), b), values, exact=False)) == 0
+    values = {a: np.float64(2), b: np.float64(3)}
+    assert float(interpret(xlogy(a, b), values, exact=False)) == pytest.approx(2 * np.log(3))
+
+
+def test_every_function_is_documented():
+    """A reader finds the formula of each function in its docstring."""
+    for name, value in vars(functions).items():
+        if not name.startswith("_") and getattr(value, "__module__", "") == functions.__name__:
+            assert value.__doc__, name

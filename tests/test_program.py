@@ -1,0 +1,90 @@
+"""The intermediate representation: well-formed programs, and the culprit in those that are not."""
+
+from dataclasses import replace
+
+import pytest
+import sympy
+
+from nncodegen import ProgramError
+from nncodegen.ir import Element, Program, Step, Tensor, needed, verify
+
+W, x, h, w = Element("W", ("j", "i")), Element("x", ("n", "i")), Element("h", ("n", "j")), Element("weight", ("n",))
+STEPS = (
+    Step(h, W * x, "sum", ("i",)),
+    Step(Element("l", ("n",)), h**2, "sum", ("j",)),
+    Step(Element("loss"), Element("l", ("n",)) * w, "sum", ("n",)),
+)
+PROGRAM = Program(
+    "p", (Tensor("x", (None, 4)),), (), (Tensor("W", (3, 4)),), Tensor("weight", (None,)), STEPS, (h,), Element("loss")
+)
+
+
+def test_shapes_follow_from_the_declared():
+    """The shape of every tensor and the size of every index are known."""
+    assert verify(PROGRAM).shapes == {"x": (None, 4), "W": (3, 4), "weight": (None,), "h": (None, 3), "l": (None,),
+                                      "loss": ()}  # fmt: skip
+    assert PROGRAM.sizes == {"n": None, "i": 4, "j": 3}
+
+
+def test_show():
+    """A program prints as in the design."""
+    assert PROGRAM.show().splitlines() == [
+        "inputs      x[n, 4]",
+        "parameters  W[3, 4]",
+        "",
+        "h[n, j] = sum(i) W[j, i]*x[n, i]",
+        "l[n]    = sum(j) h[n, j]**2",
+        "loss    = sum(n) l[n]*weight[n]",
+        "",
+        "outputs     h[n, j]",
+        "loss        loss",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (Step(h, W * x, "sum", ("i",)), "h is defined twice"),
+        (Step(Element("q"), Element("z")), "z is used before it is defined"),
+        (Step(Element("q", ("n",)), h), "index j is neither on the left nor reduced"),
+        (Step(Element("q", ("n", "k")), Element("l", ("n",))), "size of the index k is not known"),
+        (Step(Element("q", ("n",)), Element("W", ("n", "i")), "sum", ("i",)), "index n has two sizes"),
+        (Step(Element("q", ("n",)), Element("h", ("n",))), "does not have the rank"),
+        (Step(Element("q", ("n",)), h, "median", ("j",)), "no operator median"),
+        (Step(Element("q", ("n",)), h, None, ("j",)), "an operator needs indices"),
+    ],
+)
+def test_verify_names_the_culprit(step, message):
+    """A program that is not well formed is refused by the step that is wrong."""
+    with pytest.raises(ProgramError, match=message):
+        verify(replace(PROGRAM, steps=(*STEPS, step)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": Element("missing")}, "missing is never defined"),
+        ({"loss": Element("l", ("n",))}, "is not a scalar"),
+        ({"gradient": (Element("l", ("n",)),)}, "has the shape"),
+        ({"gradient": (Element("loss"), Element("loss"))}, "1 parameters, 2 gradients"),
+        ({"inputs": (Tensor("W", (None, 4)),)}, "W is declared twice"),
+    ],
+)
+def test_verify_checks_the_results(change, message):
+    """Results must be defined, and have the shape that they should."""
+    with pytest.raises(ProgramError, match=message):
+        verify(replace(PROGRAM, **change))
+
+
+def test_elements_are_symbols():
+    """Two elements are equal if tensor and indices are; SymPy differentiates by them."""
+    assert Element("x", ("n",)) == Element("x", ["n"]) != Element("x", ("m",))
+    assert Element("x[n]") != Element("x", ("n",))
+    assert sympy.diff(W * x, x) == W
+    assert sympy.log(sympy.exp(x)) == x  # real
+
+
+def test_needed():
+    """Steps that no result depends on are dropped."""
+    assert needed(STEPS, [h]) == STEPS[:1]
+    assert needed(STEPS, [Element("loss")]) == STEPS

@@ -1,0 +1,87 @@
+"""Each rule of algebra, as a formula and what becomes of it."""
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given
+from hypothesis import strategies as st
+from sympy import Abs, Add, Heaviside, Max, cosh, exp, log, sinh, tanh
+
+from nncodegen.functions import log_cosh, sech2, sigmoid, softplus, xlogy
+from nncodegen.functions import tanh as own_tanh
+from nncodegen.ir import Element
+from nncodegen.ir.evaluate import interpret
+from nncodegen.stabilize import RULES, stable_form
+
+u, v, w, y, z = (Element(name) for name in "uvwyz")
+E = sympy.Float(2.71828182845905)
+
+CASES = [
+    (1 / (1 + exp(-z)), sigmoid(z)),
+    (1 / (1 + E**-z), sigmoid(z)),
+    (exp(z) / (1 + exp(z)), sigmoid(z)),
+    (exp(-z) / (1 + exp(-z)) ** 2, sigmoid(z) * sigmoid(-z)),
+    (1 - 1 / (1 + exp(-z)), sigmoid(-z)),
+    (1 / (2 + 3 * exp(z)), sigmoid(log(sympy.Rational(2, 3)) - z) / 2),
+    (exp(u) / (exp(u) + exp(v)), sigmoid(u - v)),
+    (log(1 + exp(z)), softplus(z)),
+    (log(exp(u) + exp(v)), u + softplus(v - u)),
+    (log(1 / (1 + exp(-z))), -softplus(-z)),
+    (log(1 - 1 / (1 + exp(-z))), -softplus(z)),
+    (log(exp(z) * sigmoid(z)), z - softplus(-z)),
+    (log(cosh(z)), log_cosh(z)),
+    (log(1 - tanh(z) ** 2), -2 * log_cosh(z)),
+    (log(1 + z**2), sympy.codegen.cfunctions.log1p(z**2)),
+    (exp(z) - 1, sympy.codegen.cfunctions.expm1(z)),
+    (xlogy(y, sigmoid(z)), -y * softplus(-z)),
+    (xlogy(y, exp(z)), y * z),
+    (tanh(z), own_tanh(z)),
+    (1 - tanh(z) ** 2, sech2(z)),
+    ((exp(z) - exp(-z)) / (exp(z) + exp(-z)), own_tanh(z)),
+    ((exp(2 * z) - 1) / (exp(2 * z) + 1), own_tanh(z)),
+    ((1 - exp(-2 * z)) / (1 + exp(-2 * z)), own_tanh(z)),
+    (2 / (1 + exp(-2 * z)) - 1, own_tanh(z)),
+    (1 - 2 / (1 + exp(2 * z)), own_tanh(z)),
+]
+
+
+@pytest.mark.parametrize(("formula", "expected"), CASES, ids=lambda value: str(value))
+def test_rule(formula, expected):
+    """A formula as people write it becomes its stable form."""
+    assert stable_form(formula) == expected
+
+
+@pytest.mark.parametrize("formula", [case[0] for case in CASES] + [
+    exp(u) / (exp(u) + exp(v) + exp(w)), log(exp(u) + 2 * exp(v) + exp(w)), sympy.sign(z), Heaviside(z),
+    sympy.sech(z), sympy.coth(z), sympy.csch(z), sympy.sec(z), sympy.csc(z), sympy.cot(z), Max(u, v, w),
+    sinh(z) * exp(-Abs(z)), log(exp(u) / (exp(u) + exp(v) + exp(w))), exp(u) * exp(v), 1 / (1 + exp(z)) ** 3,
+    Add(1, -sigmoid(u), -sigmoid(v)), exp(-2 * z) * sigmoid(z) ** 3,
+], ids=str)  # fmt: skip
+@given(numbers=st.lists(st.floats(-20, 20), min_size=5, max_size=5))
+def test_the_value_is_kept(formula, numbers):
+    """The stable form has the value of the formula, at 50 digits."""
+    values = {symbol: mpmath.mpf(number or 0.5) for symbol, number in zip((u, v, w, y, z), numbers, strict=True)}
+    with mpmath.workdps(50):
+        before = interpret(formula, values, exact=True)
+        after = interpret(stable_form(formula), values, exact=True)
+        assert abs(before - after) <= mpmath.mpf("1e-12") * (1 + abs(before))  # the base is e to machine precision
+
+
+@pytest.mark.parametrize("z_value", [800.0, -800.0, 1e300, -1e300])
+def test_nothing_overflows(z_value):
+    """What overflows as written is finite in its stable form, and so is its derivative."""
+    for formula in (1 / (1 + exp(-z)), log(1 + exp(z)), log(cosh(z)), (exp(z) - exp(-z)) / (exp(z) + exp(-z)),
+                    exp(z) / (exp(z) + exp(-z)), log(exp(z) + exp(-z))):  # fmt: skip
+        stable = stable_form(formula)
+        for expression in (stable, sympy.diff(stable, z)):
+            with np.errstate(all="ignore"):
+                assert np.isfinite(interpret(expression, {z: np.float64(z_value)}, exact=False)), (formula, expression)
+
+
+def test_every_rule_states_its_algebra():
+    """The first line of each rule's docstring is an equation."""
+    for rules in RULES.values():
+        for rule in rules:
+            if rule.__name__ != "<lambda>":
+                assert "=" in rule.__doc__ or "with a derivative" in rule.__doc__, rule.__name__
