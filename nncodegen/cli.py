@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
-from nncodegen import perceptron
+from nncodegen import __version__, perceptron
 from nncodegen.build import load
 from nncodegen.check import check_gradient
 from nncodegen.describe import PRECISIONS, Model, Sequential
@@ -23,7 +23,7 @@ from nncodegen.schedule import Schedule
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="nncodegen")
+@click.version_option(__version__)
 def command() -> None:
     """Compiles neural networks, from formulas or layers to modules that train natively."""
 
@@ -83,7 +83,7 @@ def load_model(argument: str) -> Model | Sequential:
     path = Path(f"{text}.py") if colon else Path(argument)
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(path.stem, path.absolute())
     if spec is None or spec.loader is None:
         raise ModelError(f"{path} is no Python file: give one that ends in .py")
     module = importlib.util.module_from_spec(spec)
@@ -93,9 +93,9 @@ def load_model(argument: str) -> Model | Sequential:
     except NncodegenError:
         raise
     except Exception as error:
-        where = next((f for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), None)
-        line = f", line {where.lineno}" if where else ""
-        raise ModelError(f"{path}{line}: {type(error).__name__}: {error}") from error
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path.absolute()]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1]
+        raise ModelError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
     models = {key: value for key, value in vars(module).items() if isinstance(value, Model | Sequential)}
     if not models:
         raise ModelError(f"{path} defines no model: assign a nncodegen.Model or a nncodegen.Sequential to a name")

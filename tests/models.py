@@ -28,6 +28,7 @@ def gradient_of(program, parameters, X, Y, weight=None):
 
 def differences(program, parameters, X, Y, step=1e-6):
     """The gradient by central differences of the loss."""
+
     def loss(k, sign):
         moved = np.array(parameters, float)
         moved[k] += sign * step

@@ -40,7 +40,8 @@ def formulas():
     yield nn.Model("constant", [x], [y], {a: 0.0}, sympy.Integer(1), (y - a) ** 2)
     unary = [sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.atan, sympy.asinh, sympy.erf, sympy.sign,
              sympy.Abs, sympy.Heaviside, sympy.sech, sympy.coth, lambda z: sympy.Max(z, 1, a), sympy.exp,
-             lambda z: sympy.log(z**2 + 1), lambda z: sympy.sqrt(z**2 + 1), lambda z: (z**2 + 1) ** sympy.Rational(7, 3),
+             lambda z: sympy.log(z**2 + 1), lambda z: sympy.sqrt(z**2 + 1),
+             lambda z: (z**2 + 1) ** sympy.Rational(7, 3),
              lambda z: z**11, lambda z: sympy.Piecewise((z, (z > 0) & (a < 1)), (a, sympy.Ne(b, z)), (0, True)),
              lambda z: sympy.atan2(z, 2), lambda z: sympy.Min(z, 10**12)]  # fmt: skip
     yield nn.Model("functions", [x], [y], {a: 0.1, b: 0.2}, tuple(f(a * x + b) for f in unary),
@@ -68,6 +69,7 @@ def test_losses_compile_without_a_warning(loss, tmp_path):
 
 def test_the_size_does_not_grow_with_the_width():
     """The C of 64-32-10 and of 64-512-10 differ by less than 5 % in size."""
+
     def size(width):
         layers = [nn.Dense(width, "tanh"), nn.Dense(10, "softmax")]
         sources = emitted(nn.Sequential(layers, 64, "categorical_crossentropy"))

@@ -9,7 +9,6 @@ from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.describe.losses import LOSSES
 from nncodegen.differentiate import differentiate
 from nncodegen.ir import Element, Program, Step, Tensor, evaluate
-
 from tests.models import differences, gradient_of, random_data
 
 
@@ -45,6 +44,7 @@ def test_formula_by_sympy():
 
 def test_the_sweep_is_linear():
     """Twice the parameters make about twice the steps."""
+
     def steps(count):
         w = sympy.symbols(f"w:{count}")
         x = sympy.Symbol("x")
@@ -57,6 +57,7 @@ def test_the_sweep_is_linear():
 
 def test_nothing_grows_with_the_width():
     """The steps of a network are the same, but for sizes, whatever its width."""
+
     def shown(width):
         layers = [nn.Dense(width, "tanh"), nn.Dense(10, "softmax")]
         model = nn.Sequential(layers, inputs=64, loss="categorical_crossentropy")
@@ -97,4 +98,6 @@ def test_softmax_keeps_its_digits():
     gradient = gradient_of(program, [40.0, 0.0, 1.0], [[1.0]], [[1.0, 0.0, 0.0]])
     e = np.exp(np.array([-40.0, -39.0]))
     assert gradient == pytest.approx([-e.sum(), e[0], e[1]], rel=1e-14)
-    assert float(evaluate(program, [40.0, 0.0, 1.0], [[1.0]], [[1.0, 0, 0]])["loss"]) == pytest.approx(e.sum(), rel=1e-14)
+    assert float(evaluate(program, [40.0, 0.0, 1.0], [[1.0]], [[1.0, 0, 0]])["loss"]) == pytest.approx(
+        e.sum(), rel=1e-14
+    )

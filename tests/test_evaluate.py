@@ -36,7 +36,9 @@ def test_digits():
     parameters, X, Y = rng.normal(size=43), rng.normal(size=(3, 4)), np.eye(3)
     values = nn.evaluate(PROGRAM, parameters, X, Y, digits=40)
     assert isinstance(values["loss"].item(), mpmath.mpf)
-    assert float(values["loss"].item()) == pytest.approx(float(nn.evaluate(PROGRAM, parameters, X, Y)["loss"]), rel=1e-14)
+    assert float(values["loss"].item()) == pytest.approx(
+        float(nn.evaluate(PROGRAM, parameters, X, Y)["loss"]), rel=1e-14
+    )
 
 
 @pytest.mark.parametrize("function", [f for f in FUNCTIONS if f not in (StableFunction, sympy.Piecewise)],

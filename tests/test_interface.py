@@ -10,7 +10,6 @@ import pytest
 import sympy
 
 import nncodegen as nn
-
 from tests.conftest import ROOT
 
 RNG = np.random.default_rng(0)
@@ -355,5 +354,3 @@ def test_interface_is_the_file():
     text = (ROOT / "nncodegen" / "emit" / "interface.py").read_text()
     assert text in (ROOT / "generated" / "perceptron" / "perceptron.pyx").read_text()
     assert "'''" not in text
-
-

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import nncodegen as nn
-
 from tests.models import gradient_of
 
 P = sympy.symbols("p:4")

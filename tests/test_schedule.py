@@ -1,12 +1,11 @@
 """Loops and places."""
 
+import pytest
 import sympy
 
 import nncodegen as nn
 from nncodegen.ir import SAMPLE
 from nncodegen.schedule import TILE, Place
-
-import pytest
 
 
 def scheduled(model):

@@ -8,7 +8,6 @@ import nncodegen as nn
 from nncodegen.functions import StableFunction
 from nncodegen.ir import NORMALIZATIONS
 from nncodegen.simplify import operations
-
 from tests.models import gradient_of, random_data
 
 

@@ -46,7 +46,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("formula", "expected"), CASES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("formula", "expected"), CASES, ids=str)
 def test_rule(formula, expected):
     """A formula as people write it becomes its stable form."""
     assert stable_form(formula) == expected

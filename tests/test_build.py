@@ -1,0 +1,165 @@
+"""The disk and the compiler: what is written, what is kept, what goes wrong."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import nncodegen as nn
+from nncodegen import BuildError
+from nncodegen.perceptron import model
+from tests.conftest import ROOT
+
+
+def test_the_cache_is_addressed_by_content(empty_cache):
+    """The same model is compiled once; another precision is another module; force compiles again."""
+    assert [nn.compile_model(model).built.cached for _ in range(2)] == [False, True]
+    assert not nn.compile_model(model, "float32").built.cached
+    assert not nn.compile_model(model, force=True).built.cached
+    assert not [path for path in empty_cache.iterdir() if path.suffix == ".work"]
+
+
+def test_what_is_written(tmp_path):
+    """A folder gets the sources and the module, and with dump the text of every stage."""
+    nn.build(model, out=tmp_path / "a")
+    suffix = next(p for p in (tmp_path / "a").iterdir() if p.name.startswith("perceptron.cpython")).name
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {"perceptron.c", "perceptron.h", "perceptron.pyx", suffix}
+    nn.build(model, out=tmp_path / "a", dump=True)
+    assert len(list((tmp_path / "a" / "stages").iterdir())) == 5
+    nn.build(model, out=tmp_path / "a")
+    assert not (tmp_path / "a" / "stages").exists()
+    with pytest.raises(BuildError, match="dump writes the text of every stage to the folder out"):
+        nn.build(model, dump=True)
+
+
+def test_a_written_module_can_be_imported(tmp_path):
+    """The folder holds an importable module."""
+    nn.build(model, out=tmp_path)
+    program = "import perceptron; print(perceptron.train([[0.35, 0.9]], [1], epochs=2).status)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "completed"
+
+
+def test_foreign_files_stay(tmp_path):
+    """A folder with files of somebody else is refused, and left as it was."""
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "perceptron.c").write_text("int mine;")
+    with pytest.raises(BuildError, match=r"holds files that nncodegen did not write \(notes.txt, perceptron.c\)"):
+        nn.build(model, out=tmp_path)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"notes.txt": "mine", "perceptron.c": "int mine;"}
+
+
+def test_hidden_files_and_other_models_are_no_obstacle(tmp_path):
+    """Hidden files and what Python leaves behind do not matter; several models may share a folder."""
+    (tmp_path / ".gitignore").write_text("*.so")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "x.pyc").write_bytes(b"")
+    nn.build(model, out=tmp_path)
+    nn.build(nn.Sequential([nn.Dense(1)], 1, name="other"), out=tmp_path)
+    nn.build(model, out=tmp_path)
+    assert {"other.c", "perceptron.c", ".gitignore"} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
+    """A file in place of a folder, and a folder without permission, are a BuildError that names it."""
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(BuildError, match=r"file.*name a(nother)? folder"):
+            nn.build(model, out=out)
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(
+        sys.modules["nncodegen.build"], "NamedTemporaryFile", refuse
+    )  # as root, permissions do not bind
+    with pytest.raises(BuildError, match=r"cannot write to .*fresh: Permission denied; name another folder"):
+        nn.build(model, out=tmp_path / "fresh")
+
+
+def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    """A cache that cannot be written is named, and the variable that moves it."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(BuildError, match=r"cannot write to the cache, .*set NNCODEGEN_CACHE"):
+        nn.build(model)
+
+
+def test_no_compiler(empty_cache, tmp_path, monkeypatch):
+    """Without a compiler the error says how to get one."""
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(
+        BuildError, match=r"no C compiler was found \(looked for \$CC = no-such-compiler\)(.|\n)*apt install gcc"
+    ):
+        nn.build(model)
+    monkeypatch.delenv("CC")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match=r"no C compiler was found \(looked for gcc, clang, cc\)"):
+        nn.build(model)
+
+
+def fake_compiler(folder, script):
+    """A compiler that answers questions about itself and then does as the script says."""
+    path = folder / "fakecc"
+    path.write_text(f'#!/bin/sh\ncase "$*" in *-dM*) exec gcc "$@";; esac\n{script}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_a_compiler_that_fails(empty_cache, tmp_path, monkeypatch):
+    """The error holds the compiler's own message, and where the sources lie."""
+    monkeypatch.setenv("CC", fake_compiler(tmp_path, "echo 'disk on fire' >&2; exit 3"))
+    with pytest.raises(BuildError, match="the compiler failed with exit code 3") as caught:
+        nn.build(model)
+    assert "disk on fire" in str(caught.value)
+    folder = str(caught.value).rsplit("are in ", 1)[1]
+    assert os.path.exists(os.path.join(folder, "perceptron.c"))
+    monkeypatch.setenv("CC", "false")
+    with pytest.raises(BuildError, match="false does not work as a C compiler"):
+        nn.build(model)
+
+
+def test_a_killed_build_does_no_harm(empty_cache, tmp_path):
+    """A build that is killed half-way leaves the old module whole, and the next build succeeds."""
+    nn.build(model, out=tmp_path / "out")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    slow = fake_compiler(tmp_path, "sleep 60")
+    environment = {**os.environ, "CC": slow, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "nncodegen", "build", "--force", "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True,
+                          stdout=subprocess.DEVNULL) as process:  # fmt: skip
+        while not list(empty_cache.glob("*.work/kernel.o.log")):
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+    assert nn.build(model, out=tmp_path / "out", force=True).train([[0.35, 0.9]], [1], epochs=1).epochs == 1
+
+
+def test_two_processes_build_at_once(empty_cache, tmp_path):
+    """Processes that build the same model into the same folder at once all end with a whole module."""
+    program = f"""
+        import nncodegen as nn
+        from nncodegen.perceptron import model
+        module = nn.build(model, out={str(tmp_path / "out")!r}, dump=True)
+        assert module.train([[0.35, 0.9]], [1], epochs=3).epochs == 3
+        """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    processes = [subprocess.Popen(command, env=environment) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    done = subprocess.run([sys.executable, "-c", "import perceptron"], cwd=tmp_path / "out", check=False)
+    assert done.returncode == 0
+
+
+def test_a_broken_module_is_named(empty_cache, tmp_path):
+    """A module in the cache that cannot be imported is named, with the way out."""
+    built = nn.compile_model(model).built
+    built.path.write_bytes(b"not a library")
+    with pytest.raises(BuildError, match=r"cannot be imported.*build it again with force"):
+        nn.build(model)
+    assert nn.build(model, force=True).name == "perceptron"

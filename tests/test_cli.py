@@ -1,0 +1,122 @@
+"""The command line, as people use it."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tests.conftest import ROOT
+
+MODELS = """
+    import nncodegen as nn
+    first = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], inputs=3, name="first")
+    second = nn.Sequential([nn.Dense(1)], inputs=3, name="second")
+    """
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a command in an empty folder: run(*arguments) -> the finished process."""
+
+    def call(*arguments):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+        command = [sys.executable, "-m", "nncodegen", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    def write(name, text):
+        (tmp_path / name).write_text(textwrap.dedent(text))
+
+    call.write, call.folder = write, tmp_path
+    return call
+
+
+def test_build_the_perceptron(run):
+    """Without a model the perceptron is built, checked and trained, and the command says how to import it."""
+    done = run("build")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    stages = ["describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "build", "check", "train"]
+    assert [line.split()[0] for line in lines[:9]] == stages
+    assert all(line.split()[2] == "ms" for line in lines[:9])
+    assert "583 before, 81 after" in lines[3]
+    assert "output 0.649864477526 before, 0.999453185534 after 999 sequential iterations" in lines[8]
+    assert lines[-1] == "use it with   from generated.perceptron import perceptron"
+    program = "from generated.perceptron import perceptron; print(perceptron.parameter_count)"
+    used = subprocess.run([sys.executable, "-c", program], cwd=run.folder, capture_output=True, text=True, check=True)
+    assert used.stdout.strip() == "7"
+    assert (run.folder / "generated" / "perceptron" / "stages" / "4-simplify.txt").exists()
+    assert "from the cache" in run("build").stdout
+
+
+def test_build_a_model(run):
+    """A model of a file, chosen by name, with each of the options."""
+    run.write("models.py", MODELS)
+    done = run("build", "models.py:first", "--out", "there", "--name", "renamed", "--precision", "float32", "--dump")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in (run.folder / "there").iterdir()} > {"renamed.c", "renamed.pyx", "stages"}
+    assert done.stdout.splitlines()[-1] == "use it with   from there import renamed"
+    program = "from there import renamed; print(renamed.precision, renamed.input_names)"
+    used = subprocess.run([sys.executable, "-c", program], cwd=run.folder, capture_output=True, text=True, check=True)
+    assert used.stdout.strip() == "float32 ('x[0]', 'x[1]', 'x[2]')"
+    done = run("build", "models.py:second", "--quiet", "--force")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not (run.folder / "generated" / "second" / "stages").exists()
+
+
+def test_show(run):
+    """The program before and after each stage."""
+    run.write("models.py", MODELS)
+    done = run("show", "models.py:first")
+    assert done.returncode == 0
+    for part in ("--- describe ---", "s1[n, j]  = sum(i) W1[j, i]*x[n, i]", "--- stabilize ---",
+                 "--- differentiate ---",
+                 "d_W1[j, i] = sum(n) d_z1[n, j]*x[n, i]", "--- simplify ---", "--- schedule ---"):  # fmt: skip
+        assert part in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        (
+            MODELS,
+            ["build", "models.py"],
+            "models.py defines several models; choose one: models.py:first, models.py:second",
+        ),
+        (MODELS, ["build", "models.py:third"], "models.py defines no model third; there are: first, second"),
+        (MODELS, ["build", "missing.py"], "there is no file missing.py"),
+        (MODELS, ["show", "models.py"], "choose one: models.py:first"),
+        ("x = 1", ["build", "models.py"], "models.py defines no model: assign a nncodegen.Model"),
+        ("\n\n1/0", ["build", "models.py"], "models.py, line 3: ZeroDivisionError: division by zero"),
+        ("x = (", ["build", "models.py"], "models.py, line 1: SyntaxError"),
+        ("import nncodegen as nn\nm = nn.Sequential([], 2)", ["build", "models.py"], "network has no layers"),
+        (MODELS, ["build", "models.py:first", "--out", "models.py"], "models.py is a file: name a folder"),
+        (MODELS, ["build", "models.py:first", "--out", "."], "holds files that nncodegen did not write (models.py)"),
+    ],
+)
+def test_wrong_input(run, text, arguments, message):
+    """What is wrong with the input is said in one line, with exit code 1."""
+    run.write("models.py", text)
+    done = run(*arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["biuld"], ["build", "--presicion", "float32"], ["build", "--precision", "half"],
+                                       ["show", "a.py", "b.py"], ["build", "--out"]])  # fmt: skip
+def test_wrong_usage(run, arguments):
+    """Wrong usage is told with exit code 2."""
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"], ["show", "-h"], ["--version"]])
+def test_help(run, arguments):
+    """Help is everywhere."""
+    done = run(*arguments)
+    assert done.returncode == 0
+    assert done.stdout

@@ -1,0 +1,44 @@
+"""Initial values have the distribution that their name says."""
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.describe.initializers import INITIALIZERS, initial
+
+VARIANCE = {
+    "glorot_uniform": 2 / 500, "glorot_normal": 2 / 500, "he_uniform": 2 / 200, "he_normal": 2 / 200,
+    "lecun_uniform": 1 / 200, "lecun_normal": 1 / 200, "random_uniform": 0.05**2 / 3, "random_normal": 0.05**2,
+    "zeros": 0.0, "ones": 0.0,
+}  # fmt: skip
+
+
+def test_variances():
+    """Mean and variance of the drawn weights; the bounds of uniform and truncated distributions."""
+    layers = [nn.Dense(300, "tanh", initializer=name) for name in INITIALIZERS]
+    for name, layer in zip(INITIALIZERS, layers, strict=True):
+        module = nn.build(nn.Sequential([layer], inputs=200, name=f"initial_{name}"))
+        weights = module.unpack(module.initial_parameters(seed=4))
+        assert np.array_equal(weights["b1"], np.zeros(300))
+        W = weights["W1"]
+        assert W.var() == pytest.approx(VARIANCE[name], rel=0.03)
+        assert W.mean() == pytest.approx(1.0 if name == "ones" else 0.0, abs=4 * np.sqrt(VARIANCE[name] / W.size))
+        distribution = initial(name, 200, 300)
+        if distribution.distribution == "uniform":
+            assert abs(W).max() <= distribution.scale
+        if distribution.distribution == "truncated_normal":
+            assert abs(W).max() <= 2 * distribution.scale
+
+
+def test_seeds():
+    """A seed gives the same values again, another seed others."""
+    module = nn.build(nn.Sequential([nn.Dense(300, "tanh")], inputs=200, name="initial_glorot_uniform"))
+    first, second, other = (module.initial_parameters(seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_constants():
+    """A number is a constant."""
+    program = nn.Sequential([nn.Dense(2, initializer=0.5, bias_initializer="ones")], 3).describe()
+    assert [tensor.initial.scale for tensor in program.parameters] == [0.5, 1.0]

@@ -1,0 +1,95 @@
+"""Stacks of layers."""
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen import Dense, ModelError, Sequential
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Sequential([], 3), "has no layers"),
+        (lambda: Sequential([3], 3), "3 is no layer"),
+        (lambda: Sequential([Dense(0)], 3), "the units of layer 1 must be a positive integer, not 0"),
+        (lambda: Sequential([Dense(2.5)], 3), "the units of layer 1 must be a positive integer, not 2.5"),
+        (lambda: Sequential([Dense(2)], -1), "inputs, .* must be a positive integer"),
+        (lambda: Sequential([Dense(2, "rely")], 3), "layer 1 has no known activation: 'rely'; there are: linear"),
+        (lambda: Sequential([Dense(2, "softmax"), Dense(1)], 3), "softmax stands in layer 1; .* the last layer only"),
+        (lambda: Sequential([Dense(2)], 3, loss="msse"), "there is no loss 'msse'; there are: mse"),
+        (lambda: Sequential([Dense(2, initializer="xavier")], 3), "there is no initializer 'xavier'"),
+        (lambda: Sequential([Dense(2, lambda z: z * sympy.Symbol("q"))], 3), "activation of layer 1 contains q"),
+        (lambda: Sequential([Dense(2, sympy.floor)], 3), "contains floor, which has no derivative"),
+        (lambda: Sequential([Dense(2)], 3, loss=lambda p, y: sympy.I * p), "the loss is complex"),
+        (lambda: Sequential([Dense(2)], 3, name=""), "the name of a model is a text"),
+        (lambda: nn.compile_model(Sequential([Dense(2)], 3), "float16"), "no precision 'float16'; there are: float64"),
+        (lambda: nn.compile_model("perceptron"), "'perceptron' is no model"),
+    ],
+)
+def test_refused(build, message):
+    """A ModelError says which layer is wrong, and lists what there is."""
+    with pytest.raises(ModelError, match=message):
+        build()
+
+
+def test_parameters_lie_in_order():
+    """W1 (units, inputs), b1 (units,), W2 and so on; without a bias, W alone."""
+    program = Sequential([Dense(3, "relu"), Dense(2, bias=False), Dense(1)], 4).describe()
+    assert [(tensor.name, tensor.shape) for tensor in program.parameters] == [
+        ("W1", (3, 4)), ("b1", (3,)), ("W2", (2, 3)), ("W3", (1, 2)), ("b3", (1,)),
+    ]  # fmt: skip
+
+
+def test_many_layers():
+    """Indices do not run out: 30 layers have an index each."""
+    layers = [*(Dense(2, "tanh") for _ in range(29)), Dense(1)]
+    program = nn.compile_model(Sequential(layers, 2), until="simplify")["simplify"]
+    assert len(program.parameters) == 60
+    assert len(program.sizes) == 32
+
+
+def test_custom_activation_and_loss():
+    """An activation and a loss may be functions of SymPy expressions; the loss is averaged over outputs."""
+    model = Sequential(
+        [Dense(3, lambda z: z * sympy.sin(z)), Dense(2)], 2, loss=lambda p, y: (p - y) ** 4, name="custom"
+    )
+    module = nn.build(model)
+    rng = np.random.default_rng(0)
+    parameters, X, Y = rng.normal(size=module.parameter_count), rng.normal(size=(9, 2)), rng.normal(size=(9, 2))
+    weights = module.unpack(parameters)
+    z = X @ weights["W1"].T + weights["b1"]
+    output = (z * np.sin(z)) @ weights["W2"].T + weights["b2"]
+    assert module.predict(parameters, X) == pytest.approx(output, rel=1e-12)
+    assert module.loss(parameters, X, Y) == pytest.approx(((output - Y) ** 4).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("activation", "loss"), [("sigmoid", "binary_crossentropy"),
+                                                  ("softmax", "categorical_crossentropy")])  # fmt: skip
+def test_logits(activation, loss):
+    """A cross-entropy from logits is that of the activated output."""
+    first = Sequential([Dense(3, activation)], 2, loss).describe()
+    second = Sequential([Dense(3)], 2, f"{loss}_from_logits").describe()
+    rng = np.random.default_rng(0)
+    parameters, X, Y = rng.normal(size=9), rng.normal(size=(4, 2)), np.eye(3)[[0, 1, 2, 0]]
+    losses = [float(nn.evaluate(program, parameters, X, Y)["loss"]) for program in (first, second)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-14)
+
+
+@pytest.mark.parametrize("logit", [800.0, -800.0, 40.0])
+def test_cross_entropies_at_saturated_outputs(logit):
+    """Where the output is 0 or 1 to the last bit, loss and gradient are finite and right."""
+    for last, loss, targets in (
+        (Dense(1, "sigmoid", bias=False), "binary_crossentropy", [[0.0], [1.0]]),
+        (Dense(2, "softmax", bias=False), "categorical_crossentropy", [[0.0, 1.0], [1.0, 0.0]]),
+    ):
+        program = nn.compile_model(Sequential([last], 1, loss), until="simplify")["simplify"]
+        parameters = [logit, 0.0][: last.units]
+        for target, sign in zip(targets, (1, -1), strict=True):
+            values = nn.evaluate(program, parameters, [[1.0]], [target])
+            expected = np.logaddexp(0, sign * logit) if abs(logit) > 100 else np.log1p(np.exp(-40)) + 40 * (sign > 0)
+            assert float(values["loss"]) == pytest.approx(expected, rel=1e-14)
+            gradient = np.ravel(values[program.gradient[0].tensor])
+            slope = sign / (1 + np.exp(-sign * logit)) if sign * logit > 0 else sign * np.exp(sign * logit)
+            assert gradient[0] == pytest.approx(slope, rel=1e-14)

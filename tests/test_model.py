@@ -1,0 +1,90 @@
+"""Formulas: what is accepted, and what is refused with the name of the culprit."""
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen import Model, ModelError
+
+a, b, x, y = sympy.symbols("a b x y")
+GIVEN = {"name": "m", "inputs": [x], "targets": [y], "parameters": {a: 1.0}, "output": a * x, "loss": (a * x - y) ** 2}
+f = sympy.Function("f")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": a * x + b}, "contains b, which is neither an input, a target nor a parameter"),
+        ({"output": b * x}, "the output of m contains b"),
+        ({"loss": sympy.Symbol("a", positive=True) * x}, "a second symbol named a, with other assumptions"),
+        ({"inputs": [x, x]}, "the name x is given twice, in inputs and in inputs"),
+        ({"inputs": [a]}, "the name a is given twice, in inputs and in parameters"),
+        ({"targets": [x]}, "the name x is given twice, in inputs and in targets"),
+        ({"loss": sympy.I * a * x}, "is complex: it contains I"),
+        ({"loss": sympy.sqrt(-1 - a**2)}, "complex"),
+        ({"loss": sympy.Matrix([a, x])}, "is not a scalar expression"),
+        ({"loss": (a, x)}, "is not a scalar expression"),
+        ({"loss": a > x}, "is not a scalar expression"),
+        ({"loss": sympy.zeta(a * x)}, "contains zeta, which has no C form"),
+        ({"loss": sympy.gamma(a * x)}, "contains gamma, which has no C form"),
+        ({"loss": sympy.besselj(0, a * x)}, "contains besselj, which has no C form"),
+        ({"loss": sympy.floor(a * x)}, "contains floor, which has no derivative"),
+        ({"loss": sympy.Mod(a * x, 2)}, "contains Mod, which has no derivative"),
+        ({"loss": f(a * x)}, "undefined function f"),
+        ({"loss": sympy.Integral(sympy.exp(-a * x**2), (x, 0, 1))}, "contains Integral"),
+        ({"loss": a * sympy.oo}, "contains oo"),
+        ({"loss": None}, "m has no loss"),
+        ({"loss": "a*("}, "not an expression"),
+        ({"parameters": {}}, "m has no parameters"),
+        ({"parameters": [a]}, "must map symbols to initial values"),
+        ({"parameters": {"a": 1.0}}, "parameters must be symbols"),
+        ({"parameters": {a: "one"}}, "initial value of a must be a number, not 'one'"),
+        ({"parameters": {a: float("nan")}}, "initial value of a must be finite"),
+        ({"inputs": ["x"]}, "inputs must be symbols"),
+        ({"output": ()}, "empty tuple of outputs"),
+        ({"output": a * y}, "depends on the target y"),
+        ({"name": ""}, "name of a model is a text"),
+        ({"name": 3}, "name of a model is a text"),
+    ],
+)
+def test_refused(change, message):
+    """A ModelError names the symbol or the function, and says what to do."""
+    with pytest.raises(ModelError, match=message):
+        Model(**{**GIVEN, **change})
+
+
+def test_a_single_symbol_and_a_single_output():
+    """One symbol may stand for a tuple of one; without an output, the loss is the output."""
+    model = Model("m", x, y, {a: 1.0}, loss=(a * x - y) ** 2)
+    assert model.inputs == (x,)
+    assert model.outputs == (model.loss,)
+
+
+def test_initial_values():
+    """A formula's initial values are the ones given, whatever the seed."""
+    module = nn.build(Model("m", [x], [y], {a: 0.1, b: sympy.Rational(1, 3)}, a * x + b, (a * x + b - y) ** 2))
+    for seed in (0, 5):
+        assert np.array_equal(module.initial_parameters(seed), [0.1, 1 / 3])
+
+
+def test_names_that_the_compiler_uses():
+    """A user's symbols may be called output, loss, weight, t1: nothing of the compiler's is mistaken for them."""
+    names = sympy.symbols("output loss weight t1 loss_n d_output")
+    values = [0.5, -0.25, 2.0, 1.5, 0.75, 3.0]
+    formula = sum(s**2 * x for s in names)
+    model = Model("m", [x], [y], dict(zip(names, values, strict=True)), formula, (formula - y) ** 2)
+    program = nn.compile_model(model, until="simplify")["simplify"]
+    found = nn.evaluate(program, values, [[2.0]], [[1.0]])
+    expected = 2 * sum(v**2 for v in values)
+    assert found[program.outputs[0].tensor] == pytest.approx(expected)
+    gradient = [float(found[e.tensor]) for e in program.gradient]
+    assert gradient == pytest.approx([2 * (expected - 1) * 2 * v * 2 for v in values])
+
+
+def test_shared_parameters():
+    """A parameter may occur in any number of terms."""
+    formula = sum(sympy.sin(a * x + k) for k in range(50))
+    program = nn.compile_model(Model("m", [x], (), {a: 0.3}, formula, formula), until="simplify")["simplify"]
+    found = nn.evaluate(program, [0.3], [[0.7]])
+    assert float(found[program.gradient[0].tensor]) == pytest.approx(0.7 * sum(np.cos(0.21 + k) for k in range(50)))

@@ -1,0 +1,54 @@
+"""The stages, one after the other."""
+
+import sympy
+
+import nncodegen as nn
+from nncodegen.perceptron import model
+from nncodegen.pipeline import STAGES, compile_model
+
+
+def test_stages_are_observed():
+    """Every stage is reported as it ends, with its time and its result."""
+    seen = []
+    compiled = compile_model(model, observe=seen.append)
+    assert [stage.name for stage in seen] == [stage.__name__ for stage in STAGES]
+    assert all(stage.seconds >= 0 for stage in seen)
+    assert compiled["simplify"] is seen[3].result
+    for stage in seen:
+        assert stage.result.show()
+
+
+def test_texts():
+    """Every stage up to the schedule can be read, each in a file of its own."""
+    texts = compile_model(model, until="schedule").texts()
+    assert list(texts) == ["stages/1-describe.txt", "stages/2-stabilize.txt", "stages/3-differentiate.txt",
+                           "stages/4-simplify.txt", "stages/5-schedule.txt"]  # fmt: skip
+    assert "output[n] = sigmoid(" in texts["stages/2-stabilize.txt"]
+
+
+def test_formulas_and_layers_give_the_same_program():
+    """A network written as a formula and as layers has the same loss and gradient: one representation serves both."""
+    layered = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1, "sigmoid")], 2, "binary_crossentropy", name="layered")
+    w = sympy.symbols("w:9")
+    x1, x2, y = sympy.symbols("x1 x2 y")
+    h = [sympy.tanh(w[2 * j] * x1 + w[2 * j + 1] * x2 + w[4 + j]) for j in range(2)]
+    output = 1 / (1 + sympy.exp(-(w[6] * h[0] + w[7] * h[1] + w[8])))
+    loss = -y * sympy.log(output) - (1 - y) * sympy.log(1 - output)
+    written = nn.Model("written", [x1, x2], [y], dict.fromkeys(w, 0.0), output, loss)
+    first, second = nn.build(layered), nn.build(written)
+    parameters = first.initial_parameters(seed=2)
+    X, Y = [[0.3, -1.0], [2.0, 0.5], [-0.7, 0.1]], [0.0, 1.0, 1.0]
+    one, two = (module.loss_and_gradient(parameters, X, Y) for module in (first, second))
+    assert abs(one[0] - two[0]) < 1e-15
+    assert max(abs(one[1] - two[1])) < 1e-15
+
+
+def test_a_large_formula():
+    """A formula of 1,000 parameters goes through all symbolic stages."""
+    w = sympy.symbols("w:1000")
+    x, y = sympy.symbols("x y")
+    output = sympy.Add(*(w[2 * k] * sympy.tanh(w[2 * k + 1] * x + k) for k in range(500)))
+    large = nn.Model("large", [x], [y], dict.fromkeys(w, 0.1), output, (output - y) ** 2)
+    program = compile_model(large, until="schedule")["simplify"]
+    assert len(program.gradient) == 1000
+    assert len(program.steps) < 13 * 500
