@@ -7,15 +7,22 @@ from setuptools import Extension, setup
 
 FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-DNNCODEGEN_SIMD"]
 
-extensions = [
-    Extension(
-        f"generated.{wrapper.parent.name}.{wrapper.stem}",
-        sources=[wrapper.as_posix(), wrapper.with_suffix(".c").as_posix()],
-        include_dirs=[wrapper.parent.as_posix()],
-        extra_compile_args=FLAGS,
-    )
-    for wrapper in sorted(Path("generated").glob("*/*.pyx"))
-]
+wrappers = sorted(Path("generated").glob("*/*.pyx"))
+extensions = cythonize(
+    [
+        Extension(
+            f"generated.{wrapper.parent.name}.{wrapper.stem}",
+            sources=[wrapper.as_posix()],
+            include_dirs=[wrapper.parent.as_posix()],
+            extra_compile_args=FLAGS,
+        )
+        for wrapper in wrappers
+    ],
+    build_dir="build/cython",
+    language_level=3,
+)
+for extension, wrapper in zip(extensions, wrappers, strict=True):
+    # only now: Cython writes a file of the kernel's name, and would take the kernel to its folder as well
+    extension.sources.append(wrapper.with_suffix(".c").as_posix())
 
-# build_dir: Cython's C must not be written over the kernel, which has the same name
-setup(ext_modules=cythonize(extensions, build_dir="build/cython", language_level=3))
+setup(ext_modules=extensions)

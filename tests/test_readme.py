@@ -21,7 +21,7 @@ def test_two_commands():
                 "python3 -m pip install '.[test]' && python3 -m pytest"]  # fmt: skip
     for command in commands:
         assert README.count(f"\n{command}\n") == 1
-        assert f"\n{command}\n" in (ROOT / ".ci" / "run").read_text()
+    assert len(re.findall(r"^python3 -m pip install .* && ", README, flags=re.MULTILINE)) == 2  # what .ci/run looks for
 
 
 def test_code():
