@@ -31,7 +31,8 @@ def imports(path):
             assert node.level == 0, f"{path} has a relative import"
             if node.module and node.module.split(".")[0] == "nncodegen":
                 parts = node.module.split(".")[1:]
-                yield from [parts[0]] if parts else [alias.name for alias in node.names]
+                names = [alias.name if alias.name in FLOORS else "__init__" for alias in node.names]
+                yield from [parts[0]] if parts else names
         elif isinstance(node, ast.Import):
             yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("nncodegen."))
 
