@@ -11,10 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from sympy import Expr
 from sympy.functions.elementary.miscellaneous import Max, Min
 
 from nncodegen.emit.names import MARK, Names, identifier
@@ -123,14 +122,6 @@ def _outputs(program: Program) -> int:
 # --- kernels -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Scope:
-    """How the elements of a nest are written: those computed in it by the names of their local variables."""
-
-    nest: Nest
-    local: frozenset[str]
-
-
 class _KernelEmitter:
     """Writes the two functions of a kernel."""
 
@@ -139,6 +130,8 @@ class _KernelEmitter:
         self._names = Names((*program.sizes, *(f"{index}_" for index in program.sizes)))
         for tensor in program.declared:
             self._names[tensor.name]
+        self._printer = Printer(precision, self._element)
+        self._local: frozenset[str] = frozenset()  # the tensors that the present nest computes
 
     def emit(self) -> None:
         """The function of a tile and, where there are sums, the one that finishes them."""
@@ -218,7 +211,7 @@ class _KernelEmitter:
 
     def _emit_map(self, nest: Nest) -> None:
         sums = [step for step in nest.steps if SAMPLE in step.over]
-        scope = _Scope(nest, frozenset(step.target.tensor for step in nest.steps if not step.over))
+        self._local = frozenset(step.target.tensor for step in nest.steps if not step.over)
         alone = len(sums) == len(nest.steps) == 1
         with self._loops(nest.outer):
             for step in sums:
@@ -226,14 +219,14 @@ class _KernelEmitter:
             with self._loops(nest.reduced), self._sample_loop(nest, sums[0] if alone else None):
                 self._emit_loads(nest)
                 for step in nest.steps:
-                    self._emit_statement(step, scope)
+                    self._emit_statement(step)
             for step in sums:
                 position = self._position(step.target, self._kernel.storage[step.target.tensor].offset)
                 self._lines.add(f"sums[{position}] += {self._names[step.target.tensor]};")
 
-    def _emit_statement(self, step: Step, scope: _Scope) -> None:
+    def _emit_statement(self, step: Step) -> None:
         storage = self._kernel.storage[step.target.tensor]
-        value = self._print(step.expression, scope)
+        value = self._printer.print(step.expression)
         name = self._names[step.target.tensor]
         if SAMPLE in step.over:
             self._lines.add(f"{name} += {value};")
@@ -256,7 +249,8 @@ class _KernelEmitter:
     def _emit_reduction(self, nest: Nest) -> None:
         (step,) = nest.steps
         target = self._stored(step.target)
-        value = self._print(step.expression, _Scope(nest, frozenset()))
+        self._local = frozenset()
+        value = self._printer.print(step.expression)
         with self._loops(nest.outer):
             with self._sample_loop(nest):
                 self._lines.add(f"{target} = {_NEUTRAL[step.operator or '']};")
@@ -288,13 +282,10 @@ class _KernelEmitter:
         with self._lines.block(f"for (size_t {SAMPLE} = 0; {SAMPLE} < count; {SAMPLE}++)"):
             yield
 
-    def _print(self, expression: Expr, scope: _Scope) -> str:
-        return Printer(self._precision, lambda element: self._element(element, scope)).print(expression)
-
-    def _element(self, element: Element, scope: _Scope) -> str:
+    def _element(self, element: Element) -> str:
         place = self._kernel.storage[element.tensor].place
         name = self._names[element.tensor]
-        if element.tensor in scope.local:
+        if element.tensor in self._local:
             return f"{name}_" if place is Place.ARRAY else name
         if place in (Place.LOCAL, Place.INPUT, Place.TARGET) or (place is Place.PARAMETER and not element.indices):
             return name
@@ -379,9 +370,10 @@ class _UpdateEmitter:
         read = {e.tensor for step in elementwise for e in step.operands}
         for k, hyperparameter in enumerate(update.hyperparameters):
             lines.add(f"const double {self._double(Element(hyperparameter.name))} = options[{k}];")
+        double, single = Printer("float64", self._double), Printer(self._precision, self._element)
         for step in uniform:
             lines.add(f"/* {step} */")
-            value = Printer("float64", self._double).print(step.expression)
+            value = double.print(step.expression)
             lines.add(f"const double {self._double(step.target)} = {value};")
         for element in (*(Element(h.name) for h in update.hyperparameters), *(step.target for step in uniform)):
             if element.tensor in read:
@@ -391,7 +383,7 @@ class _UpdateEmitter:
         with lines.block(f"for (size_t {PARAMETER} = first; {PARAMETER} < last; {PARAMETER}++)"):
             for step in elementwise:
                 lines.add(f"/* {step} */")
-                value = Printer(self._precision, self._element).print(step.expression)
+                value = single.print(step.expression)
                 lines.add(f"const real {self._names[step.target.tensor]} = {value};")
             for target, result in zip(("next[p]", *map(self._state, update.state)), update.results, strict=True):
                 lines.add(f"{target} = {self._element(result)};")

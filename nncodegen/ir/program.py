@@ -119,9 +119,14 @@ class Step:
         """The indices that the step runs over: those of the target, then those that are reduced."""
         return self.target.indices + tuple(index for index in self.over if index not in self.target.indices)
 
-    def __str__(self) -> str:
+    @cached_property
+    def definition(self) -> str:
+        """The right-hand side as text."""
         reduction = f"{self.operator}({', '.join(self.over)}) " if self.operator else ""
-        return f"{self.target} = {reduction}{self.expression}"
+        return f"{reduction}{self.expression}"
+
+    def __str__(self) -> str:
+        return f"{self.target} = {self.definition}"
 
 
 @dataclass(frozen=True)
@@ -245,8 +250,7 @@ class Program:
 
 def show_step(step: Step, width: int = 0) -> str:
     """A step as text, its equals sign in column ``width``."""
-    target, _, definition = str(step).partition(" = ")
-    return f"{target:<{width}} = {definition}"
+    return f"{step.target!s:<{width}} = {step.definition}"
 
 
 def verify(program: Program) -> Program:
