@@ -38,6 +38,18 @@ class StableFunction(Function):
         raise NotImplementedError
 
 
+class tanh_of(Function):
+    """tanh(z), given q = exp(-2*|z|)/(1 + exp(-2*|z|)) as well: a primitive that the emitter has in C.
+
+    It is 1 - 2*q where that does not cancel, and a polynomial near 0; the derivative shares the exponential.
+    """
+
+    nargs = 2
+
+    def _eval_is_extended_real(self) -> bool:
+        return True
+
+
 class sigmoid(StableFunction):
     """The logistic function 1/(1 + exp(-z))."""
 
@@ -92,7 +104,8 @@ class tanh(StableFunction):
 
     @staticmethod
     def stable(z: Expr) -> Expr:
-        return sympy.tanh(z)
+        e = exp(-2 * Abs(z))
+        return tanh_of(z, e / (1 + e))
 
 
 class sech2(StableFunction):

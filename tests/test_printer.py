@@ -28,7 +28,8 @@ def text(expression, precision="float64"):
         (log(2) * x, "0.69314718055994531*x"),
         (pi * x, "3.1415926535897932*x"),
         (10**12 * x, "1000000000000.0*x"),
-        (exp(-x), "exp(-x)"),
+        (exp(-x), "exp_of(-x)"),
+        (sympy.sin(log(x)), "sin(log_of(x))"),
         (Max(x, y), "maximum(x, y)"),
         (Min(0, x), "minimum(0, x)"),
         (Piecewise((x, x > 0), (y, True)), "(x > 0 ? x : y)"),
@@ -43,4 +44,4 @@ def test_double(expression, expected):
 def test_float():
     """In single precision constants and functions have it, too."""
     found = text(exp(x) * Rational(1, 3) + sqrt(y) * log(2), "float32")
-    assert found == "0.693147181F*sqrtf(y) + (1.0F/3.0F)*expf(x)"
+    assert found == "0.693147181F*sqrtf(y) + (1.0F/3.0F)*exp_of(x)"

@@ -28,6 +28,55 @@ enum {
 #define SUM_LOOP(variable)
 #endif
 
+/* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2, and exp(r) = 1 + r + r*r*q(r). */
+static inline double exp_of(double x)
+{
+    const double shift = 0x1.8p52; /* adding it rounds to an integer, which the low bits then hold */
+    x = x < -746 ? -746 : x;
+    x = x > 710 ? 710 : x;
+    const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
+    const double n = k.real - shift;
+    const double r = (x - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
+    const double r2 = r*r, r4 = r2*r2;
+    const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
+    const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
+    const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
+    const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
+    const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
+    const double p = 1 + (r + r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)));
+    const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
+    const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52};
+    return p*first.real*second.real;
+}
+
+/* log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
+   log(1 + f) = f - f*f/2 + s*(f*f/2 + R) with s = f/(2 + f) and R = s*s*q(s*s). */
+static inline double log_sum(double u, double c)
+{
+    const double scaled = u < 0x1p-1022 ? u*0x1p54 : u;
+    const union { double real; uint64_t bits; } parts = {scaled};
+    const uint64_t offset = parts.bits - UINT64_C(0x3fe6a09e667f3bcd); /* of sqrt(1/2): f is in [-0.29, 0.41] */
+    const union { uint64_t bits; double real; } mantissa = {parts.bits - (offset & UINT64_C(0xfff0000000000000))};
+    const union { uint64_t bits; double real; } biased
+        = {UINT64_C(0x4330000000000000) | (offset + (UINT64_C(1100) << 52)) >> 52};
+    const double k = biased.real - (0x1p52 + 1100) - (u < 0x1p-1022 ? 54 : 0);
+    const double f = mantissa.real - 1;
+    const double s = f/(2 + f), z = s*s, z2 = z*z, half = f*f*0.5;
+    const double q01 = 0x1.5555555555558p-1 + z*0x1.9999999995204p-2;
+    const double q23 = 0x1.2492492e09d4dp-2 + z*0x1.c71c62c639fdep-3;
+    const double q45 = 0x1.7462bd8f7796ep-3 + z*0x1.39fd392179a95p-3;
+    const double R = z*((q01 + z2*q23) + z2*z2*(q45 + z2*0x1.2b6688a387e03p-3));
+    const double value = k*0x1.62e42fefp-1 - ((half - (s*(half + R) + (k*0x1.473de6af278edp-34 + c/u))) - f);
+    return u > 0 ? (u < HUGE_VAL ? value : u) : u == 0 ? -HUGE_VAL : NAN;
+}
+
+/* log(1 + x), with what 1 + x loses as the correction. */
+static inline double log1p_of(double x)
+{
+    const double u = 1 + x;
+    return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
+}
+
 /* The maximum, or NaN where either is: NaN must not be lost in a comparison. */
 static inline real maximum(real a, real b) {
     return a > b || a != a ? a : b;
@@ -51,21 +100,21 @@ static void predict_tile(const real *restrict parameters, const real *restrict i
         const real x2 = inputs[rows[n]*INPUTS + 1];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
         const real t2 = fabs(t1);
-        const real t3 = exp(-t2);
+        const real t3 = exp_of(-t2);
         const real t4 = t3 + 1;
         const real t5 = 1.0/t4;
         const real t6 = t3*t5;
         const real t7 = (t1 >= 0 ? t5 : t6);
         const real t8 = 2*w0 + w14*x1 + w24*x2;
         const real t9 = fabs(t8);
-        const real t10 = exp(-t9);
+        const real t10 = exp_of(-t9);
         const real t11 = t10 + 1;
         const real t12 = 1.0/t11;
         const real t13 = t10*t12;
         const real t14 = (t8 >= 0 ? t12 : t13);
         const real t15 = t14*w45 + t7*w35 + 2*w0;
         const real t16 = fabs(t15);
-        const real t17 = exp(-t16);
+        const real t17 = exp_of(-t16);
         const real t18 = t17 + 1;
         const real t19 = 1.0/t18;
         const real t20 = t17*t19;
@@ -97,24 +146,24 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
         const real y = targets[rows[n]*TARGETS + 0];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
         const real t2 = fabs(t1);
-        const real t3 = exp(-t2);
+        const real t3 = exp_of(-t2);
         const real t4 = t3 + 1;
         const real t5 = 1.0/t4;
         const real t6 = t3*t5;
         const real t7 = (t1 >= 0 ? t5 : t6);
         const real t8 = 2*w0 + w14*x1 + w24*x2;
         const real t9 = fabs(t8);
-        const real t10 = exp(-t9);
+        const real t10 = exp_of(-t9);
         const real t11 = t10 + 1;
         const real t12 = 1.0/t11;
         const real t13 = t10*t12;
         const real t14 = (t8 >= 0 ? t12 : t13);
         const real t15 = t14*w45 + t7*w35 + 2*w0;
         const real t16 = fabs(t15);
-        const real t17 = exp(-t16);
+        const real t17 = exp_of(-t16);
         const real t21 = y - 1;
         const real t22 = maximum(0, t15);
-        const real t23 = log1p(t17);
+        const real t23 = log1p_of(t17);
         const real t24 = t22 + t23;
         const real t25 = maximum(0, -t15);
         const real t26 = t23 + t25;
@@ -152,28 +201,28 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
         const real y = targets[rows[n]*TARGETS + 0];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
         const real t2 = fabs(t1);
-        const real t3 = exp(-t2);
+        const real t3 = exp_of(-t2);
         const real t4 = t3 + 1;
         const real t5 = 1.0/t4;
         const real t6 = t3*t5;
         const real t7 = (t1 >= 0 ? t5 : t6);
         const real t8 = 2*w0 + w14*x1 + w24*x2;
         const real t9 = fabs(t8);
-        const real t10 = exp(-t9);
+        const real t10 = exp_of(-t9);
         const real t11 = t10 + 1;
         const real t12 = 1.0/t11;
         const real t13 = t10*t12;
         const real t14 = (t8 >= 0 ? t12 : t13);
         const real t15 = t14*w45 + t7*w35 + 2*w0;
         const real t16 = fabs(t15);
-        const real t17 = exp(-t16);
+        const real t17 = exp_of(-t16);
         const real t18 = t17 + 1;
         const real t19 = 1.0/t18;
         const real t20 = t17*t19;
         const real output = (t15 >= 0 ? t19 : t20);
         const real t21 = y - 1;
         const real t22 = maximum(0, t15);
-        const real t23 = log1p(t17);
+        const real t23 = log1p_of(t17);
         const real t24 = t22 + t23;
         const real t25 = maximum(0, -t15);
         const real t26 = t23 + t25;

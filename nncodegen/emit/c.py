@@ -95,8 +95,21 @@ def emit_c(schedule: Schedule) -> str:
         _UpdateEmitter(update, precision, lines).emit()
     _emit_dispatch(program.updates, lines)
     body = (HERE / "loops.c").read_text()
+    functions = _functions(str(lines), precision)
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
-    return _named(filled + str(lines) + body, name, precision)
+    return _named(filled + functions + str(lines) + body, name, precision)
+
+
+def _functions(text: str, precision: str) -> str:
+    """Those of the inline functions of a precision that a text calls, and those that they call themselves."""
+    source = (HERE / f"functions{precision[-2:]}.c").read_text()
+    blocks = dict(re.findall(r"^(?=/\* --- (\w+) --- )(.*?\n}\n)", source, flags=re.MULTILINE | re.DOTALL))
+    used: list[str] = []
+    for name, block in reversed(blocks.items()):  # reversed: a function stands behind those that it calls
+        if re.search(rf"\b{name}\(", text):
+            used.insert(0, block.replace(f"--- {name} --- ", ""))
+            text += block
+    return "\n".join([*used, ""]) if used else ""
 
 
 def emit_header(schedule: Schedule) -> str:

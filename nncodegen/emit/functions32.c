@@ -1,0 +1,79 @@
+/* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2, and exp(r) = 1 + r + r*r*q(r). */
+static inline float exp_of(float x)
+{
+    const float shift = 0x1.8p23F; /* adding it rounds to an integer, which the low bits then hold */
+    x = x < -104 ? -104 : x;
+    x = x > 89 ? 89 : x;
+    const union { float real; uint32_t bits; } k = {x*0x1.715476p+0F + shift};
+    const float n = k.real - shift;
+    const float r = (x - n*0x1.62ep-1F) - n*0x1.0bfbe8p-15F;
+    const float r2 = r*r;
+    const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
+    const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
+    const float p = 1 + (r + r2*((q01 + r2*q23) + r2*r2*0x1.6d117cp-10F));
+    const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
+    const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23};
+    return p*first.real*second.real;
+}
+
+/* --- expm1_of --- exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
+static inline float expm1_of(float x)
+{
+    const float shift = 0x1.8p23F;
+    x = x < -25 ? -25 : x;
+    x = x > 89 ? 89 : x;
+    const union { float real; uint32_t bits; } k = {x*0x1.715476p+0F + shift};
+    const float n = k.real - shift;
+    const float r = (x - n*0x1.62ep-1F) - n*0x1.0bfbe8p-15F;
+    const float r2 = r*r;
+    const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
+    const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
+    const float p = r + r2*((q01 + r2*q23) + r2*r2*0x1.6d117cp-10F);
+    const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1;
+    const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23},
+        inverse = {(255 - (biased - half)) << 23};
+    return (p*first.real + (first.real - inverse.real))*second.real;
+}
+
+/* --- log_sum --- log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
+   log(1 + f) = f - f*f/2 + s*(f*f/2 + R) with s = f/(2 + f) and R = s*s*q(s*s). */
+static inline float log_sum(float u, float c)
+{
+    const float scaled = u < 0x1p-126F ? u*0x1p25F : u;
+    const union { float real; uint32_t bits; } parts = {scaled};
+    const uint32_t offset = parts.bits - UINT32_C(0x3f3504f3); /* of sqrt(1/2): f is in [-0.29, 0.41] */
+    const union { uint32_t bits; float real; } mantissa = {parts.bits - (offset & UINT32_C(0xff800000))};
+    const union { uint32_t bits; float real; } biased = {UINT32_C(0x4b000000) | (offset + (UINT32_C(160) << 23)) >> 23};
+    const float k = biased.real - (0x1p23F + 160) - (u < 0x1p-126F ? 25 : 0);
+    const float f = mantissa.real - 1;
+    const float s = f/(2 + f), z = s*s, half = f*f*0.5F;
+    const float q01 = 0x1.555556p-1F + z*0x1.9999ecp-2F;
+    const float q23 = 0x1.245c0ap-2F + z*0x1.dddaep-3F;
+    const float R = z*(q01 + z*z*q23);
+    const float value = k*0x1.62ep-1F - ((half - (s*(half + R) + (k*0x1.0bfbe8p-15F + c/u))) - f);
+    return u > 0 ? (u < HUGE_VALF ? value : u) : u == 0 ? -HUGE_VALF : NAN;
+}
+
+/* --- log_of --- log(x). */
+static inline float log_of(float x)
+{
+    return log_sum(x, 0);
+}
+
+/* --- log1p_of --- log(1 + x), with what 1 + x loses as the correction. */
+static inline float log1p_of(float x)
+{
+    const float u = 1 + x;
+    return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
+}
+
+/* --- tanh_of --- tanh(z), where q = exp(-2*|z|)/(1 + exp(-2*|z|)): a polynomial near 0, 1 - 2*q elsewhere. */
+static inline float tanh_of(float z, float q)
+{
+    const float u = z*z;
+    const float p01 = -0x1.555554p-2F + u*0x1.110fb4p-3F;
+    const float p23 = -0x1.b9902cp-5F + u*0x1.5c60f8p-6F;
+    const float p = (p01 + u*u*p23) - u*u*u*u*0x1.aba8fp-8F;
+    const float near = z + z*u*p, far = 1 - 2*q;
+    return fabsf(z) < 0.5625F ? near : z < 0 ? -far : far;
+}

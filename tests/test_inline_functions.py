@@ -1,0 +1,103 @@
+"""The inline functions in C against mpmath: at most 2 units in the last place, over the whole range."""
+
+import ctypes
+import shutil
+import subprocess
+
+import mpmath
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+
+RNG = np.random.default_rng(0)
+CALLS = {
+    "exp_of": "exp_of(x)",
+    "expm1_of": "expm1_of(x)",
+    "log_of": "log_of(x)",
+    "log1p_of": "log1p_of(x)",
+    "tanh_of": "tanh_of(x, exp_of(-2*absolute(x))*(1/(1 + exp_of(-2*absolute(x)))))",
+}
+EXACT = {"exp_of": mpmath.exp, "expm1_of": mpmath.expm1, "log_of": mpmath.log, "log1p_of": mpmath.log1p,
+         "tanh_of": mpmath.tanh}  # fmt: skip
+FLAGS = {"vector": ["-O3", "-march=native", "-ffp-contract=fast"], "plain": ["-O1", "-ffp-contract=off"]}
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, -2.0]
+
+
+def arguments(name, bits):
+    """Points where the function has digits to lose: its whole range, near 0 and 1, and where branches meet."""
+    top = 709.0 if bits == 64 else 88.0
+    low = -745.0 if bits == 64 else -103.0
+    tiny = np.exp(RNG.uniform(-40, 0, 1500))
+    points = {
+        "exp_of": [RNG.uniform(-1, 1, 2000), RNG.uniform(low, top, 3000), tiny, -tiny],
+        "expm1_of": [RNG.uniform(-1, 1, 4000), RNG.uniform(-60, top, 1500), tiny, -tiny],
+        "log_of": [np.exp(RNG.uniform(-1, 1, 3000)), np.exp(RNG.uniform(low, top, 3000)), 1 + tiny, 1 - tiny],
+        "log1p_of": [RNG.uniform(-0.9, 3, 3000), np.exp(RNG.uniform(-80, 80, 2000)), tiny - 1, tiny, -tiny],
+        "tanh_of": [RNG.uniform(-1, 1, 4000), RNG.uniform(0.5, 0.65, 2000), RNG.uniform(-4, 4, 2000), tiny, 50 * tiny],
+    }
+    return np.concatenate(points[name])
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """call(name, bits, flags, x) -> the values of a function, as C computes them in a loop."""
+    folder = tmp_path_factory.mktemp("functions")
+    compiler = next(name for name in ("gcc", "clang", "cc") if shutil.which(name))
+
+    def library(bits, flags):
+        real = {64: "double", 32: "float"}[bits]
+        text = ["#include <math.h>", "#include <stdint.h>", f"#define absolute fabs{'f' if bits == 32 else ''}"]
+        text.append((ROOT / "nncodegen" / "emit" / f"functions{bits}.c").read_text())
+        for name, call in CALLS.items():
+            text.append(f"void loop_{name}(const {real} *restrict xs, {real} *restrict ys, long count)")
+            text.append(f"{{ for (long n = 0; n < count; n++) {{ const {real} x = xs[n]; ys[n] = {call}; }} }}")
+        source, target = folder / f"f{bits}.c", folder / f"f{bits}{flags}.so"
+        source.write_text("\n".join(text) + "\n")
+        options = [*FLAGS[flags], "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fno-trapping-math"]
+        command = [compiler, *options, "-fno-math-errno", "-shared", "-fPIC", "-o", str(target), str(source), "-lm"]
+        subprocess.run(command, check=True)
+        return ctypes.CDLL(str(target))
+
+    libraries = {(bits, flags): library(bits, flags) for bits in (64, 32) for flags in FLAGS}
+
+    def call(name, bits, flags, x):
+        y = np.empty_like(x)
+        function = getattr(libraries[bits, flags], f"loop_{name}")
+        function(ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(y.ctypes.data), ctypes.c_long(len(x)))
+        return y
+
+    return call
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("name", CALLS)
+def test_error(compiled, name, bits, flags):
+    """The error is at most 2 units in the last place; the worst case is printed."""
+    x = arguments(name, bits).astype(f"f{bits // 8}")
+    with mpmath.workdps(40):
+        exact = [EXACT[name](mpmath.mpf(float(value))) for value in x]
+        found = compiled(name, bits, flags, x)
+        with np.errstate(over="ignore"):
+            unit = np.spacing(abs(np.array([float(value) for value in exact]).astype(x.dtype)))
+        errors = [
+            abs(float((mpmath.mpf(float(f)) - e) / mpmath.mpf(float(u)))) if np.isfinite(u) else 0.0
+            for f, e, u in zip(found, exact, unit, strict=True)
+        ]
+    worst = int(np.argmax(errors))
+    print(f"{name} float{bits} {flags}: {errors[worst]:.3f} units in the last place, at {x[worst]!r}")
+    assert errors[worst] <= 2
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("name", CALLS)
+def test_special_values(compiled, name, bits, flags):
+    """Zeros, infinities, NaN, the ends of the range and subnormal numbers are what C's own functions make of them."""
+    info = np.finfo(f"f{bits // 8}")
+    x = np.array([*SPECIAL, info.max, -info.max, info.tiny, info.smallest_subnormal], info.dtype)
+    with np.errstate(all="ignore"):
+        theirs = {"exp_of": np.exp, "expm1_of": np.expm1, "log_of": np.log, "log1p_of": np.log1p, "tanh_of": np.tanh}
+        expected = theirs[name](x)
+    assert compiled(name, bits, flags, x) == pytest.approx(expected, rel=3 * float(info.eps), abs=0, nan_ok=True)
