@@ -6,6 +6,11 @@ indices share one loop nest; a value that only its own nest reads is a local var
 one tile. For a formula all steps carry the sample index alone: the whole program is a single loop over samples
 without an array.
 
+The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and the gradients of its weights,
+``d_W[j, i] = sum(n) d[n, j]*x[n, i]``, are left to two kernels that hold blocks of the result in registers. For
+gradients each lane of a vector has a partial sum of its own, which costs a vector of memory for each weight;
+beyond so many weights that these vectors would leave the cache, the lanes are added up in every tile.
+
 Each entry point of the module has a kernel of its own. A kernel is cut in three by the samples: what depends on
 parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished
 sums over all samples, ``after``.
@@ -13,16 +18,30 @@ sums over all samples, ``after``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import prod
+
+from sympy import Mul
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
 
 TILE = 64
 """Samples in a tile: the tile of a layer of some hundred units stays in the second-level cache."""
+
+
+PARTIALS = 4096
+"""Weights up to which every lane keeps partial sums: 256 kB with the longest vectors."""
+
+
+class Shape(Enum):
+    """How the loops of a nest are run."""
+
+    LOOPS = "loops"
+    CONTRACT = "blocks of outputs in registers"
+    ACCUMULATE = "blocks of weights in registers"
 
 
 class Place(Enum):
@@ -51,6 +70,9 @@ Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
 """The indices looped over outside, those reduced inside of them, and whether the samples are looped over."""
 
 
+_LOCAL = Storage(Place.LOCAL)
+
+
 @dataclass(frozen=True)
 class Nest:
     """Steps that share one nest of loops: over ``outer``, then ``reduced``, then (``samples``) over a tile."""
@@ -59,11 +81,13 @@ class Nest:
     reduced: tuple[str, ...]
     samples: bool
     steps: tuple[Step, ...]
+    shape: Shape = Shape.LOOPS
 
     def show(self) -> str:
         """The loops and the steps in them, as text."""
         loops = [*self.outer, *self.reduced, *([SAMPLE] if self.samples else [])]
-        head = f"for {', '.join(loops)}:" if loops else "once:"
+        blocks = "" if self.shape is Shape.LOOPS else f" in {self.shape.value}"
+        head = f"for {', '.join(loops)}{blocks}:" if loops else "once:"
         return "\n".join([head, *(f"    {step}" for step in self.steps)])
 
 
@@ -78,6 +102,13 @@ class Kernel:
     storage: dict[str, Storage]
     arrays: int
     sums: int
+    blocked: int
+    """The sums that come from blocks; they lie first."""
+
+    @property
+    def direct(self) -> bool:
+        """Whether the lanes of a block are added up in every tile."""
+        return self.blocked > PARTIALS
 
 
 @dataclass(frozen=True)
@@ -127,9 +158,18 @@ def _kernel(program: Program, name: str, outputs: tuple[Element, ...], sums: tup
         offset += parameter.size
     copies = [s.target for s in steps if s.target.tensor in storage]
     before, tile, after = _phases(needed(steps, [*copies, *sums]), program, storage)
-    phases = tuple(tuple(_nests(phase)) for phase in (before, tile, after))
-    arrays, count = _place(program, phases, sums[:1], storage)
-    return Kernel(name, phases[0], phases[1], phases[2], storage, arrays, count)
+    # an output is written for the samples of a tile alone, an array also for those that pad it
+    apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and packed}
+    phases = tuple(tuple(_nests(phase, apart)) for phase in (before, tile, after))
+    blocks = [step for nest in phases[1] if nest.shape is Shape.ACCUMULATE for step in nest.steps]
+    blocked = 0
+    for step in blocks:
+        storage[step.target.tensor] = Storage(Place.SUM, blocked)
+        blocked += prod(program.sizes[index] or 1 for index in step.target.indices)
+    for element in sums[:1]:  # the loss
+        storage[element.tensor] = Storage(Place.SUM, blocked)
+    arrays, count = _place(program, phases, storage, blocked + len(sums[:1]))
+    return Kernel(name, phases[0], phases[1], phases[2], storage, arrays, count, blocked)
 
 
 def _declared(program: Program) -> dict[str, Storage]:
@@ -174,7 +214,7 @@ def _phases(
             tile.append(step)
             if SAMPLE in step.over:
                 finished.add(step.target.tensor)
-        elif waits or storage.get(step.target.tensor, Storage(Place.LOCAL)).place is Place.GRADIENT:
+        elif waits or storage.get(step.target.tensor, _LOCAL).place is Place.GRADIENT:
             after.append(step)
             finished.add(step.target.tensor)
         else:
@@ -182,36 +222,53 @@ def _phases(
     return before, tile, after
 
 
-def _nests(steps: Iterable[Step]) -> Iterator[Nest]:
-    """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands."""
-    nests: list[tuple[Loops, list[Step]]] = []
+def _nests(steps: Iterable[Step], apart: Container[str] = ()) -> Iterator[Nest]:
+    """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands.
+
+    The steps that define the tensors ``apart`` get nests of their own.
+    """
+    nests: list[tuple[Loops, Shape, list[Step]]] = []
     homes: dict[str, tuple[int, bool]] = {}  # the nest that defines a tensor, and whether it must be left first
     for step in steps:
         outer = tuple(index for index in step.target.indices if index != SAMPLE)
         reduced = tuple(index for index in step.over if index != SAMPLE)
         loops = (outer, reduced, SAMPLE in step.indices)
+        shape = _shape(step, loops)
         first = 0
         for operand in step.operands:
             if operand.tensor in homes:
                 position, complete_first = homes[operand.tensor]
                 same = nests[position][0] == loops and not complete_first
                 first = max(first, position if same else position + 1)
-        candidates = range(first, len(nests)) if not reduced else ()
-        position = next((k for k in candidates if nests[k][0] == loops), len(nests))
+        alone = reduced or shape is not Shape.LOOPS or step.target.tensor in apart
+        candidates = range(first, len(nests)) if not alone else ()
+        position = next((k for k in candidates if nests[k][:2] == (loops, Shape.LOOPS)), len(nests))
         if position == len(nests):
-            nests.append((loops, []))
-        nests[position][1].append(step)
+            nests.append((loops, shape, []))
+        nests[position][2].append(step)
         homes[step.target.tensor] = (position, bool(step.over))
-    return (Nest(*loops, tuple(members)) for loops, members in nests)
+    return (Nest(*loops, tuple(members), shape) for loops, shape, members in nests)
+
+
+def _shape(step: Step, loops: Loops) -> Shape:
+    """Blocks for the product of a matrix of parameters and an array, and for that of two arrays; loops for others."""
+    outer, reduced, samples = loops
+    factors = Mul.make_args(step.expression)
+    if step.operator != "sum" or len(factors) != 2 or not samples or not all(isinstance(f, Element) for f in factors):
+        return Shape.LOOPS
+    of_samples = [factor for factor in factors if SAMPLE in factor.indices]
+    ranks = [len(factor.indices) for factor in factors]
+    if ranks == [2, 2] and len(of_samples) == len(outer) == len(reduced) == 1:
+        return Shape.CONTRACT
+    if ranks == [2, 2] and len(of_samples) == len(outer) == 2 and step.over == (SAMPLE,):
+        return Shape.ACCUMULATE
+    return Shape.LOOPS
 
 
 def _place(
-    program: Program,
-    phases: tuple[tuple[Nest, ...], ...],
-    loss: tuple[Element, ...],
-    storage: dict[str, Storage],
+    program: Program, phases: tuple[tuple[Nest, ...], ...], storage: dict[str, Storage], sums: int
 ) -> tuple[int, int]:
-    """Gives every tensor of the nests its place; returns the values of work memory and the number of sums."""
+    """Gives every tensor its place that has none; returns the values of work memory and the number of sums."""
     home = {step.target.tensor: nest for phase in phases for nest in phase for step in nest.steps}
     reads: dict[str, list[Nest]] = {}
     for phase in phases:
@@ -220,8 +277,6 @@ def _place(
                 for operand in step.operands:
                     reads.setdefault(operand.tensor, []).append(nest)
     arrays = 0
-    sums = len(loss)
-    storage.update({element.tensor: Storage(Place.SUM, 0) for element in loss})
     for phase in phases:
         for nest in phase:
             for step in nest.steps:
@@ -232,11 +287,15 @@ def _place(
                 if SAMPLE in step.over:
                     storage[name] = Storage(Place.SUM, sums)
                     sums += size
-                elif not step.over and all(reader is home[name] for reader in reads.get(name, ())):
+                elif (
+                    nest.shape is Shape.LOOPS
+                    and not step.over
+                    and all(reader is home[name] for reader in reads.get(name, ()))
+                ):
                     storage[name] = Storage(Place.LOCAL)
                 elif step.target.indices:
                     storage[name] = Storage(Place.ARRAY, arrays)
-                    arrays += size * (TILE if SAMPLE in step.target.indices else 1)
+                    arrays += size * TILE if SAMPLE in step.target.indices else -(-size // TILE) * TILE  # aligned
                 else:
                     storage[name] = Storage(Place.LOCAL)
     return arrays, sums

@@ -314,7 +314,7 @@ def test_interrupt(chain, epochs, tmp_path):
             while "training.advance" not in linecache.getline("<chain>", frame.f_lineno):  # not native yet
                 time.sleep(0.01)
                 frame = sys._current_frames()[main]
-            time.sleep(0.3)
+            time.sleep(0.1)
             os.kill(os.getpid(), signal.SIGINT)
 
         threading.Thread(target=interrupt).start()
@@ -325,7 +325,7 @@ def test_interrupt(chain, epochs, tmp_path):
             assert result.status == "interrupted", result
             assert np.isfinite(result.parameters).all()
             assert len(result.history) == result.epochs
-            assert (result.epochs > 0) == ({epochs} > 3), result
+            assert result.epochs < {epochs}, result
             assert str(result.epochs) in str(interrupt)
             sys.exit(7)
         """

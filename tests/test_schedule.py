@@ -62,4 +62,4 @@ def test_show():
     """The loops print readably."""
     text = scheduled(NETWORK).show()
     assert "kernel gradient" in text
-    assert "for j, i, n:\n        s1[n, j] = sum(i) W1[j, i]*x tile[n, i]" in text
+    assert "for j, i, n in blocks of outputs in registers:\n        s1[n, j] = sum(i) W1[j, i]*x tile[n, i]" in text

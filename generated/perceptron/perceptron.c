@@ -15,9 +15,14 @@ enum {
     OUTPUTS = 1,
     TILE = 64,
     SUMS = 8,
+    BLOCKED = 0,
+    PARTIALS = 0,
+    DIRECT = 0,
     ARRAYS = 0,
     STATE = 2,
     COST = 81,
+    LANES = 1,
+    PAD = 1,
 };
 
 /* A sum in a loop that may be taken in any fixed order, where the compiler is told so. */
@@ -177,7 +182,7 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const size_t *restrict rows, const real *restrict weights,
-    size_t count, real *restrict work, double *restrict sums) {
+    size_t count, real *restrict work, double *restrict sums, real *restrict partials) {
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];
@@ -255,6 +260,7 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
     sums[6] += d_w35;
     sums[7] += d_w45;
     (void) work;
+    (void) partials;
 }
 
 /* The gradient, from the sums over all samples of a batch. */
@@ -413,15 +419,16 @@ static real update(int optimizer, size_t first, size_t last, const double *restr
     }
 }
 
-/* Work memory: the sums, then the rows and weights of a tile, then the arrays of the kernels. */
+/* Work memory: the sums, then their partial sums, the rows and weights of a tile, and the arrays of the kernels. */
 typedef struct {
     double *sums;
+    real *partials;
     size_t *rows;
     real *weights;
     real *arrays;
 } memory;
 
-static size_t padded(size_t bytes)
+static size_t padded_bytes(size_t bytes)
 {
     return (bytes + 63)/64*64;
 }
@@ -431,19 +438,27 @@ static memory carve(void *work)
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
     memory m;
     m.sums = (double *) next;
-    next += padded((SUMS + 1)*sizeof(double));
+    next += padded_bytes((SUMS + 1)*sizeof(double));
+    m.partials = (real *) next;
+    next += padded_bytes((PARTIALS + 1)*LANES*sizeof(real));
     m.rows = (size_t *) next;
-    next += padded(TILE*sizeof(size_t));
+    next += padded_bytes(TILE*sizeof(size_t));
     m.weights = (real *) next;
-    next += padded(TILE*sizeof(real));
+    next += padded_bytes(TILE*sizeof(real));
     m.arrays = (real *) next;
     return m;
 }
 
+static void clear(memory m)
+{
+    for (size_t k = 0; k < (PARTIALS + 1)*LANES; k++)
+        m.partials[k] = 0;
+}
+
 size_t perceptron_work_size(void)
 {
-    return 64 + padded((SUMS + 1)*sizeof(double)) + padded(TILE*sizeof(size_t)) + padded(TILE*sizeof(real))
-        + padded((ARRAYS + 1)*sizeof(real));
+    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + 1)*LANES*sizeof(real))
+        + padded_bytes(TILE*sizeof(size_t)) + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
 
 size_t perceptron_state_size(void)
@@ -478,12 +493,17 @@ static int stopped(perceptron_poll *poll, double operations)
     return poll->stop(poll->context);
 }
 
-/* The rows and weights of the samples of a tile: from the given order, or one after the other. */
+/* The rows and weights of the samples of a tile: from the given order, or one after the other. A tile is padded to
+   whole vectors with its last sample, which then has the weight 0. */
 static void fill(memory m, const size_t *order, const real *weights, double total, size_t first, size_t count)
 {
     for (size_t n = 0; n < count; n++) {
         m.rows[n] = order ? order[first + n] : first + n;
         m.weights[n] = (real) ((weights ? (double) weights[m.rows[n]] : 1)/total);
+    }
+    for (size_t n = count; n%PAD != 0; n++) {
+        m.rows[n] = m.rows[count - 1];
+        m.weights[n] = 0;
     }
 }
 
@@ -538,19 +558,21 @@ static int batch_gradient(const real *parameters, const real *inputs, const real
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
         fill(m, order, weights, total, begin + first, count);
-        gradient_tile(parameters, inputs, targets, m.rows, m.weights, count, m.arrays, m.sums);
+        gradient_tile(parameters, inputs, targets, m.rows, m.weights, count, m.arrays, m.sums, m.partials);
         if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
     gradient_finish(parameters, m.sums, m.arrays, gradient);
-    *loss = m.sums[0];
+    *loss = m.sums[BLOCKED];
     return 0;
 }
 
 int perceptron_loss_and_gradient(const real *parameters, const real *inputs, const real *targets, const real *weights,
     size_t samples, void *work, double *loss, real *gradient, perceptron_poll *poll)
 {
-    return batch_gradient(parameters, inputs, targets, weights, NULL, 0, samples, carve(work), loss, gradient, poll);
+    const memory m = carve(work);
+    clear(m);
+    return batch_gradient(parameters, inputs, targets, weights, NULL, 0, samples, m, loss, gradient, poll);
 }
 
 /* A pseudo-random number: SplitMix64 (Steele, Lea and Flood, 2014). */
@@ -641,6 +663,7 @@ static int train_epoch(perceptron_training *run, memory m, double *loss)
 void perceptron_train(perceptron_training *run)
 {
     const memory m = carve(run->work);
+    clear(m);
     for (size_t epoch = 0; run->epochs < run->until; epoch++) {
         double loss;
         run->status = train_epoch(run, m, &loss);

@@ -19,7 +19,7 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 from nncodegen.emit.names import MARK, Names, identifier
 from nncodegen.emit.printer import REAL_TYPES, Printer
 from nncodegen.ir import PARAMETER, SAMPLE, Element, Program, Step, Update, needed
-from nncodegen.schedule import Kernel, Nest, Place, Schedule
+from nncodegen.schedule import Kernel, Nest, Place, Schedule, Shape
 
 HERE = Path(__file__).parent
 COLUMNS = {
@@ -68,6 +68,7 @@ class Lines:
 def emit_c(schedule: Schedule) -> str:
     """The C source of a scheduled program."""
     program, name, precision = schedule.program, identifier(schedule.program.name), schedule.program.precision
+    gradient = schedule.kernels[-1]
     sizes = {
         "PARAMETERS": sum(tensor.size for tensor in program.parameters),
         "INPUTS": sum(tensor.size for tensor in program.inputs),
@@ -75,10 +76,15 @@ def emit_c(schedule: Schedule) -> str:
         "OUTPUTS": _outputs(program),
         "TILE": schedule.tile,
         "SUMS": max(kernel.sums for kernel in schedule.kernels),
+        "BLOCKED": gradient.blocked,
+        "PARTIALS": 0 if gradient.direct else gradient.blocked,
+        "DIRECT": int(gradient.direct),
         "ARRAYS": max(kernel.arrays for kernel in schedule.kernels),
         "STATE": max((len(update.state) for update in program.updates), default=0),
         "COST": max(1, (program.operations or (0, 1))[1]),
     }
+    if not gradient.blocked:
+        sizes |= {"LANES": 1, "PAD": 1}
     head = (HERE / "head.c").read_text()
     constants = "\n".join(f"    {key} = {value}," for key, value in sizes.items())
     lines = Lines()
@@ -95,9 +101,12 @@ def emit_c(schedule: Schedule) -> str:
         _UpdateEmitter(update, precision, lines).emit()
     _emit_dispatch(program.updates, lines)
     body = (HERE / "loops.c").read_text()
+    blocks = (HERE / "blocks.c").read_text() if gradient.blocked else ""
     functions = _functions(str(lines), precision)
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
-    return _named(filled + functions + str(lines) + body, name, precision)
+    text = filled + functions + blocks + str(lines) + body
+    text = text.replace("@BLOCKS@", "") if sizes["PARTIALS"] else re.sub(r".*@BLOCKS@.*\n", "", text)
+    return _named(text, name, precision)
 
 
 def _functions(text: str, precision: str) -> str:
@@ -143,23 +152,25 @@ class _KernelEmitter:
         self._names = Names((*program.sizes, *(f"{index}_" for index in program.sizes)))
         for tensor in program.declared:
             self._names[tensor.name]
+        self._padded = kernel.arrays > 0
         self._printer = Printer(precision, self._element)
         self._local: frozenset[str] = frozenset()  # the tensors that the present nest computes
 
     def emit(self) -> None:
         """The function of a tile and, where there are sums, the one that finishes them."""
         kernel, lines = self._kernel, self._lines
-        predicts = kernel.name == "predict"
-        results = "real *restrict outputs" if predicts else "double *restrict sums"
+        results = {"predict": "real *restrict outputs", "loss": "double *restrict sums"}
+        results["gradient"] = "double *restrict sums, real *restrict partials"
+        arguments = ("parameters", "inputs", "targets", "rows", "weights", "count", "work")
         lines.add(f"/* {_TITLES[kernel.name]} */")
-        with (
-            lines.block(
-                f"static void {kernel.name}_tile(const real *restrict parameters, const real *restrict inputs,\n"
-                f"    const real *restrict targets, const size_t *restrict rows, const real *restrict weights,\n"
-                f"    size_t count, real *restrict work, {results})"
-            ),
-            lines.unused("parameters", "inputs", "targets", "rows", "weights", "work"),
-        ):
+        head = (
+            f"static void {kernel.name}_tile(const real *restrict parameters, const real *restrict inputs,\n"
+            f"    const real *restrict targets, const size_t *restrict rows, const real *restrict weights,\n"
+            f"    size_t count, real *restrict work, {results[kernel.name]})"
+        )
+        with lines.block(head), lines.unused(*arguments, *(["partials"] if kernel.name == "gradient" else [])):
+            if self._padded:
+                lines.add("const size_t padded = (count + PAD - 1)/PAD*PAD;")
             nests = (*kernel.before, *kernel.tile)
             self._emit_pointers(nests)
             self._emit_nests(nests)
@@ -201,7 +212,11 @@ class _KernelEmitter:
         for nest in nests:
             self._lines.add("")
             self._emit_comment(nest)
-            if nest.reduced and not any(SAMPLE in step.over for step in nest.steps):
+            if nest.shape is Shape.CONTRACT:
+                self._emit_contract(nest)
+            elif nest.shape is Shape.ACCUMULATE:
+                self._emit_accumulate(nest)
+            elif nest.reduced and not any(SAMPLE in step.over for step in nest.steps):
                 self._emit_reduction(nest)
             else:
                 self._emit_map(nest)
@@ -257,6 +272,32 @@ class _KernelEmitter:
             if self._kernel.storage[element.tensor].place in (Place.INPUT, Place.TARGET):
                 self._lines.add(f"const real {self._names[element.tensor]} = {self._stored(element)};")
 
+    # Blocks: calls of the functions in blocks.c.
+
+    def _emit_contract(self, nest: Nest) -> None:
+        """The product of a matrix, which may lie transposed, and an array of samples."""
+        (step,) = nest.steps
+        (outer,), (inner,) = nest.outer, nest.reduced
+        array, matrix = sorted(step.operands, key=lambda element: SAMPLE not in element.indices)
+        sizes, names = self._program.sizes, self._names
+        strides = {matrix.indices[1]: 1, matrix.indices[0]: sizes[matrix.indices[1]]}
+        self._lines.add(
+            f"contract({sizes[outer]}, {sizes[inner]}, {names[matrix.tensor]}, {strides[outer]}, {strides[inner]}, "
+            f"{names[array.tensor]}, {names[step.target.tensor]}, padded);"
+        )
+
+    def _emit_accumulate(self, nest: Nest) -> None:
+        """The sums over samples of the products of two arrays."""
+        (step,) = nest.steps
+        row, column = step.target.indices
+        first, second = sorted(step.operands, key=lambda element: row not in element.indices)
+        sizes, names = self._program.sizes, self._names
+        offset = self._kernel.storage[step.target.tensor].offset
+        self._lines.add(
+            f"accumulate({sizes[row]}, {sizes[column]}, {names[first.tensor]}, {names[second.tensor]}, "
+            f"partials + {offset}*LANES, sums + {offset}, padded);"
+        )
+
     # Reductions over other indices than the samples: one array element for each sample, summed up in place.
 
     def _emit_reduction(self, nest: Nest) -> None:
@@ -292,7 +333,9 @@ class _KernelEmitter:
             return
         if accumulated is not None:
             self._lines.add(f"SUM_LOOP({self._names[accumulated.target.tensor]})")
-        with self._lines.block(f"for (size_t {SAMPLE} = 0; {SAMPLE} < count; {SAMPLE}++)"):
+        writes_rows = any(self._kernel.storage[s.target.tensor].place is Place.OUTPUT for s in nest.steps)
+        end = "padded" if self._padded and not writes_rows else "count"
+        with self._lines.block(f"for (size_t {SAMPLE} = 0; {SAMPLE} < {end}; {SAMPLE}++)"):
             yield
 
     def _element(self, element: Element) -> str:

@@ -1,12 +1,13 @@
-/* Work memory: the sums, then the rows and weights of a tile, then the arrays of the kernels. */
+/* Work memory: the sums, then their partial sums, the rows and weights of a tile, and the arrays of the kernels. */
 typedef struct {
     double *sums;
+    real *partials;
     size_t *rows;
     real *weights;
     real *arrays;
 } memory;
 
-static size_t padded(size_t bytes)
+static size_t padded_bytes(size_t bytes)
 {
     return (bytes + 63)/64*64;
 }
@@ -16,19 +17,27 @@ static memory carve(void *work)
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
     memory m;
     m.sums = (double *) next;
-    next += padded((SUMS + 1)*sizeof(double));
+    next += padded_bytes((SUMS + 1)*sizeof(double));
+    m.partials = (real *) next;
+    next += padded_bytes((PARTIALS + 1)*LANES*sizeof(real));
     m.rows = (size_t *) next;
-    next += padded(TILE*sizeof(size_t));
+    next += padded_bytes(TILE*sizeof(size_t));
     m.weights = (real *) next;
-    next += padded(TILE*sizeof(real));
+    next += padded_bytes(TILE*sizeof(real));
     m.arrays = (real *) next;
     return m;
 }
 
+static void clear(memory m)
+{
+    for (size_t k = 0; k < (PARTIALS + 1)*LANES; k++)
+        m.partials[k] = 0;
+}
+
 size_t @name@_work_size(void)
 {
-    return 64 + padded((SUMS + 1)*sizeof(double)) + padded(TILE*sizeof(size_t)) + padded(TILE*sizeof(real))
-        + padded((ARRAYS + 1)*sizeof(real));
+    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + 1)*LANES*sizeof(real))
+        + padded_bytes(TILE*sizeof(size_t)) + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
 
 size_t @name@_state_size(void)
@@ -63,12 +72,17 @@ static int stopped(@name@_poll *poll, double operations)
     return poll->stop(poll->context);
 }
 
-/* The rows and weights of the samples of a tile: from the given order, or one after the other. */
+/* The rows and weights of the samples of a tile: from the given order, or one after the other. A tile is padded to
+   whole vectors with its last sample, which then has the weight 0. */
 static void fill(memory m, const size_t *order, const real *weights, double total, size_t first, size_t count)
 {
     for (size_t n = 0; n < count; n++) {
         m.rows[n] = order ? order[first + n] : first + n;
         m.weights[n] = (real) ((weights ? (double) weights[m.rows[n]] : 1)/total);
+    }
+    for (size_t n = count; n%PAD != 0; n++) {
+        m.rows[n] = m.rows[count - 1];
+        m.weights[n] = 0;
     }
 }
 
@@ -123,19 +137,24 @@ static int batch_gradient(const real *parameters, const real *inputs, const real
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
         fill(m, order, weights, total, begin + first, count);
-        gradient_tile(parameters, inputs, targets, m.rows, m.weights, count, m.arrays, m.sums);
+        gradient_tile(parameters, inputs, targets, m.rows, m.weights, count, m.arrays, m.sums, m.partials);
+        @BLOCKS@if ((first/TILE + 1)%64 == 0) /* before so many samples are in a sum that single precision shows */
+        @BLOCKS@    flush(m.partials, m.sums);
         if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
+    @BLOCKS@flush(m.partials, m.sums);
     gradient_finish(parameters, m.sums, m.arrays, gradient);
-    *loss = m.sums[0];
+    *loss = m.sums[BLOCKED];
     return 0;
 }
 
 int @name@_loss_and_gradient(const real *parameters, const real *inputs, const real *targets, const real *weights,
     size_t samples, void *work, double *loss, real *gradient, @name@_poll *poll)
 {
-    return batch_gradient(parameters, inputs, targets, weights, NULL, 0, samples, carve(work), loss, gradient, poll);
+    const memory m = carve(work);
+    clear(m);
+    return batch_gradient(parameters, inputs, targets, weights, NULL, 0, samples, m, loss, gradient, poll);
 }
 
 /* A pseudo-random number: SplitMix64 (Steele, Lea and Flood, 2014). */
@@ -226,6 +245,7 @@ static int train_epoch(@name@_training *run, memory m, double *loss)
 void @name@_train(@name@_training *run)
 {
     const memory m = carve(run->work);
+    clear(m);
     for (size_t epoch = 0; run->epochs < run->until; epoch++) {
         double loss;
         run->status = train_epoch(run, m, &loss);

@@ -23,9 +23,10 @@ C_RESERVED = """
 """Keywords, library functions and macros of C that a name must not hide or be."""
 
 EMITTED = """
-    parameters inputs targets weights rows count work sums outputs gradient value
+    parameters inputs targets weights rows count padded work sums partials outputs gradient value
     parameter state next options check first last t
     PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP
+    BLOCKED PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract accumulate flush
 """.split()
 """Names that the emitter gives to arguments, variables and constants of its own."""
 
