@@ -78,14 +78,14 @@ def build(sources: Sources, force: bool = False) -> Built:
     path = folder / f"{sources.module}{sysconfig.get_config_var('EXT_SUFFIX')}"
     if path.exists() and not force:
         return Built(sources.module, path, cached=True)
-    with _lock(key):
+    with _errors_of(cache_folder(), "set NNCODEGEN_CACHE to a folder that can be written"), _lock(key):
         if path.exists() and not force:  # another process has built it meanwhile
             return Built(sources.module, path, cached=True)
         work = cache_folder() / f"{key}.work"
         shutil.rmtree(work, ignore_errors=True)  # of a build that was killed; nobody else holds the lock
-        _make_folder(work)
+        work.mkdir()
         compiled = _compile(sources, compiler, work)
-        _make_folder(folder)
+        folder.mkdir(exist_ok=True)
         os.replace(compiled, path)
         shutil.rmtree(work, ignore_errors=True)
     return Built(sources.module, path, cached=False)
@@ -105,27 +105,34 @@ def load(built: Built) -> ModuleType:
     return module
 
 
+def check_folder(out: Path) -> None:
+    """Raises BuildError if a folder cannot take a module: it is a file, or holds files that are not nncodegen's."""
+    if out.exists() and not out.is_dir():
+        raise BuildError(f"{out} is a file: name a folder")
+    foreign = [path for path in _files(out) if not _is_ours(path, out)]
+    if foreign:
+        names = ", ".join(str(path.relative_to(out)) for path in foreign[:5])
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        raise BuildError(f"{out} holds files that nncodegen did not write ({names}{more}): name another folder")
+
+
 def write(built: Built, texts: dict[str, str], out: Path) -> Path:
     """Writes a built module and text files to a folder, each at once; returns the path of the module there.
 
-    Raises BuildError before anything is written if the folder holds files that are not nncodegen's, or cannot be
-    written. Texts of earlier builds of this module that are not written again are removed.
+    Raises BuildError before anything is written if ``check_folder`` does, or if the folder cannot be written.
+    Texts of earlier builds of this module that are not written again are removed.
     """
-    with _errors_of(out), _lock(hashlib.sha256(str(out.resolve()).encode()).hexdigest()):
-        if out.exists() and not out.is_dir():
-            raise BuildError(f"{out} is a file: name a folder")
-        foreign = [path for path in _files(out) if not _is_ours(path, out)]
-        if foreign:
-            names = ", ".join(str(path.relative_to(out)) for path in foreign[:5])
-            more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
-            raise BuildError(f"{out} holds files that nncodegen did not write ({names}{more}): name another folder")
+    key = hashlib.sha256(str(out.resolve()).encode()).hexdigest()
+    with _errors_of(out, "name another folder"), _lock(key):
+        check_folder(out)
         for name, text in texts.items():
             _replace(out / name, text.encode())
-        for stale in sorted((out / "stages").glob("*.txt")):
+        stages = out / "stages"
+        for stale in sorted(stages.glob("*.txt")):  # check_folder has found them to be nncodegen's, and no link
             if f"stages/{stale.name}" not in texts:
                 stale.unlink()
-        if (out / "stages").is_dir() and not any((out / "stages").iterdir()):
-            (out / "stages").rmdir()
+        if stages.is_dir() and not any(stages.iterdir()):
+            stages.rmdir()
         target = out / built.path.name
         _replace(target, built.path.read_bytes())
         return target
@@ -139,9 +146,13 @@ def find_compiler() -> Compiler:
     named = os.environ.get("CC")
     candidates = [named] if named else [sysconfig.get_config_var("CC"), "gcc", "clang", "cc"]
     for candidate in candidates:
-        command = tuple(shlex.split(candidate or ""))
-        if command and shutil.which(command[0]):
-            return _inspect(command)
+        try:
+            command = shlex.split(candidate or "")
+        except ValueError as error:
+            raise BuildError(f"CC is no command: {candidate} ({error})") from error
+        program = shutil.which(command[0]) if command else None
+        if program:
+            return _inspect((os.path.abspath(program), *command[1:]))  # it will run in another folder
     looked = f"$CC = {named}" if named else "gcc, clang, cc"
     raise BuildError(NO_COMPILER.format(looked=looked))
 
@@ -151,9 +162,9 @@ def _inspect(command: tuple[str, ...]) -> Compiler:
     for target in (("-march=native",), ("-mcpu=native",), ()):
         asked = [*command, *target, "-dM", "-E", "-x", "c", os.devnull]
         done = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode == 0:
+        if done.returncode == 0 and "__STDC__" in done.stdout:
             return Compiler(command, target, done.stdout)
-    raise BuildError(f"{shlex.join(command)} does not work as a C compiler: {done.stderr.strip()[:500]}")
+    raise BuildError(f"{shlex.join(command)} does not work as a C compiler; set CC to one. {done.stderr.strip()[:500]}")
 
 
 def _compile(sources: Sources, compiler: Compiler, work: Path) -> Path:
@@ -178,6 +189,8 @@ def _compile(sources: Sources, compiler: Compiler, work: Path) -> Path:
     _finish(kernel, work)
     linked = work / f"{name}.linked"
     _finish(_start([*cc, *shared, "kernel.o", "wrapper.o", "-lm", "-o", linked.name], work), work)
+    if not linked.exists():
+        raise BuildError(f"{shlex.join(cc)} ended without an error, but wrote no library; set CC to a C compiler")
     return linked
 
 
@@ -226,39 +239,39 @@ def _key(sources: Sources, compiler: Compiler) -> str:
 @contextmanager
 def _lock(key: str) -> Iterator[None]:
     """One process at a time, for each key."""
-    _make_folder(cache_folder())
-    with FileLock(cache_folder() / f"{key}.lock"):
-        yield
-
-
-def _make_folder(folder: Path) -> None:
+    with _errors_of(cache_folder(), "set NNCODEGEN_CACHE to a folder that can be written"):
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        lock = FileLock(cache_folder() / f"{key}.lock")
+        lock.acquire()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BuildError(f"cannot write to the cache, {folder}: {error.strerror}; set NNCODEGEN_CACHE") from error
-    if not os.access(folder, os.W_OK):
-        raise BuildError(f"cannot write to the cache, {folder}; set NNCODEGEN_CACHE to a folder of yours")
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
-def _errors_of(out: Path) -> Iterator[None]:
+def _errors_of(folder: Path, advice: str) -> Iterator[None]:
+    """Errors of the disk as BuildErrors that name a folder."""
     try:
         yield
     except OSError as error:
-        raise BuildError(f"cannot write to {out}: {error.strerror or error}; name another folder") from error
+        raise BuildError(f"cannot write to {folder}: {error.strerror or error}; {advice}") from error
 
 
 def _files(out: Path) -> list[Path]:
-    """The files in a folder, but for hidden ones and what Python leaves behind."""
+    """The files and links in a folder, but for hidden ones and what Python leaves behind."""
     return sorted(
         path
         for path in out.rglob("*")
-        if path.is_file() and not any(p.startswith(".") or p == "__pycache__" for p in path.relative_to(out).parts)
+        if (path.is_file() or path.is_symlink())
+        and not any(p.startswith(".") or p == "__pycache__" for p in path.relative_to(out).parts)
     )
 
 
 def _is_ours(path: Path, out: Path) -> bool:
     """Whether nncodegen wrote a file: it says so in its first line, or it is the module of such a file."""
+    if path.is_symlink():  # what it leads to is not ours to change
+        return False
     if path.name.endswith((".so", ".pyd")) and path.parent == out:
         wrapper = out / f"{path.name.split('.')[0]}.pyx"
         return wrapper.exists() and _is_ours(wrapper, out)
@@ -273,5 +286,9 @@ def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
         file.write(content)
-    os.chmod(file.name, 0o755 if path.suffix in (".so", ".pyd") else 0o644)
-    os.replace(file.name, path)
+    try:
+        os.chmod(file.name, 0o755 if path.suffix in (".so", ".pyd") else 0o644)
+        os.replace(file.name, path)
+    except OSError:
+        os.unlink(file.name)
+        raise

@@ -13,9 +13,10 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
-from nncodegen.build import load
-from nncodegen.check import check_gradient
+from nncodegen.build import check_folder, load
+from nncodegen.check import Check, check_gradient
 from nncodegen.describe import PRECISIONS, Model, Sequential
+from nncodegen.emit import identifier
 from nncodegen.errors import ModelError, NncodegenError
 from nncodegen.ir import Program
 from nncodegen.pipeline import Stage, compile_model, write_out
@@ -45,22 +46,21 @@ def build(
     """
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     chosen = perceptron.model if model is None else load_model(model)
-    if name:
+    if name is not None:
+        if not name:
+            raise click.BadParameter("a module needs a name", param_hint="--name")
         chosen.name = name
+    folder = out or Path("generated") / identifier(chosen.name)
+    check_folder(folder)  # before the work, not after it
     with console.status("compiling"):
         compiled = compile_model(chosen, precision, force, lambda stage: _report(console, stage))
-    folder = out or Path("generated") / compiled.sources.module
-    path = write_out(compiled, folder, dump or model is None)
     module = load(compiled.built)
     own = model is None
     start = time.perf_counter()
     data = (perceptron.X, perceptron.Y) if own else (None, None)
     check = check_gradient(module, compiled["describe"], compiled["differentiate"], *data)
-    found = "not checked: the loss is not finite on random data"
-    if check:
-        found = f"the gradient agrees with its evaluation to {check.evaluated:.0e}, "
-        found += f"with central differences to {check.differences:.0e}"
-    _line(console, "check", time.perf_counter() - start, found)
+    _line(console, "check", time.perf_counter() - start, _found(check))
+    path = write_out(compiled, folder, dump or own)
     if own:
         _train_perceptron(console, module)
     console.print(f"\nwritten to {path}\nuse it with   {_how_to_import(folder, compiled.sources.module)}", markup=False)
@@ -88,14 +88,17 @@ def load_model(argument: str) -> Model | Sequential:
         raise ModelError(f"{path} is no Python file: give one that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.absolute().parent))  # its neighbours, as `python MODEL.py` would find them
     try:
         spec.loader.exec_module(module)
     except NncodegenError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path.absolute()]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1]
         raise ModelError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
     models = {key: value for key, value in vars(module).items() if isinstance(value, Model | Sequential)}
     if not models:
         raise ModelError(f"{path} defines no model: assign a nncodegen.Model or a nncodegen.Sequential to a name")
@@ -144,6 +147,16 @@ def _report(console: Console, stage: Stage) -> None:
 
 def _line(console: Console, name: str, seconds: float, found: str) -> None:
     console.print(f"{name:<14}{seconds * 1e3:>8.1f} ms   {found}", markup=False)
+
+
+def _found(check: Check | None) -> str:
+    """What the check of the gradient found."""
+    if check is None:
+        return "not checked: the loss is not finite on random data"
+    text = f"the gradient agrees with its evaluation to {max(check.evaluated, 1e-16):.0e}, "
+    if check.differences is None:
+        return text + "differences did not converge"
+    return text + f"with central differences to {max(check.differences, 1e-16):.0e}"
 
 
 def _train_perceptron(console: Console, module: object) -> None:

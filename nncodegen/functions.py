@@ -131,6 +131,84 @@ class sech2(StableFunction):
         return 4 * e / (1 + e) ** 2
 
 
+class sech(StableFunction):
+    """1/cosh(z)."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, z: Expr) -> Expr | None:
+        return cls(-z) if z.could_extract_minus_sign() else None  # even
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return 1 / sympy.cosh(z)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        (z,) = self.args
+        return -tanh(z) * sech(z)
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        return 2 * exp(-Abs(z)) / (1 + exp(-2 * Abs(z)))
+
+
+class logaddexp(StableFunction):
+    """log(exp(u) + exp(v))."""
+
+    nargs = 2
+
+    @staticmethod
+    def definition(u: Expr, v: Expr) -> Expr:
+        return log(exp(u) + exp(v))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        u, v = self.args
+        return sigmoid(u - v) if argindex == 1 else sigmoid(v - u)
+
+    @staticmethod
+    def stable(u: Expr, v: Expr) -> Expr:
+        return Max(u, v) + log1p(exp(-Abs(u - v)))
+
+
+class log_softplus(StableFunction):
+    """log(log(1 + exp(z))), which tends to z where the softplus underflows."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return log(log(1 + exp(z)))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        (z,) = self.args
+        return Piecewise((1 - exp(z) / 2, z < -37), (sigmoid(z) / softplus(z), True))
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        return Piecewise((z - exp(z) / 2, z < -37), (log(softplus(z)), True))
+
+
+class exponential_ratio(StableFunction):
+    """1/(c + b*exp(u)) for b and c of any sign: the curve of logistic growth, a/(1 + b*exp(-k*x)), among others."""
+
+    nargs = 3
+
+    @staticmethod
+    def definition(u: Expr, b: Expr, c: Expr) -> Expr:
+        return 1 / (c + b * exp(u))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        u, b, c = self.args
+        one, other = exponential_ratio(u, b, c), exponential_ratio(-u, c, b)  # other = exp(u)/(c + b*exp(u))
+        return {1: -b * one * other, 2: -one * other, 3: -(one**2)}[argindex]
+
+    @staticmethod
+    def stable(u: Expr, b: Expr, c: Expr) -> Expr:
+        e = exp(-Abs(u))
+        return Piecewise((1 / (c + b * e), u <= 0), (e / (c * e + b), True))
+
+
 class log_cosh(StableFunction):
     """log(cosh(z))."""
 

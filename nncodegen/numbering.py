@@ -126,6 +126,8 @@ class Numbering:
 
     def _piecewise(self, node: Piecewise) -> Expr:
         def branch(value: Expr) -> Expr:
+            if isinstance(value, Piecewise) and self._whole_branches:
+                return self._piecewise(value)
             if not self._whole_branches or _is_total(value):
                 return self._scaled(value)
             return value.func(*(branch(argument) for argument in value.args))

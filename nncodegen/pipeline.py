@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nncodegen.build import Built, build, load, write
+from nncodegen.build import Built, build, check_folder, load, write
 from nncodegen.describe import Model, Sequential, describe
 from nncodegen.differentiate import differentiate
 from nncodegen.emit import MARK, Sources, emit
@@ -74,6 +74,8 @@ def compile_model(
     With ``force``, nothing is taken from the cache. Raises ModelError for a model that cannot be compiled, and
     BuildError where the compiler or the disk fails.
     """
+    if until not in (stage.__name__ for stage in STAGES):
+        raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
     options: dict[Any, tuple[Any, ...]] = {describe: (precision,), build: (force,)}
     value: Any = model
     stages = []
@@ -106,6 +108,8 @@ def build_module(
     """
     if dump and out is None:
         raise BuildError("dump writes the text of every stage to the folder out: name one")
+    if out is not None:
+        check_folder(Path(out))  # before the work, not after it
     compiled = compile_model(model, precision, force)
     if out is not None:
         write_out(compiled, Path(out), dump)

@@ -15,10 +15,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import sympy
-from sympy import Add, E, Expr, Float, Heaviside, Mul, Piecewise, Pow, S, exp, log
+from sympy import Add, Expr, Float, Heaviside, Mul, Piecewise, Pow, S, exp, log
 from sympy.codegen.cfunctions import expm1, log1p
 
-from nncodegen.functions import log_cosh, sech2, sigmoid, softplus, tanh, xlogy
+from nncodegen.functions import (
+    exponential_ratio,
+    log_cosh,
+    log_softplus,
+    logaddexp,
+    sech,
+    sech2,
+    sigmoid,
+    softplus,
+    tanh,
+    xlogy,
+)
 from nncodegen.ir import Program
 
 Rule = Callable[[Expr], Expr | None]
@@ -47,49 +58,77 @@ def stable_form(node: Expr, memo: dict[Expr, Expr] | None = None) -> Expr:
     return memo[node]
 
 
-# --- the rules ---------------------------------------------------------------------------------------------------
+# --- rules for powers ----------------------------------------------------------------------------------------------
 
 
 def exponential(node: Expr) -> Expr | None:
-    """2.71828182845905**z = exp(z), where the base is e to machine precision."""
+    """2.71828182845905**z = exp(z), where the base is e to machine precision, and c**z = exp(z*log(c))."""
     base, exponent = node.args
+    if not base.is_number or exponent.is_number:
+        return None
     if isinstance(base, Float) and abs(float(base) - math.e) < 1e-14:
         return exp(exponent)
-    return None
+    return exp(exponent * log(base)) if base.is_positive else None
 
 
-def reciprocal_of_exponentials(node: Expr) -> Expr | None:
-    """1/(a*exp(u) + b*exp(v)) = exp(-u)/a*sigmoid(u - v + log(a/b)), with u = 0 where it occurs."""
-    base, exponent = node.args
+def power_of_exponentials(node: Expr) -> Expr | None:
+    """1/(c + b*exp(u)) = sigmoid(log(c/b) - u)/c, and (exp(u) + exp(v))**k = exp(k*logaddexp(u, v))."""
+    base, k = node.args
     terms = _exponential_terms(base)
-    if terms is None or not exponent.is_Integer or not exponent.is_negative:
+    if terms is None or (k.is_Integer and k.is_positive):
         return None
-    (a, u), *others = terms
-    if len(others) == 1:
-        ((b, v),) = others
-        return (exp(-u) / a * sigmoid(u - v + log(a / b))) ** (-exponent)
-    return exp(exponent * _log_of_sum(terms))
+    (c, constant), *others = terms
+    if k.is_Integer and constant == 0 and len(others) == 1:
+        ((b, u),) = others
+        return (sigmoid(log(c / b) - u) / c) ** (-k)
+    return exp(k * _log_of_sum(terms))
 
 
-def log_of_exponentials(node: Expr) -> Expr | None:
-    """log(1 + exp(z)) = softplus(z), and log(exp(u) + exp(v)) = u + softplus(v - u)."""
-    terms = _exponential_terms(node.args[0])
-    return None if terms is None else _log_of_sum(terms)
+def reciprocal_with_any_factors(node: Expr) -> Expr | None:
+    """1/(c + b*exp(u)) = exponential_ratio(u, b, c), where b or c is no positive number."""
+    base, k = node.args
+    if not isinstance(base, Add) or not k.is_Integer or not k.is_negative:
+        return None
+    with_exponential = [term for term in base.args if _exponentials(term)]
+    if len(with_exponential) != 1:
+        return None
+    (term,) = with_exponential
+    (factor,) = _exponentials(term)
+    return exponential_ratio(factor.args[0], term / factor, base - term) ** (-k)
 
 
-def log_of_sigmoid(node: Expr) -> Expr | None:
-    """log(c*exp(u)*sigmoid(z)/...) = log(c) + u - softplus(-z) ...: a logarithm of factors that have a stable one."""
+def power_of_sigmoid(node: Expr) -> Expr | None:
+    """sigmoid(z)**k = exp(-k*softplus(-z)), where k is no integer: the derivative of a power would be infinite."""
+    base, k = node.args
+    return None if k.is_Integer or not isinstance(base, sigmoid) else exp(-k * softplus(-base.args[0]))
+
+
+def reciprocal_of_cosh(node: Expr) -> Expr | None:
+    """1/cosh(z)**(2*k) = sech2(z)**k, and one sech(z) more for odd powers."""
+    base, k = node.args
+    if not isinstance(base, sympy.cosh) or not k.is_Integer or not k.is_negative:
+        return None
+    (z,) = base.args
+    return sech2(z) ** (-k // 2) * sech(z) ** (-k % 2)
+
+
+# --- rules for logarithms ------------------------------------------------------------------------------------------
+
+
+def log_of_factors(node: Expr) -> Expr | None:
+    """log(c*exp(u)*sigmoid(z)*cosh(z)...) = log(c) + u - softplus(-z) + log_cosh(z) + ..., none of which overflows."""
     factors = Mul.make_args(node.args[0])
-    if len(factors) == 1 and not isinstance(factors[0], sigmoid | sech2 | Pow):
-        return None
     logs = [_stable_log(factor) for factor in factors]
-    return None if any(value is None for value in logs) else Add(*logs)
+    return None if any(value is None for value in logs) or node.args[0].is_number else Add(*logs)
 
 
-def log_of_cosh(node: Expr) -> Expr | None:
-    """log(cosh(z)) = log_cosh(z), which does not overflow."""
+def log_of_expm1(node: Expr) -> Expr | None:
+    """log(exp(z) - 1) = z + log(1 - exp(-z))."""
     (argument,) = node.args
-    return log_cosh(*argument.args) if isinstance(argument, sympy.cosh) else None
+    if not isinstance(argument, expm1) or argument.args[0].could_extract_minus_sign():
+        return None
+    (z,) = argument.args
+    return z + log(-expm1(-z))
 
 
 def log_near_one(node: Expr) -> Expr | None:
@@ -103,28 +142,58 @@ def log_near_one(node: Expr) -> Expr | None:
 def log_of_product(node: Expr) -> Expr | None:
     """xlogy(y, p) = y*log(p), where log(p) is finite for every argument of p."""
     y, p = node.args
-    logarithm = _stable_log(p)
-    return None if logarithm is None else y * logarithm
+    logs = [_stable_log(factor) for factor in Mul.make_args(p)]
+    return None if any(value is None for value in logs) else y * Add(*logs)
 
 
-def sigmoid_complement(node: Expr) -> Expr | None:
-    """1 - sigmoid(z) = sigmoid(-z), which keeps its digits where sigmoid(z) is close to 1."""
-    if S.One not in node.args:
-        return None
+# --- rules for sums ------------------------------------------------------------------------------------------------
+
+
+def complement(node: Expr) -> Expr | None:
+    """1 - sigmoid(z) = sigmoid(-z), and its like (see COMPLEMENTS), also with a factor: y - y*sigmoid(z)."""
+    terms = set(node.args)  # asked, never iterated
     for term in node.args:
-        if isinstance(-term, sigmoid):
-            return node - 1 - term + sigmoid(-(-term).args[0])
+        for factor in Mul.make_args(term):
+            base, power = (factor, S.One) if isinstance(factor, exp) else factor.as_base_exp()
+            form = COMPLEMENTS.get((base.func, power))
+            if form is None:
+                continue
+            rest = term / factor
+            for c in (-rest, rest):
+                value = form(*base.args, sign=rest / c)
+                if c in terms and value is not None:
+                    return node - term - c + c * value
     return None
 
 
-def tanh_complement(node: Expr) -> Expr | None:
-    """1 - tanh(z)**2 = sech2(z), which keeps its digits where tanh(z) is close to 1."""
-    if S.One not in node.args:
-        return None
-    for term in node.args:
-        if isinstance(-term, Pow) and (-term).exp == 2 and isinstance((-term).base, tanh):
-            return node - 1 - term + sech2((-term).base.args[0])
-    return None
+def _sigmoid_complement(z: Expr, sign: Expr) -> Expr | None:
+    return sigmoid(-z) if sign == -1 else None  # 1 - sigmoid(z) = sigmoid(-z)
+
+
+def _sigmoid_square_complement(z: Expr, sign: Expr) -> Expr | None:
+    return sigmoid(-z) * (1 + sigmoid(z)) if sign == -1 else None  # 1 - sigmoid(z)**2 = (1 - s)*(1 + s)
+
+
+def _tanh_complement(z: Expr, sign: Expr) -> Expr:
+    return 2 * sigmoid(2 * sign * z)  # 1 + tanh(z) = 2*sigmoid(2*z)
+
+
+def _tanh_square_complement(z: Expr, sign: Expr) -> Expr | None:
+    return sech2(z) if sign == -1 else None  # 1 - tanh(z)**2 = sech2(z)
+
+
+def _exponential_complement(z: Expr, sign: Expr) -> Expr | None:
+    return -expm1(z) if sign == -1 else None  # 1 - exp(z) = -expm1(z)
+
+
+COMPLEMENTS: dict[tuple[type, Expr], Callable[..., Expr | None]] = {
+    (sigmoid, S.One): _sigmoid_complement,
+    (sigmoid, sympy.Integer(2)): _sigmoid_square_complement,
+    (tanh, S.One): _tanh_complement,
+    (tanh, sympy.Integer(2)): _tanh_square_complement,
+    (exp, S.One): _exponential_complement,
+}
+"""What 1 + f, or 1 - f, is for a function f and a power of it."""
 
 
 def sigmoid_to_tanh(node: Expr) -> Expr | None:
@@ -137,14 +206,7 @@ def sigmoid_to_tanh(node: Expr) -> Expr | None:
     return None
 
 
-def exponential_minus_one(node: Expr) -> Expr | None:
-    """exp(x) - 1 = expm1(x), accurate near 0."""
-    if S.NegativeOne not in node.args:
-        return None
-    for term in node.args:
-        if isinstance(term, exp):
-            return node + 1 - term + expm1(term.args[0])
-    return None
+# --- rules for products --------------------------------------------------------------------------------------------
 
 
 def product_of_exponentials(node: Expr) -> Expr | None:
@@ -155,44 +217,87 @@ def product_of_exponentials(node: Expr) -> Expr | None:
     return Mul(exp(Add(*exponents)), *(factor for factor in node.args if not isinstance(factor, exp)))
 
 
-def sigmoid_times_exponential(node: Expr) -> Expr | None:
-    """exp(u)*sigmoid(z) = exp(u + z)*sigmoid(-z), where that cancels the exponential: u = -z."""
+def exponential_times_sigmoid(node: Expr) -> Expr | None:
+    """exp(-k*z)*sigmoid(z)**k = sigmoid(-z)**k, and exp(u)*exponential_ratio(u, b, c) = exponential_ratio(-u, c, b)."""
     for factor in node.args:
         if not isinstance(factor, exp):
             continue
         for other in node.args:
             base, power = other.as_base_exp()
-            if isinstance(base, sigmoid) and power.is_Integer and power.is_positive:
-                z = base.args[0]
-                multiple = -factor.args[0] / z
-                if multiple.is_Integer and 0 < multiple <= power:
-                    rest = Mul(*(f for f in node.args if f not in (factor, other)))
-                    return rest * sigmoid(z) ** (power - multiple) * sigmoid(-z) ** multiple
+            if not isinstance(base, sigmoid | exponential_ratio) or not power.is_Integer or not power.is_positive:
+                continue
+            u = -base.args[0] if isinstance(base, sigmoid) else base.args[0]
+            k = next((k for k in range(1, power + 1) if sympy.expand(factor.args[0] - k * u) == 0), 0)
+            if k:
+                flipped = sigmoid(u) if isinstance(base, sigmoid) else exponential_ratio(-u, base.args[2], base.args[1])
+                rest = (f for f in node.args if f not in (factor, other))
+                return Mul(base ** (power - k), flipped**k, *rest)
+    return None
+
+
+def exponential_over_expm1(node: Expr) -> Expr | None:
+    """exp(z)/(exp(z) - 1) = -1/expm1(-z)."""
+    for factor in node.args:
+        if isinstance(factor, exp) and 1 / expm1(factor.args[0]) in node.args:
+            rest = (f for f in node.args if f not in (factor, 1 / expm1(factor.args[0])))
+            return Mul(-1 / expm1(-factor.args[0]), *rest)
+    return None
+
+
+def sinh_over_cosh(node: Expr) -> Expr | None:
+    """sinh(z)/cosh(z) = tanh(z)."""
+    for factor in node.args:
+        if isinstance(factor, sympy.sinh) and sech(*factor.args) in node.args:
+            return Mul(tanh(*factor.args), *(f for f in node.args if f not in (factor, sech(*factor.args))))
     return None
 
 
 def tanh_from_exponentials(node: Expr) -> Expr | None:
-    """(exp(u) - exp(-u))/(exp(u) + exp(-u)) = tanh(u), however it is scaled: (exp(2*u) - 1)*sigmoid(-2*u), ..."""
+    """(exp(u) - exp(v))/(exp(u) + exp(v)) = tanh((u - v)/2), also as (exp(z) - 1)*sigmoid(-z) = tanh(z/2)."""
     for factor in node.args:
-        if not isinstance(factor, sigmoid):
+        if isinstance(factor, sigmoid):
+            u, v = S.Zero, -factor.args[0]  # the factor is 1/(1 + exp(v))
+        elif isinstance(factor, exp) and isinstance(-factor.args[0], logaddexp):
+            u, v = (-factor.args[0]).args
+        else:
             continue
-        z = factor.args[0]
-        scale = [f for f in node.args if isinstance(f, exp)]
         for other in node.args:
-            if other is factor or other in scale:
-                continue
-            # factor = 1/(1 + exp(-z)): tanh(z/2) has 1 - exp(-z) over the same denominator
-            numerator = exp(other.args[0]) - 1 if isinstance(other, expm1) else other
-            numerator = sympy.expand(numerator * Mul(*scale))
+            numerator = other.replace(expm1, lambda z: exp(z) - 1)
             for sign in (1, -1):
-                if numerator == sympy.expand(sign * (1 - exp(-z))):
-                    rest = (f for f in node.args if f not in (factor, other, *scale))
-                    return Mul(sign * tanh(z / 2), *rest)
+                if numerator == sign * (exp(u) - exp(v)):
+                    return Mul(
+                        sign * tanh(sympy.expand(u - v) / 2), *(f for f in node.args if f not in (factor, other))
+                    )
     return None
 
 
+# --- rules for single functions ------------------------------------------------------------------------------------
+
+
+def softmax_of_formula(node: Expr) -> Expr | None:
+    """exp(u - logaddexp(u, v)) = sigmoid(u - v), exp(u - logaddexp(p, w)) = exp(u - p)*sigmoid(p - w) for u in p."""
+    terms = Add.make_args(sympy.expand(node.args[0]))
+    for term in terms:
+        total = -term
+        if isinstance(total, logaddexp):
+            u = sympy.expand(node.args[0] + total)
+            for part, other in (total.args, reversed(total.args)):
+                if sympy.expand(u - part) == 0:
+                    return sigmoid(part - other)
+                if isinstance(part, logaddexp) and _holds(part, u):
+                    return exp(u - part) * sigmoid(part - other)
+    return None
+
+
+def _holds(total: Expr, u: Expr) -> bool:
+    """Whether u is one of the exponents that a nested logaddexp adds up."""
+    if isinstance(total, logaddexp):
+        return any(_holds(part, u) for part in total.args)
+    return bool(sympy.expand(total - u) == 0)
+
+
 def own_tanh(node: Expr) -> Expr:
-    """Tanh with a derivative that does not cancel."""
+    """tanh(z) = tanh(z), with a derivative that does not cancel."""
     return tanh(*node.args)
 
 
@@ -214,15 +319,22 @@ def by_primitives(form: Callable[[Expr], Expr]) -> Rule:
 
 
 RULES: dict[type, tuple[Rule, ...]] = {
-    Pow: (exponential, reciprocal_of_exponentials),
-    log: (log_of_cosh, log_of_exponentials, log_of_sigmoid, log_near_one),
+    Pow: (exponential, power_of_exponentials, power_of_sigmoid, reciprocal_of_cosh, reciprocal_with_any_factors),
+    exp: (softmax_of_formula,),
+    log: (log_of_factors, log_of_expm1, log_near_one),
     xlogy: (log_of_product,),
-    Add: (sigmoid_complement, sigmoid_to_tanh, tanh_complement, exponential_minus_one),
-    Mul: (product_of_exponentials, sigmoid_times_exponential, tanh_from_exponentials),
+    Add: (sigmoid_to_tanh, complement),
+    Mul: (
+        product_of_exponentials,
+        exponential_times_sigmoid,
+        exponential_over_expm1,
+        sinh_over_cosh,
+        tanh_from_exponentials,
+    ),
     sympy.tanh: (own_tanh,),
     Heaviside: (step_function,),
     sympy.sign: (sign_function,),
-    sympy.sech: (by_primitives(lambda z: 2 * exp(-sympy.Abs(z)) / (1 + exp(-2 * sympy.Abs(z)))),),
+    sympy.sech: (by_primitives(sech),),
     sympy.csch: (by_primitives(lambda z: 1 / sympy.sinh(z)),),
     sympy.coth: (by_primitives(lambda z: 1 / tanh(z)),),
     sympy.sec: (by_primitives(lambda z: 1 / sympy.cos(z)),),
@@ -231,7 +343,12 @@ RULES: dict[type, tuple[Rule, ...]] = {
 }
 
 
-# --- sums of exponentials ----------------------------------------------------------------------------------------
+# --- sums of exponentials ------------------------------------------------------------------------------------------
+
+
+def _exponentials(term: Expr) -> list[Expr]:
+    """The factors of a product that are exponentials."""
+    return [factor for factor in Mul.make_args(term) if isinstance(factor, exp)]
 
 
 def _exponential_terms(node: Expr) -> list[tuple[Expr, Expr]] | None:
@@ -240,39 +357,51 @@ def _exponential_terms(node: Expr) -> list[tuple[Expr, Expr]] | None:
         return None
     terms: list[tuple[Expr, Expr]] = []
     for term in node.args:
-        coefficient, factor = term.as_coeff_Mul()
+        coefficient, factor = term.as_independent(exp, as_Add=False)
+        if not coefficient.is_number or not coefficient.is_positive:
+            return None
         if factor is S.One:
             terms.insert(0, (coefficient, S.Zero))
         elif isinstance(factor, exp):
             terms.append((coefficient, factor.args[0]))
-        elif factor is E:
-            terms.append((coefficient, S.One))
         else:
             return None
-        if not coefficient.is_positive:
-            return None
-    return terms
+    return terms if any(u != 0 for _, u in terms) else None
 
 
 def _log_of_sum(terms: list[tuple[Expr, Expr]]) -> Expr:
-    """log(a*exp(u) + b*exp(v) + ...) = L + softplus(v + log(b) - L), with L the logarithm of the terms so far."""
+    """log(a*exp(u) + b*exp(v) + ...), one logaddexp after the other; log(1 + exp(z)) is the softplus."""
     (a, u), *others = terms
     total = u + log(a)
     for b, v in others:
-        total = total + softplus(v + log(b) - total)
+        added = v + log(b)
+        total = softplus(added) if total == 0 else logaddexp(total, added)
     return total
 
 
 def _stable_log(factor: Expr) -> Expr | None:
     """The logarithm of a positive factor, where it has one that neither overflows nor cancels."""
-    if isinstance(factor, exp):
-        return factor.args[0]
-    if isinstance(factor, sigmoid):
-        return -softplus(-factor.args[0])
-    if isinstance(factor, sech2):
-        return -2 * log_cosh(factor.args[0])
-    if factor.is_number and factor.is_positive:
-        return log(factor)
-    if isinstance(factor, Pow) and isinstance(factor.base, sigmoid | sech2 | exp) and factor.exp.is_Rational:
-        return factor.exp * _stable_log(factor.base)
+    if factor.is_number:
+        return log(factor) if factor.is_positive else None
+    if factor.func in LOGARITHMS:
+        return LOGARITHMS[factor.func](*factor.args)
+    terms = _exponential_terms(factor)
+    if terms is not None:
+        return _log_of_sum(terms)
+    if isinstance(factor, Pow) and factor.exp.is_number:
+        inner = _stable_log(factor.base)
+        return None if inner is None else factor.exp * inner
+    if isinstance(factor, Add) and all(term.is_positive or term.func in LOGARITHMS for term in factor.args):
+        return log1p(factor - 1) if S.One in factor.args else log(factor)
     return None
+
+
+LOGARITHMS: dict[type, Callable[[Expr], Expr]] = {
+    exp: lambda z: z,
+    sigmoid: lambda z: -softplus(-z),
+    softplus: log_softplus,
+    sech: lambda z: -log_cosh(z),
+    sech2: lambda z: -2 * log_cosh(z),
+    sympy.cosh: log_cosh,
+}
+"""The logarithms of positive functions."""

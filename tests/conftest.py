@@ -1,6 +1,7 @@
 """What the tests share: a build cache of their own, models by name, and the flag that renews golden files."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    os.environ.setdefault("NNCODEGEN_CACHE", str(config.cache.mkdir("nncodegen")))
+    cache = getattr(config, "cache", None)  # not with -p no:cacheprovider
+    folder = cache.mkdir("nncodegen") if cache else tempfile.mkdtemp(prefix="nncodegen")
+    os.environ.setdefault("NNCODEGEN_CACHE", str(folder))
 
 
 @pytest.fixture

@@ -65,6 +65,18 @@ def test_hidden_files_and_other_models_are_no_obstacle(tmp_path):
     assert {"other.c", "perceptron.c", ".gitignore"} <= {p.name for p in tmp_path.iterdir()}
 
 
+def test_links_are_not_followed(tmp_path):
+    """A link in the folder is somebody else's, and so is what it leads to."""
+    nn.build(model, out=tmp_path / "out")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    (tmp_path / "out" / "stages").symlink_to(tmp_path / "notes")
+    for dump in (False, True):
+        with pytest.raises(BuildError, match=r"did not write \(stages\)"):
+            nn.build(model, out=tmp_path / "out", dump=dump)
+    assert [path.read_text() for path in (tmp_path / "notes").iterdir()] == ["mine"]
+
+
 def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
     """A file in place of a folder, and a folder without permission, are a BuildError that names it."""
     (tmp_path / "file").write_text("")
@@ -86,7 +98,7 @@ def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
     """A cache that cannot be written is named, and the variable that moves it."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(BuildError, match=r"cannot write to the cache, .*set NNCODEGEN_CACHE"):
+    with pytest.raises(BuildError, match=r"cannot write to .*cache: .*set NNCODEGEN_CACHE to a folder"):
         nn.build(model)
 
 
@@ -119,9 +131,24 @@ def test_a_compiler_that_fails(empty_cache, tmp_path, monkeypatch):
     assert "disk on fire" in str(caught.value)
     folder = str(caught.value).rsplit("are in ", 1)[1]
     assert os.path.exists(os.path.join(folder, "perceptron.c"))
-    monkeypatch.setenv("CC", "false")
-    with pytest.raises(BuildError, match="false does not work as a C compiler"):
-        nn.build(model)
+    cases = {
+        "false": "false does not work as a C compiler",
+        "true": "does not work as a C compiler",
+        "gcc 'x": "CC is no command",
+        fake_compiler(tmp_path, "exit 0"): "wrote no library",
+    }
+    for named, message in cases.items():
+        monkeypatch.setenv("CC", named)
+        with pytest.raises(BuildError, match=message):
+            nn.build(model)
+
+
+def test_a_compiler_by_a_relative_path(empty_cache, tmp_path, monkeypatch):
+    """CC may be a path relative to the working directory."""
+    fake_compiler(tmp_path, 'exec gcc "$@"')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CC", "./fakecc")
+    assert nn.build(model).parameter_count == 7
 
 
 def test_a_killed_build_does_no_harm(empty_cache, tmp_path):

@@ -65,6 +65,16 @@ def test_build_a_model(run):
     assert not (run.folder / "generated" / "second" / "stages").exists()
 
 
+def test_a_model_finds_its_neighbours(run):
+    """A model file may import a file beside it, from whatever folder the command is run."""
+    (run.folder / "below").mkdir()
+    run.write("below/units.py", "UNITS = 3")
+    run.write(
+        "below/model.py", "import nncodegen as nn\nfrom units import UNITS\nm = nn.Sequential([nn.Dense(UNITS)], 2)"
+    )
+    assert run("show", "below/model.py").returncode == 0
+
+
 def test_show(run):
     """The program before and after each stage."""
     run.write("models.py", MODELS)
@@ -89,6 +99,7 @@ def test_show(run):
         (MODELS, ["show", "models.py"], "choose one: models.py:first"),
         ("x = 1", ["build", "models.py"], "models.py defines no model: assign a nncodegen.Model"),
         ("\n\n1/0", ["build", "models.py"], "models.py, line 3: ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(3)", ["build", "models.py"], "models.py, line 1: SystemExit: 3"),
         ("x = (", ["build", "models.py"], "models.py, line 1: SyntaxError"),
         ("import nncodegen as nn\nm = nn.Sequential([], 2)", ["build", "models.py"], "network has no layers"),
         (MODELS, ["build", "models.py:first", "--out", "models.py"], "models.py is a file: name a folder"),
@@ -105,6 +116,7 @@ def test_wrong_input(run, text, arguments, message):
 
 
 @pytest.mark.parametrize("arguments", [["biuld"], ["build", "--presicion", "float32"], ["build", "--precision", "half"],
+                                       ["build", "--name", ""],
                                        ["show", "a.py", "b.py"], ["build", "--out"]])  # fmt: skip
 def test_wrong_usage(run, arguments):
     """Wrong usage is told with exit code 2."""

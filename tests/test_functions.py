@@ -8,12 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nncodegen import functions
-from nncodegen.functions import StableFunction, elu, gelu, leaky_relu, log_cosh, relu, selu, softsign, xlogy
+from nncodegen.functions import (
+    StableFunction,
+    elu,
+    exponential_ratio,
+    gelu,
+    leaky_relu,
+    log_cosh,
+    logaddexp,
+    relu,
+    selu,
+    softsign,
+    xlogy,
+)
 from nncodegen.ir import Element
 from nncodegen.ir.evaluate import interpret
 
 Z = Element("z")
 UNARY = [f for f in StableFunction.__subclasses__() if f.nargs == sympy.FiniteSet(1)]
+A, B = Element("a"), Element("b")
 POINTS = [s * 10.0**k * m for s in (1, -1) for k in range(-12, 3) for m in (1, 2.5, 7.1)] + [0.0, 745.0, -745.0, 1e300]
 
 
@@ -60,6 +73,33 @@ def test_derivative(function, z):
 def test_values(expression, z, expected):
     """Some values that are known from elsewhere."""
     assert number(expression, z) == pytest.approx(expected, rel=1e-13)
+
+
+def value(expression, **numbers):
+    with np.errstate(all="ignore"):
+        return float(interpret(expression, {Element(k): np.float64(v) for k, v in numbers.items()}, exact=False))
+
+
+@pytest.mark.parametrize("u", [-1e17, -800.0, -3.0, 0.3, 800.0])
+@pytest.mark.parametrize("v", [-700.0, 0.25, 900.0])
+def test_logaddexp(u, v):
+    """logaddexp is that of NumPy; it depends on its larger argument alone where they are far apart."""
+    assert value(logaddexp(A, B), a=u, b=v) == pytest.approx(np.logaddexp(u, v), rel=1e-15)
+    weight = value(sympy.diff(logaddexp(A, B), A), a=u, b=v)
+    assert weight == pytest.approx(np.exp(u - np.logaddexp(u, v)) if abs(u) < 1e4 else 0, rel=1e-12)
+
+
+@pytest.mark.parametrize("u", [-800.0, -2.0, 0.0, 3.0, 800.0])
+@pytest.mark.parametrize("b", [2.5, -0.125])
+def test_exponential_ratio(u, b):
+    """1/(c + b*exp(u)) and its derivatives are finite at any exponent, and those of the definition."""
+    symbols = (Z, A, B)
+    ratio = exponential_ratio(*symbols)
+    for expression in (ratio, *(sympy.diff(ratio, symbol) for symbol in symbols)):
+        found = value(expression, z=u, a=b, b=1.5)
+        with mpmath.workdps(50):
+            exact_values = {Z: mpmath.mpf(u), A: mpmath.mpf(b), B: mpmath.mpf(1.5)}
+            assert found == pytest.approx(float(interpret(expression, exact_values, exact=True)), rel=1e-13, abs=1e-300)
 
 
 def test_relu_at_zero_and_nan():

@@ -138,9 +138,12 @@ def bad(position, value):
         ({"X": X[:10]}, "X has 10 rows, but Y has 150"),
         ({"X": bad((7, 2), np.nan)}, r"X\[7, 2\] is nan"),
         ({"X": bad((149, 0), -np.inf)}, r"X\[149, 0\] is -inf"),
-        ({"X": [["a", "b", "c", "d"]]}, r"X holds values of the type <U1, not real numbers: X\[0, 0\] is"),
+        ({"X": [["a", "b", "c", "d"]]}, r"X\[0, 0\] is 'a', which is no real number"),
         ({"X": [[1, 2, None, 4]]}, r"X\[0, 2\] is None, which is no real number"),
-        ({"X": X + 1j}, "X holds values of the type complex128"),
+        ({"X": [[1, 2, 3, 4], [5, 6, "seven", 8]]}, r"X\[1, 2\] is 'seven', which is no real number"),
+        ({"X": [[1, 2, 3, 4j]]}, r"X\[0, 3\] is 4j, which is no real number"),
+        ({"X": [[1, 2, 3, 10**400]]}, r"X\[0, 3\] is 1000000.*, which is too large"),
+        ({"X": np.ma.masked_less(X, 0)}, "X is a masked array with masked values"),
         ({"X": [[1, 2, 3, 4], [1, 2]]}, "its rows differ in length"),
         ({"Y": np.where(np.arange(150) == 5, 3, Y)}, r"Y\[5\] is 3, which is no class; expected labels 0 to 2"),
         ({"Y": np.where(np.arange(150) == 6, 0.5, Y)}, r"Y\[6\] is 0.5, which is no class"),
@@ -151,11 +154,16 @@ def bad(position, value):
         ({"learning_rate": -1.0}, "learning_rate must be a number above 0"),
         ({"learning_rate": np.nan}, "learning_rate must be a number above 0, not nan"),
         ({"learning_rate": "fast"}, "learning_rate must be a number above 0, not 'fast'"),
-        ({"epochs": 0}, "epochs must be an integer from 1, not 0"),
-        ({"epochs": 2.5}, "epochs must be an integer from 1, not 2.5"),
+        ({"epochs": 0}, "epochs must be an integer from 1 to [0-9]+, not 0"),
+        ({"epochs": 2.5}, "epochs must be an integer from 1 to [0-9]+, not 2.5"),
         ({"batch_size": 151}, r"batch_size must be an integer from 1 to 150 \(the number of samples\), not 151"),
         ({"batch_size": 0}, "batch_size must be an integer from 1 to 150"),
         ({"optimizer": "sdg"}, "there is no optimizer 'sdg'; there are: sgd, momentum, nesterov, adam"),
+        ({"optimizer": ["adam"]}, r"there is no optimizer \['adam'\]"),
+        ({"nesterov": "no"}, "nesterov must be True or False, not 'no'"),
+        ({"momentum": np.array([0.1, 0.2])}, "momentum must be a number from 0, below 1"),
+        ({"learning_rate": 10**400}, "learning_rate must be a number above 0"),
+        ({"optimizer": "adam", "epsilon": 0}, "epsilon must be a number above 0, not 0"),
         ({"optimizer": "adam", "beta1": 1.0}, "beta1 must be a number from 0, below 1, not 1.0"),
         ({"optimizer": "momentum", "momentum": -0.1}, "momentum must be a number from 0, below 1"),
         ({"update": "both"}, "there is no update 'both'; there are: simultaneous, sequential"),
@@ -224,6 +232,24 @@ def test_float32():
     assert np.linalg.norm(gradient - expected_gradient) < 1e-6 * np.linalg.norm(expected_gradient)
     with pytest.raises(ValueError, match=r"X\[7, 2\] is 1e\+300, which is too large for float32"):
         single.predict(parameters, bad((7, 2), 1e300))
+
+
+def test_values_that_vanish_in_single_precision():
+    """A hyperparameter that is 0 in the module's precision is refused where 0 is; weights count by their ratios."""
+    module = nn.build(nn.Sequential([nn.Dense(1, "relu")], 2, name="dead"), precision="float32")
+    with pytest.raises(ValueError, match="epsilon must be a number above 0, not 1e-50, which is 0 in float32"):
+        module.train([[1.0, 1.0]], [1.0], optimizer="adam", epsilon=1e-50)
+    parameters = module.initial_parameters()
+    expected = module.loss(parameters, [[1.0, 1.0], [2.0, 0.0]], [1.0, 2.0])
+    for weight in (1e-60, 1e308):
+        assert module.loss(parameters, [[1.0, 1.0], [2.0, 0.0]], [1.0, 2.0], [weight, weight]) == expected
+
+
+def test_documentation(chain):
+    """The module says what it is."""
+    assert chain.__doc__.startswith("chain: 4 inputs, 3 outputs, 43 parameters, float64.")
+    with pytest.raises(ValueError, match="seed must be an integer from 0"):
+        chain.initial_parameters("a")
 
 
 def test_sums_over_many_samples():

@@ -24,6 +24,15 @@ from nncodegen import Dense, ModelError, Sequential
         (lambda: Sequential([Dense(2, sympy.floor)], 3), "contains floor, which has no derivative"),
         (lambda: Sequential([Dense(2)], 3, loss=lambda p, y: sympy.I * p), "the loss is complex"),
         (lambda: Sequential([Dense(2)], 3, name=""), "the name of a model is a text"),
+        (lambda: Sequential(Dense(1), 3), "needs a list of layers"),
+        (lambda: Sequential([Dense(2, initializer=None)], 3), "an initializer is a name or a finite number, not None"),
+        (lambda: Sequential([Dense(2, initializer=float("nan"))], 3), "a finite number, not nan"),
+        (lambda: Sequential([Dense(2, lambda z: 3)], 3), "layer 1 does not depend on its argument"),
+        (lambda: Sequential([Dense(2, np.tanh)], 3), "activation of layer 1 cannot be evaluated with the symbols z"),
+        (
+            lambda: Sequential([Dense(2)], 3, loss=lambda p: p),
+            "the loss cannot be evaluated with the symbols output and",
+        ),
         (lambda: nn.compile_model(Sequential([Dense(2)], 3), "float16"), "no precision 'float16'; there are: float64"),
         (lambda: nn.compile_model("perceptron"), "'perceptron' is no model"),
     ],
@@ -48,6 +57,19 @@ def test_many_layers():
     program = nn.compile_model(Sequential(layers, 2), until="simplify")["simplify"]
     assert len(program.parameters) == 60
     assert len(program.sizes) == 32
+
+
+def test_softmax_of_a_softmax():
+    """A softmax output may be taken for logits, if somebody wants to."""
+    program = Sequential([Dense(2, "softmax")], 3, "categorical_crossentropy_from_logits").describe()
+    values = nn.evaluate(program, np.arange(8.0) / 8, [[1.0, 2.0, 3.0]], [[1.0, 0.0]])
+    p = values["h1"]
+    assert float(values["loss"]) == pytest.approx(np.log(np.exp(p).sum()) - p[0, 0], rel=1e-14)
+
+
+def test_layers_from_a_generator():
+    """Layers may come from any iterable."""
+    assert len(Sequential((Dense(k) for k in (3, 2)), 4).layers) == 2
 
 
 def test_custom_activation_and_loss():

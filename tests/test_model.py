@@ -42,6 +42,7 @@ f = sympy.Function("f")
         ({"parameters": {a: "one"}}, "initial value of a must be a number, not 'one'"),
         ({"parameters": {a: float("nan")}}, "initial value of a must be finite"),
         ({"inputs": ["x"]}, "inputs must be symbols"),
+        ({"inputs": 5}, "inputs must be symbols"),
         ({"output": ()}, "empty tuple of outputs"),
         ({"output": a * y}, "depends on the target y"),
         ({"name": ""}, "name of a model is a text"),
@@ -80,6 +81,32 @@ def test_names_that_the_compiler_uses():
     assert found[program.outputs[0].tensor] == pytest.approx(expected)
     gradient = [float(found[e.tensor]) for e in program.gradient]
     assert gradient == pytest.approx([2 * (expected - 1) * 2 * v * 2 for v in values])
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        sympy.Piecewise((sympy.Piecewise((a * x, x > 1), (b * x, True)), x > 0), (a * b * x, True)),
+        sympy.Piecewise((sympy.log(1 + nn.relu(a * x)), x > 0), (b, True)),
+        nn.selu(nn.leaky_relu(a * x + b)),
+        nn.elu(nn.relu(a * x)) + b,
+        nn.elu(nn.elu(a * x + b)),
+        sympy.Piecewise((a * x, x > 0), (sympy.sign(a * x) * sympy.sqrt(b + 2), True)),
+        sympy.Piecewise((a * x, (x > 0) & (x < 5) & (a > 0)), (b, sympy.Xor(x > 1, a > b, b > 0)), (a * b, True)),
+    ],
+    ids=range(7),
+)
+def test_nested_conditions(formula):
+    """Conditions may be nested in any way; the values and the gradient are those of the formula."""
+    program = nn.compile_model(Model("m", [x], (), {a: 0.5, b: -0.25}, formula, formula), until="simplify")["simplify"]
+    function = sympy.lambdify((a, b, x), formula, "mpmath")
+    for given in ((0.5, -0.25, 2.0), (0.5, 0.75, 6.0), (-0.5, -0.25, -1.5), (1.5, 0.25, 0.3)):
+        values = nn.evaluate(program, given[:2], [[given[2]]])
+        assert float(values[program.loss.tensor]) == pytest.approx(float(function(*given)), rel=1e-14)
+        for k, element in enumerate(program.gradient):
+            moved = [[v + s * 1e-6 * (j == k) for j, v in enumerate(given)] for s in (1, -1)]
+            expected = (float(function(*moved[0])) - float(function(*moved[1]))) / 2e-6
+            assert float(values[element.tensor]) == pytest.approx(expected, abs=1e-8)
 
 
 def test_shared_parameters():

@@ -21,7 +21,7 @@ _OPTIMIZERS = {
     'sgd': (0, {'learning_rate': (0.01, 0.0, float('inf'), True)}),
     'momentum': (1, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, False)}),
     'nesterov': (2, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, False)}),
-    'adam': (3, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), False)}),
+    'adam': (3, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True)}),
 }
 
 # The native part: calls into C, without the interpreter's lock.
@@ -273,7 +273,7 @@ class Result:
 
 def initial_parameters(seed: int = 0) -> Any:
     """New parameters of shape (P,): a formula's own initial values, a network's from a seed."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(_integer("seed", seed, 0, 2**64 - 1))
     parts = [_draw(generator, distribution, scale, math.prod(shape)) for shape, distribution, scale in _INITIAL]
     return np.concatenate(parts).astype(dtype)
 
@@ -465,15 +465,30 @@ def _array(name: str, values: Any, expected: str) -> Any:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name} is no array, its rows differ in length; {expected}") from error
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} is a masked array with masked values; fill them; {expected}")
     if array.dtype.kind in "biuf":
         return array
-    if array.dtype.kind == "O":
-        for position, value in np.ndenumerate(array):
-            if not isinstance(value, numbers.Real) and not hasattr(value, "__float__"):
-                raise ValueError(f"{name}{_at(position)} is {value!r}, which is no real number; {expected}")
-        return array.astype(float)
-    example = f": {name}{_at((0,) * array.ndim)} is {array.flat[0]!r}" if array.size else ""
-    raise ValueError(f"{name} holds values of the type {array.dtype}, not real numbers{example}; {expected}")
+    objects = np.asarray(values, dtype=object)  # before NumPy made one type of them
+    for position, value in np.ndenumerate(objects):
+        reason = _not_a_number(value)
+        if reason:
+            text = repr(value) if len(repr(value)) < 40 else f"{repr(value)[:40]}..."
+            raise ValueError(f"{name}{_at(position)} is {text}, which is {reason}; {expected}")
+    return objects.astype(float)
+
+
+def _not_a_number(value: Any) -> str:
+    """Why a value is no real number; nothing if it is one."""
+    try:
+        if isinstance(value, complex | str | bytes):
+            return "no real number"
+        float(value)
+    except OverflowError:
+        return "too large"
+    except (TypeError, ValueError):
+        return "no real number"
+    return ""
 
 
 def _finite(name: str, array: Any, expected: str) -> Any:
@@ -521,26 +536,29 @@ def _weights(sample_weight: Any, samples: int) -> Any:
     array = _array("sample_weight", sample_weight, expected)
     if array.shape != (samples,):
         raise ValueError(f"sample_weight has the shape {array.shape}; {expected}")
-    array = _finite("sample_weight", array, expected)
-    negative = np.flatnonzero(array < 0)
-    if len(negative):
-        raise ValueError(f"sample_weight[{negative[0]}] is {array[negative[0]]}; {expected}, none below 0")
-    if not array.sum() > 0:
+    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if len(wrong):
+        raise ValueError(f"sample_weight[{wrong[0]}] is {array[wrong[0]]}; {expected}, all finite and none below 0")
+    largest = array.max()
+    if not largest > 0:
         raise ValueError(f"sample_weight is 0 for every sample; {expected}, some above 0")
-    return array
+    return np.ascontiguousarray(array / largest, dtype)  # only their ratios count: no sum of them overflows
 
 
 def _optimizer(name: str, learning_rate: float, hyperparameters: dict[str, float]) -> tuple[int, Any]:
     """The number of the update rule, and the values of its hyperparameters."""
     values = dict(hyperparameters, learning_rate=learning_rate)
     if name == "sgd":  # three rules under one name, as in Keras and PyTorch
-        if values.pop("nesterov", False):
+        nesterov, momentum = values.pop("nesterov", False), values.get("momentum", 0.0)
+        if not isinstance(nesterov, bool | np.bool_):
+            raise ValueError(f"nesterov must be True or False, not {nesterov!r}")
+        if nesterov:
             name = "nesterov"
-        elif values.get("momentum"):
+        elif _number("momentum", momentum, 0.0, 1.0, False):
             name = "momentum"
         else:
             values.pop("momentum", None)
-    if name not in _OPTIMIZERS:
+    if not isinstance(name, str) or name not in _OPTIMIZERS:
         raise ValueError(f"there is no optimizer {name!r}; there are: {', '.join(_OPTIMIZERS)}")
     number, known = _OPTIMIZERS[name]
     for key in values:
@@ -558,14 +576,21 @@ def _number(name: str, value: Any, low: float, high: float, excludes_low: bool) 
     allowed = f"a number {'above' if excludes_low else 'from'} {low:g}{f', below {high:g}' if high < math.inf else ''}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be {allowed}, not {value!r}")
-    number = float(value)
-    if not (low < number < high or (number == low and not excludes_low)):
-        raise ValueError(f"{name} must be {allowed}, not {value}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not excludes_low or not number > 0 or number >= float(np.finfo(dtype).tiny):
+        vanishes = ""
+    else:
+        vanishes = f", which is 0 in {precision}"
+    if vanishes or not (low < number < high or (number == low and not excludes_low)):
+        raise ValueError(f"{name} must be {allowed}, not {value}{vanishes}")
     return number
 
 
 def _integer(name: str, value: Any, low: int, high: int, meaning: str = "") -> int:
-    limit = f" to {high} ({meaning})" if meaning else ""
+    limit = f" to {high}" + (f" ({meaning})" if meaning else "")
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
         raise ValueError(f"{name} must be an integer from {low}{limit}, not {value!r}")
     integer = int(value)
@@ -583,4 +608,6 @@ def _at(position: Any) -> str:
 '''
 
 linecache.cache[f"<{__name__}>"] = (len(_INTERFACE), None, _INTERFACE.splitlines(True), f"<{__name__}>")
+_DOCUMENTATION = __doc__
 exec(compile(_INTERFACE, f"<{__name__}>", "exec", dont_inherit=True), globals())
+__doc__ = _DOCUMENTATION

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any
 
 import sympy
@@ -11,7 +12,7 @@ from sympy.codegen.cfunctions import Cbrt, Sqrt, exp2, expm1, hypot, log1p, log2
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
-from sympy.logic.boolalg import And, BooleanAtom, Not, Or, Xor
+from sympy.logic.boolalg import ITE, And, BooleanAtom, Not, Or, Xor
 
 from nncodegen.errors import ModelError
 from nncodegen.functions import StableFunction
@@ -27,7 +28,7 @@ FUNCTIONS = (
 
 STRUCTURE = (
     sympy.Add, sympy.Mul, sympy.Pow, sympy.Number, sympy.NumberSymbol, Symbol,
-    ExprCondPair, Relational, And, Or, Not, Xor, BooleanAtom,
+    ExprCondPair, Relational, And, Or, Not, BooleanAtom,
 )  # fmt: skip
 """Everything else that an expression may consist of."""
 
@@ -35,13 +36,17 @@ NO_DERIVATIVE = (sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod, sympy.DiracD
 
 
 def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> Expr:
-    """The expression. Raises ModelError, naming the culprit, unless it is real, scalar and can be compiled."""
+    """The expression, its conditions in terms of And, Or and Not.
+
+    Raises ModelError, naming the culprit, unless it is real, scalar and can be compiled.
+    """
     if not isinstance(expression, Expr) or isinstance(expression, sympy.MatrixExpr):
         raise ModelError(f"{role} is not a scalar expression: {expression!r}; write it as one number for each sample")
+    if expression.has(ITE, Xor):
+        expression = expression.replace(ITE, lambda c, p, q: (c & p) | (~c & q))
+        expression = expression.replace(Xor, lambda *parts: reduce(lambda p, q: (p & ~q) | (~p & q), parts))
     _check_nodes(expression, role)
     _check_symbols(expression, tuple(symbols), role)
-    if expression.is_extended_real is False:
-        raise ModelError(f"{role} is complex: {expression}; nncodegen computes with real numbers")
     return expression
 
 
@@ -51,6 +56,8 @@ def _check_nodes(expression: Expr, role: str) -> None:
             raise ModelError(f"{role} is complex: it contains I; nncodegen computes with real numbers")
         if node in (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan):
             raise ModelError(f"{role} contains {node}, which is no number to compute with")
+        if isinstance(node, sympy.Pow | sympy.log) and node.is_extended_real is False:
+            raise ModelError(f"{role} is complex: it contains {node}; nncodegen computes with real numbers")
         if isinstance(node, FUNCTIONS + STRUCTURE):
             continue
         name = node.func.__name__

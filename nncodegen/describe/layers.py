@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Protocol
@@ -82,8 +82,9 @@ def _activate(activation: Activation, z: Element, number: int, last: bool) -> tu
         return (Step(v, z, "log_softmax", z.indices[1:]),), exp(v)
     if callable(activation):
         symbol = Symbol("z", real=True)
-        formula = sympy.sympify(activation(symbol))
-        check_expression(formula, [symbol], f"the activation of layer {number}")
+        formula = _call(activation, [symbol], f"the activation of layer {number}")
+        if symbol not in formula.free_symbols:
+            raise ModelError(f"the activation of layer {number} does not depend on its argument: {formula}")
         return (), formula.xreplace({symbol: z})
     if activation not in ACTIVATIONS:
         names = ", ".join([*ACTIVATIONS, SOFTMAX])
@@ -110,6 +111,9 @@ class Sequential:
     def __init__(
         self, layers: Sequence[Layer], inputs: int, loss: str | LossFunction = "mse", name: str = "network"
     ) -> None:
+        if not isinstance(layers, Iterable):
+            raise ModelError(f"{name} needs a list of layers, such as [Dense(1)], not {layers!r}")
+        layers = tuple(layers)
         if not layers:
             raise ModelError(f"{name} has no layers: give at least one, such as Dense(1)")
         for layer in layers:
@@ -118,7 +122,7 @@ class Sequential:
         if not isinstance(name, str) or not name:
             raise ModelError(f"the name of a model is a text, not {name!r}")
         self.name = name
-        self.layers = tuple(layers)
+        self.layers = layers
         self.inputs = _positive_integer(inputs, "inputs, the number of values in a sample,")
         self.loss = loss
         self.describe()
@@ -152,13 +156,12 @@ class Sequential:
         steps: tuple[Step, ...] = ()
         formula = part.formula
         if loss.link != "linear":
-            logits = Element(f"logits{number}", part.output.indices)
-            normalized, formula = _activate(loss.link, logits, number, last=True)
+            logits = Element("logits", part.output.indices)
+            normalized, formula = _activate(loss.link, logits, number + 1, last=True)
             steps = (Step(logits, part.formula), *normalized)
         y = Element("y", part.output.indices)
         p, t = sympy.symbols("output target", real=True)
-        value = sympy.sympify(loss.function(p, t))
-        check_expression(value, [p, t], "the loss")
+        value = _call(loss.function, [p, t], "the loss")
         value = value.xreplace({p: formula, t: y})
         if loss.total == "mean":
             value = value / part.size
@@ -174,6 +177,21 @@ class Sequential:
                 f"there is no loss {self.loss!r}; there are: {', '.join(LOSSES)}, or a function (output, target)"
             )
         return LOSSES[self.loss]
+
+
+def _call(function: Callable[..., Any], arguments: list[Symbol], role: str) -> Expr:
+    """The formula that a user's function makes of symbols."""
+    try:
+        value = sympy.sympify(function(*arguments))
+    except ModelError:
+        raise
+    except Exception as error:
+        given = " and ".join(map(str, arguments))
+        raise ModelError(
+            f"{role} cannot be evaluated with the symbols {given}: {type(error).__name__}: {error}; "
+            f"write it with SymPy's functions"
+        ) from error
+    return check_expression(value, arguments, role)
 
 
 def _axes(count: int) -> list[str]:

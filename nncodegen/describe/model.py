@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,9 +71,8 @@ class Model:
         weight = Element(_free("weight", names), (SAMPLE,))
         loss = Element(_free("loss", names))
         formulas = [value.xreplace(real) for value in (*self.outputs, self.loss)]
-        for formula in formulas:
-            if formula.has(sympy.I) or formula.is_extended_real is False:
-                raise ModelError(f"{self.name} contains a complex expression for real arguments: {formula}")
+        for formula in formulas:  # now that symbols are known to be real
+            check_expression(formula, [*real.values()], f"{self.name}")
         return Program(
             name=self.name,
             inputs=tuple(Tensor(symbol.name, (None,)) for symbol in self.inputs),
@@ -102,6 +101,8 @@ class Model:
 
 
 def _symbols(given: Any, role: str) -> tuple[Symbol, ...]:
+    if not isinstance(given, Symbol | Iterable):
+        raise ModelError(f"{role} must be symbols, such as sympy.Symbol('x'), not {given!r}")
     symbols = (given,) if isinstance(given, Symbol) else tuple(given)
     for symbol in symbols:
         if not isinstance(symbol, Symbol):

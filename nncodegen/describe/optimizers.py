@@ -57,7 +57,7 @@ LEARNING_RATE = Hyperparameter("learning_rate", 0.01, excludes_low=True)
 MOMENTUM = Hyperparameter("momentum", 0.9, high=1.0)
 BETA1 = Hyperparameter("beta1", 0.9, high=1.0)
 BETA2 = Hyperparameter("beta2", 0.999, high=1.0)
-EPSILON = Hyperparameter("epsilon", 1e-8)
+EPSILON = Hyperparameter("epsilon", 1e-8, excludes_low=True)
 
 OPTIMIZERS = {
     "sgd": Optimizer(sgd, (), (LEARNING_RATE,)),

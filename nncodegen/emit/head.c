@@ -13,7 +13,7 @@ enum {
 };
 
 /* A sum in a loop that may be taken in any fixed order, where the compiler is told so. */
-#if defined(NNCODEGEN_SIMD)
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns where it cannot follow */
 #define PRAGMA(text) _Pragma(#text)
 #define SUM_LOOP(variable) PRAGMA(omp simd reduction(+ : variable))
 #else

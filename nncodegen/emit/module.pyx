@@ -191,4 +191,6 @@ import linecache
 _INTERFACE = @INTERFACE@
 
 linecache.cache[f"<{__name__}>"] = (len(_INTERFACE), None, _INTERFACE.splitlines(True), f"<{__name__}>")
+_DOCUMENTATION = __doc__
 exec(compile(_INTERFACE, f"<{__name__}>", "exec", dont_inherit=True), globals())
+__doc__ = _DOCUMENTATION

@@ -50,9 +50,15 @@ class Names:
         return self._names[name]
 
 
+LONGEST = 60
+"""The length to which an identifier is cut; those that become equal are numbered."""
+
+
 def identifier(name: str) -> str:
     """An identifier of C and of Python that resembles a name: ``x[0]`` becomes ``x_0``, ``lambda`` ``lambda_``."""
-    text = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or "symbol"
+    text = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_")[:LONGEST] or "symbol"
     if text[0].isdigit():
         text = f"v{text}"
+    if re.fullmatch(r"[A-Z]{2,}[A-Z0-9_]*|[A-Z][A-Z0-9]*_[A-Z0-9_]*", text):
+        return f"{text}_"  # in capitals: it could be a macro of any header
     return f"{text}_" if keyword.iskeyword(text) or keyword.issoftkeyword(text) or text in C_RESERVED else text

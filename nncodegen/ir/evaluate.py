@@ -227,6 +227,9 @@ _RELATIONS = {
 }
 
 
+_LOGIC = {"And": np.logical_and, "Or": np.logical_or}
+
+
 def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
     """The value of an expression: over arrays, or (``exact``) over mpmath numbers, one value at a time."""
     if isinstance(node, Element):
@@ -249,7 +252,7 @@ def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
     if isinstance(node, Relational):
         return _RELATIONS[node.rel_op](*arguments)
     if node.is_Boolean:
-        return {"And": np.logical_and, "Or": np.logical_or, "Not": np.logical_not}[node.func.__name__](*arguments)
+        return reduce(_LOGIC[node.func.__name__], arguments) if len(arguments) > 1 else np.logical_not(*arguments)
     name = node.func.__name__
     if name not in FUNCTIONS:
         raise ProgramError(f"{name} cannot be evaluated, in: {node}")
