@@ -42,6 +42,7 @@ class Shape(Enum):
     LOOPS = "loops"
     CONTRACT = "blocks of outputs in registers"
     ACCUMULATE = "blocks of weights in registers"
+    ADD_UP = "vectors"
 
 
 class Place(Enum):
@@ -161,7 +162,7 @@ def _kernel(program: Program, name: str, outputs: tuple[Element, ...], sums: tup
     # an output is written for the samples of a tile alone, an array also for those that pad it
     apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and packed}
     phases = tuple(tuple(_nests(phase, apart)) for phase in (before, tile, after))
-    blocks = [step for nest in phases[1] if nest.shape is Shape.ACCUMULATE for step in nest.steps]
+    blocks = [step for nest in phases[1] if nest.shape in (Shape.ACCUMULATE, Shape.ADD_UP) for step in nest.steps]
     blocked = 0
     for step in blocks:
         storage[step.target.tensor] = Storage(Place.SUM, blocked)
@@ -251,8 +252,17 @@ def _nests(steps: Iterable[Step], apart: Container[str] = ()) -> Iterator[Nest]:
 
 
 def _shape(step: Step, loops: Loops) -> Shape:
-    """Blocks for the product of a matrix of parameters and an array, and for that of two arrays; loops for others."""
+    """Blocks for the product of a matrix of parameters and an array, and for that of two arrays; loops for others.
+
+    The sums of an array over samples are vectors of the same kind as those of the blocks.
+    """
     outer, reduced, samples = loops
+    if (
+        step.over == (SAMPLE,)
+        and isinstance(step.expression, Element)
+        and len(step.expression.indices) == 2 == len(outer) + 1
+    ):
+        return Shape.ADD_UP
     factors = Mul.make_args(step.expression)
     if step.operator != "sum" or len(factors) != 2 or not samples or not all(isinstance(f, Element) for f in factors):
         return Shape.LOOPS

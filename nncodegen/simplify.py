@@ -19,7 +19,7 @@ from math import prod
 from sympy import Eq, Expr, Piecewise, Pow, S, count_ops, exp, preorder_traversal
 from sympy.codegen.cfunctions import log1p
 
-from nncodegen.functions import StableFunction
+from nncodegen.functions import StableFunction, decay
 from nncodegen.ir import NORMALIZATIONS, Element, Program, Step, Update, needed
 from nncodegen.numbering import Numbering, hint
 
@@ -94,7 +94,7 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
     z = numbering.define(step.expression, None, indices)
     m = numbering.define(z, operator="max", over=step.over)
     below = numbering.define(z - m, None, indices)
-    e = numbering.define(exp(below), None, indices)
+    e = numbering.define(decay(-below), None, indices)
     others = numbering.define(Piecewise((e, below < 0), (S.Zero, True)), operator="sum", over=step.over)
     largest = numbering.define(Piecewise((S.Zero, below < 0), (S.One, True)), operator="sum", over=step.over)
     ties = numbering.define(largest - 1)  # a step of its own: others + largest - 1 would lose the small others

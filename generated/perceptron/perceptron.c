@@ -20,7 +20,7 @@ enum {
     DIRECT = 0,
     ARRAYS = 0,
     STATE = 2,
-    COST = 81,
+    COST = 78,
     LANES = 1,
     PAD = 1,
 };
@@ -33,15 +33,14 @@ enum {
 #define SUM_LOOP(variable)
 #endif
 
-/* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2, and exp(r) = 1 + r + r*r*q(r). */
-static inline double exp_of(double x)
+/* exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
+static inline double decay_of(double a)
 {
-    const double shift = 0x1.8p52; /* adding it rounds to an integer, which the low bits then hold */
-    x = x < -746 ? -746 : x;
-    x = x > 710 ? 710 : x;
-    const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
+    const double shift = 0x1.8p52;
+    a = a > 746 ? 746 : a;
+    const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
     const double n = k.real - shift;
-    const double r = (x - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
+    const double r = (-a - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
     const double r2 = r*r, r4 = r2*r2;
     const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
     const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
@@ -49,9 +48,8 @@ static inline double exp_of(double x)
     const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
     const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
     const double p = 1 + (r + r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)));
-    const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
-    const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52};
-    return p*first.real*second.real;
+    const union { uint64_t bits; double real; } scale = {(k.bits + 1023 + 128) << 52}; /* 2**(k + 128) */
+    return p*scale.real*0x1p-128;
 }
 
 /* log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
@@ -105,21 +103,21 @@ static void predict_tile(const real *restrict parameters, const real *restrict i
         const real x2 = inputs[rows[n]*INPUTS + 1];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
         const real t2 = fabs(t1);
-        const real t3 = exp_of(-t2);
+        const real t3 = decay_of(t2);
         const real t4 = t3 + 1;
         const real t5 = 1.0/t4;
         const real t6 = t3*t5;
         const real t7 = (t1 >= 0 ? t5 : t6);
         const real t8 = 2*w0 + w14*x1 + w24*x2;
         const real t9 = fabs(t8);
-        const real t10 = exp_of(-t9);
+        const real t10 = decay_of(t9);
         const real t11 = t10 + 1;
         const real t12 = 1.0/t11;
         const real t13 = t10*t12;
         const real t14 = (t8 >= 0 ? t12 : t13);
         const real t15 = t14*w45 + t7*w35 + 2*w0;
         const real t16 = fabs(t15);
-        const real t17 = exp_of(-t16);
+        const real t17 = decay_of(t16);
         const real t18 = t17 + 1;
         const real t19 = 1.0/t18;
         const real t20 = t17*t19;
@@ -151,21 +149,21 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
         const real y = targets[rows[n]*TARGETS + 0];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
         const real t2 = fabs(t1);
-        const real t3 = exp_of(-t2);
+        const real t3 = decay_of(t2);
         const real t4 = t3 + 1;
         const real t5 = 1.0/t4;
         const real t6 = t3*t5;
         const real t7 = (t1 >= 0 ? t5 : t6);
         const real t8 = 2*w0 + w14*x1 + w24*x2;
         const real t9 = fabs(t8);
-        const real t10 = exp_of(-t9);
+        const real t10 = decay_of(t9);
         const real t11 = t10 + 1;
         const real t12 = 1.0/t11;
         const real t13 = t10*t12;
         const real t14 = (t8 >= 0 ? t12 : t13);
         const real t15 = t14*w45 + t7*w35 + 2*w0;
         const real t16 = fabs(t15);
-        const real t17 = exp_of(-t16);
+        const real t17 = decay_of(t16);
         const real t21 = y - 1;
         const real t22 = maximum(0, t15);
         const real t23 = log1p_of(t17);
@@ -206,21 +204,21 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
         const real y = targets[rows[n]*TARGETS + 0];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
         const real t2 = fabs(t1);
-        const real t3 = exp_of(-t2);
+        const real t3 = decay_of(t2);
         const real t4 = t3 + 1;
         const real t5 = 1.0/t4;
         const real t6 = t3*t5;
         const real t7 = (t1 >= 0 ? t5 : t6);
         const real t8 = 2*w0 + w14*x1 + w24*x2;
         const real t9 = fabs(t8);
-        const real t10 = exp_of(-t9);
+        const real t10 = decay_of(t9);
         const real t11 = t10 + 1;
         const real t12 = 1.0/t11;
         const real t13 = t10*t12;
         const real t14 = (t8 >= 0 ? t12 : t13);
         const real t15 = t14*w45 + t7*w35 + 2*w0;
         const real t16 = fabs(t15);
-        const real t17 = exp_of(-t16);
+        const real t17 = decay_of(t16);
         const real t18 = t17 + 1;
         const real t19 = 1.0/t18;
         const real t20 = t17*t19;

@@ -12,7 +12,7 @@ parameter_names = ('w0', 'w13', 'w14', 'w23', 'w24', 'w35', 'w45')
 parameter_shapes = {'w0': (), 'w13': (), 'w14': (), 'w23': (), 'w24': (), 'w35': (), 'w45': ()}
 parameter_count = 7
 accepts_labels = False
-operations = {'written_out': 583, 'simplified': 81}
+operations = {'written_out': 583, 'simplified': 78}
 optimizers = {'sgd': {'learning_rate': 0.01}, 'momentum': {'learning_rate': 0.01, 'momentum': 0.9}, 'nesterov': {'learning_rate': 0.01, 'momentum': 0.9}, 'adam': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08}}
 output_count = 1
 
@@ -243,7 +243,7 @@ _native_loss: Any
 _NativeTraining: Any
 
 _STATUS = ("completed", "converged", "diverged", "interrupted")
-_EPOCHS_AT_ONCE = 65536
+_EPOCHS_AT_ONCE = 8192
 
 dtype = np.dtype(precision)
 
@@ -371,36 +371,45 @@ def train(
     training = _NativeTraining(
         X, Y, samples, batch, number, options, tolerance, shuffles, update == "sequential", seed, buffers, state, order
     )
-    history = []
+    chunks: list[tuple[int, Any]] = []  # the first epoch and the losses of each call
     status = "completed"
-    while status == "completed" and training.epochs < epochs:
-        begin = training.epochs
-        losses = np.empty(min(epochs - begin, _EPOCHS_AT_ONCE))
-        status = _STATUS[training.advance(losses)]
-        history.append(losses[: training.epochs - begin])
-    return _finish(training, buffers[training.row].copy(), np.concatenate(history), status, X, Y, samples)
-
-
-def _finish(training: Any, reached: Any, history: Any, status: str, X: Any, Y: Any, samples: int) -> Result:
-    """The result of a training that has ended: a warning where it diverged, the interrupt where there was one."""
-    epochs = training.epochs
-    if status == "interrupted":
+    try:
+        while status == "completed" and training.epochs < epochs:
+            chunks.append((training.epochs, np.empty(min(epochs - training.epochs, _EPOCHS_AT_ONCE))))
+            status = _STATUS[training.advance(chunks[-1][1])]
+        if status == "interrupted":
+            raise training.stop_reason
+        reached = buffers[training.row].copy()
+        final = _native_loss(reached, X, Y, None, samples, None)
+    except KeyboardInterrupt as interrupt:
+        history = _history(chunks, training.epochs)
         last = float(history[-1]) if len(history) else math.nan
-        reason = training.stop_reason
-        reason.result = Result(reached, last, history, epochs, status)
-        if not reason.args:
-            reason.args = (f"interrupted after {epochs} epochs; the attribute result holds what was reached",)
-        raise reason
-    final = _native_loss(reached, X, Y, None, samples, None)
-    if status == "diverged" or not math.isfinite(final):
-        status = "diverged"
+        reached = buffers[training.row].copy()
+        interrupt.result = Result(reached, last, history, training.epochs, "interrupted")  # type: ignore[attr-defined]
+        if not interrupt.args:
+            interrupt.args = (
+                f"interrupted after {training.epochs} epochs; the attribute result holds what was reached",
+            )
+        raise
+    return _finish(Result(reached, final, _history(chunks, training.epochs), training.epochs, status))
+
+
+def _history(chunks: list[tuple[int, Any]], epochs: int) -> Any:
+    """The losses of the completed epochs."""
+    return np.concatenate([losses[: max(0, epochs - begin)] for begin, losses in chunks] or [np.empty(0)])
+
+
+def _finish(result: Result) -> Result:
+    """The result, with a warning where the training diverged."""
+    if result.status == "diverged" or not math.isfinite(result.loss):
+        result.status = "diverged"
         warnings.warn(
-            f"training diverged after {epochs} epochs: the loss or a parameter is no longer finite, the parameters "
+            f"training diverged after {result.epochs} epochs: the loss or a parameter is no longer finite, the parameters "
             f"are those of the last completed update; try a lower learning_rate, or scale X and Y",
             RuntimeWarning,
             stacklevel=3,
         )
-    return Result(reached, final, history, epochs, status)
+    return result
 
 
 def _draw(generator: Any, distribution: str, scale: float, size: int) -> Any:

@@ -104,6 +104,19 @@ static void accumulate(size_t rows, size_t columns, const real *restrict d, cons
         }
     }
 }
+
+/* Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]. */
+static void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums, size_t padded)
+{
+    for (size_t j = 0; j < rows; j++) {
+        vector s0 = {0}, s1 = {0};
+        for (size_t n = 0; n < padded; n += PAD) {
+            s0 += load(d + j*TILE + n);
+            s1 += load(d + j*TILE + n + LANES);
+        }
+        add(s0 + s1, j, partials, sums);
+    }
+}
 @BLOCKS@
 @BLOCKS@/* Moves the partial sums to the sums. */
 @BLOCKS@static void flush(real *restrict partials, double *restrict sums)

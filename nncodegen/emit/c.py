@@ -216,6 +216,8 @@ class _KernelEmitter:
                 self._emit_contract(nest)
             elif nest.shape is Shape.ACCUMULATE:
                 self._emit_accumulate(nest)
+            elif nest.shape is Shape.ADD_UP:
+                self._emit_add_up(nest)
             elif nest.reduced and not any(SAMPLE in step.over for step in nest.steps):
                 self._emit_reduction(nest)
             else:
@@ -295,6 +297,16 @@ class _KernelEmitter:
         offset = self._kernel.storage[step.target.tensor].offset
         self._lines.add(
             f"accumulate({sizes[row]}, {sizes[column]}, {names[first.tensor]}, {names[second.tensor]}, "
+            f"partials + {offset}*LANES, sums + {offset}, padded);"
+        )
+
+    def _emit_add_up(self, nest: Nest) -> None:
+        """The sums over samples of an array."""
+        (step,) = nest.steps
+        (row,) = step.target.indices
+        offset = self._kernel.storage[step.target.tensor].offset
+        self._lines.add(
+            f"add_up({self._program.sizes[row]}, {self._names[step.expression.tensor]}, "
             f"partials + {offset}*LANES, sums + {offset}, padded);"
         )
 

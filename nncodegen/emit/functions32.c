@@ -16,6 +16,22 @@ static inline float exp_of(float x)
     return p*first.real*second.real;
 }
 
+/* --- decay_of --- exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
+static inline float decay_of(float a)
+{
+    const float shift = 0x1.8p23F;
+    a = a > 104 ? 104 : a;
+    const union { float real; uint32_t bits; } k = {shift - a*0x1.715476p+0F};
+    const float n = k.real - shift;
+    const float r = (-a - n*0x1.62ep-1F) - n*0x1.0bfbe8p-15F;
+    const float r2 = r*r;
+    const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
+    const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
+    const float p = 1 + (r + r2*((q01 + r2*q23) + r2*r2*0x1.6d117cp-10F));
+    const union { uint32_t bits; float real; } scale = {(k.bits + 127 + 64) << 23}; /* 2**(k + 64) */
+    return p*scale.real*0x1p-64F;
+}
+
 /* --- expm1_of --- exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
 static inline float expm1_of(float x)
 {

@@ -12,7 +12,14 @@ from sympy.printing.c import C99CodePrinter
 
 from nncodegen.ir import Element
 
-OWN_FUNCTIONS = {"exp": "exp_of", "expm1": "expm1_of", "log": "log_of", "log1p": "log1p_of", "tanh_of": "tanh_of"}
+OWN_FUNCTIONS = {
+    "exp": "exp_of",
+    "decay": "decay_of",
+    "expm1": "expm1_of",
+    "log": "log_of",
+    "log1p": "log1p_of",
+    "tanh_of": "tanh_of",
+}
 """Functions that are emitted inline, without a branch, so that a loop over them can be vectorized."""
 
 REAL_TYPES = {"float64": ("double", float64), "float32": ("float", float32)}
@@ -56,7 +63,7 @@ class Printer(C99CodePrinter):
         arguments = ", ".join(self._print(argument) for argument in function.args)
         return f"{OWN_FUNCTIONS[function.func.__name__]}({arguments})"
 
-    _print_exp = _print_expm1 = _print_log = _print_log1p = _print_tanh_of = _print_own
+    _print_exp = _print_decay = _print_expm1 = _print_log = _print_log1p = _print_tanh_of = _print_own
 
     def _print_Max(self, maximum: Any) -> str:
         return self._nested("maximum", maximum.args)

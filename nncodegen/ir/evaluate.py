@@ -197,6 +197,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "sinh": (np.sinh, mpmath.sinh),
     "cosh": (np.cosh, mpmath.cosh),
     "tanh": (np.tanh, mpmath.tanh),
+    "decay": (lambda a: np.exp(-a), lambda a: mpmath.exp(-a)),
     "tanh_of": (lambda z, q: np.tanh(z), lambda z, q: mpmath.tanh(z)),
     "sech": (lambda z: 1 / np.cosh(z), mpmath.sech),
     "csch": (lambda z: 1 / np.sinh(z), mpmath.csch),
