@@ -381,15 +381,14 @@ def train(
             raise training.stop_reason
         reached = buffers[training.row].copy()
         final = _native_loss(reached, X, Y, None, samples, None)
-    except KeyboardInterrupt as interrupt:
+    except BaseException as interrupt:  # Ctrl-C, or whatever a signal handler of the caller raises
         history = _history(chunks, training.epochs)
         last = float(history[-1]) if len(history) else math.nan
         reached = buffers[training.row].copy()
         interrupt.result = Result(reached, last, history, training.epochs, "interrupted")  # type: ignore[attr-defined]
         if not interrupt.args:
-            interrupt.args = (
-                f"interrupted after {training.epochs} epochs; the attribute result holds what was reached",
-            )
+            held = "the attribute result of this exception holds what was reached"
+            interrupt.args = (f"interrupted after {training.epochs} epochs; {held}",)
         raise
     return _finish(Result(reached, final, _history(chunks, training.epochs), training.epochs, status))
 
@@ -404,8 +403,8 @@ def _finish(result: Result) -> Result:
     if result.status == "diverged" or not math.isfinite(result.loss):
         result.status = "diverged"
         warnings.warn(
-            f"training diverged after {result.epochs} epochs: the loss or a parameter is no longer finite, the parameters "
-            f"are those of the last completed update; try a lower learning_rate, or scale X and Y",
+            f"training diverged after {result.epochs} epochs: the loss or a parameter is no longer finite; the "
+            f"parameters are those of the last completed update; try a lower learning_rate, or scale X and Y",
             RuntimeWarning,
             stacklevel=3,
         )
