@@ -153,15 +153,16 @@ def complement(node: Expr) -> Expr | None:
     """1 - sigmoid(z) = sigmoid(-z), and its like (see COMPLEMENTS), also with a factor: y - y*sigmoid(z)."""
     terms = set(node.args)  # asked, never iterated
     for term in node.args:
-        for factor in Mul.make_args(term):
+        factors = Mul.make_args(term)
+        for factor in factors:
             base, power = (factor, S.One) if isinstance(factor, exp) else factor.as_base_exp()
             form = COMPLEMENTS.get((base.func, power))
             if form is None:
                 continue
-            rest = term / factor
-            for c in (-rest, rest):
-                value = form(*base.args, sign=rest / c)
-                if c in terms and value is not None:
+            rest = Mul(*(other for other in factors if other is not factor))
+            for sign, c in ((S.NegativeOne, -rest), (S.One, rest)):
+                value = form(*base.args, sign=sign) if c in terms else None
+                if value is not None:
                     return node - term - c + c * value
     return None
 
@@ -262,6 +263,8 @@ def tanh_from_exponentials(node: Expr) -> Expr | None:
         else:
             continue
         for other in node.args:
+            if not isinstance(other, Add | expm1):
+                continue
             numerator = other.replace(expm1, lambda z: exp(z) - 1)
             for sign in (1, -1):
                 if numerator == sign * (exp(u) - exp(v)):

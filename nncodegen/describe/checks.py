@@ -56,7 +56,7 @@ def _check_nodes(expression: Expr, role: str) -> None:
             raise ModelError(f"{role} is complex: it contains I; nncodegen computes with real numbers")
         if node in (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan):
             raise ModelError(f"{role} contains {node}, which is no number to compute with")
-        if isinstance(node, sympy.Pow | sympy.log) and node.is_extended_real is False:
+        if _is_complex(node):
             raise ModelError(f"{role} is complex: it contains {node}; nncodegen computes with real numbers")
         if isinstance(node, FUNCTIONS + STRUCTURE):
             continue
@@ -68,10 +68,15 @@ def _check_nodes(expression: Expr, role: str) -> None:
         raise ModelError(f"{role} contains {name}, which has no C form (or its derivative has none)")
 
 
+def _is_complex(node: Any) -> bool:
+    """Whether a node is a root or a logarithm of what is negative for all real arguments."""
+    if isinstance(node, sympy.Pow):
+        return not node.exp.is_integer and bool(node.base.is_extended_negative)
+    return isinstance(node, sympy.log) and bool(node.args[0].is_extended_negative)
+
+
 def _check_symbols(expression: Expr, symbols: tuple[Symbol, ...], role: str) -> None:
-    for symbol in sorted(expression.free_symbols, key=str):
-        if symbol in symbols:
-            continue
+    for symbol in sorted(expression.free_symbols - set(symbols), key=str):
         if any(symbol.name == other.name for other in symbols):
             raise ModelError(
                 f"{role} contains a second symbol named {symbol.name}, with other assumptions than the declared one: "
