@@ -1,0 +1,43 @@
+"""Lines of C, with their indentation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Lines:
+    """Lines of C, indented by blocks."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._depth = 0
+
+    def add(self, *lines: str) -> None:
+        """Appends lines at the present depth."""
+        self._lines += ["    " * self._depth + line if line else "" for line in lines]
+
+    def extend_last(self, text: str) -> None:
+        """Appends text to the last line."""
+        self._lines[-1] += text
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """A block in braces behind a head."""
+        self.add(f"{head} {{")
+        self._depth += 1
+        yield
+        self._depth -= 1
+        self.add("}")
+
+    @contextmanager
+    def unused(self, *arguments: str) -> Iterator[None]:
+        """Behind what is added inside, marks those of the arguments that it does not mention."""
+        start = len(self._lines)
+        yield
+        words = set(re.findall(r"\w+", re.sub(r"/\*.*?\*/", "", "\n".join(self._lines[start:]), flags=re.DOTALL)))
+        self.add(*(f"(void) {argument};" for argument in arguments if argument not in words))
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines) + "\n"

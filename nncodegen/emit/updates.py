@@ -1,0 +1,89 @@
+"""The updates of the optimizers in C: for each, a function over a range of parameters."""
+
+from __future__ import annotations
+
+from nncodegen.emit.lines import Lines
+from nncodegen.emit.names import Names
+from nncodegen.emit.printer import Printer
+from nncodegen.ir import PARAMETER, Element, Step, Update
+
+
+class UpdateEmitter:
+    """Writes the function of an optimizer: numbers first, in double, then one loop over parameters."""
+
+    def __init__(self, update: Update, precision: str, lines: Lines) -> None:
+        self._update, self._precision, self._lines = update, precision, lines
+        self._names = Names((PARAMETER,))
+
+    def emit(self) -> None:
+        """The function. It returns 0 unless a new parameter is not finite."""
+        update, lines = self._update, self._lines
+        uniform = [step for step in update.steps if not step.target.indices]
+        elementwise = [step for step in update.steps if step.target.indices]
+        lines.add(f"/* One update of the parameters first <= p < last by {update.name}; 0 unless one is not finite. */")
+        with lines.block(
+            f"static real update_{update.name}(size_t first, size_t last, const double *restrict options, double t,\n"
+            f"    const real *restrict parameter, const real *restrict gradient, real *restrict state,\n"
+            f"    real *restrict next)"
+        ):
+            with lines.unused("t", "state"):
+                self._emit_body(uniform, elementwise)
+            lines.add("return check;")
+        lines.add("")
+
+    def _emit_body(self, uniform: list[Step], elementwise: list[Step]) -> None:
+        update, lines = self._update, self._lines
+        read = {e.tensor for step in elementwise for e in step.operands}
+        for k, hyperparameter in enumerate(update.hyperparameters):
+            lines.add(f"const double {self._double(Element(hyperparameter.name))} = options[{k}];")
+        double, single = Printer("float64", self._double), Printer(self._precision, self._element)
+        for step in uniform:
+            lines.add(f"/* {step} */")
+            value = double.print(step.expression)
+            lines.add(f"const double {self._double(step.target)} = {value};")
+        for element in (*(Element(h.name) for h in update.hyperparameters), *(step.target for step in uniform)):
+            if element.tensor in read:
+                name = self._names[element.tensor]
+                lines.add(f"const real {name} = (real) {self._double(element)};")
+        lines.add("real check = 0;", "SUM_LOOP(check)")
+        with lines.block(f"for (size_t {PARAMETER} = first; {PARAMETER} < last; {PARAMETER}++)"):
+            for step in elementwise:
+                lines.add(f"/* {step} */")
+                value = single.print(step.expression)
+                lines.add(f"const real {self._names[step.target.tensor]} = {value};")
+            for target, result in zip(("next[p]", *map(self._state, update.state)), update.results, strict=True):
+                lines.add(f"{target} = {self._element(result)};")
+            lines.add("check += next[p]*0;")
+
+    def _double(self, element: Element) -> str:
+        return "t" if element.tensor == "t" else f"{self._names[element.tensor]}_d"
+
+    def _state(self, name: str) -> str:
+        return f"state[{self._update.state.index(name)}*PARAMETERS + p]"
+
+    def _element(self, element: Element) -> str:
+        if element.tensor in ("parameter", "gradient"):
+            return f"{element.tensor}[p]"
+        if element.tensor in self._update.state:
+            return self._state(element.tensor)
+        return self._names[element.tensor]
+
+
+def emit_dispatch(updates: tuple[Update, ...], lines: Lines) -> None:
+    """One function that calls the update of a given number."""
+    lines.add("/* One update by the optimizer of the given number. */")
+    with (
+        lines.block(
+            "static real update(int optimizer, size_t first, size_t last, const double *restrict options, double t,\n"
+            "    const real *restrict parameter, const real *restrict gradient, real *restrict state,\n"
+            "    real *restrict next)"
+        ),
+        lines.block("switch (optimizer)"),
+    ):
+        for number, update in enumerate(updates):
+            label = f"case {number}:" if number < len(updates) - 1 else "default:"
+            lines.add(
+                label,
+                f"    return update_{update.name}(first, last, options, t, parameter, gradient, state, next);",
+            )
+    lines.add("")
