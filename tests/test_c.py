@@ -67,6 +67,12 @@ def test_losses_compile_without_a_warning(loss, tmp_path):
     compile_strictly(emitted(network("tanh", loss)), tmp_path)
 
 
+def test_a_large_network_compiles_without_a_warning(tmp_path):
+    """No warning where the lanes of gradients are added up in every tile, nor without a bias."""
+    layers = [nn.Dense(100, "relu"), nn.Dense(3, bias=False)]
+    compile_strictly(emitted(nn.Sequential(layers, 64)), tmp_path)
+
+
 def test_the_size_does_not_grow_with_the_width():
     """The C of 64-32-10 and of 64-512-10 differ by less than 5 % in size."""
 

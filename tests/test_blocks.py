@@ -1,0 +1,95 @@
+"""Blocks and padded tiles: right at sizes that are no multiple of anything, and within their memory."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from tests.conftest import ROOT
+from tests.models import gradient_of
+
+SAMPLES = [1, 2, 3, 63, 64, 65, 129]
+WIDTHS = [(1,), (3, 5), (17,), (31, 33), (100, 60)]
+
+
+def network(hidden, name):
+    layers = [*(nn.Dense(units, "tanh") for units in hidden), nn.Dense(3, "softmax")]
+    return nn.Sequential(layers, 7, "categorical_crossentropy", name=name)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("hidden", WIDTHS, ids=str)
+def test_sizes(hidden, precision):
+    """Outputs, loss and gradient agree with the evaluator, whatever the widths and the number of samples."""
+    model = network(hidden, "blocks")
+    module = nn.build(model, precision)
+    program = nn.compile_model(model, until="simplify")["simplify"]
+    bound = 1e-14 if precision == "float64" else 1e-5
+    rng = np.random.default_rng(0)
+    parameters = (0.5 * rng.normal(size=module.parameter_count)).astype(precision).astype(float)
+    for samples in SAMPLES:
+        X, Y = rng.normal(size=(samples, 7)).astype(precision), np.eye(3)[rng.integers(0, 3, samples)]
+        values, expected = nn.evaluate(program, parameters, X, Y), gradient_of(program, parameters, X, Y)
+        loss, gradient = module.loss_and_gradient(parameters, X, Y)
+        assert loss == pytest.approx(float(values["loss"]), rel=bound)
+        assert module.loss(parameters, X, Y) == pytest.approx(float(values["loss"]), rel=bound)
+        assert np.linalg.norm(gradient - expected) <= bound * np.linalg.norm(expected)
+        outputs = values[program.outputs[0].tensor]
+        assert module.predict(parameters, X) == pytest.approx(outputs, rel=10 * bound, abs=bound)
+
+
+def test_padding_has_no_weight():
+    """A sample gives the same loss and gradient alone and among others of weight 0."""
+    module = nn.build(network((17,), "blocks"))
+    rng = np.random.default_rng(1)
+    parameters, X, Y = rng.normal(size=module.parameter_count), rng.normal(size=(90, 7)), rng.integers(0, 3, 90)
+    alone = module.loss_and_gradient(parameters, X[40:41], Y[40:41])
+    among = module.loss_and_gradient(parameters, X, Y, sample_weight=np.arange(90) == 40)
+    assert among[0] == pytest.approx(alone[0], rel=1e-14)
+    assert among[1] == pytest.approx(alone[1], rel=1e-13, abs=1e-16)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None or sys.platform != "linux", reason="needs GCC's sanitizers")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_sanitizers(precision, tmp_path):
+    """AddressSanitizer and UndefinedBehaviorSanitizer find nothing in a formula, nor in blocks of either kind."""
+    libraries = [
+        subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    if not all(os.path.isabs(library) for library in libraries):
+        pytest.skip("GCC has come without its sanitizers")
+    program = f"""
+        import numpy as np
+        import nncodegen as nn
+        from nncodegen.perceptron import model
+        from tests.test_blocks import SAMPLES, network
+
+        rng = np.random.default_rng(0)
+        for built in (model, network((3, 5), "small"), network((100, 60), "large")):
+            module = nn.build(built, {precision!r})
+            inputs, targets = len(module.input_names), len(module.target_names)
+            for samples in SAMPLES:
+                X, Y = rng.normal(size=(samples, inputs)), rng.uniform(size=(samples, targets))
+                module.predict(module.initial_parameters(), X)
+                module.loss(module.initial_parameters(), X, Y, np.ones(samples))
+                for optimizer in module.optimizers:
+                    module.train(X, Y, optimizer=optimizer, epochs=2, batch_size=(samples + 1) // 2)
+            module.train(X[:2], Y[:2], epochs=1, update="sequential")
+        print("nothing found")
+        """
+    environment = {
+        **os.environ, "CC": "gcc -fsanitize=address,undefined -fno-sanitize-recover=undefined",
+        "NNCODEGEN_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT), "ASAN_OPTIONS": "detect_leaks=0",
+        "LD_PRELOAD": " ".join(libraries),
+    }  # fmt: skip
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "nothing found"
+    assert "runtime error" not in done.stderr
