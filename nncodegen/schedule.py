@@ -26,11 +26,10 @@ from math import prod
 from sympy import Mul
 
 from nncodegen.errors import ProgramError
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
+from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 
 TILE = 64
 """Samples in a tile: the tile of a layer of some hundred units stays in the second-level cache."""
-
 
 PARTIALS = 4096
 """Weights up to which every lane keeps partial sums: 256 kB with the longest vectors."""
@@ -120,6 +119,11 @@ class Schedule:
     tile: int
     kernels: tuple[Kernel, ...]
 
+    @property
+    def blocks(self) -> bool:
+        """Whether any nest is run in blocks or vectors, for which tiles are padded."""
+        return any(nest.shape is not Shape.LOOPS for kernel in self.kernels for nest in kernel.tile)
+
     def show(self) -> str:
         """The loops of every kernel, and what lives outside of local variables, as text."""
         return "\n".join(_show_kernel(kernel) for kernel in self.kernels)
@@ -141,24 +145,24 @@ def schedule(program: Program) -> Schedule:
 def _kernel(program: Program, name: str, outputs: tuple[Element, ...], sums: tuple[Element, ...]) -> Kernel:
     """The loops that compute some results of a program: outputs for each sample, or the loss and its gradient."""
     storage = _declared(program)
-    packed = list(_pack(program, storage))
+    packed = list(_pack(program))
     renamed = {step.expression: step.target for step in packed}
     steps = [*packed, *(replace(s, expression=s.expression.xreplace(renamed)) for s in program.steps)]
     column = offset = 0
     for k, element in enumerate(outputs):
         element = renamed.get(element, element)
         indices = element.indices if SAMPLE in element.indices else (SAMPLE, *element.indices)
-        copy = Element(f"output column {k}", indices)
+        copy = Element(_free(f"output column {k}", program), indices)
         steps.append(Step(copy, element))
         storage[copy.tensor] = Storage(Place.OUTPUT, column)
         column += prod(program.sizes[index] or 1 for index in indices)
     for parameter, element in zip(program.parameters, sums[1:], strict=bool(sums[1:])):
-        copy = Element(f"gradient of {parameter.name}", element.indices)
+        copy = Element(_free(f"gradient of {parameter.name}", program), element.indices)
         steps.append(Step(copy, element))
         storage[copy.tensor] = Storage(Place.GRADIENT, offset)
         offset += parameter.size
     copies = [s.target for s in steps if s.target.tensor in storage]
-    before, tile, after = _phases(needed(steps, [*copies, *sums]), program, storage)
+    before, tile, after = _phases(needed(steps, [*copies, *sums]), storage)
     # an output is written for the samples of a tile alone, an array also for those that pad it
     apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and packed}
     phases = tuple(tuple(_nests(phase, apart)) for phase in (before, tile, after))
@@ -188,20 +192,24 @@ def _declared(program: Program) -> dict[str, Storage]:
     return storage
 
 
-def _pack(program: Program, storage: dict[str, Storage]) -> Iterator[Step]:
+def _pack(program: Program) -> Iterator[Step]:
     """Steps that copy the rows of a tile to where samples lie side by side, for inputs with an index of their own."""
     used = {element.tensor: element for step in program.steps for element in step.operands}
     used |= {element.tensor: element for element in program.outputs}
-    tensor: Tensor
     for tensor in (*program.inputs, *program.targets):
         if tensor.name in used and len(tensor.shape) > 1:
             element = used[tensor.name]
-            yield Step(Element(f"{tensor.name} tile", element.indices), element)
+            yield Step(Element(_free(f"{tensor.name} tile", program), element.indices), element)
 
 
-def _phases(
-    steps: tuple[Step, ...], program: Program, storage: dict[str, Storage]
-) -> tuple[list[Step], list[Step], list[Step]]:
+def _free(name: str, program: Program) -> str:
+    """The name, with underscores behind it where a tensor of the program has it."""
+    while name in program.shapes:
+        name += "_"
+    return name
+
+
+def _phases(steps: tuple[Step, ...], storage: dict[str, Storage]) -> tuple[list[Step], list[Step], list[Step]]:
     """The steps before, over, and after the samples."""
     before: list[Step] = []
     tile: list[Step] = []

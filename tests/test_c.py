@@ -86,7 +86,7 @@ def test_the_size_does_not_grow_with_the_width():
 
 AWKWARD = ["if", "lambda", "I", "x[0]", "α", "a; b", "*/ int evil; /*", "double", "n", "count", "weight", "loss",
            "output", "t1", "exp", "%s", '"', "\\", "x\ny", "inputs", "real", "TILE",
-           "HUGE_VAL", "INFINITY", "NNCODEGEN_SIMD", "M_PI", "W" * 300]  # fmt: skip
+           "output column 0", "gradient of I", "HUGE_VAL", "INFINITY", "NNCODEGEN_SIMD", "M_PI", "W" * 300]  # fmt: skip
 
 
 def test_awkward_names(tmp_path):

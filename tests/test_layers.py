@@ -67,6 +67,25 @@ def test_softmax_of_a_softmax():
     assert float(values["loss"]) == pytest.approx(np.log(np.exp(p).sum()) - p[0, 0], rel=1e-14)
 
 
+def test_a_loss_that_is_linear():
+    """A derivative that is the same for all outputs needs no index of them."""
+    module = nn.build(Sequential([Dense(2), Dense(3)], 4, loss=lambda p, y: 2 * p, name="linear"))
+    rng = np.random.default_rng(0)
+    parameters, X = rng.normal(size=module.parameter_count), rng.normal(size=(70, 4))
+    loss, gradient = module.loss_and_gradient(parameters, X, np.zeros((70, 3)))
+    assert loss == pytest.approx(2 * module.predict(parameters, X).mean(), rel=1e-13)
+    assert gradient @ parameters == pytest.approx(loss + 2 * (hidden_part(module, parameters, X)), rel=1e-12)
+    single = nn.build(Sequential([Dense(2)], 4, loss=lambda p, y: p, name="linear1"))
+    _, gradient = single.loss_and_gradient(single.initial_parameters(), X, np.zeros((70, 2)))
+    assert gradient == pytest.approx([*np.tile(X.mean(axis=0) / 2, 2), 0.5, 0.5], rel=1e-12)
+
+
+def hidden_part(module, parameters, X):
+    """The mean output without the last bias: what the bilinear part adds to the gradient once more."""
+    weights = module.unpack(parameters)
+    return ((X @ weights["W1"].T + weights["b1"]) @ weights["W2"].T).mean()
+
+
 def test_layers_from_a_generator():
     """Layers may come from any iterable."""
     assert len(Sequential((Dense(k) for k in (3, 2)), 4).layers) == 2

@@ -42,7 +42,7 @@ def emit_c(schedule: Schedule) -> str:
         "STATE": max((len(update.state) for update in program.updates), default=0),
         "COST": max(1, (program.operations or (0, 1))[1]),
     }
-    if not gradient.blocked:
+    if not schedule.blocks:
         sizes |= {"LANES": 1, "PAD": 1}
     head = (HERE / "head.c").read_text()
     constants = "\n".join(f"    {key} = {value}," for key, value in sizes.items())
@@ -60,7 +60,7 @@ def emit_c(schedule: Schedule) -> str:
         UpdateEmitter(update, precision, lines).emit()
     emit_dispatch(program.updates, lines)
     body = (HERE / "loops.c").read_text()
-    blocks = (HERE / "blocks.c").read_text() if gradient.blocked else ""
+    blocks = (HERE / "blocks.c").read_text() if schedule.blocks else ""
     functions = _functions(str(lines), precision)
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
     text = filled + functions + blocks + str(lines) + body
