@@ -28,8 +28,8 @@ from sympy import Mul
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 
-TILE = 64
-"""Samples in a tile: the tile of a layer of some hundred units stays in the second-level cache."""
+TILE = {"float64": 64, "float32": 128}
+"""Samples in a tile, half a kilobyte: the tile of a layer of some hundred units stays in the second-level cache."""
 
 PARTIALS = 4096
 """Weights up to which every lane keeps partial sums: 256 kB with the longest vectors."""
@@ -136,7 +136,7 @@ def schedule(program: Program) -> Schedule:
         _kernel(program, "loss", (), (program.loss,)),
         _kernel(program, "gradient", (), (program.loss, *program.gradient)),
     )
-    return Schedule(program, TILE, kernels)
+    return Schedule(program, TILE[program.precision], kernels)
 
 
 # --- one kernel --------------------------------------------------------------------------------------------------
@@ -294,6 +294,7 @@ def _place(
             for step in nest.steps:
                 for operand in step.operands:
                     reads.setdefault(operand.tensor, []).append(nest)
+    tile = TILE[program.precision]
     arrays = 0
     for phase in phases:
         for nest in phase:
@@ -313,7 +314,7 @@ def _place(
                     storage[name] = Storage(Place.LOCAL)
                 elif step.target.indices:
                     storage[name] = Storage(Place.ARRAY, arrays)
-                    arrays += size * TILE if SAMPLE in step.target.indices else -(-size // TILE) * TILE  # aligned
+                    arrays += size * tile if SAMPLE in step.target.indices else -(-size // tile) * tile  # aligned
                 else:
                     storage[name] = Storage(Place.LOCAL)
     return arrays, sums

@@ -13,7 +13,7 @@ import nncodegen as nn
 from tests.conftest import ROOT
 from tests.models import gradient_of
 
-SAMPLES = [1, 2, 3, 63, 64, 65, 129]
+SAMPLES = [1, 2, 3, 63, 64, 65, 129, 257]
 WIDTHS = [(1,), (3, 5), (17,), (31, 33), (100, 60)]
 
 

@@ -5,7 +5,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.ir import SAMPLE
-from nncodegen.schedule import TILE, Place
+from nncodegen.schedule import Place
 
 
 def scheduled(model):
@@ -45,13 +45,13 @@ def test_arrays_do_not_overlap():
     for kernel in schedule.kernels:
         parts = sorted(s.offset for s in kernel.storage.values() if s.place is Place.ARRAY)
         assert len(set(parts)) == len(parts)
-        assert kernel.arrays % TILE == 0
+        assert kernel.arrays % schedule.tile == 0
         shapes = {step.target.tensor: step.target for nest in kernel.tile for step in nest.steps}
         used = 0
         for name, storage in kernel.storage.items():
             if storage.place is Place.ARRAY:
                 assert SAMPLE in shapes[name].indices
-                size = TILE
+                size = schedule.tile
                 for index in shapes[name].indices:
                     size *= schedule.program.sizes[index] or 1
                 used += size
