@@ -10,7 +10,6 @@ both agree.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from types import ModuleType
 from typing import Any
 
@@ -114,4 +113,4 @@ def _moved(parameters: Array, step: float, direction: Array, digits: int | None)
 
 def _size(program: Program) -> int:
     """About how many operations the evaluation of one sample takes."""
-    return sum(prod(program.sizes[index] or 1 for index in step.indices) for step in program.steps)
+    return sum(program.count(step.indices) for step in program.steps)

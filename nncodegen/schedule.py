@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from math import prod
 
 from sympy import Mul
 
@@ -155,7 +154,7 @@ def _kernel(program: Program, name: str, outputs: tuple[Element, ...], sums: tup
         copy = Element(_free(f"output column {k}", program), indices)
         steps.append(Step(copy, element))
         storage[copy.tensor] = Storage(Place.OUTPUT, column)
-        column += prod(program.sizes[index] or 1 for index in indices)
+        column += program.count(indices)
     for parameter, element in zip(program.parameters, sums[1:], strict=bool(sums[1:])):
         copy = Element(_free(f"gradient of {parameter.name}", program), element.indices)
         steps.append(Step(copy, element))
@@ -170,7 +169,7 @@ def _kernel(program: Program, name: str, outputs: tuple[Element, ...], sums: tup
     blocked = 0
     for step in blocks:
         storage[step.target.tensor] = Storage(Place.SUM, blocked)
-        blocked += prod(program.sizes[index] or 1 for index in step.target.indices)
+        blocked += program.count(step.target.indices)
     for element in sums[:1]:  # the loss
         storage[element.tensor] = Storage(Place.SUM, blocked)
     arrays, count = _place(program, phases, storage, blocked + len(sums[:1]))
@@ -302,7 +301,7 @@ def _place(
                 name = step.target.tensor
                 if name in storage:
                     continue
-                size = prod(program.sizes[index] or 1 for index in step.target.indices)
+                size = program.count(step.target.indices)
                 if SAMPLE in step.over:
                     storage[name] = Storage(Place.SUM, sums)
                     sums += size

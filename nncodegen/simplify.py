@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from math import prod
 
 from sympy import Eq, Expr, Piecewise, Pow, S, count_ops, exp, preorder_traversal
 from sympy.codegen.cfunctions import log1p
@@ -132,7 +131,7 @@ def operations_written_out(program: Program) -> int:
     costs: dict[str, int] = {}
     for step in program.steps:
         inner = sum(costs.get(name, 0) * count for name, count in _occurrences(step.expression).items())
-        costs[step.target.tensor] = _values(program, step.over) * (_own_cost(step) + inner)
+        costs[step.target.tensor] = program.count(step.over) * (_own_cost(step) + inner)
     total = sum(costs.get(element.tensor, 0) for element in (*program.outputs, program.loss))
     sizes = {parameter.name: parameter.size for parameter in program.parameters}
     for parameter, element in zip(program.parameters, program.gradient, strict=True):
@@ -141,17 +140,12 @@ def operations_written_out(program: Program) -> int:
 
 
 def _cost(program: Program, step: Step) -> int:
-    return _values(program, step.indices) * _own_cost(step)
+    return program.count(step.indices) * _own_cost(step)
 
 
 def _own_cost(step: Step) -> int:
     """Operations for one value of every index: those of the expression, and one to reduce it."""
     return int(count_ops(step.expression)) + (1 if step.over else 0)
-
-
-def _values(program: Program, indices: tuple[str, ...]) -> int:
-    """The number of values that indices take together, for one sample."""
-    return prod(program.sizes[index] or 1 for index in indices)
 
 
 def _occurrences(expression: Expr) -> Counter[str]:

@@ -18,7 +18,6 @@ from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.updates import UpdateEmitter, emit_dispatch
-from nncodegen.ir import Program
 from nncodegen.schedule import Schedule
 
 HERE = Path(__file__).parent
@@ -32,7 +31,7 @@ def emit_c(schedule: Schedule) -> str:
         "PARAMETERS": sum(tensor.size for tensor in program.parameters),
         "INPUTS": sum(tensor.size for tensor in program.inputs),
         "TARGETS": sum(tensor.size for tensor in program.targets),
-        "OUTPUTS": _outputs(program),
+        "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
         "TILE": schedule.tile,
         "SUMS": max(kernel.sums for kernel in schedule.kernels),
         "BLOCKED": gradient.blocked,
@@ -88,13 +87,3 @@ def emit_header(schedule: Schedule) -> str:
 def _named(template: str, name: str, precision: str) -> str:
     real = REAL_TYPES[precision][0]
     return template.replace("@MARK@", MARK).replace("@name@", name).replace("@real@", real)
-
-
-def _outputs(program: Program) -> int:
-    total = 0
-    for element in program.outputs:
-        size = 1
-        for index in element.indices:
-            size *= program.sizes[index] or 1
-        total += size
-    return total

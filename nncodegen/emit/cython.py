@@ -8,13 +8,12 @@ module, since Cython would make 33,000 lines of C of it, which take longer to co
 
 from __future__ import annotations
 
-from math import prod
 from pathlib import Path
 from typing import Any
 
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
-from nncodegen.ir import SAMPLE, Element, Program, Tensor
+from nncodegen.ir import Element, Program, Tensor
 from nncodegen.schedule import Schedule
 
 HERE = Path(__file__).parent
@@ -86,7 +85,7 @@ def _columns(tensors: tuple[Tensor, ...]) -> tuple[str, ...]:
 
 
 def _output_names(program: Program, element: Element) -> tuple[str, ...]:
-    return _numbered(element.tensor, prod(program.sizes[i] or 1 for i in element.indices if i != SAMPLE))
+    return _numbered(element.tensor, program.count(element.indices))
 
 
 def _numbered(name: str, size: int) -> tuple[str, ...]:

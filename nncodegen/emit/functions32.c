@@ -1,4 +1,13 @@
-/* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2, and exp(r) = 1 + r + r*r*q(r). */
+/* --- exp_reduced --- exp(r) - 1 for |r| <= log(2)/2, as r + r*r*q(r). */
+static inline float exp_reduced(float r)
+{
+    const float r2 = r*r;
+    const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
+    const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
+    return r + r2*((q01 + r2*q23) + r2*r2*0x1.6d117cp-10F);
+}
+
+/* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
 static inline float exp_of(float x)
 {
     const float shift = 0x1.8p23F; /* adding it rounds to an integer, which the low bits then hold */
@@ -7,10 +16,7 @@ static inline float exp_of(float x)
     const union { float real; uint32_t bits; } k = {x*0x1.715476p+0F + shift};
     const float n = k.real - shift;
     const float r = (x - n*0x1.62ep-1F) - n*0x1.0bfbe8p-15F;
-    const float r2 = r*r;
-    const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
-    const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
-    const float p = 1 + (r + r2*((q01 + r2*q23) + r2*r2*0x1.6d117cp-10F));
+    const float p = 1 + exp_reduced(r);
     const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
     const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23};
     return p*first.real*second.real;
@@ -24,10 +30,7 @@ static inline float decay_of(float a)
     const union { float real; uint32_t bits; } k = {shift - a*0x1.715476p+0F};
     const float n = k.real - shift;
     const float r = (-a - n*0x1.62ep-1F) - n*0x1.0bfbe8p-15F;
-    const float r2 = r*r;
-    const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
-    const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
-    const float p = 1 + (r + r2*((q01 + r2*q23) + r2*r2*0x1.6d117cp-10F));
+    const float p = 1 + exp_reduced(r);
     const union { uint32_t bits; float real; } scale = {(k.bits + 127 + 64) << 23}; /* 2**(k + 64) */
     return p*scale.real*0x1p-64F;
 }
@@ -41,10 +44,7 @@ static inline float expm1_of(float x)
     const union { float real; uint32_t bits; } k = {x*0x1.715476p+0F + shift};
     const float n = k.real - shift;
     const float r = (x - n*0x1.62ep-1F) - n*0x1.0bfbe8p-15F;
-    const float r2 = r*r;
-    const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
-    const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
-    const float p = r + r2*((q01 + r2*q23) + r2*r2*0x1.6d117cp-10F);
+    const float p = exp_reduced(r);
     const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1;
     const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23},
         inverse = {(255 - (biased - half)) << 23};

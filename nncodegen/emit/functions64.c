@@ -1,4 +1,16 @@
-/* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2, and exp(r) = 1 + r + r*r*q(r). */
+/* --- exp_reduced --- exp(r) - 1 for |r| <= log(2)/2, as r + r*r*q(r). */
+static inline double exp_reduced(double r)
+{
+    const double r2 = r*r, r4 = r2*r2;
+    const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
+    const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
+    const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
+    const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
+    const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
+    return r + r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89));
+}
+
+/* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
 static inline double exp_of(double x)
 {
     const double shift = 0x1.8p52; /* adding it rounds to an integer, which the low bits then hold */
@@ -7,13 +19,7 @@ static inline double exp_of(double x)
     const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
     const double n = k.real - shift;
     const double r = (x - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
-    const double r2 = r*r, r4 = r2*r2;
-    const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
-    const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
-    const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
-    const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
-    const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    const double p = 1 + (r + r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)));
+    const double p = 1 + exp_reduced(r);
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
     const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52};
     return p*first.real*second.real;
@@ -27,13 +33,7 @@ static inline double decay_of(double a)
     const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
     const double n = k.real - shift;
     const double r = (-a - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
-    const double r2 = r*r, r4 = r2*r2;
-    const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
-    const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
-    const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
-    const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
-    const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    const double p = 1 + (r + r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)));
+    const double p = 1 + exp_reduced(r);
     const union { uint64_t bits; double real; } scale = {(k.bits + 1023 + 128) << 52}; /* 2**(k + 128) */
     return p*scale.real*0x1p-128;
 }
@@ -47,13 +47,7 @@ static inline double expm1_of(double x)
     const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
     const double n = k.real - shift;
     const double r = (x - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
-    const double r2 = r*r, r4 = r2*r2;
-    const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
-    const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
-    const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
-    const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
-    const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    const double p = r + r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89));
+    const double p = exp_reduced(r);
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1;
     const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52},
         inverse = {(2047 - (biased - half)) << 52};

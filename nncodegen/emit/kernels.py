@@ -264,20 +264,15 @@ class KernelEmitter:
 
     def _position(self, element: Element, offset: int) -> str:
         """The number of a value in its tensor: samples innermost, the other indices row by row."""
-        fixed = [index for index in element.indices if index != SAMPLE]
-        indices = [*fixed, *([SAMPLE] if SAMPLE in element.indices else [])]
+        indices = [index for index in element.indices if index != SAMPLE]
+        of_samples = SAMPLE in element.indices
         terms = []
-        for k, index in enumerate(indices):
-            stride = 1
-            for inner in indices[k + 1 :]:
-                stride *= self._program.sizes[inner] or 0
-            factor = str(stride) if SAMPLE not in indices[k + 1 :] else "TILE"
-            if factor == "TILE" and len(fixed) - k > 1:
-                inner_size = 1
-                for inner in fixed[k + 1 :]:
-                    inner_size *= self._program.sizes[inner] or 1
-                factor = f"{inner_size}*TILE"
-            terms.append(index if factor == "1" else f"{index}*{factor}")
+        for k, index in enumerate(indices, start=1):
+            stride = self._program.count(indices[k:])
+            factors = [index, *([str(stride)] if stride > 1 else []), *(["TILE"] if of_samples else [])]
+            terms.append("*".join(factors))
+        if of_samples:
+            terms.append(SAMPLE)
         if offset or not terms:
             terms.insert(0, str(offset))
         return " + ".join(terms)

@@ -210,6 +210,10 @@ class Program:
         """The size of every index."""
         return self._checked[1]
 
+    def count(self, indices: Iterable[str]) -> int:
+        """The number of values that indices take together; for one sample, where the samples are among them."""
+        return math.prod(self.sizes[index] or 1 for index in indices)
+
     @cached_property
     def _checked(self) -> tuple[dict[str, tuple[Size, ...]], dict[str, Size]]:
         """Shapes and sizes. Raises ProgramError where the steps do not fit together."""
