@@ -48,12 +48,12 @@ class decay(Function):
 
 
 class tanh_of(Function):
-    """tanh(z), given q = exp(-2*|z|)/(1 + exp(-2*|z|)) as well: a primitive that the emitter has in C.
+    """tanh(z), given e = exp(-2*|z|) and 1/(1 + e) as well: a primitive that the emitter has in C.
 
-    It is 1 - 2*q where that does not cancel, and a polynomial near 0; the derivative shares the exponential.
+    The derivative shares the exponential and the reciprocal.
     """
 
-    nargs = 2
+    nargs = 3
 
     def _eval_is_extended_real(self) -> bool:
         return True
@@ -114,7 +114,7 @@ class tanh(StableFunction):
     @staticmethod
     def stable(z: Expr) -> Expr:
         e = decay(2 * Abs(z))
-        return tanh_of(z, e / (1 + e))
+        return tanh_of(z, e, 1 / (1 + e))
 
 
 class sech2(StableFunction):

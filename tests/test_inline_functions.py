@@ -14,12 +14,13 @@ RNG = np.random.default_rng(0)
 CALLS = {
     "exp_of": "exp_of(x)",
     "decay_of": "decay_of(x)",
+    "rise_of": "rise_of(x)",
     "expm1_of": "expm1_of(x)",
     "log_of": "log_of(x)",
     "log1p_of": "log1p_of(x)",
-    "tanh_of": "tanh_of(x, decay_of(2*absolute(x))*(1/(1 + decay_of(2*absolute(x)))))",
+    "tanh_of": "tanh_of(x, decay_of(2*absolute(x)), 1/(1 + decay_of(2*absolute(x))))",
 }
-EXACT = {"exp_of": mpmath.exp, "decay_of": lambda a: mpmath.exp(-a),
+EXACT = {"exp_of": mpmath.exp, "decay_of": lambda a: mpmath.exp(-a), "rise_of": lambda a: -mpmath.expm1(-a),
          "expm1_of": mpmath.expm1, "log_of": mpmath.log, "log1p_of": mpmath.log1p,
          "tanh_of": mpmath.tanh}  # fmt: skip
 FLAGS = {"vector": ["-O3", "-march=native", "-ffp-contract=fast"], "plain": ["-O1", "-ffp-contract=off"]}
@@ -34,6 +35,7 @@ def arguments(name, bits):
     points = {
         "exp_of": [RNG.uniform(-1, 1, 2000), RNG.uniform(low, top, 3000), tiny, -tiny],
         "decay_of": [RNG.uniform(0, 1, 3000), RNG.uniform(0, -low, 3000), tiny],
+        "rise_of": [RNG.uniform(0, 1, 3000), RNG.uniform(0, -low, 1000), tiny],
         "expm1_of": [RNG.uniform(-1, 1, 4000), RNG.uniform(-60, top, 1500), tiny, -tiny],
         "log_of": [np.exp(RNG.uniform(-1, 1, 3000)), np.exp(RNG.uniform(low, top, 3000)), 1 + tiny, 1 - tiny],
         "log1p_of": [RNG.uniform(-0.9, 3, 3000), np.exp(RNG.uniform(-80, 80, 2000)), tiny - 1, tiny, -tiny],
@@ -99,12 +101,13 @@ def test_error(compiled, name, bits, flags):
 def test_special_values(compiled, name, bits, flags):
     """Zeros, infinities, NaN, the ends of the range and subnormal numbers are what C's own functions make of them."""
     info = np.finfo(f"f{bits // 8}")
-    special = [abs(value) for value in SPECIAL] if name == "decay_of" else SPECIAL
-    x = np.array([*special, info.max, -info.max * (name != "decay_of"), info.tiny, info.smallest_subnormal], info.dtype)
+    special = [abs(value) for value in SPECIAL] if name in ("decay_of", "rise_of") else SPECIAL
+    x = np.array([*special, info.max, -info.max * (name not in ("decay_of", "rise_of")), info.tiny, info.smallest_subnormal], info.dtype)
     with np.errstate(all="ignore"):
         theirs = {
             "exp_of": np.exp,
             "decay_of": lambda a: np.exp(-a),
+            "rise_of": lambda a: -np.expm1(-a),
             "expm1_of": np.expm1,
             "log_of": np.log,
             "log1p_of": np.log1p,

@@ -33,16 +33,17 @@ enum {
 #define SUM_LOOP(variable)
 #endif
 
-/* exp(r) - 1 for |r| <= log(2)/2, as r + r*r*q(r). */
-static inline double exp_reduced(double r)
+/* exp(r) - 1 for r = x - n*log(2), |r| <= log(2)/2, as r + r*r*q(r). */
+static inline double exp_reduced(double x, double n)
 {
+    const double high = x - n*0x1.62e42fefp-1, low = n*0x1.473de6af278edp-34, r = high - low;
     const double r2 = r*r, r4 = r2*r2;
     const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
     const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
     const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
     const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
     const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    return r + r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89));
+    return high + (r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)) - low);
 }
 
 /* exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
@@ -52,10 +53,10 @@ static inline double decay_of(double a)
     a = a > 746 ? 746 : a;
     const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
     const double n = k.real - shift;
-    const double r = (-a - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
-    const double p = 1 + exp_reduced(r);
+    const double p = exp_reduced(-a, n);
     const union { uint64_t bits; double real; } scale = {(k.bits + 1023 + 128) << 52}; /* 2**(k + 128) */
-    return p*scale.real*0x1p-128;
+    const double w = scale.real*0x1p-128;
+    return w + w*p;
 }
 
 /* log(u + c) for a small correction c of u: u = 2**k*(1 + f), and

@@ -1,10 +1,11 @@
-/* --- exp_reduced --- exp(r) - 1 for |r| <= log(2)/2, as r + r*r*q(r). */
-static inline float exp_reduced(float r)
+/* --- exp_reduced --- exp(r) - 1 for r = x - n*log(2), |r| <= log(2)/2, as r + r*r*q(r). */
+static inline float exp_reduced(float x, float n)
 {
+    const float high = x - n*0x1.62ep-1F, low = n*0x1.0bfbe8p-15F, r = high - low;
     const float r2 = r*r;
     const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
     const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
-    return r + r2*((q01 + r2*q23) + r2*r2*0x1.6d117cp-10F);
+    return high + (r2*(q01 + r2*(q23 + r2*0x1.6d117cp-10F)) - low);
 }
 
 /* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
@@ -15,8 +16,7 @@ static inline float exp_of(float x)
     x = x > 89 ? 89 : x;
     const union { float real; uint32_t bits; } k = {x*0x1.715476p+0F + shift};
     const float n = k.real - shift;
-    const float r = (x - n*0x1.62ep-1F) - n*0x1.0bfbe8p-15F;
-    const float p = 1 + exp_reduced(r);
+    const float p = 1 + exp_reduced(x, n);
     const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
     const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23};
     return p*first.real*second.real;
@@ -29,10 +29,23 @@ static inline float decay_of(float a)
     a = a > 104 ? 104 : a;
     const union { float real; uint32_t bits; } k = {shift - a*0x1.715476p+0F};
     const float n = k.real - shift;
-    const float r = (-a - n*0x1.62ep-1F) - n*0x1.0bfbe8p-15F;
-    const float p = 1 + exp_reduced(r);
+    const float p = exp_reduced(-a, n);
     const union { uint32_t bits; float real; } scale = {(k.bits + 127 + 64) << 23}; /* 2**(k + 64) */
-    return p*scale.real*0x1p-64F;
+    const float w = scale.real*0x1p-64F;
+    return w + w*p;
+}
+
+/* --- rise_of --- 1 - exp(-a) for a >= 0, of the same parts as decay_of, which a compiler then computes once. */
+static inline float rise_of(float a)
+{
+    const float shift = 0x1.8p23F;
+    a = a > 104 ? 104 : a;
+    const union { float real; uint32_t bits; } k = {shift - a*0x1.715476p+0F};
+    const float n = k.real - shift;
+    const float p = exp_reduced(-a, n);
+    const union { uint32_t bits; float real; } scale = {(k.bits + 127 + 64) << 23};
+    const float w = scale.real*0x1p-64F;
+    return (1 - w) - w*p;
 }
 
 /* --- expm1_of --- exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
@@ -43,8 +56,7 @@ static inline float expm1_of(float x)
     x = x > 89 ? 89 : x;
     const union { float real; uint32_t bits; } k = {x*0x1.715476p+0F + shift};
     const float n = k.real - shift;
-    const float r = (x - n*0x1.62ep-1F) - n*0x1.0bfbe8p-15F;
-    const float p = exp_reduced(r);
+    const float p = exp_reduced(x, n);
     const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1;
     const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23},
         inverse = {(255 - (biased - half)) << 23};
@@ -83,13 +95,10 @@ static inline float log1p_of(float x)
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
-/* --- tanh_of --- tanh(z), where q = exp(-2*|z|)/(1 + exp(-2*|z|)): a polynomial near 0, 1 - 2*q elsewhere. */
-static inline float tanh_of(float z, float q)
+/* --- tanh_of --- tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e): (1 - e)*r, and what the rounding of r took from it. */
+static inline float tanh_of(float z, float e, float r)
 {
-    const float u = z*z;
-    const float p01 = -0x1.555554p-2F + u*0x1.110fb4p-3F;
-    const float p23 = -0x1.b9902cp-5F + u*0x1.5c60f8p-6F;
-    const float p = (p01 + u*u*p23) - u*u*u*u*0x1.aba8fp-8F;
-    const float near = z + z*u*p, far = 1 - 2*q;
-    return fabsf(z) < 0.5625F ? near : z < 0 ? -far : far;
+    const float c = rise_of(2*fabsf(z));
+    const float t = c*r;
+    return copysignf(t + r*((c - t) - t*e), z);
 }

@@ -1,13 +1,14 @@
-/* --- exp_reduced --- exp(r) - 1 for |r| <= log(2)/2, as r + r*r*q(r). */
-static inline double exp_reduced(double r)
+/* --- exp_reduced --- exp(r) - 1 for r = x - n*log(2), |r| <= log(2)/2, as r + r*r*q(r). */
+static inline double exp_reduced(double x, double n)
 {
+    const double high = x - n*0x1.62e42fefp-1, low = n*0x1.473de6af278edp-34, r = high - low;
     const double r2 = r*r, r4 = r2*r2;
     const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
     const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
     const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
     const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
     const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    return r + r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89));
+    return high + (r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)) - low);
 }
 
 /* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
@@ -18,8 +19,7 @@ static inline double exp_of(double x)
     x = x > 710 ? 710 : x;
     const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
     const double n = k.real - shift;
-    const double r = (x - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
-    const double p = 1 + exp_reduced(r);
+    const double p = 1 + exp_reduced(x, n);
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
     const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52};
     return p*first.real*second.real;
@@ -32,10 +32,23 @@ static inline double decay_of(double a)
     a = a > 746 ? 746 : a;
     const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
     const double n = k.real - shift;
-    const double r = (-a - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
-    const double p = 1 + exp_reduced(r);
+    const double p = exp_reduced(-a, n);
     const union { uint64_t bits; double real; } scale = {(k.bits + 1023 + 128) << 52}; /* 2**(k + 128) */
-    return p*scale.real*0x1p-128;
+    const double w = scale.real*0x1p-128;
+    return w + w*p;
+}
+
+/* --- rise_of --- 1 - exp(-a) for a >= 0, of the same parts as decay_of, which a compiler then computes once. */
+static inline double rise_of(double a)
+{
+    const double shift = 0x1.8p52;
+    a = a > 746 ? 746 : a;
+    const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
+    const double n = k.real - shift;
+    const double p = exp_reduced(-a, n);
+    const union { uint64_t bits; double real; } scale = {(k.bits + 1023 + 128) << 52};
+    const double w = scale.real*0x1p-128;
+    return (1 - w) - w*p;
 }
 
 /* --- expm1_of --- exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
@@ -46,8 +59,7 @@ static inline double expm1_of(double x)
     x = x > 710 ? 710 : x;
     const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
     const double n = k.real - shift;
-    const double r = (x - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
-    const double p = exp_reduced(r);
+    const double p = exp_reduced(x, n);
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1;
     const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52},
         inverse = {(2047 - (biased - half)) << 52};
@@ -88,16 +100,10 @@ static inline double log1p_of(double x)
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
-/* --- tanh_of --- tanh(z), where q = exp(-2*|z|)/(1 + exp(-2*|z|)): a polynomial near 0, 1 - 2*q elsewhere. */
-static inline double tanh_of(double z, double q)
+/* --- tanh_of --- tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e): (1 - e)*r, and what the rounding of r took from it. */
+static inline double tanh_of(double z, double e, double r)
 {
-    const double u = z*z, u2 = u*u, u4 = u2*u2;
-    const double p01 = -0x1.5555555555555p-2 + u*0x1.1111111110fbep-3;
-    const double p23 = -0x1.ba1ba1b9f19a0p-5 + u*0x1.664f48727bbfdp-6;
-    const double p45 = -0x1.226e32212f8e9p-7 + u*0x1.d6d30f918e945p-9;
-    const double p67 = -0x1.7d9545835e3e5p-10 + u*0x1.34ad2f7abd75ap-11;
-    const double p89 = -0x1.eaf47874aab53p-13 + u*0x1.616f17dcc6fd8p-14;
-    const double p = (p01 + u2*p23) + u4*((p45 + u2*p67) + u4*(p89 - u2*0x1.4ffe31971aeb8p-16));
-    const double near = z + z*u*p, far = 1 - 2*q;
-    return fabs(z) < 0.5625 ? near : z < 0 ? -far : far;
+    const double c = rise_of(2*fabs(z));
+    const double t = c*r;
+    return copysign(t + r*((c - t) - t*e), z);
 }

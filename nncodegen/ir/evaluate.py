@@ -198,7 +198,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "cosh": (np.cosh, mpmath.cosh),
     "tanh": (np.tanh, mpmath.tanh),
     "decay": (lambda a: np.exp(-a), lambda a: mpmath.exp(-a)),
-    "tanh_of": (lambda z, q: np.tanh(z), lambda z, q: mpmath.tanh(z)),
+    "tanh_of": (lambda z, e, r: np.tanh(z), lambda z, e, r: mpmath.tanh(z)),
     "sech": (lambda z: 1 / np.cosh(z), mpmath.sech),
     "csch": (lambda z: 1 / np.sinh(z), mpmath.csch),
     "coth": (lambda z: 1 / np.tanh(z), mpmath.coth),
