@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +15,7 @@ from nncodegen.differentiate import differentiate
 from nncodegen.emit import MARK, Sources, emit
 from nncodegen.errors import BuildError
 from nncodegen.ir import Program, verify
-from nncodegen.schedule import Schedule, schedule
+from nncodegen.schedule import NO_CHOICES, Schedule, schedule
 from nncodegen.simplify import simplify
 from nncodegen.stabilize import stabilize
 
@@ -68,15 +68,16 @@ def compile_model(
     force: bool = False,
     observe: Callable[[Stage], None] = lambda stage: None,
     until: str = "build",
+    choices: Mapping[str, object] = NO_CHOICES,
 ) -> Compiled:
     """Takes a model through the stages; ``observe`` is called after each of them.
 
-    With ``force``, nothing is taken from the cache. Raises ModelError for a model that cannot be compiled, and
-    BuildError where the compiler or the disk fails.
+    With ``force``, nothing is taken from the cache. ``choices`` overrides those of the schedule. Raises ModelError
+    for a model or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
     """
     if until not in (stage.__name__ for stage in STAGES):
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
-    options: dict[Any, tuple[Any, ...]] = {describe: (precision,), build: (force,)}
+    options: dict[Any, tuple[Any, ...]] = {describe: (precision,), schedule: (choices,), build: (force,)}
     value: Any = model
     stages = []
     for function in STAGES:
@@ -97,6 +98,7 @@ def build_module(
     out: str | Path | None = None,
     dump: bool = False,
     force: bool = False,
+    schedule: Mapping[str, object] = NO_CHOICES,
 ) -> ModuleType:
     """Compiles a model and imports the module. This is ``nncodegen.build``.
 
@@ -104,13 +106,17 @@ def build_module(
     model, the compiler or nncodegen has changed (or with ``force``). With ``out``, the sources and the module are
     also written to that folder, with ``dump`` the text of every stage as well.
 
+    ``schedule`` overrides what the stage of that name chooses, and shows in stages/5-schedule.txt: "tile" is the
+    number of samples that are worked through at once, "features" the indices that run innermost in memory
+    (nncodegen/schedule/layout.py tells what that is about).
+
     Raises ModelError and BuildError.
     """
     if dump and out is None:
         raise BuildError("dump writes the text of every stage to the folder out: name one")
     if out is not None:
         check_folder(Path(out))  # before the work, not after it
-    compiled = compile_model(model, precision, force)
+    compiled = compile_model(model, precision, force, choices=schedule)
     if out is not None:
         write_out(compiled, Path(out), dump)
     return load(compiled.built)

@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 from tests.models import gradient_of
 
 SAMPLES = [1, 2, 3, 63, 64, 65, 129, 257]
+LAYOUTS = [{"features": []}, {"features": ["i", "j"]}, {"features": ["j"]}]
 WIDTHS = [(1,), (3, 5), (17,), (31, 33), (100, 60)]
 
 
@@ -23,11 +24,12 @@ def network(hidden, name):
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("choices", LAYOUTS, ids=str)
 @pytest.mark.parametrize("hidden", WIDTHS, ids=str)
-def test_sizes(hidden, precision):
-    """Outputs, loss and gradient agree with the evaluator, whatever the widths and the number of samples."""
+def test_sizes(hidden, choices, precision):
+    """Outputs, loss and gradient agree with the evaluator, whatever the widths, the layout and the samples."""
     model = network(hidden, "blocks")
-    module = nn.build(model, precision)
+    module = nn.build(model, precision, schedule=choices)
     program = nn.compile_model(model, until="simplify")["simplify"]
     bound = 1e-14 if precision == "float64" else 1e-5
     rng = np.random.default_rng(0)
@@ -71,8 +73,11 @@ def test_sanitizers(precision, tmp_path):
         from tests.test_blocks import SAMPLES, network
 
         rng = np.random.default_rng(0)
-        for built in (model, network((3, 5), "small"), network((100, 60), "large")):
-            module = nn.build(built, {precision!r})
+        rows, across = {{"features": ["i", "j"]}}, {{"features": []}}
+        models = [(model, {{}}), (network((3, 5), "small"), {{}}), (network((3, 5), "rows"), rows),
+                  (network((100, 60), "large"), {{}}), (network((100, 60), "across"), across)]
+        for built, choices in models:
+            module = nn.build(built, {precision!r}, schedule=choices)
             inputs, targets = len(module.input_names), len(module.target_names)
             for samples in SAMPLES:
                 X, Y = rng.normal(size=(samples, inputs)), rng.uniform(size=(samples, targets))

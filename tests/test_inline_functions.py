@@ -102,7 +102,10 @@ def test_special_values(compiled, name, bits, flags):
     """Zeros, infinities, NaN, the ends of the range and subnormal numbers are what C's own functions make of them."""
     info = np.finfo(f"f{bits // 8}")
     special = [abs(value) for value in SPECIAL] if name in ("decay_of", "rise_of") else SPECIAL
-    x = np.array([*special, info.max, -info.max * (name not in ("decay_of", "rise_of")), info.tiny, info.smallest_subnormal], info.dtype)
+    x = np.array(
+        [*special, info.max, -info.max * (name not in ("decay_of", "rise_of")), info.tiny, info.smallest_subnormal],
+        info.dtype,
+    )
     with np.errstate(all="ignore"):
         theirs = {
             "exp_of": np.exp,

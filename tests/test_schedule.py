@@ -1,15 +1,16 @@
 """Loops and places."""
 
+import numpy as np
 import pytest
 import sympy
 
 import nncodegen as nn
 from nncodegen.ir import SAMPLE
-from nncodegen.schedule import Place
+from nncodegen.schedule import NO_CHOICES, Place
 
 
-def scheduled(model):
-    return nn.compile_model(model, until="schedule")["schedule"]
+def scheduled(model, choices=NO_CHOICES):
+    return nn.compile_model(model, until="schedule", choices=choices)["schedule"]
 
 
 NETWORK = nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(3, "softmax")], 5, "categorical_crossentropy")
@@ -34,32 +35,65 @@ def test_every_value_is_ready_when_it_is_read(model):
             mine = set()
             for step in nest.steps:
                 assert all(operand.tensor in done | mine for operand in step.operands), step
-                if not step.over:
+                if not any(index in (*nest.reduced, SAMPLE) for index in step.over):
                     mine.add(step.target.tensor)
             done |= {step.target.tensor for step in nest.steps}
 
 
-def test_arrays_do_not_overlap():
-    """Every array has its own part of work memory, of one tile."""
-    schedule = scheduled(NETWORK)
+@pytest.mark.parametrize("choices", [{"features": []}, {"features": ["j"]}, {"features": ["i", "j"]}], ids=str)
+def test_arrays_do_not_overlap(choices):
+    """Every array has its own part of work memory, aligned, and no two values share a place in it."""
+    schedule = scheduled(NETWORK, choices)
+    sizes, tile = schedule.program.sizes, schedule.tile
     for kernel in schedule.kernels:
-        parts = sorted(s.offset for s in kernel.storage.values() if s.place is Place.ARRAY)
-        assert len(set(parts)) == len(parts)
-        assert kernel.arrays % schedule.tile == 0
-        shapes = {step.target.tensor: step.target for nest in kernel.tile for step in nest.steps}
-        used = 0
+        targets = {step.target.tensor: step.target for nest in (*kernel.before, *kernel.tile) for step in nest.steps}
+        taken = np.zeros(kernel.arrays, bool)
         for name, storage in kernel.storage.items():
-            if storage.place is Place.ARRAY:
-                assert SAMPLE in shapes[name].indices
-                size = schedule.tile
-                for index in shapes[name].indices:
-                    size *= schedule.program.sizes[index] or 1
-                used += size
-        assert used == kernel.arrays
+            if storage.place is not Place.ARRAY:
+                continue
+            assert storage.offset % tile == 0
+            shape = [tile if index == SAMPLE else sizes[index] for index in targets[name].indices]
+            positions = storage.offset + np.tensordot(storage.strides, np.indices(shape), 1).ravel()
+            assert len(set(positions)) == len(positions)
+            assert not taken[positions].any()
+            taken[positions] = True
+
+
+def test_layers_lie_as_their_width_suggests():
+    """Wide layers have their features innermost, narrow ones their samples; classes always their samples."""
+    wide = nn.Sequential([nn.Dense(64, "tanh"), nn.Dense(10, "softmax")], 32, "categorical_crossentropy")
+    assert scheduled(wide).layout.features == ("j", "i")
+    narrow = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(3, "softmax")], 2, "categorical_crossentropy")
+    assert scheduled(narrow).layout.features == ()
+
+
+def test_choices_override_the_layout():
+    """What is asked for is done, and shown."""
+    schedule = scheduled(NETWORK, {"tile": 32, "features": ["j"]})
+    assert (schedule.tile, schedule.layout.features) == (32, ("j",))
+    assert "tiles of 32 samples" in schedule.show()
+    assert "j (4): features innermost, as asked for" in schedule.show()
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"tiles": 32}, "no choice 'tiles'; there are: tile, features"),
+        ({"tile": 24}, "multiple of 16 samples in float64, not 24"),
+        ({"tile": True}, "not True"),
+        ({"features": "j"}, "must be a list of indices, not 'j'; there are: j, i"),
+        ({"features": ["k"]}, "'k' cannot run innermost; what can: j, i"),
+    ],
+)
+def test_choices_that_cannot_be_meant(choices, message):
+    """A choice that does not exist is an error that says what does."""
+    with pytest.raises(nn.ModelError, match=message):
+        scheduled(NETWORK, choices)
 
 
 def test_show():
-    """The loops print readably."""
+    """The choices and the loops print readably."""
     text = scheduled(NETWORK).show()
+    assert text.startswith("tiles of 64 samples\n")
     assert "kernel gradient" in text
     assert "for j, i, n in blocks of outputs in registers:\n        s1[n, j] = sum(i) W1[j, i]*x tile[n, i]" in text

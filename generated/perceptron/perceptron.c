@@ -15,14 +15,15 @@ enum {
     OUTPUTS = 1,
     TILE = 64,
     SUMS = 8,
-    BLOCKED = 0,
-    PARTIALS = 0,
+    WHOLE = 0,
+    ACROSS = 0,
     DIRECT = 0,
     ARRAYS = 0,
     STATE = 2,
     COST = 78,
     LANES = 1,
     PAD = 1,
+    PARTIALS = 0,
 };
 
 /* A sum in a loop that may be taken in any fixed order, where the compiler is told so. */
@@ -94,8 +95,8 @@ static inline real maximum(real a, real b) {
 
 /* The outputs of a tile of samples. */
 static void predict_tile(const real *restrict parameters, const real *restrict inputs,
-    const real *restrict targets, const size_t *restrict rows, const real *restrict weights,
-    size_t count, real *restrict work, real *restrict outputs) {
+    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
+    real *restrict outputs) {
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];
@@ -106,8 +107,8 @@ static void predict_tile(const real *restrict parameters, const real *restrict i
 
     /* t1 to output_column_0 */
     for (size_t n = 0; n < count; n++) {
-        const real x1 = inputs[rows[n]*INPUTS + 0];
-        const real x2 = inputs[rows[n]*INPUTS + 1];
+        const real x1 = inputs[n*INPUTS + 0];
+        const real x2 = inputs[n*INPUTS + 1];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
         const real t2 = fabs(t1);
         const real t3 = decay_of(t2);
@@ -138,8 +139,8 @@ static void predict_tile(const real *restrict parameters, const real *restrict i
 
 /* Adds the losses of a tile of samples to the sums. */
 static void loss_tile(const real *restrict parameters, const real *restrict inputs,
-    const real *restrict targets, const size_t *restrict rows, const real *restrict weights,
-    size_t count, real *restrict work, double *restrict sums) {
+    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
+    double *restrict sums) {
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];
@@ -151,9 +152,9 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
     /* t1 to loss */
     real loss = 0;
     for (size_t n = 0; n < count; n++) {
-        const real x1 = inputs[rows[n]*INPUTS + 0];
-        const real x2 = inputs[rows[n]*INPUTS + 1];
-        const real y = targets[rows[n]*TARGETS + 0];
+        const real x1 = inputs[n*INPUTS + 0];
+        const real x2 = inputs[n*INPUTS + 1];
+        const real y = targets[n*TARGETS + 0];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
         const real t2 = fabs(t1);
         const real t3 = decay_of(t2);
@@ -186,8 +187,8 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static void gradient_tile(const real *restrict parameters, const real *restrict inputs,
-    const real *restrict targets, const size_t *restrict rows, const real *restrict weights,
-    size_t count, real *restrict work, double *restrict sums, real *restrict partials) {
+    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
+    double *restrict sums, real *restrict partials) {
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];
@@ -206,9 +207,9 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
     real d_w35 = 0;
     real d_w45 = 0;
     for (size_t n = 0; n < count; n++) {
-        const real x1 = inputs[rows[n]*INPUTS + 0];
-        const real x2 = inputs[rows[n]*INPUTS + 1];
-        const real y = targets[rows[n]*TARGETS + 0];
+        const real x1 = inputs[n*INPUTS + 0];
+        const real x2 = inputs[n*INPUTS + 1];
+        const real y = targets[n*TARGETS + 0];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
         const real t2 = fabs(t1);
         const real t3 = decay_of(t2);
@@ -428,7 +429,8 @@ static real update(int optimizer, size_t first, size_t last, const double *restr
 typedef struct {
     double *sums;
     real *partials;
-    size_t *rows;
+    real *inputs;
+    real *targets;
     real *weights;
     real *arrays;
 } memory;
@@ -445,9 +447,11 @@ static memory carve(void *work)
     m.sums = (double *) next;
     next += padded_bytes((SUMS + 1)*sizeof(double));
     m.partials = (real *) next;
-    next += padded_bytes((PARTIALS + 1)*LANES*sizeof(real));
-    m.rows = (size_t *) next;
-    next += padded_bytes(TILE*sizeof(size_t));
+    next += padded_bytes((PARTIALS + LANES)*sizeof(real));
+    m.inputs = (real *) next;
+    next += padded_bytes((TILE*INPUTS + 1)*sizeof(real));
+    m.targets = (real *) next;
+    next += padded_bytes((TILE*TARGETS + 1)*sizeof(real));
     m.weights = (real *) next;
     next += padded_bytes(TILE*sizeof(real));
     m.arrays = (real *) next;
@@ -456,14 +460,15 @@ static memory carve(void *work)
 
 static void clear(memory m)
 {
-    for (size_t k = 0; k < (PARTIALS + 1)*LANES; k++)
+    for (size_t k = 0; k < PARTIALS + LANES; k++)
         m.partials[k] = 0;
 }
 
 size_t perceptron_work_size(void)
 {
-    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + 1)*LANES*sizeof(real))
-        + padded_bytes(TILE*sizeof(size_t)) + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
+    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
+        + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
 
 size_t perceptron_state_size(void)
@@ -498,18 +503,39 @@ static int stopped(perceptron_poll *poll, double operations)
     return poll->stop(poll->context);
 }
 
-/* The rows and weights of the samples of a tile: from the given order, or one after the other. A tile is padded to
-   whole vectors with its last sample, which then has the weight 0. */
-static void fill(memory m, const size_t *order, const real *weights, double total, size_t first, size_t count)
+/* The samples of a tile: their inputs and targets row by row, and their weights. */
+typedef struct {
+    const real *inputs;
+    const real *targets;
+} tile;
+
+static void copy_row(const real *from, real *to, size_t width)
 {
+    for (size_t k = 0; k < width; k++)
+        to[k] = from[k];
+}
+
+/* The tile of the samples from first on: from the given order, or one after the other. Rows are copied where they do
+   not lie one after the other, or must be padded to whole vectors: with the last sample, which then has weight 0. */
+static tile fill(memory m, const real *inputs, const real *targets, const size_t *order, const real *weights,
+    double total, size_t first, size_t count)
+{
+    for (size_t n = 0; n < count; n++)
+        m.weights[n] = (real) ((weights ? (double) weights[order ? order[first + n] : first + n] : 1)/total);
+    if (!order && count%PAD == 0)
+        return (tile) {inputs + first*INPUTS, targets ? targets + first*TARGETS : NULL};
     for (size_t n = 0; n < count; n++) {
-        m.rows[n] = order ? order[first + n] : first + n;
-        m.weights[n] = (real) ((weights ? (double) weights[m.rows[n]] : 1)/total);
+        const size_t row = order ? order[first + n] : first + n;
+        copy_row(inputs + row*INPUTS, m.inputs + n*INPUTS, INPUTS);
+        if (targets)
+            copy_row(targets + row*TARGETS, m.targets + n*TARGETS, TARGETS);
     }
     for (size_t n = count; n%PAD != 0; n++) {
-        m.rows[n] = m.rows[count - 1];
+        copy_row(m.inputs + (count - 1)*INPUTS, m.inputs + n*INPUTS, INPUTS);
+        copy_row(m.targets + (count - 1)*TARGETS, m.targets + n*TARGETS, TARGETS);
         m.weights[n] = 0;
     }
+    return (tile) {m.inputs, m.targets};
 }
 
 static double total_weight(const size_t *order, const real *weights, size_t first, size_t count)
@@ -528,8 +554,8 @@ int perceptron_predict(const real *parameters, const real *inputs, size_t sample
     const memory m = carve(work);
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
-        fill(m, NULL, NULL, 1, first, count);
-        predict_tile(parameters, inputs, NULL, m.rows, m.weights, count, m.arrays, outputs + first*OUTPUTS);
+        const tile present = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
+        predict_tile(parameters, present.inputs, NULL, m.weights, count, m.arrays, outputs + first*OUTPUTS);
         if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -544,8 +570,8 @@ int perceptron_loss(const real *parameters, const real *inputs, const real *targ
     m.sums[0] = 0;
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
-        fill(m, NULL, weights, total, first, count);
-        loss_tile(parameters, inputs, targets, m.rows, m.weights, count, m.arrays, m.sums);
+        const tile present = fill(m, inputs, targets, NULL, weights, total, first, count);
+        loss_tile(parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums);
         if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -562,13 +588,13 @@ static int batch_gradient(const real *parameters, const real *inputs, const real
         m.sums[k] = 0;
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
-        fill(m, order, weights, total, begin + first, count);
-        gradient_tile(parameters, inputs, targets, m.rows, m.weights, count, m.arrays, m.sums, m.partials);
+        const tile present = fill(m, inputs, targets, order, weights, total, begin + first, count);
+        gradient_tile(parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums, m.partials);
         if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
     gradient_finish(parameters, m.sums, m.arrays, gradient);
-    *loss = m.sums[BLOCKED];
+    *loss = m.sums[WHOLE + ACROSS];
     return 0;
 }
 

@@ -1,65 +1,49 @@
-/* Vectors of samples, as long as the registers of the target. */
+/* Vectors as long as the registers of the target, and the rows of a block that leave registers for the rest. */
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
+#define BLOCK_ROWS 8
 #elif defined(__AVX__)
 #define VECTOR_BYTES 32
+#define BLOCK_ROWS 4
+#elif defined(__aarch64__)
+#define VECTOR_BYTES 16
+#define BLOCK_ROWS 8
 #else
 #define VECTOR_BYTES 16
+#define BLOCK_ROWS 4
 #endif
 
-enum { LANES = VECTOR_BYTES/sizeof(real), PAD = 2*LANES };
+enum {
+    LANES = VECTOR_BYTES/sizeof(real),
+    PAD = 2*LANES,
+    PARTIALS = WHOLE + (DIRECT ? 0 : ACROSS*LANES),
+};
+
+/* Whether the compiler takes shuffles of vectors: GCC from version 12 on, and Clang. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLES 1
+#endif
+#endif
+#ifndef SHUFFLES
+#define SHUFFLES 0
+#endif
 
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
+/* --- load --- Vectors lie aligned. */
 static inline vector load(const real *values)
 {
     return *(const vector *) values;
 }
 
-/* out[j][n] = sum(i) a[j*row + i*column]*x[i][n] for a tile of samples n: blocks of four rows and two vectors stay in
-   registers. Where there are fewer than four rows left, the last is computed again, and not stored again. */
-static void contract(size_t rows, size_t inner, const real *restrict a, size_t row, size_t column,
-    const real *restrict x, real *restrict out, size_t padded)
+/* --- keep --- Stores a vector of a result, or adds it to what is there. */
+static inline void keep(vector s, real *out, int add)
 {
-    for (size_t j = 0; j < rows; j += 4) {
-        const size_t last = rows - j - 1;
-        const real *const a0 = a + j*row, *const a1 = a0 + (last < 1 ? last : 1)*row,
-            *const a2 = a0 + (last < 2 ? last : 2)*row, *const a3 = a0 + (last < 3 ? last : 3)*row;
-        for (size_t n = 0; n < padded; n += PAD) {
-            vector s00 = {0}, s01 = {0}, s10 = {0}, s11 = {0}, s20 = {0}, s21 = {0}, s30 = {0}, s31 = {0};
-            for (size_t i = 0; i < inner; i++) {
-                const vector x0 = load(x + i*TILE + n), x1 = load(x + i*TILE + n + LANES);
-                const size_t k = i*column;
-                s00 += a0[k]*x0;
-                s01 += a0[k]*x1;
-                s10 += a1[k]*x0;
-                s11 += a1[k]*x1;
-                s20 += a2[k]*x0;
-                s21 += a2[k]*x1;
-                s30 += a3[k]*x0;
-                s31 += a3[k]*x1;
-            }
-            vector *const o = (vector *) (out + j*TILE + n);
-            const size_t next = TILE/LANES;
-            o[0] = s00;
-            o[1] = s01;
-            if (last >= 1) {
-                o[next] = s10;
-                o[next + 1] = s11;
-            }
-            if (last >= 2) {
-                o[2*next] = s20;
-                o[2*next + 1] = s21;
-            }
-            if (last >= 3) {
-                o[3*next] = s30;
-                o[3*next + 1] = s31;
-            }
-        }
-    }
+    *(vector *) out = s + (add ? load(out) : (vector) {0});
 }
 
-/* Adds a vector of sums to the partial sums of a weight: a vector, or (DIRECT) at once to its one sum. */
+/* --- add --- Adds a vector of sums to the partial sums of a weight: a vector, or (DIRECT) at once to its one sum. */
 static inline void add(vector s, size_t weight, real *restrict partials, double *restrict sums)
 {
     if (DIRECT) {
@@ -72,40 +56,105 @@ static inline void add(vector s, size_t weight, real *restrict partials, double 
     }
 }
 
-/* Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]: blocks of four by two. */
-static void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
-    real *restrict partials, double *restrict sums, size_t padded)
+@BODIES@/* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l], or (add) that much more: in blocks whose results stay in
+   registers. The lanes l of b and out are aligned and padded to whole vectors. */
+static void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
+    const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, int add)
 {
-    for (size_t j = 0; j < rows; j += 4) {
-        const size_t last = rows - j - 1;
-        const real *const d0 = d + j*TILE, *const d1 = d0 + (last < 1 ? last : 1)*TILE,
-            *const d2 = d0 + (last < 2 ? last : 2)*TILE, *const d3 = d0 + (last < 3 ? last : 3)*TILE;
-        for (size_t i = 0; i < columns; i += 2) {
-            const int pair = i + 1 < columns;
-            const real *const x0 = x + i*TILE, *const x1 = x0 + (pair ? TILE : 0);
-            vector s00 = {0}, s01 = {0}, s10 = {0}, s11 = {0}, s20 = {0}, s21 = {0}, s30 = {0}, s31 = {0};
-            for (size_t n = 0; n < padded; n += LANES) {
-                const vector v0 = load(x0 + n), v1 = load(x1 + n);
-                s00 += load(d0 + n)*v0;
-                s01 += load(d0 + n)*v1;
-                s10 += load(d1 + n)*v0;
-                s11 += load(d1 + n)*v1;
-                s20 += load(d2 + n)*v0;
-                s21 += load(d2 + n)*v1;
-                s30 += load(d3 + n)*v0;
-                s31 += load(d3 + n)*v1;
-            }
-            const vector even[4] = {s00, s10, s20, s30}, odd[4] = {s01, s11, s21, s31};
-            for (size_t r = 0; r <= (last < 3 ? last : 3); r++) {
-                add(even[r], (j + r)*columns + i, partials, sums);
-                if (pair)
-                    add(odd[r], (j + r)*columns + i + 1, partials, sums);
-            }
+    for (size_t l = 0; l < lanes; l += 2*LANES) {
+        const int pair = lanes - l > LANES;
+        size_t r = 0;
+        while (r < rows) {
+            const size_t left = rows - r;
+            const real *const ar = a + r*a_row, *const bl = b + l;
+            real *const to = out + r*out_row + l;
+            if (BLOCK_ROWS == 8 && left > 4 && pair)
+                block_8x2(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
+            else if (BLOCK_ROWS == 8 && left > 4)
+                block_8x1(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
+            else if (left <= 2 && pair)
+                block_2x2(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
+            else if (left <= 2)
+                block_2x1(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
+            else if (pair)
+                block_4x2(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
+            else
+                block_4x1(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
+            r += BLOCK_ROWS == 8 && left > 4 ? 8 : 4;
         }
     }
 }
 
-/* Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]. */
+/* --- pack --- out[r][c] = a[r*a_row + c*a_column], in rows that are padded with zeros. */
+static void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
+    real *restrict out, size_t out_row)
+{
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < columns; c++)
+            out[r*out_row + c] = a[r*a_row + c*a_column];
+        for (size_t c = columns; c < out_row; c++)
+            out[r*out_row + c] = 0;
+    }
+}
+
+/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with zeros: in squares of four by four. */
+static void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out, size_t out_row)
+{
+    for (size_t r = 0; r < rows; r += 4) {
+        for (size_t c = 0; c < columns; c += 4) {
+            const real *const from = a + r + c*a_column;
+            real *const to = out + r*out_row + c;
+#if SHUFFLES
+            if (r + 4 <= rows && c + 4 <= columns) {
+                typedef real four __attribute__((vector_size(4*sizeof(real)), aligned(sizeof(real)), may_alias));
+                const four a0 = *(const four *) from, a1 = *(const four *) (from + a_column),
+                    a2 = *(const four *) (from + 2*a_column), a3 = *(const four *) (from + 3*a_column);
+                const four b0 = __builtin_shufflevector(a0, a1, 0, 4, 1, 5), b1 = __builtin_shufflevector(a0, a1, 2, 6, 3, 7),
+                    b2 = __builtin_shufflevector(a2, a3, 0, 4, 1, 5), b3 = __builtin_shufflevector(a2, a3, 2, 6, 3, 7);
+                *(four *) to = __builtin_shufflevector(b0, b2, 0, 1, 4, 5);
+                *(four *) (to + out_row) = __builtin_shufflevector(b0, b2, 2, 3, 6, 7);
+                *(four *) (to + 2*out_row) = __builtin_shufflevector(b1, b3, 0, 1, 4, 5);
+                *(four *) (to + 3*out_row) = __builtin_shufflevector(b1, b3, 2, 3, 6, 7);
+                continue;
+            }
+#endif
+            for (size_t i = 0; i < 4 && r + i < rows; i++)
+                for (size_t k = 0; k < 4 && c + k < columns; k++)
+                    to[i*out_row + k] = from[i + k*a_column];
+        }
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = columns; c < out_row; c++)
+            out[r*out_row + c] = 0;
+}
+
+/* --- add_rows --- Adds sum(n) d[n][l] over a tile of samples n to the sum of each weight [l]. */
+static void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict partials, size_t padded)
+{
+    for (size_t l = 0; l < lanes; l += LANES) {
+        vector s0 = {0}, s1 = {0};
+        for (size_t n = 0; n < padded; n += 2) {
+            s0 += load(d + n*row + l);
+            s1 += load(d + (n + 1)*row + l);
+        }
+        keep(s0 + s1, partials + l, 1);
+    }
+}
+
+/* --- accumulate --- Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]. */
+static void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
+    real *restrict partials, double *restrict sums, size_t padded)
+{
+    for (size_t j = 0; j < rows; j += 4) {
+        size_t i = 0;
+        for (; BLOCK_ROWS == 8 && i + 2 < columns; i += 4)
+            across_4x4(rows - j, columns - i, d + j*TILE, x + i*TILE, padded, j*columns + i, columns, partials, sums);
+        for (; i < columns; i += 2)
+            across_4x2(rows - j, columns - i, d + j*TILE, x + i*TILE, padded, j*columns + i, columns, partials, sums);
+    }
+}
+
+/* --- add_up --- Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]. */
 static void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums, size_t padded)
 {
     for (size_t j = 0; j < rows; j++) {
@@ -117,17 +166,22 @@ static void add_up(size_t rows, const real *restrict d, real *restrict partials,
         add(s0 + s1, j, partials, sums);
     }
 }
-@BLOCKS@
-@BLOCKS@/* Moves the partial sums to the sums. */
-@BLOCKS@static void flush(real *restrict partials, double *restrict sums)
-@BLOCKS@{
-@BLOCKS@    for (size_t k = 0; k < PARTIALS; k++) {
-@BLOCKS@        double total = 0;
-@BLOCKS@        for (size_t lane = 0; lane < LANES; lane++) {
-@BLOCKS@            total += (double) partials[k*LANES + lane];
-@BLOCKS@            partials[k*LANES + lane] = 0;
-@BLOCKS@        }
-@BLOCKS@        sums[k] += total;
-@BLOCKS@    }
-@BLOCKS@}
+
+/* --- flush --- Moves the partial sums to the sums. */
+static void flush(real *restrict partials, double *restrict sums)
+{
+    const size_t whole = WHOLE, across = (PARTIALS - WHOLE)/LANES;
+    for (size_t k = 0; k < whole; k++) {
+        sums[k] += (double) partials[k];
+        partials[k] = 0;
+    }
+    for (size_t k = 0; k < across; k++) {
+        double total = 0;
+        for (size_t lane = 0; lane < LANES; lane++) {
+            total += (double) partials[whole + k*LANES + lane];
+            partials[whole + k*LANES + lane] = 0;
+        }
+        sums[whole + k] += total;
+    }
+}
 

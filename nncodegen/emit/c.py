@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sympy.functions.elementary.miscellaneous import Max, Min
 
+from nncodegen.emit.blocks import emit_blocks
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import MARK, identifier
@@ -34,15 +35,15 @@ def emit_c(schedule: Schedule) -> str:
         "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
         "TILE": schedule.tile,
         "SUMS": max(kernel.sums for kernel in schedule.kernels),
-        "BLOCKED": gradient.blocked,
-        "PARTIALS": 0 if gradient.direct else gradient.blocked,
+        "WHOLE": gradient.whole,
+        "ACROSS": gradient.across,
         "DIRECT": int(gradient.direct),
         "ARRAYS": max(kernel.arrays for kernel in schedule.kernels),
         "STATE": max((len(update.state) for update in program.updates), default=0),
         "COST": max(1, (program.operations or (0, 1))[1]),
     }
     if not schedule.blocks:
-        sizes |= {"LANES": 1, "PAD": 1}
+        sizes |= {"LANES": 1, "PAD": 1, "PARTIALS": 0}
     head = (HERE / "head.c").read_text()
     constants = "\n".join(f"    {key} = {value}," for key, value in sizes.items())
     lines = Lines()
@@ -53,29 +54,41 @@ def emit_c(schedule: Schedule) -> str:
             with lines.block(f"static inline real {function}(real a, real b)"):
                 lines.add(f"return a {sign} b || a != a ? a : b;")
             lines.add("")
-    for kernel in schedule.kernels:
-        KernelEmitter(program, kernel, precision, lines).emit()
+    emitters = {kernel.name: KernelEmitter(program, schedule.layout, kernel, lines) for kernel in schedule.kernels}
+    for emitter in emitters.values():
+        emitter.emit()
     for update in program.updates:
         UpdateEmitter(update, precision, lines).emit()
     emit_dispatch(program.updates, lines)
     body = (HERE / "loops.c").read_text()
-    blocks = (HERE / "blocks.c").read_text() if schedule.blocks else ""
-    functions = _functions(str(lines), precision)
+    blocks = _blocks(str(lines)) if schedule.blocks else ""
+    functions = _used((HERE / f"functions{precision[-2:]}.c").read_text(), str(lines))
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
     text = filled + functions + blocks + str(lines) + body
-    text = text.replace("@BLOCKS@", "") if sizes["PARTIALS"] else re.sub(r".*@BLOCKS@.*\n", "", text)
+    marks = {"BLOCKS": schedule.blocks, **{key.upper(): emitter.prepares for key, emitter in emitters.items()}}
+    for mark, kept in marks.items():
+        text = text.replace(f"@{mark}@", "") if kept else re.sub(rf".*@{mark}@.*\n", "", text)
     return _named(text, name, precision)
 
 
-def _functions(text: str, precision: str) -> str:
-    """Those of the inline functions of a precision that a text calls, and those that they call themselves."""
-    source = (HERE / f"functions{precision[-2:]}.c").read_text()
-    blocks = dict(re.findall(r"^(?=/\* --- (\w+) --- )(.*?\n}\n)", source, flags=re.MULTILINE | re.DOTALL))
+def _blocks(text: str) -> str:
+    """The vectors, and those of the functions for blocks that a text calls."""
+    head, functions = (HERE / "blocks.c").read_text().split("@BODIES@")
+    types, small = re.split(r"^(?=/\* --- )", head, maxsplit=1, flags=re.MULTILINE)
+    return types + _used(small + emit_blocks() + functions, text + "flush(")
+
+
+def _used(source: str, text: str) -> str:
+    """Those of the functions of a source that a text calls, and those that they call themselves.
+
+    Each stands behind a comment that begins with its name, as ``--- name ---``.
+    """
+    functions = dict(re.findall(r"^(?=/\* --- (\w+) --- )(.*?\n}\n)", source, flags=re.MULTILINE | re.DOTALL))
     used: list[str] = []
-    for name, block in reversed(blocks.items()):  # reversed: a function stands behind those that it calls
+    for name, function in reversed(functions.items()):  # reversed: a function stands behind those that it calls
         if re.search(rf"\b{name}\(", text):
-            used.insert(0, block.replace(f"--- {name} --- ", ""))
-            text += block
+            used.insert(0, function.replace(f"--- {name} --- ", ""))
+            text += function
     return "\n".join([*used, ""]) if used else ""
 
 

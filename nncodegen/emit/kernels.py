@@ -10,7 +10,7 @@ from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
-from nncodegen.schedule import Kernel, Nest, Place, Shape
+from nncodegen.schedule import Kernel, Layout, Nest, Place, Shape
 
 TITLES = {
     "predict": "The outputs of a tile of samples.",
@@ -32,36 +32,64 @@ COLUMNS = {
 class KernelEmitter:
     """Writes the two functions of a kernel."""
 
-    def __init__(self, program: Program, kernel: Kernel, precision: str, lines: Lines) -> None:
-        self._program, self._kernel, self._precision, self._lines = program, kernel, precision, lines
+    def __init__(self, program: Program, layout: Layout, kernel: Kernel, lines: Lines) -> None:
+        self._program, self._layout, self._kernel, self._lines = program, layout, kernel, lines
         self._names = Names((*program.sizes, *(f"{index}_" for index in program.sizes)))
         for tensor in program.declared:
             self._names[tensor.name]
-        self._padded = kernel.arrays > 0
-        self._printer = Printer(precision, self._element)
+        self._padded = any(s.place is Place.ARRAY for s in kernel.storage.values())
+        self._printer = Printer(program.precision, self._element)
         self._local: frozenset[str] = frozenset()  # the tensors that the present nest computes
 
     def emit(self) -> None:
         """The function of a tile and, where there are sums, the one that finishes them."""
         kernel, lines = self._kernel, self._lines
+        self._emit_prepare()
         results = {"predict": "real *restrict outputs", "loss": "double *restrict sums"}
         results["gradient"] = "double *restrict sums, real *restrict partials"
-        arguments = ("parameters", "inputs", "targets", "rows", "weights", "count", "work")
+        arguments = ("parameters", "inputs", "targets", "weights", "count", "work")
         lines.add(f"/* {TITLES[kernel.name]} */")
         head = (
             f"static void {kernel.name}_tile(const real *restrict parameters, const real *restrict inputs,\n"
-            f"    const real *restrict targets, const size_t *restrict rows, const real *restrict weights,\n"
-            f"    size_t count, real *restrict work, {results[kernel.name]})"
+            f"    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,\n"
+            f"    {results[kernel.name]})"
         )
         with lines.block(head), lines.unused(*arguments, *(["partials"] if kernel.name == "gradient" else [])):
             if self._padded:
                 lines.add("const size_t padded = (count + PAD - 1)/PAD*PAD;")
-            nests = (*kernel.before, *kernel.tile)
+            nests = (*self._before(kernel.tile), *kernel.tile)
             self._emit_pointers(nests)
             self._emit_nests(nests)
         lines.add("")
         if kernel.name == "gradient":
             self._emit_finish()
+
+    def _emit_prepare(self) -> None:
+        """What depends on the parameters alone and is kept in arrays, once for all tiles."""
+        kernel, lines = self._kernel, self._lines
+        if not self.prepares:
+            return
+        lines.add("/* What the tiles need of the parameters alone. */")
+        head = f"static void {kernel.name}_prepare(const real *restrict parameters, real *restrict work)"
+        with lines.block(head):
+            self._emit_pointers(kernel.before)
+            self._emit_nests(kernel.before)
+        lines.add("")
+
+    @property
+    def prepares(self) -> bool:
+        """Whether the kernel has a function that prepares its arrays."""
+        stored = (self._kernel.storage[step.target.tensor] for nest in self._kernel.before for step in nest.steps)
+        return any(storage.place is Place.ARRAY for storage in stored)
+
+    def _before(self, nests: tuple[Nest, ...]) -> tuple[Nest, ...]:
+        """What some nests need of the parameters alone and is not kept in arrays: it is computed again."""
+        kernel = self._kernel
+        steps = [s for n in kernel.before for s in n.steps if kernel.storage[s.target.tensor].place is Place.LOCAL]
+        read = [element for nest in nests for step in nest.steps for element in step.operands]
+        kept = needed(steps, read)
+        again = (replace(n, steps=tuple(s for s in n.steps if s in kept)) for n in kernel.before)
+        return tuple(nest for nest in again if nest.steps)
 
     def _emit_finish(self) -> None:
         kernel, lines = self._kernel, self._lines
@@ -70,10 +98,7 @@ class KernelEmitter:
             "static void gradient_finish(const real *restrict parameters, const double *restrict sums,\n"
             "    real *restrict work, real *restrict gradient)"
         ):
-            after = tuple(step for nest in kernel.after for step in nest.steps)
-            before = needed((s for nest in kernel.before for s in nest.steps), (e for s in after for e in s.operands))
-            kept = [replace(n, steps=tuple(s for s in n.steps if s in before)) for n in kernel.before]
-            nests = (*(nest for nest in kept if nest.steps), *kernel.after)
+            nests = (*self._before(kernel.after), *kernel.after)
             with lines.unused("parameters", "sums", "work"):
                 self._emit_pointers(nests)
                 self._emit_nests(nests)
@@ -97,10 +122,14 @@ class KernelEmitter:
         for nest in nests:
             self._lines.add("")
             self._emit_comment(nest)
-            if nest.shape is Shape.CONTRACT:
+            if nest.shape is Shape.PACK:
+                self._emit_pack(nest)
+            elif nest.shape is Shape.CONTRACT:
                 self._emit_contract(nest)
             elif nest.shape is Shape.ACCUMULATE:
                 self._emit_accumulate(nest)
+            elif nest.shape is Shape.ACROSS:
+                self._emit_across(nest)
             elif nest.shape is Shape.ADD_UP:
                 self._emit_add_up(nest)
             elif nest.reduced and not any(SAMPLE in step.over for step in nest.steps):
@@ -126,22 +155,53 @@ class KernelEmitter:
 
     def _emit_map(self, nest: Nest) -> None:
         sums = [step for step in nest.steps if SAMPLE in step.over]
-        self._local = frozenset(step.target.tensor for step in nest.steps if not step.over)
+        self._local = frozenset(step.target.tensor for step in nest.steps if SAMPLE not in step.over)
         alone = len(sums) == len(nest.steps) == 1
-        with self._loops(nest.outer):
+        if not sums:
+            with self._loops(nest.loops, nest):
+                self._emit_loads(nest)
+                for step in nest.steps:
+                    self._emit_statement(step)
+            self._emit_padding(nest)
+            return
+        with self._loops(nest.outer, nest):
             for step in sums:
                 self._lines.add(f"real {self._names[step.target.tensor]} = 0;")
-            with self._loops(nest.reduced), self._sample_loop(nest, sums[0] if alone else None):
+            with self._loops(nest.reduced, nest), self._sample_loop(nest, sums[0] if alone else None):
                 self._emit_loads(nest)
                 for step in nest.steps:
                     self._emit_statement(step)
             for step in sums:
-                position = self._position(step.target, self._kernel.storage[step.target.tensor].offset)
+                position = self._position(step.target)
                 self._lines.add(f"sums[{position}] += {self._names[step.target.tensor]};")
+
+    def _emit_padding(self, nest: Nest) -> None:
+        """Zeros behind rows that were copied from outside, where nothing is to read behind."""
+        if nest.lanes == SAMPLE:
+            return
+        size, padded = self._program.sizes[nest.lanes], self._layout.padded(self._program.sizes[nest.lanes] or 1)
+        arrays = [s.target for s in nest.steps if self._kernel.storage[s.target.tensor].place is Place.ARRAY]
+        if not arrays or self._bound(nest.lanes, nest) == padded:
+            return
+        index = nest.lanes
+        with (
+            self._sample_loop(nest),
+            self._lines.block(f"for (size_t {index} = {size}; {index} < {padded}; {index}++)"),
+        ):
+            self._lines.add(*(f"{self._stored(element)} = 0;" for element in arrays))
+
+    def _bound(self, index: str, nest: Nest) -> int:
+        """Where a loop over features ends: lanes run over what pads a row as well, unless rows from outside end."""
+        size = self._program.sizes[index] or 1
+        if index != nest.lanes:
+            return size
+        elements = [e for step in nest.steps for e in (step.target, *step.operands) if index in e.indices]
+        outside = any(self._kernel.storage[e.tensor].place in COLUMNS for e in elements)
+        return size if outside else self._layout.padded(size)
 
     def _emit_statement(self, step: Step) -> None:
         storage = self._kernel.storage[step.target.tensor]
-        value = self._printer.print(step.expression)
+        value = self._value(step)
         name = self._names[step.target.tensor]
         if SAMPLE in step.over:
             self._lines.add(f"{name} += {value};")
@@ -152,6 +212,17 @@ class KernelEmitter:
         else:
             self._lines.add(f"{self._stored(step.target)} = {value};")
 
+    def _value(self, step: Step) -> str:
+        """The value of a step; the terms of a sum over few values one after the other."""
+        if not step.over or SAMPLE in step.over:
+            return self._printer.print(step.expression)
+        (inner,) = step.over
+        terms = []
+        for k in range(self._program.sizes[inner] or 1):
+            numbered = {e: Element(e.tensor, [str(k) if i == inner else i for i in e.indices]) for e in step.operands}
+            terms.append(self._printer.print(step.expression.xreplace(numbered)))
+        return " + ".join(terms)
+
     def _emit_loads(self, nest: Nest) -> None:
         """Local variables for what is read from the rows of the inputs and targets, once for each sample."""
         read = {e: None for step in nest.steps for e in step.operands}
@@ -161,39 +232,87 @@ class KernelEmitter:
 
     # Blocks: calls of the functions in blocks.c.
 
-    def _emit_contract(self, nest: Nest) -> None:
-        """The product of a matrix, which may lie transposed, and an array of samples."""
+    def _emit_pack(self, nest: Nest) -> None:
+        """A copy of a matrix, which may lie transposed, in padded rows."""
         (step,) = nest.steps
-        (outer,), (inner,) = nest.outer, nest.reduced
-        array, matrix = sorted(step.operands, key=lambda element: SAMPLE not in element.indices)
-        sizes, names = self._program.sizes, self._names
-        strides = {matrix.indices[1]: 1, matrix.indices[0]: sizes[matrix.indices[1]]}
+        *rows, column = step.target.indices
+        (matrix,) = step.operands
+        strides, sizes = self._strides(matrix), self._program.sizes
+        row_stride, stride = strides[rows[0]] if rows else 0, strides[column]
+        source = f"{sizes[rows[0]] if rows else 1}, {sizes[column]}, {self._names[matrix.tensor]}"
+        target = f"{self._names[step.target.tensor]}, {self._layout.padded(sizes[column] or 1)}"
+        if row_stride == 1 and stride > 1:
+            self._lines.add(f"turn({source}, {stride}, {target});")
+        else:
+            self._lines.add(f"pack({source}, {row_stride}, {stride}, {target});")
+
+    def _emit_contract(self, nest: Nest) -> None:
+        """The product of a matrix and an array of samples: rows of outputs or of samples, and lanes of the others."""
+        (step,) = nest.steps
+        (inner,) = step.over
+        (row,) = (index for index in step.target.indices if index != nest.lanes)
+        b = next(element for element in step.operands if nest.lanes in element.indices)
+        a = next(element for element in step.operands if element is not b)
+        target, names = step.target, self._names
         self._lines.add(
-            f"contract({sizes[outer]}, {sizes[inner]}, {names[matrix.tensor]}, {strides[outer]}, {strides[inner]}, "
-            f"{names[array.tensor]}, {names[step.target.tensor]}, padded);"
+            f"contract({self._extent(row)}, {self._extent(nest.lanes)}, {self._program.sizes[inner]}, "
+            f"{names[a.tensor]}, {self._stride(a, row)}, {self._stride(a, inner)}, "
+            f"{names[b.tensor]}, {self._stride(b, inner)}, {names[target.tensor]}, {self._stride(target, row)}, 0);"
         )
 
     def _emit_accumulate(self, nest: Nest) -> None:
-        """The sums over samples of the products of two arrays."""
+        """The sums over samples of the products of two arrays, one of which lies in rows along the lanes."""
+        (step,) = nest.steps
+        (row,) = (index for index in step.target.indices if index != nest.lanes)
+        b = next(element for element in step.operands if nest.lanes in element.indices)
+        a = next(element for element in step.operands if element is not b)
+        offset = self._kernel.storage[step.target.tensor].offset
+        self._lines.add(
+            f"contract({self._program.sizes[row]}, {self._extent(nest.lanes)}, padded, "
+            f"{self._names[a.tensor]}, {self._stride(a, row)}, {self._stride(a, SAMPLE)}, "
+            f"{self._names[b.tensor]}, {self._stride(b, SAMPLE)}, "
+            f"partials + {offset}, {self._stride(step.target, row)}, 1);"
+        )
+
+    def _emit_across(self, nest: Nest) -> None:
+        """The sums over samples of the products of two arrays, whose samples lie along the lanes."""
         (step,) = nest.steps
         row, column = step.target.indices
         first, second = sorted(step.operands, key=lambda element: row not in element.indices)
         sizes, names = self._program.sizes, self._names
-        offset = self._kernel.storage[step.target.tensor].offset
         self._lines.add(
             f"accumulate({sizes[row]}, {sizes[column]}, {names[first.tensor]}, {names[second.tensor]}, "
-            f"partials + {offset}*LANES, sums + {offset}, padded);"
+            f"{self._across(step)}, padded);"
         )
 
     def _emit_add_up(self, nest: Nest) -> None:
         """The sums over samples of an array."""
         (step,) = nest.steps
-        (row,) = step.target.indices
-        offset = self._kernel.storage[step.target.tensor].offset
-        self._lines.add(
-            f"add_up({self._program.sizes[row]}, {self._names[step.expression.tensor]}, "
-            f"partials + {offset}*LANES, sums + {offset}, padded);"
-        )
+        array = self._names[step.expression.tensor]
+        if nest.lanes == SAMPLE:
+            (row,) = step.target.indices
+            self._lines.add(f"add_up({self._program.sizes[row]}, {array}, {self._across(step)}, padded);")
+        else:
+            offset = self._kernel.storage[step.target.tensor].offset
+            stride = self._stride(step.expression, SAMPLE)
+            self._lines.add(f"add_rows({self._extent(nest.lanes)}, {array}, {stride}, partials + {offset}, padded);")
+
+    def _across(self, step: Step) -> str:
+        """The places of sums that have a partial sum in every lane; they lie behind the others."""
+        offset, whole = self._kernel.storage[step.target.tensor].offset, self._kernel.whole
+        return f"partials + WHOLE + {offset - whole}*LANES, sums + {offset}"
+
+    def _extent(self, index: str) -> str:
+        """The values along an index, with those that pad them."""
+        return "padded" if index == SAMPLE else str(self._program.sizes[index])
+
+    def _strides(self, element: Element) -> dict[str, int]:
+        """The stride of each index of a tensor."""
+        return dict(zip(element.indices, self._kernel.storage[element.tensor].strides, strict=True))
+
+    def _stride(self, element: Element, index: str) -> str:
+        stride = self._strides(element)[index]
+        return "TILE" if stride == self._layout.tile and SAMPLE in element.indices and index != SAMPLE else str(stride)
 
     # Reductions over other indices than the samples: one array element for each sample, summed up in place.
 
@@ -202,10 +321,10 @@ class KernelEmitter:
         target = self._stored(step.target)
         self._local = frozenset()
         value = self._printer.print(step.expression)
-        with self._loops(nest.outer):
+        with self._loops(nest.outer, nest):
             with self._sample_loop(nest):
                 self._lines.add(f"{target} = {NEUTRAL[step.operator or '']};")
-            with self._loops(nest.reduced), self._sample_loop(nest):
+            with self._loops(nest.reduced, nest), self._sample_loop(nest):
                 if step.operator == "sum":
                     self._lines.add(f"{target} += {value};")
                 else:
@@ -214,13 +333,17 @@ class KernelEmitter:
     # Loops and elements.
 
     @contextmanager
-    def _loops(self, indices: tuple[str, ...]) -> Iterator[None]:
+    def _loops(self, indices: tuple[str, ...], nest: Nest) -> Iterator[None]:
         if not indices:
             yield
             return
         index, *rest = indices
-        head = f"for (size_t {index} = 0; {index} < {self._program.sizes[index]}; {index}++)"
-        with self._lines.block(head), self._loops(tuple(rest)):
+        if index == SAMPLE:
+            with self._sample_loop(nest), self._loops(tuple(rest), nest):
+                yield
+            return
+        head = f"for (size_t {index} = 0; {index} < {self._bound(index, nest)}; {index}++)"
+        with self._lines.block(head), self._loops(tuple(rest), nest):
             yield
 
     @contextmanager
@@ -248,31 +371,26 @@ class KernelEmitter:
 
     def _stored(self, element: Element) -> str:
         """An element in memory."""
-        storage = self._kernel.storage[element.tensor]
-        if storage.place in COLUMNS:
-            array, width = COLUMNS[storage.place]
-            row = SAMPLE if storage.place is Place.OUTPUT else f"rows[{SAMPLE}]"
-            rest = Element(element.tensor, element.indices[1:])
-            return f"{array}[{row}*{width} + {self._position(rest, storage.offset)}]"
-        if storage.place is Place.WEIGHT:
+        place = self._kernel.storage[element.tensor].place
+        if place in COLUMNS:
+            array, width = COLUMNS[place]
+            return f"{array}[{SAMPLE}*{width} + {self._position(element)}]"
+        if place is Place.WEIGHT:
             return f"weights[{SAMPLE}]"
-        if storage.place is Place.SUM:
-            return f"sums[{self._position(element, storage.offset)}]"
-        if storage.place is Place.GRADIENT:
-            return f"gradient[{self._position(element, storage.offset)}]"
-        return f"{self._names[element.tensor]}[{self._position(element, 0)}]"
+        if place is Place.SUM:
+            return f"sums[{self._position(element)}]"
+        if place is Place.GRADIENT:
+            return f"gradient[{self._position(element)}]"
+        return f"{self._names[element.tensor]}[{self._position(element)}]"
 
-    def _position(self, element: Element, offset: int) -> str:
-        """The number of a value in its tensor: samples innermost, the other indices row by row."""
-        indices = [index for index in element.indices if index != SAMPLE]
-        of_samples = SAMPLE in element.indices
-        terms = []
-        for k, index in enumerate(indices, start=1):
-            stride = self._program.count(indices[k:])
-            factors = [index, *([str(stride)] if stride > 1 else []), *(["TILE"] if of_samples else [])]
-            terms.append("*".join(factors))
-        if of_samples:
-            terms.append(SAMPLE)
-        if offset or not terms:
-            terms.insert(0, str(offset))
-        return " + ".join(terms)
+    def _position(self, element: Element) -> str:
+        """The number of a value in its array: behind a pointer of its own, or behind the offset of its tensor."""
+        storage = self._kernel.storage[element.tensor]
+        offset = 0 if storage.place in (Place.ARRAY, Place.PARAMETER) else storage.offset
+        terms = [
+            (self._stride(element, index), index)
+            for index, stride in sorted(zip(element.indices, storage.strides, strict=False), key=lambda pair: -pair[1])
+            if stride
+        ]
+        texts = [index if stride == "1" else f"{index}*{stride}" for stride, index in terms if index != "0"]
+        return " + ".join([*([str(offset)] if offset or not texts else []), *texts])

@@ -25,7 +25,7 @@ class Lines:
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
         """A block in braces behind a head."""
-        self.add(f"{head} {{")
+        self.add(f"{head} {{".lstrip())
         self._depth += 1
         yield
         self._depth -= 1

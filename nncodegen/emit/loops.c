@@ -2,7 +2,8 @@
 typedef struct {
     double *sums;
     real *partials;
-    size_t *rows;
+    real *inputs;
+    real *targets;
     real *weights;
     real *arrays;
 } memory;
@@ -19,9 +20,11 @@ static memory carve(void *work)
     m.sums = (double *) next;
     next += padded_bytes((SUMS + 1)*sizeof(double));
     m.partials = (real *) next;
-    next += padded_bytes((PARTIALS + 1)*LANES*sizeof(real));
-    m.rows = (size_t *) next;
-    next += padded_bytes(TILE*sizeof(size_t));
+    next += padded_bytes((PARTIALS + LANES)*sizeof(real));
+    m.inputs = (real *) next;
+    next += padded_bytes((TILE*INPUTS + 1)*sizeof(real));
+    m.targets = (real *) next;
+    next += padded_bytes((TILE*TARGETS + 1)*sizeof(real));
     m.weights = (real *) next;
     next += padded_bytes(TILE*sizeof(real));
     m.arrays = (real *) next;
@@ -30,14 +33,15 @@ static memory carve(void *work)
 
 static void clear(memory m)
 {
-    for (size_t k = 0; k < (PARTIALS + 1)*LANES; k++)
+    for (size_t k = 0; k < PARTIALS + LANES; k++)
         m.partials[k] = 0;
 }
 
 size_t @name@_work_size(void)
 {
-    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + 1)*LANES*sizeof(real))
-        + padded_bytes(TILE*sizeof(size_t)) + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
+    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
+        + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
 
 size_t @name@_state_size(void)
@@ -72,18 +76,39 @@ static int stopped(@name@_poll *poll, double operations)
     return poll->stop(poll->context);
 }
 
-/* The rows and weights of the samples of a tile: from the given order, or one after the other. A tile is padded to
-   whole vectors with its last sample, which then has the weight 0. */
-static void fill(memory m, const size_t *order, const real *weights, double total, size_t first, size_t count)
+/* The samples of a tile: their inputs and targets row by row, and their weights. */
+typedef struct {
+    const real *inputs;
+    const real *targets;
+} tile;
+
+static void copy_row(const real *from, real *to, size_t width)
 {
+    for (size_t k = 0; k < width; k++)
+        to[k] = from[k];
+}
+
+/* The tile of the samples from first on: from the given order, or one after the other. Rows are copied where they do
+   not lie one after the other, or must be padded to whole vectors: with the last sample, which then has weight 0. */
+static tile fill(memory m, const real *inputs, const real *targets, const size_t *order, const real *weights,
+    double total, size_t first, size_t count)
+{
+    for (size_t n = 0; n < count; n++)
+        m.weights[n] = (real) ((weights ? (double) weights[order ? order[first + n] : first + n] : 1)/total);
+    if (!order && count%PAD == 0)
+        return (tile) {inputs + first*INPUTS, targets ? targets + first*TARGETS : NULL};
     for (size_t n = 0; n < count; n++) {
-        m.rows[n] = order ? order[first + n] : first + n;
-        m.weights[n] = (real) ((weights ? (double) weights[m.rows[n]] : 1)/total);
+        const size_t row = order ? order[first + n] : first + n;
+        copy_row(inputs + row*INPUTS, m.inputs + n*INPUTS, INPUTS);
+        if (targets)
+            copy_row(targets + row*TARGETS, m.targets + n*TARGETS, TARGETS);
     }
     for (size_t n = count; n%PAD != 0; n++) {
-        m.rows[n] = m.rows[count - 1];
+        copy_row(m.inputs + (count - 1)*INPUTS, m.inputs + n*INPUTS, INPUTS);
+        copy_row(m.targets + (count - 1)*TARGETS, m.targets + n*TARGETS, TARGETS);
         m.weights[n] = 0;
     }
+    return (tile) {m.inputs, m.targets};
 }
 
 static double total_weight(const size_t *order, const real *weights, size_t first, size_t count)
@@ -100,10 +125,11 @@ int @name@_predict(const real *parameters, const real *inputs, size_t samples, v
     @name@_poll *poll)
 {
     const memory m = carve(work);
+    @PREDICT@predict_prepare(parameters, m.arrays);
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
-        fill(m, NULL, NULL, 1, first, count);
-        predict_tile(parameters, inputs, NULL, m.rows, m.weights, count, m.arrays, outputs + first*OUTPUTS);
+        const tile present = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
+        predict_tile(parameters, present.inputs, NULL, m.weights, count, m.arrays, outputs + first*OUTPUTS);
         if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -116,10 +142,11 @@ int @name@_loss(const real *parameters, const real *inputs, const real *targets,
     const memory m = carve(work);
     const double total = total_weight(NULL, weights, 0, samples);
     m.sums[0] = 0;
+    @LOSS@loss_prepare(parameters, m.arrays);
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
-        fill(m, NULL, weights, total, first, count);
-        loss_tile(parameters, inputs, targets, m.rows, m.weights, count, m.arrays, m.sums);
+        const tile present = fill(m, inputs, targets, NULL, weights, total, first, count);
+        loss_tile(parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums);
         if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -134,10 +161,11 @@ static int batch_gradient(const real *parameters, const real *inputs, const real
     const double total = total_weight(order, weights, begin, samples);
     for (size_t k = 0; k < SUMS; k++)
         m.sums[k] = 0;
+    @GRADIENT@gradient_prepare(parameters, m.arrays);
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
-        fill(m, order, weights, total, begin + first, count);
-        gradient_tile(parameters, inputs, targets, m.rows, m.weights, count, m.arrays, m.sums, m.partials);
+        const tile present = fill(m, inputs, targets, order, weights, total, begin + first, count);
+        gradient_tile(parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums, m.partials);
         @BLOCKS@if ((first/TILE + 1)%64 == 0) /* before so many samples are in a sum that single precision shows */
         @BLOCKS@    flush(m.partials, m.sums);
         if (stopped(poll, (double) COST*(double) count))
@@ -145,7 +173,7 @@ static int batch_gradient(const real *parameters, const real *inputs, const real
     }
     @BLOCKS@flush(m.partials, m.sums);
     gradient_finish(parameters, m.sums, m.arrays, gradient);
-    *loss = m.sums[BLOCKED];
+    *loss = m.sums[WHOLE + ACROSS];
     return 0;
 }
 

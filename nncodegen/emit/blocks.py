@@ -1,0 +1,109 @@
+"""The blocks of products in C: so many rows and vectors of a result, each vector in a variable of its own.
+
+An array of accumulators would be shorter, but compilers keep it in memory.
+"""
+
+from __future__ import annotations
+
+from nncodegen.emit.lines import Lines
+
+BLOCKS = ((8, 2), (8, 1), (4, 2), (4, 1), (2, 2), (2, 1))
+"""Rows and vectors of a contraction. The blocks of 8 rows are for targets with 32 vector registers."""
+
+CHAINS = 8
+"""Sums that must be under way at once, since each waits for its last addition: small blocks take several terms each."""
+
+ACROSS = ((4, 4), (4, 2))
+"""Rows and columns of a sum across lanes. The larger block is for targets with 32 vector registers."""
+
+
+def emit_blocks() -> str:
+    """A function for each block."""
+    lines = Lines()
+    for rows, vectors in BLOCKS:
+        _emit_block(rows, vectors, lines)
+    for rows, columns in ACROSS:
+        _emit_across(rows, columns, lines)
+    return str(lines)
+
+
+def _emit_block(rows: int, vectors: int, lines: Lines) -> None:
+    phases = max(1, CHAINS // (rows * vectors))
+    lines.add(
+        f"/* --- block_{rows}x{vectors} --- {rows} rows and {vectors} vector{'s' * (vectors > 1)} of a contraction.\n"
+        f"   Where fewer rows are left, the last is computed again, and not stored again. */"
+    )
+    with lines.block(
+        f"static inline void block_{rows}x{vectors}(size_t left, size_t inner, const real *restrict a, size_t a_row,\n"
+        f"    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, int add)"
+    ):
+        lines.add("const size_t last = left - 1;", "const real *const a0 = a;")
+        lines.add(*(f"const real *const a{r} = a + (last < {r} ? last : {r})*a_row;" for r in range(1, rows)))
+        for phase in range(phases):
+            for r in range(rows):
+                lines.add(f"vector {', '.join(f'{_sum(r, v, phase)} = {{0}}' for v in range(vectors))};")
+        if phases > 1:
+            lines.add("size_t k = 0;")
+            with lines.block(f"for (; k + {phases} <= inner; k += {phases})"):
+                for phase in range(phases):
+                    with lines.block(""):
+                        _emit_terms(rows, vectors, phase, lines)
+            with lines.block("for (; k < inner; k++)"):
+                _emit_terms(rows, vectors, 0, lines, "k")
+        else:
+            with lines.block("for (size_t k = 0; k < inner; k++)"):
+                _emit_terms(rows, vectors, 0, lines, "k")
+        for r in range(rows):
+            if r:
+                lines.add(f"if (last < {r})", "    return;")
+            for v in range(vectors):
+                total = " + ".join(_sum(r, v, phase) for phase in range(phases))
+                lines.add(f"keep({total}, out + {r}*out_row{f' + {v}*LANES' if v else ''}, add);")
+    lines.add("")
+
+
+def _sum(row: int, vector: int, phase: int) -> str:
+    return f"{'stuv'[phase]}{row}{vector}"
+
+
+def _emit_terms(rows: int, vectors: int, phase: int, lines: Lines, k: str = "") -> None:
+    """The terms of one value of the inner index."""
+    k = k or f"(k + {phase})"
+    loads = ", ".join(f"b{v} = load(b + {k}*b_inner{f' + {v}*LANES' if v else ''})" for v in range(vectors))
+    lines.add(f"const vector {loads};", f"const size_t i = {k}*a_inner;")
+    lines.add(*(f"{_sum(r, v, phase)} += a{r}[i]*b{v};" for r in range(rows) for v in range(vectors)))
+
+
+def _emit_across(rows: int, columns: int, lines: Lines) -> None:
+    lines.add(
+        f"/* --- across_{rows}x{columns} --- {rows} rows and {columns} columns of a sum across lanes.\n"
+        f"   Where fewer are left, the last is computed again, and not stored again. */"
+    )
+    with lines.block(
+        f"static inline void across_{rows}x{columns}(size_t rows, size_t columns, const real *restrict d,\n"
+        f"    const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,\n"
+        f"    double *restrict sums)"
+    ):
+        for name, count, extent in (("d", rows, "rows"), ("x", columns, "columns")):
+            lines.add(f"const real *const {name}0 = {name};")
+            lines.add(
+                *(
+                    f"const real *const {name}{k} = {name} + ({extent} > {k} ? {k} : {extent} - 1)*TILE;"
+                    for k in range(1, count)
+                )
+            )
+        for r in range(rows):
+            lines.add(f"vector {', '.join(f's{r}{c} = {{0}}' for c in range(columns))};")
+        with lines.block("for (size_t n = 0; n < padded; n += LANES)"):
+            lines.add(f"const vector {', '.join(f'v{c} = load(x{c} + n)' for c in range(columns))};")
+            for r in range(rows):
+                lines.add(f"const vector u{r} = load(d{r} + n);", *(f"s{r}{c} += u{r}*v{c};" for c in range(columns)))
+        for r in range(rows):
+            if r:
+                lines.add(f"if (rows < {r + 1})", "    return;")
+            for c in range(columns):
+                position = f"weight{f' + {r}*width' if r else ''}{f' + {c}' if c else ''}"
+                condition = [f"if (columns > {c})"] if c else []
+                call = f"add(s{r}{c}, {position}, partials, sums);"
+                lines.add(*condition, f"    {call}" if c else call)
+    lines.add("")

@@ -1,0 +1,44 @@
+"""simplify -> **schedule** -> emit: chooses the loops that run the steps, and where each tensor lives.
+
+Samples are worked through in tiles. Inside a tile one index runs innermost and contiguously, so that every step is a
+loop that a compiler can vectorize: the samples, or the features of a layer (see ``layout``). Steps over the same
+indices share one loop nest; a value that only its own nest reads is a local variable, the others are arrays of
+one tile. For a formula all steps carry the sample index alone: the whole program is a single loop over samples
+without an array.
+
+The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and the gradients of its weights,
+``d_W[j, i] = sum(n) d[n, j]*x[n, i]``, are all of one kind: ``out[rows, lanes] = sum(inner) a[rows, inner]*b[inner,
+lanes]``. They are left to one kernel that holds blocks of the result in registers; which index plays which role
+follows from the layout. Only where both factors of a gradient have their samples innermost, the sum runs across lanes:
+each lane of a vector then has a partial sum of its own, which costs a vector of memory for each weight; beyond so many
+weights that these vectors would leave the cache, the lanes are added up in every tile.
+
+Each entry point of the module has a kernel of its own. A kernel is cut in three by the samples: what depends on
+parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished
+sums over all samples, ``after``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nncodegen.ir import Program
+from nncodegen.schedule.kernel import Kernel, Nest, Place, Schedule, Shape, Storage
+from nncodegen.schedule.layout import Layout, choose_layout
+from nncodegen.schedule.loops import make_kernel
+
+NO_CHOICES: Mapping[str, object] = {}
+
+
+def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Schedule:
+    """The loops for a program; ``choices`` overrides the layout (see ``choose_layout``)."""
+    layout = choose_layout(program, choices)
+    kernels = (
+        make_kernel(program, layout, "predict", program.outputs, ()),
+        make_kernel(program, layout, "loss", (), (program.loss,)),
+        make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient)),
+    )
+    return Schedule(program, layout, kernels)
+
+
+__all__ = ["NO_CHOICES", "Kernel", "Layout", "Nest", "Place", "Schedule", "Shape", "Storage", "schedule"]

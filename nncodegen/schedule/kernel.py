@@ -1,0 +1,137 @@
+"""Loops and places: what a schedule is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from nncodegen.ir import SAMPLE, Program, Step
+from nncodegen.schedule.layout import Layout
+
+PARTIALS = 4096
+"""Weights up to which every lane keeps partial sums: 256 kB with the longest vectors."""
+
+
+class Shape(Enum):
+    """How the loops of a nest are run."""
+
+    LOOPS = "loops"
+    PACK = "a copy in padded rows"
+    CONTRACT = "blocks of outputs in registers"
+    ACCUMULATE = "blocks of weights in registers"
+    ACROSS = "blocks of weights in registers, summed across lanes"
+    ADD_UP = "vectors"
+
+
+class Place(Enum):
+    """Where a tensor lives."""
+
+    PARAMETER = "parameters"
+    INPUT = "inputs"
+    TARGET = "targets"
+    WEIGHT = "weights"
+    LOCAL = "a local variable"
+    ARRAY = "work memory"
+    SUM = "sums over samples"
+    OUTPUT = "outputs"
+    GRADIENT = "gradient"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The place of a tensor, the number of its first value (its first column) there, and a stride for each index."""
+
+    place: Place
+    offset: int = 0
+    strides: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Nest:
+    """Steps that share one nest of loops: over ``outer``, then ``reduced``, then (``samples``) over a tile.
+
+    ``lanes`` is the index that runs innermost and along the vectors.
+    """
+
+    outer: tuple[str, ...]
+    reduced: tuple[str, ...]
+    samples: bool
+    steps: tuple[Step, ...]
+    lanes: str = SAMPLE
+    shape: Shape = Shape.LOOPS
+
+    @property
+    def loops(self) -> tuple[str, ...]:
+        """All indices, from the outermost loop to the innermost."""
+        indices = (*self.outer, *self.reduced, *([SAMPLE] if self.samples else []))
+        return (*(i for i in indices if i != self.lanes), *(i for i in indices if i == self.lanes))
+
+    def show(self) -> str:
+        """The loops and the steps in them, as text."""
+        blocks = "" if self.shape is Shape.LOOPS else f" in {self.shape.value}"
+        head = f"for {', '.join(self.loops)}{blocks}:" if self.loops else "once:"
+        return "\n".join([head, *(f"    {step}" for step in self.steps)])
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The loops of one entry point, and the places of its tensors."""
+
+    name: str
+    before: tuple[Nest, ...]
+    tile: tuple[Nest, ...]
+    after: tuple[Nest, ...]
+    storage: dict[str, Storage]
+    arrays: int
+    sums: int
+    whole: int
+    """The sums that come from blocks with one partial sum each; they lie first."""
+    across: int
+    """Those that come from blocks with a partial sum in every lane; they lie next."""
+
+    @property
+    def direct(self) -> bool:
+        """Whether the lanes of a block are added up in every tile."""
+        return self.across > PARTIALS
+
+    @property
+    def shapes(self) -> frozenset[Shape]:
+        """The shapes that occur."""
+        return frozenset(nest.shape for nest in (*self.before, *self.tile, *self.after))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A program and the kernels that compute its outputs, its loss, and its loss with the gradient."""
+
+    program: Program
+    layout: Layout
+    kernels: tuple[Kernel, ...]
+
+    @property
+    def tile(self) -> int:
+        """The samples of a tile."""
+        return self.layout.tile
+
+    @property
+    def blocks(self) -> bool:
+        """Whether any nest is run in blocks or vectors, for which tiles are padded."""
+        return any(kernel.shapes != {Shape.LOOPS} for kernel in self.kernels if kernel.shapes)
+
+    def show(self) -> str:
+        """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
+        return "\n".join([self.layout.show(), *(_show_kernel(kernel) for kernel in self.kernels)])
+
+
+def _show_kernel(kernel: Kernel) -> str:
+    lines = [f"kernel {kernel.name}"]
+    for title, nests in (("before", kernel.before), ("tile", kernel.tile), ("after", kernel.after)):
+        if nests:
+            lines.append(f"  {title}")
+            lines += ["    " + line for nest in nests for line in nest.show().splitlines()]
+    lines.append(f"  work memory {kernel.arrays} values, sums {kernel.sums}")
+    for name, storage in kernel.storage.items():
+        if storage.place is Place.ARRAY:
+            strides = f", strides {', '.join(map(str, storage.strides))}" if storage.strides else ""
+            lines.append(f"    {name} at {storage.offset}{strides}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,128 @@
+"""Which index runs innermost in memory, and along the vectors.
+
+A value ``h[n, j]`` of a tile can lie with its samples side by side (``h[j][n]``), or with its features side by side
+(``h[n][j]``, rows padded to whole vectors). What is computed is the same; what differs is what a product of matrices
+costs. Samples fill their vectors whatever the width of a layer, but the gradient of a weight is then a sum across the
+lanes of a vector. Features waste the lanes that pad a row, but the gradients of a whole vector of weights are sums
+within their lanes. So the choice follows from the width:
+
+    cost with samples innermost     width*(2 + ACROSS)
+    cost with features innermost    width padded to whole vectors*3 (*NARROW, if it is one vector)
+
+(for one product forward, one for the gradient of the weights, one for that of the inputs). Layers that differ would
+have to turn values over on the way, so all indices of at least half a vector are chosen alike, by the sum of their
+costs.
+An index that a reduction other than a product runs over, such as the classes of a softmax, keeps its samples innermost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sympy import Mul
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Program, Step
+
+TILE = {"float64": 64, "float32": 128}
+"""Samples in a tile, half a kilobyte: the tile of a layer of some hundred units stays in the second-level cache."""
+
+LONGEST = {"float64": 8, "float32": 16}
+"""Values in the longest vectors: rows are padded to multiples of it, so that one text serves every target."""
+
+ACROSS = 2.3
+"""Cost of a product whose result is summed across lanes, against one whose result stays in its lane."""
+
+NARROW = 1.5
+"""Cost of a product in blocks of a single vector, which load as much as they multiply, against wider ones."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The samples of a tile, and the indices that run innermost instead of the samples."""
+
+    tile: int
+    padding: int
+    features: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+    def padded(self, size: int) -> int:
+        """The size of a row, padded to whole vectors."""
+        return -(-size // self.padding) * self.padding
+
+    def show(self) -> str:
+        """The choices and their reasons, as text."""
+        return "\n".join([f"tiles of {self.tile} samples", *self.reasons]) + "\n"
+
+
+def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
+    """The layout of a program. ``choices`` overrides it: {"tile": samples, "features": names of indices}.
+
+    Raises ModelError for choices that cannot be meant.
+    """
+    unknown = [key for key in choices if key not in ("tile", "features")]
+    if unknown:
+        raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features")
+    padding = LONGEST[program.precision]
+    tile = choices.get("tile", TILE[program.precision])
+    if isinstance(tile, bool) or not isinstance(tile, int) or tile <= 0 or tile % (2 * padding):
+        raise ModelError(f"tile must be a multiple of {2 * padding} samples in {program.precision}, not {tile!r}")
+    layout = Layout(tile, padding, (), ())
+    able = _able(program)
+    wanted = choices.get("features")
+    if wanted is None:
+        wide = tuple(index for index in able if 2 * (program.sizes[index] or 1) >= padding)
+        costs = {index: _costs(layout, program.sizes[index] or 1) for index in wide}
+        samples, features = (sum(cost[k] for cost in costs.values()) for k in (0, 1))
+        chosen = wide if features < samples else ()
+        reasons = [
+            f"{index} ({program.sizes[index]}): {'features' if index in chosen else 'samples'} innermost"
+            + (f", at a cost of {costs[index][1]:g} against {costs[index][0]:g} with samples" if index in wide else "")
+            for index in able
+        ]
+        reasons += [f"together {features:g} with features innermost, {samples:g} with samples"] if wide else []
+    else:
+        if isinstance(wanted, str) or not isinstance(wanted, list | tuple | set | frozenset):
+            raise ModelError(f"features must be a list of indices, not {wanted!r}; there are: {', '.join(able)}")
+        wrong = [index for index in wanted if index not in able]
+        if wrong:
+            raise ModelError(f"{wrong[0]!r} cannot run innermost; what can: {', '.join(able) or 'no index'}")
+        chosen = tuple(index for index in able if index in wanted)
+        reasons = [
+            f"{index} ({program.sizes[index]}): {'features' if index in chosen else 'samples'} innermost, as asked for"
+            for index in able
+        ]
+    return replace(layout, features=chosen, reasons=tuple(reasons))
+
+
+def _costs(layout: Layout, size: int) -> tuple[float, float]:
+    """With samples innermost, and with features innermost."""
+    padded = layout.padded(size)
+    return size * (2 + ACROSS), padded * 3 * (NARROW if padded == layout.padding else 1)
+
+
+def _able(program: Program) -> tuple[str, ...]:
+    """The indices that may run innermost: those of matrices, reduced by nothing but products of two of them."""
+    seen: dict[str, None] = {}
+    unable: set[str] = set()
+    for step in program.steps:
+        of_samples = SAMPLE in step.indices
+        for element in (step.target, *step.operands):
+            features = [index for index in element.indices if index != SAMPLE]
+            if SAMPLE in element.indices:
+                seen |= dict.fromkeys(features)
+                unable |= set(features) if len(features) > 1 else set()
+        if step.over and not is_product(step) and of_samples:
+            unable |= {index for index in step.indices if index != SAMPLE and index in step.over}
+    return tuple(index for index in seen if index not in unable)
+
+
+def is_product(step: Step) -> bool:
+    """Whether a step is a sum of products of two matrices, or of a matrix and samples."""
+    factors = Mul.make_args(step.expression)
+    if step.operator != "sum" or len(factors) != 2 or not all(isinstance(f, Element) for f in factors):
+        return False
+    if [len(factor.indices) for factor in factors] != [2, 2] or len(step.over) != 1 or len(step.target.indices) != 2:
+        return False
+    return SAMPLE in step.indices

@@ -1,0 +1,185 @@
+"""The loops of one kernel: what comes before, over and after the samples, and which steps share a nest."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from nncodegen.errors import ProgramError
+from nncodegen.ir import SAMPLE, Element, Program, Step, needed
+from nncodegen.schedule.kernel import Kernel, Nest, Place, Shape, Storage
+from nncodegen.schedule.layout import Layout, is_product
+from nncodegen.schedule.places import declared, place
+
+Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
+"""The indices looped over outside, those reduced inside of them, and whether the samples are looped over."""
+
+FEW = 4
+"""Products that are written out, term by term, in the loop that uses their sum."""
+
+_LOCAL = Storage(Place.LOCAL)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a step is run: the shape of its nest, and the index along the vectors."""
+
+    shape: Shape
+    lanes: str
+
+
+def make_kernel(
+    program: Program, layout: Layout, name: str, outputs: tuple[Element, ...], sums: tuple[Element, ...]
+) -> Kernel:
+    """The loops that compute some results of a program: outputs for each sample, or the loss and its gradient."""
+    storage = declared(program)
+    tiled = list(_tiled(program))
+    renamed = {step.expression: step.target for step in tiled}
+    steps = [*tiled, *(replace(s, expression=s.expression.xreplace(renamed)) for s in program.steps)]
+    column = offset = 0
+    for k, element in enumerate(outputs):
+        element = renamed.get(element, element)
+        indices = element.indices if SAMPLE in element.indices else (SAMPLE, *element.indices)
+        copy = Element(_free(f"output column {k}", program), indices)
+        steps.append(Step(copy, element))
+        storage[copy.tensor] = Storage(Place.OUTPUT, column)
+        column += program.count(indices)
+    for parameter, element in zip(program.parameters, sums[1:], strict=bool(sums[1:])):
+        copy = Element(_free(f"gradient of {parameter.name}", program), element.indices)
+        steps.append(Step(copy, element))
+        storage[copy.tensor] = Storage(Place.GRADIENT, offset)
+        offset += parameter.size
+    copies = [s.target for s in steps if s.target.tensor in storage]
+    steps, forms = _forms(needed(steps, [*copies, *sums]), program, layout)
+    phases = _phases(steps, storage)
+    # an output is written for the samples of a tile alone, an array also for those that pad it
+    apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and tiled}
+    before, tile, after = (tuple(_nests(phase, program, forms, apart)) for phase in phases)
+    return Kernel(name, before, tile, after, *place(program, layout, (before, tile, after), storage, sums[:1]))
+
+
+def _tiled(program: Program) -> Iterator[Step]:
+    """Steps that copy the rows of a tile to where it lies together, for inputs with an index of their own."""
+    used = {element.tensor: element for step in program.steps for element in step.operands}
+    used |= {element.tensor: element for element in program.outputs}
+    for tensor in (*program.inputs, *program.targets):
+        if tensor.name in used and len(tensor.shape) > 1:
+            element = used[tensor.name]
+            yield Step(Element(_free(f"{tensor.name} tile", program), element.indices), element)
+
+
+def _free(name: str, program: Program) -> str:
+    """The name, with underscores behind it where a tensor of the program has it."""
+    while name in program.shapes:
+        name += "_"
+    return name
+
+
+# --- the form of each step ---------------------------------------------------------------------------------------
+
+
+def _forms(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[list[Step], dict[str, Form]]:
+    """The steps, with copies of matrices where a product needs them in rows of its own, and the form of each."""
+    result: list[Step] = []
+    forms: dict[str, Form] = {}
+    in_rows: set[str] = set()  # the tensors whose features lie side by side
+    for step in steps:
+        form = _form(step, program, layout, in_rows)
+        if SAMPLE in step.target.indices and form.lanes != SAMPLE:
+            for element in step.operands:
+                if SAMPLE not in element.indices and form.lanes in element.indices:
+                    packed = _packed(element, form.lanes, program, result, forms)
+                    step = replace(step, expression=step.expression.xreplace({element: packed}))
+            in_rows.add(step.target.tensor)
+        result.append(step)
+        forms[step.target.tensor] = form
+    return result, forms
+
+
+def _packed(element: Element, lanes: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:
+    """The copy of a vector or matrix of parameters in padded rows along the lanes, made where there is none yet."""
+    indices = (*(index for index in element.indices if index != lanes), lanes)
+    packed = Element(_free(f"{element.tensor} by {lanes}", program), indices)
+    if packed.tensor not in forms:
+        steps.append(Step(packed, element))
+        forms[packed.tensor] = Form(Shape.PACK, lanes)
+    return packed
+
+
+def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str]) -> Form:
+    """Blocks for products of more than a few values, vectors for sums over the samples, loops for others."""
+    features = [index for index in step.target.indices if index != SAMPLE]
+    innermost = next((index for index in features if index in layout.features), SAMPLE)
+    if is_product(step):
+        if is_written_out(step, program):
+            return Form(Shape.LOOPS, innermost)
+        if SAMPLE in step.target.indices:
+            array = next(e for e in step.operands if SAMPLE in e.indices)
+            (lanes,) = features
+            return Form(Shape.CONTRACT, lanes if lanes == innermost or array.tensor in in_rows else SAMPLE)
+        for index in reversed(step.target.indices):
+            if next(e for e in step.operands if index in e.indices).tensor in in_rows:
+                return Form(Shape.ACCUMULATE, index)
+        return Form(Shape.ACROSS, SAMPLE)
+    if step.over == (SAMPLE,) and isinstance(step.expression, Element) and len(step.expression.indices) == 2:
+        return Form(Shape.ADD_UP, features[0] if step.expression.tensor in in_rows else SAMPLE)
+    return Form(Shape.LOOPS, innermost if SAMPLE in step.target.indices and not step.over else SAMPLE)
+
+
+def is_written_out(step: Step, program: Program) -> bool:
+    """Whether a step is a product of so few values that its terms stand in the loop that uses them."""
+    return is_product(step) and SAMPLE in step.target.indices and program.count(step.over) <= FEW
+
+
+# --- phases and nests --------------------------------------------------------------------------------------------
+
+
+def _phases(steps: Iterable[Step], storage: dict[str, Storage]) -> tuple[list[Step], list[Step], list[Step]]:
+    """The steps before, over, and after the samples."""
+    before: list[Step] = []
+    tile: list[Step] = []
+    after: list[Step] = []
+    finished: set[str] = set()
+    for step in steps:
+        waits = any(operand.tensor in finished for operand in step.operands)
+        if SAMPLE in step.indices:
+            if waits:
+                raise ProgramError(f"the sample index is reduced and used again, in: {step}")
+            tile.append(step)
+            if SAMPLE in step.over:
+                finished.add(step.target.tensor)
+        elif waits or storage.get(step.target.tensor, _LOCAL).place is Place.GRADIENT:
+            after.append(step)
+            finished.add(step.target.tensor)
+        else:
+            before.append(step)
+    return before, tile, after
+
+
+def _nests(steps: Iterable[Step], program: Program, forms: dict[str, Form], apart: Container[str]) -> Iterator[Nest]:
+    """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands.
+
+    The steps that define the tensors ``apart`` get nests of their own.
+    """
+    nests: list[tuple[Loops, Form, list[Step]]] = []
+    homes: dict[str, tuple[int, bool]] = {}  # the nest that defines a tensor, and whether it must be left first
+    for step in steps:
+        outer = tuple(index for index in step.target.indices if index != SAMPLE)
+        written_out = is_written_out(step, program)
+        reduced = tuple(index for index in step.over if index != SAMPLE and not written_out)
+        loops = (outer, reduced, SAMPLE in step.indices)
+        form = forms[step.target.tensor]
+        first = 0
+        for operand in step.operands:
+            if operand.tensor in homes:
+                position, complete_first = homes[operand.tensor]
+                same = nests[position][:2] == (loops, form) and not complete_first
+                first = max(first, position if same else position + 1)
+        alone = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
+        candidates = range(first, len(nests)) if not alone else ()
+        position = next((k for k in candidates if nests[k][:2] == (loops, form)), len(nests))
+        if position == len(nests):
+            nests.append((loops, form, []))
+        nests[position][2].append(step)
+        homes[step.target.tensor] = (position, bool(step.over) and not written_out)
+    return (Nest(*loops, tuple(members), form.lanes, form.shape) for loops, form, members in nests)

@@ -1,0 +1,109 @@
+"""Where each tensor of a kernel lives: a local variable, an array of one tile, a sum, or what came from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nncodegen.ir import SAMPLE, Element, Program
+from nncodegen.schedule.kernel import Nest, Place, Shape, Storage
+from nncodegen.schedule.layout import Layout
+
+BLOCKS = (Shape.ACCUMULATE, Shape.ACROSS, Shape.ADD_UP)
+
+
+def declared(program: Program) -> dict[str, Storage]:
+    """The places of what comes from outside: parameters lie one after the other, inputs and targets in columns."""
+    storage = {program.weight.name: Storage(Place.WEIGHT)}
+    for origin, tensors in (
+        (Place.PARAMETER, program.parameters),
+        (Place.INPUT, program.inputs),
+        (Place.TARGET, program.targets),
+    ):
+        offset = 0
+        for tensor in tensors:
+            storage[tensor.name] = Storage(origin, offset)
+            offset += tensor.size
+    return storage
+
+
+def place(
+    program: Program,
+    layout: Layout,
+    phases: tuple[tuple[Nest, ...], ...],
+    storage: dict[str, Storage],
+    loss: tuple[Element, ...],
+) -> tuple[dict[str, Storage], int, int, int, int]:
+    """The places of all tensors, the values of work memory, and the sums: all, whole ones, those across lanes."""
+    storage = dict(storage)
+    blocks = [nest for nest in phases[1] if nest.shape in BLOCKS]
+    sums = 0
+    for nest in sorted(blocks, key=lambda nest: nest.lanes == SAMPLE):  # stable: the whole ones come first
+        (step,) = nest.steps
+        strides, size = _strides(program, layout, step.target, nest.lanes)
+        storage[step.target.tensor] = Storage(Place.SUM, sums, strides)
+        sums += size
+    across = sum(program.count(nest.steps[0].target.indices) for nest in blocks if nest.lanes == SAMPLE)
+    whole = sums - across
+    for element in loss:
+        storage[element.tensor] = Storage(Place.SUM, sums)
+        sums += 1
+    reads: dict[str, list[Nest]] = {}
+    for nest in _flat(phases):
+        for step in nest.steps:
+            for operand in step.operands:
+                reads.setdefault(operand.tensor, []).append(nest)
+    arrays = 0
+    for nest in _flat(phases):
+        for step in nest.steps:
+            name = step.target.tensor
+            strides, size = _strides(program, layout, step.target, nest.lanes)
+            reduced = any(index in (*nest.reduced, SAMPLE) for index in step.over)
+            alone = nest.shape is Shape.LOOPS and not reduced and all(r is nest for r in reads.get(name, ()))
+            if name in storage:
+                known = storage[name]
+                if not known.strides:
+                    storage[name] = Storage(known.place, known.offset, _row_major(program, step.target))
+            elif SAMPLE in step.over:
+                storage[name] = Storage(Place.SUM, sums, strides)
+                sums += size
+            elif alone or not step.target.indices:
+                storage[name] = Storage(Place.LOCAL)
+            else:
+                storage[name] = Storage(Place.ARRAY, arrays, strides)
+                arrays += -(-size // layout.tile) * layout.tile  # so that every array is aligned
+    for nest in _flat(phases):
+        for step in nest.steps:
+            for operand in step.operands:
+                known = storage[operand.tensor]
+                if not known.strides and operand.indices and known.place is not Place.LOCAL:
+                    storage[operand.tensor] = Storage(known.place, known.offset, _row_major(program, operand))
+    return storage, arrays, sums, whole, across
+
+
+def _flat(phases: tuple[tuple[Nest, ...], ...]) -> Iterator[Nest]:
+    for phase in phases:
+        yield from phase
+
+
+def _strides(program: Program, layout: Layout, element: Element, lanes: str) -> tuple[tuple[int, ...], int]:
+    """The strides of the indices of a tensor with an index innermost, and the values that it takes."""
+    rest = tuple(index for index in element.indices if index != lanes)
+    if lanes not in element.indices:
+        return _row_major(program, element), program.count(element.indices)
+    width = layout.tile if lanes == SAMPLE else layout.padded(program.sizes[lanes] or 1)
+    sizes = {index: layout.tile if index == SAMPLE else program.sizes[index] or 1 for index in rest}
+    strides = {lanes: 1}
+    stride = width
+    for index in reversed(rest):
+        strides[index] = stride
+        stride *= sizes[index]
+    return tuple(strides[index] for index in element.indices), stride
+
+
+def _row_major(program: Program, element: Element) -> tuple[int, ...]:
+    """The strides of the features of a row or matrix without gaps; 0 for the samples, whose stride is elsewhere."""
+    strides: list[int] = []
+    for k, index in enumerate(element.indices):
+        inner = tuple(i for i in element.indices[k + 1 :] if i != SAMPLE)
+        strides.append(0 if index == SAMPLE else program.count(inner))
+    return tuple(strides)
