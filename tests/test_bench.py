@@ -241,7 +241,7 @@ def test_environment(monkeypatch, tmp_path):
 def test_figures():
     """Ratios are of medians; numbers have three digits."""
     timings = [Timing(name, 1.0, 1.0, 1, None, 0.0, 1, runs) for name, runs in (("nncodegen", [1, 2, 9]), ("c", [3.0]))]
-    measured = Measurement("perceptron", "", "float64", "", "", 10, 20.0, 1e-8, timings, {})
+    measured = Measurement("perceptron", "", "float64", "", "", 10, 20.0, 1e-8, 1, timings, {})
     assert [timing["ratio"] for timing in measured.as_json()["timings"]] == [1, 1.5]
     first = measured.as_json()["timings"][0]
     assert (first["minimum"], first["quartiles"], first["share_of_peak"]) == (1, [1.5, 5.5], 0.25)

@@ -82,7 +82,7 @@ class _Session:
             with Process("peak", 1, self.folder / "cache") as process:
                 one = process.ask(do="peak", precision=precision, folder=str(self.folder))["flops"]
             self.peak[precision] = one * self.settings.threads
-        report.print_machine(self.console, self.results["machine"], self.settings.threads, self.peak)
+        report.print_machine(self.console, self.results["machine"], self.settings, self.peak)
 
     def measure(self, name: str, case: str, precision: str) -> None:
         """Measures a case of a workload in a precision, and prints it."""
@@ -107,12 +107,9 @@ class _Session:
         taking_part = [peer for peer in self.peers if peer not in absent]
         timings, failed = measure(task, taking_part, self.settings, self.folder, self.bar.watch)
         absent |= {peer: f"failed: {reason}" for peer, reason in failed.items()}
-        if self.settings.threads > 1:
-            one = [t.peer for t in timings if not PEERS[t.peer].threads]
-            absent |= {f"{peer} (measured)": "runs on one thread, whatever is asked" for peer in one}
         measured = report.Measurement(
-            name, case, precision, workload.what, workload.step, flops(task), self.peak[precision], tolerance(task),
-            timings, absent,
+            name, case, precision, workload.what, workload.step, flops(task), self.peak[precision],
+            tolerance(task), self.settings.threads, timings, absent,
         )  # fmt: skip
         self.measurements.append(measured)
         self.results["measurements"].append(measured.as_json())
@@ -125,9 +122,9 @@ def absences(workload: str, precision: str, peers: Iterable[str]) -> dict[str, s
     for name in peers:
         peer = PEERS[name]
         if workload in peer.left_out:
-            reasons[name] = f"does not take part: {peer.left_out[workload]}"
+            reasons[name] = f"left out: {peer.left_out[workload]}"
         elif precision not in peer.precisions:
-            reasons[name] = f"does not take part: it computes in {' and '.join(peer.precisions)} alone"
+            reasons[name] = f"left out: it computes in {' and '.join(peer.precisions)} alone"
         elif peer.missing:
             reasons[name] = f"is not installed (no module {', '.join(peer.missing)})"
     return reasons

@@ -36,7 +36,8 @@ Panel = tuple[int, Callable[[Any], None]]
 def plot(measurements: list[Measurement], results: dict[str, Any], file: Path) -> None:
     """Draws all measurements into one file."""
     with mpl.rc_context(STYLE):
-        rows = _rows([*_ratio_panels(measurements), *_build_panels(results), *_growth_panels(results)])
+        kinds = (_ratio_panels(measurements), _build_panels(results), _growth_panels(results))
+        rows = [row for panels in kinds for row in _rows(panels)]
         heights = [1.0 + 0.21 * max(lines for lines, _ in row) for row in rows] or [1.0]
         figure = Figure(figsize=(WIDTH, sum(heights) + 1.1), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.15, h_pad=0.1, rect=(0, 0, 1, 1 - 0.85 / (sum(heights) + 1.1)))
@@ -166,13 +167,14 @@ def _growth(rows: list[dict[str, Any]], title: str, axes: Any) -> None:
         values = [row[key] for row in rows]
         label = f"{name}, from {show(values[0])} to {show(values[-1])}"
         axes.plot(sizes, [v / values[0] for v in values], color=color, marker=marker, markersize=4, label=label)
+    largest = max(row[key] / rows[0][key] for _, key, *_ in lines for row in rows)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if largest < 60 else (1,), numticks=8))
     axes.yaxis.set_major_formatter(lambda value, _: short(value))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    largest = max(row[key] / rows[0][key] for _, key, *_ in lines for row in rows)
     axes.set_ylim(0.5, max(4, largest * 4 ** (1 + math.log10(max(largest, 1)) / 4)))
     axes.set_ylabel(f"times that of size {sizes[0]:,}")
     axes.grid(color=FAINT, linewidth=0.6)

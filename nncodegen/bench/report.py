@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nncodegen.bench.measuring import Timing
+from nncodegen.bench.measuring import Settings, Timing
 from nncodegen.bench.peers import PEERS
 
 
@@ -25,6 +25,7 @@ class Measurement:
     flops: int
     peak: float
     tolerance: float
+    threads: int
     timings: list[Timing]
     absent: dict[str, str]
 
@@ -56,15 +57,17 @@ class Measurement:
         }
 
 
-def print_machine(console: Console, machine: dict[str, Any], threads: int, peaks: dict[str, float]) -> None:
+def print_machine(console: Console, machine: dict[str, Any], settings: Settings, peaks: dict[str, float]) -> None:
     """What the tables below were measured on."""
-    cores = f"{threads} core{'s' if threads > 1 else ''}"
+    cores = f"{settings.threads} core{'s' if settings.threads > 1 else ''}"
     console.print(f"{machine['date'][:10]}, {machine['cpu']}, {cores} of {machine['cores']}, {machine['compiler']}")
     named = {name: number for name, number in machine["versions"].items() if number}
     console.print(", ".join(f"{name} {number}" for name, number in named.items()))
     measured = ", ".join(f"{peak / 1e9:.0f} GFLOP/s in {precision}" for precision, peak in peaks.items())
     if measured:
         console.print(f"peak of fused multiply-adds, measured: {measured}")
+    if settings.quick:
+        console.print("a quick look: smaller tasks than told below, and short runs; no figures to quote")
 
 
 def print_measurement(console: Console, measured: Measurement) -> None:
@@ -93,6 +96,10 @@ def print_measurement(console: Console, measured: Measurement) -> None:
     for timing in measured.timings:
         if timing.iterations:
             console.print(f"{timing.peer}: {timing.iterations} iterations in each run, the others do all of them")
+    if measured.threads > 1:
+        for timing in measured.timings:
+            if not PEERS[timing.peer].threads:
+                console.print(f"{timing.peer}: on one thread, whatever is asked")
     print_absent(console, measured.absent)
 
 
