@@ -1,4 +1,4 @@
-"""The command line: ``python -m nncodegen build`` and ``show``."""
+"""The command line: ``python -m nncodegen build``, ``show`` and ``bench``."""
 
 from __future__ import annotations
 
@@ -75,6 +75,29 @@ def show(model: str | None, precision: str) -> None:
     compiled = compile_model(chosen, precision, until="schedule")
     for stage in compiled.stages:
         click.echo(f"--- {stage.name} ---\n\n{stage.result.show()}")
+
+
+@command.command()
+@click.argument("workloads", nargs=-1, metavar="[WORKLOAD ...]")
+@click.option("--peers", multiple=True, metavar="NAME,...", help="Whom to measure, or none.  [default: all]")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Cores for each of them.")
+@click.option("--precision", type=click.Choice(PRECISIONS), multiple=True, help="[default: those of the workload]")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="File for all results.")
+@click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="File for a chart (.png, .svg, .pdf).")
+@click.option("--quick", is_flag=True, help="Small tasks and short runs, for a first look: no figures to quote.")
+def bench(
+    workloads: tuple[str, ...], peers: tuple[str, ...], threads: int, precision: tuple[str, ...],
+    json_file: Path | None, plot_file: Path | None, quick: bool,
+) -> None:  # fmt: skip
+    """Measure nncodegen against its peers, on the same arithmetic.
+
+    Workloads: perceptron, simplechains, spiral, digits, wide, ensemble, predict, build, growth; all by default.
+    Results are compared before any time is printed. Peers that are not installed are named;
+    pip install 'nncodegen[bench]' installs them.
+    """
+    from nncodegen.bench import command as benchmarks  # noqa: PLC0415 (half a second that no other command needs)
+
+    benchmarks.bench(workloads, peers, threads, precision, json_file, plot_file, quick)
 
 
 def load_model(argument: str) -> Model | Sequential:

@@ -1,0 +1,203 @@
+"""The command ``bench``: chooses what is measured, measures it, prints and keeps the results."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from nncodegen.bench import report
+from nncodegen.bench.builds import QUICK_SIZES, SIZES
+from nncodegen.bench.flops import flops
+from nncodegen.bench.growing import measure_builds, measure_growth
+from nncodegen.bench.machine import describe_machine
+from nncodegen.bench.measuring import QUICK, Settings, measure
+from nncodegen.bench.peers import OURS, PEERS
+from nncodegen.bench.processes import Process, available_cores
+from nncodegen.bench.tasks import tolerance
+from nncodegen.bench.workloads import MODELS, WORKLOADS
+
+ALONE = ("build", "growth")
+TABLE = 132
+"""Columns that the widest table takes."""
+
+
+def bench(
+    workloads: tuple[str, ...], peers: tuple[str, ...], threads: int, precisions: tuple[str, ...],
+    json_file: Path | None, plot_file: Path | None, quick: bool,
+) -> None:  # fmt: skip
+    """Runs the workloads (all, if none is named) against the peers (all that are installed)."""
+    chosen = tuple(dict.fromkeys(workloads)) or tuple(WORKLOADS)
+    _check_names("WORKLOAD", chosen, WORKLOADS, "workload")
+    against = _choose_peers(peers)
+    _check(threads, json_file, plot_file)
+    settings = Settings(threads=threads, **(QUICK if quick else {}))  # type: ignore[arg-type]
+    plan = [
+        (name, case, precision)
+        for name in chosen
+        for case in WORKLOADS[name].cases
+        for precision in precisions or WORKLOADS[name].precisions
+    ]
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, TABLE)  # in a pipe and in a narrow window, too, no figure is cut
+    with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder, _Bar(plan, against, settings) as bar:
+        session = _Session(settings, against, Path(folder), console, bar)
+        session.peaks(dict.fromkeys(precision for name, _, precision in plan if name not in ALONE))
+        for name, case, precision in plan:
+            session.measure(name, case, precision)
+            if json_file:
+                json_file.write_text(json.dumps(session.results, indent=1) + "\n")
+    if plot_file:
+        from nncodegen.bench.plot import plot  # noqa: PLC0415 (matplotlib is optional)
+
+        plot(session.measurements, session.results, plot_file)
+        console.print(f"\nchart in {plot_file}", markup=False)
+    if json_file:
+        console.print(f"\nresults in {json_file}", markup=False)
+
+
+class _Session:
+    """What has been measured so far."""
+
+    def __init__(self, settings: Settings, peers: tuple[str, ...], folder: Path, console: Console, bar: _Bar) -> None:
+        self.settings, self.peers, self.folder, self.console, self.bar = settings, peers, folder, console, bar
+        self.measurements: list[report.Measurement] = []
+        self.peak: dict[str, float] = {}
+        self.results: dict[str, Any] = {
+            "machine": describe_machine(settings, peers), "settings": asdict(settings), "peaks": self.peak,
+            "measurements": [], "builds": {}, "growth": {},
+        }  # fmt: skip
+
+    def peaks(self, precisions: Iterable[str]) -> None:
+        """Measures the peak of the cores in each precision, and prints what everything is measured on."""
+        for precision in precisions:
+            with Process("peak", 1, self.folder / "cache") as process:
+                one = process.ask(do="peak", precision=precision, folder=str(self.folder))["flops"]
+            self.peak[precision] = one * self.settings.threads
+        report.print_machine(self.console, self.results["machine"], self.settings, self.peak)
+
+    def measure(self, name: str, case: str, precision: str) -> None:
+        """Measures a case of a workload in a precision, and prints it."""
+        self.bar.begin(", ".join(filter(None, [name, case, precision])))
+        if name == "build":
+            rows = self.results["builds"][precision] = measure_builds(precision, self.settings, self.bar.watch)
+            report.print_builds(self.console, precision, rows)
+        elif name == "growth":
+            rows = self.results["growth"][precision] = measure_growth(precision, self.settings, self.bar.watch)
+            report.print_growth(self.console, precision, rows)
+        else:
+            self._compare(name, case, precision)
+        if name in ALONE:
+            report.print_absent(self.console, absences(name, precision, self.peers))
+        self.bar.end()
+
+    def _compare(self, name: str, case: str, precision: str) -> None:
+        workload = WORKLOADS[name]
+        assert workload.task is not None
+        task = workload.task(case, precision, self.settings.quick)
+        absent = absences(name, precision, self.peers)
+        taking_part = [peer for peer in self.peers if peer not in absent]
+        timings, failed = measure(task, taking_part, self.settings, self.folder, self.bar.watch)
+        absent |= {peer: f"failed: {reason}" for peer, reason in failed.items()}
+        measured = report.Measurement(
+            name, case, precision, workload.what, workload.step, flops(task), self.peak[precision],
+            tolerance(task), self.settings.threads, timings, absent,
+        )  # fmt: skip
+        self.measurements.append(measured)
+        self.results["measurements"].append(measured.as_json())
+        report.print_measurement(self.console, measured)
+
+
+def absences(workload: str, precision: str, peers: Iterable[str]) -> dict[str, str]:
+    """Why some of the peers do not take part in a workload, by name."""
+    reasons = {}
+    for name in peers:
+        peer = PEERS[name]
+        if workload in peer.left_out:
+            reasons[name] = f"left out: {peer.left_out[workload]}"
+        elif precision not in peer.precisions:
+            reasons[name] = f"left out: it computes in {' and '.join(peer.precisions)} alone"
+        elif peer.missing:
+            reasons[name] = f"is not installed (no module {', '.join(peer.missing)})"
+    return reasons
+
+
+class _Bar:
+    """A progress bar on standard error. It is drawn between runs alone, so that it takes no time from them."""
+
+    def __init__(self, plan: list[tuple[str, str, str]], peers: tuple[str, ...], settings: Settings) -> None:
+        self.sizes = [_size(name, precision, peers, settings) for name, _, precision in plan]
+        terminal = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=terminal, auto_refresh=False, transient=True, disable=not terminal.is_terminal,
+        )  # fmt: skip
+        self.task = self.progress.add_task("peak of the core", total=sum(self.sizes))
+        self.title, self.number = "", -1
+
+    def begin(self, title: str) -> None:
+        """The next measurement."""
+        self.title, self.number = title, self.number + 1
+
+    def watch(self, text: str) -> None:
+        """One part of it begins."""
+        self.progress.update(self.task, description=f"{self.title}: {text}", advance=1, refresh=True)
+
+    def end(self) -> None:
+        """It is over, in however many parts."""
+        self.progress.update(self.task, completed=sum(self.sizes[: self.number + 1]), refresh=True)
+
+    def __enter__(self) -> _Bar:
+        self.progress.start()
+        self.progress.refresh()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+
+def _size(name: str, precision: str, peers: tuple[str, ...], settings: Settings) -> int:
+    """In how many parts a measurement is told."""
+    if name == "build":
+        return len(MODELS) * (1 if settings.quick else 5)
+    if name == "growth":
+        return sum(map(len, (QUICK_SIZES if settings.quick else SIZES).values()))
+    return 2 + len(peers) - len(absences(name, precision, peers)) + 1 + settings.rounds
+
+
+def _choose_peers(peers: tuple[str, ...]) -> tuple[str, ...]:
+    """The peers by name, in the order of the table; all, if none is named."""
+    names = [name.strip() for text in peers for name in text.split(",") if name.strip()]
+    if names == ["none"]:
+        return ()
+    _check_names("--peers", names, PEERS, "peer")
+    return tuple(name for name in PEERS if name != OURS and (name in names or not names))
+
+
+def _check_names(hint: str, names: Iterable[str], known: Iterable[str], role: str) -> None:
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(f"there is no {role} {name!r}; there are: {', '.join(known)}", param_hint=hint)
+
+
+def _check(threads: int, json_file: Path | None, plot_file: Path | None) -> None:
+    """Before the work, not after it."""
+    cores = len(available_cores())
+    if threads > cores:
+        raise click.BadParameter(f"{threads} threads need as many cores; there are {cores}", param_hint="--threads")
+    for hint, file in (("--json", json_file), ("--plot", plot_file)):
+        if file and (file.is_dir() or not file.absolute().parent.is_dir()):
+            problem = "is a folder: name a file" if file.is_dir() else "is in a folder that does not exist"
+            raise click.BadParameter(f"{file} {problem}", param_hint=hint)
+    if plot_file and find_spec("matplotlib") is None:
+        raise click.UsageError("--plot needs matplotlib: python3 -m pip install 'nncodegen[bench]'")
+    if plot_file and plot_file.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise click.BadParameter(f"{plot_file} must end in .png, .svg or .pdf", param_hint="--plot")

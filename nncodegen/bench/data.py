@@ -1,0 +1,67 @@
+"""The samples and start parameters of the workloads: the same at every call, and on every machine."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nncodegen.bench.errors import BenchError
+from nncodegen.bench.tasks import Array, Stack
+
+
+def start_parameters(stack: Stack, precision: str, seed: int = 0, biases: float = 0.0) -> Array:
+    """Glorot's uniform weights, flat; biases are normal with the given standard deviation."""
+    generator = np.random.default_rng(seed)
+    layers = []
+    for units, inputs in stack.shapes:
+        bound = math.sqrt(6 / (units + inputs))
+        layers.append((generator.uniform(-bound, bound, (units, inputs)), biases * generator.standard_normal(units)))
+    return stack.pack(layers).astype(precision)
+
+
+def matrix_exponentials(samples: int) -> tuple[Array, Array]:
+    """Random 2 x 2 matrices and their exponentials, each as a row of 4: what SimpleChains.jl's benchmark learns."""
+    A = np.random.default_rng(1).standard_normal((samples, 2, 2))
+    term = total = np.broadcast_to(np.eye(2), A.shape)
+    for k in range(1, 19):  # the series of exp(A/64), whose remainder is far below rounding
+        term = term @ A / (64 * k)
+        total = total + term
+    for _ in range(6):
+        total = total @ total
+    return A.reshape(-1, 4), total.reshape(-1, 4)
+
+
+def spirals(samples: int) -> tuple[Array, Array]:
+    """Points on two spirals that wind around each other, and which of them each is on."""
+    generator = np.random.default_rng(2)
+    labels = np.arange(samples) % 2
+    radius = np.sqrt(generator.uniform(0.01, 1, samples))
+    angle = 3 * np.pi * radius + np.pi * labels
+    X = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return X + 0.02 * generator.standard_normal(X.shape), labels
+
+
+def handwritten_digits() -> tuple[Array, Array]:
+    """The 1,797 images of 8 x 8 grey values, from 0 to 1, that come with scikit-learn, and their digits."""
+    try:
+        from sklearn.datasets import load_digits  # noqa: PLC0415 (optional, and slow to import)
+    except ImportError as error:
+        raise BenchError(
+            f"the workloads digits and predict need the images that come with scikit-learn ({error}): "
+            f"python3 -m pip install 'nncodegen[bench]'"
+        ) from error
+    X, labels = load_digits(return_X_y=True)
+    return X / 16, labels
+
+
+def ten_classes(samples: int, inputs: int) -> tuple[Array, Array]:
+    """Normal samples, and for each which of ten random directions it lies along the most."""
+    generator = np.random.default_rng(3)
+    X = generator.standard_normal((samples, inputs))
+    return X, (X @ generator.standard_normal((inputs, 10))).argmax(axis=1)
+
+
+def one_hot(labels: Array) -> Array:
+    """Rows of zeros, with a one at the class."""
+    return np.eye(int(labels.max()) + 1)[labels]

@@ -1,0 +1,38 @@
+"""How many floating-point operations a task takes: the same number for every peer, whatever it really does.
+
+A layered network: 2*rows*columns for each sample in the forward pass, as many in the gradient of the weights, and
+as many in the gradient of the input, which the first layer does not need. Activations, biases, the loss and the
+update are not counted.
+
+A formula: the operations of its simplified program, where a function such as exp is one operation, and a
+multiplication and a subtraction for the update of each parameter. Sequentially, the operations that the gradient of
+each parameter alone needs, in turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nncodegen.bench.tasks import Formula, Prediction, Task
+from nncodegen.ir import Element, Program
+from nncodegen.ir.program import needed
+from nncodegen.pipeline import compile_model
+from nncodegen.simplify import operations
+
+
+def flops(task: Task) -> int:
+    """Floating-point operations of one step of a task."""
+    if isinstance(task, Formula):
+        program: Program = compile_model(task.model, until="simplify")["simplify"]
+        wanted = [(element,) for element in program.gradient] if task.sequential else [program.gradient]
+        return sum(_operations(program, some) + 2 * len(some) for some in wanted)
+    products = [2 * units * inputs for units, inputs in task.stack.shapes]
+    if isinstance(task, Prediction):
+        return len(task.X) * sum(products)
+    return round(len(task.X) * task.epochs / task.steps * (3 * sum(products) - products[0]))
+
+
+def _operations(program: Program, results: tuple[Element, ...]) -> int:
+    """Operations of those steps on which some results depend."""
+    steps = needed(program.steps, results)
+    return operations(replace(program, steps=steps, outputs=results, loss=results[0], gradient=()))

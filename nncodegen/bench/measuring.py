@@ -1,0 +1,159 @@
+"""Runs peers in turn, on the same task, and compares what they computed before anyone sees a time."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nncodegen.bench.errors import BenchError
+from nncodegen.bench.peers import OURS, PEERS, Peer
+from nncodegen.bench.processes import Process, WorkerError
+from nncodegen.bench.tasks import Array, Formula, Task, difference, tolerance
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How measurements are taken: on how many cores, how many rounds of runs, of how many seconds each."""
+
+    threads: int = 1
+    rounds: int = 9
+    seconds: float = 0.2
+    quick: bool = False
+
+
+QUICK = {"rounds": 3, "seconds": 0.02, "quick": True}
+
+PAUSE = 0.01
+"""Seconds between the run of one peer and of the next: threads that wait for more work have gone to sleep."""
+
+
+@dataclass
+class Timing:
+    """What one peer needed, in seconds: for the build and the first call, and for each step in every run."""
+
+    peer: str
+    build: float
+    first_call: float
+    steps: int
+    iterations: int | None
+    difference: float
+    repetitions: int = 1
+    runs: list[float] = field(default_factory=list)
+
+    def quartile(self, k: int) -> float:
+        """The minimum (0), median (2), maximum (4) or a quartile (1, 3) of the seconds of a step."""
+        return float(np.percentile(self.runs, 25 * k))
+
+
+Watch = Callable[[str], None]
+
+
+@dataclass
+class _Turn:
+    """A peer under way: its process, the files of its task and result, the result that it must agree with."""
+
+    peer: Peer
+    process: Process
+    task: Task
+    expected: Array | None
+    file: Path
+    timing: Timing
+
+
+def measure(
+    task: Task, peers: Iterable[str], settings: Settings, folder: Path, watch: Watch
+) -> tuple[list[Timing], dict[str, str]]:
+    """The times of nncodegen, which comes first, and of peers; and by name why others failed.
+
+    Raises BenchError where a peer disagrees with nncodegen, or nncodegen itself fails.
+    """
+    failed: dict[str, str] = {}
+    turns: list[_Turn] = []
+    with ExitStack() as stack:
+        for name in (OURS, *peers):
+            watch(f"{name}: build and first call")
+            try:
+                turns.append(_begin(name, task, settings, folder, turns, stack))
+            except WorkerError as error:
+                if name == OURS:
+                    raise BenchError(f"nncodegen failed: {error}") from error
+                failed[name] = str(error)
+        for turn in turns:
+            watch(f"{turn.timing.peer}: warm-up")
+            turn.timing.repetitions = _repetitions(turn, settings.seconds)
+        for number in range(settings.rounds):
+            watch(f"round {number + 1} of {settings.rounds}")
+            for turn in turns:
+                time.sleep(PAUSE)
+                timing = turn.timing
+                result = {"result": str(turn.file)} if number == settings.rounds - 1 else {}
+                seconds = _run(turn, timing.repetitions, **result)
+                timing.runs.append(seconds / timing.repetitions / timing.steps)
+        for turn in turns:  # once more, after the last run: nothing has worn off, or added up
+            _compare(turn)
+    return [turn.timing for turn in turns], failed
+
+
+def _begin(name: str, task: Task, settings: Settings, folder: Path, turns: list[_Turn], stack: ExitStack) -> _Turn:
+    """Starts the process of a peer, takes its first call, and compares the result."""
+    peer = PEERS[name]
+    expected = np.load(turns[0].file) if turns else None
+    if peer.iterations is not None and isinstance(task, Formula) and peer.iterations < task.iterations:
+        task = replace(task, iterations=peer.iterations)
+        expected = _ask_first(turns[0].process, task, "short", 1, folder / "short")[1]
+    process = stack.enter_context(Process(name, settings.threads, folder / "cache"))
+    process.ask(do="import", place=peer.place)
+    answer, _ = _ask_first(process, task, "task", settings.threads, folder / name)
+    timing = Timing(name, answer["build"], answer["call"], task.steps, peer.iterations, 0.0)
+    turn = _Turn(peer, process, task, expected, _result(folder / name), timing)
+    _compare(turn)
+    return turn
+
+
+def _ask_first(process: Process, task: Task, key: str, threads: int, base: Path) -> tuple[dict[str, Any], Array]:
+    file = base.with_suffix(".task")
+    file.write_bytes(pickle.dumps(task))
+    answer = process.ask(do="first", task=str(file), key=key, threads=threads, result=str(_result(base)))
+    return answer, np.load(_result(base))
+
+
+def _result(base: Path) -> Path:
+    return base.with_suffix(".npy")
+
+
+def _compare(turn: _Turn) -> None:
+    """Raises BenchError if the last result of a peer is not nncodegen's."""
+    found = np.load(turn.file)
+    expected = found if turn.expected is None else turn.expected
+    turn.timing.difference = max(turn.timing.difference, difference(turn.task, expected, found))
+    if turn.timing.difference > tolerance(turn.task):
+        raise BenchError(
+            f"{turn.timing.peer} does not compute what nncodegen computes: the results differ by "
+            f"{turn.timing.difference:.1e}, where rounding explains {tolerance(turn.task):.0e}; "
+            f"no time of it would mean anything"
+        )
+
+
+def _run(turn: _Turn, repetitions: int, **result: str) -> float:
+    """The seconds of so many runs."""
+    try:
+        return float(turn.process.ask(do="run", key="task", repetitions=repetitions, **result)["seconds"])
+    except WorkerError as error:
+        raise BenchError(f"{turn.timing.peer} failed after its first call: {error}") from error
+
+
+def _repetitions(turn: _Turn, seconds: float) -> int:
+    """How often a peer can do its task in so many seconds: doubled until it is clear."""
+    count = 1
+    while True:
+        taken = _run(turn, count)
+        if taken > seconds / 4:
+            return max(1, round(count * seconds / taken))
+        count *= 2 if taken > seconds / 64 else 8

@@ -1,0 +1,72 @@
+"""Who is measured: each peer is one file with a function that prepares a task. To add one, add an entry.
+
+The function takes a task and the number of threads and returns a run: a function without arguments that does the
+whole task, from the start parameters, and returns its result as an array. Making the run is timed as building; what
+is imported at the head of the file is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+Run = Callable[[], Any]
+
+ALONE = dict.fromkeys(("build", "growth"), "only nncodegen is measured")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One who is measured.
+
+    ``place`` is the module and the function in it; ``needs`` the modules that must be installed, the first of
+    which gives the version; ``left_out`` says by workload why a peer does not take part; ``iterations``, where it
+    is so slow that fewer must do, how many.
+    """
+
+    title: str
+    place: str
+    needs: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    precisions: tuple[str, ...] = ("float64", "float32")
+    iterations: int | None = None
+    threads: bool = True
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The modules that are needed and not installed."""
+        return tuple(name for name in self.needs if find_spec(name) is None)
+
+
+def _formulas_only(reason: str) -> dict[str, str]:
+    names = ("simplechains", "spiral", "digits", "wide", "predict")
+    return {**dict.fromkeys(names, reason), **ALONE}
+
+
+_SYMPY = {**_formulas_only("it is for formulas"), "ensemble": "it would take the perceptron's time for each model"}
+
+OURS = "nncodegen"
+
+PEERS = {
+    OURS: Peer("nncodegen", "ours:make"),
+    "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), ALONE),
+    "jax": Peer("JAX, all in one jit", "jax:make", ("jax",), ALONE),
+    "torch": Peer("PyTorch, eager", "torch:eager", ("torch",), ALONE),
+    "torch-compile": Peer("PyTorch, compiled steps", "torch:compiled", ("torch",), ALONE),
+    "sklearn": Peer(
+        "scikit-learn", "sklearn:make", ("sklearn",),
+        {
+            "perceptron": "it has no network whose neurons share one bias",
+            "ensemble": "it has no network whose neurons share one bias",
+            "simplechains": "its Adam adds epsilon before the correction of the bias, which is another update",
+            "spiral": "it has one logistic output, not a softmax, for two classes",
+            **ALONE,
+        },
+    ),
+    "numba": Peer("numba", "numba:make", ("numba", "scipy"), ALONE),
+    "c": Peer("C by hand", "c:make", (), _formulas_only("it is for the perceptron alone"), threads=False),
+    "sympy-lambdify": Peer("SymPy, lambdify", "sympy:compiled", ("sympy",), _SYMPY, ("float64",), threads=False),
+    "sympy-subs": Peer("SymPy, subs", "sympy:substituted", ("sympy",), _SYMPY, ("float64",), 3, threads=False),
+}  # fmt: skip

@@ -1,0 +1,35 @@
+"""C by hand: see ``perceptron.c``, compiled with -O3 for this CPU and called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from nncodegen.bench.native import TYPES, compile_c
+from nncodegen.bench.peers import Run
+from nncodegen.bench.tasks import Array, Formula, Task
+
+
+def make(task: Task, threads: int) -> Run:
+    """Compiles the file, and calls the function for the task; it runs on one thread."""
+    if not isinstance(task, Formula):
+        raise TypeError(f"there is no C for {task!r}")
+    with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder:
+        library = compile_c("perceptron", task.precision, Path(folder))
+    _, _, real = TYPES[task.precision]
+    x, y, rate = ctypes.c_void_p(task.x.ctypes.data), real(float(task.y[0, 0])), real(task.learning_rate)
+    iterations, models = ctypes.c_size_t(task.iterations), ctypes.c_size_t(len(task.starts))
+    function = library.ensemble if len(task.starts) > 1 else library.sequential if task.sequential else None
+    function = function or library.simultaneous
+    function.restype = None
+    counted = (models,) if len(task.starts) > 1 else ()
+
+    def run() -> Array:
+        p = np.array(task.starts)
+        function(ctypes.c_void_p(p.ctypes.data), *counted, x, y, rate, iterations)
+        return p
+
+    return run

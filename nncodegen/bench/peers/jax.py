@@ -1,0 +1,102 @@
+"""JAX: the whole loop under one jit. Batches run in a scan, scalars stay scalars, many models under vmap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nncodegen.bench.peers import Run
+from nncodegen.bench.peers.formulas import iterations
+from nncodegen.bench.tasks import Array, Formula, Prediction, Task, Training
+
+
+def make(task: Task, threads: int) -> Run:
+    """The run of a task; the threads of XLA are set in the environment."""
+    jax.config.update("jax_enable_x64", task.precision == "float64")
+    jax.config.update("jax_platforms", "cpu")
+    if isinstance(task, Formula):
+        return _formula(task)
+    if isinstance(task, Prediction):
+        return _prediction(task)
+    return _training(task)
+
+
+def _formula(task: Formula) -> Run:
+    simultaneous, sequential = iterations(jnp.exp)
+    iterate = sequential if task.sequential else simultaneous
+
+    def train(parameters: Any, x1: Any, x2: Any, y: Any, rate: Any) -> Any:
+        return jax.lax.fori_loop(0, task.iterations, lambda _, p: iterate(p, x1, x2, y, rate), parameters)
+
+    numbers = tuple(jnp.asarray(value, task.precision) for value in (*task.x[0], task.y[0, 0], task.learning_rate))
+    if len(task.starts) == 1:
+        jitted, start = jax.jit(train), tuple(map(jnp.asarray, task.starts[0]))
+    else:
+        jitted = jax.jit(jax.vmap(train, in_axes=(0, None, None, None, None)))
+        start = tuple(map(jnp.asarray, np.ascontiguousarray(task.starts.T)))
+    return lambda: np.array(jitted(start, *numbers)).reshape(len(start), -1).T
+
+
+def _forward(stack: Any, parameters: Any, x: Any) -> Any:
+    """What the last layer gives before its softmax; weights are (inputs, units), which suits XLA."""
+    hidden = jnp.tanh if stack.hidden == "tanh" else lambda z: jnp.maximum(z, 0)
+    for W, b in parameters[:-1]:
+        x = hidden(x @ W + b)
+    W, b = parameters[-1]
+    return x @ W + b
+
+
+def _prediction(task: Prediction) -> Run:
+    forward = jax.jit(lambda parameters, x: jax.nn.softmax(_forward(task.stack, parameters, x)))
+    parameters = _start(task.stack, task.parameters)
+    return lambda: np.asarray(forward(parameters, task.X))
+
+
+def _training(task: Training) -> Run:
+    stack = task.stack
+
+    def loss(parameters: Any, x: Any, y: Any) -> Any:
+        z = _forward(stack, parameters, x)
+        if stack.classifies:
+            return -(y * jax.nn.log_softmax(z)).sum(axis=1).mean()
+        return ((z - y) ** 2).mean()
+
+    def step(state: Any, batch: Any) -> tuple[Any, None]:
+        parameters, m, v, t = state
+        gradient = jax.grad(loss)(parameters, *batch)
+        rate, tree = task.learning_rate, jax.tree.map
+        if task.optimizer == "sgd":
+            return (tree(lambda p, g: p - rate * g, parameters, gradient), m, v, t), None
+        t = t + 1
+        m = tree(lambda m, g: 0.9 * m + (1 - 0.9) * g, m, gradient)
+        v = tree(lambda v, g: 0.999 * v + (1 - 0.999) * g * g, v, gradient)
+        scale, correction = rate / (1 - 0.9**t), 1 / (1 - 0.999**t)
+        change = lambda p, m, v: p - scale * m / (jnp.sqrt(v * correction) + 1e-8)  # noqa: E731
+        return (tree(change, parameters, m, v), m, v, t), None
+
+    whole = len(task.X) // task.batch
+    many = tuple(jnp.asarray(a[: whole * task.batch].reshape(whole, task.batch, -1)) for a in (task.X, task.Y))
+    rest = tuple(jnp.asarray(a[whole * task.batch :]) for a in (task.X, task.Y))
+
+    def train(parameters: Any, many: Any, rest: Any) -> Any:
+        def epoch(_: Any, state: Any) -> Any:
+            if whole == 1:
+                state, _ = step(state, (many[0][0], many[1][0]))
+            else:
+                state, _ = jax.lax.scan(step, state, many)
+            return step(state, rest)[0] if len(rest[0]) else state
+
+        zeros = jax.tree.map(jnp.zeros_like, parameters) if task.optimizer == "adam" else ()
+        t = jnp.zeros((), task.precision)
+        return jax.lax.fori_loop(0, task.epochs, epoch, (parameters, zeros, zeros, t))[0]
+
+    jitted = jax.jit(train)
+    start = _start(stack, task.start)
+    return lambda: stack.pack((np.asarray(W).T, b) for W, b in jitted(start, many, rest))
+
+
+def _start(stack: Any, flat: Array) -> Any:
+    return [(jnp.asarray(W.T), jnp.asarray(b)) for W, b in stack.unpack(flat)]

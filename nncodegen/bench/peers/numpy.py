@@ -1,0 +1,106 @@
+"""NumPy, by hand: whole-array arithmetic, parameters and gradient in one flat array each, in-place updates.
+
+A single perceptron is computed with plain numbers, since arrays of one element cost NumPy several times as much.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nncodegen.bench.peers import Run
+from nncodegen.bench.peers.formulas import iterations
+from nncodegen.bench.tasks import Array, Formula, Prediction, Task, Training
+
+
+def make(task: Task, threads: int) -> Run:
+    """The run of a task; threads are those of the BLAS."""
+    if isinstance(task, Formula):
+        return _formula(task)
+    if isinstance(task, Prediction):
+        return _prediction(task)
+    return _training(task)
+
+
+def _formula(task: Formula) -> Run:
+    real = task.starts.dtype.type
+    alone = len(task.starts) == 1
+    numbers = (*task.x[0], task.y[0, 0], real(task.learning_rate))
+    exp: Any = np.exp
+    if alone and task.precision == "float64":
+        numbers, exp = tuple(map(float, numbers)), math.exp
+    simultaneous, sequential = iterations(exp, real(1) if exp is np.exp else 1.0)
+    iterate = sequential if task.sequential else simultaneous
+
+    def run() -> Array:
+        # by parameter: all models of each
+        p: Any = task.starts[0].tolist() if exp is math.exp else task.starts[0] if alone else np.array(task.starts.T)
+        p = tuple(p)
+        for _ in range(task.iterations):
+            p = iterate(p, *numbers)
+        return np.array(p, real).reshape(len(p), -1).T
+
+    return run
+
+
+def _prediction(task: Prediction) -> Run:
+    (W1, b1), (W2, b2) = task.stack.unpack(task.parameters)
+
+    def run() -> Array:
+        z = np.tanh(task.X @ W1.T + b1) @ W2.T + b2
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+    return run
+
+
+def _training(task: Training) -> Run:
+    batches = [(task.X[rows], task.Y[rows]) for rows in task.batches()]
+
+    def run() -> Array:
+        p, g = task.start.copy(), np.empty_like(task.start)
+        parameters, gradients = task.stack.unpack(p), task.stack.unpack(g)
+        m, v, t = np.zeros_like(p), np.zeros_like(p), 0
+        for _ in range(task.epochs):
+            for x, y in batches:
+                _gradient(task, x, y, parameters, gradients)
+                if task.optimizer == "sgd":
+                    g *= task.learning_rate
+                    p -= g
+                    continue
+                t += 1
+                m += (1 - 0.9) * (g - m)
+                v += (1 - 0.999) * (g * g - v)
+                p -= task.learning_rate / (1 - 0.9**t) * m / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        return p
+
+    return run
+
+
+def _gradient(task: Training, x: Array, y: Array, parameters: Any, gradients: Any) -> None:
+    """The gradient of the mean loss of a batch, written into its views."""
+    values = [x]
+    for W, b in parameters:
+        z = values[-1] @ W.T
+        z += b
+        if len(values) < len(parameters):
+            z = np.tanh(z, out=z) if task.stack.hidden == "tanh" else np.maximum(z, 0, out=z)
+        values.append(z)
+    d = values.pop()
+    if task.stack.classifies:
+        d -= d.max(axis=1, keepdims=True)
+        np.exp(d, out=d)
+        d /= d.sum(axis=1, keepdims=True)
+        d -= y
+        d /= len(x)
+    else:
+        d -= y
+        d *= 2 / y.size
+    for (W, _), (d_W, d_b), h in zip(reversed(parameters), reversed(gradients), reversed(values), strict=True):
+        np.matmul(d.T, h, out=d_W)
+        np.sum(d, axis=0, out=d_b)
+        if h is not x:
+            d = d @ W
+            d *= 1 - h * h if task.stack.hidden == "tanh" else h > 0

@@ -1,0 +1,49 @@
+"""nncodegen: the compiled module, called as its users call it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nncodegen.bench.peers import Run
+from nncodegen.bench.tasks import Formula, Prediction, Task, Training
+from nncodegen.build import load
+from nncodegen.pipeline import compile_model
+
+
+def make(task: Task, threads: int, force: bool = True) -> Run:
+    """Compiles the model anew (without ``force`` unless the cache holds it), and calls its module."""
+    module: Any = load(compile_model(task.model, task.precision, force).built)
+    if isinstance(task, Prediction):
+        parallel = _threads(module.predict, threads)
+        return lambda: module.predict(task.parameters, task.X, **parallel)
+    if isinstance(task, Training):
+        parallel = _threads(module.train, threads)
+        shuffle = {"batch_size": task.batch, "shuffle": False} if task.batch < len(task.X) else {}
+        return lambda: module.train(
+            task.X, task.Y if task.labels is None else task.labels, task.start, optimizer=task.optimizer,
+            learning_rate=task.learning_rate, epochs=task.epochs, **shuffle, **parallel,
+        ).parameters  # fmt: skip
+    return _formula(module, task, threads)
+
+
+def _formula(module: Any, task: Formula, threads: int) -> Run:
+    options: dict[str, Any] = {
+        "learning_rate": task.learning_rate,
+        "epochs": task.iterations,
+        "update": "sequential" if task.sequential else "simultaneous",
+    }
+    if len(task.starts) > 1 and hasattr(module, "train_many"):
+        options |= _threads(module.train_many, threads)
+        return lambda: module.train_many(task.x, task.y, parameters=task.starts, **options).parameters
+    options |= _threads(module.train, threads)
+    return lambda: np.stack([module.train(task.x, task.y, start, **options).parameters for start in task.starts])
+
+
+def _threads(function: Callable[..., Any], threads: int) -> dict[str, int]:
+    """The number of threads as an argument: only if there are several, and the function takes them."""
+    takes = "threads" in inspect.signature(function).parameters
+    return {"threads": threads} if threads > 1 and takes else {}

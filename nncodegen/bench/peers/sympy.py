@@ -1,0 +1,58 @@
+"""SymPy's own means: its derivatives, evaluated by ``subs`` or by the functions that ``lambdify`` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import sympy
+
+from nncodegen import perceptron
+from nncodegen.bench.peers import Run
+from nncodegen.bench.tasks import Array, Formula, Task
+
+PARAMETERS = tuple(perceptron.model.parameters)
+VALUES = (*PARAMETERS, perceptron.x1, perceptron.x2, perceptron.y)
+Gradient = Callable[[list[float]], Any]
+
+
+def substituted(task: Task, threads: int) -> Run:
+    """The derivatives, with numbers put in for their symbols at each iteration."""
+    derivatives = _derivatives()
+
+    def value(k: int, numbers: list[float]) -> float:
+        return float(derivatives[k].subs(dict(zip(VALUES, numbers, strict=True))))
+
+    return _make(task, lambda numbers: [value(k, numbers) for k in range(len(PARAMETERS))], value)
+
+
+def compiled(task: Task, threads: int) -> Run:
+    """The derivatives as functions of Python: one for all, with common subexpressions, and one for each."""
+    derivatives = _derivatives()
+    together = sympy.lambdify(VALUES, derivatives, "math", cse=True)
+    each = [sympy.lambdify(VALUES, derivative, "math", cse=True) for derivative in derivatives]
+    return _make(task, lambda numbers: together(*numbers), lambda k, numbers: each[k](*numbers))
+
+
+def _derivatives() -> list[sympy.Expr]:
+    return [sympy.diff(perceptron.model.loss, parameter) for parameter in PARAMETERS]
+
+
+def _make(task: Task, gradient: Gradient, derivative: Callable[[int, list[float]], float]) -> Run:
+    if not isinstance(task, Formula):
+        raise TypeError(f"SymPy alone has nothing for {task!r}")
+    sample = [*map(float, task.x[0]), float(task.y[0, 0])]
+    rate = task.learning_rate
+
+    def run() -> Array:
+        p = task.starts[0].tolist()
+        for _ in range(task.iterations):
+            if task.sequential:
+                for k in range(len(p)):
+                    p[k] -= rate * derivative(k, p + sample)
+            else:
+                p = [value - rate * d for value, d in zip(p, gradient(p + sample), strict=True)]
+        return np.array([p])
+
+    return run

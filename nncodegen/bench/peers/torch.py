@@ -1,0 +1,155 @@
+"""PyTorch: eager, with autograd and its fused updates, or a whole step under torch.compile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 (its name everywhere)
+
+from nncodegen.bench.peers import Run
+from nncodegen.bench.peers.formulas import iterations
+from nncodegen.bench.tasks import Array, Formula, Prediction, Task, Training
+
+UNROLLED = (9, 3, 1)
+"""Iterations of a formula in one compiled call, whose overhead they share: the most that divides their number."""
+
+
+def eager(task: Task, threads: int) -> Run:
+    """The run of a task, operation by operation."""
+    return _make(task, threads, compiles=False)
+
+
+def compiled(task: Task, threads: int) -> Run:
+    """The run of a task, each step one compiled call."""
+    return _make(task, threads, compiles=True)
+
+
+def _make(task: Task, threads: int, compiles: bool) -> Run:
+    torch.set_num_threads(threads)
+    if isinstance(task, Formula):
+        return _formula(task, compiles)
+    if isinstance(task, Prediction):
+        return _prediction(task, compiles)
+    return _compiled_training(task) if compiles else _eager_training(task)
+
+
+def _formula(task: Formula, compiles: bool) -> Run:
+    """The gradient by hand: autograd would only add to the time."""
+    simultaneous, sequential = iterations(torch.exp)
+    iterate = sequential if task.sequential else simultaneous
+    x1, x2, y = (*map(float, task.x[0]), float(task.y[0, 0]))
+    shape = () if len(task.starts) == 1 else (len(task.starts),)
+    start = tuple(torch.tensor(row).reshape(shape) for row in task.starts.T)
+    at_once = next(k for k in UNROLLED if task.iterations % k == 0) if compiles else 1
+
+    def step(p: Any) -> Any:
+        for _ in range(at_once):
+            p = iterate(p, x1, x2, y, task.learning_rate)
+        return p
+
+    advance = torch.compile(step) if compiles else step
+
+    @torch.inference_mode()
+    def run() -> Array:
+        p = start
+        for _ in range(task.iterations // at_once):
+            p = advance(p)
+        result: Array = torch.stack(p).reshape(len(p), -1).T.numpy()
+        return result
+
+    return run  # type: ignore[no-any-return]
+
+
+def _forward(stack: Any, parameters: Any, x: Any) -> Any:
+    """What the last layer gives before its softmax."""
+    for W, b in parameters[:-1]:
+        x = F.linear(x, W, b)
+        x = torch.tanh(x) if stack.hidden == "tanh" else torch.relu(x)
+    return F.linear(x, *parameters[-1])
+
+
+def _prediction(task: Prediction, compiles: bool) -> Run:
+    parameters = _start(task.stack, task.parameters)
+    forward: Callable[[Any], Any] = lambda x: F.softmax(_forward(task.stack, parameters, x), 1)  # noqa: E731
+    if compiles:
+        forward = torch.compile(forward)
+
+    @torch.inference_mode()
+    def run() -> Array:
+        result: Array = forward(torch.from_numpy(task.X)).numpy()
+        return result
+
+    return run  # type: ignore[no-any-return]
+
+
+def _loss(task: Training) -> Callable[[Any, Any, Any], Any]:
+    function = F.cross_entropy if task.stack.classifies else F.mse_loss
+    return lambda parameters, x, y: function(_forward(task.stack, parameters, x), y)
+
+
+def _eager_training(task: Training) -> Run:
+    loss, batches = _loss(task), _batches(task)
+
+    def run() -> Array:
+        layers = _start(task.stack, task.start)
+        parameters = [part.requires_grad_() for pair in layers for part in pair]
+        adam = torch.optim.Adam(parameters, lr=task.learning_rate, fused=True)
+        for _ in range(task.epochs):
+            for x, y in batches:
+                gradients = torch.autograd.grad(loss(layers, x, y), parameters)
+                if task.optimizer == "adam":
+                    for parameter, gradient in zip(parameters, gradients, strict=True):
+                        parameter.grad = gradient
+                    adam.step()
+                else:
+                    with torch.no_grad():  # what torch.optim.SGD does, without its bookkeeping
+                        torch._foreach_add_(parameters, gradients, alpha=-task.learning_rate)
+        return task.stack.pack((W.detach().numpy(), b.detach().numpy()) for W, b in layers)
+
+    return run
+
+
+def _compiled_training(task: Training) -> Run:
+    loss, batches = _loss(task), _batches(task)
+
+    def sgd(layers: Any, x: Any, y: Any) -> None:
+        for pair, gradients in zip(layers, torch.func.grad(loss)(layers, x, y), strict=True):
+            for parameter, gradient in zip(pair, gradients, strict=True):
+                parameter.sub_(task.learning_rate * gradient)
+
+    def adam(layers: Any, x: Any, y: Any, ms: Any, vs: Any, scale: Any, correction: Any) -> None:
+        every = zip(layers, torch.func.grad(loss)(layers, x, y), ms, vs, strict=True)
+        for parameter, gradient, m, v in (some for four in every for some in zip(*four, strict=True)):
+            m.lerp_(gradient, 1 - 0.9)
+            v.lerp_(gradient * gradient, 1 - 0.999)
+            parameter.sub_(scale * m / (torch.sqrt(v * correction) + 1e-8))
+
+    step = torch.compile(sgd if task.optimizer == "sgd" else adam, dynamic=False)
+
+    @torch.no_grad()
+    def run() -> Array:
+        layers, t = _start(task.stack, task.start), 0
+        ms, vs = ([tuple(map(torch.zeros_like, pair)) for pair in layers] for _ in "mv")
+        for _ in range(task.epochs):
+            for x, y in batches:
+                if task.optimizer == "sgd":
+                    step(layers, x, y)
+                    continue
+                t += 1
+                numbers = (task.learning_rate / (1 - 0.9**t), 1 / (1 - 0.999**t))
+                step(layers, x, y, ms, vs, *(torch.tensor(number, dtype=x.dtype) for number in numbers))
+        return task.stack.pack((W.numpy(), b.numpy()) for W, b in layers)
+
+    return run  # type: ignore[no-any-return]
+
+
+def _batches(task: Training) -> list[tuple[Any, Any]]:
+    targets = task.Y if task.labels is None else task.labels.astype(np.int64)
+    return [(torch.from_numpy(task.X[rows]), torch.from_numpy(targets[rows])) for rows in task.batches()]
+
+
+def _start(stack: Any, flat: Array) -> Any:
+    return [(torch.tensor(W), torch.tensor(b)) for W, b in stack.unpack(flat)]

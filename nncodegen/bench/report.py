@@ -1,0 +1,158 @@
+"""What is printed: a table for each measurement, times in units that can be read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from nncodegen.bench.measuring import Settings, Timing
+from nncodegen.bench.peers import PEERS
+
+
+@dataclass
+class Measurement:
+    """Everything about one case of a workload in one precision; ``flops`` are of a step, ``peak`` a second."""
+
+    workload: str
+    case: str
+    precision: str
+    what: str
+    step: str
+    flops: int
+    peak: float
+    tolerance: float
+    threads: int
+    timings: list[Timing]
+    absent: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """Workload, case and precision in one line."""
+        return ", ".join(filter(None, [self.workload, self.case, self.precision]))
+
+    def ratio(self, timing: Timing) -> float:
+        """How many times as long as nncodegen a peer takes, in the median."""
+        return timing.quartile(2) / self.timings[0].quartile(2)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as plain data, with what follows from it."""
+        return asdict(self) | {
+            "timings": [
+                asdict(timing)
+                | {
+                    "minimum": timing.quartile(0),
+                    "quartiles": [timing.quartile(k) for k in (1, 3)],
+                    "median": timing.quartile(2),
+                    "ratio": self.ratio(timing),
+                    "steps_a_second": 1 / timing.quartile(2),
+                    "flops_a_second": self.flops / timing.quartile(2),
+                    "share_of_peak": self.flops / timing.quartile(2) / self.peak,
+                }
+                for timing in self.timings
+            ]
+        }
+
+
+def print_machine(console: Console, machine: dict[str, Any], settings: Settings, peaks: dict[str, float]) -> None:
+    """What the tables below were measured on."""
+    cores = f"{settings.threads} core{'s' if settings.threads > 1 else ''}"
+    console.print(f"{machine['date'][:10]}, {machine['cpu']}, {cores} of {machine['cores']}, {machine['compiler']}")
+    named = {name: number for name, number in machine["versions"].items() if number}
+    console.print(", ".join(f"{name} {number}" for name, number in named.items()))
+    measured = ", ".join(f"{peak / 1e9:.0f} GFLOP/s in {precision}" for precision, peak in peaks.items())
+    if measured:
+        console.print(f"peak of fused multiply-adds, measured: {measured}")
+    if settings.quick:
+        console.print("a quick look: smaller tasks than told below, and short runs; no figures to quote")
+
+
+def print_measurement(console: Console, measured: Measurement) -> None:
+    """The times of a step of every peer, how they compare, and who is absent."""
+    console.print(f"\n[bold]{measured.title}[/bold]: {measured.what}; times are for one {measured.step}")
+    table = _table("peer", "min", "median", "quartiles", "ratio", "build", "first call", "steps/s", "GFLOP/s",
+                   "of peak", "differs")  # fmt: skip
+    for timing in measured.timings:
+        middle = timing.quartile(2)
+        ours = timing is measured.timings[0]
+        table.add_row(
+            PEERS[timing.peer].title,
+            _time(timing.quartile(0)),
+            _time(middle),
+            f"{_time(timing.quartile(1))} - {_time(timing.quartile(3))}",
+            "1" if ours else short(measured.ratio(timing)),
+            _time(timing.build),
+            _time(timing.first_call),
+            f"{short(1 / middle)}",
+            f"{short(measured.flops / middle / 1e9)}",
+            f"{100 * measured.flops / middle / measured.peak:.2g} %",
+            "" if ours else f"{timing.difference:.0e}" if timing.difference else "0",
+            style="bold" if ours else None,
+        )
+    console.print(table)
+    for timing in measured.timings:
+        if timing.iterations:
+            console.print(f"{timing.peer}: {timing.iterations} iterations in each run, the others do all of them")
+    if measured.threads > 1:
+        for timing in measured.timings:
+            if not PEERS[timing.peer].threads:
+                console.print(f"{timing.peer}: on one thread, whatever is asked")
+    print_absent(console, measured.absent)
+
+
+def print_absent(console: Console, absent: dict[str, str]) -> None:
+    """Who is absent, together with those who are so for the same reason."""
+    for reason in dict.fromkeys(absent.values()):
+        console.print(f"{', '.join(name for name in absent if absent[name] == reason)}: {reason}", markup=False)
+
+
+def print_builds(console: Console, precision: str, rows: list[dict[str, Any]]) -> None:
+    """The stages of every build, in milliseconds, cold and from the cache."""
+    console.print(f"\n[bold]build, {precision}[/bold]: medians in ms; cold with an empty cache, cached with a full one")
+    stages = list(rows[0]["stages"])
+    table = _table("model", "", *stages, "min", "median")
+    for row in rows:
+        numbers = [*row["stages"].values(), row["minimum"], row["median"]]
+        table.add_row(row["model"], row["kind"], *(f"{1e3 * seconds:,.0f}" for seconds in numbers))
+    console.print(table)
+
+
+def print_growth(console: Console, precision: str, rows: list[dict[str, Any]]) -> None:
+    """Build time, size of the C and time of a sample's gradient against what grows."""
+    console.print(f"\n[bold]growth, {precision}[/bold]: 16 inputs, one output; loss and gradient of 1,024 samples")
+    table = _table("", "size", "parameters", "build", "of it C compiler", "bytes of C", "a sample")
+    for number, row in enumerate(rows):
+        first = number == 0 or rows[number - 1]["axis"] != row["axis"]
+        table.add_row(
+            row["axis"] if first else "", f"{row['size']:,}", f"{row['parameters']:,}", _time(row["build"]),
+            _time(row["seconds"]["build"]), f"{row['bytes']:,}", _time(row["sample"]),
+        )  # fmt: skip
+    console.print(table)
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _time(seconds: float) -> str:
+    """Three digits and a unit."""
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
+        if seconds * factor >= 0.9995:  # what is rounded to 1
+            return f"{short(seconds * factor)} {unit}"
+    return f"{short(seconds * 1e9)} ns"
+
+
+def short(value: float) -> str:
+    """Three digits, no exponent and no zeros at the end of a fraction: 12,300 or 0.0123 or 5."""
+    if value == 0:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    text = f"{round(value, digits):,.{max(0, digits)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

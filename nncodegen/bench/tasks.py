@@ -1,0 +1,190 @@
+"""What is computed: a task is one computation, with its data, that every peer does from the same start.
+
+A task knows nothing of who does it. Arrays are C-contiguous and of the task's precision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen import perceptron
+from nncodegen.describe import Dense, Model, Sequential
+
+Array = NDArray[Any]
+
+TOLERANCES = {"training": {"float64": 1e-8, "float32": 2e-2}, "prediction": {"float64": 1e-12, "float32": 1e-5}}
+"""How far two results may be apart: for a training relative to the largest way that a parameter has gone.
+
+Correct peers differ by rounding alone, since they add in different orders. One step is off by some ten units in
+the last place, 1e-15 and 1e-6, and each of the up to a thousand steps carries on what it was given: 1e-12 and 1e-3,
+which Adam, whose division by the size of the gradient magnifies the rounding of small ones, takes to 1e-10 and 1e-2.
+The bounds lie above that, and far below what different arithmetic makes: another batch order, one
+step too many, a factor of 2 in the loss move the parameters by 1e-1 and more of their way. A prediction is one
+forward pass, a sum of up to a hundred products in each of two layers.
+"""
+
+
+@dataclass(frozen=True)
+class Formula:
+    """Gradient descent on the shipped perceptron, for each of ``starts``, of shape (models, 7), on one sample.
+
+    The result is (models, 7). ``steps`` are iterations of one model times models: each changes all parameters,
+    one after the other if ``sequential``.
+    """
+
+    starts: Array
+    x: Array
+    y: Array
+    learning_rate: float
+    iterations: int
+    sequential: bool = False
+
+    @property
+    def precision(self) -> str:
+        """The precision of all arrays."""
+        return str(self.starts.dtype)
+
+    @property
+    def start(self) -> Array:
+        """What the result is compared with, to see how far it has come."""
+        return self.starts
+
+    @property
+    def steps(self) -> int:
+        """Updates of a model, for all models together."""
+        return self.iterations * len(self.starts)
+
+    @property
+    def model(self) -> Model:
+        """The model, as it is given to nncodegen."""
+        return perceptron.model
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Dense layers, (units, activation) each, on a number of inputs; the loss is "mse" or a cross-entropy."""
+
+    name: str
+    inputs: int
+    layers: tuple[tuple[int, str], ...]
+    loss: str
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """The shape of every weight matrix, (units, inputs)."""
+        sizes = (self.inputs, *(units for units, _ in self.layers))
+        return tuple(zip(sizes[1:], sizes[:-1], strict=True))
+
+    @property
+    def hidden(self) -> str:
+        """The activation of all layers but the last."""
+        (name,) = {activation for _, activation in self.layers[:-1]}
+        return name
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the last layer is a softmax, and the loss its cross-entropy; otherwise it is linear."""
+        return self.layers[-1][1] == "softmax"
+
+    @property
+    def model(self) -> Sequential:
+        """The model, as it is given to nncodegen."""
+        layers = [Dense(units, activation) for units, activation in self.layers]
+        return Sequential(layers, inputs=self.inputs, loss=self.loss, name=self.name)
+
+    def unpack(self, flat: Array) -> list[tuple[Array, Array]]:
+        """Views into flat parameters: (W, b) of every layer, of the shapes (units, inputs) and (units,)."""
+        views, begin = [], 0
+        for units, inputs in self.shapes:
+            middle, end = begin + units * inputs, begin + units * inputs + units
+            views.append((flat[begin:middle].reshape(units, inputs), flat[middle:end]))
+            begin = end
+        return views
+
+    def pack(self, layers: Any) -> Array:
+        """Flat parameters from (W, b) of every layer: the opposite of ``unpack``."""
+        return np.concatenate([np.ravel(part) for pair in layers for part in pair])
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training of a stack of layers on X and Y, in batches of ``batch`` samples in the order in which they lie.
+
+    Y holds targets (samples, outputs), for classes one-hot; ``labels`` the classes as integers. The last batch of
+    an epoch holds what is left. The optimizer is "sgd", or "adam" with the usual 0.9, 0.999 and 1e-8. The result are
+    the parameters, flat.
+    """
+
+    stack: Stack
+    start: Array
+    X: Array
+    Y: Array
+    labels: Array | None
+    optimizer: str
+    learning_rate: float
+    epochs: int
+    batch: int
+
+    @property
+    def precision(self) -> str:
+        """The precision of all arrays."""
+        return str(self.start.dtype)
+
+    @property
+    def steps(self) -> int:
+        """Updates of all parameters."""
+        return self.epochs * math.ceil(len(self.X) / self.batch)
+
+    @property
+    def model(self) -> Sequential:
+        """The model, as it is given to nncodegen."""
+        return self.stack.model
+
+    def batches(self) -> Iterator[slice]:
+        """The rows of each batch of an epoch."""
+        for begin in range(0, len(self.X), self.batch):
+            yield slice(begin, min(begin + self.batch, len(self.X)))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The outputs of a stack of layers for the rows of X, which are taken as they come, in NumPy's memory."""
+
+    stack: Stack
+    parameters: Array
+    X: Array
+
+    steps = 1
+    """One call."""
+
+    @property
+    def precision(self) -> str:
+        """The precision of all arrays."""
+        return str(self.parameters.dtype)
+
+    @property
+    def model(self) -> Sequential:
+        """The model, as it is given to nncodegen."""
+        return self.stack.model
+
+
+Task = Formula | Training | Prediction
+
+
+def difference(task: Task, ours: Array, theirs: Array) -> float:
+    """How far two results of a task are apart: see TOLERANCES. Infinite, where shapes differ or values are none."""
+    if theirs.shape != ours.shape or not np.isfinite(theirs).all():
+        return math.inf
+    way = ours if isinstance(task, Prediction) else ours - task.start
+    return float(abs(ours.astype(float) - theirs).max() / max(float(abs(way).max()), 1e-300))
+
+
+def tolerance(task: Task) -> float:
+    """The largest difference of two results that rounding explains."""
+    return TOLERANCES["prediction" if isinstance(task, Prediction) else "training"][task.precision]

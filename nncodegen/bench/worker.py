@@ -1,0 +1,119 @@
+"""The process of one peer: ``python -m nncodegen.bench.worker`` does what it is asked, one line of JSON at a time.
+
+A process of its own gives every peer the environment that it needs before it is imported, and keeps the thread pools
+and settings of one away from the others. It reads requests from its standard input, and answers on what was its
+standard output; whatever else prints goes to standard error.
+
+    {"do": "import", "place": "jax:make"}                     -> {}
+    {"do": "first", "task": FILE, "key": K, "threads": N, "result": FILE}  -> {"build": seconds, "call": seconds}
+    {"do": "run", "key": K, "repetitions": R[, "result": FILE]}  -> {"seconds": for all}
+    {"do": "peak", "precision": P, "folder": F}               -> {"flops": a second, of one core}
+    {"do": "compile" or "grow", ...}                          -> see builds.py
+
+An error is answered as {"error": text}.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import pickle
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nncodegen.bench import builds, native
+
+Answer = dict[str, Any]
+
+
+class Worker:
+    """What a process holds between requests: its peer's function, and the runs that it has prepared."""
+
+    def __init__(self) -> None:
+        self.make: Callable[[Any, int], Callable[[], Any]] | None = None
+        self.runs: dict[str, Callable[[], Any]] = {}
+
+    def answer(self, request: Answer) -> Answer:
+        """Does what a request asks for."""
+        actions: dict[str, Callable[..., Answer]] = {
+            "import": self.load, "first": self.first, "run": self.run, "peak": peak, "compile": builds.compile_once,
+            "grow": builds.grow_once,
+        }  # fmt: skip
+        arguments = dict(request)
+        return actions[arguments.pop("do")](**arguments)
+
+    def load(self, place: str) -> Answer:
+        """Imports a peer: no part of any time."""
+        module, function = place.split(":")
+        self.make = getattr(importlib.import_module(f"nncodegen.bench.peers.{module}"), function)
+        return {}
+
+    def first(self, task: str, key: str, threads: int, result: str) -> Answer:
+        """Prepares a task, and does it once; both are timed."""
+        assert self.make is not None
+        loaded = pickle.loads(Path(task).read_bytes())
+        begin = time.perf_counter()
+        run = self.runs[key] = self.make(loaded, threads)
+        middle = time.perf_counter()
+        value = run()
+        end = time.perf_counter()
+        np.save(result, value)
+        return {"build": middle - begin, "call": end - middle}
+
+    def run(self, key: str, repetitions: int, result: str | None = None) -> Answer:
+        """Does a task so often; the result of the last is saved if there is a file for it."""
+        run: Callable[[], Any] = self.runs[key]
+        value: Any = None
+        gc.collect()
+        gc.disable()
+        try:
+            begin = time.perf_counter()
+            for _ in range(repetitions):
+                value = run()
+            seconds = time.perf_counter() - begin
+        finally:
+            gc.enable()
+        if result is not None:
+            np.save(result, value)
+        return {"seconds": seconds}
+
+
+def peak(precision: str, folder: str) -> Answer:
+    """The most operations a second that fused multiply-adds reach on one core: the best of many short tries."""
+    library = native.compile_c("peak", precision, Path(folder))
+    library.operations.restype, library.chains.restype = ctypes.c_size_t, ctypes.c_double
+    rounds, best, until = 500_000, 0.0, time.perf_counter() + 0.5
+    factor, term = ctypes.c_double(0.999), ctypes.c_double(0.001)
+    while time.perf_counter() < until:
+        begin = time.perf_counter()
+        library.chains(ctypes.c_size_t(rounds), factor, term)
+        best = max(best, rounds * library.operations() / (time.perf_counter() - begin))
+    return {"flops": best}
+
+
+def main() -> None:
+    """Answers requests until there are no more."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    worker = Worker()
+    for line in sys.stdin:
+        try:
+            answer = worker.answer(json.loads(line))
+        except Exception as error:  # whatever a peer raises is told to the parent, which names the peer
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

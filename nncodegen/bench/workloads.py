@@ -1,0 +1,121 @@
+"""The workloads: what is measured, in which precisions, and in which cases. To add one, add an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nncodegen import perceptron
+from nncodegen.bench import data
+from nncodegen.bench.tasks import Array, Formula, Prediction, Stack, Task, Training
+from nncodegen.describe import Model, Sequential
+
+CHAIN = Stack("chain", 4, ((32, "tanh"), (16, "tanh"), (4, "linear")), "mse")
+SPIRAL = Stack("spiral", 2, ((16, "tanh"), (16, "tanh"), (2, "softmax")), "categorical_crossentropy")
+DIGITS = Stack("digits", 64, ((32, "tanh"), (10, "softmax")), "categorical_crossentropy")
+WIDE = Stack("wide", 784, ((128, "relu"), (10, "softmax")), "categorical_crossentropy")
+
+BOTH, DOUBLE = ("float64", "float32"), ("float64",)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is measured: in words, its cases, its usual precisions.
+
+    ``task(case, precision, quick)`` makes the task of a case; ``quick`` makes it small, for a first look. A workload
+    without it measures nncodegen alone. ``step`` says what a step is.
+    """
+
+    what: str
+    precisions: tuple[str, ...]
+    cases: tuple[str, ...] = ("",)
+    task: Callable[[str, str, bool], Task] | None = None
+    step: str = "update"
+
+
+def _perceptron(case: str, precision: str, quick: bool) -> Task:
+    start = np.array([list(perceptron.model.parameters.values())], dtype=precision)
+    return _formula(start, perceptron.EPOCHS, case == "sequential")
+
+
+def _ensemble(case: str, precision: str, quick: bool) -> Task:
+    models, iterations = (64, 99) if quick else (1024, perceptron.EPOCHS)
+    center = np.array(list(perceptron.model.parameters.values()), float)
+    noise = np.random.default_rng(4).standard_normal((models, len(center)))
+    return _formula((center + 0.5 * noise).astype(precision), iterations, False)
+
+
+def _formula(starts: Array, iterations: int, sequential: bool) -> Task:
+    x, y = (np.array(values, dtype=starts.dtype) for values in (perceptron.X, perceptron.Y))
+    return Formula(starts, x, y, perceptron.LEARNING_RATE, iterations, sequential)
+
+
+def _simplechains(case: str, precision: str, quick: bool) -> Task:
+    X, Y = data.matrix_exponentials(1000 if quick else 10_000)
+    return _training(CHAIN, precision, (X, Y), "adam", 0.001, 10 if quick else 50, len(X))
+
+
+def _spiral(case: str, precision: str, quick: bool) -> Task:
+    X, labels = data.spirals(1024)
+    return _training(SPIRAL, precision, (X, labels), "sgd", 0.5, 20 if quick else 200, len(X))
+
+
+def _digits(case: str, precision: str, quick: bool) -> Task:
+    return _training(DIGITS, precision, data.handwritten_digits(), "sgd", 0.1, 2 if quick else 20, 64)
+
+
+def _wide(case: str, precision: str, quick: bool) -> Task:
+    samples = data.ten_classes(1280 if quick else 6400, WIDE.inputs)
+    return _training(WIDE, precision, samples, "sgd", 0.01, 1 if quick else 2, 128)
+
+
+def _training(
+    stack: Stack, precision: str, samples: tuple[Array, Array], optimizer: str, rate: float, epochs: int, batch: int
+) -> Task:
+    X, Y = samples
+    labels = Y if stack.classifies else None
+    targets = np.ascontiguousarray(data.one_hot(Y) if stack.classifies else Y, dtype=precision)
+    start = data.start_parameters(stack, precision)
+    X = np.ascontiguousarray(X, dtype=precision)
+    return Training(stack, start, X, targets, labels, optimizer, rate, epochs, batch)
+
+
+def _predict(case: str, precision: str, quick: bool) -> Task:
+    X, _ = data.handwritten_digits()
+    count = int(case.split(maxsplit=1)[0].replace(",", ""))
+    rows = np.arange(min(count, 1000) if quick else count) % len(X)
+    parameters = data.start_parameters(DIGITS, precision, biases=0.1)
+    return Prediction(DIGITS, parameters, np.ascontiguousarray(X[rows], dtype=precision))
+
+
+WORKLOADS: dict[str, Workload] = {
+    "perceptron": Workload(
+        "the shipped formula, one sample, 999 iterations", DOUBLE, ("sequential", "simultaneous"), _perceptron,
+        "iteration",
+    ),
+    "simplechains": Workload("4-32-16-4, tanh, squared error, 10,000 samples, full-batch Adam", BOTH, ("",),
+                             _simplechains),
+    "spiral": Workload("2-16-16-2, tanh, softmax cross-entropy, 1,024 samples, full-batch gradient descent", BOTH,
+                       ("",), _spiral),
+    "digits": Workload("64-32-10, tanh, softmax cross-entropy, scikit-learn's digits, batches of 64, sgd", BOTH,
+                       ("",), _digits),
+    "wide": Workload("784-128-10, relu, softmax cross-entropy, 6,400 generated samples, batches of 128, sgd", BOTH,
+                     ("",), _wide),
+    "ensemble": Workload("1,024 perceptrons with starting points of their own, 999 simultaneous iterations each",
+                         BOTH, ("",), _ensemble, "iteration of one model"),
+    "predict": Workload("digits: prediction of one row, of 64, of 100,000 rows", DOUBLE,
+                        ("1 row", "64 rows", "100,000 rows"), _predict, "call"),
+    "build": Workload("cold and cached build of each model, stage by stage", DOUBLE),
+    "growth": Workload("build time, C size and time per sample against width, depth and formula size", DOUBLE),
+}  # fmt: skip
+
+MODELS: dict[str, Model | Sequential] = {
+    "perceptron, ensemble": perceptron.model,
+    "simplechains": CHAIN.model,
+    "spiral": SPIRAL.model,
+    "digits, predict": DIGITS.model,
+    "wide": WIDE.model,
+}
+"""The models of the workloads, for ``build``."""
