@@ -19,7 +19,8 @@ enum {
     PARTIALS = 0,
     DIRECT = 0,
     ARRAYS = 0,
-    STATE = 2,
+    STATE = 3,
+    OPTIONS = 5,
     COST = 78,
     LANES = 1,
     PAD = 1,
@@ -89,6 +90,11 @@ static inline double log1p_of(double x)
 /* The maximum, or NaN where either is: NaN must not be lost in a comparison. */
 static inline real maximum(real a, real b) {
     return a > b || a != a ? a : b;
+}
+
+/* The minimum, or NaN where either is: NaN must not be lost in a comparison. */
+static inline real minimum(real a, real b) {
+    return a < b || a != a ? a : b;
 }
 
 /* The outputs of a tile of samples. */
@@ -350,6 +356,76 @@ static real update_nesterov(size_t first, size_t last, const double *restrict op
     return check;
 }
 
+/* One update of the parameters first <= p < last by adagrad; 0 unless one is not finite. */
+static real update_adagrad(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double decay_d = options[1];
+    const double epsilon_d = options[2];
+    /* t1 = t - 1 */
+    const double t1_d = t - 1;
+    /* t2 = decay*t1 + 1 */
+    const double t2_d = decay_d*t1_d + 1;
+    /* t3 = 1/t2 */
+    const double t3_d = 1.0/t2_d;
+    const real learning_rate = (real) learning_rate_d;
+    const real epsilon = (real) epsilon_d;
+    const real t3 = (real) t3_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t4[p] = accumulator[p] + gradient[p]**2 */
+        const real t4 = state[0*PARAMETERS + p] + gradient[p]*gradient[p];
+        /* t5[p] = sqrt(t4[p]) */
+        const real t5 = sqrt(t4);
+        /* t6[p] = epsilon + t5[p] */
+        const real t6 = epsilon + t5;
+        /* t7[p] = 1/t6[p] */
+        const real t7 = 1.0/t6;
+        /* next_parameter[p] = -gradient[p]*learning_rate*t3*t7[p] + parameter[p] */
+        const real next_parameter = -gradient[p]*learning_rate*t3*t7 + parameter[p];
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t4;
+        check += next[p]*0;
+    }
+    return check;
+}
+
+/* One update of the parameters first <= p < last by rmsprop; 0 unless one is not finite. */
+static real update_rmsprop(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double rho_d = options[1];
+    const double epsilon_d = options[2];
+    /* t1 = rho - 1 */
+    const double t1_d = rho_d - 1;
+    const real learning_rate = (real) learning_rate_d;
+    const real rho = (real) rho_d;
+    const real epsilon = (real) epsilon_d;
+    const real t1 = (real) t1_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t2[p] = -gradient[p]**2*t1 + rho*v[p] */
+        const real t2 = -gradient[p]*gradient[p]*t1 + rho*state[0*PARAMETERS + p];
+        /* t3[p] = sqrt(t2[p]) */
+        const real t3 = sqrt(t2);
+        /* t4[p] = epsilon + t3[p] */
+        const real t4 = epsilon + t3;
+        /* t5[p] = 1/t4[p] */
+        const real t5 = 1.0/t4;
+        /* next_parameter[p] = -gradient[p]*learning_rate*t5[p] + parameter[p] */
+        const real next_parameter = -gradient[p]*learning_rate*t5 + parameter[p];
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t2;
+        check += next[p]*0;
+    }
+    (void) t;
+    return check;
+}
+
 /* One update of the parameters first <= p < last by adam; 0 unless one is not finite. */
 static real update_adam(size_t first, size_t last, const double *restrict options, double t,
     const real *restrict parameter, const real *restrict gradient, real *restrict state,
@@ -407,6 +483,268 @@ static real update_adam(size_t first, size_t last, const double *restrict option
     return check;
 }
 
+/* One update of the parameters first <= p < last by adamw; 0 unless one is not finite. */
+static real update_adamw(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    const double weight_decay_d = options[4];
+    /* t1 = beta1**t */
+    const double t1_d = pow(beta1_d, t);
+    /* t2 = t1 - 1 */
+    const double t2_d = t1_d - 1;
+    /* t3 = -1/t2 */
+    const double t3_d = -1/t2_d;
+    /* t4 = beta2**t */
+    const double t4_d = pow(beta2_d, t);
+    /* t5 = t4 - 1 */
+    const double t5_d = t4_d - 1;
+    /* t6 = -1/t5 */
+    const double t6_d = -1/t5_d;
+    /* t7 = beta2 - 1 */
+    const double t7_d = beta2_d - 1;
+    /* t13 = beta1 - 1 */
+    const double t13_d = beta1_d - 1;
+    const real learning_rate = (real) learning_rate_d;
+    const real beta1 = (real) beta1_d;
+    const real beta2 = (real) beta2_d;
+    const real epsilon = (real) epsilon_d;
+    const real weight_decay = (real) weight_decay_d;
+    const real t3 = (real) t3_d;
+    const real t6 = (real) t6_d;
+    const real t7 = (real) t7_d;
+    const real t13 = (real) t13_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t8[p] = beta2*v[p] - gradient[p]**2*t7 */
+        const real t8 = beta2*state[1*PARAMETERS + p] - gradient[p]*gradient[p]*t7;
+        /* t9[p] = t6*t8[p] */
+        const real t9 = t6*t8;
+        /* t10[p] = sqrt(t9[p]) */
+        const real t10 = sqrt(t9);
+        /* t11[p] = epsilon + t10[p] */
+        const real t11 = epsilon + t10;
+        /* t12[p] = 1/t11[p] */
+        const real t12 = 1.0/t11;
+        /* t14[p] = beta1*m[p] - gradient[p]*t13 */
+        const real t14 = beta1*state[0*PARAMETERS + p] - gradient[p]*t13;
+        /* next_parameter[p] = -learning_rate*parameter[p]*weight_decay - learning_rate*t12[p]*t14[p]*t3 + parameter[p] */
+        const real next_parameter = -learning_rate*parameter[p]*weight_decay - learning_rate*t12*t14*t3 + parameter[p];
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t14;
+        state[1*PARAMETERS + p] = t8;
+        check += next[p]*0;
+    }
+    return check;
+}
+
+/* One update of the parameters first <= p < last by nadam; 0 unless one is not finite. */
+static real update_nadam(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    const double momentum_decay_d = options[4];
+    /* t1 = beta2**t */
+    const double t1_d = pow(beta2_d, t);
+    /* t2 = t1 - 1 */
+    const double t2_d = t1_d - 1;
+    /* t3 = -1/t2 */
+    const double t3_d = -1/t2_d;
+    /* t4 = beta2 - 1 */
+    const double t4_d = beta2_d - 1;
+    /* t10 = momentum_decay*t */
+    const double t10_d = momentum_decay_d*t;
+    /* t11 = (24/25)**t10 */
+    const double t11_d = pow(24.0/25.0, t10_d);
+    /* t12 = t11/2 - 1 */
+    const double t12_d = (1.0/2.0)*t11_d - 1;
+    /* t15 = -beta1*t12 - 1 */
+    const double t15_d = -beta1_d*t12_d - 1;
+    /* t16 = t + 1 */
+    const double t16_d = t + 1;
+    /* t17 = momentum_decay*t16 */
+    const double t17_d = momentum_decay_d*t16_d;
+    /* t18 = (24/25)**t17 */
+    const double t18_d = pow(24.0/25.0, t17_d);
+    /* t19 = t18/2 - 1 */
+    const double t19_d = (1.0/2.0)*t18_d - 1;
+    /* t22 = beta1 - 1 */
+    const double t22_d = beta1_d - 1;
+    const real learning_rate = (real) learning_rate_d;
+    const real beta1 = (real) beta1_d;
+    const real beta2 = (real) beta2_d;
+    const real epsilon = (real) epsilon_d;
+    const real t3 = (real) t3_d;
+    const real t4 = (real) t4_d;
+    const real t12 = (real) t12_d;
+    const real t15 = (real) t15_d;
+    const real t19 = (real) t19_d;
+    const real t22 = (real) t22_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t5[p] = beta2*v[p] - gradient[p]**2*t4 */
+        const real t5 = beta2*state[1*PARAMETERS + p] - gradient[p]*gradient[p]*t4;
+        /* t6[p] = t3*t5[p] */
+        const real t6 = t3*t5;
+        /* t7[p] = sqrt(t6[p]) */
+        const real t7 = sqrt(t6);
+        /* t8[p] = epsilon + t7[p] */
+        const real t8 = epsilon + t7;
+        /* t9[p] = 1/t8[p] */
+        const real t9 = 1.0/t8;
+        /* t13[p] = -beta1*rest[p]*t12 + beta1*t12 + 1 */
+        const real t13 = -beta1*state[2*PARAMETERS + p]*t12 + beta1*t12 + 1;
+        /* t14[p] = 1/t13[p] */
+        const real t14 = 1.0/t13;
+        /* t20[p] = -beta1*t13[p]*t19 + beta1*t19 + 1 */
+        const real t20 = -beta1*t13*t19 + beta1*t19 + 1;
+        /* t21[p] = 1/t20[p] */
+        const real t21 = 1.0/t20;
+        /* t23[p] = beta1*m[p] - gradient[p]*t22 */
+        const real t23 = beta1*state[0*PARAMETERS + p] - gradient[p]*t22;
+        /* t24[p] = -beta1*t19*t21[p]*t23[p] - gradient[p]*t14[p]*t15 */
+        const real t24 = -beta1*t19*t21*t23 - gradient[p]*t14*t15;
+        /* next_parameter[p] = -learning_rate*t24[p]*t9[p] + parameter[p] */
+        const real next_parameter = -learning_rate*t24*t9 + parameter[p];
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t23;
+        state[1*PARAMETERS + p] = t5;
+        state[2*PARAMETERS + p] = t13;
+        check += next[p]*0;
+    }
+    return check;
+}
+
+/* One update of the parameters first <= p < last by adamax; 0 unless one is not finite. */
+static real update_adamax(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    /* t1 = beta1**t */
+    const double t1_d = pow(beta1_d, t);
+    /* t2 = t1 - 1 */
+    const double t2_d = t1_d - 1;
+    /* t3 = -1/t2 */
+    const double t3_d = -1/t2_d;
+    /* t9 = beta1 - 1 */
+    const double t9_d = beta1_d - 1;
+    const real learning_rate = (real) learning_rate_d;
+    const real beta1 = (real) beta1_d;
+    const real beta2 = (real) beta2_d;
+    const real epsilon = (real) epsilon_d;
+    const real t3 = (real) t3_d;
+    const real t9 = (real) t9_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t4[p] = beta2*u[p] */
+        const real t4 = beta2*state[1*PARAMETERS + p];
+        /* t5[p] = Abs(gradient[p]) */
+        const real t5 = fabs(gradient[p]);
+        /* t6[p] = epsilon + t5[p] */
+        const real t6 = epsilon + t5;
+        /* t7[p] = Max(t4[p], t6[p]) */
+        const real t7 = maximum(t4, t6);
+        /* t8[p] = 1/t7[p] */
+        const real t8 = 1.0/t7;
+        /* t10[p] = beta1*m[p] - gradient[p]*t9 */
+        const real t10 = beta1*state[0*PARAMETERS + p] - gradient[p]*t9;
+        /* next_parameter[p] = -learning_rate*t10[p]*t3*t8[p] + parameter[p] */
+        const real next_parameter = -learning_rate*t10*t3*t8 + parameter[p];
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t10;
+        state[1*PARAMETERS + p] = t7;
+        check += next[p]*0;
+    }
+    return check;
+}
+
+/* One update of the parameters first <= p < last by lion; 0 unless one is not finite. */
+static real update_lion(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    /* t1 = beta1 - 1 */
+    const double t1_d = beta1_d - 1;
+    /* t4 = beta2 - 1 */
+    const double t4_d = beta2_d - 1;
+    const real learning_rate = (real) learning_rate_d;
+    const real beta1 = (real) beta1_d;
+    const real beta2 = (real) beta2_d;
+    const real t1 = (real) t1_d;
+    const real t4 = (real) t4_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t2[p] = beta1*m[p] - gradient[p]*t1 */
+        const real t2 = beta1*state[0*PARAMETERS + p] - gradient[p]*t1;
+        /* t3[p] = Piecewise((1, t2[p] > 0), (-1, t2[p] < 0), (t2[p], True)) */
+        const real t3 = (t2 > 0 ? 1 : (t2 < 0 ? -1 : t2));
+        /* next_parameter[p] = -learning_rate*t3[p] + parameter[p] */
+        const real next_parameter = -learning_rate*t3 + parameter[p];
+        /* next_m[p] = beta2*m[p] - gradient[p]*t4 */
+        const real next_m = beta2*state[0*PARAMETERS + p] - gradient[p]*t4;
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = next_m;
+        check += next[p]*0;
+    }
+    (void) t;
+    return check;
+}
+
+/* One update of the parameters first <= p < last by rprop; 0 unless one is not finite. */
+static real update_rprop(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double eta_minus_d = options[1];
+    const double eta_plus_d = options[2];
+    const double min_step_d = options[3];
+    const double max_step_d = options[4];
+    const real eta_minus = (real) eta_minus_d;
+    const real eta_plus = (real) eta_plus_d;
+    const real min_step = (real) min_step_d;
+    const real max_step = (real) max_step_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t1[p] = direction[p]*gradient[p] */
+        const real t1 = state[0*PARAMETERS + p]*gradient[p];
+        /* t2[p] = Piecewise((eta_plus, t1[p] > 0), (eta_minus, t1[p] < 0), (1, True)) */
+        const real t2 = (t1 > 0 ? eta_plus : (t1 < 0 ? eta_minus : 1));
+        /* t3[p] = step[p]*t2[p] */
+        const real t3 = state[1*PARAMETERS + p]*t2;
+        /* t4[p] = Max(min_step, t3[p]) */
+        const real t4 = maximum(min_step, t3);
+        /* t5[p] = Min(max_step, t4[p]) */
+        const real t5 = minimum(max_step, t4);
+        /* t6[p] = Piecewise((1, gradient[p] > 0), (-1, gradient[p] < 0), (gradient[p], True)) */
+        const real t6 = (gradient[p] > 0 ? 1 : (gradient[p] < 0 ? -1 : gradient[p]));
+        /* t7[p] = Piecewise((0, t1[p] < 0), (t6[p], True)) */
+        const real t7 = (t1 < 0 ? 0 : t6);
+        /* next_parameter[p] = parameter[p] - t5[p]*t7[p] */
+        const real next_parameter = parameter[p] - t5*t7;
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t7;
+        state[1*PARAMETERS + p] = t5;
+        check += next[p]*0;
+    }
+    (void) t;
+    return check;
+}
+
 /* One update by the optimizer of the given number. */
 static real update(int optimizer, size_t first, size_t last, const double *restrict options, double t,
     const real *restrict parameter, const real *restrict gradient, real *restrict state,
@@ -418,8 +756,22 @@ static real update(int optimizer, size_t first, size_t last, const double *restr
             return update_momentum(first, last, options, t, parameter, gradient, state, next);
         case 2:
             return update_nesterov(first, last, options, t, parameter, gradient, state, next);
-        default:
+        case 3:
+            return update_adagrad(first, last, options, t, parameter, gradient, state, next);
+        case 4:
+            return update_rmsprop(first, last, options, t, parameter, gradient, state, next);
+        case 5:
             return update_adam(first, last, options, t, parameter, gradient, state, next);
+        case 6:
+            return update_adamw(first, last, options, t, parameter, gradient, state, next);
+        case 7:
+            return update_nadam(first, last, options, t, parameter, gradient, state, next);
+        case 8:
+            return update_adamax(first, last, options, t, parameter, gradient, state, next);
+        case 9:
+            return update_lion(first, last, options, t, parameter, gradient, state, next);
+        default:
+            return update_rprop(first, last, options, t, parameter, gradient, state, next);
     }
 }
 

@@ -13,15 +13,22 @@ parameter_shapes = {'w0': (), 'w13': (), 'w14': (), 'w23': (), 'w24': (), 'w35':
 parameter_count = 7
 accepts_labels = False
 operations = {'written_out': 583, 'simplified': 78}
-optimizers = {'sgd': {'learning_rate': 0.01}, 'momentum': {'learning_rate': 0.01, 'momentum': 0.9}, 'nesterov': {'learning_rate': 0.01, 'momentum': 0.9}, 'adam': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08}}
+optimizers = {'sgd': {'learning_rate': 0.01}, 'momentum': {'learning_rate': 0.01, 'momentum': 0.9}, 'nesterov': {'learning_rate': 0.01, 'momentum': 0.9}, 'adagrad': {'learning_rate': 0.01, 'decay': 0.0, 'epsilon': 1e-08, 'initial_accumulator': 0.0}, 'rmsprop': {'learning_rate': 0.01, 'rho': 0.9, 'epsilon': 1e-08}, 'adam': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08}, 'adamw': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08, 'weight_decay': 0.01}, 'nadam': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08, 'momentum_decay': 0.004}, 'adamax': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08}, 'lion': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.99}, 'rprop': {'learning_rate': 0.01, 'eta_minus': 0.5, 'eta_plus': 1.2, 'min_step': 1e-06, 'max_step': 50.0}}
 output_count = 1
 
 _INITIAL = (((), 'constant', 0.1), ((), 'constant', 0.2), ((), 'constant', 0.8), ((), 'constant', 0.6), ((), 'constant', 0.4), ((), 'constant', 0.1), ((), 'constant', 0.5))
 _OPTIMIZERS = {
-    'sgd': (0, {'learning_rate': (0.01, 0.0, float('inf'), True)}),
-    'momentum': (1, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, False)}),
-    'nesterov': (2, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, False)}),
-    'adam': (3, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True)}),
+    'sgd': (0, {'learning_rate': (0.01, 0.0, float('inf'), True)}, {}),
+    'momentum': (1, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, False)}, {'velocity': 0.0}),
+    'nesterov': (2, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, False)}, {'velocity': 0.0}),
+    'adagrad': (3, {'learning_rate': (0.01, 0.0, float('inf'), True), 'decay': (0.0, 0.0, float('inf'), False), 'epsilon': (1e-08, 0.0, float('inf'), True), 'initial_accumulator': (0.0, 0.0, float('inf'), False)}, {'accumulator': 'initial_accumulator'}),
+    'rmsprop': (4, {'learning_rate': (0.01, 0.0, float('inf'), True), 'rho': (0.9, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True)}, {'v': 0.0}),
+    'adam': (5, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True)}, {'m': 0.0, 'v': 0.0}),
+    'adamw': (6, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True), 'weight_decay': (0.01, 0.0, float('inf'), False)}, {'m': 0.0, 'v': 0.0}),
+    'nadam': (7, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True), 'momentum_decay': (0.004, 0.0, float('inf'), False)}, {'m': 0.0, 'v': 0.0, 'rest': 0.0}),
+    'adamax': (8, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True)}, {'m': 0.0, 'u': 0.0}),
+    'lion': (9, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.99, 0.0, 1.0, False)}, {'m': 0.0}),
+    'rprop': (10, {'learning_rate': (0.01, 0.0, float('inf'), True), 'eta_minus': (0.5, 0.0, 1.0, True), 'eta_plus': (1.2, 1.0, float('inf'), False), 'min_step': (1e-06, 0.0, float('inf'), False), 'max_step': (50.0, 0.0, float('inf'), True)}, {'direction': 0.0, 'step': 'learning_rate'}),
 }
 
 # The native part: calls into C, without the interpreter's lock.
@@ -235,7 +242,7 @@ parameter_count: int
 parameter_shapes: dict[str, tuple[int, ...]]
 accepts_labels: bool
 _INITIAL: tuple[tuple[tuple[int, ...], str, float], ...]
-_OPTIMIZERS: dict[str, tuple[int, dict[str, tuple[float, float, float, bool]]]]
+_OPTIMIZERS: dict[str, tuple[int, dict[str, tuple[float, float, float, bool]], dict[str, "float | str"]]]
 _state_size: int
 _native_first_not_finite: Any
 _native_predict: Any
@@ -354,7 +361,7 @@ def train(
     X, Y, samples = _samples(X, Y)
     seed = _integer("seed", seed, 0, 2**64 - 1)
     start = initial_parameters(seed) if parameters is None else _parameters(parameters)
-    number, options = _optimizer(optimizer, learning_rate, hyperparameters)
+    number, options, state = _optimizer(optimizer, learning_rate, hyperparameters)
     epochs = _integer("epochs", epochs, 1, 2**63 - 1)
     batch = samples if batch_size is None else _integer("batch_size", batch_size, 1, samples, "the number of samples")
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
@@ -366,7 +373,6 @@ def train(
 
     buffers = np.zeros((3, parameter_count), dtype)  # the parameters, the next ones, the gradient
     buffers[:2] = start
-    state = np.zeros(max(1, _state_size), dtype)
     order = np.arange(samples, dtype=np.uintp) if shuffles else None
     training = _NativeTraining(
         X, Y, samples, batch, number, options, tolerance, shuffles, update == "sequential", seed, buffers, state, order
@@ -553,8 +559,8 @@ def _weights(sample_weight: Any, samples: int) -> Any:
     return np.ascontiguousarray(array / largest, dtype)  # only their ratios count: no sum of them overflows
 
 
-def _optimizer(name: str, learning_rate: float, hyperparameters: dict[str, float]) -> tuple[int, Any]:
-    """The number of the update rule, and the values of its hyperparameters."""
+def _optimizer(name: str, learning_rate: float, hyperparameters: dict[str, float]) -> tuple[int, Any, Any]:
+    """The number of the update rule, the values of its hyperparameters, and its state before the first update."""
     values = dict(hyperparameters, learning_rate=learning_rate)
     if name == "sgd":  # three rules under one name, as in Keras and PyTorch
         nesterov, momentum = values.pop("nesterov", False), values.get("momentum", 0.0)
@@ -568,27 +574,31 @@ def _optimizer(name: str, learning_rate: float, hyperparameters: dict[str, float
             values.pop("momentum", None)
     if not isinstance(name, str) or name not in _OPTIMIZERS:
         raise ValueError(f"there is no optimizer {name!r}; there are: {', '.join(_OPTIMIZERS)}")
-    number, known = _OPTIMIZERS[name]
+    number, known, variables = _OPTIMIZERS[name]
     for key in values:
         if key not in known:
             names = ", ".join(known)
             raise TypeError(f"train() got an unexpected argument {key!r}; the optimizer {name} takes: {names}")
-    options = [
-        _number(key, values.get(key, default), low, high, excludes_low)
+    options = {
+        key: _number(key, values.get(key, default), low, high, excludes_low)
         for key, (default, low, high, excludes_low) in known.items()
-    ]
-    return number, np.array(options)
+    }
+    state = np.zeros((max(1, _state_size // parameter_count), parameter_count), dtype)
+    for row, value in zip(state, variables.values()):  # noqa: B905 (there may be rows that other rules need)
+        row[:] = options[value] if isinstance(value, str) else value
+    return number, np.array(list(options.values())), state
 
 
 def _number(name: str, value: Any, low: float, high: float, excludes_low: bool) -> float:
-    allowed = f"a number {'above' if excludes_low else 'from'} {low:g}{f', below {high:g}' if high < math.inf else ''}"
+    bounds = [f"{'above' if excludes_low else 'from'} {low:g}"] if low > -math.inf else []
+    allowed = f"a number {', '.join(bounds + ([f'below {high:g}'] if high < math.inf else []))}".strip()
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be {allowed}, not {value!r}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not excludes_low or not number > 0 or number >= float(np.finfo(dtype).tiny):
+    if not excludes_low or low != 0 or not number > 0 or number >= float(np.finfo(dtype).tiny):
         vanishes = ""
     else:
         vanishes = f", which is 0 in {precision}"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from nncodegen.describe.layers import Dense, Sequential
 from nncodegen.describe.model import Model
-from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
 
@@ -17,8 +17,9 @@ def describe(model: Model | Sequential, precision: str = "float64") -> Program:
         raise ModelError(f"{model!r} is no model: use nncodegen.Model or nncodegen.Sequential")
     if precision not in PRECISIONS:
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
-    updates = tuple(describe_update(name) for name in OPTIMIZERS)
+    own = tuple(optimizer.update for optimizer in model.optimizers)
+    updates = (*(describe_update(name) for name in OPTIMIZERS), *own)
     return replace(model.describe(), updates=updates, precision=precision)
 
 
-__all__ = ["PRECISIONS", "Dense", "Model", "Sequential", "describe"]
+__all__ = ["PRECISIONS", "Dense", "Model", "Optimizer", "Sequential", "describe"]

@@ -39,6 +39,7 @@ def emit_c(schedule: Schedule) -> str:
         "DIRECT": int(gradient.direct),
         "ARRAYS": max(kernel.arrays for kernel in schedule.kernels),
         "STATE": max((len(update.state) for update in program.updates), default=0),
+        "OPTIONS": max((len(update.hyperparameters) for update in program.updates), default=1),
         "COST": max(1, (program.operations or (0, 1))[1]),
     }
     if not schedule.blocks:
@@ -47,7 +48,8 @@ def emit_c(schedule: Schedule) -> str:
     constants = "\n".join(f"    {key} = {value}," for key, value in sizes.items())
     lines = Lines()
     for function, text in (("maximum", Max), ("minimum", Min)):
-        if any(step.expression.has(text) for step in program.steps):
+        updating = (step for update in program.updates for step in update.steps)
+        if any(step.expression.has(text) for step in (*program.steps, *updating)):
             sign = ">" if function == "maximum" else "<"
             lines.add(f"/* The {function}, or NaN where either is: NaN must not be lost in a comparison. */")
             with lines.block(f"static inline real {function}(real a, real b)"):

@@ -68,15 +68,16 @@ def _optimizers(program: Program) -> str:
     rows = []
     for number, update in enumerate(program.updates):
         known = ", ".join(
-            f"{hyper.name!r}: ({hyper.default}, {hyper.low}, {_literal(hyper.high)}, {hyper.excludes_low})"
+            f"{hyper.name!r}: ({hyper.default!r}, {_literal(hyper.low)}, {_literal(hyper.high)}, {hyper.excludes_low})"
             for hyper in update.hyperparameters
         )
-        rows.append(f"    {update.name!r}: ({number}, {{{known}}}),")
+        state = dict(zip(update.state, update.initial, strict=True))
+        rows.append(f"    {update.name!r}: ({number}, {{{known}}}, {state!a}),")
     return "\n".join(["{", *rows, "}"])
 
 
 def _literal(number: float) -> str:
-    return f"float({str(number)!r})" if number == float("inf") else repr(number)
+    return f"float({str(number)!r})" if abs(number) == float("inf") else repr(number)
 
 
 def _columns(tensors: tuple[Tensor, ...]) -> tuple[str, ...]:

@@ -148,7 +148,8 @@ class Update:
     """An optimizer: steps from parameter[p], gradient[p], the state and hyperparameters to their next values.
 
     ``results`` are the next parameter, then the next state, in the order of ``state``; ``t`` numbers the updates
-    from 1.
+    from 1. ``initial`` says what the variables of the state are before the first: numbers, or the names of
+    hyperparameters. The first hyperparameter is the learning rate.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Update:
     hyperparameters: tuple[Hyperparameter, ...]
     steps: tuple[Step, ...]
     results: tuple[Element, ...]
+    initial: tuple[float | str, ...] = ()
 
     @property
     def declared(self) -> tuple[str, ...]:
