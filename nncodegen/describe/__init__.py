@@ -1,5 +1,6 @@
 """**describe** -> stabilize: writes a model, its loss and the optimizers as symbolic steps."""
 
+import hashlib
 from dataclasses import replace
 
 from nncodegen.describe.layers import Dense, Sequential
@@ -19,7 +20,14 @@ def describe(model: Model | Sequential, precision: str = "float64") -> Program:
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
     own = tuple(optimizer.update for optimizer in model.optimizers)
     updates = (*(describe_update(name) for name in OPTIMIZERS), *own)
-    return replace(model.describe(), updates=updates, precision=precision)
+    program = replace(model.describe(), updates=updates, precision=precision)
+    return replace(program, identity=_identity(program))
+
+
+def _identity(program: Program) -> str:
+    """The hash of all that a model computes, in its precision: not of its name, nor of how it is trained."""
+    text = f"{replace(program, updates=()).show()}{program.precision}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 __all__ = ["PRECISIONS", "Dense", "Model", "Optimizer", "Sequential", "describe"]

@@ -66,7 +66,7 @@ class Dense:
         parameters = [Tensor(W.tensor, (units, size), initial(self.initializer, size, units))]
         steps = [Step(s, W * x, "sum", (inner,))]
         if self.bias:
-            parameters.append(Tensor(b.tensor, (units,), initial(self.bias_initializer, size, units)))
+            parameters.append(Tensor(b.tensor, (units,), initial(self.bias_initializer, size, units), penalized=False))
             steps.append(Step(z, s + b))
         else:
             z = s
@@ -156,6 +156,7 @@ class Sequential:
             outputs=(x,),
             loss=Element("loss"),
             labels=loss.labels and size > 1,
+            threshold=loss.threshold,
         )
 
     def _loss(self, part: Part, number: int) -> tuple[Loss, tuple[Step, ...]]:
