@@ -2,8 +2,8 @@
 
 The text has four parts: the head with the sizes; for each kernel a function that works on one tile of samples
 and adds to the sums, and one that finishes the sums; for each optimizer a function that updates a range of
-parameters; and the loops over tiles, batches and epochs, which are the same for every model and are copied from
-``loops.c``.
+parameters; and the loops over tiles (``loops.c``, ``metrics.c``), batches and epochs (``training.c``), which are
+the same for every model and are copied.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
-from nncodegen.emit.updates import UpdateEmitter, emit_dispatch
+from nncodegen.emit.updates import emit_dispatch, emit_update
+from nncodegen.ir import Program
 from nncodegen.schedule import Schedule
 
 HERE = Path(__file__).parent
@@ -40,6 +41,8 @@ def emit_c(schedule: Schedule) -> str:
         "DIRECT": int(gradient.direct),
         "ARRAYS": max(kernel.arrays for kernel in schedule.kernels),
         "STATE": max((len(update.state) for update in program.updates), default=0),
+        "OPTIONS": max((len(update.hyperparameters) for update in program.updates), default=1),
+        "LABELS": int(program.labels),
         "COST": max(1, (program.operations or (0, 1))[1]),
     }
     if not schedule.blocks:
@@ -48,7 +51,8 @@ def emit_c(schedule: Schedule) -> str:
     constants = "\n".join(f"    {key} = {value}," for key, value in sizes.items())
     lines = Lines()
     for function, text in (("maximum", Max), ("minimum", Min)):
-        if any(step.expression.has(text) for step in program.steps):
+        updating = (step for update in program.updates for step in update.steps)
+        if any(step.expression.has(text) for step in (*program.steps, *updating)):
             sign = ">" if function == "maximum" else "<"
             lines.add(f"/* The {function}, or NaN where either is: NaN must not be lost in a comparison. */")
             with lines.block(f"static inline real {function}(real a, real b)"):
@@ -58,17 +62,36 @@ def emit_c(schedule: Schedule) -> str:
     for emitter in emitters.values():
         emitter.emit()
     for update in program.updates:
-        UpdateEmitter(update, precision, lines).emit()
+        lines.include(emit_update(update, precision))
     emit_dispatch(program.updates, lines)
-    body = (HERE / "loops.c").read_text()
+    body = "".join((HERE / file).read_text() for file in ("loops.c", "metrics.c", "training.c"))
+    body = body.replace("@PENALIZED@", _penalized(program)).replace("@THRESHOLD@", f"{program.threshold!r}")
     blocks = _blocks(str(lines)) if schedule.blocks else ""
-    functions = _used((HERE / f"functions{precision[-2:]}.c").read_text(), str(lines))
+    noise = (HERE / "noise.c").read_text() if program.noise else ""
+    if any(source.distribution == "normal" for source in program.noise):
+        noise += (HERE / "noise_normal.c").read_text()
+    functions = _used((HERE / f"functions{precision[-2:]}.c").read_text(), noise + str(lines))
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
-    text = filled + functions + blocks + str(lines) + body
-    marks = {"BLOCKS": schedule.blocks, **{key.upper(): emitter.prepares for key, emitter in emitters.items()}}
+    text = filled + functions + noise + blocks + str(lines) + body
+    marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise)}
+    marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     for mark, kept in marks.items():
         text = text.replace(f"@{mark}@", "") if kept else re.sub(rf".*@{mark}@.*\n", "", text)
+    text = text.replace("@NOISE_ARGUMENT@", ", m.noise, m.rows" if program.noise else "")
     return _named(text, name, precision)
+
+
+def _penalized(program: Program) -> str:
+    """The ranges of the parameters that are penalized, as the initializer of an array of pairs."""
+    ranges: list[list[int]] = []
+    start = 0
+    for tensor in program.parameters:
+        if tensor.penalized and ranges and ranges[-1][1] == start:
+            ranges[-1][1] += tensor.size
+        elif tensor.penalized:
+            ranges.append([start, start + tensor.size])
+        start += tensor.size
+    return ", ".join(f"{{{first}, {last}}}" for first, last in ranges or [[0, 0]])
 
 
 def _blocks(text: str) -> str:

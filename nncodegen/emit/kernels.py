@@ -9,7 +9,7 @@ from dataclasses import replace
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
-from nncodegen.ir import SAMPLE, Element, Program, Step, needed
+from nncodegen.ir import SAMPLE, Element, Noise, Program, Step, needed
 from nncodegen.schedule import Kernel, Layout, Nest, Place, Shape
 
 TITLES = {
@@ -47,6 +47,8 @@ class KernelEmitter:
         self._emit_prepare()
         results = {"predict": "real *restrict outputs", "loss": "double *restrict sums"}
         results["gradient"] = "double *restrict sums, real *restrict partials"
+        if self._program.noise:
+            results["gradient"] += ", randomness noise, const size_t *restrict rows"
         arguments = ("parameters", "inputs", "targets", "weights", "count", "work")
         lines.add(f"/* {TITLES[kernel.name]} */")
         head = (
@@ -196,7 +198,7 @@ class KernelEmitter:
         if index != nest.lanes:
             return size
         elements = [e for step in nest.steps for e in (step.target, *step.operands) if index in e.indices]
-        outside = any(self._kernel.storage[e.tensor].place in COLUMNS for e in elements)
+        outside = any(self._kernel.storage[e.tensor].place in (*COLUMNS, Place.NOISE) for e in elements)
         return size if outside else self._layout.padded(size)
 
     def _emit_statement(self, step: Step) -> None:
@@ -375,6 +377,11 @@ class KernelEmitter:
         if place in COLUMNS:
             array, width = COLUMNS[place]
             return f"{array}[{SAMPLE}*{width} + {self._position(element)}]"
+        if place is Place.NOISE:
+            number = self._kernel.storage[element.tensor].offset
+            source = self._program.noise[number]
+            given = f"noise_of_layer(noise, {number + 1}), noise.scale, rows[{SAMPLE}], {self._position(element)}"
+            return f"{source.distribution}_noise({given}, {_noise_arguments(source)})"
         if place is Place.WEIGHT:
             return f"weights[{SAMPLE}]"
         if place is Place.SUM:
@@ -386,7 +393,7 @@ class KernelEmitter:
     def _position(self, element: Element) -> str:
         """The number of a value in its array: behind a pointer of its own, or behind the offset of its tensor."""
         storage = self._kernel.storage[element.tensor]
-        offset = 0 if storage.place in (Place.ARRAY, Place.PARAMETER) else storage.offset
+        offset = 0 if storage.place in (Place.ARRAY, Place.PARAMETER, Place.NOISE) else storage.offset
         terms = [
             (self._stride(element, index), index)
             for index, stride in sorted(zip(element.indices, storage.strides, strict=False), key=lambda pair: -pair[1])
@@ -394,3 +401,10 @@ class KernelEmitter:
         ]
         texts = [index if stride == "1" else f"{index}*{stride}" for stride, index in terms if index != "0"]
         return " + ".join([*([str(offset)] if offset or not texts else []), *texts])
+
+
+def _noise_arguments(source: Noise) -> str:
+    """What the function in noise.c is told of a distribution."""
+    if source.distribution == "normal":
+        return f"(real) {source.scale!r}"
+    return f"UINT32_C({round(source.scale * 2**32)}), (real) {source.scale / (1 - source.scale)!r}"

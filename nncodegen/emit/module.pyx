@@ -9,35 +9,66 @@ cdef extern from "@name@.h":
     ctypedef struct @name@_poll:
         int (*stop)(void *) noexcept nogil
         void *context
+        double interval
         double spent
         double asked
 
-    ctypedef struct @name@_training:
+    ctypedef struct @name@_data:
         const @real@ *inputs
         const @real@ *targets
         size_t samples
+        const @real@ *weights
+        const @real@ *counts
+        const double *spread
+
+    ctypedef struct @name@_training:
+        @name@_data data
+        @name@_data validation
         size_t batch
         int optimizer
         const double *options
+        const double *factors
+        int factors_of_updates
+        double l1
+        double l2
+        double weight_decay
+        double clip_value
+        double clip_norm
         double tolerance
         int shuffle
         int sequential
-        uint64_t random
+        uint64_t seed
         size_t until
+        int monitor
+        int higher
+        double min_delta
+        size_t patience
         @name@_poll poll
         @real@ *parameters
         @real@ *next
         @real@ *gradient
+        @real@ *best
         @real@ *state
         void *work
         size_t *order
-        double *history
+        @real@ *outputs
+        uint64_t random
         size_t epochs
-        double updates
+        size_t updates
+        size_t begin
+        size_t sweep
+        double epoch_loss
+        double batch_loss
+        double largest
+        double best_figure
+        size_t best_epoch
+        double *history
+        size_t columns
         int status
 
     size_t @name@_work_size() nogil
     size_t @name@_state_size() nogil
+    size_t @name@_outputs_size() nogil
     size_t @name@_first_not_finite(const @real@ *, size_t) nogil
     int @name@_predict(const @real@ *, const @real@ *, size_t, void *, @real@ *, @name@_poll *) nogil
     int @name@_loss(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *, double *,
@@ -48,19 +79,20 @@ cdef extern from "@name@.h":
 
 
 cdef class _Call:
-    """What every call needs: work memory, and a way to stop on a signal."""
+    """What every call needs: work memory, and a way to stop: on a signal, or where a hook says so."""
 
     cdef void *work
     cdef @name@_poll poll
-    cdef list stored
+    cdef readonly object error
+    cdef public object hook
 
     def __cinit__(self):
-        self.stored = []
         self.work = malloc(@name@_work_size())
         if not self.work:
             raise MemoryError
         self.poll.stop = _stop
-        self.poll.context = <void *> self.stored
+        self.poll.context = <void *> self
+        self.poll.interval = 0.03
         self.poll.spent = 0
         self.poll.asked = 0
 
@@ -69,11 +101,12 @@ cdef class _Call:
 
 
 cdef int _stop(void *context) noexcept with gil:
+    cdef _Call call = <_Call> context
     try:
         PyErr_CheckSignals()
-        return 0
+        return 1 if call.hook is not None and call.hook() else 0
     except BaseException as error:
-        (<list> context).append(error)
+        call.error = error
         return 1
 
 
@@ -104,7 +137,7 @@ def _native_predict(parameters, X, size_t samples, outputs):
     with nogil:
         stopped = @name@_predict(p, x, samples, call.work, result, &call.poll)
     if stopped:
-        raise call.stored[0]
+        raise call.error
 
 
 def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
@@ -123,46 +156,105 @@ def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
         else:
             stopped = @name@_loss(p, x, y, w, samples, call.work, &loss, &call.poll)
     if stopped:
-        raise call.stored[0]
+        raise call.error
     return loss
 
 
 cdef class _NativeTraining(_Call):
-    """A training that is under way."""
+    """A training that is under way. Numbers come and go in arrays: arguments of their own would be much C to compile."""
 
     cdef @name@_training run
-    cdef object held
+    cdef list held
     cdef @real@ *buffers
 
-    def __init__(self, X, Y, size_t samples, size_t batch, int optimizer, options, double tolerance, int shuffle,
-                 int sequential, uint64_t random, buffers, state, order):
-        self.held = (X, Y, options, buffers, state, order)
+    def __init__(self, buffers, state, options, int optimizer, uint64_t seed):
+        self.held = [buffers, state, options, None, None, None, None]
         self.buffers = <@real@ *> _address(buffers)
-        self.run.inputs = <const @real@ *> _address(X)
-        self.run.targets = <const @real@ *> _address(Y)
-        self.run.samples = samples
-        self.run.batch = batch
-        self.run.optimizer = optimizer
-        self.run.options = <const double *> _address(options)
-        self.run.tolerance = tolerance
-        self.run.shuffle = shuffle
-        self.run.sequential = sequential
-        self.run.random = random
-        self.run.poll = self.poll
         self.run.parameters = self.buffers
         self.run.next = self.buffers + <size_t> parameter_count
         self.run.gradient = self.buffers + 2*<size_t> parameter_count
+        self.run.best = self.buffers + 3*<size_t> parameter_count
         self.run.state = <@real@ *> _address(state)
+        self.run.options = <const double *> _address(options)
+        self.run.optimizer = optimizer
+        self.run.seed = seed
         self.run.work = self.work
-        self.run.order = <size_t *> _address(order)
-        self.run.epochs = 0
-        self.run.updates = 0
-        self.run.status = 0
+        self.run.poll = self.poll
 
-    def advance(self, history):
-        """Trains for as many epochs as history has room for. Returns the status."""
+    def use(self, arrays, size_t samples, int validation):
+        """Sets what to train on, or to validate with: X, Y, weights, counts, spread."""
+        cdef @name@_data *data = &self.run.validation if validation else &self.run.data
+        self.held[4 if validation else 3] = arrays
+        data.inputs = <const @real@ *> _address(arrays[0])
+        data.targets = <const @real@ *> _address(arrays[1])
+        data.weights = <const @real@ *> _address(arrays[2])
+        data.counts = <const @real@ *> _address(arrays[3])
+        data.spread = <const double *> _address(arrays[4])
+        data.samples = samples
+
+    def order(self, order, size_t batch):
+        """Sets the size of batches; the samples are shuffled if there is an array to write their order to."""
+        self.held[5] = order
+        self.run.order = <size_t *> _address(order)
+        self.run.shuffle = order is not None
+        self.run.batch = batch
+
+    def settle(self, numbers, outputs):
+        """Sets how to train: the numbers are those of _Training.settle."""
+        cdef const double *number = <const double *> _address(numbers)
+        self.held[6] = outputs
+        self.run.outputs = <@real@ *> _address(outputs)
+        self.run.l1 = number[0]
+        self.run.l2 = number[1]
+        self.run.weight_decay = number[2]
+        self.run.clip_value = number[3]
+        self.run.clip_norm = number[4]
+        self.run.tolerance = number[5]
+        self.run.sequential = <int> number[6]
+        self.run.columns = <size_t> number[7]
+        self.run.monitor = <int> number[8]
+        self.run.higher = <int> number[9]
+        self.run.min_delta = number[10]
+        self.run.patience = <size_t> number[11]
+        self.run.poll.interval = number[12]
+
+    def tell(self, counters, numbers):
+        """Writes where the training is to arrays of uint64 and float64."""
+        cdef uint64_t *counter = <uint64_t *> _address(counters)
+        cdef double *number = <double *> _address(numbers)
+        counter[0] = self.run.random
+        counter[1] = self.run.epochs
+        counter[2] = self.run.updates
+        counter[3] = self.run.begin
+        counter[4] = self.run.sweep
+        counter[5] = self.run.best_epoch
+        number[0] = self.run.epoch_loss
+        number[1] = self.run.batch_loss
+        number[2] = self.run.largest
+        number[3] = self.run.best_figure
+
+    def place(self, counters, numbers):
+        """Sets where the training is."""
+        cdef const uint64_t *counter = <const uint64_t *> _address(counters)
+        cdef const double *number = <const double *> _address(numbers)
+        self.run.random = counter[0]
+        self.run.epochs = counter[1]
+        self.run.updates = counter[2]
+        self.run.begin = counter[3]
+        self.run.sweep = counter[4]
+        self.run.best_epoch = counter[5]
+        self.run.epoch_loss = number[0]
+        self.run.batch_loss = number[1]
+        self.run.largest = number[2]
+        self.run.best_figure = number[3]
+
+    def advance(self, history, factors, int factors_of_updates):
+        """Trains for as many epochs as history has rows for. Returns the status."""
         self.run.history = <double *> _address(history)
+        self.run.factors = <const double *> _address(factors)
+        self.run.factors_of_updates = factors_of_updates
         self.run.until = self.run.epochs + <size_t> len(history)
+        self.error = None
         with nogil:
             @name@_train(&self.run)
         return self.run.status
@@ -172,17 +264,17 @@ cdef class _NativeTraining(_Call):
         return self.run.epochs
 
     @property
+    def updates(self):
+        return self.run.updates
+
+    @property
     def row(self):
         """Which of the buffers holds the parameters."""
         return 0 if self.run.parameters == self.buffers else 1
 
-    @property
-    def stop_reason(self):
-        """The exception that a signal raised."""
-        return self.stored[0]
-
 
 _state_size = @name@_state_size()
+_outputs_size = @name@_outputs_size()
 
 # The rest of the module is Python, compiled when the module is imported.
 

@@ -84,11 +84,15 @@ class Initial:
 
 @dataclass(frozen=True)
 class Tensor:
-    """The declaration of an input, a target or a parameter."""
+    """The declaration of an input, a target or a parameter.
+
+    ``penalized`` says whether the penalties l1 and l2 on weights are for a parameter; for a bias they are not.
+    """
 
     name: str
     shape: tuple[Size, ...] = ()
     initial: Initial = Initial("constant", 0.0)
+    penalized: bool = True
 
     @property
     def size(self) -> int:
@@ -98,6 +102,22 @@ class Tensor:
     def __str__(self) -> str:
         sizes = ", ".join(SAMPLE if size is None else str(size) for size in self.shape)
         return f"{self.name}[{sizes}]" if self.shape else self.name
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The declaration of random numbers, which are 0 except in the updates of a training.
+
+    The distribution is "dropout": -1 for a share ``scale`` of them, else scale/(1 - scale), so that the mean is 0;
+    or "normal", with zero mean and the standard deviation ``scale``.
+    """
+
+    tensor: Tensor
+    distribution: str
+    scale: float
+
+    def __str__(self) -> str:
+        return f"{self.tensor} = {self.distribution}({self.scale!r})"
 
 
 @dataclass(frozen=True)
@@ -148,7 +168,8 @@ class Update:
     """An optimizer: steps from parameter[p], gradient[p], the state and hyperparameters to their next values.
 
     ``results`` are the next parameter, then the next state, in the order of ``state``; ``t`` numbers the updates
-    from 1.
+    from 1. ``initial`` says what the variables of the state are before the first: numbers, or the names of
+    hyperparameters. The first hyperparameter is the learning rate.
     """
 
     name: str
@@ -156,6 +177,7 @@ class Update:
     hyperparameters: tuple[Hyperparameter, ...]
     steps: tuple[Step, ...]
     results: tuple[Element, ...]
+    initial: tuple[float | str, ...] = ()
 
     @property
     def declared(self) -> tuple[str, ...]:
@@ -184,9 +206,14 @@ class Program:
     loss: Element
     gradient: tuple[Element, ...] = ()
     updates: tuple[Update, ...] = ()
+    noise: tuple[Noise, ...] = ()
     labels: bool = False
     """Whether the targets are class probabilities, for which integer labels may stand."""
+    threshold: float = 0.5
+    """The output above which a target of 1 is predicted, where there are no class probabilities."""
     precision: str = "float64"
+    identity: str = ""
+    """A text that two descriptions of the same model share, and no others; it does not depend on its name."""
     operations: tuple[int, int] | None = None
     """For one sample: operations of the results written out as formulas, and of the simplified steps."""
 
@@ -198,7 +225,7 @@ class Program:
     @property
     def declared(self) -> tuple[Tensor, ...]:
         """The tensors that come from outside."""
-        return (*self.inputs, *self.targets, *self.parameters, self.weight)
+        return (*self.inputs, *self.targets, *self.parameters, self.weight, *(source.tensor for source in self.noise))
 
     @property
     def shapes(self) -> dict[str, tuple[Size, ...]]:
@@ -235,11 +262,10 @@ class Program:
 
     def show(self) -> str:
         """The program as text: its tensors, its steps in order, its results."""
-        lines = [
-            f"{role:<12}{'  '.join(str(tensor) for tensor in tensors)}"
-            for role, tensors in (("inputs", self.inputs), ("targets", self.targets), ("parameters", self.parameters))
-            if tensors
-        ]
+        roles: tuple[tuple[str, tuple[Any, ...]], ...] = (
+            ("inputs", self.inputs), ("targets", self.targets), ("parameters", self.parameters), ("noise", self.noise),
+        )  # fmt: skip
+        lines = [f"{role:<12}{'  '.join(str(tensor) for tensor in tensors)}" for role, tensors in roles if tensors]
         width = min(24, max((len(str(step.target)) for step in self.steps), default=0))
         lines += ["", *(show_step(step, width) for step in self.steps), ""]
         lines.append(f"{'outputs':<12}{'  '.join(map(str, self.outputs))}")

@@ -30,6 +30,7 @@ class Place(Enum):
     INPUT = "inputs"
     TARGET = "targets"
     WEIGHT = "weights"
+    NOISE = "random numbers"
     LOCAL = "a local variable"
     ARRAY = "work memory"
     SUM = "sums over samples"

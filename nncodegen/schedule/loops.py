@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from sympy import Expr, S
+
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Shape, Storage
@@ -35,7 +37,8 @@ def make_kernel(
     storage = declared(program)
     tiled = list(_tiled(program))
     renamed = {step.expression: step.target for step in tiled}
-    steps = [*tiled, *(replace(s, expression=s.expression.xreplace(renamed)) for s in program.steps)]
+    own = program.steps if name == "gradient" else _without_noise(program)
+    steps = [*tiled, *(replace(s, expression=s.expression.xreplace(renamed)) for s in own)]
     column = offset = 0
     for k, element in enumerate(outputs):
         element = renamed.get(element, element)
@@ -58,11 +61,29 @@ def make_kernel(
     return Kernel(name, before, tile, after, *place(program, layout, (before, tile, after), storage, sums[:1]))
 
 
+def _without_noise(program: Program) -> Iterator[Step]:
+    """The steps where all noise is 0, as it is outside of training."""
+    names = {source.tensor.name for source in program.noise}
+    known: dict[Element, Expr] = {}
+    for step in program.steps:
+        if names:
+            known |= {operand: S.Zero for operand in step.operands if operand.tensor in names}
+            step = replace(step, expression=step.expression.xreplace(known))
+            value = step.expression
+            copied = isinstance(value, Element) and value.indices == step.target.indices
+            if step.operator is None and (value.is_number or copied) and step.target not in program.results:
+                known[step.target] = value
+        yield step
+
+
 def _tiled(program: Program) -> Iterator[Step]:
-    """Steps that copy the rows of a tile to where it lies together, for inputs with an index of their own."""
+    """Steps that copy the rows of a tile to where it lies together, for inputs with an index of their own.
+
+    Noise is computed there, once.
+    """
     used = {element.tensor: element for step in program.steps for element in step.operands}
     used |= {element.tensor: element for element in program.outputs}
-    for tensor in (*program.inputs, *program.targets):
+    for tensor in (*program.inputs, *program.targets, *(source.tensor for source in program.noise)):
         if tensor.name in used and len(tensor.shape) > 1:
             element = used[tensor.name]
             yield Step(Element(_free(f"{tensor.name} tile", program), element.indices), element)

@@ -14,6 +14,7 @@ BLOCKS = (Shape.ACCUMULATE, Shape.ACROSS, Shape.ADD_UP)
 def declared(program: Program) -> dict[str, Storage]:
     """The places of what comes from outside: parameters lie one after the other, inputs and targets in columns."""
     storage = {program.weight.name: Storage(Place.WEIGHT)}
+    storage |= {source.tensor.name: Storage(Place.NOISE, number) for number, source in enumerate(program.noise)}
     for origin, tensors in (
         (Place.PARAMETER, program.parameters),
         (Place.INPUT, program.inputs),
