@@ -45,6 +45,101 @@ static inline double exp_reduced(double r)
     return r + r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89));
 }
 
+/* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
+static inline double exp_of(double x)
+{
+    const double shift = 0x1.8p52; /* adding it rounds to an integer, which the low bits then hold */
+    x = x < -746 ? -746 : x;
+    x = x > 710 ? 710 : x;
+    const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
+    const double n = k.real - shift;
+    const double r = (x - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
+    const double p = 1 + exp_reduced(r);
+    const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
+    const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52};
+    return p*first.real*second.real;
+}
+
+/* exp(x) for one x at a time, in parts: x = (k + j/128)*log(2) + r, where scale = 2**(k + j/128) is
+   from a table, whose bits are those of 2**(j/128) less j << 45. What log(2) has beyond this precision joins r in
+   full. Then exp(x) = scale + scale*full + scale*r*r*q. */
+static const uint64_t exp_table[128] = {
+    0x3ff0000000000000, 0x3feff63da9fb3335, 0x3fefec9a3e778061, 0x3fefe315e86e7f85,
+    0x3fefd9b0d3158574, 0x3fefd06b29ddf6de, 0x3fefc74518759bc8, 0x3fefbe3ecac6f383,
+    0x3fefb5586cf9890f, 0x3fefac922b7247f7, 0x3fefa3ec32d3d1a2, 0x3fef9b66affed31b,
+    0x3fef9301d0125b51, 0x3fef8abdc06c31cc, 0x3fef829aaea92de0, 0x3fef7a98c8a58e51,
+    0x3fef72b83c7d517b, 0x3fef6af9388c8dea, 0x3fef635beb6fcb75, 0x3fef5be084045cd4,
+    0x3fef54873168b9aa, 0x3fef4d5022fcd91d, 0x3fef463b88628cd6, 0x3fef3f49917ddc96,
+    0x3fef387a6e756238, 0x3fef31ce4fb2a63f, 0x3fef2b4565e27cdd, 0x3fef24dfe1f56381,
+    0x3fef1e9df51fdee1, 0x3fef187fd0dad990, 0x3fef1285a6e4030b, 0x3fef0cafa93e2f56,
+    0x3fef06fe0a31b715, 0x3fef0170fc4cd831, 0x3feefc08b26416ff, 0x3feef6c55f929ff1,
+    0x3feef1a7373aa9cb, 0x3feeecae6d05d866, 0x3feee7db34e59ff7, 0x3feee32dc313a8e5,
+    0x3feedea64c123422, 0x3feeda4504ac801c, 0x3feed60a21f72e2a, 0x3feed1f5d950a897,
+    0x3feece086061892d, 0x3feeca41ed1d0057, 0x3feec6a2b5c13cd0, 0x3feec32af0d7d3de,
+    0x3feebfdad5362a27, 0x3feebcb299fddd0d, 0x3feeb9b2769d2ca7, 0x3feeb6daa2cf6642,
+    0x3feeb42b569d4f82, 0x3feeb1a4ca5d920f, 0x3feeaf4736b527da, 0x3feead12d497c7fd,
+    0x3feeab07dd485429, 0x3feea9268a5946b7, 0x3feea76f15ad2148, 0x3feea5e1b976dc09,
+    0x3feea47eb03a5585, 0x3feea34634ccc320, 0x3feea23882552225, 0x3feea155d44ca973,
+    0x3feea09e667f3bcd, 0x3feea012750bdabf, 0x3fee9fb23c651a2f, 0x3fee9f7df9519484,
+    0x3fee9f75e8ec5f74, 0x3fee9f9a48a58174, 0x3fee9feb564267c9, 0x3feea0694fde5d3f,
+    0x3feea11473eb0187, 0x3feea1ed0130c132, 0x3feea2f336cf4e62, 0x3feea427543e1a12,
+    0x3feea589994cce13, 0x3feea71a4623c7ad, 0x3feea8d99b4492ed, 0x3feeaac7d98a6699,
+    0x3feeace5422aa0db, 0x3feeaf3216b5448c, 0x3feeb1ae99157736, 0x3feeb45b0b91ffc6,
+    0x3feeb737b0cdc5e5, 0x3feeba44cbc8520f, 0x3feebd829fde4e50, 0x3feec0f170ca07ba,
+    0x3feec49182a3f090, 0x3feec86319e32323, 0x3feecc667b5de565, 0x3feed09bec4a2d33,
+    0x3feed503b23e255d, 0x3feed99e1330b358, 0x3feede6b5579fdbf, 0x3feee36bbfd3f37a,
+    0x3feee89f995ad3ad, 0x3feeee07298db666, 0x3feef3a2b84f15fb, 0x3feef9728de5593a,
+    0x3feeff76f2fb5e47, 0x3fef05b030a1064a, 0x3fef0c1e904bc1d2, 0x3fef12c25bd71e09,
+    0x3fef199bdd85529c, 0x3fef20ab5fffd07a, 0x3fef27f12e57d14b, 0x3fef2f6d9406e7b5,
+    0x3fef3720dcef9069, 0x3fef3f0b555dc3fa, 0x3fef472d4a07897c, 0x3fef4f87080d89f2,
+    0x3fef5818dcfba487, 0x3fef60e316c98398, 0x3fef69e603db3285, 0x3fef7321f301b460,
+    0x3fef7c97337b9b5f, 0x3fef864614f5a129, 0x3fef902ee78b3ff6, 0x3fef9a51fbc74c83,
+    0x3fefa4afa2a490da, 0x3fefaf482d8e67f1, 0x3fefba1bee615a27, 0x3fefc52b376bba97,
+    0x3fefd0765b6e4540, 0x3fefdbfdad9cbe14, 0x3fefe7c1819e90d8, 0x3feff3c22b8f71f1
+};
+
+typedef struct {
+    double scale, r, full, q;
+} exp_parts;
+
+static inline exp_parts exp_split(double x)
+{
+    const double shift = 0x1.8p52;
+    const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+7 + shift};
+    const union { uint64_t bits; double real; } scale = {exp_table[k.bits & 127] + (k.bits << 45)};
+    const double n = k.real - shift;
+    exp_parts parts;
+    parts.scale = scale.real;
+#ifdef FP_FAST_FMA
+    parts.r = fma(n, -0x1.62e42fefa39efp-8, x);
+    parts.full = parts.r - n*0x1.abc9e3b39803fp-63;
+#else
+    parts.r = (x - n*0x1.62e42fefp-8) - n*0x1.473de6af278edp-41;
+    parts.full = parts.r;
+#endif
+    const double q01 = 0x1p-1 + parts.r*0x1.5555555555555p-3, q23 = 0x1.5555555555555p-5 + parts.r*0x1.1111111111111p-7;
+    parts.q = q01 + parts.r*parts.r*q23;
+    return parts;
+}
+
+/* exp(x), in the order in which its parts are ready. */
+static inline double exp_scalar(double x)
+{
+    if (!(fabs(x) < 700))
+        return exp_of(x);
+    const exp_parts e = exp_split(x);
+    return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
+/* 1 + exp(x), as soon as exp(x) itself. */
+static inline double exp_plus_1(double x)
+{
+    if (!(fabs(x) < 700))
+        return 1 + exp_of(x);
+    const exp_parts e = exp_split(x);
+    return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
 /* exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
 static inline double decay_of(double a)
 {
@@ -423,6 +518,167 @@ static real update(int optimizer, size_t first, size_t last, const double *restr
     }
 }
 
+/* One value for each parameter, in their order. */
+typedef struct {
+    real w0;
+    real w13;
+    real w14;
+    real w23;
+    real w24;
+    real w35;
+    real w45;
+} __attribute__((may_alias)) point;
+
+/* The loss of one sample, and its derivatives. */
+static inline __attribute__((always_inline)) real sample_gradient(const point *w, const real *inputs,
+    const real *targets, point *gradient) {
+    const real w0 = w->w0;
+    const real w13 = w->w13;
+    const real w14 = w->w14;
+    const real w23 = w->w23;
+    const real w24 = w->w24;
+    const real w35 = w->w35;
+    const real w45 = w->w45;
+    const real x1 = inputs[0];
+    const real x2 = inputs[1];
+    const real y = targets[0];
+    const real t1 = x1*w13 + x2*w23 + 2*w0;
+    const real t2 = fabs(t1);
+    const real t3 = exp_scalar(-t2);
+    const real t4 = exp_plus_1(-t2);
+    const real t7 = (t1 >= 0 ? 1.0/t4 : t3/t4);
+    const real t8 = x1*w14 + x2*w24 + 2*w0;
+    const real t9 = fabs(t8);
+    const real t10 = exp_scalar(-t9);
+    const real t11 = exp_plus_1(-t9);
+    const real t14 = (t8 >= 0 ? 1.0/t11 : t10/t11);
+    const real t15 = 2*w0 + w45*t14 + w35*t7;
+    const real t16 = fabs(t15);
+    const real t17 = exp_scalar(-t16);
+    const real t18 = exp_plus_1(-t16);
+    const real output = (t15 >= 0 ? 1.0/t18 : t17/t18);
+    const real t21 = -1 + y;
+    const real t22 = maximum(0, t15);
+    const real t23 = log1p_of(t17);
+    const real t24 = t22 + t23;
+    const real t25 = maximum(0, -t15);
+    const real t26 = t25 + t23;
+    const real loss_n = -t21*t24 + y*t26;
+    const real loss = loss_n;
+    const real t27 = (t15 <= 0 ? 1.0/t18 : t17/t18);
+    const real d_t5 = -t21*output - y*t27;
+    const real t28 = (t8 <= 0 ? 1.0/t11 : t10/t11);
+    const real d_t3 = w45*t14*t28*d_t5;
+    const real t29 = (t1 <= 0 ? 1.0/t4 : t3/t4);
+    const real d_t1 = w35*t29*t7*d_t5;
+    const real d_w0 = 2*d_t5 + 2*d_t1 + 2*d_t3;
+    const real d_w13 = x1*d_t1;
+    const real d_w14 = x1*d_t3;
+    const real d_w23 = x2*d_t1;
+    const real d_w24 = x2*d_t3;
+    const real d_w35 = t7*d_t5;
+    const real d_w45 = t14*d_t5;
+    gradient->w0 = d_w0;
+    gradient->w13 = d_w13;
+    gradient->w14 = d_w14;
+    gradient->w23 = d_w23;
+    gradient->w24 = d_w24;
+    gradient->w35 = d_w35;
+    gradient->w45 = d_w45;
+    return loss;
+}
+
+/* One update by sgd; 0 unless a new parameter is not finite. */
+static inline real next_point(const point *w, const point *gradient, const double *options, point *next) {
+    const real learning_rate = (real) options[0];
+    next->w0 = -gradient->w0*learning_rate + w->w0;
+    next->w13 = -gradient->w13*learning_rate + w->w13;
+    next->w14 = -gradient->w14*learning_rate + w->w14;
+    next->w23 = -gradient->w23*learning_rate + w->w23;
+    next->w24 = -gradient->w24*learning_rate + w->w24;
+    next->w35 = -gradient->w35*learning_rate + w->w35;
+    next->w45 = -gradient->w45*learning_rate + w->w45;
+    real check = 0;
+    check += next->w0*0;
+    check += next->w13*0;
+    check += next->w14*0;
+    check += next->w23*0;
+    check += next->w24*0;
+    check += next->w35*0;
+    check += next->w45*0;
+    return check;
+}
+
+static inline double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
+/* The largest change of a parameter. */
+static inline double largest_change(const point *w, const point *next) {
+    double largest = 0;
+    largest = larger(largest, fabs((double) (next->w0 - w->w0)));
+    largest = larger(largest, fabs((double) (next->w13 - w->w13)));
+    largest = larger(largest, fabs((double) (next->w14 - w->w14)));
+    largest = larger(largest, fabs((double) (next->w23 - w->w23)));
+    largest = larger(largest, fabs((double) (next->w24 - w->w24)));
+    largest = larger(largest, fabs((double) (next->w35 - w->w35)));
+    largest = larger(largest, fabs((double) (next->w45 - w->w45)));
+    return largest;
+}
+
+/* One update by sgd of one parameter after the other, each with the gradient at what
+   those before it have become; 0 unless a loss or a new parameter is not finite. */
+static real update_in_turn(point *w, const real *inputs, const real *targets, const double *options,
+    real *loss) {
+    const real learning_rate = (real) options[0];
+    point gradient;
+    real present, next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    *loss = present;
+    next = -gradient.w0*learning_rate + w->w0;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w0 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w13*learning_rate + w->w13;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w13 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w14*learning_rate + w->w14;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w14 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w23*learning_rate + w->w23;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w23 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w24*learning_rate + w->w24;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w24 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w35*learning_rate + w->w35;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w35 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w45*learning_rate + w->w45;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w45 = next;
+    return 0;
+}
+
 /* Work memory: the sums, then their partial sums, the rows and weights of a tile, and the arrays of the kernels. */
 typedef struct {
     double *sums;
@@ -664,8 +920,12 @@ static int train_epoch(perceptron_training *run, memory m, double *loss)
     return largest < run->tolerance ? perceptron_CONVERGED : perceptron_COMPLETED;
 }
 
+static int train_in_registers(perceptron_training *run);
+
 void perceptron_train(perceptron_training *run)
 {
+    if (train_in_registers(run))
+        return;
     const memory m = carve(run->work);
     clear(m);
     for (size_t epoch = 0; run->epochs < run->until; epoch++) {
@@ -678,4 +938,73 @@ void perceptron_train(perceptron_training *run)
         if (run->status == perceptron_CONVERGED)
             return;
     }
+}
+
+/* One epoch of batches of one sample. Returns a status. */
+static inline __attribute__((always_inline)) int epoch_in_registers(perceptron_training *run, point *w,
+    const int sequential, double *loss)
+{
+    double largest = 0;
+    *loss = 0;
+    if (run->shuffle)
+        shuffle(run->order, run->samples, &run->random);
+    for (size_t n = 0; n < run->samples; n++) {
+        const size_t row = run->shuffle ? run->order[n] : n;
+        const real *const inputs = run->inputs + row*INPUTS, *const targets = run->targets + row*TARGETS;
+        point gradient, next = *w;
+        real present, check;
+        if (sequential)
+            check = update_in_turn(&next, inputs, targets, run->options, &present);
+        else {
+            present = sample_gradient(w, inputs, targets, &gradient);
+            check = next_point(w, &gradient, run->options, &next);
+        }
+        if (!(present*0 + check == 0))
+            return perceptron_DIVERGED;
+        if (run->tolerance > 0)
+            largest = larger(largest, largest_change(w, &next));
+        *w = next;
+        *loss += (double) present;
+        run->updates += 1;
+        if (stopped(&run->poll, COST))
+            return perceptron_INTERRUPTED;
+    }
+    *loss /= (double) run->samples;
+    return largest < run->tolerance ? perceptron_CONVERGED : perceptron_COMPLETED;
+}
+
+/* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
+static inline __attribute__((always_inline)) void epochs_in_registers(perceptron_training *run, const int sequential)
+{
+    point w = *(const point *) run->parameters;
+    for (size_t epoch = 0; run->epochs < run->until; epoch++) {
+        double loss;
+        run->status = epoch_in_registers(run, &w, sequential, &loss);
+        if (run->status == perceptron_DIVERGED || run->status == perceptron_INTERRUPTED)
+            break;
+        run->history[epoch] = loss;
+        run->epochs++;
+        if (run->status == perceptron_CONVERGED)
+            break;
+    }
+    volatile real *const parameters = run->parameters; /* stored one by one: as a vector they would be one all along */
+    parameters[0] = w.w0;
+    parameters[1] = w.w13;
+    parameters[2] = w.w14;
+    parameters[3] = w.w23;
+    parameters[4] = w.w24;
+    parameters[5] = w.w35;
+    parameters[6] = w.w45;
+}
+
+/* Training on batches of one sample by gradient descent. Returns 0 for any other. */
+static int train_in_registers(perceptron_training *run)
+{
+    if (run->batch != 1 || run->optimizer != 0)
+        return 0;
+    if (!run->sequential)
+        epochs_in_registers(run, 0);
+    else
+        epochs_in_registers(run, 1);
+    return 1;
 }

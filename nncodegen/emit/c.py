@@ -17,6 +17,7 @@ from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
+from nncodegen.emit.registers import RegistersEmitter, in_registers
 from nncodegen.emit.updates import UpdateEmitter, emit_dispatch
 from nncodegen.schedule import Schedule
 
@@ -59,11 +60,15 @@ def emit_c(schedule: Schedule) -> str:
         UpdateEmitter(update, precision, lines).emit()
     emit_dispatch(program.updates, lines)
     body = (HERE / "loops.c").read_text()
+    registers = in_registers(schedule)
+    if registers:
+        body += RegistersEmitter(program, gradient, precision, lines).emit()
     blocks = (HERE / "blocks.c").read_text() if schedule.blocks else ""
     functions = _functions(str(lines), precision)
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
     text = filled + functions + blocks + str(lines) + body
     text = text.replace("@BLOCKS@", "") if sizes["PARTIALS"] else re.sub(r".*@BLOCKS@.*\n", "", text)
+    text = text.replace("@REGISTERS@", "") if registers else re.sub(r".*@REGISTERS@.*\n", "", text)
     return _named(text, name, precision)
 
 

@@ -242,8 +242,12 @@ static int train_epoch(@name@_training *run, memory m, double *loss)
     return largest < run->tolerance ? @name@_CONVERGED : @name@_COMPLETED;
 }
 
+@REGISTERS@static int train_in_registers(@name@_training *run);
+@REGISTERS@
 void @name@_train(@name@_training *run)
 {
+    @REGISTERS@if (train_in_registers(run))
+    @REGISTERS@    return;
     const memory m = carve(run->work);
     clear(m);
     for (size_t epoch = 0; run->epochs < run->until; epoch++) {

@@ -19,6 +19,7 @@ C_RESERVED = """
     log2 log10 sin cos tan sinh cosh tanh asin acos atan atan2 asinh acosh atanh sqrt cbrt pow hypot erf erfc tgamma
     lgamma floor ceil fmax fmin fmod round trunc isnan isinf isfinite gamma j0 j1 jn y0 y1 yn signgam unix linux I
     abs malloc free memcpy memset maximum minimum exp_reduced exp_of decay_of expm1_of log_of log_sum log1p_of tanh_of
+    exp_table exp_parts exp_split exp_scalar exp_plus_1
 """.split()
 """Keywords, library functions and macros of C that a name must not hide or be."""
 
@@ -27,6 +28,7 @@ EMITTED = """
     parameter state next options check first last t
     PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP
     BLOCKED PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract accumulate add_up flush
+    point w present check larger sample_gradient next_point largest_change update_in_turn
 """.split()
 """Names that the emitter gives to arguments, variables and constants of its own."""
 
