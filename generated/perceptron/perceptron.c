@@ -679,6 +679,204 @@ static real update_in_turn(point *w, const real *inputs, const real *targets, co
     return 0;
 }
 
+/* Many models at once: a group of them side by side, in whole vectors. */
+enum { MODELS = perceptron_MODELS };
+
+/* A loop over the models of a group, which do not depend on each other. */
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__)
+#define MODELS_LOOP PRAGMA(omp simd)
+#else
+#define MODELS_LOOP
+#endif
+
+/* Adds the loss of one sample of each model, and its derivatives, to the sums, which the first sets. */
+static inline __attribute__((always_inline)) void group_gradient(const int first,
+    const real *restrict parameters, const real *restrict x, const real *restrict y, real weight,
+    real *restrict sums) {
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
+        const real w0 = parameters[0*MODELS + m];
+        const real w13 = parameters[1*MODELS + m];
+        const real w14 = parameters[2*MODELS + m];
+        const real w23 = parameters[3*MODELS + m];
+        const real w24 = parameters[4*MODELS + m];
+        const real w35 = parameters[5*MODELS + m];
+        const real w45 = parameters[6*MODELS + m];
+        const real x1 = x[0*MODELS + m];
+        const real x2 = x[1*MODELS + m];
+        const real y_2 = y[0*MODELS + m];
+        const real t1 = 2*w0 + w13*x1 + w23*x2;
+        const real t2 = fabs(t1);
+        const real t3 = decay_of(t2);
+        const real t4 = t3 + 1;
+        const real t5 = 1.0/t4;
+        const real t6 = t3*t5;
+        const real t7 = (t1 >= 0 ? t5 : t6);
+        const real t8 = 2*w0 + w14*x1 + w24*x2;
+        const real t9 = fabs(t8);
+        const real t10 = decay_of(t9);
+        const real t11 = t10 + 1;
+        const real t12 = 1.0/t11;
+        const real t13 = t10*t12;
+        const real t14 = (t8 >= 0 ? t12 : t13);
+        const real t15 = t14*w45 + t7*w35 + 2*w0;
+        const real t16 = fabs(t15);
+        const real t17 = decay_of(t16);
+        const real t18 = t17 + 1;
+        const real t19 = 1.0/t18;
+        const real t20 = t17*t19;
+        const real output = (t15 >= 0 ? t19 : t20);
+        const real t21 = y_2 - 1;
+        const real t22 = maximum(0, t15);
+        const real t23 = log1p_of(t17);
+        const real t24 = t22 + t23;
+        const real t25 = maximum(0, -t15);
+        const real t26 = t23 + t25;
+        const real loss_n = -t21*t24 + t26*y_2;
+        sums[0*MODELS + m] = (first ? 0 : sums[0*MODELS + m]) + loss_n*weight;
+        const real d_t8 = weight*y_2;
+        const real d_t7 = -t21*weight;
+        const real t27 = (t15 <= 0 ? t19 : t20);
+        const real d_t5 = d_t7*output - d_t8*t27;
+        const real d_t4 = d_t5*w45;
+        const real t28 = (t8 <= 0 ? t12 : t13);
+        const real d_t3 = d_t4*t14*t28;
+        const real d_t2 = d_t5*w35;
+        const real t29 = (t1 <= 0 ? t5 : t6);
+        const real d_t1 = d_t2*t29*t7;
+        sums[1*MODELS + m] = (first ? 0 : sums[1*MODELS + m]) + 2*d_t1 + 2*d_t3 + 2*d_t5;
+        sums[2*MODELS + m] = (first ? 0 : sums[2*MODELS + m]) + d_t1*x1;
+        sums[3*MODELS + m] = (first ? 0 : sums[3*MODELS + m]) + d_t3*x1;
+        sums[4*MODELS + m] = (first ? 0 : sums[4*MODELS + m]) + d_t1*x2;
+        sums[5*MODELS + m] = (first ? 0 : sums[5*MODELS + m]) + d_t3*x2;
+        sums[6*MODELS + m] = (first ? 0 : sums[6*MODELS + m]) + d_t5*t7;
+        sums[7*MODELS + m] = (first ? 0 : sums[7*MODELS + m]) + d_t5*t14;
+    }
+}
+
+/* The gradient of each model, from its sums over the samples of a batch. */
+static void group_finish(const real *restrict parameters, const real *restrict sums,
+    real *restrict gradient) {
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
+        gradient[0*MODELS + m] = sums[1*MODELS + m];
+        gradient[1*MODELS + m] = sums[2*MODELS + m];
+        gradient[2*MODELS + m] = sums[3*MODELS + m];
+        gradient[3*MODELS + m] = sums[4*MODELS + m];
+        gradient[4*MODELS + m] = sums[5*MODELS + m];
+        gradient[5*MODELS + m] = sums[6*MODELS + m];
+        gradient[6*MODELS + m] = sums[7*MODELS + m];
+    }
+    (void) parameters;
+}
+
+/* One update of a group by sgd. */
+static void group_update_sgd(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real next_parameter = -gradient[k]*learning_rates[m] + parameter[k];
+            next[k] = next_parameter;
+        }
+    }
+    (void) options;
+    (void) t;
+    (void) state;
+}
+
+/* One update of a group by momentum. */
+static void group_update_momentum(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double momentum_d = options[1];
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t1 = gradient[k] + (real) momentum_d*state[0*PARAMETERS*MODELS + k];
+            const real next_parameter = -learning_rates[m]*t1 + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t1;
+        }
+    }
+    (void) t;
+}
+
+/* One update of a group by nesterov. */
+static void group_update_nesterov(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double momentum_d = options[1];
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t1 = gradient[k] + (real) momentum_d*state[0*PARAMETERS*MODELS + k];
+            const real t2 = gradient[k] + (real) momentum_d*t1;
+            const real next_parameter = -learning_rates[m]*t2 + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t1;
+        }
+    }
+    (void) t;
+}
+
+/* One update of a group by adam. */
+static void group_update_adam(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    const double t1_d = pow(beta1_d, t);
+    const double t2_d = t1_d - 1;
+    const double t3_d = -1/t2_d;
+    const double t4_d = pow(beta2_d, t);
+    const double t5_d = t4_d - 1;
+    const double t6_d = -1/t5_d;
+    const double t7_d = beta2_d - 1;
+    const double t13_d = beta1_d - 1;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t8 = (real) beta2_d*state[1*PARAMETERS*MODELS + k] - gradient[k]*gradient[k]*(real) t7_d;
+            const real t9 = (real) t6_d*t8;
+            const real t10 = sqrt(t9);
+            const real t11 = (real) epsilon_d + t10;
+            const real t12 = 1.0/t11;
+            const real t14 = (real) beta1_d*state[0*PARAMETERS*MODELS + k] - gradient[k]*(real) t13_d;
+            const real next_parameter = -learning_rates[m]*t12*t14*(real) t3_d + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t14;
+            state[1*PARAMETERS*MODELS + k] = t8;
+        }
+    }
+}
+
+/* One update of a group by the optimizer of the given number. */
+static void group_update(int optimizer, const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    switch (optimizer) {
+        case 0:
+            group_update_sgd(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 1:
+            group_update_momentum(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 2:
+            group_update_nesterov(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        default:
+            group_update_adam(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+    }
+}
+
 /* Work memory: the sums, then their partial sums, the rows and weights of a tile, and the arrays of the kernels. */
 typedef struct {
     double *sums;
@@ -1007,4 +1205,215 @@ static int train_in_registers(perceptron_training *run)
     else
         epochs_in_registers(run, 1);
     return 1;
+}
+
+/* A group of models under training: arrays over [parameter][model], and for each model of the group what it has
+   reached. */
+typedef struct {
+    real *parameters, *next, *gradient, *state, *sums, *x, *y;
+    double *totals;
+    real learning_rates[MODELS];
+    uint64_t random[MODELS];
+    double loss[MODELS], largest[MODELS]; /* of the present epoch */
+    int active[MODELS]; /* under training */
+    size_t epoch;
+    int all; /* whether all are; the lanes behind the last model, which repeat it, are among them */
+} group;
+
+enum { GROUP_VALUES = MODELS*(3*PARAMETERS + STATE*PARAMETERS + SUMS + INPUTS + TARGETS) };
+
+size_t perceptron_many_size(void)
+{
+    return 64 + MODELS*SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
+}
+
+static void carve_group(void *work, group *g)
+{
+    g->totals = (double *) (((uintptr_t) work + 63)/64*64);
+    g->parameters = (real *) (g->totals + MODELS*SUMS);
+    g->next = g->parameters + MODELS*PARAMETERS;
+    g->gradient = g->next + MODELS*PARAMETERS;
+    g->state = g->gradient + MODELS*PARAMETERS;
+    g->sums = g->state + MODELS*STATE*PARAMETERS;
+    g->x = g->sums + MODELS*SUMS;
+    g->y = g->x + MODELS*INPUTS;
+}
+
+/* A row of so many values at an offset, into one lane. */
+static void place(const real *values, size_t offset, size_t count, real *lane)
+{
+    for (size_t c = 0; c < count; c++)
+        lane[c*MODELS] = values[offset + c];
+}
+
+/* The samples at a position of the order of each model, side by side. */
+static void gather(const perceptron_many *run, size_t first, size_t position, group *g)
+{
+    for (size_t m = 0; m < MODELS; m++) {
+        const size_t model = first + m < run->last ? first + m : run->last - 1;
+        const size_t row = run->shuffle ? run->order[m*run->samples + position] : position;
+        place(run->inputs, model*run->input_stride + row*INPUTS, INPUTS, g->x + m);
+        place(run->targets, model*run->target_stride + row*TARGETS, TARGETS, g->y + m);
+    }
+}
+
+/* Sums up the losses over a batch and their derivatives; beyond a tile of samples, in double. */
+static int sums_of_group(perceptron_many *run, size_t first, size_t begin, size_t samples, group *g)
+{
+    const real weight = (real) (1/(double) samples);
+    for (size_t n = 0; n < samples; n++) {
+        if (run->samples > 1)
+            gather(run, first, begin + n, g);
+        if (n%TILE == 0)
+            group_gradient(1, g->parameters, g->x, g->y, weight, g->sums);
+        else
+            group_gradient(0, g->parameters, g->x, g->y, weight, g->sums);
+        if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
+            for (size_t k = 0; k < MODELS*SUMS; k++)
+                g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
+        }
+        if (stopped(&run->poll, (double) MODELS*COST))
+            return 1;
+    }
+    if (samples > TILE) {
+        for (size_t k = 0; k < MODELS*SUMS; k++)
+            g->sums[k] = (real) g->totals[k];
+    }
+    return 0;
+}
+
+/* Takes over the next parameters of the models that are under training, where they and the loss are finite. */
+static void take_over(const perceptron_many *run, size_t first, const real *loss, group *g)
+{
+    if (run->tolerance > 0) {
+        for (size_t k = 0; k < MODELS*PARAMETERS; k++) {
+            const double change = fabs((double) g->next[k] - (double) g->parameters[k]);
+            g->largest[k%MODELS] = change > g->largest[k%MODELS] ? change : g->largest[k%MODELS];
+        }
+    }
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t m = 0; m < MODELS; m++)
+        check += loss[m]*0;
+    SUM_LOOP(check)
+    for (size_t k = 0; k < MODELS*PARAMETERS; k++)
+        check += g->next[k]*0;
+    if (g->all && check == 0) {
+        real *const parameters = g->parameters;
+        g->parameters = g->next;
+        g->next = parameters;
+        return;
+    }
+    for (size_t m = 0; m < MODELS; m++) {
+        int finite = isfinite(loss[m]);
+        for (size_t p = 0; p < PARAMETERS; p++)
+            finite = finite && isfinite(g->next[p*MODELS + m]);
+        if (g->active[m] && !finite) {
+            g->active[m] = g->all = 0;
+            if (first + m < run->last) {
+                run->status[first + m] = perceptron_DIVERGED;
+                run->done[first + m] = g->epoch;
+            }
+        }
+        for (size_t p = 0; p < PARAMETERS && g->active[m]; p++)
+            g->parameters[p*MODELS + m] = g->next[p*MODELS + m];
+    }
+}
+
+/* One epoch of a group. Returns 1 if stopped. */
+static int epoch_of_group(perceptron_many *run, size_t first, double *updates, group *g)
+{
+    for (size_t m = 0; m < MODELS; m++)
+        g->loss[m] = g->largest[m] = 0;
+    for (size_t m = 0; run->shuffle && m < MODELS; m++)
+        shuffle(run->order + m*run->samples, run->samples, &g->random[m]);
+    for (size_t begin = 0; begin < run->samples; begin += run->batch) {
+        const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
+        const double share = (double) samples/(double) run->samples;
+        const real *const loss = g->sums + BLOCKED*MODELS;
+        if (sums_of_group(run, first, begin, samples, g))
+            return 1;
+        group_finish(g->parameters, g->sums, g->gradient);
+        *updates += 1;
+        group_update(run->optimizer, run->options, *updates, g->learning_rates, g->parameters, g->gradient, g->state,
+            g->next);
+        take_over(run, first, loss, g);
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++)
+            g->loss[m] += (double) loss[m]*share;
+    }
+    return 0;
+}
+
+/* Keeps what a group has reached in an epoch. Returns whether a model of it is still under training. */
+static int record(const perceptron_many *run, size_t first, group *g)
+{
+    const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+    double *const history = run->history + g->epoch*run->models + first;
+    int active = 0;
+    if (g->all) {
+        for (size_t m = 0; m < count; m++)
+            history[m] = g->loss[m];
+        if (!(run->tolerance > 0))
+            return 1;
+    }
+    for (size_t m = 0; m < count; m++) {
+        if (!g->active[m])
+            continue;
+        history[m] = g->loss[m];
+        run->done[first + m] = g->epoch + 1;
+        if (g->largest[m] < run->tolerance) {
+            run->status[first + m] = perceptron_CONVERGED;
+            g->active[m] = g->all = 0;
+        }
+    }
+    for (size_t m = 0; m < count; m++)
+        active |= g->active[m];
+    return active;
+}
+
+static void start(const perceptron_many *run, size_t first, group *g)
+{
+    g->all = 1;
+    for (size_t m = 0; m < MODELS; m++) {
+        const size_t model = first + m < run->last ? first + m : run->last - 1;
+        g->active[m] = 1;
+        g->learning_rates[m] = (real) run->learning_rates[model];
+        g->random[m] = run->random[model];
+        for (size_t p = 0; p < PARAMETERS; p++)
+            g->parameters[p*MODELS + m] = run->parameters[model*PARAMETERS + p];
+        for (size_t n = 0; run->shuffle && n < run->samples; n++)
+            run->order[m*run->samples + n] = n;
+    }
+    for (size_t k = 0; k < MODELS*STATE*PARAMETERS; k++)
+        g->state[k] = 0;
+    if (run->samples == 1)
+        gather(run, first, 0, g);
+}
+
+int perceptron_train_many(perceptron_many *run)
+{
+    group g;
+    carve_group(run->work, &g);
+    for (size_t first = run->first; first < run->last; first += MODELS) {
+        const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+        double updates = 0;
+        int active = 1;
+        start(run, first, &g);
+        for (g.epoch = 0; g.epoch < run->epochs && active; g.epoch++) {
+            if (epoch_of_group(run, first, &updates, &g))
+                return 1;
+            active = record(run, first, &g);
+        }
+        if (sums_of_group(run, first, 0, run->samples, &g)) /* the losses at the end */
+            return 1;
+        for (size_t m = 0; m < count; m++) {
+            if (g.active[m])
+                run->done[first + m] = g.epoch;
+            run->loss[first + m] = (double) g.sums[BLOCKED*MODELS + m];
+            for (size_t p = 0; p < PARAMETERS; p++)
+                run->parameters[(first + m)*PARAMETERS + p] = g.parameters[p*MODELS + m];
+        }
+    }
+    return 0;
 }

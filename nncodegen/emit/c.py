@@ -15,6 +15,7 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
+from nncodegen.emit.many import ManyEmitter, kept_for_many, lanes_are_models
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter, in_registers
@@ -63,6 +64,9 @@ def emit_c(schedule: Schedule) -> str:
     registers = in_registers(schedule)
     if registers:
         body += RegistersEmitter(program, gradient, precision, lines).emit()
+    if lanes_are_models(schedule):
+        lines.add((HERE / "group.c").read_text())
+        body += ManyEmitter(program, gradient, precision, lines).emit()
     blocks = (HERE / "blocks.c").read_text() if schedule.blocks else ""
     functions = _functions(str(lines), precision)
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
@@ -86,7 +90,8 @@ def _functions(text: str, precision: str) -> str:
 
 def emit_header(schedule: Schedule) -> str:
     """The C header: the entry points, which carry the name of the model."""
-    return _named((HERE / "header.h").read_text(), identifier(schedule.program.name), schedule.program.precision)
+    header = kept_for_many((HERE / "header.h").read_text(), lanes_are_models(schedule))
+    return _named(header, identifier(schedule.program.name), schedule.program.precision)
 
 
 def _named(template: str, name: str, precision: str) -> str:

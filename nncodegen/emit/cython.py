@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nncodegen.emit.many import kept_for_many, lanes_are_models
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.ir import Element, Program, Tensor
@@ -59,8 +60,10 @@ def emit_pyx(schedule: Schedule) -> str:
         "",
     ]
     body = (HERE / "module.pyx").read_text().replace("@name@", name).replace("@real@", REAL_TYPES[precision][0])
-    interface = (HERE / "interface.py").read_text()
-    body = body.replace("@INTERFACE@", f"r'''{interface}'''")
+    body = kept_for_many(body, lanes_are_models(schedule))
+    for mark, file in (("@INTERFACE@", "interface.py"), ("@MANY_INTERFACE@", "interface_many.py")):
+        text = (HERE / file).read_text()
+        body = body.replace(mark, f"r'''{text}'''")
     return "\n".join(head) + body
 
 

@@ -66,6 +66,46 @@ int @name@_loss(const @real@ *parameters, const @real@ *inputs, const @real@ *ta
 int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, const @real@ *targets,
     const @real@ *weights, size_t samples, void *work, double *loss, @real@ *gradient, @name@_poll *poll);
 
+@MANY@typedef struct {
+@MANY@    /* What to train on: the inputs and targets of a model lie so many values behind those of the one before it, or,
+@MANY@       where that is 0, are the same for all. */
+@MANY@    const @real@ *inputs;
+@MANY@    const @real@ *targets;
+@MANY@    size_t input_stride;
+@MANY@    size_t target_stride;
+@MANY@    size_t samples;
+@MANY@    size_t batch;
+@MANY@    /* How. The learning rate among the options is not used. */
+@MANY@    int optimizer;
+@MANY@    const double *options;
+@MANY@    const double *learning_rates; /* of each model */
+@MANY@    double tolerance;
+@MANY@    int shuffle;
+@MANY@    uint64_t *random; /* of each model */
+@MANY@    size_t epochs;
+@MANY@    @name@_poll poll;
+@MANY@    size_t models;
+@MANY@    size_t first; /* the call trains the models first <= m < last; first is a multiple of @name@_MODELS */
+@MANY@    size_t last;
+@MANY@    /* Memory: @name@_many_size() bytes, and @name@_MODELS orders of the samples (may be NULL without shuffle). */
+@MANY@    void *work;
+@MANY@    size_t *order;
+@MANY@    /* What comes out for each model; parameters[model][parameter] are given; history[epoch][model]. */
+@MANY@    @real@ *parameters;
+@MANY@    double *loss;
+@MANY@    double *history;
+@MANY@    uint64_t *done; /* completed epochs, 0 at first */
+@MANY@    int *status; /* @name@_COMPLETED at first */
+@MANY@} @name@_many;
+@MANY@
+@MANY@/* The models of a group, which are trained side by side. */
+@MANY@enum { @name@_MODELS = 256/sizeof(@real@) };
+@MANY@
+@MANY@size_t @name@_many_size(void);
+@MANY@
+@MANY@/* Trains models from their parameters on. Returns 0, or 1 if stopped. */
+@MANY@int @name@_train_many(@name@_many *run);
+@MANY@
 /* Trains from run->epochs to run->until. The parameters are those after the last completed update. */
 void @name@_train(@name@_training *run);
 

@@ -5,6 +5,8 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 
+import threading
+
 cdef extern from "@name@.h":
     ctypedef struct @name@_poll:
         int (*stop)(void *) noexcept nogil
@@ -36,6 +38,35 @@ cdef extern from "@name@.h":
         double updates
         int status
 
+    @MANY@ctypedef struct @name@_many:
+    @MANY@    const @real@ *inputs
+    @MANY@    const @real@ *targets
+    @MANY@    size_t input_stride
+    @MANY@    size_t target_stride
+    @MANY@    size_t samples
+    @MANY@    size_t batch
+    @MANY@    int optimizer
+    @MANY@    const double *options
+    @MANY@    const double *learning_rates
+    @MANY@    double tolerance
+    @MANY@    int shuffle
+    @MANY@    uint64_t *random
+    @MANY@    size_t epochs
+    @MANY@    @name@_poll poll
+    @MANY@    size_t models
+    @MANY@    size_t first
+    @MANY@    size_t last
+    @MANY@    void *work
+    @MANY@    size_t *order
+    @MANY@    @real@ *parameters
+    @MANY@    double *loss
+    @MANY@    double *history
+    @MANY@    uint64_t *done
+    @MANY@    int *status
+
+    @MANY@enum: @name@_MODELS
+    @MANY@size_t @name@_many_size() nogil
+    @MANY@int @name@_train_many(@name@_many *) nogil
     size_t @name@_work_size() nogil
     size_t @name@_state_size() nogil
     size_t @name@_first_not_finite(const @real@ *, size_t) nogil
@@ -55,7 +86,9 @@ cdef class _Call:
     cdef list stored
 
     def __cinit__(self):
-        self.stored = []
+        self.stored = getattr(_calls, "stored", None)
+        if self.stored is None:
+            self.stored = []
         self.work = malloc(@name@_work_size())
         if not self.work:
             raise MemoryError
@@ -68,7 +101,13 @@ cdef class _Call:
         free(self.work)
 
 
+# Calls of a thread for which this holds a list share it: they stop where it holds an exception.
+_calls = threading.local()
+
+
 cdef int _stop(void *context) noexcept with gil:
+    if <list> context:
+        return 1
     try:
         PyErr_CheckSignals()
         return 0
@@ -182,6 +221,44 @@ cdef class _NativeTraining(_Call):
         return self.stored[0]
 
 
+@MANY@def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
+@MANY@                       double tolerance, int shuffle, random, size_t first, size_t last, parameters, loss, history,
+@MANY@                       done, status):
+@MANY@    """Trains the models first <= m < last, whose parameters are changed in place."""
+@MANY@    cdef _Call call = _Call()
+@MANY@    cdef @name@_many run
+@MANY@    cdef bytearray work = bytearray(@name@_many_size())
+@MANY@    cdef bytearray order = bytearray(samples*@name@_MODELS*sizeof(size_t) if shuffle else 0)
+@MANY@    run.inputs = <const @real@ *> _address(X)
+@MANY@    run.targets = <const @real@ *> _address(Y)
+@MANY@    run.input_stride = samples*<size_t> len(input_names) if own_X else 0
+@MANY@    run.target_stride = samples*<size_t> len(target_names) if own_Y else 0
+@MANY@    run.samples = samples
+@MANY@    run.batch = batch
+@MANY@    run.optimizer = optimizer
+@MANY@    run.options = <const double *> _address(options)
+@MANY@    run.learning_rates = <const double *> _address(rates)
+@MANY@    run.tolerance = tolerance
+@MANY@    run.shuffle = shuffle
+@MANY@    run.random = <uint64_t *> _address(random)
+@MANY@    run.poll = call.poll
+@MANY@    run.models, run.epochs = <size_t> history.shape[1], <size_t> history.shape[0]
+@MANY@    run.first, run.last = first, last
+@MANY@    run.work = <void *> _address(work)
+@MANY@    run.order = <size_t *> _address(order)
+@MANY@    run.parameters = <@real@ *> _address(parameters)
+@MANY@    run.loss = <double *> _address(loss)
+@MANY@    run.history = <double *> _address(history)
+@MANY@    run.done = <uint64_t *> _address(done)
+@MANY@    run.status = <int *> _address(status)
+@MANY@    cdef int stopped
+@MANY@    with nogil:
+@MANY@        stopped = @name@_train_many(&run)
+@MANY@    if stopped:
+@MANY@        raise call.stored[0]
+@MANY@
+@MANY@
+@MANY@_group_size = @name@_MODELS
 _state_size = @name@_state_size()
 
 # The rest of the module is Python, compiled when the module is imported.
@@ -193,4 +270,9 @@ _INTERFACE = @INTERFACE@
 linecache.cache[f"<{__name__}>"] = (len(_INTERFACE), None, _INTERFACE.splitlines(True), f"<{__name__}>")
 _DOCUMENTATION = __doc__
 exec(compile(_INTERFACE, f"<{__name__}>", "exec", dont_inherit=True), globals())
+
+_MANY = @MANY_INTERFACE@
+
+linecache.cache[f"<{__name__}.many>"] = (len(_MANY), None, _MANY.splitlines(True), f"<{__name__}.many>")
+exec(compile(_MANY, f"<{__name__}.many>", "exec", dont_inherit=True), globals())
 __doc__ = _DOCUMENTATION

@@ -29,6 +29,7 @@ EMITTED = """
     PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP
     BLOCKED PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract accumulate add_up flush
     point w present check larger sample_gradient next_point largest_change update_in_turn
+    MODELS MODELS_LOOP GROUP_VALUES group learning_rates
 """.split()
 """Names that the emitter gives to arguments, variables and constants of its own."""
 
