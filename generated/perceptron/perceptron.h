@@ -58,6 +58,12 @@ size_t perceptron_first_not_finite(const double *values, size_t count);
 int perceptron_predict(const double *parameters, const double *inputs, size_t samples, void *work, double *outputs,
     perceptron_poll *poll);
 
+/* Outputs of a few rows, 1 to perceptron_FEW, which agree with those above to rounding. Returns 0, and computes nothing,
+   where a value is not finite; else 1. */
+enum { perceptron_FEW = 4 };
+
+int perceptron_predict_few(const double *parameters, const double *inputs, size_t samples, void *work, double *outputs);
+
 /* The mean loss; weights may be NULL. Returns 0, or 1 if stopped. */
 int perceptron_loss(const double *parameters, const double *inputs, const double *targets, const double *weights,
     size_t samples, void *work, double *loss, perceptron_poll *poll);

@@ -19,6 +19,7 @@ from nncodegen.emit.many import ManyEmitter, kept_for_many, lanes_are_models
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter, in_registers
+from nncodegen.emit.rows import RowEmitter, has_rows
 from nncodegen.emit.updates import UpdateEmitter, emit_dispatch
 from nncodegen.schedule import Schedule
 
@@ -57,6 +58,8 @@ def emit_c(schedule: Schedule) -> str:
             lines.add("")
     for kernel in schedule.kernels:
         KernelEmitter(program, kernel, precision, lines).emit()
+    if has_rows(schedule):
+        RowEmitter(program, schedule.kernels[0], precision, lines).emit()
     for update in program.updates:
         UpdateEmitter(update, precision, lines).emit()
     emit_dispatch(program.updates, lines)
@@ -72,6 +75,8 @@ def emit_c(schedule: Schedule) -> str:
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
     text = filled + functions + blocks + str(lines) + body
     text = text.replace("@BLOCKS@", "") if sizes["PARTIALS"] else re.sub(r".*@BLOCKS@.*\n", "", text)
+    row, tile = ("@ROW@", "@NO_ROW@") if has_rows(schedule) else ("@NO_ROW@", "@ROW@")
+    text = re.sub(rf".*{tile}.*\n", "", text).replace(row, "")
     text = text.replace("@REGISTERS@", "") if registers else re.sub(r".*@REGISTERS@.*\n", "", text)
     return _named(text, name, precision)
 

@@ -60,6 +60,7 @@ def emit_pyx(schedule: Schedule) -> str:
         "",
     ]
     body = (HERE / "module.pyx").read_text().replace("@name@", name).replace("@real@", REAL_TYPES[precision][0])
+    body = body.replace("@code@", {"float64": "d", "float32": "f"}[precision])  # of the buffer protocol
     body = kept_for_many(body, lanes_are_models(schedule))
     for mark, file in (("@INTERFACE@", "interface.py"), ("@MANY_INTERFACE@", "interface_many.py")):
         text = (HERE / file).read_text()

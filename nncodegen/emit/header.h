@@ -58,6 +58,12 @@ size_t @name@_first_not_finite(const @real@ *values, size_t count);
 int @name@_predict(const @real@ *parameters, const @real@ *inputs, size_t samples, void *work, @real@ *outputs,
     @name@_poll *poll);
 
+/* Outputs of a few rows, 1 to @name@_FEW, which agree with those above to rounding. Returns 0, and computes nothing,
+   where a value is not finite; else 1. */
+enum { @name@_FEW = 4 };
+
+int @name@_predict_few(const @real@ *parameters, const @real@ *inputs, size_t samples, void *work, @real@ *outputs);
+
 /* The mean loss; weights may be NULL. Returns 0, or 1 if stopped. */
 int @name@_loss(const @real@ *parameters, const @real@ *inputs, const @real@ *targets, const @real@ *weights,
     size_t samples, void *work, double *loss, @name@_poll *poll);

@@ -1,11 +1,16 @@
 # The native part: calls into C, without the interpreter's lock.
 
-from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 
 import threading
+
+from numpy import dtype as _dtype, empty as _empty, ndarray as _ndarray
+
+cdef Py_ssize_t _columns = len(input_names)
+cdef object _real = _dtype(precision)
 
 cdef extern from "@name@.h":
     ctypedef struct @name@_poll:
@@ -71,6 +76,8 @@ cdef extern from "@name@.h":
     size_t @name@_state_size() nogil
     size_t @name@_first_not_finite(const @real@ *, size_t) nogil
     int @name@_predict(const @real@ *, const @real@ *, size_t, void *, @real@ *, @name@_poll *) nogil
+    enum: @name@_FEW
+    int @name@_predict_few(const @real@ *, const @real@ *, size_t, void *, @real@ *) nogil
     int @name@_loss(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *, double *,
         @name@_poll *) nogil
     int @name@_loss_and_gradient(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *,
@@ -144,6 +151,48 @@ def _native_predict(parameters, X, size_t samples, outputs):
         stopped = @name@_predict(p, x, samples, call.work, result, &call.poll)
     if stopped:
         raise call.stored[0]
+
+
+cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock
+
+
+cdef bint _is_real(const char *format):
+    return format != NULL and format[0] == c"@code@" and format[1] == 0
+
+
+def _native_predict_few(parameters, X):
+    """The outputs of a few rows, for arrays as they come from NumPy; None where predict must look closer."""
+    cdef Py_buffer p, x
+    global _work
+    if type(parameters) is not _ndarray or type(X) is not _ndarray:
+        return None
+    try:
+        PyObject_GetBuffer(parameters, &p, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (ValueError, BufferError):
+        return None
+    try:
+        PyObject_GetBuffer(X, &x, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (ValueError, BufferError):
+        PyBuffer_Release(&p)
+        return None
+    try:
+        if (
+            p.ndim != 1 or p.shape[0] != <Py_ssize_t> parameter_count or not _is_real(p.format)
+            or x.ndim != 2 or x.shape[1] != _columns or not 1 <= x.shape[0] <= @name@_FEW or not _is_real(x.format)
+        ):
+            return None
+        if not _work:
+            _work = malloc(@name@_work_size())
+            if not _work:
+                raise MemoryError
+        outputs = _empty((x.shape[0], output_count), _real)
+        if not @name@_predict_few(<const @real@ *> p.buf, <const @real@ *> x.buf, <size_t> x.shape[0], _work,
+                                  <@real@ *> _address(outputs)):
+            return None
+        return outputs
+    finally:
+        PyBuffer_Release(&p)
+        PyBuffer_Release(&x)
 
 
 def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
