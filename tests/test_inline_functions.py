@@ -13,6 +13,8 @@ from tests.conftest import ROOT
 RNG = np.random.default_rng(0)
 CALLS = {
     "exp_of": "exp_of(x)",
+    "exp_scalar": "exp_scalar(x)",
+    "exp_plus_1": "exp_plus_1(x)",
     "decay_of": "decay_of(x)",
     "rise_of": "rise_of(x)",
     "expm1_of": "expm1_of(x)",
@@ -20,7 +22,8 @@ CALLS = {
     "log1p_of": "log1p_of(x)",
     "tanh_of": "tanh_of(x, decay_of(2*absolute(x)), 1/(1 + decay_of(2*absolute(x))))",
 }
-EXACT = {"exp_of": mpmath.exp, "decay_of": lambda a: mpmath.exp(-a), "rise_of": lambda a: -mpmath.expm1(-a),
+EXACT = {"exp_of": mpmath.exp, "exp_scalar": mpmath.exp, "exp_plus_1": lambda x: 1 + mpmath.exp(x),
+         "decay_of": lambda a: mpmath.exp(-a), "rise_of": lambda a: -mpmath.expm1(-a),
          "expm1_of": mpmath.expm1, "log_of": mpmath.log, "log1p_of": mpmath.log1p,
          "tanh_of": mpmath.tanh}  # fmt: skip
 FLAGS = {"vector": ["-O3", "-march=native", "-ffp-contract=fast"], "plain": ["-O1", "-ffp-contract=off"]}
@@ -32,8 +35,11 @@ def arguments(name, bits):
     top = 709.0 if bits == 64 else 88.0
     low = -745.0 if bits == 64 else -103.0
     tiny = np.exp(RNG.uniform(-40, 0, 1500))
+    whole = [RNG.uniform(-1, 1, 2000), RNG.uniform(low, top, 3000), tiny, -tiny]
     points = {
-        "exp_of": [RNG.uniform(-1, 1, 2000), RNG.uniform(low, top, 3000), tiny, -tiny],
+        "exp_of": whole,
+        "exp_scalar": whole,
+        "exp_plus_1": whole,
         "decay_of": [RNG.uniform(0, 1, 3000), RNG.uniform(0, -low, 3000), tiny],
         "rise_of": [RNG.uniform(0, 1, 3000), RNG.uniform(0, -low, 1000), tiny],
         "expm1_of": [RNG.uniform(-1, 1, 4000), RNG.uniform(-60, top, 1500), tiny, -tiny],
@@ -109,6 +115,8 @@ def test_special_values(compiled, name, bits, flags):
     with np.errstate(all="ignore"):
         theirs = {
             "exp_of": np.exp,
+            "exp_scalar": np.exp,
+            "exp_plus_1": lambda x: 1 + np.exp(x),
             "decay_of": lambda a: np.exp(-a),
             "rise_of": lambda a: -np.expm1(-a),
             "expm1_of": np.expm1,

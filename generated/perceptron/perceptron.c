@@ -50,6 +50,100 @@ static inline double exp_reduced(double x, double n)
     return high + (r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)) - low);
 }
 
+/* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
+static inline double exp_of(double x)
+{
+    const double shift = 0x1.8p52; /* adding it rounds to an integer, which the low bits then hold */
+    x = x < -746 ? -746 : x;
+    x = x > 710 ? 710 : x;
+    const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
+    const double n = k.real - shift;
+    const double p = 1 + exp_reduced(x, n);
+    const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
+    const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52};
+    return p*first.real*second.real;
+}
+
+/* exp(x) for one x at a time, in parts: x = (k + j/128)*log(2) + r, where scale = 2**(k + j/128) is
+   from a table, whose bits are those of 2**(j/128) less j << 45. What log(2) has beyond this precision joins r in
+   full. Then exp(x) = scale + scale*full + scale*r*r*q. */
+static const uint64_t exp_table[128] = {
+    0x3ff0000000000000, 0x3feff63da9fb3335, 0x3fefec9a3e778061, 0x3fefe315e86e7f85,
+    0x3fefd9b0d3158574, 0x3fefd06b29ddf6de, 0x3fefc74518759bc8, 0x3fefbe3ecac6f383,
+    0x3fefb5586cf9890f, 0x3fefac922b7247f7, 0x3fefa3ec32d3d1a2, 0x3fef9b66affed31b,
+    0x3fef9301d0125b51, 0x3fef8abdc06c31cc, 0x3fef829aaea92de0, 0x3fef7a98c8a58e51,
+    0x3fef72b83c7d517b, 0x3fef6af9388c8dea, 0x3fef635beb6fcb75, 0x3fef5be084045cd4,
+    0x3fef54873168b9aa, 0x3fef4d5022fcd91d, 0x3fef463b88628cd6, 0x3fef3f49917ddc96,
+    0x3fef387a6e756238, 0x3fef31ce4fb2a63f, 0x3fef2b4565e27cdd, 0x3fef24dfe1f56381,
+    0x3fef1e9df51fdee1, 0x3fef187fd0dad990, 0x3fef1285a6e4030b, 0x3fef0cafa93e2f56,
+    0x3fef06fe0a31b715, 0x3fef0170fc4cd831, 0x3feefc08b26416ff, 0x3feef6c55f929ff1,
+    0x3feef1a7373aa9cb, 0x3feeecae6d05d866, 0x3feee7db34e59ff7, 0x3feee32dc313a8e5,
+    0x3feedea64c123422, 0x3feeda4504ac801c, 0x3feed60a21f72e2a, 0x3feed1f5d950a897,
+    0x3feece086061892d, 0x3feeca41ed1d0057, 0x3feec6a2b5c13cd0, 0x3feec32af0d7d3de,
+    0x3feebfdad5362a27, 0x3feebcb299fddd0d, 0x3feeb9b2769d2ca7, 0x3feeb6daa2cf6642,
+    0x3feeb42b569d4f82, 0x3feeb1a4ca5d920f, 0x3feeaf4736b527da, 0x3feead12d497c7fd,
+    0x3feeab07dd485429, 0x3feea9268a5946b7, 0x3feea76f15ad2148, 0x3feea5e1b976dc09,
+    0x3feea47eb03a5585, 0x3feea34634ccc320, 0x3feea23882552225, 0x3feea155d44ca973,
+    0x3feea09e667f3bcd, 0x3feea012750bdabf, 0x3fee9fb23c651a2f, 0x3fee9f7df9519484,
+    0x3fee9f75e8ec5f74, 0x3fee9f9a48a58174, 0x3fee9feb564267c9, 0x3feea0694fde5d3f,
+    0x3feea11473eb0187, 0x3feea1ed0130c132, 0x3feea2f336cf4e62, 0x3feea427543e1a12,
+    0x3feea589994cce13, 0x3feea71a4623c7ad, 0x3feea8d99b4492ed, 0x3feeaac7d98a6699,
+    0x3feeace5422aa0db, 0x3feeaf3216b5448c, 0x3feeb1ae99157736, 0x3feeb45b0b91ffc6,
+    0x3feeb737b0cdc5e5, 0x3feeba44cbc8520f, 0x3feebd829fde4e50, 0x3feec0f170ca07ba,
+    0x3feec49182a3f090, 0x3feec86319e32323, 0x3feecc667b5de565, 0x3feed09bec4a2d33,
+    0x3feed503b23e255d, 0x3feed99e1330b358, 0x3feede6b5579fdbf, 0x3feee36bbfd3f37a,
+    0x3feee89f995ad3ad, 0x3feeee07298db666, 0x3feef3a2b84f15fb, 0x3feef9728de5593a,
+    0x3feeff76f2fb5e47, 0x3fef05b030a1064a, 0x3fef0c1e904bc1d2, 0x3fef12c25bd71e09,
+    0x3fef199bdd85529c, 0x3fef20ab5fffd07a, 0x3fef27f12e57d14b, 0x3fef2f6d9406e7b5,
+    0x3fef3720dcef9069, 0x3fef3f0b555dc3fa, 0x3fef472d4a07897c, 0x3fef4f87080d89f2,
+    0x3fef5818dcfba487, 0x3fef60e316c98398, 0x3fef69e603db3285, 0x3fef7321f301b460,
+    0x3fef7c97337b9b5f, 0x3fef864614f5a129, 0x3fef902ee78b3ff6, 0x3fef9a51fbc74c83,
+    0x3fefa4afa2a490da, 0x3fefaf482d8e67f1, 0x3fefba1bee615a27, 0x3fefc52b376bba97,
+    0x3fefd0765b6e4540, 0x3fefdbfdad9cbe14, 0x3fefe7c1819e90d8, 0x3feff3c22b8f71f1
+};
+
+typedef struct {
+    double scale, r, full, q;
+} exp_parts;
+
+static inline exp_parts exp_split(double x)
+{
+    const double shift = 0x1.8p52;
+    const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+7 + shift};
+    const union { uint64_t bits; double real; } scale = {exp_table[k.bits & 127] + (k.bits << 45)};
+    const double n = k.real - shift;
+    exp_parts parts;
+    parts.scale = scale.real;
+#ifdef FP_FAST_FMA
+    parts.r = fma(n, -0x1.62e42fefa39efp-8, x);
+    parts.full = parts.r - n*0x1.abc9e3b39803fp-63;
+#else
+    parts.r = (x - n*0x1.62e42fefp-8) - n*0x1.473de6af278edp-41;
+    parts.full = parts.r;
+#endif
+    const double q01 = 0x1p-1 + parts.r*0x1.5555555555555p-3, q23 = 0x1.5555555555555p-5 + parts.r*0x1.1111111111111p-7;
+    parts.q = q01 + parts.r*parts.r*q23;
+    return parts;
+}
+
+/* exp(x), in the order in which its parts are ready. */
+static inline double exp_scalar(double x)
+{
+    if (!(fabs(x) < 700))
+        return exp_of(x);
+    const exp_parts e = exp_split(x);
+    return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
+/* 1 + exp(x), as soon as exp(x) itself. */
+static inline double exp_plus_1(double x)
+{
+    if (!(fabs(x) < 700))
+        return 1 + exp_of(x);
+    const exp_parts e = exp_split(x);
+    return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
 /* exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
 static inline double decay_of(double a)
 {
@@ -779,6 +873,592 @@ static real update(int optimizer, size_t first, size_t last, const double *restr
     }
 }
 
+/* One value for each parameter, in their order. */
+typedef struct {
+    real w0;
+    real w13;
+    real w14;
+    real w23;
+    real w24;
+    real w35;
+    real w45;
+} __attribute__((may_alias)) point;
+
+/* The loss of one sample, and its derivatives. */
+static inline __attribute__((always_inline)) real sample_gradient(const point *w, const real *inputs,
+    const real *targets, point *gradient) {
+    const real w0 = w->w0;
+    const real w13 = w->w13;
+    const real w14 = w->w14;
+    const real w23 = w->w23;
+    const real w24 = w->w24;
+    const real w35 = w->w35;
+    const real w45 = w->w45;
+    const real x1 = inputs[0];
+    const real x2 = inputs[1];
+    const real y = targets[0];
+    const real t1 = x1*w13 + x2*w23 + 2*w0;
+    const real t2 = fabs(t1);
+    const real t3 = exp_scalar(-t2);
+    const real t4 = exp_plus_1(-t2);
+    const real t7 = (t1 >= 0 ? 1.0/t4 : t3/t4);
+    const real t8 = x1*w14 + x2*w24 + 2*w0;
+    const real t9 = fabs(t8);
+    const real t10 = exp_scalar(-t9);
+    const real t11 = exp_plus_1(-t9);
+    const real t14 = (t8 >= 0 ? 1.0/t11 : t10/t11);
+    const real t15 = 2*w0 + w45*t14 + w35*t7;
+    const real t16 = fabs(t15);
+    const real t17 = exp_scalar(-t16);
+    const real t18 = exp_plus_1(-t16);
+    const real output = (t15 >= 0 ? 1.0/t18 : t17/t18);
+    const real t21 = -1 + y;
+    const real t22 = maximum(0, t15);
+    const real t23 = log1p_of(t17);
+    const real t24 = t22 + t23;
+    const real t25 = maximum(0, -t15);
+    const real t26 = t25 + t23;
+    const real loss_n = -t21*t24 + y*t26;
+    const real loss = loss_n;
+    const real t27 = (t15 <= 0 ? 1.0/t18 : t17/t18);
+    const real d_t5 = -t21*output - y*t27;
+    const real t28 = (t8 <= 0 ? 1.0/t11 : t10/t11);
+    const real d_t3 = w45*t14*t28*d_t5;
+    const real t29 = (t1 <= 0 ? 1.0/t4 : t3/t4);
+    const real d_t1 = w35*t29*t7*d_t5;
+    const real d_w0 = 2*d_t5 + 2*d_t1 + 2*d_t3;
+    const real d_w13 = x1*d_t1;
+    const real d_w14 = x1*d_t3;
+    const real d_w23 = x2*d_t1;
+    const real d_w24 = x2*d_t3;
+    const real d_w35 = t7*d_t5;
+    const real d_w45 = t14*d_t5;
+    gradient->w0 = d_w0;
+    gradient->w13 = d_w13;
+    gradient->w14 = d_w14;
+    gradient->w23 = d_w23;
+    gradient->w24 = d_w24;
+    gradient->w35 = d_w35;
+    gradient->w45 = d_w45;
+    return loss;
+}
+
+/* One update by sgd; 0 unless a new parameter is not finite. */
+static inline real next_point(const point *w, const point *gradient, const double *options, point *next) {
+    const real learning_rate = (real) options[0];
+    next->w0 = -gradient->w0*learning_rate + w->w0;
+    next->w13 = -gradient->w13*learning_rate + w->w13;
+    next->w14 = -gradient->w14*learning_rate + w->w14;
+    next->w23 = -gradient->w23*learning_rate + w->w23;
+    next->w24 = -gradient->w24*learning_rate + w->w24;
+    next->w35 = -gradient->w35*learning_rate + w->w35;
+    next->w45 = -gradient->w45*learning_rate + w->w45;
+    real check = 0;
+    check += next->w0*0;
+    check += next->w13*0;
+    check += next->w14*0;
+    check += next->w23*0;
+    check += next->w24*0;
+    check += next->w35*0;
+    check += next->w45*0;
+    return check;
+}
+
+static inline double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
+/* The largest change of a parameter. */
+static inline double largest_change(const point *w, const point *next) {
+    double largest = 0;
+    largest = larger(largest, fabs((double) (next->w0 - w->w0)));
+    largest = larger(largest, fabs((double) (next->w13 - w->w13)));
+    largest = larger(largest, fabs((double) (next->w14 - w->w14)));
+    largest = larger(largest, fabs((double) (next->w23 - w->w23)));
+    largest = larger(largest, fabs((double) (next->w24 - w->w24)));
+    largest = larger(largest, fabs((double) (next->w35 - w->w35)));
+    largest = larger(largest, fabs((double) (next->w45 - w->w45)));
+    return largest;
+}
+
+/* One update by sgd of one parameter after the other, each with the gradient at what
+   those before it have become; 0 unless a loss or a new parameter is not finite. */
+static real update_in_turn(point *w, const real *inputs, const real *targets, const double *options,
+    real *loss) {
+    const real learning_rate = (real) options[0];
+    point gradient;
+    real present, next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    *loss = present;
+    next = -gradient.w0*learning_rate + w->w0;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w0 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w13*learning_rate + w->w13;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w13 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w14*learning_rate + w->w14;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w14 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w23*learning_rate + w->w23;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w23 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w24*learning_rate + w->w24;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w24 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w35*learning_rate + w->w35;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w35 = next;
+    present = sample_gradient(w, inputs, targets, &gradient);
+    next = -gradient.w45*learning_rate + w->w45;
+    if (!(present*0 + next*0 == 0)) {
+        return NAN;
+    }
+    w->w45 = next;
+    return 0;
+}
+
+/* Many models at once: a group of them side by side, in whole vectors. */
+enum { MODELS = perceptron_MODELS };
+
+/* A loop over the models of a group, which do not depend on each other. */
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__)
+#define MODELS_LOOP PRAGMA(omp simd)
+#else
+#define MODELS_LOOP
+#endif
+
+/* Adds the loss of one sample of each model, and its derivatives, to the sums, which the first sets. */
+static inline __attribute__((always_inline)) void group_gradient(const int first,
+    const real *restrict parameters, const real *restrict x, const real *restrict y, real weight,
+    real *restrict sums) {
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
+        const real w0 = parameters[0*MODELS + m];
+        const real w13 = parameters[1*MODELS + m];
+        const real w14 = parameters[2*MODELS + m];
+        const real w23 = parameters[3*MODELS + m];
+        const real w24 = parameters[4*MODELS + m];
+        const real w35 = parameters[5*MODELS + m];
+        const real w45 = parameters[6*MODELS + m];
+        const real x1 = x[0*MODELS + m];
+        const real x2 = x[1*MODELS + m];
+        const real y_2 = y[0*MODELS + m];
+        const real t1 = 2*w0 + w13*x1 + w23*x2;
+        const real t2 = fabs(t1);
+        const real t3 = decay_of(t2);
+        const real t4 = t3 + 1;
+        const real t5 = 1.0/t4;
+        const real t6 = t3*t5;
+        const real t7 = (t1 >= 0 ? t5 : t6);
+        const real t8 = 2*w0 + w14*x1 + w24*x2;
+        const real t9 = fabs(t8);
+        const real t10 = decay_of(t9);
+        const real t11 = t10 + 1;
+        const real t12 = 1.0/t11;
+        const real t13 = t10*t12;
+        const real t14 = (t8 >= 0 ? t12 : t13);
+        const real t15 = t14*w45 + t7*w35 + 2*w0;
+        const real t16 = fabs(t15);
+        const real t17 = decay_of(t16);
+        const real t18 = t17 + 1;
+        const real t19 = 1.0/t18;
+        const real t20 = t17*t19;
+        const real output = (t15 >= 0 ? t19 : t20);
+        const real t21 = y_2 - 1;
+        const real t22 = maximum(0, t15);
+        const real t23 = log1p_of(t17);
+        const real t24 = t22 + t23;
+        const real t25 = maximum(0, -t15);
+        const real t26 = t23 + t25;
+        const real loss_n = -t21*t24 + t26*y_2;
+        sums[0*MODELS + m] = (first ? 0 : sums[0*MODELS + m]) + loss_n*weight;
+        const real d_t8 = weight*y_2;
+        const real d_t7 = -t21*weight;
+        const real t27 = (t15 <= 0 ? t19 : t20);
+        const real d_t5 = d_t7*output - d_t8*t27;
+        const real d_t4 = d_t5*w45;
+        const real t28 = (t8 <= 0 ? t12 : t13);
+        const real d_t3 = d_t4*t14*t28;
+        const real d_t2 = d_t5*w35;
+        const real t29 = (t1 <= 0 ? t5 : t6);
+        const real d_t1 = d_t2*t29*t7;
+        sums[1*MODELS + m] = (first ? 0 : sums[1*MODELS + m]) + 2*d_t1 + 2*d_t3 + 2*d_t5;
+        sums[2*MODELS + m] = (first ? 0 : sums[2*MODELS + m]) + d_t1*x1;
+        sums[3*MODELS + m] = (first ? 0 : sums[3*MODELS + m]) + d_t3*x1;
+        sums[4*MODELS + m] = (first ? 0 : sums[4*MODELS + m]) + d_t1*x2;
+        sums[5*MODELS + m] = (first ? 0 : sums[5*MODELS + m]) + d_t3*x2;
+        sums[6*MODELS + m] = (first ? 0 : sums[6*MODELS + m]) + d_t5*t7;
+        sums[7*MODELS + m] = (first ? 0 : sums[7*MODELS + m]) + d_t5*t14;
+    }
+}
+
+/* The gradient of each model, from its sums over the samples of a batch. */
+static void group_finish(const real *restrict parameters, const real *restrict sums,
+    real *restrict gradient) {
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
+        gradient[0*MODELS + m] = sums[1*MODELS + m];
+        gradient[1*MODELS + m] = sums[2*MODELS + m];
+        gradient[2*MODELS + m] = sums[3*MODELS + m];
+        gradient[3*MODELS + m] = sums[4*MODELS + m];
+        gradient[4*MODELS + m] = sums[5*MODELS + m];
+        gradient[5*MODELS + m] = sums[6*MODELS + m];
+        gradient[6*MODELS + m] = sums[7*MODELS + m];
+    }
+    (void) parameters;
+}
+
+/* One update of a group by sgd. */
+static void group_update_sgd(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real next_parameter = -gradient[k]*learning_rates[m] + parameter[k];
+            next[k] = next_parameter;
+        }
+    }
+    (void) options;
+    (void) t;
+    (void) state;
+}
+
+/* One update of a group by momentum. */
+static void group_update_momentum(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double momentum_d = options[1];
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t1 = gradient[k] + (real) momentum_d*state[0*PARAMETERS*MODELS + k];
+            const real next_parameter = -learning_rates[m]*t1 + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t1;
+        }
+    }
+    (void) t;
+}
+
+/* One update of a group by nesterov. */
+static void group_update_nesterov(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double momentum_d = options[1];
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t1 = gradient[k] + (real) momentum_d*state[0*PARAMETERS*MODELS + k];
+            const real t2 = gradient[k] + (real) momentum_d*t1;
+            const real next_parameter = -learning_rates[m]*t2 + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t1;
+        }
+    }
+    (void) t;
+}
+
+/* One update of a group by adagrad. */
+static void group_update_adagrad(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double decay_d = options[1];
+    const double epsilon_d = options[2];
+    const double t1_d = t - 1;
+    const double t2_d = decay_d*t1_d + 1;
+    const double t3_d = 1.0/t2_d;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t4 = state[0*PARAMETERS*MODELS + k] + gradient[k]*gradient[k];
+            const real t5 = sqrt(t4);
+            const real t6 = (real) epsilon_d + t5;
+            const real t7 = 1.0/t6;
+            const real next_parameter = -gradient[k]*learning_rates[m]*(real) t3_d*t7 + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t4;
+        }
+    }
+}
+
+/* One update of a group by rmsprop. */
+static void group_update_rmsprop(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double rho_d = options[1];
+    const double epsilon_d = options[2];
+    const double t1_d = rho_d - 1;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t2 = -gradient[k]*gradient[k]*(real) t1_d + (real) rho_d*state[0*PARAMETERS*MODELS + k];
+            const real t3 = sqrt(t2);
+            const real t4 = (real) epsilon_d + t3;
+            const real t5 = 1.0/t4;
+            const real next_parameter = -gradient[k]*learning_rates[m]*t5 + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t2;
+        }
+    }
+    (void) t;
+}
+
+/* One update of a group by adam. */
+static void group_update_adam(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    const double t1_d = pow(beta1_d, t);
+    const double t2_d = t1_d - 1;
+    const double t3_d = -1/t2_d;
+    const double t4_d = pow(beta2_d, t);
+    const double t5_d = t4_d - 1;
+    const double t6_d = -1/t5_d;
+    const double t7_d = beta2_d - 1;
+    const double t13_d = beta1_d - 1;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t8 = (real) beta2_d*state[1*PARAMETERS*MODELS + k] - gradient[k]*gradient[k]*(real) t7_d;
+            const real t9 = (real) t6_d*t8;
+            const real t10 = sqrt(t9);
+            const real t11 = (real) epsilon_d + t10;
+            const real t12 = 1.0/t11;
+            const real t14 = (real) beta1_d*state[0*PARAMETERS*MODELS + k] - gradient[k]*(real) t13_d;
+            const real next_parameter = -learning_rates[m]*t12*t14*(real) t3_d + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t14;
+            state[1*PARAMETERS*MODELS + k] = t8;
+        }
+    }
+}
+
+/* One update of a group by adamw. */
+static void group_update_adamw(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    const double weight_decay_d = options[4];
+    const double t1_d = pow(beta1_d, t);
+    const double t2_d = t1_d - 1;
+    const double t3_d = -1/t2_d;
+    const double t4_d = pow(beta2_d, t);
+    const double t5_d = t4_d - 1;
+    const double t6_d = -1/t5_d;
+    const double t7_d = beta2_d - 1;
+    const double t13_d = beta1_d - 1;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t8 = (real) beta2_d*state[1*PARAMETERS*MODELS + k] - gradient[k]*gradient[k]*(real) t7_d;
+            const real t9 = (real) t6_d*t8;
+            const real t10 = sqrt(t9);
+            const real t11 = (real) epsilon_d + t10;
+            const real t12 = 1.0/t11;
+            const real t14 = (real) beta1_d*state[0*PARAMETERS*MODELS + k] - gradient[k]*(real) t13_d;
+            const real next_parameter = -learning_rates[m]*parameter[k]*(real) weight_decay_d - learning_rates[m]*t12*t14*(real) t3_d + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t14;
+            state[1*PARAMETERS*MODELS + k] = t8;
+        }
+    }
+}
+
+/* One update of a group by nadam. */
+static void group_update_nadam(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    const double momentum_decay_d = options[4];
+    const double t1_d = pow(beta2_d, t);
+    const double t2_d = t1_d - 1;
+    const double t3_d = -1/t2_d;
+    const double t4_d = beta2_d - 1;
+    const double t10_d = momentum_decay_d*t;
+    const double t11_d = pow(24.0/25.0, t10_d);
+    const double t12_d = (1.0/2.0)*t11_d - 1;
+    const double t15_d = -beta1_d*t12_d - 1;
+    const double t16_d = t + 1;
+    const double t17_d = momentum_decay_d*t16_d;
+    const double t18_d = pow(24.0/25.0, t17_d);
+    const double t19_d = (1.0/2.0)*t18_d - 1;
+    const double t22_d = beta1_d - 1;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t5 = (real) beta2_d*state[1*PARAMETERS*MODELS + k] - gradient[k]*gradient[k]*(real) t4_d;
+            const real t6 = (real) t3_d*t5;
+            const real t7 = sqrt(t6);
+            const real t8 = (real) epsilon_d + t7;
+            const real t9 = 1.0/t8;
+            const real t13 = -(real) beta1_d*state[2*PARAMETERS*MODELS + k]*(real) t12_d + (real) beta1_d*(real) t12_d + 1;
+            const real t14 = 1.0/t13;
+            const real t20 = -(real) beta1_d*t13*(real) t19_d + (real) beta1_d*(real) t19_d + 1;
+            const real t21 = 1.0/t20;
+            const real t23 = (real) beta1_d*state[0*PARAMETERS*MODELS + k] - gradient[k]*(real) t22_d;
+            const real t24 = -(real) beta1_d*(real) t19_d*t21*t23 - gradient[k]*t14*(real) t15_d;
+            const real next_parameter = -learning_rates[m]*t24*t9 + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t23;
+            state[1*PARAMETERS*MODELS + k] = t5;
+            state[2*PARAMETERS*MODELS + k] = t13;
+        }
+    }
+}
+
+/* One update of a group by adamax. */
+static void group_update_adamax(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    const double t1_d = pow(beta1_d, t);
+    const double t2_d = t1_d - 1;
+    const double t3_d = -1/t2_d;
+    const double t9_d = beta1_d - 1;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t4 = (real) beta2_d*state[1*PARAMETERS*MODELS + k];
+            const real t5 = fabs(gradient[k]);
+            const real t6 = (real) epsilon_d + t5;
+            const real t7 = maximum(t4, t6);
+            const real t8 = 1.0/t7;
+            const real t10 = (real) beta1_d*state[0*PARAMETERS*MODELS + k] - gradient[k]*(real) t9_d;
+            const real next_parameter = -learning_rates[m]*t10*(real) t3_d*t8 + parameter[k];
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t10;
+            state[1*PARAMETERS*MODELS + k] = t7;
+        }
+    }
+}
+
+/* One update of a group by lion. */
+static void group_update_lion(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double t1_d = beta1_d - 1;
+    const double t4_d = beta2_d - 1;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t2 = (real) beta1_d*state[0*PARAMETERS*MODELS + k] - gradient[k]*(real) t1_d;
+            const real t3 = (t2 > 0 ? 1 : (t2 < 0 ? -1 : t2));
+            const real next_parameter = -learning_rates[m]*t3 + parameter[k];
+            const real next_m = (real) beta2_d*state[0*PARAMETERS*MODELS + k] - gradient[k]*(real) t4_d;
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = next_m;
+        }
+    }
+    (void) t;
+}
+
+/* One update of a group by rprop. */
+static void group_update_rprop(const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    const double eta_minus_d = options[1];
+    const double eta_plus_d = options[2];
+    const double min_step_d = options[3];
+    const double max_step_d = options[4];
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t k = p*MODELS + m;
+            const real t1 = state[0*PARAMETERS*MODELS + k]*gradient[k];
+            const real t2 = (t1 > 0 ? (real) eta_plus_d : (t1 < 0 ? (real) eta_minus_d : 1));
+            const real t3 = state[1*PARAMETERS*MODELS + k]*t2;
+            const real t4 = maximum((real) min_step_d, t3);
+            const real t5 = minimum((real) max_step_d, t4);
+            const real t6 = (gradient[k] > 0 ? 1 : (gradient[k] < 0 ? -1 : gradient[k]));
+            const real t7 = (t1 < 0 ? 0 : t6);
+            const real next_parameter = parameter[k] - t5*t7;
+            next[k] = next_parameter;
+            state[0*PARAMETERS*MODELS + k] = t7;
+            state[1*PARAMETERS*MODELS + k] = t5;
+        }
+    }
+    (void) t;
+}
+
+/* One update of a group by the optimizer of the given number. */
+static void group_update(int optimizer, const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
+    real *restrict state, real *restrict next) {
+    switch (optimizer) {
+        case 0:
+            group_update_sgd(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 1:
+            group_update_momentum(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 2:
+            group_update_nesterov(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 3:
+            group_update_adagrad(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 4:
+            group_update_rmsprop(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 5:
+            group_update_adam(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 6:
+            group_update_adamw(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 7:
+            group_update_nadam(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 8:
+            group_update_adamax(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        case 9:
+            group_update_lion(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+        default:
+            group_update_rprop(options, t, learning_rates, parameter, gradient, state, next);
+            break;
+    }
+}
+
 /* Work memory: the sums, then their partial sums, the rows and weights of a tile, and the arrays of the kernels. */
 typedef struct {
     double *sums;
@@ -919,6 +1599,26 @@ int perceptron_predict(const real *parameters, const real *inputs, size_t sample
             return 1;
     }
     return 0;
+}
+
+/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. */
+static int all_finite(const real *values, size_t count)
+{
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t k = 0; k < count; k++)
+        check += values[k]*0;
+    return check == 0;
+}
+
+int perceptron_predict_few(const real *parameters, const real *inputs, size_t samples, void *work, real *outputs)
+{
+    if (!all_finite(parameters, PARAMETERS) || !all_finite(inputs, samples*INPUTS))
+        return 0;
+    const memory m = carve(work);
+    const tile present = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
+    predict_tile(parameters, present.inputs, NULL, m.weights, samples, m.arrays, outputs);
+    return 1;
 }
 
 int perceptron_loss(const real *parameters, const real *inputs, const real *targets, const real *weights,
@@ -1253,12 +1953,310 @@ static int train_epoch(perceptron_training *run, memory m, double total, size_t 
     return status;
 }
 
+static int train_in_registers(perceptron_training *run);
+
 void perceptron_train(perceptron_training *run)
 {
+    if (train_in_registers(run))
+        return;
     const memory m = carve(run->work);
     clear(m);
     const double total = total_weight(run->data.weights, run->data.samples);
     run->status = perceptron_COMPLETED;
     for (size_t row = 0; run->epochs < run->until && run->status == perceptron_COMPLETED; row++)
         run->status = train_epoch(run, m, total, row);
+}
+
+/* The updates of one epoch of batches of one sample, or of what is left of it. Returns a status. */
+static inline __attribute__((always_inline)) int samples_in_registers(perceptron_training *run, point *w,
+    const int sequential)
+{
+    double largest = run->largest, loss = run->epoch_loss;
+    int status = perceptron_COMPLETED;
+    size_t n = run->begin;
+    const size_t samples = run->data.samples;
+    while (n < samples && status == perceptron_COMPLETED) {
+        const size_t row = run->shuffle ? run->order[n] : n;
+        const real *const inputs = run->data.inputs + row*INPUTS, *const targets = run->data.targets + row*TARGETS;
+        point gradient, next = *w;
+        real present, check;
+        if (sequential)
+            check = update_in_turn(&next, inputs, targets, run->options, &present);
+        else {
+            present = sample_gradient(w, inputs, targets, &gradient);
+            check = next_point(w, &gradient, run->options, &next);
+        }
+        if (!(present*0 + check == 0)) {
+            status = perceptron_DIVERGED;
+            break;
+        }
+        if (run->tolerance > 0)
+            largest = larger(largest, largest_change(w, &next));
+        *w = next;
+        loss += (double) present;
+        run->updates += 1;
+        n++;
+        if (stopped(&run->poll, COST))
+            status = perceptron_INTERRUPTED;
+    }
+    run->largest = largest;
+    run->epoch_loss = loss;
+    run->begin = n;
+    return status;
+}
+
+/* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
+static inline __attribute__((always_inline)) void epochs_in_registers(perceptron_training *run, const int sequential)
+{
+    point w = *(const point *) run->parameters;
+    run->status = perceptron_COMPLETED;
+    for (size_t epoch = 0; run->epochs < run->until && run->status == perceptron_COMPLETED; epoch++) {
+        uint64_t random = run->random;
+        if (run->shuffle)
+            shuffle(run->order, run->data.samples, &random);
+        run->status = samples_in_registers(run, &w, sequential);
+        if (run->status != perceptron_COMPLETED && run->begin < run->data.samples)
+            break;
+        const int interrupted = run->status == perceptron_INTERRUPTED;
+        run->history[epoch] = run->epoch_loss/(double) run->data.samples;
+        run->status = interrupted ? perceptron_INTERRUPTED
+            : run->largest < run->tolerance ? perceptron_CONVERGED : perceptron_COMPLETED;
+        run->random = random;
+        run->begin = 0;
+        run->epoch_loss = run->largest = 0;
+        run->epochs++;
+    }
+    volatile real *const parameters = run->parameters; /* stored one by one: as a vector they would be one all along */
+    parameters[0] = w.w0;
+    parameters[1] = w.w13;
+    parameters[2] = w.w14;
+    parameters[3] = w.w23;
+    parameters[4] = w.w24;
+    parameters[5] = w.w35;
+    parameters[6] = w.w45;
+}
+
+/* Plain training on batches of one sample by gradient descent. Returns 0 for any other. */
+static int train_in_registers(perceptron_training *run)
+{
+    const int plain = !run->data.weights && !run->factors && run->columns == 1 && run->monitor < 0
+        && !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
+    if (!plain || run->batch != 1 || run->optimizer != 0 || run->sweep != 0)
+        return 0;
+    if (!run->sequential)
+        epochs_in_registers(run, 0);
+    else
+        epochs_in_registers(run, 1);
+    return 1;
+}
+
+/* A group of models under training: arrays over [parameter][model], and for each model of the group what it has
+   reached. */
+typedef struct {
+    real *parameters, *next, *gradient, *state, *sums, *x, *y;
+    double *totals;
+    real learning_rates[MODELS];
+    uint64_t random[MODELS];
+    double loss[MODELS], largest[MODELS]; /* of the present epoch */
+    int active[MODELS]; /* under training */
+    size_t epoch;
+    int all; /* whether all are; the lanes behind the last model, which repeat it, are among them */
+} group;
+
+enum { GROUP_VALUES = MODELS*(3*PARAMETERS + STATE*PARAMETERS + SUMS + INPUTS + TARGETS) };
+
+size_t perceptron_many_size(void)
+{
+    return 64 + MODELS*SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
+}
+
+static void carve_group(void *work, group *g)
+{
+    g->totals = (double *) (((uintptr_t) work + 63)/64*64);
+    g->parameters = (real *) (g->totals + MODELS*SUMS);
+    g->next = g->parameters + MODELS*PARAMETERS;
+    g->gradient = g->next + MODELS*PARAMETERS;
+    g->state = g->gradient + MODELS*PARAMETERS;
+    g->sums = g->state + MODELS*STATE*PARAMETERS;
+    g->x = g->sums + MODELS*SUMS;
+    g->y = g->x + MODELS*INPUTS;
+}
+
+/* A row of so many values at an offset, into one lane. */
+static void place(const real *values, size_t offset, size_t count, real *lane)
+{
+    for (size_t c = 0; c < count; c++)
+        lane[c*MODELS] = values[offset + c];
+}
+
+/* The samples at a position of the order of each model, side by side. */
+static void gather(const perceptron_many *run, size_t first, size_t position, group *g)
+{
+    for (size_t m = 0; m < MODELS; m++) {
+        const size_t model = first + m < run->last ? first + m : run->last - 1;
+        const size_t row = run->shuffle ? run->order[m*run->samples + position] : position;
+        place(run->inputs, model*run->input_stride + row*INPUTS, INPUTS, g->x + m);
+        place(run->targets, model*run->target_stride + row*TARGETS, TARGETS, g->y + m);
+    }
+}
+
+/* Sums up the losses over a batch and their derivatives; beyond a tile of samples, in double. */
+static int sums_of_group(perceptron_many *run, size_t first, size_t begin, size_t samples, group *g)
+{
+    const real weight = (real) (1/(double) samples);
+    for (size_t n = 0; n < samples; n++) {
+        if (run->samples > 1)
+            gather(run, first, begin + n, g);
+        if (n%TILE == 0)
+            group_gradient(1, g->parameters, g->x, g->y, weight, g->sums);
+        else
+            group_gradient(0, g->parameters, g->x, g->y, weight, g->sums);
+        if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
+            for (size_t k = 0; k < MODELS*SUMS; k++)
+                g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
+        }
+        if (stopped(&run->poll, (double) MODELS*COST))
+            return 1;
+    }
+    if (samples > TILE) {
+        for (size_t k = 0; k < MODELS*SUMS; k++)
+            g->sums[k] = (real) g->totals[k];
+    }
+    return 0;
+}
+
+/* Takes over the next parameters of the models that are under training, where they and the loss are finite. */
+static void take_over(const perceptron_many *run, size_t first, const real *loss, group *g)
+{
+    if (run->tolerance > 0) {
+        for (size_t k = 0; k < MODELS*PARAMETERS; k++) {
+            const double change = fabs((double) g->next[k] - (double) g->parameters[k]);
+            g->largest[k%MODELS] = change > g->largest[k%MODELS] ? change : g->largest[k%MODELS];
+        }
+    }
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t m = 0; m < MODELS; m++)
+        check += loss[m]*0;
+    SUM_LOOP(check)
+    for (size_t k = 0; k < MODELS*PARAMETERS; k++)
+        check += g->next[k]*0;
+    if (g->all && check == 0) {
+        real *const parameters = g->parameters;
+        g->parameters = g->next;
+        g->next = parameters;
+        return;
+    }
+    for (size_t m = 0; m < MODELS; m++) {
+        int finite = isfinite(loss[m]);
+        for (size_t p = 0; p < PARAMETERS; p++)
+            finite = finite && isfinite(g->next[p*MODELS + m]);
+        if (g->active[m] && !finite) {
+            g->active[m] = g->all = 0;
+            if (first + m < run->last) {
+                run->status[first + m] = perceptron_DIVERGED;
+                run->done[first + m] = g->epoch;
+            }
+        }
+        for (size_t p = 0; p < PARAMETERS && g->active[m]; p++)
+            g->parameters[p*MODELS + m] = g->next[p*MODELS + m];
+    }
+}
+
+/* One epoch of a group. Returns 1 if stopped. */
+static int epoch_of_group(perceptron_many *run, size_t first, double *updates, group *g)
+{
+    for (size_t m = 0; m < MODELS; m++)
+        g->loss[m] = g->largest[m] = 0;
+    for (size_t m = 0; run->shuffle && m < MODELS; m++)
+        shuffle(run->order + m*run->samples, run->samples, &g->random[m]);
+    for (size_t begin = 0; begin < run->samples; begin += run->batch) {
+        const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
+        const double share = (double) samples/(double) run->samples;
+        const real *const loss = g->sums + (WHOLE + ACROSS)*MODELS;
+        if (sums_of_group(run, first, begin, samples, g))
+            return 1;
+        group_finish(g->parameters, g->sums, g->gradient);
+        *updates += 1;
+        group_update(run->optimizer, run->options, *updates, g->learning_rates, g->parameters, g->gradient, g->state,
+            g->next);
+        take_over(run, first, loss, g);
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++)
+            g->loss[m] += (double) loss[m]*share;
+    }
+    return 0;
+}
+
+/* Keeps what a group has reached in an epoch. Returns whether a model of it is still under training. */
+static int record(const perceptron_many *run, size_t first, group *g)
+{
+    const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+    double *const history = run->history + g->epoch*run->models + first;
+    int active = 0;
+    if (g->all) {
+        for (size_t m = 0; m < count; m++)
+            history[m] = g->loss[m];
+        if (!(run->tolerance > 0))
+            return 1;
+    }
+    for (size_t m = 0; m < count; m++) {
+        if (!g->active[m])
+            continue;
+        history[m] = g->loss[m];
+        run->done[first + m] = g->epoch + 1;
+        if (g->largest[m] < run->tolerance) {
+            run->status[first + m] = perceptron_CONVERGED;
+            g->active[m] = g->all = 0;
+        }
+    }
+    for (size_t m = 0; m < count; m++)
+        active |= g->active[m];
+    return active;
+}
+
+static void start(const perceptron_many *run, size_t first, group *g)
+{
+    g->all = 1;
+    for (size_t m = 0; m < MODELS; m++) {
+        const size_t model = first + m < run->last ? first + m : run->last - 1;
+        g->active[m] = 1;
+        g->learning_rates[m] = (real) run->learning_rates[model];
+        g->random[m] = run->random[model];
+        for (size_t p = 0; p < PARAMETERS; p++)
+            g->parameters[p*MODELS + m] = run->parameters[model*PARAMETERS + p];
+        for (size_t n = 0; run->shuffle && n < run->samples; n++)
+            run->order[m*run->samples + n] = n;
+    }
+    for (size_t k = 0; k < MODELS*STATE*PARAMETERS; k++)
+        g->state[k] = (real) run->initial_state[k/(MODELS*PARAMETERS)];
+    if (run->samples == 1)
+        gather(run, first, 0, g);
+}
+
+int perceptron_train_many(perceptron_many *run)
+{
+    group g;
+    carve_group(run->work, &g);
+    for (size_t first = run->first; first < run->last; first += MODELS) {
+        const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+        double updates = 0;
+        int active = 1;
+        start(run, first, &g);
+        for (g.epoch = 0; g.epoch < run->epochs && active; g.epoch++) {
+            if (epoch_of_group(run, first, &updates, &g))
+                return 1;
+            active = record(run, first, &g);
+        }
+        if (sums_of_group(run, first, 0, run->samples, &g)) /* the losses at the end */
+            return 1;
+        for (size_t m = 0; m < count; m++) {
+            if (g.active[m])
+                run->done[first + m] = g.epoch;
+            run->loss[first + m] = (double) g.sums[(WHOLE + ACROSS)*MODELS + m];
+            for (size_t p = 0; p < PARAMETERS; p++)
+                run->parameters[(first + m)*PARAMETERS + p] = g.parameters[p*MODELS + m];
+        }
+    }
+    return 0;
 }

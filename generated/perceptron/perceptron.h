@@ -95,6 +95,12 @@ size_t perceptron_first_not_finite(const double *values, size_t count);
 int perceptron_predict(const double *parameters, const double *inputs, size_t samples, void *work, double *outputs,
     perceptron_poll *poll);
 
+/* Outputs of a few rows, 1 to perceptron_FEW, which agree with those above to rounding. Returns 0, and computes nothing,
+   where a value is not finite; else 1. */
+enum { perceptron_FEW = 4 };
+
+int perceptron_predict_few(const double *parameters, const double *inputs, size_t samples, void *work, double *outputs);
+
 /* The mean loss; weights may be NULL. Returns 0, or 1 if stopped. */
 int perceptron_loss(const double *parameters, const double *inputs, const double *targets, const double *weights,
     size_t samples, void *work, double *loss, perceptron_poll *poll);
@@ -104,6 +110,48 @@ int perceptron_loss_and_gradient(const double *parameters, const double *inputs,
     const double *weights, size_t samples, void *work, double *loss, double *gradient, perceptron_poll *poll);
 
 /* Trains from run->epochs to run->until, which may begin within an epoch, where a call was interrupted. The parameters are those after the last completed update. */
+typedef struct {
+    /* What to train on: the inputs and targets of a model lie so many values behind those of the one before it, or,
+       where that is 0, are the same for all. */
+    const double *inputs;
+    const double *targets;
+    size_t input_stride;
+    size_t target_stride;
+    size_t samples;
+    size_t batch;
+    /* How. The learning rate among the options is not used. */
+    int optimizer;
+    const double *options;
+    const double *learning_rates; /* of each model */
+    const double *initial_state; /* of each state variable of the optimizer */
+    double tolerance;
+    int shuffle;
+    uint64_t *random; /* of each model */
+    size_t epochs;
+    perceptron_poll poll;
+    size_t models;
+    size_t first; /* the call trains the models first <= m < last; first is a multiple of perceptron_MODELS */
+    size_t last;
+    /* Memory: perceptron_many_size() bytes, and perceptron_MODELS orders of the samples (may be NULL without shuffle). */
+    void *work;
+    size_t *order;
+    /* What comes out for each model; parameters[model][parameter] are given; history[epoch][model]. */
+    double *parameters;
+    double *loss;
+    double *history;
+    uint64_t *done; /* completed epochs, 0 at first */
+    int *status; /* perceptron_COMPLETED at first */
+} perceptron_many;
+
+/* The models of a group, which are trained side by side. */
+enum { perceptron_MODELS = 256/sizeof(double) };
+
+size_t perceptron_many_size(void);
+
+/* Trains models from their parameters on. Returns 0, or 1 if stopped. */
+int perceptron_train_many(perceptron_many *run);
+
+/* Trains from run->epochs to run->until. The parameters are those after the last completed update. */
 void perceptron_train(perceptron_training *run);
 
 #endif

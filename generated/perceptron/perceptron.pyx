@@ -35,10 +35,17 @@ _OPTIMIZERS = {
 
 # The native part: calls into C, without the interpreter's lock.
 
-from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
+
+import threading
+
+from numpy import dtype as _dtype, empty as _empty, ndarray as _ndarray
+
+cdef Py_ssize_t _columns = len(input_names)
+cdef object _real = _dtype(precision)
 
 cdef extern from "perceptron.h":
     ctypedef struct perceptron_poll:
@@ -101,11 +108,43 @@ cdef extern from "perceptron.h":
         size_t columns
         int status
 
+    ctypedef struct perceptron_many:
+        const double *inputs
+        const double *targets
+        size_t input_stride
+        size_t target_stride
+        size_t samples
+        size_t batch
+        int optimizer
+        const double *options
+        const double *learning_rates
+        const double *initial_state
+        double tolerance
+        int shuffle
+        uint64_t *random
+        size_t epochs
+        perceptron_poll poll
+        size_t models
+        size_t first
+        size_t last
+        void *work
+        size_t *order
+        double *parameters
+        double *loss
+        double *history
+        uint64_t *done
+        int *status
+
+    enum: perceptron_MODELS
+    size_t perceptron_many_size() nogil
+    int perceptron_train_many(perceptron_many *) nogil
     size_t perceptron_work_size() nogil
     size_t perceptron_state_size() nogil
     size_t perceptron_outputs_size() nogil
     size_t perceptron_first_not_finite(const double *, size_t) nogil
     int perceptron_predict(const double *, const double *, size_t, void *, double *, perceptron_poll *) nogil
+    enum: perceptron_FEW
+    int perceptron_predict_few(const double *, const double *, size_t, void *, double *) nogil
     int perceptron_loss(const double *, const double *, const double *, const double *, size_t, void *, double *,
         perceptron_poll *) nogil
     int perceptron_loss_and_gradient(const double *, const double *, const double *, const double *, size_t, void *,
@@ -122,6 +161,7 @@ cdef class _Call:
     cdef public object hook
 
     def __cinit__(self):
+        self.hook = getattr(_calls, "hook", None)
         self.work = malloc(perceptron_work_size())
         if not self.work:
             raise MemoryError
@@ -133,6 +173,10 @@ cdef class _Call:
 
     def __dealloc__(self):
         free(self.work)
+
+
+# What the calls of a thread ask, besides, whether to end.
+_calls = threading.local()
 
 
 cdef int _stop(void *context) noexcept with gil:
@@ -173,6 +217,48 @@ def _native_predict(parameters, X, size_t samples, outputs):
         stopped = perceptron_predict(p, x, samples, call.work, result, &call.poll)
     if stopped:
         raise call.error
+
+
+cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock
+
+
+cdef bint _is_real(const char *format):
+    return format != NULL and format[0] == c"d" and format[1] == 0
+
+
+def _native_predict_few(parameters, X):
+    """The outputs of a few rows, for arrays as they come from NumPy; None where predict must look closer."""
+    cdef Py_buffer p, x
+    global _work
+    if type(parameters) is not _ndarray or type(X) is not _ndarray:
+        return None
+    try:
+        PyObject_GetBuffer(parameters, &p, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (ValueError, BufferError):
+        return None
+    try:
+        PyObject_GetBuffer(X, &x, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (ValueError, BufferError):
+        PyBuffer_Release(&p)
+        return None
+    try:
+        if (
+            p.ndim != 1 or p.shape[0] != <Py_ssize_t> parameter_count or not _is_real(p.format)
+            or x.ndim != 2 or x.shape[1] != _columns or not 1 <= x.shape[0] <= perceptron_FEW or not _is_real(x.format)
+        ):
+            return None
+        if not _work:
+            _work = malloc(perceptron_work_size())
+            if not _work:
+                raise MemoryError
+        outputs = _empty((x.shape[0], output_count), _real)
+        if not perceptron_predict_few(<const double *> p.buf, <const double *> x.buf, <size_t> x.shape[0], _work,
+                                  <double *> _address(outputs)):
+            return None
+        return outputs
+    finally:
+        PyBuffer_Release(&p)
+        PyBuffer_Release(&x)
 
 
 def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
@@ -308,6 +394,45 @@ cdef class _NativeTraining(_Call):
         return 0 if self.run.parameters == self.buffers else 1
 
 
+def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
+                       initial_state, double tolerance, int shuffle, random, size_t first, size_t last, parameters, loss, history,
+                       done, status):
+    """Trains the models first <= m < last, whose parameters are changed in place."""
+    cdef _Call call = _Call()
+    cdef perceptron_many run
+    cdef bytearray work = bytearray(perceptron_many_size())
+    cdef bytearray order = bytearray(samples*perceptron_MODELS*sizeof(size_t) if shuffle else 0)
+    run.inputs = <const double *> _address(X)
+    run.targets = <const double *> _address(Y)
+    run.input_stride = samples*<size_t> len(input_names) if own_X else 0
+    run.target_stride = samples*<size_t> len(target_names) if own_Y else 0
+    run.samples = samples
+    run.batch = batch
+    run.optimizer = optimizer
+    run.options = <const double *> _address(options)
+    run.learning_rates = <const double *> _address(rates)
+    run.initial_state = <const double *> _address(initial_state)
+    run.tolerance = tolerance
+    run.shuffle = shuffle
+    run.random = <uint64_t *> _address(random)
+    run.poll = call.poll
+    run.models, run.epochs = <size_t> history.shape[1], <size_t> history.shape[0]
+    run.first, run.last = first, last
+    run.work = <void *> _address(work)
+    run.order = <size_t *> _address(order)
+    run.parameters = <double *> _address(parameters)
+    run.loss = <double *> _address(loss)
+    run.history = <double *> _address(history)
+    run.done = <uint64_t *> _address(done)
+    run.status = <int *> _address(status)
+    cdef int stopped
+    with nogil:
+        stopped = perceptron_train_many(&run)
+    if stopped:
+        raise call.error or KeyboardInterrupt
+
+
+_group_size = perceptron_MODELS
 _state_size = perceptron_state_size()
 _outputs_size = perceptron_outputs_size()
 
@@ -337,6 +462,7 @@ accepts_labels: bool
 _INITIAL: tuple[tuple[tuple[int, ...], str, float], ...]
 _native_first_not_finite: Any
 _native_predict: Any
+_native_predict_few: Any
 _native_loss: Any
 
 dtype = np.dtype(precision)
@@ -364,7 +490,13 @@ def unpack(parameters: Any) -> dict[str, Any]:
 
 
 def predict(parameters: Any, X: Any = None) -> Any:
-    """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs)."""
+    """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs).
+
+    Those of up to four rows are computed in an order of their own, and agree with those of many to rounding.
+    """
+    few = _native_predict_few(parameters, X)
+    if few is not None:
+        return few
     parameters = _parameters(parameters)
     X, samples = _inputs(X)
     outputs = np.empty((samples, output_count), dtype)
@@ -1733,4 +1865,227 @@ class _Objective:
 linecache.cache[f"<{__name__}>"] = (len(_INTERFACE), None, _INTERFACE.splitlines(True), f"<{__name__}>")
 _DOCUMENTATION = __doc__
 exec(compile(_INTERFACE, f"<{__name__}>", "exec", dont_inherit=True), globals())
+
+_MANY = r'''"""The Python part of a compiled module for many models at once; its text is compiled into every module."""
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:  # names of the module that this becomes a part of
+    from nncodegen.emit.interface import (
+        _array,
+        _finite,
+        _integer,
+        _number,
+        _samples,
+        initial_parameters,
+        parameter_count,
+    )
+    from nncodegen.emit.training import _STATUS, _optimizer, train
+
+    _calls: Any
+    _native_train_many: Any
+    _group_size: int
+
+_LANES_ARE_MODELS = "_native_train_many" in globals()
+
+
+class ManyResult:
+    """What ``train_many`` returns, for M models.
+
+    parameters   (M, P), after the last completed update of each
+    loss         (M,), the loss at these parameters on the training data
+    history      (epochs, M), the mean loss of each epoch, as it was met before the updates; NaN after a model's end
+    epochs       (M,), the number of completed epochs
+    status       a list: "completed", "converged" or "diverged" for each
+    """
+
+    __slots__ = ("epochs", "history", "loss", "parameters", "status")
+
+    def __init__(self, parameters: Any, loss: Any, history: Any, epochs: Any, status: list[str]) -> None:
+        self.parameters = parameters
+        self.loss = loss
+        self.history = history
+        self.epochs = epochs
+        self.status = status
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.status.count(s)} {s}" for s in _STATUS if s in self.status)
+        return f"<ManyResult: {len(self.status)} models, {counts}, lowest loss {np.nanmin(self.loss):.6g}>"
+
+
+def train_many(
+    X: Any = None,
+    Y: Any = None,
+    parameters: Any = None,
+    optimizer: str = "sgd",
+    learning_rate: Any = 0.01,
+    epochs: int = 100,
+    batch_size: "int | None" = None,
+    shuffle: "bool | None" = None,
+    seed: Any = 0,
+    tolerance: float = 0.0,
+    threads: int = 1,
+    models: "int | None" = None,
+    **hyperparameters: Any,
+) -> ManyResult:
+    """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates.
+
+    X, Y            as for train, shared by all models; or with a first axis for the models: (M, N, inputs) and
+                    (M, N, targets)
+    parameters      (M, P), where to start; by default initial_parameters(seed) of each model
+    learning_rate   a number, or one for each model, (M,)
+    seed            one for each model, (M,); or the number of the first: seed, seed + 1, seed + 2, ...
+    models          M, where no argument has an axis for the models
+    threads         threads that share the work, at least 1; they do not change the results
+
+    The others are those of train. The models of a formula are trained side by side, in vectors, with the results of
+    train to rounding; those of a network one by one, with the same bits as train gives. The bits of a model do not
+    depend on the others. One that diverges or converges stays as it is while the others go on; a RuntimeWarning
+    tells how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+    """
+    count = _count(X, Y, parameters, learning_rate, seed, models)
+    X, Y, samples, own_X, own_Y = _data_of_many(X, Y, count)
+    seeds = _seeds(seed, count)
+    start = _start(parameters, seeds, count)
+    rates = _rates(learning_rate, count)
+    rule = dict(hyperparameters)
+    _, number, options, state, decay = _optimizer(optimizer, float(rates[0]), rule, rule.pop("weight_decay", None))
+    initial_state = np.ascontiguousarray(state[:, 0], float)
+    epochs = _integer("epochs", epochs, 1, 2**63 - 1)
+    batch = samples if batch_size is None else _integer("batch_size", batch_size, 1, samples, "the number of samples")
+    if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
+        raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
+    shuffles = batch < samples if shuffle is None else bool(shuffle)
+    tolerance = _number("tolerance", tolerance, 0.0, np.inf, False)
+    threads = _integer("threads", threads, 1, 10_000)
+
+    loss, history = np.empty(count), np.full((epochs, count), np.nan)
+    done, status = np.zeros(count, np.uint64), np.zeros(count, np.intc)
+
+    def native(first: int, last: int) -> None:
+        _native_train_many(
+            X, Y, own_X, own_Y, samples, batch, number, options, rates, initial_state, tolerance, shuffles, seeds,
+            first, last, start, loss, history, done, status,
+        )  # fmt: skip
+
+    def one_by_one(first: int, last: int) -> None:
+        for m in range(first, last):
+            result = train(
+                X[m] if own_X else X, Y[m] if own_Y else Y, start[m], optimizer, rates[m], epochs, batch_size, shuffles,
+                int(seeds[m]), tolerance=tolerance, **hyperparameters,
+            )  # fmt: skip
+            start[m], loss[m], done[m] = result.parameters, result.loss, result.epochs
+            history[: result.epochs, m] = result.history
+            status[m] = _STATUS.index(result.status)
+
+    lanes = _LANES_ARE_MODELS and not decay  # groups have no decay of weights but that of a rule itself
+    work, size = (native, _group_size) if lanes else (one_by_one, 1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # told once, for all, below
+        _share(work, count, size, threads)
+    names = ["diverged" if not np.isfinite(value) else _STATUS[k] for k, value in zip(status, loss, strict=True)]
+    if "diverged" in names:
+        warnings.warn(
+            f"training diverged for {names.count('diverged')} of {count} models: a loss or a parameter is no longer "
+            f"finite; their parameters are those of the last completed update; try a lower learning_rate",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return ManyResult(start, loss, history, done.astype(np.intp), names)
+
+
+def _share(work: Any, count: int, size: int, threads: int) -> None:
+    """Calls work(first, last) for all models in chunks of whole groups, by threads that end with the call."""
+    if threads == 1:
+        work(0, count)
+        return
+    chunk = size * max(1, -(-count // (size * threads * 4)))  # some for each thread, as they may differ in length
+    stored: list[BaseException] = []  # what ends the work of all threads
+
+    def run(first: int) -> None:
+        _calls.hook = lambda: bool(stored)
+        if not stored:
+            work(first, min(first + chunk, count))
+
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(run, first) for first in range(0, count, chunk)]
+        try:
+            wait(futures)
+        except BaseException as interrupt:
+            stored.append(interrupt)
+            raise
+    for future in futures:
+        future.result()
+
+
+# --- arguments of many models ------------------------------------------------------------------------------------
+
+
+def _count(X: Any, Y: Any, parameters: Any, learning_rate: Any, seed: Any, models: Any) -> int:
+    """The number of models: that of every argument which has an axis for them."""
+    found = {}
+    if models is not None:
+        found["models"] = _integer("models", models, 1, 2**31 - 1)
+    axes_of = (("X", X, 3), ("Y", Y, 3), ("parameters", parameters, 2), ("learning_rate", learning_rate, 1))
+    for name, value, axes in (*axes_of, ("seed", seed, 1)):
+        if value is not None and np.ndim(value) == axes:
+            found[name] = len(value)
+    if not found:
+        raise ValueError(
+            f"the number of models is not known: give parameters of the shape (models, {parameter_count}), or models"
+        )
+    (first, count), *others = found.items()
+    for name, other in others:
+        if other != count:
+            raise ValueError(f"{first} is for {count} models, but {name} for {other}: they must be for as many")
+    if count < 1:
+        raise ValueError(f"{first} is empty; expected at least one model")
+    return count
+
+
+def _data_of_many(X: Any, Y: Any, count: int) -> tuple[Any, Any, int, bool, bool]:
+    """X and Y in the module's precision, the number of samples, and whether each model has its own X and Y."""
+    own_X, own_Y = np.ndim(X) == 3, np.ndim(Y) == 3
+    if not own_X and not own_Y:
+        return (*_samples(X, Y), False, False)
+    parts = [_samples(X[m] if own_X else X, Y[m] if own_Y else Y) for m in range(count)]
+    lengths = {part[2] for part in parts}
+    if len(lengths) > 1:
+        raise ValueError(f"the models have from {min(lengths)} to {max(lengths)} samples: they must have as many")
+    shared = (parts[0][0], parts[0][1])
+    stacked = [np.stack([part[k] for part in parts]) if own else shared[k] for k, own in ((0, own_X), (1, own_Y))]
+    return stacked[0], stacked[1], parts[0][2], own_X, own_Y
+
+
+def _seeds(seed: Any, count: int) -> Any:
+    if np.ndim(seed) == 0:
+        first = _integer("seed", seed, 0, 2**64 - count)
+        return np.array([first + m for m in range(count)], np.uint64)
+    return np.array([_integer(f"seed[{m}]", value, 0, 2**64 - 1) for m, value in enumerate(seed)], np.uint64)
+
+
+def _start(parameters: Any, seeds: Any, count: int) -> Any:
+    if parameters is None:
+        return np.stack([initial_parameters(int(seed)) for seed in seeds])
+    expected = f"expected (models, {parameter_count})"
+    array = _array("parameters", parameters, expected)
+    if array.ndim != 2 or array.shape[1] != parameter_count:
+        raise ValueError(f"parameters has the shape {array.shape}; {expected}")
+    return np.array(_finite("parameters", array, expected))  # a copy: it will hold the result
+
+
+def _rates(learning_rate: Any, count: int) -> Any:
+    if np.ndim(learning_rate) == 0:
+        return np.full(count, _number("learning_rate", learning_rate, 0.0, np.inf, True))
+    if np.ndim(learning_rate) != 1:
+        raise ValueError(f"learning_rate has the shape {np.shape(learning_rate)}; expected a number, or ({count},)")
+    return np.array([_number(f"learning_rate[{m}]", value, 0.0, np.inf, True) for m, value in enumerate(learning_rate)])
+'''
+
+linecache.cache[f"<{__name__}.many>"] = (len(_MANY), None, _MANY.splitlines(True), f"<{__name__}.many>")
+exec(compile(_MANY, f"<{__name__}.many>", "exec", dont_inherit=True), globals())
 __doc__ = _DOCUMENTATION

@@ -16,8 +16,11 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 from nncodegen.emit.blocks import emit_blocks
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
+from nncodegen.emit.many import ManyEmitter, kept_for_many, lanes_are_models
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
+from nncodegen.emit.registers import RegistersEmitter, in_registers
+from nncodegen.emit.rows import RowEmitter, has_rows
 from nncodegen.emit.updates import emit_dispatch, emit_update
 from nncodegen.ir import Program
 from nncodegen.schedule import Schedule
@@ -61,11 +64,19 @@ def emit_c(schedule: Schedule) -> str:
     emitters = {kernel.name: KernelEmitter(program, schedule.layout, kernel, lines) for kernel in schedule.kernels}
     for emitter in emitters.values():
         emitter.emit()
+    if has_rows(schedule):
+        RowEmitter(schedule, lines).emit()
     for update in program.updates:
         lines.include(emit_update(update, precision))
     emit_dispatch(program.updates, lines)
     body = "".join((HERE / file).read_text() for file in ("loops.c", "metrics.c", "training.c"))
     body = body.replace("@PENALIZED@", _penalized(program)).replace("@THRESHOLD@", f"{program.threshold!r}")
+    registers = in_registers(schedule)
+    if registers:
+        body += RegistersEmitter(program, gradient, precision, lines).emit()
+    if lanes_are_models(schedule):
+        lines.add((HERE / "group.c").read_text())
+        body += ManyEmitter(program, gradient, precision, lines).emit()
     blocks = _blocks(str(lines)) if schedule.blocks else ""
     noise = (HERE / "noise.c").read_text() if program.noise else ""
     if any(source.distribution == "normal" for source in program.noise):
@@ -73,7 +84,8 @@ def emit_c(schedule: Schedule) -> str:
     functions = _used((HERE / f"functions{precision[-2:]}.c").read_text(), noise + str(lines))
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
     text = filled + functions + noise + blocks + str(lines) + body
-    marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise)}
+    marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "REGISTERS": registers}
+    marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule)}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     for mark, kept in marks.items():
         text = text.replace(f"@{mark}@", "") if kept else re.sub(rf".*@{mark}@.*\n", "", text)
@@ -117,7 +129,8 @@ def _used(source: str, text: str) -> str:
 
 def emit_header(schedule: Schedule) -> str:
     """The C header: the entry points, which carry the name of the model."""
-    return _named((HERE / "header.h").read_text(), identifier(schedule.program.name), schedule.program.precision)
+    header = kept_for_many((HERE / "header.h").read_text(), lanes_are_models(schedule))
+    return _named(header, identifier(schedule.program.name), schedule.program.precision)
 
 
 def _named(template: str, name: str, precision: str) -> str:

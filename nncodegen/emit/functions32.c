@@ -22,6 +22,57 @@ static inline float exp_of(float x)
     return p*first.real*second.real;
 }
 
+/* --- exp_split --- exp(x) for one x at a time, in parts: x = (k + j/32)*log(2) + r, where scale = 2**(k + j/32) is
+   from a table, whose bits are those of 2**(j/32) less j << 18. What log(2) has beyond this precision joins r in
+   full. Then exp(x) = scale + scale*full + scale*r*r*q. */
+static const uint32_t exp_table[32] = {
+    0x3f800000, 0x3f7ecd87, 0x3f7daac3, 0x3f7c980f, 0x3f7b95c2, 0x3f7aa43a, 0x3f79c3d3, 0x3f78f4f0,
+    0x3f7837f0, 0x3f778d3a, 0x3f76f532, 0x3f767043, 0x3f75fed7, 0x3f75a15b, 0x3f75583f, 0x3f7523f6,
+    0x3f7504f3, 0x3f74fbaf, 0x3f7508a4, 0x3f752c4d, 0x3f75672a, 0x3f75b9be, 0x3f76248c, 0x3f76a81e,
+    0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3
+};
+
+typedef struct {
+    float scale, r, full, q;
+} exp_parts;
+
+static inline exp_parts exp_split(float x)
+{
+    const float shift = 0x1.8p23F;
+    const union { float real; uint32_t bits; } k = {x*0x1.715476p+5F + shift};
+    const union { uint32_t bits; float real; } scale = {exp_table[k.bits & 31] + (k.bits << 18)};
+    const float n = k.real - shift;
+    exp_parts parts;
+    parts.scale = scale.real;
+#ifdef FP_FAST_FMAF
+    parts.r = fmaf(n, -0x1.62e43p-6F, x);
+    parts.full = parts.r + n*0x1.05c61p-34F;
+#else
+    parts.r = (x - n*0x1.62ep-6F) - n*0x1.0bfbe8p-20F;
+    parts.full = parts.r;
+#endif
+    parts.q = 0x1p-1F + parts.r*0x1.555556p-3F;
+    return parts;
+}
+
+/* --- exp_scalar --- exp(x), in the order in which its parts are ready. */
+static inline float exp_scalar(float x)
+{
+    if (!(fabsf(x) < 80))
+        return exp_of(x);
+    const exp_parts e = exp_split(x);
+    return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
+/* --- exp_plus_1 --- 1 + exp(x), as soon as exp(x) itself. */
+static inline float exp_plus_1(float x)
+{
+    if (!(fabsf(x) < 80))
+        return 1 + exp_of(x);
+    const exp_parts e = exp_split(x);
+    return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
 /* --- decay_of --- exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
 static inline float decay_of(float a)
 {

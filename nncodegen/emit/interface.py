@@ -20,6 +20,7 @@ accepts_labels: bool
 _INITIAL: tuple[tuple[tuple[int, ...], str, float], ...]
 _native_first_not_finite: Any
 _native_predict: Any
+_native_predict_few: Any
 _native_loss: Any
 
 dtype = np.dtype(precision)
@@ -47,7 +48,13 @@ def unpack(parameters: Any) -> dict[str, Any]:
 
 
 def predict(parameters: Any, X: Any = None) -> Any:
-    """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs)."""
+    """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs).
+
+    Those of up to four rows are computed in an order of their own, and agree with those of many to rounding.
+    """
+    few = _native_predict_few(parameters, X)
+    if few is not None:
+        return few
     parameters = _parameters(parameters)
     X, samples = _inputs(X)
     outputs = np.empty((samples, output_count), dtype)

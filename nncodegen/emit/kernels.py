@@ -399,7 +399,9 @@ class KernelEmitter:
             for index, stride in sorted(zip(element.indices, storage.strides, strict=False), key=lambda pair: -pair[1])
             if stride
         ]
-        texts = [index if stride == "1" else f"{index}*{stride}" for stride, index in terms if index != "0"]
+        texts = [
+            index if stride == "1" else f"{index}*{stride}" for stride, index in terms if "0" not in (index, stride)
+        ]
         return " + ".join([*([str(offset)] if offset or not texts else []), *texts])
 
 

@@ -149,6 +149,28 @@ int @name@_predict(const real *parameters, const real *inputs, size_t samples, v
     return 0;
 }
 
+/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. */
+static int all_finite(const real *values, size_t count)
+{
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t k = 0; k < count; k++)
+        check += values[k]*0;
+    return check == 0;
+}
+
+int @name@_predict_few(const real *parameters, const real *inputs, size_t samples, void *work, real *outputs)
+{
+    if (!all_finite(parameters, PARAMETERS) || !all_finite(inputs, samples*INPUTS))
+        return 0;
+    const memory m = carve(work);
+    @ROW@for (size_t n = 0; n < samples; n++)
+    @ROW@    predict_row(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
+    @NO_ROW@const tile present = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
+    @NO_ROW@predict_tile(parameters, present.inputs, NULL, m.weights, samples, m.arrays, outputs);
+    return 1;
+}
+
 int @name@_loss(const real *parameters, const real *inputs, const real *targets, const real *weights,
     size_t samples, void *work, double *loss, @name@_poll *poll)
 {

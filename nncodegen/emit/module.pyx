@@ -1,9 +1,16 @@
 # The native part: calls into C, without the interpreter's lock.
 
-from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
+
+import threading
+
+from numpy import dtype as _dtype, empty as _empty, ndarray as _ndarray
+
+cdef Py_ssize_t _columns = len(input_names)
+cdef object _real = _dtype(precision)
 
 cdef extern from "@name@.h":
     ctypedef struct @name@_poll:
@@ -66,11 +73,43 @@ cdef extern from "@name@.h":
         size_t columns
         int status
 
+    @MANY@ctypedef struct @name@_many:
+    @MANY@    const @real@ *inputs
+    @MANY@    const @real@ *targets
+    @MANY@    size_t input_stride
+    @MANY@    size_t target_stride
+    @MANY@    size_t samples
+    @MANY@    size_t batch
+    @MANY@    int optimizer
+    @MANY@    const double *options
+    @MANY@    const double *learning_rates
+    @MANY@    const double *initial_state
+    @MANY@    double tolerance
+    @MANY@    int shuffle
+    @MANY@    uint64_t *random
+    @MANY@    size_t epochs
+    @MANY@    @name@_poll poll
+    @MANY@    size_t models
+    @MANY@    size_t first
+    @MANY@    size_t last
+    @MANY@    void *work
+    @MANY@    size_t *order
+    @MANY@    @real@ *parameters
+    @MANY@    double *loss
+    @MANY@    double *history
+    @MANY@    uint64_t *done
+    @MANY@    int *status
+
+    @MANY@enum: @name@_MODELS
+    @MANY@size_t @name@_many_size() nogil
+    @MANY@int @name@_train_many(@name@_many *) nogil
     size_t @name@_work_size() nogil
     size_t @name@_state_size() nogil
     size_t @name@_outputs_size() nogil
     size_t @name@_first_not_finite(const @real@ *, size_t) nogil
     int @name@_predict(const @real@ *, const @real@ *, size_t, void *, @real@ *, @name@_poll *) nogil
+    enum: @name@_FEW
+    int @name@_predict_few(const @real@ *, const @real@ *, size_t, void *, @real@ *) nogil
     int @name@_loss(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *, double *,
         @name@_poll *) nogil
     int @name@_loss_and_gradient(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *,
@@ -87,6 +126,7 @@ cdef class _Call:
     cdef public object hook
 
     def __cinit__(self):
+        self.hook = getattr(_calls, "hook", None)
         self.work = malloc(@name@_work_size())
         if not self.work:
             raise MemoryError
@@ -98,6 +138,10 @@ cdef class _Call:
 
     def __dealloc__(self):
         free(self.work)
+
+
+# What the calls of a thread ask, besides, whether to end.
+_calls = threading.local()
 
 
 cdef int _stop(void *context) noexcept with gil:
@@ -138,6 +182,48 @@ def _native_predict(parameters, X, size_t samples, outputs):
         stopped = @name@_predict(p, x, samples, call.work, result, &call.poll)
     if stopped:
         raise call.error
+
+
+cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock
+
+
+cdef bint _is_real(const char *format):
+    return format != NULL and format[0] == c"@code@" and format[1] == 0
+
+
+def _native_predict_few(parameters, X):
+    """The outputs of a few rows, for arrays as they come from NumPy; None where predict must look closer."""
+    cdef Py_buffer p, x
+    global _work
+    if type(parameters) is not _ndarray or type(X) is not _ndarray:
+        return None
+    try:
+        PyObject_GetBuffer(parameters, &p, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (ValueError, BufferError):
+        return None
+    try:
+        PyObject_GetBuffer(X, &x, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (ValueError, BufferError):
+        PyBuffer_Release(&p)
+        return None
+    try:
+        if (
+            p.ndim != 1 or p.shape[0] != <Py_ssize_t> parameter_count or not _is_real(p.format)
+            or x.ndim != 2 or x.shape[1] != _columns or not 1 <= x.shape[0] <= @name@_FEW or not _is_real(x.format)
+        ):
+            return None
+        if not _work:
+            _work = malloc(@name@_work_size())
+            if not _work:
+                raise MemoryError
+        outputs = _empty((x.shape[0], output_count), _real)
+        if not @name@_predict_few(<const @real@ *> p.buf, <const @real@ *> x.buf, <size_t> x.shape[0], _work,
+                                  <@real@ *> _address(outputs)):
+            return None
+        return outputs
+    finally:
+        PyBuffer_Release(&p)
+        PyBuffer_Release(&x)
 
 
 def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
@@ -273,6 +359,45 @@ cdef class _NativeTraining(_Call):
         return 0 if self.run.parameters == self.buffers else 1
 
 
+@MANY@def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
+@MANY@                       initial_state, double tolerance, int shuffle, random, size_t first, size_t last, parameters, loss, history,
+@MANY@                       done, status):
+@MANY@    """Trains the models first <= m < last, whose parameters are changed in place."""
+@MANY@    cdef _Call call = _Call()
+@MANY@    cdef @name@_many run
+@MANY@    cdef bytearray work = bytearray(@name@_many_size())
+@MANY@    cdef bytearray order = bytearray(samples*@name@_MODELS*sizeof(size_t) if shuffle else 0)
+@MANY@    run.inputs = <const @real@ *> _address(X)
+@MANY@    run.targets = <const @real@ *> _address(Y)
+@MANY@    run.input_stride = samples*<size_t> len(input_names) if own_X else 0
+@MANY@    run.target_stride = samples*<size_t> len(target_names) if own_Y else 0
+@MANY@    run.samples = samples
+@MANY@    run.batch = batch
+@MANY@    run.optimizer = optimizer
+@MANY@    run.options = <const double *> _address(options)
+@MANY@    run.learning_rates = <const double *> _address(rates)
+@MANY@    run.initial_state = <const double *> _address(initial_state)
+@MANY@    run.tolerance = tolerance
+@MANY@    run.shuffle = shuffle
+@MANY@    run.random = <uint64_t *> _address(random)
+@MANY@    run.poll = call.poll
+@MANY@    run.models, run.epochs = <size_t> history.shape[1], <size_t> history.shape[0]
+@MANY@    run.first, run.last = first, last
+@MANY@    run.work = <void *> _address(work)
+@MANY@    run.order = <size_t *> _address(order)
+@MANY@    run.parameters = <@real@ *> _address(parameters)
+@MANY@    run.loss = <double *> _address(loss)
+@MANY@    run.history = <double *> _address(history)
+@MANY@    run.done = <uint64_t *> _address(done)
+@MANY@    run.status = <int *> _address(status)
+@MANY@    cdef int stopped
+@MANY@    with nogil:
+@MANY@        stopped = @name@_train_many(&run)
+@MANY@    if stopped:
+@MANY@        raise call.error or KeyboardInterrupt
+@MANY@
+@MANY@
+@MANY@_group_size = @name@_MODELS
 _state_size = @name@_state_size()
 _outputs_size = @name@_outputs_size()
 
@@ -285,4 +410,9 @@ _INTERFACE = @INTERFACE@
 linecache.cache[f"<{__name__}>"] = (len(_INTERFACE), None, _INTERFACE.splitlines(True), f"<{__name__}>")
 _DOCUMENTATION = __doc__
 exec(compile(_INTERFACE, f"<{__name__}>", "exec", dont_inherit=True), globals())
+
+_MANY = @MANY_INTERFACE@
+
+linecache.cache[f"<{__name__}.many>"] = (len(_MANY), None, _MANY.splitlines(True), f"<{__name__}.many>")
+exec(compile(_MANY, f"<{__name__}.many>", "exec", dont_inherit=True), globals())
 __doc__ = _DOCUMENTATION

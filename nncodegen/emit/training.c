@@ -229,8 +229,12 @@ static int train_epoch(@name@_training *run, memory m, double total, size_t row)
     return status;
 }
 
+@REGISTERS@static int train_in_registers(@name@_training *run);
+@REGISTERS@
 void @name@_train(@name@_training *run)
 {
+    @REGISTERS@if (train_in_registers(run))
+    @REGISTERS@    return;
     const memory m = carve(run->work);
     clear(m);
     const double total = total_weight(run->data.weights, run->data.samples);

@@ -1,0 +1,9 @@
+/* Many models at once: a group of them side by side, in whole vectors. */
+enum { MODELS = @name@_MODELS };
+
+/* A loop over the models of a group, which do not depend on each other. */
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__)
+#define MODELS_LOOP PRAGMA(omp simd)
+#else
+#define MODELS_LOOP
+#endif

@@ -1,0 +1,218 @@
+"""The Python part of a compiled module for many models at once; its text is compiled into every module."""
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:  # names of the module that this becomes a part of
+    from nncodegen.emit.interface import (
+        _array,
+        _finite,
+        _integer,
+        _number,
+        _samples,
+        initial_parameters,
+        parameter_count,
+    )
+    from nncodegen.emit.training import _STATUS, _optimizer, train
+
+    _calls: Any
+    _native_train_many: Any
+    _group_size: int
+
+_LANES_ARE_MODELS = "_native_train_many" in globals()
+
+
+class ManyResult:
+    """What ``train_many`` returns, for M models.
+
+    parameters   (M, P), after the last completed update of each
+    loss         (M,), the loss at these parameters on the training data
+    history      (epochs, M), the mean loss of each epoch, as it was met before the updates; NaN after a model's end
+    epochs       (M,), the number of completed epochs
+    status       a list: "completed", "converged" or "diverged" for each
+    """
+
+    __slots__ = ("epochs", "history", "loss", "parameters", "status")
+
+    def __init__(self, parameters: Any, loss: Any, history: Any, epochs: Any, status: list[str]) -> None:
+        self.parameters = parameters
+        self.loss = loss
+        self.history = history
+        self.epochs = epochs
+        self.status = status
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.status.count(s)} {s}" for s in _STATUS if s in self.status)
+        return f"<ManyResult: {len(self.status)} models, {counts}, lowest loss {np.nanmin(self.loss):.6g}>"
+
+
+def train_many(
+    X: Any = None,
+    Y: Any = None,
+    parameters: Any = None,
+    optimizer: str = "sgd",
+    learning_rate: Any = 0.01,
+    epochs: int = 100,
+    batch_size: "int | None" = None,
+    shuffle: "bool | None" = None,
+    seed: Any = 0,
+    tolerance: float = 0.0,
+    threads: int = 1,
+    models: "int | None" = None,
+    **hyperparameters: Any,
+) -> ManyResult:
+    """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates.
+
+    X, Y            as for train, shared by all models; or with a first axis for the models: (M, N, inputs) and
+                    (M, N, targets)
+    parameters      (M, P), where to start; by default initial_parameters(seed) of each model
+    learning_rate   a number, or one for each model, (M,)
+    seed            one for each model, (M,); or the number of the first: seed, seed + 1, seed + 2, ...
+    models          M, where no argument has an axis for the models
+    threads         threads that share the work, at least 1; they do not change the results
+
+    The others are those of train. The models of a formula are trained side by side, in vectors, with the results of
+    train to rounding; those of a network one by one, with the same bits as train gives. The bits of a model do not
+    depend on the others. One that diverges or converges stays as it is while the others go on; a RuntimeWarning
+    tells how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+    """
+    count = _count(X, Y, parameters, learning_rate, seed, models)
+    X, Y, samples, own_X, own_Y = _data_of_many(X, Y, count)
+    seeds = _seeds(seed, count)
+    start = _start(parameters, seeds, count)
+    rates = _rates(learning_rate, count)
+    rule = dict(hyperparameters)
+    _, number, options, state, decay = _optimizer(optimizer, float(rates[0]), rule, rule.pop("weight_decay", None))
+    initial_state = np.ascontiguousarray(state[:, 0], float)
+    epochs = _integer("epochs", epochs, 1, 2**63 - 1)
+    batch = samples if batch_size is None else _integer("batch_size", batch_size, 1, samples, "the number of samples")
+    if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
+        raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
+    shuffles = batch < samples if shuffle is None else bool(shuffle)
+    tolerance = _number("tolerance", tolerance, 0.0, np.inf, False)
+    threads = _integer("threads", threads, 1, 10_000)
+
+    loss, history = np.empty(count), np.full((epochs, count), np.nan)
+    done, status = np.zeros(count, np.uint64), np.zeros(count, np.intc)
+
+    def native(first: int, last: int) -> None:
+        _native_train_many(
+            X, Y, own_X, own_Y, samples, batch, number, options, rates, initial_state, tolerance, shuffles, seeds,
+            first, last, start, loss, history, done, status,
+        )  # fmt: skip
+
+    def one_by_one(first: int, last: int) -> None:
+        for m in range(first, last):
+            result = train(
+                X[m] if own_X else X, Y[m] if own_Y else Y, start[m], optimizer, rates[m], epochs, batch_size, shuffles,
+                int(seeds[m]), tolerance=tolerance, **hyperparameters,
+            )  # fmt: skip
+            start[m], loss[m], done[m] = result.parameters, result.loss, result.epochs
+            history[: result.epochs, m] = result.history
+            status[m] = _STATUS.index(result.status)
+
+    lanes = _LANES_ARE_MODELS and not decay  # groups have no decay of weights but that of a rule itself
+    work, size = (native, _group_size) if lanes else (one_by_one, 1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # told once, for all, below
+        _share(work, count, size, threads)
+    names = ["diverged" if not np.isfinite(value) else _STATUS[k] for k, value in zip(status, loss, strict=True)]
+    if "diverged" in names:
+        warnings.warn(
+            f"training diverged for {names.count('diverged')} of {count} models: a loss or a parameter is no longer "
+            f"finite; their parameters are those of the last completed update; try a lower learning_rate",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return ManyResult(start, loss, history, done.astype(np.intp), names)
+
+
+def _share(work: Any, count: int, size: int, threads: int) -> None:
+    """Calls work(first, last) for all models in chunks of whole groups, by threads that end with the call."""
+    if threads == 1:
+        work(0, count)
+        return
+    chunk = size * max(1, -(-count // (size * threads * 4)))  # some for each thread, as they may differ in length
+    stored: list[BaseException] = []  # what ends the work of all threads
+
+    def run(first: int) -> None:
+        _calls.hook = lambda: bool(stored)
+        if not stored:
+            work(first, min(first + chunk, count))
+
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(run, first) for first in range(0, count, chunk)]
+        try:
+            wait(futures)
+        except BaseException as interrupt:
+            stored.append(interrupt)
+            raise
+    for future in futures:
+        future.result()
+
+
+# --- arguments of many models ------------------------------------------------------------------------------------
+
+
+def _count(X: Any, Y: Any, parameters: Any, learning_rate: Any, seed: Any, models: Any) -> int:
+    """The number of models: that of every argument which has an axis for them."""
+    found = {}
+    if models is not None:
+        found["models"] = _integer("models", models, 1, 2**31 - 1)
+    axes_of = (("X", X, 3), ("Y", Y, 3), ("parameters", parameters, 2), ("learning_rate", learning_rate, 1))
+    for name, value, axes in (*axes_of, ("seed", seed, 1)):
+        if value is not None and np.ndim(value) == axes:
+            found[name] = len(value)
+    if not found:
+        raise ValueError(
+            f"the number of models is not known: give parameters of the shape (models, {parameter_count}), or models"
+        )
+    (first, count), *others = found.items()
+    for name, other in others:
+        if other != count:
+            raise ValueError(f"{first} is for {count} models, but {name} for {other}: they must be for as many")
+    if count < 1:
+        raise ValueError(f"{first} is empty; expected at least one model")
+    return count
+
+
+def _data_of_many(X: Any, Y: Any, count: int) -> tuple[Any, Any, int, bool, bool]:
+    """X and Y in the module's precision, the number of samples, and whether each model has its own X and Y."""
+    own_X, own_Y = np.ndim(X) == 3, np.ndim(Y) == 3
+    if not own_X and not own_Y:
+        return (*_samples(X, Y), False, False)
+    parts = [_samples(X[m] if own_X else X, Y[m] if own_Y else Y) for m in range(count)]
+    lengths = {part[2] for part in parts}
+    if len(lengths) > 1:
+        raise ValueError(f"the models have from {min(lengths)} to {max(lengths)} samples: they must have as many")
+    shared = (parts[0][0], parts[0][1])
+    stacked = [np.stack([part[k] for part in parts]) if own else shared[k] for k, own in ((0, own_X), (1, own_Y))]
+    return stacked[0], stacked[1], parts[0][2], own_X, own_Y
+
+
+def _seeds(seed: Any, count: int) -> Any:
+    if np.ndim(seed) == 0:
+        first = _integer("seed", seed, 0, 2**64 - count)
+        return np.array([first + m for m in range(count)], np.uint64)
+    return np.array([_integer(f"seed[{m}]", value, 0, 2**64 - 1) for m, value in enumerate(seed)], np.uint64)
+
+
+def _start(parameters: Any, seeds: Any, count: int) -> Any:
+    if parameters is None:
+        return np.stack([initial_parameters(int(seed)) for seed in seeds])
+    expected = f"expected (models, {parameter_count})"
+    array = _array("parameters", parameters, expected)
+    if array.ndim != 2 or array.shape[1] != parameter_count:
+        raise ValueError(f"parameters has the shape {array.shape}; {expected}")
+    return np.array(_finite("parameters", array, expected))  # a copy: it will hold the result
+
+
+def _rates(learning_rate: Any, count: int) -> Any:
+    if np.ndim(learning_rate) == 0:
+        return np.full(count, _number("learning_rate", learning_rate, 0.0, np.inf, True))
+    if np.ndim(learning_rate) != 1:
+        raise ValueError(f"learning_rate has the shape {np.shape(learning_rate)}; expected a number, or ({count},)")
+    return np.array([_number(f"learning_rate[{m}]", value, 0.0, np.inf, True) for m, value in enumerate(learning_rate)])

@@ -1,0 +1,211 @@
+
+/* A group of models under training: arrays over [parameter][model], and for each model of the group what it has
+   reached. */
+typedef struct {
+    real *parameters, *next, *gradient, *state, *sums, *x, *y;
+    double *totals;
+    real learning_rates[MODELS];
+    uint64_t random[MODELS];
+    double loss[MODELS], largest[MODELS]; /* of the present epoch */
+    int active[MODELS]; /* under training */
+    size_t epoch;
+    int all; /* whether all are; the lanes behind the last model, which repeat it, are among them */
+} group;
+
+enum { GROUP_VALUES = MODELS*(3*PARAMETERS + STATE*PARAMETERS + SUMS + INPUTS + TARGETS) };
+
+size_t @name@_many_size(void)
+{
+    return 64 + MODELS*SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
+}
+
+static void carve_group(void *work, group *g)
+{
+    g->totals = (double *) (((uintptr_t) work + 63)/64*64);
+    g->parameters = (real *) (g->totals + MODELS*SUMS);
+    g->next = g->parameters + MODELS*PARAMETERS;
+    g->gradient = g->next + MODELS*PARAMETERS;
+    g->state = g->gradient + MODELS*PARAMETERS;
+    g->sums = g->state + MODELS*STATE*PARAMETERS;
+    g->x = g->sums + MODELS*SUMS;
+    g->y = g->x + MODELS*INPUTS;
+}
+
+/* A row of so many values at an offset, into one lane. */
+static void place(const real *values, size_t offset, size_t count, real *lane)
+{
+    for (size_t c = 0; c < count; c++)
+        lane[c*MODELS] = values[offset + c];
+}
+
+/* The samples at a position of the order of each model, side by side. */
+static void gather(const @name@_many *run, size_t first, size_t position, group *g)
+{
+    for (size_t m = 0; m < MODELS; m++) {
+        const size_t model = first + m < run->last ? first + m : run->last - 1;
+        const size_t row = run->shuffle ? run->order[m*run->samples + position] : position;
+        place(run->inputs, model*run->input_stride + row*INPUTS, INPUTS, g->x + m);
+        place(run->targets, model*run->target_stride + row*TARGETS, TARGETS, g->y + m);
+    }
+}
+
+/* Sums up the losses over a batch and their derivatives; beyond a tile of samples, in double. */
+static int sums_of_group(@name@_many *run, size_t first, size_t begin, size_t samples, group *g)
+{
+    const real weight = (real) (1/(double) samples);
+    for (size_t n = 0; n < samples; n++) {
+        if (run->samples > 1)
+            gather(run, first, begin + n, g);
+        if (n%TILE == 0)
+            group_gradient(1, g->parameters, g->x, g->y, weight, g->sums);
+        else
+            group_gradient(0, g->parameters, g->x, g->y, weight, g->sums);
+        if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
+            for (size_t k = 0; k < MODELS*SUMS; k++)
+                g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
+        }
+        if (stopped(&run->poll, (double) MODELS*COST))
+            return 1;
+    }
+    if (samples > TILE) {
+        for (size_t k = 0; k < MODELS*SUMS; k++)
+            g->sums[k] = (real) g->totals[k];
+    }
+    return 0;
+}
+
+/* Takes over the next parameters of the models that are under training, where they and the loss are finite. */
+static void take_over(const @name@_many *run, size_t first, const real *loss, group *g)
+{
+    if (run->tolerance > 0) {
+        for (size_t k = 0; k < MODELS*PARAMETERS; k++) {
+            const double change = fabs((double) g->next[k] - (double) g->parameters[k]);
+            g->largest[k%MODELS] = change > g->largest[k%MODELS] ? change : g->largest[k%MODELS];
+        }
+    }
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t m = 0; m < MODELS; m++)
+        check += loss[m]*0;
+    SUM_LOOP(check)
+    for (size_t k = 0; k < MODELS*PARAMETERS; k++)
+        check += g->next[k]*0;
+    if (g->all && check == 0) {
+        real *const parameters = g->parameters;
+        g->parameters = g->next;
+        g->next = parameters;
+        return;
+    }
+    for (size_t m = 0; m < MODELS; m++) {
+        int finite = isfinite(loss[m]);
+        for (size_t p = 0; p < PARAMETERS; p++)
+            finite = finite && isfinite(g->next[p*MODELS + m]);
+        if (g->active[m] && !finite) {
+            g->active[m] = g->all = 0;
+            if (first + m < run->last) {
+                run->status[first + m] = @name@_DIVERGED;
+                run->done[first + m] = g->epoch;
+            }
+        }
+        for (size_t p = 0; p < PARAMETERS && g->active[m]; p++)
+            g->parameters[p*MODELS + m] = g->next[p*MODELS + m];
+    }
+}
+
+/* One epoch of a group. Returns 1 if stopped. */
+static int epoch_of_group(@name@_many *run, size_t first, double *updates, group *g)
+{
+    for (size_t m = 0; m < MODELS; m++)
+        g->loss[m] = g->largest[m] = 0;
+    for (size_t m = 0; run->shuffle && m < MODELS; m++)
+        shuffle(run->order + m*run->samples, run->samples, &g->random[m]);
+    for (size_t begin = 0; begin < run->samples; begin += run->batch) {
+        const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
+        const double share = (double) samples/(double) run->samples;
+        const real *const loss = g->sums + (WHOLE + ACROSS)*MODELS;
+        if (sums_of_group(run, first, begin, samples, g))
+            return 1;
+        group_finish(g->parameters, g->sums, g->gradient);
+        *updates += 1;
+        group_update(run->optimizer, run->options, *updates, g->learning_rates, g->parameters, g->gradient, g->state,
+            g->next);
+        take_over(run, first, loss, g);
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++)
+            g->loss[m] += (double) loss[m]*share;
+    }
+    return 0;
+}
+
+/* Keeps what a group has reached in an epoch. Returns whether a model of it is still under training. */
+static int record(const @name@_many *run, size_t first, group *g)
+{
+    const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+    double *const history = run->history + g->epoch*run->models + first;
+    int active = 0;
+    if (g->all) {
+        for (size_t m = 0; m < count; m++)
+            history[m] = g->loss[m];
+        if (!(run->tolerance > 0))
+            return 1;
+    }
+    for (size_t m = 0; m < count; m++) {
+        if (!g->active[m])
+            continue;
+        history[m] = g->loss[m];
+        run->done[first + m] = g->epoch + 1;
+        if (g->largest[m] < run->tolerance) {
+            run->status[first + m] = @name@_CONVERGED;
+            g->active[m] = g->all = 0;
+        }
+    }
+    for (size_t m = 0; m < count; m++)
+        active |= g->active[m];
+    return active;
+}
+
+static void start(const @name@_many *run, size_t first, group *g)
+{
+    g->all = 1;
+    for (size_t m = 0; m < MODELS; m++) {
+        const size_t model = first + m < run->last ? first + m : run->last - 1;
+        g->active[m] = 1;
+        g->learning_rates[m] = (real) run->learning_rates[model];
+        g->random[m] = run->random[model];
+        for (size_t p = 0; p < PARAMETERS; p++)
+            g->parameters[p*MODELS + m] = run->parameters[model*PARAMETERS + p];
+        for (size_t n = 0; run->shuffle && n < run->samples; n++)
+            run->order[m*run->samples + n] = n;
+    }
+    for (size_t k = 0; k < MODELS*STATE*PARAMETERS; k++)
+        g->state[k] = (real) run->initial_state[k/(MODELS*PARAMETERS)];
+    if (run->samples == 1)
+        gather(run, first, 0, g);
+}
+
+int @name@_train_many(@name@_many *run)
+{
+    group g;
+    carve_group(run->work, &g);
+    for (size_t first = run->first; first < run->last; first += MODELS) {
+        const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+        double updates = 0;
+        int active = 1;
+        start(run, first, &g);
+        for (g.epoch = 0; g.epoch < run->epochs && active; g.epoch++) {
+            if (epoch_of_group(run, first, &updates, &g))
+                return 1;
+            active = record(run, first, &g);
+        }
+        if (sums_of_group(run, first, 0, run->samples, &g)) /* the losses at the end */
+            return 1;
+        for (size_t m = 0; m < count; m++) {
+            if (g.active[m])
+                run->done[first + m] = g.epoch;
+            run->loss[first + m] = (double) g.sums[(WHOLE + ACROSS)*MODELS + m];
+            for (size_t p = 0; p < PARAMETERS; p++)
+                run->parameters[(first + m)*PARAMETERS + p] = g.parameters[p*MODELS + m];
+        }
+    }
+    return 0;
+}

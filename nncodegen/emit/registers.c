@@ -1,0 +1,79 @@
+
+/* The updates of one epoch of batches of one sample, or of what is left of it. Returns a status. */
+static inline __attribute__((always_inline)) int samples_in_registers(@name@_training *run, point *w,
+    const int sequential)
+{
+    double largest = run->largest, loss = run->epoch_loss;
+    int status = @name@_COMPLETED;
+    size_t n = run->begin;
+    const size_t samples = run->data.samples;
+    @SIMULTANEOUS@(void) sequential;
+    while (n < samples && status == @name@_COMPLETED) {
+        const size_t row = run->shuffle ? run->order[n] : n;
+        const real *const inputs = run->data.inputs + row*INPUTS, *const targets = run->data.targets + row*TARGETS;
+        point gradient, next = *w;
+        real present, check;
+        @SEQUENTIAL@if (sequential)
+        @SEQUENTIAL@    check = update_in_turn(&next, inputs, targets, run->options, &present);
+        @SEQUENTIAL@else {
+            present = sample_gradient(w, inputs, targets, &gradient);
+            check = next_point(w, &gradient, run->options, &next);
+        @SEQUENTIAL@}
+        if (!(present*0 + check == 0)) {
+            status = @name@_DIVERGED;
+            break;
+        }
+        if (run->tolerance > 0)
+            largest = larger(largest, largest_change(w, &next));
+        *w = next;
+        loss += (double) present;
+        run->updates += 1;
+        n++;
+        if (stopped(&run->poll, COST))
+            status = @name@_INTERRUPTED;
+    }
+    run->largest = largest;
+    run->epoch_loss = loss;
+    run->begin = n;
+    return status;
+}
+
+/* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
+static inline __attribute__((always_inline)) void epochs_in_registers(@name@_training *run, const int sequential)
+{
+    point w = *(const point *) run->parameters;
+    run->status = @name@_COMPLETED;
+    for (size_t epoch = 0; run->epochs < run->until && run->status == @name@_COMPLETED; epoch++) {
+        uint64_t random = run->random;
+        if (run->shuffle)
+            shuffle(run->order, run->data.samples, &random);
+        run->status = samples_in_registers(run, &w, sequential);
+        if (run->status != @name@_COMPLETED && run->begin < run->data.samples)
+            break;
+        const int interrupted = run->status == @name@_INTERRUPTED;
+        run->history[epoch] = run->epoch_loss/(double) run->data.samples;
+        run->status = interrupted ? @name@_INTERRUPTED
+            : run->largest < run->tolerance ? @name@_CONVERGED : @name@_COMPLETED;
+        run->random = random;
+        run->begin = 0;
+        run->epoch_loss = run->largest = 0;
+        run->epochs++;
+    }
+    volatile real *const parameters = run->parameters; /* stored one by one: as a vector they would be one all along */
+    @STORES@
+}
+
+/* Plain training on batches of one sample by gradient descent. Returns 0 for any other. */
+static int train_in_registers(@name@_training *run)
+{
+    const int plain = !run->data.weights && !run->factors && run->columns == 1 && run->monitor < 0
+        && !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
+    if (!plain || run->batch != 1 || run->optimizer != @NUMBER@ || run->sweep != 0)
+        return 0;
+    if (!run->sequential)
+        epochs_in_registers(run, 0);
+    else
+        @SEQUENTIAL@epochs_in_registers(run, 1);
+        @SIMULTANEOUS@return 0;
+    return 1;
+}

@@ -1,0 +1,154 @@
+"""Many models at once: each as ``train`` trains it alone, whatever the others do."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.perceptron import model as perceptron_model
+
+RNG = np.random.default_rng(0)
+COUNTS = [1, 2, 7, 33]
+OPTIONS = [
+    {}, {"optimizer": "momentum"}, {"optimizer": "nesterov", "momentum": 0.5}, {"optimizer": "adam"},
+    {"batch_size": 3, "shuffle": False}, {"batch_size": 3}, {"tolerance": 2e-3},
+]  # fmt: skip
+
+
+def alone(module, result, m, X, Y, start, rate, seed, **options):
+    """Whether a model came out as it does alone, to rounding."""
+    single = module.train(X, Y, start, learning_rate=rate, seed=int(seed), **options)
+    bound = 1e-10 if module.dtype == np.float64 else 2e-4
+    assert result.status[m] == single.status
+    assert result.epochs[m] == single.epochs
+    assert result.parameters[m] == pytest.approx(single.parameters, rel=bound, abs=bound)
+    assert result.history[: single.epochs, m] == pytest.approx(single.history, rel=bound, abs=bound)
+    assert np.isnan(result.history[single.epochs :, m]).all()
+    assert result.loss[m] == pytest.approx(single.loss, rel=bound, abs=bound)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("count", COUNTS)
+def test_formulas(count, options, precision):
+    """Each optimizer, batches and orders of their own, tolerance: models agree with train(), to rounding."""
+    module = nn.build(perceptron_model, precision)
+    start, rates, seeds = RNG.normal(size=(count, 7)), RNG.uniform(0.05, 0.2, count), RNG.integers(0, 99, count)
+    X, Y = RNG.normal(size=(10, 2)), RNG.uniform(0.1, 0.9, 10)
+    result = module.train_many(X, Y, start, learning_rate=rates, seed=seeds, epochs=30, **options)
+    assert result.parameters.shape == (count, 7)
+    assert result.history.shape == (30, count)
+    for m in (0, count - 1):
+        alone(module, result, m, X, Y, start[m], rates[m], seeds[m], epochs=30, **options)
+
+
+def test_data_of_their_own():
+    """X, Y or both may have an axis for the models, with more samples than a tile."""
+    module = nn.build(perceptron_model)
+    start, X, Y = RNG.normal(size=(5, 7)), RNG.normal(size=(5, 150, 2)), RNG.uniform(size=(5, 150, 1))
+    for own_X, own_Y in ((True, True), (True, False), (False, True)):
+        given = X if own_X else X[0], Y if own_Y else Y[0]
+        result = module.train_many(*given, start, learning_rate=0.1, epochs=5)
+        for m in range(5):
+            alone(module, result, m, X[m * own_X], Y[m * own_Y], start[m], 0.1, 0, epochs=5)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_bits_of_a_model_are_its_own(threads):
+    """A model has the same bits alone, among others and with any number of threads."""
+    module = nn.build(perceptron_model)
+    start, X, Y = RNG.normal(size=(200, 7)), RNG.normal(size=(9, 2)), RNG.uniform(size=9)
+    options = {"learning_rate": 0.3, "epochs": 20, "batch_size": 2}
+    result = module.train_many(X, Y, start, seed=5, threads=threads, **options)
+    for m in (0, 31, 32, 77, 199):
+        single = module.train_many(X, Y, start[m : m + 1], seed=[5 + m], **options)
+        assert np.array_equal(single.parameters[0], result.parameters[m])
+        assert np.array_equal(single.history[:, 0], result.history[:, m])
+        assert single.loss[0] == result.loss[m]
+
+
+def test_without_data():
+    """A formula without inputs, from the seeds or from points of its own; the number of models may be given alone."""
+    a, b = sympy.symbols("a b")
+    module = nn.build(nn.Model("rosenbrock", parameters={a: -1.2, b: 1.0}, loss=(1 - a) ** 2 + 100 * (b - a**2) ** 2))
+    start = RNG.normal(size=(40, 2))
+    result = module.train_many(parameters=start, optimizer="adam", learning_rate=0.02, epochs=20_000)
+    assert result.parameters == pytest.approx(np.ones((40, 2)), abs=1e-2)
+    same = module.train_many(models=3, epochs=2, learning_rate=1e-4)
+    assert (same.parameters == same.parameters[0]).all()
+
+
+def test_diverged_and_converged_models_stay():
+    """A model that diverges or converges keeps what it reached; the others do not notice."""
+    a, x = sympy.symbols("a x")
+    module = nn.build(nn.Model("quartic", [x], (), {a: 1.0}, a, (a * x) ** 4))
+    start, rates = np.linspace(0.5, 1.5, 40)[:, None], np.full(40, 1e-2)
+    rates[[3, 36]] = 1e3
+    with pytest.warns(RuntimeWarning, match="training diverged for 2 of 40 models"):
+        result = module.train_many([[1.0], [2.0]], parameters=start, learning_rate=rates, epochs=400, tolerance=1e-4)
+    assert np.isfinite(result.parameters).all()
+    assert [m for m, status in enumerate(result.status) if status == "diverged"] == [3, 36]
+    assert result.status.count("converged") == 38
+    for m in (3, 5, 36, 39):
+        with np.errstate(all="ignore"), pytest.warns() if m in (3, 36) else _nothing():
+            alone(module, result, m, [[1.0], [2.0]], None, start[m], rates[m], 0, epochs=400, tolerance=1e-4)
+
+
+class _nothing:  # noqa: N801
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return False
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_networks(chain, threads):
+    """Models of a network have the bits that train() gives, whatever the threads."""
+    X, Y = RNG.normal(size=(30, 4)), RNG.integers(0, 3, 30)
+    rates = np.linspace(0.01, 0.3, 7)
+    result = chain.train_many(X, Y, learning_rate=rates, seed=4, epochs=12, batch_size=8, threads=threads)
+    for m in range(7):
+        single = chain.train(X, Y, learning_rate=rates[m], seed=4 + m, epochs=12, batch_size=8)
+        assert np.array_equal(result.parameters[m], single.parameters)
+        assert np.array_equal(result.history[:, m], single.history)
+        assert result.loss[m] == single.loss
+    assert repr(result).startswith("<ManyResult: 7 models, 7 completed, lowest loss ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"parameters": None}, "the number of models is not known"),
+        ({"parameters": np.zeros((3, 6))}, r"parameters has the shape \(3, 6\); expected \(models, 7\)"),
+        ({"parameters": np.full((3, 7), np.nan)}, r"parameters\[0, 0\] is nan"),
+        ({"learning_rate": [0.1, 0.2]}, "parameters is for 3 models, but learning_rate for 2"),
+        ({"learning_rate": [0.1, 0.2, -1.0]}, r"learning_rate\[2\] must be a number above 0"),
+        ({"seed": [1, 2, -3]}, r"seed\[2\] must be an integer from 0"),
+        ({"X": np.zeros((2, 4, 2))}, "X is for 2 models, but parameters for 3"),
+        ({"models": 4}, "models is for 4 models, but parameters for 3"),
+        ({"threads": 0}, "threads must be an integer from 1"),
+        ({"X": np.zeros((4, 3))}, r"X has the shape \(4, 3\)"),
+        ({"batch_size": 5}, "batch_size must be an integer from 1 to 4"),
+    ],
+)
+def test_bad_arguments(perceptron, arguments, message):
+    """Each argument that cannot be meant is refused by name."""
+    given = {"X": np.zeros((4, 2)), "Y": np.zeros(4), "parameters": np.zeros((3, 7)), **arguments}
+    with pytest.raises(ValueError, match=message):
+        perceptron.train_many(**given)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_interrupt(perceptron, chain, threads):
+    """Ctrl-C ends the call, and its threads with it."""
+    cases = [(perceptron, np.tile([0.35, 0.9], (500, 1)), np.ones(500)), (chain, RNG.normal(size=(50, 4)), RNG.integers(0, 3, 50))]
+    for module, X, Y in cases:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            module.train_many(X, Y, models=64, epochs=300_000, learning_rate=1e-6, threads=threads)
+    assert threading.active_count() <= 2

@@ -1,0 +1,134 @@
+"""Training of formulas on single samples, in registers: what the loop over tiles gives, to rounding."""
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.emit.chains import shorten
+from nncodegen.ir import Element, Step, evaluate
+from nncodegen.perceptron import model as perceptron_model
+
+a, b, c, x, y = sympy.symbols("a b c x y")
+MODELS = [
+    perceptron_model,
+    nn.Model("rosenbrock", parameters={a: -1.2, b: 1.0}, loss=(1 - a) ** 2 + 100 * (b - a**2) ** 2),
+    nn.Model("no_inputs", (), [y], {a: 0.3}, a, (y - a) ** 2),
+    nn.Model("no_targets", [x], (), {a: 0.3, b: 0.1, c: 0.2}, a, (sympy.exp(b * x) - c * sympy.tanh(a * x)) ** 2),
+    nn.Model("curve", [x], [y], {a: 1, b: -0.5, c: 0.1}, f := a * sympy.exp(b * x) + c, (f - y) ** 2),
+    nn.Model("idle", [x], [y], {a: 1.0, b: 2.0}, a * x, (a * x - y) ** 2),
+    nn.Model("long", [x], [y], dict.fromkeys(P := sympy.symbols("p:40"), 0.1),
+             f := sum(p * sympy.cos(k * x) for k, p in enumerate(P)), (f - y) ** 2),
+]  # fmt: skip
+
+
+def data(module, samples=1):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.1, 0.9, (samples, len(module.input_names))) if module.input_names else None
+    Y = rng.uniform(0.1, 0.9, (samples, len(module.target_names))) if module.target_names else None
+    return X, Y
+
+
+def by_gradients(module, X, Y, epochs, rate, update):
+    """Gradient descent on single samples in their order, with the gradients of loss_and_gradient."""
+    w = module.initial_parameters().astype(float)
+    history = []
+    rows = range(max(len(A) for A in (X, Y) if A is not None) if X is not None or Y is not None else 1)
+    for _ in range(epochs):
+        losses = []
+        for n in rows:
+            row = [None if A is None else A[n : n + 1] for A in (X, Y)]
+            for p in range(len(w)) if update == "sequential" else [slice(None)]:
+                loss, gradient = module.loss_and_gradient(w, *row)
+                losses += [loss] if p in (0, slice(None)) else []
+                w[p] -= rate * gradient[p]
+        history.append(np.mean(losses))
+    return w, history
+
+
+@pytest.mark.parametrize("update", ["simultaneous", "sequential"])
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [*((model, "float64") for model in MODELS), *((model, "float32") for model in MODELS[:5:4])],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_agrees_with_gradients(model, precision, update):
+    """Parameters and losses are those of gradient descent with loss_and_gradient, on one sample and on batches of 1."""
+    module = nn.build(model, precision)
+    bound = 1e-12 if precision == "float64" else 1e-4
+    for samples in (1, 5):
+        X, Y = data(module, samples)
+        if X is None and Y is None and samples > 1:
+            continue
+        result = module.train(X, Y, learning_rate=1e-3, epochs=40, batch_size=1, shuffle=False, update=update)
+        expected, history = by_gradients(module, X, Y, 40, 1e-3, update)
+        assert (result.status, result.epochs) == ("completed", 40)
+        assert result.parameters == pytest.approx(expected, rel=bound, abs=bound)
+        assert result.history == pytest.approx(history, rel=bound, abs=bound)
+
+
+def test_saturated():
+    """Logits beyond the range of exp give what they should, in both directions."""
+    module = nn.build(perceptron_model)
+    for sign in (1, -1):
+        start = np.array([0.0, 0, 0, 0, 0, sign * 4000.0, 0])
+        X, Y = [[0.0, 0.0]], [0.5]
+        result = module.train(X, Y, start, learning_rate=1e-3, epochs=1)
+        _, gradient = module.loss_and_gradient(start, X, Y)
+        assert result.parameters == pytest.approx(start - 1e-3 * gradient, rel=1e-15)
+        assert result.history[0] == pytest.approx(1000.0)
+
+
+@pytest.mark.parametrize("update", ["simultaneous", "sequential"])
+def test_tolerance(update):
+    """Training ends after the first epoch in which no parameter moved by the tolerance."""
+    module = nn.build(MODELS[2])
+    arguments = {"Y": [1.0], "learning_rate": 0.1, "update": update}
+    result = module.train(tolerance=1e-6, epochs=10_000, **arguments)
+    assert result.status == "converged"
+    before, last = (module.train(epochs=result.epochs - k, **arguments).parameters for k in (1, 0))
+    earlier = module.train(epochs=result.epochs - 2, **arguments).parameters
+    assert abs(last - before).max() < 1e-6 <= abs(before - earlier).max()
+
+
+@pytest.mark.parametrize("update", ["simultaneous", "sequential"])
+def test_divergence(update):
+    """A loss or parameter that is not finite ends the training with the last finite parameters."""
+    module = nn.build(MODELS[1])
+    with pytest.warns(RuntimeWarning, match="training diverged"):
+        result = module.train(learning_rate=1.0, epochs=1000, update=update)
+    assert np.isfinite(result.parameters).all()
+    assert len(result.history) == result.epochs < 1000
+    assert np.isfinite(result.history).all()
+
+
+def test_shuffled():
+    """Batches of one sample are taken in the shuffled order: sums over an epoch are the same, bits are not."""
+    module = nn.build(MODELS[4])
+    X, Y = data(module, 20)
+    still = module.train(X, Y, epochs=3, batch_size=1, learning_rate=1e-300)
+    assert still.history == pytest.approx(np.full(3, module.loss(still.parameters, X, Y)), rel=1e-13)
+    first, second, ordered = (
+        module.train(X, Y, epochs=3, batch_size=1, learning_rate=0.1, **arguments).parameters
+        for arguments in ({"seed": 1}, {"seed": 2}, {"shuffle": False})
+    )
+    assert len({tuple(first), tuple(second), tuple(ordered)}) == 3
+
+
+def test_shorter_chains_have_the_same_values():
+    """What the algebra of chains makes of a gradient evaluates to the same numbers."""
+    program = nn.compile_model(perceptron_model, until="simplify")["simplify"]
+    one = Element(program.weight.name, ("n",))
+    steps = tuple(Step(s.target, s.expression.xreplace({one: sympy.S.One})) for s in program.steps)
+    names = [Element(tensor.name) for tensor in program.parameters]
+    shortened = shorten(steps, (program.loss, *program.gradient), tuple(names))
+    assert len(shortened) < len(steps)
+    values = {s: float(v) for s, v in zip(names, np.linspace(-2, 2, 7), strict=True)}
+    expected = evaluate(program, list(values.values()), [[0.3, -0.7]], [[0.2]])
+    known = {**values, Element("x1", ("n",)): 0.3, Element("x2", ("n",)): -0.7, Element("y", ("n",)): 0.2}
+    for step in shortened:
+        written = step.expression.replace(lambda e: e.func.__name__ == "exp_plus_1", lambda e: 1 + sympy.exp(e.args[0]))
+        written = written.replace(lambda e: e.func.__name__ == "decay", lambda e: sympy.exp(-e.args[0]))
+        known[step.target] = float(sympy.sympify(written).subs(known).evalf(17))
+    for element in (program.loss, *program.gradient):
+        assert known[element] == pytest.approx(float(np.ravel(expected[element.tensor])[0]), rel=1e-13)

@@ -1,0 +1,95 @@
+"""Prediction of a few rows: a path of its own, with the results and the errors of the other."""
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.perceptron import model as perceptron_model
+
+RNG = np.random.default_rng(0)
+
+
+def networks():
+    for inputs, hidden in ((1, 1), (7, 17), (17, 33)):
+        layers = [nn.Dense(hidden, "tanh"), nn.Dense(3, bias=False), nn.Dense(4, "softmax")]
+        yield nn.Sequential(layers, inputs, "categorical_crossentropy", name="rows")
+    for name in ("gelu", "elu"):
+        yield nn.Sequential([nn.Dense(6, name), nn.Dense(2)], 5, name="rows")
+
+
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [*((model, "float64") for model in networks()), (list(networks())[2], "float32")],
+    ids=lambda value: str(getattr(value, "inputs", value)),
+)
+def test_networks(model, precision):
+    """One to four rows have the outputs that they have among many, and in NumPy, to rounding."""
+    module = nn.build(model, precision)
+    program = nn.compile_model(model, until="simplify")["simplify"]
+    parameters = module.initial_parameters(1) + 0.1 * RNG.normal(size=module.parameter_count).astype(precision)
+    X = RNG.normal(size=(9, model.inputs)).astype(precision)
+    many = module.predict(parameters, X)
+    expected = nn.evaluate(program, parameters.astype(float), X.astype(float), np.zeros((9, many.shape[1])))[
+        program.outputs[0].tensor
+    ]
+    bound = 1e-13 if precision == "float64" else 1e-5
+    for rows in (1, 2, 3, 4, 5):
+        few = module.predict(parameters, X[:rows])
+        assert few.shape == (rows, many.shape[1])
+        assert few.dtype == module.dtype
+        assert few == pytest.approx(many[:rows], rel=bound, abs=bound)
+        assert few == pytest.approx(expected[:rows], rel=bound, abs=bound)
+
+
+def test_formulas():
+    """A formula has the same bits for one row as for many."""
+    a, x = sympy.symbols("a x")
+    several = nn.Model("outputs", [x], (), {a: 2.0}, (a * x, sympy.sin(x), a), (a * x) ** 2)
+    for model in (perceptron_model, several):
+        module = nn.build(model)
+        parameters, X = module.initial_parameters(), RNG.normal(size=(9, len(model.inputs)))
+        assert np.array_equal(module.predict(parameters, X[:1]), module.predict(parameters, X)[:1])
+
+
+def test_results_are_their_own(chain):
+    """Every call returns an array of its own, which later calls do not change; nothing given is changed."""
+    parameters, X = chain.initial_parameters(), RNG.normal(size=(2, 4))
+    given = parameters.copy(), X.copy()
+    first = chain.predict(parameters, X[:1])
+    kept = first.copy()
+    chain.predict(parameters, X[1:])
+    assert np.array_equal(first, kept)
+    assert np.array_equal(parameters, given[0])
+    assert np.array_equal(X, given[1])
+    assert first.flags.owndata
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda a: a.tolist(), lambda a: a.astype(np.float32), np.asfortranarray, lambda a: a.astype(">f8"),
+        lambda a: np.repeat(a, 2, axis=1)[:, ::2], np.ma.masked_array, lambda a: a.astype(object),
+    ],
+)  # fmt: skip
+def test_rows_of_any_kind(chain, convert):
+    """What is no plain array of the module's precision gives the same, to rounding."""
+    parameters, X = chain.initial_parameters(), RNG.normal(size=(1, 4)).astype(np.float32).astype(float)
+    assert chain.predict(parameters, convert(X)) == pytest.approx(chain.predict(parameters, X), rel=1e-14)
+
+
+@pytest.mark.parametrize(("X", "message"), [
+    (np.array([[1.0, np.nan, 0, 0]]), r"X\[0, 1\] is nan"),
+    (np.array([[1.0, 0, 0, np.inf]]), r"X\[0, 3\] is inf"),
+    (np.zeros((1, 3)), r"X has the shape \(1, 3\); expected \(samples, 4\)"),
+    (np.zeros((0, 4)), "X is empty"),
+    (np.zeros(4), "give it as"),
+])  # fmt: skip
+def test_errors(chain, X, message):
+    """One row is refused with the same words as many."""
+    with pytest.raises(ValueError, match=message):
+        chain.predict(chain.initial_parameters(), X)
+    with pytest.raises(ValueError, match=r"parameters\[2\] is nan"):
+        chain.predict(np.where(np.arange(43) == 2, np.nan, 0.0), np.zeros((1, 4)))
+    with pytest.raises(ValueError, match=r"parameters has the shape \(42,\)"):
+        chain.predict(np.zeros(42), np.zeros((1, 4)))
