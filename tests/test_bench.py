@@ -176,48 +176,48 @@ def test_measure(tmp_path):
     assert "round 2 of 2" in parts
 
 
-WRONG = """
-import numpy as np
-def make(task, threads):
-    return lambda: {result}
+INTRUDERS = """
+import os, sys, types
+
+def wrong(task, threads):
+    return lambda: task.starts + 1e-3
+
+def failing(task, threads):
+    return lambda: 1 / 0
+
+def dying(task, threads):
+    return lambda: os._exit(3)
+
+module = types.ModuleType("nncodegen.bench.peers.intruder")
+vars(module).update(wrong=wrong, failing=failing, dying=dying)
+sys.modules[module.__name__] = module
 """
 
 
 @pytest.fixture
-def intruder(tmp_path, monkeypatch):
-    """Adds a peer whose run is an expression of ``task``."""
-
-    def add(result):
-        package = tmp_path / "sitecustomize.py"  # runs in every worker, before anything else
-        code = WRONG.format(result=result)
-        package.write_text(
-            "import sys, types\n"
-            "module = types.ModuleType('nncodegen.bench.peers.intruder')\n"
-            f"exec({code!r}, vars(module))\n"
-            "sys.modules[module.__name__] = module\n"
-        )
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        monkeypatch.setitem(PEERS, "intruder", Peer("Intruder", "intruder:make"))
-
-    return add
+def intruders(tmp_path, monkeypatch):
+    """Three more peers: "wrong", "failing" and "dying"."""
+    (tmp_path / "sitecustomize.py").write_text(INTRUDERS)  # runs in every worker, before anything else
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for name in ("wrong", "failing", "dying"):
+        monkeypatch.setitem(PEERS, name, Peer(name, f"intruder:{name}"))
 
 
-def test_a_peer_that_disagrees_is_an_error(intruder, tmp_path):
+@pytest.mark.usefixtures("intruders")
+def test_a_peer_that_disagrees_is_an_error(tmp_path):
     """Whoever computes something else is named, with the difference; there are no times."""
-    intruder("task.starts + 1e-3")
-    with pytest.raises(BenchError, match=r"intruder does not compute what nncodegen computes.* differ by [\de.+-]+,"):
-        measure(tiny("simultaneous"), ["intruder"], Settings(rounds=1, seconds=1e-4), tmp_path, lambda text: None)
+    with pytest.raises(BenchError, match=r"wrong does not compute what nncodegen computes.* differ by [\de.+-]+,"):
+        measure(tiny("simultaneous"), ["wrong"], Settings(rounds=1, seconds=1e-4), tmp_path, lambda text: None)
 
 
-def test_a_peer_that_fails_is_named(intruder, tmp_path):
-    """One that raises is reported with its reason, one whose process dies as well; nncodegen is measured."""
-    settings = Settings(rounds=1, seconds=1e-4)
-    for result, reason in (("1/0", "ZeroDivisionError: division by zero"),
-                           ("__import__('os')._exit(3)", "its process ended with exit code 3")):  # fmt: skip
-        intruder(result)
-        timings, failed = measure(tiny("simultaneous"), ["intruder"], settings, tmp_path, lambda text: None)
-        assert [timing.peer for timing in timings] == [OURS]
-        assert reason in failed["intruder"]
+@pytest.mark.usefixtures("intruders")
+def test_a_peer_that_fails_is_named(tmp_path):
+    """One that raises is reported with its reason, one whose process dies as well; the others are measured."""
+    peers, settings = ["failing", "dying", "c"], Settings(rounds=1, seconds=1e-4)
+    timings, failed = measure(tiny("simultaneous"), peers, settings, tmp_path, lambda text: None)
+    assert [timing.peer for timing in timings] == [OURS, "c"]
+    assert failed["failing"] == "ZeroDivisionError: division by zero"
+    assert "its process ended with exit code 3" in failed["dying"]
 
 
 def test_environment(monkeypatch, tmp_path):
