@@ -158,13 +158,12 @@ def test_distributions(layer, distribution):
     draws = []
     for seed in range(3):
         for update in range(2):
-            signs = []
-            parameters = []
-            start = np.zeros(size)
-            module.train(Z, np.ones(samples), parameters=start, epochs=update + 1, seed=seed, learning_rate=1.0,
-                         callback=lambda p, seen=parameters: seen.append(p.parameters))  # fmt: skip
-            signs = np.array([np.zeros(size), *parameters])
-            draws.append(signs[-2] - signs[-1] - 1)  # the mean of the noise over the samples, for each unit
+            points = [np.zeros(size)]
+            module.train(
+                Z, np.ones(samples), parameters=points[0], epochs=update + 1, seed=seed, learning_rate=1.0,
+                callback=lambda p, points=points: points.append(p.parameters),
+            )  # fmt: skip
+            draws.append(points[-2] - points[-1] - 1)  # the mean of the noise over the samples, for each unit
     draws = np.array(draws)
     deviation = np.sqrt(0.3 / 0.7) if distribution == "dropout" else 0.7
     assert abs(draws).max() < 5 * deviation / np.sqrt(samples)
