@@ -146,7 +146,10 @@ def test_bad_arguments(perceptron, arguments, message):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupt(perceptron, chain, threads):
     """Ctrl-C ends the call, and its threads with it."""
-    cases = [(perceptron, np.tile([0.35, 0.9], (500, 1)), np.ones(500)), (chain, RNG.normal(size=(50, 4)), RNG.integers(0, 3, 50))]
+    cases = [
+        (perceptron, np.tile([0.35, 0.9], (500, 1)), np.ones(500)),
+        (chain, RNG.normal(size=(50, 4)), RNG.integers(0, 3, 50)),
+    ]
     for module, X, Y in cases:
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
