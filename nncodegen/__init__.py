@@ -1,6 +1,6 @@
 """nncodegen compiles neural networks: from a formula or a stack of layers to a module that trains natively."""
 
-from nncodegen.describe import Dense, Model, Sequential
+from nncodegen.describe import Dense, Model, Optimizer, Sequential
 from nncodegen.errors import BuildError, ModelError, NncodegenError, ProgramError
 from nncodegen.functions import (
     elu,
@@ -16,14 +16,14 @@ from nncodegen.functions import (
     tanh,
     xlogy,
 )
-from nncodegen.ir import Program, evaluate
+from nncodegen.ir import Hyperparameter, Program, evaluate
 from nncodegen.pipeline import build_module as build
 from nncodegen.pipeline import compile_model
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BuildError", "Dense", "Model", "ModelError", "NncodegenError", "Program", "ProgramError", "Sequential",
-    "build", "compile_model", "elu", "evaluate", "gelu", "leaky_relu", "log_cosh", "relu", "selu", "sigmoid", "silu",
-    "softplus", "softsign", "tanh", "xlogy",
+    "BuildError", "Dense", "Hyperparameter", "Model", "ModelError", "NncodegenError", "Optimizer", "Program",
+    "ProgramError", "Sequential", "build", "compile_model", "elu", "evaluate", "gelu", "leaky_relu", "log_cosh",
+    "relu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "xlogy",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 
 from sympy import Eq, Expr, Piecewise, Pow, S, count_ops, exp, preorder_traversal
 from sympy.codegen.cfunctions import log1p
@@ -34,6 +35,7 @@ def simplify(program: Program) -> Program:
     return replace(simplified, operations=(operations_written_out(program), operations(simplified)))
 
 
+@lru_cache(maxsize=64)  # the same in every program
 def _simplify_update(update: Update) -> Update:
     steps, results = _simplify_steps(update.steps, update.results, update.declared)
     return replace(update, steps=steps, results=results)

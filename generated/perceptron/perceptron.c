@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 
 typedef double real;
@@ -19,7 +20,9 @@ enum {
     PARTIALS = 0,
     DIRECT = 0,
     ARRAYS = 0,
-    STATE = 2,
+    STATE = 3,
+    OPTIONS = 5,
+    LABELS = 0,
     COST = 78,
     LANES = 1,
     PAD = 1,
@@ -89,6 +92,11 @@ static inline double log1p_of(double x)
 /* The maximum, or NaN where either is: NaN must not be lost in a comparison. */
 static inline real maximum(real a, real b) {
     return a > b || a != a ? a : b;
+}
+
+/* The minimum, or NaN where either is: NaN must not be lost in a comparison. */
+static inline real minimum(real a, real b) {
+    return a < b || a != a ? a : b;
 }
 
 /* The outputs of a tile of samples. */
@@ -350,6 +358,76 @@ static real update_nesterov(size_t first, size_t last, const double *restrict op
     return check;
 }
 
+/* One update of the parameters first <= p < last by adagrad; 0 unless one is not finite. */
+static real update_adagrad(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double decay_d = options[1];
+    const double epsilon_d = options[2];
+    /* t1 = t - 1 */
+    const double t1_d = t - 1;
+    /* t2 = decay*t1 + 1 */
+    const double t2_d = decay_d*t1_d + 1;
+    /* t3 = 1/t2 */
+    const double t3_d = 1.0/t2_d;
+    const real learning_rate = (real) learning_rate_d;
+    const real epsilon = (real) epsilon_d;
+    const real t3 = (real) t3_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t4[p] = accumulator[p] + gradient[p]**2 */
+        const real t4 = state[0*PARAMETERS + p] + gradient[p]*gradient[p];
+        /* t5[p] = sqrt(t4[p]) */
+        const real t5 = sqrt(t4);
+        /* t6[p] = epsilon + t5[p] */
+        const real t6 = epsilon + t5;
+        /* t7[p] = 1/t6[p] */
+        const real t7 = 1.0/t6;
+        /* next_parameter[p] = -gradient[p]*learning_rate*t3*t7[p] + parameter[p] */
+        const real next_parameter = -gradient[p]*learning_rate*t3*t7 + parameter[p];
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t4;
+        check += next[p]*0;
+    }
+    return check;
+}
+
+/* One update of the parameters first <= p < last by rmsprop; 0 unless one is not finite. */
+static real update_rmsprop(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double rho_d = options[1];
+    const double epsilon_d = options[2];
+    /* t1 = rho - 1 */
+    const double t1_d = rho_d - 1;
+    const real learning_rate = (real) learning_rate_d;
+    const real rho = (real) rho_d;
+    const real epsilon = (real) epsilon_d;
+    const real t1 = (real) t1_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t2[p] = -gradient[p]**2*t1 + rho*v[p] */
+        const real t2 = -gradient[p]*gradient[p]*t1 + rho*state[0*PARAMETERS + p];
+        /* t3[p] = sqrt(t2[p]) */
+        const real t3 = sqrt(t2);
+        /* t4[p] = epsilon + t3[p] */
+        const real t4 = epsilon + t3;
+        /* t5[p] = 1/t4[p] */
+        const real t5 = 1.0/t4;
+        /* next_parameter[p] = -gradient[p]*learning_rate*t5[p] + parameter[p] */
+        const real next_parameter = -gradient[p]*learning_rate*t5 + parameter[p];
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t2;
+        check += next[p]*0;
+    }
+    (void) t;
+    return check;
+}
+
 /* One update of the parameters first <= p < last by adam; 0 unless one is not finite. */
 static real update_adam(size_t first, size_t last, const double *restrict options, double t,
     const real *restrict parameter, const real *restrict gradient, real *restrict state,
@@ -407,6 +485,268 @@ static real update_adam(size_t first, size_t last, const double *restrict option
     return check;
 }
 
+/* One update of the parameters first <= p < last by adamw; 0 unless one is not finite. */
+static real update_adamw(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    const double weight_decay_d = options[4];
+    /* t1 = beta1**t */
+    const double t1_d = pow(beta1_d, t);
+    /* t2 = t1 - 1 */
+    const double t2_d = t1_d - 1;
+    /* t3 = -1/t2 */
+    const double t3_d = -1/t2_d;
+    /* t4 = beta2**t */
+    const double t4_d = pow(beta2_d, t);
+    /* t5 = t4 - 1 */
+    const double t5_d = t4_d - 1;
+    /* t6 = -1/t5 */
+    const double t6_d = -1/t5_d;
+    /* t7 = beta2 - 1 */
+    const double t7_d = beta2_d - 1;
+    /* t13 = beta1 - 1 */
+    const double t13_d = beta1_d - 1;
+    const real learning_rate = (real) learning_rate_d;
+    const real beta1 = (real) beta1_d;
+    const real beta2 = (real) beta2_d;
+    const real epsilon = (real) epsilon_d;
+    const real weight_decay = (real) weight_decay_d;
+    const real t3 = (real) t3_d;
+    const real t6 = (real) t6_d;
+    const real t7 = (real) t7_d;
+    const real t13 = (real) t13_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t8[p] = beta2*v[p] - gradient[p]**2*t7 */
+        const real t8 = beta2*state[1*PARAMETERS + p] - gradient[p]*gradient[p]*t7;
+        /* t9[p] = t6*t8[p] */
+        const real t9 = t6*t8;
+        /* t10[p] = sqrt(t9[p]) */
+        const real t10 = sqrt(t9);
+        /* t11[p] = epsilon + t10[p] */
+        const real t11 = epsilon + t10;
+        /* t12[p] = 1/t11[p] */
+        const real t12 = 1.0/t11;
+        /* t14[p] = beta1*m[p] - gradient[p]*t13 */
+        const real t14 = beta1*state[0*PARAMETERS + p] - gradient[p]*t13;
+        /* next_parameter[p] = -learning_rate*parameter[p]*weight_decay - learning_rate*t12[p]*t14[p]*t3 + parameter[p] */
+        const real next_parameter = -learning_rate*parameter[p]*weight_decay - learning_rate*t12*t14*t3 + parameter[p];
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t14;
+        state[1*PARAMETERS + p] = t8;
+        check += next[p]*0;
+    }
+    return check;
+}
+
+/* One update of the parameters first <= p < last by nadam; 0 unless one is not finite. */
+static real update_nadam(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    const double momentum_decay_d = options[4];
+    /* t1 = beta2**t */
+    const double t1_d = pow(beta2_d, t);
+    /* t2 = t1 - 1 */
+    const double t2_d = t1_d - 1;
+    /* t3 = -1/t2 */
+    const double t3_d = -1/t2_d;
+    /* t4 = beta2 - 1 */
+    const double t4_d = beta2_d - 1;
+    /* t10 = momentum_decay*t */
+    const double t10_d = momentum_decay_d*t;
+    /* t11 = (24/25)**t10 */
+    const double t11_d = pow(24.0/25.0, t10_d);
+    /* t12 = t11/2 - 1 */
+    const double t12_d = (1.0/2.0)*t11_d - 1;
+    /* t15 = -beta1*t12 - 1 */
+    const double t15_d = -beta1_d*t12_d - 1;
+    /* t16 = t + 1 */
+    const double t16_d = t + 1;
+    /* t17 = momentum_decay*t16 */
+    const double t17_d = momentum_decay_d*t16_d;
+    /* t18 = (24/25)**t17 */
+    const double t18_d = pow(24.0/25.0, t17_d);
+    /* t19 = t18/2 - 1 */
+    const double t19_d = (1.0/2.0)*t18_d - 1;
+    /* t22 = beta1 - 1 */
+    const double t22_d = beta1_d - 1;
+    const real learning_rate = (real) learning_rate_d;
+    const real beta1 = (real) beta1_d;
+    const real beta2 = (real) beta2_d;
+    const real epsilon = (real) epsilon_d;
+    const real t3 = (real) t3_d;
+    const real t4 = (real) t4_d;
+    const real t12 = (real) t12_d;
+    const real t15 = (real) t15_d;
+    const real t19 = (real) t19_d;
+    const real t22 = (real) t22_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t5[p] = beta2*v[p] - gradient[p]**2*t4 */
+        const real t5 = beta2*state[1*PARAMETERS + p] - gradient[p]*gradient[p]*t4;
+        /* t6[p] = t3*t5[p] */
+        const real t6 = t3*t5;
+        /* t7[p] = sqrt(t6[p]) */
+        const real t7 = sqrt(t6);
+        /* t8[p] = epsilon + t7[p] */
+        const real t8 = epsilon + t7;
+        /* t9[p] = 1/t8[p] */
+        const real t9 = 1.0/t8;
+        /* t13[p] = -beta1*rest[p]*t12 + beta1*t12 + 1 */
+        const real t13 = -beta1*state[2*PARAMETERS + p]*t12 + beta1*t12 + 1;
+        /* t14[p] = 1/t13[p] */
+        const real t14 = 1.0/t13;
+        /* t20[p] = -beta1*t13[p]*t19 + beta1*t19 + 1 */
+        const real t20 = -beta1*t13*t19 + beta1*t19 + 1;
+        /* t21[p] = 1/t20[p] */
+        const real t21 = 1.0/t20;
+        /* t23[p] = beta1*m[p] - gradient[p]*t22 */
+        const real t23 = beta1*state[0*PARAMETERS + p] - gradient[p]*t22;
+        /* t24[p] = -beta1*t19*t21[p]*t23[p] - gradient[p]*t14[p]*t15 */
+        const real t24 = -beta1*t19*t21*t23 - gradient[p]*t14*t15;
+        /* next_parameter[p] = -learning_rate*t24[p]*t9[p] + parameter[p] */
+        const real next_parameter = -learning_rate*t24*t9 + parameter[p];
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t23;
+        state[1*PARAMETERS + p] = t5;
+        state[2*PARAMETERS + p] = t13;
+        check += next[p]*0;
+    }
+    return check;
+}
+
+/* One update of the parameters first <= p < last by adamax; 0 unless one is not finite. */
+static real update_adamax(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    const double epsilon_d = options[3];
+    /* t1 = beta1**t */
+    const double t1_d = pow(beta1_d, t);
+    /* t2 = t1 - 1 */
+    const double t2_d = t1_d - 1;
+    /* t3 = -1/t2 */
+    const double t3_d = -1/t2_d;
+    /* t9 = beta1 - 1 */
+    const double t9_d = beta1_d - 1;
+    const real learning_rate = (real) learning_rate_d;
+    const real beta1 = (real) beta1_d;
+    const real beta2 = (real) beta2_d;
+    const real epsilon = (real) epsilon_d;
+    const real t3 = (real) t3_d;
+    const real t9 = (real) t9_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t4[p] = beta2*u[p] */
+        const real t4 = beta2*state[1*PARAMETERS + p];
+        /* t5[p] = Abs(gradient[p]) */
+        const real t5 = fabs(gradient[p]);
+        /* t6[p] = epsilon + t5[p] */
+        const real t6 = epsilon + t5;
+        /* t7[p] = Max(t4[p], t6[p]) */
+        const real t7 = maximum(t4, t6);
+        /* t8[p] = 1/t7[p] */
+        const real t8 = 1.0/t7;
+        /* t10[p] = beta1*m[p] - gradient[p]*t9 */
+        const real t10 = beta1*state[0*PARAMETERS + p] - gradient[p]*t9;
+        /* next_parameter[p] = -learning_rate*t10[p]*t3*t8[p] + parameter[p] */
+        const real next_parameter = -learning_rate*t10*t3*t8 + parameter[p];
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t10;
+        state[1*PARAMETERS + p] = t7;
+        check += next[p]*0;
+    }
+    return check;
+}
+
+/* One update of the parameters first <= p < last by lion; 0 unless one is not finite. */
+static real update_lion(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double learning_rate_d = options[0];
+    const double beta1_d = options[1];
+    const double beta2_d = options[2];
+    /* t1 = beta1 - 1 */
+    const double t1_d = beta1_d - 1;
+    /* t4 = beta2 - 1 */
+    const double t4_d = beta2_d - 1;
+    const real learning_rate = (real) learning_rate_d;
+    const real beta1 = (real) beta1_d;
+    const real beta2 = (real) beta2_d;
+    const real t1 = (real) t1_d;
+    const real t4 = (real) t4_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t2[p] = beta1*m[p] - gradient[p]*t1 */
+        const real t2 = beta1*state[0*PARAMETERS + p] - gradient[p]*t1;
+        /* t3[p] = Piecewise((1, t2[p] > 0), (-1, t2[p] < 0), (t2[p], True)) */
+        const real t3 = (t2 > 0 ? 1 : (t2 < 0 ? -1 : t2));
+        /* next_parameter[p] = -learning_rate*t3[p] + parameter[p] */
+        const real next_parameter = -learning_rate*t3 + parameter[p];
+        /* next_m[p] = beta2*m[p] - gradient[p]*t4 */
+        const real next_m = beta2*state[0*PARAMETERS + p] - gradient[p]*t4;
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = next_m;
+        check += next[p]*0;
+    }
+    (void) t;
+    return check;
+}
+
+/* One update of the parameters first <= p < last by rprop; 0 unless one is not finite. */
+static real update_rprop(size_t first, size_t last, const double *restrict options, double t,
+    const real *restrict parameter, const real *restrict gradient, real *restrict state,
+    real *restrict next) {
+    const double eta_minus_d = options[1];
+    const double eta_plus_d = options[2];
+    const double min_step_d = options[3];
+    const double max_step_d = options[4];
+    const real eta_minus = (real) eta_minus_d;
+    const real eta_plus = (real) eta_plus_d;
+    const real min_step = (real) min_step_d;
+    const real max_step = (real) max_step_d;
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        /* t1[p] = direction[p]*gradient[p] */
+        const real t1 = state[0*PARAMETERS + p]*gradient[p];
+        /* t2[p] = Piecewise((eta_plus, t1[p] > 0), (eta_minus, t1[p] < 0), (1, True)) */
+        const real t2 = (t1 > 0 ? eta_plus : (t1 < 0 ? eta_minus : 1));
+        /* t3[p] = step[p]*t2[p] */
+        const real t3 = state[1*PARAMETERS + p]*t2;
+        /* t4[p] = Max(min_step, t3[p]) */
+        const real t4 = maximum(min_step, t3);
+        /* t5[p] = Min(max_step, t4[p]) */
+        const real t5 = minimum(max_step, t4);
+        /* t6[p] = Piecewise((1, gradient[p] > 0), (-1, gradient[p] < 0), (gradient[p], True)) */
+        const real t6 = (gradient[p] > 0 ? 1 : (gradient[p] < 0 ? -1 : gradient[p]));
+        /* t7[p] = Piecewise((0, t1[p] < 0), (t6[p], True)) */
+        const real t7 = (t1 < 0 ? 0 : t6);
+        /* next_parameter[p] = parameter[p] - t5[p]*t7[p] */
+        const real next_parameter = parameter[p] - t5*t7;
+        next[p] = next_parameter;
+        state[0*PARAMETERS + p] = t7;
+        state[1*PARAMETERS + p] = t5;
+        check += next[p]*0;
+    }
+    (void) t;
+    return check;
+}
+
 /* One update by the optimizer of the given number. */
 static real update(int optimizer, size_t first, size_t last, const double *restrict options, double t,
     const real *restrict parameter, const real *restrict gradient, real *restrict state,
@@ -418,8 +758,22 @@ static real update(int optimizer, size_t first, size_t last, const double *restr
             return update_momentum(first, last, options, t, parameter, gradient, state, next);
         case 2:
             return update_nesterov(first, last, options, t, parameter, gradient, state, next);
-        default:
+        case 3:
+            return update_adagrad(first, last, options, t, parameter, gradient, state, next);
+        case 4:
+            return update_rmsprop(first, last, options, t, parameter, gradient, state, next);
+        case 5:
             return update_adam(first, last, options, t, parameter, gradient, state, next);
+        case 6:
+            return update_adamw(first, last, options, t, parameter, gradient, state, next);
+        case 7:
+            return update_nadam(first, last, options, t, parameter, gradient, state, next);
+        case 8:
+            return update_adamax(first, last, options, t, parameter, gradient, state, next);
+        case 9:
+            return update_lion(first, last, options, t, parameter, gradient, state, next);
+        default:
+            return update_rprop(first, last, options, t, parameter, gradient, state, next);
     }
 }
 
@@ -470,6 +824,11 @@ size_t perceptron_state_size(void)
     return (size_t) STATE*PARAMETERS;
 }
 
+size_t perceptron_outputs_size(void)
+{
+    return (size_t) TILE*OUTPUTS;
+}
+
 size_t perceptron_first_not_finite(const real *values, size_t count)
 {
     size_t k = 0;
@@ -479,7 +838,7 @@ size_t perceptron_first_not_finite(const real *values, size_t count)
 }
 
 /* Whether the caller wants the call to end. The clock is read after some million operations, and the caller
-   asked every 30 ms, since asking may mean to wait for a lock. */
+   asked every 30 ms or so, since asking may mean to wait for a lock. */
 static int stopped(perceptron_poll *poll, double operations)
 {
     poll->spent += operations;
@@ -491,7 +850,7 @@ static int stopped(perceptron_poll *poll, double operations)
     struct timespec clock;
     timespec_get(&clock, TIME_UTC);
     const double now = (double) clock.tv_sec + 1e-9*(double) clock.tv_nsec;
-    if (now - poll->asked < 0.03 && now >= poll->asked)
+    if (now - poll->asked < poll->interval && now >= poll->asked)
         return 0;
     poll->asked = now;
     return poll->stop(poll->context);
@@ -511,13 +870,13 @@ static void fill(memory m, const size_t *order, const real *weights, double tota
     }
 }
 
-static double total_weight(const size_t *order, const real *weights, size_t first, size_t count)
+static double total_weight(const real *weights, size_t samples)
 {
     if (!weights)
-        return (double) count;
+        return (double) samples;
     double total = 0;
-    for (size_t n = first; n < first + count; n++)
-        total += (double) weights[order ? order[n] : n];
+    for (size_t n = 0; n < samples; n++)
+        total += (double) weights[n];
     return total;
 }
 
@@ -539,7 +898,7 @@ int perceptron_loss(const real *parameters, const real *inputs, const real *targ
     size_t samples, void *work, double *loss, perceptron_poll *poll)
 {
     const memory m = carve(work);
-    const double total = total_weight(NULL, weights, 0, samples);
+    const double total = total_weight(weights, samples);
     m.sums[0] = 0;
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
@@ -552,11 +911,11 @@ int perceptron_loss(const real *parameters, const real *inputs, const real *targ
     return 0;
 }
 
-/* The mean loss over a batch of samples, and its gradient. */
+/* The loss over a batch of samples whose weights are divided by their total, and its gradient. */
 static int batch_gradient(const real *parameters, const real *inputs, const real *targets, const real *weights,
-    const size_t *order, size_t begin, size_t samples, memory m, double *loss, real *gradient, perceptron_poll *poll)
+    const size_t *order, size_t begin, size_t samples, double total, memory m, double *loss, real *gradient,
+    perceptron_poll *poll)
 {
-    const double total = total_weight(order, weights, begin, samples);
     for (size_t k = 0; k < SUMS; k++)
         m.sums[k] = 0;
     for (size_t first = 0; first < samples; first += TILE) {
@@ -576,8 +935,68 @@ int perceptron_loss_and_gradient(const real *parameters, const real *inputs, con
 {
     const memory m = carve(work);
     clear(m);
-    return batch_gradient(parameters, inputs, targets, weights, NULL, 0, samples, m, loss, gradient, poll);
+    const double total = total_weight(weights, samples);
+    return batch_gradient(parameters, inputs, targets, weights, NULL, 0, samples, total, m, loss, gradient, poll);
 }
+
+/* --- metrics --- */
+
+/* How many of the targets of a sample are met, 0 to 1: the largest of the classes, or each output on the side of the
+   threshold where its target is. */
+static double right(const real *output, const real *target)
+{
+    if (LABELS) {
+        size_t found = 0, meant = 0;
+        for (size_t k = 1; k < OUTPUTS; k++) {
+            found = output[k] > output[found] ? k : found;
+            meant = target[k] > target[meant] ? k : meant;
+        }
+        return found == meant;
+    }
+    size_t met = 0;
+    for (size_t k = 0; k < OUTPUTS; k++)
+        met += (output[k] > (real) 0.5) == (target[k] > (real) 0.5);
+    return (double) met/OUTPUTS;
+}
+
+/* Accuracy, mean absolute error, and R2 (the mean over outputs), on all samples. Needs as many targets as outputs.
+   Returns 1 if stopped. */
+static int measure(const real *parameters, const perceptron_data *data, memory m, real *outputs, double *metrics,
+    perceptron_poll *poll)
+{
+    double met = 0, distance = 0, squares[OUTPUTS] = {0};
+    for (size_t first = 0; first < data->samples; first += TILE) {
+        const size_t count = data->samples - first < TILE ? data->samples - first : TILE;
+        fill(m, NULL, NULL, 1, first, count);
+        predict_tile(parameters, data->inputs, NULL, m.rows, m.weights, count, m.arrays, outputs);
+        for (size_t n = 0; n < count; n++) {
+            const real *const output = outputs + n*OUTPUTS, *const target = data->targets + (first + n)*OUTPUTS;
+            const double weight = data->counts ? (double) data->counts[first + n] : 1;
+            met += weight*right(output, target);
+            for (size_t k = 0; k < OUTPUTS; k++) {
+                const double error = (double) output[k] - (double) target[k];
+                distance += weight*fabs(error);
+                squares[k] += weight*error*error;
+            }
+        }
+        if (stopped(poll, (double) COST*(double) count))
+            return 1;
+    }
+    double explained = 0;
+    for (size_t k = 0; k < OUTPUTS; k++) {
+        if (data->spread[k] > 0)
+            explained += 1 - squares[k]/data->spread[k];
+        else
+            explained += squares[k] == 0; /* a target that is the same everywhere is explained, or not */
+    }
+    const double total = total_weight(data->counts, data->samples);
+    metrics[perceptron_ACCURACY] = met/total;
+    metrics[perceptron_MEAN_ABSOLUTE_ERROR] = distance/OUTPUTS/total;
+    metrics[perceptron_R2] = explained/OUTPUTS;
+    return 0;
+}
+
+/* --- training --- */
 
 /* A pseudo-random number: SplitMix64 (Steele, Lea and Flood, 2014). */
 static uint64_t random_number(uint64_t *state)
@@ -591,12 +1010,79 @@ static uint64_t random_number(uint64_t *state)
 /* A random order of the samples (Fisher and Yates). The bias of the remainder is below samples/2^64. */
 static void shuffle(size_t *order, size_t samples, uint64_t *random)
 {
+    for (size_t n = 0; n < samples; n++)
+        order[n] = n;
     for (size_t n = samples; n > 1; n--) {
         const size_t other = (size_t) (random_number(random)%n);
         const size_t row = order[n - 1];
         order[n - 1] = order[other];
         order[other] = row;
     }
+}
+
+/* The parameters that the penalties l1 and l2 are for: ranges of them. */
+static const size_t penalized[][2] = {{0, 7}};
+
+/* Adds the gradient of l1*sum |w| + l2/2*sum w^2 over the penalized parameters. */
+static void add_penalties(const real *restrict parameters, real *restrict gradient, real l1, real l2)
+{
+    for (size_t range = 0; range < sizeof penalized/sizeof *penalized; range++) {
+        for (size_t p = penalized[range][0]; p < penalized[range][1]; p++) {
+            const real w = parameters[p];
+            gradient[p] += l2*w + (w > 0 ? l1 : w < 0 ? -l1 : 0);
+        }
+    }
+}
+
+/* Moves each value of the gradient into -bound to bound. Comparisons keep what is NaN. */
+static void clip_values(real *gradient, real bound)
+{
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        const real g = gradient[p];
+        gradient[p] = g > bound ? bound : g < -bound ? -bound : g;
+    }
+}
+
+/* The Euclidean norm of the gradient; its squares may overflow. */
+static double gradient_norm(const real *gradient)
+{
+    double squares = 0;
+    SUM_LOOP(squares)
+    for (size_t p = 0; p < PARAMETERS; p++)
+        squares += (double) gradient[p]*(double) gradient[p];
+    if (isfinite(squares))
+        return sqrt(squares);
+    double largest = 0;
+    for (size_t p = 0; p < PARAMETERS; p++)
+        largest = fabs((double) gradient[p]) > largest ? fabs((double) gradient[p]) : largest;
+    squares = 0;
+    for (size_t p = 0; p < PARAMETERS; p++)
+        squares += (double) gradient[p]/largest*((double) gradient[p]/largest);
+    return largest*sqrt(squares);
+}
+
+/* Scales the gradient so that its norm is at most bound. */
+static void clip_norm(real *gradient, double bound)
+{
+    const double norm = gradient_norm(gradient);
+    if (!(norm > bound))
+        return;
+    const double scale = bound/norm;
+    for (size_t p = 0; p < PARAMETERS; p++)
+        gradient[p] = (real) ((double) gradient[p]*scale);
+}
+
+/* Takes a share of the parameters first <= p < last before the update from those after it. 0 unless one of the
+   latter is no longer finite. */
+static real decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last, real share)
+{
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        next[p] -= share*parameters[p];
+        check += next[p]*0;
+    }
+    return check;
 }
 
 /* The largest change of a parameter in an update. */
@@ -611,71 +1097,140 @@ static double largest_step(const real *before, const real *after, size_t first, 
 }
 
 /* Updates the parameters first <= p < last by the gradient of a batch. Returns a status; COMPLETED: go on. */
-static int train_batch(perceptron_training *run, memory m, size_t begin, size_t samples, size_t first, size_t last,
-    double *loss, double *largest)
+static int train_batch(perceptron_training *run, memory m, size_t samples, double total, size_t first, size_t last,
+    double factor, double *loss)
 {
+    const perceptron_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
-    if (batch_gradient(run->parameters, run->inputs, run->targets, NULL, order, begin, samples, m, loss,
-            run->gradient, &run->poll))
+    if (batch_gradient(run->parameters, data->inputs, data->targets, data->weights, order, run->begin, samples, total,
+            m, loss, run->gradient, &run->poll))
         return perceptron_INTERRUPTED;
     if (!isfinite(*loss))
         return perceptron_DIVERGED;
-    const real check = update(run->optimizer, first, last, run->options, run->updates + 1, run->parameters,
+    if (run->l1 > 0 || run->l2 > 0)
+        add_penalties(run->parameters, run->gradient, (real) run->l1, (real) run->l2);
+    if (run->clip_value > 0)
+        clip_values(run->gradient, (real) run->clip_value);
+    if (run->clip_norm > 0)
+        clip_norm(run->gradient, run->clip_norm);
+    const double *options = run->options;
+    double scaled[OPTIONS];
+    if (run->factors) {
+        for (size_t k = 0; k < OPTIONS; k++)
+            scaled[k] = run->options[k];
+        scaled[0] *= factor;
+        options = scaled;
+    }
+    real check = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters,
         run->gradient, run->state, run->next);
+    if (run->weight_decay > 0)
+        check += decay_weights(run->parameters, run->next, first, last, (real) (options[0]*run->weight_decay));
     if (!(check == 0))
         return perceptron_DIVERGED;
     if (run->tolerance > 0) {
         const double step = largest_step(run->parameters, run->next, first, last);
-        *largest = step > *largest ? step : *largest;
+        run->largest = step > run->largest ? step : run->largest;
     }
     return perceptron_COMPLETED;
 }
 
-/* One epoch: every sample once. */
-static int train_epoch(perceptron_training *run, memory m, double *loss)
+/* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
+   A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
+   together the gradient of the weighted mean. */
+static int train_samples(perceptron_training *run, memory m, double total, size_t row)
 {
-    double largest = 0;
-    *loss = 0;
-    if (run->shuffle)
-        shuffle(run->order, run->samples, &run->random);
-    for (size_t begin = 0; begin < run->samples; begin += run->batch) {
-        const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
-        double batch_loss = 0;
+    const size_t all = run->data.samples, batches = (all + run->batch - 1)/run->batch;
+    while (run->begin < all) {
+        const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
+        const double share = (double) samples/(double) all;
+        const size_t number = run->factors_of_updates ? row*batches + run->begin/run->batch : row;
+        const double factor = run->factors ? run->factors[number] : 1;
         if (run->sequential) {
-            for (size_t p = 0; p < PARAMETERS; p++) {
-                double present;
-                const int status = train_batch(run, m, begin, samples, p, p + 1, &present, &largest);
+            while (run->sweep < PARAMETERS) {
+                const size_t p = run->sweep;
+                double loss;
+                const int status = train_batch(run, m, samples, total*share, p, p + 1, factor, &loss);
                 if (status != perceptron_COMPLETED)
                     return status;
                 run->parameters[p] = run->next[p];
-                batch_loss = p == 0 ? present : batch_loss;
+                run->batch_loss = p == 0 ? loss : run->batch_loss;
+                run->sweep++;
             }
+            run->sweep = 0;
         } else {
-            const int status = train_batch(run, m, begin, samples, 0, PARAMETERS, &batch_loss, &largest);
+            const int status = train_batch(run, m, samples, total*share, 0, PARAMETERS, factor, &run->batch_loss);
             if (status != perceptron_COMPLETED)
                 return status;
             real *const parameters = run->parameters;
             run->parameters = run->next;
             run->next = parameters;
         }
-        run->updates += 1;
-        *loss += batch_loss*((double) samples/(double) run->samples);
+        run->updates++;
+        run->epoch_loss += run->batch_loss*share;
+        run->begin += samples;
     }
-    return largest < run->tolerance ? perceptron_CONVERGED : perceptron_COMPLETED;
+    return perceptron_COMPLETED;
+}
+
+/* The columns of the history after an epoch. Returns 1 if stopped. */
+static int measure_epoch(perceptron_training *run, memory m, double *figures)
+{
+    const perceptron_data *data = &run->validation;
+    figures[perceptron_LOSS] = run->epoch_loss;
+    if (data->samples && perceptron_loss(run->parameters, data->inputs, data->targets, data->weights, data->samples,
+            run->work, figures + perceptron_VALIDATION_LOSS, &run->poll))
+        return 1;
+    if (run->data.spread
+        && measure(run->parameters, &run->data, m, run->outputs, figures + perceptron_METRICS, &run->poll))
+        return 1;
+    return data->samples && data->spread
+        && measure(run->parameters, data, m, run->outputs, figures + perceptron_VALIDATION_METRICS, &run->poll);
+}
+
+/* Keeps the parameters of the best epoch. Returns a status: STOPPED_EARLY when patience is at its end. */
+static int compare_epoch(perceptron_training *run, const double *figures)
+{
+    const double figure = run->higher ? -figures[run->monitor] : figures[run->monitor];
+    if (figure < run->best_figure - run->min_delta) { /* of the first epoch, if it is finite */
+        run->best_figure = figure;
+        run->best_epoch = run->epochs + 1;
+        memcpy(run->best, run->parameters, PARAMETERS*sizeof(real));
+    }
+    const size_t waited = run->epochs + 1 - run->best_epoch;
+    return run->patience && waited >= run->patience ? perceptron_STOPPED_EARLY : perceptron_COMPLETED;
+}
+
+/* One epoch, or what is left of it. Nothing of its end is kept before all of it is done. */
+static int train_epoch(perceptron_training *run, memory m, double total, size_t row)
+{
+    double *const figures = run->history + row*run->columns;
+    uint64_t random = run->random;
+    if (run->shuffle)
+        shuffle(run->order, run->data.samples, &random);
+    int status = train_samples(run, m, total, row);
+    if (status != perceptron_COMPLETED)
+        return status;
+    if (run->columns == 1)
+        figures[perceptron_LOSS] = run->epoch_loss;
+    else if (measure_epoch(run, m, figures))
+        return perceptron_INTERRUPTED;
+    if (run->monitor >= 0)
+        status = compare_epoch(run, figures);
+    if (run->largest < run->tolerance)
+        status = perceptron_CONVERGED;
+    run->random = random;
+    run->begin = 0;
+    run->epoch_loss = run->largest = 0;
+    run->epochs++;
+    return status;
 }
 
 void perceptron_train(perceptron_training *run)
 {
     const memory m = carve(run->work);
     clear(m);
-    for (size_t epoch = 0; run->epochs < run->until; epoch++) {
-        double loss;
-        run->status = train_epoch(run, m, &loss);
-        if (run->status == perceptron_DIVERGED || run->status == perceptron_INTERRUPTED)
-            return;
-        run->history[epoch] = loss;
-        run->epochs++;
-        if (run->status == perceptron_CONVERGED)
-            return;
-    }
+    const double total = total_weight(run->data.weights, run->data.samples);
+    run->status = perceptron_COMPLETED;
+    for (size_t row = 0; run->epochs < run->until && run->status == perceptron_COMPLETED; row++)
+        run->status = train_epoch(run, m, total, row);
 }

@@ -13,15 +13,24 @@ parameter_shapes = {'w0': (), 'w13': (), 'w14': (), 'w23': (), 'w24': (), 'w35':
 parameter_count = 7
 accepts_labels = False
 operations = {'written_out': 583, 'simplified': 78}
-optimizers = {'sgd': {'learning_rate': 0.01}, 'momentum': {'learning_rate': 0.01, 'momentum': 0.9}, 'nesterov': {'learning_rate': 0.01, 'momentum': 0.9}, 'adam': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08}}
+optimizers = {'sgd': {'learning_rate': 0.01}, 'momentum': {'learning_rate': 0.01, 'momentum': 0.9}, 'nesterov': {'learning_rate': 0.01, 'momentum': 0.9}, 'adagrad': {'learning_rate': 0.01, 'decay': 0.0, 'epsilon': 1e-08, 'initial_accumulator': 0.0}, 'rmsprop': {'learning_rate': 0.01, 'rho': 0.9, 'epsilon': 1e-08}, 'adam': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08}, 'adamw': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08, 'weight_decay': 0.01}, 'nadam': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08, 'momentum_decay': 0.004}, 'adamax': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08}, 'lion': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.99}, 'rprop': {'learning_rate': 0.01, 'eta_minus': 0.5, 'eta_plus': 1.2, 'min_step': 1e-06, 'max_step': 50.0}}
 output_count = 1
 
 _INITIAL = (((), 'constant', 0.1), ((), 'constant', 0.2), ((), 'constant', 0.8), ((), 'constant', 0.6), ((), 'constant', 0.4), ((), 'constant', 0.1), ((), 'constant', 0.5))
+_IDENTITY = 'a140d6a6e00c255f8ae313b80d2d73ae6d8fe0670f54ae947ddae494e31c5040'
+_PENALIZED = (True, True, True, True, True, True, True)
 _OPTIMIZERS = {
-    'sgd': (0, {'learning_rate': (0.01, 0.0, float('inf'), True)}),
-    'momentum': (1, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, False)}),
-    'nesterov': (2, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, False)}),
-    'adam': (3, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True)}),
+    'sgd': (0, {'learning_rate': (0.01, 0.0, float('inf'), True)}, {}, True),
+    'momentum': (1, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, False)}, {'velocity': 0.0}, True),
+    'nesterov': (2, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, False)}, {'velocity': 0.0}, True),
+    'adagrad': (3, {'learning_rate': (0.01, 0.0, float('inf'), True), 'decay': (0.0, 0.0, float('inf'), False), 'epsilon': (1e-08, 0.0, float('inf'), True), 'initial_accumulator': (0.0, 0.0, float('inf'), False)}, {'accumulator': 'initial_accumulator'}, True),
+    'rmsprop': (4, {'learning_rate': (0.01, 0.0, float('inf'), True), 'rho': (0.9, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True)}, {'v': 0.0}, True),
+    'adam': (5, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True)}, {'m': 0.0, 'v': 0.0}, True),
+    'adamw': (6, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True), 'weight_decay': (0.01, 0.0, float('inf'), False)}, {'m': 0.0, 'v': 0.0}, True),
+    'nadam': (7, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True), 'momentum_decay': (0.004, 0.0, float('inf'), False)}, {'m': 0.0, 'v': 0.0, 'rest': 0.0}, True),
+    'adamax': (8, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.999, 0.0, 1.0, False), 'epsilon': (1e-08, 0.0, float('inf'), True)}, {'m': 0.0, 'u': 0.0}, True),
+    'lion': (9, {'learning_rate': (0.01, 0.0, float('inf'), True), 'beta1': (0.9, 0.0, 1.0, False), 'beta2': (0.99, 0.0, 1.0, False)}, {'m': 0.0}, True),
+    'rprop': (10, {'learning_rate': (0.01, 0.0, float('inf'), True), 'eta_minus': (0.5, 0.0, 1.0, True), 'eta_plus': (1.2, 1.0, float('inf'), False), 'min_step': (1e-06, 0.0, float('inf'), False), 'max_step': (50.0, 0.0, float('inf'), True)}, {'direction': 0.0, 'step': 'learning_rate'}, False),
 }
 
 # The native part: calls into C, without the interpreter's lock.
@@ -35,35 +44,66 @@ cdef extern from "perceptron.h":
     ctypedef struct perceptron_poll:
         int (*stop)(void *) noexcept nogil
         void *context
+        double interval
         double spent
         double asked
 
-    ctypedef struct perceptron_training:
+    ctypedef struct perceptron_data:
         const double *inputs
         const double *targets
         size_t samples
+        const double *weights
+        const double *counts
+        const double *spread
+
+    ctypedef struct perceptron_training:
+        perceptron_data data
+        perceptron_data validation
         size_t batch
         int optimizer
         const double *options
+        const double *factors
+        int factors_of_updates
+        double l1
+        double l2
+        double weight_decay
+        double clip_value
+        double clip_norm
         double tolerance
         int shuffle
         int sequential
-        uint64_t random
+        uint64_t seed
         size_t until
+        int monitor
+        int higher
+        double min_delta
+        size_t patience
         perceptron_poll poll
         double *parameters
         double *next
         double *gradient
+        double *best
         double *state
         void *work
         size_t *order
-        double *history
+        double *outputs
+        uint64_t random
         size_t epochs
-        double updates
+        size_t updates
+        size_t begin
+        size_t sweep
+        double epoch_loss
+        double batch_loss
+        double largest
+        double best_figure
+        size_t best_epoch
+        double *history
+        size_t columns
         int status
 
     size_t perceptron_work_size() nogil
     size_t perceptron_state_size() nogil
+    size_t perceptron_outputs_size() nogil
     size_t perceptron_first_not_finite(const double *, size_t) nogil
     int perceptron_predict(const double *, const double *, size_t, void *, double *, perceptron_poll *) nogil
     int perceptron_loss(const double *, const double *, const double *, const double *, size_t, void *, double *,
@@ -74,19 +114,20 @@ cdef extern from "perceptron.h":
 
 
 cdef class _Call:
-    """What every call needs: work memory, and a way to stop on a signal."""
+    """What every call needs: work memory, and a way to stop: on a signal, or where a hook says so."""
 
     cdef void *work
     cdef perceptron_poll poll
-    cdef list stored
+    cdef readonly object error
+    cdef public object hook
 
     def __cinit__(self):
-        self.stored = []
         self.work = malloc(perceptron_work_size())
         if not self.work:
             raise MemoryError
         self.poll.stop = _stop
-        self.poll.context = <void *> self.stored
+        self.poll.context = <void *> self
+        self.poll.interval = 0.03
         self.poll.spent = 0
         self.poll.asked = 0
 
@@ -95,11 +136,12 @@ cdef class _Call:
 
 
 cdef int _stop(void *context) noexcept with gil:
+    cdef _Call call = <_Call> context
     try:
         PyErr_CheckSignals()
-        return 0
+        return 1 if call.hook is not None and call.hook() else 0
     except BaseException as error:
-        (<list> context).append(error)
+        call.error = error
         return 1
 
 
@@ -130,7 +172,7 @@ def _native_predict(parameters, X, size_t samples, outputs):
     with nogil:
         stopped = perceptron_predict(p, x, samples, call.work, result, &call.poll)
     if stopped:
-        raise call.stored[0]
+        raise call.error
 
 
 def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
@@ -149,7 +191,7 @@ def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
         else:
             stopped = perceptron_loss(p, x, y, w, samples, call.work, &loss, &call.poll)
     if stopped:
-        raise call.stored[0]
+        raise call.error
     return loss
 
 
@@ -157,58 +199,109 @@ cdef class _NativeTraining(_Call):
     """A training that is under way."""
 
     cdef perceptron_training run
-    cdef object held
+    cdef dict held
     cdef double *buffers
 
-    def __init__(self, X, Y, size_t samples, size_t batch, int optimizer, options, double tolerance, int shuffle,
-                 int sequential, uint64_t random, buffers, state, order):
-        self.held = (X, Y, options, buffers, state, order)
+    def __init__(self, buffers, int optimizer, options, state, uint64_t seed, int sequential):
+        self.held = {"own": (buffers, options, state)}
         self.buffers = <double *> _address(buffers)
-        self.run.inputs = <const double *> _address(X)
-        self.run.targets = <const double *> _address(Y)
-        self.run.samples = samples
-        self.run.batch = batch
         self.run.optimizer = optimizer
         self.run.options = <const double *> _address(options)
-        self.run.tolerance = tolerance
-        self.run.shuffle = shuffle
         self.run.sequential = sequential
-        self.run.random = random
-        self.run.poll = self.poll
+        self.run.seed = seed
+        self.run.random = seed
         self.run.parameters = self.buffers
         self.run.next = self.buffers + <size_t> parameter_count
         self.run.gradient = self.buffers + 2*<size_t> parameter_count
+        self.run.best = self.buffers + 3*<size_t> parameter_count
         self.run.state = <double *> _address(state)
         self.run.work = self.work
-        self.run.order = <size_t *> _address(order)
-        self.run.epochs = 0
-        self.run.updates = 0
-        self.run.status = 0
+        self.run.best_figure = float("inf")
+        self.run.monitor = -1
+        self.run.columns = 1
+        self.run.poll = self.poll
 
-    def advance(self, history):
-        """Trains for as many epochs as history has room for. Returns the status."""
+    def use(self, X, Y, size_t samples, weights, counts, spread, size_t batch, order):
+        """Sets what to train on; it is shuffled if there is an order to write to."""
+        self.held["data"] = (X, Y, weights, counts, spread, order)
+        self.run.data.inputs = <const double *> _address(X)
+        self.run.data.targets = <const double *> _address(Y)
+        self.run.data.samples = samples
+        self.run.data.weights = <const double *> _address(weights)
+        self.run.data.counts = <const double *> _address(counts)
+        self.run.data.spread = <const double *> _address(spread)
+        self.run.batch = batch
+        self.run.order = <size_t *> _address(order)
+        self.run.shuffle = order is not None
+
+    def regularize(self, double l1, double l2, double weight_decay, double clip_value, double clip_norm,
+                   double tolerance):
+        self.run.l1, self.run.l2, self.run.weight_decay = l1, l2, weight_decay
+        self.run.clip_value, self.run.clip_norm, self.run.tolerance = clip_value, clip_norm, tolerance
+
+    def validate(self, X, Y, size_t samples, weights, spread):
+        """Sets what to validate with."""
+        self.held["validation"] = (X, Y, weights, spread)
+        self.run.validation.inputs = <const double *> _address(X)
+        self.run.validation.targets = <const double *> _address(Y)
+        self.run.validation.samples = samples
+        self.run.validation.weights = self.run.validation.counts = <const double *> _address(weights)
+        self.run.validation.spread = <const double *> _address(spread)
+
+    def watch(self, size_t columns, outputs, int monitor, int higher, double min_delta, size_t patience):
+        """Sets what is measured after each epoch, and which column tells the best."""
+        self.held["outputs"] = outputs
+        self.run.columns, self.run.monitor, self.run.higher = columns, monitor, higher
+        self.run.min_delta, self.run.patience = min_delta, patience
+        self.run.outputs = <double *> _address(outputs)
+
+    def ask(self, hook, double interval):
+        """Sets what is called now and then, at intervals of so many seconds or longer; it may end the training."""
+        self.hook = hook
+        self.run.poll.interval = interval
+
+    def advance(self, history, factors, int factors_of_updates):
+        """Trains for as many epochs as history has rows for. Returns the status."""
         self.run.history = <double *> _address(history)
+        self.run.factors = <const double *> _address(factors)
+        self.run.factors_of_updates = factors_of_updates
         self.run.until = self.run.epochs + <size_t> len(history)
+        self.error = None
         with nogil:
             perceptron_train(&self.run)
         return self.run.status
+
+    @property
+    def position(self):
+        """Where the training is: (random, epochs, updates, begin, sweep, best_epoch), and numbers of the epoch."""
+        run = &self.run
+        return (
+            (run.random, run.epochs, run.updates, run.begin, run.sweep, run.best_epoch),
+            (run.epoch_loss, run.batch_loss, run.largest, run.best_figure),
+        )
+
+    @position.setter
+    def position(self, place):
+        run = &self.run
+        run.random, run.epochs, run.updates, run.begin, run.sweep, run.best_epoch = place[0]
+        run.epoch_loss, run.batch_loss, run.largest, run.best_figure = place[1]
 
     @property
     def epochs(self):
         return self.run.epochs
 
     @property
+    def updates(self):
+        return self.run.updates
+
+    @property
     def row(self):
         """Which of the buffers holds the parameters."""
         return 0 if self.run.parameters == self.buffers else 1
 
-    @property
-    def stop_reason(self):
-        """The exception that a signal raised."""
-        return self.stored[0]
-
 
 _state_size = perceptron_state_size()
+_outputs_size = perceptron_outputs_size()
 
 # The rest of the module is Python, compiled when the module is imported.
 
@@ -216,13 +309,12 @@ import linecache
 
 _INTERFACE = r'''"""The Python part of a compiled module: it checks arguments and calls the native part.
 
-Its text is compiled into every module, where the names that are only declared here have their values; nncodegen
-itself never imports it. NumPy is all it needs.
+Its text and that of the files behind it (see INTERFACE in ``cython.py``) are one text in every module, where the
+names that are only declared here have their values; nncodegen itself never imports them. NumPy is all they need.
 """
 
 import math
 import numbers
-import warnings
 from typing import Any
 
 import numpy as np
@@ -235,40 +327,11 @@ parameter_count: int
 parameter_shapes: dict[str, tuple[int, ...]]
 accepts_labels: bool
 _INITIAL: tuple[tuple[tuple[int, ...], str, float], ...]
-_OPTIMIZERS: dict[str, tuple[int, dict[str, tuple[float, float, float, bool]]]]
-_state_size: int
 _native_first_not_finite: Any
 _native_predict: Any
 _native_loss: Any
-_NativeTraining: Any
-
-_STATUS = ("completed", "converged", "diverged", "interrupted")
-_EPOCHS_AT_ONCE = 8192
 
 dtype = np.dtype(precision)
-
-
-class Result:
-    """What ``train`` returns.
-
-    parameters   (P,), after the last completed update
-    loss         the loss at these parameters on the training data
-    history      (epochs,), the mean loss of each epoch, as it was met before the updates
-    epochs       the number of completed epochs
-    status       "completed", "converged" (no parameter changed by ``tolerance``), "diverged" or "interrupted"
-    """
-
-    __slots__ = ("epochs", "history", "loss", "parameters", "status")
-
-    def __init__(self, parameters: Any, loss: float, history: Any, epochs: int, status: str) -> None:
-        self.parameters = parameters
-        self.loss = loss
-        self.history = history
-        self.epochs = epochs
-        self.status = status
-
-    def __repr__(self) -> str:
-        return f"<Result: {self.status} after {self.epochs} epochs, loss {self.loss:.6g}>"
 
 
 def initial_parameters(seed: int = 0) -> Any:
@@ -316,99 +379,6 @@ def loss_and_gradient(parameters: Any, X: Any = None, Y: Any = None, sample_weig
     gradient = np.empty(parameter_count, dtype)
     value = _native_loss(parameters, X, Y, _weights(sample_weight, samples), samples, gradient)
     return value, gradient
-
-
-def train(
-    X: Any = None,
-    Y: Any = None,
-    parameters: Any = None,
-    optimizer: str = "sgd",
-    learning_rate: float = 0.01,
-    epochs: int = 100,
-    batch_size: "int | None" = None,
-    shuffle: "bool | None" = None,
-    seed: int = 0,
-    update: str = "simultaneous",
-    tolerance: float = 0.0,
-    **hyperparameters: float,
-) -> Result:
-    """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
-
-    X               (N, inputs); nothing for a formula without inputs
-    Y               (N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss
-    parameters      (P,), where to start; by default initial_parameters(seed)
-    optimizer       a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
-                    nesterov, too
-    learning_rate   the step for each gradient, above 0
-    epochs          how often every sample is used, at least 1
-    batch_size      samples for one update, 1 to N; all of them by default
-    shuffle         whether every epoch has an order of its own; by default, if there are several batches
-    seed            of the order, and of the initial parameters
-    update          "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
-    tolerance       stop after an epoch in which no parameter changed by as much in an update; 0 to go on
-
-    Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
-    and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
-    Raises ValueError for an argument that cannot be meant.
-    """
-    X, Y, samples = _samples(X, Y)
-    seed = _integer("seed", seed, 0, 2**64 - 1)
-    start = initial_parameters(seed) if parameters is None else _parameters(parameters)
-    number, options = _optimizer(optimizer, learning_rate, hyperparameters)
-    epochs = _integer("epochs", epochs, 1, 2**63 - 1)
-    batch = samples if batch_size is None else _integer("batch_size", batch_size, 1, samples, "the number of samples")
-    if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
-        raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
-    shuffles = batch < samples if shuffle is None else bool(shuffle)
-    if update not in ("simultaneous", "sequential"):
-        raise ValueError(f"there is no update {update!r}; there are: simultaneous, sequential")
-    tolerance = _number("tolerance", tolerance, 0.0, math.inf, False)
-
-    buffers = np.zeros((3, parameter_count), dtype)  # the parameters, the next ones, the gradient
-    buffers[:2] = start
-    state = np.zeros(max(1, _state_size), dtype)
-    order = np.arange(samples, dtype=np.uintp) if shuffles else None
-    training = _NativeTraining(
-        X, Y, samples, batch, number, options, tolerance, shuffles, update == "sequential", seed, buffers, state, order
-    )
-    chunks: list[tuple[int, Any]] = []  # the first epoch and the losses of each call
-    status = "completed"
-    try:
-        while status == "completed" and training.epochs < epochs:
-            chunks.append((training.epochs, np.empty(min(epochs - training.epochs, _EPOCHS_AT_ONCE))))
-            status = _STATUS[training.advance(chunks[-1][1])]
-        if status == "interrupted":
-            raise training.stop_reason
-        reached = buffers[training.row].copy()
-        final = _native_loss(reached, X, Y, None, samples, None)
-    except BaseException as interrupt:  # Ctrl-C, or whatever a signal handler of the caller raises
-        history = _history(chunks, training.epochs)
-        last = float(history[-1]) if len(history) else math.nan
-        reached = buffers[training.row].copy()
-        interrupt.result = Result(reached, last, history, training.epochs, "interrupted")  # type: ignore[attr-defined]
-        if not interrupt.args:
-            held = "the attribute result of this exception holds what was reached"
-            interrupt.args = (f"interrupted after {training.epochs} epochs; {held}",)
-        raise
-    return _finish(Result(reached, final, _history(chunks, training.epochs), training.epochs, status))
-
-
-def _history(chunks: list[tuple[int, Any]], epochs: int) -> Any:
-    """The losses of the completed epochs."""
-    return np.concatenate([losses[: max(0, epochs - begin)] for begin, losses in chunks] or [np.empty(0)])
-
-
-def _finish(result: Result) -> Result:
-    """The result, with a warning where the training diverged."""
-    if result.status == "diverged" or not math.isfinite(result.loss):
-        result.status = "diverged"
-        warnings.warn(
-            f"training diverged after {result.epochs} epochs: the loss or a parameter is no longer finite; the "
-            f"parameters are those of the last completed update; try a lower learning_rate, or scale X and Y",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return result
 
 
 def _draw(generator: Any, distribution: str, scale: float, size: int) -> Any:
@@ -553,42 +523,16 @@ def _weights(sample_weight: Any, samples: int) -> Any:
     return np.ascontiguousarray(array / largest, dtype)  # only their ratios count: no sum of them overflows
 
 
-def _optimizer(name: str, learning_rate: float, hyperparameters: dict[str, float]) -> tuple[int, Any]:
-    """The number of the update rule, and the values of its hyperparameters."""
-    values = dict(hyperparameters, learning_rate=learning_rate)
-    if name == "sgd":  # three rules under one name, as in Keras and PyTorch
-        nesterov, momentum = values.pop("nesterov", False), values.get("momentum", 0.0)
-        if not isinstance(nesterov, bool | np.bool_):
-            raise ValueError(f"nesterov must be True or False, not {nesterov!r}")
-        if nesterov:
-            name = "nesterov"
-        elif _number("momentum", momentum, 0.0, 1.0, False):
-            name = "momentum"
-        else:
-            values.pop("momentum", None)
-    if not isinstance(name, str) or name not in _OPTIMIZERS:
-        raise ValueError(f"there is no optimizer {name!r}; there are: {', '.join(_OPTIMIZERS)}")
-    number, known = _OPTIMIZERS[name]
-    for key in values:
-        if key not in known:
-            names = ", ".join(known)
-            raise TypeError(f"train() got an unexpected argument {key!r}; the optimizer {name} takes: {names}")
-    options = [
-        _number(key, values.get(key, default), low, high, excludes_low)
-        for key, (default, low, high, excludes_low) in known.items()
-    ]
-    return number, np.array(options)
-
-
 def _number(name: str, value: Any, low: float, high: float, excludes_low: bool) -> float:
-    allowed = f"a number {'above' if excludes_low else 'from'} {low:g}{f', below {high:g}' if high < math.inf else ''}"
+    bounds = [f"{'above' if excludes_low else 'from'} {low:g}"] if low > -math.inf else []
+    allowed = f"a number {', '.join(bounds + ([f'below {high:g}'] if high < math.inf else []))}".strip()
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be {allowed}, not {value!r}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not excludes_low or not number > 0 or number >= float(np.finfo(dtype).tiny):
+    if not excludes_low or low != 0 or not number > 0 or number >= float(np.finfo(dtype).tiny):
         vanishes = ""
     else:
         vanishes = f", which is 0 in {precision}"
@@ -607,12 +551,1159 @@ def _integer(name: str, value: Any, low: int, high: int, meaning: str = "") -> i
     return integer
 
 
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names) if len(names) <= 8 else f"{names[0]}, ..., {names[-1]}"
 
 
 def _at(position: Any) -> str:
     return f"[{', '.join(str(int(k)) for k in position)}]"
+
+
+"""What training returns, and the file that holds it."""
+
+import contextlib
+import os
+import uuid
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+
+name: str
+precision: str
+dtype: Any
+parameter_count: int
+_IDENTITY: str
+
+_FORMAT = "nncodegen result, version 1"
+
+
+class Result:
+    """What ``train`` returns.
+
+    parameters   (P,), after the last completed update; those of the best epoch, where it was looked for
+    loss         the loss at these parameters on the training data, without penalties
+    history      (epochs,), the mean loss of each epoch, as it was met before the updates
+    metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured after each epoch
+    epochs       the number of completed epochs
+    status       "completed", "converged" (no parameter changed by ``tolerance``), "stopped_early" (``patience``),
+                 "stopped" (by the callback), "time_limit", "diverged" or "interrupted"
+    best_epoch   the epoch, counted from 1, whose ``monitor`` was best; None where it was not looked for
+    seconds      the time that the training took
+    message      what a minimizer of SciPy said
+    """
+
+    __slots__ = ("_state", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds", "status")
+
+    def __init__(
+        self,
+        parameters: Any,
+        loss: float,
+        metrics: dict[str, Any],
+        status: str,
+        best_epoch: "int | None" = None,
+        seconds: float = 0.0,
+        message: str = "",
+        state: "dict[str, Any] | None" = None,
+    ) -> None:
+        self.parameters = parameters
+        self.loss = loss
+        self.metrics = metrics
+        self.epochs = len(metrics["loss"])
+        self.status = status
+        self.best_epoch = best_epoch
+        self.seconds = seconds
+        self.message = message
+        self._state = state
+
+    @property
+    def history(self) -> Any:
+        """The mean loss of each epoch, as it was met before the updates."""
+        return self.metrics["loss"]
+
+    def __repr__(self) -> str:
+        return f"<Result: {self.status} after {self.epochs} epochs, loss {self.loss:.6g}>"
+
+    def save(self, path: Any) -> None:
+        """Writes the result to a file, an .npz archive, from which ``load`` reads it and ``train`` can resume.
+
+        A file of that name is replaced at once: whoever reads it finds the old content or the new.
+        """
+        arrays = {
+            "format": np.array(_FORMAT),
+            "identity": np.array(_IDENTITY),
+            "model": np.array([name, precision]),
+            "parameters": self.parameters,
+            "numbers": np.array([self.loss, self.seconds]),
+            "names": np.array(list(self.metrics)),
+            "figures": np.array(list(self.metrics.values())),
+            "status": np.array([self.status, self.message]),
+            "best_epoch": np.array(self.best_epoch or 0),
+        }
+        for key, value in (self._state or {}).items():
+            arrays[f"state.{key}"] = np.asarray(value)
+        path = os.path.abspath(path)
+        beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}")
+        try:
+            with open(beside, "xb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            raise
+
+
+def load(path: Any) -> Result:
+    """The result that was saved in a file, for this model in this precision.
+
+    Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
+    """
+    try:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no archive, or a truncated one")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+        if str(arrays["format"]) != _FORMAT:
+            raise ValueError(f"its format is {str(arrays['format'])!r}, not {_FORMAT!r}")
+        if str(arrays["identity"]) == _IDENTITY:
+            return _restore(arrays)
+        saved = " in ".join(map(str, arrays["model"]))
+    except (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, NotImplementedError) as error:
+        raise ValueError(f"{path} is damaged, or no result that was saved: {error}") from error
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path} is no result that was saved: {reason}") from error
+    raise ValueError(
+        f"{path} belongs to another model: it was saved for {saved}, this is {name} in {precision}; load it with the "
+        f"module that saved it"
+    )
+
+
+def _restore(arrays: dict[str, Any]) -> Result:
+    """The result in the arrays of a file; ValueError, KeyError or the like where they cannot be one."""
+    names = [str(key) for key in arrays["names"]]
+    figures, best = _expect(arrays, "figures", (len(names), None), np.float64), int(arrays["best_epoch"])
+    loss, seconds = map(float, _expect(arrays, "numbers", (2,), np.float64))
+    status, message = map(str, arrays["status"])
+    state = {key.removeprefix("state."): value for key, value in arrays.items() if key.startswith("state.")}
+    if state:
+        state |= {key: str(state[key]) for key in ("identity", "optimizer", "monitor")}
+        state["variables"] = [str(key) for key in state["variables"]]
+        _expect(state, "counters", (8,), np.uint64)
+        _expect(state, "numbers", (4,), np.float64)
+        for key in ("last", "best"):
+            _expect(state, key, (parameter_count,), dtype)
+        _expect(state, "state", (len(state["variables"]), parameter_count), dtype)
+    if "loss" not in names or not 0 <= best <= figures.shape[1] or (state and state["counters"][1] != figures.shape[1]):
+        raise ValueError("its parts do not fit together")
+    metrics = dict(zip(names, figures, strict=True))
+    parameters = _expect(arrays, "parameters", (parameter_count,), dtype)
+    return Result(parameters, loss, metrics, status, best or None, seconds, message, state or None)
+
+
+def _expect(arrays: dict[str, Any], key: str, shape: tuple[Any, ...], kind: Any) -> Any:
+    """An array of a shape (None: any length) and a type, or a ValueError."""
+    array = arrays[key]
+    fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    if not fits or array.dtype != kind:
+        raise ValueError(f"{key} has the shape {array.shape} and the type {array.dtype}; expected {shape}, {kind}")
+    return array
+
+
+"""Learning-rate schedules by name: each is one entry, a function of where the training is. To add one, add an entry.
+
+A schedule gives factors of the learning rate. ``epoch`` is an array: for each update, the epochs done before it, a
+number with a fraction, or for each epoch, a whole number; ``total`` is the number of epochs in all, and ``width`` what
+``epoch`` grows by from one entry to the next.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+_number: Any
+
+
+def _step(epoch: Any, total: float, width: float, step_size: float, gamma: float) -> Any:
+    """A factor of gamma every step_size epochs."""
+    return gamma ** np.floor(epoch / step_size)
+
+
+def _exponential(epoch: Any, total: float, width: float, gamma: float) -> Any:
+    """A factor of gamma every epoch."""
+    return gamma**epoch
+
+
+def _inverse(epoch: Any, total: float, width: float, decay: float, power: float) -> Any:
+    """1/(1 + decay*epoch)**power."""
+    return (1 + decay * epoch) ** -power
+
+
+def _polynomial(epoch: Any, total: float, width: float, final: float, power: float) -> Any:
+    """From 1 down to final, linearly for the power 1."""
+    return final + (1 - final) * (1 - epoch / total) ** power
+
+
+def _cosine(epoch: Any, total: float, width: float, final: float) -> Any:
+    """Half a wave from 1 down to final (Loshchilov and Hutter, 2017)."""
+    return final + (1 - final) * (1 + np.cos(math.pi * epoch / total)) / 2
+
+
+def _one_cycle(epoch: Any, total: float, width: float, rise: float, start: float, final: float) -> Any:
+    """Half a wave from start up to 1, in the given part of the epochs, and one down to final (Smith, 2018)."""
+    up, down = epoch / (rise * total), (epoch / total - rise) / (1 - rise)
+    rising = start + (1 - start) * (1 - np.cos(math.pi * up)) / 2
+    return np.where(up < 1, rising, final + (1 - final) * (1 + np.cos(math.pi * down)) / 2)
+
+
+def _warm_up(epoch: Any, total: float, width: float, epochs: float, start: float) -> Any:
+    """From start up to 1, linearly, in some epochs; the last update of these has the factor 1."""
+    return np.minimum(start + (1 - start) * (epoch + width) / epochs, 1)
+
+
+_Parameter = tuple[float, float, float, bool]
+
+_SCHEDULES: dict[str, tuple[Callable[..., Any], bool, bool, dict[str, _Parameter]]] = {
+    "step": (_step, False, False, {"step_size": (30, 0, math.inf, True), "gamma": (0.1, 0, math.inf, True)}),
+    "exponential": (_exponential, False, False, {"gamma": (0.95, 0, math.inf, True)}),
+    "inverse": (_inverse, False, False, {"decay": (0.1, 0, math.inf, False), "power": (1, 0, math.inf, True)}),
+    "polynomial": (_polynomial, True, True, {"final": (0, 0, math.inf, False), "power": (1, 0, math.inf, True)}),
+    "cosine": (_cosine, True, True, {"final": (0, 0, math.inf, False)}),
+    "one_cycle": (_one_cycle, True, True, {
+        "rise": (0.3, 0, 1, True), "start": (0.04, 0, math.inf, False), "final": (4e-6, 0, math.inf, False)}),
+    "warm_up": (_warm_up, True, False, {"epochs": (5, 0, math.inf, True), "start": (0, 0, 1, False)}),
+}  # fmt: skip
+"""Function, whether each update has a factor of its own, whether the epochs in all must be known, and parameters."""
+
+
+class _Schedule:
+    """A checked schedule. ``factors`` computes those that a call into C needs; None where all are 1."""
+
+    def __init__(self, given: Any, total: "int | None") -> None:
+        self.total = total
+        self.array: Any = None
+        self.name = "array"
+        self.of_updates = False
+        self.parameters: dict[str, float] = {}
+        if isinstance(given, str) or (isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str)):
+            self._choose(*((given, {}) if isinstance(given, str) else given))
+        else:
+            self._take(given)
+
+    def _choose(self, name: str, parameters: Any) -> None:
+        self.name = name
+        known: dict[str, _Parameter] = {}
+        if name != "constant":
+            if name not in _SCHEDULES:
+                raise ValueError(f"there is no schedule {name!r}; there are: constant, {', '.join(_SCHEDULES)}")
+            _, self.of_updates, needs_total, known = _SCHEDULES[name]
+            if needs_total and self.total is None:
+                raise ValueError(f"the schedule {name} needs to know the number of epochs: use train, or another one")
+        if not isinstance(parameters, dict):
+            raise ValueError(f"a schedule is a name, (name, {{parameter: number}}) or an array, not {parameters!r}")
+        for key in parameters:
+            if key not in known:
+                raise ValueError(f"the schedule {name} has no {key!r}; it has: {', '.join(known) or 'none'}")
+        self.parameters = {
+            key: _number(f"{key} of the schedule", parameters.get(key, default), low, high, excludes_low)
+            for key, (default, low, high, excludes_low) in known.items()
+        }
+
+    def _take(self, given: Any) -> None:
+        try:
+            self.array = np.array(given, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"a schedule is a name, (name, {{parameter: number}}) or an array of factors, not {given!r}"
+            ) from error
+        if self.array.ndim != 1 or not np.isfinite(self.array).all() or (self.array < 0).any():
+            raise ValueError("a schedule as an array has one factor for each epoch, finite and none below 0")
+        if self.total is not None and len(self.array) < self.total:
+            raise ValueError(f"the schedule has {len(self.array)} factors, but there are {self.total} epochs")
+
+    def factors(self, first: int, count: int, updates: int) -> Any:
+        """The factors of some epochs, each of so many updates, or of their updates."""
+        if self.array is not None:
+            if first + count > len(self.array):
+                raise ValueError(f"the schedule has {len(self.array)} factors, but this is epoch {first + count}")
+            return np.ascontiguousarray(self.array[first : first + count])
+        if self.name == "constant":
+            return None
+        parts = updates if self.of_updates else 1
+        epoch = first + np.arange(count * parts) / parts
+        value = _SCHEDULES[self.name][0](epoch, self.total or math.inf, 1 / parts, **self.parameters)
+        return np.ascontiguousarray(value, dtype=float)
+
+
+"""How a training shows its progress: a bar of rich in a terminal or a notebook, where it is installed, else lines."""
+
+import sys
+import time
+from typing import Any
+
+_SECONDS = {True: 0.1, False: 10.0}  # from one picture to the next: of a bar, of lines
+
+
+class _Display:
+    """Shows how far a training is, now and then; ``close`` shows where it ended."""
+
+    def __init__(self, total: "int | None") -> None:
+        self._total = total
+        self._bar: Any = None
+        self._task: Any = None
+        try:
+            self._open_bar()
+        except ImportError:
+            self._bar = None
+        self._next = time.perf_counter() + _SECONDS[self._bar is not None]
+
+    def _open_bar(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 (optional)
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
+
+        console = Console(stderr=True)
+        if not (console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)):
+            return  # a pipe or a file: a bar would fill it with what is meant to be overwritten
+        columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, auto_refresh=False)
+        self._task = self._bar.add_task("", total=self._total)
+        self._bar.start()
+
+    def show(self, epochs: int, figures: dict[str, float], seconds: float, last: bool = False) -> None:
+        """Shows the epochs done and the last figures, unless it did so a moment ago."""
+        now = time.perf_counter()
+        if now < self._next and not last:
+            return
+        self._next = now + _SECONDS[self._bar is not None]
+        of = "" if self._total is None else f"/{self._total}"
+        found = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        text = f"epoch {epochs}{of}  {found}".rstrip()
+        if self._bar is None:
+            print(f"{text}  {seconds:.1f} s", file=sys.stderr, flush=True)
+        else:
+            self._bar.update(self._task, completed=epochs, description=text, refresh=True)
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+"""Training: the arguments people give, what becomes of them, and the calls of the native loop."""
+
+import math
+import numbers
+import time
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+precision: str
+dtype: Any
+input_names: tuple[str, ...]
+target_names: tuple[str, ...]
+output_count: int
+parameter_count: int
+accepts_labels: bool
+initial_parameters: Any
+_OPTIMIZERS: dict[str, tuple[int, dict[str, tuple[float, float, float, bool]], dict[str, "float | str"], bool]]
+_outputs_size: int
+_state_size: int
+_IDENTITY: str
+_native_loss: Any
+_NativeTraining: Any
+_parameters: Any
+_samples: Any
+_weights: Any
+_number: Any
+_integer: Any
+_flag: Any
+Result: Any
+_Schedule: Any
+_Display: Any
+
+_STATUS = ("completed", "converged", "stopped_early", "diverged", "interrupted")
+_COLUMNS = ("loss", "val_loss", "accuracy", "mae", "r2", "val_accuracy", "val_mae", "val_r2")
+_METRICS = ("accuracy", "mae", "r2")
+_HIGHER = ("accuracy", "r2", "val_accuracy", "val_r2")
+_EPOCHS_AT_ONCE = 8192
+_FACTORS_AT_ONCE = 2**20
+_SEED = 2**64 - 1
+
+
+def train(
+    X: Any = None,
+    Y: Any = None,
+    parameters: Any = None,
+    optimizer: str = "sgd",
+    learning_rate: float = 0.01,
+    epochs: int = 100,
+    batch_size: "int | None" = None,
+    shuffle: "bool | None" = None,
+    seed: int = 0,
+    update: str = "simultaneous",
+    tolerance: float = 0.0,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    schedule: Any = "constant",
+    clip_value: "float | None" = None,
+    clip_norm: "float | None" = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    weight_decay: "float | None" = None,
+    validation_data: Any = None,
+    validation_fraction: float = 0.0,
+    metrics: Any = (),
+    patience: "int | None" = None,
+    min_delta: float = 0.0,
+    monitor: "str | None" = None,
+    restore_best: bool = True,
+    time_limit: "float | None" = None,
+    callback: Any = None,
+    callback_interval: Any = "epoch",
+    progress: bool = False,
+    resume: Any = None,
+    **hyperparameters: float,
+) -> Any:
+    """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
+
+    X               (N, inputs); nothing for a formula without inputs
+    Y               (N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss
+    parameters      (P,), where to start; by default initial_parameters(seed)
+    optimizer       a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
+                    nesterov, too
+    learning_rate   the step for each gradient, above 0
+    epochs          how often every sample is used, at least 1
+    batch_size      samples for one update, 1 to N; all of them by default
+    shuffle         whether every epoch has an order of its own; by default, if there are several batches
+    seed            of the order, of the initial parameters, of dropout and noise, of what is held out
+    update          "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
+    tolerance       stop after an epoch in which no parameter changed by as much in an update; 0 to go on
+
+    sample_weight   (N,), what each sample counts; the gradient of a batch is that of its part of the weighted mean
+    class_weight    {class: weight}, 1 for those left out, or "balanced": all classes count alike; times sample_weight
+    schedule        of the learning rate: a name, (name, {parameter: number}), or an array of factors, one an epoch:
+                    constant; step (step_size, gamma), exponential (gamma), inverse (decay, power), which change from
+                    epoch to epoch; polynomial (final, power), cosine (final), one_cycle (rise, start, final),
+                    warm_up (epochs, start), which change from update to update
+    l1, l2          add the gradient of l1*sum |w| + l2/2*sum w**2 over the weights of layers, not their biases; of a
+                    formula, over all parameters; the reported loss is without them
+    clip_value      no value of the gradient is further from 0; after the penalties
+    clip_norm       the norm of the whole gradient is not above; after clip_value
+    weight_decay    takes learning_rate*weight_decay*p from every parameter p in an update, apart from the gradient;
+                    0 by default, for adamw 0.01
+
+    validation_data       (X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch
+    validation_fraction   of the samples, at random by the seed, to be held out for that
+    metrics         of "accuracy", "r2" and "mae" (mean absolute error), on all training samples with the parameters
+                    after each epoch, and on the validation data ("val_accuracy", ...); class_weight does not count.
+                    Each costs the outputs of all these samples. "loss" is the mean over the updates of the epoch,
+                    and costs nothing. Accuracy is that of the largest output where there are classes, else of each
+                    output on the right side of one half (of 0 for logits); r2 is averaged over outputs
+    patience        stop after so many epochs in which ``monitor`` was not better than its best by min_delta
+    monitor         what tells the best epoch: by default "val_loss", without validation "loss"
+    restore_best    with patience or monitor, return the parameters of the best epoch, not of the last
+    time_limit      seconds after which to stop, also within an epoch
+    callback        a function of one argument, with the attributes epochs, updates, metrics, seconds and parameters;
+                    it ends the training if it returns something true
+    callback_interval   "epoch", or milliseconds between two calls, at least
+    progress        show a bar on the standard error (with the package rich, in a terminal or a notebook), or lines
+    resume          a Result: go on where it ended, until there are ``epochs`` in all. With the arguments it was
+                    made with, the outcome has the same bits as a training that was never stopped
+
+    Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
+    and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
+    Raises ValueError for an argument that cannot be meant.
+    """
+    epochs = _integer("epochs", epochs, 1, 2**63 - 1)
+    data = _Data(X, Y, sample_weight)
+    training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
+    if training.done >= epochs:
+        raise ValueError(f"resume has {training.done} epochs already; epochs, their number in all, must be above")
+    data, held_out = _validation(data, validation_data, validation_fraction, training.seed)
+    data.weigh_classes(class_weight)
+    training.schedule(schedule, epochs)
+    training.regularize(l1, l2, clip_value, clip_norm, tolerance)
+    training.watch(data, held_out, metrics, monitor, patience, min_delta, restore_best)
+    training.ask(callback, callback_interval, time_limit, progress, epochs)
+    batch = _batch(batch_size, data.samples)
+    if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
+        raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
+    training.use(data, batch, batch < data.samples if shuffle is None else bool(shuffle))
+    with training:
+        training.run(epochs)
+        return training.finish()
+
+
+def train_on_stream(
+    batches: Any,
+    parameters: Any = None,
+    optimizer: str = "sgd",
+    learning_rate: float = 0.01,
+    batch_size: "int | None" = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    update: str = "simultaneous",
+    class_weight: Any = None,
+    schedule: Any = "constant",
+    clip_value: "float | None" = None,
+    clip_norm: "float | None" = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    weight_decay: "float | None" = None,
+    time_limit: "float | None" = None,
+    callback: Any = None,
+    callback_interval: Any = "epoch",
+    progress: bool = False,
+    resume: Any = None,
+    **hyperparameters: float,
+) -> Any:
+    """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
+
+    batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A batch
+    is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch. class_weight is a
+    dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
+    """
+    if not isinstance(batches, Iterable):
+        raise ValueError(f"batches must be an iterator of (X, Y) or (X, Y, sample_weight), not {batches!r}")
+    if isinstance(class_weight, str):
+        raise ValueError("class_weight must be a dictionary here: 'balanced' needs all of the data")
+    shuffle = _flag("shuffle", shuffle)
+    training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
+    training.schedule(schedule, None)
+    training.regularize(l1, l2, clip_value, clip_norm, 0.0)
+    training.ask(callback, callback_interval, time_limit, progress, None)
+    with training:
+        for number, batch in enumerate(batches):
+            data = _batch_data(batch, number)
+            data.weigh_classes(class_weight)
+            samples = _batch(batch_size if batch_size is None else min(batch_size, data.samples), data.samples)
+            training.use(data, samples, shuffle)
+            training.run(training.native.epochs + 1)
+            if training.status != "completed":
+                break
+        if training.data is None:
+            raise ValueError("batches is empty: give at least one (X, Y)")
+        return training.finish()
+
+
+def partial_fit(X: Any = None, Y: Any = None, result: Any = None, sample_weight: Any = None, **options: Any) -> Any:
+    """One pass of updates over a batch, from where a Result of an earlier call ended: returns the next Result.
+
+    The options are those of ``train_on_stream``; by default all samples make one update.
+    """
+    for key in ("resume", "batches"):
+        if key in options:
+            raise TypeError(f"partial_fit() got an unexpected argument {key!r}; give the Result as result")
+    return train_on_stream([(X, Y, sample_weight)], resume=result, **options)
+
+
+# --- data --------------------------------------------------------------------------------------------------------
+
+
+class _Data:
+    """Samples, checked: X and Y, and what each counts, in the loss (weights) and in the metrics (counts)."""
+
+    def __init__(self, X: Any, Y: Any, sample_weight: Any) -> None:
+        self.X, self.Y, self.samples = _samples(X, Y)
+        self.weights = self.counts = _weights(sample_weight, self.samples)
+        self.spread: Any = None
+
+    def part(self, rows: Any) -> "_Data":
+        """Some of the samples."""
+        part = object.__new__(_Data)
+        part.X, part.Y, part.counts = (None if a is None else a[rows] for a in (self.X, self.Y, self.counts))
+        part.weights, part.samples, part.spread = part.counts, len(rows), None
+        if part.counts is not None and not part.counts.any():
+            raise ValueError("sample_weight is 0 for every sample that is held out, or for every other: give others")
+        return part
+
+    def weigh_classes(self, class_weight: Any) -> None:
+        """Multiplies the weights by those of the classes."""
+        if class_weight is None:
+            return
+        classes, members = self._classes()
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            sizes = members.sum(axis=0)
+            weights = np.divide(sizes.sum() / np.count_nonzero(sizes), sizes, out=np.ones(len(sizes)), where=sizes > 0)
+        elif isinstance(class_weight, dict):
+            weights = np.ones(len(classes))
+            for key, value in class_weight.items():
+                if isinstance(key, bool) or key not in classes:
+                    raise ValueError(f"class_weight names the class {key!r}; there are: {', '.join(map(str, classes))}")
+                weights[classes.index(key)] = _number(f"class_weight[{key}]", value, 0.0, math.inf, False)
+        else:
+            raise ValueError(f"class_weight must be a dictionary or 'balanced', not {class_weight!r}")
+        of_samples = members @ weights
+        self.weights = _weights(of_samples if self.counts is None else of_samples * self.counts, self.samples)
+
+    def _classes(self) -> tuple[list[int], Any]:
+        """The classes, and how much each sample belongs to each of them."""
+        if accepts_labels:
+            return list(range(len(target_names))), self.Y.astype(float)
+        if len(target_names) == 1:
+            for low in (0, -1):
+                if ((low == self.Y) | (self.Y == 1)).all():
+                    return [low, 1], np.hstack([low == self.Y, self.Y == 1]).astype(float)
+        raise ValueError("class_weight needs classes: labels of a categorical loss, or one target that is 0 or 1")
+
+    def measure(self, metrics: tuple[str, ...]) -> None:
+        """Prepares metrics: how far the targets spread around their means."""
+        if "accuracy" in metrics and not accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
+            raise ValueError("the metric accuracy needs classes: labels of a categorical loss, or targets of 0 and 1")
+        weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
+        mean = np.average(self.Y, axis=0, weights=weights)
+        self.spread = np.array([weights @ (y - m) ** 2 for y, m in zip(self.Y.T, mean, strict=True)], float)
+
+
+def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Data, _Data | None]":
+    """What to train on, and what to validate with."""
+    fraction = _number("validation_fraction", fraction, 0.0, 1.0, False)
+    if given is not None and fraction:
+        raise ValueError("give validation_data or validation_fraction, not both")
+    if given is not None:
+        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+            raise ValueError("validation_data must be (X, Y) or (X, Y, sample_weight)")
+        try:
+            return data, _Data(given[0], given[1], given[2] if len(given) == 3 else None)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from error
+    if not fraction:
+        return data, None
+    if data.samples < 2:
+        raise ValueError("validation_fraction needs at least 2 samples")
+    count = min(max(1, round(fraction * data.samples)), data.samples - 1)
+    order = np.random.default_rng(seed).permutation(data.samples)
+    return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
+
+
+def _batch_data(batch: Any, number: int) -> _Data:
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        raise ValueError(f"batch {number} is no (X, Y) or (X, Y, sample_weight)")
+    try:
+        return _Data(batch[0], batch[1], batch[2] if len(batch) == 3 else None)
+    except ValueError as error:
+        raise ValueError(f"batch {number}: {error}") from error
+
+
+def _batch(batch_size: Any, samples: int) -> int:
+    if batch_size is None:
+        return samples
+    size: int = _integer("batch_size", batch_size, 1, samples, "the number of samples")
+    return size
+
+
+# --- the run -----------------------------------------------------------------------------------------------------
+
+
+class _Progress:
+    """Where a training is: what a callback is given.
+
+    epochs       the number of completed epochs
+    updates      the number of completed updates
+    metrics      {name: number} of the last completed epoch, empty before it
+    seconds      since the training began
+    parameters   (P,), a copy of the present ones
+    """
+
+    __slots__ = ("_training", "epochs", "metrics", "seconds", "updates")
+
+    def __init__(self, training: Any) -> None:
+        self._training = training
+        self.epochs = training.native.epochs
+        self.updates = training.native.updates
+        self.metrics = training.figures()
+        self.seconds = training.seconds()
+
+    @property
+    def parameters(self) -> Any:
+        return self._training.parameters()
+
+
+class _Training:
+    """A training that is under way: what it was told, what it keeps, what has come out so far."""
+
+    def __init__(
+        self, parameters: Any, optimizer: Any, learning_rate: Any, seed: Any, update: Any, resume: Any,
+        hyperparameters: dict[str, Any], weight_decay: Any,
+    ) -> None:  # fmt: skip
+        seed = _integer("seed", seed, 0, _SEED)
+        before = _state_of(resume, parameters)
+        self.seed = seed if before is None else int(before["counters"][6])
+        if update not in ("simultaneous", "sequential"):
+            raise ValueError(f"there is no update {update!r}; there are: simultaneous, sequential")
+        self._optimizer, number, options, self._state, self._decay = _optimizer(
+            optimizer, learning_rate, hyperparameters, weight_decay
+        )
+        self._buffers = np.zeros((4, parameter_count), dtype)  # the parameters, the next ones, the gradient, the best
+        self.native = _NativeTraining(self._buffers, number, options, self._state, self.seed, update == "sequential")
+        self._resumed = resume
+        if before is None:
+            self._buffers[:2] = initial_parameters(self.seed) if parameters is None else _parameters(parameters)
+        else:
+            self._continue(before)
+        self.done = self.native.epochs
+        self._names: tuple[str, ...] = ("loss",)
+        self._columns, self._monitor, self._restores = 1, "", False
+        self._callback: Any = None
+        self._call_every: Any = None  # seconds; None: after every epoch
+        self._next_call, self._deadline = math.inf, math.inf
+        self._display: Any = None
+        self._asks = False
+        self._total: int | None = None
+        self._chunks: list[tuple[int, Any]] = []  # the first epoch and the figures of each call
+        self._start = time.perf_counter()
+        self.data: Any = None
+        self.status, self._reason = "completed", ""
+
+    def _continue(self, before: dict[str, Any]) -> None:
+        """Takes over where another training ended."""
+        if before["optimizer"] != self._optimizer:
+            raise ValueError(
+                f"resume was made by the optimizer {before['optimizer']}, not by {self._optimizer}: its state does not "
+                f"fit; to start anew from there, give parameters=result.parameters"
+            )
+        self._buffers[:2], self._buffers[3] = before["last"], before["best"]
+        self._state[: len(before["state"])] = before["state"]
+        self.native.position = (before["counters"][:6].tolist(), before["numbers"].tolist())
+
+    def schedule(self, given: Any, total: "int | None") -> None:
+        """Sets the schedule of the learning rate."""
+        self._schedule = _Schedule(given, total)
+        if self._schedule.name != "constant" and not _OPTIMIZERS[self._optimizer][3]:
+            raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
+
+    def regularize(self, l1: Any, l2: Any, clip_value: Any, clip_norm: Any, tolerance: Any) -> None:
+        """Sets penalties, decay, clipping, and the tolerance."""
+        self.native.regularize(
+            _number("l1", l1, 0.0, math.inf, False),
+            _number("l2", l2, 0.0, math.inf, False),
+            self._decay,
+            0.0 if clip_value is None else _number("clip_value", clip_value, 0.0, math.inf, True),
+            0.0 if clip_norm is None else _number("clip_norm", clip_norm, 0.0, math.inf, True),
+            _number("tolerance", tolerance, 0.0, math.inf, False),
+        )
+
+    def watch(
+        self, data: _Data, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any,
+        restore_best: Any,
+    ) -> None:  # fmt: skip
+        """Sets what is measured after each epoch, and what is done about it."""
+        wanted = _metrics(metrics)
+        validation = () if held_out is None else ("val_loss", *(f"val_{metric}" for metric in wanted))
+        names = ("loss", *wanted, *validation)
+        if monitor is not None and monitor not in names:
+            raise ValueError(f"monitor is {monitor!r}, which is not measured; there are: {', '.join(names)}")
+        waits = 0 if patience is None else _integer("patience", patience, 1, 2**63 - 1)
+        min_delta = _number("min_delta", min_delta, 0.0, math.inf, False)
+        restores = _flag("restore_best", restore_best)
+        if waits or monitor is not None:
+            self._monitor = monitor or ("loss" if held_out is None else "val_loss")
+            self._restores = restores
+        for part in (data, held_out):
+            if part is not None and wanted:
+                part.measure(wanted)
+        if held_out is not None:
+            self.native.validate(held_out.X, held_out.Y, held_out.samples, held_out.weights, held_out.spread)
+        self._names, self._columns = names, 1 if names == ("loss",) else len(_COLUMNS)
+        outputs = np.empty(_outputs_size, dtype) if wanted else None
+        column = _COLUMNS.index(self._monitor) if self._monitor else -1
+        self.native.watch(self._columns, outputs, column, self._monitor in _HIGHER, min_delta, waits)
+        if self._resumed is not None and self._resumed._state["monitor"] != self._monitor:
+            counters, found = self.native.position  # the best of another figure says nothing
+            self.native.position = ((*counters[:5], 0), (*found[:3], math.inf))
+
+    def ask(self, callback: Any, interval: Any, time_limit: Any, progress: Any, total: "int | None") -> None:
+        """Sets what is called on the way, and what ends the training besides the number of epochs."""
+        if callback is not None and not callable(callback):
+            raise ValueError(f"callback must be a function of one argument, not {callback!r}")
+        seconds = None
+        if not (isinstance(interval, str) and interval == "epoch"):
+            if not isinstance(interval, numbers.Real):
+                raise ValueError(f"callback_interval must be 'epoch' or a number of milliseconds, not {interval!r}")
+            seconds = _number("callback_interval", interval, 0.0, math.inf, True) / 1000
+        limit = math.inf if time_limit is None else _number("time_limit", time_limit, 0.0, math.inf, True)
+        self._display = _Display(total) if _flag("progress", progress) else None
+        self._start = time.perf_counter()
+        self._deadline = self._start + limit
+        self._callback, self._total = callback, total
+        if callback is not None:
+            self._call_every = seconds
+            self._next_call = math.inf if seconds is None else self._start + seconds
+        self._asks = limit < math.inf or self._display is not None or self._next_call < math.inf
+        if self._asks:
+            self.native.ask(self._stops, 0.03 if seconds is None else min(seconds, 0.03))
+
+    def use(self, data: _Data, batch: int, shuffles: bool) -> None:
+        """Sets the samples to train on."""
+        counters, _ = self.native.position
+        if counters[3] and self.data is None and int(self._resumed._state["counters"][7]) != data.samples:
+            raise ValueError(
+                f"resume was interrupted within an epoch of {int(self._resumed._state['counters'][7])} samples; give "
+                f"the same samples, or start anew from parameters=result.parameters"
+            )
+        self.data = data
+        self._batches = -(-data.samples // batch)
+        order = np.empty(data.samples, np.uintp) if shuffles else None
+        self.native.use(data.X, data.Y, data.samples, data.weights, data.counts, data.spread, batch, order)
+
+    def run(self, until: int) -> None:
+        """Trains until there are so many epochs, or something ends it."""
+        training = self.native
+        every = self._callback is not None and self._call_every is None
+        most = max(1, _FACTORS_AT_ONCE // self._batches) if self._schedule.of_updates else _EPOCHS_AT_ONCE
+        while self.status == "completed" and training.epochs < until:
+            first, count = training.epochs, 1 if every else min(until - training.epochs, most, _EPOCHS_AT_ONCE)
+            factors = self._schedule.factors(first, count, self._batches)
+            figures = np.empty((count, self._columns))
+            self._chunks.append((first, figures))
+            self.status = _STATUS[training.advance(figures, factors, self._schedule.of_updates)]
+            if self.status == "interrupted":
+                if training.error is not None:
+                    raise training.error
+                self.status = self._reason
+            elif every and training.epochs > first and self._callback(_Progress(self)):
+                self._end("stopped")
+            if self._asks and self._stops():
+                self._end(self._reason)
+
+    def _end(self, status: str) -> None:
+        """Ends a training that is not over anyway."""
+        if self.status == "completed" and (self._total is None or self.native.epochs < self._total):
+            self.status = status
+
+    def _stops(self) -> bool:
+        """What is called every 30 ms or so: whether to end the training."""
+        now = time.perf_counter()
+        if self._display is not None:
+            self._display.show(self.native.epochs, self.figures(), self.seconds())
+        if now >= self._next_call:
+            stops = self._callback(_Progress(self))
+            self._next_call = time.perf_counter() + self._call_every
+            if stops:
+                self._reason = "stopped"
+                return True
+        if now >= self._deadline:
+            self._reason = "time_limit"
+            return True
+        return False
+
+    def seconds(self) -> float:
+        """How long the training has taken, with those that it resumed."""
+        return time.perf_counter() - self._start + (0.0 if self._resumed is None else self._resumed.seconds)
+
+    def parameters(self) -> Any:
+        """The present parameters, a copy."""
+        return self._buffers[self.native.row].copy()
+
+    def figures(self) -> dict[str, float]:
+        """What was measured after the last completed epoch."""
+        done = self.native.epochs
+        for first, figures in reversed(self._chunks):
+            if done > first:
+                row = figures[done - first - 1]
+                return {name: float(row[_COLUMNS.index(name)]) for name in self._names}
+        return {}
+
+    def finish(self) -> Any:
+        """The Result, with a warning where the training diverged."""
+        found = self._result(self.status, math.nan)
+        data = self.data
+        found.loss = _native_loss(found.parameters, data.X, data.Y, data.weights, data.samples, None)
+        if found.status == "diverged" or not math.isfinite(found.loss):
+            found.status = "diverged"
+            warnings.warn(
+                f"training diverged after {found.epochs} epochs: the loss or a parameter is no longer finite; the "
+                f"parameters are those of the last completed update; try a lower learning_rate, or scale X and Y",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return found
+
+    def _result(self, status: str, loss: float) -> Any:
+        counters, found = self.native.position
+        best = counters[5] if self._monitor else 0
+        last = self.parameters()
+        metrics = self._metrics()
+        if math.isnan(loss) and len(metrics["loss"]):
+            loss = float(metrics["loss"][-1])
+        return Result(
+            self._buffers[3].copy() if best and self._restores else last, loss, metrics, status, best or None,
+            self.seconds(), "",
+            {
+                "identity": _IDENTITY,
+                "optimizer": self._optimizer,
+                "variables": list(_OPTIMIZERS[self._optimizer][2]),
+                "monitor": self._monitor,
+                "last": last,
+                "best": self._buffers[3].copy(),
+                "state": self._state[: len(_OPTIMIZERS[self._optimizer][2])].copy(),
+                "counters": np.array([*counters, self.seed, self.data.samples if self.data else 0], np.uint64),
+                "numbers": np.array(found),
+            },
+        )  # fmt: skip
+
+    def _metrics(self) -> dict[str, Any]:
+        """The figures of all epochs, by name."""
+        done = self.native.epochs
+        tables = [figures[: max(0, done - first)] for first, figures in self._chunks]
+        table = np.concatenate(tables or [np.empty((0, self._columns))])
+        if self._resumed is None:
+            return {name: table[:, _COLUMNS.index(name)].copy() for name in self._names}
+        before, missing = self._resumed.metrics, np.full(self._resumed.epochs, np.nan)
+        return {
+            name: np.concatenate([before.get(name, missing), table[:, _COLUMNS.index(name)]]) for name in self._names
+        }
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        """Gives an exception (Ctrl-C, or of a callback or a signal handler) what was reached."""
+        if self._display is not None:
+            self._display.show(self.native.epochs, self.figures(), self.seconds(), last=True)
+            self._display.close()
+        if error is None or self.data is None:
+            return
+        error.result = self._result("interrupted", math.nan)
+        if not error.args:
+            held = "the attribute result of this exception holds what was reached"
+            error.args = (f"interrupted after {self.native.epochs} epochs; {held}",)
+
+
+def _state_of(resume: Any, parameters: Any) -> Any:
+    """What a Result holds of its training, for another to go on."""
+    if resume is None:
+        return None
+    if not hasattr(resume, "_state") or not hasattr(resume, "metrics"):
+        raise ValueError(f"resume must be a Result of train or of load, not {resume!r}")
+    if parameters is not None:
+        raise ValueError("give resume or parameters, not both: a Result holds its own parameters")
+    state = resume._state
+    if state is None:
+        raise ValueError("resume was made by minimize, which cannot go on: give parameters=result.parameters")
+    if state["identity"] != _IDENTITY:
+        raise ValueError("resume belongs to another model or precision: resume it with the module that made it")
+    if resume.status == "diverged":
+        raise ValueError("resume diverged, and has no state to go on from: give parameters=result.parameters")
+    return state
+
+
+def _metrics(metrics: Any) -> tuple[str, ...]:
+    """The metrics that are asked for, in their order."""
+    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics) if isinstance(metrics, Iterable) else (metrics,)
+    for metric in wanted:
+        if metric != "loss" and metric not in _METRICS:
+            raise ValueError(f"there is no metric {metric!r}; there are: loss, {', '.join(_METRICS)}")
+    found = tuple(metric for metric in _METRICS if metric in wanted)
+    if found and (not target_names or output_count != len(target_names)):
+        raise ValueError(
+            f"metrics compare outputs with targets, but the model has {output_count} outputs and "
+            f"{len(target_names)} targets: compute them from predict()"
+        )
+    return found
+
+
+def _optimizer(
+    name: Any, learning_rate: Any, hyperparameters: dict[str, Any], weight_decay: Any
+) -> tuple[str, int, Any, Any, float]:
+    """The name and number of the update rule, its hyperparameters, its state at first, and the decay besides it."""
+    values = dict(hyperparameters, learning_rate=learning_rate)
+    if name == "sgd":  # three rules under one name, as in Keras and PyTorch
+        nesterov, momentum = _flag("nesterov", values.pop("nesterov", False)), values.get("momentum", 0.0)
+        if nesterov:
+            name = "nesterov"
+        elif _number("momentum", momentum, 0.0, 1.0, False):
+            name = "momentum"
+        else:
+            values.pop("momentum", None)
+    if not isinstance(name, str) or name not in _OPTIMIZERS:
+        raise ValueError(f"there is no optimizer {name!r}; there are: {', '.join(_OPTIMIZERS)}")
+    number, known, variables, _ = _OPTIMIZERS[name]
+    decay = 0.0
+    if weight_decay is not None and "weight_decay" in known:
+        values["weight_decay"] = weight_decay
+    elif weight_decay is not None:
+        decay = _number("weight_decay", weight_decay, 0.0, math.inf, False)
+    for key in values:
+        if key not in known:
+            names = ", ".join(known)
+            raise TypeError(f"train() got an unexpected argument {key!r}; the optimizer {name} takes: {names}")
+    options = {
+        key: _number(key, values.get(key, default), low, high, excludes_low)
+        for key, (default, low, high, excludes_low) in known.items()
+    }
+    longest = max(len(known) for _, known, _, _ in _OPTIMIZERS.values())
+    state = np.zeros((max(1, _state_size // parameter_count), parameter_count), dtype)
+    for row, value in zip(state, variables.values(), strict=False):  # there may be rows that other rules need
+        row[:] = options[value] if isinstance(value, str) else value
+    array = np.zeros(longest)
+    array[: len(options)] = list(options.values())
+    return name, number, array, state, decay
+
+
+"""The minimizers of SciPy over the loss of the module, where SciPy is installed."""
+
+import math
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+dtype: Any
+parameter_count: int
+parameter_shapes: dict[str, tuple[int, ...]]
+_PENALIZED: tuple[bool, ...]
+initial_parameters: Any
+_parameters: Any
+_native_loss: Any
+_number: Any
+_integer: Any
+_Data: Any
+Result: Any
+
+_WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
+_WITH_BOUNDS = ("l-bfgs-b", "tnc", "slsqp", "trust-constr")
+_OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsqp": (9,), "cobyla": (2,),
+                      "cobyqa": (5, 6), "trust-constr": (0,)}  # fmt: skip
+"""What the status of a minimizer is when it has used up its iterations or evaluations; 1 for all others."""
+
+
+def minimize(
+    X: Any = None,
+    Y: Any = None,
+    parameters: Any = None,
+    method: str = "L-BFGS-B",
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    seed: int = 0,
+    **options: Any,
+) -> Any:
+    """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with ``scipy.optimize.minimize``; w are the weights, without biases.
+
+    method        any of SciPy's; those that take a gradient get it
+    l1            exactly, by splitting each weight into two that are not below 0: for L-BFGS-B, TNC, SLSQP and
+                  trust-constr
+    options       what else scipy.optimize.minimize takes: tol, bounds, options={"maxiter": ...}, callback, ...
+
+    The other arguments are those of ``train``. Returns a Result, whose history holds the loss with the penalties
+    after each iteration, and whose message is that of SciPy; its status is "converged", "completed" (after the
+    iterations that were allowed) or "stopped", with a RuntimeWarning. ``train`` cannot resume it.
+    """
+    try:
+        from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)
+    except ImportError as error:
+        raise ImportError("minimize needs SciPy, which is not installed: python -m pip install scipy") from error
+    data = _Data(X, Y, sample_weight)
+    data.weigh_classes(class_weight)
+    start = initial_parameters(seed) if parameters is None else _parameters(parameters)
+    objective = _Objective(data, _number("l1", l1, 0.0, math.inf, False), _number("l2", l2, 0.0, math.inf, False))
+    named = str(method).lower()
+    for key in ("fun", "x0", "args", "jac"):
+        if key in options:
+            raise TypeError(f"minimize() got an unexpected argument {key!r}: the module gives it to SciPy itself")
+    if objective.l1:
+        if named not in _WITH_BOUNDS or "bounds" in options:
+            raise ValueError(f"l1 needs the method L-BFGS-B, TNC, SLSQP or trust-constr, and no bounds, not {method!r}")
+        options["bounds"] = [(0, None)] * (2 * parameter_count)
+    call = options.pop("callback", None)
+    history: list[float] = []
+    last = [objective.split(start.astype(float))]
+
+    def callback(*given: Any) -> Any:  # SciPy calls it with the point, or also with what it knows of it
+        last[0] = np.array(given[0], float)
+        history.append(objective.value(last[0]))
+        return None if call is None else call(*given)
+
+    def result(variables: Any, status: str, message: str, value: float = math.nan) -> Any:
+        metrics = {"loss": np.array(history, float)}
+        reached = _parameters(objective.join(variables))
+        return Result(reached, value, metrics, status, None, time.perf_counter() - begun, message)
+
+    begun = time.perf_counter()
+    gradient = named not in _WITHOUT_GRADIENT
+    function = objective.value_and_gradient if gradient else objective.value
+    try:
+        found = optimize.minimize(function, last[0], jac=gradient, method=method, callback=callback, **options)
+        reached = result(found.x, "converged", str(found.message))
+        reached.loss = objective.loss(reached.parameters)
+    except BaseException as interrupt:  # Ctrl-C, or an error of a callback
+        interrupt.result = result(last[0], "interrupted", "")  # type: ignore[attr-defined]
+        raise
+    if not found.success:
+        reached.status = "completed" if found.status in _OUT_OF_ITERATIONS.get(named, (1,)) else "stopped"
+    if reached.status == "stopped":
+        warnings.warn(f"SciPy's {method} stopped: {found.message}", RuntimeWarning, stacklevel=2)
+    return reached
+
+
+class _Objective:
+    """The loss with its penalties, of parameters in double precision; with l1, of their positive and negative parts."""
+
+    def __init__(self, data: Any, l1: float, l2: float) -> None:
+        self.data, self.l1, self.l2 = data, l1, l2
+        sizes = [math.prod(shape) for shape in parameter_shapes.values()]
+        self.penalized = np.repeat(np.array(_PENALIZED, float), sizes)
+        self._last: tuple[Any, float] = (None, math.nan)
+
+    def split(self, parameters: Any) -> Any:
+        """The variables for parameters."""
+        return np.concatenate([np.maximum(parameters, 0), np.maximum(-parameters, 0)]) if self.l1 else parameters
+
+    def join(self, variables: Any) -> Any:
+        """The parameters for variables."""
+        return variables[:parameter_count] - variables[parameter_count:] if self.l1 else variables
+
+    def value_and_gradient(self, variables: Any) -> tuple[float, Any]:
+        """The objective and its gradient."""
+        parameters = self.join(variables)
+        slope = np.empty(parameter_count, dtype)
+        value = self.loss(parameters, slope) + self._penalty(variables, parameters)
+        self._last = (variables.copy(), value)
+        slope = slope.astype(float) + self.l2 * self.penalized * parameters
+        if self.l1:
+            slope = np.concatenate([slope + self.l1 * self.penalized, self.l1 * self.penalized - slope])
+        return value, slope
+
+    def value(self, variables: Any) -> float:
+        """The objective."""
+        if self._last[0] is not None and np.array_equal(variables, self._last[0]):
+            return self._last[1]
+        parameters = self.join(variables)
+        return self.loss(parameters) + self._penalty(variables, parameters)
+
+    def loss(self, parameters: Any, slope: Any = None) -> float:
+        """The loss alone; its gradient is written to slope, where there is one."""
+        data = self.data
+        with np.errstate(over="ignore"):
+            point = np.ascontiguousarray(parameters, dtype)
+        value: float = _native_loss(point, data.X, data.Y, data.weights, data.samples, slope)
+        return value
+
+    def _penalty(self, variables: Any, parameters: Any) -> float:
+        total = 0.5 * self.l2 * float(self.penalized @ parameters**2)
+        if self.l1:
+            total += self.l1 * float(np.tile(self.penalized, 2) @ variables)
+        return total
 '''
 
 linecache.cache[f"<{__name__}>"] = (len(_INTERFACE), None, _INTERFACE.splitlines(True), f"<{__name__}>")

@@ -1,10 +1,11 @@
 """**describe** -> stabilize: writes a model, its loss and the optimizers as symbolic steps."""
 
+import hashlib
 from dataclasses import replace
 
 from nncodegen.describe.layers import Dense, Sequential
 from nncodegen.describe.model import Model
-from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
 
@@ -17,8 +18,16 @@ def describe(model: Model | Sequential, precision: str = "float64") -> Program:
         raise ModelError(f"{model!r} is no model: use nncodegen.Model or nncodegen.Sequential")
     if precision not in PRECISIONS:
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
-    updates = tuple(describe_update(name) for name in OPTIMIZERS)
-    return replace(model.describe(), updates=updates, precision=precision)
+    own = tuple(optimizer.update for optimizer in model.optimizers)
+    updates = (*(describe_update(name) for name in OPTIMIZERS), *own)
+    program = replace(model.describe(), updates=updates, precision=precision)
+    return replace(program, identity=_identity(program))
 
 
-__all__ = ["PRECISIONS", "Dense", "Model", "Sequential", "describe"]
+def _identity(program: Program) -> str:
+    """The hash of all that a model computes, in its precision: not of its name, nor of how it is trained."""
+    text = f"{replace(program, updates=()).show()}{program.precision}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+__all__ = ["PRECISIONS", "Dense", "Model", "Optimizer", "Sequential", "describe"]

@@ -14,6 +14,7 @@ from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
 from nncodegen.describe.checks import check_expression
 from nncodegen.describe.initializers import initial
 from nncodegen.describe.losses import LOSSES, Loss, LossFunction
+from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
 
@@ -65,7 +66,7 @@ class Dense:
         parameters = [Tensor(W.tensor, (units, size), initial(self.initializer, size, units))]
         steps = [Step(s, W * x, "sum", (inner,))]
         if self.bias:
-            parameters.append(Tensor(b.tensor, (units,), initial(self.bias_initializer, size, units)))
+            parameters.append(Tensor(b.tensor, (units,), initial(self.bias_initializer, size, units), penalized=False))
             steps.append(Step(z, s + b))
         else:
             z = s
@@ -105,11 +106,17 @@ class Sequential:
 
     inputs is the number of values in one sample; loss a name (see ``describe.losses``) or a function
     ``(output, target) -> expression``, whose mean over outputs and samples is minimized. Parameters are W1, b1,
-    W2, and so on, flat in that order. Raises ModelError for a description that cannot be one.
+    W2, and so on, flat in that order. optimizers are update rules of one's own.
+    Raises ModelError for a description that cannot be one.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], inputs: int, loss: str | LossFunction = "mse", name: str = "network"
+        self,
+        layers: Sequence[Layer],
+        inputs: int,
+        loss: str | LossFunction = "mse",
+        name: str = "network",
+        optimizers: Sequence[Optimizer] = (),
     ) -> None:
         if not isinstance(layers, Iterable):
             raise ModelError(f"{name} needs a list of layers, such as [Dense(1)], not {layers!r}")
@@ -125,6 +132,7 @@ class Sequential:
         self.layers = layers
         self.inputs = _positive_integer(inputs, "inputs, the number of values in a sample,")
         self.loss = loss
+        self.optimizers = check_optimizers(optimizers, name)
         self.describe()
 
     def describe(self) -> Program:
@@ -148,6 +156,7 @@ class Sequential:
             outputs=(x,),
             loss=Element("loss"),
             labels=loss.labels and size > 1,
+            threshold=loss.threshold,
         )
 
     def _loss(self, part: Part, number: int) -> tuple[Loss, tuple[Step, ...]]:

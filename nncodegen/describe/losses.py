@@ -19,12 +19,16 @@ LossFunction = Callable[[Expr, Expr], Expr]
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss: its function, how outputs are combined, the link from logits, whether labels may be integers."""
+    """A loss: its function, how outputs are combined, the link from logits, whether labels may be integers.
+
+    ``threshold`` is the output above which a target of 1 is predicted.
+    """
 
     function: LossFunction
     total: str = "mean"
     link: str = "linear"
     labels: bool = False
+    threshold: float = 0.5
 
 
 def _huber(p: Expr, y: Expr) -> Expr:
@@ -55,9 +59,9 @@ LOSSES = {
     "huber": Loss(_huber),
     "log_cosh": Loss(lambda p, y: log_cosh(p - y)),
     "poisson": Loss(_poisson),
-    "hinge": Loss(_hinge),
+    "hinge": Loss(_hinge, threshold=0.0),
     "binary_crossentropy": Loss(_binary_crossentropy),
-    "binary_crossentropy_from_logits": Loss(_binary_crossentropy, link="sigmoid"),
+    "binary_crossentropy_from_logits": Loss(_binary_crossentropy, link="sigmoid", threshold=0.0),
     "categorical_crossentropy": Loss(_categorical_crossentropy, total="sum", labels=True),
     "categorical_crossentropy_from_logits": Loss(_categorical_crossentropy, total="sum", link="softmax", labels=True),
 }

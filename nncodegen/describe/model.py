@@ -11,6 +11,7 @@ import sympy
 from sympy import Expr, Symbol
 
 from nncodegen.describe.checks import check_expression
+from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
 
@@ -21,7 +22,8 @@ class Model:
     inputs and targets are symbols, one for each column of X and of Y. parameters maps symbols to their initial
     values. output is an expression, or a tuple of them; without one, the loss is the output. The loss is that
     of one sample: the mean over the samples is minimized. A formula without inputs and targets is minimized as
-    it stands. Raises ModelError, naming the culprit, for a description that cannot be one.
+    it stands. optimizers are update rules of one's own. Raises ModelError, naming the culprit, for a
+    description that cannot be one.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Model:
         parameters: Mapping[Symbol, float] | None = None,
         output: Expr | Sequence[Expr] | None = None,
         loss: Expr | None = None,
+        optimizers: Sequence[Optimizer] = (),
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ModelError(f"the name of a model is a text, not {name!r}")
@@ -52,6 +55,7 @@ class Model:
             for symbol in self.targets:
                 if symbol in value.free_symbols:
                     raise ModelError(f"the output of {name} depends on the target {symbol.name}: it could not predict")
+        self.optimizers = check_optimizers(optimizers, name)
         self._program = self._describe()
 
     def describe(self) -> Program:

@@ -8,26 +8,160 @@ It is simplified and emitted like the model.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from numbers import Real
+from typing import Any
 
-from sympy import Expr, sqrt
+import sympy
+from sympy import Abs, Expr, Max, Min, Piecewise, S, sqrt
 
+from nncodegen.describe.checks import check_expression
+from nncodegen.errors import ModelError
 from nncodegen.ir import PARAMETER, Element, Hyperparameter, Step, Update
 
+LEARNING_RATE = Hyperparameter("learning_rate", 0.01, excludes_low=True)
 
-@dataclass(frozen=True)
+TAKEN = (
+    "parameter", "gradient", "t", "X", "Y", "parameters", "optimizer", "epochs", "batch_size", "shuffle", "seed",
+    "update", "tolerance", "sample_weight", "class_weight", "schedule", "clip_value", "clip_norm", "l1", "l2",
+    "validation_data", "validation_fraction", "metrics", "patience", "min_delta", "monitor", "restore_best",
+    "time_limit", "callback", "callback_interval", "progress", "resume", "nesterov", "threads", "result", "batches",
+)  # fmt: skip
+"""Names that a rule knows already, or that ``train`` takes for something else."""
+
+
 class Optimizer:
-    """An update rule, the names of its state variables (0 at first), and its hyperparameters."""
+    """An update rule: a function of SymPy symbols, the names of its state, and its hyperparameters.
 
-    rule: Callable[..., tuple[Expr, ...]]
-    state: tuple[str, ...] = ()
-    hyperparameters: tuple[Hyperparameter, ...] = ()
+    rule takes by name what it needs of ``parameter``, ``gradient``, ``t`` (the number of the update, from 1), the
+    state and the hyperparameters, and returns the new parameter, or a tuple of it and the new state. state names
+    the variables that are kept for every parameter, 0 at first; or it maps each name to what the variable is at
+    first, a number or the name of a hyperparameter. hyperparameters maps names to defaults, or is a sequence of
+    Hyperparameters, which also have ranges; ``learning_rate`` is always among them. Raises ModelError, naming the
+    culprit, for a rule that cannot be one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rule: Callable[..., Any],
+        state: Sequence[str] | Mapping[str, float | str] = (),
+        hyperparameters: Mapping[str, float] | Sequence[Hyperparameter] = (),
+    ) -> None:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w{0,39}", name, re.ASCII):
+            raise ModelError(f"the name of an optimizer is a word of letters and digits, not {name!r}")
+        role = f"the optimizer {name}"
+        if not callable(rule):
+            raise ModelError(f"the rule of {role} is a function of SymPy symbols, not {rule!r}")
+        self.name = name
+        self.rule = rule
+        self.hyperparameters = _hyperparameters(hyperparameters, role)
+        self.state = _state(state, [hyper.name for hyper in self.hyperparameters], role)
+        self.update = self._describe(role)
+
+    def _describe(self, role: str) -> Update:
+        """The update as steps over the index p of all parameters."""
+        tensors = {key: Element(key, (PARAMETER,)) for key in ("parameter", "gradient", *self.state)}
+        numbers = {key: Element(key) for key in ("t", *(h.name for h in self.hyperparameters))}
+        arguments = {**tensors, **numbers}
+        taken = inspect.signature(self.rule).parameters
+        for key in taken:
+            if key not in arguments:
+                raise ModelError(f"the rule of {role} takes {key!r}; it may take: {', '.join(arguments)}")
+        try:
+            values = self.rule(**{key: arguments[key] for key in taken})
+            values = tuple(map(sympy.sympify, values if isinstance(values, tuple | list) else (values,)))
+        except Exception as error:
+            raise ModelError(
+                f"the rule of {role} cannot be evaluated with symbols: {type(error).__name__}: {error}; "
+                f"write it with SymPy's functions"
+            ) from error
+        expected = ("parameter", *self.state)
+        if len(values) != len(expected):
+            raise ModelError(
+                f"the rule of {role} returns {len(values)} values; it must return {len(expected)}: the new "
+                f"{', '.join(expected)}, in this order"
+            )
+        results = tuple(Element(f"next_{key}", (PARAMETER,)) for key in expected)
+        steps = tuple(
+            Step(result, check_expression(value, arguments.values(), f"the new {key} of {role}"))
+            for key, result, value in zip(expected, results, values, strict=True)
+        )
+        initial = tuple(self.state.values())
+        return Update(self.name, tuple(self.state), self.hyperparameters, steps, results, initial)
+
+    def __repr__(self) -> str:
+        return f"<Optimizer {self.name}({', '.join(hyper.name for hyper in self.hyperparameters)})>"
 
 
-def sgd(parameter: Expr, gradient: Expr, learning_rate: Expr) -> tuple[Expr, ...]:
+def check_optimizers(given: Any, name: str) -> tuple[Optimizer, ...]:
+    """A model's own optimizers. Raises ModelError for what is none, and for a name that is taken."""
+    if isinstance(given, Optimizer) or not isinstance(given, Iterable):
+        raise ModelError(f"the optimizers of {name} are a list of nncodegen.Optimizer, not {given!r}")
+    optimizers = tuple(given)
+    names = list(OPTIMIZERS)
+    for optimizer in optimizers:
+        if not isinstance(optimizer, Optimizer):
+            raise ModelError(f"{optimizer!r} is no optimizer: use nncodegen.Optimizer(name, rule, state, ...)")
+        if optimizer.name in names:
+            raise ModelError(f"there is an optimizer {optimizer.name} already: choose another name")
+        names.append(optimizer.name)
+    return optimizers
+
+
+def _hyperparameters(given: Any, role: str) -> tuple[Hyperparameter, ...]:
+    """All hyperparameters, the learning rate first."""
+    if isinstance(given, Mapping):
+        given = [_unbounded(name, value, role) for name, value in given.items()]
+    hypers = tuple(given)
+    for hyper in hypers:
+        if not isinstance(hyper, Hyperparameter):
+            raise ModelError(f"a hyperparameter of {role} is a name with a default, or a Hyperparameter, not {hyper!r}")
+    _check_names([hyper.name for hyper in hypers], role)
+    rates = tuple(hyper for hyper in hypers if hyper.name == LEARNING_RATE.name)
+    return (*(rates or (LEARNING_RATE,)), *(hyper for hyper in hypers if hyper not in rates))
+
+
+def _unbounded(name: str, value: Any, role: str) -> Hyperparameter:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ModelError(f"the default of {name!r} of {role} must be a finite number, not {value!r}")
+    if name == LEARNING_RATE.name:
+        return Hyperparameter(name, float(value), excludes_low=True)
+    return Hyperparameter(name, float(value), low=-math.inf)
+
+
+def _state(given: Any, hyperparameters: Sequence[str], role: str) -> dict[str, float | str]:
+    """What each variable of the state is at first."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ModelError(f"the state of {role} is a sequence of names, such as ('velocity',), not {given!r}")
+    state = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given, 0.0)
+    if not isinstance(given, Mapping) and len(state) != len(tuple(given)):
+        raise ModelError(f"the state of {role} names a variable twice: {', '.join(map(str, given))}")
+    _check_names([*state, *hyperparameters], role)
+    for name, value in state.items():
+        number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        if not number and value not in hyperparameters:
+            raise ModelError(f"{name} of {role} is at first a finite number or a hyperparameter, not {value!r}")
+    return {name: value if isinstance(value, str) else float(value) for name, value in state.items()}
+
+
+def _check_names(names: Sequence[Any], role: str) -> None:
+    for position, name in enumerate(names):
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ModelError(f"{role} has a name that is no identifier: {name!r}")
+        if name in TAKEN or name in names[:position]:
+            raise ModelError(f"{role} has the name {name!r}, which is taken: choose another")
+
+
+# --- the rules ---------------------------------------------------------------------------------------------------
+
+
+def sgd(parameter: Expr, gradient: Expr, learning_rate: Expr) -> Expr:
     """Gradient descent."""
-    return (parameter - learning_rate * gradient,)
+    return parameter - learning_rate * gradient
 
 
 def momentum(parameter: Expr, gradient: Expr, velocity: Expr, learning_rate: Expr, momentum: Expr) -> tuple[Expr, ...]:
@@ -42,6 +176,23 @@ def nesterov(parameter: Expr, gradient: Expr, velocity: Expr, learning_rate: Exp
     return parameter - learning_rate * (gradient + momentum * velocity), velocity
 
 
+def adagrad(
+    parameter: Expr, gradient: Expr, accumulator: Expr, t: Expr, learning_rate: Expr, decay: Expr, epsilon: Expr
+) -> tuple[Expr, ...]:
+    """Adagrad (Duchi, Hazan and Singer, 2011), with the decay of the learning rate that ONNX and PyTorch have."""
+    accumulator = accumulator + gradient**2
+    rate = learning_rate / (1 + (t - 1) * decay)
+    return parameter - rate * gradient / (sqrt(accumulator) + epsilon), accumulator
+
+
+def rmsprop(
+    parameter: Expr, gradient: Expr, v: Expr, learning_rate: Expr, rho: Expr, epsilon: Expr
+) -> tuple[Expr, ...]:
+    """RMSprop (Tieleman and Hinton, 2012); epsilon stands outside of the root, as in PyTorch."""
+    v = rho * v + (1 - rho) * gradient**2
+    return parameter - learning_rate * gradient / (sqrt(v) + epsilon), v
+
+
 def adam(
     parameter: Expr, gradient: Expr, m: Expr, v: Expr, t: Expr,
     learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr,
@@ -53,28 +204,101 @@ def adam(
     return parameter - scale * m / (sqrt(v / (1 - beta2**t)) + epsilon), m, v
 
 
-LEARNING_RATE = Hyperparameter("learning_rate", 0.01, excludes_low=True)
+def adamw(
+    parameter: Expr, gradient: Expr, m: Expr, v: Expr, t: Expr,
+    learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr, weight_decay: Expr,
+) -> tuple[Expr, ...]:  # fmt: skip
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), of every parameter, as in PyTorch."""
+    decayed = parameter - learning_rate * weight_decay * parameter
+    return adam(decayed, gradient, m, v, t, learning_rate, beta1, beta2, epsilon)
+
+
+def nadam(
+    parameter: Expr, gradient: Expr, m: Expr, v: Expr, rest: Expr, t: Expr,
+    learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr, momentum_decay: Expr,
+) -> tuple[Expr, ...]:  # fmt: skip
+    """Adam with Nesterov's momentum (Dozat, 2016), as PyTorch writes it.
+
+    ``rest`` is 1 less the product of the momenta of all updates so far: it is 0 at first, and never cancels.
+    """
+
+    def momentum(t: Expr) -> Expr:
+        return beta1 * (1 - S.Half * sympy.Rational(96, 100) ** (t * momentum_decay))
+
+    now, following = momentum(t), momentum(t + 1)
+    rest = rest * now + (1 - now)
+    next_rest = rest * following + (1 - following)
+    m = beta1 * m + (1 - beta1) * gradient
+    v = beta2 * v + (1 - beta2) * gradient**2
+    direction = (1 - now) / rest * gradient + following / next_rest * m
+    return parameter - learning_rate * direction / (sqrt(v / (1 - beta2**t)) + epsilon), m, v, rest
+
+
+def adamax(
+    parameter: Expr, gradient: Expr, m: Expr, u: Expr, t: Expr,
+    learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr,
+) -> tuple[Expr, ...]:  # fmt: skip
+    """Adam with the infinity norm (Kingma and Ba, 2015, algorithm 2); epsilon inside the maximum, as in PyTorch."""
+    m = beta1 * m + (1 - beta1) * gradient
+    u = Max(beta2 * u, Abs(gradient) + epsilon)
+    return parameter - learning_rate / (1 - beta1**t) * m / u, m, u
+
+
+def lion(parameter: Expr, gradient: Expr, m: Expr, learning_rate: Expr, beta1: Expr, beta2: Expr) -> tuple[Expr, ...]:
+    """Lion (Chen et al., 2023, algorithm 2); its decay is the ``weight_decay`` that every optimizer may have."""
+    direction = _sign(beta1 * m + (1 - beta1) * gradient)
+    return parameter - learning_rate * direction, beta2 * m + (1 - beta2) * gradient
+
+
+def rprop(
+    parameter: Expr, gradient: Expr, direction: Expr, step: Expr,
+    eta_minus: Expr, eta_plus: Expr, min_step: Expr, max_step: Expr,
+) -> tuple[Expr, ...]:  # fmt: skip
+    """iRPROP- (Igel and Hüsken, 2000): a step size for each parameter, which starts as the learning rate.
+
+    A parameter whose gradient has changed its sign stays where it is for one update. For gradients of all samples.
+    """
+    agreement = direction * gradient  # the direction is a sign: the product does not vanish
+    factor = Piecewise((eta_plus, agreement > 0), (eta_minus, agreement < 0), (1, True))
+    step = Min(Max(step * factor, min_step), max_step)
+    direction = Piecewise((0, agreement < 0), (_sign(gradient), True))
+    return parameter - direction * step, direction, step
+
+
+def _sign(z: Expr) -> Expr:
+    """The sign, or NaN where there is none: it must not be lost."""
+    return Piecewise((1, z > 0), (-1, z < 0), (z, True))
+
+
 MOMENTUM = Hyperparameter("momentum", 0.9, high=1.0)
 BETA1 = Hyperparameter("beta1", 0.9, high=1.0)
 BETA2 = Hyperparameter("beta2", 0.999, high=1.0)
 EPSILON = Hyperparameter("epsilon", 1e-8, excludes_low=True)
+ADAM = (LEARNING_RATE, BETA1, BETA2, EPSILON)
 
-OPTIMIZERS = {
-    "sgd": Optimizer(sgd, (), (LEARNING_RATE,)),
-    "momentum": Optimizer(momentum, ("velocity",), (LEARNING_RATE, MOMENTUM)),
-    "nesterov": Optimizer(nesterov, ("velocity",), (LEARNING_RATE, MOMENTUM)),
-    "adam": Optimizer(adam, ("m", "v"), (LEARNING_RATE, BETA1, BETA2, EPSILON)),
-}
+_ENTRIES: tuple[tuple[str, Callable[..., Any], Any, tuple[Hyperparameter, ...]], ...] = (
+    ("sgd", sgd, (), (LEARNING_RATE,)),
+    ("momentum", momentum, ("velocity",), (LEARNING_RATE, MOMENTUM)),
+    ("nesterov", nesterov, ("velocity",), (LEARNING_RATE, MOMENTUM)),
+    ("adagrad", adagrad, {"accumulator": "initial_accumulator"}, (
+        LEARNING_RATE, Hyperparameter("decay", 0.0), EPSILON, Hyperparameter("initial_accumulator", 0.0))),
+    ("rmsprop", rmsprop, ("v",), (LEARNING_RATE, Hyperparameter("rho", 0.9, high=1.0), EPSILON)),
+    ("adam", adam, ("m", "v"), ADAM),
+    ("adamw", adamw, ("m", "v"), (*ADAM, Hyperparameter("weight_decay", 0.01))),
+    ("nadam", nadam, ("m", "v", "rest"), (*ADAM, Hyperparameter("momentum_decay", 0.004))),
+    ("adamax", adamax, ("m", "u"), ADAM),
+    ("lion", lion, ("m",), (LEARNING_RATE, BETA1, Hyperparameter("beta2", 0.99, high=1.0))),
+    ("rprop", rprop, {"direction": 0.0, "step": "learning_rate"}, (
+        LEARNING_RATE, Hyperparameter("eta_minus", 0.5, high=1.0, excludes_low=True),
+        Hyperparameter("eta_plus", 1.2, low=1.0), Hyperparameter("min_step", 1e-6),
+        Hyperparameter("max_step", 50.0, excludes_low=True))),
+)  # fmt: skip
+
+OPTIMIZERS = {name: (rule, state, hypers) for name, rule, state, hypers in _ENTRIES}
+"""The rules that every module has: function, state, hyperparameters."""
 
 
+@cache
 def describe_update(name: str) -> Update:
-    """The update of an optimizer as steps over the index p of all parameters."""
-    optimizer = OPTIMIZERS[name]
-    tensors = {key: Element(key, (PARAMETER,)) for key in ("parameter", "gradient", *optimizer.state)}
-    numbers = {key: Element(key) for key in ("t", *(h.name for h in optimizer.hyperparameters))}
-    arguments = {**tensors, **numbers}
-    taken = inspect.signature(optimizer.rule).parameters
-    values = optimizer.rule(**{key: arguments[key] for key in taken})
-    results = tuple(Element(f"next_{key}", (PARAMETER,)) for key in ("parameter", *optimizer.state))
-    steps = tuple(Step(result, value) for result, value in zip(results, values, strict=True))
-    return Update(name, optimizer.state, optimizer.hyperparameters, steps, results)
+    """The update of a built-in optimizer."""
+    return Optimizer(name, *OPTIMIZERS[name]).update

@@ -2,8 +2,8 @@
 
 The text has four parts: the head with the sizes; for each kernel a function that works on one tile of samples
 and adds to the sums, and one that finishes the sums; for each optimizer a function that updates a range of
-parameters; and the loops over tiles, batches and epochs, which are the same for every model and are copied from
-``loops.c``.
+parameters; and the loops over tiles (``loops.c``, ``metrics.c``), batches and epochs (``training.c``), which are
+the same for every model and are copied.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.updates import UpdateEmitter, emit_dispatch
+from nncodegen.ir import Program
 from nncodegen.schedule import Schedule
 
 HERE = Path(__file__).parent
@@ -39,6 +40,8 @@ def emit_c(schedule: Schedule) -> str:
         "DIRECT": int(gradient.direct),
         "ARRAYS": max(kernel.arrays for kernel in schedule.kernels),
         "STATE": max((len(update.state) for update in program.updates), default=0),
+        "OPTIONS": max((len(update.hyperparameters) for update in program.updates), default=1),
+        "LABELS": int(program.labels),
         "COST": max(1, (program.operations or (0, 1))[1]),
     }
     if not schedule.blocks:
@@ -47,7 +50,8 @@ def emit_c(schedule: Schedule) -> str:
     constants = "\n".join(f"    {key} = {value}," for key, value in sizes.items())
     lines = Lines()
     for function, text in (("maximum", Max), ("minimum", Min)):
-        if any(step.expression.has(text) for step in program.steps):
+        updating = (step for update in program.updates for step in update.steps)
+        if any(step.expression.has(text) for step in (*program.steps, *updating)):
             sign = ">" if function == "maximum" else "<"
             lines.add(f"/* The {function}, or NaN where either is: NaN must not be lost in a comparison. */")
             with lines.block(f"static inline real {function}(real a, real b)"):
@@ -58,13 +62,28 @@ def emit_c(schedule: Schedule) -> str:
     for update in program.updates:
         UpdateEmitter(update, precision, lines).emit()
     emit_dispatch(program.updates, lines)
-    body = (HERE / "loops.c").read_text()
+    body = "".join((HERE / file).read_text() for file in ("loops.c", "metrics.c", "training.c"))
+    body = body.replace("@PENALIZED@", _penalized(program)).replace("@THRESHOLD@", f"{program.threshold!r}")
     blocks = (HERE / "blocks.c").read_text() if schedule.blocks else ""
     functions = _functions(str(lines), precision)
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
     text = filled + functions + blocks + str(lines) + body
     text = text.replace("@BLOCKS@", "") if sizes["PARTIALS"] else re.sub(r".*@BLOCKS@.*\n", "", text)
+    text = re.sub(r".*@NOISE@.*\n", "", text).replace("@NOISE_ARGUMENT@", "")
     return _named(text, name, precision)
+
+
+def _penalized(program: Program) -> str:
+    """The ranges of the parameters that are penalized, as the initializer of an array of pairs."""
+    ranges: list[list[int]] = []
+    start = 0
+    for tensor in program.parameters:
+        if tensor.penalized and ranges and ranges[-1][1] == start:
+            ranges[-1][1] += tensor.size
+        elif tensor.penalized:
+            ranges.append([start, start + tensor.size])
+        start += tensor.size
+    return ", ".join(f"{{{first}, {last}}}" for first, last in ranges or [[0, 0]])
 
 
 def _functions(text: str, precision: str) -> str:

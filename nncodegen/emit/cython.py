@@ -2,8 +2,8 @@
 
 What differs from model to model are the names, shapes and numbers at its head. They are written as Python
 literals in ASCII, so that no name of a user can be more than a text. The rest is copied: the native part from
-``module.pyx``, and the part that checks arguments from ``interface.py``. The latter stays Python inside of the
-module, since Cython would make 33,000 lines of C of it, which take longer to compile than everything else.
+``module.pyx``, and the part that checks arguments from the files in INTERFACE. The latter stays Python inside of
+the module, since Cython would make 33,000 lines of C of it, which take longer to compile than everything else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from nncodegen.ir import Element, Program, Tensor
 from nncodegen.schedule import Schedule
 
 HERE = Path(__file__).parent
+
+INTERFACE = ("interface.py", "results.py", "schedules.py", "display.py", "training.py", "minimizing.py")
+"""The files of the Python part of a module, in the order in which they become one text."""
 
 
 def emit_pyx(schedule: Schedule) -> str:
@@ -54,12 +57,14 @@ def emit_pyx(schedule: Schedule) -> str:
         *(f"{key} = {value!a}" for key, value in constants.items()),
         "",
         f"_INITIAL = {tuple((t.shape, t.initial.distribution, t.initial.scale) for t in program.parameters)!a}",
+        f"_IDENTITY = {program.identity!a}",
+        f"_PENALIZED = {tuple(t.penalized for t in program.parameters)!a}",
         f"_OPTIMIZERS = {_optimizers(program)}",
         "",
         "",
     ]
     body = (HERE / "module.pyx").read_text().replace("@name@", name).replace("@real@", REAL_TYPES[precision][0])
-    interface = (HERE / "interface.py").read_text()
+    interface = "\n\n".join((HERE / file).read_text() for file in INTERFACE)
     body = body.replace("@INTERFACE@", f"r'''{interface}'''")
     return "\n".join(head) + body
 
@@ -68,15 +73,17 @@ def _optimizers(program: Program) -> str:
     rows = []
     for number, update in enumerate(program.updates):
         known = ", ".join(
-            f"{hyper.name!r}: ({hyper.default}, {hyper.low}, {_literal(hyper.high)}, {hyper.excludes_low})"
+            f"{hyper.name!r}: ({hyper.default!r}, {_literal(hyper.low)}, {_literal(hyper.high)}, {hyper.excludes_low})"
             for hyper in update.hyperparameters
         )
-        rows.append(f"    {update.name!r}: ({number}, {{{known}}}),")
+        state = dict(zip(update.state, update.initial, strict=True))
+        rated = any(operand.tensor == "learning_rate" for step in update.steps for operand in step.operands)
+        rows.append(f"    {update.name!r}: ({number}, {{{known}}}, {state!a}, {rated}),")
     return "\n".join(["{", *rows, "}"])
 
 
 def _literal(number: float) -> str:
-    return f"float({str(number)!r})" if number == float("inf") else repr(number)
+    return f"float({str(number)!r})" if abs(number) == float("inf") else repr(number)
 
 
 def _columns(tensors: tuple[Tensor, ...]) -> tuple[str, ...]:

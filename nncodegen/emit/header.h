@@ -10,38 +10,72 @@
 typedef struct {
     int (*stop)(void *context); /* may be NULL */
     void *context;
+    double interval; /* seconds from one question to the next, at least */
     double spent; /* operations since the clock was read; 0 at first */
     double asked; /* when stop was asked; 0 at first */
 } @name@_poll;
 
-enum { @name@_COMPLETED, @name@_CONVERGED, @name@_DIVERGED, @name@_INTERRUPTED };
-
+/* Rows of inputs and targets, and what each row counts: in the loss, and in the metrics. */
 typedef struct {
-    /* What to train on: samples rows of inputs and of targets. */
     const @real@ *inputs;
     const @real@ *targets;
     size_t samples;
+    const @real@ *weights; /* NULL: 1 each */
+    const @real@ *counts; /* NULL: 1 each */
+    const double *spread; /* of each target, its sum of squares around its mean; NULL: no metrics are wanted */
+} @name@_data;
+
+enum { @name@_COMPLETED, @name@_CONVERGED, @name@_STOPPED_EARLY, @name@_DIVERGED, @name@_INTERRUPTED };
+
+/* The columns of the history: without validation and metrics, the loss alone. */
+enum { @name@_LOSS, @name@_VALIDATION_LOSS, @name@_METRICS, @name@_VALIDATION_METRICS = 5, @name@_COLUMNS = 8 };
+
+/* The metrics, from the columns METRICS and VALIDATION_METRICS on. */
+enum { @name@_ACCURACY, @name@_MEAN_ABSOLUTE_ERROR, @name@_R2, @name@_METRIC_COUNT };
+
+typedef struct {
+    /* What to train on, and what to validate with (0 samples: nothing). */
+    @name@_data data;
+    @name@_data validation;
     size_t batch;
     /* How. */
     int optimizer;
-    const double *options;
+    const double *options; /* the learning rate first */
+    const double *factors; /* of the learning rate, from the epoch at which the call begins; NULL: 1 */
+    int factors_of_updates; /* one for each update, not for each epoch */
+    double l1, l2, weight_decay, clip_value, clip_norm; /* 0: none */
     double tolerance; /* stop when no parameter changed by as much in an epoch; 0: never */
     int shuffle;
     int sequential; /* update one parameter at a time */
-    uint64_t random; /* the state of the random numbers */
+    uint64_t seed; /* of noise */
     size_t until; /* return when so many epochs are done */
+    int monitor; /* the column that tells the best epoch; -1: none */
+    int higher; /* whether more of it is better */
+    double min_delta; /* what counts as better */
+    size_t patience; /* stop after so many epochs without the best; 0: never */
     @name@_poll poll;
-    /* Memory: of PARAMETERS values each, the last of @name@_state_size(); @name@_work_size() bytes; samples. */
+    /* Memory: of PARAMETERS values each, the last of @name@_state_size(); @name@_work_size() bytes; samples;
+       @name@_outputs_size() values. */
     @real@ *parameters;
     @real@ *next;
     @real@ *gradient;
+    @real@ *best;
     @real@ *state;
     void *work;
-    size_t *order; /* 0, 1, ... at first; may be NULL without shuffle */
-    /* What came out: the losses of the epochs from the one at which the call began. */
-    double *history;
+    size_t *order; /* may be NULL without shuffle */
+    @real@ *outputs; /* may be NULL without metrics */
+    /* Where the training is: 0 at first, but for the best figure (infinite) and random (any number). */
+    uint64_t random; /* the state of the random numbers when the present epoch began */
     size_t epochs;
-    double updates;
+    size_t updates;
+    size_t begin; /* the first sample of the next update in the present epoch */
+    size_t sweep; /* the next parameter of a sequential update */
+    double epoch_loss, batch_loss, largest; /* of the present epoch, of the present update; the largest step */
+    double best_figure;
+    size_t best_epoch; /* counted from 1 */
+    /* What came out: for each epoch from the one at which the call began, the loss, or all columns. */
+    double *history;
+    size_t columns;
     int status;
 } @name@_training;
 
@@ -50,6 +84,9 @@ size_t @name@_work_size(void);
 
 /* The values of state that the optimizers need, 0 at first. */
 size_t @name@_state_size(void);
+
+/* The values of memory that metrics need. */
+size_t @name@_outputs_size(void);
 
 /* The number of the first value that is not finite; count if all are. */
 size_t @name@_first_not_finite(const @real@ *values, size_t count);
@@ -66,7 +103,7 @@ int @name@_loss(const @real@ *parameters, const @real@ *inputs, const @real@ *ta
 int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, const @real@ *targets,
     const @real@ *weights, size_t samples, void *work, double *loss, @real@ *gradient, @name@_poll *poll);
 
-/* Trains from run->epochs to run->until. The parameters are those after the last completed update. */
+/* Trains from run->epochs to run->until, which may begin within an epoch, where a call was interrupted. The parameters are those after the last completed update. */
 void @name@_train(@name@_training *run);
 
 #endif

@@ -1,12 +1,11 @@
 """The Python part of a compiled module: it checks arguments and calls the native part.
 
-Its text is compiled into every module, where the names that are only declared here have their values; nncodegen
-itself never imports it. NumPy is all it needs.
+Its text and that of the files behind it (see INTERFACE in ``cython.py``) are one text in every module, where the
+names that are only declared here have their values; nncodegen itself never imports them. NumPy is all they need.
 """
 
 import math
 import numbers
-import warnings
 from typing import Any
 
 import numpy as np
@@ -19,40 +18,11 @@ parameter_count: int
 parameter_shapes: dict[str, tuple[int, ...]]
 accepts_labels: bool
 _INITIAL: tuple[tuple[tuple[int, ...], str, float], ...]
-_OPTIMIZERS: dict[str, tuple[int, dict[str, tuple[float, float, float, bool]]]]
-_state_size: int
 _native_first_not_finite: Any
 _native_predict: Any
 _native_loss: Any
-_NativeTraining: Any
-
-_STATUS = ("completed", "converged", "diverged", "interrupted")
-_EPOCHS_AT_ONCE = 8192
 
 dtype = np.dtype(precision)
-
-
-class Result:
-    """What ``train`` returns.
-
-    parameters   (P,), after the last completed update
-    loss         the loss at these parameters on the training data
-    history      (epochs,), the mean loss of each epoch, as it was met before the updates
-    epochs       the number of completed epochs
-    status       "completed", "converged" (no parameter changed by ``tolerance``), "diverged" or "interrupted"
-    """
-
-    __slots__ = ("epochs", "history", "loss", "parameters", "status")
-
-    def __init__(self, parameters: Any, loss: float, history: Any, epochs: int, status: str) -> None:
-        self.parameters = parameters
-        self.loss = loss
-        self.history = history
-        self.epochs = epochs
-        self.status = status
-
-    def __repr__(self) -> str:
-        return f"<Result: {self.status} after {self.epochs} epochs, loss {self.loss:.6g}>"
 
 
 def initial_parameters(seed: int = 0) -> Any:
@@ -100,99 +70,6 @@ def loss_and_gradient(parameters: Any, X: Any = None, Y: Any = None, sample_weig
     gradient = np.empty(parameter_count, dtype)
     value = _native_loss(parameters, X, Y, _weights(sample_weight, samples), samples, gradient)
     return value, gradient
-
-
-def train(
-    X: Any = None,
-    Y: Any = None,
-    parameters: Any = None,
-    optimizer: str = "sgd",
-    learning_rate: float = 0.01,
-    epochs: int = 100,
-    batch_size: "int | None" = None,
-    shuffle: "bool | None" = None,
-    seed: int = 0,
-    update: str = "simultaneous",
-    tolerance: float = 0.0,
-    **hyperparameters: float,
-) -> Result:
-    """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
-
-    X               (N, inputs); nothing for a formula without inputs
-    Y               (N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss
-    parameters      (P,), where to start; by default initial_parameters(seed)
-    optimizer       a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
-                    nesterov, too
-    learning_rate   the step for each gradient, above 0
-    epochs          how often every sample is used, at least 1
-    batch_size      samples for one update, 1 to N; all of them by default
-    shuffle         whether every epoch has an order of its own; by default, if there are several batches
-    seed            of the order, and of the initial parameters
-    update          "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
-    tolerance       stop after an epoch in which no parameter changed by as much in an update; 0 to go on
-
-    Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
-    and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
-    Raises ValueError for an argument that cannot be meant.
-    """
-    X, Y, samples = _samples(X, Y)
-    seed = _integer("seed", seed, 0, 2**64 - 1)
-    start = initial_parameters(seed) if parameters is None else _parameters(parameters)
-    number, options = _optimizer(optimizer, learning_rate, hyperparameters)
-    epochs = _integer("epochs", epochs, 1, 2**63 - 1)
-    batch = samples if batch_size is None else _integer("batch_size", batch_size, 1, samples, "the number of samples")
-    if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
-        raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
-    shuffles = batch < samples if shuffle is None else bool(shuffle)
-    if update not in ("simultaneous", "sequential"):
-        raise ValueError(f"there is no update {update!r}; there are: simultaneous, sequential")
-    tolerance = _number("tolerance", tolerance, 0.0, math.inf, False)
-
-    buffers = np.zeros((3, parameter_count), dtype)  # the parameters, the next ones, the gradient
-    buffers[:2] = start
-    state = np.zeros(max(1, _state_size), dtype)
-    order = np.arange(samples, dtype=np.uintp) if shuffles else None
-    training = _NativeTraining(
-        X, Y, samples, batch, number, options, tolerance, shuffles, update == "sequential", seed, buffers, state, order
-    )
-    chunks: list[tuple[int, Any]] = []  # the first epoch and the losses of each call
-    status = "completed"
-    try:
-        while status == "completed" and training.epochs < epochs:
-            chunks.append((training.epochs, np.empty(min(epochs - training.epochs, _EPOCHS_AT_ONCE))))
-            status = _STATUS[training.advance(chunks[-1][1])]
-        if status == "interrupted":
-            raise training.stop_reason
-        reached = buffers[training.row].copy()
-        final = _native_loss(reached, X, Y, None, samples, None)
-    except BaseException as interrupt:  # Ctrl-C, or whatever a signal handler of the caller raises
-        history = _history(chunks, training.epochs)
-        last = float(history[-1]) if len(history) else math.nan
-        reached = buffers[training.row].copy()
-        interrupt.result = Result(reached, last, history, training.epochs, "interrupted")  # type: ignore[attr-defined]
-        if not interrupt.args:
-            held = "the attribute result of this exception holds what was reached"
-            interrupt.args = (f"interrupted after {training.epochs} epochs; {held}",)
-        raise
-    return _finish(Result(reached, final, _history(chunks, training.epochs), training.epochs, status))
-
-
-def _history(chunks: list[tuple[int, Any]], epochs: int) -> Any:
-    """The losses of the completed epochs."""
-    return np.concatenate([losses[: max(0, epochs - begin)] for begin, losses in chunks] or [np.empty(0)])
-
-
-def _finish(result: Result) -> Result:
-    """The result, with a warning where the training diverged."""
-    if result.status == "diverged" or not math.isfinite(result.loss):
-        result.status = "diverged"
-        warnings.warn(
-            f"training diverged after {result.epochs} epochs: the loss or a parameter is no longer finite; the "
-            f"parameters are those of the last completed update; try a lower learning_rate, or scale X and Y",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return result
 
 
 def _draw(generator: Any, distribution: str, scale: float, size: int) -> Any:
@@ -337,42 +214,16 @@ def _weights(sample_weight: Any, samples: int) -> Any:
     return np.ascontiguousarray(array / largest, dtype)  # only their ratios count: no sum of them overflows
 
 
-def _optimizer(name: str, learning_rate: float, hyperparameters: dict[str, float]) -> tuple[int, Any]:
-    """The number of the update rule, and the values of its hyperparameters."""
-    values = dict(hyperparameters, learning_rate=learning_rate)
-    if name == "sgd":  # three rules under one name, as in Keras and PyTorch
-        nesterov, momentum = values.pop("nesterov", False), values.get("momentum", 0.0)
-        if not isinstance(nesterov, bool | np.bool_):
-            raise ValueError(f"nesterov must be True or False, not {nesterov!r}")
-        if nesterov:
-            name = "nesterov"
-        elif _number("momentum", momentum, 0.0, 1.0, False):
-            name = "momentum"
-        else:
-            values.pop("momentum", None)
-    if not isinstance(name, str) or name not in _OPTIMIZERS:
-        raise ValueError(f"there is no optimizer {name!r}; there are: {', '.join(_OPTIMIZERS)}")
-    number, known = _OPTIMIZERS[name]
-    for key in values:
-        if key not in known:
-            names = ", ".join(known)
-            raise TypeError(f"train() got an unexpected argument {key!r}; the optimizer {name} takes: {names}")
-    options = [
-        _number(key, values.get(key, default), low, high, excludes_low)
-        for key, (default, low, high, excludes_low) in known.items()
-    ]
-    return number, np.array(options)
-
-
 def _number(name: str, value: Any, low: float, high: float, excludes_low: bool) -> float:
-    allowed = f"a number {'above' if excludes_low else 'from'} {low:g}{f', below {high:g}' if high < math.inf else ''}"
+    bounds = [f"{'above' if excludes_low else 'from'} {low:g}"] if low > -math.inf else []
+    allowed = f"a number {', '.join(bounds + ([f'below {high:g}'] if high < math.inf else []))}".strip()
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be {allowed}, not {value!r}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not excludes_low or not number > 0 or number >= float(np.finfo(dtype).tiny):
+    if not excludes_low or low != 0 or not number > 0 or number >= float(np.finfo(dtype).tiny):
         vanishes = ""
     else:
         vanishes = f", which is 0 in {precision}"
@@ -389,6 +240,12 @@ def _integer(name: str, value: Any, low: int, high: int, meaning: str = "") -> i
     if not low <= integer <= high:
         raise ValueError(f"{name} must be an integer from {low}{limit}, not {value}")
     return integer
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
 
 
 def _listed(names: tuple[str, ...]) -> str:

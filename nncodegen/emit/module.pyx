@@ -9,35 +9,66 @@ cdef extern from "@name@.h":
     ctypedef struct @name@_poll:
         int (*stop)(void *) noexcept nogil
         void *context
+        double interval
         double spent
         double asked
 
-    ctypedef struct @name@_training:
+    ctypedef struct @name@_data:
         const @real@ *inputs
         const @real@ *targets
         size_t samples
+        const @real@ *weights
+        const @real@ *counts
+        const double *spread
+
+    ctypedef struct @name@_training:
+        @name@_data data
+        @name@_data validation
         size_t batch
         int optimizer
         const double *options
+        const double *factors
+        int factors_of_updates
+        double l1
+        double l2
+        double weight_decay
+        double clip_value
+        double clip_norm
         double tolerance
         int shuffle
         int sequential
-        uint64_t random
+        uint64_t seed
         size_t until
+        int monitor
+        int higher
+        double min_delta
+        size_t patience
         @name@_poll poll
         @real@ *parameters
         @real@ *next
         @real@ *gradient
+        @real@ *best
         @real@ *state
         void *work
         size_t *order
-        double *history
+        @real@ *outputs
+        uint64_t random
         size_t epochs
-        double updates
+        size_t updates
+        size_t begin
+        size_t sweep
+        double epoch_loss
+        double batch_loss
+        double largest
+        double best_figure
+        size_t best_epoch
+        double *history
+        size_t columns
         int status
 
     size_t @name@_work_size() nogil
     size_t @name@_state_size() nogil
+    size_t @name@_outputs_size() nogil
     size_t @name@_first_not_finite(const @real@ *, size_t) nogil
     int @name@_predict(const @real@ *, const @real@ *, size_t, void *, @real@ *, @name@_poll *) nogil
     int @name@_loss(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *, double *,
@@ -48,19 +79,20 @@ cdef extern from "@name@.h":
 
 
 cdef class _Call:
-    """What every call needs: work memory, and a way to stop on a signal."""
+    """What every call needs: work memory, and a way to stop: on a signal, or where a hook says so."""
 
     cdef void *work
     cdef @name@_poll poll
-    cdef list stored
+    cdef readonly object error
+    cdef public object hook
 
     def __cinit__(self):
-        self.stored = []
         self.work = malloc(@name@_work_size())
         if not self.work:
             raise MemoryError
         self.poll.stop = _stop
-        self.poll.context = <void *> self.stored
+        self.poll.context = <void *> self
+        self.poll.interval = 0.03
         self.poll.spent = 0
         self.poll.asked = 0
 
@@ -69,11 +101,12 @@ cdef class _Call:
 
 
 cdef int _stop(void *context) noexcept with gil:
+    cdef _Call call = <_Call> context
     try:
         PyErr_CheckSignals()
-        return 0
+        return 1 if call.hook is not None and call.hook() else 0
     except BaseException as error:
-        (<list> context).append(error)
+        call.error = error
         return 1
 
 
@@ -104,7 +137,7 @@ def _native_predict(parameters, X, size_t samples, outputs):
     with nogil:
         stopped = @name@_predict(p, x, samples, call.work, result, &call.poll)
     if stopped:
-        raise call.stored[0]
+        raise call.error
 
 
 def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
@@ -123,7 +156,7 @@ def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
         else:
             stopped = @name@_loss(p, x, y, w, samples, call.work, &loss, &call.poll)
     if stopped:
-        raise call.stored[0]
+        raise call.error
     return loss
 
 
@@ -131,58 +164,109 @@ cdef class _NativeTraining(_Call):
     """A training that is under way."""
 
     cdef @name@_training run
-    cdef object held
+    cdef dict held
     cdef @real@ *buffers
 
-    def __init__(self, X, Y, size_t samples, size_t batch, int optimizer, options, double tolerance, int shuffle,
-                 int sequential, uint64_t random, buffers, state, order):
-        self.held = (X, Y, options, buffers, state, order)
+    def __init__(self, buffers, int optimizer, options, state, uint64_t seed, int sequential):
+        self.held = {"own": (buffers, options, state)}
         self.buffers = <@real@ *> _address(buffers)
-        self.run.inputs = <const @real@ *> _address(X)
-        self.run.targets = <const @real@ *> _address(Y)
-        self.run.samples = samples
-        self.run.batch = batch
         self.run.optimizer = optimizer
         self.run.options = <const double *> _address(options)
-        self.run.tolerance = tolerance
-        self.run.shuffle = shuffle
         self.run.sequential = sequential
-        self.run.random = random
-        self.run.poll = self.poll
+        self.run.seed = seed
+        self.run.random = seed
         self.run.parameters = self.buffers
         self.run.next = self.buffers + <size_t> parameter_count
         self.run.gradient = self.buffers + 2*<size_t> parameter_count
+        self.run.best = self.buffers + 3*<size_t> parameter_count
         self.run.state = <@real@ *> _address(state)
         self.run.work = self.work
-        self.run.order = <size_t *> _address(order)
-        self.run.epochs = 0
-        self.run.updates = 0
-        self.run.status = 0
+        self.run.best_figure = float("inf")
+        self.run.monitor = -1
+        self.run.columns = 1
+        self.run.poll = self.poll
 
-    def advance(self, history):
-        """Trains for as many epochs as history has room for. Returns the status."""
+    def use(self, X, Y, size_t samples, weights, counts, spread, size_t batch, order):
+        """Sets what to train on; it is shuffled if there is an order to write to."""
+        self.held["data"] = (X, Y, weights, counts, spread, order)
+        self.run.data.inputs = <const @real@ *> _address(X)
+        self.run.data.targets = <const @real@ *> _address(Y)
+        self.run.data.samples = samples
+        self.run.data.weights = <const @real@ *> _address(weights)
+        self.run.data.counts = <const @real@ *> _address(counts)
+        self.run.data.spread = <const double *> _address(spread)
+        self.run.batch = batch
+        self.run.order = <size_t *> _address(order)
+        self.run.shuffle = order is not None
+
+    def regularize(self, double l1, double l2, double weight_decay, double clip_value, double clip_norm,
+                   double tolerance):
+        self.run.l1, self.run.l2, self.run.weight_decay = l1, l2, weight_decay
+        self.run.clip_value, self.run.clip_norm, self.run.tolerance = clip_value, clip_norm, tolerance
+
+    def validate(self, X, Y, size_t samples, weights, spread):
+        """Sets what to validate with."""
+        self.held["validation"] = (X, Y, weights, spread)
+        self.run.validation.inputs = <const @real@ *> _address(X)
+        self.run.validation.targets = <const @real@ *> _address(Y)
+        self.run.validation.samples = samples
+        self.run.validation.weights = self.run.validation.counts = <const @real@ *> _address(weights)
+        self.run.validation.spread = <const double *> _address(spread)
+
+    def watch(self, size_t columns, outputs, int monitor, int higher, double min_delta, size_t patience):
+        """Sets what is measured after each epoch, and which column tells the best."""
+        self.held["outputs"] = outputs
+        self.run.columns, self.run.monitor, self.run.higher = columns, monitor, higher
+        self.run.min_delta, self.run.patience = min_delta, patience
+        self.run.outputs = <@real@ *> _address(outputs)
+
+    def ask(self, hook, double interval):
+        """Sets what is called now and then, at intervals of so many seconds or longer; it may end the training."""
+        self.hook = hook
+        self.run.poll.interval = interval
+
+    def advance(self, history, factors, int factors_of_updates):
+        """Trains for as many epochs as history has rows for. Returns the status."""
         self.run.history = <double *> _address(history)
+        self.run.factors = <const double *> _address(factors)
+        self.run.factors_of_updates = factors_of_updates
         self.run.until = self.run.epochs + <size_t> len(history)
+        self.error = None
         with nogil:
             @name@_train(&self.run)
         return self.run.status
+
+    @property
+    def position(self):
+        """Where the training is: (random, epochs, updates, begin, sweep, best_epoch), and numbers of the epoch."""
+        run = &self.run
+        return (
+            (run.random, run.epochs, run.updates, run.begin, run.sweep, run.best_epoch),
+            (run.epoch_loss, run.batch_loss, run.largest, run.best_figure),
+        )
+
+    @position.setter
+    def position(self, place):
+        run = &self.run
+        run.random, run.epochs, run.updates, run.begin, run.sweep, run.best_epoch = place[0]
+        run.epoch_loss, run.batch_loss, run.largest, run.best_figure = place[1]
 
     @property
     def epochs(self):
         return self.run.epochs
 
     @property
+    def updates(self):
+        return self.run.updates
+
+    @property
     def row(self):
         """Which of the buffers holds the parameters."""
         return 0 if self.run.parameters == self.buffers else 1
 
-    @property
-    def stop_reason(self):
-        """The exception that a signal raised."""
-        return self.stored[0]
-
 
 _state_size = @name@_state_size()
+_outputs_size = @name@_outputs_size()
 
 # The rest of the module is Python, compiled when the module is imported.
 

@@ -26,7 +26,7 @@ EMITTED = """
     parameters inputs targets weights rows count padded work sums partials outputs gradient value
     parameter state next options check first last t
     PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP
-    BLOCKED PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract accumulate add_up flush
+    LABELS OPTIONS BLOCKED PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract accumulate add_up flush
 """.split()
 """Names that the emitter gives to arguments, variables and constants of its own."""
 

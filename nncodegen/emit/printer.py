@@ -59,6 +59,9 @@ class Printer(C99CodePrinter):
             text = f"({self._print(condition)} ? {self._print(value)} : {text})"
         return text
 
+    def _print_Or(self, disjunction: Any) -> str:
+        return " || ".join(f"({self._print(part)})" for part in sorted(disjunction.args, key=str))
+
     def _print_own(self, function: Any) -> str:
         arguments = ", ".join(self._print(argument) for argument in function.args)
         return f"{OWN_FUNCTIONS[function.func.__name__]}({arguments})"

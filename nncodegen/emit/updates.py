@@ -26,7 +26,7 @@ class UpdateEmitter:
             f"    const real *restrict parameter, const real *restrict gradient, real *restrict state,\n"
             f"    real *restrict next)"
         ):
-            with lines.unused("t", "state"):
+            with lines.unused("t", "state", "options", "parameter", "gradient"):
                 self._emit_body(uniform, elementwise)
             lines.add("return check;")
         lines.add("")
@@ -34,14 +34,18 @@ class UpdateEmitter:
     def _emit_body(self, uniform: list[Step], elementwise: list[Step]) -> None:
         update, lines = self._update, self._lines
         read = {e.tensor for step in elementwise for e in step.operands}
+        used = read | {e.tensor for step in uniform for e in step.operands}
         for k, hyperparameter in enumerate(update.hyperparameters):
+            if hyperparameter.name not in used:  # it says what the state is at first
+                continue
             lines.add(f"const double {self._double(Element(hyperparameter.name))} = options[{k}];")
         double, single = Printer("float64", self._double), Printer(self._precision, self._element)
         for step in uniform:
             lines.add(f"/* {step} */")
             value = double.print(step.expression)
             lines.add(f"const double {self._double(step.target)} = {value};")
-        for element in (*(Element(h.name) for h in update.hyperparameters), *(step.target for step in uniform)):
+        hypers = (Element(hyper.name) for hyper in update.hyperparameters)
+        for element in (Element("t"), *hypers, *(step.target for step in uniform)):
             if element.tensor in read:
                 name = self._names[element.tensor]
                 lines.add(f"const real {name} = (real) {self._double(element)};")

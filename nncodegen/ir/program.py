@@ -84,11 +84,15 @@ class Initial:
 
 @dataclass(frozen=True)
 class Tensor:
-    """The declaration of an input, a target or a parameter."""
+    """The declaration of an input, a target or a parameter.
+
+    ``penalized`` says whether the penalties l1 and l2 on weights are for a parameter; for a bias they are not.
+    """
 
     name: str
     shape: tuple[Size, ...] = ()
     initial: Initial = Initial("constant", 0.0)
+    penalized: bool = True
 
     @property
     def size(self) -> int:
@@ -148,7 +152,8 @@ class Update:
     """An optimizer: steps from parameter[p], gradient[p], the state and hyperparameters to their next values.
 
     ``results`` are the next parameter, then the next state, in the order of ``state``; ``t`` numbers the updates
-    from 1.
+    from 1. ``initial`` says what the variables of the state are before the first: numbers, or the names of
+    hyperparameters. The first hyperparameter is the learning rate.
     """
 
     name: str
@@ -156,6 +161,7 @@ class Update:
     hyperparameters: tuple[Hyperparameter, ...]
     steps: tuple[Step, ...]
     results: tuple[Element, ...]
+    initial: tuple[float | str, ...] = ()
 
     @property
     def declared(self) -> tuple[str, ...]:
@@ -186,7 +192,11 @@ class Program:
     updates: tuple[Update, ...] = ()
     labels: bool = False
     """Whether the targets are class probabilities, for which integer labels may stand."""
+    threshold: float = 0.5
+    """The output above which a target of 1 is predicted, where there are no class probabilities."""
     precision: str = "float64"
+    identity: str = ""
+    """A text that two descriptions of the same model share, and no others; it does not depend on its name."""
     operations: tuple[int, int] | None = None
     """For one sample: operations of the results written out as formulas, and of the simplified steps."""
 

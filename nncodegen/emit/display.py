@@ -1,0 +1,52 @@
+"""How a training shows its progress: a bar of rich in a terminal or a notebook, where it is installed, else lines."""
+
+import sys
+import time
+from typing import Any
+
+_SECONDS = {True: 0.1, False: 10.0}  # from one picture to the next: of a bar, of lines
+
+
+class _Display:
+    """Shows how far a training is, now and then; ``close`` shows where it ended."""
+
+    def __init__(self, total: "int | None") -> None:
+        self._total = total
+        self._bar: Any = None
+        self._task: Any = None
+        try:
+            self._open_bar()
+        except ImportError:
+            self._bar = None
+        self._next = time.perf_counter() + _SECONDS[self._bar is not None]
+
+    def _open_bar(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 (optional)
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
+
+        console = Console(stderr=True)
+        if not (console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)):
+            return  # a pipe or a file: a bar would fill it with what is meant to be overwritten
+        columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, auto_refresh=False)
+        self._task = self._bar.add_task("", total=self._total)
+        self._bar.start()
+
+    def show(self, epochs: int, figures: dict[str, float], seconds: float, last: bool = False) -> None:
+        """Shows the epochs done and the last figures, unless it did so a moment ago."""
+        now = time.perf_counter()
+        if now < self._next and not last:
+            return
+        self._next = now + _SECONDS[self._bar is not None]
+        of = "" if self._total is None else f"/{self._total}"
+        found = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        text = f"epoch {epochs}{of}  {found}".rstrip()
+        if self._bar is None:
+            print(f"{text}  {seconds:.1f} s", file=sys.stderr, flush=True)
+        else:
+            self._bar.update(self._task, completed=epochs, description=text, refresh=True)
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()

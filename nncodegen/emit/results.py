@@ -1,0 +1,155 @@
+"""What training returns, and the file that holds it."""
+
+import contextlib
+import os
+import uuid
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+
+name: str
+precision: str
+dtype: Any
+parameter_count: int
+_IDENTITY: str
+
+_FORMAT = "nncodegen result, version 1"
+
+
+class Result:
+    """What ``train`` returns.
+
+    parameters   (P,), after the last completed update; those of the best epoch, where it was looked for
+    loss         the loss at these parameters on the training data, without penalties
+    history      (epochs,), the mean loss of each epoch, as it was met before the updates
+    metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured after each epoch
+    epochs       the number of completed epochs
+    status       "completed", "converged" (no parameter changed by ``tolerance``), "stopped_early" (``patience``),
+                 "stopped" (by the callback), "time_limit", "diverged" or "interrupted"
+    best_epoch   the epoch, counted from 1, whose ``monitor`` was best; None where it was not looked for
+    seconds      the time that the training took
+    message      what a minimizer of SciPy said
+    """
+
+    __slots__ = ("_state", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds", "status")
+
+    def __init__(
+        self,
+        parameters: Any,
+        loss: float,
+        metrics: dict[str, Any],
+        status: str,
+        best_epoch: "int | None" = None,
+        seconds: float = 0.0,
+        message: str = "",
+        state: "dict[str, Any] | None" = None,
+    ) -> None:
+        self.parameters = parameters
+        self.loss = loss
+        self.metrics = metrics
+        self.epochs = len(metrics["loss"])
+        self.status = status
+        self.best_epoch = best_epoch
+        self.seconds = seconds
+        self.message = message
+        self._state = state
+
+    @property
+    def history(self) -> Any:
+        """The mean loss of each epoch, as it was met before the updates."""
+        return self.metrics["loss"]
+
+    def __repr__(self) -> str:
+        return f"<Result: {self.status} after {self.epochs} epochs, loss {self.loss:.6g}>"
+
+    def save(self, path: Any) -> None:
+        """Writes the result to a file, an .npz archive, from which ``load`` reads it and ``train`` can resume.
+
+        A file of that name is replaced at once: whoever reads it finds the old content or the new.
+        """
+        arrays = {
+            "format": np.array(_FORMAT),
+            "identity": np.array(_IDENTITY),
+            "model": np.array([name, precision]),
+            "parameters": self.parameters,
+            "numbers": np.array([self.loss, self.seconds]),
+            "names": np.array(list(self.metrics)),
+            "figures": np.array(list(self.metrics.values())),
+            "status": np.array([self.status, self.message]),
+            "best_epoch": np.array(self.best_epoch or 0),
+        }
+        for key, value in (self._state or {}).items():
+            arrays[f"state.{key}"] = np.asarray(value)
+        path = os.path.abspath(path)
+        beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}")
+        try:
+            with open(beside, "xb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            raise
+
+
+def load(path: Any) -> Result:
+    """The result that was saved in a file, for this model in this precision.
+
+    Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
+    """
+    try:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no archive, or a truncated one")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+        if str(arrays["format"]) != _FORMAT:
+            raise ValueError(f"its format is {str(arrays['format'])!r}, not {_FORMAT!r}")
+        if str(arrays["identity"]) == _IDENTITY:
+            return _restore(arrays)
+        saved = " in ".join(map(str, arrays["model"]))
+    except (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, NotImplementedError) as error:
+        raise ValueError(f"{path} is damaged, or no result that was saved: {error}") from error
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path} is no result that was saved: {reason}") from error
+    raise ValueError(
+        f"{path} belongs to another model: it was saved for {saved}, this is {name} in {precision}; load it with the "
+        f"module that saved it"
+    )
+
+
+def _restore(arrays: dict[str, Any]) -> Result:
+    """The result in the arrays of a file; ValueError, KeyError or the like where they cannot be one."""
+    names = [str(key) for key in arrays["names"]]
+    figures, best = _expect(arrays, "figures", (len(names), None), np.float64), int(arrays["best_epoch"])
+    loss, seconds = map(float, _expect(arrays, "numbers", (2,), np.float64))
+    status, message = map(str, arrays["status"])
+    state = {key.removeprefix("state."): value for key, value in arrays.items() if key.startswith("state.")}
+    if state:
+        state |= {key: str(state[key]) for key in ("identity", "optimizer", "monitor")}
+        state["variables"] = [str(key) for key in state["variables"]]
+        _expect(state, "counters", (8,), np.uint64)
+        _expect(state, "numbers", (4,), np.float64)
+        for key in ("last", "best"):
+            _expect(state, key, (parameter_count,), dtype)
+        _expect(state, "state", (len(state["variables"]), parameter_count), dtype)
+    if "loss" not in names or not 0 <= best <= figures.shape[1] or (state and state["counters"][1] != figures.shape[1]):
+        raise ValueError("its parts do not fit together")
+    metrics = dict(zip(names, figures, strict=True))
+    parameters = _expect(arrays, "parameters", (parameter_count,), dtype)
+    return Result(parameters, loss, metrics, status, best or None, seconds, message, state or None)
+
+
+def _expect(arrays: dict[str, Any], key: str, shape: tuple[Any, ...], kind: Any) -> Any:
+    """An array of a shape (None: any length) and a type, or a ValueError."""
+    array = arrays[key]
+    fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    if not fits or array.dtype != kind:
+        raise ValueError(f"{key} has the shape {array.shape} and the type {array.dtype}; expected {shape}, {kind}")
+    return array

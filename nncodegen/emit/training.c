@@ -1,0 +1,240 @@
+
+/* --- training --- */
+
+/* A pseudo-random number: SplitMix64 (Steele, Lea and Flood, 2014). */
+static uint64_t random_number(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30)*UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27)*UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
+
+/* A random order of the samples (Fisher and Yates). The bias of the remainder is below samples/2^64. */
+static void shuffle(size_t *order, size_t samples, uint64_t *random)
+{
+    for (size_t n = 0; n < samples; n++)
+        order[n] = n;
+    for (size_t n = samples; n > 1; n--) {
+        const size_t other = (size_t) (random_number(random)%n);
+        const size_t row = order[n - 1];
+        order[n - 1] = order[other];
+        order[other] = row;
+    }
+}
+
+/* The parameters that the penalties l1 and l2 are for: ranges of them. */
+static const size_t penalized[][2] = {@PENALIZED@};
+
+/* Adds the gradient of l1*sum |w| + l2/2*sum w^2 over the penalized parameters. */
+static void add_penalties(const real *restrict parameters, real *restrict gradient, real l1, real l2)
+{
+    for (size_t range = 0; range < sizeof penalized/sizeof *penalized; range++) {
+        for (size_t p = penalized[range][0]; p < penalized[range][1]; p++) {
+            const real w = parameters[p];
+            gradient[p] += l2*w + (w > 0 ? l1 : w < 0 ? -l1 : 0);
+        }
+    }
+}
+
+/* Moves each value of the gradient into -bound to bound. Comparisons keep what is NaN. */
+static void clip_values(real *gradient, real bound)
+{
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        const real g = gradient[p];
+        gradient[p] = g > bound ? bound : g < -bound ? -bound : g;
+    }
+}
+
+/* The Euclidean norm of the gradient; its squares may overflow. */
+static double gradient_norm(const real *gradient)
+{
+    double squares = 0;
+    SUM_LOOP(squares)
+    for (size_t p = 0; p < PARAMETERS; p++)
+        squares += (double) gradient[p]*(double) gradient[p];
+    if (isfinite(squares))
+        return sqrt(squares);
+    double largest = 0;
+    for (size_t p = 0; p < PARAMETERS; p++)
+        largest = fabs((double) gradient[p]) > largest ? fabs((double) gradient[p]) : largest;
+    squares = 0;
+    for (size_t p = 0; p < PARAMETERS; p++)
+        squares += (double) gradient[p]/largest*((double) gradient[p]/largest);
+    return largest*sqrt(squares);
+}
+
+/* Scales the gradient so that its norm is at most bound. */
+static void clip_norm(real *gradient, double bound)
+{
+    const double norm = gradient_norm(gradient);
+    if (!(norm > bound))
+        return;
+    const double scale = bound/norm;
+    for (size_t p = 0; p < PARAMETERS; p++)
+        gradient[p] = (real) ((double) gradient[p]*scale);
+}
+
+/* Takes a share of the parameters first <= p < last before the update from those after it. 0 unless one of the
+   latter is no longer finite. */
+static real decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last, real share)
+{
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t p = first; p < last; p++) {
+        next[p] -= share*parameters[p];
+        check += next[p]*0;
+    }
+    return check;
+}
+
+/* The largest change of a parameter in an update. */
+static double largest_step(const real *before, const real *after, size_t first, size_t last)
+{
+    double largest = 0;
+    for (size_t p = first; p < last; p++) {
+        const double step = fabs((double) after[p] - (double) before[p]);
+        largest = step > largest ? step : largest;
+    }
+    return largest;
+}
+
+/* Updates the parameters first <= p < last by the gradient of a batch. Returns a status; COMPLETED: go on. */
+static int train_batch(@name@_training *run, memory m, size_t samples, double total, size_t first, size_t last,
+    double factor, double *loss)
+{
+    const @name@_data *data = &run->data;
+    const size_t *order = run->shuffle ? run->order : NULL;
+    @NOISE@m.noise = (randomness) {noise_of_update(run->seed, run->updates), 1};
+    if (batch_gradient(run->parameters, data->inputs, data->targets, data->weights, order, run->begin, samples, total,
+            m, loss, run->gradient, &run->poll))
+        return @name@_INTERRUPTED;
+    if (!isfinite(*loss))
+        return @name@_DIVERGED;
+    if (run->l1 > 0 || run->l2 > 0)
+        add_penalties(run->parameters, run->gradient, (real) run->l1, (real) run->l2);
+    if (run->clip_value > 0)
+        clip_values(run->gradient, (real) run->clip_value);
+    if (run->clip_norm > 0)
+        clip_norm(run->gradient, run->clip_norm);
+    const double *options = run->options;
+    double scaled[OPTIONS];
+    if (run->factors) {
+        for (size_t k = 0; k < OPTIONS; k++)
+            scaled[k] = run->options[k];
+        scaled[0] *= factor;
+        options = scaled;
+    }
+    real check = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters,
+        run->gradient, run->state, run->next);
+    if (run->weight_decay > 0)
+        check += decay_weights(run->parameters, run->next, first, last, (real) (options[0]*run->weight_decay));
+    if (!(check == 0))
+        return @name@_DIVERGED;
+    if (run->tolerance > 0) {
+        const double step = largest_step(run->parameters, run->next, first, last);
+        run->largest = step > run->largest ? step : run->largest;
+    }
+    return @name@_COMPLETED;
+}
+
+/* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
+   A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
+   together the gradient of the weighted mean. */
+static int train_samples(@name@_training *run, memory m, double total, size_t row)
+{
+    const size_t all = run->data.samples, batches = (all + run->batch - 1)/run->batch;
+    while (run->begin < all) {
+        const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
+        const double share = (double) samples/(double) all;
+        const size_t number = run->factors_of_updates ? row*batches + run->begin/run->batch : row;
+        const double factor = run->factors ? run->factors[number] : 1;
+        if (run->sequential) {
+            while (run->sweep < PARAMETERS) {
+                const size_t p = run->sweep;
+                double loss;
+                const int status = train_batch(run, m, samples, total*share, p, p + 1, factor, &loss);
+                if (status != @name@_COMPLETED)
+                    return status;
+                run->parameters[p] = run->next[p];
+                run->batch_loss = p == 0 ? loss : run->batch_loss;
+                run->sweep++;
+            }
+            run->sweep = 0;
+        } else {
+            const int status = train_batch(run, m, samples, total*share, 0, PARAMETERS, factor, &run->batch_loss);
+            if (status != @name@_COMPLETED)
+                return status;
+            real *const parameters = run->parameters;
+            run->parameters = run->next;
+            run->next = parameters;
+        }
+        run->updates++;
+        run->epoch_loss += run->batch_loss*share;
+        run->begin += samples;
+    }
+    return @name@_COMPLETED;
+}
+
+/* The columns of the history after an epoch. Returns 1 if stopped. */
+static int measure_epoch(@name@_training *run, memory m, double *figures)
+{
+    const @name@_data *data = &run->validation;
+    figures[@name@_LOSS] = run->epoch_loss;
+    if (data->samples && @name@_loss(run->parameters, data->inputs, data->targets, data->weights, data->samples,
+            run->work, figures + @name@_VALIDATION_LOSS, &run->poll))
+        return 1;
+    if (run->data.spread
+        && measure(run->parameters, &run->data, m, run->outputs, figures + @name@_METRICS, &run->poll))
+        return 1;
+    return data->samples && data->spread
+        && measure(run->parameters, data, m, run->outputs, figures + @name@_VALIDATION_METRICS, &run->poll);
+}
+
+/* Keeps the parameters of the best epoch. Returns a status: STOPPED_EARLY when patience is at its end. */
+static int compare_epoch(@name@_training *run, const double *figures)
+{
+    const double figure = run->higher ? -figures[run->monitor] : figures[run->monitor];
+    if (figure < run->best_figure - run->min_delta) { /* of the first epoch, if it is finite */
+        run->best_figure = figure;
+        run->best_epoch = run->epochs + 1;
+        memcpy(run->best, run->parameters, PARAMETERS*sizeof(real));
+    }
+    const size_t waited = run->epochs + 1 - run->best_epoch;
+    return run->patience && waited >= run->patience ? @name@_STOPPED_EARLY : @name@_COMPLETED;
+}
+
+/* One epoch, or what is left of it. Nothing of its end is kept before all of it is done. */
+static int train_epoch(@name@_training *run, memory m, double total, size_t row)
+{
+    double *const figures = run->history + row*run->columns;
+    uint64_t random = run->random;
+    if (run->shuffle)
+        shuffle(run->order, run->data.samples, &random);
+    int status = train_samples(run, m, total, row);
+    if (status != @name@_COMPLETED)
+        return status;
+    if (run->columns == 1)
+        figures[@name@_LOSS] = run->epoch_loss;
+    else if (measure_epoch(run, m, figures))
+        return @name@_INTERRUPTED;
+    if (run->monitor >= 0)
+        status = compare_epoch(run, figures);
+    if (run->largest < run->tolerance)
+        status = @name@_CONVERGED;
+    run->random = random;
+    run->begin = 0;
+    run->epoch_loss = run->largest = 0;
+    run->epochs++;
+    return status;
+}
+
+void @name@_train(@name@_training *run)
+{
+    const memory m = carve(run->work);
+    clear(m);
+    const double total = total_weight(run->data.weights, run->data.samples);
+    run->status = @name@_COMPLETED;
+    for (size_t row = 0; run->epochs < run->until && run->status == @name@_COMPLETED; row++)
+        run->status = train_epoch(run, m, total, row);
+}

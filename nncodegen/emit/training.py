@@ -1,0 +1,653 @@
+"""Training: the arguments people give, what becomes of them, and the calls of the native loop."""
+
+import math
+import numbers
+import time
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+precision: str
+dtype: Any
+input_names: tuple[str, ...]
+target_names: tuple[str, ...]
+output_count: int
+parameter_count: int
+accepts_labels: bool
+initial_parameters: Any
+_OPTIMIZERS: dict[str, tuple[int, dict[str, tuple[float, float, float, bool]], dict[str, "float | str"], bool]]
+_outputs_size: int
+_state_size: int
+_IDENTITY: str
+_native_loss: Any
+_NativeTraining: Any
+_parameters: Any
+_samples: Any
+_weights: Any
+_number: Any
+_integer: Any
+_flag: Any
+Result: Any
+_Schedule: Any
+_Display: Any
+
+_STATUS = ("completed", "converged", "stopped_early", "diverged", "interrupted")
+_COLUMNS = ("loss", "val_loss", "accuracy", "mae", "r2", "val_accuracy", "val_mae", "val_r2")
+_METRICS = ("accuracy", "mae", "r2")
+_HIGHER = ("accuracy", "r2", "val_accuracy", "val_r2")
+_EPOCHS_AT_ONCE = 8192
+_FACTORS_AT_ONCE = 2**20
+_SEED = 2**64 - 1
+
+
+def train(
+    X: Any = None,
+    Y: Any = None,
+    parameters: Any = None,
+    optimizer: str = "sgd",
+    learning_rate: float = 0.01,
+    epochs: int = 100,
+    batch_size: "int | None" = None,
+    shuffle: "bool | None" = None,
+    seed: int = 0,
+    update: str = "simultaneous",
+    tolerance: float = 0.0,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    schedule: Any = "constant",
+    clip_value: "float | None" = None,
+    clip_norm: "float | None" = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    weight_decay: "float | None" = None,
+    validation_data: Any = None,
+    validation_fraction: float = 0.0,
+    metrics: Any = (),
+    patience: "int | None" = None,
+    min_delta: float = 0.0,
+    monitor: "str | None" = None,
+    restore_best: bool = True,
+    time_limit: "float | None" = None,
+    callback: Any = None,
+    callback_interval: Any = "epoch",
+    progress: bool = False,
+    resume: Any = None,
+    **hyperparameters: float,
+) -> Any:
+    """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
+
+    X               (N, inputs); nothing for a formula without inputs
+    Y               (N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss
+    parameters      (P,), where to start; by default initial_parameters(seed)
+    optimizer       a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
+                    nesterov, too
+    learning_rate   the step for each gradient, above 0
+    epochs          how often every sample is used, at least 1
+    batch_size      samples for one update, 1 to N; all of them by default
+    shuffle         whether every epoch has an order of its own; by default, if there are several batches
+    seed            of the order, of the initial parameters, of dropout and noise, of what is held out
+    update          "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
+    tolerance       stop after an epoch in which no parameter changed by as much in an update; 0 to go on
+
+    sample_weight   (N,), what each sample counts; the gradient of a batch is that of its part of the weighted mean
+    class_weight    {class: weight}, 1 for those left out, or "balanced": all classes count alike; times sample_weight
+    schedule        of the learning rate: a name, (name, {parameter: number}), or an array of factors, one an epoch:
+                    constant; step (step_size, gamma), exponential (gamma), inverse (decay, power), which change from
+                    epoch to epoch; polynomial (final, power), cosine (final), one_cycle (rise, start, final),
+                    warm_up (epochs, start), which change from update to update
+    l1, l2          add the gradient of l1*sum |w| + l2/2*sum w**2 over the weights of layers, not their biases; of a
+                    formula, over all parameters; the reported loss is without them
+    clip_value      no value of the gradient is further from 0; after the penalties
+    clip_norm       the norm of the whole gradient is not above; after clip_value
+    weight_decay    takes learning_rate*weight_decay*p from every parameter p in an update, apart from the gradient;
+                    0 by default, for adamw 0.01
+
+    validation_data       (X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch
+    validation_fraction   of the samples, at random by the seed, to be held out for that
+    metrics         of "accuracy", "r2" and "mae" (mean absolute error), on all training samples with the parameters
+                    after each epoch, and on the validation data ("val_accuracy", ...); class_weight does not count.
+                    Each costs the outputs of all these samples. "loss" is the mean over the updates of the epoch,
+                    and costs nothing. Accuracy is that of the largest output where there are classes, else of each
+                    output on the right side of one half (of 0 for logits); r2 is averaged over outputs
+    patience        stop after so many epochs in which ``monitor`` was not better than its best by min_delta
+    monitor         what tells the best epoch: by default "val_loss", without validation "loss"
+    restore_best    with patience or monitor, return the parameters of the best epoch, not of the last
+    time_limit      seconds after which to stop, also within an epoch
+    callback        a function of one argument, with the attributes epochs, updates, metrics, seconds and parameters;
+                    it ends the training if it returns something true
+    callback_interval   "epoch", or milliseconds between two calls, at least
+    progress        show a bar on the standard error (with the package rich, in a terminal or a notebook), or lines
+    resume          a Result: go on where it ended, until there are ``epochs`` in all. With the arguments it was
+                    made with, the outcome has the same bits as a training that was never stopped
+
+    Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
+    and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
+    Raises ValueError for an argument that cannot be meant.
+    """
+    epochs = _integer("epochs", epochs, 1, 2**63 - 1)
+    data = _Data(X, Y, sample_weight)
+    training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
+    if training.done >= epochs:
+        raise ValueError(f"resume has {training.done} epochs already; epochs, their number in all, must be above")
+    data, held_out = _validation(data, validation_data, validation_fraction, training.seed)
+    data.weigh_classes(class_weight)
+    training.schedule(schedule, epochs)
+    training.regularize(l1, l2, clip_value, clip_norm, tolerance)
+    training.watch(data, held_out, metrics, monitor, patience, min_delta, restore_best)
+    training.ask(callback, callback_interval, time_limit, progress, epochs)
+    batch = _batch(batch_size, data.samples)
+    if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
+        raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
+    training.use(data, batch, batch < data.samples if shuffle is None else bool(shuffle))
+    with training:
+        training.run(epochs)
+        return training.finish()
+
+
+def train_on_stream(
+    batches: Any,
+    parameters: Any = None,
+    optimizer: str = "sgd",
+    learning_rate: float = 0.01,
+    batch_size: "int | None" = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    update: str = "simultaneous",
+    class_weight: Any = None,
+    schedule: Any = "constant",
+    clip_value: "float | None" = None,
+    clip_norm: "float | None" = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    weight_decay: "float | None" = None,
+    time_limit: "float | None" = None,
+    callback: Any = None,
+    callback_interval: Any = "epoch",
+    progress: bool = False,
+    resume: Any = None,
+    **hyperparameters: float,
+) -> Any:
+    """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
+
+    batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A batch
+    is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch. class_weight is a
+    dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
+    """
+    if not isinstance(batches, Iterable):
+        raise ValueError(f"batches must be an iterator of (X, Y) or (X, Y, sample_weight), not {batches!r}")
+    if isinstance(class_weight, str):
+        raise ValueError("class_weight must be a dictionary here: 'balanced' needs all of the data")
+    shuffle = _flag("shuffle", shuffle)
+    training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
+    training.schedule(schedule, None)
+    training.regularize(l1, l2, clip_value, clip_norm, 0.0)
+    training.ask(callback, callback_interval, time_limit, progress, None)
+    with training:
+        for number, batch in enumerate(batches):
+            data = _batch_data(batch, number)
+            data.weigh_classes(class_weight)
+            samples = _batch(batch_size if batch_size is None else min(batch_size, data.samples), data.samples)
+            training.use(data, samples, shuffle)
+            training.run(training.native.epochs + 1)
+            if training.status != "completed":
+                break
+        if training.data is None:
+            raise ValueError("batches is empty: give at least one (X, Y)")
+        return training.finish()
+
+
+def partial_fit(X: Any = None, Y: Any = None, result: Any = None, sample_weight: Any = None, **options: Any) -> Any:
+    """One pass of updates over a batch, from where a Result of an earlier call ended: returns the next Result.
+
+    The options are those of ``train_on_stream``; by default all samples make one update.
+    """
+    for key in ("resume", "batches"):
+        if key in options:
+            raise TypeError(f"partial_fit() got an unexpected argument {key!r}; give the Result as result")
+    return train_on_stream([(X, Y, sample_weight)], resume=result, **options)
+
+
+# --- data --------------------------------------------------------------------------------------------------------
+
+
+class _Data:
+    """Samples, checked: X and Y, and what each counts, in the loss (weights) and in the metrics (counts)."""
+
+    def __init__(self, X: Any, Y: Any, sample_weight: Any) -> None:
+        self.X, self.Y, self.samples = _samples(X, Y)
+        self.weights = self.counts = _weights(sample_weight, self.samples)
+        self.spread: Any = None
+
+    def part(self, rows: Any) -> "_Data":
+        """Some of the samples."""
+        part = object.__new__(_Data)
+        part.X, part.Y, part.counts = (None if a is None else a[rows] for a in (self.X, self.Y, self.counts))
+        part.weights, part.samples, part.spread = part.counts, len(rows), None
+        if part.counts is not None and not part.counts.any():
+            raise ValueError("sample_weight is 0 for every sample that is held out, or for every other: give others")
+        return part
+
+    def weigh_classes(self, class_weight: Any) -> None:
+        """Multiplies the weights by those of the classes."""
+        if class_weight is None:
+            return
+        classes, members = self._classes()
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            sizes = members.sum(axis=0)
+            weights = np.divide(sizes.sum() / np.count_nonzero(sizes), sizes, out=np.ones(len(sizes)), where=sizes > 0)
+        elif isinstance(class_weight, dict):
+            weights = np.ones(len(classes))
+            for key, value in class_weight.items():
+                if isinstance(key, bool) or key not in classes:
+                    raise ValueError(f"class_weight names the class {key!r}; there are: {', '.join(map(str, classes))}")
+                weights[classes.index(key)] = _number(f"class_weight[{key}]", value, 0.0, math.inf, False)
+        else:
+            raise ValueError(f"class_weight must be a dictionary or 'balanced', not {class_weight!r}")
+        of_samples = members @ weights
+        self.weights = _weights(of_samples if self.counts is None else of_samples * self.counts, self.samples)
+
+    def _classes(self) -> tuple[list[int], Any]:
+        """The classes, and how much each sample belongs to each of them."""
+        if accepts_labels:
+            return list(range(len(target_names))), self.Y.astype(float)
+        if len(target_names) == 1:
+            for low in (0, -1):
+                if ((low == self.Y) | (self.Y == 1)).all():
+                    return [low, 1], np.hstack([low == self.Y, self.Y == 1]).astype(float)
+        raise ValueError("class_weight needs classes: labels of a categorical loss, or one target that is 0 or 1")
+
+    def measure(self, metrics: tuple[str, ...]) -> None:
+        """Prepares metrics: how far the targets spread around their means."""
+        if "accuracy" in metrics and not accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
+            raise ValueError("the metric accuracy needs classes: labels of a categorical loss, or targets of 0 and 1")
+        weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
+        mean = np.average(self.Y, axis=0, weights=weights)
+        self.spread = np.array([weights @ (y - m) ** 2 for y, m in zip(self.Y.T, mean, strict=True)], float)
+
+
+def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Data, _Data | None]":
+    """What to train on, and what to validate with."""
+    fraction = _number("validation_fraction", fraction, 0.0, 1.0, False)
+    if given is not None and fraction:
+        raise ValueError("give validation_data or validation_fraction, not both")
+    if given is not None:
+        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+            raise ValueError("validation_data must be (X, Y) or (X, Y, sample_weight)")
+        try:
+            return data, _Data(given[0], given[1], given[2] if len(given) == 3 else None)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from error
+    if not fraction:
+        return data, None
+    if data.samples < 2:
+        raise ValueError("validation_fraction needs at least 2 samples")
+    count = min(max(1, round(fraction * data.samples)), data.samples - 1)
+    order = np.random.default_rng(seed).permutation(data.samples)
+    return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
+
+
+def _batch_data(batch: Any, number: int) -> _Data:
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        raise ValueError(f"batch {number} is no (X, Y) or (X, Y, sample_weight)")
+    try:
+        return _Data(batch[0], batch[1], batch[2] if len(batch) == 3 else None)
+    except ValueError as error:
+        raise ValueError(f"batch {number}: {error}") from error
+
+
+def _batch(batch_size: Any, samples: int) -> int:
+    if batch_size is None:
+        return samples
+    size: int = _integer("batch_size", batch_size, 1, samples, "the number of samples")
+    return size
+
+
+# --- the run -----------------------------------------------------------------------------------------------------
+
+
+class _Progress:
+    """Where a training is: what a callback is given.
+
+    epochs       the number of completed epochs
+    updates      the number of completed updates
+    metrics      {name: number} of the last completed epoch, empty before it
+    seconds      since the training began
+    parameters   (P,), a copy of the present ones
+    """
+
+    __slots__ = ("_training", "epochs", "metrics", "seconds", "updates")
+
+    def __init__(self, training: Any) -> None:
+        self._training = training
+        self.epochs = training.native.epochs
+        self.updates = training.native.updates
+        self.metrics = training.figures()
+        self.seconds = training.seconds()
+
+    @property
+    def parameters(self) -> Any:
+        return self._training.parameters()
+
+
+class _Training:
+    """A training that is under way: what it was told, what it keeps, what has come out so far."""
+
+    def __init__(
+        self, parameters: Any, optimizer: Any, learning_rate: Any, seed: Any, update: Any, resume: Any,
+        hyperparameters: dict[str, Any], weight_decay: Any,
+    ) -> None:  # fmt: skip
+        seed = _integer("seed", seed, 0, _SEED)
+        before = _state_of(resume, parameters)
+        self.seed = seed if before is None else int(before["counters"][6])
+        if update not in ("simultaneous", "sequential"):
+            raise ValueError(f"there is no update {update!r}; there are: simultaneous, sequential")
+        self._optimizer, number, options, self._state, self._decay = _optimizer(
+            optimizer, learning_rate, hyperparameters, weight_decay
+        )
+        self._buffers = np.zeros((4, parameter_count), dtype)  # the parameters, the next ones, the gradient, the best
+        self.native = _NativeTraining(self._buffers, number, options, self._state, self.seed, update == "sequential")
+        self._resumed = resume
+        if before is None:
+            self._buffers[:2] = initial_parameters(self.seed) if parameters is None else _parameters(parameters)
+        else:
+            self._continue(before)
+        self.done = self.native.epochs
+        self._names: tuple[str, ...] = ("loss",)
+        self._columns, self._monitor, self._restores = 1, "", False
+        self._callback: Any = None
+        self._call_every: Any = None  # seconds; None: after every epoch
+        self._next_call, self._deadline = math.inf, math.inf
+        self._display: Any = None
+        self._asks = False
+        self._total: int | None = None
+        self._chunks: list[tuple[int, Any]] = []  # the first epoch and the figures of each call
+        self._start = time.perf_counter()
+        self.data: Any = None
+        self.status, self._reason = "completed", ""
+
+    def _continue(self, before: dict[str, Any]) -> None:
+        """Takes over where another training ended."""
+        if before["optimizer"] != self._optimizer:
+            raise ValueError(
+                f"resume was made by the optimizer {before['optimizer']}, not by {self._optimizer}: its state does not "
+                f"fit; to start anew from there, give parameters=result.parameters"
+            )
+        self._buffers[:2], self._buffers[3] = before["last"], before["best"]
+        self._state[: len(before["state"])] = before["state"]
+        self.native.position = (before["counters"][:6].tolist(), before["numbers"].tolist())
+
+    def schedule(self, given: Any, total: "int | None") -> None:
+        """Sets the schedule of the learning rate."""
+        self._schedule = _Schedule(given, total)
+        if self._schedule.name != "constant" and not _OPTIMIZERS[self._optimizer][3]:
+            raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
+
+    def regularize(self, l1: Any, l2: Any, clip_value: Any, clip_norm: Any, tolerance: Any) -> None:
+        """Sets penalties, decay, clipping, and the tolerance."""
+        self.native.regularize(
+            _number("l1", l1, 0.0, math.inf, False),
+            _number("l2", l2, 0.0, math.inf, False),
+            self._decay,
+            0.0 if clip_value is None else _number("clip_value", clip_value, 0.0, math.inf, True),
+            0.0 if clip_norm is None else _number("clip_norm", clip_norm, 0.0, math.inf, True),
+            _number("tolerance", tolerance, 0.0, math.inf, False),
+        )
+
+    def watch(
+        self, data: _Data, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any,
+        restore_best: Any,
+    ) -> None:  # fmt: skip
+        """Sets what is measured after each epoch, and what is done about it."""
+        wanted = _metrics(metrics)
+        validation = () if held_out is None else ("val_loss", *(f"val_{metric}" for metric in wanted))
+        names = ("loss", *wanted, *validation)
+        if monitor is not None and monitor not in names:
+            raise ValueError(f"monitor is {monitor!r}, which is not measured; there are: {', '.join(names)}")
+        waits = 0 if patience is None else _integer("patience", patience, 1, 2**63 - 1)
+        min_delta = _number("min_delta", min_delta, 0.0, math.inf, False)
+        restores = _flag("restore_best", restore_best)
+        if waits or monitor is not None:
+            self._monitor = monitor or ("loss" if held_out is None else "val_loss")
+            self._restores = restores
+        for part in (data, held_out):
+            if part is not None and wanted:
+                part.measure(wanted)
+        if held_out is not None:
+            self.native.validate(held_out.X, held_out.Y, held_out.samples, held_out.weights, held_out.spread)
+        self._names, self._columns = names, 1 if names == ("loss",) else len(_COLUMNS)
+        outputs = np.empty(_outputs_size, dtype) if wanted else None
+        column = _COLUMNS.index(self._monitor) if self._monitor else -1
+        self.native.watch(self._columns, outputs, column, self._monitor in _HIGHER, min_delta, waits)
+        if self._resumed is not None and self._resumed._state["monitor"] != self._monitor:
+            counters, found = self.native.position  # the best of another figure says nothing
+            self.native.position = ((*counters[:5], 0), (*found[:3], math.inf))
+
+    def ask(self, callback: Any, interval: Any, time_limit: Any, progress: Any, total: "int | None") -> None:
+        """Sets what is called on the way, and what ends the training besides the number of epochs."""
+        if callback is not None and not callable(callback):
+            raise ValueError(f"callback must be a function of one argument, not {callback!r}")
+        seconds = None
+        if not (isinstance(interval, str) and interval == "epoch"):
+            if not isinstance(interval, numbers.Real):
+                raise ValueError(f"callback_interval must be 'epoch' or a number of milliseconds, not {interval!r}")
+            seconds = _number("callback_interval", interval, 0.0, math.inf, True) / 1000
+        limit = math.inf if time_limit is None else _number("time_limit", time_limit, 0.0, math.inf, True)
+        self._display = _Display(total) if _flag("progress", progress) else None
+        self._start = time.perf_counter()
+        self._deadline = self._start + limit
+        self._callback, self._total = callback, total
+        if callback is not None:
+            self._call_every = seconds
+            self._next_call = math.inf if seconds is None else self._start + seconds
+        self._asks = limit < math.inf or self._display is not None or self._next_call < math.inf
+        if self._asks:
+            self.native.ask(self._stops, 0.03 if seconds is None else min(seconds, 0.03))
+
+    def use(self, data: _Data, batch: int, shuffles: bool) -> None:
+        """Sets the samples to train on."""
+        counters, _ = self.native.position
+        if counters[3] and self.data is None and int(self._resumed._state["counters"][7]) != data.samples:
+            raise ValueError(
+                f"resume was interrupted within an epoch of {int(self._resumed._state['counters'][7])} samples; give "
+                f"the same samples, or start anew from parameters=result.parameters"
+            )
+        self.data = data
+        self._batches = -(-data.samples // batch)
+        order = np.empty(data.samples, np.uintp) if shuffles else None
+        self.native.use(data.X, data.Y, data.samples, data.weights, data.counts, data.spread, batch, order)
+
+    def run(self, until: int) -> None:
+        """Trains until there are so many epochs, or something ends it."""
+        training = self.native
+        every = self._callback is not None and self._call_every is None
+        most = max(1, _FACTORS_AT_ONCE // self._batches) if self._schedule.of_updates else _EPOCHS_AT_ONCE
+        while self.status == "completed" and training.epochs < until:
+            first, count = training.epochs, 1 if every else min(until - training.epochs, most, _EPOCHS_AT_ONCE)
+            factors = self._schedule.factors(first, count, self._batches)
+            figures = np.empty((count, self._columns))
+            self._chunks.append((first, figures))
+            self.status = _STATUS[training.advance(figures, factors, self._schedule.of_updates)]
+            if self.status == "interrupted":
+                if training.error is not None:
+                    raise training.error
+                self.status = self._reason
+            elif every and training.epochs > first and self._callback(_Progress(self)):
+                self._end("stopped")
+            if self._asks and self._stops():
+                self._end(self._reason)
+
+    def _end(self, status: str) -> None:
+        """Ends a training that is not over anyway."""
+        if self.status == "completed" and (self._total is None or self.native.epochs < self._total):
+            self.status = status
+
+    def _stops(self) -> bool:
+        """What is called every 30 ms or so: whether to end the training."""
+        now = time.perf_counter()
+        if self._display is not None:
+            self._display.show(self.native.epochs, self.figures(), self.seconds())
+        if now >= self._next_call:
+            stops = self._callback(_Progress(self))
+            self._next_call = time.perf_counter() + self._call_every
+            if stops:
+                self._reason = "stopped"
+                return True
+        if now >= self._deadline:
+            self._reason = "time_limit"
+            return True
+        return False
+
+    def seconds(self) -> float:
+        """How long the training has taken, with those that it resumed."""
+        return time.perf_counter() - self._start + (0.0 if self._resumed is None else self._resumed.seconds)
+
+    def parameters(self) -> Any:
+        """The present parameters, a copy."""
+        return self._buffers[self.native.row].copy()
+
+    def figures(self) -> dict[str, float]:
+        """What was measured after the last completed epoch."""
+        done = self.native.epochs
+        for first, figures in reversed(self._chunks):
+            if done > first:
+                row = figures[done - first - 1]
+                return {name: float(row[_COLUMNS.index(name)]) for name in self._names}
+        return {}
+
+    def finish(self) -> Any:
+        """The Result, with a warning where the training diverged."""
+        found = self._result(self.status, math.nan)
+        data = self.data
+        found.loss = _native_loss(found.parameters, data.X, data.Y, data.weights, data.samples, None)
+        if found.status == "diverged" or not math.isfinite(found.loss):
+            found.status = "diverged"
+            warnings.warn(
+                f"training diverged after {found.epochs} epochs: the loss or a parameter is no longer finite; the "
+                f"parameters are those of the last completed update; try a lower learning_rate, or scale X and Y",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return found
+
+    def _result(self, status: str, loss: float) -> Any:
+        counters, found = self.native.position
+        best = counters[5] if self._monitor else 0
+        last = self.parameters()
+        metrics = self._metrics()
+        if math.isnan(loss) and len(metrics["loss"]):
+            loss = float(metrics["loss"][-1])
+        return Result(
+            self._buffers[3].copy() if best and self._restores else last, loss, metrics, status, best or None,
+            self.seconds(), "",
+            {
+                "identity": _IDENTITY,
+                "optimizer": self._optimizer,
+                "variables": list(_OPTIMIZERS[self._optimizer][2]),
+                "monitor": self._monitor,
+                "last": last,
+                "best": self._buffers[3].copy(),
+                "state": self._state[: len(_OPTIMIZERS[self._optimizer][2])].copy(),
+                "counters": np.array([*counters, self.seed, self.data.samples if self.data else 0], np.uint64),
+                "numbers": np.array(found),
+            },
+        )  # fmt: skip
+
+    def _metrics(self) -> dict[str, Any]:
+        """The figures of all epochs, by name."""
+        done = self.native.epochs
+        tables = [figures[: max(0, done - first)] for first, figures in self._chunks]
+        table = np.concatenate(tables or [np.empty((0, self._columns))])
+        if self._resumed is None:
+            return {name: table[:, _COLUMNS.index(name)].copy() for name in self._names}
+        before, missing = self._resumed.metrics, np.full(self._resumed.epochs, np.nan)
+        return {
+            name: np.concatenate([before.get(name, missing), table[:, _COLUMNS.index(name)]]) for name in self._names
+        }
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        """Gives an exception (Ctrl-C, or of a callback or a signal handler) what was reached."""
+        if self._display is not None:
+            self._display.show(self.native.epochs, self.figures(), self.seconds(), last=True)
+            self._display.close()
+        if error is None or self.data is None:
+            return
+        error.result = self._result("interrupted", math.nan)
+        if not error.args:
+            held = "the attribute result of this exception holds what was reached"
+            error.args = (f"interrupted after {self.native.epochs} epochs; {held}",)
+
+
+def _state_of(resume: Any, parameters: Any) -> Any:
+    """What a Result holds of its training, for another to go on."""
+    if resume is None:
+        return None
+    if not hasattr(resume, "_state") or not hasattr(resume, "metrics"):
+        raise ValueError(f"resume must be a Result of train or of load, not {resume!r}")
+    if parameters is not None:
+        raise ValueError("give resume or parameters, not both: a Result holds its own parameters")
+    state = resume._state
+    if state is None:
+        raise ValueError("resume was made by minimize, which cannot go on: give parameters=result.parameters")
+    if state["identity"] != _IDENTITY:
+        raise ValueError("resume belongs to another model or precision: resume it with the module that made it")
+    if resume.status == "diverged":
+        raise ValueError("resume diverged, and has no state to go on from: give parameters=result.parameters")
+    return state
+
+
+def _metrics(metrics: Any) -> tuple[str, ...]:
+    """The metrics that are asked for, in their order."""
+    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics) if isinstance(metrics, Iterable) else (metrics,)
+    for metric in wanted:
+        if metric != "loss" and metric not in _METRICS:
+            raise ValueError(f"there is no metric {metric!r}; there are: loss, {', '.join(_METRICS)}")
+    found = tuple(metric for metric in _METRICS if metric in wanted)
+    if found and (not target_names or output_count != len(target_names)):
+        raise ValueError(
+            f"metrics compare outputs with targets, but the model has {output_count} outputs and "
+            f"{len(target_names)} targets: compute them from predict()"
+        )
+    return found
+
+
+def _optimizer(
+    name: Any, learning_rate: Any, hyperparameters: dict[str, Any], weight_decay: Any
+) -> tuple[str, int, Any, Any, float]:
+    """The name and number of the update rule, its hyperparameters, its state at first, and the decay besides it."""
+    values = dict(hyperparameters, learning_rate=learning_rate)
+    if name == "sgd":  # three rules under one name, as in Keras and PyTorch
+        nesterov, momentum = _flag("nesterov", values.pop("nesterov", False)), values.get("momentum", 0.0)
+        if nesterov:
+            name = "nesterov"
+        elif _number("momentum", momentum, 0.0, 1.0, False):
+            name = "momentum"
+        else:
+            values.pop("momentum", None)
+    if not isinstance(name, str) or name not in _OPTIMIZERS:
+        raise ValueError(f"there is no optimizer {name!r}; there are: {', '.join(_OPTIMIZERS)}")
+    number, known, variables, _ = _OPTIMIZERS[name]
+    decay = 0.0
+    if weight_decay is not None and "weight_decay" in known:
+        values["weight_decay"] = weight_decay
+    elif weight_decay is not None:
+        decay = _number("weight_decay", weight_decay, 0.0, math.inf, False)
+    for key in values:
+        if key not in known:
+            names = ", ".join(known)
+            raise TypeError(f"train() got an unexpected argument {key!r}; the optimizer {name} takes: {names}")
+    options = {
+        key: _number(key, values.get(key, default), low, high, excludes_low)
+        for key, (default, low, high, excludes_low) in known.items()
+    }
+    longest = max(len(known) for _, known, _, _ in _OPTIMIZERS.values())
+    state = np.zeros((max(1, _state_size // parameter_count), parameter_count), dtype)
+    for row, value in zip(state, variables.values(), strict=False):  # there may be rows that other rules need
+        row[:] = options[value] if isinstance(value, str) else value
+    array = np.zeros(longest)
+    array[: len(options)] = list(options.values())
+    return name, number, array, state, decay

@@ -1,0 +1,391 @@
+"""Results on disk, and trainings that go on: from a file, from Ctrl-C, batch by batch, or by SciPy's minimizers."""
+
+import builtins
+import io
+import os
+import pickle
+import signal
+import threading
+import time
+import zipfile
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nncodegen as nn
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(150, 4)), RNG.integers(0, 3, 150)
+OPTIONS = {"batch_size": 16, "learning_rate": 0.05, "schedule": "cosine", "metrics": ("accuracy",), "patience": 9,
+           "validation_fraction": 0.2, "sample_weight": RNG.uniform(0.5, 1, 150), "seed": 4}  # fmt: skip
+
+
+def same(first, second):
+    """Whether two results are the same, bit for bit."""
+    arrays = [
+        (first.parameters, second.parameters),
+        *((first.metrics[key], second.metrics[key]) for key in first.metrics),
+    ]
+    rest = [(r.loss, r.epochs, r.status, r.best_epoch, list(r.metrics)) for r in (first, second)]
+    return rest[0] == rest[1] and all(np.array_equal(a, b) for a, b in arrays)
+
+
+@pytest.fixture(scope="module")
+def ridge():
+    """Linear regression."""
+    return nn.build(nn.Sequential([nn.Dense(1)], 4, name="ridge"))
+
+
+def stops_at(epochs):
+    return lambda progress: progress.epochs == epochs
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "nadam", "rmsprop", "lion"])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_resuming_gives_the_same_bits(optimizer, precision, tmp_path):
+    """Stopped, saved, loaded and resumed, several times: every bit is that of a training that never stopped."""
+    layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
+    chain = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="chain"), precision)
+    whole = chain.train(X, Y, epochs=30, optimizer=optimizer, **OPTIONS)
+    result = None
+    for stop in (7, 8, 21, 99):
+        result = chain.train(X, Y, epochs=30, optimizer=optimizer, resume=result, callback=stops_at(stop),
+                             **(OPTIONS | {"seed": 4 if result is None else 0}))  # fmt: skip
+        result.save(tmp_path / "result.npz")
+        result = chain.load(tmp_path / "result.npz")
+        if result.status != "stopped":
+            break
+    assert same(result, whole)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    stops=st.lists(st.integers(1, 40), min_size=1, max_size=4), update=st.sampled_from(["simultaneous", "sequential"])
+)
+def test_stopped_within_an_epoch(stops, update):
+    """A training that is stopped anywhere, within an epoch too, goes on with the same bits."""
+    chain = nn.build(nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy",
+                                   name="chain"))  # fmt: skip
+    rows = np.resize(np.arange(150), 30_000)
+    arguments = {"epochs": 2, "batch_size": 700 if update == "simultaneous" else 29_000, "optimizer": "adam",
+                 "update": update, "callback_interval": 1e-6}  # fmt: skip
+    whole = chain.train(X[rows], Y[rows], **arguments)
+    result = None
+    for stop in stops:
+        calls = iter(range(stop))
+        result = chain.train(
+            X[rows], Y[rows], resume=result, **arguments, callback=lambda p, c=calls: next(c, None) is None
+        )
+        if result.status == "completed":
+            break
+        assert result.status == "stopped"
+    if result.status == "stopped":
+        result = chain.train(X[rows], Y[rows], resume=result, **arguments)
+    assert same(result, whole)
+
+
+def test_ctrl_c_can_be_resumed(chain):
+    """What KeyboardInterrupt holds goes on with the same bits; of other data it says why it cannot."""
+    rows = np.resize(np.arange(150), 200_000)
+    data, labels = X[rows], Y[rows]
+    arguments = {"epochs": 3, "batch_size": 1000, "optimizer": "adam"}
+
+    def interrupt(progress):
+        threading.Timer(0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        time.sleep(0.05)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        chain.train(data, labels, callback=interrupt, callback_interval=1, **arguments)
+    result = caught.value.result
+    assert result.status == "interrupted"
+    resumed = chain.train(data, labels, resume=result, **arguments)
+    assert same(resumed, chain.train(data, labels, **arguments))
+    if result._state["counters"][3]:
+        with pytest.raises(ValueError, match="resume was interrupted within an epoch of 200000 samples"):
+            chain.train(X, Y, resume=result, epochs=3, optimizer="adam")
+
+
+def test_saving_keeps_all(chain, tmp_path):
+    """A file holds everything that a Result has; of minimize as well; its name is as given."""
+    trained = chain.train(X, Y, epochs=5, **OPTIONS)
+    minimized = chain.minimize(X, Y, options={"maxiter": 3})
+    for result in (trained, minimized):
+        result.save(tmp_path / "any.name")
+        loaded = chain.load(tmp_path / "any.name")
+        assert same(result, loaded)
+        assert (loaded.seconds, loaded.message) == (result.seconds, result.message)
+    assert os.listdir(tmp_path) == ["any.name"]
+    with np.load(tmp_path / "any.name", allow_pickle=False) as archive:  # a NumPy archive without a pickle
+        assert all(archive[key].dtype != object for key in archive.files)
+
+
+def test_saving_is_atomic(chain, tmp_path, monkeypatch):
+    """A save that fails leaves the old file whole, and nothing beside it."""
+    path = tmp_path / "result.npz"
+    chain.train(X, Y, epochs=1).save(path)
+    before = path.read_bytes()
+
+    def broken(file, **arrays):
+        file.write(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "savez", broken)
+    with pytest.raises(OSError, match="no space left"):
+        chain.train(X, Y, epochs=2).save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["result.npz"]
+
+
+class Bomb:
+    """Creates a file when it is unpickled."""
+
+    def __reduce__(self):
+        return (builtins.open, ("exploded", "w"))
+
+
+def rewritten(path, **changes):
+    """The file with some of its arrays changed; None: left out."""
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    arrays |= changes
+    stream = io.BytesIO()
+    np.savez(stream, **{key: value for key, value in arrays.items() if value is not None})
+    return stream.getvalue()
+
+
+def test_refused_files(chain, tmp_path, monkeypatch):
+    """A file that is foreign, truncated, damaged, changed, or a pickle is refused with an error that names it."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "result.npz"
+    chain.train(X, Y, epochs=3, optimizer="adam").save(path)
+    whole = path.read_bytes()
+    npy, archive = io.BytesIO(), io.BytesIO()
+    np.save(npy, X)
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("notes.txt", "nothing")
+    bomb = np.empty(1, object)
+    bomb[0] = Bomb()
+    damaged = bytearray(whole)
+    damaged[whole.index(b"state.last.npy") + 300] ^= 0xFF
+    cases = {
+        b"": "no archive", b"hello": "no archive", npy.getvalue(): "no archive", pickle.dumps(Bomb()): "no archive",
+        whole[: len(whole) // 2]: "no archive", whole[:-1]: "(damaged|no archive)",
+        archive.getvalue(): "it lacks 'format'",
+        bytes(damaged): "damaged", rewritten(path, format=np.array("other")): "its format is 'other'",
+        rewritten(path, parameters=bomb): "no result that was saved",
+        rewritten(path, numbers=None): "it lacks 'numbers'",
+        rewritten(path, parameters=np.zeros(3)): r"parameters has the shape \(3,\) .* expected \(43,\)",
+        rewritten(path, figures=np.zeros((1, 9))): "its parts do not fit together",
+        rewritten(path, **{"state.state": np.zeros((1, 43))}): "state has the shape",
+        rewritten(path, **{"state.counters": np.zeros(8, int)}): "counters has the shape",
+        rewritten(path, names=np.array(["los"])): "its parts do not fit together",
+    }  # fmt: skip
+    for content, message in cases.items():
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message) as caught:
+            chain.load(path)
+        assert str(path) in str(caught.value)
+    assert not (tmp_path / "exploded").exists()
+    with pytest.raises(FileNotFoundError):
+        chain.load(tmp_path / "nowhere.npz")
+
+
+def test_other_models(chain, tmp_path):
+    """A result belongs to its model and precision, not to the model's name."""
+    path = tmp_path / "result.npz"
+    result = chain.train(X, Y, epochs=3)
+    result.save(path)
+    layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
+    same_model = nn.Sequential(layers, 4, "categorical_crossentropy", name="renamed")
+    assert same(nn.build(same_model).load(path), result)
+    assert nn.build(same_model).train(X, Y, epochs=4, resume=result).epochs == 4
+    relu = nn.Sequential([nn.Dense(5, "relu"), layers[1]], 4, "categorical_crossentropy", name="chain")
+    for other in (nn.build(relu), nn.build(same_model, "float32")):
+        with pytest.raises(ValueError, match="belongs to another model: it was saved for chain in float64, this is"):
+            other.load(path)
+        with pytest.raises(ValueError, match="resume belongs to another model or precision"):
+            other.train(X, Y, resume=result, epochs=9)
+
+
+def test_what_cannot_be_resumed(chain, ridge):
+    """A result says why a training cannot go on from it, and what to do."""
+    result = chain.train(X, Y, epochs=3, optimizer="adam")
+    with pytest.raises(ValueError, match="resume has 3 epochs already"):
+        chain.train(X, Y, epochs=3, optimizer="adam", resume=result)
+    with pytest.raises(ValueError, match="resume was made by the optimizer adam, not by sgd"):
+        chain.train(X, Y, epochs=9, resume=result)
+    with pytest.raises(ValueError, match="give resume or parameters, not both"):
+        chain.train(X, Y, epochs=9, resume=result, parameters=result.parameters)
+    with pytest.raises(ValueError, match="resume was made by minimize"):
+        chain.train(X, Y, resume=chain.minimize(X, Y))
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        diverged = ridge.train(X, Y, epochs=999, learning_rate=1e3)
+    with pytest.raises(ValueError, match="resume diverged"):
+        ridge.train(X, Y, epochs=9999, resume=diverged)
+
+
+def test_another_monitor_begins_anew(chain):
+    """A best figure of one kind is not compared with another."""
+    first = chain.train(X, Y, epochs=5, monitor="loss")
+    second = chain.train(X, Y, epochs=9, monitor="accuracy", metrics="accuracy", resume=first)
+    assert second.best_epoch > 5
+    assert np.isnan(second.metrics["accuracy"][:5]).all()
+    assert np.array_equal(second.history[:5], first.history)
+
+
+# --- batch by batch --------------------------------------------------------------------------------------------------
+
+
+def test_streams_of_memory_maps(chain, tmp_path):
+    """Slices of memory maps, of any type, train as their arrays do; what is mapped is never read as a whole."""
+    np.save(tmp_path / "x.npy", X.astype(np.float32))
+    np.save(tmp_path / "y.npy", Y)
+    x, y = (np.load(tmp_path / f"{key}.npy", mmap_mode="r") for key in "xy")
+    read = []
+
+    def batches():
+        for begin in range(0, 150, 40):
+            read.append(begin)
+            yield x[begin : begin + 40], y[begin : begin + 40]
+
+    stream = chain.train_on_stream(batches(), optimizer="adam", batch_size=16)
+    assert read == [0, 40, 80, 120]
+    assert (stream.epochs, stream.status) == (4, "completed")
+    result = None
+    for begin in read:
+        rows = slice(begin, begin + 40)
+        size = min(16, len(Y[rows]))
+        result = chain.partial_fit(X[rows].astype(np.float32), Y[rows], result, optimizer="adam", batch_size=size)
+    assert same(stream, result)
+    assert result.loss == chain.loss(result.parameters, X[120:].astype(np.float32), Y[120:])
+
+
+def test_passes_are_epochs(chain, tmp_path):
+    """Passes over the whole are the epochs of train without shuffling; a pass can be saved between two others."""
+    weight = RNG.uniform(0.1, 1, 150)
+    result = None
+    for _ in range(4):
+        result = chain.partial_fit(X, Y, result, sample_weight=weight, optimizer="momentum", batch_size=32, l2=0.1)
+        result.save(tmp_path / "pass.npz")
+        result = chain.load(tmp_path / "pass.npz")
+    expected = chain.train(
+        X, Y, epochs=4, sample_weight=weight, optimizer="momentum", batch_size=32, l2=0.1, shuffle=False
+    )
+    assert same(result, expected)
+
+
+def test_a_stream_that_ends_early(chain):
+    """A callback, a time limit or an error of the iterator ends a stream; what was reached is there."""
+    forever = iter(lambda: (X, Y), None)
+    result = chain.train_on_stream(forever, callback=lambda progress: progress.epochs == 5)
+    assert (result.status, result.epochs) == ("stopped", 5)
+    assert chain.train_on_stream(forever, time_limit=0.05, resume=result).status == "time_limit"
+
+    def broken():
+        yield X, Y
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone") as caught:
+        chain.train_on_stream(broken())
+    assert caught.value.result.epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.train_on_stream(3), "batches must be an iterator"),
+        (lambda m: m.train_on_stream([]), "batches is empty"),
+        (lambda m: m.train_on_stream([X]), r"batch 0 is no \(X, Y\)"),
+        (lambda m: m.train_on_stream([(X, Y), (X[:, :2], Y)]), r"batch 1: X has the shape \(150, 2\)"),
+        (lambda m: m.train_on_stream([(X, Y)], schedule="cosine"), "the schedule cosine needs to know the number of"),
+        (lambda m: m.train_on_stream([(X, Y)] * 3, schedule=[1, 0.5]), "has 2 factors, but this is epoch 3"),
+        (lambda m: m.train_on_stream([(X, Y)], class_weight="balanced"), "class_weight must be a dictionary here"),
+        (lambda m: m.train_on_stream([(X, Y)], shuffle=1), "shuffle must be True or False"),
+        (lambda m: m.minimize(X, Y, l1=0.1, method="BFGS"), "l1 needs the method L-BFGS-B"),
+        (lambda m: m.minimize(X, Y, l2=-1), "l2 must be a number from 0"),
+        (lambda m: m.minimize(X, Y, method="newton"), "[Uu]nknown solver"),
+    ],
+)
+def test_bad_arguments(chain, call, message):
+    """What cannot be meant is refused, with the number of the batch."""
+    with pytest.raises(ValueError, match=message):
+        call(chain)
+
+
+def test_unexpected_arguments(chain):
+    """partial_fit and minimize name arguments that they do not take."""
+    with pytest.raises(TypeError, match="'resume'; give the Result as result"):
+        chain.partial_fit(X, Y, resume=None)
+    with pytest.raises(TypeError, match="unexpected argument 'epochs'"):
+        chain.partial_fit(X, Y, epochs=3)
+    with pytest.raises(TypeError, match="unexpected argument 'jac'"):
+        chain.minimize(X, Y, jac=True)
+
+
+# --- SciPy's minimizers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP", "Newton-CG", "trust-constr", "Powell"])
+def test_minimizers_agree(ridge, method):
+    """Every method finds the minimum of ridge regression, which is known; biases are not penalized."""
+    pytest.importorskip("scipy")
+    y, weight = X @ [1, -2, 0.5, 0] + 3 + RNG.normal(size=150), RNG.uniform(0.5, 2, 150)
+    w = weight / weight.sum()
+    A = np.column_stack([X, np.ones(150)])
+    expected = np.linalg.solve(2 * A.T * w @ A + 0.3 * np.diag([1, 1, 1, 1, 0]), 2 * A.T @ (w * y))
+    options = {"options": {"xtol": 1e-10, "gtol": 1e-9, "maxiter": 3000}} if method == "trust-constr" else {}
+    result = ridge.minimize(X, y, method=method, l2=0.3, sample_weight=weight, tol=1e-10, **options)
+    assert result.parameters == pytest.approx(expected, rel=1e-4)
+    assert result.loss == ridge.loss(result.parameters, X, y, weight)
+    assert result.epochs == len(result.history) > 0
+    assert result.history[-1] == pytest.approx(result.loss + 0.15 * (result.parameters[:4] ** 2).sum(), rel=1e-6)
+
+
+def test_minimizing_with_l1(ridge):
+    """l1 finds the lasso's solution, with exact zeros: scikit-learn's, whose loss is half of ours."""
+    from sklearn.linear_model import Lasso
+
+    pytest.importorskip("scipy")
+    y = X @ [1, -2, 0.05, 0] + 3
+    result = ridge.minimize(X, y, l1=0.6, tol=1e-12)
+    lasso = Lasso(alpha=0.3, tol=1e-12).fit(X, y)
+    assert result.parameters == pytest.approx([*lasso.coef_, lasso.intercept_], abs=1e-6)
+    assert (result.parameters[2:4] == 0).all()
+
+
+def test_minimizing_without_an_end(chain):
+    """After the iterations that were allowed the status is "completed"; in single precision it works as well."""
+    pytest.importorskip("scipy")
+    assert chain.minimize(X, Y, options={"maxiter": 3}).status == "completed"
+    assert chain.minimize(X, Y, method="Nelder-Mead", options={"maxiter": 30}).status == "completed"
+    layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
+    single = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="chain"), "float32")
+    result = single.minimize(X, Y, l2=1e-2, seed=1)
+    assert result.parameters.dtype == np.float32
+    assert result.loss == pytest.approx(chain.minimize(X, Y, l2=1e-2, seed=1).loss, rel=0.05)
+
+
+def test_minimizing_is_interrupted(chain):
+    """An exception of a callback holds what was reached."""
+    pytest.importorskip("scipy")
+
+    def callback(point):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        chain.minimize(X, Y, callback=callback)
+    assert (caught.value.result.status, caught.value.result.epochs) == ("interrupted", 1)
+
+
+def test_without_scipy(monkeypatch):
+    """Without SciPy, minimize says what to install."""
+    import sys
+
+    a = sympy.Symbol("a")
+    module = nn.build(nn.Model("bowl", parameters={a: 1.0}, loss=a**2))
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ImportError, match="minimize needs SciPy, which is not installed: python -m pip install scipy"):
+        module.minimize()
