@@ -19,6 +19,8 @@ from nncodegen.network.description import activation_text, loss_text
 from nncodegen.network.modules import evaluate_outputs
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 Z = sympy.Symbol("z", real=True)
 NETWORK = Description(4, ((5, "z*exp(-z**2)"), (3, "softmax")), "categorical_crossentropy")
 
