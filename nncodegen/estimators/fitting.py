@@ -111,7 +111,7 @@ def descend_once(estimator: Any, module: Any, data: Data) -> None:
     stopping = Stopping(estimator, options["l2"], False)
     result = module.partial_fit(
         data.X, data.Y, before, data.weight, learning_rate=rate, callback=stopping,
-        **{key: value for key, value in options.items() if key != "sample_weight"},
+        **{key: value for key, value in options.items() if key not in ("sample_weight", "threads")},
     )  # fmt: skip
     estimator._result = Kept(result)
     _finish(estimator, result, 1, len(data.X))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sympy import Expr, Symbol
@@ -66,10 +66,10 @@ class Description:
             return lambda output, target: scale * function(output, target)
         return lambda output, target: scale * parse(self.loss, {"output": output, "target": target}, "the loss")
 
-    @cached_property
+    @property
     def program(self) -> Program:
         """The network as steps, before any stage but the first."""
-        return describe(self.model, self.precision)
+        return _described(self)
 
     @property
     def parameter_count(self) -> int:
@@ -105,6 +105,12 @@ class Description:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}  # not what was derived from it
+
+
+@lru_cache(maxsize=64)
+def _described(description: Description) -> Program:
+    """The program of a description: equal ones share it, for an estimator describes its network in every fit."""
+    return describe(description.model, description.precision)
 
 
 def activation_of(text: str, number: int) -> Activation:
