@@ -160,6 +160,14 @@ def test_encoding(table):
     np.testing.assert_allclose(encode(columns, found), expected)
 
 
+def test_numbers_too_large(table):
+    """Numbers whose deviation is beyond floating point are refused, as a column and as a target."""
+    found = table("a,b\n" + "1e308,1\n-1e308,2\n" * 6)
+    for function, option in ((understand, False), (understand_target, "regression")):
+        with pytest.raises(TableError, match="column a: its numbers are too large"):
+            function(found, "a", option)
+
+
 def test_text_among_numbers_is_a_mistake(table):
     """One text among numbers is named with its line and column; half of them make a category."""
     rows = [f"{k},{'x' if k % 2 else k}" for k in range(20)]

@@ -16,6 +16,9 @@ SCHEDULES = ("constant", "invscaling", "adaptive")
 ALIASES = {"identity": "linear", "logistic": "sigmoid"}
 """scikit-learn's names of activations that have another here."""
 
+RESERVED = ("X", "Y", "parameters", "learning_rate", "epochs", "callback", "progress", "resume", "result")
+"""Arguments of train that are no further ones."""
+
 
 def check_parameters(estimator: Any) -> None:
     """Raises ValueError (TypeError for a wrong type) for the first parameter that cannot be meant."""
@@ -39,6 +42,9 @@ def check_parameters(estimator: Any) -> None:
     options = estimator.train_options
     if options is not None and not isinstance(options, Mapping):
         raise TypeError(f"train_options must map names of arguments to values, or be None, not {options!r}")
+    for name in options or {}:
+        if name in RESERVED:
+            raise ValueError(f"train_options must not name {name}, which the estimator gives itself")
 
 
 def hidden_units(given: Any) -> tuple[int, ...]:

@@ -102,7 +102,7 @@ def understand(table: Table, name: str, as_category: bool) -> Column | Skipped:
     if not as_category and others.sum() <= (1 - MOSTLY) * present.sum():
         if others.any():
             checked_numbers(table, name, f"which holds numbers in {present.sum() - others.sum()} other rows")
-        mean, deviation = float(np.nanmean(values)), float(np.nanstd(values))
+        mean, deviation = moments(table, name, values)
         if not deviation > 0:
             return Skipped(name, f"it is always {values[present][0]:g}")
         return Number(name, mean, deviation, float(np.nanmedian(values)), bool(missing.any()))
@@ -113,6 +113,17 @@ def understand(table: Table, name: str, as_category: bool) -> Column | Skipped:
     if not as_category and (len(different) > MOST_CATEGORIES or len(different) > max(2, len(texts) / 2)):
         return Skipped(name, f"it holds {len(different)} different texts, too many for categories")
     return Category(name, tuple(different))
+
+
+def moments(table: Table, name: str, values: Any) -> tuple[float, float]:
+    """The mean and the standard deviation of a column of numbers. Raises TableError where they are too large."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(np.nanmean(values)), float(np.nanstd(values))
+    if not np.isfinite(mean) or not np.isfinite(deviation):
+        raise TableError(
+            f"{table.path}, column {name}: its numbers are too large to compute their deviation; scale them"
+        )
+    return mean, deviation
 
 
 def checked_numbers(table: Table, name: str, what: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.errors import TableError
-from nncodegen.table.columns import MOSTLY, checked_numbers
+from nncodegen.table.columns import MOSTLY, checked_numbers, moments
 from nncodegen.table.read import Table
 
 TASKS = ("classification", "regression")
@@ -75,7 +75,7 @@ def understand_target(table: Table, name: str, task: str | None) -> Target:
         values = checked_numbers(table, name, "that is to be predicted as a number (--task regression)")
         if values.min() == values.max():
             raise TableError(f"{table.path}, column {name}: it is always {values[0]:g}, there is nothing to learn")
-        return Target(name, (), float(values.mean()), float(values.std()))
+        return Target(name, (), *moments(table, name, values))
     different = sorted(set(texts), key=_order)
     if len(different) < 2:
         raise TableError(f"{table.path}, column {name}: there is one class only, {different[0]!r}: nothing to learn")
