@@ -22,7 +22,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from sympy import Mul
+from sympy import Expr, Mul, S
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
@@ -50,6 +50,7 @@ class Place(Enum):
     INPUT = "inputs"
     TARGET = "targets"
     WEIGHT = "weights"
+    NOISE = "random numbers"
     LOCAL = "a local variable"
     ARRAY = "work memory"
     SUM = "sums over samples"
@@ -146,7 +147,8 @@ def _kernel(program: Program, name: str, outputs: tuple[Element, ...], sums: tup
     storage = _declared(program)
     packed = list(_pack(program))
     renamed = {step.expression: step.target for step in packed}
-    steps = [*packed, *(replace(s, expression=s.expression.xreplace(renamed)) for s in program.steps)]
+    own = program.steps if name == "gradient" else _without_noise(program)
+    steps = [*packed, *(replace(s, expression=s.expression.xreplace(renamed)) for s in own)]
     column = offset = 0
     for k, element in enumerate(outputs):
         element = renamed.get(element, element)
@@ -179,6 +181,7 @@ def _kernel(program: Program, name: str, outputs: tuple[Element, ...], sums: tup
 def _declared(program: Program) -> dict[str, Storage]:
     """The places of what comes from outside: parameters lie one after the other, inputs and targets in columns."""
     storage = {program.weight.name: Storage(Place.WEIGHT)}
+    storage |= {source.tensor.name: Storage(Place.NOISE, number) for number, source in enumerate(program.noise)}
     for place, tensors in (
         (Place.PARAMETER, program.parameters),
         (Place.INPUT, program.inputs),
@@ -191,11 +194,29 @@ def _declared(program: Program) -> dict[str, Storage]:
     return storage
 
 
+def _without_noise(program: Program) -> Iterator[Step]:
+    """The steps where all noise is 0, as it is outside of training."""
+    names = {source.tensor.name for source in program.noise}
+    known: dict[Element, Expr] = {}
+    for step in program.steps:
+        if names:
+            known |= {operand: S.Zero for operand in step.operands if operand.tensor in names}
+            step = replace(step, expression=step.expression.xreplace(known))
+            value = step.expression
+            copied = isinstance(value, Element) and value.indices == step.target.indices
+            if step.operator is None and (value.is_number or copied) and step.target not in program.results:
+                known[step.target] = value
+        yield step
+
+
 def _pack(program: Program) -> Iterator[Step]:
-    """Steps that copy the rows of a tile to where samples lie side by side, for inputs with an index of their own."""
+    """Steps that copy the rows of a tile to where samples lie side by side, for inputs with an index of their own.
+
+    Noise is computed there, once.
+    """
     used = {element.tensor: element for step in program.steps for element in step.operands}
     used |= {element.tensor: element for element in program.outputs}
-    for tensor in (*program.inputs, *program.targets):
+    for tensor in (*program.inputs, *program.targets, *(source.tensor for source in program.noise)):
         if tensor.name in used and len(tensor.shape) > 1:
             element = used[tensor.name]
             yield Step(Element(_free(f"{tensor.name} tile", program), element.indices), element)

@@ -24,9 +24,10 @@ def test_two_commands():
     assert len(re.findall(r"^python3 -m pip install .* && ", README, flags=re.MULTILINE)) == 2  # what .ci/run looks for
 
 
-def test_code():
+def test_code(tmp_path, monkeypatch):
     """All Python code of the README runs, in order; a comment behind print() shows what it prints."""
     assert len(BLOCKS) >= 4
+    monkeypatch.chdir(tmp_path)
     names = {}
     for block in BLOCKS:
         output = io.StringIO()

@@ -196,69 +196,92 @@ def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
 
 
 cdef class _NativeTraining(_Call):
-    """A training that is under way."""
+    """A training that is under way. Numbers come and go in arrays: arguments of their own would be much C to compile."""
 
     cdef perceptron_training run
-    cdef dict held
+    cdef list held
     cdef double *buffers
 
-    def __init__(self, buffers, int optimizer, options, state, uint64_t seed, int sequential):
-        self.held = {"own": (buffers, options, state)}
+    def __init__(self, buffers, state, options, int optimizer, uint64_t seed):
+        self.held = [buffers, state, options, None, None, None, None]
         self.buffers = <double *> _address(buffers)
-        self.run.optimizer = optimizer
-        self.run.options = <const double *> _address(options)
-        self.run.sequential = sequential
-        self.run.seed = seed
-        self.run.random = seed
         self.run.parameters = self.buffers
         self.run.next = self.buffers + <size_t> parameter_count
         self.run.gradient = self.buffers + 2*<size_t> parameter_count
         self.run.best = self.buffers + 3*<size_t> parameter_count
         self.run.state = <double *> _address(state)
+        self.run.options = <const double *> _address(options)
+        self.run.optimizer = optimizer
+        self.run.seed = seed
         self.run.work = self.work
-        self.run.best_figure = float("inf")
-        self.run.monitor = -1
-        self.run.columns = 1
         self.run.poll = self.poll
 
-    def use(self, X, Y, size_t samples, weights, counts, spread, size_t batch, order):
-        """Sets what to train on; it is shuffled if there is an order to write to."""
-        self.held["data"] = (X, Y, weights, counts, spread, order)
-        self.run.data.inputs = <const double *> _address(X)
-        self.run.data.targets = <const double *> _address(Y)
-        self.run.data.samples = samples
-        self.run.data.weights = <const double *> _address(weights)
-        self.run.data.counts = <const double *> _address(counts)
-        self.run.data.spread = <const double *> _address(spread)
-        self.run.batch = batch
+    def use(self, arrays, size_t samples, int validation):
+        """Sets what to train on, or to validate with: X, Y, weights, counts, spread."""
+        cdef perceptron_data *data = &self.run.validation if validation else &self.run.data
+        self.held[4 if validation else 3] = arrays
+        data.inputs = <const double *> _address(arrays[0])
+        data.targets = <const double *> _address(arrays[1])
+        data.weights = <const double *> _address(arrays[2])
+        data.counts = <const double *> _address(arrays[3])
+        data.spread = <const double *> _address(arrays[4])
+        data.samples = samples
+
+    def order(self, order, size_t batch):
+        """Sets the size of batches; the samples are shuffled if there is an array to write their order to."""
+        self.held[5] = order
         self.run.order = <size_t *> _address(order)
         self.run.shuffle = order is not None
+        self.run.batch = batch
 
-    def regularize(self, double l1, double l2, double weight_decay, double clip_value, double clip_norm,
-                   double tolerance):
-        self.run.l1, self.run.l2, self.run.weight_decay = l1, l2, weight_decay
-        self.run.clip_value, self.run.clip_norm, self.run.tolerance = clip_value, clip_norm, tolerance
-
-    def validate(self, X, Y, size_t samples, weights, spread):
-        """Sets what to validate with."""
-        self.held["validation"] = (X, Y, weights, spread)
-        self.run.validation.inputs = <const double *> _address(X)
-        self.run.validation.targets = <const double *> _address(Y)
-        self.run.validation.samples = samples
-        self.run.validation.weights = self.run.validation.counts = <const double *> _address(weights)
-        self.run.validation.spread = <const double *> _address(spread)
-
-    def watch(self, size_t columns, outputs, int monitor, int higher, double min_delta, size_t patience):
-        """Sets what is measured after each epoch, and which column tells the best."""
-        self.held["outputs"] = outputs
-        self.run.columns, self.run.monitor, self.run.higher = columns, monitor, higher
-        self.run.min_delta, self.run.patience = min_delta, patience
+    def settle(self, numbers, outputs):
+        """Sets how to train: the numbers are those of _Training.settle."""
+        cdef const double *number = <const double *> _address(numbers)
+        self.held[6] = outputs
         self.run.outputs = <double *> _address(outputs)
+        self.run.l1 = number[0]
+        self.run.l2 = number[1]
+        self.run.weight_decay = number[2]
+        self.run.clip_value = number[3]
+        self.run.clip_norm = number[4]
+        self.run.tolerance = number[5]
+        self.run.sequential = <int> number[6]
+        self.run.columns = <size_t> number[7]
+        self.run.monitor = <int> number[8]
+        self.run.higher = <int> number[9]
+        self.run.min_delta = number[10]
+        self.run.patience = <size_t> number[11]
+        self.run.poll.interval = number[12]
 
-    def ask(self, hook, double interval):
-        """Sets what is called now and then, at intervals of so many seconds or longer; it may end the training."""
-        self.hook = hook
-        self.run.poll.interval = interval
+    def tell(self, counters, numbers):
+        """Writes where the training is to arrays of uint64 and float64."""
+        cdef uint64_t *counter = <uint64_t *> _address(counters)
+        cdef double *number = <double *> _address(numbers)
+        counter[0] = self.run.random
+        counter[1] = self.run.epochs
+        counter[2] = self.run.updates
+        counter[3] = self.run.begin
+        counter[4] = self.run.sweep
+        counter[5] = self.run.best_epoch
+        number[0] = self.run.epoch_loss
+        number[1] = self.run.batch_loss
+        number[2] = self.run.largest
+        number[3] = self.run.best_figure
+
+    def place(self, counters, numbers):
+        """Sets where the training is."""
+        cdef const uint64_t *counter = <const uint64_t *> _address(counters)
+        cdef const double *number = <const double *> _address(numbers)
+        self.run.random = counter[0]
+        self.run.epochs = counter[1]
+        self.run.updates = counter[2]
+        self.run.begin = counter[3]
+        self.run.sweep = counter[4]
+        self.run.best_epoch = counter[5]
+        self.run.epoch_loss = number[0]
+        self.run.batch_loss = number[1]
+        self.run.largest = number[2]
+        self.run.best_figure = number[3]
 
     def advance(self, history, factors, int factors_of_updates):
         """Trains for as many epochs as history has rows for. Returns the status."""
@@ -270,21 +293,6 @@ cdef class _NativeTraining(_Call):
         with nogil:
             perceptron_train(&self.run)
         return self.run.status
-
-    @property
-    def position(self):
-        """Where the training is: (random, epochs, updates, begin, sweep, best_epoch), and numbers of the epoch."""
-        run = &self.run
-        return (
-            (run.random, run.epochs, run.updates, run.begin, run.sweep, run.best_epoch),
-            (run.epoch_loss, run.batch_loss, run.largest, run.best_figure),
-        )
-
-    @position.setter
-    def position(self, place):
-        run = &self.run
-        run.random, run.epochs, run.updates, run.begin, run.sweep, run.best_epoch = place[0]
-        run.epoch_loss, run.batch_loss, run.largest, run.best_figure = place[1]
 
     @property
     def epochs(self):
@@ -1046,6 +1054,7 @@ def train(
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
         raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
     training.use(data, batch, batch < data.samples if shuffle is None else bool(shuffle))
+    training.settle()
     with training:
         training.run(epochs)
         return training.finish()
@@ -1089,6 +1098,7 @@ def train_on_stream(
     training.schedule(schedule, None)
     training.regularize(l1, l2, clip_value, clip_norm, 0.0)
     training.ask(callback, callback_interval, time_limit, progress, None)
+    training.settle()
     with training:
         for number, batch in enumerate(batches):
             data = _batch_data(batch, number)
@@ -1124,6 +1134,10 @@ class _Data:
         self.X, self.Y, self.samples = _samples(X, Y)
         self.weights = self.counts = _weights(sample_weight, self.samples)
         self.spread: Any = None
+
+    def arrays(self) -> tuple[Any, ...]:
+        """What the native part takes."""
+        return self.X, self.Y, self.weights, self.counts, self.spread
 
     def part(self, rows: Any) -> "_Data":
         """Some of the samples."""
@@ -1252,15 +1266,21 @@ class _Training:
             optimizer, learning_rate, hyperparameters, weight_decay
         )
         self._buffers = np.zeros((4, parameter_count), dtype)  # the parameters, the next ones, the gradient, the best
-        self.native = _NativeTraining(self._buffers, number, options, self._state, self.seed, update == "sequential")
+        self.native = _NativeTraining(self._buffers, self._state, options, number, self.seed)
+        self._counters = np.array([self.seed, 0, 0, 0, 0, 0, self.seed, 0], np.uint64)
+        self._numbers = np.array([0.0, 0.0, 0.0, math.inf])
+        self._sequential = update == "sequential"
         self._resumed = resume
         if before is None:
             self._buffers[:2] = initial_parameters(self.seed) if parameters is None else _parameters(parameters)
         else:
             self._continue(before)
+        self.native.place(self._counters, self._numbers)
         self.done = self.native.epochs
         self._names: tuple[str, ...] = ("loss",)
         self._columns, self._monitor, self._restores = 1, "", False
+        self._patience, self._min_delta = 0, 0.0
+        self._outputs: Any = None
         self._callback: Any = None
         self._call_every: Any = None  # seconds; None: after every epoch
         self._next_call, self._deadline = math.inf, math.inf
@@ -1281,7 +1301,7 @@ class _Training:
             )
         self._buffers[:2], self._buffers[3] = before["last"], before["best"]
         self._state[: len(before["state"])] = before["state"]
-        self.native.position = (before["counters"][:6].tolist(), before["numbers"].tolist())
+        self._counters[:], self._numbers[:] = before["counters"], before["numbers"]
 
     def schedule(self, given: Any, total: "int | None") -> None:
         """Sets the schedule of the learning rate."""
@@ -1290,15 +1310,11 @@ class _Training:
             raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
 
     def regularize(self, l1: Any, l2: Any, clip_value: Any, clip_norm: Any, tolerance: Any) -> None:
-        """Sets penalties, decay, clipping, and the tolerance."""
-        self.native.regularize(
-            _number("l1", l1, 0.0, math.inf, False),
-            _number("l2", l2, 0.0, math.inf, False),
-            self._decay,
-            0.0 if clip_value is None else _number("clip_value", clip_value, 0.0, math.inf, True),
-            0.0 if clip_norm is None else _number("clip_norm", clip_norm, 0.0, math.inf, True),
-            _number("tolerance", tolerance, 0.0, math.inf, False),
-        )
+        """Sets penalties, clipping, and the tolerance."""
+        self._l1, self._l2 = (_number(key, value, 0.0, math.inf, False) for key, value in (("l1", l1), ("l2", l2)))
+        self._clip_value = 0.0 if clip_value is None else _number("clip_value", clip_value, 0.0, math.inf, True)
+        self._clip_norm = 0.0 if clip_norm is None else _number("clip_norm", clip_norm, 0.0, math.inf, True)
+        self._tolerance = _number("tolerance", tolerance, 0.0, math.inf, False)
 
     def watch(
         self, data: _Data, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any,
@@ -1310,24 +1326,22 @@ class _Training:
         names = ("loss", *wanted, *validation)
         if monitor is not None and monitor not in names:
             raise ValueError(f"monitor is {monitor!r}, which is not measured; there are: {', '.join(names)}")
-        waits = 0 if patience is None else _integer("patience", patience, 1, 2**63 - 1)
-        min_delta = _number("min_delta", min_delta, 0.0, math.inf, False)
+        self._patience = 0 if patience is None else _integer("patience", patience, 1, 2**53)
+        self._min_delta = _number("min_delta", min_delta, 0.0, math.inf, False)
         restores = _flag("restore_best", restore_best)
-        if waits or monitor is not None:
+        if self._patience or monitor is not None:
             self._monitor = monitor or ("loss" if held_out is None else "val_loss")
             self._restores = restores
         for part in (data, held_out):
             if part is not None and wanted:
                 part.measure(wanted)
         if held_out is not None:
-            self.native.validate(held_out.X, held_out.Y, held_out.samples, held_out.weights, held_out.spread)
+            self.native.use(held_out.arrays(), held_out.samples, True)
         self._names, self._columns = names, 1 if names == ("loss",) else len(_COLUMNS)
-        outputs = np.empty(_outputs_size, dtype) if wanted else None
-        column = _COLUMNS.index(self._monitor) if self._monitor else -1
-        self.native.watch(self._columns, outputs, column, self._monitor in _HIGHER, min_delta, waits)
+        self._outputs = np.empty(_outputs_size, dtype) if wanted else None
         if self._resumed is not None and self._resumed._state["monitor"] != self._monitor:
-            counters, found = self.native.position  # the best of another figure says nothing
-            self.native.position = ((*counters[:5], 0), (*found[:3], math.inf))
+            self._counters[5], self._numbers[3] = 0, math.inf  # the best of another figure says nothing
+            self.native.place(self._counters, self._numbers)
 
     def ask(self, callback: Any, interval: Any, time_limit: Any, progress: Any, total: "int | None") -> None:
         """Sets what is called on the way, and what ends the training besides the number of epochs."""
@@ -1347,21 +1361,30 @@ class _Training:
             self._call_every = seconds
             self._next_call = math.inf if seconds is None else self._start + seconds
         self._asks = limit < math.inf or self._display is not None or self._next_call < math.inf
-        if self._asks:
-            self.native.ask(self._stops, 0.03 if seconds is None else min(seconds, 0.03))
+        self._interval = 0.03 if seconds is None else min(seconds, 0.03)
+        self.native.hook = self._stops if self._asks else None
+
+    def settle(self) -> None:
+        """Tells the native part how to train."""
+        column = _COLUMNS.index(self._monitor) if self._monitor else -1
+        numbers = (
+            self._l1, self._l2, self._decay, self._clip_value, self._clip_norm, self._tolerance, self._sequential,
+            self._columns, column, self._monitor in _HIGHER, self._min_delta, self._patience, self._interval,
+        )  # fmt: skip
+        self.native.settle(np.array(numbers, float), self._outputs)
 
     def use(self, data: _Data, batch: int, shuffles: bool) -> None:
         """Sets the samples to train on."""
-        counters, _ = self.native.position
-        if counters[3] and self.data is None and int(self._resumed._state["counters"][7]) != data.samples:
+        if self._counters[3] and self.data is None and self._counters[7] != data.samples:
             raise ValueError(
-                f"resume was interrupted within an epoch of {int(self._resumed._state['counters'][7])} samples; give "
-                f"the same samples, or start anew from parameters=result.parameters"
+                f"resume was interrupted within an epoch of {self._counters[7]} samples; give the same samples, or "
+                f"start anew from parameters=result.parameters"
             )
         self.data = data
         self._batches = -(-data.samples // batch)
         order = np.empty(data.samples, np.uintp) if shuffles else None
-        self.native.use(data.X, data.Y, data.samples, data.weights, data.counts, data.spread, batch, order)
+        self.native.use(data.arrays(), data.samples, False)
+        self.native.order(order, batch)
 
     def run(self, until: int) -> None:
         """Trains until there are so many epochs, or something ends it."""
@@ -1437,8 +1460,9 @@ class _Training:
         return found
 
     def _result(self, status: str, loss: float) -> Any:
-        counters, found = self.native.position
-        best = counters[5] if self._monitor else 0
+        self.native.tell(self._counters, self._numbers)
+        self._counters[7] = self.data.samples if self.data else 0
+        best = int(self._counters[5]) if self._monitor else 0
         last = self.parameters()
         metrics = self._metrics()
         if math.isnan(loss) and len(metrics["loss"]):
@@ -1454,8 +1478,8 @@ class _Training:
                 "last": last,
                 "best": self._buffers[3].copy(),
                 "state": self._state[: len(_OPTIMIZERS[self._optimizer][2])].copy(),
-                "counters": np.array([*counters, self.seed, self.data.samples if self.data else 0], np.uint64),
-                "numbers": np.array(found),
+                "counters": self._counters.copy(),
+                "numbers": self._numbers.copy(),
             },
         )  # fmt: skip
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 import sympy
@@ -16,7 +17,7 @@ from nncodegen.describe.initializers import initial
 from nncodegen.describe.losses import LOSSES, Loss, LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir import SAMPLE, Element, Noise, Program, Step, Tensor
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Part:
     output: Element
     formula: Expr
     size: int
+    noise: tuple[Noise, ...] = ()
 
 
 class Layer(Protocol):
@@ -74,6 +76,49 @@ class Dense:
         return Part(tuple(parameters), (*steps, *normalized, *_output(h, formula, normalized)), h, formula, units)
 
 
+@dataclass(frozen=True)
+class Dropout:
+    """In training, sets a share ``rate`` of its inputs to 0, and divides the others by 1 - rate.
+
+    (Srivastava et al., 2014.) It does nothing when predicting, or when a loss or a gradient is asked for.
+    """
+
+    rate: float
+
+    def describe(self, x: Element, size: int, number: int, axis: str, last: bool) -> Part:
+        """H = x*(1 + noise), where the noise is -1 or rate/(1 - rate)."""
+        rate = _real(self.rate, f"the rate of layer {number}, a Dropout,", 0, 1)
+        return _noisy(x, size, number, last, "dropout", rate, lambda noise: x * (1 + noise))
+
+
+@dataclass(frozen=True)
+class GaussianNoise:
+    """In training, adds normally distributed numbers of the standard deviation ``stddev`` to its inputs.
+
+    It does nothing when predicting, or when a loss or a gradient is asked for.
+    """
+
+    stddev: float
+
+    def describe(self, x: Element, size: int, number: int, axis: str, last: bool) -> Part:
+        """H = x + noise."""
+        stddev = _real(self.stddev, f"the stddev of layer {number}, a GaussianNoise,", 0, math.inf)
+        return _noisy(x, size, number, last, "normal", stddev, lambda noise: x + noise)
+
+
+def _noisy(
+    x: Element, size: int, number: int, last: bool, distribution: str, scale: float, formula: Callable[[Element], Expr]
+) -> Part:
+    """A layer without parameters whose formula takes noise; with a scale of 0 there is none."""
+    if last:
+        raise ModelError(f"layer {number} is noise in the output, which cannot be predicted: put a Dense behind it")
+    if not scale:
+        return Part((), (), x, x, size)
+    noise, h = Element(f"noise{number}", x.indices), Element(f"h{number}", x.indices)
+    source = Noise(Tensor(noise.tensor, (None, size)), distribution, scale)
+    return Part((), (Step(h, formula(noise)),), h, h, size, (source,))
+
+
 def _activate(activation: Activation, z: Element, number: int, last: bool) -> tuple[tuple[Step, ...], Expr]:
     """The steps that an activation needs (softmax: its logarithm), and its value as an expression."""
     if activation == SOFTMAX:
@@ -106,7 +151,7 @@ class Sequential:
 
     inputs is the number of values in one sample; loss a name (see ``describe.losses``) or a function
     ``(output, target) -> expression``, whose mean over outputs and samples is minimized. Parameters are W1, b1,
-    W2, and so on, flat in that order. optimizers are update rules of one's own.
+    W2, and so on, flat in that order, by the numbers of their layers. optimizers are update rules of one's own.
     Raises ModelError for a description that cannot be one.
     """
 
@@ -155,6 +200,7 @@ class Sequential:
             steps=(*steps, *losses),
             outputs=(x,),
             loss=Element("loss"),
+            noise=tuple(source for part in parts for source in part.noise),
             labels=loss.labels and size > 1,
             threshold=loss.threshold,
         )
@@ -207,6 +253,15 @@ def _axes(count: int) -> list[str]:
     """The names of the indices of a network, one for each layer boundary; n is kept for the samples."""
     letters = "ijklmopqrstuvwxyz"
     return [letters[k] if k < len(letters) else f"i{k}" for k in range(count)]
+
+
+def _real(value: Any, role: str, low: int, high: float) -> float:
+    """A number from low, below high."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not low <= float(value) < high:
+        raise ModelError(
+            f"{role} must be a number from {low}{f', below {high}' if high < math.inf else ''}, not {value!r}"
+        )
+    return float(value)
 
 
 def _positive_integer(value: Any, role: str) -> int:

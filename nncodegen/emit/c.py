@@ -17,7 +17,7 @@ from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
-from nncodegen.emit.updates import UpdateEmitter, emit_dispatch
+from nncodegen.emit.updates import emit_dispatch, emit_update
 from nncodegen.ir import Program
 from nncodegen.schedule import Schedule
 
@@ -60,16 +60,20 @@ def emit_c(schedule: Schedule) -> str:
     for kernel in schedule.kernels:
         KernelEmitter(program, kernel, precision, lines).emit()
     for update in program.updates:
-        UpdateEmitter(update, precision, lines).emit()
+        lines.include(emit_update(update, precision))
     emit_dispatch(program.updates, lines)
     body = "".join((HERE / file).read_text() for file in ("loops.c", "metrics.c", "training.c"))
     body = body.replace("@PENALIZED@", _penalized(program)).replace("@THRESHOLD@", f"{program.threshold!r}")
     blocks = (HERE / "blocks.c").read_text() if schedule.blocks else ""
-    functions = _functions(str(lines), precision)
+    noise = (HERE / "noise.c").read_text() if program.noise else ""
+    if any(source.distribution == "normal" for source in program.noise):
+        noise += (HERE / "noise_normal.c").read_text()
+    functions = _functions(noise + str(lines), precision)
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
-    text = filled + functions + blocks + str(lines) + body
+    text = filled + functions + noise + blocks + str(lines) + body
     text = text.replace("@BLOCKS@", "") if sizes["PARTIALS"] else re.sub(r".*@BLOCKS@.*\n", "", text)
-    text = re.sub(r".*@NOISE@.*\n", "", text).replace("@NOISE_ARGUMENT@", "")
+    text = text.replace("@NOISE@", "") if program.noise else re.sub(r".*@NOISE@.*\n", "", text)
+    text = text.replace("@NOISE_ARGUMENT@", ", m.noise" if program.noise else "")
     return _named(text, name, precision)
 
 

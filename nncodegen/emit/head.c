@@ -8,6 +8,12 @@
 #include <time.h>
 
 typedef @REAL@ real;
+@NOISE@
+@NOISE@/* What dropout and noise depend on in an update, and how much of them there is: 1 in training, 0 elsewhere. */
+@NOISE@typedef struct {
+@NOISE@    uint64_t key;
+@NOISE@    real scale;
+@NOISE@} randomness;
 
 enum {
 @CONSTANTS@

@@ -9,7 +9,7 @@ from dataclasses import replace
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
-from nncodegen.ir import SAMPLE, Element, Program, Step, needed
+from nncodegen.ir import SAMPLE, Element, Noise, Program, Step, needed
 from nncodegen.schedule import Kernel, Nest, Place, Shape
 
 TITLES = {
@@ -46,6 +46,8 @@ class KernelEmitter:
         kernel, lines = self._kernel, self._lines
         results = {"predict": "real *restrict outputs", "loss": "double *restrict sums"}
         results["gradient"] = "double *restrict sums, real *restrict partials"
+        if self._program.noise:
+            results["gradient"] += ", randomness noise"
         arguments = ("parameters", "inputs", "targets", "rows", "weights", "count", "work")
         lines.add(f"/* {TITLES[kernel.name]} */")
         head = (
@@ -254,6 +256,11 @@ class KernelEmitter:
             row = SAMPLE if storage.place is Place.OUTPUT else f"rows[{SAMPLE}]"
             rest = Element(element.tensor, element.indices[1:])
             return f"{array}[{row}*{width} + {self._position(rest, storage.offset)}]"
+        if storage.place is Place.NOISE:
+            source = self._program.noise[storage.offset]
+            unit = self._position(Element(element.tensor, element.indices[1:]), 0)
+            given = f"noise_of_layer(noise, {storage.offset + 1}), noise.scale, rows[{SAMPLE}], {unit}"
+            return f"{source.distribution}_noise({given}, {_noise_arguments(source)})"
         if storage.place is Place.WEIGHT:
             return f"weights[{SAMPLE}]"
         if storage.place is Place.SUM:
@@ -276,3 +283,10 @@ class KernelEmitter:
         if offset or not terms:
             terms.insert(0, str(offset))
         return " + ".join(terms)
+
+
+def _noise_arguments(source: Noise) -> str:
+    """What the function in noise.c is told of a distribution."""
+    if source.distribution == "normal":
+        return f"(real) {source.scale!r}"
+    return f"UINT32_C({round(source.scale * 2**32)}), (real) {source.scale / (1 - source.scale)!r}"

@@ -18,6 +18,10 @@ class Lines:
         """Appends lines at the present depth."""
         self._lines += ["    " * self._depth + line if line else "" for line in lines]
 
+    def include(self, text: str) -> None:
+        """Appends lines that are indented already."""
+        self._lines += text.splitlines()
+
     def extend_last(self, text: str) -> None:
         """Appends text to the last line."""
         self._lines[-1] += text

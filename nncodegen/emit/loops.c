@@ -5,6 +5,7 @@ typedef struct {
     size_t *rows;
     real *weights;
     real *arrays;
+    @NOISE@randomness noise;
 } memory;
 
 static size_t padded_bytes(size_t bytes)
@@ -16,6 +17,7 @@ static memory carve(void *work)
 {
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
     memory m;
+    @NOISE@m.noise = (randomness) {0, 0};
     m.sums = (double *) next;
     next += padded_bytes((SUMS + 1)*sizeof(double));
     m.partials = (real *) next;

@@ -161,69 +161,92 @@ def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
 
 
 cdef class _NativeTraining(_Call):
-    """A training that is under way."""
+    """A training that is under way. Numbers come and go in arrays: arguments of their own would be much C to compile."""
 
     cdef @name@_training run
-    cdef dict held
+    cdef list held
     cdef @real@ *buffers
 
-    def __init__(self, buffers, int optimizer, options, state, uint64_t seed, int sequential):
-        self.held = {"own": (buffers, options, state)}
+    def __init__(self, buffers, state, options, int optimizer, uint64_t seed):
+        self.held = [buffers, state, options, None, None, None, None]
         self.buffers = <@real@ *> _address(buffers)
-        self.run.optimizer = optimizer
-        self.run.options = <const double *> _address(options)
-        self.run.sequential = sequential
-        self.run.seed = seed
-        self.run.random = seed
         self.run.parameters = self.buffers
         self.run.next = self.buffers + <size_t> parameter_count
         self.run.gradient = self.buffers + 2*<size_t> parameter_count
         self.run.best = self.buffers + 3*<size_t> parameter_count
         self.run.state = <@real@ *> _address(state)
+        self.run.options = <const double *> _address(options)
+        self.run.optimizer = optimizer
+        self.run.seed = seed
         self.run.work = self.work
-        self.run.best_figure = float("inf")
-        self.run.monitor = -1
-        self.run.columns = 1
         self.run.poll = self.poll
 
-    def use(self, X, Y, size_t samples, weights, counts, spread, size_t batch, order):
-        """Sets what to train on; it is shuffled if there is an order to write to."""
-        self.held["data"] = (X, Y, weights, counts, spread, order)
-        self.run.data.inputs = <const @real@ *> _address(X)
-        self.run.data.targets = <const @real@ *> _address(Y)
-        self.run.data.samples = samples
-        self.run.data.weights = <const @real@ *> _address(weights)
-        self.run.data.counts = <const @real@ *> _address(counts)
-        self.run.data.spread = <const double *> _address(spread)
-        self.run.batch = batch
+    def use(self, arrays, size_t samples, int validation):
+        """Sets what to train on, or to validate with: X, Y, weights, counts, spread."""
+        cdef @name@_data *data = &self.run.validation if validation else &self.run.data
+        self.held[4 if validation else 3] = arrays
+        data.inputs = <const @real@ *> _address(arrays[0])
+        data.targets = <const @real@ *> _address(arrays[1])
+        data.weights = <const @real@ *> _address(arrays[2])
+        data.counts = <const @real@ *> _address(arrays[3])
+        data.spread = <const double *> _address(arrays[4])
+        data.samples = samples
+
+    def order(self, order, size_t batch):
+        """Sets the size of batches; the samples are shuffled if there is an array to write their order to."""
+        self.held[5] = order
         self.run.order = <size_t *> _address(order)
         self.run.shuffle = order is not None
+        self.run.batch = batch
 
-    def regularize(self, double l1, double l2, double weight_decay, double clip_value, double clip_norm,
-                   double tolerance):
-        self.run.l1, self.run.l2, self.run.weight_decay = l1, l2, weight_decay
-        self.run.clip_value, self.run.clip_norm, self.run.tolerance = clip_value, clip_norm, tolerance
-
-    def validate(self, X, Y, size_t samples, weights, spread):
-        """Sets what to validate with."""
-        self.held["validation"] = (X, Y, weights, spread)
-        self.run.validation.inputs = <const @real@ *> _address(X)
-        self.run.validation.targets = <const @real@ *> _address(Y)
-        self.run.validation.samples = samples
-        self.run.validation.weights = self.run.validation.counts = <const @real@ *> _address(weights)
-        self.run.validation.spread = <const double *> _address(spread)
-
-    def watch(self, size_t columns, outputs, int monitor, int higher, double min_delta, size_t patience):
-        """Sets what is measured after each epoch, and which column tells the best."""
-        self.held["outputs"] = outputs
-        self.run.columns, self.run.monitor, self.run.higher = columns, monitor, higher
-        self.run.min_delta, self.run.patience = min_delta, patience
+    def settle(self, numbers, outputs):
+        """Sets how to train: the numbers are those of _Training.settle."""
+        cdef const double *number = <const double *> _address(numbers)
+        self.held[6] = outputs
         self.run.outputs = <@real@ *> _address(outputs)
+        self.run.l1 = number[0]
+        self.run.l2 = number[1]
+        self.run.weight_decay = number[2]
+        self.run.clip_value = number[3]
+        self.run.clip_norm = number[4]
+        self.run.tolerance = number[5]
+        self.run.sequential = <int> number[6]
+        self.run.columns = <size_t> number[7]
+        self.run.monitor = <int> number[8]
+        self.run.higher = <int> number[9]
+        self.run.min_delta = number[10]
+        self.run.patience = <size_t> number[11]
+        self.run.poll.interval = number[12]
 
-    def ask(self, hook, double interval):
-        """Sets what is called now and then, at intervals of so many seconds or longer; it may end the training."""
-        self.hook = hook
-        self.run.poll.interval = interval
+    def tell(self, counters, numbers):
+        """Writes where the training is to arrays of uint64 and float64."""
+        cdef uint64_t *counter = <uint64_t *> _address(counters)
+        cdef double *number = <double *> _address(numbers)
+        counter[0] = self.run.random
+        counter[1] = self.run.epochs
+        counter[2] = self.run.updates
+        counter[3] = self.run.begin
+        counter[4] = self.run.sweep
+        counter[5] = self.run.best_epoch
+        number[0] = self.run.epoch_loss
+        number[1] = self.run.batch_loss
+        number[2] = self.run.largest
+        number[3] = self.run.best_figure
+
+    def place(self, counters, numbers):
+        """Sets where the training is."""
+        cdef const uint64_t *counter = <const uint64_t *> _address(counters)
+        cdef const double *number = <const double *> _address(numbers)
+        self.run.random = counter[0]
+        self.run.epochs = counter[1]
+        self.run.updates = counter[2]
+        self.run.begin = counter[3]
+        self.run.sweep = counter[4]
+        self.run.best_epoch = counter[5]
+        self.run.epoch_loss = number[0]
+        self.run.batch_loss = number[1]
+        self.run.largest = number[2]
+        self.run.best_figure = number[3]
 
     def advance(self, history, factors, int factors_of_updates):
         """Trains for as many epochs as history has rows for. Returns the status."""
@@ -235,21 +258,6 @@ cdef class _NativeTraining(_Call):
         with nogil:
             @name@_train(&self.run)
         return self.run.status
-
-    @property
-    def position(self):
-        """Where the training is: (random, epochs, updates, begin, sweep, best_epoch), and numbers of the epoch."""
-        run = &self.run
-        return (
-            (run.random, run.epochs, run.updates, run.begin, run.sweep, run.best_epoch),
-            (run.epoch_loss, run.batch_loss, run.largest, run.best_figure),
-        )
-
-    @position.setter
-    def position(self, place):
-        run = &self.run
-        run.random, run.epochs, run.updates, run.begin, run.sweep, run.best_epoch = place[0]
-        run.epoch_loss, run.batch_loss, run.largest, run.best_figure = place[1]
 
     @property
     def epochs(self):

@@ -19,12 +19,13 @@ C_RESERVED = """
     log2 log10 sin cos tan sinh cosh tanh asin acos atan atan2 asinh acosh atanh sqrt cbrt pow hypot erf erfc tgamma
     lgamma floor ceil fmax fmin fmod round trunc isnan isinf isfinite gamma j0 j1 jn y0 y1 yn signgam unix linux I
     abs malloc free memcpy memset maximum minimum exp_reduced exp_of decay_of expm1_of log_of log_sum log1p_of tanh_of
+    randomness mixed mixed_half noise_of_update noise_of_layer noise_bits dropout_noise normal_noise
 """.split()
 """Keywords, library functions and macros of C that a name must not hide or be."""
 
 EMITTED = """
     parameters inputs targets weights rows count padded work sums partials outputs gradient value
-    parameter state next options check first last t
+    noise parameter state next options check first last t
     PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP
     LABELS OPTIONS BLOCKED PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract accumulate add_up flush
 """.split()

@@ -141,6 +141,7 @@ def train(
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
         raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
     training.use(data, batch, batch < data.samples if shuffle is None else bool(shuffle))
+    training.settle()
     with training:
         training.run(epochs)
         return training.finish()
@@ -184,6 +185,7 @@ def train_on_stream(
     training.schedule(schedule, None)
     training.regularize(l1, l2, clip_value, clip_norm, 0.0)
     training.ask(callback, callback_interval, time_limit, progress, None)
+    training.settle()
     with training:
         for number, batch in enumerate(batches):
             data = _batch_data(batch, number)
@@ -219,6 +221,10 @@ class _Data:
         self.X, self.Y, self.samples = _samples(X, Y)
         self.weights = self.counts = _weights(sample_weight, self.samples)
         self.spread: Any = None
+
+    def arrays(self) -> tuple[Any, ...]:
+        """What the native part takes."""
+        return self.X, self.Y, self.weights, self.counts, self.spread
 
     def part(self, rows: Any) -> "_Data":
         """Some of the samples."""
@@ -347,15 +353,21 @@ class _Training:
             optimizer, learning_rate, hyperparameters, weight_decay
         )
         self._buffers = np.zeros((4, parameter_count), dtype)  # the parameters, the next ones, the gradient, the best
-        self.native = _NativeTraining(self._buffers, number, options, self._state, self.seed, update == "sequential")
+        self.native = _NativeTraining(self._buffers, self._state, options, number, self.seed)
+        self._counters = np.array([self.seed, 0, 0, 0, 0, 0, self.seed, 0], np.uint64)
+        self._numbers = np.array([0.0, 0.0, 0.0, math.inf])
+        self._sequential = update == "sequential"
         self._resumed = resume
         if before is None:
             self._buffers[:2] = initial_parameters(self.seed) if parameters is None else _parameters(parameters)
         else:
             self._continue(before)
+        self.native.place(self._counters, self._numbers)
         self.done = self.native.epochs
         self._names: tuple[str, ...] = ("loss",)
         self._columns, self._monitor, self._restores = 1, "", False
+        self._patience, self._min_delta = 0, 0.0
+        self._outputs: Any = None
         self._callback: Any = None
         self._call_every: Any = None  # seconds; None: after every epoch
         self._next_call, self._deadline = math.inf, math.inf
@@ -376,7 +388,7 @@ class _Training:
             )
         self._buffers[:2], self._buffers[3] = before["last"], before["best"]
         self._state[: len(before["state"])] = before["state"]
-        self.native.position = (before["counters"][:6].tolist(), before["numbers"].tolist())
+        self._counters[:], self._numbers[:] = before["counters"], before["numbers"]
 
     def schedule(self, given: Any, total: "int | None") -> None:
         """Sets the schedule of the learning rate."""
@@ -385,15 +397,11 @@ class _Training:
             raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
 
     def regularize(self, l1: Any, l2: Any, clip_value: Any, clip_norm: Any, tolerance: Any) -> None:
-        """Sets penalties, decay, clipping, and the tolerance."""
-        self.native.regularize(
-            _number("l1", l1, 0.0, math.inf, False),
-            _number("l2", l2, 0.0, math.inf, False),
-            self._decay,
-            0.0 if clip_value is None else _number("clip_value", clip_value, 0.0, math.inf, True),
-            0.0 if clip_norm is None else _number("clip_norm", clip_norm, 0.0, math.inf, True),
-            _number("tolerance", tolerance, 0.0, math.inf, False),
-        )
+        """Sets penalties, clipping, and the tolerance."""
+        self._l1, self._l2 = (_number(key, value, 0.0, math.inf, False) for key, value in (("l1", l1), ("l2", l2)))
+        self._clip_value = 0.0 if clip_value is None else _number("clip_value", clip_value, 0.0, math.inf, True)
+        self._clip_norm = 0.0 if clip_norm is None else _number("clip_norm", clip_norm, 0.0, math.inf, True)
+        self._tolerance = _number("tolerance", tolerance, 0.0, math.inf, False)
 
     def watch(
         self, data: _Data, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any,
@@ -405,24 +413,22 @@ class _Training:
         names = ("loss", *wanted, *validation)
         if monitor is not None and monitor not in names:
             raise ValueError(f"monitor is {monitor!r}, which is not measured; there are: {', '.join(names)}")
-        waits = 0 if patience is None else _integer("patience", patience, 1, 2**63 - 1)
-        min_delta = _number("min_delta", min_delta, 0.0, math.inf, False)
+        self._patience = 0 if patience is None else _integer("patience", patience, 1, 2**53)
+        self._min_delta = _number("min_delta", min_delta, 0.0, math.inf, False)
         restores = _flag("restore_best", restore_best)
-        if waits or monitor is not None:
+        if self._patience or monitor is not None:
             self._monitor = monitor or ("loss" if held_out is None else "val_loss")
             self._restores = restores
         for part in (data, held_out):
             if part is not None and wanted:
                 part.measure(wanted)
         if held_out is not None:
-            self.native.validate(held_out.X, held_out.Y, held_out.samples, held_out.weights, held_out.spread)
+            self.native.use(held_out.arrays(), held_out.samples, True)
         self._names, self._columns = names, 1 if names == ("loss",) else len(_COLUMNS)
-        outputs = np.empty(_outputs_size, dtype) if wanted else None
-        column = _COLUMNS.index(self._monitor) if self._monitor else -1
-        self.native.watch(self._columns, outputs, column, self._monitor in _HIGHER, min_delta, waits)
+        self._outputs = np.empty(_outputs_size, dtype) if wanted else None
         if self._resumed is not None and self._resumed._state["monitor"] != self._monitor:
-            counters, found = self.native.position  # the best of another figure says nothing
-            self.native.position = ((*counters[:5], 0), (*found[:3], math.inf))
+            self._counters[5], self._numbers[3] = 0, math.inf  # the best of another figure says nothing
+            self.native.place(self._counters, self._numbers)
 
     def ask(self, callback: Any, interval: Any, time_limit: Any, progress: Any, total: "int | None") -> None:
         """Sets what is called on the way, and what ends the training besides the number of epochs."""
@@ -442,21 +448,30 @@ class _Training:
             self._call_every = seconds
             self._next_call = math.inf if seconds is None else self._start + seconds
         self._asks = limit < math.inf or self._display is not None or self._next_call < math.inf
-        if self._asks:
-            self.native.ask(self._stops, 0.03 if seconds is None else min(seconds, 0.03))
+        self._interval = 0.03 if seconds is None else min(seconds, 0.03)
+        self.native.hook = self._stops if self._asks else None
+
+    def settle(self) -> None:
+        """Tells the native part how to train."""
+        column = _COLUMNS.index(self._monitor) if self._monitor else -1
+        numbers = (
+            self._l1, self._l2, self._decay, self._clip_value, self._clip_norm, self._tolerance, self._sequential,
+            self._columns, column, self._monitor in _HIGHER, self._min_delta, self._patience, self._interval,
+        )  # fmt: skip
+        self.native.settle(np.array(numbers, float), self._outputs)
 
     def use(self, data: _Data, batch: int, shuffles: bool) -> None:
         """Sets the samples to train on."""
-        counters, _ = self.native.position
-        if counters[3] and self.data is None and int(self._resumed._state["counters"][7]) != data.samples:
+        if self._counters[3] and self.data is None and self._counters[7] != data.samples:
             raise ValueError(
-                f"resume was interrupted within an epoch of {int(self._resumed._state['counters'][7])} samples; give "
-                f"the same samples, or start anew from parameters=result.parameters"
+                f"resume was interrupted within an epoch of {self._counters[7]} samples; give the same samples, or "
+                f"start anew from parameters=result.parameters"
             )
         self.data = data
         self._batches = -(-data.samples // batch)
         order = np.empty(data.samples, np.uintp) if shuffles else None
-        self.native.use(data.X, data.Y, data.samples, data.weights, data.counts, data.spread, batch, order)
+        self.native.use(data.arrays(), data.samples, False)
+        self.native.order(order, batch)
 
     def run(self, until: int) -> None:
         """Trains until there are so many epochs, or something ends it."""
@@ -532,8 +547,9 @@ class _Training:
         return found
 
     def _result(self, status: str, loss: float) -> Any:
-        counters, found = self.native.position
-        best = counters[5] if self._monitor else 0
+        self.native.tell(self._counters, self._numbers)
+        self._counters[7] = self.data.samples if self.data else 0
+        best = int(self._counters[5]) if self._monitor else 0
         last = self.parameters()
         metrics = self._metrics()
         if math.isnan(loss) and len(metrics["loss"]):
@@ -549,8 +565,8 @@ class _Training:
                 "last": last,
                 "best": self._buffers[3].copy(),
                 "state": self._state[: len(_OPTIMIZERS[self._optimizer][2])].copy(),
-                "counters": np.array([*counters, self.seed, self.data.samples if self.data else 0], np.uint64),
-                "numbers": np.array(found),
+                "counters": self._counters.copy(),
+                "numbers": self._numbers.copy(),
             },
         )  # fmt: skip
 

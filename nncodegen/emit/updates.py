@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
@@ -71,6 +73,14 @@ class UpdateEmitter:
         if element.tensor in self._update.state:
             return self._state(element.tensor)
         return self._names[element.tensor]
+
+
+@lru_cache(maxsize=64)  # the same in every module
+def emit_update(update: Update, precision: str) -> str:
+    """The function of an optimizer, as text."""
+    lines = Lines()
+    UpdateEmitter(update, precision, lines).emit()
+    return str(lines)
 
 
 def emit_dispatch(updates: tuple[Update, ...], lines: Lines) -> None:

@@ -9,6 +9,7 @@ from nncodegen.ir.program import (
     Element,
     Hyperparameter,
     Initial,
+    Noise,
     Program,
     Size,
     Step,
@@ -21,6 +22,6 @@ from nncodegen.ir.program import (
 )
 
 __all__ = [
-    "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "SAMPLE", "Element", "Hyperparameter", "Initial", "Program", "Size",
-    "Step", "Tensor", "Update", "elements", "evaluate", "needed", "show_step", "verify",
+    "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "SAMPLE", "Element", "Hyperparameter", "Initial", "Noise", "Program",
+    "Size", "Step", "Tensor", "Update", "elements", "evaluate", "needed", "show_step", "verify",
 ]  # fmt: skip

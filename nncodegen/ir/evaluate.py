@@ -33,15 +33,21 @@ def evaluate(
     Y: ArrayLike | None = None,
     weight: ArrayLike | None = None,
     digits: int | None = None,
+    noise: Mapping[str, ArrayLike] | None = None,
 ) -> dict[str, Array]:
     """The values of all tensors of a program, by name, computed with NumPy or (``digits``) with mpmath.
 
-    parameters has shape (P,), X (N, inputs), Y (N, targets), weight (N,): 1/N each by default. With ``digits``,
-    the arrays hold mpmath numbers, and numbers that are not binary should be given as such.
+    parameters has shape (P,), X (N, inputs), Y (N, targets), weight (N,): 1/N each by default, and noise, by name,
+    (N, units): 0 by default. With ``digits``, the arrays hold mpmath numbers, and numbers that are not binary should
+    be given as such.
     """
     with mpmath.workdps(digits or mpmath.mp.dps), np.errstate(all="ignore"):
         values = _bind(program, parameters, X, Y, weight, digits)
         samples = len(values[program.weight.name])
+        for tensor in (source.tensor for source in program.noise):
+            values[tensor.name] = np.broadcast_to(
+                np.asarray((noise or {}).get(tensor.name, 0.0)), (samples, tensor.size)
+            )
         lengths = {index: samples if size is None else size for index, size in program.sizes.items()}
         for step in program.steps:
             values[step.target.tensor] = _evaluate_step(step, values, lengths, digits)

@@ -105,6 +105,22 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """The declaration of random numbers, which are 0 except in the updates of a training.
+
+    The distribution is "dropout": -1 for a share ``scale`` of them, else scale/(1 - scale), so that the mean is 0;
+    or "normal", with zero mean and the standard deviation ``scale``.
+    """
+
+    tensor: Tensor
+    distribution: str
+    scale: float
+
+    def __str__(self) -> str:
+        return f"{self.tensor} = {self.distribution}({self.scale!r})"
+
+
+@dataclass(frozen=True)
 class Step:
     """The definition of one tensor: ``target = operator(over) expression``."""
 
@@ -190,6 +206,7 @@ class Program:
     loss: Element
     gradient: tuple[Element, ...] = ()
     updates: tuple[Update, ...] = ()
+    noise: tuple[Noise, ...] = ()
     labels: bool = False
     """Whether the targets are class probabilities, for which integer labels may stand."""
     threshold: float = 0.5
@@ -208,7 +225,7 @@ class Program:
     @property
     def declared(self) -> tuple[Tensor, ...]:
         """The tensors that come from outside."""
-        return (*self.inputs, *self.targets, *self.parameters, self.weight)
+        return (*self.inputs, *self.targets, *self.parameters, self.weight, *(source.tensor for source in self.noise))
 
     @property
     def shapes(self) -> dict[str, tuple[Size, ...]]:
@@ -245,11 +262,10 @@ class Program:
 
     def show(self) -> str:
         """The program as text: its tensors, its steps in order, its results."""
-        lines = [
-            f"{role:<12}{'  '.join(str(tensor) for tensor in tensors)}"
-            for role, tensors in (("inputs", self.inputs), ("targets", self.targets), ("parameters", self.parameters))
-            if tensors
-        ]
+        roles: tuple[tuple[str, tuple[Any, ...]], ...] = (
+            ("inputs", self.inputs), ("targets", self.targets), ("parameters", self.parameters), ("noise", self.noise),
+        )  # fmt: skip
+        lines = [f"{role:<12}{'  '.join(str(tensor) for tensor in tensors)}" for role, tensors in roles if tensors]
         width = min(24, max((len(str(step.target)) for step in self.steps), default=0))
         lines += ["", *(show_step(step, width) for step in self.steps), ""]
         lines.append(f"{'outputs':<12}{'  '.join(map(str, self.outputs))}")
