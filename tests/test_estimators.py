@@ -12,6 +12,7 @@ import sympy
 
 pytest.importorskip("sklearn")
 
+from joblib import Parallel, delayed
 from sklearn import datasets
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -270,6 +271,16 @@ def test_search_calibration_and_pipelines():
     assert cross_val_score(pipeline, X, NAMES, cv=3).mean() > 0.9
     calibrated = CalibratedClassifierCV(pipeline, cv=3).fit(X, NAMES)
     assert calibrated.score(X, NAMES) > 0.9
+
+
+def test_threads():
+    """Fits that run side by side in threads, of one shape and of several, give the bits of fits one after the other."""
+    estimators = [NNClassifier(**{**ONE_BATCH, "random_state": seed}) for seed in range(3)]
+    estimators += [NNRegressor(**ONE_BATCH, activation="tanh")]
+    tasks = [delayed(lambda one: one.fit(X, Y).parameters_)(clone(estimator)) for estimator in estimators]
+    found = Parallel(n_jobs=4, backend="threading")(tasks)
+    for estimator, parameters in zip(estimators, found, strict=True):
+        np.testing.assert_array_equal(clone(estimator).fit(X, Y).parameters_, parameters)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
