@@ -1,4 +1,4 @@
-"""The command line: ``python -m nncodegen build``, ``show`` and ``bench``."""
+"""The command line: ``python -m nncodegen build``, ``show``, ``fit``, ``predict``, ``compare`` and ``bench``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -100,6 +100,78 @@ def bench(
     benchmarks.bench(workloads, peers, threads, precision, json_file, plot_file, quick)
 
 
+@command.command()
+@click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
+@click.option("--target", required=True, help="The column to predict.")
+@click.option("--task", type=click.Choice(["classification", "regression"]), help="Instead of what the target tells.")
+@click.option("--layers", default="32,16", show_default=True, help="Units of the hidden layers; empty for none.")
+@click.option(
+    "--activation", default="relu", show_default=True, help="Of the hidden layers: a name, or a formula in z."
+)
+@click.option("--loss", help="A name, or a formula in output and target.  [default: log loss, or mse]")
+@click.option("--category", multiple=True, help="A column of numbers that stand for categories. May be repeated.")
+@click.option("--drop", multiple=True, help="A column to leave out. May be repeated.")
+@click.option("--epochs", type=click.IntRange(1), default=1000, show_default=True, help="At most.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.003, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: DATA_model]")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def fit(data: Path, **options: Any) -> None:
+    """Learn to predict one column of a table from the others.
+
+    The table is a CSV file with a header, or a Parquet file. The folder that is written holds the network, its
+    parameters and what was understood of the columns: plain files, for `python -m nncodegen predict`.
+    """
+    from nncodegen.table.command import run_fit  # noqa: PLC0415 (pandas is optional)
+
+    run_fit(data, _layers(options.pop("layers")), **options)
+
+
+@command.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write to.  [default: the standard output]")
+@click.option("--unknown", type=click.Choice(["error", "ignore"]), default="error", show_default=True,
+              help="What to do about a category that did not occur in training.")  # fmt: skip
+def predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
+    """Predict with what `fit` has written: CSV, one row for each row of the table.
+
+    MODEL is the folder. For classes, the probability of each follows the prediction.
+    """
+    from nncodegen.table.command import run_predict  # noqa: PLC0415 (pandas is optional)
+
+    run_predict(model, data, out, unknown)
+
+
+@command.command()
+@click.option(
+    "--seeds", type=click.IntRange(2), default=10, show_default=True, help="How many splits of each data set."
+)
+@click.option("--max-iter", type=click.IntRange(1), default=200, show_default=True, help="Epochs, at most.")
+@click.argument("names", nargs=-1, metavar="[DATASET]...")
+def compare(names: tuple[str, ...], seeds: int, max_iter: int) -> None:
+    """Compare the estimators with scikit-learn's MLPClassifier and MLPRegressor.
+
+    Both learn iris, wine, breast_cancer, digits and diabetes (or those that are named) with the same parameters, on
+    the same splits. The table shows the mean score with its standard error, and the time of a fit.
+    """
+    from nncodegen.estimators.compare import run  # noqa: PLC0415 (scikit-learn is optional)
+
+    run(names, seeds, max_iter)
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    """The units of the hidden layers in a text such as 32,16."""
+    try:
+        layers = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        layers = (0,)
+    if any(units < 1 for units in layers):
+        raise click.BadParameter(f"{text!r} are no numbers of units, such as 32,16", param_hint="--layers")
+    return layers
+
+
 def load_model(argument: str) -> Model | Sequential:
     """The model in a Python file: the one named behind a colon, or the only one. Raises ModelError."""
     text, colon, name = argument.partition(".py:")
@@ -144,7 +216,7 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except NncodegenError as error:
+    except (NncodegenError, ImportError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     sys.exit(0)

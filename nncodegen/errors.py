@@ -15,3 +15,7 @@ class ProgramError(NncodegenError):
 
 class BuildError(NncodegenError, RuntimeError):
     """The C sources could not be written, compiled or imported."""
+
+
+class TableError(NncodegenError, ValueError):
+    """A table cannot be read or understood: the message names the file, the line and the column, and what to do."""

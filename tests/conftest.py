@@ -42,3 +42,11 @@ def chain():
 
     layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
     return nn.build(nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain"))
+
+
+@pytest.fixture(scope="module")
+def quick_compiler():
+    """Modules are compiled without optimization, also by processes that a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", str(ROOT / "tests" / "quick_cc"))
+        yield

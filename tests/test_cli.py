@@ -134,3 +134,97 @@ def test_help(run, arguments):
     done = run(*arguments)
     assert done.returncode == 0
     assert done.stdout
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wine(run, quick_compiler):
+    """A table of 40 rows beside the command."""
+    pytest.importorskip("pandas")
+    rows = [f"{k / 10},{'red' if k % 2 else 'white'},{'' if k == 7 else k % 5},{k * k}" for k in range(40)]
+    run.write("wine.csv", "\n".join(["sugar,colour,stars,price", *rows]))
+    return run
+
+
+def test_fit_and_predict(wine):
+    """A table is learned from, what was understood is told, and the folder predicts, to the output and to a file."""
+    done = wine("fit", "wine.csv", "--target", "colour", "--layers", "3", "--epochs", "4")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "read          wine.csv: 40 rows, 4 columns"
+    assert lines[1] == "task          classification: colour is one of 2 classes: red, white"
+    assert "stars  number, mean" in done.stdout
+    assert "missing in 1 of 40 rows" in done.stdout
+    assert "accuracy" in done.stdout
+    assert "always " in done.stdout
+    assert lines[-1] == "predict with  python -m nncodegen predict wine_model DATA.csv"
+    assert "epoch 4/4" in done.stderr  # a line where there is no terminal
+    done = wine("predict", "wine_model", "wine.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 41
+    assert done.stdout.startswith("colour,probability of red,probability of white\n")
+    assert wine("predict", "wine_model", "wine.csv", "--out", "found.csv").returncode == 0
+    assert (wine.folder / "found.csv").read_text() == done.stdout
+    done = wine("predict", "wine_model", "wine.csv", "--out", "found.csv")
+    assert (done.returncode, "found.csv exists already" in done.stderr) == (1, True)
+    options = [
+        "--layers",
+        "",
+        "--epochs",
+        "4",
+        "--drop",
+        "colour",
+        "--category",
+        "stars",
+        "--out",
+        "wine_model",
+        "--quiet",
+    ]
+    done = wine("fit", "wine.csv", "--target", "price", "--loss", "abs(output - target)", *options)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert wine("predict", "wine_model", "wine.csv").stdout.startswith("price\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "none.csv", "--target", "a"], "there is no file none.csv"),
+        (["fit", "wine.csv", "--target", "taste"], "wine.csv has no column 'taste', the target; it has: 'sugar'"),
+        (["fit", "wine.csv", "--target", "colour", "--task", "regression"], "wine.csv, line 2, column colour: 'white'"),
+        (["fit", "wine.csv", "--target", "price", "--loss", "mes"], "there is no loss 'mes'"),
+        (
+            ["fit", "wine.csv", "--target", "price", "--out", "."],
+            ". holds files that nncodegen did not write (wine.csv)",
+        ),
+        (["predict", "wine_model", "wine.csv"], "wine_model holds no model"),
+    ],
+)
+def test_wrong_tables(wine, arguments, message):
+    """What is wrong with a table, a folder or a choice is said in one line, with exit code 1."""
+    done = wine(*arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["fit", "wine.csv"], ["fit", "wine.csv", "--target", "a", "--layers", "3,x"],
+                                       ["predict", "wine_model"], ["compare", "--seeds", "1"]])  # fmt: skip
+def test_wrong_usage_of_tables(run, arguments):
+    """Wrong usage is told with exit code 2."""
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+
+
+def test_compare(run, quick_compiler):
+    """The comparison prints a row for each data set, with scores and times of both."""
+    pytest.importorskip("sklearn")
+    done = run("compare", "iris", "diabetes", "--seeds", "2", "--max-iter", "3")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| iris, accuracy", "| diabetes, R2"]
+    assert all(line.count("±") == 2 and line.count(" s |") == 2 for line in lines[2:])
+    done = run("compare", "roses")
+    assert (done.returncode, "there is no data set 'roses'; there are: iris" in done.stderr) == (1, True)

@@ -1,0 +1,139 @@
+"""What the classifier and the regressor share: from arrays and parameters to a fitted network, and back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from nncodegen.estimators.fitting import Data, descend, descend_once, minimize, solver_is_stochastic
+from nncodegen.estimators.layers import initial, layer_views
+from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
+from nncodegen.network import Description, module_of, predict
+from nncodegen.network.description import activation_text
+
+
+class BaseNN(BaseEstimator):
+    """A network of dense layers as an estimator; see NNClassifier and NNRegressor.
+
+    A fitted estimator holds plain data: a description of its network, the hash of what that means, and arrays. The
+    compiled module is no part of it: it belongs to the process, which builds it or finds it when it is needed.
+    """
+
+    _stratifies = False
+    _score_name = "r2"
+    """What early_stopping watches on the data that it holds out."""
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> BaseNN:
+        check_parameters(self)
+        hidden = hidden_units(self.hidden_layer_sizes)
+        activations = hidden_activations(self.activation, len(hidden))
+        fitted = hasattr(self, "parameters_")
+        first = not fitted or not (self.warm_start or incremental)
+        X, y = self._validate(X, y, first)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+        Y, weight = self._encode(y, weight, first, incremental)
+
+        output_activation, loss, total = self._head(Y)
+        layers = [(u, activation_text(a, k)) for k, (u, a) in enumerate(zip(hidden, activations, strict=True), 1)]
+        layers.append((Y.shape[1], output_activation))
+        description = Description(X.shape[1], tuple(layers), loss, total, self.precision)
+        if not first and description != self.description_:
+            raise ValueError(
+                f"{'partial_fit' if incremental else 'warm_start'} continues with the network that was fitted, whose "
+                f"layers, loss and precision cannot change: {self.description_.layers} before, {description.layers} now"
+            )
+        module = module_of(description)
+        self._random = check_random_state(self.random_state)
+        if first:
+            self._initialize(description, activations)
+        self._train(module, Data(X, Y, weight), incremental)
+        del self._random
+        return self
+
+    def _initialize(self, description: Description, activations: list[Any]) -> None:
+        """New parameters, and no history."""
+        self.description_, self.hash_ = description, description.hash
+        self.n_outputs_, self.n_layers_ = description.outputs, len(description.layers) + 1
+        self.parameters_ = initial(description, self._random, bool(activations) and activations[0] == "sigmoid")
+        self.t_, self._result = 0, None
+        self.loss_curve_: list[float] = []
+        self.best_loss_: Any = None if self.early_stopping else math.inf
+        self.validation_scores_: Any = [] if self.early_stopping else None
+        self.best_validation_score_: Any = -math.inf if self.early_stopping else None
+
+    def _train(self, module: Any, data: Data, incremental: bool) -> None:
+        """Trains from the present parameters."""
+        if incremental:
+            if self.early_stopping:
+                raise ValueError("partial_fit does not support early_stopping=True: it never sees all of the data")
+            descend_once(self, module, data.weighted())
+            return
+        self._result = None
+        if not solver_is_stochastic(self.solver):
+            minimize(self, module, data.weighted())
+            return
+        if not self.early_stopping:
+            descend(self, module, data.weighted(), None)
+            return
+        training, held_out = data.weighted().split(self._split)
+        if len(held_out.X) < 2:
+            raise ValueError(
+                f"early_stopping holds out {len(held_out.X)} of {len(data.X)} samples, and needs 2: increase "
+                f"validation_fraction, or give more samples"
+            )
+        descend(self, module, training, held_out)
+
+    def _split(self, *arrays: Any) -> Any:
+        stratify = arrays[1] if self._stratifies and self.n_outputs_ == 1 else None
+        return train_test_split(
+            *arrays, random_state=self._random, test_size=self.validation_fraction, stratify=stratify
+        )
+
+    def _validate(self, X: Any, y: Any, reset: bool) -> Any:
+        numeric = not self._stratifies
+        return validate_data(
+            self, X, y, multi_output=True, y_numeric=numeric, dtype=np.dtype(self.precision), order="C", reset=reset
+        )
+
+    def _outputs(self, X: Any) -> Any:
+        """The outputs of the network, of shape (N, outputs)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.dtype(self.description_.precision), order="C", reset=False)
+        self.description_.check(self.hash_)
+        return predict(self.description_, self.parameters_, X, self.threads)
+
+    def _check_stochastic(self) -> bool:
+        """Whether there is a partial_fit."""
+        if not solver_is_stochastic(self.solver):
+            raise AttributeError(f"partial_fit needs a solver that learns from batches, which {self.solver} is not")
+        return True
+
+    @property
+    def out_activation_(self) -> str:
+        """The activation of the output layer, by scikit-learn's name."""
+        check_is_fitted(self)
+        name = self.description_.layers[-1][1]
+        return {"linear": "identity", "sigmoid": "logistic", "exp(z)": "exp"}.get(name, name)
+
+    @property
+    def coefs_(self) -> list[Any]:
+        """The weights of each layer, of shape (inputs, units): views of ``parameters_``."""
+        return [weights.T for weights, _ in self._views()]
+
+    @property
+    def intercepts_(self) -> list[Any]:
+        """The biases of each layer, of shape (units,): views of ``parameters_``."""
+        return [biases for _, biases in self._views()]
+
+    def _views(self) -> list[tuple[Any, Any]]:
+        check_is_fitted(self)
+        return layer_views(self.description_, self.parameters_)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "parameters_")

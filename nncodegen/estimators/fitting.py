@@ -1,0 +1,240 @@
+"""From scikit-learn's parameters to the arguments of a module's train, and from its result to their attributes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from nncodegen.estimators.layers import layer_views
+
+HYPERPARAMETERS = {"momentum": "momentum", "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}
+"""Hyperparameters of the optimizers, and the parameters of the estimators that they are."""
+
+AUTO_BATCH = 200
+"""The samples of a batch, where the batch_size is "auto" and there are as many."""
+
+SMALLEST_RATE = 1e-6
+"""Where learning_rate="adaptive" ends."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples: X (N, inputs), Y (N, outputs) and their weights (N,), or None."""
+
+    X: Any
+    Y: Any
+    weight: Any = None
+
+    def weighted(self) -> Data:
+        """The samples that count: a weight of 0 means exactly that a sample is not there."""
+        if self.weight is None or (self.weight != 0).all():
+            return self
+        rows = self.weight != 0
+        return Data(self.X[rows], self.Y[rows], self.weight[rows])
+
+    def split(self, function: Callable[..., Any]) -> tuple[Data, Data]:
+        """Two parts, as a function of arrays such as train_test_split divides them."""
+        arrays = [self.X, self.Y] if self.weight is None else [self.X, self.Y, self.weight]
+        parts = function(*arrays)
+        return Data(*parts[0::2]), Data(*parts[1::2])
+
+
+def solver_is_stochastic(solver: Any) -> bool:
+    """Whether a solver is an optimizer that learns from batches."""
+    return bool(solver != "lbfgs")
+
+
+# --- all samples at once -----------------------------------------------------------------------------------------
+
+
+def minimize(estimator: Any, module: Any, data: Data) -> None:
+    """L-BFGS over all samples."""
+    total = len(data.X) if data.weight is None else float(data.weight.sum())
+    options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
+    result = module.minimize(
+        data.X, data.Y, estimator.parameters_, sample_weight=data.weight, l2=estimator.alpha / total, options=options,
+        **(estimator.train_options or {}),
+    )  # fmt: skip
+    if result.status != "converged":
+        _warn(f"lbfgs did not converge in {result.epochs} iterations ({result.message}): increase max_iter, or scale X")
+    estimator.parameters_ = result.parameters
+    estimator.n_iter_ = result.epochs
+    estimator.curves_ = result.metrics
+    estimator.loss_ = estimator.best_loss_ = float(result.history[-1]) if result.epochs else float(result.loss)
+
+
+# --- batches -----------------------------------------------------------------------------------------------------
+
+
+def descend(estimator: Any, module: Any, data: Data, held_out: Data | None) -> None:
+    """An optimizer over batches, until the stopping rule of scikit-learn ends it."""
+    rate, adapts = estimator.learning_rate_init, estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
+    options = _options(estimator, module, data, estimator.max_iter)
+    if held_out is not None:
+        weight = () if held_out.weight is None else (held_out.weight,)
+        score = estimator._score_name
+        options |= {"validation_data": (held_out.X, held_out.Y, *weight), "metrics": (score,)}
+        options |= {"monitor": f"val_{score}"}
+    options |= estimator.train_options or {}
+    stopping = Stopping(estimator, options["l2"], held_out is not None)
+    start: dict[str, Any] = {"parameters": estimator.parameters_}
+    while True:
+        result = module.train(
+            data.X, data.Y, learning_rate=rate, epochs=estimator.max_iter, callback=stopping,
+            progress=bool(estimator.verbose), **start, **options,
+        )  # fmt: skip
+        if not (stopping.stopped and adapts and rate > SMALLEST_RATE and result.epochs < estimator.max_iter):
+            break
+        rate, start = rate / 5, {"resume": result}
+        stopping.again()
+    _finish(estimator, result, result.epochs, len(data.X))
+    if result.status == "completed" and not stopping.stopped:
+        _warn(f"max_iter={result.epochs} epochs were over before the loss settled: increase max_iter")
+
+
+def descend_once(estimator: Any, module: Any, data: Data) -> None:
+    """One epoch, from where the last one ended."""
+    rate = estimator.learning_rate_init
+    options = {**_options(estimator, module, data, 1), **(estimator.train_options or {})}
+    if "schedule" in options:  # an array of one factor, for this epoch: the trainer counts all epochs
+        rate *= float(options.pop("schedule")[0])
+    before = estimator._result.of(module) if estimator._result is not None else None
+    if before is None:
+        options["parameters"] = estimator.parameters_
+    stopping = Stopping(estimator, options["l2"], False)
+    result = module.partial_fit(
+        data.X, data.Y, before, data.weight, learning_rate=rate, callback=stopping,
+        **{key: value for key, value in options.items() if key not in ("sample_weight", "threads")},
+    )  # fmt: skip
+    estimator._result = Kept(result)
+    _finish(estimator, result, 1, len(data.X))
+
+
+def _finish(estimator: Any, result: Any, epochs: int, samples: int) -> None:
+    estimator.parameters_ = result.parameters
+    estimator.n_iter_ = epochs
+    estimator.t_ += epochs * samples
+    estimator.curves_ = result.metrics
+    estimator.loss_ = estimator.loss_curve_[-1] if estimator.loss_curve_ else float(result.loss)
+
+
+def _options(estimator: Any, module: Any, data: Data, epochs: int) -> dict[str, Any]:
+    """The arguments of train that the parameters of the estimator mean."""
+    samples = len(data.X)
+    batch = _batch_size(estimator, samples)
+    mean_weight = 1.0 if data.weight is None else float(data.weight.mean())
+    optimizer, options = _optimizer(estimator, module)
+    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
+        options["schedule"] = _inverse_scaling(estimator, samples, epochs)
+    return options | {
+        "optimizer": optimizer,
+        "batch_size": batch,
+        "shuffle": bool(estimator.shuffle) and batch < samples,
+        "seed": int(estimator._random.randint(2**31)),
+        "sample_weight": data.weight,
+        "l2": estimator.alpha / (mean_weight * batch),  # as there: divided by what the samples of a batch count
+        **({} if estimator.threads == 1 else {"threads": estimator.threads}),
+    }
+
+
+class Stopping:
+    """The stopping rule of scikit-learn, as a callback after every epoch.
+
+    It stops after more than n_iter_no_change epochs in a row whose loss is not below the best one by tol (or whose
+    validation score is not above the best one by tol). Epochs that fall short of that may still be the best ones:
+    that is what tells it from ``patience``.
+    """
+
+    def __init__(self, estimator: Any, l2: float, validates: bool) -> None:
+        self.estimator, self.l2, self.validates = estimator, l2, validates
+        self.count, self.stopped = 0, False
+        self.penalty = self._penalty(estimator.parameters_)
+
+    def again(self) -> None:
+        """Forgets what was counted."""
+        self.count, self.stopped = 0, False
+
+    def _penalty(self, parameters: Any) -> float:
+        if not self.l2:
+            return 0.0
+        views = layer_views(self.estimator.description_, parameters)
+        return 0.5 * self.l2 * sum(float(np.vdot(weights, weights)) for weights, _ in views)
+
+    def __call__(self, progress: Any) -> bool:
+        """Whether to stop after an epoch."""
+        estimator, figures = self.estimator, progress.metrics
+        loss = figures["loss"] + self.penalty  # of the parameters before the epoch, like the loss of its first batch
+        self.penalty = self._penalty(progress.parameters) if self.l2 else 0.0
+        estimator.loss_curve_.append(loss)
+        if self.validates:
+            score = figures[f"val_{estimator._score_name}"]
+            estimator.validation_scores_.append(score)
+            short = score < estimator.best_validation_score_ + estimator.tol
+            estimator.best_validation_score_ = max(score, estimator.best_validation_score_)
+        else:
+            short = loss > estimator.best_loss_ - estimator.tol
+            estimator.best_loss_ = min(loss, estimator.best_loss_)
+        self.count = self.count + 1 if short else 0
+        self.stopped = self.count > estimator.n_iter_no_change
+        return self.stopped
+
+
+class Kept:
+    """The result of a training that may go on. A pickle of it holds the bytes of its archive."""
+
+    def __init__(self, result: Any) -> None:
+        self._result, self._archive = result, b""
+
+    def of(self, module: Any) -> Any:
+        """The result, for the module that made it, here or in another process."""
+        if self._result is None:
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / "result.npz"
+                path.write_bytes(self._archive)
+                self._result = module.load(path)
+        return self._result
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._result is None:
+            return {"_result": None, "_archive": self._archive}
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "result.npz"
+            self._result.save(path)
+            return {"_result": None, "_archive": path.read_bytes()}
+
+
+def _batch_size(estimator: Any, samples: int) -> int:
+    if isinstance(estimator.batch_size, str):
+        return min(AUTO_BATCH, samples)
+    if estimator.batch_size > samples:
+        message = f"batch_size={estimator.batch_size} is above the number of samples: all {samples} make one batch"
+        warnings.warn(message, UserWarning, stacklevel=7)
+    return min(int(estimator.batch_size), samples)
+
+
+def _optimizer(estimator: Any, module: Any) -> tuple[str, dict[str, Any]]:
+    """The optimizer that a solver means, and those of its hyperparameters that the estimator has."""
+    name = estimator.solver
+    if name == "sgd" and estimator.momentum > 0:
+        name = "nesterov" if estimator.nesterovs_momentum else "momentum"
+    if not isinstance(name, str) or name not in module.optimizers:
+        raise ValueError(f"there is no solver {name!r}; there are: lbfgs, {', '.join(module.optimizers)}")
+    values = {ours: getattr(estimator, theirs) for ours, theirs in HYPERPARAMETERS.items()}
+    return name, {ours: value for ours, value in values.items() if ours in module.optimizers[name]}
+
+
+def _inverse_scaling(estimator: Any, samples: int, epochs: int) -> Any:
+    """The learning rate of each epoch, as a part of the first: one over a power of the number of samples seen."""
+    seen = estimator.t_ + samples * np.arange(epochs)
+    return np.where(seen == 0, 1.0, 1 / (seen + 1.0) ** estimator.power_t)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ConvergenceWarning, stacklevel=6)

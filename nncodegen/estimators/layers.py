@@ -1,0 +1,30 @@
+"""The parameters of a network, layer by layer: as views, and as they are at first."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nncodegen.network import Description
+
+
+def layer_views(description: Description, parameters: Any) -> list[tuple[Any, Any]]:
+    """The weights (units, inputs) and the biases (units,) of each layer: views."""
+    views, inputs, start = [], description.inputs, 0
+    for units, _ in description.layers:
+        middle, end = start + units * inputs, start + units * inputs + units
+        views.append((parameters[start:middle].reshape(units, inputs), parameters[middle:end]))
+        inputs, start = units, end
+    return views
+
+
+def initial(description: Description, random: Any, is_logistic: bool) -> Any:
+    """The parameters as MLPClassifier draws them: uniform, biases too, with the bound of Glorot and Bengio (2010)."""
+    parameters = np.empty(description.parameter_count, description.precision)
+    for weights, biases in layer_views(description, parameters):
+        bound = math.sqrt((2 if is_logistic else 6) / sum(weights.shape))
+        weights.T[:] = random.uniform(-bound, bound, weights.shape[::-1])
+        biases[:] = random.uniform(-bound, bound, biases.shape)
+    return parameters

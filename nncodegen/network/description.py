@@ -1,0 +1,143 @@
+"""A network as plain data: text and numbers that can be pickled, hashed, and written as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from sympy import Expr, Symbol
+
+from nncodegen.describe import Dense, Model, Sequential, describe
+from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
+from nncodegen.describe.losses import LOSSES
+from nncodegen.errors import ModelError
+from nncodegen.ir import Program
+from nncodegen.network.formulas import parse, to_text
+
+Z = {"z": Symbol("z", real=True)}
+OUTPUT_AND_TARGET = {name: Symbol(name, real=True) for name in ("output", "target")}
+
+
+@dataclass(frozen=True)
+class Description:
+    """A network of dense layers, as plain data.
+
+    inputs      the number of values in one sample
+    layers      (units, activation) of each layer; an activation is a name, or a formula in z, as text
+    loss        a name, or a formula in output and target, as text
+    total       whether the loss of a sample is the "mean" or the "sum" over the outputs (where the name says nothing)
+    precision   "float64" or "float32"
+
+    Raises ModelError, when it is made, for what cannot be one.
+    """
+
+    inputs: int
+    layers: tuple[tuple[int, str], ...]
+    loss: str
+    total: str = "mean"
+    precision: str = "float64"
+
+    def __post_init__(self) -> None:
+        if self.total not in ("mean", "sum"):
+            raise ModelError(f"the total of a loss is mean or sum, not {self.total!r}")
+        self.program  # noqa: B018 (whatever is wrong is said here)
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs."""
+        return self.layers[-1][0]
+
+    @property
+    def model(self) -> Model | Sequential:
+        """The network as the compiler takes it."""
+        layers = [Dense(units, activation_of(text, number)) for number, (units, text) in enumerate(self.layers, 1)]
+        return Sequential(layers, self.inputs, self._loss, name="network")
+
+    @property
+    def _loss(self) -> str | Callable[[Expr, Expr], Expr]:
+        if self.total == "mean" and self.loss in LOSSES:
+            return self.loss
+        scale = self.outputs if self.total == "sum" else 1  # of the mean over outputs that is taken of a function
+        if self.loss in LOSSES:
+            function = LOSSES[self.loss].function
+            return lambda output, target: scale * function(output, target)
+        return lambda output, target: scale * parse(self.loss, {"output": output, "target": target}, "the loss")
+
+    @property
+    def program(self) -> Program:
+        """The network as steps, before any stage but the first."""
+        return _described(self)
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of parameters."""
+        return sum(tensor.size for tensor in self.program.parameters)
+
+    @cached_property
+    def hash(self) -> str:
+        """A hash of the function of the parameters that the network is, and of its loss."""
+        described = [self.precision, *map(str, self.program.parameters), *map(str, self.program.steps)]
+        return hashlib.sha256("\n".join(described).encode()).hexdigest()
+
+    def check(self, hash: str) -> None:
+        """Raises ModelError if parameters that were kept with ``hash`` mean something else to this nncodegen."""
+        if hash != self.hash:
+            raise ModelError(
+                "the network was trained by another version of nncodegen, to which its description means another "
+                "function: predict with that version, or train anew"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {**asdict(self), "layers": [list(layer) for layer in self.layers]}
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Description:
+        """From what to_dict gave. Raises ModelError for anything else."""
+        try:
+            layers = tuple((int(units), str(activation)) for units, activation in given["layers"])
+            return cls(**{**given, "layers": layers})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"this describes no network: {error}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}  # not what was derived from it
+
+
+@lru_cache(maxsize=64)
+def _described(description: Description) -> Program:
+    """The program of a description: equal ones share it, for an estimator describes its network in every fit."""
+    return describe(description.model, description.precision)
+
+
+def activation_of(text: str, number: int) -> Activation:
+    """The activation that a text means, in the layer of a number: a name, or a formula in z."""
+    if text in ACTIVATIONS or text == SOFTMAX:
+        return text
+    return lambda z: parse(text, {"z": z}, f"the activation of layer {number}")
+
+
+def activation_text(activation: Any, number: int) -> str:
+    """An activation as text. Raises ModelError."""
+    if isinstance(activation, str) and (activation in ACTIVATIONS or activation == SOFTMAX):
+        return activation
+    role = f"the activation of layer {number}"
+    if isinstance(activation, str) and activation.isidentifier() and activation != "z":
+        raise ModelError(
+            f"{role} is not known: {activation!r}; there are: {', '.join(ACTIVATIONS)}, or a formula in z, such as "
+            f"'z*exp(-z**2)'"
+        )
+    return to_text(activation, Z, role)
+
+
+def loss_text(loss: Any) -> str:
+    """A loss that is a formula as text. Raises ModelError."""
+    if isinstance(loss, str) and loss.isidentifier():
+        raise ModelError(
+            f"there is no loss {loss!r}; there are: {', '.join(LOSSES)}, or a formula in output and target, such as "
+            f"'(output - target)**4'"
+        )
+    return to_text(loss, OUTPUT_AND_TARGET, "the loss")

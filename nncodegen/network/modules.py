@@ -1,0 +1,68 @@
+"""Descriptions at work: each is compiled once in a process, and evaluated with NumPy where there is no compiler."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import replace
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from nncodegen.errors import BuildError
+from nncodegen.ir import Program, evaluate, needed
+from nncodegen.network.description import Description
+from nncodegen.pipeline import build_module
+
+_modules: dict[Description, ModuleType] = {}
+"""The modules of this process. None is ever dropped: a shared library stays in memory whether it is used or not."""
+
+_lock = threading.Lock()
+
+
+def module_of(description: Description) -> ModuleType:
+    """The compiled module of a network, built at most once in a process. Raises BuildError."""
+    with _lock:
+        if description not in _modules:
+            _modules[description] = build_module(description.model, description.precision)
+        return _modules[description]
+
+
+def predict(description: Description, parameters: Any, X: Any, threads: int = 1) -> Any:
+    """The outputs of a network for the rows of X, of shape (N, outputs), in its precision.
+
+    Where it cannot be compiled, it is evaluated with NumPy, with one warning (RuntimeWarning) in a process.
+    """
+    try:
+        module = module_of(description)
+    except BuildError as error:
+        _warn(str(error).splitlines()[0])
+        return evaluate_outputs(description, parameters, X)
+    return module.predict(parameters, X, **({} if threads == 1 else {"threads": threads}))
+
+
+@lru_cache(maxsize=1)
+def _warn(reason: str) -> None:
+    """Warns the first time that it is called for a reason."""
+    warnings.warn(
+        f"predicting with NumPy, which is slower: the network cannot be compiled here ({reason})",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+def evaluate_outputs(description: Description, parameters: Any, X: Any) -> Any:
+    """The outputs of a network, of shape (N, outputs) in its precision, by the reference evaluation of its steps."""
+    program = forward(description)
+    values = evaluate(program, parameters, np.asarray(X, float))
+    return np.asarray(values[program.outputs[0].tensor], description.precision)
+
+
+@lru_cache(maxsize=64)
+def forward(description: Description) -> Program:
+    """The steps of a network that its outputs need: those that remain when there are no targets."""
+    program = description.program
+    steps = needed(program.steps, program.outputs)
+    return replace(program, targets=(), steps=steps, loss=program.outputs[0], updates=())
