@@ -86,6 +86,10 @@ def test_sanitizers(precision, tmp_path):
                 for optimizer in module.optimizers:
                     module.train(X, Y, optimizer=optimizer, epochs=2, batch_size=(samples + 1) // 2)
             module.train(X[:2], Y[:2], epochs=1, update="sequential")
+            for batch in (1, 2, 257):
+                module.train(X, Y, epochs=2, batch_size=batch)
+                for optimizer in module.optimizers:
+                    module.train_many(X, Y, models=3, epochs=2, batch_size=batch, optimizer=optimizer, threads=2)
         print("nothing found")
         """
     environment = {
