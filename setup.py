@@ -5,7 +5,10 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-DNNCODEGEN_SIMD"]
+FLAGS = [
+    "-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-DNNCODEGEN_SIMD", "-pthread",
+    "-DNNCODEGEN_THREADS",
+]  # fmt: skip
 
 wrappers = sorted(Path("generated").glob("*/*.pyx"))
 extensions = cythonize(
@@ -15,6 +18,7 @@ extensions = cythonize(
             sources=[wrapper.as_posix()],
             include_dirs=[wrapper.parent.as_posix()],
             extra_compile_args=FLAGS,
+            extra_link_args=["-pthread"],
         )
         for wrapper in wrappers
     ],

@@ -34,7 +34,7 @@ from nncodegen.errors import BuildError
 
 KERNEL_FLAGS = (
     "-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd",
-    "-DNNCODEGEN_SIMD",
+    "-DNNCODEGEN_SIMD", "-pthread", "-DNNCODEGEN_THREADS",
 )  # fmt: skip
 """For the kernel. No -ffast-math: it would break the detection of NaN, and rearrange what stabilize arranged."""
 
@@ -188,7 +188,7 @@ def _compile(sources: Sources, compiler: Compiler, work: Path) -> Path:
         kernel.wait()
     _finish(kernel, work)
     linked = work / f"{name}.linked"
-    _finish(_start([*cc, *shared, "kernel.o", "wrapper.o", "-lm", "-o", linked.name], work), work)
+    _finish(_start([*cc, *shared, "kernel.o", "wrapper.o", "-lm", "-pthread", "-o", linked.name], work), work)
     if not linked.exists():
         raise BuildError(f"{shlex.join(cc)} ended without an error, but wrote no library; set CC to a C compiler")
     return linked

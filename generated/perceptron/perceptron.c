@@ -1462,6 +1462,7 @@ static void group_update(int optimizer, const double *restrict options, double t
 /* Work memory: the sums, then their partial sums, the rows and weights of a tile, and the arrays of the kernels. */
 typedef struct {
     double *sums;
+    double *totals;
     real *partials;
     real *inputs;
     real *targets;
@@ -1479,6 +1480,8 @@ static memory carve(void *work)
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
     memory m;
     m.sums = (double *) next;
+    next += padded_bytes((SUMS + 1)*sizeof(double));
+    m.totals = (double *) next;
     next += padded_bytes((SUMS + 1)*sizeof(double));
     m.partials = (real *) next;
     next += padded_bytes((PARTIALS + LANES)*sizeof(real));
@@ -1500,7 +1503,7 @@ static void clear(memory m)
 
 size_t perceptron_work_size(void)
 {
-    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+    return 64 + 2*padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
@@ -1638,23 +1641,223 @@ int perceptron_loss(const real *parameters, const real *inputs, const real *targ
     return 0;
 }
 
-/* The loss over a batch of samples whose weights are divided by their total, and its gradient. */
-static int batch_gradient(const real *parameters, const real *inputs, const real *targets, const real *weights,
-    const size_t *order, size_t begin, size_t samples, double total, memory m, double *loss, real *gradient,
-    perceptron_poll *poll)
+/* A batch of samples: those from begin on, in their order, whose weights are divided by their total. */
+typedef struct {
+    const real *parameters;
+    const real *inputs;
+    const real *targets;
+    const real *weights;
+    const size_t *order;
+    size_t begin;
+    size_t samples;
+    double total;
+} batch;
+
+/* The tiles whose sums are taken together: so few that single precision does not show in them. The sums of the chunks
+   of a batch are added up in their order, so that it does not matter who computes them. */
+enum { CHUNK = 8 };
+
+static size_t chunks_of(const batch *b)
 {
+    return (b->samples + TILE*CHUNK - 1)/(TILE*CHUNK);
+}
+
+static void prepare_batch(const batch *b, memory m)
+{
+    (void) b;
+    (void) m;
+}
+
+/* The sums over the samples of a chunk. Returns 1 if stopped. */
+static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *poll)
+{
+    const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
     for (size_t k = 0; k < SUMS; k++)
         m.sums[k] = 0;
-    for (size_t first = 0; first < samples; first += TILE) {
-        const size_t count = samples - first < TILE ? samples - first : TILE;
-        const tile present = fill(m, inputs, targets, order, weights, total, begin + first, count);
-        gradient_tile(parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums,
+    for (size_t first = begin; first < end; first += TILE) {
+        const size_t count = end - first < TILE ? end - first : TILE;
+        const tile present = fill(m, b->inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
+        gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums,
             m.partials);
-        if (stopped(poll, (double) COST*(double) count))
+        if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
-    gradient_finish(parameters, m.sums, m.arrays, gradient);
-    *loss = m.sums[WHOLE + ACROSS];
+    return 0;
+}
+
+static void add_sums(const double *restrict sums, double *restrict totals)
+{
+    for (size_t k = 0; k < SUMS; k++)
+        totals[k] += sums[k];
+}
+
+/* --- threads --- */
+
+#ifdef NNCODEGEN_THREADS
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+enum { THREADS = 64, SPINS = 20000 };
+
+/* Threads that share the chunks of each batch. They live from the beginning of a call to its end, and sleep where
+   nothing is to do for long. */
+typedef struct team team;
+
+typedef struct {
+    team *team;
+    memory m;
+    size_t number;
+    pthread_t thread;
+} member;
+
+struct team {
+    member members[THREADS];
+    size_t count;
+    const batch *work; /* NULL: go home */
+    size_t first; /* the chunk of the member with the number 0 */
+    atomic_size_t round;
+    atomic_size_t working;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+};
+
+/* The chunk of a member in the present round. */
+static void do_share(team *t, member *own)
+{
+    const size_t chunk = t->first + own->number;
+    if (t->first == 0)
+        prepare_batch(t->work, own->m);
+    if (chunk < chunks_of(t->work))
+        sum_chunk(t->work, own->m, chunk, NULL);
+}
+
+static void *be_member(void *argument)
+{
+    member *const own = argument;
+    team *const t = own->team;
+    for (size_t seen = 0;; seen++) {
+        for (size_t spins = 0; spins < SPINS && atomic_load_explicit(&t->round, memory_order_acquire) == seen; spins++)
+            ;
+        pthread_mutex_lock(&t->lock);
+        while (atomic_load_explicit(&t->round, memory_order_acquire) == seen)
+            pthread_cond_wait(&t->wake, &t->lock);
+        pthread_mutex_unlock(&t->lock);
+        if (!t->work)
+            return NULL;
+        do_share(t, own);
+        atomic_fetch_sub_explicit(&t->working, 1, memory_order_release);
+    }
+}
+
+/* Begins a round. */
+static void announce(team *t, const batch *work, size_t first)
+{
+    pthread_mutex_lock(&t->lock);
+    t->work = work;
+    t->first = first;
+    atomic_store_explicit(&t->working, t->count - 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->round, 1, memory_order_release);
+    pthread_cond_broadcast(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void await_members(team *t)
+{
+    for (size_t spins = 0; atomic_load_explicit(&t->working, memory_order_acquire); spins++)
+        if (spins > SPINS)
+            sched_yield();
+}
+
+/* A team of at most so many threads, the calling one among them; fewer, if the system has no more. */
+static void gather_team(team *t, size_t threads, char *work)
+{
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->wake, NULL);
+    atomic_init(&t->round, 0);
+    atomic_init(&t->working, 0);
+    for (t->count = 0; t->count < threads && t->count < THREADS; t->count++) {
+        member *const own = t->members + t->count;
+        *own = (member) {.team = t, .m = carve(work + t->count*perceptron_work_size()), .number = t->count};
+        clear(own->m);
+        if (t->count > 0 && pthread_create(&own->thread, NULL, be_member, own) != 0)
+            break;
+    }
+}
+
+static void dismiss_team(team *t)
+{
+    announce(t, NULL, 0);
+    for (size_t k = 1; k < t->count; k++)
+        pthread_join(t->members[k].thread, NULL);
+    pthread_cond_destroy(&t->wake);
+    pthread_mutex_destroy(&t->lock);
+}
+
+/* The sums of all chunks of a batch, by a team: those of each round are added up in the order of the chunks. Returns 1
+   if stopped. */
+static int sum_by_team(team *t, const batch *work, double *totals, perceptron_poll *poll)
+{
+    for (size_t first = 0; first < chunks_of(work); first += t->count) {
+        announce(t, work, first);
+        do_share(t, t->members);
+        await_members(t);
+        for (size_t k = 0; k < t->count && first + k < chunks_of(work); k++)
+            add_sums(t->members[k].m.sums, totals);
+        if (stopped(poll, (double) COST*TILE*CHUNK))
+            return 1;
+    }
+    return 0;
+}
+#else
+typedef struct { size_t count; } team;
+
+static void gather_team(team *t, size_t threads, char *work)
+{
+    (void) threads;
+    (void) work;
+    t->count = 1;
+}
+
+static void dismiss_team(team *t)
+{
+    (void) t;
+}
+
+static int sum_by_team(team *t, const batch *work, double *totals, perceptron_poll *poll)
+{
+    (void) t;
+    (void) work;
+    (void) totals;
+    return stopped(poll, 0);
+}
+#endif
+
+/* The loss over a batch, and its gradient; by a team, if there is one, where there are chunks for it. */
+static int batch_gradient(const batch *b, memory m, team *threads, double *loss, real *gradient, perceptron_poll *poll)
+{
+    const double *sums = m.sums;
+    prepare_batch(b, m);
+    if (chunks_of(b) == 1) {
+        if (sum_chunk(b, m, 0, poll))
+            return 1;
+    } else {
+        for (size_t k = 0; k < SUMS; k++)
+            m.totals[k] = 0;
+        if (threads) {
+            if (sum_by_team(threads, b, m.totals, poll))
+                return 1;
+        } else {
+            for (size_t chunk = 0; chunk < chunks_of(b); chunk++) {
+                if (sum_chunk(b, m, chunk, poll))
+                    return 1;
+                add_sums(m.sums, m.totals);
+            }
+        }
+        sums = m.totals;
+    }
+    gradient_finish(b->parameters, sums, m.arrays, gradient);
+    *loss = sums[WHOLE + ACROSS];
     return 0;
 }
 
@@ -1664,7 +1867,9 @@ int perceptron_loss_and_gradient(const real *parameters, const real *inputs, con
     const memory m = carve(work);
     clear(m);
     const double total = total_weight(weights, samples);
-    return batch_gradient(parameters, inputs, targets, weights, NULL, 0, samples, total, m, loss, gradient, poll);
+    const batch all = {.parameters = parameters, .inputs = inputs, .targets = targets, .weights = weights,
+        .samples = samples, .total = total};
+    return batch_gradient(&all, m, NULL, loss, gradient, poll);
 }
 
 /* --- metrics --- */
@@ -1825,13 +2030,14 @@ static double largest_step(const real *before, const real *after, size_t first, 
 }
 
 /* Updates the parameters first <= p < last by the gradient of a batch. Returns a status; COMPLETED: go on. */
-static int train_batch(perceptron_training *run, memory m, size_t samples, double total, size_t first, size_t last,
-    double factor, double *loss)
+static int train_batch(perceptron_training *run, memory m, team *threads, size_t samples, double total, size_t first,
+    size_t last, double factor, double *loss)
 {
     const perceptron_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
-    if (batch_gradient(run->parameters, data->inputs, data->targets, data->weights, order, run->begin, samples, total,
-            m, loss, run->gradient, &run->poll))
+    const batch present = {run->parameters, data->inputs, data->targets, data->weights, order, run->begin, samples, total
+        };
+    if (batch_gradient(&present, m, threads, loss, run->gradient, &run->poll))
         return perceptron_INTERRUPTED;
     if (!isfinite(*loss))
         return perceptron_DIVERGED;
@@ -1865,7 +2071,7 @@ static int train_batch(perceptron_training *run, memory m, size_t samples, doubl
 /* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
    A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
    together the gradient of the weighted mean. */
-static int train_samples(perceptron_training *run, memory m, double total, size_t row)
+static int train_samples(perceptron_training *run, memory m, team *threads, double total, size_t row)
 {
     const size_t all = run->data.samples, batches = (all + run->batch - 1)/run->batch;
     while (run->begin < all) {
@@ -1877,7 +2083,7 @@ static int train_samples(perceptron_training *run, memory m, double total, size_
             while (run->sweep < PARAMETERS) {
                 const size_t p = run->sweep;
                 double loss;
-                const int status = train_batch(run, m, samples, total*share, p, p + 1, factor, &loss);
+                const int status = train_batch(run, m, threads, samples, total*share, p, p + 1, factor, &loss);
                 if (status != perceptron_COMPLETED)
                     return status;
                 run->parameters[p] = run->next[p];
@@ -1886,7 +2092,8 @@ static int train_samples(perceptron_training *run, memory m, double total, size_
             }
             run->sweep = 0;
         } else {
-            const int status = train_batch(run, m, samples, total*share, 0, PARAMETERS, factor, &run->batch_loss);
+            const int status = train_batch(run, m, threads, samples, total*share, 0, PARAMETERS, factor,
+                &run->batch_loss);
             if (status != perceptron_COMPLETED)
                 return status;
             real *const parameters = run->parameters;
@@ -1929,13 +2136,13 @@ static int compare_epoch(perceptron_training *run, const double *figures)
 }
 
 /* One epoch, or what is left of it. Nothing of its end is kept before all of it is done. */
-static int train_epoch(perceptron_training *run, memory m, double total, size_t row)
+static int train_epoch(perceptron_training *run, memory m, team *threads, double total, size_t row)
 {
     double *const figures = run->history + row*run->columns;
     uint64_t random = run->random;
     if (run->shuffle)
         shuffle(run->order, run->data.samples, &random);
-    int status = train_samples(run, m, total, row);
+    int status = train_samples(run, m, threads, total, row);
     if (status != perceptron_COMPLETED)
         return status;
     if (run->columns == 1)
@@ -1963,8 +2170,15 @@ void perceptron_train(perceptron_training *run)
     clear(m);
     const double total = total_weight(run->data.weights, run->data.samples);
     run->status = perceptron_COMPLETED;
+    team all, *threads = NULL;
+    if (run->threads > 1) {
+        gather_team(&all, run->threads, run->work);
+        threads = all.count > 1 ? &all : NULL;
+    }
     for (size_t row = 0; run->epochs < run->until && run->status == perceptron_COMPLETED; row++)
-        run->status = train_epoch(run, m, total, row);
+        run->status = train_epoch(run, m, threads, total, row);
+    if (run->threads > 1)
+        dismiss_team(&all);
 }
 
 /* The updates of one epoch of batches of one sample, or of what is left of it. Returns a status. */

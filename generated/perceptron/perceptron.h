@@ -48,14 +48,15 @@ typedef struct {
     int shuffle;
     int sequential; /* update one parameter at a time */
     uint64_t seed; /* of noise */
+    size_t threads; /* that share large batches; the results do not depend on them */
     size_t until; /* return when so many epochs are done */
     int monitor; /* the column that tells the best epoch; -1: none */
     int higher; /* whether more of it is better */
     double min_delta; /* what counts as better */
     size_t patience; /* stop after so many epochs without the best; 0: never */
     perceptron_poll poll;
-    /* Memory: of PARAMETERS values each, the last of perceptron_state_size(); perceptron_work_size() bytes; samples;
-       perceptron_outputs_size() values. */
+    /* Memory: of PARAMETERS values each, the last of perceptron_state_size(); perceptron_work_size() bytes for each thread;
+       samples; perceptron_outputs_size() values. */
     double *parameters;
     double *next;
     double *gradient;

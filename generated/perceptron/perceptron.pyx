@@ -80,6 +80,7 @@ cdef extern from "perceptron.h":
         int shuffle
         int sequential
         uint64_t seed
+        size_t threads
         size_t until
         int monitor
         int higher
@@ -338,6 +339,13 @@ cdef class _NativeTraining(_Call):
         self.run.min_delta = number[10]
         self.run.patience = <size_t> number[11]
         self.run.poll.interval = number[12]
+        self.run.threads = <size_t> number[13]
+        if self.run.threads > 1:  # each needs work memory of its own
+            free(self.work)
+            self.work = malloc(self.run.threads*perceptron_work_size())
+            if not self.work:
+                raise MemoryError
+            self.run.work = self.work
 
     def tell(self, counters, numbers):
         """Writes where the training is to arrays of uint64 and float64."""
@@ -448,6 +456,7 @@ names that are only declared here have their values; nncodegen itself never impo
 
 import math
 import numbers
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -466,6 +475,7 @@ _native_predict_few: Any
 _native_loss: Any
 
 dtype = np.dtype(precision)
+_ROWS_OF_A_THREAD = 4096  # at least, and a multiple of it
 
 
 def initial_parameters(seed: int = 0) -> Any:
@@ -489,10 +499,11 @@ def unpack(parameters: Any) -> dict[str, Any]:
     return views
 
 
-def predict(parameters: Any, X: Any = None) -> Any:
+def predict(parameters: Any, X: Any = None, threads: int = 1) -> Any:
     """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs).
 
-    Those of up to four rows are computed in an order of their own, and agree with those of many to rounding.
+    Those of up to four rows are computed in an order of their own, and agree with those of many to rounding. The
+    threads, 1 to 64, share the rows where there are thousands; the results do not depend on them.
     """
     few = _native_predict_few(parameters, X)
     if few is not None:
@@ -500,7 +511,16 @@ def predict(parameters: Any, X: Any = None) -> Any:
     parameters = _parameters(parameters)
     X, samples = _inputs(X)
     outputs = np.empty((samples, output_count), dtype)
-    _native_predict(parameters, X, samples, outputs)
+    threads = min(_integer("threads", threads, 1, 64), -(-samples // _ROWS_OF_A_THREAD))
+    if threads == 1:
+        _native_predict(parameters, X, samples, outputs)
+        return outputs
+    share = -(-samples // (threads * _ROWS_OF_A_THREAD)) * _ROWS_OF_A_THREAD
+    parts = [slice(first, min(first + share, samples)) for first in range(0, samples, share)]
+    with ThreadPoolExecutor(threads) as pool:
+        calls = [pool.submit(_native_predict, parameters, X[p], p.stop - p.start, outputs[p]) for p in parts]
+        for call in calls:
+            call.result()
     return outputs
 
 
@@ -1192,6 +1212,7 @@ _HIGHER = ("accuracy", "r2", "val_accuracy", "val_r2")
 _EPOCHS_AT_ONCE = 8192
 _FACTORS_AT_ONCE = 2**20
 _SEED = 2**64 - 1  # the largest
+_THREADS = 64  # the most that share a batch
 
 
 class _Progress:
@@ -1332,12 +1353,14 @@ class _Training:
         self._interval = 0.03 if seconds is None else min(seconds, 0.03)
         self.native.hook = self._stops if self._asks else None
 
-    def settle(self) -> None:
-        """Tells the native part how to train."""
+    def settle(self, threads: Any) -> None:
+        """Tells the native part how to train, and by how many threads."""
+        self._threads = _integer("threads", threads, 1, _THREADS)
         column = _COLUMNS.index(self._monitor) if self._monitor else -1
         numbers = (
             self._l1, self._l2, self._decay, self._clip_value, self._clip_norm, self._tolerance, self._sequential,
             self._columns, column, self._monitor in _HIGHER, self._min_delta, self._patience, self._interval,
+            self._threads,
         )  # fmt: skip
         self.native.settle(np.array(numbers, float), self._outputs)
 
@@ -1600,6 +1623,7 @@ def train(
     callback_interval: Any = "epoch",
     progress: bool = False,
     resume: Any = None,
+    threads: int = 1,
     **hyperparameters: float,
 ) -> Any:
     """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
@@ -1648,6 +1672,9 @@ def train(
     resume          a Result: go on where it ended, until there are ``epochs`` in all. With the arguments it was
                     made with, the outcome has the same bits as a training that was never stopped
 
+    threads         that share the samples of large batches, from about a thousand samples on, 1 to 64; the results do
+                    not depend on them
+
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
     Raises ValueError for an argument that cannot be meant.
@@ -1667,7 +1694,7 @@ def train(
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
         raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
     training.use(data, batch, batch < data.samples if shuffle is None else bool(shuffle))
-    training.settle()
+    training.settle(threads)
     with training:
         training.run(epochs)
         return training.finish()
@@ -1694,6 +1721,7 @@ def train_on_stream(
     callback_interval: Any = "epoch",
     progress: bool = False,
     resume: Any = None,
+    threads: int = 1,
     **hyperparameters: float,
 ) -> Any:
     """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
@@ -1711,7 +1739,7 @@ def train_on_stream(
     training.schedule(schedule, None)
     training.regularize(l1, l2, clip_value, clip_norm, 0.0)
     training.ask(callback, callback_interval, time_limit, progress, None)
-    training.settle()
+    training.settle(threads)
     with training:
         for number, batch in enumerate(batches):
             data = _batch_data(batch, number)
@@ -1907,7 +1935,8 @@ if TYPE_CHECKING:  # names of the module that this becomes a part of
         initial_parameters,
         parameter_count,
     )
-    from nncodegen.emit.training import _STATUS, _optimizer, train
+    from nncodegen.emit.run import _STATUS, _optimizer
+    from nncodegen.emit.training import train
 
     _calls: Any
     _native_train_many: Any

@@ -69,7 +69,9 @@ def emit_c(schedule: Schedule) -> str:
     for update in program.updates:
         lines.include(emit_update(update, precision))
     emit_dispatch(program.updates, lines)
-    body = "".join((HERE / file).read_text() for file in ("loops.c", "metrics.c", "training.c"))
+    body = "".join(
+        (HERE / file).read_text() for file in ("loops.c", "threads.c", "gradients.c", "metrics.c", "training.c")
+    )
     body = body.replace("@PENALIZED@", _penalized(program)).replace("@THRESHOLD@", f"{program.threshold!r}")
     registers = in_registers(schedule)
     if registers:
@@ -87,9 +89,10 @@ def emit_c(schedule: Schedule) -> str:
     marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "REGISTERS": registers}
     marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule)}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
+    marks["NO_GRADIENT"] = not marks["GRADIENT"]
     for mark, kept in marks.items():
         text = text.replace(f"@{mark}@", "") if kept else re.sub(rf".*@{mark}@.*\n", "", text)
-    text = text.replace("@NOISE_ARGUMENT@", ", m.noise, m.rows" if program.noise else "")
+    text = text.replace("@NOISE_ARGUMENT@", ", b->noise, m.rows" if program.noise else "")
     return _named(text, name, precision)
 
 

@@ -6,6 +6,7 @@ names that are only declared here have their values; nncodegen itself never impo
 
 import math
 import numbers
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ _native_predict_few: Any
 _native_loss: Any
 
 dtype = np.dtype(precision)
+_ROWS_OF_A_THREAD = 4096  # at least, and a multiple of it
 
 
 def initial_parameters(seed: int = 0) -> Any:
@@ -47,10 +49,11 @@ def unpack(parameters: Any) -> dict[str, Any]:
     return views
 
 
-def predict(parameters: Any, X: Any = None) -> Any:
+def predict(parameters: Any, X: Any = None, threads: int = 1) -> Any:
     """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs).
 
-    Those of up to four rows are computed in an order of their own, and agree with those of many to rounding.
+    Those of up to four rows are computed in an order of their own, and agree with those of many to rounding. The
+    threads, 1 to 64, share the rows where there are thousands; the results do not depend on them.
     """
     few = _native_predict_few(parameters, X)
     if few is not None:
@@ -58,7 +61,16 @@ def predict(parameters: Any, X: Any = None) -> Any:
     parameters = _parameters(parameters)
     X, samples = _inputs(X)
     outputs = np.empty((samples, output_count), dtype)
-    _native_predict(parameters, X, samples, outputs)
+    threads = min(_integer("threads", threads, 1, 64), -(-samples // _ROWS_OF_A_THREAD))
+    if threads == 1:
+        _native_predict(parameters, X, samples, outputs)
+        return outputs
+    share = -(-samples // (threads * _ROWS_OF_A_THREAD)) * _ROWS_OF_A_THREAD
+    parts = [slice(first, min(first + share, samples)) for first in range(0, samples, share)]
+    with ThreadPoolExecutor(threads) as pool:
+        calls = [pool.submit(_native_predict, parameters, X[p], p.stop - p.start, outputs[p]) for p in parts]
+        for call in calls:
+            call.result()
     return outputs
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # names of the module that this becomes a part of
         initial_parameters,
         parameter_count,
     )
-    from nncodegen.emit.training import _STATUS, _optimizer, train
+    from nncodegen.emit.run import _STATUS, _optimizer
+    from nncodegen.emit.training import train
 
     _calls: Any
     _native_train_many: Any

@@ -1,13 +1,13 @@
 /* Work memory: the sums, then their partial sums, the rows and weights of a tile, and the arrays of the kernels. */
 typedef struct {
     double *sums;
+    double *totals;
     real *partials;
     real *inputs;
     real *targets;
     real *weights;
     real *arrays;
     @NOISE@size_t *rows;
-    @NOISE@randomness noise;
 } memory;
 
 static size_t padded_bytes(size_t bytes)
@@ -19,8 +19,9 @@ static memory carve(void *work)
 {
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
     memory m;
-    @NOISE@m.noise = (randomness) {0, 0};
     m.sums = (double *) next;
+    next += padded_bytes((SUMS + 1)*sizeof(double));
+    m.totals = (double *) next;
     next += padded_bytes((SUMS + 1)*sizeof(double));
     m.partials = (real *) next;
     next += padded_bytes((PARTIALS + LANES)*sizeof(real));
@@ -44,7 +45,7 @@ static void clear(memory m)
 
 size_t @name@_work_size(void)
 {
-    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+    return 64 + 2*padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         @NOISE@+ padded_bytes(TILE*sizeof(size_t))
         + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
@@ -189,35 +190,55 @@ int @name@_loss(const real *parameters, const real *inputs, const real *targets,
     return 0;
 }
 
-/* The loss over a batch of samples whose weights are divided by their total, and its gradient. */
-static int batch_gradient(const real *parameters, const real *inputs, const real *targets, const real *weights,
-    const size_t *order, size_t begin, size_t samples, double total, memory m, double *loss, real *gradient,
-    @name@_poll *poll)
+/* A batch of samples: those from begin on, in their order, whose weights are divided by their total. */
+typedef struct {
+    const real *parameters;
+    const real *inputs;
+    const real *targets;
+    const real *weights;
+    const size_t *order;
+    size_t begin;
+    size_t samples;
+    double total;
+    @NOISE@randomness noise;
+} batch;
+
+/* The tiles whose sums are taken together: so few that single precision does not show in them. The sums of the chunks
+   of a batch are added up in their order, so that it does not matter who computes them. */
+enum { CHUNK = 8 };
+
+static size_t chunks_of(const batch *b)
 {
+    return (b->samples + TILE*CHUNK - 1)/(TILE*CHUNK);
+}
+
+static void prepare_batch(const batch *b, memory m)
+{
+    @GRADIENT@gradient_prepare(b->parameters, m.arrays);
+    @NO_GRADIENT@(void) b;
+    @NO_GRADIENT@(void) m;
+}
+
+/* The sums over the samples of a chunk. Returns 1 if stopped. */
+static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
+{
+    const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
     for (size_t k = 0; k < SUMS; k++)
         m.sums[k] = 0;
-    @GRADIENT@gradient_prepare(parameters, m.arrays);
-    for (size_t first = 0; first < samples; first += TILE) {
-        const size_t count = samples - first < TILE ? samples - first : TILE;
-        const tile present = fill(m, inputs, targets, order, weights, total, begin + first, count);
-        gradient_tile(parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums,
+    for (size_t first = begin; first < end; first += TILE) {
+        const size_t count = end - first < TILE ? end - first : TILE;
+        const tile present = fill(m, b->inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
+        gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums,
             m.partials@NOISE_ARGUMENT@);
-        @BLOCKS@if ((first/TILE + 1)%64 == 0) /* before so many samples are in a sum that single precision shows */
-        @BLOCKS@    flush(m.partials, m.sums);
-        if (stopped(poll, (double) COST*(double) count))
+        if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
     @BLOCKS@flush(m.partials, m.sums);
-    gradient_finish(parameters, m.sums, m.arrays, gradient);
-    *loss = m.sums[WHOLE + ACROSS];
     return 0;
 }
 
-int @name@_loss_and_gradient(const real *parameters, const real *inputs, const real *targets, const real *weights,
-    size_t samples, void *work, double *loss, real *gradient, @name@_poll *poll)
+static void add_sums(const double *restrict sums, double *restrict totals)
 {
-    const memory m = carve(work);
-    clear(m);
-    const double total = total_weight(weights, samples);
-    return batch_gradient(parameters, inputs, targets, weights, NULL, 0, samples, total, m, loss, gradient, poll);
+    for (size_t k = 0; k < SUMS; k++)
+        totals[k] += sums[k];
 }

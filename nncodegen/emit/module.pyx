@@ -45,6 +45,7 @@ cdef extern from "@name@.h":
         int shuffle
         int sequential
         uint64_t seed
+        size_t threads
         size_t until
         int monitor
         int higher
@@ -303,6 +304,13 @@ cdef class _NativeTraining(_Call):
         self.run.min_delta = number[10]
         self.run.patience = <size_t> number[11]
         self.run.poll.interval = number[12]
+        self.run.threads = <size_t> number[13]
+        if self.run.threads > 1:  # each needs work memory of its own
+            free(self.work)
+            self.work = malloc(self.run.threads*@name@_work_size())
+            if not self.work:
+                raise MemoryError
+            self.run.work = self.work
 
     def tell(self, counters, numbers):
         """Writes where the training is to arrays of uint64 and float64."""

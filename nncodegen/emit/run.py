@@ -36,6 +36,7 @@ _HIGHER = ("accuracy", "r2", "val_accuracy", "val_r2")
 _EPOCHS_AT_ONCE = 8192
 _FACTORS_AT_ONCE = 2**20
 _SEED = 2**64 - 1  # the largest
+_THREADS = 64  # the most that share a batch
 
 
 class _Progress:
@@ -176,12 +177,14 @@ class _Training:
         self._interval = 0.03 if seconds is None else min(seconds, 0.03)
         self.native.hook = self._stops if self._asks else None
 
-    def settle(self) -> None:
-        """Tells the native part how to train."""
+    def settle(self, threads: Any) -> None:
+        """Tells the native part how to train, and by how many threads."""
+        self._threads = _integer("threads", threads, 1, _THREADS)
         column = _COLUMNS.index(self._monitor) if self._monitor else -1
         numbers = (
             self._l1, self._l2, self._decay, self._clip_value, self._clip_norm, self._tolerance, self._sequential,
             self._columns, column, self._monitor in _HIGHER, self._min_delta, self._patience, self._interval,
+            self._threads,
         )  # fmt: skip
         self.native.settle(np.array(numbers, float), self._outputs)
 

@@ -100,14 +100,15 @@ static double largest_step(const real *before, const real *after, size_t first, 
 }
 
 /* Updates the parameters first <= p < last by the gradient of a batch. Returns a status; COMPLETED: go on. */
-static int train_batch(@name@_training *run, memory m, size_t samples, double total, size_t first, size_t last,
-    double factor, double *loss)
+static int train_batch(@name@_training *run, memory m, team *threads, size_t samples, double total, size_t first,
+    size_t last, double factor, double *loss)
 {
     const @name@_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
-    @NOISE@m.noise = (randomness) {noise_of_update(run->seed, run->updates), 1};
-    if (batch_gradient(run->parameters, data->inputs, data->targets, data->weights, order, run->begin, samples, total,
-            m, loss, run->gradient, &run->poll))
+    const batch present = {run->parameters, data->inputs, data->targets, data->weights, order, run->begin, samples, total
+        @NOISE@, {noise_of_update(run->seed, run->updates), 1}
+        };
+    if (batch_gradient(&present, m, threads, loss, run->gradient, &run->poll))
         return @name@_INTERRUPTED;
     if (!isfinite(*loss))
         return @name@_DIVERGED;
@@ -141,7 +142,7 @@ static int train_batch(@name@_training *run, memory m, size_t samples, double to
 /* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
    A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
    together the gradient of the weighted mean. */
-static int train_samples(@name@_training *run, memory m, double total, size_t row)
+static int train_samples(@name@_training *run, memory m, team *threads, double total, size_t row)
 {
     const size_t all = run->data.samples, batches = (all + run->batch - 1)/run->batch;
     while (run->begin < all) {
@@ -153,7 +154,7 @@ static int train_samples(@name@_training *run, memory m, double total, size_t ro
             while (run->sweep < PARAMETERS) {
                 const size_t p = run->sweep;
                 double loss;
-                const int status = train_batch(run, m, samples, total*share, p, p + 1, factor, &loss);
+                const int status = train_batch(run, m, threads, samples, total*share, p, p + 1, factor, &loss);
                 if (status != @name@_COMPLETED)
                     return status;
                 run->parameters[p] = run->next[p];
@@ -162,7 +163,8 @@ static int train_samples(@name@_training *run, memory m, double total, size_t ro
             }
             run->sweep = 0;
         } else {
-            const int status = train_batch(run, m, samples, total*share, 0, PARAMETERS, factor, &run->batch_loss);
+            const int status = train_batch(run, m, threads, samples, total*share, 0, PARAMETERS, factor,
+                &run->batch_loss);
             if (status != @name@_COMPLETED)
                 return status;
             real *const parameters = run->parameters;
@@ -205,13 +207,13 @@ static int compare_epoch(@name@_training *run, const double *figures)
 }
 
 /* One epoch, or what is left of it. Nothing of its end is kept before all of it is done. */
-static int train_epoch(@name@_training *run, memory m, double total, size_t row)
+static int train_epoch(@name@_training *run, memory m, team *threads, double total, size_t row)
 {
     double *const figures = run->history + row*run->columns;
     uint64_t random = run->random;
     if (run->shuffle)
         shuffle(run->order, run->data.samples, &random);
-    int status = train_samples(run, m, total, row);
+    int status = train_samples(run, m, threads, total, row);
     if (status != @name@_COMPLETED)
         return status;
     if (run->columns == 1)
@@ -239,6 +241,13 @@ void @name@_train(@name@_training *run)
     clear(m);
     const double total = total_weight(run->data.weights, run->data.samples);
     run->status = @name@_COMPLETED;
+    team all, *threads = NULL;
+    if (run->threads > 1) {
+        gather_team(&all, run->threads, run->work);
+        threads = all.count > 1 ? &all : NULL;
+    }
     for (size_t row = 0; run->epochs < run->until && run->status == @name@_COMPLETED; row++)
-        run->status = train_epoch(run, m, total, row);
+        run->status = train_epoch(run, m, threads, total, row);
+    if (run->threads > 1)
+        dismiss_team(&all);
 }
