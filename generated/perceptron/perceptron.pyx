@@ -730,6 +730,117 @@ def _expect(arrays: dict[str, Any], key: str, shape: tuple[Any, ...], kind: Any)
     return array
 
 
+"""What is trained on: samples, checked, what each of them counts, and which are held out."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+target_names: tuple[str, ...]
+accepts_labels: bool
+_samples: Any
+_weights: Any
+_number: Any
+_integer: Any
+
+
+class _Data:
+    """Samples, checked: X and Y, and what each counts, in the loss (weights) and in the metrics (counts)."""
+
+    def __init__(self, X: Any, Y: Any, sample_weight: Any) -> None:
+        self.X, self.Y, self.samples = _samples(X, Y)
+        self.weights = self.counts = _weights(sample_weight, self.samples)
+        self.spread: Any = None
+
+    def arrays(self) -> tuple[Any, ...]:
+        """What the native part takes."""
+        return self.X, self.Y, self.weights, self.counts, self.spread
+
+    def part(self, rows: Any) -> "_Data":
+        """Some of the samples."""
+        part = object.__new__(_Data)
+        part.X, part.Y, part.counts = (None if a is None else a[rows] for a in (self.X, self.Y, self.counts))
+        part.weights, part.samples, part.spread = part.counts, len(rows), None
+        if part.counts is not None and not part.counts.any():
+            raise ValueError("sample_weight is 0 for every sample that is held out, or for every other: give others")
+        return part
+
+    def weigh_classes(self, class_weight: Any) -> None:
+        """Multiplies the weights by those of the classes."""
+        if class_weight is None:
+            return
+        classes, members = self._classes()
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            sizes = members.sum(axis=0)
+            weights = np.divide(sizes.sum() / np.count_nonzero(sizes), sizes, out=np.ones(len(sizes)), where=sizes > 0)
+        elif isinstance(class_weight, dict):
+            weights = np.ones(len(classes))
+            for key, value in class_weight.items():
+                if isinstance(key, bool) or key not in classes:
+                    raise ValueError(f"class_weight names the class {key!r}; there are: {', '.join(map(str, classes))}")
+                weights[classes.index(key)] = _number(f"class_weight[{key}]", value, 0.0, math.inf, False)
+        else:
+            raise ValueError(f"class_weight must be a dictionary or 'balanced', not {class_weight!r}")
+        of_samples = members @ weights
+        self.weights = _weights(of_samples if self.counts is None else of_samples * self.counts, self.samples)
+
+    def _classes(self) -> tuple[list[int], Any]:
+        """The classes, and how much each sample belongs to each of them."""
+        if accepts_labels:
+            return list(range(len(target_names))), self.Y.astype(float)
+        if len(target_names) == 1:
+            for low in (0, -1):
+                if ((low == self.Y) | (self.Y == 1)).all():
+                    return [low, 1], np.hstack([low == self.Y, self.Y == 1]).astype(float)
+        raise ValueError("class_weight needs classes: labels of a categorical loss, or one target that is 0 or 1")
+
+    def measure(self, metrics: tuple[str, ...]) -> None:
+        """Prepares metrics: how far the targets spread around their means."""
+        if "accuracy" in metrics and not accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
+            raise ValueError("the metric accuracy needs classes: labels of a categorical loss, or targets of 0 and 1")
+        weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
+        mean = np.average(self.Y, axis=0, weights=weights)
+        self.spread = np.array([weights @ (y - m) ** 2 for y, m in zip(self.Y.T, mean, strict=True)], float)
+
+
+def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Data, _Data | None]":
+    """What to train on, and what to validate with."""
+    fraction = _number("validation_fraction", fraction, 0.0, 1.0, False)
+    if given is not None and fraction:
+        raise ValueError("give validation_data or validation_fraction, not both")
+    if given is not None:
+        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+            raise ValueError("validation_data must be (X, Y) or (X, Y, sample_weight)")
+        try:
+            return data, _Data(given[0], given[1], given[2] if len(given) == 3 else None)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from error
+    if not fraction:
+        return data, None
+    if data.samples < 2:
+        raise ValueError("validation_fraction needs at least 2 samples")
+    count = min(max(1, round(fraction * data.samples)), data.samples - 1)
+    order = np.random.default_rng(seed).permutation(data.samples)
+    return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
+
+
+def _batch_data(batch: Any, number: int) -> _Data:
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        raise ValueError(f"batch {number} is no (X, Y) or (X, Y, sample_weight)")
+    try:
+        return _Data(batch[0], batch[1], batch[2] if len(batch) == 3 else None)
+    except ValueError as error:
+        raise ValueError(f"batch {number}: {error}") from error
+
+
+def _batch(batch_size: Any, samples: int) -> int:
+    if batch_size is None:
+        return samples
+    size: int = _integer("batch_size", batch_size, 1, samples, "the number of samples")
+    return size
+
+
 """Learning-rate schedules by name: each is one entry, a function of where the training is. To add one, add an entry.
 
 A schedule gives factors of the learning rate. ``epoch`` is an array: for each update, the epochs done before it, a
@@ -911,7 +1022,7 @@ class _Display:
             self._bar.stop()
 
 
-"""Training: the arguments people give, what becomes of them, and the calls of the native loop."""
+"""A training that is under way: what people asked for, and the calls of the native loop."""
 
 import math
 import numbers
@@ -922,29 +1033,25 @@ from typing import Any
 
 import numpy as np
 
-precision: str
 dtype: Any
-input_names: tuple[str, ...]
 target_names: tuple[str, ...]
 output_count: int
 parameter_count: int
-accepts_labels: bool
 initial_parameters: Any
+_IDENTITY: str
 _OPTIMIZERS: dict[str, tuple[int, dict[str, tuple[float, float, float, bool]], dict[str, "float | str"], bool]]
 _outputs_size: int
 _state_size: int
-_IDENTITY: str
 _native_loss: Any
 _NativeTraining: Any
 _parameters: Any
-_samples: Any
-_weights: Any
 _number: Any
 _integer: Any
 _flag: Any
 Result: Any
 _Schedule: Any
 _Display: Any
+_Data: Any
 
 _STATUS = ("completed", "converged", "stopped_early", "diverged", "interrupted")
 _COLUMNS = ("loss", "val_loss", "accuracy", "mae", "r2", "val_accuracy", "val_mae", "val_r2")
@@ -952,278 +1059,7 @@ _METRICS = ("accuracy", "mae", "r2")
 _HIGHER = ("accuracy", "r2", "val_accuracy", "val_r2")
 _EPOCHS_AT_ONCE = 8192
 _FACTORS_AT_ONCE = 2**20
-_SEED = 2**64 - 1
-
-
-def train(
-    X: Any = None,
-    Y: Any = None,
-    parameters: Any = None,
-    optimizer: str = "sgd",
-    learning_rate: float = 0.01,
-    epochs: int = 100,
-    batch_size: "int | None" = None,
-    shuffle: "bool | None" = None,
-    seed: int = 0,
-    update: str = "simultaneous",
-    tolerance: float = 0.0,
-    sample_weight: Any = None,
-    class_weight: Any = None,
-    schedule: Any = "constant",
-    clip_value: "float | None" = None,
-    clip_norm: "float | None" = None,
-    l1: float = 0.0,
-    l2: float = 0.0,
-    weight_decay: "float | None" = None,
-    validation_data: Any = None,
-    validation_fraction: float = 0.0,
-    metrics: Any = (),
-    patience: "int | None" = None,
-    min_delta: float = 0.0,
-    monitor: "str | None" = None,
-    restore_best: bool = True,
-    time_limit: "float | None" = None,
-    callback: Any = None,
-    callback_interval: Any = "epoch",
-    progress: bool = False,
-    resume: Any = None,
-    **hyperparameters: float,
-) -> Any:
-    """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
-
-    X               (N, inputs); nothing for a formula without inputs
-    Y               (N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss
-    parameters      (P,), where to start; by default initial_parameters(seed)
-    optimizer       a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
-                    nesterov, too
-    learning_rate   the step for each gradient, above 0
-    epochs          how often every sample is used, at least 1
-    batch_size      samples for one update, 1 to N; all of them by default
-    shuffle         whether every epoch has an order of its own; by default, if there are several batches
-    seed            of the order, of the initial parameters, of dropout and noise, of what is held out
-    update          "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
-    tolerance       stop after an epoch in which no parameter changed by as much in an update; 0 to go on
-
-    sample_weight   (N,), what each sample counts; the gradient of a batch is that of its part of the weighted mean
-    class_weight    {class: weight}, 1 for those left out, or "balanced": all classes count alike; times sample_weight
-    schedule        of the learning rate: a name, (name, {parameter: number}), or an array of factors, one an epoch:
-                    constant; step (step_size, gamma), exponential (gamma), inverse (decay, power), which change from
-                    epoch to epoch; polynomial (final, power), cosine (final), one_cycle (rise, start, final),
-                    warm_up (epochs, start), which change from update to update
-    l1, l2          add the gradient of l1*sum |w| + l2/2*sum w**2 over the weights of layers, not their biases; of a
-                    formula, over all parameters; the reported loss is without them
-    clip_value      no value of the gradient is further from 0; after the penalties
-    clip_norm       the norm of the whole gradient is not above; after clip_value
-    weight_decay    takes learning_rate*weight_decay*p from every parameter p in an update, apart from the gradient;
-                    0 by default, for adamw 0.01
-
-    validation_data       (X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch
-    validation_fraction   of the samples, at random by the seed, to be held out for that
-    metrics         of "accuracy", "r2" and "mae" (mean absolute error), on all training samples with the parameters
-                    after each epoch, and on the validation data ("val_accuracy", ...); class_weight does not count.
-                    Each costs the outputs of all these samples. "loss" is the mean over the updates of the epoch,
-                    and costs nothing. Accuracy is that of the largest output where there are classes, else of each
-                    output on the right side of one half (of 0 for logits); r2 is averaged over outputs
-    patience        stop after so many epochs in which ``monitor`` was not better than its best by min_delta
-    monitor         what tells the best epoch: by default "val_loss", without validation "loss"
-    restore_best    with patience or monitor, return the parameters of the best epoch, not of the last
-    time_limit      seconds after which to stop, also within an epoch
-    callback        a function of one argument, with the attributes epochs, updates, metrics, seconds and parameters;
-                    it ends the training if it returns something true
-    callback_interval   "epoch", or milliseconds between two calls, at least
-    progress        show a bar on the standard error (with the package rich, in a terminal or a notebook), or lines
-    resume          a Result: go on where it ended, until there are ``epochs`` in all. With the arguments it was
-                    made with, the outcome has the same bits as a training that was never stopped
-
-    Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
-    and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
-    Raises ValueError for an argument that cannot be meant.
-    """
-    epochs = _integer("epochs", epochs, 1, 2**63 - 1)
-    data = _Data(X, Y, sample_weight)
-    training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
-    if training.done >= epochs:
-        raise ValueError(f"resume has {training.done} epochs already; epochs, their number in all, must be above")
-    data, held_out = _validation(data, validation_data, validation_fraction, training.seed)
-    data.weigh_classes(class_weight)
-    training.schedule(schedule, epochs)
-    training.regularize(l1, l2, clip_value, clip_norm, tolerance)
-    training.watch(data, held_out, metrics, monitor, patience, min_delta, restore_best)
-    training.ask(callback, callback_interval, time_limit, progress, epochs)
-    batch = _batch(batch_size, data.samples)
-    if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
-        raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
-    training.use(data, batch, batch < data.samples if shuffle is None else bool(shuffle))
-    training.settle()
-    with training:
-        training.run(epochs)
-        return training.finish()
-
-
-def train_on_stream(
-    batches: Any,
-    parameters: Any = None,
-    optimizer: str = "sgd",
-    learning_rate: float = 0.01,
-    batch_size: "int | None" = None,
-    shuffle: bool = False,
-    seed: int = 0,
-    update: str = "simultaneous",
-    class_weight: Any = None,
-    schedule: Any = "constant",
-    clip_value: "float | None" = None,
-    clip_norm: "float | None" = None,
-    l1: float = 0.0,
-    l2: float = 0.0,
-    weight_decay: "float | None" = None,
-    time_limit: "float | None" = None,
-    callback: Any = None,
-    callback_interval: Any = "epoch",
-    progress: bool = False,
-    resume: Any = None,
-    **hyperparameters: float,
-) -> Any:
-    """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
-
-    batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A batch
-    is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch. class_weight is a
-    dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
-    """
-    if not isinstance(batches, Iterable):
-        raise ValueError(f"batches must be an iterator of (X, Y) or (X, Y, sample_weight), not {batches!r}")
-    if isinstance(class_weight, str):
-        raise ValueError("class_weight must be a dictionary here: 'balanced' needs all of the data")
-    shuffle = _flag("shuffle", shuffle)
-    training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
-    training.schedule(schedule, None)
-    training.regularize(l1, l2, clip_value, clip_norm, 0.0)
-    training.ask(callback, callback_interval, time_limit, progress, None)
-    training.settle()
-    with training:
-        for number, batch in enumerate(batches):
-            data = _batch_data(batch, number)
-            data.weigh_classes(class_weight)
-            samples = _batch(batch_size if batch_size is None else min(batch_size, data.samples), data.samples)
-            training.use(data, samples, shuffle)
-            training.run(training.native.epochs + 1)
-            if training.status != "completed":
-                break
-        if training.data is None:
-            raise ValueError("batches is empty: give at least one (X, Y)")
-        return training.finish()
-
-
-def partial_fit(X: Any = None, Y: Any = None, result: Any = None, sample_weight: Any = None, **options: Any) -> Any:
-    """One pass of updates over a batch, from where a Result of an earlier call ended: returns the next Result.
-
-    The options are those of ``train_on_stream``; by default all samples make one update.
-    """
-    for key in ("resume", "batches"):
-        if key in options:
-            raise TypeError(f"partial_fit() got an unexpected argument {key!r}; give the Result as result")
-    return train_on_stream([(X, Y, sample_weight)], resume=result, **options)
-
-
-# --- data --------------------------------------------------------------------------------------------------------
-
-
-class _Data:
-    """Samples, checked: X and Y, and what each counts, in the loss (weights) and in the metrics (counts)."""
-
-    def __init__(self, X: Any, Y: Any, sample_weight: Any) -> None:
-        self.X, self.Y, self.samples = _samples(X, Y)
-        self.weights = self.counts = _weights(sample_weight, self.samples)
-        self.spread: Any = None
-
-    def arrays(self) -> tuple[Any, ...]:
-        """What the native part takes."""
-        return self.X, self.Y, self.weights, self.counts, self.spread
-
-    def part(self, rows: Any) -> "_Data":
-        """Some of the samples."""
-        part = object.__new__(_Data)
-        part.X, part.Y, part.counts = (None if a is None else a[rows] for a in (self.X, self.Y, self.counts))
-        part.weights, part.samples, part.spread = part.counts, len(rows), None
-        if part.counts is not None and not part.counts.any():
-            raise ValueError("sample_weight is 0 for every sample that is held out, or for every other: give others")
-        return part
-
-    def weigh_classes(self, class_weight: Any) -> None:
-        """Multiplies the weights by those of the classes."""
-        if class_weight is None:
-            return
-        classes, members = self._classes()
-        if isinstance(class_weight, str) and class_weight == "balanced":
-            sizes = members.sum(axis=0)
-            weights = np.divide(sizes.sum() / np.count_nonzero(sizes), sizes, out=np.ones(len(sizes)), where=sizes > 0)
-        elif isinstance(class_weight, dict):
-            weights = np.ones(len(classes))
-            for key, value in class_weight.items():
-                if isinstance(key, bool) or key not in classes:
-                    raise ValueError(f"class_weight names the class {key!r}; there are: {', '.join(map(str, classes))}")
-                weights[classes.index(key)] = _number(f"class_weight[{key}]", value, 0.0, math.inf, False)
-        else:
-            raise ValueError(f"class_weight must be a dictionary or 'balanced', not {class_weight!r}")
-        of_samples = members @ weights
-        self.weights = _weights(of_samples if self.counts is None else of_samples * self.counts, self.samples)
-
-    def _classes(self) -> tuple[list[int], Any]:
-        """The classes, and how much each sample belongs to each of them."""
-        if accepts_labels:
-            return list(range(len(target_names))), self.Y.astype(float)
-        if len(target_names) == 1:
-            for low in (0, -1):
-                if ((low == self.Y) | (self.Y == 1)).all():
-                    return [low, 1], np.hstack([low == self.Y, self.Y == 1]).astype(float)
-        raise ValueError("class_weight needs classes: labels of a categorical loss, or one target that is 0 or 1")
-
-    def measure(self, metrics: tuple[str, ...]) -> None:
-        """Prepares metrics: how far the targets spread around their means."""
-        if "accuracy" in metrics and not accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
-            raise ValueError("the metric accuracy needs classes: labels of a categorical loss, or targets of 0 and 1")
-        weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
-        mean = np.average(self.Y, axis=0, weights=weights)
-        self.spread = np.array([weights @ (y - m) ** 2 for y, m in zip(self.Y.T, mean, strict=True)], float)
-
-
-def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Data, _Data | None]":
-    """What to train on, and what to validate with."""
-    fraction = _number("validation_fraction", fraction, 0.0, 1.0, False)
-    if given is not None and fraction:
-        raise ValueError("give validation_data or validation_fraction, not both")
-    if given is not None:
-        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-            raise ValueError("validation_data must be (X, Y) or (X, Y, sample_weight)")
-        try:
-            return data, _Data(given[0], given[1], given[2] if len(given) == 3 else None)
-        except ValueError as error:
-            raise ValueError(f"validation_data: {error}") from error
-    if not fraction:
-        return data, None
-    if data.samples < 2:
-        raise ValueError("validation_fraction needs at least 2 samples")
-    count = min(max(1, round(fraction * data.samples)), data.samples - 1)
-    order = np.random.default_rng(seed).permutation(data.samples)
-    return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
-
-
-def _batch_data(batch: Any, number: int) -> _Data:
-    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-        raise ValueError(f"batch {number} is no (X, Y) or (X, Y, sample_weight)")
-    try:
-        return _Data(batch[0], batch[1], batch[2] if len(batch) == 3 else None)
-    except ValueError as error:
-        raise ValueError(f"batch {number}: {error}") from error
-
-
-def _batch(batch_size: Any, samples: int) -> int:
-    if batch_size is None:
-        return samples
-    size: int = _integer("batch_size", batch_size, 1, samples, "the number of samples")
-    return size
-
-
-# --- the run -----------------------------------------------------------------------------------------------------
+_SEED = 2**64 - 1  # the largest
 
 
 class _Progress:
@@ -1580,6 +1416,193 @@ def _optimizer(
     array = np.zeros(longest)
     array[: len(options)] = list(options.values())
     return name, number, array, state, decay
+
+
+"""Training, as people call it: all at once, over a stream, or batch by batch."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+initial_parameters: Any
+_integer: Any
+_flag: Any
+Result: Any
+_Data: Any
+_validation: Any
+_batch_data: Any
+_batch: Any
+_Training: Any
+
+
+def train(
+    X: Any = None,
+    Y: Any = None,
+    parameters: Any = None,
+    optimizer: str = "sgd",
+    learning_rate: float = 0.01,
+    epochs: int = 100,
+    batch_size: "int | None" = None,
+    shuffle: "bool | None" = None,
+    seed: int = 0,
+    update: str = "simultaneous",
+    tolerance: float = 0.0,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    schedule: Any = "constant",
+    clip_value: "float | None" = None,
+    clip_norm: "float | None" = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    weight_decay: "float | None" = None,
+    validation_data: Any = None,
+    validation_fraction: float = 0.0,
+    metrics: Any = (),
+    patience: "int | None" = None,
+    min_delta: float = 0.0,
+    monitor: "str | None" = None,
+    restore_best: bool = True,
+    time_limit: "float | None" = None,
+    callback: Any = None,
+    callback_interval: Any = "epoch",
+    progress: bool = False,
+    resume: Any = None,
+    **hyperparameters: float,
+) -> Any:
+    """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
+
+    X               (N, inputs); nothing for a formula without inputs
+    Y               (N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss
+    parameters      (P,), where to start; by default initial_parameters(seed)
+    optimizer       a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
+                    nesterov, too
+    learning_rate   the step for each gradient, above 0
+    epochs          how often every sample is used, at least 1
+    batch_size      samples for one update, 1 to N; all of them by default
+    shuffle         whether every epoch has an order of its own; by default, if there are several batches
+    seed            of the order, of the initial parameters, of dropout and noise, of what is held out
+    update          "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
+    tolerance       stop after an epoch in which no parameter changed by as much in an update; 0 to go on
+
+    sample_weight   (N,), what each sample counts; the gradient of a batch is that of its part of the weighted mean
+    class_weight    {class: weight}, 1 for those left out, or "balanced": all classes count alike; times sample_weight
+    schedule        of the learning rate: a name, (name, {parameter: number}), or an array of factors, one an epoch:
+                    constant; step (step_size, gamma), exponential (gamma), inverse (decay, power), which change from
+                    epoch to epoch; polynomial (final, power), cosine (final), one_cycle (rise, start, final),
+                    warm_up (epochs, start), which change from update to update
+    l1, l2          add the gradient of l1*sum |w| + l2/2*sum w**2 over the weights of layers, not their biases; of a
+                    formula, over all parameters; the reported loss is without them
+    clip_value      no value of the gradient is further from 0; after the penalties
+    clip_norm       the norm of the whole gradient is not above; after clip_value
+    weight_decay    takes learning_rate*weight_decay*p from every parameter p in an update, apart from the gradient;
+                    0 by default, for adamw 0.01
+
+    validation_data       (X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch
+    validation_fraction   of the samples, at random by the seed, to be held out for that
+    metrics         of "accuracy", "r2" and "mae" (mean absolute error), on all training samples with the parameters
+                    after each epoch, and on the validation data ("val_accuracy", ...); class_weight does not count.
+                    Each costs the outputs of all these samples. "loss" is the mean over the updates of the epoch,
+                    and costs nothing. Accuracy is that of the largest output where there are classes, else of each
+                    output on the right side of one half (of 0 for logits); r2 is averaged over outputs
+    patience        stop after so many epochs in which ``monitor`` was not better than its best by min_delta
+    monitor         what tells the best epoch: by default "val_loss", without validation "loss"
+    restore_best    with patience or monitor, return the parameters of the best epoch, not of the last
+    time_limit      seconds after which to stop, also within an epoch
+    callback        a function of one argument, with the attributes epochs, updates, metrics, seconds and parameters;
+                    it ends the training if it returns something true
+    callback_interval   "epoch", or milliseconds between two calls, at least
+    progress        show a bar on the standard error (with the package rich, in a terminal or a notebook), or lines
+    resume          a Result: go on where it ended, until there are ``epochs`` in all. With the arguments it was
+                    made with, the outcome has the same bits as a training that was never stopped
+
+    Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
+    and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
+    Raises ValueError for an argument that cannot be meant.
+    """
+    epochs = _integer("epochs", epochs, 1, 2**63 - 1)
+    data = _Data(X, Y, sample_weight)
+    training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
+    if training.done >= epochs:
+        raise ValueError(f"resume has {training.done} epochs already; epochs, their number in all, must be above")
+    data, held_out = _validation(data, validation_data, validation_fraction, training.seed)
+    data.weigh_classes(class_weight)
+    training.schedule(schedule, epochs)
+    training.regularize(l1, l2, clip_value, clip_norm, tolerance)
+    training.watch(data, held_out, metrics, monitor, patience, min_delta, restore_best)
+    training.ask(callback, callback_interval, time_limit, progress, epochs)
+    batch = _batch(batch_size, data.samples)
+    if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
+        raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
+    training.use(data, batch, batch < data.samples if shuffle is None else bool(shuffle))
+    training.settle()
+    with training:
+        training.run(epochs)
+        return training.finish()
+
+
+def train_on_stream(
+    batches: Any,
+    parameters: Any = None,
+    optimizer: str = "sgd",
+    learning_rate: float = 0.01,
+    batch_size: "int | None" = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    update: str = "simultaneous",
+    class_weight: Any = None,
+    schedule: Any = "constant",
+    clip_value: "float | None" = None,
+    clip_norm: "float | None" = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    weight_decay: "float | None" = None,
+    time_limit: "float | None" = None,
+    callback: Any = None,
+    callback_interval: Any = "epoch",
+    progress: bool = False,
+    resume: Any = None,
+    **hyperparameters: float,
+) -> Any:
+    """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
+
+    batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A batch
+    is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch. class_weight is a
+    dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
+    """
+    if not isinstance(batches, Iterable):
+        raise ValueError(f"batches must be an iterator of (X, Y) or (X, Y, sample_weight), not {batches!r}")
+    if isinstance(class_weight, str):
+        raise ValueError("class_weight must be a dictionary here: 'balanced' needs all of the data")
+    shuffle = _flag("shuffle", shuffle)
+    training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
+    training.schedule(schedule, None)
+    training.regularize(l1, l2, clip_value, clip_norm, 0.0)
+    training.ask(callback, callback_interval, time_limit, progress, None)
+    training.settle()
+    with training:
+        for number, batch in enumerate(batches):
+            data = _batch_data(batch, number)
+            data.weigh_classes(class_weight)
+            samples = _batch(batch_size if batch_size is None else min(batch_size, data.samples), data.samples)
+            training.use(data, samples, shuffle)
+            training.run(training.native.epochs + 1)
+            if training.status != "completed":
+                break
+        if training.data is None:
+            raise ValueError("batches is empty: give at least one (X, Y)")
+        return training.finish()
+
+
+def partial_fit(X: Any = None, Y: Any = None, result: Any = None, sample_weight: Any = None, **options: Any) -> Any:
+    """One pass of updates over a batch, from where a Result of an earlier call ended: returns the next Result.
+
+    The options are those of ``train_on_stream``; by default all samples make one update.
+    """
+    for key in ("resume", "batches"):
+        if key in options:
+            raise TypeError(f"partial_fit() got an unexpected argument {key!r}; give the Result as result")
+    return train_on_stream([(X, Y, sample_weight)], resume=result, **options)
 
 
 """The minimizers of SciPy over the loss of the module, where SciPy is installed."""

@@ -18,7 +18,9 @@ from nncodegen.schedule import Schedule
 
 HERE = Path(__file__).parent
 
-INTERFACE = ("interface.py", "results.py", "schedules.py", "display.py", "training.py", "minimizing.py")
+INTERFACE = (
+    "interface.py", "results.py", "samples.py", "schedules.py", "display.py", "run.py", "training.py", "minimizing.py",
+)  # fmt: skip
 """The files of the Python part of a module, in the order in which they become one text."""
 
 

@@ -1,0 +1,109 @@
+"""What is trained on: samples, checked, what each of them counts, and which are held out."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+target_names: tuple[str, ...]
+accepts_labels: bool
+_samples: Any
+_weights: Any
+_number: Any
+_integer: Any
+
+
+class _Data:
+    """Samples, checked: X and Y, and what each counts, in the loss (weights) and in the metrics (counts)."""
+
+    def __init__(self, X: Any, Y: Any, sample_weight: Any) -> None:
+        self.X, self.Y, self.samples = _samples(X, Y)
+        self.weights = self.counts = _weights(sample_weight, self.samples)
+        self.spread: Any = None
+
+    def arrays(self) -> tuple[Any, ...]:
+        """What the native part takes."""
+        return self.X, self.Y, self.weights, self.counts, self.spread
+
+    def part(self, rows: Any) -> "_Data":
+        """Some of the samples."""
+        part = object.__new__(_Data)
+        part.X, part.Y, part.counts = (None if a is None else a[rows] for a in (self.X, self.Y, self.counts))
+        part.weights, part.samples, part.spread = part.counts, len(rows), None
+        if part.counts is not None and not part.counts.any():
+            raise ValueError("sample_weight is 0 for every sample that is held out, or for every other: give others")
+        return part
+
+    def weigh_classes(self, class_weight: Any) -> None:
+        """Multiplies the weights by those of the classes."""
+        if class_weight is None:
+            return
+        classes, members = self._classes()
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            sizes = members.sum(axis=0)
+            weights = np.divide(sizes.sum() / np.count_nonzero(sizes), sizes, out=np.ones(len(sizes)), where=sizes > 0)
+        elif isinstance(class_weight, dict):
+            weights = np.ones(len(classes))
+            for key, value in class_weight.items():
+                if isinstance(key, bool) or key not in classes:
+                    raise ValueError(f"class_weight names the class {key!r}; there are: {', '.join(map(str, classes))}")
+                weights[classes.index(key)] = _number(f"class_weight[{key}]", value, 0.0, math.inf, False)
+        else:
+            raise ValueError(f"class_weight must be a dictionary or 'balanced', not {class_weight!r}")
+        of_samples = members @ weights
+        self.weights = _weights(of_samples if self.counts is None else of_samples * self.counts, self.samples)
+
+    def _classes(self) -> tuple[list[int], Any]:
+        """The classes, and how much each sample belongs to each of them."""
+        if accepts_labels:
+            return list(range(len(target_names))), self.Y.astype(float)
+        if len(target_names) == 1:
+            for low in (0, -1):
+                if ((low == self.Y) | (self.Y == 1)).all():
+                    return [low, 1], np.hstack([low == self.Y, self.Y == 1]).astype(float)
+        raise ValueError("class_weight needs classes: labels of a categorical loss, or one target that is 0 or 1")
+
+    def measure(self, metrics: tuple[str, ...]) -> None:
+        """Prepares metrics: how far the targets spread around their means."""
+        if "accuracy" in metrics and not accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
+            raise ValueError("the metric accuracy needs classes: labels of a categorical loss, or targets of 0 and 1")
+        weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
+        mean = np.average(self.Y, axis=0, weights=weights)
+        self.spread = np.array([weights @ (y - m) ** 2 for y, m in zip(self.Y.T, mean, strict=True)], float)
+
+
+def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Data, _Data | None]":
+    """What to train on, and what to validate with."""
+    fraction = _number("validation_fraction", fraction, 0.0, 1.0, False)
+    if given is not None and fraction:
+        raise ValueError("give validation_data or validation_fraction, not both")
+    if given is not None:
+        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+            raise ValueError("validation_data must be (X, Y) or (X, Y, sample_weight)")
+        try:
+            return data, _Data(given[0], given[1], given[2] if len(given) == 3 else None)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from error
+    if not fraction:
+        return data, None
+    if data.samples < 2:
+        raise ValueError("validation_fraction needs at least 2 samples")
+    count = min(max(1, round(fraction * data.samples)), data.samples - 1)
+    order = np.random.default_rng(seed).permutation(data.samples)
+    return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
+
+
+def _batch_data(batch: Any, number: int) -> _Data:
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        raise ValueError(f"batch {number} is no (X, Y) or (X, Y, sample_weight)")
+    try:
+        return _Data(batch[0], batch[1], batch[2] if len(batch) == 3 else None)
+    except ValueError as error:
+        raise ValueError(f"batch {number}: {error}") from error
+
+
+def _batch(batch_size: Any, samples: int) -> int:
+    if batch_size is None:
+        return samples
+    size: int = _integer("batch_size", batch_size, 1, samples, "the number of samples")
+    return size
