@@ -41,6 +41,12 @@ KERNEL_FLAGS = (
 WRAPPER_FLAGS = ("-O1", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0")
 """For the wrapper, which Cython wrote: it is called once for many samples."""
 
+TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "native": (("-march=native",), ("-mcpu=native",), ()),
+    "portable": ((),),
+}
+"""Options for the CPU that the kernel is for; the first that a compiler takes."""
+
 NO_COMPILER = """no C compiler was found (looked for {looked}). Install one:
     Debian, Ubuntu   apt install gcc python3-dev
     Fedora           dnf install gcc python3-devel
@@ -70,9 +76,12 @@ class Built:
         return f"{self.path}\n"
 
 
-def build(sources: Sources, force: bool = False) -> Built:
-    """The compiled module of some sources: from the cache, or (with ``force`` always) compiled anew."""
-    compiler = find_compiler()
+def build(sources: Sources, force: bool = False, march: str = "native") -> Built:
+    """The compiled module of some sources: from the cache, or (with ``force`` always) compiled anew.
+
+    ``march`` is "native", for this CPU, or "portable", for any CPU of its family. Raises BuildError.
+    """
+    compiler = find_compiler(march)
     key = _key(sources, compiler)
     folder = cache_folder() / key
     path = folder / f"{sources.module}{sysconfig.get_config_var('EXT_SUFFIX')}"
@@ -141,8 +150,10 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
 # --- the compiler ------------------------------------------------------------------------------------------------
 
 
-def find_compiler() -> Compiler:
+def find_compiler(march: str = "native") -> Compiler:
     """The C compiler: $CC, the one that Python was built with, gcc, clang or cc. Raises BuildError."""
+    if march not in TARGETS:
+        raise BuildError(f"there is no march {march!r}; there are: {', '.join(TARGETS)}")
     named = os.environ.get("CC")
     candidates = [named] if named else [sysconfig.get_config_var("CC"), "gcc", "clang", "cc"]
     for candidate in candidates:
@@ -152,14 +163,14 @@ def find_compiler() -> Compiler:
             raise BuildError(f"CC is no command: {candidate} ({error})") from error
         program = shutil.which(command[0]) if command else None
         if program:
-            return _inspect((os.path.abspath(program), *command[1:]))  # it will run in another folder
+            return _inspect((os.path.abspath(program), *command[1:]), march)  # it will run in another folder
     looked = f"$CC = {named}" if named else "gcc, clang, cc"
     raise BuildError(NO_COMPILER.format(looked=looked))
 
 
 @lru_cache(maxsize=8)
-def _inspect(command: tuple[str, ...]) -> Compiler:
-    for target in (("-march=native",), ("-mcpu=native",), ()):
+def _inspect(command: tuple[str, ...], march: str) -> Compiler:
+    for target in TARGETS[march]:
         asked = [*command, *target, "-dM", "-E", "-x", "c", os.devnull]
         done = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if done.returncode == 0 and "__STDC__" in done.stdout:

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
-from nncodegen.build import check_folder, load
+from nncodegen.build import TARGETS, check_folder, load
 from nncodegen.check import Check, check_gradient
 from nncodegen.describe import PRECISIONS, Model, Sequential
 from nncodegen.emit import identifier
@@ -35,11 +35,14 @@ def command() -> None:
 @click.option("--name", help="Name of the module, instead of the model's own.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
 @click.option("--dump", is_flag=True, help="Also write the text of every stage to stages/.")
+@click.option("--march", type=click.Choice(tuple(TARGETS)), default="native", show_default=True,
+              help="For this CPU, or for any of its family.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
-    model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, force: bool, quiet: bool
-) -> None:
+    model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, march: str, force: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
     """Compile the model of a Python file.
 
     Without one, the perceptron that nncodegen ships is built with the text of its stages, checked and trained.
@@ -53,7 +56,7 @@ def build(
     folder = out or Path("generated") / identifier(chosen.name)
     check_folder(folder)  # before the work, not after it
     with console.status("compiling"):
-        compiled = compile_model(chosen, precision, force, lambda stage: _report(console, stage))
+        compiled = compile_model(chosen, precision, force, lambda stage: _report(console, stage), march=march)
     module = load(compiled.built)
     own = model is None
     start = time.perf_counter()

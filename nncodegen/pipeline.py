@@ -69,15 +69,17 @@ def compile_model(
     observe: Callable[[Stage], None] = lambda stage: None,
     until: str = "build",
     choices: Mapping[str, object] = NO_CHOICES,
+    march: str = "native",
 ) -> Compiled:
     """Takes a model through the stages; ``observe`` is called after each of them.
 
-    With ``force``, nothing is taken from the cache. ``choices`` overrides those of the schedule. Raises ModelError
+    With ``force``, nothing is taken from the cache. ``choices`` overrides those of the schedule,
+    ``march`` is "native" or "portable". Raises ModelError
     for a model or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
     """
     if until not in (stage.__name__ for stage in STAGES):
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
-    options: dict[Any, tuple[Any, ...]] = {describe: (precision,), schedule: (choices,), build: (force,)}
+    options: dict[Any, tuple[Any, ...]] = {describe: (precision,), schedule: (choices,), build: (force, march)}
     value: Any = model
     stages = []
     for function in STAGES:
@@ -99,6 +101,7 @@ def build_module(
     dump: bool = False,
     force: bool = False,
     schedule: Mapping[str, object] = NO_CHOICES,
+    march: str = "native",
 ) -> ModuleType:
     """Compiles a model and imports the module. This is ``nncodegen.build``.
 
@@ -108,7 +111,8 @@ def build_module(
 
     ``schedule`` overrides what the stage of that name chooses, and shows in stages/5-schedule.txt: "tile" is the
     number of samples that are worked through at once, "features" the indices that run innermost in memory
-    (nncodegen/schedule/layout.py tells what that is about).
+    (nncodegen/schedule/layout.py tells what that is about). ``march`` is "native", for this CPU, or "portable", for
+    every CPU of its family.
 
     Raises ModelError and BuildError.
     """
@@ -116,7 +120,7 @@ def build_module(
         raise BuildError("dump writes the text of every stage to the folder out: name one")
     if out is not None:
         check_folder(Path(out))  # before the work, not after it
-    compiled = compile_model(model, precision, force, choices=schedule)
+    compiled = compile_model(model, precision, force, choices=schedule, march=march)
     if out is not None:
         write_out(compiled, Path(out), dump)
     return load(compiled.built)

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 
+import numpy as np
 import pytest
 
 import nncodegen as nn
@@ -190,3 +191,14 @@ def test_a_broken_module_is_named(empty_cache, tmp_path):
     with pytest.raises(BuildError, match=r"cannot be imported.*build it again with force"):
         nn.build(model)
     assert nn.build(model, force=True).name == "perceptron"
+
+
+def test_portable_modules():
+    """A module for any CPU of the family computes what one for this CPU does, to rounding; other targets are named."""
+    network = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 20, "mse", name="portable")
+    native, portable = nn.build(network), nn.build(network, march="portable")
+    X = np.linspace(-1, 1, 400).reshape(20, 20)
+    parameters = native.initial_parameters()
+    assert portable.predict(parameters, X) == pytest.approx(native.predict(parameters, X), rel=1e-12, abs=1e-14)
+    with pytest.raises(nn.BuildError, match="there is no march 'avx'; there are: native, portable"):
+        nn.build(network, march="avx")

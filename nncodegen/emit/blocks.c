@@ -17,6 +17,8 @@ enum {
     LANES = VECTOR_BYTES/sizeof(real),
     PAD = 2*LANES,
     PARTIALS = WHOLE + (DIRECT ? 0 : ACROSS*LANES),
+    PANEL = 256, /* terms of a long sum that are worked through at once: 32 kB of the longest vectors */
+    LONG = 96, /* terms beyond which a sum is long */
 };
 
 /* Whether the compiler takes shuffles of vectors: GCC from version 12 on, and Clang. */
@@ -56,31 +58,47 @@ static inline void add(vector s, size_t weight, real *restrict partials, double 
     }
 }
 
-@BODIES@/* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l], or (add) that much more: in blocks whose results stay in
-   registers. The lanes l of b and out are aligned and padded to whole vectors. */
+@BODIES@/* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l], or (add) that much more: in blocks whose
+   results stay in registers. The lanes l of b and out are aligned and padded to whole vectors. Long sums are cut into
+   parts, for which two vectors of b lie together in the first-level cache. */
 static void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
     const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, int add)
 {
+    vector panel[2*PANEL];
     for (size_t l = 0; l < lanes; l += 2*LANES) {
         const int pair = lanes - l > LANES;
-        size_t r = 0;
-        while (r < rows) {
-            const size_t left = rows - r;
-            const real *const ar = a + r*a_row, *const bl = b + l;
-            real *const to = out + r*out_row + l;
-            if (BLOCK_ROWS == 8 && left > 4 && pair)
-                block_8x2(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
-            else if (BLOCK_ROWS == 8 && left > 4)
-                block_8x1(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
-            else if (left <= 2 && pair)
-                block_2x2(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
-            else if (left <= 2)
-                block_2x1(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
-            else if (pair)
-                block_4x2(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
-            else
-                block_4x1(left, inner, ar, a_row, a_inner, bl, b_inner, to, out_row, add);
-            r += BLOCK_ROWS == 8 && left > 4 ? 8 : 4;
+        for (size_t first = 0; first < inner; first += PANEL) {
+            const size_t depth = inner - first < PANEL ? inner - first : PANEL;
+            const int more = add || first > 0;
+            const real *bl = b + first*b_inner + l;
+            size_t b_step = b_inner;
+            if (inner > LONG) {
+                for (size_t k = 0; k < depth; k++) {
+                    panel[2*k] = load(bl + k*b_inner);
+                    if (pair)
+                        panel[2*k + 1] = load(bl + k*b_inner + LANES);
+                }
+                bl = (const real *) panel;
+                b_step = 2*LANES;
+            }
+            for (size_t r = 0; r < rows;) {
+                const size_t left = rows - r;
+                const real *const ar = a + r*a_row + first*a_inner;
+                real *const to = out + r*out_row + l;
+                if (BLOCK_ROWS == 8 && left > 4 && pair)
+                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
+                else if (BLOCK_ROWS == 8 && left > 4)
+                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
+                else if (left <= 2 && pair)
+                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
+                else if (left <= 2)
+                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
+                else if (pair)
+                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
+                else
+                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
+                r += BLOCK_ROWS == 8 && left > 4 ? 8 : 4;
+            }
         }
     }
 }
@@ -167,12 +185,12 @@ static void add_up(size_t rows, const real *restrict d, real *restrict partials,
     }
 }
 
-/* --- flush --- Moves the partial sums to the sums. */
+/* --- flush --- Moves the partial sums of a chunk to its sums. */
 static void flush(real *restrict partials, double *restrict sums)
 {
     const size_t whole = WHOLE, across = (PARTIALS - WHOLE)/LANES;
     for (size_t k = 0; k < whole; k++) {
-        sums[k] += (double) partials[k];
+        sums[k] = (double) partials[k];
         partials[k] = 0;
     }
     for (size_t k = 0; k < across; k++) {
@@ -181,7 +199,7 @@ static void flush(real *restrict partials, double *restrict sums)
             total += (double) partials[whole + k*LANES + lane];
             partials[whole + k*LANES + lane] = 0;
         }
-        sums[whole + k] += total;
+        sums[whole + k] = total;
     }
 }
 

@@ -223,7 +223,7 @@ static void prepare_batch(const batch *b, memory m)
 static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    for (size_t k = 0; k < SUMS; k++)
+    for (size_t k = DIRECT ? WHOLE : WHOLE + ACROSS; k < SUMS; k++) /* the others are set when they are flushed */
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
         const size_t count = end - first < TILE ? end - first : TILE;

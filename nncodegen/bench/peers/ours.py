@@ -37,6 +37,7 @@ def _formula(module: Any, task: Formula, threads: int) -> Run:
         "update": "sequential" if task.sequential else "simultaneous",
     }
     if len(task.starts) > 1 and hasattr(module, "train_many"):
+        del options["update"]  # many models are updated simultaneously
         options |= _threads(module.train_many, threads)
         return lambda: module.train_many(task.x, task.y, parameters=task.starts, **options).parameters
     options |= _threads(module.train, threads)
