@@ -150,8 +150,9 @@ def test_interrupt(perceptron, chain, threads):
         (perceptron, np.tile([0.35, 0.9], (500, 1)), np.ones(500)),
         (chain, RNG.normal(size=(50, 4)), RNG.integers(0, 3, 50)),
     ]
+    before = threading.active_count()
     for module, X, Y in cases:
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             module.train_many(X, Y, models=64, epochs=300_000, learning_rate=1e-6, threads=threads)
-    assert threading.active_count() <= 2
+    assert threading.active_count() <= before + 1  # the timer may be ending

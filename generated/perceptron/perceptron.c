@@ -37,17 +37,24 @@ enum {
 #define SUM_LOOP(variable)
 #endif
 
-/* exp(r) - 1 for r = x - n*log(2), |r| <= log(2)/2, as r + r*r*q(r). */
-static inline double exp_reduced(double x, double n)
+/* exp(r) - 1 - (x - n*hi) for r = x - n*log(2), |r| <= log(2)/2, where hi is the head of log(2):
+   r*r*q(r), and what hi leaves of n*log(2). */
+static inline double exp_tail(double x, double n)
 {
-    const double high = x - n*0x1.62e42fefp-1, low = n*0x1.473de6af278edp-34, r = high - low;
+    const double low = n*0x1.473de6af278edp-34, r = (x - n*0x1.62e42fefp-1) - low;
     const double r2 = r*r, r4 = r2*r2;
     const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
     const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
     const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
     const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
     const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    return high + (r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)) - low);
+    return r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)) - low;
+}
+
+/* exp(x - n*log(2)) - 1. */
+static inline double exp_reduced(double x, double n)
+{
+    return (x - n*0x1.62e42fefp-1) + exp_tail(x, n);
 }
 
 /* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
@@ -1416,6 +1423,7 @@ static void group_update_rprop(const double *restrict options, double t,
         }
     }
     (void) t;
+    (void) learning_rates;
 }
 
 /* One update of a group by the optimizer of the given number. */
@@ -1672,7 +1680,7 @@ static void prepare_batch(const batch *b, memory m)
 static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    for (size_t k = 0; k < SUMS; k++)
+    for (size_t k = DIRECT ? WHOLE : WHOLE + ACROSS; k < SUMS; k++) /* the others are set when they are flushed */
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
         const size_t count = end - first < TILE ? end - first : TILE;

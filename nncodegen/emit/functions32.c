@@ -1,11 +1,18 @@
-/* --- exp_reduced --- exp(r) - 1 for r = x - n*log(2), |r| <= log(2)/2, as r + r*r*q(r). */
-static inline float exp_reduced(float x, float n)
+/* --- exp_tail --- exp(r) - 1 - (x - n*hi) for r = x - n*log(2), |r| <= log(2)/2, where hi is the head of log(2):
+   r*r*q(r), and what hi leaves of n*log(2). */
+static inline float exp_tail(float x, float n)
 {
-    const float high = x - n*0x1.62ep-1F, low = n*0x1.0bfbe8p-15F, r = high - low;
+    const float low = n*0x1.0bfbe8p-15F, r = (x - n*0x1.62ep-1F) - low;
     const float r2 = r*r;
     const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
     const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
-    return high + (r2*(q01 + r2*(q23 + r2*0x1.6d117cp-10F)) - low);
+    return r2*(q01 + r2*(q23 + r2*0x1.6d117cp-10F)) - low;
+}
+
+/* --- exp_reduced --- exp(x - n*log(2)) - 1. */
+static inline float exp_reduced(float x, float n)
+{
+    return (x - n*0x1.62ep-1F) + exp_tail(x, n);
 }
 
 /* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
@@ -107,11 +114,11 @@ static inline float expm1_of(float x)
     x = x > 89 ? 89 : x;
     const union { float real; uint32_t bits; } k = {x*0x1.715476p+0F + shift};
     const float n = k.real - shift;
-    const float p = exp_reduced(x, n);
+    const float high = x - n*0x1.62ep-1F, tail = exp_tail(x, n);
     const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1;
     const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23},
         inverse = {(255 - (biased - half)) << 23};
-    return (p*first.real + (first.real - inverse.real))*second.real;
+    return ((high*first.real + (first.real - inverse.real)) + tail*first.real)*second.real;
 }
 
 /* --- log_sum --- log(u + c) for a small correction c of u: u = 2**k*(1 + f), and

@@ -1,14 +1,21 @@
-/* --- exp_reduced --- exp(r) - 1 for r = x - n*log(2), |r| <= log(2)/2, as r + r*r*q(r). */
-static inline double exp_reduced(double x, double n)
+/* --- exp_tail --- exp(r) - 1 - (x - n*hi) for r = x - n*log(2), |r| <= log(2)/2, where hi is the head of log(2):
+   r*r*q(r), and what hi leaves of n*log(2). */
+static inline double exp_tail(double x, double n)
 {
-    const double high = x - n*0x1.62e42fefp-1, low = n*0x1.473de6af278edp-34, r = high - low;
+    const double low = n*0x1.473de6af278edp-34, r = (x - n*0x1.62e42fefp-1) - low;
     const double r2 = r*r, r4 = r2*r2;
     const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
     const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
     const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
     const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
     const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    return high + (r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)) - low);
+    return r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)) - low;
+}
+
+/* --- exp_reduced --- exp(x - n*log(2)) - 1. */
+static inline double exp_reduced(double x, double n)
+{
+    return (x - n*0x1.62e42fefp-1) + exp_tail(x, n);
 }
 
 /* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
@@ -139,11 +146,11 @@ static inline double expm1_of(double x)
     x = x > 710 ? 710 : x;
     const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
     const double n = k.real - shift;
-    const double p = exp_reduced(x, n);
+    const double high = x - n*0x1.62e42fefp-1, tail = exp_tail(x, n);
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1;
     const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52},
         inverse = {(2047 - (biased - half)) << 52};
-    return (p*first.real + (first.real - inverse.real))*second.real;
+    return ((high*first.real + (first.real - inverse.real)) + tail*first.real)*second.real;
 }
 
 /* --- log_sum --- log(u + c) for a small correction c of u: u = 2**k*(1 + f), and

@@ -156,7 +156,7 @@ class GroupUpdateEmitter:
             f"    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,\n"
             f"    real *restrict state, real *restrict next)"
         )
-        with lines.block(head), lines.unused("options", "t", "state"):
+        with lines.block(head), lines.unused("options", "t", "state", "learning_rates"):
             read = {e.tensor for step in update.steps for e in step.operands}
             for number, hyperparameter in enumerate(update.hyperparameters):
                 if hyperparameter.name != LEARNING_RATE and hyperparameter.name in read:

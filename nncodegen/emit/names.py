@@ -18,7 +18,7 @@ C_RESERVED = """
     main errno NULL EOF NAN bool true false size_t int64_t uint64_t uintptr_t real fabs exp exp2 expm1 log log1p
     log2 log10 sin cos tan sinh cosh tanh asin acos atan atan2 asinh acosh atanh sqrt cbrt pow hypot erf erfc tgamma
     lgamma floor ceil fmax fmin fmod round trunc isnan isinf isfinite gamma j0 j1 jn y0 y1 yn signgam unix linux I
-    abs malloc free memcpy memset maximum minimum exp_reduced exp_of decay_of rise_of
+    abs malloc free memcpy memset maximum minimum exp_tail exp_reduced exp_of decay_of rise_of
     expm1_of log_of log_sum log1p_of tanh_of
     randomness mixed mixed_half noise_of_update noise_of_layer noise_bits dropout_noise normal_noise
     exp_table exp_parts exp_split exp_scalar exp_plus_1
@@ -29,7 +29,8 @@ EMITTED = """
     parameters inputs targets weights rows count padded work sums partials outputs gradient value
     noise parameter state next options check first last t
     PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP
-    LABELS OPTIONS WHOLE ACROSS PANEL LONG PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract accumulate add_up flush
+    LABELS OPTIONS WHOLE ACROSS PANEL LONG PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract accumulate
+    add_up flush
     unaligned sum_of_lanes row_product all_finite
     point w present check larger sample_gradient next_point largest_change update_in_turn
     MODELS MODELS_LOOP GROUP_VALUES group learning_rates

@@ -14,7 +14,7 @@ from pathlib import Path
 from nncodegen.emit.kernels import COLUMNS, KernelEmitter
 from nncodegen.emit.lines import Lines
 from nncodegen.ir import SAMPLE, Element, Step
-from nncodegen.schedule import Nest, Schedule
+from nncodegen.schedule import Nest, Schedule, Shape
 from nncodegen.schedule.loops import make_kernel
 
 HERE = Path(__file__).parent
@@ -36,7 +36,8 @@ class RowEmitter(KernelEmitter):
     def emit(self) -> None:
         """The function, behind that of the products."""
         lines = self._lines
-        lines.add((HERE / "rows.c").read_text().rstrip("\n"), "")
+        if Shape.CONTRACT in self._kernel.shapes:
+            lines.add((HERE / "rows.c").read_text().rstrip("\n"), "")
         lines.add("/* The outputs of one row. */")
         head = (
             "static void predict_row(const real *restrict parameters, const real *restrict inputs,\n"
