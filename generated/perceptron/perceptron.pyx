@@ -475,6 +475,7 @@ _native_predict_few: Any
 _native_loss: Any
 
 dtype = np.dtype(precision)
+_TINIEST = float(np.finfo(dtype).tiny)
 _ROWS_OF_A_THREAD = 4096  # at least, and a multiple of it
 
 
@@ -599,6 +600,8 @@ def _matrix(name: str, values: Any, columns: tuple[str, ...]) -> Any:
 
 def _array(name: str, values: Any, expected: str) -> Any:
     """An array of real numbers, or a ValueError that names the first value that is none."""
+    if type(values) is np.ndarray and values.dtype == dtype:
+        return values
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -631,8 +634,11 @@ def _not_a_number(value: Any) -> str:
 
 def _finite(name: str, array: Any, expected: str) -> Any:
     """The array in the module's precision, C-contiguous, with finite values only, or a ValueError."""
-    with np.errstate(over="ignore"):
-        converted = np.ascontiguousarray(array, dtype)
+    if array.dtype == dtype and array.flags.c_contiguous:
+        converted = array
+    else:
+        with np.errstate(over="ignore"):
+            converted = np.ascontiguousarray(array, dtype)
     first = _native_first_not_finite(converted, converted.size)
     if first < converted.size:
         position = np.unravel_index(first, array.shape)
@@ -684,6 +690,8 @@ def _weights(sample_weight: Any, samples: int) -> Any:
 
 
 def _number(name: str, value: Any, low: float, high: float, excludes_low: bool) -> float:
+    if type(value) is float and (max(low, _TINIEST) < value < high or value == low == 0.0 and not excludes_low):
+        return value  # as most are: what follows takes longer than a short training
     bounds = [f"{'above' if excludes_low else 'from'} {low:g}"] if low > -math.inf else []
     allowed = f"a number {', '.join(bounds + ([f'below {high:g}'] if high < math.inf else []))}".strip()
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
@@ -702,6 +710,8 @@ def _number(name: str, value: Any, low: float, high: float, excludes_low: bool) 
 
 
 def _integer(name: str, value: Any, low: int, high: int, meaning: str = "") -> int:
+    if type(value) is int and low <= value <= high:
+        return value
     limit = f" to {high}" + (f" ({meaning})" if meaning else "")
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
         raise ValueError(f"{name} must be an integer from {low}{limit}, not {value!r}")

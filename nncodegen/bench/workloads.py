@@ -35,9 +35,13 @@ class Workload:
     step: str = "update"
 
 
+LONG = "simultaneous, 99,900 iterations"
+
+
 def _perceptron(case: str, precision: str, quick: bool) -> Task:
     start = np.array([list(perceptron.model.parameters.values())], dtype=precision)
-    return _formula(start, perceptron.EPOCHS, case == "sequential")
+    iterations = 100 * perceptron.EPOCHS if case == LONG and not quick else perceptron.EPOCHS
+    return _formula(start, iterations, case == "sequential")
 
 
 def _ensemble(case: str, precision: str, quick: bool) -> Task:
@@ -92,7 +96,7 @@ def _predict(case: str, precision: str, quick: bool) -> Task:
 
 WORKLOADS: dict[str, Workload] = {
     "perceptron": Workload(
-        "the shipped formula, one sample, 999 iterations", DOUBLE, ("sequential", "simultaneous"), _perceptron,
+        "the shipped formula, one sample, 999 iterations", DOUBLE, ("sequential", "simultaneous", LONG), _perceptron,
         "iteration",
     ),
     "simplechains": Workload("4-32-16-4, tanh, squared error, 10,000 samples, full-batch Adam", BOTH, ("",),
