@@ -690,7 +690,7 @@ def _weights(sample_weight: Any, samples: int) -> Any:
 
 
 def _number(name: str, value: Any, low: float, high: float, excludes_low: bool) -> float:
-    if type(value) is float and (max(low, _TINIEST) < value < high or value == low == 0.0 and not excludes_low):
+    if type(value) is float and (max(low, _TINIEST) < value < high or (value == low == 0.0 and not excludes_low)):
         return value  # as most are: what follows takes longer than a short training
     bounds = [f"{'above' if excludes_low else 'from'} {low:g}"] if low > -math.inf else []
     allowed = f"a number {', '.join(bounds + ([f'below {high:g}'] if high < math.inf else []))}".strip()
