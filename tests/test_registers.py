@@ -132,3 +132,15 @@ def test_shorter_chains_have_the_same_values():
         known[step.target] = float(sympy.sympify(written).subs(known).evalf(17))
     for element in (program.loss, *program.gradient):
         assert known[element] == pytest.approx(float(np.ravel(expected[element.tensor])[0]), rel=1e-13)
+
+
+def test_the_other_loop_goes_on_within_an_epoch():
+    """An epoch that was stopped in registers and ended by the loop for all cases has the loss of one in one go."""
+    module = nn.build(perceptron_model)
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(2_000_000, 2)), rng.integers(0, 2, 2_000_000)
+    given = {"epochs": 1, "batch_size": 1, "shuffle": False, "learning_rate": 1e-4}
+    begun = module.train(X, Y, callback=lambda progress: True, callback_interval=1, **given)
+    assert (begun.epochs, begun.status) == (0, "stopped")
+    ended = module.train(X, Y, resume=begun, metrics=["mae"], **given)
+    assert ended.history[0] == pytest.approx(module.train(X, Y, **given).history[0], rel=1e-9)

@@ -2197,6 +2197,7 @@ static inline __attribute__((always_inline)) int samples_in_registers(perceptron
     int status = perceptron_COMPLETED;
     size_t n = run->begin;
     const size_t samples = run->data.samples;
+    const double share = 1/(double) samples;
     while (n < samples && status == perceptron_COMPLETED) {
         const size_t row = run->shuffle ? run->order[n] : n;
         const real *const inputs = run->data.inputs + row*INPUTS, *const targets = run->data.targets + row*TARGETS;
@@ -2215,7 +2216,7 @@ static inline __attribute__((always_inline)) int samples_in_registers(perceptron
         if (run->tolerance > 0)
             largest = larger(largest, largest_change(w, &next));
         *w = next;
-        loss += (double) present;
+        loss += (double) present*share;
         run->updates += 1;
         n++;
         if (stopped(&run->poll, COST))
@@ -2240,7 +2241,7 @@ static inline __attribute__((always_inline)) void epochs_in_registers(perceptron
         if (run->status != perceptron_COMPLETED && run->begin < run->data.samples)
             break;
         const int interrupted = run->status == perceptron_INTERRUPTED;
-        run->history[epoch] = run->epoch_loss/(double) run->data.samples;
+        run->history[epoch] = run->epoch_loss;
         run->status = interrupted ? perceptron_INTERRUPTED
             : run->largest < run->tolerance ? perceptron_CONVERGED : perceptron_COMPLETED;
         run->random = random;

@@ -7,6 +7,7 @@ static inline __attribute__((always_inline)) int samples_in_registers(@name@_tra
     int status = @name@_COMPLETED;
     size_t n = run->begin;
     const size_t samples = run->data.samples;
+    const double share = 1/(double) samples;
     @SIMULTANEOUS@(void) sequential;
     while (n < samples && status == @name@_COMPLETED) {
         const size_t row = run->shuffle ? run->order[n] : n;
@@ -26,7 +27,7 @@ static inline __attribute__((always_inline)) int samples_in_registers(@name@_tra
         if (run->tolerance > 0)
             largest = larger(largest, largest_change(w, &next));
         *w = next;
-        loss += (double) present;
+        loss += (double) present*share;
         run->updates += 1;
         n++;
         if (stopped(&run->poll, COST))
@@ -51,7 +52,7 @@ static inline __attribute__((always_inline)) void epochs_in_registers(@name@_tra
         if (run->status != @name@_COMPLETED && run->begin < run->data.samples)
             break;
         const int interrupted = run->status == @name@_INTERRUPTED;
-        run->history[epoch] = run->epoch_loss/(double) run->data.samples;
+        run->history[epoch] = run->epoch_loss;
         run->status = interrupted ? @name@_INTERRUPTED
             : run->largest < run->tolerance ? @name@_CONVERGED : @name@_COMPLETED;
         run->random = random;
