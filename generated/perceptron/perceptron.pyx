@@ -217,7 +217,7 @@ def _native_predict(parameters, X, size_t samples, outputs):
     with nogil:
         stopped = perceptron_predict(p, x, samples, call.work, result, &call.poll)
     if stopped:
-        raise call.error
+        raise call.error or KeyboardInterrupt
 
 
 cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock
@@ -456,7 +456,6 @@ names that are only declared here have their values; nncodegen itself never impo
 
 import math
 import numbers
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -473,6 +472,7 @@ _native_first_not_finite: Any
 _native_predict: Any
 _native_predict_few: Any
 _native_loss: Any
+_share: Any
 
 dtype = np.dtype(precision)
 _TINIEST = float(np.finfo(dtype).tiny)
@@ -513,15 +513,11 @@ def predict(parameters: Any, X: Any = None, threads: int = 1) -> Any:
     X, samples = _inputs(X)
     outputs = np.empty((samples, output_count), dtype)
     threads = min(_integer("threads", threads, 1, 64), -(-samples // _ROWS_OF_A_THREAD))
-    if threads == 1:
-        _native_predict(parameters, X, samples, outputs)
-        return outputs
-    share = -(-samples // (threads * _ROWS_OF_A_THREAD)) * _ROWS_OF_A_THREAD
-    parts = [slice(first, min(first + share, samples)) for first in range(0, samples, share)]
-    with ThreadPoolExecutor(threads) as pool:
-        calls = [pool.submit(_native_predict, parameters, X[p], p.stop - p.start, outputs[p]) for p in parts]
-        for call in calls:
-            call.result()
+
+    def rows(first: int, last: int) -> None:
+        _native_predict(parameters, X if X is None else X[first:last], last - first, outputs[first:last])
+
+    _share(rows, samples, _ROWS_OF_A_THREAD, threads)
     return outputs
 
 
@@ -2061,7 +2057,7 @@ def train_many(
 
 
 def _share(work: Any, count: int, size: int, threads: int) -> None:
-    """Calls work(first, last) for all models in chunks of whole groups, by threads that end with the call."""
+    """Calls work(first, last) for all models or rows, in chunks of whole groups, by threads that end with the call."""
     if threads == 1:
         work(0, count)
         return

@@ -15,8 +15,8 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 
 from nncodegen.emit.blocks import emit_blocks
 from nncodegen.emit.kernels import KernelEmitter
-from nncodegen.emit.lines import Lines
-from nncodegen.emit.many import ManyEmitter, kept_for_many, lanes_are_models
+from nncodegen.emit.lines import Lines, keep
+from nncodegen.emit.many import ManyEmitter, lanes_are_models
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter, in_registers
@@ -91,7 +91,7 @@ def emit_c(schedule: Schedule) -> str:
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     marks["NO_GRADIENT"] = not marks["GRADIENT"]
     for mark, kept in marks.items():
-        text = text.replace(f"@{mark}@", "") if kept else re.sub(rf".*@{mark}@.*\n", "", text)
+        text = keep(text, mark, kept)
     text = text.replace("@NOISE_ARGUMENT@", ", b->noise, m.rows" if program.noise else "")
     return _named(text, name, precision)
 
@@ -132,7 +132,7 @@ def _used(source: str, text: str) -> str:
 
 def emit_header(schedule: Schedule) -> str:
     """The C header: the entry points, which carry the name of the model."""
-    header = kept_for_many((HERE / "header.h").read_text(), lanes_are_models(schedule))
+    header = keep((HERE / "header.h").read_text(), "MANY", lanes_are_models(schedule))
     return _named(header, identifier(schedule.program.name), schedule.program.precision)
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nncodegen.emit.many import kept_for_many, lanes_are_models
+from nncodegen.emit.lines import keep
+from nncodegen.emit.many import lanes_are_models
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.ir import Element, Program, Tensor
@@ -68,7 +69,7 @@ def emit_pyx(schedule: Schedule) -> str:
     ]
     body = (HERE / "module.pyx").read_text().replace("@name@", name).replace("@real@", REAL_TYPES[precision][0])
     body = body.replace("@code@", {"float64": "d", "float32": "f"}[precision])  # of the buffer protocol
-    body = kept_for_many(body, lanes_are_models(schedule))
+    body = keep(body, "MANY", lanes_are_models(schedule))
     interface = "\n\n".join((HERE / file).read_text() for file in INTERFACE)
     for mark, text in (("@INTERFACE@", interface), ("@MANY_INTERFACE@", (HERE / "interface_many.py").read_text())):
         body = body.replace(mark, f"r'''{text}'''")

@@ -6,7 +6,6 @@ names that are only declared here have their values; nncodegen itself never impo
 
 import math
 import numbers
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ _native_first_not_finite: Any
 _native_predict: Any
 _native_predict_few: Any
 _native_loss: Any
+_share: Any
 
 dtype = np.dtype(precision)
 _TINIEST = float(np.finfo(dtype).tiny)
@@ -63,15 +63,11 @@ def predict(parameters: Any, X: Any = None, threads: int = 1) -> Any:
     X, samples = _inputs(X)
     outputs = np.empty((samples, output_count), dtype)
     threads = min(_integer("threads", threads, 1, 64), -(-samples // _ROWS_OF_A_THREAD))
-    if threads == 1:
-        _native_predict(parameters, X, samples, outputs)
-        return outputs
-    share = -(-samples // (threads * _ROWS_OF_A_THREAD)) * _ROWS_OF_A_THREAD
-    parts = [slice(first, min(first + share, samples)) for first in range(0, samples, share)]
-    with ThreadPoolExecutor(threads) as pool:
-        calls = [pool.submit(_native_predict, parameters, X[p], p.stop - p.start, outputs[p]) for p in parts]
-        for call in calls:
-            call.result()
+
+    def rows(first: int, last: int) -> None:
+        _native_predict(parameters, X if X is None else X[first:last], last - first, outputs[first:last])
+
+    _share(rows, samples, _ROWS_OF_A_THREAD, threads)
     return outputs
 
 

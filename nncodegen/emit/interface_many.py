@@ -132,7 +132,7 @@ def train_many(
 
 
 def _share(work: Any, count: int, size: int, threads: int) -> None:
-    """Calls work(first, last) for all models in chunks of whole groups, by threads that end with the call."""
+    """Calls work(first, last) for all models or rows, in chunks of whole groups, by threads that end with the call."""
     if threads == 1:
         work(0, count)
         return

@@ -45,3 +45,8 @@ class Lines:
 
     def __str__(self) -> str:
         return "\n".join(self._lines) + "\n"
+
+
+def keep(text: str, mark: str, kept: bool) -> str:
+    """A template with or without its lines that bear a mark, ``@MARK@``; the mark itself goes either way."""
+    return text.replace(f"@{mark}@", "") if kept else re.sub(rf".*@{mark}@.*\n", "", text)

@@ -7,7 +7,6 @@ depend on how many there are.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,11 +24,6 @@ LEARNING_RATE = "learning_rate"
 def lanes_are_models(schedule: Schedule) -> bool:
     """Whether the models of ``train_many`` share vectors: those of a formula do, networks are trained by themselves."""
     return in_registers(schedule)
-
-
-def kept_for_many(text: str, many: bool) -> str:
-    """A template with or without its lines for many models."""
-    return text.replace("@MANY@", "") if many else re.sub(r".*@MANY@.*\n", "", text)
 
 
 class ManyEmitter:

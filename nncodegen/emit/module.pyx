@@ -182,7 +182,7 @@ def _native_predict(parameters, X, size_t samples, outputs):
     with nogil:
         stopped = @name@_predict(p, x, samples, call.work, result, &call.poll)
     if stopped:
-        raise call.error
+        raise call.error or KeyboardInterrupt
 
 
 cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock

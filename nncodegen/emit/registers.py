@@ -8,13 +8,12 @@ comes first: ``(2*w0 + w35*h1) + w45*h2`` where h2 is the last to be known.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from sympy import S
 
 from nncodegen.emit.chains import shorten
-from nncodegen.emit.lines import Lines
+from nncodegen.emit.lines import Lines, keep
 from nncodegen.emit.names import Names
 from nncodegen.emit.ordered import OrderedPrinter, ready
 from nncodegen.emit.printer import Printer
@@ -61,8 +60,7 @@ class RegistersEmitter:
         stores = "\n".join(f"    parameters[{k}] = w.{name};" for k, name in enumerate(self._parameters))
         text = (HERE / "registers.c").read_text().replace("    @STORES@", stores)
         text = text.replace("@NUMBER@", str(self._program.updates.index(self._update)))
-        kept, left_out = ("@SEQUENTIAL@", "@SIMULTANEOUS@") if sequential else ("@SIMULTANEOUS@", "@SEQUENTIAL@")
-        return re.sub(rf".*{left_out}.*\n", "", text).replace(kept, "")
+        return keep(keep(text, "SEQUENTIAL", sequential), "SIMULTANEOUS", not sequential)
 
     def _shortened(self) -> tuple[Step, ...]:
         """The steps of the gradient for one sample of weight 1, in short chains."""

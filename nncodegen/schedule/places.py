@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.schedule.kernel import Nest, Place, Shape, Storage
@@ -61,10 +62,8 @@ def place(
             reduced = any(index in (*nest.reduced, SAMPLE) for index in step.over)
             alone = nest.shape is Shape.LOOPS and not reduced and all(r is nest for r in reads.get(name, ()))
             if name in storage:
-                known = storage[name]
-                if not known.strides:
-                    storage[name] = Storage(known.place, known.offset, _row_major(program, step.target))
-            elif SAMPLE in step.over:
+                continue
+            if SAMPLE in step.over:
                 storage[name] = Storage(Place.SUM, sums, strides)
                 sums += size
             elif alone or not step.target.indices:
@@ -74,10 +73,10 @@ def place(
                 arrays += -(-size // layout.tile) * layout.tile  # so that every array is aligned
     for nest in _flat(phases):
         for step in nest.steps:
-            for operand in step.operands:
-                known = storage[operand.tensor]
-                if not known.strides and operand.indices and known.place is not Place.LOCAL:
-                    storage[operand.tensor] = Storage(known.place, known.offset, _row_major(program, operand))
+            for element in (step.target, *step.operands):
+                known = storage[element.tensor]
+                if not known.strides and element.indices and known.place is not Place.LOCAL:
+                    storage[element.tensor] = replace(known, strides=_row_major(program, element))
     return storage, arrays, sums, whole, across
 
 
