@@ -156,3 +156,50 @@ def test_interrupt(perceptron, chain, threads):
         with pytest.raises(KeyboardInterrupt):
             module.train_many(X, Y, models=64, epochs=300_000, learning_rate=1e-6, threads=threads)
     assert threading.active_count() <= before + 1  # the timer may be ending
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_without_history(optimizer):
+    """Without a history a model ends in the same bits; there are none of its losses but the last."""
+    module = nn.build(perceptron_model)
+    start = RNG.normal(size=(70, 7))
+    for X, Y in ((RNG.normal(size=(1, 2)), [0.3]), (RNG.normal(size=(9, 2)), RNG.uniform(size=9))):
+        given = {"learning_rate": 0.1, "epochs": 100, "optimizer": optimizer}
+        kept = module.train_many(X, Y, start, **given)
+        left = module.train_many(X, Y, start, history=False, **given)
+        assert left.history is None
+        assert kept.history.shape == (100, 70)
+        assert np.array_equal(kept.parameters, left.parameters)
+        assert np.array_equal(kept.loss, left.loss)
+        assert np.array_equal(kept.epochs, left.epochs)
+    with pytest.raises(ValueError, match="history must be True or False"):
+        module.train_many(X, Y, start, history=3)
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_divergence_on_one_sample(history):
+    """Epochs on one sample are done many at a time; still a model that diverges ends where it does alone."""
+    a, x, y = sympy.symbols("a x y")
+    model = nn.Model(output=a * x, loss=(a * x - y) ** 2, inputs=[x], targets=[y], parameters={a: 1.0}, name="line")
+    module = nn.build(model)
+    start, rates = np.linspace(1, 2, 9)[:, None], np.where(np.arange(9) % 4 == 3, 30.0, 0.05)
+    with pytest.warns(RuntimeWarning, match="2 of 9 models"):
+        result = module.train_many([[1.0]], [0.5], start, learning_rate=rates, epochs=300, history=history)
+    for m in range(9):
+        single = {"learning_rate": rates[m], "epochs": 300}
+        if m % 4 == 3:
+            with pytest.warns(RuntimeWarning, match="diverged"):
+                alone = module.train([[1.0]], [0.5], start[m], **single)
+            assert 0 < alone.epochs < 300
+        else:
+            alone = module.train([[1.0]], [0.5], start[m], **single)
+        assert result.status[m] == alone.status
+        if history or alone.status == "completed":
+            assert result.epochs[m] == alone.epochs
+            assert result.parameters[m] == pytest.approx(alone.parameters, rel=1e-9)
+        else:  # the parameters themselves become infinite later than their loss
+            assert alone.epochs < result.epochs[m] < 300
+            assert np.isfinite(result.parameters[m]).all()
+        if history:
+            assert result.history[: alone.epochs, m] == pytest.approx(alone.history, rel=1e-9)
+            assert np.isnan(result.history[alone.epochs :, m]).all()

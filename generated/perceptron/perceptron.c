@@ -1042,7 +1042,7 @@ static real update_in_turn(point *w, const real *inputs, const real *targets, co
 }
 
 /* Many models at once: a group of them side by side, in whole vectors. */
-enum { MODELS = perceptron_MODELS };
+enum { MODELS = perceptron_MODELS, VALUES = 13 };
 
 /* A loop over the models of a group, which do not depend on each other. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)
@@ -1051,85 +1051,105 @@ enum { MODELS = perceptron_MODELS };
 #define MODELS_LOOP
 #endif
 
-/* Adds the loss of one sample of each model, and its derivatives, to the sums, which the first sets. */
-static inline __attribute__((always_inline)) void group_gradient(const int first,
-    const real *restrict parameters, const real *restrict x, const real *restrict y, real weight,
-    real *restrict sums) {
+/* Adds the derivatives of the loss of one sample of each model to the sums, and the loss if it is asked
+   for. Values that several loops need lie in the array values. */
+static void group_gradient(int with_loss, const real *restrict parameters, const real *restrict x,
+    const real *restrict y, real weight, real *restrict values, real *restrict sums) {
+    real *const t1 = values + 0*MODELS;
+    real *const t3 = values + 1*MODELS;
+    real *const t5 = values + 2*MODELS;
+    real *const t6 = values + 3*MODELS;
+    real *const t7 = values + 4*MODELS;
+    real *const t8 = values + 5*MODELS;
+    real *const t10 = values + 6*MODELS;
+    real *const t12 = values + 7*MODELS;
+    real *const t13 = values + 8*MODELS;
+    real *const t14 = values + 9*MODELS;
+    real *const t15 = values + 10*MODELS;
+    real *const t17 = values + 11*MODELS;
+    real *const t21 = values + 12*MODELS;
     MODELS_LOOP
     for (size_t m = 0; m < MODELS; m++) {
         const real w0 = parameters[0*MODELS + m];
         const real w13 = parameters[1*MODELS + m];
-        const real w14 = parameters[2*MODELS + m];
         const real w23 = parameters[3*MODELS + m];
+        const real x1 = x[0*MODELS + m];
+        const real x2 = x[1*MODELS + m];
+        t1[m] = 2*w0 + w13*x1 + w23*x2;
+        const real t2 = fabs(t1[m]);
+        t3[m] = decay_of(t2);
+    }
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
+        const real w0 = parameters[0*MODELS + m];
+        const real w14 = parameters[2*MODELS + m];
         const real w24 = parameters[4*MODELS + m];
+        const real x1 = x[0*MODELS + m];
+        const real x2 = x[1*MODELS + m];
+        const real t4 = t3[m] + 1;
+        t5[m] = 1.0/t4;
+        t6[m] = t3[m]*t5[m];
+        t7[m] = (t1[m] >= 0 ? t5[m] : t6[m]);
+        t8[m] = 2*w0 + w14*x1 + w24*x2;
+        const real t9 = fabs(t8[m]);
+        t10[m] = decay_of(t9);
+    }
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
+        const real w0 = parameters[0*MODELS + m];
+        const real w35 = parameters[5*MODELS + m];
+        const real w45 = parameters[6*MODELS + m];
+        const real t11 = t10[m] + 1;
+        t12[m] = 1.0/t11;
+        t13[m] = t10[m]*t12[m];
+        t14[m] = (t8[m] >= 0 ? t12[m] : t13[m]);
+        t15[m] = t14[m]*w45 + t7[m]*w35 + 2*w0;
+        const real t16 = fabs(t15[m]);
+        t17[m] = decay_of(t16);
+    }
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
         const real w35 = parameters[5*MODELS + m];
         const real w45 = parameters[6*MODELS + m];
         const real x1 = x[0*MODELS + m];
         const real x2 = x[1*MODELS + m];
         const real y_2 = y[0*MODELS + m];
-        const real t1 = 2*w0 + w13*x1 + w23*x2;
-        const real t2 = fabs(t1);
-        const real t3 = decay_of(t2);
-        const real t4 = t3 + 1;
-        const real t5 = 1.0/t4;
-        const real t6 = t3*t5;
-        const real t7 = (t1 >= 0 ? t5 : t6);
-        const real t8 = 2*w0 + w14*x1 + w24*x2;
-        const real t9 = fabs(t8);
-        const real t10 = decay_of(t9);
-        const real t11 = t10 + 1;
-        const real t12 = 1.0/t11;
-        const real t13 = t10*t12;
-        const real t14 = (t8 >= 0 ? t12 : t13);
-        const real t15 = t14*w45 + t7*w35 + 2*w0;
-        const real t16 = fabs(t15);
-        const real t17 = decay_of(t16);
-        const real t18 = t17 + 1;
+        const real t18 = t17[m] + 1;
         const real t19 = 1.0/t18;
-        const real t20 = t17*t19;
-        const real output = (t15 >= 0 ? t19 : t20);
-        const real t21 = y_2 - 1;
-        const real t22 = maximum(0, t15);
-        const real t23 = log1p_of(t17);
-        const real t24 = t22 + t23;
-        const real t25 = maximum(0, -t15);
-        const real t26 = t23 + t25;
-        const real loss_n = -t21*t24 + t26*y_2;
-        sums[0*MODELS + m] = (first ? 0 : sums[0*MODELS + m]) + loss_n*weight;
+        const real t20 = t17[m]*t19;
+        const real output = (t15[m] >= 0 ? t19 : t20);
+        t21[m] = y_2 - 1;
         const real d_t8 = weight*y_2;
-        const real d_t7 = -t21*weight;
-        const real t27 = (t15 <= 0 ? t19 : t20);
+        const real d_t7 = -t21[m]*weight;
+        const real t27 = (t15[m] <= 0 ? t19 : t20);
         const real d_t5 = d_t7*output - d_t8*t27;
         const real d_t4 = d_t5*w45;
-        const real t28 = (t8 <= 0 ? t12 : t13);
-        const real d_t3 = d_t4*t14*t28;
+        const real t28 = (t8[m] <= 0 ? t12[m] : t13[m]);
+        const real d_t3 = d_t4*t14[m]*t28;
         const real d_t2 = d_t5*w35;
-        const real t29 = (t1 <= 0 ? t5 : t6);
-        const real d_t1 = d_t2*t29*t7;
-        sums[1*MODELS + m] = (first ? 0 : sums[1*MODELS + m]) + 2*d_t1 + 2*d_t3 + 2*d_t5;
-        sums[2*MODELS + m] = (first ? 0 : sums[2*MODELS + m]) + d_t1*x1;
-        sums[3*MODELS + m] = (first ? 0 : sums[3*MODELS + m]) + d_t3*x1;
-        sums[4*MODELS + m] = (first ? 0 : sums[4*MODELS + m]) + d_t1*x2;
-        sums[5*MODELS + m] = (first ? 0 : sums[5*MODELS + m]) + d_t3*x2;
-        sums[6*MODELS + m] = (first ? 0 : sums[6*MODELS + m]) + d_t5*t7;
-        sums[7*MODELS + m] = (first ? 0 : sums[7*MODELS + m]) + d_t5*t14;
+        const real t29 = (t1[m] <= 0 ? t5[m] : t6[m]);
+        const real d_t1 = d_t2*t29*t7[m];
+        sums[1*MODELS + m] += 2*d_t1 + 2*d_t3 + 2*d_t5;
+        sums[2*MODELS + m] += d_t1*x1;
+        sums[3*MODELS + m] += d_t3*x1;
+        sums[4*MODELS + m] += d_t1*x2;
+        sums[5*MODELS + m] += d_t3*x2;
+        sums[6*MODELS + m] += d_t5*t7[m];
+        sums[7*MODELS + m] += d_t5*t14[m];
     }
-}
-
-/* The gradient of each model, from its sums over the samples of a batch. */
-static void group_finish(const real *restrict parameters, const real *restrict sums,
-    real *restrict gradient) {
-    MODELS_LOOP
-    for (size_t m = 0; m < MODELS; m++) {
-        gradient[0*MODELS + m] = sums[1*MODELS + m];
-        gradient[1*MODELS + m] = sums[2*MODELS + m];
-        gradient[2*MODELS + m] = sums[3*MODELS + m];
-        gradient[3*MODELS + m] = sums[4*MODELS + m];
-        gradient[4*MODELS + m] = sums[5*MODELS + m];
-        gradient[5*MODELS + m] = sums[6*MODELS + m];
-        gradient[6*MODELS + m] = sums[7*MODELS + m];
+    if (with_loss) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const real y_2 = y[0*MODELS + m];
+            const real t22 = maximum(0, t15[m]);
+            const real t23 = log1p_of(t17[m]);
+            const real t24 = t22 + t23;
+            const real t25 = maximum(0, -t15[m]);
+            const real t26 = t23 + t25;
+            const real loss_n = -t21[m]*t24 + t26*y_2;
+            sums[0*MODELS + m] += loss_n*weight;
+        }
     }
-    (void) parameters;
 }
 
 /* One update of a group by sgd. */
@@ -1465,6 +1485,12 @@ static void group_update(int optimizer, const double *restrict options, double t
             group_update_rprop(options, t, learning_rates, parameter, gradient, state, next);
             break;
     }
+}
+
+/* Whether a parameter that is not finite remains so: the next one is a multiple of it plus something. */
+static int remains_infinite(int optimizer) {
+    return 1;
+    (void) optimizer;
 }
 
 /* Work memory: the sums, then their partial sums, the rows and weights of a tile, and the arrays of the kernels. */
@@ -2276,7 +2302,7 @@ static int train_in_registers(perceptron_training *run)
 /* A group of models under training: arrays over [parameter][model], and for each model of the group what it has
    reached. */
 typedef struct {
-    real *parameters, *next, *gradient, *state, *sums, *x, *y;
+    real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y;
     double *totals;
     real learning_rates[MODELS];
     uint64_t random[MODELS];
@@ -2286,7 +2312,12 @@ typedef struct {
     int all; /* whether all are; the lanes behind the last model, which repeat it, are among them */
 } group;
 
-enum { GROUP_VALUES = MODELS*(3*PARAMETERS + STATE*PARAMETERS + SUMS + INPUTS + TARGETS) };
+enum {
+    GROUP_PARAMETERS = MODELS*PARAMETERS,
+    GROUP_STATE = STATE*GROUP_PARAMETERS,
+    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(SUMS + VALUES + INPUTS + TARGETS),
+    LEAP = 64 /* epochs without a look at what is reached */
+};
 
 size_t perceptron_many_size(void)
 {
@@ -2296,12 +2327,14 @@ size_t perceptron_many_size(void)
 static void carve_group(void *work, group *g)
 {
     g->totals = (double *) (((uintptr_t) work + 63)/64*64);
-    g->parameters = (real *) (g->totals + MODELS*SUMS);
-    g->next = g->parameters + MODELS*PARAMETERS;
-    g->gradient = g->next + MODELS*PARAMETERS;
-    g->state = g->gradient + MODELS*PARAMETERS;
-    g->sums = g->state + MODELS*STATE*PARAMETERS;
-    g->x = g->sums + MODELS*SUMS;
+    g->sums = (real *) (g->totals + MODELS*SUMS);
+    g->parameters = g->sums + MODELS*SUMS;
+    g->next = g->parameters + GROUP_PARAMETERS;
+    g->gradient = g->sums + (WHOLE + ACROSS + 1)*MODELS; 
+    g->state = g->next + 2*GROUP_PARAMETERS;
+    g->saved = g->state + GROUP_STATE;
+    g->values = g->saved + GROUP_PARAMETERS + GROUP_STATE;
+    g->x = g->values + MODELS*VALUES;
     g->y = g->x + MODELS*INPUTS;
 }
 
@@ -2323,17 +2356,24 @@ static void gather(const perceptron_many *run, size_t first, size_t position, gr
     }
 }
 
-/* Sums up the losses over a batch and their derivatives; beyond a tile of samples, in double. */
-static int sums_of_group(perceptron_many *run, size_t first, size_t begin, size_t samples, group *g)
+static void clear_sums(real *sums)
+{
+    MODELS_LOOP
+    for (size_t k = 0; k < MODELS*SUMS; k++)
+        sums[k] = 0;
+}
+
+/* Sums up the derivatives of the losses over a batch, and the losses if they are asked for; beyond a tile of samples, in
+   double. */
+static int sums_of_group(perceptron_many *run, int with_loss, size_t first, size_t begin, size_t samples, group *g)
 {
     const real weight = (real) (1/(double) samples);
     for (size_t n = 0; n < samples; n++) {
         if (run->samples > 1)
             gather(run, first, begin + n, g);
         if (n%TILE == 0)
-            group_gradient(1, g->parameters, g->x, g->y, weight, g->sums);
-        else
-            group_gradient(0, g->parameters, g->x, g->y, weight, g->sums);
+            clear_sums(g->sums);
+        group_gradient(with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
         if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
             for (size_t k = 0; k < MODELS*SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
@@ -2348,7 +2388,21 @@ static int sums_of_group(perceptron_many *run, size_t first, size_t begin, size_
     return 0;
 }
 
-/* Takes over the next parameters of the models that are under training, where they and the loss are finite. */
+static void swap_parameters(group *g)
+{
+    real *const parameters = g->parameters;
+    g->parameters = g->next;
+    g->next = parameters;
+}
+
+/* The next parameters of a group, from the sums over a batch. */
+static void update_group(const perceptron_many *run, double updates, group *g)
+{
+    group_update(run->optimizer, run->options, updates, g->learning_rates, g->parameters, g->gradient, g->state, g->next);
+}
+
+/* Takes over the next parameters of the models that are under training, where they are finite, and the loss if there is
+   a history of it. */
 static void take_over(const perceptron_many *run, size_t first, const real *loss, group *g)
 {
     if (run->tolerance > 0) {
@@ -2359,19 +2413,17 @@ static void take_over(const perceptron_many *run, size_t first, const real *loss
     }
     real check = 0;
     SUM_LOOP(check)
-    for (size_t m = 0; m < MODELS; m++)
+    for (size_t m = 0; m < (run->history ? MODELS : 0); m++)
         check += loss[m]*0;
     SUM_LOOP(check)
     for (size_t k = 0; k < MODELS*PARAMETERS; k++)
         check += g->next[k]*0;
     if (g->all && check == 0) {
-        real *const parameters = g->parameters;
-        g->parameters = g->next;
-        g->next = parameters;
+        swap_parameters(g);
         return;
     }
     for (size_t m = 0; m < MODELS; m++) {
-        int finite = isfinite(loss[m]);
+        int finite = !run->history || isfinite(loss[m]);
         for (size_t p = 0; p < PARAMETERS; p++)
             finite = finite && isfinite(g->next[p*MODELS + m]);
         if (g->active[m] && !finite) {
@@ -2397,12 +2449,10 @@ static int epoch_of_group(perceptron_many *run, size_t first, double *updates, g
         const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
         const double share = (double) samples/(double) run->samples;
         const real *const loss = g->sums + (WHOLE + ACROSS)*MODELS;
-        if (sums_of_group(run, first, begin, samples, g))
+        if (sums_of_group(run, run->history != NULL, first, begin, samples, g))
             return 1;
-        group_finish(g->parameters, g->sums, g->gradient);
         *updates += 1;
-        group_update(run->optimizer, run->options, *updates, g->learning_rates, g->parameters, g->gradient, g->state,
-            g->next);
+        update_group(run, *updates, g);
         take_over(run, first, loss, g);
         MODELS_LOOP
         for (size_t m = 0; m < MODELS; m++)
@@ -2415,18 +2465,16 @@ static int epoch_of_group(perceptron_many *run, size_t first, double *updates, g
 static int record(const perceptron_many *run, size_t first, group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
-    double *const history = run->history + g->epoch*run->models + first;
     int active = 0;
-    if (g->all) {
-        for (size_t m = 0; m < count; m++)
-            history[m] = g->loss[m];
-        if (!(run->tolerance > 0))
-            return 1;
+    for (size_t m = 0; run->history && m < count; m++) {
+        if (g->active[m])
+            run->history[g->epoch*run->models + first + m] = g->loss[m];
     }
+    if (g->all && !(run->tolerance > 0))
+        return 1;
     for (size_t m = 0; m < count; m++) {
         if (!g->active[m])
             continue;
-        history[m] = g->loss[m];
         run->done[first + m] = g->epoch + 1;
         if (g->largest[m] < run->tolerance) {
             run->status[first + m] = perceptron_CONVERGED;
@@ -2436,6 +2484,49 @@ static int record(const perceptron_many *run, size_t first, group *g)
     for (size_t m = 0; m < count; m++)
         active |= g->active[m];
     return active;
+}
+
+/* Some epochs on a single sample, without a look at what they reach but at the end: if all is finite there, it always
+   was, as under these optimizers a parameter that is not finite remains so. Else all is taken back. Returns whether
+   the epochs are done. */
+static int leap(const perceptron_many *run, size_t first, size_t epochs, double *updates, group *g)
+{
+    const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+    const real *const loss = g->sums + (WHOLE + ACROSS)*MODELS;
+    double *const history = run->history ? run->history + g->epoch*run->models + first : NULL;
+    const double updates_before = *updates;
+    memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
+    memcpy(g->saved + GROUP_PARAMETERS, g->state, GROUP_STATE*sizeof(real));
+    for (size_t epoch = 0; epoch < epochs; epoch++) {
+        clear_sums(g->sums);
+        group_gradient(history != NULL, g->parameters, g->x, g->y, 1, g->values, g->sums);
+        *updates += 1;
+        update_group(run, *updates, g);
+        swap_parameters(g);
+        for (size_t m = 0; history && m < count; m++)
+            history[epoch*run->models + m] = (double) loss[m];
+    }
+    double check = 0;
+    SUM_LOOP(check)
+    for (size_t k = 0; k < GROUP_PARAMETERS; k++)
+        check += (double) g->parameters[k]*0;
+    for (size_t epoch = 0; history && epoch < epochs; epoch++) {
+        SUM_LOOP(check)
+        for (size_t m = 0; m < count; m++)
+            check += history[epoch*run->models + m]*0;
+    }
+    if (check == 0) {
+        g->epoch += epochs;
+        return 1;
+    }
+    for (size_t epoch = 0; history && epoch < epochs; epoch++) {
+        for (size_t m = 0; m < count; m++)
+            history[epoch*run->models + m] = NAN;
+    }
+    memcpy(g->parameters, g->saved, GROUP_PARAMETERS*sizeof(real));
+    memcpy(g->state, g->saved + GROUP_PARAMETERS, GROUP_STATE*sizeof(real));
+    *updates = updates_before;
+    return 0;
 }
 
 static void start(const perceptron_many *run, size_t first, group *g)
@@ -2459,6 +2550,7 @@ static void start(const perceptron_many *run, size_t first, group *g)
 
 int perceptron_train_many(perceptron_many *run)
 {
+    const int leaps = run->samples == 1 && !(run->tolerance > 0) && remains_infinite(run->optimizer);
     group g;
     carve_group(run->work, &g);
     for (size_t first = run->first; first < run->last; first += MODELS) {
@@ -2466,12 +2558,20 @@ int perceptron_train_many(perceptron_many *run)
         double updates = 0;
         int active = 1;
         start(run, first, &g);
-        for (g.epoch = 0; g.epoch < run->epochs && active; g.epoch++) {
-            if (epoch_of_group(run, first, &updates, &g))
-                return 1;
-            active = record(run, first, &g);
+        for (g.epoch = 0; g.epoch < run->epochs && active;) {
+            const size_t left = run->epochs - g.epoch, epochs = left < LEAP ? left : LEAP;
+            if (leaps && g.all && leap(run, first, epochs, &updates, &g)) {
+                if (stopped(&run->poll, (double) MODELS*COST*(double) epochs))
+                    return 1;
+                continue;
+            }
+            for (const size_t end = g.epoch + epochs; g.epoch < end && active; g.epoch++) {
+                if (epoch_of_group(run, first, &updates, &g))
+                    return 1;
+                active = record(run, first, &g);
+            }
         }
-        if (sums_of_group(run, first, 0, run->samples, &g)) /* the losses at the end */
+        if (sums_of_group(run, 1, first, 0, run->samples, &g)) /* the losses at the end */
             return 1;
         for (size_t m = 0; m < count; m++) {
             if (g.active[m])

@@ -136,7 +136,7 @@ typedef struct {
     /* Memory: perceptron_many_size() bytes, and perceptron_MODELS orders of the samples (may be NULL without shuffle). */
     void *work;
     size_t *order;
-    /* What comes out for each model; parameters[model][parameter] are given; history[epoch][model]. */
+    /* What comes out for each model; parameters[model][parameter] are given; history[epoch][model], which may be NULL. */
     double *parameters;
     double *loss;
     double *history;
@@ -145,7 +145,7 @@ typedef struct {
 } perceptron_many;
 
 /* The models of a group, which are trained side by side. */
-enum { perceptron_MODELS = 256/sizeof(double) };
+enum { perceptron_MODELS = 512/sizeof(double) };
 
 size_t perceptron_many_size(void);
 

@@ -77,7 +77,6 @@ def emit_c(schedule: Schedule) -> str:
     if registers:
         body += RegistersEmitter(program, gradient, precision, lines).emit()
     if lanes_are_models(schedule):
-        lines.add((HERE / "group.c").read_text())
         body += ManyEmitter(program, gradient, precision, lines).emit()
     blocks = _blocks(str(lines)) if schedule.blocks else ""
     noise = (HERE / "noise.c").read_text() if program.noise else ""

@@ -136,7 +136,7 @@ int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, con
 @MANY@    /* Memory: @name@_many_size() bytes, and @name@_MODELS orders of the samples (may be NULL without shuffle). */
 @MANY@    void *work;
 @MANY@    size_t *order;
-@MANY@    /* What comes out for each model; parameters[model][parameter] are given; history[epoch][model]. */
+@MANY@    /* What comes out for each model; parameters[model][parameter] are given; history[epoch][model], which may be NULL. */
 @MANY@    @real@ *parameters;
 @MANY@    double *loss;
 @MANY@    double *history;
@@ -145,7 +145,7 @@ int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, con
 @MANY@} @name@_many;
 @MANY@
 @MANY@/* The models of a group, which are trained side by side. */
-@MANY@enum { @name@_MODELS = 256/sizeof(@real@) };
+@MANY@enum { @name@_MODELS = 512/sizeof(@real@) };
 @MANY@
 @MANY@size_t @name@_many_size(void);
 @MANY@

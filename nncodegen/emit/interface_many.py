@@ -31,7 +31,8 @@ class ManyResult:
 
     parameters   (M, P), after the last completed update of each
     loss         (M,), the loss at these parameters on the training data
-    history      (epochs, M), the mean loss of each epoch, as it was met before the updates; NaN after a model's end
+    history      (epochs, M), the mean loss of each epoch, as it was met before the updates; NaN after a model's end;
+                 None if it was not asked for
     epochs       (M,), the number of completed epochs
     status       a list: "completed", "converged" or "diverged" for each
     """
@@ -63,6 +64,7 @@ def train_many(
     tolerance: float = 0.0,
     threads: int = 1,
     models: "int | None" = None,
+    history: bool = True,
     **hyperparameters: Any,
 ) -> ManyResult:
     """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates.
@@ -73,6 +75,8 @@ def train_many(
     learning_rate   a number, or one for each model, (M,)
     seed            one for each model, (M,); or the number of the first: seed, seed + 1, seed + 2, ...
     models          M, where no argument has an axis for the models
+    history         whether to keep the losses of all epochs, M numbers each, which takes their evaluation; without
+                    them, a model has diverged when a parameter is no longer finite, or the loss at the end
     threads         threads that share the work, at least 1; they do not change the results
 
     The others are those of train. The models of a formula are trained side by side, in vectors, with the results of
@@ -96,13 +100,15 @@ def train_many(
     tolerance = _number("tolerance", tolerance, 0.0, np.inf, False)
     threads = _integer("threads", threads, 1, 10_000)
 
-    loss, history = np.empty(count), np.full((epochs, count), np.nan)
+    if not isinstance(history, bool | np.bool_):
+        raise ValueError(f"history must be True or False, not {history!r}")
+    loss, losses = np.empty(count), np.full((epochs, count), np.nan) if history else None
     done, status = np.zeros(count, np.uint64), np.zeros(count, np.intc)
 
     def native(first: int, last: int) -> None:
         _native_train_many(
             X, Y, own_X, own_Y, samples, batch, number, options, rates, initial_state, tolerance, shuffles, seeds,
-            first, last, start, loss, history, done, status,
+            first, last, epochs, start, loss, losses, done, status,
         )  # fmt: skip
 
     def one_by_one(first: int, last: int) -> None:
@@ -112,7 +118,8 @@ def train_many(
                 int(seeds[m]), tolerance=tolerance, **hyperparameters,
             )  # fmt: skip
             start[m], loss[m], done[m] = result.parameters, result.loss, result.epochs
-            history[: result.epochs, m] = result.history
+            if losses is not None:
+                losses[: result.epochs, m] = result.history
             status[m] = _STATUS.index(result.status)
 
     lanes = _LANES_ARE_MODELS and not decay  # groups have no decay of weights but that of a rule itself
@@ -120,7 +127,8 @@ def train_many(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # told once, for all, below
         _share(work, count, size, threads)
-    names = ["diverged" if not np.isfinite(value) else _STATUS[k] for k, value in zip(status, loss, strict=True)]
+    status[~np.isfinite(loss)] = _STATUS.index("diverged")
+    names = [_STATUS[number] for number in status.tolist()]
     if "diverged" in names:
         warnings.warn(
             f"training diverged for {names.count('diverged')} of {count} models: a loss or a parameter is no longer "
@@ -128,7 +136,7 @@ def train_many(
             RuntimeWarning,
             stacklevel=2,
         )
-    return ManyResult(start, loss, history, done.astype(np.intp), names)
+    return ManyResult(start, loss, losses, done.astype(np.intp), names)
 
 
 def _share(work: Any, count: int, size: int, threads: int) -> None:
@@ -197,7 +205,7 @@ def _data_of_many(X: Any, Y: Any, count: int) -> tuple[Any, Any, int, bool, bool
 def _seeds(seed: Any, count: int) -> Any:
     if np.ndim(seed) == 0:
         first = _integer("seed", seed, 0, 2**64 - count)
-        return np.array([first + m for m in range(count)], np.uint64)
+        return np.uint64(first) + np.arange(count, dtype=np.uint64)
     return np.array([_integer(f"seed[{m}]", value, 0, 2**64 - 1) for m, value in enumerate(seed)], np.uint64)
 
 

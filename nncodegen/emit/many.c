@@ -2,7 +2,7 @@
 /* A group of models under training: arrays over [parameter][model], and for each model of the group what it has
    reached. */
 typedef struct {
-    real *parameters, *next, *gradient, *state, *sums, *x, *y;
+    real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y;
     double *totals;
     real learning_rates[MODELS];
     uint64_t random[MODELS];
@@ -12,7 +12,12 @@ typedef struct {
     int all; /* whether all are; the lanes behind the last model, which repeat it, are among them */
 } group;
 
-enum { GROUP_VALUES = MODELS*(3*PARAMETERS + STATE*PARAMETERS + SUMS + INPUTS + TARGETS) };
+enum {
+    GROUP_PARAMETERS = MODELS*PARAMETERS,
+    GROUP_STATE = STATE*GROUP_PARAMETERS,
+    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(SUMS + VALUES + INPUTS + TARGETS),
+    LEAP = 64 /* epochs without a look at what is reached */
+};
 
 size_t @name@_many_size(void)
 {
@@ -22,12 +27,15 @@ size_t @name@_many_size(void)
 static void carve_group(void *work, group *g)
 {
     g->totals = (double *) (((uintptr_t) work + 63)/64*64);
-    g->parameters = (real *) (g->totals + MODELS*SUMS);
-    g->next = g->parameters + MODELS*PARAMETERS;
-    g->gradient = g->next + MODELS*PARAMETERS;
-    g->state = g->gradient + MODELS*PARAMETERS;
-    g->sums = g->state + MODELS*STATE*PARAMETERS;
-    g->x = g->sums + MODELS*SUMS;
+    g->sums = (real *) (g->totals + MODELS*SUMS);
+    g->parameters = g->sums + MODELS*SUMS;
+    g->next = g->parameters + GROUP_PARAMETERS;
+    g->gradient = g->next + GROUP_PARAMETERS; @FINISH@
+    g->gradient = g->sums + (WHOLE + ACROSS + 1)*MODELS; @NO_FINISH@
+    g->state = g->next + 2*GROUP_PARAMETERS;
+    g->saved = g->state + GROUP_STATE;
+    g->values = g->saved + GROUP_PARAMETERS + GROUP_STATE;
+    g->x = g->values + MODELS*VALUES;
     g->y = g->x + MODELS*INPUTS;
 }
 
@@ -49,17 +57,24 @@ static void gather(const @name@_many *run, size_t first, size_t position, group 
     }
 }
 
-/* Sums up the losses over a batch and their derivatives; beyond a tile of samples, in double. */
-static int sums_of_group(@name@_many *run, size_t first, size_t begin, size_t samples, group *g)
+static void clear_sums(real *sums)
+{
+    MODELS_LOOP
+    for (size_t k = 0; k < MODELS*SUMS; k++)
+        sums[k] = 0;
+}
+
+/* Sums up the derivatives of the losses over a batch, and the losses if they are asked for; beyond a tile of samples, in
+   double. */
+static int sums_of_group(@name@_many *run, int with_loss, size_t first, size_t begin, size_t samples, group *g)
 {
     const real weight = (real) (1/(double) samples);
     for (size_t n = 0; n < samples; n++) {
         if (run->samples > 1)
             gather(run, first, begin + n, g);
         if (n%TILE == 0)
-            group_gradient(1, g->parameters, g->x, g->y, weight, g->sums);
-        else
-            group_gradient(0, g->parameters, g->x, g->y, weight, g->sums);
+            clear_sums(g->sums);
+        group_gradient(with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
         if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
             for (size_t k = 0; k < MODELS*SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
@@ -74,7 +89,22 @@ static int sums_of_group(@name@_many *run, size_t first, size_t begin, size_t sa
     return 0;
 }
 
-/* Takes over the next parameters of the models that are under training, where they and the loss are finite. */
+static void swap_parameters(group *g)
+{
+    real *const parameters = g->parameters;
+    g->parameters = g->next;
+    g->next = parameters;
+}
+
+/* The next parameters of a group, from the sums over a batch. */
+static void update_group(const @name@_many *run, double updates, group *g)
+{
+    group_finish(g->parameters, g->sums, g->gradient); @FINISH@
+    group_update(run->optimizer, run->options, updates, g->learning_rates, g->parameters, g->gradient, g->state, g->next);
+}
+
+/* Takes over the next parameters of the models that are under training, where they are finite, and the loss if there is
+   a history of it. */
 static void take_over(const @name@_many *run, size_t first, const real *loss, group *g)
 {
     if (run->tolerance > 0) {
@@ -85,19 +115,17 @@ static void take_over(const @name@_many *run, size_t first, const real *loss, gr
     }
     real check = 0;
     SUM_LOOP(check)
-    for (size_t m = 0; m < MODELS; m++)
+    for (size_t m = 0; m < (run->history ? MODELS : 0); m++)
         check += loss[m]*0;
     SUM_LOOP(check)
     for (size_t k = 0; k < MODELS*PARAMETERS; k++)
         check += g->next[k]*0;
     if (g->all && check == 0) {
-        real *const parameters = g->parameters;
-        g->parameters = g->next;
-        g->next = parameters;
+        swap_parameters(g);
         return;
     }
     for (size_t m = 0; m < MODELS; m++) {
-        int finite = isfinite(loss[m]);
+        int finite = !run->history || isfinite(loss[m]);
         for (size_t p = 0; p < PARAMETERS; p++)
             finite = finite && isfinite(g->next[p*MODELS + m]);
         if (g->active[m] && !finite) {
@@ -123,12 +151,10 @@ static int epoch_of_group(@name@_many *run, size_t first, double *updates, group
         const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
         const double share = (double) samples/(double) run->samples;
         const real *const loss = g->sums + (WHOLE + ACROSS)*MODELS;
-        if (sums_of_group(run, first, begin, samples, g))
+        if (sums_of_group(run, run->history != NULL, first, begin, samples, g))
             return 1;
-        group_finish(g->parameters, g->sums, g->gradient);
         *updates += 1;
-        group_update(run->optimizer, run->options, *updates, g->learning_rates, g->parameters, g->gradient, g->state,
-            g->next);
+        update_group(run, *updates, g);
         take_over(run, first, loss, g);
         MODELS_LOOP
         for (size_t m = 0; m < MODELS; m++)
@@ -141,18 +167,16 @@ static int epoch_of_group(@name@_many *run, size_t first, double *updates, group
 static int record(const @name@_many *run, size_t first, group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
-    double *const history = run->history + g->epoch*run->models + first;
     int active = 0;
-    if (g->all) {
-        for (size_t m = 0; m < count; m++)
-            history[m] = g->loss[m];
-        if (!(run->tolerance > 0))
-            return 1;
+    for (size_t m = 0; run->history && m < count; m++) {
+        if (g->active[m])
+            run->history[g->epoch*run->models + first + m] = g->loss[m];
     }
+    if (g->all && !(run->tolerance > 0))
+        return 1;
     for (size_t m = 0; m < count; m++) {
         if (!g->active[m])
             continue;
-        history[m] = g->loss[m];
         run->done[first + m] = g->epoch + 1;
         if (g->largest[m] < run->tolerance) {
             run->status[first + m] = @name@_CONVERGED;
@@ -162,6 +186,49 @@ static int record(const @name@_many *run, size_t first, group *g)
     for (size_t m = 0; m < count; m++)
         active |= g->active[m];
     return active;
+}
+
+/* Some epochs on a single sample, without a look at what they reach but at the end: if all is finite there, it always
+   was, as under these optimizers a parameter that is not finite remains so. Else all is taken back. Returns whether
+   the epochs are done. */
+static int leap(const @name@_many *run, size_t first, size_t epochs, double *updates, group *g)
+{
+    const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+    const real *const loss = g->sums + (WHOLE + ACROSS)*MODELS;
+    double *const history = run->history ? run->history + g->epoch*run->models + first : NULL;
+    const double updates_before = *updates;
+    memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
+    memcpy(g->saved + GROUP_PARAMETERS, g->state, GROUP_STATE*sizeof(real));
+    for (size_t epoch = 0; epoch < epochs; epoch++) {
+        clear_sums(g->sums);
+        group_gradient(history != NULL, g->parameters, g->x, g->y, 1, g->values, g->sums);
+        *updates += 1;
+        update_group(run, *updates, g);
+        swap_parameters(g);
+        for (size_t m = 0; history && m < count; m++)
+            history[epoch*run->models + m] = (double) loss[m];
+    }
+    double check = 0;
+    SUM_LOOP(check)
+    for (size_t k = 0; k < GROUP_PARAMETERS; k++)
+        check += (double) g->parameters[k]*0;
+    for (size_t epoch = 0; history && epoch < epochs; epoch++) {
+        SUM_LOOP(check)
+        for (size_t m = 0; m < count; m++)
+            check += history[epoch*run->models + m]*0;
+    }
+    if (check == 0) {
+        g->epoch += epochs;
+        return 1;
+    }
+    for (size_t epoch = 0; history && epoch < epochs; epoch++) {
+        for (size_t m = 0; m < count; m++)
+            history[epoch*run->models + m] = NAN;
+    }
+    memcpy(g->parameters, g->saved, GROUP_PARAMETERS*sizeof(real));
+    memcpy(g->state, g->saved + GROUP_PARAMETERS, GROUP_STATE*sizeof(real));
+    *updates = updates_before;
+    return 0;
 }
 
 static void start(const @name@_many *run, size_t first, group *g)
@@ -185,6 +252,7 @@ static void start(const @name@_many *run, size_t first, group *g)
 
 int @name@_train_many(@name@_many *run)
 {
+    const int leaps = run->samples == 1 && !(run->tolerance > 0) && remains_infinite(run->optimizer);
     group g;
     carve_group(run->work, &g);
     for (size_t first = run->first; first < run->last; first += MODELS) {
@@ -192,12 +260,20 @@ int @name@_train_many(@name@_many *run)
         double updates = 0;
         int active = 1;
         start(run, first, &g);
-        for (g.epoch = 0; g.epoch < run->epochs && active; g.epoch++) {
-            if (epoch_of_group(run, first, &updates, &g))
-                return 1;
-            active = record(run, first, &g);
+        for (g.epoch = 0; g.epoch < run->epochs && active;) {
+            const size_t left = run->epochs - g.epoch, epochs = left < LEAP ? left : LEAP;
+            if (leaps && g.all && leap(run, first, epochs, &updates, &g)) {
+                if (stopped(&run->poll, (double) MODELS*COST*(double) epochs))
+                    return 1;
+                continue;
+            }
+            for (const size_t end = g.epoch + epochs; g.epoch < end && active; g.epoch++) {
+                if (epoch_of_group(run, first, &updates, &g))
+                    return 1;
+                active = record(run, first, &g);
+            }
         }
-        if (sums_of_group(run, first, 0, run->samples, &g)) /* the losses at the end */
+        if (sums_of_group(run, 1, first, 0, run->samples, &g)) /* the losses at the end */
             return 1;
         for (size_t m = 0; m < count; m++) {
             if (g.active[m])

@@ -2,15 +2,19 @@
 
 The statements are those of one sample; the innermost loop runs over a group of models, whose values lie side by
 side: ``parameters[p][m]``. A group always has MODELS lanes, the last one too, so that the bits of a model do not
-depend on how many there are.
+depend on how many there are. The statements stand in several loops, each short enough for a core to overlap its rounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 
-from nncodegen.emit.lines import Lines
+from sympy import Abs, Add, Function, Mul, Piecewise, count_ops
+
+from nncodegen.emit.lines import Lines, keep
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
 from nncodegen.emit.registers import in_registers
@@ -20,10 +24,48 @@ from nncodegen.schedule import Kernel, Place, Schedule
 HERE = Path(__file__).parent
 LEARNING_RATE = "learning_rate"
 
+WINDOW = 40
+"""Operations of a loop over the models. A core looks about a hundred instructions ahead: where these hold two or three
+rounds of a loop, it finds work that does not wait, and none where they hold a part of one long chain."""
+
+CALL = 20
+"""Operations of a function such as exp."""
+
 
 def lanes_are_models(schedule: Schedule) -> bool:
     """Whether the models of ``train_many`` share vectors: those of a formula do, networks are trained by themselves."""
     return in_registers(schedule)
+
+
+def in_loops(steps: Sequence[Step]) -> list[list[Step]]:
+    """Steps in loops of WINDOW/2 to WINDOW operations, a longer step alone, cut where the fewest values go across."""
+    costs = [_cost(step) for step in steps]
+    across = [len(shared((steps[:cut], steps[cut:]))) for cut in range(len(steps))]
+    loops, start = [], 0
+    while start < len(steps):
+        sums = list(accumulate(costs[start:]))
+        end = start + max(1, bisect_right(sums, WINDOW))
+        cuts = range(start + 1 + bisect_left(sums, WINDOW / 2), end + 1)
+        if end < len(steps) and cuts:
+            end = min(cuts, key=lambda cut: (across[cut], -cut))
+        loops.append(list(steps[start:end]))
+        start = end
+    return loops
+
+
+def _cost(step: Step) -> int:
+    """The operations of a step."""
+    calls = [node for node in step.expression.atoms(Function) if not isinstance(node, Abs | Piecewise)]
+    return int(count_ops(step.expression)) + CALL * len(calls)
+
+
+def shared(loops: Sequence[Sequence[Step]]) -> list[str]:
+    """The tensors that one loop computes and another reads."""
+    names = []
+    for number, steps in enumerate(loops):
+        read = {element.tensor for other in loops[number + 1 :] for step in other for element in step.operands}
+        names += [step.target.tensor for step in steps if step.target.tensor in read]
+    return names
 
 
 class ManyEmitter:
@@ -31,40 +73,56 @@ class ManyEmitter:
 
     def __init__(self, program: Program, kernel: Kernel, precision: str, lines: Lines) -> None:
         self._program, self._kernel, self._precision, self._lines = program, kernel, precision, lines
-        self._names = Names(("m", "k", "x", "y", "first", "weight", "learning_rates"))
+        self._names = Names(("m", "k", "x", "y", "first", "weight", "learning_rates", "values", "with_loss"))
         for tensor in program.declared:
             self._names[tensor.name]
+        self._before = [step for nest in kernel.before for step in nest.steps]
+        steps = [*self._before, *(step for nest in kernel.tile for step in nest.steps)]
+        derivatives = [step.target for step in steps if SAMPLE in step.over and step.target != program.loss]
+        of_gradient = needed(steps, derivatives)
+        of_loss = [step for step in needed(steps, [program.loss]) if step not in of_gradient]
+        self._gradient_loops, self._loss_loops = in_loops(of_gradient), in_loops(of_loss)
+        self._shared = shared((*self._gradient_loops, *self._loss_loops))
 
     def emit(self) -> str:
         """Adds the functions of a group to the lines; returns the text of the loops, which stands last in the file."""
+        self._lines.add((HERE / "group.c").read_text().replace("@VALUES@", str(len(self._shared))))
         self._emit_gradient()
-        self._emit_finish()
+        copied = self._emit_finish()
         for update in self._program.updates:
             GroupUpdateEmitter(update, self._precision, self._lines).emit()
         self._emit_dispatch()
-        return (HERE / "many.c").read_text()
+        self._emit_remains()
+        return keep(keep((HERE / "many.c").read_text(), "FINISH", not copied), "NO_FINISH", copied)
 
     def _emit_gradient(self) -> None:
         """Adds one sample of each model to the sums of a group."""
-        kernel, lines = self._kernel, self._lines
-        steps = [step for nest in (*kernel.before, *kernel.tile) for step in nest.steps]
+        lines = self._lines
         lines.add(
-            "/* Adds the loss of one sample of each model, and its derivatives, to the sums, which the first sets. */"
+            "/* Adds the derivatives of the loss of one sample of each model to the sums, and the loss if it is asked",
+            "   for. Values that several loops need lie in the array values. */",
         )
         head = (
-            "static inline __attribute__((always_inline)) void group_gradient(const int first,\n"
-            "    const real *restrict parameters, const real *restrict x, const real *restrict y, real weight,\n"
-            "    real *restrict sums)"
+            "static void group_gradient(int with_loss, const real *restrict parameters, const real *restrict x,\n"
+            "    const real *restrict y, real weight, real *restrict values, real *restrict sums)"
         )
-        with lines.block(head), lines.unused("first", "x", "y", "weight", "sums"):
-            self._emit_loop(steps)
+        with lines.block(head), lines.unused("with_loss", "parameters", "x", "y", "weight", "values", "sums"):
+            for number, name in enumerate(self._shared):
+                lines.add(f"real *const {self._names[name]} = values + {number}*MODELS;")
+            for steps in self._gradient_loops:
+                self._emit_loop(steps)
+            with lines.block("if (with_loss)"):
+                for steps in self._loss_loops:
+                    self._emit_loop(steps)
         lines.add("")
 
-    def _emit_finish(self) -> None:
+    def _emit_finish(self) -> bool:
+        """The gradient, from sums over the samples of a batch. Returns whether they are it, and nothing is emitted."""
         kernel, lines = self._kernel, self._lines
         after = [step for nest in kernel.after for step in nest.steps]
-        before = [step for nest in kernel.before for step in nest.steps]
-        steps = [*needed(before, (e for s in after for e in s.operands)), *after]
+        if all(self._copies(step) for step in after):
+            return True
+        steps = [*needed(self._before, (e for s in after for e in s.operands)), *after]
         lines.add("/* The gradient of each model, from its sums over the samples of a batch. */")
         head = (
             "static void group_finish(const real *restrict parameters, const real *restrict sums,\n"
@@ -73,14 +131,26 @@ class ManyEmitter:
         with lines.block(head), lines.unused("parameters", "sums"):
             self._emit_loop(steps)
         lines.add("")
+        return False
 
-    def _emit_loop(self, steps: list[Step]) -> None:
+    def _copies(self, step: Step) -> bool:
+        """Whether a step says that the derivative by a parameter is the sum in the same place behind the loss."""
+        source, target = step.expression, self._kernel.storage[step.target.tensor]
+        if not isinstance(source, Element) or target.place is not Place.GRADIENT:
+            return False
+        storage = self._kernel.storage[source.tensor]
+        return (
+            storage.place is Place.SUM
+            and storage.offset == self._kernel.whole + self._kernel.across + 1 + target.offset
+        )
+
+    def _emit_loop(self, steps: Sequence[Step]) -> None:
         self._lines.add("MODELS_LOOP")
         with self._lines.block("for (size_t m = 0; m < MODELS; m++)"):
             self._emit_loads(steps)
             self._emit_statements(steps)
 
-    def _emit_loads(self, steps: list[Step]) -> None:
+    def _emit_loads(self, steps: Sequence[Step]) -> None:
         read = {element.tensor for step in steps for element in step.operands}
         for name, storage in self._kernel.storage.items():
             if name not in read:
@@ -92,16 +162,17 @@ class ManyEmitter:
                 array = "x" if storage.place is Place.INPUT else "y"
                 self._lines.add(f"const real {text} = {array}[{storage.offset}*MODELS + m];")
 
-    def _emit_statements(self, steps: list[Step]) -> None:
+    def _emit_statements(self, steps: Sequence[Step]) -> None:
         printer = Printer(self._precision, self._element)
         for step in steps:
             storage = self._kernel.storage[step.target.tensor]
             value = printer.print(step.expression)
             if SAMPLE in step.over:
-                place = f"sums[{storage.offset}*MODELS + m]"
-                self._lines.add(f"{place} = (first ? 0 : {place}) + {value};")
+                self._lines.add(f"sums[{storage.offset}*MODELS + m] += {value};")
             elif storage.place is Place.GRADIENT:
                 self._lines.add(f"gradient[{storage.offset}*MODELS + m] = {value};")
+            elif step.target.tensor in self._shared:
+                self._lines.add(f"{self._element(step.target)} = {value};")
             else:
                 self._lines.add(f"const real {self._names[step.target.tensor]} = {value};")
 
@@ -109,7 +180,9 @@ class ManyEmitter:
         storage = self._kernel.storage[element.tensor]
         if storage.place is Place.WEIGHT:
             return "weight"
-        return f"sums[{storage.offset}*MODELS + m]" if storage.place is Place.SUM else self._names[element.tensor]
+        if storage.place is Place.SUM:
+            return f"sums[{storage.offset}*MODELS + m]"
+        return f"{self._names[element.tensor]}[m]" if element.tensor in self._shared else self._names[element.tensor]
 
     def _emit_dispatch(self) -> None:
         lines = self._lines
@@ -125,6 +198,26 @@ class ManyEmitter:
                 label = f"case {number}:" if number < len(self._program.updates) - 1 else "default:"
                 lines.add(label, f"    {call}", "    break;")
         lines.add("")
+
+    def _emit_remains(self) -> None:
+        lines = self._lines
+        numbers = [number for number, update in enumerate(self._program.updates) if remains_infinite(update)]
+        lines.add(
+            "/* Whether a parameter that is not finite remains so: the next one is a multiple of it plus something. */"
+        )
+        with lines.block("static int remains_infinite(int optimizer)"):
+            if len(numbers) == len(self._program.updates):
+                lines.add("return 1;", "(void) optimizer;")
+            else:
+                lines.add(f"return {' || '.join(f'optimizer == {number}' for number in numbers) or '0*optimizer'};")
+        lines.add("")
+
+
+def remains_infinite(update: Update) -> bool:
+    """Whether the next parameter is a sum with a multiple of the present one, which is infinite or NaN where it is."""
+    last = next(step for step in update.steps if step.target == update.results[0])
+    factors = (factor for term in Add.make_args(last.expression) for factor in Mul.make_args(term))
+    return any(isinstance(factor, Element) and factor.tensor == "parameter" for factor in factors)
 
 
 class GroupUpdateEmitter:

@@ -368,8 +368,8 @@ cdef class _NativeTraining(_Call):
 
 
 @MANY@def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
-@MANY@                       initial_state, double tolerance, int shuffle, random, size_t first, size_t last, parameters, loss, history,
-@MANY@                       done, status):
+@MANY@                       initial_state, double tolerance, int shuffle, random, size_t first, size_t last, size_t epochs, parameters,
+@MANY@                       loss, history, done, status):
 @MANY@    """Trains the models first <= m < last, whose parameters are changed in place."""
 @MANY@    cdef _Call call = _Call()
 @MANY@    cdef @name@_many run
@@ -389,13 +389,13 @@ cdef class _NativeTraining(_Call):
 @MANY@    run.shuffle = shuffle
 @MANY@    run.random = <uint64_t *> _address(random)
 @MANY@    run.poll = call.poll
-@MANY@    run.models, run.epochs = <size_t> history.shape[1], <size_t> history.shape[0]
+@MANY@    run.models, run.epochs = <size_t> parameters.shape[0], epochs
 @MANY@    run.first, run.last = first, last
 @MANY@    run.work = <void *> _address(work)
 @MANY@    run.order = <size_t *> _address(order)
 @MANY@    run.parameters = <@real@ *> _address(parameters)
 @MANY@    run.loss = <double *> _address(loss)
-@MANY@    run.history = <double *> _address(history)
+@MANY@    run.history = <double *> _address(history) if history is not None else NULL
 @MANY@    run.done = <uint64_t *> _address(done)
 @MANY@    run.status = <int *> _address(status)
 @MANY@    cdef int stopped

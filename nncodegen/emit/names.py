@@ -33,7 +33,7 @@ EMITTED = """
     add_up flush
     unaligned sum_of_lanes row_product all_finite
     point w present check larger sample_gradient next_point largest_change update_in_turn
-    MODELS MODELS_LOOP GROUP_VALUES group learning_rates
+    MODELS MODELS_LOOP VALUES GROUP_VALUES GROUP_PARAMETERS GROUP_STATE LEAP group learning_rates
 """.split()
 """Names that the emitter gives to arguments, variables and constants of its own."""
 

@@ -38,6 +38,7 @@ def _formula(module: Any, task: Formula, threads: int) -> Run:
     }
     if len(task.starts) > 1 and hasattr(module, "train_many"):
         del options["update"]  # many models are updated simultaneously
+        options["history"] = False  # no peer evaluates a loss
         options |= _threads(module.train_many, threads)
         return lambda: module.train_many(task.x, task.y, parameters=task.starts, **options).parameters
     options |= _threads(module.train, threads)
