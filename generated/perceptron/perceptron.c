@@ -19,6 +19,7 @@ enum {
     WHOLE = 0,
     ACROSS = 0,
     DIRECT = 0,
+    IN_PLACE = 1,
     ARRAYS = 0,
     STATE = 3,
     OPTIONS = 5,
@@ -297,7 +298,7 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    double *restrict sums, real *restrict partials) {
+    int more, double *restrict sums, real *restrict whole, real *restrict partials) {
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];
@@ -375,12 +376,14 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
     sums[6] += d_w35;
     sums[7] += d_w45;
     (void) work;
+    (void) more;
+    (void) whole;
     (void) partials;
 }
 
 /* The gradient, from the sums over all samples of a batch. */
 static void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    real *restrict work, real *restrict gradient) {
+    const real *whole, real *restrict work, real *gradient) {
 
     /* gradient_of_w0 to gradient_of_w45 */
     gradient[0] = (real) sums[1];
@@ -391,6 +394,7 @@ static void gradient_finish(const real *restrict parameters, const double *restr
     gradient[5] = (real) sums[6];
     gradient[6] = (real) sums[7];
     (void) parameters;
+    (void) whole;
     (void) work;
 }
 
@@ -1493,10 +1497,13 @@ static int remains_infinite(int optimizer) {
     (void) optimizer;
 }
 
-/* Work memory: the sums, then their partial sums, the rows and weights of a tile, and the arrays of the kernels. */
+/* Work memory: the sums, the gradient, the rows and weights of a tile, and the arrays of the kernels. The whole sums are
+   those that a tile adds to itself; they may be where the gradient has them. */
 typedef struct {
     double *sums;
     double *totals;
+    real *gradient;
+    real *whole;
     real *partials;
     real *inputs;
     real *targets;
@@ -1516,7 +1523,11 @@ static memory carve(void *work)
     m.sums = (double *) next;
     next += padded_bytes((SUMS + 1)*sizeof(double));
     m.totals = (double *) next;
-    next += padded_bytes((SUMS + 1)*sizeof(double));
+    next += padded_bytes((WHOLE + SUMS + 1)*sizeof(double));
+    m.gradient = (real *) next;
+    next += padded_bytes((PARAMETERS + 1)*sizeof(real));
+    m.whole = IN_PLACE ? m.gradient : (real *) next;
+    next += padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real));
     m.partials = (real *) next;
     next += padded_bytes((PARTIALS + LANES)*sizeof(real));
     m.inputs = (real *) next;
@@ -1531,13 +1542,18 @@ static memory carve(void *work)
 
 static void clear(memory m)
 {
+    const size_t whole = WHOLE;
+    for (size_t k = 0; k < whole; k++)
+        m.whole[k] = 0;
     for (size_t k = 0; k < PARTIALS + LANES; k++)
         m.partials[k] = 0;
 }
 
 size_t perceptron_work_size(void)
 {
-    return 64 + 2*padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + SUMS + 1)*sizeof(double))
+        + padded_bytes((PARAMETERS + 1)*sizeof(real)) + padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real))
+        + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
@@ -1552,9 +1568,22 @@ size_t perceptron_outputs_size(void)
     return (size_t) TILE*OUTPUTS;
 }
 
+/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. */
+static int all_finite(const real *values, size_t count)
+{
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t k = 0; k < count; k++)
+        check += values[k]*0;
+    return check == 0;
+}
+
 size_t perceptron_first_not_finite(const real *values, size_t count)
 {
+    const size_t step = 1024;
     size_t k = 0;
+    while (k + step <= count && all_finite(values + k, step))
+        k += step;
     while (k < count && isfinite(values[k]))
         k++;
     return k;
@@ -1638,16 +1667,6 @@ int perceptron_predict(const real *parameters, const real *inputs, size_t sample
     return 0;
 }
 
-/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. */
-static int all_finite(const real *values, size_t count)
-{
-    real check = 0;
-    SUM_LOOP(check)
-    for (size_t k = 0; k < count; k++)
-        check += values[k]*0;
-    return check == 0;
-}
-
 int perceptron_predict_few(const real *parameters, const real *inputs, size_t samples, void *work, real *outputs)
 {
     if (!all_finite(parameters, PARAMETERS) || !all_finite(inputs, samples*INPUTS))
@@ -1706,23 +1725,27 @@ static void prepare_batch(const batch *b, memory m)
 static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    for (size_t k = DIRECT ? WHOLE : WHOLE + ACROSS; k < SUMS; k++) /* the others are set when they are flushed */
+    for (size_t k = DIRECT ? 0 : ACROSS; k < SUMS; k++) /* the others are set when they are flushed */
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
         const size_t count = end - first < TILE ? end - first : TILE;
         const tile present = fill(m, b->inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
-        gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums,
-            m.partials);
+        gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, first > begin, m.sums,
+            m.whole, m.partials);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
     return 0;
 }
 
-static void add_sums(const double *restrict sums, double *restrict totals)
+/* Adds the sums of a chunk, the whole ones first. */
+static void add_sums(memory m, double *restrict totals)
 {
+    const size_t whole = WHOLE;
+    for (size_t k = 0; k < whole; k++)
+        totals[k] += (double) m.whole[k];
     for (size_t k = 0; k < SUMS; k++)
-        totals[k] += sums[k];
+        totals[WHOLE + k] += m.sums[k];
 }
 
 /* --- threads --- */
@@ -1837,7 +1860,7 @@ static int sum_by_team(team *t, const batch *work, double *totals, perceptron_po
         do_share(t, t->members);
         await_members(t);
         for (size_t k = 0; k < t->count && first + k < chunks_of(work); k++)
-            add_sums(t->members[k].m.sums, totals);
+            add_sums(t->members[k].m, totals);
         if (stopped(poll, (double) COST*TILE*CHUNK))
             return 1;
     }
@@ -1867,16 +1890,17 @@ static int sum_by_team(team *t, const batch *work, double *totals, perceptron_po
 }
 #endif
 
-/* The loss over a batch, and its gradient; by a team, if there is one, where there are chunks for it. */
-static int batch_gradient(const batch *b, memory m, team *threads, double *loss, real *gradient, perceptron_poll *poll)
+/* The loss over a batch, and its gradient, in m.gradient; by a team, if there is one, where there are chunks for it. */
+static int batch_gradient(const batch *b, memory m, team *threads, double *loss, perceptron_poll *poll)
 {
+    const size_t whole = WHOLE;
     const double *sums = m.sums;
     prepare_batch(b, m);
     if (chunks_of(b) == 1) {
         if (sum_chunk(b, m, 0, poll))
             return 1;
     } else {
-        for (size_t k = 0; k < SUMS; k++)
+        for (size_t k = 0; k < WHOLE + SUMS; k++)
             m.totals[k] = 0;
         if (threads) {
             if (sum_by_team(threads, b, m.totals, poll))
@@ -1885,13 +1909,15 @@ static int batch_gradient(const batch *b, memory m, team *threads, double *loss,
             for (size_t chunk = 0; chunk < chunks_of(b); chunk++) {
                 if (sum_chunk(b, m, chunk, poll))
                     return 1;
-                add_sums(m.sums, m.totals);
+                add_sums(m, m.totals);
             }
         }
-        sums = m.totals;
+        for (size_t k = 0; k < whole; k++)
+            m.whole[k] = (real) m.totals[k];
+        sums = m.totals + WHOLE;
     }
-    gradient_finish(b->parameters, sums, m.arrays, gradient);
-    *loss = sums[WHOLE + ACROSS];
+    gradient_finish(b->parameters, sums, m.whole, m.arrays, m.gradient);
+    *loss = sums[ACROSS];
     return 0;
 }
 
@@ -1903,7 +1929,10 @@ int perceptron_loss_and_gradient(const real *parameters, const real *inputs, con
     const double total = total_weight(weights, samples);
     const batch all = {.parameters = parameters, .inputs = inputs, .targets = targets, .weights = weights,
         .samples = samples, .total = total};
-    return batch_gradient(&all, m, NULL, loss, gradient, poll);
+    if (batch_gradient(&all, m, NULL, loss, poll))
+        return 1;
+    memcpy(gradient, m.gradient, PARAMETERS*sizeof(real));
+    return 0;
 }
 
 /* --- metrics --- */
@@ -2071,16 +2100,16 @@ static int train_batch(perceptron_training *run, memory m, team *threads, size_t
     const size_t *order = run->shuffle ? run->order : NULL;
     const batch present = {run->parameters, data->inputs, data->targets, data->weights, order, run->begin, samples, total
         };
-    if (batch_gradient(&present, m, threads, loss, run->gradient, &run->poll))
+    if (batch_gradient(&present, m, threads, loss, &run->poll))
         return perceptron_INTERRUPTED;
     if (!isfinite(*loss))
         return perceptron_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
-        add_penalties(run->parameters, run->gradient, (real) run->l1, (real) run->l2);
+        add_penalties(run->parameters, m.gradient, (real) run->l1, (real) run->l2);
     if (run->clip_value > 0)
-        clip_values(run->gradient, (real) run->clip_value);
+        clip_values(m.gradient, (real) run->clip_value);
     if (run->clip_norm > 0)
-        clip_norm(run->gradient, run->clip_norm);
+        clip_norm(m.gradient, run->clip_norm);
     const double *options = run->options;
     double scaled[OPTIONS];
     if (run->factors) {
@@ -2090,7 +2119,7 @@ static int train_batch(perceptron_training *run, memory m, team *threads, size_t
         options = scaled;
     }
     real check = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters,
-        run->gradient, run->state, run->next);
+        m.gradient, run->state, run->next);
     if (run->weight_decay > 0)
         check += decay_weights(run->parameters, run->next, first, last, (real) (options[0]*run->weight_decay));
     if (!(check == 0))
@@ -2330,7 +2359,7 @@ static void carve_group(void *work, group *g)
     g->sums = (real *) (g->totals + MODELS*SUMS);
     g->parameters = g->sums + MODELS*SUMS;
     g->next = g->parameters + GROUP_PARAMETERS;
-    g->gradient = g->sums + (WHOLE + ACROSS + 1)*MODELS; 
+    g->gradient = g->sums + (ACROSS + 1)*MODELS; 
     g->state = g->next + 2*GROUP_PARAMETERS;
     g->saved = g->state + GROUP_STATE;
     g->values = g->saved + GROUP_PARAMETERS + GROUP_STATE;
@@ -2448,7 +2477,7 @@ static int epoch_of_group(perceptron_many *run, size_t first, double *updates, g
     for (size_t begin = 0; begin < run->samples; begin += run->batch) {
         const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
         const double share = (double) samples/(double) run->samples;
-        const real *const loss = g->sums + (WHOLE + ACROSS)*MODELS;
+        const real *const loss = g->sums + ACROSS*MODELS;
         if (sums_of_group(run, run->history != NULL, first, begin, samples, g))
             return 1;
         *updates += 1;
@@ -2492,7 +2521,7 @@ static int record(const perceptron_many *run, size_t first, group *g)
 static int leap(const perceptron_many *run, size_t first, size_t epochs, double *updates, group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
-    const real *const loss = g->sums + (WHOLE + ACROSS)*MODELS;
+    const real *const loss = g->sums + ACROSS*MODELS;
     double *const history = run->history ? run->history + g->epoch*run->models + first : NULL;
     const double updates_before = *updates;
     memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
@@ -2576,7 +2605,7 @@ int perceptron_train_many(perceptron_many *run)
         for (size_t m = 0; m < count; m++) {
             if (g.active[m])
                 run->done[first + m] = g.epoch;
-            run->loss[first + m] = (double) g.sums[(WHOLE + ACROSS)*MODELS + m];
+            run->loss[first + m] = (double) g.sums[ACROSS*MODELS + m];
             for (size_t p = 0; p < PARAMETERS; p++)
                 run->parameters[(first + m)*PARAMETERS + p] = g.parameters[p*MODELS + m];
         }

@@ -59,7 +59,6 @@ typedef struct {
        samples; perceptron_outputs_size() values. */
     double *parameters;
     double *next;
-    double *gradient;
     double *best;
     double *state;
     void *work;

@@ -16,9 +16,8 @@
 enum {
     LANES = VECTOR_BYTES/sizeof(real),
     PAD = 2*LANES,
-    PARTIALS = WHOLE + (DIRECT ? 0 : ACROSS*LANES),
+    PARTIALS = DIRECT ? 0 : ACROSS*LANES,
     PANEL = 256, /* terms of a long sum that are worked through at once: 32 kB of the longest vectors */
-    LONG = 96, /* terms beyond which a sum is long */
 };
 
 /* Whether the compiler takes shuffles of vectors: GCC from version 12 on, and Clang. */
@@ -32,17 +31,20 @@ enum {
 #endif
 
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef real unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
-/* --- load --- Vectors lie aligned. */
+/* --- load --- A vector; those of arrays lie aligned, those of the inputs where the caller has them. */
 static inline vector load(const real *values)
 {
-    return *(const vector *) values;
+    return *(const unaligned *) values;
 }
 
-/* --- keep --- Stores a vector of a result, or adds it to what is there. */
-static inline void keep(vector s, real *out, int add)
+/* --- keep --- Stores a vector of a result, or (more) adds it to what is there. */
+static inline void keep(vector s, real *out, int more)
 {
-    *(vector *) out = s + (add ? load(out) : (vector) {0});
+    if (more)
+        s += load(out);
+    *(vector *) out = s;
 }
 
 /* --- add --- Adds a vector of sums to the partial sums of a weight: a vector, or (DIRECT) at once to its one sum. */
@@ -58,64 +60,7 @@ static inline void add(vector s, size_t weight, real *restrict partials, double 
     }
 }
 
-@BODIES@/* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l], or (add) that much more: in blocks whose
-   results stay in registers. The lanes l of b and out are aligned and padded to whole vectors. Long sums are cut into
-   parts, for which two vectors of b lie together in the first-level cache. */
-static void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
-    const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, int add)
-{
-    vector panel[2*PANEL];
-    for (size_t l = 0; l < lanes; l += 2*LANES) {
-        const int pair = lanes - l > LANES;
-        for (size_t first = 0; first < inner; first += PANEL) {
-            const size_t depth = inner - first < PANEL ? inner - first : PANEL;
-            const int more = add || first > 0;
-            const real *bl = b + first*b_inner + l;
-            size_t b_step = b_inner;
-            if (inner > LONG) {
-                for (size_t k = 0; k < depth; k++) {
-                    panel[2*k] = load(bl + k*b_inner);
-                    if (pair)
-                        panel[2*k + 1] = load(bl + k*b_inner + LANES);
-                }
-                bl = (const real *) panel;
-                b_step = 2*LANES;
-            }
-            for (size_t r = 0; r < rows;) {
-                const size_t left = rows - r;
-                const real *const ar = a + r*a_row + first*a_inner;
-                real *const to = out + r*out_row + l;
-                if (BLOCK_ROWS == 8 && left > 4 && pair)
-                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
-                else if (BLOCK_ROWS == 8 && left > 4)
-                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
-                else if (left <= 2 && pair)
-                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
-                else if (left <= 2)
-                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
-                else if (pair)
-                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
-                else
-                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, more);
-                r += BLOCK_ROWS == 8 && left > 4 ? 8 : 4;
-            }
-        }
-    }
-}
-
-/* --- pack --- out[r][c] = a[r*a_row + c*a_column], in rows that are padded with zeros. */
-static void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
-    real *restrict out, size_t out_row)
-{
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t c = 0; c < columns; c++)
-            out[r*out_row + c] = a[r*a_row + c*a_column];
-        for (size_t c = columns; c < out_row; c++)
-            out[r*out_row + c] = 0;
-    }
-}
-
-/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with zeros: in squares of four by four. */
+@BODIES@/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with zeros: in squares of four by four. */
 static void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out, size_t out_row)
 {
     for (size_t r = 0; r < rows; r += 4) {
@@ -146,8 +91,71 @@ static void turn(size_t rows, size_t columns, const real *restrict a, size_t a_c
             out[r*out_row + c] = 0;
 }
 
-/* --- add_rows --- Adds sum(n) d[n][l] over a tile of samples n to the sum of each weight [l]. */
-static void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict partials, size_t padded)
+/* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) that much more: in blocks
+   whose results stay in registers. The lanes l of out are padded to whole vectors, and those of b as well unless it lies
+   turned (b_inner is 1 then). Sums that are long are cut into parts, for which two vectors of b lie together in the
+   first-level cache. */
+static void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
+    const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row, int more)
+{
+    vector panel[2*PANEL];
+    const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
+    for (size_t l = 0; l < lanes; l += 2*LANES) {
+        const int pair = lanes - l > LANES;
+        for (size_t first = 0; first < inner; first += part) {
+            const size_t depth = inner - first < part ? inner - first : part;
+            const int again = more || first > 0;
+            const real *bl = b + first*b_inner + l*b_lane;
+            size_t b_step = b_inner;
+            if (b_lane > 1) {
+                turn(depth, lanes - l < 2*LANES ? lanes - l : 2*LANES, bl, b_lane, (real *) panel, 2*LANES);
+                bl = (const real *) panel;
+                b_step = 2*LANES;
+            } else if (inner > LONG) {
+                for (size_t k = 0; k < depth; k++) {
+                    panel[2*k] = load(bl + k*b_inner);
+                    if (pair)
+                        panel[2*k + 1] = load(bl + k*b_inner + LANES);
+                }
+                bl = (const real *) panel;
+                b_step = 2*LANES;
+            }
+            for (size_t r = 0; r < rows;) {
+                const size_t left = rows - r;
+                const real *const ar = a + r*a_row + first*a_inner;
+                real *const to = out + r*out_row + l;
+                if (BLOCK_ROWS == 8 && left > 4 && pair)
+                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                else if (BLOCK_ROWS == 8 && left > 4)
+                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                else if (left <= 2 && pair)
+                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                else if (left <= 2)
+                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                else if (pair)
+                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                else
+                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                r += BLOCK_ROWS == 8 && left > 4 ? 8 : 4;
+            }
+        }
+    }
+}
+
+/* --- pack --- out[r][c] = a[r*a_row + c*a_column], in rows that are padded with zeros. */
+static void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
+    real *restrict out, size_t out_row)
+{
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < columns; c++)
+            out[r*out_row + c] = a[r*a_row + c*a_column];
+        for (size_t c = columns; c < out_row; c++)
+            out[r*out_row + c] = 0;
+    }
+}
+
+/* --- add_rows --- out[l] = sum(n) d[n][l] over a tile of samples n, or (more) that much more. */
+static void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t padded, int more)
 {
     for (size_t l = 0; l < lanes; l += LANES) {
         vector s0 = {0}, s1 = {0};
@@ -155,7 +163,7 @@ static void add_rows(size_t lanes, const real *restrict d, size_t row, real *res
             s0 += load(d + n*row + l);
             s1 += load(d + (n + 1)*row + l);
         }
-        keep(s0 + s1, partials + l, 1);
+        keep(s0 + s1, out + l, more);
     }
 }
 
@@ -185,21 +193,17 @@ static void add_up(size_t rows, const real *restrict d, real *restrict partials,
     }
 }
 
-/* --- flush --- Moves the partial sums of a chunk to its sums. */
+/* --- flush --- Moves the partial sums of the lanes to the sums of a chunk. */
 static void flush(real *restrict partials, double *restrict sums)
 {
-    const size_t whole = WHOLE, across = (PARTIALS - WHOLE)/LANES;
-    for (size_t k = 0; k < whole; k++) {
-        sums[k] = (double) partials[k];
-        partials[k] = 0;
-    }
+    const size_t across = PARTIALS/LANES;
     for (size_t k = 0; k < across; k++) {
         double total = 0;
         for (size_t lane = 0; lane < LANES; lane++) {
-            total += (double) partials[whole + k*LANES + lane];
-            partials[whole + k*LANES + lane] = 0;
+            total += (double) partials[k*LANES + lane];
+            partials[k*LANES + lane] = 0;
         }
-        sums[whole + k] = total;
+        sums[k] = total;
     }
 }
 

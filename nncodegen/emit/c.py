@@ -23,7 +23,7 @@ from nncodegen.emit.registers import RegistersEmitter, in_registers
 from nncodegen.emit.rows import RowEmitter, has_rows
 from nncodegen.emit.updates import emit_dispatch, emit_update
 from nncodegen.ir import Program
-from nncodegen.schedule import Schedule
+from nncodegen.schedule import LONG, Schedule
 
 HERE = Path(__file__).parent
 
@@ -42,13 +42,16 @@ def emit_c(schedule: Schedule) -> str:
         "WHOLE": gradient.whole,
         "ACROSS": gradient.across,
         "DIRECT": int(gradient.direct),
+        "IN_PLACE": int(gradient.in_place),
         "ARRAYS": max(kernel.arrays for kernel in schedule.kernels),
         "STATE": max((len(update.state) for update in program.updates), default=0),
         "OPTIONS": max((len(update.hyperparameters) for update in program.updates), default=1),
         "LABELS": int(program.labels),
         "COST": max(1, (program.operations or (0, 1))[1]),
     }
-    if not schedule.blocks:
+    if schedule.blocks:
+        sizes |= {"LONG": LONG}
+    else:
         sizes |= {"LANES": 1, "PAD": 1, "PARTIALS": 0}
     head = (HERE / "head.c").read_text()
     constants = "\n".join(f"    {key} = {value}," for key, value in sizes.items())

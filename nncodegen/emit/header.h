@@ -59,7 +59,6 @@ typedef struct {
        samples; @name@_outputs_size() values. */
     @real@ *parameters;
     @real@ *next;
-    @real@ *gradient;
     @real@ *best;
     @real@ *state;
     void *work;

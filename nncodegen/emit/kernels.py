@@ -46,17 +46,18 @@ class KernelEmitter:
         kernel, lines = self._kernel, self._lines
         self._emit_prepare()
         results = {"predict": "real *restrict outputs", "loss": "double *restrict sums"}
-        results["gradient"] = "double *restrict sums, real *restrict partials"
+        results["gradient"] = "int more, double *restrict sums, real *restrict whole, real *restrict partials"
         if self._program.noise:
             results["gradient"] += ", randomness noise, const size_t *restrict rows"
-        arguments = ("parameters", "inputs", "targets", "weights", "count", "work")
+        arguments: tuple[str, ...] = ("parameters", "inputs", "targets", "weights", "count", "work")
         lines.add(f"/* {TITLES[kernel.name]} */")
         head = (
             f"static void {kernel.name}_tile(const real *restrict parameters, const real *restrict inputs,\n"
             f"    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,\n"
             f"    {results[kernel.name]})"
         )
-        with lines.block(head), lines.unused(*arguments, *(["partials"] if kernel.name == "gradient" else [])):
+        arguments += ("more", "sums", "whole", "partials") if kernel.name == "gradient" else ()
+        with lines.block(head), lines.unused(*arguments):
             if self._padded:
                 lines.add("const size_t padded = (count + PAD - 1)/PAD*PAD;")
             nests = (*self._before(kernel.tile), *kernel.tile)
@@ -98,13 +99,19 @@ class KernelEmitter:
         lines.add("/* The gradient, from the sums over all samples of a batch. */")
         with lines.block(
             "static void gradient_finish(const real *restrict parameters, const double *restrict sums,\n"
-            "    real *restrict work, real *restrict gradient)"
+            "    const real *whole, real *restrict work, real *gradient)"
         ):
-            nests = (*self._before(kernel.after), *kernel.after)
-            with lines.unused("parameters", "sums", "work"):
+            nests = tuple(nest for nest in kernel.after if not self._in_place(nest))
+            nests = (*self._before(nests), *nests)
+            with lines.unused("parameters", "sums", "whole", "work", "gradient"):
                 self._emit_pointers(nests)
                 self._emit_nests(nests)
         lines.add("")
+
+    def _in_place(self, nest: Nest) -> bool:
+        """Whether a nest copies whole sums to the gradient, where they lie already."""
+        read = (self._kernel.storage[element.tensor].place for step in nest.steps for element in step.operands)
+        return self._kernel.in_place and all(place is Place.WHOLE for place in read)
 
     def _emit_pointers(self, nests: tuple[Nest, ...]) -> None:
         """Names for the parameters and arrays that the nests use."""
@@ -255,11 +262,12 @@ class KernelEmitter:
         (row,) = (index for index in step.target.indices if index != nest.lanes)
         b = next(element for element in step.operands if nest.lanes in element.indices)
         a = next(element for element in step.operands if element is not b)
-        target, names = step.target, self._names
+        target = step.target
         self._lines.add(
             f"contract({self._extent(row)}, {self._extent(nest.lanes)}, {self._program.sizes[inner]}, "
-            f"{names[a.tensor]}, {self._stride(a, row)}, {self._stride(a, inner)}, "
-            f"{names[b.tensor]}, {self._stride(b, inner)}, {names[target.tensor]}, {self._stride(target, row)}, 0);"
+            f"{self._array(a)}, {self._stride(a, row)}, {self._stride(a, inner)}, "
+            f"{self._array(b)}, {self._stride(b, inner)}, {self._stride(b, nest.lanes)}, "
+            f"{self._array(target)}, {self._stride(target, row)}, 0);"
         )
 
     def _emit_accumulate(self, nest: Nest) -> None:
@@ -271,9 +279,9 @@ class KernelEmitter:
         offset = self._kernel.storage[step.target.tensor].offset
         self._lines.add(
             f"contract({self._program.sizes[row]}, {self._extent(nest.lanes)}, padded, "
-            f"{self._names[a.tensor]}, {self._stride(a, row)}, {self._stride(a, SAMPLE)}, "
-            f"{self._names[b.tensor]}, {self._stride(b, SAMPLE)}, "
-            f"partials + {offset}, {self._stride(step.target, row)}, 1);"
+            f"{self._array(a)}, {self._stride(a, row)}, {self._stride(a, SAMPLE)}, "
+            f"{self._array(b)}, {self._stride(b, SAMPLE)}, 1, "
+            f"whole + {offset}, {self._stride(step.target, row)}, more);"
         )
 
     def _emit_across(self, nest: Nest) -> None:
@@ -297,12 +305,12 @@ class KernelEmitter:
         else:
             offset = self._kernel.storage[step.target.tensor].offset
             stride = self._stride(step.expression, SAMPLE)
-            self._lines.add(f"add_rows({self._extent(nest.lanes)}, {array}, {stride}, partials + {offset}, padded);")
+            self._lines.add(f"add_rows({self._extent(nest.lanes)}, {array}, {stride}, whole + {offset}, padded, more);")
 
     def _across(self, step: Step) -> str:
-        """The places of sums that have a partial sum in every lane; they lie behind the others."""
-        offset, whole = self._kernel.storage[step.target.tensor].offset, self._kernel.whole
-        return f"partials + WHOLE + {offset - whole}*LANES, sums + {offset}"
+        """The places of sums that have a partial sum in every lane."""
+        offset = self._kernel.storage[step.target.tensor].offset
+        return f"partials + {offset}*LANES, sums + {offset}"
 
     def _extent(self, index: str) -> str:
         """The values along an index, with those that pad them."""
@@ -312,7 +320,14 @@ class KernelEmitter:
         """The stride of each index of a tensor."""
         return dict(zip(element.indices, self._kernel.storage[element.tensor].strides, strict=True))
 
+    def _array(self, element: Element) -> str:
+        """Where a matrix begins: rows of the inputs may be used where they are."""
+        of_inputs = self._kernel.storage[element.tensor].place is Place.INPUT
+        return "inputs" if of_inputs else self._names[element.tensor]
+
     def _stride(self, element: Element, index: str) -> str:
+        if index == SAMPLE and self._kernel.storage[element.tensor].place is Place.INPUT:
+            return "INPUTS"
         stride = self._strides(element)[index]
         return "TILE" if stride == self._layout.tile and SAMPLE in element.indices and index != SAMPLE else str(stride)
 
@@ -386,6 +401,8 @@ class KernelEmitter:
             return f"weights[{SAMPLE}]"
         if place is Place.SUM:
             return f"sums[{self._position(element)}]"
+        if place is Place.WHOLE:
+            return f"whole[{self._position(element)}]"
         if place is Place.GRADIENT:
             return f"gradient[{self._position(element)}]"
         return f"{self._names[element.tensor]}[{self._position(element)}]"

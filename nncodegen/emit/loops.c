@@ -1,7 +1,10 @@
-/* Work memory: the sums, then their partial sums, the rows and weights of a tile, and the arrays of the kernels. */
+/* Work memory: the sums, the gradient, the rows and weights of a tile, and the arrays of the kernels. The whole sums are
+   those that a tile adds to itself; they may be where the gradient has them. */
 typedef struct {
     double *sums;
     double *totals;
+    real *gradient;
+    real *whole;
     real *partials;
     real *inputs;
     real *targets;
@@ -22,7 +25,11 @@ static memory carve(void *work)
     m.sums = (double *) next;
     next += padded_bytes((SUMS + 1)*sizeof(double));
     m.totals = (double *) next;
-    next += padded_bytes((SUMS + 1)*sizeof(double));
+    next += padded_bytes((WHOLE + SUMS + 1)*sizeof(double));
+    m.gradient = (real *) next;
+    next += padded_bytes((PARAMETERS + 1)*sizeof(real));
+    m.whole = IN_PLACE ? m.gradient : (real *) next;
+    next += padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real));
     m.partials = (real *) next;
     next += padded_bytes((PARTIALS + LANES)*sizeof(real));
     m.inputs = (real *) next;
@@ -39,13 +46,18 @@ static memory carve(void *work)
 
 static void clear(memory m)
 {
+    const size_t whole = WHOLE;
+    for (size_t k = 0; k < whole; k++)
+        m.whole[k] = 0;
     for (size_t k = 0; k < PARTIALS + LANES; k++)
         m.partials[k] = 0;
 }
 
 size_t @name@_work_size(void)
 {
-    return 64 + 2*padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + SUMS + 1)*sizeof(double))
+        + padded_bytes((PARAMETERS + 1)*sizeof(real)) + padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real))
+        + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         @NOISE@+ padded_bytes(TILE*sizeof(size_t))
         + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
@@ -61,9 +73,22 @@ size_t @name@_outputs_size(void)
     return (size_t) TILE*OUTPUTS;
 }
 
+/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. */
+static int all_finite(const real *values, size_t count)
+{
+    real check = 0;
+    SUM_LOOP(check)
+    for (size_t k = 0; k < count; k++)
+        check += values[k]*0;
+    return check == 0;
+}
+
 size_t @name@_first_not_finite(const real *values, size_t count)
 {
+    const size_t step = 1024;
     size_t k = 0;
+    while (k + step <= count && all_finite(values + k, step))
+        k += step;
     while (k < count && isfinite(values[k]))
         k++;
     return k;
@@ -150,16 +175,6 @@ int @name@_predict(const real *parameters, const real *inputs, size_t samples, v
     return 0;
 }
 
-/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. */
-static int all_finite(const real *values, size_t count)
-{
-    real check = 0;
-    SUM_LOOP(check)
-    for (size_t k = 0; k < count; k++)
-        check += values[k]*0;
-    return check == 0;
-}
-
 int @name@_predict_few(const real *parameters, const real *inputs, size_t samples, void *work, real *outputs)
 {
     if (!all_finite(parameters, PARAMETERS) || !all_finite(inputs, samples*INPUTS))
@@ -223,13 +238,13 @@ static void prepare_batch(const batch *b, memory m)
 static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    for (size_t k = DIRECT ? WHOLE : WHOLE + ACROSS; k < SUMS; k++) /* the others are set when they are flushed */
+    for (size_t k = DIRECT ? 0 : ACROSS; k < SUMS; k++) /* the others are set when they are flushed */
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
         const size_t count = end - first < TILE ? end - first : TILE;
         const tile present = fill(m, b->inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
-        gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums,
-            m.partials@NOISE_ARGUMENT@);
+        gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, first > begin, m.sums,
+            m.whole, m.partials@NOISE_ARGUMENT@);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -237,8 +252,12 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
     return 0;
 }
 
-static void add_sums(const double *restrict sums, double *restrict totals)
+/* Adds the sums of a chunk, the whole ones first. */
+static void add_sums(memory m, double *restrict totals)
 {
+    const size_t whole = WHOLE;
+    for (size_t k = 0; k < whole; k++)
+        totals[k] += (double) m.whole[k];
     for (size_t k = 0; k < SUMS; k++)
-        totals[k] += sums[k];
+        totals[WHOLE + k] += m.sums[k];
 }

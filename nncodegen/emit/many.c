@@ -31,7 +31,7 @@ static void carve_group(void *work, group *g)
     g->parameters = g->sums + MODELS*SUMS;
     g->next = g->parameters + GROUP_PARAMETERS;
     g->gradient = g->next + GROUP_PARAMETERS; @FINISH@
-    g->gradient = g->sums + (WHOLE + ACROSS + 1)*MODELS; @NO_FINISH@
+    g->gradient = g->sums + (ACROSS + 1)*MODELS; @NO_FINISH@
     g->state = g->next + 2*GROUP_PARAMETERS;
     g->saved = g->state + GROUP_STATE;
     g->values = g->saved + GROUP_PARAMETERS + GROUP_STATE;
@@ -150,7 +150,7 @@ static int epoch_of_group(@name@_many *run, size_t first, double *updates, group
     for (size_t begin = 0; begin < run->samples; begin += run->batch) {
         const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
         const double share = (double) samples/(double) run->samples;
-        const real *const loss = g->sums + (WHOLE + ACROSS)*MODELS;
+        const real *const loss = g->sums + ACROSS*MODELS;
         if (sums_of_group(run, run->history != NULL, first, begin, samples, g))
             return 1;
         *updates += 1;
@@ -194,7 +194,7 @@ static int record(const @name@_many *run, size_t first, group *g)
 static int leap(const @name@_many *run, size_t first, size_t epochs, double *updates, group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
-    const real *const loss = g->sums + (WHOLE + ACROSS)*MODELS;
+    const real *const loss = g->sums + ACROSS*MODELS;
     double *const history = run->history ? run->history + g->epoch*run->models + first : NULL;
     const double updates_before = *updates;
     memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
@@ -278,7 +278,7 @@ int @name@_train_many(@name@_many *run)
         for (size_t m = 0; m < count; m++) {
             if (g.active[m])
                 run->done[first + m] = g.epoch;
-            run->loss[first + m] = (double) g.sums[(WHOLE + ACROSS)*MODELS + m];
+            run->loss[first + m] = (double) g.sums[ACROSS*MODELS + m];
             for (size_t p = 0; p < PARAMETERS; p++)
                 run->parameters[(first + m)*PARAMETERS + p] = g.parameters[p*MODELS + m];
         }

@@ -139,10 +139,7 @@ class ManyEmitter:
         if not isinstance(source, Element) or target.place is not Place.GRADIENT:
             return False
         storage = self._kernel.storage[source.tensor]
-        return (
-            storage.place is Place.SUM
-            and storage.offset == self._kernel.whole + self._kernel.across + 1 + target.offset
-        )
+        return storage.place is Place.SUM and storage.offset == self._kernel.across + 1 + target.offset
 
     def _emit_loop(self, steps: Sequence[Step]) -> None:
         self._lines.add("MODELS_LOOP")

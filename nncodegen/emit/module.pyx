@@ -54,7 +54,6 @@ cdef extern from "@name@.h":
         @name@_poll poll
         @real@ *parameters
         @real@ *next
-        @real@ *gradient
         @real@ *best
         @real@ *state
         void *work
@@ -259,8 +258,7 @@ cdef class _NativeTraining(_Call):
         self.buffers = <@real@ *> _address(buffers)
         self.run.parameters = self.buffers
         self.run.next = self.buffers + <size_t> parameter_count
-        self.run.gradient = self.buffers + 2*<size_t> parameter_count
-        self.run.best = self.buffers + 3*<size_t> parameter_count
+        self.run.best = self.buffers + 2*<size_t> parameter_count
         self.run.state = <@real@ *> _address(state)
         self.run.options = <const double *> _address(options)
         self.run.optimizer = optimizer

@@ -26,11 +26,11 @@ C_RESERVED = """
 """Keywords, library functions and macros of C that a name must not hide or be."""
 
 EMITTED = """
-    parameters inputs targets weights rows count padded work sums partials outputs gradient value
+    parameters inputs targets weights rows count padded work more sums whole partials outputs gradient value
     noise parameter state next options check first last t
     PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP
-    LABELS OPTIONS WHOLE ACROSS PANEL LONG PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract accumulate
-    add_up flush
+    LABELS OPTIONS WHOLE ACROSS IN_PLACE PANEL LONG PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract
+    accumulate add_up flush
     unaligned sum_of_lanes row_product all_finite
     point w present check larger sample_gradient next_point largest_change update_in_turn
     MODELS MODELS_LOOP VALUES GROUP_VALUES GROUP_PARAMETERS GROUP_STATE LEAP group learning_rates

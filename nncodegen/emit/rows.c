@@ -1,5 +1,3 @@
-typedef real unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-
 static inline real sum_of_lanes(vector s)
 {
     real total = 0;

@@ -108,16 +108,16 @@ static int train_batch(@name@_training *run, memory m, team *threads, size_t sam
     const batch present = {run->parameters, data->inputs, data->targets, data->weights, order, run->begin, samples, total
         @NOISE@, {noise_of_update(run->seed, run->updates), 1}
         };
-    if (batch_gradient(&present, m, threads, loss, run->gradient, &run->poll))
+    if (batch_gradient(&present, m, threads, loss, &run->poll))
         return @name@_INTERRUPTED;
     if (!isfinite(*loss))
         return @name@_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
-        add_penalties(run->parameters, run->gradient, (real) run->l1, (real) run->l2);
+        add_penalties(run->parameters, m.gradient, (real) run->l1, (real) run->l2);
     if (run->clip_value > 0)
-        clip_values(run->gradient, (real) run->clip_value);
+        clip_values(m.gradient, (real) run->clip_value);
     if (run->clip_norm > 0)
-        clip_norm(run->gradient, run->clip_norm);
+        clip_norm(m.gradient, run->clip_norm);
     const double *options = run->options;
     double scaled[OPTIONS];
     if (run->factors) {
@@ -127,7 +127,7 @@ static int train_batch(@name@_training *run, memory m, team *threads, size_t sam
         options = scaled;
     }
     real check = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters,
-        run->gradient, run->state, run->next);
+        m.gradient, run->state, run->next);
     if (run->weight_decay > 0)
         check += decay_weights(run->parameters, run->next, first, last, (real) (options[0]*run->weight_decay));
     if (!(check == 0))

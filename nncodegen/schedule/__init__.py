@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from nncodegen.ir import Program
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Schedule, Shape, Storage
 from nncodegen.schedule.layout import Layout, choose_layout
-from nncodegen.schedule.loops import make_kernel
+from nncodegen.schedule.loops import LONG, make_kernel
 
 NO_CHOICES: Mapping[str, object] = {}
 
@@ -41,4 +41,4 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     return Schedule(program, layout, kernels)
 
 
-__all__ = ["NO_CHOICES", "Kernel", "Layout", "Nest", "Place", "Schedule", "Shape", "Storage", "schedule"]
+__all__ = ["LONG", "NO_CHOICES", "Kernel", "Layout", "Nest", "Place", "Schedule", "Shape", "Storage", "schedule"]

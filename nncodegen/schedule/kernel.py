@@ -34,6 +34,7 @@ class Place(Enum):
     LOCAL = "a local variable"
     ARRAY = "work memory"
     SUM = "sums over samples"
+    WHOLE = "sums over samples, in single precision for some tiles"
     OUTPUT = "outputs"
     GRADIENT = "gradient"
 
@@ -86,9 +87,11 @@ class Kernel:
     arrays: int
     sums: int
     whole: int
-    """The sums that come from blocks with one partial sum each; they lie first."""
+    """The values of the sums that come from blocks with one partial sum each; they have a place of their own."""
     across: int
-    """Those that come from blocks with a partial sum in every lane; they lie next."""
+    """The other sums that come from blocks, with a partial sum in every lane; they lie first."""
+    in_place: bool
+    """Whether the whole sums lie where the gradient has them, which then is finished as far as they go."""
 
     @property
     def direct(self) -> bool:

@@ -19,6 +19,10 @@ Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
 FEW = 4
 """Products that are written out, term by term, in the loop that uses their sum."""
 
+LONG = 96
+"""Terms beyond which a sum of products is worked through in parts, for which a panel of its second factor is copied to
+where it stays in the first-level cache."""
+
 _LOCAL = Storage(Place.LOCAL)
 
 
@@ -35,7 +39,7 @@ def make_kernel(
 ) -> Kernel:
     """The loops that compute some results of a program: outputs for each sample, or the loss and its gradient."""
     storage = declared(program)
-    tiled = list(_tiled(program))
+    tiled = list(_tiled(program, layout))
     renamed = {step.expression: step.target for step in tiled}
     own = program.steps if name == "gradient" else _without_noise(program)
     steps = [*tiled, *(replace(s, expression=s.expression.xreplace(renamed)) for s in own)]
@@ -76,17 +80,28 @@ def _without_noise(program: Program) -> Iterator[Step]:
         yield step
 
 
-def _tiled(program: Program) -> Iterator[Step]:
+def _tiled(program: Program, layout: Layout) -> Iterator[Step]:
     """Steps that copy the rows of a tile to where it lies together, for inputs with an index of their own.
 
-    Noise is computed there, once.
+    Noise is computed there, once. Rows that lie in whole vectors already are used where they are.
     """
     used = {element.tensor: element for step in program.steps for element in step.operands}
     used |= {element.tensor: element for element in program.outputs}
     for tensor in (*program.inputs, *program.targets, *(source.tensor for source in program.noise)):
         if tensor.name in used and len(tensor.shape) > 1:
             element = used[tensor.name]
+            if _in_rows(element, program, layout):
+                continue
             yield Step(Element(_free(f"{tensor.name} tile", program), element.indices), element)
+
+
+def _in_rows(element: Element, program: Program, layout: Layout) -> bool:
+    """Whether an element is of the only input, in products alone, and its features run innermost in whole vectors."""
+    if [tensor.name for tensor in program.inputs] != [element.tensor] or len(element.indices) != 2:
+        return False
+    readers = [step for step in program.steps if element.tensor in {operand.tensor for operand in step.operands}]
+    sizes = [program.sizes[index] or 1 for index in element.indices if index in layout.features]
+    return all(map(is_product, readers)) and [layout.padded(size) for size in sizes] == sizes != []
 
 
 def _free(name: str, program: Program) -> str:
@@ -103,18 +118,30 @@ def _forms(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[lis
     """The steps, with copies of matrices where a product needs them in rows of its own, and the form of each."""
     result: list[Step] = []
     forms: dict[str, Form] = {}
-    in_rows: set[str] = set()  # the tensors whose features lie side by side
+    elements = {element for step in program.steps for element in step.operands}
+    in_rows = {e.tensor for e in elements if _in_rows(e, program, layout)}  # tensors whose features lie side by side
     for step in steps:
         form = _form(step, program, layout, in_rows)
         if SAMPLE in step.target.indices and form.lanes != SAMPLE:
             for element in step.operands:
                 if SAMPLE not in element.indices and form.lanes in element.indices:
+                    if form.shape is Shape.CONTRACT and _in_panels(step, element, program, layout):
+                        continue
                     packed = _packed(element, form.lanes, program, result, forms)
                     step = replace(step, expression=step.expression.xreplace({element: packed}))
             in_rows.add(step.target.tensor)
         result.append(step)
         forms[step.target.tensor] = form
     return result, forms
+
+
+def _in_panels(step: Step, element: Element, program: Program, layout: Layout) -> bool:
+    """Whether a product copies a matrix panel by panel anyway: no copy in padded rows is made of it before."""
+    (inner,) = step.over
+    (lanes,) = (index for index in element.indices if index != inner)
+    size = program.sizes[lanes] or 1
+    whole = element.indices[-1] == inner or layout.padded(size) == size
+    return (program.sizes[inner] or 1) > LONG and whole
 
 
 def _packed(element: Element, lanes: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:

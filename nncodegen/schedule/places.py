@@ -34,18 +34,19 @@ def place(
     phases: tuple[tuple[Nest, ...], ...],
     storage: dict[str, Storage],
     loss: tuple[Element, ...],
-) -> tuple[dict[str, Storage], int, int, int, int]:
-    """The places of all tensors, the values of work memory, and the sums: all, whole ones, those across lanes."""
+) -> tuple[dict[str, Storage], int, int, int, int, bool]:
+    """The places of all tensors, the values of work memory, and the sums: see ``Kernel``."""
     storage = dict(storage)
     blocks = [nest for nest in phases[1] if nest.shape in BLOCKS]
+    whole, in_place = _place_whole(program, layout, [n for n in blocks if n.lanes != SAMPLE], phases[2], storage)
     sums = 0
-    for nest in sorted(blocks, key=lambda nest: nest.lanes == SAMPLE):  # stable: the whole ones come first
-        (step,) = nest.steps
-        strides, size = _strides(program, layout, step.target, nest.lanes)
-        storage[step.target.tensor] = Storage(Place.SUM, sums, strides)
-        sums += size
-    across = sum(program.count(nest.steps[0].target.indices) for nest in blocks if nest.lanes == SAMPLE)
-    whole = sums - across
+    for nest in blocks:
+        if nest.lanes == SAMPLE:
+            (step,) = nest.steps
+            strides, size = _strides(program, layout, step.target, nest.lanes)
+            storage[step.target.tensor] = Storage(Place.SUM, sums, strides)
+            sums += size
+    across = sums
     for element in loss:
         storage[element.tensor] = Storage(Place.SUM, sums)
         sums += 1
@@ -77,7 +78,34 @@ def place(
                 known = storage[element.tensor]
                 if not known.strides and element.indices and known.place is not Place.LOCAL:
                     storage[element.tensor] = replace(known, strides=_row_major(program, element))
-    return storage, arrays, sums, whole, across
+    return storage, arrays, sums, whole, across, in_place
+
+
+def _place_whole(
+    program: Program, layout: Layout, nests: list[Nest], after: tuple[Nest, ...], storage: dict[str, Storage]
+) -> tuple[int, bool]:
+    """Adds the places of whole sums: where the gradient has them if it copies them all, else one after the other.
+
+    Returns the values up to the last of them, and which it was.
+    """
+    copies = {
+        step.expression.tensor: storage[step.target.tensor].offset
+        for nest in after
+        for step in nest.steps
+        if isinstance(step.expression, Element) and step.expression.indices == step.target.indices
+    }
+    targets = [nest.steps[0].target for nest in nests]
+    places = [_strides(program, layout, nest.steps[0].target, nest.lanes) for nest in nests]
+    in_place = all(
+        target.tensor in copies and strides == _row_major(program, target)
+        for target, (strides, _) in zip(targets, places, strict=True)
+    )
+    end = 0
+    for target, (strides, size) in zip(targets, places, strict=True):
+        offset = copies[target.tensor] if in_place else end
+        storage[target.tensor] = Storage(Place.WHOLE, offset, strides)
+        end = max(end, offset + size)
+    return end, in_place
 
 
 def _flat(phases: tuple[tuple[Nest, ...], ...]) -> Iterator[Nest]:
