@@ -83,12 +83,12 @@ static inline float exp_plus_1(float x)
 /* --- decay_of --- exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
 static inline float decay_of(float a)
 {
-    const float shift = 0x1.8p23F;
+    const float shift = 0x1.8p23F + (127 + 64); /* so that the low bits are those of an exponent: of 2**(k + 64) */
     a = a > 104 ? 104 : a;
     const union { float real; uint32_t bits; } k = {shift - a*0x1.715476p+0F};
     const float n = k.real - shift;
     const float p = exp_reduced(-a, n);
-    const union { uint32_t bits; float real; } scale = {(k.bits + 127 + 64) << 23}; /* 2**(k + 64) */
+    const union { uint32_t bits; float real; } scale = {k.bits << 23};
     const float w = scale.real*0x1p-64F;
     return w + w*p;
 }
@@ -96,12 +96,12 @@ static inline float decay_of(float a)
 /* --- rise_of --- 1 - exp(-a) for a >= 0, of the same parts as decay_of, which a compiler then computes once. */
 static inline float rise_of(float a)
 {
-    const float shift = 0x1.8p23F;
+    const float shift = 0x1.8p23F + (127 + 64); /* so that the low bits are those of an exponent: of 2**(k + 64) */
     a = a > 104 ? 104 : a;
     const union { float real; uint32_t bits; } k = {shift - a*0x1.715476p+0F};
     const float n = k.real - shift;
     const float p = exp_reduced(-a, n);
-    const union { uint32_t bits; float real; } scale = {(k.bits + 127 + 64) << 23};
+    const union { uint32_t bits; float real; } scale = {k.bits << 23};
     const float w = scale.real*0x1p-64F;
     return (1 - w) - w*p;
 }

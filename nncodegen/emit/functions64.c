@@ -115,12 +115,12 @@ static inline double exp_plus_1(double x)
 /* --- decay_of --- exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
 static inline double decay_of(double a)
 {
-    const double shift = 0x1.8p52;
+    const double shift = 0x1.8p52 + (1023 + 128); /* so that the low bits are those of an exponent: of 2**(k + 128) */
     a = a > 746 ? 746 : a;
     const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
     const double n = k.real - shift;
     const double p = exp_reduced(-a, n);
-    const union { uint64_t bits; double real; } scale = {(k.bits + 1023 + 128) << 52}; /* 2**(k + 128) */
+    const union { uint64_t bits; double real; } scale = {k.bits << 52};
     const double w = scale.real*0x1p-128;
     return w + w*p;
 }
@@ -128,12 +128,12 @@ static inline double decay_of(double a)
 /* --- rise_of --- 1 - exp(-a) for a >= 0, of the same parts as decay_of, which a compiler then computes once. */
 static inline double rise_of(double a)
 {
-    const double shift = 0x1.8p52;
+    const double shift = 0x1.8p52 + (1023 + 128); /* so that the low bits are those of an exponent: of 2**(k + 128) */
     a = a > 746 ? 746 : a;
     const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
     const double n = k.real - shift;
     const double p = exp_reduced(-a, n);
-    const union { uint64_t bits; double real; } scale = {(k.bits + 1023 + 128) << 52};
+    const union { uint64_t bits; double real; } scale = {k.bits << 52};
     const double w = scale.real*0x1p-128;
     return (1 - w) - w*p;
 }
