@@ -135,12 +135,57 @@ def test_shorter_chains_have_the_same_values():
 
 
 def test_the_other_loop_goes_on_within_an_epoch():
-    """An epoch that was stopped in registers and ended by the loop for all cases has the loss of one in one go."""
+    """An epoch that was stopped in registers and ended by the loop for all cases has the figures of one in one go."""
     module = nn.build(perceptron_model)
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(2_000_000, 2)), rng.integers(0, 2, 2_000_000)
-    given = {"epochs": 1, "batch_size": 1, "shuffle": False, "learning_rate": 1e-4}
+    given = {"epochs": 1, "batch_size": 1, "shuffle": False, "learning_rate": 1e-4, "metrics": ("mae", "r2")}
     begun = module.train(X, Y, callback=lambda progress: True, callback_interval=1, **given)
     assert (begun.epochs, begun.status) == (0, "stopped")
-    ended = module.train(X, Y, resume=begun, metrics=["mae"], **given)
-    assert ended.history[0] == pytest.approx(module.train(X, Y, **given).history[0], rel=1e-9)
+    ended = module.train(X, Y, resume=begun, sample_weight=np.ones(2_000_000), **given)
+    whole = module.train(X, Y, **given)
+    for name in whole.metrics:
+        assert ended.metrics[name] == pytest.approx(whole.metrics[name], rel=1e-9)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("update", ["simultaneous", "sequential"])
+def test_what_is_measured_changes_nothing(update, shuffle):
+    """Metrics, validation data and a monitor are measured in registers, too, and leave every bit as it is."""
+    module = nn.build(perceptron_model)
+    rng = np.random.default_rng(1)
+    X, Y = rng.normal(size=(30, 2)), rng.integers(0, 2, 30).astype(float)
+    given = {"epochs": 5, "batch_size": 1, "shuffle": shuffle, "learning_rate": 0.1, "update": update, "seed": 3}
+    plain = module.train(X, Y, **given)
+    metrics = ("accuracy", "mae", "r2")
+    measured = module.train(X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best=False,
+                            monitor="val_mae", **given)  # fmt: skip
+    assert np.array_equal(measured.parameters, plain.parameters)
+    assert np.array_equal(measured.history, plain.history)
+    # the other loop, which is tested against scikit-learn
+    other = module.train(X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best=False, monitor="val_mae",
+                         sample_weight=np.ones(30), **given)  # fmt: skip
+    assert measured.best_epoch == other.best_epoch == 1 + other.metrics["val_mae"].argmin()
+    for name in other.metrics:
+        assert measured.metrics[name] == pytest.approx(other.metrics[name], rel=1e-12)
+    outputs = []
+    w = module.initial_parameters()
+    for x, y in zip(X, Y, strict=True):
+        outputs.append(module.predict(w, [x])[0, 0])
+        w = module.train([x], [y], parameters=w, learning_rate=0.1, update=update, epochs=1).parameters
+    if not shuffle:
+        assert measured.metrics["mae"][0] == pytest.approx(np.mean(np.abs(np.array(outputs) - Y)), rel=1e-12)
+        assert measured.metrics["accuracy"][0] == pytest.approx(np.mean((np.array(outputs) > 0.5) == Y))
+
+
+def test_early_stopping():
+    """Patience ends a training in registers, with the parameters of the best epoch."""
+    module = nn.build(perceptron_model)
+    arguments = {"learning_rate": 0.02, "batch_size": 1, "validation_data": ([[0.35, 0.9]], [0.7])}
+    full = module.train([[0.35, 0.9]], [1], epochs=99, **arguments)
+    best = int(full.metrics["val_loss"].argmin()) + 1
+    assert 1 < best < 50
+    result = module.train([[0.35, 0.9]], [1], epochs=99, patience=7, **arguments)
+    assert (result.status, result.epochs, result.best_epoch) == ("stopped_early", best + 7, best)
+    expected = module.train([[0.35, 0.9]], [1], epochs=best, learning_rate=0.02, batch_size=1)
+    assert np.array_equal(result.parameters, expected.parameters)

@@ -65,13 +65,14 @@ def test_resuming_gives_the_same_bits(optimizer, precision, tmp_path):
 @given(
     stops=st.lists(st.integers(1, 40), min_size=1, max_size=4), update=st.sampled_from(["simultaneous", "sequential"])
 )
-def test_stopped_within_an_epoch(stops, update):
+def test_stopped_within_an_epoch(tmp_path_factory, stops, update):
     """A training that is stopped anywhere, within an epoch too, goes on with the same bits."""
     chain = nn.build(nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy",
                                    name="chain"))  # fmt: skip
     rows = np.resize(np.arange(150), 30_000)
     arguments = {"epochs": 2, "batch_size": 700 if update == "simultaneous" else 29_000, "optimizer": "adam",
-                 "update": update, "callback_interval": 1e-6}  # fmt: skip
+                 "update": update, "callback_interval": 1e-6, "metrics": ("accuracy", "mae", "r2"),
+                 "validation_fraction": 0.01}  # fmt: skip
     whole = chain.train(X[rows], Y[rows], **arguments)
     result = None
     for stop in stops:
@@ -82,9 +83,24 @@ def test_stopped_within_an_epoch(stops, update):
         if result.status == "completed":
             break
         assert result.status == "stopped"
+        result.save(tmp_path_factory.getbasetemp() / "stopped.npz")
+        result = chain.load(tmp_path_factory.getbasetemp() / "stopped.npz")
     if result.status == "stopped":
         result = chain.train(X[rows], Y[rows], resume=result, **arguments)
     assert same(result, whole)
+
+
+def test_metrics_that_begin_within_an_epoch(chain):
+    """Of an epoch that was measured in part, the metrics are not known; those of the next are what they always are."""
+    rows = np.resize(np.arange(150), 30_000)
+    arguments = {"epochs": 3, "batch_size": 700, "callback_interval": 1e-6}
+    whole = chain.train(X[rows], Y[rows], metrics="mae", **arguments)
+    for metrics in ((), "accuracy"):  # none, or others
+        begun = chain.train(X[rows], Y[rows], callback=lambda p: True, metrics=metrics, **arguments)
+        assert begun._state["counters"][3] > 0
+        resumed = chain.train(X[rows], Y[rows], resume=begun, metrics="mae", **arguments)
+        assert np.isnan(resumed.metrics["mae"][: begun.epochs + 1]).all()
+        assert np.array_equal(resumed.metrics["mae"][begun.epochs + 1 :], whole.metrics["mae"][begun.epochs + 1 :])
 
 
 def test_ctrl_c_can_be_resumed(chain):

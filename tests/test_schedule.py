@@ -19,10 +19,24 @@ FORMULA = nn.Model("m", [x], [y], {a: 1.0, b: 2.0}, a * x + b, (a * sympy.tanh(b
 
 
 def test_a_formula_is_one_loop_without_arrays():
-    """All steps of a formula share one loop over samples; every value is a local variable."""
+    """All steps of a formula share one loop over samples; every value but the output is a local variable."""
     for kernel in scheduled(FORMULA).kernels:
         assert [nest.outer for nest in kernel.tile] == [()]
-        assert kernel.arrays == 0
+        arrays = {name for name, storage in kernel.storage.items() if storage.place is Place.ARRAY}
+        assert arrays == {element.tensor for element in kernel.outputs}
+
+
+def test_what_metrics_need_alone_runs_apart():
+    """Loops of a tile compute nothing for metrics that the loss and the gradient do not need as well."""
+    predict, loss, gradient = scheduled(FORMULA).kernels
+    assert (predict.measured, predict.outputs) == ((), ())
+    for kernel in (loss, gradient):
+        assert kernel.outputs == scheduled(FORMULA).program.outputs
+        assert {step.target for nest in kernel.measured for step in nest.steps} >= set(kernel.outputs)
+    network = scheduled(NETWORK)
+    assert network.kernels[2].measured == ()  # the gradient needs the outputs
+    incomparable = nn.Model("m", [x], [y], {a: 1.0}, (a * x, a + x), (a * x - y) ** 2)
+    assert [kernel.outputs for kernel in scheduled(incomparable).kernels] == [(), (), ()]
 
 
 @pytest.mark.parametrize("model", [NETWORK, FORMULA], ids=["network", "formula"])
@@ -31,7 +45,7 @@ def test_every_value_is_ready_when_it_is_read(model):
     for kernel in scheduled(model).kernels:
         done = {name for name, s in kernel.storage.items() if s.place in (Place.PARAMETER, Place.INPUT, Place.TARGET,
                                                                          Place.WEIGHT)}  # fmt: skip
-        for nest in (*kernel.before, *kernel.tile, *kernel.after):
+        for nest in (*kernel.before, *kernel.tile, *kernel.measured, *kernel.after):
             mine = set()
             for step in nest.steps:
                 assert all(operand.tensor in done | mine for operand in step.operands), step
@@ -46,7 +60,8 @@ def test_arrays_do_not_overlap(choices):
     schedule = scheduled(NETWORK, choices)
     sizes, tile = schedule.program.sizes, schedule.tile
     for kernel in schedule.kernels:
-        targets = {step.target.tensor: step.target for nest in (*kernel.before, *kernel.tile) for step in nest.steps}
+        nests = (*kernel.before, *kernel.tile, *kernel.measured)
+        targets = {step.target.tensor: step.target for nest in nests for step in nest.steps}
         taken = np.zeros(kernel.arrays, bool)
         for name, storage in kernel.storage.items():
             if storage.place is not Place.ARRAY:

@@ -27,12 +27,15 @@ def formula():
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_training(network, threads):
-    """The parameters and the history have the same bits with any number of threads, dropout and shuffling included."""
+    """Parameters and history have the same bits with any number of threads, with dropout, metrics and validation."""
     given = {"epochs": 3, "batch_size": 5000, "optimizer": "adam", "sample_weight": RNG.uniform(size=6000)}
     before = threading.active_count()
     one, many = network.train(X, LABELS, **given), network.train(X, LABELS, threads=threads, **given)
     assert np.array_equal(one.parameters, many.parameters)
     assert np.array_equal(one.history, many.history)
+    given |= {"batch_size": 3000, "metrics": ("accuracy", "mae", "r2"), "validation_fraction": 0.4}
+    one, many = network.train(X, LABELS, **given), network.train(X, LABELS, threads=threads, **given)
+    assert all(np.array_equal(one.metrics[name], many.metrics[name]) for name in one.metrics)
     assert threading.active_count() == before
 
 

@@ -226,31 +226,55 @@ def test_a_schedule_of_many_epochs(module):
 # --- metrics and validation ------------------------------------------------------------------------------------------
 
 
+def met_by_updates(module, X, Y, batch, weight, epochs, rate=0.1):
+    """For each epoch of gradient descent, the outputs that the updates met, and the parameters after it."""
+    w = module.initial_parameters(seed=0)
+    for _ in range(epochs):
+        outputs = []
+        for begin in range(0, len(X), batch):
+            rows = slice(begin, begin + batch)
+            outputs.append(module.predict(w, X[rows]))
+            w = w - rate * module.loss_and_gradient(w, X[rows], Y[rows], weight[rows])[1] * weight[rows].mean()
+        yield np.concatenate(outputs), w
+
+
+def scores(labels, output, weight=None):
+    """Accuracy, mean absolute error and R2 of classes, as scikit-learn has them."""
+    one_hot = np.eye(output.shape[1])[labels]
+    return {
+        "accuracy": accuracy_score(labels, output.argmax(axis=1), sample_weight=weight),
+        "mae": mean_absolute_error(one_hot, output, sample_weight=weight),
+        "r2": r2_score(one_hot, output, sample_weight=weight),
+    }
+
+
+@pytest.mark.parametrize("batch", [100, 16])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_metrics_of_classes(precision):
-    """After each epoch, accuracy, r2 and mae are scikit-learn's on all samples, also with weights, and on others."""
+@pytest.mark.parametrize("features", [[], ["j", "i"]], ids=["samples", "features"])
+def test_metrics_of_classes(precision, features, batch):
+    """Accuracy, mae and r2 are scikit-learn's on what the updates met, also with weights, and on validation data."""
     layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
-    chain = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="chain"), precision)
+    model = nn.Sequential(layers, 4, "categorical_crossentropy", name="chain")
+    chain = nn.build(model, precision, schedule={"features": features})
     weight = RNG.uniform(0.1, 2, 100)
-    seen = []
-    result = chain.train(
-        FLOWERS[:100], LABELS[:100], epochs=5, batch_size=16, sample_weight=weight, class_weight={0: 5.0},
-        validation_data=(FLOWERS[100:], LABELS[100:]), metrics=("accuracy", "r2", "mae"), learning_rate=0.1,
-        callback=lambda progress: seen.append(progress.parameters),
-    )  # fmt: skip
+    arguments = {"epochs": 4, "batch_size": batch, "sample_weight": weight, "class_weight": {0: 5.0}, "shuffle": False,
+                 "validation_data": (FLOWERS[100:], LABELS[100:]), "learning_rate": 0.1}  # fmt: skip
+    result = chain.train(FLOWERS[:100], LABELS[:100], metrics=("accuracy", "r2", "mae"), **arguments)
     assert list(result.metrics) == ["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
-    assert len(seen) == 5
-    tolerance = 1e-12 if precision == "float64" else 1e-6
-    for epoch, parameters in enumerate(seen):
-        for prefix, rows, w in (("", slice(0, 100), weight), ("val_", slice(100, 150), None)):
-            output, one_hot = chain.predict(parameters, FLOWERS[rows]), np.eye(3)[LABELS[rows]]
-            for name, expected in (
-                ("accuracy", accuracy_score(LABELS[rows], output.argmax(axis=1), sample_weight=w)),
-                ("r2", r2_score(one_hot, output, sample_weight=w)),
-                ("mae", mean_absolute_error(one_hot, output, sample_weight=w)),
-            ):
-                assert result.metrics[prefix + name][epoch] == pytest.approx(expected, rel=tolerance, abs=tolerance)
-        assert result.metrics["val_loss"][epoch] == chain.loss(parameters, FLOWERS[100:], LABELS[100:])
+    tolerance = 1e-11 if precision == "float64" else 2e-5
+    total = weight * np.where(LABELS[:100] == 0, 5, 1)
+    epochs = met_by_updates(chain, FLOWERS[:100], LABELS[:100], batch, total / total.mean(), 4)
+    for epoch, (output, parameters) in enumerate(epochs):
+        expected = scores(LABELS[:100], output, weight)
+        validated = scores(LABELS[100:], chain.predict(parameters, FLOWERS[100:]))
+        expected |= {f"val_{name}": score for name, score in validated.items()}
+        expected["val_loss"] = chain.loss(parameters, FLOWERS[100:], LABELS[100:])
+        found = {name: result.metrics[name][epoch] for name in expected}
+        assert found == pytest.approx(expected, rel=tolerance, abs=tolerance)
+    for name in ("accuracy", "mae", "r2"):  # one alone
+        alone = chain.train(FLOWERS[:100], LABELS[:100], metrics=name, **arguments)
+        assert list(alone.metrics) == ["loss", name, "val_loss", f"val_{name}"]
+        assert all(np.array_equal(alone.metrics[key], result.metrics[key]) for key in alone.metrics)
 
 
 def test_the_loss_is_that_which_the_updates_met(module):
@@ -270,8 +294,8 @@ def test_accuracy_of_two_classes(loss):
     activation = "sigmoid" if loss == "binary_crossentropy" else "linear"
     module = nn.build(nn.Sequential([nn.Dense(2, activation)], 4, loss, name="sides"))
     targets = np.stack([LABELS == 0, LABELS == 1], axis=1).astype(float)
-    result = module.train(FLOWERS, targets, epochs=3, metrics="accuracy", learning_rate=0.1)
-    output = module.predict(result.parameters, FLOWERS)
+    result = module.train(FLOWERS, targets, epochs=4, metrics="accuracy", learning_rate=0.1)
+    output = module.predict(module.train(FLOWERS, targets, epochs=3, learning_rate=0.1).parameters, FLOWERS)
     expected = ((output > (0 if loss in ("hinge", "binary_crossentropy_from_logits") else 0.5)) == targets).mean()
     assert result.metrics["accuracy"][-1] == pytest.approx(expected, rel=1e-14)
 
@@ -280,7 +304,9 @@ def test_r2_of_a_constant_target(module):
     """As in scikit-learn, a target that never changes is explained (1) or not (0)."""
     flat = np.stack([Y[:, 0], np.ones(40)], axis=1)
     result = module.train(X, flat, epochs=1, metrics=["r2"])
-    assert result.metrics["r2"][0] == pytest.approx(r2_score(flat, module.predict(result.parameters, X)), rel=1e-10)
+    output = module.predict(module.initial_parameters(), X)
+    assert result.metrics["r2"][0] == pytest.approx(r2_score(flat, output), rel=1e-10)
+    assert module.train(X, np.ones((40, 2)), epochs=1, metrics="r2").metrics["r2"][0] == 0
 
 
 def test_validation_fraction(module):

@@ -16,11 +16,12 @@ enum {
     OUTPUTS = 1,
     TILE = 64,
     SUMS = 8,
+    MEASURES = 3,
     WHOLE = 0,
     ACROSS = 0,
     DIRECT = 0,
     IN_PLACE = 1,
-    ARRAYS = 0,
+    ARRAYS = 192,
     STATE = 3,
     OPTIONS = 5,
     LABELS = 0,
@@ -28,14 +29,17 @@ enum {
     LANES = 1,
     PAD = 1,
     PARTIALS = 0,
+    ALL_SUMS = SUMS + MEASURES,
 };
 
-/* A sum in a loop that may be taken in any fixed order, where the compiler is told so. */
+/* A sum, or a maximum, in a loop that may be taken in any fixed order, where the compiler is told so. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns where it cannot follow */
 #define PRAGMA(text) _Pragma(#text)
 #define SUM_LOOP(variable) PRAGMA(omp simd reduction(+ : variable))
+#define LARGEST_LOOP(variable) PRAGMA(omp simd reduction(max : variable))
 #else
 #define SUM_LOOP(variable)
+#define LARGEST_LOOP(variable)
 #endif
 
 /* exp(r) - 1 - (x - n*hi) for r = x - n*log(2), |r| <= log(2)/2, where hi is the head of log(2):
@@ -193,6 +197,56 @@ static inline double log1p_of(double x)
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
+/* The sums that metrics are made of: how many targets are met, how far outputs are from targets, and the squares of
+   that for each output. counts says what each sample counts. A tile is summed up in its own precision, as losses are.
+   Values of neighbouring samples lie row apart, those of neighbouring columns lie column apart; where these are
+   known, a compiler makes vectors of one or the other. */
+enum { WANTS_ACCURACY = 1 << perceptron_ACCURACY, WANTS_ABSOLUTE = 1 << perceptron_MEAN_ABSOLUTE_ERROR, WANTS_R2 = 1 << perceptron_R2 };
+
+static inline real absolute(real value)
+{
+    return value < 0 ? -value : value;
+}
+
+/* Adds up the outputs on the side of the threshold where their targets are, absolute errors, and squares of errors, for
+   some columns, of which the first has the given number. */
+static inline __attribute__((always_inline)) void measure_errors(int metrics, size_t count, size_t columns,
+    size_t number, const real *restrict outputs, size_t row, size_t column, const real *restrict targets,
+    size_t target_row, size_t target_column, const real *restrict counts, double *restrict sums)
+{
+    if (!LABELS && metrics & WANTS_ACCURACY) {
+        for (size_t k = 0; k < columns; k++) {
+            real met = 0;
+            SUM_LOOP(met)
+            for (size_t n = 0; n < count; n++) {
+                const int high = outputs[n*row + k*column] > (real) 0.5;
+                met += high == (targets[n*target_row + k*target_column] > (real) 0.5) ? counts[n] : 0;
+            }
+            sums[perceptron_ACCURACY] += met;
+        }
+    }
+    if (metrics & WANTS_ABSOLUTE) {
+        for (size_t k = 0; k < columns; k++) {
+            real distance = 0;
+            SUM_LOOP(distance)
+            for (size_t n = 0; n < count; n++)
+                distance += counts[n]*absolute(outputs[n*row + k*column] - targets[n*target_row + k*target_column]);
+            sums[perceptron_MEAN_ABSOLUTE_ERROR] += distance;
+        }
+    }
+    if (metrics & WANTS_R2) {
+        for (size_t k = 0; k < columns; k++) {
+            real squares = 0;
+            SUM_LOOP(squares)
+            for (size_t n = 0; n < count; n++) {
+                const real error = outputs[n*row + k*column] - targets[n*target_row + k*target_column];
+                squares += counts[n]*error*error;
+            }
+            sums[perceptron_R2 + number + k] += squares;
+        }
+    }
+}
+
 /* The maximum, or NaN where either is: NaN must not be lost in a comparison. */
 static inline real maximum(real a, real b) {
     return a > b || a != a ? a : b;
@@ -250,7 +304,8 @@ static void predict_tile(const real *restrict parameters, const real *restrict i
 /* Adds the losses of a tile of samples to the sums. */
 static void loss_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    double *restrict sums) {
+    double *restrict sums, int metrics, const real *restrict counts) {
+    const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];
@@ -258,10 +313,13 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
     const real w24 = parameters[4];
     const real w35 = parameters[5];
     const real w45 = parameters[6];
+    real *const restrict t15 = work + 0;
+    real *const restrict t17 = work + 64;
+    real *const restrict output = work + 128;
 
     /* t1 to loss */
     real loss = 0;
-    for (size_t n = 0; n < count; n++) {
+    for (size_t n = 0; n < padded; n++) {
         const real x1 = inputs[n*INPUTS + 0];
         const real x2 = inputs[n*INPUTS + 1];
         const real y = targets[n*TARGETS + 0];
@@ -279,26 +337,43 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
         const real t12 = 1.0/t11;
         const real t13 = t10*t12;
         const real t14 = (t8 >= 0 ? t12 : t13);
-        const real t15 = t14*w45 + t7*w35 + 2*w0;
-        const real t16 = fabs(t15);
-        const real t17 = decay_of(t16);
+        const real t15_ = t14*w45 + t7*w35 + 2*w0;
+        t15[n] = t15_;
+        const real t16 = fabs(t15_);
+        const real t17_ = decay_of(t16);
+        t17[n] = t17_;
         const real t21 = y - 1;
-        const real t22 = maximum(0, t15);
-        const real t23 = log1p_of(t17);
+        const real t22 = maximum(0, t15_);
+        const real t23 = log1p_of(t17_);
         const real t24 = t22 + t23;
-        const real t25 = maximum(0, -t15);
+        const real t25 = maximum(0, -t15_);
         const real t26 = t23 + t25;
         const real loss_n = -t21*t24 + t26*y;
         loss += loss_n*weights[n];
     }
     sums[0] += loss;
-    (void) work;
+
+    if (metrics) {
+
+        /* t18 to output */
+        for (size_t n = 0; n < padded; n++) {
+            const real t18 = t17[n] + 1;
+            const real t19 = 1.0/t18;
+            const real t20 = t17[n]*t19;
+            const real output_ = (t15[n] >= 0 ? t19 : t20);
+            output[n] = output_;
+        }
+        measure_errors(metrics, count, 1, 0, output, 1, 0, targets + 0, TARGETS, 1,
+            counts, sums + SUMS);
+    }
 }
 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int more, double *restrict sums, real *restrict whole, real *restrict partials) {
+    int more, double *restrict sums, real *restrict whole, real *restrict partials,
+    int metrics, const real *restrict counts) {
+    const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];
@@ -306,6 +381,7 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
     const real w24 = parameters[4];
     const real w35 = parameters[5];
     const real w45 = parameters[6];
+    real *const restrict output = work + 0;
 
     /* t1 to d_w45 */
     real loss = 0;
@@ -316,7 +392,7 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
     real d_w24 = 0;
     real d_w35 = 0;
     real d_w45 = 0;
-    for (size_t n = 0; n < count; n++) {
+    for (size_t n = 0; n < padded; n++) {
         const real x1 = inputs[n*INPUTS + 0];
         const real x2 = inputs[n*INPUTS + 1];
         const real y = targets[n*TARGETS + 0];
@@ -340,7 +416,8 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
         const real t18 = t17 + 1;
         const real t19 = 1.0/t18;
         const real t20 = t17*t19;
-        const real output = (t15 >= 0 ? t19 : t20);
+        const real output_ = (t15 >= 0 ? t19 : t20);
+        output[n] = output_;
         const real t21 = y - 1;
         const real t22 = maximum(0, t15);
         const real t23 = log1p_of(t17);
@@ -352,7 +429,7 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
         const real d_t8 = weights[n]*y;
         const real d_t7 = -t21*weights[n];
         const real t27 = (t15 <= 0 ? t19 : t20);
-        const real d_t5 = d_t7*output - d_t8*t27;
+        const real d_t5 = d_t7*output_ - d_t8*t27;
         const real d_t4 = d_t5*w45;
         const real t28 = (t8 <= 0 ? t12 : t13);
         const real d_t3 = d_t4*t14*t28;
@@ -375,7 +452,11 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
     sums[5] += d_w24;
     sums[6] += d_w35;
     sums[7] += d_w45;
-    (void) work;
+
+    if (metrics) {
+        measure_errors(metrics, count, 1, 0, output, 1, 0, targets + 0, TARGETS, 1,
+            counts, sums + SUMS);
+    }
     (void) more;
     (void) whole;
     (void) partials;
@@ -895,9 +976,9 @@ typedef struct {
     real w45;
 } __attribute__((may_alias)) point;
 
-/* The loss of one sample, and its derivatives. */
+/* The loss of one sample, and its derivatives; and the outputs, where these have metrics. */
 static inline __attribute__((always_inline)) real sample_gradient(const point *w, const real *inputs,
-    const real *targets, point *gradient) {
+    const real *targets, point *gradient, real *outputs) {
     const real w0 = w->w0;
     const real w13 = w->w13;
     const real w14 = w->w14;
@@ -951,6 +1032,7 @@ static inline __attribute__((always_inline)) real sample_gradient(const point *w
     gradient->w24 = d_w24;
     gradient->w35 = d_w35;
     gradient->w45 = d_w45;
+    outputs[0] = output;
     return loss;
 }
 
@@ -993,50 +1075,52 @@ static inline double largest_change(const point *w, const point *next) {
 }
 
 /* One update by sgd of one parameter after the other, each with the gradient at what
-   those before it have become; 0 unless a loss or a new parameter is not finite. */
+   those before it have become; 0 unless a loss or a new parameter is not finite. Outputs and loss
+   are those of the first. */
 static real update_in_turn(point *w, const real *inputs, const real *targets, const double *options,
-    real *loss) {
+    real *loss, real *outputs) {
     const real learning_rate = (real) options[0];
     point gradient;
-    real present, next;
-    present = sample_gradient(w, inputs, targets, &gradient);
+    real present, next, unused[OUTPUTS + 1];
+    (void) unused;
+    present = sample_gradient(w, inputs, targets, &gradient, outputs);
     *loss = present;
     next = -gradient.w0*learning_rate + w->w0;
     if (!(present*0 + next*0 == 0)) {
         return NAN;
     }
     w->w0 = next;
-    present = sample_gradient(w, inputs, targets, &gradient);
+    present = sample_gradient(w, inputs, targets, &gradient, unused);
     next = -gradient.w13*learning_rate + w->w13;
     if (!(present*0 + next*0 == 0)) {
         return NAN;
     }
     w->w13 = next;
-    present = sample_gradient(w, inputs, targets, &gradient);
+    present = sample_gradient(w, inputs, targets, &gradient, unused);
     next = -gradient.w14*learning_rate + w->w14;
     if (!(present*0 + next*0 == 0)) {
         return NAN;
     }
     w->w14 = next;
-    present = sample_gradient(w, inputs, targets, &gradient);
+    present = sample_gradient(w, inputs, targets, &gradient, unused);
     next = -gradient.w23*learning_rate + w->w23;
     if (!(present*0 + next*0 == 0)) {
         return NAN;
     }
     w->w23 = next;
-    present = sample_gradient(w, inputs, targets, &gradient);
+    present = sample_gradient(w, inputs, targets, &gradient, unused);
     next = -gradient.w24*learning_rate + w->w24;
     if (!(present*0 + next*0 == 0)) {
         return NAN;
     }
     w->w24 = next;
-    present = sample_gradient(w, inputs, targets, &gradient);
+    present = sample_gradient(w, inputs, targets, &gradient, unused);
     next = -gradient.w35*learning_rate + w->w35;
     if (!(present*0 + next*0 == 0)) {
         return NAN;
     }
     w->w35 = next;
-    present = sample_gradient(w, inputs, targets, &gradient);
+    present = sample_gradient(w, inputs, targets, &gradient, unused);
     next = -gradient.w45*learning_rate + w->w45;
     if (!(present*0 + next*0 == 0)) {
         return NAN;
@@ -1504,6 +1588,7 @@ typedef struct {
     double *totals;
     real *gradient;
     real *whole;
+    real *counts;
     real *partials;
     real *inputs;
     real *targets;
@@ -1521,13 +1606,15 @@ static memory carve(void *work)
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
     memory m;
     m.sums = (double *) next;
-    next += padded_bytes((SUMS + 1)*sizeof(double));
+    next += padded_bytes((ALL_SUMS + 1)*sizeof(double));
     m.totals = (double *) next;
-    next += padded_bytes((WHOLE + SUMS + 1)*sizeof(double));
+    next += padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double));
     m.gradient = (real *) next;
     next += padded_bytes((PARAMETERS + 1)*sizeof(real));
     m.whole = IN_PLACE ? m.gradient : (real *) next;
     next += padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real));
+    m.counts = (real *) next;
+    next += padded_bytes(TILE*sizeof(real));
     m.partials = (real *) next;
     next += padded_bytes((PARTIALS + LANES)*sizeof(real));
     m.inputs = (real *) next;
@@ -1551,11 +1638,11 @@ static void clear(memory m)
 
 size_t perceptron_work_size(void)
 {
-    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + SUMS + 1)*sizeof(double))
+    return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
         + padded_bytes((PARAMETERS + 1)*sizeof(real)) + padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real))
         + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
-        + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
+        + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
 
 size_t perceptron_state_size(void)
@@ -1563,9 +1650,9 @@ size_t perceptron_state_size(void)
     return (size_t) STATE*PARAMETERS;
 }
 
-size_t perceptron_outputs_size(void)
+size_t perceptron_measures_size(void)
 {
-    return (size_t) TILE*OUTPUTS;
+    return MEASURES;
 }
 
 /* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. */
@@ -1677,29 +1764,16 @@ int perceptron_predict_few(const real *parameters, const real *inputs, size_t sa
     return 1;
 }
 
-int perceptron_loss(const real *parameters, const real *inputs, const real *targets, const real *weights,
-    size_t samples, void *work, double *loss, perceptron_poll *poll)
-{
-    const memory m = carve(work);
-    const double total = total_weight(weights, samples);
-    m.sums[0] = 0;
-    for (size_t first = 0; first < samples; first += TILE) {
-        const size_t count = samples - first < TILE ? samples - first : TILE;
-        const tile present = fill(m, inputs, targets, NULL, weights, total, first, count);
-        loss_tile(parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums);
-        if (stopped(poll, (double) COST*(double) count))
-            return 1;
-    }
-    *loss = m.sums[0];
-    return 0;
-}
-
-/* A batch of samples: those from begin on, in their order, whose weights are divided by their total. */
+/* A batch of samples: those from begin on, in their order, whose weights are divided by their total. What is wanted of
+   it is the loss, with the gradient unless it is forward, and the sums for metrics, where each sample has a count. */
 typedef struct {
+    int forward;
+    int metrics;
     const real *parameters;
     const real *inputs;
     const real *targets;
     const real *weights;
+    const real *counts;
     const size_t *order;
     size_t begin;
     size_t samples;
@@ -1717,21 +1791,36 @@ static size_t chunks_of(const batch *b)
 
 static void prepare_batch(const batch *b, memory m)
 {
-    (void) b;
+    if (b->forward) {
+    } else {
+    }
     (void) m;
+}
+
+/* Where the loss is among the sums. */
+static size_t place_of_loss(const batch *b)
+{
+    return b->forward ? 0 : ACROSS;
 }
 
 /* The sums over the samples of a chunk. Returns 1 if stopped. */
 static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    for (size_t k = DIRECT ? 0 : ACROSS; k < SUMS; k++) /* the others are set when they are flushed */
+    /* the other sums are set when they are flushed */
+    for (size_t k = b->forward || DIRECT ? 0 : ACROSS; k < ALL_SUMS; k++)
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
         const size_t count = end - first < TILE ? end - first : TILE;
         const tile present = fill(m, b->inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
-        gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, first > begin, m.sums,
-            m.whole, m.partials);
+        for (size_t n = 0; b->metrics && n < count; n++)
+            m.counts[n] = !b->counts ? 1 : b->counts[b->order ? b->order[b->begin + first + n] : b->begin + first + n];
+        if (b->forward)
+            loss_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums, b->metrics,
+                m.counts);
+        else
+            gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, first > begin,
+                m.sums, m.whole, m.partials, b->metrics, m.counts);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -1739,12 +1828,12 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *po
 }
 
 /* Adds the sums of a chunk, the whole ones first. */
-static void add_sums(memory m, double *restrict totals)
+static void add_sums(const batch *b, memory m, double *restrict totals)
 {
-    const size_t whole = WHOLE;
+    const size_t whole = b->forward ? 0 : WHOLE;
     for (size_t k = 0; k < whole; k++)
         totals[k] += (double) m.whole[k];
-    for (size_t k = 0; k < SUMS; k++)
+    for (size_t k = 0; k < ALL_SUMS; k++)
         totals[WHOLE + k] += m.sums[k];
 }
 
@@ -1860,7 +1949,7 @@ static int sum_by_team(team *t, const batch *work, double *totals, perceptron_po
         do_share(t, t->members);
         await_members(t);
         for (size_t k = 0; k < t->count && first + k < chunks_of(work); k++)
-            add_sums(t->members[k].m, totals);
+            add_sums(work, t->members[k].m, totals);
         if (stopped(poll, (double) COST*TILE*CHUNK))
             return 1;
     }
@@ -1890,34 +1979,40 @@ static int sum_by_team(team *t, const batch *work, double *totals, perceptron_po
 }
 #endif
 
-/* The loss over a batch, and its gradient, in m.gradient; by a team, if there is one, where there are chunks for it. */
-static int batch_gradient(const batch *b, memory m, team *threads, double *loss, perceptron_poll *poll)
+/* The sums over a batch, besides the whole ones in m.whole; by a team, if there is one, where there are chunks for it.
+   NULL if stopped. */
+static const double *sum_batch(const batch *b, memory m, team *threads, perceptron_poll *poll)
 {
-    const size_t whole = WHOLE;
-    const double *sums = m.sums;
+    const size_t whole = b->forward ? 0 : WHOLE;
     prepare_batch(b, m);
-    if (chunks_of(b) == 1) {
-        if (sum_chunk(b, m, 0, poll))
-            return 1;
+    if (chunks_of(b) == 1)
+        return sum_chunk(b, m, 0, poll) ? NULL : m.sums;
+    for (size_t k = 0; k < WHOLE + ALL_SUMS; k++)
+        m.totals[k] = 0;
+    if (threads) {
+        if (sum_by_team(threads, b, m.totals, poll))
+            return NULL;
     } else {
-        for (size_t k = 0; k < WHOLE + SUMS; k++)
-            m.totals[k] = 0;
-        if (threads) {
-            if (sum_by_team(threads, b, m.totals, poll))
-                return 1;
-        } else {
-            for (size_t chunk = 0; chunk < chunks_of(b); chunk++) {
-                if (sum_chunk(b, m, chunk, poll))
-                    return 1;
-                add_sums(m, m.totals);
-            }
+        for (size_t chunk = 0; chunk < chunks_of(b); chunk++) {
+            if (sum_chunk(b, m, chunk, poll))
+                return NULL;
+            add_sums(b, m, m.totals);
         }
-        for (size_t k = 0; k < whole; k++)
-            m.whole[k] = (real) m.totals[k];
-        sums = m.totals + WHOLE;
     }
-    gradient_finish(b->parameters, sums, m.whole, m.arrays, m.gradient);
-    *loss = sums[ACROSS];
+    for (size_t k = 0; k < whole; k++)
+        m.whole[k] = (real) m.totals[k];
+    return m.totals + WHOLE;
+}
+
+int perceptron_loss(const real *parameters, const real *inputs, const real *targets, const real *weights,
+    size_t samples, void *work, double *loss, perceptron_poll *poll)
+{
+    const batch all = {.forward = 1, .parameters = parameters, .inputs = inputs, .targets = targets,
+        .weights = weights, .samples = samples, .total = total_weight(weights, samples)};
+    const double *const sums = sum_batch(&all, carve(work), NULL, poll);
+    if (!sums)
+        return 1;
+    *loss = sums[place_of_loss(&all)];
     return 0;
 }
 
@@ -1926,69 +2021,14 @@ int perceptron_loss_and_gradient(const real *parameters, const real *inputs, con
 {
     const memory m = carve(work);
     clear(m);
-    const double total = total_weight(weights, samples);
     const batch all = {.parameters = parameters, .inputs = inputs, .targets = targets, .weights = weights,
-        .samples = samples, .total = total};
-    if (batch_gradient(&all, m, NULL, loss, poll))
+        .samples = samples, .total = total_weight(weights, samples)};
+    const double *const sums = sum_batch(&all, m, NULL, poll);
+    if (!sums)
         return 1;
+    gradient_finish(parameters, sums, m.whole, m.arrays, m.gradient);
     memcpy(gradient, m.gradient, PARAMETERS*sizeof(real));
-    return 0;
-}
-
-/* --- metrics --- */
-
-/* How many of the targets of a sample are met, 0 to 1: the largest of the classes, or each output on the side of the
-   threshold where its target is. */
-static double right(const real *output, const real *target)
-{
-    if (LABELS) {
-        size_t found = 0, meant = 0;
-        for (size_t k = 1; k < OUTPUTS; k++) {
-            found = output[k] > output[found] ? k : found;
-            meant = target[k] > target[meant] ? k : meant;
-        }
-        return found == meant;
-    }
-    size_t met = 0;
-    for (size_t k = 0; k < OUTPUTS; k++)
-        met += (output[k] > (real) 0.5) == (target[k] > (real) 0.5);
-    return (double) met/OUTPUTS;
-}
-
-/* Accuracy, mean absolute error, and R2 (the mean over outputs), on all samples. Needs as many targets as outputs.
-   Returns 1 if stopped. */
-static int measure(const real *parameters, const perceptron_data *data, memory m, real *outputs, double *metrics,
-    perceptron_poll *poll)
-{
-    double met = 0, distance = 0, squares[OUTPUTS] = {0};
-    for (size_t first = 0; first < data->samples; first += TILE) {
-        const size_t count = data->samples - first < TILE ? data->samples - first : TILE;
-        const tile present = fill(m, data->inputs, NULL, NULL, NULL, 1, first, count);
-        predict_tile(parameters, present.inputs, NULL, m.weights, count, m.arrays, outputs);
-        for (size_t n = 0; n < count; n++) {
-            const real *const output = outputs + n*OUTPUTS, *const target = data->targets + (first + n)*OUTPUTS;
-            const double weight = data->counts ? (double) data->counts[first + n] : 1;
-            met += weight*right(output, target);
-            for (size_t k = 0; k < OUTPUTS; k++) {
-                const double error = (double) output[k] - (double) target[k];
-                distance += weight*fabs(error);
-                squares[k] += weight*error*error;
-            }
-        }
-        if (stopped(poll, (double) COST*(double) count))
-            return 1;
-    }
-    double explained = 0;
-    for (size_t k = 0; k < OUTPUTS; k++) {
-        if (data->spread[k] > 0)
-            explained += 1 - squares[k]/data->spread[k];
-        else
-            explained += squares[k] == 0; /* a target that is the same everywhere is explained, or not */
-    }
-    const double total = total_weight(data->counts, data->samples);
-    metrics[perceptron_ACCURACY] = met/total;
-    metrics[perceptron_MEAN_ABSOLUTE_ERROR] = distance/OUTPUTS/total;
-    metrics[perceptron_R2] = explained/OUTPUTS;
+    *loss = sums[place_of_loss(&all)];
     return 0;
 }
 
@@ -2085,6 +2125,7 @@ static real decay_weights(const real *restrict parameters, real *restrict next, 
 static double largest_step(const real *before, const real *after, size_t first, size_t last)
 {
     double largest = 0;
+    LARGEST_LOOP(largest)
     for (size_t p = first; p < last; p++) {
         const double step = fabs((double) after[p] - (double) before[p]);
         largest = step > largest ? step : largest;
@@ -2092,16 +2133,21 @@ static double largest_step(const real *before, const real *after, size_t first, 
     return largest;
 }
 
-/* Updates the parameters first <= p < last by the gradient of a batch. Returns a status; COMPLETED: go on. */
+/* Updates the parameters first <= p < last by the gradient of a batch. The sums of the metrics of an update are added
+   to those of the epoch where it updates the first of the parameters. Returns a status; COMPLETED: go on. */
 static int train_batch(perceptron_training *run, memory m, team *threads, size_t samples, double total, size_t first,
     size_t last, double factor, double *loss)
 {
     const perceptron_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
-    const batch present = {run->parameters, data->inputs, data->targets, data->weights, order, run->begin, samples, total
+    const batch present = {0, first == 0 ? run->metrics : 0, run->parameters, data->inputs, data->targets, data->weights,
+        data->counts, order, run->begin, samples, total
         };
-    if (batch_gradient(&present, m, threads, loss, &run->poll))
+    const double *const sums = sum_batch(&present, m, threads, &run->poll);
+    if (!sums)
         return perceptron_INTERRUPTED;
+    gradient_finish(run->parameters, sums, m.whole, m.arrays, m.gradient);
+    *loss = sums[place_of_loss(&present)];
     if (!isfinite(*loss))
         return perceptron_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
@@ -2128,6 +2174,8 @@ static int train_batch(perceptron_training *run, memory m, team *threads, size_t
         const double step = largest_step(run->parameters, run->next, first, last);
         run->largest = step > run->largest ? step : run->largest;
     }
+    for (size_t k = 0; present.metrics && k < MEASURES; k++)
+        run->measures[k] += sums[SUMS + k];
     return perceptron_COMPLETED;
 }
 
@@ -2170,19 +2218,42 @@ static int train_samples(perceptron_training *run, memory m, team *threads, doub
     return perceptron_COMPLETED;
 }
 
+/* Accuracy, mean absolute error, and R2 (the mean over outputs), as far as they are wanted, from their sums. */
+static void finish_metrics(int metrics, const perceptron_data *data, const double *sums, double *figures)
+{
+    const double total = total_weight(data->counts, data->samples);
+    figures[perceptron_ACCURACY] = sums[perceptron_ACCURACY]/(LABELS ? 1 : OUTPUTS)/total;
+    figures[perceptron_MEAN_ABSOLUTE_ERROR] = sums[perceptron_MEAN_ABSOLUTE_ERROR]/OUTPUTS/total;
+    double explained = 0;
+    for (size_t k = 0; metrics & WANTS_R2 && k < OUTPUTS; k++) {
+        const double squares = sums[perceptron_R2 + k];
+        if (data->spread[k] > 0)
+            explained += 1 - squares/data->spread[k];
+        else
+            explained += squares == 0; /* a target that is the same everywhere is explained, or not */
+    }
+    figures[perceptron_R2] = explained/OUTPUTS;
+}
+
 /* The columns of the history after an epoch. Returns 1 if stopped. */
-static int measure_epoch(perceptron_training *run, memory m, double *figures)
+static int measure_epoch(perceptron_training *run, memory m, team *threads, double *figures)
 {
     const perceptron_data *data = &run->validation;
     figures[perceptron_LOSS] = run->epoch_loss;
-    if (data->samples && perceptron_loss(run->parameters, data->inputs, data->targets, data->weights, data->samples,
-            run->work, figures + perceptron_VALIDATION_LOSS, &run->poll))
-        return 1;
-    if (run->data.spread
-        && measure(run->parameters, &run->data, m, run->outputs, figures + perceptron_METRICS, &run->poll))
-        return 1;
-    return data->samples && data->spread
-        && measure(run->parameters, data, m, run->outputs, figures + perceptron_VALIDATION_METRICS, &run->poll);
+    if (run->metrics)
+        finish_metrics(run->metrics, &run->data, run->measures, figures + perceptron_METRICS);
+    if (data->samples) {
+        const batch all = {.forward = 1, .metrics = run->metrics, .parameters = run->parameters,
+            .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
+            .samples = data->samples, .total = total_weight(data->weights, data->samples)};
+        const double *const sums = sum_batch(&all, m, threads, &run->poll);
+        if (!sums)
+            return 1;
+        figures[perceptron_VALIDATION_LOSS] = sums[place_of_loss(&all)];
+        if (run->metrics)
+            finish_metrics(run->metrics, data, sums + SUMS, figures + perceptron_VALIDATION_METRICS);
+    }
+    return 0;
 }
 
 /* Keeps the parameters of the best epoch. Returns a status: STOPPED_EARLY when patience is at its end. */
@@ -2198,19 +2269,15 @@ static int compare_epoch(perceptron_training *run, const double *figures)
     return run->patience && waited >= run->patience ? perceptron_STOPPED_EARLY : perceptron_COMPLETED;
 }
 
-/* One epoch, or what is left of it. Nothing of its end is kept before all of it is done. */
-static int train_epoch(perceptron_training *run, memory m, team *threads, double total, size_t row)
+/* The end of an epoch, whose number in this call is row. Nothing of it is kept before all of it is done. Returns a
+   status. */
+static int end_epoch(perceptron_training *run, memory m, team *threads, size_t row, uint64_t random)
 {
     double *const figures = run->history + row*run->columns;
-    uint64_t random = run->random;
-    if (run->shuffle)
-        shuffle(run->order, run->data.samples, &random);
-    int status = train_samples(run, m, threads, total, row);
-    if (status != perceptron_COMPLETED)
-        return status;
+    int status = perceptron_COMPLETED;
     if (run->columns == 1)
         figures[perceptron_LOSS] = run->epoch_loss;
-    else if (measure_epoch(run, m, figures))
+    else if (measure_epoch(run, m, threads, figures))
         return perceptron_INTERRUPTED;
     if (run->monitor >= 0)
         status = compare_epoch(run, figures);
@@ -2219,8 +2286,20 @@ static int train_epoch(perceptron_training *run, memory m, team *threads, double
     run->random = random;
     run->begin = 0;
     run->epoch_loss = run->largest = 0;
+    for (size_t k = 0; run->metrics && k < MEASURES; k++)
+        run->measures[k] = 0;
     run->epochs++;
     return status;
+}
+
+/* One epoch, or what is left of it. */
+static int train_epoch(perceptron_training *run, memory m, team *threads, double total, size_t row)
+{
+    uint64_t random = run->random;
+    if (run->shuffle)
+        shuffle(run->order, run->data.samples, &random);
+    const int status = train_samples(run, m, threads, total, row);
+    return status == perceptron_COMPLETED ? end_epoch(run, m, threads, row, random) : status;
 }
 
 static int train_in_registers(perceptron_training *run);
@@ -2257,11 +2336,11 @@ static inline __attribute__((always_inline)) int samples_in_registers(perceptron
         const size_t row = run->shuffle ? run->order[n] : n;
         const real *const inputs = run->data.inputs + row*INPUTS, *const targets = run->data.targets + row*TARGETS;
         point gradient, next = *w;
-        real present, check;
+        real present, check, outputs[OUTPUTS + 1];
         if (sequential)
-            check = update_in_turn(&next, inputs, targets, run->options, &present);
+            check = update_in_turn(&next, inputs, targets, run->options, &present, outputs);
         else {
-            present = sample_gradient(w, inputs, targets, &gradient);
+            present = sample_gradient(w, inputs, targets, &gradient, outputs);
             check = next_point(w, &gradient, run->options, &next);
         }
         if (!(present*0 + check == 0)) {
@@ -2272,6 +2351,10 @@ static inline __attribute__((always_inline)) int samples_in_registers(perceptron
             largest = larger(largest, largest_change(w, &next));
         *w = next;
         loss += (double) present*share;
+        if (run->metrics) {
+            const real one = 1;
+            measure_errors(run->metrics, 1, OUTPUTS, 0, outputs, OUTPUTS, 1, targets, TARGETS, 1, &one, run->measures);
+        }
         run->updates += 1;
         n++;
         if (stopped(&run->poll, COST))
@@ -2281,6 +2364,18 @@ static inline __attribute__((always_inline)) int samples_in_registers(perceptron
     run->epoch_loss = loss;
     run->begin = n;
     return status;
+}
+
+static inline __attribute__((always_inline)) void store_point(const point *w, volatile real *parameters)
+{
+    /* one by one: as a vector they would be one all along */
+    parameters[0] = w->w0;
+    parameters[1] = w->w13;
+    parameters[2] = w->w14;
+    parameters[3] = w->w23;
+    parameters[4] = w->w24;
+    parameters[5] = w->w35;
+    parameters[6] = w->w45;
 }
 
 /* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
@@ -2296,6 +2391,12 @@ static inline __attribute__((always_inline)) void epochs_in_registers(perceptron
         if (run->status != perceptron_COMPLETED && run->begin < run->data.samples)
             break;
         const int interrupted = run->status == perceptron_INTERRUPTED;
+        if (run->columns > 1 || run->monitor >= 0) {
+            store_point(&w, run->parameters);
+            run->status = end_epoch(run, carve(run->work), NULL, epoch, random);
+            run->status = interrupted ? perceptron_INTERRUPTED : run->status;
+            continue;
+        }
         run->history[epoch] = run->epoch_loss;
         run->status = interrupted ? perceptron_INTERRUPTED
             : run->largest < run->tolerance ? perceptron_CONVERGED : perceptron_COMPLETED;
@@ -2304,21 +2405,14 @@ static inline __attribute__((always_inline)) void epochs_in_registers(perceptron
         run->epoch_loss = run->largest = 0;
         run->epochs++;
     }
-    volatile real *const parameters = run->parameters; /* stored one by one: as a vector they would be one all along */
-    parameters[0] = w.w0;
-    parameters[1] = w.w13;
-    parameters[2] = w.w14;
-    parameters[3] = w.w23;
-    parameters[4] = w.w24;
-    parameters[5] = w.w35;
-    parameters[6] = w.w45;
+    store_point(&w, run->parameters);
 }
 
 /* Plain training on batches of one sample by gradient descent. Returns 0 for any other. */
 static int train_in_registers(perceptron_training *run)
 {
-    const int plain = !run->data.weights && !run->factors && run->columns == 1 && run->monitor < 0
-        && !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
+    const int plain = !run->data.weights && !run->factors && !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0
+        || run->weight_decay > 0);
     if (!plain || run->batch != 1 || run->optimizer != 0 || run->sweep != 0)
         return 0;
     if (!run->sequential)

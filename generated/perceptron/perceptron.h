@@ -22,12 +22,13 @@ typedef struct {
     size_t samples;
     const double *weights; /* NULL: 1 each */
     const double *counts; /* NULL: 1 each */
-    const double *spread; /* of each target, its sum of squares around its mean; NULL: no metrics are wanted */
+    const double *spread; /* of each target, its sum of squares around its mean; may be NULL without R2 */
 } perceptron_data;
 
 enum { perceptron_COMPLETED, perceptron_CONVERGED, perceptron_STOPPED_EARLY, perceptron_DIVERGED, perceptron_INTERRUPTED };
 
-/* The columns of the history: without validation and metrics, the loss alone. */
+/* The columns of the history: without validation and metrics, the loss alone. The metrics of an epoch are means over its
+   updates, as the loss is: those of the outputs from which its gradients were computed. */
 enum { perceptron_LOSS, perceptron_VALIDATION_LOSS, perceptron_METRICS, perceptron_VALIDATION_METRICS = 5, perceptron_COLUMNS = 8 };
 
 /* The metrics, from the columns METRICS and VALIDATION_METRICS on. */
@@ -53,17 +54,17 @@ typedef struct {
     int monitor; /* the column that tells the best epoch; -1: none */
     int higher; /* whether more of it is better */
     double min_delta; /* what counts as better */
+    int metrics; /* those that are wanted, a bit 1 << METRIC for each; 0: none */
     size_t patience; /* stop after so many epochs without the best; 0: never */
     perceptron_poll poll;
     /* Memory: of PARAMETERS values each, the last of perceptron_state_size(); perceptron_work_size() bytes for each thread;
-       samples; perceptron_outputs_size() values. */
+       samples. */
     double *parameters;
     double *next;
     double *best;
     double *state;
     void *work;
     size_t *order; /* may be NULL without shuffle */
-    double *outputs; /* may be NULL without metrics */
     /* Where the training is: 0 at first, but for the best figure (infinite) and random (any number). */
     uint64_t random; /* the state of the random numbers when the present epoch began */
     size_t epochs;
@@ -71,6 +72,7 @@ typedef struct {
     size_t begin; /* the first sample of the next update in the present epoch */
     size_t sweep; /* the next parameter of a sequential update */
     double epoch_loss, batch_loss, largest; /* of the present epoch, of the present update; the largest step */
+    double *measures; /* perceptron_measures_size() sums of the present epoch; may be NULL without metrics */
     double best_figure;
     size_t best_epoch; /* counted from 1 */
     /* What came out: for each epoch from the one at which the call began, the loss, or all columns. */
@@ -85,8 +87,8 @@ size_t perceptron_work_size(void);
 /* The values of state that the optimizers need, 0 at first. */
 size_t perceptron_state_size(void);
 
-/* The values of memory that metrics need. */
-size_t perceptron_outputs_size(void);
+/* The sums that metrics are made of; 0 where outputs cannot be compared with targets. */
+size_t perceptron_measures_size(void);
 
 /* The number of the first value that is not finite; count if all are. */
 size_t perceptron_first_not_finite(const double *values, size_t count);

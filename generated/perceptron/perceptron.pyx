@@ -86,6 +86,7 @@ cdef extern from "perceptron.h":
         int higher
         double min_delta
         size_t patience
+        int metrics
         perceptron_poll poll
         double *parameters
         double *next
@@ -93,7 +94,6 @@ cdef extern from "perceptron.h":
         double *state
         void *work
         size_t *order
-        double *outputs
         uint64_t random
         size_t epochs
         size_t updates
@@ -102,6 +102,7 @@ cdef extern from "perceptron.h":
         double epoch_loss
         double batch_loss
         double largest
+        double *measures
         double best_figure
         size_t best_epoch
         double *history
@@ -140,7 +141,7 @@ cdef extern from "perceptron.h":
     int perceptron_train_many(perceptron_many *) nogil
     size_t perceptron_work_size() nogil
     size_t perceptron_state_size() nogil
-    size_t perceptron_outputs_size() nogil
+    size_t perceptron_measures_size() nogil
     size_t perceptron_first_not_finite(const double *, size_t) nogil
     int perceptron_predict(const double *, const double *, size_t, void *, double *, perceptron_poll *) nogil
     enum: perceptron_FEW
@@ -319,11 +320,11 @@ cdef class _NativeTraining(_Call):
         self.run.shuffle = order is not None
         self.run.batch = batch
 
-    def settle(self, numbers, outputs):
-        """Sets how to train: the numbers are those of _Training.settle."""
+    def settle(self, numbers, measures):
+        """Sets how to train: the numbers are those of _Training.settle; measures holds sums for metrics."""
         cdef const double *number = <const double *> _address(numbers)
-        self.held[6] = outputs
-        self.run.outputs = <double *> _address(outputs)
+        self.held[6] = measures
+        self.run.measures = <double *> _address(measures)
         self.run.l1 = number[0]
         self.run.l2 = number[1]
         self.run.weight_decay = number[2]
@@ -338,6 +339,7 @@ cdef class _NativeTraining(_Call):
         self.run.patience = <size_t> number[11]
         self.run.poll.interval = number[12]
         self.run.threads = <size_t> number[13]
+        self.run.metrics = <int> number[14]
         if self.run.threads > 1:  # each needs work memory of its own
             free(self.work)
             self.work = malloc(self.run.threads*perceptron_work_size())
@@ -440,7 +442,7 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
 
 _group_size = perceptron_MODELS
 _state_size = perceptron_state_size()
-_outputs_size = perceptron_outputs_size()
+_measures_size = perceptron_measures_size()
 
 # The rest of the module is Python, compiled when the module is imported.
 
@@ -744,9 +746,10 @@ name: str
 precision: str
 dtype: Any
 parameter_count: int
+_measures_size: int
 _IDENTITY: str
 
-_FORMAT = "nncodegen result, version 1"
+_FORMAT = "nncodegen result, version 2"
 
 
 class Result:
@@ -755,7 +758,7 @@ class Result:
     parameters   (P,), after the last completed update; those of the best epoch, where it was looked for
     loss         the loss at these parameters on the training data, without penalties
     history      (epochs,), the mean loss of each epoch, as it was met before the updates
-    metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured after each epoch
+    metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured in each epoch
     epochs       the number of completed epochs
     status       "completed", "converged" (no parameter changed by ``tolerance``), "stopped_early" (``patience``),
                  "stopped" (by the callback), "time_limit", "diverged" or "interrupted"
@@ -867,6 +870,8 @@ def _restore(arrays: dict[str, Any]) -> Result:
         state["variables"] = [str(key) for key in state["variables"]]
         _expect(state, "counters", (8,), np.uint64)
         _expect(state, "numbers", (4,), np.float64)
+        _expect(state, "measures", (_measures_size,), np.float64)
+        state["metrics"] = int(_expect(state, "metrics", (), np.int64))
         for key in ("last", "best"):
             _expect(state, key, (parameter_count,), dtype)
         _expect(state, "state", (len(state["variables"]), parameter_count), dtype)
@@ -955,6 +960,8 @@ class _Data:
         """Prepares metrics: how far the targets spread around their means."""
         if "accuracy" in metrics and not accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
             raise ValueError("the metric accuracy needs classes: labels of a categorical loss, or targets of 0 and 1")
+        if "r2" not in metrics:
+            return
         weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
         mean = np.average(self.Y, axis=0, weights=weights)
         self.spread = np.array([weights @ (y - m) ** 2 for y, m in zip(self.Y.T, mean, strict=True)], float)
@@ -1196,7 +1203,7 @@ parameter_count: int
 initial_parameters: Any
 _IDENTITY: str
 _OPTIMIZERS: dict[str, tuple[int, dict[str, tuple[float, float, float, bool]], dict[str, "float | str"], bool]]
-_outputs_size: int
+_measures_size: int
 _state_size: int
 _native_loss: Any
 _NativeTraining: Any
@@ -1262,6 +1269,7 @@ class _Training:
         self.native = _NativeTraining(self._buffers, self._state, options, number, self.seed)
         self._counters = np.array([self.seed, 0, 0, 0, 0, 0, self.seed, 0], np.uint64)
         self._numbers = np.array([0.0, 0.0, 0.0, math.inf])
+        self._measures = np.zeros(_measures_size)  # sums for the metrics of the present epoch
         self._sequential = update == "sequential"
         self._resumed = resume
         if before is None:
@@ -1273,7 +1281,7 @@ class _Training:
         self._names: tuple[str, ...] = ("loss",)
         self._columns, self._monitor, self._restores = 1, "", False
         self._patience, self._min_delta = 0, 0.0
-        self._outputs: Any = None
+        self._metrics_wanted = 0  # a bit for each
         self._callback: Any = None
         self._call_every: Any = None  # seconds; None: after every epoch
         self._next_call, self._deadline = math.inf, math.inf
@@ -1295,6 +1303,7 @@ class _Training:
         self._buffers[:2], self._buffers[2] = before["last"], before["best"]
         self._state[: len(before["state"])] = before["state"]
         self._counters[:], self._numbers[:] = before["counters"], before["numbers"]
+        self._measures[:] = before["measures"]
 
     def schedule(self, given: Any, total: "int | None") -> None:
         """Sets the schedule of the learning rate."""
@@ -1313,7 +1322,7 @@ class _Training:
         self, data: _Data, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any,
         restore_best: Any,
     ) -> None:  # fmt: skip
-        """Sets what is measured after each epoch, and what is done about it."""
+        """Sets what is measured in each epoch, and what is done about it."""
         wanted = _metrics(metrics)
         validation = () if held_out is None else ("val_loss", *(f"val_{metric}" for metric in wanted))
         names = ("loss", *wanted, *validation)
@@ -1331,7 +1340,10 @@ class _Training:
         if held_out is not None:
             self.native.use(held_out.arrays(), held_out.samples, True)
         self._names, self._columns = names, 1 if names == ("loss",) else len(_COLUMNS)
-        self._outputs = np.empty(_outputs_size, dtype) if wanted else None
+        self._metrics_wanted = sum(1 << _METRICS.index(metric) for metric in wanted)
+        if self._resumed is not None and self._resumed._state["metrics"] != self._metrics_wanted:
+            within = self._counters[3] or self._counters[4]  # an epoch, of which nobody knows the first part
+            self._measures[:] = np.nan if within else 0.0
         if self._resumed is not None and self._resumed._state["monitor"] != self._monitor:
             self._counters[5], self._numbers[3] = 0, math.inf  # the best of another figure says nothing
             self.native.place(self._counters, self._numbers)
@@ -1364,9 +1376,9 @@ class _Training:
         numbers = (
             self._l1, self._l2, self._decay, self._clip_value, self._clip_norm, self._tolerance, self._sequential,
             self._columns, column, self._monitor in _HIGHER, self._min_delta, self._patience, self._interval,
-            self._threads,
+            self._threads, self._metrics_wanted,
         )  # fmt: skip
-        self.native.settle(np.array(numbers, float), self._outputs)
+        self.native.settle(np.array(numbers, float), self._measures)
 
     def use(self, data: _Data, batch: int, shuffles: bool) -> None:
         """Sets the samples to train on."""
@@ -1475,6 +1487,8 @@ class _Training:
                 "state": self._state[: len(_OPTIMIZERS[self._optimizer][2])].copy(),
                 "counters": self._counters.copy(),
                 "numbers": self._numbers.copy(),
+                "metrics": self._metrics_wanted,
+                "measures": self._measures.copy(),
             },
         )  # fmt: skip
 
@@ -1531,7 +1545,7 @@ def _metrics(metrics: Any) -> tuple[str, ...]:
         if metric != "loss" and metric not in _METRICS:
             raise ValueError(f"there is no metric {metric!r}; there are: loss, {', '.join(_METRICS)}")
     found = tuple(metric for metric in _METRICS if metric in wanted)
-    if found and (not target_names or output_count != len(target_names)):
+    if found and not _measures_size:
         raise ValueError(
             f"metrics compare outputs with targets, but the model has {output_count} outputs and "
             f"{len(target_names)} targets: compute them from predict()"
@@ -1660,11 +1674,12 @@ def train(
 
     validation_data       (X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch
     validation_fraction   of the samples, at random by the seed, to be held out for that
-    metrics         of "accuracy", "r2" and "mae" (mean absolute error), on all training samples with the parameters
-                    after each epoch, and on the validation data ("val_accuracy", ...); class_weight does not count.
-                    Each costs the outputs of all these samples. "loss" is the mean over the updates of the epoch,
-                    and costs nothing. Accuracy is that of the largest output where there are classes, else of each
-                    output on the right side of one half (of 0 for logits); r2 is averaged over outputs
+    metrics         of "accuracy", "r2" and "mae" (mean absolute error): like "loss" they are those of the outputs that
+                    the updates of an epoch met, each before it changed the parameters, with dropout and noise, so
+                    that they cost no other outputs; with all samples in one batch, those of the parameters before the
+                    epoch. On the validation data ("val_accuracy", ...), those of the parameters after the epoch.
+                    class_weight does not count. Accuracy is that of the largest output where there are classes, else
+                    of each output on the right side of one half (of 0 for logits); r2 is averaged over outputs
     patience        stop after so many epochs in which ``monitor`` was not better than its best by min_delta
     monitor         what tells the best epoch: by default "val_loss", without validation "loss"
     restore_best    with patience or monitor, return the parameters of the best epoch, not of the last

@@ -2,7 +2,7 @@
 
 The text has four parts: the head with the sizes; for each kernel a function that works on one tile of samples
 and adds to the sums, and one that finishes the sums; for each optimizer a function that updates a range of
-parameters; and the loops over tiles (``loops.c``, ``metrics.c``), batches and epochs (``training.c``), which are
+parameters; and the loops over tiles (``loops.c``), batches and epochs (``training.c``), which are
 the same for every model and are copied.
 """
 
@@ -39,6 +39,7 @@ def emit_c(schedule: Schedule) -> str:
         "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
         "TILE": schedule.tile,
         "SUMS": max(kernel.sums for kernel in schedule.kernels),
+        "MEASURES": 2 + sum(tensor.size for tensor in program.targets) if gradient.outputs else 0,
         "WHOLE": gradient.whole,
         "ACROSS": gradient.across,
         "DIRECT": int(gradient.direct),
@@ -72,10 +73,8 @@ def emit_c(schedule: Schedule) -> str:
     for update in program.updates:
         lines.include(emit_update(update, precision))
     emit_dispatch(program.updates, lines)
-    body = "".join(
-        (HERE / file).read_text() for file in ("loops.c", "threads.c", "gradients.c", "metrics.c", "training.c")
-    )
-    body = body.replace("@PENALIZED@", _penalized(program)).replace("@THRESHOLD@", f"{program.threshold!r}")
+    body = "".join((HERE / file).read_text() for file in ("loops.c", "threads.c", "gradients.c", "training.c"))
+    body = body.replace("@PENALIZED@", _penalized(program))
     registers = in_registers(schedule)
     if registers:
         body += RegistersEmitter(program, gradient, precision, lines).emit()
@@ -87,11 +86,13 @@ def emit_c(schedule: Schedule) -> str:
         noise += (HERE / "noise_normal.c").read_text()
     functions = _used((HERE / f"functions{precision[-2:]}.c").read_text(), noise + str(lines))
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
-    text = filled + functions + noise + blocks + str(lines) + body
+    metrics = (HERE / "metrics.c").read_text().replace("@THRESHOLD@", f"{program.threshold!r}")
+    measures = metrics if gradient.outputs else ""
+    text = filled + functions + noise + blocks + measures + str(lines) + body
     marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "REGISTERS": registers}
     marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule)}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
-    marks["NO_GRADIENT"] = not marks["GRADIENT"]
+    marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels}
     for mark, kept in marks.items():
         text = keep(text, mark, kept)
     text = text.replace("@NOISE_ARGUMENT@", ", b->noise, m.rows" if program.noise else "")

@@ -17,13 +17,16 @@ typedef @REAL@ real;
 
 enum {
 @CONSTANTS@
+    ALL_SUMS = SUMS + MEASURES,
 };
 
-/* A sum in a loop that may be taken in any fixed order, where the compiler is told so. */
+/* A sum, or a maximum, in a loop that may be taken in any fixed order, where the compiler is told so. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns where it cannot follow */
 #define PRAGMA(text) _Pragma(#text)
 #define SUM_LOOP(variable) PRAGMA(omp simd reduction(+ : variable))
+#define LARGEST_LOOP(variable) PRAGMA(omp simd reduction(max : variable))
 #else
 #define SUM_LOOP(variable)
+#define LARGEST_LOOP(variable)
 #endif
 

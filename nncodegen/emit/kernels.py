@@ -9,7 +9,7 @@ from dataclasses import replace
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
-from nncodegen.ir import SAMPLE, Element, Noise, Program, Step, needed
+from nncodegen.ir import SAMPLE, Element, Noise, Program, Step, Tensor, needed
 from nncodegen.schedule import Kernel, Layout, Nest, Place, Shape
 
 TITLES = {
@@ -45,27 +45,65 @@ class KernelEmitter:
         """The function of a tile and, where there are sums, the one that finishes them."""
         kernel, lines = self._kernel, self._lines
         self._emit_prepare()
-        results = {"predict": "real *restrict outputs", "loss": "double *restrict sums"}
-        results["gradient"] = "int more, double *restrict sums, real *restrict whole, real *restrict partials"
+        measures = "int metrics, const real *restrict counts"
+        results = {"predict": "real *restrict outputs", "loss": f"double *restrict sums, {measures}"}
+        results["gradient"] = (
+            f"int more, double *restrict sums, real *restrict whole, real *restrict partials,\n    {measures}"
+        )
         if self._program.noise:
             results["gradient"] += ", randomness noise, const size_t *restrict rows"
-        arguments: tuple[str, ...] = ("parameters", "inputs", "targets", "weights", "count", "work")
+        arguments = ["parameters", "inputs", "targets", "weights", "count", "work"]
+        arguments += [] if kernel.name == "predict" else ["metrics", "counts"]
+        arguments += ["more", "sums", "whole", "partials"] if kernel.name == "gradient" else []
         lines.add(f"/* {TITLES[kernel.name]} */")
         head = (
             f"static void {kernel.name}_tile(const real *restrict parameters, const real *restrict inputs,\n"
             f"    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,\n"
             f"    {results[kernel.name]})"
         )
-        arguments += ("more", "sums", "whole", "partials") if kernel.name == "gradient" else ()
         with lines.block(head), lines.unused(*arguments):
             if self._padded:
                 lines.add("const size_t padded = (count + PAD - 1)/PAD*PAD;")
-            nests = (*self._before(kernel.tile), *kernel.tile)
-            self._emit_pointers(nests)
+            nests = (*self._before((*kernel.tile, *kernel.measured)), *kernel.tile)
+            self._emit_pointers((*nests, *kernel.measured))
             self._emit_nests(nests)
+            if kernel.outputs:
+                self._emit_measured()
         lines.add("")
         if kernel.name == "gradient":
             self._emit_finish()
+
+    def _emit_measured(self) -> None:
+        """The sums of the metrics that are wanted."""
+        lines = self._lines
+        lines.add("")
+        with lines.block("if (metrics)"):
+            self._emit_nests(self._kernel.measured)
+            number = 0
+            for output, target in zip(self._kernel.outputs, self._program.targets, strict=True):
+                compared = f"{self._columns(output)}, {self._target_columns(target)}"
+                if self._program.labels:
+                    lines.add(f"measure_classes(metrics, count, {compared}, counts, sums + SUMS);")
+                lines.add(
+                    f"measure_errors(metrics, count, {target.size}, {number}, {compared},",
+                    "    counts, sums + SUMS);",
+                )
+                number += target.size
+
+    def _columns(self, element: Element) -> str:
+        """Where the values of an array lie, and how far those of two samples, and of two columns, are apart."""
+        strides = self._strides(element)
+        column = next((stride for index, stride in strides.items() if index != SAMPLE), 0)
+        return f"{self._names[element.tensor]}, {strides[SAMPLE]}, {column}"
+
+    def _target_columns(self, target: Tensor) -> str:
+        """The same for targets: where the loops of the tile have copied them to, or in the rows that were given."""
+        for step in (step for nest in self._kernel.tile for step in nest.steps):
+            copied = isinstance(step.expression, Element) and step.expression.tensor == target.name and not step.over
+            if copied and self._kernel.storage[step.target.tensor].place is Place.ARRAY:
+                return self._columns(step.target)
+        offset = self._kernel.storage[target.name].offset
+        return f"targets + {offset}, TARGETS, 1"
 
     def _emit_prepare(self) -> None:
         """What depends on the parameters alone and is kept in arrays, once for all tiles."""

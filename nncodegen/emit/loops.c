@@ -5,6 +5,7 @@ typedef struct {
     double *totals;
     real *gradient;
     real *whole;
+    real *counts;
     real *partials;
     real *inputs;
     real *targets;
@@ -23,13 +24,15 @@ static memory carve(void *work)
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
     memory m;
     m.sums = (double *) next;
-    next += padded_bytes((SUMS + 1)*sizeof(double));
+    next += padded_bytes((ALL_SUMS + 1)*sizeof(double));
     m.totals = (double *) next;
-    next += padded_bytes((WHOLE + SUMS + 1)*sizeof(double));
+    next += padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double));
     m.gradient = (real *) next;
     next += padded_bytes((PARAMETERS + 1)*sizeof(real));
     m.whole = IN_PLACE ? m.gradient : (real *) next;
     next += padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real));
+    m.counts = (real *) next;
+    next += padded_bytes(TILE*sizeof(real));
     m.partials = (real *) next;
     next += padded_bytes((PARTIALS + LANES)*sizeof(real));
     m.inputs = (real *) next;
@@ -55,12 +58,12 @@ static void clear(memory m)
 
 size_t @name@_work_size(void)
 {
-    return 64 + padded_bytes((SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + SUMS + 1)*sizeof(double))
+    return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
         + padded_bytes((PARAMETERS + 1)*sizeof(real)) + padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real))
         + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         @NOISE@+ padded_bytes(TILE*sizeof(size_t))
-        + padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
+        + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
 
 size_t @name@_state_size(void)
@@ -68,9 +71,9 @@ size_t @name@_state_size(void)
     return (size_t) STATE*PARAMETERS;
 }
 
-size_t @name@_outputs_size(void)
+size_t @name@_measures_size(void)
 {
-    return (size_t) TILE*OUTPUTS;
+    return MEASURES;
 }
 
 /* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. */
@@ -187,30 +190,16 @@ int @name@_predict_few(const real *parameters, const real *inputs, size_t sample
     return 1;
 }
 
-int @name@_loss(const real *parameters, const real *inputs, const real *targets, const real *weights,
-    size_t samples, void *work, double *loss, @name@_poll *poll)
-{
-    const memory m = carve(work);
-    const double total = total_weight(weights, samples);
-    m.sums[0] = 0;
-    @LOSS@loss_prepare(parameters, m.arrays);
-    for (size_t first = 0; first < samples; first += TILE) {
-        const size_t count = samples - first < TILE ? samples - first : TILE;
-        const tile present = fill(m, inputs, targets, NULL, weights, total, first, count);
-        loss_tile(parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums);
-        if (stopped(poll, (double) COST*(double) count))
-            return 1;
-    }
-    *loss = m.sums[0];
-    return 0;
-}
-
-/* A batch of samples: those from begin on, in their order, whose weights are divided by their total. */
+/* A batch of samples: those from begin on, in their order, whose weights are divided by their total. What is wanted of
+   it is the loss, with the gradient unless it is forward, and the sums for metrics, where each sample has a count. */
 typedef struct {
+    int forward;
+    int metrics;
     const real *parameters;
     const real *inputs;
     const real *targets;
     const real *weights;
+    const real *counts;
     const size_t *order;
     size_t begin;
     size_t samples;
@@ -229,35 +218,52 @@ static size_t chunks_of(const batch *b)
 
 static void prepare_batch(const batch *b, memory m)
 {
-    @GRADIENT@gradient_prepare(b->parameters, m.arrays);
-    @NO_GRADIENT@(void) b;
-    @NO_GRADIENT@(void) m;
+    if (b->forward) {
+        @LOSS@loss_prepare(b->parameters, m.arrays);
+    } else {
+        @GRADIENT@gradient_prepare(b->parameters, m.arrays);
+    }
+    (void) m;
+}
+
+/* Where the loss is among the sums. */
+static size_t place_of_loss(const batch *b)
+{
+    return b->forward ? 0 : ACROSS;
 }
 
 /* The sums over the samples of a chunk. Returns 1 if stopped. */
 static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    for (size_t k = DIRECT ? 0 : ACROSS; k < SUMS; k++) /* the others are set when they are flushed */
+    /* the other sums are set when they are flushed */
+    for (size_t k = b->forward || DIRECT ? 0 : ACROSS; k < ALL_SUMS; k++)
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
         const size_t count = end - first < TILE ? end - first : TILE;
         const tile present = fill(m, b->inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
-        gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, first > begin, m.sums,
-            m.whole, m.partials@NOISE_ARGUMENT@);
+        for (size_t n = 0; b->metrics && n < count; n++)
+            m.counts[n] = !b->counts ? 1 : b->counts[b->order ? b->order[b->begin + first + n] : b->begin + first + n];
+        if (b->forward)
+            loss_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums, b->metrics,
+                m.counts);
+        else
+            gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, first > begin,
+                m.sums, m.whole, m.partials, b->metrics, m.counts@NOISE_ARGUMENT@);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
-    @BLOCKS@flush(m.partials, m.sums);
+    @BLOCKS@if (!b->forward)
+    @BLOCKS@    flush(m.partials, m.sums);
     return 0;
 }
 
 /* Adds the sums of a chunk, the whole ones first. */
-static void add_sums(memory m, double *restrict totals)
+static void add_sums(const batch *b, memory m, double *restrict totals)
 {
-    const size_t whole = WHOLE;
+    const size_t whole = b->forward ? 0 : WHOLE;
     for (size_t k = 0; k < whole; k++)
         totals[k] += (double) m.whole[k];
-    for (size_t k = 0; k < SUMS; k++)
+    for (size_t k = 0; k < ALL_SUMS; k++)
         totals[WHOLE + k] += m.sums[k];
 }

@@ -1,58 +1,83 @@
+/* The sums that metrics are made of: how many targets are met, how far outputs are from targets, and the squares of
+   that for each output. counts says what each sample counts. A tile is summed up in its own precision, as losses are.
+   Values of neighbouring samples lie row apart, those of neighbouring columns lie column apart; where these are
+   known, a compiler makes vectors of one or the other. */
+enum { WANTS_ACCURACY = 1 << @name@_ACCURACY, WANTS_ABSOLUTE = 1 << @name@_MEAN_ABSOLUTE_ERROR, WANTS_R2 = 1 << @name@_R2 };
 
-/* --- metrics --- */
-
-/* How many of the targets of a sample are met, 0 to 1: the largest of the classes, or each output on the side of the
-   threshold where its target is. */
-static double right(const real *output, const real *target)
+static inline real absolute(real value)
 {
-    if (LABELS) {
-        size_t found = 0, meant = 0;
-        for (size_t k = 1; k < OUTPUTS; k++) {
-            found = output[k] > output[found] ? k : found;
-            meant = target[k] > target[meant] ? k : meant;
-        }
-        return found == meant;
-    }
-    size_t met = 0;
-    for (size_t k = 0; k < OUTPUTS; k++)
-        met += (output[k] > (real) @THRESHOLD@) == (target[k] > (real) 0.5);
-    return (double) met/OUTPUTS;
+    return value < 0 ? -value : value;
 }
 
-/* Accuracy, mean absolute error, and R2 (the mean over outputs), on all samples. Needs as many targets as outputs.
-   Returns 1 if stopped. */
-static int measure(const real *parameters, const @name@_data *data, memory m, real *outputs, double *metrics,
-    @name@_poll *poll)
+@CLASSES@/* The column of the largest value of each sample, the first of several. */
+@CLASSES@static inline __attribute__((always_inline)) void find_largest(size_t count, const real *restrict values, size_t row,
+@CLASSES@    size_t column, real *restrict largest, real *restrict found)
+@CLASSES@{
+@CLASSES@    for (size_t n = 0; n < count; n++) {
+@CLASSES@        largest[n] = values[n*row];
+@CLASSES@        found[n] = 0;
+@CLASSES@    }
+@CLASSES@    for (size_t k = 1; k < OUTPUTS; k++) {
+@CLASSES@        for (size_t n = 0; n < count; n++) {
+@CLASSES@            const real value = values[n*row + k*column];
+@CLASSES@            found[n] = value > largest[n] ? (real) k : found[n];
+@CLASSES@            largest[n] = value > largest[n] ? value : largest[n];
+@CLASSES@        }
+@CLASSES@    }
+@CLASSES@}
+@CLASSES@
+@CLASSES@/* Adds up the samples whose largest output is that of the largest target. */
+@CLASSES@static inline __attribute__((always_inline)) void measure_classes(int metrics, size_t count,
+@CLASSES@    const real *restrict outputs, size_t row, size_t column, const real *restrict targets, size_t target_row,
+@CLASSES@    size_t target_column, const real *restrict counts, double *restrict sums)
+@CLASSES@{
+@CLASSES@    if (!(metrics & WANTS_ACCURACY))
+@CLASSES@        return;
+@CLASSES@    real largest[TILE], found[TILE], meant[TILE], met = 0;
+@CLASSES@    find_largest(count, outputs, row, column, largest, found);
+@CLASSES@    find_largest(count, targets, target_row, target_column, largest, meant);
+@CLASSES@    SUM_LOOP(met)
+@CLASSES@    for (size_t n = 0; n < count; n++)
+@CLASSES@        met += found[n] == meant[n] ? counts[n] : 0;
+@CLASSES@    sums[@name@_ACCURACY] += met;
+@CLASSES@}
+@CLASSES@
+/* Adds up the outputs on the side of the threshold where their targets are, absolute errors, and squares of errors, for
+   some columns, of which the first has the given number. */
+static inline __attribute__((always_inline)) void measure_errors(int metrics, size_t count, size_t columns,
+    size_t number, const real *restrict outputs, size_t row, size_t column, const real *restrict targets,
+    size_t target_row, size_t target_column, const real *restrict counts, double *restrict sums)
 {
-    double met = 0, distance = 0, squares[OUTPUTS] = {0};
-    @PREDICT@predict_prepare(parameters, m.arrays);
-    for (size_t first = 0; first < data->samples; first += TILE) {
-        const size_t count = data->samples - first < TILE ? data->samples - first : TILE;
-        const tile present = fill(m, data->inputs, NULL, NULL, NULL, 1, first, count);
-        predict_tile(parameters, present.inputs, NULL, m.weights, count, m.arrays, outputs);
-        for (size_t n = 0; n < count; n++) {
-            const real *const output = outputs + n*OUTPUTS, *const target = data->targets + (first + n)*OUTPUTS;
-            const double weight = data->counts ? (double) data->counts[first + n] : 1;
-            met += weight*right(output, target);
-            for (size_t k = 0; k < OUTPUTS; k++) {
-                const double error = (double) output[k] - (double) target[k];
-                distance += weight*fabs(error);
-                squares[k] += weight*error*error;
+    if (!LABELS && metrics & WANTS_ACCURACY) {
+        for (size_t k = 0; k < columns; k++) {
+            real met = 0;
+            SUM_LOOP(met)
+            for (size_t n = 0; n < count; n++) {
+                const int high = outputs[n*row + k*column] > (real) @THRESHOLD@;
+                met += high == (targets[n*target_row + k*target_column] > (real) 0.5) ? counts[n] : 0;
             }
+            sums[@name@_ACCURACY] += met;
         }
-        if (stopped(poll, (double) COST*(double) count))
-            return 1;
     }
-    double explained = 0;
-    for (size_t k = 0; k < OUTPUTS; k++) {
-        if (data->spread[k] > 0)
-            explained += 1 - squares[k]/data->spread[k];
-        else
-            explained += squares[k] == 0; /* a target that is the same everywhere is explained, or not */
+    if (metrics & WANTS_ABSOLUTE) {
+        for (size_t k = 0; k < columns; k++) {
+            real distance = 0;
+            SUM_LOOP(distance)
+            for (size_t n = 0; n < count; n++)
+                distance += counts[n]*absolute(outputs[n*row + k*column] - targets[n*target_row + k*target_column]);
+            sums[@name@_MEAN_ABSOLUTE_ERROR] += distance;
+        }
     }
-    const double total = total_weight(data->counts, data->samples);
-    metrics[@name@_ACCURACY] = met/total;
-    metrics[@name@_MEAN_ABSOLUTE_ERROR] = distance/OUTPUTS/total;
-    metrics[@name@_R2] = explained/OUTPUTS;
-    return 0;
+    if (metrics & WANTS_R2) {
+        for (size_t k = 0; k < columns; k++) {
+            real squares = 0;
+            SUM_LOOP(squares)
+            for (size_t n = 0; n < count; n++) {
+                const real error = outputs[n*row + k*column] - targets[n*target_row + k*target_column];
+                squares += counts[n]*error*error;
+            }
+            sums[@name@_R2 + number + k] += squares;
+        }
+    }
 }
+

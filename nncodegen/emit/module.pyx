@@ -51,6 +51,7 @@ cdef extern from "@name@.h":
         int higher
         double min_delta
         size_t patience
+        int metrics
         @name@_poll poll
         @real@ *parameters
         @real@ *next
@@ -58,7 +59,6 @@ cdef extern from "@name@.h":
         @real@ *state
         void *work
         size_t *order
-        @real@ *outputs
         uint64_t random
         size_t epochs
         size_t updates
@@ -67,6 +67,7 @@ cdef extern from "@name@.h":
         double epoch_loss
         double batch_loss
         double largest
+        double *measures
         double best_figure
         size_t best_epoch
         double *history
@@ -105,7 +106,7 @@ cdef extern from "@name@.h":
     @MANY@int @name@_train_many(@name@_many *) nogil
     size_t @name@_work_size() nogil
     size_t @name@_state_size() nogil
-    size_t @name@_outputs_size() nogil
+    size_t @name@_measures_size() nogil
     size_t @name@_first_not_finite(const @real@ *, size_t) nogil
     int @name@_predict(const @real@ *, const @real@ *, size_t, void *, @real@ *, @name@_poll *) nogil
     enum: @name@_FEW
@@ -284,11 +285,11 @@ cdef class _NativeTraining(_Call):
         self.run.shuffle = order is not None
         self.run.batch = batch
 
-    def settle(self, numbers, outputs):
-        """Sets how to train: the numbers are those of _Training.settle."""
+    def settle(self, numbers, measures):
+        """Sets how to train: the numbers are those of _Training.settle; measures holds sums for metrics."""
         cdef const double *number = <const double *> _address(numbers)
-        self.held[6] = outputs
-        self.run.outputs = <@real@ *> _address(outputs)
+        self.held[6] = measures
+        self.run.measures = <double *> _address(measures)
         self.run.l1 = number[0]
         self.run.l2 = number[1]
         self.run.weight_decay = number[2]
@@ -303,6 +304,7 @@ cdef class _NativeTraining(_Call):
         self.run.patience = <size_t> number[11]
         self.run.poll.interval = number[12]
         self.run.threads = <size_t> number[13]
+        self.run.metrics = <int> number[14]
         if self.run.threads > 1:  # each needs work memory of its own
             free(self.work)
             self.work = malloc(self.run.threads*@name@_work_size())
@@ -405,7 +407,7 @@ cdef class _NativeTraining(_Call):
 @MANY@
 @MANY@_group_size = @name@_MODELS
 _state_size = @name@_state_size()
-_outputs_size = @name@_outputs_size()
+_measures_size = @name@_measures_size()
 
 # The rest of the module is Python, compiled when the module is imported.
 

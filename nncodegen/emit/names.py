@@ -28,8 +28,10 @@ C_RESERVED = """
 EMITTED = """
     parameters inputs targets weights rows count padded work more sums whole partials outputs gradient value
     noise parameter state next options check first last t
-    PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP
-    LABELS OPTIONS WHOLE ACROSS IN_PLACE PANEL LONG PARTIALS DIRECT LANES PAD VECTOR_BYTES vector load contract
+    metrics counts absolute find_largest measure_classes measure_errors
+    PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP LARGEST_LOOP
+    LABELS OPTIONS MEASURES ALL_SUMS WHOLE ACROSS IN_PLACE PANEL LONG PARTIALS DIRECT LANES PAD VECTOR_BYTES vector
+    load contract
     accumulate add_up flush
     unaligned sum_of_lanes row_product all_finite
     point w present check larger sample_gradient next_point largest_change update_in_turn

@@ -13,11 +13,11 @@ static inline __attribute__((always_inline)) int samples_in_registers(@name@_tra
         const size_t row = run->shuffle ? run->order[n] : n;
         const real *const inputs = run->data.inputs + row*INPUTS, *const targets = run->data.targets + row*TARGETS;
         point gradient, next = *w;
-        real present, check;
+        real present, check, outputs[OUTPUTS + 1];
         @SEQUENTIAL@if (sequential)
-        @SEQUENTIAL@    check = update_in_turn(&next, inputs, targets, run->options, &present);
+        @SEQUENTIAL@    check = update_in_turn(&next, inputs, targets, run->options, &present, outputs);
         @SEQUENTIAL@else {
-            present = sample_gradient(w, inputs, targets, &gradient);
+            present = sample_gradient(w, inputs, targets, &gradient, outputs);
             check = next_point(w, &gradient, run->options, &next);
         @SEQUENTIAL@}
         if (!(present*0 + check == 0)) {
@@ -28,6 +28,10 @@ static inline __attribute__((always_inline)) int samples_in_registers(@name@_tra
             largest = larger(largest, largest_change(w, &next));
         *w = next;
         loss += (double) present*share;
+        @METRICS@if (run->metrics) {
+        @METRICS@    const real one = 1;
+        @METRICS@    measure_errors(run->metrics, 1, OUTPUTS, 0, @COMPARED@, &one, run->measures);
+        @METRICS@}
         run->updates += 1;
         n++;
         if (stopped(&run->poll, COST))
@@ -37,6 +41,12 @@ static inline __attribute__((always_inline)) int samples_in_registers(@name@_tra
     run->epoch_loss = loss;
     run->begin = n;
     return status;
+}
+
+static inline __attribute__((always_inline)) void store_point(const point *w, volatile real *parameters)
+{
+    /* one by one: as a vector they would be one all along */
+    @STORES@
 }
 
 /* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
@@ -52,6 +62,12 @@ static inline __attribute__((always_inline)) void epochs_in_registers(@name@_tra
         if (run->status != @name@_COMPLETED && run->begin < run->data.samples)
             break;
         const int interrupted = run->status == @name@_INTERRUPTED;
+        if (run->columns > 1 || run->monitor >= 0) {
+            store_point(&w, run->parameters);
+            run->status = end_epoch(run, carve(run->work), NULL, epoch, random);
+            run->status = interrupted ? @name@_INTERRUPTED : run->status;
+            continue;
+        }
         run->history[epoch] = run->epoch_loss;
         run->status = interrupted ? @name@_INTERRUPTED
             : run->largest < run->tolerance ? @name@_CONVERGED : @name@_COMPLETED;
@@ -60,15 +76,14 @@ static inline __attribute__((always_inline)) void epochs_in_registers(@name@_tra
         run->epoch_loss = run->largest = 0;
         run->epochs++;
     }
-    volatile real *const parameters = run->parameters; /* stored one by one: as a vector they would be one all along */
-    @STORES@
+    store_point(&w, run->parameters);
 }
 
 /* Plain training on batches of one sample by gradient descent. Returns 0 for any other. */
 static int train_in_registers(@name@_training *run)
 {
-    const int plain = !run->data.weights && !run->factors && run->columns == 1 && run->monitor < 0
-        && !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
+    const int plain = !run->data.weights && !run->factors && !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0
+        || run->weight_decay > 0);
     if (!plain || run->batch != 1 || run->optimizer != @NUMBER@ || run->sweep != 0)
         return 0;
     if (!run->sequential)

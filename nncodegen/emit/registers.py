@@ -32,8 +32,10 @@ SEQUENTIAL = 1000
 def in_registers(schedule: Schedule) -> bool:
     """Whether a program is a formula, without a loop but that over the samples, and not too long."""
     kernel = schedule.kernels[-1]
-    nests = (*kernel.before, *kernel.tile, *kernel.after)
-    scalar = not kernel.arrays and not any(nest.outer or nest.reduced for nest in nests)
+    nests = (*kernel.before, *kernel.tile, *kernel.measured, *kernel.after)
+    arrays = {name for name, storage in kernel.storage.items() if storage.place is Place.ARRAY}
+    kept = arrays <= {element.tensor for element in kernel.outputs}  # for metrics
+    scalar = kept and not any(nest.outer or nest.reduced for nest in nests)
     simple = scalar and not any(parameter.shape for parameter in schedule.program.parameters)
     return simple and sum(len(nest.steps) for nest in nests) <= STATEMENTS
 
@@ -43,7 +45,7 @@ class RegistersEmitter:
 
     def __init__(self, program: Program, kernel: Kernel, precision: str, lines: Lines) -> None:
         self._program, self._kernel, self._precision, self._lines = program, kernel, precision, lines
-        self._names = Names(("point", "w", "gradient", "next"))
+        self._names = Names(("point", "w", "gradient", "next", "outputs"))
         self._parameters = [self._names[tensor.name] for tensor in program.parameters]
         self._steps = self._shortened()
         self._update = next(update for update in program.updates if not update.state)  # gradient descent
@@ -57,16 +59,17 @@ class RegistersEmitter:
         sequential = len(self._steps) * len(self._parameters) <= SEQUENTIAL
         if sequential:
             self._emit_sequential()
-        stores = "\n".join(f"    parameters[{k}] = w.{name};" for k, name in enumerate(self._parameters))
+        stores = "\n".join(f"    parameters[{k}] = w->{name};" for k, name in enumerate(self._parameters))
         text = (HERE / "registers.c").read_text().replace("    @STORES@", stores)
         text = text.replace("@NUMBER@", str(self._program.updates.index(self._update)))
+        text = text.replace("@COMPARED@", "outputs, OUTPUTS, 1, targets, TARGETS, 1")
         return keep(keep(text, "SEQUENTIAL", sequential), "SIMULTANEOUS", not sequential)
 
     def _shortened(self) -> tuple[Step, ...]:
         """The steps of the gradient for one sample of weight 1, in short chains."""
         kernel, loss = self._kernel, self._program.loss
-        steps, results = [], [loss]
-        for nest in (*kernel.before, *kernel.tile, *kernel.after):
+        steps, results = [], [loss, *kernel.outputs]
+        for nest in (*kernel.before, *kernel.tile, *kernel.measured, *kernel.after):
             for step in nest.steps:
                 weights = {e: S.One for e in step.operands if kernel.storage[e.tensor].place is Place.WEIGHT}
                 steps.append(Step(step.target, step.expression.xreplace(weights)))
@@ -104,13 +107,13 @@ class RegistersEmitter:
         lines, names = self._lines, self._names
         printer = OrderedPrinter(self._precision, lambda element: names[element.tensor], self._ready_times())
         read = {element.tensor for step in self._steps for element in step.operands}
-        lines.add("/* The loss of one sample, and its derivatives. */")
+        lines.add("/* The loss of one sample, and its derivatives; and the outputs, where these have metrics. */")
         head = (
             "static inline __attribute__((always_inline)) real sample_gradient(const point *w, const real *inputs,\n"
-            "    const real *targets, point *gradient)"
+            "    const real *targets, point *gradient, real *outputs)"
         )
         with lines.block(head):
-            with lines.unused("w", "inputs", "targets"):
+            with lines.unused("w", "inputs", "targets", "outputs"):
                 for tensor, name in zip(self._program.parameters, self._parameters, strict=True):
                     if tensor.name in read:
                         lines.add(f"const real {name} = w->{name};")
@@ -122,6 +125,8 @@ class RegistersEmitter:
                     name = self._parameter(step.target)
                     place = f"gradient->{name}" if name else f"const real {names[step.target.tensor]}"
                     lines.add(f"{place} = {printer.print(step.expression)};")
+                for number, element in enumerate(self._kernel.outputs):
+                    lines.add(f"outputs[{number}] = {names[element.tensor]};")
             lines.add(f"return {names[self._program.loss.tensor]};")
         lines.add("")
 
@@ -166,17 +171,19 @@ class RegistersEmitter:
         lines = self._lines
         lines.add(
             f"/* One update by {self._update.name} of one parameter after the other, each with the gradient at what",
-            "   those before it have become; 0 unless a loss or a new parameter is not finite. */",
+            "   those before it have become; 0 unless a loss or a new parameter is not finite. Outputs and loss",
+            "   are those of the first. */",
         )
         head = (
             "static real update_in_turn(point *w, const real *inputs, const real *targets, const double *options,\n"
-            "    real *loss)"
+            "    real *loss, real *outputs)"
         )
         with lines.block(head):
             self._emit_options()
-            lines.add("point gradient;", "real present, next;")
+            lines.add("point gradient;", "real present, next, unused[OUTPUTS + 1];", "(void) unused;")
             for number, name in enumerate(self._parameters):
-                lines.add("present = sample_gradient(w, inputs, targets, &gradient);")
+                place = "unused" if number else "outputs"
+                lines.add(f"present = sample_gradient(w, inputs, targets, &gradient, {place});")
                 if number == 0:
                     lines.add("*loss = present;")
                 lines.add(f"next = {self._next(name, '.')};")

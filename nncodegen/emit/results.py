@@ -13,9 +13,10 @@ name: str
 precision: str
 dtype: Any
 parameter_count: int
+_measures_size: int
 _IDENTITY: str
 
-_FORMAT = "nncodegen result, version 1"
+_FORMAT = "nncodegen result, version 2"
 
 
 class Result:
@@ -24,7 +25,7 @@ class Result:
     parameters   (P,), after the last completed update; those of the best epoch, where it was looked for
     loss         the loss at these parameters on the training data, without penalties
     history      (epochs,), the mean loss of each epoch, as it was met before the updates
-    metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured after each epoch
+    metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured in each epoch
     epochs       the number of completed epochs
     status       "completed", "converged" (no parameter changed by ``tolerance``), "stopped_early" (``patience``),
                  "stopped" (by the callback), "time_limit", "diverged" or "interrupted"
@@ -136,6 +137,8 @@ def _restore(arrays: dict[str, Any]) -> Result:
         state["variables"] = [str(key) for key in state["variables"]]
         _expect(state, "counters", (8,), np.uint64)
         _expect(state, "numbers", (4,), np.float64)
+        _expect(state, "measures", (_measures_size,), np.float64)
+        state["metrics"] = int(_expect(state, "metrics", (), np.int64))
         for key in ("last", "best"):
             _expect(state, key, (parameter_count,), dtype)
         _expect(state, "state", (len(state["variables"]), parameter_count), dtype)

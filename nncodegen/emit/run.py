@@ -16,7 +16,7 @@ parameter_count: int
 initial_parameters: Any
 _IDENTITY: str
 _OPTIMIZERS: dict[str, tuple[int, dict[str, tuple[float, float, float, bool]], dict[str, "float | str"], bool]]
-_outputs_size: int
+_measures_size: int
 _state_size: int
 _native_loss: Any
 _NativeTraining: Any
@@ -82,6 +82,7 @@ class _Training:
         self.native = _NativeTraining(self._buffers, self._state, options, number, self.seed)
         self._counters = np.array([self.seed, 0, 0, 0, 0, 0, self.seed, 0], np.uint64)
         self._numbers = np.array([0.0, 0.0, 0.0, math.inf])
+        self._measures = np.zeros(_measures_size)  # sums for the metrics of the present epoch
         self._sequential = update == "sequential"
         self._resumed = resume
         if before is None:
@@ -93,7 +94,7 @@ class _Training:
         self._names: tuple[str, ...] = ("loss",)
         self._columns, self._monitor, self._restores = 1, "", False
         self._patience, self._min_delta = 0, 0.0
-        self._outputs: Any = None
+        self._metrics_wanted = 0  # a bit for each
         self._callback: Any = None
         self._call_every: Any = None  # seconds; None: after every epoch
         self._next_call, self._deadline = math.inf, math.inf
@@ -115,6 +116,7 @@ class _Training:
         self._buffers[:2], self._buffers[2] = before["last"], before["best"]
         self._state[: len(before["state"])] = before["state"]
         self._counters[:], self._numbers[:] = before["counters"], before["numbers"]
+        self._measures[:] = before["measures"]
 
     def schedule(self, given: Any, total: "int | None") -> None:
         """Sets the schedule of the learning rate."""
@@ -133,7 +135,7 @@ class _Training:
         self, data: _Data, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any,
         restore_best: Any,
     ) -> None:  # fmt: skip
-        """Sets what is measured after each epoch, and what is done about it."""
+        """Sets what is measured in each epoch, and what is done about it."""
         wanted = _metrics(metrics)
         validation = () if held_out is None else ("val_loss", *(f"val_{metric}" for metric in wanted))
         names = ("loss", *wanted, *validation)
@@ -151,7 +153,10 @@ class _Training:
         if held_out is not None:
             self.native.use(held_out.arrays(), held_out.samples, True)
         self._names, self._columns = names, 1 if names == ("loss",) else len(_COLUMNS)
-        self._outputs = np.empty(_outputs_size, dtype) if wanted else None
+        self._metrics_wanted = sum(1 << _METRICS.index(metric) for metric in wanted)
+        if self._resumed is not None and self._resumed._state["metrics"] != self._metrics_wanted:
+            within = self._counters[3] or self._counters[4]  # an epoch, of which nobody knows the first part
+            self._measures[:] = np.nan if within else 0.0
         if self._resumed is not None and self._resumed._state["monitor"] != self._monitor:
             self._counters[5], self._numbers[3] = 0, math.inf  # the best of another figure says nothing
             self.native.place(self._counters, self._numbers)
@@ -184,9 +189,9 @@ class _Training:
         numbers = (
             self._l1, self._l2, self._decay, self._clip_value, self._clip_norm, self._tolerance, self._sequential,
             self._columns, column, self._monitor in _HIGHER, self._min_delta, self._patience, self._interval,
-            self._threads,
+            self._threads, self._metrics_wanted,
         )  # fmt: skip
-        self.native.settle(np.array(numbers, float), self._outputs)
+        self.native.settle(np.array(numbers, float), self._measures)
 
     def use(self, data: _Data, batch: int, shuffles: bool) -> None:
         """Sets the samples to train on."""
@@ -295,6 +300,8 @@ class _Training:
                 "state": self._state[: len(_OPTIMIZERS[self._optimizer][2])].copy(),
                 "counters": self._counters.copy(),
                 "numbers": self._numbers.copy(),
+                "metrics": self._metrics_wanted,
+                "measures": self._measures.copy(),
             },
         )  # fmt: skip
 
@@ -351,7 +358,7 @@ def _metrics(metrics: Any) -> tuple[str, ...]:
         if metric != "loss" and metric not in _METRICS:
             raise ValueError(f"there is no metric {metric!r}; there are: loss, {', '.join(_METRICS)}")
     found = tuple(metric for metric in _METRICS if metric in wanted)
-    if found and (not target_names or output_count != len(target_names)):
+    if found and not _measures_size:
         raise ValueError(
             f"metrics compare outputs with targets, but the model has {output_count} outputs and "
             f"{len(target_names)} targets: compute them from predict()"

@@ -67,6 +67,8 @@ class _Data:
         """Prepares metrics: how far the targets spread around their means."""
         if "accuracy" in metrics and not accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
             raise ValueError("the metric accuracy needs classes: labels of a categorical loss, or targets of 0 and 1")
+        if "r2" not in metrics:
+            return
         weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
         mean = np.average(self.Y, axis=0, weights=weights)
         self.spread = np.array([weights @ (y - m) ** 2 for y, m in zip(self.Y.T, mean, strict=True)], float)

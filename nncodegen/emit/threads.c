@@ -111,7 +111,7 @@ static int sum_by_team(team *t, const batch *work, double *totals, @name@_poll *
         do_share(t, t->members);
         await_members(t);
         for (size_t k = 0; k < t->count && first + k < chunks_of(work); k++)
-            add_sums(t->members[k].m, totals);
+            add_sums(work, t->members[k].m, totals);
         if (stopped(poll, (double) COST*TILE*CHUNK))
             return 1;
     }

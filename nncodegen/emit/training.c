@@ -92,6 +92,7 @@ static real decay_weights(const real *restrict parameters, real *restrict next, 
 static double largest_step(const real *before, const real *after, size_t first, size_t last)
 {
     double largest = 0;
+    LARGEST_LOOP(largest)
     for (size_t p = first; p < last; p++) {
         const double step = fabs((double) after[p] - (double) before[p]);
         largest = step > largest ? step : largest;
@@ -99,17 +100,22 @@ static double largest_step(const real *before, const real *after, size_t first, 
     return largest;
 }
 
-/* Updates the parameters first <= p < last by the gradient of a batch. Returns a status; COMPLETED: go on. */
+/* Updates the parameters first <= p < last by the gradient of a batch. The sums of the metrics of an update are added
+   to those of the epoch where it updates the first of the parameters. Returns a status; COMPLETED: go on. */
 static int train_batch(@name@_training *run, memory m, team *threads, size_t samples, double total, size_t first,
     size_t last, double factor, double *loss)
 {
     const @name@_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
-    const batch present = {run->parameters, data->inputs, data->targets, data->weights, order, run->begin, samples, total
+    const batch present = {0, first == 0 ? run->metrics : 0, run->parameters, data->inputs, data->targets, data->weights,
+        data->counts, order, run->begin, samples, total
         @NOISE@, {noise_of_update(run->seed, run->updates), 1}
         };
-    if (batch_gradient(&present, m, threads, loss, &run->poll))
+    const double *const sums = sum_batch(&present, m, threads, &run->poll);
+    if (!sums)
         return @name@_INTERRUPTED;
+    gradient_finish(run->parameters, sums, m.whole, m.arrays, m.gradient);
+    *loss = sums[place_of_loss(&present)];
     if (!isfinite(*loss))
         return @name@_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
@@ -136,6 +142,8 @@ static int train_batch(@name@_training *run, memory m, team *threads, size_t sam
         const double step = largest_step(run->parameters, run->next, first, last);
         run->largest = step > run->largest ? step : run->largest;
     }
+    @METRICS@for (size_t k = 0; present.metrics && k < MEASURES; k++)
+    @METRICS@    run->measures[k] += sums[SUMS + k];
     return @name@_COMPLETED;
 }
 
@@ -178,19 +186,42 @@ static int train_samples(@name@_training *run, memory m, team *threads, double t
     return @name@_COMPLETED;
 }
 
+@METRICS@/* Accuracy, mean absolute error, and R2 (the mean over outputs), as far as they are wanted, from their sums. */
+@METRICS@static void finish_metrics(int metrics, const @name@_data *data, const double *sums, double *figures)
+@METRICS@{
+@METRICS@    const double total = total_weight(data->counts, data->samples);
+@METRICS@    figures[@name@_ACCURACY] = sums[@name@_ACCURACY]/(LABELS ? 1 : OUTPUTS)/total;
+@METRICS@    figures[@name@_MEAN_ABSOLUTE_ERROR] = sums[@name@_MEAN_ABSOLUTE_ERROR]/OUTPUTS/total;
+@METRICS@    double explained = 0;
+@METRICS@    for (size_t k = 0; metrics & WANTS_R2 && k < OUTPUTS; k++) {
+@METRICS@        const double squares = sums[@name@_R2 + k];
+@METRICS@        if (data->spread[k] > 0)
+@METRICS@            explained += 1 - squares/data->spread[k];
+@METRICS@        else
+@METRICS@            explained += squares == 0; /* a target that is the same everywhere is explained, or not */
+@METRICS@    }
+@METRICS@    figures[@name@_R2] = explained/OUTPUTS;
+@METRICS@}
+@METRICS@
 /* The columns of the history after an epoch. Returns 1 if stopped. */
-static int measure_epoch(@name@_training *run, memory m, double *figures)
+static int measure_epoch(@name@_training *run, memory m, team *threads, double *figures)
 {
     const @name@_data *data = &run->validation;
     figures[@name@_LOSS] = run->epoch_loss;
-    if (data->samples && @name@_loss(run->parameters, data->inputs, data->targets, data->weights, data->samples,
-            run->work, figures + @name@_VALIDATION_LOSS, &run->poll))
-        return 1;
-    if (run->data.spread
-        && measure(run->parameters, &run->data, m, run->outputs, figures + @name@_METRICS, &run->poll))
-        return 1;
-    return data->samples && data->spread
-        && measure(run->parameters, data, m, run->outputs, figures + @name@_VALIDATION_METRICS, &run->poll);
+    @METRICS@if (run->metrics)
+    @METRICS@    finish_metrics(run->metrics, &run->data, run->measures, figures + @name@_METRICS);
+    if (data->samples) {
+        const batch all = {.forward = 1, .metrics = run->metrics, .parameters = run->parameters,
+            .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
+            .samples = data->samples, .total = total_weight(data->weights, data->samples)};
+        const double *const sums = sum_batch(&all, m, threads, &run->poll);
+        if (!sums)
+            return 1;
+        figures[@name@_VALIDATION_LOSS] = sums[place_of_loss(&all)];
+        @METRICS@if (run->metrics)
+        @METRICS@    finish_metrics(run->metrics, data, sums + SUMS, figures + @name@_VALIDATION_METRICS);
+    }
+    return 0;
 }
 
 /* Keeps the parameters of the best epoch. Returns a status: STOPPED_EARLY when patience is at its end. */
@@ -206,19 +237,15 @@ static int compare_epoch(@name@_training *run, const double *figures)
     return run->patience && waited >= run->patience ? @name@_STOPPED_EARLY : @name@_COMPLETED;
 }
 
-/* One epoch, or what is left of it. Nothing of its end is kept before all of it is done. */
-static int train_epoch(@name@_training *run, memory m, team *threads, double total, size_t row)
+/* The end of an epoch, whose number in this call is row. Nothing of it is kept before all of it is done. Returns a
+   status. */
+static int end_epoch(@name@_training *run, memory m, team *threads, size_t row, uint64_t random)
 {
     double *const figures = run->history + row*run->columns;
-    uint64_t random = run->random;
-    if (run->shuffle)
-        shuffle(run->order, run->data.samples, &random);
-    int status = train_samples(run, m, threads, total, row);
-    if (status != @name@_COMPLETED)
-        return status;
+    int status = @name@_COMPLETED;
     if (run->columns == 1)
         figures[@name@_LOSS] = run->epoch_loss;
-    else if (measure_epoch(run, m, figures))
+    else if (measure_epoch(run, m, threads, figures))
         return @name@_INTERRUPTED;
     if (run->monitor >= 0)
         status = compare_epoch(run, figures);
@@ -227,8 +254,20 @@ static int train_epoch(@name@_training *run, memory m, team *threads, double tot
     run->random = random;
     run->begin = 0;
     run->epoch_loss = run->largest = 0;
+    @METRICS@for (size_t k = 0; run->metrics && k < MEASURES; k++)
+    @METRICS@    run->measures[k] = 0;
     run->epochs++;
     return status;
+}
+
+/* One epoch, or what is left of it. */
+static int train_epoch(@name@_training *run, memory m, team *threads, double total, size_t row)
+{
+    uint64_t random = run->random;
+    if (run->shuffle)
+        shuffle(run->order, run->data.samples, &random);
+    const int status = train_samples(run, m, threads, total, row);
+    return status == @name@_COMPLETED ? end_epoch(run, m, threads, row, random) : status;
 }
 
 @REGISTERS@static int train_in_registers(@name@_training *run);

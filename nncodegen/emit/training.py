@@ -81,11 +81,12 @@ def train(
 
     validation_data       (X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch
     validation_fraction   of the samples, at random by the seed, to be held out for that
-    metrics         of "accuracy", "r2" and "mae" (mean absolute error), on all training samples with the parameters
-                    after each epoch, and on the validation data ("val_accuracy", ...); class_weight does not count.
-                    Each costs the outputs of all these samples. "loss" is the mean over the updates of the epoch,
-                    and costs nothing. Accuracy is that of the largest output where there are classes, else of each
-                    output on the right side of one half (of 0 for logits); r2 is averaged over outputs
+    metrics         of "accuracy", "r2" and "mae" (mean absolute error): like "loss" they are those of the outputs that
+                    the updates of an epoch met, each before it changed the parameters, with dropout and noise, so
+                    that they cost no other outputs; with all samples in one batch, those of the parameters before the
+                    epoch. On the validation data ("val_accuracy", ...), those of the parameters after the epoch.
+                    class_weight does not count. Accuracy is that of the largest output where there are classes, else
+                    of each output on the right side of one half (of 0 for logits); r2 is averaged over outputs
     patience        stop after so many epochs in which ``monitor`` was not better than its best by min_delta
     monitor         what tells the best epoch: by default "val_loss", without validation "loss"
     restore_best    with patience or monitor, return the parameters of the best epoch, not of the last

@@ -15,7 +15,8 @@ weights that these vectors would leave the cache, the lanes are added up in ever
 
 Each entry point of the module has a kernel of its own. A kernel is cut in three by the samples: what depends on
 parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished
-sums over all samples, ``after``.
+sums over all samples, ``after``. Where outputs can be compared with targets, the kernels of the loss and of the
+gradient keep the outputs of a tile, from which metrics are computed; what these alone need runs where they are wanted.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ NO_CHOICES: Mapping[str, object] = {}
 def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Schedule:
     """The loops for a program; ``choices`` overrides the layout (see ``choose_layout``)."""
     layout = choose_layout(program, choices)
+    sizes = [program.count(element.indices) for element in program.outputs]
+    measured = program.outputs if sizes == [tensor.size for tensor in program.targets] else ()
     kernels = (
         make_kernel(program, layout, "predict", program.outputs, ()),
-        make_kernel(program, layout, "loss", (), (program.loss,)),
-        make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient)),
+        make_kernel(program, layout, "loss", (), (program.loss,), measured),
+        make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient), measured),
     )
     return Schedule(program, layout, kernels)
 

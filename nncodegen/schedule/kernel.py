@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from nncodegen.ir import SAMPLE, Program, Step
+from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.schedule.layout import Layout
 
 PARTIALS = 4096
@@ -92,6 +92,10 @@ class Kernel:
     """The other sums that come from blocks, with a partial sum in every lane; they lie first."""
     in_place: bool
     """Whether the whole sums lie where the gradient has them, which then is finished as far as they go."""
+    measured: tuple[Nest, ...] = ()
+    """What metrics need of a tile besides: it runs only where they are wanted."""
+    outputs: tuple[Element, ...] = ()
+    """The outputs that metrics compare with targets; they are kept until the tile is done."""
 
     @property
     def direct(self) -> bool:
@@ -129,7 +133,8 @@ class Schedule:
 
 def _show_kernel(kernel: Kernel) -> str:
     lines = [f"kernel {kernel.name}"]
-    for title, nests in (("before", kernel.before), ("tile", kernel.tile), ("after", kernel.after)):
+    parts = {"before": kernel.before, "tile": kernel.tile, "metrics": kernel.measured, "after": kernel.after}
+    for title, nests in parts.items():
         if nests:
             lines.append(f"  {title}")
             lines += ["    " + line for nest in nests for line in nest.show().splitlines()]

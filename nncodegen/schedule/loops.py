@@ -35,9 +35,17 @@ class Form:
 
 
 def make_kernel(
-    program: Program, layout: Layout, name: str, outputs: tuple[Element, ...], sums: tuple[Element, ...]
+    program: Program,
+    layout: Layout,
+    name: str,
+    outputs: tuple[Element, ...],
+    sums: tuple[Element, ...],
+    measured: tuple[Element, ...] = (),
 ) -> Kernel:
-    """The loops that compute some results of a program: outputs for each sample, or the loss and its gradient."""
+    """The loops that compute some results of a program: outputs for each sample, or the loss and its gradient.
+
+    ``measured`` are outputs that metrics need of a kernel of the latter kind.
+    """
     storage = declared(program)
     tiled = list(_tiled(program, layout))
     renamed = {step.expression: step.target for step in tiled}
@@ -57,12 +65,29 @@ def make_kernel(
         storage[copy.tensor] = Storage(Place.GRADIENT, offset)
         offset += parameter.size
     copies = [s.target for s in steps if s.target.tensor in storage]
-    steps, forms = _forms(needed(steps, [*copies, *sums]), program, layout)
-    phases = _phases(steps, storage)
+    kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
+    steps, forms = _forms(needed(steps, [*copies, *sums, *kept]), program, layout)
+    own = needed(steps, [*copies, *sums])
+    names = {step.target.tensor for step in own}
+    phases, besides = _phases(own, storage), _phases([s for s in steps if s.target.tensor not in names], storage)
     # an output is written for the samples of a tile alone, an array also for those that pad it
     apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and tiled}
-    before, tile, after = (tuple(_nests(phase, program, forms, apart)) for phase in phases)
-    return Kernel(name, before, tile, after, *place(program, layout, (before, tile, after), storage, sums[:1]))
+    before, tile, after, metrics = (
+        tuple(_nests(phase, program, forms, apart))
+        for phase in (phases[0] + besides[0], phases[1], phases[2], besides[1])
+    )
+    places = place(program, layout, (before, tile, after, metrics), storage, sums[:1], {e.tensor for e in kept})
+    return Kernel(name, before, tile, after, *places, metrics, kept)
+
+
+def _kept(measured: Iterable[Element], steps: list[Step], program: Program) -> Iterator[Element]:
+    """What holds the outputs: the targets of steps over the samples, or of copies, which are added to the steps."""
+    defined = {step.target for step in steps if SAMPLE in step.target.indices}
+    for number, element in enumerate(measured):
+        copy = Element(_free(f"measured {number}", program), dict.fromkeys((SAMPLE, *element.indices)))
+        if element not in defined:
+            steps.append(Step(copy, element))
+        yield element if element in defined else copy
 
 
 def _without_noise(program: Program) -> Iterator[Step]:

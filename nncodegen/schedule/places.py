@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 
 from nncodegen.ir import SAMPLE, Element, Program
@@ -34,8 +34,12 @@ def place(
     phases: tuple[tuple[Nest, ...], ...],
     storage: dict[str, Storage],
     loss: tuple[Element, ...],
+    kept: Container[str],
 ) -> tuple[dict[str, Storage], int, int, int, int, bool]:
-    """The places of all tensors, the values of work memory, and the sums: see ``Kernel``."""
+    """The places of all tensors, the values of work memory, and the sums: see ``Kernel``.
+
+    What is kept is read when the loops of a tile are done.
+    """
     storage = dict(storage)
     blocks = [nest for nest in phases[1] if nest.shape in BLOCKS]
     whole, in_place = _place_whole(program, layout, [n for n in blocks if n.lanes != SAMPLE], phases[2], storage)
@@ -67,7 +71,7 @@ def place(
             if SAMPLE in step.over:
                 storage[name] = Storage(Place.SUM, sums, strides)
                 sums += size
-            elif alone or not step.target.indices:
+            elif not step.target.indices or (alone and name not in kept):
                 storage[name] = Storage(Place.LOCAL)
             else:
                 storage[name] = Storage(Place.ARRAY, arrays, strides)
