@@ -18,7 +18,7 @@ from nncodegen.estimators import NNClassifier
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compiler"),
-    pytest.mark.filterwarnings("default", "ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
 
 X, Y = load_iris(return_X_y=True)
@@ -45,7 +45,7 @@ def client(quick_compiler, tmp_path_factory):
 def test_a_search_on_workers(client):
     """joblib's backend for Dask spreads a search, with no change to the estimator, and finds the same."""
     estimator = NNClassifier(hidden_layer_sizes=(4,), random_state=0, max_iter=20)
-    grid = {"alpha": [1e-4, 1e-2, 1.0], "learning_rate_init": [0.01, 0.05]}
+    grid = {"alpha": [1e-4, 1.0], "learning_rate_init": [0.01, 0.05]}
     alone = GridSearchCV(estimator, grid, cv=2).fit(X, Y)
     with joblib.parallel_config(backend="dask"):
         spread = GridSearchCV(estimator, grid, cv=2).fit(X, Y)

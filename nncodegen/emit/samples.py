@@ -70,8 +70,8 @@ class _Data:
         if "r2" not in metrics:
             return
         weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
-        mean = np.average(self.Y, axis=0, weights=weights)
-        self.spread = np.array([weights @ (y - m) ** 2 for y, m in zip(self.Y.T, mean, strict=True)], float)
+        around = self.Y - weights @ self.Y / weights.sum()
+        self.spread = weights @ (around * around)
 
 
 def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Data, _Data | None]":
