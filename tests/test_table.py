@@ -86,6 +86,16 @@ def test_delimiters(table, delimiter, name):
     assert found.numbers("c")[0].tolist() == [2, 4]
 
 
+def test_decimal_commas(table):
+    """Where semicolons part the columns, numbers may have decimal commas; a comma elsewhere is no part of a number."""
+    found = table("n;t\n-1,5;a\n2;b\n,25e1;a\n;b\n")
+    assert found.numbers("n")[0].tolist()[:3] == [-1.5, 2, 2.5]
+    assert not found.numbers("n")[1].any()
+    assert (found.decimal_comma, table("n;t\n1.5;a\n").decimal_comma) == ("-1,5", None)
+    assert table('n,t\n"1,500",a\n').numbers("n")[1].all()
+    assert table("n;t\n1.234,5;a\n").numbers("n")[1].all()  # it could be a thousand
+
+
 def test_parquet_reads_as_csv(flowers, tmp_path):
     """A Parquet file of the same table means the same."""
     pytest.importorskip("pyarrow")
@@ -109,7 +119,10 @@ def test_parquet_reads_as_csv(flowers, tmp_path):
         ("a,b\n1,2\n\n3,4,5\n", "line 4 has 3 values, but the header has 2 columns"),
         ("a,b\n1,2\n3\n4,5\n", "line 3 has 1 values, but the header has 2 columns"),
         ("a,b\n1,2,3\n4,5,6\n", "line 2 has 3 values"),
-        (b"a,b\n\xff\xfe,2\n", "is no text in UTF-8"),
+        (b"a,b\n1,2\n'k, \xf6',2\n", "line 3, column 2: the byte 0xf6 is no text in UTF-8; save the file as UTF-8"),
+        (b"a;\xfc\n1;2\n", "line 1, column 2: the byte 0xfc"),
+        (b'a,b\n1,2\n"k, \xf6",2\n', "line 3, column 1: the byte 0xf6"),
+        ("a,b\n1,2\n".encode("utf-16"), "is text in UTF-16: save it as UTF-8"),
     ],
 )
 def test_what_is_no_table(table, text, message):
@@ -146,7 +159,7 @@ def test_what_columns_mean(table):
     reasons = {name: understand(found, name, False).reason for name in ("one", "id", "void")}
     assert reasons == {
         "one": "it is always 7",
-        "id": "it holds 12 different texts, too many for categories",
+        "id": "it holds 12 different texts, such as 'i0', too many for categories",
         "void": "it is empty",
     }
 

@@ -35,7 +35,7 @@ class Number:
 
     def encode(self, table: Table, unknown: str) -> Any:
         """The inputs that it becomes: (N, width). Raises TableError for text."""
-        values = checked_numbers(table, self.name, "which was a column of numbers when the network was trained")
+        values = checked_numbers(table, self.name, "which holds numbers where the network is trained")
         missing = np.isnan(values)
         scaled = (np.where(missing, self.median, values) - self.mean) / self.deviation
         return np.column_stack([scaled, missing] if self.has_missing else [scaled]).astype(float)
@@ -111,7 +111,8 @@ def understand(table: Table, name: str, as_category: bool) -> Column | Skipped:
     if len(different) == 1:
         return Skipped(name, f"it is always {different[0]!r}")
     if not as_category and (len(different) > MOST_CATEGORIES or len(different) > max(2, len(texts) / 2)):
-        return Skipped(name, f"it holds {len(different)} different texts, too many for categories")
+        example = next(text for text in texts if text)
+        return Skipped(name, f"it holds {len(different)} different texts, such as {example!r}, too many for categories")
     return Category(name, tuple(different))
 
 

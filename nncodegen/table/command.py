@@ -42,7 +42,8 @@ def run_fit(
     folder = out or Path(f"{data.stem}_model")
     check_out(folder)  # before the work, not after it
     table = read_table(data)
-    _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns")
+    commas = f", with decimal commas as in {table.decimal_comma}" if table.decimal_comma else ""
+    _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns{commas}")
     settings = Settings(layers, activation, loss, epochs, learning_rate=learning_rate, seed=seed, precision=precision)
     fitted = fit(
         table, target, task, category, drop, settings, lambda understood: _tell(console, table, understood),

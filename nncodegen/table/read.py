@@ -18,6 +18,7 @@ MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
 
 _DELIMITERS = ",;\t|"
 _SAMPLE = 2**16  # characters from which the delimiter is guessed
+_DECIMAL_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Table:
     def numbers(self, name: str) -> tuple[Any, Any]:
         """The cells of a column as numbers (N,), NaN where there is none, and which of them hold something else."""
         cells, missing = self.frame[name], self.missing(name)
+        if self.delimiter == ";":
+            cells = cells.where(~cells.str.fullmatch(_DECIMAL_COMMA), cells.str.replace(",", "."))
         if self.delimiter is not None or not pd.api.types.is_numeric_dtype(cells.dtype):
             # text is cut to what is text: of Parquet, a date or a list is no number either
             text = cells.where(cells.map(lambda cell: isinstance(cell, str | int | float | bool)), None)
@@ -72,6 +75,14 @@ class Table:
             values = cells.to_numpy(float, na_value=np.nan)
         values = np.where(missing, np.nan, values)
         return values, ~missing & ~np.isfinite(values)
+
+    @property
+    def decimal_comma(self) -> str | None:
+        """The first number with a decimal comma, as they are where semicolons part the columns; None without any."""
+        if self.delimiter != ";":
+            return None
+        found = (cells[cells.str.fullmatch(_DECIMAL_COMMA)] for _, cells in self.frame.items())
+        return next((str(numbers.iloc[0]) for numbers in found if len(numbers)), None)
 
     def texts(self, name: str) -> Any:
         """The cells of a column as text (N,), "" where they hold nothing."""
@@ -131,12 +142,32 @@ def _read_csv(path: Path) -> Table:
             encoding="utf-8-sig",
         )  # fmt: skip
     except UnicodeDecodeError as error:
-        raise TableError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}; convert it") from error
+        raise TableError(_undecodable(path)) from error
     except (pd.errors.ParserError, csv.Error) as error:
         raise TableError(f"{path} cannot be read as CSV: {error}") from error
     frame = frame.apply(lambda cells: cells.str.strip())
     frame.columns = [name.strip() for name in header]
     return Table(frame, path, delimiter)
+
+
+def _undecodable(path: Path) -> str:
+    """Where a file is no text in UTF-8, for people."""
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return f"{path} is text in UTF-16: save it as UTF-8"
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        start = error.start
+        header, *_ = content.decode("latin-1").splitlines()
+        delimiter = _delimiter(header or " ", path)
+        before = content[:start].decode("latin-1").splitlines()
+        row = next(csv.reader([before[-1] + "x"], delimiter=delimiter))
+        return (
+            f"{path}, line {len(before)}, column {len(row)}: the byte {content[start]:#04x} is no text in UTF-8; save "
+            f"the file as UTF-8"
+        )
+    return f"{path} is no text in UTF-8: save it as UTF-8"
 
 
 def _delimiter(sample: str, path: Path) -> str:
