@@ -189,6 +189,7 @@ def test_refused_files(chain, tmp_path, monkeypatch):
     cases = {
         b"": "no archive", b"hello": "no archive", npy.getvalue(): "no archive", pickle.dumps(Bomb()): "no archive",
         whole[: len(whole) // 2]: "no archive", whole[:-1]: "(damaged|no archive)",
+        whole[:-10] + b"\xff\xff\xff\x7f" + whole[-6:]: "no result that was saved",  # the size of its directory
         archive.getvalue(): "it lacks 'format'",
         bytes(damaged): "damaged", rewritten(path, format=np.array("other")): "its format is 'other'",
         rewritten(path, parameters=bomb): "no result that was saved",
@@ -207,6 +208,25 @@ def test_refused_files(chain, tmp_path, monkeypatch):
     assert not (tmp_path / "exploded").exists()
     with pytest.raises(FileNotFoundError):
         chain.load(tmp_path / "nowhere.npz")
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_damaged_files(chain, tmp_path_factory, data):
+    """A file that was cut or changed anywhere is refused with an error, or has lost nothing."""
+    path = tmp_path_factory.getbasetemp() / "damaged.npz"
+    result = chain.train(X, Y, epochs=2, metrics="accuracy")
+    result.save(path)
+    content = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
+        content[place] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
+    try:
+        found = chain.load(path)
+    except ValueError as error:
+        assert str(path) in str(error)
+    else:
+        assert same(found, result)
 
 
 def test_other_models(chain, tmp_path):

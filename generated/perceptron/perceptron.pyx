@@ -734,7 +734,9 @@ def _at(position: Any) -> str:
 """What training returns, and the file that holds it."""
 
 import contextlib
+import io
 import os
+import struct
 import uuid
 import zipfile
 import zlib
@@ -835,19 +837,20 @@ def load(path: Any) -> Result:
 
     Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
     """
+    with open(path, "rb") as file:
+        content = io.BytesIO(file.read())  # errors of the system end here: what follows is about the content
     try:
-        with open(path, "rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("it is no archive, or a truncated one")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
+        if not zipfile.is_zipfile(content):
+            raise ValueError("it is no archive, or a truncated one")
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
         if str(arrays["format"]) != _FORMAT:
             raise ValueError(f"its format is {str(arrays['format'])!r}, not {_FORMAT!r}")
         if str(arrays["identity"]) == _IDENTITY:
             return _restore(arrays)
         saved = " in ".join(map(str, arrays["model"]))
-    except (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, MemoryError, OSError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged, or no result that was saved: {error}") from error
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
@@ -963,8 +966,8 @@ class _Data:
         if "r2" not in metrics:
             return
         weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
-        mean = np.average(self.Y, axis=0, weights=weights)
-        self.spread = np.array([weights @ (y - m) ** 2 for y, m in zip(self.Y.T, mean, strict=True)], float)
+        around = self.Y - weights @ self.Y / weights.sum()
+        self.spread = weights @ (around * around)
 
 
 def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Data, _Data | None]":
