@@ -206,6 +206,17 @@ def test_further_arguments_of_training():
         clone(base).set_params(train_options={"speed": 9}).fit(X, NAMES)
 
 
+def test_more_is_measured():
+    """Metrics that are asked for stand beside the score that early stopping watches; the trainer may hold out, too."""
+    early = NNClassifier(**ONE_BATCH | {"early_stopping": True, "max_iter": 5})
+    plain = clone(early).fit(X, NAMES)
+    more = clone(early).set_params(train_options={"metrics": "mae"}).fit(X, NAMES)
+    assert set(more.curves_) == {"loss", "accuracy", "mae", "val_loss", "val_accuracy", "val_mae"}
+    assert more.validation_scores_ == plain.validation_scores_
+    held = NNClassifier(**ONE_BATCH, train_options={"validation_fraction": 0.2, "metrics": ["accuracy"]}).fit(X, NAMES)
+    assert set(held.curves_) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+
+
 def test_validation_curves():
     """curves_ holds what was measured after every epoch."""
     found = NNClassifier(**ONE_BATCH, early_stopping=True).fit(X, NAMES)

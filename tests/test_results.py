@@ -210,14 +210,20 @@ def test_refused_files(chain, tmp_path, monkeypatch):
         chain.load(tmp_path / "nowhere.npz")
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.fixture(scope="module")
+def saved(chain, tmp_path_factory):
+    """A result, and the content of its file."""
+    result = chain.train(X, Y, epochs=2, metrics="accuracy")
+    result.save(tmp_path_factory.getbasetemp() / "saved.npz")
+    return result, (tmp_path_factory.getbasetemp() / "saved.npz").read_bytes()
+
+
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_damaged_files(chain, tmp_path_factory, data):
+def test_damaged_files(chain, saved, tmp_path_factory, data):
     """A file that was cut or changed anywhere is refused with an error, or has lost nothing."""
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
-    result = chain.train(X, Y, epochs=2, metrics="accuracy")
-    result.save(path)
-    content = bytearray(path.read_bytes())
+    result, content = saved[0], bytearray(saved[1])
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
         content[place] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])

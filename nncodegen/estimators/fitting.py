@@ -82,7 +82,11 @@ def descend(estimator: Any, module: Any, data: Data, held_out: Data | None) -> N
         score = estimator._score_name
         options |= {"validation_data": (held_out.X, held_out.Y, *weight), "metrics": (score,)}
         options |= {"monitor": f"val_{score}"}
-    options |= estimator.train_options or {}
+    given = estimator.train_options or {}
+    if held_out is not None and "metrics" in given:
+        others = (given["metrics"],) if isinstance(given["metrics"], str) else tuple(given["metrics"])
+        given = {**given, "metrics": (score, *others)}
+    options |= given
     stopping = Stopping(estimator, options["l2"], held_out is not None)
     start: dict[str, Any] = {"parameters": estimator.parameters_}
     while True:
@@ -128,7 +132,10 @@ def _finish(estimator: Any, result: Any, epochs: int, samples: int) -> None:
 def _options(estimator: Any, module: Any, data: Data, epochs: int) -> dict[str, Any]:
     """The arguments of train that the parameters of the estimator mean."""
     samples = len(data.X)
-    batch = _batch_size(estimator, samples)
+    fraction = (estimator.train_options or {}).get("validation_fraction")
+    if isinstance(fraction, float) and 0 < fraction < 1:
+        samples -= max(1, round(fraction * samples))  # held out by the trainer
+    batch = _batch_size(estimator, max(1, samples))
     mean_weight = 1.0 if data.weight is None else float(data.weight.mean())
     optimizer, options = _optimizer(estimator, module)
     if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
