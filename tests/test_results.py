@@ -227,12 +227,12 @@ def test_damaged_files(chain, saved, tmp_path_factory, data):
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
         content[place] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
+    message = ""
     try:
         found = chain.load(path)
     except ValueError as error:
-        assert str(path) in str(error)
-    else:
-        assert same(found, result)
+        message = str(error)
+    assert str(path) in message if message else same(found, result)
 
 
 def test_other_models(chain, tmp_path):
