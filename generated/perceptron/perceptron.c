@@ -1645,6 +1645,11 @@ size_t perceptron_work_size(void)
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
 
+size_t perceptron_cost(void)
+{
+    return COST;
+}
+
 size_t perceptron_state_size(void)
 {
     return (size_t) STATE*PARAMETERS;

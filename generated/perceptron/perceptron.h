@@ -81,6 +81,9 @@ typedef struct {
     int status;
 } perceptron_training;
 
+/* Operations for one sample, roughly: what a call adds to spent. */
+size_t perceptron_cost(void);
+
 /* The bytes of work memory that every call needs. */
 size_t perceptron_work_size(void);
 

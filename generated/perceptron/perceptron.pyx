@@ -37,15 +37,19 @@ _OPTIMIZERS = {
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport HUGE_VAL, isfinite
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 import threading
+from time import perf_counter as _perf_counter
 
-from numpy import dtype as _dtype, empty as _empty, ndarray as _ndarray
+from numpy import dtype as _dtype, empty as _empty, finfo as _finfo, ndarray as _ndarray
 
 cdef Py_ssize_t _columns = len(input_names)
 cdef object _real = _dtype(precision)
+cdef double _tiniest = _finfo(_real).tiny
 
 cdef extern from "perceptron.h":
     ctypedef struct perceptron_poll:
@@ -139,6 +143,8 @@ cdef extern from "perceptron.h":
     enum: perceptron_MODELS
     size_t perceptron_many_size() nogil
     int perceptron_train_many(perceptron_many *) nogil
+    enum: perceptron_CONVERGED
+    size_t perceptron_cost() nogil
     size_t perceptron_work_size() nogil
     size_t perceptron_state_size() nogil
     size_t perceptron_measures_size() nogil
@@ -218,48 +224,6 @@ def _native_predict(parameters, X, size_t samples, outputs):
         stopped = perceptron_predict(p, x, samples, call.work, result, &call.poll)
     if stopped:
         raise call.error or KeyboardInterrupt
-
-
-cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock
-
-
-cdef bint _is_real(const char *format):
-    return format != NULL and format[0] == c"d" and format[1] == 0
-
-
-def _native_predict_few(parameters, X):
-    """The outputs of a few rows, for arrays as they come from NumPy; None where predict must look closer."""
-    cdef Py_buffer p, x
-    global _work
-    if type(parameters) is not _ndarray or type(X) is not _ndarray:
-        return None
-    try:
-        PyObject_GetBuffer(parameters, &p, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
-    except (ValueError, BufferError):
-        return None
-    try:
-        PyObject_GetBuffer(X, &x, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
-    except (ValueError, BufferError):
-        PyBuffer_Release(&p)
-        return None
-    try:
-        if (
-            p.ndim != 1 or p.shape[0] != <Py_ssize_t> parameter_count or not _is_real(p.format)
-            or x.ndim != 2 or x.shape[1] != _columns or not 1 <= x.shape[0] <= perceptron_FEW or not _is_real(x.format)
-        ):
-            return None
-        if not _work:
-            _work = malloc(perceptron_work_size())
-            if not _work:
-                raise MemoryError
-        outputs = _empty((x.shape[0], output_count), _real)
-        if not perceptron_predict_few(<const double *> p.buf, <const double *> x.buf, <size_t> x.shape[0], _work,
-                                  <double *> _address(outputs)):
-            return None
-        return outputs
-    finally:
-        PyBuffer_Release(&p)
-        PyBuffer_Release(&x)
 
 
 def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
@@ -443,6 +407,265 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
 _group_size = perceptron_MODELS
 _state_size = perceptron_state_size()
 _measures_size = perceptron_measures_size()
+cdef dict _python = globals()  # where the Python part has its names
+
+
+# Calls with arguments of the usual kind: C-contiguous NumPy arrays of the module's type, and else what shapes the loop.
+# For a small model the checks of every other kind would take longer than the call. Each function returns None for what it
+# does not know as usual and right: then the Python part looks closer, which has the checks and the errors, and computes
+# the same bits.
+
+cdef extern from *:
+    long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
+
+# Operations after which a call would first ask whether to stop: what is shorter never asks, and is not asked for here.
+cdef double _LONG = 1e6
+
+cdef double _cost = <double> perceptron_cost()
+cdef Py_ssize_t _targets = len(target_names)
+cdef bint _labels = accepts_labels
+cdef size_t _count = parameter_count
+
+cdef struct _call:
+    Py_buffer parameters
+    Py_buffer X
+    Py_buffer Y
+    size_t samples
+    const double *inputs
+    const double *targets
+    char *memory
+
+
+cdef bint _is_real(const char *format):
+    return format != NULL and format[0] == c"d" and format[1] == 0
+
+
+cdef bint _open(array, Py_buffer *view):
+    """Whether an array is of the usual kind; the view then holds it until it is released."""
+    if type(array) is not _ndarray:
+        return False
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (ValueError, BufferError):
+        memset(view, 0, sizeof(view[0]))
+        return False
+    return _is_real(view.format)
+
+
+cdef bint _is_finite(Py_buffer *view):
+    cdef size_t count = <size_t> view.len//sizeof(double)
+    return perceptron_first_not_finite(<const double *> view.buf, count) == count
+
+
+cdef size_t _rows(array, Py_buffer *view, Py_ssize_t columns, bint flat):
+    """The rows of a matrix of finite numbers with so many columns (flat: or of one column, as an array); else 0."""
+    if not _open(array, view):
+        return 0
+    if not (view.ndim == 2 and view.shape[1] == columns) and not (flat and view.ndim == 1 and columns == 1):
+        return 0
+    return <size_t> view.shape[0] if _is_finite(view) else 0
+
+
+cdef bint _take_parameters(_call *call, array):
+    cdef Py_buffer *view = &call.parameters
+    return _open(array, view) and view.ndim == 1 and <size_t> view.shape[0] == _count and _is_finite(view)
+
+
+cdef bint _take_samples(_call *call, X, Y):
+    """Whether samples are of the usual kind, all finite, and of a number that takes no more than moments."""
+    cdef size_t rows = 1
+    if _columns:
+        rows = _rows(X, &call.X, _columns, True)
+        call.inputs = <const double *> call.X.buf
+    elif X is not None:
+        return False
+    call.samples = rows
+    if _targets:
+        call.samples = _rows(Y, &call.Y, _targets, not _labels)
+        call.targets = <const double *> call.Y.buf
+        if _columns and rows != call.samples:
+            return False
+    elif Y is not None:
+        return False
+    return call.samples > 0 and <double> call.samples*_cost < _LONG
+
+
+cdef void _close(_call *call):
+    PyBuffer_Release(&call.parameters)
+    PyBuffer_Release(&call.X)
+    PyBuffer_Release(&call.Y)
+    free(call.memory)
+
+
+cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock
+
+
+def _native_predict_few(parameters, X):
+    """The outputs of a few rows; None where predict must look closer."""
+    cdef _call call
+    memset(&call, 0, sizeof(call))
+    try:
+        return _predict_few(&call, parameters, X)
+    finally:
+        _close(&call)
+
+
+cdef object _predict_few(_call *call, parameters, X):
+    cdef Py_buffer *p = &call.parameters
+    cdef Py_buffer *x = &call.X
+    global _work
+    if not _open(parameters, p) or p.ndim != 1 or <size_t> p.shape[0] != _count:
+        return None
+    if not _open(X, x) or x.ndim != 2 or x.shape[1] != _columns or not 1 <= x.shape[0] <= perceptron_FEW:
+        return None
+    if not _work:
+        _work = malloc(perceptron_work_size())
+        if not _work:
+            raise MemoryError
+    outputs = _empty((x.shape[0], output_count), _real)
+    if perceptron_predict_few(<const double *> p.buf, <const double *> x.buf, <size_t> x.shape[0], _work,
+                          <double *> _address(outputs)):
+        return outputs
+    return None  # a value is not finite
+
+
+def _native_loss_short(parameters, X, Y, gradient):
+    """The loss, whose gradient is written to an array unless that is None; None where loss must look closer."""
+    cdef _call call
+    memset(&call, 0, sizeof(call))
+    try:
+        return _loss_short(&call, parameters, X, Y, gradient)
+    finally:
+        _close(&call)
+
+
+cdef object _loss_short(_call *call, parameters, X, Y, gradient):
+    cdef perceptron_poll poll
+    cdef double value = 0
+    cdef const double *p
+    cdef double *slope
+    if not _take_parameters(call, parameters) or not _take_samples(call, X, Y):
+        return None
+    call.memory = <char *> malloc(perceptron_work_size())
+    if not call.memory:
+        raise MemoryError
+    memset(&poll, 0, sizeof(poll))
+    p = <const double *> call.parameters.buf
+    slope = <double *> _address(gradient)
+    with nogil:
+        if slope:
+            perceptron_loss_and_gradient(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, slope, &poll)
+        else:
+            perceptron_loss(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, &poll)
+    return value
+
+
+cdef bint _take_integer(value, long long low, long long high, size_t *integer):
+    """Whether a value is an integer within bounds."""
+    cdef int overflow = 0
+    cdef long long number
+    if type(value) is not int:
+        return False
+    number = PyLong_AsLongLongAndOverflow(value, &overflow)
+    integer[0] = <size_t> number
+    return overflow == 0 and low <= number <= high
+
+
+def _native_train_short(X, Y, parameters, optimizer, learning_rate, epochs, batch_size, shuffle, seed, update,
+                        tolerance, tuple others, dict hyperparameters):
+    """The Result of a training; None where train must look closer, or where the training diverges."""
+    cdef _call call
+    cdef perceptron_training run
+    cdef Py_ssize_t k
+    cdef size_t number
+    for k in range(len(_defaults)):
+        if others[k] is not _defaults[k]:
+            return None
+    if type(optimizer) is not str or type(learning_rate) is not float or type(tolerance) is not float:
+        return None
+    memset(&call, 0, sizeof(call))
+    memset(&run, 0, sizeof(run))
+    if not _take_integer(epochs, 1, 1000000, &run.until) or not _take_integer(seed, 0, 0x7FFFFFFFFFFFFFFF, &number):
+        return None
+    run.seed = run.random = number
+    run.tolerance = tolerance
+    if not (_tiniest < run.tolerance < HUGE_VAL or run.tolerance == 0):
+        return None
+    run.sequential = type(update) is str and update == "sequential"
+    if not run.sequential and not (type(update) is str and update == "simultaneous"):
+        return None
+    run.shuffle = shuffle is True
+    if not run.shuffle and shuffle is not False and shuffle is not None:
+        return None
+    try:
+        if not _take_samples(&call, X, Y):
+            return None
+        if <double> run.until*<double> call.samples*_cost*(<double> _count if run.sequential else 1) >= _LONG:
+            return None
+        run.batch = call.samples
+        if batch_size is not None and not _take_integer(batch_size, 1, <long long> call.samples, &run.batch):
+            return None
+        if shuffle is None:
+            run.shuffle = run.batch < call.samples
+        return _train_short(&call, &run, parameters, seed, optimizer, learning_rate, hyperparameters)
+    finally:
+        _close(&call)
+
+
+cdef object _train_short(_call *call, perceptron_training *run, parameters, seed, optimizer, learning_rate,
+                         dict hyperparameters):
+    cdef double loss = 0, started = _perf_counter()
+    cdef size_t options
+    cdef double *end
+    rule = None if hyperparameters else (<dict> _rules).get(optimizer)
+    if rule is None:
+        rule = _python["_rule"](optimizer, learning_rate, hyperparameters)
+        if rule is None:
+            return None
+    name, number, low, high, values, state = <tuple> rule
+    if not <double> low < <double> learning_rate < <double> high:
+        return None
+    if parameters is None:
+        parameters = _python["initial_parameters"](seed)
+    if not _take_parameters(call, parameters):
+        return None
+
+    reached, history = _empty(_count, _real), _empty(run.until)
+    options = <size_t> len(values)*sizeof(double)
+    call.memory = <char *> malloc(
+        options + (call.samples*sizeof(size_t) if run.shuffle else 0) + _count*sizeof(double) + perceptron_work_size()
+    )
+    if not call.memory:
+        raise MemoryError
+    run.options = <double *> call.memory
+    memcpy(call.memory, _address(values), options)
+    (<double *> call.memory)[0] = learning_rate
+    run.order = <size_t *> (call.memory + options)
+    run.next = <double *> (run.order + (call.samples if run.shuffle else 0))
+    run.work = <void *> (run.next + _count)
+    run.parameters = end = <double *> _address(reached)
+    memcpy(end, call.parameters.buf, _count*sizeof(double))
+    if len(state):
+        state = state.copy()
+        run.state = <double *> _address(state)
+    run.data.inputs, run.data.targets, run.data.samples = call.inputs, call.targets, call.samples
+    run.optimizer = number
+    run.threads, run.monitor, run.best_figure, run.columns = 1, -1, HUGE_VAL, 1
+    run.history = <double *> _address(history)
+    with nogil:
+        perceptron_train(run)
+        perceptron_loss(run.parameters, call.inputs, call.targets, NULL, call.samples, run.work, &loss, &run.poll)
+    if run.status > <int> perceptron_CONVERGED or not isfinite(loss):
+        return None
+    if run.parameters != end:
+        memcpy(end, run.parameters, _count*sizeof(double))
+    if run.epochs < run.until:
+        history = history[:run.epochs].copy()
+    return _python["Result"](
+        reached, loss, {"loss": history}, "converged" if run.status else "completed", None, _perf_counter() - started, "",
+        (name, reached, state, (run.random, run.epochs, run.updates, 0, 0, 0, seed, call.samples),
+         (run.epoch_loss, run.batch_loss, run.largest, HUGE_VAL)),
+    )
 
 # The rest of the module is Python, compiled when the module is imported.
 
@@ -472,16 +695,25 @@ _native_first_not_finite: Any
 _native_predict: Any
 _native_predict_few: Any
 _native_loss: Any
+_native_loss_short: Any
 _share: Any
 
 dtype = np.dtype(precision)
 _TINIEST = float(np.finfo(dtype).tiny)
+_CONSTANT = (  # what initial_parameters gives for any seed, if nothing is drawn
+    np.repeat([scale for _, _, scale in _INITIAL], [math.prod(shape) for shape, _, _ in _INITIAL]).astype(dtype)
+    if all(distribution == "constant" for _, distribution, _ in _INITIAL)
+    else None
+)
 _ROWS_OF_A_THREAD = 4096  # at least, and a multiple of it
 
 
 def initial_parameters(seed: int = 0) -> Any:
     """New parameters of shape (P,): a formula's own initial values, a network's from a seed."""
-    generator = np.random.default_rng(_integer("seed", seed, 0, 2**64 - 1))
+    seed = _integer("seed", seed, 0, 2**64 - 1)
+    if _CONSTANT is not None:
+        return _CONSTANT.copy()
+    generator = np.random.default_rng(seed)
     parts = [_draw(generator, distribution, scale, math.prod(shape)) for shape, distribution, scale in _INITIAL]
     return np.concatenate(parts).astype(dtype)
 
@@ -523,6 +755,9 @@ def predict(parameters: Any, X: Any = None, threads: int = 1) -> Any:
 
 def loss(parameters: Any, X: Any = None, Y: Any = None, sample_weight: Any = None) -> float:
     """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean."""
+    short: float | None = _native_loss_short(parameters, X, Y, None) if sample_weight is None else None
+    if short is not None:
+        return short
     parameters = _parameters(parameters)
     X, Y, samples = _samples(X, Y)
     value: float = _native_loss(parameters, X, Y, _weights(sample_weight, samples), samples, None)
@@ -531,9 +766,12 @@ def loss(parameters: Any, X: Any = None, Y: Any = None, sample_weight: Any = Non
 
 def loss_and_gradient(parameters: Any, X: Any = None, Y: Any = None, sample_weight: Any = None) -> tuple[float, Any]:
     """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take."""
+    gradient = np.empty(parameter_count, dtype)
+    short: float | None = _native_loss_short(parameters, X, Y, gradient) if sample_weight is None else None
+    if short is not None:
+        return short, gradient
     parameters = _parameters(parameters)
     X, Y, samples = _samples(X, Y)
-    gradient = np.empty(parameter_count, dtype)
     value = _native_loss(parameters, X, Y, _weights(sample_weight, samples), samples, gradient)
     return value, gradient
 
@@ -750,6 +988,7 @@ dtype: Any
 parameter_count: int
 _measures_size: int
 _IDENTITY: str
+_OPTIMIZERS: dict[str, tuple[Any, ...]]
 
 _FORMAT = "nncodegen result, version 2"
 
@@ -769,7 +1008,7 @@ class Result:
     message      what a minimizer of SciPy said
     """
 
-    __slots__ = ("_state", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds", "status")
+    __slots__ = ("_kept", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds", "status")
 
     def __init__(
         self,
@@ -780,7 +1019,7 @@ class Result:
         best_epoch: "int | None" = None,
         seconds: float = 0.0,
         message: str = "",
-        state: "dict[str, Any] | None" = None,
+        kept: Any = None,
     ) -> None:
         self.parameters = parameters
         self.loss = loss
@@ -790,7 +1029,26 @@ class Result:
         self.best_epoch = best_epoch
         self.seconds = seconds
         self.message = message
-        self._state = state
+        self._kept = kept
+
+    @property
+    def _state(self) -> "dict[str, Any] | None":
+        """What another training needs to go on; None where it cannot. A short training has kept it in few words."""
+        if isinstance(self._kept, tuple):
+            optimizer, parameters, state, counters, numbers = self._kept
+            self._kept = {
+                "identity": _IDENTITY,
+                "optimizer": optimizer,
+                "variables": list(_OPTIMIZERS[optimizer][2]),
+                "monitor": "",
+                "last": parameters,
+                "best": np.zeros(parameter_count, dtype),
+                "state": state,
+                "counters": np.array(counters, np.uint64),
+                "numbers": np.array(numbers),
+            }
+        kept: dict[str, Any] | None = self._kept
+        return kept
 
     @property
     def history(self) -> Any:
@@ -1225,6 +1483,7 @@ _METRICS = ("accuracy", "mae", "r2")
 _HIGHER = ("accuracy", "r2", "val_accuracy", "val_r2")
 _EPOCHS_AT_ONCE = 8192
 _FACTORS_AT_ONCE = 2**20
+_OPTIONS = max(len(known) for _, known, _, _ in _OPTIMIZERS.values())
 _SEED = 2**64 - 1  # the largest
 _THREADS = 64  # the most that share a batch
 
@@ -1585,13 +1844,46 @@ def _optimizer(
         key: _number(key, values.get(key, default), low, high, excludes_low)
         for key, (default, low, high, excludes_low) in known.items()
     }
-    longest = max(len(known) for _, known, _, _ in _OPTIMIZERS.values())
     state = np.zeros((max(1, _state_size // parameter_count), parameter_count), dtype)
-    for row, value in zip(state, variables.values(), strict=False):  # there may be rows that other rules need
-        row[:] = options[value] if isinstance(value, str) else value
-    array = np.zeros(longest)
-    array[: len(options)] = list(options.values())
+    for row, value in enumerate(variables.values()):
+        initial = options[value] if isinstance(value, str) else value
+        if initial:
+            state[row] = initial
+    array = np.array([*options.values(), *(0.0 for _ in range(len(options), _OPTIONS))])
     return name, number, array, state, decay
+
+
+"""What the short way of a training, in ``short.pyx``, needs to know of an optimizer."""
+
+from typing import Any
+
+_OPTIMIZERS: dict[str, tuple[int, dict[str, tuple[float, float, float, bool]], dict[str, Any], bool]]
+_TINIEST: float
+_optimizer: Any
+
+_Rule = tuple[str, int, float, float, Any, Any]
+
+_RULES: dict[str, _Rule] = {}
+"""Those with all hyperparameters at their defaults, whose state does not depend on the learning rate."""
+
+
+def _rule(name: str, learning_rate: float, hyperparameters: dict[str, Any]) -> "_Rule | None":
+    """The name and number of an update rule, the bounds of its learning rate, its hyperparameters, its state at first.
+
+    The learning rate is the first of the hyperparameters. None where train must look closer.
+    """
+    try:
+        found, number, options, state, decay = _optimizer(name, learning_rate, hyperparameters, None)
+    except (TypeError, ValueError):
+        return None
+    _, known, variables, _ = _OPTIMIZERS[found]
+    if next(iter(known)) != "learning_rate" or decay:
+        return None
+    _, low, high, _ = known["learning_rate"]
+    rule = found, number, max(low, _TINIEST), high, options, state[: len(variables)].copy()
+    if not hyperparameters and "learning_rate" not in variables.values():
+        _RULES[name] = rule
+    return rule
 
 
 """Training, as people call it: all at once, over a stream, or batch by batch."""
@@ -1610,6 +1902,7 @@ _validation: Any
 _batch_data: Any
 _batch: Any
 _Training: Any
+_native_train_short: Any
 
 
 def train(
@@ -1701,6 +1994,15 @@ def train(
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
     Raises ValueError for an argument that cannot be meant.
     """
+    result = _native_train_short(
+        X, Y, parameters, optimizer, learning_rate, epochs, batch_size, shuffle, seed, update, tolerance,
+        (sample_weight, class_weight, schedule, clip_value, clip_norm, l1, l2, weight_decay, validation_data,
+         validation_fraction, metrics, patience, min_delta, monitor, restore_best, time_limit, callback,
+         callback_interval, progress, resume, threads),
+        hyperparameters,
+    )  # fmt: skip
+    if result is not None:
+        return result
     epochs = _integer("epochs", epochs, 1, 2**63 - 1)
     data = _Data(X, Y, sample_weight)
     training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
@@ -2063,11 +2365,12 @@ def train_many(
                 losses[: result.epochs, m] = result.history
             status[m] = _STATUS.index(result.status)
 
-    lanes = _LANES_ARE_MODELS and not decay  # groups have no decay of weights but that of a rule itself
-    work, size = (native, _group_size) if lanes else (one_by_one, 1)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # told once, for all, below
-        _share(work, count, size, threads)
+    if _LANES_ARE_MODELS and not decay:  # groups have no decay of weights but that of a rule itself
+        _share(native, count, _group_size, threads)
+    else:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # told once, for all, below
+            _share(one_by_one, count, 1, threads)
     status[~np.isfinite(loss)] = _STATUS.index("diverged")
     names = [_STATUS[number] for number in status.tolist()]
     if "diverged" in names:
@@ -2171,3 +2474,6 @@ def _rates(learning_rate: Any, count: int) -> Any:
 linecache.cache[f"<{__name__}.many>"] = (len(_MANY), None, _MANY.splitlines(True), f"<{__name__}.many>")
 exec(compile(_MANY, f"<{__name__}.many>", "exec", dont_inherit=True), globals())
 __doc__ = _DOCUMENTATION
+
+cdef tuple _defaults = _python["train"].__defaults__[11:]  # of what _native_train_short takes as one tuple
+cdef object _rules = _python["_RULES"]

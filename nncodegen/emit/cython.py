@@ -21,7 +21,8 @@ from nncodegen.schedule import Schedule
 HERE = Path(__file__).parent
 
 INTERFACE = (
-    "interface.py", "results.py", "samples.py", "schedules.py", "display.py", "run.py", "training.py", "minimizing.py",
+    "interface.py", "results.py", "samples.py", "schedules.py", "display.py", "run.py", "short.py", "training.py",
+    "minimizing.py",
 )  # fmt: skip
 """The files of the Python part of a module, in the order in which they become one text."""
 
@@ -67,7 +68,8 @@ def emit_pyx(schedule: Schedule) -> str:
         "",
         "",
     ]
-    body = (HERE / "module.pyx").read_text().replace("@name@", name).replace("@real@", REAL_TYPES[precision][0])
+    body = (HERE / "module.pyx").read_text().replace("@SHORT@", (HERE / "short.pyx").read_text().rstrip())
+    body = body.replace("@name@", name).replace("@real@", REAL_TYPES[precision][0])
     body = body.replace("@code@", {"float64": "d", "float32": "f"}[precision])  # of the buffer protocol
     body = keep(body, "MANY", lanes_are_models(schedule))
     interface = "\n\n".join((HERE / file).read_text() for file in INTERFACE)

@@ -81,6 +81,9 @@ typedef struct {
     int status;
 } @name@_training;
 
+/* Operations for one sample, roughly: what a call adds to spent. */
+size_t @name@_cost(void);
+
 /* The bytes of work memory that every call needs. */
 size_t @name@_work_size(void);
 

@@ -22,16 +22,25 @@ _native_first_not_finite: Any
 _native_predict: Any
 _native_predict_few: Any
 _native_loss: Any
+_native_loss_short: Any
 _share: Any
 
 dtype = np.dtype(precision)
 _TINIEST = float(np.finfo(dtype).tiny)
+_CONSTANT = (  # what initial_parameters gives for any seed, if nothing is drawn
+    np.repeat([scale for _, _, scale in _INITIAL], [math.prod(shape) for shape, _, _ in _INITIAL]).astype(dtype)
+    if all(distribution == "constant" for _, distribution, _ in _INITIAL)
+    else None
+)
 _ROWS_OF_A_THREAD = 4096  # at least, and a multiple of it
 
 
 def initial_parameters(seed: int = 0) -> Any:
     """New parameters of shape (P,): a formula's own initial values, a network's from a seed."""
-    generator = np.random.default_rng(_integer("seed", seed, 0, 2**64 - 1))
+    seed = _integer("seed", seed, 0, 2**64 - 1)
+    if _CONSTANT is not None:
+        return _CONSTANT.copy()
+    generator = np.random.default_rng(seed)
     parts = [_draw(generator, distribution, scale, math.prod(shape)) for shape, distribution, scale in _INITIAL]
     return np.concatenate(parts).astype(dtype)
 
@@ -73,6 +82,9 @@ def predict(parameters: Any, X: Any = None, threads: int = 1) -> Any:
 
 def loss(parameters: Any, X: Any = None, Y: Any = None, sample_weight: Any = None) -> float:
     """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean."""
+    short: float | None = _native_loss_short(parameters, X, Y, None) if sample_weight is None else None
+    if short is not None:
+        return short
     parameters = _parameters(parameters)
     X, Y, samples = _samples(X, Y)
     value: float = _native_loss(parameters, X, Y, _weights(sample_weight, samples), samples, None)
@@ -81,9 +93,12 @@ def loss(parameters: Any, X: Any = None, Y: Any = None, sample_weight: Any = Non
 
 def loss_and_gradient(parameters: Any, X: Any = None, Y: Any = None, sample_weight: Any = None) -> tuple[float, Any]:
     """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take."""
+    gradient = np.empty(parameter_count, dtype)
+    short: float | None = _native_loss_short(parameters, X, Y, gradient) if sample_weight is None else None
+    if short is not None:
+        return short, gradient
     parameters = _parameters(parameters)
     X, Y, samples = _samples(X, Y)
-    gradient = np.empty(parameter_count, dtype)
     value = _native_loss(parameters, X, Y, _weights(sample_weight, samples), samples, gradient)
     return value, gradient
 

@@ -122,11 +122,12 @@ def train_many(
                 losses[: result.epochs, m] = result.history
             status[m] = _STATUS.index(result.status)
 
-    lanes = _LANES_ARE_MODELS and not decay  # groups have no decay of weights but that of a rule itself
-    work, size = (native, _group_size) if lanes else (one_by_one, 1)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # told once, for all, below
-        _share(work, count, size, threads)
+    if _LANES_ARE_MODELS and not decay:  # groups have no decay of weights but that of a rule itself
+        _share(native, count, _group_size, threads)
+    else:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # told once, for all, below
+            _share(one_by_one, count, 1, threads)
     status[~np.isfinite(loss)] = _STATUS.index("diverged")
     names = [_STATUS[number] for number in status.tolist()]
     if "diverged" in names:

@@ -66,6 +66,11 @@ size_t @name@_work_size(void)
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
 
+size_t @name@_cost(void)
+{
+    return COST;
+}
+
 size_t @name@_state_size(void)
 {
     return (size_t) STATE*PARAMETERS;

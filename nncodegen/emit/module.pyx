@@ -2,15 +2,19 @@
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport HUGE_VAL, isfinite
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 import threading
+from time import perf_counter as _perf_counter
 
-from numpy import dtype as _dtype, empty as _empty, ndarray as _ndarray
+from numpy import dtype as _dtype, empty as _empty, finfo as _finfo, ndarray as _ndarray
 
 cdef Py_ssize_t _columns = len(input_names)
 cdef object _real = _dtype(precision)
+cdef double _tiniest = _finfo(_real).tiny
 
 cdef extern from "@name@.h":
     ctypedef struct @name@_poll:
@@ -104,6 +108,8 @@ cdef extern from "@name@.h":
     @MANY@enum: @name@_MODELS
     @MANY@size_t @name@_many_size() nogil
     @MANY@int @name@_train_many(@name@_many *) nogil
+    enum: @name@_CONVERGED
+    size_t @name@_cost() nogil
     size_t @name@_work_size() nogil
     size_t @name@_state_size() nogil
     size_t @name@_measures_size() nogil
@@ -183,48 +189,6 @@ def _native_predict(parameters, X, size_t samples, outputs):
         stopped = @name@_predict(p, x, samples, call.work, result, &call.poll)
     if stopped:
         raise call.error or KeyboardInterrupt
-
-
-cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock
-
-
-cdef bint _is_real(const char *format):
-    return format != NULL and format[0] == c"@code@" and format[1] == 0
-
-
-def _native_predict_few(parameters, X):
-    """The outputs of a few rows, for arrays as they come from NumPy; None where predict must look closer."""
-    cdef Py_buffer p, x
-    global _work
-    if type(parameters) is not _ndarray or type(X) is not _ndarray:
-        return None
-    try:
-        PyObject_GetBuffer(parameters, &p, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
-    except (ValueError, BufferError):
-        return None
-    try:
-        PyObject_GetBuffer(X, &x, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
-    except (ValueError, BufferError):
-        PyBuffer_Release(&p)
-        return None
-    try:
-        if (
-            p.ndim != 1 or p.shape[0] != <Py_ssize_t> parameter_count or not _is_real(p.format)
-            or x.ndim != 2 or x.shape[1] != _columns or not 1 <= x.shape[0] <= @name@_FEW or not _is_real(x.format)
-        ):
-            return None
-        if not _work:
-            _work = malloc(@name@_work_size())
-            if not _work:
-                raise MemoryError
-        outputs = _empty((x.shape[0], output_count), _real)
-        if not @name@_predict_few(<const @real@ *> p.buf, <const @real@ *> x.buf, <size_t> x.shape[0], _work,
-                                  <@real@ *> _address(outputs)):
-            return None
-        return outputs
-    finally:
-        PyBuffer_Release(&p)
-        PyBuffer_Release(&x)
 
 
 def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
@@ -408,6 +372,10 @@ cdef class _NativeTraining(_Call):
 @MANY@_group_size = @name@_MODELS
 _state_size = @name@_state_size()
 _measures_size = @name@_measures_size()
+cdef dict _python = globals()  # where the Python part has its names
+
+
+@SHORT@
 
 # The rest of the module is Python, compiled when the module is imported.
 
@@ -424,3 +392,6 @@ _MANY = @MANY_INTERFACE@
 linecache.cache[f"<{__name__}.many>"] = (len(_MANY), None, _MANY.splitlines(True), f"<{__name__}.many>")
 exec(compile(_MANY, f"<{__name__}.many>", "exec", dont_inherit=True), globals())
 __doc__ = _DOCUMENTATION
+
+cdef tuple _defaults = _python["train"].__defaults__[11:]  # of what _native_train_short takes as one tuple
+cdef object _rules = _python["_RULES"]

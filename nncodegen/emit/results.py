@@ -17,6 +17,7 @@ dtype: Any
 parameter_count: int
 _measures_size: int
 _IDENTITY: str
+_OPTIMIZERS: dict[str, tuple[Any, ...]]
 
 _FORMAT = "nncodegen result, version 2"
 
@@ -36,7 +37,7 @@ class Result:
     message      what a minimizer of SciPy said
     """
 
-    __slots__ = ("_state", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds", "status")
+    __slots__ = ("_kept", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds", "status")
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class Result:
         best_epoch: "int | None" = None,
         seconds: float = 0.0,
         message: str = "",
-        state: "dict[str, Any] | None" = None,
+        kept: Any = None,
     ) -> None:
         self.parameters = parameters
         self.loss = loss
@@ -57,7 +58,26 @@ class Result:
         self.best_epoch = best_epoch
         self.seconds = seconds
         self.message = message
-        self._state = state
+        self._kept = kept
+
+    @property
+    def _state(self) -> "dict[str, Any] | None":
+        """What another training needs to go on; None where it cannot. A short training has kept it in few words."""
+        if isinstance(self._kept, tuple):
+            optimizer, parameters, state, counters, numbers = self._kept
+            self._kept = {
+                "identity": _IDENTITY,
+                "optimizer": optimizer,
+                "variables": list(_OPTIMIZERS[optimizer][2]),
+                "monitor": "",
+                "last": parameters,
+                "best": np.zeros(parameter_count, dtype),
+                "state": state,
+                "counters": np.array(counters, np.uint64),
+                "numbers": np.array(numbers),
+            }
+        kept: dict[str, Any] | None = self._kept
+        return kept
 
     @property
     def history(self) -> Any:

@@ -35,6 +35,7 @@ _METRICS = ("accuracy", "mae", "r2")
 _HIGHER = ("accuracy", "r2", "val_accuracy", "val_r2")
 _EPOCHS_AT_ONCE = 8192
 _FACTORS_AT_ONCE = 2**20
+_OPTIONS = max(len(known) for _, known, _, _ in _OPTIMIZERS.values())
 _SEED = 2**64 - 1  # the largest
 _THREADS = 64  # the most that share a batch
 
@@ -395,10 +396,10 @@ def _optimizer(
         key: _number(key, values.get(key, default), low, high, excludes_low)
         for key, (default, low, high, excludes_low) in known.items()
     }
-    longest = max(len(known) for _, known, _, _ in _OPTIMIZERS.values())
     state = np.zeros((max(1, _state_size // parameter_count), parameter_count), dtype)
-    for row, value in zip(state, variables.values(), strict=False):  # there may be rows that other rules need
-        row[:] = options[value] if isinstance(value, str) else value
-    array = np.zeros(longest)
-    array[: len(options)] = list(options.values())
+    for row, value in enumerate(variables.values()):
+        initial = options[value] if isinstance(value, str) else value
+        if initial:
+            state[row] = initial
+    array = np.array([*options.values(), *(0.0 for _ in range(len(options), _OPTIONS))])
     return name, number, array, state, decay

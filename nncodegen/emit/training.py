@@ -14,6 +14,7 @@ _validation: Any
 _batch_data: Any
 _batch: Any
 _Training: Any
+_native_train_short: Any
 
 
 def train(
@@ -105,6 +106,15 @@ def train(
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
     Raises ValueError for an argument that cannot be meant.
     """
+    result = _native_train_short(
+        X, Y, parameters, optimizer, learning_rate, epochs, batch_size, shuffle, seed, update, tolerance,
+        (sample_weight, class_weight, schedule, clip_value, clip_norm, l1, l2, weight_decay, validation_data,
+         validation_fraction, metrics, patience, min_delta, monitor, restore_best, time_limit, callback,
+         callback_interval, progress, resume, threads),
+        hyperparameters,
+    )  # fmt: skip
+    if result is not None:
+        return result
     epochs = _integer("epochs", epochs, 1, 2**63 - 1)
     data = _Data(X, Y, sample_weight)
     training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)

@@ -42,6 +42,9 @@ def _formula(module: Any, task: Formula, threads: int) -> Run:
         options |= _threads(module.train_many, threads)
         return lambda: module.train_many(task.x, task.y, parameters=task.starts, **options).parameters
     options |= _threads(module.train, threads)
+    if len(task.starts) == 1:
+        (start,) = task.starts
+        return lambda: module.train(task.x, task.y, start, **options).parameters[np.newaxis]
     return lambda: np.stack([module.train(task.x, task.y, start, **options).parameters for start in task.starts])
 
 

@@ -1,0 +1,256 @@
+# Calls with arguments of the usual kind: C-contiguous NumPy arrays of the module's type, and else what shapes the loop.
+# For a small model the checks of every other kind would take longer than the call. Each function returns None for what it
+# does not know as usual and right: then the Python part looks closer, which has the checks and the errors, and computes
+# the same bits.
+
+cdef extern from *:
+    long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
+
+# Operations after which a call would first ask whether to stop: what is shorter never asks, and is not asked for here.
+cdef double _LONG = 1e6
+
+cdef double _cost = <double> @name@_cost()
+cdef Py_ssize_t _targets = len(target_names)
+cdef bint _labels = accepts_labels
+cdef size_t _count = parameter_count
+
+cdef struct _call:
+    Py_buffer parameters
+    Py_buffer X
+    Py_buffer Y
+    size_t samples
+    const @real@ *inputs
+    const @real@ *targets
+    char *memory
+
+
+cdef bint _is_real(const char *format):
+    return format != NULL and format[0] == c"@code@" and format[1] == 0
+
+
+cdef bint _open(array, Py_buffer *view):
+    """Whether an array is of the usual kind; the view then holds it until it is released."""
+    if type(array) is not _ndarray:
+        return False
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (ValueError, BufferError):
+        memset(view, 0, sizeof(view[0]))
+        return False
+    return _is_real(view.format)
+
+
+cdef bint _is_finite(Py_buffer *view):
+    cdef size_t count = <size_t> view.len//sizeof(@real@)
+    return @name@_first_not_finite(<const @real@ *> view.buf, count) == count
+
+
+cdef size_t _rows(array, Py_buffer *view, Py_ssize_t columns, bint flat):
+    """The rows of a matrix of finite numbers with so many columns (flat: or of one column, as an array); else 0."""
+    if not _open(array, view):
+        return 0
+    if not (view.ndim == 2 and view.shape[1] == columns) and not (flat and view.ndim == 1 and columns == 1):
+        return 0
+    return <size_t> view.shape[0] if _is_finite(view) else 0
+
+
+cdef bint _take_parameters(_call *call, array):
+    cdef Py_buffer *view = &call.parameters
+    return _open(array, view) and view.ndim == 1 and <size_t> view.shape[0] == _count and _is_finite(view)
+
+
+cdef bint _take_samples(_call *call, X, Y):
+    """Whether samples are of the usual kind, all finite, and of a number that takes no more than moments."""
+    cdef size_t rows = 1
+    if _columns:
+        rows = _rows(X, &call.X, _columns, True)
+        call.inputs = <const @real@ *> call.X.buf
+    elif X is not None:
+        return False
+    call.samples = rows
+    if _targets:
+        call.samples = _rows(Y, &call.Y, _targets, not _labels)
+        call.targets = <const @real@ *> call.Y.buf
+        if _columns and rows != call.samples:
+            return False
+    elif Y is not None:
+        return False
+    return call.samples > 0 and <double> call.samples*_cost < _LONG
+
+
+cdef void _close(_call *call):
+    PyBuffer_Release(&call.parameters)
+    PyBuffer_Release(&call.X)
+    PyBuffer_Release(&call.Y)
+    free(call.memory)
+
+
+cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock
+
+
+def _native_predict_few(parameters, X):
+    """The outputs of a few rows; None where predict must look closer."""
+    cdef _call call
+    memset(&call, 0, sizeof(call))
+    try:
+        return _predict_few(&call, parameters, X)
+    finally:
+        _close(&call)
+
+
+cdef object _predict_few(_call *call, parameters, X):
+    cdef Py_buffer *p = &call.parameters
+    cdef Py_buffer *x = &call.X
+    global _work
+    if not _open(parameters, p) or p.ndim != 1 or <size_t> p.shape[0] != _count:
+        return None
+    if not _open(X, x) or x.ndim != 2 or x.shape[1] != _columns or not 1 <= x.shape[0] <= @name@_FEW:
+        return None
+    if not _work:
+        _work = malloc(@name@_work_size())
+        if not _work:
+            raise MemoryError
+    outputs = _empty((x.shape[0], output_count), _real)
+    if @name@_predict_few(<const @real@ *> p.buf, <const @real@ *> x.buf, <size_t> x.shape[0], _work,
+                          <@real@ *> _address(outputs)):
+        return outputs
+    return None  # a value is not finite
+
+
+def _native_loss_short(parameters, X, Y, gradient):
+    """The loss, whose gradient is written to an array unless that is None; None where loss must look closer."""
+    cdef _call call
+    memset(&call, 0, sizeof(call))
+    try:
+        return _loss_short(&call, parameters, X, Y, gradient)
+    finally:
+        _close(&call)
+
+
+cdef object _loss_short(_call *call, parameters, X, Y, gradient):
+    cdef @name@_poll poll
+    cdef double value = 0
+    cdef const @real@ *p
+    cdef @real@ *slope
+    if not _take_parameters(call, parameters) or not _take_samples(call, X, Y):
+        return None
+    call.memory = <char *> malloc(@name@_work_size())
+    if not call.memory:
+        raise MemoryError
+    memset(&poll, 0, sizeof(poll))
+    p = <const @real@ *> call.parameters.buf
+    slope = <@real@ *> _address(gradient)
+    with nogil:
+        if slope:
+            @name@_loss_and_gradient(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, slope, &poll)
+        else:
+            @name@_loss(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, &poll)
+    return value
+
+
+cdef bint _take_integer(value, long long low, long long high, size_t *integer):
+    """Whether a value is an integer within bounds."""
+    cdef int overflow = 0
+    cdef long long number
+    if type(value) is not int:
+        return False
+    number = PyLong_AsLongLongAndOverflow(value, &overflow)
+    integer[0] = <size_t> number
+    return overflow == 0 and low <= number <= high
+
+
+def _native_train_short(X, Y, parameters, optimizer, learning_rate, epochs, batch_size, shuffle, seed, update,
+                        tolerance, tuple others, dict hyperparameters):
+    """The Result of a training; None where train must look closer, or where the training diverges."""
+    cdef _call call
+    cdef @name@_training run
+    cdef Py_ssize_t k
+    cdef size_t number
+    for k in range(len(_defaults)):
+        if others[k] is not _defaults[k]:
+            return None
+    if type(optimizer) is not str or type(learning_rate) is not float or type(tolerance) is not float:
+        return None
+    memset(&call, 0, sizeof(call))
+    memset(&run, 0, sizeof(run))
+    if not _take_integer(epochs, 1, 1000000, &run.until) or not _take_integer(seed, 0, 0x7FFFFFFFFFFFFFFF, &number):
+        return None
+    run.seed = run.random = number
+    run.tolerance = tolerance
+    if not (_tiniest < run.tolerance < HUGE_VAL or run.tolerance == 0):
+        return None
+    run.sequential = type(update) is str and update == "sequential"
+    if not run.sequential and not (type(update) is str and update == "simultaneous"):
+        return None
+    run.shuffle = shuffle is True
+    if not run.shuffle and shuffle is not False and shuffle is not None:
+        return None
+    try:
+        if not _take_samples(&call, X, Y):
+            return None
+        if <double> run.until*<double> call.samples*_cost*(<double> _count if run.sequential else 1) >= _LONG:
+            return None
+        run.batch = call.samples
+        if batch_size is not None and not _take_integer(batch_size, 1, <long long> call.samples, &run.batch):
+            return None
+        if shuffle is None:
+            run.shuffle = run.batch < call.samples
+        return _train_short(&call, &run, parameters, seed, optimizer, learning_rate, hyperparameters)
+    finally:
+        _close(&call)
+
+
+cdef object _train_short(_call *call, @name@_training *run, parameters, seed, optimizer, learning_rate,
+                         dict hyperparameters):
+    cdef double loss = 0, started = _perf_counter()
+    cdef size_t options
+    cdef @real@ *end
+    rule = None if hyperparameters else (<dict> _rules).get(optimizer)
+    if rule is None:
+        rule = _python["_rule"](optimizer, learning_rate, hyperparameters)
+        if rule is None:
+            return None
+    name, number, low, high, values, state = <tuple> rule
+    if not <double> low < <double> learning_rate < <double> high:
+        return None
+    if parameters is None:
+        parameters = _python["initial_parameters"](seed)
+    if not _take_parameters(call, parameters):
+        return None
+
+    reached, history = _empty(_count, _real), _empty(run.until)
+    options = <size_t> len(values)*sizeof(double)
+    call.memory = <char *> malloc(
+        options + (call.samples*sizeof(size_t) if run.shuffle else 0) + _count*sizeof(@real@) + @name@_work_size()
+    )
+    if not call.memory:
+        raise MemoryError
+    run.options = <double *> call.memory
+    memcpy(call.memory, _address(values), options)
+    (<double *> call.memory)[0] = learning_rate
+    run.order = <size_t *> (call.memory + options)
+    run.next = <@real@ *> (run.order + (call.samples if run.shuffle else 0))
+    run.work = <void *> (run.next + _count)
+    run.parameters = end = <@real@ *> _address(reached)
+    memcpy(end, call.parameters.buf, _count*sizeof(@real@))
+    if len(state):
+        state = state.copy()
+        run.state = <@real@ *> _address(state)
+    run.data.inputs, run.data.targets, run.data.samples = call.inputs, call.targets, call.samples
+    run.optimizer = number
+    run.threads, run.monitor, run.best_figure, run.columns = 1, -1, HUGE_VAL, 1
+    run.history = <double *> _address(history)
+    with nogil:
+        @name@_train(run)
+        @name@_loss(run.parameters, call.inputs, call.targets, NULL, call.samples, run.work, &loss, &run.poll)
+    if run.status > <int> @name@_CONVERGED or not isfinite(loss):
+        return None
+    if run.parameters != end:
+        memcpy(end, run.parameters, _count*sizeof(@real@))
+    if run.epochs < run.until:
+        history = history[:run.epochs].copy()
+    return _python["Result"](
+        reached, loss, {"loss": history}, "converged" if run.status else "completed", None, _perf_counter() - started, "",
+        (name, reached, state, (run.random, run.epochs, run.updates, 0, 0, 0, seed, call.samples),
+         (run.epoch_loss, run.batch_loss, run.largest, HUGE_VAL)),
+    )

@@ -1,0 +1,230 @@
+"""Calls with arguments of the usual kind take a short way through the module: the results are those of the long one."""
+
+import copy
+import pickle
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nncodegen as nn
+from nncodegen.perceptron import model as perceptron_model
+
+FORMULA = perceptron_model
+CLASSES = nn.Sequential(
+    [nn.Dense(5, "tanh"), nn.Dropout(0.2), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="classes"
+)
+
+
+@cache
+def build(case):
+    """The module of a case; a build from the disk takes longer than a hundred short trainings."""
+    return nn.build(*case)
+
+
+def took_the_short_way(result):
+    """Whether the result of a training keeps its state in few words, as only those of the short way do."""
+    return type(result._kept) is tuple
+
+
+def bits(result):
+    """All that a result holds, but for its time, in comparable form."""
+    state = {key: value.tobytes() if isinstance(value, np.ndarray) else value for key, value in result._state.items()}
+    figures = {key: (value.dtype, value.tobytes()) for key, value in result.metrics.items()}
+    return (result.parameters.tobytes(), result.parameters.dtype, result.loss, type(result.loss), figures,
+            result.epochs, result.status, result.best_epoch, result.message, state)  # fmt: skip
+
+
+def samples(module, count):
+    """Samples in the module's precision."""
+    rng = np.random.default_rng(count)
+    X = rng.normal(size=(count, len(module.input_names))).astype(module.dtype)
+    Y = rng.integers(0, 2, (count, len(module.target_names))).astype(module.dtype)
+    return X, Y / Y.sum(axis=1, keepdims=True).clip(1) if module.accepts_labels else Y
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    case=st.sampled_from([(FORMULA, "float64"), (FORMULA, "float32"), (CLASSES, "float64"), (CLASSES, "float32")]),
+    count=st.integers(1, 9), seed=st.integers(0, 2**64 - 1), start=st.booleans(), data=st.data(),
+)  # fmt: skip
+def test_the_same_bits(case, count, seed, start, data):
+    """Results, also what another training goes on from, are those of the long way, bit for bit."""
+    module = build(case)
+    X, Y = samples(module, count)
+    arguments = {
+        "optimizer": data.draw(st.sampled_from(list(module.optimizers))),
+        "learning_rate": data.draw(st.floats(1e-6, 0.5)),
+        "epochs": data.draw(st.integers(1, 40)),
+        "seed": seed,
+        "shuffle": data.draw(st.sampled_from([None, True, False])),
+        "batch_size": data.draw(st.none() | st.integers(1, count)),
+        "update": data.draw(st.sampled_from(["simultaneous", "sequential"])),
+        "tolerance": data.draw(st.sampled_from([0.0, 1e-3, 0.5])),
+        "parameters": module.initial_parameters(7) if start else None,
+    }
+    own = set(module.optimizers[arguments["optimizer"]]) | ({"momentum"} if arguments["optimizer"] == "sgd" else set())
+    for name in sorted(own & {"momentum", "beta1", "rho", "epsilon"}):
+        if data.draw(st.booleans()):
+            arguments[name] = data.draw(st.floats(0.1, 0.9))
+    short = module.train(X, Y, **arguments)
+    long = module.train(X.tolist(), Y.tolist(), **arguments)
+    quick = case[0] is FORMULA or arguments["update"] == "simultaneous"
+    if quick and seed < 2**63:  # else it may take too long for the short way, or is no seed of the usual kind
+        assert took_the_short_way(short)
+    assert not took_the_short_way(long)
+    assert bits(short) == bits(long)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_result_goes_on(precision, tmp_path):
+    """A short training is resumed, copied, pickled, saved and loaded like any other, before its state was asked for."""
+    module = build((CLASSES, precision))
+    X, Y = samples(module, 9)
+    arguments = {"optimizer": "adam", "batch_size": 4, "learning_rate": 0.05}
+    whole = module.train(X, Y, epochs=9, **arguments)
+
+    def half():
+        result = module.train(X, Y, epochs=5, **arguments)
+        assert took_the_short_way(result)
+        return result
+
+    half().save(tmp_path / "half.npz")
+    ways = [half(), copy.copy(half()), copy.deepcopy(half()), module.load(tmp_path / "half.npz")]
+    for result in ways:
+        assert bits(module.train(X, Y, epochs=9, resume=result, **arguments)) == bits(whole)
+    assert half()._state["last"] is not None
+    again = half()
+    assert again._state is again._state
+
+
+def test_pickled(monkeypatch):
+    """A short result is pickled without what is lazy being computed; the copy has the same state."""
+    module = build((FORMULA, "float64"))
+    monkeypatch.setitem(__import__("sys").modules, module.__name__, module)  # as after an import of the module
+    result = module.train(*samples(module, 1), epochs=3)
+    assert took_the_short_way(result)
+    loaded = pickle.loads(pickle.dumps(result))
+    assert took_the_short_way(loaded)
+    assert bits(loaded) == bits(result)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    case=st.sampled_from([(FORMULA, "float64"), (FORMULA, "float32"), (CLASSES, "float64"), (CLASSES, "float32")]),
+    count=st.integers(1, 200),
+)
+def test_losses(case, count):
+    """Loss and gradient of arrays are those of lists, bit for bit."""
+    module = build(case)
+    X, Y = samples(module, count)
+    w = module.initial_parameters(count)
+    assert module.loss(w, X, Y) == module.loss(w.tolist(), X.tolist(), Y.tolist())
+    short, long = (module.loss_and_gradient(w, *arrays) for arrays in ((X, Y), (X.tolist(), Y.tolist())))
+    assert type(short) is tuple
+    assert (short[0], short[1].tobytes(), short[1].dtype) == (long[0], long[1].tobytes(), long[1].dtype)
+
+
+SHAPED = np.arange(6.0).reshape(3, 2) / 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"X": SHAPED[:0]}, "X is empty"), ({"X": SHAPED[0]}, "for one sample, give it as"),
+        ({"X": SHAPED[:2]}, "X has 2 rows, but Y has 3"), ({"X": np.full((3, 2), np.nan)}, r"X\[0, 0\] is nan"),
+        ({"X": SHAPED[:, :1]}, r"X has the shape \(3, 1\)"), ({"X": None}, "X is missing"),
+        ({"X": np.ma.masked_less(SHAPED, 0.5)}, "masked"), ({"X": SHAPED + 0j}, "no real number"),
+        ({"Y": np.array([0, np.inf, 1])}, r"Y\[1, 0\] is inf"), ({"Y": None}, "Y is missing"),
+        ({"parameters": np.zeros(6)}, r"parameters has the shape \(6,\)"),
+        ({"parameters": np.full(7, np.nan)}, "parameters.0. is nan"),
+        ({"learning_rate": 0.0}, "learning_rate must be a number above 0"),
+        ({"learning_rate": np.nan}, "learning_rate"),
+        ({"learning_rate": np.inf}, "learning_rate"), ({"learning_rate": 1e-310}, "which is 0 in float64"),
+        ({"learning_rate": True}, "learning_rate"), ({"epochs": 0}, "epochs must be an integer from 1"),
+        ({"epochs": -(10**30)}, "epochs"), ({"epochs": 2.0}, "epochs"), ({"epochs": True}, "epochs"),
+        ({"seed": -1}, "seed"), ({"seed": 2**64}, "seed"), ({"seed": None}, "seed"),
+        ({"batch_size": 0}, "batch_size"), ({"batch_size": 4}, "the number of samples"),
+        ({"batch_size": True}, "batch"),
+        ({"shuffle": 1}, "shuffle must be True, False or None"), ({"tolerance": -1.0}, "tolerance"),
+        ({"tolerance": np.nan}, "tolerance"), ({"tolerance": False}, "tolerance"),
+        ({"l1": False}, "l1 must be a number"),
+        ({"update": "both"}, "there is no update 'both'"), ({"update": None}, "there is no update"),
+        ({"optimizer": "best"}, "there is no optimizer 'best'"), ({"optimizer": ["sgd"]}, "there is no optimizer"),
+        ({"threads": 0}, "threads"), ({"schedule": "up"}, "there is no schedule"), ({"metrics": "f1"}, "no metric"),
+        ({"momentum": -0.5}, "momentum"), ({"momentum": 0.5, "epochs": 0}, "epochs must be"),
+        ({"resume": 3}, "resume must be a Result"), ({"progress": 2}, "progress must be True or False"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_errors(changes, message):
+    """What is wrong in otherwise usual arguments is told as ever."""
+    module = build((FORMULA, "float64"))
+    usual = {"X": SHAPED, "Y": np.array([0.0, 1, 1]), "parameters": module.initial_parameters(), "epochs": 2}
+    assert took_the_short_way(module.train(**usual))
+    with pytest.raises(ValueError, match=message):
+        module.train(**(usual | changes))
+
+
+def test_unknown_hyperparameters():
+    """A hyperparameter that the optimizer does not have is refused, with the names of those that it has."""
+    module = build((FORMULA, "float64"))
+    with pytest.raises(TypeError, match=r"train\(\) got an unexpected argument 'beta1'; the optimizer sgd takes"):
+        module.train(SHAPED, np.ones(3), module.initial_parameters(), beta1=0.9)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"X": SHAPED.astype(np.float32)}, {"X": np.asfortranarray(SHAPED)}, {"X": SHAPED.astype(">f8")},
+        {"X": SHAPED.view(np.recarray)}, {"X": SHAPED[::-1]}, {"learning_rate": np.float64(0.01)},
+        {"epochs": np.int64(2)},
+        {"seed": np.uint8(0)}, {"shuffle": np.False_}, {"l1": 0}, {"schedule": np.ones(2)}, {"threads": 2},
+        {"batch_size": np.int8(3)}, {"weight_decay": 0.0},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_unusual(changes):
+    """What is right, though not of the usual kind, gives what the usual kind gives."""
+    module = build((FORMULA, "float64"))
+    usual = {"X": SHAPED, "Y": np.array([0.0, 1, 1]), "epochs": 2}
+    result = module.train(**(usual | changes))
+    assert not took_the_short_way(result)
+    X = np.ascontiguousarray(changes.get("X", SHAPED), np.float64)
+    assert bits(result) == bits(module.train(**(usual | {"X": X})))
+
+
+def test_a_result_is_of_its_own():
+    """Neither the start nor another result changes with a result, nor the result with them."""
+    module = build((FORMULA, "float64"))
+    X, Y = samples(module, 2)
+    start = module.initial_parameters()
+    kept = start.copy()
+    first = module.train(X, Y, start, optimizer="adam")
+    before = bits(first)
+    second = module.train(X, Y, start, optimizer="adam")
+    second.parameters[:] = 0
+    second._state["state"][:] = 5
+    third = module.train(X, Y, start, optimizer="adam")
+    assert (start == kept).all()
+    assert bits(first) == bits(third) == before
+
+
+def test_initial_parameters_are_new():
+    """The initial parameters of a formula, which need no random numbers, are an array of their own at each call."""
+    module = build((FORMULA, "float32"))
+    first = module.initial_parameters(1)
+    assert first.tolist() == [np.float32(value) for value in FORMULA.parameters.values()]
+    first[:] = 0
+    assert module.initial_parameters(2).all()
+    with pytest.raises(ValueError, match="seed must be an integer"):
+        module.initial_parameters(-1)
+
+
+def test_long_trainings_can_be_stopped():
+    """A training that a signal may have to end does not take the short way, which asks nobody."""
+    module = build((FORMULA, "float64"))
+    result = module.train(*samples(module, 9), epochs=5000)
+    assert not took_the_short_way(result)
