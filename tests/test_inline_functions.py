@@ -15,6 +15,8 @@ CALLS = {
     "exp_of": "exp_of(x)",
     "exp_scalar": "exp_scalar(x)",
     "exp_plus_1": "exp_plus_1(x)",
+    "odds": "odds(x)",
+    "odds_plus_1": "odds_plus_1(x)",
     "decay_of": "decay_of(x)",
     "rise_of": "rise_of(x)",
     "expm1_of": "expm1_of(x)",
@@ -23,10 +25,12 @@ CALLS = {
     "tanh_of": "tanh_of(x, decay_of(2*absolute(x)), 1/(1 + decay_of(2*absolute(x))))",
 }
 EXACT = {"exp_of": mpmath.exp, "exp_scalar": mpmath.exp, "exp_plus_1": lambda x: 1 + mpmath.exp(x),
+         "odds": lambda x: mpmath.exp(-x), "odds_plus_1": lambda x: 1 + mpmath.exp(-x),
          "decay_of": lambda a: mpmath.exp(-a), "rise_of": lambda a: -mpmath.expm1(-a),
          "expm1_of": mpmath.expm1, "log_of": mpmath.log, "log1p_of": mpmath.log1p,
          "tanh_of": mpmath.tanh}  # fmt: skip
 FLAGS = {"vector": ["-O3", "-march=native", "-ffp-contract=fast"], "plain": ["-O1", "-ffp-contract=off"]}
+LARGEST_ODDS = {64: 650.0, 32: 60.0}  # their logarithm: beyond, odds stay what they are
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, -2.0]
 
 
@@ -40,6 +44,8 @@ def arguments(name, bits):
         "exp_of": whole,
         "exp_scalar": whole,
         "exp_plus_1": whole,
+        "odds": [*whole[:1], RNG.uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
+        "odds_plus_1": [*whole[:1], RNG.uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
         "decay_of": [RNG.uniform(0, 1, 3000), RNG.uniform(0, -low, 3000), tiny],
         "rise_of": [RNG.uniform(0, 1, 3000), RNG.uniform(0, -low, 1000), tiny],
         "expm1_of": [RNG.uniform(-1, 1, 4000), RNG.uniform(-60, top, 1500), tiny, -tiny],
@@ -117,6 +123,8 @@ def test_special_values(compiled, name, bits, flags):
             "exp_of": np.exp,
             "exp_scalar": np.exp,
             "exp_plus_1": lambda x: 1 + np.exp(x),
+            "odds": lambda x: np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
+            "odds_plus_1": lambda x: 1 + np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
             "decay_of": lambda a: np.exp(-a),
             "rise_of": lambda a: -np.expm1(-a),
             "expm1_of": np.expm1,

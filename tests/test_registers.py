@@ -19,7 +19,16 @@ MODELS = [
     nn.Model("idle", [x], [y], {a: 1.0, b: 2.0}, a * x, (a * x - y) ** 2),
     nn.Model("long", [x], [y], dict.fromkeys(P := sympy.symbols("p:40"), 0.1),
              f := sum(p * sympy.cos(k * x) for k, p in enumerate(P)), (f - y) ** 2),
+    nn.Model("names", [x], [y], dict(zip(W := sympy.symbols("learning_rate odds_t1 total_t1 check not_finite next"),
+                                         (0.3, -0.2, 0.5, 0.1, 0.7, -0.4), strict=True)),
+             f := W[0] / (1 + sympy.exp(-W[1] * x - W[2])) + W[3] / (1 + sympy.exp(-W[4] * x)) + W[5], (f - y) ** 2),
 ]  # fmt: skip
+
+
+PRIMITIVES = {
+    "exp_plus_1": lambda t: 1 + sympy.exp(t), "decay": lambda t: sympy.exp(-t), "odds": lambda t: sympy.exp(-t),
+    "odds_plus_1": lambda t: 1 + sympy.exp(-t),
+}  # fmt: skip
 
 
 def data(module, samples=1):
@@ -65,6 +74,38 @@ def test_agrees_with_gradients(model, precision, update):
         assert (result.status, result.epochs) == ("completed", 40)
         assert result.parameters == pytest.approx(expected, rel=bound, abs=bound)
         assert result.history == pytest.approx(history, rel=bound, abs=bound)
+
+
+def test_what_is_late_comes_last():
+    """What all derivatives wait for is a factor of each, unless what would be multiplied before it may overflow."""
+    d, large, small, late = (Element(name) for name in ("d", "large", "small", "late"))
+    weight = Element("w")
+    steps = (
+        Step(large, sympy.exp(weight)), Step(late, Element("data") - weight), Step(d, 2 * late),
+        Step(small, weight * d), Step(Element("d_a"), small + late), Step(Element("d_b"), large * d),
+    )  # fmt: skip
+    results = (Element("d_a"), Element("d_b"))
+    shortened = {step.target: step.expression for step in shorten(steps, results, (weight,))}
+    factor = Element("d_a_per_late")
+    assert shortened[results[0]] == factor * late
+    assert not shortened[factor].has(late)
+    assert shortened[results[1]] == large * d
+
+
+@pytest.mark.parametrize("update", ["simultaneous", "sequential"])
+def test_sigmoids_far_out(update):
+    """Sigmoids and their slopes are right where their exponential is huge, tiny or beyond all numbers, as is a sum."""
+    f = b / (1 + sympy.exp(-a * x)) + c
+    module = nn.build(nn.Model("far", [x], [y], {a: 0, b: 0, c: 0}, f, (f - y) ** 2))
+    for z in (0.0, 3.0, 36.0, 40.0, 300.0, 600.0, 640.0, 649.9, 650.1, 700.0, 720.0, 800.0, 1e5, 1e300):
+        for sign in (1, -1):
+            start, X, Y = np.array([sign * z, 1e10, 0.3]), [[1.0]], [2e9]
+            _, gradient = module.loss_and_gradient(start, X, Y)
+            result = module.train(X, Y, start, learning_rate=1e-20, epochs=1, update=update)
+            if update == "simultaneous":
+                assert result.parameters == pytest.approx(start - 1e-20 * gradient, rel=1e-15, abs=1e-200)
+            assert np.isfinite(result.parameters).all()
+            assert result.history[0] == pytest.approx(module.loss(start, X, Y), rel=1e-14)
 
 
 def test_saturated():
@@ -127,8 +168,9 @@ def test_shorter_chains_have_the_same_values():
     expected = evaluate(program, list(values.values()), [[0.3, -0.7]], [[0.2]])
     known = {**values, Element("x1", ("n",)): 0.3, Element("x2", ("n",)): -0.7, Element("y", ("n",)): 0.2}
     for step in shortened:
-        written = step.expression.replace(lambda e: e.func.__name__ == "exp_plus_1", lambda e: 1 + sympy.exp(e.args[0]))
-        written = written.replace(lambda e: e.func.__name__ == "decay", lambda e: sympy.exp(-e.args[0]))
+        written = step.expression
+        for name, value in PRIMITIVES.items():
+            written = written.replace(lambda e, name=name: e.func.__name__ == name, lambda e, f=value: f(e.args[0]))
         known[step.target] = float(sympy.sympify(written).subs(known).evalf(17))
     for element in (program.loss, *program.gradient):
         assert known[element] == pytest.approx(float(np.ravel(expected[element.tensor])[0]), rel=1e-13)

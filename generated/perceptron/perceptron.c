@@ -147,12 +147,22 @@ static inline double exp_scalar(double x)
     return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
 }
 
-/* 1 + exp(x), as soon as exp(x) itself. */
-static inline double exp_plus_1(double x)
+/* exp(-t); where t is below -650, that of -650, so that no product of it overflows: what is divided by
+   1 + odds(t) is right in all that matters. */
+static inline double odds(double t)
 {
-    if (!(fabs(x) < 700))
-        return 1 + exp_of(x);
-    const exp_parts e = exp_split(x);
+    if (!(fabs(t) < 650))
+        return exp_of(t < -650 ? 650 : -t);
+    const exp_parts e = exp_split(-t);
+    return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
+/* 1 + odds(t), as soon as odds(t) itself. */
+static inline double odds_plus_1(double t)
+{
+    if (!(fabs(t) < 650))
+        return 1 + exp_of(t < -650 ? 650 : -t);
+    const exp_parts e = exp_split(-t);
     return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
 }
 
@@ -976,9 +986,11 @@ typedef struct {
     real w45;
 } __attribute__((may_alias)) point;
 
-/* The loss of one sample, and its derivatives; and the outputs, where these have metrics. */
-static inline __attribute__((always_inline)) real sample_gradient(const point *w, const real *inputs,
-    const real *targets, point *gradient, real *outputs) {
+/* The loss of one sample, and one update by sgd; and the outputs, where these have metrics.
+   *not_finite is 0 unless a new parameter is not finite. */
+static inline __attribute__((always_inline)) real next_point(const point *w, const real *inputs, const real *targets,
+    const double *options, point *next, real *outputs, real *not_finite) {
+    const real learning_rate = (real) options[0];
     const real w0 = w->w0;
     const real w13 = w->w13;
     const real w14 = w->w14;
@@ -989,21 +1001,21 @@ static inline __attribute__((always_inline)) real sample_gradient(const point *w
     const real x1 = inputs[0];
     const real x2 = inputs[1];
     const real y = targets[0];
-    const real t1 = x1*w13 + x2*w23 + 2*w0;
-    const real t2 = fabs(t1);
-    const real t3 = exp_scalar(-t2);
-    const real t4 = exp_plus_1(-t2);
-    const real t7 = (t1 >= 0 ? 1.0/t4 : t3/t4);
-    const real t8 = x1*w14 + x2*w24 + 2*w0;
-    const real t9 = fabs(t8);
-    const real t10 = exp_scalar(-t9);
-    const real t11 = exp_plus_1(-t9);
-    const real t14 = (t8 >= 0 ? 1.0/t11 : t10/t11);
-    const real t15 = 2*w0 + w45*t14 + w35*t7;
+    const real t1 = 2*w0 + w13*x1 + w23*x2;
+    const real odds_t1 = odds(t1);
+    const real total_t1 = odds_plus_1(t1);
+    const real sigmoid_t1 = 1.0/total_t1;
+    const real t8 = 2*w0 + w14*x1 + w24*x2;
+    const real odds_t8 = odds(t8);
+    const real total_t8 = odds_plus_1(t8);
+    const real sigmoid_t8 = 1.0/total_t8;
+    const real t15 = 2*w0 + w35*sigmoid_t1 + w45*sigmoid_t8;
     const real t16 = fabs(t15);
     const real t17 = exp_scalar(-t16);
-    const real t18 = exp_plus_1(-t16);
-    const real output = (t15 >= 0 ? 1.0/t18 : t17/t18);
+    const real odds_t15 = odds(t15);
+    const real total_t15 = odds_plus_1(t15);
+    const real sigmoid_t15 = 1.0/total_t15;
+    const real output = sigmoid_t15;
     const real t21 = -1 + y;
     const real t22 = maximum(0, t15);
     const real t23 = log1p_of(t17);
@@ -1012,40 +1024,25 @@ static inline __attribute__((always_inline)) real sample_gradient(const point *w
     const real t26 = t25 + t23;
     const real loss_n = -t21*t24 + y*t26;
     const real loss = loss_n;
-    const real t27 = (t15 <= 0 ? 1.0/t18 : t17/t18);
+    const real t27 = odds_t15*sigmoid_t15;
     const real d_t5 = -t21*output - y*t27;
-    const real t28 = (t8 <= 0 ? 1.0/t11 : t10/t11);
-    const real d_t3 = w45*t14*t28*d_t5;
-    const real t29 = (t1 <= 0 ? 1.0/t4 : t3/t4);
-    const real d_t1 = w35*t29*t7*d_t5;
-    const real d_w0 = 2*d_t5 + 2*d_t1 + 2*d_t3;
-    const real d_w13 = x1*d_t1;
-    const real d_w14 = x1*d_t3;
-    const real d_w23 = x2*d_t1;
-    const real d_w24 = x2*d_t3;
-    const real d_w35 = t7*d_t5;
-    const real d_w45 = t14*d_t5;
-    gradient->w0 = d_w0;
-    gradient->w13 = d_w13;
-    gradient->w14 = d_w14;
-    gradient->w23 = d_w23;
-    gradient->w24 = d_w24;
-    gradient->w35 = d_w35;
-    gradient->w45 = d_w45;
+    const real t28 = odds_t8*sigmoid_t8;
+    const real d_t3_per_d_t5 = w45*sigmoid_t8*t28;
+    const real t29 = odds_t1*sigmoid_t1;
+    const real d_t1_per_d_t5 = w35*sigmoid_t1*t29;
+    const real d_w0_per_d_t5 = 2 + 2*d_t1_per_d_t5 + 2*d_t3_per_d_t5;
+    const real d_w13_per_d_t5 = x1*d_t1_per_d_t5;
+    const real d_w14_per_d_t5 = x1*d_t3_per_d_t5;
+    const real d_w23_per_d_t5 = x2*d_t1_per_d_t5;
+    const real d_w24_per_d_t5 = x2*d_t3_per_d_t5;
     outputs[0] = output;
-    return loss;
-}
-
-/* One update by sgd; 0 unless a new parameter is not finite. */
-static inline real next_point(const point *w, const point *gradient, const double *options, point *next) {
-    const real learning_rate = (real) options[0];
-    next->w0 = -gradient->w0*learning_rate + w->w0;
-    next->w13 = -gradient->w13*learning_rate + w->w13;
-    next->w14 = -gradient->w14*learning_rate + w->w14;
-    next->w23 = -gradient->w23*learning_rate + w->w23;
-    next->w24 = -gradient->w24*learning_rate + w->w24;
-    next->w35 = -gradient->w35*learning_rate + w->w35;
-    next->w45 = -gradient->w45*learning_rate + w->w45;
+    next->w0 = w0 - learning_rate*d_w0_per_d_t5*d_t5;
+    next->w13 = w13 - learning_rate*d_w13_per_d_t5*d_t5;
+    next->w14 = w14 - learning_rate*d_w14_per_d_t5*d_t5;
+    next->w23 = w23 - learning_rate*d_w23_per_d_t5*d_t5;
+    next->w24 = w24 - learning_rate*d_w24_per_d_t5*d_t5;
+    next->w35 = w35 - learning_rate*sigmoid_t1*d_t5;
+    next->w45 = w45 - learning_rate*sigmoid_t8*d_t5;
     real check = 0;
     check += next->w0*0;
     check += next->w13*0;
@@ -1054,7 +1051,8 @@ static inline real next_point(const point *w, const point *gradient, const doubl
     check += next->w24*0;
     check += next->w35*0;
     check += next->w45*0;
-    return check;
+    *not_finite = check;
+    return loss;
 }
 
 static inline double larger(double a, double b) {
@@ -1075,58 +1073,167 @@ static inline double largest_change(const point *w, const point *next) {
 }
 
 /* One update by sgd of one parameter after the other, each with the gradient at what
-   those before it have become; 0 unless a loss or a new parameter is not finite. Outputs and loss
-   are those of the first. */
-static real update_in_turn(point *w, const real *inputs, const real *targets, const double *options,
-    real *loss, real *outputs) {
+   those before it have become. Loss and outputs are those of the first.
+   *not_finite is 0 unless a new parameter is not finite. */
+static inline real update_in_turn(const point *w, const real *inputs, const real *targets,
+    const double *options, point *next, real *outputs, real *not_finite) {
     const real learning_rate = (real) options[0];
-    point gradient;
-    real present, next, unused[OUTPUTS + 1];
-    (void) unused;
-    present = sample_gradient(w, inputs, targets, &gradient, outputs);
-    *loss = present;
-    next = -gradient.w0*learning_rate + w->w0;
-    if (!(present*0 + next*0 == 0)) {
-        return NAN;
-    }
-    w->w0 = next;
-    present = sample_gradient(w, inputs, targets, &gradient, unused);
-    next = -gradient.w13*learning_rate + w->w13;
-    if (!(present*0 + next*0 == 0)) {
-        return NAN;
-    }
-    w->w13 = next;
-    present = sample_gradient(w, inputs, targets, &gradient, unused);
-    next = -gradient.w14*learning_rate + w->w14;
-    if (!(present*0 + next*0 == 0)) {
-        return NAN;
-    }
-    w->w14 = next;
-    present = sample_gradient(w, inputs, targets, &gradient, unused);
-    next = -gradient.w23*learning_rate + w->w23;
-    if (!(present*0 + next*0 == 0)) {
-        return NAN;
-    }
-    w->w23 = next;
-    present = sample_gradient(w, inputs, targets, &gradient, unused);
-    next = -gradient.w24*learning_rate + w->w24;
-    if (!(present*0 + next*0 == 0)) {
-        return NAN;
-    }
-    w->w24 = next;
-    present = sample_gradient(w, inputs, targets, &gradient, unused);
-    next = -gradient.w35*learning_rate + w->w35;
-    if (!(present*0 + next*0 == 0)) {
-        return NAN;
-    }
-    w->w35 = next;
-    present = sample_gradient(w, inputs, targets, &gradient, unused);
-    next = -gradient.w45*learning_rate + w->w45;
-    if (!(present*0 + next*0 == 0)) {
-        return NAN;
-    }
-    w->w45 = next;
-    return 0;
+    real w0 = w->w0;
+    real w13 = w->w13;
+    real w14 = w->w14;
+    real w23 = w->w23;
+    real w24 = w->w24;
+    real w35 = w->w35;
+    real w45 = w->w45;
+    const real x1 = inputs[0];
+    const real x2 = inputs[1];
+    const real y = targets[0];
+    real check = 0;
+
+    /* w0 */
+    real t1 = 2*w0 + w13*x1 + w23*x2;
+    real odds_t1 = odds(t1);
+    real total_t1 = odds_plus_1(t1);
+    real sigmoid_t1 = 1.0/total_t1;
+    real t8 = 2*w0 + w14*x1 + w24*x2;
+    real odds_t8 = odds(t8);
+    real total_t8 = odds_plus_1(t8);
+    real sigmoid_t8 = 1.0/total_t8;
+    real t15 = 2*w0 + w35*sigmoid_t1 + w45*sigmoid_t8;
+    const real t16 = fabs(t15);
+    const real t17 = exp_scalar(-t16);
+    real odds_t15 = odds(t15);
+    real total_t15 = odds_plus_1(t15);
+    real sigmoid_t15 = 1.0/total_t15;
+    real output = sigmoid_t15;
+    const real t21 = -1 + y;
+    const real t22 = maximum(0, t15);
+    const real t23 = log1p_of(t17);
+    const real t24 = t22 + t23;
+    const real t25 = maximum(0, -t15);
+    const real t26 = t25 + t23;
+    const real loss_n = -t21*t24 + y*t26;
+    const real loss = loss_n;
+    real t27 = odds_t15*sigmoid_t15;
+    real d_t5 = -t21*output - y*t27;
+    real t28 = odds_t8*sigmoid_t8;
+    real d_t3_per_d_t5 = w45*sigmoid_t8*t28;
+    real t29 = odds_t1*sigmoid_t1;
+    real d_t1_per_d_t5 = w35*sigmoid_t1*t29;
+    const real d_w0_per_d_t5 = 2 + 2*d_t1_per_d_t5 + 2*d_t3_per_d_t5;
+    outputs[0] = output;
+    w0 = w0 - learning_rate*d_w0_per_d_t5*d_t5;
+    check += w0*0;
+
+    /* w13 */
+    t1 = w13*x1 + w23*x2 + 2*w0;
+    odds_t1 = odds(t1);
+    total_t1 = odds_plus_1(t1);
+    sigmoid_t1 = 1.0/total_t1;
+    t8 = w14*x1 + w24*x2 + 2*w0;
+    total_t8 = odds_plus_1(t8);
+    sigmoid_t8 = 1.0/total_t8;
+    t15 = 2*w0 + w35*sigmoid_t1 + w45*sigmoid_t8;
+    odds_t15 = odds(t15);
+    total_t15 = odds_plus_1(t15);
+    sigmoid_t15 = 1.0/total_t15;
+    output = sigmoid_t15;
+    t27 = odds_t15*sigmoid_t15;
+    d_t5 = -t21*output - y*t27;
+    t29 = odds_t1*sigmoid_t1;
+    d_t1_per_d_t5 = w35*sigmoid_t1*t29;
+    const real d_w13_per_d_t5 = x1*d_t1_per_d_t5;
+    w13 = w13 - learning_rate*d_w13_per_d_t5*d_t5;
+    check += w13*0;
+
+    /* w14 */
+    t1 = w23*x2 + 2*w0 + x1*w13;
+    total_t1 = odds_plus_1(t1);
+    sigmoid_t1 = 1.0/total_t1;
+    odds_t8 = odds(t8);
+    t15 = 2*w0 + w45*sigmoid_t8 + w35*sigmoid_t1;
+    odds_t15 = odds(t15);
+    total_t15 = odds_plus_1(t15);
+    sigmoid_t15 = 1.0/total_t15;
+    output = sigmoid_t15;
+    t27 = odds_t15*sigmoid_t15;
+    d_t5 = -t21*output - y*t27;
+    t28 = odds_t8*sigmoid_t8;
+    d_t3_per_d_t5 = w45*sigmoid_t8*t28;
+    const real d_w14_per_d_t5 = x1*d_t3_per_d_t5;
+    w14 = w14 - learning_rate*d_w14_per_d_t5*d_t5;
+    check += w14*0;
+
+    /* w23 */
+    odds_t1 = odds(t1);
+    t8 = w24*x2 + 2*w0 + x1*w14;
+    total_t8 = odds_plus_1(t8);
+    sigmoid_t8 = 1.0/total_t8;
+    t15 = 2*w0 + w35*sigmoid_t1 + w45*sigmoid_t8;
+    odds_t15 = odds(t15);
+    total_t15 = odds_plus_1(t15);
+    sigmoid_t15 = 1.0/total_t15;
+    output = sigmoid_t15;
+    t27 = odds_t15*sigmoid_t15;
+    d_t5 = -t21*output - y*t27;
+    t29 = odds_t1*sigmoid_t1;
+    d_t1_per_d_t5 = w35*sigmoid_t1*t29;
+    const real d_w23_per_d_t5 = x2*d_t1_per_d_t5;
+    w23 = w23 - learning_rate*d_w23_per_d_t5*d_t5;
+    check += w23*0;
+
+    /* w24 */
+    t1 = 2*w0 + x1*w13 + x2*w23;
+    total_t1 = odds_plus_1(t1);
+    sigmoid_t1 = 1.0/total_t1;
+    odds_t8 = odds(t8);
+    t15 = 2*w0 + w45*sigmoid_t8 + w35*sigmoid_t1;
+    odds_t15 = odds(t15);
+    total_t15 = odds_plus_1(t15);
+    sigmoid_t15 = 1.0/total_t15;
+    output = sigmoid_t15;
+    t27 = odds_t15*sigmoid_t15;
+    d_t5 = -t21*output - y*t27;
+    t28 = odds_t8*sigmoid_t8;
+    d_t3_per_d_t5 = w45*sigmoid_t8*t28;
+    const real d_w24_per_d_t5 = x2*d_t3_per_d_t5;
+    w24 = w24 - learning_rate*d_w24_per_d_t5*d_t5;
+    check += w24*0;
+
+    /* w35 */
+    t8 = 2*w0 + x1*w14 + x2*w24;
+    total_t8 = odds_plus_1(t8);
+    sigmoid_t8 = 1.0/total_t8;
+    t15 = 2*w0 + w35*sigmoid_t1 + w45*sigmoid_t8;
+    odds_t15 = odds(t15);
+    total_t15 = odds_plus_1(t15);
+    sigmoid_t15 = 1.0/total_t15;
+    output = sigmoid_t15;
+    t27 = odds_t15*sigmoid_t15;
+    d_t5 = -t21*output - y*t27;
+    w35 = w35 - learning_rate*sigmoid_t1*d_t5;
+    check += w35*0;
+
+    /* w45 */
+    t15 = 2*w0 + w45*sigmoid_t8 + sigmoid_t1*w35;
+    odds_t15 = odds(t15);
+    total_t15 = odds_plus_1(t15);
+    sigmoid_t15 = 1.0/total_t15;
+    output = sigmoid_t15;
+    t27 = odds_t15*sigmoid_t15;
+    d_t5 = -t21*output - y*t27;
+    w45 = w45 - learning_rate*sigmoid_t8*d_t5;
+    check += w45*0;
+
+    next->w0 = w0;
+    next->w13 = w13;
+    next->w14 = w14;
+    next->w23 = w23;
+    next->w24 = w24;
+    next->w35 = w35;
+    next->w45 = w45;
+    *not_finite = check;
+    return loss;
 }
 
 /* Many models at once: a group of them side by side, in whole vectors. */
@@ -2340,14 +2447,12 @@ static inline __attribute__((always_inline)) int samples_in_registers(perceptron
     while (n < samples && status == perceptron_COMPLETED) {
         const size_t row = run->shuffle ? run->order[n] : n;
         const real *const inputs = run->data.inputs + row*INPUTS, *const targets = run->data.targets + row*TARGETS;
-        point gradient, next = *w;
+        point next;
         real present, check, outputs[OUTPUTS + 1];
         if (sequential)
-            check = update_in_turn(&next, inputs, targets, run->options, &present, outputs);
-        else {
-            present = sample_gradient(w, inputs, targets, &gradient, outputs);
-            check = next_point(w, &gradient, run->options, &next);
-        }
+            present = update_in_turn(w, inputs, targets, run->options, &next, outputs, &check);
+        else
+            present = next_point(w, inputs, targets, run->options, &next, outputs, &check);
         if (!(present*0 + check == 0)) {
             status = perceptron_DIVERGED;
             break;

@@ -9,10 +9,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from sympy import Expr, Function, Mul, Piecewise, Pow, exp
+from sympy import Abs, Add, Expr, Function, Max, Min, Mul, Piecewise, Pow, S, cos, exp, sin
+from sympy.codegen.cfunctions import log1p
+from sympy.core.relational import GreaterThan, LessThan
 
-from nncodegen.functions import decay
+from nncodegen.functions import decay, tanh_of
 from nncodegen.ir import Element, Step, needed
+
+
+class odds(Function):  # noqa: N801 (named as in C)
+    """exp(-t), where -t is not too large for products of it: a primitive that the emitter has in C.
+
+    Shares of 1 + odds(t) are right nevertheless: 1/(1 + odds(t)) is then closer to 0 than any number matters.
+    """
+
+    nargs = 1
+
+
+class odds_plus_1(Function):  # noqa: N801 (named as in C)
+    """1 + odds(t): a primitive that the emitter has in C, ready as soon as odds(t) itself."""
+
+    nargs = 1
 
 
 class exp_plus_1(Function):  # noqa: N801 (named as in C)
@@ -23,7 +40,7 @@ class exp_plus_1(Function):  # noqa: N801 (named as in C)
 
 def shorten(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: tuple[Element, ...]) -> tuple[Step, ...]:
     """The steps on which the results depend, in shorter chains."""
-    for rule in (rename, add_one, divide, postpone):
+    for rule in (rename, one_sign, rename, add_one, divide, share, postpone, factor):
         steps = needed(rule(steps, results, parameters), results)
     return steps
 
@@ -36,6 +53,60 @@ def rename(steps: tuple[Step, ...], results: tuple[Element, ...], _: tuple[Eleme
         if step.target not in results and (value.is_Atom or (-value).is_Atom):
             renamed[step.target] = value
         yield Step(step.target, value)
+
+
+class _Fresh:
+    """Elements that no step has yet."""
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self._taken = {element.tensor for step in steps for element in (step.target, *step.operands)}
+
+    def element(self, name: str, like: Element) -> Element:
+        """An element of this name, or one alike, with the indices of another."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return Element(name, like.indices)
+
+
+def one_sign(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
+    """Branches 1/(1 + e) where t >= 0, else e/(1 + e), with e = exp(-|t|), are 1/(1 + exp(-t)): no |t|, no choice.
+
+    Those where t <= 0 are its complement, exp(-t)/(1 + exp(-t)).
+    """
+    definitions: dict[Element, Expr] = {}
+    written: dict[Expr, tuple[Element, Element]] = {}
+    names = _Fresh(steps)
+    for step in steps:
+        definitions[step.target] = step.expression
+        logit = _logit(step.expression, definitions)
+        if logit is None:
+            yield step
+            continue
+        t, complement = logit
+        if t not in written:
+            parts = tuple(names.element(f"{name}_{t.tensor}", t) for name in ("odds", "total", "sigmoid"))
+            values = odds(t), odds_plus_1(t), 1 / parts[1]
+            yield from (Step(part, value) for part, value in zip(parts, values, strict=True))
+            written[t] = parts[0], parts[2]
+        yield Step(step.target, Mul(*written[t]) if complement else written[t][1])
+
+
+def _logit(value: Expr, definitions: dict[Element, Expr]) -> tuple[Element, bool] | None:
+    """The argument of a sigmoid that is written in branches, and whether it is the complement; else None."""
+    if not isinstance(value, Piecewise) or len(value.args) != 2:
+        return None
+    (share, condition), (rest, _) = value.args
+    if not isinstance(condition, GreaterThan | LessThan) or condition.args[1] != 0:
+        return None
+    total = 1 / definitions.get(share, share)
+    e = definitions.get(total, total) - 1
+    t = condition.args[0]
+    absolute = definitions.get(e, e)
+    known = isinstance(t, Element) and decay(Abs(t)) in (absolute, absolute.xreplace(definitions))
+    if not known or definitions.get(rest, rest) != e * share:
+        return None
+    return t, isinstance(condition, LessThan)
 
 
 def add_one(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
@@ -65,6 +136,45 @@ def divide(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, .
         yield Step(step.target, value.xreplace(quotients) if isinstance(value, Piecewise) else value)
 
 
+def share(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
+    """a*s + b*o*s, where s = 1/(1 + o) and o = odds(t), is (a + b*o)/(1 + o): no sum waits for the division."""
+    definitions: dict[Element, Expr] = {}
+    for step in steps:
+        value = step.expression
+        if isinstance(value, Add):
+            value = _over_total(value, definitions)
+        definitions[step.target] = step.expression
+        yield Step(step.target, value)
+
+
+def _over_total(value: Expr, definitions: dict[Element, Expr]) -> Expr:
+    complements = {e: v for e, v in definitions.items() if _is_complement(v, definitions)}
+    terms = [Mul.make_args(term.xreplace(complements)) for term in value.args]
+    for part in terms[0]:
+        total = _total(part, definitions)
+        if total is not None and all(factors.count(part) == 1 for factors in terms):
+            rest = Add(*(Mul(*(factor for factor in factors if factor != part)) for factors in terms))
+            return Mul(rest, 1 / total, evaluate=False)
+    return value
+
+
+def _total(part: Expr, definitions: dict[Element, Expr]) -> Element | None:
+    """1 + odds(t), if a part is its reciprocal."""
+    total = 1 / definitions.get(part, part)
+    return total if isinstance(definitions.get(total), odds_plus_1) else None
+
+
+def _is_complement(value: Expr, definitions: dict[Element, Expr]) -> bool:
+    """Whether a value is odds(t)/(1 + odds(t))."""
+    if not isinstance(value, Mul) or len(value.args) != 2:
+        return False
+    for first, second in (value.args, value.args[::-1]):
+        total = _total(second, definitions)
+        if total is not None and definitions.get(first) == odds(*definitions[total].args):
+            return True
+    return False
+
+
 def postpone(steps: tuple[Step, ...], _: tuple[Element, ...], parameters: tuple[Element, ...]) -> Iterable[Step]:
     """(d*w)*a*b, where w is a parameter, is d*(w*a*b), as what comes late is multiplied last."""
     uses = Counter(element for step in steps for element in step.operands)
@@ -77,3 +187,76 @@ def postpone(steps: tuple[Step, ...], _: tuple[Element, ...], parameters: tuple[
             if uses[step.target] == 1 and len(factors) == len(value.args) == 2 and set(factors) & set(parameters):
                 products[step.target] = value
         yield Step(step.target, value)
+
+
+def factor(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: tuple[Element, ...]) -> Iterable[Step]:
+    """a*d, b*(a*d), c*d + b*(a*d), ... are a*d, (b*a)*d, (c + b*a)*d, ..., where d is what most results wait for.
+
+    All but one product of each result is then done before d is known. Only what is bounded, or a polynomial of
+    parameters and data, is taken out of the order of the reverse sweep.
+    """
+    tame = _tame(steps, parameters)
+    best: tuple[int, set[Element]] = 0, set()
+    for number, step in enumerate(steps):
+        found = _multiples(steps[number + 1 :], step.target, tame)
+        if found and len(found.intersection(results)) >= len(best[1].intersection(results)):
+            best = number, found  # the last of those that are alike
+    number, found = best
+    names = _Fresh(steps)
+    return (*steps[: number + 1], *_factored(steps[number + 1 :], steps[number].target, found, names))
+
+
+def _multiples(steps: Iterable[Step], late: Element, tame: set[Element]) -> set[Element]:
+    """Those of the values that are multiples of one of them, by factors that are tame."""
+    found = {late}
+    for step in steps:
+        if all(_is_multiple(term, found, tame) for term in Add.make_args(step.expression)):
+            found.add(step.target)
+    return found - {late}
+
+
+def _is_multiple(term: Expr, found: set[Element], tame: set[Element]) -> bool:
+    """Whether a term is a product of one of some values and tame factors."""
+    factors = Mul.make_args(term)
+    others = [part for part in factors if part not in found]
+    return len(others) == len(factors) - 1 and all(part.is_Number or part in tame for part in others)
+
+
+def _factored(steps: Iterable[Step], late: Element, found: set[Element], names: _Fresh) -> Iterable[Step]:
+    factors: dict[Element, Expr] = {late: S.One}
+    for step in steps:
+        if step.target in found:
+            value = step.expression.xreplace(factors)
+            if not value.is_Atom:
+                named = names.element(f"{step.target.tensor}_per_{late.tensor}", step.target)
+                yield Step(named, value)
+                value = named
+            factors[step.target] = value
+            yield Step(step.target, Mul(value, late))
+        else:
+            yield step
+
+
+def _tame(steps: tuple[Step, ...], parameters: tuple[Element, ...]) -> set[Element]:
+    """Values that are bounded, or polynomials of parameters and data: products of a few of them do not overflow."""
+    definitions = {step.target: step.expression for step in steps}
+    tame = {element for step in steps for element in step.operands if element not in definitions} | {*parameters}
+    for step in steps:
+        if _is_tame(step.expression, tame, definitions):
+            tame.add(step.target)
+    return tame
+
+
+def _is_tame(value: Expr, tame: set[Element], definitions: dict[Element, Expr]) -> bool:
+    if value.is_Number or value in tame or isinstance(value, decay | tanh_of | sin | cos):
+        return True
+    if _total(value, definitions) is not None or _is_complement(value, definitions):
+        return True
+    if isinstance(value, Pow):
+        base, exponent = value.args
+        total = definitions.get(base, base) - 1
+        below_1 = exponent == -1 and isinstance(definitions.get(total, total), decay)  # 1/(1 + exp(-a))
+        return below_1 or (exponent in (2, 3) and _is_tame(base, tame, definitions))
+    if isinstance(value, Add | Mul | Max | Min | Abs | log1p):
+        return all(_is_tame(part, tame, definitions) for part in value.args)
+    return isinstance(value, Piecewise) and all(_is_tame(part, tame, definitions) for part, _ in value.args)

@@ -80,6 +80,25 @@ static inline float exp_plus_1(float x)
     return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
 }
 
+/* --- odds --- exp(-t); where t is below -60, that of -60, so that no product of it overflows: what is divided by
+   1 + odds(t) is right in all that matters. */
+static inline float odds(float t)
+{
+    if (!(fabsf(t) < 60))
+        return exp_of(t < -60 ? 60 : -t);
+    const exp_parts e = exp_split(-t);
+    return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
+/* --- odds_plus_1 --- 1 + odds(t), as soon as odds(t) itself. */
+static inline float odds_plus_1(float t)
+{
+    if (!(fabsf(t) < 60))
+        return 1 + exp_of(t < -60 ? 60 : -t);
+    const exp_parts e = exp_split(-t);
+    return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
 /* --- decay_of --- exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
 static inline float decay_of(float a)
 {

@@ -112,6 +112,25 @@ static inline double exp_plus_1(double x)
     return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
 }
 
+/* --- odds --- exp(-t); where t is below -650, that of -650, so that no product of it overflows: what is divided by
+   1 + odds(t) is right in all that matters. */
+static inline double odds(double t)
+{
+    if (!(fabs(t) < 650))
+        return exp_of(t < -650 ? 650 : -t);
+    const exp_parts e = exp_split(-t);
+    return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
+/* --- odds_plus_1 --- 1 + odds(t), as soon as odds(t) itself. */
+static inline double odds_plus_1(double t)
+{
+    if (!(fabs(t) < 650))
+        return 1 + exp_of(t < -650 ? 650 : -t);
+    const exp_parts e = exp_split(-t);
+    return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+}
+
 /* --- decay_of --- exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
 static inline double decay_of(double a)
 {

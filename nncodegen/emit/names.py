@@ -21,7 +21,7 @@ C_RESERVED = """
     abs malloc free memcpy memset maximum minimum exp_tail exp_reduced exp_of decay_of rise_of
     expm1_of log_of log_sum log1p_of tanh_of
     randomness mixed mixed_half noise_of_update noise_of_layer noise_bits dropout_noise normal_noise
-    exp_table exp_parts exp_split exp_scalar exp_plus_1
+    exp_table exp_parts exp_split exp_scalar exp_plus_1 odds odds_plus_1
 """.split()
 """Keywords, library functions and macros of C that a name must not hide or be."""
 
@@ -34,7 +34,7 @@ EMITTED = """
     load contract
     accumulate add_up flush
     unaligned sum_of_lanes row_product all_finite
-    point w present check larger sample_gradient next_point largest_change update_in_turn
+    point w present check larger next_point largest_change update_in_turn not_finite
     MODELS MODELS_LOOP VALUES GROUP_VALUES GROUP_PARAMETERS GROUP_STATE LEAP group learning_rates
 """.split()
 """Names that the emitter gives to arguments, variables and constants of its own."""

@@ -42,6 +42,12 @@ class OrderedPrinter(Printer):
     def _print_exp_plus_1(self, function: Any) -> str:
         return f"exp_plus_1({self._print(function.args[0])})"
 
+    def _print_odds(self, function: Any) -> str:
+        return f"odds({self._print(function.args[0])})"
+
+    def _print_odds_plus_1(self, function: Any) -> str:
+        return f"odds_plus_1({self._print(function.args[0])})"
+
 
 def ready(node: Expr, known: dict[Element, int]) -> int:
     """Cycles until the value of an expression is ready; elements that are not known are ready at once."""

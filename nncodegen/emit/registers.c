@@ -12,14 +12,12 @@ static inline __attribute__((always_inline)) int samples_in_registers(@name@_tra
     while (n < samples && status == @name@_COMPLETED) {
         const size_t row = run->shuffle ? run->order[n] : n;
         const real *const inputs = run->data.inputs + row*INPUTS, *const targets = run->data.targets + row*TARGETS;
-        point gradient, next = *w;
+        point next;
         real present, check, outputs[OUTPUTS + 1];
         @SEQUENTIAL@if (sequential)
-        @SEQUENTIAL@    check = update_in_turn(&next, inputs, targets, run->options, &present, outputs);
-        @SEQUENTIAL@else {
-            present = sample_gradient(w, inputs, targets, &gradient, outputs);
-            check = next_point(w, &gradient, run->options, &next);
-        @SEQUENTIAL@}
+        @SEQUENTIAL@    present = update_in_turn(w, inputs, targets, run->options, &next, outputs, &check);
+        @SEQUENTIAL@else
+            present = next_point(w, inputs, targets, run->options, &next, outputs, &check);
         if (!(present*0 + check == 0)) {
             status = @name@_DIVERGED;
             break;

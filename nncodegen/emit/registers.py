@@ -8,19 +8,25 @@ comes first: ``(2*w0 + w35*h1) + w45*h2`` where h2 is the last to be known.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
-from sympy import S
+from sympy import Expr, S
 
 from nncodegen.emit.chains import shorten
 from nncodegen.emit.lines import Lines, keep
 from nncodegen.emit.names import Names
 from nncodegen.emit.ordered import OrderedPrinter, ready
-from nncodegen.emit.printer import Printer
-from nncodegen.ir import Element, Program, Step
+from nncodegen.ir import PARAMETER, Element, Program, Step, needed
 from nncodegen.schedule import Kernel, Place, Schedule
 
 HERE = Path(__file__).parent
+
+ARGUMENTS = """const point *w, const real *inputs, const real *targets,
+    const double *options, point *next, real *outputs, real *not_finite"""
+
+OPTION = ("option",)
+"""The index of what stands for a hyperparameter."""
 
 STATEMENTS = 400
 """Statements of a gradient up to which it is written for registers: beyond, they do not hold it."""
@@ -45,15 +51,14 @@ class RegistersEmitter:
 
     def __init__(self, program: Program, kernel: Kernel, precision: str, lines: Lines) -> None:
         self._program, self._kernel, self._precision, self._lines = program, kernel, precision, lines
-        self._names = Names(("point", "w", "gradient", "next", "outputs"))
+        self._update = next(update for update in program.updates if not update.state)  # gradient descent
+        self._names = Names(("not_finite", "outputs", *(option.name for option in self._update.hyperparameters)))
         self._parameters = [self._names[tensor.name] for tensor in program.parameters]
         self._steps = self._shortened()
-        self._update = next(update for update in program.updates if not update.state)  # gradient descent
 
     def emit(self) -> str:
         """Adds the functions of a sample to the lines; returns the text of the loops, which stands last in the file."""
         self._emit_point()
-        self._emit_gradient()
         self._emit_next()
         self._emit_largest()
         sequential = len(self._steps) * len(self._parameters) <= SEQUENTIAL
@@ -80,8 +85,8 @@ class RegistersEmitter:
 
     def _parameter(self, target: Element) -> str:
         """The parameter by which a step is the derivative; nothing if it is another value."""
-        storage = self._kernel.storage[target.tensor]
-        return self._parameters[storage.offset] if storage.place is Place.GRADIENT else ""
+        storage = self._kernel.storage.get(target.tensor)
+        return self._parameters[storage.offset] if storage and storage.place is Place.GRADIENT else ""
 
     def _ready_times(self) -> dict[Element, int]:
         """Cycles until each value is ready, where a parameter is ready when its derivative in the last update is."""
@@ -103,56 +108,57 @@ class RegistersEmitter:
         lines.extend_last(" __attribute__((may_alias)) point;")
         lines.add("")
 
-    def _emit_gradient(self) -> None:
-        lines, names = self._lines, self._names
-        printer = OrderedPrinter(self._precision, lambda element: names[element.tensor], self._ready_times())
-        read = {element.tensor for step in self._steps for element in step.operands}
-        lines.add("/* The loss of one sample, and its derivatives; and the outputs, where these have metrics. */")
-        head = (
-            "static inline __attribute__((always_inline)) real sample_gradient(const point *w, const real *inputs,\n"
-            "    const real *targets, point *gradient, real *outputs)"
-        )
-        with lines.block(head):
-            with lines.unused("w", "inputs", "targets", "outputs"):
-                for tensor, name in zip(self._program.parameters, self._parameters, strict=True):
-                    if tensor.name in read:
-                        lines.add(f"const real {name} = w->{name};")
-                for array, tensors in (("inputs", self._program.inputs), ("targets", self._program.targets)):
-                    for column, tensor in enumerate(tensors):
-                        if tensor.name in read:
-                            lines.add(f"const real {names[tensor.name]} = {array}[{column}];")
-                for step in self._steps:
-                    name = self._parameter(step.target)
-                    place = f"gradient->{name}" if name else f"const real {names[step.target.tensor]}"
-                    lines.add(f"{place} = {printer.print(step.expression)};")
-                for number, element in enumerate(self._kernel.outputs):
-                    lines.add(f"outputs[{number}] = {names[element.tensor]};")
-            lines.add(f"return {names[self._program.loss.tensor]};")
-        lines.add("")
-
     def _emit_next(self) -> None:
+        """All parameters at once: what follows the derivative that comes last is one product and one sum each."""
         lines = self._lines
-        lines.add(f"/* One update by {self._update.name}; 0 unless a new parameter is not finite. */")
-        head = (
-            "static inline real next_point(const point *w, const point *gradient, const double *options, point *next)"
+        printer = OrderedPrinter(self._precision, self._name, self._ready_times())
+        lines.add(
+            f"/* The loss of one sample, and one update by {self._update.name}; and the outputs, where these have metrics.",
+            "   *not_finite is 0 unless a new parameter is not finite. */",
         )
-        with lines.block(head):
-            self._emit_options()
-            for name in self._parameters:
-                lines.add(f"next->{name} = {self._next(name, '->')};")
+        with lines.block(f"static inline __attribute__((always_inline)) real next_point({ARGUMENTS})"):
+            with lines.unused("inputs", "targets", "outputs"):
+                self._emit_data("const real", "w->")
+                for step in self._steps:
+                    if not self._parameter(step.target):
+                        name = self._names[step.target.tensor]
+                        lines.add(f"const real {name} = {printer.print(step.expression)};")
+                self._emit_outputs()
+            for tensor, name in zip(self._program.parameters, self._parameters, strict=True):
+                lines.add(f"next->{name} = {printer.print(self._next(tensor.name))};")
             lines.add("real check = 0;", *(f"check += next->{name}*0;" for name in self._parameters))
-            lines.add("return check;")
+            lines.add("*not_finite = check;")
+            lines.add(f"return {self._names[self._program.loss.tensor]};")
         lines.add("")
 
-    def _emit_options(self) -> None:
+    def _emit_data(self, kind: str, point: str) -> None:
+        """Local variables for parameters, hyperparameters, and the inputs and targets that are read."""
+        lines, names, program = self._lines, self._names, self._program
+        read = {element.tensor for step in self._steps for element in step.operands}
         for number, hyperparameter in enumerate(self._update.hyperparameters):
-            self._lines.add(f"const real {hyperparameter.name} = (real) options[{number}];")
+            lines.add(f"const real {hyperparameter.name} = (real) options[{number}];")
+        for name in self._parameters:
+            lines.add(f"{kind} {name} = {point}{name};")
+        for array, tensors in (("inputs", program.inputs), ("targets", program.targets)):
+            for column, tensor in enumerate(tensors):
+                if tensor.name in read:
+                    lines.add(f"const real {names[tensor.name]} = {array}[{column}];")
 
-    def _next(self, name: str, member: str) -> str:
-        """The next value of a parameter."""
-        places = {"parameter": f"w->{name}", "gradient": f"gradient{member}{name}"}
-        (step,) = self._update.steps
-        return Printer(self._precision, lambda e: places.get(e.tensor, e.tensor)).print(step.expression)
+    def _emit_outputs(self) -> None:
+        for number, element in enumerate(self._kernel.outputs):
+            self._lines.add(f"outputs[{number}] = {self._names[element.tensor]};")
+
+    def _name(self, element: Element) -> str:
+        return element.tensor if element.indices == OPTION else self._names[element.tensor]
+
+    def _next(self, parameter: str) -> Expr:
+        """The next value of a parameter, with its derivative written out."""
+        (update,) = self._update.steps
+        (derivative,) = (s.expression for s in self._steps if self._parameter(s.target) == self._names[parameter])
+        places = {Element("parameter", (PARAMETER,)): Element(parameter), Element("gradient", (PARAMETER,)): derivative}
+        for option in self._update.hyperparameters:  # which a parameter may be called, too
+            places[Element(option.name)] = Element(option.name, OPTION)
+        return update.expression.xreplace(places)
 
     def _emit_largest(self) -> None:
         lines = self._lines
@@ -167,28 +173,57 @@ class RegistersEmitter:
         lines.add("")
 
     def _emit_sequential(self) -> None:
-        """Every parameter by itself; the compiler leaves out what its derivative does not need."""
-        lines = self._lines
+        """One parameter after the other; of the values, those that the last one has changed, in an order for it."""
+        lines, names, program = self._lines, self._names, self._program
         lines.add(
             f"/* One update by {self._update.name} of one parameter after the other, each with the gradient at what",
-            "   those before it have become; 0 unless a loss or a new parameter is not finite. Outputs and loss",
-            "   are those of the first. */",
+            "   those before it have become. Loss and outputs are those of the first.",
+            "   *not_finite is 0 unless a new parameter is not finite. */",
         )
-        head = (
-            "static real update_in_turn(point *w, const real *inputs, const real *targets, const double *options,\n"
-            "    real *loss, real *outputs)"
-        )
-        with lines.block(head):
-            self._emit_options()
-            lines.add("point gradient;", "real present, next, unused[OUTPUTS + 1];", "(void) unused;")
-            for number, name in enumerate(self._parameters):
-                place = "unused" if number else "outputs"
-                lines.add(f"present = sample_gradient(w, inputs, targets, &gradient, {place});")
-                if number == 0:
-                    lines.add("*loss = present;")
-                lines.add(f"next = {self._next(name, '.')};")
-                with lines.block("if (!(present*0 + next*0 == 0))"):
-                    lines.add("return NAN;")
-                lines.add(f"w->{name} = next;")
-            lines.add("return 0;")
+        with lines.block(f"static inline real update_in_turn({ARGUMENTS})"):
+            with lines.unused("inputs", "targets", "outputs"):
+                self._emit_data("real", "w->")
+                lines.add("real check = 0;")
+                self._emit_turns()
+            lines.add(*(f"next->{name} = {name};" for name in self._parameters), "*not_finite = check;")
+            lines.add(f"return {names[program.loss.tensor]};")
         lines.add("")
+
+    def _emit_turns(self) -> None:
+        lines, names = self._lines, self._names
+        known: dict[Element, int] = {}
+        printer = OrderedPrinter(self._precision, self._name, known)
+        turns = self._turns()
+        assigned = Counter(step.target for turn in turns for step in turn)
+        declared: set[Element] = set()
+        for tensor, turn in zip(self._program.parameters, turns, strict=True):
+            lines.add("", f"/* {names[tensor.name]} */")
+            for step in turn:
+                kind = "" if step.target in declared else "real " if assigned[step.target] > 1 else "const real "
+                lines.add(f"{kind}{names[step.target.tensor]} = {printer.print(step.expression)};")
+                declared.add(step.target)
+                known[step.target] = ready(step.expression, known)
+            if tensor is self._program.parameters[0]:
+                self._emit_outputs()
+            value = self._next(tensor.name)
+            lines.add(f"{names[tensor.name]} = {printer.print(value)};", f"check += {names[tensor.name]}*0;")
+            known[Element(tensor.name)] = ready(value, known)
+        lines.add("")
+
+    def _turns(self) -> list[tuple[Step, ...]]:
+        """For each parameter, the steps that its derivative needs, without those that nothing has changed since."""
+        turns = []
+        firsts = (self._program.loss, *self._kernel.outputs)
+        stale = {step.target for step in self._steps}
+        for number, tensor in enumerate(self._program.parameters):
+            results = [s.target for s in self._steps if self._parameter(s.target) == self._names[tensor.name]]
+            wanted = needed(self._steps, [*results, *firsts] if number == 0 else results)
+            turn = tuple(step for step in wanted if step.target in stale and step.target not in results)
+            stale -= {step.target for step in turn}
+            turns.append(turn)
+            changed = {Element(tensor.name)}
+            for step in self._steps:
+                if changed.intersection(step.operands):
+                    changed.add(step.target)
+            stale |= changed
+        return turns
