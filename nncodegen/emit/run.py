@@ -33,7 +33,7 @@ _STATUS = ("completed", "converged", "stopped_early", "diverged", "interrupted")
 _COLUMNS = ("loss", "val_loss", "accuracy", "mae", "r2", "val_accuracy", "val_mae", "val_r2")
 _METRICS = ("accuracy", "mae", "r2")
 _HIGHER = ("accuracy", "r2", "val_accuracy", "val_r2")
-_EPOCHS_AT_ONCE = 8192
+_EPOCHS_AT_ONCE = 2**17  # what is not reached is not touched, and takes no memory
 _FACTORS_AT_ONCE = 2**20
 _OPTIONS = max(len(known) for _, known, _, _ in _OPTIMIZERS.values())
 _SEED = 2**64 - 1  # the largest
@@ -310,6 +310,9 @@ class _Training:
         """The figures of all epochs, by name."""
         done = self.native.epochs
         tables = [figures[: max(0, done - first)] for first, figures in self._chunks]
+        whole = len(tables) == 1 and len(tables[0]) == len(self._chunks[0][1])
+        if whole and self._columns == 1 and self._resumed is None:
+            return {"loss": tables[0].reshape(-1)}  # as it is: fresh memory would take longer than a short epoch
         table = np.concatenate(tables or [np.empty((0, self._columns))])
         if self._resumed is None:
             return {name: table[:, _COLUMNS.index(name)].copy() for name in self._names}
