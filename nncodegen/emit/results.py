@@ -75,6 +75,8 @@ class Result:
                 "state": state,
                 "counters": np.array(counters, np.uint64),
                 "numbers": np.array(numbers),
+                "metrics": 0,
+                "measures": np.zeros(_measures_size),
             }
         kept: dict[str, Any] | None = self._kept
         return kept
