@@ -111,7 +111,8 @@ def build_module(
 
     ``schedule`` overrides what the stage of that name chooses, and shows in stages/5-schedule.txt: "tile" is the
     number of samples that are worked through at once, "features" the indices that run innermost in memory
-    (nncodegen/schedule/layout.py tells what that is about). ``march`` is "native", for this CPU, or "portable", for
+    (nncodegen/schedule/layout.py tells what that is about), "blas" (True, False, or a list of their tensors) the
+    products that are left to SciPy's BLAS, where there is one. ``march`` is "native", for this CPU, or "portable", for
     every CPU of its family.
 
     Raises ModelError and BuildError.

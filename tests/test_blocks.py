@@ -60,12 +60,6 @@ def test_padding_has_no_weight():
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_sanitizers(precision, tmp_path):
     """AddressSanitizer and UndefinedBehaviorSanitizer find nothing in a formula, nor in blocks of either kind."""
-    libraries = [
-        subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
-        for name in ("libasan.so", "libubsan.so")
-    ]
-    if not all(os.path.isabs(library) for library in libraries):
-        pytest.skip("GCC has come without its sanitizers")
     program = f"""
         import numpy as np
         import nncodegen as nn
@@ -92,13 +86,24 @@ def test_sanitizers(precision, tmp_path):
                     module.train_many(X, Y, models=3, epochs=2, batch_size=batch, optimizer=optimizer, threads=2)
         print("nothing found")
         """
+    assert sanitized(program, tmp_path) == "nothing found"
+
+
+def sanitized(program, cache, compiler="gcc"):
+    """What a program prints whose modules are compiled with sanitizers, which find nothing."""
+    libraries = [
+        subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    if not all(os.path.isabs(library) for library in libraries):
+        pytest.skip("GCC has come without its sanitizers")
     environment = {
-        **os.environ, "CC": "gcc -fsanitize=address,undefined -fno-sanitize-recover=undefined",
-        "NNCODEGEN_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT), "ASAN_OPTIONS": "detect_leaks=0",
+        **os.environ, "CC": f"{compiler} -fsanitize=address,undefined -fno-sanitize-recover=undefined",
+        "NNCODEGEN_CACHE": str(cache), "PYTHONPATH": str(ROOT), "ASAN_OPTIONS": "detect_leaks=0",
         "LD_PRELOAD": " ".join(libraries),
     }  # fmt: skip
     command = [sys.executable, "-c", textwrap.dedent(program)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "nothing found"
     assert "runtime error" not in done.stderr
+    return done.stdout.strip()

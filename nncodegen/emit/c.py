@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sympy.functions.elementary.miscellaneous import Max, Min
 
+from nncodegen.emit.blas import calls_blas
 from nncodegen.emit.blocks import emit_blocks
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines, keep
@@ -80,7 +81,8 @@ def emit_c(schedule: Schedule) -> str:
         body += RegistersEmitter(program, gradient, precision, lines).emit()
     if lanes_are_models(schedule):
         body += ManyEmitter(program, gradient, precision, lines).emit()
-    blocks = _blocks(str(lines)) if schedule.blocks else ""
+    blas = _blas(str(lines)) if calls_blas(schedule) else ""
+    blocks = _blocks(blas + str(lines)) + blas if schedule.blocks else ""
     noise = (HERE / "noise.c").read_text() if program.noise else ""
     if any(source.distribution == "normal" for source in program.noise):
         noise += (HERE / "noise_normal.c").read_text()
@@ -90,6 +92,7 @@ def emit_c(schedule: Schedule) -> str:
     measures = metrics if gradient.outputs else ""
     text = filled + functions + noise + blocks + measures + str(lines) + body
     marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "REGISTERS": registers}
+    marks |= {"BLAS": bool(blas), "NO_BLAS": not blas}
     marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule)}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels}
@@ -119,6 +122,12 @@ def _blocks(text: str) -> str:
     return types + _used(small + emit_blocks() + functions, text + "flush(")
 
 
+def _blas(text: str) -> str:
+    """The pointer to a routine of BLAS, and those of the functions around it that a text calls."""
+    pointer, functions = re.split(r"^(?=/\* --- )", (HERE / "blas.c").read_text(), maxsplit=1, flags=re.MULTILINE)
+    return pointer + _used(functions, text)
+
+
 def _used(source: str, text: str) -> str:
     """Those of the functions of a source that a text calls, and those that they call themselves.
 
@@ -136,6 +145,7 @@ def _used(source: str, text: str) -> str:
 def emit_header(schedule: Schedule) -> str:
     """The C header: the entry points, which carry the name of the model."""
     header = keep((HERE / "header.h").read_text(), "MANY", lanes_are_models(schedule))
+    header = keep(header, "BLAS", calls_blas(schedule))
     return _named(header, identifier(schedule.program.name), schedule.program.precision)
 
 

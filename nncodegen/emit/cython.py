@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nncodegen.emit.blas import emit_module_part
 from nncodegen.emit.lines import keep
 from nncodegen.emit.many import lanes_are_models
 from nncodegen.emit.names import MARK, identifier
@@ -65,10 +66,12 @@ def emit_pyx(schedule: Schedule) -> str:
         f"_IDENTITY = {program.identity!a}",
         f"_PENALIZED = {tuple(t.penalized for t in program.parameters)!a}",
         f"_OPTIMIZERS = {_optimizers(program)}",
+        *([f"_BLAS_ASKED = {schedule.layout.blas_asked!a}"] if schedule.layout.blas else []),
         "",
         "",
     ]
-    body = (HERE / "module.pyx").read_text().replace("@SHORT@", (HERE / "short.pyx").read_text().rstrip())
+    body = emit_module_part((HERE / "module.pyx").read_text(), schedule)
+    body = body.replace("@SHORT@", (HERE / "short.pyx").read_text().rstrip())
     body = body.replace("@name@", name).replace("@real@", REAL_TYPES[precision][0])
     body = body.replace("@code@", {"float64": "d", "float32": "f"}[precision])  # of the buffer protocol
     body = keep(body, "MANY", lanes_are_models(schedule))

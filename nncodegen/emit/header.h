@@ -84,6 +84,14 @@ typedef struct {
 /* Operations for one sample, roughly: what a call adds to spent. */
 size_t @name@_cost(void);
 
+@BLAS@/* What dgemm or sgemm of BLAS is to C: the arguments are those of Fortran, and integers have 32 bits. */
+@BLAS@typedef void @name@_gemm(char *transa, char *transb, int *m, int *n, int *k, @real@ *alpha, @real@ *a, int *lda,
+@BLAS@    @real@ *b, int *ldb, @real@ *beta, @real@ *c, int *ldc);
+@BLAS@
+@BLAS@/* Leaves the products of large layers to a routine from now on, or (NULL, as at first) to the loops of this module. No
+@BLAS@   other call may be under way. The routine is called by several threads at once, and must not start any. */
+@BLAS@void @name@_use_gemm(@name@_gemm *routine);
+@BLAS@
 /* The bytes of work memory that every call needs. */
 size_t @name@_work_size(void);
 

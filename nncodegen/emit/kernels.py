@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from nncodegen.emit.blas import BlasEmitter
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
@@ -37,6 +38,7 @@ class KernelEmitter:
         self._names = Names((*program.sizes, *(f"{index}_" for index in program.sizes)))
         for tensor in program.declared:
             self._names[tensor.name]
+        self._blas = BlasEmitter(program, layout, kernel, self._names)
         self._padded = any(s.place is Place.ARRAY for s in kernel.storage.values())
         self._printer = Printer(program.precision, self._element)
         self._local: frozenset[str] = frozenset()  # the tensors that the present nest computes
@@ -154,6 +156,7 @@ class KernelEmitter:
     def _emit_pointers(self, nests: tuple[Nest, ...]) -> None:
         """Names for the parameters and arrays that the nests use."""
         read = {e.tensor: e for nest in nests for step in nest.steps for e in (*step.operands, step.target)}
+        read |= {e.tensor: e for nest in nests for e in self._blas.originals(nest)}
         for name, storage in self._kernel.storage.items():
             if name not in read:
                 continue
@@ -169,7 +172,12 @@ class KernelEmitter:
         for nest in nests:
             self._lines.add("")
             self._emit_comment(nest)
-            if nest.shape is Shape.PACK:
+            if self._blas.only_for_blocks(nest):
+                with self._lines.block("if (!gemm)"):
+                    self._emit_pack(nest)
+            elif nest.shape is Shape.BLAS:
+                self._emit_blas(nest)
+            elif nest.shape is Shape.PACK:
                 self._emit_pack(nest)
             elif nest.shape is Shape.CONTRACT:
                 self._emit_contract(nest)
@@ -292,6 +300,18 @@ class KernelEmitter:
             self._lines.add(f"turn({source}, {stride}, {target});")
         else:
             self._lines.add(f"pack({source}, {row_stride}, {stride}, {target});")
+
+    def _emit_blas(self, nest: Nest) -> None:
+        """A product by BLAS where there is one, and otherwise in blocks."""
+        with self._lines.block("if (gemm)"):
+            self._lines.add(*self._blas.product(nest))
+        with self._lines.block("else"):
+            if self._blas.turned(nest):
+                self._lines.add(self._blas.dot_products(nest))
+            elif SAMPLE in nest.steps[0].over:
+                self._emit_accumulate(nest)
+            else:
+                self._emit_contract(nest)
 
     def _emit_contract(self, nest: Nest) -> None:
         """The product of a matrix and an array of samples: rows of outputs or of samples, and lanes of the others."""

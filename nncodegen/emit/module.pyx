@@ -124,6 +124,8 @@ cdef extern from "@name@.h":
     void @name@_train(@name@_training *) nogil
 
 
+@BLAS@@BLAS_NATIVE@
+@BLAS@
 cdef class _Call:
     """What every call needs: work memory, and a way to stop: on a signal, or where a hook says so."""
 
@@ -185,8 +187,10 @@ def _native_predict(parameters, X, size_t samples, outputs):
     cdef const @real@ *x = <const @real@ *> _address(X)
     cdef @real@ *result = <@real@ *> _address(outputs)
     cdef int stopped
+    @BLAS@cdef bint held = _hold_blas()
     with nogil:
         stopped = @name@_predict(p, x, samples, call.work, result, &call.poll)
+    @BLAS@_release_blas(held)
     if stopped:
         raise call.error or KeyboardInterrupt
 
@@ -201,11 +205,13 @@ def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
     cdef @real@ *g = <@real@ *> _address(gradient)
     cdef double loss = 0
     cdef int stopped
+    @BLAS@cdef bint held = _hold_blas()
     with nogil:
         if g:
             stopped = @name@_loss_and_gradient(p, x, y, w, samples, call.work, &loss, g, &call.poll)
         else:
             stopped = @name@_loss(p, x, y, w, samples, call.work, &loss, &call.poll)
+    @BLAS@_release_blas(held)
     if stopped:
         raise call.error
     return loss
@@ -313,8 +319,10 @@ cdef class _NativeTraining(_Call):
         self.run.factors_of_updates = factors_of_updates
         self.run.until = self.run.epochs + <size_t> len(history)
         self.error = None
+        @BLAS@cdef bint held = _hold_blas()
         with nogil:
             @name@_train(&self.run)
+        @BLAS@_release_blas(held)
         return self.run.status
 
     @property
@@ -387,6 +395,11 @@ linecache.cache[f"<{__name__}>"] = (len(_INTERFACE), None, _INTERFACE.splitlines
 _DOCUMENTATION = __doc__
 exec(compile(_INTERFACE, f"<{__name__}>", "exec", dont_inherit=True), globals())
 
+@BLAS@_BLAS = @BLAS_INTERFACE@
+@BLAS@
+@BLAS@linecache.cache[f"<{__name__}.blas>"] = (len(_BLAS), None, _BLAS.splitlines(True), f"<{__name__}.blas>")
+@BLAS@exec(compile(_BLAS, f"<{__name__}.blas>", "exec", dont_inherit=True), globals())
+@BLAS@
 _MANY = @MANY_INTERFACE@
 
 linecache.cache[f"<{__name__}.many>"] = (len(_MANY), None, _MANY.splitlines(True), f"<{__name__}.many>")

@@ -35,6 +35,7 @@ EMITTED = """
     accumulate add_up flush
     unaligned sum_of_lanes row_product all_finite
     point w present check larger next_point largest_change update_in_turn not_finite
+    gemm product end_rows dot_products
     MODELS MODELS_LOOP VALUES GROUP_VALUES GROUP_PARAMETERS GROUP_STATE LEAP group learning_rates
 """.split()
 """Names that the emitter gives to arguments, variables and constants of its own."""

@@ -30,7 +30,7 @@ class RowEmitter(KernelEmitter):
 
     def __init__(self, schedule: Schedule, lines: Lines) -> None:
         program = schedule.program
-        layout = replace(schedule.layout, tile=1, features=())
+        layout = replace(schedule.layout, tile=1, features=(), blas=())
         super().__init__(program, layout, make_kernel(program, layout, "predict", program.outputs, ()), lines)
 
     def emit(self) -> None:

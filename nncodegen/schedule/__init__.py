@@ -11,7 +11,8 @@ The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and 
 lanes]``. They are left to one kernel that holds blocks of the result in registers; which index plays which role
 follows from the layout. Only where both factors of a gradient have their samples innermost, the sum runs across lanes:
 each lane of a vector then has a partial sum of its own, which costs a vector of memory for each weight; beyond so many
-weights that these vectors would leave the cache, the lanes are added up in every tile.
+weights that these vectors would leave the cache, the lanes are added up in every tile. Products with very many weights
+are left to BLAS (see ``blas``), and to that kernel where there is none.
 
 Each entry point of the module has a kernel of its own. A kernel is cut in three by the samples: what depends on
 parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished
@@ -24,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nncodegen.ir import Program
+from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Schedule, Shape, Storage
 from nncodegen.schedule.layout import Layout, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
@@ -32,8 +34,8 @@ NO_CHOICES: Mapping[str, object] = {}
 
 
 def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Schedule:
-    """The loops for a program; ``choices`` overrides the layout (see ``choose_layout``)."""
-    layout = choose_layout(program, choices)
+    """The loops for a program; ``choices`` overrides the layout (see ``choose_layout`` and ``choose_blas``)."""
+    layout = choose_blas(program, choose_layout(program, choices), choices)
     sizes = [program.count(element.indices) for element in program.outputs]
     measured = program.outputs if sizes == [tensor.size for tensor in program.targets] else ()
     kernels = (

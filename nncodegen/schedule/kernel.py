@@ -21,6 +21,7 @@ class Shape(Enum):
     ACCUMULATE = "blocks of weights in registers"
     ACROSS = "blocks of weights in registers, summed across lanes"
     ADD_UP = "vectors"
+    BLAS = "one call of BLAS"
 
 
 class Place(Enum):
@@ -103,9 +104,14 @@ class Kernel:
         return self.across > PARTIALS
 
     @property
+    def nests(self) -> tuple[Nest, ...]:
+        """All nests, in their order."""
+        return (*self.before, *self.tile, *self.after)
+
+    @property
     def shapes(self) -> frozenset[Shape]:
         """The shapes that occur."""
-        return frozenset(nest.shape for nest in (*self.before, *self.tile, *self.after))
+        return frozenset(nest.shape for nest in self.nests)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,9 @@ class Layout:
     padding: int
     features: tuple[str, ...]
     reasons: tuple[str, ...]
+    blas: tuple[str, ...] = ()
+    """The tensors that are products left to BLAS."""
+    blas_asked: bool = False
 
     def padded(self, size: int) -> int:
         """The size of a row, padded to whole vectors."""
@@ -59,11 +62,12 @@ class Layout:
 def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
     """The layout of a program. ``choices`` overrides it: {"tile": samples, "features": names of indices}.
 
+    What is left to BLAS is chosen afterwards, in ``blas``.
     Raises ModelError for choices that cannot be meant.
     """
-    unknown = [key for key in choices if key not in ("tile", "features")]
+    unknown = [key for key in choices if key not in ("tile", "features", "blas")]
     if unknown:
-        raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features")
+        raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features, blas")
     padding = LONGEST[program.precision]
     tile = choices.get("tile", TILE[program.precision])
     if isinstance(tile, bool) or not isinstance(tile, int) or tile <= 0 or tile % (2 * padding):

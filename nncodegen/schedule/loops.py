@@ -150,7 +150,7 @@ def _forms(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[lis
         if SAMPLE in step.target.indices and form.lanes != SAMPLE:
             for element in step.operands:
                 if SAMPLE not in element.indices and form.lanes in element.indices:
-                    if form.shape is Shape.CONTRACT and _in_panels(step, element, program, layout):
+                    if form.shape in (Shape.CONTRACT, Shape.BLAS) and _in_panels(step, element, program, layout):
                         continue
                     packed = _packed(element, form.lanes, program, result, forms)
                     step = replace(step, expression=step.expression.xreplace({element: packed}))
@@ -184,16 +184,18 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
     features = [index for index in step.target.indices if index != SAMPLE]
     innermost = next((index for index in features if index in layout.features), SAMPLE)
     if is_product(step):
-        if is_written_out(step, program):
+        blas = step.target.tensor in layout.blas
+        if is_written_out(step, program) and not blas:
             return Form(Shape.LOOPS, innermost)
         if SAMPLE in step.target.indices:
             array = next(e for e in step.operands if SAMPLE in e.indices)
             (lanes,) = features
-            return Form(Shape.CONTRACT, lanes if lanes == innermost or array.tensor in in_rows else SAMPLE)
+            lanes = lanes if lanes == innermost or array.tensor in in_rows else SAMPLE
+            return Form(Shape.BLAS if blas else Shape.CONTRACT, lanes)
         for index in reversed(step.target.indices):
             if next(e for e in step.operands if index in e.indices).tensor in in_rows:
-                return Form(Shape.ACCUMULATE, index)
-        return Form(Shape.ACROSS, SAMPLE)
+                return Form(Shape.BLAS if blas else Shape.ACCUMULATE, index)
+        return Form(Shape.BLAS, step.target.indices[-1]) if blas else Form(Shape.ACROSS, SAMPLE)
     if step.over == (SAMPLE,) and isinstance(step.expression, Element) and len(step.expression.indices) == 2:
         return Form(Shape.ADD_UP, features[0] if step.expression.tensor in in_rows else SAMPLE)
     return Form(Shape.LOOPS, innermost if SAMPLE in step.target.indices and not step.over else SAMPLE)
@@ -238,10 +240,10 @@ def _nests(steps: Iterable[Step], program: Program, forms: dict[str, Form], apar
     homes: dict[str, tuple[int, bool]] = {}  # the nest that defines a tensor, and whether it must be left first
     for step in steps:
         outer = tuple(index for index in step.target.indices if index != SAMPLE)
-        written_out = is_written_out(step, program)
+        form = forms[step.target.tensor]
+        written_out = is_written_out(step, program) and form.shape is Shape.LOOPS
         reduced = tuple(index for index in step.over if index != SAMPLE and not written_out)
         loops = (outer, reduced, SAMPLE in step.indices)
-        form = forms[step.target.tensor]
         first = 0
         for operand in step.operands:
             if operand.tensor in homes:

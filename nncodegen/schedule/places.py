@@ -9,7 +9,7 @@ from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.schedule.kernel import Nest, Place, Shape, Storage
 from nncodegen.schedule.layout import Layout
 
-BLOCKS = (Shape.ACCUMULATE, Shape.ACROSS, Shape.ADD_UP)
+BLOCKS = (Shape.ACCUMULATE, Shape.ACROSS, Shape.ADD_UP, Shape.BLAS)
 
 
 def declared(program: Program) -> dict[str, Storage]:
@@ -41,7 +41,7 @@ def place(
     What is kept is read when the loops of a tile are done.
     """
     storage = dict(storage)
-    blocks = [nest for nest in phases[1] if nest.shape in BLOCKS]
+    blocks = [nest for nest in phases[1] if nest.shape in BLOCKS and SAMPLE in nest.steps[0].over]
     whole, in_place = _place_whole(program, layout, [n for n in blocks if n.lanes != SAMPLE], phases[2], storage)
     sums = 0
     for nest in blocks:

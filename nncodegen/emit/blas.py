@@ -1,0 +1,115 @@
+"""Calls of BLAS in C, and in the module the search for a BLAS to call.
+
+The C takes the routine as a pointer: it compiles and runs without any BLAS, and then computes the same products by
+itself. In a module, SciPy gives the pointer (``interface_blas.py``), if it is there when the module is imported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nncodegen.emit.lines import keep
+from nncodegen.emit.names import Names
+from nncodegen.errors import ProgramError
+from nncodegen.ir import SAMPLE, Element, Program
+from nncodegen.schedule import Kernel, Layout, Nest, Place, Schedule, Shape
+
+HERE = Path(__file__).parent
+
+
+def calls_blas(schedule: Schedule) -> bool:
+    """Whether any product is left to BLAS."""
+    return any(Shape.BLAS in kernel.shapes for kernel in schedule.kernels)
+
+
+class BlasEmitter:
+    """Writes the products of a kernel that are left to BLAS."""
+
+    def __init__(self, program: Program, layout: Layout, kernel: Kernel, names: Names) -> None:
+        self._program, self._layout, self._kernel, self._names = program, layout, kernel, names
+        self._packed = {
+            step.target: step.expression for nest in kernel.before if nest.shape is Shape.PACK for step in nest.steps
+        }
+
+    def only_for_blocks(self, nest: Nest) -> bool:
+        """Whether a nest makes a copy that nothing but products left to BLAS reads: BLAS itself reads the original."""
+        copies = {step.target for step in nest.steps}
+        readers = {n.shape for n in self._kernel.nests if any(copies & {*step.operands} for step in n.steps)}
+        return nest.shape is Shape.PACK and readers == {Shape.BLAS}
+
+    def originals(self, nest: Nest) -> tuple[Element, ...]:
+        """What a nest reads of BLAS in the place of copies."""
+        if nest.shape is not Shape.BLAS:
+            return ()
+        return tuple(self._packed[operand] for operand in nest.steps[0].operands if operand in self._packed)
+
+    def product(self, nest: Nest) -> tuple[str, ...]:
+        """The call for a nest: out[row, lanes] (+)= a[row, inner] b[inner, lanes]."""
+        (step,) = nest.steps
+        (inner,) = step.over
+        (row,) = (index for index in step.target.indices if index != nest.lanes)
+        b = next(element for element in step.operands if nest.lanes in element.indices)
+        a = next(element for element in step.operands if element is not b)
+        rows, lanes, inners = (self._extent(index) for index in (row, nest.lanes, inner))
+        out, out_row = self._begin(step.target), self._stride(step.target, row)
+        summed = inner == SAMPLE
+        calls = [
+            f"product({rows[0]}, {lanes[0]}, {inners[0]}, "
+            f"{self._operand(a, row, inner)}, {self._operand(b, inner, nest.lanes)}, {out}, {out_row}, "
+            f"{'more' if summed else 0});"
+        ]
+        if not summed and nest.lanes != SAMPLE and out_row > lanes[1]:
+            calls.append(f"end_rows({rows[0]}, {lanes[0]}, {out}, {out_row});")
+        return tuple(calls)
+
+    def turned(self, nest: Nest) -> bool:
+        """Whether a product sums over the index along the rows of both of its factors, as no block does."""
+        (step,) = nest.steps
+        return all(self._stride(element, step.over[0]) == 1 for element in step.operands) and step.over == (SAMPLE,)
+
+    def dot_products(self, nest: Nest) -> str:
+        """The call for such a product where there is no BLAS."""
+        (step,) = nest.steps
+        row, column = step.target.indices
+        a, b = sorted(step.operands, key=lambda element: row not in element.indices)
+        factors = ", ".join(f"{self._begin(e)}, {self._stride(e, i)}" for e, i in ((a, row), (b, column)))
+        extents = ", ".join(self._extent(index)[0] for index in (row, column, SAMPLE))
+        out = f"{self._begin(step.target)}, {self._stride(step.target, row)}"
+        return f"dot_products({extents}, {factors}, {out}, more);"
+
+    def _operand(self, element: Element, row: str, column: str) -> str:
+        """Where a matrix begins, the values from one row (turned: column) to the next, and whether it is turned.
+
+        BLAS wants these values to be as many as a row has, also where it is the only one: the weights of one input.
+        """
+        element = self._packed.get(element, element)
+        from_row, from_column = self._stride(element, row), self._stride(element, column)
+        if from_column == 1:
+            return f"{self._begin(element)}, {max(from_row, self._extent(column)[1])}, 0"
+        if from_row != 1:
+            raise ProgramError(f"{element} lies neither in rows nor in columns")
+        return f"{self._begin(element)}, {from_column}, 1"
+
+    def _begin(self, element: Element) -> str:
+        storage = self._kernel.storage[element.tensor]
+        if storage.place is Place.INPUT:  # rows of the only input may be used where they are
+            return "inputs"
+        return f"whole + {storage.offset}" if storage.place is Place.WHOLE else self._names[element.tensor]
+
+    def _extent(self, index: str) -> tuple[str, int]:
+        """The values along an index, as text, and how many they are at most."""
+        size = self._program.sizes[index]
+        return ("padded", self._layout.tile) if size is None else (str(size), size)
+
+    def _stride(self, element: Element, index: str) -> int:
+        storage = self._kernel.storage[element.tensor]
+        if storage.place is Place.INPUT and index == SAMPLE:
+            return sum(tensor.size for tensor in self._program.inputs)
+        return dict(zip(element.indices, storage.strides, strict=True))[index]
+
+
+def emit_module_part(body: str, schedule: Schedule) -> str:
+    """The template of a module with or without what finds a BLAS and keeps it to one thread."""
+    body = keep(body, "BLAS", calls_blas(schedule))
+    body = body.replace("@BLAS_NATIVE@", (HERE / "blas.pyx").read_text())
+    return body.replace("@BLAS_INTERFACE@", f"r'''{(HERE / 'interface_blas.py').read_text()}'''")

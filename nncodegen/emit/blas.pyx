@@ -1,0 +1,68 @@
+# BLAS: the routine that the products of large layers are left to, held to one thread while they are computed.
+
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New
+from libc.stdlib cimport calloc
+
+cdef extern from "@name@.h":
+    ctypedef struct @name@_gemm
+    void @name@_use_gemm(@name@_gemm *) nogil
+
+# The native calls of all modules that are under way in this process, and the threads that BLAS had before the first.
+ctypedef struct _BlasCalls:
+    size_t under_way
+    int before
+
+ctypedef int (*_Threads)() noexcept nogil
+ctypedef void (*_SetThreads)(int) noexcept nogil
+
+cdef _BlasCalls *_blas_calls = NULL
+cdef _Threads _blas_threads = NULL
+cdef _SetThreads _set_blas_threads = NULL
+
+
+def _blas_counter():
+    """A new count of calls under way, for all modules that call the same library."""
+    cdef void *calls = calloc(1, sizeof(_BlasCalls))  # for as long as the process lives, as the library does
+    if not calls:
+        raise MemoryError
+    return PyCapsule_New(calls, "nncodegen.blas", NULL)
+
+
+def _signature(routine):
+    """The types of a C function in a capsule, as Cython writes them."""
+    cdef const char *text = PyCapsule_GetName(routine)
+    return text.decode() if text else ""
+
+
+def _use_blas(routine, calls, size_t threads, size_t set_threads):
+    """Leaves products to a routine, given as a capsule; the addresses are of what tells and what sets its threads."""
+    global _blas_calls, _blas_threads, _set_blas_threads
+    cdef void *gemm = PyCapsule_GetPointer(routine, PyCapsule_GetName(routine))
+    _blas_threads = <_Threads> threads
+    _set_blas_threads = <_SetThreads> set_threads
+    _blas_calls = <_BlasCalls *> PyCapsule_GetPointer(calls, "nncodegen.blas")
+    @name@_use_gemm(<@name@_gemm *> gemm)
+
+
+# The number of threads belongs to the whole library. The first call that comes sets it to 1, the last that goes sets it
+# back; calls may run side by side, of several modules as well. Both functions are called with the interpreter's lock,
+# which keeps the count right.
+
+cdef bint _hold_blas() noexcept:
+    """Whether there is a BLAS, which from now on runs in the threads that call it alone."""
+    if not _blas_calls:
+        return False
+    if _blas_calls.under_way == 0:
+        _blas_calls.before = _blas_threads()
+    _blas_calls.under_way += 1
+    if _blas_threads() != 1:
+        _set_blas_threads(1)
+    return True
+
+
+cdef void _release_blas(bint held) noexcept:
+    if not held:
+        return
+    _blas_calls.under_way -= 1
+    if _blas_calls.under_way == 0 and _blas_calls.before != _blas_threads() == 1:  # else somebody has set it meanwhile
+        _set_blas_threads(_blas_calls.before)

@@ -1,0 +1,87 @@
+"""Which products of a tile are left to BLAS, and which to blocks of our own.
+
+A product ``out[rows, lanes] = sum(inner) a[rows, inner]*b[inner, lanes]`` can be handed to dgemm or sgemm. BLAS copies
+both matrices into an order of its own before it multiplies them, which pays where the weights are many: ours are read
+from further and further away. Each of the three products of a layer (forward, to its inputs, to its weights) has the
+weights of the layer as one of its three matrices, so that their number is what the choice follows from:
+
+    BLAS     weights >= LARGE
+    blocks   weights < LARGE
+
+A call copies the weights once for each tile, however few samples that has, so that tiles are longer where BLAS is
+called. Where there is no BLAS when the module runs, it computes the same products in blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Program, Step
+from nncodegen.schedule.layout import Layout, is_product
+
+LARGE = 2**19
+"""The weights of a layer from which on its products are left to BLAS."""
+
+LONG_TILE = 128
+"""Samples in a tile where BLAS is called."""
+
+ROWS = 4096
+"""Samples that threads share are cut at multiples of it, which must be ends of tiles: what BLAS rounds depends on the
+tile in which a sample lies, and must not depend on the threads."""
+
+MOST = 2**31 - 2**7
+"""The largest size that fits into the integers of BLAS, with what pads it."""
+
+
+def choose_blas(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
+    """A layout with the products that are left to BLAS, and with tiles that suit them.
+
+    ``choices`` overrides it: {"blas": True or False, for all products, or a list of the tensors that they define}.
+    Raises ModelError for choices that cannot be meant.
+    """
+    choice = choices.get("blas")
+    products = {step.target.tensor: step for step in program.steps if is_product(step)}
+    names = ", ".join(products) or "no product"
+    if choice is None:
+        wanted = {name for name, step in products.items() if weights_of(step, program) >= LARGE}
+    elif isinstance(choice, bool):
+        wanted = set(products) if choice else set()
+    elif isinstance(choice, list | tuple | set | frozenset):
+        wrong = [name for name in choice if name not in products]
+        if wrong:
+            raise ModelError(f"{wrong[0]!r} cannot be left to BLAS; what can: {names}")
+        wanted = set(choice)
+    else:
+        raise ModelError(f"blas must be True, False or a list of products, not {choice!r}; there are: {names}")
+    chosen = tuple(name for name, step in products.items() if name in wanted and max(_sizes(step, program)) <= MOST)
+    reasons = (_reason(step, program, name in chosen, choice is not None) for name, step in products.items())
+    layout = replace(layout, blas=chosen, blas_asked=choice is not None, reasons=(*layout.reasons, *reasons))
+    if not chosen:
+        return layout
+    if "tile" not in choices:
+        return replace(layout, tile=LONG_TILE)
+    if ROWS % layout.tile:
+        raise ModelError(f"where BLAS is called, tile must be a power of two up to {ROWS}, not {layout.tile}")
+    return layout
+
+
+def weights_of(step: Step, program: Program) -> int:
+    """The weights of the layer that a product belongs to."""
+    first, second = _sizes(step, program)
+    return first * second
+
+
+def _sizes(step: Step, program: Program) -> tuple[int, int]:
+    """The sizes of the indices of a product that are not the samples."""
+    first, second = (program.sizes[index] or 1 for index in step.indices if index != SAMPLE)
+    return first, second
+
+
+def _reason(step: Step, program: Program, chosen: bool, asked: bool) -> str:
+    first, second = _sizes(step, program)
+    weights = weights_of(step, program)
+    why = "as asked for" if asked else f"as {weights:,} weights are {'not ' if chosen else ''}below {LARGE:,}"
+    why = why if max(first, second) <= MOST else f"as BLAS counts to {MOST:,}"
+    return f"{step.target.tensor} ({first} x {second}): {'BLAS' if chosen else 'blocks of our own'}, {why}"
