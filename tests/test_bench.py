@@ -80,7 +80,7 @@ def by_definition(task):
 
 def run_of(peer, task):
     module, function = PEERS[peer].place.split(":")
-    cached = (False,) if peer == OURS else ()
+    cached = (False,) if peer in (OURS, "blas") else ()
     return getattr(import_module(f"nncodegen.bench.peers.{module}"), function)(task, 1, *cached)
 
 

@@ -47,6 +47,12 @@ def _formulas_only(reason: str) -> dict[str, str]:
 
 _SYMPY = {**_formulas_only("it is for formulas"), "ensemble": "it would take the perceptron's time for each model"}
 
+_SMALL = {
+    **dict.fromkeys(("perceptron", "ensemble"), "a formula has no products of matrices"),
+    **dict.fromkeys(("simplechains", "spiral", "digits", "predict"), "its layers are small"),
+    **ALONE,
+}
+
 OURS = "nncodegen"
 
 PEERS = {
@@ -69,4 +75,5 @@ PEERS = {
     "c": Peer("C by hand", "c:make", (), _formulas_only("it is for the perceptron alone"), threads=False),
     "sympy-lambdify": Peer("SymPy, lambdify", "sympy:compiled", ("sympy",), _SYMPY, ("float64",), threads=False),
     "sympy-subs": Peer("SymPy, subs", "sympy:substituted", ("sympy",), _SYMPY, ("float64",), 3, threads=False),
+    "blas": Peer("nncodegen, BLAS", "ours:with_blas", ("scipy",), _SMALL),
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,17 @@ from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Formula, Prediction, Task, Training
 from nncodegen.build import load
 from nncodegen.pipeline import compile_model
+from nncodegen.schedule import NO_CHOICES
 
 
-def make(task: Task, threads: int, force: bool = True) -> Run:
+def with_blas(task: Task, threads: int, force: bool = True) -> Run:
+    """The same, with all products left to SciPy's BLAS."""
+    return make(task, threads, force, {"blas": True})
+
+
+def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, object] = NO_CHOICES) -> Run:
     """Compiles the model anew (without ``force`` unless the cache holds it), and calls its module."""
-    module: Any = load(compile_model(task.model, task.precision, force).built)
+    module: Any = load(compile_model(task.model, task.precision, force, choices=choices).built)
     if isinstance(task, Prediction):
         parallel = _threads(module.predict, threads)
         return lambda: module.predict(task.parameters, task.X, **parallel)
