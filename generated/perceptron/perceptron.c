@@ -42,11 +42,10 @@ enum {
 #define LARGEST_LOOP(variable)
 #endif
 
-/* exp(r) - 1 - (x - n*hi) for r = x - n*log(2), |r| <= log(2)/2, where hi is the head of log(2):
-   r*r*q(r), and what hi leaves of n*log(2). */
-static inline double exp_tail(double x, double n)
+/* exp(r) - 1 - high for r = high - low, |r| <= log(2)/2: r*r*q(r), less low. */
+static inline double exp_tail(double high, double low)
 {
-    const double low = n*0x1.473de6af278edp-34, r = (x - n*0x1.62e42fefp-1) - low;
+    const double r = high - low;
     const double r2 = r*r, r4 = r2*r2;
     const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
     const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
@@ -56,10 +55,11 @@ static inline double exp_tail(double x, double n)
     return r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)) - low;
 }
 
-/* exp(x - n*log(2)) - 1. */
+/* exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. */
 static inline double exp_reduced(double x, double n)
 {
-    return (x - n*0x1.62e42fefp-1) + exp_tail(x, n);
+    const double high = x - n*0x1.62e42fefp-1;
+    return high + exp_tail(high, n*0x1.473de6af278edp-34);
 }
 
 /* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */

@@ -1,18 +1,18 @@
-/* --- exp_tail --- exp(r) - 1 - (x - n*hi) for r = x - n*log(2), |r| <= log(2)/2, where hi is the head of log(2):
-   r*r*q(r), and what hi leaves of n*log(2). */
-static inline float exp_tail(float x, float n)
+/* --- exp_tail --- exp(r) - 1 - high for r = high - low, |r| <= log(2)/2: r*r*q(r), less low. */
+static inline float exp_tail(float high, float low)
 {
-    const float low = n*0x1.0bfbe8p-15F, r = (x - n*0x1.62ep-1F) - low;
+    const float r = high - low;
     const float r2 = r*r;
     const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
     const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
     return r2*(q01 + r2*(q23 + r2*0x1.6d117cp-10F)) - low;
 }
 
-/* --- exp_reduced --- exp(x - n*log(2)) - 1. */
+/* --- exp_reduced --- exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. */
 static inline float exp_reduced(float x, float n)
 {
-    return (x - n*0x1.62ep-1F) + exp_tail(x, n);
+    const float high = x - n*0x1.62ep-1F;
+    return high + exp_tail(high, n*0x1.0bfbe8p-15F);
 }
 
 /* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
@@ -133,7 +133,7 @@ static inline float expm1_of(float x)
     x = x > 89 ? 89 : x;
     const union { float real; uint32_t bits; } k = {x*0x1.715476p+0F + shift};
     const float n = k.real - shift;
-    const float high = x - n*0x1.62ep-1F, tail = exp_tail(x, n);
+    const float high = x - n*0x1.62ep-1F, tail = exp_tail(high, n*0x1.0bfbe8p-15F);
     const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1;
     const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23},
         inverse = {(255 - (biased - half)) << 23};
@@ -178,4 +178,58 @@ static inline float tanh_of(float z, float e, float r)
     const float c = rise_of(2*fabsf(z));
     const float t = c*r;
     return copysignf(t + r*((c - t) - t*e), z);
+}
+
+/* --- erf_excess --- erf(x)/x - 1, given z = x*x, where |x| <= 13/16. */
+static inline float erf_excess(float z)
+{
+    const float z2 = z*z;
+    const float q01 = 0x1.06eba8p-3F - z*0x1.81273p-2F;
+    const float q23 = 0x1.ce2808p-4F - z*0x1.b76a72p-6F;
+    const float q45 = 0x1.4d0d3ep-8F - z*0x1.55392ep-11F;
+    return (q01 + z2*q23) + z2*z2*q45;
+}
+
+/* --- erfc_tail --- erfc(a) for a >= 13/16: exp(-a*a)*s*p(t) with s = 1/(a + 1/2) and t = 1/(a + 2), where
+   p is nearly constant. a = head + rest, of which head*head and head + 1/2 are exact. S is s to 11 bits;
+   S*(1 + lost) is it in full. p(t) = p(c) + u*q(u) with u = t - c, for a c in the middle where p(c), and then S*p(c), is exact.
+   Inlined always: compilers find it too long, and would not vectorize a loop that calls it. */
+static inline __attribute__((always_inline)) float erfc_tail(float a)
+{
+    const float shift = 0x1.8p23F;
+    a = a > 11 ? 11 : a;
+    const union { float real; uint32_t bits; } whole = {a};
+    const union { uint32_t bits; float real; } head = {whole.bits & UINT32_C(0xfffff000)};
+    const float rest = a - head.real, square = head.real*head.real;
+    const union { float real; uint32_t bits; } k = {shift - a*a*0x1.715476p+0F};
+    const float n = k.real - shift, high = -square - n*0x1.62ep-1F;
+    const float tail = exp_tail(high, n*0x1.0bfbe8p-15F + rest*(a + head.real));
+    const float e = 1 + (high + tail); /* exp(-a*a)/2**n */
+    const float both = 1/((a + 0.5F)*(a + 2));
+    const union { float real; uint32_t bits; } s = {both*(a + 2)};
+    const union { uint32_t bits; float real; } S = {s.bits & UINT32_C(0xffffe000)};
+    const float part = (1 - S.real*(head.real + 0.5F)) - S.real*rest, lost = part + part*part;
+    const float u = both*(a + 0.5F) - 0x1.be63fep-3F, u2 = u*u;
+    const float q01 = 0x1.058714p-2F - u*0x1.bc2aeap-1F;
+    const float q23 = -0x1.1520bcp+2F - u*0x1.d42914p+2F;
+    const float q45 = 0x1.18ffaap-1F + u*0x1.28ff84p+4F;
+    const float q67 = 0x1.d0cc24p+1F - u*0x1.8dd26cp+5F;
+    const float uq = u*((q01 + u2*q23) + u2*u2*(q45 + u2*q67)), p = 0x1.434p-1F;
+    const float value = S.real*p + S.real*(p*high + (p*tail + e*(uq + lost*(p + uq))));
+    const union { uint32_t bits; float real; } scale = {(k.bits + 127 + 64) << 23}; /* 2**(n + 64) */
+    return value*scale.real*0x1p-64F;
+}
+
+/* --- erf_of --- erf(x): 1 - erfc(|x|), but near 0 as a multiple of x. */
+static inline __attribute__((always_inline)) float erf_of(float x)
+{
+    const float near = x + x*erf_excess(x*x), far = copysignf(1 - erfc_tail(fabsf(x)), x);
+    return fabsf(x) < 0.8125F ? near : far;
+}
+
+/* --- erfc_of --- 1 - erf(x), which keeps its digits where it vanishes. */
+static inline __attribute__((always_inline)) float erfc_of(float x)
+{
+    const float near = (1 - x) - x*erf_excess(x*x), tail = erfc_tail(fabsf(x)), far = x < 0 ? 2 - tail : tail;
+    return fabsf(x) < 0.8125F ? near : far;
 }

@@ -1,8 +1,7 @@
-/* --- exp_tail --- exp(r) - 1 - (x - n*hi) for r = x - n*log(2), |r| <= log(2)/2, where hi is the head of log(2):
-   r*r*q(r), and what hi leaves of n*log(2). */
-static inline double exp_tail(double x, double n)
+/* --- exp_tail --- exp(r) - 1 - high for r = high - low, |r| <= log(2)/2: r*r*q(r), less low. */
+static inline double exp_tail(double high, double low)
 {
-    const double low = n*0x1.473de6af278edp-34, r = (x - n*0x1.62e42fefp-1) - low;
+    const double r = high - low;
     const double r2 = r*r, r4 = r2*r2;
     const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
     const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
@@ -12,10 +11,11 @@ static inline double exp_tail(double x, double n)
     return r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)) - low;
 }
 
-/* --- exp_reduced --- exp(x - n*log(2)) - 1. */
+/* --- exp_reduced --- exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. */
 static inline double exp_reduced(double x, double n)
 {
-    return (x - n*0x1.62e42fefp-1) + exp_tail(x, n);
+    const double high = x - n*0x1.62e42fefp-1;
+    return high + exp_tail(high, n*0x1.473de6af278edp-34);
 }
 
 /* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
@@ -165,7 +165,7 @@ static inline double expm1_of(double x)
     x = x > 710 ? 710 : x;
     const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
     const double n = k.real - shift;
-    const double high = x - n*0x1.62e42fefp-1, tail = exp_tail(x, n);
+    const double high = x - n*0x1.62e42fefp-1, tail = exp_tail(high, n*0x1.473de6af278edp-34);
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1;
     const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52},
         inverse = {(2047 - (biased - half)) << 52};
@@ -212,4 +212,67 @@ static inline double tanh_of(double z, double e, double r)
     const double c = rise_of(2*fabs(z));
     const double t = c*r;
     return copysign(t + r*((c - t) - t*e), z);
+}
+
+/* --- erf_excess --- erf(x)/x - 1, given z = x*x, where |x| <= 13/16. */
+static inline double erf_excess(double z)
+{
+    const double z2 = z*z, z4 = z2*z2;
+    const double q01 = 0x1.06eba8214db68p-3 - z*0x1.812746b0379b3p-2;
+    const double q23 = 0x1.ce2f21a040432p-4 - z*0x1.b82ce311b5757p-6;
+    const double q45 = 0x1.565bcce8c6f68p-8 - z*0x1.c02dabff5e3c3p-11;
+    const double q67 = 0x1.f9a213786f688p-14 - z*0x1.f4ba4f366e9b5p-17;
+    const double q89 = 0x1.b889cf3f25facp-20 - z*0x1.52fdb8e0392b8p-23;
+    return (q01 + z2*q23) + z4*((q45 + z2*q67) + z4*(q89 + z2*0x1.781f53f141fbcp-27));
+}
+
+/* --- erfc_tail --- erfc(a) for a >= 13/16: exp(-a*a)*s*p(t) with s = 1/(a + 1/2) and t = 1/(a + 4), where
+   p is nearly constant. a = head + rest, of which head*head and head + 1/2 are exact. S is s to 25 bits;
+   S*(1 + lost) is it in full. p(t) = p(c) + u*q(u) with u = t - c, for a c in the middle where p(c), and then S*p(c), is exact.
+   Inlined always: compilers find it too long, and would not vectorize a loop that calls it. */
+static inline __attribute__((always_inline)) double erfc_tail(double a)
+{
+    const double shift = 0x1.8p52;
+    a = a > 28 ? 28 : a;
+    const union { double real; uint64_t bits; } whole = {a};
+    const union { uint64_t bits; double real; } head = {whole.bits & UINT64_C(0xfffffffff8000000)};
+    const double rest = a - head.real, square = head.real*head.real;
+    const union { double real; uint64_t bits; } k = {shift - a*a*0x1.71547652b82fep+0};
+    const double n = k.real - shift, high = -square - n*0x1.62e42fefp-1;
+    const double tail = exp_tail(high, n*0x1.473de6af278edp-34 + rest*(a + head.real));
+    const double e = 1 + (high + tail); /* exp(-a*a)/2**n */
+    const double both = 1/((a + 0.5)*(a + 4));
+    const union { double real; uint64_t bits; } s = {both*(a + 4)};
+    const union { uint64_t bits; double real; } S = {s.bits & UINT64_C(0xfffffffff0000000)};
+    const double part = (1 - S.real*(head.real + 0.5)) - S.real*rest, lost = part + part*part;
+    const double u = both*(a + 0.5) - 0x1.eafd945b88e6dp-4, u2 = u*u, u4 = u2*u2, u8 = u4*u4;
+    const double q01 = 0x1.1ab58cf074085p-1 + u*0x1.759e1c2c00341p-1;
+    const double q23 = -0x1.b2337ba9c9d8ap+3 - u*0x1.55977c4fd2c3cp+7;
+    const double q45 = -0x1.422c18276984bp+10 - u*0x1.cdf103e0472e7p+12;
+    const double q67 = -0x1.075cef3ae0cb5p+15 - u*0x1.d7d2832d47006p+16;
+    const double q89 = -0x1.34559acf976ddp+18 - u*0x1.b3f030a526f21p+18;
+    const double qab = 0x1.0d99904d2b6c3p+19 + u*0x1.1d5ac8b1da699p+22;
+    const double qcd = 0x1.f45ef7fbb6355p+22 - u*0x1.01fe84c8effe4p+24;
+    const double qef = -0x1.7eaf45c235046p+26 - u*0x1.0bc36bb5e4253p+25;
+    const double qgh = 0x1.7ebddbd92dbddp+29 + u*0x1.34fe832095776p+30;
+    const double qij = -0x1.14fae1cb84b1dp+32 - u*0x1.68be8ca5fc059p+33;
+    const double q07 = (q01 + u2*q23) + u4*(q45 + u2*q67), q8f = (q89 + u2*qab) + u4*(qcd + u2*qef);
+    const double uq = u*(q07 + u8*(q8f + u8*(qgh + u2*qij))), p = 0x1.3a3015cp-1;
+    const double value = S.real*p + S.real*(p*high + (p*tail + e*(uq + lost*(p + uq))));
+    const union { uint64_t bits; double real; } scale = {(k.bits + 1023 + 128) << 52}; /* 2**(n + 128) */
+    return value*scale.real*0x1p-128;
+}
+
+/* --- erf_of --- erf(x): 1 - erfc(|x|), but near 0 as a multiple of x. */
+static inline __attribute__((always_inline)) double erf_of(double x)
+{
+    const double near = x + x*erf_excess(x*x), far = copysign(1 - erfc_tail(fabs(x)), x);
+    return fabs(x) < 0.8125 ? near : far;
+}
+
+/* --- erfc_of --- 1 - erf(x), which keeps its digits where it vanishes. */
+static inline __attribute__((always_inline)) double erfc_of(double x)
+{
+    const double near = (1 - x) - x*erf_excess(x*x), tail = erfc_tail(fabs(x)), far = x < 0 ? 2 - tail : tail;
+    return fabs(x) < 0.8125 ? near : far;
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sympy
-from sympy import Expr, Float
+from sympy import Expr, Float, Rational, S, sqrt
 from sympy.codegen.ast import float32, float64, real
 from sympy.printing.c import C99CodePrinter
 
@@ -19,8 +19,15 @@ OWN_FUNCTIONS = {
     "log": "log_of",
     "log1p": "log1p_of",
     "tanh_of": "tanh_of",
+    "erf": "erf_of",
+    "erfc": "erfc_of",
 }
-"""Functions that are emitted inline, without a branch, so that a loop over them can be vectorized."""
+"""Functions that are emitted inline, without a branch, so that a loop over them can be vectorized.
+
+Every stable function and activation is made of these, of square roots and of arithmetic. Calls of the C library
+remain for the other functions of formulas: sin, cos and tan, sinh and cosh, the inverse functions of them all, powers
+with an exponent that is neither an integer nor ±1/2 or ±3/2, exp2, log2, log10, cbrt and hypot.
+"""
 
 REAL_TYPES = {"float64": ("double", float64), "float32": ("float", float32)}
 
@@ -48,6 +55,12 @@ class Printer(C99CodePrinter):
         if exponent in (2, 3):  # exact, and without a call
             text = self.parenthesize(base, sympy.printing.precedence.PRECEDENCE["Mul"], strict=True)
             return "*".join([text] * int(exponent))
+        if abs(exponent) == Rational(3, 2):  # without a call, too; in parentheses, since it may follow a division
+            text = self.parenthesize(base, sympy.printing.precedence.PRECEDENCE["Mul"], strict=True)
+            product = f"({text}*{self._print(sqrt(base))})"
+            return product if exponent > 0 else f"{self._print(Float(1.0))}/{product}"
+        if exponent == -S.Half:
+            return f"{self._print(Float(1.0))}/{self._print(sqrt(base))}"
         return str(super()._print_Pow(power))
 
     def _print_Piecewise(self, piecewise: Any) -> str:
@@ -67,6 +80,7 @@ class Printer(C99CodePrinter):
         return f"{OWN_FUNCTIONS[function.func.__name__]}({arguments})"
 
     _print_exp = _print_decay = _print_expm1 = _print_log = _print_log1p = _print_tanh_of = _print_own
+    _print_erf = _print_erfc = _print_own
 
     def _print_Max(self, maximum: Any) -> str:
         return self._nested("maximum", maximum.args)
