@@ -19,11 +19,11 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from types import ModuleType
 
 from filelock import FileLock
@@ -31,15 +31,10 @@ from platformdirs import user_cache_path
 
 from nncodegen.emit import MARK, Sources
 from nncodegen.errors import BuildError
+from nncodegen.targets import KERNEL_FLAGS, WRAPPER_FLAGS, Variant, kernel_objects, supported
 
-KERNEL_FLAGS = (
-    "-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd",
-    "-DNNCODEGEN_SIMD", "-pthread", "-DNNCODEGEN_THREADS",
-)  # fmt: skip
-"""For the kernel. No -ffast-math: it would break the detection of NaN, and rearrange what stabilize arranged."""
-
-WRAPPER_FLAGS = ("-O1", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0")
-"""For the wrapper, which Cython wrote: it is called once for many samples."""
+VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
+"""The environment variable that bounds which variant of its kernel a portable module uses."""
 
 TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
     "native": (("-march=native",), ("-mcpu=native",), ()),
@@ -61,6 +56,8 @@ class Compiler:
     command: tuple[str, ...]
     target: tuple[str, ...]
     macros: str
+    variants: tuple[Variant, ...] = ()
+    """Those of the kernel that it makes for CPUs that may have more than the one that it compiles for."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,8 @@ class Built:
 def build(sources: Sources, force: bool = False, march: str = "native") -> Built:
     """The compiled module of some sources: from the cache, or (with ``force`` always) compiled anew.
 
-    ``march`` is "native", for this CPU, or "portable", for any CPU of its family. Raises BuildError.
+    ``march`` is "native", for this CPU, or "portable", for any CPU of its family: then the module holds the kernel for
+    several of them, and uses the one for the CPU where it is imported. Raises BuildError.
     """
     compiler = find_compiler(march)
     key = _key(sources, compiler)
@@ -112,6 +110,23 @@ def load(built: Built) -> ModuleType:
     except ImportError as error:
         raise BuildError(f"{built.path} cannot be imported: {error}; build it again with force") from error
     return module
+
+
+def load_variant(built: Built, variant: str) -> ModuleType:
+    """Imports another copy of a compiled module, which uses the given variant of its kernel, or the next below it.
+
+    Not while other threads read the environment. Raises BuildError.
+    """
+    before = os.environ.get(VARIANT_VARIABLE)
+    with TemporaryDirectory() as folder:  # a copy, since the system loads a file only once
+        copy = Path(folder) / built.path.name
+        shutil.copyfile(built.path, copy)
+        os.environ[VARIANT_VARIABLE] = variant
+        try:
+            return load(replace(built, path=copy))
+        finally:
+            os.environ.pop(VARIANT_VARIABLE)
+            os.environ.update({VARIANT_VARIABLE: before} if before is not None else {})
 
 
 def check_folder(out: Path) -> None:
@@ -174,7 +189,7 @@ def _inspect(command: tuple[str, ...], march: str) -> Compiler:
         asked = [*command, *target, "-dM", "-E", "-x", "c", os.devnull]
         done = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if done.returncode == 0 and "__STDC__" in done.stdout:
-            return Compiler(command, target, done.stdout)
+            return Compiler(command, target, done.stdout, supported(command) if march == "portable" else ())
     raise BuildError(f"{shlex.join(command)} does not work as a C compiler; set CC to one. {done.stderr.strip()[:500]}")
 
 
@@ -191,15 +206,21 @@ def _compile(sources: Sources, compiler: Compiler, work: Path) -> Path:
         (work / file).write_text(text)
     shared = ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared",)
     cc = compiler.command
-    kernel = _start([*cc, *KERNEL_FLAGS, *compiler.target, "-fPIC", "-c", f"{name}.c", "-o", "kernel.o"], work)
+    kernels = [
+        _start([*cc, *KERNEL_FLAGS, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"], work)
+        for part, source, options in kernel_objects(name, compiler.variants)
+    ]
+    objects = [str(kernel.args[-1]) for kernel in kernels]  # type: ignore[index]
     try:
         _cythonize(work / f"{name}.pyx", work / wrapper)
         _finish(_start([*cc, *WRAPPER_FLAGS, f"-I{include}", "-fPIC", "-c", wrapper, "-o", "wrapper.o"], work), work)
     finally:
-        kernel.wait()
-    _finish(kernel, work)
+        for kernel in kernels:
+            kernel.wait()
+    for kernel in kernels:
+        _finish(kernel, work)
     linked = work / f"{name}.linked"
-    _finish(_start([*cc, *shared, "kernel.o", "wrapper.o", "-lm", "-pthread", "-o", linked.name], work), work)
+    _finish(_start([*cc, *shared, *objects, "wrapper.o", "-lm", "-pthread", "-o", linked.name], work), work)
     if not linked.exists():
         raise BuildError(f"{shlex.join(cc)} ended without an error, but wrote no library; set CC to a C compiler")
     return linked
@@ -241,7 +262,7 @@ def cache_folder() -> Path:
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
         *(part for file in sources.files.items() for part in file),
-        *KERNEL_FLAGS, *WRAPPER_FLAGS, *compiler.command, *compiler.target, compiler.macros,
+        *KERNEL_FLAGS, *WRAPPER_FLAGS, *compiler.command, *compiler.target, compiler.macros, repr(compiler.variants),
         sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")), version("cython"),
     ]  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

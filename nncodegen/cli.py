@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
-from nncodegen.build import TARGETS, check_folder, load
+from nncodegen.build import TARGETS, check_folder, load, load_variant
 from nncodegen.check import Check, check_gradient
 from nncodegen.describe import PRECISIONS, Model, Sequential
 from nncodegen.emit import identifier
@@ -36,7 +36,7 @@ def command() -> None:
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
 @click.option("--dump", is_flag=True, help="Also write the text of every stage to stages/.")
 @click.option("--march", type=click.Choice(tuple(TARGETS)), default="native", show_default=True,
-              help="For this CPU, or for any of its family.")  # fmt: skip
+              help="For this CPU, or for any of its family: variants for several, chosen at run time.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
@@ -61,8 +61,12 @@ def build(
     own = model is None
     start = time.perf_counter()
     data = (perceptron.X, perceptron.Y) if own else (None, None)
-    check = check_gradient(module, compiled["describe"], compiled["differentiate"], *data)
-    _line(console, "check", time.perf_counter() - start, _found(check))
+    for variant in module.variants:  # for this CPU alone, there is one
+        one = module if variant == module.variant else load_variant(compiled.built, variant)
+        check = check_gradient(one, compiled["describe"], compiled["differentiate"], *data)
+        found = _found(check) if len(module.variants) == 1 else f"{variant}: {_found(check)}"
+        _line(console, "check", time.perf_counter() - start, found)
+        start = time.perf_counter()
     path = write_out(compiled, folder, dump or own)
     if own:
         _train_perceptron(console, module)

@@ -29,7 +29,8 @@ def test_what_is_written(tmp_path):
     """A folder gets the sources and the module, and with dump the text of every stage."""
     nn.build(model, out=tmp_path / "a")
     suffix = next(p for p in (tmp_path / "a").iterdir() if p.name.startswith("perceptron.cpython")).name
-    assert {p.name for p in (tmp_path / "a").iterdir()} == {"perceptron.c", "perceptron.h", "perceptron.pyx", suffix}
+    sources = {"perceptron.c", "perceptron.h", "perceptron_variants.c", "perceptron.pyx"}
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {*sources, suffix}
     nn.build(model, out=tmp_path / "a", dump=True)
     assert len(list((tmp_path / "a" / "stages").iterdir())) == 5
     nn.build(model, out=tmp_path / "a")

@@ -1743,6 +1743,24 @@ static void clear(memory m)
         m.partials[k] = 0;
 }
 
+const char *perceptron_variant(void)
+{
+#if defined(__AVX512F__)
+    return "avx512";
+#elif defined(__AVX2__)
+    return "avx2";
+#elif defined(__aarch64__)
+    return "neon";
+#else
+    return "plain";
+#endif
+}
+
+int perceptron_use(const char *variant)
+{
+    return strcmp(variant, perceptron_variant()) == 0; /* there is no other */
+}
+
 size_t perceptron_work_size(void)
 {
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))

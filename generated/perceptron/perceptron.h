@@ -84,6 +84,12 @@ typedef struct {
 /* Operations for one sample, roughly: what a call adds to spent. */
 size_t perceptron_cost(void);
 
+/* The CPUs that the kernel in use was compiled for: "avx512", "avx2", "neon", or "plain" for all of the family. */
+const char *perceptron_variant(void);
+
+/* Uses the variant of the kernel for such CPUs, before any other call. Returns 1; 0 if there is none, or not for this CPU. */
+int perceptron_use(const char *variant);
+
 /* The bytes of work memory that every call needs. */
 size_t perceptron_work_size(void);
 

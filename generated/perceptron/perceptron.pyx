@@ -16,6 +16,7 @@ operations = {'written_out': 583, 'simplified': 78}
 optimizers = {'sgd': {'learning_rate': 0.01}, 'momentum': {'learning_rate': 0.01, 'momentum': 0.9}, 'nesterov': {'learning_rate': 0.01, 'momentum': 0.9}, 'adagrad': {'learning_rate': 0.01, 'decay': 0.0, 'epsilon': 1e-08, 'initial_accumulator': 0.0}, 'rmsprop': {'learning_rate': 0.01, 'rho': 0.9, 'epsilon': 1e-08}, 'adam': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08}, 'adamw': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08, 'weight_decay': 0.01}, 'nadam': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08, 'momentum_decay': 0.004}, 'adamax': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-08}, 'lion': {'learning_rate': 0.01, 'beta1': 0.9, 'beta2': 0.99}, 'rprop': {'learning_rate': 0.01, 'eta_minus': 0.5, 'eta_plus': 1.2, 'min_step': 1e-06, 'max_step': 50.0}}
 output_count = 1
 
+_VARIANTS = ('avx512', 'avx2', 'neon', 'plain')
 _INITIAL = (((), 'constant', 0.1), ((), 'constant', 0.2), ((), 'constant', 0.8), ((), 'constant', 0.6), ((), 'constant', 0.4), ((), 'constant', 0.1), ((), 'constant', 0.5))
 _IDENTITY = 'a140d6a6e00c255f8ae313b80d2d73ae6d8fe0670f54ae947ddae494e31c5040'
 _PENALIZED = (True, True, True, True, True, True, True)
@@ -43,6 +44,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import threading
+from os import environ as _environ
 from time import perf_counter as _perf_counter
 
 from numpy import dtype as _dtype, empty as _empty, finfo as _finfo, ndarray as _ndarray
@@ -145,6 +147,8 @@ cdef extern from "perceptron.h":
     int perceptron_train_many(perceptron_many *) nogil
     enum: perceptron_CONVERGED
     size_t perceptron_cost() nogil
+    const char *perceptron_variant()
+    int perceptron_use(const char *)
     size_t perceptron_work_size() nogil
     size_t perceptron_state_size() nogil
     size_t perceptron_measures_size() nogil
@@ -157,6 +161,23 @@ cdef extern from "perceptron.h":
     int perceptron_loss_and_gradient(const double *, const double *, const double *, const double *, size_t, void *,
         double *, double *, perceptron_poll *) nogil
     void perceptron_train(perceptron_training *) nogil
+
+
+def _use_variant():
+    """The variant of the kernel that is used from now on, and all that this CPU can run, the fastest first.
+
+    It is the fastest, or that of NNCODEGEN_VARIANT, or the next below it.
+    """
+    bound = _environ.get("NNCODEGEN_VARIANT") or _VARIANTS[0]
+    if bound not in _VARIANTS:
+        raise ImportError(f"NNCODEGEN_VARIANT is {bound!r}; there are: {', '.join(_VARIANTS)}")
+    usable = [name for name in _VARIANTS if perceptron_use(name.encode())]
+    allowed = [name for name in usable if _VARIANTS.index(name) >= _VARIANTS.index(bound)]
+    perceptron_use((allowed or usable)[0].encode())
+    return perceptron_variant().decode(), tuple(usable)
+
+
+variant, variants = _use_variant()  # before any other call: the variants need different memory
 
 
 cdef class _Call:

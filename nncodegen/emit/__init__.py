@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from nncodegen.emit.c import emit_c, emit_header
 from nncodegen.emit.cython import emit_pyx
 from nncodegen.emit.names import MARK, identifier
+from nncodegen.emit.variants import emit_variants
 from nncodegen.schedule import Schedule
 
 
@@ -21,12 +22,14 @@ class Sources:
 
 
 def emit(schedule: Schedule) -> Sources:
-    """The sources of a scheduled program: ``name.c``, ``name.h`` and ``name.pyx``."""
+    """The sources of a scheduled program: ``name.c``, ``name.h``, ``name_variants.c`` and ``name.pyx``."""
     name = identifier(schedule.program.name)
-    return Sources(
-        name,
-        {f"{name}.c": emit_c(schedule), f"{name}.h": emit_header(schedule), f"{name}.pyx": emit_pyx(schedule)},
-    )
+    header = emit_header(schedule)
+    texts = {
+        f"{name}.c": emit_c(schedule), f"{name}.h": header, f"{name}_variants.c": emit_variants(header, name),
+        f"{name}.pyx": emit_pyx(schedule),
+    }  # fmt: skip
+    return Sources(name, texts)
 
 
 __all__ = ["MARK", "Sources", "emit", "identifier"]

@@ -18,6 +18,7 @@ from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.ir import Element, Program, Tensor
 from nncodegen.schedule import Schedule
+from nncodegen.targets import VARIANT_NAMES
 
 HERE = Path(__file__).parent
 
@@ -62,6 +63,7 @@ def emit_pyx(schedule: Schedule) -> str:
         "",
         *(f"{key} = {value!a}" for key, value in constants.items()),
         "",
+        f"_VARIANTS = {VARIANT_NAMES!a}",
         f"_INITIAL = {tuple((t.shape, t.initial.distribution, t.initial.scale) for t in program.parameters)!a}",
         f"_IDENTITY = {program.identity!a}",
         f"_PENALIZED = {tuple(t.penalized for t in program.parameters)!a}",

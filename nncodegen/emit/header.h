@@ -92,6 +92,12 @@ size_t @name@_cost(void);
 @BLAS@   other call may be under way. The routine is called by several threads at once, and must not start any. */
 @BLAS@void @name@_use_gemm(@name@_gemm *routine);
 @BLAS@
+/* The CPUs that the kernel in use was compiled for: "avx512", "avx2", "neon", or "plain" for all of the family. */
+const char *@name@_variant(void);
+
+/* Uses the variant of the kernel for such CPUs, before any other call. Returns 1; 0 if there is none, or not for this CPU. */
+int @name@_use(const char *variant);
+
 /* The bytes of work memory that every call needs. */
 size_t @name@_work_size(void);
 

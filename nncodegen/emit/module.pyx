@@ -8,6 +8,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import threading
+from os import environ as _environ
 from time import perf_counter as _perf_counter
 
 from numpy import dtype as _dtype, empty as _empty, finfo as _finfo, ndarray as _ndarray
@@ -110,6 +111,8 @@ cdef extern from "@name@.h":
     @MANY@int @name@_train_many(@name@_many *) nogil
     enum: @name@_CONVERGED
     size_t @name@_cost() nogil
+    const char *@name@_variant()
+    int @name@_use(const char *)
     size_t @name@_work_size() nogil
     size_t @name@_state_size() nogil
     size_t @name@_measures_size() nogil
@@ -122,6 +125,23 @@ cdef extern from "@name@.h":
     int @name@_loss_and_gradient(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *,
         double *, @real@ *, @name@_poll *) nogil
     void @name@_train(@name@_training *) nogil
+
+
+def _use_variant():
+    """The variant of the kernel that is used from now on, and all that this CPU can run, the fastest first.
+
+    It is the fastest, or that of NNCODEGEN_VARIANT, or the next below it.
+    """
+    bound = _environ.get("NNCODEGEN_VARIANT") or _VARIANTS[0]
+    if bound not in _VARIANTS:
+        raise ImportError(f"NNCODEGEN_VARIANT is {bound!r}; there are: {', '.join(_VARIANTS)}")
+    usable = [name for name in _VARIANTS if @name@_use(name.encode())]
+    allowed = [name for name in usable if _VARIANTS.index(name) >= _VARIANTS.index(bound)]
+    @name@_use((allowed or usable)[0].encode())
+    return @name@_variant().decode(), tuple(usable)
+
+
+variant, variants = _use_variant()  # before any other call: the variants need different memory
 
 
 @BLAS@@BLAS_NATIVE@

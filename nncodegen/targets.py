@@ -1,0 +1,73 @@
+"""What the generated C is compiled with, and the CPUs for which a portable module has variants of its kernel.
+
+``setup.py`` reads this file before anything is installed: it needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from typing import NamedTuple
+
+KERNEL_FLAGS = (
+    "-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd",
+    "-DNNCODEGEN_SIMD", "-pthread", "-DNNCODEGEN_THREADS",
+)  # fmt: skip
+"""For the kernel. No -ffast-math: it would break the detection of NaN, and rearrange what stabilize arranged."""
+
+WRAPPER_FLAGS = ("-O1", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0")
+"""For the wrapper, which Cython wrote: it is called once for many samples."""
+
+
+class Variant(NamedTuple):
+    """A kernel for some CPUs of a family: its name, the compiler's options, and what a CPU must have to run it."""
+
+    name: str
+    flags: tuple[str, ...]
+    features: tuple[str, ...]
+    macro: str
+    """What a compiler defines that has understood the options."""
+
+
+VARIANTS = (
+    Variant(
+        "avx512",
+        ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"),
+        ("avx512f", "avx512dq", "avx512bw", "avx512vl", "fma"),
+        "__AVX512VL__",
+    ),
+    Variant("avx2", ("-mavx2", "-mfma"), ("avx2", "fma"), "__AVX2__"),
+)
+"""The variants for x86-64, the fastest first. AArch64 has NEON in all its CPUs and needs none."""
+
+PLAIN = "plain"
+"""The variant for every CPU of the family."""
+
+VARIANT_NAMES = (*(variant.name for variant in VARIANTS), "neon", PLAIN)
+"""What a kernel calls itself, the fastest first (``variant`` in emit/loops.c)."""
+
+
+def supported(command: Sequence[str]) -> tuple[Variant, ...]:
+    """The variants that a C compiler can make; none on other families of CPUs."""
+    return tuple(variant for variant in VARIANTS if variant.macro in _macros((*command, *variant.flags)))
+
+
+def _macros(command: Sequence[str]) -> set[str]:
+    """The names of the macros that a compiler defines; none if it does not work with these options."""
+    asked = [*command, "-dM", "-E", "-x", "c", os.devnull]
+    done = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    return {line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define ")}
+
+
+def kernel_objects(name: str, variants: Sequence[Variant]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """What the kernel of a module is linked from: the name of each object, its source and the options for it.
+
+    With variants, that is one object for each of them, one for every other CPU, and the choice among them.
+    """
+    if not variants:
+        return [("kernel", f"{name}.c", ())]
+    source = f"{name}_variants.c"
+    choice = tuple(f"-DNNCODEGEN_WITH_{variant.name.upper()}" for variant in variants)
+    kernels = [(v.name, source, (*v.flags, f"-DNNCODEGEN_VARIANT={v.name}")) for v in variants]
+    return [*kernels, (PLAIN, source, (f"-DNNCODEGEN_VARIANT={PLAIN}",)), ("choice", source, choice)]
