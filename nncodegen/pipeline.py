@@ -113,6 +113,7 @@ def build_module(
     number of samples that are worked through at once, "features" the indices that run innermost in memory
     (nncodegen/schedule/layout.py tells what that is about), "blas" (True, False, or a list of their tensors) the
     products that are left to SciPy's BLAS, where there is one. ``march`` is "native", for this CPU, or "portable", for
+    every CPU of its family: such a module holds its kernel for several of them, uses the fastest that the CPU where it
     is imported can run (``module.variant``), and its results differ between CPUs by rounding.
 
     Raises ModelError and BuildError.

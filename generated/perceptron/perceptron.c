@@ -986,7 +986,7 @@ typedef struct {
     real w45;
 } __attribute__((may_alias)) point;
 
-/* The loss of one sample, and one update by sgd; and the outputs, where these have metrics.
+/* The loss and the outputs of one sample, and one update by sgd.
    *not_finite is 0 unless a new parameter is not finite. */
 static inline __attribute__((always_inline)) real next_point(const point *w, const real *inputs, const real *targets,
     const double *options, point *next, real *outputs, real *not_finite) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 
 from nncodegen.emit.blas import BlasEmitter
 from nncodegen.emit.lines import Lines
@@ -213,9 +214,10 @@ class KernelEmitter:
         self._local = frozenset(step.target.tensor for step in nest.steps if SAMPLE not in step.over)
         alone = len(sums) == len(nest.steps) == 1
         if not sums:
+            steps = [numbered for step in nest.steps for numbered in self._written_out(step, nest)]
             with self._loops(nest.loops, nest):
-                self._emit_loads(nest)
-                for step in nest.steps:
+                self._emit_loads(steps)
+                for step in steps:
                     self._emit_statement(step)
             self._emit_padding(nest)
             return
@@ -223,7 +225,7 @@ class KernelEmitter:
             for step in sums:
                 self._lines.add(f"real {self._names[step.target.tensor]} = 0;")
             with self._loops(nest.reduced, nest), self._sample_loop(nest, sums[0] if alone else None):
-                self._emit_loads(nest)
+                self._emit_loads(nest.steps)
                 for step in nest.steps:
                     self._emit_statement(step)
             for step in sums:
@@ -257,7 +259,7 @@ class KernelEmitter:
     def _emit_statement(self, step: Step) -> None:
         storage = self._kernel.storage[step.target.tensor]
         value = self._value(step)
-        name = self._names[step.target.tensor]
+        name = self._name(step.target)
         if SAMPLE in step.over:
             self._lines.add(f"{name} += {value};")
         elif storage.place is Place.LOCAL:
@@ -267,23 +269,36 @@ class KernelEmitter:
         else:
             self._lines.add(f"{self._stored(step.target)} = {value};")
 
-    def _value(self, step: Step) -> str:
-        """The value of a step; the terms of a sum over few values one after the other."""
-        if not step.over or SAMPLE in step.over:
-            return self._printer.print(step.expression)
-        (inner,) = step.over
-        terms = []
-        for k in range(self._program.sizes[inner] or 1):
-            numbered = {e: Element(e.tensor, [str(k) if i == inner else i for i in e.indices]) for e in step.operands}
-            terms.append(self._printer.print(step.expression.xreplace(numbered)))
-        return " + ".join(terms)
+    def _written_out(self, step: Step, nest: Nest) -> Iterator[Step]:
+        """A step for each value of its short indices."""
+        short = [index for index in step.target.indices if index in nest.few]
+        for numbers in product(*(range(self._program.sizes[index] or 1) for index in short)):
+            yield _numbered(step, dict(zip(short, numbers, strict=True)))
 
-    def _emit_loads(self, nest: Nest) -> None:
+    def _terms(self, step: Step) -> list[Step]:
+        """A step for each term of a reduction over few values; the step itself if it has none."""
+        if not step.over or SAMPLE in step.over:
+            return [step]
+        (inner,) = step.over
+        return [_numbered(step, {inner: k}) for k in range(self._program.sizes[inner] or 1)]
+
+    def _value(self, step: Step) -> str:
+        """The value of a step; the terms of a reduction over few values one after the other."""
+        first, *others = (self._printer.print(term.expression) for term in self._terms(step))
+        for term in others:
+            first = f"({first} > {term} ? {first} : {term})" if step.operator == "max" else f"{first} + {term}"
+        return first
+
+    def _emit_loads(self, steps: Iterable[Step]) -> None:
         """Local variables for what is read from the rows of the inputs and targets, once for each sample."""
-        read = {e: None for step in nest.steps for e in step.operands}
+        read = {e: None for step in steps for term in self._terms(step) for e in term.operands}
         for element in sorted(read, key=str):
             if self._kernel.storage[element.tensor].place in (Place.INPUT, Place.TARGET):
-                self._lines.add(f"const real {self._names[element.tensor]} = {self._stored(element)};")
+                self._lines.add(f"const real {self._name(element)} = {self._stored(element)};")
+
+    def _name(self, element: Element) -> str:
+        """The local variable for an element: its tensor, and the values of its short indices."""
+        return self._names[" ".join([element.tensor, *(index for index in element.indices if index.isdigit())])]
 
     # Blocks: calls of the functions in blocks.c.
 
@@ -386,7 +401,9 @@ class KernelEmitter:
     def _stride(self, element: Element, index: str) -> str:
         if index == SAMPLE and self._kernel.storage[element.tensor].place is Place.INPUT:
             return "INPUTS"
-        stride = self._strides(element)[index]
+        return self._stride_text(element, index, self._strides(element)[index])
+
+    def _stride_text(self, element: Element, index: str, stride: int) -> str:
         return "TILE" if stride == self._layout.tile and SAMPLE in element.indices and index != SAMPLE else str(stride)
 
     # Reductions over other indices than the samples: one array element for each sample, summed up in place.
@@ -435,11 +452,10 @@ class KernelEmitter:
 
     def _element(self, element: Element) -> str:
         place = self._kernel.storage[element.tensor].place
-        name = self._names[element.tensor]
         if element.tensor in self._local:
-            return f"{name}_" if place is Place.ARRAY else name
+            return f"{self._name(element)}_" if place is Place.ARRAY else self._name(element)
         if place in (Place.LOCAL, Place.INPUT, Place.TARGET) or (place is Place.PARAMETER and not element.indices):
-            return name
+            return self._name(element)
         if place is Place.SUM:
             return f"(real) {self._stored(element)}"
         return self._stored(element)
@@ -469,15 +485,25 @@ class KernelEmitter:
         """The number of a value in its array: behind a pointer of its own, or behind the offset of its tensor."""
         storage = self._kernel.storage[element.tensor]
         offset = 0 if storage.place in (Place.ARRAY, Place.PARAMETER, Place.NOISE) else storage.offset
-        terms = [
-            (self._stride(element, index), index)
-            for index, stride in sorted(zip(element.indices, storage.strides, strict=False), key=lambda pair: -pair[1])
-            if stride
-        ]
-        texts = [
-            index if stride == "1" else f"{index}*{stride}" for stride, index in terms if "0" not in (index, stride)
-        ]
+        texts = []
+        for index, stride in sorted(zip(element.indices, storage.strides, strict=False), key=lambda pair: -pair[1]):
+            text = self._stride_text(element, index, stride)
+            if index.isdigit() and text != "TILE":
+                offset += int(text) * int(index)
+            elif "0" not in (index, text):
+                texts.append(index if text == "1" else f"{index}*{text}")
         return " + ".join([*([str(offset)] if offset or not texts else []), *texts])
+
+
+def _numbered(step: Step, numbers: dict[str, int]) -> Step:
+    """A step for certain values of some of its indices."""
+
+    def numbered(element: Element) -> Element:
+        return Element(element.tensor, [str(numbers.get(index, index)) for index in element.indices])
+
+    expression = step.expression.xreplace({element: numbered(element) for element in step.operands})
+    over = tuple(index for index in step.over if index not in numbers)
+    return Step(numbered(step.target), expression, step.operator if over else None, over)
 
 
 def _noise_arguments(source: Noise) -> str:

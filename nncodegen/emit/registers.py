@@ -113,7 +113,7 @@ class RegistersEmitter:
         lines = self._lines
         printer = OrderedPrinter(self._precision, self._name, self._ready_times())
         lines.add(
-            f"/* The loss of one sample, and one update by {self._update.name}; and the outputs, where these have metrics.",
+            f"/* The loss and the outputs of one sample, and one update by {self._update.name}.",
             "   *not_finite is 0 unless a new parameter is not finite. */",
         )
         with lines.block(f"static inline __attribute__((always_inline)) real next_point({ARGUMENTS})"):

@@ -69,5 +69,5 @@ class RowEmitter(KernelEmitter):
             return f"{COLUMNS[place][0]}[{self._position(element)}]"
         return super()._stored(element)
 
-    def _stride(self, element: Element, index: str) -> str:
-        return "0" if index == SAMPLE else str(self._strides(element)[index])
+    def _stride_text(self, element: Element, index: str, stride: int) -> str:
+        return "0" if index == SAMPLE else str(stride)

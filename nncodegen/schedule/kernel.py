@@ -53,7 +53,8 @@ class Storage:
 class Nest:
     """Steps that share one nest of loops: over ``outer``, then ``reduced``, then (``samples``) over a tile.
 
-    ``lanes`` is the index that runs innermost and along the vectors.
+    ``lanes`` is the index that runs innermost and along the vectors; ``few`` are indices of so few values that each has
+    statements of its own in the loop over the others.
     """
 
     outer: tuple[str, ...]
@@ -62,6 +63,7 @@ class Nest:
     steps: tuple[Step, ...]
     lanes: str = SAMPLE
     shape: Shape = Shape.LOOPS
+    few: tuple[str, ...] = ()
 
     @property
     def loops(self) -> tuple[str, ...]:
@@ -72,7 +74,8 @@ class Nest:
     def show(self) -> str:
         """The loops and the steps in them, as text."""
         blocks = "" if self.shape is Shape.LOOPS else f" in {self.shape.value}"
-        head = f"for {', '.join(self.loops)}{blocks}:" if self.loops else "once:"
+        written_out = f", {', '.join(self.few)} written out" if self.few else ""
+        head = f"for {', '.join(self.loops)}{written_out}{blocks}:" if self.loops else "once:"
         return "\n".join([head, *(f"    {step}" for step in self.steps)])
 
 

@@ -17,7 +17,8 @@ Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
 """The indices looped over outside, those reduced inside of them, and whether the samples are looped over."""
 
 FEW = 4
-"""Products that are written out, term by term, in the loop that uses their sum."""
+"""Values of an index that are written out, one after the other, in a loop over the samples; products also where their
+sum runs over so few terms."""
 
 LONG = 96
 """Terms beyond which a sum of products is worked through in parts, for which a panel of its second factor is copied to
@@ -72,9 +73,15 @@ def make_kernel(
     phases, besides = _phases(own, storage), _phases([s for s in steps if s.target.tensor not in names], storage)
     # an output is written for the samples of a tile alone, an array also for those that pad it
     apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and tiled}
+    few = [i for i, size in program.sizes.items() if size is not None and size <= FEW and i not in layout.features]
     before, tile, after, metrics = (
-        tuple(_nests(phase, program, forms, apart))
-        for phase in (phases[0] + besides[0], phases[1], phases[2], besides[1])
+        tuple(_nests(phase, program, forms, apart, few if tiled and over_samples else ()))
+        for phase, over_samples in (
+            (phases[0] + besides[0], False),
+            (phases[1], True),
+            (phases[2], False),
+            (besides[1], True),
+        )
     )
     places = place(program, layout, (before, tile, after, metrics), storage, sums[:1], {e.tensor for e in kept})
     return Kernel(name, before, tile, after, *places, metrics, kept)
@@ -231,17 +238,23 @@ def _phases(steps: Iterable[Step], storage: dict[str, Storage]) -> tuple[list[St
     return before, tile, after
 
 
-def _nests(steps: Iterable[Step], program: Program, forms: dict[str, Form], apart: Container[str]) -> Iterator[Nest]:
+def _nests(
+    steps: Iterable[Step], program: Program, forms: dict[str, Form], apart: Container[str], few: Container[str]
+) -> Iterator[Nest]:
     """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands.
 
-    The steps that define the tensors ``apart`` get nests of their own.
+    The steps that define the tensors ``apart`` get nests of their own. Indices of ``few`` values are written out where
+    loops run over samples; sums over samples then stay apart, as they would keep a loop from being vectorized.
     """
     nests: list[tuple[Loops, Form, list[Step]]] = []
     homes: dict[str, tuple[int, bool]] = {}  # the nest that defines a tensor, and whether it must be left first
     for step in steps:
-        outer = tuple(index for index in step.target.indices if index != SAMPLE)
         form = forms[step.target.tensor]
-        written_out = is_written_out(step, program) and form.shape is Shape.LOOPS
+        short = [index for index in step.indices if index in few and _can_be_written_out(step, form)]
+        written_out = (is_written_out(step, program) and form.shape is Shape.LOOPS) or bool(
+            step.over and set(step.over) <= set(short)
+        )
+        outer = tuple(index for index in step.target.indices if index != SAMPLE and index not in short)
         reduced = tuple(index for index in step.over if index != SAMPLE and not written_out)
         loops = (outer, reduced, SAMPLE in step.indices)
         first = 0
@@ -251,10 +264,20 @@ def _nests(steps: Iterable[Step], program: Program, forms: dict[str, Form], apar
                 same = nests[position][:2] == (loops, form) and not complete_first
                 first = max(first, position if same else position + 1)
         alone = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
+        alone = bool(alone or (few and SAMPLE in step.over))
         candidates = range(first, len(nests)) if not alone else ()
         position = next((k for k in candidates if nests[k][:2] == (loops, form)), len(nests))
         if position == len(nests):
             nests.append((loops, form, []))
         nests[position][2].append(step)
         homes[step.target.tensor] = (position, bool(step.over) and not written_out)
-    return (Nest(*loops, tuple(members), form.lanes, form.shape) for loops, form, members in nests)
+    for loops, form, members in nests:
+        inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
+        written = tuple(dict.fromkeys(index for index in inside if index in few and index not in loops[0] + loops[1]))
+        yield Nest(*loops, tuple(members), form.lanes, form.shape, written)
+
+
+def _can_be_written_out(step: Step, form: Form) -> bool:
+    """Whether the short indices of a step need no loops: it runs over samples, which lie innermost, and is no block."""
+    sums = step.operator in (None, "sum") or isinstance(step.expression, Element)
+    return form.shape is Shape.LOOPS and form.lanes == SAMPLE and SAMPLE in step.target.indices and sums
