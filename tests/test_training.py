@@ -572,3 +572,17 @@ def test_metrics_need_targets():
         formula.train(metrics="mae")
     with pytest.raises(ValueError, match="validation_fraction needs at least 2 samples"):
         formula.train(validation_fraction=0.5)
+
+
+def test_without_the_final_loss(chain):
+    """The loss of a Result is that of the last epoch where it is not to be evaluated; all else has the same bits."""
+    X, Y = FLOWERS, LABELS
+    options = {"epochs": 3, "learning_rate": 0.01}
+    usual, other = chain.train(X, Y, **options), chain.train(X, Y, final_loss=False, **options)
+    assert np.array_equal(usual.parameters, other.parameters)
+    assert np.array_equal(usual.history, other.history)
+    assert usual.status == other.status == "completed"
+    assert usual.loss == chain.loss(usual.parameters, X, Y)
+    assert other.loss == other.history[-1] > usual.loss
+    with pytest.raises(ValueError, match="final_loss must be True or False"):
+        chain.train(X, Y, final_loss=1, **options)

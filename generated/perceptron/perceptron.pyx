@@ -1018,7 +1018,8 @@ class Result:
     """What ``train`` returns.
 
     parameters   (P,), after the last completed update; those of the best epoch, where it was looked for
-    loss         the loss at these parameters on the training data, without penalties
+    loss         the loss at these parameters on the training data, without penalties; the last of the history, if it
+                 was not to be evaluated (``final_loss``)
     history      (epochs,), the mean loss of each epoch, as it was met before the updates
     metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured in each epoch
     epochs       the number of completed epochs
@@ -1736,12 +1737,13 @@ class _Training:
                 return {name: float(row[_COLUMNS.index(name)]) for name in self._names}
         return {}
 
-    def finish(self) -> Any:
-        """The Result, with a warning where the training diverged."""
+    def finish(self, final_loss: bool = True) -> Any:
+        """The Result, with the loss at its parameters (final_loss), and a warning where the training diverged."""
         found = self._result(self.status, math.nan)
         data = self.data
-        found.loss = _native_loss(found.parameters, data.X, data.Y, data.weights, data.samples, None)
-        if found.status == "diverged" or not math.isfinite(found.loss):
+        if final_loss:
+            found.loss = _native_loss(found.parameters, data.X, data.Y, data.weights, data.samples, None)
+        if found.status == "diverged" or (final_loss and not math.isfinite(found.loss)):
             found.status = "diverged"
             warnings.warn(
                 f"training diverged after {found.epochs} epochs: the loss or a parameter is no longer finite; the "
@@ -1964,6 +1966,7 @@ def train(
     progress: bool = False,
     resume: Any = None,
     threads: int = 1,
+    final_loss: bool = True,
     **hyperparameters: float,
 ) -> Any:
     """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
@@ -2015,6 +2018,7 @@ def train(
 
     threads         that share the samples of large batches, from about a thousand samples on, 1 to 64; the results do
                     not depend on them
+    final_loss      whether to evaluate the loss at the end; otherwise that of the Result is the last of its history
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
@@ -2024,7 +2028,7 @@ def train(
         X, Y, parameters, optimizer, learning_rate, epochs, batch_size, shuffle, seed, update, tolerance,
         (sample_weight, class_weight, schedule, clip_value, clip_norm, l1, l2, weight_decay, validation_data,
          validation_fraction, metrics, patience, min_delta, monitor, restore_best, time_limit, callback,
-         callback_interval, progress, resume, threads),
+         callback_interval, progress, resume, threads, final_loss),
         hyperparameters,
     )  # fmt: skip
     if result is not None:
@@ -2045,9 +2049,10 @@ def train(
         raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
     training.use(data, batch, batch < data.samples if shuffle is None else bool(shuffle))
     training.settle(threads)
+    final_loss = _flag("final_loss", final_loss)
     with training:
         training.run(epochs)
-        return training.finish()
+        return training.finish(final_loss)
 
 
 def train_on_stream(

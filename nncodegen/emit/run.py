@@ -265,12 +265,13 @@ class _Training:
                 return {name: float(row[_COLUMNS.index(name)]) for name in self._names}
         return {}
 
-    def finish(self) -> Any:
-        """The Result, with a warning where the training diverged."""
+    def finish(self, final_loss: bool = True) -> Any:
+        """The Result, with the loss at its parameters (final_loss), and a warning where the training diverged."""
         found = self._result(self.status, math.nan)
         data = self.data
-        found.loss = _native_loss(found.parameters, data.X, data.Y, data.weights, data.samples, None)
-        if found.status == "diverged" or not math.isfinite(found.loss):
+        if final_loss:
+            found.loss = _native_loss(found.parameters, data.X, data.Y, data.weights, data.samples, None)
+        if found.status == "diverged" or (final_loss and not math.isfinite(found.loss)):
             found.status = "diverged"
             warnings.warn(
                 f"training diverged after {found.epochs} epochs: the loss or a parameter is no longer finite; the "

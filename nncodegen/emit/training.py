@@ -50,6 +50,7 @@ def train(
     progress: bool = False,
     resume: Any = None,
     threads: int = 1,
+    final_loss: bool = True,
     **hyperparameters: float,
 ) -> Any:
     """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
@@ -101,6 +102,7 @@ def train(
 
     threads         that share the samples of large batches, from about a thousand samples on, 1 to 64; the results do
                     not depend on them
+    final_loss      whether to evaluate the loss at the end; otherwise that of the Result is the last of its history
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
@@ -110,7 +112,7 @@ def train(
         X, Y, parameters, optimizer, learning_rate, epochs, batch_size, shuffle, seed, update, tolerance,
         (sample_weight, class_weight, schedule, clip_value, clip_norm, l1, l2, weight_decay, validation_data,
          validation_fraction, metrics, patience, min_delta, monitor, restore_best, time_limit, callback,
-         callback_interval, progress, resume, threads),
+         callback_interval, progress, resume, threads, final_loss),
         hyperparameters,
     )  # fmt: skip
     if result is not None:
@@ -131,9 +133,10 @@ def train(
         raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
     training.use(data, batch, batch < data.samples if shuffle is None else bool(shuffle))
     training.settle(threads)
+    final_loss = _flag("final_loss", final_loss)
     with training:
         training.run(epochs)
-        return training.finish()
+        return training.finish(final_loss)
 
 
 def train_on_stream(

@@ -31,7 +31,7 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
         shuffle = {"batch_size": task.batch, "shuffle": False} if task.batch < len(task.X) else {}
         return lambda: module.train(
             task.X, task.Y if task.labels is None else task.labels, task.start, optimizer=task.optimizer,
-            learning_rate=task.learning_rate, epochs=task.epochs, **shuffle, **parallel,
+            learning_rate=task.learning_rate, epochs=task.epochs, **shuffle, **parallel, final_loss=False,
         ).parameters  # fmt: skip
     return _formula(module, task, threads)
 
