@@ -2254,13 +2254,13 @@ static real decay_weights(const real *restrict parameters, real *restrict next, 
 /* The largest change of a parameter in an update. */
 static double largest_step(const real *before, const real *after, size_t first, size_t last)
 {
-    double largest = 0;
+    real largest = 0;
     LARGEST_LOOP(largest)
     for (size_t p = first; p < last; p++) {
-        const double step = fabs((double) after[p] - (double) before[p]);
+        const real change = after[p] - before[p], step = change < 0 ? -change : change;
         largest = step > largest ? step : largest;
     }
-    return largest;
+    return (double) largest;
 }
 
 /* Updates the parameters first <= p < last by the gradient of a batch. The sums of the metrics of an update are added
