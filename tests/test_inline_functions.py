@@ -167,6 +167,6 @@ def test_loops_are_vectorized(bits, tmp_path):
     command = ["gcc", *options, "-c", "loops.c", "-o", "loops.o"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     found = {int(line) for line in re.findall(r"^loops.c:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
-    for name in (name for name in CALLS if name not in ("exp_scalar", "exp_plus_1")):
+    for name in CALLS.keys() - {"exp_scalar", "exp_plus_1", "odds", "odds_plus_1"}:  # those are for one at a time
         first = next(number for number, line in enumerate(lines, start=1) if f"loop_{name}(" in line)
         assert first + 1 in found, name
