@@ -18,7 +18,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DO
 def test_two_commands():
     """The set-up is two commands, the ones that CI runs."""
     commands = ["python3 -m pip install . && python3 -m nncodegen build",
-                "python3 -m pip install '.[test]' && python3 -m pytest"]  # fmt: skip
+                "python3 -m pip install '.[test]' && python3 -m pytest -n auto --dist loadfile"]  # fmt: skip
     for command in commands:
         assert README.count(f"\n{command}\n") == 1
     assert len(re.findall(r"^python3 -m pip install .* && ", README, flags=re.MULTILINE)) == 2  # what .ci/run looks for
