@@ -1684,8 +1684,8 @@ static void group_update(int optimizer, const double *restrict options, double t
 
 /* Whether a parameter that is not finite remains so: the next one is a multiple of it plus something. */
 static int remains_infinite(int optimizer) {
-    return 1;
     (void) optimizer;
+    return 1;
 }
 
 /* Work memory: the sums, the gradient, the rows and weights of a tile, and the arrays of the kernels. The whole sums are
@@ -2662,14 +2662,7 @@ static void take_over(const perceptron_many *run, size_t first, const real *loss
             g->largest[k%MODELS] = change > g->largest[k%MODELS] ? change : g->largest[k%MODELS];
         }
     }
-    real check = 0;
-    SUM_LOOP(check)
-    for (size_t m = 0; m < (run->history ? MODELS : 0); m++)
-        check += loss[m]*0;
-    SUM_LOOP(check)
-    for (size_t k = 0; k < MODELS*PARAMETERS; k++)
-        check += g->next[k]*0;
-    if (g->all && check == 0) {
+    if (g->all && (!run->history || all_finite(loss, MODELS)) && all_finite(g->next, GROUP_PARAMETERS)) {
         swap_parameters(g);
         return;
     }
@@ -2757,16 +2750,13 @@ static int leap(const perceptron_many *run, size_t first, size_t epochs, double 
         for (size_t m = 0; history && m < count; m++)
             history[epoch*run->models + m] = (double) loss[m];
     }
-    double check = 0;
-    SUM_LOOP(check)
-    for (size_t k = 0; k < GROUP_PARAMETERS; k++)
-        check += (double) g->parameters[k]*0;
+    double check = 0; /* of the losses */
     for (size_t epoch = 0; history && epoch < epochs; epoch++) {
         SUM_LOOP(check)
         for (size_t m = 0; m < count; m++)
             check += history[epoch*run->models + m]*0;
     }
-    if (check == 0) {
+    if (check == 0 && all_finite(g->parameters, GROUP_PARAMETERS)) {
         g->epoch += epochs;
         return 1;
     }

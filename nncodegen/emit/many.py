@@ -204,7 +204,7 @@ class ManyEmitter:
         )
         with lines.block("static int remains_infinite(int optimizer)"):
             if len(numbers) == len(self._program.updates):
-                lines.add("return 1;", "(void) optimizer;")
+                lines.add("(void) optimizer;", "return 1;")
             else:
                 lines.add(f"return {' || '.join(f'optimizer == {number}' for number in numbers) or '0*optimizer'};")
         lines.add("")
