@@ -92,7 +92,6 @@ def emit_c(schedule: Schedule) -> str:
     measures = metrics if gradient.outputs else ""
     text = filled + functions + noise + blocks + measures + str(lines) + body
     marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "REGISTERS": registers}
-    marks |= {"BLAS": bool(blas), "NO_BLAS": not blas}
     marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule)}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels}

@@ -232,8 +232,7 @@ typedef struct {
 
 /* The tiles whose sums are taken together: so few that single precision does not show in them. The sums of the chunks
    of a batch are added up in their order, so that it does not matter who computes them. */
-@NO_BLAS@enum { CHUNK = 8 };
-@BLAS@enum { CHUNK = 4096/sizeof(real) > TILE ? 4096/sizeof(real)/TILE : 1 }; /* as many samples as in tiles of 512 bytes */
+enum { CHUNK = 4096/sizeof(real) > TILE ? 4096/sizeof(real)/TILE : 1 };
 
 static size_t chunks_of(const batch *b)
 {

@@ -19,13 +19,10 @@ from dataclasses import replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Program, Step
-from nncodegen.schedule.layout import Layout, is_product
+from nncodegen.schedule.layout import LONG_TILE, Layout, is_product, weights_of
 
 LARGE = 2**19
 """The weights of a layer from which on its products are left to BLAS."""
-
-LONG_TILE = 128
-"""Samples in a tile where BLAS is called."""
 
 ROWS = 4096
 """Samples that threads share are cut at multiples of it, which must be ends of tiles: what BLAS rounds depends on the
@@ -65,12 +62,6 @@ def choose_blas(program: Program, layout: Layout, choices: Mapping[str, object])
     if ROWS % layout.tile:
         raise ModelError(f"where BLAS is called, tile must be a power of two up to {ROWS}, not {layout.tile}")
     return layout
-
-
-def weights_of(step: Step, program: Program) -> int:
-    """The weights of the layer that a product belongs to."""
-    first, second = _sizes(step, program)
-    return first * second
 
 
 def _sizes(step: Step, program: Program) -> tuple[int, int]:

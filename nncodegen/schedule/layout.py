@@ -13,6 +13,9 @@ within their lanes. So the choice follows from the width:
 have to turn values over on the way, so all indices of at least half a vector are chosen alike, by the sum of their
 costs.
 An index that a reduction other than a product runs over, such as the classes of a softmax, keeps its samples innermost.
+
+A tile is as short as its loops allow, so that what one leaves is at hand for the next; it is longer where the weights of
+a layer leave the first-level cache between two tiles.
 """
 
 from __future__ import annotations
@@ -25,8 +28,14 @@ from sympy import Mul
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Step
 
-TILE = {"float64": 64, "float32": 128}
-"""Samples in a tile, half a kilobyte: the tile of a layer of some hundred units stays in the second-level cache."""
+TILE = 64
+"""Samples in a tile: those of a network whose layers have some hundred units together stay in the first-level cache."""
+
+LONG_TILE = 128
+"""Samples in a tile where weights do not stay there: each tile fetches them again, however few samples it has."""
+
+CACHE = 2**15
+"""Bytes of a layer's weights from which on they do not."""
 
 LONGEST = {"float64": 8, "float32": 16}
 """Values in the longest vectors: rows are padded to multiples of it, so that one text serves every target."""
@@ -69,7 +78,7 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
     if unknown:
         raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features, blas")
     padding = LONGEST[program.precision]
-    tile = choices.get("tile", TILE[program.precision])
+    tile = choices.get("tile", _tile(program))
     if isinstance(tile, bool) or not isinstance(tile, int) or tile <= 0 or tile % (2 * padding):
         raise ModelError(f"tile must be a multiple of {2 * padding} samples in {program.precision}, not {tile!r}")
     layout = Layout(tile, padding, (), ())
@@ -98,6 +107,11 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
             for index in able
         ]
     return replace(layout, features=chosen, reasons=tuple(reasons))
+
+
+def _tile(program: Program) -> int:
+    weights = max((weights_of(step, program) for step in program.steps if is_product(step)), default=0)
+    return LONG_TILE if weights * int(program.precision[-2:]) // 8 >= CACHE else TILE
 
 
 def _costs(layout: Layout, size: int) -> tuple[float, float]:
@@ -130,3 +144,8 @@ def is_product(step: Step) -> bool:
     if [len(factor.indices) for factor in factors] != [2, 2] or len(step.over) != 1 or len(step.target.indices) != 2:
         return False
     return SAMPLE in step.indices
+
+
+def weights_of(step: Step, program: Program) -> int:
+    """The weights of the layer that a product belongs to: the sizes of its indices but the samples, multiplied."""
+    return program.count(index for index in step.indices if index != SAMPLE)
