@@ -94,12 +94,13 @@ static void turn(size_t rows, size_t columns, const real *restrict a, size_t a_c
 /* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) that much more: in blocks
    whose results stay in registers. The lanes l of out are padded to whole vectors, and those of b as well unless it lies
    turned (b_inner is 1 then). Sums that are long are cut into parts, for which two vectors of b lie together in the
-   first-level cache. */
+   first-level cache; so do those that would be read across the borders of its lines, block after block. */
 static void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
     const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row, int more)
 {
     vector panel[2*PANEL];
     const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
+    const int across = rows > BLOCK_ROWS && ((uintptr_t) b | b_inner*sizeof(real))%VECTOR_BYTES != 0;
     for (size_t l = 0; l < lanes; l += 2*LANES) {
         const int pair = lanes - l > LANES;
         for (size_t first = 0; first < inner; first += part) {
@@ -111,7 +112,7 @@ static void contract(size_t rows, size_t lanes, size_t inner, const real *restri
                 turn(depth, lanes - l < 2*LANES ? lanes - l : 2*LANES, bl, b_lane, (real *) panel, 2*LANES);
                 bl = (const real *) panel;
                 b_step = 2*LANES;
-            } else if (inner > LONG) {
+            } else if (inner > LONG || across) {
                 for (size_t k = 0; k < depth; k++) {
                     panel[2*k] = load(bl + k*b_inner);
                     if (pair)
