@@ -1912,7 +1912,7 @@ typedef struct {
 
 /* The tiles whose sums are taken together: so few that single precision does not show in them. The sums of the chunks
    of a batch are added up in their order, so that it does not matter who computes them. */
-enum { CHUNK = 8 };
+enum { CHUNK = 4096/sizeof(real) > TILE ? 4096/sizeof(real)/TILE : 1 };
 
 static size_t chunks_of(const batch *b)
 {

@@ -3,7 +3,8 @@
 What differs from model to model are the names, shapes and numbers at its head. They are written as Python
 literals in ASCII, so that no name of a user can be more than a text. The rest is copied: the native part from
 ``module.pyx``, and the part that checks arguments from the files in INTERFACE. The latter stays Python inside of
-the module, since Cython would make 33,000 lines of C of it, which take longer to compile than everything else.
+the module, behind the tables of the optimizers, since Cython would make 33,000 lines of C of it, which take longer to
+compile than everything else.
 """
 
 from __future__ import annotations
@@ -45,9 +46,6 @@ def emit_pyx(schedule: Schedule) -> str:
         "parameter_count": sum(tensor.size for tensor in program.parameters),
         "accepts_labels": program.labels,
         "operations": {"written_out": written_out, "simplified": simplified},
-        "optimizers": {
-            update.name: {hyper.name: hyper.default for hyper in update.hyperparameters} for update in program.updates
-        },
     }
     constants["output_count"] = len(constants["output_names"])
     inputs, outputs = len(constants["input_names"]), constants["output_count"]
@@ -57,7 +55,7 @@ def emit_pyx(schedule: Schedule) -> str:
     )
     head = [
         f"# {MARK}. Do not edit: change the model and build it again.",
-        "# cython: language_level=3, binding=False",
+        "# cython: language_level=3, binding=False, auto_pickle=False",
         "",
         ascii(text),
         "",
@@ -67,7 +65,6 @@ def emit_pyx(schedule: Schedule) -> str:
         f"_INITIAL = {tuple((t.shape, t.initial.distribution, t.initial.scale) for t in program.parameters)!a}",
         f"_IDENTITY = {program.identity!a}",
         f"_PENALIZED = {tuple(t.penalized for t in program.parameters)!a}",
-        f"_OPTIMIZERS = {_optimizers(program)}",
         *([f"_BLAS_ASKED = {schedule.layout.blas_asked!a}"] if schedule.layout.blas else []),
         "",
         "",
@@ -77,13 +74,14 @@ def emit_pyx(schedule: Schedule) -> str:
     body = body.replace("@name@", name).replace("@real@", REAL_TYPES[precision][0])
     body = body.replace("@code@", {"float64": "d", "float32": "f"}[precision])  # of the buffer protocol
     body = keep(body, "MANY", lanes_are_models(schedule))
-    interface = "\n\n".join((HERE / file).read_text() for file in INTERFACE)
+    interface = "\n\n".join([_optimizers(program), *((HERE / file).read_text() for file in INTERFACE)])
     for mark, text in (("@INTERFACE@", interface), ("@MANY_INTERFACE@", (HERE / "interface_many.py").read_text())):
         body = body.replace(mark, f"r'''{text}'''")
     return "\n".join(head) + body
 
 
 def _optimizers(program: Program) -> str:
+    """The tables of the optimizers, as Python: Cython would write a thousand lines of C for each."""
     rows = []
     for number, update in enumerate(program.updates):
         known = ", ".join(
@@ -93,7 +91,8 @@ def _optimizers(program: Program) -> str:
         state = dict(zip(update.state, update.initial, strict=True))
         rated = any(operand.tensor == "learning_rate" for step in update.steps for operand in step.operands)
         rows.append(f"    {update.name!r}: ({number}, {{{known}}}, {state!a}, {rated}),")
-    return "\n".join(["{", *rows, "}"])
+    defaults = "{name: {key: value for key, (value, *_) in known.items()} for name, (_, known, *_) in _OPTIMIZERS.items()}"
+    return "\n".join(["_OPTIMIZERS = {", *rows, "}", f"optimizers = {defaults}", ""])
 
 
 def _literal(number: float) -> str:
