@@ -19,6 +19,7 @@ CALLS = {
     "exp_scalar": "exp_scalar(x)",
     "exp_plus_1": "exp_plus_1(x)",
     "odds": "odds(x)",
+    "odds_of": "odds_of(x)",
     "odds_plus_1": "odds_plus_1(x)",
     "decay_of": "decay_of(x)",
     "rise_of": "rise_of(x)",
@@ -30,7 +31,8 @@ CALLS = {
     "erfc_of": "erfc_of(x)",
 }
 EXACT = {"exp_of": mpmath.exp, "exp_scalar": mpmath.exp, "exp_plus_1": lambda x: 1 + mpmath.exp(x),
-         "odds": lambda x: mpmath.exp(-x), "odds_plus_1": lambda x: 1 + mpmath.exp(-x),
+         "odds": lambda x: mpmath.exp(-x), "odds_of": lambda x: mpmath.exp(-x),
+         "odds_plus_1": lambda x: 1 + mpmath.exp(-x),
          "decay_of": lambda a: mpmath.exp(-a), "rise_of": lambda a: -mpmath.expm1(-a),
          "expm1_of": mpmath.expm1, "log_of": mpmath.log, "log1p_of": mpmath.log1p,
          "tanh_of": mpmath.tanh, "erf_of": mpmath.erf, "erfc_of": mpmath.erfc}  # fmt: skip
@@ -51,6 +53,7 @@ def arguments(name, bits):
         "exp_scalar": whole,
         "exp_plus_1": whole,
         "odds": [*whole[:1], RNG.uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
+        "odds_of": [*whole[:1], RNG.uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
         "odds_plus_1": [*whole[:1], RNG.uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
         "decay_of": [RNG.uniform(0, 1, 3000), RNG.uniform(0, -low, 3000), tiny],
         "rise_of": [RNG.uniform(0, 1, 3000), RNG.uniform(0, -low, 1000), tiny],
@@ -143,6 +146,7 @@ def test_special_values(compiled, name, bits, flags):
             "exp_scalar": np.exp,
             "exp_plus_1": lambda x: 1 + np.exp(x),
             "odds": lambda x: np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
+            "odds_of": lambda x: np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
             "odds_plus_1": lambda x: 1 + np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
             "decay_of": lambda a: np.exp(-a),
             "rise_of": lambda a: -np.expm1(-a),

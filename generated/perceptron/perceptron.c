@@ -179,6 +179,20 @@ static inline double decay_of(double a)
     return w + w*p;
 }
 
+/* odds(t) for many t at once: as decay_of, where 2**k may be large as well. */
+static inline double odds_of(double t)
+{
+    const double shift = 0x1.8p52 + (1023 + 64); /* so that the low bits are those of an exponent: of 2**(k + 64) */
+    t = t > 746 ? 746 : t;
+    t = t < -650 ? -650 : t;
+    const union { double real; uint64_t bits; } k = {shift - t*0x1.71547652b82fep+0};
+    const double n = k.real - shift;
+    const double p = exp_reduced(-t, n);
+    const union { uint64_t bits; double real; } scale = {k.bits << 52};
+    const double w = scale.real*0x1p-64;
+    return w + w*p;
+}
+
 /* log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
    log(1 + f) = f - f*f/2 + s*(f*f/2 + R) with s = f/(2 + f) and R = s*s*q(s*s). */
 static inline double log_sum(double u, double c)
@@ -1237,7 +1251,7 @@ static inline real update_in_turn(const point *w, const real *inputs, const real
 }
 
 /* Many models at once: a group of them side by side, in whole vectors. */
-enum { MODELS = perceptron_MODELS, VALUES = 13 };
+enum { MODELS = perceptron_MODELS, VALUES = 8 };
 
 /* A loop over the models of a group, which do not depend on each other. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)
@@ -1246,23 +1260,18 @@ enum { MODELS = perceptron_MODELS, VALUES = 13 };
 #define MODELS_LOOP
 #endif
 
-/* Adds the derivatives of the loss of one sample of each model to the sums, and the loss if it is asked
-   for. Values that several loops need lie in the array values. */
-static void group_gradient(int with_loss, const real *restrict parameters, const real *restrict x,
-    const real *restrict y, real weight, real *restrict values, real *restrict sums) {
-    real *const t1 = values + 0*MODELS;
-    real *const t3 = values + 1*MODELS;
-    real *const t5 = values + 2*MODELS;
-    real *const t6 = values + 3*MODELS;
-    real *const t7 = values + 4*MODELS;
-    real *const t8 = values + 5*MODELS;
-    real *const t10 = values + 6*MODELS;
-    real *const t12 = values + 7*MODELS;
-    real *const t13 = values + 8*MODELS;
-    real *const t14 = values + 9*MODELS;
-    real *const t15 = values + 10*MODELS;
-    real *const t17 = values + 11*MODELS;
-    real *const t21 = values + 12*MODELS;
+/* The derivatives of the loss of one sample of each model, and the loss if it is asked for: the sums, or
+   (more) what is added to them. Values that several loops need lie in the array values. */
+static void group_gradient(int more, int with_loss, const real *restrict parameters,
+    const real *restrict x, const real *restrict y, real weight, real *restrict values, real *restrict sums) {
+    real *const odds_t1 = values + 0*MODELS;
+    real *const sigmoid_t1 = values + 1*MODELS;
+    real *const odds_t8 = values + 2*MODELS;
+    real *const sigmoid_t8 = values + 3*MODELS;
+    real *const t15 = values + 4*MODELS;
+    real *const odds_t15 = values + 5*MODELS;
+    real *const t21 = values + 6*MODELS;
+    real *const t17 = values + 7*MODELS;
     MODELS_LOOP
     for (size_t m = 0; m < MODELS; m++) {
         const real w0 = parameters[0*MODELS + m];
@@ -1270,9 +1279,8 @@ static void group_gradient(int with_loss, const real *restrict parameters, const
         const real w23 = parameters[3*MODELS + m];
         const real x1 = x[0*MODELS + m];
         const real x2 = x[1*MODELS + m];
-        t1[m] = 2*w0 + w13*x1 + w23*x2;
-        const real t2 = fabs(t1[m]);
-        t3[m] = decay_of(t2);
+        const real t1 = 2*w0 + w13*x1 + w23*x2;
+        odds_t1[m] = odds_of(t1);
     }
     MODELS_LOOP
     for (size_t m = 0; m < MODELS; m++) {
@@ -1281,26 +1289,20 @@ static void group_gradient(int with_loss, const real *restrict parameters, const
         const real w24 = parameters[4*MODELS + m];
         const real x1 = x[0*MODELS + m];
         const real x2 = x[1*MODELS + m];
-        const real t4 = t3[m] + 1;
-        t5[m] = 1.0/t4;
-        t6[m] = t3[m]*t5[m];
-        t7[m] = (t1[m] >= 0 ? t5[m] : t6[m]);
-        t8[m] = 2*w0 + w14*x1 + w24*x2;
-        const real t9 = fabs(t8[m]);
-        t10[m] = decay_of(t9);
+        const real total_t1 = odds_t1[m] + 1;
+        sigmoid_t1[m] = 1.0/total_t1;
+        const real t8 = 2*w0 + w14*x1 + w24*x2;
+        odds_t8[m] = odds_of(t8);
     }
     MODELS_LOOP
     for (size_t m = 0; m < MODELS; m++) {
         const real w0 = parameters[0*MODELS + m];
         const real w35 = parameters[5*MODELS + m];
         const real w45 = parameters[6*MODELS + m];
-        const real t11 = t10[m] + 1;
-        t12[m] = 1.0/t11;
-        t13[m] = t10[m]*t12[m];
-        t14[m] = (t8[m] >= 0 ? t12[m] : t13[m]);
-        t15[m] = t14[m]*w45 + t7[m]*w35 + 2*w0;
-        const real t16 = fabs(t15[m]);
-        t17[m] = decay_of(t16);
+        const real total_t8 = odds_t8[m] + 1;
+        sigmoid_t8[m] = 1.0/total_t8;
+        t15[m] = sigmoid_t1[m]*w35 + sigmoid_t8[m]*w45 + 2*w0;
+        odds_t15[m] = odds_of(t15[m]);
     }
     MODELS_LOOP
     for (size_t m = 0; m < MODELS; m++) {
@@ -1309,30 +1311,33 @@ static void group_gradient(int with_loss, const real *restrict parameters, const
         const real x1 = x[0*MODELS + m];
         const real x2 = x[1*MODELS + m];
         const real y_2 = y[0*MODELS + m];
-        const real t18 = t17[m] + 1;
-        const real t19 = 1.0/t18;
-        const real t20 = t17[m]*t19;
-        const real output = (t15[m] >= 0 ? t19 : t20);
+        const real total_t15 = odds_t15[m] + 1;
+        const real sigmoid_t15 = 1.0/total_t15;
         t21[m] = y_2 - 1;
         const real d_t8 = weight*y_2;
         const real d_t7 = -t21[m]*weight;
-        const real t27 = (t15[m] <= 0 ? t19 : t20);
-        const real d_t5 = d_t7*output - d_t8*t27;
+        const real t27 = odds_t15[m]*sigmoid_t15;
+        const real d_t5 = d_t7*sigmoid_t15 - d_t8*t27;
         const real d_t4 = d_t5*w45;
-        const real t28 = (t8[m] <= 0 ? t12[m] : t13[m]);
-        const real d_t3 = d_t4*t14[m]*t28;
+        const real t28 = odds_t8[m]*sigmoid_t8[m];
+        const real d_t3 = d_t4*sigmoid_t8[m]*t28;
         const real d_t2 = d_t5*w35;
-        const real t29 = (t1[m] <= 0 ? t5[m] : t6[m]);
-        const real d_t1 = d_t2*t29*t7[m];
-        sums[1*MODELS + m] += 2*d_t1 + 2*d_t3 + 2*d_t5;
-        sums[2*MODELS + m] += d_t1*x1;
-        sums[3*MODELS + m] += d_t3*x1;
-        sums[4*MODELS + m] += d_t1*x2;
-        sums[5*MODELS + m] += d_t3*x2;
-        sums[6*MODELS + m] += d_t5*t7[m];
-        sums[7*MODELS + m] += d_t5*t14[m];
+        const real t29 = odds_t1[m]*sigmoid_t1[m];
+        const real d_t1 = d_t2*sigmoid_t1[m]*t29;
+        sums[1*MODELS + m] = 2*d_t1 + 2*d_t3 + 2*d_t5 + (more ? sums[1*MODELS + m] : 0);
+        sums[2*MODELS + m] = d_t1*x1 + (more ? sums[2*MODELS + m] : 0);
+        sums[3*MODELS + m] = d_t3*x1 + (more ? sums[3*MODELS + m] : 0);
+        sums[4*MODELS + m] = d_t1*x2 + (more ? sums[4*MODELS + m] : 0);
+        sums[5*MODELS + m] = d_t3*x2 + (more ? sums[5*MODELS + m] : 0);
+        sums[6*MODELS + m] = d_t5*sigmoid_t1[m] + (more ? sums[6*MODELS + m] : 0);
+        sums[7*MODELS + m] = d_t5*sigmoid_t8[m] + (more ? sums[7*MODELS + m] : 0);
     }
     if (with_loss) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++) {
+            const real t16 = fabs(t15[m]);
+            t17[m] = decay_of(t16);
+        }
         MODELS_LOOP
         for (size_t m = 0; m < MODELS; m++) {
             const real y_2 = y[0*MODELS + m];
@@ -1342,7 +1347,7 @@ static void group_gradient(int with_loss, const real *restrict parameters, const
             const real t25 = maximum(0, -t15[m]);
             const real t26 = t23 + t25;
             const real loss_n = -t21[m]*t24 + t26*y_2;
-            sums[0*MODELS + m] += loss_n*weight;
+            sums[0*MODELS + m] = loss_n*weight + (more ? sums[0*MODELS + m] : 0);
         }
     }
 }
@@ -2624,7 +2629,7 @@ static int sums_of_group(perceptron_many *run, int with_loss, size_t first, size
             gather(run, first, begin + n, g);
         if (n%TILE == 0)
             clear_sums(g->sums);
-        group_gradient(with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
+        group_gradient(1, with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
         if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
             for (size_t k = 0; k < MODELS*SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
@@ -2742,8 +2747,7 @@ static int leap(const perceptron_many *run, size_t first, size_t epochs, double 
     memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
     memcpy(g->saved + GROUP_PARAMETERS, g->state, GROUP_STATE*sizeof(real));
     for (size_t epoch = 0; epoch < epochs; epoch++) {
-        clear_sums(g->sums);
-        group_gradient(history != NULL, g->parameters, g->x, g->y, 1, g->values, g->sums);
+        group_gradient(0, history != NULL, g->parameters, g->x, g->y, 1, g->values, g->sums);
         *updates += 1;
         update_group(run, *updates, g);
         swap_parameters(g);

@@ -1,6 +1,7 @@
 """Algebra for scalar text that is bound by latency: chains of dependent operations become shorter.
 
-It costs operations, which a core has to spare while it waits, so it is not for loops over samples. Every rule keeps
+It costs operations, which a core has to spare while it waits, so it is not for loops over samples or models: these take
+``unbranched`` alone. Every rule keeps
 the precision; what could overflow where the original does not is left as it is.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from sympy import Abs, Add, Expr, Function, Max, Min, Mul, Piecewise, Pow, S, cos, exp, sin
 from sympy.codegen.cfunctions import log1p
@@ -45,14 +47,26 @@ def shorten(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: t
     return steps
 
 
+def unbranched(steps: tuple[Step, ...], results: tuple[Element, ...]) -> tuple[Step, ...]:
+    """Sigmoids as in ``one_sign``, but of operations that loops over vectors have: these cost none, and spare some."""
+    known: dict[tuple[Expr, ...], Element] = {}
+    plain = []
+    for step in one_sign(steps, results, ()):
+        value = step.expression
+        if isinstance(value, odds):
+            known[value.args] = step.target
+        plain.append(Step(step.target, known[value.args] + 1) if isinstance(value, odds_plus_1) else step)
+    return tuple(rename(tuple(plain), results, ()))
+
+
 def rename(steps: tuple[Step, ...], results: tuple[Element, ...], _: tuple[Element, ...]) -> Iterable[Step]:
     """What only renames a value, but for its sign, is written out."""
     renamed: dict[Element, Expr] = {}
     for step in steps:
         value = step.expression.xreplace(renamed)
-        if step.target not in results and (value.is_Atom or (-value).is_Atom):
+        if step.target not in results and not step.over and (value.is_Atom or (-value).is_Atom):
             renamed[step.target] = value
-        yield Step(step.target, value)
+        yield replace(step, expression=value)
 
 
 class _Fresh:

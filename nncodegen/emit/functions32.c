@@ -112,6 +112,20 @@ static inline float decay_of(float a)
     return w + w*p;
 }
 
+/* --- odds_of --- odds(t) for many t at once: as decay_of, where 2**k may be large as well. */
+static inline float odds_of(float t)
+{
+    const float shift = 0x1.8p23F + (127 + 32); /* so that the low bits are those of an exponent: of 2**(k + 32) */
+    t = t > 104 ? 104 : t;
+    t = t < -60 ? -60 : t;
+    const union { float real; uint32_t bits; } k = {shift - t*0x1.715476p+0F};
+    const float n = k.real - shift;
+    const float p = exp_reduced(-t, n);
+    const union { uint32_t bits; float real; } scale = {k.bits << 23};
+    const float w = scale.real*0x1p-32F;
+    return w + w*p;
+}
+
 /* --- rise_of --- 1 - exp(-a) for a >= 0, of the same parts as decay_of, which a compiler then computes once. */
 static inline float rise_of(float a)
 {

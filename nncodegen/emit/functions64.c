@@ -144,6 +144,20 @@ static inline double decay_of(double a)
     return w + w*p;
 }
 
+/* --- odds_of --- odds(t) for many t at once: as decay_of, where 2**k may be large as well. */
+static inline double odds_of(double t)
+{
+    const double shift = 0x1.8p52 + (1023 + 64); /* so that the low bits are those of an exponent: of 2**(k + 64) */
+    t = t > 746 ? 746 : t;
+    t = t < -650 ? -650 : t;
+    const union { double real; uint64_t bits; } k = {shift - t*0x1.71547652b82fep+0};
+    const double n = k.real - shift;
+    const double p = exp_reduced(-t, n);
+    const union { uint64_t bits; double real; } scale = {k.bits << 52};
+    const double w = scale.real*0x1p-64;
+    return w + w*p;
+}
+
 /* --- rise_of --- 1 - exp(-a) for a >= 0, of the same parts as decay_of, which a compiler then computes once. */
 static inline double rise_of(double a)
 {

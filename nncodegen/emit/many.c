@@ -74,7 +74,7 @@ static int sums_of_group(@name@_many *run, int with_loss, size_t first, size_t b
             gather(run, first, begin + n, g);
         if (n%TILE == 0)
             clear_sums(g->sums);
-        group_gradient(with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
+        group_gradient(1, with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
         if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
             for (size_t k = 0; k < MODELS*SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
@@ -193,8 +193,7 @@ static int leap(const @name@_many *run, size_t first, size_t epochs, double *upd
     memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
     memcpy(g->saved + GROUP_PARAMETERS, g->state, GROUP_STATE*sizeof(real));
     for (size_t epoch = 0; epoch < epochs; epoch++) {
-        clear_sums(g->sums);
-        group_gradient(history != NULL, g->parameters, g->x, g->y, 1, g->values, g->sums);
+        group_gradient(0, history != NULL, g->parameters, g->x, g->y, 1, g->values, g->sums);
         *updates += 1;
         update_group(run, *updates, g);
         swap_parameters(g);

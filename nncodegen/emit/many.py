@@ -14,17 +14,18 @@ from pathlib import Path
 
 from sympy import Abs, Add, Function, Mul, Piecewise, count_ops
 
+from nncodegen.emit.chains import unbranched
 from nncodegen.emit.lines import Lines, keep
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
 from nncodegen.emit.registers import in_registers
 from nncodegen.ir import SAMPLE, Element, Program, Step, Update, needed
-from nncodegen.schedule import Kernel, Place, Schedule
+from nncodegen.schedule import Kernel, Place, Schedule, Storage
 
 HERE = Path(__file__).parent
 LEARNING_RATE = "learning_rate"
 
-WINDOW = 40
+WINDOW = 32
 """Operations of a loop over the models. A core looks about a hundred instructions ahead: where these hold two or three
 rounds of a loop, it finds work that does not wait, and none where they hold a part of one long chain."""
 
@@ -73,13 +74,14 @@ class ManyEmitter:
 
     def __init__(self, program: Program, kernel: Kernel, precision: str, lines: Lines) -> None:
         self._program, self._kernel, self._precision, self._lines = program, kernel, precision, lines
-        self._names = Names(("m", "k", "x", "y", "first", "weight", "learning_rates", "values", "with_loss"))
+        self._names = Names(("m", "k", "x", "y", "more", "first", "weight", "learning_rates", "values", "with_loss"))
         for tensor in program.declared:
             self._names[tensor.name]
         self._before = [step for nest in kernel.before for step in nest.steps]
-        steps = [*self._before, *(step for nest in kernel.tile for step in nest.steps)]
-        derivatives = [step.target for step in steps if SAMPLE in step.over and step.target != program.loss]
-        of_gradient = needed(steps, derivatives)
+        written = (*self._before, *(step for nest in kernel.tile for step in nest.steps))
+        sums = tuple(step.target for step in written if SAMPLE in step.over)
+        steps = unbranched(written, sums)
+        of_gradient = needed(steps, (target for target in sums if target != program.loss))
         of_loss = [step for step in needed(steps, [program.loss]) if step not in of_gradient]
         self._gradient_loops, self._loss_loops = in_loops(of_gradient), in_loops(of_loss)
         self._shared = shared((*self._gradient_loops, *self._loss_loops))
@@ -99,14 +101,14 @@ class ManyEmitter:
         """Adds one sample of each model to the sums of a group."""
         lines = self._lines
         lines.add(
-            "/* Adds the derivatives of the loss of one sample of each model to the sums, and the loss if it is asked",
-            "   for. Values that several loops need lie in the array values. */",
+            "/* The derivatives of the loss of one sample of each model, and the loss if it is asked for: the sums, or",
+            "   (more) what is added to them. Values that several loops need lie in the array values. */",
         )
         head = (
-            "static void group_gradient(int with_loss, const real *restrict parameters, const real *restrict x,\n"
-            "    const real *restrict y, real weight, real *restrict values, real *restrict sums)"
+            "static void group_gradient(int more, int with_loss, const real *restrict parameters,\n"
+            "    const real *restrict x, const real *restrict y, real weight, real *restrict values, real *restrict sums)"
         )
-        with lines.block(head), lines.unused("with_loss", "parameters", "x", "y", "weight", "values", "sums"):
+        with lines.block(head), lines.unused("more", "with_loss", "parameters", "x", "y", "weight", "values", "sums"):
             for number, name in enumerate(self._shared):
                 lines.add(f"real *const {self._names[name]} = values + {number}*MODELS;")
             for steps in self._gradient_loops:
@@ -162,10 +164,11 @@ class ManyEmitter:
     def _emit_statements(self, steps: Sequence[Step]) -> None:
         printer = Printer(self._precision, self._element)
         for step in steps:
-            storage = self._kernel.storage[step.target.tensor]
+            storage = self._kernel.storage.get(step.target.tensor, Storage(Place.LOCAL))
             value = printer.print(step.expression)
             if SAMPLE in step.over:
-                self._lines.add(f"sums[{storage.offset}*MODELS + m] += {value};")
+                sum_ = f"sums[{storage.offset}*MODELS + m]"
+                self._lines.add(f"{sum_} = {value} + (more ? {sum_} : 0);")
             elif storage.place is Place.GRADIENT:
                 self._lines.add(f"gradient[{storage.offset}*MODELS + m] = {value};")
             elif step.target.tensor in self._shared:
@@ -174,7 +177,7 @@ class ManyEmitter:
                 self._lines.add(f"const real {self._names[step.target.tensor]} = {value};")
 
     def _element(self, element: Element) -> str:
-        storage = self._kernel.storage[element.tensor]
+        storage = self._kernel.storage.get(element.tensor, Storage(Place.LOCAL))
         if storage.place is Place.WEIGHT:
             return "weight"
         if storage.place is Place.SUM:

@@ -21,7 +21,7 @@ C_RESERVED = """
     abs malloc free memcpy memset maximum minimum exp_tail exp_reduced exp_of decay_of rise_of
     expm1_of log_of log_sum log1p_of tanh_of erf_of erfc_of erf_excess erfc_tail
     randomness mixed mixed_half noise_of_update noise_of_layer noise_bits dropout_noise normal_noise
-    exp_table exp_parts exp_split exp_scalar exp_plus_1 odds odds_plus_1
+    exp_table exp_parts exp_split exp_scalar exp_plus_1 odds odds_of odds_plus_1
 """.split()
 """Keywords, library functions and macros of C that a name must not hide or be."""
 

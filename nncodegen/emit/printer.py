@@ -21,6 +21,7 @@ OWN_FUNCTIONS = {
     "tanh_of": "tanh_of",
     "erf": "erf_of",
     "erfc": "erfc_of",
+    "odds": "odds_of",
 }
 """Functions that are emitted inline, without a branch, so that a loop over them can be vectorized.
 
@@ -80,7 +81,7 @@ class Printer(C99CodePrinter):
         return f"{OWN_FUNCTIONS[function.func.__name__]}({arguments})"
 
     _print_exp = _print_decay = _print_expm1 = _print_log = _print_log1p = _print_tanh_of = _print_own
-    _print_erf = _print_erfc = _print_own
+    _print_erf = _print_erfc = _print_odds = _print_own
 
     def _print_Max(self, maximum: Any) -> str:
         return self._nested("maximum", maximum.args)
