@@ -81,6 +81,7 @@ def loops(bits):
     """The lines of a C source with a loop over each function."""
     real = {64: "double", 32: "float"}[bits]
     yield from ("#include <math.h>", "#include <stdint.h>", f"#define absolute fabs{'f' if bits == 32 else ''}")
+    yield "#define INLINE static inline"
     yield (ROOT / "nncodegen" / "emit" / f"functions{bits}.c").read_text()
     for name, call in CALLS.items():
         yield f"void loop_{name}(const {real} *restrict xs, {real} *restrict ys, long count)"

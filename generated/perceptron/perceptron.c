@@ -7,6 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+/* A function that is always a part of those that call it: a loop over a function that is called is not vectorized. */
+#define INLINE static inline __attribute__((always_inline))
+
 typedef double real;
 
 enum {
@@ -43,7 +46,7 @@ enum {
 #endif
 
 /* exp(r) - 1 - high for r = high - low, |r| <= log(2)/2: r*r*q(r), less low. */
-static inline double exp_tail(double high, double low)
+INLINE double exp_tail(double high, double low)
 {
     const double r = high - low;
     const double r2 = r*r, r4 = r2*r2;
@@ -56,14 +59,14 @@ static inline double exp_tail(double high, double low)
 }
 
 /* exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. */
-static inline double exp_reduced(double x, double n)
+INLINE double exp_reduced(double x, double n)
 {
     const double high = x - n*0x1.62e42fefp-1;
     return high + exp_tail(high, n*0x1.473de6af278edp-34);
 }
 
 /* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
-static inline double exp_of(double x)
+INLINE double exp_of(double x)
 {
     const double shift = 0x1.8p52; /* adding it rounds to an integer, which the low bits then hold */
     x = x < -746 ? -746 : x;
@@ -118,7 +121,7 @@ typedef struct {
     double scale, r, full, q;
 } exp_parts;
 
-static inline exp_parts exp_split(double x)
+INLINE exp_parts exp_split(double x)
 {
     const double shift = 0x1.8p52;
     const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+7 + shift};
@@ -139,7 +142,7 @@ static inline exp_parts exp_split(double x)
 }
 
 /* exp(x), in the order in which its parts are ready. */
-static inline double exp_scalar(double x)
+INLINE double exp_scalar(double x)
 {
     if (!(fabs(x) < 700))
         return exp_of(x);
@@ -149,7 +152,7 @@ static inline double exp_scalar(double x)
 
 /* exp(-t); where t is below -650, that of -650, so that no product of it overflows: what is divided by
    1 + odds(t) is right in all that matters. */
-static inline double odds(double t)
+INLINE double odds(double t)
 {
     if (!(fabs(t) < 650))
         return exp_of(t < -650 ? 650 : -t);
@@ -158,7 +161,7 @@ static inline double odds(double t)
 }
 
 /* 1 + odds(t), as soon as odds(t) itself. */
-static inline double odds_plus_1(double t)
+INLINE double odds_plus_1(double t)
 {
     if (!(fabs(t) < 650))
         return 1 + exp_of(t < -650 ? 650 : -t);
@@ -167,7 +170,7 @@ static inline double odds_plus_1(double t)
 }
 
 /* exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
-static inline double decay_of(double a)
+INLINE double decay_of(double a)
 {
     const double shift = 0x1.8p52 + (1023 + 128); /* so that the low bits are those of an exponent: of 2**(k + 128) */
     a = a > 746 ? 746 : a;
@@ -180,7 +183,7 @@ static inline double decay_of(double a)
 }
 
 /* odds(t) for many t at once: as decay_of, where 2**k may be large as well. */
-static inline double odds_of(double t)
+INLINE double odds_of(double t)
 {
     const double shift = 0x1.8p52 + (1023 + 64); /* so that the low bits are those of an exponent: of 2**(k + 64) */
     t = t > 746 ? 746 : t;
@@ -195,7 +198,7 @@ static inline double odds_of(double t)
 
 /* log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
    log(1 + f) = f - f*f/2 + s*(f*f/2 + R) with s = f/(2 + f) and R = s*s*q(s*s). */
-static inline double log_sum(double u, double c)
+INLINE double log_sum(double u, double c)
 {
     const double scaled = u < 0x1p-1022 ? u*0x1p54 : u;
     const union { double real; uint64_t bits; } parts = {scaled};
@@ -215,7 +218,7 @@ static inline double log_sum(double u, double c)
 }
 
 /* log(1 + x), with what 1 + x loses as the correction. */
-static inline double log1p_of(double x)
+INLINE double log1p_of(double x)
 {
     const double u = 1 + x;
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
@@ -227,14 +230,14 @@ static inline double log1p_of(double x)
    known, a compiler makes vectors of one or the other. */
 enum { WANTS_ACCURACY = 1 << perceptron_ACCURACY, WANTS_ABSOLUTE = 1 << perceptron_MEAN_ABSOLUTE_ERROR, WANTS_R2 = 1 << perceptron_R2 };
 
-static inline real absolute(real value)
+INLINE real absolute(real value)
 {
     return value < 0 ? -value : value;
 }
 
 /* Adds up the outputs on the side of the threshold where their targets are, absolute errors, and squares of errors, for
    some columns, of which the first has the given number. */
-static inline __attribute__((always_inline)) void measure_errors(int metrics, size_t count, size_t columns,
+INLINE void measure_errors(int metrics, size_t count, size_t columns,
     size_t number, const real *restrict outputs, size_t row, size_t column, const real *restrict targets,
     size_t target_row, size_t target_column, const real *restrict counts, double *restrict sums)
 {
@@ -272,12 +275,12 @@ static inline __attribute__((always_inline)) void measure_errors(int metrics, si
 }
 
 /* The maximum, or NaN where either is: NaN must not be lost in a comparison. */
-static inline real maximum(real a, real b) {
+INLINE real maximum(real a, real b) {
     return a > b || a != a ? a : b;
 }
 
 /* The minimum, or NaN where either is: NaN must not be lost in a comparison. */
-static inline real minimum(real a, real b) {
+INLINE real minimum(real a, real b) {
     return a < b || a != a ? a : b;
 }
 
@@ -1002,7 +1005,7 @@ typedef struct {
 
 /* The loss and the outputs of one sample, and one update by sgd.
    *not_finite is 0 unless a new parameter is not finite. */
-static inline __attribute__((always_inline)) real next_point(const point *w, const real *inputs, const real *targets,
+INLINE real next_point(const point *w, const real *inputs, const real *targets,
     const double *options, point *next, real *outputs, real *not_finite) {
     const real learning_rate = (real) options[0];
     const real w0 = w->w0;
@@ -2459,7 +2462,7 @@ void perceptron_train(perceptron_training *run)
 }
 
 /* The updates of one epoch of batches of one sample, or of what is left of it. Returns a status. */
-static inline __attribute__((always_inline)) int samples_in_registers(perceptron_training *run, point *w,
+INLINE int samples_in_registers(perceptron_training *run, point *w,
     const int sequential)
 {
     double largest = run->largest, loss = run->epoch_loss;
@@ -2499,7 +2502,7 @@ static inline __attribute__((always_inline)) int samples_in_registers(perceptron
     return status;
 }
 
-static inline __attribute__((always_inline)) void store_point(const point *w, volatile real *parameters)
+INLINE void store_point(const point *w, volatile real *parameters)
 {
     /* one by one: as a vector they would be one all along */
     parameters[0] = w->w0;
@@ -2512,7 +2515,7 @@ static inline __attribute__((always_inline)) void store_point(const point *w, vo
 }
 
 /* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
-static inline __attribute__((always_inline)) void epochs_in_registers(perceptron_training *run, const int sequential)
+INLINE void epochs_in_registers(perceptron_training *run, const int sequential)
 {
     point w = *(const point *) run->parameters;
     run->status = perceptron_COMPLETED;

@@ -34,13 +34,13 @@ typedef real vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
 /* --- load --- A vector; those of arrays lie aligned, those of the inputs where the caller has them. */
-static inline vector load(const real *values)
+INLINE vector load(const real *values)
 {
     return *(const unaligned *) values;
 }
 
 /* --- keep --- Stores a vector of a result, or (more) adds it to what is there. */
-static inline void keep(vector s, real *out, int more)
+INLINE void keep(vector s, real *out, int more)
 {
     if (more)
         s += load(out);
@@ -48,7 +48,7 @@ static inline void keep(vector s, real *out, int more)
 }
 
 /* --- add --- Adds a vector of sums to the partial sums of a weight: a vector, or (DIRECT) at once to its one sum. */
-static inline void add(vector s, size_t weight, real *restrict partials, double *restrict sums)
+INLINE void add(vector s, size_t weight, real *restrict partials, double *restrict sums)
 {
     if (DIRECT) {
         real total = 0;

@@ -63,7 +63,7 @@ def emit_c(schedule: Schedule) -> str:
         if any(step.expression.has(text) for step in (*program.steps, *updating)):
             sign = ">" if function == "maximum" else "<"
             lines.add(f"/* The {function}, or NaN where either is: NaN must not be lost in a comparison. */")
-            with lines.block(f"static inline real {function}(real a, real b)"):
+            with lines.block(f"INLINE real {function}(real a, real b)"):
                 lines.add(f"return a {sign} b || a != a ? a : b;")
             lines.add("")
     emitters = {kernel.name: KernelEmitter(program, schedule.layout, kernel, lines) for kernel in schedule.kernels}

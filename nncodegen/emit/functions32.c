@@ -1,5 +1,5 @@
 /* --- exp_tail --- exp(r) - 1 - high for r = high - low, |r| <= log(2)/2: r*r*q(r), less low. */
-static inline float exp_tail(float high, float low)
+INLINE float exp_tail(float high, float low)
 {
     const float r = high - low;
     const float r2 = r*r;
@@ -9,14 +9,14 @@ static inline float exp_tail(float high, float low)
 }
 
 /* --- exp_reduced --- exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. */
-static inline float exp_reduced(float x, float n)
+INLINE float exp_reduced(float x, float n)
 {
     const float high = x - n*0x1.62ep-1F;
     return high + exp_tail(high, n*0x1.0bfbe8p-15F);
 }
 
 /* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
-static inline float exp_of(float x)
+INLINE float exp_of(float x)
 {
     const float shift = 0x1.8p23F; /* adding it rounds to an integer, which the low bits then hold */
     x = x < -104 ? -104 : x;
@@ -43,7 +43,7 @@ typedef struct {
     float scale, r, full, q;
 } exp_parts;
 
-static inline exp_parts exp_split(float x)
+INLINE exp_parts exp_split(float x)
 {
     const float shift = 0x1.8p23F;
     const union { float real; uint32_t bits; } k = {x*0x1.715476p+5F + shift};
@@ -63,7 +63,7 @@ static inline exp_parts exp_split(float x)
 }
 
 /* --- exp_scalar --- exp(x), in the order in which its parts are ready. */
-static inline float exp_scalar(float x)
+INLINE float exp_scalar(float x)
 {
     if (!(fabsf(x) < 80))
         return exp_of(x);
@@ -72,7 +72,7 @@ static inline float exp_scalar(float x)
 }
 
 /* --- exp_plus_1 --- 1 + exp(x), as soon as exp(x) itself. */
-static inline float exp_plus_1(float x)
+INLINE float exp_plus_1(float x)
 {
     if (!(fabsf(x) < 80))
         return 1 + exp_of(x);
@@ -82,7 +82,7 @@ static inline float exp_plus_1(float x)
 
 /* --- odds --- exp(-t); where t is below -60, that of -60, so that no product of it overflows: what is divided by
    1 + odds(t) is right in all that matters. */
-static inline float odds(float t)
+INLINE float odds(float t)
 {
     if (!(fabsf(t) < 60))
         return exp_of(t < -60 ? 60 : -t);
@@ -91,7 +91,7 @@ static inline float odds(float t)
 }
 
 /* --- odds_plus_1 --- 1 + odds(t), as soon as odds(t) itself. */
-static inline float odds_plus_1(float t)
+INLINE float odds_plus_1(float t)
 {
     if (!(fabsf(t) < 60))
         return 1 + exp_of(t < -60 ? 60 : -t);
@@ -100,7 +100,7 @@ static inline float odds_plus_1(float t)
 }
 
 /* --- decay_of --- exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
-static inline float decay_of(float a)
+INLINE float decay_of(float a)
 {
     const float shift = 0x1.8p23F + (127 + 64); /* so that the low bits are those of an exponent: of 2**(k + 64) */
     a = a > 104 ? 104 : a;
@@ -113,7 +113,7 @@ static inline float decay_of(float a)
 }
 
 /* --- odds_of --- odds(t) for many t at once: as decay_of, where 2**k may be large as well. */
-static inline float odds_of(float t)
+INLINE float odds_of(float t)
 {
     const float shift = 0x1.8p23F + (127 + 32); /* so that the low bits are those of an exponent: of 2**(k + 32) */
     t = t > 104 ? 104 : t;
@@ -127,7 +127,7 @@ static inline float odds_of(float t)
 }
 
 /* --- rise_of --- 1 - exp(-a) for a >= 0, of the same parts as decay_of, which a compiler then computes once. */
-static inline float rise_of(float a)
+INLINE float rise_of(float a)
 {
     const float shift = 0x1.8p23F + (127 + 64); /* so that the low bits are those of an exponent: of 2**(k + 64) */
     a = a > 104 ? 104 : a;
@@ -140,7 +140,7 @@ static inline float rise_of(float a)
 }
 
 /* --- expm1_of --- exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
-static inline float expm1_of(float x)
+INLINE float expm1_of(float x)
 {
     const float shift = 0x1.8p23F;
     x = x < -25 ? -25 : x;
@@ -156,7 +156,7 @@ static inline float expm1_of(float x)
 
 /* --- log_sum --- log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
    log(1 + f) = f - f*f/2 + s*(f*f/2 + R) with s = f/(2 + f) and R = s*s*q(s*s). */
-static inline float log_sum(float u, float c)
+INLINE float log_sum(float u, float c)
 {
     const float scaled = u < 0x1p-126F ? u*0x1p25F : u;
     const union { float real; uint32_t bits; } parts = {scaled};
@@ -174,20 +174,20 @@ static inline float log_sum(float u, float c)
 }
 
 /* --- log_of --- log(x). */
-static inline float log_of(float x)
+INLINE float log_of(float x)
 {
     return log_sum(x, 0);
 }
 
 /* --- log1p_of --- log(1 + x), with what 1 + x loses as the correction. */
-static inline float log1p_of(float x)
+INLINE float log1p_of(float x)
 {
     const float u = 1 + x;
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
 /* --- tanh_of --- tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e): (1 - e)*r, and what the rounding of r took from it. */
-static inline float tanh_of(float z, float e, float r)
+INLINE float tanh_of(float z, float e, float r)
 {
     const float c = rise_of(2*fabsf(z));
     const float t = c*r;
@@ -195,7 +195,7 @@ static inline float tanh_of(float z, float e, float r)
 }
 
 /* --- erf_excess --- erf(x)/x - 1, given z = x*x, where |x| <= 13/16. */
-static inline float erf_excess(float z)
+INLINE float erf_excess(float z)
 {
     const float z2 = z*z;
     const float q01 = 0x1.06eba8p-3F - z*0x1.81273p-2F;
@@ -206,9 +206,8 @@ static inline float erf_excess(float z)
 
 /* --- erfc_tail --- erfc(a) for a >= 13/16: exp(-a*a)*s*p(t) with s = 1/(a + 1/2) and t = 1/(a + 2), where
    p is nearly constant. a = head + rest, of which head*head and head + 1/2 are exact. S is s to 11 bits;
-   S*(1 + lost) is it in full. p(t) = p(c) + u*q(u) with u = t - c, for a c in the middle where p(c), and then S*p(c), is exact.
-   Inlined always: compilers find it too long, and would not vectorize a loop that calls it. */
-static inline __attribute__((always_inline)) float erfc_tail(float a)
+   S*(1 + lost) is it in full. p(t) = p(c) + u*q(u) with u = t - c, for a c in the middle where p(c), and then S*p(c), is exact. */
+INLINE float erfc_tail(float a)
 {
     const float shift = 0x1.8p23F;
     a = a > 11 ? 11 : a;
@@ -235,14 +234,14 @@ static inline __attribute__((always_inline)) float erfc_tail(float a)
 }
 
 /* --- erf_of --- erf(x): 1 - erfc(|x|), but near 0 as a multiple of x. */
-static inline __attribute__((always_inline)) float erf_of(float x)
+INLINE float erf_of(float x)
 {
     const float near = x + x*erf_excess(x*x), far = copysignf(1 - erfc_tail(fabsf(x)), x);
     return fabsf(x) < 0.8125F ? near : far;
 }
 
 /* --- erfc_of --- 1 - erf(x), which keeps its digits where it vanishes. */
-static inline __attribute__((always_inline)) float erfc_of(float x)
+INLINE float erfc_of(float x)
 {
     const float near = (1 - x) - x*erf_excess(x*x), tail = erfc_tail(fabsf(x)), far = x < 0 ? 2 - tail : tail;
     return fabsf(x) < 0.8125F ? near : far;

@@ -1,5 +1,5 @@
 /* --- exp_tail --- exp(r) - 1 - high for r = high - low, |r| <= log(2)/2: r*r*q(r), less low. */
-static inline double exp_tail(double high, double low)
+INLINE double exp_tail(double high, double low)
 {
     const double r = high - low;
     const double r2 = r*r, r4 = r2*r2;
@@ -12,14 +12,14 @@ static inline double exp_tail(double high, double low)
 }
 
 /* --- exp_reduced --- exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. */
-static inline double exp_reduced(double x, double n)
+INLINE double exp_reduced(double x, double n)
 {
     const double high = x - n*0x1.62e42fefp-1;
     return high + exp_tail(high, n*0x1.473de6af278edp-34);
 }
 
 /* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
-static inline double exp_of(double x)
+INLINE double exp_of(double x)
 {
     const double shift = 0x1.8p52; /* adding it rounds to an integer, which the low bits then hold */
     x = x < -746 ? -746 : x;
@@ -74,7 +74,7 @@ typedef struct {
     double scale, r, full, q;
 } exp_parts;
 
-static inline exp_parts exp_split(double x)
+INLINE exp_parts exp_split(double x)
 {
     const double shift = 0x1.8p52;
     const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+7 + shift};
@@ -95,7 +95,7 @@ static inline exp_parts exp_split(double x)
 }
 
 /* --- exp_scalar --- exp(x), in the order in which its parts are ready. */
-static inline double exp_scalar(double x)
+INLINE double exp_scalar(double x)
 {
     if (!(fabs(x) < 700))
         return exp_of(x);
@@ -104,7 +104,7 @@ static inline double exp_scalar(double x)
 }
 
 /* --- exp_plus_1 --- 1 + exp(x), as soon as exp(x) itself. */
-static inline double exp_plus_1(double x)
+INLINE double exp_plus_1(double x)
 {
     if (!(fabs(x) < 700))
         return 1 + exp_of(x);
@@ -114,7 +114,7 @@ static inline double exp_plus_1(double x)
 
 /* --- odds --- exp(-t); where t is below -650, that of -650, so that no product of it overflows: what is divided by
    1 + odds(t) is right in all that matters. */
-static inline double odds(double t)
+INLINE double odds(double t)
 {
     if (!(fabs(t) < 650))
         return exp_of(t < -650 ? 650 : -t);
@@ -123,7 +123,7 @@ static inline double odds(double t)
 }
 
 /* --- odds_plus_1 --- 1 + odds(t), as soon as odds(t) itself. */
-static inline double odds_plus_1(double t)
+INLINE double odds_plus_1(double t)
 {
     if (!(fabs(t) < 650))
         return 1 + exp_of(t < -650 ? 650 : -t);
@@ -132,7 +132,7 @@ static inline double odds_plus_1(double t)
 }
 
 /* --- decay_of --- exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
-static inline double decay_of(double a)
+INLINE double decay_of(double a)
 {
     const double shift = 0x1.8p52 + (1023 + 128); /* so that the low bits are those of an exponent: of 2**(k + 128) */
     a = a > 746 ? 746 : a;
@@ -145,7 +145,7 @@ static inline double decay_of(double a)
 }
 
 /* --- odds_of --- odds(t) for many t at once: as decay_of, where 2**k may be large as well. */
-static inline double odds_of(double t)
+INLINE double odds_of(double t)
 {
     const double shift = 0x1.8p52 + (1023 + 64); /* so that the low bits are those of an exponent: of 2**(k + 64) */
     t = t > 746 ? 746 : t;
@@ -159,7 +159,7 @@ static inline double odds_of(double t)
 }
 
 /* --- rise_of --- 1 - exp(-a) for a >= 0, of the same parts as decay_of, which a compiler then computes once. */
-static inline double rise_of(double a)
+INLINE double rise_of(double a)
 {
     const double shift = 0x1.8p52 + (1023 + 128); /* so that the low bits are those of an exponent: of 2**(k + 128) */
     a = a > 746 ? 746 : a;
@@ -172,7 +172,7 @@ static inline double rise_of(double a)
 }
 
 /* --- expm1_of --- exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
-static inline double expm1_of(double x)
+INLINE double expm1_of(double x)
 {
     const double shift = 0x1.8p52;
     x = x < -50 ? -50 : x;
@@ -188,7 +188,7 @@ static inline double expm1_of(double x)
 
 /* --- log_sum --- log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
    log(1 + f) = f - f*f/2 + s*(f*f/2 + R) with s = f/(2 + f) and R = s*s*q(s*s). */
-static inline double log_sum(double u, double c)
+INLINE double log_sum(double u, double c)
 {
     const double scaled = u < 0x1p-1022 ? u*0x1p54 : u;
     const union { double real; uint64_t bits; } parts = {scaled};
@@ -208,20 +208,20 @@ static inline double log_sum(double u, double c)
 }
 
 /* --- log_of --- log(x). */
-static inline double log_of(double x)
+INLINE double log_of(double x)
 {
     return log_sum(x, 0);
 }
 
 /* --- log1p_of --- log(1 + x), with what 1 + x loses as the correction. */
-static inline double log1p_of(double x)
+INLINE double log1p_of(double x)
 {
     const double u = 1 + x;
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
 /* --- tanh_of --- tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e): (1 - e)*r, and what the rounding of r took from it. */
-static inline double tanh_of(double z, double e, double r)
+INLINE double tanh_of(double z, double e, double r)
 {
     const double c = rise_of(2*fabs(z));
     const double t = c*r;
@@ -229,7 +229,7 @@ static inline double tanh_of(double z, double e, double r)
 }
 
 /* --- erf_excess --- erf(x)/x - 1, given z = x*x, where |x| <= 13/16. */
-static inline double erf_excess(double z)
+INLINE double erf_excess(double z)
 {
     const double z2 = z*z, z4 = z2*z2;
     const double q01 = 0x1.06eba8214db68p-3 - z*0x1.812746b0379b3p-2;
@@ -242,9 +242,8 @@ static inline double erf_excess(double z)
 
 /* --- erfc_tail --- erfc(a) for a >= 13/16: exp(-a*a)*s*p(t) with s = 1/(a + 1/2) and t = 1/(a + 4), where
    p is nearly constant. a = head + rest, of which head*head and head + 1/2 are exact. S is s to 25 bits;
-   S*(1 + lost) is it in full. p(t) = p(c) + u*q(u) with u = t - c, for a c in the middle where p(c), and then S*p(c), is exact.
-   Inlined always: compilers find it too long, and would not vectorize a loop that calls it. */
-static inline __attribute__((always_inline)) double erfc_tail(double a)
+   S*(1 + lost) is it in full. p(t) = p(c) + u*q(u) with u = t - c, for a c in the middle where p(c), and then S*p(c), is exact. */
+INLINE double erfc_tail(double a)
 {
     const double shift = 0x1.8p52;
     a = a > 28 ? 28 : a;
@@ -278,14 +277,14 @@ static inline __attribute__((always_inline)) double erfc_tail(double a)
 }
 
 /* --- erf_of --- erf(x): 1 - erfc(|x|), but near 0 as a multiple of x. */
-static inline __attribute__((always_inline)) double erf_of(double x)
+INLINE double erf_of(double x)
 {
     const double near = x + x*erf_excess(x*x), far = copysign(1 - erfc_tail(fabs(x)), x);
     return fabs(x) < 0.8125 ? near : far;
 }
 
 /* --- erfc_of --- 1 - erf(x), which keeps its digits where it vanishes. */
-static inline __attribute__((always_inline)) double erfc_of(double x)
+INLINE double erfc_of(double x)
 {
     const double near = (1 - x) - x*erf_excess(x*x), tail = erfc_tail(fabs(x)), far = x < 0 ? 2 - tail : tail;
     return fabs(x) < 0.8125 ? near : far;

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+/* A function that is always a part of those that call it: a loop over a function that is called is not vectorized. */
+#define INLINE static inline __attribute__((always_inline))
+
 typedef @REAL@ real;
 @NOISE@
 @NOISE@/* What dropout and noise depend on in an update, and how much of them there is: 1 in training, 0 elsewhere. */

@@ -4,13 +4,13 @@
    known, a compiler makes vectors of one or the other. */
 enum { WANTS_ACCURACY = 1 << @name@_ACCURACY, WANTS_ABSOLUTE = 1 << @name@_MEAN_ABSOLUTE_ERROR, WANTS_R2 = 1 << @name@_R2 };
 
-static inline real absolute(real value)
+INLINE real absolute(real value)
 {
     return value < 0 ? -value : value;
 }
 
 @CLASSES@/* The column of the largest value of each sample, the first of several. */
-@CLASSES@static inline __attribute__((always_inline)) void find_largest(size_t count, const real *restrict values, size_t row,
+@CLASSES@INLINE void find_largest(size_t count, const real *restrict values, size_t row,
 @CLASSES@    size_t column, real *restrict largest, real *restrict found)
 @CLASSES@{
 @CLASSES@    for (size_t n = 0; n < count; n++) {
@@ -27,7 +27,7 @@ static inline real absolute(real value)
 @CLASSES@}
 @CLASSES@
 @CLASSES@/* Adds up the samples whose largest output is that of the largest target. */
-@CLASSES@static inline __attribute__((always_inline)) void measure_classes(int metrics, size_t count,
+@CLASSES@INLINE void measure_classes(int metrics, size_t count,
 @CLASSES@    const real *restrict outputs, size_t row, size_t column, const real *restrict targets, size_t target_row,
 @CLASSES@    size_t target_column, const real *restrict counts, double *restrict sums)
 @CLASSES@{
@@ -44,7 +44,7 @@ static inline real absolute(real value)
 @CLASSES@
 /* Adds up the outputs on the side of the threshold where their targets are, absolute errors, and squares of errors, for
    some columns, of which the first has the given number. */
-static inline __attribute__((always_inline)) void measure_errors(int metrics, size_t count, size_t columns,
+INLINE void measure_errors(int metrics, size_t count, size_t columns,
     size_t number, const real *restrict outputs, size_t row, size_t column, const real *restrict targets,
     size_t target_row, size_t target_column, const real *restrict counts, double *restrict sums)
 {

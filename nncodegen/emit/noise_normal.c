@@ -1,7 +1,7 @@
 
 /* A normally distributed number of a standard deviation (Box and Muller, 1958), up to 6 of them in single precision
    and 6.7 in double. The cosine is a sine between -pi/2 and pi/2: its series, with an error below 1e-11. */
-static inline real normal_noise(uint64_t key, real scale, size_t row, size_t unit, real deviation)
+INLINE real normal_noise(uint64_t key, real scale, size_t row, size_t unit, real deviation)
 {
     const int shift = sizeof(real) == 4 ? 8 : 0; /* as many bits as the precision holds, 32 at most */
     const real unit_of_bits = (real) (sizeof(real) == 4 ? 5.9604644775390625e-8 : 2.3283064365386963e-10);

@@ -1,6 +1,6 @@
 
 /* The updates of one epoch of batches of one sample, or of what is left of it. Returns a status. */
-static inline __attribute__((always_inline)) int samples_in_registers(@name@_training *run, point *w,
+INLINE int samples_in_registers(@name@_training *run, point *w,
     const int sequential)
 {
     double largest = run->largest, loss = run->epoch_loss;
@@ -41,14 +41,14 @@ static inline __attribute__((always_inline)) int samples_in_registers(@name@_tra
     return status;
 }
 
-static inline __attribute__((always_inline)) void store_point(const point *w, volatile real *parameters)
+INLINE void store_point(const point *w, volatile real *parameters)
 {
     /* one by one: as a vector they would be one all along */
     @STORES@
 }
 
 /* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
-static inline __attribute__((always_inline)) void epochs_in_registers(@name@_training *run, const int sequential)
+INLINE void epochs_in_registers(@name@_training *run, const int sequential)
 {
     point w = *(const point *) run->parameters;
     run->status = @name@_COMPLETED;

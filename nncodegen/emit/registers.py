@@ -116,7 +116,7 @@ class RegistersEmitter:
             f"/* The loss and the outputs of one sample, and one update by {self._update.name}.",
             "   *not_finite is 0 unless a new parameter is not finite. */",
         )
-        with lines.block(f"static inline __attribute__((always_inline)) real next_point({ARGUMENTS})"):
+        with lines.block(f"INLINE real next_point({ARGUMENTS})"):
             with lines.unused("inputs", "targets", "outputs"):
                 self._emit_data("const real", "w->")
                 for step in self._steps:

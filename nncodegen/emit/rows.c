@@ -1,4 +1,4 @@
-static inline real sum_of_lanes(vector s)
+INLINE real sum_of_lanes(vector s)
 {
     real total = 0;
     for (size_t lane = 0; lane < LANES; lane++)

@@ -12,7 +12,8 @@ within their lanes. So the choice follows from the width:
 (for one product forward, one for the gradient of the weights, one for that of the inputs). Layers that differ would
 have to turn values over on the way, so all indices of at least half a vector are chosen alike, by the sum of their
 costs.
-An index that a reduction other than a product runs over, such as the classes of a softmax, keeps its samples innermost.
+An index that a reduction other than a product runs over, such as the classes of a softmax, keeps its samples innermost;
+what a layer before it has with features innermost is then turned over, unless that takes longer (see ``turns``).
 
 A tile is as short as its loops allow, so that what one leaves is at hand for the next; it is longer where the weights of
 a layer leave the first-level cache between two tiles.
@@ -47,6 +48,10 @@ NARROW = 1.5
 """Cost of a product in blocks of a single vector, which load as much as they multiply, against wider ones."""
 
 
+TURN, GATHER = 0.5, 1.5
+"""Cycles to turn a value of a matrix over, square by square, and to gather one alone from its row."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """The samples of a tile, and the indices that run innermost instead of the samples."""
@@ -62,6 +67,14 @@ class Layout:
     def padded(self, size: int) -> int:
         """The size of a row, padded to whole vectors."""
         return -(-size // self.padding) * self.padding
+
+    def turns(self, size: int, inner: int) -> bool:
+        """Whether a product turns what it sums over, which has features innermost, where its own samples are.
+
+        It could compute features innermost, whose row is padded, and leave each value to be gathered.
+        """
+        rate = 2 * self.padding  # products of a cycle
+        return size * inner / rate + TURN * inner < self.padded(size) * inner / rate + GATHER * size
 
     def show(self) -> str:
         """The choices and their reasons, as text."""
