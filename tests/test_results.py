@@ -319,6 +319,29 @@ def test_passes_are_epochs(chain, tmp_path):
     assert same(result, expected)
 
 
+def test_passes_are_measured(chain, tmp_path):
+    """Metrics, validation and the best pass are those of train, also where passes are saved between two others."""
+    held_out = (X[:30], Y[:30], np.arange(30.0))
+    options = {"validation_data": held_out, "metrics": ["r2", "mae"], "monitor": "val_mae", "learning_rate": 0.3}
+    result = None
+    for _ in range(6):
+        result = chain.partial_fit(X[30:], Y[30:], result, batch_size=32, **options)
+        result.save(tmp_path / "pass.npz")
+        result = chain.load(tmp_path / "pass.npz")
+    expected = chain.train(X[30:], Y[30:], epochs=6, batch_size=32, shuffle=False, **options)
+    assert same(result, expected)
+    assert set(result.metrics) == {"loss", "r2", "mae", "val_loss", "val_r2", "val_mae"}
+
+
+def test_a_stream_stops_early(chain):
+    """Patience counts batches; what comes back is the best, by the data that are held out."""
+    forever = iter(lambda: (X[30:], Y[30:]), None)
+    result = chain.train_on_stream(forever, validation_data=(X[:30], Y[:30]), patience=3, min_delta=1e9)
+    assert (result.status, result.epochs, result.best_epoch) == ("stopped_early", 4, 1)
+    once = chain.train_on_stream([(X[30:], Y[30:])])
+    assert (result.parameters == once.parameters).all()
+
+
 def test_a_stream_that_ends_early(chain):
     """A callback, a time limit or an error of the iterator ends a stream; what was reached is there."""
     forever = iter(lambda: (X, Y), None)
@@ -340,7 +363,10 @@ def test_a_stream_that_ends_early(chain):
     [
         (lambda m: m.train_on_stream(3), "batches must be an iterator"),
         (lambda m: m.train_on_stream([]), "batches is empty"),
-        (lambda m: m.train_on_stream([X]), r"batch 0 is no \(X, Y\)"),
+        (lambda m: m.train_on_stream([X]), r"batch 0 must be \(X, Y\)"),
+        (lambda m: m.train_on_stream([(X, Y)], validation_data=X), r"validation_data must be \(X, Y\)"),
+        (lambda m: m.train_on_stream([(X, Y)], monitor="val_loss"), "monitor is 'val_loss', which is not measured"),
+        (lambda m: m.train_on_stream([(X, Y)], metrics=["f1"]), "there is no metric 'f1'"),
         (lambda m: m.train_on_stream([(X, Y), (X[:, :2], Y)]), r"batch 1: X has the shape \(150, 2\)"),
         (lambda m: m.train_on_stream([(X, Y)], schedule="cosine"), "the schedule cosine needs to know the number of"),
         (lambda m: m.train_on_stream([(X, Y)] * 3, schedule=[1, 0.5]), "has 2 factors, but this is epoch 3"),

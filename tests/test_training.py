@@ -486,20 +486,19 @@ def test_progress_in_a_terminal(module):
     assert text.rstrip().endswith(b"\x1b[?25h")
 
 
-def test_progress_in_a_notebook(module, monkeypatch, capsys):
-    """In a notebook the bar is shown by the display of the notebook."""
-    rich = pytest.importorskip("rich.console")
-    shown = []
-    monkeypatch.setattr(rich, "_is_jupyter", lambda: True)
-    monkeypatch.setitem(sys.modules, "IPython", type(sys)("IPython"))
-    display = type(sys)("IPython.display")
-    display.display = lambda *things, **others: shown.append(things)
-    monkeypatch.setitem(sys.modules, "IPython.display", display)
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    with pytest.warns(UserWarning, match="ipywidgets"):
-        module.train(X, Y, epochs=3, progress=True)
-    assert shown
-    assert "\x1b[" not in capsys.readouterr().err
+@pytest.mark.parametrize("head", ["", "sys.modules['ipywidgets'] = None"])
+@pytest.mark.filterwarnings("ignore")  # those of the kernel and its client are their own
+def test_progress_in_a_notebook(module, head):
+    """In a notebook a cell holds one bar, which ends with the last epoch, and nothing else; it needs no widgets."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    program = textwrap.dedent(PROGRESS.format(file=module.__file__, head=head))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(program + "None")])
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
+    (shown,) = notebook.cells[0].outputs
+    assert shown.output_type == "display_data"
+    assert "epoch 50/50" in shown.data["text/html"]
+    assert "val_loss" in shown.data["text/html"]
 
 
 @pytest.mark.parametrize(

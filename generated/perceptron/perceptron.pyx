@@ -1259,15 +1259,8 @@ def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Da
     fraction = _number("validation_fraction", fraction, 0.0, 1.0, False)
     if given is not None and fraction:
         raise ValueError("give validation_data or validation_fraction, not both")
-    if given is not None:
-        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-            raise ValueError("validation_data must be (X, Y) or (X, Y, sample_weight)")
-        try:
-            return data, _Data(given[0], given[1], given[2] if len(given) == 3 else None)
-        except ValueError as error:
-            raise ValueError(f"validation_data: {error}") from error
     if not fraction:
-        return data, None
+        return data, _held_out(given)
     if data.samples < 2:
         raise ValueError("validation_fraction needs at least 2 samples")
     count = min(max(1, round(fraction * data.samples)), data.samples - 1)
@@ -1275,13 +1268,19 @@ def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Da
     return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
 
 
-def _batch_data(batch: Any, number: int) -> _Data:
-    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-        raise ValueError(f"batch {number} is no (X, Y) or (X, Y, sample_weight)")
+def _held_out(given: Any) -> "_Data | None":
+    """What to validate with, if something is given."""
+    return None if given is None else _group("validation_data", given)
+
+
+def _group(name: str, given: Any) -> _Data:
+    """The samples of a pair or triple of arrays; a name for those who read of an error in them."""
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise ValueError(f"{name} must be (X, Y) or (X, Y, sample_weight)")
     try:
-        return _Data(batch[0], batch[1], batch[2] if len(batch) == 3 else None)
+        return _Data(given[0], given[1], given[2] if len(given) == 3 else None)
     except ValueError as error:
-        raise ValueError(f"batch {number}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _batch(batch_size: Any, samples: int) -> int:
@@ -1434,6 +1433,7 @@ class _Display:
         self._total = total
         self._bar: Any = None
         self._task: Any = None
+        self._cell: Any = None  # where a notebook shows the bar
         try:
             self._open_bar()
         except ImportError:
@@ -1450,7 +1450,12 @@ class _Display:
         columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, auto_refresh=False)
         self._task = self._bar.add_task("", total=self._total)
-        self._bar.start()
+        if console.is_jupyter:  # rich by itself needs ipywidgets there, and shows nothing without them
+            from IPython.display import display  # noqa: PLC0415 (there, it is)
+
+            self._cell = display(self._bar, display_id=True)
+        else:
+            self._bar.start()
 
     def show(self, epochs: int, figures: dict[str, float], seconds: float, last: bool = False) -> None:
         """Shows the epochs done and the last figures, unless it did so a moment ago."""
@@ -1464,11 +1469,13 @@ class _Display:
         if self._bar is None:
             print(f"{text}  {seconds:.1f} s", file=sys.stderr, flush=True)
         else:
-            self._bar.update(self._task, completed=epochs, description=text, refresh=True)
+            self._bar.update(self._task, completed=epochs, description=text, refresh=self._cell is None)
+            if self._cell is not None:
+                self._cell.update(self._bar)
 
     def close(self) -> None:
         """Leaves the terminal as it was."""
-        if self._bar is not None:
+        if self._bar is not None and self._cell is None:
             self._bar.stop()
 
 
@@ -1569,6 +1576,7 @@ class _Training:
         self._names: tuple[str, ...] = ("loss",)
         self._columns, self._monitor, self._restores = 1, "", False
         self._patience, self._min_delta = 0, 0.0
+        self._measured: tuple[str, ...] = ()
         self._metrics_wanted = 0  # a bit for each
         self._callback: Any = None
         self._call_every: Any = None  # seconds; None: after every epoch
@@ -1607,9 +1615,8 @@ class _Training:
         self._tolerance = _number("tolerance", tolerance, 0.0, math.inf, False)
 
     def watch(
-        self, data: _Data, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any,
-        restore_best: Any,
-    ) -> None:  # fmt: skip
+        self, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any, restore_best: Any
+    ) -> None:
         """Sets what is measured in each epoch, and what is done about it."""
         wanted = _metrics(metrics)
         validation = () if held_out is None else ("val_loss", *(f"val_{metric}" for metric in wanted))
@@ -1622,10 +1629,9 @@ class _Training:
         if self._patience or monitor is not None:
             self._monitor = monitor or ("loss" if held_out is None else "val_loss")
             self._restores = restores
-        for part in (data, held_out):
-            if part is not None and wanted:
-                part.measure(wanted)
+        self._measured = wanted
         if held_out is not None:
+            held_out.measure(wanted)
             self.native.use(held_out.arrays(), held_out.samples, True)
         self._names, self._columns = names, 1 if names == ("loss",) else len(_COLUMNS)
         self._metrics_wanted = sum(1 << _METRICS.index(metric) for metric in wanted)
@@ -1675,6 +1681,7 @@ class _Training:
                 f"resume was interrupted within an epoch of {self._counters[7]} samples; give the same samples, or "
                 f"start anew from parameters=result.parameters"
             )
+        data.measure(self._measured)
         self.data = data
         self._batches = -(-data.samples // batch)
         order = np.empty(data.samples, np.uintp) if shuffles else None
@@ -1929,7 +1936,8 @@ _flag: Any
 Result: Any
 _Data: Any
 _validation: Any
-_batch_data: Any
+_group: Any
+_held_out: Any
 _batch: Any
 _Training: Any
 _native_train_short: Any
@@ -2044,7 +2052,7 @@ def train(
     data.weigh_classes(class_weight)
     training.schedule(schedule, epochs)
     training.regularize(l1, l2, clip_value, clip_norm, tolerance)
-    training.watch(data, held_out, metrics, monitor, patience, min_delta, restore_best)
+    training.watch(held_out, metrics, monitor, patience, min_delta, restore_best)
     training.ask(callback, callback_interval, time_limit, progress, epochs)
     batch = _batch(batch_size, data.samples)
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
@@ -2073,6 +2081,12 @@ def train_on_stream(
     l1: float = 0.0,
     l2: float = 0.0,
     weight_decay: "float | None" = None,
+    validation_data: Any = None,
+    metrics: Any = (),
+    patience: "int | None" = None,
+    min_delta: float = 0.0,
+    monitor: "str | None" = None,
+    restore_best: bool = True,
     time_limit: "float | None" = None,
     callback: Any = None,
     callback_interval: Any = "epoch",
@@ -2084,8 +2098,9 @@ def train_on_stream(
     """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
 
     batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A batch
-    is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch. class_weight is a
-    dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
+    is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are those of
+    one batch, validation_data is looked at after each, and patience counts them. class_weight is a dictionary.
+    Everything else is as for ``train``; the loss of the Result is that of the last batch.
     """
     if not isinstance(batches, Iterable):
         raise ValueError(f"batches must be an iterator of (X, Y) or (X, Y, sample_weight), not {batches!r}")
@@ -2095,11 +2110,12 @@ def train_on_stream(
     training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
     training.schedule(schedule, None)
     training.regularize(l1, l2, clip_value, clip_norm, 0.0)
+    training.watch(_held_out(validation_data), metrics, monitor, patience, min_delta, restore_best)
     training.ask(callback, callback_interval, time_limit, progress, None)
     training.settle(threads)
     with training:
         for number, batch in enumerate(batches):
-            data = _batch_data(batch, number)
+            data = _group(f"batch {number}", batch)
             data.weigh_classes(class_weight)
             samples = _batch(batch_size if batch_size is None else min(batch_size, data.samples), data.samples)
             training.use(data, samples, shuffle)

@@ -91,8 +91,9 @@ def _optimizers(program: Program) -> str:
         state = dict(zip(update.state, update.initial, strict=True))
         rated = any(operand.tensor == "learning_rate" for step in update.steps for operand in step.operands)
         rows.append(f"    {update.name!r}: ({number}, {{{known}}}, {state!a}, {rated}),")
-    defaults = "{name: {key: value for key, (value, *_) in known.items()} for name, (_, known, *_) in _OPTIMIZERS.items()}"
-    return "\n".join(["_OPTIMIZERS = {", *rows, "}", f"optimizers = {defaults}", ""])
+    defaults = "{key: value for key, (value, *_) in known.items()}"
+    names = f"optimizers = {{name: {defaults} for name, (_, known, *_) in _OPTIMIZERS.items()}}"
+    return "\n".join(["_OPTIMIZERS = {", *rows, "}", names, ""])
 
 
 def _literal(number: float) -> str:

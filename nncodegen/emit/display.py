@@ -14,6 +14,7 @@ class _Display:
         self._total = total
         self._bar: Any = None
         self._task: Any = None
+        self._cell: Any = None  # where a notebook shows the bar
         try:
             self._open_bar()
         except ImportError:
@@ -30,7 +31,12 @@ class _Display:
         columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, auto_refresh=False)
         self._task = self._bar.add_task("", total=self._total)
-        self._bar.start()
+        if console.is_jupyter:  # rich by itself needs ipywidgets there, and shows nothing without them
+            from IPython.display import display  # noqa: PLC0415 (there, it is)
+
+            self._cell = display(self._bar, display_id=True)
+        else:
+            self._bar.start()
 
     def show(self, epochs: int, figures: dict[str, float], seconds: float, last: bool = False) -> None:
         """Shows the epochs done and the last figures, unless it did so a moment ago."""
@@ -44,9 +50,11 @@ class _Display:
         if self._bar is None:
             print(f"{text}  {seconds:.1f} s", file=sys.stderr, flush=True)
         else:
-            self._bar.update(self._task, completed=epochs, description=text, refresh=True)
+            self._bar.update(self._task, completed=epochs, description=text, refresh=self._cell is None)
+            if self._cell is not None:
+                self._cell.update(self._bar)
 
     def close(self) -> None:
         """Leaves the terminal as it was."""
-        if self._bar is not None:
+        if self._bar is not None and self._cell is None:
             self._bar.stop()

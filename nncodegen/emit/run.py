@@ -95,6 +95,7 @@ class _Training:
         self._names: tuple[str, ...] = ("loss",)
         self._columns, self._monitor, self._restores = 1, "", False
         self._patience, self._min_delta = 0, 0.0
+        self._measured: tuple[str, ...] = ()
         self._metrics_wanted = 0  # a bit for each
         self._callback: Any = None
         self._call_every: Any = None  # seconds; None: after every epoch
@@ -133,9 +134,8 @@ class _Training:
         self._tolerance = _number("tolerance", tolerance, 0.0, math.inf, False)
 
     def watch(
-        self, data: _Data, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any,
-        restore_best: Any,
-    ) -> None:  # fmt: skip
+        self, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any, restore_best: Any
+    ) -> None:
         """Sets what is measured in each epoch, and what is done about it."""
         wanted = _metrics(metrics)
         validation = () if held_out is None else ("val_loss", *(f"val_{metric}" for metric in wanted))
@@ -148,10 +148,9 @@ class _Training:
         if self._patience or monitor is not None:
             self._monitor = monitor or ("loss" if held_out is None else "val_loss")
             self._restores = restores
-        for part in (data, held_out):
-            if part is not None and wanted:
-                part.measure(wanted)
+        self._measured = wanted
         if held_out is not None:
+            held_out.measure(wanted)
             self.native.use(held_out.arrays(), held_out.samples, True)
         self._names, self._columns = names, 1 if names == ("loss",) else len(_COLUMNS)
         self._metrics_wanted = sum(1 << _METRICS.index(metric) for metric in wanted)
@@ -201,6 +200,7 @@ class _Training:
                 f"resume was interrupted within an epoch of {self._counters[7]} samples; give the same samples, or "
                 f"start anew from parameters=result.parameters"
             )
+        data.measure(self._measured)
         self.data = data
         self._batches = -(-data.samples // batch)
         order = np.empty(data.samples, np.uintp) if shuffles else None

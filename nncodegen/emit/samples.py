@@ -79,15 +79,8 @@ def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Da
     fraction = _number("validation_fraction", fraction, 0.0, 1.0, False)
     if given is not None and fraction:
         raise ValueError("give validation_data or validation_fraction, not both")
-    if given is not None:
-        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-            raise ValueError("validation_data must be (X, Y) or (X, Y, sample_weight)")
-        try:
-            return data, _Data(given[0], given[1], given[2] if len(given) == 3 else None)
-        except ValueError as error:
-            raise ValueError(f"validation_data: {error}") from error
     if not fraction:
-        return data, None
+        return data, _held_out(given)
     if data.samples < 2:
         raise ValueError("validation_fraction needs at least 2 samples")
     count = min(max(1, round(fraction * data.samples)), data.samples - 1)
@@ -95,13 +88,19 @@ def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Da
     return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
 
 
-def _batch_data(batch: Any, number: int) -> _Data:
-    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-        raise ValueError(f"batch {number} is no (X, Y) or (X, Y, sample_weight)")
+def _held_out(given: Any) -> "_Data | None":
+    """What to validate with, if something is given."""
+    return None if given is None else _group("validation_data", given)
+
+
+def _group(name: str, given: Any) -> _Data:
+    """The samples of a pair or triple of arrays; a name for those who read of an error in them."""
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise ValueError(f"{name} must be (X, Y) or (X, Y, sample_weight)")
     try:
-        return _Data(batch[0], batch[1], batch[2] if len(batch) == 3 else None)
+        return _Data(given[0], given[1], given[2] if len(given) == 3 else None)
     except ValueError as error:
-        raise ValueError(f"batch {number}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _batch(batch_size: Any, samples: int) -> int:

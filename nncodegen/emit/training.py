@@ -11,7 +11,8 @@ _flag: Any
 Result: Any
 _Data: Any
 _validation: Any
-_batch_data: Any
+_group: Any
+_held_out: Any
 _batch: Any
 _Training: Any
 _native_train_short: Any
@@ -126,7 +127,7 @@ def train(
     data.weigh_classes(class_weight)
     training.schedule(schedule, epochs)
     training.regularize(l1, l2, clip_value, clip_norm, tolerance)
-    training.watch(data, held_out, metrics, monitor, patience, min_delta, restore_best)
+    training.watch(held_out, metrics, monitor, patience, min_delta, restore_best)
     training.ask(callback, callback_interval, time_limit, progress, epochs)
     batch = _batch(batch_size, data.samples)
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
@@ -155,6 +156,12 @@ def train_on_stream(
     l1: float = 0.0,
     l2: float = 0.0,
     weight_decay: "float | None" = None,
+    validation_data: Any = None,
+    metrics: Any = (),
+    patience: "int | None" = None,
+    min_delta: float = 0.0,
+    monitor: "str | None" = None,
+    restore_best: bool = True,
     time_limit: "float | None" = None,
     callback: Any = None,
     callback_interval: Any = "epoch",
@@ -166,8 +173,9 @@ def train_on_stream(
     """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
 
     batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A batch
-    is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch. class_weight is a
-    dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
+    is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are those of
+    one batch, validation_data is looked at after each, and patience counts them. class_weight is a dictionary.
+    Everything else is as for ``train``; the loss of the Result is that of the last batch.
     """
     if not isinstance(batches, Iterable):
         raise ValueError(f"batches must be an iterator of (X, Y) or (X, Y, sample_weight), not {batches!r}")
@@ -177,11 +185,12 @@ def train_on_stream(
     training = _Training(parameters, optimizer, learning_rate, seed, update, resume, hyperparameters, weight_decay)
     training.schedule(schedule, None)
     training.regularize(l1, l2, clip_value, clip_norm, 0.0)
+    training.watch(_held_out(validation_data), metrics, monitor, patience, min_delta, restore_best)
     training.ask(callback, callback_interval, time_limit, progress, None)
     training.settle(threads)
     with training:
         for number, batch in enumerate(batches):
-            data = _batch_data(batch, number)
+            data = _group(f"batch {number}", batch)
             data.weigh_classes(class_weight)
             samples = _batch(batch_size if batch_size is None else min(batch_size, data.samples), data.samples)
             training.use(data, samples, shuffle)

@@ -15,8 +15,8 @@ costs.
 An index that a reduction other than a product runs over, such as the classes of a softmax, keeps its samples innermost;
 what a layer before it has with features innermost is then turned over, unless that takes longer (see ``turns``).
 
-A tile is as short as its loops allow, so that what one leaves is at hand for the next; it is longer where the weights of
-a layer leave the first-level cache between two tiles.
+A tile is as short as its loops allow, so that what one leaves is at hand for the next; it is longer where the weights
+of a layer leave the first-level cache between two tiles.
 """
 
 from __future__ import annotations

@@ -197,8 +197,8 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
         if SAMPLE in step.target.indices:
             array = next(e for e in step.operands if SAMPLE in e.indices)
             (lanes,) = features
-            in_rows_too = array.tensor in in_rows and not layout.turns(program.count(features), program.count(step.over))
-            lanes = lanes if lanes == innermost or in_rows_too else SAMPLE
+            turned = array.tensor not in in_rows or layout.turns(program.count(features), program.count(step.over))
+            lanes = lanes if lanes == innermost or not turned else SAMPLE
             return Form(Shape.BLAS if blas else Shape.CONTRACT, lanes)
         for index in reversed(step.target.indices):
             if next(e for e in step.operands if index in e.indices).tensor in in_rows:
