@@ -1265,8 +1265,9 @@ enum { MODELS = perceptron_MODELS, VALUES = 8 };
 
 /* The derivatives of the loss of one sample of each model, and the loss if it is asked for: the sums, or
    (more) what is added to them. Values that several loops need lie in the array values. */
-static void group_gradient(int more, int with_loss, const real *restrict parameters, const real *restrict x,
-    const real *restrict y, real weight, real *restrict values, real *restrict sums) {
+static void group_gradient(int more, int with_loss, const real *restrict parameters,
+    const real *restrict x, const real *restrict y, real weight, real *restrict values,
+    real *restrict sums) {
     real *const odds_t1 = values + 0*MODELS;
     real *const sigmoid_t1 = values + 1*MODELS;
     real *const odds_t8 = values + 2*MODELS;

@@ -105,8 +105,9 @@ class ManyEmitter:
             "   (more) what is added to them. Values that several loops need lie in the array values. */",
         )
         head = (
-            "static void group_gradient(int more, int with_loss, const real *restrict parameters, const real *restrict x,\n"
-            "    const real *restrict y, real weight, real *restrict values, real *restrict sums)"
+            "static void group_gradient(int more, int with_loss, const real *restrict parameters,\n"
+            "    const real *restrict x, const real *restrict y, real weight, real *restrict values,\n"
+            "    real *restrict sums)"
         )
         with lines.block(head), lines.unused("more", "with_loss", "parameters", "x", "y", "weight", "values", "sums"):
             for number, name in enumerate(self._shared):
