@@ -1,18 +1,30 @@
-/* --- exp_tail --- exp(r) - 1 - high for r = high - low, |r| <= log(2)/2: r*r*q(r), less low. */
-INLINE float exp_tail(float high, float low)
+/* --- exp_rest --- (exp(r) - 1 - r)/(r*r) for |r| <= log(2)/2. */
+INLINE float exp_rest(float r)
 {
-    const float r = high - low;
     const float r2 = r*r;
     const float q01 = 0x1p-1F + r*0x1.5554dcp-3F;
     const float q23 = 0x1.555518p-5F + r*0x1.120be2p-7F;
-    return r2*(q01 + r2*(q23 + r2*0x1.6d117cp-10F)) - low;
+    return q01 + r2*(q23 + r2*0x1.6d117cp-10F);
 }
 
-/* --- exp_reduced --- exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. */
+/* --- exp_tail --- exp(r) - 1 - high for r = high - low. */
+INLINE float exp_tail(float high, float low)
+{
+    const float r = high - low;
+    return r*r*exp_rest(r) - low;
+}
+
+/* --- exp_reduced --- exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. What r is
+   rounded by is lost where it is rounded once. */
 INLINE float exp_reduced(float x, float n)
 {
     const float high = x - n*0x1.62ep-1F;
+#ifdef FP_FAST_FMAF
+    const float r = high - n*0x1.0bfbe8p-15F;
+    return r + r*r*exp_rest(r);
+#else
     return high + exp_tail(high, n*0x1.0bfbe8p-15F);
+#endif
 }
 
 /* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
