@@ -46,6 +46,22 @@ def test_formulas(count, options, precision):
         alone(module, result, m, X, Y, start[m], rates[m], seeds[m], epochs=30, **options)
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("scale", [30, 200, 3000])
+def test_saturated(scale, precision):
+    """Logits of any size, where exponentials vanish or would overflow: derivatives are those of the evaluator."""
+    module = nn.build(perceptron_model, precision)
+    start = (scale * RNG.normal(size=(40, 7))).astype(module.dtype)
+    X, Y = np.array([[0.35, 0.9]]), np.array([[0.25]])
+    after = module.train_many(X, Y, start, learning_rate=1.0, epochs=1).parameters
+    reference = nn.compile_model(perceptron_model, until="differentiate")["differentiate"]
+    bound = 400 * np.finfo(module.dtype).eps  # an exponent of some hundred is off by as many units in the last place
+    for before, found in zip(start, after, strict=True):
+        values = nn.evaluate(reference, before.astype(float), X, Y)
+        gradient = np.array([float(values[element.tensor]) for element in reference.gradient])
+        assert found == pytest.approx(before - gradient, rel=bound, abs=1e-30)
+
+
 def test_data_of_their_own():
     """X, Y or both may have an axis for the models, with more samples than a tile."""
     module = nn.build(perceptron_model)

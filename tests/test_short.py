@@ -228,3 +228,31 @@ def test_long_trainings_can_be_stopped():
     module = build((FORMULA, "float64"))
     result = module.train(*samples(module, 9), epochs=5000)
     assert not took_the_short_way(result)
+
+
+@pytest.mark.parametrize("case", [(FORMULA, "float64"), (CLASSES, "float64"), (CLASSES, "float32")])
+@pytest.mark.parametrize("rows", [5, 63, 64, 65, 129, 1000])
+def test_predictions_have_the_same_bits(case, rows):
+    """Outputs of rows of the usual kind are those of the long way, bit for bit, with any number of threads."""
+    module = build(case)
+    X, _ = samples(module, rows)
+    parameters = module.initial_parameters(3)
+    short = module.predict(parameters, X)
+    assert short.tobytes() == module.predict(parameters, X.tolist()).tobytes()
+    assert short.tobytes() == module.predict(parameters, X, threads=2).tobytes()
+
+
+def test_predictions_are_checked():
+    """What cannot be predicted is refused on the short way as on the long one."""
+    module = build((CLASSES, "float64"))
+    X, _ = samples(module, 20)
+    parameters = module.initial_parameters(3)
+    for rows in (2, 20):
+        with pytest.raises(ValueError, match="threads must be an integer from 1 to 64, not 0"):
+            module.predict(parameters, X[:rows], threads=0)
+        with pytest.raises(ValueError, match="X"):
+            module.predict(parameters, np.full_like(X[:rows], np.nan))
+        with pytest.raises(ValueError, match="parameters"):
+            module.predict(np.full_like(parameters, np.inf), X[:rows])
+        with pytest.raises(ValueError, match="X"):
+            module.predict(parameters, X[:rows, :3].copy())

@@ -45,24 +45,41 @@ enum {
 #define LARGEST_LOOP(variable)
 #endif
 
-/* exp(r) - 1 - high for r = high - low, |r| <= log(2)/2: r*r*q(r), less low. */
-INLINE double exp_tail(double high, double low)
+/* (exp(r) - 1 - r)/(r*r) for |r| <= log(2)/2. */
+INLINE double exp_rest(double r)
 {
-    const double r = high - low;
     const double r2 = r*r, r4 = r2*r2;
     const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
     const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
     const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
     const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
     const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    return r2*((q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89)) - low;
+    return (q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89);
+}
+
+/* exp(r) - 1 - high for r = high - low. */
+INLINE double exp_tail(double high, double low)
+{
+    const double r = high - low;
+    return r*r*exp_rest(r) - low;
 }
 
 /* exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. */
-INLINE double exp_reduced(double x, double n)
+INLINE double exp_precise(double x, double n)
 {
     const double high = x - n*0x1.62e42fefp-1;
     return high + exp_tail(high, n*0x1.473de6af278edp-34);
+}
+
+/* The same, less what r is rounded by where it is rounded once. tanh would show it. */
+INLINE double exp_reduced(double x, double n)
+{
+#ifdef FP_FAST_FMA
+    const double r = (x - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
+    return r + r*r*exp_rest(r);
+#else
+    return exp_precise(x, n);
+#endif
 }
 
 /* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
@@ -176,7 +193,7 @@ INLINE double decay_of(double a)
     a = a > 746 ? 746 : a;
     const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
     const double n = k.real - shift;
-    const double p = exp_reduced(-a, n);
+    const double p = exp_precise(-a, n);
     const union { uint64_t bits; double real; } scale = {k.bits << 52};
     const double w = scale.real*0x1p-128;
     return w + w*p;

@@ -504,36 +504,44 @@ cdef void _close(_call *call):
     free(call.memory)
 
 
-cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock
+cdef void *_work = NULL  # of _native_predict_short, which holds the interpreter's lock
 
 
-def _native_predict_few(parameters, X):
-    """The outputs of a few rows; None where predict must look closer."""
+def _native_predict_short(parameters, X):
+    """The outputs of rows that take no more than moments; None where predict must look closer."""
     cdef _call call
     memset(&call, 0, sizeof(call))
     try:
-        return _predict_few(&call, parameters, X)
+        return _predict_short(&call, parameters, X)
     finally:
         _close(&call)
 
 
-cdef object _predict_few(_call *call, parameters, X):
+cdef object _predict_short(_call *call, parameters, X):
     cdef Py_buffer *p = &call.parameters
     cdef Py_buffer *x = &call.X
+    cdef perceptron_poll poll
+    cdef const double *values
+    cdef double *result
     global _work
     if not _open(parameters, p) or p.ndim != 1 or <size_t> p.shape[0] != _count:
         return None
-    if not _open(X, x) or x.ndim != 2 or x.shape[1] != _columns or not 1 <= x.shape[0] <= perceptron_FEW:
+    if not _open(X, x) or x.ndim != 2 or x.shape[1] != _columns or x.shape[0] < 1:
+        return None
+    if x.shape[0] > perceptron_FEW and not (<double> x.shape[0]*_cost < _LONG and _is_finite(p) and _is_finite(x)):
         return None
     if not _work:
         _work = malloc(perceptron_work_size())
         if not _work:
             raise MemoryError
     outputs = _empty((x.shape[0], output_count), _real)
-    if perceptron_predict_few(<const double *> p.buf, <const double *> x.buf, <size_t> x.shape[0], _work,
-                          <double *> _address(outputs)):
-        return outputs
-    return None  # a value is not finite
+    values, result = <const double *> x.buf, <double *> _address(outputs)
+    if x.shape[0] > perceptron_FEW:
+        memset(&poll, 0, sizeof(poll))
+        perceptron_predict(<const double *> p.buf, values, <size_t> x.shape[0], _work, result, &poll)
+    elif not perceptron_predict_few(<const double *> p.buf, values, <size_t> x.shape[0], _work, result):
+        return None  # a value is not finite
+    return outputs
 
 
 def _native_loss_short(parameters, X, Y, gradient):
@@ -716,7 +724,7 @@ accepts_labels: bool
 _INITIAL: tuple[tuple[tuple[int, ...], str, float], ...]
 _native_first_not_finite: Any
 _native_predict: Any
-_native_predict_few: Any
+_native_predict_short: Any
 _native_loss: Any
 _native_loss_short: Any
 _share: Any
@@ -761,13 +769,15 @@ def predict(parameters: Any, X: Any = None, threads: int = 1) -> Any:
     Those of up to four rows are computed in an order of their own, and agree with those of many to rounding. The
     threads, 1 to 64, share the rows where there are thousands; the results do not depend on them.
     """
-    few = _native_predict_few(parameters, X)
-    if few is not None:
-        return few
+    if type(threads) is not int or threads != 1:
+        threads = _integer("threads", threads, 1, 64)
+    short = _native_predict_short(parameters, X)
+    if short is not None:
+        return short
     parameters = _parameters(parameters)
     X, samples = _inputs(X)
     outputs = np.empty((samples, output_count), dtype)
-    threads = min(_integer("threads", threads, 1, 64), -(-samples // _ROWS_OF_A_THREAD))
+    threads = min(threads, -(-samples // _ROWS_OF_A_THREAD))
 
     def rows(first: int, last: int) -> None:
         _native_predict(parameters, X if X is None else X[first:last], last - first, outputs[first:last])

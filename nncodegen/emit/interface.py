@@ -20,7 +20,7 @@ accepts_labels: bool
 _INITIAL: tuple[tuple[tuple[int, ...], str, float], ...]
 _native_first_not_finite: Any
 _native_predict: Any
-_native_predict_few: Any
+_native_predict_short: Any
 _native_loss: Any
 _native_loss_short: Any
 _share: Any
@@ -65,13 +65,15 @@ def predict(parameters: Any, X: Any = None, threads: int = 1) -> Any:
     Those of up to four rows are computed in an order of their own, and agree with those of many to rounding. The
     threads, 1 to 64, share the rows where there are thousands; the results do not depend on them.
     """
-    few = _native_predict_few(parameters, X)
-    if few is not None:
-        return few
+    if type(threads) is not int or threads != 1:
+        threads = _integer("threads", threads, 1, 64)
+    short = _native_predict_short(parameters, X)
+    if short is not None:
+        return short
     parameters = _parameters(parameters)
     X, samples = _inputs(X)
     outputs = np.empty((samples, output_count), dtype)
-    threads = min(_integer("threads", threads, 1, 64), -(-samples // _ROWS_OF_A_THREAD))
+    threads = min(threads, -(-samples // _ROWS_OF_A_THREAD))
 
     def rows(first: int, last: int) -> None:
         _native_predict(parameters, X if X is None else X[first:last], last - first, outputs[first:last])

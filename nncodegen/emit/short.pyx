@@ -85,36 +85,44 @@ cdef void _close(_call *call):
     free(call.memory)
 
 
-cdef void *_work = NULL  # of _native_predict_few, which holds the interpreter's lock
+cdef void *_work = NULL  # of _native_predict_short, which holds the interpreter's lock
 
 
-def _native_predict_few(parameters, X):
-    """The outputs of a few rows; None where predict must look closer."""
+def _native_predict_short(parameters, X):
+    """The outputs of rows that take no more than moments; None where predict must look closer."""
     cdef _call call
     memset(&call, 0, sizeof(call))
     try:
-        return _predict_few(&call, parameters, X)
+        return _predict_short(&call, parameters, X)
     finally:
         _close(&call)
 
 
-cdef object _predict_few(_call *call, parameters, X):
+cdef object _predict_short(_call *call, parameters, X):
     cdef Py_buffer *p = &call.parameters
     cdef Py_buffer *x = &call.X
+    cdef @name@_poll poll
+    cdef const @real@ *values
+    cdef @real@ *result
     global _work
     if not _open(parameters, p) or p.ndim != 1 or <size_t> p.shape[0] != _count:
         return None
-    if not _open(X, x) or x.ndim != 2 or x.shape[1] != _columns or not 1 <= x.shape[0] <= @name@_FEW:
+    if not _open(X, x) or x.ndim != 2 or x.shape[1] != _columns or x.shape[0] < 1:
+        return None
+    if x.shape[0] > @name@_FEW and not (<double> x.shape[0]*_cost < _LONG and _is_finite(p) and _is_finite(x)):
         return None
     if not _work:
         _work = malloc(@name@_work_size())
         if not _work:
             raise MemoryError
     outputs = _empty((x.shape[0], output_count), _real)
-    if @name@_predict_few(<const @real@ *> p.buf, <const @real@ *> x.buf, <size_t> x.shape[0], _work,
-                          <@real@ *> _address(outputs)):
-        return outputs
-    return None  # a value is not finite
+    values, result = <const @real@ *> x.buf, <@real@ *> _address(outputs)
+    if x.shape[0] > @name@_FEW:
+        memset(&poll, 0, sizeof(poll))
+        @name@_predict(<const @real@ *> p.buf, values, <size_t> x.shape[0], _work, result, &poll)
+    elif not @name@_predict_few(<const @real@ *> p.buf, values, <size_t> x.shape[0], _work, result):
+        return None  # a value is not finite
+    return outputs
 
 
 def _native_loss_short(parameters, X, Y, gradient):
