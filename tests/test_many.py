@@ -55,7 +55,7 @@ def test_saturated(scale, precision):
     X, Y = np.array([[0.35, 0.9]]), np.array([[0.25]])
     after = module.train_many(X, Y, start, learning_rate=1.0, epochs=1).parameters
     reference = nn.compile_model(perceptron_model, until="differentiate")["differentiate"]
-    bound = 400 * float(np.finfo(module.dtype).eps)  # an exponent of some hundred is off by as many units in the last place
+    bound = 400 * float(np.finfo(module.dtype).eps)  # an exponent of some hundred is off by as many units
     for before, found in zip(start, after, strict=True):
         values = nn.evaluate(reference, before.astype(float), X, Y)
         gradient = np.array([float(values[element.tensor]) for element in reference.gradient])

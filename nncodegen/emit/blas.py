@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nncodegen.emit.calls import factors
+from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import keep
-from nncodegen.emit.names import Names
 from nncodegen.errors import ProgramError
-from nncodegen.ir import SAMPLE, Element, Program
-from nncodegen.schedule import Kernel, Layout, Nest, Place, Schedule, Shape
+from nncodegen.ir import SAMPLE, Element
+from nncodegen.schedule import Nest, Place, Schedule, Shape
 
 HERE = Path(__file__).parent
 
@@ -25,11 +26,10 @@ def calls_blas(schedule: Schedule) -> bool:
 class BlasEmitter:
     """Writes the products of a kernel that are left to BLAS."""
 
-    def __init__(self, program: Program, layout: Layout, kernel: Kernel, names: Names) -> None:
-        self._program, self._layout, self._kernel, self._names = program, layout, kernel, names
-        self._packed = {
-            step.target: step.expression for nest in kernel.before if nest.shape is Shape.PACK for step in nest.steps
-        }
+    def __init__(self, elements: Elements) -> None:
+        self._at, self._kernel = elements, elements.kernel
+        packs = (nest for nest in self._kernel.before if nest.shape is Shape.PACK)
+        self._packed = {step.target: step.expression for nest in packs for step in nest.steps}
 
     def only_for_blocks(self, nest: Nest) -> bool:
         """Whether a nest makes a copy that nothing but products left to BLAS reads: BLAS itself reads the original."""
@@ -48,18 +48,17 @@ class BlasEmitter:
         (step,) = nest.steps
         (inner,) = step.over
         (row,) = (index for index in step.target.indices if index != nest.lanes)
-        b = next(element for element in step.operands if nest.lanes in element.indices)
-        a = next(element for element in step.operands if element is not b)
-        rows, lanes, inners = (self._extent(index) for index in (row, nest.lanes, inner))
-        out, out_row = self._begin(step.target), self._stride(step.target, row)
+        a, b = factors(nest)
+        rows, lanes, inners = (self._at.extent(index) for index in (row, nest.lanes, inner))
+        out, out_row = self._at.begin(step.target), self._stride(step.target, row)
         summed = inner == SAMPLE
         calls = [
-            f"product({rows[0]}, {lanes[0]}, {inners[0]}, "
+            f"product({rows}, {lanes}, {inners}, "
             f"{self._operand(a, row, inner)}, {self._operand(b, inner, nest.lanes)}, {out}, {out_row}, "
             f"{'more' if summed else 0});"
         ]
-        if not summed and nest.lanes != SAMPLE and out_row > lanes[1]:
-            calls.append(f"end_rows({rows[0]}, {lanes[0]}, {out}, {out_row});")
+        if not summed and nest.lanes != SAMPLE and out_row > self._at.size(nest.lanes):
+            calls.append(f"end_rows({rows}, {lanes}, {out}, {out_row});")
         return tuple(calls)
 
     def turned(self, nest: Nest) -> bool:
@@ -72,10 +71,10 @@ class BlasEmitter:
         (step,) = nest.steps
         row, column = step.target.indices
         a, b = sorted(step.operands, key=lambda element: row not in element.indices)
-        factors = ", ".join(f"{self._begin(e)}, {self._stride(e, i)}" for e, i in ((a, row), (b, column)))
-        extents = ", ".join(self._extent(index)[0] for index in (row, column, SAMPLE))
-        out = f"{self._begin(step.target)}, {self._stride(step.target, row)}"
-        return f"dot_products({extents}, {factors}, {out}, more);"
+        given = ", ".join(f"{self._at.begin(e)}, {self._stride(e, i)}" for e, i in ((a, row), (b, column)))
+        extents = ", ".join(self._at.extent(index) for index in (row, column, SAMPLE))
+        out = f"{self._at.begin(step.target)}, {self._stride(step.target, row)}"
+        return f"dot_products({extents}, {given}, {out}, more);"
 
     def _operand(self, element: Element, row: str, column: str) -> str:
         """Where a matrix begins, the values from one row (turned: column) to the next, and whether it is turned.
@@ -85,27 +84,15 @@ class BlasEmitter:
         element = self._packed.get(element, element)
         from_row, from_column = self._stride(element, row), self._stride(element, column)
         if from_column == 1:
-            return f"{self._begin(element)}, {max(from_row, self._extent(column)[1])}, 0"
+            return f"{self._at.begin(element)}, {max(from_row, self._at.size(column))}, 0"
         if from_row != 1:
             raise ProgramError(f"{element} lies neither in rows nor in columns")
-        return f"{self._begin(element)}, {from_column}, 1"
-
-    def _begin(self, element: Element) -> str:
-        storage = self._kernel.storage[element.tensor]
-        if storage.place is Place.INPUT:  # rows of the only input may be used where they are
-            return "inputs"
-        return f"whole + {storage.offset}" if storage.place is Place.WHOLE else self._names[element.tensor]
-
-    def _extent(self, index: str) -> tuple[str, int]:
-        """The values along an index, as text, and how many they are at most."""
-        size = self._program.sizes[index]
-        return ("padded", self._layout.tile) if size is None else (str(size), size)
+        return f"{self._at.begin(element)}, {from_column}, 1"
 
     def _stride(self, element: Element, index: str) -> int:
-        storage = self._kernel.storage[element.tensor]
-        if storage.place is Place.INPUT and index == SAMPLE:
-            return sum(tensor.size for tensor in self._program.inputs)
-        return dict(zip(element.indices, storage.strides, strict=True))[index]
+        if self._at.place(element) is Place.INPUT and index == SAMPLE:
+            return sum(tensor.size for tensor in self._at.program.inputs)
+        return self._at.strides(element)[index]
 
 
 def emit_module_part(body: str, schedule: Schedule) -> str:

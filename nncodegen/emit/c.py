@@ -15,6 +15,7 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 
 from nncodegen.emit.blas import calls_blas
 from nncodegen.emit.blocks import emit_blocks
+from nncodegen.emit.elements import Elements
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines, keep
 from nncodegen.emit.many import ManyEmitter, lanes_are_models
@@ -66,7 +67,8 @@ def emit_c(schedule: Schedule) -> str:
             with lines.block(f"INLINE real {function}(real a, real b)"):
                 lines.add(f"return a {sign} b || a != a ? a : b;")
             lines.add("")
-    emitters = {kernel.name: KernelEmitter(program, schedule.layout, kernel, lines) for kernel in schedule.kernels}
+    elements = (Elements(program, schedule.layout, kernel) for kernel in schedule.kernels)
+    emitters = {of_kernel.kernel.name: KernelEmitter(of_kernel, lines) for of_kernel in elements}
     for emitter in emitters.values():
         emitter.emit()
     if has_rows(schedule):

@@ -8,11 +8,12 @@ from dataclasses import replace
 from itertools import product
 
 from nncodegen.emit.blas import BlasEmitter
+from nncodegen.emit.calls import BlockCalls
+from nncodegen.emit.elements import COLUMNS, Elements
 from nncodegen.emit.lines import Lines
-from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
-from nncodegen.ir import SAMPLE, Element, Noise, Program, Step, Tensor, needed
-from nncodegen.schedule import Kernel, Layout, Nest, Place, Shape
+from nncodegen.ir import SAMPLE, Element, Step, Tensor, needed
+from nncodegen.schedule import Nest, Place, Shape
 
 TITLES = {
     "predict": "The outputs of a tile of samples.",
@@ -23,23 +24,15 @@ TITLES = {
 NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
 """What a reduction starts from."""
 
-COLUMNS = {
-    Place.INPUT: ("inputs", "INPUTS"),
-    Place.TARGET: ("targets", "TARGETS"),
-    Place.OUTPUT: ("outputs", "OUTPUTS"),
-}
-"""Where columns of rows lie, and how many there are in a row."""
-
 
 class KernelEmitter:
     """Writes the two functions of a kernel."""
 
-    def __init__(self, program: Program, layout: Layout, kernel: Kernel, lines: Lines) -> None:
-        self._program, self._layout, self._kernel, self._lines = program, layout, kernel, lines
-        self._names = Names((*program.sizes, *(f"{index}_" for index in program.sizes)))
-        for tensor in program.declared:
-            self._names[tensor.name]
-        self._blas = BlasEmitter(program, layout, kernel, self._names)
+    def __init__(self, elements: Elements, lines: Lines) -> None:
+        program, kernel = elements.program, elements.kernel
+        self._program, self._layout, self._kernel, self._lines = program, elements.layout, kernel, lines
+        self._at, self._names = elements, elements.names
+        self._calls, self._blas = BlockCalls(self._at), BlasEmitter(self._at)
         self._padded = any(s.place is Place.ARRAY for s in kernel.storage.values())
         self._printer = Printer(program.precision, self._element)
         self._local: frozenset[str] = frozenset()  # the tensors that the present nest computes
@@ -95,7 +88,7 @@ class KernelEmitter:
 
     def _columns(self, element: Element) -> str:
         """Where the values of an array lie, and how far those of two samples, and of two columns, are apart."""
-        strides = self._strides(element)
+        strides = self._at.strides(element)
         column = next((stride for index, stride in strides.items() if index != SAMPLE), 0)
         return f"{self._names[element.tensor]}, {strides[SAMPLE]}, {column}"
 
@@ -175,19 +168,19 @@ class KernelEmitter:
             self._emit_comment(nest)
             if self._blas.only_for_blocks(nest):
                 with self._lines.block("if (!gemm)"):
-                    self._emit_pack(nest)
+                    self._lines.add(self._calls.pack(nest))
             elif nest.shape is Shape.BLAS:
                 self._emit_blas(nest)
             elif nest.shape is Shape.PACK:
-                self._emit_pack(nest)
+                self._lines.add(self._calls.pack(nest))
             elif nest.shape is Shape.CONTRACT:
-                self._emit_contract(nest)
+                self._lines.add(self._calls.contract(nest))
             elif nest.shape is Shape.ACCUMULATE:
-                self._emit_accumulate(nest)
+                self._lines.add(self._calls.accumulate(nest))
             elif nest.shape is Shape.ACROSS:
-                self._emit_across(nest)
+                self._lines.add(self._calls.across(nest))
             elif nest.shape is Shape.ADD_UP:
-                self._emit_add_up(nest)
+                self._lines.add(self._calls.add_up(nest))
             elif nest.reduced and not any(SAMPLE in step.over for step in nest.steps):
                 self._emit_reduction(nest)
             else:
@@ -229,7 +222,7 @@ class KernelEmitter:
                 for step in nest.steps:
                     self._emit_statement(step)
             for step in sums:
-                position = self._position(step.target)
+                position = self._at.position(step.target)
                 self._lines.add(f"sums[{position}] += {self._names[step.target.tensor]};")
 
     def _emit_padding(self, nest: Nest) -> None:
@@ -245,7 +238,7 @@ class KernelEmitter:
             self._sample_loop(nest),
             self._lines.block(f"for (size_t {index} = {size}; {index} < {padded}; {index}++)"),
         ):
-            self._lines.add(*(f"{self._stored(element)} = 0;" for element in arrays))
+            self._lines.add(*(f"{self._at.stored(element)} = 0;" for element in arrays))
 
     def _bound(self, index: str, nest: Nest) -> int:
         """Where a loop over features ends: lanes run over what pads a row as well, unless rows from outside end."""
@@ -259,15 +252,15 @@ class KernelEmitter:
     def _emit_statement(self, step: Step) -> None:
         storage = self._kernel.storage[step.target.tensor]
         value = self._value(step)
-        name = self._name(step.target)
+        name = self._at.name(step.target)
         if SAMPLE in step.over:
             self._lines.add(f"{name} += {value};")
         elif storage.place is Place.LOCAL:
             self._lines.add(f"const real {name} = {value};")
         elif storage.place is Place.ARRAY:
-            self._lines.add(f"const real {name}_ = {value};", f"{self._stored(step.target)} = {name}_;")
+            self._lines.add(f"const real {name}_ = {value};", f"{self._at.stored(step.target)} = {name}_;")
         else:
-            self._lines.add(f"{self._stored(step.target)} = {value};")
+            self._lines.add(f"{self._at.stored(step.target)} = {value};")
 
     def _written_out(self, step: Step, nest: Nest) -> Iterator[Step]:
         """A step for each value of its short indices."""
@@ -294,27 +287,7 @@ class KernelEmitter:
         read = {e: None for step in steps for term in self._terms(step) for e in term.operands}
         for element in sorted(read, key=str):
             if self._kernel.storage[element.tensor].place in (Place.INPUT, Place.TARGET):
-                self._lines.add(f"const real {self._name(element)} = {self._stored(element)};")
-
-    def _name(self, element: Element) -> str:
-        """The local variable for an element: its tensor, and the values of its short indices."""
-        return self._names[" ".join([element.tensor, *(index for index in element.indices if index.isdigit())])]
-
-    # Blocks: calls of the functions in blocks.c.
-
-    def _emit_pack(self, nest: Nest) -> None:
-        """A copy of a matrix, which may lie transposed, in padded rows."""
-        (step,) = nest.steps
-        *rows, column = step.target.indices
-        (matrix,) = step.operands
-        strides, sizes = self._strides(matrix), self._program.sizes
-        row_stride, stride = strides[rows[0]] if rows else 0, strides[column]
-        source = f"{sizes[rows[0]] if rows else 1}, {sizes[column]}, {self._names[matrix.tensor]}"
-        target = f"{self._names[step.target.tensor]}, {self._layout.padded(sizes[column] or 1)}"
-        if row_stride == 1 and stride > 1:
-            self._lines.add(f"turn({source}, {stride}, {target});")
-        else:
-            self._lines.add(f"pack({source}, {row_stride}, {stride}, {target});")
+                self._lines.add(f"const real {self._at.name(element)} = {self._at.stored(element)};")
 
     def _emit_blas(self, nest: Nest) -> None:
         """A product by BLAS where there is one, and otherwise in blocks."""
@@ -324,93 +297,15 @@ class KernelEmitter:
             if self._blas.turned(nest):
                 self._lines.add(self._blas.dot_products(nest))
             elif SAMPLE in nest.steps[0].over:
-                self._emit_accumulate(nest)
+                self._lines.add(self._calls.accumulate(nest))
             else:
-                self._emit_contract(nest)
-
-    def _emit_contract(self, nest: Nest) -> None:
-        """The product of a matrix and an array of samples: rows of outputs or of samples, and lanes of the others."""
-        (step,) = nest.steps
-        (inner,) = step.over
-        (row,) = (index for index in step.target.indices if index != nest.lanes)
-        b = next(element for element in step.operands if nest.lanes in element.indices)
-        a = next(element for element in step.operands if element is not b)
-        target = step.target
-        self._lines.add(
-            f"contract({self._extent(row)}, {self._extent(nest.lanes)}, {self._program.sizes[inner]}, "
-            f"{self._array(a)}, {self._stride(a, row)}, {self._stride(a, inner)}, "
-            f"{self._array(b)}, {self._stride(b, inner)}, {self._stride(b, nest.lanes)}, "
-            f"{self._array(target)}, {self._stride(target, row)}, 0);"
-        )
-
-    def _emit_accumulate(self, nest: Nest) -> None:
-        """The sums over samples of the products of two arrays, one of which lies in rows along the lanes."""
-        (step,) = nest.steps
-        (row,) = (index for index in step.target.indices if index != nest.lanes)
-        b = next(element for element in step.operands if nest.lanes in element.indices)
-        a = next(element for element in step.operands if element is not b)
-        offset = self._kernel.storage[step.target.tensor].offset
-        self._lines.add(
-            f"contract({self._program.sizes[row]}, {self._extent(nest.lanes)}, padded, "
-            f"{self._array(a)}, {self._stride(a, row)}, {self._stride(a, SAMPLE)}, "
-            f"{self._array(b)}, {self._stride(b, SAMPLE)}, 1, "
-            f"whole + {offset}, {self._stride(step.target, row)}, more);"
-        )
-
-    def _emit_across(self, nest: Nest) -> None:
-        """The sums over samples of the products of two arrays, whose samples lie along the lanes."""
-        (step,) = nest.steps
-        row, column = step.target.indices
-        first, second = sorted(step.operands, key=lambda element: row not in element.indices)
-        sizes, names = self._program.sizes, self._names
-        self._lines.add(
-            f"accumulate({sizes[row]}, {sizes[column]}, {names[first.tensor]}, {names[second.tensor]}, "
-            f"{self._across(step)}, padded);"
-        )
-
-    def _emit_add_up(self, nest: Nest) -> None:
-        """The sums over samples of an array."""
-        (step,) = nest.steps
-        array = self._names[step.expression.tensor]
-        if nest.lanes == SAMPLE:
-            (row,) = step.target.indices
-            self._lines.add(f"add_up({self._program.sizes[row]}, {array}, {self._across(step)}, padded);")
-        else:
-            offset = self._kernel.storage[step.target.tensor].offset
-            stride = self._stride(step.expression, SAMPLE)
-            self._lines.add(f"add_rows({self._extent(nest.lanes)}, {array}, {stride}, whole + {offset}, padded, more);")
-
-    def _across(self, step: Step) -> str:
-        """The places of sums that have a partial sum in every lane."""
-        offset = self._kernel.storage[step.target.tensor].offset
-        return f"partials + {offset}*LANES, sums + {offset}"
-
-    def _extent(self, index: str) -> str:
-        """The values along an index, with those that pad them."""
-        return "padded" if index == SAMPLE else str(self._program.sizes[index])
-
-    def _strides(self, element: Element) -> dict[str, int]:
-        """The stride of each index of a tensor."""
-        return dict(zip(element.indices, self._kernel.storage[element.tensor].strides, strict=True))
-
-    def _array(self, element: Element) -> str:
-        """Where a matrix begins: rows of the inputs may be used where they are."""
-        of_inputs = self._kernel.storage[element.tensor].place is Place.INPUT
-        return "inputs" if of_inputs else self._names[element.tensor]
-
-    def _stride(self, element: Element, index: str) -> str:
-        if index == SAMPLE and self._kernel.storage[element.tensor].place is Place.INPUT:
-            return "INPUTS"
-        return self._stride_text(element, index, self._strides(element)[index])
-
-    def _stride_text(self, element: Element, index: str, stride: int) -> str:
-        return "TILE" if stride == self._layout.tile and SAMPLE in element.indices and index != SAMPLE else str(stride)
+                self._lines.add(self._calls.contract(nest))
 
     # Reductions over other indices than the samples: one array element for each sample, summed up in place.
 
     def _emit_reduction(self, nest: Nest) -> None:
         (step,) = nest.steps
-        target = self._stored(step.target)
+        target = self._at.stored(step.target)
         self._local = frozenset()
         value = self._printer.print(step.expression)
         with self._loops(nest.outer, nest):
@@ -453,46 +348,12 @@ class KernelEmitter:
     def _element(self, element: Element) -> str:
         place = self._kernel.storage[element.tensor].place
         if element.tensor in self._local:
-            return f"{self._name(element)}_" if place is Place.ARRAY else self._name(element)
+            return f"{self._at.name(element)}_" if place is Place.ARRAY else self._at.name(element)
         if place in (Place.LOCAL, Place.INPUT, Place.TARGET) or (place is Place.PARAMETER and not element.indices):
-            return self._name(element)
+            return self._at.name(element)
         if place is Place.SUM:
-            return f"(real) {self._stored(element)}"
-        return self._stored(element)
-
-    def _stored(self, element: Element) -> str:
-        """An element in memory."""
-        place = self._kernel.storage[element.tensor].place
-        if place in COLUMNS:
-            array, width = COLUMNS[place]
-            return f"{array}[{SAMPLE}*{width} + {self._position(element)}]"
-        if place is Place.NOISE:
-            number = self._kernel.storage[element.tensor].offset
-            source = self._program.noise[number]
-            given = f"noise_of_layer(noise, {number + 1}), noise.scale, rows[{SAMPLE}], {self._position(element)}"
-            return f"{source.distribution}_noise({given}, {_noise_arguments(source)})"
-        if place is Place.WEIGHT:
-            return f"weights[{SAMPLE}]"
-        if place is Place.SUM:
-            return f"sums[{self._position(element)}]"
-        if place is Place.WHOLE:
-            return f"whole[{self._position(element)}]"
-        if place is Place.GRADIENT:
-            return f"gradient[{self._position(element)}]"
-        return f"{self._names[element.tensor]}[{self._position(element)}]"
-
-    def _position(self, element: Element) -> str:
-        """The number of a value in its array: behind a pointer of its own, or behind the offset of its tensor."""
-        storage = self._kernel.storage[element.tensor]
-        offset = 0 if storage.place in (Place.ARRAY, Place.PARAMETER, Place.NOISE) else storage.offset
-        texts = []
-        for index, stride in sorted(zip(element.indices, storage.strides, strict=False), key=lambda pair: -pair[1]):
-            text = self._stride_text(element, index, stride)
-            if index.isdigit() and text != "TILE":
-                offset += int(text) * int(index)
-            elif "0" not in (index, text):
-                texts.append(index if text == "1" else f"{index}*{text}")
-        return " + ".join([*([str(offset)] if offset or not texts else []), *texts])
+            return f"(real) {self._at.stored(element)}"
+        return self._at.stored(element)
 
 
 def _numbered(step: Step, numbers: dict[str, int]) -> Step:
@@ -504,10 +365,3 @@ def _numbered(step: Step, numbers: dict[str, int]) -> Step:
     expression = step.expression.xreplace({element: numbered(element) for element in step.operands})
     over = tuple(index for index in step.over if index not in numbers)
     return Step(numbered(step.target), expression, step.operator if over else None, over)
-
-
-def _noise_arguments(source: Noise) -> str:
-    """What the function in noise.c is told of a distribution."""
-    if source.distribution == "normal":
-        return f"(real) {source.scale!r}"
-    return f"UINT32_C({round(source.scale * 2**32)}), (real) {source.scale / (1 - source.scale)!r}"

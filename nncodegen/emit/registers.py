@@ -38,7 +38,7 @@ SEQUENTIAL = 1000
 def in_registers(schedule: Schedule) -> bool:
     """Whether a program is a formula, without a loop but that over the samples, and not too long."""
     kernel = schedule.kernels[-1]
-    nests = (*kernel.before, *kernel.tile, *kernel.measured, *kernel.after)
+    nests = kernel.nests_with_metrics
     arrays = {name for name, storage in kernel.storage.items() if storage.place is Place.ARRAY}
     kept = arrays <= {element.tensor for element in kernel.outputs}  # for metrics
     scalar = kept and not any(nest.outer or nest.reduced for nest in nests)
@@ -74,7 +74,7 @@ class RegistersEmitter:
         """The steps of the gradient for one sample of weight 1, in short chains."""
         kernel, loss = self._kernel, self._program.loss
         steps, results = [], [loss, *kernel.outputs]
-        for nest in (*kernel.before, *kernel.tile, *kernel.measured, *kernel.after):
+        for nest in kernel.nests_with_metrics:
             for step in nest.steps:
                 weights = {e: S.One for e in step.operands if kernel.storage[e.tensor].place is Place.WEIGHT}
                 steps.append(Step(step.target, step.expression.xreplace(weights)))

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from nncodegen.emit.kernels import COLUMNS, KernelEmitter
+from nncodegen.emit.calls import BlockCalls
+from nncodegen.emit.elements import COLUMNS, Elements
+from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.schedule import Nest, Schedule, Shape
@@ -31,7 +33,9 @@ class RowEmitter(KernelEmitter):
     def __init__(self, schedule: Schedule, lines: Lines) -> None:
         program = schedule.program
         layout = replace(schedule.layout, tile=1, features=(), blas=())
-        super().__init__(program, layout, make_kernel(program, layout, "predict", program.outputs, ()), lines)
+        kernel = make_kernel(program, layout, "predict", program.outputs, ())
+        super().__init__(RowElements(program, layout, kernel), lines)
+        self._calls = RowCalls(self._at)
 
     def emit(self) -> None:
         """The function, behind that of the products."""
@@ -49,25 +53,34 @@ class RowEmitter(KernelEmitter):
             self._emit_nests(nests)
         lines.add("")
 
-    def _emit_contract(self, nest: Nest) -> None:
-        (step,) = nest.steps
-        (outer,), (inner,) = nest.outer, nest.reduced
-        array, matrix = sorted(step.operands, key=lambda element: SAMPLE not in element.indices)
-        sizes, names, strides = self._program.sizes, self._names, self._strides(matrix)
-        self._lines.add(
-            f"row_product({sizes[outer]}, {sizes[inner]}, {names[matrix.tensor]}, {strides[outer]}, {strides[inner]}, "
-            f"{names[array.tensor]}, {names[step.target.tensor]});"
-        )
-
     @contextmanager
     def _sample_loop(self, nest: Nest, accumulated: Step | None = None) -> Iterator[None]:
         yield
 
-    def _stored(self, element: Element) -> str:
-        place = self._kernel.storage[element.tensor].place
-        if place in COLUMNS:
-            return f"{COLUMNS[place][0]}[{self._position(element)}]"
-        return super()._stored(element)
 
-    def _stride_text(self, element: Element, index: str, stride: int) -> str:
+class RowElements(Elements):
+    """Elements of a kernel whose tiles are one sample: none has a stride for the samples."""
+
+    def stored(self, element: Element) -> str:
+        """An element in memory."""
+        place = self.place(element)
+        return f"{COLUMNS[place][0]}[{self.position(element)}]" if place in COLUMNS else super().stored(element)
+
+    def stride_text(self, element: Element, index: str, stride: int) -> str:
+        """A stride."""
         return "0" if index == SAMPLE else str(stride)
+
+
+class RowCalls(BlockCalls):
+    """The calls for one row: a product runs along the inputs of each unit."""
+
+    def contract(self, nest: Nest) -> str:
+        """The product of a matrix and one row."""
+        at, (step,) = self._elements, nest.steps
+        (outer,), (inner,) = nest.outer, nest.reduced
+        array, matrix = sorted(step.operands, key=lambda element: SAMPLE not in element.indices)
+        strides = at.strides(matrix)
+        return (
+            f"row_product({at.extent(outer)}, {at.extent(inner)}, {at.names[matrix.tensor]}, {strides[outer]}, "
+            f"{strides[inner]}, {at.names[array.tensor]}, {at.names[step.target.tensor]});"
+        )

@@ -108,8 +108,13 @@ class Kernel:
 
     @property
     def nests(self) -> tuple[Nest, ...]:
-        """All nests, in their order."""
+        """All nests, in their order, but for what metrics need besides."""
         return (*self.before, *self.tile, *self.after)
+
+    @property
+    def nests_with_metrics(self) -> tuple[Nest, ...]:
+        """All nests, in their order."""
+        return (*self.before, *self.tile, *self.measured, *self.after)
 
     @property
     def shapes(self) -> frozenset[Shape]:

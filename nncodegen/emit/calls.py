@@ -1,0 +1,84 @@
+"""Calls of the functions in blocks.c: products, sums and copies of the matrices of a kernel."""
+
+from __future__ import annotations
+
+from nncodegen.emit.elements import Elements
+from nncodegen.ir import SAMPLE, Element, Step
+from nncodegen.schedule import Nest
+
+
+def factors(nest: Nest) -> tuple[Element, Element]:
+    """The factors of a product: the one without the lanes of its result, and the one that has them."""
+    (step,) = nest.steps
+    b = next(element for element in step.operands if nest.lanes in element.indices)
+    return next(element for element in step.operands if element is not b), b
+
+
+class BlockCalls:
+    """The calls for the nests of a kernel that run in blocks."""
+
+    def __init__(self, elements: Elements) -> None:
+        self._elements = elements
+
+    def pack(self, nest: Nest) -> str:
+        """A copy of a matrix, which may lie transposed, in padded rows."""
+        at, (step,) = self._elements, nest.steps
+        *rows, column = step.target.indices
+        (matrix,) = step.operands
+        strides = at.strides(matrix)
+        row_stride, stride = strides[rows[0]] if rows else 0, strides[column]
+        source = f"{at.size(rows[0]) if rows else 1}, {at.size(column)}, {at.names[matrix.tensor]}"
+        target = f"{at.names[step.target.tensor]}, {at.layout.padded(at.size(column))}"
+        if row_stride == 1 and stride > 1:
+            return f"turn({source}, {stride}, {target});"
+        return f"pack({source}, {row_stride}, {stride}, {target});"
+
+    def contract(self, nest: Nest) -> str:
+        """The product of a matrix and an array of samples: rows of outputs or of samples, and lanes of the others."""
+        at, (step,) = self._elements, nest.steps
+        (inner,) = step.over
+        (row,) = (index for index in step.target.indices if index != nest.lanes)
+        a, b = factors(nest)
+        return (
+            f"contract({at.extent(row)}, {at.extent(nest.lanes)}, {at.size(inner)}, "
+            f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}, "
+            f"{at.begin(b)}, {at.stride(b, inner)}, {at.stride(b, nest.lanes)}, "
+            f"{at.begin(step.target)}, {at.stride(step.target, row)}, 0);"
+        )
+
+    def accumulate(self, nest: Nest) -> str:
+        """The sums over samples of the products of two arrays, one of which lies in rows along the lanes."""
+        at, (step,) = self._elements, nest.steps
+        (row,) = (index for index in step.target.indices if index != nest.lanes)
+        a, b = factors(nest)
+        return (
+            f"contract({at.extent(row)}, {at.extent(nest.lanes)}, padded, "
+            f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, SAMPLE)}, "
+            f"{at.begin(b)}, {at.stride(b, SAMPLE)}, 1, "
+            f"{at.begin(step.target)}, {at.stride(step.target, row)}, more);"
+        )
+
+    def across(self, nest: Nest) -> str:
+        """The sums over samples of the products of two arrays, whose samples lie along the lanes."""
+        at, (step,) = self._elements, nest.steps
+        row, column = step.target.indices
+        first, second = sorted(step.operands, key=lambda element: row not in element.indices)
+        return (
+            f"accumulate({at.extent(row)}, {at.extent(column)}, {at.names[first.tensor]}, {at.names[second.tensor]}, "
+            f"{self._partials(step)}, padded);"
+        )
+
+    def add_up(self, nest: Nest) -> str:
+        """The sums over samples of an array."""
+        at, (step,) = self._elements, nest.steps
+        array = at.names[step.expression.tensor]
+        if nest.lanes == SAMPLE:
+            (row,) = step.target.indices
+            return f"add_up({at.extent(row)}, {array}, {self._partials(step)}, padded);"
+        stride = at.stride(step.expression, SAMPLE)
+        return f"add_rows({at.extent(nest.lanes)}, {array}, {stride}, {at.begin(step.target)}, padded, more);"
+
+    def _partials(self, step: Step) -> str:
+        """The places of sums that have a partial sum in every lane."""
+        offset = self._elements.kernel.storage[step.target.tensor].offset
+        return f"partials + {offset}*LANES, sums + {offset}"

@@ -1,0 +1,100 @@
+"""Where the elements of a kernel lie, as text in C: their arrays, strides and positions."""
+
+from __future__ import annotations
+
+from nncodegen.emit.names import Names
+from nncodegen.ir import SAMPLE, Element, Noise, Program
+from nncodegen.schedule import Kernel, Layout, Place
+
+COLUMNS = {
+    Place.INPUT: ("inputs", "INPUTS"),
+    Place.TARGET: ("targets", "TARGETS"),
+    Place.OUTPUT: ("outputs", "OUTPUTS"),
+}
+"""Where columns of rows lie, and how many there are in a row."""
+
+SUMS = {Place.SUM: "sums", Place.WHOLE: "whole", Place.GRADIENT: "gradient"}
+"""The arrays of what is summed over the samples, and of what is made of it."""
+
+
+class Elements:
+    """The elements of a kernel; ``names`` are those of its tensors and local variables."""
+
+    def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:
+        self.program, self.layout, self.kernel = program, layout, kernel
+        self.names = Names((*program.sizes, *(f"{index}_" for index in program.sizes)))
+        for tensor in program.declared:
+            self.names[tensor.name]
+
+    def place(self, element: Element) -> Place:
+        """The kind of place."""
+        return self.kernel.storage[element.tensor].place
+
+    def name(self, element: Element) -> str:
+        """The local variable for an element: its tensor, and the values of its short indices."""
+        return self.names[" ".join([element.tensor, *(index for index in element.indices if index.isdigit())])]
+
+    def begin(self, element: Element) -> str:
+        """Where the array of a tensor begins: rows of the inputs may be used where they are."""
+        storage = self.kernel.storage[element.tensor]
+        if storage.place is Place.INPUT:
+            return "inputs"
+        return f"whole + {storage.offset}" if storage.place is Place.WHOLE else self.names[element.tensor]
+
+    def size(self, index: str) -> int:
+        """The values along an index, without those that pad it; as many samples as a tile has at most."""
+        size = self.program.sizes[index]
+        return self.layout.tile if size is None else size
+
+    def extent(self, index: str) -> str:
+        """The values along an index, with samples that pad them."""
+        return "padded" if index == SAMPLE else str(self.size(index))
+
+    def strides(self, element: Element) -> dict[str, int]:
+        """The stride of each index of a tensor."""
+        return dict(zip(element.indices, self.kernel.storage[element.tensor].strides, strict=True))
+
+    def stride(self, element: Element, index: str) -> str:
+        """The values from one of an index to the next."""
+        if index == SAMPLE and self.place(element) is Place.INPUT:
+            return "INPUTS"
+        return self.stride_text(element, index, self.strides(element)[index])
+
+    def stride_text(self, element: Element, index: str, stride: int) -> str:
+        """A stride, by its name where that is what it is."""
+        return "TILE" if stride == self.layout.tile and SAMPLE in element.indices and index != SAMPLE else str(stride)
+
+    def stored(self, element: Element) -> str:
+        """An element in memory."""
+        place = self.place(element)
+        if place in COLUMNS:
+            array, width = COLUMNS[place]
+            return f"{array}[{SAMPLE}*{width} + {self.position(element)}]"
+        if place is Place.NOISE:
+            number = self.kernel.storage[element.tensor].offset
+            source = self.program.noise[number]
+            given = f"noise_of_layer(noise, {number + 1}), noise.scale, rows[{SAMPLE}], {self.position(element)}"
+            return f"{source.distribution}_noise({given}, {_noise_arguments(source)})"
+        if place is Place.WEIGHT:
+            return f"weights[{SAMPLE}]"
+        return f"{SUMS.get(place) or self.names[element.tensor]}[{self.position(element)}]"
+
+    def position(self, element: Element) -> str:
+        """The number of a value in its array: behind a pointer of its own, or behind the offset of its tensor."""
+        storage = self.kernel.storage[element.tensor]
+        offset = 0 if storage.place in (Place.ARRAY, Place.PARAMETER, Place.NOISE) else storage.offset
+        texts = []
+        for index, stride in sorted(zip(element.indices, storage.strides, strict=False), key=lambda pair: -pair[1]):
+            text = self.stride_text(element, index, stride)
+            if index.isdigit() and text != "TILE":
+                offset += int(text) * int(index)
+            elif "0" not in (index, text):
+                texts.append(index if text == "1" else f"{index}*{text}")
+        return " + ".join([*([str(offset)] if offset or not texts else []), *texts])
+
+
+def _noise_arguments(source: Noise) -> str:
+    """What the function in noise.c is told of a distribution."""
+    if source.distribution == "normal":
+        return f"(real) {source.scale!r}"
+    return f"UINT32_C({round(source.scale * 2**32)}), (real) {source.scale / (1 - source.scale)!r}"
