@@ -21,6 +21,9 @@ TITLES = {
     "gradient": "Adds the losses of a tile of samples and their derivatives to the sums.",
 }
 
+PART = 240
+"""Statements of a function, beyond which compilers take time that grows faster than these."""
+
 NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
 """What a reduction starts from."""
 
@@ -41,6 +44,45 @@ class KernelEmitter:
         """The function of a tile and, where there are sums, the one that finishes them."""
         kernel, lines = self._kernel, self._lines
         self._emit_prepare()
+        *parts, last = self._parts()
+        for number, nests in enumerate(parts):
+            lines.add(f"/* Part {number + 1} of the loops for a tile. */")
+            head = f"static __attribute__((noinline)) void {kernel.name}_part_{number + 1}({self._declarations})"
+            with lines.block(head), lines.unused(*self._arguments):
+                self._emit_loops(nests)
+            lines.add("")
+        lines.add(f"/* {TITLES[kernel.name]} */")
+        head = f"static void {kernel.name}_tile({self._declarations})"
+        with lines.block(head), lines.unused(*(name for name in self._arguments if name != "outputs")):
+            for number in range(len(parts)):
+                lines.add(f"{kernel.name}_part_{number + 1}({', '.join(self._arguments)});")
+            self._emit_loops(last, kernel.measured)
+            if kernel.outputs:
+                self._emit_measured()
+        lines.add("")
+        if kernel.name == "gradient":
+            self._emit_finish()
+
+    def _parts(self) -> list[tuple[Nest, ...]]:
+        """The nests of a tile in functions of their own, where one would have very many statements."""
+        parts: list[list[Nest]] = [[]]
+        for nest in self._kernel.tile:
+            if parts[-1] and sum(len(other.steps) for other in (*parts[-1], nest)) > PART:
+                parts.append([])
+            parts[-1].append(nest)
+        return [tuple(nests) for nests in parts]
+
+    @property
+    def _arguments(self) -> list[str]:
+        """What the function of a tile is given."""
+        results = {"predict": ["outputs"], "loss": ["sums"], "gradient": ["more", "sums", "whole", "partials"]}
+        names = ["parameters", "inputs", "targets", "weights", "count", "work", *results[self._kernel.name]]
+        names += [] if self._kernel.name == "predict" else ["metrics", "counts"]
+        return names + (["noise", "rows"] if self._program.noise and self._kernel.name == "gradient" else [])
+
+    @property
+    def _declarations(self) -> str:
+        """The same with their types."""
         measures = "int metrics, const real *restrict counts"
         results = {"predict": "real *restrict outputs", "loss": f"double *restrict sums, {measures}"}
         results["gradient"] = (
@@ -48,26 +90,19 @@ class KernelEmitter:
         )
         if self._program.noise:
             results["gradient"] += ", randomness noise, const size_t *restrict rows"
-        arguments = ["parameters", "inputs", "targets", "weights", "count", "work"]
-        arguments += [] if kernel.name == "predict" else ["metrics", "counts"]
-        arguments += ["more", "sums", "whole", "partials"] if kernel.name == "gradient" else []
-        lines.add(f"/* {TITLES[kernel.name]} */")
-        head = (
-            f"static void {kernel.name}_tile(const real *restrict parameters, const real *restrict inputs,\n"
+        return (
+            f"const real *restrict parameters, const real *restrict inputs,\n"
             f"    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,\n"
-            f"    {results[kernel.name]})"
+            f"    {results[self._kernel.name]}"
         )
-        with lines.block(head), lines.unused(*arguments):
-            if self._padded:
-                lines.add("const size_t padded = (count + PAD - 1)/PAD*PAD;")
-            nests = (*self._before((*kernel.tile, *kernel.measured)), *kernel.tile)
-            self._emit_pointers((*nests, *kernel.measured))
-            self._emit_nests(nests)
-            if kernel.outputs:
-                self._emit_measured()
-        lines.add("")
-        if kernel.name == "gradient":
-            self._emit_finish()
+
+    def _emit_loops(self, tile: tuple[Nest, ...], measured: tuple[Nest, ...] = ()) -> None:
+        """The loops of a tile, with what they need of the parameters, and names for what those of metrics need, too."""
+        if self._padded:
+            self._lines.add("const size_t padded = (count + PAD - 1)/PAD*PAD;")
+        nests = (*self._before((*tile, *measured)), *tile)
+        self._emit_pointers((*nests, *measured))
+        self._emit_nests(nests)
 
     def _emit_measured(self) -> None:
         """The sums of the metrics that are wanted."""

@@ -37,11 +37,8 @@ SEQUENTIAL = 1000
 
 def in_registers(schedule: Schedule) -> bool:
     """Whether a program is a formula, without a loop but that over the samples, and not too long."""
-    kernel = schedule.kernels[-1]
-    nests = kernel.nests_with_metrics
-    arrays = {name for name, storage in kernel.storage.items() if storage.place is Place.ARRAY}
-    kept = arrays <= {element.tensor for element in kernel.outputs}  # for metrics
-    scalar = kept and not any(nest.outer or nest.reduced for nest in nests)
+    nests = schedule.kernels[-1].nests_with_metrics
+    scalar = not any(nest.outer or nest.reduced for nest in nests)
     simple = scalar and not any(parameter.shape for parameter in schedule.program.parameters)
     return simple and sum(len(nest.steps) for nest in nests) <= STATEMENTS
 

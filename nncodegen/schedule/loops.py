@@ -24,6 +24,10 @@ LONG = 96
 """Terms beyond which a sum of products is worked through in parts, for which a panel of its second factor is copied to
 where it stays in the first-level cache."""
 
+MOST = 60
+"""Statements of a loop. Beyond, the time of compilers grows with their square; the next loop then reads from memory
+what this one has left."""
+
 _LOCAL = Storage(Place.LOCAL)
 
 
@@ -267,7 +271,8 @@ def _nests(
         alone = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
         alone = bool(alone or (few and SAMPLE in step.over))
         candidates = range(first, len(nests)) if not alone else ()
-        position = next((k for k in candidates if nests[k][:2] == (loops, form)), len(nests))
+        fits = (k for k in candidates if nests[k][:2] == (loops, form) and len(nests[k][2]) < MOST)
+        position = next(fits, len(nests))
         if position == len(nests):
             nests.append((loops, form, []))
         nests[position][2].append(step)
