@@ -112,3 +112,36 @@ def test_show():
     assert text.startswith("tiles of 64 samples\n")
     assert "kernel gradient" in text
     assert "for j, i, n in blocks of outputs in registers:\n        s1[n, j] = sum(i) W1[j, i]*x tile[n, i]" in text
+
+
+def test_the_tile_follows_from_the_weights():
+    """Tiles are longer where the weights of a layer leave the first-level cache; the dump says why."""
+    for units, tile in ((40, 64), (41, 128)):  # 100 inputs in double precision
+        layout = scheduled(nn.Sequential([nn.Dense(units), nn.Dense(2)], 100)).layout
+        assert layout.tile == tile
+        assert f"largest layer take {800 * units:,} bytes" in layout.show()
+    assert "as asked for" in scheduled(nn.Sequential([nn.Dense(3)], 4), {"tile": 32}).layout.show()
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(("hidden", "outputs"), [(16, 1), (32, 2), (33, 3), (32, 10), (100, 5)])
+def test_narrow_layers(hidden, outputs, precision):
+    """Layers of few units behind wider ones, turned over or not, compute what the evaluator does."""
+    layers = [nn.Dense(hidden, "tanh"), nn.Dense(outputs, "softmax" if outputs > 1 else "sigmoid")]
+    loss = "categorical_crossentropy" if outputs > 1 else "binary_crossentropy"
+    model = nn.Sequential(layers, 7, loss, name=f"narrow_{hidden}_{outputs}")
+    module = nn.build(model, precision)
+    program = nn.compile_model(model, until="differentiate")["differentiate"]
+    rng = np.random.default_rng(hidden)
+    parameters = module.initial_parameters(1).astype(float)
+    bound = 1e-12 if precision == "float64" else 2e-5
+    for samples in (1, 5, 65, 130):
+        X = rng.normal(size=(samples, 7)).astype(precision)
+        Y = np.eye(max(outputs, 2))[rng.integers(0, max(outputs, 2), samples)][:, :outputs]
+        values = nn.evaluate(program, parameters, X.astype(float), Y)
+        found = module.predict(parameters, X)
+        assert found == pytest.approx(np.asarray(values[program.outputs[0].tensor]).reshape(found.shape), rel=bound)
+        loss_value, gradient = module.loss_and_gradient(parameters, X, Y)
+        expected = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
+        assert loss_value == pytest.approx(float(values["loss"]), rel=bound)
+        assert gradient == pytest.approx(expected, rel=bound, abs=bound * abs(expected).max())

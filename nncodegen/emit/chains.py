@@ -1,8 +1,8 @@
 """Algebra for scalar text that is bound by latency: chains of dependent operations become shorter.
 
-It costs operations, which a core has to spare while it waits, so it is not for loops over samples or models: these take
-``unbranched`` alone. Every rule keeps
-the precision; what could overflow where the original does not is left as it is.
+It costs operations, which a core has to spare while it waits, so it is not for loops over samples or models: the latter
+take ``unbranched`` alone. Every rule keeps the precision; what could overflow where the original does not is left as it
+is.
 """
 
 from __future__ import annotations

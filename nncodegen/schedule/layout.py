@@ -47,7 +47,6 @@ ACROSS = 2.3
 NARROW = 1.5
 """Cost of a product in blocks of a single vector, which load as much as they multiply, against wider ones."""
 
-
 TURN, GATHER = 0.5, 1.5
 """Cycles to turn a value of a matrix over, square by square, and to gather one alone from its row."""
 
@@ -91,7 +90,8 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
     if unknown:
         raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features, blas")
     padding = LONGEST[program.precision]
-    tile = choices.get("tile", _tile(program))
+    usual, why = _tile(program)
+    tile = choices.get("tile", usual)
     if isinstance(tile, bool) or not isinstance(tile, int) or tile <= 0 or tile % (2 * padding):
         raise ModelError(f"tile must be a multiple of {2 * padding} samples in {program.precision}, not {tile!r}")
     layout = Layout(tile, padding, (), ())
@@ -119,12 +119,16 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
             f"{index} ({program.sizes[index]}): {'features' if index in chosen else 'samples'} innermost, as asked for"
             for index in able
         ]
+    reasons = [why if "tile" not in choices else "as asked for", *reasons] if why else reasons
     return replace(layout, features=chosen, reasons=tuple(reasons))
 
 
-def _tile(program: Program) -> int:
+def _tile(program: Program) -> tuple[int, str]:
+    """The samples of a tile, and the reason; none where there are no layers."""
     weights = max((weights_of(step, program) for step in program.steps if is_product(step)), default=0)
-    return LONG_TILE if weights * int(program.precision[-2:]) // 8 >= CACHE else TILE
+    size = weights * int(program.precision[-2:]) // 8
+    why = f"as the weights of the largest layer take {size:,} bytes, which is {'not ' * (size >= CACHE)}below {CACHE:,}"
+    return LONG_TILE if size >= CACHE else TILE, why if weights else ""
 
 
 def _costs(layout: Layout, size: int) -> tuple[float, float]:
