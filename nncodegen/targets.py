@@ -19,7 +19,6 @@ KERNEL_FLAGS = (
 WRAPPER_FLAGS = ("-Og", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0")
 """For the wrapper, which Cython wrote: with -O1 it compiles half as long again, and its calls take as long."""
 
-
 WIDE_VECTORS = "-mprefer-vector-width=512"
 """Loops use the longest vectors that the CPU has: GCC would take half of AVX-512's, a fifth slower for networks."""
 

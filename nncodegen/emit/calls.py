@@ -34,28 +34,19 @@ class BlockCalls:
         return f"pack({source}, {row_stride}, {stride}, {target});"
 
     def contract(self, nest: Nest) -> str:
-        """The product of a matrix and an array of samples: rows of outputs or of samples, and lanes of the others."""
+        """The product of a matrix and an array of samples, or the sum over samples of the products of two arrays.
+
+        Rows of outputs, of samples or of weights, and lanes of the others.
+        """
         at, (step,) = self._elements, nest.steps
         (inner,) = step.over
         (row,) = (index for index in step.target.indices if index != nest.lanes)
         a, b = factors(nest)
         return (
-            f"contract({at.extent(row)}, {at.extent(nest.lanes)}, {at.size(inner)}, "
+            f"contract({at.extent(row)}, {at.extent(nest.lanes)}, {at.extent(inner)}, "
             f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}, "
             f"{at.begin(b)}, {at.stride(b, inner)}, {at.stride(b, nest.lanes)}, "
-            f"{at.begin(step.target)}, {at.stride(step.target, row)}, 0);"
-        )
-
-    def accumulate(self, nest: Nest) -> str:
-        """The sums over samples of the products of two arrays, one of which lies in rows along the lanes."""
-        at, (step,) = self._elements, nest.steps
-        (row,) = (index for index in step.target.indices if index != nest.lanes)
-        a, b = factors(nest)
-        return (
-            f"contract({at.extent(row)}, {at.extent(nest.lanes)}, padded, "
-            f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, SAMPLE)}, "
-            f"{at.begin(b)}, {at.stride(b, SAMPLE)}, 1, "
-            f"{at.begin(step.target)}, {at.stride(step.target, row)}, more);"
+            f"{at.begin(step.target)}, {at.stride(step.target, row)}, {'more' if inner == SAMPLE else 0});"
         )
 
     def across(self, nest: Nest) -> str:

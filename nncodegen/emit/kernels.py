@@ -208,10 +208,8 @@ class KernelEmitter:
                 self._emit_blas(nest)
             elif nest.shape is Shape.PACK:
                 self._lines.add(self._calls.pack(nest))
-            elif nest.shape is Shape.CONTRACT:
+            elif nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
                 self._lines.add(self._calls.contract(nest))
-            elif nest.shape is Shape.ACCUMULATE:
-                self._lines.add(self._calls.accumulate(nest))
             elif nest.shape is Shape.ACROSS:
                 self._lines.add(self._calls.across(nest))
             elif nest.shape is Shape.ADD_UP:
@@ -329,12 +327,8 @@ class KernelEmitter:
         with self._lines.block("if (gemm)"):
             self._lines.add(*self._blas.product(nest))
         with self._lines.block("else"):
-            if self._blas.turned(nest):
-                self._lines.add(self._blas.dot_products(nest))
-            elif SAMPLE in nest.steps[0].over:
-                self._lines.add(self._calls.accumulate(nest))
-            else:
-                self._lines.add(self._calls.contract(nest))
+            turned = self._blas.turned(nest)
+            self._lines.add(self._blas.dot_products(nest) if turned else self._calls.contract(nest))
 
     # Reductions over other indices than the samples: one array element for each sample, summed up in place.
 
