@@ -5,8 +5,9 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.ir import SAMPLE
-from nncodegen.schedule import NO_CHOICES, Place
+from nncodegen.ir import SAMPLE, Element, Step
+from nncodegen.schedule import NO_CHOICES, Nest, Place, Shape
+from nncodegen.schedule.arrays import Arrays
 
 
 def scheduled(model, choices=NO_CHOICES):
@@ -54,24 +55,106 @@ def test_every_value_is_ready_when_it_is_read(model):
             done |= {step.target.tensor for step in nest.steps}
 
 
-@pytest.mark.parametrize("choices", [{"features": []}, {"features": ["j"]}, {"features": ["i", "j"]}], ids=str)
-def test_arrays_do_not_overlap(choices):
-    """Every array has its own part of work memory, aligned, and no two values share a place in it."""
-    schedule = scheduled(NETWORK, choices)
-    sizes, tile = schedule.program.sizes, schedule.tile
+def deep(*units, activation="tanh"):
+    layers = [nn.Dense(width, activation) for width in units[1:-1]]
+    return nn.Sequential([*layers, nn.Dense(units[-1], "softmax")], units[0], "categorical_crossentropy")
+
+
+@pytest.mark.parametrize(
+    ("model", "choices"),
+    [
+        (NETWORK, {"features": []}),
+        (NETWORK, {"features": ["j"]}),
+        (NETWORK, {"features": ["i", "j"]}),
+        (deep(3, 20, 7, 20, 3), {"features": []}),
+        (deep(4, 3, 3, 2), {"features": []}),  # short indices are written out
+        (deep(20, 20, 20, 20), {"features": []}),  # what comes behind the outputs, which are kept, is of their size
+        (deep(64, 32, 40, 32, 10), NO_CHOICES),
+        (deep(9, 8, 8, 8, 8, 4, activation="selu"), NO_CHOICES),
+        (deep(9, 40, 40, 2, activation="gelu"), {"blas": True}),
+        (FORMULA, NO_CHOICES),
+    ],
+    ids=str,
+)
+def test_arrays_are_not_written_over_before_they_are_read(model, choices):
+    """Arrays may share memory, aligned, but what a nest reads is what was written for it last."""
+    schedule = scheduled(model, choices)
     for kernel in schedule.kernels:
         nests = (*kernel.before, *kernel.tile, *kernel.measured)
         targets = {step.target.tensor: step.target for nest in nests for step in nest.steps}
-        taken = np.zeros(kernel.arrays, bool)
-        for name, storage in kernel.storage.items():
-            if storage.place is not Place.ARRAY:
-                continue
-            assert storage.offset % tile == 0
-            shape = [tile if index == SAMPLE else sizes[index] for index in targets[name].indices]
-            positions = storage.offset + np.tensordot(storage.strides, np.indices(shape), 1).ravel()
-            assert len(set(positions)) == len(positions)
-            assert not taken[positions].any()
-            taken[positions] = True
+        places = {
+            name: positions_of(storage, targets[name], schedule)
+            for name, storage in kernel.storage.items()
+            if storage.place is Place.ARRAY
+        }
+        assert all(kernel.storage[name].offset % schedule.tile == 0 for name in places)
+        owner = np.full(kernel.arrays, "", object)
+        for nest in (*nests, *kernel.tile, *kernel.measured):  # a second tile
+            read = {e for step in nest.steps for e in step.operands if e.tensor in places}
+            for step in nest.steps:
+                for name in (element.tensor for element in step.operands if element.tensor in places):
+                    assert (owner[places[name]] == name).all(), (nest.show(), name)
+                if step.target.tensor not in places:
+                    continue
+                for element in read:  # values that it writes over are read in the same turn of the same loops
+                    if np.intersect1d(places[element.tensor], places[step.target.tensor]).size:
+                        assert (nest.shape, nest.reduced) == (Shape.LOOPS, ())
+                        assert element.indices == step.target.indices
+                        strides = {kernel.storage[e.tensor].strides for e in (element, step.target)}
+                        assert len(strides) == 1
+                owner[places[step.target.tensor]] = step.target.tensor
+        for element in kernel.outputs:
+            assert (owner[places[element.tensor]] == element.tensor).all()
+
+
+def positions_of(storage, element, schedule):
+    """Where the values of an array lie: no two of them at one place."""
+    shape = [schedule.tile if index == SAMPLE else schedule.program.sizes[index] for index in element.indices]
+    positions = storage.offset + np.tensordot(storage.strides, np.indices(shape), 1).ravel()
+    assert len(set(positions)) == len(positions)
+    return positions
+
+
+def test_arrays_share_memory():
+    """A tile of four hidden layers needs little more memory than one of two, as arrays are used again."""
+    two, four = (scheduled(deep(8, *hidden, 4), {"features": []}).kernels for hidden in ([16] * 2, [16] * 4))
+    assert four[0].arrays == two[0].arrays  # of a prediction, one layer at a time
+    assert four[2].arrays < 1.8 * two[2].arrays
+
+
+def test_a_reduction_writes_over_nothing_that_it_reads():
+    """Each of its terms needs what it reads, while the sums of the terms before are in their places already."""
+    a, b = Element("a", (SAMPLE, "k")), Element("b", (SAMPLE,))
+    for over, offset in ((("k",), 64), ((), 0)):
+        step = Step(Element("s", (SAMPLE,)), a * b, "sum" if over else None, over)
+        first = Nest((), (), True, (Step(b, sympy.S(1)),))
+        second = Nest((), over, True, (step,))
+        arrays = Arrays([first, second], range(2), (), 64)
+        assert arrays.place(first.steps[0], first, 0, (1,), 64) == 0
+        assert arrays.place(step, second, 1, (1,), 64) == offset
+
+
+@pytest.mark.parametrize(("kept", "offsets"), [((), [0, 0, 0]), (("a",), [0, 64, 64]), (("a", "b"), [0, 64, 128])])
+def test_what_is_kept_is_not_written_over(kept, offsets):
+    """An array that is read when the tile is done has its memory alone, although no later loop reads it."""
+    a, b, c = (Element(name, (SAMPLE,)) for name in "abc")
+    steps = [Step(a, sympy.S(1)), Step(b, 2 * a), Step(c, 3 * b)]
+    nests = [Nest((), (), True, (step,)) for step in steps]
+    arrays = Arrays(nests, range(3), kept, 64)
+    found = [arrays.place(step, nest, k, (1,), 64) for k, (step, nest) in enumerate(zip(steps, nests, strict=True))]
+    assert found == offsets
+
+
+def test_products_take_over_what_multiplies_them():
+    """The derivative of an activation is multiplied where the product of a layer still is in registers."""
+    gradient = scheduled(deep(9, 20, 20, 5)).kernels[2]
+    fused = [nest for nest in gradient.tile if nest.shape is Shape.CONTRACT and len(nest.steps) == 2]
+    assert len(fused) == 2
+    for nest in fused:
+        product, multiplied = nest.steps
+        assert product.target in multiplied.operands
+        assert gradient.storage[product.target.tensor].place is Place.LOCAL
+        assert gradient.storage[multiplied.target.tensor].place is Place.ARRAY
 
 
 def test_layers_lie_as_their_width_suggests():

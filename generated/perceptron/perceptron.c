@@ -24,7 +24,7 @@ enum {
     ACROSS = 0,
     DIRECT = 0,
     IN_PLACE = 1,
-    ARRAYS = 192,
+    ARRAYS = 128,
     STATE = 3,
     OPTIONS = 5,
     LABELS = 0,
@@ -43,6 +43,13 @@ enum {
 #else
 #define SUM_LOOP(variable)
 #define LARGEST_LOOP(variable)
+#endif
+
+/* A loop no turn of which writes what another one reads: arrays that share memory do so value by value. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define INDEPENDENT
 #endif
 
 /* (exp(r) - 1 - r)/(r*r) for |r| <= log(2)/2. */
@@ -314,6 +321,7 @@ static void predict_tile(const real *restrict parameters, const real *restrict i
     const real w45 = parameters[6];
 
     /* t1 to output_column_0 */
+    INDEPENDENT
     for (size_t n = 0; n < count; n++) {
         const real x1 = inputs[n*INPUTS + 0];
         const real x2 = inputs[n*INPUTS + 1];
@@ -359,7 +367,7 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
     const real w45 = parameters[6];
     real *const restrict t15 = work + 0;
     real *const restrict t17 = work + 64;
-    real *const restrict output = work + 128;
+    real *const output = t15;
 
     /* t1 to loss */
     real loss = 0;
@@ -400,6 +408,7 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
     if (metrics) {
 
         /* t18 to output */
+        INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real t18 = t17[n] + 1;
             const real t19 = 1.0/t18;

@@ -32,6 +32,10 @@ enum {
 
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+typedef real four __attribute__((vector_size(4*sizeof(real))));
+typedef real eight __attribute__((vector_size(8*sizeof(real))));
+typedef real unaligned_four __attribute__((vector_size(4*sizeof(real)), aligned(sizeof(real)), may_alias));
+typedef real unaligned_eight __attribute__((vector_size(8*sizeof(real)), aligned(sizeof(real)), may_alias));
 
 /* --- load --- A vector; those of arrays lie aligned, those of the inputs where the caller has them. */
 INLINE vector load(const real *values)
@@ -39,12 +43,15 @@ INLINE vector load(const real *values)
     return *(const unaligned *) values;
 }
 
-/* --- keep --- Stores a vector of a result, or (more) adds it to what is there. */
-INLINE void keep(vector s, real *out, int more)
+/* --- keep --- Stores a vector of a result, or (more) adds it to what is there; then multiplies it with a factor, if
+   there is one. */
+INLINE void keep(vector s, real *out, size_t position, const real *factor, int more)
 {
     if (more)
-        s += load(out);
-    *(vector *) out = s;
+        s += load(out + position);
+    if (factor)
+        s *= load(factor + position);
+    *(vector *) (out + position) = s;
 }
 
 /* --- add --- Adds a vector of sums to the partial sums of a weight: a vector, or (DIRECT) at once to its one sum. */
@@ -60,43 +67,78 @@ INLINE void add(vector s, size_t weight, real *restrict partials, double *restri
     }
 }
 
-@BODIES@/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with zeros: in squares of four by four. */
+@BODIES@/* --- turn_square --- to[r][c] = from[r + c*column] for four rows and four columns. */
+INLINE void turn_square(const real *restrict from, size_t column, real *restrict to, size_t row)
+{
+#if SHUFFLES
+    four a[4];
+    for (size_t c = 0; c < 4; c++)
+        a[c] = *(const unaligned_four *) (from + c*column);
+    const four b0 = __builtin_shufflevector(a[0], a[1], 0, 4, 1, 5),
+        b1 = __builtin_shufflevector(a[0], a[1], 2, 6, 3, 7),
+        b2 = __builtin_shufflevector(a[2], a[3], 0, 4, 1, 5),
+        b3 = __builtin_shufflevector(a[2], a[3], 2, 6, 3, 7);
+    *(unaligned_four *) to = __builtin_shufflevector(b0, b2, 0, 1, 4, 5);
+    *(unaligned_four *) (to + row) = __builtin_shufflevector(b0, b2, 2, 3, 6, 7);
+    *(unaligned_four *) (to + 2*row) = __builtin_shufflevector(b1, b3, 0, 1, 4, 5);
+    *(unaligned_four *) (to + 3*row) = __builtin_shufflevector(b1, b3, 2, 3, 6, 7);
+#else
+    for (size_t r = 0; r < 4; r++)
+        for (size_t c = 0; c < 4; c++)
+            to[r*row + c] = from[r + c*column];
+#endif
+}
+
+/* --- turn_squares --- The same for eight columns, where a vector holds as many: two squares at once. */
+INLINE void turn_squares(const real *restrict from, size_t column, real *restrict to, size_t row)
+{
+#if SHUFFLES
+    eight a[4];
+    for (size_t c = 0; c < 4; c++) {
+        const four first = *(const unaligned_four *) (from + c*column);
+        const four second = *(const unaligned_four *) (from + (c + 4)*column);
+        a[c] = __builtin_shufflevector(first, second, 0, 1, 2, 3, 4, 5, 6, 7);
+    }
+    const eight b0 = __builtin_shufflevector(a[0], a[1], 0, 8, 1, 9, 4, 12, 5, 13),
+        b1 = __builtin_shufflevector(a[0], a[1], 2, 10, 3, 11, 6, 14, 7, 15),
+        b2 = __builtin_shufflevector(a[2], a[3], 0, 8, 1, 9, 4, 12, 5, 13),
+        b3 = __builtin_shufflevector(a[2], a[3], 2, 10, 3, 11, 6, 14, 7, 15);
+    *(unaligned_eight *) to = __builtin_shufflevector(b0, b2, 0, 1, 8, 9, 4, 5, 12, 13);
+    *(unaligned_eight *) (to + row) = __builtin_shufflevector(b0, b2, 2, 3, 10, 11, 6, 7, 14, 15);
+    *(unaligned_eight *) (to + 2*row) = __builtin_shufflevector(b1, b3, 0, 1, 8, 9, 4, 5, 12, 13);
+    *(unaligned_eight *) (to + 3*row) = __builtin_shufflevector(b1, b3, 2, 3, 10, 11, 6, 7, 14, 15);
+#else
+    turn_square(from, column, to, row);
+    turn_square(from + 4*column, column, to + 4, row);
+#endif
+}
+
+/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with zeros: in squares of four by four. */
 static void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out, size_t out_row)
 {
+    const int two = VECTOR_BYTES >= 8*sizeof(real);
     for (size_t r = 0; r < rows; r += 4) {
-        for (size_t c = 0; c < columns; c += 4) {
-            const real *const from = a + r + c*a_column;
-            real *const to = out + r*out_row + c;
-#if SHUFFLES
-            if (r + 4 <= rows && c + 4 <= columns) {
-                typedef real four __attribute__((vector_size(4*sizeof(real)), aligned(sizeof(real)), may_alias));
-                const four a0 = *(const four *) from, a1 = *(const four *) (from + a_column),
-                    a2 = *(const four *) (from + 2*a_column), a3 = *(const four *) (from + 3*a_column);
-                const four b0 = __builtin_shufflevector(a0, a1, 0, 4, 1, 5), b1 = __builtin_shufflevector(a0, a1, 2, 6, 3, 7),
-                    b2 = __builtin_shufflevector(a2, a3, 0, 4, 1, 5), b3 = __builtin_shufflevector(a2, a3, 2, 6, 3, 7);
-                *(four *) to = __builtin_shufflevector(b0, b2, 0, 1, 4, 5);
-                *(four *) (to + out_row) = __builtin_shufflevector(b0, b2, 2, 3, 6, 7);
-                *(four *) (to + 2*out_row) = __builtin_shufflevector(b1, b3, 0, 1, 4, 5);
-                *(four *) (to + 3*out_row) = __builtin_shufflevector(b1, b3, 2, 3, 6, 7);
-                continue;
-            }
-#endif
-            for (size_t i = 0; i < 4 && r + i < rows; i++)
-                for (size_t k = 0; k < 4 && c + k < columns; k++)
-                    to[i*out_row + k] = from[i + k*a_column];
-        }
+        size_t c = 0;
+        for (; two && r + 4 <= rows && c + 8 <= columns; c += 8)
+            turn_squares(a + r + c*a_column, a_column, out + r*out_row + c, out_row);
+        for (; r + 4 <= rows && c + 4 <= columns; c += 4)
+            turn_square(a + r + c*a_column, a_column, out + r*out_row + c, out_row);
+        for (; c < columns; c++)
+            for (size_t k = r; k < r + 4 && k < rows; k++)
+                out[k*out_row + c] = a[k + c*a_column];
     }
     for (size_t r = 0; r < rows; r++)
         for (size_t c = columns; c < out_row; c++)
             out[r*out_row + c] = 0;
 }
 
-/* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) that much more: in blocks
-   whose results stay in registers. The lanes l of out are padded to whole vectors, and those of b as well unless it lies
+/* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) that much more; then times
+   factor[r][l], if there is one: in blocks whose results stay in registers. The lanes l of out are padded to whole vectors, and those of b as well unless it lies
    turned (b_inner is 1 then). Sums that are long are cut into parts, for which two vectors of b lie together in the
    first-level cache; so do those that would be read across the borders of its lines, block after block. */
 static void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
-    const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row, int more)
+    const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row,
+    const real *restrict factor, int more)
 {
     vector panel[2*PANEL];
     const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
@@ -125,18 +167,19 @@ static void contract(size_t rows, size_t lanes, size_t inner, const real *restri
                 const size_t left = rows - r;
                 const real *const ar = a + r*a_row + first*a_inner;
                 real *const to = out + r*out_row + l;
+                const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
                 if (BLOCK_ROWS == 8 && left > 4 && pair)
-                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
                 else if (BLOCK_ROWS == 8 && left > 4)
-                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
                 else if (left <= 2 && pair)
-                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
                 else if (left <= 2)
-                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
                 else if (pair)
-                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
                 else
-                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, again);
+                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
                 r += BLOCK_ROWS == 8 && left > 4 ? 8 : 4;
             }
         }
@@ -164,7 +207,7 @@ static void add_rows(size_t lanes, const real *restrict d, size_t row, real *res
             s0 += load(d + n*row + l);
             s1 += load(d + (n + 1)*row + l);
         }
-        keep(s0 + s1, out + l, more);
+        keep(s0 + s1, out, l, NULL, more);
     }
 }
 

@@ -9,7 +9,7 @@ from nncodegen.schedule import Nest
 
 def factors(nest: Nest) -> tuple[Element, Element]:
     """The factors of a product: the one without the lanes of its result, and the one that has them."""
-    (step,) = nest.steps
+    step = nest.steps[0]
     b = next(element for element in step.operands if nest.lanes in element.indices)
     return next(element for element in step.operands if element is not b), b
 
@@ -36,17 +36,21 @@ class BlockCalls:
     def contract(self, nest: Nest) -> str:
         """The product of a matrix and an array of samples, or the sum over samples of the products of two arrays.
 
-        Rows of outputs, of samples or of weights, and lanes of the others.
+        Rows of outputs, of samples or of weights, and lanes of the others. A second step multiplies the result with
+        an array.
         """
-        at, (step,) = self._elements, nest.steps
+        at, (step, *multiplied) = self._elements, nest.steps
         (inner,) = step.over
         (row,) = (index for index in step.target.indices if index != nest.lanes)
         a, b = factors(nest)
+        result = nest.steps[-1].target
+        factor = next((e for other in multiplied for e in other.operands if e.tensor != step.target.tensor), None)
         return (
             f"contract({at.extent(row)}, {at.extent(nest.lanes)}, {at.extent(inner)}, "
             f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}, "
             f"{at.begin(b)}, {at.stride(b, inner)}, {at.stride(b, nest.lanes)}, "
-            f"{at.begin(step.target)}, {at.stride(step.target, row)}, {'more' if inner == SAMPLE else 0});"
+            f"{at.begin(result)}, {at.stride(result, row)}, {at.begin(factor) if factor else 'NULL'}, "
+            f"{'more' if inner == SAMPLE else 0});"
         )
 
     def across(self, nest: Nest) -> str:

@@ -33,3 +33,10 @@ enum {
 #define LARGEST_LOOP(variable)
 #endif
 
+/* A loop no turn of which writes what another one reads: arrays that share memory do so value by value. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define INDEPENDENT
+#endif
+

@@ -24,6 +24,9 @@ TITLES = {
 PART = 240
 """Statements of a function, beyond which compilers take time that grows faster than these."""
 
+INDEPENDENT = "INDEPENDENT"
+"""What head.c says of loops that compilers need not check for arrays that overlap."""
+
 NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
 """What a reduction starts from."""
 
@@ -183,7 +186,8 @@ class KernelEmitter:
         return self._kernel.in_place and all(place is Place.WHOLE for place in read)
 
     def _emit_pointers(self, nests: tuple[Nest, ...]) -> None:
-        """Names for the parameters and arrays that the nests use."""
+        """Names for the parameters and arrays that the nests use; arrays that share memory share a pointer."""
+        begun: dict[int, str] = {}
         read = {e.tensor: e for nest in nests for step in nest.steps for e in (*step.operands, step.target)}
         read |= {e.tensor: e for nest in nests for e in self._blas.originals(nest)}
         for name, storage in self._kernel.storage.items():
@@ -195,7 +199,9 @@ class KernelEmitter:
             elif storage.place is Place.PARAMETER:
                 self._lines.add(f"const real *const {text} = parameters + {storage.offset};")
             elif storage.place is Place.ARRAY:
-                self._lines.add(f"real *const restrict {text} = work + {storage.offset};")
+                first = begun.setdefault(storage.offset, text)
+                own = f"real *const restrict {text} = work + {storage.offset};"
+                self._lines.add(own if first == text else f"real *const {text} = {first};")
 
     def _emit_nests(self, nests: Iterable[Nest]) -> None:
         for nest in nests:
@@ -241,7 +247,7 @@ class KernelEmitter:
         alone = len(sums) == len(nest.steps) == 1
         if not sums:
             steps = [numbered for step in nest.steps for numbered in self._written_out(step, nest)]
-            with self._loops(nest.loops, nest):
+            with self._loops(nest.loops, nest, independent=True):
                 self._emit_loads(steps)
                 for step in steps:
                     self._emit_statement(step)
@@ -250,7 +256,8 @@ class KernelEmitter:
         with self._loops(nest.outer, nest):
             for step in sums:
                 self._lines.add(f"real {self._names[step.target.tensor]} = 0;")
-            with self._loops(nest.reduced, nest), self._sample_loop(nest, sums[0] if alone else None):
+            total = f"SUM_LOOP({self._names[sums[0].target.tensor]})" if alone else ""
+            with self._loops(nest.reduced, nest), self._sample_loop(nest, total):
                 self._emit_loads(nest.steps)
                 for step in nest.steps:
                     self._emit_statement(step)
@@ -338,9 +345,9 @@ class KernelEmitter:
         self._local = frozenset()
         value = self._printer.print(step.expression)
         with self._loops(nest.outer, nest):
-            with self._sample_loop(nest):
+            with self._sample_loop(nest, INDEPENDENT):
                 self._lines.add(f"{target} = {NEUTRAL[step.operator or '']};")
-            with self._loops(nest.reduced, nest), self._sample_loop(nest):
+            with self._loops(nest.reduced, nest), self._sample_loop(nest, INDEPENDENT):
                 if step.operator == "sum":
                     self._lines.add(f"{target} += {value};")
                 else:
@@ -349,26 +356,29 @@ class KernelEmitter:
     # Loops and elements.
 
     @contextmanager
-    def _loops(self, indices: tuple[str, ...], nest: Nest) -> Iterator[None]:
+    def _loops(self, indices: tuple[str, ...], nest: Nest, independent: bool = False) -> Iterator[None]:
+        """Loops over indices; the innermost may be said to be independent."""
         if not indices:
             yield
             return
         index, *rest = indices
+        note = INDEPENDENT if independent and not rest else ""
         if index == SAMPLE:
-            with self._sample_loop(nest), self._loops(tuple(rest), nest):
+            with self._sample_loop(nest, note), self._loops(tuple(rest), nest, independent):
                 yield
             return
+        self._lines.add(*([note] if note else []))
         head = f"for (size_t {index} = 0; {index} < {self._bound(index, nest)}; {index}++)"
-        with self._lines.block(head), self._loops(tuple(rest), nest):
+        with self._lines.block(head), self._loops(tuple(rest), nest, independent):
             yield
 
     @contextmanager
-    def _sample_loop(self, nest: Nest, accumulated: Step | None = None) -> Iterator[None]:
+    def _sample_loop(self, nest: Nest, note: str = "") -> Iterator[None]:
+        """The loop over the samples, if there is one, behind a note for the compiler."""
         if not nest.samples:
             yield
             return
-        if accumulated is not None:
-            self._lines.add(f"SUM_LOOP({self._names[accumulated.target.tensor]})")
+        self._lines.add(*([note] if note else []))
         writes_rows = any(self._kernel.storage[s.target.tensor].place is Place.OUTPUT for s in nest.steps)
         end = "padded" if self._padded and not writes_rows else "count"
         with self._lines.block(f"for (size_t {SAMPLE} = 0; {SAMPLE} < {end}; {SAMPLE}++)"):

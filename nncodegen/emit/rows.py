@@ -15,7 +15,7 @@ from nncodegen.emit.calls import BlockCalls
 from nncodegen.emit.elements import COLUMNS, Elements
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
-from nncodegen.ir import SAMPLE, Element, Step
+from nncodegen.ir import SAMPLE, Element
 from nncodegen.schedule import Nest, Schedule, Shape
 from nncodegen.schedule.loops import make_kernel
 
@@ -54,7 +54,12 @@ class RowEmitter(KernelEmitter):
         lines.add("")
 
     @contextmanager
-    def _sample_loop(self, nest: Nest, accumulated: Step | None = None) -> Iterator[None]:
+    def _loops(self, indices: tuple[str, ...], nest: Nest, independent: bool = False) -> Iterator[None]:
+        with super()._loops(tuple(index for index in indices if index != SAMPLE), nest, independent):
+            yield
+
+    @contextmanager
+    def _sample_loop(self, nest: Nest, note: str = "") -> Iterator[None]:
         yield
 
 

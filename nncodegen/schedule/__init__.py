@@ -3,8 +3,8 @@
 Samples are worked through in tiles. Inside a tile one index runs innermost and contiguously, so that every step is a
 loop that a compiler can vectorize: the samples, or the features of a layer (see ``layout``). Steps over the same
 indices share one loop nest; a value that only its own nest reads is a local variable, the others are arrays of
-one tile. For a formula all steps carry the sample index alone: the whole program is a single loop over samples
-without an array, or several where there are very many statements.
+one tile, which share memory where they can (see ``arrays``). For a formula all steps carry the sample index alone: the
+whole program is a single loop over samples without an array, or several where there are very many statements.
 
 The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and the gradients of its weights,
 ``d_W[j, i] = sum(n) d[n, j]*x[n, i]``, are all of one kind: ``out[rows, lanes] = sum(inner) a[rows, inner]*b[inner,
@@ -12,7 +12,8 @@ lanes]``. They are left to one kernel that holds blocks of the result in registe
 follows from the layout. Only where both factors of a gradient have their samples innermost, the sum runs across lanes:
 each lane of a vector then has a partial sum of its own, which costs a vector of memory for each weight; beyond so many
 weights that these vectors would leave the cache, the lanes are added up in every tile. Products with very many weights
-are left to BLAS (see ``blas``), and to that kernel where there is none.
+are left to BLAS (see ``blas``), and to that kernel where there is none. Where the chain rule multiplies a product with
+the derivative of an activation, that happens before it leaves the registers.
 
 Each entry point of the module has a kernel of its own. A kernel is cut in three by the samples: what depends on
 parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from sympy import Expr, S
+from sympy import Expr, Mul, S
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
@@ -87,7 +88,12 @@ def make_kernel(
             (besides[1], True),
         )
     )
-    places = place(program, layout, (before, tile, after, metrics), storage, sums[:1], {e.tensor for e in kept})
+    if name == "gradient":
+        tile = tuple(_with_factors(tile, steps))
+    targets = {tensor.name for tensor in program.targets}
+    compared = {s.target.tensor for s in tiled if kept and {o.tensor for o in s.operands} & targets}
+    lasting = compared | {element.tensor for element in kept}
+    places = place(program, layout, (before, tile, after, metrics), storage, sums[:1], lasting)
     return Kernel(name, before, tile, after, *places, metrics, kept)
 
 
@@ -281,6 +287,32 @@ def _nests(
         inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
         written = tuple(dict.fromkeys(index for index in inside if index in few and index not in loops[0] + loops[1]))
         yield Nest(*loops, tuple(members), form.lanes, form.shape, written)
+
+
+def _with_factors(nests: tuple[Nest, ...], steps: Iterable[Step]) -> Iterator[Nest]:
+    """The nests, where products in blocks take over a step that does no more than multiply their result with an array.
+
+    That is what the chain rule makes of a layer: a product with its weights, times the derivative of an activation.
+    """
+    read = Counter(tensor for step in steps for tensor in {operand.tensor for operand in step.operands})
+    homes = {step.target.tensor: number for number, nest in enumerate(nests) for step in nest.steps}
+    taken: dict[int, Step] = {}
+    for nest in nests:
+        for step in nest.steps:
+            factors = Mul.make_args(step.expression)
+            if nest.shape is not Shape.LOOPS or len(factors) != 2 or not all(isinstance(f, Element) for f in factors):
+                continue
+            factor, product = sorted(factors, key=lambda f: homes.get(f.tensor, -1))
+            home = homes.get(product.tensor, -1)
+            block = home >= 0 and (nests[home].shape, nests[home].lanes) == (Shape.CONTRACT, nest.lanes)
+            alike = factor.indices == product.indices == step.target.indices
+            if block and alike and read[product.tensor] == 1 and homes.get(factor.tensor, home) < home:
+                taken[home] = step
+    for number, nest in enumerate(nests):
+        own = tuple(step for step in nest.steps if step not in taken.values())
+        own += (taken[number],) if number in taken else ()
+        if own:
+            yield replace(nest, steps=own)
 
 
 def _can_be_written_out(step: Step, form: Form) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import replace
 
 from nncodegen.ir import SAMPLE, Element, Program
+from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.kernel import Nest, Place, Shape, Storage
 from nncodegen.schedule.layout import Layout
 
@@ -59,13 +60,15 @@ def place(
         for step in nest.steps:
             for operand in step.operands:
                 reads.setdefault(operand.tensor, []).append(nest)
-    arrays = 0
-    for nest in _flat(phases):
+    before, tile = (len(phase) for phase in phases[:2])
+    arrays = Arrays(_flat(phases), range(before, before + tile), kept, layout.tile)  # so that every array is aligned
+    for number, nest in enumerate(_flat(phases)):
         for step in nest.steps:
             name = step.target.tensor
             strides, size = _strides(program, layout, step.target, nest.lanes)
             reduced = any(index in (*nest.reduced, SAMPLE) for index in step.over)
             alone = nest.shape is Shape.LOOPS and not reduced and all(r is nest for r in reads.get(name, ()))
+            alone = alone or (nest.shape is Shape.CONTRACT and step is not nest.steps[-1])  # the last alone is stored
             if name in storage:
                 continue
             if SAMPLE in step.over:
@@ -74,15 +77,14 @@ def place(
             elif not step.target.indices or (alone and name not in kept):
                 storage[name] = Storage(Place.LOCAL)
             else:
-                storage[name] = Storage(Place.ARRAY, arrays, strides)
-                arrays += -(-size // layout.tile) * layout.tile  # so that every array is aligned
+                storage[name] = Storage(Place.ARRAY, arrays.place(step, nest, number, strides, size), strides)
     for nest in _flat(phases):
         for step in nest.steps:
             for element in (step.target, *step.operands):
                 known = storage[element.tensor]
                 if not known.strides and element.indices and known.place is not Place.LOCAL:
                     storage[element.tensor] = replace(known, strides=_row_major(program, element))
-    return storage, arrays, sums, whole, across, in_place
+    return storage, arrays.size, sums, whole, across, in_place
 
 
 def _place_whole(

@@ -1,0 +1,80 @@
+"""Which arrays of a tile share memory: the less a tile needs, the more of it stays in the first-level cache.
+
+The memory of an array is free when the last nest that reads it is done, and the next array takes it. A nest of plain
+loops may even write where it reads for the last time, if it has read each value when the new one takes its place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+from nncodegen.ir import Element, Step
+from nncodegen.schedule.kernel import Nest
+
+
+@dataclass
+class _Slot:
+    """A part of work memory, the array that lies there now, and the number of the last nest that reads it."""
+
+    offset: int
+    size: int
+    tensor: str
+    strides: tuple[int, ...]
+    last: float
+
+
+class Arrays:
+    """The parts of work memory, given to arrays in the order in which nests compute them.
+
+    Nests are numbered; those of ``tile`` run once for each tile. What others compute, and what is ``kept``, lasts until
+    all are done.
+    """
+
+    def __init__(self, nests: Iterable[Nest], tile: range, kept: Container[str], aligned: int) -> None:
+        self.size = 0
+        self._slots: list[_Slot] = []
+        self._aligned, self._tile = aligned, tile
+        self._last: dict[str, float] = {}
+        for number, nest in enumerate(nests):
+            for name in (operand.tensor for step in nest.steps for operand in step.operands):
+                self._last[name] = math.inf if name in kept else number
+
+    def place(self, step: Step, nest: Nest, number: int, strides: tuple[int, ...], size: int) -> int:
+        """The offset for the array that a step of the nest of this number computes."""
+        name = step.target.tensor
+        last = self._last.get(name, math.inf) if number in self._tile else math.inf
+        free = [
+            slot
+            for slot in self._slots
+            if slot.size >= size
+            and (slot.last < number or (slot.strides == strides and slot.last == number and _over(slot, step, nest)))
+        ]
+        if not free:
+            self._slots.append(_Slot(self.size, size, name, strides, last))
+            self.size += -(-size // self._aligned) * self._aligned
+            return self._slots[-1].offset
+        slot = min(free, key=lambda slot: (slot.size, -slot.last))  # of those alike, what was read last is still near
+        slot.tensor, slot.strides, slot.last = name, strides, last
+        return slot.offset
+
+
+def _over(slot: _Slot, step: Step, nest: Nest) -> bool:
+    """Whether a step may write over the array that its nest reads for the last time.
+
+    Each value is then read in the one turn of the loops that writes over it, by this step or one before it.
+    """
+    if nest.reduced:  # what it reads, it reads again for the next term
+        return False
+    done = nest.steps.index(step)
+    return all(
+        _reads(other, slot.tensor) <= {step.target.indices} and (number <= done or not _reads(other, slot.tensor))
+        for number, other in enumerate(nest.steps)
+    )
+
+
+def _reads(step: Step, tensor: str) -> set[tuple[str, ...]]:
+    """The indices with which a step reads a tensor."""
+    found: set[Element] = set(step.operands)
+    return {element.indices for element in found if element.tensor == tensor}
