@@ -98,7 +98,6 @@ int main(int count, char **arguments)
             .best_figure = HUGE_VAL,
         };
         run.parameters = memory(parameters*sizeof(REAL));
-        run.next = memory(parameters*sizeof(REAL));
         run.best = memory(parameters*sizeof(REAL));
         run.state = memory(CALL(state_size)()*sizeof(REAL));
         for (size_t k = 0; k < parameters; k++)

@@ -532,17 +532,18 @@ static void gradient_finish(const real *restrict parameters, const double *restr
     (void) work;
 }
 
-/* One update of the parameters first <= p < last by sgd; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by sgd: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_sgd(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const real learning_rate = (real) learning_rate_d;
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* next_parameter[p] = -gradient[p]*learning_rate + parameter[p] */
-        const real next_parameter = -gradient[p]*learning_rate + parameter[p];
+        const real next_parameter = -gradient*learning_rate + parameter[p];
         next[p] = next_parameter;
         check += next[p]*0;
     }
@@ -551,10 +552,10 @@ static real update_sgd(size_t first, size_t last, const double *restrict options
     return check;
 }
 
-/* One update of the parameters first <= p < last by momentum; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by momentum: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_momentum(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double momentum_d = options[1];
     const real learning_rate = (real) learning_rate_d;
@@ -562,8 +563,9 @@ static real update_momentum(size_t first, size_t last, const double *restrict op
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* t1[p] = gradient[p] + momentum*velocity[p] */
-        const real t1 = gradient[p] + momentum*state[0*PARAMETERS + p];
+        const real t1 = gradient + momentum*state[0*PARAMETERS + p];
         /* next_parameter[p] = -learning_rate*t1[p] + parameter[p] */
         const real next_parameter = -learning_rate*t1 + parameter[p];
         next[p] = next_parameter;
@@ -574,10 +576,10 @@ static real update_momentum(size_t first, size_t last, const double *restrict op
     return check;
 }
 
-/* One update of the parameters first <= p < last by nesterov; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by nesterov: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_nesterov(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double momentum_d = options[1];
     const real learning_rate = (real) learning_rate_d;
@@ -585,10 +587,11 @@ static real update_nesterov(size_t first, size_t last, const double *restrict op
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* t1[p] = gradient[p] + momentum*velocity[p] */
-        const real t1 = gradient[p] + momentum*state[0*PARAMETERS + p];
+        const real t1 = gradient + momentum*state[0*PARAMETERS + p];
         /* t2[p] = gradient[p] + momentum*t1[p] */
-        const real t2 = gradient[p] + momentum*t1;
+        const real t2 = gradient + momentum*t1;
         /* next_parameter[p] = -learning_rate*t2[p] + parameter[p] */
         const real next_parameter = -learning_rate*t2 + parameter[p];
         next[p] = next_parameter;
@@ -599,10 +602,10 @@ static real update_nesterov(size_t first, size_t last, const double *restrict op
     return check;
 }
 
-/* One update of the parameters first <= p < last by adagrad; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by adagrad: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_adagrad(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double decay_d = options[1];
     const double epsilon_d = options[2];
@@ -618,8 +621,9 @@ static real update_adagrad(size_t first, size_t last, const double *restrict opt
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* t4[p] = accumulator[p] + gradient[p]**2 */
-        const real t4 = state[0*PARAMETERS + p] + gradient[p]*gradient[p];
+        const real t4 = state[0*PARAMETERS + p] + gradient*gradient;
         /* t5[p] = sqrt(t4[p]) */
         const real t5 = sqrt(t4);
         /* t6[p] = epsilon + t5[p] */
@@ -627,7 +631,7 @@ static real update_adagrad(size_t first, size_t last, const double *restrict opt
         /* t7[p] = 1/t6[p] */
         const real t7 = 1.0/t6;
         /* next_parameter[p] = -gradient[p]*learning_rate*t3*t7[p] + parameter[p] */
-        const real next_parameter = -gradient[p]*learning_rate*t3*t7 + parameter[p];
+        const real next_parameter = -gradient*learning_rate*t3*t7 + parameter[p];
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = t4;
         check += next[p]*0;
@@ -635,10 +639,10 @@ static real update_adagrad(size_t first, size_t last, const double *restrict opt
     return check;
 }
 
-/* One update of the parameters first <= p < last by rmsprop; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by rmsprop: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_rmsprop(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double rho_d = options[1];
     const double epsilon_d = options[2];
@@ -651,8 +655,9 @@ static real update_rmsprop(size_t first, size_t last, const double *restrict opt
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* t2[p] = -gradient[p]**2*t1 + rho*v[p] */
-        const real t2 = -gradient[p]*gradient[p]*t1 + rho*state[0*PARAMETERS + p];
+        const real t2 = -gradient*gradient*t1 + rho*state[0*PARAMETERS + p];
         /* t3[p] = sqrt(t2[p]) */
         const real t3 = sqrt(t2);
         /* t4[p] = epsilon + t3[p] */
@@ -660,7 +665,7 @@ static real update_rmsprop(size_t first, size_t last, const double *restrict opt
         /* t5[p] = 1/t4[p] */
         const real t5 = 1.0/t4;
         /* next_parameter[p] = -gradient[p]*learning_rate*t5[p] + parameter[p] */
-        const real next_parameter = -gradient[p]*learning_rate*t5 + parameter[p];
+        const real next_parameter = -gradient*learning_rate*t5 + parameter[p];
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = t2;
         check += next[p]*0;
@@ -669,10 +674,10 @@ static real update_rmsprop(size_t first, size_t last, const double *restrict opt
     return check;
 }
 
-/* One update of the parameters first <= p < last by adam; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by adam: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_adam(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
     const double beta2_d = options[2];
@@ -704,8 +709,9 @@ static real update_adam(size_t first, size_t last, const double *restrict option
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* t8[p] = beta2*v[p] - gradient[p]**2*t7 */
-        const real t8 = beta2*state[1*PARAMETERS + p] - gradient[p]*gradient[p]*t7;
+        const real t8 = beta2*state[1*PARAMETERS + p] - gradient*gradient*t7;
         /* t9[p] = t6*t8[p] */
         const real t9 = t6*t8;
         /* t10[p] = sqrt(t9[p]) */
@@ -715,7 +721,7 @@ static real update_adam(size_t first, size_t last, const double *restrict option
         /* t12[p] = 1/t11[p] */
         const real t12 = 1.0/t11;
         /* t14[p] = beta1*m[p] - gradient[p]*t13 */
-        const real t14 = beta1*state[0*PARAMETERS + p] - gradient[p]*t13;
+        const real t14 = beta1*state[0*PARAMETERS + p] - gradient*t13;
         /* next_parameter[p] = -learning_rate*t12[p]*t14[p]*t3 + parameter[p] */
         const real next_parameter = -learning_rate*t12*t14*t3 + parameter[p];
         next[p] = next_parameter;
@@ -726,10 +732,10 @@ static real update_adam(size_t first, size_t last, const double *restrict option
     return check;
 }
 
-/* One update of the parameters first <= p < last by adamw; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by adamw: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_adamw(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
     const double beta2_d = options[2];
@@ -763,8 +769,9 @@ static real update_adamw(size_t first, size_t last, const double *restrict optio
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* t8[p] = beta2*v[p] - gradient[p]**2*t7 */
-        const real t8 = beta2*state[1*PARAMETERS + p] - gradient[p]*gradient[p]*t7;
+        const real t8 = beta2*state[1*PARAMETERS + p] - gradient*gradient*t7;
         /* t9[p] = t6*t8[p] */
         const real t9 = t6*t8;
         /* t10[p] = sqrt(t9[p]) */
@@ -774,7 +781,7 @@ static real update_adamw(size_t first, size_t last, const double *restrict optio
         /* t12[p] = 1/t11[p] */
         const real t12 = 1.0/t11;
         /* t14[p] = beta1*m[p] - gradient[p]*t13 */
-        const real t14 = beta1*state[0*PARAMETERS + p] - gradient[p]*t13;
+        const real t14 = beta1*state[0*PARAMETERS + p] - gradient*t13;
         /* next_parameter[p] = -learning_rate*parameter[p]*weight_decay - learning_rate*t12[p]*t14[p]*t3 + parameter[p] */
         const real next_parameter = -learning_rate*parameter[p]*weight_decay - learning_rate*t12*t14*t3 + parameter[p];
         next[p] = next_parameter;
@@ -785,10 +792,10 @@ static real update_adamw(size_t first, size_t last, const double *restrict optio
     return check;
 }
 
-/* One update of the parameters first <= p < last by nadam; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by nadam: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_nadam(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
     const double beta2_d = options[2];
@@ -833,8 +840,9 @@ static real update_nadam(size_t first, size_t last, const double *restrict optio
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* t5[p] = beta2*v[p] - gradient[p]**2*t4 */
-        const real t5 = beta2*state[1*PARAMETERS + p] - gradient[p]*gradient[p]*t4;
+        const real t5 = beta2*state[1*PARAMETERS + p] - gradient*gradient*t4;
         /* t6[p] = t3*t5[p] */
         const real t6 = t3*t5;
         /* t7[p] = sqrt(t6[p]) */
@@ -852,9 +860,9 @@ static real update_nadam(size_t first, size_t last, const double *restrict optio
         /* t21[p] = 1/t20[p] */
         const real t21 = 1.0/t20;
         /* t23[p] = beta1*m[p] - gradient[p]*t22 */
-        const real t23 = beta1*state[0*PARAMETERS + p] - gradient[p]*t22;
+        const real t23 = beta1*state[0*PARAMETERS + p] - gradient*t22;
         /* t24[p] = -beta1*t19*t21[p]*t23[p] - gradient[p]*t14[p]*t15 */
-        const real t24 = -beta1*t19*t21*t23 - gradient[p]*t14*t15;
+        const real t24 = -beta1*t19*t21*t23 - gradient*t14*t15;
         /* next_parameter[p] = -learning_rate*t24[p]*t9[p] + parameter[p] */
         const real next_parameter = -learning_rate*t24*t9 + parameter[p];
         next[p] = next_parameter;
@@ -866,10 +874,10 @@ static real update_nadam(size_t first, size_t last, const double *restrict optio
     return check;
 }
 
-/* One update of the parameters first <= p < last by adamax; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by adamax: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_adamax(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
     const double beta2_d = options[2];
@@ -891,10 +899,11 @@ static real update_adamax(size_t first, size_t last, const double *restrict opti
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* t4[p] = beta2*u[p] */
         const real t4 = beta2*state[1*PARAMETERS + p];
         /* t5[p] = Abs(gradient[p]) */
-        const real t5 = fabs(gradient[p]);
+        const real t5 = fabs(gradient);
         /* t6[p] = epsilon + t5[p] */
         const real t6 = epsilon + t5;
         /* t7[p] = Max(t4[p], t6[p]) */
@@ -902,7 +911,7 @@ static real update_adamax(size_t first, size_t last, const double *restrict opti
         /* t8[p] = 1/t7[p] */
         const real t8 = 1.0/t7;
         /* t10[p] = beta1*m[p] - gradient[p]*t9 */
-        const real t10 = beta1*state[0*PARAMETERS + p] - gradient[p]*t9;
+        const real t10 = beta1*state[0*PARAMETERS + p] - gradient*t9;
         /* next_parameter[p] = -learning_rate*t10[p]*t3*t8[p] + parameter[p] */
         const real next_parameter = -learning_rate*t10*t3*t8 + parameter[p];
         next[p] = next_parameter;
@@ -913,10 +922,10 @@ static real update_adamax(size_t first, size_t last, const double *restrict opti
     return check;
 }
 
-/* One update of the parameters first <= p < last by lion; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by lion: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_lion(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
     const double beta2_d = options[2];
@@ -932,14 +941,15 @@ static real update_lion(size_t first, size_t last, const double *restrict option
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* t2[p] = beta1*m[p] - gradient[p]*t1 */
-        const real t2 = beta1*state[0*PARAMETERS + p] - gradient[p]*t1;
+        const real t2 = beta1*state[0*PARAMETERS + p] - gradient*t1;
         /* t3[p] = Piecewise((1, t2[p] > 0), (-1, t2[p] < 0), (t2[p], True)) */
         const real t3 = (t2 > 0 ? 1 : (t2 < 0 ? -1 : t2));
         /* next_parameter[p] = -learning_rate*t3[p] + parameter[p] */
         const real next_parameter = -learning_rate*t3 + parameter[p];
         /* next_m[p] = beta2*m[p] - gradient[p]*t4 */
-        const real next_m = beta2*state[0*PARAMETERS + p] - gradient[p]*t4;
+        const real next_m = beta2*state[0*PARAMETERS + p] - gradient*t4;
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = next_m;
         check += next[p]*0;
@@ -948,10 +958,10 @@ static real update_lion(size_t first, size_t last, const double *restrict option
     return check;
 }
 
-/* One update of the parameters first <= p < last by rprop; 0 unless one is not finite. */
+/* One update of the parameters first <= p < last by rprop: next holds their gradient, and then
+   what they become. Returns 0 unless one is not finite. */
 static real update_rprop(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     const double eta_minus_d = options[1];
     const double eta_plus_d = options[2];
     const double min_step_d = options[3];
@@ -963,8 +973,9 @@ static real update_rprop(size_t first, size_t last, const double *restrict optio
     real check = 0;
     SUM_LOOP(check)
     for (size_t p = first; p < last; p++) {
+        const real gradient = next[p];
         /* t1[p] = direction[p]*gradient[p] */
-        const real t1 = state[0*PARAMETERS + p]*gradient[p];
+        const real t1 = state[0*PARAMETERS + p]*gradient;
         /* t2[p] = Piecewise((eta_plus, t1[p] > 0), (eta_minus, t1[p] < 0), (1, True)) */
         const real t2 = (t1 > 0 ? eta_plus : (t1 < 0 ? eta_minus : 1));
         /* t3[p] = step[p]*t2[p] */
@@ -974,7 +985,7 @@ static real update_rprop(size_t first, size_t last, const double *restrict optio
         /* t5[p] = Min(max_step, t4[p]) */
         const real t5 = minimum(max_step, t4);
         /* t6[p] = Piecewise((1, gradient[p] > 0), (-1, gradient[p] < 0), (gradient[p], True)) */
-        const real t6 = (gradient[p] > 0 ? 1 : (gradient[p] < 0 ? -1 : gradient[p]));
+        const real t6 = (gradient > 0 ? 1 : (gradient < 0 ? -1 : gradient));
         /* t7[p] = Piecewise((0, t1[p] < 0), (t6[p], True)) */
         const real t7 = (t1 < 0 ? 0 : t6);
         /* next_parameter[p] = parameter[p] - t5[p]*t7[p] */
@@ -990,31 +1001,30 @@ static real update_rprop(size_t first, size_t last, const double *restrict optio
 
 /* One update by the optimizer of the given number. */
 static real update(int optimizer, size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, const real *restrict gradient, real *restrict state,
-    real *restrict next) {
+    const real *restrict parameter, real *restrict state, real *restrict next) {
     switch (optimizer) {
         case 0:
-            return update_sgd(first, last, options, t, parameter, gradient, state, next);
+            return update_sgd(first, last, options, t, parameter, state, next);
         case 1:
-            return update_momentum(first, last, options, t, parameter, gradient, state, next);
+            return update_momentum(first, last, options, t, parameter, state, next);
         case 2:
-            return update_nesterov(first, last, options, t, parameter, gradient, state, next);
+            return update_nesterov(first, last, options, t, parameter, state, next);
         case 3:
-            return update_adagrad(first, last, options, t, parameter, gradient, state, next);
+            return update_adagrad(first, last, options, t, parameter, state, next);
         case 4:
-            return update_rmsprop(first, last, options, t, parameter, gradient, state, next);
+            return update_rmsprop(first, last, options, t, parameter, state, next);
         case 5:
-            return update_adam(first, last, options, t, parameter, gradient, state, next);
+            return update_adam(first, last, options, t, parameter, state, next);
         case 6:
-            return update_adamw(first, last, options, t, parameter, gradient, state, next);
+            return update_adamw(first, last, options, t, parameter, state, next);
         case 7:
-            return update_nadam(first, last, options, t, parameter, gradient, state, next);
+            return update_nadam(first, last, options, t, parameter, state, next);
         case 8:
-            return update_adamax(first, last, options, t, parameter, gradient, state, next);
+            return update_adamax(first, last, options, t, parameter, state, next);
         case 9:
-            return update_lion(first, last, options, t, parameter, gradient, state, next);
+            return update_lion(first, last, options, t, parameter, state, next);
         default:
-            return update_rprop(first, last, options, t, parameter, gradient, state, next);
+            return update_rprop(first, last, options, t, parameter, state, next);
     }
 }
 
@@ -1723,13 +1733,16 @@ static int remains_infinite(int optimizer) {
     return 1;
 }
 
-/* Work memory: the sums, the gradient, the rows and weights of a tile, and the arrays of the kernels. The whole sums are
-   those that a tile adds to itself; they may be where the gradient has them. */
+/* Work memory: the sums, the gradient, the parameters of a training and the next ones, the rows and weights of a tile,
+   and the arrays of the kernels. The whole sums are those that a tile adds to itself; they may be where the gradient has
+   them. */
 typedef struct {
     double *sums;
     double *totals;
     real *gradient;
     real *whole;
+    real *parameters;
+    real *next;
     real *counts;
     real *partials;
     real *inputs;
@@ -1755,6 +1768,10 @@ static memory carve(void *work)
     next += padded_bytes((PARAMETERS + 1)*sizeof(real));
     m.whole = IN_PLACE ? m.gradient : (real *) next;
     next += padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real));
+    m.parameters = (real *) next;
+    next += padded_bytes(PARAMETERS*sizeof(real));
+    m.next = (real *) next;
+    next += padded_bytes(PARAMETERS*sizeof(real));
     m.counts = (real *) next;
     next += padded_bytes(TILE*sizeof(real));
     m.partials = (real *) next;
@@ -1800,7 +1817,7 @@ size_t perceptron_work_size(void)
 {
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
         + padded_bytes((PARAMETERS + 1)*sizeof(real)) + padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real))
-        + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + 2*padded_bytes(PARAMETERS*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
@@ -2308,6 +2325,8 @@ static int train_batch(perceptron_training *run, memory m, team *threads, size_t
     const batch present = {0, first == 0 ? run->metrics : 0, run->parameters, data->inputs, data->targets, data->weights,
         data->counts, order, run->begin, samples, total
         };
+    m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
+    m.whole = IN_PLACE ? m.gradient : m.whole;
     const double *const sums = sum_batch(&present, m, threads, &run->poll);
     if (!sums)
         return perceptron_INTERRUPTED;
@@ -2329,14 +2348,14 @@ static int train_batch(perceptron_training *run, memory m, team *threads, size_t
         scaled[0] *= factor;
         options = scaled;
     }
-    real check = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters,
-        m.gradient, run->state, run->next);
+    real check = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters, run->state,
+        m.next);
     if (run->weight_decay > 0)
-        check += decay_weights(run->parameters, run->next, first, last, (real) (options[0]*run->weight_decay));
+        check += decay_weights(run->parameters, m.next, first, last, (real) (options[0]*run->weight_decay));
     if (!(check == 0))
         return perceptron_DIVERGED;
     if (run->tolerance > 0) {
-        const double step = largest_step(run->parameters, run->next, first, last);
+        const double step = largest_step(run->parameters, m.next, first, last);
         run->largest = step > run->largest ? step : run->largest;
     }
     for (size_t k = 0; present.metrics && k < MEASURES; k++)
@@ -2347,7 +2366,7 @@ static int train_batch(perceptron_training *run, memory m, team *threads, size_t
 /* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
    A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
    together the gradient of the weighted mean. */
-static int train_samples(perceptron_training *run, memory m, team *threads, double total, size_t row)
+static int train_samples(perceptron_training *run, memory *m, team *threads, double total, size_t row)
 {
     const size_t all = run->data.samples, batches = (all + run->batch - 1)/run->batch;
     while (run->begin < all) {
@@ -2359,22 +2378,22 @@ static int train_samples(perceptron_training *run, memory m, team *threads, doub
             while (run->sweep < PARAMETERS) {
                 const size_t p = run->sweep;
                 double loss;
-                const int status = train_batch(run, m, threads, samples, total*share, p, p + 1, factor, &loss);
+                const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
                 if (status != perceptron_COMPLETED)
                     return status;
-                run->parameters[p] = run->next[p];
+                run->parameters[p] = m->next[p];
                 run->batch_loss = p == 0 ? loss : run->batch_loss;
                 run->sweep++;
             }
             run->sweep = 0;
         } else {
-            const int status = train_batch(run, m, threads, samples, total*share, 0, PARAMETERS, factor,
+            const int status = train_batch(run, *m, threads, samples, total*share, 0, PARAMETERS, factor,
                 &run->batch_loss);
             if (status != perceptron_COMPLETED)
                 return status;
             real *const parameters = run->parameters;
-            run->parameters = run->next;
-            run->next = parameters;
+            run->parameters = m->next;
+            m->next = parameters;
         }
         run->updates++;
         run->epoch_loss += run->batch_loss*share;
@@ -2458,13 +2477,13 @@ static int end_epoch(perceptron_training *run, memory m, team *threads, size_t r
 }
 
 /* One epoch, or what is left of it. */
-static int train_epoch(perceptron_training *run, memory m, team *threads, double total, size_t row)
+static int train_epoch(perceptron_training *run, memory *m, team *threads, double total, size_t row)
 {
     uint64_t random = run->random;
     if (run->shuffle)
         shuffle(run->order, run->data.samples, &random);
     const int status = train_samples(run, m, threads, total, row);
-    return status == perceptron_COMPLETED ? end_epoch(run, m, threads, row, random) : status;
+    return status == perceptron_COMPLETED ? end_epoch(run, *m, threads, row, random) : status;
 }
 
 static int train_in_registers(perceptron_training *run);
@@ -2473,8 +2492,11 @@ void perceptron_train(perceptron_training *run)
 {
     if (train_in_registers(run))
         return;
-    const memory m = carve(run->work);
+    memory m = carve(run->work);
     clear(m);
+    real *const parameters = run->parameters;
+    copy_row(parameters, m.parameters, PARAMETERS);
+    run->parameters = m.parameters;
     const double total = total_weight(run->data.weights, run->data.samples);
     run->status = perceptron_COMPLETED;
     team all, *threads = NULL;
@@ -2483,7 +2505,9 @@ void perceptron_train(perceptron_training *run)
         threads = all.count > 1 ? &all : NULL;
     }
     for (size_t row = 0; run->epochs < run->until && run->status == perceptron_COMPLETED; row++)
-        run->status = train_epoch(run, m, threads, total, row);
+        run->status = train_epoch(run, &m, threads, total, row);
+    copy_row(run->parameters, parameters, PARAMETERS);
+    run->parameters = parameters;
     if (run->threads > 1)
         dismiss_team(&all);
 }

@@ -60,7 +60,6 @@ typedef struct {
     /* Memory: of PARAMETERS values each, the last of perceptron_state_size(); perceptron_work_size() bytes for each thread;
        samples. */
     double *parameters;
-    double *next;
     double *best;
     double *state;
     void *work;

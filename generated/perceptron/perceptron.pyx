@@ -81,7 +81,6 @@ cdef extern from "perceptron.h":
         int metrics
         perceptron_poll poll
         double *parameters
-        double *next
         double *best
         double *state
         void *work
@@ -258,14 +257,11 @@ cdef class _NativeTraining(_Call):
 
     cdef perceptron_training run
     cdef list held
-    cdef double *buffers
 
     def __init__(self, buffers, state, options, int optimizer, uint64_t seed):
         self.held = [buffers, state, options, None, None, None, None]
-        self.buffers = <double *> _address(buffers)
-        self.run.parameters = self.buffers
-        self.run.next = self.buffers + <size_t> parameter_count
-        self.run.best = self.buffers + 2*<size_t> parameter_count
+        self.run.parameters = <double *> _address(buffers)
+        self.run.best = self.run.parameters + <size_t> parameter_count
         self.run.state = <double *> _address(state)
         self.run.options = <const double *> _address(options)
         self.run.optimizer = optimizer
@@ -366,11 +362,6 @@ cdef class _NativeTraining(_Call):
     @property
     def updates(self):
         return self.run.updates
-
-    @property
-    def row(self):
-        """Which of the buffers holds the parameters."""
-        return 0 if self.run.parameters == self.buffers else 1
 
 
 def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
@@ -631,7 +622,6 @@ cdef object _train_short(_call *call, perceptron_training *run, parameters, seed
                          dict hyperparameters):
     cdef double loss = 0, started = _perf_counter()
     cdef size_t options
-    cdef double *end
     rule = None if hyperparameters else (<dict> _rules).get(optimizer)
     if rule is None:
         rule = _python["_rule"](optimizer, learning_rate, hyperparameters)
@@ -648,7 +638,7 @@ cdef object _train_short(_call *call, perceptron_training *run, parameters, seed
     reached, history = _empty(_count, _real), _empty(run.until)
     options = <size_t> len(values)*sizeof(double)
     call.memory = <char *> malloc(
-        options + (call.samples*sizeof(size_t) if run.shuffle else 0) + _count*sizeof(double) + perceptron_work_size()
+        options + (call.samples*sizeof(size_t) if run.shuffle else 0) + perceptron_work_size()
     )
     if not call.memory:
         raise MemoryError
@@ -656,10 +646,9 @@ cdef object _train_short(_call *call, perceptron_training *run, parameters, seed
     memcpy(call.memory, _address(values), options)
     (<double *> call.memory)[0] = learning_rate
     run.order = <size_t *> (call.memory + options)
-    run.next = <double *> (run.order + (call.samples if run.shuffle else 0))
-    run.work = <void *> (run.next + _count)
-    run.parameters = end = <double *> _address(reached)
-    memcpy(end, call.parameters.buf, _count*sizeof(double))
+    run.work = <void *> (run.order + (call.samples if run.shuffle else 0))
+    run.parameters = <double *> _address(reached)
+    memcpy(run.parameters, call.parameters.buf, _count*sizeof(double))
     if len(state):
         state = state.copy()
         run.state = <double *> _address(state)
@@ -672,8 +661,6 @@ cdef object _train_short(_call *call, perceptron_training *run, parameters, seed
         perceptron_loss(run.parameters, call.inputs, call.targets, NULL, call.samples, run.work, &loss, &run.poll)
     if run.status > <int> perceptron_CONVERGED or not isfinite(loss):
         return None
-    if run.parameters != end:
-        memcpy(end, run.parameters, _count*sizeof(double))
     if run.epochs < run.until:
         history = history[:run.epochs].copy()
     return _python["Result"](
@@ -1570,7 +1557,7 @@ class _Training:
         self._optimizer, number, options, self._state, self._decay = _optimizer(
             optimizer, learning_rate, hyperparameters, weight_decay
         )
-        self._buffers = np.zeros((3, parameter_count), dtype)  # the parameters, the next ones, the best
+        self._buffers = np.zeros((2, parameter_count), dtype)  # the present parameters, the best
         self.native = _NativeTraining(self._buffers, self._state, options, number, self.seed)
         self._counters = np.array([self.seed, 0, 0, 0, 0, 0, self.seed, 0], np.uint64)
         self._numbers = np.array([0.0, 0.0, 0.0, math.inf])
@@ -1578,7 +1565,7 @@ class _Training:
         self._sequential = update == "sequential"
         self._resumed = resume
         if before is None:
-            self._buffers[:2] = initial_parameters(self.seed) if parameters is None else _parameters(parameters)
+            self._buffers[0] = initial_parameters(self.seed) if parameters is None else _parameters(parameters)
         else:
             self._continue(before)
         self.native.place(self._counters, self._numbers)
@@ -1606,7 +1593,7 @@ class _Training:
                 f"resume was made by the optimizer {before['optimizer']}, not by {self._optimizer}: its state does not "
                 f"fit; to start anew from there, give parameters=result.parameters"
             )
-        self._buffers[:2], self._buffers[2] = before["last"], before["best"]
+        self._buffers[0], self._buffers[1] = before["last"], before["best"]
         self._state[: len(before["state"])] = before["state"]
         self._counters[:], self._numbers[:] = before["counters"], before["numbers"]
         self._measures[:] = before["measures"]
@@ -1745,7 +1732,7 @@ class _Training:
 
     def parameters(self) -> Any:
         """The present parameters, a copy."""
-        return self._buffers[self.native.row].copy()
+        return self._buffers[0].copy()
 
     def figures(self) -> dict[str, float]:
         """What was measured after the last completed epoch."""
@@ -1781,7 +1768,7 @@ class _Training:
         if math.isnan(loss) and len(metrics["loss"]):
             loss = float(metrics["loss"][-1])
         return Result(
-            self._buffers[2].copy() if best and self._restores else last, loss, metrics, status, best or None,
+            self._buffers[1].copy() if best and self._restores else last, loss, metrics, status, best or None,
             self.seconds(), "",
             {
                 "identity": _IDENTITY,
@@ -1789,7 +1776,7 @@ class _Training:
                 "variables": list(_OPTIMIZERS[self._optimizer][2]),
                 "monitor": self._monitor,
                 "last": last,
-                "best": self._buffers[2].copy(),
+                "best": self._buffers[1].copy(),
                 "state": self._state[: len(_OPTIMIZERS[self._optimizer][2])].copy(),
                 "counters": self._counters.copy(),
                 "numbers": self._numbers.copy(),

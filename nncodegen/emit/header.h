@@ -60,7 +60,6 @@ typedef struct {
     /* Memory: of PARAMETERS values each, the last of @name@_state_size(); @name@_work_size() bytes for each thread;
        samples. */
     @real@ *parameters;
-    @real@ *next;
     @real@ *best;
     @real@ *state;
     void *work;

@@ -1,10 +1,13 @@
-/* Work memory: the sums, the gradient, the rows and weights of a tile, and the arrays of the kernels. The whole sums are
-   those that a tile adds to itself; they may be where the gradient has them. */
+/* Work memory: the sums, the gradient, the parameters of a training and the next ones, the rows and weights of a tile,
+   and the arrays of the kernels. The whole sums are those that a tile adds to itself; they may be where the gradient has
+   them. */
 typedef struct {
     double *sums;
     double *totals;
     real *gradient;
     real *whole;
+    real *parameters;
+    real *next;
     real *counts;
     real *partials;
     real *inputs;
@@ -31,6 +34,10 @@ static memory carve(void *work)
     next += padded_bytes((PARAMETERS + 1)*sizeof(real));
     m.whole = IN_PLACE ? m.gradient : (real *) next;
     next += padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real));
+    m.parameters = (real *) next;
+    next += padded_bytes(PARAMETERS*sizeof(real));
+    m.next = (real *) next;
+    next += padded_bytes(PARAMETERS*sizeof(real));
     m.counts = (real *) next;
     next += padded_bytes(TILE*sizeof(real));
     m.partials = (real *) next;
@@ -78,7 +85,7 @@ size_t @name@_work_size(void)
 {
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
         + padded_bytes((PARAMETERS + 1)*sizeof(real)) + padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real))
-        + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + 2*padded_bytes(PARAMETERS*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         @NOISE@+ padded_bytes(TILE*sizeof(size_t))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));

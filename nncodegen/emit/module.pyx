@@ -59,7 +59,6 @@ cdef extern from "@name@.h":
         int metrics
         @name@_poll poll
         @real@ *parameters
-        @real@ *next
         @real@ *best
         @real@ *state
         void *work
@@ -242,14 +241,11 @@ cdef class _NativeTraining(_Call):
 
     cdef @name@_training run
     cdef list held
-    cdef @real@ *buffers
 
     def __init__(self, buffers, state, options, int optimizer, uint64_t seed):
         self.held = [buffers, state, options, None, None, None, None]
-        self.buffers = <@real@ *> _address(buffers)
-        self.run.parameters = self.buffers
-        self.run.next = self.buffers + <size_t> parameter_count
-        self.run.best = self.buffers + 2*<size_t> parameter_count
+        self.run.parameters = <@real@ *> _address(buffers)
+        self.run.best = self.run.parameters + <size_t> parameter_count
         self.run.state = <@real@ *> _address(state)
         self.run.options = <const double *> _address(options)
         self.run.optimizer = optimizer
@@ -352,11 +348,6 @@ cdef class _NativeTraining(_Call):
     @property
     def updates(self):
         return self.run.updates
-
-    @property
-    def row(self):
-        """Which of the buffers holds the parameters."""
-        return 0 if self.run.parameters == self.buffers else 1
 
 
 @MANY@def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,

@@ -79,7 +79,7 @@ class _Training:
         self._optimizer, number, options, self._state, self._decay = _optimizer(
             optimizer, learning_rate, hyperparameters, weight_decay
         )
-        self._buffers = np.zeros((3, parameter_count), dtype)  # the parameters, the next ones, the best
+        self._buffers = np.zeros((2, parameter_count), dtype)  # the present parameters, the best
         self.native = _NativeTraining(self._buffers, self._state, options, number, self.seed)
         self._counters = np.array([self.seed, 0, 0, 0, 0, 0, self.seed, 0], np.uint64)
         self._numbers = np.array([0.0, 0.0, 0.0, math.inf])
@@ -87,7 +87,7 @@ class _Training:
         self._sequential = update == "sequential"
         self._resumed = resume
         if before is None:
-            self._buffers[:2] = initial_parameters(self.seed) if parameters is None else _parameters(parameters)
+            self._buffers[0] = initial_parameters(self.seed) if parameters is None else _parameters(parameters)
         else:
             self._continue(before)
         self.native.place(self._counters, self._numbers)
@@ -115,7 +115,7 @@ class _Training:
                 f"resume was made by the optimizer {before['optimizer']}, not by {self._optimizer}: its state does not "
                 f"fit; to start anew from there, give parameters=result.parameters"
             )
-        self._buffers[:2], self._buffers[2] = before["last"], before["best"]
+        self._buffers[0], self._buffers[1] = before["last"], before["best"]
         self._state[: len(before["state"])] = before["state"]
         self._counters[:], self._numbers[:] = before["counters"], before["numbers"]
         self._measures[:] = before["measures"]
@@ -254,7 +254,7 @@ class _Training:
 
     def parameters(self) -> Any:
         """The present parameters, a copy."""
-        return self._buffers[self.native.row].copy()
+        return self._buffers[0].copy()
 
     def figures(self) -> dict[str, float]:
         """What was measured after the last completed epoch."""
@@ -290,7 +290,7 @@ class _Training:
         if math.isnan(loss) and len(metrics["loss"]):
             loss = float(metrics["loss"][-1])
         return Result(
-            self._buffers[2].copy() if best and self._restores else last, loss, metrics, status, best or None,
+            self._buffers[1].copy() if best and self._restores else last, loss, metrics, status, best or None,
             self.seconds(), "",
             {
                 "identity": _IDENTITY,
@@ -298,7 +298,7 @@ class _Training:
                 "variables": list(_OPTIMIZERS[self._optimizer][2]),
                 "monitor": self._monitor,
                 "last": last,
-                "best": self._buffers[2].copy(),
+                "best": self._buffers[1].copy(),
                 "state": self._state[: len(_OPTIMIZERS[self._optimizer][2])].copy(),
                 "counters": self._counters.copy(),
                 "numbers": self._numbers.copy(),

@@ -212,7 +212,6 @@ cdef object _train_short(_call *call, @name@_training *run, parameters, seed, op
                          dict hyperparameters):
     cdef double loss = 0, started = _perf_counter()
     cdef size_t options
-    cdef @real@ *end
     rule = None if hyperparameters else (<dict> _rules).get(optimizer)
     if rule is None:
         rule = _python["_rule"](optimizer, learning_rate, hyperparameters)
@@ -229,7 +228,7 @@ cdef object _train_short(_call *call, @name@_training *run, parameters, seed, op
     reached, history = _empty(_count, _real), _empty(run.until)
     options = <size_t> len(values)*sizeof(double)
     call.memory = <char *> malloc(
-        options + (call.samples*sizeof(size_t) if run.shuffle else 0) + _count*sizeof(@real@) + @name@_work_size()
+        options + (call.samples*sizeof(size_t) if run.shuffle else 0) + @name@_work_size()
     )
     if not call.memory:
         raise MemoryError
@@ -237,10 +236,9 @@ cdef object _train_short(_call *call, @name@_training *run, parameters, seed, op
     memcpy(call.memory, _address(values), options)
     (<double *> call.memory)[0] = learning_rate
     run.order = <size_t *> (call.memory + options)
-    run.next = <@real@ *> (run.order + (call.samples if run.shuffle else 0))
-    run.work = <void *> (run.next + _count)
-    run.parameters = end = <@real@ *> _address(reached)
-    memcpy(end, call.parameters.buf, _count*sizeof(@real@))
+    run.work = <void *> (run.order + (call.samples if run.shuffle else 0))
+    run.parameters = <@real@ *> _address(reached)
+    memcpy(run.parameters, call.parameters.buf, _count*sizeof(@real@))
     if len(state):
         state = state.copy()
         run.state = <@real@ *> _address(state)
@@ -253,8 +251,6 @@ cdef object _train_short(_call *call, @name@_training *run, parameters, seed, op
         @name@_loss(run.parameters, call.inputs, call.targets, NULL, call.samples, run.work, &loss, &run.poll)
     if run.status > <int> @name@_CONVERGED or not isfinite(loss):
         return None
-    if run.parameters != end:
-        memcpy(end, run.parameters, _count*sizeof(@real@))
     if run.epochs < run.until:
         history = history[:run.epochs].copy()
     return _python["Result"](

@@ -111,6 +111,8 @@ static int train_batch(@name@_training *run, memory m, team *threads, size_t sam
         data->counts, order, run->begin, samples, total
         @NOISE@, {noise_of_update(run->seed, run->updates), 1}
         };
+    m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
+    m.whole = IN_PLACE ? m.gradient : m.whole;
     const double *const sums = sum_batch(&present, m, threads, &run->poll);
     if (!sums)
         return @name@_INTERRUPTED;
@@ -132,14 +134,14 @@ static int train_batch(@name@_training *run, memory m, team *threads, size_t sam
         scaled[0] *= factor;
         options = scaled;
     }
-    real check = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters,
-        m.gradient, run->state, run->next);
+    real check = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters, run->state,
+        m.next);
     if (run->weight_decay > 0)
-        check += decay_weights(run->parameters, run->next, first, last, (real) (options[0]*run->weight_decay));
+        check += decay_weights(run->parameters, m.next, first, last, (real) (options[0]*run->weight_decay));
     if (!(check == 0))
         return @name@_DIVERGED;
     if (run->tolerance > 0) {
-        const double step = largest_step(run->parameters, run->next, first, last);
+        const double step = largest_step(run->parameters, m.next, first, last);
         run->largest = step > run->largest ? step : run->largest;
     }
     @METRICS@for (size_t k = 0; present.metrics && k < MEASURES; k++)
@@ -150,7 +152,7 @@ static int train_batch(@name@_training *run, memory m, team *threads, size_t sam
 /* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
    A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
    together the gradient of the weighted mean. */
-static int train_samples(@name@_training *run, memory m, team *threads, double total, size_t row)
+static int train_samples(@name@_training *run, memory *m, team *threads, double total, size_t row)
 {
     const size_t all = run->data.samples, batches = (all + run->batch - 1)/run->batch;
     while (run->begin < all) {
@@ -162,22 +164,22 @@ static int train_samples(@name@_training *run, memory m, team *threads, double t
             while (run->sweep < PARAMETERS) {
                 const size_t p = run->sweep;
                 double loss;
-                const int status = train_batch(run, m, threads, samples, total*share, p, p + 1, factor, &loss);
+                const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
                 if (status != @name@_COMPLETED)
                     return status;
-                run->parameters[p] = run->next[p];
+                run->parameters[p] = m->next[p];
                 run->batch_loss = p == 0 ? loss : run->batch_loss;
                 run->sweep++;
             }
             run->sweep = 0;
         } else {
-            const int status = train_batch(run, m, threads, samples, total*share, 0, PARAMETERS, factor,
+            const int status = train_batch(run, *m, threads, samples, total*share, 0, PARAMETERS, factor,
                 &run->batch_loss);
             if (status != @name@_COMPLETED)
                 return status;
             real *const parameters = run->parameters;
-            run->parameters = run->next;
-            run->next = parameters;
+            run->parameters = m->next;
+            m->next = parameters;
         }
         run->updates++;
         run->epoch_loss += run->batch_loss*share;
@@ -261,13 +263,13 @@ static int end_epoch(@name@_training *run, memory m, team *threads, size_t row, 
 }
 
 /* One epoch, or what is left of it. */
-static int train_epoch(@name@_training *run, memory m, team *threads, double total, size_t row)
+static int train_epoch(@name@_training *run, memory *m, team *threads, double total, size_t row)
 {
     uint64_t random = run->random;
     if (run->shuffle)
         shuffle(run->order, run->data.samples, &random);
     const int status = train_samples(run, m, threads, total, row);
-    return status == @name@_COMPLETED ? end_epoch(run, m, threads, row, random) : status;
+    return status == @name@_COMPLETED ? end_epoch(run, *m, threads, row, random) : status;
 }
 
 @REGISTERS@static int train_in_registers(@name@_training *run);
@@ -276,8 +278,11 @@ void @name@_train(@name@_training *run)
 {
     @REGISTERS@if (train_in_registers(run))
     @REGISTERS@    return;
-    const memory m = carve(run->work);
+    memory m = carve(run->work);
     clear(m);
+    real *const parameters = run->parameters;
+    copy_row(parameters, m.parameters, PARAMETERS);
+    run->parameters = m.parameters;
     const double total = total_weight(run->data.weights, run->data.samples);
     run->status = @name@_COMPLETED;
     team all, *threads = NULL;
@@ -286,7 +291,9 @@ void @name@_train(@name@_training *run)
         threads = all.count > 1 ? &all : NULL;
     }
     for (size_t row = 0; run->epochs < run->until && run->status == @name@_COMPLETED; row++)
-        run->status = train_epoch(run, m, threads, total, row);
+        run->status = train_epoch(run, &m, threads, total, row);
+    copy_row(run->parameters, parameters, PARAMETERS);
+    run->parameters = parameters;
     if (run->threads > 1)
         dismiss_team(&all);
 }

@@ -22,13 +22,15 @@ class UpdateEmitter:
         update, lines = self._update, self._lines
         uniform = [step for step in update.steps if not step.target.indices]
         elementwise = [step for step in update.steps if step.target.indices]
-        lines.add(f"/* One update of the parameters first <= p < last by {update.name}; 0 unless one is not finite. */")
+        lines.add(
+            f"/* One update of the parameters first <= p < last by {update.name}: next holds their gradient, and then",
+            "   what they become. Returns 0 unless one is not finite. */",
+        )
         with lines.block(
             f"static real update_{update.name}(size_t first, size_t last, const double *restrict options, double t,\n"
-            f"    const real *restrict parameter, const real *restrict gradient, real *restrict state,\n"
-            f"    real *restrict next)"
+            f"    const real *restrict parameter, real *restrict state, real *restrict next)"
         ):
-            with lines.unused("t", "state", "options", "parameter", "gradient"):
+            with lines.unused("t", "state", "options", "parameter"):
                 self._emit_body(uniform, elementwise)
             lines.add("return check;")
         lines.add("")
@@ -53,6 +55,8 @@ class UpdateEmitter:
                 lines.add(f"const real {name} = (real) {self._double(element)};")
         lines.add("real check = 0;", "SUM_LOOP(check)")
         with lines.block(f"for (size_t {PARAMETER} = first; {PARAMETER} < last; {PARAMETER}++)"):
+            if "gradient" in read | {element.tensor for element in update.results}:
+                lines.add("const real gradient = next[p];")
             for step in elementwise:
                 lines.add(f"/* {step} */")
                 value = single.print(step.expression)
@@ -68,8 +72,10 @@ class UpdateEmitter:
         return f"state[{self._update.state.index(name)}*PARAMETERS + p]"
 
     def _element(self, element: Element) -> str:
-        if element.tensor in ("parameter", "gradient"):
-            return f"{element.tensor}[p]"
+        if element.tensor == "gradient":
+            return "gradient"
+        if element.tensor == "parameter":
+            return "parameter[p]"
         if element.tensor in self._update.state:
             return self._state(element.tensor)
         return self._names[element.tensor]
@@ -89,8 +95,7 @@ def emit_dispatch(updates: tuple[Update, ...], lines: Lines) -> None:
     with (
         lines.block(
             "static real update(int optimizer, size_t first, size_t last, const double *restrict options, double t,\n"
-            "    const real *restrict parameter, const real *restrict gradient, real *restrict state,\n"
-            "    real *restrict next)"
+            "    const real *restrict parameter, real *restrict state, real *restrict next)"
         ),
         lines.block("switch (optimizer)"),
     ):
@@ -98,6 +103,6 @@ def emit_dispatch(updates: tuple[Update, ...], lines: Lines) -> None:
             label = f"case {number}:" if number < len(updates) - 1 else "default:"
             lines.add(
                 label,
-                f"    return update_{update.name}(first, last, options, t, parameter, gradient, state, next);",
+                f"    return update_{update.name}(first, last, options, t, parameter, state, next);",
             )
     lines.add("")
