@@ -23,13 +23,13 @@ enum {
     ALL_SUMS = SUMS + MEASURES,
 };
 
-/* A sum, or a maximum, in a loop that may be taken in any fixed order, where the compiler is told so. */
+/* Sums, or a maximum, in a loop that may be taken in any fixed order, where the compiler is told so. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns where it cannot follow */
-#define PRAGMA(text) _Pragma(#text)
-#define SUM_LOOP(variable) PRAGMA(omp simd reduction(+ : variable))
+#define PRAGMA(...) _Pragma(#__VA_ARGS__)
+#define SUM_LOOP(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
 #define LARGEST_LOOP(variable) PRAGMA(omp simd reduction(max : variable))
 #else
-#define SUM_LOOP(variable)
+#define SUM_LOOP(...)
 #define LARGEST_LOOP(variable)
 #endif
 

@@ -106,14 +106,23 @@ size_t @name@_measures_size(void)
     return MEASURES;
 }
 
-/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. */
+/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. Four sums are under way at once,
+   as each waits for its last addition. */
 static int all_finite(const real *values, size_t count)
 {
-    real check = 0;
-    SUM_LOOP(check)
-    for (size_t k = 0; k < count; k++)
-        check += values[k]*0;
-    return check == 0;
+    const size_t quarter = count/4;
+    const real *const second = values + quarter, *const third = second + quarter, *const fourth = third + quarter;
+    real a = 0, b = 0, c = 0, d = 0;
+    SUM_LOOP(a, b, c, d)
+    for (size_t k = 0; k < quarter; k++) {
+        a += values[k]*0;
+        b += second[k]*0;
+        c += third[k]*0;
+        d += fourth[k]*0;
+    }
+    for (size_t k = 4*quarter; k < count; k++)
+        a += values[k]*0;
+    return a + b + c + d == 0;
 }
 
 size_t @name@_first_not_finite(const real *values, size_t count)
