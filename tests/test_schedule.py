@@ -74,7 +74,6 @@ def deep(*units, activation="tanh"):
         (deep(9, 40, 40, 2, activation="gelu"), {"blas": True}),
         (FORMULA, NO_CHOICES),
     ],
-    ids=str,
 )
 def test_arrays_are_not_written_over_before_they_are_read(model, choices):
     """Arrays may share memory, aligned, but what a nest reads is what was written for it last."""
