@@ -31,13 +31,13 @@ from platformdirs import user_cache_path
 
 from nncodegen.emit import MARK, Sources
 from nncodegen.errors import BuildError
-from nncodegen.targets import KERNEL_FLAGS, WIDE_VECTORS, WRAPPER_FLAGS, Variant, kernel_objects, supported
+from nncodegen.targets import KERNEL_FLAGS, TUNING, WRAPPER_FLAGS, Variant, kernel_objects, supported
 
 VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
 """The environment variable that bounds which variant of its kernel a portable module uses."""
 
 TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "native": (("-march=native", WIDE_VECTORS), ("-march=native",), ("-mcpu=native",), ()),
+    "native": (("-march=native", *TUNING), ("-march=native",), ("-mcpu=native",), ()),
     "portable": ((),),
 }
 """Options for the CPU that the kernel is for; the first that a compiler takes."""

@@ -10,7 +10,7 @@ within their lanes. So the choice follows from the width:
     cost with features innermost    width padded to whole vectors*3 (*NARROW, if it is one vector)
 
 (for one product forward, one for the gradient of the weights, one for that of the inputs). Layers that differ would
-have to turn values over on the way, so all indices of at least half a vector are chosen alike, by the sum of their
+have to turn values over on the way, so all indices of more than half a vector are chosen alike, by the sum of their
 costs.
 An index that a reduction other than a product runs over, such as the classes of a softmax, keeps its samples innermost;
 what a layer before it has with features innermost is then turned over, unless that takes longer (see ``turns``).
@@ -98,7 +98,7 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
     able = _able(program)
     wanted = choices.get("features")
     if wanted is None:
-        wide = tuple(index for index in able if 2 * (program.sizes[index] or 1) >= padding)
+        wide = tuple(index for index in able if 2 * (program.sizes[index] or 1) > padding)
         costs = {index: _costs(layout, program.sizes[index] or 1) for index in wide}
         samples, features = (sum(cost[k] for cost in costs.values()) for k in (0, 1))
         chosen = wide if features < samples else ()
