@@ -55,13 +55,13 @@ enum {
 /* (exp(r) - 1 - r)/(r*r) for |r| <= log(2)/2. */
 INLINE double exp_rest(double r)
 {
-    const double r2 = r*r, r4 = r2*r2;
+    const double r2 = r*r;
     const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
     const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
     const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
     const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
     const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    return (q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89);
+    return q01 + r2*(q23 + r2*(q45 + r2*(q67 + r2*q89)));
 }
 
 /* exp(r) - 1 - high for r = high - low. */

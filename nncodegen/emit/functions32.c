@@ -138,19 +138,6 @@ INLINE float odds_of(float t)
     return w + w*p;
 }
 
-/* --- rise_of --- 1 - exp(-a) for a >= 0, of the same parts as decay_of, which a compiler then computes once. */
-INLINE float rise_of(float a)
-{
-    const float shift = 0x1.8p23F + (127 + 64); /* so that the low bits are those of an exponent: of 2**(k + 64) */
-    a = a > 104 ? 104 : a;
-    const union { float real; uint32_t bits; } k = {shift - a*0x1.715476p+0F};
-    const float n = k.real - shift;
-    const float p = exp_reduced(-a, n);
-    const union { uint32_t bits; float real; } scale = {k.bits << 23};
-    const float w = scale.real*0x1p-64F;
-    return (1 - w) - w*p;
-}
-
 /* --- expm1_of --- exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
 INLINE float expm1_of(float x)
 {
@@ -198,12 +185,56 @@ INLINE float log1p_of(float x)
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
-/* --- tanh_of --- tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e): (1 - e)*r, and what the rounding of r took from it. */
+/* --- decay2_split --- exp(-2*|z|) = w + w*p with a power w of 2, or w = 0 where it is no normal number. Where products
+   are rounded, lost is what p was rounded by. */
+typedef struct {
+    float w, p, lost;
+} decay2_parts;
+
+INLINE decay2_parts decay2_split(float z)
+{
+    const float shift = 0x1.8p23F + 127; /* so that the low bits are those of the exponent of w */
+    float a = 2*fabsf(z);
+    a = a > 88 ? 88 : a;
+    const union { float real; uint32_t bits; } k = {shift - a*0x1.715476p+0F};
+    const union { uint32_t bits; float real; } w = {k.bits << 23};
+    const float n = k.real - shift, p = exp_reduced(-a, n);
+#ifdef FP_FAST_FMAF
+    const float lost = 0;
+#else
+    const float high = -a - n*0x1.62ep-1F, lost = (high - p) + exp_tail(high, n*0x1.0bfbe8p-15F);
+#endif
+    const decay2_parts parts = {w.real, p, lost};
+    return parts;
+}
+
+/* --- decay2_of --- exp(-2*|z|). */
+INLINE float decay2_of(float z)
+{
+    const decay2_parts e = decay2_split(z);
+    return e.w + e.w*e.p;
+}
+
+/* --- tanh_of --- tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e): c*r with c = 1 - e, and what the rounding of r took
+   from it; where products are rounded, also what those of p and of c took. */
 INLINE float tanh_of(float z, float e, float r)
 {
-    const float c = rise_of(2*fabsf(z));
-    const float t = c*r;
-    return copysignf(t + r*((c - t) - t*e), z);
+    const decay2_parts d = decay2_split(z);
+    const float c = (1 - d.w) - d.w*d.p, t = c*r;
+#ifdef FP_FAST_FMAF
+    const float rest = (c - t) - t*e;
+#else
+    const float lost = (((1 - d.w) - c) - d.w*d.p) - d.w*d.lost;
+    const float rest = ((c - t) - t*e) + lost*(1 + t);
+#endif
+    return copysignf(t + r*rest, z);
+}
+
+/* --- sech2_of --- 1/cosh(z)**2, given e = exp(-2*|z|) and r = 1/(1 + e). */
+INLINE float sech2_of(float e, float r)
+{
+    const float twice = r + r;
+    return twice*twice*e;
 }
 
 /* --- erf_excess --- erf(x)/x - 1, given z = x*x, where |x| <= 13/16. */

@@ -1,13 +1,13 @@
 /* --- exp_rest --- (exp(r) - 1 - r)/(r*r) for |r| <= log(2)/2. */
 INLINE double exp_rest(double r)
 {
-    const double r2 = r*r, r4 = r2*r2;
+    const double r2 = r*r;
     const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
     const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
     const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
     const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
     const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    return (q01 + r2*q23) + r4*((q45 + r2*q67) + r4*q89);
+    return q01 + r2*(q23 + r2*(q45 + r2*(q67 + r2*q89)));
 }
 
 /* --- exp_tail --- exp(r) - 1 - high for r = high - low. */
@@ -175,19 +175,6 @@ INLINE double odds_of(double t)
     return w + w*p;
 }
 
-/* --- rise_of --- 1 - exp(-a) for a >= 0, of the same parts as decay_of, which a compiler then computes once. */
-INLINE double rise_of(double a)
-{
-    const double shift = 0x1.8p52 + (1023 + 128); /* so that the low bits are those of an exponent: of 2**(k + 128) */
-    a = a > 746 ? 746 : a;
-    const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
-    const double n = k.real - shift;
-    const double p = exp_precise(-a, n);
-    const union { uint64_t bits; double real; } scale = {k.bits << 52};
-    const double w = scale.real*0x1p-128;
-    return (1 - w) - w*p;
-}
-
 /* --- expm1_of --- exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
 INLINE double expm1_of(double x)
 {
@@ -237,12 +224,56 @@ INLINE double log1p_of(double x)
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
-/* --- tanh_of --- tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e): (1 - e)*r, and what the rounding of r took from it. */
+/* --- decay2_split --- exp(-2*|z|) = w + w*p with a power w of 2, or w = 0 where it is no normal number. Where products
+   are rounded, lost is what p was rounded by. */
+typedef struct {
+    double w, p, lost;
+} decay2_parts;
+
+INLINE decay2_parts decay2_split(double z)
+{
+    const double shift = 0x1.8p52 + 1023; /* so that the low bits are those of the exponent of w */
+    double a = 2*fabs(z);
+    a = a > 709 ? 709 : a;
+    const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
+    const union { uint64_t bits; double real; } w = {k.bits << 52};
+    const double n = k.real - shift, p = exp_precise(-a, n);
+#ifdef FP_FAST_FMA
+    const double lost = 0;
+#else
+    const double high = -a - n*0x1.62e42fefp-1, lost = (high - p) + exp_tail(high, n*0x1.473de6af278edp-34);
+#endif
+    const decay2_parts parts = {w.real, p, lost};
+    return parts;
+}
+
+/* --- decay2_of --- exp(-2*|z|). */
+INLINE double decay2_of(double z)
+{
+    const decay2_parts e = decay2_split(z);
+    return e.w + e.w*e.p;
+}
+
+/* --- tanh_of --- tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e): c*r with c = 1 - e, and what the rounding of r took
+   from it; where products are rounded, also what those of p and of c took. */
 INLINE double tanh_of(double z, double e, double r)
 {
-    const double c = rise_of(2*fabs(z));
-    const double t = c*r;
-    return copysign(t + r*((c - t) - t*e), z);
+    const decay2_parts d = decay2_split(z);
+    const double c = (1 - d.w) - d.w*d.p, t = c*r;
+#ifdef FP_FAST_FMA
+    const double rest = (c - t) - t*e;
+#else
+    const double lost = (((1 - d.w) - c) - d.w*d.p) - d.w*d.lost;
+    const double rest = ((c - t) - t*e) + lost*(1 + t);
+#endif
+    return copysign(t + r*rest, z);
+}
+
+/* --- sech2_of --- 1/cosh(z)**2, given e = exp(-2*|z|) and r = 1/(1 + e). */
+INLINE double sech2_of(double e, double r)
+{
+    const double twice = r + r;
+    return twice*twice*e;
 }
 
 /* --- erf_excess --- erf(x)/x - 1, given z = x*x, where |x| <= 13/16. */

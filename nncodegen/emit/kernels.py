@@ -104,8 +104,9 @@ class KernelEmitter:
         if self._padded:
             self._lines.add("const size_t padded = (count + PAD - 1)/PAD*PAD;")
         nests = (*self._before((*tile, *measured)), *tile)
-        self._emit_pointers((*nests, *measured))
-        self._emit_nests(nests)
+        with self._lines.unused(*(["padded"] if self._padded else [])):  # a part may loop over the outputs alone
+            self._emit_pointers((*nests, *measured))
+            self._emit_nests(nests)
 
     def _emit_measured(self) -> None:
         """The sums of the metrics that are wanted."""
