@@ -162,6 +162,8 @@ def test_layers_lie_as_their_width_suggests():
     assert scheduled(wide).layout.features == ("j", "i")
     narrow = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(3, "softmax")], 2, "categorical_crossentropy")
     assert scheduled(narrow).layout.features == ()
+    half = nn.Sequential([nn.Dense(32, "tanh"), nn.Dense(2, "softmax")], 4, "categorical_crossentropy")
+    assert scheduled(half).layout.features == ("j",)  # four inputs fill half a vector
 
 
 def test_choices_override_the_layout():
