@@ -38,17 +38,26 @@ class StableFunction(Function):
         raise NotImplementedError
 
 
-class decay(Function):
-    """exp(-a) for a >= 0: a primitive that the emitter has in C, cheaper than exp since it can only underflow."""
-
-    nargs = 1
+class Primitive(Function):
+    """A real function that the emitter has in C."""
 
     def _eval_is_extended_real(self) -> bool:
         return True
 
 
-class decay2(Function):
-    """exp(-2*|z|), or 0 where that is no normal number: a primitive that the emitter has in C.
+class decay(Primitive):
+    """exp(-a) for a >= 0, cheaper than exp since it can only underflow."""
+
+    nargs = 1
+
+    @property
+    def exponent(self) -> Expr:
+        """What it is exp of."""
+        return -self.args[0]
+
+
+class decay2(Primitive):
+    """exp(-2*|z|), or 0 where that is no normal number.
 
     The hyperbolic functions share it. None of them has digits to lose where it is 0; a derivative of less than 1e-37
     (float32) or 1e-307 is none.
@@ -60,29 +69,25 @@ class decay2(Function):
     def eval(cls, z: Expr) -> Expr | None:
         return cls(-z) if z.could_extract_minus_sign() else None  # even
 
-    def _eval_is_extended_real(self) -> bool:
-        return True
+    @property
+    def exponent(self) -> Expr:
+        """What it is exp of."""
+        return -2 * Abs(self.args[0])
 
 
-class tanh_of(Function):
-    """tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e) as well: a primitive that the emitter has in C.
+class tanh_of(Primitive):
+    """tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e) as well.
 
     The derivative shares the exponential and the reciprocal.
     """
 
     nargs = 3
 
-    def _eval_is_extended_real(self) -> bool:
-        return True
 
-
-class sech2_of(Function):
-    """1/cosh(z)**2 = e*(2*r)**2, given e = exp(-2*|z|) and r = 1/(1 + e): a primitive that the emitter has in C."""
+class sech2_of(Primitive):
+    """1/cosh(z)**2 = e*(2*r)**2, given e = exp(-2*|z|) and r = 1/(1 + e)."""
 
     nargs = 2
-
-    def _eval_is_extended_real(self) -> bool:
-        return True
 
 
 class sigmoid(StableFunction):

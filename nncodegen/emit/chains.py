@@ -133,10 +133,8 @@ def add_one(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, 
 
 
 def _exponent(value: Expr) -> Expr | None:
-    if isinstance(value, decay):
-        return -value.args[0]
-    if isinstance(value, decay2):
-        return -2 * Abs(value.args[0])
+    if isinstance(value, decay | decay2):
+        return value.exponent
     return value.args[0] if isinstance(value, exp) else None
 
 

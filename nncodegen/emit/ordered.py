@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sympy import Abs, Add, Expr, Mul, Pow
+from sympy import Add, Expr, Mul, Pow
 
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import Element
@@ -37,10 +37,9 @@ class OrderedPrinter(Printer):
         return f"exp_scalar({self._print(function.args[0])})"
 
     def _print_decay(self, function: Any) -> str:
-        return f"exp_scalar({self._print(-function.args[0])})"
+        return f"exp_scalar({self._print(function.exponent)})"
 
-    def _print_decay2(self, function: Any) -> str:
-        return f"exp_scalar({self._print(-2 * Abs(function.args[0]))})"
+    _print_decay2 = _print_decay
 
     def _print_exp_plus_1(self, function: Any) -> str:
         return f"exp_plus_1({self._print(function.args[0])})"
