@@ -50,17 +50,12 @@ class decay(Primitive):
 
     nargs = 1
 
-    @property
-    def exponent(self) -> Expr:
-        """What it is exp of."""
-        return -self.args[0]
 
+class half_expm1(Primitive):
+    """(exp(2*|z|) - 1)/2, or infinity where exp(-2*|z|) is no normal number.
 
-class decay2(Primitive):
-    """exp(-2*|z|), or 0 where that is no normal number.
-
-    The hyperbolic functions share it. None of them has digits to lose where it is 0; a derivative of less than 1e-37
-    (float32) or 1e-307 is none.
+    The hyperbolic functions share it, and 1/(1 + half_expm1(z)) = 1 - tanh(|z|), which keeps its digits where tanh
+    saturates. A derivative of less than 1e-37 (float32) or 1e-307 is none.
     """
 
     nargs = 1
@@ -69,25 +64,11 @@ class decay2(Primitive):
     def eval(cls, z: Expr) -> Expr | None:
         return cls(-z) if z.could_extract_minus_sign() else None  # even
 
-    @property
-    def exponent(self) -> Expr:
-        """What it is exp of."""
-        return -2 * Abs(self.args[0])
-
 
 class tanh_of(Primitive):
-    """tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e) as well.
-
-    The derivative shares the exponential and the reciprocal.
-    """
+    """tanh(z), given e = half_expm1(z) and r = 1/(1 + e) as well, which the derivative shares."""
 
     nargs = 3
-
-
-class sech2_of(Primitive):
-    """1/cosh(z)**2 = e*(2*r)**2, given e = exp(-2*|z|) and r = 1/(1 + e)."""
-
-    nargs = 2
 
 
 class sigmoid(StableFunction):
@@ -126,6 +107,11 @@ class softplus(StableFunction):
         return Max(0, z) + log1p(decay(Abs(z)))
 
 
+def _distance(z: Expr) -> Expr:
+    """1 - tanh(|z|): how far tanh is from its limit."""
+    return 1 / (1 + half_expm1(z))
+
+
 class tanh(StableFunction):
     """The hyperbolic tangent, with a derivative that does not cancel where it saturates."""
 
@@ -144,8 +130,7 @@ class tanh(StableFunction):
 
     @staticmethod
     def stable(z: Expr) -> Expr:
-        e = decay2(z)
-        return tanh_of(z, e, 1 / (1 + e))
+        return tanh_of(z, half_expm1(z), _distance(z))
 
 
 class sech2(StableFunction):
@@ -167,8 +152,8 @@ class sech2(StableFunction):
 
     @staticmethod
     def stable(z: Expr) -> Expr:
-        e = decay2(z)
-        return sech2_of(e, 1 / (1 + e))
+        r = _distance(z)
+        return r * (2 - r)  # (1 - tanh(|z|))*(1 + tanh(|z|))
 
 
 class sech(StableFunction):
@@ -190,7 +175,7 @@ class sech(StableFunction):
 
     @staticmethod
     def stable(z: Expr) -> Expr:
-        return 2 * decay(Abs(z)) / (1 + decay2(z))
+        return decay(Abs(z)) * (2 - _distance(z))  # exp(-|z|)*(1 + tanh(|z|))
 
 
 class logaddexp(StableFunction):
@@ -265,7 +250,7 @@ class log_cosh(StableFunction):
     def stable(z: Expr) -> Expr:
         # cosh(z) - 1 = expm1(-|z|)**2/(2*exp(-|z|)) keeps its precision near 0, where log(cosh(z)) vanishes
         near = log1p(expm1(-Abs(z)) ** 2 / (2 * decay(Abs(z))))
-        far = Abs(z) + log1p(decay2(z)) - log(2)
+        far = Abs(z) - log(2 - _distance(z))  # exp(|z|)/(1 + tanh(|z|))
         return Piecewise((near, Abs(z) < 1), (far, True))
 
 

@@ -21,23 +21,27 @@ CALLS = {
     "odds_of": "odds_of(x)",
     "odds_plus_1": "odds_plus_1(x)",
     "decay_of": "decay_of(x)",
-    "decay2_of": "decay2_of(x)",
     "expm1_of": "expm1_of(x)",
     "log_of": "log_of(x)",
     "log1p_of": "log1p_of(x)",
-    "tanh_of": "tanh_of(x, decay2_of(x), 1/(1 + decay2_of(x)))",
-    "sech2_of": "sech2_of(decay2_of(x), 1/(1 + decay2_of(x)))",
+    "half_expm1_of": "half_expm1_of(x)",
+    "tanh_of": "tanh_of(x, half_expm1_of(x), 1/(1 + half_expm1_of(x)))",
+    "sech2": "(1/(1 + half_expm1_of(x)))*(2 - 1/(1 + half_expm1_of(x)))",
+    "sech2_far": "(1/(1 + half_expm1_of(x)))*(2 - 1/(1 + half_expm1_of(x)))",
     "erf_of": "erf_of(x)",
     "erfc_of": "erfc_of(x)",
 }
 EXACT = {"exp_of": mpmath.exp, "exp_scalar": mpmath.exp, "exp_plus_1": lambda x: 1 + mpmath.exp(x),
          "odds": lambda x: mpmath.exp(-x), "odds_of": lambda x: mpmath.exp(-x),
          "odds_plus_1": lambda x: 1 + mpmath.exp(-x),
-         "decay_of": lambda a: mpmath.exp(-a), "decay2_of": lambda z: mpmath.exp(-2 * abs(z)),
-         "sech2_of": lambda z: mpmath.sech(z) ** 2,
+         "decay_of": lambda a: mpmath.exp(-a),
+         "half_expm1_of": lambda z: mpmath.expm1(2 * abs(z)) / 2, "sech2": lambda z: mpmath.sech(z) ** 2,
+         "sech2_far": lambda z: mpmath.sech(z) ** 2,
          "expm1_of": mpmath.expm1, "log_of": mpmath.log, "log1p_of": mpmath.log1p,
          "tanh_of": mpmath.tanh, "erf_of": mpmath.erf, "erfc_of": mpmath.erfc}  # fmt: skip
-WORST = {"sech2_of": 5}  # the derivative of tanh: a product of values that are rounded themselves
+WORST = {"half_expm1_of": 5, "sech2": 3.5, "sech2_far": 6}
+"""The derivative of tanh is a product of values that are rounded themselves. In float32 it has fewer digits where it
+is nearly 0: one product less for every tanh."""
 FLAGS = {"vector": ["-O3", "-march=native", "-ffp-contract=fast"], "plain": ["-O1", "-ffp-contract=off"]}
 LARGEST_ODDS = {64: 650.0, 32: 60.0}  # their logarithm: beyond, odds stay what they are
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, -2.0]
@@ -64,8 +68,9 @@ def arguments(name, bits, times=1):
         "odds_of": [*whole[:1], uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
         "odds_plus_1": [*whole[:1], uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
         "decay_of": [uniform(0, 1, 3000), uniform(0, -low, 3000), tiny],
-        "decay2_of": [uniform(-1, 1, 3000), uniform(-normal, normal, 3000), tiny],
-        "sech2_of": [uniform(-2, 2, 4000), uniform(-normal, normal, 3000), tiny],
+        "half_expm1_of": [uniform(-1, 1, 3000), uniform(-normal, normal, 3000), tiny],
+        "sech2": [uniform(-2, 2, 4000), uniform(-8, 8, 3000), tiny],
+        "sech2_far": [uniform(-normal, normal, 3000)],
         "expm1_of": [uniform(-1, 1, 4000), uniform(-60, top, 1500), tiny, -tiny],
         "log_of": [np.exp(uniform(-1, 1, 3000)), np.exp(uniform(low, top, 3000)), 1 + tiny, 1 - tiny],
         "log1p_of": [uniform(-0.9, 3, 3000), np.exp(uniform(-80, 80, 2000)), tiny - 1, tiny, -tiny],
@@ -87,12 +92,13 @@ def in_numpy(name, bits):
         "odds_of": lambda x: np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
         "odds_plus_1": lambda x: 1 + np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
         "decay_of": lambda a: np.exp(-a),
-        "decay2_of": lambda z: np.exp(-2 * abs(z)),
+        "half_expm1_of": lambda z: np.expm1(2 * abs(z)) / 2,
         "expm1_of": np.expm1,
         "log_of": np.log,
         "log1p_of": np.log1p,
         "tanh_of": np.tanh,
-        "sech2_of": lambda z: 1 / np.cosh(z) ** 2,
+        "sech2": lambda z: 1 / np.cosh(z) ** 2,
+        "sech2_far": lambda z: 1 / np.cosh(z) ** 2,
         "erf_of": np.vectorize(math.erf, [real]),
         "erfc_of": np.vectorize(math.erfc, [real]),
     }[name]
@@ -155,7 +161,7 @@ def check(name, bits, flags, x, errors):
 @pytest.mark.parametrize("bits", [64, 32])
 @pytest.mark.parametrize("name", CALLS)
 def test_error(compiled, name, bits, flags):
-    """The error is at most 2 units in the last place, for the derivative of tanh 5; the worst case is printed."""
+    """The error is at most 2 units in the last place, but for WORST; the worst case is printed."""
     x, exact, unit = reference(name, bits)
     found = compiled(name, bits, flags, x)
     with mpmath.workdps(40):
@@ -205,7 +211,14 @@ def test_loops_are_vectorized(bits, tmp_path):
     """A loop over any function for many arguments becomes one over vectors: nothing in it branches or is called."""
     lines = "\n".join(loops(bits)).splitlines()
     (tmp_path / "loops.c").write_text("\n".join(lines) + "\n")
-    options = [*FLAGS["vector"], "-std=c11", "-fno-trapping-math", "-fno-math-errno", "-fopt-info-vec-optimized"]
+    options = [
+        *FLAGS["vector"],
+        "-std=c11",
+        "-fno-trapping-math",
+        "-fno-math-errno",
+        "-fopt-info-vec-optimized",
+        "-fno-ipa-icf",
+    ]
     command = ["gcc", *options, "-c", "loops.c", "-o", "loops.o"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     found = {int(line) for line in re.findall(r"^loops.c:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}

@@ -15,7 +15,7 @@ from sympy import Abs, Add, Expr, Function, Max, Min, Mul, Piecewise, Pow, S, co
 from sympy.codegen.cfunctions import log1p
 from sympy.core.relational import GreaterThan, LessThan
 
-from nncodegen.functions import decay, decay2, sech2_of, tanh_of
+from nncodegen.functions import decay, half_expm1, tanh_of
 from nncodegen.ir import Element, Step, needed
 
 
@@ -133,8 +133,8 @@ def add_one(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, 
 
 
 def _exponent(value: Expr) -> Expr | None:
-    if isinstance(value, decay | decay2):
-        return value.exponent
+    if isinstance(value, decay):
+        return -value.args[0]
     return value.args[0] if isinstance(value, exp) else None
 
 
@@ -262,14 +262,14 @@ def _tame(steps: tuple[Step, ...], parameters: tuple[Element, ...]) -> set[Eleme
 
 
 def _is_tame(value: Expr, tame: set[Element], definitions: dict[Element, Expr]) -> bool:
-    if value.is_Number or value in tame or isinstance(value, decay | decay2 | tanh_of | sech2_of | sin | cos):
+    if value.is_Number or value in tame or isinstance(value, decay | tanh_of | sin | cos):
         return True
     if _total(value, definitions) is not None or _is_complement(value, definitions):
         return True
     if isinstance(value, Pow):
         base, exponent = value.args
         total = definitions.get(base, base) - 1
-        below_1 = exponent == -1 and isinstance(definitions.get(total, total), decay | decay2)  # 1/(1 + exp(-a))
+        below_1 = exponent == -1 and isinstance(definitions.get(total, total), decay | half_expm1)  # it is in [0, 1]
         return below_1 or (exponent in (2, 3) and _is_tame(base, tame, definitions))
     if isinstance(value, Add | Mul | Max | Min | Abs | log1p):
         return all(_is_tame(part, tame, definitions) for part in value.args)

@@ -185,56 +185,35 @@ INLINE float log1p_of(float x)
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
-/* --- decay2_split --- exp(-2*|z|) = w + w*p with a power w of 2, or w = 0 where it is no normal number. Where products
-   are rounded, lost is what p was rounded by. */
-typedef struct {
-    float w, p, lost;
-} decay2_parts;
-
-INLINE decay2_parts decay2_split(float z)
+/* --- half_expm1_of --- (exp(2*|z|) - 1)/2 = (w - 1/2) + w*p with a power w of 2; infinity where exp(-2*|z|) is no normal
+   number. */
+INLINE float half_expm1_of(float z)
 {
-    const float shift = 0x1.8p23F + 127; /* so that the low bits are those of the exponent of w */
-    float a = 2*fabsf(z);
-    a = a > 88 ? 88 : a;
-    const union { float real; uint32_t bits; } k = {shift - a*0x1.715476p+0F};
+    const float shift = 0x1.8p23F + 126; /* so that the low bits are those of the exponent of w */
+    const float a = 2*fabsf(z);
+    const union { float real; uint32_t bits; } k = {shift + a*0x1.715476p+0F};
     const union { uint32_t bits; float real; } w = {k.bits << 23};
-    const float n = k.real - shift, p = exp_reduced(-a, n);
+    const float n = k.real - shift;
 #ifdef FP_FAST_FMAF
-    const float lost = 0;
+    const float r = a - n*0x1.62e43p-1F, p = r + r*r*exp_rest(r); /* enough: what it is short of grows with n, where
+                                                                     tanh no longer shows it */
 #else
-    const float high = -a - n*0x1.62ep-1F, lost = (high - p) + exp_tail(high, n*0x1.0bfbe8p-15F);
+    const float p = exp_reduced(a, n);
 #endif
-    const decay2_parts parts = {w.real, p, lost};
-    return parts;
+    return a > 88 ? HUGE_VALF : (w.real - 0.5F) + w.real*p;
 }
 
-/* --- decay2_of --- exp(-2*|z|). */
-INLINE float decay2_of(float z)
-{
-    const decay2_parts e = decay2_split(z);
-    return e.w + e.w*e.p;
-}
-
-/* --- tanh_of --- tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e): c*r with c = 1 - e, and what the rounding of r took
-   from it; where products are rounded, also what those of p and of c took. */
+/* --- tanh_of --- tanh(z) = e*r, given e = (exp(2*|z|) - 1)/2 and r = 1/(1 + e), and what the rounding of r took from it.
+   Where products are rounded, 1 - r has less to lose from e = 1 on. */
 INLINE float tanh_of(float z, float e, float r)
 {
-    const decay2_parts d = decay2_split(z);
-    const float c = (1 - d.w) - d.w*d.p, t = c*r;
+    const float t = e*r, precise = t + r*((e - t) - t*e);
 #ifdef FP_FAST_FMAF
-    const float rest = (c - t) - t*e;
+    const float value = precise;
 #else
-    const float lost = (((1 - d.w) - c) - d.w*d.p) - d.w*d.lost;
-    const float rest = ((c - t) - t*e) + lost*(1 + t);
+    const float value = e > 1 ? 1 - r : precise;
 #endif
-    return copysignf(t + r*rest, z);
-}
-
-/* --- sech2_of --- 1/cosh(z)**2, given e = exp(-2*|z|) and r = 1/(1 + e). */
-INLINE float sech2_of(float e, float r)
-{
-    const float twice = r + r;
-    return twice*twice*e;
+    return copysignf(2*fabsf(z) > 88 ? 1 : value, z);
 }
 
 /* --- erf_excess --- erf(x)/x - 1, given z = x*x, where |x| <= 13/16. */

@@ -224,56 +224,29 @@ INLINE double log1p_of(double x)
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
-/* --- decay2_split --- exp(-2*|z|) = w + w*p with a power w of 2, or w = 0 where it is no normal number. Where products
-   are rounded, lost is what p was rounded by. */
-typedef struct {
-    double w, p, lost;
-} decay2_parts;
-
-INLINE decay2_parts decay2_split(double z)
+/* --- half_expm1_of --- (exp(2*|z|) - 1)/2 = (w - 1/2) + w*p with a power w of 2; infinity where exp(-2*|z|) is no normal
+   number. */
+INLINE double half_expm1_of(double z)
 {
-    const double shift = 0x1.8p52 + 1023; /* so that the low bits are those of the exponent of w */
-    double a = 2*fabs(z);
-    a = a > 709 ? 709 : a;
-    const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
+    const double shift = 0x1.8p52 + 1022; /* so that the low bits are those of the exponent of w */
+    const double a = 2*fabs(z);
+    const union { double real; uint64_t bits; } k = {shift + a*0x1.71547652b82fep+0};
     const union { uint64_t bits; double real; } w = {k.bits << 52};
-    const double n = k.real - shift, p = exp_precise(-a, n);
-#ifdef FP_FAST_FMA
-    const double lost = 0;
-#else
-    const double high = -a - n*0x1.62e42fefp-1, lost = (high - p) + exp_tail(high, n*0x1.473de6af278edp-34);
-#endif
-    const decay2_parts parts = {w.real, p, lost};
-    return parts;
+    const double n = k.real - shift, p = exp_reduced(a, n);
+    return a > 708.25 ? HUGE_VAL : (w.real - 0.5) + w.real*p;
 }
 
-/* --- decay2_of --- exp(-2*|z|). */
-INLINE double decay2_of(double z)
-{
-    const decay2_parts e = decay2_split(z);
-    return e.w + e.w*e.p;
-}
-
-/* --- tanh_of --- tanh(z), given e = exp(-2*|z|) and r = 1/(1 + e): c*r with c = 1 - e, and what the rounding of r took
-   from it; where products are rounded, also what those of p and of c took. */
+/* --- tanh_of --- tanh(z) = e*r, given e = (exp(2*|z|) - 1)/2 and r = 1/(1 + e), and what the rounding of r took from it.
+   Where products are rounded, 1 - r has less to lose from e = 1 on. */
 INLINE double tanh_of(double z, double e, double r)
 {
-    const decay2_parts d = decay2_split(z);
-    const double c = (1 - d.w) - d.w*d.p, t = c*r;
+    const double t = e*r, precise = t + r*((e - t) - t*e);
 #ifdef FP_FAST_FMA
-    const double rest = (c - t) - t*e;
+    const double value = precise;
 #else
-    const double lost = (((1 - d.w) - c) - d.w*d.p) - d.w*d.lost;
-    const double rest = ((c - t) - t*e) + lost*(1 + t);
+    const double value = e > 1 ? 1 - r : precise;
 #endif
-    return copysign(t + r*rest, z);
-}
-
-/* --- sech2_of --- 1/cosh(z)**2, given e = exp(-2*|z|) and r = 1/(1 + e). */
-INLINE double sech2_of(double e, double r)
-{
-    const double twice = r + r;
-    return twice*twice*e;
+    return copysign(2*fabs(z) > 708.25 ? 1 : value, z);
 }
 
 /* --- erf_excess --- erf(x)/x - 1, given z = x*x, where |x| <= 13/16. */

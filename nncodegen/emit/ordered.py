@@ -37,9 +37,7 @@ class OrderedPrinter(Printer):
         return f"exp_scalar({self._print(function.args[0])})"
 
     def _print_decay(self, function: Any) -> str:
-        return f"exp_scalar({self._print(function.exponent)})"
-
-    _print_decay2 = _print_decay
+        return f"exp_scalar({self._print(-function.args[0])})"
 
     def _print_exp_plus_1(self, function: Any) -> str:
         return f"exp_plus_1({self._print(function.args[0])})"

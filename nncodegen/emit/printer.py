@@ -15,12 +15,11 @@ from nncodegen.ir import Element
 OWN_FUNCTIONS = {
     "exp": "exp_of",
     "decay": "decay_of",
-    "decay2": "decay2_of",
     "expm1": "expm1_of",
     "log": "log_of",
     "log1p": "log1p_of",
+    "half_expm1": "half_expm1_of",
     "tanh_of": "tanh_of",
-    "sech2_of": "sech2_of",
     "erf": "erf_of",
     "erfc": "erfc_of",
     "odds": "odds_of",
@@ -83,7 +82,7 @@ class Printer(C99CodePrinter):
         return f"{OWN_FUNCTIONS[function.func.__name__]}({arguments})"
 
     _print_exp = _print_decay = _print_expm1 = _print_log = _print_log1p = _print_tanh_of = _print_own
-    _print_decay2 = _print_sech2_of = _print_erf = _print_erfc = _print_odds = _print_own
+    _print_half_expm1 = _print_erf = _print_erfc = _print_odds = _print_own
 
     def _print_Max(self, maximum: Any) -> str:
         return self._nested("maximum", maximum.args)
