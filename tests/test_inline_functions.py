@@ -65,7 +65,7 @@ def arguments(name, bits, times=1):
         "exp_scalar": whole,
         "exp_plus_1": whole,
         "odds": [*whole[:1], uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
-        "odds_of": [*whole[:1], uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
+        "odds_of": [*whole[:1], uniform(-LARGEST_ODDS[bits], 2 * normal, 3000), *whole[2:]],
         "odds_plus_1": [*whole[:1], uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
         "decay_of": [uniform(0, 1, 3000), uniform(0, -low, 3000), tiny],
         "half_expm1_of": [uniform(-1, 1, 3000), uniform(-normal, normal, 3000), tiny],

@@ -206,18 +206,16 @@ INLINE double decay_of(double a)
     return w + w*p;
 }
 
-/* odds(t) for many t at once: as decay_of, where 2**k may be large as well. */
+/* odds(t) for many t at once, and 0 where it is no normal number. Both bounds of t are one comparison: of
+   two with a constant, GCC makes four. */
 INLINE double odds_of(double t)
 {
-    const double shift = 0x1.8p52 + (1023 + 64); /* so that the low bits are those of an exponent: of 2**(k + 64) */
-    t = t > 746 ? 746 : t;
-    t = t < -650 ? -650 : t;
-    const union { double real; uint64_t bits; } k = {shift - t*0x1.71547652b82fep+0};
-    const double n = k.real - shift;
-    const double p = exp_reduced(-t, n);
-    const union { uint64_t bits; double real; } scale = {k.bits << 52};
-    const double w = scale.real*0x1p-64;
-    return w + w*p;
+    const double shift = 0x1.8p52 + 1023; /* so that the low bits are those of the exponent of w */
+    const double off = t - 29.5, s = fabs(off) > 679.5 ? 29.5 + copysign(679.5, off) : t; /* from -650 to 709 */
+    const union { double real; uint64_t bits; } k = {shift - s*0x1.71547652b82fep+0};
+    const union { uint64_t bits; double real; } w = {k.bits << 52};
+    const double n = k.real - shift, p = exp_reduced(-s, n);
+    return w.real + w.real*p;
 }
 
 /* log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
@@ -1290,7 +1288,7 @@ static inline real update_in_turn(const point *w, const real *inputs, const real
 }
 
 /* Many models at once: a group of them side by side, in whole vectors. */
-enum { MODELS = perceptron_MODELS, VALUES = 8 };
+enum { MODELS = perceptron_MODELS, VALUES = 7 };
 
 /* A loop over the models of a group, which do not depend on each other. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)
@@ -1308,10 +1306,7 @@ static void group_gradient(int more, int with_loss, const real *restrict paramet
     real *const sigmoid_t1 = values + 1*MODELS;
     real *const odds_t8 = values + 2*MODELS;
     real *const sigmoid_t8 = values + 3*MODELS;
-    real *const t15 = values + 4*MODELS;
-    real *const odds_t15 = values + 5*MODELS;
-    real *const t21 = values + 6*MODELS;
-    real *const t17 = values + 7*MODELS;
+    real *const odds_t15 = values + 4*MODELS;
     MODELS_LOOP
     for (size_t m = 0; m < MODELS; m++) {
         const real w0 = parameters[0*MODELS + m];
@@ -1341,8 +1336,8 @@ static void group_gradient(int more, int with_loss, const real *restrict paramet
         const real w45 = parameters[6*MODELS + m];
         const real total_t8 = odds_t8[m] + 1;
         sigmoid_t8[m] = 1.0/total_t8;
-        t15[m] = sigmoid_t1[m]*w35 + sigmoid_t8[m]*w45 + 2*w0;
-        odds_t15[m] = odds_of(t15[m]);
+        const real t15 = sigmoid_t1[m]*w35 + sigmoid_t8[m]*w45 + 2*w0;
+        odds_t15[m] = odds_of(t15);
     }
     MODELS_LOOP
     for (size_t m = 0; m < MODELS; m++) {
@@ -1353,9 +1348,9 @@ static void group_gradient(int more, int with_loss, const real *restrict paramet
         const real y_2 = y[0*MODELS + m];
         const real total_t15 = odds_t15[m] + 1;
         const real sigmoid_t15 = 1.0/total_t15;
-        t21[m] = y_2 - 1;
+        const real t21 = y_2 - 1;
         const real d_t8 = weight*y_2;
-        const real d_t7 = -t21[m]*weight;
+        const real d_t7 = -t21*weight;
         const real t27 = odds_t15[m]*sigmoid_t15;
         const real d_t5 = d_t7*sigmoid_t15 - d_t8*t27;
         const real d_t4 = d_t5*w45;
@@ -1373,20 +1368,27 @@ static void group_gradient(int more, int with_loss, const real *restrict paramet
         sums[7*MODELS + m] = d_t5*sigmoid_t8[m] + (more ? sums[7*MODELS + m] : 0);
     }
     if (with_loss) {
+        real *const t15 = values + 5*MODELS;
+        real *const t17 = values + 6*MODELS;
         MODELS_LOOP
         for (size_t m = 0; m < MODELS; m++) {
+            const real w0 = parameters[0*MODELS + m];
+            const real w35 = parameters[5*MODELS + m];
+            const real w45 = parameters[6*MODELS + m];
+            t15[m] = sigmoid_t1[m]*w35 + sigmoid_t8[m]*w45 + 2*w0;
             const real t16 = fabs(t15[m]);
             t17[m] = decay_of(t16);
         }
         MODELS_LOOP
         for (size_t m = 0; m < MODELS; m++) {
             const real y_2 = y[0*MODELS + m];
+            const real t21 = y_2 - 1;
             const real t22 = maximum(0, t15[m]);
             const real t23 = log1p_of(t17[m]);
             const real t24 = t22 + t23;
             const real t25 = maximum(0, -t15[m]);
             const real t26 = t23 + t25;
-            const real loss_n = -t21[m]*t24 + t26*y_2;
+            const real loss_n = -t21*t24 + t26*y_2;
             sums[0*MODELS + m] = loss_n*weight + (more ? sums[0*MODELS + m] : 0);
         }
     }
@@ -1731,6 +1733,84 @@ static void group_update(int optimizer, const double *restrict options, double t
 static int remains_infinite(int optimizer) {
     (void) optimizer;
     return 1;
+}
+
+/* The next parameters by sgd of one sample of each model. */
+static void group_descend(const real *restrict learning_rates, const real *restrict parameters,
+    const real *restrict x, const real *restrict y, real *restrict values, real *restrict next) {
+    const real weight = 1;
+    real *const odds_t1 = values + 0*MODELS;
+    real *const sigmoid_t1 = values + 1*MODELS;
+    real *const odds_t8 = values + 2*MODELS;
+    real *const sigmoid_t8 = values + 3*MODELS;
+    real *const odds_t15 = values + 4*MODELS;
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
+        const real w0 = parameters[0*MODELS + m];
+        const real w13 = parameters[1*MODELS + m];
+        const real w23 = parameters[3*MODELS + m];
+        const real x1 = x[0*MODELS + m];
+        const real x2 = x[1*MODELS + m];
+        const real t1 = 2*w0 + w13*x1 + w23*x2;
+        odds_t1[m] = odds_of(t1);
+    }
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
+        const real w0 = parameters[0*MODELS + m];
+        const real w14 = parameters[2*MODELS + m];
+        const real w24 = parameters[4*MODELS + m];
+        const real x1 = x[0*MODELS + m];
+        const real x2 = x[1*MODELS + m];
+        const real total_t1 = odds_t1[m] + 1;
+        sigmoid_t1[m] = 1.0/total_t1;
+        const real t8 = 2*w0 + w14*x1 + w24*x2;
+        odds_t8[m] = odds_of(t8);
+    }
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
+        const real w0 = parameters[0*MODELS + m];
+        const real w35 = parameters[5*MODELS + m];
+        const real w45 = parameters[6*MODELS + m];
+        const real total_t8 = odds_t8[m] + 1;
+        sigmoid_t8[m] = 1.0/total_t8;
+        const real t15 = sigmoid_t1[m]*w35 + sigmoid_t8[m]*w45 + 2*w0;
+        odds_t15[m] = odds_of(t15);
+    }
+    MODELS_LOOP
+    for (size_t m = 0; m < MODELS; m++) {
+        const real w35 = parameters[5*MODELS + m];
+        const real w45 = parameters[6*MODELS + m];
+        const real x1 = x[0*MODELS + m];
+        const real x2 = x[1*MODELS + m];
+        const real y_2 = y[0*MODELS + m];
+        const real total_t15 = odds_t15[m] + 1;
+        const real sigmoid_t15 = 1.0/total_t15;
+        const real t21 = y_2 - 1;
+        const real d_t8 = weight*y_2;
+        const real d_t7 = -t21*weight;
+        const real t27 = odds_t15[m]*sigmoid_t15;
+        const real d_t5 = d_t7*sigmoid_t15 - d_t8*t27;
+        const real d_t4 = d_t5*w45;
+        const real t28 = odds_t8[m]*sigmoid_t8[m];
+        const real d_t3 = d_t4*sigmoid_t8[m]*t28;
+        const real d_t2 = d_t5*w35;
+        const real t29 = odds_t1[m]*sigmoid_t1[m];
+        const real d_t1 = d_t2*sigmoid_t1[m]*t29;
+        const real d_w0 = 2*d_t1 + 2*d_t3 + 2*d_t5;
+        next[0*MODELS + m] = -d_w0*learning_rates[m] + parameters[0*MODELS + m];
+        const real d_w13 = d_t1*x1;
+        next[1*MODELS + m] = -d_w13*learning_rates[m] + parameters[1*MODELS + m];
+        const real d_w14 = d_t3*x1;
+        next[2*MODELS + m] = -d_w14*learning_rates[m] + parameters[2*MODELS + m];
+        const real d_w23 = d_t1*x2;
+        next[3*MODELS + m] = -d_w23*learning_rates[m] + parameters[3*MODELS + m];
+        const real d_w24 = d_t3*x2;
+        next[4*MODELS + m] = -d_w24*learning_rates[m] + parameters[4*MODELS + m];
+        const real d_w35 = d_t5*sigmoid_t1[m];
+        next[5*MODELS + m] = -d_w35*learning_rates[m] + parameters[5*MODELS + m];
+        const real d_w45 = d_t5*sigmoid_t8[m];
+        next[6*MODELS + m] = -d_w45*learning_rates[m] + parameters[6*MODELS + m];
+    }
 }
 
 /* Work memory: the sums, the gradient, the parameters of a training and the next ones, the rows and weights of a tile,
@@ -2621,9 +2701,8 @@ static int train_in_registers(perceptron_training *run)
 /* A group of models under training: arrays over [parameter][model], and for each model of the group what it has
    reached. */
 typedef struct {
-    real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y;
+    real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y, *learning_rates;
     double *totals;
-    real learning_rates[MODELS];
     uint64_t random[MODELS];
     double loss[MODELS], largest[MODELS]; /* of the present epoch */
     int active[MODELS]; /* under training */
@@ -2634,7 +2713,7 @@ typedef struct {
 enum {
     GROUP_PARAMETERS = MODELS*PARAMETERS,
     GROUP_STATE = STATE*GROUP_PARAMETERS,
-    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(SUMS + VALUES + INPUTS + TARGETS),
+    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(SUMS + VALUES + INPUTS + TARGETS + 1),
     LEAP = 64 /* epochs without a look at what is reached */
 };
 
@@ -2643,6 +2722,7 @@ size_t perceptron_many_size(void)
     return 64 + MODELS*SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
 }
 
+/* What every update touches lies side by side: it is all that has to stay in the first-level cache. */
 static void carve_group(void *work, group *g)
 {
     g->totals = (double *) (((uintptr_t) work + 63)/64*64);
@@ -2650,11 +2730,12 @@ static void carve_group(void *work, group *g)
     g->parameters = g->sums + MODELS*SUMS;
     g->next = g->parameters + GROUP_PARAMETERS;
     g->gradient = g->sums + (ACROSS + 1)*MODELS; 
-    g->state = g->next + 2*GROUP_PARAMETERS;
-    g->saved = g->state + GROUP_STATE;
-    g->values = g->saved + GROUP_PARAMETERS + GROUP_STATE;
+    g->values = g->next + GROUP_PARAMETERS;
     g->x = g->values + MODELS*VALUES;
     g->y = g->x + MODELS*INPUTS;
+    g->learning_rates = g->y + MODELS*TARGETS;
+    g->state = g->learning_rates + MODELS;
+    g->saved = g->state + GROUP_STATE;
 }
 
 /* A row of so many values at an offset, into one lane. */
@@ -2718,6 +2799,17 @@ static void swap_parameters(group *g)
 static void update_group(const perceptron_many *run, double updates, group *g)
 {
     group_update(run->optimizer, run->options, updates, g->learning_rates, g->parameters, g->gradient, g->state, g->next);
+}
+
+/* The next parameters of a group, from a single sample. */
+static void update_by_sample(const perceptron_many *run, int with_loss, double updates, group *g)
+{
+    if (!with_loss && run->optimizer == 0) {
+        group_descend(g->learning_rates, g->parameters, g->x, g->y, g->values, g->next);
+        return;
+    }
+    group_gradient(0, with_loss, g->parameters, g->x, g->y, 1, g->values, g->sums);
+    update_group(run, updates, g);
 }
 
 /* Takes over the next parameters of the models that are under training, where they are finite, and the loss if there is
@@ -2810,9 +2902,8 @@ static int leap(const perceptron_many *run, size_t first, size_t epochs, double 
     memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
     memcpy(g->saved + GROUP_PARAMETERS, g->state, GROUP_STATE*sizeof(real));
     for (size_t epoch = 0; epoch < epochs; epoch++) {
-        group_gradient(0, history != NULL, g->parameters, g->x, g->y, 1, g->values, g->sums);
         *updates += 1;
-        update_group(run, *updates, g);
+        update_by_sample(run, history != NULL, *updates, g);
         swap_parameters(g);
         for (size_t m = 0; history && m < count; m++)
             history[epoch*run->models + m] = (double) loss[m];

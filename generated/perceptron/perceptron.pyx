@@ -2180,7 +2180,8 @@ def minimize(
     method        any of SciPy's; those that take a gradient get it
     l1            exactly, by splitting each weight into two that are not below 0: for L-BFGS-B, TNC, SLSQP and
                   trust-constr
-    options       what else scipy.optimize.minimize takes: tol, bounds, options={"maxiter": ...}, callback, ...
+    options       what else scipy.optimize.minimize takes: tol, bounds, options={"maxiter": ...}, callback, ...; in
+                  single precision L-BFGS-B has the option ftol=1e-6, as a loss has no digits beyond
 
     The other arguments are those of ``train``. Returns a Result, whose history holds the loss with the penalties
     after each iteration, and whose message is that of SciPy; its status is "converged", "completed" (after the
@@ -2202,6 +2203,8 @@ def minimize(
         if named not in _WITH_BOUNDS or "bounds" in options:
             raise ValueError(f"l1 needs the method L-BFGS-B, TNC, SLSQP or trust-constr, and no bounds, not {method!r}")
         options["bounds"] = [(0, None)] * (2 * parameter_count)
+    if named == "l-bfgs-b" and dtype == np.float32 and "tol" not in options:
+        options["options"] = {"ftol": 1e-6, **(options.get("options") or {})}
     call = options.pop("callback", None)
     history: list[float] = []
     last = [objective.split(start.astype(float))]

@@ -124,18 +124,16 @@ INLINE float decay_of(float a)
     return w + w*p;
 }
 
-/* --- odds_of --- odds(t) for many t at once: as decay_of, where 2**k may be large as well. */
+/* --- odds_of --- odds(t) for many t at once, and 0 where it is no normal number. Both bounds of t are one comparison: of
+   two with a constant, GCC makes four. */
 INLINE float odds_of(float t)
 {
-    const float shift = 0x1.8p23F + (127 + 32); /* so that the low bits are those of an exponent: of 2**(k + 32) */
-    t = t > 104 ? 104 : t;
-    t = t < -60 ? -60 : t;
-    const union { float real; uint32_t bits; } k = {shift - t*0x1.715476p+0F};
-    const float n = k.real - shift;
-    const float p = exp_reduced(-t, n);
-    const union { uint32_t bits; float real; } scale = {k.bits << 23};
-    const float w = scale.real*0x1p-32F;
-    return w + w*p;
+    const float shift = 0x1.8p23F + 127; /* so that the low bits are those of the exponent of w */
+    const float off = t - 14, s = fabsf(off) > 74 ? 14 + copysignf(74, off) : t; /* from -60 to 88 */
+    const union { float real; uint32_t bits; } k = {shift - s*0x1.715476p+0F};
+    const union { uint32_t bits; float real; } w = {k.bits << 23};
+    const float n = k.real - shift, p = exp_reduced(-s, n);
+    return w.real + w.real*p;
 }
 
 /* --- expm1_of --- exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */

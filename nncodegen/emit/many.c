@@ -2,9 +2,8 @@
 /* A group of models under training: arrays over [parameter][model], and for each model of the group what it has
    reached. */
 typedef struct {
-    real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y;
+    real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y, *learning_rates;
     double *totals;
-    real learning_rates[MODELS];
     uint64_t random[MODELS];
     double loss[MODELS], largest[MODELS]; /* of the present epoch */
     int active[MODELS]; /* under training */
@@ -15,7 +14,7 @@ typedef struct {
 enum {
     GROUP_PARAMETERS = MODELS*PARAMETERS,
     GROUP_STATE = STATE*GROUP_PARAMETERS,
-    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(SUMS + VALUES + INPUTS + TARGETS),
+    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(SUMS + VALUES + INPUTS + TARGETS + 1),
     LEAP = 64 /* epochs without a look at what is reached */
 };
 
@@ -24,19 +23,21 @@ size_t @name@_many_size(void)
     return 64 + MODELS*SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
 }
 
+/* What every update touches lies side by side: it is all that has to stay in the first-level cache. */
 static void carve_group(void *work, group *g)
 {
     g->totals = (double *) (((uintptr_t) work + 63)/64*64);
     g->sums = (real *) (g->totals + MODELS*SUMS);
     g->parameters = g->sums + MODELS*SUMS;
     g->next = g->parameters + GROUP_PARAMETERS;
-    g->gradient = g->next + GROUP_PARAMETERS; @FINISH@
     g->gradient = g->sums + (ACROSS + 1)*MODELS; @NO_FINISH@
-    g->state = g->next + 2*GROUP_PARAMETERS;
-    g->saved = g->state + GROUP_STATE;
-    g->values = g->saved + GROUP_PARAMETERS + GROUP_STATE;
+    g->values = g->next + GROUP_PARAMETERS;
     g->x = g->values + MODELS*VALUES;
     g->y = g->x + MODELS*INPUTS;
+    g->learning_rates = g->y + MODELS*TARGETS;
+    g->state = g->learning_rates + MODELS;
+    g->saved = g->state + GROUP_STATE;
+    g->gradient = g->saved + GROUP_PARAMETERS + GROUP_STATE; @FINISH@
 }
 
 /* A row of so many values at an offset, into one lane. */
@@ -101,6 +102,17 @@ static void update_group(const @name@_many *run, double updates, group *g)
 {
     group_finish(g->parameters, g->sums, g->gradient); @FINISH@
     group_update(run->optimizer, run->options, updates, g->learning_rates, g->parameters, g->gradient, g->state, g->next);
+}
+
+/* The next parameters of a group, from a single sample. */
+static void update_by_sample(const @name@_many *run, int with_loss, double updates, group *g)
+{
+    @DESCENT@if (!with_loss && run->optimizer == @NUMBER@) {
+    @DESCENT@    group_descend(g->learning_rates, g->parameters, g->x, g->y, g->values, g->next);
+    @DESCENT@    return;
+    @DESCENT@}
+    group_gradient(0, with_loss, g->parameters, g->x, g->y, 1, g->values, g->sums);
+    update_group(run, updates, g);
 }
 
 /* Takes over the next parameters of the models that are under training, where they are finite, and the loss if there is
@@ -193,9 +205,8 @@ static int leap(const @name@_many *run, size_t first, size_t epochs, double *upd
     memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
     memcpy(g->saved + GROUP_PARAMETERS, g->state, GROUP_STATE*sizeof(real));
     for (size_t epoch = 0; epoch < epochs; epoch++) {
-        group_gradient(0, history != NULL, g->parameters, g->x, g->y, 1, g->values, g->sums);
         *updates += 1;
-        update_group(run, *updates, g);
+        update_by_sample(run, history != NULL, *updates, g);
         swap_parameters(g);
         for (size_t m = 0; history && m < count; m++)
             history[epoch*run->models + m] = (double) loss[m];

@@ -82,20 +82,33 @@ class ManyEmitter:
         sums = tuple(step.target for step in written if SAMPLE in step.over)
         steps = unbranched(written, sums)
         of_gradient = needed(steps, (target for target in sums if target != program.loss))
-        of_loss = [step for step in needed(steps, [program.loss]) if step not in of_gradient]
-        self._gradient_loops, self._loss_loops = in_loops(of_gradient), in_loops(of_loss)
-        self._shared = shared((*self._gradient_loops, *self._loss_loops))
+        self._gradient_loops = in_loops(of_gradient)
+        self._shared = shared(self._gradient_loops)
+        # The loss is not always asked for: it computes again what is neither shared nor costly.
+        costly = [step.target.tensor for step in of_gradient if _cost(step) >= CALL]
+        rest = [step for step in steps if step.target.tensor not in {*self._shared, *costly}]
+        of_loss = needed(rest, [program.loss])
+        read = {element.tensor for step in of_loss for element in step.operands}
+        self._shared += [name for name in costly if name in read and name not in self._shared]
+        self._loss_loops = in_loops(of_loss)
+        self._of_loss = shared(self._loss_loops)
+        self._in_arrays: set[str] = set()  # the tensors that the present loops share
 
     def emit(self) -> str:
         """Adds the functions of a group to the lines; returns the text of the loops, which stands last in the file."""
-        self._lines.add((HERE / "group.c").read_text().replace("@VALUES@", str(len(self._shared))))
+        self._lines.add((HERE / "group.c").read_text().replace("@VALUES@", str(len(self._shared) + len(self._of_loss))))
         self._emit_gradient()
         copied = self._emit_finish()
         for update in self._program.updates:
             GroupUpdateEmitter(update, self._precision, self._lines).emit()
         self._emit_dispatch()
         self._emit_remains()
-        return keep(keep((HERE / "many.c").read_text(), "FINISH", not copied), "NO_FINISH", copied)
+        text = (HERE / "many.c").read_text()
+        descents = [number for number, update in enumerate(self._program.updates) if copied and is_descent(update)]
+        if descents:
+            self._emit_descent(self._program.updates[descents[0]])
+            text = text.replace("@NUMBER@", str(descents[0]))
+        return keep(keep(keep(text, "FINISH", not copied), "NO_FINISH", copied), "DESCENT", bool(descents))
 
     def _emit_gradient(self) -> None:
         """Adds one sample of each model to the sums of a group."""
@@ -110,13 +123,9 @@ class ManyEmitter:
             "    real *restrict sums)"
         )
         with lines.block(head), lines.unused("more", "with_loss", "parameters", "x", "y", "weight", "values", "sums"):
-            for number, name in enumerate(self._shared):
-                lines.add(f"real *const {self._names[name]} = values + {number}*MODELS;")
-            for steps in self._gradient_loops:
-                self._emit_loop(steps)
+            self._emit_loops(self._gradient_loops, [], self._shared)
             with lines.block("if (with_loss)"):
-                for steps in self._loss_loops:
-                    self._emit_loop(steps)
+                self._emit_loops(self._loss_loops, self._shared, self._of_loss)
         lines.add("")
 
     def _emit_finish(self) -> bool:
@@ -144,11 +153,23 @@ class ManyEmitter:
         storage = self._kernel.storage[source.tensor]
         return storage.place is Place.SUM and storage.offset == self._kernel.across + 1 + target.offset
 
-    def _emit_loop(self, steps: Sequence[Step]) -> None:
+    def _emit_loops(
+        self, loops: Sequence[Sequence[Step]], known: list[str], shared: list[str], update: Update | None = None
+    ) -> None:
+        """Loops with the arrays of what they share; those of what is known already have been declared."""
+        for number, name in enumerate(shared, start=len(known)):
+            self._lines.add(f"real *const {self._names[name]} = values + {number}*MODELS;")
+        self._in_arrays = {*known, *shared}
+        for steps in loops:
+            self._emit_loop(steps, update)
+        self._in_arrays = set()
+
+    def _emit_loop(self, steps: Sequence[Step], update: Update | None = None) -> None:
+        """A loop over the models; with an update the sums, each of one sample, become the next parameters."""
         self._lines.add("MODELS_LOOP")
         with self._lines.block("for (size_t m = 0; m < MODELS; m++)"):
             self._emit_loads(steps)
-            self._emit_statements(steps)
+            self._emit_statements(steps, update)
 
     def _emit_loads(self, steps: Sequence[Step]) -> None:
         read = {element.tensor for step in steps for element in step.operands}
@@ -162,17 +183,22 @@ class ManyEmitter:
                 array = "x" if storage.place is Place.INPUT else "y"
                 self._lines.add(f"const real {text} = {array}[{storage.offset}*MODELS + m];")
 
-    def _emit_statements(self, steps: Sequence[Step]) -> None:
+    def _emit_statements(self, steps: Sequence[Step], update: Update | None) -> None:
         printer = Printer(self._precision, self._element)
         for step in steps:
             storage = self._kernel.storage.get(step.target.tensor, Storage(Place.LOCAL))
             value = printer.print(step.expression)
-            if SAMPLE in step.over:
+            if SAMPLE in step.over and update:
+                name = self._names[step.target.tensor]
+                position = f"{storage.offset - self._kernel.across - 1}*MODELS + m"
+                self._lines.add(f"const real {name} = {value};")
+                self._lines.add(f"next[{position}] = {descent(update, self._precision, position, name)};")
+            elif SAMPLE in step.over:
                 sum_ = f"sums[{storage.offset}*MODELS + m]"
                 self._lines.add(f"{sum_} = {value} + (more ? {sum_} : 0);")
             elif storage.place is Place.GRADIENT:
                 self._lines.add(f"gradient[{storage.offset}*MODELS + m] = {value};")
-            elif step.target.tensor in self._shared:
+            elif step.target.tensor in self._in_arrays:
                 self._lines.add(f"{self._element(step.target)} = {value};")
             else:
                 self._lines.add(f"const real {self._names[step.target.tensor]} = {value};")
@@ -183,7 +209,21 @@ class ManyEmitter:
             return "weight"
         if storage.place is Place.SUM:
             return f"sums[{storage.offset}*MODELS + m]"
-        return f"{self._names[element.tensor]}[m]" if element.tensor in self._shared else self._names[element.tensor]
+        return f"{self._names[element.tensor]}[m]" if element.tensor in self._in_arrays else self._names[element.tensor]
+
+    def _emit_descent(self, update: Update) -> None:
+        """The gradient for one sample of each model and its update at once: no derivative is kept in between."""
+        lines = self._lines
+        lines.add(f"/* The next parameters by {update.name} of one sample of each model. */")
+        head = (
+            "static void group_descend(const real *restrict learning_rates, const real *restrict parameters,\n"
+            "    const real *restrict x, const real *restrict y, real *restrict values, real *restrict next)"
+        )
+        with lines.block(head), lines.unused("learning_rates", "parameters", "x", "y", "values"):
+            lines.add("const real weight = 1;")
+            with lines.unused("weight"):
+                self._emit_loops(self._gradient_loops, [], self._shared, update)
+        lines.add("")
 
     def _emit_dispatch(self) -> None:
         lines = self._lines
@@ -219,6 +259,18 @@ def remains_infinite(update: Update) -> bool:
     last = next(step for step in update.steps if step.target == update.results[0])
     factors = (factor for term in Add.make_args(last.expression) for factor in Mul.make_args(term))
     return any(isinstance(factor, Element) and factor.tensor == "parameter" for factor in factors)
+
+
+def is_descent(update: Update) -> bool:
+    """Whether an update is one step from a parameter along its derivative, whatever was before."""
+    read = {element.tensor for step in update.steps for element in step.operands}
+    return not update.state and len(update.steps) == 1 and read == {"parameter", "gradient", LEARNING_RATE}
+
+
+def descent(update: Update, precision: str, position: str, gradient: str) -> str:
+    """The next value of the parameter at a position, given the name of its derivative."""
+    texts = {"parameter": f"parameters[{position}]", "gradient": gradient, LEARNING_RATE: "learning_rates[m]"}
+    return Printer(precision, lambda element: texts[element.tensor]).print(update.steps[0].expression)
 
 
 class GroupUpdateEmitter:
