@@ -10,6 +10,11 @@
 /* A function that is always a part of those that call it: a loop over a function that is called is not vectorized. */
 #define INLINE static inline __attribute__((always_inline))
 
+/* What runs once for a batch or an epoch is compiled for size, which takes compilers less time; the loops over samples
+   and parameters that it calls are not, and are compiled once, not again for each of their callers. */
+#define COLD __attribute__((cold))
+#define HOT __attribute__((hot, noinline))
+
 typedef double real;
 
 enum {
@@ -307,7 +312,7 @@ INLINE real minimum(real a, real b) {
 }
 
 /* The outputs of a tile of samples. */
-static void predict_tile(const real *restrict parameters, const real *restrict inputs,
+static HOT void predict_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     real *restrict outputs) {
     const real w0 = parameters[0];
@@ -352,7 +357,7 @@ static void predict_tile(const real *restrict parameters, const real *restrict i
 }
 
 /* Adds the losses of a tile of samples to the sums. */
-static void loss_tile(const real *restrict parameters, const real *restrict inputs,
+static HOT void loss_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     double *restrict sums, int metrics, const real *restrict counts) {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
@@ -420,7 +425,7 @@ static void loss_tile(const real *restrict parameters, const real *restrict inpu
 }
 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
-static void gradient_tile(const real *restrict parameters, const real *restrict inputs,
+static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     int more, double *restrict sums, real *restrict whole, real *restrict partials,
     int metrics, const real *restrict counts) {
@@ -514,7 +519,7 @@ static void gradient_tile(const real *restrict parameters, const real *restrict 
 }
 
 /* The gradient, from the sums over all samples of a batch. */
-static void gradient_finish(const real *restrict parameters, const double *restrict sums,
+static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
     const real *whole, real *restrict work, real *gradient) {
 
     /* gradient_of_w0 to gradient_of_w45 */
@@ -532,8 +537,8 @@ static void gradient_finish(const real *restrict parameters, const double *restr
 
 /* One update of the parameters first <= p < last by sgd: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_sgd(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_sgd(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const real learning_rate = (real) learning_rate_d;
     real check = 0;
@@ -552,8 +557,8 @@ static real update_sgd(size_t first, size_t last, const double *restrict options
 
 /* One update of the parameters first <= p < last by momentum: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_momentum(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_momentum(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double momentum_d = options[1];
     const real learning_rate = (real) learning_rate_d;
@@ -576,8 +581,8 @@ static real update_momentum(size_t first, size_t last, const double *restrict op
 
 /* One update of the parameters first <= p < last by nesterov: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_nesterov(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_nesterov(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double momentum_d = options[1];
     const real learning_rate = (real) learning_rate_d;
@@ -602,8 +607,8 @@ static real update_nesterov(size_t first, size_t last, const double *restrict op
 
 /* One update of the parameters first <= p < last by adagrad: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_adagrad(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_adagrad(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double decay_d = options[1];
     const double epsilon_d = options[2];
@@ -639,8 +644,8 @@ static real update_adagrad(size_t first, size_t last, const double *restrict opt
 
 /* One update of the parameters first <= p < last by rmsprop: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_rmsprop(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_rmsprop(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double rho_d = options[1];
     const double epsilon_d = options[2];
@@ -674,8 +679,8 @@ static real update_rmsprop(size_t first, size_t last, const double *restrict opt
 
 /* One update of the parameters first <= p < last by adam: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_adam(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_adam(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
     const double beta2_d = options[2];
@@ -732,8 +737,8 @@ static real update_adam(size_t first, size_t last, const double *restrict option
 
 /* One update of the parameters first <= p < last by adamw: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_adamw(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_adamw(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
     const double beta2_d = options[2];
@@ -792,8 +797,8 @@ static real update_adamw(size_t first, size_t last, const double *restrict optio
 
 /* One update of the parameters first <= p < last by nadam: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_nadam(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_nadam(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
     const double beta2_d = options[2];
@@ -874,8 +879,8 @@ static real update_nadam(size_t first, size_t last, const double *restrict optio
 
 /* One update of the parameters first <= p < last by adamax: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_adamax(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_adamax(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
     const double beta2_d = options[2];
@@ -922,8 +927,8 @@ static real update_adamax(size_t first, size_t last, const double *restrict opti
 
 /* One update of the parameters first <= p < last by lion: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_lion(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_lion(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
     const double beta2_d = options[2];
@@ -958,8 +963,8 @@ static real update_lion(size_t first, size_t last, const double *restrict option
 
 /* One update of the parameters first <= p < last by rprop: next holds their gradient, and then
    what they become. Returns 0 unless one is not finite. */
-static real update_rprop(size_t first, size_t last, const double *restrict options, double t,
-    const real *restrict parameter, real *restrict state, real *restrict next) {
+static HOT real update_rprop(size_t first, size_t last, const double *restrict options,
+    double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double eta_minus_d = options[1];
     const double eta_plus_d = options[2];
     const double min_step_d = options[3];
@@ -1299,7 +1304,7 @@ enum { MODELS = perceptron_MODELS, VALUES = 7 };
 
 /* The derivatives of the loss of one sample of each model, and the loss if it is asked for: the sums, or
    (more) what is added to them. Values that several loops need lie in the array values. */
-static void group_gradient(int more, int with_loss, const real *restrict parameters,
+static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,
     const real *restrict x, const real *restrict y, real weight, real *restrict values,
     real *restrict sums) {
     real *const odds_t1 = values + 0*MODELS;
@@ -1395,7 +1400,7 @@ static void group_gradient(int more, int with_loss, const real *restrict paramet
 }
 
 /* One update of a group by sgd. */
-static void group_update_sgd(const double *restrict options, double t,
+static HOT void group_update_sgd(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     for (size_t p = 0; p < PARAMETERS; p++) {
@@ -1412,7 +1417,7 @@ static void group_update_sgd(const double *restrict options, double t,
 }
 
 /* One update of a group by momentum. */
-static void group_update_momentum(const double *restrict options, double t,
+static HOT void group_update_momentum(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     const double momentum_d = options[1];
@@ -1430,7 +1435,7 @@ static void group_update_momentum(const double *restrict options, double t,
 }
 
 /* One update of a group by nesterov. */
-static void group_update_nesterov(const double *restrict options, double t,
+static HOT void group_update_nesterov(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     const double momentum_d = options[1];
@@ -1449,7 +1454,7 @@ static void group_update_nesterov(const double *restrict options, double t,
 }
 
 /* One update of a group by adagrad. */
-static void group_update_adagrad(const double *restrict options, double t,
+static HOT void group_update_adagrad(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     const double decay_d = options[1];
@@ -1473,7 +1478,7 @@ static void group_update_adagrad(const double *restrict options, double t,
 }
 
 /* One update of a group by rmsprop. */
-static void group_update_rmsprop(const double *restrict options, double t,
+static HOT void group_update_rmsprop(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     const double rho_d = options[1];
@@ -1496,7 +1501,7 @@ static void group_update_rmsprop(const double *restrict options, double t,
 }
 
 /* One update of a group by adam. */
-static void group_update_adam(const double *restrict options, double t,
+static HOT void group_update_adam(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     const double beta1_d = options[1];
@@ -1529,7 +1534,7 @@ static void group_update_adam(const double *restrict options, double t,
 }
 
 /* One update of a group by adamw. */
-static void group_update_adamw(const double *restrict options, double t,
+static HOT void group_update_adamw(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     const double beta1_d = options[1];
@@ -1563,7 +1568,7 @@ static void group_update_adamw(const double *restrict options, double t,
 }
 
 /* One update of a group by nadam. */
-static void group_update_nadam(const double *restrict options, double t,
+static HOT void group_update_nadam(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     const double beta1_d = options[1];
@@ -1608,7 +1613,7 @@ static void group_update_nadam(const double *restrict options, double t,
 }
 
 /* One update of a group by adamax. */
-static void group_update_adamax(const double *restrict options, double t,
+static HOT void group_update_adamax(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     const double beta1_d = options[1];
@@ -1637,7 +1642,7 @@ static void group_update_adamax(const double *restrict options, double t,
 }
 
 /* One update of a group by lion. */
-static void group_update_lion(const double *restrict options, double t,
+static HOT void group_update_lion(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     const double beta1_d = options[1];
@@ -1660,7 +1665,7 @@ static void group_update_lion(const double *restrict options, double t,
 }
 
 /* One update of a group by rprop. */
-static void group_update_rprop(const double *restrict options, double t,
+static HOT void group_update_rprop(const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,
     real *restrict state, real *restrict next) {
     const double eta_minus_d = options[1];
@@ -1736,7 +1741,7 @@ static int remains_infinite(int optimizer) {
 }
 
 /* The next parameters by sgd of one sample of each model. */
-static void group_descend(const real *restrict learning_rates, const real *restrict parameters,
+static HOT void group_descend(const real *restrict learning_rates, const real *restrict parameters,
     const real *restrict x, const real *restrict y, real *restrict values, real *restrict next) {
     const real weight = 1;
     real *const odds_t1 = values + 0*MODELS;
@@ -2315,7 +2320,7 @@ static uint64_t random_number(uint64_t *state)
 }
 
 /* A random order of the samples (Fisher and Yates). The bias of the remainder is below samples/2^64. */
-static void shuffle(size_t *order, size_t samples, uint64_t *random)
+static HOT void shuffle(size_t *order, size_t samples, uint64_t *random)
 {
     for (size_t n = 0; n < samples; n++)
         order[n] = n;
@@ -2331,7 +2336,7 @@ static void shuffle(size_t *order, size_t samples, uint64_t *random)
 static const size_t penalized[][2] = {{0, 7}};
 
 /* Adds the gradient of l1*sum |w| + l2/2*sum w^2 over the penalized parameters. */
-static void add_penalties(const real *restrict parameters, real *restrict gradient, real l1, real l2)
+static HOT void add_penalties(const real *restrict parameters, real *restrict gradient, real l1, real l2)
 {
     for (size_t range = 0; range < sizeof penalized/sizeof *penalized; range++) {
         for (size_t p = penalized[range][0]; p < penalized[range][1]; p++) {
@@ -2342,7 +2347,7 @@ static void add_penalties(const real *restrict parameters, real *restrict gradie
 }
 
 /* Moves each value of the gradient into -bound to bound. Comparisons keep what is NaN. */
-static void clip_values(real *gradient, real bound)
+static HOT void clip_values(real *gradient, real bound)
 {
     for (size_t p = 0; p < PARAMETERS; p++) {
         const real g = gradient[p];
@@ -2351,7 +2356,7 @@ static void clip_values(real *gradient, real bound)
 }
 
 /* The Euclidean norm of the gradient; its squares may overflow. */
-static double gradient_norm(const real *gradient)
+static HOT double gradient_norm(const real *gradient)
 {
     double squares = 0;
     SUM_LOOP(squares)
@@ -2369,7 +2374,7 @@ static double gradient_norm(const real *gradient)
 }
 
 /* Scales the gradient so that its norm is at most bound. */
-static void clip_norm(real *gradient, double bound)
+static HOT void clip_norm(real *gradient, double bound)
 {
     const double norm = gradient_norm(gradient);
     if (!(norm > bound))
@@ -2381,7 +2386,7 @@ static void clip_norm(real *gradient, double bound)
 
 /* Takes a share of the parameters first <= p < last before the update from those after it. 0 unless one of the
    latter is no longer finite. */
-static real decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last, real share)
+static HOT real decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last, real share)
 {
     real check = 0;
     SUM_LOOP(check)
@@ -2393,7 +2398,7 @@ static real decay_weights(const real *restrict parameters, real *restrict next, 
 }
 
 /* The largest change of a parameter in an update. */
-static double largest_step(const real *before, const real *after, size_t first, size_t last)
+static HOT double largest_step(const real *before, const real *after, size_t first, size_t last)
 {
     real largest = 0;
     LARGEST_LOOP(largest)
@@ -2406,7 +2411,7 @@ static double largest_step(const real *before, const real *after, size_t first, 
 
 /* Updates the parameters first <= p < last by the gradient of a batch. The sums of the metrics of an update are added
    to those of the epoch where it updates the first of the parameters. Returns a status; COMPLETED: go on. */
-static int train_batch(perceptron_training *run, memory m, team *threads, size_t samples, double total, size_t first,
+static COLD int train_batch(perceptron_training *run, memory m, team *threads, size_t samples, double total, size_t first,
     size_t last, double factor, double *loss)
 {
     const perceptron_data *data = &run->data;
@@ -2455,7 +2460,7 @@ static int train_batch(perceptron_training *run, memory m, team *threads, size_t
 /* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
    A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
    together the gradient of the weighted mean. */
-static int train_samples(perceptron_training *run, memory *m, team *threads, double total, size_t row)
+static COLD int train_samples(perceptron_training *run, memory *m, team *threads, double total, size_t row)
 {
     const size_t all = run->data.samples, batches = (all + run->batch - 1)/run->batch;
     while (run->begin < all) {
@@ -2492,7 +2497,7 @@ static int train_samples(perceptron_training *run, memory *m, team *threads, dou
 }
 
 /* Accuracy, mean absolute error, and R2 (the mean over outputs), as far as they are wanted, from their sums. */
-static void finish_metrics(int metrics, const perceptron_data *data, const double *sums, double *figures)
+static COLD void finish_metrics(int metrics, const perceptron_data *data, const double *sums, double *figures)
 {
     const double total = total_weight(data->counts, data->samples);
     figures[perceptron_ACCURACY] = sums[perceptron_ACCURACY]/(LABELS ? 1 : OUTPUTS)/total;
@@ -2509,7 +2514,7 @@ static void finish_metrics(int metrics, const perceptron_data *data, const doubl
 }
 
 /* The columns of the history after an epoch. Returns 1 if stopped. */
-static int measure_epoch(perceptron_training *run, memory m, team *threads, double *figures)
+static COLD int measure_epoch(perceptron_training *run, memory m, team *threads, double *figures)
 {
     const perceptron_data *data = &run->validation;
     figures[perceptron_LOSS] = run->epoch_loss;
@@ -2530,7 +2535,7 @@ static int measure_epoch(perceptron_training *run, memory m, team *threads, doub
 }
 
 /* Keeps the parameters of the best epoch. Returns a status: STOPPED_EARLY when patience is at its end. */
-static int compare_epoch(perceptron_training *run, const double *figures)
+static COLD int compare_epoch(perceptron_training *run, const double *figures)
 {
     const double figure = run->higher ? -figures[run->monitor] : figures[run->monitor];
     if (figure < run->best_figure - run->min_delta) { /* of the first epoch, if it is finite */
@@ -2544,7 +2549,7 @@ static int compare_epoch(perceptron_training *run, const double *figures)
 
 /* The end of an epoch, whose number in this call is row. Nothing of it is kept before all of it is done. Returns a
    status. */
-static int end_epoch(perceptron_training *run, memory m, team *threads, size_t row, uint64_t random)
+static COLD int end_epoch(perceptron_training *run, memory m, team *threads, size_t row, uint64_t random)
 {
     double *const figures = run->history + row*run->columns;
     int status = perceptron_COMPLETED;
@@ -2566,7 +2571,7 @@ static int end_epoch(perceptron_training *run, memory m, team *threads, size_t r
 }
 
 /* One epoch, or what is left of it. */
-static int train_epoch(perceptron_training *run, memory *m, team *threads, double total, size_t row)
+static COLD int train_epoch(perceptron_training *run, memory *m, team *threads, double total, size_t row)
 {
     uint64_t random = run->random;
     if (run->shuffle)
@@ -2575,9 +2580,9 @@ static int train_epoch(perceptron_training *run, memory *m, team *threads, doubl
     return status == perceptron_COMPLETED ? end_epoch(run, *m, threads, row, random) : status;
 }
 
-static int train_in_registers(perceptron_training *run);
+static HOT int train_in_registers(perceptron_training *run);
 
-void perceptron_train(perceptron_training *run)
+COLD void perceptron_train(perceptron_training *run)
 {
     if (train_in_registers(run))
         return;
@@ -2685,7 +2690,7 @@ INLINE void epochs_in_registers(perceptron_training *run, const int sequential)
 }
 
 /* Plain training on batches of one sample by gradient descent. Returns 0 for any other. */
-static int train_in_registers(perceptron_training *run)
+static HOT int train_in_registers(perceptron_training *run)
 {
     const int plain = !run->data.weights && !run->factors && !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0
         || run->weight_decay > 0);

@@ -121,7 +121,7 @@ INLINE void turn_squares(const real *restrict from, size_t column, real *restric
 }
 
 /* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with zeros: in squares of four by four. */
-static void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out, size_t out_row)
+static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out, size_t out_row)
 {
     const int two = VECTOR_BYTES >= 8*sizeof(real);
     for (size_t r = 0; r < rows; r += 4) {
@@ -143,7 +143,7 @@ static void turn(size_t rows, size_t columns, const real *restrict a, size_t a_c
    factor[r][l], if there is one: in blocks whose results stay in registers. The lanes l of out are padded to whole vectors, and those of b as well unless it lies
    turned (b_inner is 1 then). Sums that are long are cut into parts, for which two vectors of b lie together in the
    first-level cache; so do those that would be read across the borders of its lines, block after block. */
-static void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
+static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
     const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row,
     const real *restrict factor, int more)
 {
@@ -194,7 +194,7 @@ static void contract(size_t rows, size_t lanes, size_t inner, const real *restri
 }
 
 /* --- pack --- out[r][c] = a[r*a_row + c*a_column], in rows that are padded with zeros. */
-static void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
+static HOT void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
     real *restrict out, size_t out_row)
 {
     for (size_t r = 0; r < rows; r++) {
@@ -206,7 +206,7 @@ static void pack(size_t rows, size_t columns, const real *restrict a, size_t a_r
 }
 
 /* --- add_rows --- out[l] = sum(n) d[n][l] over a tile of samples n, or (more) that much more. */
-static void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t padded, int more)
+static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t padded, int more)
 {
     for (size_t l = 0; l < lanes; l += LANES) {
         vector s0 = {0}, s1 = {0};
@@ -219,7 +219,7 @@ static void add_rows(size_t lanes, const real *restrict d, size_t row, real *res
 }
 
 /* --- accumulate --- Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]. */
-static void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
+static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
     real *restrict partials, double *restrict sums, size_t padded)
 {
     for (size_t j = 0; j < rows; j += 4) {
@@ -232,7 +232,7 @@ static void accumulate(size_t rows, size_t columns, const real *restrict d, cons
 }
 
 /* --- add_up --- Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]. */
-static void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums, size_t padded)
+static HOT void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums, size_t padded)
 {
     for (size_t j = 0; j < rows; j++) {
         vector s0 = {0}, s1 = {0};
@@ -245,7 +245,7 @@ static void add_up(size_t rows, const real *restrict d, real *restrict partials,
 }
 
 /* --- flush --- Moves the partial sums of the lanes to the sums of a chunk. */
-static void flush(real *restrict partials, double *restrict sums)
+static HOT void flush(real *restrict partials, double *restrict sums)
 {
     const size_t across = PARTIALS/LANES;
     for (size_t k = 0; k < across; k++) {

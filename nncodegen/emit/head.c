@@ -10,6 +10,11 @@
 /* A function that is always a part of those that call it: a loop over a function that is called is not vectorized. */
 #define INLINE static inline __attribute__((always_inline))
 
+/* What runs once for a batch or an epoch is compiled for size, which takes compilers less time; the loops over samples
+   and parameters that it calls are not, and are compiled once, not again for each of their callers. */
+#define COLD __attribute__((cold))
+#define HOT __attribute__((hot, noinline))
+
 typedef @REAL@ real;
 @NOISE@
 @NOISE@/* What dropout and noise depend on in an update, and how much of them there is: 1 in training, 0 elsewhere. */

@@ -50,12 +50,12 @@ class KernelEmitter:
         *parts, last = self._parts()
         for number, nests in enumerate(parts):
             lines.add(f"/* Part {number + 1} of the loops for a tile. */")
-            head = f"static __attribute__((noinline)) void {kernel.name}_part_{number + 1}({self._declarations})"
+            head = f"static HOT void {kernel.name}_part_{number + 1}({self._declarations})"
             with lines.block(head), lines.unused(*self._arguments):
                 self._emit_loops(nests)
             lines.add("")
         lines.add(f"/* {TITLES[kernel.name]} */")
-        head = f"static void {kernel.name}_tile({self._declarations})"
+        head = f"static HOT void {kernel.name}_tile({self._declarations})"
         with lines.block(head), lines.unused(*(name for name in self._arguments if name != "outputs")):
             for number in range(len(parts)):
                 lines.add(f"{kernel.name}_part_{number + 1}({', '.join(self._arguments)});")
@@ -171,7 +171,7 @@ class KernelEmitter:
         kernel, lines = self._kernel, self._lines
         lines.add("/* The gradient, from the sums over all samples of a batch. */")
         with lines.block(
-            "static void gradient_finish(const real *restrict parameters, const double *restrict sums,\n"
+            "static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,\n"
             "    const real *whole, real *restrict work, real *gradient)"
         ):
             nests = tuple(nest for nest in kernel.after if not self._in_place(nest))

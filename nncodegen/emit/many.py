@@ -118,7 +118,7 @@ class ManyEmitter:
             "   (more) what is added to them. Values that several loops need lie in the array values. */",
         )
         head = (
-            "static void group_gradient(int more, int with_loss, const real *restrict parameters,\n"
+            "static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,\n"
             "    const real *restrict x, const real *restrict y, real weight, real *restrict values,\n"
             "    real *restrict sums)"
         )
@@ -216,7 +216,7 @@ class ManyEmitter:
         lines = self._lines
         lines.add(f"/* The next parameters by {update.name} of one sample of each model. */")
         head = (
-            "static void group_descend(const real *restrict learning_rates, const real *restrict parameters,\n"
+            "static HOT void group_descend(const real *restrict learning_rates, const real *restrict parameters,\n"
             "    const real *restrict x, const real *restrict y, real *restrict values, real *restrict next)"
         )
         with lines.block(head), lines.unused("learning_rates", "parameters", "x", "y", "values"):
@@ -292,7 +292,7 @@ class GroupUpdateEmitter:
         double, single = self._printer("float64", self._double), self._printer(self._precision, self._element)
         lines.add(f"/* One update of a group by {update.name}. */")
         head = (
-            f"static void group_update_{update.name}(const double *restrict options, double t,\n"
+            f"static HOT void group_update_{update.name}(const double *restrict options, double t,\n"
             f"    const real *restrict learning_rates, const real *restrict parameter, const real *restrict gradient,\n"
             f"    real *restrict state, real *restrict next)"
         )

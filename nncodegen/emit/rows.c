@@ -8,7 +8,7 @@ INLINE real sum_of_lanes(vector s)
 
 /* out[j] = sum(i) a[j*row + i*column]*x[i]: for four rows at once, in vectors along i where the weights of a row lie
    side by side. Where there are fewer than four rows left, the last is computed again. */
-static void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, size_t column,
+static HOT void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, size_t column,
     const real *restrict x, real *restrict out)
 {
     const size_t whole = column == 1 ? inner/LANES*LANES : 0;

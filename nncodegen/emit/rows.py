@@ -44,7 +44,7 @@ class RowEmitter(KernelEmitter):
             lines.add((HERE / "rows.c").read_text().rstrip("\n"), "")
         lines.add("/* The outputs of one row. */")
         head = (
-            "static void predict_row(const real *restrict parameters, const real *restrict inputs,\n"
+            "static HOT void predict_row(const real *restrict parameters, const real *restrict inputs,\n"
             "    real *restrict work, real *restrict outputs)"
         )
         with lines.block(head), lines.unused("parameters", "inputs", "work"):

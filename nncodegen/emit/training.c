@@ -11,7 +11,7 @@ static uint64_t random_number(uint64_t *state)
 }
 
 /* A random order of the samples (Fisher and Yates). The bias of the remainder is below samples/2^64. */
-static void shuffle(size_t *order, size_t samples, uint64_t *random)
+static HOT void shuffle(size_t *order, size_t samples, uint64_t *random)
 {
     for (size_t n = 0; n < samples; n++)
         order[n] = n;
@@ -27,7 +27,7 @@ static void shuffle(size_t *order, size_t samples, uint64_t *random)
 static const size_t penalized[][2] = {@PENALIZED@};
 
 /* Adds the gradient of l1*sum |w| + l2/2*sum w^2 over the penalized parameters. */
-static void add_penalties(const real *restrict parameters, real *restrict gradient, real l1, real l2)
+static HOT void add_penalties(const real *restrict parameters, real *restrict gradient, real l1, real l2)
 {
     for (size_t range = 0; range < sizeof penalized/sizeof *penalized; range++) {
         for (size_t p = penalized[range][0]; p < penalized[range][1]; p++) {
@@ -38,7 +38,7 @@ static void add_penalties(const real *restrict parameters, real *restrict gradie
 }
 
 /* Moves each value of the gradient into -bound to bound. Comparisons keep what is NaN. */
-static void clip_values(real *gradient, real bound)
+static HOT void clip_values(real *gradient, real bound)
 {
     for (size_t p = 0; p < PARAMETERS; p++) {
         const real g = gradient[p];
@@ -47,7 +47,7 @@ static void clip_values(real *gradient, real bound)
 }
 
 /* The Euclidean norm of the gradient; its squares may overflow. */
-static double gradient_norm(const real *gradient)
+static HOT double gradient_norm(const real *gradient)
 {
     double squares = 0;
     SUM_LOOP(squares)
@@ -65,7 +65,7 @@ static double gradient_norm(const real *gradient)
 }
 
 /* Scales the gradient so that its norm is at most bound. */
-static void clip_norm(real *gradient, double bound)
+static HOT void clip_norm(real *gradient, double bound)
 {
     const double norm = gradient_norm(gradient);
     if (!(norm > bound))
@@ -77,7 +77,7 @@ static void clip_norm(real *gradient, double bound)
 
 /* Takes a share of the parameters first <= p < last before the update from those after it. 0 unless one of the
    latter is no longer finite. */
-static real decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last, real share)
+static HOT real decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last, real share)
 {
     real check = 0;
     SUM_LOOP(check)
@@ -89,7 +89,7 @@ static real decay_weights(const real *restrict parameters, real *restrict next, 
 }
 
 /* The largest change of a parameter in an update. */
-static double largest_step(const real *before, const real *after, size_t first, size_t last)
+static HOT double largest_step(const real *before, const real *after, size_t first, size_t last)
 {
     real largest = 0;
     LARGEST_LOOP(largest)
@@ -102,7 +102,7 @@ static double largest_step(const real *before, const real *after, size_t first, 
 
 /* Updates the parameters first <= p < last by the gradient of a batch. The sums of the metrics of an update are added
    to those of the epoch where it updates the first of the parameters. Returns a status; COMPLETED: go on. */
-static int train_batch(@name@_training *run, memory m, team *threads, size_t samples, double total, size_t first,
+static COLD int train_batch(@name@_training *run, memory m, team *threads, size_t samples, double total, size_t first,
     size_t last, double factor, double *loss)
 {
     const @name@_data *data = &run->data;
@@ -152,7 +152,7 @@ static int train_batch(@name@_training *run, memory m, team *threads, size_t sam
 /* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
    A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
    together the gradient of the weighted mean. */
-static int train_samples(@name@_training *run, memory *m, team *threads, double total, size_t row)
+static COLD int train_samples(@name@_training *run, memory *m, team *threads, double total, size_t row)
 {
     const size_t all = run->data.samples, batches = (all + run->batch - 1)/run->batch;
     while (run->begin < all) {
@@ -189,7 +189,7 @@ static int train_samples(@name@_training *run, memory *m, team *threads, double 
 }
 
 @METRICS@/* Accuracy, mean absolute error, and R2 (the mean over outputs), as far as they are wanted, from their sums. */
-@METRICS@static void finish_metrics(int metrics, const @name@_data *data, const double *sums, double *figures)
+@METRICS@static COLD void finish_metrics(int metrics, const @name@_data *data, const double *sums, double *figures)
 @METRICS@{
 @METRICS@    const double total = total_weight(data->counts, data->samples);
 @METRICS@    figures[@name@_ACCURACY] = sums[@name@_ACCURACY]/(LABELS ? 1 : OUTPUTS)/total;
@@ -206,7 +206,7 @@ static int train_samples(@name@_training *run, memory *m, team *threads, double 
 @METRICS@}
 @METRICS@
 /* The columns of the history after an epoch. Returns 1 if stopped. */
-static int measure_epoch(@name@_training *run, memory m, team *threads, double *figures)
+static COLD int measure_epoch(@name@_training *run, memory m, team *threads, double *figures)
 {
     const @name@_data *data = &run->validation;
     figures[@name@_LOSS] = run->epoch_loss;
@@ -227,7 +227,7 @@ static int measure_epoch(@name@_training *run, memory m, team *threads, double *
 }
 
 /* Keeps the parameters of the best epoch. Returns a status: STOPPED_EARLY when patience is at its end. */
-static int compare_epoch(@name@_training *run, const double *figures)
+static COLD int compare_epoch(@name@_training *run, const double *figures)
 {
     const double figure = run->higher ? -figures[run->monitor] : figures[run->monitor];
     if (figure < run->best_figure - run->min_delta) { /* of the first epoch, if it is finite */
@@ -241,7 +241,7 @@ static int compare_epoch(@name@_training *run, const double *figures)
 
 /* The end of an epoch, whose number in this call is row. Nothing of it is kept before all of it is done. Returns a
    status. */
-static int end_epoch(@name@_training *run, memory m, team *threads, size_t row, uint64_t random)
+static COLD int end_epoch(@name@_training *run, memory m, team *threads, size_t row, uint64_t random)
 {
     double *const figures = run->history + row*run->columns;
     int status = @name@_COMPLETED;
@@ -263,7 +263,7 @@ static int end_epoch(@name@_training *run, memory m, team *threads, size_t row, 
 }
 
 /* One epoch, or what is left of it. */
-static int train_epoch(@name@_training *run, memory *m, team *threads, double total, size_t row)
+static COLD int train_epoch(@name@_training *run, memory *m, team *threads, double total, size_t row)
 {
     uint64_t random = run->random;
     if (run->shuffle)
@@ -272,9 +272,9 @@ static int train_epoch(@name@_training *run, memory *m, team *threads, double to
     return status == @name@_COMPLETED ? end_epoch(run, *m, threads, row, random) : status;
 }
 
-@REGISTERS@static int train_in_registers(@name@_training *run);
+@REGISTERS@static HOT int train_in_registers(@name@_training *run);
 @REGISTERS@
-void @name@_train(@name@_training *run)
+COLD void @name@_train(@name@_training *run)
 {
     @REGISTERS@if (train_in_registers(run))
     @REGISTERS@    return;

@@ -27,8 +27,8 @@ class UpdateEmitter:
             "   what they become. Returns 0 unless one is not finite. */",
         )
         with lines.block(
-            f"static real update_{update.name}(size_t first, size_t last, const double *restrict options, double t,\n"
-            f"    const real *restrict parameter, real *restrict state, real *restrict next)"
+            f"static HOT real update_{update.name}(size_t first, size_t last, const double *restrict options,\n"
+            f"    double t, const real *restrict parameter, real *restrict state, real *restrict next)"
         ):
             with lines.unused("t", "state", "options", "parameter"):
                 self._emit_body(uniform, elementwise)
