@@ -198,12 +198,18 @@ def test_show():
     assert "for j, i, n in blocks of outputs in registers:\n        s1[n, j] = sum(i) W1[j, i]*x tile[n, i]" in text
 
 
-def test_the_tile_follows_from_the_weights():
-    """Tiles are longer where the weights of a layer leave the first-level cache; the dump says why."""
-    for units, tile in ((40, 64), (41, 128)):  # 100 inputs in double precision
-        layout = scheduled(nn.Sequential([nn.Dense(units), nn.Dense(2)], 100)).layout
+def test_the_tile_follows_from_the_layout():
+    """Tiles are longer where weights leave the first-level cache, or samples run innermost; the dump says why."""
+    narrow = [nn.Dense(3, "tanh"), nn.Dense(1)]
+    for layers, inputs, precision, tile, why in (
+        ([nn.Dense(40), nn.Dense(2)], 100, "float64", 64, "as features run innermost"),
+        ([nn.Dense(41), nn.Dense(2)], 100, "float64", 128, "largest layer take 32,800 bytes"),
+        (narrow, 4, "float64", 64, "8 vectors, as samples run innermost"),
+        (narrow, 4, "float32", 128, "8 vectors, as samples run innermost"),
+    ):
+        layout = nn.compile_model(nn.Sequential(layers, inputs), precision, until="schedule")["schedule"].layout
         assert layout.tile == tile
-        assert f"largest layer take {800 * units:,} bytes" in layout.show()
+        assert why in layout.show()
     assert "as asked for" in scheduled(nn.Sequential([nn.Dense(3)], 4), {"tile": 32}).layout.show()
 
 

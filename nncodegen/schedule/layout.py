@@ -15,8 +15,9 @@ costs.
 An index that a reduction other than a product runs over, such as the classes of a softmax, keeps its samples innermost;
 what a layer before it has with features innermost is then turned over, unless that takes longer (see ``turns``).
 
-A tile is as short as its loops allow, so that what one leaves is at hand for the next; it is longer where the weights
-of a layer leave the first-level cache between two tiles.
+A tile is as short as its loops allow, so that what one leaves is at hand for the next: with samples innermost a loop
+takes eight vectors to be worth its beginning and its end. It is longer where the weights of a layer leave the
+first-level cache between two tiles.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from nncodegen.ir import SAMPLE, Element, Program, Step
 
 TILE = 64
 """Samples in a tile: those of a network whose layers have some hundred units together stay in the first-level cache."""
+
+VECTORS = 8
+"""Vectors of samples in a tile where samples run innermost in all layers, which then are narrow."""
 
 LONG_TILE = 128
 """Samples in a tile where weights do not stay there: each tile fetches them again, however few samples it has."""
@@ -90,8 +94,7 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
     if unknown:
         raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features, blas")
     padding = LONGEST[program.precision]
-    usual, why = _tile(program)
-    tile = choices.get("tile", usual)
+    tile = choices.get("tile", TILE)
     if isinstance(tile, bool) or not isinstance(tile, int) or tile <= 0 or tile % (2 * padding):
         raise ModelError(f"tile must be a multiple of {2 * padding} samples in {program.precision}, not {tile!r}")
     layout = Layout(tile, padding, (), ())
@@ -119,16 +122,21 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
             f"{index} ({program.sizes[index]}): {'features' if index in chosen else 'samples'} innermost, as asked for"
             for index in able
         ]
-    reasons = [why if "tile" not in choices else "as asked for", *reasons] if why else reasons
-    return replace(layout, features=chosen, reasons=tuple(reasons))
+    usual, why = _tile(program, padding, chosen)
+    if "tile" in choices:
+        return replace(layout, features=chosen, reasons=("as asked for", *reasons))
+    return replace(layout, tile=usual, features=chosen, reasons=(why, *reasons))
 
 
-def _tile(program: Program) -> tuple[int, str]:
-    """The samples of a tile, and the reason; none where there are no layers."""
+def _tile(program: Program, padding: int, features: tuple[str, ...]) -> tuple[int, str]:
+    """The samples of a tile, and the reason."""
     weights = max((weights_of(step, program) for step in program.steps if is_product(step)), default=0)
     size = weights * int(program.precision[-2:]) // 8
-    why = f"as the weights of the largest layer take {size:,} bytes, which is {'not ' * (size >= CACHE)}below {CACHE:,}"
-    return LONG_TILE if size >= CACHE else TILE, why if weights else ""
+    if size >= CACHE:
+        return LONG_TILE, f"as the weights of the largest layer take {size:,} bytes, which is not below {CACHE:,}"
+    if features:
+        return TILE, "as features run innermost"
+    return VECTORS * padding, f"{VECTORS} vectors, as samples run innermost"
 
 
 def _costs(layout: Layout, size: int) -> tuple[float, float]:
