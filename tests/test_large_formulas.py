@@ -62,7 +62,7 @@ def test_loops_and_functions_are_short():
     """No loop has more statements than a compiler is quick with, and their functions have names of their own."""
     sources = emitted(waves(50))
     text = sources.files[f"{sources.module}.c"]
-    parts = re.findall(r"^static __attribute__\(\(noinline\)\) void (\w+)_part_(\d+)\(", text, re.MULTILINE)
+    parts = re.findall(r"^static HOT void (\w+)_part_(\d+)\(", text, re.MULTILINE)
     assert {name for name, _ in parts} == {"predict", "loss", "gradient"}
     scheduled = nn.compile_model(waves(50), until="schedule")["schedule"]
     for kernel in scheduled.kernels:

@@ -585,3 +585,43 @@ def test_without_the_final_loss(chain):
     assert other.loss == other.history[-1] > usual.loss
     with pytest.raises(ValueError, match="final_loss must be True or False"):
         chain.train(X, Y, final_loss=1, **options)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("loss", ["mse", "categorical_crossentropy"])
+def test_without_history(loss, precision):
+    """Without a history no loss is computed, and the parameters have the same bits, also with threads and batches."""
+    last = "softmax" if loss == "categorical_crossentropy" else "linear"
+    module = nn.build(nn.Sequential([nn.Dense(9, "tanh"), nn.Dense(3, last)], 4, loss), precision)
+    many = np.tile(FLOWERS, (20, 1))
+    targets = np.tile(LABELS, 20) if last == "softmax" else np.tile(FLOWERS[:, :3], (20, 1))
+    for options in ({}, {"batch_size": 64, "l2": 0.01}, {"threads": 2, "optimizer": "adam"}):
+        options |= {"epochs": 3, "learning_rate": 0.01, "seed": 5}
+        usual, other = module.train(many, targets, **options), module.train(many, targets, history=False, **options)
+        assert np.array_equal(usual.parameters, other.parameters)
+        assert (usual.loss, usual.status, usual.epochs) == (other.loss, other.status, other.epochs)
+        assert np.isfinite(usual.history).all()
+        assert np.isnan(other.history).all()
+        assert other.history.shape == (3,)
+    seen = []
+    more = module.train(
+        many, targets, resume=other, callback=lambda p: seen.append(p.metrics), **options | {"epochs": 5}
+    )
+    assert np.isnan(more.history[:3]).all()
+    assert np.isfinite(more.history[3:]).all()
+    module.train(many, targets, history=False, callback=lambda p: seen.append(p.metrics), epochs=2)
+    assert [list(metrics) for metrics in seen] == [["loss"], ["loss"], [], []]
+    for wrong in ({"metrics": "mae"}, {"patience": 3}, {"monitor": "loss"}, {"validation_fraction": 0.5}):
+        with pytest.raises(ValueError, match="history=False measures nothing"):
+            module.train(many, targets, history=False, **wrong)
+    with pytest.raises(ValueError, match="history must be True or False"):
+        module.train(many, targets, history=0)
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_divergence_with_and_without_history(chain, history):
+    """A training that diverges is told, whether its losses are computed or its parameters alone say so."""
+    with pytest.warns(RuntimeWarning, match="training diverged"):
+        result = chain.train(FLOWERS, LABELS, learning_rate=1e200, l2=1.0, epochs=50, history=history)
+    assert result.status == "diverged"
+    assert np.isfinite(result.parameters).all()

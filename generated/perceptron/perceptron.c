@@ -427,7 +427,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int more, double *restrict sums, real *restrict whole, real *restrict partials,
+    int with_loss, int more, double *restrict sums, real *restrict whole, real *restrict partials,
     int metrics, const real *restrict counts) {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real w0 = parameters[0];
@@ -440,74 +440,137 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     real *const restrict output = work + 0;
 
     /* t1 to d_w45 */
-    real loss = 0;
-    real d_w0 = 0;
-    real d_w13 = 0;
-    real d_w14 = 0;
-    real d_w23 = 0;
-    real d_w24 = 0;
-    real d_w35 = 0;
-    real d_w45 = 0;
-    for (size_t n = 0; n < padded; n++) {
-        const real x1 = inputs[n*INPUTS + 0];
-        const real x2 = inputs[n*INPUTS + 1];
-        const real y = targets[n*TARGETS + 0];
-        const real t1 = 2*w0 + w13*x1 + w23*x2;
-        const real t2 = fabs(t1);
-        const real t3 = decay_of(t2);
-        const real t4 = t3 + 1;
-        const real t5 = 1.0/t4;
-        const real t6 = t3*t5;
-        const real t7 = (t1 >= 0 ? t5 : t6);
-        const real t8 = 2*w0 + w14*x1 + w24*x2;
-        const real t9 = fabs(t8);
-        const real t10 = decay_of(t9);
-        const real t11 = t10 + 1;
-        const real t12 = 1.0/t11;
-        const real t13 = t10*t12;
-        const real t14 = (t8 >= 0 ? t12 : t13);
-        const real t15 = t14*w45 + t7*w35 + 2*w0;
-        const real t16 = fabs(t15);
-        const real t17 = decay_of(t16);
-        const real t18 = t17 + 1;
-        const real t19 = 1.0/t18;
-        const real t20 = t17*t19;
-        const real output_ = (t15 >= 0 ? t19 : t20);
-        output[n] = output_;
-        const real t21 = y - 1;
-        const real t22 = maximum(0, t15);
-        const real t23 = log1p_of(t17);
-        const real t24 = t22 + t23;
-        const real t25 = maximum(0, -t15);
-        const real t26 = t23 + t25;
-        const real loss_n = -t21*t24 + t26*y;
-        loss += loss_n*weights[n];
-        const real d_t8 = weights[n]*y;
-        const real d_t7 = -t21*weights[n];
-        const real t27 = (t15 <= 0 ? t19 : t20);
-        const real d_t5 = d_t7*output_ - d_t8*t27;
-        const real d_t4 = d_t5*w45;
-        const real t28 = (t8 <= 0 ? t12 : t13);
-        const real d_t3 = d_t4*t14*t28;
-        const real d_t2 = d_t5*w35;
-        const real t29 = (t1 <= 0 ? t5 : t6);
-        const real d_t1 = d_t2*t29*t7;
-        d_w0 += 2*d_t1 + 2*d_t3 + 2*d_t5;
-        d_w13 += d_t1*x1;
-        d_w14 += d_t3*x1;
-        d_w23 += d_t1*x2;
-        d_w24 += d_t3*x2;
-        d_w35 += d_t5*t7;
-        d_w45 += d_t5*t14;
+    if (with_loss) {
+        real loss = 0;
+        real d_w0 = 0;
+        real d_w13 = 0;
+        real d_w14 = 0;
+        real d_w23 = 0;
+        real d_w24 = 0;
+        real d_w35 = 0;
+        real d_w45 = 0;
+        for (size_t n = 0; n < padded; n++) {
+            const real x1 = inputs[n*INPUTS + 0];
+            const real x2 = inputs[n*INPUTS + 1];
+            const real y = targets[n*TARGETS + 0];
+            const real t1 = 2*w0 + w13*x1 + w23*x2;
+            const real t2 = fabs(t1);
+            const real t3 = decay_of(t2);
+            const real t4 = t3 + 1;
+            const real t5 = 1.0/t4;
+            const real t6 = t3*t5;
+            const real t7 = (t1 >= 0 ? t5 : t6);
+            const real t8 = 2*w0 + w14*x1 + w24*x2;
+            const real t9 = fabs(t8);
+            const real t10 = decay_of(t9);
+            const real t11 = t10 + 1;
+            const real t12 = 1.0/t11;
+            const real t13 = t10*t12;
+            const real t14 = (t8 >= 0 ? t12 : t13);
+            const real t15 = t14*w45 + t7*w35 + 2*w0;
+            const real t16 = fabs(t15);
+            const real t17 = decay_of(t16);
+            const real t18 = t17 + 1;
+            const real t19 = 1.0/t18;
+            const real t20 = t17*t19;
+            const real output_ = (t15 >= 0 ? t19 : t20);
+            output[n] = output_;
+            const real t21 = y - 1;
+            const real t22 = maximum(0, t15);
+            const real t23 = log1p_of(t17);
+            const real t24 = t22 + t23;
+            const real t25 = maximum(0, -t15);
+            const real t26 = t23 + t25;
+            const real loss_n = -t21*t24 + t26*y;
+            loss += loss_n*weights[n];
+            const real d_t8 = weights[n]*y;
+            const real d_t7 = -t21*weights[n];
+            const real t27 = (t15 <= 0 ? t19 : t20);
+            const real d_t5 = d_t7*output_ - d_t8*t27;
+            const real d_t4 = d_t5*w45;
+            const real t28 = (t8 <= 0 ? t12 : t13);
+            const real d_t3 = d_t4*t14*t28;
+            const real d_t2 = d_t5*w35;
+            const real t29 = (t1 <= 0 ? t5 : t6);
+            const real d_t1 = d_t2*t29*t7;
+            d_w0 += 2*d_t1 + 2*d_t3 + 2*d_t5;
+            d_w13 += d_t1*x1;
+            d_w14 += d_t3*x1;
+            d_w23 += d_t1*x2;
+            d_w24 += d_t3*x2;
+            d_w35 += d_t5*t7;
+            d_w45 += d_t5*t14;
+        }
+        sums[0] += loss;
+        sums[1] += d_w0;
+        sums[2] += d_w13;
+        sums[3] += d_w14;
+        sums[4] += d_w23;
+        sums[5] += d_w24;
+        sums[6] += d_w35;
+        sums[7] += d_w45;
     }
-    sums[0] += loss;
-    sums[1] += d_w0;
-    sums[2] += d_w13;
-    sums[3] += d_w14;
-    sums[4] += d_w23;
-    sums[5] += d_w24;
-    sums[6] += d_w35;
-    sums[7] += d_w45;
+    else {
+        real d_w0 = 0;
+        real d_w13 = 0;
+        real d_w14 = 0;
+        real d_w23 = 0;
+        real d_w24 = 0;
+        real d_w35 = 0;
+        real d_w45 = 0;
+        for (size_t n = 0; n < padded; n++) {
+            const real x1 = inputs[n*INPUTS + 0];
+            const real x2 = inputs[n*INPUTS + 1];
+            const real y = targets[n*TARGETS + 0];
+            const real t1 = 2*w0 + w13*x1 + w23*x2;
+            const real t2 = fabs(t1);
+            const real t3 = decay_of(t2);
+            const real t4 = t3 + 1;
+            const real t5 = 1.0/t4;
+            const real t6 = t3*t5;
+            const real t7 = (t1 >= 0 ? t5 : t6);
+            const real t8 = 2*w0 + w14*x1 + w24*x2;
+            const real t9 = fabs(t8);
+            const real t10 = decay_of(t9);
+            const real t11 = t10 + 1;
+            const real t12 = 1.0/t11;
+            const real t13 = t10*t12;
+            const real t14 = (t8 >= 0 ? t12 : t13);
+            const real t15 = t14*w45 + t7*w35 + 2*w0;
+            const real t16 = fabs(t15);
+            const real t17 = decay_of(t16);
+            const real t18 = t17 + 1;
+            const real t19 = 1.0/t18;
+            const real t20 = t17*t19;
+            const real output_ = (t15 >= 0 ? t19 : t20);
+            output[n] = output_;
+            const real t21 = y - 1;
+            const real d_t8 = weights[n]*y;
+            const real d_t7 = -t21*weights[n];
+            const real t27 = (t15 <= 0 ? t19 : t20);
+            const real d_t5 = d_t7*output_ - d_t8*t27;
+            const real d_t4 = d_t5*w45;
+            const real t28 = (t8 <= 0 ? t12 : t13);
+            const real d_t3 = d_t4*t14*t28;
+            const real d_t2 = d_t5*w35;
+            const real t29 = (t1 <= 0 ? t5 : t6);
+            const real d_t1 = d_t2*t29*t7;
+            d_w0 += 2*d_t1 + 2*d_t3 + 2*d_t5;
+            d_w13 += d_t1*x1;
+            d_w14 += d_t3*x1;
+            d_w23 += d_t1*x2;
+            d_w24 += d_t3*x2;
+            d_w35 += d_t5*t7;
+            d_w45 += d_t5*t14;
+        }
+        sums[1] += d_w0;
+        sums[2] += d_w13;
+        sums[3] += d_w14;
+        sums[4] += d_w23;
+        sums[5] += d_w24;
+        sums[6] += d_w35;
+        sums[7] += d_w45;
+    }
 
     if (metrics) {
         measure_errors(metrics, count, 1, 0, output, 1, 0, targets + 0, TARGETS, 1,
@@ -2044,6 +2107,7 @@ int perceptron_predict_few(const real *parameters, const real *inputs, size_t sa
    it is the loss, with the gradient unless it is forward, and the sums for metrics, where each sample has a count. */
 typedef struct {
     int forward;
+    int without_loss; /* with the gradient: the loss is not wanted, and no metrics */
     int metrics;
     const real *parameters;
     const real *inputs;
@@ -2095,8 +2159,8 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *po
             loss_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums, b->metrics,
                 m.counts);
         else
-            gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, first > begin,
-                m.sums, m.whole, m.partials, b->metrics, m.counts);
+            gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
+                first > begin, m.sums, m.whole, m.partials, b->metrics, m.counts);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -2416,7 +2480,7 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
 {
     const perceptron_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
-    const batch present = {0, first == 0 ? run->metrics : 0, run->parameters, data->inputs, data->targets, data->weights,
+    const batch present = {0, run->without_loss, first == 0 ? run->metrics : 0, run->parameters, data->inputs, data->targets, data->weights,
         data->counts, order, run->begin, samples, total
         };
     m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
@@ -2425,8 +2489,8 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
     if (!sums)
         return perceptron_INTERRUPTED;
     gradient_finish(run->parameters, sums, m.whole, m.arrays, m.gradient);
-    *loss = sums[place_of_loss(&present)];
-    if (!isfinite(*loss))
+    *loss = run->without_loss ? NAN : sums[place_of_loss(&present)];
+    if (!run->without_loss && !isfinite(*loss))
         return perceptron_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
         add_penalties(run->parameters, m.gradient, (real) run->l1, (real) run->l2);

@@ -79,6 +79,7 @@ cdef extern from "perceptron.h":
         double min_delta
         size_t patience
         int metrics
+        int without_loss
         perceptron_poll poll
         double *parameters
         double *best
@@ -307,6 +308,7 @@ cdef class _NativeTraining(_Call):
         self.run.poll.interval = number[12]
         self.run.threads = <size_t> number[13]
         self.run.metrics = <int> number[14]
+        self.run.without_loss = <int> number[15]
         if self.run.threads > 1:  # each needs work memory of its own
             free(self.work)
             self.work = malloc(self.run.threads*perceptron_work_size())
@@ -1019,7 +1021,7 @@ class Result:
     parameters   (P,), after the last completed update; those of the best epoch, where it was looked for
     loss         the loss at these parameters on the training data, without penalties; the last of the history, if it
                  was not to be evaluated (``final_loss``)
-    history      (epochs,), the mean loss of each epoch, as it was met before the updates
+    history      (epochs,), the mean loss of each epoch, as it was met before the updates; NaN with history=False
     metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured in each epoch
     epochs       the number of completed epochs
     status       "completed", "converged" (no parameter changed by ``tolerance``), "stopped_early" (``patience``),
@@ -1575,6 +1577,7 @@ class _Training:
         self._patience, self._min_delta = 0, 0.0
         self._measured: tuple[str, ...] = ()
         self._metrics_wanted = 0  # a bit for each
+        self._without_loss = False
         self._callback: Any = None
         self._call_every: Any = None  # seconds; None: after every epoch
         self._next_call, self._deadline = math.inf, math.inf
@@ -1612,10 +1615,14 @@ class _Training:
         self._tolerance = _number("tolerance", tolerance, 0.0, math.inf, False)
 
     def watch(
-        self, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any, restore_best: Any
-    ) -> None:
+        self, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any, restore_best: Any,
+        history: Any = True,
+    ) -> None:  # fmt: skip
         """Sets what is measured in each epoch, and what is done about it."""
         wanted = _metrics(metrics)
+        self._without_loss = not _flag("history", history)
+        if self._without_loss and (wanted or monitor is not None or patience is not None or held_out is not None):
+            raise ValueError("history=False measures nothing: it goes without metrics, monitor, patience, validation")
         validation = () if held_out is None else ("val_loss", *(f"val_{metric}" for metric in wanted))
         names = ("loss", *wanted, *validation)
         if monitor is not None and monitor not in names:
@@ -1667,7 +1674,7 @@ class _Training:
         numbers = (
             self._l1, self._l2, self._decay, self._clip_value, self._clip_norm, self._tolerance, self._sequential,
             self._columns, column, self._monitor in _HIGHER, self._min_delta, self._patience, self._interval,
-            self._threads, self._metrics_wanted,
+            self._threads, self._metrics_wanted, self._without_loss,
         )  # fmt: skip
         self.native.settle(np.array(numbers, float), self._measures)
 
@@ -1740,7 +1747,8 @@ class _Training:
         for first, figures in reversed(self._chunks):
             if done > first:
                 row = figures[done - first - 1]
-                return {name: float(row[_COLUMNS.index(name)]) for name in self._names}
+                names = () if self._without_loss else self._names
+                return {name: float(row[_COLUMNS.index(name)]) for name in names}
         return {}
 
     def finish(self, final_loss: bool = True) -> Any:
@@ -1974,6 +1982,7 @@ def train(
     resume: Any = None,
     threads: int = 1,
     final_loss: bool = True,
+    history: bool = True,
     **hyperparameters: float,
 ) -> Any:
     """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
@@ -2026,6 +2035,8 @@ def train(
     threads         that share the samples of large batches, from about a thousand samples on, 1 to 64; the results do
                     not depend on them
     final_loss      whether to evaluate the loss at the end; otherwise that of the Result is the last of its history
+    history         whether to keep the loss of each epoch; otherwise it is NaN, and takes no evaluation: the gradient
+                    does without it. Not with metrics, validation data, patience or monitor
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
@@ -2035,7 +2046,7 @@ def train(
         X, Y, parameters, optimizer, learning_rate, epochs, batch_size, shuffle, seed, update, tolerance,
         (sample_weight, class_weight, schedule, clip_value, clip_norm, l1, l2, weight_decay, validation_data,
          validation_fraction, metrics, patience, min_delta, monitor, restore_best, time_limit, callback,
-         callback_interval, progress, resume, threads, final_loss),
+         callback_interval, progress, resume, threads, final_loss, history),
         hyperparameters,
     )  # fmt: skip
     if result is not None:
@@ -2049,7 +2060,7 @@ def train(
     data.weigh_classes(class_weight)
     training.schedule(schedule, epochs)
     training.regularize(l1, l2, clip_value, clip_norm, tolerance)
-    training.watch(held_out, metrics, monitor, patience, min_delta, restore_best)
+    training.watch(held_out, metrics, monitor, patience, min_delta, restore_best, history)
     training.ask(callback, callback_interval, time_limit, progress, epochs)
     batch = _batch(batch_size, data.samples)
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):

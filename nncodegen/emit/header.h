@@ -55,6 +55,7 @@ typedef struct {
     int higher; /* whether more of it is better */
     double min_delta; /* what counts as better */
     int metrics; /* those that are wanted, a bit 1 << METRIC for each; 0: none */
+    int without_loss; /* whether no loss is computed, and that of the history is NaN; only without metrics */
     size_t patience; /* stop after so many epochs without the best; 0: never */
     @name@_poll poll;
     /* Memory: of PARAMETERS values each, the last of @name@_state_size(); @name@_work_size() bytes for each thread;

@@ -78,7 +78,11 @@ class KernelEmitter:
     @property
     def _arguments(self) -> list[str]:
         """What the function of a tile is given."""
-        results = {"predict": ["outputs"], "loss": ["sums"], "gradient": ["more", "sums", "whole", "partials"]}
+        results = {
+            "predict": ["outputs"],
+            "loss": ["sums"],
+            "gradient": ["with_loss", "more", "sums", "whole", "partials"],
+        }
         names = ["parameters", "inputs", "targets", "weights", "count", "work", *results[self._kernel.name]]
         names += [] if self._kernel.name == "predict" else ["metrics", "counts"]
         return names + (["noise", "rows"] if self._program.noise and self._kernel.name == "gradient" else [])
@@ -89,7 +93,8 @@ class KernelEmitter:
         measures = "int metrics, const real *restrict counts"
         results = {"predict": "real *restrict outputs", "loss": f"double *restrict sums, {measures}"}
         results["gradient"] = (
-            f"int more, double *restrict sums, real *restrict whole, real *restrict partials,\n    {measures}"
+            f"int with_loss, int more, double *restrict sums, real *restrict whole, real *restrict partials,\n"
+            f"    {measures}"
         )
         if self._program.noise:
             results["gradient"] += ", randomness noise, const size_t *restrict rows"
@@ -208,23 +213,34 @@ class KernelEmitter:
         for nest in nests:
             self._lines.add("")
             self._emit_comment(nest)
-            if self._blas.only_for_blocks(nest):
-                with self._lines.block("if (!gemm)"):
-                    self._lines.add(self._calls.pack(nest))
-            elif nest.shape is Shape.BLAS:
-                self._emit_blas(nest)
-            elif nest.shape is Shape.PACK:
+            rest = tuple(step for step in nest.steps if step.target.tensor not in self._kernel.of_loss)
+            if len(rest) == len(nest.steps):
+                self._emit_nest(nest)
+                continue
+            with self._lines.block("if (with_loss)"):
+                self._emit_nest(nest)
+            if rest:
+                with self._lines.block("else"):
+                    self._emit_nest(replace(nest, steps=rest))
+
+    def _emit_nest(self, nest: Nest) -> None:
+        if self._blas.only_for_blocks(nest):
+            with self._lines.block("if (!gemm)"):
                 self._lines.add(self._calls.pack(nest))
-            elif nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
-                self._lines.add(self._calls.contract(nest))
-            elif nest.shape is Shape.ACROSS:
-                self._lines.add(self._calls.across(nest))
-            elif nest.shape is Shape.ADD_UP:
-                self._lines.add(self._calls.add_up(nest))
-            elif nest.reduced and not any(SAMPLE in step.over for step in nest.steps):
-                self._emit_reduction(nest)
-            else:
-                self._emit_map(nest)
+        elif nest.shape is Shape.BLAS:
+            self._emit_blas(nest)
+        elif nest.shape is Shape.PACK:
+            self._lines.add(self._calls.pack(nest))
+        elif nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
+            self._lines.add(self._calls.contract(nest))
+        elif nest.shape is Shape.ACROSS:
+            self._lines.add(self._calls.across(nest))
+        elif nest.shape is Shape.ADD_UP:
+            self._lines.add(self._calls.add_up(nest))
+        elif nest.reduced and not any(SAMPLE in step.over for step in nest.steps):
+            self._emit_reduction(nest)
+        else:
+            self._emit_map(nest)
 
     def _emit_comment(self, nest: Nest) -> None:
         """Says which steps a nest came from, in names of C: a user's text could end the comment."""

@@ -233,6 +233,7 @@ int @name@_predict_few(const real *parameters, const real *inputs, size_t sample
    it is the loss, with the gradient unless it is forward, and the sums for metrics, where each sample has a count. */
 typedef struct {
     int forward;
+    int without_loss; /* with the gradient: the loss is not wanted, and no metrics */
     int metrics;
     const real *parameters;
     const real *inputs;
@@ -287,8 +288,8 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
             loss_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums, b->metrics,
                 m.counts);
         else
-            gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, first > begin,
-                m.sums, m.whole, m.partials, b->metrics, m.counts@NOISE_ARGUMENT@);
+            gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
+                first > begin, m.sums, m.whole, m.partials, b->metrics, m.counts@NOISE_ARGUMENT@);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }

@@ -57,6 +57,7 @@ cdef extern from "@name@.h":
         double min_delta
         size_t patience
         int metrics
+        int without_loss
         @name@_poll poll
         @real@ *parameters
         @real@ *best
@@ -291,6 +292,7 @@ cdef class _NativeTraining(_Call):
         self.run.poll.interval = number[12]
         self.run.threads = <size_t> number[13]
         self.run.metrics = <int> number[14]
+        self.run.without_loss = <int> number[15]
         if self.run.threads > 1:  # each needs work memory of its own
             free(self.work)
             self.work = malloc(self.run.threads*@name@_work_size())

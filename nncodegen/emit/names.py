@@ -28,7 +28,7 @@ C_RESERVED = """
 EMITTED = """
     parameters inputs targets weights rows count padded work more sums whole partials outputs gradient value
     noise parameter state next options check first last t
-    metrics counts absolute find_largest measure_classes measure_errors
+    metrics counts with_loss absolute find_largest measure_classes measure_errors
     PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP LARGEST_LOOP
     LABELS OPTIONS MEASURES ALL_SUMS WHOLE ACROSS IN_PLACE PANEL LONG PARTIALS DIRECT LANES PAD VECTOR_BYTES vector
     INDEPENDENT COLD HOT COPY_ACROSS load contract accumulate add_up add_rows flush turn pack

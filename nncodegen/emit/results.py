@@ -28,7 +28,7 @@ class Result:
     parameters   (P,), after the last completed update; those of the best epoch, where it was looked for
     loss         the loss at these parameters on the training data, without penalties; the last of the history, if it
                  was not to be evaluated (``final_loss``)
-    history      (epochs,), the mean loss of each epoch, as it was met before the updates
+    history      (epochs,), the mean loss of each epoch, as it was met before the updates; NaN with history=False
     metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured in each epoch
     epochs       the number of completed epochs
     status       "completed", "converged" (no parameter changed by ``tolerance``), "stopped_early" (``patience``),

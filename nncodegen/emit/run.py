@@ -97,6 +97,7 @@ class _Training:
         self._patience, self._min_delta = 0, 0.0
         self._measured: tuple[str, ...] = ()
         self._metrics_wanted = 0  # a bit for each
+        self._without_loss = False
         self._callback: Any = None
         self._call_every: Any = None  # seconds; None: after every epoch
         self._next_call, self._deadline = math.inf, math.inf
@@ -134,10 +135,14 @@ class _Training:
         self._tolerance = _number("tolerance", tolerance, 0.0, math.inf, False)
 
     def watch(
-        self, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any, restore_best: Any
-    ) -> None:
+        self, held_out: "_Data | None", metrics: Any, monitor: Any, patience: Any, min_delta: Any, restore_best: Any,
+        history: Any = True,
+    ) -> None:  # fmt: skip
         """Sets what is measured in each epoch, and what is done about it."""
         wanted = _metrics(metrics)
+        self._without_loss = not _flag("history", history)
+        if self._without_loss and (wanted or monitor is not None or patience is not None or held_out is not None):
+            raise ValueError("history=False measures nothing: it goes without metrics, monitor, patience, validation")
         validation = () if held_out is None else ("val_loss", *(f"val_{metric}" for metric in wanted))
         names = ("loss", *wanted, *validation)
         if monitor is not None and monitor not in names:
@@ -189,7 +194,7 @@ class _Training:
         numbers = (
             self._l1, self._l2, self._decay, self._clip_value, self._clip_norm, self._tolerance, self._sequential,
             self._columns, column, self._monitor in _HIGHER, self._min_delta, self._patience, self._interval,
-            self._threads, self._metrics_wanted,
+            self._threads, self._metrics_wanted, self._without_loss,
         )  # fmt: skip
         self.native.settle(np.array(numbers, float), self._measures)
 
@@ -262,7 +267,8 @@ class _Training:
         for first, figures in reversed(self._chunks):
             if done > first:
                 row = figures[done - first - 1]
-                return {name: float(row[_COLUMNS.index(name)]) for name in self._names}
+                names = () if self._without_loss else self._names
+                return {name: float(row[_COLUMNS.index(name)]) for name in names}
         return {}
 
     def finish(self, final_loss: bool = True) -> Any:

@@ -107,7 +107,7 @@ static COLD int train_batch(@name@_training *run, memory m, team *threads, size_
 {
     const @name@_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
-    const batch present = {0, first == 0 ? run->metrics : 0, run->parameters, data->inputs, data->targets, data->weights,
+    const batch present = {0, run->without_loss, first == 0 ? run->metrics : 0, run->parameters, data->inputs, data->targets, data->weights,
         data->counts, order, run->begin, samples, total
         @NOISE@, {noise_of_update(run->seed, run->updates), 1}
         };
@@ -117,8 +117,8 @@ static COLD int train_batch(@name@_training *run, memory m, team *threads, size_
     if (!sums)
         return @name@_INTERRUPTED;
     gradient_finish(run->parameters, sums, m.whole, m.arrays, m.gradient);
-    *loss = sums[place_of_loss(&present)];
-    if (!isfinite(*loss))
+    *loss = run->without_loss ? NAN : sums[place_of_loss(&present)];
+    if (!run->without_loss && !isfinite(*loss))
         return @name@_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
         add_penalties(run->parameters, m.gradient, (real) run->l1, (real) run->l2);

@@ -52,6 +52,7 @@ def train(
     resume: Any = None,
     threads: int = 1,
     final_loss: bool = True,
+    history: bool = True,
     **hyperparameters: float,
 ) -> Any:
     """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
@@ -104,6 +105,8 @@ def train(
     threads         that share the samples of large batches, from about a thousand samples on, 1 to 64; the results do
                     not depend on them
     final_loss      whether to evaluate the loss at the end; otherwise that of the Result is the last of its history
+    history         whether to keep the loss of each epoch; otherwise it is NaN, and takes no evaluation: the gradient
+                    does without it. Not with metrics, validation data, patience or monitor
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
@@ -113,7 +116,7 @@ def train(
         X, Y, parameters, optimizer, learning_rate, epochs, batch_size, shuffle, seed, update, tolerance,
         (sample_weight, class_weight, schedule, clip_value, clip_norm, l1, l2, weight_decay, validation_data,
          validation_fraction, metrics, patience, min_delta, monitor, restore_best, time_limit, callback,
-         callback_interval, progress, resume, threads, final_loss),
+         callback_interval, progress, resume, threads, final_loss, history),
         hyperparameters,
     )  # fmt: skip
     if result is not None:
@@ -127,7 +130,7 @@ def train(
     data.weigh_classes(class_weight)
     training.schedule(schedule, epochs)
     training.regularize(l1, l2, clip_value, clip_norm, tolerance)
-    training.watch(held_out, metrics, monitor, patience, min_delta, restore_best)
+    training.watch(held_out, metrics, monitor, patience, min_delta, restore_best, history)
     training.ask(callback, callback_interval, time_limit, progress, epochs)
     batch = _batch(batch_size, data.samples)
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):

@@ -100,6 +100,8 @@ class Kernel:
     """What metrics need of a tile besides: it runs only where they are wanted."""
     outputs: tuple[Element, ...] = ()
     """The outputs that metrics compare with targets; they are kept until the tile is done."""
+    of_loss: frozenset[str] = frozenset()
+    """The tensors of a tile that the loss needs, and neither the gradient nor metrics: they are not always wanted."""
 
     @property
     def direct(self) -> bool:

@@ -94,7 +94,11 @@ def make_kernel(
     compared = {s.target.tensor for s in tiled if kept and {o.tensor for o in s.operands} & targets}
     lasting = compared | {element.tensor for element in kept}
     places = place(program, layout, (before, tile, after, metrics), storage, sums[:1], lasting)
-    return Kernel(name, before, tile, after, *places, metrics, kept)
+    of_loss: frozenset[str] = frozenset()
+    if name == "gradient":
+        others = {step.target.tensor for step in needed(steps, [*copies, *kept])}
+        of_loss = frozenset(s.target.tensor for n in tile for s in n.steps if s.target.tensor not in others)
+    return Kernel(name, before, tile, after, *places, metrics, kept, of_loss)
 
 
 def _kept(measured: Iterable[Element], steps: list[Step], program: Program) -> Iterator[Element]:

@@ -32,6 +32,7 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
         return lambda: module.train(
             task.X, task.Y if task.labels is None else task.labels, task.start, optimizer=task.optimizer,
             learning_rate=task.learning_rate, epochs=task.epochs, **shuffle, **parallel, final_loss=False,
+            history=False,
         ).parameters  # fmt: skip
     return _formula(module, task, threads)
 
