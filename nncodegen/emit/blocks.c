@@ -249,12 +249,16 @@ static HOT void flush(real *restrict partials, double *restrict sums)
 {
     const size_t across = PARTIALS/LANES;
     for (size_t k = 0; k < across; k++) {
-        double total = 0;
-        for (size_t lane = 0; lane < LANES; lane++) {
-            total += (double) partials[k*LANES + lane];
-            partials[k*LANES + lane] = 0;
+        double halves[LANES/2]; /* each time the one half is added to the other, in whole vectors */
+        for (size_t lane = 0; lane < LANES/2; lane++)
+            halves[lane] = (double) partials[k*LANES + lane] + (double) partials[k*LANES + LANES/2 + lane];
+        for (size_t half = LANES/4; half > 0; half /= 2) {
+            for (size_t lane = 0; lane < half; lane++)
+                halves[lane] += halves[lane + half];
         }
-        sums[k] = total;
+        sums[k] = halves[0];
+        for (size_t lane = 0; lane < LANES; lane++)
+            partials[k*LANES + lane] = 0;
     }
 }
 
