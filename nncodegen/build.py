@@ -3,7 +3,8 @@
 A built module is kept in a cache under the hash of everything that it depends on: sources, flags, the compiler
 with the features of the CPU, the ABI of Python, the version of Cython. Whoever builds holds a lock, works in a
 folder of its own and renames the result into place, so a build that is killed leaves nothing half-made, and two
-that run at once both end with a whole module. The kernel and the wrapper are compiled side by side.
+that run at once both end with a whole module. The wrapper is the same for every model of a precision: its object
+comes with the package, or is made with the first module and kept as well.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from types import ModuleType
@@ -29,9 +30,12 @@ from types import ModuleType
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from nncodegen.emit import MARK, Sources
+from nncodegen.emit import MARK, WRAPPER, Sources
 from nncodegen.errors import BuildError
-from nncodegen.targets import KERNEL_FLAGS, TUNING, WRAPPER_FLAGS, Variant, kernel_objects, supported
+from nncodegen.targets import KERNEL_FLAGS, TUNING, WRAPPER_FLAGS, Variant, kernel_objects, supported, wrapper_object
+
+SHIPPED = "nncodegen/wrappers"
+"""Where setup.py puts the objects of the wrapper, in an installed package."""
 
 VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
 """The environment variable that bounds which variant of its kernel a portable module uses."""
@@ -85,16 +89,12 @@ def build(sources: Sources, force: bool = False, march: str = "native") -> Built
     path = folder / f"{sources.module}{sysconfig.get_config_var('EXT_SUFFIX')}"
     if path.exists() and not force:
         return Built(sources.module, path, cached=True)
-    with _errors_of(cache_folder(), "set NNCODEGEN_CACHE to a folder that can be written"), _lock(key):
+    with _work_folder(key) as work:
         if path.exists() and not force:  # another process has built it meanwhile
             return Built(sources.module, path, cached=True)
-        work = cache_folder() / f"{key}.work"
-        shutil.rmtree(work, ignore_errors=True)  # of a build that was killed; nobody else holds the lock
-        work.mkdir()
-        compiled = _compile(sources, compiler, work)
+        compiled = _compile(sources, compiler, work, force)
         folder.mkdir(exist_ok=True)
         os.replace(compiled, path)
-        shutil.rmtree(work, ignore_errors=True)
     return Built(sources.module, path, cached=False)
 
 
@@ -193,37 +193,54 @@ def _inspect(command: tuple[str, ...], march: str) -> Compiler:
     raise BuildError(f"{shlex.join(command)} does not work as a C compiler; set CC to one. {done.stderr.strip()[:500]}")
 
 
-def _compile(sources: Sources, compiler: Compiler, work: Path) -> Path:
-    """Compiles kernel and wrapper side by side, and links them."""
-    name, wrapper = sources.module, f"{sources.module}_wrapper.c"
+def _compile(sources: Sources, compiler: Compiler, work: Path, force: bool) -> Path:
+    """Compiles the kernel, with the wrapper at its side if there is none yet, and links them."""
+    name, cc = sources.module, compiler.command
+    for file, text in sources.files.items():
+        (work / file).write_text(text)
+    objects = [
+        _start([*cc, *KERNEL_FLAGS, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"], work)
+        for part, source, options in kernel_objects(name, compiler.variants)
+    ]
+    try:
+        wrapper = _wrapper(sources, compiler, force)
+    finally:
+        for started in objects:
+            started.wait()
+    for started in objects:
+        _finish(started, work)
+    shared = ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared",)
+    linked = work / f"{name}.linked"
+    parts = [str(started.args[-1]) for started in objects]  # type: ignore[index]
+    _finish(_start([*cc, *shared, *parts, str(wrapper), "-lm", "-pthread", "-o", linked.name], work), work)
+    return linked
+
+
+def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
+    """The object of the wrapper: the package's, or that of the cache, where it is made if it is missing."""
+    source = sources.files[f"{WRAPPER}.pyx"]
+    for installed in distributions(name="nncodegen"):  # which a folder of sources may hide
+        shipped = Path(str(installed.locate_file(SHIPPED)), wrapper_object(source, sources.real, version("cython")))
+        if shipped.exists():
+            return shipped
+    path = cache_folder() / wrapper_object(source, sources.real, version("cython"), compiler.command)
+    if path.exists() and not force:
+        return path
     include = Path(sysconfig.get_paths()["include"])
     if not (include / "Python.h").exists():
         raise BuildError(
             f"the headers of Python are missing ({include / 'Python.h'}): install them "
             f"(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
         )
-    for file, text in sources.files.items():
-        (work / file).write_text(text)
-    shared = ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared",)
-    cc = compiler.command
-    kernels = [
-        _start([*cc, *KERNEL_FLAGS, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"], work)
-        for part, source, options in kernel_objects(name, compiler.variants)
-    ]
-    objects = [str(kernel.args[-1]) for kernel in kernels]  # type: ignore[index]
-    try:
-        _cythonize(work / f"{name}.pyx", work / wrapper)
-        _finish(_start([*cc, *WRAPPER_FLAGS, f"-I{include}", "-fPIC", "-c", wrapper, "-o", "wrapper.o"], work), work)
-    finally:
-        for kernel in kernels:
-            kernel.wait()
-    for kernel in kernels:
-        _finish(kernel, work)
-    linked = work / f"{name}.linked"
-    _finish(_start([*cc, *shared, *objects, "wrapper.o", "-lm", "-pthread", "-o", linked.name], work), work)
-    if not linked.exists():
-        raise BuildError(f"{shlex.join(cc)} ended without an error, but wrote no library; set CC to a C compiler")
-    return linked
+    with _work_folder(path.stem) as work:
+        if path.exists() and not force:  # another process has made it meanwhile
+            return path
+        (work / f"{WRAPPER}.pyx").write_text(source)
+        _cythonize(work / f"{WRAPPER}.pyx", work / f"{WRAPPER}.c")
+        options = [*WRAPPER_FLAGS, f"-DNNCODEGEN_REAL={sources.real}", f"-I{include}", "-fPIC"]
+        _finish(_start([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work), work)
+        os.replace(work / "wrapper.o", path)
+    return path
 
 
 def _cythonize(source: Path, target: Path) -> None:
@@ -241,13 +258,15 @@ def _start(command: list[str], work: Path) -> subprocess.Popen[bytes]:
 
 
 def _finish(process: subprocess.Popen[bytes], work: Path) -> None:
+    command = [str(word) for word in process.args]  # type: ignore[union-attr]
     if process.wait() != 0:
-        command = [str(word) for word in process.args]  # type: ignore[union-attr]
         message = (work / f"{command[-1]}.log").read_text(errors="replace").strip()
         raise BuildError(
             f"the compiler failed with exit code {process.returncode}:\n    {shlex.join(command)}\n"
             f"{message[:3000]}\nThe sources and its log are in {work}"
         )
+    if not (work / command[-1]).exists():
+        raise BuildError(f"{command[0]} ended without an error, but wrote no {command[-1]}; set CC to a C compiler")
 
 
 # --- the cache and the disk --------------------------------------------------------------------------------------
@@ -282,6 +301,17 @@ def _lock(key: str) -> Iterator[None]:
 
 
 @contextmanager
+def _work_folder(key: str) -> Iterator[Path]:
+    """An empty folder to make something in, for one process at a time; it stays if that fails, with its logs."""
+    with _errors_of(cache_folder(), "set NNCODEGEN_CACHE to a folder that can be written"), _lock(key):
+        work = cache_folder() / f"{key}.work"
+        shutil.rmtree(work, ignore_errors=True)  # of a build that was killed; nobody else holds the lock
+        work.mkdir()
+        yield work
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
 def _errors_of(folder: Path, advice: str) -> Iterator[None]:
     """Errors of the disk as BuildErrors that name a folder."""
     try:
@@ -305,8 +335,8 @@ def _is_ours(path: Path, out: Path) -> bool:
     if path.is_symlink():  # what it leads to is not ours to change
         return False
     if path.name.endswith((".so", ".pyd")) and path.parent == out:
-        wrapper = out / f"{path.name.split('.')[0]}.pyx"
-        return wrapper.exists() and _is_ours(wrapper, out)
+        kernel = out / f"{path.name.split('.')[0]}.c"
+        return kernel.exists() and _is_ours(kernel, out)
     with path.open("rb") as file:
         return MARK.encode() in file.readline()
 

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,8 +19,11 @@ KERNEL_FLAGS = (
 )  # fmt: skip
 """For the kernel. No -ffast-math: it would break the detection of NaN, and rearrange what stabilize arranged."""
 
-WRAPPER_FLAGS = ("-Og", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0")
-"""For the wrapper, which Cython wrote: with -O1 it compiles half as long again, and its calls take as long."""
+WRAPPER_FLAGS = (
+    "-Og", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0", "-fvisibility=hidden", "-DCYTHON_NO_PYINIT_EXPORT",
+)  # fmt: skip
+"""For the wrapper, which Cython wrote: with -O1 it compiles half as long again, and its calls take as long. None of its
+names is seen outside of a module: they are the same in all."""
 
 TUNING = ("-mtune=icelake-server", "-mprefer-vector-width=512")
 """For x86-64, whichever CPU it is. GCC holds loads to be as cheap as registers on AMD's CPUs, and loads what a block of
@@ -67,13 +73,25 @@ def _macros(command: Sequence[str]) -> set[str]:
 
 
 def kernel_objects(name: str, variants: Sequence[Variant]) -> list[tuple[str, str, tuple[str, ...]]]:
-    """What the kernel of a module is linked from: the name of each object, its source and the options for it.
+    """What a module is linked from, but for the wrapper: the name of each object, its source and the options for it.
 
     With variants, that is one object for each of them, one for every other CPU, and the choice among them.
     """
+    joint = ("module", f"{name}_module.c", ())
     if not variants:
-        return [("kernel", f"{name}.c", ())]
+        return [("kernel", f"{name}.c", ()), joint]
     source = f"{name}_variants.c"
     choice = tuple(f"-DNNCODEGEN_WITH_{variant.name.upper()}" for variant in variants)
     kernels = [(v.name, source, (*v.flags, f"-DNNCODEGEN_VARIANT={v.name}")) for v in variants]
-    return [*kernels, (PLAIN, source, (f"-DNNCODEGEN_VARIANT={PLAIN}",)), ("choice", source, choice)]
+    return [*kernels, (PLAIN, source, (f"-DNNCODEGEN_VARIANT={PLAIN}",)), ("choice", source, choice), joint]
+
+
+def wrapper_object(source: str, real: str, cython: str, compiler: Sequence[str] = ()) -> str:
+    """The name of the wrapper's object, for its source, a type of numbers, a version of Cython, and a compiler.
+
+    It holds the hash of all that the object depends on. Those that come with the package name no compiler: any can link
+    them.
+    """
+    abi = (sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")))
+    parts = (source, real, *WRAPPER_FLAGS, cython, *compiler, *abi)
+    return f"wrapper_{real}_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.o"

@@ -1,5 +1,6 @@
 """The disk and the compiler: what is written, what is kept, what goes wrong."""
 
+import ctypes
 import os
 import signal
 import stat
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,11 +27,54 @@ def test_the_cache_is_addressed_by_content(empty_cache):
     assert not [path for path in empty_cache.iterdir() if path.suffix == ".work"]
 
 
+@pytest.fixture
+def nothing_shipped(monkeypatch):
+    """No wrapper comes with the package."""
+    monkeypatch.setattr(sys.modules["nncodegen.build"], "SHIPPED", "nncodegen/nothing")
+
+
+def test_models_share_a_wrapper(empty_cache, nothing_shipped):
+    """The wrapper is compiled with the first model of a precision; force compiles it anew, where it is broken, say."""
+    other = nn.Sequential([nn.Dense(1)], 1, name="other")
+    nn.build(model)
+    (wrapper,) = empty_cache.glob("wrapper_double_*.o")
+    made = wrapper.stat().st_mtime_ns
+    assert nn.build(other).name == "other"
+    nn.build(model, precision="float32")
+    assert wrapper.stat().st_mtime_ns == made
+    assert [path.name[:13] for path in sorted(empty_cache.glob("wrapper*.o"))] == ["wrapper_doubl", "wrapper_float"]
+    wrapper.write_bytes(b"broken")
+    third = nn.Sequential([nn.Dense(2)], 1, name="third")
+    with pytest.raises(BuildError, match="the compiler failed"):
+        nn.build(third)
+    assert nn.build(third, force=True).predict(np.zeros(4), [[1.0]]).tolist() == [[0, 0]]
+
+
+def test_names_that_all_modules_have_are_hidden():
+    """What the wrapper and a model know each other by is not seen outside of a module, where others have it as well."""
+    library = ctypes.CDLL(str(nn.compile_model(model).built.path))
+    assert hasattr(library, "PyInit_perceptron")
+    assert not [name for name in ("kernel", "facts") if hasattr(library, f"nncodegen_{name}")]
+    assert not hasattr(library, "PyInit_nncodegen_wrapper")
+
+
+def test_modules_know_their_own_names():
+    """A module is known to Python by its name, not by that of the wrapper, whichever was imported before."""
+    network = nn.build(nn.Sequential([nn.Dense(1)], 1, name="other"))
+    assert network.__name__ == "other"
+    assert sys.modules["other"].__name__ == network.Result.__module__ == "other"
+    assert "nncodegen_wrapper" not in sys.modules
+    named = nn.build(nn.Model("nncodegen_wrapper", parameters=dict(model.parameters), loss=sum(model.parameters) ** 2))
+    assert named.__name__ == "nncodegen_wrapper_"
+
+
 def test_what_is_written(tmp_path):
     """A folder gets the sources and the module, and with dump the text of every stage."""
     nn.build(model, out=tmp_path / "a")
     suffix = next(p for p in (tmp_path / "a").iterdir() if p.name.startswith("perceptron.cpython")).name
-    sources = {"perceptron.c", "perceptron.h", "perceptron_variants.c", "perceptron.pyx"}
+    sources = {
+        "perceptron.c", "perceptron.h", "perceptron_module.c", "perceptron_variants.c", "nncodegen_wrapper.pyx",
+    }  # fmt: skip
     assert {p.name for p in (tmp_path / "a").iterdir()} == {*sources, suffix}
     nn.build(model, out=tmp_path / "a", dump=True)
     assert len(list((tmp_path / "a" / "stages").iterdir())) == 5
@@ -132,12 +177,12 @@ def test_a_compiler_that_fails(empty_cache, tmp_path, monkeypatch):
         nn.build(model)
     assert "disk on fire" in str(caught.value)
     folder = str(caught.value).rsplit("are in ", 1)[1]
-    assert os.path.exists(os.path.join(folder, "perceptron.c"))
+    assert list(Path(folder).glob("*.c"))
     cases = {
         "false": "false does not work as a C compiler",
         "true": "does not work as a C compiler",
         "gcc 'x": "CC is no command",
-        fake_compiler(tmp_path, "exit 0"): "wrote no library",
+        fake_compiler(tmp_path, "exit 0"): r"wrote no \w+\.o; set CC",
     }
     for named, message in cases.items():
         monkeypatch.setenv("CC", named)

@@ -57,7 +57,7 @@ def test_build_a_model(run):
     run.write("models.py", MODELS)
     done = run("build", "models.py:first", "--out", "there", "--name", "renamed", "--precision", "float32", "--dump")
     assert (done.returncode, done.stderr) == (0, "")
-    assert {path.name for path in (run.folder / "there").iterdir()} > {"renamed.c", "renamed.pyx", "stages"}
+    assert {path.name for path in (run.folder / "there").iterdir()} > {"renamed.c", "renamed_module.c", "stages"}
     assert done.stdout.splitlines()[-1] == "use it with   from there import renamed"
     program = "from there import renamed; print(renamed.precision, renamed.input_names)"
     used = subprocess.run([sys.executable, "-c", program], cwd=run.folder, capture_output=True, text=True, check=True)

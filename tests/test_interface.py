@@ -10,7 +10,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.emit.cython import INTERFACE
+from nncodegen.emit.wrapper import INTERFACE
 from tests.conftest import ROOT
 
 RNG = np.random.default_rng(0)
@@ -382,7 +382,7 @@ def test_traceback_shows_the_interface(perceptron):
 
 def test_interface_is_the_files():
     """The Python part of a module is that of nncodegen/emit, to the letter."""
-    wrapper = (ROOT / "generated" / "perceptron" / "perceptron.pyx").read_text()
+    wrapper = (ROOT / "generated" / "perceptron" / "nncodegen_wrapper.pyx").read_text()
     for file in INTERFACE:
         text = (ROOT / "nncodegen" / "emit" / file).read_text()
         assert text in wrapper

@@ -120,7 +120,6 @@ int perceptron_loss(const double *parameters, const double *inputs, const double
 int perceptron_loss_and_gradient(const double *parameters, const double *inputs, const double *targets,
     const double *weights, size_t samples, void *work, double *loss, double *gradient, perceptron_poll *poll);
 
-/* Trains from run->epochs to run->until, which may begin within an epoch, where a call was interrupted. The parameters are those after the last completed update. */
 typedef struct {
     /* What to train on: the inputs and targets of a model lie so many values behind those of the one before it, or,
        where that is 0, are the same for all. */
@@ -162,7 +161,8 @@ size_t perceptron_many_size(void);
 /* Trains models from their parameters on. Returns 0, or 1 if stopped. */
 int perceptron_train_many(perceptron_many *run);
 
-/* Trains from run->epochs to run->until. The parameters are those after the last completed update. */
+/* Trains from run->epochs to run->until, beginning within an epoch where a call was interrupted in one. The parameters are
+   those after the last completed update. */
 void perceptron_train(perceptron_training *run);
 
 #endif

@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 
 from nncodegen.emit.c import emit_c, emit_header
-from nncodegen.emit.cython import emit_pyx
-from nncodegen.emit.names import MARK, identifier
+from nncodegen.emit.module import emit_module
+from nncodegen.emit.names import MARK, WRAPPER, identifier
+from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.variants import emit_variants
+from nncodegen.emit.wrapper import emit_wrapper
 from nncodegen.schedule import Schedule
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources of a module: its importable name, and the text of each file by name."""
+    """The sources of a module: its importable name, its type of numbers in C, and the text of each file by name."""
 
     module: str
+    real: str
     files: dict[str, str]
 
     def show(self) -> str:
@@ -22,14 +25,14 @@ class Sources:
 
 
 def emit(schedule: Schedule) -> Sources:
-    """The sources of a scheduled program: ``name.c``, ``name.h``, ``name_variants.c`` and ``name.pyx``."""
+    """The sources of a scheduled program: the kernel, and what makes a module of it."""
     name = identifier(schedule.program.name)
     header = emit_header(schedule)
     texts = {
         f"{name}.c": emit_c(schedule), f"{name}.h": header, f"{name}_variants.c": emit_variants(header, name),
-        f"{name}.pyx": emit_pyx(schedule),
+        f"{name}_module.c": emit_module(schedule, header), f"{WRAPPER}.pyx": emit_wrapper(),
     }  # fmt: skip
-    return Sources(name, texts)
+    return Sources(name, REAL_TYPES[schedule.program.precision][0], texts)
 
 
-__all__ = ["MARK", "Sources", "emit", "identifier"]
+__all__ = ["MARK", "WRAPPER", "Sources", "emit", "identifier"]

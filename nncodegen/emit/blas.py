@@ -6,16 +6,11 @@ itself. In a module, SciPy gives the pointer (``interface_blas.py``), if it is t
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from nncodegen.emit.calls import factors
 from nncodegen.emit.elements import Elements
-from nncodegen.emit.lines import keep
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element
 from nncodegen.schedule import Nest, Place, Schedule, Shape
-
-HERE = Path(__file__).parent
 
 
 def calls_blas(schedule: Schedule) -> bool:
@@ -93,10 +88,3 @@ class BlasEmitter:
         if self._at.place(element) is Place.INPUT and index == SAMPLE:
             return sum(tensor.size for tensor in self._at.program.inputs)
         return self._at.strides(element)[index]
-
-
-def emit_module_part(body: str, schedule: Schedule) -> str:
-    """The template of a module with or without what finds a BLAS and keeps it to one thread."""
-    body = keep(body, "BLAS", calls_blas(schedule))
-    body = body.replace("@BLAS_NATIVE@", (HERE / "blas.pyx").read_text())
-    return body.replace("@BLAS_INTERFACE@", f"r'''{(HERE / 'interface_blas.py').read_text()}'''")

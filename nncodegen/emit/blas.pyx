@@ -3,10 +3,6 @@
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New
 from libc.stdlib cimport calloc
 
-cdef extern from "@name@.h":
-    ctypedef struct @name@_gemm
-    void @name@_use_gemm(@name@_gemm *) nogil
-
 # The native calls of all modules that are under way in this process, and the threads that BLAS had before the first.
 ctypedef struct _BlasCalls:
     size_t under_way
@@ -41,7 +37,7 @@ def _use_blas(routine, calls, size_t threads, size_t set_threads):
     _blas_threads = <_Threads> threads
     _set_blas_threads = <_SetThreads> set_threads
     _blas_calls = <_BlasCalls *> PyCapsule_GetPointer(calls, "nncodegen.blas")
-    @name@_use_gemm(<@name@_gemm *> gemm)
+    kernel.use_gemm(<nncodegen_gemm *> gemm)
 
 
 # The number of threads belongs to the whole library. The first call that comes sets it to 1, the last that goes sets it

@@ -128,7 +128,6 @@ int @name@_loss(const @real@ *parameters, const @real@ *inputs, const @real@ *ta
 int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, const @real@ *targets,
     const @real@ *weights, size_t samples, void *work, double *loss, @real@ *gradient, @name@_poll *poll);
 
-/* Trains from run->epochs to run->until, which may begin within an epoch, where a call was interrupted. The parameters are those after the last completed update. */
 @MANY@typedef struct {
 @MANY@    /* What to train on: the inputs and targets of a model lie so many values behind those of the one before it, or,
 @MANY@       where that is 0, are the same for all. */
@@ -170,7 +169,8 @@ int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, con
 @MANY@/* Trains models from their parameters on. Returns 0, or 1 if stopped. */
 @MANY@int @name@_train_many(@name@_many *run);
 @MANY@
-/* Trains from run->epochs to run->until. The parameters are those after the last completed update. */
+/* Trains from run->epochs to run->until, beginning within an epoch where a call was interrupted in one. The parameters are
+   those after the last completed update. */
 void @name@_train(@name@_training *run);
 
 #endif

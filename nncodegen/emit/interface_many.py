@@ -22,8 +22,7 @@ if TYPE_CHECKING:  # names of the module that this becomes a part of
     _calls: Any
     _native_train_many: Any
     _group_size: int
-
-_LANES_ARE_MODELS = "_native_train_many" in globals()
+    _LANES_ARE_MODELS: bool
 
 
 class ManyResult:

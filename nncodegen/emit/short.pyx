@@ -9,23 +9,20 @@ cdef extern from *:
 # Operations after which a call would first ask whether to stop: what is shorter never asks, and is not asked for here.
 cdef double _LONG = 1e6
 
-cdef double _cost = <double> @name@_cost()
-cdef Py_ssize_t _targets = len(target_names)
-cdef bint _labels = accepts_labels
-cdef size_t _count = parameter_count
+cdef double _cost = <double> kernel.cost()
 
 cdef struct _call:
     Py_buffer parameters
     Py_buffer X
     Py_buffer Y
     size_t samples
-    const @real@ *inputs
-    const @real@ *targets
+    const real *inputs
+    const real *targets
     char *memory
 
 
 cdef bint _is_real(const char *format):
-    return format != NULL and format[0] == c"@code@" and format[1] == 0
+    return format != NULL and format[0] == (c"d" if sizeof(real) == sizeof(double) else c"f") and format[1] == 0
 
 
 cdef bint _open(array, Py_buffer *view):
@@ -41,8 +38,8 @@ cdef bint _open(array, Py_buffer *view):
 
 
 cdef bint _is_finite(Py_buffer *view):
-    cdef size_t count = <size_t> view.len//sizeof(@real@)
-    return @name@_first_not_finite(<const @real@ *> view.buf, count) == count
+    cdef size_t count = <size_t> view.len//sizeof(real)
+    return kernel.first_not_finite(<const real *> view.buf, count) == count
 
 
 cdef size_t _rows(array, Py_buffer *view, Py_ssize_t columns, bint flat):
@@ -64,13 +61,13 @@ cdef bint _take_samples(_call *call, X, Y):
     cdef size_t rows = 1
     if _columns:
         rows = _rows(X, &call.X, _columns, True)
-        call.inputs = <const @real@ *> call.X.buf
+        call.inputs = <const real *> call.X.buf
     elif X is not None:
         return False
     call.samples = rows
     if _targets:
         call.samples = _rows(Y, &call.Y, _targets, not _labels)
-        call.targets = <const @real@ *> call.Y.buf
+        call.targets = <const real *> call.Y.buf
         if _columns and rows != call.samples:
             return False
     elif Y is not None:
@@ -101,26 +98,26 @@ def _native_predict_short(parameters, X):
 cdef object _predict_short(_call *call, parameters, X):
     cdef Py_buffer *p = &call.parameters
     cdef Py_buffer *x = &call.X
-    cdef @name@_poll poll
-    cdef const @real@ *values
-    cdef @real@ *result
+    cdef nncodegen_poll poll
+    cdef const real *values
+    cdef real *result
     global _work
     if not _open(parameters, p) or p.ndim != 1 or <size_t> p.shape[0] != _count:
         return None
     if not _open(X, x) or x.ndim != 2 or x.shape[1] != _columns or x.shape[0] < 1:
         return None
-    if x.shape[0] > @name@_FEW and not (<double> x.shape[0]*_cost < _LONG and _is_finite(p) and _is_finite(x)):
+    if x.shape[0] > nncodegen_FEW and not (<double> x.shape[0]*_cost < _LONG and _is_finite(p) and _is_finite(x)):
         return None
     if not _work:
-        _work = malloc(@name@_work_size())
+        _work = malloc(kernel.work_size())
         if not _work:
             raise MemoryError
-    outputs = _empty((x.shape[0], output_count), _real)
-    values, result = <const @real@ *> x.buf, <@real@ *> _address(outputs)
-    if x.shape[0] > @name@_FEW:
+    outputs = _empty((x.shape[0], _outputs), _real)
+    values, result = <const real *> x.buf, <real *> _address(outputs)
+    if x.shape[0] > nncodegen_FEW:
         memset(&poll, 0, sizeof(poll))
-        @name@_predict(<const @real@ *> p.buf, values, <size_t> x.shape[0], _work, result, &poll)
-    elif not @name@_predict_few(<const @real@ *> p.buf, values, <size_t> x.shape[0], _work, result):
+        kernel.predict(<const real *> p.buf, values, <size_t> x.shape[0], _work, result, &poll)
+    elif not kernel.predict_few(<const real *> p.buf, values, <size_t> x.shape[0], _work, result):
         return None  # a value is not finite
     return outputs
 
@@ -136,23 +133,23 @@ def _native_loss_short(parameters, X, Y, gradient):
 
 
 cdef object _loss_short(_call *call, parameters, X, Y, gradient):
-    cdef @name@_poll poll
+    cdef nncodegen_poll poll
     cdef double value = 0
-    cdef const @real@ *p
-    cdef @real@ *slope
+    cdef const real *p
+    cdef real *slope
     if not _take_parameters(call, parameters) or not _take_samples(call, X, Y):
         return None
-    call.memory = <char *> malloc(@name@_work_size())
+    call.memory = <char *> malloc(kernel.work_size())
     if not call.memory:
         raise MemoryError
     memset(&poll, 0, sizeof(poll))
-    p = <const @real@ *> call.parameters.buf
-    slope = <@real@ *> _address(gradient)
+    p = <const real *> call.parameters.buf
+    slope = <real *> _address(gradient)
     with nogil:
         if slope:
-            @name@_loss_and_gradient(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, slope, &poll)
+            kernel.loss_and_gradient(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, slope, &poll)
         else:
-            @name@_loss(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, &poll)
+            kernel.loss(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, &poll)
     return value
 
 
@@ -171,7 +168,7 @@ def _native_train_short(X, Y, parameters, optimizer, learning_rate, epochs, batc
                         tolerance, tuple others, dict hyperparameters):
     """The Result of a training; None where train must look closer, or where the training diverges."""
     cdef _call call
-    cdef @name@_training run
+    cdef nncodegen_training run
     cdef Py_ssize_t k
     cdef size_t number
     for k in range(len(_defaults)):
@@ -208,7 +205,7 @@ def _native_train_short(X, Y, parameters, optimizer, learning_rate, epochs, batc
         _close(&call)
 
 
-cdef object _train_short(_call *call, @name@_training *run, parameters, seed, optimizer, learning_rate,
+cdef object _train_short(_call *call, nncodegen_training *run, parameters, seed, optimizer, learning_rate,
                          dict hyperparameters):
     cdef double loss = 0, started = _perf_counter()
     cdef size_t options
@@ -228,7 +225,7 @@ cdef object _train_short(_call *call, @name@_training *run, parameters, seed, op
     reached, history = _empty(_count, _real), _empty(run.until)
     options = <size_t> len(values)*sizeof(double)
     call.memory = <char *> malloc(
-        options + (call.samples*sizeof(size_t) if run.shuffle else 0) + @name@_work_size()
+        options + (call.samples*sizeof(size_t) if run.shuffle else 0) + kernel.work_size()
     )
     if not call.memory:
         raise MemoryError
@@ -237,19 +234,19 @@ cdef object _train_short(_call *call, @name@_training *run, parameters, seed, op
     (<double *> call.memory)[0] = learning_rate
     run.order = <size_t *> (call.memory + options)
     run.work = <void *> (run.order + (call.samples if run.shuffle else 0))
-    run.parameters = <@real@ *> _address(reached)
-    memcpy(run.parameters, call.parameters.buf, _count*sizeof(@real@))
+    run.parameters = <real *> _address(reached)
+    memcpy(run.parameters, call.parameters.buf, _count*sizeof(real))
     if len(state):
         state = state.copy()
-        run.state = <@real@ *> _address(state)
+        run.state = <real *> _address(state)
     run.data.inputs, run.data.targets, run.data.samples = call.inputs, call.targets, call.samples
     run.optimizer = number
     run.threads, run.monitor, run.best_figure, run.columns = 1, -1, HUGE_VAL, 1
     run.history = <double *> _address(history)
     with nogil:
-        @name@_train(run)
-        @name@_loss(run.parameters, call.inputs, call.targets, NULL, call.samples, run.work, &loss, &run.poll)
-    if run.status > <int> @name@_CONVERGED or not isfinite(loss):
+        kernel.train(run)
+        kernel.loss(run.parameters, call.inputs, call.targets, NULL, call.samples, run.work, &loss, &run.poll)
+    if run.status > <int> nncodegen_CONVERGED or not isfinite(loss):
         return None
     if run.epochs < run.until:
         history = history[:run.epochs].copy()

@@ -43,9 +43,8 @@ def emit_variants(header: str, module: str) -> str:
     """The C source of the choice, for a header."""
     functions = entry_points(header, module)
     renamed = (f"#define {module}_{f.name} NNCODEGEN_JOIN({module}_{f.name}, NNCODEGEN_VARIANT)" for f in functions)
-    members = (_wrapped(f"    {f.result}(*{f.name})({f.parameters});") for f in functions)
     texts = {
-        "MARK": MARK, "name": module, "PLAIN": PLAIN, "RENAMED": "\n".join(renamed), "MEMBERS": "\n".join(members),
+        "MARK": MARK, "name": module, "PLAIN": PLAIN, "RENAMED": "\n".join(renamed), "MEMBERS": members(functions),
         "INITIAL": "\n".join(f"    .{f.name} = {module}_{f.name}," for f in functions),
         "KERNELS": ", ".join(f"{module}_kernel_{name}" for name in (*(v.name for v in VARIANTS), PLAIN)),
         "CHOICES": "\n".join(_choice(variant, module) for variant in VARIANTS),
@@ -53,6 +52,11 @@ def emit_variants(header: str, module: str) -> str:
         "WITH": " and ".join(map(_with, VARIANTS)),
     }  # fmt: skip
     return re.sub(r"@(\w+)@", lambda mark: texts[mark[1]], (HERE / "variants.c").read_text())
+
+
+def members(functions: list[EntryPoint]) -> str:
+    """The members of a structure with pointers to functions."""
+    return "\n".join(_wrapped(f"    {f.result}(*{f.name})({f.parameters});") for f in functions)
 
 
 def _with(variant: Variant) -> str:

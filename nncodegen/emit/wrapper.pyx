@@ -1,3 +1,9 @@
+# @MARK@. Do not edit: it is the same for every model.
+# cython: language_level=3, binding=False, auto_pickle=False
+
+# What Cython makes of this file is linked with the kernel of a model, and with NAME_module.c, which tells what differs
+# from model to model. It is compiled with NNCODEGEN_REAL defined as double or float.
+
 # The native part: calls into C, without the interpreter's lock.
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
@@ -7,35 +13,38 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+import linecache
+import sys
 import threading
 from os import environ as _environ
 from time import perf_counter as _perf_counter
 
 from numpy import dtype as _dtype, empty as _empty, finfo as _finfo, ndarray as _ndarray
 
-cdef Py_ssize_t _columns = len(input_names)
-cdef object _real = _dtype(precision)
-cdef double _tiniest = _finfo(_real).tiny
+cdef extern from *:
+    """
+@HEADER@
+    """
+    ctypedef double real "nncodegen_real"
 
-cdef extern from "@name@.h":
-    ctypedef struct @name@_poll:
+    ctypedef struct nncodegen_poll:
         int (*stop)(void *) noexcept nogil
         void *context
         double interval
         double spent
         double asked
 
-    ctypedef struct @name@_data:
-        const @real@ *inputs
-        const @real@ *targets
+    ctypedef struct nncodegen_data:
+        const real *inputs
+        const real *targets
         size_t samples
-        const @real@ *weights
-        const @real@ *counts
+        const real *weights
+        const real *counts
         const double *spread
 
-    ctypedef struct @name@_training:
-        @name@_data data
-        @name@_data validation
+    ctypedef struct nncodegen_training:
+        nncodegen_data data
+        nncodegen_data validation
         size_t batch
         int optimizer
         const double *options
@@ -58,10 +67,10 @@ cdef extern from "@name@.h":
         size_t patience
         int metrics
         int without_loss
-        @name@_poll poll
-        @real@ *parameters
-        @real@ *best
-        @real@ *state
+        nncodegen_poll poll
+        real *parameters
+        real *best
+        real *state
         void *work
         size_t *order
         uint64_t random
@@ -79,52 +88,102 @@ cdef extern from "@name@.h":
         size_t columns
         int status
 
-    @MANY@ctypedef struct @name@_many:
-    @MANY@    const @real@ *inputs
-    @MANY@    const @real@ *targets
-    @MANY@    size_t input_stride
-    @MANY@    size_t target_stride
-    @MANY@    size_t samples
-    @MANY@    size_t batch
-    @MANY@    int optimizer
-    @MANY@    const double *options
-    @MANY@    const double *learning_rates
-    @MANY@    const double *initial_state
-    @MANY@    double tolerance
-    @MANY@    int shuffle
-    @MANY@    uint64_t *random
-    @MANY@    size_t epochs
-    @MANY@    @name@_poll poll
-    @MANY@    size_t models
-    @MANY@    size_t first
-    @MANY@    size_t last
-    @MANY@    void *work
-    @MANY@    size_t *order
-    @MANY@    @real@ *parameters
-    @MANY@    double *loss
-    @MANY@    double *history
-    @MANY@    uint64_t *done
-    @MANY@    int *status
+    ctypedef struct nncodegen_many:
+        const real *inputs
+        const real *targets
+        size_t input_stride
+        size_t target_stride
+        size_t samples
+        size_t batch
+        int optimizer
+        const double *options
+        const double *learning_rates
+        const double *initial_state
+        double tolerance
+        int shuffle
+        uint64_t *random
+        size_t epochs
+        nncodegen_poll poll
+        size_t models
+        size_t first
+        size_t last
+        void *work
+        size_t *order
+        real *parameters
+        double *loss
+        double *history
+        uint64_t *done
+        int *status
 
-    @MANY@enum: @name@_MODELS
-    @MANY@size_t @name@_many_size() nogil
-    @MANY@int @name@_train_many(@name@_many *) nogil
-    enum: @name@_CONVERGED
-    size_t @name@_cost() nogil
-    const char *@name@_variant()
-    int @name@_use(const char *)
-    size_t @name@_work_size() nogil
-    size_t @name@_state_size() nogil
-    size_t @name@_measures_size() nogil
-    size_t @name@_first_not_finite(const @real@ *, size_t) nogil
-    int @name@_predict(const @real@ *, const @real@ *, size_t, void *, @real@ *, @name@_poll *) nogil
-    enum: @name@_FEW
-    int @name@_predict_few(const @real@ *, const @real@ *, size_t, void *, @real@ *) nogil
-    int @name@_loss(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *, double *,
-        @name@_poll *) nogil
-    int @name@_loss_and_gradient(const @real@ *, const @real@ *, const @real@ *, const @real@ *, size_t, void *,
-        double *, @real@ *, @name@_poll *) nogil
-    void @name@_train(@name@_training *) nogil
+    ctypedef void nncodegen_gemm()
+
+    enum: nncodegen_CONVERGED
+    enum: nncodegen_FEW
+    enum: nncodegen_MODELS
+
+    ctypedef struct nncodegen_entry_points:
+        size_t (*cost)() noexcept nogil
+        void (*use_gemm)(nncodegen_gemm *) noexcept nogil
+        const char *(*variant)() noexcept nogil
+        int (*use)(const char *) noexcept nogil
+        size_t (*work_size)() noexcept nogil
+        size_t (*state_size)() noexcept nogil
+        size_t (*measures_size)() noexcept nogil
+        size_t (*first_not_finite)(const real *, size_t) noexcept nogil
+        int (*predict)(const real *, const real *, size_t, void *, real *, nncodegen_poll *) noexcept nogil
+        int (*predict_few)(const real *, const real *, size_t, void *, real *) noexcept nogil
+        int (*loss)(const real *, const real *, const real *, const real *, size_t, void *, double *,
+            nncodegen_poll *) noexcept nogil
+        int (*loss_and_gradient)(const real *, const real *, const real *, const real *, size_t, void *, double *,
+            real *, nncodegen_poll *) noexcept nogil
+        size_t (*many_size)() noexcept nogil
+        int (*train_many)(nncodegen_many *) noexcept nogil
+        void (*train)(nncodegen_training *) noexcept nogil
+
+    const nncodegen_entry_points kernel "nncodegen_kernel"
+    const char *const *_facts "nncodegen_facts"
+
+
+cdef dict _python = globals()  # where the Python parts have their names
+
+
+def _run(str text, str part):
+    """Executes a Python part of the module, whose lines tracebacks show."""
+    file = f"<{__name__}{part}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(True), file)
+    exec(compile(text, file, "exec", dont_inherit=True), _python)
+
+
+def _told():
+    """The facts of the model, as Python."""
+    cdef size_t k = 0
+    parts = []
+    while _facts[k] != NULL:
+        parts.append(_facts[k].decode())
+        k += 1
+    return "".join(parts)
+
+
+def _be_known():
+    """Makes the module known by its own name, where Cython did so by the name of this file."""
+    known = sys.modules.get("@WRAPPER@")
+    if known is not None and known.__dict__ is _python:
+        sys.modules.setdefault(__name__, sys.modules.pop("@WRAPPER@"))
+
+
+_be_known()
+_run(_told(), ".facts")
+_DOCUMENTATION = _python["__doc__"]
+
+cdef Py_ssize_t _columns = len(_python["input_names"])
+cdef Py_ssize_t _targets = len(_python["target_names"])
+cdef Py_ssize_t _outputs = len(_python["output_names"])
+cdef bint _labels = _python["accepts_labels"]
+cdef size_t _count = _python["parameter_count"]
+cdef object _real = _dtype(_python["precision"])
+cdef double _tiniest = _finfo(_real).tiny
+
+_VARIANTS = @VARIANTS@
 
 
 def _use_variant():
@@ -135,28 +194,29 @@ def _use_variant():
     bound = _environ.get("NNCODEGEN_VARIANT") or _VARIANTS[0]
     if bound not in _VARIANTS:
         raise ImportError(f"NNCODEGEN_VARIANT is {bound!r}; there are: {', '.join(_VARIANTS)}")
-    usable = [name for name in _VARIANTS if @name@_use(name.encode())]
+    usable = [name for name in _VARIANTS if kernel.use(name.encode())]
     allowed = [name for name in usable if _VARIANTS.index(name) >= _VARIANTS.index(bound)]
-    @name@_use((allowed or usable)[0].encode())
-    return @name@_variant().decode(), tuple(usable)
+    kernel.use((allowed or usable)[0].encode())
+    return kernel.variant().decode(), tuple(usable)
 
 
 variant, variants = _use_variant()  # before any other call: the variants need different memory
 
 
-@BLAS@@BLAS_NATIVE@
 @BLAS@
+
+
 cdef class _Call:
     """What every call needs: work memory, and a way to stop: on a signal, or where a hook says so."""
 
     cdef void *work
-    cdef @name@_poll poll
+    cdef nncodegen_poll poll
     cdef readonly object error
     cdef public object hook
 
     def __cinit__(self):
         self.hook = getattr(_calls, "hook", None)
-        self.work = malloc(@name@_work_size())
+        self.work = malloc(kernel.work_size())
         if not self.work:
             raise MemoryError
         self.poll.stop = _stop
@@ -194,23 +254,23 @@ cdef void *_address(array) except? NULL:
 
 
 def _native_first_not_finite(array, size_t count):
-    cdef const @real@ *values = <const @real@ *> _address(array)
+    cdef const real *values = <const real *> _address(array)
     cdef size_t position
     with nogil:
-        position = @name@_first_not_finite(values, count)
+        position = kernel.first_not_finite(values, count)
     return position
 
 
 def _native_predict(parameters, X, size_t samples, outputs):
     cdef _Call call = _Call()
-    cdef const @real@ *p = <const @real@ *> _address(parameters)
-    cdef const @real@ *x = <const @real@ *> _address(X)
-    cdef @real@ *result = <@real@ *> _address(outputs)
+    cdef const real *p = <const real *> _address(parameters)
+    cdef const real *x = <const real *> _address(X)
+    cdef real *result = <real *> _address(outputs)
     cdef int stopped
-    @BLAS@cdef bint held = _hold_blas()
+    cdef bint held = _hold_blas()
     with nogil:
-        stopped = @name@_predict(p, x, samples, call.work, result, &call.poll)
-    @BLAS@_release_blas(held)
+        stopped = kernel.predict(p, x, samples, call.work, result, &call.poll)
+    _release_blas(held)
     if stopped:
         raise call.error or KeyboardInterrupt
 
@@ -218,20 +278,20 @@ def _native_predict(parameters, X, size_t samples, outputs):
 def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
     """The loss; its gradient is written to an array, unless that is None."""
     cdef _Call call = _Call()
-    cdef const @real@ *p = <const @real@ *> _address(parameters)
-    cdef const @real@ *x = <const @real@ *> _address(X)
-    cdef const @real@ *y = <const @real@ *> _address(Y)
-    cdef const @real@ *w = <const @real@ *> _address(weights)
-    cdef @real@ *g = <@real@ *> _address(gradient)
+    cdef const real *p = <const real *> _address(parameters)
+    cdef const real *x = <const real *> _address(X)
+    cdef const real *y = <const real *> _address(Y)
+    cdef const real *w = <const real *> _address(weights)
+    cdef real *g = <real *> _address(gradient)
     cdef double loss = 0
     cdef int stopped
-    @BLAS@cdef bint held = _hold_blas()
+    cdef bint held = _hold_blas()
     with nogil:
         if g:
-            stopped = @name@_loss_and_gradient(p, x, y, w, samples, call.work, &loss, g, &call.poll)
+            stopped = kernel.loss_and_gradient(p, x, y, w, samples, call.work, &loss, g, &call.poll)
         else:
-            stopped = @name@_loss(p, x, y, w, samples, call.work, &loss, &call.poll)
-    @BLAS@_release_blas(held)
+            stopped = kernel.loss(p, x, y, w, samples, call.work, &loss, &call.poll)
+    _release_blas(held)
     if stopped:
         raise call.error
     return loss
@@ -240,14 +300,14 @@ def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
 cdef class _NativeTraining(_Call):
     """A training that is under way. Numbers come and go in arrays: arguments of their own would be much C to compile."""
 
-    cdef @name@_training run
+    cdef nncodegen_training run
     cdef list held
 
     def __init__(self, buffers, state, options, int optimizer, uint64_t seed):
         self.held = [buffers, state, options, None, None, None, None]
-        self.run.parameters = <@real@ *> _address(buffers)
-        self.run.best = self.run.parameters + <size_t> parameter_count
-        self.run.state = <@real@ *> _address(state)
+        self.run.parameters = <real *> _address(buffers)
+        self.run.best = self.run.parameters + _count
+        self.run.state = <real *> _address(state)
         self.run.options = <const double *> _address(options)
         self.run.optimizer = optimizer
         self.run.seed = seed
@@ -256,12 +316,12 @@ cdef class _NativeTraining(_Call):
 
     def use(self, arrays, size_t samples, int validation):
         """Sets what to train on, or to validate with: X, Y, weights, counts, spread."""
-        cdef @name@_data *data = &self.run.validation if validation else &self.run.data
+        cdef nncodegen_data *data = &self.run.validation if validation else &self.run.data
         self.held[4 if validation else 3] = arrays
-        data.inputs = <const @real@ *> _address(arrays[0])
-        data.targets = <const @real@ *> _address(arrays[1])
-        data.weights = <const @real@ *> _address(arrays[2])
-        data.counts = <const @real@ *> _address(arrays[3])
+        data.inputs = <const real *> _address(arrays[0])
+        data.targets = <const real *> _address(arrays[1])
+        data.weights = <const real *> _address(arrays[2])
+        data.counts = <const real *> _address(arrays[3])
         data.spread = <const double *> _address(arrays[4])
         data.samples = samples
 
@@ -295,7 +355,7 @@ cdef class _NativeTraining(_Call):
         self.run.without_loss = <int> number[15]
         if self.run.threads > 1:  # each needs work memory of its own
             free(self.work)
-            self.work = malloc(self.run.threads*@name@_work_size())
+            self.work = malloc(self.run.threads*kernel.work_size())
             if not self.work:
                 raise MemoryError
             self.run.work = self.work
@@ -337,10 +397,10 @@ cdef class _NativeTraining(_Call):
         self.run.factors_of_updates = factors_of_updates
         self.run.until = self.run.epochs + <size_t> len(history)
         self.error = None
-        @BLAS@cdef bint held = _hold_blas()
+        cdef bint held = _hold_blas()
         with nogil:
-            @name@_train(&self.run)
-        @BLAS@_release_blas(held)
+            kernel.train(&self.run)
+        _release_blas(held)
         return self.run.status
 
     @property
@@ -352,72 +412,60 @@ cdef class _NativeTraining(_Call):
         return self.run.updates
 
 
-@MANY@def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
-@MANY@                       initial_state, double tolerance, int shuffle, random, size_t first, size_t last, size_t epochs, parameters,
-@MANY@                       loss, history, done, status):
-@MANY@    """Trains the models first <= m < last, whose parameters are changed in place."""
-@MANY@    cdef _Call call = _Call()
-@MANY@    cdef @name@_many run
-@MANY@    cdef bytearray work = bytearray(@name@_many_size())
-@MANY@    cdef bytearray order = bytearray(samples*@name@_MODELS*sizeof(size_t) if shuffle else 0)
-@MANY@    run.inputs = <const @real@ *> _address(X)
-@MANY@    run.targets = <const @real@ *> _address(Y)
-@MANY@    run.input_stride = samples*<size_t> len(input_names) if own_X else 0
-@MANY@    run.target_stride = samples*<size_t> len(target_names) if own_Y else 0
-@MANY@    run.samples = samples
-@MANY@    run.batch = batch
-@MANY@    run.optimizer = optimizer
-@MANY@    run.options = <const double *> _address(options)
-@MANY@    run.learning_rates = <const double *> _address(rates)
-@MANY@    run.initial_state = <const double *> _address(initial_state)
-@MANY@    run.tolerance = tolerance
-@MANY@    run.shuffle = shuffle
-@MANY@    run.random = <uint64_t *> _address(random)
-@MANY@    run.poll = call.poll
-@MANY@    run.models, run.epochs = <size_t> parameters.shape[0], epochs
-@MANY@    run.first, run.last = first, last
-@MANY@    run.work = <void *> _address(work)
-@MANY@    run.order = <size_t *> _address(order)
-@MANY@    run.parameters = <@real@ *> _address(parameters)
-@MANY@    run.loss = <double *> _address(loss)
-@MANY@    run.history = <double *> _address(history) if history is not None else NULL
-@MANY@    run.done = <uint64_t *> _address(done)
-@MANY@    run.status = <int *> _address(status)
-@MANY@    cdef int stopped
-@MANY@    with nogil:
-@MANY@        stopped = @name@_train_many(&run)
-@MANY@    if stopped:
-@MANY@        raise call.error or KeyboardInterrupt
-@MANY@
-@MANY@
-@MANY@_group_size = @name@_MODELS
-_state_size = @name@_state_size()
-_measures_size = @name@_measures_size()
-cdef dict _python = globals()  # where the Python part has its names
+def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
+                       initial_state, double tolerance, int shuffle, random, size_t first, size_t last, size_t epochs, parameters,
+                       loss, history, done, status):
+    """Trains the models first <= m < last, whose parameters are changed in place."""
+    cdef _Call call = _Call()
+    cdef nncodegen_many run
+    cdef bytearray work = bytearray(kernel.many_size())
+    cdef bytearray order = bytearray(samples*nncodegen_MODELS*sizeof(size_t) if shuffle else 0)
+    run.inputs = <const real *> _address(X)
+    run.targets = <const real *> _address(Y)
+    run.input_stride = samples*<size_t> _columns if own_X else 0
+    run.target_stride = samples*<size_t> _targets if own_Y else 0
+    run.samples = samples
+    run.batch = batch
+    run.optimizer = optimizer
+    run.options = <const double *> _address(options)
+    run.learning_rates = <const double *> _address(rates)
+    run.initial_state = <const double *> _address(initial_state)
+    run.tolerance = tolerance
+    run.shuffle = shuffle
+    run.random = <uint64_t *> _address(random)
+    run.poll = call.poll
+    run.models, run.epochs = <size_t> parameters.shape[0], epochs
+    run.first, run.last = first, last
+    run.work = <void *> _address(work)
+    run.order = <size_t *> _address(order)
+    run.parameters = <real *> _address(parameters)
+    run.loss = <double *> _address(loss)
+    run.history = <double *> _address(history) if history is not None else NULL
+    run.done = <uint64_t *> _address(done)
+    run.status = <int *> _address(status)
+    cdef int stopped
+    with nogil:
+        stopped = kernel.train_many(&run)
+    if stopped:
+        raise call.error or KeyboardInterrupt
+
+
+_LANES_ARE_MODELS = kernel.train_many != NULL
+_group_size = nncodegen_MODELS
+_state_size = kernel.state_size()
+_measures_size = kernel.measures_size()
 
 
 @SHORT@
 
+
 # The rest of the module is Python, compiled when the module is imported.
 
-import linecache
-
-_INTERFACE = @INTERFACE@
-
-linecache.cache[f"<{__name__}>"] = (len(_INTERFACE), None, _INTERFACE.splitlines(True), f"<{__name__}>")
-_DOCUMENTATION = __doc__
-exec(compile(_INTERFACE, f"<{__name__}>", "exec", dont_inherit=True), globals())
-
-@BLAS@_BLAS = @BLAS_INTERFACE@
-@BLAS@
-@BLAS@linecache.cache[f"<{__name__}.blas>"] = (len(_BLAS), None, _BLAS.splitlines(True), f"<{__name__}.blas>")
-@BLAS@exec(compile(_BLAS, f"<{__name__}.blas>", "exec", dont_inherit=True), globals())
-@BLAS@
-_MANY = @MANY_INTERFACE@
-
-linecache.cache[f"<{__name__}.many>"] = (len(_MANY), None, _MANY.splitlines(True), f"<{__name__}.many>")
-exec(compile(_MANY, f"<{__name__}.many>", "exec", dont_inherit=True), globals())
-__doc__ = _DOCUMENTATION
+_run(@INTERFACE@, "")
+if kernel.use_gemm != NULL:
+    _run(@BLAS_INTERFACE@, ".blas")
+_run(@MANY_INTERFACE@, ".many")
+_python["__doc__"] = _DOCUMENTATION
 
 cdef tuple _defaults = _python["train"].__defaults__[11:]  # of what _native_train_short takes as one tuple
 cdef object _rules = _python["_RULES"]

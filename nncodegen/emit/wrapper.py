@@ -1,0 +1,79 @@
+"""The Cython wrapper, which is the interface of the compiled module: one text for every model.
+
+It learns what differs from model to model when the module is imported (``module.c``), so that what Cython and the
+compiler make of it can be kept and linked with any kernel: to make it takes longer than most kernels do. It has a
+native part (``wrapper.pyx``, and the files with it), and one that checks arguments (the files in INTERFACE). The
+latter stays Python inside of the module, since Cython would make 33,000 lines of C of it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from nncodegen.emit.lines import keep
+from nncodegen.emit.names import MARK, WRAPPER
+from nncodegen.emit.variants import entry_points, members
+from nncodegen.targets import VARIANT_NAMES
+
+HERE = Path(__file__).parent
+
+INTERFACE = (
+    "interface.py", "results.py", "samples.py", "schedules.py", "display.py", "run.py", "short.py", "training.py",
+    "minimizing.py",
+)  # fmt: skip
+"""The files of the Python part of a module, in the order in which they become one text."""
+
+
+@lru_cache(maxsize=1)
+def emit_wrapper() -> str:
+    """The Cython source of the wrapper."""
+    texts = {
+        "MARK": MARK, "WRAPPER": WRAPPER, "VARIANTS": repr(VARIANT_NAMES), "HEADER": _header(),
+        "INTERFACE": _literal(*INTERFACE), "BLAS_INTERFACE": _literal("interface_blas.py"),
+        "MANY_INTERFACE": _literal("interface_many.py"), "SHORT": (HERE / "short.pyx").read_text().rstrip(),
+        "BLAS": (HERE / "blas.pyx").read_text().rstrip(),
+    }  # fmt: skip
+    text = (HERE / "wrapper.pyx").read_text()
+    for mark, part in texts.items():
+        text = text.replace(f"@{mark}@", part)
+    return text
+
+
+def any_header(name: str, real: str) -> str:
+    """The header of a model that has every entry point, some of which a network lacks and others a formula."""
+    header = keep(keep((HERE / "header.h").read_text(), "MANY", True), "BLAS", True)
+    return header.replace("@name@", name).replace("@real@", real)
+
+
+def _header() -> str:
+    """What the wrapper knows of a kernel, in C: the types of the header, and its functions in a table.
+
+    Structures without a tag are the same type in two files if their members are (C11, 6.2.7), whatever they are called.
+    """
+    name = "nncodegen"
+    header = any_header(name, f"{name}_real")
+    functions = entry_points(header, name)
+    comment, function = r"(?:/\*(?:(?!\*/).)*\*/\n)?", rf"^(?!typedef)\w[\w ]*?[ *]+{name}_\w+\([^()]*\);\n\n?"
+    types = re.sub(comment + function, "", header, flags=re.MULTILINE | re.DOTALL)
+    types = types[types.index("#include") : types.rindex("#endif")]
+    return f"""#ifndef NNCODEGEN_REAL
+#define NNCODEGEN_REAL double
+#endif
+typedef NNCODEGEN_REAL {name}_real;
+
+{types.rstrip()}
+
+typedef struct {{
+{members(functions)}
+}} {name}_entry_points;
+
+#define HIDDEN __attribute__((visibility("hidden")))
+extern HIDDEN const {name}_entry_points {name}_kernel;
+extern HIDDEN const char *const {name}_facts[];"""
+
+
+def _literal(*files: str) -> str:
+    text = "\n\n".join((HERE / file).read_text() for file in files)
+    return f"r'''{text}'''"
