@@ -130,6 +130,13 @@ def test_losses(case, count):
 SHAPED = np.arange(6.0).reshape(3, 2) / 7
 
 
+def misaligned(array):
+    """The same values, where no number may begin."""
+    memory = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    memory[:] = array
+    return memory
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -179,8 +186,8 @@ def test_unknown_hyperparameters():
     "changes",
     [
         {"X": SHAPED.astype(np.float32)}, {"X": np.asfortranarray(SHAPED)}, {"X": SHAPED.astype(">f8")},
-        {"X": SHAPED.view(np.recarray)}, {"X": SHAPED[::-1]}, {"learning_rate": np.float64(0.01)},
-        {"epochs": np.int64(2)},
+        {"X": SHAPED.view(np.recarray)}, {"X": SHAPED[::-1]}, {"X": misaligned(SHAPED)}, {"X": SHAPED.astype(int)},
+        {"learning_rate": np.float64(0.01)}, {"epochs": np.int64(2)},
         {"seed": np.uint8(0)}, {"shuffle": np.False_}, {"l1": 0}, {"schedule": np.ones(2)}, {"threads": 2},
         {"batch_size": np.int8(3)}, {"weight_decay": 0.0},
     ],
@@ -194,6 +201,20 @@ def test_unusual(changes):
     assert not took_the_short_way(result)
     X = np.ascontiguousarray(changes.get("X", SHAPED), np.float64)
     assert bits(result) == bits(module.train(**(usual | {"X": X})))
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_arrays_from_elsewhere_are_usual(precision):
+    """What was pickled has a type of its own, equal to NumPy's; to be read-only or of shared memory does not matter."""
+    module = build((FORMULA, precision))
+    X, Y = samples(module, 3)
+    loaded = pickle.loads(pickle.dumps(X))
+    locked = X.copy()
+    locked.flags.writeable = False
+    shared = np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape)
+    results = [module.train(kind, Y, epochs=2) for kind in (X, loaded, locked, shared)]
+    assert all(map(took_the_short_way, results))
+    assert len({result.parameters.tobytes() for result in results}) == 1
 
 
 def test_a_result_is_of_its_own():

@@ -6,7 +6,7 @@
 
 # The native part: calls into C, without the interpreter's lock.
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport HUGE_VAL, isfinite
 from libc.stdint cimport uint64_t
@@ -355,6 +355,98 @@ def _use_variant():
 variant, variants = _use_variant()  # before any other call: the variants need different memory
 
 
+# Arrays of NumPy, read where they are. What one begins with in memory is part of NumPy's binary interface, and the same
+# in its versions 1 and 2: to read it takes a tenth of what the buffer protocol takes, which has to tell shapes and types.
+# Nothing of NumPy is needed to compile this. An import looks whether it holds; else every array is left to the buffer
+# protocol and the Python part.
+
+from cpython.object cimport PyObject
+
+cdef extern from *:
+    """
+typedef struct {
+    PyObject_HEAD
+    PyTypeObject *scalar;
+    char kind, code, order, flags;
+} nncodegen_type;
+
+typedef struct {
+    PyObject_HEAD
+    char *data;
+    int axes;
+    Py_ssize_t *shape;
+    Py_ssize_t *strides;
+    PyObject *base;
+    nncodegen_type *type;
+    int flags;
+} nncodegen_array;
+
+enum { nncodegen_C_CONTIGUOUS = 0x1, nncodegen_ALIGNED = 0x100 };
+    """
+    ctypedef struct nncodegen_type:
+        char code
+        char order
+
+    ctypedef struct nncodegen_array:
+        char *data
+        int axes
+        Py_ssize_t *shape
+        nncodegen_type *type
+        int flags
+
+    enum: nncodegen_C_CONTIGUOUS
+    enum: nncodegen_ALIGNED
+
+
+cdef enum:
+    USUAL = nncodegen_C_CONTIGUOUS | nncodegen_ALIGNED
+
+
+cdef bint _is_real(nncodegen_type *type):
+    """Whether a type is the module's; one that was pickled is another object of the same kind."""
+    return type.code == (c"d" if sizeof(real) == sizeof(double) else c"f") and type.order == c"="
+
+
+def _has_layout():
+    """Whether arrays are what they are held to be: told by the memory of some."""
+    shown = _empty((2, 3), _real)
+    turned, swapped = shown.T, shown.view(_real.newbyteorder())
+    cdef nncodegen_array *a = <nncodegen_array *> <PyObject *> shown
+    cdef nncodegen_array *b = <nncodegen_array *> <PyObject *> turned
+    cdef nncodegen_array *c = <nncodegen_array *> <PyObject *> swapped
+    if <size_t> a.data != <size_t> shown.__array_interface__["data"][0] or a.axes != 2 or b.axes != 2:
+        return False
+    if a.shape[0] != 2 or a.shape[1] != 3 or b.shape[0] != 3 or b.shape[1] != 2:
+        return False
+    if <void *> a.type != <void *> _real or not _is_real(a.type) or _is_real(c.type):
+        return False
+    return a.flags & USUAL == USUAL and b.flags & USUAL == nncodegen_ALIGNED
+
+
+cdef bint _layout = _has_layout()
+
+
+cdef nncodegen_array *_usual(array):
+    """A C-contiguous array of NumPy of the module's type; NULL for anything else."""
+    if not _layout or type(array) is not _ndarray:
+        return NULL
+    cdef nncodegen_array *found = <nncodegen_array *> <PyObject *> array
+    return found if found.flags & USUAL == USUAL and _is_real(found.type) else NULL
+
+
+cdef void *_address(array) except? NULL:
+    """Where the values of a C-contiguous array lie, of whatever type; the caller holds it, and its memory does not move."""
+    if array is None:
+        return NULL
+    if _layout and type(array) is _ndarray:
+        return (<nncodegen_array *> <PyObject *> array).data
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    cdef void *address = view.buf
+    PyBuffer_Release(&view)
+    return address
+
+
 # BLAS: the routine that the products of large layers are left to, held to one thread while they are computed.
 
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New
@@ -456,16 +548,6 @@ cdef int _stop(void *context) noexcept with gil:
     except BaseException as error:
         call.error = error
         return 1
-
-
-cdef void *_address(array) except? NULL:
-    if array is None:
-        return NULL
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
-    cdef void *address = view.buf
-    PyBuffer_Release(&view)  # the caller holds the array, whose memory does not move
-    return address
 
 
 def _native_first_not_finite(array, size_t count):
@@ -685,62 +767,44 @@ cdef double _LONG = 1e6
 cdef double _cost = <double> kernel.cost()
 
 cdef struct _call:
-    Py_buffer parameters
-    Py_buffer X
-    Py_buffer Y
+    nncodegen_array *parameters
     size_t samples
     const real *inputs
     const real *targets
     char *memory
 
 
-cdef bint _is_real(const char *format):
-    return format != NULL and format[0] == (c"d" if sizeof(real) == sizeof(double) else c"f") and format[1] == 0
+cdef bint _is_finite(nncodegen_array *array, size_t count):
+    return kernel.first_not_finite(<const real *> array.data, count) == count
 
 
-cdef bint _open(array, Py_buffer *view):
-    """Whether an array is of the usual kind; the view then holds it until it is released."""
-    if type(array) is not _ndarray:
-        return False
-    try:
-        PyObject_GetBuffer(array, view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
-    except (ValueError, BufferError):
-        memset(view, 0, sizeof(view[0]))
-        return False
-    return _is_real(view.format)
-
-
-cdef bint _is_finite(Py_buffer *view):
-    cdef size_t count = <size_t> view.len//sizeof(real)
-    return kernel.first_not_finite(<const real *> view.buf, count) == count
-
-
-cdef size_t _rows(array, Py_buffer *view, Py_ssize_t columns, bint flat):
+cdef size_t _rows(given, Py_ssize_t columns, bint flat, const real **values):
     """The rows of a matrix of finite numbers with so many columns (flat: or of one column, as an array); else 0."""
-    if not _open(array, view):
+    cdef nncodegen_array *array = _usual(given)
+    if not array:
         return 0
-    if not (view.ndim == 2 and view.shape[1] == columns) and not (flat and view.ndim == 1 and columns == 1):
+    if not (array.axes == 2 and array.shape[1] == columns) and not (flat and array.axes == 1 and columns == 1):
         return 0
-    return <size_t> view.shape[0] if _is_finite(view) else 0
+    values[0] = <const real *> array.data
+    return <size_t> array.shape[0] if _is_finite(array, <size_t> (array.shape[0]*columns)) else 0
 
 
-cdef bint _take_parameters(_call *call, array):
-    cdef Py_buffer *view = &call.parameters
-    return _open(array, view) and view.ndim == 1 and <size_t> view.shape[0] == _count and _is_finite(view)
+cdef bint _take_parameters(_call *call, given):
+    cdef nncodegen_array *array = _usual(given)
+    call.parameters = array
+    return array != NULL and array.axes == 1 and <size_t> array.shape[0] == _count and _is_finite(array, _count)
 
 
 cdef bint _take_samples(_call *call, X, Y):
     """Whether samples are of the usual kind, all finite, and of a number that takes no more than moments."""
     cdef size_t rows = 1
     if _columns:
-        rows = _rows(X, &call.X, _columns, True)
-        call.inputs = <const real *> call.X.buf
+        rows = _rows(X, _columns, True, &call.inputs)
     elif X is not None:
         return False
     call.samples = rows
     if _targets:
-        call.samples = _rows(Y, &call.Y, _targets, not _labels)
-        call.targets = <const real *> call.Y.buf
+        call.samples = _rows(Y, _targets, not _labels, &call.targets)
         if _columns and rows != call.samples:
             return False
     elif Y is not None:
@@ -748,49 +812,34 @@ cdef bint _take_samples(_call *call, X, Y):
     return call.samples > 0 and <double> call.samples*_cost < _LONG
 
 
-cdef void _close(_call *call):
-    PyBuffer_Release(&call.parameters)
-    PyBuffer_Release(&call.X)
-    PyBuffer_Release(&call.Y)
-    free(call.memory)
-
-
 cdef void *_work = NULL  # of _native_predict_short, which holds the interpreter's lock
 
 
 def _native_predict_short(parameters, X):
     """The outputs of rows that take no more than moments; None where predict must look closer."""
-    cdef _call call
-    memset(&call, 0, sizeof(call))
-    try:
-        return _predict_short(&call, parameters, X)
-    finally:
-        _close(&call)
-
-
-cdef object _predict_short(_call *call, parameters, X):
-    cdef Py_buffer *p = &call.parameters
-    cdef Py_buffer *x = &call.X
+    cdef nncodegen_array *p = _usual(parameters)
+    cdef nncodegen_array *x = _usual(X)
     cdef nncodegen_poll poll
-    cdef const real *values
-    cdef real *result
+    cdef size_t rows
     global _work
-    if not _open(parameters, p) or p.ndim != 1 or <size_t> p.shape[0] != _count:
+    if not p or p.axes != 1 or <size_t> p.shape[0] != _count:
         return None
-    if not _open(X, x) or x.ndim != 2 or x.shape[1] != _columns or x.shape[0] < 1:
+    if not x or x.axes != 2 or x.shape[1] != _columns or x.shape[0] < 1:
         return None
-    if x.shape[0] > nncodegen_FEW and not (<double> x.shape[0]*_cost < _LONG and _is_finite(p) and _is_finite(x)):
+    rows = <size_t> x.shape[0]
+    if rows > nncodegen_FEW and not (
+        <double> rows*_cost < _LONG and _is_finite(p, _count) and _is_finite(x, rows*<size_t> _columns)
+    ):
         return None
     if not _work:
         _work = malloc(kernel.work_size())
         if not _work:
             raise MemoryError
-    outputs = _empty((x.shape[0], _outputs), _real)
-    values, result = <const real *> x.buf, <real *> _address(outputs)
-    if x.shape[0] > nncodegen_FEW:
+    outputs = _empty((rows, _outputs), _real)
+    if rows > nncodegen_FEW:
         memset(&poll, 0, sizeof(poll))
-        kernel.predict(<const real *> p.buf, values, <size_t> x.shape[0], _work, result, &poll)
-    elif not kernel.predict_few(<const real *> p.buf, values, <size_t> x.shape[0], _work, result):
+        kernel.predict(<real *> p.data, <real *> x.data, rows, _work, <real *> _address(outputs), &poll)
+    elif not kernel.predict_few(<real *> p.data, <real *> x.data, rows, _work, <real *> _address(outputs)):
         return None  # a value is not finite
     return outputs
 
@@ -802,7 +851,7 @@ def _native_loss_short(parameters, X, Y, gradient):
     try:
         return _loss_short(&call, parameters, X, Y, gradient)
     finally:
-        _close(&call)
+        free(call.memory)
 
 
 cdef object _loss_short(_call *call, parameters, X, Y, gradient):
@@ -816,7 +865,7 @@ cdef object _loss_short(_call *call, parameters, X, Y, gradient):
     if not call.memory:
         raise MemoryError
     memset(&poll, 0, sizeof(poll))
-    p = <const real *> call.parameters.buf
+    p = <const real *> call.parameters.data
     slope = <real *> _address(gradient)
     with nogil:
         if slope:
@@ -875,7 +924,7 @@ def _native_train_short(X, Y, parameters, optimizer, learning_rate, epochs, batc
             run.shuffle = run.batch < call.samples
         return _train_short(&call, &run, parameters, seed, optimizer, learning_rate, hyperparameters)
     finally:
-        _close(&call)
+        free(call.memory)
 
 
 cdef object _train_short(_call *call, nncodegen_training *run, parameters, seed, optimizer, learning_rate,
@@ -908,7 +957,7 @@ cdef object _train_short(_call *call, nncodegen_training *run, parameters, seed,
     run.order = <size_t *> (call.memory + options)
     run.work = <void *> (run.order + (call.samples if run.shuffle else 0))
     run.parameters = <real *> _address(reached)
-    memcpy(run.parameters, call.parameters.buf, _count*sizeof(real))
+    memcpy(run.parameters, call.parameters.data, _count*sizeof(real))
     if len(state):
         state = state.copy()
         run.state = <real *> _address(state)
@@ -1006,8 +1055,12 @@ def predict(parameters: Any, X: Any = None, threads: int = 1) -> Any:
         return short
     parameters = _parameters(parameters)
     X, samples = _inputs(X)
+    return _predict_many(parameters, X, samples, min(threads, -(-samples // _ROWS_OF_A_THREAD)))
+
+
+def _predict_many(parameters: Any, X: Any, samples: int, threads: int) -> Any:
+    """The outputs, of checked arguments."""
     outputs = np.empty((samples, output_count), dtype)
-    threads = min(threads, -(-samples // _ROWS_OF_A_THREAD))
 
     def rows(first: int, last: int) -> None:
         _native_predict(parameters, X if X is None else X[first:last], last - first, outputs[first:last])

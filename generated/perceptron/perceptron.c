@@ -1985,23 +1985,26 @@ size_t perceptron_measures_size(void)
     return MEASURES;
 }
 
-/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. Four sums are under way at once,
+/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. Eight sums are under way at once,
    as each waits for its last addition. */
-static int all_finite(const real *values, size_t count)
+static int all_finite(const real *v, size_t count)
 {
-    const size_t quarter = count/4;
-    const real *const second = values + quarter, *const third = second + quarter, *const fourth = third + quarter;
-    real a = 0, b = 0, c = 0, d = 0;
-    SUM_LOOP(a, b, c, d)
-    for (size_t k = 0; k < quarter; k++) {
-        a += values[k]*0;
-        b += second[k]*0;
-        c += third[k]*0;
-        d += fourth[k]*0;
+    const size_t part = count/8;
+    real a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
+    SUM_LOOP(a, b, c, d, e, f, g, h)
+    for (size_t k = 0; k < part; k++) {
+        a += v[k]*0;
+        b += v[part + k]*0;
+        c += v[2*part + k]*0;
+        d += v[3*part + k]*0;
+        e += v[4*part + k]*0;
+        f += v[5*part + k]*0;
+        g += v[6*part + k]*0;
+        h += v[7*part + k]*0;
     }
-    for (size_t k = 4*quarter; k < count; k++)
-        a += values[k]*0;
-    return a + b + c + d == 0;
+    for (size_t k = 8*part; k < count; k++)
+        a += v[k]*0;
+    return (a + b + c + d) + (e + f + g + h) == 0;
 }
 
 size_t perceptron_first_not_finite(const real *values, size_t count)

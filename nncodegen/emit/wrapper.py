@@ -33,7 +33,7 @@ def emit_wrapper() -> str:
         "MARK": MARK, "WRAPPER": WRAPPER, "VARIANTS": repr(VARIANT_NAMES), "HEADER": _header(),
         "INTERFACE": _literal(*INTERFACE), "BLAS_INTERFACE": _literal("interface_blas.py"),
         "MANY_INTERFACE": _literal("interface_many.py"), "SHORT": (HERE / "short.pyx").read_text().rstrip(),
-        "BLAS": (HERE / "blas.pyx").read_text().rstrip(),
+        "BLAS": (HERE / "blas.pyx").read_text().rstrip(), "ARRAYS": (HERE / "arrays.pyx").read_text().rstrip(),
     }  # fmt: skip
     text = (HERE / "wrapper.pyx").read_text()
     for mark, part in texts.items():

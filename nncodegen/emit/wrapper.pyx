@@ -6,7 +6,7 @@
 
 # The native part: calls into C, without the interpreter's lock.
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport HUGE_VAL, isfinite
 from libc.stdint cimport uint64_t
@@ -203,6 +203,9 @@ def _use_variant():
 variant, variants = _use_variant()  # before any other call: the variants need different memory
 
 
+@ARRAYS@
+
+
 @BLAS@
 
 
@@ -241,16 +244,6 @@ cdef int _stop(void *context) noexcept with gil:
     except BaseException as error:
         call.error = error
         return 1
-
-
-cdef void *_address(array) except? NULL:
-    if array is None:
-        return NULL
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
-    cdef void *address = view.buf
-    PyBuffer_Release(&view)  # the caller holds the array, whose memory does not move
-    return address
 
 
 def _native_first_not_finite(array, size_t count):

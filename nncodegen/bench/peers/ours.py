@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
     module: Any = load(compile_model(task.model, task.precision, force, choices=choices).built)
     if isinstance(task, Prediction):
         parallel = _threads(module.predict, threads)
-        return lambda: module.predict(task.parameters, task.X, **parallel)
+        return partial(module.predict, task.parameters, task.X, **parallel)
     if isinstance(task, Training):
         parallel = _threads(module.train, threads)
         shuffle = {"batch_size": task.batch, "shuffle": False} if task.batch < len(task.X) else {}

@@ -1,0 +1,90 @@
+# Arrays of NumPy, read where they are. What one begins with in memory is part of NumPy's binary interface, and the same
+# in its versions 1 and 2: to read it takes a tenth of what the buffer protocol takes, which has to tell shapes and types.
+# Nothing of NumPy is needed to compile this. An import looks whether it holds; else every array is left to the buffer
+# protocol and the Python part.
+
+from cpython.object cimport PyObject
+
+cdef extern from *:
+    """
+typedef struct {
+    PyObject_HEAD
+    PyTypeObject *scalar;
+    char kind, code, order, flags;
+} nncodegen_type;
+
+typedef struct {
+    PyObject_HEAD
+    char *data;
+    int axes;
+    Py_ssize_t *shape;
+    Py_ssize_t *strides;
+    PyObject *base;
+    nncodegen_type *type;
+    int flags;
+} nncodegen_array;
+
+enum { nncodegen_C_CONTIGUOUS = 0x1, nncodegen_ALIGNED = 0x100 };
+    """
+    ctypedef struct nncodegen_type:
+        char code
+        char order
+
+    ctypedef struct nncodegen_array:
+        char *data
+        int axes
+        Py_ssize_t *shape
+        nncodegen_type *type
+        int flags
+
+    enum: nncodegen_C_CONTIGUOUS
+    enum: nncodegen_ALIGNED
+
+
+cdef enum:
+    USUAL = nncodegen_C_CONTIGUOUS | nncodegen_ALIGNED
+
+
+cdef bint _is_real(nncodegen_type *type):
+    """Whether a type is the module's; one that was pickled is another object of the same kind."""
+    return type.code == (c"d" if sizeof(real) == sizeof(double) else c"f") and type.order == c"="
+
+
+def _has_layout():
+    """Whether arrays are what they are held to be: told by the memory of some."""
+    shown = _empty((2, 3), _real)
+    turned, swapped = shown.T, shown.view(_real.newbyteorder())
+    cdef nncodegen_array *a = <nncodegen_array *> <PyObject *> shown
+    cdef nncodegen_array *b = <nncodegen_array *> <PyObject *> turned
+    cdef nncodegen_array *c = <nncodegen_array *> <PyObject *> swapped
+    if <size_t> a.data != <size_t> shown.__array_interface__["data"][0] or a.axes != 2 or b.axes != 2:
+        return False
+    if a.shape[0] != 2 or a.shape[1] != 3 or b.shape[0] != 3 or b.shape[1] != 2:
+        return False
+    if <void *> a.type != <void *> _real or not _is_real(a.type) or _is_real(c.type):
+        return False
+    return a.flags & USUAL == USUAL and b.flags & USUAL == nncodegen_ALIGNED
+
+
+cdef bint _layout = _has_layout()
+
+
+cdef nncodegen_array *_usual(array):
+    """A C-contiguous array of NumPy of the module's type; NULL for anything else."""
+    if not _layout or type(array) is not _ndarray:
+        return NULL
+    cdef nncodegen_array *found = <nncodegen_array *> <PyObject *> array
+    return found if found.flags & USUAL == USUAL and _is_real(found.type) else NULL
+
+
+cdef void *_address(array) except? NULL:
+    """Where the values of a C-contiguous array lie, of whatever type; the caller holds it, and its memory does not move."""
+    if array is None:
+        return NULL
+    if _layout and type(array) is _ndarray:
+        return (<nncodegen_array *> <PyObject *> array).data
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    cdef void *address = view.buf
+    PyBuffer_Release(&view)
+    return address
