@@ -189,7 +189,7 @@ INLINE float half_expm1_of(float z)
 {
     const float shift = 0x1.8p23F + 126; /* so that the low bits are those of the exponent of w */
     const float a = 2*fabsf(z);
-    const union { float real; uint32_t bits; } k = {shift + a*0x1.715476p+0F};
+    const union { float real; uint32_t bits; } k = {shift + fabsf(z)*0x1.715476p+1F}; /* not waiting for a */
     const union { uint32_t bits; float real; } w = {k.bits << 23};
     const float n = k.real - shift;
 #ifdef FP_FAST_FMAF

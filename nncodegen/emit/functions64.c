@@ -228,7 +228,7 @@ INLINE double half_expm1_of(double z)
 {
     const double shift = 0x1.8p52 + 1022; /* so that the low bits are those of the exponent of w */
     const double a = 2*fabs(z);
-    const union { double real; uint64_t bits; } k = {shift + a*0x1.71547652b82fep+0};
+    const union { double real; uint64_t bits; } k = {shift + fabs(z)*0x1.71547652b82fep+1}; /* not waiting for a */
     const union { uint64_t bits; double real; } w = {k.bits << 52};
     const double n = k.real - shift, p = exp_reduced(a, n);
     return a > 708.25 ? HUGE_VAL : (w.real - 0.5) + w.real*p;

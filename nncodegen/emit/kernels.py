@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
@@ -42,6 +43,7 @@ class KernelEmitter:
         self._padded = any(s.place is Place.ARRAY for s in kernel.storage.values())
         self._printer = Printer(program.precision, self._element)
         self._local: frozenset[str] = frozenset()  # the tensors that the present nest computes
+        self._absorbed: dict[Element, Step] = {}  # the sums of the present nest that others begin
 
     def emit(self) -> None:
         """The function of a tile and, where there are sums, the one that finishes them."""
@@ -266,8 +268,11 @@ class KernelEmitter:
             steps = [numbered for step in nest.steps for numbered in self._written_out(step, nest)]
             with self._loops(nest.loops, nest, independent=True):
                 self._emit_loads(steps)
+                self._absorbed = self._absorb(steps)
                 for step in steps:
-                    self._emit_statement(step)
+                    if step.target not in self._absorbed:
+                        self._emit_statement(step)
+                self._absorbed = {}
             self._emit_padding(nest)
             return
         with self._loops(nest.outer, nest):
@@ -281,6 +286,21 @@ class KernelEmitter:
             for step in sums:
                 position = self._at.position(step.target)
                 self._lines.add(f"sums[{position}] += {self._names[step.target.tensor]};")
+
+    def _absorb(self, steps: Sequence[Step]) -> dict[Element, Step]:
+        """Sums of few products to which one step adds something, as a bias, and no other reads them.
+
+        That step begins with what it adds: then each product is added as it is computed.
+        """
+        products = [step for step in steps if step.operator == "sum" and step.expression.is_Mul]
+        sums = {s.target: s for s in products if self._kernel.storage[s.target.tensor].place is Place.LOCAL}
+        reads = Counter(element for step in steps for term in self._terms(step) for element in set(term.operands))
+        absorbed: dict[Element, Step] = {}
+        for step in steps:
+            added = step.expression.args if step.expression.is_Add and not step.over else ()
+            alone = [element for element in added if element in sums and reads[element] == 1]
+            absorbed |= {element: sums[element] for element in alone[:1]}
+        return absorbed
 
     def _emit_padding(self, nest: Nest) -> None:
         """Zeros behind rows that were copied from outside, where nothing is to read behind."""
@@ -334,7 +354,10 @@ class KernelEmitter:
 
     def _value(self, step: Step) -> str:
         """The value of a step; the terms of a reduction over few values one after the other."""
-        first, *others = (self._printer.print(term.expression) for term in self._terms(step))
+        terms = self._terms(step)
+        for element in set(step.expression.args) & set(self._absorbed):
+            terms = [replace(step, expression=step.expression - element), *self._terms(self._absorbed[element])]
+        first, *others = (self._printer.print(term.expression) for term in terms)
         for term in others:
             first = f"({first} > {term} ? {first} : {term})" if step.operator == "max" else f"{first} + {term}"
         return first
