@@ -13,8 +13,9 @@
 #define BLOCK_ROWS 4
 #endif
 
-/* Whether a vector that lies across two lines of the cache takes longer to load: not where all come in halves. */
-#ifdef __znver4__
+/* Whether blocks wait for vectors that lie across two lines of the cache: not where all vectors come in halves (Zen 4),
+   nor where both lines come while a block computes (Zen 5). */
+#if defined(__znver4__) || defined(__znver5__)
 #define COPY_ACROSS 0
 #else
 #define COPY_ACROSS 1
