@@ -50,6 +50,18 @@ enum {
 #define LARGEST_LOOP(variable)
 #endif
 
+/* The bits of a real, of which the first is set in beyond(value) where a value is not finite, and only there: one more than
+   the largest exponent overflows into it. Many are put together by |, which takes no longer than a cycle each. */
+typedef uint64_t word;
+
+enum { FIRST_BIT = 8*sizeof(word) - 1 };
+
+INLINE word beyond(real value)
+{
+    const union { real value; word bits; } v = {value};
+    return (v.bits & ~((word) 1 << FIRST_BIT)) + ((word) 1 << (sizeof(real) > 4 ? 52 : 23));
+}
+
 /* A loop no turn of which writes what another one reads: arrays that share memory do so value by value. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define INDEPENDENT _Pragma("GCC ivdep")
@@ -599,35 +611,33 @@ static HOT void gradient_finish(const real *restrict parameters, const double *r
 }
 
 /* One update of the parameters first <= p < last by sgd: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_sgd(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_sgd(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const real learning_rate = (real) learning_rate_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* next_parameter[p] = -gradient[p]*learning_rate + parameter[p] */
         const real next_parameter = -gradient*learning_rate + parameter[p];
         next[p] = next_parameter;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
     (void) t;
     (void) state;
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update of the parameters first <= p < last by momentum: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_momentum(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_momentum(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double momentum_d = options[1];
     const real learning_rate = (real) learning_rate_d;
     const real momentum = (real) momentum_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* t1[p] = gradient[p] + momentum*velocity[p] */
@@ -636,22 +646,21 @@ static HOT real update_momentum(size_t first, size_t last, const double *restric
         const real next_parameter = -learning_rate*t1 + parameter[p];
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = t1;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
     (void) t;
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update of the parameters first <= p < last by nesterov: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_nesterov(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_nesterov(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double momentum_d = options[1];
     const real learning_rate = (real) learning_rate_d;
     const real momentum = (real) momentum_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* t1[p] = gradient[p] + momentum*velocity[p] */
@@ -662,15 +671,15 @@ static HOT real update_nesterov(size_t first, size_t last, const double *restric
         const real next_parameter = -learning_rate*t2 + parameter[p];
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = t1;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
     (void) t;
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update of the parameters first <= p < last by adagrad: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_adagrad(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_adagrad(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double decay_d = options[1];
@@ -684,8 +693,7 @@ static HOT real update_adagrad(size_t first, size_t last, const double *restrict
     const real learning_rate = (real) learning_rate_d;
     const real epsilon = (real) epsilon_d;
     const real t3 = (real) t3_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* t4[p] = accumulator[p] + gradient[p]**2 */
@@ -700,14 +708,14 @@ static HOT real update_adagrad(size_t first, size_t last, const double *restrict
         const real next_parameter = -gradient*learning_rate*t3*t7 + parameter[p];
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = t4;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update of the parameters first <= p < last by rmsprop: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_rmsprop(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_rmsprop(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double rho_d = options[1];
@@ -718,8 +726,7 @@ static HOT real update_rmsprop(size_t first, size_t last, const double *restrict
     const real rho = (real) rho_d;
     const real epsilon = (real) epsilon_d;
     const real t1 = (real) t1_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* t2[p] = -gradient[p]**2*t1 + rho*v[p] */
@@ -734,15 +741,15 @@ static HOT real update_rmsprop(size_t first, size_t last, const double *restrict
         const real next_parameter = -gradient*learning_rate*t5 + parameter[p];
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = t2;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
     (void) t;
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update of the parameters first <= p < last by adam: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_adam(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_adam(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
@@ -772,8 +779,7 @@ static HOT real update_adam(size_t first, size_t last, const double *restrict op
     const real t6 = (real) t6_d;
     const real t7 = (real) t7_d;
     const real t13 = (real) t13_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* t8[p] = beta2*v[p] - gradient[p]**2*t7 */
@@ -793,14 +799,14 @@ static HOT real update_adam(size_t first, size_t last, const double *restrict op
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = t14;
         state[1*PARAMETERS + p] = t8;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update of the parameters first <= p < last by adamw: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_adamw(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_adamw(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
@@ -832,8 +838,7 @@ static HOT real update_adamw(size_t first, size_t last, const double *restrict o
     const real t6 = (real) t6_d;
     const real t7 = (real) t7_d;
     const real t13 = (real) t13_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* t8[p] = beta2*v[p] - gradient[p]**2*t7 */
@@ -853,14 +858,14 @@ static HOT real update_adamw(size_t first, size_t last, const double *restrict o
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = t14;
         state[1*PARAMETERS + p] = t8;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update of the parameters first <= p < last by nadam: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_nadam(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_nadam(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
@@ -903,8 +908,7 @@ static HOT real update_nadam(size_t first, size_t last, const double *restrict o
     const real t15 = (real) t15_d;
     const real t19 = (real) t19_d;
     const real t22 = (real) t22_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* t5[p] = beta2*v[p] - gradient[p]**2*t4 */
@@ -935,14 +939,14 @@ static HOT real update_nadam(size_t first, size_t last, const double *restrict o
         state[0*PARAMETERS + p] = t23;
         state[1*PARAMETERS + p] = t5;
         state[2*PARAMETERS + p] = t13;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update of the parameters first <= p < last by adamax: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_adamax(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_adamax(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
@@ -962,8 +966,7 @@ static HOT real update_adamax(size_t first, size_t last, const double *restrict 
     const real epsilon = (real) epsilon_d;
     const real t3 = (real) t3_d;
     const real t9 = (real) t9_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* t4[p] = beta2*u[p] */
@@ -983,14 +986,14 @@ static HOT real update_adamax(size_t first, size_t last, const double *restrict 
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = t10;
         state[1*PARAMETERS + p] = t7;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update of the parameters first <= p < last by lion: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_lion(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_lion(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double learning_rate_d = options[0];
     const double beta1_d = options[1];
@@ -1004,8 +1007,7 @@ static HOT real update_lion(size_t first, size_t last, const double *restrict op
     const real beta2 = (real) beta2_d;
     const real t1 = (real) t1_d;
     const real t4 = (real) t4_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* t2[p] = beta1*m[p] - gradient[p]*t1 */
@@ -1018,15 +1020,15 @@ static HOT real update_lion(size_t first, size_t last, const double *restrict op
         const real next_m = beta2*state[0*PARAMETERS + p] - gradient*t4;
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = next_m;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
     (void) t;
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update of the parameters first <= p < last by rprop: next holds their gradient, and then
-   what they become. Returns 0 unless one is not finite. */
-static HOT real update_rprop(size_t first, size_t last, const double *restrict options,
+   what they become. Returns whether one is not finite. */
+static HOT int update_rprop(size_t first, size_t last, const double *restrict options,
     double t, const real *restrict parameter, real *restrict state, real *restrict next) {
     const double eta_minus_d = options[1];
     const double eta_plus_d = options[2];
@@ -1036,8 +1038,7 @@ static HOT real update_rprop(size_t first, size_t last, const double *restrict o
     const real eta_plus = (real) eta_plus_d;
     const real min_step = (real) min_step_d;
     const real max_step = (real) max_step_d;
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         const real gradient = next[p];
         /* t1[p] = direction[p]*gradient[p] */
@@ -1059,14 +1060,14 @@ static HOT real update_rprop(size_t first, size_t last, const double *restrict o
         next[p] = next_parameter;
         state[0*PARAMETERS + p] = t7;
         state[1*PARAMETERS + p] = t5;
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
     (void) t;
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* One update by the optimizer of the given number. */
-static real update(int optimizer, size_t first, size_t last, const double *restrict options, double t,
+static int update(int optimizer, size_t first, size_t last, const double *restrict options, double t,
     const real *restrict parameter, real *restrict state, real *restrict next) {
     switch (optimizer) {
         case 0:
@@ -2451,17 +2452,16 @@ static HOT void clip_norm(real *gradient, double bound)
         gradient[p] = (real) ((double) gradient[p]*scale);
 }
 
-/* Takes a share of the parameters first <= p < last before the update from those after it. 0 unless one of the
+/* Takes a share of the parameters first <= p < last before the update from those after it. Returns whether one of the
    latter is no longer finite. */
-static HOT real decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last, real share)
+static HOT int decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last, real share)
 {
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         next[p] -= share*parameters[p];
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* The largest change of a parameter in an update. */
@@ -2509,11 +2509,11 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
         scaled[0] *= factor;
         options = scaled;
     }
-    real check = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters, run->state,
+    int lost = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters, run->state,
         m.next);
     if (run->weight_decay > 0)
-        check += decay_weights(run->parameters, m.next, first, last, (real) (options[0]*run->weight_decay));
-    if (!(check == 0))
+        lost |= decay_weights(run->parameters, m.next, first, last, (real) (options[0]*run->weight_decay));
+    if (lost)
         return perceptron_DIVERGED;
     if (run->tolerance > 0) {
         const double step = largest_step(run->parameters, m.next, first, last);

@@ -90,6 +90,7 @@ def emit_c(schedule: Schedule) -> str:
         noise += (HERE / "noise_normal.c").read_text()
     functions = _used((HERE / f"functions{precision[-2:]}.c").read_text(), noise + str(lines))
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
+    filled = filled.replace("@BITS@", precision[-2:])
     metrics = (HERE / "metrics.c").read_text().replace("@THRESHOLD@", f"{program.threshold!r}")
     measures = metrics if gradient.outputs else ""
     text = filled + functions + noise + blocks + measures + str(lines) + body

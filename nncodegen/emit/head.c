@@ -38,6 +38,18 @@ enum {
 #define LARGEST_LOOP(variable)
 #endif
 
+/* The bits of a real, of which the first is set in beyond(value) where a value is not finite, and only there: one more than
+   the largest exponent overflows into it. Many are put together by |, which takes no longer than a cycle each. */
+typedef uint@BITS@_t word;
+
+enum { FIRST_BIT = 8*sizeof(word) - 1 };
+
+INLINE word beyond(real value)
+{
+    const union { real value; word bits; } v = {value};
+    return (v.bits & ~((word) 1 << FIRST_BIT)) + ((word) 1 << (sizeof(real) > 4 ? 52 : 23));
+}
+
 /* A loop no turn of which writes what another one reads: arrays that share memory do so value by value. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define INDEPENDENT _Pragma("GCC ivdep")

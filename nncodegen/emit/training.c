@@ -75,17 +75,16 @@ static HOT void clip_norm(real *gradient, double bound)
         gradient[p] = (real) ((double) gradient[p]*scale);
 }
 
-/* Takes a share of the parameters first <= p < last before the update from those after it. 0 unless one of the
+/* Takes a share of the parameters first <= p < last before the update from those after it. Returns whether one of the
    latter is no longer finite. */
-static HOT real decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last, real share)
+static HOT int decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last, real share)
 {
-    real check = 0;
-    SUM_LOOP(check)
+    word check = 0;
     for (size_t p = first; p < last; p++) {
         next[p] -= share*parameters[p];
-        check += next[p]*0;
+        check |= beyond(next[p]);
     }
-    return check;
+    return (int) (check >> FIRST_BIT);
 }
 
 /* The largest change of a parameter in an update. */
@@ -134,11 +133,11 @@ static COLD int train_batch(@name@_training *run, memory m, team *threads, size_
         scaled[0] *= factor;
         options = scaled;
     }
-    real check = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters, run->state,
+    int lost = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters, run->state,
         m.next);
     if (run->weight_decay > 0)
-        check += decay_weights(run->parameters, m.next, first, last, (real) (options[0]*run->weight_decay));
-    if (!(check == 0))
+        lost |= decay_weights(run->parameters, m.next, first, last, (real) (options[0]*run->weight_decay));
+    if (lost)
         return @name@_DIVERGED;
     if (run->tolerance > 0) {
         const double step = largest_step(run->parameters, m.next, first, last);

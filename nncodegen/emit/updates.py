@@ -18,21 +18,21 @@ class UpdateEmitter:
         self._names = Names((PARAMETER,))
 
     def emit(self) -> None:
-        """The function. It returns 0 unless a new parameter is not finite."""
+        """The function. It returns whether a new parameter is not finite."""
         update, lines = self._update, self._lines
         uniform = [step for step in update.steps if not step.target.indices]
         elementwise = [step for step in update.steps if step.target.indices]
         lines.add(
             f"/* One update of the parameters first <= p < last by {update.name}: next holds their gradient, and then",
-            "   what they become. Returns 0 unless one is not finite. */",
+            "   what they become. Returns whether one is not finite. */",
         )
         with lines.block(
-            f"static HOT real update_{update.name}(size_t first, size_t last, const double *restrict options,\n"
+            f"static HOT int update_{update.name}(size_t first, size_t last, const double *restrict options,\n"
             f"    double t, const real *restrict parameter, real *restrict state, real *restrict next)"
         ):
             with lines.unused("t", "state", "options", "parameter"):
                 self._emit_body(uniform, elementwise)
-            lines.add("return check;")
+            lines.add("return (int) (check >> FIRST_BIT);")
         lines.add("")
 
     def _emit_body(self, uniform: list[Step], elementwise: list[Step]) -> None:
@@ -53,7 +53,7 @@ class UpdateEmitter:
             if element.tensor in read:
                 name = self._names[element.tensor]
                 lines.add(f"const real {name} = (real) {self._double(element)};")
-        lines.add("real check = 0;", "SUM_LOOP(check)")
+        lines.add("word check = 0;")
         with lines.block(f"for (size_t {PARAMETER} = first; {PARAMETER} < last; {PARAMETER}++)"):
             if "gradient" in read | {element.tensor for element in update.results}:
                 lines.add("const real gradient = next[p];")
@@ -63,7 +63,7 @@ class UpdateEmitter:
                 lines.add(f"const real {self._names[step.target.tensor]} = {value};")
             for target, result in zip(("next[p]", *map(self._state, update.state)), update.results, strict=True):
                 lines.add(f"{target} = {self._element(result)};")
-            lines.add("check += next[p]*0;")
+            lines.add("check |= beyond(next[p]);")
 
     def _double(self, element: Element) -> str:
         return "t" if element.tensor == "t" else f"{self._names[element.tensor]}_d"
@@ -94,7 +94,7 @@ def emit_dispatch(updates: tuple[Update, ...], lines: Lines) -> None:
     lines.add("/* One update by the optimizer of the given number. */")
     with (
         lines.block(
-            "static real update(int optimizer, size_t first, size_t last, const double *restrict options, double t,\n"
+            "static int update(int optimizer, size_t first, size_t last, const double *restrict options, double t,\n"
             "    const real *restrict parameter, real *restrict state, real *restrict next)"
         ),
         lines.block("switch (optimizer)"),
