@@ -8,6 +8,7 @@ import nncodegen as nn
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.schedule import NO_CHOICES, Nest, Place, Shape
 from nncodegen.schedule.arrays import Arrays
+from nncodegen.schedule.chains import SHORT
 
 
 def scheduled(model, choices=NO_CHOICES):
@@ -235,3 +236,22 @@ def test_narrow_layers(hidden, outputs, precision):
         expected = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
         assert loss_value == pytest.approx(float(values["loss"]), rel=bound)
         assert gradient == pytest.approx(expected, rel=bound, abs=bound * abs(expected).max())
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "silu", "softplus", "gelu", "elu", "softsign", "relu"])
+def test_loops_over_units_hold_no_chains(activation):
+    """Where units are computed, no function or division waits for a function of its loop; nothing else is cut."""
+    layers = [nn.Dense(32, activation), nn.Dense(4)]
+    for kernel in nn.compile_model(nn.Sequential(layers, 8), until="schedule")["schedule"].kernels:
+        loops = [nest for nest in kernel.tile if nest.shape is Shape.LOOPS and nest.outer and not nest.reduced]
+        for nest in loops:
+            behind = set()  # what is computed from a function of this loop
+            for step in nest.steps:
+                long = bool(step.expression.atoms(sympy.Function) - step.expression.atoms(*SHORT))
+                waits = bool(behind & {operand.tensor for operand in step.operands})
+                assert not (waits and (long or any(p.exp == -1 for p in step.expression.atoms(sympy.Pow))))
+                if waits or long:
+                    behind.add(step.target.tensor)
+        chains = {"tanh": 2, "sigmoid": 2, "silu": 2, "softplus": 2}
+        computed = [nest for nest in loops if {s.target.tensor for s in nest.steps} & {"z1", "h1"}]
+        assert len(computed) == chains.get(activation, 1)

@@ -10,6 +10,7 @@ from sympy import Expr, Mul, S
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
+from nncodegen.schedule.chains import without_chains
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Shape, Storage
 from nncodegen.schedule.layout import Layout, is_product
 from nncodegen.schedule.places import declared, place
@@ -90,6 +91,8 @@ def make_kernel(
     )
     if name == "gradient":
         tile = tuple(_with_factors(tile, steps))
+    if layout.tile > 1:
+        tile = tuple(without_chains(tile))
     targets = {tensor.name for tensor in program.targets}
     compared = {s.target.tensor for s in tiled if kept and {o.tensor for o in s.operands} & targets}
     lasting = compared | {element.tensor for element in kept}
