@@ -4,7 +4,8 @@ Samples are worked through in tiles. Inside a tile one index runs innermost and 
 loop that a compiler can vectorize: the samples, or the features of a layer (see ``layout``). Steps over the same
 indices share one loop nest; a value that only its own nest reads is a local variable, the others are arrays of
 one tile, which share memory where they can (see ``arrays``). For a formula all steps carry the sample index alone: the
-whole program is a single loop over samples without an array, or several where there are very many statements.
+whole program is a single loop over samples without an array, or several where there are very many statements. Over the
+units of a layer, a long operation that waits for a function has a loop of its own (see ``chains``).
 
 The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and the gradients of its weights,
 ``d_W[j, i] = sum(n) d[n, j]*x[n, i]``, are all of one kind: ``out[rows, lanes] = sum(inner) a[rows, inner]*b[inner,
