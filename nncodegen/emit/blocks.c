@@ -13,12 +13,14 @@
 #define BLOCK_ROWS 4
 #endif
 
-/* Whether blocks wait for vectors that lie across two lines of the cache: not where all vectors come in halves (Zen 4),
-   nor where both lines come while a block computes (Zen 5). */
-#if defined(__znver4__) || defined(__znver5__)
-#define COPY_ACROSS 0
+/* The rows of a product beyond which vectors that lie across two lines of the cache are copied first: none where all
+   vectors come in halves (Zen 4), many where both lines come while a block computes (Zen 5). */
+#if defined(__znver4__)
+#define COPY_ROWS PTRDIFF_MAX
+#elif defined(__znver5__)
+#define COPY_ROWS 64
 #else
-#define COPY_ACROSS 1
+#define COPY_ROWS BLOCK_ROWS
 #endif
 
 enum {
@@ -150,7 +152,7 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
 {
     vector panel[2*PANEL];
     const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
-    const int across = COPY_ACROSS && rows > BLOCK_ROWS && ((uintptr_t) b | b_inner*sizeof(real))%VECTOR_BYTES != 0;
+    const int across = rows > COPY_ROWS && ((uintptr_t) b | b_inner*sizeof(real))%VECTOR_BYTES != 0;
     for (size_t l = 0; l < lanes; l += 2*LANES) {
         const int pair = lanes - l > LANES;
         for (size_t first = 0; first < inner; first += part) {
