@@ -16,6 +16,8 @@ from setuptools.command.build_ext import build_ext
 
 TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "targets.py"))
 WRAPPER = "nncodegen_wrapper"
+SINGLE = r"""    "precision = 'float32'\n","""
+"""The line of NAME_module.c that tells a model in single precision."""
 
 
 class BuildExtension(build_ext):
@@ -23,8 +25,10 @@ class BuildExtension(build_ext):
 
     def run(self):
         """Begins without the wrappers of an earlier version of the sources."""
-        self.shipped = Path(self.build_lib, "nncodegen", "wrappers")
-        shutil.rmtree(self.shipped, ignore_errors=True)
+        self.shipped = None if self.inplace else Path(self.build_lib, "nncodegen", "wrappers")
+        if self.shipped:
+            shutil.rmtree(self.shipped, ignore_errors=True)
+        self.wrappers = {}
         super().run()
 
     def build_extension(self, extension):
@@ -37,47 +41,46 @@ class BuildExtension(build_ext):
                 output_dir=f"{self.build_temp}/{name}/{part}",
                 extra_postargs=[*TARGETS["KERNEL_FLAGS"], *options],
             )
-        is_single = "precision = 'float32'" in Path(folder, f"{name}_module.c").read_text()
-        wrappers = self.build_wrappers(Path(folder, f"{WRAPPER}.pyx"))
-        extension.extra_objects.append(wrappers["float" if is_single else "double"])
+        single = SINGLE in Path(folder, f"{name}_module.c").read_text().splitlines()
+        extension.extra_objects.append(self.wrapper(Path(folder, f"{WRAPPER}.pyx"), "float" if single else "double"))
         super().build_extension(extension)
 
-    def build_wrappers(self, source):
-        """The object of the wrapper for each type of numbers, which the package gets as well."""
+    def wrapper(self, source, real):
+        """The object of a wrapper for a type of numbers; the package gets those for all types."""
         text = source.read_text()
-        objects = {}
-        for real in ("double", "float"):
-            name = TARGETS["wrapper_object"](text, real, Cython.__version__)
-            work = Path(self.build_temp, Path(name).stem)
-            objects[real] = str(work / name)
-            if not Path(objects[real]).exists():
-                work.mkdir(parents=True, exist_ok=True)
-                if translate(str(source), language_level=3, output_file=str(work / f"{WRAPPER}.c")).num_errors:
-                    raise SystemExit(f"Cython failed on {source}")
-                (compiled,) = self.compiler.compile(
-                    [str(work / f"{WRAPPER}.c")],
-                    include_dirs=[sysconfig.get_paths()["include"]],
-                    macros=[("NNCODEGEN_REAL", real)],
-                    extra_postargs=[*TARGETS["WRAPPER_FLAGS"], "-g0"],
-                )
-                Path(compiled).rename(objects[real])
-            if not self.inplace:
-                self.shipped.mkdir(parents=True, exist_ok=True)
-                self.copy_file(objects[real], str(self.shipped / name))
-        return objects
+        if text not in self.wrappers:
+            translated = Path("build", "cython", f"{WRAPPER}.c")  # relative, as the paths of objects follow from it
+            translated.parent.mkdir(parents=True, exist_ok=True)
+            if translate(str(source), language_level=3, output_file=str(translated)).num_errors:
+                raise SystemExit(f"Cython failed on {source}")
+            self.wrappers[text] = {kind: self.compiled(translated, kind, text) for kind in ("double", "float")}
+        return self.wrappers[text][real]
+
+    def compiled(self, translated, real, text):
+        """The object of a wrapper that Cython has translated."""
+        (built,) = self.compiler.compile(
+            [str(translated)],
+            output_dir=f"{self.build_temp}/{real}",
+            include_dirs=[sysconfig.get_paths()["include"]],
+            macros=[("NNCODEGEN_REAL", real)],
+            extra_postargs=[*TARGETS["WRAPPER_FLAGS"], "-g0"],
+        )
+        if self.shipped:
+            self.shipped.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(built, self.shipped / TARGETS["wrapper_object"](text, real, Cython.__version__))
+        return built
 
 
 setup(
     ext_modules=[
         Extension(
-            f"generated.{folder.name}.{header.stem}",
+            f"generated.{joint.parent.name}.{joint.name.removesuffix('_module.c')}",
             sources=[],
-            include_dirs=[folder.as_posix()],
-            depends=[path.as_posix() for path in sorted(folder.iterdir()) if path.suffix in {".c", ".h", ".pyx"}],
+            include_dirs=[joint.parent.as_posix()],
+            depends=[path.as_posix() for path in sorted(joint.parent.iterdir()) if path.suffix in {".c", ".h", ".pyx"}],
             extra_link_args=["-lm", "-pthread"],
         )
-        for folder in sorted(Path("generated").iterdir())
-        for header in sorted(folder.glob("*.h"))
+        for joint in sorted(Path("generated").glob("*/*_module.c"))
     ],
     cmdclass={"build_ext": BuildExtension},
 )

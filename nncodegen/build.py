@@ -80,6 +80,8 @@ class Built:
 def build(sources: Sources, force: bool = False, march: str = "native") -> Built:
     """The compiled module of some sources: from the cache, or (with ``force`` always) compiled anew.
 
+    What comes with the package, the wrapper, is not.
+
     ``march`` is "native", for this CPU, or "portable", for any CPU of its family: then the module holds the kernel for
     several of them, and uses the one for the CPU where it is imported. Raises BuildError.
     """

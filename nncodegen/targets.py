@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import subprocess
 import sys
 import sysconfig
@@ -21,9 +22,10 @@ KERNEL_FLAGS = (
 
 WRAPPER_FLAGS = (
     "-Og", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0", "-fvisibility=hidden", "-DCYTHON_NO_PYINIT_EXPORT",
+    "-fno-lto",
 )  # fmt: skip
 """For the wrapper, which Cython wrote: with -O1 it compiles half as long again, and its calls take as long. None of its
-names is seen outside of a module: they are the same in all."""
+names is seen outside of a module: they are the same in all. Any compiler can link it."""
 
 TUNING = ("-mtune=icelake-server", "-mprefer-vector-width=512")
 """For x86-64, whichever CPU it is. GCC holds loads to be as cheap as registers on AMD's CPUs, and loads what a block of
@@ -92,6 +94,6 @@ def wrapper_object(source: str, real: str, cython: str, compiler: Sequence[str] 
     It holds the hash of all that the object depends on. Those that come with the package name no compiler: any can link
     them.
     """
-    abi = (sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")))
+    abi = (sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")), platform.machine())
     parts = (source, real, *WRAPPER_FLAGS, cython, *compiler, *abi)
     return f"wrapper_{real}_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.o"

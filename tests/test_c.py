@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 import sympy
 
@@ -23,6 +24,8 @@ def compile_strictly(sources, folder):
         (folder / name).write_text(text)
     for compiler in COMPILERS:
         command = [compiler, *STRICT, f"{sources.module}.c"]
+        joint = [word.replace("kernel.o", "module.o") for word in STRICT]
+        subprocess.run([compiler, *joint, f"{sources.module}_module.c"], cwd=folder, check=True)
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
@@ -111,3 +114,17 @@ def test_awkward_names(tmp_path):
     _, gradient = module.loss_and_gradient(module.initial_parameters(), [[3.0]], [1.0])
     expected = [2 * (3 * factor - 1) * 3 * (k + 1) for k in range(len(parameters))]
     assert gradient == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("units", [3, 32])
+def test_sums_that_a_step_reads_more_than_once(units):
+    """A product that is added to something is not written into that sum where it is needed as a value as well."""
+    layers = [nn.Dense(units, lambda z: z + z**2, bias=False), nn.Dense(1)]
+    module = nn.build(nn.Sequential(layers, 2, name=f"twice{units}"))
+    rng = np.random.default_rng(1)
+    X, parameters = rng.normal(size=(9, 2)), rng.normal(size=module.parameter_count)
+    named = module.unpack(parameters)
+    z = X @ named["W1"].T
+    outputs = (z + z**2) @ named["W2"].T + named["b2"]
+    assert module.predict(parameters, X) == pytest.approx(outputs, rel=1e-12)
+    assert module.loss_and_gradient(parameters, X, outputs)[1] == pytest.approx(0, abs=1e-10)

@@ -199,7 +199,7 @@ def test_unusual(changes):
     usual = {"X": SHAPED, "Y": np.array([0.0, 1, 1]), "epochs": 2}
     result = module.train(**(usual | changes))
     assert not took_the_short_way(result)
-    X = np.ascontiguousarray(changes.get("X", SHAPED), np.float64)
+    X = np.array(changes.get("X", SHAPED), np.float64, order="C")
     assert bits(result) == bits(module.train(**(usual | {"X": X})))
 
 
@@ -209,6 +209,7 @@ def test_arrays_from_elsewhere_are_usual(precision):
     module = build((FORMULA, precision))
     X, Y = samples(module, 3)
     loaded = pickle.loads(pickle.dumps(X))
+    assert loaded.dtype is not X.dtype
     locked = X.copy()
     locked.flags.writeable = False
     shared = np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape)

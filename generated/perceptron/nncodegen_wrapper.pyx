@@ -13,8 +13,21 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-import linecache
 import sys
+
+cdef dict _python = globals()  # where the Python parts have their names
+
+
+def _be_known():
+    """Makes the module known by its own name, where Cython did so by the name of this file."""
+    known = sys.modules.get("nncodegen_wrapper")
+    if known is not None and known.__dict__ is _python:
+        sys.modules.setdefault(__name__, sys.modules.pop("nncodegen_wrapper"))
+
+
+_be_known()
+
+import linecache
 import threading
 from os import environ as _environ
 from time import perf_counter as _perf_counter
@@ -296,9 +309,6 @@ extern HIDDEN const char *const nncodegen_facts[];
     const char *const *_facts "nncodegen_facts"
 
 
-cdef dict _python = globals()  # where the Python parts have their names
-
-
 def _run(str text, str part):
     """Executes a Python part of the module, whose lines tracebacks show."""
     file = f"<{__name__}{part}>"
@@ -316,14 +326,6 @@ def _told():
     return "".join(parts)
 
 
-def _be_known():
-    """Makes the module known by its own name, where Cython did so by the name of this file."""
-    known = sys.modules.get("nncodegen_wrapper")
-    if known is not None and known.__dict__ is _python:
-        sys.modules.setdefault(__name__, sys.modules.pop("nncodegen_wrapper"))
-
-
-_be_known()
 _run(_told(), ".facts")
 _DOCUMENTATION = _python["__doc__"]
 
@@ -438,9 +440,10 @@ cdef void *_address(array) except? NULL:
     """Where the values of a C-contiguous array lie, of whatever type; the caller holds it, and its memory does not move."""
     if array is None:
         return NULL
-    if _layout and type(array) is _ndarray:
-        return (<nncodegen_array *> <PyObject *> array).data
+    cdef nncodegen_array *found = <nncodegen_array *> <PyObject *> array
     cdef Py_buffer view
+    if _layout and type(array) is _ndarray and found.flags & nncodegen_C_CONTIGUOUS:
+        return found.data
     PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
     cdef void *address = view.buf
     PyBuffer_Release(&view)
@@ -824,7 +827,7 @@ def _native_predict_short(parameters, X):
     global _work
     if not p or p.axes != 1 or <size_t> p.shape[0] != _count:
         return None
-    if not x or x.axes != 2 or x.shape[1] != _columns or x.shape[0] < 1:
+    if not x or not _columns or x.axes != 2 or x.shape[1] != _columns or x.shape[0] < 1:
         return None
     rows = <size_t> x.shape[0]
     if rows > nncodegen_FEW and not (
@@ -1183,12 +1186,12 @@ def _not_a_number(value: Any) -> str:
 
 
 def _finite(name: str, array: Any, expected: str) -> Any:
-    """The array in the module's precision, C-contiguous, with finite values only, or a ValueError."""
-    if array.dtype == dtype and array.flags.c_contiguous:
+    """The array in the module's precision, C-contiguous and aligned, with finite values only, or a ValueError."""
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
         converted = array
     else:
         with np.errstate(over="ignore"):
-            converted = np.ascontiguousarray(array, dtype)
+            converted = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
     first = _native_first_not_finite(converted, converted.size)
     if first < converted.size:
         position = np.unravel_index(first, array.shape)

@@ -33,7 +33,7 @@ typedef struct {
 extern HIDDEN const perceptron_entry_points nncodegen_kernel;
 extern HIDDEN const char *const nncodegen_facts[];
 extern HIDDEN struct _object *PyInit_nncodegen_wrapper(void);
-extern struct _object *PyInit_perceptron(void);
+extern __attribute__((visibility("default"))) struct _object *PyInit_perceptron(void);
 
 const perceptron_entry_points nncodegen_kernel = {
     .cost = perceptron_cost,

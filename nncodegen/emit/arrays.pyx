@@ -81,9 +81,10 @@ cdef void *_address(array) except? NULL:
     """Where the values of a C-contiguous array lie, of whatever type; the caller holds it, and its memory does not move."""
     if array is None:
         return NULL
-    if _layout and type(array) is _ndarray:
-        return (<nncodegen_array *> <PyObject *> array).data
+    cdef nncodegen_array *found = <nncodegen_array *> <PyObject *> array
     cdef Py_buffer view
+    if _layout and type(array) is _ndarray and found.flags & nncodegen_C_CONTIGUOUS:
+        return found.data
     PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
     cdef void *address = view.buf
     PyBuffer_Release(&view)

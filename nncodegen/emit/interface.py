@@ -200,12 +200,12 @@ def _not_a_number(value: Any) -> str:
 
 
 def _finite(name: str, array: Any, expected: str) -> Any:
-    """The array in the module's precision, C-contiguous, with finite values only, or a ValueError."""
-    if array.dtype == dtype and array.flags.c_contiguous:
+    """The array in the module's precision, C-contiguous and aligned, with finite values only, or a ValueError."""
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
         converted = array
     else:
         with np.errstate(over="ignore"):
-            converted = np.ascontiguousarray(array, dtype)
+            converted = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
     first = _native_first_not_finite(converted, converted.size)
     if first < converted.size:
         position = np.unravel_index(first, array.shape)

@@ -292,14 +292,18 @@ class KernelEmitter:
 
         That step begins with what it adds: then each product is added as it is computed.
         """
+        storage = self._kernel.storage
         products = [step for step in steps if step.operator == "sum" and step.expression.is_Mul]
-        sums = {s.target: s for s in products if self._kernel.storage[s.target.tensor].place is Place.LOCAL}
+        sums = {s.target: s for s in products if storage[s.target.tensor].place is Place.LOCAL}
         reads = Counter(element for step in steps for term in self._terms(step) for element in set(term.operands))
         absorbed: dict[Element, Step] = {}
         for step in steps:
             added = step.expression.args if step.expression.is_Add and not step.over else ()
-            alone = [element for element in added if element in sums and reads[element] == 1]
-            absorbed |= {element: sums[element] for element in alone[:1]}
+            alone = [e for e in added if e in sums and reads[e] == 1 and not (step.expression - e).has(e)]
+            for element in alone[:1]:
+                between = steps[steps.index(sums[element]) + 1 : steps.index(step)]
+                if not any(storage[s.target.tensor].place is Place.ARRAY for s in between):  # it may be where terms lie
+                    absorbed[element] = sums[element]
         return absorbed
 
     def _emit_padding(self, nest: Nest) -> None:
@@ -355,7 +359,7 @@ class KernelEmitter:
     def _value(self, step: Step) -> str:
         """The value of a step; the terms of a reduction over few values one after the other."""
         terms = self._terms(step)
-        for element in set(step.expression.args) & set(self._absorbed):
+        for element in (argument for argument in step.expression.args if argument in self._absorbed):
             terms = [replace(step, expression=step.expression - element), *self._terms(self._absorbed[element])]
         first, *others = (self._printer.print(term.expression) for term in terms)
         for term in others:

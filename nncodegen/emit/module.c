@@ -14,7 +14,7 @@
 extern HIDDEN const @name@_entry_points nncodegen_kernel;
 extern HIDDEN const char *const nncodegen_facts[];
 extern HIDDEN struct _object *PyInit_@WRAPPER@(void);
-extern struct _object *PyInit_@name@(void);
+extern __attribute__((visibility("default"))) struct _object *PyInit_@name@(void);
 
 const @name@_entry_points nncodegen_kernel = {
 @INITIAL@

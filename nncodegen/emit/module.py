@@ -81,12 +81,12 @@ def _optimizers(program: Program) -> str:
     rows = []
     for number, update in enumerate(program.updates):
         known = ", ".join(
-            f"{hyper.name!r}: ({hyper.default!r}, {_literal(hyper.low)}, {_literal(hyper.high)}, {hyper.excludes_low})"
+            f"{hyper.name!a}: ({hyper.default!r}, {_literal(hyper.low)}, {_literal(hyper.high)}, {hyper.excludes_low})"
             for hyper in update.hyperparameters
         )
         state = dict(zip(update.state, update.initial, strict=True))
         rated = any(operand.tensor == "learning_rate" for step in update.steps for operand in step.operands)
-        rows.append(f"    {update.name!r}: ({number}, {{{known}}}, {state!a}, {rated}),")
+        rows.append(f"    {update.name!a}: ({number}, {{{known}}}, {state!a}, {rated}),")
     defaults = "{key: value for key, (value, *_) in known.items()}"
     names = f"optimizers = {{name: {defaults} for name, (_, known, *_) in _OPTIMIZERS.items()}}"
     return "\n".join(["_OPTIMIZERS = {", *rows, "}", names, ""])

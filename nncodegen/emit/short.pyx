@@ -69,7 +69,7 @@ def _native_predict_short(parameters, X):
     global _work
     if not p or p.axes != 1 or <size_t> p.shape[0] != _count:
         return None
-    if not x or x.axes != 2 or x.shape[1] != _columns or x.shape[0] < 1:
+    if not x or not _columns or x.axes != 2 or x.shape[1] != _columns or x.shape[0] < 1:
         return None
     rows = <size_t> x.shape[0]
     if rows > nncodegen_FEW and not (

@@ -13,8 +13,21 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-import linecache
 import sys
+
+cdef dict _python = globals()  # where the Python parts have their names
+
+
+def _be_known():
+    """Makes the module known by its own name, where Cython did so by the name of this file."""
+    known = sys.modules.get("@WRAPPER@")
+    if known is not None and known.__dict__ is _python:
+        sys.modules.setdefault(__name__, sys.modules.pop("@WRAPPER@"))
+
+
+_be_known()
+
+import linecache
 import threading
 from os import environ as _environ
 from time import perf_counter as _perf_counter
@@ -144,9 +157,6 @@ cdef extern from *:
     const char *const *_facts "nncodegen_facts"
 
 
-cdef dict _python = globals()  # where the Python parts have their names
-
-
 def _run(str text, str part):
     """Executes a Python part of the module, whose lines tracebacks show."""
     file = f"<{__name__}{part}>"
@@ -164,14 +174,6 @@ def _told():
     return "".join(parts)
 
 
-def _be_known():
-    """Makes the module known by its own name, where Cython did so by the name of this file."""
-    known = sys.modules.get("@WRAPPER@")
-    if known is not None and known.__dict__ is _python:
-        sys.modules.setdefault(__name__, sys.modules.pop("@WRAPPER@"))
-
-
-_be_known()
 _run(_told(), ".facts")
 _DOCUMENTATION = _python["__doc__"]
 
