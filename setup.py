@@ -15,7 +15,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "targets.py"))
-WRAPPER = "nncodegen_wrapper"
+WRAPPER = TARGETS["WRAPPER"]
 SINGLE = r"""    "precision = 'float32'\n","""
 """The line of NAME_module.c that tells a model in single precision."""
 

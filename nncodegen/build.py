@@ -30,9 +30,18 @@ from types import ModuleType
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from nncodegen.emit import MARK, WRAPPER, Sources
+from nncodegen.emit import MARK, Sources
 from nncodegen.errors import BuildError
-from nncodegen.targets import KERNEL_FLAGS, TUNING, WRAPPER_FLAGS, Variant, kernel_objects, supported, wrapper_object
+from nncodegen.targets import (
+    KERNEL_FLAGS,
+    TUNING,
+    WRAPPER,
+    WRAPPER_FLAGS,
+    Variant,
+    kernel_objects,
+    supported,
+    wrapper_object,
+)
 
 SHIPPED = "nncodegen/wrappers"
 """Where setup.py puts the objects of the wrapper, in an installed package."""
@@ -78,9 +87,9 @@ class Built:
 
 
 def build(sources: Sources, force: bool = False, march: str = "native") -> Built:
-    """The compiled module of some sources: from the cache, or (with ``force`` always) compiled anew.
+    """The compiled module of some sources: from the cache, or compiled anew.
 
-    What comes with the package, the wrapper, is not.
+    With ``force`` it always is, but for a wrapper that came with the package.
 
     ``march`` is "native", for this CPU, or "portable", for any CPU of its family: then the module holds the kernel for
     several of them, and uses the one for the CPU where it is imported. Raises BuildError.
@@ -221,8 +230,9 @@ def _compile(sources: Sources, compiler: Compiler, work: Path, force: bool) -> P
 def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
     """The object of the wrapper: the package's, or that of the cache, where it is made if it is missing."""
     source = sources.files[f"{WRAPPER}.pyx"]
+    file = wrapper_object(source, sources.real, version("cython"))
     for installed in distributions(name="nncodegen"):  # which a folder of sources may hide
-        shipped = Path(str(installed.locate_file(SHIPPED)), wrapper_object(source, sources.real, version("cython")))
+        shipped = Path(str(installed.locate_file(SHIPPED)), file)
         if shipped.exists():
             return shipped
     path = cache_folder() / wrapper_object(source, sources.real, version("cython"), compiler.command)

@@ -14,6 +14,9 @@ import sysconfig
 from collections.abc import Sequence
 from typing import NamedTuple
 
+WRAPPER = "nncodegen_wrapper"
+"""The name of the part of a module that is the same for every model, as a file and to the linker."""
+
 KERNEL_FLAGS = (
     "-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd",
     "-DNNCODEGEN_SIMD", "-pthread", "-DNNCODEGEN_THREADS",

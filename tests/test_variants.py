@@ -11,7 +11,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.build import load, load_variant
-from nncodegen.emit.variants import entry_points
+from nncodegen.emit.header import entry_points
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
 from tests.models import gradient_of

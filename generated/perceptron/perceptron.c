@@ -2483,9 +2483,10 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
 {
     const perceptron_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
-    const batch present = {0, run->without_loss, first == 0 ? run->metrics : 0, run->parameters, data->inputs, data->targets, data->weights,
-        data->counts, order, run->begin, samples, total
-        };
+    const batch present = {.without_loss = run->without_loss, .metrics = first == 0 ? run->metrics : 0,
+        .parameters = run->parameters, .inputs = data->inputs, .targets = data->targets, .weights = data->weights,
+        .counts = data->counts, .order = order, .begin = run->begin, .samples = samples, .total = total,
+    };
     m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
     m.whole = IN_PLACE ? m.gradient : m.whole;
     const double *const sums = sum_batch(&present, m, threads, &run->poll);

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
-from nncodegen.emit.c import emit_c, emit_header
+from nncodegen.emit.c import emit_c
+from nncodegen.emit.header import emit_header
 from nncodegen.emit.module import emit_module
-from nncodegen.emit.names import MARK, WRAPPER, identifier
+from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.variants import emit_variants
 from nncodegen.emit.wrapper import emit_wrapper
 from nncodegen.schedule import Schedule
+from nncodegen.targets import WRAPPER
 
 
 @dataclass(frozen=True)
@@ -35,4 +37,4 @@ def emit(schedule: Schedule) -> Sources:
     return Sources(name, REAL_TYPES[schedule.program.precision][0], texts)
 
 
-__all__ = ["MARK", "WRAPPER", "Sources", "emit", "identifier"]
+__all__ = ["MARK", "Sources", "emit", "identifier"]

@@ -19,7 +19,7 @@ from nncodegen.emit.elements import Elements
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines, keep
 from nncodegen.emit.many import ManyEmitter, lanes_are_models
-from nncodegen.emit.names import MARK, identifier
+from nncodegen.emit.names import identifier, named
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter, in_registers
 from nncodegen.emit.rows import RowEmitter, has_rows
@@ -101,7 +101,7 @@ def emit_c(schedule: Schedule) -> str:
     for mark, kept in marks.items():
         text = keep(text, mark, kept)
     text = text.replace("@NOISE_ARGUMENT@", ", b->noise, m.rows" if program.noise else "")
-    return _named(text, name, precision)
+    return named(text, name, REAL_TYPES[precision][0])
 
 
 def _penalized(program: Program) -> str:
@@ -142,15 +142,3 @@ def _used(source: str, text: str) -> str:
             used.insert(0, function.replace(f"--- {name} --- ", ""))
             text += function
     return "\n".join([*used, ""]) if used else ""
-
-
-def emit_header(schedule: Schedule) -> str:
-    """The C header: the entry points, which carry the name of the model."""
-    header = keep((HERE / "header.h").read_text(), "MANY", lanes_are_models(schedule))
-    header = keep(header, "BLAS", calls_blas(schedule))
-    return _named(header, identifier(schedule.program.name), schedule.program.precision)
-
-
-def _named(template: str, name: str, precision: str) -> str:
-    real = REAL_TYPES[precision][0]
-    return template.replace("@MARK@", MARK).replace("@name@", name).replace("@real@", real)

@@ -72,10 +72,10 @@ def predict(parameters: Any, X: Any = None, threads: int = 1) -> Any:
         return short
     parameters = _parameters(parameters)
     X, samples = _inputs(X)
-    return _predict_many(parameters, X, samples, min(threads, -(-samples // _ROWS_OF_A_THREAD)))
+    return _predict_rows(parameters, X, samples, min(threads, -(-samples // _ROWS_OF_A_THREAD)))
 
 
-def _predict_many(parameters: Any, X: Any, samples: int, threads: int) -> Any:
+def _predict_rows(parameters: Any, X: Any, samples: int, threads: int) -> Any:
     """The outputs, of checked arguments."""
     outputs = np.empty((samples, output_count), dtype)
 

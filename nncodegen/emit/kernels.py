@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
@@ -13,6 +12,7 @@ from nncodegen.emit.calls import BlockCalls
 from nncodegen.emit.elements import COLUMNS, Elements
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.printer import Printer
+from nncodegen.emit.terms import numbered, statements, terms
 from nncodegen.ir import SAMPLE, Element, Step, Tensor, needed
 from nncodegen.schedule import Nest, Place, Shape
 
@@ -43,7 +43,6 @@ class KernelEmitter:
         self._padded = any(s.place is Place.ARRAY for s in kernel.storage.values())
         self._printer = Printer(program.precision, self._element)
         self._local: frozenset[str] = frozenset()  # the tensors that the present nest computes
-        self._absorbed: dict[Element, Step] = {}  # the sums of the present nest that others begin
 
     def emit(self) -> None:
         """The function of a tile and, where there are sums, the one that finishes them."""
@@ -268,11 +267,8 @@ class KernelEmitter:
             steps = [numbered for step in nest.steps for numbered in self._written_out(step, nest)]
             with self._loops(nest.loops, nest, independent=True):
                 self._emit_loads(steps)
-                self._absorbed = self._absorb(steps)
-                for step in steps:
-                    if step.target not in self._absorbed:
-                        self._emit_statement(step)
-                self._absorbed = {}
+                for statement in statements(steps, self._program, self._kernel.storage):
+                    self._emit_statement(*statement)
             self._emit_padding(nest)
             return
         with self._loops(nest.outer, nest):
@@ -282,29 +278,10 @@ class KernelEmitter:
             with self._loops(nest.reduced, nest), self._sample_loop(nest, total):
                 self._emit_loads(nest.steps)
                 for step in nest.steps:
-                    self._emit_statement(step)
+                    self._emit_statement(step, terms(step, self._program))
             for step in sums:
                 position = self._at.position(step.target)
                 self._lines.add(f"sums[{position}] += {self._names[step.target.tensor]};")
-
-    def _absorb(self, steps: Sequence[Step]) -> dict[Element, Step]:
-        """Sums of few products to which one step adds something, as a bias, and no other reads them.
-
-        That step begins with what it adds: then each product is added as it is computed.
-        """
-        storage = self._kernel.storage
-        products = [step for step in steps if step.operator == "sum" and step.expression.is_Mul]
-        sums = {s.target: s for s in products if storage[s.target.tensor].place is Place.LOCAL}
-        reads = Counter(element for step in steps for term in self._terms(step) for element in set(term.operands))
-        absorbed: dict[Element, Step] = {}
-        for step in steps:
-            added = step.expression.args if step.expression.is_Add and not step.over else ()
-            alone = [e for e in added if e in sums and reads[e] == 1 and not (step.expression - e).has(e)]
-            for element in alone[:1]:
-                between = steps[steps.index(sums[element]) + 1 : steps.index(step)]
-                if not any(storage[s.target.tensor].place is Place.ARRAY for s in between):  # it may be where terms lie
-                    absorbed[element] = sums[element]
-        return absorbed
 
     def _emit_padding(self, nest: Nest) -> None:
         """Zeros behind rows that were copied from outside, where nothing is to read behind."""
@@ -330,9 +307,9 @@ class KernelEmitter:
         outside = any(self._kernel.storage[e.tensor].place in (*COLUMNS, Place.NOISE) for e in elements)
         return size if outside else self._layout.padded(size)
 
-    def _emit_statement(self, step: Step) -> None:
+    def _emit_statement(self, step: Step, terms: Iterable[Step]) -> None:
         storage = self._kernel.storage[step.target.tensor]
-        value = self._value(step)
+        value = self._value(step, terms)
         name = self._at.name(step.target)
         if SAMPLE in step.over:
             self._lines.add(f"{name} += {value};")
@@ -347,20 +324,10 @@ class KernelEmitter:
         """A step for each value of its short indices."""
         short = [index for index in step.target.indices if index in nest.few]
         for numbers in product(*(range(self._program.sizes[index] or 1) for index in short)):
-            yield _numbered(step, dict(zip(short, numbers, strict=True)))
+            yield numbered(step, dict(zip(short, numbers, strict=True)))
 
-    def _terms(self, step: Step) -> list[Step]:
-        """A step for each term of a reduction over few values; the step itself if it has none."""
-        if not step.over or SAMPLE in step.over:
-            return [step]
-        (inner,) = step.over
-        return [_numbered(step, {inner: k}) for k in range(self._program.sizes[inner] or 1)]
-
-    def _value(self, step: Step) -> str:
-        """The value of a step; the terms of a reduction over few values one after the other."""
-        terms = self._terms(step)
-        for element in (argument for argument in step.expression.args if argument in self._absorbed):
-            terms = [replace(step, expression=step.expression - element), *self._terms(self._absorbed[element])]
+    def _value(self, step: Step, terms: Iterable[Step]) -> str:
+        """The value of a step; its terms one after the other."""
         first, *others = (self._printer.print(term.expression) for term in terms)
         for term in others:
             first = f"({first} > {term} ? {first} : {term})" if step.operator == "max" else f"{first} + {term}"
@@ -368,7 +335,7 @@ class KernelEmitter:
 
     def _emit_loads(self, steps: Iterable[Step]) -> None:
         """Local variables for what is read from the rows of the inputs and targets, once for each sample."""
-        read = {e: None for step in steps for term in self._terms(step) for e in term.operands}
+        read = {e: None for step in steps for term in terms(step, self._program) for e in term.operands}
         for element in sorted(read, key=str):
             if self._kernel.storage[element.tensor].place in (Place.INPUT, Place.TARGET):
                 self._lines.add(f"const real {self._at.name(element)} = {self._at.stored(element)};")
@@ -437,14 +404,3 @@ class KernelEmitter:
         if place is Place.SUM:
             return f"(real) {self._at.stored(element)}"
         return self._at.stored(element)
-
-
-def _numbered(step: Step, numbers: dict[str, int]) -> Step:
-    """A step for certain values of some of its indices."""
-
-    def numbered(element: Element) -> Element:
-        return Element(element.tensor, [str(numbers.get(index, index)) for index in element.indices])
-
-    expression = step.expression.xreplace({element: numbered(element) for element in step.operands})
-    over = tuple(index for index in step.over if index not in numbers)
-    return Step(numbered(step.target), expression, step.operator if over else None, over)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from nncodegen.emit.blas import calls_blas
+from nncodegen.emit.header import entry_points, whole_header
 from nncodegen.emit.many import lanes_are_models
-from nncodegen.emit.names import MARK, WRAPPER, identifier
+from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
-from nncodegen.emit.variants import entry_points, members
-from nncodegen.emit.wrapper import any_header
+from nncodegen.emit.variants import members
 from nncodegen.ir import Element, Program, Tensor
 from nncodegen.schedule import Schedule
+from nncodegen.targets import WRAPPER
 
 HERE = Path(__file__).parent
 
@@ -28,7 +29,7 @@ PIECE = 100
 def emit_module(schedule: Schedule, header: str) -> str:
     """The C source of what joins the kernel of a scheduled program, given its header, to the wrapper."""
     name = identifier(schedule.program.name)
-    known = entry_points(any_header(name, REAL_TYPES[schedule.program.precision][0]), name)
+    known = entry_points(whole_header(name, REAL_TYPES[schedule.program.precision][0]), name)
     there = {function.name for function in entry_points(header, name)}
     missing = []
     if not lanes_are_models(schedule):

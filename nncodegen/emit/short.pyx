@@ -92,31 +92,24 @@ def _native_predict_short(parameters, X):
 def _native_loss_short(parameters, X, Y, gradient):
     """The loss, whose gradient is written to an array unless that is None; None where loss must look closer."""
     cdef _call call
-    memset(&call, 0, sizeof(call))
-    try:
-        return _loss_short(&call, parameters, X, Y, gradient)
-    finally:
-        free(call.memory)
-
-
-cdef object _loss_short(_call *call, parameters, X, Y, gradient):
     cdef nncodegen_poll poll
     cdef double value = 0
     cdef const real *p
-    cdef real *slope
-    if not _take_parameters(call, parameters) or not _take_samples(call, X, Y):
+    cdef real *slope = <real *> _address(gradient)
+    memset(&call, 0, sizeof(call))
+    memset(&poll, 0, sizeof(poll))
+    if not _take_parameters(&call, parameters) or not _take_samples(&call, X, Y):
         return None
     call.memory = <char *> malloc(kernel.work_size())
     if not call.memory:
         raise MemoryError
-    memset(&poll, 0, sizeof(poll))
     p = <const real *> call.parameters.data
-    slope = <real *> _address(gradient)
     with nogil:
         if slope:
             kernel.loss_and_gradient(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, slope, &poll)
         else:
             kernel.loss(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, &poll)
+        free(call.memory)
     return value
 
 

@@ -106,10 +106,11 @@ static COLD int train_batch(@name@_training *run, memory m, team *threads, size_
 {
     const @name@_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
-    const batch present = {0, run->without_loss, first == 0 ? run->metrics : 0, run->parameters, data->inputs, data->targets, data->weights,
-        data->counts, order, run->begin, samples, total
-        @NOISE@, {noise_of_update(run->seed, run->updates), 1}
-        };
+    const batch present = {.without_loss = run->without_loss, .metrics = first == 0 ? run->metrics : 0,
+        .parameters = run->parameters, .inputs = data->inputs, .targets = data->targets, .weights = data->weights,
+        .counts = data->counts, .order = order, .begin = run->begin, .samples = samples, .total = total,
+        @NOISE@.noise = {noise_of_update(run->seed, run->updates), 1},
+    };
     m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
     m.whole = IN_PLACE ? m.gradient : m.whole;
     const double *const sums = sum_batch(&present, m, threads, &run->poll);

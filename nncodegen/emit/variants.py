@@ -10,33 +10,12 @@ from __future__ import annotations
 import re
 import textwrap
 from pathlib import Path
-from typing import NamedTuple
 
+from nncodegen.emit.header import EntryPoint, entry_points
 from nncodegen.emit.names import MARK
 from nncodegen.targets import PLAIN, VARIANTS, Variant
 
 HERE = Path(__file__).parent
-
-
-class EntryPoint(NamedTuple):
-    """A function that a header declares: its result and parameters as text, the names of the latter."""
-
-    result: str
-    name: str
-    parameters: str
-
-    @property
-    def arguments(self) -> str:
-        """The names of the parameters, as in a call."""
-        named = re.findall(r"(\w+)(?=,|$)", self.parameters)
-        return ", ".join(name for name in named if name != "void")
-
-
-def entry_points(header: str, module: str) -> list[EntryPoint]:
-    """The functions of the module that a header declares."""
-    declared = rf"^(?!typedef)(\w[\w ]*?[ *]+){module}_(\w+)\(([^()]*)\);$"
-    found = re.findall(declared, header, flags=re.MULTILINE)
-    return [EntryPoint(result, name, " ".join(parameters.split())) for result, name, parameters in found]
 
 
 def emit_variants(header: str, module: str) -> str:

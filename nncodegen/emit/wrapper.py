@@ -8,14 +8,13 @@ latter stays Python inside of the module, since Cython would make 33,000 lines o
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from pathlib import Path
 
-from nncodegen.emit.lines import keep
-from nncodegen.emit.names import MARK, WRAPPER
-from nncodegen.emit.variants import entry_points, members
-from nncodegen.targets import VARIANT_NAMES
+from nncodegen.emit.header import entry_points, types, whole_header
+from nncodegen.emit.names import MARK
+from nncodegen.emit.variants import members
+from nncodegen.targets import VARIANT_NAMES, WRAPPER
 
 HERE = Path(__file__).parent
 
@@ -41,32 +40,22 @@ def emit_wrapper() -> str:
     return text
 
 
-def any_header(name: str, real: str) -> str:
-    """The header of a model that has every entry point, some of which a network lacks and others a formula."""
-    header = keep(keep((HERE / "header.h").read_text(), "MANY", True), "BLAS", True)
-    return header.replace("@name@", name).replace("@real@", real)
-
-
 def _header() -> str:
     """What the wrapper knows of a kernel, in C: the types of the header, and its functions in a table.
 
     Structures without a tag are the same type in two files if their members are (C11, 6.2.7), whatever they are called.
     """
     name = "nncodegen"
-    header = any_header(name, f"{name}_real")
-    functions = entry_points(header, name)
-    comment, function = r"(?:/\*(?:(?!\*/).)*\*/\n)?", rf"^(?!typedef)\w[\w ]*?[ *]+{name}_\w+\([^()]*\);\n\n?"
-    types = re.sub(comment + function, "", header, flags=re.MULTILINE | re.DOTALL)
-    types = types[types.index("#include") : types.rindex("#endif")]
+    header = whole_header(name, f"{name}_real")
     return f"""#ifndef NNCODEGEN_REAL
 #define NNCODEGEN_REAL double
 #endif
 typedef NNCODEGEN_REAL {name}_real;
 
-{types.rstrip()}
+{types(header, name)}
 
 typedef struct {{
-{members(functions)}
+{members(entry_points(header, name))}
 }} {name}_entry_points;
 
 #define HIDDEN __attribute__((visibility("hidden")))
