@@ -414,6 +414,26 @@ def test_callback_every_so_many_milliseconds(module):
     assert len(result.history) == result.epochs > 0
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_callback_sees_the_present_parameters(module, perceptron, shuffle):
+    """Also within an epoch, and of a formula, whose parameters are in registers meanwhile."""
+    for trained, data in ((module, (X, Y)), (perceptron, (np.array([[0.35, 0.9]]), np.array([[1.0]])))):
+        seen = []
+
+        def look(progress, seen=seen):
+            seen.append((progress.epochs, progress.updates, progress.parameters))
+            return len(seen) == 3
+
+        options = {"learning_rate": 1e-6, "batch_size": 1, "shuffle": shuffle}
+        result = trained.train(*data, epochs=10**8, callback=look, callback_interval=1, **options)
+        assert np.array_equal(result.parameters, seen[-1][2])
+        assert len({tuple(parameters) for _, _, parameters in seen}) == len({updates for _, updates, _ in seen})
+        for epochs, updates, parameters in seen:
+            if updates == epochs * len(data[0]) > 0:
+                again = trained.train(*data, epochs=epochs, **options)
+                assert np.array_equal(parameters, again.parameters)
+
+
 def test_an_error_of_a_callback(module):
     """An exception of a callback ends the training, and holds what was reached."""
     for interval in ("epoch", 1):

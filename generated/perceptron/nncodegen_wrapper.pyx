@@ -99,6 +99,7 @@ typedef struct {
     /* Memory: of PARAMETERS values each, the last of nncodegen_state_size(); nncodegen_work_size() bytes for each thread;
        samples. */
     nncodegen_real *parameters;
+    nncodegen_real *present; /* NULL, but for a training that is under way */
     nncodegen_real *best;
     nncodegen_real *state;
     void *work;
@@ -184,6 +185,7 @@ typedef struct {
     size_t (*many_size)(void);
     int (*train_many)(nncodegen_many *run);
     void (*train)(nncodegen_training *run);
+    void (*present)(const nncodegen_training *run, nncodegen_real *parameters);
 } nncodegen_entry_points;
 
 #define HIDDEN __attribute__((visibility("hidden")))
@@ -304,6 +306,7 @@ extern HIDDEN const char *const nncodegen_facts[];
         size_t (*many_size)() noexcept nogil
         int (*train_many)(nncodegen_many *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
+        void (*present)(const nncodegen_training *, real *) noexcept nogil
 
     const nncodegen_entry_points kernel "nncodegen_kernel"
     const char *const *_facts "nncodegen_facts"
@@ -702,6 +705,12 @@ cdef class _NativeTraining(_Call):
             kernel.train(&self.run)
         _release_blas(held)
         return self.run.status
+
+    def parameters(self):
+        """The parameters after the last completed update, also while the training is under way."""
+        reached = _empty(_count, _real)
+        kernel.present(&self.run, <real *> _address(reached))
+        return reached
 
     @property
     def epochs(self):
@@ -2029,7 +2038,7 @@ class _Training:
 
     def parameters(self) -> Any:
         """The present parameters, a copy."""
-        return self._buffers[0].copy()
+        return self.native.parameters()
 
     def figures(self) -> dict[str, float]:
         """What was measured after the last completed epoch."""

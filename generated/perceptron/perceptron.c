@@ -2172,7 +2172,7 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *po
 }
 
 /* Adds the sums of a chunk, the whole ones first. */
-static void add_sums(const batch *b, memory m, double *restrict totals)
+static HOT void add_sums(const batch *b, memory m, double *restrict totals)
 {
     const size_t whole = b->forward ? 0 : WHOLE;
     for (size_t k = 0; k < whole; k++)
@@ -2484,7 +2484,7 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
     const perceptron_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
     const batch present = {.without_loss = run->without_loss, .metrics = first == 0 ? run->metrics : 0,
-        .parameters = run->parameters, .inputs = data->inputs, .targets = data->targets, .weights = data->weights,
+        .parameters = run->present, .inputs = data->inputs, .targets = data->targets, .weights = data->weights,
         .counts = data->counts, .order = order, .begin = run->begin, .samples = samples, .total = total,
     };
     m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
@@ -2492,12 +2492,12 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
     const double *const sums = sum_batch(&present, m, threads, &run->poll);
     if (!sums)
         return perceptron_INTERRUPTED;
-    gradient_finish(run->parameters, sums, m.whole, m.arrays, m.gradient);
+    gradient_finish(run->present, sums, m.whole, m.arrays, m.gradient);
     *loss = run->without_loss ? NAN : sums[place_of_loss(&present)];
     if (!run->without_loss && !isfinite(*loss))
         return perceptron_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
-        add_penalties(run->parameters, m.gradient, (real) run->l1, (real) run->l2);
+        add_penalties(run->present, m.gradient, (real) run->l1, (real) run->l2);
     if (run->clip_value > 0)
         clip_values(m.gradient, (real) run->clip_value);
     if (run->clip_norm > 0)
@@ -2510,14 +2510,14 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
         scaled[0] *= factor;
         options = scaled;
     }
-    int lost = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters, run->state,
+    int lost = update(run->optimizer, first, last, options, (double) run->updates + 1, run->present, run->state,
         m.next);
     if (run->weight_decay > 0)
-        lost |= decay_weights(run->parameters, m.next, first, last, (real) (options[0]*run->weight_decay));
+        lost |= decay_weights(run->present, m.next, first, last, (real) (options[0]*run->weight_decay));
     if (lost)
         return perceptron_DIVERGED;
     if (run->tolerance > 0) {
-        const double step = largest_step(run->parameters, m.next, first, last);
+        const double step = largest_step(run->present, m.next, first, last);
         run->largest = step > run->largest ? step : run->largest;
     }
     for (size_t k = 0; present.metrics && k < MEASURES; k++)
@@ -2543,7 +2543,7 @@ static COLD int train_samples(perceptron_training *run, memory *m, team *threads
                 const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
                 if (status != perceptron_COMPLETED)
                     return status;
-                run->parameters[p] = m->next[p];
+                run->present[p] = m->next[p];
                 run->batch_loss = p == 0 ? loss : run->batch_loss;
                 run->sweep++;
             }
@@ -2553,9 +2553,9 @@ static COLD int train_samples(perceptron_training *run, memory *m, team *threads
                 &run->batch_loss);
             if (status != perceptron_COMPLETED)
                 return status;
-            real *const parameters = run->parameters;
-            run->parameters = m->next;
-            m->next = parameters;
+            real *const before = run->present;
+            run->present = m->next;
+            m->next = before;
         }
         run->updates++;
         run->epoch_loss += run->batch_loss*share;
@@ -2589,7 +2589,8 @@ static COLD int measure_epoch(perceptron_training *run, memory m, team *threads,
     if (run->metrics)
         finish_metrics(run->metrics, &run->data, run->measures, figures + perceptron_METRICS);
     if (data->samples) {
-        const batch all = {.forward = 1, .metrics = run->metrics, .parameters = run->parameters,
+        const real *const parameters = run->present;
+        const batch all = {.forward = 1, .metrics = run->metrics, .parameters = parameters,
             .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
             .samples = data->samples, .total = total_weight(data->weights, data->samples)};
         const double *const sums = sum_batch(&all, m, threads, &run->poll);
@@ -2609,7 +2610,7 @@ static COLD int compare_epoch(perceptron_training *run, const double *figures)
     if (figure < run->best_figure - run->min_delta) { /* of the first epoch, if it is finite */
         run->best_figure = figure;
         run->best_epoch = run->epochs + 1;
-        memcpy(run->best, run->parameters, PARAMETERS*sizeof(real));
+        memcpy(run->best, run->present, PARAMETERS*sizeof(real));
     }
     const size_t waited = run->epochs + 1 - run->best_epoch;
     return run->patience && waited >= run->patience ? perceptron_STOPPED_EARLY : perceptron_COMPLETED;
@@ -2648,6 +2649,11 @@ static COLD int train_epoch(perceptron_training *run, memory *m, team *threads, 
     return status == perceptron_COMPLETED ? end_epoch(run, *m, threads, row, random) : status;
 }
 
+void perceptron_present(const perceptron_training *run, real *parameters)
+{
+    memcpy(parameters, run->present ? run->present : run->parameters, PARAMETERS*sizeof(real));
+}
+
 static HOT int train_in_registers(perceptron_training *run);
 
 COLD void perceptron_train(perceptron_training *run)
@@ -2656,9 +2662,8 @@ COLD void perceptron_train(perceptron_training *run)
         return;
     memory m = carve(run->work);
     clear(m);
-    real *const parameters = run->parameters;
-    copy_row(parameters, m.parameters, PARAMETERS);
-    run->parameters = m.parameters;
+    copy_row(run->parameters, m.parameters, PARAMETERS);
+    run->present = m.parameters;
     const double total = total_weight(run->data.weights, run->data.samples);
     run->status = perceptron_COMPLETED;
     team all, *threads = NULL;
@@ -2668,10 +2673,22 @@ COLD void perceptron_train(perceptron_training *run)
     }
     for (size_t row = 0; run->epochs < run->until && run->status == perceptron_COMPLETED; row++)
         run->status = train_epoch(run, &m, threads, total, row);
-    copy_row(run->parameters, parameters, PARAMETERS);
-    run->parameters = parameters;
+    perceptron_present(run, run->parameters);
+    run->present = NULL;
     if (run->threads > 1)
         dismiss_team(&all);
+}
+
+INLINE void store_point(const point *w, volatile real *parameters)
+{
+    /* one by one: as a vector they would be one all along */
+    parameters[0] = w->w0;
+    parameters[1] = w->w13;
+    parameters[2] = w->w14;
+    parameters[3] = w->w23;
+    parameters[4] = w->w24;
+    parameters[5] = w->w35;
+    parameters[6] = w->w45;
 }
 
 /* The updates of one epoch of batches of one sample, or of what is left of it. Returns a status. */
@@ -2706,6 +2723,8 @@ INLINE int samples_in_registers(perceptron_training *run, point *w,
         }
         run->updates += 1;
         n++;
+        if (run->poll.spent + COST >= 1e6)
+            store_point(w, run->parameters); /* which whoever is asked may look at */
         if (stopped(&run->poll, COST))
             status = perceptron_INTERRUPTED;
     }
@@ -2713,18 +2732,6 @@ INLINE int samples_in_registers(perceptron_training *run, point *w,
     run->epoch_loss = loss;
     run->begin = n;
     return status;
-}
-
-INLINE void store_point(const point *w, volatile real *parameters)
-{
-    /* one by one: as a vector they would be one all along */
-    parameters[0] = w->w0;
-    parameters[1] = w->w13;
-    parameters[2] = w->w14;
-    parameters[3] = w->w23;
-    parameters[4] = w->w24;
-    parameters[5] = w->w35;
-    parameters[6] = w->w45;
 }
 
 /* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
@@ -2764,10 +2771,12 @@ static HOT int train_in_registers(perceptron_training *run)
         || run->weight_decay > 0);
     if (!plain || run->batch != 1 || run->optimizer != 0 || run->sweep != 0)
         return 0;
-    if (!run->sequential)
-        epochs_in_registers(run, 0);
-    else
+    run->present = run->parameters;
+    if (run->sequential)
         epochs_in_registers(run, 1);
+    else
+        epochs_in_registers(run, 0);
+    run->present = NULL;
     return 1;
 }
 

@@ -61,6 +61,7 @@ typedef struct {
     /* Memory: of PARAMETERS values each, the last of perceptron_state_size(); perceptron_work_size() bytes for each thread;
        samples. */
     double *parameters;
+    double *present; /* NULL, but for a training that is under way */
     double *best;
     double *state;
     void *work;
@@ -164,5 +165,8 @@ int perceptron_train_many(perceptron_many *run);
 /* Trains from run->epochs to run->until, beginning within an epoch where a call was interrupted in one. The parameters are
    those after the last completed update. */
 void perceptron_train(perceptron_training *run);
+
+/* The parameters after the last completed update, also where stop is asked while a training is under way. */
+void perceptron_present(const perceptron_training *run, double *parameters);
 
 #endif

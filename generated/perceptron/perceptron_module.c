@@ -28,6 +28,7 @@ typedef struct {
     size_t (*many_size)(void);
     int (*train_many)(perceptron_many *run);
     void (*train)(perceptron_training *run);
+    void (*present)(const perceptron_training *run, double *parameters);
 } perceptron_entry_points;
 
 extern HIDDEN const perceptron_entry_points nncodegen_kernel;
@@ -51,6 +52,7 @@ const perceptron_entry_points nncodegen_kernel = {
     .many_size = perceptron_many_size,
     .train_many = perceptron_train_many,
     .train = perceptron_train,
+    .present = perceptron_present,
 };
 
 /* Python, in pieces of a length that every compiler takes. */

@@ -21,6 +21,7 @@
 #define perceptron_many_size NNCODEGEN_JOIN(perceptron_many_size, NNCODEGEN_VARIANT)
 #define perceptron_train_many NNCODEGEN_JOIN(perceptron_train_many, NNCODEGEN_VARIANT)
 #define perceptron_train NNCODEGEN_JOIN(perceptron_train, NNCODEGEN_VARIANT)
+#define perceptron_present NNCODEGEN_JOIN(perceptron_present, NNCODEGEN_VARIANT)
 #include "perceptron.c"
 #else
 #include "perceptron.h"
@@ -46,6 +47,7 @@ typedef struct {
     size_t (*many_size)(void);
     int (*train_many)(perceptron_many *run);
     void (*train)(perceptron_training *run);
+    void (*present)(const perceptron_training *run, double *parameters);
 } perceptron_kernel;
 
 #ifdef NNCODEGEN_VARIANT
@@ -66,6 +68,7 @@ const perceptron_kernel NNCODEGEN_JOIN(perceptron_kernel, NNCODEGEN_VARIANT) = {
     .many_size = perceptron_many_size,
     .train_many = perceptron_train_many,
     .train = perceptron_train,
+    .present = perceptron_present,
 };
 #else
 extern const perceptron_kernel perceptron_kernel_avx512, perceptron_kernel_avx2, perceptron_kernel_plain;
@@ -156,6 +159,11 @@ int perceptron_train_many(perceptron_many *run)
 void perceptron_train(perceptron_training *run)
 {
     chosen->train(run);
+}
+
+void perceptron_present(const perceptron_training *run, double *parameters)
+{
+    chosen->present(run, parameters);
 }
 
 #endif

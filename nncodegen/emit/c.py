@@ -9,6 +9,7 @@ the same for every model and are copied.
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 from pathlib import Path
 
 from sympy.functions.elementary.miscellaneous import Max, Min
@@ -25,7 +26,7 @@ from nncodegen.emit.registers import RegistersEmitter, in_registers
 from nncodegen.emit.rows import RowEmitter, has_rows
 from nncodegen.emit.updates import emit_dispatch, emit_update
 from nncodegen.ir import Program
-from nncodegen.schedule import LONG, Schedule
+from nncodegen.schedule import LONG, Layout, Schedule
 
 HERE = Path(__file__).parent
 
@@ -76,15 +77,16 @@ def emit_c(schedule: Schedule) -> str:
     for update in program.updates:
         lines.include(emit_update(update, precision))
     emit_dispatch(program.updates, lines)
-    body = "".join((HERE / file).read_text() for file in ("loops.c", "threads.c", "gradients.c", "training.c"))
-    body = body.replace("@PENALIZED@", _penalized(program))
+    turned = _turned(program, schedule.layout)
+    body = _body(program, turned)
     registers = in_registers(schedule)
     if registers:
         body += RegistersEmitter(program, gradient, precision, lines).emit()
     if lanes_are_models(schedule):
         body += ManyEmitter(program, gradient, precision, lines).emit()
     blas = _blas(str(lines)) if calls_blas(schedule) else ""
-    blocks = _blocks(blas + str(lines)) + blas if schedule.blocks else ""
+    calls = blas + str(lines) + ("turn(" if turned else "")
+    blocks = _blocks(calls) + blas if schedule.blocks else ""
     noise = (HERE / "noise.c").read_text() if program.noise else ""
     if any(source.distribution == "normal" for source in program.noise):
         noise += (HERE / "noise_normal.c").read_text()
@@ -95,13 +97,23 @@ def emit_c(schedule: Schedule) -> str:
     measures = metrics if gradient.outputs else ""
     text = filled + functions + noise + blocks + measures + str(lines) + body
     marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "REGISTERS": registers}
-    marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule)}
+    marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule), "STRAIGHT": not turned}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
-    marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels}
+    marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}
     for mark, kept in marks.items():
         text = keep(text, mark, kept)
     text = text.replace("@NOISE_ARGUMENT@", ", b->noise, m.rows" if program.noise else "")
     return named(text, name, REAL_TYPES[precision][0])
+
+
+def _body(program: Program, turned: str) -> str:
+    """The loops over tiles, batches and epochs, in which the marks are left."""
+    body = "".join((HERE / file).read_text() for file in ("loops.c", "threads.c", "gradients.c", "training.c"))
+    variables = ", ".join(str(len(update.state)) for update in program.updates)
+    parts = {"PENALIZED": _penalized(program), "MATRICES": turned, "VARIABLES": variables}
+    for key, text in parts.items():
+        body = body.replace(f"@{key}@", text)
+    return body
 
 
 def _penalized(program: Program) -> str:
@@ -115,6 +127,14 @@ def _penalized(program: Program) -> str:
             ranges.append([start, start + tensor.size])
         start += tensor.size
     return ", ".join(f"{{{first}, {last}}}" for first, last in ranges or [[0, 0]])
+
+
+def _turned(program: Program, layout: Layout) -> str:
+    """The matrices of parameters that lie turned over in a training, as the initializer of an array."""
+    starts = accumulate((tensor.size for tensor in program.parameters), initial=0)
+    parameters = zip(program.parameters, starts, strict=False)
+    turned = ((start, *tensor.shape) for tensor, start in parameters if tensor.name in layout.turned)
+    return ", ".join(f"{{{start}, {rows}, {columns}}}" for start, rows, columns in turned)
 
 
 def _blocks(text: str) -> str:

@@ -24,6 +24,31 @@ static const double *sum_batch(const batch *b, memory m, team *threads, @name@_p
     return m.totals + WHOLE;
 }
 
+@TURNED@/* The matrices of parameters whose columns lie side by side in the loops of the gradient: everywhere else their rows do. */
+@TURNED@static const struct {size_t first, rows, columns;} turned[] = {@MATRICES@};
+@TURNED@
+@TURNED@/* Copies parameters, or a value of each of them, into the order of the loops of the gradient, or back. */
+@TURNED@static void arrange(const real *restrict from, real *restrict to, int back)
+@TURNED@{
+@TURNED@    memcpy(to, from, PARAMETERS*sizeof(real));
+@TURNED@    for (size_t k = 0; k < sizeof turned/sizeof *turned; k++) {
+@TURNED@        const size_t first = turned[k].first, rows = back ? turned[k].columns : turned[k].rows;
+@TURNED@        const size_t columns = back ? turned[k].rows : turned[k].columns;
+@TURNED@        turn(columns, rows, from + first, columns, to + first, rows);
+@TURNED@    }
+@TURNED@}
+@TURNED@
+@TURNED@/* Where a parameter lies in that order. */
+@TURNED@static size_t place_of(size_t p)
+@TURNED@{
+@TURNED@    for (size_t k = 0; k < sizeof turned/sizeof *turned; k++) {
+@TURNED@        const size_t first = turned[k].first, rows = turned[k].rows, columns = turned[k].columns;
+@TURNED@        if (first <= p && p < first + rows*columns)
+@TURNED@            return first + (p - first)%columns*rows + (p - first)/columns;
+@TURNED@    }
+@TURNED@    return p;
+@TURNED@}
+@TURNED@
 int @name@_loss(const real *parameters, const real *inputs, const real *targets, const real *weights,
     size_t samples, void *work, double *loss, @name@_poll *poll)
 {
@@ -41,13 +66,16 @@ int @name@_loss_and_gradient(const real *parameters, const real *inputs, const r
 {
     const memory m = carve(work);
     clear(m);
+    @TURNED@arrange(parameters, m.parameters, 0);
+    @TURNED@parameters = m.parameters;
     const batch all = {.parameters = parameters, .inputs = inputs, .targets = targets, .weights = weights,
         .samples = samples, .total = total_weight(weights, samples)};
     const double *const sums = sum_batch(&all, m, NULL, poll);
     if (!sums)
         return 1;
     gradient_finish(parameters, sums, m.whole, m.arrays, m.gradient);
-    memcpy(gradient, m.gradient, PARAMETERS*sizeof(real));
+    @STRAIGHT@memcpy(gradient, m.gradient, PARAMETERS*sizeof(real));
+    @TURNED@arrange(m.gradient, gradient, 1);
     *loss = sums[place_of_loss(&all)];
     return 0;
 }

@@ -61,6 +61,7 @@ typedef struct {
     /* Memory: of PARAMETERS values each, the last of @name@_state_size(); @name@_work_size() bytes for each thread;
        samples. */
     @real@ *parameters;
+    @real@ *present; /* NULL, but for a training that is under way */
     @real@ *best;
     @real@ *state;
     void *work;
@@ -172,5 +173,8 @@ int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, con
 /* Trains from run->epochs to run->until, beginning within an epoch where a call was interrupted in one. The parameters are
    those after the last completed update. */
 void @name@_train(@name@_training *run);
+
+/* The parameters after the last completed update, also where stop is asked while a training is under way. */
+void @name@_present(const @name@_training *run, @real@ *parameters);
 
 #endif

@@ -302,7 +302,7 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
 }
 
 /* Adds the sums of a chunk, the whole ones first. */
-static void add_sums(const batch *b, memory m, double *restrict totals)
+static HOT void add_sums(const batch *b, memory m, double *restrict totals)
 {
     const size_t whole = b->forward ? 0 : WHOLE;
     for (size_t k = 0; k < whole; k++)

@@ -1,4 +1,10 @@
 
+INLINE void store_point(const point *w, volatile real *parameters)
+{
+    /* one by one: as a vector they would be one all along */
+    @STORES@
+}
+
 /* The updates of one epoch of batches of one sample, or of what is left of it. Returns a status. */
 INLINE int samples_in_registers(@name@_training *run, point *w,
     const int sequential)
@@ -32,6 +38,8 @@ INLINE int samples_in_registers(@name@_training *run, point *w,
         @METRICS@}
         run->updates += 1;
         n++;
+        if (run->poll.spent + COST >= 1e6)
+            store_point(w, run->parameters); /* which whoever is asked may look at */
         if (stopped(&run->poll, COST))
             status = @name@_INTERRUPTED;
     }
@@ -39,12 +47,6 @@ INLINE int samples_in_registers(@name@_training *run, point *w,
     run->epoch_loss = loss;
     run->begin = n;
     return status;
-}
-
-INLINE void store_point(const point *w, volatile real *parameters)
-{
-    /* one by one: as a vector they would be one all along */
-    @STORES@
 }
 
 /* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
@@ -84,10 +86,13 @@ static HOT int train_in_registers(@name@_training *run)
         || run->weight_decay > 0);
     if (!plain || run->batch != 1 || run->optimizer != @NUMBER@ || run->sweep != 0)
         return 0;
-    if (!run->sequential)
+    @SIMULTANEOUS@if (run->sequential)
+    @SIMULTANEOUS@    return 0;
+    run->present = run->parameters;
+    @SEQUENTIAL@if (run->sequential)
+    @SEQUENTIAL@    epochs_in_registers(run, 1);
+    @SEQUENTIAL@else
         epochs_in_registers(run, 0);
-    else
-        @SEQUENTIAL@epochs_in_registers(run, 1);
-        @SIMULTANEOUS@return 0;
+    run->present = NULL;
     return 1;
 }

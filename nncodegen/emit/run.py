@@ -259,7 +259,7 @@ class _Training:
 
     def parameters(self) -> Any:
         """The present parameters, a copy."""
-        return self._buffers[0].copy()
+        return self.native.parameters()
 
     def figures(self) -> dict[str, float]:
         """What was measured after the last completed epoch."""

@@ -107,7 +107,7 @@ static COLD int train_batch(@name@_training *run, memory m, team *threads, size_
     const @name@_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
     const batch present = {.without_loss = run->without_loss, .metrics = first == 0 ? run->metrics : 0,
-        .parameters = run->parameters, .inputs = data->inputs, .targets = data->targets, .weights = data->weights,
+        .parameters = run->present, .inputs = data->inputs, .targets = data->targets, .weights = data->weights,
         .counts = data->counts, .order = order, .begin = run->begin, .samples = samples, .total = total,
         @NOISE@.noise = {noise_of_update(run->seed, run->updates), 1},
     };
@@ -116,12 +116,12 @@ static COLD int train_batch(@name@_training *run, memory m, team *threads, size_
     const double *const sums = sum_batch(&present, m, threads, &run->poll);
     if (!sums)
         return @name@_INTERRUPTED;
-    gradient_finish(run->parameters, sums, m.whole, m.arrays, m.gradient);
+    gradient_finish(run->present, sums, m.whole, m.arrays, m.gradient);
     *loss = run->without_loss ? NAN : sums[place_of_loss(&present)];
     if (!run->without_loss && !isfinite(*loss))
         return @name@_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
-        add_penalties(run->parameters, m.gradient, (real) run->l1, (real) run->l2);
+        add_penalties(run->present, m.gradient, (real) run->l1, (real) run->l2);
     if (run->clip_value > 0)
         clip_values(m.gradient, (real) run->clip_value);
     if (run->clip_norm > 0)
@@ -134,14 +134,14 @@ static COLD int train_batch(@name@_training *run, memory m, team *threads, size_
         scaled[0] *= factor;
         options = scaled;
     }
-    int lost = update(run->optimizer, first, last, options, (double) run->updates + 1, run->parameters, run->state,
+    int lost = update(run->optimizer, first, last, options, (double) run->updates + 1, run->present, run->state,
         m.next);
     if (run->weight_decay > 0)
-        lost |= decay_weights(run->parameters, m.next, first, last, (real) (options[0]*run->weight_decay));
+        lost |= decay_weights(run->present, m.next, first, last, (real) (options[0]*run->weight_decay));
     if (lost)
         return @name@_DIVERGED;
     if (run->tolerance > 0) {
-        const double step = largest_step(run->parameters, m.next, first, last);
+        const double step = largest_step(run->present, m.next, first, last);
         run->largest = step > run->largest ? step : run->largest;
     }
     @METRICS@for (size_t k = 0; present.metrics && k < MEASURES; k++)
@@ -162,12 +162,13 @@ static COLD int train_samples(@name@_training *run, memory *m, team *threads, do
         const double factor = run->factors ? run->factors[number] : 1;
         if (run->sequential) {
             while (run->sweep < PARAMETERS) {
-                const size_t p = run->sweep;
+                @STRAIGHT@const size_t p = run->sweep;
+                @TURNED@const size_t p = place_of(run->sweep);
                 double loss;
                 const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
                 if (status != @name@_COMPLETED)
                     return status;
-                run->parameters[p] = m->next[p];
+                run->present[p] = m->next[p];
                 run->batch_loss = p == 0 ? loss : run->batch_loss;
                 run->sweep++;
             }
@@ -177,9 +178,9 @@ static COLD int train_samples(@name@_training *run, memory *m, team *threads, do
                 &run->batch_loss);
             if (status != @name@_COMPLETED)
                 return status;
-            real *const parameters = run->parameters;
-            run->parameters = m->next;
-            m->next = parameters;
+            real *const before = run->present;
+            run->present = m->next;
+            m->next = before;
         }
         run->updates++;
         run->epoch_loss += run->batch_loss*share;
@@ -213,7 +214,10 @@ static COLD int measure_epoch(@name@_training *run, memory m, team *threads, dou
     @METRICS@if (run->metrics)
     @METRICS@    finish_metrics(run->metrics, &run->data, run->measures, figures + @name@_METRICS);
     if (data->samples) {
-        const batch all = {.forward = 1, .metrics = run->metrics, .parameters = run->parameters,
+        @TURNED@arrange(run->present, m.next, 1);
+        @STRAIGHT@const real *const parameters = run->present;
+        @TURNED@const real *const parameters = m.next;
+        const batch all = {.forward = 1, .metrics = run->metrics, .parameters = parameters,
             .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
             .samples = data->samples, .total = total_weight(data->weights, data->samples)};
         const double *const sums = sum_batch(&all, m, threads, &run->poll);
@@ -233,7 +237,8 @@ static COLD int compare_epoch(@name@_training *run, const double *figures)
     if (figure < run->best_figure - run->min_delta) { /* of the first epoch, if it is finite */
         run->best_figure = figure;
         run->best_epoch = run->epochs + 1;
-        memcpy(run->best, run->parameters, PARAMETERS*sizeof(real));
+        @STRAIGHT@memcpy(run->best, run->present, PARAMETERS*sizeof(real));
+        @TURNED@arrange(run->present, run->best, 1);
     }
     const size_t waited = run->epochs + 1 - run->best_epoch;
     return run->patience && waited >= run->patience ? @name@_STOPPED_EARLY : @name@_COMPLETED;
@@ -272,6 +277,26 @@ static COLD int train_epoch(@name@_training *run, memory *m, team *threads, doub
     return status == @name@_COMPLETED ? end_epoch(run, *m, threads, row, random) : status;
 }
 
+void @name@_present(const @name@_training *run, real *parameters)
+{
+    @STRAIGHT@memcpy(parameters, run->present ? run->present : run->parameters, PARAMETERS*sizeof(real));
+    @TURNED@if (run->present)
+    @TURNED@    arrange(run->present, parameters, 1);
+    @TURNED@else
+    @TURNED@    memcpy(parameters, run->parameters, PARAMETERS*sizeof(real));
+}
+
+@TURNED@/* The state of the optimizer in the order of the loops of the gradient, or back from it. */
+@TURNED@static void arrange_state(@name@_training *run, memory m, int back)
+@TURNED@{
+@TURNED@    static const size_t variables[] = {@VARIABLES@};
+@TURNED@    for (size_t k = 0; k < variables[run->optimizer]; k++) {
+@TURNED@        real *const state = run->state + k*PARAMETERS;
+@TURNED@        arrange(state, m.next, back);
+@TURNED@        copy_row(m.next, state, PARAMETERS);
+@TURNED@    }
+@TURNED@}
+@TURNED@
 @REGISTERS@static HOT int train_in_registers(@name@_training *run);
 @REGISTERS@
 COLD void @name@_train(@name@_training *run)
@@ -280,9 +305,10 @@ COLD void @name@_train(@name@_training *run)
     @REGISTERS@    return;
     memory m = carve(run->work);
     clear(m);
-    real *const parameters = run->parameters;
-    copy_row(parameters, m.parameters, PARAMETERS);
-    run->parameters = m.parameters;
+    @STRAIGHT@copy_row(run->parameters, m.parameters, PARAMETERS);
+    @TURNED@arrange(run->parameters, m.parameters, 0);
+    @TURNED@arrange_state(run, m, 0);
+    run->present = m.parameters;
     const double total = total_weight(run->data.weights, run->data.samples);
     run->status = @name@_COMPLETED;
     team all, *threads = NULL;
@@ -292,8 +318,9 @@ COLD void @name@_train(@name@_training *run)
     }
     for (size_t row = 0; run->epochs < run->until && run->status == @name@_COMPLETED; row++)
         run->status = train_epoch(run, &m, threads, total, row);
-    copy_row(run->parameters, parameters, PARAMETERS);
-    run->parameters = parameters;
+    @name@_present(run, run->parameters);
+    @TURNED@arrange_state(run, m, 1);
+    run->present = NULL;
     if (run->threads > 1)
         dismiss_team(&all);
 }

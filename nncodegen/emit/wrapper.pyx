@@ -152,6 +152,7 @@ cdef extern from *:
         size_t (*many_size)() noexcept nogil
         int (*train_many)(nncodegen_many *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
+        void (*present)(const nncodegen_training *, real *) noexcept nogil
 
     const nncodegen_entry_points kernel "nncodegen_kernel"
     const char *const *_facts "nncodegen_facts"
@@ -397,6 +398,12 @@ cdef class _NativeTraining(_Call):
             kernel.train(&self.run)
         _release_blas(held)
         return self.run.status
+
+    def parameters(self):
+        """The parameters after the last completed update, also while the training is under way."""
+        reached = _empty(_count, _real)
+        kernel.present(&self.run, <real *> _address(reached))
+        return reached
 
     @property
     def epochs(self):

@@ -12,7 +12,8 @@ The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and 
 lanes]``. They are left to one kernel that holds blocks of the result in registers; which index plays which role
 follows from the layout. Only where both factors of a gradient have their samples innermost, the sum runs across lanes:
 each lane of a vector then has a partial sum of its own, which costs a vector of memory for each weight; beyond so many
-weights that these vectors would leave the cache, the lanes are added up in every tile. Products with very many weights
+weights that these vectors would leave the cache, the lanes are added up in every tile. The weights of the first layer
+may lie turned over while they are trained (see ``turned``). Products with very many weights
 are left to BLAS (see ``blas``), and to that kernel where there is none. Where the chain rule multiplies a product with
 the derivative of an activation, that happens before it leaves the registers.
 
@@ -32,13 +33,15 @@ from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Schedule, Shape, Storage
 from nncodegen.schedule.layout import Layout, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
+from nncodegen.schedule.turned import choose_turned
 
 NO_CHOICES: Mapping[str, object] = {}
 
 
 def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Schedule:
-    """The loops for a program; ``choices`` overrides the layout (see ``choose_layout`` and ``choose_blas``)."""
+    """The loops for a program; ``choices`` overrides the layout (see ``choose_layout``, ``_blas`` and ``_turned``)."""
     layout = choose_blas(program, choose_layout(program, choices), choices)
+    layout = choose_turned(program, layout, choices)
     sizes = [program.count(element.indices) for element in program.outputs]
     measured = program.outputs if sizes == [tensor.size for tensor in program.targets] else ()
     kernels = (

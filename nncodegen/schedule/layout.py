@@ -66,6 +66,8 @@ class Layout:
     blas: tuple[str, ...] = ()
     """The tensors that are products left to BLAS."""
     blas_asked: bool = False
+    turned: tuple[str, ...] = ()
+    """The matrices [j, i] of parameters, and their gradients, that have j innermost while they are trained."""
 
     def padded(self, size: int) -> int:
         """The size of a row, padded to whole vectors."""
@@ -87,12 +89,12 @@ class Layout:
 def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
     """The layout of a program. ``choices`` overrides it: {"tile": samples, "features": names of indices}.
 
-    What is left to BLAS is chosen afterwards, in ``blas``.
+    What is left to BLAS is chosen afterwards, in ``blas``, and what lies turned over in ``turned``.
     Raises ModelError for choices that cannot be meant.
     """
-    unknown = [key for key in choices if key not in ("tile", "features", "blas")]
+    unknown = [key for key in choices if key not in ("tile", "features", "blas", "turned")]
     if unknown:
-        raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features, blas")
+        raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features, blas, turned")
     padding = LONGEST[program.precision]
     tile = choices.get("tile", TILE)
     if isinstance(tile, bool) or not isinstance(tile, int) or tile <= 0 or tile % (2 * padding):

@@ -13,7 +13,7 @@ from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 from nncodegen.schedule.chains import without_chains
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Shape, Storage
 from nncodegen.schedule.layout import Layout, is_product
-from nncodegen.schedule.places import declared, place
+from nncodegen.schedule.places import declared, place, turned_over
 
 Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
 """The indices looped over outside, those reduced inside of them, and whether the samples are looped over."""
@@ -53,7 +53,9 @@ def make_kernel(
 
     ``measured`` are outputs that metrics need of a kernel of the latter kind.
     """
-    storage = declared(program)
+    if name != "gradient":
+        layout = replace(layout, turned=())
+    storage = declared(program, layout)
     tiled = list(_tiled(program, layout))
     renamed = {step.expression: step.target for step in tiled}
     own = program.steps if name == "gradient" else _without_noise(program)
@@ -69,7 +71,7 @@ def make_kernel(
     for parameter, element in zip(program.parameters, sums[1:], strict=bool(sums[1:])):
         copy = Element(_free(f"gradient of {parameter.name}", program), element.indices)
         steps.append(Step(copy, element))
-        storage[copy.tensor] = Storage(Place.GRADIENT, offset)
+        storage[copy.tensor] = Storage(Place.GRADIENT, offset, turned_over(element.tensor, parameter, layout))
         offset += parameter.size
     copies = [s.target for s in steps if s.target.tensor in storage]
     kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
@@ -174,7 +176,8 @@ def _forms(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[lis
         if SAMPLE in step.target.indices and form.lanes != SAMPLE:
             for element in step.operands:
                 if SAMPLE not in element.indices and form.lanes in element.indices:
-                    if form.shape in (Shape.CONTRACT, Shape.BLAS) and _in_panels(step, element, program, layout):
+                    panels = form.shape in (Shape.CONTRACT, Shape.BLAS) and _in_panels(step, element, program, layout)
+                    if panels or element.tensor in layout.turned:
                         continue
                     packed = _packed(element, form.lanes, program, result, forms)
                     step = replace(step, expression=step.expression.xreplace({element: packed}))
@@ -217,7 +220,8 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
             turned = array.tensor not in in_rows or layout.turns(program.count(features), program.count(step.over))
             lanes = lanes if lanes == innermost or not turned else SAMPLE
             return Form(Shape.BLAS if blas else Shape.CONTRACT, lanes)
-        for index in reversed(step.target.indices):
+        indices = step.target.indices
+        for index in indices if step.target.tensor in layout.turned else reversed(indices):
             if next(e for e in step.operands if index in e.indices).tensor in in_rows:
                 return Form(Shape.BLAS if blas else Shape.ACCUMULATE, index)
         return Form(Shape.BLAS, step.target.indices[-1]) if blas else Form(Shape.ACROSS, SAMPLE)

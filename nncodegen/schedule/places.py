@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import replace
 
-from nncodegen.ir import SAMPLE, Element, Program
+from nncodegen.ir import SAMPLE, Element, Program, Tensor
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.kernel import Nest, Place, Shape, Storage
 from nncodegen.schedule.layout import Layout
@@ -13,7 +13,7 @@ from nncodegen.schedule.layout import Layout
 BLOCKS = (Shape.ACCUMULATE, Shape.ACROSS, Shape.ADD_UP, Shape.BLAS)
 
 
-def declared(program: Program) -> dict[str, Storage]:
+def declared(program: Program, layout: Layout) -> dict[str, Storage]:
     """The places of what comes from outside: parameters lie one after the other, inputs and targets in columns."""
     storage = {program.weight.name: Storage(Place.WEIGHT)}
     storage |= {source.tensor.name: Storage(Place.NOISE, number) for number, source in enumerate(program.noise)}
@@ -24,9 +24,14 @@ def declared(program: Program) -> dict[str, Storage]:
     ):
         offset = 0
         for tensor in tensors:
-            storage[tensor.name] = Storage(origin, offset)
+            storage[tensor.name] = Storage(origin, offset, turned_over(tensor.name, tensor, layout))
             offset += tensor.size
     return storage
+
+
+def turned_over(name: str, parameter: Tensor, layout: Layout) -> tuple[int, ...]:
+    """The strides of a matrix of parameters, or of its gradient, if it lies turned over; those in rows come later."""
+    return (1, parameter.shape[0] or 1) if name in layout.turned else ()
 
 
 def place(
@@ -95,7 +100,7 @@ def _place_whole(
     Returns the values up to the last of them, and which it was.
     """
     copies = {
-        step.expression.tensor: storage[step.target.tensor].offset
+        step.expression.tensor: storage[step.target.tensor]
         for nest in after
         for step in nest.steps
         if isinstance(step.expression, Element) and step.expression.indices == step.target.indices
@@ -103,12 +108,12 @@ def _place_whole(
     targets = [nest.steps[0].target for nest in nests]
     places = [_strides(program, layout, nest.steps[0].target, nest.lanes) for nest in nests]
     in_place = all(
-        target.tensor in copies and strides == _row_major(program, target)
+        target.tensor in copies and strides == (copies[target.tensor].strides or _row_major(program, target))
         for target, (strides, _) in zip(targets, places, strict=True)
     )
     end = 0
     for target, (strides, size) in zip(targets, places, strict=True):
-        offset = copies[target.tensor] if in_place else end
+        offset = copies[target.tensor].offset if in_place else end
         storage[target.tensor] = Storage(Place.WHOLE, offset, strides)
         end = max(end, offset + size)
     return end, in_place

@@ -1,0 +1,77 @@
+"""Which weights lie turned over while they are trained.
+
+People see the weights of a layer as ``W[j, i]``, with the inputs i side by side. Where features run innermost, the
+product ``s[n, j] = sum(i) W[j, i]*x[n, i]`` reads them with the units j side by side: a copy is made of them for every
+batch. Their gradient ``d_W[j, i] = sum(n) d[n, j]*x[n, i]`` comes either way, but with i side by side its vectors are
+those of x, which lie wherever the caller has them, and are copied first where they cross two lines of the cache. So a
+training turns the weights over when it begins, updates them as they then lie, and turns them back when it ends.
+
+It pays where nothing reads them the other way. In other layers the gradient of what they are given does; so it is the
+first layer, and one whose weights stay in the first-level cache: from further away, x is read faster in rows than in
+columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.schedule.layout import CACHE, Layout, is_product, weights_of
+
+
+def choose_turned(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
+    """A layout with the parameters that lie turned over in a training, and their gradients.
+
+    ``choices`` overrides it: {"turned": True or False, for all that can, or a list of parameters}.
+    Raises ModelError for choices that cannot be meant.
+    """
+    choice = choices.get("turned")
+    able = {
+        parameter.name: (step, gradient)
+        for parameter, gradient in zip(program.parameters, program.gradient, strict=bool(program.gradient))
+        if (step := _forward(parameter, gradient, program, layout))
+    }
+    if choice is None:
+        wanted = {name for name, (step, _) in able.items() if _pays(step, program, layout)}
+    elif isinstance(choice, bool):
+        wanted = set(able) if choice else set()
+    elif isinstance(choice, list | tuple | set | frozenset):
+        wrong = [name for name in choice if name not in able]
+        if wrong:
+            raise ModelError(f"{wrong[0]!r} cannot lie turned over; what can: {', '.join(able) or 'no parameter'}")
+        wanted = set(choice)
+    else:
+        raise ModelError(f"turned must be True, False or a list of parameters, not {choice!r}")
+    chosen = [name for name in able if name in wanted]
+    gradients = [able[name][1].tensor for name in chosen]
+    reasons = (_reason(name, step, program, name in wanted, choice is not None) for name, (step, _) in able.items())
+    return replace(layout, turned=(*chosen, *gradients), reasons=(*layout.reasons, *reasons))
+
+
+def _forward(parameter: Tensor, gradient: Element, program: Program, layout: Layout) -> Step | None:
+    """The only step that reads a matrix of parameters: the product of a layer whose units lie in whole vectors.
+
+    None if there are others, or no blocks compute it and the gradient.
+    """
+    readers = [s for s in program.steps if parameter.name in {operand.tensor for operand in s.operands}]
+    slope = [s for s in program.steps if s.target == gradient and is_product(s) and s.target.tensor not in layout.blas]
+    if len(readers) != 1 or not slope or not is_product(readers[0]) or readers[0].target.tensor in layout.blas:
+        return None
+    units = next(index for index in readers[0].target.indices if index != SAMPLE)
+    size = program.sizes[units] or 1
+    innermost = units in layout.features and gradient.indices[0] == units
+    return readers[0] if innermost and layout.padded(size) == size else None
+
+
+def _pays(step: Step, program: Program, layout: Layout) -> bool:
+    """Whether the weights of a product stay in the first-level cache, in blocks of several vectors."""
+    units = next(index for index in step.target.indices if index != SAMPLE)
+    bytes_of_weights = weights_of(step, program) * int(program.precision[-2:]) // 8
+    return bytes_of_weights < CACHE and (program.sizes[units] or 1) > layout.padding
+
+
+def _reason(name: str, step: Step, program: Program, chosen: bool, asked: bool) -> str:
+    why = "as asked for" if asked else f"for its {weights_of(step, program):,} weights"
+    return f"{name}: {'turned over while it is trained' if chosen else 'as people see it'}, {why}"
