@@ -30,7 +30,7 @@ class BlasEmitter:
         """Whether a nest makes a copy that nothing but products left to BLAS reads: BLAS itself reads the original."""
         copies = {step.target for step in nest.steps}
         readers = {n.shape for n in self._kernel.nests if any(copies & {*step.operands} for step in n.steps)}
-        return nest.shape is Shape.PACK and readers == {Shape.BLAS}
+        return copies <= self._packed.keys() and readers == {Shape.BLAS}
 
     def originals(self, nest: Nest) -> tuple[Element, ...]:
         """What a nest reads of BLAS in the place of copies."""

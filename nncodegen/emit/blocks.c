@@ -123,20 +123,24 @@ INLINE void turn_squares(const real *restrict from, size_t column, real *restric
 #endif
 }
 
-/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with zeros: in squares of four by four. */
+/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with zeros: in squares of four by four. Where fewer
+   than four rows or columns are left, those before them are turned again. */
 static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out, size_t out_row)
 {
     const int two = VECTOR_BYTES >= 8*sizeof(real);
-    for (size_t r = 0; r < rows; r += 4) {
+    for (size_t band = 0; band < rows && rows >= 4 && columns >= 4; band += 4) {
+        const size_t r = band + 4 <= rows ? band : rows - 4;
         size_t c = 0;
-        for (; two && r + 4 <= rows && c + 8 <= columns; c += 8)
+        for (; two && c + 8 <= columns; c += 8)
             turn_squares(a + r + c*a_column, a_column, out + r*out_row + c, out_row);
-        for (; r + 4 <= rows && c + 4 <= columns; c += 4)
-            turn_square(a + r + c*a_column, a_column, out + r*out_row + c, out_row);
-        for (; c < columns; c++)
-            for (size_t k = r; k < r + 4 && k < rows; k++)
-                out[k*out_row + c] = a[k + c*a_column];
+        for (; c < columns; c += 4) {
+            const size_t first = c + 4 <= columns ? c : columns - 4;
+            turn_square(a + r + first*a_column, a_column, out + r*out_row + first, out_row);
+        }
     }
+    for (size_t r = 0; r < rows && (rows < 4 || columns < 4); r++)
+        for (size_t c = 0; c < columns; c++)
+            out[r*out_row + c] = a[r + c*a_column];
     for (size_t r = 0; r < rows; r++)
         for (size_t c = columns; c < out_row; c++)
             out[r*out_row + c] = 0;

@@ -21,17 +21,16 @@ class BlockCalls:
         self._elements = elements
 
     def pack(self, nest: Nest) -> str:
-        """A copy of a matrix, which may lie transposed, in padded rows."""
+        """A copy of a vector or matrix, which may lie transposed, in padded rows."""
         at, (step,) = self._elements, nest.steps
-        *rows, column = step.target.indices
         (matrix,) = step.operands
-        strides = at.strides(matrix)
-        row_stride, stride = strides[rows[0]] if rows else 0, strides[column]
-        source = f"{at.size(rows[0]) if rows else 1}, {at.size(column)}, {at.names[matrix.tensor]}"
-        target = f"{at.names[step.target.tensor]}, {at.layout.padded(at.size(column))}"
-        if row_stride == 1 and stride > 1:
+        (row,) = [index for index in step.target.indices if index != nest.lanes] or [""]
+        width = at.stride(step.target, row) if row else at.layout.padded(at.size(nest.lanes))
+        source = f"{at.size(row) if row else 1}, {at.extent(nest.lanes)}, {at.begin(matrix)}"
+        stride, target = at.stride(matrix, nest.lanes), f"{at.names[step.target.tensor]}, {width}"
+        if row and at.stride(matrix, row) == "1" != stride:
             return f"turn({source}, {stride}, {target});"
-        return f"pack({source}, {row_stride}, {stride}, {target});"
+        return f"pack({source}, {at.stride(matrix, row) if row else 0}, {stride}, {target});"
 
     def contract(self, nest: Nest) -> str:
         """The product of a matrix and an array of samples, or the sum over samples of the products of two arrays.

@@ -35,10 +35,11 @@ class Elements:
         return self.names[" ".join([element.tensor, *(index for index in element.indices if index.isdigit())])]
 
     def begin(self, element: Element) -> str:
-        """Where the array of a tensor begins: rows of the inputs may be used where they are."""
+        """Where the array of a tensor begins; rows from outside may be used where they are."""
         storage = self.kernel.storage[element.tensor]
-        if storage.place is Place.INPUT:
-            return "inputs"
+        if storage.place in COLUMNS:
+            array, _ = COLUMNS[storage.place]
+            return f"{array} + {storage.offset}" if storage.offset else array
         return f"whole + {storage.offset}" if storage.place is Place.WHOLE else self.names[element.tensor]
 
     def size(self, index: str) -> int:
@@ -56,8 +57,8 @@ class Elements:
 
     def stride(self, element: Element, index: str) -> str:
         """The values from one of an index to the next."""
-        if index == SAMPLE and self.place(element) is Place.INPUT:
-            return "INPUTS"
+        if index == SAMPLE and self.place(element) in COLUMNS:
+            return COLUMNS[self.place(element)][1]
         return self.stride_text(element, index, self.strides(element)[index])
 
     def stride_text(self, element: Element, index: str, stride: int) -> str:

@@ -26,6 +26,9 @@ LONG = 96
 """Terms beyond which a sum of products is worked through in parts, for which a panel of its second factor is copied to
 where it stays in the first-level cache."""
 
+GATHERED = 8
+"""Values of a vector that are gathered from as many rows about as fast as squares of them are turned over."""
+
 MOST = 60
 """Statements of a loop. Beyond, the time of compilers grows with their square; the next loop then reads from memory
 what this one has left."""
@@ -225,9 +228,18 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
             if next(e for e in step.operands if index in e.indices).tensor in in_rows:
                 return Form(Shape.BLAS if blas else Shape.ACCUMULATE, index)
         return Form(Shape.BLAS, step.target.indices[-1]) if blas else Form(Shape.ACROSS, SAMPLE)
+    copied = innermost == SAMPLE and layout.tile > 1 and _is_from_outside(step.expression, program)
+    if copied and program.count(features) > FEW and layout.padding > GATHERED:
+        return Form(Shape.PACK, SAMPLE)
     if step.over == (SAMPLE,) and isinstance(step.expression, Element) and len(step.expression.indices) == 2:
         return Form(Shape.ADD_UP, features[0] if step.expression.tensor in in_rows else SAMPLE)
     return Form(Shape.LOOPS, innermost if SAMPLE in step.target.indices and not step.over else SAMPLE)
+
+
+def _is_from_outside(value: Expr, program: Program) -> bool:
+    """Whether a value is that of an input or target, whose samples the caller has in rows."""
+    outside = {tensor.name for tensor in (*program.inputs, *program.targets)}
+    return isinstance(value, Element) and value.tensor in outside
 
 
 def is_written_out(step: Step, program: Program) -> bool:
