@@ -202,11 +202,15 @@ def test_show():
 def test_the_tile_follows_from_the_layout():
     """Tiles are longer where weights leave the first-level cache, or samples run innermost; the dump says why."""
     narrow = [nn.Dense(3, "tanh"), nn.Dense(1)]
+    digits = [nn.Dense(32, "tanh"), nn.Dense(10)]
     for layers, inputs, precision, tile, why in (
         ([nn.Dense(40), nn.Dense(2)], 100, "float64", 64, "as features run innermost"),
         ([nn.Dense(41), nn.Dense(2)], 100, "float64", 128, "largest layer take 32,800 bytes"),
         (narrow, 4, "float64", 64, "8 vectors, as samples run innermost"),
         (narrow, 4, "float32", 128, "8 vectors, as samples run innermost"),
+        (digits, 64, "float32", 32, "one of 64 samples through"),
+        (digits, 64, "float64", 64, "as features run innermost"),  # no such tile stays in the cache
+        ([nn.Dense(32), nn.Dense(1)], 4, "float32", 64, "as features run innermost"),  # both do
     ):
         layout = nn.compile_model(nn.Sequential(layers, inputs), precision, until="schedule")["schedule"].layout
         assert layout.tile == tile

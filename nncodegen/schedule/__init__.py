@@ -27,11 +27,12 @@ So does what the loss alone needs of the loops of the gradient.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from nncodegen.ir import Program
 from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Schedule, Shape, Storage
-from nncodegen.schedule.layout import Layout, choose_layout
+from nncodegen.schedule.layout import CLOSE, SHORT_TILE, TILE, Layout, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
 from nncodegen.schedule.turned import choose_turned
 
@@ -42,14 +43,34 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     """The loops for a program; ``choices`` overrides the layout (see ``choose_layout``, ``_blas`` and ``_turned``)."""
     layout = choose_blas(program, choose_layout(program, choices), choices)
     layout = choose_turned(program, layout, choices)
+    made = Schedule(program, layout, _kernels(program, layout))
+    if "tile" in choices or layout.tile != TILE or not layout.features:
+        return made
+    short = Schedule(program, replace(layout, tile=SHORT_TILE), _kernels(program, replace(layout, tile=SHORT_TILE)))
+    usual, less = _bytes_of_a_tile(made), _bytes_of_a_tile(short)
+    if not less <= CLOSE < usual:
+        return made
+    why = f"as an update of such a tile goes through {less:,} bytes, one of {TILE} samples through {usual:,}"
+    return replace(short, layout=replace(short.layout, reasons=(why, *layout.reasons[1:])))
+
+
+def _kernels(program: Program, layout: Layout) -> tuple[Kernel, ...]:
+    """The loops of the entry points."""
     sizes = [program.count(element.indices) for element in program.outputs]
     measured = program.outputs if sizes == [tensor.size for tensor in program.targets] else ()
-    kernels = (
+    return (
         make_kernel(program, layout, "predict", program.outputs, ()),
         make_kernel(program, layout, "loss", (), (program.loss,), measured),
         make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient), measured),
     )
-    return Schedule(program, layout, kernels)
+
+
+def _bytes_of_a_tile(made: Schedule) -> int:
+    """The memory that an update of one tile goes through: its rows, the arrays, the parameters, the next ones."""
+    program = made.program
+    columns = sum(tensor.size for tensor in (*program.inputs, *program.targets))
+    parameters = sum(tensor.size for tensor in program.parameters)
+    return (made.tile * columns + made.kernels[-1].arrays + 2 * parameters) * int(program.precision[-2:]) // 8
 
 
 __all__ = ["LONG", "NO_CHOICES", "Kernel", "Layout", "Nest", "Place", "Schedule", "Shape", "Storage", "schedule"]

@@ -17,7 +17,7 @@ what a layer before it has with features innermost is then turned over, unless t
 
 A tile is as short as its loops allow, so that what one leaves is at hand for the next: with samples innermost a loop
 takes eight vectors to be worth its beginning and its end. It is longer where the weights of a layer leave the
-first-level cache between two tiles.
+first-level cache between two tiles, and shorter where everything else stays there only then.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ from nncodegen.ir import SAMPLE, Element, Program, Step
 
 TILE = 64
 """Samples in a tile: those of a network whose layers have some hundred units together stay in the first-level cache."""
+
+SHORT_TILE = 32
+"""Samples in a tile where all that an update goes through stays in the first-level cache only then. Others lose by it,
+as the blocks of their gradients are half as deep."""
+
+CLOSE = 50_000
+"""Bytes up to which it does."""
 
 VECTORS = 8
 """Vectors of samples in a tile where samples run innermost in all layers, which then are narrow."""
