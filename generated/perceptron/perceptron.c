@@ -2010,6 +2010,8 @@ static int all_finite(const real *v, size_t count)
 
 size_t perceptron_first_not_finite(const real *values, size_t count)
 {
+    if (all_finite(values, count))
+        return count;
     const size_t step = 1024;
     size_t k = 0;
     while (k + step <= count && all_finite(values + k, step))
