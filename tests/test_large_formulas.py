@@ -1,14 +1,19 @@
 """Formulas of some hundred statements: several loops, several functions, and the same numbers."""
 
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 import sympy
 
 import nncodegen as nn
+from nncodegen.build import TARGETS
 from nncodegen.emit.registers import in_registers
-from nncodegen.schedule.loops import MOST
+from nncodegen.ir import SAMPLE
+from nncodegen.schedule.loops import MOST, SUM, TERMS
+from nncodegen.targets import KERNEL_FLAGS
 from tests.test_c import compile_strictly, emitted
 
 X_, Y_ = sympy.symbols("x y")
@@ -68,6 +73,31 @@ def test_loops_and_functions_are_short():
     for kernel in scheduled.kernels:
         assert len(kernel.tile) > 1
         assert all(len(nest.steps) <= MOST for nest in kernel.tile)
+        for nest in kernel.tile:
+            assert sum(SAMPLE in step.over for step in nest.steps) * SUM <= MOST
+            assert all(len(sympy.Add.make_args(step.expression)) <= TERMS + 1 for step in nest.steps)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("terms", [1, 12])
+def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
+    """Loops that add up a loss and its gradient say so of each sum, and become loops over vectors."""
+    sources = emitted(waves(terms), precision)
+    for name, text in sources.files.items():
+        (tmp_path / name).write_text(text)
+    kernel = f"{sources.module}.c"
+    options = [*KERNEL_FLAGS, *TARGETS["native"][1], "-fopt-info-vec-optimized", "-fno-ipa-icf"]
+    command = ["gcc", *options, "-c", kernel, "-o", "kernel.o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = {int(line) for line in re.findall(rf"^{kernel}:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
+    lines = sources.files[kernel].splitlines()
+    loops = [number for number, line in enumerate(lines) if line.strip().startswith("SUM_LOOP(") and "d_" in line]
+    assert loops
+    for number in loops:
+        body = "\n".join(lines[number + 1 :]).split("}", 1)[0]
+        assert sorted(re.findall(r"\w+", lines[number])[1:]) == sorted(re.findall(r"(\w+) \+= ", body))
+        assert number + 1 in found
 
 
 def test_no_warnings(tmp_path):

@@ -386,6 +386,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 
     /* t1 to loss */
     real loss = 0;
+    SUM_LOOP(loss)
     for (size_t n = 0; n < padded; n++) {
         const real x1 = inputs[n*INPUTS + 0];
         const real x2 = inputs[n*INPUTS + 1];
@@ -461,6 +462,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         real d_w24 = 0;
         real d_w35 = 0;
         real d_w45 = 0;
+        SUM_LOOP(loss, d_w0, d_w13, d_w14, d_w23, d_w24, d_w35, d_w45)
         for (size_t n = 0; n < padded; n++) {
             const real x1 = inputs[n*INPUTS + 0];
             const real x2 = inputs[n*INPUTS + 1];
@@ -530,6 +532,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         real d_w24 = 0;
         real d_w35 = 0;
         real d_w45 = 0;
+        SUM_LOOP(d_w0, d_w13, d_w14, d_w23, d_w24, d_w35, d_w45)
         for (size_t n = 0; n < padded; n++) {
             const real x1 = inputs[n*INPUTS + 0];
             const real x2 = inputs[n*INPUTS + 1];

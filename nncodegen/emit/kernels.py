@@ -262,7 +262,6 @@ class KernelEmitter:
     def _emit_map(self, nest: Nest) -> None:
         sums = [step for step in nest.steps if SAMPLE in step.over]
         self._local = frozenset(step.target.tensor for step in nest.steps if SAMPLE not in step.over)
-        alone = len(sums) == len(nest.steps) == 1
         if not sums:
             steps = [numbered for step in nest.steps for numbered in self._written_out(step, nest)]
             with self._loops(nest.loops, nest, independent=True):
@@ -272,16 +271,14 @@ class KernelEmitter:
             self._emit_padding(nest)
             return
         with self._loops(nest.outer, nest):
-            for step in sums:
-                self._lines.add(f"real {self._names[step.target.tensor]} = 0;")
-            total = f"SUM_LOOP({self._names[sums[0].target.tensor]})" if alone else ""
-            with self._loops(nest.reduced, nest), self._sample_loop(nest, total):
+            names = [self._names[step.target.tensor] for step in sums]
+            self._lines.add(*(f"real {name} = 0;" for name in names))
+            with self._loops(nest.reduced, nest), self._sample_loop(nest, f"SUM_LOOP({', '.join(names)})"):
                 self._emit_loads(nest.steps)
                 for step in nest.steps:
                     self._emit_statement(step, terms(step, self._program))
-            for step in sums:
-                position = self._at.position(step.target)
-                self._lines.add(f"sums[{position}] += {self._names[step.target.tensor]};")
+            for step, name in zip(sums, names, strict=True):
+                self._lines.add(f"sums[{self._at.position(step.target)}] += {name};")
 
     def _emit_padding(self, nest: Nest) -> None:
         """Zeros behind rows that were copied from outside, where nothing is to read behind."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from sympy import Expr, Mul, S
+from sympy import Add, Expr, Mul, S
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
@@ -32,6 +32,15 @@ GATHERED = 8
 MOST = 60
 """Statements of a loop. Beyond, the time of compilers grows with their square; the next loop then reads from memory
 what this one has left."""
+
+TERMS = 30
+"""Terms of a sum in one statement; further ones are added in statements of their own."""
+
+USUAL = 8
+"""Terms of a sum that make no difference; beyond, each counts as a statement."""
+
+SUM = 2
+"""Statements that a sum over the samples counts as: it keeps a register as long as its loop runs."""
 
 _LOCAL = Storage(Place.LOCAL)
 
@@ -76,6 +85,7 @@ def make_kernel(
         steps.append(Step(copy, element))
         storage[copy.tensor] = Storage(Place.GRADIENT, offset, turned_over(element.tensor, parameter, layout))
         offset += parameter.size
+    steps = list(_in_parts(steps, program))
     copies = [s.target for s in steps if s.target.tensor in storage]
     kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
     steps, forms = _forms(needed(steps, [*copies, *sums, *kept]), program, layout)
@@ -132,6 +142,18 @@ def _without_noise(program: Program) -> Iterator[Step]:
             if step.operator is None and (value.is_number or copied) and step.target not in program.results:
                 known[step.target] = value
         yield step
+
+
+def _in_parts(steps: Iterable[Step], program: Program) -> Iterator[Step]:
+    """The steps, where sums of very many terms begin with sums of the first of these."""
+    for step in steps:
+        terms = Add.make_args(step.expression)
+        begun: tuple[Expr, ...] = ()
+        while step.operator is None and len(begun) + len(terms) > TERMS + 1:
+            part = Element(_free(f"{step.target.tensor} from {len(terms)}", program), step.target.indices)
+            yield Step(part, Add(*begun, *terms[:TERMS]))
+            begun, terms = (part,), terms[TERMS:]
+        yield replace(step, expression=Add(*begun, *terms)) if begun else step
 
 
 def _tiled(program: Program, layout: Layout) -> Iterator[Step]:
@@ -281,6 +303,7 @@ def _nests(
     loops run over samples; sums over samples then stay apart, as they would keep a loop from being vectorized.
     """
     nests: list[tuple[Loops, Form, list[Step]]] = []
+    sizes: list[int] = []
     homes: dict[str, tuple[int, bool]] = {}  # the nest that defines a tensor, and whether it must be left first
     for step in steps:
         form = forms[step.target.tensor]
@@ -300,16 +323,25 @@ def _nests(
         alone = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
         alone = bool(alone or (few and SAMPLE in step.over))
         candidates = range(first, len(nests)) if not alone else ()
-        fits = (k for k in candidates if nests[k][:2] == (loops, form) and len(nests[k][2]) < MOST)
+        size = _statements(step)
+        fits = (k for k in candidates if nests[k][:2] == (loops, form) and sizes[k] + size <= MOST)
         position = next(fits, len(nests))
         if position == len(nests):
             nests.append((loops, form, []))
+            sizes.append(0)
         nests[position][2].append(step)
+        sizes[position] += size
         homes[step.target.tensor] = (position, bool(step.over) and not written_out)
     for loops, form, members in nests:
         inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
         written = tuple(dict.fromkeys(index for index in inside if index in few and index not in loops[0] + loops[1]))
         yield Nest(*loops, tuple(members), form.lanes, form.shape, written)
+
+
+def _statements(step: Step) -> int:
+    """What a step counts as among the statements of a loop."""
+    terms = len(Add.make_args(step.expression))
+    return terms if terms > USUAL else SUM if SAMPLE in step.over else 1
 
 
 def _with_factors(nests: tuple[Nest, ...], steps: Iterable[Step]) -> Iterator[Nest]:

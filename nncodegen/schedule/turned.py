@@ -28,11 +28,8 @@ def choose_turned(program: Program, layout: Layout, choices: Mapping[str, object
     Raises ModelError for choices that cannot be meant.
     """
     choice = choices.get("turned")
-    able = {
-        parameter.name: (step, gradient)
-        for parameter, gradient in zip(program.parameters, program.gradient, strict=bool(program.gradient))
-        if (step := _forward(parameter, gradient, program, layout))
-    }
+    matrices = [(p, g) for p, g in zip(program.parameters, program.gradient, strict=False) if len(p.shape) == 2]
+    able = {p.name: (step, g) for p, g in matrices if (step := _forward(p, g, program, layout))}
     if choice is None:
         wanted = {name for name, (step, _) in able.items() if _pays(step, program, layout)}
     elif isinstance(choice, bool):
