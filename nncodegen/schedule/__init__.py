@@ -12,10 +12,10 @@ The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and 
 lanes]``. They are left to one kernel that holds blocks of the result in registers; which index plays which role
 follows from the layout. Only where both factors of a gradient have their samples innermost, the sum runs across lanes:
 each lane of a vector then has a partial sum of its own, which costs a vector of memory for each weight; beyond so many
-weights that these vectors would leave the cache, the lanes are added up in every tile. The weights of the first layer
-may lie turned over while they are trained (see ``turned``). Products with very many weights
+weights that these vectors would leave the cache, the lanes are added up in every tile. Products with very many weights
 are left to BLAS (see ``blas``), and to that kernel where there is none. Where the chain rule multiplies a product with
-the derivative of an activation, that happens before it leaves the registers.
+the derivative of an activation, that happens before it leaves the registers. The weights of the first layer may lie
+turned over while they are trained (see ``turned``).
 
 Each entry point of the module has a kernel of its own. A kernel is cut in three by the samples: what depends on
 parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished
