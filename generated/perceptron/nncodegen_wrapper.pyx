@@ -99,7 +99,7 @@ typedef struct {
     /* Memory: of PARAMETERS values each, the last of nncodegen_state_size(); nncodegen_work_size() bytes for each thread;
        samples. */
     nncodegen_real *parameters;
-    nncodegen_real *present; /* NULL, but for a training that is under way */
+    nncodegen_real *present; /* set to NULL; where the parameters of a training that is under way are */
     nncodegen_real *best;
     nncodegen_real *state;
     void *work;
@@ -707,7 +707,7 @@ cdef class _NativeTraining(_Call):
         return self.run.status
 
     def parameters(self):
-        """The parameters after the last completed update, also while the training is under way."""
+        """The parameters at present, also while the training is under way, for those whom it asks."""
         reached = _empty(_count, _real)
         kernel.present(&self.run, <real *> _address(reached))
         return reached
@@ -1826,7 +1826,7 @@ class _Progress:
     updates      the number of completed updates
     metrics      {name: number} of the last completed epoch, empty before it
     seconds      since the training began
-    parameters   (P,), a copy of the present ones
+    parameters   (P,), a copy of the present ones, for the thread that is called
     """
 
     __slots__ = ("_training", "epochs", "metrics", "seconds", "updates")

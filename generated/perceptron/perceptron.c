@@ -2488,17 +2488,17 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
 {
     const perceptron_data *data = &run->data;
     const size_t *order = run->shuffle ? run->order : NULL;
-    const batch present = {.without_loss = run->without_loss, .metrics = first == 0 ? run->metrics : 0,
+    const batch part = {.without_loss = run->without_loss, .metrics = first == 0 ? run->metrics : 0,
         .parameters = run->present, .inputs = data->inputs, .targets = data->targets, .weights = data->weights,
         .counts = data->counts, .order = order, .begin = run->begin, .samples = samples, .total = total,
     };
     m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
     m.whole = IN_PLACE ? m.gradient : m.whole;
-    const double *const sums = sum_batch(&present, m, threads, &run->poll);
+    const double *const sums = sum_batch(&part, m, threads, &run->poll);
     if (!sums)
         return perceptron_INTERRUPTED;
     gradient_finish(run->present, sums, m.whole, m.arrays, m.gradient);
-    *loss = run->without_loss ? NAN : sums[place_of_loss(&present)];
+    *loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
     if (!run->without_loss && !isfinite(*loss))
         return perceptron_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
@@ -2525,7 +2525,7 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
         const double step = largest_step(run->present, m.next, first, last);
         run->largest = step > run->largest ? step : run->largest;
     }
-    for (size_t k = 0; present.metrics && k < MEASURES; k++)
+    for (size_t k = 0; part.metrics && k < MEASURES; k++)
         run->measures[k] += sums[SUMS + k];
     return perceptron_COMPLETED;
 }

@@ -61,7 +61,7 @@ typedef struct {
     /* Memory: of PARAMETERS values each, the last of perceptron_state_size(); perceptron_work_size() bytes for each thread;
        samples. */
     double *parameters;
-    double *present; /* NULL, but for a training that is under way */
+    double *present; /* set to NULL; where the parameters of a training that is under way are */
     double *best;
     double *state;
     void *work;
@@ -166,7 +166,8 @@ int perceptron_train_many(perceptron_many *run);
    those after the last completed update. */
 void perceptron_train(perceptron_training *run);
 
-/* The parameters after the last completed update, also where stop is asked while a training is under way. */
+/* The parameters at present, also where stop is asked while a training is under way: those after the last completed update,
+   and within a sequential one after the last parameter that was updated. */
 void perceptron_present(const perceptron_training *run, double *parameters);
 
 #endif

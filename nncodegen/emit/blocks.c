@@ -124,11 +124,12 @@ INLINE void turn_squares(const real *restrict from, size_t column, real *restric
 }
 
 /* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with zeros: in squares of four by four. Where fewer
-   than four rows or columns are left, those before them are turned again. */
+   than four rows or columns are left, those before them are turned again; if there are none, value by value. */
 static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out, size_t out_row)
 {
     const int two = VECTOR_BYTES >= 8*sizeof(real);
-    for (size_t band = 0; band < rows && rows >= 4 && columns >= 4; band += 4) {
+    const size_t squares = rows >= 4 && columns >= 4 ? rows : 0, single = squares ? 0 : rows;
+    for (size_t band = 0; band < squares; band += 4) {
         const size_t r = band + 4 <= rows ? band : rows - 4;
         size_t c = 0;
         for (; two && c + 8 <= columns; c += 8)
@@ -138,7 +139,7 @@ static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t
             turn_square(a + r + first*a_column, a_column, out + r*out_row + first, out_row);
         }
     }
-    for (size_t r = 0; r < rows && (rows < 4 || columns < 4); r++)
+    for (size_t r = 0; r < single; r++)
         for (size_t c = 0; c < columns; c++)
             out[r*out_row + c] = a[r + c*a_column];
     for (size_t r = 0; r < rows; r++)

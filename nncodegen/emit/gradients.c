@@ -38,7 +38,7 @@ static const double *sum_batch(const batch *b, memory m, team *threads, @name@_p
 @TURNED@    }
 @TURNED@}
 @TURNED@
-@TURNED@/* Where a parameter lies in that order. */
+@TURNED@/* Where a parameter lies in that order; the first of all stays where it is. */
 @TURNED@static size_t place_of(size_t p)
 @TURNED@{
 @TURNED@    for (size_t k = 0; k < sizeof turned/sizeof *turned; k++) {

@@ -61,7 +61,7 @@ typedef struct {
     /* Memory: of PARAMETERS values each, the last of @name@_state_size(); @name@_work_size() bytes for each thread;
        samples. */
     @real@ *parameters;
-    @real@ *present; /* NULL, but for a training that is under way */
+    @real@ *present; /* set to NULL; where the parameters of a training that is under way are */
     @real@ *best;
     @real@ *state;
     void *work;
@@ -174,7 +174,8 @@ int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, con
    those after the last completed update. */
 void @name@_train(@name@_training *run);
 
-/* The parameters after the last completed update, also where stop is asked while a training is under way. */
+/* The parameters at present, also where stop is asked while a training is under way: those after the last completed update,
+   and within a sequential one after the last parameter that was updated. */
 void @name@_present(const @name@_training *run, @real@ *parameters);
 
 #endif

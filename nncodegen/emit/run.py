@@ -47,7 +47,7 @@ class _Progress:
     updates      the number of completed updates
     metrics      {name: number} of the last completed epoch, empty before it
     seconds      since the training began
-    parameters   (P,), a copy of the present ones
+    parameters   (P,), a copy of the present ones, for the thread that is called
     """
 
     __slots__ = ("_training", "epochs", "metrics", "seconds", "updates")

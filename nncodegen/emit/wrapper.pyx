@@ -400,7 +400,7 @@ cdef class _NativeTraining(_Call):
         return self.run.status
 
     def parameters(self):
-        """The parameters after the last completed update, also while the training is under way."""
+        """The parameters at present, also while the training is under way, for those whom it asks."""
         reached = _empty(_count, _real)
         kernel.present(&self.run, <real *> _address(reached))
         return reached

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nncodegen.ir import Program
+from nncodegen.ir import Element, Program
 from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Schedule, Shape, Storage
 from nncodegen.schedule.layout import CLOSE, SHORT_TILE, TILE, Layout, choose_layout
@@ -43,34 +43,42 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     """The loops for a program; ``choices`` overrides the layout (see ``choose_layout``, ``_blas`` and ``_turned``)."""
     layout = choose_blas(program, choose_layout(program, choices), choices)
     layout = choose_turned(program, layout, choices)
-    made = Schedule(program, layout, _kernels(program, layout))
-    if "tile" in choices or layout.tile != TILE or not layout.features:
-        return made
-    short = Schedule(program, replace(layout, tile=SHORT_TILE), _kernels(program, replace(layout, tile=SHORT_TILE)))
-    usual, less = _bytes_of_a_tile(made), _bytes_of_a_tile(short)
-    if not less <= CLOSE < usual:
-        return made
-    why = f"as an update of such a tile goes through {less:,} bytes, one of {TILE} samples through {usual:,}"
-    return replace(short, layout=replace(short.layout, reasons=(why, *layout.reasons[1:])))
-
-
-def _kernels(program: Program, layout: Layout) -> tuple[Kernel, ...]:
-    """The loops of the entry points."""
-    sizes = [program.count(element.indices) for element in program.outputs]
-    measured = program.outputs if sizes == [tensor.size for tensor in program.targets] else ()
-    return (
+    if "tile" not in choices and layout.tile == TILE and layout.features:
+        layout = _with_short_tile(program, layout)
+    kernels = (
         make_kernel(program, layout, "predict", program.outputs, ()),
-        make_kernel(program, layout, "loss", (), (program.loss,), measured),
-        make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient), measured),
+        make_kernel(program, layout, "loss", (), (program.loss,), _measured(program)),
+        _gradient(program, layout),
     )
+    return Schedule(program, layout, kernels)
 
 
-def _bytes_of_a_tile(made: Schedule) -> int:
+def _gradient(program: Program, layout: Layout) -> Kernel:
+    return make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient), _measured(program))
+
+
+def _measured(program: Program) -> tuple[Element, ...]:
+    """The outputs, where metrics can compare them with targets."""
+    sizes = [program.count(element.indices) for element in program.outputs]
+    return program.outputs if sizes == [tensor.size for tensor in program.targets] else ()
+
+
+def _with_short_tile(program: Program, layout: Layout) -> Layout:
+    """The layout with short tiles, if all that an update goes through then is close, and else is not."""
+    short = replace(layout, tile=SHORT_TILE)
+    usual = _bytes_of_a_tile(program, layout)
+    if usual <= CLOSE or (less := _bytes_of_a_tile(program, short)) > CLOSE:
+        return layout
+    why = f"as an update of such a tile goes through {less:,} bytes, one of {TILE} samples through {usual:,}"
+    return replace(short, reasons=(why, *layout.reasons[1:]))  # the first is that of the tile
+
+
+def _bytes_of_a_tile(program: Program, layout: Layout) -> int:
     """The memory that an update of one tile goes through: its rows, the arrays, the parameters, the next ones."""
-    program = made.program
     columns = sum(tensor.size for tensor in (*program.inputs, *program.targets))
     parameters = sum(tensor.size for tensor in program.parameters)
-    return (made.tile * columns + made.kernels[-1].arrays + 2 * parameters) * int(program.precision[-2:]) // 8
+    values = layout.tile * columns + _gradient(program, layout).arrays + 2 * parameters
+    return values * int(program.precision[-2:]) // 8
 
 
 __all__ = ["LONG", "NO_CHOICES", "Kernel", "Layout", "Nest", "Place", "Schedule", "Shape", "Storage", "schedule"]

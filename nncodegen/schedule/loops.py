@@ -250,8 +250,9 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
             if next(e for e in step.operands if index in e.indices).tensor in in_rows:
                 return Form(Shape.BLAS if blas else Shape.ACCUMULATE, index)
         return Form(Shape.BLAS, step.target.indices[-1]) if blas else Form(Shape.ACROSS, SAMPLE)
-    copied = innermost == SAMPLE and layout.tile > 1 and _is_from_outside(step.expression, program)
-    if copied and program.count(features) > FEW and layout.padding > GATHERED:
+    copied = not step.over and len(features) == 1 and _is_from_outside(step.expression, program)
+    turned = innermost == SAMPLE and layout.tile > 1 and layout.padding > GATHERED
+    if copied and turned and program.count(features) > FEW:
         return Form(Shape.PACK, SAMPLE)
     if step.over == (SAMPLE,) and isinstance(step.expression, Element) and len(step.expression.indices) == 2:
         return Form(Shape.ADD_UP, features[0] if step.expression.tensor in in_rows else SAMPLE)
@@ -300,7 +301,7 @@ def _nests(
     """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands.
 
     The steps that define the tensors ``apart`` get nests of their own. Indices of ``few`` values are written out where
-    loops run over samples; sums over samples then stay apart, as they would keep a loop from being vectorized.
+    loops run over samples; there sums over samples stay apart.
     """
     nests: list[tuple[Loops, Form, list[Step]]] = []
     sizes: list[int] = []

@@ -30,7 +30,7 @@ def declared(program: Program, layout: Layout) -> dict[str, Storage]:
 
 
 def turned_over(name: str, parameter: Tensor, layout: Layout) -> tuple[int, ...]:
-    """The strides of a matrix of parameters, or of its gradient, if it lies turned over; those in rows come later."""
+    """The strides of a tensor with the shape of a parameter, if it lies turned over; all others come later."""
     return (1, parameter.shape[0] or 1) if name in layout.turned else ()
 
 

@@ -6,9 +6,9 @@ batch. Their gradient ``d_W[j, i] = sum(n) d[n, j]*x[n, i]`` comes either way, b
 those of x, which lie wherever the caller has them, and are copied first where they cross two lines of the cache. So a
 training turns the weights over when it begins, updates them as they then lie, and turns them back when it ends.
 
-It pays where nothing reads them the other way. In other layers the gradient of what they are given does; so it is the
-first layer, and one whose weights stay in the first-level cache: from further away, x is read faster in rows than in
-columns.
+It pays where nothing reads them the other way, as the gradient of what a layer is given does: so for first layers, of
+which nobody wants it. And it pays where the weights stay in the first-level cache: from further away, x is read faster
+in rows than in columns.
 """
 
 from __future__ import annotations
