@@ -32,7 +32,7 @@ from dataclasses import replace
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Schedule, Shape, Storage
-from nncodegen.schedule.layout import CLOSE, SHORT_TILE, TILE, Layout, choose_layout
+from nncodegen.schedule.layout import CLOSE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
 from nncodegen.schedule.turned import choose_turned
 
@@ -43,12 +43,13 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     """The loops for a program; ``choices`` overrides the layout (see ``choose_layout``, ``_blas`` and ``_turned``)."""
     layout = choose_blas(program, choose_layout(program, choices), choices)
     layout = choose_turned(program, layout, choices)
+    gradient = _gradient(program, layout)
     if "tile" not in choices and layout.tile == TILE and layout.features:
-        layout = _with_short_tile(program, layout)
+        layout, gradient = _with_short_tile(program, layout, gradient)
     kernels = (
         make_kernel(program, layout, "predict", program.outputs, ()),
         make_kernel(program, layout, "loss", (), (program.loss,), _measured(program)),
-        _gradient(program, layout),
+        gradient,
     )
     return Schedule(program, layout, kernels)
 
@@ -63,22 +64,25 @@ def _measured(program: Program) -> tuple[Element, ...]:
     return program.outputs if sizes == [tensor.size for tensor in program.targets] else ()
 
 
-def _with_short_tile(program: Program, layout: Layout) -> Layout:
-    """The layout with short tiles, if all that an update goes through then is close, and else is not."""
+def _with_short_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
+    """The same with short tiles, if all that an update goes through then is close, and else is not."""
+    usual = _bytes_of_a_tile(program, layout, gradient)
+    if usual <= CLOSE:
+        return layout, gradient
     short = replace(layout, tile=SHORT_TILE)
-    usual = _bytes_of_a_tile(program, layout)
-    if usual <= CLOSE or (less := _bytes_of_a_tile(program, short)) > CLOSE:
-        return layout
+    shorter = _gradient(program, short)
+    less = _bytes_of_a_tile(program, short, shorter)
+    if less > CLOSE:
+        return layout, gradient
     why = f"as an update of such a tile goes through {less:,} bytes, one of {TILE} samples through {usual:,}"
-    return replace(short, reasons=(why, *layout.reasons[1:]))  # the first is that of the tile
+    return replace(short, reasons=(why, *layout.reasons[1:])), shorter  # the first reason is that of the tile
 
 
-def _bytes_of_a_tile(program: Program, layout: Layout) -> int:
+def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
     """The memory that an update of one tile goes through: its rows, the arrays, the parameters, the next ones."""
     columns = sum(tensor.size for tensor in (*program.inputs, *program.targets))
     parameters = sum(tensor.size for tensor in program.parameters)
-    values = layout.tile * columns + _gradient(program, layout).arrays + 2 * parameters
-    return values * int(program.precision[-2:]) // 8
+    return bytes_of(layout.tile * columns + gradient.arrays + 2 * parameters, program)
 
 
 __all__ = ["LONG", "NO_CHOICES", "Kernel", "Layout", "Nest", "Place", "Schedule", "Shape", "Storage", "schedule"]

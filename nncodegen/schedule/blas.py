@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Program, Step
-from nncodegen.schedule.layout import LONG_TILE, Layout, is_product, weights_of
+from nncodegen.schedule.layout import LONG_TILE, Layout, is_product, names_of, weights_of
 
 LARGE = 2**19
 """The weights of a layer from which on its products are left to BLAS."""
@@ -38,23 +38,13 @@ def choose_blas(program: Program, layout: Layout, choices: Mapping[str, object])
     ``choices`` overrides it: {"blas": True or False, for all products, or a list of the tensors that they define}.
     Raises ModelError for choices that cannot be meant.
     """
-    choice = choices.get("blas")
+    asked = choices.get("blas") is not None
     products = {step.target.tensor: step for step in program.steps if is_product(step)}
-    names = ", ".join(products) or "no product"
-    if choice is None:
-        wanted = {name for name, step in products.items() if weights_of(step, program) >= LARGE}
-    elif isinstance(choice, bool):
-        wanted = set(products) if choice else set()
-    elif isinstance(choice, list | tuple | set | frozenset):
-        wrong = [name for name in choice if name not in products]
-        if wrong:
-            raise ModelError(f"{wrong[0]!r} cannot be left to BLAS; what can: {names}")
-        wanted = set(choice)
-    else:
-        raise ModelError(f"blas must be True, False or a list of products, not {choice!r}; there are: {names}")
+    usual = (name for name, step in products.items() if weights_of(step, program) >= LARGE)
+    wanted = names_of("blas", choices, products, usual, "product", "be left to BLAS")
     chosen = tuple(name for name, step in products.items() if name in wanted and max(_sizes(step, program)) <= MOST)
-    reasons = (_reason(step, program, name in chosen, choice is not None) for name, step in products.items())
-    layout = replace(layout, blas=chosen, blas_asked=choice is not None, reasons=(*layout.reasons, *reasons))
+    reasons = (_reason(step, program, name in chosen, asked) for name, step in products.items())
+    layout = replace(layout, blas=chosen, blas_asked=asked, reasons=(*layout.reasons, *reasons))
     if not chosen:
         return layout
     if "tile" not in choices:

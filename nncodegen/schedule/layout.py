@@ -22,7 +22,7 @@ first-level cache between two tiles, and shorter where everything else stays the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from sympy import Mul
@@ -137,10 +137,37 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
     return replace(layout, tile=usual, features=chosen, reasons=(why, *reasons))
 
 
+def names_of(
+    key: str, choices: Mapping[str, object], able: Iterable[str], usual: Iterable[str], what: str, done: str
+) -> set[str]:
+    """Those of the names ``able`` that a choice means: all (True), none (False), a list, or (without one) the usual.
+
+    ``what`` says what they are, as in "product", and ``done`` what they are chosen for, as in "be left to BLAS".
+    Raises ModelError for choices that cannot be meant.
+    """
+    choice, names = choices.get(key), tuple(able)
+    if choice is None:
+        return set(usual)
+    if isinstance(choice, bool):
+        return set(names) if choice else set()
+    there = ", ".join(names) or f"no {what}"
+    if not isinstance(choice, list | tuple | set | frozenset):
+        raise ModelError(f"{key} must be True, False or a list of {what}s, not {choice!r}; there are: {there}")
+    wrong = [name for name in choice if name not in names]
+    if wrong:
+        raise ModelError(f"{wrong[0]!r} cannot {done}; what can: {there}")
+    return set(choice)
+
+
+def bytes_of(values: int, program: Program) -> int:
+    """The memory that so many values take."""
+    return values * int(program.precision[-2:]) // 8
+
+
 def _tile(program: Program, padding: int, features: tuple[str, ...]) -> tuple[int, str]:
     """The samples of a tile, and the reason."""
     weights = max((weights_of(step, program) for step in program.steps if is_product(step)), default=0)
-    size = weights * int(program.precision[-2:]) // 8
+    size = bytes_of(weights, program)
     if size >= CACHE:
         return LONG_TILE, f"as the weights of the largest layer take {size:,} bytes, which is not below {CACHE:,}"
     if features:

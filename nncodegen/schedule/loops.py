@@ -251,8 +251,8 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
                 return Form(Shape.BLAS if blas else Shape.ACCUMULATE, index)
         return Form(Shape.BLAS, step.target.indices[-1]) if blas else Form(Shape.ACROSS, SAMPLE)
     copied = not step.over and len(features) == 1 and _is_from_outside(step.expression, program)
-    turned = innermost == SAMPLE and layout.tile > 1 and layout.padding > GATHERED
-    if copied and turned and program.count(features) > FEW:
+    in_squares = innermost == SAMPLE and layout.tile > 1 and layout.padding > GATHERED
+    if copied and in_squares and program.count(features) > FEW:
         return Form(Shape.PACK, SAMPLE)
     if step.over == (SAMPLE,) and isinstance(step.expression, Element) and len(step.expression.indices) == 2:
         return Form(Shape.ADD_UP, features[0] if step.expression.tensor in in_rows else SAMPLE)

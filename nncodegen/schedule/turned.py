@@ -16,9 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
-from nncodegen.schedule.layout import CACHE, Layout, is_product, weights_of
+from nncodegen.schedule.layout import CACHE, Layout, bytes_of, is_product, names_of, weights_of
 
 
 def choose_turned(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
@@ -27,23 +26,14 @@ def choose_turned(program: Program, layout: Layout, choices: Mapping[str, object
     ``choices`` overrides it: {"turned": True or False, for all that can, or a list of parameters}.
     Raises ModelError for choices that cannot be meant.
     """
-    choice = choices.get("turned")
     matrices = [(p, g) for p, g in zip(program.parameters, program.gradient, strict=False) if len(p.shape) == 2]
     able = {p.name: (step, g) for p, g in matrices if (step := _forward(p, g, program, layout))}
-    if choice is None:
-        wanted = {name for name, (step, _) in able.items() if _pays(step, program, layout)}
-    elif isinstance(choice, bool):
-        wanted = set(able) if choice else set()
-    elif isinstance(choice, list | tuple | set | frozenset):
-        wrong = [name for name in choice if name not in able]
-        if wrong:
-            raise ModelError(f"{wrong[0]!r} cannot lie turned over; what can: {', '.join(able) or 'no parameter'}")
-        wanted = set(choice)
-    else:
-        raise ModelError(f"turned must be True, False or a list of parameters, not {choice!r}")
+    usual = (name for name, (step, _) in able.items() if _pays(step, program, layout))
+    wanted = names_of("turned", choices, able, usual, "parameter", "lie turned over")
+    asked = choices.get("turned") is not None
     chosen = [name for name in able if name in wanted]
     gradients = [able[name][1].tensor for name in chosen]
-    reasons = (_reason(name, step, program, name in wanted, choice is not None) for name, (step, _) in able.items())
+    reasons = (_reason(name, step, program, name in wanted, asked) for name, (step, _) in able.items())
     return replace(layout, turned=(*chosen, *gradients), reasons=(*layout.reasons, *reasons))
 
 
@@ -56,17 +46,21 @@ def _forward(parameter: Tensor, gradient: Element, program: Program, layout: Lay
     slope = [s for s in program.steps if s.target == gradient and is_product(s) and s.target.tensor not in layout.blas]
     if len(readers) != 1 or not slope or not is_product(readers[0]) or readers[0].target.tensor in layout.blas:
         return None
-    units = next(index for index in readers[0].target.indices if index != SAMPLE)
-    size = program.sizes[units] or 1
+    units, size = _units(readers[0], program)
     innermost = units in layout.features and gradient.indices[0] == units
     return readers[0] if innermost and layout.padded(size) == size else None
 
 
 def _pays(step: Step, program: Program, layout: Layout) -> bool:
     """Whether the weights of a product stay in the first-level cache, in blocks of several vectors."""
-    units = next(index for index in step.target.indices if index != SAMPLE)
-    bytes_of_weights = weights_of(step, program) * int(program.precision[-2:]) // 8
-    return bytes_of_weights < CACHE and (program.sizes[units] or 1) > layout.padding
+    _, size = _units(step, program)
+    return bytes_of(weights_of(step, program), program) < CACHE and size > layout.padding
+
+
+def _units(step: Step, program: Program) -> tuple[str, int]:
+    """The index of the units that a product computes, and how many they are."""
+    (units,) = (index for index in step.target.indices if index != SAMPLE)
+    return units, program.sizes[units] or 1
 
 
 def _reason(name: str, step: Step, program: Program, chosen: bool, asked: bool) -> str:
