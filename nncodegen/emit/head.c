@@ -50,6 +50,16 @@ INLINE word beyond(real value)
     return (v.bits & ~((word) 1 << FIRST_BIT)) + ((word) 1 << (sizeof(real) > 4 ? 52 : 23));
 }
 
+@CUT@/* Whether a division that waits for a function of its loop begins the next. Intel's cores rather divide the longest
+@CUT@   vectors beside other work; those of AMD, and with shorter vectors all, look too few turns of the loop ahead. The
+@CUT@   command of a compiler may decide otherwise. */
+@CUT@#if defined(CUT)
+@CUT@#elif defined(__AVX512F__) && !defined(__znver4__) && !defined(__znver5__)
+@CUT@#define CUT 0
+@CUT@#else
+@CUT@#define CUT 1
+@CUT@#endif
+@CUT@
 /* A loop no turn of which writes what another one reads: arrays that share memory do so value by value. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define INDEPENDENT _Pragma("GCC ivdep")

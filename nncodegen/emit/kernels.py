@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from itertools import product
 
@@ -195,6 +195,7 @@ class KernelEmitter:
     def _emit_pointers(self, nests: tuple[Nest, ...]) -> None:
         """Names for the parameters and arrays that the nests use; arrays that share memory share a pointer."""
         begun: dict[int, str] = {}
+        unused: list[str] = []
         read = {e.tensor: e for nest in nests for step in nest.steps for e in (*step.operands, step.target)}
         read |= {e.tensor: e for nest in nests for e in self._blas.originals(nest)}
         for name, storage in self._kernel.storage.items():
@@ -209,6 +210,9 @@ class KernelEmitter:
                 first = begun.setdefault(storage.offset, text)
                 own = f"real *const restrict {text} = work + {storage.offset};"
                 self._lines.add(own if first == text else f"real *const {text} = {first};")
+                unused = [other for other in unused if other != first]
+                unused += [text] if name in self._kernel.crossing else []
+        self._lines.add(*(f"(void) {text}; /* of use where loops are cut */" for text in unused))
 
     def _emit_nests(self, nests: Iterable[Nest]) -> None:
         for nest in nests:
@@ -261,15 +265,13 @@ class KernelEmitter:
 
     def _emit_map(self, nest: Nest) -> None:
         sums = [step for step in nest.steps if SAMPLE in step.over]
-        self._local = frozenset(step.target.tensor for step in nest.steps if SAMPLE not in step.over)
         if not sums:
-            steps = [numbered for step in nest.steps for numbered in self._written_out(step, nest)]
-            with self._loops(nest.loops, nest, independent=True):
-                self._emit_loads(steps)
-                for statement in statements(steps, self._program, self._kernel.storage):
-                    self._emit_statement(*statement)
+            with self._loops(nest.loops, nest, INDEPENDENT):
+                for number in range(len(nest.parts)):
+                    self._emit_part(number, nest)
             self._emit_padding(nest)
             return
+        self._local = frozenset(step.target.tensor for step in nest.steps if SAMPLE not in step.over)
         with self._loops(nest.outer, nest):
             names = [self._names[step.target.tensor] for step in sums]
             self._lines.add(*(f"real {name} = 0;" for name in names))
@@ -280,13 +282,35 @@ class KernelEmitter:
             for step, name in zip(sums, names, strict=True):
                 self._lines.add(f"sums[{self._at.position(step.target)}] += {name};")
 
+    def _emit_part(self, number: int, nest: Nest) -> None:
+        """The statements of one part of the steps of a nest.
+
+        Where its loops are cut, what a part before has left in arrays is read again; elsewhere it is at hand.
+        """
+        parts = nest.parts[: number + 1]
+        *before, steps = ([s for step in part for s in self._written_out(step, nest)] for part in parts)
+        if before:
+            arrays = [step.target for part in before for step in part]
+            read = {operand for step in steps for operand in step.operands}
+            left = [step.target for step in before[-1] if step.target.tensor in self._kernel.crossing]
+            self._lines.again(
+                "CUT",
+                [f"{self._at.stored(element)} = {self._at.name(element)}_;" for element in left],
+                self._heads(nest.loops, nest, INDEPENDENT),
+                [f"const real {self._at.name(e)}_ = {self._at.stored(e)};" for e in arrays if e in read],
+            )
+        self._local = frozenset(step.target.tensor for part in (*before, steps) for step in part)
+        self._emit_loads(steps)
+        for statement in statements(steps, self._program, self._kernel.storage):
+            self._emit_statement(*statement)
+
     def _emit_padding(self, nest: Nest) -> None:
         """Zeros behind rows that were copied from outside, where nothing is to read behind."""
         if nest.lanes == SAMPLE:
             return
         size, padded = self._program.sizes[nest.lanes], self._layout.padded(self._program.sizes[nest.lanes] or 1)
         arrays = [s.target for s in nest.steps if self._kernel.storage[s.target.tensor].place is Place.ARRAY]
-        if not arrays or self._bound(nest.lanes, nest) == padded:
+        if not arrays or self._bound(nest.lanes, nest) == str(padded):
             return
         index = nest.lanes
         with (
@@ -295,14 +319,16 @@ class KernelEmitter:
         ):
             self._lines.add(*(f"{self._at.stored(element)} = 0;" for element in arrays))
 
-    def _bound(self, index: str, nest: Nest) -> int:
-        """Where a loop over features ends: lanes run over what pads a row as well, unless rows from outside end."""
-        size = self._program.sizes[index] or 1
-        if index != nest.lanes:
-            return size
+    def _bound(self, index: str, nest: Nest) -> str:
+        """Where a loop ends. Lanes run over what pads a row or a tile as well, unless rows from outside end."""
+        places = self._kernel.storage
+        if index == SAMPLE:
+            writes_rows = any(places[step.target.tensor].place is Place.OUTPUT for step in nest.steps)
+            return "padded" if self._padded and not writes_rows else "count"
         elements = [e for step in nest.steps for e in (step.target, *step.operands) if index in e.indices]
-        outside = any(self._kernel.storage[e.tensor].place in (*COLUMNS, Place.NOISE) for e in elements)
-        return size if outside else self._layout.padded(size)
+        outside = any(places[e.tensor].place in (*COLUMNS, Place.NOISE) for e in elements)
+        size = self._program.sizes[index] or 1
+        return str(size if outside or index != nest.lanes else self._layout.padded(size))
 
     def _emit_statement(self, step: Step, terms: Iterable[Step]) -> None:
         storage = self._kernel.storage[step.target.tensor]
@@ -313,7 +339,9 @@ class KernelEmitter:
         elif storage.place is Place.LOCAL:
             self._lines.add(f"const real {name} = {value};")
         elif storage.place is Place.ARRAY:
-            self._lines.add(f"const real {name}_ = {value};", f"{self._at.stored(step.target)} = {name}_;")
+            self._lines.add(f"const real {name}_ = {value};")
+            if step.target.tensor not in self._kernel.crossing:
+                self._lines.add(f"{self._at.stored(step.target)} = {name}_;")
         else:
             self._lines.add(f"{self._at.stored(step.target)} = {value};")
 
@@ -364,33 +392,21 @@ class KernelEmitter:
     # Loops and elements.
 
     @contextmanager
-    def _loops(self, indices: tuple[str, ...], nest: Nest, independent: bool = False) -> Iterator[None]:
-        """Loops over indices; the innermost may be said to be independent."""
-        if not indices:
-            yield
-            return
-        index, *rest = indices
-        note = INDEPENDENT if independent and not rest else ""
-        if index == SAMPLE:
-            with self._sample_loop(nest, note), self._loops(tuple(rest), nest, independent):
-                yield
-            return
-        self._lines.add(*([note] if note else []))
-        head = f"for (size_t {index} = 0; {index} < {self._bound(index, nest)}; {index}++)"
-        with self._lines.block(head), self._loops(tuple(rest), nest, independent):
+    def _loops(self, indices: tuple[str, ...], nest: Nest, note: str = "") -> Iterator[None]:
+        """Loops over indices; the innermost behind a note for the compiler."""
+        with ExitStack() as blocks:
+            for head in self._heads(indices, nest, note):
+                blocks.enter_context(self._lines.block(head))
             yield
 
-    @contextmanager
-    def _sample_loop(self, nest: Nest, note: str = "") -> Iterator[None]:
+    def _sample_loop(self, nest: Nest, note: str = "") -> AbstractContextManager[None]:
         """The loop over the samples, if there is one, behind a note for the compiler."""
-        if not nest.samples:
-            yield
-            return
-        self._lines.add(*([note] if note else []))
-        writes_rows = any(self._kernel.storage[s.target.tensor].place is Place.OUTPUT for s in nest.steps)
-        end = "padded" if self._padded and not writes_rows else "count"
-        with self._lines.block(f"for (size_t {SAMPLE} = 0; {SAMPLE} < {end}; {SAMPLE}++)"):
-            yield
+        return self._loops((SAMPLE,) if nest.samples else (), nest, note)
+
+    def _heads(self, indices: tuple[str, ...], nest: Nest, note: str = "") -> list[str]:
+        """How the loops begin."""
+        heads = [f"for (size_t {i} = 0; {i} < {self._bound(i, nest)}; {i}++)" for i in indices]
+        return [*heads[:-1], *(f"{note}\n{head}".lstrip() for head in heads[-1:])]
 
     def _element(self, element: Element) -> str:
         place = self._kernel.storage[element.tensor].place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -29,9 +29,29 @@ class Lines:
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
         """A block in braces behind a head."""
-        self.add(f"{head} {{".lstrip())
-        self._depth += 1
+        self._open(head)
         yield
+        self._close()
+
+    def again(self, condition: str, end: Iterable[str], heads: Sequence[str], begin: Iterable[str]) -> None:
+        """Where a condition of the preprocessor holds, closes the innermost blocks and opens them again.
+
+        With lines at the end of the old and at the beginning of the new.
+        """
+        self._lines.append(f"#if {condition}")
+        self.add(*end)
+        for _ in heads:
+            self._close()
+        for head in heads:
+            self._open(head)
+        self.add(*begin)
+        self._lines.append("#endif")
+
+    def _open(self, head: str) -> None:
+        self.add(*f"{head} {{".lstrip().splitlines())
+        self._depth += 1
+
+    def _close(self) -> None:
         self._depth -= 1
         self.add("}")
 

@@ -6,8 +6,6 @@ along the units of a layer instead, and products with its weights along the inpu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,14 +51,8 @@ class RowEmitter(KernelEmitter):
             self._emit_nests(nests)
         lines.add("")
 
-    @contextmanager
-    def _loops(self, indices: tuple[str, ...], nest: Nest, independent: bool = False) -> Iterator[None]:
-        with super()._loops(tuple(index for index in indices if index != SAMPLE), nest, independent):
-            yield
-
-    @contextmanager
-    def _sample_loop(self, nest: Nest, note: str = "") -> Iterator[None]:
-        yield
+    def _heads(self, indices: tuple[str, ...], nest: Nest, note: str = "") -> list[str]:
+        return super()._heads(tuple(index for index in indices if index != SAMPLE), nest, note)
 
 
 class RowElements(Elements):

@@ -2,11 +2,14 @@
 
 A core looks some hundred instructions ahead. Where these hold several turns of a loop, it works at all of them while
 each waits for its own results; where one turn is a function behind another, they hold little more than that turn.
+
+A division is long as well, but takes few instructions: whether it is better off in the next loop, or beside the work of
+the loop that it waits for, is for the target to decide (``CUT`` in head.c).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from sympy import Abs, Function, Piecewise, Pow, sign
@@ -19,31 +22,47 @@ SHORT = (Abs, Piecewise, sign, tanh_of)
 """Functions of a few operations: the others take twenty or more, one behind the other."""
 
 
-def without_chains(nests: Iterable[Nest]) -> Iterator[Nest]:
+def without_chains(nests: Iterable[Nest], outside: Container[str]) -> Iterator[Nest]:
     """The nests; those over the units of a layer are cut so that no long operation waits for a function of its loop.
 
-    What one loop leaves to the next lies in memory, which takes less than the waiting.
+    What one loop leaves to the next lies in memory, which takes less than the waiting. Where only divisions wait, the
+    loops are parts of one nest, unless the later reads what is ``outside``: that is read once for all steps of a loop.
     """
     for nest in nests:
         elementwise = nest.shape is Shape.LOOPS and nest.outer and not any(SAMPLE in step.over for step in nest.steps)
-        parts = _parts(nest.steps) if elementwise and not nest.reduced else [nest.steps]
-        for steps in parts:
-            yield replace(nest, steps=tuple(steps))
+        if not elementwise or nest.reduced:
+            yield nest
+            continue
+        nests_of_loops: list[list[list[Step]]] = []
+        for loop, divides in _loops(nest.steps):
+            if divides and not any(operand.tensor in outside for step in loop for operand in step.operands):
+                nests_of_loops[-1].append(loop)
+            else:
+                nests_of_loops.append([loop])
+        for loops in nests_of_loops:
+            cuts = tuple(frozenset(step.target.tensor for step in loop) for loop in loops)
+            yield replace(nest, steps=tuple(step for loop in loops for step in loop), cuts=cuts)
 
 
-def _parts(steps: Sequence[Step]) -> list[list[Step]]:
-    """The steps of each loop: a long operation that waits for a function begins the next."""
+def _loops(steps: Sequence[Step]) -> list[tuple[list[Step], bool]]:
+    """The steps of each loop, and whether only a division begins it.
+
+    A long operation that waits for a function begins the next loop.
+    """
     numbers: dict[str, int] = {}
     waits: dict[str, bool] = {}
+    begun: set[int] = {0}  # by functions
     for step in steps:
         own = [operand.tensor for operand in step.operands if operand.tensor in numbers]
         number = max((numbers[name] for name in own), default=0)
         waiting = any(waits[name] for name in own if numbers[name] == number)
         if waiting and (_calls(step) or _divides(step)):
             number, waiting = number + 1, False
+            begun |= {number} if _calls(step) else set()
         numbers[step.target.tensor], waits[step.target.tensor] = number, waiting or _calls(step)
     _sink(steps, numbers)
-    return [[s for s in steps if numbers[s.target.tensor] == number] for number in sorted(set(numbers.values()))]
+    present = sorted(set(numbers.values()))
+    return [([s for s in steps if numbers[s.target.tensor] == k], k not in begun) for k in present]
 
 
 def _sink(steps: Sequence[Step], numbers: dict[str, int]) -> None:

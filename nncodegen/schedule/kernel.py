@@ -54,7 +54,8 @@ class Nest:
     """Steps that share one nest of loops: over ``outer``, then ``reduced``, then (``samples``) over a tile.
 
     ``lanes`` is the index that runs innermost and along the vectors; ``few`` are indices of so few values that each has
-    statements of its own in the loop over the others.
+    statements of its own in the loop over the others. ``cuts`` are the tensors of each part, one after the other, where
+    the target decides whether the parts share their loops.
     """
 
     outer: tuple[str, ...]
@@ -64,6 +65,13 @@ class Nest:
     lanes: str = SAMPLE
     shape: Shape = Shape.LOOPS
     few: tuple[str, ...] = ()
+    cuts: tuple[frozenset[str], ...] = ()
+
+    @property
+    def parts(self) -> tuple[tuple[Step, ...], ...]:
+        """The steps of each part, or all of them in one."""
+        parts = (tuple(step for step in self.steps if step.target.tensor in names) for names in self.cuts)
+        return tuple(part for part in parts if part) or (self.steps,)
 
     @property
     def loops(self) -> tuple[str, ...]:
@@ -76,7 +84,8 @@ class Nest:
         blocks = "" if self.shape is Shape.LOOPS else f" in {self.shape.value}"
         written_out = f", {', '.join(self.few)} written out" if self.few else ""
         head = f"for {', '.join(self.loops)}{written_out}{blocks}:" if self.loops else "once:"
-        return "\n".join([head, *(f"    {step}" for step in self.steps)])
+        parts = ("\n".join(f"    {step}" for step in part) for part in self.parts)
+        return "\n".join([head, "\n  in the same loops or the next:\n".join(parts)])
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,8 @@ class Kernel:
     """The other sums that come from blocks, with a partial sum in every lane; they lie first."""
     in_place: bool
     """Whether the whole sums lie where the gradient has them, which then is finished as far as they go."""
+    crossing: frozenset[str] = frozenset()
+    """The arrays that only later parts of the nest read that computes them: of use where its loops are cut."""
     measured: tuple[Nest, ...] = ()
     """What metrics need of a tile besides: it runs only where they are wanted."""
     outputs: tuple[Element, ...] = ()

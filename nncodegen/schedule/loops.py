@@ -106,9 +106,9 @@ def make_kernel(
     )
     if name == "gradient":
         tile = tuple(_with_factors(tile, steps))
-    if layout.tile > 1:
-        tile = tuple(without_chains(tile))
     targets = {tensor.name for tensor in program.targets}
+    if layout.tile > 1:
+        tile = tuple(without_chains(tile, targets | {tensor.name for tensor in program.inputs}))
     compared = {s.target.tensor for s in tiled if kept and {o.tensor for o in s.operands} & targets}
     lasting = compared | {element.tensor for element in kept}
     places = place(program, layout, (before, tile, after, metrics), storage, sums[:1], lasting)

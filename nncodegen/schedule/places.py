@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import replace
 
-from nncodegen.ir import SAMPLE, Element, Program, Tensor
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.kernel import Nest, Place, Shape, Storage
 from nncodegen.schedule.layout import Layout
@@ -41,8 +41,8 @@ def place(
     storage: dict[str, Storage],
     loss: tuple[Element, ...],
     kept: Container[str],
-) -> tuple[dict[str, Storage], int, int, int, int, bool]:
-    """The places of all tensors, the values of work memory, and the sums: see ``Kernel``.
+) -> tuple[dict[str, Storage], int, int, int, int, bool, frozenset[str]]:
+    """The places of all tensors, the values of work memory, the sums, and what crosses parts of a nest: see ``Kernel``.
 
     What is kept is read when the loops of a tile are done.
     """
@@ -60,36 +60,37 @@ def place(
     for element in loss:
         storage[element.tensor] = Storage(Place.SUM, sums)
         sums += 1
-    reads: dict[str, list[Nest]] = {}
-    for nest in _flat(phases):
-        for step in nest.steps:
-            for operand in step.operands:
-                reads.setdefault(operand.tensor, []).append(nest)
+    reads: dict[str, set[tuple[int, int]]] = {}
+    for home, step in _homes(phases):
+        for operand in step.operands:
+            reads.setdefault(operand.tensor, set()).add(home)
     before, tile = (len(phase) for phase in phases[:2])
     arrays = Arrays(_flat(phases), range(before, before + tile), kept, layout.tile)  # so that every array is aligned
-    for number, nest in enumerate(_flat(phases)):
-        for step in nest.steps:
-            name = step.target.tensor
-            strides, size = _strides(program, layout, step.target, nest.lanes)
-            reduced = any(index in (*nest.reduced, SAMPLE) for index in step.over)
-            alone = nest.shape is Shape.LOOPS and not reduced and all(r is nest for r in reads.get(name, ()))
-            alone = alone or (nest.shape is Shape.CONTRACT and step is not nest.steps[-1])  # the last alone is stored
-            if name in storage:
-                continue
-            if SAMPLE in step.over:
-                storage[name] = Storage(Place.SUM, sums, strides)
-                sums += size
-            elif not step.target.indices or (alone and name not in kept):
-                storage[name] = Storage(Place.LOCAL)
-            else:
-                storage[name] = Storage(Place.ARRAY, arrays.place(step, nest, number, strides, size), strides)
+    nests, crossing = list(_flat(phases)), set()
+    for home, step in _homes(phases):
+        name, nest = step.target.tensor, nests[home[0]]
+        strides, size = _strides(program, layout, step.target, nest.lanes)
+        reduced = any(index in (*nest.reduced, SAMPLE) for index in step.over)
+        alone = nest.shape is Shape.LOOPS and not reduced and reads.get(name, set()) <= {home}
+        alone = alone or (nest.shape is Shape.CONTRACT and step is not nest.steps[-1])  # the last alone is stored
+        if name in storage:
+            continue
+        if SAMPLE in step.over:
+            storage[name] = Storage(Place.SUM, sums, strides)
+            sums += size
+        elif not step.target.indices or (alone and name not in kept):
+            storage[name] = Storage(Place.LOCAL)
+        else:
+            storage[name] = Storage(Place.ARRAY, arrays.place(step, nest, home[0], strides, size), strides)
+            if nest.cuts and name not in kept and {number for number, _ in reads.get(name, ())} == {home[0]}:
+                crossing.add(name)
     for nest in _flat(phases):
         for step in nest.steps:
             for element in (step.target, *step.operands):
                 known = storage[element.tensor]
                 if not known.strides and element.indices and known.place is not Place.LOCAL:
                     storage[element.tensor] = replace(known, strides=_row_major(program, element))
-    return storage, arrays.size, sums, whole, across, in_place
+    return storage, arrays.size, sums, whole, across, in_place, frozenset(crossing)
 
 
 def _place_whole(
@@ -122,6 +123,13 @@ def _place_whole(
 def _flat(phases: tuple[tuple[Nest, ...], ...]) -> Iterator[Nest]:
     for phase in phases:
         yield from phase
+
+
+def _homes(phases: tuple[tuple[Nest, ...], ...]) -> Iterator[tuple[tuple[int, int], Step]]:
+    """Each step, with the numbers of its nest and of the part of it."""
+    for number, nest in enumerate(_flat(phases)):
+        for k, part in enumerate(nest.parts):
+            yield from (((number, k), step) for step in part)
 
 
 def _strides(program: Program, layout: Layout, element: Element, lanes: str) -> tuple[tuple[int, ...], int]:
