@@ -183,22 +183,24 @@ INLINE float log1p_of(float x)
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
-/* --- half_expm1_of --- (exp(2*|z|) - 1)/2 = (w - 1/2) + w*p with a power w of 2; infinity where exp(-2*|z|) is no normal
-   number. */
+/* --- half_expm1_of --- (exp(2*|z|) - 1)/2 = (w/2 - 1/2) + w*p with a power w of 2; infinity where exp(-2*|z|) is no
+   normal number. p is half of exp(2*r) - 1. */
 INLINE float half_expm1_of(float z)
 {
-    const float shift = 0x1.8p23F + 126; /* so that the low bits are those of the exponent of w */
-    const float a = 2*fabsf(z);
-    const union { float real; uint32_t bits; } k = {shift + fabsf(z)*0x1.715476p+1F}; /* not waiting for a */
+    const float shift = 0x1.8p23F + 127; /* so that the low bits are those of the exponent of w */
+    const union { float real; uint32_t bits; } k = {shift + fabsf(z)*0x1.715476p+1F};
     const union { uint32_t bits; float real; } w = {k.bits << 23};
     const float n = k.real - shift;
 #ifdef FP_FAST_FMAF
-    const float r = a - n*0x1.62e43p-1F, p = r + r*r*exp_rest(r); /* enough: what it is short of grows with n, where
-                                                                     tanh no longer shows it */
+    const float r = fabsf(z) - n*0x1.62e43p-2F, r2 = r*r; /* enough: what r is short of grows with n, where tanh no
+                                                             longer shows it */
+    const float q01 = 1 + r*0x1.5554dcp-1F; /* as exp_rest of 2*r, with the powers of 2 in the coefficients */
+    const float q23 = 0x1.555518p-2F + r*0x1.120be2p-3F;
+    const float p = r + r2*(q01 + r2*(q23 + r2*0x1.6d117cp-5F));
 #else
-    const float p = exp_reduced(a, n);
+    const float p = exp_reduced(2*fabsf(z), n)*0.5F;
 #endif
-    return a > 88 ? HUGE_VALF : (w.real - 0.5F) + w.real*p;
+    return fabsf(z) > 44 ? HUGE_VALF : (w.real*0.5F - 0.5F) + w.real*p;
 }
 
 /* --- tanh_of --- tanh(z) = e*r, given e = (exp(2*|z|) - 1)/2 and r = 1/(1 + e), and what the rounding of r took from it.
@@ -211,7 +213,7 @@ INLINE float tanh_of(float z, float e, float r)
 #else
     const float value = e > 1 ? 1 - r : precise;
 #endif
-    return copysignf(2*fabsf(z) > 88 ? 1 : value, z);
+    return copysignf(fabsf(z) > 44 ? 1 : value, z);
 }
 
 /* --- erf_excess --- erf(x)/x - 1, given z = x*x, where |x| <= 13/16. */
