@@ -16,11 +16,11 @@ from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
 
-from sympy import Eq, Expr, Piecewise, Pow, S, count_ops, exp, preorder_traversal
+from sympy import Dummy, Eq, Expr, Piecewise, Pow, S, Symbol, count_ops, exp, preorder_traversal
 from sympy.codegen.cfunctions import log1p
 
 from nncodegen.functions import StableFunction, decay
-from nncodegen.ir import NORMALIZATIONS, Element, Program, Step, Update, needed
+from nncodegen.ir import NORMALIZATIONS, Element, Program, Step, Update, elements, needed
 from nncodegen.numbering import Numbering, hint
 
 
@@ -54,11 +54,14 @@ def _simplify_steps(
         if isinstance(node, exp) and node.args[0] in log_softmax:
             step = log_softmax[node.args[0]]  # exp(log_softmax(z)) = softmax(z), without the cancellation
             return _normalization(replace(step, operator="softmax"), None, numbering)
+        if isinstance(node, exp) and _is_nonnegative(-node.args[0], numbering, signs):
+            return decay(-node.args[0])  # as of a bell curve: it can only underflow
         if isinstance(node, Pow) and node.exp.is_Integer:
             return _power(node.base, int(node.exp), numbering)
         return None
 
     numbering = Numbering(taken, lower)
+    signs: dict[Element, Symbol] = {}
     for step in steps:
         step = replace(step, expression=step.expression.xreplace(known))
         if step.operator in NORMALIZATIONS:
@@ -80,6 +83,16 @@ def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:
         half = numbering.define(Pow(base, exponent // 2))
         return half**2 * base ** (exponent % 2)
     return None
+
+
+def _is_nonnegative(value: Expr, numbering: Numbering, signs: dict[Element, Symbol]) -> bool:
+    """Whether a value is never negative, as far as SymPy sees from what its elements are; ``signs`` are for them."""
+    for element in elements(value):
+        if element not in signs:
+            step = numbering.definition(element)
+            known = step is not None and _is_nonnegative(step.expression, numbering, signs)
+            signs[element] = Dummy(nonnegative=True) if known else element
+    return bool(value.xreplace(signs).is_nonnegative)
 
 
 # --- normalizations ----------------------------------------------------------------------------------------------

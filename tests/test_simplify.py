@@ -23,6 +23,7 @@ def formula(build, name="m"):
 MODELS = {
     "powers": formula(lambda a, b, x: (a * x) ** 7 + (b + x**2) ** (-3) + sympy.sqrt(1 + a**2) ** 5),
     "shared": formula(lambda a, b, x: nn.sigmoid(a * x + b) ** 2 + nn.softplus(a * x + b) + nn.sigmoid(-a * x - b)),
+    "bell curve": formula(lambda a, b, x: a * sympy.exp(-(((x - b) / a) ** 2)) - sympy.exp(-abs(b * x))),
     "network": nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(3, "softmax")], 3, "categorical_crossentropy"),
 }
 
@@ -60,6 +61,29 @@ def test_one_exponential_for_sigmoid_and_softplus():
     """sigmoid(z), sigmoid(-z), softplus(z) and the derivatives share one exponential."""
     steps = stages(MODELS["shared"])["simplify"].steps
     assert sum(step.expression.has(sympy.exp, decay) for step in steps) == 1
+
+
+BELOW_0 = {
+    "square": lambda a, b, x: -((x - a) ** 2),
+    "bell curve": lambda a, b, x: -(((x - a) / b) ** 2) / 2,
+    "squares": lambda a, b, x: -((a * x) ** 2) - b**4 - 1,
+    "root": lambda a, b, x: -sympy.sqrt((x - a) ** 2 + b**2),
+    "absolute": lambda a, b, x: -abs(a * x) * sympy.exp(b),
+}
+AS_IT_IS = {
+    "either": lambda a, b, x: -a * x,
+    "cube": lambda a, b, x: -((x - a) ** 3),
+    "unknown width": lambda a, b, x: -((x - a) ** 2) / b,
+    "above": lambda a, b, x: (a * x) ** 2,
+}
+
+
+@pytest.mark.parametrize("build", [*BELOW_0.values(), *AS_IT_IS.values()], ids=[*BELOW_0, *AS_IT_IS])
+def test_exponentials_that_only_decay(build):
+    """exp(-u) is the cheaper decay(u) where u is never negative, whatever the parameters and inputs, and only there."""
+    program = stages(formula(lambda a, b, x: sympy.exp(build(a, b, x)) * a))["simplify"]
+    functions = {function for step in program.steps for function in step.expression.atoms(decay)}
+    assert len(functions) == (build in BELOW_0.values())
 
 
 def test_operations():
