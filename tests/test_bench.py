@@ -31,6 +31,9 @@ def tiny(kind, precision="float64"):
     if kind in ("sequential", "simultaneous", "ensemble"):
         task = WORKLOADS["ensemble" if kind == "ensemble" else "perceptron"].task(kind, precision, True)
         return replace(task, starts=task.starts[:5], iterations=9)
+    if kind == "curve":
+        task = WORKLOADS["curve"].task("", precision, True)
+        return replace(task, X=task.X[:7], Y=task.Y[:7], epochs=3, batch=7)
     stack = TINY[kind]
     X = rng.standard_normal((7, stack.inputs)).astype(precision)
     start = data.start_parameters(stack, precision, biases=0.1)
@@ -42,8 +45,8 @@ def tiny(kind, precision="float64"):
     return Training(stack, start, X, Y.astype(precision), labels, optimizer, 0.05, 3, batch)
 
 
-KINDS = ("sequential", "simultaneous", "ensemble", "tanh", "relu", "predict")
-WORKLOAD = {"sequential": "perceptron", "simultaneous": "perceptron", "ensemble": "ensemble",
+KINDS = ("sequential", "simultaneous", "ensemble", "curve", "tanh", "relu", "predict")
+WORKLOAD = {"curve": "curve", "sequential": "perceptron", "simultaneous": "perceptron", "ensemble": "ensemble",
             "tanh": "simplechains", "relu": "wide", "predict": "predict"}  # fmt: skip
 
 
@@ -108,6 +111,7 @@ def test_flops_are_those_of_the_contractions():
     assert flops(tiny("predict")) == 7 * forward
     simultaneous, sequential = (flops(tiny(kind)) for kind in ("simultaneous", "sequential"))
     assert 40 < simultaneous < sequential < 7 * simultaneous
+    assert 3 * 10 < flops(tiny("curve")) / 7 < 3 * 30
 
 
 @pytest.mark.parametrize("name", [name for name in WORKLOADS if WORKLOADS[name].task])
@@ -133,6 +137,7 @@ def test_sizes_are_those_of_the_table():
     iterations = [perceptron.task(case, "float64", False).iterations for case in perceptron.cases if perceptron.task]
     assert (tasks["perceptron"].starts.shape, iterations) == ((1, 7), [999, 999, 99_900])
     assert (tasks["ensemble"].starts.shape, tasks["ensemble"].steps) == ((1024, 7), 1024 * 999)
+    assert (tasks["curve"].X.shape, tasks["curve"].batch, tasks["curve"].start.shape) == ((10_000, 1), 10_000, (10,))
     assert tasks["simplechains"].X.shape == (10_000, 4)
     assert tasks["spiral"].X.shape == (1024, 2)
     assert (tasks["digits"].X.shape, tasks["digits"].batch) == ((1797, 64), 64)

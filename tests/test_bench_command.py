@@ -47,7 +47,7 @@ def test_bench(bench, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["digit"], "there is no workload 'digit'; there are: perceptron, simplechains, spiral, digits, wide"),
+        (["digit"], "there is no workload 'digit'; there are: perceptron, curve, simplechains, spiral"),
         (["digits", "--peers", "jax,tensorflow"], "there is no peer 'tensorflow'; there are: nncodegen, numpy, jax"),
         (["--threads", "4096"], "4096 threads need as many cores; there "),
         (["--threads", "0"], "0 is not in the range"),

@@ -62,6 +62,15 @@ def ten_classes(samples: int, inputs: int) -> tuple[Array, Array]:
     return X, (X @ generator.standard_normal((inputs, 10))).argmax(axis=1)
 
 
+def noisy_peaks(samples: int) -> tuple[Array, Array]:
+    """Points at random places along three peaks on a level, a twentieth of a peak's height off."""
+    generator = np.random.default_rng(5)
+    x = generator.uniform(-4, 4, (samples, 1))
+    heights, centers, widths = (1.2, 0.7, 0.5), (-1.8, 0.3, 1.9), (0.6, 1.0, 1.2)
+    curve = 0.1 + sum(h * np.exp(-(((x - c) / w) ** 2)) for h, c, w in zip(heights, centers, widths, strict=True))
+    return x, curve + 0.05 * generator.standard_normal(x.shape)
+
+
 def one_hot(labels: Array) -> Array:
     """Rows of zeros, with a one at the class."""
     return np.eye(int(labels.max()) + 1)[labels]

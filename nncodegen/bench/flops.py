@@ -4,16 +4,16 @@ A layered network: 2*rows*columns for each sample in the forward pass, as many i
 as many in the gradient of the input, which the first layer does not need. Activations, biases, the loss and the
 update are not counted.
 
-A formula: the operations of its simplified program, where a function such as exp is one operation, and a
-multiplication and a subtraction for the update of each parameter. Sequentially, the operations that the gradient of
-each parameter alone needs, in turn.
+A formula: the operations of its simplified program, where a function such as exp is one operation, for each sample,
+and a multiplication and a subtraction for the update of each parameter. Sequentially, the operations that the gradient
+of each parameter alone needs, in turn.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from nncodegen.bench.tasks import Formula, Prediction, Task
+from nncodegen.bench.tasks import Formula, Peaks, Prediction, Task
 from nncodegen.ir import Element, Program
 from nncodegen.ir.program import needed
 from nncodegen.pipeline import compile_model
@@ -26,6 +26,9 @@ def flops(task: Task) -> int:
         program: Program = compile_model(task.model, until="simplify")["simplify"]
         wanted = [(element,) for element in program.gradient] if task.sequential else [program.gradient]
         return sum(_operations(program, some) + 2 * len(some) for some in wanted)
+    if isinstance(task.stack, Peaks):
+        simplified: Program = compile_model(task.model, until="simplify")["simplify"]
+        return task.batch * _operations(simplified, simplified.gradient) + 2 * len(task.start)
     products = [2 * units * inputs for units, inputs in task.stack.shapes]
     if isinstance(task, Prediction):
         return len(task.X) * sum(products)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import sympy
 from numpy.typing import NDArray
 
 from nncodegen import perceptron
@@ -98,9 +99,10 @@ class Stack:
         layers = [Dense(units, activation) for units, activation in self.layers]
         return Sequential(layers, inputs=self.inputs, loss=self.loss, name=self.name)
 
-    def unpack(self, flat: Array) -> list[tuple[Array, Array]]:
+    def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
         """Views into flat parameters: (W, b) of every layer, of the shapes (units, inputs) and (units,)."""
-        views, begin = [], 0
+        views: list[tuple[Array, ...]] = []
+        begin = 0
         for units, inputs in self.shapes:
             middle, end = begin + units * inputs, begin + units * inputs + units
             views.append((flat[begin:middle].reshape(units, inputs), flat[middle:end]))
@@ -113,15 +115,45 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Peaks:
+    """Three Gaussian peaks on a level, level + sum(height*exp(-((x - center)/width)**2)); the loss is "mse"."""
+
+    name: str
+
+    classifies = False
+    """Y holds numbers."""
+
+    @property
+    def model(self) -> Model:
+        """The model, as it is given to nncodegen."""
+        x, y, level = sympy.symbols("x y level")
+        heights, centers, widths = (sympy.symbols(f"{name}:3") for name in ("height", "center", "width"))
+        output = level
+        for height, center, width in zip(heights, centers, widths, strict=True):
+            output += height * sympy.exp(-(((x - center) / width) ** 2))
+        parameters = dict.fromkeys((*heights, *centers, *widths, level), 1.0)
+        return Model(self.name, (x,), (y,), parameters, output, (output - y) ** 2)
+
+    def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
+        """Views into flat parameters: (heights, centers, widths, level), the last of shape (1,)."""
+        return [tuple(np.split(flat, (3, 6, 9)))]
+
+    def pack(self, parts: Any) -> Array:
+        """Flat parameters from those: the opposite of ``unpack``."""
+        (arrays,) = parts
+        return np.concatenate(arrays)
+
+
+@dataclass(frozen=True)
 class Training:
-    """Training of a stack of layers on X and Y, in batches of ``batch`` samples in the order in which they lie.
+    """Training of layers or a formula on X and Y, in batches of ``batch`` samples in the order in which they lie.
 
     Y holds targets (samples, outputs), for classes one-hot; ``labels`` the classes as integers. The last batch of
     an epoch holds what is left. The optimizer is "sgd", or "adam" with the usual 0.9, 0.999 and 1e-8. The result are
     the parameters, flat.
     """
 
-    stack: Stack
+    stack: Stack | Peaks
     start: Array
     X: Array
     Y: Array
@@ -142,7 +174,7 @@ class Training:
         return self.epochs * math.ceil(len(self.X) / self.batch)
 
     @property
-    def model(self) -> Sequential:
+    def model(self) -> Model | Sequential:
         """The model, as it is given to nncodegen."""
         return self.stack.model
 

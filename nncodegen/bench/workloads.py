@@ -9,12 +9,13 @@ import numpy as np
 
 from nncodegen import perceptron
 from nncodegen.bench import data
-from nncodegen.bench.tasks import Array, Formula, Prediction, Stack, Task, Training
+from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
 from nncodegen.describe import Model, Sequential
 
 CHAIN = Stack("chain", 4, ((32, "tanh"), (16, "tanh"), (4, "linear")), "mse")
 SPIRAL = Stack("spiral", 2, ((16, "tanh"), (16, "tanh"), (2, "softmax")), "categorical_crossentropy")
 DIGITS = Stack("digits", 64, ((32, "tanh"), (10, "softmax")), "categorical_crossentropy")
+CURVE = Peaks("curve")
 WIDE = Stack("wide", 784, ((128, "relu"), (10, "softmax")), "categorical_crossentropy")
 
 BOTH, DOUBLE = ("float64", "float32"), ("float64",)
@@ -54,6 +55,12 @@ def _ensemble(case: str, precision: str, quick: bool) -> Task:
 def _formula(starts: Array, iterations: int, sequential: bool) -> Task:
     x, y = (np.array(values, dtype=starts.dtype) for values in (perceptron.X, perceptron.Y))
     return Formula(starts, x, y, perceptron.LEARNING_RATE, iterations, sequential)
+
+
+def _curve(case: str, precision: str, quick: bool) -> Task:
+    X, Y = (a.astype(precision) for a in data.noisy_peaks(1000 if quick else 10_000))
+    start = np.array([1.0, 0.8, 0.6, -2.0, 0.1, 2.0, 0.7, 0.9, 1.1, 0.05], precision)
+    return Training(CURVE, start, X, Y, None, "adam", 0.01, 10 if quick else 100, len(X))
 
 
 def _simplechains(case: str, precision: str, quick: bool) -> Task:
@@ -100,6 +107,8 @@ WORKLOADS: dict[str, Workload] = {
         "the shipped formula, one sample, 999 iterations", DOUBLE, ("sequential", "simultaneous", LONG), _perceptron,
         "iteration",
     ),
+    "curve": Workload("three Gaussian peaks on a level, squared error, 10,000 samples, full-batch Adam", BOTH, ("",),
+                      _curve),
     "simplechains": Workload("4-32-16-4, tanh, squared error, 10,000 samples, full-batch Adam", BOTH, ("",),
                              _simplechains),
     "spiral": Workload("2-16-16-2, tanh, softmax cross-entropy, 1,024 samples, full-batch gradient descent", BOTH,
@@ -118,6 +127,7 @@ WORKLOADS: dict[str, Workload] = {
 
 MODELS: dict[str, Model | Sequential] = {
     "perceptron, ensemble": perceptron.model,
+    "curve": CURVE.model,
     "simplechains": CHAIN.model,
     "spiral": SPIRAL.model,
     "digits, predict": DIGITS.model,

@@ -46,9 +46,11 @@ def _formulas_only(reason: str) -> dict[str, str]:
 
 
 _SYMPY = {**_formulas_only("it is for formulas"), "ensemble": "it would take the perceptron's time for each model"}
+_SUBS = {**_SYMPY, "curve": "it would take a second for each hundred samples"}
+_PERCEPTRON = "it is for the perceptron alone"
 
 _SMALL = {
-    **dict.fromkeys(("perceptron", "ensemble"), "a formula has no products of matrices"),
+    **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no products of matrices"),
     **dict.fromkeys(("simplechains", "spiral", "digits", "predict"), "its layers are small"),
     **ALONE,
 }
@@ -66,14 +68,15 @@ PEERS = {
         {
             "perceptron": "it has no network whose neurons share one bias",
             "ensemble": "it has no network whose neurons share one bias",
+            "curve": "it has no formulas",
             "simplechains": "its Adam adds epsilon before the correction of the bias, which is another update",
             "spiral": "it has one logistic output, not a softmax, for two classes",
             **ALONE,
         },
     ),
     "numba": Peer("numba", "numba:make", ("numba", "scipy"), ALONE),
-    "c": Peer("C by hand", "c:make", (), _formulas_only("it is for the perceptron alone"), threads=False),
+    "c": Peer("C by hand", "c:make", (), {**_formulas_only(_PERCEPTRON), "curve": _PERCEPTRON}, threads=False),
     "sympy-lambdify": Peer("SymPy, lambdify", "sympy:compiled", ("sympy",), _SYMPY, ("float64",), threads=False),
-    "sympy-subs": Peer("SymPy, subs", "sympy:substituted", ("sympy",), _SYMPY, ("float64",), 3, threads=False),
+    "sympy-subs": Peer("SymPy, subs", "sympy:substituted", ("sympy",), _SUBS, ("float64",), 3, threads=False),
     "blas": Peer("nncodegen, BLAS", "ours:with_blas", ("scipy",), _SMALL),
 }  # fmt: skip

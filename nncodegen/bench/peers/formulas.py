@@ -1,7 +1,7 @@
-"""One iteration of the shipped perceptron, by hand, for numbers and arrays of any kind.
+"""The formulas, for numbers and arrays of any kind: one iteration of the shipped perceptron, by hand, and the peaks.
 
-The peers that are written in Python share it: plain numbers and arrays of NumPy, tensors of PyTorch, what JAX traces
-and what numba compiles. It is what ``perceptron.c`` writes.
+The peers that are written in Python share them: plain numbers and arrays of NumPy, tensors of PyTorch, what JAX traces
+and what numba compiles. The iteration is what ``perceptron.c`` writes.
 """
 
 from __future__ import annotations
@@ -66,3 +66,14 @@ def iterations(exp: Callable[[Any], Any], one: Any = 1.0) -> tuple[Iteration, It
         return w0, w13, w14, w23, w24, w35, w45 - rate * d5 * f4
 
     return simultaneous, sequential
+
+
+def peaks(exp: Callable[[Any], Any], parameters: Parameters, x: Any, fused: bool = False) -> Any:
+    """The curve of ``Peaks`` at x, both of shape (samples,), with a row for each peak.
+
+    They are added up by a product with their heights, or (fused) in what may become the same loop.
+    """
+    heights, centers, widths, level = parameters
+    z = (x - centers[:, None]) / widths[:, None]
+    e = exp(-z * z)
+    return (heights[:, None] * e).sum(0) + level if fused else heights @ e + level

@@ -12,7 +12,7 @@ import numpy as np
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations
-from nncodegen.bench.tasks import Array, Formula, Prediction, Task, Training
+from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Task, Training
 
 
 def make(task: Task, threads: int) -> Run:
@@ -71,16 +71,24 @@ def _training(task: Training) -> Run:
                     p -= g
                     continue
                 t += 1
-                m += (1 - 0.9) * (g - m)
-                v += (1 - 0.999) * (g * g - v)
-                p -= task.learning_rate / (1 - 0.9**t) * m / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+                adam(task.learning_rate, p, g, m, v, t)
         return p
 
     return run
 
 
+def adam(rate: float, p: Array, g: Array, m: Array, v: Array, t: int) -> None:
+    """The update number t of all parameters p by their gradient g; m and v are the means of g and of its square."""
+    m += (1 - 0.9) * (g - m)
+    v += (1 - 0.999) * (g * g - v)
+    p -= rate / (1 - 0.9**t) * m / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+
+
 def _gradient(task: Training, x: Array, y: Array, parameters: Any, gradients: Any) -> None:
     """The gradient of the mean loss of a batch, written into its views."""
+    if isinstance(task.stack, Peaks):
+        _gradient_of_peaks(x.T, y[:, 0], parameters[0], gradients[0])
+        return
     values = [x]
     for W, b in parameters:
         z = values[-1] @ W.T
@@ -104,3 +112,21 @@ def _gradient(task: Training, x: Array, y: Array, parameters: Any, gradients: An
         if h is not x:
             d = d @ W
             d *= 1 - h * h if task.stack.hidden == "tanh" else h > 0
+
+
+def _gradient_of_peaks(x: Array, y: Array, parameters: Any, gradients: Any) -> None:
+    """The same of the peaks, each of which is a row of arrays: x is (1, samples), y (samples,)."""
+    heights, centers, widths, level = parameters
+    d_heights, d_centers, d_widths, d_level = gradients
+    z = (x - centers[:, np.newaxis]) / widths[:, np.newaxis]
+    e = z * z
+    np.exp(np.negative(e, out=e), out=e)
+    d = heights @ e
+    d += level - y
+    d *= 2 / len(y)
+    d_level[0] = d.sum()
+    np.matmul(e, d, out=d_heights)
+    e *= z
+    np.multiply(e @ d, 2 * heights / widths, out=d_centers)
+    e *= z
+    np.multiply(e @ d, 2 * heights / widths, out=d_widths)

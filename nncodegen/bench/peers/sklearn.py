@@ -23,19 +23,20 @@ def make(task: Task, threads: int) -> Run:
         network.fit(np.resize(task.X, (classes, task.stack.inputs)), np.arange(classes))  # makes its arrays
         _set(network, task.stack, task.parameters)
         return lambda: network.predict_proba(task.X)
-    if not isinstance(task, Training):
+    if not isinstance(task, Training) or not isinstance(task.stack, Stack):
         raise TypeError(f"scikit-learn has nothing for {task!r}")
-    trained = _network(task.stack, task.epochs, task.batch, task.learning_rate)
+    stack = task.stack
+    trained = _network(stack, task.epochs, task.batch, task.learning_rate)
     labels: Any = task.labels
     first = np.unique(labels, return_index=True)[1]
     trained.set_params(max_iter=1, batch_size=1).fit(task.X[first], labels[first])  # makes its arrays
     trained.set_params(max_iter=task.epochs, batch_size=task.batch)
 
     def run() -> Array:
-        _set(trained, task.stack, task.start)
+        _set(trained, stack, task.start)
         trained.n_iter_, trained.t_, trained.loss_curve_ = 0, 0, []
         trained.fit(task.X, labels)
-        return task.stack.pack((W.T, b) for W, b in zip(trained.coefs_, trained.intercepts_, strict=True))
+        return stack.pack((W.T, b) for W, b in zip(trained.coefs_, trained.intercepts_, strict=True))
 
     return run
 

@@ -10,7 +10,9 @@ import sympy
 
 from nncodegen import perceptron
 from nncodegen.bench.peers import Run
-from nncodegen.bench.tasks import Array, Formula, Task
+from nncodegen.bench.peers.numpy import adam
+from nncodegen.bench.tasks import Array, Formula, Task, Training
+from nncodegen.describe import Model
 
 PARAMETERS = tuple(perceptron.model.parameters)
 VALUES = (*PARAMETERS, perceptron.x1, perceptron.x2, perceptron.y)
@@ -29,10 +31,33 @@ def substituted(task: Task, threads: int) -> Run:
 
 def compiled(task: Task, threads: int) -> Run:
     """The derivatives as functions of Python: one for all, with common subexpressions, and one for each."""
+    if isinstance(task, Training):
+        return _training(task)
     derivatives = _derivatives()
     together = sympy.lambdify(VALUES, derivatives, "math", cse=True)
     each = [sympy.lambdify(VALUES, derivative, "math", cse=True) for derivative in derivatives]
     return _make(task, lambda numbers: together(*numbers), lambda k, numbers: each[k](*numbers))
+
+
+def _training(task: Training) -> Run:
+    """A formula for many samples: the derivatives as one function of NumPy's arrays, and the update in NumPy."""
+    model = task.model
+    if not isinstance(model, Model):
+        raise TypeError(f"SymPy alone has nothing for {task!r}")
+    derivatives = [sympy.diff(model.loss, parameter) for parameter in model.parameters]
+    symbols = (*model.parameters, *model.inputs, *model.targets)
+    gradient = sympy.lambdify(symbols, derivatives, "numpy", cse=True)
+    samples = (*task.X.T, *task.Y.T)
+
+    def run() -> Array:
+        p = task.start.copy()
+        m, v = np.zeros_like(p), np.zeros_like(p)
+        for t in range(1, task.epochs + 1):
+            g = np.array([np.mean(derivative) for derivative in gradient(*p, *samples)])
+            adam(task.learning_rate, p, g, m, v, t)
+        return p
+
+    return run
 
 
 def _derivatives() -> list[sympy.Expr]:

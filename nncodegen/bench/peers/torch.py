@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 
 from nncodegen.bench.peers import Run
-from nncodegen.bench.peers.formulas import iterations
-from nncodegen.bench.tasks import Array, Formula, Prediction, Task, Training
+from nncodegen.bench.peers.formulas import iterations, peaks
+from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Task, Training
 
 UNROLLED = (9, 3, 1)
 """Iterations of a formula in one compiled call, whose overhead they share: the most that divides their number."""
@@ -65,6 +65,8 @@ def _formula(task: Formula, compiles: bool) -> Run:
 
 def _forward(stack: Any, parameters: Any, x: Any) -> Any:
     """What the last layer gives before its softmax."""
+    if isinstance(stack, Peaks):
+        return peaks(torch.exp, parameters[0], x[:, 0], fused=torch.compiler.is_compiling())[:, None]
     for W, b in parameters[:-1]:
         x = F.linear(x, W, b)
         x = torch.tanh(x) if stack.hidden == "tanh" else torch.relu(x)
@@ -95,7 +97,7 @@ def _eager_training(task: Training) -> Run:
 
     def run() -> Array:
         layers = _start(task.stack, task.start)
-        parameters = [part.requires_grad_() for pair in layers for part in pair]
+        parameters = [part.requires_grad_() for parts in layers for part in parts]
         adam = torch.optim.Adam(parameters, lr=task.learning_rate, fused=True)
         for _ in range(task.epochs):
             for x, y in batches:
@@ -107,7 +109,7 @@ def _eager_training(task: Training) -> Run:
                 else:
                     with torch.no_grad():  # what torch.optim.SGD does, without its bookkeeping
                         torch._foreach_add_(parameters, gradients, alpha=-task.learning_rate)
-        return task.stack.pack((W.detach().numpy(), b.detach().numpy()) for W, b in layers)
+        return task.stack.pack(tuple(part.detach().numpy() for part in parts) for parts in layers)
 
     return run
 
@@ -141,7 +143,7 @@ def _compiled_training(task: Training) -> Run:
                 t += 1
                 numbers = (task.learning_rate / (1 - 0.9**t), 1 / (1 - 0.999**t))
                 step(layers, x, y, ms, vs, *(torch.tensor(number, dtype=x.dtype) for number in numbers))
-        return task.stack.pack((W.numpy(), b.numpy()) for W, b in layers)
+        return task.stack.pack(tuple(part.numpy() for part in parts) for parts in layers)
 
     return run  # type: ignore[no-any-return]
 
@@ -152,4 +154,4 @@ def _batches(task: Training) -> list[tuple[Any, Any]]:
 
 
 def _start(stack: Any, flat: Array) -> Any:
-    return [(torch.tensor(W), torch.tensor(b)) for W, b in stack.unpack(flat)]
+    return [tuple(map(torch.tensor, parts)) for parts in stack.unpack(flat)]
