@@ -18,6 +18,7 @@ from nncodegen.emit.blas import calls_blas
 from nncodegen.emit.blocks import emit_blocks
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.kernels import KernelEmitter
+from nncodegen.emit.library import emit_library
 from nncodegen.emit.lines import Lines, keep
 from nncodegen.emit.many import ManyEmitter, lanes_are_models
 from nncodegen.emit.names import identifier, named
@@ -35,6 +36,52 @@ def emit_c(schedule: Schedule) -> str:
     """The C source of a scheduled program."""
     program, name, precision = schedule.program, identifier(schedule.program.name), schedule.program.precision
     gradient = schedule.kernels[-1]
+    head = (HERE / "head.c").read_text()
+    constants = "\n".join(f"    {key} = {value}," for key, value in _sizes(schedule).items())
+    lines = Lines()
+    _emit_extremes(program, lines)
+    elements = (Elements(program, schedule.layout, kernel) for kernel in schedule.kernels)
+    emitters = {of_kernel.kernel.name: KernelEmitter(of_kernel, lines) for of_kernel in elements}
+    for emitter in emitters.values():
+        emitter.emit()
+    if has_rows(schedule):
+        RowEmitter(schedule, lines).emit()
+    library = emit_library(str(lines), REAL_TYPES[precision][0])
+    for update in program.updates:
+        lines.include(emit_update(update, precision))
+    emit_dispatch(program.updates, lines)
+    turned = _turned(program, schedule.layout)
+    body = _body(program, turned)
+    registers = in_registers(schedule)
+    if registers:
+        body += RegistersEmitter(program, gradient, precision, lines).emit()
+    if lanes_are_models(schedule):
+        body += ManyEmitter(program, gradient, precision, lines).emit()
+    blas = _blas(str(lines)) if calls_blas(schedule) else ""
+    calls = blas + str(lines) + ("turn(" if turned else "")
+    blocks = _blocks(calls) + blas if schedule.blocks else ""
+    noise = (HERE / "noise.c").read_text() if program.noise else ""
+    if any(source.distribution == "normal" for source in program.noise):
+        noise += (HERE / "noise_normal.c").read_text()
+    functions = _used((HERE / f"functions{precision[-2:]}.c").read_text(), noise + str(lines))
+    filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
+    filled = filled.replace("@BITS@", precision[-2:])
+    metrics = (HERE / "metrics.c").read_text().replace("@THRESHOLD@", f"{program.threshold!r}")
+    measures = metrics if gradient.outputs else ""
+    text = filled + library + functions + noise + blocks + measures + str(lines) + body
+    marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "REGISTERS": registers, "CUT": "#if CUT" in text}
+    marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule), "STRAIGHT": not turned}
+    marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
+    marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}
+    for mark, kept in marks.items():
+        text = keep(text, mark, kept)
+    text = text.replace("@NOISE_ARGUMENT@", ", b->noise, m.rows" if program.noise else "")
+    return named(text, name, REAL_TYPES[precision][0])
+
+
+def _sizes(schedule: Schedule) -> dict[str, int]:
+    """The constants in the head."""
+    program, gradient = schedule.program, schedule.kernels[-1]
     sizes = {
         "PARAMETERS": sum(tensor.size for tensor in program.parameters),
         "INPUTS": sum(tensor.size for tensor in program.inputs),
@@ -57,9 +104,11 @@ def emit_c(schedule: Schedule) -> str:
         sizes |= {"LONG": LONG}
     else:
         sizes |= {"LANES": 1, "PAD": 1, "PARTIALS": 0}
-    head = (HERE / "head.c").read_text()
-    constants = "\n".join(f"    {key} = {value}," for key, value in sizes.items())
-    lines = Lines()
+    return sizes
+
+
+def _emit_extremes(program: Program, lines: Lines) -> None:
+    """The larger and the smaller of two values, where a program needs them."""
     for function, text in (("maximum", Max), ("minimum", Min)):
         updating = (step for update in program.updates for step in update.steps)
         if any(step.expression.has(text) for step in (*program.steps, *updating)):
@@ -68,42 +117,6 @@ def emit_c(schedule: Schedule) -> str:
             with lines.block(f"INLINE real {function}(real a, real b)"):
                 lines.add(f"return a {sign} b || a != a ? a : b;")
             lines.add("")
-    elements = (Elements(program, schedule.layout, kernel) for kernel in schedule.kernels)
-    emitters = {of_kernel.kernel.name: KernelEmitter(of_kernel, lines) for of_kernel in elements}
-    for emitter in emitters.values():
-        emitter.emit()
-    if has_rows(schedule):
-        RowEmitter(schedule, lines).emit()
-    for update in program.updates:
-        lines.include(emit_update(update, precision))
-    emit_dispatch(program.updates, lines)
-    turned = _turned(program, schedule.layout)
-    body = _body(program, turned)
-    registers = in_registers(schedule)
-    if registers:
-        body += RegistersEmitter(program, gradient, precision, lines).emit()
-    if lanes_are_models(schedule):
-        body += ManyEmitter(program, gradient, precision, lines).emit()
-    blas = _blas(str(lines)) if calls_blas(schedule) else ""
-    calls = blas + str(lines) + ("turn(" if turned else "")
-    blocks = _blocks(calls) + blas if schedule.blocks else ""
-    noise = (HERE / "noise.c").read_text() if program.noise else ""
-    if any(source.distribution == "normal" for source in program.noise):
-        noise += (HERE / "noise_normal.c").read_text()
-    functions = _used((HERE / f"functions{precision[-2:]}.c").read_text(), noise + str(lines))
-    filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
-    filled = filled.replace("@BITS@", precision[-2:])
-    metrics = (HERE / "metrics.c").read_text().replace("@THRESHOLD@", f"{program.threshold!r}")
-    measures = metrics if gradient.outputs else ""
-    text = filled + functions + noise + blocks + measures + str(lines) + body
-    marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "REGISTERS": registers, "CUT": "#if CUT" in text}
-    marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule), "STRAIGHT": not turned}
-    marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
-    marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}
-    for mark, kept in marks.items():
-        text = keep(text, mark, kept)
-    text = text.replace("@NOISE_ARGUMENT@", ", b->noise, m.rows" if program.noise else "")
-    return named(text, name, REAL_TYPES[precision][0])
 
 
 def _body(program: Program, turned: str) -> str:

@@ -26,9 +26,9 @@ OWN_FUNCTIONS = {
 }
 """Functions that are emitted inline, without a branch, so that a loop over them can be vectorized.
 
-Every stable function and activation is made of these, of square roots and of arithmetic. Calls of the C library
-remain for the other functions of formulas: sin, cos and tan, sinh and cosh, the inverse functions of them all, powers
-with an exponent that is neither an integer nor ±1/2 or ±3/2, exp2, log2, log10, cbrt and hypot.
+Every stable function and activation is made of these, of square roots and of arithmetic. Calls of the C library (see
+``library``) remain for the other functions of formulas: sin, cos and tan, sinh and cosh, the inverse functions of them
+all, powers with an exponent that is neither an integer nor ±1/2 or ±3/2, exp2, log2, log10, cbrt and hypot.
 """
 
 REAL_TYPES = {"float64": ("double", float64), "float32": ("float", float32)}
