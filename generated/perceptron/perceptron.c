@@ -22,14 +22,14 @@ enum {
     INPUTS = 2,
     TARGETS = 1,
     OUTPUTS = 1,
-    TILE = 64,
+    TILE = 512,
     SUMS = 8,
     MEASURES = 3,
     WHOLE = 0,
     ACROSS = 0,
     DIRECT = 0,
     IN_PLACE = 1,
-    ARRAYS = 128,
+    ARRAYS = 1024,
     STATE = 3,
     OPTIONS = 5,
     LABELS = 0,
@@ -405,7 +405,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     const real w35 = parameters[5];
     const real w45 = parameters[6];
     real *const restrict t15 = work + 0;
-    real *const restrict t17 = work + 64;
+    real *const restrict t17 = work + 512;
     real *const output = t15;
 
     /* t1 to loss */

@@ -32,7 +32,7 @@ from dataclasses import replace
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Schedule, Shape, Storage
-from nncodegen.schedule.layout import CLOSE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
+from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
 from nncodegen.schedule.turned import choose_turned
 
@@ -46,6 +46,8 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     gradient = _gradient(program, layout)
     if "tile" not in choices and layout.tile == TILE and layout.features:
         layout, gradient = _with_short_tile(program, layout, gradient)
+    if "tile" not in choices and not any(program.sizes.values()):
+        layout, gradient = _with_long_tile(program, layout, gradient)
     kernels = (
         make_kernel(program, layout, "predict", program.outputs, ()),
         make_kernel(program, layout, "loss", (), (program.loss,), _measured(program)),
@@ -76,6 +78,18 @@ def _with_short_tile(program: Program, layout: Layout, gradient: Kernel) -> tupl
         return layout, gradient
     why = f"as an update of such a tile goes through {less:,} bytes, one of {TILE} samples through {usual:,}"
     return replace(short, reasons=(why, *layout.reasons[1:])), shorter  # the first reason is that of the tile
+
+
+def _with_long_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
+    """The same with the longest tiles whose arrays are close."""
+    times = 1
+    while 2 * times * layout.tile <= LONGEST_TILE and bytes_of(2 * times * gradient.arrays, program) <= CLOSE:
+        times *= 2
+    if times == 1:
+        return layout, gradient
+    why = f"as it has no layers, and arrays of {bytes_of(times * gradient.arrays, program):,} bytes"
+    layout = replace(layout, tile=times * layout.tile, reasons=(why, *layout.reasons[1:]))
+    return layout, _gradient(program, layout)
 
 
 def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:

@@ -17,7 +17,8 @@ what a layer before it has with features innermost is then turned over, unless t
 
 A tile is as short as its loops allow, so that what one leaves is at hand for the next: with samples innermost a loop
 takes eight vectors to be worth its beginning and its end. It is longer where the weights of a layer leave the
-first-level cache between two tiles, and shorter where everything else stays there only then.
+first-level cache between two tiles, and shorter where everything else stays there only then. The loops of a formula
+leave little to each other: its tiles are as long as that stays close.
 """
 
 from __future__ import annotations
@@ -38,13 +39,16 @@ SHORT_TILE = 32
 as the blocks of their gradients are half as deep."""
 
 CLOSE = 50_000
-"""Bytes up to which it does."""
+"""Bytes up to which it does, and up to which the arrays of a formula stay there."""
 
 VECTORS = 8
 """Vectors of samples in a tile where samples run innermost in all layers, which then are narrow."""
 
 LONG_TILE = 128
 """Samples in a tile where weights do not stay there: each tile fetches them again, however few samples it has."""
+
+LONGEST_TILE = 512
+"""Samples in a tile of a formula, at most: each lane of a vector then adds up a few dozen values in a row."""
 
 CACHE = 2**15
 """Bytes of a layer's weights from which on they do not."""
