@@ -216,7 +216,7 @@ def test_the_tile_follows_from_the_layout():
         assert layout.tile == tile
         assert why in layout.show()
     assert "as asked for" in scheduled(nn.Sequential([nn.Dense(3)], 4), {"tile": 32}).layout.show()
-    for terms, bits, tile in ((1, 64, 512), (10, 64, 256), (10, 32, 512), (40, 64, 64)):  # arrays of formulas stay there
+    for terms, bits, tile in ((1, 64, 512), (10, 64, 256), (10, 32, 512), (40, 64, 64)):  # formulas
         waves = sum(sympy.Symbol(f"a{k}") * sympy.tanh(sympy.Symbol(f"b{k}") * x) for k in range(terms))
         parameters = dict.fromkeys(sorted(waves.free_symbols - {x}, key=str), 0.1)
         model = nn.Model("waves", [x], [y], parameters, waves, (waves - y) ** 2)
