@@ -46,7 +46,7 @@ def _formulas_only(reason: str) -> dict[str, str]:
 
 
 _SYMPY = {**_formulas_only("it is for formulas"), "ensemble": "it would take the perceptron's time for each model"}
-_SUBS = {**_SYMPY, "curve": "it would take a second for each hundred samples"}
+_SUBS = {**_SYMPY, "curve": "it would take three minutes for one update"}
 _PERCEPTRON = "it is for the perceptron alone"
 
 _SMALL = {
