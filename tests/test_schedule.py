@@ -9,6 +9,7 @@ from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.schedule import NO_CHOICES, Nest, Place, Shape
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.chains import SHORT
+from tests.models import gradient_of, random_data
 
 
 def scheduled(model, choices=NO_CHOICES):
@@ -120,6 +121,21 @@ def test_arrays_share_memory():
     two, four = (scheduled(deep(8, *hidden, 4), {"features": []}).kernels for hidden in ([16] * 2, [16] * 4))
     assert four[0].arrays == two[0].arrays  # of a prediction, one layer at a time
     assert four[2].arrays < 1.8 * two[2].arrays
+
+
+@pytest.mark.parametrize("widths", [(2, 2), (3, 3), (4, 4), (2, 3, 4)])
+def test_nothing_joins_a_sum_that_stays_alone(widths):
+    """Layers of few units, written out, whose loops are full: what is left over gets loops of its own."""
+    long = lambda z: nn.sigmoid(z) * nn.tanh(nn.softplus(z))  # noqa: E731
+    layers = [nn.Dense(width, long) for width in widths]
+    model = nn.Sequential([*layers, nn.Dense(3, "softmax")], 5, "categorical_crossentropy", name="full")
+    for nest in (nest for kernel in scheduled(model).kernels for nest in kernel.tile):
+        sums = [step for step in nest.steps if SAMPLE in step.over]
+        assert not sums or len(nest.steps) == 1
+    module, program = nn.build(model), nn.compile_model(model, until="differentiate")["differentiate"]
+    parameters, data = module.initial_parameters(1), random_data(program)[1:]
+    exact = gradient_of(program, parameters, *data)
+    assert module.loss_and_gradient(parameters, *data)[1] == pytest.approx(exact, rel=1e-11, abs=1e-13)
 
 
 def test_a_reduction_writes_over_nothing_that_it_reads():

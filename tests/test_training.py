@@ -449,6 +449,10 @@ def test_subnormal_numbers():
     module = nn.build(nn.Model("tail", [x], [y], {a: 1.0}, a * sympy.exp(-x), a * sympy.exp(-x)), "float32")
     far, kept = np.full((3000, 1), 95, np.float32), []
     assert module.predict([1], far)[0, 0] == pytest.approx(np.exp(-95.0), rel=0.05, abs=0)
+    log_likelihood = nn.Model("likelihood", [x], [], {a: 1.0}, a * sympy.exp(-x), -sympy.log(a * sympy.exp(-x)))
+    assert nn.build(log_likelihood, "float32").loss([1], far) == pytest.approx(
+        95, rel=0.01
+    )  # has them
     for threads in (1, 2):
         result = module.train(far, far, [1], epochs=10**9, callback=look, callback_interval=1, threads=threads)
         assert (kept, result.parameters) == ([True, True], [1])
@@ -456,8 +460,11 @@ def test_subnormal_numbers():
     if platform.machine() in ("x86_64", "AMD64"):
         loss, gradient = module.loss_and_gradient([1], far, far)
         assert (module.loss([1], far, far), loss, gradient) == (0, 0, [0])
+        assert has_them()
         assert module.train(far, far, [1], epochs=2, threads=2).history.tolist() == [0, 0]
-    assert has_them()
+        assert has_them()
+        assert module.train_many(far, far, [[1], [2]], epochs=2).history.tolist() == [[0, 0]] * 2
+        assert has_them()
 
 
 def test_an_error_of_a_callback(module):

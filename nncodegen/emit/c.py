@@ -12,6 +12,7 @@ import re
 from itertools import accumulate
 from pathlib import Path
 
+from sympy import Pow, log
 from sympy.functions.elementary.miscellaneous import Max, Min
 
 from nncodegen.emit.blas import calls_blas
@@ -26,7 +27,7 @@ from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter, in_registers
 from nncodegen.emit.rows import RowEmitter, has_rows
 from nncodegen.emit.updates import emit_dispatch, emit_update
-from nncodegen.ir import Program
+from nncodegen.ir import SAMPLE, Program
 from nncodegen.schedule import LONG, Layout, Schedule
 
 HERE = Path(__file__).parent
@@ -73,10 +74,18 @@ def emit_c(schedule: Schedule) -> str:
     marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule), "STRAIGHT": not turned}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}
+    marks |= {"FLUSH": _flushes(program)}
     for mark, kept in marks.items():
         text = keep(text, mark, kept)
     text = text.replace("@NOISE_ARGUMENT@", ", b->noise, m.rows" if program.noise else "")
     return named(text, name, REAL_TYPES[precision][0])
+
+
+def _flushes(program: Program) -> bool:
+    """Whether subnormal numbers are next to nothing: no logarithm or root of what depends on the samples is taken."""
+    expressions = [step.expression for step in program.steps if SAMPLE in step.indices]
+    roots = (power for expression in expressions for power in expression.atoms(Pow) if not power.exp.is_Integer)
+    return not any(expression.has(log) for expression in expressions) and not any(roots)
 
 
 def _sizes(schedule: Schedule) -> dict[str, int]:
@@ -164,14 +173,19 @@ def _blas(text: str) -> str:
 
 
 def _used(source: str, text: str) -> str:
-    """Those of the functions of a source that a text calls, and those that they call themselves.
+    """Those of the functions of a source that a text calls outside of comments, and those that they call themselves.
 
     Each stands behind a comment that begins with its name, as ``--- name ---``.
     """
+    text = _without_comments(text)
     functions = dict(re.findall(r"^(?=/\* --- (\w+) --- )(.*?\n}\n)", source, flags=re.MULTILINE | re.DOTALL))
     used: list[str] = []
     for name, function in reversed(functions.items()):  # reversed: a function stands behind those that it calls
         if re.search(rf"\b{name}\(", text):
             used.insert(0, function.replace(f"--- {name} --- ", ""))
-            text += function
+            text += _without_comments(function)
     return "\n".join([*used, ""]) if used else ""
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)

@@ -27,18 +27,18 @@ INLINE float exp_reduced(float x, float n)
 #endif
 }
 
-/* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
+/* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. Both ends are told by different values: of two
+   comparisons of the same with a constant, GCC makes four. */
 INLINE float exp_of(float x)
 {
     const float shift = 0x1.8p23F; /* adding it rounds to an integer, which the low bits then hold */
-    x = x < -104 ? -104 : x;
-    x = x > 89 ? 89 : x;
     const union { float real; uint32_t bits; } k = {x*0x1.715476p+0F + shift};
     const float n = k.real - shift;
     const float p = 1 + exp_reduced(x, n);
     const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
     const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23};
-    return p*first.real*second.real;
+    const float value = p*first.real*second.real;
+    return n < -150 ? 0 : x > 89 ? HUGE_VALF : value;
 }
 
 /* --- exp_split --- exp(x) for one x at a time, in parts: x = (k + j/32)*log(2) + r, where scale = 2**(k + j/32) is

@@ -35,18 +35,18 @@ INLINE double exp_reduced(double x, double n)
 #endif
 }
 
-/* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. */
+/* --- exp_of --- exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. Both ends are told by different values: of two
+   comparisons of the same with a constant, GCC makes four. */
 INLINE double exp_of(double x)
 {
     const double shift = 0x1.8p52; /* adding it rounds to an integer, which the low bits then hold */
-    x = x < -746 ? -746 : x;
-    x = x > 710 ? 710 : x;
     const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
     const double n = k.real - shift;
     const double p = 1 + exp_reduced(x, n);
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
     const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52};
-    return p*first.real*second.real;
+    const double value = p*first.real*second.real;
+    return n < -1076 ? 0 : x > 710 ? HUGE_VAL : value;
 }
 
 /* --- exp_split --- exp(x) for one x at a time, in parts: x = (k + j/128)*log(2) + r, where scale = 2**(k + j/128) is

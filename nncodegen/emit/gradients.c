@@ -52,7 +52,7 @@ static const double *sum_batch(const batch *b, memory m, team *threads, @name@_p
 int @name@_loss(const real *parameters, const real *inputs, const real *targets, const real *weights,
     size_t samples, void *work, double *loss, @name@_poll *poll)
 {
-    FLUSH_SUBNORMALS
+@FLUSH@    FLUSH_SUBNORMALS
     const batch all = {.forward = 1, .parameters = parameters, .inputs = inputs, .targets = targets,
         .weights = weights, .samples = samples, .total = total_weight(weights, samples)};
     const double *const sums = sum_batch(&all, carve(work), NULL, poll);
@@ -65,7 +65,7 @@ int @name@_loss(const real *parameters, const real *inputs, const real *targets,
 int @name@_loss_and_gradient(const real *parameters, const real *inputs, const real *targets, const real *weights,
     size_t samples, void *work, double *loss, real *gradient, @name@_poll *poll)
 {
-    FLUSH_SUBNORMALS
+@FLUSH@    FLUSH_SUBNORMALS
     const memory m = carve(work);
     clear(m);
     @TURNED@arrange(parameters, m.parameters, 0);

@@ -28,30 +28,31 @@ enum {
     ALL_SUMS = SUMS + MEASURES,
 };
 
-/* To the end of a block, subnormal numbers count as zero, or (GRADUAL_UNDERFLOW) do not. Where sums are computed and
-   parameters trained they do: some cores take a hundred cycles for each, and what is smaller than 1e-37 (float32) or
-   1e-307 makes no difference to a sum. Predictions keep them, and so does whoever is asked whether a call shall end. */
-#if defined(__SSE2__) && defined(__GNUC__)
-INLINE unsigned change_mode(unsigned set, unsigned cleared)
-{
-    const unsigned before = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr((before & ~cleared) | set);
-    return before;
-}
-
-INLINE void restore_mode(const unsigned *before)
-{
-    __builtin_ia32_ldmxcsr(*before);
-}
-
-#define MODE const unsigned mode __attribute__((unused, cleanup(restore_mode)))
-#define FLUSH_SUBNORMALS MODE = change_mode(0x8040, 0); /* of results, and of operands */
-#define GRADUAL_UNDERFLOW MODE = change_mode(0, 0x8040);
-#else
-#define FLUSH_SUBNORMALS
-#define GRADUAL_UNDERFLOW
-#endif
-
+@FLUSH@/* To the end of a block, subnormal numbers count as zero, or (GRADUAL_UNDERFLOW) do not. Where sums are computed and
+@FLUSH@   parameters trained they do: some cores take a hundred cycles for each, and nothing here takes a logarithm or a root of
+@FLUSH@   them, for which they would not be next to nothing. Predictions keep them, and so does whoever is asked whether a call
+@FLUSH@   shall end. */
+@FLUSH@#if defined(__SSE2__) && defined(__GNUC__)
+@FLUSH@INLINE unsigned change_mode(unsigned set, unsigned cleared)
+@FLUSH@{
+@FLUSH@    const unsigned before = __builtin_ia32_stmxcsr();
+@FLUSH@    __builtin_ia32_ldmxcsr((before & ~cleared) | set);
+@FLUSH@    return before;
+@FLUSH@}
+@FLUSH@
+@FLUSH@INLINE void restore_mode(const unsigned *before)
+@FLUSH@{
+@FLUSH@    __builtin_ia32_ldmxcsr(*before);
+@FLUSH@}
+@FLUSH@
+@FLUSH@#define MODE const unsigned mode __attribute__((unused, cleanup(restore_mode)))
+@FLUSH@#define FLUSH_SUBNORMALS MODE = change_mode(0x8040, 0); /* of results, and of operands */
+@FLUSH@#define GRADUAL_UNDERFLOW MODE = change_mode(0, 0x8040);
+@FLUSH@#else
+@FLUSH@#define FLUSH_SUBNORMALS
+@FLUSH@#define GRADUAL_UNDERFLOW
+@FLUSH@#endif
+@FLUSH@
 /* Sums, or a maximum, in a loop that may be taken in any fixed order, where the compiler is told so. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns where it cannot follow */
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)

@@ -19,6 +19,10 @@ VECTORS = {
 """The version of glibc from which on a function comes for vectors -> its name -> the number of its arguments."""
 
 
+ENDS = ("", "f", "_in_vectors", "f_in_vectors")
+"""What the names of a function end in, in C."""
+
+
 def emit_library(text: str, real: str) -> str:
     """Declarations for the functions that a text calls in some type of numbers; none, if it calls none."""
     suffix = "f" if real == "float" else ""

@@ -157,7 +157,7 @@ static int stopped(@name@_poll *poll, double operations)
     if (now - poll->asked < poll->interval && now >= poll->asked)
         return 0;
     poll->asked = now;
-    GRADUAL_UNDERFLOW
+@FLUSH@    GRADUAL_UNDERFLOW
     return poll->stop(poll->context);
 }
 

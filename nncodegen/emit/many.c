@@ -252,7 +252,7 @@ static void start(const @name@_many *run, size_t first, group *g)
 
 int @name@_train_many(@name@_many *run)
 {
-    FLUSH_SUBNORMALS
+@FLUSH@    FLUSH_SUBNORMALS
     const int leaps = run->samples == 1 && !(run->tolerance > 0) && remains_infinite(run->optimizer);
     group g;
     carve_group(run->work, &g);

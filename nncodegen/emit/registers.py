@@ -203,7 +203,9 @@ class RegistersEmitter:
             if tensor is self._program.parameters[0]:
                 self._emit_outputs()
             value = self._next(tensor.name)
-            lines.add(f"{names[tensor.name]} = {printer.print(value)};", f"check += {names[tensor.name]}*0;")
+            if value != Element(tensor.name):  # the loss may not depend on it
+                lines.add(f"{names[tensor.name]} = {printer.print(value)};")
+            lines.add(f"check += {names[tensor.name]}*0;")
             known[Element(tensor.name)] = ready(value, known)
         lines.add("")
 

@@ -42,7 +42,7 @@ static void do_share(team *t, member *own)
 
 static void *be_member(void *argument)
 {
-    FLUSH_SUBNORMALS
+@FLUSH@    FLUSH_SUBNORMALS
     member *const own = argument;
     team *const t = own->team;
     for (size_t seen = 0;; seen++) {

@@ -301,7 +301,7 @@ void @name@_present(const @name@_training *run, real *parameters)
 @REGISTERS@
 COLD void @name@_train(@name@_training *run)
 {
-    FLUSH_SUBNORMALS
+@FLUSH@    FLUSH_SUBNORMALS
     @REGISTERS@if (train_in_registers(run))
     @REGISTERS@    return;
     memory m = carve(run->work);

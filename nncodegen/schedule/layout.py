@@ -48,7 +48,8 @@ LONG_TILE = 128
 """Samples in a tile where weights do not stay there: each tile fetches them again, however few samples it has."""
 
 LONGEST_TILE = 512
-"""Samples in a tile of a formula, at most: each lane of a vector then adds up a few dozen values in a row."""
+"""Samples in a tile of a formula, at most: with GCC each lane of a vector then adds up a few dozen values in a row; the
+losses of 8,192 samples in float32 are off by 1e-8, and by 9e-8 with Clang, which adds them all up in one."""
 
 CACHE = 2**15
 """Bytes of a layer's weights from which on they do not."""

@@ -329,7 +329,7 @@ def _nests(
         position = next(fits, len(nests))
         if position == len(nests):
             nests.append((loops, form, []))
-            sizes.append(0)
+            sizes.append(MOST if alone else 0)  # so that no other joins one that stays alone
         nests[position][2].append(step)
         sizes[position] += size
         homes[step.target.tensor] = (position, bool(step.over) and not written_out)
