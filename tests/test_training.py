@@ -450,9 +450,7 @@ def test_subnormal_numbers():
     far, kept = np.full((3000, 1), 95, np.float32), []
     assert module.predict([1], far)[0, 0] == pytest.approx(np.exp(-95.0), rel=0.05, abs=0)
     log_likelihood = nn.Model("likelihood", [x], [], {a: 1.0}, a * sympy.exp(-x), -sympy.log(a * sympy.exp(-x)))
-    assert nn.build(log_likelihood, "float32").loss([1], far) == pytest.approx(
-        95, rel=0.01
-    )  # has them
+    assert nn.build(log_likelihood, "float32").loss([1], far) == pytest.approx(95, rel=0.01)  # has them
     for threads in (1, 2):
         result = module.train(far, far, [1], epochs=10**9, callback=look, callback_interval=1, threads=threads)
         assert (kept, result.parameters) == ([True, True], [1])
