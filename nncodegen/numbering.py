@@ -44,7 +44,6 @@ class Numbering:
         self._lower = lower
         self._whole_branches = whole_branches
         self._known: dict[tuple[Expr, str | None, tuple[str, ...], tuple[str, ...]], Element] = {}
-        self._definitions: dict[Element, Step] = {}
         self._atoms: dict[Expr, Expr] = {}
         self._count = 0
 
@@ -66,12 +65,7 @@ class Numbering:
         if key not in self._known:
             self._known[key] = target = Element(self.fresh(name), indices)
             self.steps.append(Step(target, simple, operator, over))
-            self._definitions[target] = self.steps[-1]
         return self._known[key]
-
-    def definition(self, element: Element) -> Step | None:
-        """The step that defines an element; None for what is given."""
-        return self._definitions.get(element)
 
     def fresh(self, name: str | None = None) -> str:
         """A name that nothing else has: the given one where it is free."""

@@ -20,7 +20,7 @@ from sympy import Dummy, Eq, Expr, Piecewise, Pow, S, Symbol, count_ops, exp, pr
 from sympy.codegen.cfunctions import log1p
 
 from nncodegen.functions import StableFunction, decay
-from nncodegen.ir import NORMALIZATIONS, Element, Program, Step, Update, elements, needed
+from nncodegen.ir import NORMALIZATIONS, Element, Program, Step, Update, needed
 from nncodegen.numbering import Numbering, hint
 
 
@@ -86,12 +86,13 @@ def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:
 
 
 def _is_nonnegative(value: Expr, numbering: Numbering, signs: dict[Element, Symbol]) -> bool:
-    """Whether a value is never negative, as far as SymPy sees from what its elements are; ``signs`` are for them."""
-    for element in elements(value):
-        if element not in signs:
-            step = numbering.definition(element)
-            known = step is not None and _is_nonnegative(step.expression, numbering, signs)
-            signs[element] = Dummy(nonnegative=True) if known else element
+    """Whether a value is never negative, as far as SymPy sees from how its elements are defined.
+
+    ``signs`` has a symbol for the element of each step; those that have come since are added.
+    """
+    for step in numbering.steps[len(signs) :]:
+        known = step.expression.xreplace(signs).is_nonnegative  # and so is a sum or a maximum of it
+        signs[step.target] = Dummy(nonnegative=True) if known else step.target
     return bool(value.xreplace(signs).is_nonnegative)
 
 
