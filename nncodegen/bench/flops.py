@@ -23,16 +23,21 @@ from nncodegen.simplify import operations
 def flops(task: Task) -> int:
     """Floating-point operations of one step of a task."""
     if isinstance(task, Formula):
-        program: Program = compile_model(task.model, until="simplify")["simplify"]
+        program = _simplified(task)
         wanted = [(element,) for element in program.gradient] if task.sequential else [program.gradient]
         return sum(_operations(program, some) + 2 * len(some) for some in wanted)
     if isinstance(task.stack, Peaks):
-        simplified: Program = compile_model(task.model, until="simplify")["simplify"]
-        return task.batch * _operations(simplified, simplified.gradient) + 2 * len(task.start)
+        program = _simplified(task)
+        return task.batch * _operations(program, program.gradient) + 2 * len(task.start)
     products = [2 * units * inputs for units, inputs in task.stack.shapes]
     if isinstance(task, Prediction):
         return len(task.X) * sum(products)
     return round(len(task.X) * task.epochs / task.steps * (3 * sum(products) - products[0]))
+
+
+def _simplified(task: Task) -> Program:
+    program: Program = compile_model(task.model, until="simplify")["simplify"]
+    return program
 
 
 def _operations(program: Program, results: tuple[Element, ...]) -> int:

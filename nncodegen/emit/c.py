@@ -20,7 +20,7 @@ from nncodegen.emit.blocks import emit_blocks
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.library import emit_library
-from nncodegen.emit.lines import Lines, keep
+from nncodegen.emit.lines import Lines, keep, without_comments
 from nncodegen.emit.many import ManyEmitter, lanes_are_models
 from nncodegen.emit.names import identifier, named
 from nncodegen.emit.printer import REAL_TYPES
@@ -84,8 +84,8 @@ def emit_c(schedule: Schedule) -> str:
 def _flushes(program: Program) -> bool:
     """Whether subnormal numbers are next to nothing: no logarithm or root of what depends on the samples is taken."""
     expressions = [step.expression for step in program.steps if SAMPLE in step.indices]
-    roots = (power for expression in expressions for power in expression.atoms(Pow) if not power.exp.is_Integer)
-    return not any(expression.has(log) for expression in expressions) and not any(roots)
+    powers = (power for expression in expressions for power in expression.atoms(Pow))
+    return not any(expression.has(log) for expression in expressions) and all(p.exp.is_Integer for p in powers)
 
 
 def _sizes(schedule: Schedule) -> dict[str, int]:
@@ -177,15 +177,11 @@ def _used(source: str, text: str) -> str:
 
     Each stands behind a comment that begins with its name, as ``--- name ---``.
     """
-    text = _without_comments(text)
+    text = without_comments(text)
     functions = dict(re.findall(r"^(?=/\* --- (\w+) --- )(.*?\n}\n)", source, flags=re.MULTILINE | re.DOTALL))
     used: list[str] = []
     for name, function in reversed(functions.items()):  # reversed: a function stands behind those that it calls
         if re.search(rf"\b{name}\(", text):
             used.insert(0, function.replace(f"--- {name} --- ", ""))
-            text += _without_comments(function)
+            text += without_comments(function)
     return "\n".join([*used, ""]) if used else ""
-
-
-def _without_comments(text: str) -> str:
-    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)

@@ -60,11 +60,16 @@ class Lines:
         """Behind what is added inside, marks those of the arguments that it does not mention."""
         start = len(self._lines)
         yield
-        words = set(re.findall(r"\w+", re.sub(r"/\*.*?\*/", "", "\n".join(self._lines[start:]), flags=re.DOTALL)))
+        words = set(re.findall(r"\w+", without_comments("\n".join(self._lines[start:]))))
         self.add(*(f"(void) {argument};" for argument in arguments if argument not in words))
 
     def __str__(self) -> str:
         return "\n".join(self._lines) + "\n"
+
+
+def without_comments(text: str) -> str:
+    """A text of C without what only people read."""
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
 
 
 def keep(text: str, mark: str, kept: bool) -> str:
