@@ -19,6 +19,14 @@ import sympy
 from sympy import Abs, Eq, Expr, Float, Function, Max, Piecewise, Rational, S, erfc, exp, log, sqrt
 from sympy.codegen.cfunctions import expm1, log1p
 
+INLINE = ("exp", "decay", "expm1", "log", "log1p", "half_expm1", "tanh_of", "erf", "erfc")
+"""The functions that are emitted inline, without a branch, so that a loop over them can be vectorized.
+
+Every stable function and activation is made of these, of square roots and of arithmetic. Calls of the C library remain
+for the other functions of formulas: sin, cos and tan, sinh and cosh, the inverse functions of them all, powers with an
+exponent that is neither an integer nor ±1/2 or ±3/2, exp2, log2, log10, cbrt and hypot.
+"""
+
 
 class StableFunction(Function):
     """A real function of real arguments with a stable form of its own."""

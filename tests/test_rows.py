@@ -5,6 +5,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
+from nncodegen.build import load, load_variant
 from nncodegen.perceptron import model as perceptron_model
 
 RNG = np.random.default_rng(0)
@@ -50,6 +51,31 @@ def test_formulas():
         module = nn.build(model)
         parameters, X = module.initial_parameters(), RNG.normal(size=(9, len(model.inputs)))
         assert np.array_equal(module.predict(parameters, X[:1]), module.predict(parameters, X)[:1])
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_functions_of_the_library(precision):
+    """So do functions that loops may call for whole vectors, on every CPU, wherever a row lies among others.
+
+    Of four columns one is left out, so that what is read has gaps.
+    """
+    a, b, x, z, v, unused = sympy.symbols("a b x z v unused")
+    wave, power, angle = sympy.sin(b * x) * sympy.cos(b * x), z**b, sympy.atan2(x, v)
+    model = nn.Model(
+        "wave", [x, unused, z, v], (), {a: 2.0, b: 1.25}, (a * wave + power, angle, a * z), (a * power) ** 2
+    )
+    built, bound = nn.compile_model(model, precision, march="portable").built, 50 * float(np.finfo(precision).eps)
+    for variant in load(built).variants:
+        module = load_variant(built, variant)
+        parameters, X = module.initial_parameters(), RNG.uniform(0.1, 9, (1100, 4)).astype(precision)
+        many = module.predict(parameters, X)
+        x, z, v = X.astype(float)[:, [0, 2, 3]].T
+        exact = np.stack([2 * np.sin(1.25 * x) * np.cos(1.25 * x) + z**1.25, np.arctan2(x, v), 2 * z], axis=1)
+        assert many == pytest.approx(exact, rel=bound, abs=bound)
+        for rows in (1, 2, 7, 8, 9, 15, 16, 17, 33, 600):
+            for first in (0, 1, 5, 495, 500):
+                part = module.predict(parameters, X[first : first + rows])
+                assert np.array_equal(part, many[first : first + rows])
 
 
 def test_results_are_their_own(chain):

@@ -43,9 +43,8 @@ def emit_c(schedule: Schedule) -> str:
     _emit_extremes(program, lines)
     elements = (Elements(program, schedule.layout, kernel) for kernel in schedule.kernels)
     emitters = {of_kernel.kernel.name: KernelEmitter(of_kernel, lines) for of_kernel in elements}
-    for kernel, emitter in emitters.items():
+    for emitter in emitters.values():
         emitter.emit()
-        lines.add(*(["@LIBRARY@"] if kernel == "predict" else []))
     if has_rows(schedule):
         RowEmitter(schedule, lines).emit()
     library = emit_library(str(lines), REAL_TYPES[precision][0])
@@ -70,7 +69,7 @@ def emit_c(schedule: Schedule) -> str:
     filled = filled.replace("@BITS@", precision[-2:])
     metrics = (HERE / "metrics.c").read_text().replace("@THRESHOLD@", f"{program.threshold!r}")
     measures = metrics if gradient.outputs else ""
-    text = filled + functions + noise + blocks + measures + str(lines).replace("@LIBRARY@\n", library) + body
+    text = filled + library + functions + noise + blocks + measures + str(lines) + body
     marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "REGISTERS": registers, "CUT": "#if CUT" in text}
     marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule), "STRAIGHT": not turned}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}

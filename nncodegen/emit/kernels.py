@@ -108,7 +108,8 @@ class KernelEmitter:
     def _emit_loops(self, tile: tuple[Nest, ...], measured: tuple[Nest, ...] = ()) -> None:
         """The loops of a tile, with what they need of the parameters, and names for what those of metrics need, too."""
         if self._padded:
-            self._lines.add("const size_t padded = (count + PAD - 1)/PAD*PAD;")
+            pad = str(self._layout.padding) if self._kernel.in_vectors else "PAD"
+            self._lines.add(f"const size_t padded = (count + {pad} - 1)/{pad}*{pad};")
         nests = (*self._before((*tile, *measured)), *tile)
         with self._lines.unused(*(["padded"] if self._padded else [])):  # a part may loop over the outputs alone
             self._emit_pointers((*nests, *measured))
@@ -305,8 +306,10 @@ class KernelEmitter:
             self._emit_statement(*statement)
 
     def _emit_padding(self, nest: Nest) -> None:
-        """Zeros behind rows that were copied from outside, where nothing is to read behind."""
+        """Zeros behind rows that were copied from outside, where nothing is to read behind; the last row for others."""
         if nest.lanes == SAMPLE:
+            if self._kernel.in_vectors and self._reads_rows(nest):
+                self._emit_last_rows(nest)
             return
         size, padded = self._program.sizes[nest.lanes], self._layout.padded(self._program.sizes[nest.lanes] or 1)
         arrays = [s.target for s in nest.steps if self._kernel.storage[s.target.tensor].place is Place.ARRAY]
@@ -319,16 +322,29 @@ class KernelEmitter:
         ):
             self._lines.add(*(f"{self._at.stored(element)} = 0;" for element in arrays))
 
+    def _emit_last_rows(self, nest: Nest) -> None:
+        """The last row, to the end of a vector, behind those that were copied from outside."""
+        with self._loops(nest.outer, nest), self._lines.block("for (size_t n = count; n < padded; n++)"):
+            for target in (each.target for step in nest.steps for each in self._written_out(step, nest)):
+                last = Element(target.tensor, ["count - 1" if i == SAMPLE else i for i in target.indices])
+                self._lines.add(f"{self._at.stored(target)} = {self._at.stored(last)};")
+
     def _bound(self, index: str, nest: Nest) -> str:
         """Where a loop ends. Lanes run over what pads a row or a tile as well, unless rows from outside end."""
         places = self._kernel.storage
         if index == SAMPLE:
-            writes_rows = any(places[step.target.tensor].place is Place.OUTPUT for step in nest.steps)
-            return "padded" if self._padded and not writes_rows else "count"
+            ends = any(places[step.target.tensor].place is Place.OUTPUT for step in nest.steps)
+            ends = ends or (self._kernel.in_vectors and self._reads_rows(nest))
+            return "padded" if self._padded and not ends else "count"
         elements = [e for step in nest.steps for e in (step.target, *step.operands) if index in e.indices]
         outside = any(places[e.tensor].place in (*COLUMNS, Place.NOISE) for e in elements)
         size = self._program.sizes[index] or 1
         return str(size if outside or index != nest.lanes else self._layout.padded(size))
+
+    def _reads_rows(self, nest: Nest) -> bool:
+        """Whether a nest reads rows of the inputs."""
+        read = (self._kernel.storage[operand.tensor].place for step in nest.steps for operand in step.operands)
+        return any(place is Place.INPUT for place in read)
 
     def _emit_statement(self, step: Step, terms: Iterable[Step]) -> None:
         storage = self._kernel.storage[step.target.tensor]

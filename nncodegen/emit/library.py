@@ -4,8 +4,8 @@ glibc has them for x86-64, next to the usual ones and by names that follow from 
 they are declared so. They are off by up to 4 units in the last place
 (https://sourceware.org/glibc/wiki/libmvec), the usual ones by 1.
 
-They are declared behind the functions that predict, which call the usual ones: the rows that a loop over vectors leaves
-over are computed one by one, and a row has the same bits alone as among others.
+A loop calls the usual ones for the samples that it leaves over. Where that may not show, it leaves none over (see
+``schedule.vectors``).
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ def emit_library(text: str, real: str) -> str:
         return ""
     return "\n".join(
         [
-            "/* Functions of the C library that GCC may call for whole vectors from here on: predictions have the same",
-            "   bits for one row as for many. They have other names here, or GCC would make one call, which is for one",
-            "   value, of sin and cos of the same. */",
+            "/* Functions of the C library that GCC may call for whole vectors. They have other names here, or it",
+            "   would make one call, which is for one value, of sin and cos of the same. */",
             "#if defined(__GLIBC__) && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)",
             '#define IN_VECTORS(name) __asm__(name) __attribute__((const, simd("notinbranch")))',
             *parts,

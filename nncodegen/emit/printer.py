@@ -10,26 +10,11 @@ from sympy import Expr, Float, Rational, S, sqrt
 from sympy.codegen.ast import float32, float64, real
 from sympy.printing.c import C99CodePrinter
 
+from nncodegen.functions import INLINE
 from nncodegen.ir import Element
 
-OWN_FUNCTIONS = {
-    "exp": "exp_of",
-    "decay": "decay_of",
-    "expm1": "expm1_of",
-    "log": "log_of",
-    "log1p": "log1p_of",
-    "half_expm1": "half_expm1_of",
-    "tanh_of": "tanh_of",
-    "erf": "erf_of",
-    "erfc": "erfc_of",
-    "odds": "odds_of",
-}
-"""Functions that are emitted inline, without a branch, so that a loop over them can be vectorized.
-
-Every stable function and activation is made of these, of square roots and of arithmetic. Calls of the C library (see
-``library``) remain for the other functions of formulas: sin, cos and tan, sinh and cosh, the inverse functions of them
-all, powers with an exponent that is neither an integer nor ±1/2 or ±3/2, exp2, log2, log10, cbrt and hypot.
-"""
+OWN_FUNCTIONS = {name: name if name.endswith("_of") else f"{name}_of" for name in (*INLINE, "odds")}
+"""Functions that are emitted inline -> their names in C; all others are calls of the C library (see ``library``)."""
 
 REAL_TYPES = {"float64": ("double", float64), "float32": ("float", float32)}
 

@@ -21,7 +21,8 @@ Each entry point of the module has a kernel of its own. A kernel is cut in three
 parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished
 sums over all samples, ``after``. Where outputs can be compared with targets, the kernels of the loss and of the
 gradient keep the outputs of a tile, from which metrics are computed; what these alone need runs where they are wanted.
-So does what the loss alone needs of the loops of the gradient.
+So does what the loss alone needs of the loops of the gradient. Predictions that call the C library do so for whole
+vectors, so that a row has the same bits alone as among others (see ``vectors``).
 """
 
 from __future__ import annotations

@@ -113,6 +113,8 @@ class Kernel:
     """The outputs that metrics compare with targets; they are kept until the tile is done."""
     of_loss: frozenset[str] = frozenset()
     """The tensors of a tile that the loss needs, and neither the gradient nor metrics: they are not always wanted."""
+    in_vectors: bool = False
+    """Whether all but what copies rows from and to outside works on whole vectors (see ``vectors``)."""
 
     @property
     def direct(self) -> bool:
@@ -159,7 +161,7 @@ class Schedule:
 
 
 def _show_kernel(kernel: Kernel) -> str:
-    lines = [f"kernel {kernel.name}"]
+    lines = [f"kernel {kernel.name}" + (", on whole vectors" if kernel.in_vectors else "")]
     parts = {"before": kernel.before, "tile": kernel.tile, "metrics": kernel.measured, "after": kernel.after}
     for title, nests in parts.items():
         if nests:

@@ -14,6 +14,7 @@ from nncodegen.schedule.chains import without_chains
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Shape, Storage
 from nncodegen.schedule.layout import Layout, is_product
 from nncodegen.schedule.places import declared, place, turned_over
+from nncodegen.schedule.vectors import calls_library
 
 Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
 """The indices looped over outside, those reduced inside of them, and whether the samples are looped over."""
@@ -68,7 +69,8 @@ def make_kernel(
     if name != "gradient":
         layout = replace(layout, turned=())
     storage = declared(program, layout)
-    tiled = list(_tiled(program, layout))
+    in_vectors = name == "predict" and layout.tile > 1 and any(map(calls_library, needed(program.steps, outputs)))
+    tiled = list(_tiled(program, layout, in_vectors))
     renamed = {step.expression: step.target for step in tiled}
     own = program.steps if name == "gradient" else _without_noise(program)
     steps = [*tiled, *(replace(s, expression=s.expression.xreplace(renamed)) for s in own)]
@@ -94,6 +96,7 @@ def make_kernel(
     phases, besides = _phases(own, storage), _phases([s for s in steps if s.target.tensor not in names], storage)
     # an output is written for the samples of a tile alone, an array also for those that pad it
     apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and tiled}
+    apart |= {step.target.tensor for step in tiled if in_vectors}
     few = [i for i, size in program.sizes.items() if size is not None and size <= FEW and i not in layout.features]
     before, tile, after, metrics = (
         tuple(_nests(phase, program, forms, apart, few if tiled and over_samples else ()))
@@ -116,7 +119,8 @@ def make_kernel(
     if name == "gradient":
         others = {step.target.tensor for step in needed(steps, [*copies, *kept])}
         of_loss = frozenset(s.target.tensor for n in tile for s in n.steps if s.target.tensor not in others)
-    return Kernel(name, before, tile, after, *places, metrics, kept, of_loss)
+    in_vectors = in_vectors and all(nest.shape is Shape.LOOPS for nest in tile)
+    return Kernel(name, before, tile, after, *places, metrics, kept, of_loss, in_vectors)
 
 
 def _kept(measured: Iterable[Element], steps: list[Step], program: Program) -> Iterator[Element]:
@@ -156,15 +160,15 @@ def _in_parts(steps: Iterable[Step], program: Program) -> Iterator[Step]:
         yield replace(step, expression=Add(*begun, *terms)) if begun else step
 
 
-def _tiled(program: Program, layout: Layout) -> Iterator[Step]:
-    """Steps that copy the rows of a tile to where it lies together, for inputs with an index of their own.
+def _tiled(program: Program, layout: Layout, every: bool) -> Iterator[Step]:
+    """Steps that copy the rows of a tile to where it lies together, for those with an index of their own, or ``every``.
 
     Noise is computed there, once. Rows that lie in whole vectors already are used where they are.
     """
     used = {element.tensor: element for step in program.steps for element in step.operands}
     used |= {element.tensor: element for element in program.outputs}
     for tensor in (*program.inputs, *program.targets, *(source.tensor for source in program.noise)):
-        if tensor.name in used and len(tensor.shape) > 1:
+        if tensor.name in used and (every or len(tensor.shape) > 1):
             element = used[tensor.name]
             if _in_rows(element, program, layout):
                 continue
