@@ -1,5 +1,6 @@
 """The C that is emitted: without warnings, of a size that does not grow, and safe from names."""
 
+import re
 import shutil
 import subprocess
 
@@ -8,8 +9,10 @@ import pytest
 import sympy
 
 import nncodegen as nn
+from nncodegen.build import TARGETS
 from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.describe.losses import LOSSES
+from nncodegen.targets import KERNEL_FLAGS
 
 COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2", "-c", "-o", "kernel.o"]
@@ -27,6 +30,18 @@ def compile_strictly(sources, folder):
             command = [compiler, *STRICT, source]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
+
+
+def vectorized(sources, folder):
+    """The lines of a kernel, and the numbers, from 1, of those whose loops GCC turns into loops over vectors."""
+    for name, text in sources.files.items():
+        (folder / name).write_text(text)
+    kernel = f"{sources.module}.c"
+    options = [*KERNEL_FLAGS, *TARGETS["native"][1], "-fopt-info-vec-optimized", "-fno-ipa-icf"]
+    command = ["gcc", *options, "-c", kernel, "-o", "kernel.o"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    found = {int(line) for line in re.findall(rf"^{kernel}:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
+    return sources.files[kernel].splitlines(), found
 
 
 def network(activation, loss):
@@ -74,6 +89,18 @@ def test_a_large_network_compiles_without_a_warning(tmp_path):
     """No warning where the lanes of gradients are added up in every tile, nor without a bias."""
     layers = [nn.Dense(100, "relu"), nn.Dense(3, bias=False)]
     compile_strictly(emitted(nn.Sequential(layers, 64)), tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_loops_of_few_turns_are_vectorized(precision, tmp_path):
+    """Loops over the units of a layer of 16, which choose between values, become loops over vectors."""
+    model = nn.Sequential([nn.Dense(32, "tanh"), nn.Dense(16, "relu"), nn.Dense(1)], inputs=8)
+    lines, found = vectorized(emitted(model, precision), tmp_path)
+    loops = [number for number, line in enumerate(lines) if re.search(r"for .* < 16;", line)]
+    loops = [number for number in loops if "INDEPENDENT" in lines[number - 1] and "? " in "".join(lines[number:][:6])]
+    assert len(loops) == 4  # of a tile of predictions, losses, gradients, and of one row
+    assert {number + 1 for number in loops} <= found
 
 
 def test_the_size_does_not_grow_with_the_width():

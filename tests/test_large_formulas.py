@@ -2,19 +2,16 @@
 
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.build import TARGETS
 from nncodegen.emit.registers import in_registers
 from nncodegen.ir import SAMPLE
 from nncodegen.schedule.loops import MOST, SUM, TERMS
-from nncodegen.targets import KERNEL_FLAGS
-from tests.test_c import compile_strictly, emitted
+from tests.test_c import compile_strictly, emitted, vectorized
 
 X_, Y_ = sympy.symbols("x y")
 
@@ -83,15 +80,7 @@ def test_loops_and_functions_are_short():
 @pytest.mark.parametrize("terms", [1, 12])
 def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
     """Loops that add up a loss and its gradient say so of each sum, and become loops over vectors."""
-    sources = emitted(waves(terms), precision)
-    for name, text in sources.files.items():
-        (tmp_path / name).write_text(text)
-    kernel = f"{sources.module}.c"
-    options = [*KERNEL_FLAGS, *TARGETS["native"][1], "-fopt-info-vec-optimized", "-fno-ipa-icf"]
-    command = ["gcc", *options, "-c", kernel, "-o", "kernel.o"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    found = {int(line) for line in re.findall(rf"^{kernel}:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
-    lines = sources.files[kernel].splitlines()
+    lines, found = vectorized(emitted(waves(terms), precision), tmp_path)
     loops = [number for number, line in enumerate(lines) if line.strip().startswith("SUM_LOOP(") and "d_" in line]
     assert loops
     for number in loops:

@@ -87,11 +87,14 @@ INLINE word beyond(real value)
     return (v.bits & ~((word) 1 << FIRST_BIT)) + ((word) 1 << (sizeof(real) > 4 ? 52 : 23));
 }
 
-/* A loop no turn of which writes what another one reads: arrays that share memory do so value by value. */
+/* A loop no turn of which writes what another one reads: arrays that share memory do so value by value. Where it has few
+   turns, GCC would write them out before it looks for vectors, and find none where they choose between values. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define INDEPENDENT _Pragma("GCC ivdep")
+#define INDEPENDENT_FEW INDEPENDENT _Pragma("GCC unroll 1")
 #else
 #define INDEPENDENT
+#define INDEPENDENT_FEW
 #endif
 
 /* (exp(r) - 1 - r)/(r*r) for |r| <= log(2)/2. */

@@ -25,8 +25,11 @@ TITLES = {
 PART = 240
 """Statements of a function, beyond which compilers take time that grows faster than these."""
 
-INDEPENDENT = "INDEPENDENT"
-"""What head.c says of loops that compilers need not check for arrays that overlap."""
+INDEPENDENT, FEW = "INDEPENDENT", "INDEPENDENT_FEW"
+"""What head.c says of loops that compilers need not check for arrays that overlap, and of those of few turns."""
+
+MOST_OF_FEW = 16
+"""Turns up to which GCC writes a loop out early."""
 
 NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
 """What a reduction starts from."""
@@ -421,7 +424,10 @@ class KernelEmitter:
 
     def _heads(self, indices: tuple[str, ...], nest: Nest, note: str = "") -> list[str]:
         """How the loops begin."""
-        heads = [f"for (size_t {i} = 0; {i} < {self._bound(i, nest)}; {i}++)" for i in indices]
+        bounds = [self._bound(index, nest) for index in indices]
+        if note == INDEPENDENT and bounds and bounds[-1].isdigit() and int(bounds[-1]) <= MOST_OF_FEW:
+            note = FEW
+        heads = [f"for (size_t {i} = 0; {i} < {bound}; {i}++)" for i, bound in zip(indices, bounds, strict=True)]
         return [*heads[:-1], *(f"{note}\n{head}".lstrip() for head in heads[-1:])]
 
     def _element(self, element: Element) -> str:

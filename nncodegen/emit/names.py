@@ -36,8 +36,8 @@ EMITTED = """
     metrics counts with_loss absolute find_largest measure_classes measure_errors
     PARAMETERS INPUTS TARGETS OUTPUTS SUMS TILE ARRAYS STATE COST PRAGMA SUM_LOOP LARGEST_LOOP
     LABELS OPTIONS MEASURES ALL_SUMS WHOLE ACROSS IN_PLACE PANEL LONG PARTIALS DIRECT LANES PAD VECTOR_BYTES vector
-    INDEPENDENT COLD HOT FIRST_BIT beyond word COPY_ROWS load contract accumulate add_up add_rows flush turn pack
-    unaligned sum_of_lanes row_product all_finite
+    INDEPENDENT INDEPENDENT_FEW COLD HOT FIRST_BIT beyond word COPY_ROWS load contract accumulate add_up add_rows flush
+    turn pack unaligned sum_of_lanes row_product all_finite
     point w present check larger next_point largest_change update_in_turn not_finite
     gemm product end_rows dot_products
     MODELS MODELS_LOOP VALUES GROUP_VALUES GROUP_PARAMETERS GROUP_STATE LEAP group learning_rates
