@@ -8,6 +8,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import sympy
 
 import nncodegen as nn
 from tests.conftest import ROOT
@@ -43,6 +44,37 @@ def test_sizes(hidden, choices, precision):
         assert np.linalg.norm(gradient - expected) <= bound * np.linalg.norm(expected)
         outputs = values[program.outputs[0].tensor]
         assert module.predict(parameters, X) == pytest.approx(outputs, rel=10 * bound, abs=bound)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("features", ["", "jkl", "k", "jl", "l", "ijkl"])
+def test_few_samples(features, precision):
+    """So they do for batches of fewer samples than a vector has, where layers with either innermost follow each other.
+
+    One activation has no value at 0: what pads the samples must be one of them.
+    """
+    layers = [
+        nn.Dense(20, "tanh"),
+        nn.Dense(120, "relu"),
+        nn.Dense(17, "softplus"),
+        nn.Dense(3, lambda z: sympy.log(z**2)),
+    ]
+    model = nn.Sequential(layers, 9, "mse", name="few")
+    module = nn.build(model, precision, schedule={"features": list(features)})
+    program = nn.compile_model(model, until="simplify")["simplify"]
+    bound = 1e-13 if precision == "float64" else 1e-4
+    rng = np.random.default_rng(0)
+    parameters = (0.5 * rng.normal(size=module.parameter_count)).astype(precision).astype(float)
+    for samples in (1, 2, 3, 5, 9, 15, 17, 31, 70):
+        X, Y = rng.normal(size=(samples, 9)).astype(precision), rng.normal(size=(samples, 3)).astype(precision)
+        values, expected = nn.evaluate(program, parameters, X, Y), gradient_of(program, parameters, X, Y)
+        loss, gradient = module.loss_and_gradient(parameters, X, Y)
+        assert loss == pytest.approx(float(values["loss"]), rel=bound)
+        for name, part in module.unpack(gradient).items():
+            right = module.unpack(expected)[name]
+            assert np.linalg.norm(part - right) <= bound * np.linalg.norm(right), (samples, name)
+        trained = module.train(X, Y, parameters, learning_rate=1e-3, epochs=1, batch_size=samples, shuffle=False)
+        assert trained.parameters - parameters == pytest.approx(-1e-3 * expected, rel=0.01, abs=bound)
 
 
 def test_padding_has_no_weight():

@@ -32,6 +32,8 @@ enum {
     ARRAYS = 1024,
     STATE = 3,
     OPTIONS = 5,
+    WHOLE_INPUTS = 1,
+    WHOLE_TARGETS = 1,
     LABELS = 0,
     COST = 78,
     LANES = 1,
@@ -2084,27 +2086,36 @@ static void copy_row(const real *from, real *to, size_t width)
         to[k] = from[k];
 }
 
-/* The tile of the samples from first on: from the given order, or one after the other. Rows are copied where they do
-   not lie one after the other, or must be padded to whole vectors: with the last sample, which then has weight 0. */
+/* The rows of so many samples from first on, in the given order or one after the other: where they are, or (whole) copied
+   where they do not fill whole vectors, with the last again behind them. */
+static const real *rows_of(const real *from, size_t width, const size_t *order, size_t first, size_t count, int whole,
+    real *copied)
+{
+    const size_t end = whole ? (count + PAD - 1)/PAD*PAD : count;
+    if (!from || (!order && end == count))
+        return from ? from + first*width : NULL;
+    for (size_t n = 0; n < end; n++) {
+        const size_t sample = first + (n < count ? n : count - 1);
+        copy_row(from + (order ? order[sample] : sample)*width, copied + n*width, width);
+    }
+    return copied;
+}
+
+/* The tile of the samples from first on: from the given order, or one after the other. Those that pad it to whole vectors
+   have weight 0. */
 static tile fill(memory m, const real *inputs, const real *targets, const size_t *order, const real *weights,
     double total, size_t first, size_t count)
 {
+    const size_t end = (count + PAD - 1)/PAD*PAD;
+    const real share = (real) (1/total);
     for (size_t n = 0; n < count; n++)
-        m.weights[n] = (real) ((weights ? (double) weights[order ? order[first + n] : first + n] : 1)/total);
-    if (!order && count%PAD == 0)
-        return (tile) {inputs + first*INPUTS, targets ? targets + first*TARGETS : NULL};
-    for (size_t n = 0; n < count; n++) {
-        const size_t row = order ? order[first + n] : first + n;
-        copy_row(inputs + row*INPUTS, m.inputs + n*INPUTS, INPUTS);
-        if (targets)
-            copy_row(targets + row*TARGETS, m.targets + n*TARGETS, TARGETS);
-    }
-    for (size_t n = count; n%PAD != 0; n++) {
-        copy_row(m.inputs + (count - 1)*INPUTS, m.inputs + n*INPUTS, INPUTS);
-        copy_row(m.targets + (count - 1)*TARGETS, m.targets + n*TARGETS, TARGETS);
+        m.weights[n] = weights ? (real) ((double) weights[order ? order[first + n] : first + n]/total) : share;
+    for (size_t n = count; n < end; n++)
         m.weights[n] = 0;
-    }
-    return (tile) {m.inputs, m.targets};
+    return (tile) {
+        rows_of(inputs, INPUTS, order, first, count, WHOLE_INPUTS, m.inputs),
+        rows_of(targets, TARGETS, order, first, count, WHOLE_TARGETS, m.targets),
+    };
 }
 
 static double total_weight(const real *weights, size_t samples)

@@ -46,7 +46,7 @@ class BlasEmitter:
         (inner,) = step.over
         (row,) = (index for index in step.target.indices if index != nest.lanes)
         a, b = factors(nest)
-        rows, lanes, inners = (self._at.extent(index) for index in (row, nest.lanes, inner))
+        rows, lanes, inners = (self._at.extent(index, nest) for index in (row, nest.lanes, inner))
         out, out_row = self._at.begin(step.target), self._stride(step.target, row)
         summed = inner == SAMPLE
         calls = [
@@ -69,9 +69,8 @@ class BlasEmitter:
         row, column = step.target.indices
         a, b = sorted(step.operands, key=lambda element: row not in element.indices)
         given = ", ".join(f"{self._at.begin(e)}, {self._stride(e, i)}" for e, i in ((a, row), (b, column)))
-        extents = ", ".join(self._at.extent(index) for index in (row, column, SAMPLE))
         out = f"{self._at.begin(step.target)}, {self._stride(step.target, row)}"
-        return f"dot_products({extents}, {given}, {out}, more);"
+        return f"dot_products({self._at.size(row)}, {self._at.size(column)}, padded, {given}, {out}, more);"
 
     def _operand(self, element: Element, row: str, column: str) -> str:
         """Where a matrix begins, the values from one row (turned: column) to the next, and whether it is turned.

@@ -25,9 +25,10 @@
 
 enum {
     LANES = VECTOR_BYTES/sizeof(real),
-    PAD = 2*LANES,
+    PAD = LANES,
     PARTIALS = DIRECT ? 0 : ACROSS*LANES,
     PANEL = 256, /* terms of a long sum that are worked through at once: 32 kB of the longest vectors */
+    FEW = 4, /* rows, below which a long sum is not worth a panel */
 };
 
 /* Whether the compiler takes shuffles of vectors: GCC from version 12 on, and Clang. */
@@ -147,14 +148,71 @@ static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t
             out[r*out_row + c] = 0;
 }
 
+/* --- sum_of_lanes --- The sum of the lanes of a vector. Its halves are added as vectors: to take lanes out takes longer than to add them. */
+INLINE real sum_of_lanes(vector s)
+{
+    typedef real half __attribute__((vector_size(VECTOR_BYTES/2), may_alias));
+    const half two = ((const half *) &s)[0] + ((const half *) &s)[1];
+#if VECTOR_BYTES > 16
+    typedef real quarter __attribute__((vector_size(VECTOR_BYTES/4), may_alias));
+    const quarter last = ((const quarter *) &two)[0] + ((const quarter *) &two)[1];
+#else
+    const half last = two;
+#endif
+    real total = 0;
+    for (size_t lane = 0; lane < sizeof last/sizeof(real); lane++)
+        total += last[lane];
+    return total;
+}
+
+/* --- row_product --- out[j] = sum(i) a[j*row + i*column]*x[i]: for four rows at once, in vectors along i where the weights of a row lie
+   side by side. Where there are fewer than four rows left, the last is computed again. */
+static HOT void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, size_t column,
+    const real *restrict x, real *restrict out)
+{
+    const size_t whole = column == 1 ? inner/LANES*LANES : 0;
+    for (size_t j = 0; j < rows; j += 4) {
+        const size_t last = rows - j - 1, j1 = last < 1 ? last : 1, j2 = last < 2 ? last : 2, j3 = last < 3 ? last : 3;
+        const real *const a0 = a + j*row, *const a1 = a0 + j1*row, *const a2 = a0 + j2*row, *const a3 = a0 + j3*row;
+        vector s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        for (size_t i = 0; i < whole; i += LANES) {
+            const vector values = *(const unaligned *) (x + i);
+            s0 += *(const unaligned *) (a0 + i)*values;
+            s1 += *(const unaligned *) (a1 + i)*values;
+            s2 += *(const unaligned *) (a2 + i)*values;
+            s3 += *(const unaligned *) (a3 + i)*values;
+        }
+        real t0 = sum_of_lanes(s0), t1 = sum_of_lanes(s1), t2 = sum_of_lanes(s2), t3 = sum_of_lanes(s3);
+        for (size_t i = whole; i < inner; i++) {
+            t0 += a0[i*column]*x[i];
+            t1 += a1[i*column]*x[i];
+            t2 += a2[i*column]*x[i];
+            t3 += a3[i*column]*x[i];
+        }
+        out[j + j3] = t3;
+        out[j + j2] = t2;
+        out[j + j1] = t1;
+        out[j] = t0;
+    }
+}
+
 /* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) that much more; then times
-   factor[r][l], if there is one: in blocks whose results stay in registers. The lanes l of out are padded to whole vectors, and those of b as well unless it lies
-   turned (b_inner is 1 then). Sums that are long are cut into parts, for which two vectors of b lie together in the
-   first-level cache; so do those that would be read across the borders of its lines, block after block. */
+   factor[r][l], if there is one: in blocks whose results stay in registers. The lanes l of out are padded to whole vectors,
+   and those of b as well unless it lies turned (b_inner is 1 then). Sums that are long are cut into parts, for which two
+   vectors of b lie together in the first-level cache; so do those that would be read across the borders of its lines,
+   block after block. A few rows with long sums are products of their own. */
 static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
     const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row,
     const real *restrict factor, int more)
 {
+    if (rows < FEW && inner > LONG && a_inner == 1 && b_lane > 1 && !factor && !more) {
+        for (size_t r = 0; r < rows; r++) {
+            row_product(lanes, inner, b, b_lane, 1, a + r*a_row, out + r*out_row);
+            for (size_t l = lanes; l%LANES != 0; l++)
+                out[r*out_row + l] = 0;
+        }
+        return;
+    }
     vector panel[2*PANEL];
     const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
     const int across = rows > COPY_ROWS && ((uintptr_t) b | b_inner*sizeof(real))%VECTOR_BYTES != 0;
@@ -178,24 +236,37 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
                 bl = (const real *) panel;
                 b_step = 2*LANES;
             }
-            for (size_t r = 0; r < rows;) {
+            size_t r = 0;
+            for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS) { /* whole blocks apart, which need not look how many are left */
+                const real *const ar = a + r*a_row + first*a_inner;
+                real *const to = out + r*out_row + l;
+                const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
+                if (BLOCK_ROWS == 8 && pair)
+                    block_8x2(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                else if (BLOCK_ROWS == 8)
+                    block_8x1(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                else if (pair)
+                    block_4x2(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                else
+                    block_4x1(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+            }
+            if (r < rows) {
                 const size_t left = rows - r;
                 const real *const ar = a + r*a_row + first*a_inner;
                 real *const to = out + r*out_row + l;
                 const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
-                if (BLOCK_ROWS == 8 && left > 4 && pair)
+                if (left > 4 && pair)
                     block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
-                else if (BLOCK_ROWS == 8 && left > 4)
+                else if (left > 4)
                     block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
-                else if (left <= 2 && pair)
-                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
-                else if (left <= 2)
-                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
-                else if (pair)
+                else if (left > 2 && pair)
                     block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
-                else
+                else if (left > 2)
                     block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
-                r += BLOCK_ROWS == 8 && left > 4 ? 8 : 4;
+                else if (pair)
+                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                else
+                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
             }
         }
     }
@@ -214,16 +285,36 @@ static HOT void pack(size_t rows, size_t columns, const real *restrict a, size_t
 }
 
 /* --- add_rows --- out[l] = sum(n) d[n][l] over a tile of samples n, or (more) that much more. */
-static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t padded, int more)
+static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t count, int more)
 {
     for (size_t l = 0; l < lanes; l += LANES) {
         vector s0 = {0}, s1 = {0};
-        for (size_t n = 0; n < padded; n += 2) {
+        size_t n = 0;
+        for (; n + 2 <= count; n += 2) {
             s0 += load(d + n*row + l);
             s1 += load(d + (n + 1)*row + l);
         }
+        if (n < count)
+            s0 += load(d + n*row + l);
         keep(s0 + s1, out, l, NULL, more);
     }
+}
+
+/* --- repeat_last --- The values of the last of so many samples again for those that pad them, where vectors of samples read
+   these. */
+static void repeat_last(real *a, size_t features, size_t a_sample, size_t a_feature, size_t count, size_t padded)
+{
+    for (size_t n = count; n < padded; n++)
+        for (size_t k = 0; k < features; k++)
+            a[n*a_sample + k*a_feature] = a[(count - 1)*a_sample + k*a_feature];
+}
+
+/* --- zeros_behind --- The same with zeros. */
+static void zeros_behind(real *a, size_t features, size_t a_sample, size_t a_feature, size_t count, size_t padded)
+{
+    for (size_t n = count; n < padded; n++)
+        for (size_t k = 0; k < features; k++)
+            a[n*a_sample + k*a_feature] = 0;
 }
 
 /* --- accumulate --- Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]. */
@@ -244,10 +335,13 @@ static HOT void add_up(size_t rows, const real *restrict d, real *restrict parti
 {
     for (size_t j = 0; j < rows; j++) {
         vector s0 = {0}, s1 = {0};
-        for (size_t n = 0; n < padded; n += PAD) {
+        size_t n = 0;
+        for (; n + 2*LANES <= padded; n += 2*LANES) {
             s0 += load(d + j*TILE + n);
             s1 += load(d + j*TILE + n + LANES);
         }
+        if (n < padded)
+            s0 += load(d + j*TILE + n);
         add(s0 + s1, j, partials, sums);
     }
 }

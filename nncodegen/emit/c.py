@@ -28,7 +28,7 @@ from nncodegen.emit.registers import RegistersEmitter, in_registers
 from nncodegen.emit.rows import RowEmitter, has_rows
 from nncodegen.emit.updates import emit_dispatch, emit_update
 from nncodegen.ir import SAMPLE, Program
-from nncodegen.schedule import LONG, Layout, Schedule
+from nncodegen.schedule import LONG, Layout, Place, Schedule, Shape
 
 HERE = Path(__file__).parent
 
@@ -106,6 +106,8 @@ def _sizes(schedule: Schedule) -> dict[str, int]:
         "ARRAYS": max(kernel.arrays for kernel in schedule.kernels),
         "STATE": max((len(update.state) for update in program.updates), default=0),
         "OPTIONS": max((len(update.hyperparameters) for update in program.updates), default=1),
+        "WHOLE_INPUTS": int(_in_lanes(schedule, Place.INPUT)),
+        "WHOLE_TARGETS": int(_in_lanes(schedule, Place.TARGET)),
         "LABELS": int(program.labels),
         "COST": max(1, (program.operations or (0, 1))[1]),
     }
@@ -114,6 +116,18 @@ def _sizes(schedule: Schedule) -> dict[str, int]:
     else:
         sizes |= {"LANES": 1, "PAD": 1, "PARTIALS": 0}
     return sizes
+
+
+def _in_lanes(schedule: Schedule, place: Place) -> bool:
+    """Whether loops along the samples read rows from outside, which then must fill whole vectors."""
+    return any(
+        kernel.storage[operand.tensor].place is place
+        for kernel in schedule.kernels
+        for nest in kernel.nests_with_metrics
+        if nest.lanes == SAMPLE and nest.shape is Shape.LOOPS
+        for step in nest.steps
+        for operand in step.operands
+    )
 
 
 def _emit_extremes(program: Program, lines: Lines) -> None:

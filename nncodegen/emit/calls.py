@@ -26,7 +26,8 @@ class BlockCalls:
         (matrix,) = step.operands
         (row,) = [index for index in step.target.indices if index != nest.lanes] or [""]
         width = at.stride(step.target, row) if row else at.layout.padded(at.size(nest.lanes))
-        source = f"{at.size(row) if row else 1}, {at.extent(nest.lanes)}, {at.begin(matrix)}"
+        columns = "count" if nest.lanes == SAMPLE else at.size(nest.lanes)
+        source = f"{at.size(row) if row else 1}, {columns}, {at.begin(matrix)}"
         stride, target = at.stride(matrix, nest.lanes), f"{at.names[step.target.tensor]}, {width}"
         if row and at.stride(matrix, row) == "1" != stride:
             return f"turn({source}, {stride}, {target});"
@@ -45,7 +46,7 @@ class BlockCalls:
         result = nest.steps[-1].target
         factor = next((e for other in multiplied for e in other.operands if e.tensor != step.target.tensor), None)
         return (
-            f"contract({at.extent(row)}, {at.extent(nest.lanes)}, {at.extent(inner)}, "
+            f"contract({at.extent(row, nest)}, {at.extent(nest.lanes, nest)}, {at.extent(inner, nest)}, "
             f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}, "
             f"{at.begin(b)}, {at.stride(b, inner)}, {at.stride(b, nest.lanes)}, "
             f"{at.begin(result)}, {at.stride(result, row)}, {at.begin(factor) if factor else 'NULL'}, "
@@ -58,7 +59,7 @@ class BlockCalls:
         row, column = step.target.indices
         first, second = sorted(step.operands, key=lambda element: row not in element.indices)
         return (
-            f"accumulate({at.extent(row)}, {at.extent(column)}, {at.names[first.tensor]}, {at.names[second.tensor]}, "
+            f"accumulate({at.size(row)}, {at.size(column)}, {at.names[first.tensor]}, {at.names[second.tensor]}, "
             f"{self._partials(step)}, padded);"
         )
 
@@ -68,9 +69,16 @@ class BlockCalls:
         array = at.names[step.expression.tensor]
         if nest.lanes == SAMPLE:
             (row,) = step.target.indices
-            return f"add_up({at.extent(row)}, {array}, {self._partials(step)}, padded);"
+            return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded);"
         stride = at.stride(step.expression, SAMPLE)
-        return f"add_rows({at.extent(nest.lanes)}, {array}, {stride}, {at.begin(step.target)}, padded, more);"
+        return f"add_rows({at.size(nest.lanes)}, {array}, {stride}, {at.begin(step.target)}, count, more);"
+
+    def end(self, element: Element, function: str) -> str:
+        """What pads an array of samples, by one of the two functions for that."""
+        at = self._elements
+        (feature,) = (index for index in element.indices if index != SAMPLE)
+        strides = f"{at.stride(element, SAMPLE)}, {at.stride(element, feature)}"
+        return f"{function}({at.names[element.tensor]}, {at.size(feature)}, {strides}, count, padded);"
 
     def _partials(self, step: Step) -> str:
         """The places of sums that have a partial sum in every lane."""

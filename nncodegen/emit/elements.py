@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nncodegen.emit.names import Names
 from nncodegen.ir import SAMPLE, Element, Noise, Program
-from nncodegen.schedule import Kernel, Layout, Place
+from nncodegen.schedule import Kernel, Layout, Nest, Place
 
 COLUMNS = {
     Place.INPUT: ("inputs", "INPUTS"),
@@ -47,9 +47,11 @@ class Elements:
         size = self.program.sizes[index]
         return self.layout.tile if size is None else size
 
-    def extent(self, index: str) -> str:
-        """The values along an index, with samples that pad them."""
-        return "padded" if index == SAMPLE else str(self.size(index))
+    def extent(self, index: str, nest: Nest) -> str:
+        """The values along an index in a nest; where samples lie along the lanes, with those that pad them."""
+        if index == SAMPLE:
+            return "padded" if nest.lanes == SAMPLE else "count"
+        return str(self.size(index))
 
     def strides(self, element: Element) -> dict[str, int]:
         """The stride of each index of a tensor."""

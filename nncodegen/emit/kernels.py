@@ -14,7 +14,7 @@ from nncodegen.emit.lines import Lines
 from nncodegen.emit.printer import Printer
 from nncodegen.emit.terms import numbered, statements, terms
 from nncodegen.ir import SAMPLE, Element, Step, Tensor, needed
-from nncodegen.schedule import Nest, Place, Shape
+from nncodegen.schedule import Kernel, Nest, Place, Shape
 
 TITLES = {
     "predict": "The outputs of a tile of samples.",
@@ -44,6 +44,7 @@ class KernelEmitter:
         self._at, self._names = elements, elements.names
         self._calls, self._blas = BlockCalls(self._at), BlasEmitter(self._at)
         self._padded = any(s.place is Place.ARRAY for s in kernel.storage.values())
+        self._weighted = _weighted(kernel)
         self._printer = Printer(program.precision, self._element)
         self._local: frozenset[str] = frozenset()  # the tensors that the present nest computes
 
@@ -233,6 +234,25 @@ class KernelEmitter:
                     self._emit_nest(replace(nest, steps=rest))
 
     def _emit_nest(self, nest: Nest) -> None:
+        self._emit_steps(nest)
+        if nest.lanes != SAMPLE or nest.shape is Shape.PACK:
+            self._emit_last_samples(nest)
+
+    def _emit_last_samples(self, nest: Nest) -> None:
+        """The samples that pad a tile, in arrays that nests along the samples read, behind a nest that leaves them out.
+
+        They are those of the last one again; but what has their weights, which are 0, is 0.
+        """
+        along = (other for other in self._kernel.nests_with_metrics if other.lanes == SAMPLE)
+        read = {element.tensor for other in along for step in other.steps for element in step.operands}
+        for step in nest.steps:
+            target = step.target
+            if SAMPLE in target.indices and target.tensor in read and self._at.place(target) is Place.ARRAY:
+                self._lines.add(
+                    self._calls.end(target, "zeros_behind" if target.tensor in self._weighted else "repeat_last")
+                )
+
+    def _emit_steps(self, nest: Nest) -> None:
         if self._blas.only_for_blocks(nest):
             with self._lines.block("if (!gemm)"):
                 self._lines.add(self._calls.pack(nest))
@@ -337,7 +357,7 @@ class KernelEmitter:
         places = self._kernel.storage
         if index == SAMPLE:
             ends = any(places[step.target.tensor].place is Place.OUTPUT for step in nest.steps)
-            ends = ends or (self._kernel.in_vectors and self._reads_rows(nest))
+            ends = ends or nest.lanes != SAMPLE or (self._kernel.in_vectors and self._reads_rows(nest))
             return "padded" if self._padded and not ends else "count"
         elements = [e for step in nest.steps for e in (step.target, *step.operands) if index in e.indices]
         outside = any(places[e.tensor].place in (*COLUMNS, Place.NOISE) for e in elements)
@@ -439,3 +459,13 @@ class KernelEmitter:
         if place is Place.SUM:
             return f"(real) {self._at.stored(element)}"
         return self._at.stored(element)
+
+
+def _weighted(kernel: Kernel) -> frozenset[str]:
+    """The tensors that are multiples of the weight of their sample: derivatives of the loss."""
+    weighted = {name for name, storage in kernel.storage.items() if storage.place is Place.WEIGHT}
+    for nest in kernel.nests:
+        for step in nest.steps:
+            if weighted & {element.tensor for element in step.operands}:
+                weighted.add(step.target.tensor)
+    return frozenset(weighted)

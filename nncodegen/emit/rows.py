@@ -7,17 +7,14 @@ along the units of a layer instead, and products with its weights along the inpu
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from nncodegen.emit.calls import BlockCalls
 from nncodegen.emit.elements import COLUMNS, Elements
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
 from nncodegen.ir import SAMPLE, Element
-from nncodegen.schedule import Nest, Schedule, Shape
+from nncodegen.schedule import Nest, Schedule
 from nncodegen.schedule.loops import make_kernel
-
-HERE = Path(__file__).parent
 
 
 def has_rows(schedule: Schedule) -> bool:
@@ -38,8 +35,6 @@ class RowEmitter(KernelEmitter):
     def emit(self) -> None:
         """The function, behind that of the products."""
         lines = self._lines
-        if Shape.CONTRACT in self._kernel.shapes:
-            lines.add((HERE / "rows.c").read_text().rstrip("\n"), "")
         lines.add("/* The outputs of one row. */")
         head = (
             "static HOT void predict_row(const real *restrict parameters, const real *restrict inputs,\n"
@@ -78,6 +73,6 @@ class RowCalls(BlockCalls):
         array, matrix = sorted(step.operands, key=lambda element: SAMPLE not in element.indices)
         strides = at.strides(matrix)
         return (
-            f"row_product({at.extent(outer)}, {at.extent(inner)}, {at.names[matrix.tensor]}, {strides[outer]}, "
+            f"row_product({at.size(outer)}, {at.size(inner)}, {at.names[matrix.tensor]}, {strides[outer]}, "
             f"{strides[inner]}, {at.names[array.tensor]}, {at.names[step.target.tensor]});"
         )
