@@ -8,7 +8,6 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.emit.registers import in_registers
 from nncodegen.ir import SAMPLE
 from nncodegen.schedule.loops import MOST, SUM, TERMS
 from tests.test_c import compile_strictly, emitted, vectorized
@@ -98,4 +97,4 @@ def test_registers_hold_more_than_a_loop():
     """A formula that takes several loops may still train in registers, and its models in lanes."""
     scheduled = nn.compile_model(waves(12), until="schedule")["schedule"]
     assert len(scheduled.kernels[-1].tile) > 1
-    assert in_registers(scheduled)
+    assert scheduled.scalars

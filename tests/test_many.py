@@ -31,16 +31,21 @@ def alone(module, result, m, X, Y, start, rate, seed, **options):
     assert result.loss[m] == pytest.approx(single.loss, rel=bound, abs=bound)
 
 
+NETWORK = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1, "softplus")], 2, "poisson", name="network")
+
+
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("count", COUNTS)
-def test_formulas(count, options, precision):
+@pytest.mark.parametrize("model", [perceptron_model, NETWORK], ids=lambda model: model.name)
+def test_lanes(model, count, options, precision):
     """Each optimizer, batches and orders of their own, tolerance: models agree with train(), to rounding."""
-    module = nn.build(perceptron_model, precision)
-    start, rates, seeds = RNG.normal(size=(count, 7)), RNG.uniform(0.05, 0.2, count), RNG.integers(0, 99, count)
+    module = nn.build(model, precision)
+    size = module.parameter_count
+    start, rates, seeds = RNG.normal(size=(count, size)), RNG.uniform(0.05, 0.2, count), RNG.integers(0, 99, count)
     X, Y = RNG.normal(size=(10, 2)), RNG.uniform(0.1, 0.9, 10)
     result = module.train_many(X, Y, start, learning_rate=rates, seed=seeds, epochs=30, **options)
-    assert result.parameters.shape == (count, 7)
+    assert result.parameters.shape == (count, size)
     assert result.history.shape == (30, count)
     for m in (0, count - 1):
         alone(module, result, m, X, Y, start[m], rates[m], seeds[m], epochs=30, **options)

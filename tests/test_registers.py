@@ -1,4 +1,4 @@
-"""Training of formulas on single samples, in registers: what the loop over tiles gives, to rounding."""
+"""Training of small models on single samples, in registers: what the loop over tiles gives, to rounding."""
 
 import numpy as np
 import pytest
@@ -22,6 +22,10 @@ MODELS = [
     nn.Model("names", [x], [y], dict(zip(W := sympy.symbols("learning_rate odds_t1 total_t1 check not_finite next"),
                                          (0.3, -0.2, 0.5, 0.1, 0.7, -0.4), strict=True)),
              f := W[0] / (1 + sympy.exp(-W[1] * x - W[2])) + W[3] / (1 + sympy.exp(-W[4] * x)) + W[5], (f - y) ** 2),
+    nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(4, "relu"), nn.Dense(2)], 2, name="network"),
+    nn.Sequential([nn.Dense(3, "gelu", bias=False), nn.Dense(1, "sigmoid")], 5, "binary_crossentropy", name="shares"),
+    nn.Sequential([nn.Dense(1)], 3, "log_cosh", name="line"),
+    nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(3, "softmax")], 2, "categorical_crossentropy", name="classes"),
 ]  # fmt: skip
 
 

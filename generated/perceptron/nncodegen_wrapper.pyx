@@ -759,7 +759,6 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
         raise call.error or KeyboardInterrupt
 
 
-_LANES_ARE_MODELS = kernel.train_many != NULL
 _group_size = nncodegen_MODELS
 _state_size = kernel.state_size()
 _measures_size = kernel.measures_size()
@@ -2685,7 +2684,7 @@ if TYPE_CHECKING:  # names of the module that this becomes a part of
     _calls: Any
     _native_train_many: Any
     _group_size: int
-    _LANES_ARE_MODELS: bool
+    _BATCH_OF_LANES: int
 
 
 class ManyResult:
@@ -2742,9 +2741,10 @@ def train_many(
     threads         threads that share the work, at least 1; they do not change the results
 
     The others are those of train. The models of a formula are trained side by side, in vectors, with the results of
-    train to rounding; those of a network one by one, with the same bits as train gives. The bits of a model do not
-    depend on the others. One that diverges or converges stays as it is while the others go on; a RuntimeWarning
-    tells how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+    train to rounding, and so are those of a network of up to 64 parameters in batches of up to 32 samples; others one
+    by one, with the same bits as train gives. The bits of a model do not depend on the others. One that diverges or
+    converges stays as it is while the others go on; a RuntimeWarning tells how many diverged. Returns a ManyResult.
+    Raises ValueError for an argument that cannot be meant.
     """
     count = _count(X, Y, parameters, learning_rate, seed, models)
     X, Y, samples, own_X, own_Y = _data_of_many(X, Y, count)
@@ -2784,7 +2784,7 @@ def train_many(
                 losses[: result.epochs, m] = result.history
             status[m] = _STATUS.index(result.status)
 
-    if _LANES_ARE_MODELS and not decay:  # groups have no decay of weights but that of a rule itself
+    if batch <= _BATCH_OF_LANES and not decay:  # groups have no decay of weights but that of a rule itself
         _share(native, count, _group_size, threads)
     else:
         with warnings.catch_warnings():

@@ -1390,7 +1390,7 @@ static inline real update_in_turn(const point *w, const real *inputs, const real
 }
 
 /* Many models at once: a group of them side by side, in whole vectors. */
-enum { MODELS = perceptron_MODELS, VALUES = 7 };
+enum { MODELS = perceptron_MODELS, VALUES = 7, GROUP_SUMS = 8 };
 
 /* A loop over the models of a group, which do not depend on each other. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)
@@ -2844,23 +2844,23 @@ typedef struct {
 enum {
     GROUP_PARAMETERS = MODELS*PARAMETERS,
     GROUP_STATE = STATE*GROUP_PARAMETERS,
-    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(SUMS + VALUES + INPUTS + TARGETS + 1),
+    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + INPUTS + TARGETS + 1),
     LEAP = 64 /* epochs without a look at what is reached */
 };
 
 size_t perceptron_many_size(void)
 {
-    return 64 + MODELS*SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
+    return 64 + MODELS*GROUP_SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
 }
 
 /* What every update touches lies side by side: it is all that has to stay in the first-level cache. */
 static void carve_group(void *work, group *g)
 {
     g->totals = (double *) (((uintptr_t) work + 63)/64*64);
-    g->sums = (real *) (g->totals + MODELS*SUMS);
-    g->parameters = g->sums + MODELS*SUMS;
+    g->sums = (real *) (g->totals + MODELS*GROUP_SUMS);
+    g->parameters = g->sums + MODELS*GROUP_SUMS;
     g->next = g->parameters + GROUP_PARAMETERS;
-    g->gradient = g->sums + (ACROSS + 1)*MODELS; 
+    g->gradient = g->sums + MODELS; 
     g->values = g->next + GROUP_PARAMETERS;
     g->x = g->values + MODELS*VALUES;
     g->y = g->x + MODELS*INPUTS;
@@ -2890,7 +2890,7 @@ static void gather(const perceptron_many *run, size_t first, size_t position, gr
 static void clear_sums(real *sums)
 {
     MODELS_LOOP
-    for (size_t k = 0; k < MODELS*SUMS; k++)
+    for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
         sums[k] = 0;
 }
 
@@ -2906,14 +2906,14 @@ static int sums_of_group(perceptron_many *run, int with_loss, size_t first, size
             clear_sums(g->sums);
         group_gradient(1, with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
         if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
-            for (size_t k = 0; k < MODELS*SUMS; k++)
+            for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
         }
         if (stopped(&run->poll, (double) MODELS*COST))
             return 1;
     }
     if (samples > TILE) {
-        for (size_t k = 0; k < MODELS*SUMS; k++)
+        for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
             g->sums[k] = (real) g->totals[k];
     }
     return 0;
@@ -2983,7 +2983,7 @@ static int epoch_of_group(perceptron_many *run, size_t first, double *updates, g
     for (size_t begin = 0; begin < run->samples; begin += run->batch) {
         const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
         const double share = (double) samples/(double) run->samples;
-        const real *const loss = g->sums + ACROSS*MODELS;
+        const real *const loss = g->sums;
         if (sums_of_group(run, run->history != NULL, first, begin, samples, g))
             return 1;
         *updates += 1;
@@ -3027,7 +3027,7 @@ static int record(const perceptron_many *run, size_t first, group *g)
 static int leap(const perceptron_many *run, size_t first, size_t epochs, double *updates, group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
-    const real *const loss = g->sums + ACROSS*MODELS;
+    const real *const loss = g->sums;
     double *const history = run->history ? run->history + g->epoch*run->models + first : NULL;
     const double updates_before = *updates;
     memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
@@ -3107,7 +3107,7 @@ int perceptron_train_many(perceptron_many *run)
         for (size_t m = 0; m < count; m++) {
             if (g.active[m])
                 run->done[first + m] = g.epoch;
-            run->loss[first + m] = (double) g.sums[ACROSS*MODELS + m];
+            run->loss[first + m] = (double) g.sums[m];
             for (size_t p = 0; p < PARAMETERS; p++)
                 run->parameters[(first + m)*PARAMETERS + p] = g.parameters[p*MODELS + m];
         }

@@ -74,6 +74,7 @@ const char *const nncodegen_facts[] = {
     "0.6), ((), 'constant', 0.4), ((), 'constant', 0.1), ((), 'constant', 0.5))\n",
     "_IDENTITY = 'a140d6a6e00c255f8ae313b80d2d73ae6d8fe0670f54ae947ddae494e31c5040'\n",
     "_PENALIZED = (True, True, True, True, True, True, True)\n",
+    "_BATCH_OF_LANES = 9223372036854775808\n",
     "_OPTIMIZERS = {\n",
     "    'sgd': (0, {'learning_rate': (0.01, 0.0, float('inf'), True)}, {}, True),\n",
     "    'momentum': (1, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, ",

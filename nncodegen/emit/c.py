@@ -9,6 +9,7 @@ the same for every model and are copied.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -21,10 +22,10 @@ from nncodegen.emit.elements import Elements
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.library import emit_library
 from nncodegen.emit.lines import Lines, keep, without_comments
-from nncodegen.emit.many import ManyEmitter, lanes_are_models
+from nncodegen.emit.many import ManyEmitter
 from nncodegen.emit.names import identifier, named
 from nncodegen.emit.printer import REAL_TYPES
-from nncodegen.emit.registers import RegistersEmitter, in_registers
+from nncodegen.emit.registers import RegistersEmitter
 from nncodegen.emit.rows import RowEmitter, has_rows
 from nncodegen.emit.updates import emit_dispatch, emit_update
 from nncodegen.ir import SAMPLE, Program
@@ -40,7 +41,7 @@ def emit_c(schedule: Schedule) -> str:
     head = (HERE / "head.c").read_text()
     constants = "\n".join(f"    {key} = {value}," for key, value in _sizes(schedule).items())
     lines = Lines()
-    _emit_extremes(program, lines)
+    _emit_extremes((program, *([schedule.scalars.program] if schedule.scalars else [])), lines)
     elements = (Elements(program, schedule.layout, kernel) for kernel in schedule.kernels)
     emitters = {of_kernel.kernel.name: KernelEmitter(of_kernel, lines) for of_kernel in elements}
     for emitter in emitters.values():
@@ -53,11 +54,10 @@ def emit_c(schedule: Schedule) -> str:
     emit_dispatch(program.updates, lines)
     turned = _turned(program, schedule.layout)
     body = _body(program, turned)
-    registers = in_registers(schedule)
-    if registers:
-        body += RegistersEmitter(program, gradient, precision, lines).emit()
-    if lanes_are_models(schedule):
-        body += ManyEmitter(program, gradient, precision, lines).emit()
+    scalars = schedule.scalars
+    if scalars:
+        body += RegistersEmitter(scalars.program, scalars.kernel, precision, lines).emit()
+        body += ManyEmitter(scalars.program, scalars.kernel, precision, lines).emit()
     blas = _blas(str(lines)) if calls_blas(schedule) else ""
     calls = blas + str(lines) + ("turn(" if turned else "")
     blocks = _blocks(calls) + blas if schedule.blocks else ""
@@ -70,7 +70,12 @@ def emit_c(schedule: Schedule) -> str:
     metrics = (HERE / "metrics.c").read_text().replace("@THRESHOLD@", f"{program.threshold!r}")
     measures = metrics if gradient.outputs else ""
     text = filled + library + functions + noise + blocks + measures + str(lines) + body
-    marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "REGISTERS": registers, "CUT": "#if CUT" in text}
+    marks = {
+        "BLOCKS": schedule.blocks,
+        "NOISE": bool(program.noise),
+        "REGISTERS": bool(scalars),
+        "CUT": "#if CUT" in text,
+    }
     marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule), "STRAIGHT": not turned}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}
@@ -130,11 +135,12 @@ def _in_lanes(schedule: Schedule, place: Place) -> bool:
     )
 
 
-def _emit_extremes(program: Program, lines: Lines) -> None:
-    """The larger and the smaller of two values, where a program needs them."""
+def _emit_extremes(programs: Sequence[Program], lines: Lines) -> None:
+    """The larger and the smaller of two values, where one of the programs needs them."""
+    steps = [step for program in programs for step in program.steps]
+    steps += [step for program in programs for update in program.updates for step in update.steps]
     for function, text in (("maximum", Max), ("minimum", Min)):
-        updating = (step for update in program.updates for step in update.steps)
-        if any(step.expression.has(text) for step in (*program.steps, *updating)):
+        if any(step.expression.has(text) for step in steps):
             sign = ">" if function == "maximum" else "<"
             lines.add(f"/* The {function}, or NaN where either is: NaN must not be lost in a comparison. */")
             with lines.block(f"INLINE real {function}(real a, real b)"):

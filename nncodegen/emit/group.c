@@ -1,5 +1,5 @@
 /* Many models at once: a group of them side by side, in whole vectors. */
-enum { MODELS = @name@_MODELS, VALUES = @VALUES@ };
+enum { MODELS = @name@_MODELS, VALUES = @VALUES@, GROUP_SUMS = @SUMS@ };
 
 /* A loop over the models of a group, which do not depend on each other. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)

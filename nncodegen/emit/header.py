@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from nncodegen.emit.blas import calls_blas
 from nncodegen.emit.lines import keep
-from nncodegen.emit.many import lanes_are_models
 from nncodegen.emit.names import identifier, named
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.schedule import Schedule
@@ -39,7 +38,7 @@ class EntryPoint(NamedTuple):
 def emit_header(schedule: Schedule) -> str:
     """The C header of a scheduled program."""
     name, real = identifier(schedule.program.name), REAL_TYPES[schedule.program.precision][0]
-    return whole_header(name, real, lanes_are_models(schedule), calls_blas(schedule))
+    return whole_header(name, real, bool(schedule.scalars), calls_blas(schedule))
 
 
 def whole_header(name: str, real: str, many: bool = True, blas: bool = True) -> str:

@@ -14,23 +14,23 @@ typedef struct {
 enum {
     GROUP_PARAMETERS = MODELS*PARAMETERS,
     GROUP_STATE = STATE*GROUP_PARAMETERS,
-    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(SUMS + VALUES + INPUTS + TARGETS + 1),
+    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + INPUTS + TARGETS + 1),
     LEAP = 64 /* epochs without a look at what is reached */
 };
 
 size_t @name@_many_size(void)
 {
-    return 64 + MODELS*SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
+    return 64 + MODELS*GROUP_SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
 }
 
 /* What every update touches lies side by side: it is all that has to stay in the first-level cache. */
 static void carve_group(void *work, group *g)
 {
     g->totals = (double *) (((uintptr_t) work + 63)/64*64);
-    g->sums = (real *) (g->totals + MODELS*SUMS);
-    g->parameters = g->sums + MODELS*SUMS;
+    g->sums = (real *) (g->totals + MODELS*GROUP_SUMS);
+    g->parameters = g->sums + MODELS*GROUP_SUMS;
     g->next = g->parameters + GROUP_PARAMETERS;
-    g->gradient = g->sums + (ACROSS + 1)*MODELS; @NO_FINISH@
+    g->gradient = g->sums + MODELS; @NO_FINISH@
     g->values = g->next + GROUP_PARAMETERS;
     g->x = g->values + MODELS*VALUES;
     g->y = g->x + MODELS*INPUTS;
@@ -61,7 +61,7 @@ static void gather(const @name@_many *run, size_t first, size_t position, group 
 static void clear_sums(real *sums)
 {
     MODELS_LOOP
-    for (size_t k = 0; k < MODELS*SUMS; k++)
+    for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
         sums[k] = 0;
 }
 
@@ -77,14 +77,14 @@ static int sums_of_group(@name@_many *run, int with_loss, size_t first, size_t b
             clear_sums(g->sums);
         group_gradient(1, with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
         if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
-            for (size_t k = 0; k < MODELS*SUMS; k++)
+            for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
         }
         if (stopped(&run->poll, (double) MODELS*COST))
             return 1;
     }
     if (samples > TILE) {
-        for (size_t k = 0; k < MODELS*SUMS; k++)
+        for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
             g->sums[k] = (real) g->totals[k];
     }
     return 0;
@@ -155,7 +155,7 @@ static int epoch_of_group(@name@_many *run, size_t first, double *updates, group
     for (size_t begin = 0; begin < run->samples; begin += run->batch) {
         const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
         const double share = (double) samples/(double) run->samples;
-        const real *const loss = g->sums + ACROSS*MODELS;
+        const real *const loss = g->sums;
         if (sums_of_group(run, run->history != NULL, first, begin, samples, g))
             return 1;
         *updates += 1;
@@ -199,7 +199,7 @@ static int record(const @name@_many *run, size_t first, group *g)
 static int leap(const @name@_many *run, size_t first, size_t epochs, double *updates, group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
-    const real *const loss = g->sums + ACROSS*MODELS;
+    const real *const loss = g->sums;
     double *const history = run->history ? run->history + g->epoch*run->models + first : NULL;
     const double updates_before = *updates;
     memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
@@ -279,7 +279,7 @@ int @name@_train_many(@name@_many *run)
         for (size_t m = 0; m < count; m++) {
             if (g.active[m])
                 run->done[first + m] = g.epoch;
-            run->loss[first + m] = (double) g.sums[ACROSS*MODELS + m];
+            run->loss[first + m] = (double) g.sums[m];
             for (size_t p = 0; p < PARAMETERS; p++)
                 run->parameters[(first + m)*PARAMETERS + p] = g.parameters[p*MODELS + m];
         }

@@ -1,4 +1,4 @@
-"""Training of many formulas at once: lanes of vectors are models.
+"""Training of many formulas, or small networks written out as such, at once: lanes of vectors are models.
 
 The statements are those of one sample; the innermost loop runs over a group of models, whose values lie side by
 side: ``parameters[p][m]``. A group always has MODELS lanes, the last one too, so that the bits of a model do not
@@ -7,6 +7,7 @@ depend on how many there are. The statements stand in several loops, each short 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -18,9 +19,8 @@ from nncodegen.emit.chains import unbranched
 from nncodegen.emit.lines import Lines, keep
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
-from nncodegen.emit.registers import in_registers
 from nncodegen.ir import SAMPLE, Element, Program, Step, Update, needed
-from nncodegen.schedule import Kernel, Place, Schedule, Storage
+from nncodegen.schedule import Kernel, Place, Storage
 
 HERE = Path(__file__).parent
 LEARNING_RATE = "learning_rate"
@@ -31,11 +31,6 @@ rounds of a loop, it finds work that does not wait, and none where they hold a p
 
 CALL = 20
 """Operations of a function such as exp."""
-
-
-def lanes_are_models(schedule: Schedule) -> bool:
-    """Whether the models of ``train_many`` share vectors: those of a formula do, networks are trained by themselves."""
-    return in_registers(schedule)
 
 
 def in_loops(steps: Sequence[Step]) -> list[list[Step]]:
@@ -96,7 +91,8 @@ class ManyEmitter:
 
     def emit(self) -> str:
         """Adds the functions of a group to the lines; returns the text of the loops, which stands last in the file."""
-        self._lines.add((HERE / "group.c").read_text().replace("@VALUES@", str(len(self._shared) + len(self._of_loss))))
+        sizes = {"VALUES": len(self._shared) + len(self._of_loss), "SUMS": self._kernel.sums}
+        self._lines.add(re.sub(r"@(VALUES|SUMS)@", lambda mark: str(sizes[mark[1]]), (HERE / "group.c").read_text()))
         self._emit_gradient()
         copied = self._emit_finish()
         for update in self._program.updates:
@@ -151,7 +147,7 @@ class ManyEmitter:
         if not isinstance(source, Element) or target.place is not Place.GRADIENT:
             return False
         storage = self._kernel.storage[source.tensor]
-        return storage.place is Place.SUM and storage.offset == self._kernel.across + 1 + target.offset
+        return storage.place is Place.SUM and storage.offset == 1 + target.offset
 
     def _emit_loops(
         self, loops: Sequence[Sequence[Step]], known: list[str], shared: list[str], update: Update | None = None
@@ -190,7 +186,7 @@ class ManyEmitter:
             value = printer.print(step.expression)
             if SAMPLE in step.over and update:
                 name = self._names[step.target.tensor]
-                position = f"{storage.offset - self._kernel.across - 1}*MODELS + m"
+                position = f"{storage.offset - 1}*MODELS + m"  # behind the loss
                 self._lines.add(f"const real {name} = {value};")
                 self._lines.add(f"next[{position}] = {descent(update, self._precision, position, name)};")
             elif SAMPLE in step.over:

@@ -40,7 +40,7 @@ EMITTED = """
     add_up add_rows flush turn pack repeat_last zeros_behind unaligned sum_of_lanes row_product all_finite
     point w present check larger next_point largest_change update_in_turn not_finite
     gemm product end_rows dot_products
-    MODELS MODELS_LOOP VALUES GROUP_VALUES GROUP_PARAMETERS GROUP_STATE LEAP group learning_rates
+    MODELS MODELS_LOOP VALUES GROUP_SUMS GROUP_VALUES GROUP_PARAMETERS GROUP_STATE LEAP group learning_rates
 """.split()
 """Names that the emitter gives to arguments, variables and constants of its own."""
 

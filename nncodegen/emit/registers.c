@@ -34,6 +34,7 @@ INLINE int samples_in_registers(@name@_training *run, point *w,
         loss += (double) present*share;
         @METRICS@if (run->metrics) {
         @METRICS@    const real one = 1;
+        @CLASSES@    measure_classes(run->metrics, 1, @COMPARED@, &one, run->measures);
         @METRICS@    measure_errors(run->metrics, 1, OUTPUTS, 0, @COMPARED@, &one, run->measures);
         @METRICS@}
         run->updates += 1;

@@ -1,9 +1,9 @@
-"""Training of formulas in registers: the gradient of one sample as straight-line scalar text.
+"""Training in registers: the gradient of one sample as straight-line scalar text.
 
-A formula trained on single samples is bound by latency: each update waits for the one before it. So the
-parameters stay in local variables, and nothing goes through memory on the way from one update to the next. The
-sums over the samples are the values of the one sample, whose weight is 1. In sums and products, what is ready early
-comes first: ``(2*w0 + w35*h1) + w45*h2`` where h2 is the last to be known.
+A formula, or a small network written out as one, that is trained on single samples is bound by latency: each update
+waits for the one before it. So the parameters stay in local variables, and nothing goes through memory on the way from
+one update to the next. The sums over the samples are the values of the one sample, whose weight is 1. In sums and
+products, what is ready early comes first: ``(2*w0 + w35*h1) + w45*h2`` where h2 is the last to be known.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nncodegen.emit.lines import Lines, keep
 from nncodegen.emit.names import Names
 from nncodegen.emit.ordered import OrderedPrinter, ready
 from nncodegen.ir import PARAMETER, Element, Program, Step, needed
-from nncodegen.schedule import Kernel, Place, Schedule
+from nncodegen.schedule import Kernel, Place
 
 HERE = Path(__file__).parent
 
@@ -28,19 +28,8 @@ ARGUMENTS = """const point *w, const real *inputs, const real *targets,
 OPTION = ("option",)
 """The index of what stands for a hyperparameter."""
 
-STATEMENTS = 400
-"""Statements of a gradient up to which it is written for registers: beyond, they do not hold it."""
-
 SEQUENTIAL = 1000
 """Statements up to which sequential updates are written out, with a gradient for each parameter."""
-
-
-def in_registers(schedule: Schedule) -> bool:
-    """Whether a program is a formula, without a loop but that over the samples, and not too long."""
-    nests = schedule.kernels[-1].nests_with_metrics
-    scalar = not any(nest.outer or nest.reduced for nest in nests)
-    simple = scalar and not any(parameter.shape for parameter in schedule.program.parameters)
-    return simple and sum(len(nest.steps) for nest in nests) <= STATEMENTS
 
 
 class RegistersEmitter:

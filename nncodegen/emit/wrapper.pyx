@@ -452,7 +452,6 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
         raise call.error or KeyboardInterrupt
 
 
-_LANES_ARE_MODELS = kernel.train_many != NULL
 _group_size = nncodegen_MODELS
 _state_size = kernel.state_size()
 _measures_size = kernel.measures_size()

@@ -22,7 +22,8 @@ parameters alone comes ``before``, then what runs over the samples of a ``tile``
 sums over all samples, ``after``. Where outputs can be compared with targets, the kernels of the loss and of the
 gradient keep the outputs of a tile, from which metrics are computed; what these alone need runs where they are wanted.
 So does what the loss alone needs of the loops of the gradient. Predictions that call the C library do so for whole
-vectors, so that a row has the same bits alone as among others (see ``vectors``).
+vectors, so that a row has the same bits alone as among others (see ``vectors``). Small programs have a scalar form
+besides, for single samples and for many models (see ``scalars``).
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from dataclasses import replace
 
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.blas import choose_blas
-from nncodegen.schedule.kernel import Kernel, Nest, Place, Schedule, Shape, Storage
+from nncodegen.schedule.kernel import Kernel, Nest, Place, Scalars, Schedule, Shape, Storage
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
+from nncodegen.schedule.scalars import choose_scalars
 from nncodegen.schedule.turned import choose_turned
 
 NO_CHOICES: Mapping[str, object] = {}
@@ -54,7 +56,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
         make_kernel(program, layout, "loss", (), (program.loss,), _measured(program)),
         gradient,
     )
-    return Schedule(program, layout, kernels)
+    return Schedule(program, layout, kernels, choose_scalars(program, layout, gradient, bool(gradient.outputs)))
 
 
 def _gradient(program: Program, layout: Layout) -> Kernel:
@@ -100,4 +102,6 @@ def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
     return bytes_of(layout.tile * columns + gradient.arrays + 2 * parameters, program)
 
 
-__all__ = ["LONG", "NO_CHOICES", "Kernel", "Layout", "Nest", "Place", "Schedule", "Shape", "Storage", "schedule"]
+__all__ = [
+    "LONG", "NO_CHOICES", "Kernel", "Layout", "Nest", "Place", "Scalars", "Schedule", "Shape", "Storage", "schedule",
+]  # fmt: skip

@@ -138,12 +138,28 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Scalars:
+    """A program without an index but that of the samples, and the kernel of its gradient.
+
+    ``batch`` are the samples of a batch up to which many models are trained by it; None stands for any.
+    """
+
+    program: Program
+    kernel: Kernel
+    batch: int | None
+
+
+@dataclass(frozen=True)
 class Schedule:
-    """A program and the kernels that compute its outputs, its loss, and its loss with the gradient."""
+    """A program and the kernels that compute its outputs, its loss, and its loss with the gradient.
+
+    Where it is small, ``scalars`` are for single samples, and for many models.
+    """
 
     program: Program
     layout: Layout
     kernels: tuple[Kernel, ...]
+    scalars: Scalars | None = None
 
     @property
     def tile(self) -> int:
@@ -157,7 +173,8 @@ class Schedule:
 
     def show(self) -> str:
         """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
-        return "\n".join([self.layout.show(), *(_show_kernel(kernel) for kernel in self.kernels)])
+        small = ["single samples in registers, many models in the lanes of vectors\n"] if self.scalars else []
+        return "\n".join([self.layout.show(), *small, *(_show_kernel(kernel) for kernel in self.kernels)])
 
 
 def _show_kernel(kernel: Kernel) -> str:

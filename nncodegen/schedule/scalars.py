@@ -1,0 +1,112 @@
+"""Small programs with every value in a variable of its own: a formula, or a network written out as one.
+
+Single samples are trained in registers, and many models at once in the lanes of vectors (see ``emit.registers`` and
+``emit.many``): neither has a loop over the units of a layer. Batches of a network are left to its blocks, whose vectors
+are filled by samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import product
+
+from sympy import Add, Max
+
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.schedule.kernel import Kernel, Scalars
+from nncodegen.schedule.layout import Layout, choose_layout
+from nncodegen.schedule.loops import make_kernel
+
+STATEMENTS = 400
+"""Statements of a gradient up to which it is written for registers: beyond, they do not hold it."""
+
+PARAMETERS = 64
+"""Parameters of a network up to which it is written out: beyond, the units of its layers fill vectors better."""
+
+BATCH = 32
+"""Samples of a batch up to which lanes are models of a network: beyond, samples fill vectors better."""
+
+COMBINED = {"sum": Add, "max": Max}
+"""What the terms of a reduction become."""
+
+
+def choose_scalars(program: Program, layout: Layout, gradient: Kernel, measured: bool) -> Scalars | None:
+    """The scalar form of a program, given the kernel of its gradient; none if it is too long, or nothing is gained.
+
+    ``measured`` says whether its outputs can be compared with targets.
+    """
+    batch = None
+    if any(tensor.size != 1 or len(tensor.shape) > 1 for tensor in program.declared) or _has_loops(gradient):
+        small = sum(tensor.size for tensor in program.parameters) <= PARAMETERS
+        if not small or program.noise or layout.turned or layout.blas:
+            return None
+        program, batch = written_out(program), BATCH
+        outputs = program.outputs if measured else ()
+        gradient = make_kernel(
+            program, choose_layout(program, {}), "gradient", (), (program.loss, *program.gradient), outputs
+        )
+    if sum(len(nest.steps) for nest in gradient.nests_with_metrics) > STATEMENTS:
+        return None
+    return Scalars(program, gradient, batch)
+
+
+def _has_loops(kernel: Kernel) -> bool:
+    """Whether there are loops but that over the samples."""
+    return any(nest.outer or nest.reduced for nest in kernel.nests_with_metrics)
+
+
+def written_out(program: Program) -> Program:
+    """The program with a scalar for each value of its tensors, which may still have the index of the samples."""
+    return replace(
+        program,
+        inputs=tuple(_tensors(program.inputs)),
+        targets=tuple(_tensors(program.targets)),
+        parameters=tuple(_tensors(program.parameters)),
+        steps=tuple(part for step in program.steps for part in _parts(step, program)),
+        outputs=tuple(_elements(program.outputs, program)),
+        gradient=tuple(_elements(program.gradient, program)),
+    )
+
+
+def _name(tensor: str, numbers: Iterable[object]) -> str:
+    return " ".join([tensor, *map(str, numbers)])
+
+
+def _tensors(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The declaration of each value, in the order of rows."""
+    for tensor in tensors:
+        sizes = [size for size in tensor.shape if size is not None]
+        for numbers in product(*map(range, sizes)):
+            yield replace(tensor, name=_name(tensor.name, numbers), shape=(None,) * (None in tensor.shape))
+
+
+def _elements(elements: Iterable[Element], program: Program) -> Iterator[Element]:
+    """Each value of some tensors, in the order of rows."""
+    for element in elements:
+        yield from (_at(element, numbers) for numbers in _numbers(element.indices, program))
+
+
+def _numbers(indices: Iterable[str], program: Program) -> Iterator[dict[str, int]]:
+    """The values of all indices but the samples, in the order of rows."""
+    features = [index for index in indices if index != SAMPLE]
+    for numbers in product(*(range(program.sizes[index] or 1) for index in features)):
+        yield dict(zip(features, numbers, strict=True))
+
+
+def _at(element: Element, numbers: dict[str, int]) -> Element:
+    """The scalar for certain values of the indices of an element."""
+    name = _name(element.tensor, (numbers[index] for index in element.indices if index != SAMPLE))
+    return Element(name, [SAMPLE] if SAMPLE in element.indices else [])
+
+
+def _parts(step: Step, program: Program) -> Iterator[Step]:
+    """A step for each value of its target; what it reduces is written out, but for a sum over samples."""
+    over = tuple(index for index in step.over if index == SAMPLE)
+    for numbers in _numbers(step.target.indices, program):
+        terms = []
+        for reduced in _numbers(step.over, program):
+            values = {operand: _at(operand, numbers | reduced) for operand in step.operands}
+            terms.append(step.expression.xreplace(values))
+        value = COMBINED[step.operator or "sum"](*terms)
+        yield Step(_at(step.target, numbers), value, step.operator if over else None, over)
