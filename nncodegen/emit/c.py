@@ -124,12 +124,12 @@ def _sizes(schedule: Schedule) -> dict[str, int]:
 
 
 def _in_lanes(schedule: Schedule, place: Place) -> bool:
-    """Whether loops along the samples read rows from outside, which then must fill whole vectors."""
+    """Whether vectors along the samples are read from rows from outside, which then must fill these."""
     return any(
         kernel.storage[operand.tensor].place is place
         for kernel in schedule.kernels
         for nest in kernel.nests_with_metrics
-        if nest.lanes == SAMPLE and nest.shape is Shape.LOOPS
+        if nest.lanes == SAMPLE and nest.shape is not Shape.PACK
         for step in nest.steps
         for operand in step.operands
     )
