@@ -71,7 +71,7 @@ def _simplify_steps(
         else:
             value = numbering.define(step.expression, hint(step), step.target.indices, step.operator, step.over)
         known[step.target] = value
-    held = tuple(known[element] for element in results)
+    held = tuple(known.get(element, element) for element in results)
     return needed(numbering.steps, held), held
 
 

@@ -141,6 +141,7 @@ def test_sizes_are_those_of_the_table():
     assert tasks["simplechains"].X.shape == (10_000, 4)
     assert tasks["spiral"].X.shape == (1024, 2)
     assert (tasks["digits"].X.shape, tasks["digits"].batch) == ((1797, 64), 64)
+    assert (tasks["online"].X.shape, tasks["online"].batch) == ((1797, 64), 1)
     assert (tasks["wide"].X.shape, tasks["wide"].batch) == ((6400, 784), 128)
     assert tasks["predict"].X.shape == (100_000, 64)
 

@@ -61,6 +61,7 @@ def formulas():
              lambda z: (z**2 + 1) ** sympy.Rational(7, 3),
              lambda z: z**11, lambda z: sympy.Piecewise((z, (z > 0) & (a < 1)), (a, sympy.Ne(b, z)), (0, True)),
              lambda z: sympy.Piecewise((z, ((z > 0) & (a < 1)) | ((z < -1) & (b < 1))), (a, True)),
+             lambda z: sympy.sign(sympy.cos(z) * sympy.sign(z)),
              lambda z: sympy.atan2(z, 2), lambda z: sympy.Min(z, 10**12)]  # fmt: skip
     yield nn.Model("functions", [x], [y], {a: 0.1, b: 0.2}, tuple(f(a * x + b) for f in unary),
                    sum(f(a * x + b) for f in unary) - y)  # fmt: skip

@@ -53,6 +53,18 @@ def test_formulas():
         assert np.array_equal(module.predict(parameters, X[:1]), module.predict(parameters, X)[:1])
 
 
+def test_outputs_that_are_given():
+    """An output may be an input as it is, beside others or alone."""
+    a, x, z, y = sympy.symbols("a x z y")
+    X = RNG.normal(size=(20, 2))
+    for outputs in ((sympy.sin(a * x), z, a), z):
+        module = nn.build(nn.Model("given", [x, z], [y], {a: 0.5}, outputs, (a * x - y) ** 2))
+        found = module.predict(module.initial_parameters(), X)
+        expected = np.stack([np.sin(0.5 * X[:, 0]), X[:, 1], np.full(20, 0.5)], axis=1)
+        assert found == pytest.approx(expected if isinstance(outputs, tuple) else X[:, 1:], rel=1e-15)
+        assert module.loss([0.5], X, X[:, 1]) == pytest.approx(((0.5 * X[:, 0] - X[:, 1]) ** 2).mean(), rel=1e-14)
+
+
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_functions_of_the_library(precision):
     """So do functions that loops may call for whole vectors, on every CPU, wherever a row lies among others.

@@ -2740,11 +2740,12 @@ def train_many(
                     them, a model has diverged when a parameter is no longer finite, or the loss at the end
     threads         threads that share the work, at least 1; they do not change the results
 
-    The others are those of train. The models of a formula are trained side by side, in vectors, with the results of
-    train to rounding, and so are those of a network of up to 64 parameters in batches of up to 32 samples; others one
-    by one, with the same bits as train gives. The bits of a model do not depend on the others. One that diverges or
-    converges stays as it is while the others go on; a RuntimeWarning tells how many diverged. Returns a ManyResult.
-    Raises ValueError for an argument that cannot be meant.
+    The others are those of train. The models of a formula that is not very long are trained side by side, in vectors,
+    with the results of train to rounding, and so are those of a network without noise of up to 64 parameters in batches
+    of up to 32 samples; all others, and those whose weights decay, one by one, with the same bits as train gives. The
+    bits of a model do not depend on the others. One that diverges or converges stays as it is while the others go on;
+    a RuntimeWarning tells how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be
+    meant.
     """
     count = _count(X, Y, parameters, learning_rate, seed, models)
     X, Y, samples, own_X, own_Y = _data_of_many(X, Y, count)

@@ -78,6 +78,10 @@ def _digits(case: str, precision: str, quick: bool) -> Task:
     return _training(DIGITS, precision, data.handwritten_digits(), "sgd", 0.1, 2 if quick else 20, 64)
 
 
+def _online(case: str, precision: str, quick: bool) -> Task:
+    return _training(DIGITS, precision, data.handwritten_digits(), "sgd", 0.01, 1 if quick else 2, 1)
+
+
 def _wide(case: str, precision: str, quick: bool) -> Task:
     samples = data.ten_classes(1280 if quick else 6400, WIDE.inputs)
     return _training(WIDE, precision, samples, "sgd", 0.01, 1 if quick else 2, 128)
@@ -115,6 +119,7 @@ WORKLOADS: dict[str, Workload] = {
                        ("",), _spiral),
     "digits": Workload("64-32-10, tanh, softmax cross-entropy, scikit-learn's digits, batches of 64, sgd", BOTH,
                        ("",), _digits),
+    "online": Workload("the same on single samples, one after the other", BOTH, ("",), _online),
     "wide": Workload("784-128-10, relu, softmax cross-entropy, 6,400 generated samples, batches of 128, sgd", BOTH,
                      ("",), _wide),
     "ensemble": Workload("1,024 perceptrons with starting points of their own, 999 simultaneous iterations each",
@@ -130,7 +135,7 @@ MODELS: dict[str, Model | Sequential] = {
     "curve": CURVE.model,
     "simplechains": CHAIN.model,
     "spiral": SPIRAL.model,
-    "digits, predict": DIGITS.model,
+    "digits, online, predict": DIGITS.model,
     "wide": WIDE.model,
 }
 """The models of the workloads, for ``build``."""

@@ -59,6 +59,12 @@ class Printer(C99CodePrinter):
             text = f"({self._print(condition)} ? {self._print(value)} : {text})"
         return text
 
+    def _print_BooleanFalse(self, _: Any) -> str:  # C has no name for it without a header
+        return "0"
+
+    def _print_BooleanTrue(self, _: Any) -> str:
+        return "1"
+
     def _print_Or(self, disjunction: Any) -> str:
         return " || ".join(f"({self._print(part)})" for part in sorted(disjunction.args, key=str))
 

@@ -41,7 +41,7 @@ class Peer:
 
 
 def _formulas_only(reason: str) -> dict[str, str]:
-    names = ("simplechains", "spiral", "digits", "wide", "predict")
+    names = ("simplechains", "spiral", "digits", "online", "wide", "predict")
     return {**dict.fromkeys(names, reason), **ALONE}
 
 
@@ -51,7 +51,7 @@ _PERCEPTRON = "it is for the perceptron alone"
 
 _SMALL = {
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no products of matrices"),
-    **dict.fromkeys(("simplechains", "spiral", "digits", "predict"), "its layers are small"),
+    **dict.fromkeys(("simplechains", "spiral", "digits", "online", "predict"), "its layers are small"),
     **ALONE,
 }
 
