@@ -96,7 +96,7 @@ def test_without_data():
     """A formula without inputs, from the seeds or from points of its own; the number of models may be given alone."""
     a, b = sympy.symbols("a b")
     module = nn.build(nn.Model("rosenbrock", parameters={a: -1.2, b: 1.0}, loss=(1 - a) ** 2 + 100 * (b - a**2) ** 2))
-    start = RNG.normal(size=(40, 2))
+    start = np.random.default_rng(0).normal(size=(40, 2))
     result = module.train_many(parameters=start, optimizer="adam", learning_rate=0.02, epochs=20_000)
     assert result.parameters == pytest.approx(np.ones((40, 2)), abs=1e-2)
     same = module.train_many(models=3, epochs=2, learning_rate=1e-4)
