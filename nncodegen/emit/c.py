@@ -70,12 +70,8 @@ def emit_c(schedule: Schedule) -> str:
     metrics = (HERE / "metrics.c").read_text().replace("@THRESHOLD@", f"{program.threshold!r}")
     measures = metrics if gradient.outputs else ""
     text = filled + library + functions + noise + blocks + measures + str(lines) + body
-    marks = {
-        "BLOCKS": schedule.blocks,
-        "NOISE": bool(program.noise),
-        "REGISTERS": bool(scalars),
-        "CUT": "#if CUT" in text,
-    }
+    marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "CUT": "#if CUT" in text}
+    marks |= {"REGISTERS": bool(scalars)}
     marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule), "STRAIGHT": not turned}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}

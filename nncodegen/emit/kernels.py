@@ -248,9 +248,8 @@ class KernelEmitter:
         for step in nest.steps:
             target = step.target
             if SAMPLE in target.indices and target.tensor in read and self._at.place(target) is Place.ARRAY:
-                self._lines.add(
-                    self._calls.end(target, "zeros_behind" if target.tensor in self._weighted else "repeat_last")
-                )
+                function = "zeros_behind" if target.tensor in self._weighted else "repeat_last"
+                self._lines.add(self._calls.end(target, function))
 
     def _emit_steps(self, nest: Nest) -> None:
         if self._blas.only_for_blocks(nest):
