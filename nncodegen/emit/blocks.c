@@ -176,11 +176,11 @@ static HOT void row_product(size_t rows, size_t inner, const real *restrict a, s
         const real *const a0 = a + j*row, *const a1 = a0 + j1*row, *const a2 = a0 + j2*row, *const a3 = a0 + j3*row;
         vector s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
         for (size_t i = 0; i < whole; i += LANES) {
-            const vector values = *(const unaligned *) (x + i);
-            s0 += *(const unaligned *) (a0 + i)*values;
-            s1 += *(const unaligned *) (a1 + i)*values;
-            s2 += *(const unaligned *) (a2 + i)*values;
-            s3 += *(const unaligned *) (a3 + i)*values;
+            const vector values = load(x + i);
+            s0 += load(a0 + i)*values;
+            s1 += load(a1 + i)*values;
+            s2 += load(a2 + i)*values;
+            s3 += load(a3 + i)*values;
         }
         real t0 = sum_of_lanes(s0), t1 = sum_of_lanes(s1), t2 = sum_of_lanes(s2), t3 = sum_of_lanes(s3);
         for (size_t i = whole; i < inner; i++) {

@@ -44,7 +44,7 @@ class KernelEmitter:
         self._at, self._names = elements, elements.names
         self._calls, self._blas = BlockCalls(self._at), BlasEmitter(self._at)
         self._padded = any(s.place is Place.ARRAY for s in kernel.storage.values())
-        self._weighted = _weighted(kernel)
+        self._weighted, self._along = _weighted(kernel), _read_along(kernel)
         self._printer = Printer(program.precision, self._element)
         self._local: frozenset[str] = frozenset()  # the tensors that the present nest computes
 
@@ -243,11 +243,8 @@ class KernelEmitter:
 
         They are those of the last one again; but what has their weights, which are 0, is 0.
         """
-        along = (other for other in self._kernel.nests_with_metrics if other.lanes == SAMPLE)
-        read = {element.tensor for other in along for step in other.steps for element in step.operands}
-        for step in nest.steps:
-            target = step.target
-            if SAMPLE in target.indices and target.tensor in read and self._at.place(target) is Place.ARRAY:
+        for target in (step.target for step in nest.steps):
+            if SAMPLE in target.indices and target.tensor in self._along and self._at.place(target) is Place.ARRAY:
                 function = "zeros_behind" if target.tensor in self._weighted else "repeat_last"
                 self._lines.add(self._calls.end(target, function))
 
@@ -468,3 +465,9 @@ def _weighted(kernel: Kernel) -> frozenset[str]:
             if weighted & {element.tensor for element in step.operands}:
                 weighted.add(step.target.tensor)
     return frozenset(weighted)
+
+
+def _read_along(kernel: Kernel) -> frozenset[str]:
+    """The tensors that nests along the samples read."""
+    along = (nest for nest in kernel.nests_with_metrics if nest.lanes == SAMPLE)
+    return frozenset(element.tensor for nest in along for step in nest.steps for element in step.operands)

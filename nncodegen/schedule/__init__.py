@@ -56,7 +56,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
         make_kernel(program, layout, "loss", (), (program.loss,), _measured(program)),
         gradient,
     )
-    return Schedule(program, layout, kernels, choose_scalars(program, layout, gradient, bool(gradient.outputs)))
+    return Schedule(program, layout, kernels, choose_scalars(program, layout, gradient))
 
 
 def _gradient(program: Program, layout: Layout) -> Kernel:

@@ -31,29 +31,21 @@ COMBINED = {"sum": Add, "max": Max}
 """What the terms of a reduction become."""
 
 
-def choose_scalars(program: Program, layout: Layout, gradient: Kernel, measured: bool) -> Scalars | None:
-    """The scalar form of a program, given the kernel of its gradient; none if it is too long, or nothing is gained.
-
-    ``measured`` says whether its outputs can be compared with targets.
-    """
+def choose_scalars(program: Program, layout: Layout, gradient: Kernel) -> Scalars | None:
+    """The scalar form of a program, given the kernel of its gradient; none if it is too long, or nothing is gained."""
     batch = None
-    if any(tensor.size != 1 or len(tensor.shape) > 1 for tensor in program.declared) or _has_loops(gradient):
+    if any(program.sizes.values()):
         small = sum(tensor.size for tensor in program.parameters) <= PARAMETERS
         if not small or program.noise or layout.turned or layout.blas:
             return None
         program, batch = written_out(program), BATCH
-        outputs = program.outputs if measured else ()
+        outputs = program.outputs if gradient.outputs else ()
         gradient = make_kernel(
             program, choose_layout(program, {}), "gradient", (), (program.loss, *program.gradient), outputs
         )
     if sum(len(nest.steps) for nest in gradient.nests_with_metrics) > STATEMENTS:
         return None
     return Scalars(program, gradient, batch)
-
-
-def _has_loops(kernel: Kernel) -> bool:
-    """Whether there are loops but that over the samples."""
-    return any(nest.outer or nest.reduced for nest in kernel.nests_with_metrics)
 
 
 def written_out(program: Program) -> Program:
