@@ -103,6 +103,8 @@ def test_sanitizers(precision, tmp_path):
         rows, across = {{"features": ["i", "j"]}}, {{"features": []}}
         models = [(model, {{}}), (network((3, 5), "small"), {{}}), (network((3, 5), "rows"), rows),
                   (network((100, 60), "large"), {{}}), (network((100, 60), "across"), across)]
+        layers = [nn.Dense(32, "tanh"), nn.Dense(3, "softmax")]
+        models.append((nn.Sequential(layers, 16, "categorical_crossentropy", name="whole"), {{}}))
         for built, choices in models:
             module = nn.build(built, {precision!r}, schedule=choices)
             inputs, targets = len(module.input_names), len(module.target_names)

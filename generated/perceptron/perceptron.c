@@ -470,7 +470,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, int more, double *restrict sums, real *restrict whole, real *restrict partials,
+    int with_loss, real more, double *restrict sums, real *restrict whole, real *restrict partials,
     int metrics, const real *restrict counts) {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real w0 = parameters[0];
@@ -2167,6 +2167,7 @@ typedef struct {
     size_t begin;
     size_t samples;
     double total;
+    real more; /* 0, or what sums are multiplied with and added to what is there, for a batch of one tile */
 } batch;
 
 /* The tiles whose sums are taken together: so few that single precision does not show in them. The sums of the chunks
@@ -2209,7 +2210,7 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *po
                 m.counts);
         else
             gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
-                first > begin, m.sums, m.whole, m.partials, b->metrics, m.counts);
+                first > begin ? 1 : b->more, m.sums, m.whole, m.partials, b->metrics, m.counts);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -2424,7 +2425,7 @@ int perceptron_loss_and_gradient(const real *parameters, const real *inputs, con
     return 0;
 }
 
-/* --- training --- */
+/* --- one update --- */
 
 /* A pseudo-random number: SplitMix64 (Steele, Lea and Flood, 2014). */
 static uint64_t random_number(uint64_t *state)
@@ -2524,17 +2525,38 @@ static HOT double largest_step(const real *before, const real *after, size_t fir
     return (double) largest;
 }
 
+/* What the learning rate is multiplied with in the next update, of the epoch of this number in this call. */
+static double factor_of_update(const perceptron_training *run, size_t row)
+{
+    const size_t batches = (run->data.samples + run->batch - 1)/run->batch;
+    const size_t number = run->factors_of_updates ? row*batches + run->begin/run->batch : row;
+    return run->factors ? run->factors[number] : 1;
+}
+
+/* So many samples of a training from its present one on, whose weights are divided by their total. */
+static batch batch_of(const perceptron_training *run, size_t samples, double total)
+{
+    const perceptron_data *data = &run->data;
+    return (batch) {.without_loss = run->without_loss, .metrics = run->metrics, .parameters = run->present,
+        .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
+        .order = run->shuffle ? run->order : NULL, .begin = run->begin, .samples = samples, .total = total,
+    };
+}
+
+/* Adds the sums for the metrics of an update, where there are any, to those of the epoch. */
+static void add_measures(perceptron_training *run, const batch *b, const double *sums)
+{
+    for (size_t k = 0; b->metrics && k < MEASURES; k++)
+        run->measures[k] += sums[SUMS + k];
+}
+
 /* Updates the parameters first <= p < last by the gradient of a batch. The sums of the metrics of an update are added
    to those of the epoch where it updates the first of the parameters. Returns a status; COMPLETED: go on. */
 static COLD int train_batch(perceptron_training *run, memory m, team *threads, size_t samples, double total, size_t first,
     size_t last, double factor, double *loss)
 {
-    const perceptron_data *data = &run->data;
-    const size_t *order = run->shuffle ? run->order : NULL;
-    const batch part = {.without_loss = run->without_loss, .metrics = first == 0 ? run->metrics : 0,
-        .parameters = run->present, .inputs = data->inputs, .targets = data->targets, .weights = data->weights,
-        .counts = data->counts, .order = order, .begin = run->begin, .samples = samples, .total = total,
-    };
+    batch part = batch_of(run, samples, total);
+    part.metrics = first == 0 ? run->metrics : 0;
     m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
     m.whole = IN_PLACE ? m.gradient : m.whole;
     const double *const sums = sum_batch(&part, m, threads, &run->poll);
@@ -2568,22 +2590,30 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
         const double step = largest_step(run->present, m.next, first, last);
         run->largest = step > run->largest ? step : run->largest;
     }
-    for (size_t k = 0; part.metrics && k < MEASURES; k++)
-        run->measures[k] += sums[SUMS + k];
+    add_measures(run, &part, sums);
     return perceptron_COMPLETED;
 }
+
+/* Takes note of an update, by so many samples, which are such a share of all. */
+static void count_update(perceptron_training *run, size_t samples, double share)
+{
+    run->updates++;
+    run->epoch_loss += run->batch_loss*share;
+    run->begin += samples;
+}
+
+/* --- training --- */
 
 /* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
    A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
    together the gradient of the weighted mean. */
 static COLD int train_samples(perceptron_training *run, memory *m, team *threads, double total, size_t row)
 {
-    const size_t all = run->data.samples, batches = (all + run->batch - 1)/run->batch;
+    const size_t all = run->data.samples;
     while (run->begin < all) {
         const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
         const double share = (double) samples/(double) all;
-        const size_t number = run->factors_of_updates ? row*batches + run->begin/run->batch : row;
-        const double factor = run->factors ? run->factors[number] : 1;
+        const double factor = factor_of_update(run, row);
         if (run->sequential) {
             while (run->sweep < PARAMETERS) {
                 const size_t p = run->sweep;
@@ -2605,9 +2635,7 @@ static COLD int train_samples(perceptron_training *run, memory *m, team *threads
             run->present = m->next;
             m->next = before;
         }
-        run->updates++;
-        run->epoch_loss += run->batch_loss*share;
-        run->begin += samples;
+        count_update(run, samples, share);
     }
     return perceptron_COMPLETED;
 }
@@ -2694,7 +2722,10 @@ static COLD int train_epoch(perceptron_training *run, memory *m, team *threads, 
     if (run->shuffle)
         shuffle(run->order, run->data.samples, &random);
     const int status = train_samples(run, m, threads, total, row);
-    return status == perceptron_COMPLETED ? end_epoch(run, *m, threads, row, random) : status;
+    if (run->begin < run->data.samples)
+        return status;
+    const int end = end_epoch(run, *m, threads, row, random);
+    return status == perceptron_COMPLETED ? end : status;
 }
 
 void perceptron_present(const perceptron_training *run, real *parameters)

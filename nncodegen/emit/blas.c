@@ -7,16 +7,16 @@ void @name@_use_gemm(@name@_gemm *routine)
     gemm = routine;
 }
 
-/* --- product --- out[r][l] = sum(k) a[r][k]*b[k][l], or (more) that much more, by BLAS. Rows begin so many values after each
+/* --- product --- out[r][l] = sum(k) a[r][k]*b[k][l], or (more) so many times of it more, by BLAS. Rows begin so many values after each
    other; a matrix that is turned lies with its columns in the place of rows. To Fortran, every matrix is turned: it
    computes the columns of out from those of b and a. */
 static void product(size_t rows, size_t columns, size_t inner, const real *a, size_t a_row, int a_turned,
-    const real *b, size_t b_row, int b_turned, real *out, size_t out_row, int more)
+    const real *b, size_t b_row, int b_turned, real *out, size_t out_row, real more)
 {
     char a_as = a_turned ? 'T' : 'N', b_as = b_turned ? 'T' : 'N';
     int m = (int) columns, n = (int) rows, k = (int) inner, lda = (int) a_row, ldb = (int) b_row, ldc = (int) out_row;
-    real one = 1, times = (real) more;
-    gemm(&b_as, &a_as, &m, &n, &k, &one, (real *) b, &ldb, (real *) a, &lda, &times, out, &ldc);
+    real times = more != 0 ? more : 1, before = more != 0;
+    gemm(&b_as, &a_as, &m, &n, &k, &times, (real *) b, &ldb, (real *) a, &lda, &before, out, &ldc);
 }
 
 /* --- end_rows --- Zeros behind the values of rows, up to whole vectors: steps run over them as well, and would be slow with
@@ -28,10 +28,10 @@ static void end_rows(size_t rows, size_t columns, real *out, size_t out_row)
             out[r*out_row + c] = 0;
 }
 
-/* --- dot_products --- out[r][c] = sum(k) a[r][k]*b[c][k], or (more) that much more: for four columns at once, in vectors
+/* --- dot_products --- out[r][c] = sum(k) a[r][k]*b[c][k], or (more) so many times of it more: for four columns at once, in vectors
    along k. Where fewer are left, the last is computed again, and not stored again. */
 static void dot_products(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
-    const real *restrict b, size_t b_row, real *restrict out, size_t out_row, int more)
+    const real *restrict b, size_t b_row, real *restrict out, size_t out_row, real more)
 {
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < columns; c += 4) {
@@ -47,10 +47,10 @@ static void dot_products(size_t rows, size_t columns, size_t inner, const real *
                 sums[3] += values*load(b3 + k);
             }
             for (size_t i = 0; i < 4 && i <= last; i++) {
-                real total = more ? out[r*out_row + c + i] : 0;
+                real *const to = out + r*out_row + c + i, total = 0;
                 for (size_t lane = 0; lane < LANES; lane++)
                     total += sums[i][lane];
-                out[r*out_row + c + i] = total;
+                *to = more != 0 ? *to + more*total : total;
             }
         }
     }

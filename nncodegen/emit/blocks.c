@@ -54,12 +54,12 @@ INLINE vector load(const real *values)
     return *(const unaligned *) values;
 }
 
-/* --- keep --- Stores a vector of a result, or (more) adds it to what is there; then multiplies it with a factor, if
-   there is one. */
-INLINE void keep(vector s, real *out, size_t position, const real *factor, int more)
+/* --- keep --- Stores a vector of a result, or (more) adds so many times of it to what is there; then multiplies it with a
+   factor, if there is one. */
+INLINE void keep(vector s, real *out, size_t position, const real *factor, int more, real so_many)
 {
     if (more)
-        s += load(out + position);
+        s = load(out + position) + so_many*s;
     if (factor)
         s *= load(factor + position);
     *(vector *) (out + position) = s;
@@ -124,7 +124,15 @@ INLINE void turn_squares(const real *restrict from, size_t column, real *restric
 #endif
 }
 
-/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with zeros: in squares of four by four. Where fewer
+/* --- pad_row --- Pads a row with its last value. */
+INLINE void pad_row(real *row, size_t columns, size_t padded)
+{
+    const real last = row[columns - 1];
+    for (size_t c = columns; c < padded; c++)
+        row[c] = last;
+}
+
+/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with their last value: in squares of four by four. Where fewer
    than four rows or columns are left, those before them are turned again; if there are none, value by value. */
 static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out, size_t out_row)
 {
@@ -144,8 +152,7 @@ static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t
         for (size_t c = 0; c < columns; c++)
             out[r*out_row + c] = a[r + c*a_column];
     for (size_t r = 0; r < rows; r++)
-        for (size_t c = columns; c < out_row; c++)
-            out[r*out_row + c] = 0;
+        pad_row(out + r*out_row, columns, out_row);
 }
 
 /* --- sum_of_lanes --- The sum of the lanes of a vector. Its halves are added as vectors: to take lanes out takes longer than to add them. */
@@ -165,10 +172,10 @@ INLINE real sum_of_lanes(vector s)
     return total;
 }
 
-/* --- row_product --- out[j] = sum(i) a[j*row + i*column]*x[i]: for four rows at once, in vectors along i where the weights of a row lie
-   side by side. Where there are fewer than four rows left, the last is computed again. */
+/* --- row_product --- out[j*step] = sum(i) a[j*row + i*column]*x[i]: for four rows at once, in vectors along i where the weights of a
+   row lie side by side. Where there are fewer than four rows left, the last is computed again. */
 static HOT void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, size_t column,
-    const real *restrict x, real *restrict out)
+    const real *restrict x, real *restrict out, size_t step)
 {
     const size_t whole = column == 1 ? inner/LANES*LANES : 0;
     for (size_t j = 0; j < rows; j += 4) {
@@ -189,30 +196,54 @@ static HOT void row_product(size_t rows, size_t inner, const real *restrict a, s
             t2 += a2[i*column]*x[i];
             t3 += a3[i*column]*x[i];
         }
-        out[j + j3] = t3;
-        out[j + j2] = t2;
-        out[j + j1] = t1;
-        out[j] = t0;
+        out[(j + j3)*step] = t3;
+        out[(j + j2)*step] = t2;
+        out[(j + j1)*step] = t1;
+        out[j*step] = t0;
     }
 }
 
-/* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) that much more; then times
-   factor[r][l], if there is one: in blocks whose results stay in registers. The lanes l of out are padded to whole vectors,
-   and those of b as well unless it lies turned (b_inner is 1 then). Sums that are long are cut into parts, for which two
-   vectors of b lie together in the first-level cache; so do those that would be read across the borders of its lines,
-   block after block. A few rows with long sums are products of their own. */
+/* --- outer_product --- out[r][l] = a[r*a_row]*b[l], or (more) that many times more: row after row, as out may be large. */
+static HOT void outer_product(size_t rows, size_t lanes, const real *restrict a, size_t a_row, const real *restrict b,
+    real *restrict out, size_t out_row, real more)
+{
+    const real so_many = more != 0 ? more : 1;
+    for (size_t r = 0; r < rows; r++) {
+        const real value = a[r*a_row];
+        real *const to = out + r*out_row;
+        if (more != 0)
+            for (size_t l = 0; l < lanes; l += LANES)
+                keep(value*load(b + l), to, l, NULL, 1, so_many);
+        else
+            for (size_t l = 0; l < lanes; l += LANES)
+                keep(value*load(b + l), to, l, NULL, 0, so_many);
+    }
+}
+
+/* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) so many times of it more; then
+   times factor[r][l], if there is one: in blocks whose results stay in registers. The lanes l of out are padded to whole
+   vectors, and those of b as well unless it lies turned (b_inner is 1 then). Sums that are long are cut into parts, for
+   which two vectors of b lie together in the first-level cache; so do those that would be read across the borders of its
+   lines, block after block. A few lanes of what lies turned are products of their own, and so are a few rows with long
+   sums; sums of one term need no blocks. */
 static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
     const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row,
-    const real *restrict factor, int more)
+    const real *restrict factor, real more)
 {
-    if (rows < FEW && inner > LONG && a_inner == 1 && b_lane > 1 && !factor && !more) {
-        for (size_t r = 0; r < rows; r++) {
-            row_product(lanes, inner, b, b_lane, 1, a + r*a_row, out + r*out_row);
-            for (size_t l = lanes; l%LANES != 0; l++)
-                out[r*out_row + l] = 0;
-        }
+    if (inner == 1 && b_lane == 1 && !factor) {
+        outer_product(rows, lanes, a, a_row, b, out, out_row, more);
         return;
     }
+    if ((lanes < FEW || (rows < FEW && inner > LONG)) && a_inner == 1 && b_lane > 1 && !factor && more == 0) {
+        for (size_t l = 0; lanes < FEW && l < lanes; l++)
+            row_product(rows, inner, a, a_row, 1, b + l*b_lane, out + l, out_row);
+        for (size_t r = 0; lanes >= FEW && r < rows; r++)
+            row_product(lanes, inner, b, b_lane, 1, a + r*a_row, out + r*out_row, 1);
+        for (size_t r = 0; r < rows; r++)
+            pad_row(out + r*out_row, lanes, (lanes + LANES - 1)/LANES*LANES);
+        return;
+    }
+    const real so_many = more != 0 ? more : 1;
     vector panel[2*PANEL];
     const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
     const int across = rows > COPY_ROWS && ((uintptr_t) b | b_inner*sizeof(real))%VECTOR_BYTES != 0;
@@ -220,7 +251,7 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
         const int pair = lanes - l > LANES;
         for (size_t first = 0; first < inner; first += part) {
             const size_t depth = inner - first < part ? inner - first : part;
-            const int again = more || first > 0;
+            const int again = more != 0 || first > 0;
             const real *bl = b + first*b_inner + l*b_lane;
             size_t b_step = b_inner;
             if (b_lane > 1) {
@@ -242,13 +273,13 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
                 real *const to = out + r*out_row + l;
                 const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
                 if (BLOCK_ROWS == 8 && pair)
-                    block_8x2(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                    block_8x2(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
                 else if (BLOCK_ROWS == 8)
-                    block_8x1(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                    block_8x1(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
                 else if (pair)
-                    block_4x2(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                    block_4x2(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
                 else
-                    block_4x1(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                    block_4x1(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
             }
             if (r < rows) {
                 const size_t left = rows - r;
@@ -256,37 +287,37 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
                 real *const to = out + r*out_row + l;
                 const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
                 if (left > 4 && pair)
-                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
                 else if (left > 4)
-                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
                 else if (left > 2 && pair)
-                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
                 else if (left > 2)
-                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
                 else if (pair)
-                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
                 else
-                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again);
+                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
             }
         }
     }
 }
 
-/* --- pack --- out[r][c] = a[r*a_row + c*a_column], in rows that are padded with zeros. */
+/* --- pack --- out[r][c] = a[r*a_row + c*a_column], in rows that are padded with their last value. */
 static HOT void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
     real *restrict out, size_t out_row)
 {
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < columns; c++)
             out[r*out_row + c] = a[r*a_row + c*a_column];
-        for (size_t c = columns; c < out_row; c++)
-            out[r*out_row + c] = 0;
+        pad_row(out + r*out_row, columns, out_row);
     }
 }
 
-/* --- add_rows --- out[l] = sum(n) d[n][l] over a tile of samples n, or (more) that much more. */
-static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t count, int more)
+/* --- add_rows --- out[l] = sum(n) d[n][l] over a tile of samples n, or (more) so many times of it more. */
+static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t count, real more)
 {
+    const real so_many = more != 0 ? more : 1;
     for (size_t l = 0; l < lanes; l += LANES) {
         vector s0 = {0}, s1 = {0};
         size_t n = 0;
@@ -296,7 +327,7 @@ static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real 
         }
         if (n < count)
             s0 += load(d + n*row + l);
-        keep(s0 + s1, out, l, NULL, more);
+        keep(s0 + s1, out, l, NULL, more != 0, so_many);
     }
 }
 

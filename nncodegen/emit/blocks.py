@@ -36,7 +36,7 @@ def _emit_block(rows: int, vectors: int, lines: Lines) -> None:
     with lines.block(
         f"static inline void block_{rows}x{vectors}(size_t left, size_t inner, const real *restrict a, size_t a_row,\n"
         f"    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,\n"
-        f"    const real *restrict factor, int more)"
+        f"    const real *restrict factor, int more, real so_many)"
     ):
         lines.add("const size_t last = left - 1;", "const real *const a0 = a;")
         lines.add(*(f"const real *const a{r} = a + (last < {r} ? last : {r})*a_row;" for r in range(1, rows)))
@@ -60,7 +60,7 @@ def _emit_block(rows: int, vectors: int, lines: Lines) -> None:
             for v in range(vectors):
                 total = " + ".join(_sum(r, v, phase) for phase in range(phases))
                 position = f"{r}*out_row{f' + {v}*LANES' if v else ''}"
-                lines.add(f"keep({total}, out, {position}, factor, more);")
+                lines.add(f"keep({total}, out, {position}, factor, more, so_many);")
     lines.add("")
 
 

@@ -18,7 +18,8 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 
 from nncodegen.emit.blas import calls_blas
 from nncodegen.emit.blocks import emit_blocks
-from nncodegen.emit.elements import Elements
+from nncodegen.emit.descent import emit_descent
+from nncodegen.emit.elements import Elements, read_along
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.library import emit_library
 from nncodegen.emit.lines import Lines, keep, without_comments
@@ -29,7 +30,7 @@ from nncodegen.emit.registers import RegistersEmitter
 from nncodegen.emit.rows import RowEmitter, has_rows
 from nncodegen.emit.updates import emit_dispatch, emit_update
 from nncodegen.ir import SAMPLE, Program
-from nncodegen.schedule import LONG, Layout, Place, Schedule, Shape
+from nncodegen.schedule import LONG, Layout, Place, Schedule
 
 HERE = Path(__file__).parent
 
@@ -53,7 +54,8 @@ def emit_c(schedule: Schedule) -> str:
         lines.include(emit_update(update, precision))
     emit_dispatch(program.updates, lines)
     turned = _turned(program, schedule.layout)
-    body = _body(program, turned)
+    descent = emit_descent(schedule)
+    body = _body(program, turned, descent)
     scalars = schedule.scalars
     if scalars:
         body += RegistersEmitter(scalars.program, scalars.kernel, precision, lines).emit()
@@ -74,6 +76,7 @@ def emit_c(schedule: Schedule) -> str:
     marks |= {"REGISTERS": bool(scalars)}
     marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule), "STRAIGHT": not turned}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
+    marks |= {"DESCENT": bool(descent)}
     marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}
     marks |= {"FLUSH": _flushes(program)}
     for mark, kept in marks.items():
@@ -122,12 +125,10 @@ def _sizes(schedule: Schedule) -> dict[str, int]:
 def _in_lanes(schedule: Schedule, place: Place) -> bool:
     """Whether vectors along the samples are read from rows from outside, which then must fill these."""
     return any(
-        kernel.storage[operand.tensor].place is place
+        kernel.storage[element.tensor].place is place
         for kernel in schedule.kernels
         for nest in kernel.nests_with_metrics
-        if nest.lanes == SAMPLE and nest.shape is not Shape.PACK
-        for step in nest.steps
-        for operand in step.operands
+        for element in read_along(nest, kernel)
     )
 
 
@@ -144,9 +145,10 @@ def _emit_extremes(programs: Sequence[Program], lines: Lines) -> None:
             lines.add("")
 
 
-def _body(program: Program, turned: str) -> str:
+def _body(program: Program, turned: str, descent: str) -> str:
     """The loops over tiles, batches and epochs, in which the marks are left."""
-    body = "".join((HERE / file).read_text() for file in ("loops.c", "threads.c", "gradients.c", "training.c"))
+    batches = "".join((HERE / file).read_text() for file in ("loops.c", "threads.c", "gradients.c", "updates.c"))
+    body = batches + descent + (HERE / "training.c").read_text()
     variables = ", ".join(str(len(update.state)) for update in program.updates)
     parts = {"PENALIZED": _penalized(program), "MATRICES": turned, "VARIABLES": variables}
     for key, text in parts.items():

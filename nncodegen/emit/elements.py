@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nncodegen.emit.names import Names
 from nncodegen.ir import SAMPLE, Element, Noise, Program
-from nncodegen.schedule import Kernel, Layout, Nest, Place
+from nncodegen.schedule import Kernel, Layout, Nest, Place, Shape
 
 COLUMNS = {
     Place.INPUT: ("inputs", "INPUTS"),
@@ -48,9 +50,9 @@ class Elements:
         return self.layout.tile if size is None else size
 
     def extent(self, index: str, nest: Nest) -> str:
-        """The values along an index in a nest; where samples lie along the lanes, with those that pad them."""
+        """The values along an index in a nest; samples that are read in vectors with those that pad them."""
         if index == SAMPLE:
-            return "padded" if nest.lanes == SAMPLE else "count"
+            return "padded" if nest.lanes == SAMPLE and not turns(nest, self.kernel) else "count"
         return str(self.size(index))
 
     def strides(self, element: Element) -> dict[str, int]:
@@ -101,3 +103,18 @@ def _noise_arguments(source: Noise) -> str:
     if source.distribution == "normal":
         return f"(real) {source.scale!r}"
     return f"UINT32_C({round(source.scale * 2**32)}), (real) {source.scale / (1 - source.scale)!r}"
+
+
+def turns(nest: Nest, kernel: Kernel) -> bool:
+    """Whether a nest with the samples along its vectors turns them over as it reads them: a copy or product of rows."""
+    if nest.shape is not Shape.CONTRACT:
+        return nest.shape is Shape.PACK
+    (read,) = (operand for operand in nest.steps[0].operands if SAMPLE in operand.indices)
+    return dict(zip(read.indices, kernel.storage[read.tensor].strides, strict=True))[SAMPLE] != 1
+
+
+def read_along(nest: Nest, kernel: Kernel) -> Iterator[Element]:
+    """What a nest reads in vectors along the samples."""
+    if nest.lanes == SAMPLE:
+        steps = nest.steps[1:] if turns(nest, kernel) else nest.steps
+        yield from (operand for step in steps for operand in step.operands)

@@ -9,7 +9,7 @@ from itertools import product
 
 from nncodegen.emit.blas import BlasEmitter
 from nncodegen.emit.calls import BlockCalls
-from nncodegen.emit.elements import COLUMNS, Elements
+from nncodegen.emit.elements import COLUMNS, Elements, read_along
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.printer import Printer
 from nncodegen.emit.terms import numbered, statements, terms
@@ -94,17 +94,18 @@ class KernelEmitter:
 
     @property
     def _declarations(self) -> str:
-        """The same with their types."""
+        """The same with their types; parameters may change where they are."""
+        alone = "" if self._kernel.descends else "restrict "
         measures = "int metrics, const real *restrict counts"
         results = {"predict": "real *restrict outputs", "loss": f"double *restrict sums, {measures}"}
         results["gradient"] = (
-            f"int with_loss, int more, double *restrict sums, real *restrict whole, real *restrict partials,\n"
+            f"int with_loss, real more, double *restrict sums, real *{alone}whole, real *restrict partials,\n"
             f"    {measures}"
         )
         if self._program.noise:
             results["gradient"] += ", randomness noise, const size_t *restrict rows"
         return (
-            f"const real *restrict parameters, const real *restrict inputs,\n"
+            f"const real *{alone}parameters, const real *restrict inputs,\n"
             f"    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,\n"
             f"    {results[self._kernel.name]}"
         )
@@ -185,17 +186,11 @@ class KernelEmitter:
             "static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,\n"
             "    const real *whole, real *restrict work, real *gradient)"
         ):
-            nests = tuple(nest for nest in kernel.after if not self._in_place(nest))
-            nests = (*self._before(nests), *nests)
+            nests = (*self._before(kernel.finishing), *kernel.finishing)
             with lines.unused("parameters", "sums", "whole", "work", "gradient"):
                 self._emit_pointers(nests)
                 self._emit_nests(nests)
         lines.add("")
-
-    def _in_place(self, nest: Nest) -> bool:
-        """Whether a nest copies whole sums to the gradient, where they lie already."""
-        read = (self._kernel.storage[element.tensor].place for step in nest.steps for element in step.operands)
-        return self._kernel.in_place and all(place is Place.WHOLE for place in read)
 
     def _emit_pointers(self, nests: tuple[Nest, ...]) -> None:
         """Names for the parameters and arrays that the nests use; arrays that share memory share a pointer."""
@@ -235,18 +230,24 @@ class KernelEmitter:
 
     def _emit_nest(self, nest: Nest) -> None:
         self._emit_steps(nest)
-        if nest.lanes != SAMPLE or nest.shape is Shape.PACK:
+        if nest.shape is not Shape.LOOPS or nest.lanes != SAMPLE:
             self._emit_last_samples(nest)
 
     def _emit_last_samples(self, nest: Nest) -> None:
         """The samples that pad a tile, in arrays that nests along the samples read, behind a nest that leaves them out.
 
-        They are those of the last one again; but what has their weights, which are 0, is 0.
+        They are those of the last one again, with which copies and products pad their rows; but what has their weights,
+        which are 0, is 0.
         """
+        if self._at.extent(SAMPLE, nest) != "count":
+            return
         for target in (step.target for step in nest.steps):
-            if SAMPLE in target.indices and target.tensor in self._along and self._at.place(target) is Place.ARRAY:
-                function = "zeros_behind" if target.tensor in self._weighted else "repeat_last"
-                self._lines.add(self._calls.end(target, function))
+            if SAMPLE not in target.indices or target.tensor not in self._along:
+                continue
+            if self._at.place(target) is Place.ARRAY and target.tensor in self._weighted:
+                self._lines.add(self._calls.end(target, "zeros_behind"))
+            elif self._at.place(target) is Place.ARRAY and nest.lanes != SAMPLE:
+                self._lines.add(self._calls.end(target, "repeat_last"))
 
     def _emit_steps(self, nest: Nest) -> None:
         if self._blas.only_for_blocks(nest):
@@ -468,6 +469,5 @@ def _weighted(kernel: Kernel) -> frozenset[str]:
 
 
 def _read_along(kernel: Kernel) -> frozenset[str]:
-    """The tensors that nests along the samples read."""
-    along = (nest for nest in kernel.nests_with_metrics if nest.lanes == SAMPLE)
-    return frozenset(element.tensor for nest in along for step in nest.steps for element in step.operands)
+    """The tensors that nests read in vectors along the samples."""
+    return frozenset(element.tensor for nest in kernel.nests_with_metrics for element in read_along(nest, kernel))

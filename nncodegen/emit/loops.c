@@ -259,6 +259,7 @@ typedef struct {
     size_t begin;
     size_t samples;
     double total;
+    real more; /* 0, or what sums are multiplied with and added to what is there, for a batch of one tile */
     @NOISE@randomness noise;
 } batch;
 
@@ -304,7 +305,7 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
                 m.counts);
         else
             gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
-                first > begin, m.sums, m.whole, m.partials, b->metrics, m.counts@NOISE_ARGUMENT@);
+                first > begin ? 1 : b->more, m.sums, m.whole, m.partials, b->metrics, m.counts@NOISE_ARGUMENT@);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }

@@ -16,6 +16,7 @@ from pathlib import Path
 from sympy import Abs, Add, Function, Mul, Piecewise, count_ops
 
 from nncodegen.emit.chains import unbranched
+from nncodegen.emit.descent import LEARNING_RATE, is_descent
 from nncodegen.emit.lines import Lines, keep
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
@@ -23,7 +24,6 @@ from nncodegen.ir import SAMPLE, Element, Program, Step, Update, needed
 from nncodegen.schedule import Kernel, Place, Storage
 
 HERE = Path(__file__).parent
-LEARNING_RATE = "learning_rate"
 
 WINDOW = 32
 """Operations of a loop over the models. A core looks about a hundred instructions ahead: where these hold two or three
@@ -255,12 +255,6 @@ def remains_infinite(update: Update) -> bool:
     last = next(step for step in update.steps if step.target == update.results[0])
     factors = (factor for term in Add.make_args(last.expression) for factor in Mul.make_args(term))
     return any(isinstance(factor, Element) and factor.tensor == "parameter" for factor in factors)
-
-
-def is_descent(update: Update) -> bool:
-    """Whether an update is one step from a parameter along its derivative, whatever was before."""
-    read = {element.tensor for step in update.steps for element in step.operands}
-    return not update.state and len(update.steps) == 1 and read == {"parameter", "gradient", LEARNING_RATE}
 
 
 def descent(update: Update, precision: str, position: str, gradient: str) -> str:

@@ -74,5 +74,5 @@ class RowCalls(BlockCalls):
         strides = at.strides(matrix)
         return (
             f"row_product({at.size(outer)}, {at.size(inner)}, {at.names[matrix.tensor]}, {strides[outer]}, "
-            f"{strides[inner]}, {at.names[array.tensor]}, {at.names[step.target.tensor]});"
+            f"{strides[inner]}, {at.names[array.tensor]}, {at.names[step.target.tensor]}, 1);"
         )

@@ -15,7 +15,8 @@ each lane of a vector then has a partial sum of its own, which costs a vector of
 weights that these vectors would leave the cache, the lanes are added up in every tile. Products with very many weights
 are left to BLAS (see ``blas``), and to that kernel where there is none. Where the chain rule multiplies a product with
 the derivative of an activation, that happens before it leaves the registers. The weights of the first layer may lie
-turned over while they are trained (see ``turned``).
+turned over while they are trained (see ``turned``). The gradients of weights come last in a tile: where they lie as the
+weights do, plain gradient descent takes them from these instead (``Kernel.descends``).
 
 Each entry point of the module has a kernel of its own. A kernel is cut in three by the samples: what depends on
 parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished

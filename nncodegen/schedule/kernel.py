@@ -122,6 +122,30 @@ class Kernel:
         return self.across > PARTIALS
 
     @property
+    def finishing(self) -> tuple[Nest, ...]:
+        """What comes after the samples, but for copies of whole sums to the gradient, where they lie in place."""
+        return tuple(nest for nest in self.after if not (self.in_place and self._places(nest) == {Place.WHOLE}))
+
+    @property
+    def descends(self) -> bool:
+        """Whether whole sums, in place, come behind all that reads parameters: what has them may be the parameters."""
+        whole = (
+            n for n, nest in enumerate(self.tile) if self.storage[nest.steps[0].target.tensor].place is Place.WHOLE
+        )
+        first = next(whole, None)
+        if first is None or not self.in_place:
+            return False
+        of_parameters = {step.target.tensor for nest in self.before for step in nest.steps}
+        of_parameters = {name for name in of_parameters if self.storage[name].place is Place.LOCAL}  # computed again
+        later = (*self.tile[first:], *self.measured, *self.finishing)
+        read = {operand.tensor for nest in later for step in nest.steps for operand in step.operands}
+        return not read & of_parameters and Place.PARAMETER not in {self.storage[name].place for name in read}
+
+    def _places(self, nest: Nest) -> set[Place]:
+        """The places of what a nest reads."""
+        return {self.storage[operand.tensor].place for step in nest.steps for operand in step.operands}
+
+    @property
     def nests(self) -> tuple[Nest, ...]:
         """All nests, in their order, but for what metrics need besides."""
         return (*self.before, *self.tile, *self.after)
@@ -178,7 +202,8 @@ class Schedule:
 
 
 def _show_kernel(kernel: Kernel) -> str:
-    lines = [f"kernel {kernel.name}" + (", on whole vectors" if kernel.in_vectors else "")]
+    notes = {"on whole vectors": kernel.in_vectors, "by which parameters may change where they are": kernel.descends}
+    lines = [", ".join([f"kernel {kernel.name}", *(note for note, holds in notes.items() if holds)])]
     parts = {"before": kernel.before, "tile": kernel.tile, "metrics": kernel.measured, "after": kernel.after}
     for title, nests in parts.items():
         if nests:

@@ -1,0 +1,71 @@
+
+/* --- plain gradient descent ---
+
+   On batches of one tile it changes the parameters where they are: the loops of the tile add each sum, times the learning
+   rate and -1, to its parameter, and there is no gradient. Nobody looks at the parameters before some updates are done: if
+   all are finite then, they always were, as one that is not remains so. */
+
+/* Updates that are done at once, at most; operations beyond which no other begins, some 10 ms; updates of an epoch from
+   which on it pays. */
+enum { UPDATES_AT_ONCE = 64, OPERATIONS_AT_ONCE = 2000000000, UPDATES_WORTH = 8 };
+
+/* The parameters whose gradient is not summed up where it belongs, but by gradient_finish: ranges of them. */
+static const size_t finished[][2] = {@FINISHED@};
+
+/* Whether a training does so: where nothing else is done to gradients or steps. */
+static int descends(const @name@_training *run)
+{
+    const int more = run->sequential || run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0
+        || run->weight_decay > 0 || run->tolerance > 0;
+    return run->optimizer == @NUMBER@ && !more && run->batch <= TILE && run->data.samples/UPDATES_WORTH >= run->batch;
+}
+
+/* One update with a learning rate that is not 0. Returns whether the loss is finite, or not wanted. */
+static int descend_once(@name@_training *run, memory m, size_t samples, double total, real learning_rate)
+{
+    batch part = batch_of(run, samples, total);
+    part.more = -learning_rate;
+    m.whole = run->present;
+    const double *const sums = sum_batch(&part, m, NULL, NULL);
+    gradient_finish(run->present, sums, m.whole, m.arrays, m.gradient);
+    for (size_t range = 0; range < sizeof finished/sizeof *finished; range++) {
+        for (size_t p = finished[range][0]; p < finished[range][1]; p++)
+            run->present[p] -= learning_rate*m.gradient[p];
+    }
+    run->batch_loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
+    @METRICS@add_measures(run, &part, sums);
+    return run->without_loss || isfinite(run->batch_loss);
+}
+
+/* The next updates, up to one that has no learning rate, or none of them if not all is finite in the end: then those that
+   follow must be done one by one (descent is 0). Returns a status. */
+static COLD int descend(@name@_training *run, memory m, double total, size_t row, int *descent)
+{
+    const @name@_training before = *run;
+    @METRICS@double measures[MEASURES];
+    @METRICS@for (size_t k = 0; run->metrics && k < MEASURES; k++)
+    @METRICS@    measures[k] = run->measures[k];
+    copy_row(run->present, m.next, PARAMETERS);
+    const size_t all = run->data.samples;
+    int finite = 1;
+    double operations = 0;
+    for (size_t k = 0; k < UPDATES_AT_ONCE && operations < OPERATIONS_AT_ONCE && finite && run->begin < all; k++) {
+        const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
+        const double share = (double) samples/(double) all;
+        const real learning_rate = (real) (run->options[0]*factor_of_update(run, row));
+        *descent = learning_rate > 0;
+        if (!*descent)
+            break;
+        finite = descend_once(run, m, samples, total*share, learning_rate);
+        count_update(run, samples, share);
+        operations += (double) COST*(double) samples;
+    }
+    if (finite && all_finite(run->present, PARAMETERS))
+        return stopped(&run->poll, operations) ? @name@_INTERRUPTED : @name@_COMPLETED;
+    *run = before;
+    copy_row(m.next, run->present, PARAMETERS);
+    @METRICS@for (size_t k = 0; run->metrics && k < MEASURES; k++)
+    @METRICS@    run->measures[k] = measures[k];
+    *descent = 0;
+    return @name@_COMPLETED;
+}
