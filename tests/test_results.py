@@ -400,7 +400,8 @@ def test_unexpected_arguments(chain):
 def test_minimizers_agree(ridge, method):
     """Every method finds the minimum of ridge regression, which is known; biases are not penalized."""
     pytest.importorskip("scipy")
-    y, weight = X @ [1, -2, 0.5, 0] + 3 + RNG.normal(size=150), RNG.uniform(0.5, 2, 150)
+    rng = np.random.default_rng(0)
+    y, weight = X @ [1, -2, 0.5, 0] + 3 + rng.normal(size=150), rng.uniform(0.5, 2, 150)
     w = weight / weight.sum()
     A = np.column_stack([X, np.ones(150)])
     expected = np.linalg.solve(2 * A.T * w @ A + 0.3 * np.diag([1, 1, 1, 1, 0]), 2 * A.T @ (w * y))
