@@ -1,4 +1,4 @@
-"""Plain gradient descent, which changes parameters where they are: the bits of updates one by one, whatever happens."""
+"""Plain gradient descent where the parameters are: it comes to what updates one by one do, whatever happens."""
 
 import warnings
 
@@ -18,7 +18,8 @@ def model(*layers, inputs=16):
 MODELS = {
     "one layer": model(inputs=32),
     "whole vectors": model(nn.Dense(32, "tanh"), nn.Dense(16, "relu")),
-    "rows that are padded": model(nn.Dense(20, "tanh"), inputs=9),
+    "parts of vectors": model(nn.Dense(29, "tanh"), nn.Dense(46, "tanh"), inputs=27),
+    "sums elsewhere": model(nn.Dense(29, "tanh"), nn.Dense(30, "relu"), inputs=3),
     "noise": model(nn.Dense(64, "relu"), nn.Dropout(0.3)),
 }
 
@@ -29,30 +30,36 @@ ONE_BY_ONE = {"clip_value": 1e300}
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(5)
-    return {inputs: (rng.normal(size=(SAMPLES, inputs)), rng.integers(0, 3, SAMPLES)) for inputs in (9, 16, 32)}
+    return {inputs: (rng.normal(size=(SAMPLES, inputs)), rng.integers(0, 3, SAMPLES)) for inputs in (3, 16, 27, 32)}
 
 
-def descends(model, precision):
-    return nn.compile_model(model, precision, until="schedule")["schedule"].kernels[-1].descends
-
-
-def same(one, other):
-    """Whether two trainings ended alike, to the last bit."""
-    metrics = all(np.array_equal(one.metrics[name], other.metrics[name], equal_nan=True) for name in one.metrics)
-    return metrics and np.array_equal(one.parameters, other.parameters) and one.epochs == other.epochs
+def alike(one, other):
+    """Whether two trainings came to the same, but for rounding: compilers fuse products and sums in the one."""
+    bound = 1e-11 if one.parameters.dtype == np.float64 else 1e-3
+    assert one.parameters == pytest.approx(other.parameters, rel=bound, abs=bound)
+    for name, figures in one.metrics.items():
+        assert figures == pytest.approx(other.metrics[name], rel=bound, abs=bound, nan_ok=True), name
+    assert (one.epochs, one.status) == (other.epochs, other.status)
+    return True
 
 
 def test_which_models_descend():
-    """Those whose rows fill vectors; others have sums that lie elsewhere."""
-    found = {name: descends(each, "float32") for name, each in MODELS.items()}
-    assert found == {"one layer": True, "whole vectors": True, "rows that are padded": False, "noise": True}
+    """Those with layers whose features run innermost; in place is what lies as the parameters do."""
+    narrow = nn.compile_model(model(nn.Dense(3, "tanh"), inputs=3), until="schedule")["schedule"].kernels[-1]
+    assert not narrow.descends
+    kernels = {
+        name: nn.compile_model(m, "float32", until="schedule")["schedule"].kernels[-1] for name, m in MODELS.items()
+    }
+    assert all(kernel.descends for kernel in kernels.values())
+    assert kernels["parts of vectors"].in_place == {"d_W1", "d_W2", "d_W3", "d_b1", "d_b2"}
+    assert kernels["sums elsewhere"].in_place == {"d_W2", "d_W3", "d_b1", "d_b2"}
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 7, 16])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("name", MODELS)
-def test_bits(name, precision, batch, data):
-    """They are those of updates one by one, with all that may go with them."""
+def test_options(name, precision, batch, data):
+    """With all that may go with them they come to what updates one by one do."""
     module = nn.build(MODELS[name], precision)
     X, Y = data[MODELS[name].inputs]
     weights = np.random.default_rng(1).uniform(0.1, 2, SAMPLES)
@@ -64,7 +71,7 @@ def test_bits(name, precision, batch, data):
         {"schedule": "one_cycle", "validation_fraction": 0.2, "patience": 2},
     ):
         given = {"epochs": 4, "batch_size": batch, "learning_rate": 0.05, **options}
-        assert same(module.train(X, Y, **given), module.train(X, Y, **given, **ONE_BY_ONE)), options
+        assert alike(module.train(X, Y, **given), module.train(X, Y, **given, **ONE_BY_ONE)), options
 
 
 def test_steps(data):
@@ -98,7 +105,7 @@ def test_divergence(learning_rate, options, data):
         quick, slow = module.train(X, Y, **given), module.train(X, Y, **given, tolerance=1e-300)
     assert slow.status == quick.status == "diverged"
     assert np.isfinite(quick.parameters).all()
-    assert same(quick, slow)
+    assert alike(quick, slow)
 
 
 @pytest.mark.parametrize("given", [{"history": False}, {"metrics": "mae"}], ids=str)

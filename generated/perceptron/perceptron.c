@@ -28,7 +28,6 @@ enum {
     WHOLE = 0,
     ACROSS = 0,
     DIRECT = 0,
-    IN_PLACE = 1,
     ARRAYS = 1024,
     STATE = 3,
     OPTIONS = 5,
@@ -40,6 +39,7 @@ enum {
     PAD = 1,
     PARTIALS = 0,
     ALL_SUMS = SUMS + MEASURES,
+    ROOM = PARAMETERS > WHOLE ? PARAMETERS : WHOLE, /* for a gradient, or parameters, and the whole sums */
 };
 
 /* To the end of a block, subnormal numbers count as zero, or (GRADUAL_UNDERFLOW) do not. Where sums are computed and
@@ -1916,13 +1916,12 @@ static HOT void group_descend(const real *restrict learning_rates, const real *r
 }
 
 /* Work memory: the sums, the gradient, the parameters of a training and the next ones, the rows and weights of a tile,
-   and the arrays of the kernels. The whole sums are those that a tile adds to itself; they may be where the gradient has
-   them. */
+   and the arrays of the kernels. The whole sums are those that a tile adds to itself: where the gradient has them, or
+   behind it. */
 typedef struct {
     double *sums;
     double *totals;
     real *gradient;
-    real *whole;
     real *parameters;
     real *next;
     real *counts;
@@ -1947,13 +1946,11 @@ static memory carve(void *work)
     m.totals = (double *) next;
     next += padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double));
     m.gradient = (real *) next;
-    next += padded_bytes((PARAMETERS + 1)*sizeof(real));
-    m.whole = IN_PLACE ? m.gradient : (real *) next;
-    next += padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real));
+    next += padded_bytes((ROOM + 1)*sizeof(real));
     m.parameters = (real *) next;
-    next += padded_bytes(PARAMETERS*sizeof(real));
+    next += padded_bytes(ROOM*sizeof(real));
     m.next = (real *) next;
-    next += padded_bytes(PARAMETERS*sizeof(real));
+    next += padded_bytes(ROOM*sizeof(real));
     m.counts = (real *) next;
     next += padded_bytes(TILE*sizeof(real));
     m.partials = (real *) next;
@@ -1972,7 +1969,7 @@ static void clear(memory m)
 {
     const size_t whole = WHOLE;
     for (size_t k = 0; k < whole; k++)
-        m.whole[k] = 0;
+        m.gradient[k] = 0;
     for (size_t k = 0; k < PARTIALS + LANES; k++)
         m.partials[k] = 0;
 }
@@ -1998,8 +1995,7 @@ int perceptron_use(const char *variant)
 size_t perceptron_work_size(void)
 {
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
-        + padded_bytes((PARAMETERS + 1)*sizeof(real)) + padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real))
-        + 2*padded_bytes(PARAMETERS*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + padded_bytes((ROOM + 1)*sizeof(real)) + 2*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
@@ -2210,7 +2206,7 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *po
                 m.counts);
         else
             gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
-                first > begin ? 1 : b->more, m.sums, m.whole, m.partials, b->metrics, m.counts);
+                first > begin ? 1 : b->more, m.sums, m.gradient, m.partials, b->metrics, m.counts);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -2222,7 +2218,7 @@ static HOT void add_sums(const batch *b, memory m, double *restrict totals)
 {
     const size_t whole = b->forward ? 0 : WHOLE;
     for (size_t k = 0; k < whole; k++)
-        totals[k] += (double) m.whole[k];
+        totals[k] += (double) m.gradient[k];
     for (size_t k = 0; k < ALL_SUMS; k++)
         totals[WHOLE + k] += m.sums[k];
 }
@@ -2370,7 +2366,7 @@ static int sum_by_team(team *t, const batch *work, double *totals, perceptron_po
 }
 #endif
 
-/* The sums over a batch, besides the whole ones in m.whole; by a team, if there is one, where there are chunks for it.
+/* The sums over a batch, besides the whole ones in m.gradient; by a team, if there is one, where there are chunks for it.
    NULL if stopped. */
 static const double *sum_batch(const batch *b, memory m, team *threads, perceptron_poll *poll)
 {
@@ -2391,7 +2387,7 @@ static const double *sum_batch(const batch *b, memory m, team *threads, perceptr
         }
     }
     for (size_t k = 0; k < whole; k++)
-        m.whole[k] = (real) m.totals[k];
+        m.gradient[k] = (real) m.totals[k];
     return m.totals + WHOLE;
 }
 
@@ -2419,7 +2415,7 @@ int perceptron_loss_and_gradient(const real *parameters, const real *inputs, con
     const double *const sums = sum_batch(&all, m, NULL, poll);
     if (!sums)
         return 1;
-    gradient_finish(parameters, sums, m.whole, m.arrays, m.gradient);
+    gradient_finish(parameters, sums, m.gradient, m.arrays, m.gradient);
     memcpy(gradient, m.gradient, PARAMETERS*sizeof(real));
     *loss = sums[place_of_loss(&all)];
     return 0;
@@ -2558,11 +2554,10 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
     batch part = batch_of(run, samples, total);
     part.metrics = first == 0 ? run->metrics : 0;
     m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
-    m.whole = IN_PLACE ? m.gradient : m.whole;
     const double *const sums = sum_batch(&part, m, threads, &run->poll);
     if (!sums)
         return perceptron_INTERRUPTED;
-    gradient_finish(run->present, sums, m.whole, m.arrays, m.gradient);
+    gradient_finish(run->present, sums, m.gradient, m.arrays, m.gradient);
     *loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
     if (!run->without_loss && !isfinite(*loss))
         return perceptron_DIVERGED;

@@ -52,7 +52,7 @@ class BlasEmitter:
         calls = [
             f"product({rows}, {lanes}, {inners}, "
             f"{self._operand(a, row, inner)}, {self._operand(b, inner, nest.lanes)}, {out}, {out_row}, "
-            f"{'more' if summed else 0});"
+            f"{self._at.more(step.target) if summed else 0});"
         ]
         if not summed and nest.lanes != SAMPLE and out_row > self._at.size(nest.lanes):
             calls.append(f"end_rows({rows}, {lanes}, {out}, {out_row});")
@@ -70,7 +70,8 @@ class BlasEmitter:
         a, b = sorted(step.operands, key=lambda element: row not in element.indices)
         given = ", ".join(f"{self._at.begin(e)}, {self._stride(e, i)}" for e, i in ((a, row), (b, column)))
         out = f"{self._at.begin(step.target)}, {self._stride(step.target, row)}"
-        return f"dot_products({self._at.size(row)}, {self._at.size(column)}, padded, {given}, {out}, more);"
+        more = self._at.more(step.target)
+        return f"dot_products({self._at.size(row)}, {self._at.size(column)}, padded, {given}, {out}, {more});"
 
     def _operand(self, element: Element, row: str, column: str) -> str:
         """Where a matrix begins, the values from one row (turned: column) to the next, and whether it is turned.

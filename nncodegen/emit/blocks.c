@@ -42,6 +42,7 @@ enum {
 #endif
 
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef word words __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef real four __attribute__((vector_size(4*sizeof(real))));
 typedef real eight __attribute__((vector_size(8*sizeof(real))));
@@ -62,7 +63,19 @@ INLINE void keep(vector s, real *out, size_t position, const real *factor, int m
         s = load(out + position) + so_many*s;
     if (factor)
         s *= load(factor + position);
-    *(vector *) (out + position) = s;
+    *(unaligned *) (out + position) = s;
+}
+
+/* --- keep_first --- The same for so many lanes, at the end of a row without padding: what lies behind them is written as it is. */
+INLINE void keep_first(vector s, size_t lanes, real *out, int more, real so_many)
+{
+    const vector there = load(out);
+    if (more)
+        s = there + so_many*s;
+    words first;
+    for (size_t lane = 0; lane < LANES; lane++)
+        first[lane] = lane < lanes ? ~(word) 0 : 0;
+    *(unaligned *) out = (vector) (((words) s & first) | ((words) there & ~first));
 }
 
 /* --- add --- Adds a vector of sums to the partial sums of a weight: a vector, or (DIRECT) at once to its one sum. */
@@ -207,16 +220,15 @@ static HOT void row_product(size_t rows, size_t inner, const real *restrict a, s
 static HOT void outer_product(size_t rows, size_t lanes, const real *restrict a, size_t a_row, const real *restrict b,
     real *restrict out, size_t out_row, real more)
 {
-    const real so_many = more != 0 ? more : 1;
     for (size_t r = 0; r < rows; r++) {
         const real value = a[r*a_row];
         real *const to = out + r*out_row;
         if (more != 0)
             for (size_t l = 0; l < lanes; l += LANES)
-                keep(value*load(b + l), to, l, NULL, 1, so_many);
+                keep(value*load(b + l), to, l, NULL, 1, more);
         else
             for (size_t l = 0; l < lanes; l += LANES)
-                keep(value*load(b + l), to, l, NULL, 0, so_many);
+                keep(value*load(b + l), to, l, NULL, 0, 1);
     }
 }
 
@@ -303,6 +315,29 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
     }
 }
 
+/* --- contract_ends --- The same for the lanes behind the last whole vector of rows without padding. */
+static HOT void contract_ends(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, real more)
+{
+    const real so_many = more != 0 ? more : 1;
+    const size_t rest = lanes%LANES;
+    vector ends[BLOCK_ROWS];
+    b += lanes - rest;
+    out += lanes - rest;
+    for (size_t r = 0; rest && r < rows; r += BLOCK_ROWS) {
+        const size_t left = rows - r < BLOCK_ROWS ? rows - r : BLOCK_ROWS;
+        const real *const ar = a + r*a_row;
+        if (left > 4)
+            block_8x1(left, inner, ar, a_row, a_inner, b, b_inner, (real *) ends, LANES, NULL, 0, 1);
+        else if (left > 2)
+            block_4x1(left, inner, ar, a_row, a_inner, b, b_inner, (real *) ends, LANES, NULL, 0, 1);
+        else
+            block_2x1(left, inner, ar, a_row, a_inner, b, b_inner, (real *) ends, LANES, NULL, 0, 1);
+        for (size_t k = 0; k < left; k++)
+            keep_first(ends[k], rest, out + (r + k)*out_row, more != 0, so_many);
+    }
+}
+
 /* --- pack --- out[r][c] = a[r*a_row + c*a_column], in rows that are padded with their last value. */
 static HOT void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
     real *restrict out, size_t out_row)
@@ -327,7 +362,11 @@ static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real 
         }
         if (n < count)
             s0 += load(d + n*row + l);
-        keep(s0 + s1, out, l, NULL, more != 0, so_many);
+        s0 += s1;
+        if (lanes - l < LANES)
+            keep_first(s0, lanes - l, out + l, more != 0, so_many);
+        else
+            keep(s0, out, l, NULL, more != 0, so_many);
     }
 }
 

@@ -106,7 +106,6 @@ def _sizes(schedule: Schedule) -> dict[str, int]:
         "WHOLE": gradient.whole,
         "ACROSS": gradient.across,
         "DIRECT": int(gradient.direct),
-        "IN_PLACE": int(gradient.in_place),
         "ARRAYS": max(kernel.arrays for kernel in schedule.kernels),
         "STATE": max((len(update.state) for update in program.updates), default=0),
         "OPTIONS": max((len(update.hyperparameters) for update in program.updates), default=1),

@@ -33,11 +33,11 @@ class BlockCalls:
             return f"turn({source}, {stride}, {target});"
         return f"pack({source}, {at.stride(matrix, row) if row else 0}, {stride}, {target});"
 
-    def contract(self, nest: Nest) -> str:
+    def contract(self, nest: Nest) -> tuple[str, ...]:
         """The product of a matrix and an array of samples, or the sum over samples of the products of two arrays.
 
         Rows of outputs, of samples or of weights, and lanes of the others. A second step multiplies the result with
-        an array.
+        an array. Where rows have no padding, what is behind their last whole vector has a call of its own.
         """
         at, (step, *multiplied) = self._elements, nest.steps
         (inner,) = step.over
@@ -45,12 +45,16 @@ class BlockCalls:
         a, b = factors(nest)
         result = nest.steps[-1].target
         factor = next((e for other in multiplied for e in other.operands if e.tensor != step.target.tensor), None)
+        lanes, out = at.extent(nest.lanes, nest), f"{at.begin(result)}, {at.stride(result, row)}"
+        rows, inners, more = at.extent(row, nest), at.extent(inner, nest), at.more(result) if inner == SAMPLE else "0"
+        first = f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}"
+        second, lane = f"{at.begin(b)}, {at.stride(b, inner)}", at.stride(b, nest.lanes)
+        times = at.begin(factor) if factor else "NULL"
+        if not at.has_ends(result, nest):
+            return (f"contract({rows}, {lanes}, {inners}, {first}, {second}, {lane}, {out}, {times}, {more});",)
         return (
-            f"contract({at.extent(row, nest)}, {at.extent(nest.lanes, nest)}, {at.extent(inner, nest)}, "
-            f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}, "
-            f"{at.begin(b)}, {at.stride(b, inner)}, {at.stride(b, nest.lanes)}, "
-            f"{at.begin(result)}, {at.stride(result, row)}, {at.begin(factor) if factor else 'NULL'}, "
-            f"{'more' if inner == SAMPLE else 0});"
+            f"contract({rows}, {lanes}/LANES*LANES, {inners}, {first}, {second}, {lane}, {out}, {times}, {more});",
+            f"contract_ends({rows}, {lanes}, {inners}, {first}, {second}, {out}, {more});",
         )
 
     def across(self, nest: Nest) -> str:
@@ -70,8 +74,8 @@ class BlockCalls:
         if nest.lanes == SAMPLE:
             (row,) = step.target.indices
             return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded);"
-        stride = at.stride(step.expression, SAMPLE)
-        return f"add_rows({at.size(nest.lanes)}, {array}, {stride}, {at.begin(step.target)}, count, more);"
+        stride, out = at.stride(step.expression, SAMPLE), at.begin(step.target)
+        return f"add_rows({at.size(nest.lanes)}, {array}, {stride}, {out}, count, {at.more(step.target)});"
 
     def end(self, element: Element, function: str) -> str:
         """What pads an array of samples, by one of the two functions for that."""

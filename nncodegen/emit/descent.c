@@ -25,12 +25,13 @@ static int descend_once(@name@_training *run, memory m, size_t samples, double t
 {
     batch part = batch_of(run, samples, total);
     part.more = -learning_rate;
-    m.whole = run->present;
+    real *const rest = m.gradient;
+    m.gradient = run->present;
     const double *const sums = sum_batch(&part, m, NULL, NULL);
-    gradient_finish(run->present, sums, m.whole, m.arrays, m.gradient);
+    gradient_finish(run->present, sums, m.gradient, m.arrays, rest);
     for (size_t range = 0; range < sizeof finished/sizeof *finished; range++) {
         for (size_t p = finished[range][0]; p < finished[range][1]; p++)
-            run->present[p] -= learning_rate*m.gradient[p];
+            run->present[p] -= learning_rate*rest[p];
     }
     run->batch_loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
     @METRICS@add_measures(run, &part, sums);

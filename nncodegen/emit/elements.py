@@ -55,6 +55,16 @@ class Elements:
             return "padded" if nest.lanes == SAMPLE and not turns(nest, self.kernel) else "count"
         return str(self.size(index))
 
+    def has_ends(self, target: Element, nest: Nest) -> bool:
+        """Whether the lanes of a sum in place, whose rows follow each other at once, may not fill whole vectors."""
+        return target.tensor in self.kernel.in_place and self.size(nest.lanes) != self.layout.padded(
+            self.size(nest.lanes)
+        )
+
+    def more(self, target: Element) -> str:
+        """How many times a sum over samples is added to what is there; below 0 is meant for those in place alone."""
+        return "more" if target.tensor in self.kernel.in_place else "(real) (more > 0)"
+
     def strides(self, element: Element) -> dict[str, int]:
         """The stride of each index of a tensor."""
         return dict(zip(element.indices, self.kernel.storage[element.tensor].strides, strict=True))

@@ -1,5 +1,5 @@
 
-/* The sums over a batch, besides the whole ones in m.whole; by a team, if there is one, where there are chunks for it.
+/* The sums over a batch, besides the whole ones in m.gradient; by a team, if there is one, where there are chunks for it.
    NULL if stopped. */
 static const double *sum_batch(const batch *b, memory m, team *threads, @name@_poll *poll)
 {
@@ -20,7 +20,7 @@ static const double *sum_batch(const batch *b, memory m, team *threads, @name@_p
         }
     }
     for (size_t k = 0; k < whole; k++)
-        m.whole[k] = (real) m.totals[k];
+        m.gradient[k] = (real) m.totals[k];
     return m.totals + WHOLE;
 }
 
@@ -75,7 +75,7 @@ int @name@_loss_and_gradient(const real *parameters, const real *inputs, const r
     const double *const sums = sum_batch(&all, m, NULL, poll);
     if (!sums)
         return 1;
-    gradient_finish(parameters, sums, m.whole, m.arrays, m.gradient);
+    gradient_finish(parameters, sums, m.gradient, m.arrays, m.gradient);
     @STRAIGHT@memcpy(gradient, m.gradient, PARAMETERS*sizeof(real));
     @TURNED@arrange(m.gradient, gradient, 1);
     *loss = sums[place_of_loss(&all)];

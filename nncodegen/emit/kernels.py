@@ -258,7 +258,7 @@ class KernelEmitter:
         elif nest.shape is Shape.PACK:
             self._lines.add(self._calls.pack(nest))
         elif nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
-            self._lines.add(self._calls.contract(nest))
+            self._lines.add(*self._calls.contract(nest))
         elif nest.shape is Shape.ACROSS:
             self._lines.add(self._calls.across(nest))
         elif nest.shape is Shape.ADD_UP:
@@ -407,7 +407,7 @@ class KernelEmitter:
             self._lines.add(*self._blas.product(nest))
         with self._lines.block("else"):
             turned = self._blas.turned(nest)
-            self._lines.add(self._blas.dot_products(nest) if turned else self._calls.contract(nest))
+            self._lines.add(*([self._blas.dot_products(nest)] if turned else self._calls.contract(nest)))
 
     # Reductions over other indices than the samples: one array element for each sample, summed up in place.
 

@@ -1,11 +1,10 @@
 /* Work memory: the sums, the gradient, the parameters of a training and the next ones, the rows and weights of a tile,
-   and the arrays of the kernels. The whole sums are those that a tile adds to itself; they may be where the gradient has
-   them. */
+   and the arrays of the kernels. The whole sums are those that a tile adds to itself: where the gradient has them, or
+   behind it. */
 typedef struct {
     double *sums;
     double *totals;
     real *gradient;
-    real *whole;
     real *parameters;
     real *next;
     real *counts;
@@ -31,13 +30,11 @@ static memory carve(void *work)
     m.totals = (double *) next;
     next += padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double));
     m.gradient = (real *) next;
-    next += padded_bytes((PARAMETERS + 1)*sizeof(real));
-    m.whole = IN_PLACE ? m.gradient : (real *) next;
-    next += padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real));
+    next += padded_bytes((ROOM + 1)*sizeof(real));
     m.parameters = (real *) next;
-    next += padded_bytes(PARAMETERS*sizeof(real));
+    next += padded_bytes(ROOM*sizeof(real));
     m.next = (real *) next;
-    next += padded_bytes(PARAMETERS*sizeof(real));
+    next += padded_bytes(ROOM*sizeof(real));
     m.counts = (real *) next;
     next += padded_bytes(TILE*sizeof(real));
     m.partials = (real *) next;
@@ -58,7 +55,7 @@ static void clear(memory m)
 {
     const size_t whole = WHOLE;
     for (size_t k = 0; k < whole; k++)
-        m.whole[k] = 0;
+        m.gradient[k] = 0;
     for (size_t k = 0; k < PARTIALS + LANES; k++)
         m.partials[k] = 0;
 }
@@ -84,8 +81,7 @@ int @name@_use(const char *variant)
 size_t @name@_work_size(void)
 {
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
-        + padded_bytes((PARAMETERS + 1)*sizeof(real)) + padded_bytes((IN_PLACE ? 0 : WHOLE)*sizeof(real))
-        + 2*padded_bytes(PARAMETERS*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + padded_bytes((ROOM + 1)*sizeof(real)) + 2*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         @NOISE@+ padded_bytes(TILE*sizeof(size_t))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
@@ -305,7 +301,7 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
                 m.counts);
         else
             gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
-                first > begin ? 1 : b->more, m.sums, m.whole, m.partials, b->metrics, m.counts@NOISE_ARGUMENT@);
+                first > begin ? 1 : b->more, m.sums, m.gradient, m.partials, b->metrics, m.counts@NOISE_ARGUMENT@);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -319,7 +315,7 @@ static HOT void add_sums(const batch *b, memory m, double *restrict totals)
 {
     const size_t whole = b->forward ? 0 : WHOLE;
     for (size_t k = 0; k < whole; k++)
-        totals[k] += (double) m.whole[k];
+        totals[k] += (double) m.gradient[k];
     for (size_t k = 0; k < ALL_SUMS; k++)
         totals[WHOLE + k] += m.sums[k];
 }

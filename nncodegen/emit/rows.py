@@ -66,13 +66,12 @@ class RowElements(Elements):
 class RowCalls(BlockCalls):
     """The calls for one row: a product runs along the inputs of each unit."""
 
-    def contract(self, nest: Nest) -> str:
+    def contract(self, nest: Nest) -> tuple[str, ...]:
         """The product of a matrix and one row."""
         at, (step,) = self._elements, nest.steps
         (outer,), (inner,) = nest.outer, nest.reduced
         array, matrix = sorted(step.operands, key=lambda element: SAMPLE not in element.indices)
         strides = at.strides(matrix)
-        return (
-            f"row_product({at.size(outer)}, {at.size(inner)}, {at.names[matrix.tensor]}, {strides[outer]}, "
-            f"{strides[inner]}, {at.names[array.tensor]}, {at.names[step.target.tensor]}, 1);"
-        )
+        matrix_at = f"{at.names[matrix.tensor]}, {strides[outer]}, {strides[inner]}"
+        vectors = f"{at.names[array.tensor]}, {at.names[step.target.tensor]}"
+        return (f"row_product({at.size(outer)}, {at.size(inner)}, {matrix_at}, {vectors}, 1);",)

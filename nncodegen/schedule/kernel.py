@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from nncodegen.ir import SAMPLE, Element, Program, Step
@@ -103,8 +103,8 @@ class Kernel:
     """The values of the sums that come from blocks with one partial sum each; they have a place of their own."""
     across: int
     """The other sums that come from blocks, with a partial sum in every lane; they lie first."""
-    in_place: bool
-    """Whether the whole sums lie where the gradient has them, which then is finished as far as they go."""
+    in_place: frozenset[str]
+    """The whole sums that lie where the gradient has them; the others lie behind all of it."""
     crossing: frozenset[str] = frozenset()
     """The arrays that only later parts of the nest read that computes them: of use where its loops are cut."""
     measured: tuple[Nest, ...] = ()
@@ -123,27 +123,28 @@ class Kernel:
 
     @property
     def finishing(self) -> tuple[Nest, ...]:
-        """What comes after the samples, but for copies of whole sums to the gradient, where they lie in place."""
-        return tuple(nest for nest in self.after if not (self.in_place and self._places(nest) == {Place.WHOLE}))
+        """What comes after the samples, but for copies of sums to the gradient, where they lie in place."""
+        rest = (
+            replace(n, steps=tuple(s for s in n.steps if s.expression not in self._sums_in_place)) for n in self.after
+        )
+        return tuple(nest for nest in rest if nest.steps)
 
     @property
     def descends(self) -> bool:
-        """Whether whole sums, in place, come behind all that reads parameters: what has them may be the parameters."""
-        whole = (
-            n for n, nest in enumerate(self.tile) if self.storage[nest.steps[0].target.tensor].place is Place.WHOLE
-        )
+        """Whether sums in place come behind all that reads parameters: what has them may be the parameters."""
+        whole = (n for n, nest in enumerate(self.tile) if nest.steps[0].target in self._sums_in_place)
         first = next(whole, None)
-        if first is None or not self.in_place:
-            return False
         of_parameters = {step.target.tensor for nest in self.before for step in nest.steps}
         of_parameters = {name for name in of_parameters if self.storage[name].place is Place.LOCAL}  # computed again
         later = (*self.tile[first:], *self.measured, *self.finishing)
         read = {operand.tensor for nest in later for step in nest.steps for operand in step.operands}
-        return not read & of_parameters and Place.PARAMETER not in {self.storage[name].place for name in read}
+        kept = Place.PARAMETER not in {self.storage[name].place for name in read}
+        return first is not None and kept and not read & of_parameters
 
-    def _places(self, nest: Nest) -> set[Place]:
-        """The places of what a nest reads."""
-        return {self.storage[operand.tensor].place for step in nest.steps for operand in step.operands}
+    @property
+    def _sums_in_place(self) -> set[Element]:
+        """The sums that lie where the gradient has them."""
+        return {s.target for nest in self.tile for s in nest.steps if s.target.tensor in self.in_place}
 
     @property
     def nests(self) -> tuple[Nest, ...]:

@@ -41,7 +41,7 @@ def place(
     storage: dict[str, Storage],
     loss: tuple[Element, ...],
     kept: Container[str],
-) -> tuple[dict[str, Storage], int, int, int, int, bool, frozenset[str]]:
+) -> tuple[dict[str, Storage], int, int, int, int, frozenset[str], frozenset[str]]:
     """The places of all tensors, the values of work memory, the sums, and what crosses parts of a nest: see ``Kernel``.
 
     What is kept is read when the loops of a tile are done.
@@ -95,10 +95,10 @@ def place(
 
 def _place_whole(
     program: Program, layout: Layout, nests: list[Nest], after: tuple[Nest, ...], storage: dict[str, Storage]
-) -> tuple[int, bool]:
-    """Adds the places of whole sums: where the gradient has them if it copies them all, else one after the other.
+) -> tuple[int, frozenset[str]]:
+    """Adds the places of whole sums: where the gradient has them if it copies them, else in padded rows behind it.
 
-    Returns the values up to the last of them, and which it was.
+    Returns the values up to the last of them, and the sums that lie in place.
     """
     copies = {
         step.expression.tensor: storage[step.target.tensor]
@@ -106,18 +106,21 @@ def _place_whole(
         for step in nest.steps
         if isinstance(step.expression, Element) and step.expression.indices == step.target.indices
     }
-    targets = [nest.steps[0].target for nest in nests]
-    places = [_strides(program, layout, nest.steps[0].target, nest.lanes) for nest in nests]
-    in_place = all(
-        target.tensor in copies and strides == (copies[target.tensor].strides or _row_major(program, target))
-        for target, (strides, _) in zip(targets, places, strict=True)
-    )
-    end = 0
-    for target, (strides, size) in zip(targets, places, strict=True):
-        offset = copies[target.tensor].offset if in_place else end
-        storage[target.tensor] = Storage(Place.WHOLE, offset, strides)
-        end = max(end, offset + size)
-    return end, in_place
+    end, in_place = 0, set()
+    behind = layout.padded(sum(tensor.size for tensor in program.parameters))
+    for nest in nests:
+        target = nest.steps[0].target
+        copy, (strides, size) = copies.get(target.tensor), _strides(program, layout, target, nest.lanes, padded=False)
+        if copy and strides == (copy.strides or _row_major(program, target)):
+            storage[target.tensor] = Storage(Place.WHOLE, copy.offset, strides)
+            in_place.add(target.tensor)
+            end = max(end, copy.offset + size)
+        else:
+            strides, size = _strides(program, layout, target, nest.lanes)
+            storage[target.tensor] = Storage(Place.WHOLE, behind, strides)
+            behind += size
+            end = behind
+    return end, frozenset(in_place)
 
 
 def _flat(phases: tuple[tuple[Nest, ...], ...]) -> Iterator[Nest]:
@@ -132,12 +135,15 @@ def _homes(phases: tuple[tuple[Nest, ...], ...]) -> Iterator[tuple[tuple[int, in
             yield from (((number, k), step) for step in part)
 
 
-def _strides(program: Program, layout: Layout, element: Element, lanes: str) -> tuple[tuple[int, ...], int]:
-    """The strides of the indices of a tensor with an index innermost, and the values that it takes."""
+def _strides(
+    program: Program, layout: Layout, element: Element, lanes: str, padded: bool = True
+) -> tuple[tuple[int, ...], int]:
+    """The strides of the indices of a tensor with an index innermost, in rows that may be padded, and its values."""
     rest = tuple(index for index in element.indices if index != lanes)
     if lanes not in element.indices:
         return _row_major(program, element), program.count(element.indices)
-    width = layout.tile if lanes == SAMPLE else layout.padded(program.sizes[lanes] or 1)
+    size = program.sizes[lanes] or 1
+    width = layout.tile if lanes == SAMPLE else layout.padded(size) if padded else size
     sizes = {index: layout.tile if index == SAMPLE else program.sizes[index] or 1 for index in rest}
     strides = {lanes: 1}
     stride = width
