@@ -23,8 +23,7 @@ class BlasEmitter:
 
     def __init__(self, elements: Elements) -> None:
         self._at, self._kernel = elements, elements.kernel
-        packs = (nest for nest in self._kernel.before if nest.shape is Shape.PACK)
-        self._packed = {step.target: step.expression for nest in packs for step in nest.steps}
+        self._packed = elements.copies
 
     def only_for_blocks(self, nest: Nest) -> bool:
         """Whether a nest makes a copy that nothing but products left to BLAS reads: BLAS itself reads the original."""

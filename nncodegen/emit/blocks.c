@@ -147,7 +147,8 @@ INLINE void pad_row(real *row, size_t columns, size_t padded)
 
 /* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with their last value: in squares of four by four. Where fewer
    than four rows or columns are left, those before them are turned again; if there are none, value by value. */
-static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out, size_t out_row)
+static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out,
+    size_t out_row, size_t padded)
 {
     const int two = VECTOR_BYTES >= 8*sizeof(real);
     const size_t squares = rows >= 4 && columns >= 4 ? rows : 0, single = squares ? 0 : rows;
@@ -165,7 +166,7 @@ static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t
         for (size_t c = 0; c < columns; c++)
             out[r*out_row + c] = a[r + c*a_column];
     for (size_t r = 0; r < rows; r++)
-        pad_row(out + r*out_row, columns, out_row);
+        pad_row(out + r*out_row, columns, padded);
 }
 
 /* --- sum_of_lanes --- The sum of the lanes of a vector. Its halves are added as vectors: to take lanes out takes longer than to add them. */
@@ -216,6 +217,16 @@ static HOT void row_product(size_t rows, size_t inner, const real *restrict a, s
     }
 }
 
+/* --- row_products --- out[r][l] = sum(k) a[r][k]*b[l][k], row by row, and the last of each again for what pads a vector. */
+static HOT void row_products(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
+    const real *restrict b, size_t b_row, real *restrict out, size_t out_row)
+{
+    for (size_t r = 0; r < rows; r++) {
+        row_product(lanes, inner, b, b_row, 1, a + r*a_row, out + r*out_row, 1);
+        pad_row(out + r*out_row, lanes, (lanes + LANES - 1)/LANES*LANES);
+    }
+}
+
 /* --- outer_product --- out[r][l] = a[r*a_row]*b[l], or (more) that many times more: row after row, as out may be large. */
 static HOT void outer_product(size_t rows, size_t lanes, const real *restrict a, size_t a_row, const real *restrict b,
     real *restrict out, size_t out_row, real more)
@@ -246,13 +257,16 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
         outer_product(rows, lanes, a, a_row, b, out, out_row, more);
         return;
     }
-    if ((lanes < FEW || (rows < FEW && inner > LONG)) && a_inner == 1 && b_lane > 1 && !factor && more == 0) {
-        for (size_t l = 0; lanes < FEW && l < lanes; l++)
+    const int alone = a_inner == 1 && b_lane > 1 && !factor && more == 0;
+    if (alone && lanes < FEW) {
+        for (size_t l = 0; l < lanes; l++)
             row_product(rows, inner, a, a_row, 1, b + l*b_lane, out + l, out_row);
-        for (size_t r = 0; lanes >= FEW && r < rows; r++)
-            row_product(lanes, inner, b, b_lane, 1, a + r*a_row, out + r*out_row, 1);
         for (size_t r = 0; r < rows; r++)
-            pad_row(out + r*out_row, lanes, (lanes + LANES - 1)/LANES*LANES);
+            pad_row(out + r*out_row, lanes, LANES);
+        return;
+    }
+    if (alone && rows < FEW && inner > LONG) {
+        row_products(rows, lanes, inner, a, a_row, b, b_lane, out, out_row);
         return;
     }
     const real so_many = more != 0 ? more : 1;
@@ -267,7 +281,8 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
             const real *bl = b + first*b_inner + l*b_lane;
             size_t b_step = b_inner;
             if (b_lane > 1) {
-                turn(depth, lanes - l < 2*LANES ? lanes - l : 2*LANES, bl, b_lane, (real *) panel, 2*LANES);
+                turn(depth, lanes - l < 2*LANES ? lanes - l : 2*LANES, bl, b_lane, (real *) panel, 2*LANES,
+                    2*LANES);
                 bl = (const real *) panel;
                 b_step = 2*LANES;
             } else if (inner > LONG || across) {
@@ -340,12 +355,12 @@ static HOT void contract_ends(size_t rows, size_t lanes, size_t inner, const rea
 
 /* --- pack --- out[r][c] = a[r*a_row + c*a_column], in rows that are padded with their last value. */
 static HOT void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
-    real *restrict out, size_t out_row)
+    real *restrict out, size_t out_row, size_t padded)
 {
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < columns; c++)
             out[r*out_row + c] = a[r*a_row + c*a_column];
-        pad_row(out + r*out_row, columns, out_row);
+        pad_row(out + r*out_row, columns, padded);
     }
 }
 
@@ -387,10 +402,35 @@ static void zeros_behind(real *a, size_t features, size_t a_sample, size_t a_fea
             a[n*a_sample + k*a_feature] = 0;
 }
 
-/* --- accumulate --- Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]. */
-static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
-    real *restrict partials, double *restrict sums, size_t padded)
+/* --- accumulate_few --- sum(n) d[j][n]*x[i][n] over so few samples n that most lanes of a vector of them would be empty: in vectors along i. */
+static HOT void accumulate_few(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
+    double *restrict sums, size_t few)
 {
+    for (size_t i = 0; i < columns; i += LANES) {
+        const size_t left = columns - i < LANES ? columns - i : LANES;
+        vector values[FEW];
+        for (size_t n = 0; n < few; n++)
+            for (size_t lane = 0; lane < LANES; lane++)
+                values[n][lane] = x[(i + (lane < left ? lane : 0))*TILE + n];
+        for (size_t j = 0; j < rows; j++) {
+            vector s = {0};
+            for (size_t n = 0; n < few; n++)
+                s += d[j*TILE + n]*values[n];
+            for (size_t lane = 0; lane < left; lane++)
+                sums[j*columns + i + lane] = (double) s[lane];
+        }
+    }
+}
+
+/* --- accumulate --- Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]. Where these are few, and all of
+   them, it is that sum. */
+static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
+    real *restrict partials, double *restrict sums, size_t padded, size_t few)
+{
+    if (few) {
+        accumulate_few(rows, columns, d, x, sums, few);
+        return;
+    }
     for (size_t j = 0; j < rows; j += 4) {
         size_t i = 0;
         for (; BLOCK_ROWS == 8 && i + 2 < columns; i += 4)
@@ -400,12 +440,20 @@ static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, 
     }
 }
 
-/* --- add_up --- Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]. */
-static HOT void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums, size_t padded)
+/* --- add_up --- Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]. Where these are few, and all of them, it is
+   that sum. */
+static HOT void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums, size_t padded,
+    size_t few)
 {
     for (size_t j = 0; j < rows; j++) {
         vector s0 = {0}, s1 = {0};
         size_t n = 0;
+        if (few) {
+            sums[j] = 0;
+            for (; n < few; n++)
+                sums[j] += (double) d[j*TILE + n];
+            continue;
+        }
         for (; n + 2*LANES <= padded; n += 2*LANES) {
             s0 += load(d + j*TILE + n);
             s1 += load(d + j*TILE + n + LANES);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nncodegen.emit.elements import Elements
 from nncodegen.ir import SAMPLE, Element, Step
-from nncodegen.schedule import Nest
+from nncodegen.schedule import Nest, Shape
 
 
 def factors(nest: Nest) -> tuple[Element, Element]:
@@ -28,7 +28,8 @@ class BlockCalls:
         width = at.stride(step.target, row) if row else at.layout.padded(at.size(nest.lanes))
         columns = "count" if nest.lanes == SAMPLE else at.size(nest.lanes)
         source = f"{at.size(row) if row else 1}, {columns}, {at.begin(matrix)}"
-        stride, target = at.stride(matrix, nest.lanes), f"{at.names[step.target.tensor]}, {width}"
+        padded = "padded" if nest.lanes == SAMPLE else at.layout.padded(at.size(nest.lanes))
+        stride, target = at.stride(matrix, nest.lanes), f"{at.names[step.target.tensor]}, {width}, {padded}"
         if row and at.stride(matrix, row) == "1" != stride:
             return f"turn({source}, {stride}, {target});"
         return f"pack({source}, {at.stride(matrix, row) if row else 0}, {stride}, {target});"
@@ -57,6 +58,30 @@ class BlockCalls:
             f"contract_ends({rows}, {lanes}, {inners}, {first}, {second}, {out}, {more});",
         )
 
+    def turned(self, nest: Nest) -> Element | None:
+        """The matrix of parameters of which a product reads a copy that is turned over, if it does.
+
+        A few samples are multiplied with the matrix as it is: to turn it over would take longer than that.
+        """
+        at, step = self._elements, nest.steps[0]
+        if nest.shape is not Shape.CONTRACT or len(nest.steps) > 1 or SAMPLE not in step.target.indices:
+            return None
+        a, b = factors(nest)
+        original = at.copies.get(b)
+        along = original and at.stride(original, *step.over) == at.stride(a, *step.over) == "1"
+        return original if along else None
+
+    def row_products(self, nest: Nest) -> str:
+        """Such a product, sample by sample."""
+        at, (step,) = self._elements, nest.steps
+        (inner,), original, (a, _) = step.over, self.turned(nest), factors(nest)
+        matrix = f"{at.begin(original)}, {at.stride(original, nest.lanes)}" if original else ""
+        samples, out = (
+            f"{at.begin(a)}, {at.stride(a, SAMPLE)}",
+            f"{at.begin(step.target)}, {at.stride(step.target, SAMPLE)}",
+        )
+        return f"row_products(count, {at.size(nest.lanes)}, {at.size(inner)}, {samples}, {matrix}, {out});"
+
     def across(self, nest: Nest) -> str:
         """The sums over samples of the products of two arrays, whose samples lie along the lanes."""
         at, (step,) = self._elements, nest.steps
@@ -64,7 +89,7 @@ class BlockCalls:
         first, second = sorted(step.operands, key=lambda element: row not in element.indices)
         return (
             f"accumulate({at.size(row)}, {at.size(column)}, {at.names[first.tensor]}, {at.names[second.tensor]}, "
-            f"{self._partials(step)}, padded);"
+            f"{self._partials(step)}, padded, few);"
         )
 
     def add_up(self, nest: Nest) -> str:
@@ -73,7 +98,7 @@ class BlockCalls:
         array = at.names[step.expression.tensor]
         if nest.lanes == SAMPLE:
             (row,) = step.target.indices
-            return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded);"
+            return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded, few);"
         stride, out = at.stride(step.expression, SAMPLE), at.begin(step.target)
         return f"add_rows({at.size(nest.lanes)}, {array}, {stride}, {out}, count, {at.more(step.target)});"
 

@@ -24,6 +24,8 @@ class Elements:
 
     def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:
         self.program, self.layout, self.kernel = program, layout, kernel
+        packs = (nest for nest in kernel.before if nest.shape is Shape.PACK)
+        self.copies = {step.target: step.expression for nest in packs for step in nest.steps}
         self.names = Names((*program.sizes, *(f"{index}_" for index in program.sizes)))
         for tensor in program.declared:
             self.names[tensor.name]

@@ -34,7 +34,7 @@ static const double *sum_batch(const batch *b, memory m, team *threads, @name@_p
 @TURNED@    for (size_t k = 0; k < sizeof turned/sizeof *turned; k++) {
 @TURNED@        const size_t first = turned[k].first, rows = back ? turned[k].columns : turned[k].rows;
 @TURNED@        const size_t columns = back ? turned[k].rows : turned[k].columns;
-@TURNED@        turn(columns, rows, from + first, columns, to + first, rows);
+@TURNED@        turn(columns, rows, from + first, columns, to + first, rows, rows);
 @TURNED@    }
 @TURNED@}
 @TURNED@

@@ -115,8 +115,15 @@ class KernelEmitter:
         if self._padded:
             pad = str(self._layout.padding) if self._kernel.in_vectors else "PAD"
             self._lines.add(f"const size_t padded = (count + {pad} - 1)/{pad}*{pad};")
+        across = self._kernel.across > 0
+        if across:
+            self._lines.add(
+                "/* the samples, if they are few and all of the sums */",
+                "const size_t few = count < FEW && !(more > 0) ? count : 0;",
+            )
         nests = (*self._before((*tile, *measured)), *tile)
-        with self._lines.unused(*(["padded"] if self._padded else [])):  # a part may loop over the outputs alone
+        names = [*(["padded"] if self._padded else []), *(["few"] if across else [])]
+        with self._lines.unused(*names):  # a part may loop over the outputs alone
             self._emit_pointers((*nests, *measured))
             self._emit_nests(nests)
 
@@ -158,8 +165,10 @@ class KernelEmitter:
         if not self.prepares:
             return
         lines.add("/* What the tiles need of the parameters alone. */")
-        head = f"static void {kernel.name}_prepare(const real *restrict parameters, real *restrict work)"
-        with lines.block(head):
+        head = (
+            f"static void {kernel.name}_prepare(const real *restrict parameters, size_t samples, real *restrict work)"
+        )
+        with lines.block(head), lines.unused("samples"):
             self._emit_pointers(kernel.before)
             self._emit_nests(kernel.before)
         lines.add("")
@@ -198,6 +207,7 @@ class KernelEmitter:
         unused: list[str] = []
         read = {e.tensor: e for nest in nests for step in nest.steps for e in (*step.operands, step.target)}
         read |= {e.tensor: e for nest in nests for e in self._blas.originals(nest)}
+        read |= {e.tensor: e for nest in nests if (e := self._calls.turned(nest))}
         for name, storage in self._kernel.storage.items():
             if name not in read:
                 continue
@@ -255,8 +265,15 @@ class KernelEmitter:
                 self._lines.add(self._calls.pack(nest))
         elif nest.shape is Shape.BLAS:
             self._emit_blas(nest)
+        elif nest.shape is Shape.PACK and self._only_for_many(nest):
+            self._lines.add("if (samples >= FEW)", f"    {self._calls.pack(nest)}")
         elif nest.shape is Shape.PACK:
             self._lines.add(self._calls.pack(nest))
+        elif self._calls.turned(nest):
+            with self._lines.block("if (count < FEW)"):
+                self._lines.add(self._calls.row_products(nest))
+            with self._lines.block("else"):
+                self._lines.add(*self._calls.contract(nest))
         elif nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
             self._lines.add(*self._calls.contract(nest))
         elif nest.shape is Shape.ACROSS:
@@ -267,6 +284,12 @@ class KernelEmitter:
             self._emit_reduction(nest)
         else:
             self._emit_map(nest)
+
+    def _only_for_many(self, nest: Nest) -> bool:
+        """Whether a nest makes a copy that nothing reads but products that do without it where samples are few."""
+        (step,) = nest.steps
+        readers = [n for n in self._kernel.nests_with_metrics if any(step.target in s.operands for s in n.steps)]
+        return step.target in self._at.copies and all(map(self._calls.turned, readers))
 
     def _emit_comment(self, nest: Nest) -> None:
         """Says which steps a nest came from, in names of C: a user's text could end the comment."""

@@ -217,7 +217,7 @@ int @name@_predict(const real *parameters, const real *inputs, size_t samples, v
     @name@_poll *poll)
 {
     const memory m = carve(work);
-    @PREDICT@predict_prepare(parameters, m.arrays);
+    @PREDICT@predict_prepare(parameters, samples, m.arrays);
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
         const tile present = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
@@ -271,9 +271,9 @@ static size_t chunks_of(const batch *b)
 static void prepare_batch(const batch *b, memory m)
 {
     if (b->forward) {
-        @LOSS@loss_prepare(b->parameters, m.arrays);
+        @LOSS@loss_prepare(b->parameters, b->samples, m.arrays);
     } else {
-        @GRADIENT@gradient_prepare(b->parameters, m.arrays);
+        @GRADIENT@gradient_prepare(b->parameters, b->samples, m.arrays);
     }
     (void) m;
 }
@@ -305,7 +305,7 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
-    @BLOCKS@if (!b->forward)
+    @BLOCKS@if (!b->forward && end - begin >= FEW)
     @BLOCKS@    flush(m.partials, m.sums);
     return 0;
 }

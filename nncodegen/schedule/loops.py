@@ -206,7 +206,11 @@ def _forms(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[lis
             for element in step.operands:
                 if SAMPLE not in element.indices and form.lanes in element.indices:
                     panels = form.shape in (Shape.CONTRACT, Shape.BLAS) and _in_panels(step, element, program, layout)
-                    if panels or element.tensor in layout.turned:
+                    if (
+                        panels
+                        or element.tensor in layout.turned
+                        or _in_whole_vectors(element, form.lanes, program, layout)
+                    ):
                         continue
                     packed = _packed(element, form.lanes, program, result, forms)
                     step = replace(step, expression=step.expression.xreplace({element: packed}))
@@ -223,6 +227,12 @@ def _in_panels(step: Step, element: Element, program: Program, layout: Layout) -
     size = program.sizes[lanes] or 1
     whole = element.indices[-1] == inner or layout.padded(size) == size
     return (program.sizes[inner] or 1) > LONG and whole
+
+
+def _in_whole_vectors(element: Element, lanes: str, program: Program, layout: Layout) -> bool:
+    """Whether the lanes of an element lie side by side, in whole vectors."""
+    size = program.sizes[lanes] or 1
+    return element.indices[-1] == lanes and layout.padded(size) == size
 
 
 def _packed(element: Element, lanes: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:
