@@ -1995,7 +1995,8 @@ int perceptron_use(const char *variant)
 size_t perceptron_work_size(void)
 {
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
-        + padded_bytes((ROOM + 1)*sizeof(real)) + 2*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + padded_bytes((ROOM + 1)*sizeof(real)) + 2*padded_bytes(ROOM*sizeof(real))
+        + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
@@ -2082,14 +2083,16 @@ static void copy_row(const real *from, real *to, size_t width)
         to[k] = from[k];
 }
 
-/* The rows of so many samples from first on, in the given order or one after the other: where they are, or (whole) copied
-   where they do not fill whole vectors, with the last again behind them. */
+/* The rows of so many samples from first on, in the given order or one after the other: where they are, if they lie side by
+   side, or copied; (whole) also where they do not fill whole vectors, with the last again behind them. */
 static const real *rows_of(const real *from, size_t width, const size_t *order, size_t first, size_t count, int whole,
     real *copied)
 {
     const size_t end = whole ? (count + PAD - 1)/PAD*PAD : count;
-    if (!from || (!order && end == count))
-        return from ? from + first*width : NULL;
+    if (!from)
+        return NULL;
+    if (end == count && (!order || count == 1))
+        return from + (order ? order[first] : first)*width;
     for (size_t n = 0; n < end; n++) {
         const size_t sample = first + (n < count ? n : count - 1);
         copy_row(from + (order ? order[sample] : sample)*width, copied + n*width, width);

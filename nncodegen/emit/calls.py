@@ -71,15 +71,13 @@ class BlockCalls:
         along = original and at.stride(original, *step.over) == at.stride(a, *step.over) == "1"
         return original if along else None
 
-    def row_products(self, nest: Nest) -> str:
+    def row_products(self, nest: Nest, original: Element) -> str:
         """Such a product, sample by sample."""
         at, (step,) = self._elements, nest.steps
-        (inner,), original, (a, _) = step.over, self.turned(nest), factors(nest)
-        matrix = f"{at.begin(original)}, {at.stride(original, nest.lanes)}" if original else ""
-        samples, out = (
-            f"{at.begin(a)}, {at.stride(a, SAMPLE)}",
-            f"{at.begin(step.target)}, {at.stride(step.target, SAMPLE)}",
-        )
+        (inner,), (a, _) = step.over, factors(nest)
+        samples = f"{at.begin(a)}, {at.stride(a, SAMPLE)}"
+        matrix = f"{at.begin(original)}, {at.stride(original, nest.lanes)}"
+        out = f"{at.begin(step.target)}, {at.stride(step.target, SAMPLE)}"
         return f"row_products(count, {at.size(nest.lanes)}, {at.size(inner)}, {samples}, {matrix}, {out});"
 
     def across(self, nest: Nest) -> str:

@@ -59,9 +59,8 @@ class Elements:
 
     def has_ends(self, target: Element, nest: Nest) -> bool:
         """Whether the lanes of a sum in place, whose rows follow each other at once, may not fill whole vectors."""
-        return target.tensor in self.kernel.in_place and self.size(nest.lanes) != self.layout.padded(
-            self.size(nest.lanes)
-        )
+        size = self.size(nest.lanes)
+        return target.tensor in self.kernel.in_place and size != self.layout.padded(size)
 
     def more(self, target: Element) -> str:
         """How many times a sum over samples is added to what is there; below 0 is meant for those in place alone."""

@@ -269,9 +269,9 @@ class KernelEmitter:
             self._lines.add("if (samples >= FEW)", f"    {self._calls.pack(nest)}")
         elif nest.shape is Shape.PACK:
             self._lines.add(self._calls.pack(nest))
-        elif self._calls.turned(nest):
+        elif original := self._calls.turned(nest):
             with self._lines.block("if (count < FEW)"):
-                self._lines.add(self._calls.row_products(nest))
+                self._lines.add(self._calls.row_products(nest, original))
             with self._lines.block("else"):
                 self._lines.add(*self._calls.contract(nest))
         elif nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):

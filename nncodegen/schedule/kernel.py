@@ -124,27 +124,28 @@ class Kernel:
     @property
     def finishing(self) -> tuple[Nest, ...]:
         """What comes after the samples, but for copies of sums to the gradient, where they lie in place."""
-        rest = (
-            replace(n, steps=tuple(s for s in n.steps if s.expression not in self._sums_in_place)) for n in self.after
-        )
+        rest = (replace(nest, steps=tuple(s for s in nest.steps if not self._is_in_place(s))) for nest in self.after)
         return tuple(nest for nest in rest if nest.steps)
 
     @property
     def descends(self) -> bool:
-        """Whether sums in place come behind all that reads parameters: what has them may be the parameters."""
-        whole = (n for n, nest in enumerate(self.tile) if nest.steps[0].target in self._sums_in_place)
+        """Whether sums in place come behind all that reads parameters: what has them may be the parameters.
+
+        Nothing else reads these sums then, which nobody has.
+        """
+        whole = (n for n, nest in enumerate(self.tile) if nest.steps[0].target.tensor in self.in_place)
         first = next(whole, None)
         of_parameters = {step.target.tensor for nest in self.before for step in nest.steps}
         of_parameters = {name for name in of_parameters if self.storage[name].place is Place.LOCAL}  # computed again
         later = (*self.tile[first:], *self.measured, *self.finishing)
         read = {operand.tensor for nest in later for step in nest.steps for operand in step.operands}
         kept = Place.PARAMETER not in {self.storage[name].place for name in read}
-        return first is not None and kept and not read & of_parameters
+        return first is not None and kept and not read & (of_parameters | self.in_place)
 
-    @property
-    def _sums_in_place(self) -> set[Element]:
-        """The sums that lie where the gradient has them."""
-        return {s.target for nest in self.tile for s in nest.steps if s.target.tensor in self.in_place}
+    def _is_in_place(self, step: Step) -> bool:
+        """Whether a step copies a sum to the gradient, where it lies already."""
+        read = step.expression.tensor if isinstance(step.expression, Element) else None
+        return read in self.in_place and self.storage[read].offset == self.storage[step.target.tensor].offset
 
     @property
     def nests(self) -> tuple[Nest, ...]:

@@ -206,11 +206,8 @@ def _forms(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[lis
             for element in step.operands:
                 if SAMPLE not in element.indices and form.lanes in element.indices:
                     panels = form.shape in (Shape.CONTRACT, Shape.BLAS) and _in_panels(step, element, program, layout)
-                    if (
-                        panels
-                        or element.tensor in layout.turned
-                        or _in_whole_vectors(element, form.lanes, program, layout)
-                    ):
+                    turned = element.tensor in layout.turned
+                    if panels or turned or _in_whole_vectors(element, form.lanes, program, layout):
                         continue
                     packed = _packed(element, form.lanes, program, result, forms)
                     step = replace(step, expression=step.expression.xreplace({element: packed}))

@@ -55,6 +55,8 @@ _SMALL = {
     **ALONE,
 }
 
+_LAYERS_ONLY = {**dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no layers"), **ALONE}
+
 OURS = "nncodegen"
 
 PEERS = {
@@ -62,6 +64,7 @@ PEERS = {
     "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), ALONE),
     "jax": Peer("JAX, all in one jit", "jax:make", ("jax",), ALONE),
     "torch": Peer("PyTorch, eager", "torch:eager", ("torch",), ALONE),
+    "torch-modules": Peer("PyTorch, as tutorials write it", "torch:modules", ("torch",), _LAYERS_ONLY),
     "torch-compile": Peer("PyTorch, compiled steps", "torch:compiled", ("torch",), ALONE),
     "sklearn": Peer(
         "scikit-learn", "sklearn:make", ("sklearn",),

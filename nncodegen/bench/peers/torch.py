@@ -1,4 +1,4 @@
-"""PyTorch: eager, with autograd and its fused updates, or a whole step under torch.compile."""
+"""PyTorch: eager, with autograd and its fused updates; whole steps under torch.compile; or as tutorials write it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations, peaks
-from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Task, Training
+from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
 
 UNROLLED = (9, 3, 1)
 """Iterations of a formula in one compiled call, whose overhead they share: the most that divides their number."""
@@ -25,6 +25,13 @@ def eager(task: Task, threads: int) -> Run:
 def compiled(task: Task, threads: int) -> Run:
     """The run of a task, each step one compiled call."""
     return _make(task, threads, compiles=True)
+
+
+def modules(task: Task, threads: int) -> Run:
+    """The run of a task by layers, with modules, a loss and an optimizer as they come."""
+    torch.set_num_threads(threads)
+    assert not isinstance(task, Formula)
+    return _modules_prediction(task) if isinstance(task, Prediction) else _modules_training(task)
 
 
 def _make(task: Task, threads: int, compiles: bool) -> Run:
@@ -146,6 +153,47 @@ def _compiled_training(task: Training) -> Run:
         return task.stack.pack(tuple(part.numpy() for part in parts) for parts in layers)
 
     return run  # type: ignore[no-any-return]
+
+
+def _modules(stack: Stack, flat: Array) -> torch.nn.Sequential:
+    """The layers of a stack, without the softmax of the last, from flat parameters."""
+    activation = torch.nn.Tanh if stack.hidden == "tanh" else torch.nn.ReLU
+    layers: list[Any] = []
+    for W, b in _start(stack, flat):
+        linear = torch.nn.Linear(W.shape[1], W.shape[0], dtype=W.dtype)
+        linear.load_state_dict({"weight": W, "bias": b})
+        layers += [linear, activation()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def _modules_prediction(task: Prediction) -> Run:
+    model = torch.nn.Sequential(*_modules(task.stack, task.parameters), torch.nn.Softmax(1))
+
+    @torch.inference_mode()
+    def run() -> Array:
+        result: Array = model(torch.from_numpy(task.X)).numpy()
+        return result
+
+    return run  # type: ignore[no-any-return]
+
+
+def _modules_training(task: Training) -> Run:
+    stack, batches = task.stack, _batches(task)
+    assert isinstance(stack, Stack)
+    loss = torch.nn.CrossEntropyLoss() if stack.classifies else torch.nn.MSELoss()
+    optimizers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+
+    def run() -> Array:
+        model = _modules(stack, task.start)
+        optimizer = optimizers[task.optimizer](model.parameters(), lr=task.learning_rate)
+        for _ in range(task.epochs):
+            for x, y in batches:
+                optimizer.zero_grad()
+                loss(model(x), y).backward()
+                optimizer.step()
+        return stack.pack([[part.detach().numpy() for part in model.parameters()]])
+
+    return run
 
 
 def _batches(task: Training) -> list[tuple[Any, Any]]:
