@@ -1,11 +1,15 @@
 """Plain gradient descent where the parameters are: it comes to what updates one by one do, whatever happens."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.describe.initializers import initial
+from nncodegen.describe.layers import Part
+from nncodegen.ir import Element, Step, Tensor
 from tests.models import gradient_of
 
 SAMPLES = 150
@@ -127,3 +131,54 @@ def test_a_stop_within_an_epoch(given):
     assert 0 < result._state["counters"][3] < 20_000  # samples of the epoch that is not over
     assert all(np.isfinite(parameters).all() for parameters in seen)
     assert np.array_equal(module.train(X, Y, **given, resume=result).parameters, whole.parameters)
+
+
+def test_a_stop_at_the_end_of_an_epoch(data):
+    """Early stopping is not lost where a callback stops the training between two epochs, nor are there more calls."""
+    module = nn.build(MODELS["whole vectors"])
+    X, Y = (np.resize(each, (1280, *each.shape[1:])) for each in data[16])
+    given = {"epochs": 20, "batch_size": 64, "learning_rate": 0.02, "patience": 2, "min_delta": 10.0}
+    whole = module.train(X, Y, **given)
+    assert (whole.status, whole.epochs) == ("stopped_early", 3)
+    for last in (1, 2, 3):
+        calls = iter(range(last - 1))
+        result = module.train(
+            X, Y, **given, callback=lambda p, c=calls: next(c, None) is None, callback_interval=1e-6
+        )  # fmt: skip
+        resumed = module.train(X, Y, **given, resume=result) if result.status == "stopped" else result
+        assert (resumed.status, resumed.epochs) == ("stopped_early", 3)
+        assert np.array_equal(resumed.parameters, whole.parameters)
+
+    def fails(progress):
+        seen.append(progress)
+        raise KeyError("once")
+
+    seen = []
+    with pytest.raises(KeyError, match="once"):
+        module.train(X, Y, batch_size=64, validation_data=(X, Y), callback=fails, callback_interval=1e-6)
+    assert len(seen) == 1
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A layer that adds a vector of its own: its gradient is that of the bias before it."""
+
+    def describe(self, x, size, number, axis, last):
+        (i,) = x.indices[1:]
+        shift, output = Element(f"c{number}", (i,)), Element(f"h{number}", x.indices)
+        parameter = Tensor(shift.tensor, (size,), initial("zeros", size, size), penalized=False)
+        return Part((parameter,), (Step(output, x + shift),), output, x + shift, size)
+
+
+@pytest.mark.parametrize("units", [32, 29])
+def test_a_sum_for_two_parameters(units):
+    """Both have it, as a gradient and in a descent."""
+    network = nn.Sequential([nn.Dense(32, "tanh"), nn.Dense(units), Shift(), nn.Dense(3)], 16, "mse", name="shifted")
+    module, program = nn.build(network), nn.compile_model(network, until="simplify")["simplify"]
+    assert len(set(program.gradient)) < len(program.gradient)
+    rng = np.random.default_rng(0)
+    parameters = 0.3 * rng.normal(size=module.parameter_count)
+    X, Y = rng.normal(size=(40, 16)), rng.normal(size=(40, 3))
+    assert module.loss_and_gradient(parameters, X, Y)[1] == pytest.approx(gradient_of(program, parameters, X, Y))
+    given = {"parameters": parameters, "epochs": 2, "batch_size": 4}
+    assert alike(module.train(X, Y, **given), module.train(X, Y, **given, **ONE_BY_ONE))

@@ -55,6 +55,31 @@ def test_every_variant_is_right(built):
         assert result.parameters == pytest.approx(parameters - 0.1 * exact, rel=1e-12, abs=1e-14)
 
 
+@pytest.mark.parametrize("features", [[], ["j"], ["i", "j", "k"]], ids=str)
+def test_few_samples_in_every_variant(features):
+    """Batches that end within a vector, or have one more than the shortest holds: what pads them is one of them.
+
+    The inverse has no value at 0, and NaN stands behind the samples.
+    """
+    layers = [nn.Dense(32, "tanh"), nn.Dense(9, lambda z: 1 / z, bias=False), nn.Dense(3)]
+    model = nn.Sequential(layers, 16, "mse", name="few")
+    built = nn.compile_model(model, march="portable", choices={"features": features}).built
+    program = nn.compile_model(model, until="simplify")["simplify"]
+    rng = np.random.default_rng(0)
+    for variant in load(built).variants:
+        module = load_variant(built, variant)
+        parameters = 0.5 * rng.normal(size=module.parameter_count)
+        for samples in (1, 2, 3, 4, 5, 7, 9):
+            X, Y = (np.full((samples + 32, width), np.nan)[:samples] for width in (16, 3))
+            X[:], Y[:] = rng.normal(size=X.shape), rng.normal(size=Y.shape)
+            exact = gradient_of(program, parameters, X, Y)
+            loss, gradient = module.loss_and_gradient(parameters, X, Y)
+            assert loss == pytest.approx(float(nn.evaluate(program, parameters, X, Y)["loss"]), rel=1e-10)
+            assert np.linalg.norm(gradient - exact) <= 1e-10 * np.linalg.norm(exact), (variant, samples)
+            trained = module.train(X, Y, parameters, epochs=1, shuffle=False, learning_rate=1e-6)
+            assert trained.parameters == pytest.approx(parameters - 1e-6 * exact, rel=1e-9)
+
+
 def test_a_name_that_is_none(built):
     """NNCODEGEN_VARIANT is a variant's name, or the error says which there are."""
     with pytest.raises(nn.BuildError, match="NNCODEGEN_VARIANT is 'sse9'; there are: avx512, avx2, neon, plain"):

@@ -39,7 +39,6 @@ enum {
     PAD = 1,
     PARTIALS = 0,
     ALL_SUMS = SUMS + MEASURES,
-    ROOM = PARAMETERS > WHOLE ? PARAMETERS : WHOLE, /* for a gradient, or parameters, and the whole sums */
 };
 
 /* To the end of a block, subnormal numbers count as zero, or (GRADUAL_UNDERFLOW) do not. Where sums are computed and
@@ -1932,6 +1931,9 @@ typedef struct {
     real *arrays;
 } memory;
 
+/* Values for a gradient, or parameters, with the whole sums, and what a vector at the end of a row has behind them. */
+enum { ROOM = (PARAMETERS > WHOLE ? PARAMETERS : WHOLE) + LANES };
+
 static size_t padded_bytes(size_t bytes)
 {
     return (bytes + 63)/64*64;
@@ -1946,7 +1948,7 @@ static memory carve(void *work)
     m.totals = (double *) next;
     next += padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double));
     m.gradient = (real *) next;
-    next += padded_bytes((ROOM + 1)*sizeof(real));
+    next += padded_bytes(ROOM*sizeof(real));
     m.parameters = (real *) next;
     next += padded_bytes(ROOM*sizeof(real));
     m.next = (real *) next;
@@ -1995,8 +1997,7 @@ int perceptron_use(const char *variant)
 size_t perceptron_work_size(void)
 {
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
-        + padded_bytes((ROOM + 1)*sizeof(real)) + 2*padded_bytes(ROOM*sizeof(real))
-        + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + 3*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
@@ -2720,10 +2721,7 @@ static COLD int train_epoch(perceptron_training *run, memory *m, team *threads, 
     if (run->shuffle)
         shuffle(run->order, run->data.samples, &random);
     const int status = train_samples(run, m, threads, total, row);
-    if (run->begin < run->data.samples)
-        return status;
-    const int end = end_epoch(run, *m, threads, row, random);
-    return status == perceptron_COMPLETED ? end : status;
+    return status == perceptron_COMPLETED ? end_epoch(run, *m, threads, row, random) : status;
 }
 
 void perceptron_present(const perceptron_training *run, real *parameters)

@@ -66,7 +66,8 @@ INLINE void keep(vector s, real *out, size_t position, const real *factor, int m
     *(unaligned *) (out + position) = s;
 }
 
-/* --- keep_first --- The same for so many lanes, at the end of a row without padding: what lies behind them is written as it is. */
+/* --- keep_first --- The same for so many lanes, at the end of a row without padding: what lies behind them, which may be behind the
+   array as well, is written as it is. */
 INLINE void keep_first(vector s, size_t lanes, real *out, int more, real so_many)
 {
     const vector there = load(out);
@@ -137,7 +138,7 @@ INLINE void turn_squares(const real *restrict from, size_t column, real *restric
 #endif
 }
 
-/* --- pad_row --- Pads a row with its last value. */
+/* --- pad_row --- Pads a row (to so many) with its last value. */
 INLINE void pad_row(real *row, size_t columns, size_t padded)
 {
     const real last = row[columns - 1];
@@ -145,7 +146,14 @@ INLINE void pad_row(real *row, size_t columns, size_t padded)
         row[c] = last;
 }
 
-/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded with their last value: in squares of four by four. Where fewer
+/* --- pad_rows --- Pads rows to whole vectors. */
+INLINE void pad_rows(size_t rows, size_t lanes, real *out, size_t out_row)
+{
+    for (size_t r = 0; r < rows; r++)
+        pad_row(out + r*out_row, lanes, (lanes + LANES - 1)/LANES*LANES);
+}
+
+/* --- turn --- out[r][c] = a[r + c*a_column], in rows that are padded (to so many) with their last value: in squares of four by four. Where fewer
    than four rows or columns are left, those before them are turned again; if there are none, value by value. */
 static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out,
     size_t out_row, size_t padded)
@@ -221,13 +229,13 @@ static HOT void row_product(size_t rows, size_t inner, const real *restrict a, s
 static HOT void row_products(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
     const real *restrict b, size_t b_row, real *restrict out, size_t out_row)
 {
-    for (size_t r = 0; r < rows; r++) {
+    for (size_t r = 0; r < rows; r++)
         row_product(lanes, inner, b, b_row, 1, a + r*a_row, out + r*out_row, 1);
-        pad_row(out + r*out_row, lanes, (lanes + LANES - 1)/LANES*LANES);
-    }
+    pad_rows(rows, lanes, out, out_row);
 }
 
-/* --- outer_product --- out[r][l] = a[r*a_row]*b[l], or (more) that many times more: row after row, as out may be large. */
+/* --- outer_product --- out[r][l] = a[r*a_row]*b[l], or (more) that many times more: row after row, as out may be large. Each way has a
+   loop of its own, which compilers would not make of a choice within one. */
 static HOT void outer_product(size_t rows, size_t lanes, const real *restrict a, size_t a_row, const real *restrict b,
     real *restrict out, size_t out_row, real more)
 {
@@ -261,8 +269,7 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
     if (alone && lanes < FEW) {
         for (size_t l = 0; l < lanes; l++)
             row_product(rows, inner, a, a_row, 1, b + l*b_lane, out + l, out_row);
-        for (size_t r = 0; r < rows; r++)
-            pad_row(out + r*out_row, lanes, LANES);
+        pad_rows(rows, lanes, out, out_row);
         return;
     }
     if (alone && rows < FEW && inner > LONG) {
@@ -353,7 +360,7 @@ static HOT void contract_ends(size_t rows, size_t lanes, size_t inner, const rea
     }
 }
 
-/* --- pack --- out[r][c] = a[r*a_row + c*a_column], in rows that are padded with their last value. */
+/* --- pack --- out[r][c] = a[r*a_row + c*a_column], in rows that are padded (to so many) with their last value. */
 static HOT void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
     real *restrict out, size_t out_row, size_t padded)
 {

@@ -2,12 +2,12 @@
 /* --- plain gradient descent ---
 
    On batches of one tile it changes the parameters where they are: the loops of the tile add each sum, times the learning
-   rate and -1, to its parameter, and there is no gradient. Nobody looks at the parameters before some updates are done: if
-   all are finite then, they always were, as one that is not remains so. */
+   rate and -1, to its parameter, and few if any have a gradient. Nobody looks at the parameters before some updates are
+   done: if all are finite then, they always were, as one that is not remains so. */
 
-/* Updates that are done at once, at most; operations beyond which no other begins, some 10 ms; updates of an epoch from
-   which on it pays. */
-enum { UPDATES_AT_ONCE = 64, OPERATIONS_AT_ONCE = 2000000000, UPDATES_WORTH = 8 };
+/* Updates that are done at once, at most; operations beyond which no other begins, some 10 or 20 ms, where each parameter
+   counts as so many, which may come from far away; updates of an epoch from which on it pays. */
+enum { UPDATES_AT_ONCE = 64, OPERATIONS_AT_ONCE = 2000000000, FAR = 100, UPDATES_WORTH = 8 };
 
 /* The parameters whose gradient is not summed up where it belongs, but by gradient_finish: ranges of them. */
 static const size_t finished[][2] = {@FINISHED@};
@@ -59,7 +59,7 @@ static COLD int descend(@name@_training *run, memory m, double total, size_t row
             break;
         finite = descend_once(run, m, samples, total*share, learning_rate);
         count_update(run, samples, share);
-        operations += (double) COST*(double) samples;
+        operations += (double) COST*(double) samples + (double) FAR*PARAMETERS;
     }
     if (finite && all_finite(run->present, PARAMETERS))
         return stopped(&run->poll, operations) ? @name@_INTERRUPTED : @name@_COMPLETED;

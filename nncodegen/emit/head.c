@@ -26,7 +26,6 @@ typedef @REAL@ real;
 enum {
 @CONSTANTS@
     ALL_SUMS = SUMS + MEASURES,
-    ROOM = PARAMETERS > WHOLE ? PARAMETERS : WHOLE, /* for a gradient, or parameters, and the whole sums */
 };
 
 @FLUSH@/* To the end of a block, subnormal numbers count as zero, or (GRADUAL_UNDERFLOW) do not. Where sums are computed and

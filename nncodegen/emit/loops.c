@@ -16,6 +16,9 @@ typedef struct {
     @NOISE@size_t *rows;
 } memory;
 
+/* Values for a gradient, or parameters, with the whole sums, and what a vector at the end of a row has behind them. */
+enum { ROOM = (PARAMETERS > WHOLE ? PARAMETERS : WHOLE) + LANES };
+
 static size_t padded_bytes(size_t bytes)
 {
     return (bytes + 63)/64*64;
@@ -30,7 +33,7 @@ static memory carve(void *work)
     m.totals = (double *) next;
     next += padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double));
     m.gradient = (real *) next;
-    next += padded_bytes((ROOM + 1)*sizeof(real));
+    next += padded_bytes(ROOM*sizeof(real));
     m.parameters = (real *) next;
     next += padded_bytes(ROOM*sizeof(real));
     m.next = (real *) next;
@@ -81,8 +84,7 @@ int @name@_use(const char *variant)
 size_t @name@_work_size(void)
 {
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
-        + padded_bytes((ROOM + 1)*sizeof(real)) + 2*padded_bytes(ROOM*sizeof(real))
-        + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + 3*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         @NOISE@+ padded_bytes(TILE*sizeof(size_t))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));

@@ -130,10 +130,7 @@ static COLD int train_epoch(@name@_training *run, memory *m, team *threads, doub
     if (run->shuffle)
         shuffle(run->order, run->data.samples, &random);
     const int status = train_samples(run, m, threads, total, row);
-    if (run->begin < run->data.samples)
-        return status;
-    const int end = end_epoch(run, *m, threads, row, random);
-    return status == @name@_COMPLETED ? end : status;
+    return status == @name@_COMPLETED ? end_epoch(run, *m, threads, row, random) : status;
 }
 
 void @name@_present(const @name@_training *run, real *parameters)

@@ -100,7 +100,7 @@ class Kernel:
     arrays: int
     sums: int
     whole: int
-    """The values of the sums that come from blocks with one partial sum each; they have a place of their own."""
+    """The values up to the last of the sums that come from blocks with one partial sum each: in the gradient or behind."""
     across: int
     """The other sums that come from blocks, with a partial sum in every lane; they lie first."""
     in_place: frozenset[str]
@@ -124,15 +124,14 @@ class Kernel:
     @property
     def finishing(self) -> tuple[Nest, ...]:
         """What comes after the samples, but for copies of sums to the gradient, where they lie in place."""
-        rest = (replace(nest, steps=tuple(s for s in nest.steps if not self._is_in_place(s))) for nest in self.after)
+        rest = (
+            replace(nest, steps=tuple(s for s in nest.steps if not self._copies_in_place(s))) for nest in self.after
+        )
         return tuple(nest for nest in rest if nest.steps)
 
     @property
     def descends(self) -> bool:
-        """Whether sums in place come behind all that reads parameters: what has them may be the parameters.
-
-        Nothing else reads these sums then, which nobody has.
-        """
+        """Whether sums in place come behind all that reads parameters: what has them may be the parameters."""
         whole = (n for n, nest in enumerate(self.tile) if nest.steps[0].target.tensor in self.in_place)
         first = next(whole, None)
         of_parameters = {step.target.tensor for nest in self.before for step in nest.steps}
@@ -140,12 +139,11 @@ class Kernel:
         later = (*self.tile[first:], *self.measured, *self.finishing)
         read = {operand.tensor for nest in later for step in nest.steps for operand in step.operands}
         kept = Place.PARAMETER not in {self.storage[name].place for name in read}
-        return first is not None and kept and not read & (of_parameters | self.in_place)
+        return first is not None and kept and not read & of_parameters
 
-    def _is_in_place(self, step: Step) -> bool:
-        """Whether a step copies a sum to the gradient, where it lies already."""
-        read = step.expression.tensor if isinstance(step.expression, Element) else None
-        return read in self.in_place and self.storage[read].offset == self.storage[step.target.tensor].offset
+    def _copies_in_place(self, step: Step) -> bool:
+        """Whether a step copies a sum that lies in place, which no other reads."""
+        return isinstance(step.expression, Element) and step.expression.tensor in self.in_place
 
     @property
     def nests(self) -> tuple[Nest, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import replace
 
@@ -96,7 +97,7 @@ def place(
 def _place_whole(
     program: Program, layout: Layout, nests: list[Nest], after: tuple[Nest, ...], storage: dict[str, Storage]
 ) -> tuple[int, frozenset[str]]:
-    """Adds the places of whole sums: where the gradient has them if it copies them, else in padded rows behind it.
+    """Adds the places of whole sums: where the gradient has them if it does no more than copy them, else behind it.
 
     Returns the values up to the last of them, and the sums that lie in place.
     """
@@ -106,6 +107,8 @@ def _place_whole(
         for step in nest.steps
         if isinstance(step.expression, Element) and step.expression.indices == step.target.indices
     }
+    read = Counter(operand.tensor for nest in after for step in nest.steps for operand in step.operands)
+    copies = {name: copy for name, copy in copies.items() if read[name] == 1}
     end, in_place = 0, set()
     behind = layout.padded(sum(tensor.size for tensor in program.parameters))
     for nest in nests:
