@@ -100,7 +100,8 @@ class Kernel:
     arrays: int
     sums: int
     whole: int
-    """The values up to the last of the sums that come from blocks with one partial sum each: in the gradient or behind."""
+    """The values up to the last of the sums that come from blocks with one partial sum each; they lie in the gradient,
+    or behind it."""
     across: int
     """The other sums that come from blocks, with a partial sum in every lane; they lie first."""
     in_place: frozenset[str]
