@@ -138,10 +138,15 @@ INLINE void turn_squares(const real *restrict from, size_t column, real *restric
 #endif
 }
 
-/* --- pad_row --- Pads a row (to so many) with its last value. */
+/* --- pad_row --- Pads a row (to so many) with its last value: a single value in vectors, as it is read again. */
 INLINE void pad_row(real *row, size_t columns, size_t padded)
 {
     const real last = row[columns - 1];
+    if (columns == 1 && padded > 1) {
+        for (size_t c = 0; c < padded; c += LANES)
+            *(unaligned *) (row + c) = last - (vector) {0};
+        return;
+    }
     for (size_t c = columns; c < padded; c++)
         row[c] = last;
 }
