@@ -252,11 +252,12 @@ class KernelEmitter:
         if self._at.extent(SAMPLE, nest) != "count":
             return
         for target in (step.target for step in nest.steps):
-            if SAMPLE not in target.indices or target.tensor not in self._along:
+            padded = SAMPLE in target.indices and target.tensor in self._along
+            if not padded or self._at.place(target) is not Place.ARRAY:
                 continue
-            if self._at.place(target) is Place.ARRAY and target.tensor in self._weighted:
+            if target.tensor in self._weighted:
                 self._lines.add(self._calls.end(target, "zeros_behind"))
-            elif self._at.place(target) is Place.ARRAY and nest.lanes != SAMPLE:
+            elif nest.lanes != SAMPLE:
                 self._lines.add(self._calls.end(target, "repeat_last"))
 
     def _emit_steps(self, nest: Nest) -> None:

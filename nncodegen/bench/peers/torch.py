@@ -31,7 +31,9 @@ def modules(task: Task, threads: int) -> Run:
     """The run of a task by layers, with modules, a loss and an optimizer as they come."""
     torch.set_num_threads(threads)
     assert not isinstance(task, Formula)
-    return _modules_prediction(task) if isinstance(task, Prediction) else _modules_training(task)
+    if isinstance(task, Prediction):
+        return _predict(task, torch.nn.Sequential(*_modules(task.stack, task.parameters), torch.nn.Softmax(1)))
+    return _modules_training(task)
 
 
 def _make(task: Task, threads: int, compiles: bool) -> Run:
@@ -83,8 +85,11 @@ def _forward(stack: Any, parameters: Any, x: Any) -> Any:
 def _prediction(task: Prediction, compiles: bool) -> Run:
     parameters = _start(task.stack, task.parameters)
     forward: Callable[[Any], Any] = lambda x: F.softmax(_forward(task.stack, parameters, x), 1)  # noqa: E731
-    if compiles:
-        forward = torch.compile(forward)
+    return _predict(task, torch.compile(forward) if compiles else forward)
+
+
+def _predict(task: Prediction, forward: Callable[[Any], Any]) -> Run:
+    """The run of a prediction by a function of the rows."""
 
     @torch.inference_mode()
     def run() -> Array:
@@ -164,17 +169,6 @@ def _modules(stack: Stack, flat: Array) -> torch.nn.Sequential:
         linear.load_state_dict({"weight": W, "bias": b})
         layers += [linear, activation()]
     return torch.nn.Sequential(*layers[:-1])
-
-
-def _modules_prediction(task: Prediction) -> Run:
-    model = torch.nn.Sequential(*_modules(task.stack, task.parameters), torch.nn.Softmax(1))
-
-    @torch.inference_mode()
-    def run() -> Array:
-        result: Array = model(torch.from_numpy(task.X)).numpy()
-        return result
-
-    return run  # type: ignore[no-any-return]
 
 
 def _modules_training(task: Training) -> Run:
