@@ -2525,6 +2525,12 @@ static HOT double largest_step(const real *before, const real *after, size_t fir
     return (double) largest;
 }
 
+/* Whether an update is the optimizer's alone: nothing else is done to gradients or parameters. */
+static int is_plain(const perceptron_training *run)
+{
+    return !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
+}
+
 /* What the learning rate is multiplied with in the next update, of the epoch of this number in this call. */
 static double factor_of_update(const perceptron_training *run, size_t row)
 {
@@ -2843,9 +2849,7 @@ INLINE void epochs_in_registers(perceptron_training *run, const int sequential)
 /* Plain training on batches of one sample by gradient descent. Returns 0 for any other. */
 static HOT int train_in_registers(perceptron_training *run)
 {
-    const int plain = !run->data.weights && !run->factors && !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0
-        || run->weight_decay > 0);
-    if (!plain || run->batch != 1 || run->optimizer != 0 || run->sweep != 0)
+    if (!is_plain(run) || run->data.weights || run->factors || run->batch != 1 || run->optimizer != 0 || run->sweep != 0)
         return 0;
     run->present = run->parameters;
     if (run->sequential)

@@ -28,10 +28,7 @@ class BlasEmitter:
     def only_for_blocks(self, nest: Nest) -> bool:
         """Whether a nest makes a copy that nothing but products left to BLAS reads: BLAS itself reads the original."""
         copies = {step.target for step in nest.steps}
-        if not copies <= self._packed.keys():
-            return False
-        readers = {n.shape for n in self._kernel.nests if any(copies & {*step.operands} for step in n.steps)}
-        return readers == {Shape.BLAS}
+        return copies <= self._packed.keys() and {n.shape for n in self._at.readers(nest)} == {Shape.BLAS}
 
     def originals(self, nest: Nest) -> tuple[Element, ...]:
         """What a nest reads of BLAS in the place of copies."""

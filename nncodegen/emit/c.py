@@ -76,7 +76,7 @@ def emit_c(schedule: Schedule) -> str:
     marks |= {"REGISTERS": bool(scalars)}
     marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule), "STRAIGHT": not turned}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
-    marks |= {"DESCENT": bool(descent)}
+    marks |= {"DESCENT": bool(descent), "PLAIN": bool(scalars or descent)}
     marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}
     marks |= {"FLUSH": _flushes(program)}
     for mark, kept in marks.items():

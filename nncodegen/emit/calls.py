@@ -58,7 +58,7 @@ class BlockCalls:
             f"contract_ends({rows}, {lanes}, {inners}, {first}, {second}, {out}, {more});",
         )
 
-    def turned(self, nest: Nest) -> Element | None:
+    def original(self, nest: Nest) -> Element | None:
         """The matrix of parameters of which a product reads a copy that is turned over, if it does.
 
         A few samples are multiplied with the matrix as it is: to turn it over would take longer than that.

@@ -12,12 +12,11 @@ enum { UPDATES_AT_ONCE = 64, OPERATIONS_AT_ONCE = 2000000000, FAR = 100, UPDATES
 /* The parameters whose gradient is not summed up where it belongs, but by gradient_finish: ranges of them. */
 static const size_t finished[][2] = {@FINISHED@};
 
-/* Whether a training does so: where nothing else is done to gradients or steps. */
+/* Whether a training does so: where steps need no gradient, and none is measured. */
 static int descends(const @name@_training *run)
 {
-    const int more = run->sequential || run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0
-        || run->weight_decay > 0 || run->tolerance > 0;
-    return run->optimizer == @NUMBER@ && !more && run->batch <= TILE && run->data.samples/UPDATES_WORTH >= run->batch;
+    return run->optimizer == @NUMBER@ && is_plain(run) && !run->sequential && !(run->tolerance > 0)
+        && run->batch <= TILE && run->data.samples/UPDATES_WORTH >= run->batch;
 }
 
 /* One update with a learning rate that is not 0. Returns whether the loss is finite, or not wanted. */

@@ -57,6 +57,11 @@ class Elements:
             return "padded" if nest.lanes == SAMPLE and not turns(nest, self.kernel) else "count"
         return str(self.size(index))
 
+    def readers(self, nest: Nest) -> list[Nest]:
+        """The nests that read what a nest computes."""
+        targets = {step.target for step in nest.steps}
+        return [n for n in self.kernel.nests_with_metrics if any(targets & {*step.operands} for step in n.steps)]
+
     def has_ends(self, target: Element, nest: Nest) -> bool:
         """Whether the lanes of a sum in place, whose rows follow each other at once, may not fill whole vectors."""
         size = self.size(nest.lanes)

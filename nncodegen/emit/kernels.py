@@ -207,7 +207,7 @@ class KernelEmitter:
         unused: list[str] = []
         read = {e.tensor: e for nest in nests for step in nest.steps for e in (*step.operands, step.target)}
         read |= {e.tensor: e for nest in nests for e in self._blas.originals(nest)}
-        read |= {e.tensor: e for nest in nests if (e := self._calls.turned(nest))}
+        read |= {e.tensor: e for nest in nests if (e := self._calls.original(nest))}
         for name, storage in self._kernel.storage.items():
             if name not in read:
                 continue
@@ -270,7 +270,7 @@ class KernelEmitter:
             self._lines.add("if (samples >= FEW)", f"    {self._calls.pack(nest)}")
         elif nest.shape is Shape.PACK:
             self._lines.add(self._calls.pack(nest))
-        elif original := self._calls.turned(nest):
+        elif original := self._calls.original(nest):
             with self._lines.block("if (count < FEW)"):
                 self._lines.add(self._calls.row_products(nest, original))
             with self._lines.block("else"):
@@ -288,9 +288,8 @@ class KernelEmitter:
 
     def _only_for_many(self, nest: Nest) -> bool:
         """Whether a nest makes a copy that nothing reads but products that do without it where samples are few."""
-        (step,) = nest.steps
-        readers = [n for n in self._kernel.nests_with_metrics if any(step.target in s.operands for s in n.steps)]
-        return step.target in self._at.copies and all(map(self._calls.turned, readers))
+        copies = {step.target for step in nest.steps}
+        return copies <= self._at.copies.keys() and all(map(self._calls.original, self._at.readers(nest)))
 
     def _emit_comment(self, nest: Nest) -> None:
         """Says which steps a nest came from, in names of C: a user's text could end the comment."""

@@ -83,9 +83,7 @@ INLINE void epochs_in_registers(@name@_training *run, const int sequential)
 /* Plain training on batches of one sample by gradient descent. Returns 0 for any other. */
 static HOT int train_in_registers(@name@_training *run)
 {
-    const int plain = !run->data.weights && !run->factors && !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0
-        || run->weight_decay > 0);
-    if (!plain || run->batch != 1 || run->optimizer != @NUMBER@ || run->sweep != 0)
+    if (!is_plain(run) || run->data.weights || run->factors || run->batch != 1 || run->optimizer != @NUMBER@ || run->sweep != 0)
         return 0;
     @SIMULTANEOUS@if (run->sequential)
     @SIMULTANEOUS@    return 0;

@@ -99,6 +99,12 @@ static HOT double largest_step(const real *before, const real *after, size_t fir
     return (double) largest;
 }
 
+@PLAIN@/* Whether an update is the optimizer's alone: nothing else is done to gradients or parameters. */
+@PLAIN@static int is_plain(const @name@_training *run)
+@PLAIN@{
+@PLAIN@    return !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
+@PLAIN@}
+@PLAIN@
 /* What the learning rate is multiplied with in the next update, of the epoch of this number in this call. */
 static double factor_of_update(const @name@_training *run, size_t row)
 {
