@@ -130,7 +130,7 @@ class _nothing:  # noqa: N801
 @pytest.mark.parametrize("threads", [1, 3])
 def test_networks(threads):
     """Models of a network that is not small have the bits that train() gives, whatever the threads."""
-    layers = [nn.Dense(9, "tanh"), nn.Dense(3, "softmax")]
+    layers = [nn.Dense(99, "tanh"), nn.Dense(3, "softmax")]
     chain = nn.build(nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain"))
     X, Y = RNG.normal(size=(30, 4)), RNG.integers(0, 3, 30)
     rates = np.linspace(0.01, 0.3, 7)

@@ -5,7 +5,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.perceptron import model as perceptron_model
-from nncodegen.schedule.scalars import BATCH, PARAMETERS, written_out
+from nncodegen.schedule.scalars import PARAMETERS, written_out
 from tests.models import gradient_of, random_data
 
 RNG = np.random.default_rng(0)
@@ -49,28 +49,11 @@ def test_where_it_is_faster():
     most = network(13, 1)  # 4*13 + 14
     assert nn.build(most).parameter_count == PARAMETERS + 2
     assert scalars_of(most) is None
-    assert scalars_of(network(12, 1)).batch == BATCH
+    assert scalars_of(network(12, 1))
     noisy = nn.Sequential([nn.Dense(3, "tanh"), nn.Dropout(0.5), nn.Dense(1)], 3, name="noisy")
     assert scalars_of(noisy) is None
     assert scalars_of(network(4, 2), blas=True) is None
-    assert scalars_of(perceptron_model).batch is None
-
-
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize(("batch", "lanes"), [(1, True), (BATCH, True), (BATCH + 1, False)])
-@pytest.mark.parametrize("classes", [False, True])
-def test_many(classes, batch, lanes, precision):
-    """Small batches train in lanes, others one by one; the bits of a model do not depend on the others either way."""
-    module = nn.build(labelled(4, 3) if classes else network(4, 2), precision)
-    start = RNG.normal(size=(21, module.parameter_count))
-    X, Y = RNG.normal(size=(70, 3)), RNG.integers(0, 3, 70) if classes else RNG.normal(size=(70, 2))
-    options = {"epochs": 3, "learning_rate": 0.05, "batch_size": batch, "shuffle": False}
-    together = module.train_many(X, Y, start, **options).parameters
-    for m in (0, 8, 20):
-        assert np.array_equal(module.train_many(X, Y, start[m : m + 1], **options).parameters[0], together[m])
-    single = module.train(X, Y, start[20], **options).parameters
-    assert together[20] == pytest.approx(single, rel=1e-3 if precision == "float32" else 1e-10, abs=1e-5)
-    assert lanes or np.array_equal(together[20], single)
+    assert scalars_of(perceptron_model)
 
 
 @pytest.mark.parametrize("classes", [False, True])

@@ -148,9 +148,9 @@ typedef struct {
     size_t epochs;
     nncodegen_poll poll;
     size_t models;
-    size_t first; /* the call trains the models first <= m < last; first is a multiple of nncodegen_MODELS */
+    size_t first; /* the call trains the models first <= m < last; first is a multiple of what many_models() says */
     size_t last;
-    /* Memory: nncodegen_many_size() bytes, and nncodegen_MODELS orders of the samples (may be NULL without shuffle). */
+    /* Memory: many_size() bytes, and an order of the samples for each model of a group (may be NULL without shuffle). */
     void *work;
     size_t *order;
     /* What comes out for each model; parameters[model][parameter] are given; history[epoch][model], which may be NULL. */
@@ -160,9 +160,6 @@ typedef struct {
     uint64_t *done; /* completed epochs, 0 at first */
     int *status; /* nncodegen_COMPLETED at first */
 } nncodegen_many;
-
-/* The models of a group, which are trained side by side. */
-enum { nncodegen_MODELS = 512/sizeof(nncodegen_real) };
 
 typedef struct {
     size_t (*cost)(void);
@@ -182,6 +179,7 @@ typedef struct {
     int (*loss_and_gradient)(const nncodegen_real *parameters, const nncodegen_real *inputs,
         const nncodegen_real *targets, const nncodegen_real *weights, size_t samples, void *work, double *loss,
         nncodegen_real *gradient, nncodegen_poll *poll);
+    size_t (*many_models)(void);
     size_t (*many_size)(void);
     int (*train_many)(nncodegen_many *run);
     void (*train)(nncodegen_training *run);
@@ -286,7 +284,6 @@ extern HIDDEN const char *const nncodegen_facts[];
 
     enum: nncodegen_CONVERGED
     enum: nncodegen_FEW
-    enum: nncodegen_MODELS
 
     ctypedef struct nncodegen_entry_points:
         size_t (*cost)() noexcept nogil
@@ -303,6 +300,7 @@ extern HIDDEN const char *const nncodegen_facts[];
             nncodegen_poll *) noexcept nogil
         int (*loss_and_gradient)(const real *, const real *, const real *, const real *, size_t, void *, double *,
             real *, nncodegen_poll *) noexcept nogil
+        size_t (*many_models)() noexcept nogil
         size_t (*many_size)() noexcept nogil
         int (*train_many)(nncodegen_many *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
@@ -728,7 +726,7 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
     cdef _Call call = _Call()
     cdef nncodegen_many run
     cdef bytearray work = bytearray(kernel.many_size())
-    cdef bytearray order = bytearray(samples*nncodegen_MODELS*sizeof(size_t) if shuffle else 0)
+    cdef bytearray order = bytearray(samples*kernel.many_models()*sizeof(size_t) if shuffle else 0)
     run.inputs = <const real *> _address(X)
     run.targets = <const real *> _address(Y)
     run.input_stride = samples*<size_t> _columns if own_X else 0
@@ -759,7 +757,7 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
         raise call.error or KeyboardInterrupt
 
 
-_group_size = nncodegen_MODELS
+_group_size = kernel.many_models() if kernel.many_models != NULL else 1
 _state_size = kernel.state_size()
 _measures_size = kernel.measures_size()
 
@@ -2684,7 +2682,7 @@ if TYPE_CHECKING:  # names of the module that this becomes a part of
     _calls: Any
     _native_train_many: Any
     _group_size: int
-    _BATCH_OF_LANES: int
+    _LANES: bool
 
 
 class ManyResult:
@@ -2741,11 +2739,10 @@ def train_many(
     threads         threads that share the work, at least 1; they do not change the results
 
     The others are those of train. The models of a formula that is not very long are trained side by side, in vectors,
-    with the results of train to rounding, and so are those of a network without noise of up to 64 parameters in batches
-    of up to 32 samples; all others, and those whose weights decay, one by one, with the same bits as train gives. The
-    bits of a model do not depend on the others. One that diverges or converges stays as it is while the others go on;
-    a RuntimeWarning tells how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be
-    meant.
+    with the results of train to rounding, and so are those of a network without noise of up to 512 parameters; all
+    others, and those whose weights decay, one by one, with the same bits as train gives. The bits of a model do not
+    depend on the others. One that diverges or converges stays as it is while the others go on; a RuntimeWarning tells
+    how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
     """
     count = _count(X, Y, parameters, learning_rate, seed, models)
     X, Y, samples, own_X, own_Y = _data_of_many(X, Y, count)
@@ -2785,7 +2782,7 @@ def train_many(
                 losses[: result.epochs, m] = result.history
             status[m] = _STATUS.index(result.status)
 
-    if batch <= _BATCH_OF_LANES and not decay:  # groups have no decay of weights but that of a rule itself
+    if _LANES and not decay:  # groups have no decay of weights but that of a rule itself
         _share(native, count, _group_size, threads)
     else:
         with warnings.catch_warnings():

@@ -1389,7 +1389,7 @@ static inline real update_in_turn(const point *w, const real *inputs, const real
 }
 
 /* Many models at once: a group of them side by side, in whole vectors. */
-enum { MODELS = perceptron_MODELS, VALUES = 7, GROUP_SUMS = 8 };
+enum { MODELS = 512/sizeof(real), GROUP_TILE = 1, VALUES = 7, GROUP_SUMS = 8 };
 
 /* A loop over the models of a group, which do not depend on each other. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)
@@ -1397,6 +1397,14 @@ enum { MODELS = perceptron_MODELS, VALUES = 7, GROUP_SUMS = 8 };
 #else
 #define MODELS_LOOP
 #endif
+
+/* A row of each model, side by side. */
+INLINE void side_by_side(const real *const *rows, size_t width, real *to)
+{
+    for (size_t m = 0; m < MODELS; m++)
+        for (size_t c = 0; c < width; c++)
+            to[c*MODELS + m] = rows[m][c];
+}
 
 /* The derivatives of the loss of one sample of each model, and the loss if it is asked for: the sums, or
    (more) what is added to them. Values that several loops need lie in the array values. */
@@ -2436,13 +2444,23 @@ static uint64_t random_number(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* A random order of the samples (Fisher and Yates). The bias of the remainder is below samples/2^64. */
+/* A random number below a bound: one of 64 bits, as a fraction, times the bound (with a bias below bound/2^64). The
+   product is taken in two halves, for bounds of 32 bits: it is faster than a remainder. */
+INLINE size_t random_below(uint64_t bound, uint64_t *state)
+{
+    const uint64_t z = random_number(state);
+    if (bound >> 32)
+        return (size_t) (z%bound);
+    return (size_t) (((z >> 32)*bound + ((z & UINT32_MAX)*bound >> 32)) >> 32);
+}
+
+/* A random order of the samples (Fisher and Yates). */
 static HOT void shuffle(size_t *order, size_t samples, uint64_t *random)
 {
     for (size_t n = 0; n < samples; n++)
         order[n] = n;
     for (size_t n = samples; n > 1; n--) {
-        const size_t other = (size_t) (random_number(random)%n);
+        const size_t other = random_below(n, random);
         const size_t row = order[n - 1];
         order[n - 1] = order[other];
         order[other] = row;
@@ -2875,7 +2893,8 @@ typedef struct {
 enum {
     GROUP_PARAMETERS = MODELS*PARAMETERS,
     GROUP_STATE = STATE*GROUP_PARAMETERS,
-    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + INPUTS + TARGETS + 1),
+    GROUP_ROWS = MODELS*GROUP_TILE*(INPUTS + TARGETS),
+    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + 1) + GROUP_ROWS,
     LEAP = 64 /* epochs without a look at what is reached */
 };
 
@@ -2891,38 +2910,47 @@ static void carve_group(void *work, group *g)
     g->sums = (real *) (g->totals + MODELS*GROUP_SUMS);
     g->parameters = g->sums + MODELS*GROUP_SUMS;
     g->next = g->parameters + GROUP_PARAMETERS;
-    g->gradient = g->sums + MODELS; 
+    g->gradient = g->sums + MODELS;
     g->values = g->next + GROUP_PARAMETERS;
     g->x = g->values + MODELS*VALUES;
-    g->y = g->x + MODELS*INPUTS;
-    g->learning_rates = g->y + MODELS*TARGETS;
+    g->y = g->x + MODELS*GROUP_TILE*INPUTS;
+    g->learning_rates = g->y + MODELS*GROUP_TILE*TARGETS;
     g->state = g->learning_rates + MODELS;
     g->saved = g->state + GROUP_STATE;
 }
 
-/* A row of so many values at an offset, into one lane. */
-static void place(const real *values, size_t offset, size_t count, real *lane)
+/* Values that all models share. */
+static HOT void spread(const real *values, size_t count, real *to)
 {
-    for (size_t c = 0; c < count; c++)
-        lane[c*MODELS] = values[offset + c];
-}
-
-/* The samples at a position of the order of each model, side by side. */
-static void gather(const perceptron_many *run, size_t first, size_t position, group *g)
-{
-    for (size_t m = 0; m < MODELS; m++) {
-        const size_t model = first + m < run->last ? first + m : run->last - 1;
-        const size_t row = run->shuffle ? run->order[m*run->samples + position] : position;
-        place(run->inputs, model*run->input_stride + row*INPUTS, INPUTS, g->x + m);
-        place(run->targets, model*run->target_stride + row*TARGETS, TARGETS, g->y + m);
+    for (size_t k = 0; k < count; k++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++)
+            to[k*MODELS + m] = values[k];
     }
 }
 
-static void clear_sums(real *sums)
+/* The rows of some samples from a position on, of each model in its own order, side by side. */
+static HOT void gather(const perceptron_many *run, size_t first, size_t position, size_t count, group *g)
 {
-    MODELS_LOOP
-    for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
-        sums[k] = 0;
+    const int own_x = INPUTS > 0 && (run->shuffle || run->input_stride);
+    const int own_y = TARGETS > 0 && (run->shuffle || run->target_stride);
+    if (INPUTS > 0 && !own_x)
+        spread(run->inputs + position*INPUTS, count*INPUTS, g->x);
+    if (TARGETS > 0 && !own_y)
+        spread(run->targets + position*TARGETS, count*TARGETS, g->y);
+    for (size_t n = 0; n < count && (own_x || own_y); n++) {
+        const real *x[MODELS], *y[MODELS];
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t model = first + m < run->last ? first + m : run->last - 1;
+            const size_t row = run->shuffle ? run->order[m*run->samples + position + n] : position + n;
+            x[m] = own_x ? run->inputs + model*run->input_stride + row*INPUTS : NULL;
+            y[m] = own_y ? run->targets + model*run->target_stride + row*TARGETS : NULL;
+        }
+        if (own_x)
+            side_by_side(x, INPUTS, g->x + n*INPUTS*MODELS);
+        if (own_y)
+            side_by_side(y, TARGETS, g->y + n*TARGETS*MODELS);
+    }
 }
 
 /* Sums up the derivatives of the losses over a batch, and the losses if they are asked for; beyond a tile of samples, in
@@ -2930,17 +2958,16 @@ static void clear_sums(real *sums)
 static int sums_of_group(perceptron_many *run, int with_loss, size_t first, size_t begin, size_t samples, group *g)
 {
     const real weight = (real) (1/(double) samples);
-    for (size_t n = 0; n < samples; n++) {
+    for (size_t n = 0; n < samples; n += GROUP_TILE) {
+        const size_t count = samples - n < GROUP_TILE ? samples - n : GROUP_TILE, end = n + count;
         if (run->samples > 1)
-            gather(run, first, begin + n, g);
-        if (n%TILE == 0)
-            clear_sums(g->sums);
-        group_gradient(1, with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
-        if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
+            gather(run, first, begin + n, count, g);
+        group_gradient(n%TILE > 0, with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
+        if (samples > TILE && (end%TILE == 0 || end == samples)) {
             for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
         }
-        if (stopped(&run->poll, (double) MODELS*COST))
+        if (stopped(&run->poll, (double) MODELS*COST*(double) count))
             return 1;
     }
     if (samples > TILE) {
@@ -3106,7 +3133,7 @@ static void start(const perceptron_many *run, size_t first, group *g)
     for (size_t k = 0; k < MODELS*STATE*PARAMETERS; k++)
         g->state[k] = (real) run->initial_state[k/(MODELS*PARAMETERS)];
     if (run->samples == 1)
-        gather(run, first, 0, g);
+        gather(run, first, 0, 1, g);
 }
 
 int perceptron_train_many(perceptron_many *run)
@@ -3144,4 +3171,9 @@ int perceptron_train_many(perceptron_many *run)
         }
     }
     return 0;
+}
+
+size_t perceptron_many_models(void)
+{
+    return MODELS;
 }

@@ -141,9 +141,9 @@ typedef struct {
     size_t epochs;
     perceptron_poll poll;
     size_t models;
-    size_t first; /* the call trains the models first <= m < last; first is a multiple of perceptron_MODELS */
+    size_t first; /* the call trains the models first <= m < last; first is a multiple of what many_models() says */
     size_t last;
-    /* Memory: perceptron_many_size() bytes, and perceptron_MODELS orders of the samples (may be NULL without shuffle). */
+    /* Memory: many_size() bytes, and an order of the samples for each model of a group (may be NULL without shuffle). */
     void *work;
     size_t *order;
     /* What comes out for each model; parameters[model][parameter] are given; history[epoch][model], which may be NULL. */
@@ -155,7 +155,7 @@ typedef struct {
 } perceptron_many;
 
 /* The models of a group, which are trained side by side. */
-enum { perceptron_MODELS = 512/sizeof(double) };
+size_t perceptron_many_models(void);
 
 size_t perceptron_many_size(void);
 

@@ -25,6 +25,7 @@ typedef struct {
         size_t samples, void *work, double *loss, perceptron_poll *poll);
     int (*loss_and_gradient)(const double *parameters, const double *inputs, const double *targets,
         const double *weights, size_t samples, void *work, double *loss, double *gradient, perceptron_poll *poll);
+    size_t (*many_models)(void);
     size_t (*many_size)(void);
     int (*train_many)(perceptron_many *run);
     void (*train)(perceptron_training *run);
@@ -49,6 +50,7 @@ const perceptron_entry_points nncodegen_kernel = {
     .predict_few = perceptron_predict_few,
     .loss = perceptron_loss,
     .loss_and_gradient = perceptron_loss_and_gradient,
+    .many_models = perceptron_many_models,
     .many_size = perceptron_many_size,
     .train_many = perceptron_train_many,
     .train = perceptron_train,
@@ -74,7 +76,7 @@ const char *const nncodegen_facts[] = {
     "0.6), ((), 'constant', 0.4), ((), 'constant', 0.1), ((), 'constant', 0.5))\n",
     "_IDENTITY = 'a140d6a6e00c255f8ae313b80d2d73ae6d8fe0670f54ae947ddae494e31c5040'\n",
     "_PENALIZED = (True, True, True, True, True, True, True)\n",
-    "_BATCH_OF_LANES = 9223372036854775808\n",
+    "_LANES = True\n",
     "_OPTIMIZERS = {\n",
     "    'sgd': (0, {'learning_rate': (0.01, 0.0, float('inf'), True)}, {}, True),\n",
     "    'momentum': (1, {'learning_rate': (0.01, 0.0, float('inf'), True), 'momentum': (0.9, 0.0, 1.0, ",

@@ -18,6 +18,7 @@
 #define perceptron_predict_few NNCODEGEN_JOIN(perceptron_predict_few, NNCODEGEN_VARIANT)
 #define perceptron_loss NNCODEGEN_JOIN(perceptron_loss, NNCODEGEN_VARIANT)
 #define perceptron_loss_and_gradient NNCODEGEN_JOIN(perceptron_loss_and_gradient, NNCODEGEN_VARIANT)
+#define perceptron_many_models NNCODEGEN_JOIN(perceptron_many_models, NNCODEGEN_VARIANT)
 #define perceptron_many_size NNCODEGEN_JOIN(perceptron_many_size, NNCODEGEN_VARIANT)
 #define perceptron_train_many NNCODEGEN_JOIN(perceptron_train_many, NNCODEGEN_VARIANT)
 #define perceptron_train NNCODEGEN_JOIN(perceptron_train, NNCODEGEN_VARIANT)
@@ -44,6 +45,7 @@ typedef struct {
         size_t samples, void *work, double *loss, perceptron_poll *poll);
     int (*loss_and_gradient)(const double *parameters, const double *inputs, const double *targets,
         const double *weights, size_t samples, void *work, double *loss, double *gradient, perceptron_poll *poll);
+    size_t (*many_models)(void);
     size_t (*many_size)(void);
     int (*train_many)(perceptron_many *run);
     void (*train)(perceptron_training *run);
@@ -65,6 +67,7 @@ const perceptron_kernel NNCODEGEN_JOIN(perceptron_kernel, NNCODEGEN_VARIANT) = {
     .predict_few = perceptron_predict_few,
     .loss = perceptron_loss,
     .loss_and_gradient = perceptron_loss_and_gradient,
+    .many_models = perceptron_many_models,
     .many_size = perceptron_many_size,
     .train_many = perceptron_train_many,
     .train = perceptron_train,
@@ -144,6 +147,11 @@ int perceptron_loss_and_gradient(const double *parameters, const double *inputs,
     const double *weights, size_t samples, void *work, double *loss, double *gradient, perceptron_poll *poll)
 {
     return chosen->loss_and_gradient(parameters, inputs, targets, weights, samples, work, loss, gradient, poll);
+}
+
+size_t perceptron_many_models(void)
+{
+    return chosen->many_models();
 }
 
 size_t perceptron_many_size(void)

@@ -13,6 +13,10 @@ BLOCKS = ((8, 2), (8, 1), (4, 2), (4, 1), (2, 2), (2, 1))
 CHAINS = 8
 """Sums that must be under way at once, since each waits for its last addition: small blocks take several terms each."""
 
+GROUP = ((4, 4), (2, 4), (8, 1))
+"""Rows and columns of a product of each of a group of models. The largest block is for targets with 32 vector
+registers, the second for others."""
+
 ACROSS = ((4, 4), (4, 2))
 """Rows and columns of a sum across lanes. The larger block is for targets with 32 vector registers."""
 
@@ -24,6 +28,14 @@ def emit_blocks() -> str:
         _emit_block(rows, vectors, lines)
     for rows, columns in ACROSS:
         _emit_across(rows, columns, lines)
+    return str(lines)
+
+
+def emit_group_blocks() -> str:
+    """A function for each block of a product of each of a group of models."""
+    lines = Lines()
+    for rows, columns in GROUP:
+        _emit_group(rows, columns, lines)
     return str(lines)
 
 
@@ -107,5 +119,43 @@ def _emit_across(rows: int, columns: int, lines: Lines) -> None:
                 position = f"weight{f' + {r}*width' if r else ''}{f' + {c}' if c else ''}"
                 condition = [f"if (columns > {c})"] if c else []
                 call = f"add(s{r}{c}, {position}, partials, sums);"
+                lines.add(*condition, f"    {call}" if c else call)
+    lines.add("")
+
+
+def _emit_group(rows: int, columns: int, lines: Lines) -> None:
+    several = columns > 1  # else there is no stride from one column to the next
+    lines.add(
+        f"/* {rows} rows and {columns} column{'s' * several} of a product of each model.\n"
+        f"   Where fewer are left, the last is computed again, and not stored again. */"
+    )
+    sides = [("a", rows, "rows", "a_row"), ("b", columns, "columns", "b_column")]
+    with lines.block(
+        f"INLINE void group_{rows}x{columns}(size_t rows, {'size_t columns, ' * several}size_t inner,\n"
+        f"    const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner,"
+        f"{' size_t b_column,' * several}\n"
+        f"    real *out, size_t out_row, {'size_t out_column, ' * several}const real *factor, int more)"
+    ):
+        for name, count, extent, stride in sides:
+            lines.add(f"const real *const {name}0 = {name};")
+            lines.add(
+                *(
+                    f"const real *const {name}{k} = {name} + ({extent} > {k} ? {k} : {extent} - 1)*{stride};"
+                    for k in range(1, count)
+                )
+            )
+        for r in range(rows):
+            lines.add(f"vector {', '.join(f's{r}{c} = {{0}}' for c in range(columns))};")
+        with lines.block("for (size_t k = 0; k < inner; k++)"):
+            lines.add(*(f"const vector v{c} = load(b{c} + k*b_inner);" for c in range(columns)))
+            for r in range(rows):
+                lines.add(f"const vector u{r} = load(a{r} + k*a_inner);")
+                lines.add(*(f"s{r}{c} += u{r}*v{c};" for c in range(columns)))
+        for r in range(rows):
+            if r:
+                lines.add(f"if (rows < {r + 1})", "    return;")
+            for c in range(columns):
+                condition = [f"if (columns > {c})"] if c else []
+                call = f"keep(s{r}{c}, out, {r}*out_row{f' + {c}*out_column' if c else ''}, factor, more, 1);"
                 lines.add(*condition, f"    {call}" if c else call)
     lines.add("")

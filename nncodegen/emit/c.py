@@ -59,7 +59,8 @@ def emit_c(schedule: Schedule) -> str:
     scalars = schedule.scalars
     if scalars:
         body += RegistersEmitter(scalars.program, scalars.kernel, precision, lines).emit()
-        body += ManyEmitter(scalars.program, scalars.kernel, precision, lines).emit()
+    if schedule.many:
+        body += ManyEmitter(schedule, lines).emit()
     blas = _blas(str(lines)) if calls_blas(schedule) else ""
     calls = blas + str(lines) + ("turn(" if turned else "")
     blocks = _blocks(calls) + blas if schedule.blocks else ""

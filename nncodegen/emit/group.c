@@ -1,5 +1,5 @@
 /* Many models at once: a group of them side by side, in whole vectors. */
-enum { MODELS = @name@_MODELS, VALUES = @VALUES@, GROUP_SUMS = @SUMS@ };
+enum { MODELS = @MODELS@, GROUP_TILE = @SAMPLES@, VALUES = @VALUES@, GROUP_SUMS = @SUMS@ };
 
 /* A loop over the models of a group, which do not depend on each other. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)
@@ -7,3 +7,4 @@ enum { MODELS = @name@_MODELS, VALUES = @VALUES@, GROUP_SUMS = @SUMS@ };
 #else
 #define MODELS_LOOP
 #endif
+

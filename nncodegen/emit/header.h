@@ -149,9 +149,9 @@ int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, con
 @MANY@    size_t epochs;
 @MANY@    @name@_poll poll;
 @MANY@    size_t models;
-@MANY@    size_t first; /* the call trains the models first <= m < last; first is a multiple of @name@_MODELS */
+@MANY@    size_t first; /* the call trains the models first <= m < last; first is a multiple of what many_models() says */
 @MANY@    size_t last;
-@MANY@    /* Memory: @name@_many_size() bytes, and @name@_MODELS orders of the samples (may be NULL without shuffle). */
+@MANY@    /* Memory: many_size() bytes, and an order of the samples for each model of a group (may be NULL without shuffle). */
 @MANY@    void *work;
 @MANY@    size_t *order;
 @MANY@    /* What comes out for each model; parameters[model][parameter] are given; history[epoch][model], which may be NULL. */
@@ -163,7 +163,7 @@ int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, con
 @MANY@} @name@_many;
 @MANY@
 @MANY@/* The models of a group, which are trained side by side. */
-@MANY@enum { @name@_MODELS = 512/sizeof(@real@) };
+@MANY@size_t @name@_many_models(void);
 @MANY@
 @MANY@size_t @name@_many_size(void);
 @MANY@

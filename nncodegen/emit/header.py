@@ -38,7 +38,7 @@ class EntryPoint(NamedTuple):
 def emit_header(schedule: Schedule) -> str:
     """The C header of a scheduled program."""
     name, real = identifier(schedule.program.name), REAL_TYPES[schedule.program.precision][0]
-    return whole_header(name, real, bool(schedule.scalars), calls_blas(schedule))
+    return whole_header(name, real, schedule.many, calls_blas(schedule))
 
 
 def whole_header(name: str, real: str, many: bool = True, blas: bool = True) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # names of the module that this becomes a part of
     _calls: Any
     _native_train_many: Any
     _group_size: int
-    _BATCH_OF_LANES: int
+    _LANES: bool
 
 
 class ManyResult:
@@ -79,11 +79,10 @@ def train_many(
     threads         threads that share the work, at least 1; they do not change the results
 
     The others are those of train. The models of a formula that is not very long are trained side by side, in vectors,
-    with the results of train to rounding, and so are those of a network without noise of up to 64 parameters in batches
-    of up to 32 samples; all others, and those whose weights decay, one by one, with the same bits as train gives. The
-    bits of a model do not depend on the others. One that diverges or converges stays as it is while the others go on;
-    a RuntimeWarning tells how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be
-    meant.
+    with the results of train to rounding, and so are those of a network without noise of up to 512 parameters; all
+    others, and those whose weights decay, one by one, with the same bits as train gives. The bits of a model do not
+    depend on the others. One that diverges or converges stays as it is while the others go on; a RuntimeWarning tells
+    how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
     """
     count = _count(X, Y, parameters, learning_rate, seed, models)
     X, Y, samples, own_X, own_Y = _data_of_many(X, Y, count)
@@ -123,7 +122,7 @@ def train_many(
                 losses[: result.epochs, m] = result.history
             status[m] = _STATUS.index(result.status)
 
-    if batch <= _BATCH_OF_LANES and not decay:  # groups have no decay of weights but that of a rule itself
+    if _LANES and not decay:  # groups have no decay of weights but that of a rule itself
         _share(native, count, _group_size, threads)
     else:
         with warnings.catch_warnings():

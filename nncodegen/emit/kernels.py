@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from itertools import product
 
 from nncodegen.emit.blas import BlasEmitter
 from nncodegen.emit.calls import BlockCalls
 from nncodegen.emit.elements import COLUMNS, Elements, read_along
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.printer import Printer
-from nncodegen.emit.terms import numbered, statements, terms
+from nncodegen.emit.terms import combined, statements, terms, written_out
 from nncodegen.ir import SAMPLE, Element, Step, Tensor, needed
 from nncodegen.schedule import Kernel, Nest, Place, Shape
 
@@ -227,7 +226,7 @@ class KernelEmitter:
     def _emit_nests(self, nests: Iterable[Nest]) -> None:
         for nest in nests:
             self._lines.add("")
-            self._emit_comment(nest)
+            comment(nest, self._names.__getitem__, self._lines)
             rest = tuple(step for step in nest.steps if step.target.tensor not in self._kernel.of_loss)
             if len(rest) == len(nest.steps):
                 self._emit_nest(nest)
@@ -291,20 +290,6 @@ class KernelEmitter:
         copies = {step.target for step in nest.steps}
         return copies <= self._at.copies.keys() and all(map(self._calls.original, self._at.readers(nest)))
 
-    def _emit_comment(self, nest: Nest) -> None:
-        """Says which steps a nest came from, in names of C: a user's text could end the comment."""
-        first, last = (self._names[nest.steps[k].target.tensor] for k in (0, -1))
-        if not nest.outer and not nest.reduced and len(nest.steps) > 1:  # the statements are the steps
-            self._lines.add(f"/* {first} to {last} */")
-            return
-        texts = []
-        for step in nest.steps:
-            names = {e: Element(self._names[e.tensor], e.indices) for e in (step.target, *step.operands)}
-            expression = step.expression.xreplace(names)
-            texts.append(str(Step(names[step.target], expression, step.operator, step.over)))
-        self._lines.add("/* " + texts[0], *("   " + text for text in texts[1:]))
-        self._lines.extend_last(" */")
-
     # Steps without a reduction, and sums over the samples.
 
     def _emit_map(self, nest: Nest) -> None:
@@ -332,7 +317,7 @@ class KernelEmitter:
         Where its loops are cut, what a part before has left in arrays is read again; elsewhere it is at hand.
         """
         parts = nest.parts[: number + 1]
-        *before, steps = ([s for step in part for s in self._written_out(step, nest)] for part in parts)
+        *before, steps = ([s for step in part for s in written_out(step, nest.few, self._program)] for part in parts)
         if before:
             arrays = [step.target for part in before for step in part]
             read = {operand for step in steps for operand in step.operands}
@@ -368,7 +353,7 @@ class KernelEmitter:
     def _emit_last_rows(self, nest: Nest) -> None:
         """The last row, to the end of a vector, behind those that were copied from outside."""
         with self._loops(nest.outer, nest), self._lines.block("for (size_t n = count; n < padded; n++)"):
-            for target in (each.target for step in nest.steps for each in self._written_out(step, nest)):
+            for target in (each.target for step in nest.steps for each in written_out(step, nest.few, self._program)):
                 last = Element(target.tensor, ["count - 1" if i == SAMPLE else i for i in target.indices])
                 self._lines.add(f"{self._at.stored(target)} = {self._at.stored(last)};")
 
@@ -391,7 +376,7 @@ class KernelEmitter:
 
     def _emit_statement(self, step: Step, terms: Iterable[Step]) -> None:
         storage = self._kernel.storage[step.target.tensor]
-        value = self._value(step, terms)
+        value = combined(step, [self._printer.print(term.expression) for term in terms])
         name = self._at.name(step.target)
         if SAMPLE in step.over:
             self._lines.add(f"{name} += {value};")
@@ -403,19 +388,6 @@ class KernelEmitter:
                 self._lines.add(f"{self._at.stored(step.target)} = {name}_;")
         else:
             self._lines.add(f"{self._at.stored(step.target)} = {value};")
-
-    def _written_out(self, step: Step, nest: Nest) -> Iterator[Step]:
-        """A step for each value of its short indices."""
-        short = [index for index in step.target.indices if index in nest.few]
-        for numbers in product(*(range(self._program.sizes[index] or 1) for index in short)):
-            yield numbered(step, dict(zip(short, numbers, strict=True)))
-
-    def _value(self, step: Step, terms: Iterable[Step]) -> str:
-        """The value of a step; its terms one after the other."""
-        first, *others = (self._printer.print(term.expression) for term in terms)
-        for term in others:
-            first = f"({first} > {term} ? {first} : {term})" if step.operator == "max" else f"{first} + {term}"
-        return first
 
     def _emit_loads(self, steps: Iterable[Step]) -> None:
         """Local variables for what is read from the rows of the inputs and targets, once for each sample."""
@@ -494,3 +466,18 @@ def _weighted(kernel: Kernel) -> frozenset[str]:
 def _read_along(kernel: Kernel) -> frozenset[str]:
     """The tensors that nests read in vectors along the samples."""
     return frozenset(element.tensor for nest in kernel.nests_with_metrics for element in read_along(nest, kernel))
+
+
+def comment(nest: Nest, name_of: Callable[[str], str], lines: Lines) -> None:
+    """Says which steps a nest came from, in names of C: a user's text could end the comment."""
+    first, last = (name_of(nest.steps[k].target.tensor) for k in (0, -1))
+    if not nest.outer and not nest.reduced and len(nest.steps) > 1:  # the statements are the steps
+        lines.add(f"/* {first} to {last} */")
+        return
+    texts = []
+    for step in nest.steps:
+        names = {e: Element(name_of(e.tensor), e.indices) for e in (step.target, *step.operands)}
+        expression = step.expression.xreplace(names)
+        texts.append(str(Step(names[step.target], expression, step.operator, step.over)))
+    lines.add("/* " + texts[0], *("   " + text for text in texts[1:]))
+    lines.extend_last(" */")

@@ -14,7 +14,8 @@ typedef struct {
 enum {
     GROUP_PARAMETERS = MODELS*PARAMETERS,
     GROUP_STATE = STATE*GROUP_PARAMETERS,
-    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + INPUTS + TARGETS + 1),
+    GROUP_ROWS = MODELS*GROUP_TILE*(INPUTS + TARGETS),
+    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + 1) + GROUP_ROWS,
     LEAP = 64 /* epochs without a look at what is reached */
 };
 
@@ -30,39 +31,48 @@ static void carve_group(void *work, group *g)
     g->sums = (real *) (g->totals + MODELS*GROUP_SUMS);
     g->parameters = g->sums + MODELS*GROUP_SUMS;
     g->next = g->parameters + GROUP_PARAMETERS;
-    g->gradient = g->sums + MODELS; @NO_FINISH@
+@TOGETHER@    g->gradient = g->sums + MODELS;
     g->values = g->next + GROUP_PARAMETERS;
     g->x = g->values + MODELS*VALUES;
-    g->y = g->x + MODELS*INPUTS;
-    g->learning_rates = g->y + MODELS*TARGETS;
+    g->y = g->x + MODELS*GROUP_TILE*INPUTS;
+    g->learning_rates = g->y + MODELS*GROUP_TILE*TARGETS;
     g->state = g->learning_rates + MODELS;
     g->saved = g->state + GROUP_STATE;
-    g->gradient = g->saved + GROUP_PARAMETERS + GROUP_STATE; @FINISH@
+@APART@    g->gradient = g->saved + GROUP_PARAMETERS + GROUP_STATE;
 }
 
-/* A row of so many values at an offset, into one lane. */
-static void place(const real *values, size_t offset, size_t count, real *lane)
+/* Values that all models share. */
+static HOT void spread(const real *values, size_t count, real *to)
 {
-    for (size_t c = 0; c < count; c++)
-        lane[c*MODELS] = values[offset + c];
-}
-
-/* The samples at a position of the order of each model, side by side. */
-static void gather(const @name@_many *run, size_t first, size_t position, group *g)
-{
-    for (size_t m = 0; m < MODELS; m++) {
-        const size_t model = first + m < run->last ? first + m : run->last - 1;
-        const size_t row = run->shuffle ? run->order[m*run->samples + position] : position;
-        place(run->inputs, model*run->input_stride + row*INPUTS, INPUTS, g->x + m);
-        place(run->targets, model*run->target_stride + row*TARGETS, TARGETS, g->y + m);
+    for (size_t k = 0; k < count; k++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++)
+            to[k*MODELS + m] = values[k];
     }
 }
 
-static void clear_sums(real *sums)
+/* The rows of some samples from a position on, of each model in its own order, side by side. */
+static HOT void gather(const @name@_many *run, size_t first, size_t position, size_t count, group *g)
 {
-    MODELS_LOOP
-    for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
-        sums[k] = 0;
+    const int own_x = INPUTS > 0 && (run->shuffle || run->input_stride);
+    const int own_y = TARGETS > 0 && (run->shuffle || run->target_stride);
+    if (INPUTS > 0 && !own_x)
+        spread(run->inputs + position*INPUTS, count*INPUTS, g->x);
+    if (TARGETS > 0 && !own_y)
+        spread(run->targets + position*TARGETS, count*TARGETS, g->y);
+    for (size_t n = 0; n < count && (own_x || own_y); n++) {
+        const real *x[MODELS], *y[MODELS];
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t model = first + m < run->last ? first + m : run->last - 1;
+            const size_t row = run->shuffle ? run->order[m*run->samples + position + n] : position + n;
+            x[m] = own_x ? run->inputs + model*run->input_stride + row*INPUTS : NULL;
+            y[m] = own_y ? run->targets + model*run->target_stride + row*TARGETS : NULL;
+        }
+        if (own_x)
+            side_by_side(x, INPUTS, g->x + n*INPUTS*MODELS);
+        if (own_y)
+            side_by_side(y, TARGETS, g->y + n*TARGETS*MODELS);
+    }
 }
 
 /* Sums up the derivatives of the losses over a batch, and the losses if they are asked for; beyond a tile of samples, in
@@ -70,17 +80,16 @@ static void clear_sums(real *sums)
 static int sums_of_group(@name@_many *run, int with_loss, size_t first, size_t begin, size_t samples, group *g)
 {
     const real weight = (real) (1/(double) samples);
-    for (size_t n = 0; n < samples; n++) {
+    for (size_t n = 0; n < samples; n += GROUP_TILE) {
+        const size_t count = samples - n < GROUP_TILE ? samples - n : GROUP_TILE, end = n + count;
         if (run->samples > 1)
-            gather(run, first, begin + n, g);
-        if (n%TILE == 0)
-            clear_sums(g->sums);
-        group_gradient(1, with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
-        if (samples > TILE && (n%TILE == TILE - 1 || n == samples - 1)) {
+            gather(run, first, begin + n, count, g);
+        group_gradient(n%TILE > 0, with_loss, g->parameters, g->x, g->y, @COUNTED@, g->values, g->sums);
+        if (samples > TILE && (end%TILE == 0 || end == samples)) {
             for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
         }
-        if (stopped(&run->poll, (double) MODELS*COST))
+        if (stopped(&run->poll, (double) MODELS*COST*(double) count))
             return 1;
     }
     if (samples > TILE) {
@@ -100,7 +109,7 @@ static void swap_parameters(group *g)
 /* The next parameters of a group, from the sums over a batch. */
 static void update_group(const @name@_many *run, double updates, group *g)
 {
-    group_finish(g->parameters, g->sums, g->gradient); @FINISH@
+@FINISH@    group_finish(g->parameters, g->values, g->sums, g->gradient);
     group_update(run->optimizer, run->options, updates, g->learning_rates, g->parameters, g->gradient, g->state, g->next);
 }
 
@@ -111,7 +120,7 @@ static void update_by_sample(const @name@_many *run, int with_loss, double updat
     @DESCENT@    group_descend(g->learning_rates, g->parameters, g->x, g->y, g->values, g->next);
     @DESCENT@    return;
     @DESCENT@}
-    group_gradient(0, with_loss, g->parameters, g->x, g->y, 1, g->values, g->sums);
+    group_gradient(0, with_loss, g->parameters, g->x, g->y, @ONE@, g->values, g->sums);
     update_group(run, updates, g);
 }
 
@@ -247,7 +256,7 @@ static void start(const @name@_many *run, size_t first, group *g)
     for (size_t k = 0; k < MODELS*STATE*PARAMETERS; k++)
         g->state[k] = (real) run->initial_state[k/(MODELS*PARAMETERS)];
     if (run->samples == 1)
-        gather(run, first, 0, g);
+        gather(run, first, 0, 1, g);
 }
 
 int @name@_train_many(@name@_many *run)
@@ -285,4 +294,9 @@ int @name@_train_many(@name@_many *run)
         }
     }
     return 0;
+}
+
+size_t @name@_many_models(void)
+{
+    return MODELS;
 }

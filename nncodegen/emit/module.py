@@ -21,9 +21,6 @@ from nncodegen.targets import WRAPPER
 
 HERE = Path(__file__).parent
 
-ANY = 2**63
-"""More samples than a batch can have."""
-
 PIECE = 100
 """Characters of the facts in a string of C, at most."""
 
@@ -34,7 +31,7 @@ def emit_module(schedule: Schedule, header: str) -> str:
     known = entry_points(whole_header(name, REAL_TYPES[schedule.program.precision][0]), name)
     there = {function.name for function in entry_points(header, name)}
     missing = []
-    if not schedule.scalars:
+    if not schedule.many:
         missing.append(f"typedef struct {name}_many {name}_many;")
     if not calls_blas(schedule):
         missing.append(f"typedef void {name}_gemm(void);")
@@ -73,7 +70,7 @@ def _facts(schedule: Schedule) -> str:
         "_INITIAL": tuple((t.shape, t.initial.distribution, t.initial.scale) for t in program.parameters),
         "_IDENTITY": program.identity,
         "_PENALIZED": tuple(tensor.penalized for tensor in program.parameters),
-        "_BATCH_OF_LANES": schedule.scalars.batch or ANY if schedule.scalars else 0,
+        "_LANES": schedule.many,
     }
     if calls_blas(schedule):
         facts["_BLAS_ASKED"] = schedule.layout.blas_asked

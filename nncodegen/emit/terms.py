@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from itertools import product
 
 from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.schedule import Place, Storage
@@ -21,6 +22,13 @@ def numbered(step: Step, numbers: Mapping[str, int]) -> Step:
     expression = step.expression.xreplace({element: at(element) for element in step.operands})
     over = tuple(index for index in step.over if index not in numbers)
     return Step(at(step.target), expression, step.operator if over else None, over)
+
+
+def written_out(step: Step, few: Container[str], program: Program) -> Iterator[Step]:
+    """A step for each value of those of its indices that are short."""
+    short = [index for index in step.target.indices if index in few]
+    for numbers in product(*(range(program.sizes[index] or 1) for index in short)):
+        yield numbered(step, dict(zip(short, numbers, strict=True)))
 
 
 def terms(step: Step, program: Program) -> list[Step]:
@@ -55,3 +63,11 @@ def statements(steps: Sequence[Step], program: Program, storage: Mapping[str, St
             written[step.target] = [first, *written[element]]
             absorbed.add(element)
     return [(step, written[step.target]) for step in steps if step.target not in absorbed]
+
+
+def combined(step: Step, values: Sequence[str]) -> str:
+    """The value of a step, given the text of each of its terms."""
+    first, *others = values
+    for value in others:
+        first = f"({first} > {value} ? {first} : {value})" if step.operator == "max" else f"{first} + {value}"
+    return first

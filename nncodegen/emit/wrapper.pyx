@@ -132,7 +132,6 @@ cdef extern from *:
 
     enum: nncodegen_CONVERGED
     enum: nncodegen_FEW
-    enum: nncodegen_MODELS
 
     ctypedef struct nncodegen_entry_points:
         size_t (*cost)() noexcept nogil
@@ -149,6 +148,7 @@ cdef extern from *:
             nncodegen_poll *) noexcept nogil
         int (*loss_and_gradient)(const real *, const real *, const real *, const real *, size_t, void *, double *,
             real *, nncodegen_poll *) noexcept nogil
+        size_t (*many_models)() noexcept nogil
         size_t (*many_size)() noexcept nogil
         int (*train_many)(nncodegen_many *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
@@ -421,7 +421,7 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
     cdef _Call call = _Call()
     cdef nncodegen_many run
     cdef bytearray work = bytearray(kernel.many_size())
-    cdef bytearray order = bytearray(samples*nncodegen_MODELS*sizeof(size_t) if shuffle else 0)
+    cdef bytearray order = bytearray(samples*kernel.many_models()*sizeof(size_t) if shuffle else 0)
     run.inputs = <const real *> _address(X)
     run.targets = <const real *> _address(Y)
     run.input_stride = samples*<size_t> _columns if own_X else 0
@@ -452,7 +452,7 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
         raise call.error or KeyboardInterrupt
 
 
-_group_size = nncodegen_MODELS
+_group_size = kernel.many_models() if kernel.many_models != NULL else 1
 _state_size = kernel.state_size()
 _measures_size = kernel.measures_size()
 

@@ -24,7 +24,8 @@ sums over all samples, ``after``. Where outputs can be compared with targets, th
 gradient keep the outputs of a tile, from which metrics are computed; what these alone need runs where they are wanted.
 So does what the loss alone needs of the loops of the gradient. Predictions that call the C library do so for whole
 vectors, so that a row has the same bits alone as among others (see ``vectors``). Small programs have a scalar form
-besides, for single samples and for many models (see ``scalars``).
+besides, for single samples, and those without layers for many models (see ``scalars``); for many models of a network
+there is a kernel with models along the vectors (see ``lanes``).
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from dataclasses import replace
 
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.blas import choose_blas
-from nncodegen.schedule.kernel import Kernel, Nest, Place, Scalars, Schedule, Shape, Storage
+from nncodegen.schedule.kernel import Kernel, Lanes, Nest, Place, Scalars, Schedule, Shape, Storage
+from nncodegen.schedule.lanes import choose_lanes
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
 from nncodegen.schedule.scalars import choose_scalars
@@ -57,7 +59,8 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
         make_kernel(program, layout, "loss", (), (program.loss,), _measured(program)),
         gradient,
     )
-    return Schedule(program, layout, kernels, choose_scalars(program, layout, gradient))
+    scalars, lanes = choose_scalars(program, layout, gradient), choose_lanes(program, layout, gradient)
+    return Schedule(program, layout, kernels, scalars, lanes)
 
 
 def _gradient(program: Program, layout: Layout) -> Kernel:
@@ -104,5 +107,6 @@ def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
 
 
 __all__ = [
-    "LONG", "NO_CHOICES", "Kernel", "Layout", "Nest", "Place", "Scalars", "Schedule", "Shape", "Storage", "schedule",
+    "LONG", "NO_CHOICES", "Kernel", "Lanes", "Layout", "Nest", "Place", "Scalars", "Schedule", "Shape", "Storage",
+    "schedule",
 ]  # fmt: skip

@@ -164,27 +164,40 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Scalars:
-    """A program without an index but that of the samples, and the kernel of its gradient.
-
-    ``batch`` are the samples of a batch up to which many models are trained by it; None stands for any.
-    """
+    """A program without an index but that of the samples, and the kernel of its gradient."""
 
     program: Program
     kernel: Kernel
-    batch: int | None
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """The kernel of the gradients of so many models, whose values lie side by side, for tiles of so many samples."""
+
+    models: int
+    samples: int
+    layout: Layout
+    kernel: Kernel
 
 
 @dataclass(frozen=True)
 class Schedule:
     """A program and the kernels that compute its outputs, its loss, and its loss with the gradient.
 
-    Where it is small, ``scalars`` are for single samples, and for many models.
+    Where it is small, ``scalars`` are for single samples; many models are trained side by side by them if it is a
+    formula, and by ``lanes`` if it is a network.
     """
 
     program: Program
     layout: Layout
     kernels: tuple[Kernel, ...]
     scalars: Scalars | None = None
+    lanes: Lanes | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether many models are trained side by side."""
+        return bool(self.lanes) or (bool(self.scalars) and not any(self.program.sizes.values()))
 
     @property
     def tile(self) -> int:
@@ -198,7 +211,8 @@ class Schedule:
 
     def show(self) -> str:
         """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
-        small = ["single samples in registers, many models in the lanes of vectors\n"] if self.scalars else []
+        notes = {"single samples in registers": bool(self.scalars), "many models in the lanes of vectors": self.many}
+        small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
         return "\n".join([self.layout.show(), *small, *(_show_kernel(kernel) for kernel in self.kernels)])
 
 

@@ -1,8 +1,8 @@
 """Small programs with every value in a variable of its own: a formula, or a network written out as one.
 
-Single samples are trained in registers, and many models at once in the lanes of vectors (see ``emit.registers`` and
-``emit.many``): neither has a loop over the units of a layer. Batches of a network are left to its blocks, whose vectors
-are filled by samples.
+Single samples are trained in registers (see ``emit.registers``), and many models of a formula at once in the lanes of
+vectors (see ``emit.scalars``). Batches of a network are left to its blocks, whose vectors are filled by samples, and
+many models of it to loops over its units (see ``lanes``).
 """
 
 from __future__ import annotations
@@ -24,28 +24,24 @@ STATEMENTS = 400
 PARAMETERS = 64
 """Parameters of a network up to which it is written out: beyond, the units of its layers fill vectors better."""
 
-BATCH = 32
-"""Samples of a batch up to which lanes are models of a network: beyond, samples fill vectors better."""
-
 COMBINED = {"sum": Add, "max": Max}
 """What the terms of a reduction become."""
 
 
 def choose_scalars(program: Program, layout: Layout, gradient: Kernel) -> Scalars | None:
     """The scalar form of a program, given the kernel of its gradient; none if it is too long, or nothing is gained."""
-    batch = None
     if any(program.sizes.values()):
         small = sum(tensor.size for tensor in program.parameters) <= PARAMETERS
         if not small or program.noise or layout.turned or layout.blas:
             return None
-        program, batch = written_out(program), BATCH
+        program = written_out(program)
         outputs = program.outputs if gradient.outputs else ()
         gradient = make_kernel(
             program, choose_layout(program, {}), "gradient", (), (program.loss, *program.gradient), outputs
         )
     if sum(len(nest.steps) for nest in gradient.nests_with_metrics) > STATEMENTS:
         return None
-    return Scalars(program, gradient, batch)
+    return Scalars(program, gradient)
 
 
 def written_out(program: Program) -> Program:
