@@ -34,6 +34,9 @@ def tiny(kind, precision="float64"):
     if kind == "curve":
         task = WORKLOADS["curve"].task("", precision, True)
         return replace(task, X=task.X[:7], Y=task.Y[:7], epochs=3, batch=7)
+    if kind in MANY:
+        one = tiny(MANY[kind], precision)
+        return replace(one, start=np.stack([one.start, -one.start, 0.5 * one.start]))
     stack = TINY[kind]
     X = rng.standard_normal((7, stack.inputs)).astype(precision)
     start = data.start_parameters(stack, precision, biases=0.1)
@@ -45,13 +48,19 @@ def tiny(kind, precision="float64"):
     return Training(stack, start, X, Y.astype(precision), labels, optimizer, 0.05, 3, batch)
 
 
-KINDS = ("sequential", "simultaneous", "ensemble", "curve", "tanh", "relu", "predict")
+MANY = {"many tanh": "tanh", "many relu": "relu"}
+"""Tasks for three models at once, and for one."""
+
+KINDS = ("sequential", "simultaneous", "ensemble", "curve", "tanh", "relu", *MANY, "predict")
 WORKLOAD = {"curve": "curve", "sequential": "perceptron", "simultaneous": "perceptron", "ensemble": "ensemble",
-            "tanh": "simplechains", "relu": "wide", "predict": "predict"}  # fmt: skip
+            "tanh": "simplechains", "relu": "wide", "many tanh": "networks", "many relu": "networks",
+            "predict": "predict"}  # fmt: skip
 
 
 def by_definition(task):
     """The result of a task by the gradient of the NumPy evaluator, in float64, step by step."""
+    if isinstance(task, Training) and task.models:
+        return np.stack([by_definition(replace(task, start=start)) for start in task.start])
     program = nn.compile_model(task.model, until="differentiate")["differentiate"]
     if isinstance(task, Prediction):
         return nn.evaluate(program, task.parameters, task.X, np.zeros((7, 3)))[program.outputs[0].tensor]
@@ -109,6 +118,8 @@ def test_flops_are_those_of_the_contractions():
     forward, weights, inputs = 2 * (6 * 4 + 3 * 6), 2 * (6 * 4 + 3 * 6), 2 * 3 * 6
     assert flops(relu) == round(21 / 9 * (forward + weights + inputs))
     assert flops(tiny("predict")) == 7 * forward
+    assert flops(tiny("many relu")) == flops(relu)
+    assert tiny("many relu").steps == 3 * relu.steps
     simultaneous, sequential = (flops(tiny(kind)) for kind in ("simultaneous", "sequential"))
     assert 40 < simultaneous < sequential < 7 * simultaneous
     assert 3 * 10 < flops(tiny("curve")) / 7 < 3 * 30
@@ -143,6 +154,9 @@ def test_sizes_are_those_of_the_table():
     assert (tasks["digits"].X.shape, tasks["digits"].batch) == ((1797, 64), 64)
     assert (tasks["online"].X.shape, tasks["online"].batch) == ((1797, 64), 1)
     assert (tasks["wide"].X.shape, tasks["wide"].batch) == ((6400, 784), 128)
+    assert (tasks["networks"].start.shape, tasks["networks"].X.shape) == ((1024, 161), (256, 8))
+    batches = [WORKLOADS["networks"].task(case, "float32", False).batch for case in WORKLOADS["networks"].cases]
+    assert batches == [8, 256]
     assert tasks["predict"].X.shape == (100_000, 64)
 
 

@@ -79,6 +79,7 @@ def test_which_networks():
     assert lanes_of(MODELS["wide"], blas=True) is None
     text = nn.compile_model(MODELS["wide"], until="schedule")["schedule"].show()
     assert "many models in the lanes of vectors" in text
+    assert f"8 models side by side, {SAMPLES} samples of each in a tile" in text
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

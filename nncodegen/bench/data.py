@@ -20,6 +20,11 @@ def start_parameters(stack: Stack, precision: str, seed: int = 0, biases: float 
     return stack.pack(layers).astype(precision)
 
 
+def start_of_many(stack: Stack, precision: str, models: int) -> Array:
+    """The same for many models, each with weights of its own."""
+    return np.stack([start_parameters(stack, precision, seed) for seed in range(models)])
+
+
 def matrix_exponentials(samples: int) -> tuple[Array, Array]:
     """Random 2 x 2 matrices and their exponentials, each as a row of 4: what SimpleChains.jl's benchmark learns."""
     A = np.random.default_rng(1).standard_normal((samples, 2, 2))
@@ -69,6 +74,13 @@ def noisy_peaks(samples: int) -> tuple[Array, Array]:
     heights, centers, widths = (1.2, 0.7, 0.5), (-1.8, 0.3, 1.9), (0.6, 1.0, 1.2)
     curve = 0.1 + sum(h * np.exp(-(((x - c) / w) ** 2)) for h, c, w in zip(heights, centers, widths, strict=True))
     return x, curve + 0.05 * generator.standard_normal(x.shape)
+
+
+def smooth_surface(samples: int, inputs: int) -> tuple[Array, Array]:
+    """Normal samples, and the sine of a random direction."""
+    generator = np.random.default_rng(6)
+    X = generator.standard_normal((samples, inputs))
+    return X, np.sin(X @ generator.standard_normal((inputs, 1)) / math.sqrt(inputs))
 
 
 def one_hot(labels: Array) -> Array:

@@ -32,7 +32,8 @@ def flops(task: Task) -> int:
     products = [2 * units * inputs for units, inputs in task.stack.shapes]
     if isinstance(task, Prediction):
         return len(task.X) * sum(products)
-    return round(len(task.X) * task.epochs / task.steps * (3 * sum(products) - products[0]))
+    samples = len(task.X) * task.epochs * (task.models or 1)
+    return round(samples / task.steps * (3 * sum(products) - products[0]))
 
 
 def _simplified(task: Task) -> Program:

@@ -100,18 +100,23 @@ class Stack:
         return Sequential(layers, inputs=self.inputs, loss=self.loss, name=self.name)
 
     def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
-        """Views into flat parameters: (W, b) of every layer, of the shapes (units, inputs) and (units,)."""
+        """Views into flat parameters: (W, b) of every layer, of the shapes (units, inputs) and (units,).
+
+        Where there is an axis for models in front, the views have it, too.
+        """
         views: list[tuple[Array, ...]] = []
         begin = 0
         for units, inputs in self.shapes:
             middle, end = begin + units * inputs, begin + units * inputs + units
-            views.append((flat[begin:middle].reshape(units, inputs), flat[middle:end]))
+            views.append((flat[..., begin:middle].reshape(*flat.shape[:-1], units, inputs), flat[..., middle:end]))
             begin = end
         return views
 
     def pack(self, layers: Any) -> Array:
         """Flat parameters from (W, b) of every layer: the opposite of ``unpack``."""
-        return np.concatenate([np.ravel(part) for pair in layers for part in pair])
+        pairs = [tuple(map(np.asarray, pair)) for pair in layers]
+        models = pairs[0][-1].shape[:-1]
+        return np.concatenate([part.reshape(*models, -1) for pair in pairs for part in pair], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,7 @@ class Peaks:
 class Training:
     """Training of layers or a formula on X and Y, in batches of ``batch`` samples in the order in which they lie.
 
+    Of many models with the same layers, if ``start`` has an axis for them in front; all are trained on the same data.
     Y holds targets (samples, outputs), for classes one-hot; ``labels`` the classes as integers. The last batch of
     an epoch holds what is left. The optimizer is "sgd", or "adam" with the usual 0.9, 0.999 and 1e-8. The result are
     the parameters, flat.
@@ -170,8 +176,13 @@ class Training:
 
     @property
     def steps(self) -> int:
-        """Updates of all parameters."""
-        return self.epochs * math.ceil(len(self.X) / self.batch)
+        """Updates of all parameters of a model, for all models together."""
+        return self.epochs * math.ceil(len(self.X) / self.batch) * (self.models or 1)
+
+    @property
+    def models(self) -> int | None:
+        """How many models are trained; None where it is one, without an axis for models."""
+        return len(self.start) if self.start.ndim > 1 else None
 
     @property
     def model(self) -> Model | Sequential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ CHAIN = Stack("chain", 4, ((32, "tanh"), (16, "tanh"), (4, "linear")), "mse")
 SPIRAL = Stack("spiral", 2, ((16, "tanh"), (16, "tanh"), (2, "softmax")), "categorical_crossentropy")
 DIGITS = Stack("digits", 64, ((32, "tanh"), (10, "softmax")), "categorical_crossentropy")
 CURVE = Peaks("curve")
+SMALL = Stack("small", 8, ((16, "tanh"), (1, "linear")), "mse")
 WIDE = Stack("wide", 784, ((128, "relu"), (10, "softmax")), "categorical_crossentropy")
 
 BOTH, DOUBLE = ("float64", "float32"), ("float64",)
@@ -87,9 +88,19 @@ def _wide(case: str, precision: str, quick: bool) -> Task:
     return _training(WIDE, precision, samples, "sgd", 0.01, 1 if quick else 2, 128)
 
 
+FULL = "full batch, Adam"
+
+
+def _networks(case: str, precision: str, quick: bool) -> Task:
+    models, samples = 64 if quick else 1024, data.smooth_surface(256, SMALL.inputs)
+    epochs, (optimizer, rate, batch) = (20, ("adam", 0.001, 256)) if case == FULL else (5, ("sgd", 0.05, 8))
+    task = _training(SMALL, precision, samples, optimizer, rate, 2 if quick else epochs, batch)
+    return replace(task, start=data.start_of_many(SMALL, precision, models))
+
+
 def _training(
     stack: Stack, precision: str, samples: tuple[Array, Array], optimizer: str, rate: float, epochs: int, batch: int
-) -> Task:
+) -> Training:
     X, Y = samples
     labels = Y if stack.classifies else None
     targets = np.ascontiguousarray(data.one_hot(Y) if stack.classifies else Y, dtype=precision)
@@ -125,6 +136,8 @@ WORKLOADS: dict[str, Workload] = {
                      ("",), _wide),
     "ensemble": Workload("1,024 perceptrons with starting points of their own, 999 simultaneous iterations each",
                          BOTH, ("",), _ensemble, "iteration of one model"),
+    "networks": Workload("1,024 networks 8-16-1 with starting points of their own, tanh, squared error, 256 samples",
+                         BOTH, ("batches of 8, sgd", FULL), _networks, "update of one model"),
     "predict": Workload("digits: prediction of one row, of 64, of 100,000 rows", DOUBLE,
                         ("1 row", "64 rows", "100,000 rows"), _predict, "call"),
     "build": Workload("cold and cached build of each model, stage by stage", DOUBLE),
@@ -138,5 +151,6 @@ MODELS: dict[str, Model | Sequential] = {
     "spiral": SPIRAL.model,
     "digits, online, predict": DIGITS.model,
     "wide": WIDE.model,
+    "networks": SMALL.model,
 }
 """The models of the workloads, for ``build``."""

@@ -179,6 +179,11 @@ class Lanes:
     layout: Layout
     kernel: Kernel
 
+    def show(self) -> str:
+        """The loops, as text: each has one over the models innermost."""
+        head = f"{self.models} models side by side, {self.samples} samples of each in a tile\n"
+        return "\n".join([head, _show_kernel(self.kernel)])
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -213,7 +218,8 @@ class Schedule:
         """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
         notes = {"single samples in registers": bool(self.scalars), "many models in the lanes of vectors": self.many}
         small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
-        return "\n".join([self.layout.show(), *small, *(_show_kernel(kernel) for kernel in self.kernels)])
+        lanes = [self.lanes.show()] if self.lanes else []
+        return "\n".join([self.layout.show(), *small, *(_show_kernel(kernel) for kernel in self.kernels), *lanes])
 
 
 def _show_kernel(kernel: Kernel) -> str:

@@ -41,7 +41,7 @@ class Peer:
 
 
 def _formulas_only(reason: str) -> dict[str, str]:
-    names = ("simplechains", "spiral", "digits", "online", "wide", "predict")
+    names = ("simplechains", "spiral", "digits", "online", "wide", "networks", "predict")
     return {**dict.fromkeys(names, reason), **ALONE}
 
 
@@ -51,11 +51,16 @@ _PERCEPTRON = "it is for the perceptron alone"
 
 _SMALL = {
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no products of matrices"),
-    **dict.fromkeys(("simplechains", "spiral", "digits", "online", "predict"), "its layers are small"),
+    **dict.fromkeys(("simplechains", "spiral", "digits", "online", "networks", "predict"), "its layers are small"),
     **ALONE,
 }
 
-_LAYERS_ONLY = {**dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no layers"), **ALONE}
+_ONE_AT_A_TIME = "it trains one network at a time"
+_LAYERS_ONLY = {
+    **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no layers"),
+    "networks": _ONE_AT_A_TIME,
+    **ALONE,
+}
 
 OURS = "nncodegen"
 
@@ -72,6 +77,7 @@ PEERS = {
             "perceptron": "it has no network whose neurons share one bias",
             "ensemble": "it has no network whose neurons share one bias",
             "curve": "it has no formulas",
+            "networks": _ONE_AT_A_TIME,
             "simplechains": "its Adam adds epsilon before the correction of the bias, which is another update",
             "spiral": "it has one logistic output, not a softmax, for two classes",
             **ALONE,

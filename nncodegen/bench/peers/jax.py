@@ -95,10 +95,15 @@ def _training(task: Training) -> Run:
         t = jnp.zeros((), task.precision)
         return jax.lax.fori_loop(0, task.epochs, epoch, (parameters, zeros, zeros, t))[0]
 
-    jitted = jax.jit(train)
+    jitted = jax.jit(jax.vmap(train, in_axes=(0, None, None)) if task.models else train)
     start = _start(stack, task.start)
-    return lambda: stack.pack(tuple(np.asarray(part).T for part in parts) for parts in jitted(start, many, rest))
+    return lambda: stack.pack((_turned(W), *b) for W, *b in jitted(start, many, rest))
 
 
 def _start(stack: Any, flat: Array) -> Any:
-    return [tuple(jnp.asarray(part.T) for part in parts) for parts in stack.unpack(flat)]
+    return [tuple(map(jnp.asarray, (_turned(W), *b))) for W, *b in stack.unpack(flat)]
+
+
+def _turned(W: Any) -> Any:
+    """A matrix, or one of each model, turned over; the heights of peaks are a row."""
+    return np.asarray(W) if np.ndim(W) < 2 else np.swapaxes(W, -1, -2)

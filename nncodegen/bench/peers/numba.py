@@ -186,15 +186,15 @@ def _training(task: Training) -> Run:
     last = 3 if stack.classifies else 0
     real = task.start.dtype
 
-    def run() -> Array:
-        p, g = task.start.copy(), np.empty_like(task.start)
+    def train(start: Array) -> Array:
+        p, g = start.copy(), np.empty_like(start)
         (Ws, bs), (gWs, gbs) = (tuple(zip(*stack.unpack(flat), strict=True)) for flat in (p, g))
         hs, ds = (tuple(np.empty((task.batch, count), real) for count in units) for _ in "hd")
         adam, rate = task.optimizer == "adam", real.type(task.learning_rate)
         _train(task.X, task.Y, p, g, Ws, bs, gWs, gbs, hs, ds, task.epochs, task.batch, rate, adam, hidden, last)
         return p
 
-    return run
+    return lambda: np.stack(list(map(train, task.start))) if task.models else train(task.start)
 
 
 def _peaks(task: Training) -> Run:

@@ -6,6 +6,7 @@ A single perceptron is computed with plain numbers, since arrays of one element 
 from __future__ import annotations
 
 import math
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ import numpy as np
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations
 from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Task, Training
+
+_turned, _turned_each = attrgetter("T"), methodcaller("swapaxes", 1, 2)
+"""A matrix turned over, and that of each model; as functions that are written in C."""
 
 
 def make(task: Task, threads: int) -> Run:
@@ -62,6 +66,8 @@ def _training(task: Training) -> Run:
     def run() -> Array:
         p, g = task.start.copy(), np.empty_like(task.start)
         parameters, gradients = task.stack.unpack(p), task.stack.unpack(g)
+        if task.models:
+            parameters = [(W, b[:, np.newaxis]) for W, b in parameters]
         m, v, t = np.zeros_like(p), np.zeros_like(p), 0
         for _ in range(task.epochs):
             for x, y in batches:
@@ -89,26 +95,27 @@ def _gradient(task: Training, x: Array, y: Array, parameters: Any, gradients: An
     if isinstance(task.stack, Peaks):
         _gradient_of_peaks(x.T, y[:, 0], parameters[0], gradients[0])
         return
+    turned = _turned_each if task.models else _turned
     values = [x]
     for W, b in parameters:
-        z = values[-1] @ W.T
+        z = values[-1] @ turned(W)
         z += b
         if len(values) < len(parameters):
             z = np.tanh(z, out=z) if task.stack.hidden == "tanh" else np.maximum(z, 0, out=z)
         values.append(z)
     d = values.pop()
     if task.stack.classifies:
-        d -= d.max(axis=1, keepdims=True)
+        d -= d.max(axis=-1, keepdims=True)
         np.exp(d, out=d)
-        d /= d.sum(axis=1, keepdims=True)
+        d /= d.sum(axis=-1, keepdims=True)
         d -= y
         d /= len(x)
     else:
         d -= y
         d *= 2 / y.size
     for (W, _), (d_W, d_b), h in zip(reversed(parameters), reversed(gradients), reversed(values), strict=True):
-        np.matmul(d.T, h, out=d_W)
-        np.sum(d, axis=0, out=d_b)
+        np.matmul(turned(d), h, out=d_W)
+        np.sum(d, axis=-2, out=d_b)
         if h is not x:
             d = d @ W
             d *= 1 - h * h if task.stack.hidden == "tanh" else h > 0

@@ -28,12 +28,13 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
         parallel = _threads(module.predict, threads)
         return partial(module.predict, task.parameters, task.X, **parallel)
     if isinstance(task, Training):
-        parallel = _threads(module.train, threads)
-        shuffle = {"batch_size": task.batch, "shuffle": False} if task.batch < len(task.X) else {}
-        return lambda: module.train(
+        options: dict[str, Any] = {} if task.models else {"final_loss": False}  # it is not left out of many
+        train = module.train_many if task.models else module.train
+        options |= {"batch_size": task.batch, "shuffle": False} if task.batch < len(task.X) else {}
+        options |= _threads(train, threads)
+        return lambda: train(
             task.X, task.Y if task.labels is None else task.labels, task.start, optimizer=task.optimizer,
-            learning_rate=task.learning_rate, epochs=task.epochs, **shuffle, **parallel, final_loss=False,
-            history=False,
+            learning_rate=task.learning_rate, epochs=task.epochs, history=False, **options,
         ).parameters  # fmt: skip
     return _formula(module, task, threads)
 

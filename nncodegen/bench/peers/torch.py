@@ -77,9 +77,14 @@ def _forward(stack: Any, parameters: Any, x: Any) -> Any:
     if isinstance(stack, Peaks):
         return peaks(torch.exp, parameters[0], x[:, 0], fused=torch.compiler.is_compiling())[:, None]
     for W, b in parameters[:-1]:
-        x = F.linear(x, W, b)
+        x = _linear(x, W, b)
         x = torch.tanh(x) if stack.hidden == "tanh" else torch.relu(x)
-    return F.linear(x, *parameters[-1])
+    return _linear(x, *parameters[-1])
+
+
+def _linear(x: Any, W: Any, b: Any) -> Any:
+    """A layer without its activation; of many models at once, where W has an axis for them."""
+    return F.linear(x, W, b) if W.ndim == 2 else torch.baddbmm(b[:, None], x.expand(len(W), -1, -1), W.mT)
 
 
 def _prediction(task: Prediction, compiles: bool) -> Run:
@@ -101,7 +106,13 @@ def _predict(task: Prediction, forward: Callable[[Any], Any]) -> Run:
 
 def _loss(task: Training) -> Callable[[Any, Any, Any], Any]:
     function = F.cross_entropy if task.stack.classifies else F.mse_loss
-    return lambda parameters, x, y: function(_forward(task.stack, parameters, x), y)
+
+    def of_many(parameters: Any, x: Any, y: Any) -> Any:
+        """The sum of the losses of all models, of which each depends on its own parameters."""
+        z = _forward(task.stack, parameters, x)
+        return len(z) * function(z.flatten(0, 1), torch.cat([y] * len(z)))
+
+    return of_many if task.models else lambda parameters, x, y: function(_forward(task.stack, parameters, x), y)
 
 
 def _eager_training(task: Training) -> Run:
@@ -116,7 +127,7 @@ def _eager_training(task: Training) -> Run:
                 gradients = torch.autograd.grad(loss(layers, x, y), parameters)
                 if task.optimizer == "adam":
                     for parameter, gradient in zip(parameters, gradients, strict=True):
-                        parameter.grad = gradient
+                        parameter.grad = gradient.contiguous()  # as the fused update takes it to be
                     adam.step()
                 else:
                     with torch.no_grad():  # what torch.optim.SGD does, without its bookkeeping
