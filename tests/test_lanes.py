@@ -109,8 +109,14 @@ def test_trainings(name, optimizer, precision):
     module = nn.build(MODELS[name], precision)
     parameters, rates = start(module, 9), np.geomspace(1e-3, 1e-2, 9)
     X, Y = data(MODELS[name], 43)
-    for batch, shuffle in ((1, True), (5, False), (SAMPLES, True), (20, True), (43, False)):
-        given = {"epochs": 3, "batch_size": batch, "shuffle": shuffle, "optimizer": optimizer}
+    for batch, shuffle, decay in (
+        (1, True, 0.1),
+        (5, False, None),
+        (SAMPLES, True, 0.2),
+        (20, True, None),
+        (43, False, 1),
+    ):
+        given = {"epochs": 3, "batch_size": batch, "shuffle": shuffle, "optimizer": optimizer, "weight_decay": decay}
         result = module.train_many(X, Y, parameters, learning_rate=rates, seed=3, **given)
         for m in (0, 8):
             single = module.train(X, Y, parameters[m], learning_rate=rates[m], seed=3 + m, **given)

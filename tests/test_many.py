@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 COUNTS = [1, 2, 7, 33]
 OPTIONS = [
     {}, {"optimizer": "momentum"}, {"optimizer": "nesterov", "momentum": 0.5}, {"optimizer": "adam"},
-    {"batch_size": 3, "shuffle": False}, {"batch_size": 3}, {"tolerance": 2e-3},
+    {"batch_size": 3, "shuffle": False}, {"batch_size": 3}, {"tolerance": 2e-3}, {"weight_decay": 0.1},
 ]  # fmt: skip
 
 
@@ -182,12 +182,13 @@ def test_interrupt(perceptron, chain, threads):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_without_history(optimizer):
+@pytest.mark.parametrize("weight_decay", [None, 0.01])
+def test_without_history(weight_decay, optimizer):
     """Without a history a model ends in the same bits; there are none of its losses but the last."""
     module = nn.build(perceptron_model)
     start = RNG.normal(size=(70, 7))
     for X, Y in ((RNG.normal(size=(1, 2)), [0.3]), (RNG.normal(size=(9, 2)), RNG.uniform(size=9))):
-        given = {"learning_rate": 0.1, "epochs": 100, "optimizer": optimizer}
+        given = {"learning_rate": 0.1, "epochs": 100, "optimizer": optimizer, "weight_decay": weight_decay}
         kept = module.train_many(X, Y, start, **given)
         left = module.train_many(X, Y, start, history=False, **given)
         assert left.history is None

@@ -142,6 +142,7 @@ typedef struct {
     const double *options;
     const double *learning_rates; /* of each model */
     const double *initial_state; /* of each state variable of the optimizer */
+    double weight_decay; /* 0: none */
     double tolerance;
     int shuffle;
     uint64_t *random; /* of each model */
@@ -264,6 +265,7 @@ extern HIDDEN const char *const nncodegen_facts[];
         const double *options
         const double *learning_rates
         const double *initial_state
+        double weight_decay
         double tolerance
         int shuffle
         uint64_t *random
@@ -720,7 +722,7 @@ cdef class _NativeTraining(_Call):
 
 
 def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
-                       initial_state, double tolerance, int shuffle, random, size_t first, size_t last, size_t epochs, parameters,
+                       initial_state, double weight_decay, double tolerance, int shuffle, random, size_t first, size_t last, size_t epochs, parameters,
                        loss, history, done, status):
     """Trains the models first <= m < last, whose parameters are changed in place."""
     cdef _Call call = _Call()
@@ -737,6 +739,7 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
     run.options = <const double *> _address(options)
     run.learning_rates = <const double *> _address(rates)
     run.initial_state = <const double *> _address(initial_state)
+    run.weight_decay = weight_decay
     run.tolerance = tolerance
     run.shuffle = shuffle
     run.random = <uint64_t *> _address(random)
@@ -2740,9 +2743,9 @@ def train_many(
 
     The others are those of train. The models of a formula that is not very long are trained side by side, in vectors,
     with the results of train to rounding, and so are those of a network without noise of up to 512 parameters; all
-    others, and those whose weights decay, one by one, with the same bits as train gives. The bits of a model do not
-    depend on the others. One that diverges or converges stays as it is while the others go on; a RuntimeWarning tells
-    how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+    others one by one, with the same bits as train gives. The bits of a model do not depend on the others. One that
+    diverges or converges stays as it is while the others go on; a RuntimeWarning tells how many diverged. Returns a
+    ManyResult. Raises ValueError for an argument that cannot be meant.
     """
     count = _count(X, Y, parameters, learning_rate, seed, models)
     X, Y, samples, own_X, own_Y = _data_of_many(X, Y, count)
@@ -2767,8 +2770,8 @@ def train_many(
 
     def native(first: int, last: int) -> None:
         _native_train_many(
-            X, Y, own_X, own_Y, samples, batch, number, options, rates, initial_state, tolerance, shuffles, seeds,
-            first, last, epochs, start, loss, losses, done, status,
+            X, Y, own_X, own_Y, samples, batch, number, options, rates, initial_state, decay, tolerance, shuffles,
+            seeds, first, last, epochs, start, loss, losses, done, status,
         )  # fmt: skip
 
     def one_by_one(first: int, last: int) -> None:
@@ -2782,7 +2785,7 @@ def train_many(
                 losses[: result.epochs, m] = result.history
             status[m] = _STATUS.index(result.status)
 
-    if _LANES and not decay:  # groups have no decay of weights but that of a rule itself
+    if _LANES:
         _share(native, count, _group_size, threads)
     else:
         with warnings.catch_warnings():

@@ -2988,12 +2988,22 @@ static void swap_parameters(group *g)
 static void update_group(const perceptron_many *run, double updates, group *g)
 {
     group_update(run->optimizer, run->options, updates, g->learning_rates, g->parameters, g->gradient, g->state, g->next);
+    if (run->weight_decay > 0) {
+        real shares[MODELS];
+        for (size_t m = 0; m < MODELS; m++)
+            shares[m] = (real) ((double) g->learning_rates[m]*run->weight_decay);
+        for (size_t p = 0; p < PARAMETERS; p++) {
+            MODELS_LOOP
+            for (size_t m = 0; m < MODELS; m++)
+                g->next[p*MODELS + m] -= shares[m]*g->parameters[p*MODELS + m];
+        }
+    }
 }
 
 /* The next parameters of a group, from a single sample. */
 static void update_by_sample(const perceptron_many *run, int with_loss, double updates, group *g)
 {
-    if (!with_loss && run->optimizer == 0) {
+    if (!with_loss && run->optimizer == 0 && !(run->weight_decay > 0)) {
         group_descend(g->learning_rates, g->parameters, g->x, g->y, g->values, g->next);
         return;
     }

@@ -135,6 +135,7 @@ typedef struct {
     const double *options;
     const double *learning_rates; /* of each model */
     const double *initial_state; /* of each state variable of the optimizer */
+    double weight_decay; /* 0: none */
     double tolerance;
     int shuffle;
     uint64_t *random; /* of each model */

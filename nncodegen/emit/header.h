@@ -143,6 +143,7 @@ int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, con
 @MANY@    const double *options;
 @MANY@    const double *learning_rates; /* of each model */
 @MANY@    const double *initial_state; /* of each state variable of the optimizer */
+@MANY@    double weight_decay; /* 0: none */
 @MANY@    double tolerance;
 @MANY@    int shuffle;
 @MANY@    uint64_t *random; /* of each model */

@@ -80,9 +80,9 @@ def train_many(
 
     The others are those of train. The models of a formula that is not very long are trained side by side, in vectors,
     with the results of train to rounding, and so are those of a network without noise of up to 512 parameters; all
-    others, and those whose weights decay, one by one, with the same bits as train gives. The bits of a model do not
-    depend on the others. One that diverges or converges stays as it is while the others go on; a RuntimeWarning tells
-    how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+    others one by one, with the same bits as train gives. The bits of a model do not depend on the others. One that
+    diverges or converges stays as it is while the others go on; a RuntimeWarning tells how many diverged. Returns a
+    ManyResult. Raises ValueError for an argument that cannot be meant.
     """
     count = _count(X, Y, parameters, learning_rate, seed, models)
     X, Y, samples, own_X, own_Y = _data_of_many(X, Y, count)
@@ -107,8 +107,8 @@ def train_many(
 
     def native(first: int, last: int) -> None:
         _native_train_many(
-            X, Y, own_X, own_Y, samples, batch, number, options, rates, initial_state, tolerance, shuffles, seeds,
-            first, last, epochs, start, loss, losses, done, status,
+            X, Y, own_X, own_Y, samples, batch, number, options, rates, initial_state, decay, tolerance, shuffles,
+            seeds, first, last, epochs, start, loss, losses, done, status,
         )  # fmt: skip
 
     def one_by_one(first: int, last: int) -> None:
@@ -122,7 +122,7 @@ def train_many(
                 losses[: result.epochs, m] = result.history
             status[m] = _STATUS.index(result.status)
 
-    if _LANES and not decay:  # groups have no decay of weights but that of a rule itself
+    if _LANES:
         _share(native, count, _group_size, threads)
     else:
         with warnings.catch_warnings():

@@ -112,6 +112,7 @@ cdef extern from *:
         const double *options
         const double *learning_rates
         const double *initial_state
+        double weight_decay
         double tolerance
         int shuffle
         uint64_t *random
@@ -415,7 +416,7 @@ cdef class _NativeTraining(_Call):
 
 
 def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
-                       initial_state, double tolerance, int shuffle, random, size_t first, size_t last, size_t epochs, parameters,
+                       initial_state, double weight_decay, double tolerance, int shuffle, random, size_t first, size_t last, size_t epochs, parameters,
                        loss, history, done, status):
     """Trains the models first <= m < last, whose parameters are changed in place."""
     cdef _Call call = _Call()
@@ -432,6 +433,7 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
     run.options = <const double *> _address(options)
     run.learning_rates = <const double *> _address(rates)
     run.initial_state = <const double *> _address(initial_state)
+    run.weight_decay = weight_decay
     run.tolerance = tolerance
     run.shuffle = shuffle
     run.random = <uint64_t *> _address(random)
