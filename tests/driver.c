@@ -116,8 +116,7 @@ int main(int count, char **arguments)
         .inputs = x, .targets = y, .samples = samples, .batch = samples, .options = options, .learning_rates = rates,
         .epochs = epochs, .models = models, .last = models, .history = history,
     };
-    double initial[8] = {0};
-    group.initial_state = initial;
+    group.initial_state = memory(8*models*sizeof(double));
     group.work = memory(CALL(many_size)());
     group.random = memory(models*sizeof(uint64_t));
     group.loss = memory(models*sizeof(double));

@@ -1,5 +1,7 @@
 """Many models of a network side by side: each as ``train`` trains it, whatever its layers, batches, and the others."""
 
+import shutil
+import subprocess
 import warnings
 from dataclasses import dataclass
 
@@ -10,14 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.build import load
+from nncodegen.build import KERNEL_FLAGS, load
 from nncodegen.describe.initializers import initial
 from nncodegen.describe.layers import Part
 from nncodegen.ir import Element, Step, Tensor
+from nncodegen.perceptron import model as perceptron_model
 from nncodegen.schedule.lanes import PARAMETERS, SAMPLES
 from nncodegen.schedule.layout import LONGEST
-from tests.models import gradient_of
+from tests.models import gradient_of, random_data
 from tests.test_descent import Shift
+from tests.test_targets import STRICT
 from tests.test_variants import load_variant
 
 
@@ -33,6 +37,18 @@ class Scale:
         return Part((parameter,), steps, output, factor * x + scale**2, size)
 
 
+@dataclass(frozen=True)
+class Damping:
+    """A layer that multiplies with the exponential of a sum over its own parameters."""
+
+    def describe(self, x, size, number, axis, last):
+        (i,) = x.indices[1:]
+        own, total, output = Element(f"a{number}", (i,)), Element(f"q{number}"), Element(f"h{number}", x.indices)
+        parameter = Tensor(own.tensor, (size,), initial("zeros", size, size), penalized=False)
+        steps = (Step(total, own**2, "sum", (i,)), Step(output, x * sympy.exp(-total)))
+        return Part((parameter,), steps, output, x * sympy.exp(-total), size)
+
+
 def network(*layers, inputs=5, loss="mse"):
     return nn.Sequential(layers, inputs, loss, name="lanes")
 
@@ -41,6 +57,8 @@ MODELS = {
     "one layer": network(nn.Dense(1)),
     "small": network(nn.Dense(4, "tanh"), nn.Dense(1), inputs=2),
     "small without bias": network(nn.Dense(3, "sigmoid", bias=False), nn.Dense(2, bias=False), inputs=1),
+    "one layer without bias": network(nn.Dense(5, "sigmoid", bias=False), inputs=9),
+    "softplus": network(nn.Dense(4, "softplus"), nn.Dense(5, "softplus"), inputs=6),
     "wide": network(nn.Dense(19, "gelu"), nn.Dense(3, "softplus"), loss="poisson"),
     "deep": network(*(nn.Dense(units, "tanh") for units in (7, 1, 9, 6)), nn.Dense(2)),
     "three classes": network(nn.Dense(9, "relu"), nn.Dense(3, "softmax"), loss="categorical_crossentropy"),
@@ -49,6 +67,7 @@ MODELS = {
     "own formulas": network(nn.Dense(6, lambda z: 1 / (2 + z**2)), nn.Dense(3), loss=lambda h, y: sympy.cosh(h - y)),
     "two parameters with one gradient": network(nn.Dense(6, "tanh"), Shift(), nn.Dense(2)),
     "a number": network(nn.Dense(6, "tanh"), Scale(), nn.Dense(2)),
+    "a sum of parameters": network(nn.Dense(6, "tanh"), Damping(), nn.Dense(2)),
 }  # fmt: skip
 
 
@@ -103,7 +122,7 @@ def test_step(name, precision):
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam", "lion", "rmsprop"])
-@pytest.mark.parametrize("name", ["small", "three classes", "a number"])
+@pytest.mark.parametrize("name", ["small", "three classes", "a number", "a sum of parameters"])
 def test_trainings(name, optimizer, precision):
     """Trainings agree with train(): batches of every size, in orders and with learning rates of their own."""
     module = nn.build(MODELS[name], precision)
@@ -124,6 +143,32 @@ def test_trainings(name, optimizer, precision):
             assert result.parameters[m] == pytest.approx(single.parameters, rel=bound, abs=bound), (batch, m)
             assert result.history[:, m] == pytest.approx(single.history, rel=bound)
             assert result.loss[m] == pytest.approx(single.loss, rel=bound)
+
+
+@pytest.mark.parametrize("model", [MODELS["small"], MODELS["wide"], perceptron_model], ids=lambda model: model.name)
+@pytest.mark.parametrize("optimizer", ["rprop", "adam"])
+def test_states_of_their_own(optimizer, model):
+    """What an optimizer starts from is the learning rate of each model, where it is one."""
+    module, rates = nn.build(model), np.geomspace(1e-3, 0.1, 5)
+    program = nn.compile_model(model, until="describe")["describe"]
+    _, X, Y = random_data(program, samples=20)
+    result = module.train_many(X, Y, start(module, 5), optimizer, rates, epochs=3)
+    for m in range(5):
+        single = module.train(X, Y, start(module, 5)[m], optimizer, rates[m], epochs=3)
+        assert result.parameters[m] == pytest.approx(single.parameters, rel=1e-8, abs=1e-10)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", MODELS)
+def test_no_warnings(name, precision, tmp_path):
+    """The C of every network compiles without a warning."""
+    sources = nn.compile_model(MODELS[name], precision, until="emit")["emit"]
+    for file, text in sources.files.items():
+        (tmp_path / file).write_text(text)
+    command = ["gcc", "-march=native", *KERNEL_FLAGS, *STRICT, "-c", f"{sources.module}.c", "-o", "kernel.o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @settings(max_examples=15, deadline=None)

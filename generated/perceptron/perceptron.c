@@ -1390,6 +1390,7 @@ static inline real update_in_turn(const point *w, const real *inputs, const real
 
 /* Many models at once: a group of them side by side, in whole vectors. */
 enum { MODELS = 512/sizeof(real), GROUP_TILE = 1, VALUES = 7, GROUP_SUMS = 8 };
+_Static_assert(TILE%GROUP_TILE == 0, "sums over a tile are sums over whole tiles of a group");
 
 /* A loop over the models of a group, which do not depend on each other. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)
@@ -2444,8 +2445,8 @@ static uint64_t random_number(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* A random number below a bound: one of 64 bits, as a fraction, times the bound (with a bias below bound/2^64). The
-   product is taken in two halves, for bounds of 32 bits: it is faster than a remainder. */
+/* A random number below a bound, with a bias below bound/2^64: one of 64 bits, as a fraction, times the bound, which is
+   faster than a remainder. The product is taken in two halves, for bounds of 32 bits. */
 INLINE size_t random_below(uint64_t bound, uint64_t *state)
 {
     const uint64_t z = random_number(state);
@@ -2964,14 +2965,14 @@ static int sums_of_group(perceptron_many *run, int with_loss, size_t first, size
             gather(run, first, begin + n, count, g);
         group_gradient(n%TILE > 0, with_loss, g->parameters, g->x, g->y, weight, g->values, g->sums);
         if (samples > TILE && (end%TILE == 0 || end == samples)) {
-            for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
+            for (size_t k = with_loss ? 0 : MODELS; k < MODELS*GROUP_SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
         }
         if (stopped(&run->poll, (double) MODELS*COST*(double) count))
             return 1;
     }
     if (samples > TILE) {
-        for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
+        for (size_t k = with_loss ? 0 : MODELS; k < MODELS*GROUP_SUMS; k++)
             g->sums[k] = (real) g->totals[k];
     }
     return 0;
@@ -3057,8 +3058,7 @@ static int epoch_of_group(perceptron_many *run, size_t first, double *updates, g
         *updates += 1;
         update_group(run, *updates, g);
         take_over(run, first, loss, g);
-        MODELS_LOOP
-        for (size_t m = 0; m < MODELS; m++)
+        for (size_t m = 0; run->history && m < MODELS; m++)
             g->loss[m] += (double) loss[m]*share;
     }
     return 0;
@@ -3137,11 +3137,11 @@ static void start(const perceptron_many *run, size_t first, group *g)
         g->random[m] = run->random[model];
         for (size_t p = 0; p < PARAMETERS; p++)
             g->parameters[p*MODELS + m] = run->parameters[model*PARAMETERS + p];
+        for (size_t k = 0; k < STATE*PARAMETERS; k++)
+            g->state[k*MODELS + m] = (real) run->initial_state[k/PARAMETERS*run->models + model];
         for (size_t n = 0; run->shuffle && n < run->samples; n++)
             run->order[m*run->samples + n] = n;
     }
-    for (size_t k = 0; k < MODELS*STATE*PARAMETERS; k++)
-        g->state[k] = (real) run->initial_state[k/(MODELS*PARAMETERS)];
     if (run->samples == 1)
         gather(run, first, 0, 1, g);
 }

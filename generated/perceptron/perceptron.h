@@ -134,7 +134,7 @@ typedef struct {
     int optimizer;
     const double *options;
     const double *learning_rates; /* of each model */
-    const double *initial_state; /* of each state variable of the optimizer */
+    const double *initial_state; /* of each variable of the optimizer's state, for each model */
     double weight_decay; /* 0: none */
     double tolerance;
     int shuffle;

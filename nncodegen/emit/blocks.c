@@ -420,7 +420,7 @@ static HOT void accumulate_few(size_t rows, size_t columns, const real *restrict
 {
     for (size_t i = 0; i < columns; i += LANES) {
         const size_t left = columns - i < LANES ? columns - i : LANES;
-        vector values[FEW];
+        vector values[FEW] = {{0}};
         for (size_t n = 0; n < few; n++)
             for (size_t lane = 0; lane < LANES; lane++)
                 values[n][lane] = x[(i + (lane < left ? lane : 0))*TILE + n];

@@ -126,7 +126,8 @@ def _emit_across(rows: int, columns: int, lines: Lines) -> None:
 def _emit_group(rows: int, columns: int, lines: Lines) -> None:
     several = columns > 1  # else there is no stride from one column to the next
     lines.add(
-        f"/* {rows} rows and {columns} column{'s' * several} of a product of each model.\n"
+        f"/* --- group_{rows}x{columns} --- "
+        f"{rows} rows and {columns} column{'s' * several} of a product of each model.\n"
         f"   Where fewer are left, the last is computed again, and not stored again. */"
     )
     sides = [("a", rows, "rows", "a_row"), ("b", columns, "columns", "b_column")]

@@ -22,7 +22,7 @@ from nncodegen.emit.descent import emit_descent
 from nncodegen.emit.elements import Elements, read_along
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.library import emit_library
-from nncodegen.emit.lines import Lines, keep, without_comments
+from nncodegen.emit.lines import Lines, keep, used
 from nncodegen.emit.many import ManyEmitter
 from nncodegen.emit.names import identifier, named
 from nncodegen.emit.printer import REAL_TYPES
@@ -67,7 +67,7 @@ def emit_c(schedule: Schedule) -> str:
     noise = (HERE / "noise.c").read_text() if program.noise else ""
     if any(source.distribution == "normal" for source in program.noise):
         noise += (HERE / "noise_normal.c").read_text()
-    functions = _used((HERE / f"functions{precision[-2:]}.c").read_text(), noise + str(lines))
+    functions = used((HERE / f"functions{precision[-2:]}.c").read_text(), noise + str(lines))
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
     filled = filled.replace("@BITS@", precision[-2:])
     metrics = (HERE / "metrics.c").read_text().replace("@THRESHOLD@", f"{program.threshold!r}")
@@ -181,25 +181,10 @@ def _blocks(text: str) -> str:
     """The vectors, and those of the functions for blocks that a text calls."""
     head, functions = (HERE / "blocks.c").read_text().split("@BODIES@")
     types, small = re.split(r"^(?=/\* --- )", head, maxsplit=1, flags=re.MULTILINE)
-    return types + _used(small + emit_blocks() + functions, text + "flush(")
+    return types + used(small + emit_blocks() + functions, text + "flush(")
 
 
 def _blas(text: str) -> str:
     """The pointer to a routine of BLAS, and those of the functions around it that a text calls."""
     pointer, functions = re.split(r"^(?=/\* --- )", (HERE / "blas.c").read_text(), maxsplit=1, flags=re.MULTILINE)
-    return pointer + _used(functions, text)
-
-
-def _used(source: str, text: str) -> str:
-    """Those of the functions of a source that a text calls outside of comments, and those that they call themselves.
-
-    Each stands behind a comment that begins with its name, as ``--- name ---``.
-    """
-    text = without_comments(text)
-    functions = dict(re.findall(r"^(?=/\* --- (\w+) --- )(.*?\n}\n)", source, flags=re.MULTILINE | re.DOTALL))
-    used: list[str] = []
-    for name, function in reversed(functions.items()):  # reversed: a function stands behind those that it calls
-        if re.search(rf"\b{name}\(", text):
-            used.insert(0, function.replace(f"--- {name} --- ", ""))
-            text += without_comments(function)
-    return "\n".join([*used, ""]) if used else ""
+    return pointer + used(functions, text)

@@ -142,7 +142,7 @@ int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, con
 @MANY@    int optimizer;
 @MANY@    const double *options;
 @MANY@    const double *learning_rates; /* of each model */
-@MANY@    const double *initial_state; /* of each state variable of the optimizer */
+@MANY@    const double *initial_state; /* of each variable of the optimizer's state, for each model */
 @MANY@    double weight_decay; /* 0: none */
 @MANY@    double tolerance;
 @MANY@    int shuffle;

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # names of the module that this becomes a part of
         initial_parameters,
         parameter_count,
     )
-    from nncodegen.emit.run import _STATUS, _optimizer
+    from nncodegen.emit.run import _OPTIMIZERS, _STATUS, _optimizer
     from nncodegen.emit.training import train
 
     _calls: Any
@@ -90,8 +90,11 @@ def train_many(
     start = _start(parameters, seeds, count)
     rates = _rates(learning_rate, count)
     rule = dict(hyperparameters)
-    _, number, options, state, decay = _optimizer(optimizer, float(rates[0]), rule, rule.pop("weight_decay", None))
-    initial_state = np.ascontiguousarray(state[:, 0], float)
+    name, number, options, state, decay = _optimizer(optimizer, float(rates[0]), rule, rule.pop("weight_decay", None))
+    initial_state = np.repeat(state[:, :1].astype(float), count, axis=1)
+    for row, value in enumerate(_OPTIMIZERS[name][2].values()):
+        if value == "learning_rate":
+            initial_state[row] = rates
     epochs = _integer("epochs", epochs, 1, 2**63 - 1)
     batch = samples if batch_size is None else _integer("batch_size", batch_size, 1, samples, "the number of samples")
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 
@@ -167,9 +167,11 @@ class KernelEmitter:
         head = (
             f"static void {kernel.name}_prepare(const real *restrict parameters, size_t samples, real *restrict work)"
         )
+        stored = [s for n in kernel.before for s in n.steps if kernel.storage[s.target.tensor].place is Place.ARRAY]
+        nests = self._before_for((*stored, *needed(self._local_before(), (e for s in stored for e in s.operands))))
         with lines.block(head), lines.unused("samples"):
-            self._emit_pointers(kernel.before)
-            self._emit_nests(kernel.before)
+            self._emit_pointers(nests)
+            self._emit_nests(nests)
         lines.add("")
 
     @property
@@ -180,11 +182,17 @@ class KernelEmitter:
 
     def _before(self, nests: tuple[Nest, ...]) -> tuple[Nest, ...]:
         """What some nests need of the parameters alone and is not kept in arrays: it is computed again."""
-        kernel = self._kernel
-        steps = [s for n in kernel.before for s in n.steps if kernel.storage[s.target.tensor].place is Place.LOCAL]
         read = [element for nest in nests for step in nest.steps for element in step.operands]
-        kept = needed(steps, read)
-        again = (replace(n, steps=tuple(s for s in n.steps if s in kept)) for n in kernel.before)
+        return self._before_for(needed(self._local_before(), read))
+
+    def _local_before(self) -> list[Step]:
+        """What depends on the parameters alone and is not kept in arrays."""
+        kernel = self._kernel
+        return [s for n in kernel.before for s in n.steps if kernel.storage[s.target.tensor].place is Place.LOCAL]
+
+    def _before_for(self, kept: Sequence[Step]) -> tuple[Nest, ...]:
+        """The nests of some steps before the tile."""
+        again = (replace(n, steps=tuple(s for s in n.steps if s in kept)) for n in self._kernel.before)
         return tuple(nest for nest in again if nest.steps)
 
     def _emit_finish(self) -> None:

@@ -1,7 +1,4 @@
-/* The rows of a block with four columns. */
-enum { ROWS_OF_BLOCK = BLOCK_ROWS == 8 ? 4 : 2 };
-
-@BODIES@/* out[r][c] = sum(k) a[r][k]*b[k][c] for each model, or (more) so much more; then times factor[r][c], if there is one.
+@BODIES@/* --- group_product --- out[r][c] = sum(k) a[r][k]*b[k][c] for each model, or (more) so much more; then times factor[r][c], if there is one.
    Blocks of four by four use what they load four times; of one or two columns, or rows, eight are computed at once. */
 static HOT void group_product(size_t rows, size_t columns, size_t inner, const real *a, size_t a_row, size_t a_inner,
     const real *b, size_t b_inner, size_t b_column, real *out, size_t out_row, size_t out_column, const real *factor,
@@ -15,10 +12,10 @@ static HOT void group_product(size_t rows, size_t columns, size_t inner, const r
     for (size_t lane = 0; lane < MODELS; lane += LANES) {
         size_t c = 0;
         for (; columns - c > 2 && c < columns; c += 4) {
-            for (size_t r = 0; r < rows; r += ROWS_OF_BLOCK) {
+            for (size_t r = 0; r < rows; r += (BLOCK_ROWS == 8 ? 4 : 2)) {
                 const size_t position = (r*out_row + c*out_column)*MODELS + lane;
                 const real *const ar = a + r*a_row*MODELS + lane, *const bc = b + c*b_column*MODELS + lane;
-                if (ROWS_OF_BLOCK == 4)
+                if (BLOCK_ROWS == 8)
                     group_4x4(rows - r, columns - c, inner, ar, a_row*MODELS, a_inner*MODELS, bc, b_inner*MODELS,
                         b_column*MODELS, out + position, out_row*MODELS, out_column*MODELS,
                         factor ? factor + position : NULL, more);
@@ -39,7 +36,7 @@ static HOT void group_product(size_t rows, size_t columns, size_t inner, const r
     }
 }
 
-/* out[r] = sum(n) a[r][n] for each model, or (more) so much more. */
+/* --- group_sum --- out[r] = sum(n) a[r][n] for each model, or (more) so much more. */
 static HOT void group_sum(size_t rows, size_t samples, const real *restrict a, size_t a_row, size_t a_sample,
     real *restrict out, int more)
 {
@@ -53,13 +50,18 @@ static HOT void group_sum(size_t rows, size_t samples, const real *restrict a, s
     }
 }
 
-/* A row of each model, side by side: turned over in squares, for which the rows are copied to follow each other. */
+/* --- side_by_side --- A row of each model, side by side: turned over in squares, for which parts of the rows are copied to follow each
+   other. */
 INLINE void side_by_side(const real *const *rows, size_t width, real *restrict to)
 {
-    real copied[MODELS*(INPUTS > TARGETS ? INPUTS : TARGETS)];
-    for (size_t m = 0; m < MODELS; m++)
-        for (size_t c = 0; c < width; c++)
-            copied[m*width + c] = rows[m][c];
-    turn(width, MODELS, copied, width, to, MODELS, MODELS);
+    enum { PART = 32 };
+    real copied[MODELS*PART];
+    for (size_t first = 0; first < width; first += PART) {
+        const size_t count = width - first < PART ? width - first : PART;
+        for (size_t m = 0; m < MODELS; m++)
+            for (size_t c = 0; c < count; c++)
+                copied[m*count + c] = rows[m][first + c];
+        turn(count, MODELS, copied, count, to + first*MODELS, MODELS, MODELS);
+    }
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nncodegen.emit.blocks import emit_group_blocks
 from nncodegen.emit.kernels import NEUTRAL, comment
-from nncodegen.emit.lines import Lines
+from nncodegen.emit.lines import Lines, used
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
 from nncodegen.emit.terms import combined, statements, written_out
@@ -41,7 +41,7 @@ class NetworkGroup:
     gradient_apart = False
 
     def __init__(self, program: Program, lanes: Lanes, lines: Lines) -> None:
-        self._program, self._kernel, self._lines = program, lanes.kernel, lines
+        self._program, self._kernel, self._file, self._lines = program, lanes.kernel, lines, Lines()
         self._names = Names((*program.sizes, *(f"{index}_" for index in program.sizes), *OWN))
         for name in (program.weight.name, *(tensor.name for tensor in program.declared)):
             self._names[name]
@@ -57,7 +57,6 @@ class NetworkGroup:
     def emit_gradient(self) -> None:
         """Adds some samples of each model to the sums of a group."""
         lines, kernel = self._lines, self._kernel
-        lines.include((HERE / "lanes.c").read_text().replace("@BODIES@", emit_group_blocks()))
         lines.add(
             "/* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the",
             "   sums, or (more) what is added to them. */",
@@ -73,6 +72,10 @@ class NetworkGroup:
             for nest in (*kernel.before, *kernel.tile):
                 self._emit_nest(replace(nest, cuts=(), steps=tuple(s for s in nest.steps if not self._is_copied(s))))
         lines.add("")
+        functions = (HERE / "lanes.c").read_text().replace("@BODIES@", emit_group_blocks())
+        self._file.include(used(functions, f"{lines}side_by_side("))
+        self._file.include(str(lines))
+        self._lines = self._file
 
     def emit_finish(self) -> None:
         """The rest of the gradient, from sums over the samples of a batch."""

@@ -75,3 +75,18 @@ def without_comments(text: str) -> str:
 def keep(text: str, mark: str, kept: bool) -> str:
     """A template with or without its lines that bear a mark, ``@MARK@``; the mark itself goes either way."""
     return text.replace(f"@{mark}@", "") if kept else re.sub(rf".*@{mark}@.*\n", "", text)
+
+
+def used(source: str, text: str) -> str:
+    """Those of the functions of a source that a text calls outside of comments, and those that they call themselves.
+
+    Each stands behind a comment that begins with its name, as ``--- name ---``.
+    """
+    text = without_comments(text)
+    functions = dict(re.findall(r"^(?=/\* --- (\w+) --- )(.*?\n}\n)", source, flags=re.MULTILINE | re.DOTALL))
+    used: list[str] = []
+    for name, function in reversed(functions.items()):  # reversed: a function stands behind those that it calls
+        if re.search(rf"\b{name}\(", text):
+            used.insert(0, function.replace(f"--- {name} --- ", ""))
+            text += without_comments(function)
+    return "\n".join([*used, ""]) if used else ""

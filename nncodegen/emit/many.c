@@ -86,14 +86,14 @@ static int sums_of_group(@name@_many *run, int with_loss, size_t first, size_t b
             gather(run, first, begin + n, count, g);
         group_gradient(n%TILE > 0, with_loss, g->parameters, g->x, g->y, @COUNTED@, g->values, g->sums);
         if (samples > TILE && (end%TILE == 0 || end == samples)) {
-            for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
+            for (size_t k = with_loss ? 0 : MODELS; k < MODELS*GROUP_SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
         }
         if (stopped(&run->poll, (double) MODELS*COST*(double) count))
             return 1;
     }
     if (samples > TILE) {
-        for (size_t k = 0; k < MODELS*GROUP_SUMS; k++)
+        for (size_t k = with_loss ? 0 : MODELS; k < MODELS*GROUP_SUMS; k++)
             g->sums[k] = (real) g->totals[k];
     }
     return 0;
@@ -180,8 +180,7 @@ static int epoch_of_group(@name@_many *run, size_t first, double *updates, group
         *updates += 1;
         update_group(run, *updates, g);
         take_over(run, first, loss, g);
-        MODELS_LOOP
-        for (size_t m = 0; m < MODELS; m++)
+        for (size_t m = 0; run->history && m < MODELS; m++)
             g->loss[m] += (double) loss[m]*share;
     }
     return 0;
@@ -260,11 +259,11 @@ static void start(const @name@_many *run, size_t first, group *g)
         g->random[m] = run->random[model];
         for (size_t p = 0; p < PARAMETERS; p++)
             g->parameters[p*MODELS + m] = run->parameters[model*PARAMETERS + p];
+        for (size_t k = 0; k < STATE*PARAMETERS; k++)
+            g->state[k*MODELS + m] = (real) run->initial_state[k/PARAMETERS*run->models + model];
         for (size_t n = 0; run->shuffle && n < run->samples; n++)
             run->order[m*run->samples + n] = n;
     }
-    for (size_t k = 0; k < MODELS*STATE*PARAMETERS; k++)
-        g->state[k] = (real) run->initial_state[k/(MODELS*PARAMETERS)];
     if (run->samples == 1)
         gather(run, first, 0, 1, g);
 }

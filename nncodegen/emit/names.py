@@ -41,8 +41,8 @@ EMITTED = """
     outer_product contract_ends samples few
     point w present check larger next_point largest_change update_in_turn not_finite
     gemm product end_rows dot_products
-    MODELS MODELS_LOOP VALUES GROUP_TILE GROUP_ROWS GROUP_SUMS GROUP_VALUES GROUP_PARAMETERS GROUP_STATE ROWS_OF_BLOCK
-    LEAP group learning_rates group_product group_sum
+    MODELS MODELS_LOOP VALUES GROUP_TILE GROUP_ROWS GROUP_SUMS GROUP_VALUES GROUP_PARAMETERS GROUP_STATE LEAP
+    group learning_rates group_product group_sum
 """.split()
 """Names that the emitter gives to arguments, variables and constants of its own."""
 

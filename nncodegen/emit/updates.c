@@ -10,8 +10,8 @@ static uint64_t random_number(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* A random number below a bound: one of 64 bits, as a fraction, times the bound (with a bias below bound/2^64). The
-   product is taken in two halves, for bounds of 32 bits: it is faster than a remainder. */
+/* A random number below a bound, with a bias below bound/2^64: one of 64 bits, as a fraction, times the bound, which is
+   faster than a remainder. The product is taken in two halves, for bounds of 32 bits. */
 INLINE size_t random_below(uint64_t bound, uint64_t *state)
 {
     const uint64_t z = random_number(state);

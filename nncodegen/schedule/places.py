@@ -79,7 +79,7 @@ def place(
         if SAMPLE in step.over:
             storage[name] = Storage(Place.SUM, sums, strides)
             sums += size
-        elif not step.target.indices or (alone and name not in kept):
+        elif (not step.target.indices and not reduced) or (alone and name not in kept):
             storage[name] = Storage(Place.LOCAL)
         else:
             storage[name] = Storage(Place.ARRAY, arrays.place(step, nest, home[0], strides, size), strides)

@@ -1,7 +1,7 @@
 """Small programs with every value in a variable of its own: a formula, or a network written out as one.
 
 Single samples are trained in registers (see ``emit.registers``), and many models of a formula at once in the lanes of
-vectors (see ``emit.scalars``). Batches of a network are left to its blocks, whose vectors are filled by samples, and
+vectors (see ``emit.formulas``). Batches of a network are left to its blocks, whose vectors are filled by samples, and
 many models of it to loops over its units (see ``lanes``).
 """
 
