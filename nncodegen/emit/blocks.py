@@ -88,6 +88,17 @@ def _emit_terms(rows: int, vectors: int, phase: int, lines: Lines, k: str = "") 
     lines.add(*(f"{_sum(r, v, phase)} += a{r}[i]*b{v};" for r in range(rows) for v in range(vectors)))
 
 
+def _emit_pointers(name: str, count: int, extent: str, stride: str, lines: Lines) -> None:
+    """Pointers to so many rows or columns: where fewer are left (extent), to the last again."""
+    lines.add(f"const real *const {name}0 = {name};")
+    lines.add(
+        *(
+            f"const real *const {name}{k} = {name} + ({extent} > {k} ? {k} : {extent} - 1)*{stride};"
+            for k in range(1, count)
+        )
+    )
+
+
 def _emit_across(rows: int, columns: int, lines: Lines) -> None:
     lines.add(
         f"/* --- across_{rows}x{columns} --- {rows} rows and {columns} columns of a sum across lanes.\n"
@@ -98,14 +109,8 @@ def _emit_across(rows: int, columns: int, lines: Lines) -> None:
         f"    const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,\n"
         f"    double *restrict sums)"
     ):
-        for name, count, extent in (("d", rows, "rows"), ("x", columns, "columns")):
-            lines.add(f"const real *const {name}0 = {name};")
-            lines.add(
-                *(
-                    f"const real *const {name}{k} = {name} + ({extent} > {k} ? {k} : {extent} - 1)*TILE;"
-                    for k in range(1, count)
-                )
-            )
+        _emit_pointers("d", rows, "rows", "TILE", lines)
+        _emit_pointers("x", columns, "columns", "TILE", lines)
         for r in range(rows):
             lines.add(f"vector {', '.join(f's{r}{c} = {{0}}' for c in range(columns))};")
         with lines.block("for (size_t n = 0; n < padded; n += LANES)"):
@@ -130,21 +135,14 @@ def _emit_group(rows: int, columns: int, lines: Lines) -> None:
         f"{rows} rows and {columns} column{'s' * several} of a product of each model.\n"
         f"   Where fewer are left, the last is computed again, and not stored again. */"
     )
-    sides = [("a", rows, "rows", "a_row"), ("b", columns, "columns", "b_column")]
     with lines.block(
         f"INLINE void group_{rows}x{columns}(size_t rows, {'size_t columns, ' * several}size_t inner,\n"
         f"    const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner,"
         f"{' size_t b_column,' * several}\n"
         f"    real *out, size_t out_row, {'size_t out_column, ' * several}const real *factor, int more)"
     ):
-        for name, count, extent, stride in sides:
-            lines.add(f"const real *const {name}0 = {name};")
-            lines.add(
-                *(
-                    f"const real *const {name}{k} = {name} + ({extent} > {k} ? {k} : {extent} - 1)*{stride};"
-                    for k in range(1, count)
-                )
-            )
+        _emit_pointers("a", rows, "rows", "a_row", lines)
+        _emit_pointers("b", columns, "columns", "b_column", lines)
         for r in range(rows):
             lines.add(f"vector {', '.join(f's{r}{c} = {{0}}' for c in range(columns))};")
         with lines.block("for (size_t k = 0; k < inner; k++)"):
