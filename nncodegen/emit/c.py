@@ -97,7 +97,7 @@ def _sizes(schedule: Schedule) -> dict[str, int]:
     """The constants in the head."""
     program, gradient = schedule.program, schedule.kernels[-1]
     sizes = {
-        "PARAMETERS": sum(tensor.size for tensor in program.parameters),
+        "PARAMETERS": program.parameter_count,
         "INPUTS": sum(tensor.size for tensor in program.inputs),
         "TARGETS": sum(tensor.size for tensor in program.targets),
         "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),

@@ -35,8 +35,8 @@ class Elements:
         return self.kernel.storage[element.tensor].place
 
     def name(self, element: Element) -> str:
-        """The local variable for an element: its tensor, and the values of its short indices."""
-        return self.names[" ".join([element.tensor, *(index for index in element.indices if index.isdigit())])]
+        """The local variable for an element."""
+        return self.names[local_name(element)]
 
     def begin(self, element: Element) -> str:
         """Where the array of a tensor begins; rows from outside may be used where they are."""
@@ -112,6 +112,11 @@ class Elements:
             elif "0" not in (index, text):
                 texts.append(index if text == "1" else f"{index}*{text}")
         return " + ".join([*([str(offset)] if offset or not texts else []), *texts])
+
+
+def local_name(element: Element) -> str:
+    """What the local variable for an element is named after: its tensor, and the values of its short indices."""
+    return " ".join([element.tensor, *(index for index in element.indices if index.isdigit())])
 
 
 def _noise_arguments(source: Noise) -> str:

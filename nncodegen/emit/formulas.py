@@ -14,7 +14,7 @@ from pathlib import Path
 from sympy import Abs, Function, Piecewise, count_ops
 
 from nncodegen.emit.chains import unbranched
-from nncodegen.emit.descent import LEARNING_RATE
+from nncodegen.emit.descent import LEARNING_RATE, is_descent
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
@@ -194,9 +194,15 @@ class FormulaGroup:
             return f"sums[{storage.offset}*MODELS + m]"
         return f"{self._names[element.tensor]}[m]" if element.tensor in self._in_arrays else self._names[element.tensor]
 
-    def emit_descent(self, update: Update) -> None:
-        """The gradient for one sample of each model and its update at once: no derivative is kept in between."""
-        lines = self._lines
+    def emit_descent(self, updates: Sequence[Update]) -> int | None:
+        """The gradient for one sample of each model and its update at once: no derivative is kept in between.
+
+        Returns the number of the optimizer; none where there is no such optimizer, or more to do for the gradient.
+        """
+        number = next((number for number, update in enumerate(updates) if is_descent(update)), None)
+        if number is None or self.finishes:
+            return None
+        update, lines = updates[number], self._lines
         lines.add(f"/* The next parameters by {update.name} of one sample of each model. */")
         head = (
             "static HOT void group_descend(const real *restrict learning_rates, const real *restrict parameters,\n"
@@ -207,6 +213,7 @@ class FormulaGroup:
             with lines.unused("weight"):
                 self._emit_loops(self._gradient_loops, [], self._shared, update)
         lines.add("")
+        return number
 
 
 def descent(update: Update, precision: str, position: str, gradient: str) -> str:

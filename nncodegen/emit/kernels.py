@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
 
 from nncodegen.emit.blas import BlasEmitter
 from nncodegen.emit.calls import BlockCalls
 from nncodegen.emit.elements import COLUMNS, Elements, read_along
 from nncodegen.emit.lines import Lines
+from nncodegen.emit.nests import emit_nests
 from nncodegen.emit.printer import Printer
-from nncodegen.emit.terms import combined, statements, terms, written_out
+from nncodegen.emit.terms import NEUTRAL, accumulated, combined, statements, terms, written_out
 from nncodegen.ir import SAMPLE, Element, Step, Tensor, needed
-from nncodegen.schedule import Kernel, Nest, Place, Shape
+from nncodegen.schedule import Kernel, Nest, Place, Shape, only
 
 TITLES = {
     "predict": "The outputs of a tile of samples.",
@@ -29,9 +29,6 @@ INDEPENDENT, FEW = "INDEPENDENT", "INDEPENDENT_FEW"
 
 MOST_OF_FEW = 16
 """Turns up to which GCC writes a loop out early."""
-
-NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
-"""What a reduction starts from."""
 
 
 class KernelEmitter:
@@ -192,8 +189,7 @@ class KernelEmitter:
 
     def _before_for(self, kept: Sequence[Step]) -> tuple[Nest, ...]:
         """The nests of some steps before the tile."""
-        again = (replace(n, steps=tuple(s for s in n.steps if s in kept)) for n in self._kernel.before)
-        return tuple(nest for nest in again if nest.steps)
+        return only(self._kernel.before, lambda step: step in kept)
 
     def _emit_finish(self) -> None:
         kernel, lines = self._kernel, self._lines
@@ -232,18 +228,7 @@ class KernelEmitter:
         self._lines.add(*(f"(void) {text}; /* of use where loops are cut */" for text in unused))
 
     def _emit_nests(self, nests: Iterable[Nest]) -> None:
-        for nest in nests:
-            self._lines.add("")
-            comment(nest, self._names.__getitem__, self._lines)
-            rest = tuple(step for step in nest.steps if step.target.tensor not in self._kernel.of_loss)
-            if len(rest) == len(nest.steps):
-                self._emit_nest(nest)
-                continue
-            with self._lines.block("if (with_loss)"):
-                self._emit_nest(nest)
-            if rest:
-                with self._lines.block("else"):
-                    self._emit_nest(replace(nest, steps=rest))
+        emit_nests(nests, self._kernel, self._names.__getitem__, self._lines, self._emit_nest)
 
     def _emit_nest(self, nest: Nest) -> None:
         self._emit_steps(nest)
@@ -423,10 +408,7 @@ class KernelEmitter:
             with self._sample_loop(nest, INDEPENDENT):
                 self._lines.add(f"{target} = {NEUTRAL[step.operator or '']};")
             with self._loops(nest.reduced, nest), self._sample_loop(nest, INDEPENDENT):
-                if step.operator == "sum":
-                    self._lines.add(f"{target} += {value};")
-                else:
-                    self._lines.add(f"const real value = {value};", f"{target} = {target} > value ? {target} : value;")
+                self._lines.add(*accumulated(step, target, value))
 
     # Loops and elements.
 
@@ -474,18 +456,3 @@ def _weighted(kernel: Kernel) -> frozenset[str]:
 def _read_along(kernel: Kernel) -> frozenset[str]:
     """The tensors that nests read in vectors along the samples."""
     return frozenset(element.tensor for nest in kernel.nests_with_metrics for element in read_along(nest, kernel))
-
-
-def comment(nest: Nest, name_of: Callable[[str], str], lines: Lines) -> None:
-    """Says which steps a nest came from, in names of C: a user's text could end the comment."""
-    first, last = (name_of(nest.steps[k].target.tensor) for k in (0, -1))
-    if not nest.outer and not nest.reduced and len(nest.steps) > 1:  # the statements are the steps
-        lines.add(f"/* {first} to {last} */")
-        return
-    texts = []
-    for step in nest.steps:
-        names = {e: Element(name_of(e.tensor), e.indices) for e in (step.target, *step.operands)}
-        expression = step.expression.xreplace(names)
-        texts.append(str(Step(names[step.target], expression, step.operator, step.over)))
-    lines.add("/* " + texts[0], *("   " + text for text in texts[1:]))
-    lines.extend_last(" */")

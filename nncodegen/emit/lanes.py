@@ -7,19 +7,20 @@ those of a tile of samples (see ``kernels``), each with one over the models inne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from nncodegen.emit.blocks import emit_group_blocks
-from nncodegen.emit.kernels import NEUTRAL, comment
+from nncodegen.emit.elements import local_name
 from nncodegen.emit.lines import Lines, used
 from nncodegen.emit.names import Names
+from nncodegen.emit.nests import emit_nests
 from nncodegen.emit.printer import Printer
-from nncodegen.emit.terms import combined, statements, written_out
+from nncodegen.emit.terms import NEUTRAL, accumulated, combined, statements, written_out
 from nncodegen.ir import SAMPLE, Element, Program, Step
-from nncodegen.schedule import Lanes, Nest, Place, Shape, Storage
+from nncodegen.schedule import Lanes, Nest, Place, Shape, Storage, only
 
 HERE = Path(__file__).parent
 
@@ -43,15 +44,14 @@ class NetworkGroup:
     def __init__(self, program: Program, lanes: Lanes, lines: Lines) -> None:
         self._program, self._kernel, self._file, self._lines = program, lanes.kernel, lines, Lines()
         self._names = Names((*program.sizes, *(f"{index}_" for index in program.sizes), *OWN))
-        for name in (program.weight.name, *(tensor.name for tensor in program.declared)):
-            self._names[name]
+        for tensor in (program.weight, *program.declared):
+            self._names[tensor.name]
         self._printer = Printer(program.precision, self._element)
         self._local: frozenset[str] = frozenset()  # the tensors that the present nest computes
         steps = [step for nest in self._kernel.nests for step in nest.steps]
         self._copied = {s.target.tensor: s.expression.tensor for s in steps if self._copies_from_outside(s)}
         self._storage, self.sums, self.values = self._places()
-        rest = (replace(n, steps=tuple(s for s in n.steps if not self._in_place(s))) for n in self._kernel.after)
-        self._after = [nest for nest in rest if nest.steps]
+        self._after = only(self._kernel.after, lambda step: not self._in_place(step))
         self.models, self.samples, self.finishes = str(lanes.models), lanes.samples, bool(self._after)
 
     def emit_gradient(self) -> None:
@@ -68,9 +68,8 @@ class NetworkGroup:
         )
         arguments = ("more", "with_loss", "parameters", "x", "y", "weight", "count", "values", "sums")
         with lines.block(head), lines.unused(*arguments):
-            self._emit_pointers((*kernel.before, *kernel.tile))
-            for nest in (*kernel.before, *kernel.tile):
-                self._emit_nest(replace(nest, cuts=(), steps=tuple(s for s in nest.steps if not self._is_copied(s))))
+            nests = (*kernel.before, *kernel.tile)
+            self._emit_nests(only(nests, lambda step: step.target.tensor not in self._copied))
         lines.add("")
         functions = (HERE / "lanes.c").read_text().replace("@BODIES@", emit_group_blocks())
         self._file.include(used(functions, f"{lines}side_by_side("))
@@ -86,9 +85,7 @@ class NetworkGroup:
             "    real *gradient)"
         )
         with lines.block(head), lines.unused("parameters", "values", "sums", "gradient"):
-            self._emit_pointers(self._after)
-            for nest in self._after:
-                self._emit_nest(nest)
+            self._emit_nests(self._after)
         lines.add("")
 
     # Where values are.
@@ -99,9 +96,6 @@ class NetworkGroup:
         outside = isinstance(source, Element) and self._kernel.storage[source.tensor].place in WIDTHS
         return outside and not step.over and source.indices == step.target.indices
 
-    def _is_copied(self, step: Step) -> bool:
-        return step.target.tensor in self._copied
-
     def _places(self) -> tuple[dict[str, Storage], int, int]:
         """The places of all tensors, the sums and the values of a model.
 
@@ -109,7 +103,7 @@ class NetworkGroup:
         several nests use has a value of its own.
         """
         program, storage = self._program, dict(self._kernel.storage)
-        behind = 1 + sum(tensor.size for tensor in program.parameters)
+        behind = 1 + program.parameter_count
         taken: set[str] = set()
         for nest in self._kernel.after:
             for step in nest.steps:
@@ -139,14 +133,6 @@ class NetworkGroup:
         if not isinstance(source, Element) or target.place is not Place.GRADIENT:
             return False
         return self._storage[source.tensor] == Storage(Place.SUM, 1 + target.offset, target.strides)
-
-    def _emit_pointers(self, nests: Iterable[Nest]) -> None:
-        """Names for the arrays that nests use."""
-        used = {e.tensor: None for nest in nests for step in nest.steps for e in (step.target, *step.operands)}
-        for name in used:
-            storage = self._storage[name]
-            if storage.place is Place.ARRAY and name not in self._copied and name not in self._kernel.crossing:
-                self._lines.add(f"real *const {self._names[name]} = values + {storage.offset}*MODELS;")
 
     def _array(self, element: Element) -> tuple[str, Storage]:
         """The array of an element, and its place there, with the stride of the samples."""
@@ -184,7 +170,7 @@ class NetworkGroup:
 
     def _name(self, element: Element) -> str:
         """The local variable for an element."""
-        return self._names[" ".join([element.tensor, *(index for index in element.indices if index.isdigit())])]
+        return self._names[local_name(element)]
 
     def _element(self, element: Element) -> str:
         place = self._storage[self._copied.get(element.tensor, element.tensor)].place
@@ -196,22 +182,20 @@ class NetworkGroup:
 
     # Nests.
 
-    def _emit_nest(self, nest: Nest) -> None:
-        if not nest.steps:
-            return
-        rest = tuple(step for step in nest.steps if step.target.tensor not in self._kernel.of_loss)
-        self._lines.add("")
-        comment(nest, lambda tensor: self._names[self._copied.get(tensor, tensor)], self._lines)
-        if len(rest) == len(nest.steps):
-            self._emit_loops(nest)
-            return
-        with self._lines.block("if (with_loss)"):
-            self._emit_loops(nest)
-        if rest:
-            with self._lines.block("else"):
-                self._emit_loops(replace(nest, steps=rest))
+    def _emit_nests(self, nests: tuple[Nest, ...]) -> None:
+        """Nests, with names for the arrays that they use."""
+        used = {e.tensor: None for nest in nests for step in nest.steps for e in (step.target, *step.operands)}
+        for name in used:
+            storage = self._storage[name]
+            if storage.place is Place.ARRAY and name not in self._copied and name not in self._kernel.crossing:
+                self._lines.add(f"real *const {self._names[name]} = values + {storage.offset}*MODELS;")
+        emit_nests(nests, self._kernel, self._name_of, self._lines, self._emit_nest)
 
-    def _emit_loops(self, nest: Nest) -> None:
+    def _name_of(self, tensor: str) -> str:
+        """The name of a tensor, or of the rows from outside that it would be a copy of."""
+        return self._names[self._copied.get(tensor, tensor)]
+
+    def _emit_nest(self, nest: Nest) -> None:
         if nest.shape in (Shape.CONTRACT, Shape.ACROSS):
             self._emit_product(nest)
         elif nest.shape is Shape.ADD_UP:
@@ -262,10 +246,7 @@ class NetworkGroup:
             self._lines.add(f"{target} = {NEUTRAL[step.operator or '']};")
         with self._loops((*nest.outer, *nest.reduced), nest.samples):
             value = self._printer.print(step.expression)
-            if step.operator == "sum":
-                self._lines.add(f"{target} += {value};")
-            else:
-                self._lines.add(f"const real value = {value};", f"{target} = {target} > value ? {target} : value;")
+            self._lines.add(*accumulated(step, target, value))
 
     def _emit_statements(self, nest: Nest) -> None:
         """The statements of one value of each index."""

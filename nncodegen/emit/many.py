@@ -14,7 +14,7 @@ from typing import Protocol
 
 from sympy import Add, Mul
 
-from nncodegen.emit.descent import LEARNING_RATE, is_descent
+from nncodegen.emit.descent import LEARNING_RATE
 from nncodegen.emit.formulas import FormulaGroup
 from nncodegen.emit.lanes import NetworkGroup
 from nncodegen.emit.lines import Lines, keep
@@ -74,14 +74,10 @@ class ManyEmitter:
         self._emit_dispatch()
         self._emit_remains()
         counted, one = ("weight, count", "1, 1") if group.samples > 1 else ("weight", "1")
-        text = _filled("many.c", COUNTED=counted, ONE=one)
-        descents = [number for number, update in enumerate(updates) if is_descent(update)]
-        descends = isinstance(group, FormulaGroup) and not group.finishes and bool(descents)
-        if isinstance(group, FormulaGroup) and descends:
-            group.emit_descent(updates[descents[0]])
-            text = text.replace("@NUMBER@", str(descents[0]))
+        descent = group.emit_descent(updates) if isinstance(group, FormulaGroup) else None
+        text = _filled("many.c", COUNTED=counted, ONE=one, NUMBER=descent)
         marks = {"FINISH": group.finishes, "APART": group.gradient_apart, "TOGETHER": not group.gradient_apart}
-        for mark, kept in {**marks, "DESCENT": descends}.items():
+        for mark, kept in {**marks, "DESCENT": descent is not None}.items():
             text = keep(text, mark, kept)
         return text
 

@@ -56,7 +56,7 @@ def _facts(schedule: Schedule) -> str:
         "output_names": tuple(text for element in program.outputs for text in _output_names(program, element)),
         "parameter_names": tuple(tensor.name for tensor in program.parameters),
         "parameter_shapes": {tensor.name: tensor.shape for tensor in program.parameters},
-        "parameter_count": sum(tensor.size for tensor in program.parameters),
+        "parameter_count": program.parameter_count,
         "accepts_labels": program.labels,
         "operations": {"written_out": written_out, "simplified": simplified},
     }

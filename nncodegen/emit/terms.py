@@ -9,6 +9,9 @@ from itertools import product
 from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.schedule import Place, Storage
 
+NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
+"""What a reduction starts from."""
+
 Statement = tuple[Step, list[Step]]
 """What defines a value, and the steps whose expressions are its terms."""
 
@@ -63,6 +66,13 @@ def statements(steps: Sequence[Step], program: Program, storage: Mapping[str, St
             written[step.target] = [first, *written[element]]
             absorbed.add(element)
     return [(step, written[step.target]) for step in steps if step.target not in absorbed]
+
+
+def accumulated(step: Step, target: str, value: str) -> tuple[str, ...]:
+    """The statements that add a term to a reduction in memory, or keep the larger of both."""
+    if step.operator == "sum":
+        return (f"{target} += {value};",)
+    return f"const real value = {value};", f"{target} = {target} > value ? {target} : value;"
 
 
 def combined(step: Step, values: Sequence[str]) -> str:

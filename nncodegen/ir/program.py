@@ -237,6 +237,16 @@ class Program:
         """The size of every index."""
         return self._checked[1]
 
+    @property
+    def parameter_count(self) -> int:
+        """The values of all parameters."""
+        return sum(tensor.size for tensor in self.parameters)
+
+    @property
+    def layered(self) -> bool:
+        """Whether there are other indices than that of the samples; without them, the program is a formula."""
+        return any(self.sizes.values())
+
     def count(self, indices: Iterable[str]) -> int:
         """The number of values that indices take together; for one sample, where the samples are among them."""
         return math.prod(self.sizes[index] or 1 for index in indices)

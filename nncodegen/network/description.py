@@ -74,7 +74,7 @@ class Description:
     @property
     def parameter_count(self) -> int:
         """The number of parameters."""
-        return sum(tensor.size for tensor in self.program.parameters)
+        return self.program.parameter_count
 
     @cached_property
     def hash(self) -> str:

@@ -35,7 +35,7 @@ from dataclasses import replace
 
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.blas import choose_blas
-from nncodegen.schedule.kernel import Kernel, Lanes, Nest, Place, Scalars, Schedule, Shape, Storage
+from nncodegen.schedule.kernel import Kernel, Lanes, Nest, Place, Scalars, Schedule, Shape, Storage, only
 from nncodegen.schedule.lanes import choose_lanes
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
@@ -52,7 +52,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     gradient = _gradient(program, layout)
     if "tile" not in choices and layout.tile == TILE and layout.features:
         layout, gradient = _with_short_tile(program, layout, gradient)
-    if "tile" not in choices and not any(program.sizes.values()):
+    if "tile" not in choices and not program.layered:
         layout, gradient = _with_long_tile(program, layout, gradient)
     kernels = (
         make_kernel(program, layout, "predict", program.outputs, ()),
@@ -102,11 +102,11 @@ def _with_long_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple
 def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
     """The memory that an update of one tile goes through: its rows, the arrays, the parameters, the next ones."""
     columns = sum(tensor.size for tensor in (*program.inputs, *program.targets))
-    parameters = sum(tensor.size for tensor in program.parameters)
+    parameters = program.parameter_count
     return bytes_of(layout.tile * columns + gradient.arrays + 2 * parameters, program)
 
 
 __all__ = [
     "LONG", "NO_CHOICES", "Kernel", "Lanes", "Layout", "Nest", "Place", "Scalars", "Schedule", "Shape", "Storage",
-    "schedule",
+    "only", "schedule",
 ]  # fmt: skip

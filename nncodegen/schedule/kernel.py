@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -88,6 +89,12 @@ class Nest:
         return "\n".join([head, "\n  in the same loops or the next:\n".join(parts)])
 
 
+def only(nests: Iterable[Nest], wanted: Callable[[Step], bool]) -> tuple[Nest, ...]:
+    """The nests with those of their steps that are wanted, without any that has none."""
+    kept = (replace(nest, steps=tuple(filter(wanted, nest.steps))) for nest in nests)
+    return tuple(nest for nest in kept if nest.steps)
+
+
 @dataclass(frozen=True)
 class Kernel:
     """The loops of one entry point, and the places of its tensors."""
@@ -125,10 +132,7 @@ class Kernel:
     @property
     def finishing(self) -> tuple[Nest, ...]:
         """What comes after the samples, but for copies of sums to the gradient, where they lie in place."""
-        rest = (
-            replace(nest, steps=tuple(s for s in nest.steps if not self._copies_in_place(s))) for nest in self.after
-        )
-        return tuple(nest for nest in rest if nest.steps)
+        return only(self.after, lambda step: not self._copies_in_place(step))
 
     @property
     def descends(self) -> bool:
@@ -176,7 +180,6 @@ class Lanes:
 
     models: int
     samples: int
-    layout: Layout
     kernel: Kernel
 
     def show(self) -> str:
@@ -202,7 +205,7 @@ class Schedule:
     @property
     def many(self) -> bool:
         """Whether many models are trained side by side."""
-        return bool(self.lanes) or (bool(self.scalars) and not any(self.program.sizes.values()))
+        return bool(self.lanes) or (bool(self.scalars) and not self.program.layered)
 
     @property
     def tile(self) -> int:

@@ -27,9 +27,9 @@ def choose_lanes(program: Program, layout: Layout, gradient: Kernel) -> Lanes | 
     There is none for a formula, for a network with random numbers or products left to BLAS, and for a large one.
     """
     models = LONGEST[program.precision]
-    close = sum(tensor.size for tensor in program.parameters) <= PARAMETERS
+    close = program.parameter_count <= PARAMETERS
     blocks = gradient.shapes - {Shape.LOOPS}
-    if not any(program.sizes.values()) or not blocks or not close or program.noise or layout.blas:
+    if not program.layered or not blocks or not close or program.noise or layout.blas:
         return None
-    own = Layout(SAMPLES, models, (), ())
-    return Lanes(models, SAMPLES, own, make_kernel(program, own, "gradient", (), (program.loss, *program.gradient)))
+    layout = Layout(SAMPLES, models, (), ())
+    return Lanes(models, SAMPLES, make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient)))

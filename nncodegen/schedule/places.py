@@ -110,7 +110,7 @@ def _place_whole(
     read = Counter(operand.tensor for nest in after for step in nest.steps for operand in step.operands)
     copies = {name: copy for name, copy in copies.items() if read[name] == 1}
     end, in_place = 0, set()
-    behind = layout.padded(sum(tensor.size for tensor in program.parameters))
+    behind = layout.padded(program.parameter_count)
     for nest in nests:
         target = nest.steps[0].target
         copy, (strides, size) = copies.get(target.tensor), _strides(program, layout, target, nest.lanes, padded=False)

@@ -30,8 +30,8 @@ COMBINED = {"sum": Add, "max": Max}
 
 def choose_scalars(program: Program, layout: Layout, gradient: Kernel) -> Scalars | None:
     """The scalar form of a program, given the kernel of its gradient; none if it is too long, or nothing is gained."""
-    if any(program.sizes.values()):
-        small = sum(tensor.size for tensor in program.parameters) <= PARAMETERS
+    if program.layered:
+        small = program.parameter_count <= PARAMETERS
         if not small or program.noise or layout.turned or layout.blas:
             return None
         program = written_out(program)
