@@ -100,7 +100,7 @@ def test_loops_of_few_turns_are_vectorized(precision, tmp_path):
     lines, found = vectorized(emitted(model, precision), tmp_path)
     loops = [number for number, line in enumerate(lines) if re.search(r"for .* < 16;", line)]
     loops = [number for number in loops if "INDEPENDENT" in lines[number - 1] and "? " in "".join(lines[number:][:6])]
-    assert len(loops) == 4  # of a tile of predictions, losses, gradients, and of one row
+    assert len(loops) == 5  # of a tile of predictions, losses, gradients, and of predictions and gradients of one row
     assert {number + 1 for number in loops} <= found
 
 

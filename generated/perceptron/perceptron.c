@@ -2404,6 +2404,16 @@ static const double *sum_batch(const batch *b, memory m, team *threads, perceptr
     return m.totals + WHOLE;
 }
 
+/* The gradient of a batch in m.gradient, but for what is not summed up there: that goes to rest, which may be m.gradient as
+   well. Returns the other sums; NULL if stopped. */
+static HOT const double *derive_batch(const batch *b, memory m, team *threads, real *rest, perceptron_poll *poll)
+{
+    const double *const sums = sum_batch(b, m, threads, poll);
+    if (sums)
+        gradient_finish(b->parameters, sums, m.gradient, m.arrays, rest);
+    return sums;
+}
+
 int perceptron_loss(const real *parameters, const real *inputs, const real *targets, const real *weights,
     size_t samples, void *work, double *loss, perceptron_poll *poll)
 {
@@ -2583,10 +2593,9 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
     batch part = batch_of(run, samples, total);
     part.metrics = first == 0 ? run->metrics : 0;
     m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
-    const double *const sums = sum_batch(&part, m, threads, &run->poll);
+    const double *const sums = derive_batch(&part, m, threads, m.gradient, &run->poll);
     if (!sums)
         return perceptron_INTERRUPTED;
-    gradient_finish(run->present, sums, m.gradient, m.arrays, m.gradient);
     *loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
     if (!run->without_loss && !isfinite(*loss))
         return perceptron_DIVERGED;

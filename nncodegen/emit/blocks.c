@@ -199,35 +199,143 @@ INLINE real sum_of_lanes(vector s)
     return total;
 }
 
-/* --- row_product --- out[j*step] = sum(i) a[j*row + i*column]*x[i]: for four rows at once, in vectors along i where the weights of a
-   row lie side by side. Where there are fewer than four rows left, the last is computed again. */
-static HOT void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, size_t column,
-    const real *restrict x, real *restrict out, size_t step)
+/* --- in_eights --- The sums of every eighth lane of a vector that has as many. */
+INLINE void in_eights(const vector *s, eight *sums)
 {
-    const size_t whole = column == 1 ? inner/LANES*LANES : 0;
+    const unaligned_eight *const parts = (const unaligned_eight *) s;
+    if (LANES >= 8)
+        *sums = parts[0];
+    for (size_t k = 1; 8*k < LANES; k++)
+        *sums += parts[k];
+}
+
+/* --- add_eights --- The sums of four times eight values. */
+INLINE void add_eights(const eight *a, four *sums)
+{
+#if SHUFFLES
+    const eight b0 = __builtin_shufflevector(a[0], a[1], 0, 2, 8, 10, 4, 6, 12, 14)
+            + __builtin_shufflevector(a[0], a[1], 1, 3, 9, 11, 5, 7, 13, 15),
+        b1 = __builtin_shufflevector(a[2], a[3], 0, 2, 8, 10, 4, 6, 12, 14)
+            + __builtin_shufflevector(a[2], a[3], 1, 3, 9, 11, 5, 7, 13, 15),
+        c = __builtin_shufflevector(b0, b1, 0, 2, 8, 10, 4, 6, 12, 14)
+            + __builtin_shufflevector(b0, b1, 1, 3, 9, 11, 5, 7, 13, 15);
+    *sums = ((const unaligned_four *) &c)[0] + ((const unaligned_four *) &c)[1];
+#else
+    for (size_t k = 0; k < 4; k++)
+        (*sums)[k] = ((a[k][0] + a[k][1]) + (a[k][2] + a[k][3])) + ((a[k][4] + a[k][5]) + (a[k][6] + a[k][7]));
+#endif
+}
+
+/* --- add_fours --- The sums of four times four values. */
+INLINE void add_fours(const four *a, four *sums)
+{
+#if SHUFFLES
+    const four b0 = __builtin_shufflevector(a[0], a[1], 0, 2, 4, 6) + __builtin_shufflevector(a[0], a[1], 1, 3, 5, 7),
+        b1 = __builtin_shufflevector(a[2], a[3], 0, 2, 4, 6) + __builtin_shufflevector(a[2], a[3], 1, 3, 5, 7);
+    *sums = __builtin_shufflevector(b0, b1, 0, 2, 4, 6) + __builtin_shufflevector(b0, b1, 1, 3, 5, 7);
+#else
+    for (size_t k = 0; k < 4; k++)
+        (*sums)[k] = (a[k][0] + a[k][1]) + (a[k][2] + a[k][3]);
+#endif
+}
+
+/* --- row_product --- out[j*step] = sum(i) a[j*row + i]*x[i]: for four rows at once, in vectors along i, and in fours where a vector is
+   longer than what is left. Where there are fewer than four rows left, the last is computed again. */
+static HOT void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, const real *restrict x,
+    real *restrict out, size_t step)
+{
+    const size_t whole = LANES >= 8 ? inner/LANES*LANES : 0, fours = inner/4*4;
     for (size_t j = 0; j < rows; j += 4) {
         const size_t last = rows - j - 1, j1 = last < 1 ? last : 1, j2 = last < 2 ? last : 2, j3 = last < 3 ? last : 3;
         const real *const a0 = a + j*row, *const a1 = a0 + j1*row, *const a2 = a0 + j2*row, *const a3 = a0 + j3*row;
-        vector s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
-        for (size_t i = 0; i < whole; i += LANES) {
-            const vector values = load(x + i);
-            s0 += load(a0 + i)*values;
-            s1 += load(a1 + i)*values;
-            s2 += load(a2 + i)*values;
-            s3 += load(a3 + i)*values;
+        four sums = {0};
+        if (whole > 0) {
+            vector s[4] = {{0}};
+            eight e[4];
+            for (size_t i = 0; i < whole; i += LANES) {
+                const vector values = load(x + i);
+                s[0] += load(a0 + i)*values;
+                s[1] += load(a1 + i)*values;
+                s[2] += load(a2 + i)*values;
+                s[3] += load(a3 + i)*values;
+            }
+            for (size_t k = 0; k < 4; k++)
+                in_eights(s + k, e + k);
+            add_eights(e, &sums);
         }
-        real t0 = sum_of_lanes(s0), t1 = sum_of_lanes(s1), t2 = sum_of_lanes(s2), t3 = sum_of_lanes(s3);
-        for (size_t i = whole; i < inner; i++) {
-            t0 += a0[i*column]*x[i];
-            t1 += a1[i*column]*x[i];
-            t2 += a2[i*column]*x[i];
-            t3 += a3[i*column]*x[i];
+        if (whole < fours) {
+            four f[4] = {{0}}, rest;
+            for (size_t i = whole; i < fours; i += 4) {
+                const four values = *(const unaligned_four *) (x + i);
+                f[0] += *(const unaligned_four *) (a0 + i)*values;
+                f[1] += *(const unaligned_four *) (a1 + i)*values;
+                f[2] += *(const unaligned_four *) (a2 + i)*values;
+                f[3] += *(const unaligned_four *) (a3 + i)*values;
+            }
+            add_fours(f, &rest);
+            sums += rest;
         }
-        out[(j + j3)*step] = t3;
-        out[(j + j2)*step] = t2;
-        out[(j + j1)*step] = t1;
-        out[j*step] = t0;
+        for (size_t i = fours; i < inner; i++)
+            sums += (four) {a0[i], a1[i], a2[i], a3[i]}*x[i];
+        if (step == 1 && last >= 3) {
+            *(unaligned_four *) (out + j) = sums;
+        } else {
+            out[(j + j3)*step] = sums[3];
+            out[(j + j2)*step] = sums[2];
+            out[(j + j1)*step] = sums[1];
+            out[j*step] = sums[0];
+        }
     }
+}
+
+/* --- row_times --- out[l] = sum(k) a[k]*b[k*b_row + l], in whole vectors. */
+static HOT void row_times(size_t lanes, size_t inner, const real *restrict a, const real *restrict b, size_t b_row,
+    real *restrict out)
+{
+    for (size_t l = 0; l < lanes;) {
+        const size_t vectors = (lanes - l + LANES - 1)/LANES;
+        if (vectors >= 4)
+            row_times_4(inner, a, b + l, b_row, out + l);
+        else if (vectors >= 2)
+            row_times_2(inner, a, b + l, b_row, out + l);
+        else
+            row_times_1(inner, a, b + l, b_row, out + l);
+        l += (vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1)*LANES;
+    }
+}
+
+/* --- row_sum --- The sum of so many values, side by side. */
+INLINE real row_sum(size_t count, const real *restrict values)
+{
+    vector s = {0};
+    four f = {0};
+    size_t k = 0;
+    for (; k + LANES <= count; k += LANES)
+        s += load(values + k);
+    real total = count >= LANES ? sum_of_lanes(s) : 0;
+    for (; k + 4 <= count; k += 4)
+        f += *(const unaligned_four *) (values + k);
+    if (count%LANES >= 4)
+        total += (f[0] + f[1]) + (f[2] + f[3]);
+    for (; k < count; k++)
+        total += values[k];
+    return total;
+}
+
+/* --- row_largest --- The largest of so many values, side by side; some are compared twice, where they are no multiple of four. */
+INLINE real row_largest(size_t count, const real *restrict values)
+{
+    real f[4] = {-HUGE_VAL, -HUGE_VAL, -HUGE_VAL, -HUGE_VAL};
+    for (size_t k = 0; k < count && count < 4; k++)
+        f[0] = f[0] > values[k] ? f[0] : values[k];
+    for (size_t k = 0; k < count && count >= 4; k += 4) {
+        const real *const next = values + (k + 4 <= count ? k : count - 4);
+        for (size_t l = 0; l < 4; l++)
+            f[l] = f[l] > next[l] ? f[l] : next[l];
+    }
+    f[0] = f[0] > f[1] ? f[0] : f[1];
+    f[2] = f[2] > f[3] ? f[2] : f[3];
+    return f[0] > f[2] ? f[0] : f[2];
 }
 
 /* --- row_products --- out[r][l] = sum(k) a[r][k]*b[l][k], row by row, and the last of each again for what pads a vector. */
@@ -235,7 +343,7 @@ static HOT void row_products(size_t rows, size_t lanes, size_t inner, const real
     const real *restrict b, size_t b_row, real *restrict out, size_t out_row)
 {
     for (size_t r = 0; r < rows; r++)
-        row_product(lanes, inner, b, b_row, 1, a + r*a_row, out + r*out_row, 1);
+        row_product(lanes, inner, b, b_row, a + r*a_row, out + r*out_row, 1);
     pad_rows(rows, lanes, out, out_row);
 }
 
@@ -273,7 +381,7 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
     const int alone = a_inner == 1 && b_lane > 1 && !factor && more == 0;
     if (alone && lanes < FEW) {
         for (size_t l = 0; l < lanes; l++)
-            row_product(rows, inner, a, a_row, 1, b + l*b_lane, out + l, out_row);
+            row_product(rows, inner, a, a_row, b + l*b_lane, out + l, out_row);
         pad_rows(rows, lanes, out, out_row);
         return;
     }

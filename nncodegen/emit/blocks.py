@@ -10,8 +10,14 @@ from nncodegen.emit.lines import Lines
 BLOCKS = ((8, 2), (8, 1), (4, 2), (4, 1), (2, 2), (2, 1))
 """Rows and vectors of a contraction. The blocks of 8 rows are for targets with 32 vector registers."""
 
+VECTORS = (4, 2, 1)
+"""Vectors of a row times a matrix."""
+
 CHAINS = 8
 """Sums that must be under way at once, since each waits for its last addition: small blocks take several terms each."""
+
+PHASES = "stuv"
+"""The names of the sums of these terms."""
 
 GROUP = ((4, 4), (2, 4), (8, 1))
 """Rows and columns of a product of each of a group of models. The largest block is for targets with 32 vector
@@ -26,6 +32,8 @@ def emit_blocks() -> str:
     lines = Lines()
     for rows, vectors in BLOCKS:
         _emit_block(rows, vectors, lines)
+    for vectors in VECTORS:
+        _emit_times(vectors, lines)
     for rows, columns in ACROSS:
         _emit_across(rows, columns, lines)
     return str(lines)
@@ -40,7 +48,6 @@ def emit_group_blocks() -> str:
 
 
 def _emit_block(rows: int, vectors: int, lines: Lines) -> None:
-    phases = max(1, CHAINS // (rows * vectors))
     lines.add(
         f"/* --- block_{rows}x{vectors} --- {rows} rows and {vectors} vector{'s' * (vectors > 1)} of a contraction.\n"
         f"   Where fewer rows are left, the last is computed again, and not stored again. */"
@@ -52,39 +59,65 @@ def _emit_block(rows: int, vectors: int, lines: Lines) -> None:
     ):
         lines.add("const size_t last = left - 1;", "const real *const a0 = a;")
         lines.add(*(f"const real *const a{r} = a + (last < {r} ? last : {r})*a_row;" for r in range(1, rows)))
-        for phase in range(phases):
-            for r in range(rows):
-                lines.add(f"vector {', '.join(f'{_sum(r, v, phase)} = {{0}}' for v in range(vectors))};")
-        if phases > 1:
-            lines.add("size_t k = 0;")
-            with lines.block(f"for (; k + {phases} <= inner; k += {phases})"):
-                for phase in range(phases):
-                    with lines.block(""):
-                        _emit_terms(rows, vectors, phase, lines)
-            with lines.block("for (; k < inner; k++)"):
-                _emit_terms(rows, vectors, 0, lines, "k")
-        else:
-            with lines.block("for (size_t k = 0; k < inner; k++)"):
-                _emit_terms(rows, vectors, 0, lines, "k")
+        _emit_sums(rows, vectors, "*a_inner", lines)
         for r in range(rows):
             if r:
                 lines.add(f"if (last < {r})", "    return;")
             for v in range(vectors):
-                total = " + ".join(_sum(r, v, phase) for phase in range(phases))
                 position = f"{r}*out_row{f' + {v}*LANES' if v else ''}"
-                lines.add(f"keep({total}, out, {position}, factor, more, so_many);")
+                lines.add(f"keep({_total(rows, vectors, r, v)}, out, {position}, factor, more, so_many);")
     lines.add("")
 
 
+def _emit_times(vectors: int, lines: Lines) -> None:
+    lines.add(f"/* --- row_times_{vectors} --- {vectors} vector{'s' * (vectors > 1)} of a row times a matrix. */")
+    with lines.block(
+        f"static inline void row_times_{vectors}(size_t inner, const real *restrict a0, const real *restrict b,\n"
+        f"    size_t b_inner, real *restrict out)"
+    ):
+        _emit_sums(1, vectors, "", lines)
+        for v in range(vectors):
+            place = f"(out + {v}*LANES)" if v else "out"
+            lines.add(f"*(unaligned *) {place} = {_total(1, vectors, 0, v)};")
+    lines.add("")
+
+
+def _phases(rows: int, vectors: int) -> range:
+    """The numbers of the terms that are taken at once."""
+    return range(min(max(1, CHAINS // (rows * vectors)), len(PHASES)))
+
+
 def _sum(row: int, vector: int, phase: int) -> str:
-    return f"{'stuv'[phase]}{row}{vector}"
+    return f"{PHASES[phase]}{row}{vector}"
 
 
-def _emit_terms(rows: int, vectors: int, phase: int, lines: Lines, k: str = "") -> None:
+def _total(rows: int, vectors: int, row: int, vector: int) -> str:
+    return " + ".join(_sum(row, vector, phase) for phase in _phases(rows, vectors))
+
+
+def _emit_sums(rows: int, vectors: int, step: str, lines: Lines) -> None:
+    """The sums of a block, and the loop that adds the terms to them; (step) from one of a row to the next."""
+    phases = _phases(rows, vectors)
+    for phase in phases:
+        for r in range(rows):
+            lines.add(f"vector {', '.join(f'{_sum(r, v, phase)} = {{0}}' for v in range(vectors))};")
+    if len(phases) == 1:
+        with lines.block("for (size_t k = 0; k < inner; k++)"):
+            _emit_terms(rows, vectors, 0, "k", step, lines)
+        return
+    lines.add("size_t k = 0;", f"const size_t whole = inner/{len(phases)}*{len(phases)};")
+    with lines.block(f"for (; k < whole; k += {len(phases)})"):
+        for phase in phases:
+            with lines.block(""):
+                _emit_terms(rows, vectors, phase, f"(k + {phase})", step, lines)
+    with lines.block("for (; k < inner; k++)"):
+        _emit_terms(rows, vectors, 0, "k", step, lines)
+
+
+def _emit_terms(rows: int, vectors: int, phase: int, k: str, step: str, lines: Lines) -> None:
     """The terms of one value of the inner index."""
-    k = k or f"(k + {phase})"
     loads = ", ".join(f"b{v} = load(b + {k}*b_inner{f' + {v}*LANES' if v else ''})" for v in range(vectors))
-    lines.add(f"const vector {loads};", f"const size_t i = {k}*a_inner;")
+    lines.add(f"const vector {loads};", f"const size_t i = {k}{step};")
     lines.add(*(f"{_sum(r, v, phase)} += a{r}[i]*b{v};" for r in range(rows) for v in range(vectors)))
 
 

@@ -9,7 +9,7 @@ the same for every model and are copied.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -27,10 +27,10 @@ from nncodegen.emit.many import ManyEmitter
 from nncodegen.emit.names import identifier, named
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter
-from nncodegen.emit.rows import RowEmitter, has_rows
+from nncodegen.emit.rows import emit_rows
 from nncodegen.emit.updates import emit_dispatch, emit_update
 from nncodegen.ir import SAMPLE, Program
-from nncodegen.schedule import LONG, Layout, Place, Schedule
+from nncodegen.schedule import LONG, Kernel, Layout, Place, Schedule
 
 HERE = Path(__file__).parent
 
@@ -47,8 +47,7 @@ def emit_c(schedule: Schedule) -> str:
     emitters = {of_kernel.kernel.name: KernelEmitter(of_kernel, lines) for of_kernel in elements}
     for emitter in emitters.values():
         emitter.emit()
-    if has_rows(schedule):
-        RowEmitter(schedule, lines).emit()
+    emit_rows(schedule, lines)
     library = emit_library(str(lines), REAL_TYPES[precision][0])
     for update in program.updates:
         lines.include(emit_update(update, precision))
@@ -75,7 +74,10 @@ def emit_c(schedule: Schedule) -> str:
     text = filled + library + functions + noise + blocks + measures + str(lines) + body
     marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "CUT": "#if CUT" in text}
     marks |= {"REGISTERS": bool(scalars)}
-    marks |= {"ROW": has_rows(schedule), "NO_ROW": not has_rows(schedule), "STRAIGHT": not turned}
+    rows = schedule.rows
+    marks |= {"ROW": bool(rows), "NO_ROW": not rows, "STRAIGHT": not turned}
+    single = bool(rows and rows.gradient)
+    marks |= {"SINGLE": single, "NO_SINGLE": not single}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     marks |= {"DESCENT": bool(descent), "PLAIN": bool(scalars or descent)}
     marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}
@@ -107,7 +109,7 @@ def _sizes(schedule: Schedule) -> dict[str, int]:
         "WHOLE": gradient.whole,
         "ACROSS": gradient.across,
         "DIRECT": int(gradient.direct),
-        "ARRAYS": max(kernel.arrays for kernel in schedule.kernels),
+        "ARRAYS": max(kernel.arrays for kernel in _kernels(schedule)),
         "STATE": max((len(update.state) for update in program.updates), default=0),
         "OPTIONS": max((len(update.hyperparameters) for update in program.updates), default=1),
         "WHOLE_INPUTS": int(_in_lanes(schedule, Place.INPUT)),
@@ -120,6 +122,13 @@ def _sizes(schedule: Schedule) -> dict[str, int]:
     else:
         sizes |= {"LANES": 1, "PAD": 1, "PARTIALS": 0}
     return sizes
+
+
+def _kernels(schedule: Schedule) -> Iterator[Kernel]:
+    """All kernels that work in the same memory."""
+    yield from schedule.kernels
+    if schedule.rows:
+        yield from (kernel for kernel in (schedule.rows.predict, schedule.rows.gradient) if kernel)
 
 
 def _in_lanes(schedule: Schedule, place: Place) -> bool:

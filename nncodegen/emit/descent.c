@@ -1,8 +1,8 @@
 
 /* --- plain gradient descent ---
 
-   On batches of one tile it changes the parameters where they are: the loops of the tile add each sum, times the learning
-   rate and -1, to its parameter, and few if any have a gradient. Nobody looks at the parameters before some updates are
+   On batches of one tile it changes the parameters where they are: the loops of the tile, or of a single sample, add each
+   sum, times the learning rate and -1, to its parameter, and few if any have a gradient. Nobody looks at the parameters before some updates are
    done: if all are finite then, they always were, as one that is not remains so. */
 
 /* Updates that are done at once, at most; operations beyond which no other begins, some 10 or 20 ms, where each parameter
@@ -16,7 +16,7 @@ static const size_t finished[][2] = {@FINISHED@};
 static int descends(const @name@_training *run)
 {
     return run->optimizer == @NUMBER@ && is_plain(run) && !run->sequential && !(run->tolerance > 0)
-        && run->batch <= TILE && run->data.samples/UPDATES_WORTH >= run->batch;
+        && run->batch <= @MOST@ && run->data.samples/UPDATES_WORTH >= run->batch;
 }
 
 /* One update with a learning rate that is not 0. Returns whether the loss is finite, or not wanted. */
@@ -26,9 +26,10 @@ static int descend_once(@name@_training *run, memory m, size_t samples, double t
     part.more = -learning_rate;
     real *const rest = m.gradient;
     m.gradient = run->present;
-    const double *const sums = sum_batch(&part, m, NULL, NULL);
-    gradient_finish(run->present, sums, m.gradient, m.arrays, rest);
-    for (size_t range = 0; range < sizeof finished/sizeof *finished; range++) {
+    const double *const sums = derive_batch(&part, m, NULL, rest, NULL);
+    @SINGLE@const size_t ranges = samples > 1 ? sizeof finished/sizeof *finished : 0;
+    @NO_SINGLE@const size_t ranges = sizeof finished/sizeof *finished;
+    for (size_t range = 0; range < ranges; range++) {
         for (size_t p = finished[range][0]; p < finished[range][1]; p++)
             run->present[p] -= learning_rate*rest[p];
     }
@@ -39,7 +40,7 @@ static int descend_once(@name@_training *run, memory m, size_t samples, double t
 
 /* The next updates, up to one that has no learning rate, or none of them if not all is finite in the end: then those that
    follow must be done one by one (descent is 0). Returns a status. */
-static COLD int descend(@name@_training *run, memory m, double total, size_t row, int *descent)
+static HOT int descend(@name@_training *run, memory m, double total, size_t row, int *descent)
 {
     const @name@_training before = *run;
     @METRICS@double measures[MEASURES];

@@ -1,7 +1,8 @@
 """Plain gradient descent where the parameters are: which optimizer it is, and what is summed up elsewhere.
 
 The loops of the gradient come last in a tile, behind all that reads parameters. Where they sum it up for a whole batch,
-in the order of the parameters, they can as well take it from these, times the learning rate (see ``descent.c``).
+in the order of the parameters, they can as well take it from these, times the learning rate (see ``descent.c``). So can
+those of a single sample (see ``rows``).
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ def is_descent(update: Update) -> bool:
 
 def emit_descent(schedule: Schedule) -> str:
     """The updates that change parameters where they are, with marks; nothing where no optimizer or no gradient does."""
-    kernel = schedule.kernels[-1]
     numbers = [number for number, update in enumerate(schedule.program.updates) if _is_plain(update)]
-    if not numbers or not kernel.descends:
+    most = "TILE" if schedule.kernels[-1].descends else "1" if schedule.rows and schedule.rows.gradient else ""
+    if not numbers or not most:
         return ""
-    text = (HERE / "descent.c").read_text().replace("@NUMBER@", str(numbers[0]))
+    text = (HERE / "descent.c").read_text().replace("@NUMBER@", str(numbers[0])).replace("@MOST@", most)
     return text.replace("@FINISHED@", ", ".join(f"{{{first}, {last}}}" for first, last in _finished(schedule)))
 
 

@@ -22,6 +22,9 @@ SUMS = {Place.SUM: "sums", Place.WHOLE: "whole", Place.GRADIENT: "gradient"}
 class Elements:
     """The elements of a kernel; ``names`` are those of its tensors and local variables."""
 
+    sample = SAMPLE
+    """The number of the present sample, as text."""
+
     def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:
         self.program, self.layout, self.kernel = program, layout, kernel
         packs = (nest for nest in kernel.before if nest.shape is Shape.PACK)
@@ -94,7 +97,7 @@ class Elements:
         if place is Place.NOISE:
             number = self.kernel.storage[element.tensor].offset
             source = self.program.noise[number]
-            given = f"noise_of_layer(noise, {number + 1}), noise.scale, rows[{SAMPLE}], {self.position(element)}"
+            given = f"noise_of_layer(noise, {number + 1}), noise.scale, rows[{self.sample}], {self.position(element)}"
             return f"{source.distribution}_noise({given}, {_noise_arguments(source)})"
         if place is Place.WEIGHT:
             return f"weights[{SAMPLE}]"

@@ -34,6 +34,9 @@ MOST_OF_FEW = 16
 class KernelEmitter:
     """Writes the two functions of a kernel."""
 
+    samples = "count"
+    """How many there are, as text."""
+
     def __init__(self, elements: Elements, lines: Lines) -> None:
         program, kernel = elements.program, elements.kernel
         self._program, self._layout, self._kernel, self._lines = program, elements.layout, kernel, lines
@@ -133,9 +136,9 @@ class KernelEmitter:
             for output, target in zip(self._kernel.outputs, self._program.targets, strict=True):
                 compared = f"{self._columns(output)}, {self._target_columns(target)}"
                 if self._program.labels:
-                    lines.add(f"measure_classes(metrics, count, {compared}, counts, sums + SUMS);")
+                    lines.add(f"measure_classes(metrics, {self.samples}, {compared}, counts, sums + SUMS);")
                 lines.add(
-                    f"measure_errors(metrics, count, {target.size}, {number}, {compared},",
+                    f"measure_errors(metrics, {self.samples}, {target.size}, {number}, {compared},",
                     "    counts, sums + SUMS);",
                 )
                 number += target.size
@@ -358,7 +361,7 @@ class KernelEmitter:
             ends = ends or nest.lanes != SAMPLE or (self._kernel.in_vectors and self._reads_rows(nest))
             return "padded" if self._padded and not ends else "count"
         elements = [e for step in nest.steps for e in (step.target, *step.operands) if index in e.indices]
-        outside = any(places[e.tensor].place in (*COLUMNS, Place.NOISE) for e in elements)
+        outside = any(places[e.tensor].place in (*COLUMNS, Place.NOISE, Place.GRADIENT) for e in elements)
         size = self._program.sizes[index] or 1
         return str(size if outside or index != nest.lanes else self._layout.padded(size))
 

@@ -1,77 +1,149 @@
-"""Prediction of single rows: the loops of the kernel for outputs without the loop over samples.
+"""The kernels of one sample: its outputs, and its loss with the gradient, without a loop over samples.
 
-Where layers are computed for tiles of samples, one row would be padded to whole vectors of them. Here vectors run
-along the units of a layer instead, and products with its weights along the inputs of each unit.
+Vectors run along the units of a layer, and products with its weights along whatever lies side by side of them. Where
+the gradient is not wanted for itself, but as a step of plain descent, it is added to the parameters where it would be
+written (see ``descent.c``).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
 
-from nncodegen.emit.calls import BlockCalls
 from nncodegen.emit.elements import COLUMNS, Elements
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
-from nncodegen.ir import SAMPLE, Element
-from nncodegen.schedule import Nest, Schedule
-from nncodegen.schedule.loops import make_kernel
+from nncodegen.ir import Element, Step
+from nncodegen.schedule import Kernel, Nest, Place, Schedule, Shape
+
+REDUCTIONS = {"sum": "row_sum", "max": "row_largest"}
+"""The functions for values that lie side by side."""
 
 
-def has_rows(schedule: Schedule) -> bool:
-    """Whether single rows have a function of their own: where a kernel runs in blocks of samples."""
-    return schedule.blocks
+def emit_rows(schedule: Schedule, lines: Lines) -> None:
+    """The functions of one sample, where a schedule has kernels for it."""
+    if schedule.rows:
+        RowEmitter(schedule, schedule.rows.predict, lines).emit_predict()
+    if schedule.rows and schedule.rows.gradient:
+        RowEmitter(schedule, schedule.rows.gradient, lines).emit_gradient()
 
 
 class RowEmitter(KernelEmitter):
-    """Writes the function that computes the outputs of one row: a kernel for tiles of one sample, without padding."""
+    """Writes the function of a kernel of one sample."""
 
-    def __init__(self, schedule: Schedule, lines: Lines) -> None:
-        program = schedule.program
-        layout = replace(schedule.layout, tile=1, features=(), blas=())
-        kernel = make_kernel(program, layout, "predict", program.outputs, ())
-        super().__init__(RowElements(program, layout, kernel), lines)
-        self._calls = RowCalls(self._at)
+    samples = "1"
 
-    def emit(self) -> None:
-        """The function, behind that of the products."""
+    def __init__(self, schedule: Schedule, kernel: Kernel, lines: Lines) -> None:
+        assert schedule.rows
+        super().__init__(RowElements(schedule.rows.program, schedule.layout, kernel), lines)
+        self._adds = False
+
+    def emit_predict(self) -> None:
+        """The outputs of a sample."""
         lines = self._lines
-        lines.add("/* The outputs of one row. */")
+        lines.add("/* The outputs of one sample. */")
         head = (
             "static HOT void predict_row(const real *restrict parameters, const real *restrict inputs,\n"
             "    real *restrict work, real *restrict outputs)"
         )
         with lines.block(head), lines.unused("parameters", "inputs", "work"):
-            nests = (*self._kernel.before, *self._kernel.tile)
-            self._emit_pointers(nests)
-            self._emit_nests(nests)
+            self._emit_pointers(self._kernel.tile)
+            self._emit_nests(self._kernel.tile)
         lines.add("")
 
-    def _heads(self, indices: tuple[str, ...], nest: Nest, note: str = "") -> list[str]:
-        return super()._heads(tuple(index for index in indices if index != SAMPLE), nest, note)
+    def emit_gradient(self) -> None:
+        """The gradient of the loss of a sample."""
+        lines, kernel = self._lines, self._kernel
+        weight = self._at.names[self._program.weight.name]
+        noise = ", randomness noise, const size_t *restrict rows" if self._program.noise else ""
+        lines.add(
+            "/* The loss of one sample and its derivatives, or (more) so many times of these added to what is there,",
+            "   such as the parameters, which are read before. What lies behind the last of them may be read as well. */",
+        )
+        head = (
+            "static HOT void gradient_row(const real *parameters, const real *restrict inputs,\n"
+            f"    const real *restrict targets, real {weight}, real *restrict work, int with_loss, real more,\n"
+            f"    double *restrict sums, real *gradient, int metrics, const real *restrict counts{noise})"
+        )
+        arguments = ["parameters", "inputs", "targets", weight, "work", "with_loss", "sums", "metrics", "counts"]
+        with lines.block(head), lines.unused(*arguments, *(["noise", "rows"] if noise else [])):
+            self._emit_pointers((*kernel.tile, *kernel.measured, *kernel.after))
+            self._emit_nests(kernel.tile)
+            if kernel.outputs:
+                self._emit_measured()
+            self._emit_nests(kernel.after)
+        lines.add("")
+
+    def _columns(self, element: Element) -> str:
+        name, column = self._names[element.tensor], next(iter(self._at.strides(element).values()), 0)
+        return f"{name if element.indices else f'&{name}'}, 0, {column}"
+
+    def _emit_pointers(self, nests: tuple[Nest, ...]) -> None:
+        """Names for arrays, and the variables that have no index."""
+        super()._emit_pointers(nests)
+        targets = {step.target: None for nest in nests for step in nest.steps}
+        variables = [self._at.stored(target) for target in targets if self._at.place(target) is Place.VARIABLE]
+        if variables:
+            self._lines.add(f"real {', '.join(f'{name} = 0' for name in variables)};")
+
+    def _emit_nest(self, nest: Nest) -> None:
+        if nest.shape is Shape.CONTRACT:
+            self._emit_product(nest)
+        elif nest.reduced and not nest.outer and self._is_row(nest.steps[0]):
+            (step,) = nest.steps
+            (inner,) = step.over
+            row = f"{REDUCTIONS[step.operator or '']}({self._at.size(inner)}, {self._at.begin(step.operands[0])})"
+            self._lines.add(f"{self._at.stored(step.target)} = {row};")
+        elif nest.reduced:
+            self._emit_reduction(nest)
+        elif self._at.place(nest.steps[0].target) is Place.GRADIENT:
+            for self._adds, head in ((True, "if (more != 0)"), (False, "else")):
+                with self._lines.block(head):
+                    self._emit_map(nest)
+        else:
+            self._emit_map(nest)
+
+    def _is_row(self, step: Step) -> bool:
+        """Whether a step reduces values that lie side by side."""
+        return isinstance(step.expression, Element) and [*self._at.strides(step.expression).values()] == [1]
+
+    def _emit_product(self, nest: Nest) -> None:
+        """The product of a matrix and a vector."""
+        at, (step,) = self._at, nest.steps
+        (outer,), (inner,) = step.target.indices, step.over
+        vector, matrix = sorted(step.operands, key=lambda element: len(element.indices))
+        strides, sizes = at.strides(matrix), f"{at.size(outer)}, {at.size(inner)}"
+        begin, values, out = at.begin(matrix), at.begin(vector), at.begin(step.target)
+        if strides[inner] == 1:
+            self._lines.add(f"row_product({sizes}, {begin}, {strides[outer]}, {values}, {out}, 1);")
+        elif self._kernel.name == "gradient":
+            self._lines.add(f"row_times({sizes}, {values}, {begin}, {strides[inner]}, {out});")
+        else:  # whose parameters are the caller's: nothing behind them may be read
+            self._emit_reduction(nest)
+
+    def _emit_padding(self, nest: Nest) -> None:
+        """Nothing: what pads a row is not read for itself."""
+
+    def _bound(self, index: str, nest: Nest) -> str:
+        """Where a loop ends: that of outputs with the last unit, as it reads parameters of the caller."""
+        return super()._bound(index, nest) if self._kernel.name == "gradient" else str(self._at.size(index))
+
+    def _emit_statement(self, step: Step, terms: Iterable[Step]) -> None:
+        if self._adds and self._at.place(step.target) is Place.GRADIENT:
+            value = self._printer.print(step.expression)
+            times = f"more*{value}" if isinstance(step.expression, Element) else f"more*({value})"
+            self._lines.add(f"{self._at.stored(step.target)} += {times};")
+        else:
+            super()._emit_statement(step, terms)
 
 
 class RowElements(Elements):
-    """Elements of a kernel whose tiles are one sample: none has a stride for the samples."""
+    """Elements of a kernel without samples."""
+
+    sample = "0"
 
     def stored(self, element: Element) -> str:
         """An element in memory."""
         place = self.place(element)
+        if place in (Place.WEIGHT, Place.VARIABLE):
+            return self.names[element.tensor]
         return f"{COLUMNS[place][0]}[{self.position(element)}]" if place in COLUMNS else super().stored(element)
-
-    def stride_text(self, element: Element, index: str, stride: int) -> str:
-        """A stride."""
-        return "0" if index == SAMPLE else str(stride)
-
-
-class RowCalls(BlockCalls):
-    """The calls for one row: a product runs along the inputs of each unit."""
-
-    def contract(self, nest: Nest) -> tuple[str, ...]:
-        """The product of a matrix and one row."""
-        at, (step,) = self._elements, nest.steps
-        (outer,), (inner,) = nest.outer, nest.reduced
-        array, matrix = sorted(step.operands, key=lambda element: SAMPLE not in element.indices)
-        strides = at.strides(matrix)
-        matrix_at = f"{at.names[matrix.tensor]}, {strides[outer]}, {strides[inner]}"
-        vectors = f"{at.names[array.tensor]}, {at.names[step.target.tensor]}"
-        return (f"row_product({at.size(outer)}, {at.size(inner)}, {matrix_at}, {vectors}, 1);",)

@@ -149,10 +149,9 @@ static COLD int train_batch(@name@_training *run, memory m, team *threads, size_
     batch part = batch_of(run, samples, total);
     part.metrics = first == 0 ? run->metrics : 0;
     m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
-    const double *const sums = sum_batch(&part, m, threads, &run->poll);
+    const double *const sums = derive_batch(&part, m, threads, m.gradient, &run->poll);
     if (!sums)
         return @name@_INTERRUPTED;
-    gradient_finish(run->present, sums, m.gradient, m.arrays, m.gradient);
     *loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
     if (!run->without_loss && !isfinite(*loss))
         return @name@_DIVERGED;

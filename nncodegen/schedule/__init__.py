@@ -23,9 +23,10 @@ parameters alone comes ``before``, then what runs over the samples of a ``tile``
 sums over all samples, ``after``. Where outputs can be compared with targets, the kernels of the loss and of the
 gradient keep the outputs of a tile, from which metrics are computed; what these alone need runs where they are wanted.
 So does what the loss alone needs of the loops of the gradient. Predictions that call the C library do so for whole
-vectors, so that a row has the same bits alone as among others (see ``vectors``). Small programs have a scalar form
-besides, for single samples, and those without layers for many models (see ``scalars``); for many models of a network
-there is a kernel with models along the vectors (see ``lanes``).
+vectors, so that a row has the same bits alone as among others (see ``vectors``). Where layers are computed in blocks,
+single samples have kernels of their own (see ``rows``). Small programs have a scalar form besides, for training on
+single samples, and those without layers for many models (see ``scalars``); for many models of a network there is a
+kernel with models along the vectors (see ``lanes``).
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ from dataclasses import replace
 
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.blas import choose_blas
-from nncodegen.schedule.kernel import Kernel, Lanes, Nest, Place, Scalars, Schedule, Shape, Storage, only
+from nncodegen.schedule.kernel import Kernel, Lanes, Nest, Place, Rows, Scalars, Schedule, Shape, Storage, only
 from nncodegen.schedule.lanes import choose_lanes
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
+from nncodegen.schedule.rows import choose_rows
 from nncodegen.schedule.scalars import choose_scalars
 from nncodegen.schedule.turned import choose_turned
 
@@ -60,7 +62,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
         gradient,
     )
     scalars, lanes = choose_scalars(program, layout, gradient), choose_lanes(program, layout, gradient)
-    return Schedule(program, layout, kernels, scalars, lanes)
+    return Schedule(program, layout, kernels, scalars, lanes, choose_rows(program, layout, kernels))
 
 
 def _gradient(program: Program, layout: Layout) -> Kernel:
@@ -107,6 +109,6 @@ def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
 
 
 __all__ = [
-    "LONG", "NO_CHOICES", "Kernel", "Lanes", "Layout", "Nest", "Place", "Scalars", "Schedule", "Shape", "Storage",
-    "only", "schedule",
+    "LONG", "NO_CHOICES", "Kernel", "Lanes", "Layout", "Nest", "Place", "Rows", "Scalars", "Schedule", "Shape",
+    "Storage", "only", "schedule",
 ]  # fmt: skip

@@ -34,6 +34,7 @@ class Place(Enum):
     WEIGHT = "weights"
     NOISE = "random numbers"
     LOCAL = "a local variable"
+    VARIABLE = "a variable of all loops"
     ARRAY = "work memory"
     SUM = "sums over samples"
     WHOLE = "sums over samples, in single precision for some tiles"
@@ -189,11 +190,26 @@ class Lanes:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """A program without samples, and the kernels of one: of its outputs, and of its loss with the gradient."""
+
+    program: Program
+    predict: Kernel
+    gradient: Kernel | None
+
+    def show(self) -> str:
+        """The loops, as text."""
+        kernels = [self.predict, *([self.gradient] if self.gradient else [])]
+        return "\n".join(["one sample\n", *map(_show_kernel, kernels)])
+
+
+@dataclass(frozen=True)
 class Schedule:
     """A program and the kernels that compute its outputs, its loss, and its loss with the gradient.
 
-    Where it is small, ``scalars`` are for single samples; many models are trained side by side by them if it is a
-    formula, and by ``lanes`` if it is a network.
+    Where these run in blocks, single samples have kernels of their own, ``rows``. Where the program is small,
+    ``scalars`` are for training on single samples; many models are trained side by side by them if it is a formula,
+    and by ``lanes`` if it is a network.
     """
 
     program: Program
@@ -201,6 +217,7 @@ class Schedule:
     kernels: tuple[Kernel, ...]
     scalars: Scalars | None = None
     lanes: Lanes | None = None
+    rows: Rows | None = None
 
     @property
     def many(self) -> bool:
@@ -215,14 +232,14 @@ class Schedule:
     @property
     def blocks(self) -> bool:
         """Whether any nest is run in blocks or vectors, for which tiles are padded."""
-        return any(kernel.shapes != {Shape.LOOPS} for kernel in self.kernels if kernel.shapes)
+        return bool(self.rows)
 
     def show(self) -> str:
         """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
         notes = {"single samples in registers": bool(self.scalars), "many models in the lanes of vectors": self.many}
         small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
-        lanes = [self.lanes.show()] if self.lanes else []
-        return "\n".join([self.layout.show(), *small, *(_show_kernel(kernel) for kernel in self.kernels), *lanes])
+        others = [kernels.show() for kernels in (self.rows, self.lanes) if kernels]
+        return "\n".join([self.layout.show(), *small, *(_show_kernel(kernel) for kernel in self.kernels), *others])
 
 
 def _show_kernel(kernel: Kernel) -> str:

@@ -72,22 +72,22 @@ def make_kernel(
     in_vectors = name == "predict" and layout.tile > 1 and any(map(calls_library, needed(program.steps, outputs)))
     tiled = list(_tiled(program, layout, in_vectors))
     renamed = {step.expression: step.target for step in tiled}
-    own = program.steps if name == "gradient" else _without_noise(program)
+    own = program.steps if name == "gradient" else without_noise(program)
     steps = [*tiled, *(replace(s, expression=s.expression.xreplace(renamed)) for s in own)]
     column = offset = 0
     for k, element in enumerate(outputs):
         element = renamed.get(element, element)
         indices = element.indices if SAMPLE in element.indices else (SAMPLE, *element.indices)
-        copy = Element(_free(f"output column {k}", program), indices)
+        copy = Element(free(f"output column {k}", program), indices)
         steps.append(Step(copy, element))
         storage[copy.tensor] = Storage(Place.OUTPUT, column)
         column += program.count(indices)
     for parameter, element in zip(program.parameters, sums[1:], strict=bool(sums[1:])):
-        copy = Element(_free(f"gradient of {parameter.name}", program), element.indices)
+        copy = Element(free(f"gradient of {parameter.name}", program), element.indices)
         steps.append(Step(copy, element))
         storage[copy.tensor] = Storage(Place.GRADIENT, offset, turned_over(element.tensor, parameter, layout))
         offset += parameter.size
-    steps = list(_in_parts(steps, program))
+    steps = list(in_parts(steps, program))
     copies = [s.target for s in steps if s.target.tensor in storage]
     kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
     steps, forms = _forms(needed(steps, [*copies, *sums, *kept]), program, layout)
@@ -99,7 +99,7 @@ def make_kernel(
     apart |= {step.target.tensor for step in tiled if in_vectors}
     few = [i for i, size in program.sizes.items() if size is not None and size <= FEW and i not in layout.features]
     before, tile, after, metrics = (
-        tuple(_nests(phase, program, forms, apart, few if tiled and over_samples else ()))
+        tuple(nests_of(phase, program, forms, apart, few if tiled and over_samples else ()))
         for phase, over_samples in (
             (phases[0] + besides[0], False),
             (phases[1], True),
@@ -127,13 +127,13 @@ def _kept(measured: Iterable[Element], steps: list[Step], program: Program) -> I
     """What holds the outputs: the targets of steps over the samples, or of copies, which are added to the steps."""
     defined = {step.target for step in steps if SAMPLE in step.target.indices}
     for number, element in enumerate(measured):
-        copy = Element(_free(f"measured {number}", program), dict.fromkeys((SAMPLE, *element.indices)))
+        copy = Element(free(f"measured {number}", program), dict.fromkeys((SAMPLE, *element.indices)))
         if element not in defined:
             steps.append(Step(copy, element))
         yield element if element in defined else copy
 
 
-def _without_noise(program: Program) -> Iterator[Step]:
+def without_noise(program: Program) -> Iterator[Step]:
     """The steps where all noise is 0, as it is outside of training."""
     names = {source.tensor.name for source in program.noise}
     known: dict[Element, Expr] = {}
@@ -148,13 +148,13 @@ def _without_noise(program: Program) -> Iterator[Step]:
         yield step
 
 
-def _in_parts(steps: Iterable[Step], program: Program) -> Iterator[Step]:
+def in_parts(steps: Iterable[Step], program: Program) -> Iterator[Step]:
     """The steps, where sums of very many terms begin with sums of the first of these."""
     for step in steps:
         terms = Add.make_args(step.expression)
         begun: tuple[Expr, ...] = ()
         while step.operator is None and len(begun) + len(terms) > TERMS + 1:
-            part = Element(_free(f"{step.target.tensor} from {len(terms)}", program), step.target.indices)
+            part = Element(free(f"{step.target.tensor} from {len(terms)}", program), step.target.indices)
             yield Step(part, Add(*begun, *terms[:TERMS]))
             begun, terms = (part,), terms[TERMS:]
         yield replace(step, expression=Add(*begun, *terms)) if begun else step
@@ -172,7 +172,7 @@ def _tiled(program: Program, layout: Layout, every: bool) -> Iterator[Step]:
             element = used[tensor.name]
             if _in_rows(element, program, layout):
                 continue
-            yield Step(Element(_free(f"{tensor.name} tile", program), element.indices), element)
+            yield Step(Element(free(f"{tensor.name} tile", program), element.indices), element)
 
 
 def _in_rows(element: Element, program: Program, layout: Layout) -> bool:
@@ -184,7 +184,7 @@ def _in_rows(element: Element, program: Program, layout: Layout) -> bool:
     return all(map(is_product, readers)) and [layout.padded(size) for size in sizes] == sizes != []
 
 
-def _free(name: str, program: Program) -> str:
+def free(name: str, program: Program) -> str:
     """The name, with underscores behind it where a tensor of the program has it."""
     while name in program.shapes:
         name += "_"
@@ -235,7 +235,7 @@ def _in_whole_vectors(element: Element, lanes: str, program: Program, layout: La
 def _packed(element: Element, lanes: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:
     """The copy of a vector or matrix of parameters in padded rows along the lanes, made where there is none yet."""
     indices = (*(index for index in element.indices if index != lanes), lanes)
-    packed = Element(_free(f"{element.tensor} by {lanes}", program), indices)
+    packed = Element(free(f"{element.tensor} by {lanes}", program), indices)
     if packed.tensor not in forms:
         steps.append(Step(packed, element))
         forms[packed.tensor] = Form(Shape.PACK, lanes)
@@ -306,7 +306,7 @@ def _phases(steps: Iterable[Step], storage: dict[str, Storage]) -> tuple[list[St
     return before, tile, after
 
 
-def _nests(
+def nests_of(
     steps: Iterable[Step], program: Program, forms: dict[str, Form], apart: Container[str], few: Container[str]
 ) -> Iterator[Nest]:
     """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands.

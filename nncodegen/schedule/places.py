@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
@@ -54,7 +54,7 @@ def place(
     for nest in blocks:
         if nest.lanes == SAMPLE:
             (step,) = nest.steps
-            strides, size = _strides(program, layout, step.target, nest.lanes)
+            strides, size = strides_of(program, layout, step.target, nest.lanes)
             storage[step.target.tensor] = Storage(Place.SUM, sums, strides)
             sums += size
     across = sums
@@ -70,7 +70,7 @@ def place(
     nests, crossing = list(_flat(phases)), set()
     for home, step in _homes(phases):
         name, nest = step.target.tensor, nests[home[0]]
-        strides, size = _strides(program, layout, step.target, nest.lanes)
+        strides, size = strides_of(program, layout, step.target, nest.lanes)
         reduced = any(index in (*nest.reduced, SAMPLE) for index in step.over)
         alone = nest.shape is Shape.LOOPS and not reduced and reads.get(name, set()) <= {home}
         alone = alone or (nest.shape is Shape.CONTRACT and step is not nest.steps[-1])  # the last alone is stored
@@ -85,13 +85,20 @@ def place(
             storage[name] = Storage(Place.ARRAY, arrays.place(step, nest, home[0], strides, size), strides)
             if nest.cuts and name not in kept and {number for number, _ in reads.get(name, ())} == {home[0]}:
                 crossing.add(name)
-    for nest in _flat(phases):
+    storage = with_strides(storage, nests, program)
+    return storage, arrays.size, sums, whole, across, in_place, frozenset(crossing)
+
+
+def with_strides(storage: Mapping[str, Storage], nests: Iterable[Nest], program: Program) -> dict[str, Storage]:
+    """The places of what nests read and compute, where rows follow each other unless it is known that they do not."""
+    completed = dict(storage)
+    for nest in nests:
         for step in nest.steps:
             for element in (step.target, *step.operands):
-                known = storage[element.tensor]
+                known = completed[element.tensor]
                 if not known.strides and element.indices and known.place is not Place.LOCAL:
-                    storage[element.tensor] = replace(known, strides=_row_major(program, element))
-    return storage, arrays.size, sums, whole, across, in_place, frozenset(crossing)
+                    completed[element.tensor] = replace(known, strides=row_major(program, element))
+    return completed
 
 
 def _place_whole(
@@ -113,13 +120,13 @@ def _place_whole(
     behind = layout.padded(program.parameter_count)
     for nest in nests:
         target = nest.steps[0].target
-        copy, (strides, size) = copies.get(target.tensor), _strides(program, layout, target, nest.lanes, padded=False)
-        if copy and strides == (copy.strides or _row_major(program, target)):
+        copy, (strides, size) = copies.get(target.tensor), strides_of(program, layout, target, nest.lanes, padded=False)
+        if copy and strides == (copy.strides or row_major(program, target)):
             storage[target.tensor] = Storage(Place.WHOLE, copy.offset, strides)
             in_place.add(target.tensor)
             end = max(end, copy.offset + size)
         else:
-            strides, size = _strides(program, layout, target, nest.lanes)
+            strides, size = strides_of(program, layout, target, nest.lanes)
             storage[target.tensor] = Storage(Place.WHOLE, behind, strides)
             behind += size
             end = behind
@@ -138,13 +145,13 @@ def _homes(phases: tuple[tuple[Nest, ...], ...]) -> Iterator[tuple[tuple[int, in
             yield from (((number, k), step) for step in part)
 
 
-def _strides(
+def strides_of(
     program: Program, layout: Layout, element: Element, lanes: str, padded: bool = True
 ) -> tuple[tuple[int, ...], int]:
     """The strides of the indices of a tensor with an index innermost, in rows that may be padded, and its values."""
     rest = tuple(index for index in element.indices if index != lanes)
     if lanes not in element.indices:
-        return _row_major(program, element), program.count(element.indices)
+        return row_major(program, element), program.count(element.indices)
     size = program.sizes[lanes] or 1
     width = layout.tile if lanes == SAMPLE else layout.padded(size) if padded else size
     sizes = {index: layout.tile if index == SAMPLE else program.sizes[index] or 1 for index in rest}
@@ -156,7 +163,7 @@ def _strides(
     return tuple(strides[index] for index in element.indices), stride
 
 
-def _row_major(program: Program, element: Element) -> tuple[int, ...]:
+def row_major(program: Program, element: Element) -> tuple[int, ...]:
     """The strides of the features of a row or matrix without gaps; 0 for the samples, whose stride is elsewhere."""
     strides: list[int] = []
     for k, index in enumerate(element.indices):

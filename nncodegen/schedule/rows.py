@@ -1,0 +1,206 @@
+"""One sample alone: the program without its samples, whose vectors run along the units of a layer.
+
+Where layers are computed for tiles of samples, a single one would leave vectors and blocks nearly empty. Without the
+samples, the product of a layer is one of a matrix and a vector, and the gradient of its weights has a value where it
+had a sum: that is written, or taken from the parameters, where it belongs. It comes last, when nothing is read of the
+parameters any more. What is read from the rows of inputs and targets unit by unit is copied first, so that all other
+loops run over whole vectors.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from sympy import Mul
+
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
+from nncodegen.schedule.arrays import Arrays
+from nncodegen.schedule.kernel import Kernel, Nest, Place, Rows, Shape, Storage
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.loops import Form, free, in_parts, nests_of, without_noise
+from nncodegen.schedule.places import declared, strides_of, turned_over, with_strides
+
+STATEMENTS = 240
+"""Steps of a gradient up to which it is one function: beyond, the time of compilers grows faster than these."""
+
+
+def choose_rows(program: Program, layout: Layout, kernels: tuple[Kernel, ...]) -> Rows | None:
+    """The kernels of one sample, given those of a tile; none where these are plain loops over samples."""
+    if not any(kernel.shapes - {Shape.LOOPS} for kernel in kernels):
+        return None
+    one = without_samples(program)
+    return Rows(one, _predict(one, replace(layout, turned=())), _gradient(one, layout, kernels[-1]))
+
+
+def without_samples(program: Program) -> Program:
+    """The program of one sample, in which nothing has the index of the samples."""
+    return replace(
+        program,
+        inputs=tuple(map(_row, program.inputs)),
+        targets=tuple(map(_row, program.targets)),
+        weight=_row(program.weight),
+        noise=tuple(replace(source, tensor=_row(source.tensor)) for source in program.noise),
+        steps=tuple(map(_without_sum, program.steps)),
+        outputs=tuple(map(_without_sample, program.outputs)),
+    )
+
+
+def _row(tensor: Tensor) -> Tensor:
+    return replace(tensor, shape=tuple(size for size in tensor.shape if size is not None))
+
+
+def _without_sample(element: Element) -> Element:
+    return Element(element.tensor, [index for index in element.indices if index != SAMPLE])
+
+
+def _without_sum(step: Step) -> Step:
+    """The step of one sample: of a sum over the samples one term is left."""
+    expression = step.expression.xreplace({operand: _without_sample(operand) for operand in step.operands})
+    over = tuple(index for index in step.over if index != SAMPLE)
+    return Step(_without_sample(step.target), expression, step.operator if over else None, over)
+
+
+def _predict(one: Program, layout: Layout) -> Kernel:
+    storage, column = declared(one, layout), 0
+    steps, results = _copied(one.outputs, one.outputs, "output column {}", list(without_noise(one)), one)
+    for element in results:
+        storage[element.tensor] = Storage(Place.OUTPUT, column)
+        column += one.count(element.indices)
+    nests = tuple(_nests(needed(_split(steps, one), results), one, storage))
+    places, arrays = _places(one, layout, nests, storage, ())
+    return Kernel("predict", (), nests, (), places, arrays, 0, 0, 0, frozenset())
+
+
+def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
+    """None where the gradient is long, or reads parameters that it may change."""
+    defined = {step.target: step for step in one.steps}
+    outputs = one.outputs if tile.outputs else ()
+    steps, outputs = _copied(outputs, [e for e in outputs if e not in defined], "measured {}", list(one.steps), one)
+    read = {operand for step in steps for operand in step.operands} | {*outputs}
+    shared = [element for element, times in Counter(one.gradient).items() if times > 1]
+    sums = [element for element in one.gradient if element not in defined or defined[element].over]
+    steps, ends = _copied(one.gradient, {*read, *shared, *sums}, "gradient {}", steps, one)
+    steps = _with_rows(_split(steps, one), one, ends)
+    own = needed(steps, [one.loss, *ends])
+    besides = [step for step in needed(steps, outputs) if step not in own]
+    first, last = [s for s in own if s.target not in ends], [s for s in own if s.target in ends]
+    changed = {operand.tensor for step in last for operand in step.operands}
+    if len(own) > STATEMENTS or any(parameter.name in changed for parameter in one.parameters):
+        return None
+    storage = declared(one, layout) | _places_of_gradient(ends, one, layout)
+    storage[one.loss.tensor] = tile.storage[one.loss.tensor]
+    parts = [tuple(_nests(part, one, storage)) for part in (first, besides, last)]
+    targets = {tensor.name for tensor in one.targets}
+    compared = {step.target.tensor for step in first if targets & {operand.tensor for operand in step.operands}}
+    kept = compared | {element.tensor for element in outputs} if outputs else frozenset()
+    places, arrays = _places(one, layout, [nest for part in parts for nest in part], storage, kept)
+    others = {step.target.tensor for step in needed(steps, [*ends, *outputs])}
+    of_loss = frozenset(step.target.tensor for step in first if step.target.tensor not in others)
+    return Kernel(
+        "gradient", (), parts[0], parts[2], places, arrays, tile.sums, 0, 0, frozenset(),
+        measured=parts[1], outputs=outputs, of_loss=of_loss,
+    )  # fmt: skip
+
+
+def _copied(
+    elements: Sequence[Element], which: Container[Element], name: str, steps: list[Step], one: Program
+) -> tuple[list[Step], tuple[Element, ...]]:
+    """Steps, with copies of some elements behind them, and the elements, or their copies."""
+    results = list(elements)
+    for number, element in enumerate(elements):
+        if element in which:
+            results[number] = Element(free(name.format(number), one), element.indices)
+            steps = [*steps, Step(results[number], element)]
+    return steps, tuple(results)
+
+
+def _places_of_gradient(ends: Sequence[Element], one: Program, layout: Layout) -> dict[str, Storage]:
+    """The places of the derivatives, in the order of the parameters, as these lie."""
+    offsets = accumulate((parameter.size for parameter in one.parameters), initial=0)
+    return {
+        end.tensor: Storage(Place.GRADIENT, offset, turned_over(element.tensor, parameter, layout))
+        for end, element, parameter, offset in zip(ends, one.gradient, one.parameters, offsets, strict=False)
+    }
+
+
+def _split(steps: Iterable[Step], one: Program) -> Iterator[Step]:
+    """The steps, where what is summed up, or the largest of it looked for, has a step of its own if it is computed."""
+    for step in in_parts(steps, one):
+        if len(step.over) != 1 or step.target.indices or isinstance(step.expression, Element):
+            yield step
+            continue
+        terms = Element(free(f"terms of {step.target.tensor}", one), step.over)
+        yield Step(terms, step.expression)
+        yield replace(step, expression=terms)
+
+
+def _with_rows(steps: Iterable[Step], one: Program, ends: Container[Element]) -> list[Step]:
+    """The steps, behind copies of what they read of rows from outside, and of random numbers, which are drawn once."""
+    outside = {tensor.name for tensor in (*one.inputs, *one.targets, *(source.tensor for source in one.noise))}
+    copies: dict[str, Step] = {}
+    others: list[Step] = []
+    for step in steps:
+        read = [e for e in step.operands if e.tensor in outside and e.indices]
+        if is_product(step) or step.target in ends:
+            read = []
+        for element in read:
+            copy = Element(free(f"{element.tensor} row", one), element.indices)
+            copies.setdefault(element.tensor, Step(copy, element))
+        rows = {element: Element(copies[element.tensor].target.tensor, element.indices) for element in read}
+        others.append(replace(step, expression=step.expression.xreplace(rows)))
+    return [*copies.values(), *others]
+
+
+def is_product(step: Step) -> bool:
+    """Whether a step is the product of a matrix and a vector."""
+    factors = Mul.make_args(step.expression)
+    if step.operator != "sum" or len(step.over) != 1 or not all(isinstance(factor, Element) for factor in factors):
+        return False
+    return sorted(len(factor.indices) for factor in factors) == [1, 2] and len(step.target.indices) == 1
+
+
+def _nests(steps: Iterable[Step], one: Program, storage: dict[str, Storage]) -> Iterator[Nest]:
+    """The nests of steps: products, copies from outside and results alone, others together."""
+    steps = list(steps)
+    forms = {step.target.tensor: _form(step, storage) for step in steps}
+    outside = {name for name, known in storage.items() if known.place is not Place.PARAMETER}
+    copies = (step for step in steps if isinstance(step.expression, Element) and step.expression.tensor in outside)
+    return nests_of(steps, one, forms, {*outside, *(step.target.tensor for step in copies)}, ())
+
+
+def _form(step: Step, storage: dict[str, Storage]) -> Form:
+    """The shape of a nest; along its vectors runs the index whose values lie side by side."""
+    indices = step.target.indices
+    if is_product(step):
+        return Form(Shape.CONTRACT, indices[0])
+    strides = storage[step.target.tensor].strides if step.target.tensor in storage else ()
+    side_by_side = [index for index, stride in zip(indices, strides, strict=False) if stride == 1]
+    return Form(Shape.LOOPS, (*indices, *side_by_side)[-1] if indices and not step.over else SAMPLE)
+
+
+def _places(
+    one: Program, layout: Layout, nests: Iterable[Nest], storage: dict[str, Storage], kept: Container[str]
+) -> tuple[dict[str, Storage], int]:
+    """The places of all tensors, and the values of work memory, where rows are whole vectors."""
+    storage, nests = dict(storage), list(nests)
+    arrays = Arrays(nests, range(len(nests)), kept, layout.padding)
+    readers: dict[str, set[int]] = {}
+    for number, nest in enumerate(nests):
+        for name in (operand.tensor for step in nest.steps for operand in step.operands):
+            readers.setdefault(name, set()).add(number)
+    for number, nest in enumerate(nests):
+        for step in nest.steps:
+            name = step.target.tensor
+            if name in storage:
+                continue
+            if not step.over and name not in kept and readers.get(name, set()) <= {number}:
+                storage[name] = Storage(Place.LOCAL)
+            elif not step.target.indices:
+                storage[name] = Storage(Place.VARIABLE)
+            else:
+                strides, size = strides_of(one, layout, step.target, step.target.indices[-1])
+                storage[name] = Storage(Place.ARRAY, arrays.place(step, nest, number, strides, size), strides)
+    return with_strides(storage, nests, one), arrays.size
