@@ -23,7 +23,7 @@ MODELS = {
     "one layer": model(inputs=32),
     "whole vectors": model(nn.Dense(32, "tanh"), nn.Dense(16, "relu")),
     "parts of vectors": model(nn.Dense(29, "tanh"), nn.Dense(46, "tanh"), inputs=27),
-    "sums elsewhere": model(nn.Dense(29, "tanh"), nn.Dense(30, "relu"), inputs=3),
+    "sums elsewhere": model(nn.Dense(61, "tanh"), nn.Dense(62, "relu"), inputs=3),
     "noise": model(nn.Dense(64, "relu"), nn.Dropout(0.3)),
 }
 

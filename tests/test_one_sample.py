@@ -41,9 +41,11 @@ def data_of(module, precision):
 
 
 @settings(max_examples=25, deadline=None)
-@given(model=networks(), precision=st.sampled_from(["float64", "float32"]))
-def test_steps(model, precision):
+@given(model=networks(), precision=st.sampled_from(["float64", "float32"]), size=st.sampled_from((1, 1, 2, 3, 4, 5)))
+def test_steps(model, precision, size):
     """Sample by sample, parameters and losses are those of steps along the gradient that the evaluator finds.
+
+    So they are in batches so small that each gradient is the sum of those of single samples, or nearly.
 
     So they are where each step is measured and taken apart from its gradient, and for another optimizer.
     """
@@ -52,7 +54,7 @@ def test_steps(model, precision):
     X, Y = data_of(module, precision)
     start = (module.initial_parameters(3) + 0.05).astype(precision)
     weights = np.linspace(0.5, 1.5, SAMPLES)
-    given = {"epochs": 1, "batch_size": 1, "shuffle": False, "sample_weight": weights, "learning_rate": 0.01}
+    given = {"epochs": 1, "batch_size": size, "shuffle": False, "sample_weight": weights, "learning_rate": 0.01}
     sgd = [
         module.train(X, Y, start, **given),
         module.train(X, Y, start, **given, tolerance=1e-300),
@@ -60,16 +62,17 @@ def test_steps(model, precision):
     ]
     momentum = module.train(X, Y, start, optimizer="momentum", momentum=0.9, **given)
     expected, moved, velocity, losses = start.astype(float), start.astype(float), 0.0, []
-    for n in range(SAMPLES):
-        row, weight = (X[n : n + 1].astype(float), Y[n : n + 1].astype(float)), np.array([weights[n] / weights.mean()])
-        losses.append(float(nn.evaluate(program, expected, *row, weight)["loss"]))
+    for n in range(0, SAMPLES, size):
+        rows = slice(n, n + size)
+        row, weight = (X[rows].astype(float), Y[rows].astype(float)), weights[rows] / weights.mean() / len(X[rows])
+        losses.append(float(nn.evaluate(program, expected, *row, weight)["loss"]) * len(X[rows]) / SAMPLES)
         expected = expected - 0.01 * gradient_of(program, expected, *row, weight)
         velocity = 0.9 * velocity - 0.01 * gradient_of(program, moved, *row, weight)
         moved = moved + velocity
     bound = 1e-11 if precision == "float64" else 1e-4
     for found in sgd:
         assert found.parameters == pytest.approx(expected, rel=bound, abs=bound)
-    assert sgd[0].history[0] == pytest.approx(np.mean(losses), rel=bound, abs=bound)
+    assert sgd[0].history[0] == pytest.approx(np.sum(losses), rel=bound, abs=bound)
     assert momentum.parameters == pytest.approx(moved, rel=bound, abs=bound)
 
 

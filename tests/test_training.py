@@ -249,7 +249,7 @@ def scores(labels, output, weight=None):
     }
 
 
-@pytest.mark.parametrize("batch", [100, 16])
+@pytest.mark.parametrize("batch", [100, 16, 3, 1])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("features", [[], ["j", "i"]], ids=["samples", "features"])
 def test_metrics_of_classes(precision, features, batch):
@@ -276,6 +276,18 @@ def test_metrics_of_classes(precision, features, batch):
         alone = chain.train(FLOWERS[:100], LABELS[:100], metrics=name, **arguments)
         assert list(alone.metrics) == ["loss", name, "val_loss", f"val_{name}"]
         assert all(np.array_equal(alone.metrics[key], result.metrics[key]) for key in alone.metrics)
+
+
+@pytest.mark.parametrize("batch", [100, 1])
+def test_metrics_of_a_deep_network(batch):
+    """So they are where a network has so many layers that its gradient takes several functions."""
+    layers = [*(nn.Dense(5, "tanh") for _ in range(26)), nn.Dense(3, "softmax")]
+    deep = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="deep"))
+    arguments = {"epochs": 2, "batch_size": batch, "shuffle": False, "learning_rate": 0.1}
+    result = deep.train(FLOWERS[:100], LABELS[:100], metrics=("accuracy", "r2", "mae"), **arguments)
+    for epoch, (output, _) in enumerate(met_by_updates(deep, FLOWERS[:100], LABELS[:100], batch, np.ones(100), 2)):
+        found = {name: result.metrics[name][epoch] for name in ("accuracy", "mae", "r2")}
+        assert found == pytest.approx(scores(LABELS[:100], output), rel=1e-10, abs=1e-10)
 
 
 def test_the_loss_is_that_which_the_updates_met(module):

@@ -469,8 +469,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, real more, double *restrict sums, real *restrict whole, real *restrict partials,
-    int metrics, const real *restrict counts) {
+    int with_loss, int alone, real more, double *restrict sums, real *restrict whole,
+    real *restrict partials, int metrics, const real *restrict counts) {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real w0 = parameters[0];
     const real w13 = parameters[1];
@@ -620,6 +620,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         measure_errors(metrics, count, 1, 0, output, 1, 0, targets + 0, TARGETS, 1,
             counts, sums + SUMS);
     }
+    (void) alone;
     (void) more;
     (void) whole;
     (void) partials;
@@ -1965,7 +1966,7 @@ static memory carve(void *work)
     m.counts = (real *) next;
     next += padded_bytes(TILE*sizeof(real));
     m.partials = (real *) next;
-    next += padded_bytes((PARTIALS + LANES)*sizeof(real));
+    next += padded_bytes((PARTIALS + 3*LANES)*sizeof(real));
     m.inputs = (real *) next;
     next += padded_bytes((TILE*INPUTS + 1)*sizeof(real));
     m.targets = (real *) next;
@@ -1981,7 +1982,7 @@ static void clear(memory m)
     const size_t whole = WHOLE;
     for (size_t k = 0; k < whole; k++)
         m.gradient[k] = 0;
-    for (size_t k = 0; k < PARTIALS + LANES; k++)
+    for (size_t k = 0; k < PARTIALS + 3*LANES; k++)
         m.partials[k] = 0;
 }
 
@@ -2006,7 +2007,7 @@ int perceptron_use(const char *variant)
 size_t perceptron_work_size(void)
 {
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
-        + 3*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + 3*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + 3*LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
@@ -2206,7 +2207,7 @@ static size_t place_of_loss(const batch *b)
 static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    /* the other sums are set when they are flushed */
+    const int alone = end - begin <= TILE; /* then the tile sets the other sums; of several tiles, flushing sets them */
     for (size_t k = b->forward || DIRECT ? 0 : ACROSS; k < ALL_SUMS; k++)
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
@@ -2219,7 +2220,7 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *po
                 m.counts);
         else
             gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
-                first > begin ? 1 : b->more, m.sums, m.gradient, m.partials, b->metrics, m.counts);
+                alone, first > begin ? 1 : b->more, m.sums, m.gradient, m.partials, b->metrics, m.counts);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }

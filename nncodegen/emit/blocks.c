@@ -28,6 +28,7 @@ enum {
     PAD = LANES,
     PARTIALS = DIRECT ? 0 : ACROSS*LANES,
     PANEL = 256, /* terms of a long sum that are worked through at once: 32 kB of the longest vectors */
+    ACROSS_ROWS = BLOCK_ROWS/2, /* of a block of sums across lanes */
     FEW = 4, /* rows, below which a long sum is not worth a panel */
 };
 
@@ -46,8 +47,21 @@ typedef word words __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef real four __attribute__((vector_size(4*sizeof(real))));
 typedef real eight __attribute__((vector_size(8*sizeof(real))));
+typedef real sixteen __attribute__((vector_size(16*sizeof(real))));
 typedef real unaligned_four __attribute__((vector_size(4*sizeof(real)), aligned(sizeof(real)), may_alias));
 typedef real unaligned_eight __attribute__((vector_size(8*sizeof(real)), aligned(sizeof(real)), may_alias));
+typedef real unaligned_sixteen __attribute__((vector_size(16*sizeof(real)), aligned(sizeof(real)), may_alias));
+
+/* The sums of neighbours in two vectors of 4, 8 or 16: of four values each, those of a come first, then those of b. */
+#if SHUFFLES
+#define NEIGHBOURS_4(a, b) \
+    __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#define NEIGHBOURS_8(a, b) \
+    __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14) + __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15)
+#define NEIGHBOURS_16(a, b) \
+    __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) \
+    + __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
+#endif
 
 /* --- load --- A vector; those of arrays lie aligned, those of the inputs where the caller has them. */
 INLINE vector load(const real *values)
@@ -79,17 +93,92 @@ INLINE void keep_first(vector s, size_t lanes, real *out, int more, real so_many
     *(unaligned *) out = (vector) (((words) s & first) | ((words) there & ~first));
 }
 
-/* --- add --- Adds a vector of sums to the partial sums of a weight: a vector, or (DIRECT) at once to its one sum. */
-INLINE void add(vector s, size_t weight, real *restrict partials, double *restrict sums)
+/* --- sum_of_lanes --- The sum of the lanes of a vector. Its halves are added as vectors: to take lanes out takes longer than to add them. */
+INLINE real sum_of_lanes(vector s)
 {
-    if (DIRECT) {
-        real total = 0;
-        for (size_t lane = 0; lane < LANES; lane++)
-            total += s[lane];
-        sums[weight] += (double) total;
-    } else {
-        ((vector *) partials)[weight] += s;
+    typedef real half __attribute__((vector_size(VECTOR_BYTES/2), may_alias));
+    const half two = ((const half *) &s)[0] + ((const half *) &s)[1];
+#if VECTOR_BYTES > 16
+    typedef real quarter __attribute__((vector_size(VECTOR_BYTES/4), may_alias));
+    const quarter last = ((const quarter *) &two)[0] + ((const quarter *) &two)[1];
+#else
+    const half last = two;
+#endif
+    real total = 0;
+    for (size_t lane = 0; lane < sizeof last/sizeof(real); lane++)
+        total += last[lane];
+    return total;
+}
+
+/* --- add_fours --- The sums of four times four values. */
+INLINE void add_fours(const four *a, four *sums)
+{
+#if SHUFFLES
+    const four b0 = NEIGHBOURS_4(a[0], a[1]), b1 = NEIGHBOURS_4(a[2], a[3]);
+    *sums = NEIGHBOURS_4(b0, b1);
+#else
+    for (size_t k = 0; k < 4; k++)
+        (*sums)[k] = (a[k][0] + a[k][1]) + (a[k][2] + a[k][3]);
+#endif
+}
+
+/* --- sums_of_four --- The sums of the lanes of four vectors. */
+INLINE void sums_of_four(const vector *s, four *sums)
+{
+#if SHUFFLES
+    if (LANES == 16) {
+        const unaligned_sixteen *const a = (const unaligned_sixteen *) s;
+        const sixteen b0 = NEIGHBOURS_16(a[0], a[1]), b1 = NEIGHBOURS_16(a[2], a[3]), c = NEIGHBOURS_16(b0, b1);
+        const eight d = ((const unaligned_eight *) &c)[0] + ((const unaligned_eight *) &c)[1];
+        *sums = ((const unaligned_four *) &d)[0] + ((const unaligned_four *) &d)[1];
+        return;
     }
+    if (LANES == 8) {
+        const unaligned_eight *const a = (const unaligned_eight *) s;
+        const eight b0 = NEIGHBOURS_8(a[0], a[1]), b1 = NEIGHBOURS_8(a[2], a[3]), c = NEIGHBOURS_8(b0, b1);
+        *sums = ((const unaligned_four *) &c)[0] + ((const unaligned_four *) &c)[1];
+        return;
+    }
+    if (LANES == 4) {
+        const unaligned_four *const a = (const unaligned_four *) s;
+        add_fours((const four [4]) {a[0], a[1], a[2], a[3]}, sums);
+        return;
+    }
+#endif
+    for (size_t k = 0; k < 4; k++)
+        (*sums)[k] = sum_of_lanes(s[k]);
+}
+
+/* --- add_four --- Adds four vectors to the partial sums of so many weights, as far as there are as many. Where they come from all
+   samples (alone), or (DIRECT) at once, their lanes are added up, to the one sum of each weight. */
+INLINE void add_four(const vector *s, size_t left, size_t weight, real *restrict partials, double *restrict sums, int alone)
+{
+    if (DIRECT || alone) {
+        four totals;
+        double *const to = sums + weight, *const last = to + left;
+        sums_of_four(s, &totals);
+        if (alone && left >= 4) {
+            for (size_t k = 0; k < 4; k++)
+                to[k] = (double) totals[k];
+            return;
+        }
+        to[0] = (alone ? 0 : to[0]) + (double) totals[0];
+        if (to + 1 < last)
+            to[1] = (alone ? 0 : to[1]) + (double) totals[1];
+        if (to + 2 < last)
+            to[2] = (alone ? 0 : to[2]) + (double) totals[2];
+        if (to + 3 < last)
+            to[3] = (alone ? 0 : to[3]) + (double) totals[3];
+        return;
+    }
+    vector *const to = (vector *) partials + weight;
+    to[0] += s[0];
+    if (left > 1)
+        to[1] += s[1];
+    if (left > 2)
+        to[2] += s[2];
+    if (left > 3)
+        to[3] += s[3];
 }
 
 @BODIES@/* --- turn_square --- to[r][c] = from[r + c*column] for four rows and four columns. */
@@ -182,76 +271,18 @@ static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t
         pad_row(out + r*out_row, columns, padded);
 }
 
-/* --- sum_of_lanes --- The sum of the lanes of a vector. Its halves are added as vectors: to take lanes out takes longer than to add them. */
-INLINE real sum_of_lanes(vector s)
-{
-    typedef real half __attribute__((vector_size(VECTOR_BYTES/2), may_alias));
-    const half two = ((const half *) &s)[0] + ((const half *) &s)[1];
-#if VECTOR_BYTES > 16
-    typedef real quarter __attribute__((vector_size(VECTOR_BYTES/4), may_alias));
-    const quarter last = ((const quarter *) &two)[0] + ((const quarter *) &two)[1];
-#else
-    const half last = two;
-#endif
-    real total = 0;
-    for (size_t lane = 0; lane < sizeof last/sizeof(real); lane++)
-        total += last[lane];
-    return total;
-}
-
-/* --- in_eights --- The sums of every eighth lane of a vector that has as many. */
-INLINE void in_eights(const vector *s, eight *sums)
-{
-    const unaligned_eight *const parts = (const unaligned_eight *) s;
-    if (LANES >= 8)
-        *sums = parts[0];
-    for (size_t k = 1; 8*k < LANES; k++)
-        *sums += parts[k];
-}
-
-/* --- add_eights --- The sums of four times eight values. */
-INLINE void add_eights(const eight *a, four *sums)
-{
-#if SHUFFLES
-    const eight b0 = __builtin_shufflevector(a[0], a[1], 0, 2, 8, 10, 4, 6, 12, 14)
-            + __builtin_shufflevector(a[0], a[1], 1, 3, 9, 11, 5, 7, 13, 15),
-        b1 = __builtin_shufflevector(a[2], a[3], 0, 2, 8, 10, 4, 6, 12, 14)
-            + __builtin_shufflevector(a[2], a[3], 1, 3, 9, 11, 5, 7, 13, 15),
-        c = __builtin_shufflevector(b0, b1, 0, 2, 8, 10, 4, 6, 12, 14)
-            + __builtin_shufflevector(b0, b1, 1, 3, 9, 11, 5, 7, 13, 15);
-    *sums = ((const unaligned_four *) &c)[0] + ((const unaligned_four *) &c)[1];
-#else
-    for (size_t k = 0; k < 4; k++)
-        (*sums)[k] = ((a[k][0] + a[k][1]) + (a[k][2] + a[k][3])) + ((a[k][4] + a[k][5]) + (a[k][6] + a[k][7]));
-#endif
-}
-
-/* --- add_fours --- The sums of four times four values. */
-INLINE void add_fours(const four *a, four *sums)
-{
-#if SHUFFLES
-    const four b0 = __builtin_shufflevector(a[0], a[1], 0, 2, 4, 6) + __builtin_shufflevector(a[0], a[1], 1, 3, 5, 7),
-        b1 = __builtin_shufflevector(a[2], a[3], 0, 2, 4, 6) + __builtin_shufflevector(a[2], a[3], 1, 3, 5, 7);
-    *sums = __builtin_shufflevector(b0, b1, 0, 2, 4, 6) + __builtin_shufflevector(b0, b1, 1, 3, 5, 7);
-#else
-    for (size_t k = 0; k < 4; k++)
-        (*sums)[k] = (a[k][0] + a[k][1]) + (a[k][2] + a[k][3]);
-#endif
-}
-
 /* --- row_product --- out[j*step] = sum(i) a[j*row + i]*x[i]: for four rows at once, in vectors along i, and in fours where a vector is
    longer than what is left. Where there are fewer than four rows left, the last is computed again. */
 static HOT void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, const real *restrict x,
     real *restrict out, size_t step)
 {
-    const size_t whole = LANES >= 8 ? inner/LANES*LANES : 0, fours = inner/4*4;
+    const size_t whole = LANES >= 4 ? inner/LANES*LANES : 0, fours = inner/4*4;
     for (size_t j = 0; j < rows; j += 4) {
         const size_t last = rows - j - 1, j1 = last < 1 ? last : 1, j2 = last < 2 ? last : 2, j3 = last < 3 ? last : 3;
         const real *const a0 = a + j*row, *const a1 = a0 + j1*row, *const a2 = a0 + j2*row, *const a3 = a0 + j3*row;
         four sums = {0};
         if (whole > 0) {
             vector s[4] = {{0}};
-            eight e[4];
             for (size_t i = 0; i < whole; i += LANES) {
                 const vector values = load(x + i);
                 s[0] += load(a0 + i)*values;
@@ -259,9 +290,7 @@ static HOT void row_product(size_t rows, size_t inner, const real *restrict a, s
                 s[2] += load(a2 + i)*values;
                 s[3] += load(a3 + i)*values;
             }
-            for (size_t k = 0; k < 4; k++)
-                in_eights(s + k, e + k);
-            add_eights(e, &sums);
+            sums_of_four(s, &sums);
         }
         if (whole < fours) {
             four f[4] = {{0}}, rest;
@@ -347,48 +376,24 @@ static HOT void row_products(size_t rows, size_t lanes, size_t inner, const real
     pad_rows(rows, lanes, out, out_row);
 }
 
-/* --- outer_product --- out[r][l] = a[r*a_row]*b[l], or (more) that many times more: row after row, as out may be large. Each way has a
-   loop of its own, which compilers would not make of a choice within one. */
-static HOT void outer_product(size_t rows, size_t lanes, const real *restrict a, size_t a_row, const real *restrict b,
-    real *restrict out, size_t out_row, real more)
+/* --- column_products --- The same column by column: out[r][l] = sum(k) a[r][k]*b[l][k]. */
+static HOT void column_products(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
+    const real *restrict b, size_t b_lane, real *restrict out, size_t out_row)
 {
-    for (size_t r = 0; r < rows; r++) {
-        const real value = a[r*a_row];
-        real *const to = out + r*out_row;
-        if (more != 0)
-            for (size_t l = 0; l < lanes; l += LANES)
-                keep(value*load(b + l), to, l, NULL, 1, more);
-        else
-            for (size_t l = 0; l < lanes; l += LANES)
-                keep(value*load(b + l), to, l, NULL, 0, 1);
-    }
+    for (size_t l = 0; l < lanes; l++)
+        row_product(rows, inner, a, a_row, b + l*b_lane, out + l, out_row);
+    pad_rows(rows, lanes, out, out_row);
 }
 
 /* --- contract --- out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) so many times of it more; then
    times factor[r][l], if there is one: in blocks whose results stay in registers. The lanes l of out are padded to whole
    vectors, and those of b as well unless it lies turned (b_inner is 1 then). Sums that are long are cut into parts, for
    which two vectors of b lie together in the first-level cache; so do those that would be read across the borders of its
-   lines, block after block. A few lanes of what lies turned are products of their own, and so are a few rows with long
-   sums; sums of one term need no blocks. */
+   lines, block after block. */
 static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
     const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row,
     const real *restrict factor, real more)
 {
-    if (inner == 1 && b_lane == 1 && !factor) {
-        outer_product(rows, lanes, a, a_row, b, out, out_row, more);
-        return;
-    }
-    const int alone = a_inner == 1 && b_lane > 1 && !factor && more == 0;
-    if (alone && lanes < FEW) {
-        for (size_t l = 0; l < lanes; l++)
-            row_product(rows, inner, a, a_row, b + l*b_lane, out + l, out_row);
-        pad_rows(rows, lanes, out, out_row);
-        return;
-    }
-    if (alone && rows < FEW && inner > LONG) {
-        row_products(rows, lanes, inner, a, a_row, b, b_lane, out, out_row);
-        return;
-    }
     const real so_many = more != 0 ? more : 1;
     vector panel[2*PANEL];
     const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
@@ -522,65 +527,38 @@ static void zeros_behind(real *a, size_t features, size_t a_sample, size_t a_fea
             a[n*a_sample + k*a_feature] = 0;
 }
 
-/* --- accumulate_few --- sum(n) d[j][n]*x[i][n] over so few samples n that most lanes of a vector of them would be empty: in vectors along i. */
-static HOT void accumulate_few(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
-    double *restrict sums, size_t few)
-{
-    for (size_t i = 0; i < columns; i += LANES) {
-        const size_t left = columns - i < LANES ? columns - i : LANES;
-        vector values[FEW] = {{0}};
-        for (size_t n = 0; n < few; n++)
-            for (size_t lane = 0; lane < LANES; lane++)
-                values[n][lane] = x[(i + (lane < left ? lane : 0))*TILE + n];
-        for (size_t j = 0; j < rows; j++) {
-            vector s = {0};
-            for (size_t n = 0; n < few; n++)
-                s += d[j*TILE + n]*values[n];
-            for (size_t lane = 0; lane < left; lane++)
-                sums[j*columns + i + lane] = (double) s[lane];
-        }
-    }
-}
-
-/* --- accumulate --- Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]. Where these are few, and all of
-   them, it is that sum. */
+/* --- accumulate --- Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]; where there are no others
+   (alone), it is that sum. */
 static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
-    real *restrict partials, double *restrict sums, size_t padded, size_t few)
+    real *restrict partials, double *restrict sums, size_t padded, int alone)
 {
-    if (few) {
-        accumulate_few(rows, columns, d, x, sums, few);
-        return;
-    }
-    for (size_t j = 0; j < rows; j += 4) {
-        size_t i = 0;
-        for (; BLOCK_ROWS == 8 && i + 2 < columns; i += 4)
-            across_4x4(rows - j, columns - i, d + j*TILE, x + i*TILE, padded, j*columns + i, columns, partials, sums);
-        for (; i < columns; i += 2)
-            across_4x2(rows - j, columns - i, d + j*TILE, x + i*TILE, padded, j*columns + i, columns, partials, sums);
+    for (size_t j = 0; j < rows; j += ACROSS_ROWS) {
+        for (size_t i = 0; i < columns; i += 4) {
+            const real *const dj = d + j*TILE, *const xi = x + i*TILE;
+            if (ACROSS_ROWS == 4)
+                across_4x4(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums, alone);
+            else
+                across_2x4(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums, alone);
+        }
     }
 }
 
-/* --- add_up --- Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]. Where these are few, and all of them, it is
-   that sum. */
+/* --- add_up --- Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]; where there are no others (alone), it is that
+   sum. */
 static HOT void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums, size_t padded,
-    size_t few)
+    int alone)
 {
-    for (size_t j = 0; j < rows; j++) {
-        vector s0 = {0}, s1 = {0};
-        size_t n = 0;
-        if (few) {
-            sums[j] = 0;
-            for (; n < few; n++)
-                sums[j] += (double) d[j*TILE + n];
-            continue;
+    for (size_t j = 0; j < rows; j += 4) {
+        const size_t last = rows - j - 1, j1 = last < 1 ? last : 1, j2 = last < 2 ? last : 2, j3 = last < 3 ? last : 3;
+        const real *const d0 = d + j*TILE, *const d1 = d0 + j1*TILE, *const d2 = d0 + j2*TILE, *const d3 = d0 + j3*TILE;
+        vector s[4] = {{0}};
+        for (size_t n = 0; n < padded; n += LANES) {
+            s[0] += load(d0 + n);
+            s[1] += load(d1 + n);
+            s[2] += load(d2 + n);
+            s[3] += load(d3 + n);
         }
-        for (; n + 2*LANES <= padded; n += 2*LANES) {
-            s0 += load(d + j*TILE + n);
-            s1 += load(d + j*TILE + n + LANES);
-        }
-        if (n < padded)
-            s0 += load(d + j*TILE + n);
-        add(s0 + s1, j, partials, sums);
+        add_four(s, last + 1, j, partials, sums, alone);
     }
 }
 
@@ -588,17 +566,12 @@ static HOT void add_up(size_t rows, const real *restrict d, real *restrict parti
 static HOT void flush(real *restrict partials, double *restrict sums)
 {
     const size_t across = PARTIALS/LANES;
-    for (size_t k = 0; k < across; k++) {
-        double halves[LANES/2]; /* each time the one half is added to the other, in whole vectors */
-        for (size_t lane = 0; lane < LANES/2; lane++)
-            halves[lane] = (double) partials[k*LANES + lane] + (double) partials[k*LANES + LANES/2 + lane];
-        for (size_t half = LANES/4; half > 0; half /= 2) {
-            for (size_t lane = 0; lane < half; lane++)
-                halves[lane] += halves[lane + half];
-        }
-        sums[k] = halves[0];
-        for (size_t lane = 0; lane < LANES; lane++)
-            partials[k*LANES + lane] = 0;
+    for (size_t k = 0; k < across; k += 4) {
+        four totals;
+        sums_of_four((const vector *) partials + k, &totals);
+        for (size_t l = 0; l < 4 && k + l < across; l++)
+            sums[k + l] = (double) totals[l];
     }
+    for (size_t k = 0; k < across; k++)
+        ((vector *) partials)[k] = (vector) {0};
 }
-

@@ -23,8 +23,8 @@ GROUP = ((4, 4), (2, 4), (8, 1))
 """Rows and columns of a product of each of a group of models. The largest block is for targets with 32 vector
 registers, the second for others."""
 
-ACROSS = ((4, 4), (4, 2))
-"""Rows and columns of a sum across lanes. The larger block is for targets with 32 vector registers."""
+ACROSS = (4, 2)
+"""Rows of a sum across lanes, of four columns each. The larger block is for targets with 32 vector registers."""
 
 
 def emit_blocks() -> str:
@@ -34,8 +34,8 @@ def emit_blocks() -> str:
         _emit_block(rows, vectors, lines)
     for vectors in VECTORS:
         _emit_times(vectors, lines)
-    for rows, columns in ACROSS:
-        _emit_across(rows, columns, lines)
+    for rows in ACROSS:
+        _emit_across(rows, 4, lines)
     return str(lines)
 
 
@@ -140,7 +140,7 @@ def _emit_across(rows: int, columns: int, lines: Lines) -> None:
     with lines.block(
         f"static inline void across_{rows}x{columns}(size_t rows, size_t columns, const real *restrict d,\n"
         f"    const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,\n"
-        f"    double *restrict sums)"
+        f"    double *restrict sums, int alone)"
     ):
         _emit_pointers("d", rows, "rows", "TILE", lines)
         _emit_pointers("x", columns, "columns", "TILE", lines)
@@ -153,11 +153,9 @@ def _emit_across(rows: int, columns: int, lines: Lines) -> None:
         for r in range(rows):
             if r:
                 lines.add(f"if (rows < {r + 1})", "    return;")
-            for c in range(columns):
-                position = f"weight{f' + {r}*width' if r else ''}{f' + {c}' if c else ''}"
-                condition = [f"if (columns > {c})"] if c else []
-                call = f"add(s{r}{c}, {position}, partials, sums);"
-                lines.add(*condition, f"    {call}" if c else call)
+            sums = ", ".join(f"s{r}{c}" for c in range(columns))
+            position = f"weight{f' + {r}*width' if r else ''}"
+            lines.add(f"add_four((const vector [4]) {{{sums}}}, columns, {position}, partials, sums, alone);")
     lines.add("")
 
 

@@ -117,8 +117,8 @@ def _sizes(schedule: Schedule) -> dict[str, int]:
         "LABELS": int(program.labels),
         "COST": max(1, (program.operations or (0, 1))[1]),
     }
-    if schedule.blocks:
-        sizes |= {"LONG": LONG}
+    if schedule.rows:
+        sizes |= {"LONG": LONG, "ROWS": schedule.rows.samples}
     else:
         sizes |= {"LANES": 1, "PAD": 1, "PARTIALS": 0}
     return sizes

@@ -71,14 +71,24 @@ class BlockCalls:
         along = original and at.stride(original, *step.over) == at.stride(a, *step.over) == "1"
         return original if along else None
 
-    def row_products(self, nest: Nest, original: Element) -> str:
-        """Such a product, sample by sample."""
-        at, (step,) = self._elements, nest.steps
-        (inner,), (a, _) = step.over, factors(nest)
-        samples = f"{at.begin(a)}, {at.stride(a, SAMPLE)}"
-        matrix = f"{at.begin(original)}, {at.stride(original, nest.lanes)}"
-        out = f"{at.begin(step.target)}, {at.stride(step.target, SAMPLE)}"
-        return f"row_products(count, {at.size(nest.lanes)}, {at.size(inner)}, {samples}, {matrix}, {out});"
+    def few(self, nest: Nest) -> str:
+        """The product of a layer for a few samples, one by one, if both factors lie along what is summed up; else none.
+
+        Blocks would turn one of them over, which takes longer than that.
+        """
+        at, step = self._elements, nest.steps[0]
+        if nest.shape is not Shape.CONTRACT or len(nest.steps) > 1 or SAMPLE not in step.target.indices:
+            return ""
+        (inner,), (a, b) = step.over, factors(nest)
+        b = self.original(nest) or b
+        if at.stride(a, inner) != "1" or at.stride(b, inner) != "1":
+            return ""
+        (row,) = (index for index in step.target.indices if index != nest.lanes)
+        function = "column_products" if nest.lanes == SAMPLE else "row_products"
+        rows, lanes = (at.extent(index, nest) for index in (row, nest.lanes))
+        first, second = f"{at.begin(a)}, {at.stride(a, row)}", f"{at.begin(b)}, {at.stride(b, nest.lanes)}"
+        out = f"{at.begin(step.target)}, {at.stride(step.target, row)}"
+        return f"{function}({rows}, {lanes}, {at.size(inner)}, {first}, {second}, {out});"
 
     def across(self, nest: Nest) -> str:
         """The sums over samples of the products of two arrays, whose samples lie along the lanes."""
@@ -87,7 +97,7 @@ class BlockCalls:
         first, second = sorted(step.operands, key=lambda element: row not in element.indices)
         return (
             f"accumulate({at.size(row)}, {at.size(column)}, {at.names[first.tensor]}, {at.names[second.tensor]}, "
-            f"{self._partials(step)}, padded, few);"
+            f"{self._partials(step)}, padded, alone);"
         )
 
     def add_up(self, nest: Nest) -> str:
@@ -96,7 +106,7 @@ class BlockCalls:
         array = at.names[step.expression.tensor]
         if nest.lanes == SAMPLE:
             (row,) = step.target.indices
-            return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded, few);"
+            return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded, alone);"
         stride, out = at.stride(step.expression, SAMPLE), at.begin(step.target)
         return f"add_rows({at.size(nest.lanes)}, {array}, {stride}, {out}, count, {at.more(step.target)});"
 

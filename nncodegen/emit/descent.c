@@ -27,7 +27,7 @@ static int descend_once(@name@_training *run, memory m, size_t samples, double t
     real *const rest = m.gradient;
     m.gradient = run->present;
     const double *const sums = derive_batch(&part, m, NULL, rest, NULL);
-    @SINGLE@const size_t ranges = samples > 1 ? sizeof finished/sizeof *finished : 0;
+    @SINGLE@const size_t ranges = samples > ROWS ? sizeof finished/sizeof *finished : 0;
     @NO_SINGLE@const size_t ranges = sizeof finished/sizeof *finished;
     for (size_t range = 0; range < ranges; range++) {
         for (size_t p = finished[range][0]; p < finished[range][1]; p++)

@@ -24,27 +24,29 @@ static const double *sum_batch(const batch *b, memory m, team *threads, @name@_p
     return m.totals + WHOLE;
 }
 
-@SINGLE@/* The gradient of a batch of one sample, all of it in m.gradient. Returns 1 if stopped. */
-@SINGLE@static int derive_sample(const batch *b, memory m, @name@_poll *poll)
+@SINGLE@/* The gradient of a batch, all of it in m.gradient, sample by sample. Returns 1 if stopped. */
+@SINGLE@static int derive_rows(const batch *b, memory m, @name@_poll *poll)
 @SINGLE@{
-@SINGLE@    const size_t sample = b->order ? b->order[b->begin] : b->begin;
-@SINGLE@    const double weight = !b->weights ? 1 : (double) b->weights[sample];
 @SINGLE@    for (size_t k = place_of_loss(b); k < ALL_SUMS; k++)
 @SINGLE@        m.sums[k] = 0;
-@SINGLE@    m.counts[0] = !b->counts ? 1 : b->counts[sample];
-@SINGLE@    @NOISE@m.rows[0] = sample;
-@SINGLE@    gradient_row(b->parameters, rows_of(b->inputs, INPUTS, b->order, b->begin, 1, 0, NULL),
-@SINGLE@        rows_of(b->targets, TARGETS, b->order, b->begin, 1, 0, NULL), (real) (weight/b->total), m.arrays, !b->without_loss,
-@SINGLE@        b->more, m.sums, m.gradient, b->metrics, m.counts@NOISE_ARGUMENT@);
-@SINGLE@    return poll && stopped(poll, (double) COST);
+@SINGLE@    for (size_t n = b->begin; n < b->begin + b->samples; n++) {
+@SINGLE@        const size_t sample = b->order ? b->order[n] : n;
+@SINGLE@        const double weight = !b->weights ? 1 : (double) b->weights[sample];
+@SINGLE@        m.counts[0] = !b->counts ? 1 : b->counts[sample];
+@SINGLE@        @NOISE@m.rows[0] = sample;
+@SINGLE@        gradient_row(b->parameters, rows_of(b->inputs, INPUTS, b->order, n, 1, 0, NULL),
+@SINGLE@            rows_of(b->targets, TARGETS, b->order, n, 1, 0, NULL), (real) (weight/b->total), m.arrays,
+@SINGLE@            !b->without_loss, n > b->begin ? 1 : b->more, m.sums, m.gradient, b->metrics, m.counts@NOISE_ARGUMENT@);
+@SINGLE@    }
+@SINGLE@    return poll && stopped(poll, (double) COST*(double) b->samples);
 @SINGLE@}
 @SINGLE@
 /* The gradient of a batch in m.gradient, but for what is not summed up there: that goes to rest, which may be m.gradient as
    well. Returns the other sums; NULL if stopped. */
 static HOT const double *derive_batch(const batch *b, memory m, team *threads, real *rest, @name@_poll *poll)
 {
-    @SINGLE@if (b->samples == 1)
-    @SINGLE@    return derive_sample(b, m, poll) ? NULL : m.sums;
+    @SINGLE@if (b->samples <= ROWS)
+    @SINGLE@    return derive_rows(b, m, poll) ? NULL : m.sums;
     const double *const sums = sum_batch(b, m, threads, poll);
     if (sums)
         gradient_finish(b->parameters, sums, m.gradient, m.arrays, rest);

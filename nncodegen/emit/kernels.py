@@ -63,7 +63,7 @@ class KernelEmitter:
         with lines.block(head), lines.unused(*(name for name in self._arguments if name != "outputs")):
             for number in range(len(parts)):
                 lines.add(f"{kernel.name}_part_{number + 1}({', '.join(self._arguments)});")
-            self._emit_loops(last, kernel.measured)
+            self._emit_loops(last, bool(kernel.outputs))
             if kernel.outputs:
                 self._emit_measured()
         lines.add("")
@@ -85,7 +85,7 @@ class KernelEmitter:
         results = {
             "predict": ["outputs"],
             "loss": ["sums"],
-            "gradient": ["with_loss", "more", "sums", "whole", "partials"],
+            "gradient": ["with_loss", "alone", "more", "sums", "whole", "partials"],
         }
         names = ["parameters", "inputs", "targets", "weights", "count", "work", *results[self._kernel.name]]
         names += [] if self._kernel.name == "predict" else ["metrics", "counts"]
@@ -98,8 +98,8 @@ class KernelEmitter:
         measures = "int metrics, const real *restrict counts"
         results = {"predict": "real *restrict outputs", "loss": f"double *restrict sums, {measures}"}
         results["gradient"] = (
-            f"int with_loss, real more, double *restrict sums, real *{alone}whole, real *restrict partials,\n"
-            f"    {measures}"
+            f"int with_loss, int alone, real more, double *restrict sums, real *{alone}whole,\n"
+            f"    real *restrict partials, {measures}"
         )
         if self._program.noise:
             results["gradient"] += ", randomness noise, const size_t *restrict rows"
@@ -109,21 +109,15 @@ class KernelEmitter:
             f"    {results[self._kernel.name]}"
         )
 
-    def _emit_loops(self, tile: tuple[Nest, ...], measured: tuple[Nest, ...] = ()) -> None:
-        """The loops of a tile, with what they need of the parameters, and names for what those of metrics need, too."""
+    def _emit_loops(self, tile: tuple[Nest, ...], measures: bool = False) -> None:
+        """The loops of a tile, with what they need of the parameters; (measures) names for what metrics need, too."""
+        measured = self._kernel.measured if measures else ()
         if self._padded:
             pad = str(self._layout.padding) if self._kernel.in_vectors else "PAD"
             self._lines.add(f"const size_t padded = (count + {pad} - 1)/{pad}*{pad};")
-        across = self._kernel.across > 0
-        if across:
-            self._lines.add(
-                "/* the samples, if they are few and all of the sums */",
-                "const size_t few = count < FEW && !(more > 0) ? count : 0;",
-            )
         nests = (*self._before((*tile, *measured)), *tile)
-        names = [*(["padded"] if self._padded else []), *(["few"] if across else [])]
-        with self._lines.unused(*names):  # a part may loop over the outputs alone
-            self._emit_pointers((*nests, *measured))
+        with self._lines.unused(*(["padded"] if self._padded else [])):  # a part may loop over the outputs alone
+            self._emit_pointers((*nests, *measured), self._compared() if measures else ())
             self._emit_nests(nests)
 
     def _emit_measured(self) -> None:
@@ -143,6 +137,10 @@ class KernelEmitter:
                 )
                 number += target.size
 
+    def _compared(self) -> list[Element]:
+        """The arrays that metrics compare: the outputs, and targets where they are copied."""
+        return [*self._kernel.outputs, *filter(None, map(self._copy_of, self._program.targets))]
+
     def _columns(self, element: Element) -> str:
         """Where the values of an array lie, and how far those of two samples, and of two columns, are apart."""
         strides = self._at.strides(element)
@@ -151,12 +149,16 @@ class KernelEmitter:
 
     def _target_columns(self, target: Tensor) -> str:
         """The same for targets: where the loops of the tile have copied them to, or in the rows that were given."""
+        copy = self._copy_of(target)
+        return self._columns(copy) if copy else f"targets + {self._kernel.storage[target.name].offset}, TARGETS, 1"
+
+    def _copy_of(self, target: Tensor) -> Element | None:
+        """The array to which the loops of the tile copy a target, if there is one."""
         for step in (step for nest in self._kernel.tile for step in nest.steps):
             copied = isinstance(step.expression, Element) and step.expression.tensor == target.name and not step.over
             if copied and self._kernel.storage[step.target.tensor].place is Place.ARRAY:
-                return self._columns(step.target)
-        offset = self._kernel.storage[target.name].offset
-        return f"targets + {offset}, TARGETS, 1"
+                return step.target
+        return None
 
     def _emit_prepare(self) -> None:
         """What depends on the parameters alone and is kept in arrays, once for all tiles."""
@@ -207,13 +209,14 @@ class KernelEmitter:
                 self._emit_nests(nests)
         lines.add("")
 
-    def _emit_pointers(self, nests: tuple[Nest, ...]) -> None:
-        """Names for the parameters and arrays that the nests use; arrays that share memory share a pointer."""
+    def _emit_pointers(self, nests: tuple[Nest, ...], others: Iterable[Element] = ()) -> None:
+        """Names for the parameters and arrays of nests, and for others; arrays that share memory share a pointer."""
         begun: dict[int, str] = {}
         unused: list[str] = []
         read = {e.tensor: e for nest in nests for step in nest.steps for e in (*step.operands, step.target)}
         read |= {e.tensor: e for nest in nests for e in self._blas.originals(nest)}
         read |= {e.tensor: e for nest in nests if (e := self._calls.original(nest))}
+        read |= {e.tensor: e for e in others}
         for name, storage in self._kernel.storage.items():
             if name not in read:
                 continue
@@ -265,9 +268,9 @@ class KernelEmitter:
             self._lines.add("if (samples >= FEW)", f"    {self._calls.pack(nest)}")
         elif nest.shape is Shape.PACK:
             self._lines.add(self._calls.pack(nest))
-        elif original := self._calls.original(nest):
+        elif few := self._calls.few(nest):
             with self._lines.block("if (count < FEW)"):
-                self._lines.add(self._calls.row_products(nest, original))
+                self._lines.add(few)
             with self._lines.block("else"):
                 self._lines.add(*self._calls.contract(nest))
         elif nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):

@@ -41,7 +41,7 @@ static memory carve(void *work)
     m.counts = (real *) next;
     next += padded_bytes(TILE*sizeof(real));
     m.partials = (real *) next;
-    next += padded_bytes((PARTIALS + LANES)*sizeof(real));
+    next += padded_bytes((PARTIALS + 3*LANES)*sizeof(real));
     m.inputs = (real *) next;
     next += padded_bytes((TILE*INPUTS + 1)*sizeof(real));
     m.targets = (real *) next;
@@ -59,7 +59,7 @@ static void clear(memory m)
     const size_t whole = WHOLE;
     for (size_t k = 0; k < whole; k++)
         m.gradient[k] = 0;
-    for (size_t k = 0; k < PARTIALS + LANES; k++)
+    for (size_t k = 0; k < PARTIALS + 3*LANES; k++)
         m.partials[k] = 0;
 }
 
@@ -84,7 +84,7 @@ int @name@_use(const char *variant)
 size_t @name@_work_size(void)
 {
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
-        + 3*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + LANES)*sizeof(real))
+        + 3*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + 3*LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         @NOISE@+ padded_bytes(TILE*sizeof(size_t))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
@@ -293,7 +293,7 @@ static size_t place_of_loss(const batch *b)
 static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    /* the other sums are set when they are flushed */
+    const int alone = end - begin <= TILE; /* then the tile sets the other sums; of several tiles, flushing sets them */
     for (size_t k = b->forward || DIRECT ? 0 : ACROSS; k < ALL_SUMS; k++)
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
@@ -306,11 +306,11 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
                 m.counts);
         else
             gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
-                first > begin ? 1 : b->more, m.sums, m.gradient, m.partials, b->metrics, m.counts@NOISE_ARGUMENT@);
+                alone, first > begin ? 1 : b->more, m.sums, m.gradient, m.partials, b->metrics, m.counts@NOISE_ARGUMENT@);
         if (poll && stopped(poll, (double) COST*(double) count))
             return 1;
     }
-    @BLOCKS@if (!b->forward && end - begin >= FEW)
+    @BLOCKS@if (!b->forward && !alone)
     @BLOCKS@    flush(m.partials, m.sums);
     return 0;
 }

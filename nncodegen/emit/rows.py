@@ -56,8 +56,8 @@ class RowEmitter(KernelEmitter):
         weight = self._at.names[self._program.weight.name]
         noise = ", randomness noise, const size_t *restrict rows" if self._program.noise else ""
         lines.add(
-            "/* The loss of one sample and its derivatives, or (more) so many times of these added to what is there,",
-            "   such as the parameters, which are read before. What lies behind the last of them may be read as well. */",
+            "/* Adds the loss of one sample. Gives its derivatives, or (more) adds so many times of these to what is",
+            "   there, such as the parameters, which are read before; what lies behind these may be read as well. */",
         )
         head = (
             "static HOT void gradient_row(const real *parameters, const real *restrict inputs,\n"
@@ -77,9 +77,9 @@ class RowEmitter(KernelEmitter):
         name, column = self._names[element.tensor], next(iter(self._at.strides(element).values()), 0)
         return f"{name if element.indices else f'&{name}'}, 0, {column}"
 
-    def _emit_pointers(self, nests: tuple[Nest, ...]) -> None:
+    def _emit_pointers(self, nests: tuple[Nest, ...], others: Iterable[Element] = ()) -> None:
         """Names for arrays, and the variables that have no index."""
-        super()._emit_pointers(nests)
+        super()._emit_pointers(nests, others)
         targets = {step.target: None for nest in nests for step in nest.steps}
         variables = [self._at.stored(target) for target in targets if self._at.place(target) is Place.VARIABLE]
         if variables:
@@ -92,7 +92,8 @@ class RowEmitter(KernelEmitter):
             (step,) = nest.steps
             (inner,) = step.over
             row = f"{REDUCTIONS[step.operator or '']}({self._at.size(inner)}, {self._at.begin(step.operands[0])})"
-            self._lines.add(f"{self._at.stored(step.target)} = {row};")
+            equals = "+=" if self._at.place(step.target) is Place.SUM else "="
+            self._lines.add(f"{self._at.stored(step.target)} {equals} {row};")
         elif nest.reduced:
             self._emit_reduction(nest)
         elif self._at.place(nest.steps[0].target) is Place.GRADIENT:
@@ -128,7 +129,10 @@ class RowEmitter(KernelEmitter):
         return super()._bound(index, nest) if self._kernel.name == "gradient" else str(self._at.size(index))
 
     def _emit_statement(self, step: Step, terms: Iterable[Step]) -> None:
-        if self._adds and self._at.place(step.target) is Place.GRADIENT:
+        place = self._at.place(step.target)
+        if place is Place.SUM:
+            self._lines.add(f"{self._at.stored(step.target)} += {self._printer.print(step.expression)};")
+        elif self._adds and place is Place.GRADIENT:
             value = self._printer.print(step.expression)
             times = f"more*{value}" if isinstance(step.expression, Element) else f"more*({value})"
             self._lines.add(f"{self._at.stored(step.target)} += {times};")

@@ -191,16 +191,21 @@ class Lanes:
 
 @dataclass(frozen=True)
 class Rows:
-    """A program without samples, and the kernels of one: of its outputs, and of its loss with the gradient."""
+    """A program without samples, and the kernels of one: of its outputs, and of its loss with the gradient.
+
+    The gradient of a batch of up to so many samples is taken one by one.
+    """
 
     program: Program
     predict: Kernel
     gradient: Kernel | None
+    samples: int
 
     def show(self) -> str:
         """The loops, as text."""
         kernels = [self.predict, *([self.gradient] if self.gradient else [])]
-        return "\n".join(["one sample\n", *map(_show_kernel, kernels)])
+        head = f"sample by sample, gradients in batches of up to {self.samples}\n"
+        return "\n".join([head, *map(_show_kernel, kernels)])
 
 
 @dataclass(frozen=True)

@@ -57,10 +57,10 @@ CACHE = 2**15
 LONGEST = {"float64": 8, "float32": 16}
 """Values in the longest vectors: rows are padded to multiples of it, so that one text serves every target."""
 
-ACROSS = 2.3
+ACROSS = 1.6
 """Cost of a product whose result is summed across lanes, against one whose result stays in its lane."""
 
-NARROW = 1.5
+NARROW = 1.25
 """Cost of a product in blocks of a single vector, which load as much as they multiply, against wider ones."""
 
 TURN, GATHER = 0.5, 1.5

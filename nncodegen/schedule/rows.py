@@ -23,16 +23,22 @@ from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.loops import Form, free, in_parts, nests_of, without_noise
 from nncodegen.schedule.places import declared, strides_of, turned_over, with_strides
 
-STATEMENTS = 240
-"""Steps of a gradient up to which it is one function: beyond, the time of compilers grows faster than these."""
+SAMPLES = 4
+"""Samples of a batch up to which their gradients take less time one by one, where a tile has samples innermost. Two are
+faster together where it has features innermost."""
+
+STATEMENTS = 300
+"""Steps of a gradient up to which there is one for single samples: compilers would take half as long again for that of
+some thirty layers and more, which few train so."""
 
 
 def choose_rows(program: Program, layout: Layout, kernels: tuple[Kernel, ...]) -> Rows | None:
     """The kernels of one sample, given those of a tile; none where these are plain loops over samples."""
     if not any(kernel.shapes - {Shape.LOOPS} for kernel in kernels):
         return None
-    one = without_samples(program)
-    return Rows(one, _predict(one, replace(layout, turned=())), _gradient(one, layout, kernels[-1]))
+    one, gradient = without_samples(program), kernels[-1]
+    samples = 1 if layout.features else SAMPLES
+    return Rows(one, _predict(one, replace(layout, turned=())), _gradient(one, layout, gradient), samples)
 
 
 def without_samples(program: Program) -> Program:
