@@ -144,19 +144,22 @@ def _split(steps: Iterable[Step], one: Program) -> Iterator[Step]:
 
 
 def _with_rows(steps: Iterable[Step], one: Program, ends: Container[Element]) -> list[Step]:
-    """The steps, behind copies of what they read of rows from outside, and of random numbers, which are drawn once."""
-    outside = {tensor.name for tensor in (*one.inputs, *one.targets, *(source.tensor for source in one.noise))}
+    """The steps, behind copies of what they read of rows from outside, and of random numbers, which are drawn once.
+
+    Products, and what comes last, read inputs and targets where they are.
+    """
+    noise = {source.tensor.name for source in one.noise}
+    rows = {tensor.name for tensor in (*one.inputs, *one.targets)}
     copies: dict[str, Step] = {}
     others: list[Step] = []
     for step in steps:
-        read = [e for e in step.operands if e.tensor in outside and e.indices]
-        if is_product(step) or step.target in ends:
-            read = []
+        outside = noise if is_product(step) or step.target in ends else noise | rows
+        read = [element for element in step.operands if element.tensor in outside and element.indices]
         for element in read:
             copy = Element(free(f"{element.tensor} row", one), element.indices)
             copies.setdefault(element.tensor, Step(copy, element))
-        rows = {element: Element(copies[element.tensor].target.tensor, element.indices) for element in read}
-        others.append(replace(step, expression=step.expression.xreplace(rows)))
+        copied = {element: Element(copies[element.tensor].target.tensor, element.indices) for element in read}
+        others.append(replace(step, expression=step.expression.xreplace(copied)))
     return [*copies.values(), *others]
 
 
