@@ -25,6 +25,7 @@ CALLS = {
     "log_of": "log_of(x)",
     "log1p_of": "log1p_of(x)",
     "half_expm1_of": "half_expm1_of(x)",
+    "half_expm1_plus_1": "half_expm1_plus_1(x)",
     "tanh_of": "tanh_of(x, half_expm1_of(x), 1/(1 + half_expm1_of(x)))",
     "sech2": "(1/(1 + half_expm1_of(x)))*(2 - 1/(1 + half_expm1_of(x)))",
     "sech2_far": "(1/(1 + half_expm1_of(x)))*(2 - 1/(1 + half_expm1_of(x)))",
@@ -35,11 +36,12 @@ EXACT = {"exp_of": mpmath.exp, "exp_scalar": mpmath.exp, "exp_plus_1": lambda x:
          "odds": lambda x: mpmath.exp(-x), "odds_of": lambda x: mpmath.exp(-x),
          "odds_plus_1": lambda x: 1 + mpmath.exp(-x),
          "decay_of": lambda a: mpmath.exp(-a),
-         "half_expm1_of": lambda z: mpmath.expm1(2 * abs(z)) / 2, "sech2": lambda z: mpmath.sech(z) ** 2,
+         "half_expm1_of": lambda z: mpmath.expm1(2 * abs(z)) / 2,
+         "half_expm1_plus_1": lambda z: (mpmath.exp(2 * abs(z)) + 1) / 2, "sech2": lambda z: mpmath.sech(z) ** 2,
          "sech2_far": lambda z: mpmath.sech(z) ** 2,
          "expm1_of": mpmath.expm1, "log_of": mpmath.log, "log1p_of": mpmath.log1p,
          "tanh_of": mpmath.tanh, "erf_of": mpmath.erf, "erfc_of": mpmath.erfc}  # fmt: skip
-WORST = {"half_expm1_of": 5, "sech2": 3.5, "sech2_far": 6}
+WORST = {"half_expm1_of": 5, "half_expm1_plus_1": 5, "sech2": 3.5, "sech2_far": 6}
 """The derivative of tanh is a product of values that are rounded themselves. In float32 it has fewer digits where it
 is nearly 0: one product less for every tanh."""
 FLAGS = {"vector": ["-O3", "-march=native", "-ffp-contract=fast"], "plain": ["-O1", "-ffp-contract=off"]}
@@ -69,6 +71,7 @@ def arguments(name, bits, times=1):
         "odds_plus_1": [*whole[:1], uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
         "decay_of": [uniform(0, 1, 3000), uniform(0, -low, 3000), tiny],
         "half_expm1_of": [uniform(-1, 1, 3000), uniform(-normal, normal, 3000), tiny],
+        "half_expm1_plus_1": [uniform(-1, 1, 3000), uniform(-normal, normal, 3000), tiny],
         "sech2": [uniform(-2, 2, 4000), uniform(-8, 8, 3000), tiny],
         "sech2_far": [uniform(-normal, normal, 3000)],
         "expm1_of": [uniform(-1, 1, 4000), uniform(-60, top, 1500), tiny, -tiny],
@@ -93,6 +96,7 @@ def in_numpy(name, bits):
         "odds_plus_1": lambda x: 1 + np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
         "decay_of": lambda a: np.exp(-a),
         "half_expm1_of": lambda z: np.expm1(2 * abs(z)) / 2,
+        "half_expm1_plus_1": lambda z: (np.exp(2 * abs(z)) + 1) / 2,
         "expm1_of": np.expm1,
         "log_of": np.log,
         "log1p_of": np.log1p,

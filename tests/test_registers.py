@@ -96,6 +96,21 @@ def test_what_is_late_comes_last():
     assert shortened[results[1]] == large * d
 
 
+def test_sums_begin_with_what_is_ready():
+    """Sums of what comes from outside and another sum are one; what was computed, and numbers, keep their brackets."""
+    a, b, y, h, s, t = (Element(name) for name in "abyhst")
+    results = tuple(Element(f"r{number}") for number in range(4))
+    steps = (
+        Step(h, sympy.exp(a)), Step(s, b + a * h), Step(t, s + 1), Step(results[0], y - s), Step(results[1], s - h),
+        Step(results[2], t + y), Step(results[3], y + 2 * s),
+    )  # fmt: skip
+    shortened = {step.target: step.expression for step in shorten(steps, (*results, s, t), (a, b))}
+    assert shortened[results[0]] == y - b - a * h
+    assert shortened[results[1]] == s - h
+    assert shortened[results[2]] == t + y
+    assert shortened[results[3]] == y + 2 * s
+
+
 @pytest.mark.parametrize("update", ["simultaneous", "sequential"])
 def test_sigmoids_far_out(update):
     """Sigmoids and their slopes are right where their exponential is huge, tiny or beyond all numbers, as is a sum."""

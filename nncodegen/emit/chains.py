@@ -40,9 +40,15 @@ class exp_plus_1(Function):  # noqa: N801 (named as in C)
     nargs = 1
 
 
+class half_expm1_plus_1(Function):  # noqa: N801 (named as in C)
+    """1 + half_expm1(z): a primitive that the emitter has in C, ready as soon as half_expm1(z) itself."""
+
+    nargs = 1
+
+
 def shorten(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: tuple[Element, ...]) -> tuple[Step, ...]:
     """The steps on which the results depend, in shorter chains."""
-    for rule in (rename, one_sign, rename, add_one, divide, share, postpone, factor):
+    for rule in (rename, join, one_sign, rename, add_one, divide, share, postpone, factor):
         steps = needed(rule(steps, results, parameters), results)
     return steps
 
@@ -66,6 +72,27 @@ def rename(steps: tuple[Step, ...], results: tuple[Element, ...], _: tuple[Eleme
         value = step.expression.xreplace(renamed)
         if step.target not in results and not step.over and (value.is_Atom or (-value).is_Atom):
             renamed[step.target] = value
+        yield replace(step, expression=value)
+
+
+def join(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
+    """The sum y - (b + w*h), where y comes from outside, is y - b - w*h: what is ready early is added first.
+
+    Numbers stay where they are, and so do differences of what was computed: their digits may hang on the order.
+    """
+    sums: dict[Element, Expr] = {}
+    defined = {step.target for step in steps}
+    for step in steps:
+        value = step.expression
+        if isinstance(value, Add) and not step.over:
+            inner = [term for term in value.args if sums.keys() & {term, -term}]
+            others = [term for term in value.args if term not in inner]
+            if len(inner) == 1 and not any(other.is_Number or defined & other.atoms(Element) for other in others):
+                (term,) = inner
+                joined = sums[term].args if term in sums else [-part for part in sums[-term].args]
+                value = Add(*others, *joined)
+            if not any(term.is_Number for term in value.args):
+                sums[step.target] = value
         yield replace(step, expression=value)
 
 
@@ -124,12 +151,18 @@ def _logit(value: Expr, definitions: dict[Element, Expr]) -> tuple[Element, bool
 
 
 def add_one(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
-    """1 + e, where e = exp(x), takes no addition after e."""
-    arguments = {step.target: _exponent(step.expression) for step in steps}
+    """1 + e, where e = exp(x) or half_expm1(x), takes no addition after e."""
+    definitions = {step.target: step.expression for step in steps}
     for step in steps:
         rest = step.expression - 1
-        argument = arguments.get(rest) if isinstance(rest, Element) else None
-        yield step if argument is None else Step(step.target, exp_plus_1(argument))
+        value = definitions.get(rest) if isinstance(rest, Element) else None
+        exponent = None if value is None else _exponent(value)
+        if isinstance(value, half_expm1):
+            yield Step(step.target, half_expm1_plus_1(*value.args))
+        elif exponent is not None:
+            yield Step(step.target, exp_plus_1(exponent))
+        else:
+            yield step
 
 
 def _exponent(value: Expr) -> Expr | None:
@@ -213,8 +246,10 @@ def factor(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: tu
     best: tuple[int, set[Element]] = 0, set()
     for number, step in enumerate(steps):
         found = _multiples(steps[number + 1 :], step.target, tame)
-        if found and len(found.intersection(results)) >= len(best[1].intersection(results)):
-            best = number, found  # the last of those that are alike
+        scaled = steps[best[0]].target in step.operands and len(step.operands) == 1 and best[1]
+        least = len(best[1].intersection(results)) + bool(scaled and isinstance(step.expression, Mul))
+        if found and len(found.intersection(results)) >= least:
+            best = number, found  # the last of those that are alike, but for one that is another times a number
     number, found = best
     names = _Fresh(steps)
     return (*steps[: number + 1], *_factored(steps[number + 1 :], steps[number].target, found, names))
@@ -268,8 +303,9 @@ def _is_tame(value: Expr, tame: set[Element], definitions: dict[Element, Expr]) 
         return True
     if isinstance(value, Pow):
         base, exponent = value.args
-        total = definitions.get(base, base) - 1
-        below_1 = exponent == -1 and isinstance(definitions.get(total, total), decay | half_expm1)  # it is in [0, 1]
+        total = definitions.get(base, base)
+        grown = isinstance(definitions.get(total - 1, total - 1), decay | half_expm1)
+        below_1 = exponent == -1 and (grown or isinstance(total, half_expm1_plus_1))  # it is in [0, 1]
         return below_1 or (exponent in (2, 3) and _is_tame(base, tame, definitions))
     if isinstance(value, Add | Mul | Max | Min | Abs | log1p):
         return all(_is_tame(part, tame, definitions) for part in value.args)

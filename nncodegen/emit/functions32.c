@@ -183,9 +183,9 @@ INLINE float log1p_of(float x)
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
-/* --- half_expm1_of --- (exp(2*|z|) - 1)/2 = (w/2 - 1/2) + w*p with a power w of 2; infinity where exp(-2*|z|) is no
-   normal number. p is half of exp(2*r) - 1. */
-INLINE float half_expm1_of(float z)
+/* --- half_exp_and --- exp(2*|z|)/2 + c = (w/2 + c) + w*p with a power w of 2; infinity where exp(-2*|z|) is no normal
+   number. p is half of exp(2*r) - 1. */
+INLINE float half_exp_and(float c, float z)
 {
     const float shift = 0x1.8p23F + 127; /* so that the low bits are those of the exponent of w */
     const union { float real; uint32_t bits; } k = {shift + fabsf(z)*0x1.715476p+1F};
@@ -200,7 +200,19 @@ INLINE float half_expm1_of(float z)
 #else
     const float p = exp_reduced(2*fabsf(z), n)*0.5F;
 #endif
-    return fabsf(z) > 44 ? HUGE_VALF : (w.real*0.5F - 0.5F) + w.real*p;
+    return fabsf(z) > 44 ? HUGE_VALF : (w.real*0.5F + c) + w.real*p;
+}
+
+/* --- half_expm1_of --- (exp(2*|z|) - 1)/2. */
+INLINE float half_expm1_of(float z)
+{
+    return half_exp_and(-0.5F, z);
+}
+
+/* --- half_expm1_plus_1 --- 1 + (exp(2*|z|) - 1)/2, as soon as the latter itself. */
+INLINE float half_expm1_plus_1(float z)
+{
+    return half_exp_and(0.5F, z);
 }
 
 /* --- tanh_of --- tanh(z) = e*r, given e = (exp(2*|z|) - 1)/2 and r = 1/(1 + e), and what the rounding of r took from it.

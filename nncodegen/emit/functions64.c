@@ -222,16 +222,28 @@ INLINE double log1p_of(double x)
     return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
 }
 
-/* --- half_expm1_of --- (exp(2*|z|) - 1)/2 = (w - 1/2) + w*p with a power w of 2; infinity where exp(-2*|z|) is no normal
+/* --- half_exp_and --- exp(2*|z|)/2 + c = (w + c) + w*p with a power w of 2; infinity where exp(-2*|z|) is no normal
    number. */
-INLINE double half_expm1_of(double z)
+INLINE double half_exp_and(double c, double z)
 {
     const double shift = 0x1.8p52 + 1022; /* so that the low bits are those of the exponent of w */
     const double a = 2*fabs(z);
     const union { double real; uint64_t bits; } k = {shift + fabs(z)*0x1.71547652b82fep+1}; /* not waiting for a */
     const union { uint64_t bits; double real; } w = {k.bits << 52};
     const double n = k.real - shift, p = exp_reduced(a, n);
-    return a > 708.25 ? HUGE_VAL : (w.real - 0.5) + w.real*p;
+    return a > 708.25 ? HUGE_VAL : (w.real + c) + w.real*p;
+}
+
+/* --- half_expm1_of --- (exp(2*|z|) - 1)/2. */
+INLINE double half_expm1_of(double z)
+{
+    return half_exp_and(-0.5, z);
+}
+
+/* --- half_expm1_plus_1 --- 1 + (exp(2*|z|) - 1)/2, as soon as the latter itself. */
+INLINE double half_expm1_plus_1(double z)
+{
+    return half_exp_and(0.5, z);
 }
 
 /* --- tanh_of --- tanh(z) = e*r, given e = (exp(2*|z|) - 1)/2 and r = 1/(1 + e), and what the rounding of r took from it.

@@ -22,8 +22,8 @@ C_RESERVED = f"""
     log2 log10 sin cos tan sinh cosh tanh asin acos atan atan2 asinh acosh atanh sqrt cbrt pow hypot erf erfc tgamma
     lgamma floor ceil fmax fmin fmod round trunc isnan isinf isfinite gamma j0 j1 jn y0 y1 yn signgam unix linux I
     abs malloc free memcpy memset maximum minimum exp_rest exp_tail exp_precise exp_reduced exp_of decay_of
-    expm1_of log_of log_sum log1p_of half_expm1_of tanh_of erf_of erfc_of erf_excess erfc_tail
-    randomness mixed mixed_half noise_of_update noise_of_layer noise_bits dropout_noise normal_noise
+    expm1_of log_of log_sum log1p_of half_exp_and half_expm1_of half_expm1_plus_1 tanh_of erf_of erfc_of erf_excess
+    erfc_tail randomness mixed mixed_half noise_of_update noise_of_layer noise_bits dropout_noise normal_noise
     exp_table exp_parts exp_split exp_scalar exp_plus_1 odds odds_of odds_plus_1 {WRAPPER}
     fabsf sqrtf copysign copysignf fma fmaf mode change_mode restore_mode
     {" ".join(name + end for functions in VECTORS.values() for name in functions for end in ENDS)}

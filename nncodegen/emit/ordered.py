@@ -42,6 +42,9 @@ class OrderedPrinter(Printer):
     def _print_exp_plus_1(self, function: Any) -> str:
         return f"exp_plus_1({self._print(function.args[0])})"
 
+    def _print_half_expm1_plus_1(self, function: Any) -> str:
+        return f"half_expm1_plus_1({self._print(function.args[0])})"
+
     def _print_odds(self, function: Any) -> str:
         return f"odds({self._print(function.args[0])})"
 
