@@ -144,11 +144,45 @@ class Squared:
         return Part((parameter,), steps, output, output, self.units)
 
 
-@pytest.mark.parametrize(("layer", "alone"), [(Scaled(), True), (Squared(19), False)], ids=["shared", "squared"])
+@dataclass(frozen=True)
+class Weighed:
+    """A product with weights that lie by inputs, of inputs that have a weight of their own as well."""
+
+    units: int
+
+    def describe(self, x, size, number, axis, last):
+        i, j = x.indices[1], axis
+        weight, own, output = (
+            Element(f"T{number}", (i, j)),
+            Element(f"e{number}", (i,)),
+            Element(f"h{number}", (SAMPLE, j)),
+        )
+        shapes = {weight: (size, self.units), own: (size,)}
+        uniform = initial("glorot_uniform", size, self.units)
+        parameters = tuple(Tensor(element.tensor, shape, uniform) for element, shape in shapes.items())
+        return Part(parameters, (Step(output, weight * own * x, "sum", (i,)),), output, output, self.units)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Multiplies each unit with the sum of its weights for others, which no product computes."""
+
+    def describe(self, x, size, number, axis, last):
+        i = x.indices[1]
+        weight, output = Element(f"T{number}", (i, axis)), Element(f"h{number}", x.indices)
+        parameter = Tensor(weight.tensor, (size, 7), initial("glorot_uniform", size, 7))
+        return Part((parameter,), (Step(output, weight * x, "sum", (axis,)),), output, output, size)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+@pytest.mark.parametrize(
+    ("layer", "alone"), [(Scaled(), True), (Squared(19), False), (Weighed(18), False), (Spread(), True)],
+    ids=["shared", "squared", "weighed", "spread"],
+)  # fmt: skip
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_layers_of_ones_own(layer, alone, precision):
+def test_layers_of_ones_own(layer, alone, first, precision):
     """A number that all units share has loops for one sample; a gradient that reads weights is left to the others."""
-    layers = [nn.Dense(20, "tanh"), layer, nn.Dense(3, "softmax")]
+    layers = [*([] if first else [nn.Dense(20, "tanh")]), layer, nn.Dense(20, "tanh"), nn.Dense(3, "softmax")]
     model = nn.Sequential(layers, 9, "categorical_crossentropy", name="own")
     compiled = nn.compile_model(model, precision, until="schedule")
     rows = compiled["schedule"].rows
@@ -162,6 +196,8 @@ def test_layers_of_ones_own(layer, alone, precision):
         expected = expected - 0.05 * gradient_of(program, expected, *row)
     bound = 1e-11 if precision == "float64" else 1e-4
     assert result.parameters == pytest.approx(expected, rel=bound, abs=bound)
+    found = module.predict(expected, X)
+    assert module.predict(expected, X[:1]) == pytest.approx(found[:1], rel=bound, abs=bound)
 
 
 def test_what_runs_alone():

@@ -336,17 +336,17 @@ static HOT void row_times(size_t lanes, size_t inner, const real *restrict a, co
 /* --- row_sum --- The sum of so many values, side by side. */
 INLINE real row_sum(size_t count, const real *restrict values)
 {
+    const size_t whole = count/LANES*LANES, fours = count/4*4;
     vector s = {0};
     four f = {0};
-    size_t k = 0;
-    for (; k + LANES <= count; k += LANES)
+    for (size_t k = 0; k < whole; k += LANES)
         s += load(values + k);
-    real total = count >= LANES ? sum_of_lanes(s) : 0;
-    for (; k + 4 <= count; k += 4)
+    for (size_t k = whole; k < fours; k += 4)
         f += *(const unaligned_four *) (values + k);
-    if (count%LANES >= 4)
+    real total = whole > 0 ? sum_of_lanes(s) : 0;
+    if (whole < fours)
         total += (f[0] + f[1]) + (f[2] + f[3]);
-    for (; k < count; k++)
+    for (size_t k = whole < fours ? fours : whole; k < count; k++)
         total += values[k];
     return total;
 }

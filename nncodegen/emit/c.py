@@ -64,8 +64,8 @@ def emit_c(schedule: Schedule) -> str:
     calls = blas + str(lines) + ("turn(" if turned else "")
     blocks = _blocks(calls) + blas if schedule.blocks else ""
     noise = (HERE / "noise.c").read_text() if program.noise else ""
-    if any(source.distribution == "normal" for source in program.noise):
-        noise += (HERE / "noise_normal.c").read_text()
+    for distribution in sorted({source.distribution for source in program.noise}):
+        noise += (HERE / f"noise_{distribution}.c").read_text()
     functions = used((HERE / f"functions{precision[-2:]}.c").read_text(), noise + str(lines))
     filled = head.replace("@CONSTANTS@", constants).replace("@REAL@", REAL_TYPES[precision][0])
     filled = filled.replace("@BITS@", precision[-2:])

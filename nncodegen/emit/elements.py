@@ -123,7 +123,7 @@ def local_name(element: Element) -> str:
 
 
 def _noise_arguments(source: Noise) -> str:
-    """What the function in noise.c is told of a distribution."""
+    """What the function of a distribution is told besides."""
     if source.distribution == "normal":
         return f"(real) {source.scale!r}"
     return f"UINT32_C({round(source.scale * 2**32)}), (real) {source.scale / (1 - source.scale)!r}"

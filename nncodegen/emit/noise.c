@@ -33,9 +33,3 @@ INLINE uint32_t noise_bits(uint64_t key, size_t row, size_t unit)
     const uint32_t low = mixed_half((uint32_t) row + (uint32_t) key);
     return mixed_half(low ^ ((uint32_t) unit*UINT32_C(0x9E3779B9) + (uint32_t) (key >> 32)));
 }
-
-/* -1 where a unit is dropped, for a share threshold/2^32 of all; else kept. */
-INLINE real dropout_noise(uint64_t key, real scale, size_t row, size_t unit, uint32_t threshold, real kept)
-{
-    return scale*(noise_bits(key, row, unit) < threshold ? (real) -1 : kept);
-}

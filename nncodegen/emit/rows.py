@@ -13,7 +13,7 @@ from nncodegen.emit.elements import COLUMNS, Elements
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
 from nncodegen.ir import Element, Step
-from nncodegen.schedule import Kernel, Nest, Place, Schedule, Shape
+from nncodegen.schedule import Kernel, Nest, Place, Rows, Schedule, Shape
 
 REDUCTIONS = {"sum": "row_sum", "max": "row_largest"}
 """The functions for values that lie side by side."""
@@ -21,10 +21,11 @@ REDUCTIONS = {"sum": "row_sum", "max": "row_largest"}
 
 def emit_rows(schedule: Schedule, lines: Lines) -> None:
     """The functions of one sample, where a schedule has kernels for it."""
-    if schedule.rows:
-        RowEmitter(schedule, schedule.rows.predict, lines).emit_predict()
-    if schedule.rows and schedule.rows.gradient:
-        RowEmitter(schedule, schedule.rows.gradient, lines).emit_gradient()
+    rows = schedule.rows
+    if rows:
+        RowEmitter(schedule, rows, rows.predict, lines).emit_predict()
+    if rows and rows.gradient:
+        RowEmitter(schedule, rows, rows.gradient, lines).emit_gradient()
 
 
 class RowEmitter(KernelEmitter):
@@ -32,9 +33,8 @@ class RowEmitter(KernelEmitter):
 
     samples = "1"
 
-    def __init__(self, schedule: Schedule, kernel: Kernel, lines: Lines) -> None:
-        assert schedule.rows
-        super().__init__(RowElements(schedule.rows.program, schedule.layout, kernel), lines)
+    def __init__(self, schedule: Schedule, rows: Rows, kernel: Kernel, lines: Lines) -> None:
+        super().__init__(RowElements(rows.program, schedule.layout, kernel), lines)
         self._adds = False
 
     def emit_predict(self) -> None:
@@ -127,6 +127,13 @@ class RowEmitter(KernelEmitter):
     def _bound(self, index: str, nest: Nest) -> str:
         """Where a loop ends: that of outputs with the last unit, as it reads parameters of the caller."""
         return super()._bound(index, nest) if self._kernel.name == "gradient" else str(self._at.size(index))
+
+    def _emit_loads(self, steps: Iterable[Step]) -> None:
+        """Nothing: each value of a row is read where it is used."""
+
+    def _element(self, element: Element) -> str:
+        rows = self._at.place(element) in (Place.INPUT, Place.TARGET)
+        return self._at.stored(element) if rows else super()._element(element)
 
     def _emit_statement(self, step: Step, terms: Iterable[Step]) -> None:
         place = self._at.place(step.target)

@@ -209,7 +209,12 @@ def is_product(step: Step) -> bool:
         return False
     if [len(factor.indices) for factor in factors] != [2, 2] or len(step.over) != 1 or len(step.target.indices) != 2:
         return False
-    return SAMPLE in step.indices
+    return SAMPLE in step.indices and _rest(factors, step.over[0]) == sorted(step.target.indices)
+
+
+def _rest(factors: Iterable[Element], inner: str) -> list[str]:
+    """The index of each factor besides one that all of them have."""
+    return sorted(i for factor in factors if inner in factor.indices for i in factor.indices if i != inner)
 
 
 def weights_of(step: Step, program: Program) -> int:

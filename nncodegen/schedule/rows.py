@@ -81,7 +81,7 @@ def _predict(one: Program, layout: Layout) -> Kernel:
 
 
 def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
-    """None where the gradient is long, or reads parameters that it may change."""
+    """None where the gradient is long, or reads parameters that it may change, or the loss is a sum over a matrix."""
     defined = {step.target: step for step in one.steps}
     outputs = one.outputs if tile.outputs else ()
     steps, outputs = _copied(outputs, [e for e in outputs if e not in defined], "measured {}", list(one.steps), one)
@@ -94,7 +94,8 @@ def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
     besides = [step for step in needed(steps, outputs) if step not in own]
     first, last = [s for s in own if s.target not in ends], [s for s in own if s.target in ends]
     changed = {operand.tensor for step in last for operand in step.operands}
-    if len(own) > STATEMENTS or any(parameter.name in changed for parameter in one.parameters):
+    reads = any(parameter.name in changed for parameter in one.parameters)
+    if len(own) > STATEMENTS or reads or len(defined[one.loss].over) > 1:
         return None
     storage = declared(one, layout) | _places_of_gradient(ends, one, layout)
     storage[one.loss.tensor] = tile.storage[one.loss.tensor]
@@ -168,7 +169,8 @@ def is_product(step: Step) -> bool:
     factors = Mul.make_args(step.expression)
     if step.operator != "sum" or len(step.over) != 1 or not all(isinstance(factor, Element) for factor in factors):
         return False
-    return sorted(len(factor.indices) for factor in factors) == [1, 2] and len(step.target.indices) == 1
+    summed = all(step.over[0] in factor.indices for factor in factors)
+    return summed and sorted(len(factor.indices) for factor in factors) == [1, 2] and len(step.target.indices) == 1
 
 
 def _nests(steps: Iterable[Step], one: Program, storage: dict[str, Storage]) -> Iterator[Nest]:
