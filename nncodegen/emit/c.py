@@ -74,10 +74,8 @@ def emit_c(schedule: Schedule) -> str:
     text = filled + library + functions + noise + blocks + measures + str(lines) + body
     marks = {"BLOCKS": schedule.blocks, "NOISE": bool(program.noise), "CUT": "#if CUT" in text}
     marks |= {"REGISTERS": bool(scalars)}
-    rows = schedule.rows
-    marks |= {"ROW": bool(rows), "NO_ROW": not rows, "STRAIGHT": not turned}
-    single = bool(rows and rows.gradient)
-    marks |= {"SINGLE": single, "NO_SINGLE": not single}
+    single = bool(schedule.rows and schedule.rows.gradient)
+    marks |= {"SINGLE": single, "NO_SINGLE": not single, "NO_BLOCKS": not schedule.blocks, "STRAIGHT": not turned}
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     marks |= {"DESCENT": bool(descent), "PLAIN": bool(scalars or descent)}
     marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}

@@ -238,10 +238,10 @@ int @name@_predict_few(const real *parameters, const real *inputs, size_t sample
     if (!all_finite(parameters, PARAMETERS) || !all_finite(inputs, samples*INPUTS))
         return 0;
     const memory m = carve(work);
-    @ROW@for (size_t n = 0; n < samples; n++)
-    @ROW@    predict_row(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
-    @NO_ROW@const tile present = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
-    @NO_ROW@predict_tile(parameters, present.inputs, NULL, m.weights, samples, m.arrays, outputs);
+    @BLOCKS@for (size_t n = 0; n < samples; n++)
+    @BLOCKS@    predict_row(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
+    @NO_BLOCKS@const tile present = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
+    @NO_BLOCKS@predict_tile(parameters, present.inputs, NULL, m.weights, samples, m.arrays, outputs);
     return 1;
 }
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from sympy import Mul
+from sympy import Expr, Mul
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Step
@@ -204,17 +204,19 @@ def _able(program: Program) -> tuple[str, ...]:
 
 def is_product(step: Step) -> bool:
     """Whether a step is a sum of products of two matrices, or of a matrix and samples."""
-    factors = Mul.make_args(step.expression)
-    if step.operator != "sum" or len(factors) != 2 or not all(isinstance(f, Element) for f in factors):
-        return False
-    if [len(factor.indices) for factor in factors] != [2, 2] or len(step.over) != 1 or len(step.target.indices) != 2:
-        return False
-    return SAMPLE in step.indices and _rest(factors, step.over[0]) == sorted(step.target.indices)
+    return [len(factor.indices) for factor in factors_of(step)] == [2, 2] and SAMPLE in step.indices
 
 
-def _rest(factors: Iterable[Element], inner: str) -> list[str]:
-    """The index of each factor besides one that all of them have."""
-    return sorted(i for factor in factors if inner in factor.indices for i in factor.indices if i != inner)
+def factors_of(step: Step) -> tuple[Element, ...]:
+    """The two factors whose products a step sums up over an index that both have; none if it does something else."""
+    factors: tuple[Expr, ...] = Mul.make_args(step.expression)
+    elements = tuple(factor for factor in factors if isinstance(factor, Element))
+    if step.operator != "sum" or len(step.over) != 1 or not len(elements) == len(factors) == 2:
+        return ()
+    (inner,) = step.over
+    rest = sorted(index for element in elements for index in element.indices if index != inner)
+    shared = all(inner in element.indices for element in elements)
+    return elements if shared and rest == sorted(step.target.indices) else ()
 
 
 def weights_of(step: Step, program: Program) -> int:

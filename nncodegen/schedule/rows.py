@@ -14,12 +14,10 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from sympy import Mul
-
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Rows, Shape, Storage
-from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.layout import Layout, factors_of
 from nncodegen.schedule.loops import Form, free, in_parts, nests_of, without_noise
 from nncodegen.schedule.places import declared, strides_of, turned_over, with_strides
 
@@ -166,11 +164,7 @@ def _with_rows(steps: Iterable[Step], one: Program, ends: Container[Element]) ->
 
 def is_product(step: Step) -> bool:
     """Whether a step is the product of a matrix and a vector."""
-    factors = Mul.make_args(step.expression)
-    if step.operator != "sum" or len(step.over) != 1 or not all(isinstance(factor, Element) for factor in factors):
-        return False
-    summed = all(step.over[0] in factor.indices for factor in factors)
-    return summed and sorted(len(factor.indices) for factor in factors) == [1, 2] and len(step.target.indices) == 1
+    return sorted(len(factor.indices) for factor in factors_of(step)) == [1, 2]
 
 
 def _nests(steps: Iterable[Step], one: Program, storage: dict[str, Storage]) -> Iterator[Nest]:
