@@ -1,12 +1,20 @@
-"""What the tests share: a build cache of their own, models by name, and the flag that renews golden files."""
+"""What the tests share: random examples that are the same everywhere, a build cache, models by name, a flag.
+
+The flag renews golden files.
+"""
 
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
+
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)  # the same examples, wherever they are tried
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser):

@@ -171,7 +171,7 @@ def test_no_warnings(name, precision, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.data())
 def test_the_bits_of_a_model_are_its_own(draw):
     """A model has the same bits alone and among others, with any threads, batches, and data of its own or shared."""

@@ -44,7 +44,7 @@ def expressions():
     return st.recursive(leaves, grow, max_leaves=5)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(expressions())
 def test_a_formula_survives_as_text(expression):
     """Whatever SymPy's formula, its text is read as one of the same values."""

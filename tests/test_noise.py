@@ -117,7 +117,7 @@ def test_noise_is_of_training_alone(precision):
     assert result.history[-1] != result.loss
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(order=st.permutations(range(8)))
 def test_bits_do_not_depend_on_what_is_computed_together(module, order):
     """The noise of a row is that of its number in X, in whatever batch and order it comes; seeds differ."""

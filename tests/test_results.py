@@ -61,7 +61,7 @@ def test_resuming_gives_the_same_bits(optimizer, precision, tmp_path):
     assert same(result, whole)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     stops=st.lists(st.integers(1, 40), min_size=1, max_size=4), update=st.sampled_from(["simultaneous", "sequential"])
 )
@@ -218,7 +218,7 @@ def saved(chain, tmp_path_factory):
     return result, (tmp_path_factory.getbasetemp() / "saved.npz").read_bytes()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_damaged_files(chain, saved, tmp_path_factory, data):
     """A file that was cut or changed anywhere is refused with an error, or has lost nothing."""

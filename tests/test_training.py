@@ -361,7 +361,7 @@ def early(figures, patience, min_delta):
     return len(figures), best_epoch
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     patience=st.integers(1, 6), min_delta=st.sampled_from([0.0, 1e-3, 0.05]), seed=st.integers(0, 5),
     monitor=st.sampled_from(["loss", "val_loss", "r2", "val_mae"]),
