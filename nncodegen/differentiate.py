@@ -4,7 +4,7 @@ For a step ``v[B] = sum(C) f(..., u[A], ...)`` the operand ``u`` receives
 
     d_u[A] += sum((B + C) - A) d_v[B]*df/du[A]
 
-SymPy supplies ``df/du`` on the small scalar expression, the indices are bookkeeping. Steps are first split so
+``derivatives`` supplies ``df/du`` of the small scalar expression, the indices are bookkeeping. Steps are first split so
 that each is one function, or one sum of products: the sweep then costs a few steps for each step, whatever the
 number of parameters. (A derivative of the whole formula for each parameter costs more than the square of it.)
 """
@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 
-import sympy
 from sympy import Add, Expr, S
 
+from nncodegen.derivatives import derivative, may_vanish, product
 from nncodegen.errors import ProgramError
+from nncodegen.functions import defined, plain_conditions
+from nncodegen.infinities import Infinities
 from nncodegen.ir import Element, Program, Step, needed
 from nncodegen.numbering import Numbering
 
@@ -46,11 +48,12 @@ def _reverse_sweep(
     terms = defaultdict(lambda: defaultdict(list))
     terms[loss][()].append(S.One)
     active = _active(program, steps)
+    infinities = Infinities(steps, loss)
     for step in reversed(steps):  # reversed: every use of a tensor is visited before its definition
         if step.target not in terms:
             continue
         adjoint = _adjoint(step.target, terms.pop(step.target), numbering)
-        for operand, over, term in _contributions(step, adjoint, numbering):
+        for operand, over, term in _contributions(step, adjoint, infinities, numbering):
             if operand.tensor in active:
                 terms[operand][over].append(term)
     used = {e.tensor: e for step in program.steps for e in step.operands}
@@ -94,27 +97,35 @@ def _total(terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Ex
     return total
 
 
-def _contributions(step: Step, adjoint: Expr, numbering: Numbering) -> list[tuple[Element, tuple[str, ...], Expr]]:
+def _contributions(
+    step: Step, adjoint: Expr, infinities: Infinities, numbering: Numbering
+) -> list[tuple[Element, tuple[str, ...], Expr]]:
     """(operand, indices to sum over, term) for each operand of a step."""
     if step.operator == "log_softmax":
         return [_log_softmax_contribution(step, adjoint, numbering)]
     if step.operator not in (None, "sum"):
         raise ProgramError(f"{step.operator} has no derivative, in: {step}")
     contributions = []
-    for operand, derivative in _derivatives(step.expression).items():
+    for operand, factor in _derivatives(step.expression, infinities.hides(step.target)).items():
         over = tuple(index for index in step.indices if index not in operand.indices)
-        contributions.append((operand, over, adjoint * derivative))
+        if_adjoint = infinities.derivative_grows(step, operand, factor)
+        if_factor = infinities.adjoint_grows(step) and may_vanish(factor)
+        if if_adjoint or if_factor:
+            term = product(adjoint, numbering.define(factor), if_adjoint, if_factor)
+        else:
+            term = adjoint * factor
+        contributions.append((operand, over, term))
     return contributions
 
 
-def _derivatives(expression: Expr) -> dict[Element, Expr]:
+def _derivatives(expression: Expr, hidden: bool) -> dict[Element, Expr]:
     """The partial derivatives of an expression by its elements; of a sum, term by term."""
     derivatives: defaultdict[Element, list[Expr]] = defaultdict(list)
     for term in Add.make_args(expression):
         for operand in sorted(term.atoms(Element), key=str):
-            derivative = sympy.diff(term, operand)
-            if derivative != 0:
-                derivatives[operand].append(derivative)
+            value = defined(plain_conditions(derivative(term, operand, hidden)))
+            if value != 0:
+                derivatives[operand].append(value)
     return {operand: Add(*parts) for operand, parts in derivatives.items()}
 
 

@@ -13,11 +13,13 @@ Plain combinations (``relu``, ``gelu``, ...) are expressions and need no class.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import sympy
-from sympy import Abs, Eq, Expr, Float, Function, Max, Piecewise, Rational, S, erfc, exp, log, sqrt
+from sympy import Abs, Eq, Expr, Float, Function, Max, Piecewise, Rational, S, Symbol, erfc, exp, log, sqrt
 from sympy.codegen.cfunctions import expm1, log1p
+from sympy.logic.boolalg import ITE, Xor
 
 INLINE = ("exp", "decay", "expm1", "log", "log1p", "half_expm1", "tanh_of", "erf", "erfc")
 """The functions that are emitted inline, without a branch, so that a loop over them can be vectorized.
@@ -242,6 +244,41 @@ class exponential_ratio(StableFunction):
         return Piecewise((1 / (c + b * e), u <= 0), (e / (c * e + b), True))
 
 
+class bose_einstein(StableFunction):
+    """1/(exp(z) - 1), named after the statistics that it is the mean of."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return 1 / (exp(z) - 1)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        (z,) = self.args
+        return bose_einstein(z) * bose_einstein(-z)
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        return 1 / expm1(z)
+
+
+class log_one_minus_exp(StableFunction):
+    """log(1 - exp(-z)) for z > 0, where neither part of it keeps its digits everywhere (Maechler, 2012)."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return log(1 - exp(-z))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return bose_einstein(self.args[0])
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        return Piecewise((log(-expm1(-z)), z < Rational(7, 10)), (log1p(-exp(-z)), True))
+
+
 class log_cosh(StableFunction):
     """log(cosh(z))."""
 
@@ -278,6 +315,34 @@ class xlogy(StableFunction):
     @staticmethod
     def stable(x: Expr, y: Expr) -> Expr:
         return xlogy.definition(x, y)
+
+
+NAN = Symbol("NAN", real=True)
+"""What C calls so, where a formula has no value; to SymPy a symbol, as it compares no NaN of its own."""
+
+UNDEFINED = (S.ImaginaryUnit, S.ComplexInfinity, S.Infinity, S.NegativeInfinity, S.NaN)
+"""What is in an expression that is no real number."""
+
+
+def plain_conditions(expression: Any) -> Any:
+    """An expression with the conditions in it in terms of And, Or and Not."""
+    if not expression.has(ITE, Xor):
+        return expression
+    plain = expression.replace(ITE, lambda c, p, q: (c & p) | (~c & q))
+    return plain.replace(Xor, lambda *parts: reduce(lambda p, q: (p & ~q) | (~p & q), parts))
+
+
+def defined(expression: Any) -> Any:
+    """An expression with NAN for branches that are infinite, complex or no number, whatever the symbols.
+
+    So it is where no branch holds: SymPy compares a Piecewise only where one always does.
+    """
+
+    def plain(*branches: Any) -> Expr:
+        values = [(NAN if value.has(*UNDEFINED) else value, condition) for value, condition in branches]
+        return Piecewise(*values, (NAN, True))
+
+    return expression.replace(Piecewise, plain)
 
 
 def relu(z: Any) -> Expr:

@@ -13,16 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, asinh, atan, cos, erf, erfc, sin
+from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
-from sympy.functions.elementary.miscellaneous import Max, Min
 from sympy.logic.boolalg import Boolean
 
-from nncodegen.functions import sigmoid, softplus, tanh
+from nncodegen.infinities import is_total
 from nncodegen.ir import SAMPLE, Element, Step, elements
-
-_TOTAL = (Add, Mul, Abs, Max, Min, sigmoid, softplus, tanh, sin, cos, atan, asinh, erf, erfc)
-"""Functions that are finite, with their derivatives, wherever their arguments are."""
 
 
 class Numbering:
@@ -128,7 +124,7 @@ class Numbering:
         def branch(value: Expr) -> Expr:
             if isinstance(value, Piecewise) and self._whole_branches:
                 return self._piecewise(value)
-            if not self._whole_branches or _is_total(value):
+            if not self._whole_branches or is_total(value):
                 return self._scaled(value)
             return value.func(*(branch(argument) for argument in value.args))
 
@@ -148,12 +144,6 @@ def hint(step: Step) -> str | None:
 
 def _is_integer_power(node: Expr) -> bool:
     return isinstance(node, Pow) and node.exp.is_Integer and node.exp > 1
-
-
-def _is_total(node: Expr) -> bool:
-    if node.is_Atom:
-        return True
-    return (_is_integer_power(node) or isinstance(node, _TOTAL)) and all(_is_total(part) for part in node.args)
 
 
 def _ordered_indices(expression: Expr) -> tuple[str, ...]:

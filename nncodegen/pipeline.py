@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from nncodegen.build import Built, build, check_folder, load, write
-from nncodegen.describe import Model, Sequential, describe
+from nncodegen.describe import Model, Sequential, check_program, describe
 from nncodegen.differentiate import differentiate
 from nncodegen.emit import MARK, Sources, emit
 from nncodegen.errors import BuildError
@@ -86,7 +86,7 @@ def compile_model(
         start = time.perf_counter()
         value = function(value, *options.get(function, ()))
         if isinstance(value, Program):
-            verify(value)
+            check_program(verify(value))
         stages.append(Stage(function.__name__, value, time.perf_counter() - start))
         observe(stages[-1])
         if function.__name__ == until:

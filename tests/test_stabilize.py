@@ -8,11 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sympy import Abs, Add, Heaviside, Max, cosh, exp, log, sinh, tanh
 
+from nncodegen.derivatives import derivative
 from nncodegen.functions import (
+    bose_einstein,
     exponential_ratio,
     log_cosh,
+    log_one_minus_exp,
     log_softplus,
     logaddexp,
+    plain_conditions,
     sech,
     sech2,
     sigmoid,
@@ -55,8 +59,8 @@ CASES = [
     (1 / cosh(z), sech(z)),
     (1 / cosh(z) ** 3, sech2(z) * sech(z)),
     (sinh(z) / cosh(z), own_tanh(z)),
-    (exp(z) / (exp(z) - 1), -1 / sympy.codegen.cfunctions.expm1(-z)),
-    (log(exp(z) - 1), z + log(-sympy.codegen.cfunctions.expm1(-z))),
+    (exp(z) / (exp(z) - 1), -bose_einstein(-z)),
+    (log(exp(z) - 1), z + log_one_minus_exp(z)),
     (log(sympy.sqrt(1 / (1 + exp(-z)))), -softplus(-z) / 2),
     (log(2 * cosh(z)), log(2) + log_cosh(z)),
     (log(softplus(z)), log_softplus(z)),
@@ -100,6 +104,26 @@ def test_the_value_is_kept(formula, numbers):
         before = interpret(formula, values, exact=True)
         after = interpret(stable_form(formula), values, exact=True)
         assert abs(before - after) <= mpmath.mpf("1e-12") * (1 + abs(before))  # the base is e to machine precision
+
+
+@pytest.mark.parametrize("formula", [case[0] for case in CASES], ids=str)
+@pytest.mark.parametrize("z_value", [1e-10, 1e-5, 0.5, 3.0])
+def test_a_value_is_recognized_everywhere(formula, z_value):
+    """In sin(T)/T, where SymPy takes the second T apart, both are the same value: the derivative keeps its digits."""
+    whole = sympy.sin(formula) / formula
+    values = {u: 0.7, v: -0.4, w: 1.3, y: 2.5, z: z_value}
+
+    def derivative_at(moved):
+        with mpmath.workdps(60):
+            exact = {symbol: mpmath.mpf(number) for symbol, number in {**values, z: moved}.items()}
+            return mpmath.diff(lambda t: interpret(whole, {**exact, z: t}, exact=True), exact[z])
+
+    expected = derivative_at(z_value)
+    condition = abs(derivative_at(z_value * (1 + 2**-40)) / expected - 1) * 2**40 if expected else 0
+    slope = plain_conditions(derivative(stable_form(whole), z))
+    with np.errstate(all="ignore"):
+        found = interpret(slope, {symbol: np.float64(number) for symbol, number in values.items()}, exact=False)
+    assert float(abs(found - expected)) <= 1e-12 * (1 + condition) * abs(expected) + 1e-17
 
 
 @pytest.mark.parametrize("z_value", [800.0, -800.0, 1e300, -1e300])

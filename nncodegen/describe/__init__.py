@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import replace
 
+from nncodegen.describe.checks import check_program
 from nncodegen.describe.layers import Dense, Dropout, GaussianNoise, Sequential
 from nncodegen.describe.model import Model
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
@@ -30,4 +31,14 @@ def _identity(program: Program) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-__all__ = ["PRECISIONS", "Dense", "Dropout", "GaussianNoise", "Model", "Optimizer", "Sequential", "describe"]
+__all__ = [
+    "PRECISIONS",
+    "Dense",
+    "Dropout",
+    "GaussianNoise",
+    "Model",
+    "Optimizer",
+    "Sequential",
+    "check_program",
+    "describe",
+]

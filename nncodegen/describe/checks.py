@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
 from typing import Any
 
 import sympy
@@ -12,10 +11,12 @@ from sympy.codegen.cfunctions import Cbrt, Sqrt, exp2, expm1, hypot, log1p, log2
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
-from sympy.logic.boolalg import ITE, And, BooleanAtom, Not, Or, Xor
+from sympy.logic.boolalg import And, BooleanAtom, Not, Or
 
+from nncodegen.describe.constants import check_numbers
 from nncodegen.errors import ModelError
-from nncodegen.functions import StableFunction
+from nncodegen.functions import Primitive, StableFunction, plain_conditions
+from nncodegen.ir import Program
 
 FUNCTIONS = (
     sympy.exp, sympy.log, sympy.sin, sympy.cos, sympy.tan, sympy.sec, sympy.csc, sympy.cot,
@@ -42,15 +43,22 @@ def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> E
     """
     if not isinstance(expression, Expr) or isinstance(expression, sympy.MatrixExpr):
         raise ModelError(f"{role} is not a scalar expression: {expression!r}; write it as one number for each sample")
-    if expression.has(ITE, Xor):
-        expression = expression.replace(ITE, lambda c, p, q: (c & p) | (~c & q))
-        expression = expression.replace(Xor, lambda *parts: reduce(lambda p, q: (p & ~q) | (~p & q), parts))
+    expression = plain_conditions(expression)
     _check_nodes(expression, role)
+    check_numbers(expression, role)
     _check_symbols(expression, tuple(symbols), role)
     return expression
 
 
-def _check_nodes(expression: Expr, role: str) -> None:
+def check_program(program: Program) -> None:
+    """Raises ModelError where a formula has become one that cannot be compiled: a derivative, or what it stands for."""
+    for step in program.steps:
+        role = f"{step.target} of {program.name}"
+        _check_nodes(step.expression, role, (*FUNCTIONS, Primitive))
+        check_numbers(step.expression, role, program.precision)
+
+
+def _check_nodes(expression: Expr, role: str, functions: tuple[type, ...] = FUNCTIONS) -> None:
     for node in preorder_traversal(expression):
         if node is sympy.I:
             raise ModelError(f"{role} is complex: it contains I; nncodegen computes with real numbers")
@@ -58,7 +66,7 @@ def _check_nodes(expression: Expr, role: str) -> None:
             raise ModelError(f"{role} contains {node}, which is no number to compute with")
         if _is_complex(node):
             raise ModelError(f"{role} is complex: it contains {node}; nncodegen computes with real numbers")
-        if isinstance(node, FUNCTIONS + STRUCTURE):
+        if isinstance(node, functions + STRUCTURE):
             continue
         name = node.func.__name__
         if isinstance(node, AppliedUndef):

@@ -121,8 +121,10 @@ class RegistersEmitter:
         """Local variables for parameters, hyperparameters, and the inputs and targets that are read."""
         lines, names, program = self._lines, self._names, self._program
         read = {element.tensor for step in self._steps for element in step.operands}
+        used = {element for tensor in program.parameters for element in self._next(tensor.name).atoms(Element)}
         for number, hyperparameter in enumerate(self._update.hyperparameters):
-            lines.add(f"const real {hyperparameter.name} = (real) options[{number}];")
+            if Element(hyperparameter.name, OPTION) in used:  # not where every derivative is 0
+                lines.add(f"const real {hyperparameter.name} = (real) options[{number}];")
         for name in self._parameters:
             lines.add(f"{kind} {name} = {point}{name};")
         for array, tensors in (("inputs", program.inputs), ("targets", program.targets)):

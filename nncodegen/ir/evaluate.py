@@ -20,7 +20,7 @@ from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
 
 from nncodegen.errors import ProgramError
-from nncodegen.functions import StableFunction
+from nncodegen.functions import NAN, StableFunction
 from nncodegen.ir.program import Element, Program, Step, Tensor
 
 Array = NDArray[Any]
@@ -247,6 +247,8 @@ def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
     if isinstance(node, Piecewise):
         return _piecewise(node, values, exact)
     if node.is_Atom:
+        if node is NAN:
+            return mpmath.nan if exact else np.nan
         if node in (sympy.true, sympy.false):
             return bool(node)
         return node._to_mpmath(mpmath.mp.prec) if exact else float(node)

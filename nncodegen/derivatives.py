@@ -1,0 +1,113 @@
+"""The derivative of one expression by one of its elements, as a number wherever the mathematics has one.
+
+SymPy's own derivatives are right, but not as they are computed: that of ``u**b`` by b, ``u**b*log(u)``, is 0*log(0)
+at u = 0, that of a cube root is the power of a negative number, and a chain of factors may multiply zero by infinity.
+Here a choice is made before anything is multiplied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sympy import Abs, Add, Eq, Expr, Mul, Or, Piecewise, Pow, S, log, sign
+from sympy.codegen.cfunctions import Cbrt, hypot
+from sympy.functions.elementary.miscellaneous import Max, Min
+
+from nncodegen.infinities import carries, is_steep, may_be_infinite
+from nncodegen.ir import Element
+
+
+def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
+    """The derivative of an expression by an element.
+
+    ``hidden`` says that an infinite value of the expression may not show in the loss, so that its derivative has to be
+    a number there as well.
+    """
+    if node == element:
+        return S.One
+    if not node.has(element):
+        return S.Zero
+    if isinstance(node, Piecewise):
+        parts = [(derivative(value, element, hidden), condition) for value, condition in node.args]
+        return S.Zero if all(part == 0 for part, _ in parts) else Piecewise(*parts)
+    if isinstance(node, sign):
+        return S.Zero
+    inside = hidden or not carries(node)
+    terms = []
+    for k, argument in enumerate(node.args):
+        inner = derivative(argument, element, inside)
+        if inner != 0:
+            outer = _partial(node, k)
+            outer_grows = may_be_infinite(outer) and (hidden or is_steep(node, argument))
+            inner_grows = may_be_infinite(inner) and (inside or is_steep(argument, element))
+            terms.append(product(outer, inner, inner_grows and may_vanish(outer), outer_grows and may_vanish(inner)))
+    return Add(*terms)
+
+
+def product(u: Expr, v: Expr, if_u: bool, if_v: bool) -> Expr:
+    """u*v, and 0 where u is 0 (``if_u``) or v is (``if_v``), though the other be infinite."""
+    zeros = [Eq(factor, 0) for factor, asked in ((u, if_u), (v, if_v)) if asked and not factor.is_number]
+    return Piecewise((S.Zero, Or(*zeros)), (u * v, True)) if zeros else u * v
+
+
+def may_vanish(node: Expr) -> bool:
+    """Whether an expression may be 0 where its elements are finite."""
+    if isinstance(node, Mul):
+        return any(may_vanish(factor) for factor in node.args)
+    reciprocal = isinstance(node, Pow) and node.exp.is_number and node.exp < 0
+    return not (node.is_number or reciprocal or node.is_nonzero)
+
+
+def _partial(node: Expr, k: int) -> Expr:
+    """The derivative of a function by its argument of number ``k``."""
+    if isinstance(node, Add):
+        return S.One
+    if isinstance(node, Mul):
+        return Mul(*(factor for j, factor in enumerate(node.args) if j != k))
+    own = PARTIALS.get(node.func)
+    return own(node, k) if own else node.fdiff(k + 1)
+
+
+def _power(node: Expr, k: int) -> Expr:
+    """By u, b*u**(b - 1); by b, u**b*log(u), which is 0 where u**b is: at u = 0, for b > 0."""
+    u, b = node.args
+    if b.is_number:
+        return b * u ** (b - 1)
+    if k == 1:
+        return Piecewise((S.Zero, Eq(node, 0)), (node * log(u), True))
+    at_zero = Piecewise((S.Zero, (b > 1) | Eq(b, 0)), (S.One, Eq(b, 1)), (b / u, True))
+    return Piecewise((at_zero, Eq(u, 0)), (node * b / u, True))
+
+
+def _extreme(node: Expr, k: int) -> Expr:
+    """1 where the argument is the maximum (or minimum), 1/2 where another is as well, else 0."""
+    this = node.args[k]
+    other = node.func(*(argument for j, argument in enumerate(node.args) if j != k))
+    beyond = this > other if isinstance(node, Max) else this < other
+    return Piecewise((S.One, beyond), (S.Half, Eq(this, other)), (S.Zero, True))
+
+
+def _absolute_value(node: Expr, k: int) -> Expr:
+    """The sign, which is 0 at 0."""
+    return sign(*node.args)
+
+
+def _cube_root(node: Expr, k: int) -> Expr:
+    """1/(3*z**(2/3)), for a negative z, too."""
+    return 1 / (3 * node**2)
+
+
+def _hypotenuse(node: Expr, k: int) -> Expr:
+    """u/hypot(u, v), and 0 at the corner, where both are 0."""
+    return Piecewise((S.Zero, Eq(node, 0)), (node.args[k] / node, True))
+
+
+PARTIALS: dict[type, Callable[[Expr, int], Expr]] = {
+    Pow: _power,
+    Max: _extreme,
+    Min: _extreme,
+    Abs: _absolute_value,
+    Cbrt: _cube_root,
+    hypot: _hypotenuse,
+}
+"""The partial derivatives that SymPy writes in a form that is no number everywhere."""

@@ -1,0 +1,71 @@
+"""Numbers in a formula: real, and within the range of the precision that they are computed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import mpmath
+import numpy as np
+import sympy
+from sympy import Expr, Pow
+from sympy.codegen.cfunctions import exp2, expm1
+
+from nncodegen.errors import ModelError
+from nncodegen.ir.evaluate import interpret
+
+DIGITS = 20
+
+MOST = 10_000
+"""Powers of ten up to which a number is computed at all, on the way to another."""
+
+_EXPONENTIALS = (sympy.exp, expm1, exp2, sympy.sinh, sympy.cosh)
+
+
+def check_numbers(expression: Expr, role: str, precision: str = "float64") -> None:
+    """Raises ModelError, naming the culprit, for a number that is not real, or too large for the precision."""
+    largest = float(np.finfo(precision).max)
+    with mpmath.workdps(DIGITS):
+        for number in _numbers(expression):
+            value = _value(number, role)
+            if abs(value) > largest:
+                raise ModelError(f"{role} contains {_shown(number)}, which is too large for {precision}: scale it")
+
+
+def _numbers(node: Any) -> Iterator[Expr]:
+    """The largest parts of an expression that are numbers, but for what every precision holds."""
+    if isinstance(node, Expr) and node.is_number:
+        if not (node.is_Integer and abs(node) < 2**53) and not isinstance(node, sympy.NumberSymbol):
+            yield node
+    else:
+        for argument in node.args:
+            yield from _numbers(argument)
+
+
+def _value(number: Expr, role: str) -> Any:
+    """The value of a number, computed from the inside out, so that nothing grows beyond what can be held."""
+    if number.is_Rational or number.is_Float or number.is_NumberSymbol:
+        return number._to_mpmath(mpmath.mp.prec)
+    values = [_value(argument, role) for argument in number.args if isinstance(argument, Expr)]
+    grows = isinstance(number, _EXPONENTIALS) and abs(values[0]) > MOST
+    if isinstance(number, Pow) and values[0] != 0:
+        grows = abs(values[1] * mpmath.log10(abs(values[0]))) > MOST
+    try:
+        value = None if grows else mpmath.mpmathify(interpret(number, {}, exact=True))
+    except (ZeroDivisionError, OverflowError, ValueError, TypeError):
+        value = mpmath.nan
+    if value is None:
+        raise ModelError(f"{role} contains {_shown(number)}, which is too large or too small to compute with")
+    if isinstance(value, mpmath.mpc):
+        raise ModelError(f"{role} is complex: {_shown(number)} is no real number; nncodegen computes with real numbers")
+    if not mpmath.isfinite(value):
+        raise ModelError(f"{role} contains {_shown(number)}, which is no number to compute with")
+    return value
+
+
+def _shown(number: Expr) -> str:
+    try:
+        text = str(number)
+    except ValueError:  # Python writes no integers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"

@@ -1,0 +1,230 @@
+"""Where a value or a derivative may be infinite although the loss is a number.
+
+A reverse sweep multiplies derivatives, and zero times infinity is no number, even where the mathematics has one: the
+derivative of ``Min(exp(z), 1)`` at z = 1000 is 0, not 0*exp(1000). What has to be asked for that is told here, of
+the functions and of the steps of a program.
+
+* A function *carries* an infinity on where its value is infinite, or no number, whenever its argument is: the loss is
+  none, either, and there is nothing to save. Otherwise it *hides* it: 1/z, tanh(z), a branch that is not taken.
+* What hides an infinity *weakly* tends to its limit as slowly as a power: 1/z, atan(z). There a derivative that
+  vanishes beside one that is infinite may have any product, as for 1/(1 + 1/z) at 0, which is 1: it is not made 0.
+  Exponentials, and choices among branches, vanish faster than any power grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+import sympy
+from sympy import Abs, Add, Dummy, Expr, Mul, Piecewise, Pow, Symbol
+from sympy.codegen.cfunctions import Cbrt, exp2, expm1, hypot, log1p, log2, log10
+from sympy.core.relational import Relational
+from sympy.functions.elementary.miscellaneous import Max, Min
+from sympy.logic.boolalg import Boolean
+
+from nncodegen import functions
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step
+
+BOUNDED = (
+    sympy.sin, sympy.cos, sympy.tanh, sympy.atan, sympy.asin, sympy.acos, sympy.atan2, sympy.erf, sympy.erfc,
+    sympy.sign, functions.sigmoid, functions.tanh, functions.sech, functions.sech2,
+)  # fmt: skip
+"""Functions whose values are finite, whatever their arguments."""
+
+GROWING = (Add, Mul, Abs, Max, Min, Piecewise, sympy.asinh, functions.softplus, functions.logaddexp,
+           functions.log_cosh, hypot, Cbrt, sympy.acosh)  # fmt: skip
+"""Functions whose values are infinite only where an argument is."""
+
+CARRYING = (
+    Add, Mul, Abs, sympy.log, log1p, log2, log10, sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.asinh,
+    sympy.asin, sympy.acos, sympy.acosh, sympy.atanh, hypot, Cbrt, functions.log_cosh,
+)  # fmt: skip
+"""Functions of an infinite argument that are infinite, or no number."""
+
+ABRUPT = (
+    sympy.exp, exp2, expm1, sympy.tanh, sympy.erf, sympy.erfc, Piecewise, Max, Min, functions.sigmoid,
+    functions.softplus, functions.tanh, functions.sech, functions.sech2, functions.logaddexp, functions.log_softplus,
+    functions.exponential_ratio, functions.bose_einstein,
+)  # fmt: skip
+"""Functions that hide an infinite argument, and tend to their limits faster than any power."""
+
+STEEP = (sympy.asin, sympy.acos, sympy.acosh, Cbrt, functions.xlogy)
+"""Functions with a finite value where their derivative is infinite; roots and powers with a variable exponent, too."""
+
+SLOW_POLES = (
+    sympy.log, log1p, log2, log10, sympy.tan, sympy.atanh, functions.exponential_ratio, functions.bose_einstein,
+    functions.log_softplus, functions.log_one_minus_exp, functions.xlogy,
+)  # fmt: skip
+"""Functions with a pole of the first order, or with that of a logarithm."""
+
+TOTAL = (Add, Mul, Abs, Max, Min, functions.sigmoid, functions.softplus, functions.tanh, sympy.sin, sympy.cos,
+         sympy.atan, sympy.asinh, sympy.erf, sympy.erfc)  # fmt: skip
+"""Functions that are finite, with their derivatives, wherever their arguments are."""
+
+
+NO_SIGNS: Mapping[Expr, Symbol] = MappingProxyType({})
+
+
+def is_total(node: Expr) -> bool:
+    """Whether an expression is finite, with its derivatives, wherever its elements are."""
+    if node.is_Atom:
+        return True
+    power = isinstance(node, Pow) and node.exp.is_Integer and node.exp > 1
+    return (power or isinstance(node, TOTAL)) and all(is_total(part) for part in node.args)
+
+
+def is_steep(node: Expr, operand: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS) -> bool:
+    """Whether the derivative by an operand may be infinite where the value is finite."""
+    if node == operand or not node.has(operand):
+        return False
+    if isinstance(node, Pow):
+        root = not node.exp.is_number or 0 < node.exp < 1
+        within = node.base.has(operand) or (node.exp.has(operand) and _is_sampled(operand))
+        if root and within and not signed(node.base, signs).is_positive:
+            return True
+    return isinstance(node, STEEP) or any(is_steep(argument, operand, signs) for argument in node.args)
+
+
+def may_be_infinite(
+    node: Expr, loose: Collection[Symbol] = (), signs: Mapping[Expr, Symbol] = NO_SIGNS, divisors: bool = False
+) -> bool:
+    """Whether an expression may be infinite while its symbols are finite, but for those in ``loose``.
+
+    Sums, products and whole powers of finite numbers count as finite, and so do quotients by parameters alone, unless
+    ``divisors``: where such a divisor is 0, the formula has no value to find. ``signs`` has what is known of the signs
+    of symbols.
+    """
+    if node.is_Symbol:
+        return node in loose
+    if node.is_number or isinstance(node, BOUNDED):
+        return False
+    if isinstance(node, sympy.exp | expm1 | exp2 | functions.decay) and signed(-node.args[0], signs).is_nonnegative:
+        return False
+    if isinstance(node, Pow):
+        if may_be_infinite(node.base, loose, signs, divisors) or not node.exp.is_number:
+            return True
+        return bool(node.exp < 0 and not signed(node.base, signs).is_positive and (divisors or _is_sampled(node.base)))
+    if isinstance(node, Piecewise):
+        return any(may_be_infinite(value, loose, {**signs, **_implied(where)}, divisors) for value, where in node.args)
+    if isinstance(node, GROWING):
+        return any(may_be_infinite(argument, loose, signs, divisors) for argument in node.args)
+    return True
+
+
+MOST_SIGNED = 10
+"""Operations up to which SymPy is asked for the sign of an expression: it may think long about a larger one."""
+
+
+def signed(node: Expr, signs: Mapping[Expr, Symbol]) -> Expr:
+    """An expression with symbols that tell their signs."""
+    return node.xreplace(dict(signs)) if node.count_ops() <= MOST_SIGNED else Dummy()
+
+
+def has_slow_pole(node: Expr) -> bool:
+    """Whether an expression has a pole of the first order, or a logarithm.
+
+    Where what hides it does so weakly, its derivative may grow as fast as the other vanishes.
+    """
+    if isinstance(node, Pow) and node.exp.is_number and -1 <= node.exp < 0:
+        return True
+    return isinstance(node, SLOW_POLES) or any(has_slow_pole(argument) for argument in node.args)
+
+
+def _implied(condition: Boolean) -> dict[Expr, Symbol]:
+    """A symbol for that of which a condition tells the sign."""
+    if isinstance(condition, Relational) and condition.lhs.is_Symbol and condition.rhs.is_number:
+        if isinstance(condition, sympy.Lt | sympy.Le) and condition.rhs <= 0:
+            return {condition.lhs: Dummy(nonpositive=True)}
+        if isinstance(condition, sympy.Gt | sympy.Ge) and condition.rhs >= 0:
+            strict = isinstance(condition, sympy.Gt) or condition.rhs > 0
+            return {condition.lhs: Dummy(nonnegative=True, positive=strict or None)}
+    return {}
+
+
+def _is_sampled(node: Expr) -> bool:
+    """Whether an expression differs between samples; of a Dummy that is not known."""
+    return any(SAMPLE in getattr(symbol, "indices", (SAMPLE,)) for symbol in node.free_symbols)
+
+
+def carries(node: Expr) -> bool:
+    """Whether a function of an infinite argument is infinite, or no number."""
+    if isinstance(node, Pow):
+        return bool(node.exp.is_number and node.exp > 0)
+    return isinstance(node, CARRYING)
+
+
+class Infinities:
+    """Where the sweep through some steps, from the last to the first, may multiply zero by infinity."""
+
+    def __init__(self, steps: tuple[Step, ...], loss: Element) -> None:
+        self._seen = {loss}  # elements that are infinite only where the loss is no number
+        self._weak: set[Element] = set()  # elements that are hidden weakly somewhere behind them
+        self._chosen: set[Element] = set()  # elements that a branch may leave out, or a maximum
+        for step in reversed(steps):  # reversed: every use of a tensor is visited before its definition
+            if step.operator not in (None, "sum"):
+                continue
+            if step.target in self._chosen or step.expression.has(Piecewise, Max, Min):
+                self._chosen.update(step.operands)
+            for operand in step.operands:
+                if step.target in self._seen and _carried(step.expression, operand):
+                    self._seen.add(operand)
+                if _weakly(step.expression, operand, step.target in self._weak):
+                    self._weak.add(operand)
+        self._signs: dict[Expr, Symbol] = {}
+        self._loose: set[Symbol] = set()  # elements that may be infinite although the loss is a number
+        for step in steps:
+            if step.operator not in (None, *REDUCTIONS):
+                continue
+            value = signed(step.expression, self._signs)
+            if value.is_nonnegative:
+                self._signs[step.target] = Dummy(nonnegative=True, positive=value.is_positive or None)
+            if self.hides(step.target) and self._may_be_infinite(step, step.expression):
+                self._loose.add(step.target)
+        self._steep: set[Element] = set()  # elements whose adjoints may be so
+        for step in reversed(steps):
+            for operand in step.operands:
+                if step.target in self._steep or self._slow(step) or self._is_steep(step, operand):
+                    self._steep.add(operand)
+
+    def hides(self, target: Element) -> bool:
+        """Whether the loss may be a number where an element is none."""
+        return target not in self._seen
+
+    def adjoint_grows(self, step: Step) -> bool:
+        """Whether the adjoint of a step may be infinite, or no number, although the loss is one."""
+        return step.operator is None and step.target in self._steep
+
+    def derivative_grows(self, step: Step, operand: Element, derivative: Expr) -> bool:
+        """Whether a derivative of a step may be infinite although the loss is a number, and 0 where the adjoint is."""
+        if step.operator or self._slow(step) or not self._may_be_infinite(step, derivative):
+            return False
+        return self.hides(step.target) or self._is_steep(step, operand)
+
+    def _may_be_infinite(self, step: Step, expression: Expr) -> bool:
+        return may_be_infinite(expression, self._loose, self._signs, divisors=step.target in self._chosen)
+
+    def _is_steep(self, step: Step, operand: Element) -> bool:
+        return is_steep(step.expression, operand, self._signs)
+
+    def _slow(self, step: Step) -> bool:
+        """Whether the derivative of a step may grow as fast as its adjoint vanishes."""
+        return self.hides(step.target) and step.target in self._weak and has_slow_pole(step.expression)
+
+
+def _carried(node: Expr, element: Element) -> bool:
+    """Whether an expression is infinite, or no number, wherever an element is."""
+    if node == element:
+        return True
+    return carries(node) and any(_carried(argument, element) for argument in node.args)
+
+
+def _weakly(node: Expr, element: Element, weak: bool) -> bool:
+    """Whether an expression hides an infinite element weakly, or may leave that to what is weak behind it."""
+    if node == element:
+        return weak
+    if node.is_Atom or isinstance(node, ABRUPT):
+        return False
+    if carries(node):
+        return any(_weakly(argument, element, weak) for argument in node.args)
+    return bool(node.has(element))

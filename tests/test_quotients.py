@@ -1,0 +1,66 @@
+"""Functions with a hole or an end of their domain, against their definitions at 50 digits."""
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+from nncodegen.functions import bose_einstein, log_one_minus_exp
+from nncodegen.ir import Element
+from nncodegen.ir.evaluate import interpret
+from nncodegen.quotients import QUOTIENTS, langevin
+
+Z = Element("z")
+INSIDE = [s * m for s in (1, -1) for m in (0.0, 1e-300, 1e-12, 1e-5, 1e-3, 0.05, 0.2, 0.2499, 0.2501, 0.3, 0.7, 0.95)]
+BEYOND = [*INSIDE, 1.001, -1.3, 4.0, -9.0, 30.0, 300.0, -700.0]
+BOUNDED = (sympy.asin, sympy.atanh)  # defined up to 1; log1p from -1 on, and tan has poles
+
+
+def number(expression, z):
+    with np.errstate(all="ignore"):  # of branches that are not taken
+        return float(interpret(expression, {Z: np.float64(z)}, exact=False))
+
+
+def exact(function, z):
+    """The value and the derivative of a definition, at 50 digits."""
+    with mpmath.workdps(120):
+        value = lambda t: interpret(function.definition(Z), {Z: t}, exact=True)  # noqa: E731
+        step = mpmath.mpf(10) ** -40
+        at = mpmath.mpf(z)
+        return value(at), (value(at + step) - value(at - step)) / (2 * step)
+
+
+def points(function):
+    numerator = getattr(function, "numerator", None)
+    if numerator in BOUNDED:
+        return INSIDE
+    if numerator is not None and numerator.__name__ in ("log1p", "tan"):
+        return [z for z in BEYOND if z > -1 and abs(z) < 1.5]
+    return BEYOND
+
+
+@pytest.mark.parametrize("function", [*QUOTIENTS.values(), langevin], ids=lambda f: f.__name__)
+def test_quotients(function):
+    """A quotient has its value and its derivative at 0 and on both sides of where its series ends."""
+    for z in points(function):
+        value, slope = exact(function, z)
+        assert number(function(Z), z) == pytest.approx(float(value), rel=1e-14, abs=1e-300), z
+        assert number(sympy.diff(function(Z), Z), z) == pytest.approx(float(slope), rel=2e-14, abs=1e-39), z
+
+
+@pytest.mark.parametrize("z", [1e-300, 1e-9, 0.3, 0.69, 0.71, 1.0, 30.0, 600.0, 800.0])
+def test_bose_einstein(z):
+    """1/(exp(z) - 1) and log(1 - exp(-z)) keep their digits near 0 and far from it, and so do their derivatives."""
+    with mpmath.workdps(700):
+        e = mpmath.exp(mpmath.mpf(z))
+        expected = [1 / (e - 1), -e / (e - 1) ** 2, mpmath.log(1 - 1 / e), 1 / (e - 1)]
+    found = [
+        bose_einstein(Z),
+        sympy.diff(bose_einstein(Z), Z),
+        log_one_minus_exp(Z),
+        sympy.diff(log_one_minus_exp(Z), Z),
+    ]
+    for expression, value in zip(found, expected, strict=True):
+        if 1e-300 < abs(value) < 1e300:
+            assert number(expression, z) == pytest.approx(float(value), rel=4e-15)
+    assert number(bose_einstein(Z), -z) == pytest.approx(float(-1 - expected[0]), rel=4e-15)
