@@ -17,9 +17,11 @@ from functools import reduce
 from typing import Any
 
 import sympy
-from sympy import Abs, Eq, Expr, Float, Function, Max, Piecewise, Rational, S, Symbol, erfc, exp, log, sqrt
+from sympy import Abs, Basic, Eq, Expr, Float, Function, Max, Piecewise, Rational, S, Symbol, erfc, exp, log, sqrt
 from sympy.codegen.cfunctions import expm1, log1p
 from sympy.logic.boolalg import ITE, Xor
+
+from nncodegen.errors import ModelError
 
 INLINE = ("exp", "decay", "expm1", "log", "log1p", "half_expm1", "tanh_of", "erf", "erfc")
 """The functions that are emitted inline, without a branch, so that a loop over them can be vectorized.
@@ -30,8 +32,26 @@ exponent that is neither an integer nor ±1/2 or ±3/2, exp2, log2, log10, cbrt 
 """
 
 
+def _expression(z: Any) -> Any:
+    """An expression or a number as SymPy has it. Raises ModelError for a text, which SymPy would execute."""
+    if isinstance(z, Basic):
+        return z
+    if getattr(z, "ndim", None) == 0 and hasattr(z, "item"):  # NumPy's scalars, and arrays of one
+        z = z.item()
+    try:
+        value = None if isinstance(z, str) or hasattr(z, "__iter__") else sympy.sympify(z, strict=True)
+    except sympy.SympifyError:
+        value = None
+    if not isinstance(value, Basic):
+        raise ModelError(f"{z!r} is no expression: write it with SymPy's symbols and functions")
+    return value
+
+
 class StableFunction(Function):
     """A real function of real arguments with a stable form of its own."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        return super().__new__(cls, *map(_expression, args), **options)
 
     def _eval_is_extended_real(self) -> bool:
         return True
@@ -361,6 +381,7 @@ def leaky_relu(z: Any, slope: float | Expr = SLOPE) -> Expr:
 
 def elu(z: Any, alpha: float | Expr = S.One) -> Expr:
     """Z where it is positive, alpha*(exp(z) - 1) elsewhere."""
+    z = _expression(z)
     return Piecewise((alpha * expm1(z), z <= 0), (z, True))
 
 
@@ -372,6 +393,7 @@ def selu(z: Any) -> Expr:
 
 def softsign(z: Any) -> Expr:
     """z/(1 + |z|)."""
+    z = _expression(z)
     return z / (1 + Abs(z))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from nncodegen.build import Built, build, check_folder, load, write
 from nncodegen.describe import Model, Sequential, check_program, describe
+from nncodegen.describe.checks import bounded
 from nncodegen.differentiate import differentiate
 from nncodegen.emit import MARK, Sources, emit
 from nncodegen.errors import BuildError
@@ -84,9 +85,10 @@ def compile_model(
     stages = []
     for function in STAGES:
         start = time.perf_counter()
-        value = function(value, *options.get(function, ()))
-        if isinstance(value, Program):
-            check_program(verify(value))
+        with bounded(f"the model, in the stage {function.__name__},"):
+            value = function(value, *options.get(function, ()))
+            if isinstance(value, Program):
+                check_program(verify(value))
         stages.append(Stage(function.__name__, value, time.perf_counter() - start))
         observe(stages[-1])
         if function.__name__ == until:

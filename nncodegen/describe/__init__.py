@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import replace
 
-from nncodegen.describe.checks import check_program
+from nncodegen.describe.checks import bounded, check_name, check_program
 from nncodegen.describe.layers import Dense, Dropout, GaussianNoise, Sequential
 from nncodegen.describe.model import Model
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
@@ -13,12 +13,14 @@ from nncodegen.ir import Program
 PRECISIONS = ("float64", "float32")
 
 
+@bounded("the model")
 def describe(model: Model | Sequential, precision: str = "float64") -> Program:
     """The model as a Program, with the updates of all optimizers."""
     if not isinstance(model, Model | Sequential):
         raise ModelError(f"{model!r} is no model: use nncodegen.Model or nncodegen.Sequential")
     if precision not in PRECISIONS:
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+    check_name(model.name, "the name of a model")  # which may have been changed
     own = tuple(optimizer.update for optimizer in model.optimizers)
     updates = (*(describe_update(name) for name in OPTIMIZERS), *own)
     program = replace(model.describe(), updates=updates, precision=precision)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import sympy
@@ -34,6 +37,36 @@ STRUCTURE = (
 """Everything else that an expression may consist of."""
 
 NO_DERIVATIVE = (sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod, sympy.DiracDelta)
+
+
+@contextmanager
+def bounded(role: str) -> Iterator[None]:
+    """What is nested too deeply, or too large, for Python, as a ModelError that names it; also a decorator."""
+    try:
+        yield
+    except (RecursionError, MemoryError, OverflowError) as error:
+        raise ModelError(
+            f"{role} cannot be compiled: it is nested too deeply, or too large ({type(error).__name__}: {error})"
+        ) from error
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a real number that a double holds; True and False are none."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def check_name(name: Any, role: str) -> str:
+    """The name. Raises ModelError for what is no text, or none that a file can hold."""
+    if not isinstance(name, str) or not name:
+        raise ModelError(f"{role} is a text, not {name!r}")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ModelError(f"{role} has a character that no file can hold: {name!r}; choose another name") from error
+    return name
 
 
 def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> Expr:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
 
+from nncodegen.describe.checks import is_finite
 from nncodegen.errors import ModelError
 from nncodegen.ir import Initial
 
@@ -44,6 +44,6 @@ def initial(initializer: str | float, fan_in: int, fan_out: int) -> Initial:
         if initializer not in INITIALIZERS:
             raise ModelError(f"there is no initializer {initializer!r}; there are: {', '.join(INITIALIZERS)}")
         return INITIALIZERS[initializer](fan_in, fan_out)
-    if not isinstance(initializer, Real) or not math.isfinite(initializer):
+    if not is_finite(initializer):
         raise ModelError(f"an initializer is a name or a finite number, not {initializer!r}")
     return Initial("constant", float(initializer))

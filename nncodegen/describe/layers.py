@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Protocol
 
 import sympy
 from sympy import Expr, Symbol, exp
 
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
-from nncodegen.describe.checks import check_expression
+from nncodegen.describe.checks import bounded, check_expression, check_name, is_finite
+from nncodegen.describe.grammar import as_expression
 from nncodegen.describe.initializers import initial
 from nncodegen.describe.losses import LOSSES, Loss, LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
@@ -121,7 +122,7 @@ def _noisy(
 
 def _activate(activation: Activation, z: Element, number: int, last: bool) -> tuple[tuple[Step, ...], Expr]:
     """The steps that an activation needs (softmax: its logarithm), and its value as an expression."""
-    if activation == SOFTMAX:
+    if isinstance(activation, str) and activation == SOFTMAX:
         if not last:
             raise ModelError(f"softmax stands in layer {number}; it may stand in the last layer only")
         v = Element(f"v{number}", z.indices)
@@ -132,7 +133,7 @@ def _activate(activation: Activation, z: Element, number: int, last: bool) -> tu
         if symbol not in formula.free_symbols:
             raise ModelError(f"the activation of layer {number} does not depend on its argument: {formula}")
         return (), formula.xreplace({symbol: z})
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         names = ", ".join([*ACTIVATIONS, SOFTMAX])
         raise ModelError(f"layer {number} has no known activation: {activation!r}; there are: {names}, or a function")
     return (), ACTIVATIONS[activation](z)
@@ -155,6 +156,7 @@ class Sequential:
     Raises ModelError for a description that cannot be one.
     """
 
+    @bounded("the network")
     def __init__(
         self,
         layers: Sequence[Layer],
@@ -171,9 +173,7 @@ class Sequential:
         for layer in layers:
             if not hasattr(layer, "describe"):
                 raise ModelError(f"{layer!r} is no layer: use Dense(units, activation)")
-        if not isinstance(name, str) or not name:
-            raise ModelError(f"the name of a model is a text, not {name!r}")
-        self.name = name
+        self.name = check_name(name, "the name of a model")
         self.layers = layers
         self.inputs = _positive_integer(inputs, "inputs, the number of values in a sample,")
         self.loss = loss
@@ -227,7 +227,7 @@ class Sequential:
     def _loss_entry(self) -> Loss:
         if callable(self.loss):
             return Loss(self.loss)
-        if self.loss not in LOSSES:
+        if not isinstance(self.loss, str) or self.loss not in LOSSES:
             raise ModelError(
                 f"there is no loss {self.loss!r}; there are: {', '.join(LOSSES)}, or a function (output, target)"
             )
@@ -237,7 +237,7 @@ class Sequential:
 def _call(function: Callable[..., Any], arguments: list[Symbol], role: str) -> Expr:
     """The formula that a user's function makes of symbols."""
     try:
-        value = sympy.sympify(function(*arguments))
+        value = as_expression(function(*arguments), {symbol.name: symbol for symbol in arguments}, role)
     except ModelError:
         raise
     except Exception as error:
@@ -257,7 +257,7 @@ def _axes(count: int) -> list[str]:
 
 def _real(value: Any, role: str, low: int, high: float) -> float:
     """A number from low, below high."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not low <= float(value) < high:
+    if not is_finite(value) or not low <= float(value) < high:
         raise ModelError(
             f"{role} must be a number from {low}{f', below {high}' if high < math.inf else ''}, not {value!r}"
         )

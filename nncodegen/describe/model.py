@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import sympy
 from sympy import Expr, Symbol
 
-from nncodegen.describe.checks import check_expression
+from nncodegen.describe.checks import bounded, check_expression, check_name
+from nncodegen.describe.grammar import as_expression
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
@@ -26,6 +26,7 @@ class Model:
     description that cannot be one.
     """
 
+    @bounded("the model")
     def __init__(
         self,
         name: str,
@@ -36,9 +37,7 @@ class Model:
         loss: Expr | None = None,
         optimizers: Sequence[Optimizer] = (),
     ) -> None:
-        if not isinstance(name, str) or not name:
-            raise ModelError(f"the name of a model is a text, not {name!r}")
-        self.name = name
+        self.name = check_name(name, "the name of a model")
         self.inputs = _symbols(inputs, "inputs")
         self.targets = _symbols(targets, "targets")
         self.parameters = _parameters(parameters, name)
@@ -46,11 +45,11 @@ class Model:
         if loss is None:
             raise ModelError(f"{name} has no loss: give the expression that training makes small")
         symbols = (*self.inputs, *self.targets, *self.parameters)
-        self.loss = check_expression(_sympify(loss), symbols, f"the loss of {name}")
+        self.loss = _expression(loss, symbols, f"the loss of {name}")
         outputs = [self.loss] if output is None else output if isinstance(output, tuple | list) else [output]
         if not outputs:
             raise ModelError(f"{name} has an empty tuple of outputs: give at least one expression, or none at all")
-        self.outputs = tuple(check_expression(_sympify(value), symbols, f"the output of {name}") for value in outputs)
+        self.outputs = tuple(_expression(value, symbols, f"the output of {name}") for value in outputs)
         for value in self.outputs if output is not None else ():
             for symbol in self.targets:
                 if symbol in value.free_symbols:
@@ -111,6 +110,7 @@ def _symbols(given: Any, role: str) -> tuple[Symbol, ...]:
     for symbol in symbols:
         if not isinstance(symbol, Symbol):
             raise ModelError(f"{role} must be symbols, such as sympy.Symbol('x'), not {symbol!r}")
+        check_name(symbol.name, f"a name of the {role}")
     return symbols
 
 
@@ -123,18 +123,15 @@ def _parameters(given: Mapping[Symbol, float] | None, name: str) -> dict[Symbol,
     for symbol, value in zip(_symbols(given, "parameters"), given.values(), strict=True):
         try:
             values[symbol] = float(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"the initial value of {symbol.name} must be a number, not {value!r}") from error
         if not math.isfinite(values[symbol]):
             raise ModelError(f"the initial value of {symbol.name} must be finite, not {value!r}")
     return values
 
 
-def _sympify(value: Any) -> Any:
-    try:
-        return sympy.sympify(value)
-    except (sympy.SympifyError, TypeError) as error:
-        raise ModelError(f"not an expression: {value!r}") from error
+def _expression(value: Any, symbols: Sequence[Symbol], role: str) -> Expr:
+    return check_expression(as_expression(value, {symbol.name: symbol for symbol in symbols}, role), symbols, role)
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

@@ -11,14 +11,15 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
-from numbers import Real
 from typing import Any
 
 import sympy
 from sympy import Abs, Expr, Max, Min, Piecewise, S, sqrt
 
-from nncodegen.describe.checks import check_expression
+from nncodegen.describe.checks import bounded, check_expression, is_finite
+from nncodegen.describe.grammar import as_expression
 from nncodegen.errors import ModelError
 from nncodegen.ir import PARAMETER, Element, Hyperparameter, Step, Update
 
@@ -44,6 +45,7 @@ class Optimizer:
     culprit, for a rule that cannot be one.
     """
 
+    @bounded("the optimizer")
     def __init__(
         self,
         name: str,
@@ -73,7 +75,11 @@ class Optimizer:
                 raise ModelError(f"the rule of {role} takes {key!r}; it may take: {', '.join(arguments)}")
         try:
             values = self.rule(**{key: arguments[key] for key in taken})
-            values = tuple(map(sympy.sympify, values if isinstance(values, tuple | list) else (values,)))
+            values = values if isinstance(values, tuple | list) else (values,)
+            returned = f"what the rule of {role} returns"
+            values = tuple(as_expression(value, arguments, returned) for value in values)
+        except ModelError:
+            raise
         except Exception as error:
             raise ModelError(
                 f"the rule of {role} cannot be evaluated with symbols: {type(error).__name__}: {error}; "
@@ -120,13 +126,17 @@ def _hyperparameters(given: Any, role: str) -> tuple[Hyperparameter, ...]:
     for hyper in hypers:
         if not isinstance(hyper, Hyperparameter):
             raise ModelError(f"a hyperparameter of {role} is a name with a default, or a Hyperparameter, not {hyper!r}")
+        bounds = [value for value in (hyper.low, hyper.high) if value not in (-math.inf, math.inf)]
+        if not all(map(is_finite, (hyper.default, *bounds))):
+            raise ModelError(f"a hyperparameter of {role} has a default or a bound that is no number: {hyper!r}")
+    hypers = tuple(replace(h, default=float(h.default), low=float(h.low), high=float(h.high)) for h in hypers)
     _check_names([hyper.name for hyper in hypers], role)
     rates = tuple(hyper for hyper in hypers if hyper.name == LEARNING_RATE.name)
     return (*(rates or (LEARNING_RATE,)), *(hyper for hyper in hypers if hyper not in rates))
 
 
 def _unbounded(name: str, value: Any, role: str) -> Hyperparameter:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if not is_finite(value):
         raise ModelError(f"the default of {name!r} of {role} must be a finite number, not {value!r}")
     if name == LEARNING_RATE.name:
         return Hyperparameter(name, float(value), excludes_low=True)
@@ -142,8 +152,7 @@ def _state(given: Any, hyperparameters: Sequence[str], role: str) -> dict[str, f
         raise ModelError(f"the state of {role} names a variable twice: {', '.join(map(str, given))}")
     _check_names([*state, *hyperparameters], role)
     for name, value in state.items():
-        number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-        if not number and value not in hyperparameters:
+        if not is_finite(value) and value not in hyperparameters:
             raise ModelError(f"{name} of {role} is at first a finite number or a hyperparameter, not {value!r}")
     return {name: value if isinstance(value, str) else float(value) for name, value in state.items()}
 

@@ -1,7 +1,8 @@
 """Networks as plain data: what estimators and tables keep, and what becomes of it on the machine at hand."""
 
+from nncodegen.describe.grammar import parse
 from nncodegen.network.description import Description
-from nncodegen.network.formulas import parse, to_text
+from nncodegen.network.formulas import to_text
 from nncodegen.network.modules import module_of, predict
 
 __all__ = ["Description", "module_of", "parse", "predict", "to_text"]

@@ -12,10 +12,11 @@ from sympy import Expr, Symbol
 
 from nncodegen.describe import Dense, Model, Sequential, describe
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
+from nncodegen.describe.grammar import parse
 from nncodegen.describe.losses import LOSSES
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
-from nncodegen.network.formulas import parse, to_text
+from nncodegen.network.formulas import to_text
 
 Z = {"z": Symbol("z", real=True)}
 OUTPUT_AND_TARGET = {name: Symbol(name, real=True) for name in ("output", "target")}
@@ -100,7 +101,7 @@ class Description:
         try:
             layers = tuple((int(units), str(activation)) for units, activation in given["layers"])
             return cls(**{**given, "layers": layers})
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ModelError(f"this describes no network: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:

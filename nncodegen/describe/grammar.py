@@ -1,0 +1,304 @@
+"""Formulas given as text, and whatever else stands for an expression: read, never evaluated.
+
+A text is read by a grammar of its own, a subset of Python's expressions, so that none can run code. SymPy evaluates
+while it constructs: what would take long, or much memory, is refused before that.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import mpmath
+import sympy
+from sympy import Add, Basic, Expr, Mul, Pow
+
+from nncodegen import functions
+from nncodegen.describe.checks import FUNCTIONS
+from nncodegen.errors import ModelError
+from nncodegen.ir.evaluate import interpret
+
+_OWN = ("sigmoid", "softplus", "tanh", "relu", "leaky_relu", "elu", "selu", "softsign", "silu", "gelu", "log_cosh",
+        "xlogy")  # fmt: skip
+
+NAMES: dict[str, Callable[..., Any]] = {
+    **{function.__name__: function for function in FUNCTIONS if function is not functions.StableFunction},
+    **{
+        name: value
+        for name, value in vars(functions).items()
+        if isinstance(value, type) and issubclass(value, functions.StableFunction | sympy.Function)
+        if value.__module__ == functions.__name__ and value is not functions.StableFunction
+    },
+    **{name: getattr(functions, name) for name in _OWN},
+    "abs": sympy.Abs,
+    "sqrt": sympy.sqrt,
+    "max": sympy.Max,
+    "min": sympy.Min,
+    "And": sympy.And,
+    "Or": sympy.Or,
+    "Not": sympy.Not,
+    "ITE": sympy.ITE,
+    "Xor": sympy.Xor,
+    "Eq": sympy.Eq,
+    "Ne": sympy.Ne,
+}
+"""Every function that a formula may call."""
+
+CONSTANTS = {"pi": sympy.pi, "E": sympy.E}
+
+MOST_CHARACTERS = 100_000
+"""Of a text."""
+
+MOST_NODES = 20_000
+"""Of a formula, when shared parts are written out; a sum of a thousand products has some four thousand."""
+
+MOST_DIGITS = 1000
+"""Of an exact number."""
+
+MOST_CALLS = 10_000_000
+"""Of functions while a text is read: some five seconds. A formula of a line takes some thousands."""
+
+
+class _UnreadableError(Exception):
+    """What a formula must not contain; the message says it."""
+
+
+class _TooMuchWorkError(BaseException):
+    """SymPy is at it for too long; no ``except Exception`` of its own may catch that."""
+
+
+def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
+    """What a user gave as a formula of symbols, by name: an expression, a number of any library, or a text.
+
+    Never evaluates a text. Raises ModelError for what cannot be an expression; what is none although SymPy knows it
+    (a matrix, a condition) is for ``check_expression`` to name.
+    """
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # NumPy's scalars, and arrays of one
+        value = value.item()
+    if isinstance(value, str):
+        return parse(value, symbols, role)
+    if isinstance(value, Iterable) and not isinstance(value, Basic):  # SymPy would evaluate the texts in it
+        return value
+    try:
+        return sympy.sympify(value, strict=True)
+    except (sympy.SympifyError, TypeError, ValueError, OverflowError) as error:
+        raise ModelError(f"{role} is no expression: {value!r}") from error
+
+
+def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
+    """The formula that a text is, over symbols by name.
+
+    Numbers, + - * / **, comparisons, and the functions of NAMES. Raises ModelError, naming ``role`` and what could
+    not be read, or is too large.
+    """
+    shown = repr(text if len(text) <= 200 else f"{text[:200]}...")
+    try:
+        if len(text) > MOST_CHARACTERS:
+            raise _UnreadableError(f"it has more than {MOST_CHARACTERS:,} characters")
+        with _bounded_work():
+            value = _Reader(symbols).read(ast.parse(text.strip(), mode="eval").body)
+    except (_UnreadableError, SyntaxError) as error:
+        raise ModelError(f"{role} is no formula: {shown} ({error})") from error
+    except _TooMuchWorkError as error:
+        raise ModelError(f"{role} is no formula: {shown} (it takes too long to read: write it more simply)") from error
+    except (RecursionError, MemoryError, OverflowError) as error:
+        raise ModelError(f"{role} is no formula: {shown} (it is nested too deeply, or too large)") from error
+    except Exception as error:  # whatever SymPy meets
+        raise ModelError(f"{role} is no formula: {shown} ({type(error).__name__}: {error})") from error
+    if not isinstance(value, Expr):
+        raise ModelError(f"{role} is no formula: {shown} is not a number for each sample")
+    return value
+
+
+@contextmanager
+def _bounded_work() -> Iterator[None]:
+    """Raises _TooMuchWorkError where more than MOST_CALLS functions are called: on every machine at the same one.
+
+    Where a profiler is at work there is no bound: it alone can watch the calls.
+    """
+    if sys.getprofile() is not None:
+        yield
+        return
+    left = MOST_CALLS
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _TooMuchWorkError
+
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+class _Reader:
+    """Reads nodes of Python's syntax tree, and checks the size of all that it makes of them."""
+
+    def __init__(self, symbols: Mapping[str, Expr]) -> None:
+        self.symbols = symbols
+        self.known = {**CONSTANTS, **symbols}
+        self.sizes: dict[Any, int] = {}
+
+    def read(self, node: ast.AST) -> Any:
+        """The value of a node: an expression, a condition, or a tuple of them."""
+        value = self._value(node)
+        if isinstance(value, Basic):
+            if self._size(value) > MOST_NODES:
+                raise _UnreadableError("it is too long when all is written out")
+            for factor in Mul.make_args(value) if isinstance(value, Expr) else ():
+                _check_number(factor)
+        return value
+
+    def _value(self, node: ast.AST) -> Any:
+        match node:
+            case ast.Constant(value=bool() as value):
+                return sympy.true if value else sympy.false
+            case ast.Constant(value=int() as value):
+                _check_digits(value)
+                return sympy.Integer(value)
+            case ast.Constant(value=float() as value):
+                return sympy.Float(value)
+            case ast.Name(id=name):
+                if name not in self.known:
+                    hint = f"; {name} is a function: write {name}(...)" if name in NAMES else ""
+                    raise _UnreadableError(f"{name} is none of {', '.join(self.symbols)}{hint}")
+                return self.known[name]
+            case ast.BinOp(op=ast.Add() | ast.Sub()):
+                return self._sum(node)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+                return _BINARY[type(op)](self.read(left), self.read(right))
+            case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
+                return _UNARY[type(op)](self.read(operand))
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+                return _COMPARISONS[type(op)](self.read(left), self.read(right))
+            case ast.Tuple(elts=parts):  # (value, condition) of a Piecewise
+                return tuple(self.read(part) for part in parts)
+            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+                if name not in NAMES:
+                    raise _UnreadableError(f"there is no function {name}")
+                values = [self.read(argument) for argument in arguments]
+                if name in _EXPONENTIALS and len(values) == 1:
+                    _check_power(_EXPONENTIALS[name], *values)
+                return NAMES[name](*values)
+        raise _UnreadableError(f"{ast.unparse(node)!r} is not allowed here")
+
+    def _sum(self, node: ast.AST) -> Any:
+        """A sum, however many terms it has."""
+        terms = []
+        while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+            term = self.read(node.right)
+            terms.append(-term if isinstance(node.op, ast.Sub) else term)
+            node = node.left
+        first = self.read(node)
+        for term in terms:
+            if not isinstance(term, Expr) or not isinstance(first, Expr):
+                raise _UnreadableError("what is added must be numbers")
+        return Add(first, *reversed(terms))
+
+    def _size(self, value: Any) -> int:
+        """The number of nodes of an expression, as it will be written out."""
+        if value not in self.sizes:
+            sizes = [self._size(part) for part in value.args]
+            total = 1 + sum(sizes)
+            if isinstance(value, sympy.Xor):  # written out with every part twice at each step
+                total *= 2 ** len(sizes)
+            if isinstance(value, sympy.ITE):
+                total += sizes[0]
+            self.sizes[value] = total
+        return self.sizes[value]
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+
+def _check_digits(*integers: int) -> None:
+    if any(abs(integer) >= 10**MOST_DIGITS for integer in integers):
+        raise _UnreadableError("a number has more than a thousand digits")
+
+
+def _check_number(value: Expr) -> None:
+    """Raises _UnreadableError for a constant that is no real number of a double's range, or not told from 0."""
+    if isinstance(value, sympy.Rational):
+        _check_digits(value.p, value.q)
+    if value.free_symbols:
+        if isinstance(value, Pow) and isinstance(value.exp, sympy.Rational):
+            _check_number(value.exp)
+        return
+    number = _number(value)
+    if isinstance(value, Add) and abs(number) < 1e-13 * sum(abs(_number(term)) for term in value.args):
+        raise _UnreadableError(f"{value} cannot be told from 0: leave it out")  # SymPy would try for long
+
+
+def _number(value: Expr) -> Any:
+    """The value of a constant, to the precision of a double. Raises _UnreadableError if that cannot hold it."""
+    if value is sympy.I:
+        raise _UnreadableError("it is complex: it takes a root or a logarithm of a negative number")
+    try:
+        number = interpret(value, {}, exact=True)
+        finite = bool(mpmath.isfinite(number)) and abs(number) <= sys.float_info.max
+    except Exception as error:
+        raise _UnreadableError(f"{value} is no number") from error
+    if isinstance(number, mpmath.mpc):
+        raise _UnreadableError(f"{value} is complex")
+    if not finite:
+        raise _UnreadableError("a number is beyond what a double holds")
+    return number
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    """A power. Raises _UnreadableError for one of so many digits that it is a mistake, or an attack."""
+    _check_power(base, exponent)
+    return base**exponent
+
+
+def _check_power(base: Any, exponent: Any) -> None:
+    """SymPy takes exact factors of the base to an exact power at once, and exp(n*log(2)) is 2**n."""
+    terms = Add.make_args(exponent) if isinstance(exponent, Expr) else ()
+    for term in terms:
+        bases = [base, *(logarithm.args[0] for logarithm in term.atoms(sympy.log))]
+        if max(map(_digits, bases)) * _coefficient(term) > MOST_DIGITS:
+            raise _UnreadableError("a power has more than a thousand digits")
+
+
+def _coefficient(term: Expr) -> Any:
+    """The size of the exact factor of a term."""
+    coefficient = term.as_coeff_Mul()[0]
+    return abs(coefficient) if isinstance(coefficient, sympy.Rational) else 1
+
+
+def _digits(value: Any) -> int:
+    """The digits of the exact factors of an expression."""
+    if isinstance(value, sympy.Rational):
+        if value in (0, 1, -1):
+            return 0
+        return max(1, math.ceil(0.302 * (int(value.p).bit_length() + int(value.q).bit_length() - 1)))
+    if isinstance(value, Pow):
+        return _digits(value.base)
+    return sum(map(_digits, value.args)) if isinstance(value, Mul) else 0
+
+
+_EXPONENTIALS = {"exp": sympy.E, "expm1": sympy.E, "exp2": sympy.Integer(2)}
+"""The functions that SymPy may write as powers, and their bases."""
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.Pow: _power,
+    ast.BitAnd: sympy.And,
+    ast.BitOr: sympy.Or,
+}
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.UAdd: lambda a: a,
+    ast.USub: lambda a: -a,
+    ast.Invert: sympy.Not,
+}
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: sympy.Lt, ast.LtE: sympy.Le, ast.Gt: sympy.Gt, ast.GtE: sympy.Ge, ast.Eq: sympy.Eq, ast.NotEq: sympy.Ne,
+}  # fmt: skip
