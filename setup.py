@@ -1,5 +1,7 @@
 """One extension for each generated/*/, so that ``pip install`` ships them compiled, for several CPUs at once.
 
+They become modules of nncodegen.generated.
+
 The wrapper, which is the same for every model, is compiled for each precision, and shipped as it is, too: modules that
 are built later are linked with it.
 """
@@ -15,6 +17,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "targets.py"))
+FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "files.py"))
 WRAPPER = TARGETS["WRAPPER"]
 SINGLE = r"""    "precision = 'float32'\n","""
 """The line of NAME_module.c that tells a model in single precision."""
@@ -67,20 +70,26 @@ class BuildExtension(build_ext):
         )
         if self.shipped:
             self.shipped.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(built, self.shipped / TARGETS["wrapper_object"](text, real, Cython.__version__))
+            shipped = self.shipped / TARGETS["wrapper_object"](text, real, Cython.__version__)
+            shutil.copyfile(built, shipped)
+            FILES["seal"](shipped)
         return built
 
+
+JOINTS = {joint.name.removesuffix("_module.c"): joint for joint in sorted(Path("generated").glob("*/*_module.c"))}
+if len(JOINTS) < len(list(Path("generated").glob("*/*_module.c"))):
+    raise SystemExit("two folders of generated/ hold a module of the same name: remove one of them")
 
 setup(
     ext_modules=[
         Extension(
-            f"generated.{joint.parent.name}.{joint.name.removesuffix('_module.c')}",
+            f"nncodegen.generated.{name}",
             sources=[],
             include_dirs=[joint.parent.as_posix()],
             depends=[path.as_posix() for path in sorted(joint.parent.iterdir()) if path.suffix in {".c", ".h", ".pyx"}],
             extra_link_args=["-lm", "-pthread"],
         )
-        for joint in sorted(Path("generated").glob("*/*_module.c"))
+        for name, joint in JOINTS.items()
     ],
     cmdclass={"build_ext": BuildExtension},
 )

@@ -3,8 +3,9 @@
 A built module is kept in a cache under the hash of everything that it depends on: sources, flags, the compiler
 with the features of the CPU, the ABI of Python, the version of Cython. Whoever builds holds a lock, works in a
 folder of its own and renames the result into place, so a build that is killed leaves nothing half-made, and two
-that run at once both end with a whole module. The wrapper is the same for every model of a precision: its object
-comes with the package, or is made with the first module and kept as well.
+that run at once both end with a whole module. What was damaged later is told by its digest, and made anew: to load
+it could end the process. The wrapper is the same for every model of a precision: its object comes with the package, or
+is made with the first module and kept as well.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import distributions, version
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from filelock import FileLock
@@ -32,6 +33,7 @@ from platformdirs import user_cache_path
 
 from nncodegen.emit import MARK, Sources
 from nncodegen.errors import BuildError
+from nncodegen.files import MODULES, is_intact, keep, write_at_once
 from nncodegen.targets import (
     KERNEL_FLAGS,
     TUNING,
@@ -54,6 +56,8 @@ TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
     "portable": ((),),
 }
 """Options for the CPU that the kernel is for; the first that a compiler takes."""
+
+CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
 
 NO_COMPILER = """no C compiler was found (looked for {looked}). Install one:
     Debian, Ubuntu   apt install gcc python3-dev
@@ -98,21 +102,23 @@ def build(sources: Sources, force: bool = False, march: str = "native") -> Built
     key = _key(sources, compiler)
     folder = cache_folder() / key
     path = folder / f"{sources.module}{sysconfig.get_config_var('EXT_SUFFIX')}"
-    if path.exists() and not force:
+    if not force and _is_kept(path):
         return Built(sources.module, path, cached=True)
     with _work_folder(key) as work:
-        if path.exists() and not force:  # another process has built it meanwhile
+        if not force and _is_kept(path):  # another process has built it meanwhile
             return Built(sources.module, path, cached=True)
         compiled = _compile(sources, compiler, work, force)
         folder.mkdir(exist_ok=True)
-        os.replace(compiled, path)
+        keep(compiled, path)
     return Built(sources.module, path, cached=False)
 
 
 def load(built: Built) -> ModuleType:
-    """Imports a compiled module. Raises BuildError if that fails."""
-    loader = importlib.machinery.ExtensionFileLoader(built.module, str(built.path))
-    spec = importlib.util.spec_from_file_location(built.module, built.path, loader=loader)
+    """Imports a compiled module, under a name that is no other module's. Raises BuildError if that fails."""
+    key = built.path.parent.name.replace(".", "_")
+    name = f"nncodegen.modules.{key}.{built.module}"  # its last part is what the library calls itself
+    loader = importlib.machinery.ExtensionFileLoader(name, str(built.path))
+    spec = importlib.util.spec_from_file_location(name, built.path, loader=loader)
     if spec is None:
         raise BuildError(f"{built.path} is no module that this Python can import; build it again with force")
     try:
@@ -120,6 +126,7 @@ def load(built: Built) -> ModuleType:
         loader.exec_module(module)
     except ImportError as error:
         raise BuildError(f"{built.path} cannot be imported: {error}; build it again with force") from error
+    sys.modules[name] = module  # where pickles look for the class of a result
     return module
 
 
@@ -130,7 +137,8 @@ def load_variant(built: Built, variant: str) -> ModuleType:
     """
     before = os.environ.get(VARIANT_VARIABLE)
     with TemporaryDirectory() as folder:  # a copy, since the system loads a file only once
-        copy = Path(folder) / built.path.name
+        copy = Path(folder) / f"{built.path.parent.name}_{variant}" / built.path.name
+        copy.parent.mkdir()
         shutil.copyfile(built.path, copy)
         os.environ[VARIANT_VARIABLE] = variant
         try:
@@ -142,9 +150,10 @@ def load_variant(built: Built, variant: str) -> ModuleType:
 
 def check_folder(out: Path) -> None:
     """Raises BuildError if a folder cannot take a module: it is a file, or holds files that are not nncodegen's."""
-    if out.exists() and not out.is_dir():
-        raise BuildError(f"{out} is a file: name a folder")
-    foreign = [path for path in _files(out) if not _is_ours(path, out)]
+    with _errors_of(out, "name another folder", "read"):
+        if out.exists() and not out.is_dir():
+            raise BuildError(f"{out} is a file: name a folder")
+        foreign = [path for path in _files(out) if not _is_ours(path, out)]
     if foreign:
         names = ", ".join(str(path.relative_to(out)) for path in foreign[:5])
         more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
@@ -157,7 +166,7 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
     Raises BuildError before anything is written if ``check_folder`` does, or if the folder cannot be written.
     Texts of earlier builds of this module that are not written again are removed.
     """
-    key = hashlib.sha256(str(out.resolve()).encode()).hexdigest()
+    key = hashlib.sha256(os.fsencode(out.resolve())).hexdigest()
     with _errors_of(out, "name another folder"), _lock(key):
         check_folder(out)
         for name, text in texts.items():
@@ -233,10 +242,11 @@ def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
     file = wrapper_object(source, sources.real, version("cython"))
     for installed in distributions(name="nncodegen"):  # which a folder of sources may hide
         shipped = Path(str(installed.locate_file(SHIPPED)), file)
-        if shipped.exists():
-            return shipped
+        with suppress(OSError):
+            if is_intact(shipped):
+                return shipped
     path = cache_folder() / wrapper_object(source, sources.real, version("cython"), compiler.command)
-    if path.exists() and not force:
+    if not force and _is_kept(path):
         return path
     include = Path(sysconfig.get_paths()["include"])
     if not (include / "Python.h").exists():
@@ -245,13 +255,13 @@ def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
             f"(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
         )
     with _work_folder(path.stem) as work:
-        if path.exists() and not force:  # another process has made it meanwhile
+        if not force and _is_kept(path):  # another process has made it meanwhile
             return path
         (work / f"{WRAPPER}.pyx").write_text(source)
         _cythonize(work / f"{WRAPPER}.pyx", work / f"{WRAPPER}.c")
         options = [*WRAPPER_FLAGS, f"-DNNCODEGEN_REAL={sources.real}", f"-I{include}", "-fPIC"]
         _finish(_start([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work), work)
-        os.replace(work / "wrapper.o", path)
+        keep(work / "wrapper.o", path)
     return path
 
 
@@ -290,6 +300,12 @@ def cache_folder() -> Path:
     return Path(named) if named else user_cache_path("nncodegen", appauthor=False)
 
 
+def _is_kept(path: Path) -> bool:
+    """Whether the cache holds a file, undamaged. Raises BuildError where it cannot be read."""
+    with _errors_of(cache_folder(), CACHE_ADVICE, "read"):
+        return is_intact(path)
+
+
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
         *(part for file in sources.files.items() for part in file),
@@ -302,7 +318,7 @@ def _key(sources: Sources, compiler: Compiler) -> str:
 @contextmanager
 def _lock(key: str) -> Iterator[None]:
     """One process at a time, for each key."""
-    with _errors_of(cache_folder(), "set NNCODEGEN_CACHE to a folder that can be written"):
+    with _errors_of(cache_folder(), CACHE_ADVICE):
         cache_folder().mkdir(parents=True, exist_ok=True)
         lock = FileLock(cache_folder() / f"{key}.lock")
         lock.acquire()
@@ -315,7 +331,7 @@ def _lock(key: str) -> Iterator[None]:
 @contextmanager
 def _work_folder(key: str) -> Iterator[Path]:
     """An empty folder to make something in, for one process at a time; it stays if that fails, with its logs."""
-    with _errors_of(cache_folder(), "set NNCODEGEN_CACHE to a folder that can be written"), _lock(key):
+    with _errors_of(cache_folder(), CACHE_ADVICE), _lock(key):
         work = cache_folder() / f"{key}.work"
         shutil.rmtree(work, ignore_errors=True)  # of a build that was killed; nobody else holds the lock
         work.mkdir()
@@ -324,12 +340,12 @@ def _work_folder(key: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _errors_of(folder: Path, advice: str) -> Iterator[None]:
+def _errors_of(folder: Path, advice: str, doing: str = "write to") -> Iterator[None]:
     """Errors of the disk as BuildErrors that name a folder."""
     try:
         yield
     except OSError as error:
-        raise BuildError(f"cannot write to {folder}: {error.strerror or error}; {advice}") from error
+        raise BuildError(f"cannot {doing} {folder}: {error.strerror or error}; {advice}") from error
 
 
 def _files(out: Path) -> list[Path]:
@@ -346,7 +362,7 @@ def _is_ours(path: Path, out: Path) -> bool:
     """Whether nncodegen wrote a file: it says so in its first line, or it is the module of such a file."""
     if path.is_symlink():  # what it leads to is not ours to change
         return False
-    if path.name.endswith((".so", ".pyd")) and path.parent == out:
+    if path.suffix in MODULES and path.parent == out:
         kernel = out / f"{path.name.split('.')[0]}.c"
         return kernel.exists() and _is_ours(kernel, out)
     with path.open("rb") as file:
@@ -358,11 +374,4 @@ def _replace(path: Path, content: bytes) -> None:
     if path.is_file() and path.read_bytes() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        file.write(content)
-    try:
-        os.chmod(file.name, 0o755 if path.suffix in (".so", ".pyd") else 0o644)
-        os.replace(file.name, path)
-    except OSError:
-        os.unlink(file.name)
-        raise
+    write_at_once(path, content)

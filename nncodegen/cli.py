@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
+import keyword
+import os
 import sys
 import time
-import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +24,18 @@ from nncodegen.errors import ModelError, NncodegenError
 from nncodegen.ir import Program
 from nncodegen.pipeline import Stage, compile_model, write_out
 from nncodegen.schedule import Schedule
+from nncodegen.userfile import run_file
+
+
+class _Bench(click.Command):
+    """The command ``bench``, whose help names the workloads; to import them takes half a second."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the help."""
+        from nncodegen.bench.workloads import WORKLOADS  # noqa: PLC0415
+
+        self.help = (self.help or "").replace("@WORKLOADS@", ", ".join(WORKLOADS))
+        super().format_help_text(ctx, formatter)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,7 +85,7 @@ def build(
     path = write_out(compiled, folder, dump or own)
     if own:
         _train_perceptron(console, module)
-    console.print(f"\nwritten to {path}\nuse it with   {_how_to_import(folder, compiled.sources.module)}", markup=False)
+    console.print(f"\nwritten to {path}\nuse it with   {_how_to_import(path, compiled.sources.module)}", markup=False)
 
 
 @command.command()
@@ -84,7 +99,7 @@ def show(model: str | None, precision: str) -> None:
         click.echo(f"--- {stage.name} ---\n\n{stage.result.show()}")
 
 
-@command.command()
+@command.command(cls=_Bench)
 @click.argument("workloads", nargs=-1, metavar="[WORKLOAD ...]")
 @click.option("--peers", multiple=True, metavar="NAME,...", help="Whom to measure, or none.  [default: all]")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Cores for each of them.")
@@ -98,7 +113,7 @@ def bench(
 ) -> None:  # fmt: skip
     """Measure nncodegen against its peers, on the same arithmetic.
 
-    Workloads: perceptron, simplechains, spiral, digits, wide, ensemble, predict, build, growth; all by default.
+    Workloads: @WORKLOADS@; all by default.
     Results are compared before any time is printed. Peers that are not installed are named;
     pip install 'nncodegen[bench]' installs them.
     """
@@ -185,22 +200,7 @@ def load_model(argument: str) -> Model | Sequential:
     path = Path(f"{text}.py") if colon else Path(argument)
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path.absolute())
-    if spec is None or spec.loader is None:
-        raise ModelError(f"{path} is no Python file: give one that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.insert(0, str(path.absolute().parent))  # its neighbours, as `python MODEL.py` would find them
-    try:
-        spec.loader.exec_module(module)
-    except NncodegenError:
-        raise
-    except (Exception, SystemExit) as error:
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path.absolute()]
-        line = error.lineno if isinstance(error, SyntaxError) else lines[-1]
-        raise ModelError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
+    module = run_file(path)
     models = {key: value for key, value in vars(module).items() if isinstance(value, Model | Sequential)}
     if not models:
         raise ModelError(f"{path} defines no model: assign a nncodegen.Model or a nncodegen.Sequential to a name")
@@ -213,20 +213,75 @@ def load_model(argument: str) -> Model | Sequential:
 
 def main() -> NoReturn:
     """Runs the command line. Exit codes: 0, 1 for what is wrong with the input, 2 for wrong usage."""
+    if sys.stdout is None:  # it was closed: whoever writes shall get an error
+        sys.stdout = open(os.devnull)  # noqa: SIM115 (for as long as the process lives)
+    try:
+        code = _run()
+        sys.stdout.flush()  # what cannot be written is said here, not when Python ends
+    except BrokenPipeError:  # who reads, as head does, has had enough
+        _leave_output()
+        code = 1
+    except (OSError, UnicodeEncodeError) as error:
+        _tell(f"error: {_of_the_system(error)}")
+        _leave_output()
+        code = 1
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of the command; errors of the system are for the caller."""
     try:
         command.main(prog_name="python -m nncodegen", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _tell(_shown(error))
+        return error.exit_code
     except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        return stop.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        _tell("interrupted")
+        return 130
     except (NncodegenError, ImportError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    sys.exit(0)
+        _tell(f"error: {error}\n{getattr(error, 'trace', '')}".rstrip())
+        return 1
+    return 0
+
+
+def _shown(error: click.ClickException) -> str:
+    """What click says of an error."""
+    text = io.StringIO()
+    error.show(file=text)
+    return text.getvalue().rstrip()
+
+
+def _tell(message: str) -> None:
+    """Prints to standard error, if that can be written."""
+    with contextlib.suppress(OSError):
+        click.echo(message, err=True)
+
+
+def _of_the_system(error: OSError | UnicodeEncodeError) -> str:
+    """What the system refused, as people read it."""
+    if isinstance(error, UnicodeEncodeError):
+        letter = error.object[error.start]
+        return (
+            f"{letter!a} cannot be written in {error.encoding}: set PYTHONIOENCODING to utf-8, or choose another name"
+        )
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {reason}"
+    try:
+        click.echo()
+    except OSError:
+        return f"cannot write to the standard output: {reason}"
+    return reason
+
+
+def _leave_output() -> None:
+    """Lets what was not written go nowhere: Python would try again when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 # --- what is printed ---------------------------------------------------------------------------------------------
@@ -276,9 +331,28 @@ def _train_perceptron(console: Console, module: object) -> None:
     _line(console, "train", time.perf_counter() - start, found)
 
 
-def _how_to_import(folder: Path, module: str) -> str:
-    """The statement that imports a module from a folder below the working directory, or from elsewhere."""
-    parts = folder.parts
-    if not folder.is_absolute() and all(part.isidentifier() for part in parts):
-        return f"from {'.'.join(parts)} import {module}"
-    return f"import sys; sys.path.insert(0, {str(folder)!r}); import {module}"
+def _how_to_import(path: Path, module: str) -> str:
+    """The statements that import a module from its file: by the folders below the working directory, or by its path.
+
+    Not where another module has the first of the names, such as one of Python: that would be imported instead.
+    """
+    parts = path.parent.parts
+    names = parts or (module,)
+    readable = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+    if readable and not path.is_absolute() and not _is_taken(names[0], path):
+        return f"from {'.'.join(parts)} import {module}" if parts else f"import {module}"
+    return (
+        f"from importlib import util; spec = util.spec_from_file_location({module!r}, {str(path)!r}); "
+        f"{module} = util.module_from_spec(spec); spec.loader.exec_module({module})"
+    )
+
+
+def _is_taken(name: str, path: Path) -> bool:
+    """Whether a name, at the top, is that of another module than a file or the folders that lead to it."""
+    if name in sys.stdlib_module_names:
+        return True
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return True
+    return spec is not None and spec.origin is not None and Path(spec.origin) != path.absolute()

@@ -1,13 +1,16 @@
 """The disk and the compiler: what is written, what is kept, what goes wrong."""
 
 import ctypes
+import importlib
 import os
+import pickle
 import signal
 import stat
 import subprocess
 import sys
 import textwrap
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,11 @@ import pytest
 
 import nncodegen as nn
 from nncodegen import BuildError
+from nncodegen.build import Built, _wrapper, find_compiler, load
+from nncodegen.files import is_intact, keep, seal, write_at_once
+from nncodegen.network import Description, predict
 from nncodegen.perceptron import model
+from nncodegen.targets import wrapper_object
 from tests.conftest import ROOT
 
 
@@ -34,7 +41,7 @@ def nothing_shipped(monkeypatch):
 
 
 def test_models_share_a_wrapper(empty_cache, nothing_shipped):
-    """The wrapper is compiled with the first model of a precision; force compiles it anew, where it is broken, say."""
+    """The wrapper is compiled with the first model of a precision, and anew with force or where it is damaged."""
     other = nn.Sequential([nn.Dense(1)], 1, name="other")
     nn.build(model)
     (wrapper,) = empty_cache.glob("wrapper_double_*.o")
@@ -45,9 +52,7 @@ def test_models_share_a_wrapper(empty_cache, nothing_shipped):
     assert [path.name[:13] for path in sorted(empty_cache.glob("wrapper*.o"))] == ["wrapper_doubl", "wrapper_float"]
     wrapper.write_bytes(b"broken")
     third = nn.Sequential([nn.Dense(2)], 1, name="third")
-    with pytest.raises(BuildError, match="the compiler failed"):
-        nn.build(third)
-    assert nn.build(third, force=True).predict(np.zeros(4), [[1.0]]).tolist() == [[0, 0]]
+    assert nn.build(third).predict(np.zeros(4), [[1.0]]).tolist() == [[0, 0]]
 
 
 def test_names_that_all_modules_have_are_hidden():
@@ -61,11 +66,26 @@ def test_names_that_all_modules_have_are_hidden():
 def test_modules_know_their_own_names():
     """A module is known to Python by its name, not by that of the wrapper, whichever was imported before."""
     network = nn.build(nn.Sequential([nn.Dense(1)], 1, name="other"))
-    assert network.__name__ == "other"
-    assert sys.modules["other"].__name__ == network.Result.__module__ == "other"
-    assert "nncodegen_wrapper" not in sys.modules
+    assert network.__name__.startswith("nncodegen.modules.")
+    assert network.__name__.endswith(".other")
+    assert sys.modules[network.__name__] is network
+    assert network.Result.__module__ == network.__name__
+    result = network.train([[1.0]], [1.0], epochs=1)
+    assert pickle.loads(pickle.dumps(result)).parameters.tolist() == result.parameters.tolist()
     named = nn.build(nn.Model("nncodegen_wrapper", parameters=dict(model.parameters), loss=sum(model.parameters) ** 2))
-    assert named.__name__ == "nncodegen_wrapper_"
+    assert named.__name__.endswith(".nncodegen_wrapper_")
+    assert not {"other", "nncodegen_wrapper", "nncodegen_wrapper_"} & set(sys.modules)
+
+
+def test_no_model_shadows_a_module(monkeypatch, quick_compiler):
+    """A model may have the name of any module, and another model the same: all of them can be imported."""
+    monkeypatch.delitem(sys.modules, "wave", raising=False)  # which is not imported yet
+    networks = [nn.build(nn.Sequential([nn.Dense(units)], 1, name="wave")) for units in (1, 2)]
+    numpy = nn.build(nn.Sequential([nn.Dense(1)], 1, name="numpy"))
+    assert [network.parameter_count for network in networks] == [2, 4]
+    assert {network.name for network in networks} == {"wave"}
+    assert hasattr(importlib.import_module("wave"), "open")
+    assert sys.modules["numpy"] is np is not numpy
 
 
 def test_what_is_written(tmp_path):
@@ -134,9 +154,7 @@ def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(
-        sys.modules["nncodegen.build"], "NamedTemporaryFile", refuse
-    )  # as root, permissions do not bind
+    monkeypatch.setattr("nncodegen.files.mkstemp", refuse)  # as root, permissions do not bind
     with pytest.raises(BuildError, match=r"cannot write to .*fresh: Permission denied; name another folder"):
         nn.build(model, out=tmp_path / "fresh")
 
@@ -230,13 +248,149 @@ def test_two_processes_build_at_once(empty_cache, tmp_path):
     assert done.returncode == 0
 
 
-def test_a_broken_module_is_named(empty_cache, tmp_path):
-    """A module in the cache that cannot be imported is named, with the way out."""
-    built = nn.compile_model(model).built
-    built.path.write_bytes(b"not a library")
+def test_a_broken_module_is_named(tmp_path):
+    """A module that cannot be imported is named, with the way out."""
+    path = tmp_path / "key" / "perceptron.so"
+    path.parent.mkdir()
+    path.write_bytes(b"not a library")
     with pytest.raises(BuildError, match=r"cannot be imported.*build it again with force"):
+        load(Built("perceptron", path, cached=True))
+
+
+DAMAGE = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "a page short": lambda content: content[:-4096],
+    "a byte": lambda content: content[: len(content) // 3] + b"?" + content[len(content) // 3 + 1 :],
+    "zeros": lambda content: content[:5000] + bytes(5000) + content[10000:],
+    "no library": lambda content: b"not a library",
+}
+"""What may become of a file."""
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_told(damage, tmp_path):
+    """A file that was cut, changed or emptied is not taken for what was kept, nor is one without its digest."""
+    (tmp_path / "made").write_bytes(bytes(range(256)) * 100)
+    path = tmp_path / "module.so"
+    keep(tmp_path / "made", path)
+    assert is_intact(path)
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    assert not is_intact(path)
+    keep(path, path)
+    assert is_intact(path)
+    (tmp_path / "module.so.sha256").unlink()
+    assert not is_intact(path)
+    assert not is_intact(tmp_path / "nothing")
+
+
+def test_what_is_damaged_is_built_again(empty_cache, quick_compiler):
+    """A module of the cache that would end the process is never loaded, but made anew; it is then taken from there."""
+    program = """
+        import nncodegen as nn
+        from nncodegen.perceptron import model
+        print(nn.compile_model(model).built.cached, nn.build(model).predict([0.1]*7, [[0.35, 0.9]])[0, 0] > 0)
+        """
+    built = nn.compile_model(model).built
+    whole = built.path.read_bytes()
+    built.path.write_bytes(whole[: len(whole) // 2])
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for cached in ("False True", "True True"):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == cached
+
+
+def test_a_damaged_wrapper_of_the_package_is_not_used(tmp_path, monkeypatch, quick_compiler):
+    """What came with the package is linked as it came, or not at all."""
+    sources = nn.compile_model(model, until="emit").sources
+    source = sources.files["nncodegen_wrapper.pyx"]
+    shipped = tmp_path / "nncodegen" / "wrappers" / wrapper_object(source, "double", version("cython"))
+    shipped.parent.mkdir(parents=True)
+    made = _wrapper(sources, find_compiler(), False)
+
+    class Installed:
+        def locate_file(self, path):
+            return tmp_path / path
+
+    monkeypatch.setattr(sys.modules["nncodegen.build"], "distributions", lambda name: [Installed()])
+    shipped.write_bytes(made.read_bytes())
+    assert _wrapper(sources, find_compiler(), False) != shipped  # without a digest
+    seal(shipped)
+    assert _wrapper(sources, find_compiler(), False) == shipped
+    shipped.write_bytes(made.read_bytes()[:-1])
+    assert _wrapper(sources, find_compiler(), False) != shipped
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    """Where a file cannot be written, at whatever call, the old one is whole, and nothing hidden lies beside it."""
+    path = tmp_path / "file"
+    write_at_once(path, b"old")
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    for call in ("fsync", "chmod", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, full)
+            with pytest.raises(OSError, match="No space left"):
+                write_at_once(path, b"new")
+        assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"old")]
+    program = f"""
+        import resource, pathlib
+        from nncodegen.files import write_at_once
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            write_at_once(pathlib.Path({str(path)!r}), bytes(5000))
+        except OSError as error:
+            print(error.errno)
+        """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert done.stdout.strip() == b"27"
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"old")]
+
+
+@pytest.fixture
+def no_permission():
+    """A function that makes a folder unreadable, and this process no administrator."""
+    user, folders = os.geteuid(), []
+
+    def lock(folder):
+        folders.append(folder)
+        folder.chmod(0)
+        if user == 0:
+            os.seteuid(65534)
+
+    yield lock
+    os.seteuid(user)
+    for folder in folders:
+        folder.chmod(0o700)
+
+
+def test_an_unreadable_cache(tmp_path, monkeypatch, no_permission):
+    """A cache that cannot be read is a BuildError that names it; networks are then evaluated with NumPy."""
+    network = Description(2, ((1, "linear"),), "mse")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(cache))
+    find_compiler()
+    no_permission(cache)
+    with pytest.raises(BuildError, match=r"cannot read .*cache: Permission denied; set NNCODEGEN_CACHE to a folder"):
         nn.build(model)
-    assert nn.build(model, force=True).name == "perceptron"
+    monkeypatch.setattr(sys.modules["nncodegen.network.modules"], "_modules", {})
+    with pytest.warns(RuntimeWarning, match="predicting with NumPy.*Permission denied"):
+        assert predict(network, [1.0, 2.0, 0.5], [[1.0, 1.0]]) == [[3.5]]
+
+
+def test_an_unreadable_folder(tmp_path, no_permission):
+    """A folder to write to that cannot be read is a BuildError that names it."""
+    (tmp_path / "out").mkdir()
+    no_permission(tmp_path / "out")
+    with pytest.raises(BuildError, match=r"cannot read .*out: Permission denied; name another folder"):
+        nn.build(model, out=tmp_path / "out")
 
 
 def test_portable_modules():

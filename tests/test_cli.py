@@ -228,3 +228,116 @@ def test_compare(run, quick_compiler):
     assert all(line.count("±") == 2 and line.count(" s |") == 2 for line in lines[2:])
     done = run("compare", "roses")
     assert (done.returncode, "there is no data set 'roses'; there are: iris" in done.stderr) == (1, True)
+
+
+# --- what surrounds the command ----------------------------------------------------------------------------------
+
+
+def test_a_failing_file_shows_where(run):
+    """Below the message stand the lines of the user's file and its neighbours that led to the error, none of ours."""
+    run.write("units.py", "def units(n):\n    return 1/n")
+    run.write("model.py", "from units import units\ndef f(n):\n    return units(n)\nf(0)")
+    lines = run("build", "model.py").stderr.splitlines()
+    assert lines[0] == "error: model.py, line 3: ZeroDivisionError: division by zero"
+    shown = [line.strip() for line in lines if line.strip().startswith("File ")]
+    assert shown == [f'File "{run.folder / file}", line {number}, in {name}' for file, number, name in
+                     (("model.py", 4, "<module>"), ("model.py", 3, "f"), ("units.py", 2, "units"))]  # fmt: skip
+    run.write("model.py", "import nncodegen as nn\n\nm = nn.Sequential([], 2)")
+    lines = run("show", "model.py").stderr.splitlines()
+    assert lines[0] == "error: network has no layers: give at least one, such as Dense(1)"
+    assert lines[1:3] == [f'  File "{run.folder / "model.py"}", line 3, in <module>', "    m = nn.Sequential([], 2)"]
+    run.write("model.py", "x = (")
+    assert run("show", "model.py").stderr.splitlines()[2] == "    x = ("
+
+
+def test_a_file_shadows_no_module(run):
+    """A file may have the name of any module, and so may its neighbours: neither is taken for that."""
+    for name in ("queue", "wave", "imaplib"):
+        run.write(f"{name}.py", "import nncodegen as nn\nm = nn.Sequential([nn.Dense(1)], 2)")
+    run.write("model.py", """
+        import queue, sys, wave
+        import nncodegen as nn
+        assert queue.SimpleQueue and wave.open
+        m = nn.Sequential([nn.Dense(1)], 2)
+        """)  # fmt: skip
+    (run.folder / "elsewhere").mkdir()
+    program = f"""
+        import sys
+        from nncodegen.cli import load_model
+        sys.modules.pop("wave", None)
+        for name in ("queue", "model", "imaplib"):
+            load_model({str(run.folder)!r} + f"/{{name}}.py")
+        import imaplib, queue
+        assert queue.SimpleQueue and imaplib.IMAP4
+        assert "model" not in sys.modules
+        """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    subprocess.run(command, check=True, env=environment, cwd=run.folder / "elsewhere")
+
+
+@pytest.mark.parametrize("arguments", [["show"], ["build"], ["--help"]])
+def test_a_full_output(run, arguments):
+    """A standard output that is full is told in one line, with exit code 1; one that nobody reads ends it quietly."""
+    command = [sys.executable, "-m", "nncodegen", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, cwd=run.folder, env=environment, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode() == "error: cannot write to the standard output: No space left on device\n"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, cwd=run.folder, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_what_the_system_refuses(run, quick_compiler):
+    """What cannot be read or written is named, with exit code 1."""
+    run.write("models.py", MODELS)
+    run.write("file", "")
+    for arguments, message in (
+        (["build", "models.py:first", "--out", "file/below"], "cannot write to file/below: Not a directory"),
+        (["build", "models.py:first", "--name", "m\udcff"], "has a character that no file can hold"),
+        (["build", "models.py:first", "--out", "o" * 300], "File name too long"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_help_names_all_workloads(run):
+    """The help of bench names every workload."""
+    from nncodegen.bench.workloads import WORKLOADS
+
+    assert ", ".join(WORKLOADS) in " ".join(run("bench", "--help").stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("out", "name"), [("test", "first"), ("models", "first"), (".", "wave"), ("{folder}/class", "wave")]
+)
+def test_how_to_import(run, quick_compiler, out, name):
+    """The statement that build prints imports the module, whatever other modules have the names of its folders."""
+    (run.folder / "models").mkdir()
+    run.write("models/models.py", MODELS)
+    if out == "models":  # a file of the same name as the folder
+        run.write("models.py", "")
+        (run.folder / "models" / "models.py").rename(run.folder / "m.py")
+        (run.folder / "models").rmdir()
+    source = "m.py" if out == "models" else "models/models.py"
+    folder = run.folder
+    if out == ".":
+        folder = run.folder / "empty"
+        folder.mkdir()
+        source = f"../{source}"
+    command = [sys.executable, "-m", "nncodegen", "build", f"{source}:first", "--name", name, "--out",
+               out.format(folder=run.folder)]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    statement = done.stdout.splitlines()[-1].removeprefix("use it with").strip()
+    program = f"{statement}; print({name}.input_names)"
+    used = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    assert used.stdout.strip() == "('x[0]', 'x[1]', 'x[2]')"

@@ -18,14 +18,14 @@ import sys
 cdef dict _python = globals()  # where the Python parts have their names
 
 
-def _be_known():
-    """Makes the module known by its own name, where Cython did so by the name of this file."""
+def _be_unknown():
+    """Takes back that Cython made the module known by the name of this file: it has the one by which it is imported."""
     known = sys.modules.get("nncodegen_wrapper")
     if known is not None and known.__dict__ is _python:
-        sys.modules.setdefault(__name__, sys.modules.pop("nncodegen_wrapper"))
+        del sys.modules["nncodegen_wrapper"]
 
 
-_be_known()
+_be_unknown()
 
 import linecache
 import threading

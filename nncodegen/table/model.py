@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import pandas as pd
 from nncodegen.build import check_folder
 from nncodegen.emit import MARK
 from nncodegen.errors import BuildError, ModelError, TableError
+from nncodegen.files import write_at_once
 from nncodegen.network import Description, predict
 from nncodegen.pipeline import build_module
 from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode
@@ -76,18 +75,10 @@ class TableModel:
         np.savez(arrays, parameters=self.parameters)
         text["checksum"] = hashlib.sha256(self.parameters.tobytes()).hexdigest()
         try:  # the description first: it tells that the folder is ours, and which parameters it is for
-            _replace(out / DESCRIPTION, json.dumps(text, indent=1).replace("{\n ", "{", 1).encode() + b"\n")
-            _replace(out / PARAMETERS, arrays.getvalue())
+            write_at_once(out / DESCRIPTION, json.dumps(text, indent=1).replace("{\n ", "{", 1).encode() + b"\n")
+            write_at_once(out / PARAMETERS, arrays.getvalue())
         except OSError as error:
             raise BuildError(f"cannot write to {out}: {error.strerror or error}; name another folder") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file at once: readers see the old content or the new."""
-    with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        file.write(content)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
 
 
 def check_out(out: Path) -> None:
