@@ -5,8 +5,10 @@ import io
 import os
 import pickle
 import signal
+import struct
 import threading
 import time
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -190,13 +192,14 @@ def test_refused_files(chain, tmp_path, monkeypatch):
         b"": "no archive", b"hello": "no archive", npy.getvalue(): "no archive", pickle.dumps(Bomb()): "no archive",
         whole[: len(whole) // 2]: "no archive", whole[:-1]: "(damaged|no archive)",
         whole[:-10] + b"\xff\xff\xff\x7f" + whole[-6:]: "no result that was saved",  # the size of its directory
-        archive.getvalue(): "it lacks 'format'",
+        archive.getvalue(): "it holds 'notes.txt', which is no array",
+        rewritten(path, format=None): "it lacks 'format'",
         bytes(damaged): "damaged", rewritten(path, format=np.array("other")): "its format is 'other'",
         rewritten(path, parameters=bomb): "no result that was saved",
         rewritten(path, numbers=None): "it lacks 'numbers'",
         rewritten(path, parameters=np.zeros(3)): r"parameters has the shape \(3,\) .* expected \(43,\)",
         rewritten(path, figures=np.zeros((1, 9))): "its parts do not fit together",
-        rewritten(path, **{"state.state": np.zeros((1, 43))}): "state has the shape",
+        rewritten(path, **{"state.state": np.zeros((1, 43))}): "its parts do not fit together",
         rewritten(path, **{"state.counters": np.zeros(8, int)}): "counters has the shape",
         rewritten(path, names=np.array(["los"])): "its parts do not fit together",
     }  # fmt: skip
@@ -233,6 +236,68 @@ def test_damaged_files(chain, saved, tmp_path_factory, data):
     except ValueError as error:
         message = str(error)
     assert str(path) in message if message else same(found, result)
+
+
+def _member(descr="<f8", shape=(43,), rest=b"", head=None, version=b"\x01\x00"):
+    """An array as a file of NumPy, whatever its header says."""
+    text = head or f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape!r}, }}".encode()
+    length = struct.pack("<H" if version[0] == 1 else "<I", len(text) + 1)
+    return b"\x93NUMPY" + version + length + text + b"\n" + rest
+
+
+HOSTILE = {
+    "more than there is": _member(shape=(10**12,), rest=bytes(344)),
+    "another model's": _member(shape=(10**5,), rest=bytes(8 * 10**5)),
+    "overflowing": _member(shape=(2**62, 2**62, 7)),
+    "negative": _member(shape=(-43,)),
+    "no size": _member(shape=(None,)),
+    "objects": _member(descr="|O", shape=(43,), rest=pickle.dumps(1)),
+    "fields": _member(descr=[("a", "<f8", (10**6,))], shape=(43,)),
+    "unfinished": _member(head=b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,"),
+    "nested": _member(head=b"(" * 9000),
+    "signs": _member(head=b"-" * 9000 + b"1"),
+    "a long header": _member(version=b"\x02\x00")[:8] + b"\xff\xff\xff\xff" + bytes(100),
+    "a call": _member(head=b"__import__('os').mkdir('exploded')"),
+    "nothing": b"",
+}
+"""Members of an archive that are no parameters."""
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_members(chain, saved, kind, tmp_path, monkeypatch):
+    """A member whose header promises anything else than the model's arrays is refused, unread."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "result.npz"
+    with zipfile.ZipFile(io.BytesIO(saved[1])) as whole, zipfile.ZipFile(path, "w") as archive:
+        for name in whole.namelist():
+            archive.writestr(name, HOSTILE[kind] if name == "parameters.npy" else whole.read(name))
+    with pytest.raises(ValueError, match=r"result\.npz is"):
+        chain.load(path)
+    assert os.listdir() == ["result.npz"]
+
+
+def test_archives_that_would_grow(chain, saved, tmp_path):
+    """An archive never takes more memory than a few times its length, whatever is compressed or hidden in it."""
+    zeros = {"parameters": np.zeros(4_000_000), "extra": np.zeros(4_000_000)}
+    with np.load(io.BytesIO(saved[1])) as archive:
+        arrays = dict(archive)
+    for name, message in (("parameters", "compressed"), ("extra", "compressed|'extra', which no result has")):
+        for write in (np.savez_compressed, np.savez):
+            if (name, write) == ("parameters", np.savez):
+                message = "expected"
+            write(tmp_path / "result.npz", **{**arrays, name: zeros[name]})
+            tracemalloc.start()
+            with pytest.raises(ValueError, match=message):
+                chain.load(tmp_path / "result.npz")
+            assert tracemalloc.get_traced_memory()[1] < 2_000_000
+            tracemalloc.stop()
+    with zipfile.ZipFile(io.BytesIO(saved[1])) as whole, zipfile.ZipFile(tmp_path / "result.npz", "w") as archive:
+        for name in whole.namelist():
+            archive.writestr(name, whole.read(name))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("parameters.npy", HOSTILE["nothing"])
+    with pytest.raises(ValueError, match="there twice"):
+        chain.load(tmp_path / "result.npz")
 
 
 def test_other_models(chain, tmp_path):

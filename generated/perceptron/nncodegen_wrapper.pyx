@@ -1290,15 +1290,59 @@ def _at(position: Any) -> str:
     return f"[{', '.join(str(int(k)) for k in position)}]"
 
 
+"""The arrays of an .npz archive: nothing is read before its size is known to be right, and nothing is unpickled.
+
+This file needs no other of the interface: nncodegen reads its own archives with it as well.
+"""
+
+import math
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+
+
+def _members(archive: zipfile.ZipFile, file: Any) -> dict[str, zipfile.ZipInfo]:
+    """The arrays in an archive, by name. Raises ValueError where they would be larger than the file."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        if name in found or name == member.filename:
+            raise ValueError(f"it holds {member.filename[:50]!r}, which is no array, or there twice")
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise ValueError(f"{name[:50]!r} is compressed")
+        found[name] = member
+    if sum(member.file_size for member in found.values()) > os.fstat(file.fileno()).st_size:
+        raise ValueError("its parts are larger than the file")
+    return found
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: tuple[Any, ...], kind: Any) -> Any:
+    """An array of a shape (None: any length) and a type ("U": texts of any length), or a ValueError."""
+    with archive.open(member) as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError(f"{member.filename} has a format that is not known")
+        sizes, by_columns, found = np.lib.format.read_array_header_1_0(stream)
+        count = math.prod(sizes)
+        fits = len(sizes) == len(shape) and all(n in (None, m) for n, m in zip(shape, sizes, strict=True))
+        known = (found.kind == "U" or not count) if kind == "U" else found == kind
+        if not fits or not known or found.hasobject:
+            name = member.filename.removesuffix(".npy").removeprefix("state.")
+            raise ValueError(f"{name} has the shape {sizes} and the type {found}; expected {shape}, {kind}")
+        if count * found.itemsize != member.file_size - stream.tell():
+            raise ValueError(f"{member.filename} is not as long as it says")
+        content = bytearray(stream.read())  # to its end, where its checksum is compared
+    array = np.frombuffer(content, found) if count else np.empty(0, found)
+    return array.reshape(sizes, order="F" if by_columns else "C")
+
+
 """What training returns, and the file that holds it."""
 
 import contextlib
-import io
 import os
-import struct
 import uuid
 import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
@@ -1307,6 +1351,8 @@ name: str
 precision: str
 dtype: Any
 parameter_count: int
+_members: Any
+_read_member: Any
 _measures_size: int
 _IDENTITY: str
 _OPTIMIZERS: dict[str, tuple[Any, ...]]
@@ -1420,60 +1466,83 @@ def load(path: Any) -> Result:
     Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
     """
     with open(path, "rb") as file:
-        content = io.BytesIO(file.read())  # errors of the system end here: what follows is about the content
-    try:
-        if not zipfile.is_zipfile(content):
-            raise ValueError("it is no archive, or a truncated one")
-        content.seek(0)
-        with np.load(content, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        if str(arrays["format"]) != _FORMAT:
-            raise ValueError(f"its format is {str(arrays['format'])!r}, not {_FORMAT!r}")
-        if str(arrays["identity"]) == _IDENTITY:
-            return _restore(arrays)
-        saved = " in ".join(map(str, arrays["model"]))
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, MemoryError, OSError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged, or no result that was saved: {error}") from error
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{path} is no result that was saved: {reason}") from error
+        try:
+            found = _read_result(file)
+        except KeyError as error:
+            raise ValueError(f"{path} is no result that was saved: it lacks {error}") from error
+        except Exception as error:  # a damaged archive raises whatever its reader meets
+            raise ValueError(f"{path} is damaged, or no result that was saved: {error}") from error
+    if isinstance(found, Result):
+        return found
     raise ValueError(
-        f"{path} belongs to another model: it was saved for {saved}, this is {name} in {precision}; load it with the "
+        f"{path} belongs to another model: it was saved for {found}, this is {name} in {precision}; load it with the "
         f"module that saved it"
     )
 
 
+def _read_result(file: Any) -> "Result | str":
+    """The result in a file, or the model that it belongs to, if that is another; any error where it is none."""
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is no archive, or a truncated one")
+    with zipfile.ZipFile(file) as archive:
+        members = _members(archive, file)
+        version = str(_read_member(archive, members["format"], (), "U"))
+        if version != _FORMAT:
+            raise ValueError(f"its format is {version[:50]!r}, not {_FORMAT!r}")
+        if str(_read_member(archive, members["identity"], (), "U")) != _IDENTITY:
+            return " in ".join(map(str, _read_member(archive, members["model"], (2,), "U")))
+        expected = _parts(any(key.startswith("state.") for key in members))
+        unknown = sorted(set(members) - set(expected))
+        if unknown:
+            raise ValueError(f"it holds {unknown[0][:50]!r}, which no result has")
+        return _restore({key: _read_member(archive, members[key], *form) for key, form in expected.items()})
+
+
+def _parts(resumable: bool) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """The shape and the type of each array of a file; of one that can be resumed if there is a state."""
+    parts = {
+        "format": ((), "U"),
+        "identity": ((), "U"),
+        "model": ((2,), "U"),
+        "parameters": ((parameter_count,), dtype),
+        "numbers": ((2,), np.float64),
+        "names": ((None,), "U"),
+        "figures": ((None, None), np.float64),
+        "status": ((2,), "U"),
+        "best_epoch": ((), np.int64),
+    }
+    state = {
+        "identity": ((), "U"),
+        "optimizer": ((), "U"),
+        "variables": ((None,), "U"),
+        "monitor": ((), "U"),
+        "last": ((parameter_count,), dtype),
+        "best": ((parameter_count,), dtype),
+        "state": ((None, parameter_count), dtype),
+        "counters": ((8,), np.uint64),
+        "numbers": ((4,), np.float64),
+        "metrics": ((), np.int64),
+        "measures": ((_measures_size,), np.float64),
+    }
+    return parts | ({f"state.{key}": form for key, form in state.items()} if resumable else {})
+
+
 def _restore(arrays: dict[str, Any]) -> Result:
-    """The result in the arrays of a file; ValueError, KeyError or the like where they cannot be one."""
-    names = [str(key) for key in arrays["names"]]
-    figures, best = _expect(arrays, "figures", (len(names), None), np.float64), int(arrays["best_epoch"])
-    loss, seconds = map(float, _expect(arrays, "numbers", (2,), np.float64))
+    """The result in the arrays of a file; ValueError where they do not fit together."""
+    names, figures, best = [str(key) for key in arrays["names"]], arrays["figures"], int(arrays["best_epoch"])
+    loss, seconds = map(float, arrays["numbers"])
     status, message = map(str, arrays["status"])
     state = {key.removeprefix("state."): value for key, value in arrays.items() if key.startswith("state.")}
     if state:
         state |= {key: str(state[key]) for key in ("identity", "optimizer", "monitor")}
         state["variables"] = [str(key) for key in state["variables"]]
-        _expect(state, "counters", (8,), np.uint64)
-        _expect(state, "numbers", (4,), np.float64)
-        _expect(state, "measures", (_measures_size,), np.float64)
-        state["metrics"] = int(_expect(state, "metrics", (), np.int64))
-        for key in ("last", "best"):
-            _expect(state, key, (parameter_count,), dtype)
-        _expect(state, "state", (len(state["variables"]), parameter_count), dtype)
-    if "loss" not in names or not 0 <= best <= figures.shape[1] or (state and state["counters"][1] != figures.shape[1]):
+        state["metrics"] = int(state["metrics"])
+    epochs = figures.shape[1]
+    resumable = not state or (state["counters"][1] == epochs and len(state["state"]) == len(state["variables"]))
+    if "loss" not in names or len(names) != len(figures) or not 0 <= best <= epochs or not resumable:
         raise ValueError("its parts do not fit together")
     metrics = dict(zip(names, figures, strict=True))
-    parameters = _expect(arrays, "parameters", (parameter_count,), dtype)
-    return Result(parameters, loss, metrics, status, best or None, seconds, message, state or None)
-
-
-def _expect(arrays: dict[str, Any], key: str, shape: tuple[Any, ...], kind: Any) -> Any:
-    """An array of a shape (None: any length) and a type, or a ValueError."""
-    array = arrays[key]
-    fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
-    if not fits or array.dtype != kind:
-        raise ValueError(f"{key} has the shape {array.shape} and the type {array.dtype}; expected {shape}, {kind}")
-    return array
+    return Result(arrays["parameters"], loss, metrics, status, best or None, seconds, message, state or None)
 
 
 """What is trained on: samples, checked, what each of them counts, and which are held out."""

@@ -19,8 +19,8 @@ from nncodegen.targets import VARIANT_NAMES, WRAPPER
 HERE = Path(__file__).parent
 
 INTERFACE = (
-    "interface.py", "results.py", "samples.py", "schedules.py", "display.py", "run.py", "short.py", "training.py",
-    "minimizing.py",
+    "interface.py", "archives.py", "results.py", "samples.py", "schedules.py", "display.py", "run.py", "short.py",
+    "training.py", "minimizing.py",
 )  # fmt: skip
 """The files of the Python part of a module, in the order in which they become one text."""
 

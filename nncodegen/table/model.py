@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 
 from nncodegen.build import check_folder
 from nncodegen.emit import MARK
+from nncodegen.emit.archives import _members, _read_member
 from nncodegen.errors import BuildError, ModelError, TableError
 from nncodegen.files import write_at_once
 from nncodegen.network import Description, predict
@@ -125,12 +127,11 @@ def load_model(folder: Path) -> TableModel:
 
 def _load_parameters(path: Path, network: Description) -> Any:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            parameters = archive["parameters"]
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            member = _members(archive, file)["parameters"]
+            parameters = _read_member(archive, member, (network.parameter_count,), network.precision)
     except FileNotFoundError as error:
         raise TableError(f"{path} is missing: the folder is not complete") from error
     except Exception as error:  # a damaged archive raises whatever its reader meets
         raise TableError(f"{path} is damaged: {error}") from error
-    if parameters.shape != (network.parameter_count,) or parameters.dtype != network.precision:
-        raise TableError(f"{path} holds {parameters.shape} {parameters.dtype}, which does not fit the network")
     return parameters
