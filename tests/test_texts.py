@@ -11,6 +11,8 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.describe.grammar import parse
+from nncodegen.describe.layers import Part
+from nncodegen.ir import Element, Step
 from nncodegen.network import Description, to_text
 from nncodegen.network.description import loss_text
 
@@ -30,6 +32,19 @@ class Disguised:
     __repr__ = __str__
 
 
+class Own:
+    """A layer of one's own, which adds something to its input."""
+
+    def __init__(self, formula, step):
+        self.formula, self.step = formula, step
+
+    def describe(self, x, size, number, axis, last):
+        h = Element(f"h{number}", x.indices)
+        formula = x + self.formula if isinstance(self.formula, int) else self.formula
+        step = x + self.step if isinstance(self.step, int) else self.step
+        return Part((), (Step(h, step),), h, formula, size)
+
+
 GIVEN = {
     "loss": lambda bad: nn.Model("m", x, y, {a: 1}, a * x, bad),
     "output": lambda bad: nn.Model("m", x, y, {a: 1}, bad, (a * x - y) ** 2),
@@ -44,6 +59,9 @@ GIVEN = {
     "state": lambda bad: nn.Optimizer("o", lambda parameter, gradient, v: (parameter, bad), ["v"]),
     "hyperparameter": lambda bad: nn.Optimizer("o", lambda parameter: parameter, (), {"k": bad}),
     "range": lambda bad: nn.Optimizer("o", lambda parameter: parameter, (), [nn.Hyperparameter("k", bad)]),
+    "layer": lambda bad: nn.Sequential([Own(bad, 0), nn.Dense(1)], 1),
+    "step of a layer": lambda bad: nn.Sequential([Own(0, bad), nn.Dense(1)], 1),
+    "layer alone": lambda bad: nn.Sequential([Own(bad, bad)], 1, lambda output, target: sympy.exp(output)),
     "estimator": loss_text,
     "estimator's function": lambda bad: to_text(lambda z: bad, {"z": z}, "it"),
     "sigmoid": nn.sigmoid, "xlogy": lambda bad: nn.xlogy(x, bad), "elu": nn.elu, "softsign": nn.softsign,
@@ -95,6 +113,7 @@ TOO_LARGE = [
     "sqrt(2)**1000000000000*z", "(2*z)**(10**12)", "exp(1000000000*log(2))*z", "E**(10**9*log(2))*z",
     "exp(10**9*log(2*z))", "exp(10**9*log(2) + z)", "exp2(10**9)*z", "expm1(10**9*log(2))*z", "2**(2**(2**30))*z",
     "2**(-10**9)*z", "(1 + 1/10**6)**(10**9)*z", "((10*z)**300)**300", "3**(10**9*log(2)/log(3))*z",
+    "Piecewise((10**300, z > 0), (10**9, True))**(10**300)", "abs(2*z)**(10**12)", "sigmoid(z == 1)",
     "max(exp(exp(exp(exp(10)))), exp(exp(exp(exp(11)))))*z", "exp(exp(exp(10))) + z > z", "cosh(exp(700))*z",
     "max(sqrt(2) + sqrt(3) - sqrt(5 + 2*sqrt(6)), 0)*z", "1e999*z", "10**400*z", "1e300*z*1e300", "9" * 5000 + "*z",
     "0x" + "f" * 50000 + "*z", "z**(10**400)", "-" * 3000 + "z", "-" * 200_000 + "z", "+".join(["z"] * 20_000),

@@ -989,7 +989,8 @@ cdef object _train_short(_call *call, nncodegen_training *run, parameters, seed,
 _run(r'''"""The Python part of a compiled module: it checks arguments and calls the native part.
 
 Its text and that of the files behind it (see INTERFACE in ``wrapper.py``) are one text in every module, where the
-names that are only declared here have their values; nncodegen itself never imports them. NumPy is all they need.
+names that are only declared here have their values; nncodegen itself never imports them, but for archives.py. NumPy is
+all they need.
 """
 
 import math

@@ -48,6 +48,8 @@ NAMES: dict[str, Callable[..., Any]] = {
 }
 """Every function that a formula may call."""
 
+_LOGIC = ("And", "Or", "Not", "ITE", "Xor")
+
 CONSTANTS = {"pi": sympy.pi, "E": sympy.E}
 
 MOST_CHARACTERS = 100_000
@@ -59,8 +61,10 @@ MOST_NODES = 20_000
 MOST_DIGITS = 1000
 """Of an exact number."""
 
-MOST_CALLS = 10_000_000
-"""Of functions while a text is read: some five seconds. A formula of a line takes some thousands."""
+_LARGE = 10**MOST_DIGITS
+
+MOST_CALLS = 12_000_000
+"""Of functions, with their returns, while a text is read: some five seconds. A formula of a line takes thousands."""
 
 
 class _UnreadableError(Exception):
@@ -184,6 +188,10 @@ class _Reader:
                 if name not in NAMES:
                     raise _UnreadableError(f"there is no function {name}")
                 values = [self.read(argument) for argument in arguments]
+                wanted = sympy.logic.boolalg.Boolean if name in _LOGIC else tuple if name == "Piecewise" else Expr
+                if not all(isinstance(value, wanted) for value in values):
+                    kinds = {Expr: "numbers", tuple: "pairs (value, condition)"}
+                    raise _UnreadableError(f"{name} takes {kinds.get(wanted, 'conditions')}")
                 if name in _EXPONENTIALS and len(values) == 1:
                     _check_power(_EXPONENTIALS[name], *values)
                 return NAMES[name](*values)
@@ -219,7 +227,7 @@ class _Reader:
 
 
 def _check_digits(*integers: int) -> None:
-    if any(abs(integer) >= 10**MOST_DIGITS for integer in integers):
+    if max(map(abs, integers)) >= _LARGE:
         raise _UnreadableError("a number has more than a thousand digits")
 
 
@@ -281,8 +289,11 @@ def _digits(value: Any) -> int:
         return max(1, math.ceil(0.302 * (int(value.p).bit_length() + int(value.q).bit_length() - 1)))
     if isinstance(value, Pow):
         return _digits(value.base)
-    return sum(map(_digits, value.args)) if isinstance(value, Mul) else 0
+    return sum(map(_digits, value.args)) if isinstance(value, _FACTORED) else 0
 
+
+_FACTORED = (Mul, sympy.Abs, sympy.Piecewise, sympy.Tuple)
+"""What SymPy takes to a power part by part; the pairs of a Piecewise are Tuples."""
 
 _EXPONENTIALS = {"exp": sympy.E, "expm1": sympy.E, "exp2": sympy.Integer(2)}
 """The functions that SymPy may write as powers, and their bases."""

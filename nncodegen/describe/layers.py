@@ -139,6 +139,16 @@ def _activate(activation: Activation, z: Element, number: int, last: bool) -> tu
     return (), ACTIVATIONS[activation](z)
 
 
+def _checked(part: Any, number: int) -> Part:
+    """What a layer has described, if it is of expressions: SymPy would execute texts among them."""
+    formulas = (part.formula, *(step.expression for step in part.steps)) if isinstance(part, Part) else (part,)
+    for formula in formulas:
+        if not isinstance(formula, Expr):
+            raise ModelError(f"layer {number} describes itself by {formula!r}: give a Part whose formulas are of SymPy")
+    checked: Part = part
+    return checked
+
+
 def _output(h: Element, formula: Expr, normalized: tuple[Step, ...]) -> tuple[Step, ...]:
     """The step that holds the output of a layer."""
     if normalized:
@@ -187,7 +197,7 @@ class Sequential:
         inputs, size = Tensor("x", (None, self.inputs)), self.inputs
         parts: list[Part] = []
         for number, (layer, axis) in enumerate(zip(self.layers, axes[1:], strict=True), start=1):
-            parts.append(layer.describe(x, size, number, axis, last=number == len(self.layers)))
+            parts.append(_checked(layer.describe(x, size, number, axis, last=number == len(self.layers)), number))
             x, size = parts[-1].output, parts[-1].size
         steps = tuple(step for part in parts for step in part.steps)
         loss, losses = self._loss(parts[-1], len(self.layers))

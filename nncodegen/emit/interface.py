@@ -1,7 +1,8 @@
 """The Python part of a compiled module: it checks arguments and calls the native part.
 
 Its text and that of the files behind it (see INTERFACE in ``wrapper.py``) are one text in every module, where the
-names that are only declared here have their values; nncodegen itself never imports them. NumPy is all they need.
+names that are only declared here have their values; nncodegen itself never imports them, but for archives.py. NumPy is
+all they need.
 """
 
 import math
