@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,16 +36,18 @@ NAMES: dict[str, Callable[..., Any]] = {
     },
     **{name: getattr(functions, name) for name in _OWN},
     "abs": sympy.Abs,
-    "sqrt": sympy.sqrt,
-    "max": sympy.Max,
-    "min": sympy.Min,
+    "sqrt": lambda z: z ** sympy.Rational(1, 2),
+    "max": lambda *values: _extreme(sympy.Max, values),
+    "min": lambda *values: _extreme(sympy.Min, values),
+    "Max": lambda *values: _extreme(sympy.Max, values),
+    "Min": lambda *values: _extreme(sympy.Min, values),
     "And": sympy.And,
     "Or": sympy.Or,
     "Not": sympy.Not,
     "ITE": sympy.ITE,
     "Xor": sympy.Xor,
-    "Eq": sympy.Eq,
-    "Ne": sympy.Ne,
+    "Eq": lambda a, b: _compare(sympy.Eq, a, b),
+    "Ne": lambda a, b: _compare(sympy.Ne, a, b),
 }
 """Every function that a formula may call."""
 
@@ -63,8 +66,10 @@ MOST_DIGITS = 1000
 
 _LARGE = 10**MOST_DIGITS
 
-MOST_CALLS = 12_000_000
-"""Of functions, with their returns, while a text is read: some five seconds. A formula of a line takes thousands."""
+_TINIEST = math.ulp(0.0)
+
+MOST_CALLS = 6_000_000
+"""Of functions, with their returns, while a text is read: some three seconds. A formula of a line takes thousands."""
 
 
 class _UnreadableError(Exception):
@@ -181,7 +186,7 @@ class _Reader:
             case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
                 return _UNARY[type(op)](self.read(operand))
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
-                return _COMPARISONS[type(op)](self.read(left), self.read(right))
+                return _compare(_COMPARISONS[type(op)], self.read(left), self.read(right))
             case ast.Tuple(elts=parts):  # (value, condition) of a Piecewise
                 return tuple(self.read(part) for part in parts)
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
@@ -192,8 +197,8 @@ class _Reader:
                 if not all(isinstance(value, wanted) for value in values):
                     kinds = {Expr: "numbers", tuple: "pairs (value, condition)"}
                     raise _UnreadableError(f"{name} takes {kinds.get(wanted, 'conditions')}")
-                if name in _EXPONENTIALS and len(values) == 1:
-                    _check_power(_EXPONENTIALS[name], *values)
+                for value in values:
+                    _check_power(_TWO if name == "exp2" else sympy.E, value)  # most are written with exponentials
                 return NAMES[name](*values)
         raise _UnreadableError(f"{ast.unparse(node)!r} is not allowed here")
 
@@ -250,7 +255,7 @@ def _number(value: Expr) -> Any:
         raise _UnreadableError("it is complex: it takes a root or a logarithm of a negative number")
     try:
         number = interpret(value, {}, exact=True)
-        finite = bool(mpmath.isfinite(number)) and abs(number) <= sys.float_info.max
+        finite = bool(mpmath.isfinite(number)) and (number == 0 or _TINIEST <= abs(number) <= sys.float_info.max)
     except Exception as error:
         raise _UnreadableError(f"{value} is no number") from error
     if isinstance(number, mpmath.mpc):
@@ -270,9 +275,33 @@ def _check_power(base: Any, exponent: Any) -> None:
     """SymPy takes exact factors of the base to an exact power at once, and exp(n*log(2)) is 2**n."""
     terms = Add.make_args(exponent) if isinstance(exponent, Expr) else ()
     for term in terms:
-        bases = [base, *(logarithm.args[0] for logarithm in term.atoms(sympy.log))]
+        factors = term.as_coeff_Mul()[1].as_ordered_factors()
+        alone = not any(factor.free_symbols for factor in factors if not factor.has(sympy.log))  # but for logarithms
+        bases = [base, *(logarithm.args[0] for logarithm in term.atoms(sympy.log) if alone)]
         if max(map(_digits, bases)) * _coefficient(term) > MOST_DIGITS:
             raise _UnreadableError("a power has more than a thousand digits")
+
+
+def _compare(relation: Any, a: Any, b: Any) -> Any:
+    """A comparison. That of constants is decided in the precision of a double: SymPy would try for long."""
+    if not (isinstance(a, Expr) and isinstance(b, Expr)) or a.free_symbols or b.free_symbols or a == b:
+        return relation(a, b)
+    first, second = _number(a), _number(b)
+    if abs(first - second) <= 1e-13 * max(abs(first), abs(second)):
+        raise _UnreadableError(f"{a} and {b} cannot be told apart")
+    return sympy.sympify(bool(_OPERATORS[relation](first, second)))
+
+
+def _extreme(function: Any, values: tuple[Any, ...]) -> Any:
+    """A maximum or minimum, of constants likewise."""
+    constants = [value for value in values if not value.free_symbols]
+    relation = sympy.Gt if function is sympy.Max else sympy.Lt
+    if len(constants) < 2:
+        return function(*values)
+    best = constants[0]
+    for other in constants[1:]:
+        best = other if _compare(relation, other, best) == sympy.true else best
+    return function(best, *(value for value in values if value.free_symbols))
 
 
 def _coefficient(term: Expr) -> Any:
@@ -292,11 +321,10 @@ def _digits(value: Any) -> int:
     return sum(map(_digits, value.args)) if isinstance(value, _FACTORED) else 0
 
 
+_TWO = sympy.Integer(2)
+
 _FACTORED = (Mul, sympy.Abs, sympy.Piecewise, sympy.Tuple)
 """What SymPy takes to a power part by part; the pairs of a Piecewise are Tuples."""
-
-_EXPONENTIALS = {"exp": sympy.E, "expm1": sympy.E, "exp2": sympy.Integer(2)}
-"""The functions that SymPy may write as powers, and their bases."""
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mult: lambda a, b: a * b,
@@ -310,6 +338,10 @@ _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.USub: lambda a: -a,
     ast.Invert: sympy.Not,
 }
+_OPERATORS: dict[Any, Callable[[Any, Any], bool]] = {
+    sympy.Lt: operator.lt, sympy.Le: operator.le, sympy.Gt: operator.gt, sympy.Ge: operator.ge, sympy.Eq: operator.eq,
+    sympy.Ne: operator.ne,
+}  # fmt: skip
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: sympy.Lt, ast.LtE: sympy.Le, ast.Gt: sympy.Gt, ast.GtE: sympy.Ge, ast.Eq: sympy.Eq, ast.NotEq: sympy.Ne,
 }  # fmt: skip
