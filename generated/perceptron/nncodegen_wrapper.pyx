@@ -1661,8 +1661,9 @@ def _batch(batch_size: Any, samples: int) -> int:
 """Learning-rate schedules by name: each is one entry, a function of where the training is. To add one, add an entry.
 
 A schedule gives factors of the learning rate. ``epoch`` is an array: for each update, the epochs done before it, a
-number with a fraction, or for each epoch, a whole number; ``total`` is the number of epochs in all, and ``width`` what
-``epoch`` grows by from one entry to the next.
+number with a fraction, or for each epoch, a whole number; ``total`` is the number of epochs in all, and ``end`` the
+epochs done after the update, or the epoch. A factor depends on its own number alone, to the last bit: a training may be
+cut into calls anywhere.
 """
 
 import math
@@ -1674,41 +1675,41 @@ import numpy as np
 _number: Any
 
 
-def _step(epoch: Any, total: float, width: float, step_size: float, gamma: float) -> Any:
+def _step(epoch: Any, total: float, end: Any, step_size: float, gamma: float) -> Any:
     """A factor of gamma every step_size epochs."""
     return gamma ** np.floor(epoch / step_size)
 
 
-def _exponential(epoch: Any, total: float, width: float, gamma: float) -> Any:
+def _exponential(epoch: Any, total: float, end: Any, gamma: float) -> Any:
     """A factor of gamma every epoch."""
     return gamma**epoch
 
 
-def _inverse(epoch: Any, total: float, width: float, decay: float, power: float) -> Any:
+def _inverse(epoch: Any, total: float, end: Any, decay: float, power: float) -> Any:
     """1/(1 + decay*epoch)**power."""
     return (1 + decay * epoch) ** -power
 
 
-def _polynomial(epoch: Any, total: float, width: float, final: float, power: float) -> Any:
+def _polynomial(epoch: Any, total: float, end: Any, final: float, power: float) -> Any:
     """From 1 down to final, linearly for the power 1."""
     return final + (1 - final) * (1 - epoch / total) ** power
 
 
-def _cosine(epoch: Any, total: float, width: float, final: float) -> Any:
+def _cosine(epoch: Any, total: float, end: Any, final: float) -> Any:
     """Half a wave from 1 down to final (Loshchilov and Hutter, 2017)."""
     return final + (1 - final) * (1 + np.cos(math.pi * epoch / total)) / 2
 
 
-def _one_cycle(epoch: Any, total: float, width: float, rise: float, start: float, final: float) -> Any:
+def _one_cycle(epoch: Any, total: float, end: Any, rise: float, start: float, final: float) -> Any:
     """Half a wave from start up to 1, in the given part of the epochs, and one down to final (Smith, 2018)."""
     up, down = epoch / (rise * total), (epoch / total - rise) / (1 - rise)
     rising = start + (1 - start) * (1 - np.cos(math.pi * up)) / 2
     return np.where(up < 1, rising, final + (1 - final) * (1 + np.cos(math.pi * down)) / 2)
 
 
-def _warm_up(epoch: Any, total: float, width: float, epochs: float, start: float) -> Any:
+def _warm_up(epoch: Any, total: float, end: Any, epochs: float, start: float) -> Any:
     """From start up to 1, linearly, in some epochs; the last update of these has the factor 1."""
-    return np.minimum(start + (1 - start) * (epoch + width) / epochs, 1)
+    return np.minimum(start + (1 - start) * end / epochs, 1)
 
 
 _Parameter = tuple[float, float, float, bool]
@@ -1724,6 +1725,10 @@ _SCHEDULES: dict[str, tuple[Callable[..., Any], bool, bool, dict[str, _Parameter
     "warm_up": (_warm_up, True, False, {"epochs": (5, 0, math.inf, True), "start": (0, 0, 1, False)}),
 }  # fmt: skip
 """Function, whether each update has a factor of its own, whether the epochs in all must be known, and parameters."""
+
+
+_BLOCK = 64
+"""Factors are computed in whole blocks: NumPy's vectors round what they leave over in another way, on some CPUs."""
 
 
 class _Schedule:
@@ -1780,9 +1785,14 @@ class _Schedule:
         if self.name == "constant":
             return None
         parts = updates if self.of_updates else 1
-        epoch = first + np.arange(count * parts) / parts
-        value = _SCHEDULES[self.name][0](epoch, self.total or math.inf, 1 / parts, **self.parameters)
-        return np.ascontiguousarray(value, dtype=float)
+        begin, end = first * parts, (first + count) * parts
+        start = begin // _BLOCK * _BLOCK
+        number = np.arange(start, -(-end // _BLOCK) * _BLOCK + 1)
+        ends = number / parts  # the quotient of two integers, whichever is the first of them here
+        total = math.inf if self.total is None else float(self.total)
+        epoch = np.minimum(ends[:-1], total)  # behind the last update, too, the schedules have a value
+        value = np.asarray(_SCHEDULES[self.name][0](epoch, total, ends[1:], **self.parameters), dtype=float)
+        return np.ascontiguousarray(value[begin - start : end - start])
 
 
 """How a training shows its progress: a bar of rich in a terminal or a notebook, where it is installed, else lines."""

@@ -38,8 +38,8 @@ static int descend_once(@name@_training *run, memory m, size_t samples, double t
     return run->without_loss || isfinite(run->batch_loss);
 }
 
-/* The next updates, up to one that has no learning rate, or none of them if not all is finite in the end: then those that
-   follow must be done one by one (descent is 0). Returns a status. */
+/* The next updates, up to one that has no learning rate, which must be done by itself (descent is -1), or none of them if
+   not all is finite in the end: then all that follow must be done one by one (descent is 0). Returns a status. */
 static HOT int descend(@name@_training *run, memory m, double total, size_t row, int *descent)
 {
     const @name@_training before = *run;
@@ -54,9 +54,10 @@ static HOT int descend(@name@_training *run, memory m, double total, size_t row,
         const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
         const double share = (double) samples/(double) all;
         const real learning_rate = (real) (run->options[0]*factor_of_update(run, row));
-        *descent = learning_rate > 0;
-        if (!*descent)
+        if (!(learning_rate > 0)) {
+            *descent = -1;
             break;
+        }
         finite = descend_once(run, m, samples, total*share, learning_rate);
         count_update(run, samples, share);
         operations += (double) COST*(double) samples + (double) FAR*PARAMETERS;

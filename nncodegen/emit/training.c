@@ -7,9 +7,9 @@
 static COLD int train_samples(@name@_training *run, memory *m, team *threads, double total, size_t row)
 {
     const size_t all = run->data.samples;
-    @DESCENT@int descent = descends(run);
+    @DESCENT@int descent = descends(run); /* -1: again after the next update */
     while (run->begin < all) {
-        @DESCENT@if (descent) {
+        @DESCENT@if (descent > 0) {
         @DESCENT@    const int status = descend(run, *m, total, row, &descent);
         @DESCENT@    if (status != @name@_COMPLETED)
         @DESCENT@        return status;
@@ -41,6 +41,7 @@ static COLD int train_samples(@name@_training *run, memory *m, team *threads, do
             m->next = before;
         }
         count_update(run, samples, share);
+        @DESCENT@descent = descent != 0;
     }
     return @name@_COMPLETED;
 }
