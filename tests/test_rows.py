@@ -1,5 +1,7 @@
 """Prediction of a few rows: a path of its own, with the results and the errors of the other."""
 
+import shutil
+
 import numpy as np
 import pytest
 import sympy
@@ -88,6 +90,47 @@ def test_functions_of_the_library(precision):
             for first in (0, 1, 5, 495, 500):
                 part = module.predict(parameters, X[first : first + rows])
                 assert np.array_equal(part, many[first : first + rows])
+
+
+def branches(rng, depth, a, b, x, z):
+    """A random formula that chooses between values, in which products and sums stand on both sides of the choices."""
+    if depth == 0:
+        return [a * x + b, b * z - a, x * z, a * x][rng.integers(4)]
+    one, other = (branches(rng, depth - 1, a, b, x, z) for _ in range(2))
+    chosen = [
+        lambda: sympy.Piecewise((sympy.log(one**2 + 1) * a, one > 0), (a * other * b, True)),
+        lambda: sympy.Piecewise((one * other - a, other < b), (sympy.exp(-(one**2)), True)),
+        lambda: sympy.Max(one, other) * a + one,
+        lambda: nn.sigmoid(one) * other - z,
+        lambda: abs(one) * sympy.tanh(other) + b,
+        lambda: sympy.log(sympy.exp(one) + 1) * other + one,
+    ]
+    return chosen[rng.integers(len(chosen))]()
+
+
+@pytest.mark.parametrize(
+    ("compiler", "march", "precision", "seed"),
+    [("gcc", "portable", "float64", 0), ("gcc", "portable", "float32", 1), ("gcc", "native", "float64", 4),
+     ("clang", "native", "float64", 0), ("clang", "native", "float32", 2)],
+)  # fmt: skip
+def test_formulas_with_branches(compiler, march, precision, seed, monkeypatch):
+    """So do formulas that choose between values, on every CPU, in any company, with unused columns or none."""
+    if not shutil.which(compiler):
+        pytest.skip(f"{compiler} is not installed")
+    monkeypatch.setenv("CC", compiler)
+    rng = np.random.default_rng(seed)
+    a, b, x, z, unused = sympy.symbols("a b x z unused")
+    outputs = tuple(z + branches(rng, 2, a, b, x, z) for _ in range(3))
+    inputs = [x, z] if seed % 3 else [x, unused, z]
+    model = nn.Model("branches", inputs, (), {a: 1.3, b: 0.7}, outputs, sum(output**2 for output in outputs))
+    built, X = nn.compile_model(model, precision, march=march).built, 3 * rng.normal(size=(1003, len(inputs)))
+    for variant in load(built).variants:
+        module = load_variant(built, variant)
+        parameters, rows = module.initial_parameters(), X.astype(precision)
+        many = module.predict(parameters, rows)
+        for count in (1, 2, 3, 5, 9, 600):
+            parts = [module.predict(parameters, rows[first : first + count]) for first in range(0, len(rows), count)]
+            assert np.array_equal(np.vstack(parts), many)
 
 
 def test_results_are_their_own(chain):

@@ -35,6 +35,7 @@ enum {
     WHOLE_TARGETS = 1,
     LABELS = 0,
     COST = 78,
+    ABREAST = 8,
     LANES = 1,
     PAD = 1,
     PARTIALS = 0,
@@ -1939,6 +1940,7 @@ typedef struct {
     real *targets;
     real *weights;
     real *arrays;
+    real *outputs;
 } memory;
 
 /* Values for a gradient, or parameters, with the whole sums, and what a vector at the end of a row has behind them. */
@@ -1973,6 +1975,8 @@ static memory carve(void *work)
     next += padded_bytes((TILE*TARGETS + 1)*sizeof(real));
     m.weights = (real *) next;
     next += padded_bytes(TILE*sizeof(real));
+    m.outputs = (real *) next;
+    next += padded_bytes(ABREAST*OUTPUTS*sizeof(real));
     m.arrays = (real *) next;
     return m;
 }
@@ -2009,6 +2013,7 @@ size_t perceptron_work_size(void)
     return 64 + padded_bytes((ALL_SUMS + 1)*sizeof(double)) + padded_bytes((WHOLE + ALL_SUMS + 1)*sizeof(double))
         + 3*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + 3*LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
+        + padded_bytes(ABREAST*OUTPUTS*sizeof(real))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
 
@@ -2138,6 +2143,21 @@ static double total_weight(const real *weights, size_t samples)
     return total;
 }
 
+/* The outputs of the rows of a tile. */
+static void predict_rows(const real *parameters, const real *inputs, size_t count, memory m, real *outputs)
+{
+    /* those that fill no vector, with the last again behind them: a row has the same bits alone as among others */
+    const size_t whole = count/ABREAST*ABREAST;
+    if (whole > 0)
+        predict_tile(parameters, inputs, NULL, m.weights, whole, m.arrays, outputs);
+    for (size_t n = whole; n < whole + ABREAST && whole < count; n++)
+        copy_row(inputs + (n < count ? n : count - 1)*INPUTS, m.inputs + (n - whole)*INPUTS, INPUTS);
+    if (whole < count) {
+        predict_tile(parameters, m.inputs, NULL, m.weights, ABREAST, m.arrays, m.outputs);
+        copy_row(m.outputs, outputs + whole*OUTPUTS, (count - whole)*OUTPUTS);
+    }
+}
+
 int perceptron_predict(const real *parameters, const real *inputs, size_t samples, void *work, real *outputs,
     perceptron_poll *poll)
 {
@@ -2145,7 +2165,7 @@ int perceptron_predict(const real *parameters, const real *inputs, size_t sample
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
         const tile present = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
-        predict_tile(parameters, present.inputs, NULL, m.weights, count, m.arrays, outputs + first*OUTPUTS);
+        predict_rows(parameters, present.inputs, count, m, outputs + first*OUTPUTS);
         if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -2158,7 +2178,7 @@ int perceptron_predict_few(const real *parameters, const real *inputs, size_t sa
         return 0;
     const memory m = carve(work);
     const tile present = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
-    predict_tile(parameters, present.inputs, NULL, m.weights, samples, m.arrays, outputs);
+    predict_rows(parameters, present.inputs, samples, m, outputs);
     return 1;
 }
 

@@ -79,7 +79,8 @@ def emit_c(schedule: Schedule) -> str:
     marks |= {key.upper(): emitter.prepares for key, emitter in emitters.items()}
     marks |= {"DESCENT": bool(descent), "PLAIN": bool(scalars or descent)}
     marks |= {"METRICS": bool(gradient.outputs), "CLASSES": program.labels, "TURNED": bool(turned)}
-    marks |= {"FLUSH": _flushes(program)}
+    marks |= {"FLUSH": _flushes(program), "WHOLE_ROWS": schedule.kernels[0].whole_rows}
+    marks |= {"ANY_ROWS": not schedule.blocks and not marks["WHOLE_ROWS"]}
     for mark, kept in marks.items():
         text = keep(text, mark, kept)
     text = text.replace("@NOISE_ARGUMENT@", ", b->noise, m.rows" if program.noise else "")
@@ -115,6 +116,8 @@ def _sizes(schedule: Schedule) -> dict[str, int]:
         "LABELS": int(program.labels),
         "COST": max(1, (program.operations or (0, 1))[1]),
     }
+    if schedule.kernels[0].whole_rows:
+        sizes["ABREAST"] = schedule.layout.padding
     if schedule.rows:
         sizes |= {"LONG": LONG, "ROWS": schedule.rows.samples}
     else:

@@ -14,6 +14,7 @@ typedef struct {
     real *weights;
     real *arrays;
     @NOISE@size_t *rows;
+    @WHOLE_ROWS@real *outputs;
 } memory;
 
 /* Values for a gradient, or parameters, with the whole sums, and what a vector at the end of a row has behind them. */
@@ -50,6 +51,8 @@ static memory carve(void *work)
     next += padded_bytes(TILE*sizeof(real));
     @NOISE@m.rows = (size_t *) next;
     @NOISE@next += padded_bytes(TILE*sizeof(size_t));
+    @WHOLE_ROWS@m.outputs = (real *) next;
+    @WHOLE_ROWS@next += padded_bytes(ABREAST*OUTPUTS*sizeof(real));
     m.arrays = (real *) next;
     return m;
 }
@@ -87,6 +90,7 @@ size_t @name@_work_size(void)
         + 3*padded_bytes(ROOM*sizeof(real)) + padded_bytes((PARTIALS + 3*LANES)*sizeof(real))
         + padded_bytes((TILE*INPUTS + 1)*sizeof(real)) + padded_bytes((TILE*TARGETS + 1)*sizeof(real))
         @NOISE@+ padded_bytes(TILE*sizeof(size_t))
+        @WHOLE_ROWS@+ padded_bytes(ABREAST*OUTPUTS*sizeof(real))
         + 2*padded_bytes(TILE*sizeof(real)) + padded_bytes((ARRAYS + 1)*sizeof(real));
 }
 
@@ -218,6 +222,22 @@ static double total_weight(const real *weights, size_t samples)
     return total;
 }
 
+@NO_BLOCKS@/* The outputs of the rows of a tile. */
+@NO_BLOCKS@static void predict_rows(const real *parameters, const real *inputs, size_t count, memory m, real *outputs)
+@NO_BLOCKS@{
+    @ANY_ROWS@predict_tile(parameters, inputs, NULL, m.weights, count, m.arrays, outputs);
+    @WHOLE_ROWS@/* those that fill no vector, with the last again behind them: a row has the same bits alone as among others */
+    @WHOLE_ROWS@const size_t whole = count/ABREAST*ABREAST;
+    @WHOLE_ROWS@if (whole > 0)
+    @WHOLE_ROWS@    predict_tile(parameters, inputs, NULL, m.weights, whole, m.arrays, outputs);
+    @WHOLE_ROWS@for (size_t n = whole; n < whole + ABREAST && whole < count; n++)
+    @WHOLE_ROWS@    copy_row(inputs + (n < count ? n : count - 1)*INPUTS, m.inputs + (n - whole)*INPUTS, INPUTS);
+    @WHOLE_ROWS@if (whole < count) {
+    @WHOLE_ROWS@    predict_tile(parameters, m.inputs, NULL, m.weights, ABREAST, m.arrays, m.outputs);
+    @WHOLE_ROWS@    copy_row(m.outputs, outputs + whole*OUTPUTS, (count - whole)*OUTPUTS);
+    @WHOLE_ROWS@}
+@NO_BLOCKS@}
+@NO_BLOCKS@
 int @name@_predict(const real *parameters, const real *inputs, size_t samples, void *work, real *outputs,
     @name@_poll *poll)
 {
@@ -226,7 +246,8 @@ int @name@_predict(const real *parameters, const real *inputs, size_t samples, v
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
         const tile present = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
-        predict_tile(parameters, present.inputs, NULL, m.weights, count, m.arrays, outputs + first*OUTPUTS);
+        @BLOCKS@predict_tile(parameters, present.inputs, NULL, m.weights, count, m.arrays, outputs + first*OUTPUTS);
+        @NO_BLOCKS@predict_rows(parameters, present.inputs, count, m, outputs + first*OUTPUTS);
         if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
@@ -241,7 +262,7 @@ int @name@_predict_few(const real *parameters, const real *inputs, size_t sample
     @BLOCKS@for (size_t n = 0; n < samples; n++)
     @BLOCKS@    predict_row(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
     @NO_BLOCKS@const tile present = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
-    @NO_BLOCKS@predict_tile(parameters, present.inputs, NULL, m.weights, samples, m.arrays, outputs);
+    @NO_BLOCKS@predict_rows(parameters, present.inputs, samples, m, outputs);
     return 1;
 }
 

@@ -38,7 +38,7 @@ EMITTED = """
     WHOLE_TARGETS LABELS OPTIONS MEASURES ALL_SUMS WHOLE ACROSS ROOM PANEL LONG PARTIALS DIRECT LANES PAD FEW
     VECTOR_BYTES vector INDEPENDENT INDEPENDENT_FEW COLD HOT FIRST_BIT beyond word COPY_ROWS load contract accumulate
     add_up add_rows flush turn pack repeat_last zeros_behind unaligned sum_of_lanes row_product row_products row_times
-    row_sum row_largest all_finite column_products contract_ends samples alone
+    row_sum row_largest all_finite column_products contract_ends samples alone ABREAST
     point w present check larger next_point largest_change update_in_turn not_finite
     gemm product end_rows dot_products
     MODELS MODELS_LOOP VALUES GROUP_TILE GROUP_ROWS GROUP_SUMS GROUP_VALUES GROUP_PARAMETERS GROUP_STATE LEAP

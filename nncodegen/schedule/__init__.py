@@ -22,9 +22,9 @@ Each entry point of the module has a kernel of its own. A kernel is cut in three
 parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished
 sums over all samples, ``after``. Where outputs can be compared with targets, the kernels of the loss and of the
 gradient keep the outputs of a tile, from which metrics are computed; what these alone need runs where they are wanted.
-So does what the loss alone needs of the loops of the gradient. Predictions that call the C library do so for whole
-vectors, so that a row has the same bits alone as among others (see ``vectors``). Where layers are computed in blocks,
-single samples have kernels of their own (see ``rows``). Small programs have a scalar form besides, for training on
+So does what the loss alone needs of the loops of the gradient. Predictions of formulas run over whole vectors, so that
+a row has the same bits alone as among others (see ``vectors``). Where layers are computed in blocks, single samples
+have kernels of their own (see ``rows``). Small programs have a scalar form besides, for training on
 single samples, and those without layers for many models (see ``scalars``); for many models of a network there is a
 kernel with models along the vectors (see ``lanes``).
 """

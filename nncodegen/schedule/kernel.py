@@ -124,6 +124,8 @@ class Kernel:
     """The tensors of a tile that the loss needs, and neither the gradient nor metrics: they are not always wanted."""
     in_vectors: bool = False
     """Whether all but what copies rows from and to outside works on whole vectors (see ``vectors``)."""
+    whole_rows: bool = False
+    """Whether it is given the rows of whole vectors alone (see ``vectors``)."""
 
     @property
     def direct(self) -> bool:
@@ -248,7 +250,10 @@ class Schedule:
 
 
 def _show_kernel(kernel: Kernel) -> str:
-    notes = {"on whole vectors": kernel.in_vectors, "by which parameters may change where they are": kernel.descends}
+    notes = {
+        "on whole vectors": kernel.in_vectors or kernel.whole_rows,
+        "by which parameters may change where they are": kernel.descends,
+    }
     lines = [", ".join([f"kernel {kernel.name}", *(note for note, holds in notes.items() if holds)])]
     parts = {"before": kernel.before, "tile": kernel.tile, "metrics": kernel.measured, "after": kernel.after}
     for title, nests in parts.items():

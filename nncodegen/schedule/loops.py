@@ -14,7 +14,7 @@ from nncodegen.schedule.chains import without_chains
 from nncodegen.schedule.kernel import Kernel, Nest, Place, Shape, Storage
 from nncodegen.schedule.layout import Layout, is_product
 from nncodegen.schedule.places import declared, place, turned_over
-from nncodegen.schedule.vectors import calls_library
+from nncodegen.schedule.vectors import calls_functions, calls_library
 
 Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
 """The indices looped over outside, those reduced inside of them, and whether the samples are looped over."""
@@ -61,15 +61,18 @@ def make_kernel(
     outputs: tuple[Element, ...],
     sums: tuple[Element, ...],
     measured: tuple[Element, ...] = (),
+    with_gaps: bool = False,
 ) -> Kernel:
     """The loops that compute some results of a program: outputs for each sample, or the loss and its gradient.
 
-    ``measured`` are outputs that metrics need of a kernel of the latter kind.
+    ``measured`` are outputs that metrics need of a kernel of the latter kind. ``with_gaps``: one of the former kind,
+    whose loops would read rows, or write them, with gaps (see ``vectors``).
     """
     if name != "gradient":
         layout = replace(layout, turned=())
     storage = declared(program, layout)
-    in_vectors = name == "predict" and layout.tile > 1 and any(map(calls_library, needed(program.steps, outputs)))
+    wanted = needed(program.steps, outputs)
+    in_vectors = name == "predict" and layout.tile > 1 and (with_gaps or any(map(calls_library, wanted)))
     tiled = list(_tiled(program, layout, in_vectors))
     renamed = {step.expression: step.target for step in tiled}
     own = program.steps if name == "gradient" else without_noise(program)
@@ -120,7 +123,17 @@ def make_kernel(
         others = {step.target.tensor for step in needed(steps, [*copies, *kept])}
         of_loss = frozenset(s.target.tensor for n in tile for s in n.steps if s.target.tensor not in others)
     in_vectors = in_vectors and all(nest.shape is Shape.LOOPS for nest in tile)
-    return Kernel(name, before, tile, after, *places, metrics, kept, of_loss, in_vectors)
+    formula = name == "predict" and not program.layered and all(nest.shape is Shape.LOOPS for nest in tile)
+    whole_rows = formula and layout.tile > 1 and not in_vectors and any(map(calls_functions, wanted))
+    if whole_rows and not _without_gaps(tile, program):
+        return make_kernel(program, layout, name, outputs, sums, measured, with_gaps=True)
+    return Kernel(name, before, tile, after, *places, metrics, kept, of_loss, in_vectors, whole_rows)
+
+
+def _without_gaps(tile: tuple[Nest, ...], program: Program) -> bool:
+    """Whether a single loop reads all of a row, and writes all of its outputs."""
+    read = {operand.tensor for nest in tile for step in nest.steps for operand in step.operands}
+    return len(tile) == 1 and all(tensor.name in read for tensor in program.inputs)
 
 
 def _kept(measured: Iterable[Element], steps: list[Step], program: Program) -> Iterator[Element]:

@@ -1,9 +1,12 @@
-"""Functions of the C library, which loops may call for whole vectors.
+"""Loops over whole vectors alone, where what is computed for a row could hang on the rows beside it.
 
-Such a function need not have the same bits as the one for a single value. A loop calls that one for the samples that no
-longer fill a vector, and for the last of those that it reads, or writes, with gaps between. But what is predicted of a
-row must not depend on the rows beside it. So a kernel that predicts copies its rows to arrays without gaps, where the
-last row is repeated to the end of a vector, and all its other loops run over these alone.
+A loop over samples works on whole vectors, and on the samples that it leaves over one by one, as on the last of those
+that it reads, or writes, with gaps between. Then functions of the C library are others, which need not have the same
+bits. So are choices between values: a vector has both values and selects, where one sample may take a branch, and a
+compiler fuses no product on one side of it with a sum on the other. But what is predicted of a row must not depend on
+the rows beside it. So a kernel that predicts leaves no rows over: it is given whole vectors of them, the last row again
+and again behind it. Where it would read or write with gaps, or calls the C library, it copies its rows to arrays
+without any, and all its other loops run over these alone.
 """
 
 from __future__ import annotations
@@ -12,6 +15,11 @@ from sympy import Abs, Function, Piecewise, Pow, Rational, sign
 
 from nncodegen.functions import INLINE
 from nncodegen.ir import SAMPLE, Step
+
+
+def calls_functions(step: Step) -> bool:
+    """Whether a step over the samples is more than arithmetic: most functions choose between values, as branches do."""
+    return SAMPLE in step.indices and (step.expression.has(Function, Piecewise) or calls_library(step))
 
 
 def calls_library(step: Step) -> bool:
