@@ -2861,7 +2861,7 @@ def train_many(
         for m in range(first, last):
             result = train(
                 X[m] if own_X else X, Y[m] if own_Y else Y, start[m], optimizer, rates[m], epochs, batch_size, shuffles,
-                int(seeds[m]), tolerance=tolerance, **hyperparameters,
+                int(seeds[m]), tolerance=tolerance, history=bool(history), **hyperparameters,
             )  # fmt: skip
             start[m], loss[m], done[m] = result.parameters, result.loss, result.epochs
             if losses is not None:

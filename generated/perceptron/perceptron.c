@@ -2606,8 +2606,10 @@ static void add_measures(perceptron_training *run, const batch *b, const double 
         run->measures[k] += sums[SUMS + k];
 }
 
-/* Updates the parameters first <= p < last by the gradient of a batch. The sums of the metrics of an update are added
-   to those of the epoch where it updates the first of the parameters. Returns a status; COMPLETED: go on. */
+/* Updates the parameters first <= p < last by the gradient of a batch. Where it updates the first of the parameters, the
+   loss is that of the history, and the sums for metrics are added to those of the epoch. A training has diverged when a new
+   parameter is not finite, or the loss of the history, whatever overflowed on the way to them: that is the rule of all
+   loops of training. Returns a status; COMPLETED: go on. */
 static COLD int train_batch(perceptron_training *run, memory m, team *threads, size_t samples, double total, size_t first,
     size_t last, double factor, double *loss)
 {
@@ -2618,7 +2620,7 @@ static COLD int train_batch(perceptron_training *run, memory m, team *threads, s
     if (!sums)
         return perceptron_INTERRUPTED;
     *loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
-    if (!run->without_loss && !isfinite(*loss))
+    if (first == 0 && !run->without_loss && !isfinite(*loss))
         return perceptron_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
         add_penalties(run->present, m.gradient, (real) run->l1, (real) run->l2);
@@ -2658,40 +2660,47 @@ static void count_update(perceptron_training *run, size_t samples, double share)
 
 /* --- training --- */
 
-/* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
-   A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
-   together the gradient of the weighted mean. */
-static COLD int train_samples(perceptron_training *run, memory *m, team *threads, double total, size_t row)
+/* The next update of an epoch, whose number in this call is row, or a sweep of sequential ones. A weight counts by its ratio
+   to the mean weight of all samples, so that the gradients of the batches are together the gradient of the weighted mean.
+   Returns a status; COMPLETED: go on. */
+static COLD int train_next(perceptron_training *run, memory *m, team *threads, double total, size_t row)
 {
     const size_t all = run->data.samples;
-    while (run->begin < all) {
-        const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
-        const double share = (double) samples/(double) all;
-        const double factor = factor_of_update(run, row);
-        if (run->sequential) {
-            while (run->sweep < PARAMETERS) {
-                const size_t p = run->sweep;
-                double loss;
-                const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
-                if (status != perceptron_COMPLETED)
-                    return status;
-                run->present[p] = m->next[p];
-                run->batch_loss = p == 0 ? loss : run->batch_loss;
-                run->sweep++;
-            }
-            run->sweep = 0;
-        } else {
-            const int status = train_batch(run, *m, threads, samples, total*share, 0, PARAMETERS, factor,
-                &run->batch_loss);
+    const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
+    const double share = (double) samples/(double) all;
+    const double factor = factor_of_update(run, row);
+    if (run->sequential) {
+        while (run->sweep < PARAMETERS) {
+            const size_t p = run->sweep;
+            double loss;
+            const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
             if (status != perceptron_COMPLETED)
                 return status;
-            real *const before = run->present;
-            run->present = m->next;
-            m->next = before;
+            run->present[p] = m->next[p];
+            run->batch_loss = p == 0 ? loss : run->batch_loss;
+            run->sweep++;
         }
-        count_update(run, samples, share);
+        run->sweep = 0;
+    } else {
+        const int status = train_batch(run, *m, threads, samples, total*share, 0, PARAMETERS, factor, &run->batch_loss);
+        if (status != perceptron_COMPLETED)
+            return status;
+        real *const before = run->present;
+        run->present = m->next;
+        m->next = before;
     }
+    count_update(run, samples, share);
     return perceptron_COMPLETED;
+}
+
+/* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call. */
+static COLD int train_samples(perceptron_training *run, memory *m, team *threads, double total, size_t row)
+{
+    int status = perceptron_COMPLETED;
+    while (run->begin < run->data.samples && status == perceptron_COMPLETED) {
+        status = train_next(run, m, threads, total, row);
+    }
+    return status;
 }
 
 /* Accuracy, mean absolute error, and R2 (the mean over outputs), as far as they are wanted, from their sums. */
@@ -2865,6 +2874,23 @@ INLINE int samples_in_registers(perceptron_training *run, point *w,
     return status;
 }
 
+/* The next update by the loops of a tile, which nobody stops. What is not finite in the short chains of the registers may
+   be so in the order of the gradient: an overflow that it does not know is no divergence. Returns a status. */
+static COLD int update_by_loops(perceptron_training *run)
+{
+    memory m = carve(run->work);
+    clear(m);
+    copy_row(run->parameters, m.parameters, PARAMETERS);
+    run->present = m.parameters;
+    const perceptron_poll poll = run->poll;
+    run->poll.stop = NULL;
+    const int status = train_next(run, &m, NULL, (double) run->data.samples, 0);
+    run->poll = poll;
+    copy_row(run->present, run->parameters, PARAMETERS);
+    run->present = run->parameters;
+    return status;
+}
+
 /* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
 INLINE void epochs_in_registers(perceptron_training *run, const int sequential)
 {
@@ -2874,7 +2900,16 @@ INLINE void epochs_in_registers(perceptron_training *run, const int sequential)
         uint64_t random = run->random;
         if (run->shuffle)
             shuffle(run->order, run->data.samples, &random);
-        run->status = samples_in_registers(run, &w, sequential);
+        for (;;) {
+            run->status = samples_in_registers(run, &w, sequential);
+            if (run->status != perceptron_DIVERGED)
+                break;
+            store_point(&w, run->parameters);
+            run->status = update_by_loops(run);
+            w = *(const point *) run->parameters;
+            if (run->status != perceptron_COMPLETED)
+                break;
+        }
         if (run->status != perceptron_COMPLETED && run->begin < run->data.samples)
             break;
         const int interrupted = run->status == perceptron_INTERRUPTED;

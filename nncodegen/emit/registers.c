@@ -50,6 +50,23 @@ INLINE int samples_in_registers(@name@_training *run, point *w,
     return status;
 }
 
+/* The next update by the loops of a tile, which nobody stops. What is not finite in the short chains of the registers may
+   be so in the order of the gradient: an overflow that it does not know is no divergence. Returns a status. */
+static COLD int update_by_loops(@name@_training *run)
+{
+    memory m = carve(run->work);
+    clear(m);
+    copy_row(run->parameters, m.parameters, PARAMETERS);
+    run->present = m.parameters;
+    const @name@_poll poll = run->poll;
+    run->poll.stop = NULL;
+    const int status = train_next(run, &m, NULL, (double) run->data.samples, 0);
+    run->poll = poll;
+    copy_row(run->present, run->parameters, PARAMETERS);
+    run->present = run->parameters;
+    return status;
+}
+
 /* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
 INLINE void epochs_in_registers(@name@_training *run, const int sequential)
 {
@@ -59,7 +76,16 @@ INLINE void epochs_in_registers(@name@_training *run, const int sequential)
         uint64_t random = run->random;
         if (run->shuffle)
             shuffle(run->order, run->data.samples, &random);
-        run->status = samples_in_registers(run, &w, sequential);
+        for (;;) {
+            run->status = samples_in_registers(run, &w, sequential);
+            if (run->status != @name@_DIVERGED)
+                break;
+            store_point(&w, run->parameters);
+            run->status = update_by_loops(run);
+            w = *(const point *) run->parameters;
+            if (run->status != @name@_COMPLETED)
+                break;
+        }
         if (run->status != @name@_COMPLETED && run->begin < run->data.samples)
             break;
         const int interrupted = run->status == @name@_INTERRUPTED;

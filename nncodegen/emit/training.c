@@ -1,49 +1,54 @@
 
 /* --- training --- */
 
-/* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call.
-   A weight counts by its ratio to the mean weight of all samples, so that the gradients of the batches are
-   together the gradient of the weighted mean. */
-static COLD int train_samples(@name@_training *run, memory *m, team *threads, double total, size_t row)
+/* The next update of an epoch, whose number in this call is row, or a sweep of sequential ones. A weight counts by its ratio
+   to the mean weight of all samples, so that the gradients of the batches are together the gradient of the weighted mean.
+   Returns a status; COMPLETED: go on. */
+static COLD int train_next(@name@_training *run, memory *m, team *threads, double total, size_t row)
 {
     const size_t all = run->data.samples;
-    @DESCENT@int descent = descends(run); /* -1: again after the next update */
-    while (run->begin < all) {
-        @DESCENT@if (descent > 0) {
-        @DESCENT@    const int status = descend(run, *m, total, row, &descent);
-        @DESCENT@    if (status != @name@_COMPLETED)
-        @DESCENT@        return status;
-        @DESCENT@    continue;
-        @DESCENT@}
-        const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
-        const double share = (double) samples/(double) all;
-        const double factor = factor_of_update(run, row);
-        if (run->sequential) {
-            while (run->sweep < PARAMETERS) {
-                @STRAIGHT@const size_t p = run->sweep;
-                @TURNED@const size_t p = place_of(run->sweep);
-                double loss;
-                const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
-                if (status != @name@_COMPLETED)
-                    return status;
-                run->present[p] = m->next[p];
-                run->batch_loss = p == 0 ? loss : run->batch_loss;
-                run->sweep++;
-            }
-            run->sweep = 0;
-        } else {
-            const int status = train_batch(run, *m, threads, samples, total*share, 0, PARAMETERS, factor,
-                &run->batch_loss);
+    const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
+    const double share = (double) samples/(double) all;
+    const double factor = factor_of_update(run, row);
+    if (run->sequential) {
+        while (run->sweep < PARAMETERS) {
+            @STRAIGHT@const size_t p = run->sweep;
+            @TURNED@const size_t p = place_of(run->sweep);
+            double loss;
+            const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
             if (status != @name@_COMPLETED)
                 return status;
-            real *const before = run->present;
-            run->present = m->next;
-            m->next = before;
+            run->present[p] = m->next[p];
+            run->batch_loss = p == 0 ? loss : run->batch_loss;
+            run->sweep++;
         }
-        count_update(run, samples, share);
+        run->sweep = 0;
+    } else {
+        const int status = train_batch(run, *m, threads, samples, total*share, 0, PARAMETERS, factor, &run->batch_loss);
+        if (status != @name@_COMPLETED)
+            return status;
+        real *const before = run->present;
+        run->present = m->next;
+        m->next = before;
+    }
+    count_update(run, samples, share);
+    return @name@_COMPLETED;
+}
+
+/* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this call. */
+static COLD int train_samples(@name@_training *run, memory *m, team *threads, double total, size_t row)
+{
+    int status = @name@_COMPLETED;
+    @DESCENT@int descent = descends(run); /* -1: again after the next update */
+    while (run->begin < run->data.samples && status == @name@_COMPLETED) {
+        @DESCENT@if (descent > 0) {
+        @DESCENT@    status = descend(run, *m, total, row, &descent);
+        @DESCENT@    continue;
+        @DESCENT@}
+        status = train_next(run, m, threads, total, row);
         @DESCENT@descent = descent != 0;
     }
-    return @name@_COMPLETED;
+    return status;
 }
 
 @METRICS@/* Accuracy, mean absolute error, and R2 (the mean over outputs), as far as they are wanted, from their sums. */

@@ -141,8 +141,10 @@ static batch batch_of(const @name@_training *run, size_t samples, double total)
 @METRICS@        run->measures[k] += sums[SUMS + k];
 @METRICS@}
 @METRICS@
-/* Updates the parameters first <= p < last by the gradient of a batch. The sums of the metrics of an update are added
-   to those of the epoch where it updates the first of the parameters. Returns a status; COMPLETED: go on. */
+/* Updates the parameters first <= p < last by the gradient of a batch. Where it updates the first of the parameters, the
+   loss is that of the history, and the sums for metrics are added to those of the epoch. A training has diverged when a new
+   parameter is not finite, or the loss of the history, whatever overflowed on the way to them: that is the rule of all
+   loops of training. Returns a status; COMPLETED: go on. */
 static COLD int train_batch(@name@_training *run, memory m, team *threads, size_t samples, double total, size_t first,
     size_t last, double factor, double *loss)
 {
@@ -153,7 +155,7 @@ static COLD int train_batch(@name@_training *run, memory m, team *threads, size_
     if (!sums)
         return @name@_INTERRUPTED;
     *loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
-    if (!run->without_loss && !isfinite(*loss))
+    if (first == 0 && !run->without_loss && !isfinite(*loss))
         return @name@_DIVERGED;
     if (run->l1 > 0 || run->l2 > 0)
         add_penalties(run->present, m.gradient, (real) run->l1, (real) run->l2);
