@@ -317,6 +317,23 @@ def test_blas_has_one_thread_while_it_is_called(module, three_threads):
     assert three_threads() == 3
 
 
+@pytest.mark.parametrize("method", ["L-BFGS-B", "Nelder-Mead"])
+def test_minimizers_have_one_thread(perceptron, method, three_threads):
+    """SciPy's minimizers are held to one thread of its BLAS, which has its threads again behind them, and errors."""
+    seen = []
+
+    def look(*_):
+        seen.append(three_threads())
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        perceptron.minimize([[0.35, 0.9]], [0.7], method=method, callback=look)
+    assert seen == [1]
+    assert three_threads() == 3
+    perceptron.minimize([[0.35, 0.9]], [0.7], method=method, options={"maxiter": 2})
+    assert three_threads() == 3
+
+
 def test_calls_side_by_side(module, three_threads, tmp_path):
     """While a call of either of two modules is under way, BLAS has one thread; behind both it has its threads again."""
     other = load_anew(compiled(network(9), "float32", blas=True).built, tmp_path)

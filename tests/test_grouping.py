@@ -87,3 +87,17 @@ def test_factors(module, schedule):
         if schedule == ("warm_up", {"epochs": 20}):
             assert whole[-1] == 1
             assert whole == pytest.approx(np.arange(1, 20 * updates + 1) / (20 * updates), rel=1e-15)
+
+
+def test_batches_above_all_samples(module):
+    """A batch_size above the number of samples means all of them, in every training."""
+    for size in (71, 10**12):
+        assert same(module.train(X, Y, epochs=3), module.train(X, Y, epochs=3, batch_size=size))
+        given = {"epochs": 3, "validation_fraction": 0.1}
+        assert same(module.train(X, Y, **given), module.train(X, Y, batch_size=size, **given))
+        assert same(module.partial_fit(X, Y), module.partial_fit(X, Y, batch_size=size))
+        many = module.train_many(X, Y, models=2, epochs=3, batch_size=size)
+        assert np.array_equal(many.parameters, module.train_many(X, Y, models=2, epochs=3).parameters)
+    for wrong in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="batch_size must be an integer from 1"):
+            module.train(X, Y, batch_size=wrong)

@@ -156,7 +156,7 @@ def test_networks(threads):
         ({"models": 4}, "models is for 4 models, but parameters for 3"),
         ({"threads": 0}, "threads must be an integer from 1"),
         ({"X": np.zeros((4, 3))}, r"X has the shape \(4, 3\)"),
-        ({"batch_size": 5}, "batch_size must be an integer from 1 to 4"),
+        ({"batch_size": 0}, "batch_size must be an integer from 1"),
     ],
 )
 def test_bad_arguments(perceptron, arguments, message):

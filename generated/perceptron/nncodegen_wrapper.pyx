@@ -467,6 +467,7 @@ ctypedef int (*_Threads)() noexcept nogil
 ctypedef void (*_SetThreads)(int) noexcept nogil
 
 cdef _BlasCalls *_blas_calls = NULL
+cdef bint _calls_blas = False  # whether native calls do; else only SciPy's minimizers
 cdef _Threads _blas_threads = NULL
 cdef _SetThreads _set_blas_threads = NULL
 
@@ -485,13 +486,19 @@ def _signature(routine):
     return text.decode() if text else ""
 
 
-def _use_blas(routine, calls, size_t threads, size_t set_threads):
-    """Leaves products to a routine, given as a capsule; the addresses are of what tells and what sets its threads."""
+def _know_blas(calls, size_t threads, size_t set_threads):
+    """Makes a BLAS known; the addresses are of what tells and what sets its threads."""
     global _blas_calls, _blas_threads, _set_blas_threads
-    cdef void *gemm = PyCapsule_GetPointer(routine, PyCapsule_GetName(routine))
     _blas_threads = <_Threads> threads
     _set_blas_threads = <_SetThreads> set_threads
     _blas_calls = <_BlasCalls *> PyCapsule_GetPointer(calls, "nncodegen.blas")
+
+
+def _use_blas(routine):
+    """Leaves products to a routine of the BLAS that is known, given as a capsule."""
+    global _calls_blas
+    cdef void *gemm = PyCapsule_GetPointer(routine, PyCapsule_GetName(routine))
+    _calls_blas = True
     kernel.use_gemm(<nncodegen_gemm *> gemm)
 
 
@@ -500,7 +507,12 @@ def _use_blas(routine, calls, size_t threads, size_t set_threads):
 # which keeps the count right.
 
 cdef bint _hold_blas() noexcept:
-    """Whether there is a BLAS, which from now on runs in the threads that call it alone."""
+    """Whether native calls leave products to a BLAS, which from now on runs in the threads that call it alone."""
+    return _calls_blas and _hold_known_blas()
+
+
+cdef bint _hold_known_blas() noexcept:
+    """The same of a BLAS that is known."""
     if not _blas_calls:
         return False
     if _blas_calls.under_way == 0:
@@ -517,6 +529,16 @@ cdef void _release_blas(bint held) noexcept:
     _blas_calls.under_way -= 1
     if _blas_calls.under_way == 0 and _blas_calls.before != _blas_threads() == 1:  # else somebody has set it meanwhile
         _set_blas_threads(_blas_calls.before)
+
+
+class _BlasHeld:
+    """A context in which the BLAS that is known, if any, runs in the threads that call it alone."""
+
+    def __enter__(self):
+        self.held = _hold_known_blas()
+
+    def __exit__(self, *error):
+        _release_blas(self.held)
 
 
 cdef class _Call:
@@ -596,7 +618,7 @@ def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
             stopped = kernel.loss(p, x, y, w, samples, call.work, &loss, &call.poll)
     _release_blas(held)
     if stopped:
-        raise call.error
+        raise call.error or KeyboardInterrupt
     return loss
 
 
@@ -923,8 +945,10 @@ def _native_train_short(X, Y, parameters, optimizer, learning_rate, epochs, batc
         if <double> run.until*<double> call.samples*_cost*(<double> _count if run.sequential else 1) >= _LONG:
             return None
         run.batch = call.samples
-        if batch_size is not None and not _take_integer(batch_size, 1, <long long> call.samples, &run.batch):
+        if batch_size is not None and not _take_integer(batch_size, 1, 0x7FFFFFFFFFFFFFFF, &run.batch):
             return None
+        if run.batch > call.samples:
+            run.batch = call.samples
         if shuffle is None:
             run.shuffle = run.batch < call.samples
         return _train_short(&call, &run, parameters, seed, optimizer, learning_rate, hyperparameters)
@@ -1652,10 +1676,11 @@ def _group(name: str, given: Any) -> _Data:
 
 
 def _batch(batch_size: Any, samples: int) -> int:
+    """The samples of an update: all of them, where more are asked for than there are."""
     if batch_size is None:
         return samples
-    size: int = _integer("batch_size", batch_size, 1, samples, "the number of samples")
-    return size
+    size: int = _integer("batch_size", batch_size, 1, 2**63 - 1)
+    return min(size, samples)
 
 
 """Learning-rate schedules by name: each is one entry, a function of where the training is. To add one, add an entry.
@@ -2044,7 +2069,9 @@ class _Training:
             self._next_call = math.inf if seconds is None else self._start + seconds
         self._asks = limit < math.inf or self._display is not None or self._next_call < math.inf
         self._interval = 0.03 if seconds is None else min(seconds, 0.03)
-        self.native.hook = self._stops if self._asks else None
+        outside = self.native.hook  # whether to end all that this thread has under way
+        if self._asks:
+            self.native.hook = self._stops if outside is None else lambda: outside() or self._stops()
 
     def settle(self, threads: Any) -> None:
         """Tells the native part how to train, and by how many threads."""
@@ -2085,6 +2112,8 @@ class _Training:
             if self.status == "interrupted":
                 if training.error is not None:
                     raise training.error
+                if not self._reason:
+                    raise KeyboardInterrupt
                 self.status = self._reason
             elif every and training.epochs > first and self._callback(_Progress(self)):
                 self._end("stopped")
@@ -2373,7 +2402,7 @@ def train(
                     nesterov, too
     learning_rate   the step for each gradient, above 0
     epochs          how often every sample is used, at least 1
-    batch_size      samples for one update, 1 to N; all of them by default
+    batch_size      samples for one update; all of them by default, and where it is above N
     shuffle         whether every epoch has an order of its own; by default, if there are several batches
     seed            of the order, of the initial parameters, of dropout and noise, of what is held out
     update          "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
@@ -2504,8 +2533,7 @@ def train_on_stream(
         for number, batch in enumerate(batches):
             data = _group(f"batch {number}", batch)
             data.weigh_classes(class_weight)
-            samples = _batch(batch_size if batch_size is None else min(batch_size, data.samples), data.samples)
-            training.use(data, samples, shuffle)
+            training.use(data, _batch(batch_size, data.samples), shuffle)
             training.run(training.native.epochs + 1)
             if training.status != "completed":
                 break
@@ -2523,6 +2551,49 @@ def partial_fit(X: Any = None, Y: Any = None, result: Any = None, sample_weight:
         if key in options:
             raise TypeError(f"partial_fit() got an unexpected argument {key!r}; give the Result as result")
     return train_on_stream([(X, Y, sample_weight)], resume=result, **options)
+
+
+"""SciPy's BLAS, if it can be trusted: OpenBLAS, whose integers have 32 bits and whose threads can be held to one."""
+
+import importlib
+from typing import Any
+
+precision: str
+_blas_counter: Any
+_know_blas: Any
+_signature: Any
+
+_ROUTINE = {"float64": "dgemm", "float32": "sgemm"}[precision]
+_COUNTER = "_nncodegen_calls"  # of the calls under way in all modules; it is kept where the library is
+_PREFIXES = ("scipy_openblas_", "openblas_")  # of SciPy's own wheels, and of others
+
+
+def _scipy_blas() -> tuple[Any, str]:
+    """The routine for products, of a BLAS that is known from now on, and what it is; or None, and what is lacking."""
+    try:
+        scipy = importlib.import_module("scipy")
+        library, ctypes = (importlib.import_module(name) for name in ("scipy.linalg.cython_blas", "ctypes"))
+        routine = library.__pyx_capi__[_ROUTINE]
+    except Exception as error:  # a broken SciPy must not break this module
+        if isinstance(error, ModuleNotFoundError) and error.name == "scipy":
+            return None, "SciPy is not installed (python3 -m pip install scipy)"
+        return None, f"the BLAS of SciPy cannot be imported ({type(error).__name__}: {error})"
+    if not _signature(routine).startswith("void (char *, char *, int *, int *, int *, "):
+        return None, f"the {_ROUTINE} of SciPy {scipy.__version__} takes other integers than those of 32 bits"
+    functions = ctypes.CDLL(library.__file__)  # where a name is looked for in the libraries behind it, too
+    for prefix in _PREFIXES:
+        if hasattr(functions, f"{prefix}set_num_threads") and hasattr(functions, f"{prefix}get_parallel"):
+            break
+    else:
+        return None, f"the BLAS of SciPy {scipy.__version__} is not OpenBLAS, whose threads can be held to one"
+    if functions[f"{prefix}get_parallel"]() == 2:
+        return None, f"the OpenBLAS of SciPy {scipy.__version__} has threads of OpenMP, which cannot be held to one"
+    if not hasattr(library, _COUNTER):
+        setattr(library, _COUNTER, _blas_counter())
+    told, telling = (functions[f"{prefix}{name}_num_threads"] for name in ("get", "set"))
+    addresses = (ctypes.cast(function, ctypes.c_void_p).value for function in (told, telling))
+    _know_blas(getattr(library, _COUNTER), *addresses)
+    return routine, f"{_ROUTINE} of SciPy {scipy.__version__}"
 
 
 """The minimizers of SciPy over the loss of the module, where SciPy is installed."""
@@ -2544,6 +2615,8 @@ _native_loss: Any
 _number: Any
 _integer: Any
 _Data: Any
+_scipy_blas: Any
+_BlasHeld: Any
 Result: Any
 
 _WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
@@ -2613,7 +2686,9 @@ def minimize(
     gradient = named not in _WITHOUT_GRADIENT
     function = objective.value_and_gradient if gradient else objective.value
     try:
-        found = optimize.minimize(function, last[0], jac=gradient, method=method, callback=callback, **options)
+        _scipy_blas()
+        with _BlasHeld():  # the vectors of a minimizer are short: to wake other threads for them takes longer
+            found = optimize.minimize(function, last[0], jac=gradient, method=method, callback=callback, **options)
         reached = result(found.x, "converged", str(found.message))
         reached.loss = objective.loss(reached.parameters)
     except BaseException as interrupt:  # Ctrl-C, or an error of a callback
@@ -2676,54 +2751,26 @@ class _Objective:
         return total
 ''', "")
 if kernel.use_gemm != NULL:
-    _run(r'''"""SciPy's BLAS in a module with large layers: found when the module is imported, and called if it can be trusted.
+    _run(r'''"""SciPy's BLAS in a module with large layers: looked for when the module is imported, and called if it can be trusted.
 
-It must be the OpenBLAS of SciPy, whose integers have 32 bits and whose threads can be told not to be: the bits of a
-result do not depend on the threads of a call, and a call on one thread uses one. Whatever else there is, and where
-there is none, the module computes the same by itself; ``blas`` says what it does, and why.
+The bits of a result do not depend on the threads of a call, and a call on one thread uses one. Where there is no such
+BLAS, the module computes the same by itself; ``blas`` says what it does, and why.
 """
 
-import importlib
 import warnings
 from typing import Any
 
-precision: str
 _BLAS_ASKED: bool
-_blas_counter: Any
-_signature: Any
+_scipy_blas: Any
 _use_blas: Any
-
-_ROUTINE = {"float64": "dgemm", "float32": "sgemm"}[precision]
-_COUNTER = "_nncodegen_calls"  # of the calls under way in all modules; it is kept where the library is
-_PREFIXES = ("scipy_openblas_", "openblas_")  # of SciPy's own wheels, and of others
 
 
 def _find_blas() -> tuple[bool, str]:
     """Leaves products to the BLAS of SciPy. Returns whether it is fit for them, and what it is or lacks."""
-    try:
-        scipy = importlib.import_module("scipy")
-        library, ctypes = (importlib.import_module(name) for name in ("scipy.linalg.cython_blas", "ctypes"))
-        routine = library.__pyx_capi__[_ROUTINE]
-    except Exception as error:  # a broken SciPy must not break this module
-        if isinstance(error, ModuleNotFoundError) and error.name == "scipy":
-            return False, "SciPy is not installed (python3 -m pip install scipy)"
-        return False, f"the BLAS of SciPy cannot be imported ({type(error).__name__}: {error})"
-    if not _signature(routine).startswith("void (char *, char *, int *, int *, int *, "):
-        return False, f"the {_ROUTINE} of SciPy {scipy.__version__} takes other integers than those of 32 bits"
-    functions = ctypes.CDLL(library.__file__)  # where a name is looked for in the libraries behind it, too
-    for prefix in _PREFIXES:
-        if hasattr(functions, f"{prefix}set_num_threads") and hasattr(functions, f"{prefix}get_parallel"):
-            break
-    else:
-        return False, f"the BLAS of SciPy {scipy.__version__} is not OpenBLAS, whose threads can be held to one"
-    if functions[f"{prefix}get_parallel"]() == 2:
-        return False, f"the OpenBLAS of SciPy {scipy.__version__} has threads of OpenMP, which cannot be held to one"
-    if not hasattr(library, _COUNTER):
-        setattr(library, _COUNTER, _blas_counter())
-    told, telling = (functions[f"{prefix}{name}_num_threads"] for name in ("get", "set"))
-    addresses = (ctypes.cast(function, ctypes.c_void_p).value for function in (told, telling))
-    _use_blas(routine, getattr(library, _COUNTER), *addresses)
-    return True, f"{_ROUTINE} of SciPy {scipy.__version__}"
+    routine, what = _scipy_blas()
+    if routine is not None:
+        _use_blas(routine)
+    return routine is not None, what
 
 
 def _told_blas(found: bool, what: str) -> str:
@@ -2760,6 +2807,7 @@ if TYPE_CHECKING:  # names of the module that this becomes a part of
         parameter_count,
     )
     from nncodegen.emit.run import _OPTIMIZERS, _STATUS, _optimizer
+    from nncodegen.emit.samples import _batch
     from nncodegen.emit.training import train
 
     _calls: Any
@@ -2839,7 +2887,7 @@ def train_many(
         if value == "learning_rate":
             initial_state[row] = rates
     epochs = _integer("epochs", epochs, 1, 2**63 - 1)
-    batch = samples if batch_size is None else _integer("batch_size", batch_size, 1, samples, "the number of samples")
+    batch = _batch(batch_size, samples)
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
         raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
     shuffles = batch < samples if shuffle is None else bool(shuffle)
@@ -2859,6 +2907,8 @@ def train_many(
 
     def one_by_one(first: int, last: int) -> None:
         for m in range(first, last):
+            if _ended():
+                raise KeyboardInterrupt
             result = train(
                 X[m] if own_X else X, Y[m] if own_Y else Y, start[m], optimizer, rates[m], epochs, batch_size, shuffles,
                 int(seeds[m]), tolerance=tolerance, history=bool(history), **hyperparameters,
@@ -2884,6 +2934,12 @@ def train_many(
             stacklevel=2,
         )
     return ManyResult(start, loss, losses, done.astype(np.intp), names)
+
+
+def _ended() -> bool:
+    """Whether another thread has ended what this one has a share of."""
+    hook = getattr(_calls, "hook", None)
+    return hook is not None and hook()
 
 
 def _share(work: Any, count: int, size: int, threads: int) -> None:

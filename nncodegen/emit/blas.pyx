@@ -12,6 +12,7 @@ ctypedef int (*_Threads)() noexcept nogil
 ctypedef void (*_SetThreads)(int) noexcept nogil
 
 cdef _BlasCalls *_blas_calls = NULL
+cdef bint _calls_blas = False  # whether native calls do; else only SciPy's minimizers
 cdef _Threads _blas_threads = NULL
 cdef _SetThreads _set_blas_threads = NULL
 
@@ -30,13 +31,19 @@ def _signature(routine):
     return text.decode() if text else ""
 
 
-def _use_blas(routine, calls, size_t threads, size_t set_threads):
-    """Leaves products to a routine, given as a capsule; the addresses are of what tells and what sets its threads."""
+def _know_blas(calls, size_t threads, size_t set_threads):
+    """Makes a BLAS known; the addresses are of what tells and what sets its threads."""
     global _blas_calls, _blas_threads, _set_blas_threads
-    cdef void *gemm = PyCapsule_GetPointer(routine, PyCapsule_GetName(routine))
     _blas_threads = <_Threads> threads
     _set_blas_threads = <_SetThreads> set_threads
     _blas_calls = <_BlasCalls *> PyCapsule_GetPointer(calls, "nncodegen.blas")
+
+
+def _use_blas(routine):
+    """Leaves products to a routine of the BLAS that is known, given as a capsule."""
+    global _calls_blas
+    cdef void *gemm = PyCapsule_GetPointer(routine, PyCapsule_GetName(routine))
+    _calls_blas = True
     kernel.use_gemm(<nncodegen_gemm *> gemm)
 
 
@@ -45,7 +52,12 @@ def _use_blas(routine, calls, size_t threads, size_t set_threads):
 # which keeps the count right.
 
 cdef bint _hold_blas() noexcept:
-    """Whether there is a BLAS, which from now on runs in the threads that call it alone."""
+    """Whether native calls leave products to a BLAS, which from now on runs in the threads that call it alone."""
+    return _calls_blas and _hold_known_blas()
+
+
+cdef bint _hold_known_blas() noexcept:
+    """The same of a BLAS that is known."""
     if not _blas_calls:
         return False
     if _blas_calls.under_way == 0:
@@ -62,3 +74,13 @@ cdef void _release_blas(bint held) noexcept:
     _blas_calls.under_way -= 1
     if _blas_calls.under_way == 0 and _blas_calls.before != _blas_threads() == 1:  # else somebody has set it meanwhile
         _set_blas_threads(_blas_calls.before)
+
+
+class _BlasHeld:
+    """A context in which the BLAS that is known, if any, runs in the threads that call it alone."""
+
+    def __enter__(self):
+        self.held = _hold_known_blas()
+
+    def __exit__(self, *error):
+        _release_blas(self.held)

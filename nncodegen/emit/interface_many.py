@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # names of the module that this becomes a part of
         parameter_count,
     )
     from nncodegen.emit.run import _OPTIMIZERS, _STATUS, _optimizer
+    from nncodegen.emit.samples import _batch
     from nncodegen.emit.training import train
 
     _calls: Any
@@ -96,7 +97,7 @@ def train_many(
         if value == "learning_rate":
             initial_state[row] = rates
     epochs = _integer("epochs", epochs, 1, 2**63 - 1)
-    batch = samples if batch_size is None else _integer("batch_size", batch_size, 1, samples, "the number of samples")
+    batch = _batch(batch_size, samples)
     if shuffle is not None and not isinstance(shuffle, bool | np.bool_):
         raise ValueError(f"shuffle must be True, False or None, not {shuffle!r}")
     shuffles = batch < samples if shuffle is None else bool(shuffle)
@@ -116,6 +117,8 @@ def train_many(
 
     def one_by_one(first: int, last: int) -> None:
         for m in range(first, last):
+            if _ended():
+                raise KeyboardInterrupt
             result = train(
                 X[m] if own_X else X, Y[m] if own_Y else Y, start[m], optimizer, rates[m], epochs, batch_size, shuffles,
                 int(seeds[m]), tolerance=tolerance, history=bool(history), **hyperparameters,
@@ -141,6 +144,12 @@ def train_many(
             stacklevel=2,
         )
     return ManyResult(start, loss, losses, done.astype(np.intp), names)
+
+
+def _ended() -> bool:
+    """Whether another thread has ended what this one has a share of."""
+    hook = getattr(_calls, "hook", None)
+    return hook is not None and hook()
 
 
 def _share(work: Any, count: int, size: int, threads: int) -> None:

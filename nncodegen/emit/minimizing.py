@@ -17,6 +17,8 @@ _native_loss: Any
 _number: Any
 _integer: Any
 _Data: Any
+_scipy_blas: Any
+_BlasHeld: Any
 Result: Any
 
 _WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
@@ -86,7 +88,9 @@ def minimize(
     gradient = named not in _WITHOUT_GRADIENT
     function = objective.value_and_gradient if gradient else objective.value
     try:
-        found = optimize.minimize(function, last[0], jac=gradient, method=method, callback=callback, **options)
+        _scipy_blas()
+        with _BlasHeld():  # the vectors of a minimizer are short: to wake other threads for them takes longer
+            found = optimize.minimize(function, last[0], jac=gradient, method=method, callback=callback, **options)
         reached = result(found.x, "converged", str(found.message))
         reached.loss = objective.loss(reached.parameters)
     except BaseException as interrupt:  # Ctrl-C, or an error of a callback

@@ -185,7 +185,9 @@ class _Training:
             self._next_call = math.inf if seconds is None else self._start + seconds
         self._asks = limit < math.inf or self._display is not None or self._next_call < math.inf
         self._interval = 0.03 if seconds is None else min(seconds, 0.03)
-        self.native.hook = self._stops if self._asks else None
+        outside = self.native.hook  # whether to end all that this thread has under way
+        if self._asks:
+            self.native.hook = self._stops if outside is None else lambda: outside() or self._stops()
 
     def settle(self, threads: Any) -> None:
         """Tells the native part how to train, and by how many threads."""
@@ -226,6 +228,8 @@ class _Training:
             if self.status == "interrupted":
                 if training.error is not None:
                     raise training.error
+                if not self._reason:
+                    raise KeyboardInterrupt
                 self.status = self._reason
             elif every and training.epochs > first and self._callback(_Progress(self)):
                 self._end("stopped")

@@ -104,7 +104,8 @@ def _group(name: str, given: Any) -> _Data:
 
 
 def _batch(batch_size: Any, samples: int) -> int:
+    """The samples of an update: all of them, where more are asked for than there are."""
     if batch_size is None:
         return samples
-    size: int = _integer("batch_size", batch_size, 1, samples, "the number of samples")
-    return size
+    size: int = _integer("batch_size", batch_size, 1, 2**63 - 1)
+    return min(size, samples)

@@ -156,8 +156,10 @@ def _native_train_short(X, Y, parameters, optimizer, learning_rate, epochs, batc
         if <double> run.until*<double> call.samples*_cost*(<double> _count if run.sequential else 1) >= _LONG:
             return None
         run.batch = call.samples
-        if batch_size is not None and not _take_integer(batch_size, 1, <long long> call.samples, &run.batch):
+        if batch_size is not None and not _take_integer(batch_size, 1, 0x7FFFFFFFFFFFFFFF, &run.batch):
             return None
+        if run.batch > call.samples:
+            run.batch = call.samples
         if shuffle is None:
             run.shuffle = run.batch < call.samples
         return _train_short(&call, &run, parameters, seed, optimizer, learning_rate, hyperparameters)

@@ -64,7 +64,7 @@ def train(
                     nesterov, too
     learning_rate   the step for each gradient, above 0
     epochs          how often every sample is used, at least 1
-    batch_size      samples for one update, 1 to N; all of them by default
+    batch_size      samples for one update; all of them by default, and where it is above N
     shuffle         whether every epoch has an order of its own; by default, if there are several batches
     seed            of the order, of the initial parameters, of dropout and noise, of what is held out
     update          "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
@@ -195,8 +195,7 @@ def train_on_stream(
         for number, batch in enumerate(batches):
             data = _group(f"batch {number}", batch)
             data.weigh_classes(class_weight)
-            samples = _batch(batch_size if batch_size is None else min(batch_size, data.samples), data.samples)
-            training.use(data, samples, shuffle)
+            training.use(data, _batch(batch_size, data.samples), shuffle)
             training.run(training.native.epochs + 1)
             if training.status != "completed":
                 break

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 INTERFACE = (
     "interface.py", "archives.py", "results.py", "samples.py", "schedules.py", "display.py", "run.py", "short.py",
-    "training.py", "minimizing.py",
+    "training.py", "interface_scipy.py", "minimizing.py",
 )  # fmt: skip
 """The files of the Python part of a module, in the order in which they become one text."""
 

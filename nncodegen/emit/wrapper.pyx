@@ -290,7 +290,7 @@ def _native_loss(parameters, X, Y, weights, size_t samples, gradient):
             stopped = kernel.loss(p, x, y, w, samples, call.work, &loss, &call.poll)
     _release_blas(held)
     if stopped:
-        raise call.error
+        raise call.error or KeyboardInterrupt
     return loss
 
 
