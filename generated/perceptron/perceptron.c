@@ -1943,8 +1943,9 @@ typedef struct {
     real *outputs;
 } memory;
 
-/* Values for a gradient, or parameters, with the whole sums, and what a vector at the end of a row has behind them. */
-enum { ROOM = (PARAMETERS > WHOLE ? PARAMETERS : WHOLE) + LANES };
+/* Values for a gradient, or parameters, with the whole sums, and what the longest vector at the end of a row has behind
+   them. */
+enum { ROOM = (PARAMETERS > WHOLE ? PARAMETERS : WHOLE) + 64/sizeof(real) };
 
 static size_t padded_bytes(size_t bytes)
 {
@@ -1988,6 +1989,9 @@ static void clear(memory m)
         m.gradient[k] = 0;
     for (size_t k = 0; k < PARTIALS + 3*LANES; k++)
         m.partials[k] = 0;
+    /* what vectors at the end of all parameters read behind them, and nothing hangs on */
+    for (size_t k = PARAMETERS; k < ROOM; k++)
+        m.parameters[k] = m.next[k] = 0;
 }
 
 const char *perceptron_variant(void)
@@ -2071,6 +2075,8 @@ size_t perceptron_first_not_finite(const real *values, size_t count)
    asked every 30 ms or so, since asking may mean to wait for a lock. */
 static int stopped(perceptron_poll *poll, double operations)
 {
+    if (!poll)
+        return 0;
     poll->spent += operations;
     if (poll->spent < 1e6)
         return 0;
@@ -2241,7 +2247,7 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, perceptron_poll *po
         else
             gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
                 alone, first > begin ? 1 : b->more, m.sums, m.gradient, m.partials, b->metrics, m.counts);
-        if (poll && stopped(poll, (double) COST*(double) count))
+        if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
     return 0;
@@ -3199,11 +3205,11 @@ static void start(const perceptron_many *run, size_t first, group *g)
         const size_t model = first + m < run->last ? first + m : run->last - 1;
         g->active[m] = 1;
         g->learning_rates[m] = (real) run->learning_rates[model];
-        g->random[m] = run->random[model];
+        g->random[m] = run->random ? run->random[model] : 0;
         for (size_t p = 0; p < PARAMETERS; p++)
             g->parameters[p*MODELS + m] = run->parameters[model*PARAMETERS + p];
         for (size_t k = 0; k < STATE*PARAMETERS; k++)
-            g->state[k*MODELS + m] = (real) run->initial_state[k/PARAMETERS*run->models + model];
+            g->state[k*MODELS + m] = run->initial_state ? (real) run->initial_state[k/PARAMETERS*run->models + model] : 0;
         for (size_t n = 0; run->shuffle && n < run->samples; n++)
             run->order[m*run->samples + n] = n;
     }

@@ -6,16 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A pointer may be NULL only where this says so. Inputs and targets may be, wherever they are asked for, in a model that has
+   none; so may be every poll that is given by a pointer: nobody is asked then. Memory need not be initialized unless this
+   says how it is at first. */
+
 /* How a call is stopped: stop(context) is asked now and then, and a result other than 0 ends the call. */
 typedef struct {
     int (*stop)(void *context); /* may be NULL */
-    void *context;
+    void *context; /* may be NULL: it is handed to stop */
     double interval; /* seconds from one question to the next, at least */
     double spent; /* operations since the clock was read; 0 at first */
     double asked; /* when stop was asked; 0 at first */
 } perceptron_poll;
 
-/* Rows of inputs and targets, and what each row counts: in the loss, and in the metrics. */
+/* Rows of inputs and targets, and what each row counts: in the loss, and in the metrics. Without samples, all may be NULL. */
 typedef struct {
     const double *inputs;
     const double *targets;
@@ -62,8 +66,8 @@ typedef struct {
        samples. */
     double *parameters;
     double *present; /* set to NULL; where the parameters of a training that is under way are */
-    double *best;
-    double *state;
+    double *best; /* may be NULL where monitor is -1 */
+    double *state; /* 0 at first, or as the optimizer has it; may be NULL where it has none */
     void *work;
     size_t *order; /* may be NULL without shuffle */
     /* Where the training is: 0 at first, but for the best figure (infinite) and random (any number). */
@@ -77,7 +81,7 @@ typedef struct {
     double best_figure;
     size_t best_epoch; /* counted from 1 */
     /* What came out: for each epoch from the one at which the call began, the loss, or all columns. */
-    double *history;
+    double *history; /* columns values for each epoch */
     size_t columns;
     int status;
 } perceptron_training;
@@ -134,11 +138,11 @@ typedef struct {
     int optimizer;
     const double *options;
     const double *learning_rates; /* of each model */
-    const double *initial_state; /* of each variable of the optimizer's state, for each model */
+    const double *initial_state; /* of each variable of a state of state_size(), for each model; NULL: 0 */
     double weight_decay; /* 0: none */
     double tolerance;
     int shuffle;
-    uint64_t *random; /* of each model */
+    uint64_t *random; /* of each model; may be NULL without shuffle */
     size_t epochs;
     perceptron_poll poll;
     size_t models;

@@ -38,7 +38,7 @@ static const double *sum_batch(const batch *b, memory m, team *threads, @name@_p
 @SINGLE@            rows_of(b->targets, TARGETS, b->order, n, 1, 0, NULL), (real) (weight/b->total), m.arrays,
 @SINGLE@            !b->without_loss, n > b->begin ? 1 : b->more, m.sums, m.gradient, b->metrics, m.counts@NOISE_ARGUMENT@);
 @SINGLE@    }
-@SINGLE@    return poll && stopped(poll, (double) COST*(double) b->samples);
+@SINGLE@    return stopped(poll, (double) COST*(double) b->samples);
 @SINGLE@}
 @SINGLE@
 /* The gradient of a batch in m.gradient, but for what is not summed up there: that goes to rest, which may be m.gradient as

@@ -17,8 +17,9 @@ typedef struct {
     @WHOLE_ROWS@real *outputs;
 } memory;
 
-/* Values for a gradient, or parameters, with the whole sums, and what a vector at the end of a row has behind them. */
-enum { ROOM = (PARAMETERS > WHOLE ? PARAMETERS : WHOLE) + LANES };
+/* Values for a gradient, or parameters, with the whole sums, and what the longest vector at the end of a row has behind
+   them. */
+enum { ROOM = (PARAMETERS > WHOLE ? PARAMETERS : WHOLE) + 64/sizeof(real) };
 
 static size_t padded_bytes(size_t bytes)
 {
@@ -64,6 +65,9 @@ static void clear(memory m)
         m.gradient[k] = 0;
     for (size_t k = 0; k < PARTIALS + 3*LANES; k++)
         m.partials[k] = 0;
+    /* what vectors at the end of all parameters read behind them, and nothing hangs on */
+    for (size_t k = PARAMETERS; k < ROOM; k++)
+        m.parameters[k] = m.next[k] = 0;
 }
 
 const char *@name@_variant(void)
@@ -148,6 +152,8 @@ size_t @name@_first_not_finite(const real *values, size_t count)
    asked every 30 ms or so, since asking may mean to wait for a lock. */
 static int stopped(@name@_poll *poll, double operations)
 {
+    if (!poll)
+        return 0;
     poll->spent += operations;
     if (poll->spent < 1e6)
         return 0;
@@ -328,7 +334,7 @@ static int sum_chunk(const batch *b, memory m, size_t chunk, @name@_poll *poll)
         else
             gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
                 alone, first > begin ? 1 : b->more, m.sums, m.gradient, m.partials, b->metrics, m.counts@NOISE_ARGUMENT@);
-        if (poll && stopped(poll, (double) COST*(double) count))
+        if (stopped(poll, (double) COST*(double) count))
             return 1;
     }
     @BLOCKS@if (!b->forward && !alone)

@@ -256,11 +256,11 @@ static void start(const @name@_many *run, size_t first, group *g)
         const size_t model = first + m < run->last ? first + m : run->last - 1;
         g->active[m] = 1;
         g->learning_rates[m] = (real) run->learning_rates[model];
-        g->random[m] = run->random[model];
+        g->random[m] = run->random ? run->random[model] : 0;
         for (size_t p = 0; p < PARAMETERS; p++)
             g->parameters[p*MODELS + m] = run->parameters[model*PARAMETERS + p];
         for (size_t k = 0; k < STATE*PARAMETERS; k++)
-            g->state[k*MODELS + m] = (real) run->initial_state[k/PARAMETERS*run->models + model];
+            g->state[k*MODELS + m] = run->initial_state ? (real) run->initial_state[k/PARAMETERS*run->models + model] : 0;
         for (size_t n = 0; run->shuffle && n < run->samples; n++)
             run->order[m*run->samples + n] = n;
     }

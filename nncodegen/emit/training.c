@@ -168,6 +168,8 @@ COLD void @name@_train(@name@_training *run)
     @REGISTERS@    return;
     memory m = carve(run->work);
     clear(m);
+    @SINGLE@for (size_t k = 0; k < ARRAYS; k++)
+    @SINGLE@    m.arrays[k] = 0; /* the vectors of single samples compute with what pads a row, and nothing hangs on it */
     @STRAIGHT@copy_row(run->parameters, m.parameters, PARAMETERS);
     @TURNED@arrange(run->parameters, m.parameters, 0);
     @TURNED@arrange_state(run, m, 0);
