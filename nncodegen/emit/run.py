@@ -233,7 +233,7 @@ class _Training:
                 self.status = self._reason
             elif every and training.epochs > first and self._callback(_Progress(self)):
                 self._end("stopped")
-            if self._asks and self._stops():
+            if self.status == "completed" and self._asks and self._stops():
                 self._end(self._reason)
 
     def _end(self, status: str) -> None:
