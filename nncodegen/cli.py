@@ -23,6 +23,7 @@ from nncodegen.emit import identifier
 from nncodegen.errors import ModelError, NncodegenError
 from nncodegen.ir import Program
 from nncodegen.pipeline import Stage, compile_model, write_out
+from nncodegen.printable import printable
 from nncodegen.schedule import Schedule
 from nncodegen.userfile import run_file
 
@@ -133,6 +134,7 @@ def bench(
 @click.option("--loss", help="A name, or a formula in output and target.  [default: log loss, or mse]")
 @click.option("--category", multiple=True, help="A column of numbers that stand for categories. May be repeated.")
 @click.option("--drop", multiple=True, help="A column to leave out. May be repeated.")
+@click.option("--keep", multiple=True, help="A column to use, though it identifies rows. May be repeated.")
 @click.option("--epochs", type=click.IntRange(1), default=1000, show_default=True, help="At most.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.003, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random.")
@@ -142,8 +144,8 @@ def bench(
 def fit(data: Path, **options: Any) -> None:
     """Learn to predict one column of a table from the others.
 
-    The table is a CSV file with a header, or a Parquet file. The folder that is written holds the network, its
-    parameters and what was understood of the columns: plain files, for `python -m nncodegen predict`.
+    The table is a CSV file with a header (or .csv.gz), or a Parquet file. The folder that is written holds the
+    network, its parameters and what was understood of the columns: plain files, for `python -m nncodegen predict`.
     """
     from nncodegen.table.command import run_fit  # noqa: PLC0415 (pandas is optional)
 
@@ -155,7 +157,7 @@ def fit(data: Path, **options: Any) -> None:
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write to.  [default: the standard output]")
 @click.option("--unknown", type=click.Choice(["error", "ignore"]), default="error", show_default=True,
-              help="What to do about a category that did not occur in training.")  # fmt: skip
+              help="What to do about a category, or a text among numbers, that training did not meet.")  # fmt: skip
 def predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
     """Predict with what `fit` has written: CSV, one row for each row of the table.
 
@@ -241,7 +243,7 @@ def _run() -> int:
         _tell("interrupted")
         return 130
     except (NncodegenError, ImportError) as error:
-        _tell(f"error: {error}\n{getattr(error, 'trace', '')}".rstrip())
+        _tell(f"error: {printable(error, lines=True)}\n{getattr(error, 'trace', '')}".rstrip())
         return 1
     return 0
 

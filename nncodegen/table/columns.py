@@ -1,7 +1,10 @@
-"""What the columns of a table mean, and how each becomes numbers for a network: plain data, as JSON holds it."""
+"""What the columns of a table mean, and how they become the inputs of a network: plain data, as JSON holds it."""
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,79 +12,33 @@ from typing import Any
 import numpy as np
 
 from nncodegen.errors import TableError
+from nncodegen.printable import printable
+from nncodegen.table.identifiers import identifies_rows
+from nncodegen.table.kinds import Category, Column, Date, Number, days_of, gaps_of, no_number, split_dates
+from nncodegen.table.numbers import PLAIN
 from nncodegen.table.read import Table
 
+__all__ = [
+    "Category", "Column", "Date", "Number", "Skipped", "column_from_dict", "column_to_dict", "encode", "understand",
+]  # fmt: skip
+
 MOST_CATEGORIES = 100
-"""A column of text with more different values is no category."""
+"""Of a column of text with more different values, the most frequent ones have an input each, the others share one."""
+
+RARE = 5
+"""In fewer rows, a value of such a column has no input of its own."""
 
 MOSTLY = 0.9
-"""The share of numbers from which a column is one of numbers, and other text in it a mistake."""
+"""The share of numbers, or dates, from which a column is one of them, and other text in it something beside them."""
 
+MOST_LEVELS = 20
+"""A column with text among as few different numbers is one of categories."""
 
-@dataclass(frozen=True)
-class Number:
-    """A column of numbers: standardized, its missing values replaced by the median and, where there were any, told."""
+MOST_TEXTS = 10
+"""More different texts among numbers or dates make no column of them."""
 
-    name: str
-    mean: float
-    deviation: float
-    median: float
-    has_missing: bool
-
-    @property
-    def width(self) -> int:
-        """How many inputs it becomes."""
-        return 2 if self.has_missing else 1
-
-    def encode(self, table: Table, unknown: str) -> Any:
-        """The inputs that it becomes: (N, width). Raises TableError for text."""
-        values = checked_numbers(table, self.name, "which holds numbers where the network is trained")
-        missing = np.isnan(values)
-        scaled = (np.where(missing, self.median, values) - self.mean) / self.deviation
-        return np.column_stack([scaled, missing] if self.has_missing else [scaled]).astype(float)
-
-    def show(self) -> str:
-        """What was understood, for people."""
-        return f"number, mean {self.mean:.4g}, deviation {self.deviation:.4g}"
-
-
-@dataclass(frozen=True)
-class Category:
-    """A column of categories: one input for each, which is 1 where it holds; "" stands for a missing value."""
-
-    name: str
-    values: tuple[str, ...]
-
-    @property
-    def width(self) -> int:
-        """How many inputs it becomes."""
-        return len(self.values)
-
-    def encode(self, table: Table, unknown: str) -> Any:
-        """The inputs that it becomes: (N, width).
-
-        A category that training has not met is none of them (``unknown`` is "ignore"), or (``unknown`` is "error")
-        raises TableError; so does not a value that is missing, which is none of them, too.
-        """
-        texts = table.texts(self.name)
-        encoded = np.array([texts == value for value in self.values], float).T
-        if unknown == "error":
-            strange = np.flatnonzero((encoded.sum(axis=1) == 0) & (texts != ""))
-            if len(strange):
-                known = ", ".join(repr(value) for value in self.values[:10]) + (" ..." if len(self.values) > 10 else "")
-                raise TableError(
-                    f"{table.where(strange[0], self.name)}: the category {texts[strange[0]]!r} did not occur in "
-                    f"training, where there were {known}; correct it, or predict with --unknown ignore"
-                )
-        return encoded
-
-    def show(self) -> str:
-        """What was understood, for people."""
-        shown = ", ".join(value or "(missing)" for value in self.values[:5])
-        return f"category, {len(self.values)} values: {shown}{', ...' if len(self.values) > 5 else ''}"
-
-
-Column = Number | Category
+_KINDS = {"number": Number, "date": Date, "category": Category}
+_DATED = re.compile(r"date|datum|fecha|day|time", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -92,28 +49,134 @@ class Skipped:
     reason: str
 
 
-def understand(table: Table, name: str, as_category: bool) -> Column | Skipped:
-    """What a column is. Raises TableError for one of numbers with other text among them."""
-    missing = table.missing(name)
-    if missing.all():
+def understand(
+    table: Table, name: str, as_category: bool, keep: bool = False, whole: Table | None = None
+) -> Column | Skipped:
+    """What a column is, as far as the rows of a table tell, with which a network is trained.
+
+    Texts among numbers or dates that look like missing values (-, unknown), and are at most half of the column, count
+    as missing; other texts make a column of few different numbers one of categories, and have an input each beside
+    many.
+    What identifies rows is left out: texts all of which are different, and numbers of which ``identifies_rows`` says
+    so. ``as_category`` says that the column holds categories, ``keep`` that it is not left out for what it identifies.
+    ``whole`` has all rows, which tell how numbers and dates are written. Raises TableError for a number that is not
+    finite, or too large.
+    """
+    whole = whole or table
+    if table.missing(name).all():
         return Skipped(name, "it is empty")
-    values, others = table.numbers(name)
-    present = ~missing
-    if not as_category and others.sum() <= (1 - MOSTLY) * present.sum():
-        if others.any():
-            checked_numbers(table, name, f"which holds numbers in {present.sum() - others.sum()} other rows")
-        mean, deviation = moments(table, name, values)
-        if not deviation > 0:
-            return Skipped(name, f"it is always {values[present][0]:g}")
-        return Number(name, mean, deviation, float(np.nanmedian(values)), bool(missing.any()))
+    if not as_category:
+        for kind in (_date, _number) if _may_be_compact(whole, name) else (_number, _date):
+            found = kind(table, name, keep, whole)
+            if found is not None:
+                return found
+    return _category(table, name, as_category, keep)
+
+
+def _may_be_compact(table: Table, name: str) -> bool:
+    """Whether a column may be one of dates like 20200131: its name tells, and all cells are eight digits."""
+    if not _DATED.search(name):
+        return False
+    texts = table.texts(name)[~table.missing(name)]
+    return all(len(text) == 8 and text.isdigit() for text in texts)
+
+
+def _number(table: Table, name: str, keep: bool, whole: Table) -> Number | Skipped | None:
+    """A column of numbers; None for another."""
+    written, assumed = whole.number_format(name)
+    gaps, others = _gaps(whole, name, whole.numbers(name, written)[1])
+    if gaps is None:
+        return None
+    values, others = table.numbers(name, written, gaps)
+    missing, infinite = table.missing(name, gaps), np.isinf(values)
+    strange, present = others & ~infinite, ~table.missing(name, gaps)
+    if not np.isfinite(values).any() or strange.sum() > (1 - MOSTLY) * present.sum():
+        return None
+    if infinite.any():
+        what = f"which holds numbers in {present.sum() - others.sum()} other rows"
+        raise TableError(no_number(table, name, int(np.flatnonzero(infinite)[0]), what))
+    values = np.where(others, np.nan, values)
+    different = len(np.unique(values[np.isfinite(values)]))
+    texts = tuple(sorted(set(table.texts(name)[strange])))
+    if texts and (different <= min(MOST_LEVELS, len(values) / 2) or len(texts) > MOST_TEXTS):
+        return None
+    mean, deviation = moments(table, name, values)
+    if not deviation > 0:
+        return Skipped(name, f"it is always {mean:g}")
+    if not keep and written == PLAIN and not texts:
+        every = whole.numbers(name, written, gaps)[0]
+        if identifies_rows(name, every[np.isfinite(every)]):
+            low, high = np.nanmin(every), np.nanmax(every)
+            return Skipped(name, f"it identifies rows, each by a number from {low:.15g} to {high:.15g}; {_how(name)}")
+    median, has_missing = float(np.nanmedian(values)), bool(missing.any())
+    return Number(name, mean, deviation, median, has_missing, gaps, texts, written, assumed)
+
+
+def _date(table: Table, name: str, keep: bool, whole: Table) -> Date | Skipped | None:
+    """A column of dates; None for another."""
+    dates, others = whole.dates(name)
+    if np.isnat(dates.world).all():
+        return None
+    gaps, _ = _gaps(whole, name, others)
+    if gaps is None:
+        return None
+    order, assumed = dates.day_first, dates.assumed
+    dates, others = table.dates(name, order, gaps)
+    missing = table.missing(name, gaps)
+    texts = tuple(sorted(set(table.texts(name)[others])))
+    if others.sum() > (1 - MOSTLY) * (~missing).sum() or len(texts) > MOST_TEXTS or np.isnat(dates.world).all():
+        return None
+    known = ~np.isnat(dates.world)
+    days, parts = days_of(dates.world[known]), split_dates(dates.wall[known])
+    if days.min() == days.max():
+        return Skipped(name, f"it is always {dates.wall[known][0].item().isoformat(' ')}")
+    weekdays = np.unique(parts.weekday)
+    # dates on one day of the month are months or years, whose weekdays are chance
+    weekly = len(weekdays) > 1 and _varies(parts.day)
+    return Date(
+        name, float(days.mean()), float(days.std()), _varies(parts.year), _varies(parts.month),
+        tuple(map(int, weekdays)) if weekly else (), _varies(parts.time), bool(missing.any()), order, assumed, gaps,
+        texts,
+    )  # fmt: skip
+
+
+def _varies(values: Any) -> bool:
+    return bool((values != values[0]).any())
+
+
+def _gaps(table: Table, name: str, others: Any) -> tuple[tuple[str, ...] | None, Any]:
+    """The texts beside numbers or dates that count as missing; None if they are more than half of the column."""
+    if not others.any():
+        return (), others
+    texts = table.texts(name)[others]
+    gaps = gaps_of(list(texts))
+    count = sum(text.strip() in gaps for text in texts)
+    return (None if count > (~table.missing(name)).sum() / 2 else gaps), others
+
+
+def _category(table: Table, name: str, as_category: bool, keep: bool) -> Category | Skipped:
+    """A column of categories."""
     texts = table.texts(name)
-    different = sorted(set(texts))
-    if len(different) == 1:
-        return Skipped(name, f"it is always {different[0]!r}")
-    if not as_category and (len(different) > MOST_CATEGORIES or len(different) > max(2, len(texts) / 2)):
-        example = next(text for text in texts if text)
-        return Skipped(name, f"it holds {len(different)} different texts, such as {example!r}, too many for categories")
-    return Category(name, tuple(different))
+    counts = Counter(texts.tolist())
+    if len(counts) == 1:
+        return Skipped(name, f"it is always {texts[0]!r}")
+    gap = counts.pop("", 0)
+    rows, kept = len(texts) - gap, as_category or keep
+    example = next(iter(counts))
+    if not kept and len(counts) == rows > 2:
+        return Skipped(name, f"it identifies rows, each by another text, such as {example!r}; {_how(name)}")
+    none = [""] * bool(gap)
+    if len(counts) <= MOST_CATEGORIES and (kept or len(counts) <= max(2, len(texts) / 2)):
+        return Category(name, tuple(sorted([*counts, *none])))
+    frequent = [text for text, count in counts.most_common(MOST_CATEGORIES) if kept or count >= RARE]
+    if not frequent:
+        reason = f"it holds {len(counts)} different texts, such as {example!r}, none of them in {RARE} rows"
+        return Skipped(name, f"{reason}; {_how(name)}")
+    return Category(name, tuple(sorted([*frequent, *none])), other=len(frequent) < len(counts))
+
+
+def _how(name: str) -> str:
+    return f"--keep {shlex.quote(name)} uses it"
 
 
 def moments(table: Table, name: str, values: Any) -> tuple[float, float]:
@@ -122,19 +185,16 @@ def moments(table: Table, name: str, values: Any) -> tuple[float, float]:
         mean, deviation = float(np.nanmean(values)), float(np.nanstd(values))
     if not np.isfinite(mean) or not np.isfinite(deviation):
         raise TableError(
-            f"{table.path}, column {name}: its numbers are too large to compute their deviation; scale them"
+            f"{table.path}, column {printable(name)}: its numbers are too large to compute their deviation; scale them"
         )
     return mean, deviation
 
 
-def checked_numbers(table: Table, name: str, what: str) -> Any:
+def checked_numbers(table: Table, name: str, what: str, expected: str | None = None) -> Any:
     """A column as numbers (N,), NaN where there is none. Raises TableError for a cell that is something else."""
-    values, others = table.numbers(name)
+    values, others = table.numbers(name, expected)
     if others.any():
-        row = int(np.flatnonzero(others)[0])
-        raise TableError(
-            f"{table.where(row, name)}: {str(table.frame[name].iloc[row])!r} is no finite number, in a column {what}"
-        )
+        raise TableError(no_number(table, name, int(np.flatnonzero(others)[0]), what))
     return values
 
 
@@ -152,9 +212,9 @@ def column_to_dict(column: Column) -> dict[str, Any]:
 
 def column_from_dict(given: Mapping[str, Any]) -> Column:
     """A column from what column_to_dict gave. Raises KeyError, TypeError or ValueError for anything else."""
-    values = {key: value for key, value in given.items() if key != "kind"}
-    if given["kind"] == "number":
-        return Number(**values)
-    if given["kind"] == "category":
-        return Category(str(values["name"]), tuple(map(str, values["values"])))
-    raise ValueError(f"there is no kind of column {given['kind']!r}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key != "kind"}
+    kind = _KINDS.get(given["kind"]) if isinstance(given["kind"], str) else None
+    if kind is None:
+        raise ValueError(f"there is no kind of column {given['kind']!r}")
+    column: Column = kind(**values)
+    return column

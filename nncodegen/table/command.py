@@ -9,9 +9,11 @@ from typing import Any
 from rich.console import Console
 
 from nncodegen.errors import BuildError
+from nncodegen.printable import printable
 from nncodegen.table.fit import Fitted, Settings, Understood, fit
 from nncodegen.table.model import check_out, load_model
 from nncodegen.table.read import Table, read_table
+from nncodegen.table.rows import ending_of, stem_of, write_csv
 
 _ENDINGS = {
     "stopped_early": "the validation loss fell no longer",
@@ -30,6 +32,7 @@ def run_fit(
     loss: str | None,
     category: tuple[str, ...],
     drop: tuple[str, ...],
+    keep: tuple[str, ...],
     epochs: int,
     learning_rate: float,
     seed: int,
@@ -39,7 +42,7 @@ def run_fit(
 ) -> None:
     """Learns from a file, and writes a folder. Raises TableError, ModelError and BuildError."""
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
-    folder = out or Path(f"{data.stem}_model")
+    folder = out or Path(f"{stem_of(data)}_model")
     check_out(folder)  # before the work, not after it
     table = read_table(data)
     commas = f", with decimal commas as in {table.decimal_comma}" if table.decimal_comma else ""
@@ -47,13 +50,14 @@ def run_fit(
     settings = Settings(layers, activation, loss, epochs, learning_rate=learning_rate, seed=seed, precision=precision)
     fitted = fit(
         table, target, task, category, drop, settings, lambda understood: _tell(console, table, understood),
-        progress=not quiet,
+        progress=not quiet, keep=keep,
     )  # fmt: skip
     _line(console, "trained", f"{fitted.epochs} epochs, the best was {fitted.best_epoch}; {_ENDINGS[fitted.status]}")
     _judge(console, fitted)
     fitted.model.write(folder)
     console.print(
-        f"\nwritten to    {folder}\npredict with  python -m nncodegen predict {folder} DATA{data.suffix}", markup=False
+        f"\nwritten to    {folder}\npredict with  python -m nncodegen predict {folder} DATA{ending_of(data)}",
+        markup=False,
     )
 
 
@@ -62,8 +66,9 @@ def run_predict(model: Path, data: Path, out: Path | None, unknown: str) -> None
     if out is not None and out.exists():
         raise BuildError(f"{out} exists already, and is not overwritten: name another file")
     loaded = load_model(model)
-    text = loaded.predict(read_table(data), unknown).to_csv(index=False, lineterminator="\n")
+    text = write_csv(loaded.predict(read_table(data), unknown))
     if out is None:
+        text = printable(text, lines=True) if sys.stdout.isatty() else text
         sys.stdout.write(text)
         return
     try:
@@ -86,8 +91,10 @@ def _tell(console: Console, table: Table, understood: Understood) -> None:
         _line(console, "" if number else "columns", f"{column.name:<{width}}  {column.show()}{lacks}")
     if len(understood.columns) > _MOST_COLUMNS:
         _line(console, "", f"and {len(understood.columns) - _MOST_COLUMNS} more")
-    for number, skipped in enumerate(understood.skipped):
+    for number, skipped in enumerate(understood.skipped[:_MOST_COLUMNS]):
         _line(console, "" if number else "not used", f"{skipped.name}: {skipped.reason}")
+    if len(understood.skipped) > _MOST_COLUMNS:
+        _line(console, "", f"and {len(understood.skipped) - _MOST_COLUMNS} more")
 
 
 def _judge(console: Console, fitted: Fitted) -> None:
@@ -98,4 +105,4 @@ def _judge(console: Console, fitted: Fitted) -> None:
 
 
 def _line(console: Console, name: str, found: Any) -> None:
-    console.print(f"{name:<14}{found}", markup=False)
+    console.print(f"{name:<14}{printable(found)}", markup=False)

@@ -70,31 +70,34 @@ def fit(
     settings: Settings | None = None,
     observe: Callable[[Understood], None] = lambda understood: None,
     progress: bool = False,
+    keep: tuple[str, ...] = (),
 ) -> Fitted:
     """Learns to predict the column ``target`` from all others, or from those not in ``drop``.
 
     A fifth of the rows is held out for the metrics, a fifth of the rest tells when to stop; the model is that of the
     epoch in which it was best there. Columns are understood by the rows that are trained with; ``categories`` names
-    those that hold categories, though they look like numbers. ``observe`` is told what was understood before the
-    training. Raises TableError, ModelError and BuildError.
+    those that hold categories, though they look like numbers, ``keep`` those to use though they identify rows.
+    ``observe`` is told what was understood before the training. Raises TableError, ModelError and BuildError.
     """
     settings = settings or Settings()
     table, left_out = _with_target(table, target)
-    for name in (*categories, *drop):
+    for name in (*categories, *drop, *keep):
         table.require(name, "which is named as an option")
     understood_target = understand_target(table, target, task)
     training, validation, test = _split(table, understood_target, settings.seed)
+    known = _rows(table, np.sort(np.concatenate([training, validation])))
     found = [
-        understand(_rows(table, np.sort(np.concatenate([training, validation]))), name, name in categories)
+        understand(known, name, name in categories, name in keep, table)
         for name in table.columns
         if name != target and name not in drop
     ]
     columns = tuple(column for column in found if not isinstance(column, Skipped))
     skipped = tuple(column for column in found if isinstance(column, Skipped))
-    missing = {name: int(table.missing(name).sum()) for name in table.columns}
+    missing = {column.name: int(table.missing(column.name, getattr(column, "gaps", ())).sum()) for column in columns}
     observe(Understood(understood_target, columns, skipped, {k: n for k, n in missing.items() if n}, left_out))
     if not columns:
-        raise TableError(f"{table.path} has no column to predict {target!r} from")
+        unused = "".join(f"; {column.name!r} is not used: {column.reason}" for column in skipped[:5])
+        raise TableError(f"{table.path} has no column to predict {target!r} from{unused}")
 
     X, Y = encode(columns, table, unknown="ignore"), understood_target.encode(table)
     network = describe(understood_target, X.shape[1], settings)

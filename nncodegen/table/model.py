@@ -22,7 +22,7 @@ from nncodegen.network import Description, predict
 from nncodegen.pipeline import build_module
 from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode
 from nncodegen.table.read import Table
-from nncodegen.table.target import Target
+from nncodegen.table.target import Target, target_from_dict
 
 DESCRIPTION, PARAMETERS, MODULE = "model.json", "parameters.npz", "module"
 
@@ -52,10 +52,8 @@ class TableModel:
         decided = self.target.decide(outputs)
         if not self.target.classes:
             return pd.DataFrame({self.target.name: decided})
-        found = {self.target.name: np.array(self.target.classes, object)[decided]}
-        chances = self.target.probabilities(outputs)
-        names = [f"probability of {value}" for value in self.target.classes]
-        return pd.DataFrame(found | dict(zip(names, chances.T, strict=True)))
+        found = [np.array(self.target.classes, object)[decided], *self.target.probabilities(outputs).T]
+        return pd.DataFrame(dict(zip(self.target.column_names, found, strict=True)))
 
     def write(self, out: Path) -> None:
         """Writes the folder: the description, the parameters, and the compiled module with its sources.
@@ -109,7 +107,7 @@ def load_model(folder: Path) -> TableModel:
         text = json.loads(path.read_text(encoding="utf-8"))
         if text["format"] != FORMAT:
             raise ValueError(f"its format is {text['format']!r}, not {FORMAT}")
-        target = Target(**{**text["target"], "classes": tuple(map(str, text["target"]["classes"]))})
+        target = target_from_dict(text["target"])
         columns = tuple(column_from_dict(column) for column in text["columns"])
         network, report = Description.from_dict(text["network"]), dict(text["report"])
         hash, checksum = str(text["hash"]), str(text["checksum"])

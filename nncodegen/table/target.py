@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nncodegen.errors import TableError
+from nncodegen.printable import printable
 from nncodegen.table.columns import MOSTLY, checked_numbers, moments
+from nncodegen.table.kinds import check_numbers, check_texts
+from nncodegen.table.numbers import PLAIN, check_format, show_format
 from nncodegen.table.read import Table
 
 TASKS = ("classification", "regression")
@@ -19,12 +23,25 @@ MOST_INTEGERS = 10
 
 @dataclass(frozen=True)
 class Target:
-    """The column that is predicted: its classes, or the mean and the deviation by which its numbers are scaled."""
+    """The column that is predicted: its classes, or the mean and the deviation by which its numbers are scaled.
+
+    ``format`` is how the numbers are written, ``assumed`` whether no cell told it: see ``read_numbers``.
+    """
 
     name: str
     classes: tuple[str, ...] = ()
     mean: float = 0.0
     deviation: float = 1.0
+    format: str = PLAIN
+    assumed: bool = False
+
+    def __post_init__(self) -> None:
+        check_texts("name", (self.name,))
+        check_texts("classes", self.classes)
+        check_numbers(mean=self.mean, deviation=self.deviation)
+        check_format(self.format)
+        if len(self.classes) == 1:
+            raise ValueError("one class is none")
 
     @property
     def task(self) -> str:
@@ -39,7 +56,7 @@ class Target:
     def encode(self, table: Table) -> Any:
         """The targets of the network for the rows of a table, (N, outputs): one-hot, or 0 and 1, or a scaled number."""
         if not self.classes:
-            return (table.numbers(self.name)[0].reshape(-1, 1) - self.mean) / self.deviation
+            return (table.numbers(self.name, self.format)[0].reshape(-1, 1) - self.mean) / self.deviation
         texts = table.texts(self.name)
         members = np.array([texts == value for value in self.classes], float).T
         return members if self.outputs > 1 else members[:, 1:]
@@ -54,37 +71,68 @@ class Target:
         """The probability of each class, (N, classes)."""
         return outputs if self.outputs > 1 else np.hstack([1 - outputs, outputs])
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns of a prediction: the target, and the probability of each class; all are different.
+
+        That of a probability which is the name of another column gets a mark behind it.
+        """
+        names = [self.name]
+        for value in self.classes:
+            name = f"probability of {value}"
+            while name in names:
+                name += "'"
+            names.append(name)
+        return tuple(names)
+
     def show(self) -> str:
         """What was understood, for people."""
         if not self.classes:
-            return f"regression: {self.name} is a number, mean {self.mean:.4g}, deviation {self.deviation:.4g}"
+            written = show_format(self.format, self.assumed)
+            return (
+                f"regression: {self.name} is a number{f', {written}' if written else ''}, mean {self.mean:.4g}, "
+                f"deviation {self.deviation:.4g}"
+            )
         shown = ", ".join(self.classes[:8]) + (", ..." if len(self.classes) > 8 else "")
         return f"classification: {self.name} is one of {len(self.classes)} classes: {shown}"
+
+
+def target_from_dict(given: Mapping[str, Any]) -> Target:
+    """A target from its fields as JSON holds them. Raises KeyError, TypeError or ValueError for anything else."""
+    return Target(**{**given, "classes": tuple(given["classes"])})
 
 
 def understand_target(table: Table, name: str, task: str | None) -> Target:
     """What the target is; its column has no missing values. Raises TableError where nothing can be learned."""
     values, others = table.numbers(name)
-    texts = table.texts(name)
+    texts, where = table.texts(name), f"{table.path}, column {printable(name)}"
     if task is None:
         numeric = others.sum() <= (1 - MOSTLY) * len(values)
         classes = numeric and not others.any() and (values == np.floor(values)).all()
         few = len(set(texts)) <= MOST_INTEGERS
         task = "regression" if numeric and not (classes and few) else "classification"
     if task == "regression":
-        values = checked_numbers(table, name, "that is to be predicted as a number (--task regression)")
+        written, assumed = table.number_format(name)
+        values = checked_numbers(table, name, "that is to be predicted as a number (--task regression)", written)
         if values.min() == values.max():
-            raise TableError(f"{table.path}, column {name}: it is always {values[0]:g}, there is nothing to learn")
-        return Target(name, (), *moments(table, name, values))
+            raise TableError(f"{where}: it is always {values[0]:g}, there is nothing to learn")
+        return Target(name, (), *moments(table, name, values), written, assumed)
     different = sorted(set(texts), key=_order)
     if len(different) < 2:
-        raise TableError(f"{table.path}, column {name}: there is one class only, {different[0]!r}: nothing to learn")
+        raise TableError(f"{where}: there is one class only, {different[0]!r}: nothing to learn")
     if len(different) > max(2, len(texts) / 2):
         raise TableError(
-            f"{table.path}, column {name}: it holds {len(different)} different values in {len(texts)} rows, too many "
-            f"for classes; choose another target, or --task regression for numbers"
+            f"{where}: it holds {len(different)} different values in {len(texts)} rows, too many "
+            f"for classes; choose another target, {_instead(table, name)}"
         )
     return Target(name, tuple(different))
+
+
+def _instead(table: Table, name: str) -> str:
+    """What could be predicted instead of too many classes."""
+    if table.dates(name)[1].mean() <= 1 - MOSTLY:
+        return "or turn these dates into numbers, such as days from one of them"
+    return "or --task regression for numbers"
 
 
 def _order(text: str) -> tuple[bool, float, str]:

@@ -1,0 +1,307 @@
+"""The kinds of columns, and how each becomes numbers for a network: plain data, checked when it is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nncodegen.errors import TableError
+from nncodegen.table.cells import looks_missing, shorten
+from nncodegen.table.numbers import PLAIN, check_format, show_format
+from nncodegen.table.read import Table
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_SHOWN = 5  # values that are printed
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column of numbers: standardized, its missing values replaced by the median and, where there were any, told.
+
+    ``gaps`` are texts that count as missing, each of ``texts`` has an input of its own beside that of the numbers.
+    ``format`` is how numbers are written, as ``read_numbers`` found it, ``assumed`` whether it was not told by any.
+    """
+
+    name: str
+    mean: float
+    deviation: float
+    median: float
+    has_missing: bool
+    gaps: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    format: str = PLAIN
+    assumed: bool = False
+
+    def __post_init__(self) -> None:
+        check_texts("name", (self.name,))
+        check_numbers(mean=self.mean, deviation=self.deviation, median=self.median)
+        _check_flags(has_missing=self.has_missing, assumed=self.assumed)
+        check_texts("gaps", self.gaps)
+        check_texts("texts", self.texts)
+        check_format(self.format)
+
+    @property
+    def width(self) -> int:
+        """How many inputs it becomes."""
+        return 1 + self.has_missing + len(self.texts)
+
+    def encode(self, table: Table, unknown: str) -> Any:
+        """The inputs that it becomes: (N, width).
+
+        Text that training has not met counts as missing (``unknown`` is "ignore"), or raises TableError, as a number
+        that is not finite always does.
+        """
+        values, others = table.numbers(self.name, self.format, self.gaps)
+        texts = _members(table, self.name, self.texts, others)
+        strange = others & ~texts.any(axis=1)
+        if strange.any() and (unknown == "error" or np.isinf(values[strange]).any()):
+            row = int(np.flatnonzero(strange if unknown == "error" else strange & np.isinf(values))[0])
+            raise TableError(no_number(table, self.name, row, "which holds numbers where the network is trained"))
+        missing = ~np.isfinite(values)
+        scaled = (np.where(missing, self.median, values) - self.mean) / self.deviation
+        told = [missing & ~texts.any(axis=1)] if self.has_missing else []
+        return np.column_stack([scaled, *told, texts]).astype(float)
+
+    def show(self) -> str:
+        """What was understood, for people."""
+        written = show_format(self.format, self.assumed)
+        return (
+            f"number{f', {written}' if written else ''}, mean {self.mean:.4g}, deviation {self.deviation:.4g}"
+            f"{_show_texts(self.gaps, self.texts)}"
+        )
+
+
+@dataclass(frozen=True)
+class Date:
+    """A column of dates: the time that has elapsed, standardized, and the parts of the date that vary.
+
+    ``mean`` and ``deviation`` are in days since the beginning of 1970. The year is its beginning, standardized
+    likewise, so that it goes on behind those of the training. The month and the hour are the sine and the cosine of
+    where in the year, or the day, they are: December is beside January. Each of ``weekdays`` (0 is Monday) has an
+    input. Parts are those of the clock on the wall, elapsed time is that of the world. Missing dates are the mean,
+    without any parts, and where there were any, told. ``day_first`` is whether days stand before months, where both are
+    numbers behind which the year stands, None where training met none of that kind. ``gaps`` and ``texts`` are those of
+    a Number.
+    """
+
+    name: str
+    mean: float
+    deviation: float
+    year: bool
+    month: bool
+    weekdays: tuple[int, ...]
+    hour: bool
+    has_missing: bool
+    day_first: bool | None = None
+    assumed: bool = False
+    gaps: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_texts("name", (self.name,))
+        check_numbers(mean=self.mean, deviation=self.deviation)
+        _check_flags(
+            year=self.year, month=self.month, hour=self.hour, has_missing=self.has_missing, assumed=self.assumed,
+            day_first=bool(self.day_first) if self.day_first is None else self.day_first,
+        )  # fmt: skip
+        if not isinstance(self.weekdays, tuple) or not all(type(d) is int and 0 <= d < 7 for d in self.weekdays):
+            raise ValueError(f"weekdays are {self.weekdays!r}, not some of 0 to 6")
+        check_texts("gaps", self.gaps)
+        check_texts("texts", self.texts)
+
+    @property
+    def width(self) -> int:
+        """How many inputs it becomes."""
+        return 1 + self.year + 2 * self.month + len(self.weekdays) + 2 * self.hour + self.has_missing + len(self.texts)
+
+    def encode(self, table: Table, unknown: str) -> Any:
+        """The inputs that it becomes: (N, width).
+
+        Text that training has not met counts as missing (``unknown`` is "ignore"), or raises TableError.
+        """
+        dates, others = table.dates(self.name, self.day_first, self.gaps)
+        texts = _members(table, self.name, self.texts, others)
+        strange = others & ~texts.any(axis=1)
+        if strange.any() and unknown == "error":
+            row = int(np.flatnonzero(strange)[0])
+            raise TableError(
+                f"{table.where(row, self.name)}: {str(table.frame[self.name].iloc[row])!r} is no date, in a column "
+                f"which holds dates where the network is trained"
+            )
+        missing = np.isnat(dates.world)
+        parts = split_dates(np.where(missing, np.datetime64(0, "D"), dates.wall))
+        found = [(days_of(dates.world) - self.mean) / self.deviation]
+        if self.year:
+            found.append((days_of(parts.year.astype("M8[us]")) - self.mean) / self.deviation)
+        if self.month:
+            found += _cycle((parts.month - 1) / 12)
+        found += [parts.weekday == day for day in self.weekdays]
+        if self.hour:
+            found += _cycle(parts.time)
+        known = np.where(missing[:, None], 0.0, np.column_stack(found).astype(float))
+        told = [missing & ~texts.any(axis=1)] if self.has_missing else []
+        return np.column_stack([known, *told, texts]).astype(float)
+
+    def show(self) -> str:
+        """What was understood, for people."""
+        parts = ["elapsed time"] + ["year"] * self.year + ["month (sine, cosine)"] * self.month
+        if self.weekdays:
+            parts.append(f"day of the week (one of {', '.join(_WEEKDAYS[day][:2] for day in self.weekdays)})")
+        parts += ["hour (sine, cosine)"] * self.hour
+        order = ""
+        if self.day_first is not None:
+            order = f", written as {'day, month, year' if self.day_first else 'month, day, year'}"
+            order += " (assumed: no cell tells)" if self.assumed else ""
+        mean = np.datetime64(round(self.mean), "D")
+        return (
+            f"date{order}, mean {mean}, deviation {self.deviation:.4g} days: {', '.join(parts)}"
+            f"{_show_texts(self.gaps, self.texts)}"
+        )
+
+
+@dataclass(frozen=True)
+class Category:
+    """A column of categories: one input for each, which is 1 where it holds; "" stands for a missing value.
+
+    Where ``other`` is true, ``values`` are the most frequent ones, and all others share one more input.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    other: bool = False
+
+    def __post_init__(self) -> None:
+        check_texts("name", (self.name,))
+        check_texts("values", self.values)
+        _check_flags(other=self.other)
+
+    @property
+    def width(self) -> int:
+        """How many inputs it becomes."""
+        return len(self.values) + self.other
+
+    def encode(self, table: Table, unknown: str) -> Any:
+        """The inputs that it becomes: (N, width).
+
+        A category that training has not met is one of the others, if there are such; else none of them (``unknown`` is
+        "ignore"), or (``unknown`` is "error") raises TableError; so does not a value that is missing, which is none of
+        them, too.
+        """
+        texts = table.texts(self.name)
+        known = _members(table, self.name, self.values, np.ones(len(texts), bool))
+        rest = ~known.any(axis=1) & (texts != "")
+        if self.other:
+            return np.column_stack([known, rest]).astype(float)
+        if unknown == "error" and rest.any():
+            row = int(np.flatnonzero(rest)[0])
+            raise TableError(
+                f"{table.where(row, self.name)}: the category {texts[row]!r} did not occur in training, where there "
+                f"were {shorten(self.values, 10)}; correct it, or predict with --unknown ignore"
+            )
+        return known.astype(float)
+
+    def show(self) -> str:
+        """What was understood, for people."""
+        shown = ", ".join(value or "(missing)" for value in self.values[:_SHOWN])
+        shown += ", ..." if len(self.values) > _SHOWN else ""
+        if self.other:
+            return f"category, the {len(self.values)} most frequent values: {shown}; all others share one input"
+        numbers = sum(_is_number(value) for value in self.values if value)
+        mixed = ", numbers and texts" if 0 < numbers < sum(map(bool, self.values)) else ""
+        return f"category{mixed}, {len(self.values)} values: {shown}"
+
+
+Column = Number | Date | Category
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What dates are made of, (N,) each: months and days from 1, weekdays from 0 (Monday), the share of the day."""
+
+    year: Any
+    month: Any
+    weekday: Any
+    day: Any
+    time: Any
+
+
+def split_dates(wall: Any) -> Parts:
+    """The parts of dates (N,)."""
+    days, months, years = wall.astype("M8[D]"), wall.astype("M8[M]"), wall.astype("M8[Y]")
+    return Parts(
+        years,
+        (months - years.astype("M8[M]")).astype(int) + 1,
+        (days.astype(int) + 3) % 7,  # 1970 began on a Thursday
+        (days - months.astype("M8[D]")).astype(int) + 1,
+        (wall - days) / np.timedelta64(1, "D"),
+    )
+
+
+def days_of(dates: Any) -> Any:
+    """Dates (N,) as days since the beginning of 1970, NaN for none."""
+    return (dates - np.datetime64(0, "us")) / np.timedelta64(1, "D")
+
+
+def no_number(table: Table, name: str, row: int, what: str) -> str:
+    """That a cell is no number, for people."""
+    return f"{table.where(row, name)}: {str(table.frame[name].iloc[row])!r} is no finite number, in a column {what}"
+
+
+def check_numbers(**values: Any) -> None:
+    """Raises TypeError or ValueError for what is no finite number, or no positive deviation."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} is {value!r}, no number")
+        if not math.isfinite(value) or (name == "deviation" and value <= 0):
+            raise ValueError(f"{name} is {value!r}")
+
+
+def check_texts(name: str, values: Any) -> None:
+    """Raises TypeError or ValueError for what is no tuple of different texts."""
+    if not isinstance(values, tuple) or any(not isinstance(value, str) for value in values):
+        raise TypeError(f"{name}: {values!r} are no texts")
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name}: a text occurs twice")
+
+
+def _check_flags(**values: Any) -> None:
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}, neither true nor false")
+
+
+def _members(table: Table, name: str, values: tuple[str, ...], rows: Any) -> Any:
+    """Which of some texts the cells of a column are, where rows (N,) says so: (N, values)."""
+    found = np.zeros((len(rows), len(values)), bool)
+    if values and rows.any():
+        places = {value: place for place, value in enumerate(values)}
+        column = np.array([places.get(text, -1) for text in table.texts(name)])
+        chosen = np.flatnonzero(rows & (column >= 0))
+        found[chosen, column[chosen]] = True
+    return found
+
+
+def _cycle(share: Any) -> list[Any]:
+    """A share of a cycle as a point on the circle."""
+    return [np.sin(2 * np.pi * share), np.cos(2 * np.pi * share)]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _show_texts(gaps: tuple[str, ...], texts: tuple[str, ...]) -> str:
+    found = f"; {shorten(gaps, _SHOWN)} count{'s' if len(gaps) == 1 else ''} as missing" if gaps else ""
+    return found + (f"; beside them texts, with an input each: {shorten(texts, _SHOWN)}" if texts else "")
+
+
+def gaps_of(texts: list[str]) -> tuple[str, ...]:
+    """Those of the texts beside numbers or dates that look as if a value was missing, in their order."""
+    return tuple(sorted({text.strip() for text in texts if looks_missing(text.strip())}))

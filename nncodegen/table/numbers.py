@@ -1,0 +1,169 @@
+"""Numbers as people write them in texts: thousands, decimal commas, money, percents, negative ones in parentheses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+PLAIN = "1234.56"
+"""The format of numbers as programs write them."""
+
+_DECIMALS = {"1,234.56": ".", "1 234.56": ".", "1'234.56": ".", "1.234,56": ",", "1 234,56": ",", "1'234,56": ","}
+_PATTERNS = (PLAIN, *_DECIMALS)
+_SPACES = " \u00a0\u2009\u202f"  # between words, no-break, thin, narrow no-break
+_GROUPS = {",": ",", ".": r"\.", " ": f"[{_SPACES}]", "'": "['\u2019]"}
+
+_CODES = ("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "AUD", "CAD", "NZD", "SEK", "NOK", "DKK", "PLN")
+_CURRENCY = rf"US\$|R\$|[$€£¥₹₽₩₺₴₦₫₪฿₱¢]|{'|'.join(_CODES)}"
+_SIGN = r"[+\-\u2212]?"  # the last is the minus of typesetters
+_NUMBER = re.compile(
+    rf"(?P<open>\()?\s*(?P<sign>{_SIGN})\s*(?P<before>{_CURRENCY})?\s*(?P<inner>{_SIGN})\s*"
+    rf"(?P<digits>\d[\d.,'\u2019{_SPACES}]*(?<!\s)|[.,]\d+)(?P<exponent>[eE][+-]?\d+)?\s*"
+    rf"(?P<after>{_CURRENCY}|%)?\s*(?P<close>\))?"
+)
+
+
+def _digits_of(pattern: str) -> re.Pattern[str]:
+    """What digits look like that are written like a pattern; groups of three need not be parted."""
+    group, decimal = _GROUPS[pattern[1]], re.escape(_DECIMALS[pattern])
+    return re.compile(rf"(?:[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d+)(?:{decimal}\d*)?|{decimal}\d+")
+
+
+_DIGITS = {pattern: _digits_of(pattern) for pattern in _DECIMALS}
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # a number, or thousands that are parted by points
+
+
+def check_format(given: Any) -> None:
+    """Raises ValueError for what is no format: a pattern such as 1,234.56, and a unit ($, %) behind a space."""
+    if not isinstance(given, str) or _parts(given)[0] not in _PATTERNS:
+        raise ValueError(f"{given!r} is no format of numbers, such as {PLAIN}")
+    unit = _parts(given)[1]
+    if unit and not re.fullmatch(rf"{_CURRENCY}|%", unit):
+        raise ValueError(f"{unit!r} is no unit of numbers")
+
+
+def _parts(given: str) -> tuple[str, str]:
+    """The pattern and the unit of a format."""
+    for pattern in _PATTERNS:
+        if given == pattern or given.startswith(f"{pattern} "):
+            return pattern, given[len(pattern) + 1 :]
+    return given, ""
+
+
+def show_format(given: str, assumed: bool) -> str:
+    """How numbers are written, for people; "" for those that need no word."""
+    pattern, unit = _parts(given)
+    found = {"": [], "%": ["percents (50% is 0.5)"]}.get(unit, [f"money in {unit}"])
+    if assumed or _DECIMALS.get(pattern) == "," or pattern in ("1 234.56", "1'234.56"):
+        found.append(f"written as in {pattern}{' (assumed: no cell tells)' if assumed else ''}")
+    return ", ".join(found)
+
+
+def read_numbers(
+    texts: Sequence[str],
+    expected: str | None = None,
+    semicolons: bool = False,
+    comma_elsewhere: Callable[[], bool] = lambda: False,
+) -> tuple[Any, str, bool]:
+    """The numbers in the texts of a column, the format they are in, and whether it is assumed, another doing as well.
+
+    The numbers are (N,), NaN for a text that holds none; the format is that in which most texts are numbers. Where no
+    text decides (all are like 1,500), it is the one that is ``expected``; without one, commas are decimal where
+    ``semicolons`` part the columns, and else part thousands. Points that may part thousands (1.500) do so where
+    ``comma_elsewhere`` tells of decimal commas. One unit stands with all numbers: money may lack it, percents may not,
+    but for a zero; ``expected`` tells which unit it is.
+    """
+    pattern, unit = _parts(expected) if expected and expected != PLAIN else (None, "")
+    values = None if unit else _plain_numbers(texts)
+    if values is not None:
+        thousands = _are_grouped(texts) and (_DECIMALS[pattern] == "," if pattern else comma_elsewhere())
+        if not thousands:
+            return values, PLAIN, False
+    found = [match for match in map(_NUMBER.fullmatch, dict.fromkeys(texts)) if match]
+    unit = unit if expected else _unit(found)
+    digits = [match["digits"] for match in found if _has_unit(match, unit)]
+    if not unit and values is None and all(text.replace(".", "", 1).isdigit() for text in digits):
+        chosen, assumed = PLAIN, False
+    else:
+        comma = _DECIMALS[pattern] == "," if pattern else semicolons
+        chosen, assumed = _choose(digits, pattern, comma)
+    given = f"{chosen} {unit}" if unit else chosen
+    known = {text: _parse(text, chosen, unit) for text in dict.fromkeys(texts)}
+    return np.array([known[text] for text in texts], float), given, assumed
+
+
+def _plain_numbers(texts: Sequence[str]) -> Any:
+    """Texts as numbers, if all are as programs write them."""
+    try:
+        values = np.array(list(map(float, texts)), float)
+    except ValueError:
+        return None
+    return None if "_" in "".join(texts) else values  # Python allows it between digits
+
+
+def _are_grouped(texts: Sequence[str]) -> bool:
+    """Whether points may part thousands: each stands before three digits, and there is one."""
+    pointed = [text for text in texts if "." in text]
+    return bool(pointed) and all(map(_GROUPED.fullmatch, pointed))
+
+
+def _choose(digits: Sequence[str], expected: str | None, comma: bool) -> tuple[str, bool]:
+    """The pattern that most digits are written like, and whether another would do as well, with other values."""
+    counts = {name: sum(1 for text in digits if like.fullmatch(text)) for name, like in _DIGITS.items()}
+    best = [name for name in _DECIMALS if counts[name] == max(counts.values())]
+    if expected in best:
+        return str(expected), False
+    chosen = next((name for name in best if (_DECIMALS[name] == ",") == comma), best[0])
+    meanings = {tuple(_as_plain(text, name) for text in digits) for name in best}
+    return chosen, len(meanings) > 1
+
+
+def _unit(found: Sequence[re.Match[str]]) -> str:
+    """The unit of a column; none where there are several, or percents among other numbers."""
+    units = [match["before"] or match["after"] or "" for match in found]
+    different = set(units) - {""}
+    if len(different) != 1:
+        return ""
+    unit = different.pop()
+    return unit if all(_has_unit(match, unit) for match in found) else ""
+
+
+def _has_unit(match: re.Match[str], unit: str) -> bool:
+    """Whether a number stands with a unit as it may: once; a percent needs it, but for a zero."""
+    before, after = match["before"], match["after"]
+    if before and after:
+        return False
+    own = before or after or ""
+    return own == unit or (not own and (unit != "%" or not match["digits"].strip("0.,")))
+
+
+def _as_plain(digits: str, pattern: str) -> str | None:
+    """Digits that are written like a pattern, as programs write them; None for others."""
+    if pattern == PLAIN:
+        return digits if re.fullmatch(r"\d+\.?\d*|\.\d+", digits) else None
+    if not _DIGITS[pattern].fullmatch(digits):
+        return None
+    whole, point, fraction = digits.partition(_DECIMALS[pattern])
+    return re.sub(r"\D", "", whole) + point.replace(",", ".") + fraction
+
+
+def _parse(text: str, pattern: str, unit: str) -> float:
+    """The number in a text; NaN where there is none."""
+    match = _NUMBER.fullmatch(text)
+    if match is None or not _has_unit(match, unit) or bool(match["open"]) != bool(match["close"]):
+        return np.nan
+    signs = [match[name] for name in ("open", "sign", "inner") if match[name]]
+    digits = _as_plain(match["digits"], pattern)
+    if digits is None or len(signs) > 1:
+        return np.nan
+    value = float(digits + (match["exponent"] or "")) / (100 if unit == "%" else 1)
+    return -value if signs and signs != ["+"] else value
+
+
+def has_decimal_comma(text: str) -> bool:
+    """Whether a text is a number with a decimal comma, as programs write them where it is the custom."""
+    return _DECIMAL_COMMA.fullmatch(text) is not None
