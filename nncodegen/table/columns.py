@@ -63,8 +63,6 @@ def understand(
     finite, or too large.
     """
     whole = whole or table
-    if table.missing(name).all():
-        return Skipped(name, "it is empty")
     if not as_category:
         for kind in (_date, _number) if _may_be_compact(whole, name) else (_number, _date):
             found = kind(table, name, keep, whole)
@@ -83,32 +81,32 @@ def _may_be_compact(table: Table, name: str) -> bool:
 
 def _number(table: Table, name: str, keep: bool, whole: Table) -> Number | Skipped | None:
     """A column of numbers; None for another."""
-    written, assumed = whole.number_format(name)
-    gaps, others = _gaps(whole, name, whole.numbers(name, written)[1])
+    every, others, written, assumed = whole.written_numbers(name)
+    gaps = _gaps(whole, name, others)
     if gaps is None:
         return None
-    values, others = table.numbers(name, written, gaps)
-    missing, infinite = table.missing(name, gaps), np.isinf(values)
-    strange, present = others & ~infinite, ~table.missing(name, gaps)
-    if not np.isfinite(values).any() or strange.sum() > (1 - MOSTLY) * present.sum():
+    values, others = (every, others) if whole is table and not gaps else table.numbers(name, written, gaps)
+    finite, infinite = np.isfinite(values), np.isinf(values)
+    missing, strange = ~finite & ~others, others & ~infinite
+    if missing.all():
+        return Skipped(name, "it is empty")
+    if not finite.any() or strange.sum() > (1 - MOSTLY) * (~missing).sum():
         return None
     if infinite.any():
-        what = f"which holds numbers in {present.sum() - others.sum()} other rows"
+        what = f"which holds numbers in {finite.sum()} other rows"
         raise TableError(no_number(table, name, int(np.flatnonzero(infinite)[0]), what))
-    values = np.where(others, np.nan, values)
-    different = len(np.unique(values[np.isfinite(values)]))
-    texts = tuple(sorted(set(table.texts(name)[strange])))
-    if texts and (different <= min(MOST_LEVELS, len(values) / 2) or len(texts) > MOST_TEXTS):
+    texts = tuple(sorted(set(table.texts(name)[strange]))) if strange.any() else ()
+    numbers = values[finite]
+    few = min(MOST_LEVELS, len(values) / 2)
+    if texts and (len(texts) > MOST_TEXTS or len(np.unique(numbers)) <= few):
         return None
-    mean, deviation = moments(table, name, values)
+    mean, deviation = moments(table, name, numbers)
     if not deviation > 0:
         return Skipped(name, f"it is always {mean:g}")
-    if not keep and written == PLAIN and not texts:
-        every = whole.numbers(name, written, gaps)[0]
-        if identifies_rows(name, every[np.isfinite(every)]):
-            low, high = np.nanmin(every), np.nanmax(every)
-            return Skipped(name, f"it identifies rows, each by a number from {low:.15g} to {high:.15g}; {_how(name)}")
-    median, has_missing = float(np.nanmedian(values)), bool(missing.any())
+    if not keep and written == PLAIN and not texts and identifies_rows(name, every[np.isfinite(every)]):
+        bounds = f"from {np.nanmin(every):.15g} to {np.nanmax(every):.15g}"
+        return Skipped(name, f"it identifies rows, each by a number {bounds}; {_how(name)}")
+    median, has_missing = float(np.median(numbers)), bool(missing.any())
     return Number(name, mean, deviation, median, has_missing, gaps, texts, written, assumed)
 
 
@@ -117,7 +115,7 @@ def _date(table: Table, name: str, keep: bool, whole: Table) -> Date | Skipped |
     dates, others = whole.dates(name)
     if np.isnat(dates.world).all():
         return None
-    gaps, _ = _gaps(whole, name, others)
+    gaps = _gaps(whole, name, others)
     if gaps is None:
         return None
     order, assumed = dates.day_first, dates.assumed
@@ -144,20 +142,22 @@ def _varies(values: Any) -> bool:
     return bool((values != values[0]).any())
 
 
-def _gaps(table: Table, name: str, others: Any) -> tuple[tuple[str, ...] | None, Any]:
+def _gaps(table: Table, name: str, others: Any) -> tuple[str, ...] | None:
     """The texts beside numbers or dates that count as missing; None if they are more than half of the column."""
     if not others.any():
-        return (), others
+        return ()
     texts = table.texts(name)[others]
     gaps = gaps_of(list(texts))
     count = sum(text.strip() in gaps for text in texts)
-    return (None if count > (~table.missing(name)).sum() / 2 else gaps), others
+    return None if count > (~table.missing(name)).sum() / 2 else gaps
 
 
 def _category(table: Table, name: str, as_category: bool, keep: bool) -> Category | Skipped:
     """A column of categories."""
     texts = table.texts(name)
     counts = Counter(texts.tolist())
+    if set(counts) == {""}:
+        return Skipped(name, "it is empty")
     if len(counts) == 1:
         return Skipped(name, f"it is always {texts[0]!r}")
     gap = counts.pop("", 0)
@@ -180,9 +180,9 @@ def _how(name: str) -> str:
 
 
 def moments(table: Table, name: str, values: Any) -> tuple[float, float]:
-    """The mean and the standard deviation of a column of numbers. Raises TableError where they are too large."""
+    """The mean and the standard deviation of the numbers of a column. Raises TableError where they are too large."""
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = float(np.nanmean(values)), float(np.nanstd(values))
+        mean, deviation = float(values.mean()), float(values.std())
     if not np.isfinite(mean) or not np.isfinite(deviation):
         raise TableError(
             f"{table.path}, column {printable(name)}: its numbers are too large to compute their deviation; scale them"

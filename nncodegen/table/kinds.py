@@ -149,7 +149,8 @@ class Date:
         """What was understood, for people."""
         parts = ["elapsed time"] + ["year"] * self.year + ["month (sine, cosine)"] * self.month
         if self.weekdays:
-            parts.append(f"day of the week (one of {', '.join(_WEEKDAYS[day][:2] for day in self.weekdays)})")
+            days = ", ".join(_WEEKDAYS[day] for day in self.weekdays) if len(self.weekdays) < 7 else "seven"
+            parts.append(f"day of the week (one of {days})")
         parts += ["hour (sine, cosine)"] * self.hour
         order = ""
         if self.day_first is not None:

@@ -17,6 +17,7 @@ from nncodegen.table.dates import Dates, read_dates
 from nncodegen.table.numbers import PLAIN, has_decimal_comma, read_numbers
 from nncodegen.table.rows import ENDINGS, ending_of, read_csv, read_rows
 
+_MISSING = frozenset(MISSING)
 _MOST_NAMES = 20  # that an error lists
 
 
@@ -57,10 +58,11 @@ class Table:
 
     def missing(self, name: str, gaps: tuple[str, ...] = ()) -> Any:
         """Which cells of a column hold nothing, or one of some texts that count as nothing: (N,)."""
-        cells = self.frame[name]
+        return self._missing(self.frame[name], gaps)
+
+    def _missing(self, cells: pd.Series, gaps: tuple[str, ...]) -> Any:
         if self.delimiter is not None:
-            nothing = frozenset(MISSING + gaps)
-            return np.fromiter((cell in nothing for cell in cells.to_numpy()), bool, len(cells))
+            return np.array(list(map(_MISSING.union(gaps).__contains__, cells.to_numpy().tolist())), bool)
         missing = cells.isna().to_numpy(bool)
         if gaps:
             missing = missing | np.array([isinstance(cell, str) and cell.strip() in gaps for cell in cells], bool)
@@ -69,47 +71,49 @@ class Table:
     def numbers(self, name: str, expected: str | None = None, gaps: tuple[str, ...] = ()) -> tuple[Any, Any]:
         """The cells of a column as numbers (N,), NaN where there is none, and which of them hold something else.
 
-        They are read in the format of the column, as ``number_format`` finds it. Durations are numbers of seconds.
+        They are read in the format of the column: see ``read_numbers``. Durations are numbers of seconds.
         """
-        missing = self.missing(name, gaps)
-        values = np.full(len(missing), np.nan)
-        values[~missing] = self._read_numbers(name, missing, expected)[0]
-        return values, ~missing & ~np.isfinite(values)
+        return self.written_numbers(name, expected, gaps)[:2]
 
-    def number_format(self, name: str, expected: str | None = None) -> tuple[str, bool]:
-        """The format of the numbers in a column, and whether it is assumed: see ``read_numbers``."""
-        _, given, assumed = self._read_numbers(name, self.missing(name), expected)
-        return given, assumed
-
-    def _read_numbers(self, name: str, missing: Any, expected: str | None) -> tuple[Any, str, bool]:
+    def written_numbers(
+        self, name: str, expected: str | None = None, gaps: tuple[str, ...] = ()
+    ) -> tuple[Any, Any, str, bool]:
+        """As ``numbers``, with the format that they are written in, and whether it is assumed."""
         cells = self.frame[name]
+        missing = self._missing(cells, gaps)
+        written, assumed = PLAIN, False
         if pd.api.types.is_timedelta64_dtype(cells.dtype):
-            return (cells[~missing] / pd.Timedelta(seconds=1)).to_numpy(float), PLAIN, False
-        if pd.api.types.is_numeric_dtype(cells.dtype):
-            return cells[~missing].to_numpy(float), PLAIN, False
-        return read_numbers(
-            self._present(name, missing), expected, self.delimiter == ";", lambda: self.decimal_comma is not None
-        )
+            found = (cells[~missing] / pd.Timedelta(seconds=1)).to_numpy(float)
+        elif pd.api.types.is_numeric_dtype(cells.dtype):
+            found = cells[~missing].to_numpy(float)
+        else:
+            found, written, assumed = read_numbers(
+                self._present(cells, missing), expected, self.delimiter == ";", lambda: self.decimal_comma is not None
+            )
+        values = np.full(len(missing), np.nan)
+        values[~missing] = found
+        return values, ~missing & ~np.isfinite(values), written, assumed
 
     def dates(self, name: str, expected: bool | None = None, gaps: tuple[str, ...] = ()) -> tuple[Dates, Any]:
         """The cells of a column as dates (N,), NaT where there is none, and which of them hold something else.
 
         ``expected`` is whether days stand before months, where there is no telling: see ``read_dates``.
         """
-        cells, missing = self.frame[name], self.missing(name, gaps)
+        cells = self.frame[name]
+        missing = self._missing(cells, gaps)
         if pd.api.types.is_datetime64_any_dtype(cells.dtype):
             wall = cells.dt.tz_localize(None)
             world = cells if cells.dt.tz is None else cells.dt.tz_convert("UTC").dt.tz_localize(None)
             return Dates(world.to_numpy("M8[us]"), wall.to_numpy("M8[us]")), np.zeros(len(cells), bool)
-        found = read_dates(self._present(name, missing), expected, self.decimal_comma is not None)
+        found = read_dates(self._present(cells, missing), expected, self.decimal_comma is not None)
         world, wall = (np.full(len(missing), np.datetime64("NaT"), "M8[us]") for _ in range(2))
         world[~missing], wall[~missing] = found.world, found.wall
         return replace(found, world=world, wall=wall), ~missing & np.isnat(world)
 
-    def _present(self, name: str, missing: Any) -> list[str]:
+    def _present(self, cells: pd.Series, missing: Any) -> list[str]:
         """The cells of a column that hold something, as texts that may be numbers or dates."""
-        cells = self.frame[name].to_numpy(object)[~missing].tolist()
-        return cells if self.delimiter is not None else list(map(text_of, cells))
+        present = cells.to_numpy(object)[~missing].tolist()
+        return present if self.delimiter is not None else list(map(text_of, present))
 
     @cached_property
     def decimal_comma(self) -> str | None:
@@ -121,8 +125,9 @@ class Table:
 
     def texts(self, name: str) -> Any:
         """The cells of a column as text (N,), "" where they hold nothing."""
-        texts = np.array([str(cell) for cell in self.frame[name].to_numpy(object)], dtype=object)
-        texts[self.missing(name)] = ""
+        cells = self.frame[name]
+        texts = np.array(list(map(str, cells.to_numpy(object).tolist())), dtype=object)
+        texts[self._missing(cells, ())] = ""
         return texts
 
 

@@ -112,7 +112,7 @@ def understand_target(table: Table, name: str, task: str | None) -> Target:
         few = len(set(texts)) <= MOST_INTEGERS
         task = "regression" if numeric and not (classes and few) else "classification"
     if task == "regression":
-        written, assumed = table.number_format(name)
+        *_, written, assumed = table.written_numbers(name)
         values = checked_numbers(table, name, "that is to be predicted as a number (--task regression)", written)
         if values.min() == values.max():
             raise TableError(f"{where}: it is always {values[0]:g}, there is nothing to learn")
