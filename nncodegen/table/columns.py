@@ -22,17 +22,17 @@ __all__ = [
     "Category", "Column", "Date", "Number", "Skipped", "column_from_dict", "column_to_dict", "encode", "understand",
 ]  # fmt: skip
 
+MOST_LEVELS = 20
+"""With as few different values each has an input; of more, the most frequent ones have, and the others share one."""
+
 MOST_CATEGORIES = 100
-"""Of a column of text with more different values, the most frequent ones have an input each, the others share one."""
+"""As many values of a column have an input each, at most."""
 
 RARE = 5
-"""In fewer rows, a value of such a column has no input of its own."""
+"""In fewer rows, a value of a column of many values has no input of its own."""
 
 MOSTLY = 0.9
 """The share of numbers, or dates, from which a column is one of them, and other text in it something beside them."""
-
-MOST_LEVELS = 20
-"""A column with text among as few different numbers is one of categories."""
 
 MOST_TEXTS = 10
 """More different texts among numbers or dates make no column of them."""
@@ -56,7 +56,7 @@ def understand(
 
     Texts among numbers or dates that look like missing values (-, unknown), and are at most half of the column, count
     as missing; other texts make a column of few different numbers one of categories, and have an input each beside
-    many.
+    many. Of many categories, the rare ones share an input.
     What identifies rows is left out: texts all of which are different, and numbers of which ``identifies_rows`` says
     so. ``as_category`` says that the column holds categories, ``keep`` that it is not left out for what it identifies.
     ``whole`` has all rows, which tell how numbers and dates are written. Raises TableError for a number that is not
@@ -166,7 +166,7 @@ def _category(table: Table, name: str, as_category: bool, keep: bool) -> Categor
     if not kept and len(counts) == rows > 2:
         return Skipped(name, f"it identifies rows, each by another text, such as {example!r}; {_how(name)}")
     none = [""] * bool(gap)
-    if len(counts) <= MOST_CATEGORIES and (kept or len(counts) <= max(2, len(texts) / 2)):
+    if len(counts) <= (MOST_CATEGORIES if kept else min(MOST_LEVELS, max(2, len(texts) / 2))):
         return Category(name, tuple(sorted([*counts, *none])))
     frequent = [text for text, count in counts.most_common(MOST_CATEGORIES) if kept or count >= RARE]
     if not frequent:

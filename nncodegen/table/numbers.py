@@ -89,7 +89,7 @@ def read_numbers(
     if not unit and values is None and all(text.replace(".", "", 1).isdigit() for text in digits):
         chosen, assumed = PLAIN, False
     else:
-        comma = _DECIMALS[pattern] == "," if pattern else semicolons
+        comma = _DECIMALS[pattern] == "," if pattern else semicolons or values is not None
         chosen, assumed = _choose(digits, pattern, comma)
     given = f"{chosen} {unit}" if unit else chosen
     known = {text: _parse(text, chosen, unit) for text in dict.fromkeys(texts)}
