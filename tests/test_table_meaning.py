@@ -304,6 +304,29 @@ def test_later_dates_are_predicted(tmp_path):
     assert np.abs(predicted - value[365:]).max() < 3
 
 
+def test_an_order_that_training_did_not_meet(column):
+    """Dates whose order neither the table nor the training tells are refused, not guessed."""
+    found = understand(column(["2020-01-31", "2020-02-01", "2020-03-01"]), "v", False)
+    assert found.day_first is None
+    np.testing.assert_array_equal(
+        encode((found,), column(["31/1/2020", "1/2/2020"])), encode((found,), column(["2020-01-31", "2020-02-01"]))
+    )
+    with pytest.raises(TableError, match="column v: no cell tells whether days or months stand first"):
+        encode((found,), column(["1/2/2020"]))
+
+
+def test_rows_whose_target_looks_missing(tmp_path):
+    """Rows are left out whose target is a text that looks missing among numbers; among classes, it is a class."""
+    rows = [f"{k / 8},{'-' if k % 5 == 0 else k * k},{'unknown' if k % 5 == 0 else 'known'}" for k in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["x,n,c", *rows]))
+    told = []
+    for target in ("n", "c"):
+        options = {"observe": told.append, "settings": Settings(layers=(), epochs=1)}
+        fit(read_table(tmp_path / "a.csv"), target, drop=tuple({"n", "c"} - {target}), **options)
+    assert [understood.left_out for understood in told] == [8, 0]
+    assert told[1].target.classes == ("known", "unknown")
+
+
 # --- what is left out, and what is grouped -----------------------------------------------------------------------
 
 
@@ -314,7 +337,9 @@ def test_later_dates_are_predicted(tmp_path):
         ("order_key", [12, 7, 93], True), ("rownames", [1947, 1948, 1949], True), ("Unnamed: 0", [0, 1, 2], True),
         ("index", [3, 1, 2], True), ("index", [100, 7, 93], False), ("id", [1, 2, 2], False),
         ("id", [1.5, 2, 3], False),
-        ("house", range(1, 21), True), ("house", range(21, 1, -1), False), ("year", range(20), False),
+        ("house", range(1, 21), True), ("house", range(21, 1, -1), False),
+        ("house", range(20, 0, -1), True), ("house", range(1, 11), False), ("time_index", range(20), False),
+        ("order no", [3, 8, 9], True), ("year", range(20), False),
         ("x", range(20), False), ("population", [8_804_190, 3_898_747, 2_746_388], False), ("price", [9, 5, 7], False),
         ("humid", [30, 40, 50], False), ("paid", [30, 40, 50], False),
     ],
@@ -372,7 +397,8 @@ def test_columns_are_plain_data(column):
 
 @pytest.mark.parametrize(
     ("number", "changes"),
-    [(0, {"mean": None}), (0, {"mean": float("nan")}), (0, {"deviation": 0}), (0, {"deviation": -1.0}),
+    [(0, {"mean": None}), (0, {"mean": float("nan")}), (0, {"mean": 10**400}), (0, {"deviation": 0}),
+     (0, {"deviation": -1.0}),
      (0, {"median": "1"}), (0, {"mean": True}), (0, {"has_missing": 1}), (0, {"gaps": "-"}), (0, {"texts": [1]}),
      (0, {"texts": ["x", "x"]}), (0, {"format": "1#2"}), (0, {"format": "1,234.56 kg"}), (0, {"name": None}),
      (0, {"more": 1}), (0, {"kind": "text"}), (0, {"kind": []}), (1, {"weekdays": [7]}), (1, {"weekdays": [True]}),

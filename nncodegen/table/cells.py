@@ -14,7 +14,7 @@ _LOOKS_MISSING = frozenset(
     "na n/a n.a n.a. n.d. nan nat null nil none <na> #n/a #null! #value! #ref! #div/0! #num! #name? "
     "(null) (none) (missing) (unknown) (blank) blank unknown unk missing undefined unavailable "
     "? ?? ??? - -- --- \u2013 \u2014 . .. ... * 0000-00-00".split()
-) | {"not available", "not applicable", "not known", "no data", "no value", "0000-00-00 00:00:00"}
+) | {"", "not available", "not applicable", "not known", "no data", "no value", "0000-00-00 00:00:00"}
 
 
 def looks_missing(text: str) -> bool:

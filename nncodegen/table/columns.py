@@ -152,6 +152,13 @@ def _gaps(table: Table, name: str, others: Any) -> tuple[str, ...] | None:
     return None if count > (~table.missing(name)).sum() / 2 else gaps
 
 
+def gaps_in_numbers(table: Table, name: str) -> tuple[str, ...]:
+    """The texts that count as missing in a column, if all others of its cells are numbers."""
+    others = table.numbers(name)[1]
+    gaps = (others.any() and _gaps(table, name, others)) or ()
+    return gaps if not table.numbers(name, gaps=gaps)[1].any() else ()
+
+
 def _category(table: Table, name: str, as_category: bool, keep: bool) -> Category | Skipped:
     """A column of categories."""
     texts = table.texts(name)

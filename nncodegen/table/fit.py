@@ -12,7 +12,7 @@ from nncodegen.describe.losses import LOSSES
 from nncodegen.errors import TableError
 from nncodegen.network import Description, module_of
 from nncodegen.network.description import activation_text, loss_text
-from nncodegen.table.columns import Column, Skipped, encode, understand
+from nncodegen.table.columns import Column, Skipped, encode, gaps_in_numbers, understand
 from nncodegen.table.metrics import Metric, measure
 from nncodegen.table.model import TableModel
 from nncodegen.table.read import Table
@@ -149,7 +149,7 @@ def _loss(loss: str, target: Target) -> str:
 def _with_target(table: Table, target: str) -> tuple[Table, int]:
     """The rows that have a target, and how many have none."""
     table.require(target, "the target")
-    missing = table.missing(target)
+    missing = table.missing(target, gaps_in_numbers(table, target))
     table = table.drop(missing)
     if len(table.frame) < FEWEST_ROWS:
         raise TableError(

@@ -12,11 +12,11 @@ _JOINED = re.compile(
     r"(user|customer|client|order|student|patient|passenger|product|item|account|employee|record|row)s?id"
 )
 _NUMBERS = frozenset("index idx row rows number num nr no serial case record obs sample subject sku".split())
-_TIMES = frozenset(
+_ORDERS = frozenset(
     "year years yr month months week weeks day days date hour hours minute minutes second seconds time times period "
-    "quarter age rank order trial dose step epoch".split()
+    "quarter age rank place position trial dose step epoch".split()
 )
-_FEWEST = 10  # rows among which a count from 0 or 1 is no chance
+_FEWEST = 20  # rows among which a count from 0 or 1 is no chance
 
 
 def identifies_rows(name: str, values: Any) -> bool:
@@ -27,8 +27,10 @@ def identifies_rows(name: str, values: Any) -> bool:
     * the name says so: one of its words is id, key, uuid, code, rownames or the like (PassengerId, order_id); or
     * the name says that it numbers something (index, row, number, record), and the numbers rise or fall from row to
       row, or are most of those between the lowest and the highest; or
-    * they count the rows from 0 or 1 upwards, most of them being there, ten at least, and the name is that of no time
-      or order (year, day, rank), nor the letter of a variable (n, x1).
+    * they count the rows from 0 or 1, either upwards, most of them being there, or in any order, all being there, in
+      twenty rows at least, and the name is not the letter of a variable (n, x1).
+
+    In the last two cases, the name is that of no time or order (year, day, rank).
 
     A measurement whose values happen to be different, such as a population or a price, is none of this.
     """
@@ -39,8 +41,11 @@ def identifies_rows(name: str, values: Any) -> bool:
         return True
     steps = np.diff(values)
     dense = np.ptp(values) < 2 * len(values)
-    if words & _NUMBERS:
-        return bool((steps > 0).all() or (steps < 0).all() or dense)
-    if words & _TIMES or re.fullmatch(r"[a-z]\d*", name):
+    upwards = (steps > 0).all()
+    if words & _ORDERS:
         return False
-    return bool(len(values) >= _FEWEST and (steps > 0).all() and dense and 0 <= values[0] <= 1)
+    if words & _NUMBERS:
+        return bool(upwards or (steps < 0).all() or dense)
+    if len(values) < _FEWEST or re.fullmatch(r"[a-z]\d*", name):
+        return False
+    return bool(values.min() in (0, 1) and (np.ptp(values) == len(values) - 1 or (upwards and dense)))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.errors import TableError
+from nncodegen.printable import printable
 from nncodegen.table.cells import looks_missing, shorten
 from nncodegen.table.numbers import PLAIN, check_format, show_format
 from nncodegen.table.read import Table
@@ -107,7 +108,7 @@ class Date:
             year=self.year, month=self.month, hour=self.hour, has_missing=self.has_missing, assumed=self.assumed,
             day_first=bool(self.day_first) if self.day_first is None else self.day_first,
         )  # fmt: skip
-        if not isinstance(self.weekdays, tuple) or not all(type(d) is int and 0 <= d < 7 for d in self.weekdays):
+        if not isinstance(self.weekdays, tuple) or any(type(d) is not int or not 0 <= d < 7 for d in self.weekdays):
             raise ValueError(f"weekdays are {self.weekdays!r}, not some of 0 to 6")
         check_texts("gaps", self.gaps)
         check_texts("texts", self.texts)
@@ -123,6 +124,11 @@ class Date:
         Text that training has not met counts as missing (``unknown`` is "ignore"), or raises TableError.
         """
         dates, others = table.dates(self.name, self.day_first, self.gaps)
+        if dates.assumed and self.day_first is None:
+            raise TableError(
+                f"{table.path}, column {printable(self.name)}: no cell tells whether days or months stand first, nor "
+                f"did the training: write dates like 2020-01-31"
+            )
         texts = _members(table, self.name, self.texts, others)
         strange = others & ~texts.any(axis=1)
         if strange.any() and unknown == "error":
@@ -256,8 +262,12 @@ def check_numbers(**values: Any) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} is {value!r}, no number")
-        if not math.isfinite(value) or (name == "deviation" and value <= 0):
-            raise ValueError(f"{name} is {value!r}")
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:  # an integer may be as large as it likes
+            finite = False
+        if not finite or (name == "deviation" and value <= 0):
+            raise ValueError(f"{name} is not finite, or not positive")
 
 
 def check_texts(name: str, values: Any) -> None:
