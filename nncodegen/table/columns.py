@@ -13,8 +13,9 @@ import numpy as np
 
 from nncodegen.errors import TableError
 from nncodegen.printable import printable
+from nncodegen.table.cells import looks_missing
 from nncodegen.table.identifiers import identifies_rows
-from nncodegen.table.kinds import Category, Column, Date, Number, days_of, gaps_of, no_number, split_dates
+from nncodegen.table.kinds import Category, Column, Date, Number, days_of, no_number, split_dates
 from nncodegen.table.numbers import PLAIN
 from nncodegen.table.read import Table
 
@@ -82,6 +83,8 @@ def _may_be_compact(table: Table, name: str) -> bool:
 def _number(table: Table, name: str, keep: bool, whole: Table) -> Number | Skipped | None:
     """A column of numbers; None for another."""
     every, others, written, assumed = whole.written_numbers(name)
+    if others.any() and np.isnan(every).all():
+        return None
     gaps = _gaps(whole, name, others)
     if gaps is None:
         return None
@@ -146,10 +149,9 @@ def _gaps(table: Table, name: str, others: Any) -> tuple[str, ...] | None:
     """The texts beside numbers or dates that count as missing; None if they are more than half of the column."""
     if not others.any():
         return ()
-    texts = table.texts(name)[others]
-    gaps = gaps_of(list(texts))
-    count = sum(text.strip() in gaps for text in texts)
-    return None if count > (~table.missing(name)).sum() / 2 else gaps
+    counts = Counter(map(str.strip, table.texts(name)[others].tolist()))
+    gaps = tuple(sorted(filter(looks_missing, counts)))
+    return None if sum(counts[gap] for gap in gaps) > (~table.missing(name)).sum() / 2 else gaps
 
 
 def gaps_in_numbers(table: Table, name: str) -> tuple[str, ...]:

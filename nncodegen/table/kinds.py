@@ -10,7 +10,7 @@ import numpy as np
 
 from nncodegen.errors import TableError
 from nncodegen.printable import printable
-from nncodegen.table.cells import looks_missing, shorten
+from nncodegen.table.cells import shorten
 from nncodegen.table.numbers import PLAIN, check_format, show_format
 from nncodegen.table.read import Table
 
@@ -311,8 +311,3 @@ def _is_number(text: str) -> bool:
 def _show_texts(gaps: tuple[str, ...], texts: tuple[str, ...]) -> str:
     found = f"; {shorten(gaps, _SHOWN)} count{'s' if len(gaps) == 1 else ''} as missing" if gaps else ""
     return found + (f"; beside them texts, with an input each: {shorten(texts, _SHOWN)}" if texts else "")
-
-
-def gaps_of(texts: list[str]) -> tuple[str, ...]:
-    """Those of the texts beside numbers or dates that look as if a value was missing, in their order."""
-    return tuple(sorted({text.strip() for text in texts if looks_missing(text.strip())}))
