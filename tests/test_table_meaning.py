@@ -460,28 +460,30 @@ def test_nothing_but_identifiers(tmp_path):
 
 def test_nothing_that_a_terminal_obeys_is_printed(tmp_path, monkeypatch, capsys):
     """Control characters in names, categories, classes and paths are written out, on a terminal in predictions, too."""
-    from nncodegen.table.command import run_fit, run_predict
+    from nncodegen.cli import command
+
+    def run(*arguments):
+        command.main(list(map(str, arguments)), standalone_mode=False)
+        return capsys.readouterr().out
 
     escape = "\x1b[31m"
     rows = [f"{k % 2}.{k},{'uv'[k % 2]}{escape},{'no' if k % 2 else f'y{escape}'},{k}" for k in range(40)]
     (tmp_path / "a.tar.csv").write_text("\n".join([f"x{escape},c,t{escape},id{escape}", *rows]))
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "a.tar.csv"
-    run_fit(data, (), f"t{escape}", None, "relu", None, (), (), (), 2, 0.01, 0, "float64", None, False)
-    printed = capsys.readouterr()
-    assert "\x1b[31m" not in printed.out.replace("\x1b[0m", "")
+    printed = run("fit", data, "--target", f"t{escape}", "--layers", "", "--epochs", 2)
+    assert escape not in printed
     for text in (r"x\x1b[31m", r"u\x1b[31m", r"y\x1b[31m", r"t\x1b[31m", r"id\x1b[31m"):
-        assert text in printed.out
-    assert "a.tar_model" in printed.out
-    run_predict(tmp_path / "a.tar_model", data, None, "error")
-    assert escape in capsys.readouterr().out  # a file or a program gets what stands in the data
+        assert text in printed
+    assert "a.tar_model" in printed
+    predict = ("predict", tmp_path / "a.tar_model", data)
+    assert escape in run(*predict)  # a file or a program gets what stands in the data
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    run_predict(tmp_path / "a.tar_model", data, None, "error")
-    printed = capsys.readouterr().out
+    printed = run(*predict)
     assert escape not in printed
     assert printed.splitlines()[0].startswith(r"t\x1b[31m,probability of no,probability of y\x1b[31m")
-    (tmp_path / "a.tar.csv").write_text(f"x{escape},c\nw,u{escape}\n")
+    data.write_text(f"x{escape},c\nw,u{escape}\n")
     with pytest.raises(TableError) as caught:
-        run_predict(tmp_path / "a.tar_model", data, None, "error")
+        run(*predict)
     assert r"column x\x1b[31m: 'w' is no finite number" in str(caught.value)
     assert escape not in str(caught.value)
