@@ -55,10 +55,8 @@ def run_fit(
     _line(console, "trained", f"{fitted.epochs} epochs, the best was {fitted.best_epoch}; {_ENDINGS[fitted.status]}")
     _judge(console, fitted)
     fitted.model.write(folder)
-    console.print(
-        f"\nwritten to    {folder}\npredict with  python -m nncodegen predict {folder} DATA{ending_of(data)}",
-        markup=False,
-    )
+    predict = f"python -m nncodegen predict {folder} DATA{ending_of(data)}"
+    console.print(printable(f"\nwritten to    {folder}\npredict with  {predict}", lines=True), markup=False)
 
 
 def run_predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
