@@ -1,6 +1,6 @@
 """nncodegen compiles neural networks: from a formula or a stack of layers to a module that trains natively."""
 
-from nncodegen.describe import Dense, Dropout, GaussianNoise, Model, Optimizer, Sequential
+from nncodegen.describe import Dense, Dropout, GaussianNoise, Model, Optimizer, Sequential, WideAndDeep
 from nncodegen.errors import BuildError, ModelError, NncodegenError, ProgramError, TableError
 from nncodegen.functions import (
     elu,
@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BuildError", "Dense", "Dropout", "GaussianNoise", "Hyperparameter", "Model", "ModelError", "NncodegenError",
-    "Optimizer", "Program", "ProgramError", "Sequential", "TableError", "build", "compile_model", "elu", "evaluate",
-    "gelu", "leaky_relu", "log_cosh", "relu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "xlogy",
+    "Optimizer", "Program", "ProgramError", "Sequential", "TableError", "WideAndDeep", "build", "compile_model", "elu",
+    "evaluate", "gelu", "leaky_relu", "log_cosh", "relu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
+    "xlogy",
 ]  # fmt: skip

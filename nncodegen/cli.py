@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import io
 import keyword
+import math
 import os
 import sys
 import time
@@ -22,6 +23,7 @@ from nncodegen.describe import PRECISIONS, Model, Sequential
 from nncodegen.emit import identifier
 from nncodegen.errors import ModelError, NncodegenError
 from nncodegen.ir import Program
+from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.pipeline import Stage, compile_model, write_out
 from nncodegen.printable import printable
 from nncodegen.schedule import Schedule
@@ -123,33 +125,94 @@ def bench(
     benchmarks.bench(workloads, peers, threads, precision, json_file, plot_file, quick)
 
 
+class Layers(click.ParamType):  # type: ignore[type-arg]
+    """The units of hidden layers: a text such as 32,16."""
+
+    name = "integers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """The units, each from 1 to MOST_UNITS."""
+        parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        if not all(isinstance(part, int) or (part.isdecimal() and len(part) < 20) for part in parts):
+            self.fail(f"{value!r} are no numbers of units, such as 32,16", param, ctx)
+        layers = tuple(map(int, parts))
+        if len(layers) > MOST_LAYERS or any(not 0 < units <= MOST_UNITS for units in layers):
+            self.fail(
+                f"{value!r} must be at most {MOST_LAYERS} numbers of units from 1 to {MOST_UNITS}, such as 32,16",
+                param,
+                ctx,
+            )
+        return layers
+
+
+class Finite(click.FloatRange):
+    """A number in a range: not NaN, and not infinite."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
+def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[str, float] | None:
+    """What classes count: balanced, or NAME=WEIGHT for each."""
+    if not values:
+        return None
+    if values == ("balanced",):
+        return "balanced"
+    weights = {}
+    for value in values:
+        name, _, weight = value.rpartition("=")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            weights[name] = math.nan
+        if not name or not 0 <= weights[name] < math.inf:
+            raise click.BadParameter(f"{value!r} is neither balanced, alone, nor NAME=WEIGHT, such as yes=2.5")
+    return weights
+
+
 @command.command()
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
 @click.option("--target", required=True, help="The column to predict.")
 @click.option("--task", type=click.Choice(["classification", "regression"]), help="Instead of what the target tells.")
-@click.option("--layers", default="32,16", show_default=True, help="Units of the hidden layers; empty for none.")
-@click.option(
-    "--activation", default="relu", show_default=True, help="Of the hidden layers: a name, or a formula in z."
-)
+@click.option("--layers", type=Layers(), metavar="UNITS,...",
+              help="Hidden layers, such as 32,16: these alone are tried; empty for a linear model.")  # fmt: skip
+@click.option("--activation", help="Of the hidden layers: a name, or a formula in z.")
 @click.option("--loss", help="A name, or a formula in output and target.  [default: log loss, or mse]")
+@click.option("--learning-rate", type=Finite(0, 1000, min_open=True), help="Of networks with hidden layers.")
+@click.option("--l2", type=Finite(0), help="The penalty l2/2*sum w**2 on weights.")
+@click.option("--dropout", type=Finite(0, 1, max_open=True), default=0.0, show_default=True,
+              help="The share of hidden units that is set to 0 in training.")  # fmt: skip
+@click.option("--class-weight", multiple=True, callback=_class_weight, metavar="balanced|NAME=WEIGHT",
+              help="What classes count. May be repeated.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1, MOST_EPOCHS), help="At most, of networks with hidden layers.")
+@click.option("--time-limit", type=Finite(0, min_open=True), metavar="SECONDS", help="After which no more is tried.")
 @click.option("--category", multiple=True, help="A column of numbers that stand for categories. May be repeated.")
 @click.option("--drop", multiple=True, help="A column to leave out. May be repeated.")
 @click.option("--keep", multiple=True, help="A column to use, though it identifies rows. May be repeated.")
-@click.option("--epochs", type=click.IntRange(1), default=1000, show_default=True, help="At most.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.003, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of all that is random.")
+@click.option("--threads", type=click.IntRange(1, 10_000), help="That share the work.  [default: one for each core]")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: DATA_model]")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-def fit(data: Path, **options: Any) -> None:
+@click.option("--quiet", is_flag=True, help="Print nothing but errors, and whether it is no better than no model.")
+def fit(
+    data: Path, target: str, task: str | None, category: tuple[str, ...], drop: tuple[str, ...], keep: tuple[str, ...],
+    out: Path | None, quiet: bool, **options: Any,
+) -> None:  # fmt: skip
     """Learn to predict one column of a table from the others.
 
-    The table is a CSV file with a header (or .csv.gz), or a Parquet file. The folder that is written holds the
-    network, its parameters and what was understood of the columns: plain files, for `python -m nncodegen predict`.
+    The table is a CSV file with a header (or .csv.gz), or a Parquet file. Linear models and networks with one and two
+    hidden layers are compared by cross-validation, and the best are averaged; an option that is given restricts what is
+    tried. A fifth of the rows is held out, to measure the result. The folder that is written holds the networks, their
+    parameters and what was understood of the columns: plain files, for `python -m nncodegen predict`.
     """
-    from nncodegen.table.command import run_fit  # noqa: PLC0415 (pandas is optional)
+    from nncodegen.table import Settings  # noqa: PLC0415 (pandas is optional)
+    from nncodegen.table.command import run_fit  # noqa: PLC0415
 
-    run_fit(data, _layers(options.pop("layers")), **options)
+    run_fit(data, target, task, category, drop, keep, Settings(**options), out, quiet)
 
 
 @command.command()
@@ -169,31 +232,28 @@ def predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
 
 
 @command.command()
-@click.option(
-    "--seeds", type=click.IntRange(2), default=10, show_default=True, help="How many splits of each data set."
-)
-@click.option("--max-iter", type=click.IntRange(1), default=200, show_default=True, help="Epochs, at most.")
+@click.option("--tables", is_flag=True, help="Compare what `fit` learns from tables, instead of the estimators.")
+@click.option("--seeds", type=click.IntRange(2, 10_000), help="How many splits of each.  [default: 10; tables: 3]")
+@click.option("--max-iter", type=click.IntRange(1, MOST_EPOCHS), default=200, show_default=True,
+              help="Epochs of the estimators, at most.")  # fmt: skip
 @click.argument("names", nargs=-1, metavar="[DATASET]...")
-def compare(names: tuple[str, ...], seeds: int, max_iter: int) -> None:
+def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: int) -> None:
     """Compare the estimators with scikit-learn's MLPClassifier and MLPRegressor.
 
     Both learn iris, wine, breast_cancer, digits and diabetes (or those that are named) with the same parameters, on
     the same splits. The table shows the mean score with its standard error, and the time of a fit.
+
+    With --tables, `fit` learns from fifteen tables (or those that are named), beside logistic or ridge regression and
+    scikit-learn's networks, which have the same encoding. pip install 'nncodegen[compare]' installs what this needs.
     """
-    from nncodegen.estimators.compare import run  # noqa: PLC0415 (scikit-learn is optional)
+    if tables:
+        from nncodegen.table.compare import SPLITS, run as run_tables  # noqa: I001, PLC0415 (scikit-learn is optional)
 
-    run(names, seeds, max_iter)
+        run_tables(names, seeds or SPLITS)
+        return
+    from nncodegen.estimators.compare import run  # noqa: PLC0415
 
-
-def _layers(text: str) -> tuple[int, ...]:
-    """The units of the hidden layers in a text such as 32,16."""
-    try:
-        layers = tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        layers = (0,)
-    if any(units < 1 for units in layers):
-        raise click.BadParameter(f"{text!r} are no numbers of units, such as 32,16", param_hint="--layers")
-    return layers
+    run(names, seeds or 10, max_iter)
 
 
 def load_model(argument: str) -> Model | Sequential:

@@ -1,13 +1,16 @@
 """The command line, as people use it."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
 
 import pytest
+from click.testing import CliRunner
 
 from nncodegen import compile_model, perceptron
+from nncodegen.cli import command
 from tests.conftest import ROOT
 
 MODELS = """
@@ -160,7 +163,19 @@ def test_fit_and_predict(wine):
     assert "accuracy" in done.stdout
     assert "always " in done.stdout
     assert lines[-1] == "predict with  python -m nncodegen predict wine_model DATA.csv"
-    assert "epoch 4/4" in done.stderr  # a line where there is no terminal
+    assert "\ntried         8 candidates in " in done.stdout
+    assert re.search(
+        r"^              3 relu, l2 \S+, learning rate \S+ +4 +\d\.\d{4} ± \d\.\d{4}( +[01]\.\d\d)?$",
+        done.stdout,
+        re.MULTILINE,
+    )
+    assert re.search(r"^chosen        .* networks in all", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^by class +precision  recall  F1      rows\n +red  +\S+ +\S+ +\S+ +4\n", done.stdout, re.MULTILINE
+    )
+    assert re.search(
+        r"^confusion     is, predicted as    red  white\n +red( +\d){2}\n +white( +\d){2}\n", done.stdout, re.MULTILINE
+    )
     done = wine("predict", "wine_model", "wine.csv")
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 41
@@ -172,8 +187,6 @@ def test_fit_and_predict(wine):
     options = [
         "--layers",
         "",
-        "--epochs",
-        "4",
         "--drop",
         "colour",
         "--category",
@@ -185,6 +198,20 @@ def test_fit_and_predict(wine):
     done = wine("fit", "wine.csv", "--target", "price", "--loss", "abs(output - target)", *options)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert wine("predict", "wine_model", "wine.csv").stdout.startswith("price\n")
+
+
+def test_no_better_than_the_baseline(wine):
+    """A model that is no better than the most frequent class is said to be so, before its metrics; also when quiet."""
+    rows = [f"{(k * 7919) % 101},{'no' if (k * k) % 7 else 'yes'}" for k in range(60)]
+    wine.write("noise.csv", "\n".join(["a,b", *rows]))
+    done = wine("fit", "noise.csv", "--target", "b", "--layers", "")
+    assert done.returncode == 0, done.stderr
+    lines = [line[:14].strip() for line in done.stdout.splitlines()]
+    assert lines.index("NO BETTER") < lines.index("tried") < lines.index("held out")
+    assert "accuracy 0.8" in done.stdout
+    quiet = wine("fit", "noise.csv", "--target", "b", "--layers", "", "--quiet")
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+    assert quiet.stderr.startswith("NO BETTER     than without a model, on the 12 rows held out: accuracy")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +226,8 @@ def test_fit_and_predict(wine):
             ". holds files that nncodegen did not write (wine.csv)",
         ),
         (["predict", "wine_model", "wine.csv"], "wine_model holds no model"),
+        (["fit", "wine.csv", "--target", "colour", "--class-weight", "blue=2"], "there is no class 'blue' of colour"),
+        (["fit", "wine.csv", "--target", "price", "--class-weight", "balanced"], "class_weight is for classes, but"),
     ],
 )
 def test_wrong_tables(wine, arguments, message):
@@ -209,13 +238,31 @@ def test_wrong_tables(wine, arguments, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["fit", "wine.csv"], ["fit", "wine.csv", "--target", "a", "--layers", "3,x"],
-                                       ["predict", "wine_model"], ["compare", "--seeds", "1"]])  # fmt: skip
+@pytest.mark.parametrize("arguments", [["fit", "wine.csv"], ["predict", "wine_model"], ["compare", "--seeds", "1"]])
 def test_wrong_usage_of_tables(run, arguments):
     """Wrong usage is told with exit code 2."""
     done = run(*arguments)
     assert done.returncode == 2
     assert "Error: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--layers 3,x", "--layers 100000000000", f"--layers {'9' * 5000}", "--layers=-1",
+        f"--layers {','.join('3' * 21)}",
+        "--learning-rate nan", "--learning-rate inf", "--learning-rate 0", f"--seed {2**64}", "--seed=-1",
+        f"--epochs {2**63}", "--epochs 0", "--l2 nan", "--l2=-1", "--dropout 1", "--dropout nan", "--time-limit 0",
+        "--time-limit inf", "--class-weight red", "--class-weight red=nan", "--class-weight red=-1",
+        f"--threads {2**63}",
+    ],
+    ids=lambda option: option[:30],
+)  # fmt: skip
+def test_numbers_that_cannot_be_meant(option):
+    """A number out of all bounds, or none at all, is wrong usage, told with the name of the option."""
+    done = CliRunner().invoke(command, ["fit", "wine.csv", "--target", "a", *option.split()])
+    assert done.exit_code == 2, done.output
+    assert f"Invalid value for '{option.replace('=', ' ').split()[0]}'" in done.output
 
 
 def test_compare(run, quick_compiler):

@@ -6,6 +6,8 @@ import sympy
 
 import nncodegen as nn
 from nncodegen import Dense, ModelError, Sequential
+from nncodegen.check import check_gradient
+from nncodegen.ir import Initial
 
 
 @pytest.mark.parametrize(
@@ -134,3 +136,57 @@ def test_cross_entropies_at_saturated_outputs(logit):
             gradient = np.ravel(values[program.gradient[0].tensor])
             slope = sign / (1 + np.exp(-sign * logit)) if sign * logit > 0 else sign * np.exp(sign * logit)
             assert gradient[0] == pytest.approx(slope, rel=1e-14)
+
+
+def test_wide_and_deep_parameters_lie_in_order():
+    """Those of the deep layers come first, then W, U, which begins with zeros, and b."""
+    program = Sequential([nn.WideAndDeep([Dense(3, "relu"), Dense(2)], 1)], 4).describe()
+    assert [(tensor.name, tensor.shape) for tensor in program.parameters] == [
+        ("W1_1", (3, 4)), ("b1_1", (3,)), ("W1_2", (2, 3)), ("b1_2", (2,)), ("W1", (1, 2)), ("U1", (1, 4)),
+        ("b1", (1,)),
+    ]  # fmt: skip
+    assert [tensor.name for tensor in program.parameters if not tensor.penalized] == ["b1_1", "b1_2", "b1"]
+    assert program.parameters[5].initial == Initial("constant", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("deep", "message"),
+    [
+        ([], "layer 2 has no deep layers that change its input"),
+        ([nn.Dropout(0.0)], "layer 2 has no deep layers"),
+        (Dense(3), "layer 2 needs a list of its deep layers"),
+        ([Dense(0)], "the units of layer 2_1 must be a positive integer"),
+        ([Dense(3, "softmax")], "softmax stands in layer 2_1"),
+    ],
+)
+def test_wide_and_deep_refused(deep, message):
+    """What is wrong about a deep layer is told with both numbers."""
+    with pytest.raises(ModelError, match=message):
+        Sequential([Dense(2), nn.WideAndDeep(deep, 1)], 3)
+
+
+@pytest.mark.usefixtures("quick_compiler")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("before", "deep", "units", "activation", "loss"),
+    [
+        ([], [Dense(5, "tanh")], 1, "linear", "mse"),
+        ([], [Dense(9, "tanh"), Dense(4, "softplus")], 3, "softmax", "categorical_crossentropy"),
+        ([Dense(6, "tanh")], [Dense(70, "tanh"), nn.Dropout(0.5)], 2, "sigmoid", "binary_crossentropy"),
+        ([], [nn.WideAndDeep([Dense(5, "tanh")], 4, "tanh")], 1, "linear", "mse"),
+    ],
+)
+def test_wide_and_deep(before, deep, units, activation, loss, precision):
+    """The output is activation(W h + U x + b) in NumPy, and the gradient is that of central differences."""
+    model = Sequential([*before, nn.WideAndDeep(deep, units, activation)], 4, loss)
+    compiled = nn.compile_model(model, precision)
+    module = nn.build(model, precision)
+    check = check_gradient(module, compiled["describe"], compiled["differentiate"])
+    assert check.differences is not None
+    if before or len(deep) > 1 or isinstance(deep[0], nn.WideAndDeep):
+        return
+    rng = np.random.default_rng(0)
+    parameters, X = rng.normal(size=module.parameter_count), rng.normal(size=(7, 4))
+    p = module.unpack(parameters.astype(module.dtype))
+    expected = np.tanh(X @ p["W1_1"].T + p["b1_1"]) @ p["W1"].T + X @ p["U1"].T + p["b1"]
+    np.testing.assert_allclose(module.predict(parameters, X), expected, rtol=1e-9 if precision == "float64" else 1e-4)

@@ -16,6 +16,7 @@ COUNTS = [1, 2, 7, 33]
 OPTIONS = [
     {}, {"optimizer": "momentum"}, {"optimizer": "nesterov", "momentum": 0.5}, {"optimizer": "adam"},
     {"batch_size": 3, "shuffle": False}, {"batch_size": 3}, {"tolerance": 2e-3}, {"weight_decay": 0.1},
+    {"l2": 0.2}, {"l2": 0.2, "weight_decay": 0.1, "batch_size": 3},
 ]  # fmt: skip
 
 
@@ -127,6 +128,23 @@ class _nothing:  # noqa: N801
         return False
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [[nn.Dense(5, "tanh"), nn.Dense(1)], [nn.WideAndDeep([nn.Dense(5, "tanh")], 1)], [nn.Dense(200), nn.Dense(1)]],
+)
+def test_penalties_of_their_own(layers):
+    """Each model has a penalty of its own, which is for weights and not for biases, with lanes and one by one."""
+    module = nn.build(nn.Sequential(layers, 3, "mse", name="penalized"))
+    X, Y, l2 = RNG.normal(size=(20, 3)), RNG.normal(size=20), np.array([0, 1e-3, 0.1, 3.0])
+    options = {"optimizer": "adam", "learning_rate": 0.01, "epochs": 40, "batch_size": 8}
+    result = module.train_many(X, Y, l2=l2, seed=[3, 3, 3, 3], **options)
+    for m in range(4):
+        single = module.train(X, Y, l2=float(l2[m]), seed=3, **options)
+        assert result.parameters[m] == pytest.approx(single.parameters, rel=1e-8, abs=1e-9)
+    plain = module.train_many(X, Y, models=1, seed=[3], **options)
+    assert np.array_equal(plain.parameters[0], result.parameters[0])
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_networks(threads):
     """Models of a network that is not small have the bits that train() gives, whatever the threads."""
@@ -152,6 +170,9 @@ def test_networks(threads):
         ({"learning_rate": [0.1, 0.2]}, "parameters is for 3 models, but learning_rate for 2"),
         ({"learning_rate": [0.1, 0.2, -1.0]}, r"learning_rate\[2\] must be a number above 0"),
         ({"seed": [1, 2, -3]}, r"seed\[2\] must be an integer from 0"),
+        ({"l2": [0.1, 0.2]}, "parameters is for 3 models, but l2 for 2"),
+        ({"l2": [0.1, -0.2, 1.0]}, r"l2\[1\] must be a number from 0"),
+        ({"l2": float("nan")}, "l2 must be a number from 0"),
         ({"X": np.zeros((2, 4, 2))}, "X is for 2 models, but parameters for 3"),
         ({"models": 4}, "models is for 4 models, but parameters for 3"),
         ({"threads": 0}, "threads must be an integer from 1"),

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 
 from nncodegen.describe.checks import bounded, check_name, check_program
-from nncodegen.describe.layers import Dense, Dropout, GaussianNoise, Sequential
+from nncodegen.describe.layers import Dense, Dropout, GaussianNoise, Sequential, WideAndDeep
 from nncodegen.describe.model import Model
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
 from nncodegen.errors import ModelError
@@ -34,13 +34,6 @@ def _identity(program: Program) -> str:
 
 
 __all__ = [
-    "PRECISIONS",
-    "Dense",
-    "Dropout",
-    "GaussianNoise",
-    "Model",
-    "Optimizer",
-    "Sequential",
-    "check_program",
-    "describe",
-]
+    "PRECISIONS", "Dense", "Dropout", "GaussianNoise", "Model", "Optimizer", "Sequential", "WideAndDeep",
+    "check_program", "describe",
+]  # fmt: skip

@@ -37,10 +37,14 @@ class Part:
     noise: tuple[Noise, ...] = ()
 
 
+Number = int | str
+"""The number of a layer; of one inside another layer, both, such as "2_1"."""
+
+
 class Layer(Protocol):
     """One stage of a network, from ``x[n, i]`` to an output with one index."""
 
-    def describe(self, x: Element, size: int, number: int, axis: str, last: bool) -> Part:
+    def describe(self, x: Element, size: int, number: Number, axis: str, last: bool) -> Part:
         """The steps of layer ``number`` on an input of ``size`` values, with ``axis`` as the index of its output."""
         ...
 
@@ -59,7 +63,7 @@ class Dense:
     bias_initializer: str | float = "zeros"
     bias: bool = True
 
-    def describe(self, x: Element, size: int, number: int, axis: str, last: bool) -> Part:
+    def describe(self, x: Element, size: int, number: Number, axis: str, last: bool) -> Part:
         """S = W x, z = s + b, h = activation(z)."""
         units = _positive_integer(self.units, f"the units of layer {number}")
         (inner,) = x.indices[1:]
@@ -86,7 +90,7 @@ class Dropout:
 
     rate: float
 
-    def describe(self, x: Element, size: int, number: int, axis: str, last: bool) -> Part:
+    def describe(self, x: Element, size: int, number: Number, axis: str, last: bool) -> Part:
         """H = x*(1 + noise), where the noise is -1 or rate/(1 - rate)."""
         rate = _real(self.rate, f"the rate of layer {number}, a Dropout,", 0, 1)
         return _noisy(x, size, number, last, "dropout", rate, lambda noise: x * (1 + noise))
@@ -101,14 +105,65 @@ class GaussianNoise:
 
     stddev: float
 
-    def describe(self, x: Element, size: int, number: int, axis: str, last: bool) -> Part:
+    def describe(self, x: Element, size: int, number: Number, axis: str, last: bool) -> Part:
         """H = x + noise."""
         stddev = _real(self.stddev, f"the stddev of layer {number}, a GaussianNoise,", 0, math.inf)
         return _noisy(x, size, number, last, "normal", stddev, lambda noise: x + noise)
 
 
+@dataclass(frozen=True)
+class WideAndDeep:
+    """activation(W h + U x + b), where h is what the ``deep`` layers make of x: a linear path beside hidden layers.
+
+    (Cheng et al., 2016.) W has the shape (units, size of h), U (units, inputs) and b (units,). The parameters of the
+    deep layers of layer 1 are W1_1, b1_1, W1_2, and so on, and come first. U begins with zeros, so that at first the
+    network is one without the path.
+    """
+
+    deep: Sequence[Layer]
+    units: int
+    activation: Activation = "linear"
+    initializer: str | float = "glorot_uniform"
+    wide_initializer: str | float = "zeros"
+    bias_initializer: str | float = "zeros"
+
+    def describe(self, x: Element, size: int, number: Number, axis: str, last: bool) -> Part:
+        """S = W h, r = U x, z = s + r + b, output = activation(z)."""
+        units = _positive_integer(self.units, f"the units of layer {number}")
+        if not isinstance(self.deep, Iterable) or not all(hasattr(layer, "describe") for layer in self.deep):
+            raise ModelError(f"layer {number} needs a list of its deep layers, such as [Dense(16)], not {self.deep!r}")
+        h, width, parts = x, size, []
+        for place, layer in enumerate(self.deep, start=1):
+            part = layer.describe(h, width, f"{number}_{place}", f"{axis}_{place}", last=False)
+            parts.append(part)
+            h, width = part.output, part.size
+        if h == x:
+            raise ModelError(f"layer {number} has no deep layers that change its input: use Dense(units, activation)")
+        indices = (SAMPLE, axis)
+        W, U = (Element(f"{name}{number}", (axis, e.indices[1])) for name, e in (("W", h), ("U", x)))
+        b, s, r, z, out = Element(f"b{number}", (axis,)), *(Element(f"{letter}{number}", indices) for letter in "srzh")
+        own = (
+            Tensor(W.tensor, (units, width), initial(self.initializer, width, units)),
+            Tensor(U.tensor, (units, size), initial(self.wide_initializer, size, units)),
+            Tensor(b.tensor, (units,), initial(self.bias_initializer, size, units), penalized=False),
+        )
+        sums = (Step(s, W * h, "sum", W.indices[1:]), Step(r, U * x, "sum", U.indices[1:]), Step(z, s + r + b))
+        normalized, formula = _activate(self.activation, z, number, last)
+        return Part(
+            (*(tensor for part in parts for tensor in part.parameters), *own),
+            (*(step for part in parts for step in part.steps), *sums, *normalized, *_output(out, formula, normalized)),
+            out, formula, units, tuple(source for part in parts for source in part.noise),
+        )  # fmt: skip
+
+
 def _noisy(
-    x: Element, size: int, number: int, last: bool, distribution: str, scale: float, formula: Callable[[Element], Expr]
+    x: Element,
+    size: int,
+    number: Number,
+    last: bool,
+    distribution: str,
+    scale: float,
+    formula: Callable[[Element], Expr],
 ) -> Part:
     """A layer without parameters whose formula takes noise; with a scale of 0 there is none."""
     if last:
@@ -120,7 +175,7 @@ def _noisy(
     return Part((), (Step(h, formula(noise)),), h, h, size, (source,))
 
 
-def _activate(activation: Activation, z: Element, number: int, last: bool) -> tuple[tuple[Step, ...], Expr]:
+def _activate(activation: Activation, z: Element, number: Number, last: bool) -> tuple[tuple[Step, ...], Expr]:
     """The steps that an activation needs (softmax: its logarithm), and its value as an expression."""
     if isinstance(activation, str) and activation == SOFTMAX:
         if not last:

@@ -148,6 +148,7 @@ int @name@_loss_and_gradient(const @real@ *parameters, const @real@ *inputs, con
 @MANY@    const double *learning_rates; /* of each model */
 @MANY@    const double *initial_state; /* of each variable of a state of state_size(), for each model; NULL: 0 */
 @MANY@    double weight_decay; /* 0: none */
+@MANY@    const double *l2; /* of each model; NULL: none */
 @MANY@    double tolerance;
 @MANY@    int shuffle;
 @MANY@    uint64_t *random; /* of each model; may be NULL without shuffle */

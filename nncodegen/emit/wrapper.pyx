@@ -113,6 +113,7 @@ cdef extern from *:
         const double *learning_rates
         const double *initial_state
         double weight_decay
+        const double *l2
         double tolerance
         int shuffle
         uint64_t *random
@@ -416,8 +417,8 @@ cdef class _NativeTraining(_Call):
 
 
 def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
-                       initial_state, double weight_decay, double tolerance, int shuffle, random, size_t first, size_t last, size_t epochs, parameters,
-                       loss, history, done, status):
+                       initial_state, double weight_decay, l2, double tolerance, int shuffle, random, size_t first,
+                       size_t last, size_t epochs, parameters, loss, history, done, status):
     """Trains the models first <= m < last, whose parameters are changed in place."""
     cdef _Call call = _Call()
     cdef nncodegen_many run
@@ -434,6 +435,7 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
     run.learning_rates = <const double *> _address(rates)
     run.initial_state = <const double *> _address(initial_state)
     run.weight_decay = weight_decay
+    run.l2 = <const double *> _address(l2) if l2 is not None else NULL
     run.tolerance = tolerance
     run.shuffle = shuffle
     run.random = <uint64_t *> _address(random)

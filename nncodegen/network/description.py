@@ -10,9 +10,10 @@ from typing import Any
 
 from sympy import Expr, Symbol
 
-from nncodegen.describe import Dense, Model, Sequential, describe
+from nncodegen.describe import Dense, Dropout, Model, Sequential, WideAndDeep, describe
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
 from nncodegen.describe.grammar import parse
+from nncodegen.describe.layers import Layer
 from nncodegen.describe.losses import LOSSES
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
@@ -20,6 +21,9 @@ from nncodegen.network.formulas import to_text
 
 Z = {"z": Symbol("z", real=True)}
 OUTPUT_AND_TARGET = {name: Symbol(name, real=True) for name in ("output", "target")}
+
+MOST_LAYERS, MOST_UNITS, MOST_EPOCHS = 20, 10_000, 10_000_000
+"""Hidden layers, units of each and epochs that can be meant where people type them, or a file names them."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Description:
     loss        a name, or a formula in output and target, as text
     total       whether the loss of a sample is the "mean" or the "sum" over the outputs (where the name says nothing)
     precision   "float64" or "float32"
+    skip        whether the inputs also reach the last layer directly, beside the hidden layers (``WideAndDeep``)
+    dropout     the share of the units of each hidden layer that is set to 0 in training
 
     Raises ModelError, when it is made, for what cannot be one.
     """
@@ -40,10 +46,14 @@ class Description:
     loss: str
     total: str = "mean"
     precision: str = "float64"
+    skip: bool = False
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.total not in ("mean", "sum"):
             raise ModelError(f"the total of a loss is mean or sum, not {self.total!r}")
+        if not isinstance(self.skip, bool):
+            raise ModelError(f"skip is True or False, not {self.skip!r}")
         self.program  # noqa: B018 (whatever is wrong is said here)
 
     @property
@@ -54,7 +64,14 @@ class Description:
     @property
     def model(self) -> Model | Sequential:
         """The network as the compiler takes it."""
-        layers = [Dense(units, activation_of(text, number)) for number, (units, text) in enumerate(self.layers, 1)]
+        layers: list[Layer] = []
+        for number, (units, text) in enumerate(self.layers, 1):
+            layers.append(Dense(units, activation_of(text, number)))
+            if self.dropout and number < len(self.layers):
+                layers.append(Dropout(self.dropout))
+        if self.skip and len(layers) > 1:
+            *deep, last = layers
+            layers = [WideAndDeep(deep, last.units, last.activation)]  # type: ignore[attr-defined]
         return Sequential(layers, self.inputs, self._loss, name="network")
 
     @property

@@ -4,11 +4,19 @@ from nncodegen.errors import TableError
 
 try:
     import pandas  # noqa: F401
+    import scipy  # noqa: F401
 except ImportError as error:
-    raise TableError("tables need pandas: install it with `python3 -m pip install 'nncodegen[table]'`") from error
+    raise TableError(
+        "tables need pandas and SciPy: install them with `python3 -m pip install 'nncodegen[table]'`"
+    ) from error
 
-from nncodegen.table.fit import Settings, fit
+from nncodegen.table.fit import Fitted, Understood, fit
+from nncodegen.table.metrics import ClassMetrics, Metric
 from nncodegen.table.model import TableModel, check_out, load_model
 from nncodegen.table.read import Table, read_table
+from nncodegen.table.settings import Settings
 
-__all__ = ["Settings", "Table", "TableError", "TableModel", "check_out", "fit", "load_model", "read_table"]
+__all__ = [
+    "ClassMetrics", "Fitted", "Metric", "Settings", "Table", "TableError", "TableModel", "Understood", "check_out",
+    "fit", "load_model", "read_table",
+]  # fmt: skip

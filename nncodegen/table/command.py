@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,33 +11,25 @@ from rich.console import Console
 
 from nncodegen.errors import BuildError
 from nncodegen.printable import printable
-from nncodegen.table.fit import Fitted, Settings, Understood, fit
+from nncodegen.table.fit import Fitted, Understood, fit
 from nncodegen.table.model import check_out, load_model
 from nncodegen.table.read import Table, read_table
 from nncodegen.table.rows import ending_of, stem_of, write_csv
+from nncodegen.table.settings import Settings
 
-_ENDINGS = {
-    "stopped_early": "the validation loss fell no longer",
-    "completed": "all epochs were used: more may be better",
-    "diverged": "it diverged: choose a lower --learning-rate",
-}
 _MOST_COLUMNS = 30
+_MOST_CANDIDATES = 10
+_MOST_CLASSES = 20
 
 
 def run_fit(
     data: Path,
-    layers: tuple[int, ...],
     target: str,
     task: str | None,
-    activation: str,
-    loss: str | None,
     category: tuple[str, ...],
     drop: tuple[str, ...],
     keep: tuple[str, ...],
-    epochs: int,
-    learning_rate: float,
-    seed: int,
-    precision: str,
+    settings: Settings,
     out: Path | None,
     quiet: bool,
 ) -> None:
@@ -47,14 +40,15 @@ def run_fit(
     table = read_table(data)
     commas = f", with decimal commas as in {table.decimal_comma}" if table.decimal_comma else ""
     _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns{commas}")
-    settings = Settings(layers, activation, loss, epochs, learning_rate=learning_rate, seed=seed, precision=precision)
-    fitted = fit(
-        table, target, task, category, drop, settings, lambda understood: _tell(console, table, understood),
-        progress=not quiet, keep=keep,
-    )  # fmt: skip
-    _line(console, "trained", f"{fitted.epochs} epochs, the best was {fitted.best_epoch}; {_ENDINGS[fitted.status]}")
+    with console.status("") as status:
+        fitted = fit(
+            table, target, task, category, drop, settings, lambda understood: _tell(console, table, understood),
+            lambda name: status.update(f"trying: {name}"), keep,
+        )  # fmt: skip
+    _warn(console, fitted, quiet)
+    _compare(console, fitted, settings)
     _judge(console, fitted)
-    fitted.model.write(folder)
+    fitted.write(folder)
     predict = f"python -m nncodegen predict {folder} DATA{ending_of(data)}"
     console.print(printable(f"\nwritten to    {folder}\npredict with  {predict}", lines=True), markup=False)
 
@@ -95,11 +89,92 @@ def _tell(console: Console, table: Table, understood: Understood) -> None:
         _line(console, "", f"and {len(understood.skipped) - _MOST_COLUMNS} more")
 
 
+def _warn(console: Console, fitted: Fitted, quiet: bool) -> None:
+    """Says where the model is no better than the baseline: before all else, and also to those who asked for quiet."""
+    found = [
+        f"{metric.name} {metric.network:.4g}, {metric.baseline} {metric.simple:.4g}"
+        for metric in fitted.worse_than_baseline
+    ]
+    if not found:
+        return
+    text = f"{'NO BETTER':<14}than without a model, on the {fitted.held_out} rows held out: {'; '.join(found)}"
+    if quiet:
+        print(text, file=sys.stderr)
+    console.print(text, style="bold red", markup=False)
+
+
+def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
+    """The candidates with their losses, those that were chosen, and why."""
+    search, choice = fitted.search, fitted.choice
+    how = f"each learns without a fifth of the {fitted.rows} rows" + (", five times" if fitted.folds > 1 else ", once")
+    _line(console, "tried", f"{len(search.tried)} candidates in {fitted.seconds:.1f} s; {how}")
+    if search.out_of_time:
+        _line(console, "", f"the time limit of {settings.time_limit:g} s ended it: more time may be better")
+    ranked = sorted(search.tried, key=lambda one: one.loss)
+    shown = [one for k, one in enumerate(ranked) if k < _MOST_CANDIDATES or choice.weight(one) or not one.family.rates]
+    width = max(len(one.name) for one in shown)
+    _line(console, "", f"{'candidate':<{width}}  {'epochs':>6}  {'loss where left out':<19}  weight")
+    for one in shown:
+        epochs = "" if one.epochs is None else one.epochs
+        weight = f"{choice.weight(one):.2f}" if choice.weight(one) else ""
+        loss = f"{one.loss:.4f} ± {one.error:.4f}"
+        _line(console, "", f"{one.name:<{width}}  {epochs:>6}  {loss:<19}  {weight}".rstrip())
+    if len(shown) < len(ranked):
+        _line(console, "", f"and {len(ranked) - len(shown)} more, with higher losses")
+    _line(console, "chosen", _why(fitted))
+
+
+def _why(fitted: Fitted) -> str:
+    """What was chosen, and why."""
+    choice = fitted.choice
+    simplest, members = choice.simplest, choice.members
+    if len(fitted.search.tried) == 1:
+        return f"{simplest.name}: nothing else was tried"
+    gain = f"{choice.gain:.4f} ± {choice.error:.4f}"
+    if choice.prefers_simplest and not simplest.family.rates:
+        if choice.gain <= 0:
+            return f"{simplest.name}: the best of all, also of their averages"
+        return f"{simplest.name}: the best average is better by {gain}, which may be chance"
+    networks = sum(len(one.parameters) for one, _ in members)
+    what = f"the average of {len(members)} candidates" if len(members) > 1 else members[0][0].name
+    text = f"{what}, {networks} networks in all, with a loss of {choice.loss:.4f} where left out"
+    return text + (f": better than the linear model by {gain}" if not simplest.family.rates else "")
+
+
 def _judge(console: Console, fitted: Fitted) -> None:
-    """The metrics, beside those of the baseline."""
-    _line(console, "held out", f"{fitted.held_out} rows, which the training has not seen")
+    """The metrics, beside those of the baseline; for classes, those of each, and what was taken for what."""
+    _line(console, "held out", f"{fitted.held_out} rows, which no part of this has seen")
     for metric in fitted.metrics:
         _line(console, "", f"{metric.name:<24}{metric.network:<10.4g} {metric.baseline}: {metric.simple:.4g}")
+    if not fitted.classes:
+        return
+    width = max(5, *(len(one.name) for one in fitted.classes))
+    _line(console, "by class", f"{'':<{width}}  precision  recall  F1      rows")
+    for one in fitted.classes[:_MOST_CLASSES]:
+        precision, recall, f1 = (_share(value) for value in (one.precision, one.recall, one.f1))
+        _line(console, "", f"{one.name:<{width}}  {precision:<9}  {recall:<6}  {f1:<6}  {one.count}")
+    if len(fitted.classes) > _MOST_CLASSES:
+        _line(console, "", f"and {len(fitted.classes) - _MOST_CLASSES} more")
+        return
+    wide = max(5, *(len(one.name) for one in fitted.classes))
+    if (wide + 2) * (len(fitted.classes) + 1) > 120:  # names beyond a line: by their numbers
+        wide = max(4, len(str(fitted.confusion.max())))
+        names = [str(number) for number in range(1, len(fitted.classes) + 1)]
+        labels = [f"{number} {one.name}" for number, one in zip(names, fitted.classes, strict=True)]
+    else:
+        names = labels = [one.name for one in fitted.classes]
+    first = max(map(len, labels))
+    _line(
+        console,
+        "confusion",
+        f"{'is, predicted as':<{max(first, 16)}}  {'  '.join(f'{name:>{wide}}' for name in names)}",
+    )
+    for label, row in zip(labels, fitted.confusion, strict=True):
+        _line(console, "", f"{label:<{max(first, 16)}}  {'  '.join(f'{count:>{wide}}' for count in row)}")
+
+
+def _share(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _line(console: Console, name: str, found: Any) -> None:

@@ -1,41 +1,31 @@
-"""Learning from a table: parts to train, to validate and to judge by; the training; the metrics against a baseline."""
+"""Learning from a table: candidates are compared by cross-validation, the best averaged, and rows held out judge it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from nncodegen.describe.losses import LOSSES
 from nncodegen.errors import TableError
-from nncodegen.network import Description, module_of
-from nncodegen.network.description import activation_text, loss_text
+from nncodegen.table.candidates import plan
+from nncodegen.table.choose import Choice, choose
 from nncodegen.table.columns import Column, Skipped, encode, gaps_in_numbers, understand
-from nncodegen.table.metrics import Metric, measure
-from nncodegen.table.model import TableModel
+from nncodegen.table.frames import as_table
+from nncodegen.table.metrics import ClassMetrics, Metric, class_metrics, confusion, measure
+from nncodegen.table.model import Member, TableModel
 from nncodegen.table.read import Table
+from nncodegen.table.search import Rows, Search, search, split_folds
+from nncodegen.table.settings import Settings
 from nncodegen.table.target import Target, understand_target
 
 FEWEST_ROWS = 10
 """With fewer rows, there is nothing to hold out."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to learn. layers are the units of the hidden layers; loss is a name, a formula, or None to choose."""
-
-    layers: tuple[int, ...] = (32, 16)
-    activation: str = "relu"
-    loss: str | None = None
-    epochs: int = 1000
-    patience: int = 30
-    learning_rate: float = 0.003
-    batch_size: int = 32
-    l2: float = 1e-4
-    seed: int = 0
-    precision: str = "float64"
 
 
 @dataclass(frozen=True)
@@ -51,41 +41,75 @@ class Understood:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model, how its training ended, and its metrics on rows that it has not seen."""
+    """A model, what was tried and chosen, and its metrics on rows that it has not seen.
+
+    rows are those that were learned from, held_out those that were not; confusion (classes, classes) counts the latter
+    by their class (row) and by what was predicted (column), and is None for numbers.
+    """
 
     model: TableModel
-    epochs: int
-    best_epoch: int
-    status: str
+    search: Search
+    choice: Choice
     metrics: tuple[Metric, ...]
+    classes: tuple[ClassMetrics, ...]
+    confusion: Any
+    rows: int
     held_out: int
+    folds: int
+    seconds: float
+
+    def predict(self, data: Any, unknown: str = "error") -> pd.DataFrame:
+        """The prediction for each row of a table, as ``TableModel.predict``."""
+        return self.model.predict(data, unknown)
+
+    def write(self, folder: str | Path) -> None:
+        """Writes the model to a folder, for ``load_model``."""
+        self.model.write(folder)
+
+    @property
+    def worse_than_baseline(self) -> tuple[Metric, ...]:
+        """The metrics in which the model is no better than the most frequent class, or the mean."""
+        return tuple(metric for metric in self.metrics if not metric.beats_baseline)
 
 
 def fit(
-    table: Table,
+    data: Any,
     target: str,
     task: str | None = None,
     categories: tuple[str, ...] = (),
     drop: tuple[str, ...] = (),
     settings: Settings | None = None,
     observe: Callable[[Understood], None] = lambda understood: None,
-    progress: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
     keep: tuple[str, ...] = (),
 ) -> Fitted:
-    """Learns to predict the column ``target`` from all others, or from those not in ``drop``.
+    """Learns to predict the column ``target`` of a table from all others, or from those not in ``drop``.
 
-    A fifth of the rows is held out for the metrics, a fifth of the rest tells when to stop; the model is that of the
-    epoch in which it was best there. Columns are understood by the rows that are trained with; ``categories`` names
-    those that hold categories, though they look like numbers, ``keep`` those to use though they identify rows.
-    ``observe`` is told what was understood before the training. Raises TableError, ModelError and BuildError.
+    data        a DataFrame of pandas, the path of a file, or what ``read_table`` gave
+    task        "classification" or "regression", instead of what the target tells
+    categories  columns that hold categories, though they look like numbers
+    keep        columns to use, though they identify rows
+    settings    what is not to be chosen
+    observe     is told what was understood of the table, before anything is tried
+    tell        is told what is tried at present
+
+    A fifth of the rows is held out for the metrics, and takes no part in anything else. The rest is divided into five
+    folds (of more than 20,000 rows, one fifth of them is left out once). Each candidate learns without each fold, and
+    is measured there. The best are averaged where that is better than the linear model by more than a standard error;
+    else the linear model is taken. Networks with hidden layers are kept as they learned without a fold each, and
+    averaged over the folds; the linear model learns from all rows but those held out. Columns are understood by these
+    rows. The result depends on the seed, but not on the number of threads.
+
+    Raises TableError, ModelError and BuildError.
     """
+    begun = time.perf_counter()
     settings = settings or Settings()
-    table, left_out = _with_target(table, target)
+    table, left_out = with_target(as_table(data), target)
     for name in (*categories, *drop, *keep):
         table.require(name, "which is named as an option")
-    understood_target = understand_target(table, target, task)
-    training, validation, test = _split(table, understood_target, settings.seed)
-    known = _rows(table, np.sort(np.concatenate([training, validation])))
+    understood = understand_target(table, target, task)
+    rows, test = split_rows(table, understood, settings.seed)
+    known = _rows(table, rows)
     found = [
         understand(known, name, name in categories, name in keep, table)
         for name in table.columns
@@ -94,59 +118,70 @@ def fit(
     columns = tuple(column for column in found if not isinstance(column, Skipped))
     skipped = tuple(column for column in found if isinstance(column, Skipped))
     missing = {column.name: int(table.missing(column.name, getattr(column, "gaps", ())).sum()) for column in columns}
-    observe(Understood(understood_target, columns, skipped, {k: n for k, n in missing.items() if n}, left_out))
+    observe(Understood(understood, columns, skipped, {k: n for k, n in missing.items() if n}, left_out))
     if not columns:
         unused = "".join(f"; {column.name!r} is not used: {column.reason}" for column in skipped[:5])
         raise TableError(f"{table.path} has no column to predict {target!r} from{unused}")
 
-    X, Y = encode(columns, table, unknown="ignore"), understood_target.encode(table)
-    network = describe(understood_target, X.shape[1], settings)
-    module = module_of(network)
-    result = module.train(
-        X[training], Y[training], optimizer="adam", learning_rate=settings.learning_rate, epochs=settings.epochs,
-        batch_size=min(settings.batch_size, len(training)), seed=settings.seed, l2=settings.l2,
-        validation_data=(X[validation], Y[validation]), patience=settings.patience, progress=progress,
-    )  # fmt: skip
-    outputs = module.predict(result.parameters, X[test]).astype(float)
-    metrics = measure(understood_target, Y[np.concatenate([training, validation])], Y[test], outputs)
+    X, Y = encode(columns, table, unknown="ignore"), understood.encode(table)
+    classes = bool(understood.classes)
+    tried = plan(understood, len(rows), X.shape[1], settings)
+    weight = _weights(table, understood, settings.class_weight, rows)
+    learned = Rows(X[rows], Y[rows], weight, split_folds(Y[rows], classes, tried, settings.seed))
+    deadline = begun + settings.time_limit if settings.time_limit else np.inf
+    result = search(tried, learned, classes, settings.seed, _threads(settings), deadline, tell)
+    if not result.tried:
+        raise TableError(f"nothing was learned within {settings.time_limit:g} s: allow more time")
+    choice = choose(result, learned.Y[result.rows])
+    members = tuple(Member(one.family.network, weight, one.parameters) for one, weight in choice.members)
+    model = TableModel(columns, understood, members)
+    outputs = model.outputs_of(X[test])
+    metrics = measure(understood, Y[rows], Y[test], outputs)
+    counts = confusion(understood, Y[test], outputs) if classes else None
     report = {
-        "rows": {"training": len(training), "validation": len(validation), "held out": len(test)},
-        "epochs": result.epochs,
-        "best epoch": result.best_epoch,
+        "rows": {"learned": len(rows), "held out": len(test), "folds": tried.used},
+        "candidates": [
+            {"candidate": one.name, "epochs": one.epochs, "loss": one.loss, "error": one.error,
+             "weight": choice.weight(one)} for one in result.tried
+        ],
         "metrics": {metric.name: {"network": metric.network, metric.baseline: metric.simple} for metric in metrics},
-    }
-    model = TableModel(columns, understood_target, network, result.parameters, report)
-    return Fitted(model, result.epochs, result.best_epoch or result.epochs, result.status, metrics, len(test))
+        "confusion": None if counts is None else counts.tolist(),
+    }  # fmt: skip
+    return Fitted(
+        TableModel(columns, understood, members, report), result, choice, metrics,
+        class_metrics(understood, counts) if classes else (), counts, len(rows), len(test), tried.used,
+        time.perf_counter() - begun,
+    )  # fmt: skip
 
 
-def describe(target: Target, inputs: int, settings: Settings) -> Description:
-    """The network for a target."""
-    activation = activation_text(settings.activation, 1)
-    layers = tuple((units, activation) for units in settings.layers)
+def _threads(settings: Settings) -> int:
+    if settings.threads is not None:
+        return settings.threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _weights(table: Table, target: Target, given: str | Mapping[str, float] | None, rows: Any) -> Any:
+    """What the rows count, by their class, with a mean of 1: (rows,), or None. Raises TableError."""
+    if given is None:
+        return None
     if not target.classes:
-        loss = settings.loss or "mse"
-        return Description(inputs, (*layers, (1, "linear")), _loss(loss, target), precision=settings.precision)
-    output = "softmax" if target.outputs > 1 else "sigmoid"
-    loss = settings.loss or ("categorical_crossentropy" if target.outputs > 1 else "binary_crossentropy")
-    return Description(inputs, (*layers, (target.outputs, output)), _loss(loss, target), precision=settings.precision)
+        raise TableError(f"class_weight is for classes, but {target.name} is a number")
+    texts = table.texts(target.name)[rows]
+    counts = {name: int((texts == name).sum()) for name in target.classes}
+    if isinstance(given, str):
+        by_class = {name: 1 / count for name, count in counts.items() if count}
+    else:
+        for name in given:
+            if str(name) not in target.classes:
+                raise TableError(f"there is no class {name!r} of {target.name}; there are: {', '.join(target.classes)}")
+        by_class = {str(name): float(weight) for name, weight in given.items()}
+    weights = np.array([by_class.get(text, 1.0) for text in texts])
+    if not weights.sum() > 0:
+        raise TableError("all classes that occur have the weight 0: give one of them more")
+    return weights / weights.mean()
 
 
-def _loss(loss: str, target: Target) -> str:
-    """The name of a loss, or its formula. Raises TableError for one that is not for the target."""
-    if loss not in LOSSES:
-        return loss_text(loss)
-    if loss == "hinge" or loss.endswith("_from_logits"):
-        raise TableError(f"the loss {loss} is for outputs that are no probabilities: choose another")
-    if loss.endswith("crossentropy") and not target.classes:
-        raise TableError(f"the loss {loss} is for classes, but {target.name} is a number: choose another, such as mae")
-    if loss == "poisson" and not target.classes:
-        raise TableError("the loss poisson is for counts, not for the scaled numbers here: choose another, such as mae")
-    if loss == "categorical_crossentropy" and target.outputs == 1:
-        return "binary_crossentropy"
-    return loss
-
-
-def _with_target(table: Table, target: str) -> tuple[Table, int]:
+def with_target(table: Table, target: str) -> tuple[Table, int]:
     """The rows that have a target, and how many have none."""
     table.require(target, "the target")
     missing = table.missing(target, gaps_in_numbers(table, target))
@@ -162,14 +197,11 @@ def _rows(table: Table, rows: Any) -> Table:
     return Table(table.frame.iloc[rows], table.path, table.delimiter)
 
 
-def _split(table: Table, target: Target, seed: int) -> tuple[Any, Any, Any]:
-    """The rows to train, to validate and to judge by, at random, every class in its share."""
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(table.frame))
+def split_rows(table: Table, target: Target, seed: int) -> tuple[Any, Any]:
+    """The rows to learn from and those to judge by, at random, every class in its share."""
+    order = np.random.default_rng(seed).permutation(len(table.frame))
     if target.classes:  # one class after the other: every fifth row is one of each, as near as can be
         texts = table.texts(target.name)
         order = order[np.argsort([target.classes.index(text) for text in texts[order]], kind="stable")]
-    places = np.arange(len(order))
-    test, rest = order[places % 5 == 2], order[places % 5 != 2]
-    places = np.arange(len(rest))
-    return np.sort(rest[places % 5 != 2]), np.sort(rest[places % 5 == 2]), np.sort(test)
+    held_out = np.arange(len(order)) % 5 == 2
+    return np.sort(order[~held_out]), np.sort(order[held_out])

@@ -18,6 +18,27 @@ class Metric:
     network: float
     baseline: str
     simple: float
+    higher_is_better: bool = True
+
+    @property
+    def beats_baseline(self) -> bool:
+        """Whether the network is better than the baseline."""
+        return self.network > self.simple if self.higher_is_better else self.network < self.simple
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """How well a class is found, and the number of its rows; NaN where there is nothing to divide by.
+
+    precision is the share of the rows said to be of it that are, recall the share of its rows that were found, f1 the
+    harmonic mean of both.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    count: int
 
 
 def measure(target: Target, known: Any, Y: Any, outputs: Any) -> tuple[Metric, ...]:
@@ -29,20 +50,43 @@ def measure(target: Target, known: Any, Y: Any, outputs: Any) -> tuple[Metric, .
         truth, predicted = target.decide(Y), target.decide(outputs)
         mean = np.full(len(truth), target.decide(known).mean())
         return (
-            Metric("mean absolute error", _mae(truth, predicted), "mean", _mae(truth, mean)),
-            Metric("root mean squared error", _rmse(truth, predicted), "mean", _rmse(truth, mean)),
+            Metric("mean absolute error", _mae(truth, predicted), "mean", _mae(truth, mean), False),
+            Metric("root mean squared error", _rmse(truth, predicted), "mean", _rmse(truth, mean), False),
             Metric("R2", _r2(truth, predicted), "mean", _r2(truth, mean)),
         )
     shares = target.probabilities(known).mean(axis=0)
     truth, chances = target.probabilities(Y).argmax(axis=1), target.probabilities(outputs)
-    largest = int(shares.argmax())
-    baseline = f"always {target.classes[largest]}"
+    decided, largest = target.decide(outputs), int(shares.argmax())
+    always, most_frequent = f"always {target.classes[largest]}", np.full(len(truth), largest)
+    frequencies = np.tile(shares, (len(truth), 1))
     return (
-        Metric("accuracy", float((target.decide(outputs) == truth).mean()), baseline, float((truth == largest).mean())),
-        Metric(
-            "log loss", _log_loss(truth, chances), "frequencies", _log_loss(truth, np.tile(shares, (len(truth), 1)))
-        ),
+        Metric("accuracy", float((decided == truth).mean()), always, float((truth == largest).mean())),
+        Metric("balanced accuracy", _balanced(truth, decided), always, _balanced(truth, most_frequent)),
+        Metric("log loss", _log_loss(truth, chances), "frequencies", _log_loss(truth, frequencies), False),
     )
+
+
+def confusion(target: Target, Y: Any, outputs: Any) -> Any:
+    """How many rows of each class (row) were said to be of each class (column): (classes, classes)."""
+    truth, decided = target.probabilities(Y).argmax(axis=1), target.decide(outputs)
+    size = len(target.classes)
+    return np.bincount(truth * size + decided, minlength=size * size).reshape(size, size)
+
+
+def class_metrics(target: Target, counts: Any) -> tuple[ClassMetrics, ...]:
+    """The metrics of each class, from what ``confusion`` counts."""
+    found, said, there = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        figures = zip(found / said, found / there, 2 * found / (said + there), there, strict=True)
+    return tuple(
+        ClassMetrics(name, float(precision), float(recall), float(f1), int(count))
+        for name, (precision, recall, f1, count) in zip(target.classes, figures, strict=True)
+    )
+
+
+def _balanced(truth: Any, decided: Any) -> float:
+    """The mean over the classes that occur of the share of their rows that were found."""
+    return float(np.mean([(decided[truth == value] == value).mean() for value in np.unique(truth)]))
 
 
 def _mae(truth: Any, predicted: Any) -> float:

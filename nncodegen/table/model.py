@@ -1,10 +1,12 @@
-"""A network that has learned from a table, as a folder of plain files: JSON, an archive of arrays, and its module."""
+"""Networks that have learned from a table, as a folder of plain files: JSON, an archive of arrays, and modules."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import math
+import re
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,66 +21,135 @@ from nncodegen.emit.archives import _members, _read_member
 from nncodegen.errors import BuildError, ModelError, TableError
 from nncodegen.files import write_at_once
 from nncodegen.network import Description, predict
+from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module
 from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode
-from nncodegen.table.read import Table
+from nncodegen.table.frames import as_table
 from nncodegen.table.target import Target, target_from_dict
 
 DESCRIPTION, PARAMETERS, MODULE = "model.json", "parameters.npz", "module"
 
-FORMAT = 1
+FORMAT = 2
+
+_MODULE = re.compile(rf"{MODULE}[0-9]*")
+
+LARGEST_DESCRIPTION = 2**26  # bytes
+MOST_MEMBERS, MOST_NETWORKS = 100, 10_000
+
+
+@dataclass(frozen=True)
+class Member:
+    """Networks of one kind, whose outputs are averaged, and their weight among the members; parameters are (M, P)."""
+
+    network: Description
+    weight: float
+    parameters: Any
 
 
 @dataclass(frozen=True)
 class TableModel:
-    """Columns, a network and its parameters (P,), and a target; ``report`` is what training found."""
+    """Columns, networks with their parameters, and a target; ``report`` is what training found."""
 
     columns: tuple[Column, ...]
     target: Target
-    network: Description
-    parameters: Any
+    members: tuple[Member, ...]
     report: dict[str, Any] = field(default_factory=dict)
 
-    def outputs(self, table: Table, unknown: str = "error") -> Any:
-        """The outputs of the network for the rows of a table: (N, outputs)."""
-        return predict(self.network, self.parameters, encode(self.columns, table, unknown))
+    def outputs_of(self, X: Any) -> Any:
+        """The weighted mean of what the networks put out for inputs X (N, inputs): (N, outputs)."""
+        total = np.zeros((len(X), self.target.outputs))
+        for member in self.members:
+            for parameters in member.parameters:
+                outputs = predict(member.network, parameters, X)
+                total += member.weight / len(member.parameters) * outputs
+        return total
 
-    def predict(self, table: Table, unknown: str = "error") -> pd.DataFrame:
+    def outputs(self, data: Any, unknown: str = "error") -> Any:
+        """The outputs for the rows of a table: (N, outputs)."""
+        return self.outputs_of(encode(self.columns, as_table(data), unknown))
+
+    def predict(self, data: Any, unknown: str = "error") -> pd.DataFrame:
         """The prediction for each row and, for classes, the probability of each. Raises TableError.
 
-        ``unknown`` says what a category means that training has not met: "error", or "ignore" for none of those known.
+        ``data`` is a DataFrame, the path of a file, or a table that was read. ``unknown`` says what a category means
+        that training has not met: "error", or "ignore" for none of those known.
         """
-        outputs = self.outputs(table, unknown).astype(float)
+        outputs = self.outputs(data, unknown)
         decided = self.target.decide(outputs)
         if not self.target.classes:
             return pd.DataFrame({self.target.name: decided})
         found = [np.array(self.target.classes, object)[decided], *self.target.probabilities(outputs).T]
         return pd.DataFrame(dict(zip(self.target.column_names, found, strict=True)))
 
-    def write(self, out: Path) -> None:
-        """Writes the folder: the description, the parameters, and the compiled module with its sources.
+    def write(self, folder: str | Path) -> None:
+        """Writes the folder: the description, the parameters, and the compiled modules with their sources.
 
-        Raises BuildError where it holds files that are not nncodegen's, or cannot be written.
+        The folder is made, or holds a model already, which is replaced. Raises BuildError where it holds files that
+        are not nncodegen's, or cannot be written.
         """
+        out = Path(folder)
         check_out(out)
-        build_module(self.network.model, self.network.precision, out / MODULE)
+        networks = list(dict.fromkeys(member.network for member in self.members))
+        modules = [MODULE, *(f"{MODULE}{number}" for number in range(2, len(networks) + 1))]
+        for network, name in zip(networks, modules, strict=True):
+            build_module(network.model, network.precision, out / name)
+        places = dict(zip(networks, modules, strict=True))
         text = {
             "generated": f"{MARK}; predict with `python -m nncodegen predict {out} DATA.csv`",
             "format": FORMAT,
             "target": asdict(self.target),
             "columns": [column_to_dict(column) for column in self.columns],
-            "network": self.network.to_dict(),
-            "hash": self.network.hash,
+            "members": [
+                {
+                    "network": member.network.to_dict(),
+                    "hash": member.network.hash,
+                    "module": places[member.network],
+                    "weight": member.weight,
+                    "networks": len(member.parameters),
+                }
+                for member in self.members
+            ],
             "report": self.report,
         }
-        arrays = io.BytesIO()
-        np.savez(arrays, parameters=self.parameters)
-        text["checksum"] = hashlib.sha256(self.parameters.tobytes()).hexdigest()
+        arrays = {_array(number): member.parameters for number, member in enumerate(self.members)}
+        archive = io.BytesIO()
+        np.savez(archive, **arrays)
+        text["checksum"] = _checksum(text, list(arrays.values()))
         try:  # the description first: it tells that the folder is ours, and which parameters it is for
             write_at_once(out / DESCRIPTION, json.dumps(text, indent=1).replace("{\n ", "{", 1).encode() + b"\n")
-            write_at_once(out / PARAMETERS, arrays.getvalue())
+            write_at_once(out / PARAMETERS, archive.getvalue())
+            for path in _modules(out):
+                if path.name not in modules:
+                    _remove(path)
         except OSError as error:
             raise BuildError(f"cannot write to {out}: {error.strerror or error}; name another folder") from error
+
+
+def _array(number: int) -> str:
+    return f"parameters{number + 1}"
+
+
+def _checksum(text: dict[str, Any], arrays: list[Any]) -> str:
+    """A hash of all that a description says but the hash itself, and of the parameters."""
+    described = json.dumps({key: value for key, value in text.items() if key != "checksum"}, sort_keys=True)
+    found = hashlib.sha256(described.encode())
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _modules(out: Path) -> list[Path]:
+    """The folders of modules in that of a model."""
+    return sorted(path for path in out.iterdir() if path.is_dir() and _MODULE.fullmatch(path.name))
+
+
+def _remove(folder: Path) -> None:
+    """Removes the module of an earlier model: its files, all of which check_folder has found to be nncodegen's."""
+    for path in folder.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def check_out(out: Path) -> None:
@@ -89,47 +160,98 @@ def check_out(out: Path) -> None:
         return
     description = out / DESCRIPTION
     ours = description.is_file() and MARK.encode() in description.read_bytes().partition(b"\n")[0]
-    known = {DESCRIPTION, PARAMETERS, MODULE} if ours else {MODULE}  # which is looked into below
+    modules = _modules(out)
+    known = {path.name for path in modules} | ({DESCRIPTION, PARAMETERS} if ours else set())
     foreign = sorted(path.name for path in out.iterdir() if path.name not in known and not path.name.startswith("."))
     if foreign:
         raise BuildError(
             f"{out} holds files that nncodegen did not write ({', '.join(foreign[:5])}): name another folder"
         )
-    check_folder(out / MODULE)
+    for module in modules:
+        check_folder(module)
 
 
-def load_model(folder: Path) -> TableModel:
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+def load_model(folder: str | Path) -> TableModel:
     """The model in a folder. Raises TableError for a folder that holds none, or one that is damaged."""
+    folder = Path(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
         raise TableError(f"{folder} holds no model: {path} is missing; `python -m nncodegen fit` writes such a folder")
+    text = _read(path)
     try:
-        text = json.loads(path.read_text(encoding="utf-8"))
+        if text["format"] == 1:
+            raise TableError(f"{path} was written by an earlier version of nncodegen (format 1): train anew")
         if text["format"] != FORMAT:
             raise ValueError(f"its format is {text['format']!r}, not {FORMAT}")
         target = target_from_dict(text["target"])
         columns = tuple(column_from_dict(column) for column in text["columns"])
-        network, report = Description.from_dict(text["network"]), dict(text["report"])
-        hash, checksum = str(text["hash"]), str(text["checksum"])
-    except (ModelError, KeyError, TypeError, ValueError, AttributeError) as error:
+        found = [_member(given) for given in text["members"]]
+        report, checksum = dict(text["report"]), str(text["checksum"])
+        if not 0 < len(found) <= MOST_MEMBERS:
+            raise ValueError(f"it has {len(found)} members")
+    except TableError:
+        raise
+    except (ModelError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TableError(f"{path} is damaged, or no model that nncodegen wrote: {reason}") from error
-    network.check(hash)
-    if sum(column.width for column in columns) != network.inputs or target.outputs != network.outputs:
-        raise TableError(f"{path} is damaged: its columns, its network and its target do not fit together")
-    parameters = _load_parameters(folder / PARAMETERS, network)
-    if hashlib.sha256(parameters.tobytes()).hexdigest() != checksum:
-        raise TableError(f"{folder / PARAMETERS} is damaged, or belongs to another {DESCRIPTION}: train anew")
-    return TableModel(columns, target, network, parameters, report)
+    width = sum(column.width for column in columns)
+    for network, hash, _, _ in found:
+        if network.inputs != width or network.outputs != target.outputs:
+            raise TableError(f"{path} is damaged: its columns, its networks and its target do not fit together")
+        network.check(hash)
+    arrays = _load_parameters(folder / PARAMETERS, [(network, count) for network, _, _, count in found])
+    if _checksum(text, arrays) != checksum:
+        raise TableError(f"{path} or {PARAMETERS} is damaged, or they are not of one model: train anew")
+    members = (Member(network, weight, array) for (network, _, weight, _), array in zip(found, arrays, strict=True))
+    return TableModel(columns, target, tuple(members), report)
 
 
-def _load_parameters(path: Path, network: Description) -> Any:
+def _read(path: Path) -> dict[str, Any]:
+    """The description in a file. Raises TableError for one that cannot be read, or is too large to be one."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_DESCRIPTION + 1)
+        if len(content) > LARGEST_DESCRIPTION:
+            raise ValueError(f"it is larger than {LARGEST_DESCRIPTION} bytes")
+        text = json.loads(content.decode())
+    except OSError as error:
+        raise TableError(f"{path} cannot be read: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise TableError(f"{path} is damaged, or no model that nncodegen wrote: it is nested too deeply") from error
+    except ValueError as error:
+        raise TableError(f"{path} is damaged, or no model that nncodegen wrote: {error}") from error
+    if not isinstance(text, dict):
+        raise TableError(f"{path} is damaged, or no model that nncodegen wrote: it is no object of names and values")
+    return text
+
+
+def _member(given: dict[str, Any]) -> tuple[Description, str, float, int]:
+    """The network of a member, its hash, its weight, and how many networks there are. Raises ValueError."""
+    if len(given["network"]["layers"]) > MOST_LAYERS + 1:
+        raise ValueError("a network has too many layers")
+    weight, count = given["weight"], given["networks"]
+    if type(weight) not in (int, float) or not 0 < weight <= 1:
+        raise ValueError(f"the weight of a member is {weight!r}")
+    if type(count) is not int or not 0 < count <= MOST_NETWORKS:
+        raise ValueError(f"a member has {count!r} networks")
+    return Description.from_dict(given["network"]), str(given["hash"]), float(weight), count
+
+
+def _load_parameters(path: Path, needed: list[tuple[Description, int]]) -> list[Any]:
+    """The parameters of each member, (M, P). What does not have the size that it needs is not read at all."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            member = _members(archive, file)["parameters"]
-            parameters = _read_member(archive, member, (network.parameter_count,), network.precision)
+            members = _members(archive, file)
+            if list(members) != [_array(number) for number in range(len(needed))]:
+                raise ValueError(f"it does not hold the arrays of its {DESCRIPTION}: train anew")
+            return [
+                _read_member(archive, member, (count, network.parameter_count), network.precision)
+                for member, (network, count) in zip(members.values(), needed, strict=True)
+            ]
     except FileNotFoundError as error:
         raise TableError(f"{path} is missing: the folder is not complete") from error
     except Exception as error:  # a damaged archive raises whatever its reader meets
         raise TableError(f"{path} is damaged: {error}") from error
-    return parameters

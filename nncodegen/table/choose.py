@@ -1,0 +1,67 @@
+"""Which candidates are averaged, by what they predicted of rows that they had not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nncodegen.table.search import Search, Tried
+
+MOST_MEMBERS = 10
+"""Steps of the selection: each adds one candidate to the average."""
+
+PREFERENCE = 1.0
+"""Standard errors by which an average has to be better than the simplest candidate."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidates that are averaged, with their weights, which sum to 1.
+
+    loss is that of the average; simplest is the candidate that it was compared with, gain by how much the average is
+    better than that one, error the standard error of the gain.
+    """
+
+    members: tuple[tuple[Tried, float], ...]
+    loss: float
+    simplest: Tried
+    gain: float
+    error: float
+
+    @property
+    def prefers_simplest(self) -> bool:
+        """Whether the simplest candidate stands alone, since no average is better by more than chance."""
+        return len(self.members) == 1 and self.members[0][0] is self.simplest
+
+    def weight(self, tried: Tried) -> float:
+        """The weight of a candidate in the average."""
+        return next((weight for member, weight in self.members if member is tried), 0.0)
+
+
+def choose(found: Search, Y: Any) -> Choice:
+    """The average that is chosen, for targets Y (N, outputs) of the rows that were left out.
+
+    Candidates are added one by one, each time the one with which the average is best, also one that is in it already
+    (Caruana et al., 2004); the best of these averages is taken. Where a linear model was tried, the average has to be
+    better than it by more than one standard error of the difference; else the linear model stands alone.
+    """
+    tried = found.tried
+    total, counts = np.zeros_like(tried[0].outputs), np.zeros(len(tried))
+    best_loss, best_counts = np.inf, counts
+    for size in range(1, MOST_MEMBERS + 1):
+        means = [float(found.losses((total + one.outputs) / size, Y).mean()) for one in tried]
+        added = int(np.argmin(means))  # the first of those that are equal: the simplest
+        total, counts = total + tried[added].outputs, counts + np.eye(len(tried))[added]
+        if means[added] < best_loss:
+            best_loss, best_counts = means[added], counts
+    weights = best_counts / best_counts.sum()
+    simplest = tried[0]
+    average = sum(weight * one.outputs for weight, one in zip(weights, tried, strict=True))
+    gains = found.losses(simplest.outputs, Y) - found.losses(average, Y)
+    gain, error = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
+    if not simplest.family.rates and gain <= PREFERENCE * error:
+        return Choice(((simplest, 1.0),), simplest.loss, simplest, gain, error)
+    members = tuple((one, float(weight)) for one, weight in zip(tried, weights, strict=True) if weight)
+    return Choice(members, best_loss, simplest, gain, error)

@@ -1,0 +1,39 @@
+"""What a prediction costs, row by row: the loss that is learned with, of outputs that may be averages of several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sympy import Symbol
+
+from nncodegen.describe import Model
+from nncodegen.describe.losses import LOSSES
+from nncodegen.ir import evaluate
+from nncodegen.network import Description, parse
+
+SMALLEST = 1e-15
+"""The least probability that is believed."""
+
+
+def criterion(network: Description, classes: bool) -> Callable[[Any, Any], Any]:
+    """The loss of each row, (N,), as a function of outputs (N, outputs) and targets (N, outputs)."""
+    entry = LOSSES.get(network.loss)
+    output, target = (Symbol(name, real=True) for name in ("output", "target"))
+    if entry:
+        formula = entry.function(output, target)
+    else:
+        formula = parse(network.loss, {"output": output, "target": target}, "the loss")
+    program = Model("criterion", (output,), (target,), {Symbol("none"): 0.0}, output, formula).describe()
+    summed = entry is not None and entry.total == "sum"
+
+    def losses(outputs: Any, Y: Any) -> Any:
+        if classes:
+            outputs = np.clip(outputs, SMALLEST, 1 - SMALLEST)
+        columns = zip(outputs.T.astype(float), Y.T, strict=True)
+        each = [evaluate(program, [0.0], o[:, None], y[:, None])["loss_n"] for o, y in columns]
+        total = np.sum(each, axis=0)
+        return total if summed else total / len(each)
+
+    return losses

@@ -1,0 +1,36 @@
+"""What the functions of this package take as a table: one that was read, a DataFrame of pandas, or a path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nncodegen.errors import TableError
+from nncodegen.table.read import Table, read_table
+
+
+def as_table(data: Any) -> Table:
+    """The table that some data are. Raises TableError.
+
+    The columns of a DataFrame have their types, and text is understood as that of a Parquet file is.
+    """
+    if isinstance(data, Table):
+        return data
+    if isinstance(data, str | os.PathLike):
+        return read_table(Path(data))
+    if not isinstance(data, pd.DataFrame):
+        raise TableError(f"a table is a DataFrame of pandas, or the path of a file, not {type(data).__name__}")
+    frame = data.reset_index(drop=True)
+    frame.columns = [str(name) for name in frame.columns]
+    if not frame.columns.is_unique:
+        name = frame.columns[frame.columns.duplicated()][0]
+        raise TableError(f"the DataFrame has several columns called {name!r}")
+    if not len(frame) or not len(frame.columns):
+        raise TableError(f"the DataFrame is empty: {len(frame)} rows, {len(frame.columns)} columns")
+    for name, cells in frame.items():
+        if isinstance(cells.dtype, pd.CategoricalDtype):
+            frame[name] = cells.astype(object)
+    return Table(frame, Path("the DataFrame"))

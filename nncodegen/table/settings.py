@@ -1,0 +1,80 @@
+"""What a user may decide about learning from a table; what is None is chosen by cross-validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nncodegen.describe import PRECISIONS
+from nncodegen.errors import TableError
+from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
+
+LARGEST_RATE = 1000.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to learn.
+
+    layers          the units of the hidden layers: exactly these, without a linear path; () for a linear model
+    activation      of the hidden layers: a name, or a formula in z
+    loss            a name, or a formula in output and target
+    learning_rate   of the hidden candidates
+    l2              the penalty of all candidates: l2/2*sum w**2 is added to the mean loss
+    dropout         the share of the units of each hidden layer that is set to 0 in training, from 0, below 1
+    class_weight    what the rows of a class count: "balanced", or {class: weight}
+    epochs          at most, of the hidden candidates
+    time_limit      seconds after which no more is tried; the result then depends on the machine
+    seed            of all that is random: splits, orders, first parameters
+    precision       "float64" or "float32"
+    threads         that share the work; they change no result. None: one for each core of the process
+
+    Raises TableError for what cannot be meant.
+    """
+
+    layers: tuple[int, ...] | None = None
+    activation: str | None = None
+    loss: str | None = None
+    learning_rate: float | None = None
+    l2: float | None = None
+    dropout: float = 0.0
+    class_weight: str | Mapping[str, float] | None = None
+    epochs: int | None = None
+    time_limit: float | None = None
+    seed: int = 0
+    precision: str = "float64"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        layers = () if self.layers is None else self.layers
+        if len(layers) > MOST_LAYERS:
+            raise TableError(f"there are {len(layers)} layers; at most {MOST_LAYERS} can be meant")
+        for units in layers:
+            _within("the units of a layer", units, 1, MOST_UNITS, whole=True)
+        for name, low, high, whole in (
+            ("learning_rate", 0.0, LARGEST_RATE, False), ("l2", 0.0, math.inf, False), ("dropout", 0.0, 1.0, False),
+            ("epochs", 1, MOST_EPOCHS, True), ("time_limit", 0.0, math.inf, False), ("seed", 0, 2**64 - 1, True),
+            ("threads", 1, 10_000, True),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None:
+                _within(name, value, low, high, whole)
+        if self.learning_rate == 0 or self.dropout == 1:
+            raise TableError("learning_rate must be above 0, and dropout below 1")
+        if self.precision not in PRECISIONS:
+            raise TableError(f"there is no precision {self.precision!r}; there are: {', '.join(PRECISIONS)}")
+        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
+            raise TableError(f"class_weight is 'balanced' or {{class: weight}}, not {self.class_weight!r}")
+        if isinstance(self.class_weight, Mapping):
+            for weight in self.class_weight.values():
+                _within("the weight of a class", weight, 0.0, math.inf, whole=False)
+
+
+def _within(name: str, value: Any, low: float, high: float, whole: bool) -> None:
+    """Raises TableError for what is no finite number in a range."""
+    kind = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value) or not low <= value <= high:
+        bounds = f"from {low:,}" + (f" to {high:,}" if high < math.inf else "")
+        raise TableError(f"{name} must be {'an integer' if whole else 'a number'} {bounds}, not {value!r}")

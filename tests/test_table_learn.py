@@ -1,0 +1,363 @@
+"""Learning from tables: candidates, cross-validation, the choice, and what a user may decide."""
+
+import numpy as np
+import pytest
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("scipy")
+
+import nncodegen as nn
+from nncodegen.network import Description, module_of
+from nncodegen.table import Settings, TableError, candidates, fit, load_model
+from nncodegen.table.candidates import Family, plan
+from nncodegen.table.choose import choose
+from nncodegen.table.criterion import criterion
+from nncodegen.table.hidden import first_parameters, outputs_of
+from nncodegen.table.linear import minimize_path
+from nncodegen.table.search import Rows, Search, Tried, search, split_folds
+from nncodegen.table.target import Target
+
+RNG = np.random.default_rng(1)
+LINEAR = Family("linear", Description(2, ((1, "linear"),), "mse"), (1.0,))
+HIDDEN = Family("hidden", Description(2, ((3, "tanh"), (1, "linear")), "mse", skip=True), (1e-3, 1e-2), (0.01,), 2)
+QUICK = Settings(l2=1e-3, learning_rate=0.01, threads=1)
+
+
+def frame(rows=120, kind="ring"):
+    """A table with a class of two numbers and a category: a ring, or a line."""
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=(2, rows))
+    inside = a**2 + b**2 < 1.2 if kind == "ring" else a + b + rng.normal(scale=0.5, size=rows) > 0
+    return pd.DataFrame(
+        {"a": a, "b": b, "c": np.where(a > 0, "x", "y"), "t": np.where(inside, "in", "out"), "z": a * b}
+    )
+
+
+# --- parts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick_compiler")
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_the_linear_model_is_that_of_scikit_learn(classes):
+    """Logistic, softmax and ridge regressions converge to what scikit-learn finds, for strong and weak penalties."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    X = RNG.normal(size=(80, 4)) @ RNG.normal(size=(4, 4))
+    scores = X @ RNG.normal(size=(4, max(classes, 1))) + RNG.normal(size=(80, max(classes, 1)))
+    labels = (scores[:, 0] > 0).astype(int) if classes == 2 else scores.argmax(axis=1)
+    outputs = classes if classes > 2 else 1
+    kind = {0: ("linear", "mse"), 2: ("sigmoid", "binary_crossentropy"), 3: ("softmax", "categorical_crossentropy")}
+    activation, loss = kind[classes]
+    module = module_of(Description(4, ((outputs, activation),), loss))
+    Y = scores[:, :1] if not classes else labels[:, None] if classes == 2 else np.eye(3)[labels]
+    penalties = (1.0, 1e-2, 1e-4)
+    found = minimize_path(module, X, Y.astype(float), None, penalties)
+    for parameters, l2 in zip(found, penalties, strict=True):
+        if classes:
+            reference = linear_model.LogisticRegression(C=1 / (80 * l2), tol=1e-10, max_iter=10_000).fit(X, labels)
+            expected = reference.predict_proba(X)[:, 1:] if classes == 2 else reference.predict_proba(X)
+        else:
+            expected = linear_model.Ridge(alpha=80 * l2 / 2).fit(X, Y[:, 0]).predict(X)[:, None]
+        np.testing.assert_allclose(module.predict(parameters, X), expected, atol=2e-4)
+
+
+def test_costs_of_rows():
+    """The cost of each row is its log loss, for two classes or many, or any formula; certainty is not infinite."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    chances, labels = RNG.dirichlet(np.ones(3), 30), RNG.integers(0, 3, 30)
+    cost = criterion(Description(2, ((3, "softmax"),), "categorical_crossentropy"), True)
+    assert cost(chances, np.eye(3)[labels]).mean() == pytest.approx(metrics.log_loss(labels, chances))
+    assert np.isfinite(cost(np.eye(3), np.eye(3)[[1, 2, 0]])).all()
+    cost = criterion(Description(2, ((1, "sigmoid"),), "binary_crossentropy"), True)
+    assert cost(chances[:, :1], (labels[:, None] == 0) * 1.0).mean() == pytest.approx(
+        metrics.log_loss(labels == 0, chances[:, 0])
+    )
+    cost = criterion(Description(2, ((1, "linear"),), "(output - target)**4"), False)
+    np.testing.assert_allclose(cost(chances[:, :1], chances[:, 1:2]), (chances[:, 0] - chances[:, 1]) ** 4)
+
+
+def test_folds_are_disjoint_and_hold_every_class():
+    """Each row is left out once, and every fold has its share of each class."""
+    labels = np.repeat([0, 1, 2], [50, 30, 20])
+    drawn = plan(Target("t", ("a", "b", "c")), 100, 4, Settings())
+    folds = split_folds(np.eye(3)[labels], True, drawn, 0)
+    assert sorted(np.concatenate([held for _, held in folds])) == list(range(100))
+    for rows, held in folds:
+        assert sorted([*rows, *held]) == list(range(100))
+        np.testing.assert_array_equal(np.bincount(labels[held]), [10, 6, 4])
+
+
+def tried(family, outputs):
+    """A candidate that puts out some outputs, for targets of 0."""
+    losses = outputs[:, 0] ** 2
+    return Tried(family, 1.0, None, None, float(losses.mean()), 0.0, outputs, np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_choice(seed):
+    """The average is no worse than any candidate; what may be better than the linear model by chance is not used."""
+    rng = np.random.default_rng(seed)
+    Y = np.zeros((400, 1))
+    noise = rng.normal(size=(4, 400, 1))
+    linear, others = tried(LINEAR, 1.5 * noise[0]), [tried(HIDDEN, noise[k]) for k in (1, 2, 3)]
+
+    def losses(outputs, Y):
+        return ((outputs - Y) ** 2)[:, 0]
+
+    chosen = choose(Search((linear, *others), np.arange(400), losses, False), Y)
+    assert sum(weight for _, weight in chosen.members) == pytest.approx(1)
+    average = sum(weight * one.outputs for one, weight in chosen.members)
+    assert chosen.loss == pytest.approx(losses(average, Y).mean())
+    assert chosen.loss < min(one.loss for one in others)  # errors that do not depend on each other cancel
+    assert chosen.gain == pytest.approx(linear.loss - chosen.loss)
+    assert not chosen.prefers_simplest
+    alike = [tried(HIDDEN, linear.outputs + 1e-3 * one) for one in noise[1:]]
+    chosen = choose(Search((linear, *alike), np.arange(400), losses, False), Y)
+    assert chosen.prefers_simplest == (chosen.gain <= chosen.error)
+    worse = [tried(HIDDEN, 3 * linear.outputs)]
+    assert choose(Search((linear, *worse), np.arange(400), losses, False), Y).members == ((linear, 1.0),)
+
+
+@pytest.mark.usefixtures("quick_compiler")
+def test_networks_begin_as_the_linear_model():
+    """Beside a linear path, networks put out what the linear model does, before they have learned."""
+    linear, module = module_of(LINEAR.network), module_of(HIDDEN.network)
+    parameters, X = RNG.normal(size=3), RNG.normal(size=(9, 2))
+    starts = first_parameters(module, linear.unpack(parameters), [1, 2])
+    assert not np.array_equal(starts[0], starts[1])
+    for outputs in outputs_of(module, starts, X):
+        np.testing.assert_allclose(outputs, linear.predict(parameters, X), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("quick_compiler")
+def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
+    """What a candidate is measured by comes from the networks of the other folds; penalties and rounds are as told."""
+    monkeypatch.setattr(candidates, "HIDDEN", (((3, "tanh"),),))
+    target, X = Target("t", (), 0.0, 1.0), RNG.normal(size=(50, 2))
+    Y = X[:, :1] * X[:, 1:] + 0.1 * RNG.normal(size=(50, 1))
+    drawn = plan(target, 50, 2, Settings(l2=1e-3, learning_rate=0.01, epochs=8))
+    data = Rows(X, Y, None, split_folds(Y, False, drawn, 0))
+    found = search(drawn, data, False, 0)
+    linear, hidden = found.tried
+    assert (linear.epochs, hidden.l2, hidden.learning_rate) == (None, 1e-3, 0.01)
+    assert hidden.epochs <= 8
+    module, seeds = module_of(hidden.family.network), hidden.family.seeds
+    assert hidden.parameters.shape == (5 * seeds, module.parameter_count)
+    for fold, (_, held) in enumerate(data.folds):
+        own = hidden.parameters[fold * seeds : (fold + 1) * seeds]
+        expected = outputs_of(module, own, X[held]).mean(axis=0)
+        np.testing.assert_allclose(hidden.outputs[np.isin(found.rows, held)], expected)
+    changed = Y.copy()
+    changed[data.folds[0][1]] += 100  # the targets of a fold change nothing of what is predicted there
+    again = search(drawn, Rows(X, changed, None, data.folds), False, 0)
+    first = np.isin(found.rows, data.folds[0][1])
+    np.testing.assert_array_equal(found.tried[0].outputs[first], again.tried[0].outputs[first])
+
+
+# --- what a user decides -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({}, ["linear", "16 tanh + linear", "16-8 relu + linear"]),
+        ({"layers": ()}, ["linear"]),
+        ({"layers": (5, 4)}, ["5-4 relu"]),
+        ({"layers": (5,), "activation": "z*exp(-z**2)"}, ["5 z*exp(-z**2)"]),
+        ({"activation": "silu"}, ["linear", "16 silu + linear", "16-8 silu + linear"]),
+    ],
+)
+def test_what_is_named_restricts_what_is_tried(settings, names):
+    """Layers that are named are tried alone; other options hold for all candidates that have them."""
+    found = plan(Target("t", ("a", "b")), 200, 4, Settings(**settings))
+    assert [family.name for family in found.families] == names
+    given = Settings(**settings, l2=0.5, learning_rate=0.1, dropout=0.25, loss="mse", precision="float32", epochs=3)
+    found = plan(Target("t", ("a", "b")), 200, 4, given)
+    assert sum(found.rounds.epochs) == 3
+    for family in found.families:
+        hidden = len(family.network.layers) > 1
+        assert family.penalties == (0.5,)
+        assert family.rates == ((0.1,) if hidden else ())
+        assert family.network.dropout == (0.25 if hidden else 0)
+        assert (family.network.loss, family.network.precision) == ("mse", "float32")
+
+
+def test_large_tables_are_tried_with_less():
+    """Of very many rows a fifth is left out once, batches are larger, and there are fewer candidates."""
+    small, large = (plan(Target("t"), rows, 30, Settings()) for rows in (500, 100_000))
+    assert (small.used, large.used) == (5, 1)
+    assert large.rounds.batch > small.rounds.batch
+    assert sum(large.rounds.epochs) < sum(small.rounds.epochs)
+    counts = [sum(len(family.pairs) * family.seeds for family in found.families) for found in (small, large)]
+    assert counts[0] > counts[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layers": (0,)}, "the units of a layer must be an integer from 1 to 10,000, not 0"),
+        ({"layers": (10**11,)}, "the units of a layer"),
+        ({"layers": (3,) * 21}, "there are 21 layers"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"dropout": 1.0}, "dropout below 1"),
+        ({"seed": 2**64}, "seed must be an integer"),
+        ({"epochs": 2**63}, "epochs must be an integer"),
+        ({"l2": -1.0}, "l2 must be a number from 0"),
+        ({"l2": True}, "l2 must be a number"),
+        ({"time_limit": float("inf")}, "time_limit must be a number"),
+        ({"precision": "float16"}, "no precision 'float16'"),
+        ({"class_weight": "even"}, "class_weight is 'balanced' or"),
+        ({"class_weight": {"a": float("nan")}}, "the weight of a class"),
+    ],
+)
+def test_settings_that_cannot_be_meant(settings, message):
+    """A setting out of its bounds is told by name."""
+    with pytest.raises(TableError, match=message):
+        Settings(**settings)
+
+
+# --- all of it ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ring():
+    """What was learned of a ring, which no linear model can tell."""
+    return fit(frame(), "t", drop=("z",), settings=QUICK)
+
+
+def test_a_ring_is_learned(ring):
+    """Networks are chosen where a linear model does not do; the report, the metrics and the confusion say how well."""
+    accuracy = ring.metrics[0]
+    assert accuracy.network > 0.85 > accuracy.simple
+    assert not ring.worse_than_baseline
+    assert not ring.choice.prefers_simplest
+    assert all(one.family.rates for one, _ in ring.choice.members)
+    assert ring.confusion.sum() == ring.held_out == 24
+    assert np.trace(ring.confusion) / 24 == accuracy.network
+    assert [one.count for one in ring.classes] == ring.confusion.sum(axis=1).tolist()
+    report = ring.model.report
+    assert sum(one["weight"] for one in report["candidates"]) == pytest.approx(1)
+    assert report["metrics"]["accuracy"]["network"] == accuracy.network
+    assert report["confusion"] == ring.confusion.tolist()
+
+
+def test_a_line_is_left_to_the_linear_model():
+    """Where networks are no better by more than chance, the linear model stands alone."""
+    found = fit(frame(kind="line"), "t", drop=("z",), settings=QUICK)
+    assert found.choice.prefers_simplest
+    assert found.choice.gain <= found.choice.error
+
+
+def test_predictions_are_averages(ring, tmp_path):
+    """The probabilities are the weighted means of those of all networks, here and from the folder."""
+    data = frame().drop(columns=["t", "z"])
+    columns = ring.model.columns
+    X = np.column_stack([(data[c.name] - c.mean) / c.deviation for c in columns[:2]])
+    X = np.column_stack([X, data["c"] == "x", data["c"] == "y"]).astype(float)
+    expected = sum(
+        weight * outputs_of(module_of(one.family.network), one.parameters, X).mean(axis=0)
+        for one, weight in ring.choice.members
+    )[:, 0]
+    predicted = ring.predict(data)
+    np.testing.assert_allclose(predicted["probability of out"], expected)
+    assert (predicted["t"] == np.where(expected > 0.5, "out", "in")).all()
+    ring.write(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    pd.testing.assert_frame_equal(again.predict(data), predicted)
+    modules = [path.name for path in sorted((tmp_path / "model").iterdir()) if path.is_dir()]
+    assert modules == ["module", "module2"][: len({one.family for one, _ in ring.choice.members})]
+    (tmp_path / "data.csv").write_text(data.to_csv(index=False))
+    pd.testing.assert_frame_equal(again.predict(str(tmp_path / "data.csv")), predicted)
+
+
+def test_a_simpler_model_replaces_one_with_more_modules(ring, tmp_path):
+    """The modules of an earlier model do not remain, but what somebody else has put there does."""
+    ring.write(tmp_path / "model")
+    (tmp_path / "model" / "module2").mkdir(exist_ok=True)
+    line = fit(frame(kind="line"), "t", drop=("z",), settings=Settings(layers=()))
+    line.write(tmp_path / "model")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "module", "parameters.npz"]
+    load_model(tmp_path / "model")
+    (tmp_path / "model" / "module2").mkdir()
+    (tmp_path / "model" / "module2" / "notes.txt").write_text("mine")
+    with pytest.raises(nn.BuildError, match="did not write"):
+        line.write(tmp_path / "model")
+    assert (tmp_path / "model" / "module2" / "notes.txt").read_text() == "mine"
+
+
+def test_the_seed_decides_and_threads_do_not(ring):
+    """The same seed gives the same bits with any number of threads; another seed gives others."""
+    threaded = fit(frame(), "t", drop=("z",), settings=Settings(l2=1e-3, learning_rate=0.01, threads=3))
+    for (one, weight), (other, same) in zip(ring.choice.members, threaded.choice.members, strict=True):
+        assert weight == same
+        np.testing.assert_array_equal(one.parameters, other.parameters)
+    other = fit(frame(), "t", drop=("z",), settings=Settings(l2=1e-3, learning_rate=0.01, seed=2**64 - 1))
+    assert not np.array_equal(ring.predict(frame()).iloc[:, 1], other.predict(frame()).iloc[:, 1])
+
+
+def test_class_weights():
+    """Weights make a rare class found more often; what is balanced is what the shares of the classes say."""
+    data = frame(300, "line")
+    data = data[(data["t"] == "in") | (np.arange(300) % 8 == 0)]
+    few = "out" if (data["t"] == "out").sum() < (data["t"] == "in").sum() else "in"
+    settings = [Settings(layers=(), l2=1e-2, class_weight=given) for given in (None, "balanced", {few: 1.0})]
+    plain, balanced, same = (fit(data, "t", drop=("z", "b"), settings=given) for given in settings)
+    recall = [next(one.recall for one in found.classes if one.name == few) for found in (plain, balanced)]
+    assert recall[1] > recall[0]
+    pd.testing.assert_frame_equal(plain.predict(data), same.predict(data))  # 1 is what all rows count
+    with pytest.raises(TableError, match="there is no class 'red' of t; there are: in, out"):
+        fit(data, "t", settings=Settings(class_weight={"red": 2.0}))
+    with pytest.raises(TableError, match="all classes that occur have the weight 0"):
+        fit(data, "t", settings=Settings(class_weight={"in": 0.0, "out": 0.0}))
+
+
+@pytest.mark.usefixtures("quick_compiler")
+def test_dropout_and_weights_of_networks():
+    """Networks with dropout, and with weights, learn too."""
+    settings = Settings(layers=(6,), l2=1e-3, learning_rate=0.01, dropout=0.1, class_weight="balanced", epochs=40)
+    found = fit(frame(60), "t", drop=("z",), settings=settings)
+    assert found.choice.members[0][0].family.network.dropout == 0.1
+    assert np.isfinite(found.predict(frame()).iloc[:, 1:].to_numpy()).all()
+
+
+def test_the_time_limit():
+    """After the limit no more is tried: what was tried is used, and nothing at all is an error."""
+    found = fit(frame(), "t", drop=("z",), settings=Settings(time_limit=1e-9))
+    assert found.search.out_of_time
+    assert [one.family.name for one in found.search.tried] == ["linear"]
+    with pytest.raises(TableError, match="nothing was learned within 1e-09 s: allow more time"):
+        fit(frame(), "t", drop=("z",), settings=Settings(layers=(3,), time_limit=1e-9))
+
+
+def test_one_fold_of_many_rows(monkeypatch):
+    """Where one fold is left out once, candidates are compared by its rows."""
+    monkeypatch.setattr(candidates, "MOST_FOLDED", 50)
+    found = fit(frame(), "t", drop=("z",), settings=QUICK)
+    assert found.folds == 1
+    assert len(found.search.rows) == 20
+    assert found.metrics[0].network > 0.7
+
+
+def test_frames():
+    """A DataFrame means what its columns hold: categories, missing values, truth values; what is none is refused."""
+    data = frame(kind="line").assign(d=pd.Categorical(["u", "v", None] * 40), e=[True, False] * 60)
+    data.loc[3, "a"] = None
+    found = fit(data, "t", settings=Settings(layers=(), l2=1e-2))
+    assert [type(column).__name__ for column in found.model.columns] == ["Number", "Number", "Category", "Number",
+                                                                        "Category", "Number"]  # fmt: skip
+    assert len(found.predict(data.drop(columns="t").set_index("a", drop=False))) == 120
+    for wrong, message in ((3, "not int"), (data.iloc[:0], "is empty"), (pd.concat([data, data], axis=1), "several")):
+        with pytest.raises(TableError, match=message):
+            fit(wrong, "t")
+
+
+@pytest.mark.parametrize("name", ["wine", "diabetes"])
+def test_public_tables(name):
+    """No worse than logistic or ridge regression, by more than a hundredth, nor than scikit-learn's networks."""
+    pytest.importorskip("sklearn")
+    from nncodegen.table.compare import compare, show
+
+    found = compare(name, 2)
+    assert found.ours.mean() > found.linear.mean() - 0.01
+    assert found.ours.mean() > found.best_networks.mean() - 0.01
+    assert show([found]).count("\n") == 3
