@@ -16,6 +16,7 @@ from nncodegen.table import Settings, TableError, fit, load_model, read_table
 from nncodegen.table.columns import Category, Number, encode, understand
 from nncodegen.table.fit import split_rows
 from nncodegen.table.metrics import class_metrics, confusion, measure
+from nncodegen.table.model import _checksum
 from nncodegen.table.target import Target, understand_target
 from tests.conftest import ROOT
 
@@ -421,3 +422,38 @@ def test_a_folder_of_somebody_else_is_left_alone(written, flowers, tmp_path):
     with pytest.raises(nn.BuildError, match="is a file"):
         model.write(flowers)
     assert (tmp_path / "other" / "parameters.npz").read_text() == "mine"
+
+
+def test_hostile_descriptions(written, flowers, tmp_path):
+    """Whatever stands at one place of a description, with a checksum that fits: it predicts, or it is refused."""
+    import copy
+    import shutil
+
+    out = shutil.copytree(written, tmp_path / "model")
+    text = json.loads((out / "model.json").read_text())
+    arrays = [member.parameters for member in load_model(written).members]
+
+    def places(value, place=()):
+        yield place
+        if isinstance(value, dict | list):
+            for key in value if isinstance(value, dict) else range(len(value)):
+                yield from places(value[key], (*place, key))
+
+    accepted = 0
+    for place in places({key: text[key] for key in ("format", "target", "columns", "members")}):
+        for value in (None, float("nan"), 1e308, 10**400, "", [], {}, [1], True):
+            if place:
+                changed = copy.deepcopy(text)
+                *outer, last = place
+                found = changed
+                for key in outer:
+                    found = found[key]
+                found[last] = value
+                changed["checksum"] = _checksum(changed, arrays)
+                (out / "model.json").write_text(json.dumps(changed))
+                try:
+                    load_model(out)
+                    accepted += 1
+                except nn.NncodegenError:
+                    pass
+    assert accepted

@@ -7,7 +7,7 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
 
 import nncodegen as nn
-from nncodegen.network import Description, module_of
+from nncodegen.network import Description, module_of, modules
 from nncodegen.table import Settings, TableError, candidates, fit, load_model
 from nncodegen.table.candidates import Family, plan
 from nncodegen.table.choose import choose
@@ -202,6 +202,10 @@ def test_large_tables_are_tried_with_less():
         ({"dropout": 1.0}, "dropout below 1"),
         ({"seed": 2**64}, "seed must be an integer"),
         ({"epochs": 2**63}, "epochs must be an integer"),
+        ({"seed": 10**400}, "seed must be an integer"),
+        ({"l2": 10**400}, "l2 must be a number from 0.0, not"),
+        ({"l2": float("inf")}, "l2 must be a number"),
+        ({"seed": 1.5}, "seed must be an integer"),
         ({"l2": -1.0}, "l2 must be a number from 0"),
         ({"l2": True}, "l2 must be a number"),
         ({"time_limit": float("inf")}, "time_limit must be a number"),
@@ -268,6 +272,23 @@ def test_predictions_are_averages(ring, tmp_path):
     assert modules == ["module", "module2"][: len({one.family for one, _ in ring.choice.members})]
     (tmp_path / "data.csv").write_text(data.to_csv(index=False))
     pd.testing.assert_frame_equal(again.predict(str(tmp_path / "data.csv")), predicted)
+
+
+def test_without_a_compiler_each_kind_of_network_is_tried_once(ring, monkeypatch):
+    """NumPy predicts the same, and what cannot be compiled is not tried again for each of many networks."""
+    tried = []
+
+    def module_of(network):
+        tried.append(network)
+        raise nn.BuildError("there is no compiler")
+
+    expected = ring.predict(frame())
+    monkeypatch.setattr("nncodegen.network.modules.module_of", module_of)
+    modules._warn.cache_clear()
+    with pytest.warns(RuntimeWarning, match="predicting with NumPy"):
+        found = ring.predict(frame())
+    pd.testing.assert_frame_equal(found, expected)
+    assert len(tried) == len(ring.choice.members) < sum(len(one.parameters) for one, _ in ring.choice.members)
 
 
 def test_a_simpler_model_replaces_one_with_more_modules(ring, tmp_path):
@@ -342,7 +363,10 @@ def test_frames():
     """A DataFrame means what its columns hold: categories, missing values, truth values; what is none is refused."""
     data = frame(kind="line").assign(d=pd.Categorical(["u", "v", None] * 40), e=[True, False] * 60)
     data.loc[3, "a"] = None
-    found = fit(data, "t", settings=Settings(layers=(), l2=1e-2))
+    settings = Settings(layers=[], l2=np.float32(0.01), seed=np.int64(0))
+    found = fit(data, "t", settings=settings)
+    same = fit(data, "t", drop="z", categories=["d"], settings=settings)
+    assert [column.name for column in same.model.columns] == list("abcde")
     assert [type(column).__name__ for column in found.model.columns] == ["Number", "Number", "Category", "Number",
                                                                         "Category", "Number"]  # fmt: skip
     assert len(found.predict(data.drop(columns="t").set_index("a", drop=False))) == 120

@@ -147,6 +147,7 @@ typedef struct {
     const double *learning_rates; /* of each model */
     const double *initial_state; /* of each variable of a state of state_size(), for each model; NULL: 0 */
     double weight_decay; /* 0: none */
+    const double *l2; /* of each model; NULL: none */
     double tolerance;
     int shuffle;
     uint64_t *random; /* of each model; may be NULL without shuffle */
@@ -270,6 +271,7 @@ extern HIDDEN const char *const nncodegen_facts[];
         const double *learning_rates
         const double *initial_state
         double weight_decay
+        const double *l2
         double tolerance
         int shuffle
         uint64_t *random
@@ -748,8 +750,8 @@ cdef class _NativeTraining(_Call):
 
 
 def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
-                       initial_state, double weight_decay, double tolerance, int shuffle, random, size_t first, size_t last, size_t epochs, parameters,
-                       loss, history, done, status):
+                       initial_state, double weight_decay, l2, double tolerance, int shuffle, random, size_t first,
+                       size_t last, size_t epochs, parameters, loss, history, done, status):
     """Trains the models first <= m < last, whose parameters are changed in place."""
     cdef _Call call = _Call()
     cdef nncodegen_many run
@@ -766,6 +768,7 @@ def _native_train_many(X, Y, bint own_X, bint own_Y, size_t samples, size_t batc
     run.learning_rates = <const double *> _address(rates)
     run.initial_state = <const double *> _address(initial_state)
     run.weight_decay = weight_decay
+    run.l2 = <const double *> _address(l2) if l2 is not None else NULL
     run.tolerance = tolerance
     run.shuffle = shuffle
     run.random = <uint64_t *> _address(random)
@@ -2859,6 +2862,7 @@ def train_many(
     threads: int = 1,
     models: "int | None" = None,
     history: bool = True,
+    l2: Any = 0.0,
     **hyperparameters: Any,
 ) -> ManyResult:
     """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates.
@@ -2868,6 +2872,7 @@ def train_many(
     parameters      (M, P), where to start; by default initial_parameters(seed) of each model
     learning_rate   a number, or one for each model, (M,)
     seed            one for each model, (M,); or the number of the first: seed, seed + 1, seed + 2, ...
+    l2              the gradient of l2/2*sum w**2 is added, as for train: a number, or one for each model, (M,)
     models          M, where no argument has an axis for the models
     history         whether to keep the losses of all epochs, M numbers each, which takes their evaluation; without
                     them, a model has diverged when a parameter is no longer finite, or the loss at the end
@@ -2879,11 +2884,11 @@ def train_many(
     diverges or converges stays as it is while the others go on; a RuntimeWarning tells how many diverged. Returns a
     ManyResult. Raises ValueError for an argument that cannot be meant.
     """
-    count = _count(X, Y, parameters, learning_rate, seed, models)
+    count = _count(X, Y, parameters, learning_rate, seed, l2, models)
     X, Y, samples, own_X, own_Y = _data_of_many(X, Y, count)
     seeds = _seeds(seed, count)
     start = _start(parameters, seeds, count)
-    rates = _rates(learning_rate, count)
+    rates, penalties = _each("learning_rate", learning_rate, count, True), _each("l2", l2, count, False)
     rule = dict(hyperparameters)
     name, number, options, state, decay = _optimizer(optimizer, float(rates[0]), rule, rule.pop("weight_decay", None))
     initial_state = np.repeat(state[:, :1].astype(float), count, axis=1)
@@ -2905,8 +2910,9 @@ def train_many(
 
     def native(first: int, last: int) -> None:
         _native_train_many(
-            X, Y, own_X, own_Y, samples, batch, number, options, rates, initial_state, decay, tolerance, shuffles,
-            seeds, first, last, epochs, start, loss, losses, done, status,
+            X, Y, own_X, own_Y, samples, batch, number, options, rates, initial_state, decay,
+            penalties if penalties.any() else None, tolerance, shuffles, seeds, first, last, epochs, start, loss,
+            losses, done, status,
         )  # fmt: skip
 
     def one_by_one(first: int, last: int) -> None:
@@ -2915,7 +2921,7 @@ def train_many(
                 raise KeyboardInterrupt
             result = train(
                 X[m] if own_X else X, Y[m] if own_Y else Y, start[m], optimizer, rates[m], epochs, batch_size, shuffles,
-                int(seeds[m]), tolerance=tolerance, history=bool(history), **hyperparameters,
+                int(seeds[m]), tolerance=tolerance, history=bool(history), l2=penalties[m], **hyperparameters,
             )  # fmt: skip
             start[m], loss[m], done[m] = result.parameters, result.loss, result.epochs
             if losses is not None:
@@ -2973,13 +2979,13 @@ def _share(work: Any, count: int, size: int, threads: int) -> None:
 # --- arguments of many models ------------------------------------------------------------------------------------
 
 
-def _count(X: Any, Y: Any, parameters: Any, learning_rate: Any, seed: Any, models: Any) -> int:
+def _count(X: Any, Y: Any, parameters: Any, learning_rate: Any, seed: Any, l2: Any, models: Any) -> int:
     """The number of models: that of every argument which has an axis for them."""
     found = {}
     if models is not None:
         found["models"] = _integer("models", models, 1, 2**31 - 1)
     axes_of = (("X", X, 3), ("Y", Y, 3), ("parameters", parameters, 2), ("learning_rate", learning_rate, 1))
-    for name, value, axes in (*axes_of, ("seed", seed, 1)):
+    for name, value, axes in (*axes_of, ("seed", seed, 1), ("l2", l2, 1)):
         if value is not None and np.ndim(value) == axes:
             found[name] = len(value)
     if not found:
@@ -3026,12 +3032,13 @@ def _start(parameters: Any, seeds: Any, count: int) -> Any:
     return np.array(_finite("parameters", array, expected))  # a copy: it will hold the result
 
 
-def _rates(learning_rate: Any, count: int) -> Any:
-    if np.ndim(learning_rate) == 0:
-        return np.full(count, _number("learning_rate", learning_rate, 0.0, np.inf, True))
-    if np.ndim(learning_rate) != 1:
-        raise ValueError(f"learning_rate has the shape {np.shape(learning_rate)}; expected a number, or ({count},)")
-    return np.array([_number(f"learning_rate[{m}]", value, 0.0, np.inf, True) for m, value in enumerate(learning_rate)])
+def _each(name: str, value: Any, count: int, positive: bool) -> Any:
+    """A number from 0 (or above it) for each model."""
+    if np.ndim(value) == 0:
+        return np.full(count, _number(name, value, 0.0, np.inf, positive))
+    if np.ndim(value) != 1:
+        raise ValueError(f"{name} has the shape {np.shape(value)}; expected a number, or ({count},)")
+    return np.array([_number(f"{name}[{m}]", one, 0.0, np.inf, positive) for m, one in enumerate(value)])
 ''', ".many")
 _python["__doc__"] = _DOCUMENTATION
 

@@ -2957,6 +2957,7 @@ typedef struct {
     double *totals;
     uint64_t random[MODELS];
     double loss[MODELS], largest[MODELS]; /* of the present epoch */
+    real l2[MODELS];
     int active[MODELS]; /* under training */
     size_t epoch;
     int all; /* whether all are; the lanes behind the last model, which repeat it, are among them */
@@ -3059,6 +3060,13 @@ static void swap_parameters(group *g)
 /* The next parameters of a group, from the sums over a batch. */
 static void update_group(const perceptron_many *run, double updates, group *g)
 {
+    for (size_t range = 0; run->l2 && range < sizeof penalized/sizeof *penalized; range++) {
+        for (size_t p = penalized[range][0]; p < penalized[range][1]; p++) {
+            MODELS_LOOP
+            for (size_t m = 0; m < MODELS; m++)
+                g->gradient[p*MODELS + m] += g->l2[m]*g->parameters[p*MODELS + m];
+        }
+    }
     group_update(run->optimizer, run->options, updates, g->learning_rates, g->parameters, g->gradient, g->state, g->next);
     if (run->weight_decay > 0) {
         real shares[MODELS];
@@ -3075,7 +3083,7 @@ static void update_group(const perceptron_many *run, double updates, group *g)
 /* The next parameters of a group, from a single sample. */
 static void update_by_sample(const perceptron_many *run, int with_loss, double updates, group *g)
 {
-    if (!with_loss && run->optimizer == 0 && !(run->weight_decay > 0)) {
+    if (!with_loss && run->optimizer == 0 && !(run->weight_decay > 0) && !run->l2) {
         group_descend(g->learning_rates, g->parameters, g->x, g->y, g->values, g->next);
         return;
     }
@@ -3205,6 +3213,7 @@ static void start(const perceptron_many *run, size_t first, group *g)
         const size_t model = first + m < run->last ? first + m : run->last - 1;
         g->active[m] = 1;
         g->learning_rates[m] = (real) run->learning_rates[model];
+        g->l2[m] = run->l2 ? (real) run->l2[model] : 0;
         g->random[m] = run->random ? run->random[model] : 0;
         for (size_t p = 0; p < PARAMETERS; p++)
             g->parameters[p*MODELS + m] = run->parameters[model*PARAMETERS + p];

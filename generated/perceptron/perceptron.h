@@ -140,6 +140,7 @@ typedef struct {
     const double *learning_rates; /* of each model */
     const double *initial_state; /* of each variable of a state of state_size(), for each model; NULL: 0 */
     double weight_decay; /* 0: none */
+    const double *l2; /* of each model; NULL: none */
     double tolerance;
     int shuffle;
     uint64_t *random; /* of each model; may be NULL without shuffle */

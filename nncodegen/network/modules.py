@@ -43,6 +43,24 @@ def predict(description: Description, parameters: Any, X: Any, threads: int = 1)
     return module.predict(parameters, X, **({} if threads == 1 else {"threads": threads}))
 
 
+def predict_mean(description: Description, parameters: Any, X: Any) -> Any:
+    """The mean of the outputs of several networks of one kind, (N, outputs), with parameters of the shape (M, P).
+
+    Where they cannot be compiled, they are evaluated with NumPy, with one warning (RuntimeWarning) in a process.
+    """
+    try:
+        module = module_of(description)
+    except BuildError as error:
+        _warn(str(error).splitlines()[0])
+        outputs = (evaluate_outputs(description, one, X) for one in parameters)
+    else:
+        outputs = (module.predict(one, X) for one in parameters)
+    total = np.zeros((len(X), description.outputs))
+    for one in outputs:
+        total += one
+    return total / len(parameters)
+
+
 @lru_cache(maxsize=1)
 def _warn(reason: str) -> None:
     """Warns the first time that it is called for a reason."""

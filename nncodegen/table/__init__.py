@@ -4,11 +4,8 @@ from nncodegen.errors import TableError
 
 try:
     import pandas  # noqa: F401
-    import scipy  # noqa: F401
 except ImportError as error:
-    raise TableError(
-        "tables need pandas and SciPy: install them with `python3 -m pip install 'nncodegen[table]'`"
-    ) from error
+    raise TableError("tables need pandas: install it with `python3 -m pip install 'nncodegen[table]'`") from error
 
 from nncodegen.table.fit import Fitted, Understood, fit
 from nncodegen.table.metrics import ClassMetrics, Metric

@@ -32,7 +32,7 @@ FOLDS = 5
 MOST_FOLDED = 20_000
 """With more rows, one fold of them is enough to compare candidates."""
 
-MOST_WORK = 1.5e11
+MOST_WORK = 2e11
 """Operations, about, that hidden candidates may take; with more, there are fewer of them."""
 
 

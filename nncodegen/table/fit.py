@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,8 @@ def fit(
     data: Any,
     target: str,
     task: str | None = None,
-    categories: tuple[str, ...] = (),
-    drop: tuple[str, ...] = (),
+    categories: Sequence[str] = (),
+    drop: Sequence[str] = (),
     settings: Settings | None = None,
     observe: Callable[[Understood], None] = lambda understood: None,
     tell: Callable[[str], None] = lambda text: None,
@@ -103,7 +104,10 @@ def fit(
     Raises TableError, ModelError and BuildError.
     """
     begun = time.perf_counter()
+    if find_spec("scipy") is None:
+        raise TableError("fit needs SciPy: install it with `python3 -m pip install 'nncodegen[table]'`")
     settings = settings or Settings()
+    categories, drop = ((names,) if isinstance(names, str) else tuple(names) for names in (categories, drop))
     table, left_out = with_target(as_table(data), target)
     for name in (*categories, *drop, *keep):
         table.require(name, "which is named as an option")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import re
 import zipfile
 from dataclasses import asdict, dataclass, field
@@ -20,7 +19,7 @@ from nncodegen.emit import MARK
 from nncodegen.emit.archives import _members, _read_member
 from nncodegen.errors import BuildError, ModelError, TableError
 from nncodegen.files import write_at_once
-from nncodegen.network import Description, predict
+from nncodegen.network import Description, predict_mean
 from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module
 from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode
@@ -57,12 +56,7 @@ class TableModel:
 
     def outputs_of(self, X: Any) -> Any:
         """The weighted mean of what the networks put out for inputs X (N, inputs): (N, outputs)."""
-        total = np.zeros((len(X), self.target.outputs))
-        for member in self.members:
-            for parameters in member.parameters:
-                outputs = predict(member.network, parameters, X)
-                total += member.weight / len(member.parameters) * outputs
-        return total
+        return sum(member.weight * predict_mean(member.network, member.parameters, X) for member in self.members)
 
     def outputs(self, data: Any, unknown: str = "error") -> Any:
         """The outputs for the rows of a table: (N, outputs)."""

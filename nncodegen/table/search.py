@@ -19,6 +19,9 @@ from nncodegen.table.linear import minimize_path
 PATIENCE = 2
 """A candidate that was not better in so many rounds trains no longer."""
 
+FEWEST_ROUNDS = 5
+"""Rounds that each candidate has: the first are short, and often change little."""
+
 
 @dataclass(frozen=True)
 class Tried:
@@ -179,7 +182,8 @@ def _try_hidden(
                 parameters = np.concatenate([parameters[own] for parameters in fold_parameters])
                 best[place] = _tried(family, *family.pairs[place], int(epochs), loss, one, parameters)
                 round_of[place] = number
-        training = [place for place in training if number - round_of.get(place, -1) < PATIENCE]
+        if number + 1 >= FEWEST_ROUNDS:
+            training = [place for place in training if number - round_of.get(place, -1) < PATIENCE]
         if not training:
             break
     yield from (best[place] for place in sorted(best))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from nncodegen.describe import PRECISIONS
 from nncodegen.errors import TableError
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 
-LARGEST_RATE = 1000.0
+LARGEST_RATE, LARGEST = 1000.0, sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Settings:
         for units in layers:
             _within("the units of a layer", units, 1, MOST_UNITS, whole=True)
         for name, low, high, whole in (
-            ("learning_rate", 0.0, LARGEST_RATE, False), ("l2", 0.0, math.inf, False), ("dropout", 0.0, 1.0, False),
-            ("epochs", 1, MOST_EPOCHS, True), ("time_limit", 0.0, math.inf, False), ("seed", 0, 2**64 - 1, True),
+            ("learning_rate", 0.0, LARGEST_RATE, False), ("l2", 0.0, LARGEST, False), ("dropout", 0.0, 1.0, False),
+            ("epochs", 1, MOST_EPOCHS, True), ("time_limit", 0.0, LARGEST, False), ("seed", 0, 2**64 - 1, True),
             ("threads", 1, 10_000, True),
         ):  # fmt: skip
             value = getattr(self, name)
@@ -69,12 +70,12 @@ class Settings:
             raise TableError(f"class_weight is 'balanced' or {{class: weight}}, not {self.class_weight!r}")
         if isinstance(self.class_weight, Mapping):
             for weight in self.class_weight.values():
-                _within("the weight of a class", weight, 0.0, math.inf, whole=False)
+                _within("the weight of a class", weight, 0.0, LARGEST, whole=False)
 
 
 def _within(name: str, value: Any, low: float, high: float, whole: bool) -> None:
     """Raises TableError for what is no finite number in a range."""
-    kind = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value) or not low <= value <= high:
-        bounds = f"from {low:,}" + (f" to {high:,}" if high < math.inf else "")
+    kind: Any = Integral if whole else Real
+    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:  # NaN is in no range
+        bounds = f"from {low:,}" + (f" to {high:,}" if high < LARGEST else "")
         raise TableError(f"{name} must be {'an integer' if whole else 'a number'} {bounds}, not {value!r}")
