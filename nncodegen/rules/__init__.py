@@ -1,0 +1,88 @@
+"""The rules of ``stabilize``: each states its algebra.
+
+A rule is a function of one node whose operands are stable already; it returns the new node, or None where it does not
+apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sympy
+from sympy import Add, Expr, Heaviside, Mul, Piecewise, Pow, exp, log
+from sympy.codegen.cfunctions import Sqrt
+from sympy.logic.boolalg import ITE
+
+from nncodegen.functions import sech, tanh, xlogy
+from nncodegen.rules.holes import function_over_argument, removable_singularity, vanishing_times_log
+from nncodegen.rules.logarithms import log_near_one, log_of_expm1, log_of_factors, log_of_product
+from nncodegen.rules.powers import (
+    exponential,
+    power_of_exponentials,
+    power_of_sigmoid,
+    reciprocal_of_cosh,
+    reciprocal_of_expm1,
+    reciprocal_of_sum_with_quotients,
+    reciprocal_with_any_factors,
+)
+from nncodegen.rules.products import (
+    exponential_times_bose_einstein,
+    exponential_times_sigmoid,
+    product_of_exponentials,
+    product_with_choice,
+    sinh_over_cosh,
+    tanh_from_exponentials,
+)
+from nncodegen.rules.singles import (
+    by_and_or,
+    by_primitives,
+    defined_branches,
+    own_tanh,
+    sign_function,
+    softmax_of_formula,
+    square_root,
+    step_function,
+)
+from nncodegen.rules.sums import complement, difference_of_poles, sigmoid_to_tanh
+
+Rule = Callable[[Expr], Expr | None]
+
+RULES: dict[type, tuple[Rule, ...]] = {
+    Pow: (
+        exponential,
+        power_of_exponentials,
+        power_of_sigmoid,
+        reciprocal_of_cosh,
+        reciprocal_of_expm1,
+        reciprocal_with_any_factors,
+        reciprocal_of_sum_with_quotients,
+    ),
+    exp: (softmax_of_formula,),
+    log: (log_of_factors, log_of_expm1, log_near_one),
+    xlogy: (log_of_product,),
+    Add: (sigmoid_to_tanh, complement, difference_of_poles),
+    Mul: (
+        product_of_exponentials,
+        exponential_times_sigmoid,
+        exponential_times_bose_einstein,
+        sinh_over_cosh,
+        tanh_from_exponentials,
+        function_over_argument,
+        vanishing_times_log,
+        product_with_choice,
+        removable_singularity,
+    ),
+    sympy.tanh: (own_tanh,),
+    Sqrt: (square_root,),
+    Piecewise: (defined_branches,),
+    ITE: (by_and_or,),
+    Heaviside: (step_function,),
+    sympy.sign: (sign_function,),
+    sympy.sech: (by_primitives(sech),),
+    sympy.csch: (by_primitives(lambda z: 1 / sympy.sinh(z)),),
+    sympy.coth: (by_primitives(lambda z: 1 / tanh(z)),),
+    sympy.sec: (by_primitives(lambda z: 1 / sympy.cos(z)),),
+    sympy.csc: (by_primitives(lambda z: 1 / sympy.sin(z)),),
+    sympy.cot: (by_primitives(lambda z: 1 / sympy.tan(z)),),
+}
+"""By the class of a node, in the order in which they are tried; the first that applies ends that."""

@@ -1,0 +1,64 @@
+"""Products and sums taken apart: the powers in them, the exponentials, and what is left without a part."""
+
+from __future__ import annotations
+
+from sympy import Add, Expr, Mul, Pow, S, exp
+from sympy.codegen.cfunctions import expm1
+
+from nncodegen.functions import bose_einstein
+
+
+def without_terms(node: Expr, part: Expr) -> tuple[Expr, Expr]:
+    """(k, rest) with node = rest + k*part, where rest has none of the terms of part; k is 0 if it cannot be so."""
+    coefficients, wanted = node.as_coefficients_dict(), part.as_coefficients_dict()
+    ratios = {coefficients.get(term, S.Zero) / number for term, number in wanted.items()}
+    k = ratios.pop() if len(ratios) == 1 else S.Zero
+    return k, node - k * part
+
+
+def without_factors(node: Expr, part: Expr) -> tuple[Expr, Expr]:
+    """(k, rest) with node = rest*part**k for a whole k, as far from 0 as can be; k is 0 if there is none."""
+    if isinstance(part, exp):
+        powers = [factor.args[0] / part.args[0] for factor in Mul.make_args(node) if isinstance(factor, exp)]
+        k = next((power for power in powers if power.is_Integer), S.Zero)
+        return k, node / part**k
+    found, wanted = _powers(node), _powers(part)
+    ratios = {found.get(base, S.Zero) / number for base, number in wanted.items()}
+    k = min(ratios, key=abs) if ratios and len({ratio > 0 for ratio in ratios}) == 1 else S.Zero
+    return (k, node / part**k) if k.is_Integer else (S.Zero, node)
+
+
+def _powers(node: Expr) -> dict[Expr, Expr]:
+    """The integer powers in a product, by their bases, without its number and its exponentials, which SymPy merges."""
+    powers = {factor: S.One for factor in Mul.make_args(node) if not isinstance(factor, exp | Pow)}
+    powers |= dict(factor.args for factor in Mul.make_args(node) if isinstance(factor, Pow))
+    return {base: k for base, k in powers.items() if k.is_Integer and not base.is_number}
+
+
+def as_power(factor: Expr) -> tuple[Expr, Expr]:
+    """The base and the exponent of a factor; bose_einstein(z) is 1/(exp(z) - 1)."""
+    base, k = (factor, S.One) if isinstance(factor, exp) else factor.as_base_exp()
+    return (expm1(*base.args), -k) if isinstance(base, bose_einstein) else (base, k)
+
+
+def exponentials(term: Expr) -> list[Expr]:
+    """The factors of a product that are exponentials."""
+    return [factor for factor in Mul.make_args(term) if isinstance(factor, exp)]
+
+
+def exponential_terms(node: Expr) -> list[tuple[Expr, Expr]] | None:
+    """[(a, u), ...] for a*exp(u) + ... with positive numbers a and not all u constant, a constant term first."""
+    if not isinstance(node, Add):
+        return None
+    terms: list[tuple[Expr, Expr]] = []
+    for term in node.args:
+        coefficient, factor = term.as_independent(exp, as_Add=False)
+        if not coefficient.is_number or not coefficient.is_positive:
+            return None
+        if factor is S.One:
+            terms.insert(0, (coefficient, S.Zero))
+        elif isinstance(factor, exp):
+            terms.append((coefficient, factor.args[0]))
+        else:
+            return None
+    return terms if any(u != 0 for _, u in terms) else None

@@ -1,0 +1,83 @@
+"""Rules for products that are 0/0, or 0*log(0), at a point where the mathematics has a value."""
+
+from __future__ import annotations
+
+import sympy
+from sympy import Abs, Dummy, Eq, Expr, Heaviside, Mul, Piecewise, Pow, S, log
+
+from nncodegen.functions import UNDEFINED, StableFunction, xlogy
+from nncodegen.quotients import QUOTIENTS
+from nncodegen.rules.factors import as_power, without_factors
+
+
+def function_over_argument(node: Expr) -> Expr | None:
+    """sin(c*u)/u = c*sin_quotient(c*u), and u/sin(c*u) = 1/(c*sin_quotient(c*u)), also of powers; see QUOTIENTS."""
+    for factor in node.args:
+        base, k = as_power(factor)
+        quotient = QUOTIENTS.get(base.func)
+        if quotient is None or not k.is_Integer:
+            continue
+        (argument,) = base.args
+        c, u = argument.as_coeff_Mul()
+        others = Mul(*(Pow(*as_power(other)) for other in node.args if other is not factor))
+        m, rest = without_factors(others, u)
+        if not m:  # of the argument, a part may be there alone: sin(b*x)/x
+            for part in Mul.make_args(u):
+                m, rest = without_factors(others, part)
+                if m:
+                    c, u = argument / part, part
+                    break
+        if k * m < 0:
+            count = min(abs(k), abs(m)) * sympy.sign(k)
+            return Mul((c * quotient(argument)) ** count, base ** (k - count), u ** (m + count), rest)
+    return None
+
+
+def removable_singularity(node: Expr) -> Expr | None:
+    """f(u)/u**k = Piecewise((c + d*u, u == 0), (f(u)/u**k, True)) for f(u) = c*u**k + d*u**(k + 1) + ..."""
+    for u, m in map(as_power, node.args):
+        if not m.is_Integer or m > 0 or u.is_number:
+            continue
+        t = Dummy("t", real=True)
+        derivative = (node * u**-m).xreplace({u: t})
+        if not derivative.has(t) or derivative.has(*u.free_symbols, *NOT_SMOOTH):
+            continue
+        coefficients = []
+        for k in range(2 - int(m)):
+            value = _plain(derivative.xreplace({t: S.Zero}))
+            if value.has(sympy.Derivative, *UNDEFINED) or (k < -m and value != 0):
+                break
+            coefficients.append(value / sympy.factorial(k))
+            derivative = sympy.diff(derivative, t)
+        else:
+            c, d = coefficients[-2:]
+            return Piecewise((c + d * u, Eq(u, 0)), (node, True))
+    return None
+
+
+NOT_SMOOTH = (Abs, sympy.sign, Heaviside, Piecewise, sympy.Max, sympy.Min)
+"""Functions that have no Taylor series where they bend."""
+
+
+def _plain(value: Expr) -> Expr:
+    """An expression with nncodegen's own functions of numbers written out, and so evaluated."""
+    return value.replace(
+        lambda part: isinstance(part, StableFunction) and part.is_number, lambda part: part.definition(*part.args)
+    )
+
+
+def vanishing_times_log(node: Expr) -> Expr | None:
+    """x*log(x*y) = xlogy(x, x*y), which is 0 where x is."""
+    for factor in node.args:
+        if isinstance(factor, log):
+            powers = {
+                part
+                for base, k in map(as_power, Mul.make_args(factor.args[0]))
+                if k.is_positive
+                for part in Mul.make_args(base.args[0] if isinstance(base, Abs) else base)
+            }
+            rest = Mul(*(other for other in node.args if other is not factor))
+            for base, k in map(as_power, Mul.make_args(rest)):
+                if base in powers and k.is_positive:
+                    return rest / base**k * xlogy(base**k, factor.args[0])
+    return None
