@@ -76,6 +76,7 @@ class Settings:
 def _within(name: str, value: Any, low: float, high: float, whole: bool) -> None:
     """Raises TableError for what is no finite number in a range."""
     kind: Any = Integral if whole else Real
-    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:  # NaN is in no range
+    number = float(value) if isinstance(value, Real) and not isinstance(value, Integral) else value
+    if isinstance(value, bool) or not isinstance(value, kind) or not low <= number <= high:  # NaN is in no range
         bounds = f"from {low:,}" + (f" to {high:,}" if high < LARGEST else "")
         raise TableError(f"{name} must be {'an integer' if whole else 'a number'} {bounds}, not {value!r}")
