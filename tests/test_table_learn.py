@@ -350,6 +350,14 @@ def test_the_time_limit():
         fit(frame(), "t", drop=("z",), settings=Settings(layers=(3,), time_limit=1e-9))
 
 
+@pytest.mark.parametrize("layers", [None, (), (3,)])
+def test_losses_that_are_never_finite(layers):
+    """Where no candidate has a finite loss, the linear model no exception, nothing was learned, and that is said."""
+    settings = Settings(layers=layers, loss="log(output - target - 2)", l2=1e-3, learning_rate=0.01, epochs=1)
+    with pytest.raises(TableError, match="nothing was learned: every loss is infinite, or no number; choose another"):
+        fit(frame(), "t", drop=("z",), settings=settings)
+
+
 def test_one_fold_of_many_rows(monkeypatch):
     """Where one fold is left out once, candidates are compared by its rows."""
     monkeypatch.setattr(candidates, "MOST_FOLDED", 50)

@@ -135,7 +135,12 @@ def fit(
     deadline = begun + settings.time_limit if settings.time_limit else np.inf
     result = search(tried, learned, classes, settings.seed, _threads(settings), deadline, tell)
     if not result.tried:
-        raise TableError(f"nothing was learned within {settings.time_limit:g} s: allow more time")
+        if result.out_of_time:
+            raise TableError(f"nothing was learned within {settings.time_limit:g} s: allow more time")
+        raise TableError(
+            "nothing was learned: every loss is infinite, or no number; choose another loss or activation, or a lower "
+            "learning rate"
+        )
     choice = choose(result, learned.Y[result.rows])
     members = tuple(Member(one.family.network, weight, one.parameters) for one, weight in choice.members)
     model = TableModel(columns, understood, members)

@@ -122,7 +122,7 @@ def search(
                 tried += _try_hidden(module, family, plan, data, losses, starts, seed, threads, deadline)
             else:
                 best, starts = _try_linear(module, family, data, losses, deadline)
-                tried.append(best)
+                tried += best
     except OutOfTimeError:
         return Search(tuple(tried), held, losses, True)
     return Search(tuple(tried), held, losses, time.perf_counter() > deadline)
@@ -130,17 +130,21 @@ def search(
 
 def _try_linear(
     module: ModuleType, family: Family, data: Rows, losses: Any, deadline: float
-) -> tuple[Tried, list[Any]]:
-    """The linear model with the penalty that is best, and its parameters for each fold, by name."""
+) -> tuple[list[Tried], list[Any]]:
+    """The linear model with the best penalty, if its loss is finite, and its parameters for each fold, by name."""
     paths = [minimize_path(module, *data.part(rows), family.penalties, deadline) for rows, _ in data.folds]
     penalties = family.penalties[: min(map(len, paths))]
     held = [data.X[rows] for _, rows in data.folds]
     outputs = np.concatenate([outputs_of(module, p[: len(penalties)], X) for p, X in zip(paths, held, strict=True)], 1)
     found = [losses(one, data.Y[data.held]) for one in outputs]
-    best = int(np.argmin([loss.mean() for loss in found]))
+    means = np.array([loss.mean() for loss in found])
+    best = int(np.argmin(np.where(np.isfinite(means), means, np.inf)))
+    starts = [module.unpack(path[best]) for path in paths]
+    if not np.isfinite(means[best]):
+        return [], starts
     parameters = minimize_path(module, data.X, data.Y, data.weight, penalties[: best + 1], deadline)[-1:]
     tried = _tried(family, penalties[best], None, None, found[best], outputs[best], parameters)
-    return tried, [module.unpack(path[best]) for path in paths]
+    return [tried], starts
 
 
 def _try_hidden(
