@@ -487,3 +487,27 @@ def test_nothing_that_a_terminal_obeys_is_printed(tmp_path, monkeypatch, capsys)
         run(*predict)
     assert r"column x\x1b[31m: 'w' is no finite number" in str(caught.value)
     assert escape not in str(caught.value)
+
+
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_what_is_written_out_stays_in_its_column(tmp_path, monkeypatch, capfd, quiet):
+    """What holds control characters is written out in columns that align, and where a model is no better."""
+    from nncodegen.cli import command
+
+    rows = [f"{k % 7},{k % 5},{chr(27) + '[31m' if k % 3 else 'no'}" for k in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["x\ty,plain,t", *rows]))
+    monkeypatch.chdir(tmp_path)
+    command.main(["fit", "a.csv", "--target", "t", "--layers", "", *quiet], standalone_mode=False)
+    out, err = capfd.readouterr()
+    assert "\x1b" not in out + err
+    assert "NO BETTER     than without a model, on the 12 rows held out: accuracy" in (err if quiet else out)
+    if quiet:
+        return
+    lines = out.splitlines()
+    (first, second), start = [line for line in lines if "number, mean" in line], len(f"{'columns':<14}")
+    assert first[start:].startswith(r"x\ty   number")
+    assert second[start:].startswith("plain  number")
+    begin = next(k for k, line in enumerate(lines) if line.startswith("by class"))
+    place = lines[begin].index("precision")
+    assert all(line[place - 2 : place] == "  " and line[place] != " " for line in lines[begin + 1 : begin + 3])
+    assert "tried         1 candidate in" in out

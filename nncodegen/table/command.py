@@ -76,11 +76,12 @@ def _tell(console: Console, table: Table, understood: Understood) -> None:
     _line(console, "task", understood.target.show())
     if understood.left_out:
         _line(console, "left out", f"{understood.left_out} of {rows} rows, which have no {understood.target.name}")
-    width = max((len(column.name) for column in understood.columns[:_MOST_COLUMNS]), default=0)
-    for number, column in enumerate(understood.columns[:_MOST_COLUMNS]):
+    names = [printable(column.name) for column in understood.columns[:_MOST_COLUMNS]]
+    width = max(map(len, names), default=0)
+    for number, (name, column) in enumerate(zip(names, understood.columns, strict=False)):
         missing = understood.missing.get(column.name)
         lacks = f"; missing in {missing} of {rows} rows" if missing else ""
-        _line(console, "" if number else "columns", f"{column.name:<{width}}  {column.show()}{lacks}")
+        _line(console, "" if number else "columns", f"{name:<{width}}  {column.show()}{lacks}")
     if len(understood.columns) > _MOST_COLUMNS:
         _line(console, "", f"and {len(understood.columns) - _MOST_COLUMNS} more")
     for number, skipped in enumerate(understood.skipped[:_MOST_COLUMNS]):
@@ -97,7 +98,8 @@ def _warn(console: Console, fitted: Fitted, quiet: bool) -> None:
     ]
     if not found:
         return
-    text = f"{'NO BETTER':<14}than without a model, on the {fitted.held_out} rows held out: {'; '.join(found)}"
+    told = printable("; ".join(found))
+    text = f"{'NO BETTER':<14}than without a model, on the {fitted.held_out} rows held out: {told}"
     if quiet:
         print(text, file=sys.stderr)
     console.print(text, style="bold red", markup=False)
@@ -106,8 +108,9 @@ def _warn(console: Console, fitted: Fitted, quiet: bool) -> None:
 def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
     """The candidates with their losses, those that were chosen, and why."""
     search, choice = fitted.search, fitted.choice
+    count = len(search.tried)
     how = f"each learns without a fifth of the {fitted.rows} rows" + (", five times" if fitted.folds > 1 else ", once")
-    _line(console, "tried", f"{len(search.tried)} candidates in {fitted.seconds:.1f} s; {how}")
+    _line(console, "tried", f"{count} candidate{'s' if count > 1 else ''} in {fitted.seconds:.1f} s; {how}")
     if search.out_of_time:
         _line(console, "", f"the time limit of {settings.time_limit:g} s ended it: more time may be better")
     ranked = sorted(search.tried, key=lambda one: one.loss)
@@ -148,21 +151,21 @@ def _judge(console: Console, fitted: Fitted) -> None:
         _line(console, "", f"{metric.name:<24}{metric.network:<10.4g} {metric.baseline}: {metric.simple:.4g}")
     if not fitted.classes:
         return
-    width = max(5, *(len(one.name) for one in fitted.classes))
+    classes = [printable(one.name) for one in fitted.classes]
+    width = max(5, *map(len, classes))
     _line(console, "by class", f"{'':<{width}}  precision  recall  F1      rows")
-    for one in fitted.classes[:_MOST_CLASSES]:
+    for name, one in zip(classes[:_MOST_CLASSES], fitted.classes, strict=False):
         precision, recall, f1 = (_share(value) for value in (one.precision, one.recall, one.f1))
-        _line(console, "", f"{one.name:<{width}}  {precision:<9}  {recall:<6}  {f1:<6}  {one.count}")
+        _line(console, "", f"{name:<{width}}  {precision:<9}  {recall:<6}  {f1:<6}  {one.count}")
     if len(fitted.classes) > _MOST_CLASSES:
         _line(console, "", f"and {len(fitted.classes) - _MOST_CLASSES} more")
         return
-    wide = max(5, *(len(one.name) for one in fitted.classes))
-    if (wide + 2) * (len(fitted.classes) + 1) > 120:  # names beyond a line: by their numbers
+    if (width + 2) * (len(classes) + 1) > 120:  # names beyond a line: by their numbers
         wide = max(4, len(str(fitted.confusion.max())))
-        names = [str(number) for number in range(1, len(fitted.classes) + 1)]
-        labels = [f"{number} {one.name}" for number, one in zip(names, fitted.classes, strict=True)]
+        names = [str(number) for number in range(1, len(classes) + 1)]
+        labels = [f"{number} {name}" for number, name in zip(names, classes, strict=True)]
     else:
-        names = labels = [one.name for one in fitted.classes]
+        wide, names, labels = width, classes, classes
     first = max(map(len, labels))
     _line(
         console,
