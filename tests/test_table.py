@@ -326,6 +326,7 @@ def test_numbers_are_learned(flowers):
     ("arguments", "message"),
     [
         ({"target": "colour"}, "has no column 'colour', the target; it has: 'identifier', 'petal'"),
+        ({"target": "species", "task": "clasification"}, "no task 'clasification'; there are: classification, regr"),
         ({"target": "species", "drop": ("colour",)}, "has no column 'colour', which is named as an option"),
         ({"target": "species", "drop": ("petal", "size", "garden", "price")}, "no column to predict 'species' from"),
         (

@@ -451,6 +451,7 @@ def test_nothing_but_identifiers(tmp_path):
     with pytest.raises(TableError, match="no column to predict 't' from; 'id' is not used: it identifies rows"):
         fit(table, "t")
     assert fit(table, "t", keep=("id",), settings=Settings(layers=(), epochs=1)).model.columns[0].name == "id"
+    assert fit(table, "t", keep="id", settings=Settings(layers=(), epochs=1)).model.columns[0].name == "id"
     with pytest.raises(TableError, match="has no column 'key', which is named as an option"):
         fit(table, "t", keep=("key",))
 

@@ -82,17 +82,18 @@ def fit(
     settings: Settings | None = None,
     observe: Callable[[Understood], None] = lambda understood: None,
     tell: Callable[[str], None] = lambda text: None,
-    keep: tuple[str, ...] = (),
+    keep: Sequence[str] = (),
 ) -> Fitted:
     """Learns to predict the column ``target`` of a table from all others, or from those not in ``drop``.
 
     data        a DataFrame of pandas, the path of a file, or what ``read_table`` gave
     task        "classification" or "regression", instead of what the target tells
     categories  columns that hold categories, though they look like numbers
-    keep        columns to use, though they identify rows
+    drop        columns to leave out
     settings    what is not to be chosen
     observe     is told what was understood of the table, before anything is tried
     tell        is told what is tried at present
+    keep        columns to use, though they identify rows
 
     A fifth of the rows is held out for the metrics, and takes no part in anything else. The rest is divided into five
     folds (of more than 20,000 rows, one fifth of them is left out once). Each candidate learns without each fold, and
@@ -107,7 +108,9 @@ def fit(
     if find_spec("scipy") is None:
         raise TableError("fit needs SciPy: install it with `python3 -m pip install 'nncodegen[table]'`")
     settings = settings or Settings()
-    categories, drop = ((names,) if isinstance(names, str) else tuple(names) for names in (categories, drop))
+    categories, drop, keep = (
+        (names,) if isinstance(names, str) else tuple(names) for names in (categories, drop, keep)
+    )
     table, left_out = with_target(as_table(data), target)
     for name in (*categories, *drop, *keep):
         table.require(name, "which is named as an option")

@@ -104,6 +104,8 @@ def target_from_dict(given: Mapping[str, Any]) -> Target:
 
 def understand_target(table: Table, name: str, task: str | None) -> Target:
     """What the target is; its column has no missing values. Raises TableError where nothing can be learned."""
+    if task is not None and task not in TASKS:
+        raise TableError(f"there is no task {task!r}; there are: {', '.join(TASKS)}")
     values, others = table.numbers(name)
     texts, where = table.texts(name), f"{table.path}, column {printable(name)}"
     if task is None:
