@@ -59,7 +59,8 @@ TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
 
-NO_COMPILER = """no C compiler was found (looked for {looked}). Install one:
+NO_COMPILER = """no C compiler was found (looked for {looked})
+Install one:
     Debian, Ubuntu   apt install gcc python3-dev
     Fedora           dnf install gcc python3-devel
     macOS            xcode-select --install

@@ -10,6 +10,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -228,7 +229,9 @@ def predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
     """
     from nncodegen.table.command import run_predict  # noqa: PLC0415 (pandas is optional)
 
-    run_predict(model, data, out, unknown)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
+        run_predict(model, data, out, unknown)
 
 
 @command.command()
