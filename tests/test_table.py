@@ -183,6 +183,16 @@ def test_numbers_too_large(table):
             function(found, "a", option)
 
 
+def test_numbers_that_do_not_differ(table):
+    """One number in all rows is no information, also where its mean is rounded; what differs too little is refused."""
+    for number in ("0.1", "0.7", "19.99", "5"):
+        assert understand(table("a,b\n" + f"{number},1\n" * 12), "a", False).reason == f"it is always {number}"
+    found = table("a,b\n" + "1e-200,1\n2e-200,2\n" * 6)
+    for function, option in ((understand, False), (understand_target, "regression")):
+        with pytest.raises(TableError, match="column a: its numbers differ too little for a deviation"):
+            function(found, "a", option)
+
+
 def test_a_number_that_is_not_finite_is_a_mistake(table):
     """An infinity among numbers is named with its line and column; half of a column in texts makes a category."""
     rows = [f"{k},{'x' if k % 2 else k}" for k in range(20)]

@@ -103,9 +103,9 @@ def _number(table: Table, name: str, keep: bool, whole: Table) -> Number | Skipp
     few = min(MOST_LEVELS, len(values) / 2)
     if texts and (len(texts) > MOST_TEXTS or len(np.unique(numbers)) <= few):
         return None
+    if numbers.min() == numbers.max():  # whose deviation may be that of rounding, not 0
+        return Skipped(name, f"it is always {numbers[0]:g}")
     mean, deviation = moments(table, name, numbers)
-    if not deviation > 0:
-        return Skipped(name, f"it is always {mean:g}")
     if not keep and written == PLAIN and not texts and identifies_rows(name, every[np.isfinite(every)]):
         bounds = f"from {np.nanmin(every):.15g} to {np.nanmax(every):.15g}"
         return Skipped(name, f"it identifies rows, each by a number {bounds}; {_how(name)}")
@@ -189,12 +189,19 @@ def _how(name: str) -> str:
 
 
 def moments(table: Table, name: str, values: Any) -> tuple[float, float]:
-    """The mean and the standard deviation of the numbers of a column. Raises TableError where they are too large."""
+    """The mean and the standard deviation of the numbers of a column, which are not all the same.
+
+    Raises TableError where they are too large, or too close to each other, for that.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = float(values.mean()), float(values.std())
     if not np.isfinite(mean) or not np.isfinite(deviation):
         raise TableError(
             f"{table.path}, column {printable(name)}: its numbers are too large to compute their deviation; scale them"
+        )
+    if not deviation > 0:
+        raise TableError(
+            f"{table.path}, column {printable(name)}: its numbers differ too little for a deviation; scale them"
         )
     return mean, deviation
 
