@@ -378,7 +378,12 @@ def test_frames():
     assert [type(column).__name__ for column in found.model.columns] == ["Number", "Number", "Category", "Number",
                                                                         "Category", "Number"]  # fmt: skip
     assert len(found.predict(data.drop(columns="t").set_index("a", drop=False))) == 120
-    for wrong, message in ((3, "not int"), (data.iloc[:0], "is empty"), (pd.concat([data, data], axis=1), "several")):
+    for wrong, message in (
+        (3, "not int"),
+        (data.iloc[:0], "is empty"),
+        (pd.concat([data, data], axis=1), "several"),
+        (data.assign(a=1j), "column 'a' of the DataFrame holds complex numbers"),
+    ):
         with pytest.raises(TableError, match=message):
             fit(wrong, "t")
 

@@ -31,6 +31,8 @@ def as_table(data: Any) -> Table:
     if not len(frame) or not len(frame.columns):
         raise TableError(f"the DataFrame is empty: {len(frame)} rows, {len(frame.columns)} columns")
     for name, cells in frame.items():
+        if pd.api.types.is_complex_dtype(cells.dtype):
+            raise TableError(f"column {name!r} of the DataFrame holds complex numbers: make their parts columns")
         if isinstance(cells.dtype, pd.CategoricalDtype):
             frame[name] = cells.astype(object)
     return Table(frame, Path("the DataFrame"))
