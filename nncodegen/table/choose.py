@@ -9,8 +9,8 @@ import numpy as np
 
 from nncodegen.table.search import Search, Tried
 
-MOST_MEMBERS = 10
-"""Steps of the selection: each adds one candidate to the average."""
+STEPS = 10
+"""Of the selection: each adds one candidate to the average."""
 
 PREFERENCE = 1.0
 """Standard errors by which an average has to be better than the simplest candidate."""
@@ -50,7 +50,7 @@ def choose(found: Search, Y: Any) -> Choice:
     tried = found.tried
     total, counts = np.zeros_like(tried[0].outputs), np.zeros(len(tried))
     best_loss, best_counts = np.inf, counts
-    for size in range(1, MOST_MEMBERS + 1):
+    for size in range(1, STEPS + 1):
         means = [float(found.losses((total + one.outputs) / size, Y).mean()) for one in tried]
         added = int(np.argmin(means))  # the first of those that are equal: the simplest
         total, counts = total + tried[added].outputs, counts + np.eye(len(tried))[added]

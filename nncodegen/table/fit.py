@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,7 @@ def with_target(table: Table, target: str) -> tuple[Table, int]:
 
 
 def _rows(table: Table, rows: Any) -> Table:
-    return Table(table.frame.iloc[rows], table.path, table.delimiter)
+    return replace(table, frame=table.frame.iloc[rows])
 
 
 def split_rows(table: Table, target: Target, seed: int) -> tuple[Any, Any]:
