@@ -210,7 +210,9 @@ def test_large_tables_are_tried_with_less():
         ({"l2": True}, "l2 must be a number"),
         ({"time_limit": float("inf")}, "time_limit must be a number"),
         ({"precision": "float16"}, "no precision 'float16'"),
+        ({"layers": 5}, "layers are the units of each, such as"),
         ({"class_weight": "even"}, "class_weight is 'balanced' or"),
+        ({"class_weight": [1.0, 2.0]}, "class_weight is 'balanced' or"),
         ({"class_weight": {"a": float("nan")}}, "the weight of a class"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -50,6 +50,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         layers = () if self.layers is None else self.layers
+        if not isinstance(layers, Sequence):
+            raise TableError(f"layers are the units of each, such as (32, 16), not {layers!r}")
         if len(layers) > MOST_LAYERS:
             raise TableError(f"there are {len(layers)} layers; at most {MOST_LAYERS} can be meant")
         for units in layers:
@@ -66,7 +68,7 @@ class Settings:
             raise TableError("learning_rate must be above 0, and dropout below 1")
         if self.precision not in PRECISIONS:
             raise TableError(f"there is no precision {self.precision!r}; there are: {', '.join(PRECISIONS)}")
-        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
+        if self.class_weight != "balanced" and not isinstance(self.class_weight, Mapping | None):
             raise TableError(f"class_weight is 'balanced' or {{class: weight}}, not {self.class_weight!r}")
         if isinstance(self.class_weight, Mapping):
             for weight in self.class_weight.values():
