@@ -77,7 +77,8 @@ def vanishing_times_log(node: Expr) -> Expr | None:
                 for part in Mul.make_args(base.args[0] if isinstance(base, Abs) else base)
             }
             rest = Mul(*(other for other in node.args if other is not factor))
-            for base, k in map(as_power, Mul.make_args(rest)):
-                if base in powers and k.is_positive:
-                    return rest / base**k * xlogy(base**k, factor.args[0])
+            shared = [(base, k) for base, k in map(as_power, Mul.make_args(rest)) if base in powers and k.is_positive]
+            if shared:
+                vanishing = Mul(*(base**k for base, k in shared))  # any of them may be 0
+                return rest / vanishing * xlogy(vanishing, factor.args[0])
     return None
