@@ -180,3 +180,9 @@ def test_everyday_formulas_pay_nothing(formula):
     parameters = dict.fromkeys((a, b, c), 0.5)
     program = nn.compile_model(nn.Model("m", [x], [y], parameters, formula, (formula - y) ** 2), until="differentiate")
     assert not any(step.expression.has(sympy.Eq) for step in program["differentiate"].steps)
+
+
+def test_sign_of_nan():
+    """What is multiplied by the sign of a NaN is no number, either."""
+    loss, _ = found(sympy.sign(a * x) * log(1 + Abs(a * x)), {a: np.nan}, 1.0)
+    assert np.isnan(loss)

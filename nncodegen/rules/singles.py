@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import sympy
-from sympy import Add, Expr, Piecewise, S, exp
+from sympy import Add, Eq, Expr, Piecewise, S, exp
 from sympy.logic.boolalg import Boolean
 
 from nncodegen.functions import defined, logaddexp, plain_conditions, sigmoid, tanh
@@ -50,9 +50,9 @@ def step_function(node: Expr) -> Expr:
 
 
 def sign_function(node: Expr) -> Expr:
-    """sign(z) = -1, 0 or 1: its derivative is 0."""
+    """sign(z) = -1, 0 or 1: its derivative is 0. A NaN is not 0: what is multiplied by it stays a NaN."""
     (z,) = node.args
-    return Piecewise((S.NegativeOne, z < 0), (S.One, z > 0), (S.Zero, True))
+    return Piecewise((S.Zero, Eq(z, 0)), (S.One, z > 0), (S.NegativeOne, True))
 
 
 def defined_branches(node: Piecewise) -> Expr:
