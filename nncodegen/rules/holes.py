@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sympy
-from sympy import Abs, Dummy, Eq, Expr, Heaviside, Mul, Piecewise, Pow, S, log
+from sympy import Abs, Add, Dummy, Eq, Expr, Heaviside, Mul, Piecewise, Pow, S, log
 
 from nncodegen.functions import UNDEFINED, StableFunction, xlogy
 from nncodegen.quotients import QUOTIENTS
 from nncodegen.rules.factors import as_power, without_factors
+from nncodegen.rules.powers import reciprocal_of_sum_with_quotients
 
 
 def function_over_argument(node: Expr) -> Expr | None:
@@ -27,6 +28,10 @@ def function_over_argument(node: Expr) -> Expr | None:
                 if m:
                     c, u = argument / part, part
                     break
+        if not m and isinstance(u, Add):
+            reciprocal = reciprocal_of_sum_with_quotients(Pow(u, -1, evaluate=False))
+            if reciprocal is not None:  # 1/(a + x/b) is b/(a*b + x) by now
+                m, rest = without_factors(others, 1 / reciprocal)
         if k * m < 0:
             count = min(abs(k), abs(m)) * sympy.sign(k)
             return Mul((c * quotient(argument)) ** count, base ** (k - count), u ** (m + count), rest)
