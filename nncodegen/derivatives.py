@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sympy import Abs, Add, Eq, Expr, Mul, Or, Piecewise, Pow, S, log, sign
+from sympy import Abs, Add, Eq, Expr, Mul, Or, Piecewise, Pow, S, exp, log, sign
 from sympy.codegen.cfunctions import Cbrt, hypot
 from sympy.functions.elementary.miscellaneous import Max, Min
+from sympy.logic.boolalg import Boolean
 
 from nncodegen.infinities import carries, is_steep, may_be_infinite
 from nncodegen.ir import Element
+
+NO_EXPONENT = -10_000
+"""An exponential with a smaller exponent is 0 in every precision."""
 
 
 def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
@@ -40,22 +44,31 @@ def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
             outer = _partial(node, k)
             outer_grows = may_be_infinite(outer) and (hidden or is_steep(node, argument))
             inner_grows = may_be_infinite(inner) and (inside or is_steep(argument, element))
-            terms.append(product(outer, inner, inner_grows and may_vanish(outer), outer_grows and may_vanish(inner)))
+            zero_outer, zero_inner = inner_grows and may_vanish(outer), outer_grows and may_vanish(inner)
+            terms.append(product(outer, inner, where_u_is_0=zero_outer, where_v_is_0=zero_inner))
     return Add(*terms)
 
 
-def product(u: Expr, v: Expr, if_u: bool, if_v: bool) -> Expr:
-    """u*v, and 0 where u is 0 (``if_u``) or v is (``if_v``), though the other be infinite."""
-    zeros = [Eq(factor, 0) for factor, asked in ((u, if_u), (v, if_v)) if asked and not factor.is_number]
-    return Piecewise((S.Zero, Or(*zeros)), (u * v, True)) if zeros else u * v
+def product(u: Expr, v: Expr, *, where_u_is_0: bool, where_v_is_0: bool) -> Expr:
+    """u*v, and 0 where u is 0, or v is, as far as that is asked, though the other be infinite."""
+    asked = [factor for factor, zero in ((u, where_u_is_0), (v, where_v_is_0)) if zero and not factor.is_number]
+    return Piecewise((S.Zero, Or(*map(_vanishes, asked))), (u * v, True)) if asked else u * v
 
 
 def may_vanish(node: Expr) -> bool:
-    """Whether an expression may be 0 where its elements are finite."""
+    """Whether an expression may be 0 where its elements are finite; an exponential, where it underflows."""
     if isinstance(node, Mul):
         return any(may_vanish(factor) for factor in node.args)
     reciprocal = isinstance(node, Pow) and node.exp.is_number and node.exp < 0
-    return not (node.is_number or reciprocal or node.is_nonzero)
+    return isinstance(node, exp) or not (node.is_number or reciprocal or node.is_nonzero)
+
+
+def _vanishes(node: Expr) -> Boolean:
+    """Where an expression is 0. SymPy knows that no exponential is: here it is, where its exponent has no bound."""
+    if isinstance(node, exp):
+        return node.args[0] < NO_EXPONENT
+    factors = Mul.make_args(node)
+    return Or(*map(_vanishes, factors)) if len(factors) > 1 and node.has(exp) else Eq(node, 0)
 
 
 def _partial(node: Expr, k: int) -> Expr:

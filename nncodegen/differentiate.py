@@ -111,7 +111,7 @@ def _contributions(
         if_adjoint = infinities.derivative_grows(step, operand, factor)
         if_factor = infinities.adjoint_grows(step) and may_vanish(factor)
         if if_adjoint or if_factor:
-            term = product(adjoint, numbering.define(factor), if_adjoint, if_factor)
+            term = product(adjoint, numbering.define(factor), where_u_is_0=if_adjoint, where_v_is_0=if_factor)
         else:
             term = adjoint * factor
         contributions.append((operand, over, term))

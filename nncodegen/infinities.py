@@ -87,13 +87,13 @@ def is_steep(node: Expr, operand: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS)
 
 
 def may_be_infinite(
-    node: Expr, loose: Collection[Symbol] = (), signs: Mapping[Expr, Symbol] = NO_SIGNS, divisors: bool = False
+    node: Expr, loose: Collection[Symbol] = (), signs: Mapping[Expr, Symbol] = NO_SIGNS, by_parameters: bool = False
 ) -> bool:
     """Whether an expression may be infinite while its symbols are finite, but for those in ``loose``.
 
     Sums, products and whole powers of finite numbers count as finite, and so do quotients by parameters alone, unless
-    ``divisors``: where such a divisor is 0, the formula has no value to find. ``signs`` has what is known of the signs
-    of symbols.
+    ``by_parameters``: where such a divisor is 0, the formula has no value to find. ``signs`` has what is known of the
+    signs of symbols.
     """
     if node.is_Symbol:
         return node in loose
@@ -102,13 +102,17 @@ def may_be_infinite(
     if isinstance(node, sympy.exp | expm1 | exp2 | functions.decay) and signed(-node.args[0], signs).is_nonnegative:
         return False
     if isinstance(node, Pow):
-        if may_be_infinite(node.base, loose, signs, divisors) or not node.exp.is_number:
+        if may_be_infinite(node.base, loose, signs, by_parameters) or not node.exp.is_number:
             return True
-        return bool(node.exp < 0 and not signed(node.base, signs).is_positive and (divisors or _is_sampled(node.base)))
+        return bool(
+            node.exp < 0 and not signed(node.base, signs).is_positive and (by_parameters or _is_sampled(node.base))
+        )
     if isinstance(node, Piecewise):
-        return any(may_be_infinite(value, loose, {**signs, **_implied(where)}, divisors) for value, where in node.args)
+        return any(
+            may_be_infinite(value, loose, {**signs, **_implied(where)}, by_parameters) for value, where in node.args
+        )
     if isinstance(node, GROWING):
-        return any(may_be_infinite(argument, loose, signs, divisors) for argument in node.args)
+        return any(may_be_infinite(argument, loose, signs, by_parameters) for argument in node.args)
     return True
 
 
@@ -155,12 +159,24 @@ def carries(node: Expr) -> bool:
 
 
 class Infinities:
-    """Where the sweep through some steps, from the last to the first, may multiply zero by infinity."""
+    """Where the sweep through some steps, from the last to the first, may multiply zero by infinity.
+
+    What is said of the elements of the steps: whether an infinite value shows in the loss, whether it is hidden weakly
+    or by a choice; from that and from signs, which may be infinite although the loss is a number; and whose adjoints.
+    """
 
     def __init__(self, steps: tuple[Step, ...], loss: Element) -> None:
         self._seen = {loss}  # elements that are infinite only where the loss is no number
         self._weak: set[Element] = set()  # elements that are hidden weakly somewhere behind them
         self._chosen: set[Element] = set()  # elements that a branch may leave out, or a maximum
+        self._signs: dict[Expr, Symbol] = {}
+        self._loose: set[Symbol] = set()  # elements that may be infinite although the loss is a number
+        self._steep: set[Element] = set()  # elements whose adjoints may be so
+        self._find_hidden(steps)
+        self._find_loose(steps)
+        self._find_steep(steps)
+
+    def _find_hidden(self, steps: tuple[Step, ...]) -> None:
         for step in reversed(steps):  # reversed: every use of a tensor is visited before its definition
             if step.operator not in (None, "sum"):
                 continue
@@ -171,8 +187,8 @@ class Infinities:
                     self._seen.add(operand)
                 if _weakly(step.expression, operand, step.target in self._weak):
                     self._weak.add(operand)
-        self._signs: dict[Expr, Symbol] = {}
-        self._loose: set[Symbol] = set()  # elements that may be infinite although the loss is a number
+
+    def _find_loose(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
             if step.operator not in (None, *REDUCTIONS):
                 continue
@@ -181,7 +197,8 @@ class Infinities:
                 self._signs[step.target] = Dummy(nonnegative=True, positive=value.is_positive or None)
             if self.hides(step.target) and self._may_be_infinite(step, step.expression):
                 self._loose.add(step.target)
-        self._steep: set[Element] = set()  # elements whose adjoints may be so
+
+    def _find_steep(self, steps: tuple[Step, ...]) -> None:
         for step in reversed(steps):
             for operand in step.operands:
                 if step.target in self._steep or self._slow(step) or self._is_steep(step, operand):
@@ -202,7 +219,7 @@ class Infinities:
         return self.hides(step.target) or self._is_steep(step, operand)
 
     def _may_be_infinite(self, step: Step, expression: Expr) -> bool:
-        return may_be_infinite(expression, self._loose, self._signs, divisors=step.target in self._chosen)
+        return may_be_infinite(expression, self._loose, self._signs, by_parameters=step.target in self._chosen)
 
     def _is_steep(self, step: Step, operand: Element) -> bool:
         return is_steep(step.expression, operand, self._signs)

@@ -22,6 +22,8 @@ NEAR = Rational(1, 4)
 TERMS = 28
 """How many terms are enough there, for a radius of convergence of 1: (1/4)**27 is below the last digit."""
 
+LAST_DIGIT = 2.0**-56
+
 
 class Quotient(StableFunction):
     """f(z)/z for the function f in ``numerator``, with f(0) = 0; see QUOTIENTS for each."""
@@ -54,7 +56,7 @@ class Slope(StableFunction):
 
     @classmethod
     def stable(cls, z: Expr) -> Expr:
-        near = _polynomial(z, [(k - 1) * c for k, c in enumerate(_series(cls.numerator))][2:])
+        near = _polynomial(z, NEAR, [(k - 1) * c for k, c in enumerate(_series(cls.numerator))][2:])
         return Piecewise((near, Abs(z) < NEAR), (cls._written(z), True))
 
     @classmethod
@@ -75,7 +77,7 @@ class langevin(StableFunction):
 
     @staticmethod
     def stable(z: Expr) -> Expr:
-        near = _polynomial(z, list(_series(langevin)))
+        near = _polynomial(z, 3 * NEAR, list(_series(langevin)))
         return Piecewise((near, Abs(z) < 3 * NEAR), (1 / functions.tanh(z) - 1 / z, True))
 
     def fdiff(self, argindex: int = 1) -> Expr:
@@ -93,13 +95,19 @@ class langevin_slope(StableFunction):
 
     @staticmethod
     def stable(z: Expr) -> Expr:
-        near = _polynomial(z, [k * c for k, c in enumerate(_series(langevin))][1:])
+        near = _polynomial(z, 3 * NEAR, [k * c for k, c in enumerate(_series(langevin))][1:])
         reciprocal = sympy.exp(-Abs(z)) / -expm1(-2 * Abs(z))  # 1/(2*sinh(|z|))
         return Piecewise((near, Abs(z) < 3 * NEAR), (z**-2 - 4 * reciprocal**2, True))
 
 
-def _polynomial(z: Expr, coefficients: list[Expr]) -> Expr:
-    """c[0] + c[1]*z + c[2]*z**2 + ..., by Horner's rule, in z**2 where every other is 0."""
+def _polynomial(z: Expr, near: Expr, coefficients: list[Expr]) -> Expr:
+    """c[0] + c[1]*z + c[2]*z**2 + ..., by Horner's rule, in z**2 where every other is 0.
+
+    What adds nothing to the last digit for abs(z) < near is left out.
+    """
+    sizes = [abs(float(c * near**k)) for k, c in enumerate(coefficients)]
+    least = next(size for size in sizes if size) * LAST_DIGIT
+    coefficients = coefficients[: max(k for k, size in enumerate(sizes) if size > least) + 1]
     if not any(coefficients[1::2]):
         return _horner(z**2, coefficients[::2])
     if not any(coefficients[::2]):

@@ -12,7 +12,8 @@ FLOORS = {
     "targets": 0, "files": 0, "printable": 0,
     "describe": 1, "stabilize": 1, "differentiate": 1, "simplify": 1, "schedule": 1, "emit": 1, "build": 1,
     "check": 2, "pipeline": 2, "userfile": 2,
-    "perceptron": 3, "network": 3, "generated": 3, "__init__": 3, "bench": 4, "estimators": 4, "table": 4, "cli": 5, "__main__": 6,
+    "perceptron": 3, "network": 3, "generated": 3, "__init__": 3, "bench": 4, "estimators": 4, "table": 4,
+    "cli": 5, "__main__": 6,
 }  # fmt: skip
 TYPES_OF = {("emit", "schedule"), ("build", "emit")}
 """A stage may know the type that the one before it gives, and nothing more."""

@@ -8,6 +8,11 @@ from sympy.codegen.cfunctions import expm1
 from nncodegen.functions import bose_einstein
 
 
+def others(node: Expr, *factors: Expr) -> Expr:
+    """A product without some of its factors."""
+    return Mul(*(factor for factor in node.args if factor not in factors))
+
+
 def without_terms(node: Expr, part: Expr) -> tuple[Expr, Expr]:
     """(k, rest) with node = rest + k*part, where rest has none of the terms of part; k is 0 if it cannot be so."""
     coefficients, wanted = node.as_coefficients_dict(), part.as_coefficients_dict()

@@ -7,7 +7,7 @@ from sympy import Abs, Add, Dummy, Eq, Expr, Heaviside, Mul, Piecewise, Pow, S, 
 
 from nncodegen.functions import UNDEFINED, StableFunction, xlogy
 from nncodegen.quotients import QUOTIENTS
-from nncodegen.rules.factors import as_power, without_factors
+from nncodegen.rules.factors import as_power, others, without_factors
 from nncodegen.rules.powers import reciprocal_of_sum_with_quotients
 
 
@@ -20,21 +20,21 @@ def function_over_argument(node: Expr) -> Expr | None:
             continue
         (argument,) = base.args
         c, u = argument.as_coeff_Mul()
-        others = Mul(*(Pow(*as_power(other)) for other in node.args if other is not factor))
-        m, rest = without_factors(others, u)
+        rest = Mul(*(Pow(*as_power(other)) for other in node.args if other is not factor))
+        m, left = without_factors(rest, u)
         if not m:  # of the argument, a part may be there alone: sin(b*x)/x
             for part in Mul.make_args(u):
-                m, rest = without_factors(others, part)
+                m, left = without_factors(rest, part)
                 if m:
                     c, u = argument / part, part
                     break
         if not m and isinstance(u, Add):
             reciprocal = reciprocal_of_sum_with_quotients(Pow(u, -1, evaluate=False))
             if reciprocal is not None:  # 1/(a + x/b) is b/(a*b + x) by now
-                m, rest = without_factors(others, 1 / reciprocal)
+                m, left = without_factors(rest, 1 / reciprocal)
         if k * m < 0:
             count = min(abs(k), abs(m)) * sympy.sign(k)
-            return Mul((c * quotient(argument)) ** count, base ** (k - count), u ** (m + count), rest)
+            return Mul((c * quotient(argument)) ** count, base ** (k - count), u ** (m + count), left)
     return None
 
 
@@ -81,7 +81,7 @@ def vanishing_times_log(node: Expr) -> Expr | None:
                 if k.is_positive
                 for part in Mul.make_args(base.args[0] if isinstance(base, Abs) else base)
             }
-            rest = Mul(*(other for other in node.args if other is not factor))
+            rest = others(node, factor)
             shared = [(base, k) for base, k in map(as_power, Mul.make_args(rest)) if base in powers and k.is_positive]
             if shared:
                 vanishing = Mul(*(base**k for base, k in shared))  # any of them may be 0

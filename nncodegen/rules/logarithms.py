@@ -24,7 +24,7 @@ def log_of_factors(node: Expr) -> Expr | None:
         else:
             logs.append(value)
     if rest and all(value.is_number for value in logs):
-        return None  # nothing is won
+        return None  # nothing is won: no logarithm is known, or those of numbers alone
     return Add(*logs) + (log(Mul(*rest)) if rest else 0)
 
 

@@ -9,7 +9,7 @@ from sympy import Add, Expr, Float, Mul, Pow, exp, log
 from sympy.codegen.cfunctions import expm1
 
 from nncodegen.functions import bose_einstein, exponential_ratio, sech, sech2, sigmoid, softplus
-from nncodegen.ir import Element
+from nncodegen.ir import SAMPLE
 from nncodegen.rules.factors import exponential_terms, exponentials
 from nncodegen.rules.logarithms import log_of_sum
 
@@ -63,13 +63,13 @@ def reciprocal_of_expm1(node: Expr) -> Expr | None:
 
 
 def reciprocal_of_sum_with_quotients(node: Expr) -> Expr | None:
-    """1/(c + b/x)**k = (x/(c*x + b))**k, which has a value and a derivative at x = 0."""
+    """1/(c + b/x)**k = (x/(c*x + b))**k for an input x, which has a value and a derivative at x = 0."""
     base, k = node.args
     if not isinstance(base, Add) or not k.is_Integer or not k.is_negative:
         return None
     for term in base.args:
         for factor in Mul.make_args(term):
-            if isinstance(factor, Pow) and factor.exp == -1 and isinstance(factor.base, Element):
+            if isinstance(factor, Pow) and factor.exp == -1 and SAMPLE in getattr(factor.base, "indices", ()):
                 x = factor.base
                 multiplied = Add(*(term * x for term in base.args))
                 if not multiplied.has(factor) and all(term.has(factor) or not term.has(x) for term in base.args):

@@ -8,6 +8,7 @@ from sympy.codegen.cfunctions import expm1
 
 from nncodegen.functions import bose_einstein, exponential_ratio, logaddexp, sech, sigmoid, tanh
 from nncodegen.infinities import is_total
+from nncodegen.rules.factors import others
 
 
 def product_of_exponentials(node: Expr) -> Expr | None:
@@ -31,8 +32,7 @@ def exponential_times_sigmoid(node: Expr) -> Expr | None:
             k = next((k for k in range(1, power + 1) if sympy.expand(factor.args[0] - k * u) == 0), 0)
             if k:
                 flipped = sigmoid(u) if isinstance(base, sigmoid) else exponential_ratio(-u, base.args[2], base.args[1])
-                rest = (f for f in node.args if f not in (factor, other))
-                return Mul(base ** (power - k), flipped**k, *rest)
+                return Mul(base ** (power - k), flipped**k, others(node, factor, other))
     return None
 
 
@@ -40,7 +40,7 @@ def product_with_choice(node: Expr) -> Expr | None:
     """Piecewise((0, c), (v, True))*log(x) = Piecewise((0, c), (v*log(x), True)): 0 also where log(x) is no number."""
     for factor in node.args:
         if isinstance(factor, Piecewise) and any(value == 0 for value, _ in factor.args):
-            rest = Mul(*(other for other in node.args if other is not factor))
+            rest = others(node, factor)
             if not is_total(rest):
                 return Piecewise(*((value * rest, condition) for value, condition in factor.args))
     return None
@@ -50,8 +50,8 @@ def exponential_times_bose_einstein(node: Expr) -> Expr | None:
     """exp(z)/(exp(z) - 1) = -bose_einstein(-z)."""
     for factor in node.args:
         if isinstance(factor, exp) and bose_einstein(factor.args[0]) in node.args:
-            rest = (f for f in node.args if f not in (factor, bose_einstein(factor.args[0])))
-            return Mul(-bose_einstein(-factor.args[0]), *rest)
+            found = bose_einstein(*factor.args)
+            return -bose_einstein(-factor.args[0]) * others(node, factor, found)
     return None
 
 
@@ -59,7 +59,7 @@ def sinh_over_cosh(node: Expr) -> Expr | None:
     """sinh(z)/cosh(z) = tanh(z)."""
     for factor in node.args:
         if isinstance(factor, sympy.sinh) and sech(*factor.args) in node.args:
-            return Mul(tanh(*factor.args), *(f for f in node.args if f not in (factor, sech(*factor.args))))
+            return tanh(*factor.args) * others(node, factor, sech(*factor.args))
     return None
 
 
@@ -78,7 +78,5 @@ def tanh_from_exponentials(node: Expr) -> Expr | None:
             numerator = other.replace(expm1, lambda z: exp(z) - 1)
             for sign in (1, -1):
                 if numerator == sign * (exp(u) - exp(v)):
-                    return Mul(
-                        sign * tanh(sympy.expand(u - v) / 2), *(f for f in node.args if f not in (factor, other))
-                    )
+                    return sign * tanh(sympy.expand(u - v) / 2) * others(node, factor, other)
     return None

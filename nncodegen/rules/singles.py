@@ -39,13 +39,15 @@ def square_root(node: Expr) -> Expr:
 
 
 def own_tanh(node: Expr) -> Expr:
-    """tanh(z) = tanh(z), with a derivative that does not cancel."""
+    """SymPy's tanh(z) = nncodegen's tanh(z), with a derivative that does not cancel."""
     return tanh(*node.args)
 
 
 def step_function(node: Expr) -> Expr:
     """Heaviside(z) = 0, 1/2 or 1: its derivative is 0, not a delta distribution."""
     z, at_zero = node.args
+    if at_zero == 0:
+        return Piecewise((S.Zero, z <= 0), (S.One, True))
     return Piecewise((S.Zero, z < 0), (S.One, z > 0), (at_zero, True))
 
 

@@ -23,7 +23,7 @@ from nncodegen.table.model import Member, TableModel
 from nncodegen.table.read import Table
 from nncodegen.table.search import Rows, Search, search, split_folds
 from nncodegen.table.settings import Settings
-from nncodegen.table.target import Target, understand_target
+from nncodegen.table.target import Target, scaled_by, understand_target
 
 FEWEST_ROWS = 10
 """With fewer rows, there is nothing to hold out."""
@@ -117,6 +117,8 @@ def fit(
     understood = understand_target(table, target, task)
     rows, test = split_rows(table, understood, settings.seed)
     known = _rows(table, rows)
+    if not understood.classes:
+        understood = scaled_by(known, understood)
     found = [
         understand(known, name, name in categories, name in keep, table)
         for name in table.columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,13 @@ def understand_target(table: Table, name: str, task: str | None) -> Target:
             f"for classes; choose another target, {_instead(table, name)}"
         )
     return Target(name, tuple(different))
+
+
+def scaled_by(table: Table, target: Target) -> Target:
+    """A target that is a number, with the mean and the deviation of the rows of a table. Raises TableError."""
+    values = checked_numbers(table, target.name, "that is to be predicted as a number", target.format)
+    mean, deviation = moments(table, target.name, values)
+    return replace(target, mean=mean, deviation=deviation)
 
 
 def _instead(table: Table, name: str) -> str:
