@@ -363,6 +363,9 @@ def no_permission():
         folder.chmod(0)
         if user == 0:
             os.seteuid(65534)
+            for needed in (nn.__file__, np.__file__):
+                if not os.access(needed, os.R_OK, effective_ids=True):
+                    pytest.skip(f"only an administrator can read {needed}")
 
     yield lock
     os.seteuid(user)

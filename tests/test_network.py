@@ -47,11 +47,16 @@ def expressions():
 @settings(max_examples=100)
 @given(expressions())
 def test_a_formula_survives_as_text(expression):
-    """Whatever SymPy's formula, its text is read as one of the same values."""
+    """Whatever SymPy's formula, its text is read as one of the same values, or a constant in it is out of range."""
     expression = sympy.sympify(expression)
     if not isinstance(expression, sympy.Expr) or expression.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I):
         return
-    again = parse(to_text(expression, {"z": Z}, "the formula"), {"z": Z}, "the formula")
+    try:
+        again = parse(to_text(expression, {"z": Z}, "the formula"), {"z": Z}, "the formula")
+    except nn.ModelError as error:
+        if "beyond what a double holds" not in str(error):
+            raise
+        return
     for value in (-1.25, 0.5, 3.0):
         expected, found = expression.subs(Z, value).evalf(), again.subs(Z, value).evalf()
         if expected.is_finite and expected.is_real and 1e-100 < abs(expected) < 1e100:
