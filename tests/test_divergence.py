@@ -134,7 +134,7 @@ def test_networks(units, activation):
 
 def test_optimizers():
     """Whatever the update rule is, a gradient that is not finite ends trainings in the same way on every path."""
-    formula = FORMULAS["tanh"] + b
+    formula = sympy.tanh(a * x**8) + b
     module = nn.build(nn.Model("rules", [x], [y], {a: 0.5, b: 0.5}, formula, (formula - y) ** 2))
     cases = [case for case in draws(module, 60) if np.isfinite(module.loss(case[2], *case[:2]))]
     assert sum(np.isnan(module.loss_and_gradient(p, X, Y)[1]).any() for X, Y, p in cases) > 3
