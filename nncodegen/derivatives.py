@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sympy import Abs, Add, Eq, Expr, Mul, Or, Piecewise, Pow, S, exp, log, sign
+from sympy import Abs, Add, Eq, Expr, Mul, Or, Piecewise, Pow, S, exp, sign
 from sympy.codegen.cfunctions import Cbrt, hypot
 from sympy.functions.elementary.miscellaneous import Max, Min
 from sympy.logic.boolalg import Boolean
 
+from nncodegen.functions import NAN, log_unless_zero
 from nncodegen.infinities import carries, is_steep, may_be_infinite
 from nncodegen.ir import Element
 
@@ -87,8 +88,8 @@ def _power(node: Expr, k: int) -> Expr:
     if b.is_number:
         return b * u ** (b - 1)
     if k == 1:
-        return Piecewise((S.Zero, Eq(node, 0)), (node * log(u), True))
-    at_zero = Piecewise((S.Zero, (b > 1) | Eq(b, 0)), (S.One, Eq(b, 1)), (b / u, True))
+        return node * log_unless_zero(u)
+    at_zero = Piecewise((S.Zero, (b > 1) | Eq(b, 0)), (S.One, Eq(b, 1)), (NAN, True))  # infinite, for other b
     return Piecewise((at_zero, Eq(u, 0)), (node * b / u, True))
 
 

@@ -111,7 +111,9 @@ def _contributions(
         if_adjoint = infinities.derivative_grows(step, operand, factor)
         if_factor = infinities.adjoint_grows(step) and may_vanish(factor)
         if if_adjoint or if_factor:
-            term = product(adjoint, numbering.define(factor), where_u_is_0=if_adjoint, where_v_is_0=if_factor)
+            finite, growing = infinities.split(step, factor)
+            whole = product(adjoint, numbering.define(growing), where_u_is_0=if_adjoint, where_v_is_0=if_factor)
+            term = finite * whole
         else:
             term = adjoint * factor
         contributions.append((operand, over, term))

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 import sympy
-from sympy import Abs, Add, Dummy, Expr, Mul, Piecewise, Pow, Symbol
+from sympy import Abs, Add, Dummy, Expr, Integer, Mul, Piecewise, Pow, Symbol
 from sympy.codegen.cfunctions import Cbrt, exp2, expm1, hypot, log1p, log2, log10
 from sympy.core.relational import Relational
 from sympy.functions.elementary.miscellaneous import Max, Min
@@ -29,6 +29,7 @@ from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step
 BOUNDED = (
     sympy.sin, sympy.cos, sympy.tanh, sympy.atan, sympy.asin, sympy.acos, sympy.atan2, sympy.erf, sympy.erfc,
     sympy.sign, functions.sigmoid, functions.tanh, functions.sech, functions.sech2,
+    functions.log_unless_zero,
 )  # fmt: skip
 """Functions whose values are finite, whatever their arguments."""
 
@@ -217,6 +218,14 @@ class Infinities:
         if step.operator or self._slow(step) or not self._may_be_infinite(step, derivative):
             return False
         return self.hides(step.target) or self._is_steep(step, operand)
+
+    def split(self, step: Step, derivative: Expr) -> tuple[Expr, Expr]:
+        """A derivative as the product of what is finite in it, and of what may not be."""
+        if self.adjoint_grows(step):
+            return Integer(1), derivative
+        factors = Mul.make_args(derivative)
+        growing = [factor for factor in factors if self._may_be_infinite(step, factor)]
+        return Mul(*(factor for factor in factors if factor not in growing)), Mul(*growing)
 
     def _may_be_infinite(self, step: Step, expression: Expr) -> bool:
         return may_be_infinite(expression, self._loose, self._signs, by_parameters=step.target in self._chosen)

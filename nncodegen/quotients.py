@@ -2,6 +2,9 @@
 
 ``sin_quotient(z)`` is sin(z)/z, and so on. Near 0 their derivatives are sums of Taylor series, since
 (f'(z) - f(z)/z)/z cancels there. The function of Langevin, a difference of two poles, is computed likewise.
+
+What C calls a library for is computed everywhere, and multiplied by 1 or 0: behind a choice, it would not be called for
+whole vectors.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ class Quotient(StableFunction):
 
     @classmethod
     def stable(cls, z: Expr) -> Expr:
-        return cls.definition(z)
+        hole = Piecewise((S.One, Eq(z, 0)), (S.Zero, True))
+        return cls.numerator(z) / (z + hole) + _series(cls.numerator)[1] * hole
 
     def fdiff(self, argindex: int = 1) -> Expr:
         return self.slope(*self.args)
@@ -52,18 +56,21 @@ class Slope(StableFunction):
 
     @classmethod
     def definition(cls, z: Expr) -> Expr:
-        return Piecewise((_series(cls.numerator)[2], Eq(z, 0)), (cls._written(z), True))
+        slope = (cls._fdiff(z) - cls.numerator(z) / z) / z
+        return Piecewise((_series(cls.numerator)[2], Eq(z, 0)), (slope, True))
 
     @classmethod
     def stable(cls, z: Expr) -> Expr:
-        near = _polynomial(z, NEAR, [(k - 1) * c for k, c in enumerate(_series(cls.numerator))][2:])
-        return Piecewise((near, Abs(z) < NEAR), (cls._written(z), True))
+        near = Piecewise((S.One, Abs(z) < NEAR), (S.Zero, True))
+        inner = Piecewise((z, Abs(z) < NEAR), (S.Zero, True))
+        outer = Piecewise((S.One, Abs(z) < NEAR), (z, True))
+        series = _polynomial(inner, NEAR, [(k - 1) * c for k, c in enumerate(_series(cls.numerator))][2:])
+        return near * series + (1 - near) * (cls._fdiff(z) - QUOTIENTS[cls.numerator](z)) / outer
 
     @classmethod
-    def _written(cls, z: Expr) -> Expr:
+    def _fdiff(cls, z: Expr) -> Expr:
         inner = Dummy()
-        slope = cls.numerator(inner).fdiff().xreplace({inner: z})
-        return (slope - cls.numerator(z) / z) / z
+        return cls.numerator(inner).fdiff().xreplace({inner: z})
 
 
 class langevin(StableFunction):

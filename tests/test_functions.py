@@ -25,7 +25,7 @@ from nncodegen.ir import Element
 from nncodegen.ir.evaluate import interpret
 
 Z = Element("z")
-OWN_DOMAIN = (functions.bose_einstein, functions.log_one_minus_exp)
+OWN_DOMAIN = (functions.bose_einstein, functions.log_one_minus_exp, functions.log_unless_zero)
 UNARY = [
     f
     for f in StableFunction.__subclasses__()
