@@ -50,6 +50,7 @@ def test_numbers_of_a_precision():
         (a**2 / sympy.Heaviside(a), 4.0, 4.0),
         (a * sympy.sqrt(sympy.sign(a)), 2.0, 1.0),
         (Cbrt(-4 * a), -2.0, -1 / 3),
+        (sympy.exp(1000) * a * sympy.Float("1e-434"), 3.9401422280340944, 1.9700711140170472),
     ],
 )
 def test_values(formula, loss, gradient):

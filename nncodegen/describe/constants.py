@@ -8,7 +8,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import sympy
-from sympy import Expr, Pow
+from sympy import Expr, Mul, Pow
 from sympy.codegen.cfunctions import exp2, expm1
 
 from nncodegen.errors import ModelError
@@ -37,9 +37,13 @@ def _numbers(node: Any) -> Iterator[Expr]:
     if isinstance(node, Expr) and node.is_number:
         if not (node.is_Integer and abs(node) < 2**53) and not isinstance(node, sympy.NumberSymbol):
             yield node
-    else:
-        for argument in node.args:
-            yield from _numbers(argument)
+        return
+    arguments = node.args
+    if isinstance(node, Mul):  # its numbers are multiplied before anything else is
+        number, rest = node.as_independent(*node.free_symbols)
+        arguments = (number, *Mul.make_args(rest))
+    for argument in arguments:
+        yield from _numbers(argument)
 
 
 def _value(number: Expr, role: str) -> Any:
