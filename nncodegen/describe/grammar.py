@@ -12,6 +12,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import CO_GENERATOR
 from typing import Any
 
 import mpmath
@@ -137,7 +138,8 @@ def _bounded_work() -> Iterator[None]:
     def count(frame: Any, event: str, argument: Any) -> None:
         nonlocal left
         left -= 1
-        if left < 0:
+        # not in a generator, nor where one ends: Python may be clearing it away, and no error leaves that
+        if left < 0 and event == "call" and not frame.f_code.co_flags & CO_GENERATOR:
             raise _TooMuchWorkError
 
     sys.setprofile(count)
@@ -145,6 +147,8 @@ def _bounded_work() -> Iterator[None]:
         yield
     finally:
         sys.setprofile(None)
+    if left < 0:
+        raise _TooMuchWorkError
 
 
 class _Reader:
