@@ -301,7 +301,7 @@ def test_what_is_damaged_is_built_again(empty_cache, quick_compiler):
         assert done.stdout.strip() == cached
 
 
-def test_a_damaged_wrapper_of_the_package_is_not_used(tmp_path, monkeypatch, quick_compiler):
+def test_a_damaged_wrapper_of_the_package_is_not_used(empty_cache, tmp_path, monkeypatch, quick_compiler):
     """What came with the package is linked as it came, or not at all."""
     sources = nn.compile_model(model, until="emit").sources
     source = sources.files["nncodegen_wrapper.pyx"]
