@@ -5,13 +5,11 @@ The flag renews golden files.
 
 import os
 import tempfile
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-ROOT = Path(__file__).parent.parent
-
+from tests.support import SUPPORT
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)  # the same examples, wherever they are tried
 settings.load_profile("repeatable")
@@ -56,5 +54,5 @@ def chain():
 def quick_compiler():
     """Modules are compiled without optimization, also by processes that a test starts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CC", str(ROOT / "tests" / "quick_cc"))
+        patch.setenv("CC", str(SUPPORT / "quick_cc"))
         yield

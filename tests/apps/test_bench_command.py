@@ -1,0 +1,113 @@
+"""``python -m nncodegen bench``, as people use it; and the peers that need a framework, where it is installed."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from nncodegen.bench.peers import PEERS
+from nncodegen.bench.tasks import difference, tolerance
+from tests.support import ROOT
+from tests.support.tasks import KINDS, WORKLOAD, by_definition, run_of, tiny
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """Runs the command in an empty folder: bench(*arguments) -> the finished process."""
+
+    def call(*arguments):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+        command = [sys.executable, "-m", "nncodegen", "bench", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return call
+
+
+def test_bench(bench, tmp_path):
+    """Prints every peer's times and who is absent, and writes all of it to a file."""
+    plots = ["--plot", "chart.png"] if find_spec("matplotlib") else []
+    done = bench("spiral", "--quick", "--precision", "float64", "--peers", "c,numpy", "--peers", "sklearn",
+                 "--json", "all.json", *plots)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("NumPy by hand") == 1
+    assert "sklearn: left out: it has one logistic output, not a softmax, for two classes" in done.stdout
+    assert "c: left out: it is for the perceptron alone" in done.stdout
+    results = json.loads((tmp_path / "all.json").read_text())
+    assert {"cpu", "compiler", "versions", "date"} <= set(results["machine"])
+    (measurement,) = results["measurements"]
+    assert [timing["peer"] for timing in measurement["timings"]] == ["nncodegen", "numpy"]
+    assert all(0 < timing["share_of_peak"] < 1 for timing in measurement["timings"])
+    assert all(timing["difference"] < measurement["tolerance"] for timing in measurement["timings"])
+    if plots:
+        assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["digit"], "there is no workload 'digit'; there are: perceptron, curve, simplechains, spiral"),
+        (["digits", "--peers", "jax,tensorflow"], "there is no peer 'tensorflow'; there are: nncodegen, numpy, jax"),
+        (["--threads", "4096"], "4096 threads need as many cores; there "),
+        (["--threads", "0"], "0 is not in the range"),
+        (["--json", "missing/all.json"], "missing/all.json is in a folder that does not exist"),
+        (["--precision", "float16"], "'float16' is not one of"),
+    ],
+)
+def test_wrong_usage(bench, arguments, message):
+    """What is wrong is said before anything is measured, with exit code 2."""
+    done = bench(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_peers_are_named():
+    """A peer whose module is not installed is absent, with the name of the module."""
+    from nncodegen.bench.command import absences
+    from nncodegen.bench.peers import Peer
+
+    PEERS["absent"] = Peer("Absent", "absent:make", ("no_such_module",))
+    try:
+        assert absences("digits", "float64", ["absent", "numpy", "c"]) == {
+            "absent": "is not installed (no module no_such_module)",
+            "c": "left out: it is for the perceptron alone",
+        }
+    finally:
+        del PEERS["absent"]
+
+
+def test_builds_and_growth(tmp_path):
+    """Stages of a cold and of a cached build; a grown formula has as many parameters as it is said to have."""
+    from nncodegen.bench.builds import grow_once, grown
+    from nncodegen.bench.growing import _ask
+    from nncodegen.bench.measuring import Settings
+
+    request = {"do": "compile", "model": "spiral", "precision": "float64"}
+    cold, cached = (_ask(Settings(), tmp_path, **request) for _ in range(2))
+    assert (cold["cached"], cached["cached"]) == (False, True)
+    assert list(cold["seconds"]) == ["describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "build"]
+    for size in (10, 31, 100, 301, 1000):
+        assert len(grown("formula size", size).parameters) == size
+    answer = grow_once("depth", 2, "float64")
+    assert answer["parameters"] == 16 * 32 + 32 + 32 * 32 + 32 + 33
+    assert answer["bytes"] > 1000
+    assert answer["sample"] > 0
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("peer", ["jax", "torch", "torch-modules", "sklearn", "sympy-lambdify", "blas"])
+def test_frameworks_compute_what_the_task_says(peer, kind, precision):
+    """The frameworks that are installed agree with the steps of the definition, too, and do so a second time."""
+    for name in PEERS[peer].needs:
+        pytest.importorskip(name)
+    if WORKLOAD[kind] in PEERS[peer].left_out or precision not in PEERS[peer].precisions:
+        pytest.skip("does not take part")
+    task = tiny(kind, precision)
+    run, expected = run_of(peer, task), by_definition(task)
+    for _ in range(2):
+        assert difference(task, expected, run()) < tolerance(task)

@@ -1,0 +1,121 @@
+"""Blocks and padded tiles: right at sizes that are no multiple of anything, and within their memory."""
+
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from tests.support.compilers import sanitized
+from tests.support.models import gradient_of
+
+SAMPLES = [1, 2, 3, 63, 64, 65, 129, 257]
+LAYOUTS = [{"features": []}, {"features": ["i", "j"]}, {"features": ["j"]}]
+WIDTHS = [(1,), (3, 5), (17,), (31, 33), (100, 60)]
+
+
+def network(hidden, name):
+    layers = [*(nn.Dense(units, "tanh") for units in hidden), nn.Dense(3, "softmax")]
+    return nn.Sequential(layers, 7, "categorical_crossentropy", name=name)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("choices", LAYOUTS, ids=str)
+@pytest.mark.parametrize("hidden", WIDTHS, ids=str)
+def test_sizes(hidden, choices, precision):
+    """Outputs, loss and gradient agree with the evaluator, whatever the widths, the layout and the samples."""
+    model = network(hidden, "blocks")
+    module = nn.build(model, precision, schedule=choices)
+    program = nn.compile_model(model, until="simplify")["simplify"]
+    bound = 1e-14 if precision == "float64" else 1e-5
+    rng = np.random.default_rng(0)
+    parameters = (0.5 * rng.normal(size=module.parameter_count)).astype(precision).astype(float)
+    for samples in SAMPLES:
+        X, Y = rng.normal(size=(samples, 7)).astype(precision), np.eye(3)[rng.integers(0, 3, samples)]
+        values, expected = nn.evaluate(program, parameters, X, Y), gradient_of(program, parameters, X, Y)
+        loss, gradient = module.loss_and_gradient(parameters, X, Y)
+        assert loss == pytest.approx(float(values["loss"]), rel=bound)
+        assert module.loss(parameters, X, Y) == pytest.approx(float(values["loss"]), rel=bound)
+        assert np.linalg.norm(gradient - expected) <= bound * np.linalg.norm(expected)
+        outputs = values[program.outputs[0].tensor]
+        assert module.predict(parameters, X) == pytest.approx(outputs, rel=10 * bound, abs=bound)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("features", ["", "jkl", "k", "jl", "l", "i", "ijkl"])
+def test_few_samples(features, precision):
+    """So they do for batches of fewer samples than a vector has, where layers with either innermost follow each other.
+
+    One activation has no value at 0: what pads the samples must be one of them.
+    """
+    layers = [
+        nn.Dense(20, "tanh"),
+        nn.Dense(120, "relu"),
+        nn.Dense(17, "softplus"),
+        nn.Dense(3, lambda z: sympy.log(z**2)),
+    ]
+    model = nn.Sequential(layers, 16, "mse", name="few")
+    module = nn.build(model, precision, schedule={"features": list(features)})
+    program = nn.compile_model(model, until="simplify")["simplify"]
+    bound = 1e-12 if precision == "float64" else 1e-4
+    rng = np.random.default_rng(0)
+    parameters = (0.5 * rng.normal(size=module.parameter_count)).astype(precision).astype(float)
+    for samples in (1, 2, 3, 5, 9, 15, 17, 31, 70):
+        X, Y = (np.full((samples + 32, width), np.nan, precision)[:samples] for width in (16, 3))  # nothing behind them
+        X[:], Y[:] = rng.normal(size=X.shape), rng.normal(size=Y.shape)
+        values, expected = nn.evaluate(program, parameters, X, Y), gradient_of(program, parameters, X, Y)
+        loss, gradient = module.loss_and_gradient(parameters, X, Y)
+        assert loss == pytest.approx(float(values["loss"]), rel=bound)
+        for name, part in module.unpack(gradient).items():
+            right = module.unpack(expected)[name]
+            assert np.linalg.norm(part - right) <= bound * np.linalg.norm(right), (samples, name)
+        trained = module.train(X, Y, parameters, learning_rate=1e-3, epochs=1, batch_size=samples, shuffle=False)
+        assert trained.parameters - parameters == pytest.approx(-1e-3 * expected, rel=0.01, abs=bound)
+
+
+def test_padding_has_no_weight():
+    """A sample gives the same loss and gradient alone and among others of weight 0."""
+    module = nn.build(network((17,), "blocks"))
+    rng = np.random.default_rng(1)
+    parameters, X, Y = rng.normal(size=module.parameter_count), rng.normal(size=(90, 7)), rng.integers(0, 3, 90)
+    alone = module.loss_and_gradient(parameters, X[40:41], Y[40:41])
+    among = module.loss_and_gradient(parameters, X, Y, sample_weight=np.arange(90) == 40)
+    assert among[0] == pytest.approx(alone[0], rel=1e-14)
+    assert among[1] == pytest.approx(alone[1], rel=1e-13, abs=1e-16)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None or sys.platform != "linux", reason="needs GCC's sanitizers")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_sanitizers(precision, tmp_path):
+    """AddressSanitizer and UndefinedBehaviorSanitizer find nothing in a formula, nor in blocks of either kind."""
+    program = f"""
+        import numpy as np
+        import nncodegen as nn
+        from nncodegen.perceptron import model
+        from tests.c.test_blocks import SAMPLES, network
+
+        rng = np.random.default_rng(0)
+        rows, across = {{"features": ["i", "j"]}}, {{"features": []}}
+        models = [(model, {{}}), (network((3, 5), "small"), {{}}), (network((3, 5), "rows"), rows),
+                  (network((100, 60), "large"), {{}}), (network((100, 60), "across"), across)]
+        layers = [nn.Dense(32, "tanh"), nn.Dense(3, "softmax")]
+        models.append((nn.Sequential(layers, 16, "categorical_crossentropy", name="whole"), {{}}))
+        for built, choices in models:
+            module = nn.build(built, {precision!r}, schedule=choices)
+            inputs, targets = len(module.input_names), len(module.target_names)
+            for samples in SAMPLES:
+                X, Y = rng.normal(size=(samples, inputs)), rng.uniform(size=(samples, targets))
+                module.predict(module.initial_parameters(), X)
+                module.loss(module.initial_parameters(), X, Y, np.ones(samples))
+                for optimizer in module.optimizers:
+                    module.train(X, Y, optimizer=optimizer, epochs=2, batch_size=(samples + 1) // 2)
+            module.train(X[:2], Y[:2], epochs=1, update="sequential")
+            for batch in (1, 2, 257):
+                module.train(X, Y, epochs=2, batch_size=batch)
+                for optimizer in module.optimizers:
+                    module.train_many(X, Y, models=3, epochs=2, batch_size=batch, optimizer=optimizer, threads=2)
+        print("nothing found")
+        """
+    assert sanitized(program, tmp_path) == "nothing found"

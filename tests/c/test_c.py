@@ -1,0 +1,126 @@
+"""The C that is emitted: without warnings, of a size that does not grow, and safe from names."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.describe.activations import ACTIVATIONS
+from nncodegen.describe.losses import LOSSES
+from tests.support.compilers import compile_strictly, emitted, vectorized
+
+
+def network(activation, loss):
+    last = {"poisson": "softplus", "binary_crossentropy": "sigmoid", "categorical_crossentropy": "softmax"}
+    layers = [nn.Dense(3, activation), nn.Dense(2, last.get(loss, "linear"))]
+    return nn.Sequential(layers, inputs=3, loss=loss)
+
+
+def formulas():
+    a, b, x, y = sympy.symbols("a b x y")
+    yield nn.Model("rosenbrock", parameters={a: 0, b: 0}, loss=(1 - a) ** 2 + 100 * (b - a**2) ** 2)
+    yield nn.Model("no_inputs", (), [y], {a: 0.0}, a, (y - a) ** 2)
+    yield nn.Model("constant", [x], [y], {a: 0.0}, sympy.Integer(1), (y - a) ** 2)
+    unary = [sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.atan, sympy.asinh, sympy.erf, sympy.sign,
+             sympy.Abs, sympy.Heaviside, sympy.sech, sympy.coth, lambda z: sympy.Max(z, 1, a), sympy.exp,
+             lambda z: sympy.log(z**2 + 1), lambda z: sympy.sqrt(z**2 + 1),
+             lambda z: (z**2 + 1) ** sympy.Rational(7, 3),
+             lambda z: z**11, lambda z: sympy.Piecewise((z, (z > 0) & (a < 1)), (a, sympy.Ne(b, z)), (0, True)),
+             lambda z: sympy.Piecewise((z, ((z > 0) & (a < 1)) | ((z < -1) & (b < 1))), (a, True)),
+             lambda z: sympy.sign(sympy.cos(z) * sympy.sign(z)),
+             lambda z: sympy.atan2(z, 2), lambda z: sympy.Min(z, 10**12)]  # fmt: skip
+    yield nn.Model("functions", [x], [y], {a: 0.1, b: 0.2}, tuple(f(a * x + b) for f in unary),
+                   sum(f(a * x + b) for f in unary) - y)  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("model", list(formulas()), ids=lambda model: model.name)
+def test_formulas_compile_without_a_warning(model, precision, tmp_path):
+    """Every function, a formula without inputs, without targets, a constant output: no warning in strict C11."""
+    compile_strictly(emitted(model, precision), tmp_path)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_compile_without_a_warning(activation, tmp_path):
+    """No warning in strict C11, with GCC and Clang, for any activation."""
+    compile_strictly(emitted(network(activation, "mse"), "float32"), tmp_path)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_compile_without_a_warning(loss, tmp_path):
+    """No warning in strict C11, with GCC and Clang, for any loss."""
+    compile_strictly(emitted(network("tanh", loss)), tmp_path)
+
+
+def test_a_large_network_compiles_without_a_warning(tmp_path):
+    """No warning where the lanes of gradients are added up in every tile, nor without a bias."""
+    layers = [nn.Dense(100, "relu"), nn.Dense(3, bias=False)]
+    compile_strictly(emitted(nn.Sequential(layers, 64)), tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_loops_of_few_turns_are_vectorized(precision, tmp_path):
+    """Loops over the units of a layer of 16, which choose between values, become loops over vectors."""
+    model = nn.Sequential([nn.Dense(32, "tanh"), nn.Dense(16, "relu"), nn.Dense(1)], inputs=8)
+    lines, found = vectorized(emitted(model, precision), tmp_path)
+    loops = [number for number, line in enumerate(lines) if re.search(r"for .* < 16;", line)]
+    loops = [number for number in loops if "INDEPENDENT" in lines[number - 1] and "? " in "".join(lines[number:][:6])]
+    assert len(loops) == 5  # of a tile of predictions, losses, gradients, and of predictions and gradients of one row
+    assert {number + 1 for number in loops} <= found
+
+
+def test_the_size_does_not_grow_with_the_width():
+    """The C of 64-32-10 and of 64-512-10 differ by less than 5 % in size."""
+
+    def size(width):
+        layers = [nn.Dense(width, "tanh"), nn.Dense(10, "softmax")]
+        sources = emitted(nn.Sequential(layers, 64, "categorical_crossentropy"))
+        return sum(map(len, sources.files.values()))
+
+    assert abs(size(512) / size(32) - 1) < 0.05
+
+
+AWKWARD = ["if", "lambda", "I", "x[0]", "α", "a; b", "*/ int evil; /*", "double", "n", "count", "weight", "loss",
+           "output", "t1", "exp", "%s", '"', "\\", "x\ny", "inputs", "real", "TILE",
+           "output column 0", "gradient of I", "HUGE_VAL", "INFINITY", "NNCODEGEN_SIMD", "M_PI", "W" * 300]  # fmt: skip
+
+
+def test_awkward_names(tmp_path):
+    """Names that are no identifiers, or reserved, work; they never reach the sources as text; people see them."""
+    symbols = [sympy.Symbol(name) for name in AWKWARD]
+    x, y, *parameters = symbols
+    output = sum(p * (k + 1) for k, p in enumerate(parameters)) * x
+    model = nn.Model("a; b", [x], [y], dict.fromkeys(parameters, 0.5), output, (output - y) ** 2)
+    sources = emitted(model)
+    compile_strictly(sources, tmp_path)
+    for text in sources.files.values():
+        assert text.isascii()
+    assert "int evil" not in sources.files[f"{sources.module}.c"]
+    module = nn.build(model)
+    assert (module.name, module.__name__.rpartition(".")[2]) == ("a; b", "a_b")
+    assert module.input_names == ("if",)
+    assert module.target_names == ("lambda",)
+    assert module.parameter_names == tuple(AWKWARD[2:])
+    factor = sum(0.5 * (k + 1) for k in range(len(parameters)))
+    assert module.predict(module.initial_parameters(), [[3.0]])[0, 0] == pytest.approx(3 * factor)
+    _, gradient = module.loss_and_gradient(module.initial_parameters(), [[3.0]], [1.0])
+    expected = [2 * (3 * factor - 1) * 3 * (k + 1) for k in range(len(parameters))]
+    assert gradient == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("units", [3, 32])
+def test_sums_that_a_step_reads_more_than_once(units):
+    """A product that is added to something is not written into that sum where it is needed as a value as well."""
+    layers = [nn.Dense(units, lambda z: z + z**2, bias=False), nn.Dense(1)]
+    module = nn.build(nn.Sequential(layers, 2, name=f"twice{units}"))
+    rng = np.random.default_rng(1)
+    X, parameters = rng.normal(size=(9, 2)), rng.normal(size=module.parameter_count)
+    named = module.unpack(parameters)
+    z = X @ named["W1"].T
+    outputs = (z + z**2) @ named["W2"].T + named["b2"]
+    assert module.predict(parameters, X) == pytest.approx(outputs, rel=1e-12)
+    assert module.loss_and_gradient(parameters, X, outputs)[1] == pytest.approx(0, abs=1e-10)

@@ -1,0 +1,231 @@
+"""The inline functions in C against mpmath: at most 2 units in the last place, over the whole range."""
+
+import ctypes
+import math
+import re
+import shutil
+import subprocess
+from functools import lru_cache
+
+import mpmath
+import numpy as np
+import pytest
+
+from tests.support import ROOT
+
+CALLS = {
+    "exp_of": "exp_of(x)",
+    "exp_scalar": "exp_scalar(x)",
+    "exp_plus_1": "exp_plus_1(x)",
+    "odds": "odds(x)",
+    "odds_of": "odds_of(x)",
+    "odds_plus_1": "odds_plus_1(x)",
+    "decay_of": "decay_of(x)",
+    "expm1_of": "expm1_of(x)",
+    "log_of": "log_of(x)",
+    "log1p_of": "log1p_of(x)",
+    "half_expm1_of": "half_expm1_of(x)",
+    "half_expm1_plus_1": "half_expm1_plus_1(x)",
+    "tanh_of": "tanh_of(x, half_expm1_of(x), 1/(1 + half_expm1_of(x)))",
+    "sech2": "(1/(1 + half_expm1_of(x)))*(2 - 1/(1 + half_expm1_of(x)))",
+    "sech2_far": "(1/(1 + half_expm1_of(x)))*(2 - 1/(1 + half_expm1_of(x)))",
+    "erf_of": "erf_of(x)",
+    "erfc_of": "erfc_of(x)",
+}
+EXACT = {"exp_of": mpmath.exp, "exp_scalar": mpmath.exp, "exp_plus_1": lambda x: 1 + mpmath.exp(x),
+         "odds": lambda x: mpmath.exp(-x), "odds_of": lambda x: mpmath.exp(-x),
+         "odds_plus_1": lambda x: 1 + mpmath.exp(-x),
+         "decay_of": lambda a: mpmath.exp(-a),
+         "half_expm1_of": lambda z: mpmath.expm1(2 * abs(z)) / 2,
+         "half_expm1_plus_1": lambda z: (mpmath.exp(2 * abs(z)) + 1) / 2, "sech2": lambda z: mpmath.sech(z) ** 2,
+         "sech2_far": lambda z: mpmath.sech(z) ** 2,
+         "expm1_of": mpmath.expm1, "log_of": mpmath.log, "log1p_of": mpmath.log1p,
+         "tanh_of": mpmath.tanh, "erf_of": mpmath.erf, "erfc_of": mpmath.erfc}  # fmt: skip
+WORST = {"half_expm1_of": 5, "half_expm1_plus_1": 5, "sech2": 3.5, "sech2_far": 6}
+"""The derivative of tanh is a product of values that are rounded themselves. In float32 it has fewer digits where it
+is nearly 0: one product less for every tanh."""
+FLAGS = {"vector": ["-O3", "-march=native", "-ffp-contract=fast"], "plain": ["-O1", "-ffp-contract=off"]}
+LARGEST_ODDS = {64: 650.0, 32: 60.0}  # their logarithm: beyond, odds stay what they are
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, -2.0]
+
+
+def arguments(name, bits, times=1):
+    """Points where the function has digits to lose: its whole range, near 0 and 1, and where branches meet."""
+    rng = np.random.default_rng([bits, *name.encode()])  # whichever tests run before
+
+    def uniform(begin, end, count):
+        return rng.uniform(begin, end, times * count)
+
+    top = 709.0 if bits == 64 else 88.0
+    low = -745.0 if bits == 64 else -103.0
+    normal = 354.1 if bits == 64 else 43.6  # where exp(-2*|z|) is no longer a normal number
+    vanishing = 27.3 if bits == 64 else 10.1  # where erfc underflows
+    tiny = np.exp(uniform(-40, 0, 1500))
+    whole = [uniform(-1, 1, 2000), uniform(low, top, 3000), tiny, -tiny]
+    points = {
+        "exp_of": whole,
+        "exp_scalar": whole,
+        "exp_plus_1": whole,
+        "odds": [*whole[:1], uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
+        "odds_of": [*whole[:1], uniform(-LARGEST_ODDS[bits], 2 * normal, 3000), *whole[2:]],
+        "odds_plus_1": [*whole[:1], uniform(-LARGEST_ODDS[bits], -low, 3000), *whole[2:]],
+        "decay_of": [uniform(0, 1, 3000), uniform(0, -low, 3000), tiny],
+        "half_expm1_of": [uniform(-1, 1, 3000), uniform(-normal, normal, 3000), tiny],
+        "half_expm1_plus_1": [uniform(-1, 1, 3000), uniform(-normal, normal, 3000), tiny],
+        "sech2": [uniform(-2, 2, 4000), uniform(-8, 8, 3000), tiny],
+        "sech2_far": [uniform(-normal, normal, 3000)],
+        "expm1_of": [uniform(-1, 1, 4000), uniform(-60, top, 1500), tiny, -tiny],
+        "log_of": [np.exp(uniform(-1, 1, 3000)), np.exp(uniform(low, top, 3000)), 1 + tiny, 1 - tiny],
+        "log1p_of": [uniform(-0.9, 3, 3000), np.exp(uniform(-80, 80, 2000)), tiny - 1, tiny, -tiny],
+        "erf_of": [uniform(-1, 1, 3000), uniform(0.75, 1, 2000), uniform(-7, 7, 3000), tiny, -tiny],
+        "erfc_of": [uniform(-1, 1, 3000), uniform(0.75, 4, 3000), uniform(-7, vanishing, 5000), tiny],
+        "tanh_of": [uniform(-1, 1, 4000), uniform(0.5, 0.65, 2000), uniform(-4, 4, 2000), tiny, 50 * tiny],
+    }
+    return np.concatenate(points[name])
+
+
+def in_numpy(name, bits):
+    """A function in NumPy, in the precision of its arguments; erf and erfc in that of ``bits``."""
+    real = f"f{bits // 8}"
+    return {
+        "exp_of": np.exp,
+        "exp_scalar": np.exp,
+        "exp_plus_1": lambda x: 1 + np.exp(x),
+        "odds": lambda x: np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
+        "odds_of": lambda x: np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
+        "odds_plus_1": lambda x: 1 + np.exp(np.minimum(-x, LARGEST_ODDS[bits])),
+        "decay_of": lambda a: np.exp(-a),
+        "half_expm1_of": lambda z: np.expm1(2 * abs(z)) / 2,
+        "half_expm1_plus_1": lambda z: (np.exp(2 * abs(z)) + 1) / 2,
+        "expm1_of": np.expm1,
+        "log_of": np.log,
+        "log1p_of": np.log1p,
+        "tanh_of": np.tanh,
+        "sech2": lambda z: 1 / np.cosh(z) ** 2,
+        "sech2_far": lambda z: 1 / np.cosh(z) ** 2,
+        "erf_of": np.vectorize(math.erf, [real]),
+        "erfc_of": np.vectorize(math.erfc, [real]),
+    }[name]
+
+
+@lru_cache
+def reference(name, bits):
+    """Arguments of a function, its values there with 40 digits, and the unit in the last place of each."""
+    x = arguments(name, bits).astype(f"f{bits // 8}")
+    with mpmath.workdps(40):
+        exact = [EXACT[name](mpmath.mpf(float(value))) for value in x]
+    with np.errstate(over="ignore"):
+        return x, exact, np.spacing(abs(np.array([float(value) for value in exact]).astype(x.dtype)))
+
+
+def loops(bits):
+    """The lines of a C source with a loop over each function."""
+    real = {64: "double", 32: "float"}[bits]
+    yield from ("#include <math.h>", "#include <stdint.h>")
+    yield "#define INLINE static inline"
+    yield (ROOT / "nncodegen" / "emit" / f"functions{bits}.c").read_text()
+    for name, call in CALLS.items():
+        yield f"void loop_{name}(const {real} *restrict xs, {real} *restrict ys, long count)"
+        yield f"{{ for (long n = 0; n < count; n++) {{ const {real} x = xs[n]; ys[n] = {call}; }} }}"
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """call(name, bits, flags, x) -> the values of a function, as C computes them in a loop."""
+    folder = tmp_path_factory.mktemp("functions")
+    compiler = next(name for name in ("gcc", "clang", "cc") if shutil.which(name))
+
+    def library(bits, flags):
+        source, target = folder / f"f{bits}.c", folder / f"f{bits}{flags}.so"
+        source.write_text("\n".join(loops(bits)) + "\n")
+        options = [*FLAGS[flags], "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fno-trapping-math"]
+        command = [compiler, *options, "-fno-math-errno", "-shared", "-fPIC", "-o", str(target), str(source), "-lm"]
+        subprocess.run(command, check=True)
+        return ctypes.CDLL(str(target))
+
+    libraries = {(bits, flags): library(bits, flags) for bits in (64, 32) for flags in FLAGS}
+
+    def call(name, bits, flags, x):
+        y = np.empty_like(x)
+        function = getattr(libraries[bits, flags], f"loop_{name}")
+        function(ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(y.ctypes.data), ctypes.c_long(len(x)))
+        return y
+
+    return call
+
+
+def check(name, bits, flags, x, errors):
+    """Prints the worst of the errors, in units in the last place, and holds it to its bound."""
+    worst = int(np.argmax(errors))
+    print(f"{name} float{bits} {flags}: {float(errors[worst]):.3f} units in the last place, at {x[worst]!r}")
+    assert errors[worst] <= WORST.get(name, 2)
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("name", CALLS)
+def test_error(compiled, name, bits, flags):
+    """The error is at most 2 units in the last place, but for WORST; the worst case is printed."""
+    x, exact, unit = reference(name, bits)
+    found = compiled(name, bits, flags, x)
+    with mpmath.workdps(40):
+        errors = [
+            abs(float((mpmath.mpf(float(f)) - e) / mpmath.mpf(float(u)))) if np.isfinite(u) else 0.0
+            for f, e, u in zip(found, exact, unit, strict=True)
+        ]
+    check(name, bits, flags, x, errors)
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in ("erf_of", "erfc_of")])
+def test_error_at_many_points(compiled, name, bits, flags):
+    """The same for a hundred times as many arguments, against NumPy in a longer precision, where there is one."""
+    longer = {64: np.longdouble, 32: np.float64}[bits]
+    if np.finfo(longer).nmant < {64: 63, 32: 52}[bits]:
+        pytest.skip("NumPy has no precision that is longer")
+    x = arguments(name, bits, times=100).astype(f"f{bits // 8}")
+    found = compiled(name, bits, flags, x)
+    with np.errstate(all="ignore"):
+        exact = in_numpy(name, bits)(x.astype(longer))
+        unit = np.spacing(abs(exact.astype(x.dtype)))
+        errors = np.where(np.isfinite(unit), abs(found.astype(longer) - exact) / unit.astype(longer), 0)
+    check(name, bits, flags, x, errors)
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("name", CALLS)
+def test_special_values(compiled, name, bits, flags):
+    """Zeros, infinities, NaN, the ends of the range and subnormal numbers are what C's own functions make of them."""
+    info = np.finfo(f"f{bits // 8}")
+    special = [abs(value) for value in SPECIAL] if name == "decay_of" else SPECIAL
+    x = np.array(
+        [*special, info.max, -info.max * (name != "decay_of"), info.tiny, info.smallest_subnormal],
+        info.dtype,
+    )
+    with np.errstate(all="ignore"):
+        expected = in_numpy(name, bits)(x)
+    assert compiled(name, bits, flags, x) == pytest.approx(expected, rel=3 * float(info.eps), abs=0, nan_ok=True)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
+@pytest.mark.parametrize("bits", [64, 32])
+def test_loops_are_vectorized(bits, tmp_path):
+    """A loop over any function for many arguments becomes one over vectors: nothing in it branches or is called."""
+    lines = "\n".join(loops(bits)).splitlines()
+    (tmp_path / "loops.c").write_text("\n".join(lines) + "\n")
+    options = [
+        *FLAGS["vector"],
+        "-std=c11",
+        "-fno-trapping-math",
+        "-fno-math-errno",
+        "-fopt-info-vec-optimized",
+        "-fno-ipa-icf",
+    ]
+    command = ["gcc", *options, "-c", "loops.c", "-o", "loops.o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = {int(line) for line in re.findall(r"^loops.c:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
+    for name in CALLS.keys() - {"exp_scalar", "exp_plus_1", "odds", "odds_plus_1"}:  # those are for one at a time
+        first = next(number for number, line in enumerate(lines, start=1) if f"loop_{name}(" in line)
+        assert first + 1 in found, name

@@ -1,0 +1,239 @@
+"""Many models of a network side by side: each as ``train`` trains it, whatever its layers, batches, and the others."""
+
+import shutil
+import subprocess
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nncodegen as nn
+from nncodegen.build import KERNEL_FLAGS, load, load_variant
+from nncodegen.describe.initializers import initial
+from nncodegen.describe.layers import Part
+from nncodegen.ir import Element, Step, Tensor
+from nncodegen.perceptron import model as perceptron_model
+from nncodegen.schedule.lanes import PARAMETERS, SAMPLES
+from nncodegen.schedule.layout import LONGEST
+from tests.support.compilers import WARNINGS
+from tests.support.layers import Shift
+from tests.support.models import gradient_of, random_data
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A layer that multiplies with the exponential of one parameter, and shifts by its square."""
+
+    def describe(self, x, size, number, axis, last):
+        scale, factor = Element(f"a{number}"), Element(f"f{number}")
+        output = Element(f"h{number}", x.indices)
+        parameter = Tensor(scale.tensor, (), initial("zeros", size, size), penalized=False)
+        steps = (Step(factor, sympy.exp(scale)), Step(output, factor * x + scale**2))
+        return Part((parameter,), steps, output, factor * x + scale**2, size)
+
+
+@dataclass(frozen=True)
+class Damping:
+    """A layer that multiplies with the exponential of a sum over its own parameters."""
+
+    def describe(self, x, size, number, axis, last):
+        (i,) = x.indices[1:]
+        own, total, output = Element(f"a{number}", (i,)), Element(f"q{number}"), Element(f"h{number}", x.indices)
+        parameter = Tensor(own.tensor, (size,), initial("zeros", size, size), penalized=False)
+        steps = (Step(total, own**2, "sum", (i,)), Step(output, x * sympy.exp(-total)))
+        return Part((parameter,), steps, output, x * sympy.exp(-total), size)
+
+
+def network(*layers, inputs=5, loss="mse"):
+    return nn.Sequential(layers, inputs, loss, name="lanes")
+
+
+MODELS = {
+    "one layer": network(nn.Dense(1)),
+    "small": network(nn.Dense(4, "tanh"), nn.Dense(1), inputs=2),
+    "small without bias": network(nn.Dense(3, "sigmoid", bias=False), nn.Dense(2, bias=False), inputs=1),
+    "one layer without bias": network(nn.Dense(5, "sigmoid", bias=False), inputs=9),
+    "softplus": network(nn.Dense(4, "softplus"), nn.Dense(5, "softplus"), inputs=6),
+    "wide": network(nn.Dense(19, "gelu"), nn.Dense(3, "softplus"), loss="poisson"),
+    "deep": network(*(nn.Dense(units, "tanh") for units in (7, 1, 9, 6)), nn.Dense(2)),
+    "three classes": network(nn.Dense(9, "relu"), nn.Dense(3, "softmax"), loss="categorical_crossentropy"),
+    "ten classes": network(nn.Dense(7, "tanh"), nn.Dense(10, "softmax"), loss="categorical_crossentropy"),
+    "many sigmoids": network(nn.Dense(6, "elu"), nn.Dense(7, "sigmoid"), loss="binary_crossentropy"),
+    "own formulas": network(nn.Dense(6, lambda z: 1 / (2 + z**2)), nn.Dense(3), loss=lambda h, y: sympy.cosh(h - y)),
+    "two parameters with one gradient": network(nn.Dense(6, "tanh"), Shift(), nn.Dense(2)),
+    "a number": network(nn.Dense(6, "tanh"), Scale(), nn.Dense(2)),
+    "a sum of parameters": network(nn.Dense(6, "tanh"), Damping(), nn.Dense(2)),
+}  # fmt: skip
+
+
+def data(model, samples, seed=0, precision="float64"):
+    """Rows, and targets that every loss takes."""
+    program = nn.compile_model(model, until="describe")["describe"]
+    rng = np.random.default_rng(seed)
+    Y = rng.uniform(0.1, 0.9, (samples, program.targets[0].size))
+    return rng.normal(size=(samples, model.inputs)).astype(precision), Y / Y.sum(axis=1, keepdims=True)
+
+
+def start(module, models, seed=1):
+    return 0.6 * np.random.default_rng(seed).normal(size=(models, module.parameter_count))
+
+
+def test_which_networks():
+    """Those whose parameters, for a group of models, are close; random numbers and BLAS are for one model at a time."""
+
+    def lanes_of(model, precision="float64", **choices):
+        return nn.compile_model(model, precision, until="schedule", choices=choices)["schedule"].lanes
+
+    units = (PARAMETERS - 1) // 7
+    for precision in ("float64", "float32"):
+        assert lanes_of(network(nn.Dense(units, "tanh"), nn.Dense(1)), precision).models == LONGEST[precision]
+        assert lanes_of(network(nn.Dense(units + 1, "tanh"), nn.Dense(1)), precision) is None
+    assert all(map(lanes_of, MODELS.values()))
+    assert lanes_of(network(nn.Dense(3, "tanh"), nn.Dropout(0.5), nn.Dense(1))) is None
+    assert lanes_of(MODELS["wide"], blas=True) is None
+    text = nn.compile_model(MODELS["wide"], until="schedule")["schedule"].show()
+    assert "many models in the lanes of vectors" in text
+    assert f"8 models side by side, {SAMPLES} samples of each in a tile" in text
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", MODELS)
+def test_step(name, precision):
+    """A step of each model is along the gradient of the NumPy evaluator, for whole tiles of samples and parts."""
+    module = nn.build(MODELS[name], precision)
+    program = nn.compile_model(MODELS[name], until="simplify")["simplify"]
+    parameters = start(module, 11).astype(precision).astype(float)
+    bound = 1e-12 if precision == "float64" else 1e-4
+    for samples in (1, 2, 3, SAMPLES - 1, SAMPLES, SAMPLES + 1, 3 * SAMPLES + 2, 150):
+        X, Y = data(MODELS[name], samples, precision=precision)
+        result = module.train_many(X, Y, parameters, learning_rate=1.0, epochs=1)
+        for m in (0, 6, 10):
+            values, gradient = nn.evaluate(program, parameters[m], X, Y), gradient_of(program, parameters[m], X, Y)
+            assert np.linalg.norm(parameters[m] - result.parameters[m] - gradient) <= bound * (
+                1 + np.linalg.norm(gradient)
+            )
+            assert result.history[0, m] == pytest.approx(float(values["loss"]), rel=bound)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam", "lion", "rmsprop"])
+@pytest.mark.parametrize("name", ["small", "three classes", "a number", "a sum of parameters"])
+def test_trainings(name, optimizer, precision):
+    """Trainings agree with train(): batches of every size, in orders and with learning rates of their own."""
+    module = nn.build(MODELS[name], precision)
+    parameters, rates = start(module, 9), np.geomspace(1e-3, 1e-2, 9)
+    X, Y = data(MODELS[name], 43)
+    for batch, shuffle, decay in (
+        (1, True, 0.1),
+        (5, False, None),
+        (SAMPLES, True, 0.2),
+        (20, True, None),
+        (43, False, 1),
+    ):
+        given = {"epochs": 3, "batch_size": batch, "shuffle": shuffle, "optimizer": optimizer, "weight_decay": decay}
+        result = module.train_many(X, Y, parameters, learning_rate=rates, seed=3, **given)
+        for m in (0, 8):
+            single = module.train(X, Y, parameters[m], learning_rate=rates[m], seed=3 + m, **given)
+            bound = 1e-7 if precision == "float64" else 2e-2  # signs and roots of sums near 0
+            assert result.parameters[m] == pytest.approx(single.parameters, rel=bound, abs=bound), (batch, m)
+            assert result.history[:, m] == pytest.approx(single.history, rel=bound)
+            assert result.loss[m] == pytest.approx(single.loss, rel=bound)
+
+
+@pytest.mark.parametrize("model", [MODELS["small"], MODELS["wide"], perceptron_model], ids=lambda model: model.name)
+@pytest.mark.parametrize("optimizer", ["rprop", "adam"])
+def test_states_of_their_own(optimizer, model):
+    """What an optimizer starts from is the learning rate of each model, where it is one."""
+    module, rates = nn.build(model), np.geomspace(1e-3, 0.1, 5)
+    program = nn.compile_model(model, until="describe")["describe"]
+    _, X, Y = random_data(program, samples=20)
+    result = module.train_many(X, Y, start(module, 5), optimizer, rates, epochs=3)
+    for m in range(5):
+        single = module.train(X, Y, start(module, 5)[m], optimizer, rates[m], epochs=3)
+        assert result.parameters[m] == pytest.approx(single.parameters, rel=1e-8, abs=1e-10)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", MODELS)
+def test_no_warnings(name, precision, tmp_path):
+    """The C of every network compiles without a warning."""
+    sources = nn.compile_model(MODELS[name], precision, until="emit")["emit"]
+    for file, text in sources.files.items():
+        (tmp_path / file).write_text(text)
+    command = ["gcc", "-march=native", *KERNEL_FLAGS, *WARNINGS, "-c", f"{sources.module}.c", "-o", "kernel.o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_the_bits_of_a_model_are_its_own(draw):
+    """A model has the same bits alone and among others, with any threads, batches, and data of its own or shared."""
+    name = draw.draw(st.sampled_from(["small", "deep", "ten classes"]))
+    module = nn.build(MODELS[name], draw.draw(st.sampled_from(["float64", "float32"])))
+    models, samples = draw.draw(st.integers(1, 40)), draw.draw(st.integers(1, 30))
+    shuffle, own = draw.draw(st.booleans()), draw.draw(st.booleans())
+    rows = [data(MODELS[name], samples, seed) for seed in range(models if own else 1)]
+    X, Y = (np.stack(part) if own else part[0] for part in zip(*rows, strict=True))
+    parameters, given = start(module, models), {"learning_rate": 0.1, "epochs": 3, "shuffle": shuffle}
+    given["batch_size"] = draw.draw(st.integers(1, samples))
+    threads = draw.draw(st.integers(1, 3))
+    together = module.train_many(X, Y, parameters, seed=5, threads=threads, **given)
+    m = draw.draw(st.integers(0, models - 1))
+    own_rows = (X[m], Y[m]) if own else (X, Y)
+    alone = module.train_many(*own_rows, parameters[m : m + 1], seed=5 + m, **given)
+    assert np.array_equal(alone.parameters[0], together.parameters[m])
+    assert np.array_equal(alone.history[:, 0], together.history[:, m])
+    assert alone.loss[0] == together.loss[m]
+
+
+def test_every_variant():
+    """Vectors of every length that this CPU has come to the same numbers."""
+    built = nn.compile_model(MODELS["ten classes"], "float32", march="portable").built
+    X, Y = data(MODELS["ten classes"], 50)
+    expected = None
+    for variant in load(built).variants:
+        module = load_variant(built, variant)
+        result = module.train_many(X, Y, start(module, 20), epochs=3, batch_size=12, learning_rate=0.1)
+        expected = result.parameters if expected is None else expected
+        assert result.parameters == pytest.approx(expected, rel=1e-4, abs=1e-5), variant
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_divergence_and_convergence(history):
+    """A model that diverges or converges stays as it is; the others do not notice."""
+    module = nn.build(MODELS["three classes"])
+    X, Y = data(MODELS["three classes"], 30)
+    rates = np.full(20, 0.05)
+    rates[[2, 17]] = 1e200
+    rates[5] = 1e-9
+    given = {"epochs": 6, "batch_size": 7, "history": history, "tolerance": 1e-7}
+    with pytest.warns(RuntimeWarning, match="training diverged for 2 of 20 models"):
+        result = module.train_many(X, Y, start(module, 20), learning_rate=rates, **given)
+    assert [m for m, status in enumerate(result.status) if status == "diverged"] == [2, 17]
+    assert [m for m, status in enumerate(result.status) if status == "converged"] == [5]
+    assert result.epochs[5] == 1
+    assert np.isfinite(result.parameters).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for m in (2, 3, 5):
+            single = module.train(X, Y, start(module, 20)[m], learning_rate=rates[m], seed=m, **given)
+            assert (result.status[m], result.epochs[m]) == (single.status, single.epochs)
+            assert result.parameters[m] == pytest.approx(single.parameters, rel=1e-10)
+
+
+def test_long_sums():
+    """In single precision, sums over very many samples are as right as they are for one model."""
+    module = nn.build(network(nn.Dense(5, "relu"), nn.Dense(1), inputs=1), "float32")
+    program = nn.compile_model(network(nn.Dense(5, "relu"), nn.Dense(1), inputs=1), until="simplify")["simplify"]
+    X = np.random.default_rng(0).normal(size=(300_001, 1)).astype(np.float32)
+    Y, parameters = 3 + np.sin(X), start(module, 2).astype(np.float32)
+    result = module.train_many(X, Y, parameters, epochs=1, learning_rate=1e-30)
+    for m in range(2):
+        exact = float(nn.evaluate(program, parameters[m].astype(float), X.astype(float), Y.astype(float))["loss"])
+        assert result.history[0, m] == pytest.approx(exact, rel=1e-6)

@@ -1,0 +1,100 @@
+"""Formulas of some hundred statements: several loops, several functions, and the same numbers."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.ir import SAMPLE
+from nncodegen.schedule.loops import MOST, SUM, TERMS
+from tests.support.compilers import compile_strictly, emitted, vectorized
+
+X_, Y_ = sympy.symbols("x y")
+
+
+def waves(terms):
+    """The squared error of d + sum of a*tanh(b*x + c)."""
+    d, *rest = sympy.symbols(f"d p:{3 * terms}")
+    parameters = {d: 0.1} | {p: np.sin(1.0 + k) for k, p in enumerate(rest)}
+    output = d + sum(a * sympy.tanh(b * X_ + c) for a, b, c in zip(*(rest[k::3] for k in range(3)), strict=True))
+    return nn.Model(f"waves_{terms}", (X_,), (Y_,), parameters, output, (output - Y_) ** 2)
+
+
+def by_numpy(parameters, x, y):
+    """The outputs, the mean loss and its gradient, written down by hand."""
+    d, a, b, c = parameters[0], parameters[1::3], parameters[2::3], parameters[3::3]
+    t = np.tanh(np.outer(x, b) + c)
+    error = d + t @ a - y
+    slope = 2 / len(x) * error[:, None] * a * (1 - t**2)
+    gradient = np.empty_like(parameters)
+    gradient[0] = 2 * error.mean()
+    gradient[1::3] = 2 / len(x) * error @ t
+    gradient[2::3], gradient[3::3] = x @ slope, slope.sum(axis=0)
+    return d + t @ a, (error**2).mean(), gradient
+
+
+@pytest.mark.parametrize(("terms", "precision"), [(12, "float64"), (50, "float64"), (50, "float32")])
+def test_numbers(terms, precision):
+    """Outputs, loss, gradient and updates are those of NumPy, for all samples, for a few, and for many models."""
+    module = nn.build(waves(terms), precision)
+    bound = 1e-11 if precision == "float64" else 2e-4
+    rng = np.random.default_rng(terms)
+    for samples in (1, 3, 63, 65, 1000):
+        x, y = rng.uniform(-1, 1, (2, samples))
+        parameters = rng.normal(size=module.parameter_count)
+        outputs, loss, gradient = by_numpy(parameters, x, y)
+        assert module.predict(parameters, x)[:, 0] == pytest.approx(outputs, rel=bound, abs=bound)
+        found_loss, found_gradient = module.loss_and_gradient(parameters, x, y)
+        assert found_loss == pytest.approx(loss, rel=bound)
+        scale = abs(gradient).max()
+        assert found_gradient == pytest.approx(gradient, rel=bound, abs=bound * scale)
+        step = {"learning_rate": 1e-3, "epochs": 1, "batch_size": samples, "shuffle": False}
+        updated = parameters - 1e-3 * gradient
+        trained = module.train(x, y, parameters, **step).parameters
+        assert trained == pytest.approx(updated, rel=bound, abs=bound * scale)
+        many = module.train_many(x, y, np.stack([parameters] * 3), **step).parameters
+        assert many[2] == pytest.approx(updated, rel=bound, abs=bound * scale)
+
+
+def test_loops_and_functions_are_short():
+    """No loop has more statements than a compiler is quick with, and their functions have names of their own."""
+    sources = emitted(waves(50))
+    text = sources.files[f"{sources.module}.c"]
+    parts = re.findall(r"^static HOT void (\w+)_part_(\d+)\(", text, re.MULTILINE)
+    assert {name for name, _ in parts} == {"predict", "loss", "gradient"}
+    scheduled = nn.compile_model(waves(50), until="schedule")["schedule"]
+    for kernel in scheduled.kernels:
+        assert len(kernel.tile) > 1
+        assert all(len(nest.steps) <= MOST for nest in kernel.tile)
+        for nest in kernel.tile:
+            assert sum(SAMPLE in step.over for step in nest.steps) * SUM <= MOST
+            assert all(len(sympy.Add.make_args(step.expression)) <= TERMS + 1 for step in nest.steps)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("terms", [1, 12])
+def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
+    """Loops that add up a loss and its gradient say so of each sum, and become loops over vectors."""
+    lines, found = vectorized(emitted(waves(terms), precision), tmp_path)
+    loops = [number for number, line in enumerate(lines) if line.strip().startswith("SUM_LOOP(") and "d_" in line]
+    assert loops
+    for number in loops:
+        body = "\n".join(lines[number + 1 :]).split("}", 1)[0]
+        assert sorted(re.findall(r"\w+", lines[number])[1:]) == sorted(re.findall(r"(\w+) \+= ", body))
+        assert number + 1 in found
+
+
+def test_no_warnings(tmp_path):
+    """The parts compile without a warning in strict C11."""
+    compile_strictly(emitted(waves(50)), tmp_path)
+
+
+def test_registers_hold_more_than_a_loop():
+    """A formula that takes several loops may still train in registers, and its models in lanes."""
+    scheduled = nn.compile_model(waves(12), until="schedule")["schedule"]
+    assert len(scheduled.kernels[-1].tile) > 1
+    assert scheduled.scalars

@@ -1,0 +1,126 @@
+"""A portable module holds its kernel for several CPUs, and uses the fastest that the present one can run."""
+
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.build import load, load_variant
+from nncodegen.emit.header import entry_points
+from nncodegen.perceptron import model as perceptron_model
+from nncodegen.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
+from tests.support.models import gradient_of
+
+NETWORK = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 20, "mse", name="portable")
+on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the variants are those of x86-64")
+
+
+@pytest.fixture(scope="module")
+def built():
+    return nn.compile_model(NETWORK, march="portable").built
+
+
+@on_x86_64
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="asks Linux what the CPU has")
+def test_the_cpu_chooses(built):
+    """The variants are those for which Linux names the features of this CPU; the first of them is used."""
+    flags = set(re.findall(r"\w+", re.search(r"^flags.*$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[0]))
+    module = load(built)
+    assert module.variants == (*(v.name for v in VARIANTS if set(v.features) <= flags), PLAIN)
+    assert module.variant == module.variants[0]
+
+
+def test_every_variant_is_right(built):
+    """Outputs, gradients and trainings of each variant that this CPU can run agree with the evaluator."""
+    program = nn.compile_model(NETWORK, until="simplify")["simplify"]
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(701, 20)), rng.normal(size=(701, 3))
+    first = load(built)
+    parameters = first.initial_parameters()
+    values, exact = nn.evaluate(program, parameters, X, Y), gradient_of(program, parameters, X, Y)
+    outputs = values[program.outputs[0].tensor]
+    for variant in first.variants:
+        module = load_variant(built, variant)
+        assert module.variant == variant
+        assert module.predict(parameters, X) == pytest.approx(outputs, rel=1e-12, abs=1e-14)
+        loss, gradient = module.loss_and_gradient(parameters, X, Y)
+        assert loss == pytest.approx(float(values["loss"]), rel=1e-13)
+        assert np.linalg.norm(gradient - exact) <= 1e-13 * np.linalg.norm(exact)
+        result = module.train(X, Y, parameters, epochs=1, learning_rate=0.1, threads=2)
+        assert result.parameters == pytest.approx(parameters - 0.1 * exact, rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize("features", [[], ["j"], ["i", "j", "k"]], ids=str)
+def test_few_samples_in_every_variant(features):
+    """Batches that end within a vector, or have one more than the shortest holds: what pads them is one of them.
+
+    The inverse has no value at 0, and NaN stands behind the samples.
+    """
+    layers = [nn.Dense(32, "tanh"), nn.Dense(9, lambda z: 1 / z, bias=False), nn.Dense(3)]
+    model = nn.Sequential(layers, 16, "mse", name="few")
+    built = nn.compile_model(model, march="portable", choices={"features": features}).built
+    program = nn.compile_model(model, until="simplify")["simplify"]
+    rng = np.random.default_rng(0)
+    for variant in load(built).variants:
+        module = load_variant(built, variant)
+        parameters = 0.5 * rng.normal(size=module.parameter_count)
+        for samples in (1, 2, 3, 4, 5, 7, 9):
+            X, Y = (np.full((samples + 32, width), np.nan)[:samples] for width in (16, 3))
+            X[:], Y[:] = rng.normal(size=X.shape), rng.normal(size=Y.shape)
+            exact = gradient_of(program, parameters, X, Y)
+            loss, gradient = module.loss_and_gradient(parameters, X, Y)
+            assert loss == pytest.approx(float(nn.evaluate(program, parameters, X, Y)["loss"]), rel=1e-10)
+            assert np.linalg.norm(gradient - exact) <= 1e-10 * np.linalg.norm(exact), (variant, samples)
+            trained = module.train(X, Y, parameters, epochs=1, shuffle=False, learning_rate=1e-6)
+            assert trained.parameters == pytest.approx(parameters - 1e-6 * exact, rel=1e-9)
+
+
+def test_a_name_that_is_none(built):
+    """NNCODEGEN_VARIANT is a variant's name, or the error says which there are."""
+    with pytest.raises(nn.BuildError, match="NNCODEGEN_VARIANT is 'sse9'; there are: avx512, avx2, neon, plain"):
+        load_variant(built, "sse9")
+
+
+def test_modules_for_this_cpu_have_one_variant(perceptron):
+    """A native module has one variant, and uses it whatever NNCODEGEN_VARIANT is."""
+    assert perceptron.variants == (perceptron.variant,)
+    assert load_variant(nn.compile_model(perceptron_model).built, PLAIN).variant == perceptron.variant
+
+
+@pytest.mark.parametrize("model", [perceptron_model, NETWORK], ids=lambda model: model.name)
+def test_every_function_can_be_chosen(model):
+    """The choice hands on the calls of every function of the kernel that is not its own alone."""
+    sources = nn.compile_model(model, until="emit")["emit"]
+    kernel, header = (sources.files[f"{sources.module}.{ending}"] for ending in "ch")
+    defined = re.findall(
+        rf"^(?!static|typedef)\w[^;(]*\b{sources.module}_(\w+)\([^;]*?\n{{", kernel, flags=re.MULTILINE
+    )
+    assert {"train", "predict", "loss_and_gradient"} < set(defined)
+    assert {function.name for function in entry_points(header, sources.module)} == set(defined)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_choice_compiles_without_a_warning(compiler, tmp_path):
+    """No warning in strict C11 for any variant, nor for the choice."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler}")
+    sources = nn.compile_model(perceptron_model, until="emit")["emit"]
+    for name, text in sources.files.items():
+        (tmp_path / name).write_text(text)
+    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Wmissing-prototypes", "-Werror", "-fsyntax-only"]
+    for _, source, options in kernel_objects(sources.module, supported([compiler])):
+        command = [compiler, *KERNEL_FLAGS, *strict, *options, source]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("aarch64-linux-gnu-gcc") is None, reason="needs a compiler for AArch64")
+def test_other_families_have_no_variants():
+    """For AArch64 there is one kernel, which is compiled from its own source."""
+    assert supported(["aarch64-linux-gnu-gcc"]) == ()
+    assert [source for _, source, _ in kernel_objects("chain", ())] == ["chain.c", "chain_module.c"]

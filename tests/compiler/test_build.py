@@ -1,0 +1,407 @@
+"""The disk and the compiler: what is written, what is kept, what goes wrong."""
+
+import ctypes
+import importlib
+import os
+import pickle
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen import BuildError
+from nncodegen.build import Built, _wrapper, find_compiler, load
+from nncodegen.files import is_intact, keep, seal, write_at_once
+from nncodegen.network import Description, predict
+from nncodegen.perceptron import model
+from nncodegen.targets import wrapper_object
+from tests.support import ROOT
+
+
+def test_the_cache_is_addressed_by_content(empty_cache):
+    """The same model is compiled once; another precision is another module; force compiles again."""
+    assert [nn.compile_model(model).built.cached for _ in range(2)] == [False, True]
+    assert not nn.compile_model(model, "float32").built.cached
+    assert not nn.compile_model(model, force=True).built.cached
+    assert not [path for path in empty_cache.iterdir() if path.suffix == ".work"]
+
+
+@pytest.fixture
+def nothing_shipped(monkeypatch):
+    """No wrapper comes with the package."""
+    monkeypatch.setattr(sys.modules["nncodegen.build"], "SHIPPED", "nncodegen/nothing")
+
+
+def test_models_share_a_wrapper(empty_cache, nothing_shipped):
+    """The wrapper is compiled with the first model of a precision, and anew with force or where it is damaged."""
+    other = nn.Sequential([nn.Dense(1)], 1, name="other")
+    nn.build(model)
+    (wrapper,) = empty_cache.glob("wrapper_double_*.o")
+    made = wrapper.stat().st_mtime_ns
+    assert nn.build(other).name == "other"
+    nn.build(model, precision="float32")
+    assert wrapper.stat().st_mtime_ns == made
+    assert [path.name[:13] for path in sorted(empty_cache.glob("wrapper*.o"))] == ["wrapper_doubl", "wrapper_float"]
+    wrapper.write_bytes(b"broken")
+    third = nn.Sequential([nn.Dense(2)], 1, name="third")
+    assert nn.build(third).predict(np.zeros(4), [[1.0]]).tolist() == [[0, 0]]
+
+
+def test_names_that_all_modules_have_are_hidden():
+    """What the wrapper and a model know each other by is not seen outside of a module, where others have it as well."""
+    library = ctypes.CDLL(str(nn.compile_model(model).built.path))
+    assert hasattr(library, "PyInit_perceptron")
+    assert not [name for name in ("kernel", "facts") if hasattr(library, f"nncodegen_{name}")]
+    assert not hasattr(library, "PyInit_nncodegen_wrapper")
+
+
+def test_modules_know_their_own_names():
+    """A module is known to Python by its name, not by that of the wrapper, whichever was imported before."""
+    network = nn.build(nn.Sequential([nn.Dense(1)], 1, name="other"))
+    assert network.__name__.startswith("nncodegen.modules.")
+    assert network.__name__.endswith(".other")
+    assert sys.modules[network.__name__] is network
+    assert network.Result.__module__ == network.__name__
+    result = network.train([[1.0]], [1.0], epochs=1)
+    assert pickle.loads(pickle.dumps(result)).parameters.tolist() == result.parameters.tolist()
+    named = nn.build(nn.Model("nncodegen_wrapper", parameters=dict(model.parameters), loss=sum(model.parameters) ** 2))
+    assert named.__name__.endswith(".nncodegen_wrapper_")
+    assert not {"other", "nncodegen_wrapper", "nncodegen_wrapper_"} & set(sys.modules)
+
+
+def test_no_model_shadows_a_module(monkeypatch, quick_compiler):
+    """A model may have the name of any module, and another model the same: all of them can be imported."""
+    monkeypatch.delitem(sys.modules, "wave", raising=False)  # which is not imported yet
+    networks = [nn.build(nn.Sequential([nn.Dense(units)], 1, name="wave")) for units in (1, 2)]
+    numpy = nn.build(nn.Sequential([nn.Dense(1)], 1, name="numpy"))
+    assert [network.parameter_count for network in networks] == [2, 4]
+    assert {network.name for network in networks} == {"wave"}
+    assert hasattr(importlib.import_module("wave"), "open")
+    assert sys.modules["numpy"] is np is not numpy
+
+
+def test_what_is_written(tmp_path):
+    """A folder gets the sources and the module, and with dump the text of every stage."""
+    nn.build(model, out=tmp_path / "a")
+    suffix = next(p for p in (tmp_path / "a").iterdir() if p.name.startswith("perceptron.cpython")).name
+    sources = {
+        "perceptron.c", "perceptron.h", "perceptron_module.c", "perceptron_variants.c", "nncodegen_wrapper.pyx",
+    }  # fmt: skip
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {*sources, suffix}
+    nn.build(model, out=tmp_path / "a", dump=True)
+    assert len(list((tmp_path / "a" / "stages").iterdir())) == 5
+    nn.build(model, out=tmp_path / "a")
+    assert not (tmp_path / "a" / "stages").exists()
+    with pytest.raises(BuildError, match="dump writes the text of every stage to the folder out"):
+        nn.build(model, dump=True)
+
+
+def test_a_written_module_can_be_imported(tmp_path):
+    """The folder holds an importable module."""
+    nn.build(model, out=tmp_path)
+    program = "import perceptron; print(perceptron.train([[0.35, 0.9]], [1], epochs=2).status)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "completed"
+
+
+def test_foreign_files_stay(tmp_path):
+    """A folder with files of somebody else is refused, and left as it was."""
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "perceptron.c").write_text("int mine;")
+    with pytest.raises(BuildError, match=r"holds files that nncodegen did not write \(notes.txt, perceptron.c\)"):
+        nn.build(model, out=tmp_path)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"notes.txt": "mine", "perceptron.c": "int mine;"}
+
+
+def test_hidden_files_and_other_models_are_no_obstacle(tmp_path):
+    """Hidden files and what Python leaves behind do not matter; several models may share a folder."""
+    (tmp_path / ".gitignore").write_text("*.so")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "x.pyc").write_bytes(b"")
+    nn.build(model, out=tmp_path)
+    nn.build(nn.Sequential([nn.Dense(1)], 1, name="other"), out=tmp_path)
+    nn.build(model, out=tmp_path)
+    assert {"other.c", "perceptron.c", ".gitignore"} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_links_are_not_followed(tmp_path):
+    """A link in the folder is somebody else's, and so is what it leads to."""
+    nn.build(model, out=tmp_path / "out")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    (tmp_path / "out" / "stages").symlink_to(tmp_path / "notes")
+    for dump in (False, True):
+        with pytest.raises(BuildError, match=r"did not write \(stages\)"):
+            nn.build(model, out=tmp_path / "out", dump=dump)
+    assert [path.read_text() for path in (tmp_path / "notes").iterdir()] == ["mine"]
+
+
+def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
+    """A file in place of a folder, and a folder without permission, are a BuildError that names it."""
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(BuildError, match=r"file.*name a(nother)? folder"):
+            nn.build(model, out=out)
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("nncodegen.files.mkstemp", refuse)  # as root, permissions do not bind
+    with pytest.raises(BuildError, match=r"cannot write to .*fresh: Permission denied; name another folder"):
+        nn.build(model, out=tmp_path / "fresh")
+
+
+def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    """A cache that cannot be written is named, and the variable that moves it."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(BuildError, match=r"cannot write to .*cache: .*set NNCODEGEN_CACHE to a folder"):
+        nn.build(model)
+
+
+def test_no_compiler(empty_cache, tmp_path, monkeypatch):
+    """Without a compiler the error says how to get one."""
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(
+        BuildError, match=r"no C compiler was found \(looked for \$CC = no-such-compiler\)(.|\n)*apt install gcc"
+    ):
+        nn.build(model)
+    monkeypatch.delenv("CC")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match=r"no C compiler was found \(looked for gcc, clang, cc\)"):
+        nn.build(model)
+
+
+def fake_compiler(folder, script):
+    """A compiler that answers questions about itself and then does as the script says."""
+    path = folder / "fakecc"
+    path.write_text(f'#!/bin/sh\ncase "$*" in *-dM*) exec gcc "$@";; esac\n{script}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_a_compiler_that_fails(empty_cache, tmp_path, monkeypatch):
+    """The error holds the compiler's own message, and where the sources lie."""
+    monkeypatch.setenv("CC", fake_compiler(tmp_path, "echo 'disk on fire' >&2; exit 3"))
+    with pytest.raises(BuildError, match="the compiler failed with exit code 3") as caught:
+        nn.build(model)
+    assert "disk on fire" in str(caught.value)
+    folder = str(caught.value).rsplit("are in ", 1)[1]
+    assert list(Path(folder).glob("*.c"))
+    cases = {
+        "false": "false does not work as a C compiler",
+        "true": "does not work as a C compiler",
+        "gcc 'x": "CC is no command",
+        fake_compiler(tmp_path, "exit 0"): r"wrote no \w+\.o; set CC",
+    }
+    for named, message in cases.items():
+        monkeypatch.setenv("CC", named)
+        with pytest.raises(BuildError, match=message):
+            nn.build(model)
+
+
+def test_a_compiler_by_a_relative_path(empty_cache, tmp_path, monkeypatch):
+    """CC may be a path relative to the working directory."""
+    fake_compiler(tmp_path, 'exec gcc "$@"')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CC", "./fakecc")
+    assert nn.build(model).parameter_count == 7
+
+
+def test_a_killed_build_does_no_harm(empty_cache, tmp_path):
+    """A build that is killed half-way leaves the old module whole, and the next build succeeds."""
+    nn.build(model, out=tmp_path / "out")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    slow = fake_compiler(tmp_path, "sleep 60")
+    environment = {**os.environ, "CC": slow, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "nncodegen", "build", "--force", "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True,
+                          stdout=subprocess.DEVNULL) as process:  # fmt: skip
+        while not list(empty_cache.glob("*.work/kernel.o.log")):
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+    assert nn.build(model, out=tmp_path / "out", force=True).train([[0.35, 0.9]], [1], epochs=1).epochs == 1
+
+
+def test_two_processes_build_at_once(empty_cache, tmp_path):
+    """Processes that build the same model into the same folder at once all end with a whole module."""
+    program = f"""
+        import nncodegen as nn
+        from nncodegen.perceptron import model
+        module = nn.build(model, out={str(tmp_path / "out")!r}, dump=True)
+        assert module.train([[0.35, 0.9]], [1], epochs=3).epochs == 3
+        """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    processes = [subprocess.Popen(command, env=environment) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    done = subprocess.run([sys.executable, "-c", "import perceptron"], cwd=tmp_path / "out", check=False)
+    assert done.returncode == 0
+
+
+def test_a_broken_module_is_named(tmp_path):
+    """A module that cannot be imported is named, with the way out."""
+    path = tmp_path / "key" / "perceptron.so"
+    path.parent.mkdir()
+    path.write_bytes(b"not a library")
+    with pytest.raises(BuildError, match=r"cannot be imported.*build it again with force"):
+        load(Built("perceptron", path, cached=True))
+
+
+DAMAGE = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "a page short": lambda content: content[:-4096],
+    "a byte": lambda content: content[: len(content) // 3] + b"?" + content[len(content) // 3 + 1 :],
+    "zeros": lambda content: content[:5000] + bytes(5000) + content[10000:],
+    "no library": lambda content: b"not a library",
+}
+"""What may become of a file."""
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_told(damage, tmp_path):
+    """A file that was cut, changed or emptied is not taken for what was kept, nor is one without its digest."""
+    (tmp_path / "made").write_bytes(bytes(range(256)) * 100)
+    path = tmp_path / "module.so"
+    keep(tmp_path / "made", path)
+    assert is_intact(path)
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    assert not is_intact(path)
+    keep(path, path)
+    assert is_intact(path)
+    (tmp_path / "module.so.sha256").unlink()
+    assert not is_intact(path)
+    assert not is_intact(tmp_path / "nothing")
+
+
+def test_what_is_damaged_is_built_again(empty_cache, quick_compiler):
+    """A module of the cache that would end the process is never loaded, but made anew; it is then taken from there."""
+    program = """
+        import nncodegen as nn
+        from nncodegen.perceptron import model
+        print(nn.compile_model(model).built.cached, nn.build(model).predict([0.1]*7, [[0.35, 0.9]])[0, 0] > 0)
+        """
+    built = nn.compile_model(model).built
+    whole = built.path.read_bytes()
+    built.path.write_bytes(whole[: len(whole) // 2])
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for cached in ("False True", "True True"):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == cached
+
+
+def test_a_damaged_wrapper_of_the_package_is_not_used(empty_cache, tmp_path, monkeypatch, quick_compiler):
+    """What came with the package is linked as it came, or not at all."""
+    sources = nn.compile_model(model, until="emit").sources
+    source = sources.files["nncodegen_wrapper.pyx"]
+    shipped = tmp_path / "nncodegen" / "wrappers" / wrapper_object(source, "double", version("cython"))
+    shipped.parent.mkdir(parents=True)
+    made = _wrapper(sources, find_compiler(), False)
+
+    class Installed:
+        def locate_file(self, path):
+            return tmp_path / path
+
+    monkeypatch.setattr(sys.modules["nncodegen.build"], "distributions", lambda name: [Installed()])
+    shipped.write_bytes(made.read_bytes())
+    assert _wrapper(sources, find_compiler(), False) != shipped  # without a digest
+    seal(shipped)
+    assert _wrapper(sources, find_compiler(), False) == shipped
+    shipped.write_bytes(made.read_bytes()[:-1])
+    assert _wrapper(sources, find_compiler(), False) != shipped
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    """Where a file cannot be written, at whatever call, the old one is whole, and nothing hidden lies beside it."""
+    path = tmp_path / "file"
+    write_at_once(path, b"old")
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    for call in ("fsync", "chmod", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, full)
+            with pytest.raises(OSError, match="No space left"):
+                write_at_once(path, b"new")
+        assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"old")]
+    program = f"""
+        import resource, pathlib
+        from nncodegen.files import write_at_once
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            write_at_once(pathlib.Path({str(path)!r}), bytes(5000))
+        except OSError as error:
+            print(error.errno)
+        """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert done.stdout.strip() == b"27"
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"old")]
+
+
+@pytest.fixture
+def no_permission():
+    """A function that makes a folder unreadable, and this process no administrator."""
+    user, folders = os.geteuid(), []
+
+    def lock(folder):
+        folders.append(folder)
+        folder.chmod(0)
+        if user == 0:
+            os.seteuid(65534)
+            for needed in (nn.__file__, np.__file__):
+                if not os.access(needed, os.R_OK, effective_ids=True):
+                    pytest.skip(f"only an administrator can read {needed}")
+
+    yield lock
+    os.seteuid(user)
+    for folder in folders:
+        folder.chmod(0o700)
+
+
+def test_an_unreadable_cache(tmp_path, monkeypatch, no_permission):
+    """A cache that cannot be read is a BuildError that names it; networks are then evaluated with NumPy."""
+    network = Description(2, ((1, "linear"),), "mse")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(cache))
+    find_compiler()
+    no_permission(cache)
+    with pytest.raises(BuildError, match=r"cannot read .*cache: Permission denied; set NNCODEGEN_CACHE to a folder"):
+        nn.build(model)
+    monkeypatch.setattr(sys.modules["nncodegen.network.modules"], "_modules", {})
+    with pytest.warns(RuntimeWarning, match="predicting with NumPy.*Permission denied"):
+        assert predict(network, [1.0, 2.0, 0.5], [[1.0, 1.0]]) == [[3.5]]
+
+
+def test_an_unreadable_folder(tmp_path, no_permission):
+    """A folder to write to that cannot be read is a BuildError that names it."""
+    (tmp_path / "out").mkdir()
+    no_permission(tmp_path / "out")
+    with pytest.raises(BuildError, match=r"cannot read .*out: Permission denied; name another folder"):
+        nn.build(model, out=tmp_path / "out")
+
+
+def test_portable_modules():
+    """A module for any CPU of the family computes what one for this CPU does, to rounding; other targets are named."""
+    network = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 20, "mse", name="portable")
+    native, portable = nn.build(network), nn.build(network, march="portable")
+    X = np.linspace(-1, 1, 400).reshape(20, 20)
+    parameters = native.initial_parameters()
+    assert portable.predict(parameters, X) == pytest.approx(native.predict(parameters, X), rel=1e-12, abs=1e-14)
+    with pytest.raises(nn.BuildError, match="there is no march 'avx'; there are: native, portable"):
+        nn.build(network, march="avx")

@@ -1,0 +1,101 @@
+"""Cheaper algebra with the same value."""
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.functions import StableFunction, decay
+from nncodegen.ir import NORMALIZATIONS
+from nncodegen.simplify import operations
+from tests.support.models import gradient_of, random_data
+
+
+def stages(model):
+    return nn.compile_model(model, until="simplify")
+
+
+def formula(build, name="m"):
+    a, b, x = sympy.symbols("a b x")
+    return nn.Model(name, [x], (), {a: 0.5, b: -0.25}, a * x, build(a, b, x))
+
+
+MODELS = {
+    "powers": formula(lambda a, b, x: (a * x) ** 7 + (b + x**2) ** (-3) + sympy.sqrt(1 + a**2) ** 5),
+    "shared": formula(lambda a, b, x: nn.sigmoid(a * x + b) ** 2 + nn.softplus(a * x + b) + nn.sigmoid(-a * x - b)),
+    "bell curve": formula(lambda a, b, x: a * sympy.exp(-(((x - b) / a) ** 2)) - sympy.exp(-abs(b * x))),
+    "network": nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(3, "softmax")], 3, "categorical_crossentropy"),
+}
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_values_are_kept(model):
+    """The loss, the outputs and the gradient are those of the differentiated program."""
+    compiled = stages(model)
+    before, after = compiled["differentiate"], compiled["simplify"]
+    parameters, X, Y = random_data(before)
+    expected, found = (nn.evaluate(program, parameters, X, Y) for program in (before, after))
+    assert found[after.loss.tensor] == pytest.approx(expected[before.loss.tensor], rel=1e-14)
+    for mine, theirs in zip(after.outputs, before.outputs, strict=True):
+        assert found[mine.tensor] == pytest.approx(expected[theirs.tensor], rel=1e-14)
+    scale = np.linalg.norm(gradient_of(before, parameters, X, Y))
+    assert gradient_of(after, parameters, X, Y) == pytest.approx(
+        gradient_of(before, parameters, X, Y), rel=1e-13, abs=1e-14 * scale
+    )
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_only_primitives_are_left(model):
+    """No stable function, no normalization and no power beyond the cube is left, and no value is computed twice."""
+    steps = stages(model)["simplify"].steps
+    for step in steps:
+        assert not step.expression.has(StableFunction)
+        assert step.operator not in NORMALIZATIONS
+        for power in step.expression.atoms(sympy.Pow):
+            assert power.exp in (2, 3, -1, sympy.Rational(1, 2)) or not power.exp.is_Integer
+    values = [(step.expression, step.operator, step.over, step.target.indices) for step in steps]
+    assert len(values) == len(set(values))
+
+
+def test_one_exponential_for_sigmoid_and_softplus():
+    """sigmoid(z), sigmoid(-z), softplus(z) and the derivatives share one exponential."""
+    steps = stages(MODELS["shared"])["simplify"].steps
+    assert sum(step.expression.has(sympy.exp, decay) for step in steps) == 1
+
+
+BELOW_0 = {
+    "square": lambda a, b, x: -((x - a) ** 2),
+    "bell curve": lambda a, b, x: -(((x - a) / b) ** 2) / 2,
+    "squares": lambda a, b, x: -((a * x) ** 2) - b**4 - 1,
+    "root": lambda a, b, x: -sympy.sqrt((x - a) ** 2 + b**2),
+    "absolute": lambda a, b, x: -abs(a * x) * sympy.exp(b),
+}
+AS_IT_IS = {
+    "either": lambda a, b, x: -a * x,
+    "cube": lambda a, b, x: -((x - a) ** 3),
+    "unknown width": lambda a, b, x: -((x - a) ** 2) / b,
+    "above": lambda a, b, x: (a * x) ** 2,
+}
+
+
+@pytest.mark.parametrize("build", [*BELOW_0.values(), *AS_IT_IS.values()], ids=[*BELOW_0, *AS_IT_IS])
+def test_exponentials_that_only_decay(build):
+    """exp(-u) is the cheaper decay(u) where u is never negative, whatever the parameters and inputs, and only there."""
+    program = stages(formula(lambda a, b, x: sympy.exp(build(a, b, x)) * a))["simplify"]
+    functions = {function for step in program.steps for function in step.expression.atoms(decay)}
+    assert len(functions) == (build in BELOW_0.values())
+
+
+def test_operations():
+    """Operations are counted for each value of each index, and fewer than those of the formulas written out."""
+    program = stages(nn.Sequential([nn.Dense(5, bias=False)], inputs=7))["describe"]
+    # 5*7 products, 5*7 sums; 5 times: difference, square, quotient, sum; the weighted mean
+    assert operations(program) == 5 * 7 * 2 + 5 * 4 + 2
+    written_out, simplified = stages(MODELS["network"])["simplify"].operations
+    assert written_out > 3 * simplified
+
+
+def test_deterministic():
+    """Compiling twice gives the same text."""
+    first, second = (stages(MODELS["network"])["simplify"].show() for _ in range(2))
+    assert first == second

@@ -1,0 +1,34 @@
+"""The committed perceptron is what ``build`` writes, byte for byte."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+GENERATED = ROOT / "generated" / "perceptron"
+
+
+def texts(folder: Path) -> dict[str, bytes]:
+    kept = (path for path in folder.rglob("*") if path.suffix in {".c", ".h", ".pyx", ".txt"})
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+
+
+@pytest.mark.parametrize("seed", ["0", "12345"])
+def test_build_writes_the_committed_files(seed, tmp_path, request):
+    """The sources and stages do not depend on the seed of Python's hashes."""
+    out = GENERATED if request.config.getoption("--update-golden") else tmp_path / "perceptron"
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-m", "nncodegen", "build", "--quiet", "--out", str(out)],
+        check=True, cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert set(texts(GENERATED)) == {
+        "nncodegen_wrapper.pyx", "perceptron.c", "perceptron.h", "perceptron_module.c", "perceptron_variants.c",
+        "stages/1-describe.txt",
+        "stages/2-stabilize.txt", "stages/3-differentiate.txt", "stages/4-simplify.txt", "stages/5-schedule.txt",
+    }  # fmt: skip
+    assert texts(out) == texts(GENERATED)

@@ -1,0 +1,50 @@
+"""Ctrl-C ends what is under way, soon, whoever does the work: a call that went on would take hours here."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tests.support import ROOT
+
+CALLS = {
+    "many, one by one": "apart.train_many(X, Y, models=8, epochs=10**9, history=False, threads={threads})",
+    "many, side by side": "grouped.train_many(X, Y, models=500, epochs=10**9, history=False, threads={threads})",
+    "in registers": "grouped.train(X, Y, batch_size=1, epochs=10**9)",
+    "noise": "apart.train(X, Y, epochs=10**9, threads={threads})",
+    "a stream": "apart.train_on_stream(itertools.repeat((X, Y)), threads={threads})",
+    "a minimizer": "grouped.minimize(X, Y, method='Nelder-Mead', options=dict(maxiter=10**12, maxfev=10**12), tol=0)",
+}
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_interrupt(threads):
+    """Calls of every kind end with KeyboardInterrupt, and their threads with them."""
+    calls = ", ".join(f"lambda: {call.format(threads=threads)}" for call in CALLS.values())
+    program = f"""
+        import itertools, os, signal, threading
+        import numpy as np
+        import nncodegen as nn
+
+        layers = [nn.Dense(24, "silu"), nn.Dropout(0.3), nn.Dense(1)]
+        apart = nn.build(nn.Sequential(layers, 5, name="apart"))
+        grouped = nn.build(nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1)], 5, name="grouped"))
+        rng = np.random.default_rng(0)
+        X, Y = rng.normal(size=(1000, 5)), rng.normal(size=(1000, 1))
+        calls = [{calls}]
+        for call in calls:
+            timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+            timer.start()
+            try:
+                call()
+            except KeyboardInterrupt:
+                print("answered", flush=True)
+            timer.join()
+            assert threading.active_count() == 1
+        """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout.splitlines() == ["answered"] * len(CALLS), done.stderr

@@ -1,0 +1,65 @@
+"""What is emitted, as C compilers and sanitizers see it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import nncodegen as nn
+from nncodegen.build import TARGETS
+from nncodegen.targets import KERNEL_FLAGS
+from tests.support import ROOT
+
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)]
+STRICT = ["-std=c11", *WARNINGS, "-O2", "-c", "-o", "kernel.o"]
+
+
+def emitted(model, precision="float64"):
+    return nn.compile_model(model, precision, until="emit")["emit"]
+
+
+def compile_strictly(sources, folder):
+    for name, text in sources.files.items():
+        (folder / name).write_text(text)
+    for compiler in COMPILERS:
+        for source in (f"{sources.module}_module.c", f"{sources.module}.c"):
+            command = [compiler, *STRICT, source]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+
+
+def vectorized(sources, folder):
+    """The lines of a kernel, and the numbers, from 1, of those whose loops GCC turns into loops over vectors."""
+    for name, text in sources.files.items():
+        (folder / name).write_text(text)
+    kernel = f"{sources.module}.c"
+    options = [*KERNEL_FLAGS, *TARGETS["native"][1], "-fopt-info-vec-optimized", "-fno-ipa-icf"]
+    command = ["gcc", *options, "-c", kernel, "-o", "kernel.o"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    found = {int(line) for line in re.findall(rf"^{kernel}:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
+    return sources.files[kernel].splitlines(), found
+
+
+def sanitized(program, cache, compiler="gcc"):
+    """What a program prints whose modules are compiled with sanitizers, which find nothing."""
+    libraries = [
+        subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    if not all(os.path.isabs(library) for library in libraries):
+        pytest.skip("GCC has come without its sanitizers")
+    environment = {
+        **os.environ, "CC": f"{compiler} -fsanitize=address,undefined -fno-sanitize-recover=undefined",
+        "NNCODEGEN_CACHE": str(cache), "PYTHONPATH": str(ROOT), "ASAN_OPTIONS": "detect_leaks=0",
+        "LD_PRELOAD": " ".join(libraries),
+    }  # fmt: skip
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "runtime error" not in done.stderr
+    return done.stdout.strip()
