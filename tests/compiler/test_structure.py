@@ -1,4 +1,4 @@
-"""The architecture: imports point downwards, and no stage imports another."""
+"""The architecture: imports point downwards, no stage imports another, and files and functions stay short."""
 
 import ast
 
@@ -21,6 +21,10 @@ TYPES_OF = {("emit", "schedule"), ("build", "emit")}
 
 def files():
     return sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def functions(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def name_of(path):
@@ -60,3 +64,43 @@ def test_the_order_stands_in_one_tuple():
 
     names = [stage.__name__ for stage in STAGES]
     assert names == ["describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "build"]
+
+
+def test_the_runtime_stands_alone():
+    """What travels inside of modules imports NumPy and the standard library, and nothing of the compiler."""
+    for path in (PACKAGE / "runtime").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            named += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            others = [name for name in named if name.split(".")[0] == "nncodegen" and "runtime" not in name.split(".")]
+            assert not others, f"{path} imports {', '.join(others)}"
+
+
+# --- sizes -------------------------------------------------------------------------------------------------------
+
+LINES_OF_A_FILE, LINES_OF_A_FUNCTION, LINES_OF_EMIT = 400, 60, 2500
+"""The limits for the room of the emitter: a file, a function, all files together."""
+
+ABOVE = {"emit": 5700, "kernels.py": 464, "run.py": 419, "train_many": 96, "minimize": 73, "train": 123}
+"""What is larger than that, and may not grow: the room, files, functions. What no longer is has no entry here."""
+
+
+def sizes():
+    """What the limits are for: (name, lines, limit)."""
+    total = 0
+    for path in sorted((PACKAGE / "emit").glob("*.py")):
+        text = path.read_text()
+        lines = len(text.splitlines())
+        total += lines
+        yield path.name, lines, LINES_OF_A_FILE
+        for function in functions(ast.parse(text)):
+            yield function.name, function.end_lineno - function.lineno + 1, LINES_OF_A_FUNCTION
+    yield "emit", total, LINES_OF_EMIT
+
+
+def test_the_emitter_stays_small():
+    """It prints what was decided before: no file of it is long, no function, and not all of it."""
+    found = list(sizes())
+    for name, lines, limit in found:
+        assert lines <= ABOVE.get(name, limit), f"{name} has {lines} lines; the limit is {limit}"
+    assert set(ABOVE) == {name for name, lines, limit in found if lines > limit}
