@@ -86,7 +86,11 @@ setup(
             f"nncodegen.generated.{name}",
             sources=[],
             include_dirs=[joint.parent.as_posix()],
-            depends=[path.as_posix() for path in sorted(joint.parent.iterdir()) if path.suffix in {".c", ".h", ".pyx"}],
+            depends=[
+                path.as_posix()
+                for path in sorted([*joint.parent.iterdir(), *TARGETS["RUNTIME"].glob("nncodegen/*.h")])
+                if path.suffix in {".c", ".h", ".pyx"}
+            ],
             extra_link_args=["-lm", "-pthread"],
         )
         for name, joint in JOINTS.items()

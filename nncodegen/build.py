@@ -41,7 +41,9 @@ from nncodegen.targets import (
     WRAPPER_FLAGS,
     Variant,
     kernel_objects,
+    runtime_digest,
     supported,
+    without_paths,
     wrapper_object,
 )
 
@@ -309,9 +311,10 @@ def _is_kept(path: Path) -> bool:
 
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
-        *(part for file in sources.files.items() for part in file),
-        *KERNEL_FLAGS, *WRAPPER_FLAGS, *compiler.command, *compiler.target, compiler.macros, repr(compiler.variants),
-        sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")), version("cython"),
+        *(part for file in sources.files.items() for part in file), runtime_digest(),
+        *without_paths(KERNEL_FLAGS), *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
+        compiler.macros, repr(compiler.variants), sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")),
+        version("cython"),
     ]  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 

@@ -30,13 +30,14 @@ def simplify(program: Program) -> Program:
     steps, results = _simplify_steps(program.steps, program.results, taken)
     outputs, gradient = results[: len(program.outputs)], results[len(program.outputs) + 1 :]
     loss = results[len(program.outputs)]
-    updates = tuple(_simplify_update(update) for update in program.updates)
+    updates = tuple(simplify_update(update) for update in program.updates)
     simplified = replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates)
     return replace(simplified, operations=(operations_written_out(program), operations(simplified)))
 
 
 @lru_cache(maxsize=64)  # the same in every program
-def _simplify_update(update: Update) -> Update:
+def simplify_update(update: Update) -> Update:
+    """The update rule of an optimizer, in the same form."""
     steps, results = _simplify_steps(update.steps, update.results, update.declared)
     return replace(update, steps=steps, results=results)
 

@@ -12,20 +12,26 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 WRAPPER = "nncodegen_wrapper"
 """The name of the part of a module that is the same for every model, as a file and to the linker."""
 
+RUNTIME = Path(__file__).parent / "runtime" / "c"
+"""Where the C stands that is the same for every model."""
+
+INCLUDE = (f"-I{RUNTIME}",)
+
 KERNEL_FLAGS = (
     "-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd",
-    "-DNNCODEGEN_SIMD", "-pthread", "-DNNCODEGEN_THREADS",
+    "-DNNCODEGEN_SIMD", "-pthread", "-DNNCODEGEN_THREADS", *INCLUDE,
 )  # fmt: skip
 """For the kernel. No -ffast-math: it would break the detection of NaN, and rearrange what stabilize arranged."""
 
 WRAPPER_FLAGS = (
     "-Og", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0", "-fvisibility=hidden", "-DCYTHON_NO_PYINIT_EXPORT",
-    "-fno-lto",
+    "-fno-lto", *INCLUDE,
 )  # fmt: skip
 """For the wrapper, which Cython wrote: with -O1 it compiles half as long again, and its calls take as long. None of its
 names is seen outside of a module: they are the same in all. Any compiler can link it."""
@@ -62,7 +68,12 @@ PLAIN = "plain"
 """The variant for every CPU of the family."""
 
 VARIANT_NAMES = (*(variant.name for variant in VARIANTS), "neon", PLAIN)
-"""What a kernel calls itself, the fastest first (``variant`` in emit/loops.c)."""
+"""What a kernel calls itself, the fastest first (VARIANT in vectors.h of the runtime)."""
+
+
+def get_include() -> str:
+    """The folder that a C compiler must be told, as ``-I``, for the C of a model: it holds what is the same for all."""
+    return str(RUNTIME)
 
 
 def supported(command: Sequence[str]) -> tuple[Variant, ...]:
@@ -85,10 +96,24 @@ def kernel_objects(name: str, variants: Sequence[Variant]) -> list[tuple[str, st
     joint = ("module", f"{name}_module.c", ())
     if not variants:
         return [("kernel", f"{name}.c", ()), joint]
-    source = f"{name}_variants.c"
-    choice = tuple(f"-DNNCODEGEN_WITH_{variant.name.upper()}" for variant in variants)
-    kernels = [(v.name, source, (*v.flags, f"-DNNCODEGEN_VARIANT={v.name}")) for v in variants]
-    return [*kernels, (PLAIN, source, (f"-DNNCODEGEN_VARIANT={PLAIN}",)), ("choice", source, choice), joint]
+    listed = " ".join(
+        f"VARIANT({v.name}, {' && '.join(f'CPU_HAS({feature})' for feature in v.features)})" for v in variants
+    )
+    choice = (f"-DNNCODEGEN_VARIANTS(VARIANT)={listed}",)
+    kernels = [(v.name, f"{name}.c", (*v.flags, f"-DNNCODEGEN_VARIANT={v.name}")) for v in variants]
+    plain = (PLAIN, f"{name}.c", (f"-DNNCODEGEN_VARIANT={PLAIN}",))
+    return [*kernels, plain, ("choice", f"{name}_variants.c", choice), joint]
+
+
+def runtime_digest() -> str:
+    """What the C that is the same for every model hashes to: objects depend on it."""
+    texts = (path.read_bytes() for path in sorted(RUNTIME.glob("nncodegen/*.h")))
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
+def without_paths(flags: Sequence[str]) -> tuple[str, ...]:
+    """Options, without those that say where something lies: objects do not depend on it."""
+    return tuple(flag for flag in flags if flag not in INCLUDE)
 
 
 def wrapper_object(source: str, real: str, cython: str, compiler: Sequence[str] = ()) -> str:
@@ -98,5 +123,5 @@ def wrapper_object(source: str, real: str, cython: str, compiler: Sequence[str] 
     them.
     """
     abi = (sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")), platform.machine())
-    parts = (source, real, *WRAPPER_FLAGS, cython, *compiler, *abi)
+    parts = (source, runtime_digest(), real, *without_paths(WRAPPER_FLAGS), cython, *compiler, *abi)
     return f"wrapper_{real}_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.o"

@@ -39,161 +39,16 @@ cdef extern from *:
 #ifndef NNCODEGEN_REAL
 #define NNCODEGEN_REAL double
 #endif
-typedef NNCODEGEN_REAL nncodegen_real;
 
-#include <stddef.h>
-#include <stdint.h>
-
-/* A pointer may be NULL only where this says so. Inputs and targets may be, wherever they are asked for, in a model that has
-   none; so may be every poll that is given by a pointer: nobody is asked then. Memory need not be initialized unless this
-   says how it is at first. */
-
-/* How a call is stopped: stop(context) is asked now and then, and a result other than 0 ends the call. */
-typedef struct {
-    int (*stop)(void *context); /* may be NULL */
-    void *context; /* may be NULL: it is handed to stop */
-    double interval; /* seconds from one question to the next, at least */
-    double spent; /* operations since the clock was read; 0 at first */
-    double asked; /* when stop was asked; 0 at first */
-} nncodegen_poll;
-
-/* Rows of inputs and targets, and what each row counts: in the loss, and in the metrics. Without samples, all may be NULL. */
-typedef struct {
-    const nncodegen_real *inputs;
-    const nncodegen_real *targets;
-    size_t samples;
-    const nncodegen_real *weights; /* NULL: 1 each */
-    const nncodegen_real *counts; /* NULL: 1 each */
-    const double *spread; /* of each target, its sum of squares around its mean; may be NULL without R2 */
-} nncodegen_data;
-
-enum { nncodegen_COMPLETED, nncodegen_CONVERGED, nncodegen_STOPPED_EARLY, nncodegen_DIVERGED, nncodegen_INTERRUPTED };
-
-/* The columns of the history: without validation and metrics, the loss alone. The metrics of an epoch are means over its
-   updates, as the loss is: those of the outputs from which its gradients were computed. */
-enum { nncodegen_LOSS, nncodegen_VALIDATION_LOSS, nncodegen_METRICS, nncodegen_VALIDATION_METRICS = 5, nncodegen_COLUMNS = 8 };
-
-/* The metrics, from the columns METRICS and VALIDATION_METRICS on. */
-enum { nncodegen_ACCURACY, nncodegen_MEAN_ABSOLUTE_ERROR, nncodegen_R2, nncodegen_METRIC_COUNT };
-
-typedef struct {
-    /* What to train on, and what to validate with (0 samples: nothing). */
-    nncodegen_data data;
-    nncodegen_data validation;
-    size_t batch;
-    /* How. */
-    int optimizer;
-    const double *options; /* the learning rate first */
-    const double *factors; /* of the learning rate, from the epoch at which the call begins; NULL: 1 */
-    int factors_of_updates; /* one for each update, not for each epoch */
-    double l1, l2, weight_decay, clip_value, clip_norm; /* 0: none */
-    double tolerance; /* stop when no parameter changed by as much in an epoch; 0: never */
-    int shuffle;
-    int sequential; /* update one parameter at a time */
-    uint64_t seed; /* of noise */
-    size_t threads; /* that share large batches; the results do not depend on them */
-    size_t until; /* return when so many epochs are done */
-    int monitor; /* the column that tells the best epoch; -1: none */
-    int higher; /* whether more of it is better */
-    double min_delta; /* what counts as better */
-    int metrics; /* those that are wanted, a bit 1 << METRIC for each; 0: none */
-    int without_loss; /* whether no loss is computed, and that of the history is NaN; only without metrics */
-    size_t patience; /* stop after so many epochs without the best; 0: never */
-    nncodegen_poll poll;
-    /* Memory: of PARAMETERS values each, the last of nncodegen_state_size(); nncodegen_work_size() bytes for each thread;
-       samples. */
-    nncodegen_real *parameters;
-    nncodegen_real *present; /* set to NULL; where the parameters of a training that is under way are */
-    nncodegen_real *best; /* may be NULL where monitor is -1 */
-    nncodegen_real *state; /* 0 at first, or as the optimizer has it; may be NULL where it has none */
-    void *work;
-    size_t *order; /* may be NULL without shuffle */
-    /* Where the training is: 0 at first, but for the best figure (infinite) and random (any number). */
-    uint64_t random; /* the state of the random numbers when the present epoch began */
-    size_t epochs;
-    size_t updates;
-    size_t begin; /* the first sample of the next update in the present epoch */
-    size_t sweep; /* the next parameter of a sequential update */
-    double epoch_loss, batch_loss, largest; /* of the present epoch, of the present update; the largest step */
-    double *measures; /* nncodegen_measures_size() sums of the present epoch; may be NULL without metrics */
-    double best_figure;
-    size_t best_epoch; /* counted from 1 */
-    /* What came out: for each epoch from the one at which the call began, the loss, or all columns. */
-    double *history; /* columns values for each epoch */
-    size_t columns;
-    int status;
-} nncodegen_training;
-
-/* What dgemm or sgemm of BLAS is to C: the arguments are those of Fortran, and integers have 32 bits. */
-typedef void nncodegen_gemm(char *transa, char *transb, int *m, int *n, int *k, nncodegen_real *alpha, nncodegen_real *a, int *lda,
-    nncodegen_real *b, int *ldb, nncodegen_real *beta, nncodegen_real *c, int *ldc);
-
-/* Outputs of a few rows, 1 to nncodegen_FEW, which agree with those above to rounding. Returns 0, and computes nothing,
-   where a value is not finite; else 1. */
-enum { nncodegen_FEW = 4 };
-
-typedef struct {
-    /* What to train on: the inputs and targets of a model lie so many values behind those of the one before it, or,
-       where that is 0, are the same for all. */
-    const nncodegen_real *inputs;
-    const nncodegen_real *targets;
-    size_t input_stride;
-    size_t target_stride;
-    size_t samples;
-    size_t batch;
-    /* How. The learning rate among the options is not used. */
-    int optimizer;
-    const double *options;
-    const double *learning_rates; /* of each model */
-    const double *initial_state; /* of each variable of a state of state_size(), for each model; NULL: 0 */
-    double weight_decay; /* 0: none */
-    const double *l2; /* of each model; NULL: none */
-    double tolerance;
-    int shuffle;
-    uint64_t *random; /* of each model; may be NULL without shuffle */
-    size_t epochs;
-    nncodegen_poll poll;
-    size_t models;
-    size_t first; /* the call trains the models first <= m < last; first is a multiple of what many_models() says */
-    size_t last;
-    /* Memory: many_size() bytes, and an order of the samples for each model of a group (may be NULL without shuffle). */
-    void *work;
-    size_t *order;
-    /* What comes out for each model; parameters[model][parameter] are given; history[epoch][model], which may be NULL. */
-    nncodegen_real *parameters;
-    double *loss;
-    double *history;
-    uint64_t *done; /* completed epochs, 0 at first */
-    int *status; /* nncodegen_COMPLETED at first */
-} nncodegen_many;
-
-typedef struct {
-    size_t (*cost)(void);
-    void (*use_gemm)(nncodegen_gemm *routine);
-    const char *(*variant)(void);
-    int (*use)(const char *variant);
-    size_t (*work_size)(void);
-    size_t (*state_size)(void);
-    size_t (*measures_size)(void);
-    size_t (*first_not_finite)(const nncodegen_real *values, size_t count);
-    int (*predict)(const nncodegen_real *parameters, const nncodegen_real *inputs, size_t samples, void *work,
-        nncodegen_real *outputs, nncodegen_poll *poll);
-    int (*predict_few)(const nncodegen_real *parameters, const nncodegen_real *inputs, size_t samples, void *work,
-        nncodegen_real *outputs);
-    int (*loss)(const nncodegen_real *parameters, const nncodegen_real *inputs, const nncodegen_real *targets,
-        const nncodegen_real *weights, size_t samples, void *work, double *loss, nncodegen_poll *poll);
-    int (*loss_and_gradient)(const nncodegen_real *parameters, const nncodegen_real *inputs,
-        const nncodegen_real *targets, const nncodegen_real *weights, size_t samples, void *work, double *loss,
-        nncodegen_real *gradient, nncodegen_poll *poll);
-    size_t (*many_models)(void);
-    size_t (*many_size)(void);
-    int (*train_many)(nncodegen_many *run);
-    void (*train)(nncodegen_training *run);
-    void (*present)(const nncodegen_training *run, nncodegen_real *parameters);
-} nncodegen_entry_points;
+/* Structures without a tag are the same type in two files if their members are (C11, 6.2.7), whatever they are called. */
+#define NN_MODEL nncodegen
+#define NN_REAL NNCODEGEN_REAL
+#define NN_HAS_MANY 0
+#define NN_HAS_BLAS 0
+#include "nncodegen/interface.h"
 
 #define HIDDEN __attribute__((visibility("hidden")))
-extern HIDDEN const nncodegen_entry_points nncodegen_kernel;
+extern HIDDEN const nncodegen_functions nncodegen_kernel;
 extern HIDDEN const char *const nncodegen_facts[];
     """
     ctypedef double real "nncodegen_real"
@@ -293,7 +148,7 @@ extern HIDDEN const char *const nncodegen_facts[];
     enum: nncodegen_CONVERGED
     enum: nncodegen_FEW
 
-    ctypedef struct nncodegen_entry_points:
+    ctypedef struct nncodegen_functions:
         size_t (*cost)() noexcept nogil
         void (*use_gemm)(nncodegen_gemm *) noexcept nogil
         const char *(*variant)() noexcept nogil
@@ -314,7 +169,7 @@ extern HIDDEN const char *const nncodegen_facts[];
         void (*train)(nncodegen_training *) noexcept nogil
         void (*present)(const nncodegen_training *, real *) noexcept nogil
 
-    const nncodegen_entry_points kernel "nncodegen_kernel"
+    const nncodegen_functions kernel "nncodegen_kernel"
     const char *const *_facts "nncodegen_facts"
 
 

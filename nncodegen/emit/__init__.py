@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 
-from nncodegen.emit.c import emit_c
-from nncodegen.emit.header import emit_header
-from nncodegen.emit.module import emit_module
+from nncodegen.emit.model import emit_header, emit_kernel, emit_module, emit_variants
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
-from nncodegen.emit.variants import emit_variants
 from nncodegen.emit.wrapper import emit_wrapper
 from nncodegen.schedule import Schedule
 from nncodegen.targets import WRAPPER
@@ -29,10 +26,10 @@ class Sources:
 def emit(schedule: Schedule) -> Sources:
     """The sources of a scheduled program: the kernel, and what makes a module of it."""
     name = identifier(schedule.program.name)
-    header = emit_header(schedule)
     texts = {
-        f"{name}.c": emit_c(schedule), f"{name}.h": header, f"{name}_variants.c": emit_variants(header, name),
-        f"{name}_module.c": emit_module(schedule, header), f"{WRAPPER}.pyx": emit_wrapper(),
+        f"{name}.c": emit_kernel(schedule), f"{name}.h": emit_header(schedule),
+        f"{name}_variants.c": emit_variants(schedule), f"{name}_module.c": emit_module(schedule),
+        f"{WRAPPER}.pyx": emit_wrapper(),
     }  # fmt: skip
     return Sources(name, REAL_TYPES[schedule.program.precision][0], texts)
 

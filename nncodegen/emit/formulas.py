@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from pathlib import Path
 
 from sympy import Abs, Function, Piecewise, count_ops
 
@@ -20,8 +19,6 @@ from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import SAMPLE, Element, Step, Update, needed
 from nncodegen.schedule import Place, Scalars, Storage
-
-HERE = Path(__file__).parent
 
 WINDOW = 32
 """Operations of a loop over the models. A core looks about a hundred instructions ahead: where these hold two or three
@@ -99,7 +96,6 @@ class FormulaGroup:
     def emit_gradient(self) -> None:
         """Adds one sample of each model to the sums of a group."""
         lines = self._lines
-        lines.include((HERE / "formulas.c").read_text())
         lines.add(
             "/* The derivatives of the loss of one sample of each model, and the loss if it is asked for: the sums, or",
             "   (more) what is added to them. Values that several loops need lie in the array values. */",

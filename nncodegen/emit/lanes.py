@@ -10,19 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 
-from nncodegen.emit.blocks import emit_group_blocks
 from nncodegen.emit.elements import local_name
-from nncodegen.emit.lines import Lines, used
+from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
 from nncodegen.emit.nests import emit_nests
 from nncodegen.emit.printer import Printer
 from nncodegen.emit.terms import NEUTRAL, accumulated, combined, statements, written_out
 from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.schedule import Lanes, Nest, Place, Shape, Storage, only
-
-HERE = Path(__file__).parent
 
 ARRAYS = {
     Place.PARAMETER: "parameters", Place.INPUT: "x", Place.TARGET: "y", Place.SUM: "sums", Place.GRADIENT: "gradient",
@@ -42,7 +38,7 @@ class NetworkGroup:
     gradient_apart = False
 
     def __init__(self, program: Program, lanes: Lanes, lines: Lines) -> None:
-        self._program, self._kernel, self._file, self._lines = program, lanes.kernel, lines, Lines()
+        self._program, self._kernel, self._lines = program, lanes.kernel, lines
         self._names = Names((*program.sizes, *(f"{index}_" for index in program.sizes), *OWN))
         for tensor in (program.weight, *program.declared):
             self._names[tensor.name]
@@ -71,10 +67,6 @@ class NetworkGroup:
             nests = (*kernel.before, *kernel.tile)
             self._emit_nests(only(nests, lambda step: step.target.tensor not in self._copied))
         lines.add("")
-        functions = (HERE / "lanes.c").read_text().replace("@BODIES@", emit_group_blocks())
-        self._file.include(used(functions, f"{lines}side_by_side("))
-        self._file.include(str(lines))
-        self._lines = self._file
 
     def emit_finish(self) -> None:
         """The rest of the gradient, from sums over the samples of a batch."""

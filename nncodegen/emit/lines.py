@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+
+WIDTH = 112
+"""The length of a line, without its indentation."""
 
 
 class Lines:
@@ -30,6 +34,14 @@ class Lines:
     def block(self, head: str) -> Iterator[None]:
         """A block in braces behind a head."""
         self._open(head)
+        yield
+        self._close()
+
+    @contextmanager
+    def function(self, head: str) -> Iterator[None]:
+        """The body of a function, whose braces stand alone in their lines."""
+        self.add(*head.splitlines(), "{")
+        self._depth += 1
         yield
         self._close()
 
@@ -72,21 +84,8 @@ def without_comments(text: str) -> str:
     return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
 
 
-def keep(text: str, mark: str, kept: bool) -> str:
-    """A template with or without its lines that bear a mark, ``@MARK@``; the mark itself goes either way."""
-    return text.replace(f"@{mark}@", "") if kept else re.sub(rf".*@{mark}@.*\n", "", text)
-
-
-def used(source: str, text: str) -> str:
-    """Those of the functions of a source that a text calls outside of comments, and those that they call themselves.
-
-    Each stands behind a comment that begins with its name, as ``--- name ---``.
-    """
-    text = without_comments(text)
-    functions = dict(re.findall(r"^(?=/\* --- (\w+) --- )(.*?\n}\n)", source, flags=re.MULTILINE | re.DOTALL))
-    used: list[str] = []
-    for name, function in reversed(functions.items()):  # reversed: a function stands behind those that it calls
-        if re.search(rf"\b{name}\(", text):
-            used.insert(0, function.replace(f"--- {name} --- ", ""))
-            text += without_comments(function)
-    return "\n".join([*used, ""]) if used else ""
+def wrapped(line: str) -> list[str]:
+    """A line, broken behind commas where it is too long."""
+    held = re.sub("(?<!,) ", "\0", line)
+    parts = textwrap.wrap(held, WIDTH, subsequent_indent="    ", break_long_words=False)
+    return [part.replace("\0", " ") for part in parts]

@@ -1,4 +1,4 @@
-"""What makes a module of Python of the kernel: the facts about the model, and a table of the entry points.
+"""The facts about a model that its module of Python must know.
 
 The facts are Python in ASCII, which the wrapper executes when the module is imported. They are literals, so that no
 name of a user can be more than a text.
@@ -7,41 +7,19 @@ name of a user can be more than a text.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from nncodegen.emit.blas import calls_blas
-from nncodegen.emit.header import entry_points, whole_header
-from nncodegen.emit.names import MARK, identifier
-from nncodegen.emit.printer import REAL_TYPES
-from nncodegen.emit.variants import members
 from nncodegen.ir import Element, Program, Tensor
 from nncodegen.schedule import Schedule
-from nncodegen.targets import WRAPPER
-
-HERE = Path(__file__).parent
 
 PIECE = 100
 """Characters of the facts in a string of C, at most."""
 
 
-def emit_module(schedule: Schedule, header: str) -> str:
-    """The C source of what joins the kernel of a scheduled program, given its header, to the wrapper."""
-    name = identifier(schedule.program.name)
-    known = entry_points(whole_header(name, REAL_TYPES[schedule.program.precision][0]), name)
-    there = {function.name for function in entry_points(header, name)}
-    missing = []
-    if not schedule.many:
-        missing.append(f"typedef struct {name}_many {name}_many;")
-    if not calls_blas(schedule):
-        missing.append(f"typedef void {name}_gemm(void);")
-    texts = {
-        "MARK": MARK, "WRAPPER": WRAPPER, "name": name, "MEMBERS": members(known),
-        "INITIAL": "\n".join(f"    .{f.name} = {f'{name}_{f.name}' if f.name in there else 'NULL'}," for f in known),
-        "MISSING": "\n".join(["", *missing, ""]),
-        "FACTS": "\n".join(f"    {piece}," for piece in _pieces(_facts(schedule))),
-    }  # fmt: skip
-    return re.sub(r"@(\w+)@", lambda mark: texts[mark[1]], (HERE / "module.c").read_text())
+def facts_in_pieces(schedule: Schedule) -> list[str]:
+    """The facts as strings of C."""
+    return _pieces(_facts(schedule))
 
 
 def _facts(schedule: Schedule) -> str:

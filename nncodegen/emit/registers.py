@@ -9,18 +9,15 @@ products, what is ready early comes first: ``(2*w0 + w35*h1) + w45*h2`` where h2
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from sympy import Expr, S
 
 from nncodegen.emit.chains import shorten
-from nncodegen.emit.lines import Lines, keep
+from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
 from nncodegen.emit.ordered import OrderedPrinter, ready
 from nncodegen.ir import PARAMETER, Element, Program, Step, needed
 from nncodegen.schedule import Kernel, Place
-
-HERE = Path(__file__).parent
 
 ARGUMENTS = """const point *w, const real *inputs, const real *targets,
     const double *options, point *next, real *outputs, real *not_finite"""
@@ -42,19 +39,19 @@ class RegistersEmitter:
         self._parameters = [self._names[tensor.name] for tensor in program.parameters]
         self._steps = self._shortened()
 
-    def emit(self) -> str:
-        """Adds the functions of a sample to the lines; returns the text of the loops, which stands last in the file."""
+    def emit(self) -> None:
+        """The functions of a sample."""
         self._emit_point()
         self._emit_next()
         self._emit_largest()
-        sequential = len(self._steps) * len(self._parameters) <= SEQUENTIAL
-        if sequential:
+        if self.sequential:
             self._emit_sequential()
-        stores = "\n".join(f"    parameters[{k}] = w->{name};" for k, name in enumerate(self._parameters))
-        text = (HERE / "registers.c").read_text().replace("    @STORES@", stores)
-        text = text.replace("@NUMBER@", str(self._program.updates.index(self._update)))
-        text = text.replace("@COMPARED@", "outputs, OUTPUTS, 1, targets, TARGETS, 1")
-        return keep(keep(text, "SEQUENTIAL", sequential), "SIMULTANEOUS", not sequential)
+        self._emit_store()
+
+    @property
+    def sequential(self) -> bool:
+        """Whether sequential updates are written out, too."""
+        return len(self._steps) * len(self._parameters) <= SEQUENTIAL
 
     def _shortened(self) -> tuple[Step, ...]:
         """The steps of the gradient for one sample of weight 1, in short chains."""
@@ -150,14 +147,19 @@ class RegistersEmitter:
 
     def _emit_largest(self) -> None:
         lines = self._lines
-        with lines.block("static inline double larger(double a, double b)"):
-            lines.add("return a > b ? a : b;")
-        lines.add("", "/* The largest change of a parameter. */")
+        lines.add("/* The largest change of a parameter. */")
         with lines.block("static inline double largest_change(const point *w, const point *next)"):
             lines.add("double largest = 0;")
             for name in self._parameters:
                 lines.add(f"largest = larger(largest, fabs((double) (next->{name} - w->{name})));")
             lines.add("return largest;")
+        lines.add("")
+
+    def _emit_store(self) -> None:
+        lines = self._lines
+        lines.add("/* Copies a point to memory, one value after the other: as a vector it would be one all along. */")
+        with lines.block("INLINE void store_point(const point *w, volatile real *parameters)"):
+            lines.add(*(f"parameters[{number}] = w->{name};" for number, name in enumerate(self._parameters)))
         lines.add("")
 
     def _emit_sequential(self) -> None:

@@ -11,9 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from nncodegen.emit.header import entry_points, types, whole_header
 from nncodegen.emit.names import MARK
-from nncodegen.emit.variants import members
 from nncodegen.targets import VARIANT_NAMES, WRAPPER
 
 HERE = Path(__file__).parent
@@ -29,7 +27,7 @@ INTERFACE = (
 def emit_wrapper() -> str:
     """The Cython source of the wrapper."""
     texts = {
-        "MARK": MARK, "WRAPPER": WRAPPER, "VARIANTS": repr(VARIANT_NAMES), "HEADER": _header(),
+        "MARK": MARK, "WRAPPER": WRAPPER, "VARIANTS": repr(VARIANT_NAMES),
         "INTERFACE": _literal(*INTERFACE), "BLAS_INTERFACE": _literal("interface_blas.py"),
         "MANY_INTERFACE": _literal("interface_many.py"), "SHORT": (HERE / "short.pyx").read_text().rstrip(),
         "BLAS": (HERE / "blas.pyx").read_text().rstrip(), "ARRAYS": (HERE / "arrays.pyx").read_text().rstrip(),
@@ -38,29 +36,6 @@ def emit_wrapper() -> str:
     for mark, part in texts.items():
         text = text.replace(f"@{mark}@", part)
     return text
-
-
-def _header() -> str:
-    """What the wrapper knows of a kernel, in C: the types of the header, and its functions in a table.
-
-    Structures without a tag are the same type in two files if their members are (C11, 6.2.7), whatever they are called.
-    """
-    name = "nncodegen"
-    header = whole_header(name, f"{name}_real")
-    return f"""#ifndef NNCODEGEN_REAL
-#define NNCODEGEN_REAL double
-#endif
-typedef NNCODEGEN_REAL {name}_real;
-
-{types(header, name)}
-
-typedef struct {{
-{members(entry_points(header, name))}
-}} {name}_entry_points;
-
-#define HIDDEN __attribute__((visibility("hidden")))
-extern HIDDEN const {name}_entry_points {name}_kernel;
-extern HIDDEN const char *const {name}_facts[];"""
 
 
 def _literal(*files: str) -> str:

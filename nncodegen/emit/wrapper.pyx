@@ -36,7 +36,20 @@ from numpy import dtype as _dtype, empty as _empty, finfo as _finfo, ndarray as 
 
 cdef extern from *:
     """
-@HEADER@
+#ifndef NNCODEGEN_REAL
+#define NNCODEGEN_REAL double
+#endif
+
+/* Structures without a tag are the same type in two files if their members are (C11, 6.2.7), whatever they are called. */
+#define NN_MODEL nncodegen
+#define NN_REAL NNCODEGEN_REAL
+#define NN_HAS_MANY 0
+#define NN_HAS_BLAS 0
+#include "nncodegen/interface.h"
+
+#define HIDDEN __attribute__((visibility("hidden")))
+extern HIDDEN const nncodegen_functions nncodegen_kernel;
+extern HIDDEN const char *const nncodegen_facts[];
     """
     ctypedef double real "nncodegen_real"
 
@@ -135,7 +148,7 @@ cdef extern from *:
     enum: nncodegen_CONVERGED
     enum: nncodegen_FEW
 
-    ctypedef struct nncodegen_entry_points:
+    ctypedef struct nncodegen_functions:
         size_t (*cost)() noexcept nogil
         void (*use_gemm)(nncodegen_gemm *) noexcept nogil
         const char *(*variant)() noexcept nogil
@@ -156,7 +169,7 @@ cdef extern from *:
         void (*train)(nncodegen_training *) noexcept nogil
         void (*present)(const nncodegen_training *, real *) noexcept nogil
 
-    const nncodegen_entry_points kernel "nncodegen_kernel"
+    const nncodegen_functions kernel "nncodegen_kernel"
     const char *const *_facts "nncodegen_facts"
 
 

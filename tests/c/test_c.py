@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,3 +125,8 @@ def test_sums_that_a_step_reads_more_than_once(units):
     outputs = (z + z**2) @ named["W2"].T + named["b2"]
     assert module.predict(parameters, X) == pytest.approx(outputs, rel=1e-12)
     assert module.loss_and_gradient(parameters, X, outputs)[1] == pytest.approx(0, abs=1e-10)
+
+
+def test_the_folder_of_the_runtime():
+    """A C compiler finds what the C of a model includes in the folder that the package names."""
+    assert (Path(nn.get_include()) / "nncodegen" / "interface.h").exists()

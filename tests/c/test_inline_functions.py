@@ -11,7 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from tests.support import ROOT
+from tests.support.runtime import INCLUDES
 
 CALLS = {
     "exp_of": "exp_of(x)",
@@ -121,9 +121,7 @@ def reference(name, bits):
 def loops(bits):
     """The lines of a C source with a loop over each function."""
     real = {64: "double", 32: "float"}[bits]
-    yield from ("#include <math.h>", "#include <stdint.h>")
-    yield "#define INLINE static inline"
-    yield (ROOT / "nncodegen" / "emit" / f"functions{bits}.c").read_text()
+    yield from (f"#define NN_BITS {bits}", '#include "sample.h"', '#include "nncodegen/functions.h"')
     for name, call in CALLS.items():
         yield f"void loop_{name}(const {real} *restrict xs, {real} *restrict ys, long count)"
         yield f"{{ for (long n = 0; n < count; n++) {{ const {real} x = xs[n]; ys[n] = {call}; }} }}"
@@ -138,7 +136,16 @@ def compiled(tmp_path_factory):
     def library(bits, flags):
         source, target = folder / f"f{bits}.c", folder / f"f{bits}{flags}.so"
         source.write_text("\n".join(loops(bits)) + "\n")
-        options = [*FLAGS[flags], "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fno-trapping-math"]
+        options = [
+            *FLAGS[flags],
+            *INCLUDES,
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+            "-fno-trapping-math",
+        ]
         command = [compiler, *options, "-fno-math-errno", "-shared", "-fPIC", "-o", str(target), str(source), "-lm"]
         subprocess.run(command, check=True)
         return ctypes.CDLL(str(target))

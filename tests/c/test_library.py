@@ -13,7 +13,16 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.build import KERNEL_FLAGS
-from nncodegen.emit.library import VECTORS, emit_library
+from tests.support.runtime import INCLUDES
+
+VECTORS = {
+    (2, 22): {"sin": 1, "cos": 1, "pow": 2},
+    (2, 35): {
+        "tan": 1, "asin": 1, "acos": 1, "atan": 1, "sinh": 1, "cosh": 1, "asinh": 1, "acosh": 1, "atanh": 1,
+        "exp2": 1, "log2": 1, "log10": 1, "cbrt": 1, "atan2": 2, "hypot": 2,
+    },
+}  # fmt: skip
+"""The version of glibc from which on a function comes for vectors -> its name -> the number of its arguments."""
 
 POSITIVE, UNIT, FAR, NEAR = (0.01, 50), (-1, 1), (-60, 60), (-7, 7)
 RANGES = {"pow": (POSITIVE, NEAR), "acosh": ((1, 20),), "asin": (UNIT,), "acos": (UNIT,), "atanh": (UNIT,),
@@ -37,7 +46,7 @@ def loops(precision):
             f"void loop_{name}(const {real} *restrict x, const {real} *restrict y, {real} *restrict z, long count)\n"
             f"{{ (void) y; for (long n = 0; n < count; n++) z[n] = {name}{suffix}({arguments}); }}\n"
         )
-    return f"#include <math.h>\n\n{emit_library(text, real)}{text}"
+    return f'#define NN_BITS {precision[-2:]}\n#include "sample.h"\n#include "nncodegen/library.h"\n\n{text}'
 
 
 @pytest.fixture(scope="module", params=["float64", "float32"])
@@ -46,7 +55,7 @@ def call(request, tmp_path_factory):
     source = tmp_path_factory.mktemp("library") / "loops.c"
     source.write_text(loops(request.param))
     compiler = next(name for name in ("gcc", "clang", "cc") if shutil.which(name))
-    flags = [*KERNEL_FLAGS, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-march=native", "-shared", "-fPIC"]
+    flags = [*KERNEL_FLAGS, *INCLUDES, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-march=native", "-shared", "-fPIC"]
     target = source.with_suffix(".so")
     subprocess.run([compiler, *flags, "-o", str(target), str(source), "-lm"], check=True)
     library = ctypes.CDLL(str(target))
@@ -90,14 +99,6 @@ def test_special_values(call, name):
         expected = expected.astype(call.dtype)
     found = call(name, *(x, y)[: FUNCTIONS[name]])
     np.testing.assert_allclose(found, expected, rtol=6 * info.eps, atol=4 * info.smallest_subnormal)
-
-
-def test_nothing_is_declared_that_is_not_called():
-    """Functions of our own, whose names resemble theirs, need no declaration."""
-    assert emit_library("const real y = exp_of(x) + sinh_of(x);", "double") == ""
-    text = emit_library("powf(x, y)*sinf(x)", "float")
-    assert re.findall(r"define (\w+) ", text) == ["sinf", "powf"]
-    assert "2, 35" not in text
 
 
 ON_GLIBC = platform.libc_ver()[0] == "glibc" and platform.machine() == "x86_64"

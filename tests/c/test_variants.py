@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.build import load, load_variant
-from nncodegen.emit.header import entry_points
+from nncodegen.build import find_compiler, load, load_variant
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
 from tests.support.models import gradient_of
@@ -92,16 +91,24 @@ def test_modules_for_this_cpu_have_one_variant(perceptron):
     assert load_variant(nn.compile_model(perceptron_model).built, PLAIN).variant == perceptron.variant
 
 
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm")
 @pytest.mark.parametrize("model", [perceptron_model, NETWORK], ids=lambda model: model.name)
-def test_every_function_can_be_chosen(model):
-    """The choice hands on the calls of every function of the kernel that is not its own alone."""
+def test_every_function_can_be_chosen(model, tmp_path):
+    """The choice hands on the calls of every function of a variant."""
     sources = nn.compile_model(model, until="emit")["emit"]
-    kernel, header = (sources.files[f"{sources.module}.{ending}"] for ending in "ch")
-    defined = re.findall(
-        rf"^(?!static|typedef)\w[^;(]*\b{sources.module}_(\w+)\([^;]*?\n{{", kernel, flags=re.MULTILINE
-    )
-    assert {"train", "predict", "loss_and_gradient"} < set(defined)
-    assert {function.name for function in entry_points(header, sources.module)} == set(defined)
+    for name, text in sources.files.items():
+        (tmp_path / name).write_text(text)
+    found = {}
+    compiler = find_compiler().command
+    for part, source, options in kernel_objects(sources.module, supported(compiler)):
+        if part in (PLAIN, "choice"):
+            command = [*compiler, *KERNEL_FLAGS, "-O0", *options, "-c", source, "-o", f"{part}.o"]
+            subprocess.run(command, cwd=tmp_path, check=True)
+            command = ["nm", "-g", "--defined-only", f"{part}.o"]
+            names = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+            found[part] = set(re.findall(rf"\b{sources.module}_(\w+)", names))
+    assert {"train", "predict", "loss_and_gradient", "use", "kernel"} < found["choice"]
+    assert found[PLAIN] == {f"{PLAIN}_{name}" for name in found["choice"]}
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

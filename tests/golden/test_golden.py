@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nncodegen.emit.optimizers import render
+from nncodegen.targets import RUNTIME
 from tests.support import ROOT
 
 GENERATED = ROOT / "generated" / "perceptron"
@@ -32,3 +34,11 @@ def test_build_writes_the_committed_files(seed, tmp_path, request):
         "stages/2-stabilize.txt", "stages/3-differentiate.txt", "stages/4-simplify.txt", "stages/5-schedule.txt",
     }  # fmt: skip
     assert texts(out) == texts(GENERATED)
+
+
+def test_the_rules_of_the_optimizers_are_printed(request):
+    """The header of the update rules is what their formulas are printed as."""
+    header = RUNTIME / "nncodegen" / "optimizers.h"
+    if request.config.getoption("--update-golden"):
+        header.write_text(render())
+    assert header.read_text() == render()

@@ -1,0 +1,95 @@
+"""The files of a model in C: its configuration, its kernels, and what joins these to the runtime.
+
+What is the same for every model is ordinary C, in ``runtime/c``: a model's own files hold the rest and include it.
+"""
+
+from __future__ import annotations
+
+from nncodegen.emit.blas import calls_blas
+from nncodegen.emit.configuration import configuration
+from nncodegen.emit.elements import Elements
+from nncodegen.emit.kernels import KernelEmitter
+from nncodegen.emit.lines import Lines
+from nncodegen.emit.many import GroupEmitter
+from nncodegen.emit.module import facts_in_pieces
+from nncodegen.emit.names import MARK, identifier
+from nncodegen.emit.optimizers import emit_rules, own
+from nncodegen.emit.printer import REAL_TYPES
+from nncodegen.emit.registers import RegistersEmitter
+from nncodegen.emit.rows import emit_rows
+from nncodegen.schedule import Schedule
+
+HEAD = f"/* {MARK}. Do not edit: change the model and build it again. */"
+
+
+def emit_header(schedule: Schedule) -> str:
+    """The header that programs in C include: NAME.h."""
+    name = identifier(schedule.program.name)
+    return "\n".join(
+        [
+            HEAD,
+            "",
+            f"#ifndef {name}_H",
+            f"#define {name}_H",
+            "",
+            f"#define NN_MODEL {name}",
+            f"#define NN_REAL {REAL_TYPES[schedule.program.precision][0]}",
+            *_offers(schedule),
+            '#include "nncodegen/interface.h"',
+            "",
+            "#endif",
+            "",
+        ]
+    )
+
+
+def emit_kernel(schedule: Schedule) -> str:
+    """The kernels, between the two parts of the runtime: NAME.c."""
+    program, kernels = schedule.program, Lines()
+    tiles = [KernelEmitter(Elements(program, schedule.layout, kernel), kernels) for kernel in schedule.kernels]
+    for emitter in tiles:
+        emitter.emit()
+    emit_rows(schedule, kernels)
+    registers = group = None
+    if schedule.scalars:
+        registers = RegistersEmitter(schedule.scalars.program, schedule.scalars.kernel, program.precision, kernels)
+        registers.emit()
+    if schedule.many:
+        group = GroupEmitter(schedule, kernels)
+        group.emit()
+    if own(program.updates):
+        first = len(program.updates) - len(own(program.updates))
+        emit_rules(own(program.updates), first, "NN_OWN_RULES", program.precision, kernels)
+        kernels.add("")
+    lines = Lines()
+    lines.add(HEAD, "", f'#include "{identifier(program.name)}.h"', "")
+    for about, settings in configuration(schedule, tiles, registers, group).items():
+        lines.add(f"/* {about} */", *(f"#define NN_{key} {value}" for key, value in settings.items()), "")
+    lines.add('#include "nncodegen/kernel.h"', "")
+    lines.include(str(kernels))
+    lines.add('#include "nncodegen/training.h"')
+    return str(lines)
+
+
+def emit_variants(schedule: Schedule) -> str:
+    """The choice among kernels for several CPUs in one library: NAME_variants.c."""
+    return _joined(schedule, ['#include "nncodegen/choice.h"'])
+
+
+def emit_module(schedule: Schedule) -> str:
+    """What makes a module of Python of the kernel: NAME_module.c."""
+    facts = [f"    {piece}," for piece in facts_in_pieces(schedule)]
+    return _joined(
+        schedule,
+        ['#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {", *facts, "    NULL", "};"],
+    )
+
+
+def _joined(schedule: Schedule, lines: list[str]) -> str:
+    name = identifier(schedule.program.name)
+    return "\n".join([HEAD, "", f'#include "{name}.h"', "", f"#define NN_MODEL {name}", *_offers(schedule), *lines, ""])
+
+
+def _offers(schedule: Schedule) -> list[str]:
+    """Which functions there are besides those of every model."""
+    return [f"#define NN_HAS_MANY {int(schedule.many)}", f"#define NN_HAS_BLAS {int(calls_blas(schedule))}"]

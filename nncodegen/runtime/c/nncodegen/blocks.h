@@ -1,0 +1,441 @@
+/* The blocks of products: so many rows and vectors of a result, each vector in a variable of its own, as compilers keep
+   an array of them in memory.
+
+   Needs vectors.h. Gives block_RxV, R rows and V vectors of a product whose results lie in lanes, and across_RxC, R
+   rows and C columns of one whose results are sums of lanes. Those of 8 rows, and 4 across, are for targets with 32
+   vector registers. Small blocks take several terms at once, since each sum waits for its last addition. */
+
+#ifndef NNCODEGEN_BLOCKS_H
+#define NNCODEGEN_BLOCKS_H
+
+#include "vectors.h"
+
+/* 8 rows and 2 vectors of a contraction.
+   Where fewer rows are left, the last is computed again, and not stored again. */
+static inline UNUSED void block_8x2(size_t left, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
+    const real *restrict factor, int more, real so_many)
+{
+    const size_t last = left - 1;
+    const real *const a0 = a;
+    const real *const a1 = a + (last < 1 ? last : 1)*a_row;
+    const real *const a2 = a + (last < 2 ? last : 2)*a_row;
+    const real *const a3 = a + (last < 3 ? last : 3)*a_row;
+    const real *const a4 = a + (last < 4 ? last : 4)*a_row;
+    const real *const a5 = a + (last < 5 ? last : 5)*a_row;
+    const real *const a6 = a + (last < 6 ? last : 6)*a_row;
+    const real *const a7 = a + (last < 7 ? last : 7)*a_row;
+    vector s00 = {0}, s01 = {0};
+    vector s10 = {0}, s11 = {0};
+    vector s20 = {0}, s21 = {0};
+    vector s30 = {0}, s31 = {0};
+    vector s40 = {0}, s41 = {0};
+    vector s50 = {0}, s51 = {0};
+    vector s60 = {0}, s61 = {0};
+    vector s70 = {0}, s71 = {0};
+    for (size_t k = 0; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES);
+        const size_t i = k*a_inner;
+        s00 += a0[i]*b0;
+        s01 += a0[i]*b1;
+        s10 += a1[i]*b0;
+        s11 += a1[i]*b1;
+        s20 += a2[i]*b0;
+        s21 += a2[i]*b1;
+        s30 += a3[i]*b0;
+        s31 += a3[i]*b1;
+        s40 += a4[i]*b0;
+        s41 += a4[i]*b1;
+        s50 += a5[i]*b0;
+        s51 += a5[i]*b1;
+        s60 += a6[i]*b0;
+        s61 += a6[i]*b1;
+        s70 += a7[i]*b0;
+        s71 += a7[i]*b1;
+    }
+    keep(s00, out, 0*out_row, factor, more, so_many);
+    keep(s01, out, 0*out_row + 1*LANES, factor, more, so_many);
+    if (last < 1)
+        return;
+    keep(s10, out, 1*out_row, factor, more, so_many);
+    keep(s11, out, 1*out_row + 1*LANES, factor, more, so_many);
+    if (last < 2)
+        return;
+    keep(s20, out, 2*out_row, factor, more, so_many);
+    keep(s21, out, 2*out_row + 1*LANES, factor, more, so_many);
+    if (last < 3)
+        return;
+    keep(s30, out, 3*out_row, factor, more, so_many);
+    keep(s31, out, 3*out_row + 1*LANES, factor, more, so_many);
+    if (last < 4)
+        return;
+    keep(s40, out, 4*out_row, factor, more, so_many);
+    keep(s41, out, 4*out_row + 1*LANES, factor, more, so_many);
+    if (last < 5)
+        return;
+    keep(s50, out, 5*out_row, factor, more, so_many);
+    keep(s51, out, 5*out_row + 1*LANES, factor, more, so_many);
+    if (last < 6)
+        return;
+    keep(s60, out, 6*out_row, factor, more, so_many);
+    keep(s61, out, 6*out_row + 1*LANES, factor, more, so_many);
+    if (last < 7)
+        return;
+    keep(s70, out, 7*out_row, factor, more, so_many);
+    keep(s71, out, 7*out_row + 1*LANES, factor, more, so_many);
+}
+
+/* 8 rows and 1 vector of a contraction.
+   Where fewer rows are left, the last is computed again, and not stored again. */
+static inline UNUSED void block_8x1(size_t left, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
+    const real *restrict factor, int more, real so_many)
+{
+    const size_t last = left - 1;
+    const real *const a0 = a;
+    const real *const a1 = a + (last < 1 ? last : 1)*a_row;
+    const real *const a2 = a + (last < 2 ? last : 2)*a_row;
+    const real *const a3 = a + (last < 3 ? last : 3)*a_row;
+    const real *const a4 = a + (last < 4 ? last : 4)*a_row;
+    const real *const a5 = a + (last < 5 ? last : 5)*a_row;
+    const real *const a6 = a + (last < 6 ? last : 6)*a_row;
+    const real *const a7 = a + (last < 7 ? last : 7)*a_row;
+    vector s00 = {0};
+    vector s10 = {0};
+    vector s20 = {0};
+    vector s30 = {0};
+    vector s40 = {0};
+    vector s50 = {0};
+    vector s60 = {0};
+    vector s70 = {0};
+    for (size_t k = 0; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner);
+        const size_t i = k*a_inner;
+        s00 += a0[i]*b0;
+        s10 += a1[i]*b0;
+        s20 += a2[i]*b0;
+        s30 += a3[i]*b0;
+        s40 += a4[i]*b0;
+        s50 += a5[i]*b0;
+        s60 += a6[i]*b0;
+        s70 += a7[i]*b0;
+    }
+    keep(s00, out, 0*out_row, factor, more, so_many);
+    if (last < 1)
+        return;
+    keep(s10, out, 1*out_row, factor, more, so_many);
+    if (last < 2)
+        return;
+    keep(s20, out, 2*out_row, factor, more, so_many);
+    if (last < 3)
+        return;
+    keep(s30, out, 3*out_row, factor, more, so_many);
+    if (last < 4)
+        return;
+    keep(s40, out, 4*out_row, factor, more, so_many);
+    if (last < 5)
+        return;
+    keep(s50, out, 5*out_row, factor, more, so_many);
+    if (last < 6)
+        return;
+    keep(s60, out, 6*out_row, factor, more, so_many);
+    if (last < 7)
+        return;
+    keep(s70, out, 7*out_row, factor, more, so_many);
+}
+
+/* 4 rows and 2 vectors of a contraction.
+   Where fewer rows are left, the last is computed again, and not stored again. */
+static inline UNUSED void block_4x2(size_t left, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
+    const real *restrict factor, int more, real so_many)
+{
+    const size_t last = left - 1;
+    const real *const a0 = a;
+    const real *const a1 = a + (last < 1 ? last : 1)*a_row;
+    const real *const a2 = a + (last < 2 ? last : 2)*a_row;
+    const real *const a3 = a + (last < 3 ? last : 3)*a_row;
+    vector s00 = {0}, s01 = {0};
+    vector s10 = {0}, s11 = {0};
+    vector s20 = {0}, s21 = {0};
+    vector s30 = {0}, s31 = {0};
+    for (size_t k = 0; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES);
+        const size_t i = k*a_inner;
+        s00 += a0[i]*b0;
+        s01 += a0[i]*b1;
+        s10 += a1[i]*b0;
+        s11 += a1[i]*b1;
+        s20 += a2[i]*b0;
+        s21 += a2[i]*b1;
+        s30 += a3[i]*b0;
+        s31 += a3[i]*b1;
+    }
+    keep(s00, out, 0*out_row, factor, more, so_many);
+    keep(s01, out, 0*out_row + 1*LANES, factor, more, so_many);
+    if (last < 1)
+        return;
+    keep(s10, out, 1*out_row, factor, more, so_many);
+    keep(s11, out, 1*out_row + 1*LANES, factor, more, so_many);
+    if (last < 2)
+        return;
+    keep(s20, out, 2*out_row, factor, more, so_many);
+    keep(s21, out, 2*out_row + 1*LANES, factor, more, so_many);
+    if (last < 3)
+        return;
+    keep(s30, out, 3*out_row, factor, more, so_many);
+    keep(s31, out, 3*out_row + 1*LANES, factor, more, so_many);
+}
+
+/* 4 rows and 1 vector of a contraction.
+   Where fewer rows are left, the last is computed again, and not stored again. */
+static inline UNUSED void block_4x1(size_t left, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
+    const real *restrict factor, int more, real so_many)
+{
+    const size_t last = left - 1;
+    const real *const a0 = a;
+    const real *const a1 = a + (last < 1 ? last : 1)*a_row;
+    const real *const a2 = a + (last < 2 ? last : 2)*a_row;
+    const real *const a3 = a + (last < 3 ? last : 3)*a_row;
+    vector s00 = {0};
+    vector s10 = {0};
+    vector s20 = {0};
+    vector s30 = {0};
+    vector t00 = {0};
+    vector t10 = {0};
+    vector t20 = {0};
+    vector t30 = {0};
+    size_t k = 0;
+    const size_t whole = inner/2*2;
+    for (; k < whole; k += 2) {
+        {
+            const vector b0 = load(b + (k + 0)*b_inner);
+            const size_t i = (k + 0)*a_inner;
+            s00 += a0[i]*b0;
+            s10 += a1[i]*b0;
+            s20 += a2[i]*b0;
+            s30 += a3[i]*b0;
+        }
+        {
+            const vector b0 = load(b + (k + 1)*b_inner);
+            const size_t i = (k + 1)*a_inner;
+            t00 += a0[i]*b0;
+            t10 += a1[i]*b0;
+            t20 += a2[i]*b0;
+            t30 += a3[i]*b0;
+        }
+    }
+    for (; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner);
+        const size_t i = k*a_inner;
+        s00 += a0[i]*b0;
+        s10 += a1[i]*b0;
+        s20 += a2[i]*b0;
+        s30 += a3[i]*b0;
+    }
+    keep(s00 + t00, out, 0*out_row, factor, more, so_many);
+    if (last < 1)
+        return;
+    keep(s10 + t10, out, 1*out_row, factor, more, so_many);
+    if (last < 2)
+        return;
+    keep(s20 + t20, out, 2*out_row, factor, more, so_many);
+    if (last < 3)
+        return;
+    keep(s30 + t30, out, 3*out_row, factor, more, so_many);
+}
+
+/* 2 rows and 2 vectors of a contraction.
+   Where fewer rows are left, the last is computed again, and not stored again. */
+static inline UNUSED void block_2x2(size_t left, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
+    const real *restrict factor, int more, real so_many)
+{
+    const size_t last = left - 1;
+    const real *const a0 = a;
+    const real *const a1 = a + (last < 1 ? last : 1)*a_row;
+    vector s00 = {0}, s01 = {0};
+    vector s10 = {0}, s11 = {0};
+    vector t00 = {0}, t01 = {0};
+    vector t10 = {0}, t11 = {0};
+    size_t k = 0;
+    const size_t whole = inner/2*2;
+    for (; k < whole; k += 2) {
+        {
+            const vector b0 = load(b + (k + 0)*b_inner), b1 = load(b + (k + 0)*b_inner + 1*LANES);
+            const size_t i = (k + 0)*a_inner;
+            s00 += a0[i]*b0;
+            s01 += a0[i]*b1;
+            s10 += a1[i]*b0;
+            s11 += a1[i]*b1;
+        }
+        {
+            const vector b0 = load(b + (k + 1)*b_inner), b1 = load(b + (k + 1)*b_inner + 1*LANES);
+            const size_t i = (k + 1)*a_inner;
+            t00 += a0[i]*b0;
+            t01 += a0[i]*b1;
+            t10 += a1[i]*b0;
+            t11 += a1[i]*b1;
+        }
+    }
+    for (; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES);
+        const size_t i = k*a_inner;
+        s00 += a0[i]*b0;
+        s01 += a0[i]*b1;
+        s10 += a1[i]*b0;
+        s11 += a1[i]*b1;
+    }
+    keep(s00 + t00, out, 0*out_row, factor, more, so_many);
+    keep(s01 + t01, out, 0*out_row + 1*LANES, factor, more, so_many);
+    if (last < 1)
+        return;
+    keep(s10 + t10, out, 1*out_row, factor, more, so_many);
+    keep(s11 + t11, out, 1*out_row + 1*LANES, factor, more, so_many);
+}
+
+/* 2 rows and 1 vector of a contraction.
+   Where fewer rows are left, the last is computed again, and not stored again. */
+static inline UNUSED void block_2x1(size_t left, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
+    const real *restrict factor, int more, real so_many)
+{
+    const size_t last = left - 1;
+    const real *const a0 = a;
+    const real *const a1 = a + (last < 1 ? last : 1)*a_row;
+    vector s00 = {0};
+    vector s10 = {0};
+    vector t00 = {0};
+    vector t10 = {0};
+    vector u00 = {0};
+    vector u10 = {0};
+    vector v00 = {0};
+    vector v10 = {0};
+    size_t k = 0;
+    const size_t whole = inner/4*4;
+    for (; k < whole; k += 4) {
+        {
+            const vector b0 = load(b + (k + 0)*b_inner);
+            const size_t i = (k + 0)*a_inner;
+            s00 += a0[i]*b0;
+            s10 += a1[i]*b0;
+        }
+        {
+            const vector b0 = load(b + (k + 1)*b_inner);
+            const size_t i = (k + 1)*a_inner;
+            t00 += a0[i]*b0;
+            t10 += a1[i]*b0;
+        }
+        {
+            const vector b0 = load(b + (k + 2)*b_inner);
+            const size_t i = (k + 2)*a_inner;
+            u00 += a0[i]*b0;
+            u10 += a1[i]*b0;
+        }
+        {
+            const vector b0 = load(b + (k + 3)*b_inner);
+            const size_t i = (k + 3)*a_inner;
+            v00 += a0[i]*b0;
+            v10 += a1[i]*b0;
+        }
+    }
+    for (; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner);
+        const size_t i = k*a_inner;
+        s00 += a0[i]*b0;
+        s10 += a1[i]*b0;
+    }
+    keep(s00 + t00 + u00 + v00, out, 0*out_row, factor, more, so_many);
+    if (last < 1)
+        return;
+    keep(s10 + t10 + u10 + v10, out, 1*out_row, factor, more, so_many);
+}
+
+/* 4 rows and 4 columns of a sum across lanes.
+   Where fewer are left, the last is computed again, and not stored again. */
+static inline UNUSED void across_4x4(size_t rows, size_t columns, const real *restrict d,
+    const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,
+    double *restrict sums, int alone)
+{
+    const real *const d0 = d;
+    const real *const d1 = d + (rows > 1 ? 1 : rows - 1)*TILE;
+    const real *const d2 = d + (rows > 2 ? 2 : rows - 1)*TILE;
+    const real *const d3 = d + (rows > 3 ? 3 : rows - 1)*TILE;
+    const real *const x0 = x;
+    const real *const x1 = x + (columns > 1 ? 1 : columns - 1)*TILE;
+    const real *const x2 = x + (columns > 2 ? 2 : columns - 1)*TILE;
+    const real *const x3 = x + (columns > 3 ? 3 : columns - 1)*TILE;
+    vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0};
+    vector s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
+    vector s20 = {0}, s21 = {0}, s22 = {0}, s23 = {0};
+    vector s30 = {0}, s31 = {0}, s32 = {0}, s33 = {0};
+    for (size_t n = 0; n < padded; n += LANES) {
+        const vector v0 = load(x0 + n), v1 = load(x1 + n), v2 = load(x2 + n), v3 = load(x3 + n);
+        const vector u0 = load(d0 + n);
+        s00 += u0*v0;
+        s01 += u0*v1;
+        s02 += u0*v2;
+        s03 += u0*v3;
+        const vector u1 = load(d1 + n);
+        s10 += u1*v0;
+        s11 += u1*v1;
+        s12 += u1*v2;
+        s13 += u1*v3;
+        const vector u2 = load(d2 + n);
+        s20 += u2*v0;
+        s21 += u2*v1;
+        s22 += u2*v2;
+        s23 += u2*v3;
+        const vector u3 = load(d3 + n);
+        s30 += u3*v0;
+        s31 += u3*v1;
+        s32 += u3*v2;
+        s33 += u3*v3;
+    }
+    add_four((const vector [4]) {s00, s01, s02, s03}, columns, weight, partials, sums, alone);
+    if (rows < 2)
+        return;
+    add_four((const vector [4]) {s10, s11, s12, s13}, columns, weight + 1*width, partials, sums, alone);
+    if (rows < 3)
+        return;
+    add_four((const vector [4]) {s20, s21, s22, s23}, columns, weight + 2*width, partials, sums, alone);
+    if (rows < 4)
+        return;
+    add_four((const vector [4]) {s30, s31, s32, s33}, columns, weight + 3*width, partials, sums, alone);
+}
+
+/* 2 rows and 4 columns of a sum across lanes.
+   Where fewer are left, the last is computed again, and not stored again. */
+static inline UNUSED void across_2x4(size_t rows, size_t columns, const real *restrict d,
+    const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,
+    double *restrict sums, int alone)
+{
+    const real *const d0 = d;
+    const real *const d1 = d + (rows > 1 ? 1 : rows - 1)*TILE;
+    const real *const x0 = x;
+    const real *const x1 = x + (columns > 1 ? 1 : columns - 1)*TILE;
+    const real *const x2 = x + (columns > 2 ? 2 : columns - 1)*TILE;
+    const real *const x3 = x + (columns > 3 ? 3 : columns - 1)*TILE;
+    vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0};
+    vector s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
+    for (size_t n = 0; n < padded; n += LANES) {
+        const vector v0 = load(x0 + n), v1 = load(x1 + n), v2 = load(x2 + n), v3 = load(x3 + n);
+        const vector u0 = load(d0 + n);
+        s00 += u0*v0;
+        s01 += u0*v1;
+        s02 += u0*v2;
+        s03 += u0*v3;
+        const vector u1 = load(d1 + n);
+        s10 += u1*v0;
+        s11 += u1*v1;
+        s12 += u1*v2;
+        s13 += u1*v3;
+    }
+    add_four((const vector [4]) {s00, s01, s02, s03}, columns, weight, partials, sums, alone);
+    if (rows < 2)
+        return;
+    add_four((const vector [4]) {s10, s11, s12, s13}, columns, weight + 1*width, partials, sums, alone);
+}
+
+#endif

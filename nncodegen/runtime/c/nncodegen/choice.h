@@ -1,0 +1,65 @@
+/* The kernel for several CPUs in one library: the choice among its variants, through which their functions are called.
+
+   Such a library holds the C of the model several times, compiled with the options for some CPUs and NNCODEGEN_VARIANT
+   defined as their name, once more as the variant plain without any, and this once, with NNCODEGEN_VARIANTS(VARIANT)
+   defined as VARIANT(name, condition) for each of the others, such as VARIANT(avx2, CPU_HAS(avx2) && CPU_HAS(fma)), the
+   fastest first. Compilers can do that by themselves (target_clones), but do not take vector types and inline functions
+   along, and need the help of glibc.
+
+   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. */
+
+#ifndef NNCODEGEN_CHOICE_H
+#define NNCODEGEN_CHOICE_H
+
+#include <string.h>
+
+#include "entry_points.h"
+#include "names.h"
+#include "table.h"
+
+#ifndef NNCODEGEN_VARIANTS
+#define NNCODEGEN_VARIANTS(VARIANT)
+#endif
+
+#define DECLARED(name, condition) extern const NN(functions) NN_OF_VARIANT(name, kernel);
+
+extern const NN(functions) NN_OF_VARIANT(plain, kernel);
+NNCODEGEN_VARIANTS(DECLARED)
+
+static const NN(functions) *chosen = &NN_OF_VARIANT(plain, kernel);
+
+#define CPU_HAS(feature) __builtin_cpu_supports(#feature)
+#define FOUND(name, condition) \
+    if (strcmp(variant, #name) == 0 && condition) \
+        found = &NN_OF_VARIANT(name, kernel);
+
+int NN(use)(const char *variant)
+{
+    const NN(functions) *found = NULL;
+    NNCODEGEN_VARIANTS(FOUND)
+    if (strcmp(variant, NN_OF_VARIANT(plain, kernel).variant()) == 0)
+        found = &NN_OF_VARIANT(plain, kernel);
+    chosen = found ? found : chosen;
+    return found != NULL;
+}
+
+#define HANDED_ON(result, hand, name, parameters, arguments) \
+    result NN(name) parameters \
+    { \
+        hand chosen->name arguments; \
+    }
+
+NN_ENTRY_POINTS(HANDED_ON)
+#if NN_HAS_MANY
+NN_ENTRY_POINTS_FOR_MANY(HANDED_ON)
+#endif
+#if NN_HAS_BLAS
+NN_ENTRY_POINTS_FOR_BLAS(HANDED_ON)
+#endif
+
+extern const NN(functions) NN(kernel);
+
+/* All of them, so that a program may hold this as it holds a single kernel. */
+const NN(functions) NN(kernel) = NN_TABLE;
+
+#endif

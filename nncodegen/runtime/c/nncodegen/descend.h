@@ -1,0 +1,83 @@
+/* Plain gradient descent, where the parameters are.
+
+   On batches of one tile it changes the parameters where they are: the loops of the tile, or of a single sample, add
+   each sum, times the learning rate and -1, to its parameter, and few if any have a gradient. Nobody looks at the
+   parameters before some updates are done: if all are finite then, they always were, as one that is not remains so.
+
+   Needs update.h. Gives descends and descend. */
+
+#ifndef NNCODEGEN_DESCEND_H
+#define NNCODEGEN_DESCEND_H
+
+#include "update.h"
+
+/* Updates that are done at once, at most; operations beyond which no other begins, some 10 or 20 ms, where each
+   parameter counts as so many, which may come from far away; updates of an epoch from which on it pays. */
+enum { UPDATES_AT_ONCE = 64, OPERATIONS_AT_ONCE = 2000000000, FAR = 100, UPDATES_WORTH = 8 };
+
+/* The parameters whose gradient is not summed up where it belongs, but by gradient_finish: ranges of them. */
+static const size_t finished[][2] = {NN_FINISHED};
+
+/* Whether a training does so: where steps need no gradient, and none is measured. */
+static UNUSED int descends(const NN(training) *run)
+{
+    return run->optimizer == NN_DESCENT && is_plain(run) && !run->sequential && !(run->tolerance > 0)
+        && run->batch <= NN_DESCENDS && run->data.samples/UPDATES_WORTH >= run->batch;
+}
+
+/* One update with a learning rate that is not 0. Returns whether the loss is finite, or not wanted. */
+static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, double total, real learning_rate)
+{
+    batch part = batch_of(run, samples, total);
+    part.more = -learning_rate;
+    real *const rest = m.gradient;
+    m.gradient = run->present;
+    const double *const sums = derive_batch(&part, m, NULL, rest, NULL);
+    const int single = NN_HAS_SINGLE_GRADIENT && samples <= NN_ROWS; /* which sums up all of it where it belongs */
+    const size_t ranges = single ? 0 : sizeof finished/sizeof *finished;
+    for (size_t range = 0; range < ranges; range++) {
+        for (size_t p = finished[range][0]; p < finished[range][1]; p++)
+            run->present[p] -= learning_rate*rest[p];
+    }
+    run->batch_loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
+    add_measures(run, &part, sums);
+    return run->without_loss || isfinite(run->batch_loss);
+}
+
+/* The next updates, up to one that has no learning rate, which must be done by itself (descent is -1), or none of
+   them if not all is finite in the end: then all that follow must be done one by one (descent is 0). Returns a
+   status. */
+static HOT int descend(NN(training) *run, memory m, double total, size_t row, int *descent)
+{
+    const NN(training) before = *run;
+    const size_t count = run->metrics ? MEASURES : 0;
+    double measures[MEASURES + 1];
+    for (size_t k = 0; k < count; k++)
+        measures[k] = run->measures[k];
+    copy_row(run->present, m.next, PARAMETERS);
+    const size_t all = run->data.samples;
+    int finite = 1;
+    double operations = 0;
+    for (size_t k = 0; k < UPDATES_AT_ONCE && operations < OPERATIONS_AT_ONCE && finite && run->begin < all; k++) {
+        const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
+        const double share = (double) samples/(double) all;
+        const real learning_rate = (real) (run->options[0]*factor_of_update(run, row));
+        if (!(learning_rate > 0)) {
+            *descent = -1;
+            break;
+        }
+        finite = descend_once(run, m, samples, total*share, learning_rate);
+        count_update(run, samples, share);
+        operations += (double) COST*(double) samples + (double) FAR*PARAMETERS;
+    }
+    if (finite && all_finite(run->present, PARAMETERS))
+        return stopped(&run->poll, operations) ? NN(INTERRUPTED) : NN(COMPLETED);
+    *run = before;
+    copy_row(m.next, run->present, PARAMETERS);
+    for (size_t k = 0; k < count; k++)
+        run->measures[k] = measures[k];
+    *descent = 0;
+    return NN(COMPLETED);
+}
+
+#endif

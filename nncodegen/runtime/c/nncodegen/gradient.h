@@ -1,0 +1,105 @@
+/* The loss of a batch and its gradient.
+
+   Needs threads.h, order.h, and the kernels gradient_finish and, where NN_HAS_SINGLE_GRADIENT, gradient_row. Gives
+   derive_batch, loss, loss_and_gradient. */
+
+#ifndef NNCODEGEN_GRADIENT_H
+#define NNCODEGEN_GRADIENT_H
+
+#include "order.h"
+#include "threads.h"
+
+/* The sums over a batch, besides the whole ones in m.gradient; by a team, if there is one, where there are chunks
+   for it. NULL if stopped. */
+static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, NN(poll) *poll)
+{
+    const size_t whole = b->forward ? 0 : WHOLE;
+    prepare_batch(b, m);
+    if (chunks_of(b) == 1)
+        return sum_chunk(b, m, 0, poll) ? NULL : m.sums;
+    for (size_t k = 0; k < WHOLE + ALL_SUMS; k++)
+        m.totals[k] = 0;
+    if (threads) {
+        if (sum_by_team(threads, b, m.totals, poll))
+            return NULL;
+    } else {
+        for (size_t chunk = 0; chunk < chunks_of(b); chunk++) {
+            if (sum_chunk(b, m, chunk, poll))
+                return NULL;
+            add_sums(b, m, m.totals);
+        }
+    }
+    for (size_t k = 0; k < whole; k++)
+        m.gradient[k] = (real) m.totals[k];
+    return m.totals + WHOLE;
+}
+
+#if NN_HAS_SINGLE_GRADIENT
+/* The gradient of a batch, all of it in m.gradient, sample by sample. Returns 1 if stopped. */
+static UNUSED int derive_rows(const batch *b, memory m, NN(poll) *poll)
+{
+    for (size_t k = place_of_loss(b); k < ALL_SUMS; k++)
+        m.sums[k] = 0;
+    for (size_t n = b->begin; n < b->begin + b->samples; n++) {
+        const size_t sample = b->order ? b->order[n] : n;
+        const double weight = !b->weights ? 1 : (double) b->weights[sample];
+        m.counts[0] = !b->counts ? 1 : b->counts[sample];
+        m.rows[0] = sample;
+        gradient_row(b->parameters, rows_of(b->inputs, INPUTS, b->order, n, 1, 0, NULL),
+            rows_of(b->targets, TARGETS, b->order, n, 1, 0, NULL), (real) (weight/b->total), m.arrays,
+            !b->without_loss, n > b->begin ? 1 : b->more, m.sums, m.gradient, b->metrics,
+            m.counts NOISE_OF_BATCH(b, m));
+    }
+    return stopped(poll, (double) COST*(double) b->samples);
+}
+#endif
+
+/* The gradient of a batch in m.gradient, but for what is not summed up there: that goes to rest, which may be
+   m.gradient as well. Returns the other sums; NULL if stopped. */
+static HOT const double *derive_batch(const batch *b, memory m, team *threads, real *rest, NN(poll) *poll)
+{
+#if NN_HAS_SINGLE_GRADIENT
+    if (b->samples <= NN_ROWS)
+        return derive_rows(b, m, poll) ? NULL : m.sums;
+#endif
+    const double *const sums = sum_batch(b, m, threads, poll);
+    if (sums)
+        gradient_finish(b->parameters, sums, m.gradient, m.arrays, rest);
+    return sums;
+}
+
+int NN(loss)(const real *parameters, const real *inputs, const real *targets, const real *weights,
+    size_t samples, void *work, double *loss, NN(poll) *poll)
+{
+    FLUSH_SUBNORMALS
+    const batch all = {.forward = 1, .parameters = parameters, .inputs = inputs, .targets = targets,
+        .weights = weights, .samples = samples, .total = total_weight(weights, samples)};
+    const double *const sums = sum_batch(&all, carve(work), NULL, poll);
+    if (!sums)
+        return 1;
+    *loss = sums[place_of_loss(&all)];
+    return 0;
+}
+
+int NN(loss_and_gradient)(const real *parameters, const real *inputs, const real *targets, const real *weights,
+    size_t samples, void *work, double *loss, real *gradient, NN(poll) *poll)
+{
+    FLUSH_SUBNORMALS
+    const memory m = carve(work);
+    clear(m);
+    if (NN_HAS_TRANSPOSED) {
+        arrange(parameters, m.parameters, 0);
+        parameters = m.parameters;
+    }
+    const batch all = {.parameters = parameters, .inputs = inputs, .targets = targets, .weights = weights,
+        .samples = samples, .total = total_weight(weights, samples)};
+    const double *const sums = sum_batch(&all, m, NULL, poll);
+    if (!sums)
+        return 1;
+    gradient_finish(parameters, sums, m.gradient, m.arrays, m.gradient);
+    arrange(m.gradient, gradient, 1);
+    *loss = sums[place_of_loss(&all)];
+    return 0;
+}
+
+#endif

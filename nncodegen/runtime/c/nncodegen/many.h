@@ -1,0 +1,380 @@
+/* Training of many models at once, a group of them side by side.
+
+   Needs group.h, rules.h, regularize.h, poll.h, random.h, and the kernels group_gradient and, where
+   NN_GROUP_FINISHES, group_finish, where NN_GROUP_DESCENDS, group_descend. Gives train_many. */
+
+#ifndef NNCODEGEN_MANY_H
+#define NNCODEGEN_MANY_H
+
+#include "group.h"
+#include "poll.h"
+#include "random.h"
+#include "regularize.h"
+#include "rules.h"
+
+/* The weight of a sample and, where the gradient takes several at once, how many there are. */
+#if NN_GROUP_SAMPLES > 1
+#define WEIGHT_AND_COUNT(weight, count) weight, count
+#else
+#define WEIGHT_AND_COUNT(weight, count) weight
+#endif
+
+/* One update of a group by a rule, each model with a learning rate of its own. */
+#define GROUP_UPDATE(number, rule, variables, linear) \
+    static HOT void group_update_##rule(const double *restrict options, double t, const real *restrict learning_rates, \
+        const real *restrict parameters, const real *restrict gradient, real *restrict state, real *restrict next) \
+    { \
+        const rule##_numbers u = rule##_prepare(options, t); \
+        for (size_t p = 0; p < PARAMETERS; p++) { \
+            MODELS_LOOP \
+            for (size_t m = 0; m < MODELS; m++) { \
+                const size_t k = p*MODELS + m; \
+                next[k] = rule##_step(u, learning_rates[m], parameters[k], gradient[k], state + k, PARAMETERS*MODELS); \
+            } \
+        } \
+    }
+
+ALL_RULES(GROUP_UPDATE)
+
+#define CASE_OF_GROUP_UPDATE(number, rule, variables, linear) \
+    case number: \
+        group_update_##rule(options, t, learning_rates, parameters, gradient, state, next); \
+        break;
+
+/* One update of a group by the optimizer of the given number. */
+static UNUSED void group_update(int optimizer, const double *restrict options, double t,
+    const real *restrict learning_rates, const real *restrict parameters, const real *restrict gradient,
+    real *restrict state, real *restrict next)
+{
+    switch (optimizer) {
+        ALL_RULES(CASE_OF_GROUP_UPDATE)
+    }
+}
+
+/* A group of models under training: arrays over [parameter][model], and for each model of the group what it has
+   reached. */
+typedef struct {
+    real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y, *learning_rates;
+    double *totals;
+    uint64_t random[MODELS];
+    double loss[MODELS], largest[MODELS]; /* of the present epoch */
+    real l2[MODELS];
+    int active[MODELS]; /* under training */
+    size_t epoch;
+    int all; /* whether all are; the lanes behind the last model, which repeat it, are among them */
+} group;
+
+enum {
+    GROUP_PARAMETERS = MODELS*PARAMETERS,
+    GROUP_STATE = STATE*GROUP_PARAMETERS,
+    GROUP_ROWS = MODELS*GROUP_TILE*(INPUTS + TARGETS),
+    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + 1) + GROUP_ROWS,
+    LEAP = 64 /* epochs without a look at what is reached */
+};
+
+size_t NN(many_size)(void)
+{
+    return 64 + MODELS*GROUP_SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
+}
+
+/* What every update touches lies side by side: it is all that has to stay in the first-level cache. */
+static UNUSED void carve_group(void *work, group *g)
+{
+    g->totals = (double *) (((uintptr_t) work + 63)/64*64);
+    g->sums = (real *) (g->totals + MODELS*GROUP_SUMS);
+    g->parameters = g->sums + MODELS*GROUP_SUMS;
+    g->next = g->parameters + GROUP_PARAMETERS;
+    g->values = g->next + GROUP_PARAMETERS;
+    g->x = g->values + MODELS*VALUES;
+    g->y = g->x + MODELS*GROUP_TILE*INPUTS;
+    g->learning_rates = g->y + MODELS*GROUP_TILE*TARGETS;
+    g->state = g->learning_rates + MODELS;
+    g->saved = g->state + GROUP_STATE;
+    g->gradient = NN_GROUP_GRADIENT_APART ? g->saved + GROUP_PARAMETERS + GROUP_STATE : g->sums + MODELS;
+}
+
+/* Values that all models share. */
+static HOT void spread(const real *values, size_t count, real *to)
+{
+    for (size_t k = 0; k < count; k++) {
+        MODELS_LOOP
+        for (size_t m = 0; m < MODELS; m++)
+            to[k*MODELS + m] = values[k];
+    }
+}
+
+/* The rows of some samples from a position on, of each model in its own order, side by side. */
+static HOT void gather(const NN(many) *run, size_t first, size_t position, size_t count, group *g)
+{
+    const int own_x = INPUTS > 0 && (run->shuffle || run->input_stride);
+    const int own_y = TARGETS > 0 && (run->shuffle || run->target_stride);
+    if (INPUTS > 0 && !own_x)
+        spread(run->inputs + position*INPUTS, count*INPUTS, g->x);
+    if (TARGETS > 0 && !own_y)
+        spread(run->targets + position*TARGETS, count*TARGETS, g->y);
+    for (size_t n = 0; n < count && (own_x || own_y); n++) {
+        const real *x[MODELS], *y[MODELS];
+        for (size_t m = 0; m < MODELS; m++) {
+            const size_t model = first + m < run->last ? first + m : run->last - 1;
+            const size_t row = run->shuffle ? run->order[m*run->samples + position + n] : position + n;
+            x[m] = own_x ? run->inputs + model*run->input_stride + row*INPUTS : NULL;
+            y[m] = own_y ? run->targets + model*run->target_stride + row*TARGETS : NULL;
+        }
+        if (own_x)
+            side_by_side(x, INPUTS, g->x + n*INPUTS*MODELS);
+        if (own_y)
+            side_by_side(y, TARGETS, g->y + n*TARGETS*MODELS);
+    }
+}
+
+/* Sums up the derivatives of the losses over a batch, and the losses if they are asked for; beyond a tile of
+   samples, in double. */
+static UNUSED int sums_of_group(NN(many) *run, int with_loss, size_t first, size_t begin, size_t samples, group *g)
+{
+    const real weight = (real) (1/(double) samples);
+    for (size_t n = 0; n < samples; n += GROUP_TILE) {
+        const size_t count = samples - n < GROUP_TILE ? samples - n : GROUP_TILE, end = n + count;
+        if (run->samples > 1)
+            gather(run, first, begin + n, count, g);
+        group_gradient(n%TILE > 0, with_loss, g->parameters, g->x, g->y, WEIGHT_AND_COUNT(weight, count), g->values,
+            g->sums);
+        if (samples > TILE && (end%TILE == 0 || end == samples)) {
+            for (size_t k = with_loss ? 0 : MODELS; k < MODELS*GROUP_SUMS; k++)
+                g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
+        }
+        if (stopped(&run->poll, (double) MODELS*COST*(double) count))
+            return 1;
+    }
+    if (samples > TILE) {
+        for (size_t k = with_loss ? 0 : MODELS; k < MODELS*GROUP_SUMS; k++)
+            g->sums[k] = (real) g->totals[k];
+    }
+    return 0;
+}
+
+static UNUSED void swap_parameters(group *g)
+{
+    real *const parameters = g->parameters;
+    g->parameters = g->next;
+    g->next = parameters;
+}
+
+/* The next parameters of a group, from the sums over a batch. */
+static UNUSED void update_group(const NN(many) *run, double updates, group *g)
+{
+#if NN_GROUP_FINISHES
+    group_finish(g->parameters, g->values, g->sums, g->gradient);
+#endif
+    for (size_t range = 0; run->l2 && range < sizeof penalized/sizeof *penalized; range++) {
+        for (size_t p = penalized[range][0]; p < penalized[range][1]; p++) {
+            MODELS_LOOP
+            for (size_t m = 0; m < MODELS; m++)
+                g->gradient[p*MODELS + m] += g->l2[m]*g->parameters[p*MODELS + m];
+        }
+    }
+    group_update(run->optimizer, run->options, updates, g->learning_rates, g->parameters, g->gradient, g->state,
+        g->next);
+    if (run->weight_decay > 0) {
+        real shares[MODELS];
+        for (size_t m = 0; m < MODELS; m++)
+            shares[m] = (real) ((double) g->learning_rates[m]*run->weight_decay);
+        for (size_t p = 0; p < PARAMETERS; p++) {
+            MODELS_LOOP
+            for (size_t m = 0; m < MODELS; m++)
+                g->next[p*MODELS + m] -= shares[m]*g->parameters[p*MODELS + m];
+        }
+    }
+}
+
+/* The next parameters of a group, from a single sample. */
+static UNUSED void update_by_sample(const NN(many) *run, int with_loss, double updates, group *g)
+{
+#if NN_GROUP_DESCENDS
+    if (!with_loss && run->optimizer == NN_DESCENT && !(run->weight_decay > 0) && !run->l2) {
+        group_descend(g->learning_rates, g->parameters, g->x, g->y, g->values, g->next);
+        return;
+    }
+#endif
+    group_gradient(0, with_loss, g->parameters, g->x, g->y, WEIGHT_AND_COUNT(1, 1), g->values, g->sums);
+    update_group(run, updates, g);
+}
+
+/* Takes over the next parameters of the models that are under training, where they are finite, and the loss if there is
+   a history of it. */
+static UNUSED void take_over(const NN(many) *run, size_t first, const real *loss, group *g)
+{
+    if (run->tolerance > 0) {
+        for (size_t k = 0; k < MODELS*PARAMETERS; k++) {
+            const double change = fabs((double) g->next[k] - (double) g->parameters[k]);
+            g->largest[k%MODELS] = change > g->largest[k%MODELS] ? change : g->largest[k%MODELS];
+        }
+    }
+    if (g->all && (!run->history || all_finite(loss, MODELS)) && all_finite(g->next, GROUP_PARAMETERS)) {
+        swap_parameters(g);
+        return;
+    }
+    for (size_t m = 0; m < MODELS; m++) {
+        int finite = !run->history || isfinite(loss[m]);
+        for (size_t p = 0; p < PARAMETERS; p++)
+            finite = finite && isfinite(g->next[p*MODELS + m]);
+        if (g->active[m] && !finite) {
+            g->active[m] = g->all = 0;
+            if (first + m < run->last) {
+                run->status[first + m] = NN(DIVERGED);
+                run->done[first + m] = g->epoch;
+            }
+        }
+        for (size_t p = 0; p < PARAMETERS && g->active[m]; p++)
+            g->parameters[p*MODELS + m] = g->next[p*MODELS + m];
+    }
+}
+
+/* One epoch of a group. Returns 1 if stopped. */
+static UNUSED int epoch_of_group(NN(many) *run, size_t first, double *updates, group *g)
+{
+    for (size_t m = 0; m < MODELS; m++)
+        g->loss[m] = g->largest[m] = 0;
+    for (size_t m = 0; run->shuffle && m < MODELS; m++)
+        shuffle(run->order + m*run->samples, run->samples, &g->random[m]);
+    for (size_t begin = 0; begin < run->samples; begin += run->batch) {
+        const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
+        const double share = (double) samples/(double) run->samples;
+        const real *const loss = g->sums;
+        if (sums_of_group(run, run->history != NULL, first, begin, samples, g))
+            return 1;
+        *updates += 1;
+        update_group(run, *updates, g);
+        take_over(run, first, loss, g);
+        for (size_t m = 0; run->history && m < MODELS; m++)
+            g->loss[m] += (double) loss[m]*share;
+    }
+    return 0;
+}
+
+/* Keeps what a group has reached in an epoch. Returns whether a model of it is still under training. */
+static UNUSED int record(const NN(many) *run, size_t first, group *g)
+{
+    const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+    int active = 0;
+    for (size_t m = 0; run->history && m < count; m++) {
+        if (g->active[m])
+            run->history[g->epoch*run->models + first + m] = g->loss[m];
+    }
+    if (g->all && !(run->tolerance > 0))
+        return 1;
+    for (size_t m = 0; m < count; m++) {
+        if (!g->active[m])
+            continue;
+        run->done[first + m] = g->epoch + 1;
+        if (g->largest[m] < run->tolerance) {
+            run->status[first + m] = NN(CONVERGED);
+            g->active[m] = g->all = 0;
+        }
+    }
+    for (size_t m = 0; m < count; m++)
+        active |= g->active[m];
+    return active;
+}
+
+/* Some epochs on a single sample, without a look at what they reach but at the end: if all is finite there, it always
+   was, as under these optimizers a parameter that is not finite remains so. Else all is taken back. Returns whether
+   the epochs are done. */
+static UNUSED int leap(const NN(many) *run, size_t first, size_t epochs, double *updates, group *g)
+{
+    const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+    const real *const loss = g->sums;
+    double *const history = run->history ? run->history + g->epoch*run->models + first : NULL;
+    const double updates_before = *updates;
+    memcpy(g->saved, g->parameters, GROUP_PARAMETERS*sizeof(real));
+    memcpy(g->saved + GROUP_PARAMETERS, g->state, GROUP_STATE*sizeof(real));
+    for (size_t epoch = 0; epoch < epochs; epoch++) {
+        *updates += 1;
+        update_by_sample(run, history != NULL, *updates, g);
+        swap_parameters(g);
+        for (size_t m = 0; history && m < count; m++)
+            history[epoch*run->models + m] = (double) loss[m];
+    }
+    double check = 0; /* of the losses */
+    for (size_t epoch = 0; history && epoch < epochs; epoch++) {
+        SUM_LOOP(check)
+        for (size_t m = 0; m < count; m++)
+            check += history[epoch*run->models + m]*0;
+    }
+    if (check == 0 && all_finite(g->parameters, GROUP_PARAMETERS)) {
+        g->epoch += epochs;
+        return 1;
+    }
+    for (size_t epoch = 0; history && epoch < epochs; epoch++) {
+        for (size_t m = 0; m < count; m++)
+            history[epoch*run->models + m] = NAN;
+    }
+    memcpy(g->parameters, g->saved, GROUP_PARAMETERS*sizeof(real));
+    memcpy(g->state, g->saved + GROUP_PARAMETERS, GROUP_STATE*sizeof(real));
+    *updates = updates_before;
+    return 0;
+}
+
+static UNUSED void start(const NN(many) *run, size_t first, group *g)
+{
+    g->all = 1;
+    for (size_t m = 0; m < MODELS; m++) {
+        const size_t model = first + m < run->last ? first + m : run->last - 1;
+        g->active[m] = 1;
+        g->learning_rates[m] = (real) run->learning_rates[model];
+        g->l2[m] = run->l2 ? (real) run->l2[model] : 0;
+        g->random[m] = run->random ? run->random[model] : 0;
+        for (size_t p = 0; p < PARAMETERS; p++)
+            g->parameters[p*MODELS + m] = run->parameters[model*PARAMETERS + p];
+        for (size_t k = 0; k < STATE*PARAMETERS; k++)
+            g->state[k*MODELS + m] = !run->initial_state ? 0
+                : (real) run->initial_state[k/PARAMETERS*run->models + model];
+        for (size_t n = 0; run->shuffle && n < run->samples; n++)
+            run->order[m*run->samples + n] = n;
+    }
+    if (run->samples == 1)
+        gather(run, first, 0, 1, g);
+}
+
+int NN(train_many)(NN(many) *run)
+{
+    FLUSH_SUBNORMALS
+    const int leaps = run->samples == 1 && !(run->tolerance > 0) && is_linear(run->optimizer);
+    group g;
+    carve_group(run->work, &g);
+    for (size_t first = run->first; first < run->last; first += MODELS) {
+        const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+        double updates = 0;
+        int active = 1;
+        start(run, first, &g);
+        for (g.epoch = 0; g.epoch < run->epochs && active;) {
+            const size_t left = run->epochs - g.epoch, epochs = left < LEAP ? left : LEAP;
+            if (leaps && g.all && leap(run, first, epochs, &updates, &g)) {
+                if (stopped(&run->poll, (double) MODELS*COST*(double) epochs))
+                    return 1;
+                continue;
+            }
+            for (const size_t end = g.epoch + epochs; g.epoch < end && active; g.epoch++) {
+                if (epoch_of_group(run, first, &updates, &g))
+                    return 1;
+                active = record(run, first, &g);
+            }
+        }
+        if (sums_of_group(run, 1, first, 0, run->samples, &g)) /* the losses at the end */
+            return 1;
+        for (size_t m = 0; m < count; m++) {
+            if (g.active[m])
+                run->done[first + m] = g.epoch;
+            run->loss[first + m] = (double) g.sums[m];
+            for (size_t p = 0; p < PARAMETERS; p++)
+                run->parameters[(first + m)*PARAMETERS + p] = g.parameters[p*MODELS + m];
+        }
+    }
+    return 0;
+}
+
+size_t NN(many_models)(void)
+{
+    return MODELS;
+}
+
+#endif

@@ -1,0 +1,88 @@
+/* Metrics of a tile: accuracy, absolute errors, squares of errors.
+
+   Needs base.h and the header of the model. Gives measure_classes and measure_errors. */
+
+#ifndef NNCODEGEN_METRICS_H
+#define NNCODEGEN_METRICS_H
+
+#include "base.h"
+
+/* The sums that metrics are made of: how many targets are met, how far outputs are from targets, and the squares of
+   that for each output. counts says what each sample counts. A tile is summed up in its own precision, as losses are.
+   Values of neighbouring samples lie row apart, those of neighbouring columns lie column apart; where these are
+   known, a compiler makes vectors of one or the other. */
+enum { WANTS_ACCURACY = 1 << NN(ACCURACY), WANTS_ABSOLUTE = 1 << NN(MEAN_ABSOLUTE_ERROR), WANTS_R2 = 1 << NN(R2) };
+
+/* The column of the largest value of each sample, the first of several. */
+INLINE void find_largest(size_t count, const real *restrict values, size_t row,
+    size_t column, real *restrict largest, real *restrict found)
+{
+    for (size_t n = 0; n < count; n++) {
+        largest[n] = values[n*row];
+        found[n] = 0;
+    }
+    for (size_t k = 1; k < OUTPUTS; k++) {
+        for (size_t n = 0; n < count; n++) {
+            const real value = values[n*row + k*column];
+            found[n] = value > largest[n] ? (real) k : found[n];
+            largest[n] = value > largest[n] ? value : largest[n];
+        }
+    }
+}
+
+/* Adds up the samples whose largest output is that of the largest target. */
+INLINE void measure_classes(int metrics, size_t count,
+    const real *restrict outputs, size_t row, size_t column, const real *restrict targets, size_t target_row,
+    size_t target_column, const real *restrict counts, double *restrict sums)
+{
+    if (!(metrics & WANTS_ACCURACY))
+        return;
+    real largest[TILE], found[TILE], meant[TILE], met = 0;
+    find_largest(count, outputs, row, column, largest, found);
+    find_largest(count, targets, target_row, target_column, largest, meant);
+    SUM_LOOP(met)
+    for (size_t n = 0; n < count; n++)
+        met += found[n] == meant[n] ? counts[n] : 0;
+    sums[NN(ACCURACY)] += met;
+}
+
+/* Adds up the outputs on the side of the threshold where their targets are, absolute errors, and squares of errors, for
+   some columns, of which the first has the given number. */
+INLINE void measure_errors(int metrics, size_t count, size_t columns,
+    size_t number, const real *restrict outputs, size_t row, size_t column, const real *restrict targets,
+    size_t target_row, size_t target_column, const real *restrict counts, double *restrict sums)
+{
+    if (!LABELS && metrics & WANTS_ACCURACY) {
+        for (size_t k = 0; k < columns; k++) {
+            real met = 0;
+            SUM_LOOP(met)
+            for (size_t n = 0; n < count; n++) {
+                const int high = outputs[n*row + k*column] > (real) NN_THRESHOLD;
+                met += high == (targets[n*target_row + k*target_column] > (real) 0.5) ? counts[n] : 0;
+            }
+            sums[NN(ACCURACY)] += met;
+        }
+    }
+    if (metrics & WANTS_ABSOLUTE) {
+        for (size_t k = 0; k < columns; k++) {
+            real distance = 0;
+            SUM_LOOP(distance)
+            for (size_t n = 0; n < count; n++)
+                distance += counts[n]*absolute(outputs[n*row + k*column] - targets[n*target_row + k*target_column]);
+            sums[NN(MEAN_ABSOLUTE_ERROR)] += distance;
+        }
+    }
+    if (metrics & WANTS_R2) {
+        for (size_t k = 0; k < columns; k++) {
+            real squares = 0;
+            SUM_LOOP(squares)
+            for (size_t n = 0; n < count; n++) {
+                const real error = outputs[n*row + k*column] - targets[n*target_row + k*target_column];
+                squares += counts[n]*error*error;
+            }
+            sums[NN(R2) + number + k] += squares;
+        }
+    }
+}
+
+#endif

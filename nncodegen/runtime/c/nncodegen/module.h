@@ -1,0 +1,29 @@
+/* What makes a module of Python of a model, with the wrapper that is the same for every model: the table of its
+   functions, and its facts.
+
+   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. The C of the model defines nncodegen_facts,
+   Python in pieces of a length that every compiler takes, which ends with NULL. */
+
+#ifndef NNCODEGEN_MODULE_H
+#define NNCODEGEN_MODULE_H
+
+#include "entry_points.h"
+#include "names.h"
+#include "table.h"
+
+/* Names that are the same in every module are not seen outside of it. */
+#define HIDDEN __attribute__((visibility("hidden")))
+
+extern HIDDEN const NN(functions) nncodegen_kernel;
+extern HIDDEN const char *const nncodegen_facts[];
+extern HIDDEN struct _object *PyInit_nncodegen_wrapper(void);
+extern __attribute__((visibility("default"))) struct _object *NN_JOIN(PyInit, NN_MODEL)(void);
+
+const NN(functions) nncodegen_kernel = NN_TABLE;
+
+struct _object *NN_JOIN(PyInit, NN_MODEL)(void)
+{
+    return PyInit_nncodegen_wrapper();
+}
+
+#endif

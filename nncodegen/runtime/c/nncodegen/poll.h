@@ -1,0 +1,42 @@
+/* How a call is stopped.
+
+   Needs base.h and the header of the model. Gives stopped. */
+
+#ifndef NNCODEGEN_POLL_H
+#define NNCODEGEN_POLL_H
+
+#include "base.h"
+
+/* The seconds of a clock, to a fraction of them where C has one. */
+INLINE double seconds(void)
+{
+#if __STDC_VERSION__ >= 201112L
+    struct timespec clock;
+    timespec_get(&clock, TIME_UTC);
+    return (double) clock.tv_sec + 1e-9*(double) clock.tv_nsec;
+#else
+    return (double) time(NULL);
+#endif
+}
+
+/* Whether the caller wants the call to end. The clock is read after some million operations, and the caller
+   asked every 30 ms or so, since asking may mean to wait for a lock. */
+static UNUSED int stopped(NN(poll) *poll, double operations)
+{
+    if (!poll)
+        return 0;
+    poll->spent += operations;
+    if (poll->spent < 1e6)
+        return 0;
+    poll->spent = 0;
+    if (!poll->stop)
+        return 0;
+    const double now = seconds();
+    if (now - poll->asked < poll->interval && now >= poll->asked)
+        return 0;
+    poll->asked = now;
+    GRADUAL_UNDERFLOW
+    return poll->stop(poll->context);
+}
+
+#endif

@@ -1,0 +1,194 @@
+/* The products of layers over the samples of a tile, and sums over these.
+
+   Needs vectors.h. Gives contract, accumulate, add_rows, add_up, flush, and what pads arrays of samples. */
+
+#ifndef NNCODEGEN_PRODUCTS_H
+#define NNCODEGEN_PRODUCTS_H
+
+#include "blocks.h"
+#include "transpose.h"
+#include "vectors.h"
+
+/* out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) so many times of it more; then times
+   factor[r][l], if there is one: in blocks whose results stay in registers. The lanes l of out are padded to whole
+   vectors, and those of b as well unless it lies turned (b_inner is 1 then). Sums that are long are cut into parts,
+   for which two vectors of b lie together in the first-level cache; so do those that would be read across the
+   borders of its lines, block after block. */
+static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
+    const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row,
+    const real *restrict factor, real more)
+{
+    const real so_many = more != 0 ? more : 1;
+    vector panel[2*PANEL];
+    const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
+    const int across = rows > COPY_ROWS && ((uintptr_t) b | b_inner*sizeof(real))%VECTOR_BYTES != 0;
+    for (size_t l = 0; l < lanes; l += 2*LANES) {
+        const int pair = lanes - l > LANES;
+        for (size_t first = 0; first < inner; first += part) {
+            const size_t depth = inner - first < part ? inner - first : part;
+            const int again = more != 0 || first > 0;
+            const real *bl = b + first*b_inner + l*b_lane;
+            size_t b_step = b_inner;
+            if (b_lane > 1) {
+                turn(depth, lanes - l < 2*LANES ? lanes - l : 2*LANES, bl, b_lane, (real *) panel, 2*LANES,
+                    2*LANES);
+                bl = (const real *) panel;
+                b_step = 2*LANES;
+            } else if (inner > NN_LONG || across) {
+                for (size_t k = 0; k < depth; k++) {
+                    panel[2*k] = load(bl + k*b_inner);
+                    if (pair)
+                        panel[2*k + 1] = load(bl + k*b_inner + LANES);
+                }
+                bl = (const real *) panel;
+                b_step = 2*LANES;
+            }
+            size_t r = 0;
+            /* whole blocks apart, which need not look how many rows are left */
+            for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS) {
+                const real *const ar = a + r*a_row + first*a_inner;
+                real *const to = out + r*out_row + l;
+                const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
+                if (BLOCK_ROWS == 8 && pair)
+                    block_8x2(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                else if (BLOCK_ROWS == 8)
+                    block_8x1(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                else if (pair)
+                    block_4x2(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                else
+                    block_4x1(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+            }
+            if (r < rows) {
+                const size_t left = rows - r;
+                const real *const ar = a + r*a_row + first*a_inner;
+                real *const to = out + r*out_row + l;
+                const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
+                if (left > 4 && pair)
+                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                else if (left > 4)
+                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                else if (left > 2 && pair)
+                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                else if (left > 2)
+                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                else if (pair)
+                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                else
+                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+            }
+        }
+    }
+}
+
+/* The same for the lanes behind the last whole vector of rows without padding. */
+static HOT void contract_ends(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, real more)
+{
+    const real so_many = more != 0 ? more : 1;
+    const size_t rest = lanes%LANES;
+    vector ends[BLOCK_ROWS];
+    b += lanes - rest;
+    out += lanes - rest;
+    for (size_t r = 0; rest && r < rows; r += BLOCK_ROWS) {
+        const size_t left = rows - r < BLOCK_ROWS ? rows - r : BLOCK_ROWS;
+        const real *const ar = a + r*a_row;
+        if (left > 4)
+            block_8x1(left, inner, ar, a_row, a_inner, b, b_inner, (real *) ends, LANES, NULL, 0, 1);
+        else if (left > 2)
+            block_4x1(left, inner, ar, a_row, a_inner, b, b_inner, (real *) ends, LANES, NULL, 0, 1);
+        else
+            block_2x1(left, inner, ar, a_row, a_inner, b, b_inner, (real *) ends, LANES, NULL, 0, 1);
+        for (size_t k = 0; k < left; k++)
+            keep_first(ends[k], rest, out + (r + k)*out_row, more != 0, so_many);
+    }
+}
+
+/* out[l] = sum(n) d[n][l] over a tile of samples n, or (more) so many times of it more. */
+static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t count, real more)
+{
+    const real so_many = more != 0 ? more : 1;
+    for (size_t l = 0; l < lanes; l += LANES) {
+        vector s0 = {0}, s1 = {0};
+        size_t n = 0;
+        for (; n + 2 <= count; n += 2) {
+            s0 += load(d + n*row + l);
+            s1 += load(d + (n + 1)*row + l);
+        }
+        if (n < count)
+            s0 += load(d + n*row + l);
+        s0 += s1;
+        if (lanes - l < LANES)
+            keep_first(s0, lanes - l, out + l, more != 0, so_many);
+        else
+            keep(s0, out, l, NULL, more != 0, so_many);
+    }
+}
+
+/* The values of the last of so many samples again for those that pad them, where vectors of samples read
+   these. */
+static UNUSED void repeat_last(real *a, size_t features, size_t a_sample, size_t a_feature, size_t count, size_t padded)
+{
+    for (size_t n = count; n < padded; n++)
+        for (size_t k = 0; k < features; k++)
+            a[n*a_sample + k*a_feature] = a[(count - 1)*a_sample + k*a_feature];
+}
+
+/* The same with zeros. */
+static UNUSED void zeros_behind(real *a, size_t features, size_t a_sample, size_t a_feature, size_t count,
+    size_t padded)
+{
+    for (size_t n = count; n < padded; n++)
+        for (size_t k = 0; k < features; k++)
+            a[n*a_sample + k*a_feature] = 0;
+}
+
+/* Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]; where there are no others
+   (alone), it is that sum. */
+static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
+    real *restrict partials, double *restrict sums, size_t padded, int alone)
+{
+    for (size_t j = 0; j < rows; j += ACROSS_ROWS) {
+        for (size_t i = 0; i < columns; i += 4) {
+            const real *const dj = d + j*TILE, *const xi = x + i*TILE;
+            if (ACROSS_ROWS == 4)
+                across_4x4(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums, alone);
+            else
+                across_2x4(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums, alone);
+        }
+    }
+}
+
+/* Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]; where there are no others (alone), it
+   is that sum. */
+static HOT void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums,
+    size_t padded, int alone)
+{
+    for (size_t j = 0; j < rows; j += 4) {
+        const size_t last = rows - j - 1, j1 = last < 1 ? last : 1, j2 = last < 2 ? last : 2, j3 = last < 3 ? last : 3;
+        const real *const d0 = d + j*TILE, *const d1 = d0 + j1*TILE, *const d2 = d0 + j2*TILE, *const d3 = d0 + j3*TILE;
+        vector s[4] = {{0}};
+        for (size_t n = 0; n < padded; n += LANES) {
+            s[0] += load(d0 + n);
+            s[1] += load(d1 + n);
+            s[2] += load(d2 + n);
+            s[3] += load(d3 + n);
+        }
+        add_four(s, last + 1, j, partials, sums, alone);
+    }
+}
+
+/* Moves the partial sums of the lanes to the sums of a chunk. */
+static HOT void flush(real *restrict partials, double *restrict sums)
+{
+    const size_t across = PARTIALS/LANES;
+    for (size_t k = 0; k < across; k += 4) {
+        four totals;
+        sums_of_four((const vector *) partials + k, &totals);
+        for (size_t l = 0; l < 4 && k + l < across; l++)
+            sums[k + l] = (double) totals[l];
+    }
+    for (size_t k = 0; k < across; k++)
+        ((vector *) partials)[k] = (vector) {0};
+}
+
+#endif

@@ -1,0 +1,110 @@
+/* Random numbers: a generator with a state, for the order of the samples, and one by counters for noise, which is a
+   function of seed, update, layer, row and unit, whatever the order of the work.
+
+   Needs base.h, and log_of for normal noise. Gives shuffle, dropout_noise and normal_noise. */
+
+#ifndef NNCODEGEN_RANDOM_H
+#define NNCODEGEN_RANDOM_H
+
+#include "functions.h"
+
+/* A pseudo-random number: SplitMix64 (Steele, Lea and Flood, 2014). */
+static UNUSED uint64_t random_number(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30)*UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27)*UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
+
+/* A random number below a bound, with a bias below bound/2^64: one of 64 bits, as a fraction, times the bound, which is
+   faster than a remainder. The product is taken in two halves, for bounds of 32 bits. */
+INLINE size_t random_below(uint64_t bound, uint64_t *state)
+{
+    const uint64_t z = random_number(state);
+    if (bound >> 32)
+        return (size_t) (z%bound);
+    return (size_t) (((z >> 32)*bound + ((z & UINT32_MAX)*bound >> 32)) >> 32);
+}
+
+/* A random order of the samples (Fisher and Yates). */
+static HOT void shuffle(size_t *order, size_t samples, uint64_t *random)
+{
+    for (size_t n = 0; n < samples; n++)
+        order[n] = n;
+    for (size_t n = samples; n > 1; n--) {
+        const size_t other = random_below(n, random);
+        const size_t row = order[n - 1];
+        order[n - 1] = order[other];
+        order[other] = row;
+    }
+}
+
+#if NN_HAS_NOISE
+/* What dropout and noise depend on in an update, and how much of them there is: 1 in training, 0 elsewhere. */
+typedef struct {
+    uint64_t key;
+    real scale;
+} randomness;
+
+/* The finalizer of SplitMix64 (Steele, Lea and Flood, 2014). */
+INLINE uint64_t mixed(uint64_t z)
+{
+    z = (z ^ z >> 30)*UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27)*UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
+
+/* The finalizer of MurmurHash3 (Appleby, 2011). */
+INLINE uint32_t mixed_half(uint32_t z)
+{
+    z = (z ^ z >> 16)*UINT32_C(0x85EBCA6B);
+    z = (z ^ z >> 13)*UINT32_C(0xC2B2AE35);
+    return z ^ z >> 16;
+}
+
+INLINE uint64_t noise_of_update(uint64_t seed, size_t number)
+{
+    return mixed(mixed(seed) + UINT64_C(0x9E3779B97F4A7C15)*((uint64_t) number + 1));
+}
+
+INLINE uint64_t noise_of_layer(randomness noise, uint64_t layer)
+{
+    return mixed(noise.key + UINT64_C(0x9E3779B97F4A7C15)*layer);
+}
+
+/* 32 random bits for a row and a unit. */
+INLINE uint32_t noise_bits(uint64_t key, size_t row, size_t unit)
+{
+    const uint32_t low = mixed_half((uint32_t) row + (uint32_t) key);
+    return mixed_half(low ^ ((uint32_t) unit*UINT32_C(0x9E3779B9) + (uint32_t) (key >> 32)));
+}
+
+/* -1 where a unit is dropped, for a share threshold/2^32 of all; else kept. */
+INLINE real dropout_noise(uint64_t key, real scale, size_t row, size_t unit, uint32_t threshold, real kept)
+{
+    return scale*(noise_bits(key, row, unit) < threshold ? (real) -1 : kept);
+}
+
+/* A normally distributed number of a standard deviation (Box and Muller, 1958), up to 6 of them in single precision
+   and 6.7 in double. The cosine is a sine between -pi/2 and pi/2: its series, with an error below 1e-11. */
+INLINE real normal_noise(uint64_t key, real scale, size_t row, size_t unit, real deviation)
+{
+    const int shift = sizeof(real) == 4 ? 8 : 0; /* as many bits as the precision holds, 32 at most */
+    const real unit_of_bits = (real) (sizeof(real) == 4 ? 5.9604644775390625e-8 : 2.3283064365386963e-10);
+    const real first = ((real) (noise_bits(key, row, 2*unit) >> shift) + (real) 0.5)*unit_of_bits;
+    const real turn = (real) (noise_bits(key, row, 2*unit + 1) >> shift)*unit_of_bits - (real) 0.5;
+    const real x = (real) 6.283185307179586*((real) 0.25 - (turn < 0 ? -turn : turn)), q = x*x;
+    real series = (real) -7.647163731819816e-13;
+    series = series*q + (real) 1.605904383682161e-10;
+    series = series*q + (real) -2.505210838544172e-8;
+    series = series*q + (real) 2.755731922398589e-6;
+    series = series*q + (real) -1.984126984126984e-4;
+    series = series*q + (real) 8.333333333333333e-3;
+    series = series*q + (real) -0.16666666666666667;
+    series = x + x*q*series;
+    return scale*deviation*(real) sqrt(-2*log_of(first))*series;
+}
+#endif
+
+#endif

@@ -1,0 +1,136 @@
+/* Training on single samples by plain gradient descent, with the parameters in registers.
+
+   Needs train.h, metrics.h, and of the model: point, a structure with a member for each parameter; next_point, the
+   text of one update; update_in_turn, that of a sequential one, where NN_HAS_SEQUENTIAL; largest_change and
+   store_point. Gives train_in_registers. */
+
+#ifndef NNCODEGEN_REGISTERS_H
+#define NNCODEGEN_REGISTERS_H
+
+#include "metrics.h"
+#include "train.h"
+
+/* The updates of one epoch of batches of one sample, or of what is left of it. Returns a status. */
+INLINE int samples_in_registers(NN(training) *run, point *w,
+    const int sequential)
+{
+    double largest = run->largest, loss = run->epoch_loss;
+    int status = NN(COMPLETED);
+    size_t n = run->begin;
+    const size_t samples = run->data.samples;
+    const double share = 1/(double) samples;
+    (void) sequential;
+    while (n < samples && status == NN(COMPLETED)) {
+        const size_t row = run->shuffle ? run->order[n] : n;
+        const real *const inputs = run->data.inputs + row*INPUTS, *const targets = run->data.targets + row*TARGETS;
+        point next;
+        real present, check, outputs[OUTPUTS + 1];
+#if NN_HAS_SEQUENTIAL
+        if (sequential)
+            present = update_in_turn(w, inputs, targets, run->options, &next, outputs, &check);
+        else
+#endif
+            present = next_point(w, inputs, targets, run->options, &next, outputs, &check);
+        if (!(present*0 + check == 0)) {
+            status = NN(DIVERGED);
+            break;
+        }
+        if (run->tolerance > 0)
+            largest = larger(largest, largest_change(w, &next));
+        *w = next;
+        loss += (double) present*share;
+        if (NN_HAS_METRICS && run->metrics) {
+            const real one = 1;
+            if (NN_HAS_CLASSES)
+                measure_classes(run->metrics, 1, outputs, OUTPUTS, 1, targets, TARGETS, 1, &one, run->measures);
+            measure_errors(run->metrics, 1, OUTPUTS, 0, outputs, OUTPUTS, 1, targets, TARGETS, 1, &one, run->measures);
+        }
+        run->updates += 1;
+        n++;
+        if (run->poll.spent + COST >= 1e6)
+            store_point(w, run->parameters); /* which whoever is asked may look at */
+        if (stopped(&run->poll, COST))
+            status = NN(INTERRUPTED);
+    }
+    run->largest = largest;
+    run->epoch_loss = loss;
+    run->begin = n;
+    return status;
+}
+
+/* The next update by the loops of a tile, which nobody stops. What is not finite in the short chains of the
+   registers may be so in the order of the gradient: an overflow that it does not know is no divergence. Returns a
+   status. */
+static COLD int update_by_loops(NN(training) *run)
+{
+    memory m = carve(run->work);
+    clear(m);
+    copy_row(run->parameters, m.parameters, PARAMETERS);
+    run->present = m.parameters;
+    const NN(poll) poll = run->poll;
+    run->poll.stop = NULL;
+    const int status = train_next(run, &m, NULL, (double) run->data.samples, 0);
+    run->poll = poll;
+    copy_row(run->present, run->parameters, PARAMETERS);
+    run->present = run->parameters;
+    return status;
+}
+
+/* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
+INLINE void epochs_in_registers(NN(training) *run, const int sequential)
+{
+    point w = *(const point *) run->parameters;
+    run->status = NN(COMPLETED);
+    for (size_t epoch = 0; run->epochs < run->until && run->status == NN(COMPLETED); epoch++) {
+        uint64_t random = run->random;
+        if (run->shuffle)
+            shuffle(run->order, run->data.samples, &random);
+        for (;;) {
+            run->status = samples_in_registers(run, &w, sequential);
+            if (run->status != NN(DIVERGED))
+                break;
+            store_point(&w, run->parameters);
+            run->status = update_by_loops(run);
+            w = *(const point *) run->parameters;
+            if (run->status != NN(COMPLETED))
+                break;
+        }
+        if (run->status != NN(COMPLETED) && run->begin < run->data.samples)
+            break;
+        const int interrupted = run->status == NN(INTERRUPTED);
+        if (run->columns > 1 || run->monitor >= 0) {
+            store_point(&w, run->parameters);
+            run->status = end_epoch(run, carve(run->work), NULL, epoch, random);
+            run->status = interrupted ? NN(INTERRUPTED) : run->status;
+            continue;
+        }
+        run->history[epoch] = run->epoch_loss;
+        run->status = interrupted ? NN(INTERRUPTED)
+            : run->largest < run->tolerance ? NN(CONVERGED) : NN(COMPLETED);
+        run->random = random;
+        run->begin = 0;
+        run->epoch_loss = run->largest = 0;
+        run->epochs++;
+    }
+    store_point(&w, run->parameters);
+}
+
+/* Plain training on batches of one sample by gradient descent. Returns 0 for any other. */
+static HOT int train_in_registers(NN(training) *run)
+{
+    if (!is_plain(run) || run->data.weights || run->factors || run->batch != 1 || run->optimizer != NN_DESCENT)
+        return 0;
+    if (run->sweep != 0 || (run->sequential && !NN_HAS_SEQUENTIAL))
+        return 0;
+    run->present = run->parameters;
+#if NN_HAS_SEQUENTIAL
+    if (run->sequential)
+        epochs_in_registers(run, 1);
+    else
+#endif
+        epochs_in_registers(run, 0);
+    run->present = NULL;
+    return 1;
+}
+
+#endif

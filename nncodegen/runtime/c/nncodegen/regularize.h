@@ -1,0 +1,87 @@
+/* What may be done to the gradient of an update besides: penalties, clipping; and to parameters: weight decay.
+
+   Needs base.h. Gives add_penalties, clip_values, clip_norm, decay_weights, largest_step. */
+
+#ifndef NNCODEGEN_REGULARIZE_H
+#define NNCODEGEN_REGULARIZE_H
+
+#include "base.h"
+
+/* The parameters that the penalties l1 and l2 are for: ranges of them. */
+static const size_t penalized[][2] = {NN_PENALIZED};
+
+/* Adds the gradient of l1*sum |w| + l2/2*sum w^2 over the penalized parameters. */
+static HOT void add_penalties(const real *restrict parameters, real *restrict gradient, real l1, real l2)
+{
+    for (size_t range = 0; range < sizeof penalized/sizeof *penalized; range++) {
+        for (size_t p = penalized[range][0]; p < penalized[range][1]; p++) {
+            const real w = parameters[p];
+            gradient[p] += l2*w + (w > 0 ? l1 : w < 0 ? -l1 : 0);
+        }
+    }
+}
+
+/* Moves each value of the gradient into -bound to bound. Comparisons keep what is NaN. */
+static HOT void clip_values(real *gradient, real bound)
+{
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        const real g = gradient[p];
+        gradient[p] = g > bound ? bound : g < -bound ? -bound : g;
+    }
+}
+
+/* The Euclidean norm of the gradient; its squares may overflow. */
+static HOT double gradient_norm(const real *gradient)
+{
+    double squares = 0;
+    SUM_LOOP(squares)
+    for (size_t p = 0; p < PARAMETERS; p++)
+        squares += (double) gradient[p]*(double) gradient[p];
+    if (isfinite(squares))
+        return sqrt(squares);
+    double largest = 0;
+    for (size_t p = 0; p < PARAMETERS; p++)
+        largest = fabs((double) gradient[p]) > largest ? fabs((double) gradient[p]) : largest;
+    squares = 0;
+    for (size_t p = 0; p < PARAMETERS; p++)
+        squares += (double) gradient[p]/largest*((double) gradient[p]/largest);
+    return largest*sqrt(squares);
+}
+
+/* Scales the gradient so that its norm is at most bound. */
+static HOT void clip_norm(real *gradient, double bound)
+{
+    const double norm = gradient_norm(gradient);
+    if (!(norm > bound))
+        return;
+    const double scale = bound/norm;
+    for (size_t p = 0; p < PARAMETERS; p++)
+        gradient[p] = (real) ((double) gradient[p]*scale);
+}
+
+/* Takes a share of the parameters first <= p < last before the update from those after it. Returns whether one of the
+   latter is no longer finite. */
+static HOT int decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last,
+    real share)
+{
+    word check = 0;
+    for (size_t p = first; p < last; p++) {
+        next[p] -= share*parameters[p];
+        check |= beyond(next[p]);
+    }
+    return (int) (check >> FIRST_BIT);
+}
+
+/* The largest change of a parameter in an update. */
+static HOT double largest_step(const real *before, const real *after, size_t first, size_t last)
+{
+    real largest = 0;
+    LARGEST_LOOP(largest)
+    for (size_t p = first; p < last; p++) {
+        const real change = after[p] - before[p], step = change < 0 ? -change : change;
+        largest = step > largest ? step : largest;
+    }
+    return (double) largest;
+}
+
+#endif

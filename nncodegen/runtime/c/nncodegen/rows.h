@@ -1,0 +1,253 @@
+/* Products and sums of one sample at a time.
+
+   Needs vectors.h. Gives row_product, row_times, row_products, column_products, row_sum, row_largest. */
+
+#ifndef NNCODEGEN_ROWS_H
+#define NNCODEGEN_ROWS_H
+
+#include "vectors.h"
+
+/* 4 vectors of a row times a matrix. */
+static inline UNUSED void row_times_4(size_t inner, const real *restrict a0, const real *restrict b,
+    size_t b_inner, real *restrict out)
+{
+    vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0};
+    vector t00 = {0}, t01 = {0}, t02 = {0}, t03 = {0};
+    size_t k = 0;
+    const size_t whole = inner/2*2;
+    for (; k < whole; k += 2) {
+        {
+            const vector b0 = load(b + (k + 0)*b_inner), b1 = load(b + (k + 0)*b_inner + 1*LANES),
+                b2 = load(b + (k + 0)*b_inner + 2*LANES), b3 = load(b + (k + 0)*b_inner + 3*LANES);
+            const size_t i = (k + 0);
+            s00 += a0[i]*b0;
+            s01 += a0[i]*b1;
+            s02 += a0[i]*b2;
+            s03 += a0[i]*b3;
+        }
+        {
+            const vector b0 = load(b + (k + 1)*b_inner), b1 = load(b + (k + 1)*b_inner + 1*LANES),
+                b2 = load(b + (k + 1)*b_inner + 2*LANES), b3 = load(b + (k + 1)*b_inner + 3*LANES);
+            const size_t i = (k + 1);
+            t00 += a0[i]*b0;
+            t01 += a0[i]*b1;
+            t02 += a0[i]*b2;
+            t03 += a0[i]*b3;
+        }
+    }
+    for (; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES),
+            b2 = load(b + k*b_inner + 2*LANES), b3 = load(b + k*b_inner + 3*LANES);
+        const size_t i = k;
+        s00 += a0[i]*b0;
+        s01 += a0[i]*b1;
+        s02 += a0[i]*b2;
+        s03 += a0[i]*b3;
+    }
+    *(unaligned *) out = s00 + t00;
+    *(unaligned *) (out + 1*LANES) = s01 + t01;
+    *(unaligned *) (out + 2*LANES) = s02 + t02;
+    *(unaligned *) (out + 3*LANES) = s03 + t03;
+}
+
+/* 2 vectors of a row times a matrix. */
+static inline UNUSED void row_times_2(size_t inner, const real *restrict a0, const real *restrict b,
+    size_t b_inner, real *restrict out)
+{
+    vector s00 = {0}, s01 = {0};
+    vector t00 = {0}, t01 = {0};
+    vector u00 = {0}, u01 = {0};
+    vector v00 = {0}, v01 = {0};
+    size_t k = 0;
+    const size_t whole = inner/4*4;
+    for (; k < whole; k += 4) {
+        {
+            const vector b0 = load(b + (k + 0)*b_inner), b1 = load(b + (k + 0)*b_inner + 1*LANES);
+            const size_t i = (k + 0);
+            s00 += a0[i]*b0;
+            s01 += a0[i]*b1;
+        }
+        {
+            const vector b0 = load(b + (k + 1)*b_inner), b1 = load(b + (k + 1)*b_inner + 1*LANES);
+            const size_t i = (k + 1);
+            t00 += a0[i]*b0;
+            t01 += a0[i]*b1;
+        }
+        {
+            const vector b0 = load(b + (k + 2)*b_inner), b1 = load(b + (k + 2)*b_inner + 1*LANES);
+            const size_t i = (k + 2);
+            u00 += a0[i]*b0;
+            u01 += a0[i]*b1;
+        }
+        {
+            const vector b0 = load(b + (k + 3)*b_inner), b1 = load(b + (k + 3)*b_inner + 1*LANES);
+            const size_t i = (k + 3);
+            v00 += a0[i]*b0;
+            v01 += a0[i]*b1;
+        }
+    }
+    for (; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES);
+        const size_t i = k;
+        s00 += a0[i]*b0;
+        s01 += a0[i]*b1;
+    }
+    *(unaligned *) out = s00 + t00 + u00 + v00;
+    *(unaligned *) (out + 1*LANES) = s01 + t01 + u01 + v01;
+}
+
+/* 1 vector of a row times a matrix. */
+static inline UNUSED void row_times_1(size_t inner, const real *restrict a0, const real *restrict b,
+    size_t b_inner, real *restrict out)
+{
+    vector s00 = {0};
+    vector t00 = {0};
+    vector u00 = {0};
+    vector v00 = {0};
+    size_t k = 0;
+    const size_t whole = inner/4*4;
+    for (; k < whole; k += 4) {
+        {
+            const vector b0 = load(b + (k + 0)*b_inner);
+            const size_t i = (k + 0);
+            s00 += a0[i]*b0;
+        }
+        {
+            const vector b0 = load(b + (k + 1)*b_inner);
+            const size_t i = (k + 1);
+            t00 += a0[i]*b0;
+        }
+        {
+            const vector b0 = load(b + (k + 2)*b_inner);
+            const size_t i = (k + 2);
+            u00 += a0[i]*b0;
+        }
+        {
+            const vector b0 = load(b + (k + 3)*b_inner);
+            const size_t i = (k + 3);
+            v00 += a0[i]*b0;
+        }
+    }
+    for (; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner);
+        const size_t i = k;
+        s00 += a0[i]*b0;
+    }
+    *(unaligned *) out = s00 + t00 + u00 + v00;
+}
+
+/* out[j*step] = sum(i) a[j*row + i]*x[i]: for four rows at once, in vectors along i, and in fours where a vector is
+   longer than what is left. Where there are fewer than four rows left, the last is computed again. */
+static HOT void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, const real *restrict x,
+    real *restrict out, size_t step)
+{
+    const size_t whole = LANES >= 4 ? inner/LANES*LANES : 0, fours = inner/4*4;
+    for (size_t j = 0; j < rows; j += 4) {
+        const size_t last = rows - j - 1, j1 = last < 1 ? last : 1, j2 = last < 2 ? last : 2, j3 = last < 3 ? last : 3;
+        const real *const a0 = a + j*row, *const a1 = a0 + j1*row, *const a2 = a0 + j2*row, *const a3 = a0 + j3*row;
+        four sums = {0};
+        if (whole > 0) {
+            vector s[4] = {{0}};
+            for (size_t i = 0; i < whole; i += LANES) {
+                const vector values = load(x + i);
+                s[0] += load(a0 + i)*values;
+                s[1] += load(a1 + i)*values;
+                s[2] += load(a2 + i)*values;
+                s[3] += load(a3 + i)*values;
+            }
+            sums_of_four(s, &sums);
+        }
+        if (whole < fours) {
+            four f[4] = {{0}}, rest;
+            for (size_t i = whole; i < fours; i += 4) {
+                const four values = *(const unaligned_four *) (x + i);
+                f[0] += *(const unaligned_four *) (a0 + i)*values;
+                f[1] += *(const unaligned_four *) (a1 + i)*values;
+                f[2] += *(const unaligned_four *) (a2 + i)*values;
+                f[3] += *(const unaligned_four *) (a3 + i)*values;
+            }
+            add_fours(f, &rest);
+            sums += rest;
+        }
+        for (size_t i = fours; i < inner; i++)
+            sums += (four) {a0[i], a1[i], a2[i], a3[i]}*x[i];
+        if (step == 1 && last >= 3) {
+            *(unaligned_four *) (out + j) = sums;
+        } else {
+            out[(j + j3)*step] = sums[3];
+            out[(j + j2)*step] = sums[2];
+            out[(j + j1)*step] = sums[1];
+            out[j*step] = sums[0];
+        }
+    }
+}
+
+/* out[l] = sum(k) a[k]*b[k*b_row + l], in whole vectors. */
+static HOT void row_times(size_t lanes, size_t inner, const real *restrict a, const real *restrict b, size_t b_row,
+    real *restrict out)
+{
+    for (size_t l = 0; l < lanes;) {
+        const size_t vectors = (lanes - l + LANES - 1)/LANES;
+        if (vectors >= 4)
+            row_times_4(inner, a, b + l, b_row, out + l);
+        else if (vectors >= 2)
+            row_times_2(inner, a, b + l, b_row, out + l);
+        else
+            row_times_1(inner, a, b + l, b_row, out + l);
+        l += (vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1)*LANES;
+    }
+}
+
+/* The sum of so many values, side by side. */
+INLINE real row_sum(size_t count, const real *restrict values)
+{
+    const size_t whole = count/LANES*LANES, fours = count/4*4;
+    vector s = {0};
+    four f = {0};
+    for (size_t k = 0; k < whole; k += LANES)
+        s += load(values + k);
+    for (size_t k = whole; k < fours; k += 4)
+        f += *(const unaligned_four *) (values + k);
+    real total = whole > 0 ? sum_of_lanes(s) : 0;
+    if (whole < fours)
+        total += (f[0] + f[1]) + (f[2] + f[3]);
+    for (size_t k = whole < fours ? fours : whole; k < count; k++)
+        total += values[k];
+    return total;
+}
+
+/* The largest of so many values, side by side; some are compared twice, where they are no multiple of four. */
+INLINE real row_largest(size_t count, const real *restrict values)
+{
+    real f[4] = {-HUGE_VAL, -HUGE_VAL, -HUGE_VAL, -HUGE_VAL};
+    for (size_t k = 0; k < count && count < 4; k++)
+        f[0] = f[0] > values[k] ? f[0] : values[k];
+    for (size_t k = 0; k < count && count >= 4; k += 4) {
+        const real *const next = values + (k + 4 <= count ? k : count - 4);
+        for (size_t l = 0; l < 4; l++)
+            f[l] = f[l] > next[l] ? f[l] : next[l];
+    }
+    f[0] = f[0] > f[1] ? f[0] : f[1];
+    f[2] = f[2] > f[3] ? f[2] : f[3];
+    return f[0] > f[2] ? f[0] : f[2];
+}
+
+/* out[r][l] = sum(k) a[r][k]*b[l][k], row by row, and the last of each again for what pads a vector. */
+static HOT void row_products(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
+    const real *restrict b, size_t b_row, real *restrict out, size_t out_row)
+{
+    for (size_t r = 0; r < rows; r++)
+        row_product(lanes, inner, b, b_row, a + r*a_row, out + r*out_row, 1);
+    pad_rows(rows, lanes, out, out_row);
+}
+
+/* The same column by column: out[r][l] = sum(k) a[r][k]*b[l][k]. */
+static HOT void column_products(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
+    const real *restrict b, size_t b_lane, real *restrict out, size_t out_row)
+{
+    for (size_t l = 0; l < lanes; l++)
+        row_product(rows, inner, a, a_row, b + l*b_lane, out + l, out_row);
+    pad_rows(rows, lanes, out, out_row);
+}
+
+#endif

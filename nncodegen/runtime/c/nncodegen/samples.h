@@ -1,0 +1,68 @@
+/* The samples of a tile: their rows, where they are or copied to lie side by side, and their weights.
+
+   Needs memory.h. Gives tile, fill, rows_of, copy_row, total_weight. */
+
+#ifndef NNCODEGEN_SAMPLES_H
+#define NNCODEGEN_SAMPLES_H
+
+#include "memory.h"
+
+/* The samples of a tile: their inputs and targets row by row, and their weights. */
+typedef struct {
+    const real *inputs;
+    const real *targets;
+} tile;
+
+static UNUSED void copy_row(const real *from, real *to, size_t width)
+{
+    for (size_t k = 0; k < width; k++)
+        to[k] = from[k];
+}
+
+/* The rows of so many samples from first on, in the given order or one after the other: where they are, if they lie
+   side by side, or copied; (whole) also where they do not fill whole vectors, with the last again behind them. */
+static UNUSED const real *rows_of(const real *from, size_t width, const size_t *order, size_t first, size_t count,
+    int whole, real *copied)
+{
+    const size_t end = whole ? (count + PAD - 1)/PAD*PAD : count;
+    if (!from)
+        return NULL;
+    if (end == count && (!order || count == 1))
+        return from + (order ? order[first] : first)*width;
+    for (size_t n = 0; n < end; n++) {
+        const size_t sample = first + (n < count ? n : count - 1);
+        copy_row(from + (order ? order[sample] : sample)*width, copied + n*width, width);
+    }
+    return copied;
+}
+
+/* The tile of the samples from first on: from the given order, or one after the other. Those that pad it to whole
+   vectors have weight 0. */
+static UNUSED tile fill(memory m, const real *inputs, const real *targets, const size_t *order, const real *weights,
+    double total, size_t first, size_t count)
+{
+    const size_t end = (count + PAD - 1)/PAD*PAD;
+    const real share = (real) (1/total);
+    for (size_t n = 0; n < count; n++)
+        m.weights[n] = weights ? (real) ((double) weights[order ? order[first + n] : first + n]/total) : share;
+    for (size_t n = count; n < end; n++)
+        m.weights[n] = 0;
+    for (size_t n = 0; NN_HAS_NOISE && n < end; n++)
+        m.rows[n] = n >= count ? 0 : order ? order[first + n] : first + n;
+    return (tile) {
+        rows_of(inputs, INPUTS, order, first, count, WHOLE_INPUTS, m.inputs),
+        rows_of(targets, TARGETS, order, first, count, WHOLE_TARGETS, m.targets),
+    };
+}
+
+static UNUSED double total_weight(const real *weights, size_t samples)
+{
+    if (!weights)
+        return (double) samples;
+    double total = 0;
+    for (size_t n = 0; n < samples; n++)
+        total += (double) weights[n];
+    return total;
+}
+
+#endif

@@ -1,0 +1,25 @@
+/* The table of the functions of a model.
+
+   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. Gives NN_TABLE, the values of it. */
+
+#ifndef NNCODEGEN_TABLE_H
+#define NNCODEGEN_TABLE_H
+
+#include "entry_points.h"
+#include "names.h"
+
+#if NN_HAS_MANY
+#define NN_TABLE_FOR_MANY NN_ENTRY_POINTS_FOR_MANY(NN_INITIAL)
+#else
+#define NN_TABLE_FOR_MANY
+#endif
+#if NN_HAS_BLAS
+#define NN_TABLE_FOR_BLAS NN_ENTRY_POINTS_FOR_BLAS(NN_INITIAL)
+#else
+#define NN_TABLE_FOR_BLAS
+#endif
+
+#define NN_TABLE \
+    { NN_ENTRY_POINTS(NN_INITIAL) NN_ENTRY_POINTS_OF_CHOICE(NN_INITIAL) NN_TABLE_FOR_MANY NN_TABLE_FOR_BLAS }
+
+#endif

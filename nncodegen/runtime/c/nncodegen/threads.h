@@ -1,0 +1,152 @@
+/* A team of threads that share the chunks of each batch.
+
+   Needs batch.h; with NNCODEGEN_THREADS it uses POSIX threads and C11's atomics, else nothing. Gives team, gather_team,
+   dismiss_team, sum_by_team. */
+
+#ifndef NNCODEGEN_THREADS_H
+#define NNCODEGEN_THREADS_H
+
+#include "batch.h"
+
+#ifdef NNCODEGEN_THREADS
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+enum { THREADS = 64, SPINS = 20000 };
+
+/* Threads that share the chunks of each batch. They live from the beginning of a call to its end, and sleep where
+   nothing is to do for long. */
+typedef struct team team;
+
+typedef struct {
+    team *team;
+    memory m;
+    size_t number;
+    pthread_t thread;
+} member;
+
+struct team {
+    member members[THREADS];
+    size_t count;
+    const batch *work; /* NULL: go home */
+    size_t first; /* the chunk of the member with the number 0 */
+    atomic_size_t round;
+    atomic_size_t working;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+};
+
+/* The chunk of a member in the present round. */
+static UNUSED void do_share(team *t, member *own)
+{
+    const size_t chunk = t->first + own->number;
+    if (t->first == 0)
+        prepare_batch(t->work, own->m);
+    if (chunk < chunks_of(t->work))
+        sum_chunk(t->work, own->m, chunk, NULL);
+}
+
+static UNUSED void *be_member(void *argument)
+{
+    FLUSH_SUBNORMALS
+    member *const own = argument;
+    team *const t = own->team;
+    for (size_t seen = 0;; seen++) {
+        for (size_t spins = 0; spins < SPINS && atomic_load_explicit(&t->round, memory_order_acquire) == seen; spins++)
+            ;
+        pthread_mutex_lock(&t->lock);
+        while (atomic_load_explicit(&t->round, memory_order_acquire) == seen)
+            pthread_cond_wait(&t->wake, &t->lock);
+        pthread_mutex_unlock(&t->lock);
+        if (!t->work)
+            return NULL;
+        do_share(t, own);
+        atomic_fetch_sub_explicit(&t->working, 1, memory_order_release);
+    }
+}
+
+/* Begins a round. */
+static UNUSED void announce(team *t, const batch *work, size_t first)
+{
+    pthread_mutex_lock(&t->lock);
+    t->work = work;
+    t->first = first;
+    atomic_store_explicit(&t->working, t->count - 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->round, 1, memory_order_release);
+    pthread_cond_broadcast(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static UNUSED void await_members(team *t)
+{
+    for (size_t spins = 0; atomic_load_explicit(&t->working, memory_order_acquire); spins++)
+        if (spins > SPINS)
+            sched_yield();
+}
+
+/* A team of at most so many threads, the calling one among them; fewer, if the system has no more. */
+static UNUSED void gather_team(team *t, size_t threads, char *work)
+{
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->wake, NULL);
+    atomic_init(&t->round, 0);
+    atomic_init(&t->working, 0);
+    for (t->count = 0; t->count < threads && t->count < THREADS; t->count++) {
+        member *const own = t->members + t->count;
+        *own = (member) {.team = t, .m = carve(work + t->count*NN(work_size)()), .number = t->count};
+        clear(own->m);
+        if (t->count > 0 && pthread_create(&own->thread, NULL, be_member, own) != 0)
+            break;
+    }
+}
+
+static UNUSED void dismiss_team(team *t)
+{
+    announce(t, NULL, 0);
+    for (size_t k = 1; k < t->count; k++)
+        pthread_join(t->members[k].thread, NULL);
+    pthread_cond_destroy(&t->wake);
+    pthread_mutex_destroy(&t->lock);
+}
+
+/* The sums of all chunks of a batch, by a team: those of each round are added up in the order of the chunks. Returns 1
+   if stopped. */
+static UNUSED int sum_by_team(team *t, const batch *work, double *totals, NN(poll) *poll)
+{
+    for (size_t first = 0; first < chunks_of(work); first += t->count) {
+        announce(t, work, first);
+        do_share(t, t->members);
+        await_members(t);
+        for (size_t k = 0; k < t->count && first + k < chunks_of(work); k++)
+            add_sums(work, t->members[k].m, totals);
+        if (stopped(poll, (double) COST*TILE*CHUNK))
+            return 1;
+    }
+    return 0;
+}
+#else
+typedef struct { size_t count; } team;
+
+static UNUSED void gather_team(team *t, size_t threads, char *work)
+{
+    (void) threads;
+    (void) work;
+    t->count = 1;
+}
+
+static UNUSED void dismiss_team(team *t)
+{
+    (void) t;
+}
+
+static UNUSED int sum_by_team(team *t, const batch *work, double *totals, NN(poll) *poll)
+{
+    (void) t;
+    (void) work;
+    (void) totals;
+    return stopped(poll, 0);
+}
+#endif
+
+#endif

@@ -1,0 +1,217 @@
+/* Training: epochs of updates, what is measured after each, and when it ends.
+
+   Needs update.h, metrics.h, descend.h where NN_DESCENDS, registers.h where NN_HAS_REGISTERS. Gives train and
+   present. */
+
+#ifndef NNCODEGEN_TRAIN_H
+#define NNCODEGEN_TRAIN_H
+
+#include "random.h"
+#include "update.h"
+
+/* The next update of an epoch, whose number in this call is row, or a sweep of sequential ones. A weight counts by
+   its ratio to the mean weight of all samples, so that the gradients of the batches are together the gradient of the
+   weighted mean. Returns a status; COMPLETED: go on. */
+static COLD int train_next(NN(training) *run, memory *m, team *threads, double total, size_t row)
+{
+    const size_t all = run->data.samples;
+    const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
+    const double share = (double) samples/(double) all;
+    const double factor = factor_of_update(run, row);
+    if (run->sequential) {
+        while (run->sweep < PARAMETERS) {
+            const size_t p = place_of(run->sweep);
+            double loss;
+            const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
+            if (status != NN(COMPLETED))
+                return status;
+            run->present[p] = m->next[p];
+            run->batch_loss = p == 0 ? loss : run->batch_loss;
+            run->sweep++;
+        }
+        run->sweep = 0;
+    } else {
+        const int status = train_batch(run, *m, threads, samples, total*share, 0, PARAMETERS, factor, &run->batch_loss);
+        if (status != NN(COMPLETED))
+            return status;
+        real *const before = run->present;
+        run->present = m->next;
+        m->next = before;
+    }
+    count_update(run, samples, share);
+    return NN(COMPLETED);
+}
+
+/* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this
+   call. */
+static COLD int train_samples(NN(training) *run, memory *m, team *threads, double total, size_t row)
+{
+    int status = NN(COMPLETED);
+#if NN_DESCENDS
+    int descent = descends(run); /* -1: again after the next update */
+#endif
+    while (run->begin < run->data.samples && status == NN(COMPLETED)) {
+#if NN_DESCENDS
+        if (descent > 0) {
+            status = descend(run, *m, total, row, &descent);
+            continue;
+        }
+#endif
+        status = train_next(run, m, threads, total, row);
+#if NN_DESCENDS
+        descent = descent != 0;
+#endif
+    }
+    return status;
+}
+
+#if NN_HAS_METRICS
+/* Accuracy, mean absolute error, and R2 (the mean over outputs), as far as they are wanted, from their sums. */
+static COLD void finish_metrics(int metrics, const NN(data) *data, const double *sums, double *figures)
+{
+    const double total = total_weight(data->counts, data->samples);
+    figures[NN(ACCURACY)] = sums[NN(ACCURACY)]/(LABELS ? 1 : OUTPUTS)/total;
+    figures[NN(MEAN_ABSOLUTE_ERROR)] = sums[NN(MEAN_ABSOLUTE_ERROR)]/OUTPUTS/total;
+    double explained = 0;
+    for (size_t k = 0; metrics & WANTS_R2 && k < OUTPUTS; k++) {
+        const double squares = sums[NN(R2) + k];
+        if (data->spread[k] > 0)
+            explained += 1 - squares/data->spread[k];
+        else
+            explained += squares == 0; /* a target that is the same everywhere is explained, or not */
+    }
+    figures[NN(R2)] = explained/OUTPUTS;
+}
+#endif
+
+/* The columns of the history after an epoch. Returns 1 if stopped. */
+static COLD int measure_epoch(NN(training) *run, memory m, team *threads, double *figures)
+{
+    const NN(data) *data = &run->validation;
+    figures[NN(LOSS)] = run->epoch_loss;
+#if NN_HAS_METRICS
+    if (run->metrics)
+        finish_metrics(run->metrics, &run->data, run->measures, figures + NN(METRICS));
+#endif
+    if (data->samples) {
+        if (NN_HAS_TRANSPOSED)
+            arrange(run->present, m.next, 1);
+        const real *const parameters = NN_HAS_TRANSPOSED ? m.next : run->present;
+        const batch all = {.forward = 1, .metrics = run->metrics, .parameters = parameters,
+            .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
+            .samples = data->samples, .total = total_weight(data->weights, data->samples)};
+        const double *const sums = sum_batch(&all, m, threads, &run->poll);
+        if (!sums)
+            return 1;
+        figures[NN(VALIDATION_LOSS)] = sums[place_of_loss(&all)];
+#if NN_HAS_METRICS
+        if (run->metrics)
+            finish_metrics(run->metrics, data, sums + SUMS, figures + NN(VALIDATION_METRICS));
+#endif
+    }
+    return 0;
+}
+
+/* Keeps the parameters of the best epoch. Returns a status: STOPPED_EARLY when patience is at its end. */
+static COLD int compare_epoch(NN(training) *run, const double *figures)
+{
+    const double figure = run->higher ? -figures[run->monitor] : figures[run->monitor];
+    if (figure < run->best_figure - run->min_delta) { /* of the first epoch, if it is finite */
+        run->best_figure = figure;
+        run->best_epoch = run->epochs + 1;
+        arrange(run->present, run->best, 1);
+    }
+    const size_t waited = run->epochs + 1 - run->best_epoch;
+    return run->patience && waited >= run->patience ? NN(STOPPED_EARLY) : NN(COMPLETED);
+}
+
+/* The end of an epoch, whose number in this call is row. Nothing of it is kept before all of it is done. Returns a
+   status. */
+static COLD int end_epoch(NN(training) *run, memory m, team *threads, size_t row, uint64_t random)
+{
+    double *const figures = run->history + row*run->columns;
+    int status = NN(COMPLETED);
+    if (run->columns == 1)
+        figures[NN(LOSS)] = run->epoch_loss;
+    else if (measure_epoch(run, m, threads, figures))
+        return NN(INTERRUPTED);
+    if (run->monitor >= 0)
+        status = compare_epoch(run, figures);
+    if (run->largest < run->tolerance)
+        status = NN(CONVERGED);
+    run->random = random;
+    run->begin = 0;
+    run->epoch_loss = run->largest = 0;
+    const size_t measures = run->metrics ? MEASURES : 0;
+    for (size_t k = 0; k < measures; k++)
+        run->measures[k] = 0;
+    run->epochs++;
+    return status;
+}
+
+/* One epoch, or what is left of it. */
+static COLD int train_epoch(NN(training) *run, memory *m, team *threads, double total, size_t row)
+{
+    uint64_t random = run->random;
+    if (run->shuffle)
+        shuffle(run->order, run->data.samples, &random);
+    const int status = train_samples(run, m, threads, total, row);
+    return status == NN(COMPLETED) ? end_epoch(run, *m, threads, row, random) : status;
+}
+
+void NN(present)(const NN(training) *run, real *parameters)
+{
+    if (run->present)
+        arrange(run->present, parameters, 1);
+    else
+        memcpy(parameters, run->parameters, PARAMETERS*sizeof(real));
+}
+
+/* The state of the optimizer in the order of the loops of the gradient, or back from it. */
+static UNUSED void arrange_state(NN(training) *run, memory m, int back)
+{
+    for (size_t k = 0; k < variables_of_state(run->optimizer); k++) {
+        real *const state = run->state + k*PARAMETERS;
+        arrange(state, m.next, back);
+        copy_row(m.next, state, PARAMETERS);
+    }
+}
+
+#if NN_HAS_REGISTERS
+static HOT int train_in_registers(NN(training) *run);
+#endif
+
+COLD void NN(train)(NN(training) *run)
+{
+    FLUSH_SUBNORMALS
+#if NN_HAS_REGISTERS
+    if (train_in_registers(run))
+        return;
+#endif
+    memory m = carve(run->work);
+    clear(m);
+    const size_t arrays = NN_HAS_SINGLE_GRADIENT ? ARRAYS : 0;
+    for (size_t k = 0; k < arrays; k++)
+        m.arrays[k] = 0; /* the vectors of single samples compute with what pads a row, and nothing hangs on it */
+    arrange(run->parameters, m.parameters, 0);
+    if (NN_HAS_TRANSPOSED)
+        arrange_state(run, m, 0);
+    run->present = m.parameters;
+    const double total = total_weight(run->data.weights, run->data.samples);
+    run->status = NN(COMPLETED);
+    team all, *threads = NULL;
+    if (run->threads > 1) {
+        gather_team(&all, run->threads, run->work);
+        threads = all.count > 1 ? &all : NULL;
+    }
+    for (size_t row = 0; run->epochs < run->until && run->status == NN(COMPLETED); row++)
+        run->status = train_epoch(run, &m, threads, total, row);
+    NN(present)(run, run->parameters);
+    if (NN_HAS_TRANSPOSED)
+        arrange_state(run, m, 1);
+    run->present = NULL;
+    if (run->threads > 1)
+        dismiss_team(&all);
+}
+
+#endif

@@ -1,0 +1,29 @@
+/* What makes a model of its kernels: predictions, losses and gradients, training, and the table of all functions.
+   The last line of the C of a model includes this. */
+
+#ifndef NNCODEGEN_TRAINING_H
+#define NNCODEGEN_TRAINING_H
+
+#include "facts.h"
+#include "predict.h"
+#include "gradient.h"
+#include "rules.h"
+#include "update.h"
+#if NN_DESCENDS
+#include "descend.h"
+#endif
+#include "train.h"
+#if NN_HAS_REGISTERS
+#include "registers.h"
+#endif
+#if NN_HAS_MANY
+#include "many.h"
+#endif
+#include "table.h"
+
+extern const NN(functions) NN(kernel);
+
+/* All functions of the model, or of one variant of its kernel. */
+const NN(functions) NN(kernel) = NN_TABLE;
+
+#endif

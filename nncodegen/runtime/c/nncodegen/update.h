@@ -1,0 +1,99 @@
+/* One update: the gradient of a batch, and the step of the optimizer.
+
+   Needs gradient.h, regularize.h, and update, which the rules of the optimizers give. Gives train_batch, batch_of,
+   add_measures, factor_of_update, count_update, is_plain. */
+
+#ifndef NNCODEGEN_UPDATE_H
+#define NNCODEGEN_UPDATE_H
+
+#include "gradient.h"
+#include "regularize.h"
+
+/* Whether an update is the optimizer's alone: nothing else is done to gradients or parameters. */
+static UNUSED int is_plain(const NN(training) *run)
+{
+    return !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
+}
+
+/* What the learning rate is multiplied with in the next update, of the epoch of this number in this call. */
+static UNUSED double factor_of_update(const NN(training) *run, size_t row)
+{
+    const size_t batches = (run->data.samples + run->batch - 1)/run->batch;
+    const size_t number = run->factors_of_updates ? row*batches + run->begin/run->batch : row;
+    return run->factors ? run->factors[number] : 1;
+}
+
+/* So many samples of a training from its present one on, whose weights are divided by their total. */
+static UNUSED batch batch_of(const NN(training) *run, size_t samples, double total)
+{
+    const NN(data) *data = &run->data;
+    batch part = {.without_loss = run->without_loss, .metrics = run->metrics, .parameters = run->present,
+        .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
+        .order = run->shuffle ? run->order : NULL, .begin = run->begin, .samples = samples, .total = total};
+#if NN_HAS_NOISE
+    part.noise = (randomness) {noise_of_update(run->seed, run->updates), 1};
+#endif
+    return part;
+}
+
+/* Adds the sums for the metrics of an update, where there are any, to those of the epoch. */
+static UNUSED void add_measures(NN(training) *run, const batch *b, const double *sums)
+{
+    const size_t measures = b->metrics ? MEASURES : 0;
+    for (size_t k = 0; k < measures; k++)
+        run->measures[k] += sums[SUMS + k];
+}
+
+/* Updates the parameters first <= p < last by the gradient of a batch. Where it updates the first of the parameters,
+   the loss is that of the history, and the sums for metrics are added to those of the epoch. A training has diverged
+   when a new parameter is not finite, or the loss of the history, whatever overflowed on the way to them: that is
+   the rule of all loops of training. Returns a status; COMPLETED: go on. */
+static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t samples, double total, size_t first,
+    size_t last, double factor, double *loss)
+{
+    batch part = batch_of(run, samples, total);
+    part.metrics = first == 0 ? run->metrics : 0;
+    m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
+    const double *const sums = derive_batch(&part, m, threads, m.gradient, &run->poll);
+    if (!sums)
+        return NN(INTERRUPTED);
+    *loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
+    if (first == 0 && !run->without_loss && !isfinite(*loss))
+        return NN(DIVERGED);
+    if (run->l1 > 0 || run->l2 > 0)
+        add_penalties(run->present, m.gradient, (real) run->l1, (real) run->l2);
+    if (run->clip_value > 0)
+        clip_values(m.gradient, (real) run->clip_value);
+    if (run->clip_norm > 0)
+        clip_norm(m.gradient, run->clip_norm);
+    const double *options = run->options;
+    double scaled[OPTIONS];
+    if (run->factors) {
+        for (size_t k = 0; k < OPTIONS; k++)
+            scaled[k] = run->options[k];
+        scaled[0] *= factor;
+        options = scaled;
+    }
+    int lost = update(run->optimizer, first, last, options, (double) run->updates + 1, run->present, run->state,
+        m.next);
+    if (run->weight_decay > 0)
+        lost |= decay_weights(run->present, m.next, first, last, (real) (options[0]*run->weight_decay));
+    if (lost)
+        return NN(DIVERGED);
+    if (run->tolerance > 0) {
+        const double step = largest_step(run->present, m.next, first, last);
+        run->largest = step > run->largest ? step : run->largest;
+    }
+    add_measures(run, &part, sums);
+    return NN(COMPLETED);
+}
+
+/* Takes note of an update, by so many samples, which are such a share of all. */
+static UNUSED void count_update(NN(training) *run, size_t samples, double share)
+{
+    run->updates++;
+    run->epoch_loss += run->batch_loss*share;
+    run->begin += samples;
+}
+
+#endif

@@ -1,0 +1,260 @@
+/* Vectors of numbers, as long as the registers of the target: the one place that knows instruction sets.
+
+   Needs base.h. Gives vector, LANES, BLOCK_ROWS, VARIANT, CUT, FLUSH_SUBNORMALS, loads and stores, sums of lanes. To
+   add an instruction set, add a section at the top. */
+
+#ifndef NNCODEGEN_VECTORS_H
+#define NNCODEGEN_VECTORS_H
+
+#include "base.h"
+
+/* Vectors as long as the registers of the target, the rows of a block that leave registers for the rest, and what a
+   kernel for such CPUs is called. */
+#if defined(__AVX512F__)
+#define VARIANT "avx512"
+#define VECTOR_BYTES 64
+#define BLOCK_ROWS 8
+#elif defined(__AVX2__)
+#define VARIANT "avx2"
+#define VECTOR_BYTES 32
+#define BLOCK_ROWS 4
+#elif defined(__AVX__)
+#define VARIANT "plain"
+#define VECTOR_BYTES 32
+#define BLOCK_ROWS 4
+#elif defined(__aarch64__)
+#define VARIANT "neon"
+#define VECTOR_BYTES 16
+#define BLOCK_ROWS 8
+#else
+#define VARIANT "plain"
+#define VECTOR_BYTES 16
+#define BLOCK_ROWS 4
+#endif
+
+/* The rows of a product beyond which vectors that lie across two lines of the cache are copied first: none where all
+   vectors come in halves (Zen 4), many where both lines come while a block computes (Zen 5). */
+#if defined(__znver4__)
+#define COPY_ROWS PTRDIFF_MAX
+#elif defined(__znver5__)
+#define COPY_ROWS 64
+#else
+#define COPY_ROWS BLOCK_ROWS
+#endif
+
+/* Whether a division that waits for a function of its loop begins the next. Intel's cores rather divide the longest
+   vectors beside other work; those of AMD, and with shorter vectors all, look too few rounds of the loop ahead. The
+   command of a compiler may decide otherwise. */
+#if defined(CUT)
+#elif defined(__AVX512F__) && !defined(__znver4__) && !defined(__znver5__)
+#define CUT 0
+#else
+#define CUT 1
+#endif
+
+/* To the end of a block, subnormal numbers count as zero (FLUSH_SUBNORMALS), or do not (GRADUAL_UNDERFLOW). Where
+   sums are computed and parameters trained they do, if the model allows it: some cores take a hundred cycles for
+   each, and nothing in such a model takes a logarithm or a root of them, for which they would not be next to
+   nothing. Predictions keep them, and so does whoever is asked whether a call shall end. */
+#if NN_FLUSHES && defined(__SSE2__) && defined(__GNUC__)
+INLINE unsigned change_mode(unsigned set, unsigned cleared)
+{
+    const unsigned before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr((before & ~cleared) | set);
+    return before;
+}
+
+INLINE void restore_mode(const unsigned *before)
+{
+    __builtin_ia32_ldmxcsr(*before);
+}
+
+#define MODE const unsigned mode __attribute__((unused, cleanup(restore_mode)))
+#define FLUSH_SUBNORMALS MODE = change_mode(0x8040, 0); /* of results, and of operands */
+#define GRADUAL_UNDERFLOW MODE = change_mode(0, 0x8040);
+#else
+#define FLUSH_SUBNORMALS
+#define GRADUAL_UNDERFLOW
+#endif
+
+enum {
+    LANES = VECTOR_BYTES/sizeof(real),
+    PAD = NN_HAS_BLOCKS ? LANES : 1, /* samples to whose multiples a tile is padded */
+    PARTIALS = DIRECT ? 0 : ACROSS*LANES,
+    PANEL = 256, /* terms of a long sum that are worked through at once: 32 kB of the longest vectors */
+    ACROSS_ROWS = BLOCK_ROWS/2, /* of a block of sums across lanes */
+    FEW = 4 /* rows, below which a long sum is not worth a panel */
+};
+
+/* Whether the compiler takes shuffles of vectors: GCC from version 12 on, and Clang. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLES 1
+#endif
+#endif
+#ifndef SHUFFLES
+#define SHUFFLES 0
+#endif
+
+typedef real vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef word words __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef real unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+typedef real four __attribute__((vector_size(4*sizeof(real))));
+typedef real eight __attribute__((vector_size(8*sizeof(real))));
+typedef real sixteen __attribute__((vector_size(16*sizeof(real))));
+typedef real unaligned_four __attribute__((vector_size(4*sizeof(real)), aligned(sizeof(real)), may_alias));
+typedef real unaligned_eight __attribute__((vector_size(8*sizeof(real)), aligned(sizeof(real)), may_alias));
+typedef real unaligned_sixteen __attribute__((vector_size(16*sizeof(real)), aligned(sizeof(real)), may_alias));
+
+/* The sums of neighbours in two vectors of 4, 8 or 16: of four values each, those of a come first, then those of b. */
+#if SHUFFLES
+#define NEIGHBOURS_4(a, b) \
+    __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#define NEIGHBOURS_8(a, b) \
+    __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14) + __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15)
+#define NEIGHBOURS_16(a, b) \
+    __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) \
+    + __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
+#endif
+
+/* A vector; those of arrays lie aligned, those of the inputs where the caller has them. */
+INLINE vector load(const real *values)
+{
+    return *(const unaligned *) values;
+}
+
+/* Stores a vector of a result, or (more) adds so many times of it to what is there; then multiplies it with a
+   factor, if there is one. */
+INLINE void keep(vector s, real *out, size_t position, const real *factor, int more, real so_many)
+{
+    if (more)
+        s = load(out + position) + so_many*s;
+    if (factor)
+        s *= load(factor + position);
+    *(unaligned *) (out + position) = s;
+}
+
+/* The same for so many lanes, at the end of a row without padding: what lies behind them, which may be behind the
+   array as well, is written as it is. */
+INLINE void keep_first(vector s, size_t lanes, real *out, int more, real so_many)
+{
+    const vector there = load(out);
+    if (more)
+        s = there + so_many*s;
+    words first;
+    for (size_t lane = 0; lane < LANES; lane++)
+        first[lane] = lane < lanes ? ~(word) 0 : 0;
+    *(unaligned *) out = (vector) (((words) s & first) | ((words) there & ~first));
+}
+
+/* The sum of the lanes of a vector. Its halves are added as vectors: to take lanes out takes longer than to add
+   them. */
+INLINE real sum_of_lanes(vector s)
+{
+    typedef real half __attribute__((vector_size(VECTOR_BYTES/2), may_alias));
+    const half two = ((const half *) &s)[0] + ((const half *) &s)[1];
+#if VECTOR_BYTES > 16
+    typedef real quarter __attribute__((vector_size(VECTOR_BYTES/4), may_alias));
+    const quarter last = ((const quarter *) &two)[0] + ((const quarter *) &two)[1];
+#else
+    const half last = two;
+#endif
+    real total = 0;
+    for (size_t lane = 0; lane < sizeof last/sizeof(real); lane++)
+        total += last[lane];
+    return total;
+}
+
+/* The sums of four times four values. */
+INLINE void add_fours(const four *a, four *sums)
+{
+#if SHUFFLES
+    const four b0 = NEIGHBOURS_4(a[0], a[1]), b1 = NEIGHBOURS_4(a[2], a[3]);
+    *sums = NEIGHBOURS_4(b0, b1);
+#else
+    for (size_t k = 0; k < 4; k++)
+        (*sums)[k] = (a[k][0] + a[k][1]) + (a[k][2] + a[k][3]);
+#endif
+}
+
+/* The sums of the lanes of four vectors. */
+INLINE void sums_of_four(const vector *s, four *sums)
+{
+#if SHUFFLES
+    if (LANES == 16) {
+        const unaligned_sixteen *const a = (const unaligned_sixteen *) s;
+        const sixteen b0 = NEIGHBOURS_16(a[0], a[1]), b1 = NEIGHBOURS_16(a[2], a[3]), c = NEIGHBOURS_16(b0, b1);
+        const eight d = ((const unaligned_eight *) &c)[0] + ((const unaligned_eight *) &c)[1];
+        *sums = ((const unaligned_four *) &d)[0] + ((const unaligned_four *) &d)[1];
+        return;
+    }
+    if (LANES == 8) {
+        const unaligned_eight *const a = (const unaligned_eight *) s;
+        const eight b0 = NEIGHBOURS_8(a[0], a[1]), b1 = NEIGHBOURS_8(a[2], a[3]), c = NEIGHBOURS_8(b0, b1);
+        *sums = ((const unaligned_four *) &c)[0] + ((const unaligned_four *) &c)[1];
+        return;
+    }
+    if (LANES == 4) {
+        const unaligned_four *const a = (const unaligned_four *) s;
+        add_fours((const four [4]) {a[0], a[1], a[2], a[3]}, sums);
+        return;
+    }
+#endif
+    for (size_t k = 0; k < 4; k++)
+        (*sums)[k] = sum_of_lanes(s[k]);
+}
+
+/* Adds four vectors to the partial sums of so many weights, as far as there are as many. Where they come from all
+   samples (alone), or (DIRECT) at once, their lanes are added up, to the one sum of each weight. */
+INLINE void add_four(const vector *s, size_t left, size_t weight, real *restrict partials, double *restrict sums,
+    int alone)
+{
+    if (DIRECT || alone) {
+        four totals;
+        double *const to = sums + weight, *const last = to + left;
+        sums_of_four(s, &totals);
+        if (alone && left >= 4) {
+            for (size_t k = 0; k < 4; k++)
+                to[k] = (double) totals[k];
+            return;
+        }
+        to[0] = (alone ? 0 : to[0]) + (double) totals[0];
+        if (to + 1 < last)
+            to[1] = (alone ? 0 : to[1]) + (double) totals[1];
+        if (to + 2 < last)
+            to[2] = (alone ? 0 : to[2]) + (double) totals[2];
+        if (to + 3 < last)
+            to[3] = (alone ? 0 : to[3]) + (double) totals[3];
+        return;
+    }
+    vector *const to = (vector *) partials + weight;
+    to[0] += s[0];
+    if (left > 1)
+        to[1] += s[1];
+    if (left > 2)
+        to[2] += s[2];
+    if (left > 3)
+        to[3] += s[3];
+}
+
+/* Pads a row (to so many) with its last value: a single value in vectors, as it is read again. */
+INLINE void pad_row(real *row, size_t columns, size_t padded)
+{
+    const real last = row[columns - 1];
+    if (columns == 1 && padded > 1) {
+        for (size_t c = 0; c < padded; c += LANES)
+            *(unaligned *) (row + c) = last - (vector) {0};
+        return;
+    }
+    for (size_t c = columns; c < padded; c++)
+        row[c] = last;
+}
+
+/* Pads rows to whole vectors. */
+INLINE void pad_rows(size_t rows, size_t lanes, real *out, size_t out_row)
+{
+    for (size_t r = 0; r < rows; r++)
+        pad_row(out + r*out_row, lanes, (lanes + LANES - 1)/LANES*LANES);
+}
+
+#endif
