@@ -33,7 +33,7 @@
 #define NN_ABREAST 8
 
 /* A group of models: how many, the samples of each at once, and what they need. */
-#define NN_MODELS 512/sizeof(real)
+#define NN_MODELS 64
 #define NN_GROUP_SAMPLES 1
 #define NN_GROUP_VALUES 7
 #define NN_GROUP_SUMS 8
@@ -671,25 +671,25 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         sums[7*MODELS + m] = d_t5*sigmoid_t8[m] + (more ? sums[7*MODELS + m] : 0);
     }
     if (with_loss) {
-        real *const t15 = values + 5*MODELS;
+        real *const t15_again = values + 5*MODELS;
         real *const t17 = values + 6*MODELS;
         MODELS_LOOP
         for (size_t m = 0; m < MODELS; m++) {
             const real w0 = parameters[0*MODELS + m];
             const real w35 = parameters[5*MODELS + m];
             const real w45 = parameters[6*MODELS + m];
-            t15[m] = sigmoid_t1[m]*w35 + sigmoid_t8[m]*w45 + 2*w0;
-            const real t16 = fabs(t15[m]);
+            t15_again[m] = sigmoid_t1[m]*w35 + sigmoid_t8[m]*w45 + 2*w0;
+            const real t16 = fabs(t15_again[m]);
             t17[m] = decay_of(t16);
         }
         MODELS_LOOP
         for (size_t m = 0; m < MODELS; m++) {
             const real y_2 = y[0*MODELS + m];
             const real t21 = y_2 - 1;
-            const real t22 = maximum(0, t15[m]);
+            const real t22 = maximum(0, t15_again[m]);
             const real t23 = log1p_of(t17[m]);
             const real t24 = t22 + t23;
-            const real t25 = maximum(0, -t15[m]);
+            const real t25 = maximum(0, -t15_again[m]);
             const real t26 = t23 + t25;
             const real loss_n = -t21*t24 + t26*y_2;
             sums[0*MODELS + m] = loss_n*weight + (more ? sums[0*MODELS + m] : 0);

@@ -2,6 +2,7 @@
 
 from nncodegen.ir.evaluate import evaluate
 from nncodegen.ir.program import (
+    LEARNING_RATE,
     NORMALIZATIONS,
     PARAMETER,
     REDUCTIONS,
@@ -22,6 +23,6 @@ from nncodegen.ir.program import (
 )
 
 __all__ = [
-    "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "SAMPLE", "Element", "Hyperparameter", "Initial", "Noise", "Program",
-    "Size", "Step", "Tensor", "Update", "elements", "evaluate", "needed", "show_step", "verify",
+    "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "SAMPLE", "Element", "Hyperparameter", "Initial",
+    "Noise", "Program", "Size", "Step", "Tensor", "Update", "elements", "evaluate", "needed", "show_step", "verify",
 ]  # fmt: skip

@@ -40,6 +40,9 @@ SAMPLE = "n"
 PARAMETER = "p"
 """The index that numbers all parameters, in the update of an optimizer."""
 
+LEARNING_RATE = "learning_rate"
+"""The hyperparameter that every optimizer has."""
+
 Size = int | None
 """The size of an index; None for the samples, whose number is known at run time only."""
 
@@ -183,6 +186,18 @@ class Update:
     def declared(self) -> tuple[str, ...]:
         """The names of the tensors that come from outside."""
         return ("parameter", "gradient", "t", *self.state, *(h.name for h in self.hyperparameters))
+
+    @property
+    def is_descent(self) -> bool:
+        """Whether it is one step from a parameter along its derivative, whatever was before."""
+        read = {element.tensor for step in self.steps for element in step.operands}
+        return not self.state and len(self.steps) == 1 and read == {"parameter", "gradient", LEARNING_RATE}
+
+    @property
+    def is_plain_descent(self) -> bool:
+        """Whether it takes from a parameter its derivative times the learning rate, and no more."""
+        parameter, gradient = Element("parameter", [PARAMETER]), Element("gradient", [PARAMETER])
+        return self.is_descent and self.steps[0].expression == parameter - Element(LEARNING_RATE) * gradient
 
     def show(self) -> str:
         """The update as text."""

@@ -36,10 +36,11 @@ from dataclasses import replace
 
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.blas import choose_blas
-from nncodegen.schedule.kernel import Kernel, Lanes, Nest, Place, Rows, Scalars, Schedule, Shape, Storage, only
+from nncodegen.schedule.kernel import Branch, Kernel, Nest, Place, Shape, Storage, When, only
 from nncodegen.schedule.lanes import choose_lanes
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
+from nncodegen.schedule.plans import Lanes, Rows, Scalars, Schedule
 from nncodegen.schedule.rows import choose_rows
 from nncodegen.schedule.scalars import choose_scalars
 from nncodegen.schedule.turned import choose_turned
@@ -109,6 +110,6 @@ def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
 
 
 __all__ = [
-    "LONG", "NO_CHOICES", "Kernel", "Lanes", "Layout", "Nest", "Place", "Rows", "Scalars", "Schedule", "Shape",
-    "Storage", "only", "schedule",
+    "LONG", "NO_CHOICES", "Branch", "Kernel", "Lanes", "Layout", "Nest", "Place", "Rows", "Scalars", "Schedule",
+    "Shape", "Storage", "When", "only", "schedule",
 ]  # fmt: skip

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from nncodegen.ir import SAMPLE, Element, Program, Step
-from nncodegen.schedule.layout import Layout
+from nncodegen.ir import SAMPLE, Element, Step
 
 PARTIALS = 4096
 """Weights up to which every lane keeps partial sums: 256 kB with the longest vectors."""
@@ -42,6 +41,12 @@ class Place(Enum):
     GRADIENT = "gradient"
 
 
+class When(Enum):
+    """What is known only when a kernel runs, on which it depends which of two nests does."""
+
+    LOSS = "the loss is wanted"
+
+
 @dataclass(frozen=True)
 class Storage:
     """The place of a tensor, the number of its first value (its first column) there, and a stride for each index."""
@@ -68,6 +73,7 @@ class Nest:
     shape: Shape = Shape.LOOPS
     few: tuple[str, ...] = ()
     cuts: tuple[frozenset[str], ...] = ()
+    branch: Branch | None = None
 
     @property
     def parts(self) -> tuple[tuple[Step, ...], ...]:
@@ -88,6 +94,15 @@ class Nest:
         head = f"for {', '.join(self.loops)}{written_out}{blocks}:" if self.loops else "once:"
         parts = ("\n".join(f"    {step}" for step in part) for part in self.parts)
         return "\n".join([head, "\n  in the same loops or the next:\n".join(parts)])
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The nest that runs where a condition holds, and the one that runs elsewhere, if any."""
+
+    when: When
+    then: Nest
+    otherwise: Nest | None = None
 
 
 def only(nests: Iterable[Nest], wanted: Callable[[Step], bool]) -> tuple[Nest, ...]:
@@ -168,101 +183,21 @@ class Kernel:
         """The shapes that occur."""
         return frozenset(nest.shape for nest in self.nests)
 
-
-@dataclass(frozen=True)
-class Scalars:
-    """A program without an index but that of the samples, and the kernel of its gradient."""
-
-    program: Program
-    kernel: Kernel
-
-
-@dataclass(frozen=True)
-class Lanes:
-    """The kernel of the gradients of so many models, whose values lie side by side, for tiles of so many samples."""
-
-    models: int
-    samples: int
-    kernel: Kernel
-
     def show(self) -> str:
-        """The loops, as text: each has one over the models innermost."""
-        head = f"{self.models} models side by side, {self.samples} samples of each in a tile\n"
-        return "\n".join([head, _show_kernel(self.kernel)])
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A program without samples, and the kernels of one: of its outputs, and of its loss with the gradient.
-
-    The gradient of a batch of up to so many samples is taken one by one.
-    """
-
-    program: Program
-    predict: Kernel
-    gradient: Kernel | None
-    samples: int
-
-    def show(self) -> str:
-        """The loops, as text."""
-        kernels = [self.predict, *([self.gradient] if self.gradient else [])]
-        head = f"sample by sample, gradients in batches of up to {self.samples}\n"
-        return "\n".join([head, *map(_show_kernel, kernels)])
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A program and the kernels that compute its outputs, its loss, and its loss with the gradient.
-
-    Where these run in blocks, single samples have kernels of their own, ``rows``. Where the program is small,
-    ``scalars`` are for training on single samples; many models are trained side by side by them if it is a formula,
-    and by ``lanes`` if it is a network.
-    """
-
-    program: Program
-    layout: Layout
-    kernels: tuple[Kernel, ...]
-    scalars: Scalars | None = None
-    lanes: Lanes | None = None
-    rows: Rows | None = None
-
-    @property
-    def many(self) -> bool:
-        """Whether many models are trained side by side."""
-        return bool(self.lanes) or (bool(self.scalars) and not self.program.layered)
-
-    @property
-    def tile(self) -> int:
-        """The samples of a tile."""
-        return self.layout.tile
-
-    @property
-    def blocks(self) -> bool:
-        """Whether any nest is run in blocks or vectors, for which tiles are padded."""
-        return bool(self.rows)
-
-    def show(self) -> str:
-        """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
-        notes = {"single samples in registers": bool(self.scalars), "many models in the lanes of vectors": self.many}
-        small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
-        others = [kernels.show() for kernels in (self.rows, self.lanes) if kernels]
-        return "\n".join([self.layout.show(), *small, *(_show_kernel(kernel) for kernel in self.kernels), *others])
-
-
-def _show_kernel(kernel: Kernel) -> str:
-    notes = {
-        "on whole vectors": kernel.in_vectors or kernel.whole_rows,
-        "by which parameters may change where they are": kernel.descends,
-    }
-    lines = [", ".join([f"kernel {kernel.name}", *(note for note, holds in notes.items() if holds)])]
-    parts = {"before": kernel.before, "tile": kernel.tile, "metrics": kernel.measured, "after": kernel.after}
-    for title, nests in parts.items():
-        if nests:
-            lines.append(f"  {title}")
-            lines += ["    " + line for nest in nests for line in nest.show().splitlines()]
-    lines.append(f"  work memory {kernel.arrays} values, sums {kernel.sums}")
-    for name, storage in kernel.storage.items():
-        if storage.place is Place.ARRAY:
-            strides = f", strides {', '.join(map(str, storage.strides))}" if storage.strides else ""
-            lines.append(f"    {name} at {storage.offset}{strides}")
-    return "\n".join(lines) + "\n"
+        """The loops, and what lives outside of local variables, as text."""
+        notes = {
+            "on whole vectors": self.in_vectors or self.whole_rows,
+            "by which parameters may change where they are": self.descends,
+        }
+        lines = [", ".join([f"kernel {self.name}", *(note for note, holds in notes.items() if holds)])]
+        parts = {"before": self.before, "tile": self.tile, "metrics": self.measured, "after": self.after}
+        for title, nests in parts.items():
+            if nests:
+                lines.append(f"  {title}")
+                lines += ["    " + line for nest in nests for line in nest.show().splitlines()]
+        lines.append(f"  work memory {self.arrays} values, sums {self.sums}")
+        for name, storage in self.storage.items():
+            if storage.place is Place.ARRAY:
+                strides = f", strides {', '.join(map(str, storage.strides))}" if storage.strides else ""
+                lines.append(f"    {name} at {storage.offset}{strides}")
+        return "\n".join(lines) + "\n"

@@ -9,9 +9,10 @@ parameters of a group of models take as many times the memory of one, and must b
 from __future__ import annotations
 
 from nncodegen.ir import Program
-from nncodegen.schedule.kernel import Kernel, Lanes, Shape
+from nncodegen.schedule.kernel import Kernel, Shape
 from nncodegen.schedule.layout import LONGEST, Layout
 from nncodegen.schedule.loops import make_kernel
+from nncodegen.schedule.plans import Lanes
 
 SAMPLES = 8
 """Samples of each model in a tile: a block of a product then uses what it loads four times."""

@@ -16,10 +16,11 @@ from itertools import accumulate
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
 from nncodegen.schedule.arrays import Arrays
-from nncodegen.schedule.kernel import Kernel, Nest, Place, Rows, Shape, Storage
+from nncodegen.schedule.kernel import Kernel, Nest, Place, Shape, Storage
 from nncodegen.schedule.layout import Layout, factors_of
 from nncodegen.schedule.loops import Form, free, in_parts, nests_of, without_noise
 from nncodegen.schedule.places import declared, strides_of, turned_over, with_strides
+from nncodegen.schedule.plans import Rows
 
 SAMPLES = 4
 """Samples of a batch up to which their gradients take less time one by one, where a tile has samples innermost. Two are

@@ -1,7 +1,7 @@
 """Small programs with every value in a variable of its own: a formula, or a network written out as one.
 
-Single samples are trained in registers (see ``emit.registers``), and many models of a formula at once in the lanes of
-vectors (see ``emit.formulas``). Batches of a network are left to its blocks, whose vectors are filled by samples, and
+Single samples are trained in registers (see ``registers``), and many models of a formula at once in the lanes of
+vectors (see ``formulas``). Batches of a network are left to its blocks, whose vectors are filled by samples, and
 many models of it to loops over its units (see ``lanes``).
 """
 
@@ -14,9 +14,12 @@ from itertools import product
 from sympy import Add, Max
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
-from nncodegen.schedule.kernel import Kernel, Scalars
+from nncodegen.schedule.formulas import formula_group
+from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, choose_layout
 from nncodegen.schedule.loops import make_kernel
+from nncodegen.schedule.plans import Scalars
+from nncodegen.schedule.registers import in_registers
 
 STATEMENTS = 400
 """Statements of a gradient up to which it is written for registers: beyond, they do not hold it."""
@@ -30,7 +33,8 @@ COMBINED = {"sum": Add, "max": Max}
 
 def choose_scalars(program: Program, layout: Layout, gradient: Kernel) -> Scalars | None:
     """The scalar form of a program, given the kernel of its gradient; none if it is too long, or nothing is gained."""
-    if program.layered:
+    formula = not program.layered
+    if not formula:
         small = program.parameter_count <= PARAMETERS
         if not small or program.noise or layout.turned or layout.blas:
             return None
@@ -41,7 +45,8 @@ def choose_scalars(program: Program, layout: Layout, gradient: Kernel) -> Scalar
         )
     if sum(len(nest.steps) for nest in gradient.nests_with_metrics) > STATEMENTS:
         return None
-    return Scalars(program, gradient)
+    group = formula_group(program, gradient) if formula else None
+    return Scalars(program, in_registers(program, gradient), group)
 
 
 def written_out(program: Program) -> Program:

@@ -5,8 +5,8 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.emit.chains import shorten
 from nncodegen.ir import Element, Step, evaluate
+from nncodegen.latency import shorten
 from nncodegen.perceptron import model as perceptron_model
 
 a, b, c, x, y = sympy.symbols("a b c x y")

@@ -1,14 +1,15 @@
-"""Algebra for scalar text that is bound by latency: chains of dependent operations become shorter.
+"""Algebra for statements that are bound by latency: fewer operations wait for each other, one behind the other.
 
-It costs operations, which a core has to spare while it waits, so it is not for loops over samples or models: the latter
-take ``unbranched`` alone. Every rule keeps the precision; what could overflow where the original does not is left as it
-is.
+Where every statement waits for the one before it, what counts is the time from the first input to the last result, not
+the number of operations: a core has units to spare while it waits. So these rules may add operations, and are not for
+loops over samples or models, which keep a core busy; loops over models take ``unbranched`` alone. Every rule keeps the
+precision; what could overflow where the original does not is left as it is.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from sympy import Abs, Add, Expr, Function, Max, Min, Mul, Piecewise, Pow, S, cos, exp, sin
@@ -17,6 +18,9 @@ from sympy.core.relational import GreaterThan, LessThan
 
 from nncodegen.functions import decay, half_expm1, tanh_of
 from nncodegen.ir import Element, Step, needed
+
+LATENCY = {"sum": 4, "product": 4, "quotient": 14, "function": 25}
+"""Cycles until a result is ready: rough, and alike on the CPUs of today."""
 
 
 class odds(Function):  # noqa: N801 (named as in C)
@@ -47,10 +51,25 @@ class half_expm1_plus_1(Function):  # noqa: N801 (named as in C)
 
 
 def shorten(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: tuple[Element, ...]) -> tuple[Step, ...]:
-    """The steps on which the results depend, in shorter chains."""
+    """The steps on which the results depend, with fewer operations one behind the other."""
     for rule in (rename, join, one_sign, rename, add_one, divide, share, postpone, factor):
         steps = needed(rule(steps, results, parameters), results)
     return steps
+
+
+def ready(node: Expr, known: Mapping[Element, int]) -> int:
+    """Cycles until the value of an expression is ready; elements that are not known are ready at once."""
+    if isinstance(node, Element):
+        return known.get(node, 0)
+    times = sorted(ready(part, known) for part in node.args)
+    if isinstance(node, Pow):
+        return times[-1] + LATENCY["quotient"]
+    if not isinstance(node, Add | Mul):
+        return max(times, default=0) + (LATENCY["function"] if node.args else 0)
+    time = times[0]
+    for other in times[1:]:
+        time = max(time, other) + LATENCY["sum" if isinstance(node, Add) else "product"]
+    return time
 
 
 def unbranched(steps: tuple[Step, ...], results: tuple[Element, ...]) -> tuple[Step, ...]:

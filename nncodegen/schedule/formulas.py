@@ -1,0 +1,121 @@
+"""Many models of a formula at once: the statements of one sample, in loops over the models.
+
+The innermost loop runs over a group of models, whose values lie side by side: ``parameters[p][m]``. The statements
+stand in several loops, each short enough for a core to overlap its rounds. What one loop computes and another reads has
+an array, with a value for each model; everything else is a local variable. The loss is not always asked for, so that it
+has loops of its own behind those of the gradient: it computes again what is neither shared nor costly.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Container, Sequence
+from itertools import accumulate
+
+from sympy import Abs, Function, Piecewise, count_ops
+
+from nncodegen.ir import SAMPLE, Element, Program, Step, needed
+from nncodegen.latency import unbranched
+from nncodegen.schedule.kernel import Branch, Kernel, Nest, Place, Storage, When
+from nncodegen.schedule.layout import bytes_of
+from nncodegen.schedule.plans import Lanes
+
+WINDOW = 32
+"""Operations of a loop over the models. A core looks about a hundred instructions ahead: where these hold two or three
+rounds of a loop, it finds work that does not wait, and none where they hold a part of one long chain."""
+
+BYTES = 512
+"""Bytes of the values of a group: several vectors, as many as the innermost loops need to be worth their beginnings."""
+
+CALL = 20
+"""Operations of a function such as exp."""
+
+
+def formula_group(program: Program, kernel: Kernel) -> Lanes:
+    """The kernel of a group of models of a formula, given that of the gradient of one."""
+    before = [step for nest in kernel.before for step in nest.steps]
+    after = [step for nest in kernel.after for step in nest.steps]
+    written = (*before, *(step for nest in kernel.tile for step in nest.steps))
+    sums = tuple(step.target for step in written if SAMPLE in step.over)
+    steps = unbranched(written, sums)
+    of_gradient = needed(steps, (target for target in sums if target != program.loss))
+    gradient = in_loops(of_gradient)
+    arrays = shared(gradient)
+    costly = [step.target.tensor for step in of_gradient if cost(step) >= CALL]
+    rest = [step for step in steps if step.target.tensor not in {*arrays, *costly}]
+    of_loss = needed(rest, [program.loss])
+    read = {element.tensor for step in of_loss for element in step.operands}
+    arrays += [name for name in costly if name in read and name not in arrays]
+    again = {step.target.tensor for step in of_gradient} & {*shared(in_loops(of_loss))}
+    of_loss = _renamed(of_loss, again)
+    loss = in_loops(of_loss)
+    arrays += shared(loss)
+    finished = all(_copies_in_order(step, kernel) for step in after)
+    last = () if finished else (*needed(before, (e for step in after for e in step.operands)), *after)
+    finish = _renamed(last, arrays)
+    computed = {step.target.tensor: Storage(Place.LOCAL) for step in (*of_gradient, *of_loss, *finish)}
+    computed |= {name: known for name, known in kernel.storage.items() if known.place is not Place.ARRAY}
+    storage = computed | {name: Storage(Place.ARRAY, number) for number, name in enumerate(arrays)}
+    tile = (*map(_nest, gradient), *(_when_wanted(_nest(loop)) for loop in loss))
+    of_group = Kernel(
+        "gradient", (), tile, (_nest(finish),) if finish else (), storage, len(arrays), kernel.sums, 0, 0, frozenset()
+    )
+    return Lanes(BYTES // bytes_of(1, program), 1, of_group)
+
+
+def _renamed(steps: Sequence[Step], names: Container[str]) -> tuple[Step, ...]:
+    """Steps with names of their own for what other loops compute under these as well."""
+    own = {step.target: Element(f"{step.target.tensor} again") for step in steps if step.target.tensor in names}
+    return tuple(Step(own.get(s.target, s.target), s.expression.xreplace(own), s.operator, s.over) for s in steps)
+
+
+def _nest(steps: Sequence[Step]) -> Nest:
+    """A loop over the models alone."""
+    return Nest((), (), False, tuple(steps))
+
+
+def _when_wanted(nest: Nest) -> Nest:
+    """The nest where the loss is wanted, and nothing elsewhere."""
+    return Nest((), (), False, nest.steps, branch=Branch(When.LOSS, nest))
+
+
+def in_loops(steps: Sequence[Step]) -> list[Sequence[Step]]:
+    """Steps in loops of WINDOW/2 to WINDOW operations, a longer step alone, cut where the fewest values go across."""
+    costs = [cost(step) for step in steps]
+    across = [len(shared((steps[:cut], steps[cut:]))) for cut in range(len(steps))]
+    loops: list[Sequence[Step]] = []
+    start = 0
+    while start < len(steps):
+        sums = list(accumulate(costs[start:]))
+        end = start + max(1, bisect_right(sums, WINDOW))
+        cuts = range(start + 1 + bisect_left(sums, WINDOW / 2), end + 1)
+        if end < len(steps) and cuts:
+            end = min(cuts, key=lambda cut: (across[cut], -cut))
+        loops.append(steps[start:end])
+        start = end
+    return loops
+
+
+def cost(step: Step) -> int:
+    """The operations of a step."""
+    calls = [node for node in step.expression.atoms(Function) if not isinstance(node, Abs | Piecewise)]
+    return int(count_ops(step.expression)) + CALL * len(calls)
+
+
+def shared(loops: Sequence[Sequence[Step]]) -> list[str]:
+    """The tensors that one loop computes and another reads."""
+    names = []
+    for number, steps in enumerate(loops):
+        read = {element.tensor for other in loops[number + 1 :] for step in other for element in step.operands}
+        names += [step.target.tensor for step in steps if step.target.tensor in read]
+    return names
+
+
+def _copies_in_order(step: Step, kernel: Kernel) -> bool:
+    """Whether a step says that the derivative by a parameter is the sum in the same place behind the loss."""
+    source, target = step.expression, kernel.storage[step.target.tensor]
+    if not isinstance(source, Element):
+        return False
+    storage = kernel.storage[source.tensor]
+    in_order = storage.place is Place.SUM and storage.offset == 1 + target.offset
+    return in_order and target.place is Place.GRADIENT
