@@ -1,0 +1,217 @@
+"""The code in all documents runs as printed and prints what they say; links, names and formulas in them are right."""
+
+import contextlib
+import inspect
+import io
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from nncodegen.cli import command
+from nncodegen.perceptron import X, Y
+from tests.support import ROOT, SUPPORT
+
+README = ROOT / "README.md"
+DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+INSTALLING = "python3 -m pip install "
+USAGE = re.compile(r"\[[A-Z.-]|\bN$")
+"""What tells a line that shows how a command is called from one that calls it."""
+QUICK = "--layers 4 --epochs 20"
+"""What is added to ``fit``, so that it tries little."""
+
+
+def blocks(path):
+    """The fenced blocks of a document: their languages, their texts, and what stands between a block and the next."""
+    parts = re.split(r"^```(\w*)\n(.*?)^```\n?", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return list(zip(parts[1::3], parts[2::3], parts[3::3], strict=True))
+
+
+def usage_lines():
+    return [
+        line
+        for path in DOCUMENTS
+        for language, text, _ in blocks(path)
+        if language == "sh"
+        for line in text.splitlines()
+        if USAGE.search(line)
+    ]
+
+
+def run_python(text, names):
+    """Runs a block; a comment behind print() says what it prints."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(text, "document", "exec"), names)
+    expected = re.findall(r"^print\(.*\)  # (.*)$", text, flags=re.MULTILINE)
+    if expected:
+        assert output.getvalue().splitlines() == expected
+
+
+def run_shell(text):
+    """Runs the lines of a block in a shell; files that they write hold something. Returns what is printed."""
+    lines = [line for line in text.splitlines() if not USAGE.search(line) and not line.startswith(INSTALLING)]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "CC": str(SUPPORT / "quick_cc")}
+    script = "\n".join(lines).replace("--target NAME", f"--target NAME {QUICK}")
+    done = subprocess.run(["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for file in re.findall(r"> (\S+)$", "\n".join(lines), flags=re.MULTILINE):
+        assert Path(file).read_text().count("\n") > 1
+    return done.stdout
+
+
+def write_tables():
+    """The tables that the documents call DATA.csv and OTHER.csv."""
+    rows = [f"{k % 7},{(k * k) % 11},{'yes' if k % 7 > 3 else 'no'}" for k in range(60)]
+    Path("DATA.csv").write_text("\n".join(["width,height,NAME", *rows, ""]))
+    Path("OTHER.csv").write_text("width,height\n1,2\n6,3\n")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_code(name, tmp_path, monkeypatch):
+    """Blocks run in order: Python as printed, shell commands without an error, C as they compile it.
+
+    A first comment that names a file says where a block is written. A text that follows commands is what they print.
+    """
+    monkeypatch.chdir(tmp_path)
+    write_tables()
+    names, printed = {"__name__": "document"}, None
+    for language, text, behind in blocks(ROOT / name):
+        file = re.match(r"(?:# |/\* )([\w.]+)(?: \*/)?\n", text)
+        if file:
+            Path(file[1]).write_text(text)
+        if language == "python":
+            run_python(text, names)
+        elif language == "sh":
+            output = run_shell(text)
+            printed = None if behind.strip() else output
+        elif language == "text" and printed is not None:
+            assert printed.endswith(text)
+            printed = None
+
+
+def test_two_commands():
+    """The set-up is two commands, the ones that CI runs."""
+    text = README.read_text()
+    commands = ["python3 -m pip install . && python3 -m nncodegen build",
+                "python3 -m pip install '.[test]' && python3 -m pytest -n auto --dist loadfile"]  # fmt: skip
+    for line in commands:
+        assert text.count(f"\n{line}\n") == 1
+    assert len(re.findall(r"^python3 -m pip install .* && ", text, flags=re.MULTILINE)) == 2  # what .ci/run looks for
+
+
+def test_length_of_the_readme():
+    """The README is short enough to be read."""
+    assert len(README.read_text().splitlines()) <= 250
+
+
+@pytest.mark.parametrize("line", usage_lines())
+def test_usage(line):
+    """A line that shows how a command is called names options that the command has."""
+    name = re.match(r"python -m nncodegen (\w+)", line)[1]
+    known = {option for parameter in command.commands[name].params for option in parameter.opts}
+    assert set(re.findall(r"--[a-z0-9-]+", line)) <= known
+
+
+def test_all_extras():
+    """The README says of every extra what it is for."""
+    listed = re.search(r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text(),
+                       flags=re.MULTILINE | re.DOTALL)[1]  # fmt: skip
+    for extra in re.findall(r"^(\w+) = ", listed, flags=re.MULTILINE):
+        assert f"`[{extra}]`" in README.read_text()
+
+
+def test_all_options_of_train(chain):
+    """The guide tells of every argument of ``train`` that has a name, and of every optimizer."""
+    text = (ROOT / "docs" / "guide" / "training.md").read_text()
+    for name in inspect.signature(chain.train).parameters:
+        assert re.search(rf"\b{name}\b", text), name
+    for optimizer in chain.optimizers:
+        assert re.search(rf"\b{optimizer}\b", text), optimizer
+
+
+# --- what documents point to -------------------------------------------------------------------------------------
+
+
+def anchors(path):
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links(name):
+    """Every relative link points to a file, and to a heading where it names one; paths that are named exist."""
+    path = ROOT / name
+    prose = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", prose):
+        pointed = (path.parent / target) if target else path
+        assert pointed.exists(), target
+        assert not anchor or anchor in anchors(pointed), f"{target}#{anchor}"
+    for named in re.findall(r"`((?:nncodegen|tests|docs|generated)/[\w/.-]*\w)/?`", prose):
+        assert (ROOT / named).exists() or "generated" in named, named
+
+
+def test_every_document_is_linked():
+    """The README leads to every document."""
+    text = README.read_text()
+    for name in NAMES[1:]:
+        assert f"({name})" in text
+
+
+# --- the perceptron, stage by stage ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shown():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-m", "nncodegen", "show"], env=environment, capture_output=True, text=True,
+                          check=True)  # fmt: skip
+    return done.stdout
+
+
+@pytest.mark.parametrize("stage", ["describe", "stabilize", "differentiate", "simplify"])
+def test_stages_of_the_perceptron(stage, shown):
+    """What the documents show of each stage is what ``show`` prints, line for line."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    printed = shown.split(f"--- {stage} ---")[1].split("\n--- ")[0].splitlines()
+    found = re.search(rf"^\*\*{stage}\*\*.*?^```text\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)[1]
+    for line in found.splitlines():
+        if line.strip() and line.strip() != "...":
+            assert line in printed
+
+
+def test_picture_of_the_perceptron(perceptron):
+    """The formulas in the picture of the README are the output, the loss and the gradient of the perceptron."""
+    root = ElementTree.parse(ROOT / "docs" / "perceptron.svg").getroot()
+    written = {"value": "", "derivative": ""}
+    for element in root.iter("{http://www.w3.org/2000/svg}text"):
+        kind, text = element.get("class"), element.text
+        if kind in written and " " in text:
+            continues = text.startswith(" ") or written[kind].endswith("=")
+            written[kind] += text.strip() if continues else f"\n{text.strip()}"
+    statements = {}
+    for statement in "".join(written.values()).split("\n")[1:]:
+        name, _, formula = statement.partition("=")
+        statements[name.strip()] = formula.strip()
+    parameters = perceptron.initial_parameters()
+    values = dict(zip(perceptron.parameter_names, parameters, strict=True))
+    values |= dict(zip(("x1", "x2", "y"), (*X[0], *Y[0]), strict=True))
+    values |= {"sigmoid": lambda z: 1 / (1 + math.exp(-z)), "log": math.log}
+    while statements:
+        ready = [name for name in statements if set(re.findall(r"[a-z]\w*", statements[name])) <= set(values)]
+        assert ready, statements
+        for name in ready:
+            values[name] = eval(statements.pop(name), values)
+    loss, gradient = perceptron.loss_and_gradient(parameters, X, Y)
+    assert float(values["f5"]) == pytest.approx(perceptron.predict(parameters, X)[0, 0], rel=1e-14)
+    assert float(values["loss"]) == pytest.approx(loss, rel=1e-14)
+    found = [float(values[f"d_{name}"]) for name in perceptron.parameter_names]
+    assert found == pytest.approx(gradient, rel=1e-13)
