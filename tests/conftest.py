@@ -4,12 +4,17 @@ The flag renews golden files.
 """
 
 import os
+import shlex
 import tempfile
 
 import pytest
 from hypothesis import settings
 
+import nncodegen as nn
 from tests.support import SUPPORT
+from tests.support.compilers import WARNINGS
+
+COMPILER = os.environ.get("CC")
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)  # the same examples, wherever they are tried
 settings.load_profile("repeatable")
@@ -35,24 +40,42 @@ def empty_cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def perceptron():
     """The compiled perceptron."""
-    import nncodegen as nn
     from nncodegen.perceptron import model
 
-    return nn.build(model)
+    return as_people_get_it(model)
 
 
 @pytest.fixture(scope="session")
 def chain():
     """A compiled 4-5-3 network with three classes."""
-    import nncodegen as nn
-
     layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
-    return nn.build(nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain"))
+    return as_people_get_it(nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain"))
+
+
+def as_people_get_it(model):
+    """The module of a model, by the compiler of this run, whichever test is the first to ask for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", COMPILER) if COMPILER else patch.delenv("CC", raising=False)
+        return nn.build(model)
 
 
 @pytest.fixture(scope="module")
 def quick_compiler():
-    """Modules are compiled without optimization, also by processes that a test starts."""
+    """Modules are compiled without optimization, also by processes that a test starts.
+
+    For what is built around modules. What their C computes is tested with the options that people get, or, where many
+    modules are compared with the evaluator, with those of ``light_compiler``.
+    """
+    yield from compiler_of(0)
+
+
+@pytest.fixture(scope="module")
+def light_compiler():
+    """Modules are compiled with little optimization, in a third of the time, and without a warning."""
+    yield from compiler_of(1, *WARNINGS)
+
+
+def compiler_of(level, *options):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CC", str(SUPPORT / "quick_cc"))
+        patch.setenv("CC", shlex.join([str(SUPPORT / "cc_at"), str(level), *options]))
         yield

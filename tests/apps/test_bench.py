@@ -17,6 +17,8 @@ from nncodegen.bench.tasks import difference, tolerance
 from nncodegen.bench.workloads import WORKLOADS
 from tests.support.tasks import KINDS, WORKLOAD, by_definition, run_of, tiny
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("kind", KINDS)

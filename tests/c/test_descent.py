@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from tests.support.built import built, stage
 from tests.support.layers import Shift
 from tests.support.models import gradient_of
+
+pytestmark = pytest.mark.usefixtures("light_compiler")
 
 SAMPLES = 150
 
@@ -61,7 +64,7 @@ def test_which_models_descend():
 @pytest.mark.parametrize("name", MODELS)
 def test_options(name, precision, batch, data):
     """With all that may go with them they come to what updates one by one do."""
-    module = nn.build(MODELS[name], precision)
+    module = built(MODELS[name], precision)
     X, Y = data[MODELS[name].inputs]
     weights = np.random.default_rng(1).uniform(0.1, 2, SAMPLES)
     factors = [1.0, 0.5, 0.0, 2.0]  # for an epoch each
@@ -77,8 +80,8 @@ def test_options(name, precision, batch, data):
 
 def test_steps(data):
     """They are steps along the gradient that the NumPy evaluator finds."""
-    module = nn.build(MODELS["whole vectors"])
-    program = nn.compile_model(MODELS["whole vectors"], until="simplify")["simplify"]
+    module = built(MODELS["whole vectors"])
+    program = stage(MODELS["whole vectors"])
     X, Y = data[16]
     parameters = module.initial_parameters()
     result = module.train(X, Y, parameters, learning_rate=0.1, epochs=2, batch_size=13, shuffle=False)
@@ -96,7 +99,7 @@ def test_divergence(learning_rate, options, data):
 
     Where steps are measured, they are taken one by one.
     """
-    module = nn.build(MODELS["whole vectors"])
+    module = built(MODELS["whole vectors"])
     X, Y = data[16]
     X = X.copy()
     X[140] *= 1e160
@@ -112,7 +115,7 @@ def test_divergence(learning_rate, options, data):
 @pytest.mark.parametrize("given", [{"history": False}, {"metrics": "mae"}], ids=str)
 def test_a_stop_within_an_epoch(given):
     """A training that is stopped anywhere goes on with the bits of one that never was."""
-    module = nn.build(MODELS["whole vectors"])
+    module = built(MODELS["whole vectors"])
     rng = np.random.default_rng(2)
     X, Y = rng.normal(size=(20_000, 16)), rng.integers(0, 3, 20_000)
     given = {"epochs": 3, "batch_size": 2, "learning_rate": 0.02, **given}
@@ -132,7 +135,7 @@ def test_a_stop_within_an_epoch(given):
 
 def test_a_stop_at_the_end_of_an_epoch(data):
     """Early stopping is not lost where a callback stops the training between two epochs, nor are there more calls."""
-    module = nn.build(MODELS["whole vectors"])
+    module = built(MODELS["whole vectors"])
     X, Y = (np.resize(each, (1280, *each.shape[1:])) for each in data[16])
     given = {"epochs": 20, "batch_size": 64, "learning_rate": 0.02, "patience": 2, "min_delta": 10.0}
     whole = module.train(X, Y, **given)

@@ -10,6 +10,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.perceptron import model as perceptron_model
+from tests.support.built import built, stage
 
 RNG = np.random.default_rng(0)
 COUNTS = [1, 2, 7, 33]
@@ -41,7 +42,7 @@ NETWORK = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1, "softplus")], 2, "pois
 @pytest.mark.parametrize("model", [perceptron_model, NETWORK], ids=lambda model: model.name)
 def test_lanes(model, count, options, precision):
     """Each optimizer, batches and orders of their own, tolerance: models agree with train(), to rounding."""
-    module = nn.build(model, precision)
+    module = built(model, precision)
     size = module.parameter_count
     start, rates, seeds = RNG.normal(size=(count, size)), RNG.uniform(0.05, 0.2, count), RNG.integers(0, 99, count)
     X, Y = RNG.normal(size=(10, 2)), RNG.uniform(0.1, 0.9, 10)
@@ -56,11 +57,11 @@ def test_lanes(model, count, options, precision):
 @pytest.mark.parametrize("scale", [30, 200, 3000])
 def test_saturated(scale, precision):
     """Logits of any size, where exponentials vanish or would overflow: derivatives are those of the evaluator."""
-    module = nn.build(perceptron_model, precision)
+    module = built(perceptron_model, precision)
     start = (scale * RNG.normal(size=(40, 7))).astype(module.dtype)
     X, Y = np.array([[0.35, 0.9]]), np.array([[0.25]])
     after = module.train_many(X, Y, start, learning_rate=1.0, epochs=1).parameters
-    reference = nn.compile_model(perceptron_model, until="differentiate")["differentiate"]
+    reference = stage(perceptron_model, "differentiate")
     bound = 400 * float(np.finfo(module.dtype).eps)  # an exponent of some hundred is off by as many units
     for before, found in zip(start, after, strict=True):
         values = nn.evaluate(reference, before.astype(float), X, Y)
@@ -70,7 +71,7 @@ def test_saturated(scale, precision):
 
 def test_data_of_their_own():
     """X, Y or both may have an axis for the models, with more samples than a tile."""
-    module = nn.build(perceptron_model)
+    module = built(perceptron_model)
     start, X, Y = RNG.normal(size=(5, 7)), RNG.normal(size=(5, 150, 2)), RNG.uniform(size=(5, 150, 1))
     for own_X, own_Y in ((True, True), (True, False), (False, True)):
         given = X if own_X else X[0], Y if own_Y else Y[0]
@@ -82,7 +83,7 @@ def test_data_of_their_own():
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_bits_of_a_model_are_its_own(threads):
     """A model has the same bits alone, among others and with any number of threads."""
-    module = nn.build(perceptron_model)
+    module = built(perceptron_model)
     start, X, Y = RNG.normal(size=(200, 7)), RNG.normal(size=(9, 2)), RNG.uniform(size=9)
     options = {"learning_rate": 0.3, "epochs": 20, "batch_size": 2}
     result = module.train_many(X, Y, start, seed=5, threads=threads, **options)
@@ -206,7 +207,7 @@ def test_interrupt(perceptron, chain, threads):
 @pytest.mark.parametrize("weight_decay", [None, 0.01])
 def test_without_history(weight_decay, optimizer):
     """Without a history a model ends in the same bits; there are none of its losses but the last."""
-    module = nn.build(perceptron_model)
+    module = built(perceptron_model)
     start = RNG.normal(size=(70, 7))
     for X, Y in ((RNG.normal(size=(1, 2)), [0.3]), (RNG.normal(size=(9, 2)), RNG.uniform(size=9))):
         given = {"learning_rate": 0.1, "epochs": 100, "optimizer": optimizer, "weight_decay": weight_decay}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import nncodegen as nn
 from nncodegen.ir import evaluate
+from tests.support.built import built
 from tests.support.compilers import compile_strictly, emitted
 from tests.support.models import differences, gradient_of
 
@@ -58,7 +59,7 @@ def noise(seed, update, rows):
 
 @pytest.fixture(scope="module")
 def module():
-    return nn.build(MODEL)
+    return built(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_gradients_are_those_of_the_noisy_loss(program):
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_noise_is_of_training_alone(precision):
     """Outputs have the bits of the network without the noise, losses and gradients agree; validation too."""
-    noisy = nn.build(MODEL, precision)
+    noisy = built(MODEL, precision)
     plain = nn.build(nn.Sequential([LAYERS[1], LAYERS[3]], inputs=4, name="plain"), precision)
     w = noisy.initial_parameters(seed=2)
     assert np.array_equal(noisy.predict(w, X), plain.predict(w, X))

@@ -15,6 +15,8 @@ from nncodegen.ir import SAMPLE, Element, Step, Tensor
 from nncodegen.schedule import Place
 from tests.support.models import gradient_of
 
+pytestmark = pytest.mark.usefixtures("light_compiler")
+
 SAMPLES = 12
 CONDITION = 1000
 """How many times a small change of the parameters may grow in an epoch, and rounding with it."""

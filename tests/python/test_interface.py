@@ -13,6 +13,8 @@ import nncodegen as nn
 from nncodegen.emit.wrapper import INTERFACE
 from tests.support import ROOT
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(150, 4))
 Y = RNG.integers(0, 3, 150)

@@ -6,6 +6,9 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.describe.optimizers import OPTIMIZERS
+from tests.support.built import built
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 3)), RNG.normal(size=(40, 2))
@@ -116,7 +119,7 @@ RULES = [
 @pytest.mark.parametrize("batch", [40, 16, 1])
 def test_rule(name, arguments, step, state, batch):
     """Some epochs, also of batches that do not divide the samples, are the recurrence of the specification."""
-    module = nn.build(MODEL)
+    module = built(MODEL)
     result = module.train(
         X, Y, optimizer=name, learning_rate=0.01, epochs=7, batch_size=batch, shuffle=False, **arguments
     )
@@ -125,7 +128,7 @@ def test_rule(name, arguments, step, state, batch):
 
 def test_sgd_takes_momentum():
     """sgd with momentum and nesterov is the rule of that name, as in Keras and PyTorch."""
-    module = nn.build(MODEL)
+    module = built(MODEL)
     for arguments, name in (({"momentum": 0.7}, "momentum"), ({"momentum": 0.7, "nesterov": True}, "nesterov")):
         first = module.train(X, Y, optimizer="sgd", epochs=5, **arguments)
         second = module.train(X, Y, optimizer=name, epochs=5, momentum=0.7)
@@ -137,7 +140,7 @@ def test_sgd_takes_momentum():
 def test_by_pytorch():
     """PyTorch, where installed, takes the same steps, adamw with the decay of 0.01 that is its default."""
     torch = pytest.importorskip("torch")
-    module = nn.build(MODEL)
+    module = built(MODEL)
     optimizers = {
         "sgd": lambda p: torch.optim.SGD(p, lr=0.05),
         "momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
@@ -168,7 +171,7 @@ def test_by_pytorch():
 
 def test_shuffling():
     """Every epoch uses every sample once, in an order of its own; by default if there are several batches."""
-    module = nn.build(MODEL)
+    module = built(MODEL)
     ordered = module.train(X, Y, epochs=1, batch_size=10, shuffle=False)
     shuffled = module.train(X, Y, epochs=1, batch_size=10)
     assert not np.array_equal(ordered.parameters, shuffled.parameters)
@@ -181,7 +184,7 @@ def test_shuffling():
 
 def test_sequential_updates_use_every_optimizer():
     """One parameter at a time: each uses the gradient at what the ones before it have become."""
-    module = nn.build(MODEL)
+    module = built(MODEL)
     w = module.initial_parameters(seed=0)
     v = np.zeros_like(w)
     for _ in range(3):

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 import nncodegen as nn
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(150, 4)), RNG.integers(0, 3, 150)
 OPTIONS = {"batch_size": 16, "learning_rate": 0.05, "schedule": "cosine", "metrics": ("accuracy",), "patience": 9,

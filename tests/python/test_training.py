@@ -17,6 +17,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 import nncodegen as nn
 from tests.support import ROOT
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 3)), RNG.normal(size=(40, 2))
 LABELS = RNG.integers(0, 3, 150)

@@ -1,0 +1,36 @@
+"""Models at work: what a process has compiled once is used by all its tests.
+
+To take a model through the stages takes longer than most tests, even where the module itself is in the cache.
+"""
+
+import os
+
+import nncodegen as nn
+
+_kept = {}
+"""(model, options, compiler) -> the model itself, so that its id stays its own, and what was made of it."""
+
+
+def _once(make, model, precision, choices, *what):
+    key = (make.__name__, id(model), precision, repr(sorted(choices.items())), os.environ.get("CC"), *what)
+    if key not in _kept:
+        _kept[key] = model, make()
+    return _kept[key][1]
+
+
+def built(model, precision="float64", **choices):
+    """The module of a model object; a test that needs one of its own calls ``nncodegen.build``."""
+
+    def module():
+        return nn.build(model, precision, schedule=choices)
+
+    return _once(module, model, precision, choices)
+
+
+def stage(model, name="simplify", precision="float64", **choices):
+    """What a stage makes of a model object, a Program unless it is a later one."""
+
+    def result():
+        return nn.compile_model(model, precision, until=name, choices=choices)[name]
+
+    return _once(result, model, precision, choices, name)
