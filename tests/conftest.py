@@ -6,12 +6,14 @@ The flag renews golden files.
 import os
 import shlex
 import tempfile
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import settings
 
 import nncodegen as nn
 from tests.support import SUPPORT
+from tests.support.command import Commands
 from tests.support.compilers import WARNINGS
 
 COMPILER = os.environ.get("CC")
@@ -52,11 +54,32 @@ def chain():
     return as_people_get_it(nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain"))
 
 
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory):
+    """What runs the command line."""
+    commands = Commands(tmp_path_factory.mktemp("command"))
+    yield commands
+    commands.close()
+
+
+@pytest.fixture
+def usual_compiler():
+    """Modules are compiled as people get them, in a file of tests that has another compiler."""
+    with compiler_of_this_run():
+        yield
+
+
 def as_people_get_it(model):
-    """The module of a model, by the compiler of this run, whichever test is the first to ask for it."""
+    """The module of a model, whichever test is the first to ask for it."""
+    with compiler_of_this_run():
+        return nn.build(model)
+
+
+@contextmanager
+def compiler_of_this_run():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CC", COMPILER) if COMPILER else patch.delenv("CC", raising=False)
-        return nn.build(model)
+        yield
 
 
 @pytest.fixture(scope="module")

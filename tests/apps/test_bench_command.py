@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
@@ -15,13 +13,11 @@ from tests.support.tasks import KINDS, WORKLOAD, by_definition, run_of, tiny
 
 
 @pytest.fixture
-def bench(tmp_path):
+def bench(tmp_path, commands):
     """Runs the command in an empty folder: bench(*arguments) -> the finished process."""
 
     def call(*arguments):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-        command = [sys.executable, "-m", "nncodegen", "bench", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return commands.run(["bench", *arguments], tmp_path, {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"})
 
     return call
 

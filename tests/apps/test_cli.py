@@ -13,6 +13,8 @@ from nncodegen import compile_model, perceptron
 from nncodegen.cli import command
 from tests.support import ROOT
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 MODELS = """
     import nncodegen as nn
     first = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], inputs=3, name="first")
@@ -21,13 +23,11 @@ MODELS = """
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, commands):
     """Runs a command in an empty folder: run(*arguments) -> the finished process."""
 
     def call(*arguments):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-        command = [sys.executable, "-m", "nncodegen", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return commands.run(arguments, tmp_path, {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"})
 
     def write(name, text):
         (tmp_path / name).write_text(textwrap.dedent(text))
@@ -36,9 +36,17 @@ def run(tmp_path):
     return call
 
 
+def alone(folder, *arguments):
+    """Runs a command in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+    command = [sys.executable, "-m", "nncodegen", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.usefixtures("usual_compiler")
 def test_build_the_perceptron(run):
     """Without a model the perceptron is built, checked and trained, and the command says how to import it."""
-    done = run("build")
+    done = alone(run.folder, "build")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     stages = ["describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "build", "check", "train"]
@@ -143,7 +151,7 @@ def test_help(run, arguments):
 
 
 @pytest.fixture
-def wine(run, quick_compiler):
+def wine(run):
     """A table of 40 rows beside the command."""
     pytest.importorskip("pandas")
     rows = [f"{k / 10},{'red' if k % 2 else 'white'},{'' if k == 7 else k % 5},{k * k}" for k in range(40)]
@@ -265,7 +273,7 @@ def test_numbers_that_cannot_be_meant(option):
     assert f"Invalid value for '{option.replace('=', ' ').split()[0]}'" in done.output
 
 
-def test_compare(run, quick_compiler):
+def test_compare(run):
     """The comparison prints a row for each data set, with scores and times of both."""
     pytest.importorskip("sklearn")
     done = run("compare", "iris", "diabetes", "--seeds", "2", "--max-iter", "3")
@@ -341,7 +349,7 @@ def test_a_full_output(run, arguments):
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_what_the_system_refuses(run, quick_compiler):
+def test_what_the_system_refuses(run):
     """What cannot be read or written is named, with exit code 1."""
     run.write("models.py", MODELS)
     run.write("file", "")
@@ -366,7 +374,7 @@ def test_help_names_all_workloads(run):
 @pytest.mark.parametrize(
     ("out", "name"), [("test", "first"), ("models", "first"), (".", "wave"), ("{folder}/class", "wave")]
 )
-def test_how_to_import(run, quick_compiler, out, name):
+def test_how_to_import(run, commands, out, name):
     """The statement that build prints imports the module, whatever other modules have the names of its folders."""
     (run.folder / "models").mkdir()
     run.write("models/models.py", MODELS)
@@ -380,10 +388,9 @@ def test_how_to_import(run, quick_compiler, out, name):
         folder = run.folder / "empty"
         folder.mkdir()
         source = f"../{source}"
-    command = [sys.executable, "-m", "nncodegen", "build", f"{source}:first", "--name", name, "--out",
-               out.format(folder=run.folder)]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    arguments = ["build", f"{source}:first", "--name", name, "--out", out.format(folder=run.folder)]
+    done = commands.run(arguments, folder, {**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stderr) == (0, "")
     statement = done.stdout.splitlines()[-1].removeprefix("use it with").strip()
     program = f"{statement}; print({name}.input_names)"
     used = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)

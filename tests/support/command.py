@@ -1,0 +1,77 @@
+"""The command line in processes that are forked from one that has imported it, which takes longer than most commands.
+
+What a command sees is what it sees in a process of its own: its arguments, folder, environment and streams.
+"""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+
+from tests.support import ROOT
+
+
+class Commands:
+    """Starts ``python -m nncodegen ...`` again and again."""
+
+    def __init__(self, folder):
+        self.files = [folder / "stdout", folder / "stderr"]
+        # OpenBLAS is to have no threads of its own when the process is forked
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "tests.support.command"]
+        self.server = subprocess.Popen(
+            command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def run(self, arguments, folder, environment):
+        """The finished command, as ``subprocess.run`` gives it, with both streams as text."""
+        request = {"arguments": arguments, "folder": str(folder), "environment": environment}
+        request["streams"] = list(map(str, self.files))
+        print(json.dumps(request), file=self.server.stdin, flush=True)
+        code = int(self.server.stdout.readline())
+        return subprocess.CompletedProcess(arguments, code, *(file.read_text() for file in self.files))
+
+    def close(self):
+        self.server.stdin.close()
+        self.server.stdout.close()
+        self.server.wait()
+
+
+def serve():
+    """Forks a command for each line that is read, and writes its exit code; ends with the lines."""
+    import nncodegen.cli  # noqa: F401 (what takes long, and is to be there in every command)
+
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os._exit(command(**json.loads(line)))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def command(arguments, folder, environment, streams):
+    """Runs a command in this process; returns its exit code."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[0] = folder  # where ``python -m`` looks first
+    sys.argv = ["nncodegen", *arguments]
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, path in enumerate(streams, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 (what the process has read ahead is not the command's)
+    code = 0
+    try:
+        runpy.run_module("nncodegen", run_name="__main__", alter_sys=True)
+    except SystemExit as exit:
+        code = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+if __name__ == "__main__":
+    serve()
