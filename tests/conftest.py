@@ -1,32 +1,31 @@
-"""What the tests share: random examples that are the same everywhere, a build cache, models by name, a flag.
+"""What the tests share: a build cache, compilers, modules, the command line; and two flags.
 
-The flag renews golden files.
+Random examples are the same in every run. ``--search 10`` tries each property with ten times as many, which are others
+in every run: hypothesis prints how to try one of them again. ``--update-golden`` renews the committed texts.
 """
 
 import os
-import shlex
 import tempfile
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import settings
 
 import nncodegen as nn
-from tests.support import SUPPORT
 from tests.support.command import Commands
-from tests.support.compilers import WARNINGS
+from tests.support.compilers import LIGHT, QUICK
+from tests.support.search import repeat, search
 
 COMPILER = os.environ.get("CC")
 
-settings.register_profile("repeatable", derandomize=True, deadline=None)  # the same examples, wherever they are tried
-settings.load_profile("repeatable")
-
 
 def pytest_addoption(parser):
-    parser.addoption("--update-golden", action="store_true", help="renew generated/perceptron")
+    parser.addoption("--update-golden", action="store_true", help="renew generated/perceptron and tests/golden")
+    parser.addoption("--search", type=int, metavar="N", help="try N times as many random examples, others in every run")
 
 
 def pytest_configure(config):
+    times = config.getoption("--search")
+    search(times) if times else repeat()
     cache = getattr(config, "cache", None)  # not with -p no:cacheprovider
     folder = cache.mkdir("nncodegen") if cache else tempfile.mkdtemp(prefix="nncodegen")
     os.environ.setdefault("NNCODEGEN_CACHE", str(folder))
@@ -89,16 +88,14 @@ def quick_compiler():
     For what is built around modules. What their C computes is tested with the options that people get, or, where many
     modules are compared with the evaluator, with those of ``light_compiler``.
     """
-    yield from compiler_of(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", QUICK)
+        yield
 
 
 @pytest.fixture(scope="module")
 def light_compiler():
     """Modules are compiled with little optimization, in a third of the time, and without a warning."""
-    yield from compiler_of(1, *WARNINGS)
-
-
-def compiler_of(level, *options):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CC", shlex.join([str(SUPPORT / "cc_at"), str(level), *options]))
+        patch.setenv("CC", LIGHT)
         yield

@@ -11,6 +11,8 @@ from nncodegen.bench.tasks import difference, tolerance
 from tests.support import ROOT
 from tests.support.tasks import KINDS, WORKLOAD, by_definition, run_of, tiny
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 
 @pytest.fixture
 def bench(tmp_path, commands):
@@ -22,6 +24,7 @@ def bench(tmp_path, commands):
     return call
 
 
+@pytest.mark.usefixtures("usual_compiler")
 def test_bench(bench, tmp_path):
     """Prints every peer's times and who is absent, and writes all of it to a file."""
     plots = ["--plot", "chart.png"] if find_spec("matplotlib") else []

@@ -10,7 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
@@ -18,6 +18,7 @@ from nncodegen.network import Description, module_of, parse, predict, to_text
 from nncodegen.network.description import activation_text, loss_text
 from nncodegen.network.modules import evaluate_outputs
 from tests.support import ROOT
+from tests.support.search import examples
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -44,7 +45,7 @@ def expressions():
     return st.recursive(leaves, grow, max_leaves=5)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(expressions())
 def test_a_formula_survives_as_text(expression):
     """Whatever SymPy's formula, its text is read as one of the same values, or a constant in it is out of range."""

@@ -8,11 +8,12 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nncodegen.table import TableError, read_table
 from nncodegen.table.rows import write_csv
+from tests.support.search import examples
 
 ends = st.sampled_from(["\n", "\r\n", "\r"])
 cells = st.text(st.sampled_from("ab 0,;\t|'\"\r\n.-é\u2028"), max_size=6)
@@ -30,7 +31,7 @@ def tables(draw):
     return [f"h{k}" for k in range(width)], rows, delimiter, quoting, draw(ends)
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@examples(300)
 @given(tables())
 def test_what_is_written_is_read(tmp_path_factory, drawn):
     """What the csv module writes in any dialect is read back, cell by cell, without the spaces around it."""
@@ -44,7 +45,7 @@ def test_what_is_written_is_read(tmp_path_factory, drawn):
     assert found.frame.to_numpy().tolist() == [[cell.strip() for cell in row] for row in rows]
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(st.text(st.sampled_from("1\r\n"), max_size=3), min_size=4, max_size=4), ends)
 def test_stray_returns_never_move_a_cell(tmp_path_factory, drawn, end):
     """Whatever breaks of lines stand in unquoted cells, cells stay in their columns, or the file is refused."""
@@ -169,7 +170,7 @@ def test_parquet_keeps_what_stands_in_an_index(tmp_path):
     assert read_table(tmp_path / "a.parquet").columns == ["a"]
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(cells.map(str.strip), min_size=1, max_size=5), cells.map(str.strip))
 def test_what_is_predicted_is_read(tmp_path_factory, texts, name):
     """What is written as a prediction, with any classes, is read back as it was."""

@@ -8,7 +8,7 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nncodegen.table import Settings, TableError, fit, load_model, read_table
@@ -26,6 +26,7 @@ from nncodegen.table.dates import read_dates
 from nncodegen.table.identifiers import identifies_rows
 from nncodegen.table.numbers import read_numbers
 from nncodegen.table.target import Target, understand_target
+from tests.support.search import examples
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -48,7 +49,7 @@ number = st.decimals(-(10**9), 10**9, places=2, allow_nan=False)
 styles = {"1,234.56": (",", "."), "1.234,56": (".", ","), "1 234,56": ("\u202f", ","), "1'234.56": ("\u2019", ".")}
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(number, min_size=1, max_size=6), st.sampled_from(sorted(styles)), st.sampled_from(["", "$", " €", "()"])
 )
@@ -171,7 +172,7 @@ forms = [
 ]  # fmt: skip
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(moments, min_size=1, max_size=6), st.sampled_from(forms))
 def test_dates_in_every_form(values, form):
     """Dates in common forms are what pandas reads in that form, wherever a day beyond the twelfth tells the order."""
@@ -183,7 +184,7 @@ def test_dates_in_every_form(values, form):
     assert not found.assumed
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.tuples(moments, st.integers(-14 * 60, 14 * 60)), min_size=1, max_size=6))
 def test_zones(values):
     """Dates with zones are those of world time, as pandas has them, and those of the clock on the wall."""

@@ -14,9 +14,9 @@ from nncodegen.describe.losses import LOSSES
 from tests.support.compilers import compile_strictly, emitted, vectorized
 
 
-def network(activation, loss):
+def network(*activations, loss="mse"):
     last = {"poisson": "softplus", "binary_crossentropy": "sigmoid", "categorical_crossentropy": "softmax"}
-    layers = [nn.Dense(3, activation), nn.Dense(2, last.get(loss, "linear"))]
+    layers = [*(nn.Dense(3, name) for name in activations), nn.Dense(2, last.get(loss, "linear"))]
     return nn.Sequential(layers, inputs=3, loss=loss)
 
 
@@ -44,16 +44,16 @@ def test_formulas_compile_without_a_warning(model, precision, tmp_path):
     compile_strictly(emitted(model, precision), tmp_path)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activations_compile_without_a_warning(activation, tmp_path):
+@pytest.mark.parametrize("activations", [list(ACTIVATIONS)[first::3] for first in range(3)], ids="-".join)
+def test_activations_compile_without_a_warning(activations, tmp_path):
     """No warning in strict C11, with GCC and Clang, for any activation."""
-    compile_strictly(emitted(network(activation, "mse"), "float32"), tmp_path)
+    compile_strictly(emitted(network(*activations), "float32"), tmp_path)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_compile_without_a_warning(loss, tmp_path):
     """No warning in strict C11, with GCC and Clang, for any loss."""
-    compile_strictly(emitted(network("tanh", loss)), tmp_path)
+    compile_strictly(emitted(network("tanh", loss=loss)), tmp_path)
 
 
 def test_a_large_network_compiles_without_a_warning(tmp_path):

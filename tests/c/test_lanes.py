@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
@@ -22,6 +22,7 @@ from tests.support.built import built, stage
 from tests.support.compilers import WARNINGS
 from tests.support.layers import Shift
 from tests.support.models import gradient_of, random_data
+from tests.support.search import examples
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
 
@@ -166,7 +167,7 @@ def test_states_of_their_own(optimizer, model):
         assert result.parameters[m] == pytest.approx(single.parameters, rel=1e-8, abs=1e-10)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.data())
 def test_the_bits_of_a_model_are_its_own(draw):
     """A model has the same bits alone and among others, with any threads, batches, and data of its own or shared."""

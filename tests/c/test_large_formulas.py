@@ -12,6 +12,8 @@ from nncodegen.ir import SAMPLE
 from nncodegen.schedule.loops import MOST, SUM, TERMS
 from tests.support.compilers import compile_strictly, emitted, vectorized
 
+pytestmark = pytest.mark.usefixtures("light_compiler")
+
 X_, Y_ = sympy.symbols("x y")
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
@@ -10,6 +10,9 @@ from nncodegen.ir import evaluate
 from tests.support.built import built
 from tests.support.compilers import compile_strictly, emitted
 from tests.support.models import differences, gradient_of
+from tests.support.search import examples
+
+pytestmark = pytest.mark.usefixtures("light_compiler")
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(300, 4)), RNG.normal(size=(300, 2))
@@ -118,7 +121,7 @@ def test_noise_is_of_training_alone(precision):
     assert result.history[-1] != result.loss
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(order=st.permutations(range(8)))
 def test_bits_do_not_depend_on_what_is_computed_together(module, order):
     """The noise of a row is that of its number in X, in whatever batch and order it comes; seeds differ."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import sympy
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import nncodegen as nn
@@ -14,6 +14,7 @@ from nncodegen.describe.layers import Part
 from nncodegen.ir import SAMPLE, Element, Step, Tensor
 from nncodegen.schedule import Place
 from tests.support.models import gradient_of
+from tests.support.search import examples
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
 
@@ -57,7 +58,7 @@ def descend(program, start, X, Y, weights, size):
     return expected, moved, np.sum(losses)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(model=networks(), precision=st.sampled_from(["float64", "float32"]), size=st.sampled_from((1, 1, 2, 3, 4, 5)))
 def test_steps(model, precision, size):
     """Sample by sample, parameters and losses are those of steps along the gradient that the evaluator finds.

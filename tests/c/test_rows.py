@@ -9,6 +9,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.build import load, load_variant
 from nncodegen.perceptron import model as perceptron_model
+from tests.support.compilers import LIGHT
 
 RNG = np.random.default_rng(0)
 
@@ -26,8 +27,9 @@ def networks():
     [*((model, "float64") for model in networks()), (list(networks())[2], "float32")],
     ids=lambda value: str(getattr(value, "inputs", value)),
 )
-def test_networks(model, precision):
+def test_networks(model, precision, monkeypatch):
     """One to four rows have the outputs that they have among many, and in NumPy, to rounding."""
+    monkeypatch.setenv("CC", LIGHT)
     module = nn.build(model, precision)
     program = nn.compile_model(model, until="simplify")["simplify"]
     parameters = module.initial_parameters(1) + 0.1 * RNG.normal(size=module.parameter_count).astype(precision)
@@ -55,8 +57,9 @@ def test_formulas():
         assert np.array_equal(module.predict(parameters, X[:1]), module.predict(parameters, X)[:1])
 
 
-def test_outputs_that_are_given():
+def test_outputs_that_are_given(monkeypatch):
     """An output may be an input as it is, beside others or alone."""
+    monkeypatch.setenv("CC", LIGHT)
     a, x, z, y = sympy.symbols("a x z y")
     X = RNG.normal(size=(20, 2))
     for outputs in ((sympy.sin(a * x), z, a), z):

@@ -8,6 +8,8 @@ from nncodegen.perceptron import model as perceptron_model
 from nncodegen.schedule.scalars import PARAMETERS, written_out
 from tests.support.models import gradient_of, random_data
 
+pytestmark = pytest.mark.usefixtures("light_compiler")
+
 RNG = np.random.default_rng(0)
 
 
@@ -47,7 +49,7 @@ def test_values(model):
 def test_where_it_is_faster():
     """Up to so many parameters, without noise, and not where the schedule was chosen otherwise."""
     most = network(13, 1)  # 4*13 + 14
-    assert nn.build(most).parameter_count == PARAMETERS + 2
+    assert nn.compile_model(most, until="describe")["describe"].parameter_count == PARAMETERS + 2
     assert scalars_of(most) is None
     assert scalars_of(network(12, 1))
     noisy = nn.Sequential([nn.Dense(3, "tanh"), nn.Dropout(0.5), nn.Dense(1)], 3, name="noisy")

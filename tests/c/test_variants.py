@@ -13,6 +13,7 @@ import nncodegen as nn
 from nncodegen.build import find_compiler, load, load_variant
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
+from tests.support.compilers import LIGHT
 from tests.support.models import gradient_of
 
 NETWORK = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 20, "mse", name="portable")
@@ -55,11 +56,12 @@ def test_every_variant_is_right(built):
 
 
 @pytest.mark.parametrize("features", [[], ["j"], ["i", "j", "k"]], ids=str)
-def test_few_samples_in_every_variant(features):
+def test_few_samples_in_every_variant(features, monkeypatch):
     """Batches that end within a vector, or have one more than the shortest holds: what pads them is one of them.
 
     The inverse has no value at 0, and NaN stands behind the samples.
     """
+    monkeypatch.setenv("CC", LIGHT)
     layers = [nn.Dense(32, "tanh"), nn.Dense(9, lambda z: 1 / z, bias=False), nn.Dense(3)]
     model = nn.Sequential(layers, 16, "mse", name="few")
     built = nn.compile_model(model, march="portable", choices={"features": features}).built

@@ -12,6 +12,8 @@ from nncodegen.describe.checks import FUNCTIONS
 from nncodegen.functions import StableFunction
 from nncodegen.targets import KERNEL_FLAGS
 
+pytestmark = pytest.mark.usefixtures("light_compiler")
+
 a, b, x = sympy.symbols("a b x")
 
 

@@ -25,6 +25,8 @@ from nncodegen.perceptron import model
 from nncodegen.targets import wrapper_object
 from tests.support import ROOT
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 
 def test_the_cache_is_addressed_by_content(empty_cache):
     """The same model is compiled once; another precision is another module; force compiles again."""
@@ -77,7 +79,7 @@ def test_modules_know_their_own_names():
     assert not {"other", "nncodegen_wrapper", "nncodegen_wrapper_"} & set(sys.modules)
 
 
-def test_no_model_shadows_a_module(monkeypatch, quick_compiler):
+def test_no_model_shadows_a_module(monkeypatch):
     """A model may have the name of any module, and another model the same: all of them can be imported."""
     monkeypatch.delitem(sys.modules, "wave", raising=False)  # which is not imported yet
     networks = [nn.build(nn.Sequential([nn.Dense(units)], 1, name="wave")) for units in (1, 2)]
@@ -284,7 +286,7 @@ def test_damage_is_told(damage, tmp_path):
     assert not is_intact(tmp_path / "nothing")
 
 
-def test_what_is_damaged_is_built_again(empty_cache, quick_compiler):
+def test_what_is_damaged_is_built_again(empty_cache):
     """A module of the cache that would end the process is never loaded, but made anew; it is then taken from there."""
     program = """
         import nncodegen as nn
@@ -301,7 +303,7 @@ def test_what_is_damaged_is_built_again(empty_cache, quick_compiler):
         assert done.stdout.strip() == cached
 
 
-def test_a_damaged_wrapper_of_the_package_is_not_used(empty_cache, tmp_path, monkeypatch, quick_compiler):
+def test_a_damaged_wrapper_of_the_package_is_not_used(empty_cache, tmp_path, monkeypatch):
     """What came with the package is linked as it came, or not at all."""
     sources = nn.compile_model(model, until="emit").sources
     source = sources.files["nncodegen_wrapper.pyx"]

@@ -10,6 +10,8 @@ import nncodegen as nn
 from nncodegen.check import CheckError, check_gradient
 from nncodegen.perceptron import model
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 STAGES = nn.compile_model(model, until="simplify")
 
 

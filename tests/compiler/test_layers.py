@@ -9,6 +9,8 @@ from nncodegen import Dense, ModelError, Sequential
 from nncodegen.check import check_gradient
 from nncodegen.ir import Initial
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 
 @pytest.mark.parametrize(
     ("build", "message"),
@@ -165,7 +167,6 @@ def test_wide_and_deep_refused(deep, message):
         Sequential([Dense(2), nn.WideAndDeep(deep, 1)], 3)
 
 
-@pytest.mark.usefixtures("quick_compiler")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize(
     ("before", "deep", "units", "activation", "loss"),

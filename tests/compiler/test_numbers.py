@@ -9,11 +9,12 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 import nncodegen as nn
 from tests.support.models import gradient_of
+from tests.support.search import examples
 
 P = sympy.symbols("p:4")
 X = sympy.symbols("x:2")
@@ -63,7 +64,7 @@ def relative_error(found, expected):
     return float(mpmath.sqrt(sum((mpmath.mpf(f) - e) ** 2 for f, e in zip(found, expected, strict=True))) / norm)
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@examples(150, suppress_health_check=list(HealthCheck))
 @given(formula=formulas, values=st.lists(numbers, min_size=7, max_size=7))
 def test_random_formulas(formula, values):
     """The simplified program, evaluated in float64, has the exact gradient to the bound times the condition."""
@@ -96,7 +97,7 @@ def moves(values):
         yield [v + (abs(v) + 1e-3) * 2**-52 if j == k else v for j, v in enumerate(values)]
 
 
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@examples(20, suppress_health_check=list(HealthCheck))
 @given(
     activation=st.sampled_from(["sigmoid", "tanh", "softplus", "silu", "gelu", "elu", "selu", "relu", "softsign"]),
     last=st.sampled_from([("softmax", "categorical_crossentropy"), ("sigmoid", "binary_crossentropy"),

@@ -11,6 +11,8 @@ from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.chains import SHORT
 from tests.support.models import gradient_of, random_data
 
+pytestmark = pytest.mark.usefixtures("light_compiler")
+
 
 def scheduled(model, choices=NO_CHOICES):
     return nn.compile_model(model, until="schedule", choices=choices)["schedule"]

@@ -9,6 +9,8 @@ from sympy.codegen.cfunctions import expm1
 
 import nncodegen as nn
 
+pytestmark = pytest.mark.usefixtures("light_compiler")
+
 a, b, x, y = sympy.symbols("a b x y")
 FORMULAS = {
     "saturated": sympy.tanh(x**2 / expm1(a * x)), "tanh": b * sympy.tanh(a * x**2), "bell": b * sympy.exp(-a * x**2),

@@ -14,10 +14,11 @@ import zipfile
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
+from tests.support.search import examples
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -65,7 +66,7 @@ def test_resuming_gives_the_same_bits(optimizer, precision, tmp_path):
     assert same(result, whole)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(
     stops=st.lists(st.integers(1, 40), min_size=1, max_size=4), update=st.sampled_from(["simultaneous", "sequential"])
 )
@@ -223,7 +224,7 @@ def saved(chain, tmp_path_factory):
     return result, (tmp_path_factory.getbasetemp() / "saved.npz").read_bytes()
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(data=st.data())
 def test_damaged_files(chain, saved, tmp_path_factory, data):
     """A file that was cut or changed anywhere is refused with an error, or has lost nothing."""

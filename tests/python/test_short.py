@@ -6,11 +6,12 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
 from nncodegen.perceptron import model as perceptron_model
+from tests.support.search import examples
 
 FORMULA = perceptron_model
 CLASSES = nn.Sequential(
@@ -45,7 +46,7 @@ def samples(module, count):
     return X, Y / Y.sum(axis=1, keepdims=True).clip(1) if module.accepts_labels else Y
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     case=st.sampled_from([(FORMULA, "float64"), (FORMULA, "float32"), (CLASSES, "float64"), (CLASSES, "float32")]),
     count=st.integers(1, 9), seed=st.integers(0, 2**64 - 1), start=st.booleans(), data=st.data(),
@@ -111,7 +112,7 @@ def test_pickled(monkeypatch):
     assert bits(loaded) == bits(result)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     case=st.sampled_from([(FORMULA, "float64"), (FORMULA, "float32"), (CLASSES, "float64"), (CLASSES, "float32")]),
     count=st.integers(1, 200),

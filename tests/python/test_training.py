@@ -9,13 +9,14 @@ import time
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score
 from sklearn.utils.class_weight import compute_sample_weight
 
 import nncodegen as nn
 from tests.support import ROOT
+from tests.support.search import examples
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -363,7 +364,7 @@ def early(figures, patience, min_delta):
     return len(figures), best_epoch
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     patience=st.integers(1, 6), min_delta=st.sampled_from([0.0, 1e-3, 0.05]), seed=st.integers(0, 5),
     monitor=st.sampled_from(["loss", "val_loss", "r2", "val_mae"]),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,18 @@ import pytest
 import nncodegen as nn
 from nncodegen.build import TARGETS
 from nncodegen.targets import KERNEL_FLAGS
-from tests.support import ROOT
+from tests.support import ROOT, SUPPORT
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)]
-STRICT = ["-std=c11", *WARNINGS, "-O2", "-c", "-o", "kernel.o"]
+QUICK = shlex.join([str(SUPPORT / "cc_at"), "0"])
+LIGHT = shlex.join([str(SUPPORT / "cc_at"), "1", *WARNINGS])
+"""For the environment variable CC: see the fixtures quick_compiler and light_compiler."""
+COMPILERS = {
+    name: options
+    for name, options in {"gcc": ("-O2", "-c", "-o", "kernel.o"), "clang": ("-fsyntax-only",)}.items()
+    if shutil.which(name)
+}
+"""Those that are installed, and what they need to find all that they warn of: Clang does so before it optimizes."""
 
 
 def emitted(model, precision="float64"):
@@ -24,11 +32,12 @@ def emitted(model, precision="float64"):
 
 
 def compile_strictly(sources, folder):
+    """Compiles the C of a model in strict C11, with every compiler there is; a warning is an error."""
     for name, text in sources.files.items():
         (folder / name).write_text(text)
-    for compiler in COMPILERS:
+    for compiler, options in COMPILERS.items():
         for source in (f"{sources.module}_module.c", f"{sources.module}.c"):
-            command = [compiler, *STRICT, source]
+            command = [compiler, "-std=c11", *WARNINGS, *options, source]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
 
