@@ -22,7 +22,7 @@ from nncodegen.build import Built, load
 from nncodegen.ir import SAMPLE
 from nncodegen.schedule import blas as choice
 from tests.support.compilers import compile_strictly, sanitized
-from tests.support.models import gradient_of
+from tests.support.models import classifier, gradient_of
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -30,11 +30,6 @@ SAMPLES = [1, 2, 3, 63, 65, 129, 1100]
 WIDTHS = [33, 100, 5, 31, 17, 3, 1]
 BOUNDS = {"float64": 1e-13, "float32": 1e-4}
 RNG = np.random.default_rng(0)
-
-
-def network(*units, name="products", classes=3, inputs=7):
-    layers = [*(nn.Dense(n, "tanh") for n in units), nn.Dense(classes, "softmax")]
-    return nn.Sequential(layers, inputs, "categorical_crossentropy", name=name)
 
 
 def compiled(model, precision="float64", **choices):
@@ -110,7 +105,7 @@ def check(module, program, precision):
 def test_every_product(layout, precision, tmp_path, monkeypatch):
     """All products of a network of awkward widths agree with the evaluator, by BLAS and without, in any layout."""
     scipy_blas()
-    model = network(*WIDTHS)
+    model = classifier(*WIDTHS)
     given = compiled(model, precision, blas=True, features=innermost(layout, WIDTHS))
     schedule, program, built = given["schedule"], given["simplify"], given.built
     assert products(schedule, "gradient") == ["BLAS"] * (3 * len(WIDTHS) + 2)  # all but that to the inputs
@@ -190,7 +185,7 @@ def routine_of(precision, calls):
 def test_the_c_alone(layout, inputs, precision, tmp_path):
     """The C runs by itself, with any routine or none; each product is one valid call; memory need not be cleared."""
     units = (5, 1, 17, 33)
-    model = network(*units, name="alone", inputs=inputs)
+    model = classifier(*units, name="alone", inputs=inputs)
     given = nn.compile_model(
         model, precision, until="emit", choices={"blas": True, "features": innermost(layout, units)}
     )
@@ -227,8 +222,8 @@ def test_the_c_alone(layout, inputs, precision, tmp_path):
 def test_no_warnings(tmp_path):
     """Strict C11 finds nothing to complain about in products of samples innermost and of features innermost."""
     choices = {"blas": True, "features": ["k"]}
-    sources = nn.compile_model(network(6, 5), "float32", until="emit", choices=choices)["emit"]
-    assert {"product", "end_rows", "dot_products"} <= set(re.findall(r"\w+", sources.files["products.c"]))
+    sources = nn.compile_model(classifier(6, 5), "float32", until="emit", choices=choices)["emit"]
+    assert {"product", "end_rows", "dot_products"} <= set(re.findall(r"\w+", sources.files["classifier.c"]))
     compile_strictly(sources, tmp_path)
 
 
@@ -245,12 +240,12 @@ def test_sanitizers(precision, hidden, said, tmp_path):
         import sys
         import numpy as np
         import nncodegen as nn
-        from tests.c.test_blas import SAMPLES, network
+        from tests.support.models import classifier
 
         sys.modules.update({hidden})
-        model, rng = network(31, 17), np.random.default_rng(0)
+        model, rng = classifier(31, 17), np.random.default_rng(0)
         module = nn.build(model, "{precision}", schedule={{"blas": True, "features": ["k"]}})
-        for samples in SAMPLES:
+        for samples in {SAMPLES}:
             X, Y = rng.normal(size=(samples, 7)), rng.integers(0, 3, samples)
             module.predict(module.initial_parameters(), X, threads=2)
             module.loss(module.initial_parameters(), X, Y)
@@ -335,7 +330,7 @@ def test_minimizers_have_one_thread(perceptron, method, three_threads):
 
 def test_calls_side_by_side(module, three_threads, tmp_path):
     """While a call of either of two modules is under way, BLAS has one thread; behind both it has its threads again."""
-    other = load_anew(compiled(network(9), "float32", blas=True).built, tmp_path)
+    other = load_anew(compiled(classifier(9), "float32", blas=True).built, tmp_path)
     seen, started, ended = [], threading.Event(), threading.Event()
     results = []
 
@@ -364,7 +359,7 @@ def test_calls_side_by_side(module, three_threads, tmp_path):
 
 def test_large_layers_are_left_to_blas():
     """The products of a layer with very many weights are left to BLAS, those of its neighbour are not; it says why."""
-    schedule = scheduled(network(1024, inputs=784, classes=10), "float32")
+    schedule = scheduled(classifier(1024, inputs=784, classes=10), "float32")
     assert schedule.layout.blas == ("s1", "d_W1")
     assert "s1 (1024 x 784): BLAS, as 802,816 weights are not below 524,288\n" in schedule.show()
     assert "s2 (10 x 1024): blocks of our own, as 10,240 weights are below 524,288\n" in schedule.show()
@@ -374,7 +369,7 @@ def test_large_layers_are_left_to_blas():
 
 def test_what_blas_cannot_count():
     """A size beyond the integers of BLAS keeps a product from it, whatever is asked for."""
-    schedule = scheduled(network(2**31, inputs=2), blas=True)
+    schedule = scheduled(classifier(2**31, inputs=2), blas=True)
     assert not {"s1", "s2", "d_W1", "d_W2"} & set(schedule.layout.blas)
     assert "s1 (2147483648 x 2): blocks of our own, as BLAS counts to 2,147,483,520\n" in schedule.show()
 
@@ -393,7 +388,7 @@ def test_small_networks_stay_as_they_are(model, precision):
 
 def test_choices():
     """All products, none, or those of a list are left to BLAS; a tile that was asked for stays."""
-    model = network(6, 4)
+    model = classifier(6, 4)
     every = scheduled(model, blas=True)
     assert len(every.layout.blas) == 8
     assert "s1 (6 x 7): BLAS, as asked for\n" in every.show()
@@ -421,7 +416,7 @@ def test_choices():
 def test_choices_that_cannot_be_meant(choices, message):
     """A choice that does not exist is an error that says what does."""
     with pytest.raises(nn.ModelError, match=message):
-        scheduled(network(6), **choices)
+        scheduled(classifier(6), **choices)
 
 
 # --- the search --------------------------------------------------------------------------------------------------
@@ -460,7 +455,7 @@ def test_other_libraries(signature, message, tmp_path, monkeypatch):
     library.__pyx_capi__ = {} if signature is None else {"dgemm": capsule(signature)}
     for fake in (scipy, linalg, library):
         monkeypatch.setitem(sys.modules, fake.__name__, fake)
-    given = compiled(network(6))
+    given = compiled(classifier(6))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         module = load_anew(given.built, tmp_path)

@@ -11,18 +11,13 @@ import sympy
 import nncodegen as nn
 from tests.support.built import stage
 from tests.support.compilers import sanitized
-from tests.support.models import gradient_of
+from tests.support.models import classifier, gradient_of
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
 
 SAMPLES = [1, 2, 3, 63, 64, 65, 129, 257]
 LAYOUTS = [{"features": []}, {"features": ["i", "j"]}, {"features": ["j"]}]
 WIDTHS = [(1,), (3, 5), (17,), (31, 33), (100, 60)]
-
-
-def network(hidden, name):
-    layers = [*(nn.Dense(units, "tanh") for units in hidden), nn.Dense(3, "softmax")]
-    return nn.Sequential(layers, 7, "categorical_crossentropy", name=name)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +34,7 @@ def test_sizes(hidden, choices, precision):
 
     Every width goes with every layout, and both with either precision: every pair, not every triple.
     """
-    model = network(hidden, "blocks")
+    model = classifier(*hidden, name="blocks")
     module = nn.build(model, precision, schedule=choices)
     program = stage(model)
     bound = 1e-14 if precision == "float64" else 1e-5
@@ -90,7 +85,7 @@ def test_few_samples(features, precision):
 
 def test_padding_has_no_weight():
     """A sample gives the same loss and gradient alone and among others of weight 0."""
-    module = nn.build(network((17,), "blocks"))
+    module = nn.build(classifier(17, name="blocks"))
     rng = np.random.default_rng(1)
     parameters, X, Y = rng.normal(size=module.parameter_count), rng.normal(size=(90, 7)), rng.integers(0, 3, 90)
     alone = module.loss_and_gradient(parameters, X[40:41], Y[40:41])
@@ -107,18 +102,18 @@ def test_sanitizers(precision, tmp_path):
         import numpy as np
         import nncodegen as nn
         from nncodegen.perceptron import model
-        from tests.c.test_blocks import SAMPLES, network
+        from tests.support.models import classifier
 
         rng = np.random.default_rng(0)
         rows, across = {{"features": ["i", "j"]}}, {{"features": []}}
-        models = [(model, {{}}), (network((3, 5), "small"), {{}}), (network((3, 5), "rows"), rows),
-                  (network((100, 60), "large"), {{}}), (network((100, 60), "across"), across)]
+        models = [(model, {{}}), (classifier(3, 5, name="small"), {{}}), (classifier(3, 5, name="rows"), rows),
+                  (classifier(100, 60, name="large"), {{}}), (classifier(100, 60, name="across"), across)]
         layers = [nn.Dense(32, "tanh"), nn.Dense(3, "softmax")]
         models.append((nn.Sequential(layers, 16, "categorical_crossentropy", name="whole"), {{}}))
         for built, choices in models:
             module = nn.build(built, {precision!r}, schedule=choices)
             inputs, targets = len(module.input_names), len(module.target_names)
-            for samples in SAMPLES:
+            for samples in {SAMPLES}:
                 X, Y = rng.normal(size=(samples, inputs)), rng.uniform(size=(samples, targets))
                 module.predict(module.initial_parameters(), X)
                 module.loss(module.initial_parameters(), X, Y, np.ones(samples))

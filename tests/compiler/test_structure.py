@@ -1,6 +1,7 @@
 """The architecture: imports point downwards, no stage imports another, and files and functions stay short."""
 
 import ast
+import re
 
 import pytest
 
@@ -56,6 +57,13 @@ def test_imports_point_downwards(path):
         if other == own or (own, other) in TYPES_OF or FLOORS[own] == FLOORS[other] == 0:
             continue
         assert FLOORS[other] < FLOORS[own], f"{path} imports {other}"
+
+
+def test_helpers_come_from_support():
+    """A file of tests imports nothing of another, and neither do the programs that it runs."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        others = re.findall(r"^ *(?:from|import) +(tests(?:\.\w+)*)", path.read_text(), re.MULTILINE)
+        assert {".".join(other.split(".")[:2]) for other in others} <= {"tests.support"}, path
 
 
 def test_the_order_stands_in_one_tuple():

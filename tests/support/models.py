@@ -1,8 +1,15 @@
-"""Random parameters and data for a program, and its gradient by the evaluator and by differences."""
+"""A network; random parameters and data for a program, and its gradient by the evaluator and by differences."""
 
 import numpy as np
 
+import nncodegen as nn
 from nncodegen.ir import evaluate
+
+
+def classifier(*units, name="classifier", classes=3, inputs=7):
+    """Layers of so many units with tanh, and one with a softmax."""
+    layers = [*(nn.Dense(n, "tanh") for n in units), nn.Dense(classes, "softmax")]
+    return nn.Sequential(layers, inputs, "categorical_crossentropy", name=name)
 
 
 def parameter_count(program):
