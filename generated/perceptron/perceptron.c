@@ -44,7 +44,8 @@
 /* The outputs of a tile of samples. */
 static HOT void predict_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    real *restrict outputs) {
+    real *restrict outputs)
+{
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];
@@ -81,15 +82,13 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         const real output = (t15 >= 0 ? t19 : t20);
         outputs[n*OUTPUTS + 0] = output;
     }
-    (void) targets;
-    (void) weights;
-    (void) work;
 }
 
 /* Adds the losses of a tile of samples to the sums. */
 static HOT void loss_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    double *restrict sums, int metrics, const real *restrict counts) {
+    double *restrict sums, int metrics, const real *restrict counts)
+{
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real w0 = parameters[0];
     const real w13 = parameters[1];
@@ -159,7 +158,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     int with_loss, int alone, real more, double *restrict sums, real *restrict whole,
-    real *restrict partials, int metrics, const real *restrict counts) {
+    real *restrict partials, int metrics, const real *restrict counts)
+{
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real w0 = parameters[0];
     const real w13 = parameters[1];
@@ -309,15 +309,12 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         measure_errors(metrics, count, 1, 0, output, 1, 0, targets + 0, TARGETS, 1,
             counts, sums + SUMS);
     }
-    (void) alone;
-    (void) more;
-    (void) whole;
-    (void) partials;
 }
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    const real *whole, real *restrict work, real *gradient) {
+    const real *whole, real *restrict work, real *gradient)
+{
 
     /* gradient_of_w0 to gradient_of_w45 */
     gradient[0] = (real) sums[1];
@@ -327,9 +324,6 @@ static HOT void gradient_finish(const real *restrict parameters, const double *r
     gradient[4] = (real) sums[5];
     gradient[5] = (real) sums[6];
     gradient[6] = (real) sums[7];
-    (void) parameters;
-    (void) whole;
-    (void) work;
 }
 
 /* One value for each parameter, in their order. */
@@ -346,7 +340,8 @@ typedef struct {
 /* The loss and the outputs of one sample, and one update by sgd.
    *not_finite is 0 unless a new parameter is not finite. */
 INLINE real next_point(const point *w, const real *inputs, const real *targets,
-    const double *options, point *next, real *outputs, real *not_finite) {
+    const double *options, point *next, real *outputs, real *not_finite)
+{
     const real learning_rate = (real) options[0];
     const real w0 = w->w0;
     const real w13 = w->w13;
@@ -413,7 +408,8 @@ INLINE real next_point(const point *w, const real *inputs, const real *targets,
 }
 
 /* The largest change of a parameter. */
-static inline double largest_change(const point *w, const point *next) {
+INLINE double largest_change(const point *w, const point *next)
+{
     double largest = 0;
     largest = larger(largest, fabs((double) (next->w0 - w->w0)));
     largest = larger(largest, fabs((double) (next->w13 - w->w13)));
@@ -428,8 +424,9 @@ static inline double largest_change(const point *w, const point *next) {
 /* One update by sgd of one parameter after the other, each with the gradient at what
    those before it have become. Loss and outputs are those of the first.
    *not_finite is 0 unless a new parameter is not finite. */
-static inline real update_in_turn(const point *w, const real *inputs, const real *targets,
-    const double *options, point *next, real *outputs, real *not_finite) {
+static inline UNUSED real update_in_turn(const point *w, const real *inputs, const real *targets,
+    const double *options, point *next, real *outputs, real *not_finite)
+{
     const real learning_rate = (real) options[0];
     real w0 = w->w0;
     real w13 = w->w13;
@@ -590,7 +587,8 @@ static inline real update_in_turn(const point *w, const real *inputs, const real
 }
 
 /* Copies a point to memory, one value after the other: as a vector it would be one all along. */
-INLINE void store_point(const point *w, volatile real *parameters) {
+INLINE void store_point(const point *w, volatile real *parameters)
+{
     parameters[0] = w->w0;
     parameters[1] = w->w13;
     parameters[2] = w->w14;
@@ -600,178 +598,212 @@ INLINE void store_point(const point *w, volatile real *parameters) {
     parameters[6] = w->w45;
 }
 
-/* The derivatives of the loss of one sample of each model, and the loss if it is asked for: the sums, or
-   (more) what is added to them. Values that several loops need lie in the array values. */
+/* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the
+   sums, or (more) what is added to them. Values that several loops need lie in the array values. */
 static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,
     const real *restrict x, const real *restrict y, real weight, real *restrict values,
-    real *restrict sums) {
+    real *restrict sums)
+{
     real *const odds_t1 = values + 0*MODELS;
     real *const sigmoid_t1 = values + 1*MODELS;
     real *const odds_t8 = values + 2*MODELS;
     real *const sigmoid_t8 = values + 3*MODELS;
     real *const odds_t15 = values + 4*MODELS;
+    real *const t15_again = values + 5*MODELS;
+    real *const t17 = values + 6*MODELS;
+
+    /* t1 to odds_t1 */
     MODELS_LOOP
-    for (size_t m = 0; m < MODELS; m++) {
-        const real w0 = parameters[0*MODELS + m];
-        const real w13 = parameters[1*MODELS + m];
-        const real w23 = parameters[3*MODELS + m];
-        const real x1 = x[0*MODELS + m];
-        const real x2 = x[1*MODELS + m];
+    for (size_t lane = 0; lane < MODELS; lane++) {
+        const real w0 = parameters[lane];
+        const real w13 = parameters[1*MODELS + lane];
+        const real w23 = parameters[3*MODELS + lane];
+        const real x1 = x[lane];
+        const real x2 = x[1*MODELS + lane];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
-        odds_t1[m] = odds_of(t1);
+        const real odds_t1_ = odds_of(t1);
+        odds_t1[lane] = odds_t1_;
     }
+
+    /* total_t1 to odds_t8 */
     MODELS_LOOP
-    for (size_t m = 0; m < MODELS; m++) {
-        const real w0 = parameters[0*MODELS + m];
-        const real w14 = parameters[2*MODELS + m];
-        const real w24 = parameters[4*MODELS + m];
-        const real x1 = x[0*MODELS + m];
-        const real x2 = x[1*MODELS + m];
-        const real total_t1 = odds_t1[m] + 1;
-        sigmoid_t1[m] = 1.0/total_t1;
+    for (size_t lane = 0; lane < MODELS; lane++) {
+        const real w0 = parameters[lane];
+        const real w14 = parameters[2*MODELS + lane];
+        const real w24 = parameters[4*MODELS + lane];
+        const real x1 = x[lane];
+        const real x2 = x[1*MODELS + lane];
+        const real total_t1 = odds_t1[lane] + 1;
+        const real sigmoid_t1_ = 1.0/total_t1;
+        sigmoid_t1[lane] = sigmoid_t1_;
         const real t8 = 2*w0 + w14*x1 + w24*x2;
-        odds_t8[m] = odds_of(t8);
+        const real odds_t8_ = odds_of(t8);
+        odds_t8[lane] = odds_t8_;
     }
+
+    /* total_t8 to odds_t15 */
     MODELS_LOOP
-    for (size_t m = 0; m < MODELS; m++) {
-        const real w0 = parameters[0*MODELS + m];
-        const real w35 = parameters[5*MODELS + m];
-        const real w45 = parameters[6*MODELS + m];
-        const real total_t8 = odds_t8[m] + 1;
-        sigmoid_t8[m] = 1.0/total_t8;
-        const real t15 = sigmoid_t1[m]*w35 + sigmoid_t8[m]*w45 + 2*w0;
-        odds_t15[m] = odds_of(t15);
+    for (size_t lane = 0; lane < MODELS; lane++) {
+        const real w0 = parameters[lane];
+        const real w35 = parameters[5*MODELS + lane];
+        const real w45 = parameters[6*MODELS + lane];
+        const real total_t8 = odds_t8[lane] + 1;
+        const real sigmoid_t8_ = 1.0/total_t8;
+        sigmoid_t8[lane] = sigmoid_t8_;
+        const real t15 = sigmoid_t1[lane]*w35 + sigmoid_t8_*w45 + 2*w0;
+        const real odds_t15_ = odds_of(t15);
+        odds_t15[lane] = odds_t15_;
     }
+
+    /* total_t15 to d_w45 */
     MODELS_LOOP
-    for (size_t m = 0; m < MODELS; m++) {
-        const real w35 = parameters[5*MODELS + m];
-        const real w45 = parameters[6*MODELS + m];
-        const real x1 = x[0*MODELS + m];
-        const real x2 = x[1*MODELS + m];
-        const real y_2 = y[0*MODELS + m];
-        const real total_t15 = odds_t15[m] + 1;
+    for (size_t lane = 0; lane < MODELS; lane++) {
+        const real w35 = parameters[5*MODELS + lane];
+        const real w45 = parameters[6*MODELS + lane];
+        const real x1 = x[lane];
+        const real x2 = x[1*MODELS + lane];
+        const real y_2 = y[lane];
+        const real total_t15 = odds_t15[lane] + 1;
         const real sigmoid_t15 = 1.0/total_t15;
         const real t21 = y_2 - 1;
         const real d_t8 = weight*y_2;
         const real d_t7 = -t21*weight;
-        const real t27 = odds_t15[m]*sigmoid_t15;
+        const real t27 = odds_t15[lane]*sigmoid_t15;
         const real d_t5 = d_t7*sigmoid_t15 - d_t8*t27;
         const real d_t4 = d_t5*w45;
-        const real t28 = odds_t8[m]*sigmoid_t8[m];
-        const real d_t3 = d_t4*sigmoid_t8[m]*t28;
+        const real t28 = odds_t8[lane]*sigmoid_t8[lane];
+        const real d_t3 = d_t4*sigmoid_t8[lane]*t28;
         const real d_t2 = d_t5*w35;
-        const real t29 = odds_t1[m]*sigmoid_t1[m];
-        const real d_t1 = d_t2*sigmoid_t1[m]*t29;
-        sums[1*MODELS + m] = 2*d_t1 + 2*d_t3 + 2*d_t5 + (more ? sums[1*MODELS + m] : 0);
-        sums[2*MODELS + m] = d_t1*x1 + (more ? sums[2*MODELS + m] : 0);
-        sums[3*MODELS + m] = d_t3*x1 + (more ? sums[3*MODELS + m] : 0);
-        sums[4*MODELS + m] = d_t1*x2 + (more ? sums[4*MODELS + m] : 0);
-        sums[5*MODELS + m] = d_t3*x2 + (more ? sums[5*MODELS + m] : 0);
-        sums[6*MODELS + m] = d_t5*sigmoid_t1[m] + (more ? sums[6*MODELS + m] : 0);
-        sums[7*MODELS + m] = d_t5*sigmoid_t8[m] + (more ? sums[7*MODELS + m] : 0);
+        const real t29 = odds_t1[lane]*sigmoid_t1[lane];
+        const real d_t1 = d_t2*sigmoid_t1[lane]*t29;
+        sums[1*MODELS + lane] = 2*d_t1 + 2*d_t3 + 2*d_t5 + (more ? sums[1*MODELS + lane] : 0);
+        sums[2*MODELS + lane] = d_t1*x1 + (more ? sums[2*MODELS + lane] : 0);
+        sums[3*MODELS + lane] = d_t3*x1 + (more ? sums[3*MODELS + lane] : 0);
+        sums[4*MODELS + lane] = d_t1*x2 + (more ? sums[4*MODELS + lane] : 0);
+        sums[5*MODELS + lane] = d_t3*x2 + (more ? sums[5*MODELS + lane] : 0);
+        sums[6*MODELS + lane] = d_t5*sigmoid_t1[lane] + (more ? sums[6*MODELS + lane] : 0);
+        sums[7*MODELS + lane] = d_t5*sigmoid_t8[lane] + (more ? sums[7*MODELS + lane] : 0);
     }
+
     if (with_loss) {
-        real *const t15_again = values + 5*MODELS;
-        real *const t17 = values + 6*MODELS;
+        /* t15_again to t17 */
         MODELS_LOOP
-        for (size_t m = 0; m < MODELS; m++) {
-            const real w0 = parameters[0*MODELS + m];
-            const real w35 = parameters[5*MODELS + m];
-            const real w45 = parameters[6*MODELS + m];
-            t15_again[m] = sigmoid_t1[m]*w35 + sigmoid_t8[m]*w45 + 2*w0;
-            const real t16 = fabs(t15_again[m]);
-            t17[m] = decay_of(t16);
+        for (size_t lane = 0; lane < MODELS; lane++) {
+            const real w0 = parameters[lane];
+            const real w35 = parameters[5*MODELS + lane];
+            const real w45 = parameters[6*MODELS + lane];
+            const real t15_again_ = sigmoid_t1[lane]*w35 + sigmoid_t8[lane]*w45 + 2*w0;
+            t15_again[lane] = t15_again_;
+            const real t16 = fabs(t15_again_);
+            const real t17_ = decay_of(t16);
+            t17[lane] = t17_;
         }
+
+        /* t21_again to loss */
         MODELS_LOOP
-        for (size_t m = 0; m < MODELS; m++) {
-            const real y_2 = y[0*MODELS + m];
-            const real t21 = y_2 - 1;
-            const real t22 = maximum(0, t15_again[m]);
-            const real t23 = log1p_of(t17[m]);
+        for (size_t lane = 0; lane < MODELS; lane++) {
+            const real y_2 = y[lane];
+            const real t21_again = y_2 - 1;
+            const real t22 = maximum(0, t15_again[lane]);
+            const real t23 = log1p_of(t17[lane]);
             const real t24 = t22 + t23;
-            const real t25 = maximum(0, -t15_again[m]);
+            const real t25 = maximum(0, -t15_again[lane]);
             const real t26 = t23 + t25;
-            const real loss_n = -t21*t24 + t26*y_2;
-            sums[0*MODELS + m] = loss_n*weight + (more ? sums[0*MODELS + m] : 0);
+            const real loss_n = -t21_again*t24 + t26*y_2;
+            sums[lane] = loss_n*weight + (more ? sums[lane] : 0);
         }
     }
 }
 
 /* The next parameters by sgd of one sample of each model. */
 static HOT void group_descend(const real *restrict learning_rates, const real *restrict parameters,
-    const real *restrict x, const real *restrict y, real *restrict values, real *restrict next) {
+    const real *restrict x, const real *restrict y, real *restrict values, real *restrict next)
+{
     const real weight = 1;
     real *const odds_t1 = values + 0*MODELS;
     real *const sigmoid_t1 = values + 1*MODELS;
     real *const odds_t8 = values + 2*MODELS;
     real *const sigmoid_t8 = values + 3*MODELS;
     real *const odds_t15 = values + 4*MODELS;
+
+    /* t1 to odds_t1 */
     MODELS_LOOP
-    for (size_t m = 0; m < MODELS; m++) {
-        const real w0 = parameters[0*MODELS + m];
-        const real w13 = parameters[1*MODELS + m];
-        const real w23 = parameters[3*MODELS + m];
-        const real x1 = x[0*MODELS + m];
-        const real x2 = x[1*MODELS + m];
+    for (size_t lane = 0; lane < MODELS; lane++) {
+        const real w0 = parameters[lane];
+        const real w13 = parameters[1*MODELS + lane];
+        const real w23 = parameters[3*MODELS + lane];
+        const real x1 = x[lane];
+        const real x2 = x[1*MODELS + lane];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
-        odds_t1[m] = odds_of(t1);
+        const real odds_t1_ = odds_of(t1);
+        odds_t1[lane] = odds_t1_;
     }
+
+    /* total_t1 to odds_t8 */
     MODELS_LOOP
-    for (size_t m = 0; m < MODELS; m++) {
-        const real w0 = parameters[0*MODELS + m];
-        const real w14 = parameters[2*MODELS + m];
-        const real w24 = parameters[4*MODELS + m];
-        const real x1 = x[0*MODELS + m];
-        const real x2 = x[1*MODELS + m];
-        const real total_t1 = odds_t1[m] + 1;
-        sigmoid_t1[m] = 1.0/total_t1;
+    for (size_t lane = 0; lane < MODELS; lane++) {
+        const real w0 = parameters[lane];
+        const real w14 = parameters[2*MODELS + lane];
+        const real w24 = parameters[4*MODELS + lane];
+        const real x1 = x[lane];
+        const real x2 = x[1*MODELS + lane];
+        const real total_t1 = odds_t1[lane] + 1;
+        const real sigmoid_t1_ = 1.0/total_t1;
+        sigmoid_t1[lane] = sigmoid_t1_;
         const real t8 = 2*w0 + w14*x1 + w24*x2;
-        odds_t8[m] = odds_of(t8);
+        const real odds_t8_ = odds_of(t8);
+        odds_t8[lane] = odds_t8_;
     }
+
+    /* total_t8 to odds_t15 */
     MODELS_LOOP
-    for (size_t m = 0; m < MODELS; m++) {
-        const real w0 = parameters[0*MODELS + m];
-        const real w35 = parameters[5*MODELS + m];
-        const real w45 = parameters[6*MODELS + m];
-        const real total_t8 = odds_t8[m] + 1;
-        sigmoid_t8[m] = 1.0/total_t8;
-        const real t15 = sigmoid_t1[m]*w35 + sigmoid_t8[m]*w45 + 2*w0;
-        odds_t15[m] = odds_of(t15);
+    for (size_t lane = 0; lane < MODELS; lane++) {
+        const real w0 = parameters[lane];
+        const real w35 = parameters[5*MODELS + lane];
+        const real w45 = parameters[6*MODELS + lane];
+        const real total_t8 = odds_t8[lane] + 1;
+        const real sigmoid_t8_ = 1.0/total_t8;
+        sigmoid_t8[lane] = sigmoid_t8_;
+        const real t15 = sigmoid_t1[lane]*w35 + sigmoid_t8_*w45 + 2*w0;
+        const real odds_t15_ = odds_of(t15);
+        odds_t15[lane] = odds_t15_;
     }
+
+    /* total_t15 to d_w45 */
     MODELS_LOOP
-    for (size_t m = 0; m < MODELS; m++) {
-        const real w35 = parameters[5*MODELS + m];
-        const real w45 = parameters[6*MODELS + m];
-        const real x1 = x[0*MODELS + m];
-        const real x2 = x[1*MODELS + m];
-        const real y_2 = y[0*MODELS + m];
-        const real total_t15 = odds_t15[m] + 1;
+    for (size_t lane = 0; lane < MODELS; lane++) {
+        const real w35 = parameters[5*MODELS + lane];
+        const real w45 = parameters[6*MODELS + lane];
+        const real x1 = x[lane];
+        const real x2 = x[1*MODELS + lane];
+        const real y_2 = y[lane];
+        const real total_t15 = odds_t15[lane] + 1;
         const real sigmoid_t15 = 1.0/total_t15;
         const real t21 = y_2 - 1;
         const real d_t8 = weight*y_2;
         const real d_t7 = -t21*weight;
-        const real t27 = odds_t15[m]*sigmoid_t15;
+        const real t27 = odds_t15[lane]*sigmoid_t15;
         const real d_t5 = d_t7*sigmoid_t15 - d_t8*t27;
         const real d_t4 = d_t5*w45;
-        const real t28 = odds_t8[m]*sigmoid_t8[m];
-        const real d_t3 = d_t4*sigmoid_t8[m]*t28;
+        const real t28 = odds_t8[lane]*sigmoid_t8[lane];
+        const real d_t3 = d_t4*sigmoid_t8[lane]*t28;
         const real d_t2 = d_t5*w35;
-        const real t29 = odds_t1[m]*sigmoid_t1[m];
-        const real d_t1 = d_t2*sigmoid_t1[m]*t29;
+        const real t29 = odds_t1[lane]*sigmoid_t1[lane];
+        const real d_t1 = d_t2*sigmoid_t1[lane]*t29;
         const real d_w0 = 2*d_t1 + 2*d_t3 + 2*d_t5;
-        next[0*MODELS + m] = -d_w0*learning_rates[m] + parameters[0*MODELS + m];
+        next[0*MODELS + lane] = -d_w0*learning_rates[lane] + parameters[0*MODELS + lane];
         const real d_w13 = d_t1*x1;
-        next[1*MODELS + m] = -d_w13*learning_rates[m] + parameters[1*MODELS + m];
+        next[1*MODELS + lane] = -d_w13*learning_rates[lane] + parameters[1*MODELS + lane];
         const real d_w14 = d_t3*x1;
-        next[2*MODELS + m] = -d_w14*learning_rates[m] + parameters[2*MODELS + m];
+        next[2*MODELS + lane] = -d_w14*learning_rates[lane] + parameters[2*MODELS + lane];
         const real d_w23 = d_t1*x2;
-        next[3*MODELS + m] = -d_w23*learning_rates[m] + parameters[3*MODELS + m];
+        next[3*MODELS + lane] = -d_w23*learning_rates[lane] + parameters[3*MODELS + lane];
         const real d_w24 = d_t3*x2;
-        next[4*MODELS + m] = -d_w24*learning_rates[m] + parameters[4*MODELS + m];
-        const real d_w35 = d_t5*sigmoid_t1[m];
-        next[5*MODELS + m] = -d_w35*learning_rates[m] + parameters[5*MODELS + m];
-        const real d_w45 = d_t5*sigmoid_t8[m];
-        next[6*MODELS + m] = -d_w45*learning_rates[m] + parameters[6*MODELS + m];
+        next[4*MODELS + lane] = -d_w24*learning_rates[lane] + parameters[4*MODELS + lane];
+        const real d_w35 = d_t5*sigmoid_t1[lane];
+        next[5*MODELS + lane] = -d_w35*learning_rates[lane] + parameters[5*MODELS + lane];
+        const real d_w45 = d_t5*sigmoid_t8[lane];
+        next[6*MODELS + lane] = -d_w45*learning_rates[lane] + parameters[6*MODELS + lane];
     }
 }
 

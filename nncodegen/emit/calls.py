@@ -1,98 +1,112 @@
-"""Calls of the functions in blocks.c: products, sums and copies of the matrices of a kernel."""
+"""Calls of the functions of the runtime: products, sums and copies of the matrices of a kernel, for each plan."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from nncodegen.emit.blas import blas_product, end_rows
 from nncodegen.emit.elements import Elements
 from nncodegen.ir import SAMPLE, Element, Step
-from nncodegen.schedule import Nest, Shape
+from nncodegen.schedule import Filling, Nest, Place, Shape
+from nncodegen.schedule.branches import factors, rest_of
+from nncodegen.schedule.nest import end_of
 
 
-def factors(nest: Nest) -> tuple[Element, Element]:
-    """The factors of a product: the one without the lanes of its result, and the one that has them."""
-    step = nest.steps[0]
-    b = next(element for element in step.operands if nest.lanes in element.indices)
-    return next(element for element in step.operands if element is not b), b
+class Calls(Protocol):
+    """What writes the nests of a kernel that are no loops."""
+
+    def of(self, nest: Nest) -> tuple[str, ...]:
+        """The calls in the place of a nest."""
+
+    def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
+        """The call that pads an array behind a nest."""
 
 
-class BlockCalls:
-    """The calls for the nests of a kernel that run in blocks."""
+class CallsOfTile:
+    """The calls for the kernel of a tile; all products are ``out[rows, lanes] = sum(k) a[rows, k]*b[k, lanes]``."""
 
     def __init__(self, elements: Elements) -> None:
-        self._elements = elements
+        self._at = elements
 
-    def pack(self, nest: Nest) -> str:
+    def of(self, nest: Nest) -> tuple[str, ...]:
+        """The calls in the place of a nest."""
+        if nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
+            return self._contract(nest)
+        if nest.shape is Shape.BLAS:
+            return blas_product(nest, self._at, self._more(nest.steps[0].target))
+        if nest.shape is Shape.PACK:
+            return (self._pack(nest),)
+        if nest.shape is Shape.ACROSS:
+            return (self._across(nest),)
+        if nest.shape is Shape.ADD_UP:
+            return (self._add_up(nest),)
+        return (self._dot_products(nest) if nest.shape is Shape.DOT_PRODUCTS else self._dot_products_of_samples(nest),)
+
+    def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
+        """The call that pads an array of samples, or the rows that BLAS leaves."""
+        at = self._at
+        if filling is Filling.ZERO_LANES:
+            return end_rows(nest, at)
+        (feature,) = (index for index in element.indices if index != SAMPLE)
+        strides = f"{at.stride(element, SAMPLE)}, {at.stride(element, feature)}"
+        function = "zeros_behind" if filling is Filling.ZERO_SAMPLES else "repeat_last"
+        return f"{function}({at.names[element.tensor]}, {at.size(feature)}, {strides}, count, padded);"
+
+    def _pack(self, nest: Nest) -> str:
         """A copy of a vector or matrix, which may lie transposed, in padded rows."""
-        at, (step,) = self._elements, nest.steps
+        at, (step,) = self._at, nest.steps
         (matrix,) = step.operands
         (row,) = [index for index in step.target.indices if index != nest.lanes] or [""]
-        width = at.stride(step.target, row) if row else at.layout.padded(at.size(nest.lanes))
-        columns = "count" if nest.lanes == SAMPLE else at.size(nest.lanes)
-        source = f"{at.size(row) if row else 1}, {columns}, {at.begin(matrix)}"
-        padded = "padded" if nest.lanes == SAMPLE else at.layout.padded(at.size(nest.lanes))
-        stride, target = at.stride(matrix, nest.lanes), f"{at.names[step.target.tensor]}, {width}, {padded}"
+        of_samples = nest.lanes == SAMPLE
+        end = "padded" if of_samples else str(at.layout.padded(at.size(nest.lanes)))
+        source = f"{at.size(row) if row else 1}, {end_of(nest, nest.lanes)}, {at.begin(matrix)}"
+        stride = at.stride(matrix, nest.lanes)
+        target = f"{at.names[step.target.tensor]}, {at.stride(step.target, row) if row else end}, {end}"
         if row and at.stride(matrix, row) == "1" != stride:
             return f"turn({source}, {stride}, {target});"
         return f"pack({source}, {at.stride(matrix, row) if row else 0}, {stride}, {target});"
 
-    def contract(self, nest: Nest) -> tuple[str, ...]:
+    def _contract(self, nest: Nest) -> tuple[str, ...]:
         """The product of a matrix and an array of samples, or the sum over samples of the products of two arrays.
 
         Rows of outputs, of samples or of weights, and lanes of the others. A second step multiplies the result with
         an array. Where rows have no padding, what is behind their last whole vector has a call of its own.
         """
-        at, (step, *multiplied) = self._elements, nest.steps
-        (inner,) = step.over
-        (row,) = (index for index in step.target.indices if index != nest.lanes)
-        a, b = factors(nest)
-        result = nest.steps[-1].target
-        factor = next((e for other in multiplied for e in other.operands if e.tensor != step.target.tensor), None)
-        lanes, out = at.extent(nest.lanes, nest), f"{at.begin(result)}, {at.stride(result, row)}"
-        rows, inners, more = at.extent(row, nest), at.extent(inner, nest), at.more(result) if inner == SAMPLE else "0"
+        at, result = self._at, nest.steps[-1].target
+        (inner,), (row,) = nest.steps[0].over, rest_of(nest)
+        (a, b), factor = factors(nest), _factor(nest)
+        rows, lanes, inners = (end_of(nest, index) for index in (row, nest.lanes, inner))
+        more = self._more(result) if inner == SAMPLE else "0"
         first = f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}"
         second, lane = f"{at.begin(b)}, {at.stride(b, inner)}", at.stride(b, nest.lanes)
-        times = at.begin(factor) if factor else "NULL"
-        if not at.has_ends(result, nest):
-            return (f"contract({rows}, {lanes}, {inners}, {first}, {second}, {lane}, {out}, {times}, {more});",)
-        return (
-            f"contract({rows}, {lanes}/LANES*LANES, {inners}, {first}, {second}, {lane}, {out}, {times}, {more});",
-            f"contract_ends({rows}, {lanes}, {inners}, {first}, {second}, {out}, {more});",
-        )
+        out, times = f"{at.begin(result)}, {at.stride(result, row)}", at.begin(factor) if factor else "NULL"
+        vectors = f"{lanes}/LANES*LANES" if nest.ragged else lanes
+        calls = (f"contract({rows}, {vectors}, {inners}, {first}, {second}, {lane}, {out}, {times}, {more});",)
+        if not nest.ragged:
+            return calls
+        return (*calls, f"contract_ends({rows}, {lanes}, {inners}, {first}, {second}, {out}, {more});")
 
-    def original(self, nest: Nest) -> Element | None:
-        """The matrix of parameters of which a product reads a copy that is turned over, if it does.
-
-        A few samples are multiplied with the matrix as it is: to turn it over would take longer than that.
-        """
-        at, step = self._elements, nest.steps[0]
-        if nest.shape is not Shape.CONTRACT or len(nest.steps) > 1 or SAMPLE not in step.target.indices:
-            return None
-        a, b = factors(nest)
-        original = at.copies.get(b)
-        along = original and at.stride(original, *step.over) == at.stride(a, *step.over) == "1"
-        return original if along else None
-
-    def few(self, nest: Nest) -> str:
-        """The product of a layer for a few samples, one by one, if both factors lie along what is summed up; else none.
-
-        Blocks would turn one of them over, which takes longer than that.
-        """
-        at, step = self._elements, nest.steps[0]
-        if nest.shape is not Shape.CONTRACT or len(nest.steps) > 1 or SAMPLE not in step.target.indices:
-            return ""
-        (inner,), (a, b) = step.over, factors(nest)
-        b = self.original(nest) or b
-        if at.stride(a, inner) != "1" or at.stride(b, inner) != "1":
-            return ""
-        (row,) = (index for index in step.target.indices if index != nest.lanes)
+    def _dot_products(self, nest: Nest) -> str:
+        """The product of a layer for a few samples: both factors lie along what is summed up."""
+        at, target, (row,), (a, b) = self._at, nest.steps[0].target, rest_of(nest), factors(nest)
+        (inner,) = nest.steps[0].over
         function = "column_products" if nest.lanes == SAMPLE else "row_products"
-        rows, lanes = (at.extent(index, nest) for index in (row, nest.lanes))
+        sizes = f"{end_of(nest, row)}, {end_of(nest, nest.lanes)}, {at.size(inner)}"
         first, second = f"{at.begin(a)}, {at.stride(a, row)}", f"{at.begin(b)}, {at.stride(b, nest.lanes)}"
-        out = f"{at.begin(step.target)}, {at.stride(step.target, row)}"
-        return f"{function}({rows}, {lanes}, {at.size(inner)}, {first}, {second}, {out});"
+        return f"{function}({sizes}, {first}, {second}, {at.begin(target)}, {at.stride(target, row)});"
 
-    def across(self, nest: Nest) -> str:
+    def _dot_products_of_samples(self, nest: Nest) -> str:
+        """The sums over samples of the products of two arrays in which the samples lie side by side."""
+        at, (step,) = self._at, nest.steps
+        row, column = step.target.indices
+        a, b = sorted(step.operands, key=lambda element: row not in element.indices)
+        given = ", ".join(f"{at.begin(e)}, {at.kernel.stride(e, i)}" for e, i in ((a, row), (b, column)))
+        out, more = f"{at.begin(step.target)}, {at.kernel.stride(step.target, row)}", self._more(step.target)
+        return f"dot_products({at.size(row)}, {at.size(column)}, padded, {given}, {out}, {more});"
+
+    def _across(self, nest: Nest) -> str:
         """The sums over samples of the products of two arrays, whose samples lie along the lanes."""
-        at, (step,) = self._elements, nest.steps
+        at, (step,) = self._at, nest.steps
         row, column = step.target.indices
         first, second = sorted(step.operands, key=lambda element: row not in element.indices)
         return (
@@ -100,24 +114,83 @@ class BlockCalls:
             f"{self._partials(step)}, padded, alone);"
         )
 
-    def add_up(self, nest: Nest) -> str:
+    def _add_up(self, nest: Nest) -> str:
         """The sums over samples of an array."""
-        at, (step,) = self._elements, nest.steps
-        array = at.names[step.expression.tensor]
+        at, (step,) = self._at, nest.steps
+        array = at.names[step.operands[0].tensor]
         if nest.lanes == SAMPLE:
             (row,) = step.target.indices
             return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded, alone);"
-        stride, out = at.stride(step.expression, SAMPLE), at.begin(step.target)
-        return f"add_rows({at.size(nest.lanes)}, {array}, {stride}, {out}, count, {at.more(step.target)});"
+        stride, out = at.stride(step.operands[0], SAMPLE), at.begin(step.target)
+        return f"add_rows({at.size(nest.lanes)}, {array}, {stride}, {out}, count, {self._more(step.target)});"
 
-    def end(self, element: Element, function: str) -> str:
-        """What pads an array of samples, by one of the two functions for that."""
-        at = self._elements
-        (feature,) = (index for index in element.indices if index != SAMPLE)
-        strides = f"{at.stride(element, SAMPLE)}, {at.stride(element, feature)}"
-        return f"{function}({at.names[element.tensor]}, {at.size(feature)}, {strides}, count, padded);"
+    def _more(self, target: Element) -> str:
+        """How many times a sum over samples is added to what is there; below 0 is meant for those in place alone."""
+        return "more" if target.tensor in self._at.kernel.in_place else "(real) (more > 0)"
 
     def _partials(self, step: Step) -> str:
         """The places of sums that have a partial sum in every lane."""
-        offset = self._elements.kernel.storage[step.target.tensor].offset
+        offset = self._at.kernel.storage[step.target.tensor].offset
         return f"partials + {offset}*LANES, sums + {offset}"
+
+
+class CallsOfRow:
+    """The calls for the kernel of one sample: products of a matrix and a vector, and reductions of a row."""
+
+    def __init__(self, elements: Elements) -> None:
+        self._at = elements
+
+    def of(self, nest: Nest) -> tuple[str, ...]:
+        """The call in the place of a nest."""
+        at, step = self._at, nest.steps[0]
+        (inner,) = step.over
+        if nest.shape is Shape.REDUCE_ROW:
+            function = {"sum": "row_sum", "max": "row_largest"}[step.operator or ""]
+            equals = "+=" if at.place(step.target) is Place.SUM else "="
+            return (f"{at.stored(step.target)} {equals} {function}({at.size(inner)}, {at.begin(step.operands[0])});",)
+        (outer,) = step.target.indices
+        vector, matrix = sorted(step.operands, key=lambda element: len(element.indices))
+        sizes, out = f"{at.size(outer)}, {at.size(inner)}", at.begin(step.target)
+        values, rows = at.begin(vector), at.begin(matrix)
+        if nest.shape is Shape.MATRIX_BY_ROW:
+            return (f"row_product({sizes}, {rows}, {at.stride(matrix, outer)}, {values}, {out}, 1);",)
+        return (f"row_times({sizes}, {values}, {rows}, {at.stride(matrix, inner)}, {out});",)
+
+    def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
+        """Nothing: what pads a row is not read for itself."""
+        raise NotImplementedError
+
+
+class CallsOfModels:
+    """The calls for the kernel of a group of models: products and sums of each of them, with models along the lanes."""
+
+    def __init__(self, elements: Elements) -> None:
+        self._at = elements
+
+    def of(self, nest: Nest) -> tuple[str, ...]:
+        """The call in the place of a nest: a product of matrices, or the sums over samples of an array."""
+        at, step, result = self._at, nest.steps[0], nest.steps[-1].target
+        if nest.shape is Shape.ADD_UP:
+            (summed,), (index,) = step.operands, step.target.indices
+            array = f"{at.begin(summed)}, {at.stride(summed, index)}, {at.stride(summed, SAMPLE)}"
+            return (f"group_sum({end_of(nest, index)}, count, {array}, {at.begin(result)}, more);",)
+        (inner,) = step.over
+        row, column = sorted(step.target.indices, key=lambda index: index == SAMPLE)
+        a, b = sorted(step.operands, key=lambda operand: row not in operand.indices)
+        factor = _factor(nest)
+        sizes = ", ".join(end_of(nest, index) for index in (row, column, inner))
+        first = f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}"
+        second = f"{at.begin(b)}, {at.stride(b, inner)}, {at.stride(b, column)}"
+        out = f"{at.begin(result)}, {at.stride(result, row)}, {at.stride(result, column)}"
+        more, times = "more" if inner == SAMPLE else "0", at.begin(factor) if factor else "NULL"
+        return (f"group_product({sizes}, {first}, {second}, {out}, {times}, {more});",)
+
+    def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
+        """Nothing: every lane is a model."""
+        raise NotImplementedError
+
+
+def _factor(nest: Nest) -> Element | None:
+    """The array with which a second step multiplies a product, if there is one."""
+    product = nest.steps[0].target.tensor
+    return next((e for step in nest.steps[1:] for e in step.operands if e.tensor != product), None)

@@ -1,12 +1,19 @@
-"""Where the elements of a kernel lie, as text in C: their arrays, strides and positions."""
+"""Where the elements of a kernel lie, as text in C: their arrays, strides and positions.
+
+The plans of ``schedule.kernel`` differ in how a value is addressed: in a tile ``h1[j*TILE + n]``, of a single sample
+``h1[j]``, of models side by side ``h1[(j*8 + n)*MODELS + lane]``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from nncodegen.emit.names import Names
 from nncodegen.ir import SAMPLE, Element, Noise, Program
-from nncodegen.schedule import Kernel, Layout, Nest, Place, Shape
+from nncodegen.schedule import FORMULA, Kernel, Layout, Nest, Place, Role
+from nncodegen.schedule.axes import read_along
+
+__all__ = ["COLUMNS", "Elements", "ElementsOfModels", "ElementsOfRow", "read_along"]
 
 COLUMNS = {
     Place.INPUT: ("inputs", "INPUTS"),
@@ -18,28 +25,49 @@ COLUMNS = {
 SUMS = {Place.SUM: "sums", Place.WHOLE: "whole", Place.GRADIENT: "gradient"}
 """The arrays of what is summed over the samples, and of what is made of it."""
 
+OWN_POINTERS = (Place.ARRAY, Place.PARAMETER)
+"""Places in which each tensor has a pointer of its own."""
+
 
 class Elements:
-    """The elements of a kernel; ``names`` are those of its tensors and local variables."""
+    """The elements of the kernel of a tile; ``names`` are those of its tensors and local variables."""
 
     sample = SAMPLE
     """The number of the present sample, as text."""
+    taken: tuple[str, ...] = ()
+    """Names of variables and arguments, besides those that are never free."""
+    loaded: frozenset[Place] = frozenset((Place.INPUT, Place.TARGET))
+    """The places whose values are read into local variables where a loop begins."""
+    sums_are_double = True
+    """Whether sums over samples have another type than everything else."""
 
     def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:
         self.program, self.layout, self.kernel = program, layout, kernel
-        packs = (nest for nest in kernel.before if nest.shape is Shape.PACK)
-        self.copies = {step.target: step.expression for nest in packs for step in nest.steps}
-        self.names = Names((*program.sizes, *(f"{index}_" for index in program.sizes)))
+        self.names = Names((*program.sizes, *(f"{index}_" for index in program.sizes), *self.taken))
         for tensor in program.declared:
             self.names[tensor.name]
 
     def place(self, element: Element) -> Place:
         """The kind of place."""
-        return self.kernel.storage[element.tensor].place
+        return self.kernel.place(element)
 
     def name(self, element: Element) -> str:
-        """The local variable for an element."""
-        return self.names[local_name(element)]
+        """The local variable for an element: its tensor, and the values of its short indices."""
+        return self.names[" ".join([element.tensor, *(index for index in element.indices if index.isdigit())])]
+
+    def value(self, element: Element, local: Container[str]) -> str:
+        """The value of an element, given the tensors that the present loop computes."""
+        place = self.place(element)
+        if element.tensor in local:
+            return f"{self.name(element)}_" if place is Place.ARRAY else self.name(element)
+        if place is Place.LOCAL or place in self.loaded or self._is_named(element):
+            return self.name(element)
+        double = place is Place.SUM and self.sums_are_double
+        return f"(real) {self.stored(element)}" if double else self.stored(element)
+
+    def _is_named(self, element: Element) -> bool:
+        """Whether an element is a single parameter, which has a variable of its own."""
+        return self.place(element) is Place.PARAMETER and not element.indices
 
     def begin(self, element: Element) -> str:
         """Where the array of a tensor begins; rows from outside may be used where they are."""
@@ -50,39 +78,14 @@ class Elements:
         return f"whole + {storage.offset}" if storage.place is Place.WHOLE else self.names[element.tensor]
 
     def size(self, index: str) -> int:
-        """The values along an index, without those that pad it; as many samples as a tile has at most."""
-        size = self.program.sizes[index]
-        return self.layout.tile if size is None else size
-
-    def extent(self, index: str, nest: Nest) -> str:
-        """The values along an index in a nest; samples that are read in vectors with those that pad them."""
-        if index == SAMPLE:
-            return "padded" if nest.lanes == SAMPLE and not turns(nest, self.kernel) else "count"
-        return str(self.size(index))
-
-    def readers(self, nest: Nest) -> list[Nest]:
-        """The nests that read what a nest computes."""
-        targets = {step.target for step in nest.steps}
-        return [n for n in self.kernel.nests_with_metrics if any(targets & {*step.operands} for step in n.steps)]
-
-    def has_ends(self, target: Element, nest: Nest) -> bool:
-        """Whether the lanes of a sum in place, whose rows follow each other at once, may not fill whole vectors."""
-        size = self.size(nest.lanes)
-        return target.tensor in self.kernel.in_place and size != self.layout.padded(size)
-
-    def more(self, target: Element) -> str:
-        """How many times a sum over samples is added to what is there; below 0 is meant for those in place alone."""
-        return "more" if target.tensor in self.kernel.in_place else "(real) (more > 0)"
-
-    def strides(self, element: Element) -> dict[str, int]:
-        """The stride of each index of a tensor."""
-        return dict(zip(element.indices, self.kernel.storage[element.tensor].strides, strict=True))
+        """The values along an index other than the samples, without those that pad it."""
+        return self.program.sizes[index] or 1
 
     def stride(self, element: Element, index: str) -> str:
         """The values from one of an index to the next."""
         if index == SAMPLE and self.place(element) in COLUMNS:
             return COLUMNS[self.place(element)][1]
-        return self.stride_text(element, index, self.strides(element)[index])
+        return self.stride_text(element, index, self.kernel.stride(element, index))
 
     def stride_text(self, element: Element, index: str, stride: int) -> str:
         """A stride, by its name where that is what it is."""
@@ -106,20 +109,133 @@ class Elements:
     def position(self, element: Element) -> str:
         """The number of a value in its array: behind a pointer of its own, or behind the offset of its tensor."""
         storage = self.kernel.storage[element.tensor]
-        offset = 0 if storage.place in (Place.ARRAY, Place.PARAMETER, Place.NOISE) else storage.offset
+        offset = 0 if storage.place in (*OWN_POINTERS, Place.NOISE) else storage.offset
+        return self._sum_of(element, offset)
+
+    def _sum_of(self, element: Element, offset: int) -> str:
+        """An offset, and the indices of an element times their strides."""
         texts = []
-        for index, stride in sorted(zip(element.indices, storage.strides, strict=False), key=lambda pair: -pair[1]):
+        strides = zip(element.indices, self.kernel.storage[element.tensor].strides, strict=False)
+        for index, stride in sorted(strides, key=lambda pair: -pair[1]):
             text = self.stride_text(element, index, stride)
+            if index == SAMPLE and self.kernel.plan.samples is Role.ABSENT:
+                continue
             if index.isdigit() and text != "TILE":
                 offset += int(text) * int(index)
             elif "0" not in (index, text):
                 texts.append(index if text == "1" else f"{index}*{text}")
         return " + ".join([*([str(offset)] if offset or not texts else []), *texts])
 
+    def declarations(self, nests: Iterable[Nest], others: Iterable[Element] = ()) -> Iterator[str]:
+        """Names for the parameters and arrays of nests, and for others; arrays that share memory share a pointer."""
+        begun: dict[int, str] = {}
+        unused: list[str] = []
+        read = _read(nests) | {element.tensor: element for element in others}
+        for name, storage in self.kernel.storage.items():
+            if name not in read:
+                continue
+            text = self.names[name]
+            if self._is_named(read[name]):
+                yield f"const real {text} = parameters[{storage.offset}];"
+            elif storage.place is Place.PARAMETER:
+                yield f"const real *const {text} = parameters + {storage.offset};"
+            elif storage.place is Place.ARRAY:
+                first = begun.setdefault(storage.offset, text)
+                own = f"real *const restrict {text} = work + {storage.offset};"
+                yield own if first == text else f"real *const {text} = {first};"
+                unused = [other for other in unused if other != first]
+                unused += [text] if name in self.kernel.crossing else []
+        yield from (f"(void) {text}; /* of use where loops are cut */" for text in unused)
 
-def local_name(element: Element) -> str:
-    """What the local variable for an element is named after: its tensor, and the values of its short indices."""
-    return " ".join([element.tensor, *(index for index in element.indices if index.isdigit())])
+    def loads(self, elements: Iterable[Element]) -> Iterator[str]:
+        """Local variables for what a loop reads from outside, once for each of its turns."""
+        for element in elements:
+            if self.place(element) in self.loaded:
+                yield f"const real {self.name(element)} = {self.stored(element)};"
+
+
+OF_MODELS = {
+    Place.PARAMETER: "parameters", Place.INPUT: "x", Place.TARGET: "y", Place.SUM: "sums", Place.GRADIENT: "gradient",
+}  # fmt: skip
+"""The arrays of values of several models, side by side, that functions are given."""
+
+
+class ElementsOfRow(Elements):
+    """The elements of a kernel of one sample."""
+
+    sample = "0"
+    loaded = frozenset()
+
+    def stored(self, element: Element) -> str:
+        """An element in memory."""
+        place = self.place(element)
+        if place in (Place.WEIGHT, Place.VARIABLE):
+            return self.names[element.tensor]
+        return f"{COLUMNS[place][0]}[{self.position(element)}]" if place in COLUMNS else super().stored(element)
+
+    def declarations(self, nests: Iterable[Nest], others: Iterable[Element] = ()) -> Iterator[str]:
+        """Names for arrays and parameters, and the variables that have no index."""
+        nests = tuple(nests)
+        yield from super().declarations(nests, others)
+        targets = {step.target: None for nest in nests for step in nest.steps}
+        variables = [self.stored(target) for target in targets if self.place(target) is Place.VARIABLE]
+        if variables:
+            yield f"real {', '.join(f'{name} = 0' for name in variables)};"
+
+
+class ElementsOfModels(Elements):
+    """The elements of a kernel whose values stand for those of several models, side by side."""
+
+    taken = (
+        "lane", "m", "k", "x", "y", "more", "first", "weight", "learning_rates", "values", "with_loss",
+    )  # fmt: skip
+    sums_are_double = False
+
+    def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:
+        super().__init__(program, layout, kernel)
+        outside = (Place.PARAMETER, Place.INPUT, Place.TARGET) if kernel.plan is FORMULA else ()
+        self.loaded = frozenset(outside)
+
+    def _is_named(self, element: Element) -> bool:
+        return False
+
+    def _array(self, element: Element) -> tuple[str, int]:
+        """The array of an element, and the number of the first value of its tensor there."""
+        storage = self.kernel.storage[element.tensor]
+        if storage.place is Place.ARRAY:
+            return self.names[element.tensor], 0
+        return OF_MODELS[storage.place], storage.offset
+
+    def begin(self, element: Element) -> str:
+        """Where the array of a tensor begins."""
+        array, offset = self._array(element)
+        return f"{array} + {offset}*MODELS" if offset else array
+
+    def stride_text(self, element: Element, index: str, stride: int) -> str:
+        """A stride; that of rows from outside by its name."""
+        rows = index == SAMPLE and self.place(element) in COLUMNS
+        return COLUMNS[self.place(element)][1] if rows else str(stride)
+
+    def stored(self, element: Element) -> str:
+        """An element in memory."""
+        if self.place(element) is Place.WEIGHT:
+            return "weight"
+        array, offset = self._array(element)
+        row = self._sum_of(element, offset)
+        return f"{array}[lane]" if row == "0" else f"{array}[{f'({row})' if ' ' in row else row}*MODELS + lane]"
+
+    def declarations(self, nests: Iterable[Nest], others: Iterable[Element] = ()) -> Iterator[str]:
+        """Names for the arrays of nests."""
+        read = _read(nests)
+        for name, storage in self.kernel.storage.items():
+            if name in read and storage.place is Place.ARRAY and name not in self.kernel.crossing:
+                yield f"real *const {self.names[name]} = values + {storage.offset}*MODELS;"
+
+
+def _read(nests: Iterable[Nest]) -> dict[str, Element]:
+    """The elements that nests, and what runs in their place, read and compute, by their tensors."""
+    steps = (step for nest in nests for variant in nest.variants for step in variant.steps)
+    return {element.tensor: element for step in steps for element in (*step.operands, step.target)}
 
 
 def _noise_arguments(source: Noise) -> str:
@@ -127,18 +243,3 @@ def _noise_arguments(source: Noise) -> str:
     if source.distribution == "normal":
         return f"(real) {source.scale!r}"
     return f"UINT32_C({round(source.scale * 2**32)}), (real) {source.scale / (1 - source.scale)!r}"
-
-
-def turns(nest: Nest, kernel: Kernel) -> bool:
-    """Whether a nest with the samples along its vectors turns them over as it reads them: a copy or product of rows."""
-    if nest.shape is not Shape.CONTRACT:
-        return nest.shape is Shape.PACK
-    (read,) = (operand for operand in nest.steps[0].operands if SAMPLE in operand.indices)
-    return dict(zip(read.indices, kernel.storage[read.tensor].strides, strict=True))[SAMPLE] != 1
-
-
-def read_along(nest: Nest, kernel: Kernel) -> Iterator[Element]:
-    """What a nest reads in vectors along the samples."""
-    if nest.lanes == SAMPLE:
-        steps = nest.steps[1:] if turns(nest, kernel) else nest.steps
-        yield from (operand for step in steps for operand in step.operands)

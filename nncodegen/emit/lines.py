@@ -67,21 +67,8 @@ class Lines:
         self._depth -= 1
         self.add("}")
 
-    @contextmanager
-    def unused(self, *arguments: str) -> Iterator[None]:
-        """Behind what is added inside, marks those of the arguments that it does not mention."""
-        start = len(self._lines)
-        yield
-        words = set(re.findall(r"\w+", without_comments("\n".join(self._lines[start:]))))
-        self.add(*(f"(void) {argument};" for argument in arguments if argument not in words))
-
     def __str__(self) -> str:
         return "\n".join(self._lines) + "\n"
-
-
-def without_comments(text: str) -> str:
-    """A text of C without what only people read."""
-    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
 
 
 def wrapped(line: str) -> list[str]:

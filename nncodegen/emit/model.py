@@ -5,12 +5,11 @@ What is the same for every model is ordinary C, in ``runtime/c``: a model's own 
 
 from __future__ import annotations
 
-from nncodegen.emit.blas import calls_blas
 from nncodegen.emit.configuration import configuration
 from nncodegen.emit.elements import Elements
+from nncodegen.emit.groups import GroupEmitter
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
-from nncodegen.emit.many import GroupEmitter
 from nncodegen.emit.module import facts_in_pieces
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.optimizers import emit_rules, own
@@ -45,17 +44,17 @@ def emit_header(schedule: Schedule) -> str:
 
 def emit_kernel(schedule: Schedule) -> str:
     """The kernels, between the two parts of the runtime: NAME.c."""
-    program, kernels = schedule.program, Lines()
-    tiles = [KernelEmitter(Elements(program, schedule.layout, kernel), kernels) for kernel in schedule.kernels]
-    for emitter in tiles:
-        emitter.emit()
+    program, kernels, group = schedule.program, Lines(), None
+    for kernel in schedule.kernels:
+        KernelEmitter(Elements(program, schedule.layout, kernel), kernels).emit()
     emit_rows(schedule, kernels)
-    registers = group = None
     if schedule.scalars:
-        registers = RegistersEmitter(schedule.scalars.program, schedule.scalars.kernel, program.precision, kernels)
-        registers.emit()
-    if schedule.many:
-        group = GroupEmitter(schedule, kernels)
+        RegistersEmitter(schedule.scalars.program, schedule.scalars.kernel, program.precision, kernels).emit()
+    if schedule.lanes:
+        group = GroupEmitter(program, schedule.lanes, kernels)
+    elif schedule.scalars and schedule.scalars.group:
+        group = GroupEmitter(schedule.scalars.program, schedule.scalars.group, kernels)
+    if group:
         group.emit()
     if own(program.updates):
         first = len(program.updates) - len(own(program.updates))
@@ -63,7 +62,7 @@ def emit_kernel(schedule: Schedule) -> str:
         kernels.add("")
     lines = Lines()
     lines.add(HEAD, "", f'#include "{identifier(program.name)}.h"', "")
-    for about, settings in configuration(schedule, tiles, registers, group).items():
+    for about, settings in configuration(schedule, group).items():
         lines.add(f"/* {about} */", *(f"#define NN_{key} {value}" for key, value in settings.items()), "")
     lines.add('#include "nncodegen/kernel.h"', "")
     lines.include(str(kernels))
@@ -92,4 +91,4 @@ def _joined(schedule: Schedule, lines: list[str]) -> str:
 
 def _offers(schedule: Schedule) -> list[str]:
     """Which functions there are besides those of every model."""
-    return [f"#define NN_HAS_MANY {int(schedule.many)}", f"#define NN_HAS_BLAS {int(calls_blas(schedule))}"]
+    return [f"#define NN_HAS_MANY {int(schedule.many)}", f"#define NN_HAS_BLAS {int(schedule.calls_blas)}"]

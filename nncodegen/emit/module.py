@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nncodegen.emit.blas import calls_blas
 from nncodegen.ir import Element, Program, Tensor
 from nncodegen.schedule import Schedule
 
@@ -50,7 +49,7 @@ def _facts(schedule: Schedule) -> str:
         "_PENALIZED": tuple(tensor.penalized for tensor in program.parameters),
         "_LANES": schedule.many,
     }
-    if calls_blas(schedule):
+    if schedule.calls_blas:
         facts["_BLAS_ASKED"] = schedule.layout.blas_asked
     return "".join(f"{key} = {value!a}\n" for key, value in facts.items()) + _optimizers(program)
 

@@ -56,13 +56,12 @@ class RegistersEmitter:
             f"/* The loss and the outputs of one sample, and one update by {self._line.update.name}.",
             "   *not_finite is 0 unless a new parameter is not finite. */",
         )
-        with lines.block(f"INLINE real next_point({ARGUMENTS})"):
-            with lines.unused("inputs", "targets", "outputs"):
-                self._emit_data("const real", "w->")
-                for step in self._line.steps:
-                    name = self._names[step.target.tensor]
-                    lines.add(f"const real {name} = {printer.print(step.expression)};")
-                self._emit_outputs()
+        with lines.function(f"INLINE real next_point({ARGUMENTS})"):
+            self._emit_data("const real", "w->")
+            for step in self._line.steps:
+                name = self._names[step.target.tensor]
+                lines.add(f"const real {name} = {printer.print(step.expression)};")
+            self._emit_outputs()
             for value, name in zip(self._line.next, self._parameters, strict=True):
                 lines.add(f"next->{name} = {printer.print(value)};")
             lines.add("real check = 0;", *(f"check += next->{name}*0;" for name in self._parameters))
@@ -96,7 +95,7 @@ class RegistersEmitter:
     def _emit_largest(self) -> None:
         lines = self._lines
         lines.add("/* The largest change of a parameter. */")
-        with lines.block("static inline double largest_change(const point *w, const point *next)"):
+        with lines.function("INLINE double largest_change(const point *w, const point *next)"):
             lines.add("double largest = 0;")
             for name in self._parameters:
                 lines.add(f"largest = larger(largest, fabs((double) (next->{name} - w->{name})));")
@@ -106,7 +105,7 @@ class RegistersEmitter:
     def _emit_store(self) -> None:
         lines = self._lines
         lines.add("/* Copies a point to memory, one value after the other: as a vector it would be one all along. */")
-        with lines.block("INLINE void store_point(const point *w, volatile real *parameters)"):
+        with lines.function("INLINE void store_point(const point *w, volatile real *parameters)"):
             lines.add(*(f"parameters[{number}] = w->{name};" for number, name in enumerate(self._parameters)))
         lines.add("")
 
@@ -119,11 +118,10 @@ class RegistersEmitter:
             "   those before it have become. Loss and outputs are those of the first.",
             "   *not_finite is 0 unless a new parameter is not finite. */",
         )
-        with lines.block(f"static inline real update_in_turn({ARGUMENTS})"):
-            with lines.unused("inputs", "targets", "outputs"):
-                self._emit_data("real", "w->")
-                lines.add("real check = 0;")
-                self._emit_turns()
+        with lines.function(f"static inline UNUSED real update_in_turn({ARGUMENTS})"):
+            self._emit_data("real", "w->")
+            lines.add("real check = 0;")
+            self._emit_turns()
             lines.add(*(f"next->{name} = {name};" for name in self._parameters), "*not_finite = check;")
             lines.add(f"return {names[program.loss.tensor]};")
         lines.add("")

@@ -27,6 +27,10 @@ a row has the same bits alone as among others (see ``vectors``). Where layers ar
 have kernels of their own (see ``rows``). Small programs have a scalar form besides, for training on
 single samples, and those without layers for many models (see ``scalars``); for many models of a network there is a
 kernel with models along the vectors (see ``lanes``).
+
+When the places of all tensors are known, the rest is decided: what each axis does and where its loop ends, what pads
+arrays (see ``axes``), the statements (see ``statements``), and which other nest runs for few samples, without a BLAS,
+or where the loss is not wanted (see ``branches``). ``emit`` prints what is decided here, and ``show`` tells it.
 """
 
 from __future__ import annotations
@@ -35,12 +39,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nncodegen.ir import Element, Program
+from nncodegen.schedule.axes import decide
 from nncodegen.schedule.blas import choose_blas
-from nncodegen.schedule.kernel import Branch, Kernel, Nest, Place, Shape, Storage, When, only
+from nncodegen.schedule.kernel import FORMULA, LAYERS, SINGLE_SAMPLE, Kernel, Plan
 from nncodegen.schedule.lanes import choose_lanes
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import LONG, make_kernel
-from nncodegen.schedule.plans import Lanes, Rows, Scalars, Schedule
+from nncodegen.schedule.nest import Branch, Filling, Nest, Padding, Place, Role, Shape, Statement, Storage, When, only
+from nncodegen.schedule.plans import Lanes, Rows, Scalars
+from nncodegen.schedule.result import Descent, Schedule
 from nncodegen.schedule.rows import choose_rows
 from nncodegen.schedule.scalars import choose_scalars
 from nncodegen.schedule.turned import choose_turned
@@ -63,7 +70,9 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
         gradient,
     )
     scalars, lanes = choose_scalars(program, layout, gradient), choose_lanes(program, layout, gradient)
-    return Schedule(program, layout, kernels, scalars, lanes, choose_rows(program, layout, kernels))
+    rows = choose_rows(program, layout, kernels)
+    decided = tuple(decide(kernel, program, layout) for kernel in kernels)
+    return Schedule(program, layout, decided, scalars, lanes, rows)
 
 
 def _gradient(program: Program, layout: Layout) -> Kernel:
@@ -110,6 +119,7 @@ def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
 
 
 __all__ = [
-    "LONG", "NO_CHOICES", "Branch", "Kernel", "Lanes", "Layout", "Nest", "Place", "Rows", "Scalars", "Schedule",
-    "Shape", "Storage", "When", "only", "schedule",
+    "FORMULA", "LAYERS", "LONG", "NO_CHOICES", "SINGLE_SAMPLE", "Branch", "Descent", "Filling", "Kernel", "Lanes",
+    "Layout", "Nest", "Padding", "Place", "Plan", "Role", "Rows", "Scalars", "Schedule", "Shape", "Statement",
+    "Storage", "When", "only", "schedule",
 ]  # fmt: skip

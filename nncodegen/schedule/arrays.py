@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from nncodegen.ir import Element, Step
-from nncodegen.schedule.kernel import Nest
+from nncodegen.schedule.nest import Nest
 
 
 @dataclass

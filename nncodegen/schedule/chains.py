@@ -16,7 +16,7 @@ from sympy import Abs, Function, Piecewise, Pow, sign
 
 from nncodegen.functions import tanh_of
 from nncodegen.ir import SAMPLE, Step
-from nncodegen.schedule.kernel import Nest, Shape
+from nncodegen.schedule.nest import Nest, Shape
 
 SHORT = (Abs, Piecewise, sign, tanh_of)
 """Functions of a few operations: the others take twenty or more, one behind the other."""

@@ -16,8 +16,10 @@ from sympy import Abs, Function, Piecewise, count_ops
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 from nncodegen.latency import unbranched
-from nncodegen.schedule.kernel import Branch, Kernel, Nest, Place, Storage, When
-from nncodegen.schedule.layout import bytes_of
+from nncodegen.schedule.axes import decide
+from nncodegen.schedule.kernel import FORMULA, Kernel
+from nncodegen.schedule.layout import Layout, bytes_of
+from nncodegen.schedule.nest import Nest, Place, Storage
 from nncodegen.schedule.plans import Lanes
 
 WINDOW = 32
@@ -46,8 +48,7 @@ def formula_group(program: Program, kernel: Kernel) -> Lanes:
     of_loss = needed(rest, [program.loss])
     read = {element.tensor for step in of_loss for element in step.operands}
     arrays += [name for name in costly if name in read and name not in arrays]
-    again = {step.target.tensor for step in of_gradient} & {*shared(in_loops(of_loss))}
-    of_loss = _renamed(of_loss, again)
+    of_loss = _renamed(of_loss, {step.target.tensor for step in of_gradient})
     loss = in_loops(of_loss)
     arrays += shared(loss)
     finished = all(_copies_in_order(step, kernel) for step in after)
@@ -56,11 +57,12 @@ def formula_group(program: Program, kernel: Kernel) -> Lanes:
     computed = {step.target.tensor: Storage(Place.LOCAL) for step in (*of_gradient, *of_loss, *finish)}
     computed |= {name: known for name, known in kernel.storage.items() if known.place is not Place.ARRAY}
     storage = computed | {name: Storage(Place.ARRAY, number) for number, name in enumerate(arrays)}
-    tile = (*map(_nest, gradient), *(_when_wanted(_nest(loop)) for loop in loss))
     of_group = Kernel(
-        "gradient", (), tile, (_nest(finish),) if finish else (), storage, len(arrays), kernel.sums, 0, 0, frozenset()
-    )
-    return Lanes(BYTES // bytes_of(1, program), 1, of_group)
+        "gradient", (), tuple(map(_nest, (*gradient, *loss))), (_nest(finish),) if finish else (), storage,
+        len(arrays), kernel.sums, 0, 0, frozenset(), of_loss=frozenset(s.target.tensor for s in of_loss), plan=FORMULA,
+    )  # fmt: skip
+    layout = Layout(1, BYTES // bytes_of(1, program), (), ())
+    return Lanes(layout, decide(of_group, program, layout))
 
 
 def _renamed(steps: Sequence[Step], names: Container[str]) -> tuple[Step, ...]:
@@ -72,11 +74,6 @@ def _renamed(steps: Sequence[Step], names: Container[str]) -> tuple[Step, ...]:
 def _nest(steps: Sequence[Step]) -> Nest:
     """A loop over the models alone."""
     return Nest((), (), False, tuple(steps))
-
-
-def _when_wanted(nest: Nest) -> Nest:
-    """The nest where the loss is wanted, and nothing elsewhere."""
-    return Nest((), (), False, nest.steps, branch=Branch(When.LOSS, nest))
 
 
 def in_loops(steps: Sequence[Step]) -> list[Sequence[Step]]:

@@ -1,114 +1,40 @@
-"""Loops and places: what a schedule is made of."""
+"""The kernels of a schedule: the loops of one entry point, and the places of its tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from enum import Enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from nncodegen.ir import SAMPLE, Element, Step
+from nncodegen.ir import Element, Step, needed
+from nncodegen.schedule.nest import Nest, Place, Role, Shape, Storage, only
 
 PARTIALS = 4096
 """Weights up to which every lane keeps partial sums: 256 kB with the longest vectors."""
 
-
-class Shape(Enum):
-    """How the loops of a nest are run."""
-
-    LOOPS = "loops"
-    PACK = "a copy in padded rows"
-    CONTRACT = "blocks of outputs in registers"
-    ACCUMULATE = "blocks of weights in registers"
-    ACROSS = "blocks of weights in registers, summed across lanes"
-    ADD_UP = "vectors"
-    BLAS = "one call of BLAS"
-
-
-class Place(Enum):
-    """Where a tensor lives."""
-
-    PARAMETER = "parameters"
-    INPUT = "inputs"
-    TARGET = "targets"
-    WEIGHT = "weights"
-    NOISE = "random numbers"
-    LOCAL = "a local variable"
-    VARIABLE = "a variable of all loops"
-    ARRAY = "work memory"
-    SUM = "sums over samples"
-    WHOLE = "sums over samples, in single precision for some tiles"
-    OUTPUT = "outputs"
-    GRADIENT = "gradient"
-
-
-class When(Enum):
-    """What is known only when a kernel runs, on which it depends which of two nests does."""
-
-    LOSS = "the loss is wanted"
+PART = 240
+"""Statements of a function, beyond which compilers take time that grows faster than these."""
 
 
 @dataclass(frozen=True)
-class Storage:
-    """The place of a tensor, the number of its first value (its first column) there, and a stride for each index."""
+class Plan:
+    """What the samples, the units of layers and the models do in all loops of a kernel."""
 
-    place: Place
-    offset: int = 0
-    strides: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Nest:
-    """Steps that share one nest of loops: over ``outer``, then ``reduced``, then (``samples``) over a tile.
-
-    ``lanes`` is the index that runs innermost and along the vectors; ``few`` are indices of so few values that each has
-    statements of its own in the loop over the others. ``cuts`` are the tensors of each part, one after the other, where
-    the target decides whether the parts share their loops.
-    """
-
-    outer: tuple[str, ...]
-    reduced: tuple[str, ...]
-    samples: bool
-    steps: tuple[Step, ...]
-    lanes: str = SAMPLE
-    shape: Shape = Shape.LOOPS
-    few: tuple[str, ...] = ()
-    cuts: tuple[frozenset[str], ...] = ()
-    branch: Branch | None = None
-
-    @property
-    def parts(self) -> tuple[tuple[Step, ...], ...]:
-        """The steps of each part, or all of them in one."""
-        parts = (tuple(step for step in self.steps if step.target.tensor in names) for names in self.cuts)
-        return tuple(part for part in parts if part) or (self.steps,)
-
-    @property
-    def loops(self) -> tuple[str, ...]:
-        """All indices, from the outermost loop to the innermost."""
-        indices = (*self.outer, *self.reduced, *([SAMPLE] if self.samples else []))
-        return (*(i for i in indices if i != self.lanes), *(i for i in indices if i == self.lanes))
+    name: str
+    samples: Role
+    units: Role
+    models: Role = Role.ABSENT
 
     def show(self) -> str:
-        """The loops and the steps in them, as text."""
-        blocks = "" if self.shape is Shape.LOOPS else f" in {self.shape.value}"
-        written_out = f", {', '.join(self.few)} written out" if self.few else ""
-        head = f"for {', '.join(self.loops)}{written_out}{blocks}:" if self.loops else "once:"
-        parts = ("\n".join(f"    {step}" for step in part) for part in self.parts)
-        return "\n".join([head, "\n  in the same loops or the next:\n".join(parts)])
+        """The roles, as text."""
+        roles = {"samples": self.samples, "units": self.units, "models": self.models}
+        return f"{self.name}: " + ", ".join(f"{axis} {role.value}" for axis, role in roles.items())
 
 
-@dataclass(frozen=True)
-class Branch:
-    """The nest that runs where a condition holds, and the one that runs elsewhere, if any."""
-
-    when: When
-    then: Nest
-    otherwise: Nest | None = None
-
-
-def only(nests: Iterable[Nest], wanted: Callable[[Step], bool]) -> tuple[Nest, ...]:
-    """The nests with those of their steps that are wanted, without any that has none."""
-    kept = (replace(nest, steps=tuple(filter(wanted, nest.steps))) for nest in nests)
-    return tuple(nest for nest in kept if nest.steps)
+TILE = Plan("tile", Role.TILED, Role.ONE_BY_ONE)
+SINGLE_SAMPLE = Plan("single sample", Role.ABSENT, Role.VECTOR)
+UNROLLED = Plan("unrolled", Role.ABSENT, Role.UNROLLED)
+LAYERS = Plan("models side by side, layers", Role.ONE_BY_ONE, Role.ONE_BY_ONE, Role.VECTOR)
+FORMULA = Plan("models side by side, formula", Role.ABSENT, Role.UNROLLED, Role.VECTOR)
 
 
 @dataclass(frozen=True)
@@ -141,11 +67,78 @@ class Kernel:
     """Whether all but what copies rows from and to outside works on whole vectors (see ``vectors``)."""
     whole_rows: bool = False
     """Whether it is given the rows of whole vectors alone (see ``vectors``)."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """The tensors that would be copies of rows from outside, and these, which are used in their place."""
+    plan: Plan = TILE
+    """What the axes do."""
+    vector: int = 0
+    """The values of a vector to whose multiple samples are padded; 0 where the vectors of the target decide it."""
 
     @property
     def direct(self) -> bool:
         """Whether the lanes of a block are added up in every tile."""
         return self.across > PARTIALS
+
+    @property
+    def padded(self) -> bool:
+        """Whether any loop may run over what pads the samples of a tile."""
+        return any(storage.place is Place.ARRAY for storage in self.storage.values())
+
+    @property
+    def parts(self) -> tuple[tuple[Nest, ...], ...]:
+        """The nests of a tile; in functions of their own, where one would have very many statements."""
+        parts: list[list[Nest]] = [[]]
+        for nest in self.tile:
+            if parts[-1] and sum(len(other.steps) for other in (*parts[-1], nest)) > PART:
+                parts.append([])
+            parts[-1].append(nest)
+        return tuple(tuple(nests) for nests in parts)
+
+    @property
+    def prepared(self) -> tuple[Nest, ...]:
+        """What depends on the parameters alone and lies in arrays, once for all tiles, with what it needs."""
+        stored = [s for nest in self.before for s in nest.steps if self.place(s.target) is Place.ARRAY]
+        return self._before((*stored, *needed(self._local, (e for step in stored for e in step.operands))))
+
+    def again(self, nests: Iterable[Nest]) -> tuple[Nest, ...]:
+        """What some nests need of the parameters alone and lies in no array: it is computed again for each tile."""
+        return self._before(needed(self._local, (e for nest in nests for step in nest.steps for e in step.operands)))
+
+    @property
+    def _local(self) -> list[Step]:
+        """What depends on the parameters alone and is not kept in arrays."""
+        return [s for nest in self.before for s in nest.steps if self.place(s.target) is Place.LOCAL]
+
+    def _before(self, kept: tuple[Step, ...]) -> tuple[Nest, ...]:
+        """The nests of some steps before the tile."""
+        return only(self.before, lambda step: step in kept)
+
+    def place(self, element: Element) -> Place:
+        """The kind of place of an element."""
+        return self.storage[element.tensor].place
+
+    def stride(self, element: Element, index: str) -> int:
+        """The values from one of an index to the next; 0 for the samples of rows from outside."""
+        return dict(zip(element.indices, self.storage[element.tensor].strides, strict=True))[index]
+
+    def readers(self, nest: Nest) -> list[Nest]:
+        """The nests that read what a nest computes."""
+        targets = {step.target for step in nest.steps}
+        return [n for n in self.nests_with_metrics if any(targets & {*step.operands} for step in n.steps)]
+
+    @property
+    def copies(self) -> dict[Element, Element]:
+        """The copies in padded rows that are made before the tiles, and what they are copies of."""
+        packs = (nest for nest in self.before if nest.shape is Shape.PACK)
+        return {step.target: operand for nest in packs for step in nest.steps for operand in step.operands}
+
+    def copy_of(self, target: str) -> Element | None:
+        """The array to which the loops of the tile copy a target, if there is one."""
+        for step in (step for nest in self.tile for step in nest.steps):
+            copied = isinstance(step.expression, Element) and step.expression.tensor == target and not step.over
+            if copied and self.place(step.target) is Place.ARRAY:
+                return step.target
+        return None
 
     @property
     def finishing(self) -> tuple[Nest, ...]:
@@ -190,6 +183,12 @@ class Kernel:
             "by which parameters may change where they are": self.descends,
         }
         lines = [", ".join([f"kernel {self.name}", *(note for note, holds in notes.items() if holds)])]
+        lines.append(f"  {self.plan.show()}")
+        lines += [f"  in {len(self.parts)} functions"] if len(self.parts) > 1 else []
+        kept = [s.target.tensor for nest in self.prepared for s in nest.steps if self.place(s.target) is Place.ARRAY]
+        lines += [f"  once for all tiles: {', '.join(kept)}"] if kept else []
+        again = [step.target.tensor for step in self._local]
+        lines += [f"  again in every tile: {', '.join(again)}"] if again and self.plan is TILE else []
         parts = {"before": self.before, "tile": self.tile, "metrics": self.measured, "after": self.after}
         for title, nests in parts.items():
             if nests:

@@ -8,10 +8,15 @@ parameters of a group of models take as many times the memory of one, and must b
 
 from __future__ import annotations
 
-from nncodegen.ir import Program
-from nncodegen.schedule.kernel import Kernel, Shape
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from nncodegen.ir import Element, Program, Step
+from nncodegen.schedule.axes import decide
+from nncodegen.schedule.kernel import LAYERS, Kernel
 from nncodegen.schedule.layout import LONGEST, Layout
 from nncodegen.schedule.loops import make_kernel
+from nncodegen.schedule.nest import Nest, Place, Shape, Storage, only
 from nncodegen.schedule.plans import Lanes
 
 SAMPLES = 8
@@ -33,4 +38,61 @@ def choose_lanes(program: Program, layout: Layout, gradient: Kernel) -> Lanes | 
     if not program.layered or not blocks or not close or program.noise or layout.blas:
         return None
     layout = Layout(SAMPLES, models, (), ())
-    return Lanes(models, SAMPLES, make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient)))
+    kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))
+    kernel = _in_order(_without_copies(replace(kernel, plan=LAYERS)), program)
+    return Lanes(layout, decide(kernel, program, layout))
+
+
+def _without_copies(kernel: Kernel) -> Kernel:
+    """The kernel without copies of rows from outside: those of a group are copied anyway, and used where they are."""
+
+    def copies(step: Step) -> bool:
+        source = step.expression
+        rows = isinstance(source, Element) and kernel.place(source) in (Place.INPUT, Place.TARGET)
+        return rows and not step.over and source.indices == step.target.indices
+
+    copied = {s.target.tensor: s.expression.tensor for nest in kernel.tile for s in nest.steps if copies(s)}
+    storage = kernel.storage | {copy: kernel.storage[source] for copy, source in copied.items()}
+    before, tile = (
+        only(nests, lambda step: step.target.tensor not in copied) for nests in (kernel.before, kernel.tile)
+    )
+    return replace(kernel, before=before, tile=tile, storage=storage, sources=copied)
+
+
+def _in_order(kernel: Kernel, program: Program) -> Kernel:
+    """The kernel with sums where the gradient has them: the loss is the first, and the derivatives follow it.
+
+    Those that the gradient copies are where it has them, others behind. A number that several nests use has a value of
+    work memory of its own.
+    """
+    storage, behind, arrays = dict(kernel.storage), 1 + program.parameter_count, kernel.arrays
+    taken: set[str] = set()
+    for step in _steps(kernel.after):
+        source, target = step.expression, storage[step.target.tensor]
+        copied = isinstance(source, Element) and storage[source.tensor].place is Place.SUM
+        alike = copied and source.indices == step.target.indices and source.tensor not in taken
+        if alike and target.place is Place.GRADIENT:
+            taken.add(source.tensor)
+            storage[source.tensor] = Storage(Place.SUM, 1 + target.offset, target.strides)
+    for step in _steps(kernel.nests):
+        name, place = step.target.tensor, storage[step.target.tensor].place
+        if name == program.loss.tensor:
+            storage[name] = Storage(Place.SUM)
+        elif place is Place.SUM and name not in taken:
+            storage[name] = replace(storage[name], offset=behind)
+            behind += program.count(step.target.indices)
+        elif place is Place.LOCAL and not step.target.indices:
+            storage[name] = Storage(Place.ARRAY, arrays)
+            arrays += 1
+
+    def in_place(step: Step) -> bool:
+        source, target = step.expression, storage[step.target.tensor]
+        there = Storage(Place.SUM, 1 + target.offset, target.strides)
+        return isinstance(source, Element) and target.place is Place.GRADIENT and storage[source.tensor] == there
+
+    after = only(kernel.after, lambda step: not in_place(step))
+    return replace(kernel, after=after, storage=storage, sums=behind, arrays=arrays)
+
+
+def _steps(nests: Iterable[Nest]) -> Iterator[Step]:
+    return (step for nest in nests for step in nest.steps)

@@ -11,8 +11,9 @@ from sympy import Add, Expr, Mul, S
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 from nncodegen.schedule.chains import without_chains
-from nncodegen.schedule.kernel import Kernel, Nest, Place, Shape, Storage
+from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, is_product
+from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.places import declared, place, turned_over
 from nncodegen.schedule.vectors import calls_functions, calls_library
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
 from nncodegen.schedule.arrays import Arrays
-from nncodegen.schedule.kernel import Nest, Place, Shape, Storage
 from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 
 BLOCKS = (Shape.ACCUMULATE, Shape.ACROSS, Shape.ADD_UP, Shape.BLAS)
 

@@ -1,4 +1,4 @@
-"""The plans of a program: which kernels there are besides those of a tile, and what each of their axes does."""
+"""The plans of a program besides tiles of samples: one sample alone, and models side by side."""
 
 from __future__ import annotations
 
@@ -26,9 +26,18 @@ class Scalars:
 class Lanes:
     """The kernel of the gradients of so many models, whose values lie side by side, for tiles of so many samples."""
 
-    models: int
-    samples: int
+    layout: Layout
     kernel: Kernel
+
+    @property
+    def models(self) -> int:
+        """The models of a group."""
+        return self.layout.padding
+
+    @property
+    def samples(self) -> int:
+        """The samples of each model in a tile."""
+        return self.layout.tile
 
     def show(self) -> str:
         """The loops, as text: each has one over the models innermost."""
@@ -54,43 +63,3 @@ class Rows:
         kernels = [self.predict, *([self.gradient] if self.gradient else [])]
         head = f"sample by sample, gradients in batches of up to {self.samples}\n"
         return "\n".join([head, *(kernel.show() for kernel in kernels)])
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A program and the kernels that compute its outputs, its loss, and its loss with the gradient.
-
-    Where these run in blocks, single samples have kernels of their own, ``rows``. Where the program is small,
-    ``scalars`` are for training on single samples; many models are trained side by side by them if it is a formula,
-    and by ``lanes`` if it is a network.
-    """
-
-    program: Program
-    layout: Layout
-    kernels: tuple[Kernel, ...]
-    scalars: Scalars | None = None
-    lanes: Lanes | None = None
-    rows: Rows | None = None
-
-    @property
-    def many(self) -> bool:
-        """Whether many models are trained side by side."""
-        return bool(self.lanes or (self.scalars and self.scalars.group))
-
-    @property
-    def tile(self) -> int:
-        """The samples of a tile."""
-        return self.layout.tile
-
-    @property
-    def blocks(self) -> bool:
-        """Whether any nest is run in blocks or vectors, for which tiles are padded."""
-        return bool(self.rows)
-
-    def show(self) -> str:
-        """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
-        notes = {"single samples in registers": bool(self.scalars), "many models in the lanes of vectors": self.many}
-        small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
-        straight, group = (self.scalars.kernel, self.scalars.group) if self.scalars else (None, None)
-        others = [plan.show() for plan in (self.rows, self.lanes, straight, group) if plan]
-        return "\n".join([self.layout.show(), *small, *(kernel.show() for kernel in self.kernels), *others])

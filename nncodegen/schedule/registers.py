@@ -17,7 +17,8 @@ from sympy import Expr, S
 
 from nncodegen.ir import PARAMETER, Element, Program, Step, Update, needed
 from nncodegen.latency import ready, shorten
-from nncodegen.schedule.kernel import Kernel, Place
+from nncodegen.schedule.kernel import UNROLLED, Kernel
+from nncodegen.schedule.nest import Place
 
 OPTION = ("option",)
 """The index of what stands for a hyperparameter, so that a parameter may have its name."""
@@ -59,7 +60,7 @@ class StraightLine:
 
     def show(self) -> str:
         """The statements, as text, with the cycles until each is ready."""
-        lines = [f"single samples in registers, by {self.update.name}: absent samples, units written out"]
+        lines = [f"single samples in registers, by {self.update.name}", f"  {UNROLLED.show()}"]
         lines += [f"    {step}  (ready after {self.ready[step.target]})" for step in self.steps]
         if self.turns:
             lines.append("  one parameter after the other")

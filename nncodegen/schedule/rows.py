@@ -16,9 +16,11 @@ from itertools import accumulate
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
 from nncodegen.schedule.arrays import Arrays
-from nncodegen.schedule.kernel import Kernel, Nest, Place, Shape, Storage
+from nncodegen.schedule.axes import decide
+from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout, factors_of
 from nncodegen.schedule.loops import Form, free, in_parts, nests_of, without_noise
+from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.places import declared, strides_of, turned_over, with_strides
 from nncodegen.schedule.plans import Rows
 
@@ -76,7 +78,8 @@ def _predict(one: Program, layout: Layout) -> Kernel:
         column += one.count(element.indices)
     nests = tuple(_nests(needed(_split(steps, one), results), one, storage))
     places, arrays = _places(one, layout, nests, storage, ())
-    return Kernel("predict", (), nests, (), places, arrays, 0, 0, 0, frozenset())
+    kernel = Kernel("predict", (), nests, (), places, arrays, 0, 0, 0, frozenset(), plan=SINGLE_SAMPLE)
+    return decide(kernel, one, layout)
 
 
 def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
@@ -105,10 +108,11 @@ def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
     places, arrays = _places(one, layout, [nest for part in parts for nest in part], storage, kept)
     others = {step.target.tensor for step in needed(steps, [*ends, *outputs])}
     of_loss = frozenset(step.target.tensor for step in first if step.target.tensor not in others)
-    return Kernel(
+    kernel = Kernel(
         "gradient", (), parts[0], parts[2], places, arrays, tile.sums, 0, 0, frozenset(),
-        measured=parts[1], outputs=outputs, of_loss=of_loss,
+        measured=parts[1], outputs=outputs, of_loss=of_loss, plan=SINGLE_SAMPLE,
     )  # fmt: skip
+    return decide(kernel, one, layout)
 
 
 def _copied(

@@ -1,4 +1,4 @@
-"""Steps as statements of C: a reduction over few values is written out, one term after the other."""
+"""The statements of a nest: one for each value that is written out, with all terms of reductions over few values."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import product
 
 from nncodegen.ir import SAMPLE, Element, Program, Step
-from nncodegen.schedule import Place, Storage
-
-NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
-"""What a reduction starts from."""
-
-Statement = tuple[Step, list[Step]]
-"""What defines a value, and the steps whose expressions are its terms."""
+from nncodegen.schedule.nest import Nest, Place, Statement, Storage
 
 
 def numbered(step: Step, numbers: Mapping[str, int]) -> Step:
@@ -42,7 +36,15 @@ def terms(step: Step, program: Program) -> list[Step]:
     return [numbered(step, {inner: k}) for k in range(program.sizes[inner] or 1)]
 
 
-def statements(steps: Sequence[Step], program: Program, storage: Mapping[str, Storage]) -> list[Statement]:
+def statements(nest: Nest, program: Program, storage: Mapping[str, Storage]) -> tuple[tuple[Statement, ...], ...]:
+    """The statements of each part of a nest that reduces nothing in its loops but samples."""
+    if nest.sums and not nest.few:
+        return (tuple(_statement(step, terms(step, program)) for step in nest.steps),)
+    parts = ([s for step in part for s in written_out(step, nest.few, program)] for part in nest.parts)
+    return tuple(_of_part(steps, program, storage) for steps in parts)
+
+
+def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Storage]) -> tuple[Statement, ...]:
     """Statements for steps that share a loop.
 
     A sum of products to which one step adds something, as a bias, and which no other reads, has none: that step begins
@@ -65,19 +67,8 @@ def statements(steps: Sequence[Step], program: Program, storage: Mapping[str, St
             first = Step(step.target, step.expression - element)
             written[step.target] = [first, *written[element]]
             absorbed.add(element)
-    return [(step, written[step.target]) for step in steps if step.target not in absorbed]
+    return tuple(_statement(step, written[step.target]) for step in steps if step.target not in absorbed)
 
 
-def accumulated(step: Step, target: str, value: str) -> tuple[str, ...]:
-    """The statements that add a term to a reduction in memory, or keep the larger of both."""
-    if step.operator == "sum":
-        return (f"{target} += {value};",)
-    return f"const real value = {value};", f"{target} = {target} > value ? {target} : value;"
-
-
-def combined(step: Step, values: Sequence[str]) -> str:
-    """The value of a step, given the text of each of its terms."""
-    first, *others = values
-    for value in others:
-        first = f"({first} > {value} ? {first} : {value})" if step.operator == "max" else f"{first} + {value}"
-    return first
+def _statement(step: Step, terms: Sequence[Step]) -> Statement:
+    return Statement(step.target, tuple(term.expression for term in terms), step.operator, SAMPLE in step.over)

@@ -1,0 +1,258 @@
+"""The one printer of kernels: nests of loops in C, for every plan of ``schedule.kernel``.
+
+What a nest does is decided (see ``schedule.axes``). What the plans make different here is little: loops over models
+side by side have one over the models innermost, and a sum over samples is taken in local variables for a tile, in
+memory for a group of models, and has a single term where there is one sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import groupby
+
+from nncodegen.emit.calls import Calls
+from nncodegen.emit.elements import Elements
+from nncodegen.emit.lines import Lines
+from nncodegen.emit.printer import Printer
+from nncodegen.ir import SAMPLE, Element, Step
+from nncodegen.schedule import Filling, Nest, Padding, Place, Role, Shape, Statement, When
+from nncodegen.schedule.nest import end_of
+
+CONDITIONS = {
+    When.LOSS: "with_loss", When.FEW: "count < FEW", When.MANY: "samples >= FEW", When.BLAS: "gemm",
+    When.NO_BLAS: "!gemm", When.ADDED: "more != 0",
+}  # fmt: skip
+
+NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
+"""What a reduction starts from."""
+
+INDEPENDENT, INDEPENDENT_SHORT = "INDEPENDENT", "INDEPENDENT_FEW"
+"""What C says of loops that compilers need not check for arrays that overlap, and of those of few turns."""
+
+
+class LoopPrinter:
+    """Prints the nests of a kernel."""
+
+    def __init__(self, elements: Elements, calls: Calls, lines: Lines) -> None:
+        self._at, self._kernel, self._calls, self._lines = elements, elements.kernel, calls, lines
+        self._printer = Printer(elements.program.precision, lambda element: elements.value(element, self._local))
+        self._local: frozenset[str] = frozenset()  # the tensors that the present loop computes
+        self._models = self._kernel.plan.models is Role.VECTOR
+        self.take: Callable[[Statement, str], Iterable[str]] | None = None
+        """What becomes of the term of a sum that has one alone, where it is not added to the sum."""
+
+    def print(self, nests: Iterable[Nest]) -> None:
+        """The nests, one after the other, each behind a comment that says what it is made of.
+
+        Those that follow each other and run on the same condition, with nothing elsewhere, stand in one block.
+        """
+        for when, group in groupby(nests, _only_when):
+            members = list(group)
+            self._lines.add("")
+            if when and len(members) > 1:
+                with self._lines.block(f"if ({CONDITIONS[when]})"):
+                    self._print([nest.branch.then for nest in members if nest.branch])
+            else:
+                self._print(members)
+
+    def _print(self, nests: Sequence[Nest]) -> None:
+        for number, nest in enumerate(nests):
+            if number:
+                self._lines.add("")
+            self._comment(nest)
+            self._nest(nest)
+
+    def _comment(self, nest: Nest) -> None:
+        """Says which steps a nest came from, in names of C: a user's text could end the comment."""
+        names = self._at.names
+        sources = self._kernel.sources
+
+        def name_of(element: Element) -> str:
+            return names[sources.get(element.tensor, element.tensor)]
+
+        if not nest.outer and not nest.reduced and len(nest.steps) > 1:  # the statements are the steps
+            self._lines.add(f"/* {name_of(nest.steps[0].target)} to {name_of(nest.steps[-1].target)} */")
+            return
+        texts = []
+        for step in nest.steps:
+            named = {e: Element(name_of(e), e.indices) for e in (step.target, *step.operands)}
+            expression = step.expression.xreplace(named)
+            texts.append(str(Step(named[step.target], expression, step.operator, step.over)))
+        self._lines.add("/* " + texts[0], *("   " + text for text in texts[1:]))
+        self._lines.extend_last(" */")
+
+    def _nest(self, nest: Nest) -> None:
+        if nest.branch:
+            with self._lines.block(f"if ({CONDITIONS[nest.branch.when]})"):
+                self._nest(nest.branch.then)
+            if nest.branch.otherwise:
+                with self._lines.block("else"):
+                    self._nest(nest.branch.otherwise)
+        elif nest.shape is not Shape.LOOPS:
+            self._lines.add(*self._calls.of(nest))
+        elif nest.sums:
+            self._sums(nest)
+        elif nest.reduced:
+            self._reduction(nest)
+        else:
+            with self._innermost(nest.loops, nest, INDEPENDENT):
+                for number in range(len(nest.statements)):
+                    self._part(number, nest)
+        for padding in nest.padding:
+            self._pad(nest, padding)
+
+    # Statements of one value of each index.
+
+    def _part(self, number: int, nest: Nest) -> None:
+        """The statements of one part of a nest.
+
+        Where its loops are cut, what a part before has left in arrays is read again; elsewhere it is at hand.
+        """
+        *before, own = nest.statements[: number + 1]
+        if before:
+            read = {element for statement in own for element in statement.operands}
+            arrays = [statement.target for part in before for statement in part]
+            left = [statement.target for statement in before[-1] if statement.target.tensor in self._kernel.crossing]
+            self._lines.again(
+                "CUT",
+                [f"{self._at.stored(element)} = {self._at.name(element)}_;" for element in left],
+                self._innermost_heads(nest.loops, nest, INDEPENDENT),
+                [f"const real {self._at.name(e)}_ = {self._at.stored(e)};" for e in arrays if e in read],
+            )
+        self._statements([*before, own], nest)
+
+    def _statements(self, parts: Sequence[Sequence[Statement]], nest: Nest) -> None:
+        """The statements of the last of some parts, behind what they read from outside."""
+        own = parts[-1]
+        self._local = frozenset(s.target.tensor for part in parts for s in part if not s.summed)
+        read = sorted({element for statement in own for element in statement.operands}, key=str)
+        self._lines.add(*self._at.loads(read))
+        for statement in own:
+            self._lines.add(*self._statement(statement, nest))
+        self._local = frozenset()
+
+    def _statement(self, statement: Statement, nest: Nest) -> Iterator[str]:
+        place, name = self._at.place(statement.target), self._at.name(statement.target)
+        value = self._value(statement)
+        if statement.summed:
+            yield from self._term(statement, value, nest)
+        elif place is Place.LOCAL:
+            yield f"const real {name} = {value};"
+        elif place is Place.ARRAY:
+            yield f"const real {name}_ = {value};"
+            if statement.target.tensor not in self._kernel.crossing:
+                yield f"{self._at.stored(statement.target)} = {name}_;"
+        elif place is Place.SUM:  # of one sample
+            yield f"{self._at.stored(statement.target)} += {value};"
+        elif nest.added:
+            factor = value if isinstance(statement.terms[0], Element) else f"({value})"
+            yield f"{self._at.stored(statement.target)} += more*{factor};"
+        else:
+            yield f"{self._at.stored(statement.target)} = {value};"
+
+    def _value(self, statement: Statement) -> str:
+        """The value of a statement: its only term, their sum or the largest of them."""
+        first, *others = (self._printer.print(term) for term in statement.terms)
+        for value in others:
+            first = f"({first} > {value} ? {first} : {value})" if statement.operator == "max" else f"{first} + {value}"
+        return first
+
+    # Sums over the samples, and other reductions.
+
+    def _term(self, statement: Statement, value: str, nest: Nest) -> Iterator[str]:
+        """What adds a term to a sum over the samples."""
+        if not self._models:
+            yield f"{self._at.name(statement.target)} += {value};"
+        elif nest.samples:
+            yield f"{self._at.stored(statement.target)} += {value};"
+        elif self.take:
+            yield from self.take(statement, value)
+        else:
+            total = self._at.stored(statement.target)
+            yield f"{total} = {value} + (more ? {total} : 0);"
+
+    def _sums(self, nest: Nest) -> None:
+        sums = [step.target for step in nest.sums]
+        if self._models:
+            if nest.samples:
+                with self._lines.block("if (!more)"), self._innermost(nest.outer, nest):
+                    self._lines.add(*(f"{self._at.stored(target)} = 0;" for target in sums))
+            with self._innermost((*nest.outer, *nest.reduced, *self._samples(nest)), nest):
+                self._statements(nest.statements, nest)
+            return
+        with self._outer(nest.outer, nest):
+            names = [self._at.name(target) for target in sums]
+            self._lines.add(*(f"real {name} = 0;" for name in names))
+            note = f"SUM_LOOP({', '.join(names)})"
+            with self._outer(nest.reduced, nest), self._innermost(self._samples(nest), nest, note):
+                self._statements(nest.statements, nest)
+            for target, name in zip(sums, names, strict=True):
+                self._lines.add(f"sums[{self._at.position(target)}] += {name};")
+
+    def _reduction(self, nest: Nest) -> None:
+        """A reduction over other indices than the samples: one array element for each sample, summed up in place."""
+        (step,) = nest.steps
+        target, value = self._at.stored(step.target), self._printer.print(step.expression)
+        with self._outer(nest.outer, nest):
+            with self._innermost(self._samples(nest), nest, INDEPENDENT):
+                self._lines.add(f"{target} = {NEUTRAL[step.operator or '']};")
+            with self._outer(nest.reduced, nest), self._innermost(self._samples(nest), nest, INDEPENDENT):
+                if step.operator == "sum":
+                    self._lines.add(f"{target} += {value};")
+                else:
+                    self._lines.add(f"const real value = {value};", f"{target} = {target} > value ? {target} : value;")
+
+    # What pads arrays.
+
+    def _pad(self, nest: Nest, padding: Padding) -> None:
+        if nest.shape is not Shape.LOOPS or (padding.filling is not Filling.ZERO_LANES and nest.lanes != SAMPLE):
+            self._lines.add(*(self._calls.pad(nest, element, padding.filling) for element in padding.arrays))
+        elif padding.filling is Filling.ZERO_LANES:
+            index, size = nest.lanes, self._at.size(nest.lanes)
+            head = f"for (size_t {index} = {size}; {index} < {self._at.layout.padded(size)}; {index}++)"
+            with self._outer(self._samples(nest), nest), self._lines.block(head):
+                self._lines.add(*(f"{self._at.stored(element)} = 0;" for element in padding.arrays))
+        else:
+            with self._outer(nest.outer, nest), self._lines.block("for (size_t n = count; n < padded; n++)"):
+                for element in padding.arrays:
+                    last = Element(element.tensor, ["count - 1" if i == SAMPLE else i for i in element.indices])
+                    self._lines.add(f"{self._at.stored(element)} = {self._at.stored(last)};")
+
+    # Loops.
+
+    def _samples(self, nest: Nest) -> tuple[str, ...]:
+        return (SAMPLE,) if nest.samples else ()
+
+    @contextmanager
+    def _blocks(self, heads: Iterable[str]) -> Iterator[None]:
+        with ExitStack() as blocks:
+            for head in heads:
+                blocks.enter_context(self._lines.block(head))
+            yield
+
+    def _outer(self, indices: Sequence[str], nest: Nest) -> AbstractContextManager[None]:
+        """Loops over indices, around others."""
+        return self._blocks(_heads(indices, nest))
+
+    def _innermost(self, indices: Sequence[str], nest: Nest, note: str = "") -> AbstractContextManager[None]:
+        """Loops over indices, and over models that lie side by side; the innermost behind a note for the compiler."""
+        return self._blocks(self._innermost_heads(indices, nest, note))
+
+    def _innermost_heads(self, indices: Sequence[str], nest: Nest, note: str) -> list[str]:
+        heads = _heads(indices, nest)
+        if self._models:
+            return [*heads, "MODELS_LOOP\nfor (size_t lane = 0; lane < MODELS; lane++)"]
+        if note == INDEPENDENT and indices and nest.axis(indices[-1]).short:
+            note = INDEPENDENT_SHORT
+        return [*heads[:-1], *(f"{note}\n{head}".lstrip() for head in heads[-1:])]
+
+
+def _only_when(nest: Nest) -> When | None:
+    """The condition on which a nest runs, with no other in its place elsewhere; None if it always does."""
+    return nest.branch.when if nest.branch and not nest.branch.otherwise else None
+
+
+def _heads(indices: Iterable[str], nest: Nest) -> list[str]:
+    """How loops begin."""
+    return [f"for (size_t {index} = 0; {index} < {end_of(nest, index)}; {index}++)" for index in indices]

@@ -1,0 +1,172 @@
+"""What each axis of a nest does, where its loop ends, and what pads the arrays that it leaves.
+
+All of that follows from the places of the tensors, so that it is decided last. A loop over lanes runs to the end of the
+last vector, over what pads a row or a tile, unless it reads or writes rows from outside, which end where they end. What
+pads the samples are those of the last one again, with which copies and products pad their rows; but what has the
+weights of the samples as a factor, which are 0 there, is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from nncodegen.ir import SAMPLE, Element, Program
+from nncodegen.schedule.branches import with_branch, with_loss
+from nncodegen.schedule.kernel import SINGLE_SAMPLE, TILE, Kernel
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.nest import Axis, Filling, Nest, Padding, Place, Role, Samples, Shape, only
+from nncodegen.schedule.statements import statements, written_out
+
+OUTSIDE = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.NOISE, Place.GRADIENT)
+"""Rows that end where they end: nothing is read or written behind them."""
+
+BLOCKS = (Shape.CONTRACT, Shape.ACCUMULATE, Shape.ACROSS, Shape.BLAS)
+"""Products, whose rows are held in registers."""
+
+
+def decide(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+    """The kernel with everything decided about its nests, given the places of all tensors."""
+    axes = _Axes(kernel, program, layout)
+    before, tile, after, measured = (
+        tuple(map(axes.decided, nests)) for nests in (kernel.before, kernel.tile, kernel.after, kernel.measured)
+    )
+    vector = layout.padding if kernel.in_vectors else 0
+    return replace(kernel, before=before, tile=tile, after=after, measured=measured, vector=vector)
+
+
+def turns(nest: Nest, kernel: Kernel) -> bool:
+    """Whether a nest with the samples along its vectors turns them over as it reads them: a copy or product of rows."""
+    if nest.shape is not Shape.CONTRACT:
+        return nest.shape is Shape.PACK
+    (read,) = (operand for operand in nest.steps[0].operands if SAMPLE in operand.indices)
+    return kernel.stride(read, SAMPLE) != 1
+
+
+def read_along(nest: Nest, kernel: Kernel) -> Iterator[Element]:
+    """What a nest reads in vectors along the samples."""
+    if nest.lanes == SAMPLE:
+        steps = nest.steps[1:] if turns(nest, kernel) else nest.steps
+        yield from (operand for step in steps for operand in step.operands)
+
+
+def _weighted(kernel: Kernel) -> frozenset[str]:
+    """The tensors that are multiples of the weight of their sample: derivatives of the loss."""
+    weighted = {name for name, storage in kernel.storage.items() if storage.place is Place.WEIGHT}
+    for nest in kernel.nests:
+        for step in nest.steps:
+            if weighted & {element.tensor for element in step.operands}:
+                weighted.add(step.target.tensor)
+    return frozenset(weighted)
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """What is decided about the nests of a kernel."""
+
+    kernel: Kernel
+    program: Program
+    layout: Layout
+
+    @cached_property
+    def weighted(self) -> frozenset[str]:
+        return _weighted(self.kernel)
+
+    @cached_property
+    def along(self) -> frozenset[str]:
+        """The tensors that nests read in vectors along the samples."""
+        return frozenset(e.tensor for nest in self.kernel.nests_with_metrics for e in read_along(nest, self.kernel))
+
+    def decided(self, nest: Nest) -> Nest:
+        """A nest with all decisions: what the loss alone needs of it does not always run."""
+        of_loss = self.kernel.of_loss
+        rest = only((nest,), lambda step: step.target.tensor not in of_loss)
+        if rest == (nest,):
+            return self._complete(nest)
+        return with_loss(self._complete(nest), *map(self._complete, rest))
+
+    def _complete(self, nest: Nest) -> Nest:
+        plain = nest if self.kernel.plan is TILE else replace(nest, cuts=())
+        maps = nest.shape is Shape.LOOPS and (nest.sums or not nest.reduced)
+        complete = replace(
+            nest,
+            axes=tuple(self._axis(index, nest) for index in (*nest.loops, *nest.few)),
+            statements=statements(plain, self.program, self.kernel.storage) if maps else (),
+            padding=tuple(self._padding(nest)) if self.kernel.plan is TILE else (),
+            ragged=self._ragged(nest),
+        )
+        return with_branch(complete, self.kernel)
+
+    # Axes.
+
+    def _axis(self, index: str, nest: Nest) -> Axis:
+        return Axis(index, self._role(index, nest), self._end(index, nest))
+
+    def _role(self, index: str, nest: Nest) -> Role:
+        if index in nest.few:
+            return Role.UNROLLED
+        if index == nest.lanes and self.kernel.plan in (TILE, SINGLE_SAMPLE):
+            return Role.VECTOR
+        if nest.shape in BLOCKS:
+            return Role.SUMMED if index in nest.steps[0].over else Role.REGISTERS
+        return Role.SUMMED if nest.shape is Shape.ADD_UP and index == SAMPLE else Role.ONE_BY_ONE
+
+    def _end(self, index: str, nest: Nest) -> int | Samples:
+        kernel, size = self.kernel, self.program.sizes[index]
+        if kernel.plan is not TILE and (kernel.plan is not SINGLE_SAMPLE or kernel.name == "predict"):
+            return Samples.GIVEN if size is None else size
+        if size is None:
+            return Samples.PADDED if self._covers_padding(nest) else Samples.GIVEN
+        elements = [e for step in nest.steps for e in (step.target, *step.operands) if index in e.indices]
+        outside = any(kernel.place(element) in OUTSIDE for element in elements)
+        loops = nest.shape is Shape.LOOPS and index == nest.lanes
+        return self.layout.padded(size) if loops and not outside else size
+
+    def _covers_padding(self, nest: Nest) -> bool:
+        """Whether a loop over the samples runs over those that pad a tile."""
+        if nest.lanes != SAMPLE:
+            return False
+        if nest.shape is not Shape.LOOPS:
+            return not turns(nest, self.kernel)
+        writes = any(self.kernel.place(step.target) is Place.OUTPUT for step in nest.steps)
+        return self.kernel.padded and not writes and not self._copies_rows(nest)
+
+    def _copies_rows(self, nest: Nest) -> bool:
+        """Whether a nest copies rows of inputs for others that run over whole vectors."""
+        read = (self.kernel.place(operand) for step in nest.steps for operand in step.operands)
+        return self.kernel.in_vectors and any(place is Place.INPUT for place in read)
+
+    def _ragged(self, nest: Nest) -> bool:
+        """Whether the lanes of a sum in place, whose rows follow each other at once, may not fill whole vectors."""
+        size = self.program.sizes[nest.lanes]
+        in_place = nest.steps[-1].target.tensor in self.kernel.in_place
+        return nest.shape is not Shape.LOOPS and in_place and size is not None and size != self.layout.padded(size)
+
+    # What lies behind.
+
+    def _padding(self, nest: Nest) -> Iterator[Padding]:
+        arrays = [step.target for step in nest.steps if self.kernel.place(step.target) is Place.ARRAY]
+        if nest.shape is Shape.LOOPS and not nest.sums and not nest.reduced:
+            if nest.lanes == SAMPLE and self._copies_rows(nest):
+                yield Padding(Filling.LAST_SAMPLE, tuple(self._written_out(nest)))
+            elif nest.lanes != SAMPLE and arrays and self._ends_early(nest):
+                yield Padding(Filling.ZERO_LANES, tuple(arrays))
+        if (nest.shape is Shape.LOOPS and nest.lanes == SAMPLE) or (
+            nest.lanes == SAMPLE and not turns(nest, self.kernel)
+        ):
+            return
+        along = [e for e in arrays if SAMPLE in e.indices and e.tensor in self.along]
+        for element in along:
+            if element.tensor in self.weighted:
+                yield Padding(Filling.ZERO_SAMPLES, (element,))
+            elif nest.lanes != SAMPLE:
+                yield Padding(Filling.LAST_SAMPLE, (element,))
+
+    def _ends_early(self, nest: Nest) -> bool:
+        """Whether the lanes of a nest end before the last vector does."""
+        return self._end(nest.lanes, nest) != self.layout.padded(self.program.sizes[nest.lanes] or 1)
+
+    def _written_out(self, nest: Nest) -> Iterator[Element]:
+        for step in nest.steps:
+            yield from (each.target for each in written_out(step, nest.few, self.program))

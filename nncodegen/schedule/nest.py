@@ -1,0 +1,250 @@
+"""Steps that share one nest of loops, and everything that is decided about these loops.
+
+A nest is first a choice of steps and loops (see ``loops``). When the places of all tensors are known, the rest is
+decided (see ``axes``): what each axis does and where its loop ends, what the statements are, what pads the arrays that
+they leave, and which other nest runs in its place where that depends on the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from sympy import Expr
+
+from nncodegen.ir import SAMPLE, Element, Step
+
+SHORT = 16
+"""Turns up to which GCC writes a loop out early, unless it is told not to."""
+
+
+class Shape(Enum):
+    """How the loops of a nest are run."""
+
+    LOOPS = "loops"
+    PACK = "a copy in padded rows"
+    CONTRACT = "blocks of outputs in registers"
+    ACCUMULATE = "blocks of weights in registers"
+    ACROSS = "blocks of weights in registers, summed across lanes"
+    ADD_UP = "vectors"
+    BLAS = "one call of BLAS"
+    DOT_PRODUCTS = "dot products of rows"
+    DOT_PRODUCTS_OF_SAMPLES = "dot products along the samples"
+    MATRIX_BY_ROW = "dot products of the rows of a matrix with one row"
+    ROW_BY_MATRIX = "blocks of one row in registers"
+    REDUCE_ROW = "a reduction of one row"
+
+
+class Place(Enum):
+    """Where a tensor lives."""
+
+    PARAMETER = "parameters"
+    INPUT = "inputs"
+    TARGET = "targets"
+    WEIGHT = "weights"
+    NOISE = "random numbers"
+    LOCAL = "a local variable"
+    VARIABLE = "a variable of all loops"
+    ARRAY = "work memory"
+    SUM = "sums over samples"
+    WHOLE = "sums over samples, in single precision for some tiles"
+    OUTPUT = "outputs"
+    GRADIENT = "gradient"
+
+
+class Role(Enum):
+    """What an axis does in a nest, or in a whole plan."""
+
+    ABSENT = "absent"
+    TILED = "in tiles"
+    ONE_BY_ONE = "one by one"
+    VECTOR = "along the vector"
+    UNROLLED = "written out"
+    REGISTERS = "held in registers"
+    SUMMED = "summed up"
+
+
+class Samples(Enum):
+    """Where a loop over the samples of a tile ends."""
+
+    GIVEN = "count"
+    PADDED = "padded"
+
+
+class When(Enum):
+    """What is known only when a kernel runs, and decides which of two nests does."""
+
+    LOSS = "where the loss is wanted"
+    FEW = "for few samples"
+    MANY = "for many samples"
+    BLAS = "where there is a BLAS"
+    NO_BLAS = "where there is no BLAS"
+    ADDED = "where the gradient is added to what is there"
+
+
+class Filling(Enum):
+    """What an array has behind its samples, or behind the values of a row, to the end of a vector."""
+
+    ZERO_LANES = "zeros at the end of the rows of"
+    ZERO_SAMPLES = "zeros behind the samples of"
+    LAST_SAMPLE = "the last sample again, behind those of"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The place of a tensor, the number of its first value (its first column) there, and a stride for each index."""
+
+    place: Place
+    offset: int = 0
+    strides: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An index of a nest, what it does there, and where a loop over it ends."""
+
+    index: str
+    role: Role
+    end: int | Samples
+
+    @property
+    def short(self) -> bool:
+        """Whether the loop has so few turns that compilers would write it out."""
+        return isinstance(self.end, int) and self.end <= SHORT
+
+    def __str__(self) -> str:
+        ends = {Samples.GIVEN: "the last sample", Samples.PADDED: "the end of the last vector of samples"}
+        return f"{self.index} {self.role.value} to {ends[self.end] if isinstance(self.end, Samples) else self.end}"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The definition of one value: by a single term, or by the sum or the largest of several.
+
+    ``summed`` says that the value is added to a sum over the samples.
+    """
+
+    target: Element
+    terms: tuple[Expr, ...]
+    operator: str | None = None
+    summed: bool = False
+
+    @property
+    def operands(self) -> tuple[Element, ...]:
+        """The elements that the terms read, in the order of their text."""
+        return tuple(sorted({e for term in self.terms for e in term.atoms(Element)}, key=str))
+
+
+@dataclass(frozen=True)
+class Padding:
+    """What some arrays have behind their values when a nest is done."""
+
+    filling: Filling
+    arrays: tuple[Element, ...]
+
+    def __str__(self) -> str:
+        return f"{self.filling.value} {', '.join(map(str, self.arrays))}"
+
+
+@dataclass(frozen=True)
+class Nest:
+    """Steps that share one nest of loops: over ``outer``, then ``reduced``, then (``samples``) over a tile.
+
+    ``lanes`` is the index that runs innermost and along the vectors; ``few`` are indices of so few values that each has
+    statements of its own in the loop over the others. ``cuts`` are the tensors of each part, one after the other, where
+    the target decides whether the parts share their loops.
+
+    The rest follows when all places are known: the ``axes`` in the order of the loops, the ``statements`` of each part,
+    the ``padding`` of the arrays, whether the lanes of a product may leave the last vector ``ragged``, whether the
+    values are ``added`` to what is there, and a ``branch``.
+    """
+
+    outer: tuple[str, ...]
+    reduced: tuple[str, ...]
+    samples: bool
+    steps: tuple[Step, ...]
+    lanes: str = SAMPLE
+    shape: Shape = Shape.LOOPS
+    few: tuple[str, ...] = ()
+    cuts: tuple[frozenset[str], ...] = ()
+    axes: tuple[Axis, ...] = ()
+    statements: tuple[tuple[Statement, ...], ...] = ()
+    padding: tuple[Padding, ...] = ()
+    ragged: bool = False
+    added: bool = False
+    branch: Branch | None = None
+
+    @property
+    def parts(self) -> tuple[tuple[Step, ...], ...]:
+        """The steps of each part, or all of them in one."""
+        parts = (tuple(step for step in self.steps if step.target.tensor in names) for names in self.cuts)
+        return tuple(part for part in parts if part) or (self.steps,)
+
+    @property
+    def loops(self) -> tuple[str, ...]:
+        """All indices, from the outermost loop to the innermost."""
+        indices = (*self.outer, *self.reduced, *([SAMPLE] if self.samples else []))
+        return (*(i for i in indices if i != self.lanes), *(i for i in indices if i == self.lanes))
+
+    @property
+    def sums(self) -> tuple[Step, ...]:
+        """The steps that sum over the samples."""
+        return tuple(step for step in self.steps if SAMPLE in step.over)
+
+    @property
+    def variants(self) -> tuple[Nest, ...]:
+        """The nest itself, and those of which one runs in its place."""
+        others = (self.branch.then, self.branch.otherwise) if self.branch else ()
+        return (self, *(variant for nest in others if nest for variant in nest.variants))
+
+    def axis(self, index: str) -> Axis:
+        """What an index does."""
+        return next(axis for axis in self.axes if axis.index == index)
+
+    def show(self) -> str:
+        """The loops and the steps in them, as text."""
+        blocks = "" if self.shape is Shape.LOOPS else f" in {self.shape.value}"
+        written_out = f", {', '.join(self.few)} written out" if self.few else ""
+        head = f"for {', '.join(self.loops)}{written_out}{blocks}:" if self.loops else "once:"
+        parts = ("\n".join(f"    {step}" for step in part) for part in self.parts)
+        axes = [", ".join(map(str, self.axes))] if self.axes else []
+        lines = [*axes, head, "\n  in the same loops or the next:\n".join(parts)]
+        lines += [f"  {self.branch.show()}"] if self.branch else []
+        return "\n".join([*lines, *(f"  then {padding}" for padding in self.padding)])
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The nest that runs where a condition holds, and the one that runs elsewhere, if any."""
+
+    when: When
+    then: Nest
+    otherwise: Nest | None = None
+
+    def show(self) -> str:
+        """Which of them runs when, as text."""
+
+        def name(nest: Nest) -> str:
+            tensors = ", ".join(step.target.tensor for step in nest.steps)
+            inner = f" ({nest.branch.show()})" if nest.branch else ""
+            return f"{tensors} in {nest.shape.value}{inner}"
+
+        return f"{self.when.value}: {name(self.then)}" + (f", else {name(self.otherwise)}" if self.otherwise else "")
+
+
+def only(nests: Iterable[Nest], wanted: Callable[[Step], bool]) -> tuple[Nest, ...]:
+    """The nests with those of their steps that are wanted, without any that has none."""
+    kept = []
+    for nest in nests:
+        steps = tuple(filter(wanted, nest.steps))
+        names = {step.target.tensor for step in steps}
+        statements = (tuple(s for s in part if s.target.tensor in names) for part in nest.statements)
+        kept.append(replace(nest, steps=steps, statements=tuple(statements)) if steps != nest.steps else nest)
+    return tuple(nest for nest in kept if nest.steps)
+
+
+def end_of(nest: Nest, index: str) -> str:
+    """Where the loop of a nest over an index ends, as text in C."""
+    end = nest.axis(index).end
+    return end.value if isinstance(end, Samples) else str(end)

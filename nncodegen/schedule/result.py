@@ -1,0 +1,148 @@
+"""What the stage ``schedule`` gives: the kernels of every plan, and what follows from them for a whole training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+from sympy import Pow, log
+
+from nncodegen.ir import SAMPLE, Program, Tensor
+from nncodegen.schedule.axes import read_along
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.nest import Place, Shape
+from nncodegen.schedule.plans import Lanes, Rows, Scalars
+
+Range = tuple[int, int]
+"""The numbers of the first of some values, and of the first behind them."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Plain gradient descent where the parameters are: its number among the updates, and the most samples of a batch.
+
+    The derivatives in the ranges ``elsewhere`` come from sums in other places, and are taken from the parameters after.
+    """
+
+    update: int
+    samples: int
+    elsewhere: tuple[Range, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A program and the kernels that compute its outputs, its loss, and its loss with the gradient.
+
+    Where these run in blocks, single samples have kernels of their own, ``rows``. Where the program is small,
+    ``scalars`` are for training on single samples; many models are trained side by side by them if it is a formula,
+    and by ``lanes`` if it is a network.
+    """
+
+    program: Program
+    layout: Layout
+    kernels: tuple[Kernel, ...]
+    scalars: Scalars | None = None
+    lanes: Lanes | None = None
+    rows: Rows | None = None
+
+    @property
+    def gradient(self) -> Kernel:
+        """The kernel of the loss and the gradient."""
+        return self.kernels[-1]
+
+    @property
+    def sharing(self) -> tuple[Kernel, ...]:
+        """All kernels that work in the same memory: those of tiles, and those of single samples."""
+        rows = (self.rows.predict, self.rows.gradient) if self.rows else ()
+        return (*self.kernels, *(kernel for kernel in rows if kernel))
+
+    @property
+    def many(self) -> bool:
+        """Whether many models are trained side by side."""
+        return bool(self.lanes or (self.scalars and self.scalars.group))
+
+    @property
+    def calls_blas(self) -> bool:
+        """Whether any product is left to BLAS."""
+        return any(Shape.BLAS in kernel.shapes for kernel in self.kernels)
+
+    @property
+    def tile(self) -> int:
+        """The samples of a tile."""
+        return self.layout.tile
+
+    @property
+    def blocks(self) -> bool:
+        """Whether any nest is run in blocks or vectors, for which tiles are padded."""
+        return bool(self.rows)
+
+    def in_vectors(self, place: Place) -> bool:
+        """Whether vectors along the samples are read from rows of a place outside, which then must fill these."""
+        return any(
+            kernel.place(element) is place
+            for kernel in self.kernels
+            for nest in kernel.nests_with_metrics
+            for element in read_along(nest, kernel)
+        )
+
+    @property
+    def flushes_subnormals(self) -> bool:
+        """Whether subnormal numbers are next to nothing: no logarithm or root is taken of what depends on samples."""
+        expressions = [step.expression for step in self.program.steps if SAMPLE in step.indices]
+        powers = (power for expression in expressions for power in expression.atoms(Pow))
+        return not any(expression.has(log) for expression in expressions) and all(p.exp.is_Integer for p in powers)
+
+    @property
+    def penalized(self) -> tuple[Range, ...]:
+        """The ranges of the parameters for which there are penalties."""
+        ranges: list[Range] = []
+        for tensor, start in self._with_starts:
+            if tensor.penalized and ranges and ranges[-1][1] == start:
+                ranges[-1] = ranges[-1][0], start + tensor.size
+            elif tensor.penalized:
+                ranges.append((start, start + tensor.size))
+        return tuple(ranges)
+
+    @property
+    def turned(self) -> tuple[tuple[int, int, int], ...]:
+        """The matrices of parameters that lie turned over in a training: where they begin, their rows and columns."""
+        matrices = ((tensor, start) for tensor, start in self._with_starts if tensor.name in self.layout.turned)
+        return tuple((start, tensor.shape[0] or 1, tensor.shape[1] or 1) for tensor, start in matrices)
+
+    @property
+    def _with_starts(self) -> tuple[tuple[Tensor, int], ...]:
+        """The parameters, and where each begins."""
+        starts = accumulate((tensor.size for tensor in self.program.parameters), initial=0)
+        return tuple(zip(self.program.parameters, starts, strict=False))
+
+    @property
+    def descent(self) -> Descent | None:
+        """How parameters change where they are; none if no optimizer or no kernel does that."""
+        number = next((k for k, update in enumerate(self.program.updates) if update.is_plain_descent), None)
+        single = self.rows is not None and self.rows.gradient is not None
+        if number is None or not (self.gradient.descends or single):
+            return None
+        finished = (step.target for nest in self.gradient.finishing for step in nest.steps)
+        places = ((self.gradient.storage[e.tensor], self.program.count(e.indices)) for e in finished)
+        ranges = tuple((known.offset, known.offset + size) for known, size in places if known.place is Place.GRADIENT)
+        return Descent(number, self.tile if self.gradient.descends else 1, ranges)
+
+    def show(self) -> str:
+        """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
+        notes = {"single samples in registers": bool(self.scalars), "many models in the lanes of vectors": self.many}
+        small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
+        straight, group = (self.scalars.kernel, self.scalars.group) if self.scalars else (None, None)
+        others = [plan.show() for plan in (self.rows, self.lanes, straight, group) if plan]
+        kernels = (kernel.show() for kernel in self.kernels)
+        return "\n".join([self.layout.show(), self._show_training(), *small, *kernels, *others])
+
+    def _show_training(self) -> str:
+        """What holds in all of a training, as text."""
+        flushed = "count as zero" if self.flushes_subnormals else "keep their values"
+        lines = [f"subnormal numbers {flushed} in a training"]
+        if self.descent:
+            name = self.program.updates[self.descent.update].name
+            most = f"{self.descent.samples} samples" if self.descent.samples > 1 else "one sample"
+            lines.append(f"{name} changes parameters where they are, in batches of up to {most}")
+        return "\n".join(lines) + "\n"
