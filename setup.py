@@ -18,8 +18,9 @@ from setuptools.command.build_ext import build_ext
 
 TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "targets.py"))
 FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "files.py"))
+EMBEDDED = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "runtime" / "embedded.py"))
 WRAPPER = TARGETS["WRAPPER"]
-SINGLE = r"""    "precision = 'float32'\n","""
+SINGLE = r"""    "'precision': 'float32',\n","""
 """The line of NAME_module.c that tells a model in single precision."""
 
 
@@ -45,27 +46,32 @@ class BuildExtension(build_ext):
                 extra_postargs=[*TARGETS["KERNEL_FLAGS"], *options],
             )
         single = SINGLE in Path(folder, f"{name}_module.c").read_text().splitlines()
-        extension.extra_objects.append(self.wrapper(Path(folder, f"{WRAPPER}.pyx"), "float" if single else "double"))
+        extension.extra_objects.append(self.wrapper("float" if single else "double"))
         super().build_extension(extension)
 
-    def wrapper(self, source, real):
-        """The object of a wrapper for a type of numbers; the package gets those for all types."""
-        text = source.read_text()
-        if text not in self.wrappers:
-            translated = Path("build", "cython", f"{WRAPPER}.c")  # relative, as the paths of objects follow from it
-            translated.parent.mkdir(parents=True, exist_ok=True)
-            if translate(str(source), language_level=3, output_file=str(translated)).num_errors:
+    def wrapper(self, real):
+        """The object of the wrapper for a type of numbers; the package gets those for all types."""
+        if not self.wrappers:
+            files = EMBEDDED["wrapper_files"]()
+            folder = Path("build", "cython")  # relative, as the paths of objects follow from it
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                (folder / name).write_text(text, encoding="utf-8")
+            source, translated = folder / EMBEDDED["NATIVE"][0], folder / f"{WRAPPER}.c"
+            done = translate(str(source), full_module_name=WRAPPER, language_level=3, output_file=str(translated))
+            if done.num_errors:
                 raise SystemExit(f"Cython failed on {source}")
-            self.wrappers[text] = {kind: self.compiled(translated, kind, text) for kind in ("double", "float")}
-        return self.wrappers[text][real]
+            text = chr(0).join(part for file in files.items() for part in file)
+            self.wrappers = {kind: self.compiled(translated, kind, text) for kind in ("double", "float")}
+        return self.wrappers[real]
 
     def compiled(self, translated, real, text):
-        """The object of a wrapper that Cython has translated."""
+        """The object of the wrapper, which Cython has translated."""
         (built,) = self.compiler.compile(
             [str(translated)],
             output_dir=f"{self.build_temp}/{real}",
-            include_dirs=[sysconfig.get_paths()["include"]],
-            macros=[("NNCODEGEN_REAL", real)],
+            include_dirs=[sysconfig.get_paths()["include"], str(translated.parent)],
+            macros=TARGETS["wrapper_macros"](real),
             extra_postargs=[*TARGETS["WRAPPER_FLAGS"], "-g0"],
         )
         if self.shipped:
@@ -89,7 +95,7 @@ setup(
             depends=[
                 path.as_posix()
                 for path in sorted([*joint.parent.iterdir(), *TARGETS["RUNTIME"].glob("nncodegen/*.h")])
-                if path.suffix in {".c", ".h", ".pyx"}
+                if path.suffix in {".c", ".h"}
             ],
             extra_link_args=["-lm", "-pthread"],
         )

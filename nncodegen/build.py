@@ -26,7 +26,7 @@ from functools import lru_cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
+from typing import cast
 
 from filelock import FileLock
 from platformdirs import user_cache_path
@@ -34,6 +34,8 @@ from platformdirs import user_cache_path
 from nncodegen.emit import MARK, Sources
 from nncodegen.errors import BuildError
 from nncodegen.files import MODULES, is_intact, keep, write_at_once
+from nncodegen.module import Module
+from nncodegen.runtime import embedded
 from nncodegen.targets import (
     KERNEL_FLAGS,
     TUNING,
@@ -44,6 +46,7 @@ from nncodegen.targets import (
     runtime_digest,
     supported,
     without_paths,
+    wrapper_macros,
     wrapper_object,
 )
 
@@ -116,7 +119,7 @@ def build(sources: Sources, force: bool = False, march: str = "native") -> Built
     return Built(sources.module, path, cached=False)
 
 
-def load(built: Built) -> ModuleType:
+def load(built: Built) -> Module:
     """Imports a compiled module, under a name that is no other module's. Raises BuildError if that fails."""
     key = built.path.parent.name.replace(".", "_")
     name = f"nncodegen.modules.{key}.{built.module}"  # its last part is what the library calls itself
@@ -129,11 +132,11 @@ def load(built: Built) -> ModuleType:
         loader.exec_module(module)
     except ImportError as error:
         raise BuildError(f"{built.path} cannot be imported: {error}; build it again with force") from error
-    sys.modules[name] = module  # where pickles look for the class of a result
-    return module
+    sys.modules[name] = module  # where pickles look for it
+    return cast(Module, module)
 
 
-def load_variant(built: Built, variant: str) -> ModuleType:
+def load_variant(built: Built, variant: str) -> Module:
     """Imports another copy of a compiled module, which uses the given variant of its kernel, or the next below it.
 
     Not while other threads read the environment. Raises BuildError.
@@ -241,7 +244,7 @@ def _compile(sources: Sources, compiler: Compiler, work: Path, force: bool) -> P
 
 def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
     """The object of the wrapper: the package's, or that of the cache, where it is made if it is missing."""
-    source = sources.files[f"{WRAPPER}.pyx"]
+    source = wrapper_source()
     file = wrapper_object(source, sources.real, version("cython"))
     for installed in distributions(name="nncodegen"):  # which a folder of sources may hide
         shipped = Path(str(installed.locate_file(SHIPPED)), file)
@@ -260,18 +263,25 @@ def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
     with _work_folder(path.stem) as work:
         if not force and _is_kept(path):  # another process has made it meanwhile
             return path
-        (work / f"{WRAPPER}.pyx").write_text(source)
-        _cythonize(work / f"{WRAPPER}.pyx", work / f"{WRAPPER}.c")
-        options = [*WRAPPER_FLAGS, f"-DNNCODEGEN_REAL={sources.real}", f"-I{include}", "-fPIC"]
+        for name, text in embedded.wrapper_files().items():
+            (work / name).write_text(text)
+        _cythonize(work / embedded.NATIVE[0], work / f"{WRAPPER}.c")
+        macros = [f"-D{name}={value}" for name, value in wrapper_macros(sources.real)]
+        options = [*WRAPPER_FLAGS, *macros, f"-I{include}", "-I.", "-fPIC"]
         _finish(_start([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work), work)
         keep(work / "wrapper.o", path)
     return path
 
 
+def wrapper_source() -> str:
+    """All that the object of the wrapper is made of, as one text."""
+    return "\0".join(part for file in embedded.wrapper_files().items() for part in file)
+
+
 def _cythonize(source: Path, target: Path) -> None:
     from Cython.Compiler.Main import compile as cython  # noqa: PLC0415 (slow to import, and rarely needed)
 
-    result = cython(str(source), language_level=3, output_file=str(target))
+    result = cython(str(source), full_module_name=WRAPPER, language_level=3, output_file=str(target))
     if result.num_errors:
         raise BuildError(f"Cython failed on {source}: this is a defect of nncodegen, please report it")
 
@@ -311,7 +321,7 @@ def _is_kept(path: Path) -> bool:
 
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
-        *(part for file in sources.files.items() for part in file), runtime_digest(),
+        *(part for file in sources.files.items() for part in file), runtime_digest(), wrapper_source(),
         *without_paths(KERNEL_FLAGS), *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
         compiler.macros, repr(compiler.variants), sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")),
         version("cython"),

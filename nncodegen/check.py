@@ -10,7 +10,6 @@ both agree.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import mpmath
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from nncodegen.errors import NncodegenError
 from nncodegen.ir import Program, evaluate
+from nncodegen.module import Module
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class Check:
 
 
 def check_gradient(
-    module: ModuleType, described: Program, differentiated: Program, X: Array | None = None, Y: Array | None = None
+    module: Module, described: Program, differentiated: Program, X: Array | None = None, Y: Array | None = None
 ) -> Check | None:
     """Compares the gradient at the initial parameters, on the given data or on random ones.
 

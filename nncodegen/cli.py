@@ -24,6 +24,7 @@ from nncodegen.describe import PRECISIONS, Model, Sequential
 from nncodegen.emit import identifier
 from nncodegen.errors import ModelError, NncodegenError
 from nncodegen.ir import Program
+from nncodegen.module import Module
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.pipeline import Stage, compile_model, write_out
 from nncodegen.printable import printable
@@ -381,14 +382,14 @@ def _found(check: Check | None) -> str:
     return text + f"with central differences to {max(check.differences, 1e-16):.0e}"
 
 
-def _train_perceptron(console: Console, module: object) -> None:
+def _train_perceptron(console: Console, module: Module) -> None:
     start = time.perf_counter()
-    before = float(module.predict(module.initial_parameters(), perceptron.X)[0, 0])  # type: ignore[attr-defined]
-    result = module.train(  # type: ignore[attr-defined]
+    before = float(module.predict(module.initial_parameters(), perceptron.X)[0, 0])
+    result = module.train(
         perceptron.X, perceptron.Y, learning_rate=perceptron.LEARNING_RATE, epochs=perceptron.EPOCHS,
         update="sequential",
     )  # fmt: skip
-    after = float(module.predict(result.parameters, perceptron.X)[0, 0])  # type: ignore[attr-defined]
+    after = float(module.predict(result.parameters, perceptron.X)[0, 0])
     found = (
         f"output {before:.12f} before, {after:.12f} after {result.epochs} sequential iterations "
         f"at learning rate {perceptron.LEARNING_RATE}"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from nncodegen.build import Built, build, check_folder, load, write
@@ -16,6 +15,7 @@ from nncodegen.differentiate import differentiate
 from nncodegen.emit import MARK, Sources, emit
 from nncodegen.errors import BuildError
 from nncodegen.ir import Program, verify
+from nncodegen.module import Module
 from nncodegen.schedule import NO_CHOICES, Schedule, schedule
 from nncodegen.simplify import simplify
 from nncodegen.stabilize import stabilize
@@ -104,7 +104,7 @@ def build_module(
     force: bool = False,
     schedule: Mapping[str, object] = NO_CHOICES,
     march: str = "native",
-) -> ModuleType:
+) -> Module:
     """Compiles a model and imports the module. This is ``nncodegen.build``.
 
     precision is "float64" or "float32". The compiled module is kept in a cache, and built again only when the

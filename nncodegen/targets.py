@@ -76,6 +76,11 @@ def get_include() -> str:
     return str(RUNTIME)
 
 
+def wrapper_macros(real: str) -> list[tuple[str, str]]:
+    """The macros that the wrapper is compiled with, for a type of numbers."""
+    return [("NNCODEGEN_REAL", real), ("NNCODEGEN_VARIANT_NAMES", f'"{" ".join(VARIANT_NAMES)}"')]
+
+
 def supported(command: Sequence[str]) -> tuple[Variant, ...]:
     """The variants that a C compiler can make; none on other families of CPUs."""
     return tuple(variant for variant in VARIANTS if variant.macro in _macros((*command, *variant.flags)))

@@ -62,7 +62,7 @@ def grow_once(axis: str, size: int, precision: str) -> dict[str, Any]:
     """The build of a grown model: its stages, parameters, bytes of C, and seconds for a sample's gradient."""
     compiled, seconds = _compile(grown(axis, size), precision)
     source = next(text for name, text in compiled.sources.files.items() if name.endswith(".c"))
-    module: Any = load(compiled.built)
+    module = load(compiled.built)
     X, Y = np.random.default_rng(5).standard_normal((2, SAMPLES, len(module.input_names))).astype(precision)
     p, Y = module.initial_parameters(), Y[:, :1].copy()
     module.loss_and_gradient(p, X, Y)

@@ -1,4 +1,6 @@
-"""Optimizers as symbolic update rules: each is one entry. To add one, add a function and an entry.
+"""Optimizers as symbolic update rules. To add one, add its formula here, and its entry in RULES of the runtime.
+
+That (``runtime/python/optimizers.py``) tells the hyperparameters of a rule, and what it keeps for every parameter.
 
 A rule takes, by name, ``parameter`` and ``gradient``, its state variables, ``t`` (the number of the update,
 from 1) and its hyperparameters, all of them symbols, and returns the new parameter followed by the new state.
@@ -11,7 +13,6 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -22,16 +23,11 @@ from nncodegen.describe.checks import bounded, check_expression, is_finite
 from nncodegen.describe.grammar import as_expression
 from nncodegen.errors import ModelError
 from nncodegen.ir import PARAMETER, Element, Hyperparameter, Step, Update
+from nncodegen.runtime.python.interface import RESERVED
+from nncodegen.runtime.python.optimizers import LEARNING_RATE, RULES
 
-LEARNING_RATE = Hyperparameter("learning_rate", 0.01, excludes_low=True)
-
-TAKEN = (
-    "parameter", "gradient", "t", "X", "Y", "parameters", "optimizer", "epochs", "batch_size", "shuffle", "seed",
-    "update", "tolerance", "sample_weight", "class_weight", "schedule", "clip_value", "clip_norm", "l1", "l2",
-    "validation_data", "validation_fraction", "metrics", "patience", "min_delta", "monitor", "restore_best",
-    "time_limit", "callback", "callback_interval", "progress", "resume", "nesterov", "threads", "result", "batches",
-)  # fmt: skip
-"""Names that a rule knows already, or that ``train`` takes for something else."""
+TAKEN = ("parameter", "gradient", "t", *RESERVED)
+"""Names that a rule knows already, or that ``train`` and the functions beside it take for something else."""
 
 
 class Optimizer:
@@ -129,7 +125,7 @@ def _hyperparameters(given: Any, role: str) -> tuple[Hyperparameter, ...]:
         bounds = [value for value in (hyper.low, hyper.high) if value not in (-math.inf, math.inf)]
         if not all(map(is_finite, (hyper.default, *bounds))):
             raise ModelError(f"a hyperparameter of {role} has a default or a bound that is no number: {hyper!r}")
-    hypers = tuple(replace(h, default=float(h.default), low=float(h.low), high=float(h.high)) for h in hypers)
+    hypers = tuple(h._replace(default=float(h.default), low=float(h.low), high=float(h.high)) for h in hypers)
     _check_names([hyper.name for hyper in hypers], role)
     rates = tuple(hyper for hyper in hypers if hyper.name == LEARNING_RATE.name)
     return (*(rates or (LEARNING_RATE,)), *(hyper for hyper in hypers if hyper not in rates))
@@ -279,31 +275,13 @@ def _sign(z: Expr) -> Expr:
     return Piecewise((1, z > 0), (-1, z < 0), (z, True))
 
 
-MOMENTUM = Hyperparameter("momentum", 0.9, high=1.0)
-BETA1 = Hyperparameter("beta1", 0.9, high=1.0)
-BETA2 = Hyperparameter("beta2", 0.999, high=1.0)
-EPSILON = Hyperparameter("epsilon", 1e-8, excludes_low=True)
-ADAM = (LEARNING_RATE, BETA1, BETA2, EPSILON)
+FORMULAS: dict[str, Callable[..., Any]] = {
+    "sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adagrad": adagrad, "rmsprop": rmsprop, "adam": adam,
+    "adamw": adamw, "nadam": nadam, "adamax": adamax, "lion": lion, "rprop": rprop,
+}  # fmt: skip
+"""The formulas of the rules that every module has."""
 
-_ENTRIES: tuple[tuple[str, Callable[..., Any], Any, tuple[Hyperparameter, ...]], ...] = (
-    ("sgd", sgd, (), (LEARNING_RATE,)),
-    ("momentum", momentum, ("velocity",), (LEARNING_RATE, MOMENTUM)),
-    ("nesterov", nesterov, ("velocity",), (LEARNING_RATE, MOMENTUM)),
-    ("adagrad", adagrad, {"accumulator": "initial_accumulator"}, (
-        LEARNING_RATE, Hyperparameter("decay", 0.0), EPSILON, Hyperparameter("initial_accumulator", 0.0))),
-    ("rmsprop", rmsprop, ("v",), (LEARNING_RATE, Hyperparameter("rho", 0.9, high=1.0), EPSILON)),
-    ("adam", adam, ("m", "v"), ADAM),
-    ("adamw", adamw, ("m", "v"), (*ADAM, Hyperparameter("weight_decay", 0.01))),
-    ("nadam", nadam, ("m", "v", "rest"), (*ADAM, Hyperparameter("momentum_decay", 0.004))),
-    ("adamax", adamax, ("m", "u"), ADAM),
-    ("lion", lion, ("m",), (LEARNING_RATE, BETA1, Hyperparameter("beta2", 0.99, high=1.0))),
-    ("rprop", rprop, {"direction": 0.0, "step": "learning_rate"}, (
-        LEARNING_RATE, Hyperparameter("eta_minus", 0.5, high=1.0, excludes_low=True),
-        Hyperparameter("eta_plus", 1.2, low=1.0), Hyperparameter("min_step", 1e-6),
-        Hyperparameter("max_step", 50.0, excludes_low=True))),
-)  # fmt: skip
-
-OPTIMIZERS = {name: (rule, state, hypers) for name, rule, state, hypers in _ENTRIES}
+OPTIMIZERS = {name: (FORMULAS[name], rule.state, rule.hyperparameters) for name, rule in RULES.items()}
 """The rules that every module has: function, state, hyperparameters."""
 
 

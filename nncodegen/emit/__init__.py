@@ -1,13 +1,12 @@
-"""schedule -> **emit** -> build: the only stage that writes text in C and Cython."""
+"""schedule -> **emit** -> build: the only stage that writes text in C, and the types of the module."""
 
 from dataclasses import dataclass
 
 from nncodegen.emit.model import emit_header, emit_kernel, emit_module, emit_variants
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
-from nncodegen.emit.wrapper import emit_wrapper
+from nncodegen.emit.stub import emit_stub
 from nncodegen.schedule import Schedule
-from nncodegen.targets import WRAPPER
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ def emit(schedule: Schedule) -> Sources:
     texts = {
         f"{name}.c": emit_kernel(schedule), f"{name}.h": emit_header(schedule),
         f"{name}_variants.c": emit_variants(schedule), f"{name}_module.c": emit_module(schedule),
-        f"{WRAPPER}.pyx": emit_wrapper(),
+        f"{name}.pyi": emit_stub(schedule),
     }  # fmt: skip
     return Sources(name, REAL_TYPES[schedule.program.precision][0], texts)
 

@@ -1,7 +1,7 @@
 """Calls of BLAS in C, and in the module the search for a BLAS to call.
 
 The C takes the routine as a pointer: it compiles and runs without any BLAS, and then computes the same products by
-itself. In a module, SciPy gives the pointer (``interface_blas.py``), if it is there when the module is imported.
+itself. In a module, SciPy gives the pointer (``runtime/python/blas.py``), if it is there when the module is imported.
 """
 
 from __future__ import annotations

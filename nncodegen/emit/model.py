@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from nncodegen.emit.configuration import configuration
 from nncodegen.emit.elements import Elements
+from nncodegen.emit.facts import facts, pieces
 from nncodegen.emit.groups import GroupEmitter
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
-from nncodegen.emit.module import facts_in_pieces
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.optimizers import emit_rules, own
 from nncodegen.emit.printer import REAL_TYPES
@@ -77,10 +77,10 @@ def emit_variants(schedule: Schedule) -> str:
 
 def emit_module(schedule: Schedule) -> str:
     """What makes a module of Python of the kernel: NAME_module.c."""
-    facts = [f"    {piece}," for piece in facts_in_pieces(schedule)]
+    told = [f"    {piece}," for piece in pieces(facts(schedule))]
     return _joined(
         schedule,
-        ['#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {", *facts, "    NULL", "};"],
+        ['#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {", *told, "    NULL", "};"],
     )
 
 

@@ -14,14 +14,14 @@ from typing import Any
 from sympy import Add, Mul, S
 from sympy.printing.precedence import PRECEDENCE
 
-from nncodegen.describe.optimizers import LEARNING_RATE, OPTIMIZERS, describe_update
+from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
-from nncodegen.ir import Element, Update
+from nncodegen.ir import LEARNING_RATE, Element, Update
 from nncodegen.simplify import simplify_update
 
-RATE = LEARNING_RATE.name
+RATE = LEARNING_RATE
 
 OWN = "own_"
 """What the names of rules of a model's own begin with in C: they may be any word."""

@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from nncodegen.estimators.fitting import Data, descend, descend_once, minimize, solver_is_stochastic
 from nncodegen.estimators.layers import initial, layer_views
 from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
+from nncodegen.module import Module
 from nncodegen.network import Description, module_of, predict
 from nncodegen.network.description import activation_text
 
@@ -67,7 +68,7 @@ class BaseNN(BaseEstimator):
         self.validation_scores_: Any = [] if self.early_stopping else None
         self.best_validation_score_: Any = -math.inf if self.early_stopping else None
 
-    def _train(self, module: Any, data: Data, incremental: bool) -> None:
+    def _train(self, module: Module, data: Data, incremental: bool) -> None:
         """Trains from the present parameters."""
         if incremental:
             if self.early_stopping:

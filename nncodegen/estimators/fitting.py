@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from nncodegen.estimators.layers import layer_views
+from nncodegen.module import Module
 
 HYPERPARAMETERS = {"momentum": "momentum", "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}
 """Hyperparameters of the optimizers, and the parameters of the estimators that they are."""
@@ -54,7 +55,7 @@ def solver_is_stochastic(solver: Any) -> bool:
 # --- all samples at once -----------------------------------------------------------------------------------------
 
 
-def minimize(estimator: Any, module: Any, data: Data) -> None:
+def minimize(estimator: Any, module: Module, data: Data) -> None:
     """L-BFGS over all samples."""
     total = len(data.X) if data.weight is None else float(data.weight.sum())
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
@@ -73,7 +74,7 @@ def minimize(estimator: Any, module: Any, data: Data) -> None:
 # --- batches -----------------------------------------------------------------------------------------------------
 
 
-def descend(estimator: Any, module: Any, data: Data, held_out: Data | None) -> None:
+def descend(estimator: Any, module: Module, data: Data, held_out: Data | None) -> None:
     """An optimizer over batches, until the stopping rule of scikit-learn ends it."""
     rate, adapts = estimator.learning_rate_init, estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
     options = _options(estimator, module, data, estimator.max_iter)
@@ -103,7 +104,7 @@ def descend(estimator: Any, module: Any, data: Data, held_out: Data | None) -> N
         _warn(f"max_iter={result.epochs} epochs were over before the loss settled: increase max_iter")
 
 
-def descend_once(estimator: Any, module: Any, data: Data) -> None:
+def descend_once(estimator: Any, module: Module, data: Data) -> None:
     """One epoch, from where the last one ended."""
     rate = estimator.learning_rate_init
     options = {**_options(estimator, module, data, 1), **(estimator.train_options or {})}
@@ -129,7 +130,7 @@ def _finish(estimator: Any, result: Any, epochs: int, samples: int) -> None:
     estimator.loss_ = estimator.loss_curve_[-1] if estimator.loss_curve_ else float(result.loss)
 
 
-def _options(estimator: Any, module: Any, data: Data, epochs: int) -> dict[str, Any]:
+def _options(estimator: Any, module: Module, data: Data, epochs: int) -> dict[str, Any]:
     """The arguments of train that the parameters of the estimator mean."""
     samples = len(data.X)
     fraction = (estimator.train_options or {}).get("validation_fraction")
@@ -199,7 +200,7 @@ class Kept:
     def __init__(self, result: Any) -> None:
         self._result, self._archive = result, b""
 
-    def of(self, module: Any) -> Any:
+    def of(self, module: Module) -> Any:
         """The result, for the module that made it, here or in another process."""
         if self._result is None:
             with TemporaryDirectory() as folder:
@@ -226,7 +227,7 @@ def _batch_size(estimator: Any, samples: int) -> int:
     return min(int(estimator.batch_size), samples)
 
 
-def _optimizer(estimator: Any, module: Any) -> tuple[str, dict[str, Any]]:
+def _optimizer(estimator: Any, module: Module) -> tuple[str, dict[str, Any]]:
     """The optimizer that a solver means, and those of its hyperparameters that the estimator has."""
     name = estimator.solver
     if name == "sgd" and estimator.momentum > 0:

@@ -8,7 +8,6 @@ from nncodegen.ir.program import (
     REDUCTIONS,
     SAMPLE,
     Element,
-    Hyperparameter,
     Initial,
     Noise,
     Program,
@@ -21,6 +20,7 @@ from nncodegen.ir.program import (
     show_step,
     verify,
 )
+from nncodegen.runtime.python.facts import Hyperparameter
 
 __all__ = [
     "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "SAMPLE", "Element", "Hyperparameter", "Initial",

@@ -27,6 +27,7 @@ from typing import Any
 from sympy import Expr, Symbol
 
 from nncodegen.errors import ProgramError
+from nncodegen.runtime.python.facts import Hyperparameter
 
 REDUCTIONS = ("sum", "max")
 """Operators that make the indices they run over disappear."""
@@ -150,20 +151,6 @@ class Step:
 
     def __str__(self) -> str:
         return f"{self.target} = {self.definition}"
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """A number that an optimizer takes: its default and the interval [low, high) of what is allowed.
-
-    ``excludes_low`` makes the interval open: (low, high).
-    """
-
-    name: str
-    default: float
-    low: float = 0.0
-    high: float = math.inf
-    excludes_low: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,23 +6,23 @@ import threading
 import warnings
 from dataclasses import replace
 from functools import lru_cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from nncodegen.errors import BuildError
 from nncodegen.ir import Program, evaluate, needed
+from nncodegen.module import Module
 from nncodegen.network.description import Description
 from nncodegen.pipeline import build_module
 
-_modules: dict[Description, ModuleType] = {}
+_modules: dict[Description, Module] = {}
 """The modules of this process. None is ever dropped: a shared library stays in memory whether it is used or not."""
 
 _lock = threading.Lock()
 
 
-def module_of(description: Description) -> ModuleType:
+def module_of(description: Description) -> Module:
     """The compiled module of a network, built at most once in a process. Raises BuildError."""
     with _lock:
         if description not in _modules:

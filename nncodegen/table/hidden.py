@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import warnings
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from nncodegen.module import Module
 from nncodegen.table.candidates import MANY_ROWS, Family, Rounds
 
 
@@ -16,7 +16,7 @@ class OutOfTimeError(Exception):
     """The deadline has come; what is under way is given up."""
 
 
-def first_parameters(module: ModuleType, linear: Any, seeds: Any) -> Any:
+def first_parameters(module: Module, linear: Any, seeds: Any) -> Any:
     """Where the networks of a family begin, (seeds, P).
 
     With ``linear``, the parameters by name of a linear model, they are that model at first: its weights are those of
@@ -30,7 +30,7 @@ def first_parameters(module: ModuleType, linear: Any, seeds: Any) -> Any:
 
 
 def train_round(
-    module: ModuleType, family: Family, rounds: Rounds, number: int, X: Any, Y: Any, weight: Any, parameters: Any,
+    module: Module, family: Family, rounds: Rounds, number: int, X: Any, Y: Any, weight: Any, parameters: Any,
     places: Any, seeds: Any, threads: int, deadline: float,
 ) -> Any:  # fmt: skip
     """One round of the networks of a fold, from their parameters (M, P): the parameters after it.
@@ -38,7 +38,11 @@ def train_round(
     ``places`` (M,) are their numbers among the pairs of the family; seeds (M,) order the rows. Raises OutOfTimeError.
     """
     pairs = np.array(family.pairs)[places]
-    options = {"optimizer": "adam", "epochs": rounds.epochs[number], "batch_size": min(rounds.batch, len(X))}
+    options: dict[str, Any] = {
+        "optimizer": "adam",
+        "epochs": rounds.epochs[number],
+        "batch_size": min(rounds.batch, len(X)),
+    }
     rates = pairs[:, 1] * rounds.decay**number
     if time.perf_counter() > deadline:
         raise OutOfTimeError
@@ -65,6 +69,6 @@ def train_round(
         return np.stack(trained)
 
 
-def outputs_of(module: ModuleType, parameters: Any, X: Any) -> Any:
+def outputs_of(module: Module, parameters: Any, X: Any) -> Any:
     """What networks of one kind put out: (M, N, outputs)."""
     return np.stack([module.predict(one, X) for one in parameters]).astype(float)

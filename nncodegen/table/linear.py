@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from nncodegen.module import Module
 
 MOST_ITERATIONS = 500
 
 
 def minimize_path(
-    module: ModuleType, X: Any, Y: Any, weight: Any, penalties: Sequence[float], deadline: float = np.inf
+    module: Module, X: Any, Y: Any, weight: Any, penalties: Sequence[float], deadline: float = np.inf
 ) -> Any:
     """The parameters for each penalty, (penalties, P), by L-BFGS over all rows, each from where the last one ended.
 

@@ -16,12 +16,12 @@ import pandas as pd
 
 from nncodegen.build import check_folder
 from nncodegen.emit import MARK
-from nncodegen.emit.archives import _members, _read_member
 from nncodegen.errors import BuildError, ModelError, TableError
 from nncodegen.files import write_at_once
 from nncodegen.network import Description, predict_mean
 from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module
+from nncodegen.runtime.python.archives import members_of, read_member
 from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode
 from nncodegen.table.frames import as_table
 from nncodegen.table.target import Target, target_from_dict
@@ -238,11 +238,11 @@ def _load_parameters(path: Path, needed: list[tuple[Description, int]]) -> list[
     """The parameters of each member, (M, P). What does not have the size that it needs is not read at all."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            members = _members(archive, file)
+            members = members_of(archive, file)
             if list(members) != [_array(number) for number in range(len(needed))]:
                 raise ValueError(f"it does not hold the arrays of its {DESCRIPTION}: train anew")
             return [
-                _read_member(archive, member, (count, network.parameter_count), network.precision)
+                read_member(archive, member, (count, network.parameter_count), network.precision)
                 for member, (network, count) in zip(members.values(), needed, strict=True)
             ]
     except FileNotFoundError as error:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from nncodegen.module import Module
 from nncodegen.network import module_of
 from nncodegen.table.candidates import Family, Plan
 from nncodegen.table.criterion import criterion
@@ -129,7 +129,7 @@ def search(
 
 
 def _try_linear(
-    module: ModuleType, family: Family, data: Rows, losses: Any, deadline: float
+    module: Module, family: Family, data: Rows, losses: Any, deadline: float
 ) -> tuple[list[Tried], list[Any]]:
     """The linear model with the best penalty, if its loss is finite, and its parameters for each fold, by name."""
     paths = [minimize_path(module, *data.part(rows), family.penalties, deadline) for rows, _ in data.folds]
@@ -148,7 +148,7 @@ def _try_linear(
 
 
 def _try_hidden(
-    module: ModuleType, family: Family, plan: Plan, data: Rows, losses: Any, starts: list[Any] | None, seed: int,
+    module: Module, family: Family, plan: Plan, data: Rows, losses: Any, starts: list[Any] | None, seed: int,
     threads: int, deadline: float,
 ) -> Iterator[Tried]:  # fmt: skip
     """The candidates of a family, each as it was after its best round."""

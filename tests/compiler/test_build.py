@@ -18,7 +18,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen import BuildError
-from nncodegen.build import Built, _wrapper, find_compiler, load
+from nncodegen.build import Built, _wrapper, find_compiler, load, wrapper_source
 from nncodegen.files import is_intact, keep, seal, write_at_once
 from nncodegen.network import Description, predict
 from nncodegen.perceptron import model
@@ -71,7 +71,7 @@ def test_modules_know_their_own_names():
     assert network.__name__.startswith("nncodegen.modules.")
     assert network.__name__.endswith(".other")
     assert sys.modules[network.__name__] is network
-    assert network.Result.__module__ == network.__name__
+    assert network.Result is nn.Result
     result = network.train([[1.0]], [1.0], epochs=1)
     assert pickle.loads(pickle.dumps(result)).parameters.tolist() == result.parameters.tolist()
     named = nn.build(nn.Model("nncodegen_wrapper", parameters=dict(model.parameters), loss=sum(model.parameters) ** 2))
@@ -95,7 +95,7 @@ def test_what_is_written(tmp_path):
     nn.build(model, out=tmp_path / "a")
     suffix = next(p for p in (tmp_path / "a").iterdir() if p.name.startswith("perceptron.cpython")).name
     sources = {
-        "perceptron.c", "perceptron.h", "perceptron_module.c", "perceptron_variants.c", "nncodegen_wrapper.pyx",
+        "perceptron.c", "perceptron.h", "perceptron.pyi", "perceptron_module.c", "perceptron_variants.c",
     }  # fmt: skip
     assert {p.name for p in (tmp_path / "a").iterdir()} == {*sources, suffix}
     nn.build(model, out=tmp_path / "a", dump=True)
@@ -306,8 +306,7 @@ def test_what_is_damaged_is_built_again(empty_cache):
 def test_a_damaged_wrapper_of_the_package_is_not_used(empty_cache, tmp_path, monkeypatch):
     """What came with the package is linked as it came, or not at all."""
     sources = nn.compile_model(model, until="emit").sources
-    source = sources.files["nncodegen_wrapper.pyx"]
-    shipped = tmp_path / "nncodegen" / "wrappers" / wrapper_object(source, "double", version("cython"))
+    shipped = tmp_path / "nncodegen" / "wrappers" / wrapper_object(wrapper_source(), "double", version("cython"))
     shipped.parent.mkdir(parents=True)
     made = _wrapper(sources, find_compiler(), False)
 

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from nncodegen.emit.optimizers import render
-from nncodegen.targets import RUNTIME
+from nncodegen.emit.options import emit_options
+from nncodegen.emit.stub import emit_protocol
 from tests.support import ROOT
 
 GENERATED = ROOT / "generated" / "perceptron"
 
 
 def texts(folder: Path) -> dict[str, bytes]:
-    kept = (path for path in folder.rglob("*") if path.suffix in {".c", ".h", ".pyx", ".txt"})
+    kept = (path for path in folder.rglob("*") if path.suffix in {".c", ".h", ".pyi", ".txt"})
     return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
 
 
@@ -29,16 +30,25 @@ def test_build_writes_the_committed_files(seed, tmp_path, request):
         check=True, cwd=tmp_path, env=environment,
     )  # fmt: skip
     assert set(texts(GENERATED)) == {
-        "nncodegen_wrapper.pyx", "perceptron.c", "perceptron.h", "perceptron_module.c", "perceptron_variants.c",
+        "perceptron.c", "perceptron.h", "perceptron.pyi", "perceptron_module.c", "perceptron_variants.c",
         "stages/1-describe.txt",
         "stages/2-stabilize.txt", "stages/3-differentiate.txt", "stages/4-simplify.txt", "stages/5-schedule.txt",
     }  # fmt: skip
     assert texts(out) == texts(GENERATED)
 
 
-def test_the_rules_of_the_optimizers_are_printed(request):
-    """The header of the update rules is what their formulas are printed as."""
-    header = RUNTIME / "nncodegen" / "optimizers.h"
+EMITTED = {
+    "runtime/c/nncodegen/options.h": emit_options,
+    "runtime/c/nncodegen/optimizers.h": render,
+    "module.py": emit_protocol,
+}
+"""Files of nncodegen that follow from declarations in it."""
+
+
+@pytest.mark.parametrize("file", EMITTED)
+def test_what_follows_from_declarations(file, request):
+    """Options and update rules in C, and the protocol of modules, follow from declarations in Python."""
+    path = ROOT / "nncodegen" / file
     if request.config.getoption("--update-golden"):
-        header.write_text(render())
-    assert header.read_text() == render()
+        path.write_text(EMITTED[file]())
+    assert path.read_text() == EMITTED[file]()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.runtime.python.schedules import Schedule
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(70, 3)), RNG.normal(size=(70, 1))
@@ -77,7 +78,7 @@ def test_what_is_measured_changes_no_update(module, schedule):
 @pytest.mark.parametrize("schedule", SCHEDULES[1:-1], ids=name_of)
 def test_factors(module, schedule):
     """The factor of an update is the same in any call, and that of the formula; a warm-up ends with 1."""
-    factors = module._Schedule(schedule, 20).factors
+    factors = Schedule(module._model, schedule, 20).factors
     for updates in (1, 6, 10, 11):
         whole = factors(0, 20, updates)
         each = len(whole) // 20

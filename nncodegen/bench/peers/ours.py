@@ -12,6 +12,7 @@ import numpy as np
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Formula, Prediction, Task, Training
 from nncodegen.build import load
+from nncodegen.module import Module
 from nncodegen.pipeline import compile_model
 from nncodegen.schedule import NO_CHOICES
 
@@ -23,7 +24,7 @@ def with_blas(task: Task, threads: int, force: bool = True) -> Run:
 
 def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, object] = NO_CHOICES) -> Run:
     """Compiles the model anew (without ``force`` unless the cache holds it), and calls its module."""
-    module: Any = load(compile_model(task.model, task.precision, force, choices=choices).built)
+    module = load(compile_model(task.model, task.precision, force, choices=choices).built)
     if isinstance(task, Prediction):
         parallel = _threads(module.predict, threads)
         return partial(module.predict, task.parameters, task.X, **parallel)
@@ -39,7 +40,7 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
     return _formula(module, task, threads)
 
 
-def _formula(module: Any, task: Formula, threads: int) -> Run:
+def _formula(module: Module, task: Formula, threads: int) -> Run:
     options: dict[str, Any] = {
         "learning_rate": task.learning_rate,
         "epochs": task.iterations,

@@ -51,19 +51,12 @@ typedef struct {
     const double *options; /* the learning rate first */
     const double *factors; /* of the learning rate, from the epoch at which the call begins; NULL: 1 */
     int factors_of_updates; /* one for each update, not for each epoch */
-    double l1, l2, weight_decay, clip_value, clip_norm; /* 0: none */
-    double tolerance; /* stop when no parameter changed by as much in an epoch; 0: never */
     int shuffle;
-    int sequential; /* update one parameter at a time */
     uint64_t seed; /* of noise */
-    size_t threads; /* that share large batches; the results do not depend on them */
     size_t until; /* return when so many epochs are done */
-    int monitor; /* the column that tells the best epoch; -1: none */
-    int higher; /* whether more of it is better */
-    double min_delta; /* what counts as better */
-    int metrics; /* those that are wanted, a bit 1 << METRIC for each; 0: none */
-    int without_loss; /* whether no loss is computed, and that of the history is NaN; only without metrics */
-    size_t patience; /* stop after so many epochs without the best; 0: never */
+#define OPTION(type, name, meaning) type name;
+#include "options.h"
+#undef OPTION
     NN(poll) poll;
     /* Memory: of PARAMETERS values each, the last of state_size(); work_size() bytes for each thread;
        samples. */

@@ -1,17 +1,22 @@
 """The arrays of an .npz archive: nothing is read before its size is known to be right, and nothing is unpickled.
 
-This file needs no other of the interface: nncodegen reads its own archives with it as well.
+nncodegen reads its own archives with it as well.
 """
+
+from __future__ import annotations
 
 import math
 import os
 import zipfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from .types import Array
 
-def _members(archive: zipfile.ZipFile, file: Any) -> dict[str, zipfile.ZipInfo]:
+
+def members_of(archive: zipfile.ZipFile, file: Any) -> dict[str, zipfile.ZipInfo]:
     """The arrays in an archive, by name. Raises ValueError where they would be larger than the file."""
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
@@ -26,7 +31,7 @@ def _members(archive: zipfile.ZipFile, file: Any) -> dict[str, zipfile.ZipInfo]:
     return found
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: tuple[Any, ...], kind: Any) -> Any:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: tuple[Any, ...], kind: Any) -> Array:
     """An array of a shape (None: any length) and a type ("U": texts of any length), or a ValueError."""
     with archive.open(member) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):

@@ -6,6 +6,9 @@
 cdef extern from *:
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
 
+cdef object _Result = _python.Result
+cdef dict _rules = {}  # of the model, which is known at the end of the import
+
 # Operations after which a call would first ask whether to stop: what is shorter never asks, and is not asked for here.
 cdef double _LONG = 1e6
 
@@ -57,10 +60,10 @@ cdef bint _take_samples(_call *call, X, Y):
     return call.samples > 0 and <double> call.samples*_cost < _LONG
 
 
-cdef void *_work = NULL  # of _native_predict_short, which holds the interpreter's lock
+cdef void *_work = NULL  # of _predict_short, which holds the interpreter's lock
 
 
-def _native_predict_short(parameters, X):
+cdef _predict_short(parameters, X):
     """The outputs of rows that take no more than moments; None where predict must look closer."""
     cdef nncodegen_array *p = _usual(parameters)
     cdef nncodegen_array *x = _usual(X)
@@ -89,7 +92,7 @@ def _native_predict_short(parameters, X):
     return outputs
 
 
-def _native_loss_short(parameters, X, Y, gradient):
+cdef _loss_short(parameters, X, Y, gradient):
     """The loss, whose gradient is written to an array unless that is None; None where loss must look closer."""
     cdef _call call
     cdef nncodegen_poll poll
@@ -124,21 +127,69 @@ cdef bint _take_integer(value, long long low, long long high, size_t *integer):
     return overflow == 0 and low <= number <= high
 
 
-def _native_train_short(X, Y, parameters, optimizer, learning_rate, epochs, batch_size, shuffle, seed, update,
-                        tolerance, tuple others, dict hyperparameters):
+# The options that a short training understands are the first of train, by their places; all others have their defaults.
+cdef enum:
+    PLACE_X, PLACE_Y, PLACE_PARAMETERS, PLACE_OPTIMIZER, PLACE_LEARNING_RATE, PLACE_EPOCHS, PLACE_BATCH_SIZE
+    PLACE_SHUFFLE, PLACE_SEED, PLACE_UPDATE, PLACE_TOLERANCE, PLACES
+
+cdef tuple _names = tuple(_python.TRAIN.options)
+cdef dict _places = {name: place for place, name in enumerate(_names)}
+cdef list _defaults = [_python.TRAIN.defaults[name] for name in _names]
+cdef list _first_defaults = _defaults[:PLACES]
+
+if _names[:PLACES] != ("X", "Y", "parameters", "optimizer", "learning_rate", "epochs", "batch_size", "shuffle", "seed",
+                       "update", "tolerance"):
+    raise ImportError("train takes its first options in another order than short.pxi")
+
+cdef nncodegen_training _default_run  # with the defaults of all options
+memset(&_default_run, 0, sizeof(_default_run))
+_set_options(&_default_run, _python.Settings(_python.TRAIN.defaults).members())
+_default_run.best_figure, _default_run.columns = HUGE_VAL, 1
+
+
+cdef bint _sort_arguments(tuple given, dict named, list values, dict hyperparameters):
+    """Whether all arguments are known here: the first options go to values, what train does not know is a hyperparameter."""
+    cdef Py_ssize_t place
+    if len(given) > len(_defaults):
+        return False
+    for place in range(len(given)):
+        if place < PLACES:
+            values[place] = given[place]
+        elif given[place] is not _defaults[place]:
+            return False
+    for name, value in named.items():
+        found = _places.get(name)
+        if found is None:
+            hyperparameters[name] = value
+            continue
+        place = found
+        if place < len(given):
+            return False  # it is given twice
+        if place < PLACES:
+            values[place] = value
+        elif value is not _defaults[place]:
+            return False
+    return True
+
+
+cdef _train_short(tuple given, dict named):
     """The Result of a training; None where train must look closer, or where the training diverges."""
     cdef _call call
     cdef nncodegen_training run
-    cdef Py_ssize_t k
     cdef size_t number
-    for k in range(len(_defaults)):
-        if others[k] is not _defaults[k]:
-            return None
-    if type(optimizer) is not str or type(learning_rate) is not float or type(tolerance) is not float:
+    cdef list values = _first_defaults[:]
+    cdef dict hyperparameters = {}
+    if not _sort_arguments(given, named, values, hyperparameters):
+        return None
+    learning_rate, tolerance, update = values[PLACE_LEARNING_RATE], values[PLACE_TOLERANCE], values[PLACE_UPDATE]
+    shuffle, batch_size = values[PLACE_SHUFFLE], values[PLACE_BATCH_SIZE]
+    if type(values[PLACE_OPTIMIZER]) is not str or type(learning_rate) is not float or type(tolerance) is not float:
         return None
     memset(&call, 0, sizeof(call))
-    memset(&run, 0, sizeof(run))
-    if not _take_integer(epochs, 1, 1000000, &run.until) or not _take_integer(seed, 0, 0x7FFFFFFFFFFFFFFF, &number):
+    memcpy(&run, &_default_run, sizeof(run))
+    if not _take_integer(values[PLACE_EPOCHS], 1, 1000000, &run.until):
+        return None
+    if not _take_integer(values[PLACE_SEED], 0, 0x7FFFFFFFFFFFFFFF, &number):
         return None
     run.seed = run.random = number
     run.tolerance = tolerance
@@ -151,7 +202,7 @@ def _native_train_short(X, Y, parameters, optimizer, learning_rate, epochs, batc
     if not run.shuffle and shuffle is not False and shuffle is not None:
         return None
     try:
-        if not _take_samples(&call, X, Y):
+        if not _take_samples(&call, values[PLACE_X], values[PLACE_Y]):
             return None
         if <double> run.until*<double> call.samples*_cost*(<double> _count if run.sequential else 1) >= _LONG:
             return None
@@ -162,25 +213,27 @@ def _native_train_short(X, Y, parameters, optimizer, learning_rate, epochs, batc
             run.batch = call.samples
         if shuffle is None:
             run.shuffle = run.batch < call.samples
-        return _train_short(&call, &run, parameters, seed, optimizer, learning_rate, hyperparameters)
+        return _run_short(&call, &run, values, hyperparameters)
     finally:
         free(call.memory)
 
 
-cdef object _train_short(_call *call, nncodegen_training *run, parameters, seed, optimizer, learning_rate,
-                         dict hyperparameters):
+cdef object _run_short(_call *call, nncodegen_training *run, list arguments, dict hyperparameters):
+    """The Result of a training whose samples and options are set, with an update rule and parameters."""
     cdef double loss = 0, started = _perf_counter()
     cdef size_t options
-    rule = None if hyperparameters else (<dict> _rules).get(optimizer)
+    parameters, optimizer = arguments[PLACE_PARAMETERS], arguments[PLACE_OPTIMIZER]
+    learning_rate, seed = arguments[PLACE_LEARNING_RATE], arguments[PLACE_SEED]
+    rule = None if hyperparameters else _rules.get(optimizer)
     if rule is None:
-        rule = _python["_rule"](optimizer, learning_rate, hyperparameters)
+        rule = _python.short_rule(_model, optimizer, learning_rate, hyperparameters)
         if rule is None:
             return None
     name, number, low, high, values, state = <tuple> rule
     if not <double> low < <double> learning_rate < <double> high:
         return None
     if parameters is None:
-        parameters = _python["initial_parameters"](seed)
+        parameters = _model.initial_parameters(seed)
     if not _take_parameters(call, parameters):
         return None
 
@@ -203,7 +256,6 @@ cdef object _train_short(_call *call, nncodegen_training *run, parameters, seed,
         run.state = <real *> _address(state)
     run.data.inputs, run.data.targets, run.data.samples = call.inputs, call.targets, call.samples
     run.optimizer = number
-    run.threads, run.monitor, run.best_figure, run.columns = 1, -1, HUGE_VAL, 1
     run.history = <double *> _address(history)
     with nogil:
         kernel.train(run)
@@ -212,8 +264,8 @@ cdef object _train_short(_call *call, nncodegen_training *run, parameters, seed,
         return None
     if run.epochs < run.until:
         history = history[:run.epochs].copy()
-    return _python["Result"](
-        reached, loss, {"loss": history}, "converged" if run.status else "completed", None, _perf_counter() - started, "",
+    return _Result(
+        _model, reached, loss, {"loss": history}, "converged" if run.status else "completed", None, _perf_counter() - started, "",
         (name, reached, state, (run.random, run.epochs, run.updates, 0, 0, 0, seed, call.samples),
          (run.epoch_loss, run.batch_loss, run.largest, HUGE_VAL)),
     )

@@ -1,5 +1,7 @@
 """How a training shows its progress: a bar of rich in a terminal or a notebook, where it is installed, else lines."""
 
+from __future__ import annotations
+
 import sys
 import time
 from typing import Any
@@ -7,10 +9,10 @@ from typing import Any
 _SECONDS = {True: 0.1, False: 10.0}  # from one picture to the next: of a bar, of lines
 
 
-class _Display:
+class Display:
     """Shows how far a training is, now and then; ``close`` shows where it ended."""
 
-    def __init__(self, total: "int | None") -> None:
+    def __init__(self, total: int | None) -> None:
         self._total = total
         self._bar: Any = None
         self._task: Any = None

@@ -1,33 +1,36 @@
 """What is trained on: samples, checked, what each of them counts, and which are held out."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-target_names: tuple[str, ...]
-accepts_labels: bool
-_samples: Any
-_weights: Any
-_number: Any
-_integer: Any
+from .arguments import check_samples, check_weights
+from .scalars import number
+
+if TYPE_CHECKING:
+    from .model import Model
 
 
-class _Data:
+class Data:
     """Samples, checked: X and Y, and what each counts, in the loss (weights) and in the metrics (counts)."""
 
-    def __init__(self, X: Any, Y: Any, sample_weight: Any) -> None:
-        self.X, self.Y, self.samples = _samples(X, Y)
-        self.weights = self.counts = _weights(sample_weight, self.samples)
+    def __init__(self, model: Model, X: Any, Y: Any, sample_weight: Any) -> None:
+        self.model = model
+        self.X, self.Y, self.samples = check_samples(model, X, Y)
+        self.weights = self.counts = check_weights(model, sample_weight, self.samples)
         self.spread: Any = None
 
     def arrays(self) -> tuple[Any, ...]:
         """What the native part takes."""
         return self.X, self.Y, self.weights, self.counts, self.spread
 
-    def part(self, rows: Any) -> "_Data":
+    def part(self, rows: Any) -> Data:
         """Some of the samples."""
-        part = object.__new__(_Data)
+        part = object.__new__(Data)
+        part.model = self.model
         part.X, part.Y, part.counts = (None if a is None else a[rows] for a in (self.X, self.Y, self.counts))
         part.weights, part.samples, part.spread = part.counts, len(rows), None
         if part.counts is not None and not part.counts.any():
@@ -47,17 +50,18 @@ class _Data:
             for key, value in class_weight.items():
                 if isinstance(key, bool) or key not in classes:
                     raise ValueError(f"class_weight names the class {key!r}; there are: {', '.join(map(str, classes))}")
-                weights[classes.index(key)] = _number(f"class_weight[{key}]", value, 0.0, math.inf, False)
+                weights[classes.index(key)] = number(self.model, f"class_weight[{key}]", value, 0.0, math.inf, False)
         else:
             raise ValueError(f"class_weight must be a dictionary or 'balanced', not {class_weight!r}")
         of_samples = members @ weights
-        self.weights = _weights(of_samples if self.counts is None else of_samples * self.counts, self.samples)
+        weights = of_samples if self.counts is None else of_samples * self.counts
+        self.weights = check_weights(self.model, weights, self.samples)
 
     def _classes(self) -> tuple[list[int], Any]:
         """The classes, and how much each sample belongs to each of them."""
-        if accepts_labels:
-            return list(range(len(target_names))), self.Y.astype(float)
-        if len(target_names) == 1:
+        if self.model.accepts_labels:
+            return list(range(len(self.model.target_names))), self.Y.astype(float)
+        if len(self.model.target_names) == 1:
             for low in (0, -1):
                 if ((low == self.Y) | (self.Y == 1)).all():
                     return [low, 1], np.hstack([low == self.Y, self.Y == 1]).astype(float)
@@ -65,7 +69,7 @@ class _Data:
 
     def measure(self, metrics: tuple[str, ...]) -> None:
         """Prepares metrics: how far the targets spread around their means."""
-        if "accuracy" in metrics and not accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
+        if "accuracy" in metrics and not self.model.accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
             raise ValueError("the metric accuracy needs classes: labels of a categorical loss, or targets of 0 and 1")
         if "r2" not in metrics:
             return
@@ -74,13 +78,12 @@ class _Data:
         self.spread = weights @ (around * around)
 
 
-def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Data, _Data | None]":
-    """What to train on, and what to validate with."""
-    fraction = _number("validation_fraction", fraction, 0.0, 1.0, False)
+def hold_out(data: Data, given: Any, fraction: float, seed: int) -> tuple[Data, Data | None]:
+    """What to train on, and what to validate with: data that are given, or a fraction of all."""
     if given is not None and fraction:
         raise ValueError("give validation_data or validation_fraction, not both")
     if not fraction:
-        return data, _held_out(given)
+        return data, validation_of(data.model, given)
     if data.samples < 2:
         raise ValueError("validation_fraction needs at least 2 samples")
     count = min(max(1, round(fraction * data.samples)), data.samples - 1)
@@ -88,24 +91,21 @@ def _validation(data: _Data, given: Any, fraction: Any, seed: int) -> "tuple[_Da
     return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
 
 
-def _held_out(given: Any) -> "_Data | None":
+def validation_of(model: Model, given: Any) -> Data | None:
     """What to validate with, if something is given."""
-    return None if given is None else _group("validation_data", given)
+    return None if given is None else data_of(model, "validation_data", given)
 
 
-def _group(name: str, given: Any) -> _Data:
+def data_of(model: Model, name: str, given: Any) -> Data:
     """The samples of a pair or triple of arrays; a name for those who read of an error in them."""
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise ValueError(f"{name} must be (X, Y) or (X, Y, sample_weight)")
     try:
-        return _Data(given[0], given[1], given[2] if len(given) == 3 else None)
+        return Data(model, given[0], given[1], given[2] if len(given) == 3 else None)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _batch(batch_size: Any, samples: int) -> int:
+def size_of_batch(batch_size: int | None, samples: int) -> int:
     """The samples of an update: all of them, where more are asked for than there are."""
-    if batch_size is None:
-        return samples
-    size: int = _integer("batch_size", batch_size, 1, 2**63 - 1)
-    return min(size, samples)
+    return samples if batch_size is None else min(batch_size, samples)

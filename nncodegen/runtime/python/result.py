@@ -1,24 +1,18 @@
-"""What training returns, and the file that holds it."""
+"""What training returns, for one model and for many, on its way to a file and back."""
 
-import contextlib
-import os
-import uuid
-import zipfile
-from typing import Any
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-name: str
-precision: str
-dtype: Any
-parameter_count: int
-_members: Any
-_read_member: Any
-_measures_size: int
-_IDENTITY: str
-_OPTIMIZERS: dict[str, tuple[Any, ...]]
+from .measures import STATUS
+from .saved import FORMAT, read_arrays, write_archive
 
-_FORMAT = "nncodegen result, version 2"
+if TYPE_CHECKING:
+    from .model import Model
+    from .types import Array
 
 
 class Result:
@@ -37,19 +31,23 @@ class Result:
     message      what a minimizer of SciPy said
     """
 
-    __slots__ = ("_kept", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds", "status")
+    __slots__ = (
+        "_kept", "_model", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds", "status",
+    )  # fmt: skip
 
     def __init__(
         self,
-        parameters: Any,
+        model: Model,
+        parameters: Array,
         loss: float,
-        metrics: dict[str, Any],
+        metrics: dict[str, Array],
         status: str,
-        best_epoch: "int | None" = None,
+        best_epoch: int | None = None,
         seconds: float = 0.0,
         message: str = "",
         kept: Any = None,
     ) -> None:
+        self._model = model
         self.parameters = parameters
         self.loss = loss
         self.metrics = metrics
@@ -61,43 +59,48 @@ class Result:
         self._kept = kept
 
     @property
-    def _state(self) -> "dict[str, Any] | None":
+    def _state(self) -> dict[str, Any] | None:
         """What another training needs to go on; None where it cannot. A short training has kept it in few words."""
         if isinstance(self._kept, tuple):
+            model = self._model
             optimizer, parameters, state, counters, numbers = self._kept
             self._kept = {
-                "identity": _IDENTITY,
+                "identity": model.facts.identity,
                 "optimizer": optimizer,
-                "variables": list(_OPTIMIZERS[optimizer][2]),
+                "variables": list(model.rules[optimizer].state),
                 "monitor": "",
                 "last": parameters,
-                "best": np.zeros(parameter_count, dtype),
+                "best": np.zeros(model.parameter_count, model.dtype),
                 "state": state,
                 "counters": np.array(counters, np.uint64),
                 "numbers": np.array(numbers),
                 "metrics": 0,
-                "measures": np.zeros(_measures_size),
+                "measures": np.zeros(model.measures_size),
             }
         kept: dict[str, Any] | None = self._kept
         return kept
 
     @property
-    def history(self) -> Any:
+    def history(self) -> Array:
         """The mean loss of each epoch, as it was met before the updates."""
         return self.metrics["loss"]
 
     def __repr__(self) -> str:
         return f"<Result: {self.status} after {self.epochs} epochs, loss {self.loss:.6g}>"
 
-    def save(self, path: Any) -> None:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it holds, and by the name of the module that made it."""
+        return _reduced(self)
+
+    def save(self, path: str | PathLike[str]) -> None:
         """Writes the result to a file, an .npz archive, from which ``load`` reads it and ``train`` can resume.
 
         A file of that name is replaced at once: whoever reads it finds the old content or the new.
         """
         arrays = {
-            "format": np.array(_FORMAT),
-            "identity": np.array(_IDENTITY),
-            "model": np.array([name, precision]),
+            "format": np.array(FORMAT),
+            "identity": np.array(self._model.facts.identity),
+            "model": np.array([self._model.name, self._model.precision]),
             "parameters": self.parameters,
             "numbers": np.array([self.loss, self.seconds]),
             "names": np.array(list(self.metrics)),
@@ -107,88 +110,68 @@ class Result:
         }
         for key, value in (self._state or {}).items():
             arrays[f"state.{key}"] = np.asarray(value)
-        path = os.path.abspath(path)
-        beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}")
-        try:
-            with open(beside, "xb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
-            raise
+        write_archive(path, arrays)
 
 
-def load(path: Any) -> Result:
+class ManyResult:
+    """What ``train_many`` returns, for M models.
+
+    parameters   (M, P), after the last completed update of each
+    loss         (M,), the loss at these parameters on the training data
+    history      (epochs, M), the mean loss of each epoch, as it was met before the updates; NaN after a model's end;
+                 None if it was not asked for
+    epochs       (M,), the number of completed epochs
+    status       a list: "completed", "converged" or "diverged" for each
+    """
+
+    __slots__ = ("_model", "epochs", "history", "loss", "parameters", "status")
+
+    def __init__(
+        self, model: Model, parameters: Array, loss: Array, history: Array | None, epochs: Array, status: list[str]
+    ) -> None:
+        self._model = model
+        self.parameters = parameters
+        self.loss = loss
+        self.history = history
+        self.epochs = epochs
+        self.status = status
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.status.count(s)} {s}" for s in STATUS if s in self.status)
+        return f"<ManyResult: {len(self.status)} models, {counts}, lowest loss {np.nanmin(self.loss):.6g}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as a Result is."""
+        return _reduced(self)
+
+
+def _reduced(result: Result | ManyResult) -> tuple[Any, ...]:
+    """How a result is pickled: its model makes an empty one, which then gets what this one holds."""
+    held = {name: getattr(result, name) for name in result.__slots__ if name != "_model"}
+    return result._model.empty_result, (type(result).__name__,), (None, held)
+
+
+def load(model: Model, /, path: str | PathLike[str]) -> Result:
     """The result that was saved in a file, for this model in this precision.
 
     Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
     """
     with open(path, "rb") as file:
         try:
-            found = _read_result(file)
+            found = read_arrays(model, file)
+            if isinstance(found, dict):
+                return _restore(model, found)
         except KeyError as error:
-            raise ValueError(f"{path} is no result that was saved: it lacks {error}") from error
+            raise ValueError(f"{path!s} is no result that was saved: it lacks {error}") from error
         except Exception as error:  # a damaged archive raises whatever its reader meets
-            raise ValueError(f"{path} is damaged, or no result that was saved: {error}") from error
-    if isinstance(found, Result):
-        return found
+            raise ValueError(f"{path!s} is damaged, or no result that was saved: {error}") from error
     raise ValueError(
-        f"{path} belongs to another model: it was saved for {found}, this is {name} in {precision}; load it with the "
-        f"module that saved it"
+        f"{path!s} belongs to another model: it was saved for {found}, this is {model.name} in {model.precision}; "
+        f"load it with the module that saved it"
     )
 
 
-def _read_result(file: Any) -> "Result | str":
-    """The result in a file, or the model that it belongs to, if that is another; any error where it is none."""
-    if not zipfile.is_zipfile(file):
-        raise ValueError("it is no archive, or a truncated one")
-    with zipfile.ZipFile(file) as archive:
-        members = _members(archive, file)
-        version = str(_read_member(archive, members["format"], (), "U"))
-        if version != _FORMAT:
-            raise ValueError(f"its format is {version[:50]!r}, not {_FORMAT!r}")
-        if str(_read_member(archive, members["identity"], (), "U")) != _IDENTITY:
-            return " in ".join(map(str, _read_member(archive, members["model"], (2,), "U")))
-        expected = _parts(any(key.startswith("state.") for key in members))
-        unknown = sorted(set(members) - set(expected))
-        if unknown:
-            raise ValueError(f"it holds {unknown[0][:50]!r}, which no result has")
-        return _restore({key: _read_member(archive, members[key], *form) for key, form in expected.items()})
-
-
-def _parts(resumable: bool) -> dict[str, tuple[tuple[Any, ...], Any]]:
-    """The shape and the type of each array of a file; of one that can be resumed if there is a state."""
-    parts = {
-        "format": ((), "U"),
-        "identity": ((), "U"),
-        "model": ((2,), "U"),
-        "parameters": ((parameter_count,), dtype),
-        "numbers": ((2,), np.float64),
-        "names": ((None,), "U"),
-        "figures": ((None, None), np.float64),
-        "status": ((2,), "U"),
-        "best_epoch": ((), np.int64),
-    }
-    state = {
-        "identity": ((), "U"),
-        "optimizer": ((), "U"),
-        "variables": ((None,), "U"),
-        "monitor": ((), "U"),
-        "last": ((parameter_count,), dtype),
-        "best": ((parameter_count,), dtype),
-        "state": ((None, parameter_count), dtype),
-        "counters": ((8,), np.uint64),
-        "numbers": ((4,), np.float64),
-        "metrics": ((), np.int64),
-        "measures": ((_measures_size,), np.float64),
-    }
-    return parts | ({f"state.{key}": form for key, form in state.items()} if resumable else {})
-
-
-def _restore(arrays: dict[str, Any]) -> Result:
+def _restore(model: Model, arrays: dict[str, Any]) -> Result:
     """The result in the arrays of a file; ValueError where they do not fit together."""
     names, figures, best = [str(key) for key in arrays["names"]], arrays["figures"], int(arrays["best_epoch"])
     loss, seconds = map(float, arrays["numbers"])
@@ -203,4 +186,4 @@ def _restore(arrays: dict[str, Any]) -> Result:
     if "loss" not in names or len(names) != len(figures) or not 0 <= best <= epochs or not resumable:
         raise ValueError("its parts do not fit together")
     metrics = dict(zip(names, figures, strict=True))
-    return Result(arrays["parameters"], loss, metrics, status, best or None, seconds, message, state or None)
+    return Result(model, arrays["parameters"], loss, metrics, status, best or None, seconds, message, state or None)

@@ -17,7 +17,7 @@ cdef _Threads _blas_threads = NULL
 cdef _SetThreads _set_blas_threads = NULL
 
 
-def _blas_counter():
+cdef _blas_counter():
     """A new count of calls under way, for all modules that call the same library."""
     cdef void *calls = calloc(1, sizeof(_BlasCalls))  # for as long as the process lives, as the library does
     if not calls:
@@ -25,13 +25,13 @@ def _blas_counter():
     return PyCapsule_New(calls, "nncodegen.blas", NULL)
 
 
-def _signature(routine):
+cdef _signature(routine):
     """The types of a C function in a capsule, as Cython writes them."""
     cdef const char *text = PyCapsule_GetName(routine)
     return text.decode() if text else ""
 
 
-def _know_blas(calls, size_t threads, size_t set_threads):
+cdef _know_blas(calls, size_t threads, size_t set_threads):
     """Makes a BLAS known; the addresses are of what tells and what sets its threads."""
     global _blas_calls, _blas_threads, _set_blas_threads
     _blas_threads = <_Threads> threads
@@ -39,7 +39,7 @@ def _know_blas(calls, size_t threads, size_t set_threads):
     _blas_calls = <_BlasCalls *> PyCapsule_GetPointer(calls, "nncodegen.blas")
 
 
-def _use_blas(routine):
+cdef _use_blas(routine):
     """Leaves products to a routine of the BLAS that is known, given as a capsule."""
     global _calls_blas
     cdef void *gemm = PyCapsule_GetPointer(routine, PyCapsule_GetName(routine))
@@ -76,8 +76,10 @@ cdef void _release_blas(bint held) noexcept:
         _set_blas_threads(_blas_calls.before)
 
 
-class _BlasHeld:
+cdef class _BlasHeld:
     """A context in which the BLAS that is known, if any, runs in the threads that call it alone."""
+
+    cdef bint held
 
     def __enter__(self):
         self.held = _hold_known_blas()

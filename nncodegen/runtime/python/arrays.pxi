@@ -50,7 +50,7 @@ cdef bint _is_real(nncodegen_type *type):
     return type.code == (c"d" if sizeof(real) == sizeof(double) else c"f") and type.order == c"="
 
 
-def _has_layout():
+cdef bint _has_layout():
     """Whether arrays are what they are held to be: told by the memory of some."""
     shown = _empty((2, 3), _real)
     turned, swapped = shown.T, shown.view(_real.newbyteorder())

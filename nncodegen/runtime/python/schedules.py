@@ -6,13 +6,19 @@ epochs done after the update, or the epoch. A factor depends on its own number a
 cut into calls anywhere.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-_number: Any
+from .scalars import number
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .types import Array
 
 
 def _step(epoch: Any, total: float, end: Any, step_size: float, gamma: float) -> Any:
@@ -52,29 +58,50 @@ def _warm_up(epoch: Any, total: float, end: Any, epochs: float, start: float) ->
     return np.minimum(start + (1 - start) * end / epochs, 1)
 
 
-_Parameter = tuple[float, float, float, bool]
+class Parameter(NamedTuple):
+    """A number that a schedule takes: its default, and the interval [low, high), or (low, high), of what is allowed."""
 
-_SCHEDULES: dict[str, tuple[Callable[..., Any], bool, bool, dict[str, _Parameter]]] = {
-    "step": (_step, False, False, {"step_size": (30, 0, math.inf, True), "gamma": (0.1, 0, math.inf, True)}),
-    "exponential": (_exponential, False, False, {"gamma": (0.95, 0, math.inf, True)}),
-    "inverse": (_inverse, False, False, {"decay": (0.1, 0, math.inf, False), "power": (1, 0, math.inf, True)}),
-    "polynomial": (_polynomial, True, True, {"final": (0, 0, math.inf, False), "power": (1, 0, math.inf, True)}),
-    "cosine": (_cosine, True, True, {"final": (0, 0, math.inf, False)}),
-    "one_cycle": (_one_cycle, True, True, {
-        "rise": (0.3, 0, 1, True), "start": (0.04, 0, math.inf, False), "final": (4e-6, 0, math.inf, False)}),
-    "warm_up": (_warm_up, True, False, {"epochs": (5, 0, math.inf, True), "start": (0, 0, 1, False)}),
+    default: float
+    low: float = 0.0
+    high: float = math.inf
+    excludes_low: bool = False
+
+
+class Entry(NamedTuple):
+    """A schedule: its function and parameters, and what it needs to know."""
+
+    function: Callable[..., Any]
+    parameters: dict[str, Parameter]
+    of_updates: bool = False
+    """Whether each update has a factor of its own, not each epoch."""
+    needs_total: bool = False
+    """Whether the number of epochs in all must be known."""
+
+
+SCHEDULES = {
+    "step": Entry(_step, {"step_size": Parameter(30, excludes_low=True), "gamma": Parameter(0.1, excludes_low=True)}),
+    "exponential": Entry(_exponential, {"gamma": Parameter(0.95, excludes_low=True)}),
+    "inverse": Entry(_inverse, {"decay": Parameter(0.1), "power": Parameter(1, excludes_low=True)}),
+    "polynomial": Entry(_polynomial, {"final": Parameter(0), "power": Parameter(1, excludes_low=True)}, True, True),
+    "cosine": Entry(_cosine, {"final": Parameter(0)}, True, True),
+    "one_cycle": Entry(
+        _one_cycle,
+        {"rise": Parameter(0.3, high=1, excludes_low=True), "start": Parameter(0.04), "final": Parameter(4e-6)},
+        True, True,
+    ),
+    "warm_up": Entry(_warm_up, {"epochs": Parameter(5, excludes_low=True), "start": Parameter(0, high=1)}, True),
 }  # fmt: skip
-"""Function, whether each update has a factor of its own, whether the epochs in all must be known, and parameters."""
 
 
 _BLOCK = 64
 """Factors are computed in whole blocks: NumPy's vectors round what they leave over in another way, on some CPUs."""
 
 
-class _Schedule:
+class Schedule:
     """A checked schedule. ``factors`` computes those that a call into C needs; None where all are 1."""
 
-    def __init__(self, given: Any, total: "int | None") -> None:
+    def __init__(self, model: Model, given: Any, total: int | None) -> None:
+        self.model = model
         self.total = total
         self.array: Any = None
         self.name = "array"
@@ -87,12 +114,13 @@ class _Schedule:
 
     def _choose(self, name: str, parameters: Any) -> None:
         self.name = name
-        known: dict[str, _Parameter] = {}
+        known: dict[str, Parameter] = {}
         if name != "constant":
-            if name not in _SCHEDULES:
-                raise ValueError(f"there is no schedule {name!r}; there are: constant, {', '.join(_SCHEDULES)}")
-            _, self.of_updates, needs_total, known = _SCHEDULES[name]
-            if needs_total and self.total is None:
+            if name not in SCHEDULES:
+                raise ValueError(f"there is no schedule {name!r}; there are: constant, {', '.join(SCHEDULES)}")
+            entry = SCHEDULES[name]
+            self.of_updates, known = entry.of_updates, entry.parameters
+            if entry.needs_total and self.total is None:
                 raise ValueError(f"the schedule {name} needs to know the number of epochs: use train, or another one")
         if not isinstance(parameters, dict):
             raise ValueError(f"a schedule is a name, (name, {{parameter: number}}) or an array, not {parameters!r}")
@@ -100,7 +128,7 @@ class _Schedule:
             if key not in known:
                 raise ValueError(f"the schedule {name} has no {key!r}; it has: {', '.join(known) or 'none'}")
         self.parameters = {
-            key: _number(f"{key} of the schedule", parameters.get(key, default), low, high, excludes_low)
+            key: number(self.model, f"{key} of the schedule", parameters.get(key, default), low, high, excludes_low)
             for key, (default, low, high, excludes_low) in known.items()
         }
 
@@ -116,7 +144,7 @@ class _Schedule:
         if self.total is not None and len(self.array) < self.total:
             raise ValueError(f"the schedule has {len(self.array)} factors, but there are {self.total} epochs")
 
-    def factors(self, first: int, count: int, updates: int) -> Any:
+    def factors(self, first: int, count: int, updates: int) -> Array | None:
         """The factors of some epochs, each of so many updates, or of their updates."""
         if self.array is not None:
             if first + count > len(self.array):
@@ -131,5 +159,5 @@ class _Schedule:
         ends = number / parts  # the quotient of two integers, whichever is the first of them here
         total = math.inf if self.total is None else float(self.total)
         epoch = np.minimum(ends[:-1], total)  # behind the last update, too, the schedules have a value
-        value = np.asarray(_SCHEDULES[self.name][0](epoch, total, ends[1:], **self.parameters), dtype=float)
+        value = np.asarray(SCHEDULES[self.name].function(epoch, total, ends[1:], **self.parameters), dtype=float)
         return np.ascontiguousarray(value[begin - start : end - start])

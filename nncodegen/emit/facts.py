@@ -1,0 +1,83 @@
+"""The facts of a model, which its module of Python must know: names, shapes and numbers.
+
+They are a dictionary of literals in ASCII, so that no name of a user can be more than a text.
+"""
+
+from __future__ import annotations
+
+import re
+
+from nncodegen.ir import Program, Tensor, Update
+from nncodegen.runtime.python.optimizers import RULES
+from nncodegen.schedule import Schedule
+
+WIDTH = 100
+"""Characters of a line of the facts, roughly; of a string of C, at most."""
+
+
+def facts(schedule: Schedule) -> str:
+    """The facts of a scheduled program, as ``runtime/python/facts.py`` reads them."""
+    program = schedule.program
+    outputs = tuple((element.tensor, program.count(element.indices)) for element in program.outputs)
+    entries = {
+        "name": _literal(program.name),
+        "precision": _literal(program.precision),
+        "inputs": _rows([(tensor.name, tensor.size) for tensor in program.inputs]),
+        "targets": _rows([(tensor.name, tensor.size) for tensor in program.targets]),
+        "outputs": _rows(outputs),
+        "parameters": _rows([_parameter(tensor) for tensor in program.parameters]),
+        "labels": _literal(program.labels),
+        "identity": _literal(program.identity),
+        "operations": _literal(program.operations or (0, 0)),
+        "side_by_side": _literal(schedule.many),
+        "blas": _literal(schedule.layout.blas_asked if schedule.calls_blas else None),
+        "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
+    }
+    return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"
+
+
+def _own(program: Program) -> tuple[Update, ...]:
+    """The update rules that not every module has."""
+    return tuple(update for update in program.updates if update.name not in RULES)
+
+
+def _parameter(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.name, tensor.shape, tensor.initial.distribution, tensor.initial.scale, tensor.penalized
+
+
+def _rule(update: Update) -> str:
+    """An update rule of the model's own: hyperparameters, state, whether its steps depend on the learning rate."""
+    hypers = _literal(tuple(tuple(hyper) for hyper in update.hyperparameters))
+    state = dict(zip(update.state, update.initial, strict=True))
+    scheduled = any(operand.tensor == "learning_rate" for step in update.steps for operand in step.operands)
+    return f"{_literal(update.name)}: ({hypers}, {_literal(state)}, {scheduled}),"
+
+
+def _rows(rows: list[tuple[object, ...]] | tuple[tuple[object, ...], ...]) -> str:
+    """A tuple of tuples, as many of them in a line as fit."""
+    lines = [""]
+    for row in rows:
+        text = f"{_literal(row)}, "
+        if len(lines[-1]) + len(text) > WIDTH:
+            lines.append("")
+        lines[-1] += text
+    return "(" + "\n".join(line.rstrip() for line in lines) + ")"
+
+
+def _literal(value: object) -> str:
+    """A value as Python in ASCII, with infinity as a number that is too large."""
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return "1e999" if value > 0 else "-1e999"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_literal, value)) + ("," if len(value) == 1 else "") + ")"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_literal(key)}: {_literal(one)}" for key, one in value.items()) + "}"
+    return ascii(value)
+
+
+def pieces(text: str) -> list[str]:
+    """A text in ASCII as strings of C, which the compilers need not take at any length."""
+    escapes = {"\\": r"\\", '"': r"\"", "?": r"\?", "\n": r"\n"}  # ??/ would be a backslash
+    lines = text.splitlines(keepends=True)
+    cut = [piece for line in lines for piece in re.findall(rf".{{1,{WIDTH}}}[ \n]|.{{1,{WIDTH}}}", line)]
+    return ['"' + "".join(escapes.get(letter, letter) for letter in piece) + '"' for piece in cut]

@@ -1,0 +1,18 @@
+"""The options of a training as a C header: the members of the structure that ``runtime/python/options.py`` declares."""
+
+from __future__ import annotations
+
+from nncodegen.runtime.python.options import MEMBERS
+
+HEAD = """\
+/* The options of a training, each declared once, in nncodegen/runtime/python/options.py, from which
+   "pytest --update-golden" renews this file.
+
+   Needs OPTION(type, name, meaning). */
+
+"""
+
+
+def emit_options() -> str:
+    """The text of ``runtime/c/nncodegen/options.h``."""
+    return HEAD + "".join(f'OPTION({member.type}, {member.name}, "{member.meaning}")\n' for member in MEMBERS)

@@ -1,0 +1,308 @@
+"""What ``nncodegen.build`` returns. "pytest --update-golden" renews this file from nncodegen/runtime/python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nncodegen.runtime.python import ManyResult, Progress, Result
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Module(Protocol):
+    """A compiled model: a module of Python, which can be imported without nncodegen as well.
+
+    Its functions take and return arrays of NumPy. N is the number of samples, P that of parameters.
+    """
+
+    name: str
+    """What the model is called."""
+    precision: str
+    """"float64" or "float32"."""
+    dtype: np.dtype[Any]
+    """The same as a type of NumPy."""
+    input_names: tuple[str, ...]
+    """The columns of X."""
+    target_names: tuple[str, ...]
+    """The columns of Y."""
+    output_names: tuple[str, ...]
+    """The columns of what predict returns."""
+    output_count: int
+    """Their number."""
+    parameter_names: tuple[str, ...]
+    """The named parts of the parameters, in their order."""
+    parameter_shapes: dict[str, tuple[int, ...]]
+    """The shape of each of them."""
+    parameter_count: int
+    """The number P of values in the parameters."""
+    accepts_labels: bool
+    """Whether Y may be the numbers of classes, of shape (N,)."""
+    operations: dict[str, int]
+    """Operations of the loss and its gradient for a sample."""
+    optimizers: dict[str, dict[str, float]]
+    """The names of the optimizers, and the defaults of what each takes."""
+    variant: str
+    """The CPUs that the kernel in use was compiled for."""
+    variants: tuple[str, ...]
+    """All kernels of the module that this CPU can run, the fastest first."""
+
+    def initial_parameters(self, seed: int = 0) -> Array:
+        """New parameters of shape (P,): a formula's own initial values, a network's from a seed."""
+
+    def unpack(self, parameters: ArrayLike) -> dict[str, Array]:
+        """The parameters by name: views into the array, in the shape of each ({"W1": (units, inputs), ...})."""
+
+    def predict(self, parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
+        """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs).
+
+        Those of up to four rows are computed in an order of their own, and agree with those of many to rounding. The
+        threads, 1 to 64, share the rows where there are thousands; the results do not depend on them.
+        """
+
+    def loss(
+        self,
+        parameters: ArrayLike,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean."""
+
+    def loss_and_gradient(
+        self,
+        parameters: ArrayLike,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[float, Array]:
+        """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take."""
+
+    def train(
+        self,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        parameters: ArrayLike | None = None,
+        optimizer: str = "sgd",
+        learning_rate: float = 0.01,
+        epochs: int = 100,
+        batch_size: int | None = None,
+        shuffle: bool | None = None,
+        seed: int = 0,
+        update: str = "simultaneous",
+        tolerance: float = 0.0,
+        sample_weight: ArrayLike | None = None,
+        class_weight: dict[int, float] | str | None = None,
+        schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant",
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        weight_decay: float | None = None,
+        validation_data: tuple[Any, ...] | None = None,
+        validation_fraction: float = 0.0,
+        metrics: str | Iterable[str] = (),
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        monitor: str | None = None,
+        restore_best: bool = True,
+        time_limit: float | None = None,
+        callback: Callable[[Progress], Any] | None = None,
+        callback_interval: str | float = "epoch",
+        progress: bool = False,
+        resume: Result | None = None,
+        threads: int = 1,
+        final_loss: bool = True,
+        history: bool = True,
+        **hyperparameters: Any,
+    ) -> Result:
+        """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
+
+        X                    (N, inputs); nothing for a formula without inputs
+        Y                    (N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss
+        parameters           (P,), where to start; by default initial_parameters(seed)
+        optimizer            a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
+                             nesterov, too
+        learning_rate        the step for each gradient, above 0
+        epochs               how often every sample is used, at least 1
+        batch_size           samples for one update; all of them by default, and where it is above N
+        shuffle              whether every epoch has an order of its own; by default, if there are several batches
+        seed                 of the order, of the initial parameters, of dropout and noise, of what is held out
+        update               "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
+        tolerance            stop after an epoch in which no parameter changed by as much in an update; 0 to go on
+
+        sample_weight        (N,), what each sample counts; the gradient of a batch is that of its part of the weighted
+                             mean
+        class_weight         {class: weight}, 1 for those left out, or "balanced": all classes count alike; times
+                             sample_weight
+        schedule             of the learning rate: a name, (name, {parameter: number}), or an array of factors, one an
+                             epoch: constant; step (step_size, gamma), exponential (gamma), inverse (decay, power),
+                             which change from epoch to epoch; polynomial (final, power), cosine (final), one_cycle
+                             (rise, start, final), warm_up (epochs, start), which change from update to update
+        clip_value           no value of the gradient is further from 0; after the penalties
+        clip_norm            the norm of the whole gradient is not above; after clip_value
+        l1                   adds the gradient of l1*sum |w| over the weights of layers, not their biases; of a formula,
+                             over all parameters; the reported loss is without it
+        l2                   adds the gradient of l2/2*sum w**2, in the same way
+        weight_decay         takes learning_rate*weight_decay*p from every parameter p in an update, apart from the
+                             gradient; 0 by default, for adamw 0.01
+
+        validation_data      (X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch
+        validation_fraction  of the samples, at random by the seed, to be held out for that
+        metrics              of "accuracy", "r2" and "mae" (mean absolute error): like "loss" they are those of the
+                             outputs that the updates of an epoch met, each before it changed the parameters, with
+                             dropout and noise, so that they cost no other outputs; with all samples in one batch, those
+                             of the parameters before the epoch. On the validation data ("val_accuracy", ...), those of
+                             the parameters after the epoch. class_weight does not count. Accuracy is that of the
+                             largest output where there are classes, else of each output on the right side of one half
+                             (of 0 for logits); r2 is averaged over outputs
+        patience             stop after so many epochs in which ``monitor`` was not better than its best by min_delta
+        min_delta            what counts as better than the best
+        monitor              what tells the best epoch: by default "val_loss", without validation "loss"
+        restore_best         with patience or monitor, return the parameters of the best epoch, not of the last
+        time_limit           seconds after which to stop, also within an epoch
+        callback             a function of one argument, with the attributes epochs, updates, metrics, seconds and
+                             parameters; it ends the training if it returns something true
+        callback_interval    "epoch", or milliseconds between two calls, at least
+        progress             show a bar on the standard error (with the package rich, in a terminal or a notebook), or
+                             lines
+        resume               a Result: go on where it ended, until there are ``epochs`` in all. With the arguments it
+                             was made with, the outcome has the same bits as a training that was never stopped
+
+        threads              that share the samples of large batches, from about a thousand samples on, 1 to 64; the
+                             results do not depend on them
+        final_loss           whether to evaluate the loss at the end; otherwise that of the Result is the last of its
+                             history
+        history              whether to keep the loss of each epoch; otherwise it is NaN, and takes no evaluation: the
+                             gradient does without it. Not with metrics, validation data, patience or monitor
+
+        Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
+        and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
+        Raises ValueError for an argument that cannot be meant.
+        """
+
+    def train_on_stream(
+        self,
+        batches: Iterable[Any],
+        parameters: ArrayLike | None = None,
+        optimizer: str = "sgd",
+        learning_rate: float = 0.01,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        update: str = "simultaneous",
+        class_weight: dict[int, float] | str | None = None,
+        schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant",
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        weight_decay: float | None = None,
+        validation_data: tuple[Any, ...] | None = None,
+        metrics: str | Iterable[str] = (),
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        monitor: str | None = None,
+        restore_best: bool = True,
+        time_limit: float | None = None,
+        callback: Callable[[Progress], Any] | None = None,
+        callback_interval: str | float = "epoch",
+        progress: bool = False,
+        resume: Result | None = None,
+        threads: int = 1,
+        **hyperparameters: Any,
+    ) -> Result:
+        """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
+
+        batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A
+        batch is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are
+        those of one batch, validation_data is looked at after each, and patience counts them. class_weight is a
+        dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
+        """
+
+    def partial_fit(
+        self,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        result: Result | None = None,
+        sample_weight: ArrayLike | None = None,
+        **options: Any,
+    ) -> Result:
+        """One pass of updates over a batch, from where a Result of an earlier call ended: returns the next Result.
+
+        The options are those of ``train_on_stream``; by default all samples make one update.
+        """
+
+    def train_many(
+        self,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        parameters: ArrayLike | None = None,
+        optimizer: str = "sgd",
+        learning_rate: ArrayLike = 0.01,
+        epochs: int = 100,
+        batch_size: int | None = None,
+        shuffle: bool | None = None,
+        seed: ArrayLike = 0,
+        tolerance: float = 0.0,
+        threads: int = 1,
+        models: int | None = None,
+        history: bool = True,
+        l2: ArrayLike = 0.0,
+        **hyperparameters: Any,
+    ) -> ManyResult:
+        """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates.
+
+        X, Y            as for train, shared by all models; or with a first axis for the models: (M, N, inputs) and
+                        (M, N, targets)
+        parameters      (M, P), where to start; by default initial_parameters(seed) of each model
+        learning_rate   a number, or one for each model, (M,)
+        seed            one for each model, (M,); or the number of the first: seed, seed + 1, seed + 2, ...
+        l2              the gradient of l2/2*sum w**2 is added, as for train: a number, or one for each model, (M,)
+        models          M, where no argument has an axis for the models
+        history         whether to keep the losses of all epochs, M numbers each, which takes their evaluation; without
+                        them, a model has diverged when a parameter is no longer finite, or the loss at the end
+        threads         threads that share the work, at least 1; they do not change the results
+
+        The others are those of train. The models of a formula that is not very long are trained side by side, in
+        vectors, with the results of train to rounding, and so are those of a network without noise of up to 512
+        parameters; all others one by one, with the same bits as train gives. The bits of a model do not depend on the
+        others. One that diverges or converges stays as it is while the others go on; a RuntimeWarning tells how many
+        diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+        """
+
+    def minimize(
+        self,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        parameters: ArrayLike | None = None,
+        method: str = "L-BFGS-B",
+        sample_weight: ArrayLike | None = None,
+        class_weight: dict[int, float] | str | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        seed: int = 0,
+        **options: Any,
+    ) -> Result:
+        """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
+
+        method        any of SciPy's; those that take a gradient get it
+        l1            exactly, by splitting each weight into two that are not below 0: for L-BFGS-B, TNC, SLSQP and
+                      trust-constr
+        options       what else ``scipy.optimize.minimize`` takes: tol, bounds, options={"maxiter": ...}, callback, ...;
+                      in single precision L-BFGS-B has the option ftol=1e-6, as a loss has no digits beyond
+
+        The other arguments are those of ``train``. Returns a Result, whose history holds the loss with the penalties
+        after each iteration, and whose message is that of SciPy; its status is "converged", "completed" (after the
+        iterations that were allowed) or "stopped", with a RuntimeWarning. ``train`` cannot resume it.
+        """
+
+    def load(self, path: str | PathLike[str]) -> Result:
+        """The result that was saved in a file, for this model in this precision.
+
+        Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
+        """

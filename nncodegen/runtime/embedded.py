@@ -1,0 +1,53 @@
+"""The Python part of the runtime as every compiled module holds it: in C, the files as texts, and their digest.
+
+``setup.py`` reads this file before anything is installed: it needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", "short.pxi")
+"""The native part, in Cython; the first file includes the others."""
+
+
+@lru_cache(maxsize=1)
+def texts() -> dict[str, str]:
+    """The Python files by name."""
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted((HERE / "python").glob("*.py"))}
+
+
+@lru_cache(maxsize=1)
+def digest() -> str:
+    """What tells this version of the Python files from all others."""
+    content = "\0".join(part for item in texts().items() for part in item)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def header() -> str:
+    """The Python files, as the C header that ``native.pyx`` includes."""
+    files = [line for name, text in texts().items() for line in (f'    "{name}",', *_lines(text))]
+    return "\n".join(
+        [
+            f'static const char nncodegen_digest[] = "{digest()}";',
+            "static const char nncodegen_finder[] =", *_lines((HERE / "finder.py").read_text(encoding="utf-8"), ";"),
+            "static const char *const nncodegen_texts[] = {", *files, "    NULL,", "};", "",
+        ]
+    )  # fmt: skip
+
+
+def wrapper_files() -> dict[str, str]:
+    """All files that the native part is compiled from, by name, but for the headers of the runtime in C."""
+    files = {name: (HERE / "python" / name).read_text(encoding="utf-8") for name in NATIVE}
+    return files | {"nncodegen_python.h": header()}
+
+
+def _lines(text: str, end: str = ",") -> list[str]:
+    """A text as strings of C, one for each line, which the compiler joins."""
+    escapes = {"\\": r"\\", '"': r"\"", "\n": r"\n", "?": r"\?"}  # ??/ would be a backslash
+    lines = ["".join(escapes.get(letter, letter) for letter in line) for line in text.splitlines(keepends=True)]
+    return [*(f'        "{line}"' for line in lines), f"        {end}"]

@@ -1,0 +1,19 @@
+"""What every compiled module offers in Python. It needs NumPy alone, and nothing of the rest of nncodegen.
+
+A compiled module holds these files, and makes a package of them when it is imported (``runtime/finder.py``).
+``interface.py`` shows what is in a module; ``native.pyx`` is its native part.
+"""
+
+from .calls import TRAIN
+from .facts import Hyperparameter, Rule, read
+from .interface import Interface, fill
+from .optimizers import short_rule
+from .options import Settings
+from .progress import Progress
+from .result import ManyResult, Result
+from .share import calls
+
+__all__ = [
+    "TRAIN", "Hyperparameter", "Interface", "ManyResult", "Progress", "Result", "Rule", "Settings", "calls", "fill",
+    "read", "short_rule",
+]  # fmt: skip

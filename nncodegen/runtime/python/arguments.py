@@ -1,0 +1,154 @@
+"""Checks of arguments that are arrays. Each returns them as C takes them, or raises a ValueError.
+
+C takes arrays of the precision of the model that are C-contiguous, aligned and finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .types import Array
+
+
+def check_inputs(model: Model, X: Any) -> tuple[Any, int]:
+    """X (None without inputs), and the number of samples."""
+    if model.input_names:
+        X = _matrix(model, "X", X, model.input_names)
+        return X, len(X)
+    if X is not None:
+        raise ValueError("X was given, but the model has no inputs: leave it out")
+    return None, 1
+
+
+def check_samples(model: Model, X: Any, Y: Any) -> tuple[Any, Any, int]:
+    """X and Y (None where the model has none), and the number of samples."""
+    X, samples = check_inputs(model, X)
+    if model.target_names:
+        Y = _matrix(model, "Y", _one_hot(model, Y), model.target_names)
+        if model.input_names and len(Y) != samples:
+            raise ValueError(f"X has {samples} rows, but Y has {len(Y)}: they must have as many")
+        return X, Y, len(Y)
+    if Y is not None:
+        raise ValueError("Y was given, but the model has no targets: leave it out")
+    return X, None, samples
+
+
+def check_parameters(model: Model, parameters: Any) -> Array:
+    """Parameters of shape (P,)."""
+    expected = f"expected ({model.parameter_count},), such as initial_parameters()"
+    array = to_array(model, "parameters", parameters, expected)
+    if array.shape != (model.parameter_count,):
+        raise ValueError(f"parameters has the shape {array.shape}; {expected}")
+    return to_finite(model, "parameters", array, expected)
+
+
+def check_weights(model: Model, sample_weight: Any, samples: int) -> Array | None:
+    """The weights of samples, divided by the largest: only their ratios count, and no sum of them overflows."""
+    if sample_weight is None:
+        return None
+    expected = f"expected ({samples},)"
+    array = to_array(model, "sample_weight", sample_weight, expected)
+    if array.shape != (samples,):
+        raise ValueError(f"sample_weight has the shape {array.shape}; {expected}")
+    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if len(wrong):
+        raise ValueError(f"sample_weight[{wrong[0]}] is {array[wrong[0]]}; {expected}, all finite and none below 0")
+    largest = array.max()
+    if not largest > 0:
+        raise ValueError(f"sample_weight is 0 for every sample; {expected}, some above 0")
+    return np.ascontiguousarray(array / largest, model.dtype)
+
+
+def to_array(model: Model, name: str, values: Any, expected: str) -> Array:
+    """An array of real numbers of any type, or a ValueError that names the first value that is none."""
+    if type(values) is np.ndarray and values.dtype == model.dtype:
+        return values
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array, its rows differ in length; {expected}") from error
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} is a masked array with masked values; fill them; {expected}")
+    if array.dtype.kind in "biuf":
+        return array
+    objects = np.asarray(values, dtype=object)  # before NumPy made one type of them
+    for position, value in np.ndenumerate(objects):
+        reason = _not_a_number(value)
+        if reason:
+            text = repr(value) if len(repr(value)) < 40 else f"{repr(value)[:40]}..."
+            raise ValueError(f"{name}{_at(position)} is {text}, which is {reason}; {expected}")
+    return objects.astype(float)
+
+
+def to_finite(model: Model, name: str, array: Array, expected: str) -> Array:
+    """An array of real numbers as C takes it, or a ValueError that names the first value that is not finite."""
+    if array.dtype == model.dtype and array.flags.c_contiguous and array.flags.aligned:
+        converted = array
+    else:
+        with np.errstate(over="ignore"):
+            converted = np.require(array, model.dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    first = model.native.first_not_finite(converted, converted.size)
+    if first < converted.size:
+        position = np.unravel_index(first, array.shape)
+        given = array[position]
+        reason = f", which is too large for {model.precision}" if np.isfinite(given) else ""
+        raise ValueError(f"{name}{_at(position)} is {given}{reason}; {expected}, all finite")
+    return converted
+
+
+def _matrix(model: Model, name: str, values: Any, columns: tuple[str, ...]) -> Array:
+    expected = f"expected (samples, {len(columns)}), with the columns {_listed(columns)}"
+    if values is None:
+        raise ValueError(f"{name} is missing: {expected}")
+    array = to_array(model, name, values, expected)
+    if array.ndim == 1 and len(columns) == 1:
+        array = array.reshape(-1, 1)
+    if array.ndim != 2 or array.shape[1] != len(columns):
+        hint = f"; for one sample, give it as [{name}]" if array.shape == (len(columns),) else ""
+        raise ValueError(f"{name} has the shape {array.shape}; {expected}{hint}")
+    if not len(array):
+        raise ValueError(f"{name} is empty; {expected}, and at least one sample")
+    return to_finite(model, name, array, expected)
+
+
+def _one_hot(model: Model, Y: Any) -> Any:
+    """Integer labels as one-hot rows, where the loss takes class probabilities; else the targets as they are."""
+    if not model.accepts_labels or Y is None:
+        return Y
+    classes = len(model.target_names)
+    expected = f"expected labels 0 to {classes - 1} of the shape (samples,), or (samples, {classes}) probabilities"
+    labels = to_array(model, "Y", Y, expected)
+    if labels.ndim != 1:
+        return labels
+    wrong = np.flatnonzero(~((labels >= 0) & (labels < classes) & (labels == np.floor(labels))))
+    if len(wrong):
+        raise ValueError(f"Y[{wrong[0]}] is {labels[wrong[0]]}, which is no class; {expected}")
+    rows = np.zeros((len(labels), classes), model.dtype)
+    rows[np.arange(len(labels)), labels.astype(np.intp)] = 1
+    return rows
+
+
+def _not_a_number(value: Any) -> str:
+    """Why a value is no real number; nothing if it is one."""
+    try:
+        if isinstance(value, complex | str | bytes):
+            return "no real number"
+        float(value)
+    except OverflowError:
+        return "too large"
+    except (TypeError, ValueError):
+        return "no real number"
+    return ""
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= 8 else f"{names[0]}, ..., {names[-1]}"
+
+
+def _at(position: Sequence[Any]) -> str:
+    return f"[{', '.join(str(int(k)) for k in position)}]"

@@ -1,0 +1,65 @@
+"""SciPy's BLAS, if it can be trusted: OpenBLAS, whose integers have 32 bits and whose threads can be held to one.
+
+A module with large layers looks for it when it is imported, and leaves their products to it. The bits of a result do
+not depend on the threads of a call, and a call on one thread uses one. Where there is no such BLAS, the module computes
+the same by itself; its attribute ``blas`` says what it does, and why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .model import Model
+
+COUNTER = "_nncodegen_calls"
+"""The attribute of SciPy's library that holds the count of the calls under way in all modules."""
+
+PREFIXES = ("scipy_openblas_", "openblas_")
+"""How the names of OpenBLAS begin in SciPy's own wheels, and in others."""
+
+
+def know_blas(model: Model) -> tuple[Any, str]:
+    """The routine for products, of a BLAS that is known from now on, and what it is; or None, and what is lacking."""
+    name = {"float64": "dgemm", "float32": "sgemm"}[model.precision]
+    try:
+        scipy = importlib.import_module("scipy")
+        library, ctypes = (importlib.import_module(name) for name in ("scipy.linalg.cython_blas", "ctypes"))
+        routine = library.__pyx_capi__[name]
+    except Exception as error:  # a broken SciPy must not break this module
+        if isinstance(error, ModuleNotFoundError) and error.name == "scipy":
+            return None, "SciPy is not installed (python3 -m pip install scipy)"
+        return None, f"the BLAS of SciPy cannot be imported ({type(error).__name__}: {error})"
+    if not model.native.signature(routine).startswith("void (char *, char *, int *, int *, int *, "):
+        return None, f"the {name} of SciPy {scipy.__version__} takes other integers than those of 32 bits"
+    functions = ctypes.CDLL(library.__file__)  # where a name is looked for in the libraries behind it, too
+    for prefix in PREFIXES:
+        if hasattr(functions, f"{prefix}set_num_threads") and hasattr(functions, f"{prefix}get_parallel"):
+            break
+    else:
+        return None, f"the BLAS of SciPy {scipy.__version__} is not OpenBLAS, whose threads can be held to one"
+    if functions[f"{prefix}get_parallel"]() == 2:
+        return None, f"the OpenBLAS of SciPy {scipy.__version__} has threads of OpenMP, which cannot be held to one"
+    if not hasattr(library, COUNTER):
+        setattr(library, COUNTER, model.native.blas_counter())
+    told, telling = (functions[f"{prefix}{name}_num_threads"] for name in ("get", "set"))
+    addresses = (ctypes.cast(function, ctypes.c_void_p).value for function in (told, telling))
+    model.native.know_blas(getattr(library, COUNTER), *addresses)
+    return routine, f"{name} of SciPy {scipy.__version__}"
+
+
+def use_blas(model: Model) -> str:
+    """Leaves products to the BLAS of SciPy, if it is fit for them. Returns what the attribute ``blas`` says."""
+    routine, what = know_blas(model)
+    if routine is not None:
+        model.native.use_blas(routine)
+        return what
+    if model.facts.blas:
+        warnings.warn(
+            f"schedule asks for BLAS, but {what}: the module computes the same by itself, large layers more slowly",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return f"not called: {what}"

@@ -1,0 +1,101 @@
+"""Functions whose options are declared in ``options.py``: their signatures, their documentation, their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .options import FLAG, OPTIONS, Option, Settings
+
+if TYPE_CHECKING:
+    from .model import Model
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Call:
+    """How a function is called: its options in their order, and the name of all else that it takes.
+
+    required    the number of options, the first, that have no default
+    changed     options that are declared in another way for this function
+    """
+
+    def __init__(
+        self, function: str, names: tuple[str, ...], others: str, required: int = 0, **changed: Option
+    ) -> None:
+        self.function = function
+        self.options = {name: changed.get(name, OPTIONS[name]) for name in names}
+        self.others = others
+        self.required = required
+        self.defaults = {name: option.default for name, option in {**OPTIONS, **changed}.items()}
+
+    def __call__(self, function: Function) -> Function:
+        """Gives a function, whose first argument is the model, the signature and the documentation of the options."""
+        model = Parameter("model", Parameter.POSITIONAL_ONLY)
+        others = Parameter(self.others, Parameter.VAR_KEYWORD, annotation="Any")
+        options = [
+            Parameter(
+                name,
+                Parameter.POSITIONAL_OR_KEYWORD,
+                default=Parameter.empty if position < self.required else option.default,
+                annotation=option.kind.type,
+            )
+            for position, (name, option) in enumerate(self.options.items())
+        ]
+        signature = Signature([model, *options, others], return_annotation="Result")
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        if function.__doc__:  # there is none with python -OO
+            function.__doc__ = function.__doc__.replace("{options}", self.documentation())
+        return function
+
+    def documentation(self) -> str:
+        """What each option does, indented as in a docstring."""
+        lines = []
+        for name, option in self.options.items():
+            if option.section:
+                lines.append("")
+            first, *rest = option.meaning.split("\n")
+            lines += [f"    {name:<21}{first}", *(" " * 25 + line for line in rest)]
+        return "\n".join(lines).lstrip()
+
+    def settings(self, model: Model, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
+        """The options as settings, checked, and all else that was given by name. Raises TypeError and ValueError."""
+        if len(given) > len(self.options):
+            most = len(self.options)
+            raise TypeError(f"{self.function}() takes at most {most} positional arguments, but {len(given)} were given")
+        positional = dict(zip(self.options, given, strict=False))
+        for name in named:
+            if name in positional:
+                raise TypeError(f"{self.function}() got multiple values for argument {name!r}")
+        for name in [*self.options][: self.required]:
+            if name not in positional and name not in named:
+                raise TypeError(f"{self.function}() missing a required argument: {name!r}")
+        values, others = self.defaults.copy(), {}
+        for name, value in {**positional, **named}.items():
+            if name not in self.options:
+                others[name] = value
+            elif value is not values[name]:
+                values[name] = self.options[name].kind.check(model, name, value)
+        return Settings(values), others
+
+
+def _without(*left_out: str) -> tuple[str, ...]:
+    return tuple(name for name in OPTIONS if name not in left_out)
+
+
+TRAIN = Call("train", _without("batches", "method"), "hyperparameters")
+
+STREAM = Call(
+    "train_on_stream",
+    _without(
+        "X", "Y", "method", "epochs", "tolerance", "sample_weight", "validation_fraction", "final_loss", "history"
+    ),
+    "hyperparameters", required=1, shuffle=OPTIONS["shuffle"]._replace(kind=FLAG, default=False),
+)  # fmt: skip
+
+MINIMIZE = Call(
+    "minimize",
+    ("X", "Y", "parameters", "method", "sample_weight", "class_weight", "l1", "l2", "seed"),
+    "options",
+)

@@ -1,0 +1,82 @@
+"""Outputs, losses and gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .arguments import check_inputs, check_parameters, check_samples, check_weights
+from .scalars import THREADS, integer
+from .share import share
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .model import Model
+    from .types import Array
+
+ROWS_OF_A_THREAD = 4096
+"""The rows that a thread takes at once are a multiple of it."""
+
+
+def predict(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
+    """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs).
+
+    Those of up to four rows are computed in an order of their own, and agree with those of many to rounding. The
+    threads, 1 to 64, share the rows where there are thousands; the results do not depend on them.
+    """
+    if type(threads) is not int or threads != 1:
+        threads = integer("threads", threads, 1, THREADS)
+    short = model.native.predict_short(parameters, X)
+    if short is not None:
+        return short
+    inputs, samples = check_inputs(model, X)
+    threads = min(threads, -(-samples // ROWS_OF_A_THREAD))
+    return _predict_rows(model, check_parameters(model, parameters), inputs, samples, threads)
+
+
+def _predict_rows(model: Model, parameters: Array, X: Array | None, samples: int, threads: int) -> Array:
+    """The outputs, of checked arguments."""
+    outputs = np.empty((samples, model.output_count), model.dtype)
+
+    def rows(first: int, last: int) -> None:
+        part = None if X is None else X[first:last]
+        model.native.predict(parameters, part, last - first, outputs[first:last])
+
+    share(rows, samples, ROWS_OF_A_THREAD, threads)
+    return outputs
+
+
+def loss(
+    model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:  # fmt: skip
+    """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean."""
+    short = model.native.loss_short(parameters, X, Y, None) if sample_weight is None else None
+    if short is not None:
+        return short
+    return _long_loss(model, parameters, X, Y, sample_weight, None)
+
+
+def loss_and_gradient(
+    model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, Array]:  # fmt: skip
+    """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take."""
+    gradient = np.empty(model.parameter_count, model.dtype)
+    short = model.native.loss_short(parameters, X, Y, gradient) if sample_weight is None else None
+    if short is not None:
+        return short, gradient
+    return _long_loss(model, parameters, X, Y, sample_weight, gradient), gradient
+
+
+def _long_loss(
+    model: Model, parameters: ArrayLike, X: ArrayLike | None, Y: ArrayLike | None, sample_weight: ArrayLike | None,
+    gradient: Array | None,
+) -> float:  # fmt: skip
+    """The loss for arguments of any kind; its gradient is written to an array, unless that is None."""
+    point = check_parameters(model, parameters)
+    inputs, targets, samples = check_samples(model, X, Y)
+    weights = check_weights(model, sample_weight, samples)
+    return model.native.loss(point, inputs, targets, weights, samples, gradient)

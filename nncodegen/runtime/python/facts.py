@@ -1,0 +1,88 @@
+"""What differs from model to model: names, shapes and numbers, as they stand in the C of a module."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Parameter(NamedTuple):
+    """A named part of the parameters: its shape, how it is drawn at first, and whether penalties count it."""
+
+    name: str
+    shape: tuple[int, ...]
+    distribution: str
+    scale: float
+    penalized: bool
+
+    @property
+    def size(self) -> int:
+        """The number of its values."""
+        return math.prod(self.shape)
+
+
+class Hyperparameter(NamedTuple):
+    """A number that an optimizer takes: its default and the interval [low, high) of what is allowed.
+
+    ``excludes_low`` makes the interval open: (low, high).
+    """
+
+    name: str
+    default: float
+    low: float = 0.0
+    high: float = math.inf
+    excludes_low: bool = False
+
+
+class Rule(NamedTuple):
+    """An update rule, as a training sees it. The learning rate is among its hyperparameters.
+
+    ``state`` maps the variables that are kept for every parameter to what they are at first: a number, or the name of
+    a hyperparameter. ``scheduled`` tells whether its steps depend on the learning rate.
+    """
+
+    hyperparameters: tuple[Hyperparameter, ...]
+    state: Mapping[str, float | str] = MappingProxyType({})
+    scheduled: bool = True
+
+
+class Facts(NamedTuple):
+    """The facts of a model. Tensors of inputs, targets and outputs are pairs of a name and a number of columns."""
+
+    name: str
+    precision: str
+    inputs: tuple[tuple[str, int], ...]
+    targets: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+    parameters: tuple[Parameter, ...]
+    labels: bool
+    """Whether targets may be given as the numbers of classes."""
+    identity: str
+    """The hash of what the model computes, without its name."""
+    operations: tuple[int, int]
+    """Operations of the loss and its gradient for one sample: written out, and simplified."""
+    side_by_side: bool
+    """Whether the kernel trains several models at once, in the lanes of vectors."""
+    blas: bool | None
+    """Whether the user asked for BLAS; None where no product is left to it."""
+    rules: dict[str, Rule]
+    """The model's own update rules, besides those that every module has."""
+
+
+def read(text: str) -> Facts:
+    """The facts in a text: a dictionary of literals."""
+    found = ast.literal_eval(text)
+    found["parameters"] = tuple(Parameter(*row) for row in found["parameters"])
+    found["rules"] = {
+        name: Rule(tuple(Hyperparameter(*row) for row in hyperparameters), state, scheduled)
+        for name, (hyperparameters, state, scheduled) in found["rules"].items()
+    }
+    return Facts(**found)
+
+
+def columns(tensors: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    """One name for each column of some tensors."""
+    return tuple(name if size == 1 else f"{name}[{column}]" for name, size in tensors for column in range(size))

@@ -1,0 +1,49 @@
+"""The figures of the epochs of a training, as the kernel writes them: a table for each of its calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .measures import COLUMNS
+
+if TYPE_CHECKING:
+    from .result import Result
+    from .types import Array
+
+
+class History:
+    """The figures of all epochs: ``names`` are those that are measured, ``columns`` is the width of the tables."""
+
+    def __init__(self, names: tuple[str, ...], without_loss: bool) -> None:
+        self.names = names
+        self.columns = 1 if names == ("loss",) else len(COLUMNS)
+        self._shown = () if without_loss else names
+        self._tables: list[tuple[int, Array]] = []  # the first epoch of each, and its figures
+
+    def table(self, first: int, count: int) -> Array:
+        """A new table for some epochs; what is not reached is not touched, and takes no memory."""
+        figures = np.empty((count, self.columns))
+        self._tables.append((first, figures))
+        return figures
+
+    def last(self, done: int) -> dict[str, float]:
+        """The figures of the last of so many epochs; none before the first is done."""
+        for first, figures in reversed(self._tables):
+            if done > first:
+                row = figures[done - first - 1]
+                return {name: float(row[COLUMNS.index(name)]) for name in self._shown}
+        return {}
+
+    def metrics(self, done: int, resumed: Result | None) -> dict[str, Array]:
+        """The figures of so many epochs by name, behind those of the training that was resumed."""
+        tables = [figures[: max(0, done - first)] for first, figures in self._tables]
+        whole = len(tables) == 1 and len(tables[0]) == len(self._tables[0][1])
+        if whole and self.columns == 1 and resumed is None:
+            return {"loss": tables[0].reshape(-1)}  # as it is: fresh memory would take longer than a short epoch
+        table = np.concatenate(tables or [np.empty((0, self.columns))])
+        if resumed is None:
+            return {name: table[:, COLUMNS.index(name)].copy() for name in self.names}
+        before, missing = resumed.metrics, np.full(resumed.epochs, np.nan)
+        return {name: np.concatenate([before.get(name, missing), table[:, COLUMNS.index(name)]]) for name in self.names}

@@ -1,0 +1,85 @@
+"""What a compiled module offers: its functions, which are methods of one model, and its attributes."""
+
+from __future__ import annotations
+
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any
+
+from .blas import use_blas
+from .evaluate import loss, loss_and_gradient, predict
+from .facts import Facts
+from .initial import initial_parameters, unpack
+from .many import train_many
+from .minimize import minimize
+from .model import Model
+from .result import ManyResult, Result, load
+from .training import partial_fit, train, train_on_stream
+
+if TYPE_CHECKING:
+    from .native import Native
+
+ATTRIBUTES = {
+    "name": ("str", "What the model is called."),
+    "precision": ("str", '"float64" or "float32".'),
+    "dtype": ("np.dtype[Any]", "The same as a type of NumPy."),
+    "input_names": ("tuple[str, ...]", "The columns of X."),
+    "target_names": ("tuple[str, ...]", "The columns of Y."),
+    "output_names": ("tuple[str, ...]", "The columns of what predict returns."),
+    "output_count": ("int", "Their number."),
+    "parameter_names": ("tuple[str, ...]", "The named parts of the parameters, in their order."),
+    "parameter_shapes": ("dict[str, tuple[int, ...]]", "The shape of each of them."),
+    "parameter_count": ("int", "The number P of values in the parameters."),
+    "accepts_labels": ("bool", "Whether Y may be the numbers of classes, of shape (N,)."),
+    "operations": ("dict[str, int]", "Operations of the loss and its gradient for a sample."),
+    "optimizers": ("dict[str, dict[str, float]]", "The names of the optimizers, and the defaults of what each takes."),
+    "variant": ("str", "The CPUs that the kernel in use was compiled for."),
+    "variants": ("tuple[str, ...]", "All kernels of the module that this CPU can run, the fastest first."),
+}
+"""The attributes of the model that are those of the module: the type of each, and what it is."""
+
+FUNCTIONS = (
+    initial_parameters, unpack, predict, loss, loss_and_gradient, train, train_on_stream, partial_fit, train_many,
+    minimize, load,
+)  # fmt: skip
+"""The functions of a module, which take its model first."""
+
+
+def _reserved() -> tuple[str, ...]:
+    found = {name for function in (train, train_on_stream, partial_fit, train_many)
+             for name, parameter in signature(function).parameters.items()
+             if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD}  # fmt: skip
+    return tuple(sorted({*found, "nesterov"} - {"learning_rate", "weight_decay"}))
+
+
+RESERVED = _reserved()
+"""The names that no hyperparameter of an update rule may have: ``train`` and the functions beside it take them."""
+
+
+class Interface(Model):
+    """A model with all functions of its module."""
+
+    initial_parameters = initial_parameters
+    unpack = unpack
+    predict = predict
+    loss = loss
+    loss_and_gradient = loss_and_gradient
+    train = train
+    train_on_stream = train_on_stream
+    partial_fit = partial_fit
+    train_many = train_many
+    minimize = minimize
+    load = load
+
+
+def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
+    """Puts into the namespace of a module what it offers. Returns the model."""
+    model = Interface(facts, native, namespace["__name__"])
+    names = {name: getattr(model, name) for name in ATTRIBUTES}
+    names |= {function.__name__: getattr(model, function.__name__) for function in FUNCTIONS}
+    names |= {"Result": Result, "ManyResult": ManyResult}
+    if model.facts.blas is not None:
+        names["blas"] = use_blas(model)
+    public = sorted(names)
+    namespace |= names
+    namespace |= {"__doc__": model.documentation, "__all__": public, "__dir__": lambda: public, "_model": model}
+    return model

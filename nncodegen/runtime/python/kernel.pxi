@@ -1,0 +1,146 @@
+# What the native part knows of a kernel in C: its types, its functions in a table, its facts and the texts.
+
+cdef extern from *:
+    """
+#define NN_MODEL nncodegen
+#define NN_REAL NNCODEGEN_REAL
+#define NN_HAS_MANY 1
+#define NN_HAS_BLAS 1
+#include "nncodegen/interface.h"
+#include "nncodegen_python.h"
+
+#define HIDDEN __attribute__((visibility("hidden")))
+extern HIDDEN const nncodegen_functions nncodegen_kernel;
+extern HIDDEN const char *const nncodegen_facts[];
+
+/* The members of a training that are options: where each is, and the letter of its type. */
+typedef struct { const char *name; size_t offset; char type; } nncodegen_option;
+
+static const nncodegen_option nncodegen_options[] = {
+#define OPTION(type, name, meaning) \
+    { #name, offsetof(nncodegen_training, name), \
+      _Generic(((nncodegen_training *) 0)->name, double: 'd', int: 'i', size_t: 'z') },
+#include "nncodegen/options.h"
+#undef OPTION
+    { NULL, 0, 0 },
+};
+    """
+    ctypedef double real "nncodegen_real"
+
+    ctypedef struct nncodegen_poll:
+        int (*stop)(void *) noexcept nogil
+        void *context
+        double interval
+        double spent
+        double asked
+
+    ctypedef struct nncodegen_data:
+        const real *inputs
+        const real *targets
+        size_t samples
+        const real *weights
+        const real *counts
+        const double *spread
+
+    ctypedef struct nncodegen_training:
+        nncodegen_data data
+        nncodegen_data validation
+        size_t batch
+        int optimizer
+        const double *options
+        const double *factors
+        int factors_of_updates
+        double tolerance
+        int shuffle
+        int sequential
+        uint64_t seed
+        size_t threads
+        size_t until
+        nncodegen_poll poll
+        real *parameters
+        real *best
+        real *state
+        void *work
+        size_t *order
+        uint64_t random
+        size_t epochs
+        size_t updates
+        size_t begin
+        size_t sweep
+        double epoch_loss
+        double batch_loss
+        double largest
+        double *measures
+        double best_figure
+        size_t best_epoch
+        double *history
+        size_t columns
+        int status
+
+    ctypedef struct nncodegen_many:
+        const real *inputs
+        const real *targets
+        size_t input_stride
+        size_t target_stride
+        size_t samples
+        size_t batch
+        int optimizer
+        const double *options
+        const double *learning_rates
+        const double *initial_state
+        double weight_decay
+        const double *l2
+        double tolerance
+        int shuffle
+        uint64_t *random
+        size_t epochs
+        nncodegen_poll poll
+        size_t models
+        size_t first
+        size_t last
+        void *work
+        size_t *order
+        real *parameters
+        double *loss
+        double *history
+        uint64_t *done
+        int *status
+
+    ctypedef void nncodegen_gemm()
+
+    enum: nncodegen_CONVERGED
+    enum: nncodegen_FEW
+
+    ctypedef struct nncodegen_functions:
+        size_t (*cost)() noexcept nogil
+        void (*use_gemm)(nncodegen_gemm *) noexcept nogil
+        const char *(*variant)() noexcept nogil
+        int (*use)(const char *) noexcept nogil
+        size_t (*work_size)() noexcept nogil
+        size_t (*state_size)() noexcept nogil
+        size_t (*measures_size)() noexcept nogil
+        size_t (*first_not_finite)(const real *, size_t) noexcept nogil
+        int (*predict)(const real *, const real *, size_t, void *, real *, nncodegen_poll *) noexcept nogil
+        int (*predict_few)(const real *, const real *, size_t, void *, real *) noexcept nogil
+        int (*loss)(const real *, const real *, const real *, const real *, size_t, void *, double *,
+            nncodegen_poll *) noexcept nogil
+        int (*loss_and_gradient)(const real *, const real *, const real *, const real *, size_t, void *, double *,
+            real *, nncodegen_poll *) noexcept nogil
+        size_t (*many_models)() noexcept nogil
+        size_t (*many_size)() noexcept nogil
+        int (*train_many)(nncodegen_many *) noexcept nogil
+        void (*train)(nncodegen_training *) noexcept nogil
+        void (*present)(const nncodegen_training *, real *) noexcept nogil
+
+    ctypedef struct nncodegen_option:
+        const char *name
+        size_t offset
+        char type
+
+    const nncodegen_functions kernel "nncodegen_kernel"
+    const char *const *c_facts "nncodegen_facts"
+    const nncodegen_option *c_options "nncodegen_options"
+    const char *c_variants "NNCODEGEN_VARIANT_NAMES"
+    const char *c_finder "nncodegen_finder"
+    const char *c_digest "nncodegen_digest"
+    const char *const *c_texts "nncodegen_texts"

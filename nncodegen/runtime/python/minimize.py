@@ -1,0 +1,162 @@
+"""The minimizers of SciPy over the loss of the module, where SciPy is installed."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arguments import check_parameters
+from .blas import know_blas
+from .calls import MINIMIZE
+from .initial import initial_parameters
+from .result import Result
+from .samples import Data
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .types import Array
+
+WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
+WITH_BOUNDS = ("l-bfgs-b", "tnc", "slsqp", "trust-constr")
+OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsqp": (9,), "cobyla": (2,),
+                     "cobyqa": (5, 6), "trust-constr": (0,)}  # fmt: skip
+"""What the status of a minimizer is when it has used up its iterations or evaluations; 1 for all others."""
+
+
+@MINIMIZE
+def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
+    """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
+
+    method        any of SciPy's; those that take a gradient get it
+    l1            exactly, by splitting each weight into two that are not below 0: for L-BFGS-B, TNC, SLSQP and
+                  trust-constr
+    options       what else ``scipy.optimize.minimize`` takes: tol, bounds, options={"maxiter": ...}, callback, ...;
+                  in single precision L-BFGS-B has the option ftol=1e-6, as a loss has no digits beyond
+
+    The other arguments are those of ``train``. Returns a Result, whose history holds the loss with the penalties
+    after each iteration, and whose message is that of SciPy; its status is "converged", "completed" (after the
+    iterations that were allowed) or "stopped", with a RuntimeWarning. ``train`` cannot resume it.
+    """
+    try:
+        from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)
+    except ImportError as error:
+        raise ImportError("minimize needs SciPy, which is not installed: python -m pip install scipy") from error
+    settings, options = MINIMIZE.settings(model, given, named)
+    data = Data(model, settings.X, settings.Y, settings.sample_weight)
+    data.weigh_classes(settings.class_weight)
+    if settings.parameters is None:
+        start = initial_parameters(model, settings.seed)
+    else:
+        start = check_parameters(model, settings.parameters)
+    objective = Objective(model, data, settings.l1, settings.l2)
+    method = str(settings.method).lower()
+    _complete(options, model, objective, method, settings.method)
+    search = _Search(objective, start, options.pop("callback", None))
+    gradient = method not in WITHOUT_GRADIENT
+    function = objective.value_and_gradient if gradient else objective.value
+    try:
+        know_blas(model)
+        with model.native.blas_held():  # the vectors of a minimizer are short: to wake threads for them takes longer
+            found = optimize.minimize(
+                function, search.last, jac=gradient, method=settings.method, callback=search, **options
+            )
+        reached = search.result(found.x, "converged", str(found.message))
+        reached.loss = objective.loss(reached.parameters)
+    except BaseException as interrupt:  # Ctrl-C, or an error of a callback
+        interrupt.result = search.result(search.last, "interrupted", "")  # type: ignore[attr-defined]
+        raise
+    if not found.success:
+        reached.status = "completed" if found.status in OUT_OF_ITERATIONS.get(method, (1,)) else "stopped"
+    if reached.status == "stopped":
+        warnings.warn(f"SciPy's {settings.method} stopped: {found.message}", RuntimeWarning, stacklevel=2)
+    return reached
+
+
+def _complete(options: dict[str, Any], model: Model, objective: Objective, method: str, name: Any) -> None:
+    """Checks what SciPy is given, and adds what follows from the objective and the precision."""
+    for key in ("fun", "x0", "args", "jac"):
+        if key in options:
+            raise TypeError(f"minimize() got an unexpected argument {key!r}: the module gives it to SciPy itself")
+    if objective.l1:
+        if method not in WITH_BOUNDS or "bounds" in options:
+            raise ValueError(f"l1 needs the method L-BFGS-B, TNC, SLSQP or trust-constr, and no bounds, not {name!r}")
+        options["bounds"] = [(0, None)] * (2 * model.parameter_count)
+    if method == "l-bfgs-b" and model.dtype == np.float32 and "tol" not in options:
+        options["options"] = {"ftol": 1e-6, **(options.get("options") or {})}
+
+
+class _Search:
+    """A minimizer at work: what it has reached, and the objective after each of its iterations."""
+
+    def __init__(self, objective: Objective, start: Array, callback: Any) -> None:
+        self.objective, self.callback = objective, callback
+        self.last = objective.split(start.astype(float))
+        self.history: list[float] = []
+        self.begun = time.perf_counter()
+
+    def __call__(self, *given: Any) -> Any:
+        """What SciPy calls after an iteration: with the point, or also with what it knows of it."""
+        self.last = np.array(given[0], float)
+        self.history.append(self.objective.value(self.last))
+        return None if self.callback is None else self.callback(*given)
+
+    def result(self, variables: Array, status: str, message: str) -> Result:
+        """The Result at some variables, without the loss."""
+        model = self.objective.model
+        reached = check_parameters(model, self.objective.join(variables))
+        metrics = {"loss": np.array(self.history, float)}
+        return Result(model, reached, math.nan, metrics, status, None, time.perf_counter() - self.begun, message)
+
+
+class Objective:
+    """The loss with its penalties, of parameters in double precision; with l1, of their positive and negative parts."""
+
+    def __init__(self, model: Model, data: Data, l1: float, l2: float) -> None:
+        self.model, self.data, self.l1, self.l2 = model, data, l1, l2
+        parameters = model.facts.parameters
+        self.penalized = np.repeat([float(one.penalized) for one in parameters], [one.size for one in parameters])
+        self._last: tuple[Any, float] = (None, math.nan)
+
+    def split(self, parameters: Array) -> Array:
+        """The variables for parameters."""
+        return np.concatenate([np.maximum(parameters, 0), np.maximum(-parameters, 0)]) if self.l1 else parameters
+
+    def join(self, variables: Array) -> Array:
+        """The parameters for variables."""
+        count = self.model.parameter_count
+        return variables[:count] - variables[count:] if self.l1 else variables
+
+    def value_and_gradient(self, variables: Array) -> tuple[float, Array]:
+        """The objective and its gradient."""
+        parameters = self.join(variables)
+        slope = np.empty(self.model.parameter_count, self.model.dtype)
+        value = self.loss(parameters, slope) + self._penalty(variables, parameters)
+        self._last = (variables.copy(), value)
+        slope = slope.astype(float) + self.l2 * self.penalized * parameters
+        if self.l1:
+            slope = np.concatenate([slope + self.l1 * self.penalized, self.l1 * self.penalized - slope])
+        return value, slope
+
+    def value(self, variables: Array) -> float:
+        """The objective."""
+        if self._last[0] is not None and np.array_equal(variables, self._last[0]):
+            return self._last[1]
+        parameters = self.join(variables)
+        return self.loss(parameters) + self._penalty(variables, parameters)
+
+    def loss(self, parameters: Array, slope: Array | None = None) -> float:
+        """The loss alone; its gradient is written to slope, where there is one."""
+        data = self.data
+        with np.errstate(over="ignore"):
+            point = np.ascontiguousarray(parameters, self.model.dtype)
+        return self.model.native.loss(point, data.X, data.Y, data.weights, data.samples, slope)
+
+    def _penalty(self, variables: Array, parameters: Array) -> float:
+        total = 0.5 * self.l2 * float(self.penalized @ parameters**2)
+        if self.l1:
+            total += self.l1 * float(np.tile(self.penalized, 2) @ variables)
+        return total

@@ -1,0 +1,97 @@
+"""A model that is compiled: its facts, its native functions, and what follows from them."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pickle import PicklingError
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .facts import Facts, Parameter, Rule, columns
+from .optimizers import RULES
+from .result import ManyResult, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .native import Native
+    from .optimizers import ShortRule
+    from .types import Array
+
+
+class Model:
+    """What every function of a module takes first. Its attributes without documentation are those of the module."""
+
+    def __init__(self, facts: Facts, native: Native, module: str) -> None:
+        self.facts = facts
+        self.native = native
+        self.module = module
+        """The name by which the module is imported."""
+        self.name = facts.name
+        self.precision = facts.precision
+        self.dtype: np.dtype[Any] = np.dtype(facts.precision)
+        self.tiny = float(np.finfo(self.dtype).tiny)
+        """The smallest normal number of the precision."""
+        self.input_names = columns(facts.inputs)
+        self.target_names = columns(facts.targets)
+        self.output_names = columns(facts.outputs)
+        self.output_count = len(self.output_names)
+        self.parameter_names = tuple(parameter.name for parameter in facts.parameters)
+        self.parameter_shapes = {parameter.name: parameter.shape for parameter in facts.parameters}
+        self.parameter_count = sum(parameter.size for parameter in facts.parameters)
+        self.constants = _constants(facts.parameters, self.dtype)
+        """What initial_parameters gives for any seed; None where something is drawn."""
+        self.accepts_labels = facts.labels
+        self.operations = dict(zip(("written_out", "simplified"), facts.operations, strict=True))
+        self.rules: dict[str, Rule] = {**RULES, **facts.rules}
+        """The update rules by name, in the order of their numbers in C."""
+        self.optimizers = {
+            name: {hyper.name: hyper.default for hyper in rule.hyperparameters} for name, rule in self.rules.items()
+        }
+        self.option_count = max(len(rule.hyperparameters) for rule in self.rules.values())
+        """The hyperparameters of the rule that has most."""
+        self.short_rules: dict[str, ShortRule] = {}
+        """What short trainings know already (``optimizers.short_rule``)."""
+        self.state_size = native.state_size
+        self.measures_size = native.measures_size
+        self.variant, self.variants = native.variant, native.variants
+
+    @property
+    def documentation(self) -> str:
+        """What the module says that it is."""
+        return (
+            f"{self.name}: {len(self.input_names)} inputs, {self.output_count} outputs, {self.parameter_count} "
+            f"parameters, {self.precision}. Compiled by nncodegen; needs NumPy alone."
+        )
+
+    def empty_result(self, name: str) -> Result | ManyResult:
+        """A result of this model that holds nothing yet: a "Result" or a "ManyResult"."""
+        kind: type[Result | ManyResult] = {"Result": Result, "ManyResult": ManyResult}[name]
+        found = kind.__new__(kind)
+        found._model = self
+        return found
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Pickled by the name of the module: whoever unpickles a function of it, or a Result, imports the module."""
+        if getattr(sys.modules.get(self.module), "_model", None) is not self:
+            raise PicklingError(f"the module {self.module} cannot be found by its name: import it before you pickle")
+        return getattr, (_Module(self.module), "_model")
+
+
+def _constants(parameters: tuple[Parameter, ...], dtype: np.dtype[Any]) -> Array | None:
+    """The parameters as they are at first, if all of them are constants."""
+    if any(parameter.distribution != "constant" for parameter in parameters):
+        return None
+    return np.repeat([one.scale for one in parameters], [one.size for one in parameters]).astype(dtype)
+
+
+class _Module:
+    """Stands for a module where it is pickled, which Python does not do by itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return import_module, (self.name,)

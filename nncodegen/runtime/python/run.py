@@ -1,0 +1,274 @@
+"""A training that is under way: what it was told, and the calls of the native loop."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arguments import check_parameters
+from .display import Display
+from .history import History
+from .initial import initial_parameters
+from .measures import METRICS, STATUS
+from .optimizers import choose
+from .progress import Progress
+from .result import Result
+from .schedules import Schedule
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .options import Settings
+    from .samples import Data
+    from .types import Array
+
+EPOCHS_AT_ONCE = 2**17
+FACTORS_AT_ONCE = 2**20
+INTERVAL = 0.03
+"""Seconds between two questions of the native loop whether to end."""
+
+
+class Training:
+    """A training that is under way: what it was told, what it keeps, what has come out so far.
+
+    The methods are called in their order: ``watch``, ``begin``, then ``use`` and ``run`` for each part of the data, and
+    ``finish``. ``with`` this a part of them is run, so that an exception tells what was reached.
+    """
+
+    def __init__(self, model: Model, settings: Settings, hyperparameters: dict[str, Any], total: int | None) -> None:
+        self.model, self._settings, self._total = model, settings, total
+        before = _state_of(model, settings.resume, settings.parameters)
+        self._resumed: Result | None = settings.resume
+        self.seed = settings.seed if before is None else int(before["counters"][6])
+        rule = choose(model, settings.optimizer, settings.learning_rate, hyperparameters, settings.weight_decay)
+        settings.weight_decay = rule.weight_decay
+        self._optimizer, self._state = rule.name, rule.state
+        self._buffers = np.zeros((2, model.parameter_count), model.dtype)  # the present parameters, the best
+        self.native = model.native.training(self._buffers, self._state, rule.options, rule.number, self.seed)
+        self._counters = np.array([self.seed, 0, 0, 0, 0, 0, self.seed, 0], np.uint64)
+        self._numbers = np.array([0.0, 0.0, 0.0, math.inf])
+        self._measures = np.zeros(model.measures_size)  # sums for the metrics of the present epoch
+        if before is not None:
+            self._continue(before)
+        elif settings.parameters is None:
+            self._buffers[0] = initial_parameters(model, self.seed)
+        else:
+            self._buffers[0] = check_parameters(model, settings.parameters)
+        self.native.place(self._counters, self._numbers)
+        self.done = self.native.epochs
+        self._schedule = Schedule(model, settings.schedule, total)
+        if self._schedule.name != "constant" and not model.rules[self._optimizer].scheduled:
+            raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
+        self._history = History(("loss",), not settings.history)
+        self._display: Display | None = None
+        self._asks = False
+        self._start = time.perf_counter()
+        self.data: Data | None = None
+        self.status, self._reason = "completed", ""
+
+    def _continue(self, before: dict[str, Any]) -> None:
+        """Takes over where another training ended."""
+        if before["optimizer"] != self._optimizer:
+            raise ValueError(
+                f"resume was made by the optimizer {before['optimizer']}, not by {self._optimizer}: its state does not "
+                f"fit; to start anew from there, give parameters=result.parameters"
+            )
+        self._buffers[0], self._buffers[1] = before["last"], before["best"]
+        self._state[: len(before["state"])] = before["state"]
+        self._counters[:], self._numbers[:] = before["counters"], before["numbers"]
+        self._measures[:] = before["measures"]
+
+    def watch(self, held_out: Data | None) -> None:
+        """Sets what is measured in each epoch, and what is done about it."""
+        settings = self._settings
+        wanted, monitor = settings.metrics, settings.monitor
+        looks = monitor is not None or settings.patience is not None
+        if not settings.history and (wanted or looks or held_out is not None):
+            raise ValueError("history=False measures nothing: it goes without metrics, monitor, patience, validation")
+        validation = () if held_out is None else ("val_loss", *(f"val_{metric}" for metric in wanted))
+        names = ("loss", *wanted, *validation)
+        if monitor is not None and monitor not in names:
+            raise ValueError(f"monitor is {monitor!r}, which is not measured; there are: {', '.join(names)}")
+        if looks and monitor is None:
+            settings.monitor = "loss" if held_out is None else "val_loss"
+        if held_out is not None:
+            held_out.measure(wanted)
+            self.native.use(held_out.arrays(), held_out.samples, True)
+        self._history = History(names, not settings.history)
+        before = None if self._resumed is None else self._resumed._state
+        if before is not None and before["metrics"] != settings.members()["metrics"]:
+            within = self._counters[3] or self._counters[4]  # an epoch, of which nobody knows the first part
+            self._measures[:] = np.nan if within else 0.0
+        if before is not None and before["monitor"] != (settings.monitor or ""):
+            self._counters[5], self._numbers[3] = 0, math.inf  # the best of another figure says nothing
+            self.native.place(self._counters, self._numbers)
+
+    def begin(self) -> None:
+        """Tells the native part how to train, and begins to measure the time."""
+        settings = self._settings
+        every = None if settings.callback_interval == "epoch" else float(settings.callback_interval) / 1000
+        self._display = Display(self._total) if settings.progress else None
+        self._start = time.perf_counter()
+        self._deadline = self._start + (math.inf if settings.time_limit is None else settings.time_limit)
+        self._call_every = math.inf  # seconds between two calls of the callback
+        self._after_each = settings.callback is not None and every is None
+        if settings.callback is not None and every is not None:
+            self._call_every = every
+        self._next_call = self._start + self._call_every
+        self._asks = self._deadline < math.inf or self._display is not None or self._next_call < math.inf
+        outside = self.native.hook  # whether to end all that this thread has under way
+        if self._asks:
+            self.native.hook = self._stops if outside is None else lambda: outside() or self._stops()
+        interval = INTERVAL if every is None else min(every, INTERVAL)
+        self.native.set(settings.members(), self._measures, self._history.columns, interval)
+
+    def use(self, data: Data, batch: int, shuffles: bool) -> None:
+        """Sets the samples to train on."""
+        if self._counters[3] and self.data is None and self._counters[7] != data.samples:
+            raise ValueError(
+                f"resume was interrupted within an epoch of {self._counters[7]} samples; give the same samples, or "
+                f"start anew from parameters=result.parameters"
+            )
+        data.measure(self._settings.metrics)
+        self.data = data
+        self._batches = -(-data.samples // batch)
+        order = np.empty(data.samples, np.uintp) if shuffles else None
+        self.native.use(data.arrays(), data.samples, False)
+        self.native.order(order, batch)
+
+    def run(self, until: int) -> None:
+        """Trains until there are so many epochs, or something ends it."""
+        training = self.native
+        most = EPOCHS_AT_ONCE
+        if self._schedule.of_updates:
+            most = min(most, max(1, FACTORS_AT_ONCE // self._batches))
+        while self.status == "completed" and training.epochs < until:
+            first, count = training.epochs, 1 if self._after_each else min(until - training.epochs, most)
+            factors = self._schedule.factors(first, count, self._batches)
+            figures = self._history.table(first, count)
+            self.status = STATUS[training.advance(figures, factors, self._schedule.of_updates)]
+            if self.status == "interrupted":
+                if training.error is not None:
+                    raise training.error
+                if not self._reason:
+                    raise KeyboardInterrupt
+                self.status = self._reason
+            elif self._after_each and training.epochs > first and self._call():
+                self._end("stopped")
+            if self.status == "completed" and self._asks and self._stops():
+                self._end(self._reason)
+
+    def _call(self) -> bool:
+        """Calls the callback. Returns whether it ends the training."""
+        callback = self._settings.callback
+        return callback is not None and bool(callback(Progress(self)))
+
+    def _end(self, status: str) -> None:
+        """Ends a training that is not over anyway."""
+        if self.status == "completed" and (self._total is None or self.native.epochs < self._total):
+            self.status = status
+
+    def _stops(self) -> bool:
+        """What is called every 30 ms or so: whether to end the training."""
+        now = time.perf_counter()
+        if self._display is not None:
+            self._display.show(self.native.epochs, self.figures(), self.seconds())
+        if now >= self._next_call:
+            stops = self._call()
+            self._next_call = time.perf_counter() + self._call_every
+            if stops:
+                self._reason = "stopped"
+                return True
+        if now >= self._deadline:
+            self._reason = "time_limit"
+            return True
+        return False
+
+    def seconds(self) -> float:
+        """How long the training has taken, with those that it resumed."""
+        return time.perf_counter() - self._start + (0.0 if self._resumed is None else self._resumed.seconds)
+
+    def parameters(self) -> Array:
+        """The present parameters, a copy."""
+        return self.native.parameters()
+
+    def figures(self) -> dict[str, float]:
+        """What was measured after the last completed epoch."""
+        return self._history.last(self.native.epochs)
+
+    def finish(self) -> Result:
+        """The Result, with the loss at its parameters if that is wanted, and a warning where the training diverged."""
+        found, data, final_loss = self.result(self.status), self.data, self._settings.final_loss
+        if final_loss and data is not None:
+            found.loss = self.model.native.loss(found.parameters, data.X, data.Y, data.weights, data.samples, None)
+        if found.status == "diverged" or (final_loss and not math.isfinite(found.loss)):
+            found.status = "diverged"
+            warnings.warn(
+                f"training diverged after {found.epochs} epochs: the loss or a parameter is no longer finite; the "
+                f"parameters are those of the last completed update; try a lower learning_rate, or scale X and Y",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return found
+
+    def result(self, status: str) -> Result:
+        """What was reached so far; its loss is that of the last epoch."""
+        settings, model = self._settings, self.model
+        self.native.tell(self._counters, self._numbers)
+        self._counters[7] = self.data.samples if self.data else 0
+        best = int(self._counters[5]) if settings.monitor else 0
+        last = self.parameters()
+        metrics = self._history.metrics(self.native.epochs, self._resumed)
+        loss = float(metrics["loss"][-1]) if len(metrics["loss"]) else math.nan
+        state = model.rules[self._optimizer].state
+        kept = {
+            "identity": model.facts.identity,
+            "optimizer": self._optimizer,
+            "variables": list(state),
+            "monitor": settings.monitor or "",
+            "last": last,
+            "best": self._buffers[1].copy(),
+            "state": self._state[: len(state)].copy(),
+            "counters": self._counters.copy(),
+            "numbers": self._numbers.copy(),
+            "metrics": sum(1 << METRICS.index(metric) for metric in settings.metrics),
+            "measures": self._measures.copy(),
+        }
+        reached = self._buffers[1].copy() if best and settings.restore_best else last
+        return Result(model, reached, loss, metrics, status, best or None, self.seconds(), "", kept)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Gives an exception (Ctrl-C, or of a callback or a signal handler) what was reached."""
+        if self._display is not None:
+            self._display.show(self.native.epochs, self.figures(), self.seconds(), last=True)
+            self._display.close()
+        if error is None or self.data is None:
+            return
+        error.result = self.result("interrupted")  # type: ignore[attr-defined]
+        if not error.args:
+            held = "the attribute result of this exception holds what was reached"
+            error.args = (f"interrupted after {self.native.epochs} epochs; {held}",)
+
+
+def _state_of(model: Model, resume: Any, parameters: Any) -> dict[str, Any] | None:
+    """What a Result holds of its training, for another to go on."""
+    if resume is None:
+        return None
+    if not hasattr(resume, "_state") or not hasattr(resume, "metrics"):
+        raise ValueError(f"resume must be a Result of train or of load, not {resume!r}")
+    if parameters is not None:
+        raise ValueError("give resume or parameters, not both: a Result holds its own parameters")
+    state: dict[str, Any] | None = resume._state
+    if state is None:
+        raise ValueError("resume was made by minimize, which cannot go on: give parameters=result.parameters")
+    if state["identity"] != model.facts.identity:
+        raise ValueError("resume belongs to another model or precision: resume it with the module that made it")
+    if resume.status == "diverged":
+        raise ValueError("resume diverged, and has no state to go on from: give parameters=result.parameters")
+    return state

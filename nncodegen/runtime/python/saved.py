@@ -1,0 +1,84 @@
+"""The file of a Result: an .npz archive, which is written at once, and checked part by part when it is read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+import zipfile
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from .archives import members_of, read_member
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .types import Array
+
+FORMAT = "nncodegen result, version 2"
+"""What a file says that it is."""
+
+
+def write_archive(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
+    """Writes arrays to a file; who reads one of that name finds the old content or the new."""
+    path = os.path.abspath(path)
+    beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}")
+    try:
+        with open(beside, "xb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
+    """The arrays in a file, or the model that it belongs to, if that is another; any error where it is no Result."""
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is no archive, or a truncated one")
+    with zipfile.ZipFile(file) as archive:
+        members = members_of(archive, file)
+        version = str(read_member(archive, members["format"], (), "U"))
+        if version != FORMAT:
+            raise ValueError(f"its format is {version[:50]!r}, not {FORMAT!r}")
+        if str(read_member(archive, members["identity"], (), "U")) != model.facts.identity:
+            return " in ".join(map(str, read_member(archive, members["model"], (2,), "U")))
+        expected = _forms(model, any(key.startswith("state.") for key in members))
+        unknown = sorted(set(members) - set(expected))
+        if unknown:
+            raise ValueError(f"it holds {unknown[0][:50]!r}, which no result has")
+        return {key: read_member(archive, members[key], *form) for key, form in expected.items()}
+
+
+def _forms(model: Model, resumable: bool) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """The shape and the type of each array of a file; of one that can be resumed if there is a state."""
+    count, dtype = model.parameter_count, model.dtype
+    parts = {
+        "format": ((), "U"),
+        "identity": ((), "U"),
+        "model": ((2,), "U"),
+        "parameters": ((count,), dtype),
+        "numbers": ((2,), np.float64),
+        "names": ((None,), "U"),
+        "figures": ((None, None), np.float64),
+        "status": ((2,), "U"),
+        "best_epoch": ((), np.int64),
+    }
+    state = {
+        "identity": ((), "U"),
+        "optimizer": ((), "U"),
+        "variables": ((None,), "U"),
+        "monitor": ((), "U"),
+        "last": ((count,), dtype),
+        "best": ((count,), dtype),
+        "state": ((None, count), dtype),
+        "counters": ((8,), np.uint64),
+        "numbers": ((4,), np.float64),
+        "metrics": ((), np.int64),
+        "measures": ((model.measures_size,), np.float64),
+    }
+    return parts | ({f"state.{key}": form for key, form in state.items()} if resumable else {})

@@ -1,0 +1,89 @@
+"""Training, as people call it: all at once, over a stream, or batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .calls import STREAM, TRAIN
+from .run import Training
+from .samples import Data, data_of, hold_out, size_of_batch, validation_of
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .model import Model
+    from .result import Result
+
+
+@TRAIN
+def train(model: Model, /, *given: Any, **named: Any) -> Result:
+    """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
+
+    {options}
+
+    Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
+    and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
+    Raises ValueError for an argument that cannot be meant.
+    """
+    result = model.native.train_short(given, named)
+    if result is not None:
+        return result
+    settings, hyperparameters = TRAIN.settings(model, given, named)
+    data = Data(model, settings.X, settings.Y, settings.sample_weight)
+    training = Training(model, settings, hyperparameters, settings.epochs)
+    if training.done >= settings.epochs:
+        raise ValueError(f"resume has {training.done} epochs already; epochs, their number in all, must be above")
+    data, held_out = hold_out(data, settings.validation_data, settings.validation_fraction, training.seed)
+    data.weigh_classes(settings.class_weight)
+    training.watch(held_out)
+    training.begin()
+    batch = size_of_batch(settings.batch_size, data.samples)
+    training.use(data, batch, batch < data.samples if settings.shuffle is None else settings.shuffle)
+    with training:
+        training.run(settings.epochs)
+        return training.finish()
+
+
+@STREAM
+def train_on_stream(model: Model, /, *given: Any, **named: Any) -> Result:
+    """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
+
+    batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A
+    batch is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are
+    those of one batch, validation_data is looked at after each, and patience counts them. class_weight is a
+    dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
+    """
+    settings, hyperparameters = STREAM.settings(model, given, named)
+    if not isinstance(settings.batches, Iterable):
+        raise ValueError(f"batches must be an iterator of (X, Y) or (X, Y, sample_weight), not {settings.batches!r}")
+    if isinstance(settings.class_weight, str):
+        raise ValueError("class_weight must be a dictionary here: 'balanced' needs all of the data")
+    training = Training(model, settings, hyperparameters, None)
+    training.watch(validation_of(model, settings.validation_data))
+    training.begin()
+    with training:
+        for number, batch in enumerate(settings.batches):
+            data = data_of(model, f"batch {number}", batch)
+            data.weigh_classes(settings.class_weight)
+            training.use(data, size_of_batch(settings.batch_size, data.samples), bool(settings.shuffle))
+            training.run(training.native.epochs + 1)
+            if training.status != "completed":
+                break
+        if training.data is None:
+            raise ValueError("batches is empty: give at least one (X, Y)")
+        return training.finish()
+
+
+def partial_fit(
+    model: Model, /, X: ArrayLike | None = None, Y: ArrayLike | None = None, result: Result | None = None,
+    sample_weight: ArrayLike | None = None, **options: Any,
+) -> Result:  # fmt: skip
+    """One pass of updates over a batch, from where a Result of an earlier call ended: returns the next Result.
+
+    The options are those of ``train_on_stream``; by default all samples make one update.
+    """
+    for key in ("resume", "batches"):
+        if key in options:
+            raise TypeError(f"partial_fit() got an unexpected argument {key!r}; give the Result as result")
+    return train_on_stream(model, [(X, Y, sample_weight)], resume=result, **options)
