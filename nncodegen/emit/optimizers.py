@@ -2,7 +2,7 @@
 
 Each rule becomes three things: the numbers that are the same for all parameters in an update (a structure, computed in
 double), the step of one parameter, and a line in the list of rules, from which ``rules.h`` makes the loops. The rules
-that every model has are printed once, into ``optimizers.h`` of the runtime (``render``, held by a test), those of a
+that every model has are printed once, into ``optimizers.h`` of the runtime (held by a test), those of a
 model's own into the C of the model.
 """
 
@@ -14,14 +14,11 @@ from typing import Any
 from sympy import Add, Mul, S
 from sympy.printing.precedence import PRECEDENCE
 
-from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import LEARNING_RATE, Element, Update
-from nncodegen.simplify import simplify_update
-
-RATE = LEARNING_RATE
+from nncodegen.runtime.python.optimizers import RULES
 
 OWN = "own_"
 """What the names of rules of a model's own begin with in C: they may be any word."""
@@ -69,15 +66,15 @@ class RuleEmitter:
     def __init__(self, update: Update, precision: str | None, lines: Lines) -> None:
         self._update, self._precision, self._lines = update, precision, lines
         self._rule = update.name if precision is None else OWN + update.name
-        self._names = Names(("u", "state", "stride", "options", "parameter", "gradient", RATE))
-        of_parameters = {RATE}
+        self._names = Names(("u", "state", "stride", "options", "parameter", "gradient", LEARNING_RATE))
+        of_parameters = {LEARNING_RATE}
         for step in update.steps:
             if step.target.indices or any(element.tensor in of_parameters for element in step.operands):
                 of_parameters.add(step.target.tensor)
         self._uniform = [step for step in update.steps if step.target.tensor not in of_parameters]
         self._steps = [step for step in update.steps if step.target.tensor in of_parameters]
         read = {element.tensor for step in self._steps for element in step.operands}
-        uniform = ["t", *(hyper.name for hyper in update.hyperparameters if hyper.name != RATE)]
+        uniform = ["t", *(hyper.name for hyper in update.hyperparameters if hyper.name != LEARNING_RATE)]
         self._numbers = [name for name in (*uniform, *(s.target.tensor for s in self._uniform)) if name in read]
 
     def emit(self) -> None:
@@ -93,7 +90,7 @@ class RuleEmitter:
             self._emit_prepare()
         lines.add("")
         with lines.function(
-            f"INLINE real {rule}_step({rule}_numbers u, real {RATE}, real parameter, real gradient,\n"
+            f"INLINE real {rule}_step({rule}_numbers u, real {LEARNING_RATE}, real parameter, real gradient,\n"
             f"    real *state, size_t stride)"
         ):
             self._emit_step()
@@ -104,7 +101,7 @@ class RuleEmitter:
         lines, read = self._lines, {e.tensor for step in self._uniform for e in step.operands}
         printer = Printer("float64", lambda element: self._double(element.tensor))
         for number, hyper in enumerate(self._update.hyperparameters):
-            if hyper.name != RATE and (hyper.name in read or hyper.name in self._numbers):
+            if hyper.name != LEARNING_RATE and (hyper.name in read or hyper.name in self._numbers):
                 lines.add(f"const double {self._double(hyper.name)} = options[{number}];")
         for step in self._uniform:
             lines.add(f"const double {self._double(step.target.tensor)} = {printer.print(step.expression)};")
@@ -132,7 +129,7 @@ class RuleEmitter:
         return "t" if name == "t" else self._names[name]
 
     def _element(self, element: Element) -> str:
-        if element.tensor in ("parameter", "gradient", RATE):
+        if element.tensor in ("parameter", "gradient", LEARNING_RATE):
             return element.tensor
         name = self._double(element.tensor)
         return f"u.{name}" if element.tensor in self._numbers else name
@@ -157,13 +154,13 @@ def emit_rules(updates: Sequence[Update], first: int, listed: str, precision: st
     lines.add(" \\\n".join([f"#define {listed}(RULE)", *rows]))
 
 
-def render() -> str:
-    """The header of the rules that every model has."""
+def emit_optimizers(updates: Sequence[Update]) -> str:
+    """The text of ``optimizers.h``, given the rules that every model has."""
     lines = Lines()
-    emit_rules([simplify_update(describe_update(name)) for name in OPTIMIZERS], 0, "NN_RULES", None, lines)
+    emit_rules(updates, 0, "NN_RULES", None, lines)
     return HEAD + str(lines) + "\n#endif\n"
 
 
 def own(updates: Sequence[Update]) -> Sequence[Update]:
     """Those of the rules that a model has besides."""
-    return updates[len(OPTIMIZERS) :]
+    return [update for update in updates if update.name not in RULES]

@@ -8,9 +8,12 @@ import pytest
 from tests.support import ROOT
 
 PACKAGE = ROOT / "nncodegen"
+EMBEDDED = PACKAGE / "runtime" / "python"
+"""What travels inside of modules, where its package has another name."""
+
 FLOORS = {
     "errors": 0, "functions": 0, "quotients": 0, "ir": 0, "infinities": 0, "derivatives": 0, "numbering": 0, "rules": 0,
-    "targets": 0, "files": 0, "printable": 0,
+    "targets": 0, "files": 0, "printable": 0, "latency": 0, "runtime": 0, "module": 0,
     "describe": 1, "stabilize": 1, "differentiate": 1, "simplify": 1, "schedule": 1, "emit": 1, "build": 1,
     "check": 2, "pipeline": 2, "userfile": 2,
     "perceptron": 3, "network": 3, "generated": 3, "__init__": 3, "bench": 4, "estimators": 4, "table": 4,
@@ -35,8 +38,8 @@ def name_of(path):
 def imports(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
-            if node.module and node.module.split(".")[0] == "nncodegen":
+            assert node.level == 0 or path.is_relative_to(EMBEDDED), f"{path} has a relative import"
+            if node.level == 0 and node.module and node.module.split(".")[0] == "nncodegen":
                 parts = node.module.split(".")[1:]
                 names = [alias.name if alias.name in FLOORS else "__init__" for alias in node.names]
                 yield from [parts[0]] if parts else names
@@ -89,9 +92,6 @@ def test_the_runtime_stands_alone():
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION, LINES_OF_EMIT = 400, 60, 2500
 """The limits for the room of the emitter: a file, a function, all files together."""
 
-ABOVE = {"emit": 5700, "kernels.py": 464, "run.py": 419, "train_many": 96, "minimize": 73, "train": 123}
-"""What is larger than that, and may not grow: the room, files, functions. What no longer is has no entry here."""
-
 
 def sizes():
     """What the limits are for: (name, lines, limit)."""
@@ -108,7 +108,5 @@ def sizes():
 
 def test_the_emitter_stays_small():
     """It prints what was decided before: no file of it is long, no function, and not all of it."""
-    found = list(sizes())
-    for name, lines, limit in found:
-        assert lines <= ABOVE.get(name, limit), f"{name} has {lines} lines; the limit is {limit}"
-    assert set(ABOVE) == {name for name, lines, limit in found if lines > limit}
+    for name, lines, limit in sizes():
+        assert lines <= limit, f"{name} has {lines} lines; the limit is {limit}"

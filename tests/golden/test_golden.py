@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nncodegen.emit.optimizers import render
+from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.emit.optimizers import emit_optimizers
 from nncodegen.emit.options import emit_options
 from nncodegen.emit.stub import emit_protocol
+from nncodegen.simplify import simplify_update
 from tests.support import ROOT
 
 GENERATED = ROOT / "generated" / "perceptron"
@@ -37,9 +39,15 @@ def test_build_writes_the_committed_files(seed, tmp_path, request):
     assert texts(out) == texts(GENERATED)
 
 
+def printed_rules():
+    return emit_optimizers([simplify_update(describe_update(name)) for name in OPTIMIZERS])
+
+
 EMITTED = {
     "runtime/c/nncodegen/options.h": emit_options,
-    "runtime/c/nncodegen/optimizers.h": render,
+    "runtime/c/nncodegen/optimizers.h": lambda: emit_optimizers(
+        [simplify_update(describe_update(name)) for name in OPTIMIZERS]
+    ),
     "module.py": emit_protocol,
 }
 """Files of nncodegen that follow from declarations in it."""
