@@ -41,10 +41,11 @@ from dataclasses import replace
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.axes import decide
 from nncodegen.schedule.blas import choose_blas
+from nncodegen.schedule.forms import LONG
 from nncodegen.schedule.kernel import FORMULA, LAYERS, SINGLE_SAMPLE, Kernel, Plan
 from nncodegen.schedule.lanes import choose_lanes
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
-from nncodegen.schedule.loops import LONG, make_kernel
+from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.nest import Branch, Filling, Nest, Padding, Place, Role, Shape, Statement, Storage, When, only
 from nncodegen.schedule.plans import Lanes, Rows, Scalars
 from nncodegen.schedule.result import Descent, Schedule

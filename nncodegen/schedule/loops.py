@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sympy import Add, Expr, Mul, S
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 from nncodegen.schedule.chains import without_chains
+from nncodegen.schedule.forms import FEW, Form, can_be_written_out, forms_of, free, is_written_out, lies_in_rows
 from nncodegen.schedule.kernel import Kernel
-from nncodegen.schedule.layout import Layout, is_product
+from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.places import declared, place, turned_over
 from nncodegen.schedule.vectors import calls_functions, calls_library
 
 Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
 """The indices looped over outside, those reduced inside of them, and whether the samples are looped over."""
-
-FEW = 4
-"""Values of an index that are written out, one after the other, in a loop over the samples; products also where their
-sum runs over so few terms."""
-
-LONG = 96
-"""Terms beyond which a sum of products is worked through in parts, for which a panel of its second factor is copied to
-where it stays in the first-level cache."""
-
-GATHERED = 8
-"""Values of a vector that are gathered from as many rows about as fast as squares of them are turned over."""
 
 MOST = 60
 """Statements of a loop. Beyond, the time of compilers grows with their square; the next loop then reads from memory
@@ -45,14 +35,6 @@ SUM = 2
 """Statements that a sum over the samples counts as: it keeps a register as long as its loop runs."""
 
 _LOCAL = Storage(Place.LOCAL)
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a step is run: the shape of its nest, and the index along the vectors."""
-
-    shape: Shape
-    lanes: str
 
 
 def make_kernel(
@@ -78,23 +60,11 @@ def make_kernel(
     renamed = {step.expression: step.target for step in tiled}
     own = program.steps if name == "gradient" else without_noise(program)
     steps = [*tiled, *(replace(s, expression=s.expression.xreplace(renamed)) for s in own)]
-    column = offset = 0
-    for k, element in enumerate(outputs):
-        element = renamed.get(element, element)
-        indices = element.indices if SAMPLE in element.indices else (SAMPLE, *element.indices)
-        copy = Element(free(f"output column {k}", program), indices)
-        steps.append(Step(copy, element))
-        storage[copy.tensor] = Storage(Place.OUTPUT, column)
-        column += program.count(indices)
-    for parameter, element in zip(program.parameters, sums[1:], strict=bool(sums[1:])):
-        copy = Element(free(f"gradient of {parameter.name}", program), element.indices)
-        steps.append(Step(copy, element))
-        storage[copy.tensor] = Storage(Place.GRADIENT, offset, turned_over(element.tensor, parameter, layout))
-        offset += parameter.size
+    steps += _results([renamed.get(element, element) for element in outputs], sums[1:], program, layout, storage)
     steps = list(in_parts(steps, program))
     copies = [s.target for s in steps if s.target.tensor in storage]
     kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
-    steps, forms = _forms(needed(steps, [*copies, *sums, *kept]), program, layout)
+    steps, forms = forms_of(needed(steps, [*copies, *sums, *kept]), program, layout)
     own = needed(steps, [*copies, *sums])
     names = {step.target.tensor for step in own}
     phases, besides = _phases(own, storage), _phases([s for s in steps if s.target.tensor not in names], storage)
@@ -102,15 +72,11 @@ def make_kernel(
     apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and tiled}
     apart |= {step.target.tensor for step in tiled if in_vectors}
     few = [i for i, size in program.sizes.items() if size is not None and size <= FEW and i not in layout.features]
-    before, tile, after, metrics = (
-        tuple(nests_of(phase, program, forms, apart, few if tiled and over_samples else ()))
-        for phase, over_samples in (
-            (phases[0] + besides[0], False),
-            (phases[1], True),
-            (phases[2], False),
-            (besides[1], True),
-        )
-    )
+    written_out = few if tiled else []
+    before = tuple(nests_of(phases[0] + besides[0], program, forms, apart, ()))
+    tile = tuple(nests_of(phases[1], program, forms, apart, written_out))
+    after = tuple(nests_of(phases[2], program, forms, apart, ()))
+    metrics = tuple(nests_of(besides[1], program, forms, apart, written_out))
     if name == "gradient":
         tile = tuple(_with_factors(tile, steps))
     targets = {tensor.name for tensor in program.targets}
@@ -129,6 +95,28 @@ def make_kernel(
     if whole_rows and not _without_gaps(tile, program):
         return make_kernel(program, layout, name, outputs, sums, measured, with_gaps=True)
     return Kernel(name, before, tile, after, *places, metrics, kept, of_loss, in_vectors, whole_rows)
+
+
+def _results(
+    outputs: Iterable[Element],
+    gradient: tuple[Element, ...],
+    program: Program,
+    layout: Layout,
+    storage: dict[str, Storage],
+) -> Iterator[Step]:
+    """Copies of outputs and derivatives to where the caller has them; their places are added to the storage."""
+    column = offset = 0
+    for k, element in enumerate(outputs):
+        indices = element.indices if SAMPLE in element.indices else (SAMPLE, *element.indices)
+        copy = Element(free(f"output column {k}", program), indices)
+        storage[copy.tensor] = Storage(Place.OUTPUT, column)
+        column += program.count(indices)
+        yield Step(copy, element)
+    for parameter, element in zip(program.parameters, gradient, strict=bool(gradient)):
+        copy = Element(free(f"gradient of {parameter.name}", program), element.indices)
+        storage[copy.tensor] = Storage(Place.GRADIENT, offset, turned_over(element.tensor, parameter, layout))
+        offset += parameter.size
+        yield Step(copy, element)
 
 
 def _without_gaps(tile: tuple[Nest, ...], program: Program) -> bool:
@@ -184,115 +172,9 @@ def _tiled(program: Program, layout: Layout, every: bool) -> Iterator[Step]:
     for tensor in (*program.inputs, *program.targets, *(source.tensor for source in program.noise)):
         if tensor.name in used and (every or len(tensor.shape) > 1):
             element = used[tensor.name]
-            if _in_rows(element, program, layout):
+            if lies_in_rows(element, program, layout):
                 continue
             yield Step(Element(free(f"{tensor.name} tile", program), element.indices), element)
-
-
-def _in_rows(element: Element, program: Program, layout: Layout) -> bool:
-    """Whether an element is of the only input, in products alone, and its features run innermost in whole vectors."""
-    if [tensor.name for tensor in program.inputs] != [element.tensor] or len(element.indices) != 2:
-        return False
-    readers = [step for step in program.steps if element.tensor in {operand.tensor for operand in step.operands}]
-    sizes = [program.sizes[index] or 1 for index in element.indices if index in layout.features]
-    return all(map(is_product, readers)) and [layout.padded(size) for size in sizes] == sizes != []
-
-
-def free(name: str, program: Program) -> str:
-    """The name, with underscores behind it where a tensor of the program has it."""
-    while name in program.shapes:
-        name += "_"
-    return name
-
-
-# --- the form of each step ---------------------------------------------------------------------------------------
-
-
-def _forms(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[list[Step], dict[str, Form]]:
-    """The steps, with copies of matrices where a product needs them in rows of its own, and the form of each."""
-    result: list[Step] = []
-    forms: dict[str, Form] = {}
-    elements = {element for step in program.steps for element in step.operands}
-    in_rows = {e.tensor for e in elements if _in_rows(e, program, layout)}  # tensors whose features lie side by side
-    for step in steps:
-        form = _form(step, program, layout, in_rows)
-        if SAMPLE in step.target.indices and form.lanes != SAMPLE:
-            for element in step.operands:
-                if SAMPLE not in element.indices and form.lanes in element.indices:
-                    panels = form.shape in (Shape.CONTRACT, Shape.BLAS) and _in_panels(step, element, program, layout)
-                    turned = element.tensor in layout.turned
-                    if panels or turned or _in_whole_vectors(element, form.lanes, program, layout):
-                        continue
-                    packed = _packed(element, form.lanes, program, result, forms)
-                    step = replace(step, expression=step.expression.xreplace({element: packed}))
-            in_rows.add(step.target.tensor)
-        result.append(step)
-        forms[step.target.tensor] = form
-    return result, forms
-
-
-def _in_panels(step: Step, element: Element, program: Program, layout: Layout) -> bool:
-    """Whether a product copies a matrix panel by panel anyway: no copy in padded rows is made of it before."""
-    (inner,) = step.over
-    (lanes,) = (index for index in element.indices if index != inner)
-    size = program.sizes[lanes] or 1
-    whole = element.indices[-1] == inner or layout.padded(size) == size
-    return (program.sizes[inner] or 1) > LONG and whole
-
-
-def _in_whole_vectors(element: Element, lanes: str, program: Program, layout: Layout) -> bool:
-    """Whether the lanes of an element lie side by side, in whole vectors."""
-    size = program.sizes[lanes] or 1
-    return element.indices[-1] == lanes and layout.padded(size) == size
-
-
-def _packed(element: Element, lanes: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:
-    """The copy of a vector or matrix of parameters in padded rows along the lanes, made where there is none yet."""
-    indices = (*(index for index in element.indices if index != lanes), lanes)
-    packed = Element(free(f"{element.tensor} by {lanes}", program), indices)
-    if packed.tensor not in forms:
-        steps.append(Step(packed, element))
-        forms[packed.tensor] = Form(Shape.PACK, lanes)
-    return packed
-
-
-def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str]) -> Form:
-    """Blocks for products of more than a few values, vectors for sums over the samples, loops for others."""
-    features = [index for index in step.target.indices if index != SAMPLE]
-    innermost = next((index for index in features if index in layout.features), SAMPLE)
-    if is_product(step):
-        blas = step.target.tensor in layout.blas
-        if is_written_out(step, program) and not blas:
-            return Form(Shape.LOOPS, innermost)
-        if SAMPLE in step.target.indices:
-            array = next(e for e in step.operands if SAMPLE in e.indices)
-            (lanes,) = features
-            turned = array.tensor not in in_rows or layout.turns(program.count(features), program.count(step.over))
-            lanes = lanes if lanes == innermost or not turned else SAMPLE
-            return Form(Shape.BLAS if blas else Shape.CONTRACT, lanes)
-        indices = step.target.indices
-        for index in indices if step.target.tensor in layout.turned else reversed(indices):
-            if next(e for e in step.operands if index in e.indices).tensor in in_rows:
-                return Form(Shape.BLAS if blas else Shape.ACCUMULATE, index)
-        return Form(Shape.BLAS, step.target.indices[-1]) if blas else Form(Shape.ACROSS, SAMPLE)
-    copied = not step.over and len(features) == 1 and _is_from_outside(step.expression, program)
-    in_squares = innermost == SAMPLE and layout.tile > 1 and layout.padding > GATHERED
-    if copied and in_squares and program.count(features) > FEW:
-        return Form(Shape.PACK, SAMPLE)
-    if step.over == (SAMPLE,) and isinstance(step.expression, Element) and len(step.expression.indices) == 2:
-        return Form(Shape.ADD_UP, features[0] if step.expression.tensor in in_rows else SAMPLE)
-    return Form(Shape.LOOPS, innermost if SAMPLE in step.target.indices and not step.over else SAMPLE)
-
-
-def _is_from_outside(value: Expr, program: Program) -> bool:
-    """Whether a value is that of an input or target, whose samples the caller has in rows."""
-    outside = {tensor.name for tensor in (*program.inputs, *program.targets)}
-    return isinstance(value, Element) and value.tensor in outside
-
-
-def is_written_out(step: Step, program: Program) -> bool:
-    """Whether a step is a product of so few values that its terms stand in the loop that uses them."""
-    return is_product(step) and SAMPLE in step.target.indices and program.count(step.over) <= FEW
 
 
 # --- phases and nests --------------------------------------------------------------------------------------------
@@ -333,7 +215,7 @@ def nests_of(
     homes: dict[str, tuple[int, bool]] = {}  # the nest that defines a tensor, and whether it must be left first
     for step in steps:
         form = forms[step.target.tensor]
-        short = [index for index in step.indices if index in few and _can_be_written_out(step, form)]
+        short = [index for index in step.indices if index in few and can_be_written_out(step, form)]
         written_out = (is_written_out(step, program) and form.shape is Shape.LOOPS) or bool(
             step.over and set(step.over) <= set(short)
         )
@@ -394,9 +276,3 @@ def _with_factors(nests: tuple[Nest, ...], steps: Iterable[Step]) -> Iterator[Ne
         own += (taken[number],) if number in taken else ()
         if own:
             yield replace(nest, steps=own)
-
-
-def _can_be_written_out(step: Step, form: Form) -> bool:
-    """Whether the short indices of a step need no loops: it runs over samples, which lie innermost, and is no block."""
-    sums = step.operator in (None, "sum") or isinstance(step.expression, Element)
-    return form.shape is Shape.LOOPS and form.lanes == SAMPLE and SAMPLE in step.target.indices and sums

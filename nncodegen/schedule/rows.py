@@ -17,9 +17,10 @@ from itertools import accumulate
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.axes import decide
+from nncodegen.schedule.forms import Form, free
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout, factors_of
-from nncodegen.schedule.loops import Form, free, in_parts, nests_of, without_noise
+from nncodegen.schedule.loops import in_parts, nests_of, without_noise
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.places import declared, strides_of, turned_over, with_strides
 from nncodegen.schedule.plans import Rows

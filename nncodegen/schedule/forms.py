@@ -1,0 +1,142 @@
+"""The form of each step: loops, blocks of a product, or a copy of a matrix, and the index along its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
+
+from sympy import Expr
+
+from nncodegen.ir import SAMPLE, Element, Program, Step
+from nncodegen.schedule.layout import Layout, is_product
+from nncodegen.schedule.nest import Shape
+
+FEW = 4
+"""Values of an index that are written out, one after the other, in a loop over the samples; products also where their
+sum runs over so few terms."""
+
+LONG = 96
+"""Terms beyond which a sum of products is worked through in parts, for which a panel of its second factor is copied to
+where it stays in the first-level cache."""
+
+GATHERED = 8
+"""Values of a vector that are gathered from as many rows about as fast as squares of them are turned over."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a step is run: the shape of its nest, and the index along the vectors."""
+
+    shape: Shape
+    lanes: str
+
+
+def forms_of(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[list[Step], dict[str, Form]]:
+    """The steps, with copies of matrices where a product needs them in rows of its own, and the form of each."""
+    result: list[Step] = []
+    forms: dict[str, Form] = {}
+    elements = {element for step in program.steps for element in step.operands}
+    in_rows = {
+        e.tensor for e in elements if lies_in_rows(e, program, layout)
+    }  # tensors whose features lie side by side
+    for step in steps:
+        form = _form(step, program, layout, in_rows)
+        if SAMPLE in step.target.indices and form.lanes != SAMPLE:
+            for element in step.operands:
+                if SAMPLE not in element.indices and form.lanes in element.indices:
+                    panels = form.shape in (Shape.CONTRACT, Shape.BLAS) and _in_panels(step, element, program, layout)
+                    turned = element.tensor in layout.turned
+                    if panels or turned or _in_whole_vectors(element, form.lanes, program, layout):
+                        continue
+                    packed = _packed(element, form.lanes, program, result, forms)
+                    step = replace(step, expression=step.expression.xreplace({element: packed}))
+            in_rows.add(step.target.tensor)
+        result.append(step)
+        forms[step.target.tensor] = form
+    return result, forms
+
+
+def _in_panels(step: Step, element: Element, program: Program, layout: Layout) -> bool:
+    """Whether a product copies a matrix panel by panel anyway: no copy in padded rows is made of it before."""
+    (inner,) = step.over
+    (lanes,) = (index for index in element.indices if index != inner)
+    size = program.sizes[lanes] or 1
+    whole = element.indices[-1] == inner or layout.padded(size) == size
+    return (program.sizes[inner] or 1) > LONG and whole
+
+
+def _in_whole_vectors(element: Element, lanes: str, program: Program, layout: Layout) -> bool:
+    """Whether the lanes of an element lie side by side, in whole vectors."""
+    size = program.sizes[lanes] or 1
+    return element.indices[-1] == lanes and layout.padded(size) == size
+
+
+def _packed(element: Element, lanes: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:
+    """The copy of a vector or matrix of parameters in padded rows along the lanes, made where there is none yet."""
+    indices = (*(index for index in element.indices if index != lanes), lanes)
+    packed = Element(free(f"{element.tensor} by {lanes}", program), indices)
+    if packed.tensor not in forms:
+        steps.append(Step(packed, element))
+        forms[packed.tensor] = Form(Shape.PACK, lanes)
+    return packed
+
+
+def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str]) -> Form:
+    """Blocks for products of more than a few values, vectors for sums over the samples, loops for others."""
+    features = [index for index in step.target.indices if index != SAMPLE]
+    innermost = next((index for index in features if index in layout.features), SAMPLE)
+    if is_product(step):
+        blas = step.target.tensor in layout.blas
+        if is_written_out(step, program) and not blas:
+            return Form(Shape.LOOPS, innermost)
+        if SAMPLE in step.target.indices:
+            array = next(e for e in step.operands if SAMPLE in e.indices)
+            (lanes,) = features
+            turned = array.tensor not in in_rows or layout.turns(program.count(features), program.count(step.over))
+            lanes = lanes if lanes == innermost or not turned else SAMPLE
+            return Form(Shape.BLAS if blas else Shape.CONTRACT, lanes)
+        indices = step.target.indices
+        for index in indices if step.target.tensor in layout.turned else reversed(indices):
+            if next(e for e in step.operands if index in e.indices).tensor in in_rows:
+                return Form(Shape.BLAS if blas else Shape.ACCUMULATE, index)
+        return Form(Shape.BLAS, step.target.indices[-1]) if blas else Form(Shape.ACROSS, SAMPLE)
+    copied = not step.over and len(features) == 1 and _is_from_outside(step.expression, program)
+    in_squares = innermost == SAMPLE and layout.tile > 1 and layout.padding > GATHERED
+    if copied and in_squares and program.count(features) > FEW:
+        return Form(Shape.PACK, SAMPLE)
+    if step.over == (SAMPLE,) and isinstance(step.expression, Element) and len(step.expression.indices) == 2:
+        return Form(Shape.ADD_UP, features[0] if step.expression.tensor in in_rows else SAMPLE)
+    return Form(Shape.LOOPS, innermost if SAMPLE in step.target.indices and not step.over else SAMPLE)
+
+
+def _is_from_outside(value: Expr, program: Program) -> bool:
+    """Whether a value is that of an input or target, whose samples the caller has in rows."""
+    outside = {tensor.name for tensor in (*program.inputs, *program.targets)}
+    return isinstance(value, Element) and value.tensor in outside
+
+
+def is_written_out(step: Step, program: Program) -> bool:
+    """Whether a step is a product of so few values that its terms stand in the loop that uses them."""
+    return is_product(step) and SAMPLE in step.target.indices and program.count(step.over) <= FEW
+
+
+def can_be_written_out(step: Step, form: Form) -> bool:
+    """Whether the short indices of a step need no loops: it runs over samples, which lie innermost, and is no block."""
+    sums = step.operator in (None, "sum") or isinstance(step.expression, Element)
+    return form.shape is Shape.LOOPS and form.lanes == SAMPLE and SAMPLE in step.target.indices and sums
+
+
+def lies_in_rows(element: Element, program: Program, layout: Layout) -> bool:
+    """Whether an element is of the only input, in products alone, and its features run innermost in whole vectors."""
+    if [tensor.name for tensor in program.inputs] != [element.tensor] or len(element.indices) != 2:
+        return False
+    readers = [step for step in program.steps if element.tensor in {operand.tensor for operand in step.operands}]
+    sizes = [program.sizes[index] or 1 for index in element.indices if index in layout.features]
+    return all(map(is_product, readers)) and [layout.padded(size) for size in sizes] == sizes != []
+
+
+def free(name: str, program: Program) -> str:
+    """The name, with underscores behind it where a tensor of the program has it."""
+    while name in program.shapes:
+        name += "_"
+    return name
