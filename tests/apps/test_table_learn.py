@@ -19,6 +19,8 @@ from nncodegen.table.linear import minimize_path
 from nncodegen.table.search import Rows, Search, Tried, search, split_folds
 from nncodegen.table.target import Target
 
+pytestmark = pytest.mark.usefixtures("light_compiler")
+
 RNG = np.random.default_rng(1)
 LINEAR = Family("linear", Description(2, ((1, "linear"),), "mse"), (1.0,))
 HIDDEN = Family("hidden", Description(2, ((3, "tanh"), (1, "linear")), "mse", skip=True), (1e-3, 1e-2), (0.01,), 2)
@@ -38,7 +40,6 @@ def frame(rows=120, kind="ring"):
 # --- parts -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("quick_compiler")
 @pytest.mark.parametrize("classes", [0, 2, 3])
 def test_the_linear_model_is_that_of_scikit_learn(classes):
     """Logistic, softmax and ridge regressions converge to what scikit-learn finds, for strong and weak penalties."""
@@ -119,7 +120,6 @@ def test_the_choice(seed):
     assert choose(Search((linear, *worse), np.arange(400), losses, False), Y).members == ((linear, 1.0),)
 
 
-@pytest.mark.usefixtures("quick_compiler")
 def test_networks_begin_as_the_linear_model():
     """Beside a linear path, networks put out what the linear model does, before they have learned."""
     linear, module = module_of(LINEAR.network), module_of(HIDDEN.network)
@@ -130,7 +130,6 @@ def test_networks_begin_as_the_linear_model():
         np.testing.assert_allclose(outputs, linear.predict(parameters, X), rtol=1e-12)
 
 
-@pytest.mark.usefixtures("quick_compiler")
 def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
     """What a candidate is measured by comes from the networks of the other folds; penalties and rounds are as told."""
     monkeypatch.setattr(candidates, "HIDDEN", (((3, "tanh"),),))
@@ -336,7 +335,6 @@ def test_class_weights():
         fit(data, "t", settings=Settings(class_weight={"in": 0.0, "out": 0.0}))
 
 
-@pytest.mark.usefixtures("quick_compiler")
 def test_dropout_and_weights_of_networks():
     """Networks with dropout, and with weights, learn too."""
     settings = Settings(layers=(6,), l2=1e-3, learning_rate=0.01, dropout=0.1, class_weight="balanced", epochs=40)

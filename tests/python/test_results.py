@@ -18,12 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
+from tests.support.built import built
 from tests.support.search import examples
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(150, 4)), RNG.integers(0, 3, 150)
+CHAIN = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="chain")
 OPTIONS = {"batch_size": 16, "learning_rate": 0.05, "schedule": "cosine", "metrics": ("accuracy",), "patience": 9,
            "validation_fraction": 0.2, "sample_weight": RNG.uniform(0.5, 1, 150), "seed": 4}  # fmt: skip
 
@@ -52,8 +54,7 @@ def stops_at(epochs):
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_resuming_gives_the_same_bits(optimizer, precision, tmp_path):
     """Stopped, saved, loaded and resumed, several times: every bit is that of a training that never stopped."""
-    layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
-    chain = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="chain"), precision)
+    chain = built(CHAIN, precision)
     whole = chain.train(X, Y, epochs=30, optimizer=optimizer, **OPTIONS)
     result = None
     for stop in (7, 8, 21, 99):
@@ -70,10 +71,8 @@ def test_resuming_gives_the_same_bits(optimizer, precision, tmp_path):
 @given(
     stops=st.lists(st.integers(1, 40), min_size=1, max_size=4), update=st.sampled_from(["simultaneous", "sequential"])
 )
-def test_stopped_within_an_epoch(tmp_path_factory, stops, update):
+def test_stopped_within_an_epoch(chain, tmp_path_factory, stops, update):
     """A training that is stopped anywhere, within an epoch too, goes on with the same bits."""
-    chain = nn.build(nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy",
-                                   name="chain"))  # fmt: skip
     rows = np.resize(np.arange(150), 30_000)
     arguments = {"epochs": 2, "batch_size": 700 if update == "simultaneous" else 29_000, "optimizer": "adam",
                  "update": update, "callback_interval": 1e-6, "metrics": ("accuracy", "mae", "r2"),
