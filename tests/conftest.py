@@ -17,6 +17,15 @@ from tests.support.search import repeat, search
 
 COMPILER = os.environ.get("CC")
 
+LONGEST = (
+    "test_blocks.py", "test_one_sample.py", "test_lanes.py", "test_targets.py", "test_build.py", "test_rows.py",
+    "test_variants.py", "test_divergence.py", "test_blas.py", "test_cli.py", "test_exercise.py", "test_training.py",
+    "test_descent.py", "test_c.py", "test_numbers.py", "test_table_learn.py", "test_accepted.py", "test_many.py",
+    "test_results.py", "test_registers.py", "test_bench.py", "test_estimators.py", "test_documents.py",
+    "test_schedule.py",
+)  # fmt: skip
+"""The files that take longest, the longest first: where several processes share the tests, all end at once."""
+
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="renew generated/perceptron and tests/golden")
@@ -24,11 +33,18 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.option.loadscopereorder = False  # of pytest-xdist: first the files that have most tests
     times = config.getoption("--search")
     search(times) if times else repeat()
     cache = getattr(config, "cache", None)  # not with -p no:cacheprovider
     folder = cache.mkdir("nncodegen") if cache else tempfile.mkdtemp(prefix="nncodegen")
     os.environ.setdefault("NNCODEGEN_CACHE", str(folder))
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        places = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture
