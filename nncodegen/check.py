@@ -1,10 +1,9 @@
 """Checks the gradient of a compiled module against two independent sources.
 
-The evaluation of the differentiated program gives the whole gradient, without any of the compiler's C. The
-described program, before any stage has changed it, gives the loss; central differences of that along a random
-direction, with 50 digits and so without any loss of precision, give a derivative without any of the compiler's
-algebra. Of a program too large for that the differences are taken in float64, with two steps, and count only where
-both agree.
+First, the evaluation of the differentiated program gives the whole gradient, independent of the compiler's C. Second,
+central differences of the loss along a random direction give one derivative, independent of the compiler's algebra:
+the loss is that of the program after ``describe``, evaluated with 50 digits, so that no precision is lost. For a
+program too large for that, the differences are taken in float64 with two step sizes, and count only where both agree.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ class CheckError(NncodegenError):
 
 
 EXACT_LIMIT = 20_000
-"""Operations up to which differences are taken with 50 digits: about a tenth of a second."""
+"""Up to this many operations differences are taken with 50 digits, which takes about a tenth of a second."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """Relative differences of a module's gradient from the evaluated one, and of that from central differences.
+    """The relative difference of a module's gradient from the evaluated one, and of that from central differences.
 
-    The latter is None where the differences did not converge.
+    The second is None where the central differences did not converge.
     """
 
     evaluated: float
@@ -104,7 +103,7 @@ def _differences(
 
 
 def _moved(parameters: Array, step: float, direction: Array, digits: int | None) -> Any:
-    """The parameters, moved along a direction; with digits in exact arithmetic."""
+    """The parameters, moved along a direction; with ``digits``, as numbers of mpmath."""
     if digits is None:
         return parameters + step * direction
     with mpmath.workdps(digits):
@@ -112,5 +111,5 @@ def _moved(parameters: Array, step: float, direction: Array, digits: int | None)
 
 
 def _size(program: Program) -> int:
-    """About how many operations the evaluation of one sample takes."""
+    """Roughly the number of operations to evaluate one sample."""
     return sum(program.count(step.indices) for step in program.steps)

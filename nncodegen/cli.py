@@ -33,7 +33,7 @@ from nncodegen.userfile import run_file
 
 
 class _Bench(click.Command):
-    """The command ``bench``, whose help names the workloads; to import them takes half a second."""
+    """The command ``bench``. Its help names the workloads, whose import takes half a second."""
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the help."""
@@ -56,7 +56,7 @@ def command() -> None:
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
 @click.option("--dump", is_flag=True, help="Also write the text of every stage to stages/.")
 @click.option("--march", type=click.Choice(tuple(TARGETS)), default="native", show_default=True,
-              help="For this CPU, or for any of its family: variants for several, chosen at run time.")  # fmt: skip
+              help="For this CPU, or for all CPUs of its family: the module then holds several variants.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
@@ -81,7 +81,7 @@ def build(
     own = model is None
     start = time.perf_counter()
     data = (perceptron.X, perceptron.Y) if own else (None, None)
-    for variant in module.variants:  # for this CPU alone, there is one
+    for variant in module.variants:  # a module for this CPU has only one
         one = module if variant == module.variant else load_variant(compiled.built, variant)
         check = check_gradient(one, compiled["describe"], compiled["differentiate"], *data)
         found = _found(check) if len(module.variants) == 1 else f"{variant}: {_found(check)}"
@@ -106,12 +106,14 @@ def show(model: str | None, precision: str) -> None:
 
 @command.command(cls=_Bench)
 @click.argument("workloads", nargs=-1, metavar="[WORKLOAD ...]")
-@click.option("--peers", multiple=True, metavar="NAME,...", help="Whom to measure, or none.  [default: all]")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Cores for each of them.")
+@click.option("--peers", multiple=True, metavar="NAME,...", help="The peers to measure, or none.  [default: all]")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="The number of cores for each.")
 @click.option("--precision", type=click.Choice(PRECISIONS), multiple=True, help="[default: those of the workload]")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="File for all results.")
-@click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="File for a chart (.png, .svg, .pdf).")
-@click.option("--quick", is_flag=True, help="Small tasks and short runs, for a first look: no figures to quote.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all results to this file.")
+@click.option(
+    "--plot", "plot_file", type=click.Path(path_type=Path), help="Draw a chart to this file (.png, .svg, .pdf)."
+)
+@click.option("--quick", is_flag=True, help="Small tasks and short runs, for a first look. Do not quote these figures.")
 def bench(
     workloads: tuple[str, ...], peers: tuple[str, ...], threads: int, precision: tuple[str, ...],
     json_file: Path | None, plot_file: Path | None, quick: bool,
@@ -136,11 +138,11 @@ class Layers(click.ParamType):  # type: ignore[type-arg]
         """The units, each from 1 to MOST_UNITS."""
         parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         if not all(isinstance(part, int) or (part.isdecimal() and len(part) < 20) for part in parts):
-            self.fail(f"{value!r} are no numbers of units, such as 32,16", param, ctx)
+            self.fail(f"{value!r} is not a list of units, such as 32,16", param, ctx)
         layers = tuple(map(int, parts))
         if len(layers) > MOST_LAYERS or any(not 0 < units <= MOST_UNITS for units in layers):
             self.fail(
-                f"{value!r} must be at most {MOST_LAYERS} numbers of units from 1 to {MOST_UNITS}, such as 32,16",
+                f"{value!r} must be a list of at most {MOST_LAYERS} numbers from 1 to {MOST_UNITS}, such as 32,16",
                 param,
                 ctx,
             )
@@ -154,12 +156,12 @@ class Finite(click.FloatRange):
         """The number."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is no finite number", param, ctx)
+            self.fail(f"{value} is not a finite number", param, ctx)
         return number
 
 
 def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[str, float] | None:
-    """What classes count: balanced, or NAME=WEIGHT for each."""
+    """The weights of classes: balanced, or NAME=WEIGHT for each."""
     if not values:
         return None
     if values == ("balanced",):
@@ -172,34 +174,50 @@ def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[s
         except ValueError:
             weights[name] = math.nan
         if not name or not 0 <= weights[name] < math.inf:
-            raise click.BadParameter(f"{value!r} is neither balanced, alone, nor NAME=WEIGHT, such as yes=2.5")
+            raise click.BadParameter(
+                f"{value!r} is neither balanced (which stands alone) nor NAME=WEIGHT, such as yes=2.5"
+            )
     return weights
 
 
 @command.command()
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
 @click.option("--target", required=True, help="The column to predict.")
-@click.option("--task", type=click.Choice(["classification", "regression"]), help="Instead of what the target tells.")
+@click.option(
+    "--task",
+    type=click.Choice(["classification", "regression"]),
+    help="Overrides the guess from the values of the target.",
+)
 @click.option("--layers", type=Layers(), metavar="UNITS,...",
-              help="Hidden layers, such as 32,16: these alone are tried; empty for a linear model.")  # fmt: skip
-@click.option("--activation", help="Of the hidden layers: a name, or a formula in z.")
+              help="Units of hidden layers, such as 32,16; no others are tried. Empty for none.")  # fmt: skip
+@click.option("--activation", help="The activation of the hidden layers: a name, or a formula in z.")
 @click.option("--loss", help="A name, or a formula in output and target.  [default: log loss, or mse]")
-@click.option("--learning-rate", type=Finite(0, 1000, min_open=True), help="Of networks with hidden layers.")
+@click.option(
+    "--learning-rate", type=Finite(0, 1000, min_open=True), help="The learning rate of networks with hidden layers."
+)
 @click.option("--l2", type=Finite(0), help="The penalty l2/2*sum w**2 on weights.")
 @click.option("--dropout", type=Finite(0, 1, max_open=True), default=0.0, show_default=True,
-              help="The share of hidden units that is set to 0 in training.")  # fmt: skip
+              help="The share of the hidden units that is set to 0 in training.")  # fmt: skip
 @click.option("--class-weight", multiple=True, callback=_class_weight, metavar="balanced|NAME=WEIGHT",
-              help="What classes count. May be repeated.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(1, MOST_EPOCHS), help="At most, of networks with hidden layers.")
-@click.option("--time-limit", type=Finite(0, min_open=True), metavar="SECONDS", help="After which no more is tried.")
+              help="The weights of the classes. May be repeated.")  # fmt: skip
+@click.option(
+    "--epochs", type=click.IntRange(1, MOST_EPOCHS), help="The largest number of epochs of networks with hidden layers."
+)
+@click.option(
+    "--time-limit", type=Finite(0, min_open=True), metavar="SECONDS", help="Try nothing more after this time."
+)
 @click.option("--category", multiple=True, help="A column of numbers that stand for categories. May be repeated.")
 @click.option("--drop", multiple=True, help="A column to leave out. May be repeated.")
 @click.option("--keep", multiple=True, help="A column to use, though it identifies rows. May be repeated.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of all that is random.")
-@click.option("--threads", type=click.IntRange(1, 10_000), help="That share the work.  [default: one for each core]")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="The seed of all random numbers."
+)
+@click.option("--threads", type=click.IntRange(1, 10_000), help="The number of threads.  [default: one for each core]")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: DATA_model]")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors, and whether it is no better than no model.")
+@click.option(
+    "--quiet", is_flag=True, help="Print only errors, and a warning if the model is no better than the baseline."
+)
 def fit(
     data: Path, target: str, task: str | None, category: tuple[str, ...], drop: tuple[str, ...], keep: tuple[str, ...],
     out: Path | None, quiet: bool, **options: Any,
@@ -207,9 +225,9 @@ def fit(
     """Learn to predict one column of a table from the others.
 
     The table is a CSV file with a header (or .csv.gz), or a Parquet file. Linear models and networks with one and two
-    hidden layers are compared by cross-validation, and the best are averaged; an option that is given restricts what is
-    tried. A fifth of the rows is held out, to measure the result. The folder that is written holds the networks, their
-    parameters and what was understood of the columns: plain files, for `python -m nncodegen predict`.
+    hidden layers are compared by cross-validation, and the best are averaged; options restrict what is tried. A fifth
+    of the rows is held out to measure the result. The networks, their parameters and the meaning of the columns are
+    written to a folder of plain files, for `python -m nncodegen predict`.
     """
     from nncodegen.table import Settings  # noqa: PLC0415 (pandas is optional)
     from nncodegen.table.command import run_fit  # noqa: PLC0415
@@ -222,11 +240,12 @@ def fit(
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write to.  [default: the standard output]")
 @click.option("--unknown", type=click.Choice(["error", "ignore"]), default="error", show_default=True,
-              help="What to do about a category, or a text among numbers, that training did not meet.")  # fmt: skip
+              help="What to do about a category, or a text among numbers, that did not occur in training.")  # fmt: skip
 def predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
-    """Predict with what `fit` has written: CSV, one row for each row of the table.
+    """Predict with a model that `fit` has written.
 
-    MODEL is the folder. For classes, the probability of each follows the prediction.
+    MODEL is its folder. The output is CSV, with one row for each row of the table; for classes, each prediction is
+    followed by the probabilities of all classes.
     """
     from nncodegen.table.command import run_predict  # noqa: PLC0415 (pandas is optional)
 
@@ -236,19 +255,21 @@ def predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
 
 
 @command.command()
-@click.option("--tables", is_flag=True, help="Compare what `fit` learns from tables, instead of the estimators.")
-@click.option("--seeds", type=click.IntRange(2, 10_000), help="How many splits of each.  [default: 10; tables: 3]")
+@click.option("--tables", is_flag=True, help="Compare `fit` on tables, instead of the estimators.")
+@click.option(
+    "--seeds", type=click.IntRange(2, 10_000), help="The number of splits of each.  [default: 10; with --tables: 3]"
+)
 @click.option("--max-iter", type=click.IntRange(1, MOST_EPOCHS), default=200, show_default=True,
-              help="Epochs of the estimators, at most.")  # fmt: skip
+              help="The largest number of epochs of the estimators.")  # fmt: skip
 @click.argument("names", nargs=-1, metavar="[DATASET]...")
 def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: int) -> None:
     """Compare the estimators with scikit-learn's MLPClassifier and MLPRegressor.
 
-    Both learn iris, wine, breast_cancer, digits and diabetes (or those that are named) with the same parameters, on
-    the same splits. The table shows the mean score with its standard error, and the time of a fit.
+    Both learn iris, wine, breast_cancer, digits and diabetes (or the named ones) with the same parameters and the same
+    splits. The table shows the mean score with its standard error, and the time of a fit.
 
-    With --tables, `fit` learns from fifteen tables (or those that are named), beside logistic or ridge regression and
-    scikit-learn's networks, which have the same encoding. pip install 'nncodegen[compare]' installs what this needs.
+    With --tables, `fit` learns from fifteen tables (or the named ones), beside logistic or ridge regression and
+    scikit-learn's networks, all with the same encoding. pip install 'nncodegen[compare]' installs what this needs.
     """
     if tables:
         from nncodegen.table.compare import SPLITS, run as run_tables  # noqa: I001, PLC0415 (scikit-learn is optional)
@@ -261,7 +282,7 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 
 
 def load_model(argument: str) -> Model | Sequential:
-    """The model in a Python file: the one named behind a colon, or the only one. Raises ModelError."""
+    """The model in a Python file: the one named after a colon, or the only one. Raises ModelError."""
     text, colon, name = argument.partition(".py:")
     path = Path(f"{text}.py") if colon else Path(argument)
     if not path.is_file():
@@ -279,12 +300,12 @@ def load_model(argument: str) -> Model | Sequential:
 
 def main() -> NoReturn:
     """Runs the command line. Exit codes: 0, 1 for what is wrong with the input, 2 for wrong usage."""
-    if sys.stdout is None:  # it was closed: whoever writes shall get an error
+    if sys.stdout is None:  # it was closed: a file that is open for reading raises errors in its place
         sys.stdout = open(os.devnull)  # noqa: SIM115 (for as long as the process lives)
     try:
         code = _run()
-        sys.stdout.flush()  # what cannot be written is said here, not when Python ends
-    except BrokenPipeError:  # who reads, as head does, has had enough
+        sys.stdout.flush()  # so that errors occur here, and not when Python ends
+    except BrokenPipeError:  # the reader, such as head, has closed the pipe
         _leave_output()
         code = 1
     except (OSError, UnicodeEncodeError) as error:
@@ -295,7 +316,7 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    """The exit code of the command; errors of the system are for the caller."""
+    """Runs the command and returns its exit code; does not catch errors of the system."""
     try:
         command.main(prog_name="python -m nncodegen", standalone_mode=False)
     except click.ClickException as error:
@@ -313,7 +334,7 @@ def _run() -> int:
 
 
 def _shown(error: click.ClickException) -> str:
-    """What click says of an error."""
+    """The text of an error of click."""
     text = io.StringIO()
     error.show(file=text)
     return text.getvalue().rstrip()
@@ -326,7 +347,7 @@ def _tell(message: str) -> None:
 
 
 def _of_the_system(error: OSError | UnicodeEncodeError) -> str:
-    """What the system refused, as people read it."""
+    """An error of the operating system as a message."""
     if isinstance(error, UnicodeEncodeError):
         letter = error.object[error.start]
         return (
@@ -343,7 +364,7 @@ def _of_the_system(error: OSError | UnicodeEncodeError) -> str:
 
 
 def _leave_output() -> None:
-    """Lets what was not written go nowhere: Python would try again when it ends."""
+    """Discards what could not be written, as Python would try again when it ends."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -373,7 +394,7 @@ def _line(console: Console, name: str, seconds: float, found: str) -> None:
 
 
 def _found(check: Check | None) -> str:
-    """What the check of the gradient found."""
+    """The result of the check of the gradient, as text."""
     if check is None:
         return "not checked: the loss is not finite on random data"
     text = f"the gradient agrees with its evaluation to {max(check.evaluated, 1e-16):.0e}, "
@@ -400,7 +421,7 @@ def _train_perceptron(console: Console, module: Module) -> None:
 def _how_to_import(path: Path, module: str) -> str:
     """The statements that import a module from its file: by the folders below the working directory, or by its path.
 
-    Not where another module has the first of the names, such as one of Python: that would be imported instead.
+    The path is used if another module, such as one of Python, has the first name, and would be imported instead.
     """
     parts = path.parent.parts
     names = parts or (module,)
@@ -414,7 +435,7 @@ def _how_to_import(path: Path, module: str) -> str:
 
 
 def _is_taken(name: str, path: Path) -> bool:
-    """Whether a name, at the top, is that of another module than a file or the folders that lead to it."""
+    """Whether importing a name would find another module than the file, or than the folders that lead to it."""
     if name in sys.stdlib_module_names:
         return True
     try:

@@ -1,8 +1,8 @@
-"""The derivative of one expression by one of its elements, as a number wherever the mathematics has one.
+"""The derivative of one expression by one of its elements, finite wherever the mathematical derivative is.
 
-SymPy's own derivatives are right, but not as they are computed: that of ``u**b`` by b, ``u**b*log(u)``, is 0*log(0)
-at u = 0, that of a cube root is the power of a negative number, and a chain of factors may multiply zero by infinity.
-Here a choice is made before anything is multiplied.
+SymPy's derivatives are correct formulas, but cannot be computed everywhere: that of ``u**b`` by b, ``u**b*log(u)``, is
+0*log(0) at u = 0, that of a cube root is the power of a negative number, and a chain of factors may multiply zero by
+infinity. Here such cases are told apart before anything is multiplied.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from nncodegen.infinities import carries, is_steep, may_be_infinite
 from nncodegen.ir import Element
 
 NO_EXPONENT = -10_000
-"""An exponential with a smaller exponent is 0 in every precision."""
+"""The exponential of a number below this is 0 in every precision."""
 
 
 def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
     """The derivative of an expression by an element.
 
-    ``hidden`` says that an infinite value of the expression may not show in the loss, so that its derivative has to be
-    a number there as well.
+    ``hidden`` says that the loss may be finite where the expression is infinite, so that its derivative has to be
+    finite there as well.
     """
     if node == element:
         return S.One
@@ -51,13 +51,13 @@ def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
 
 
 def product(u: Expr, v: Expr, *, where_u_is_0: bool, where_v_is_0: bool) -> Expr:
-    """u*v, and 0 where u is 0, or v is, as far as that is asked, though the other be infinite."""
+    """u*v, but 0 where u is 0 (``where_u_is_0``) or v is 0 (``where_v_is_0``), even if the other is infinite."""
     asked = [factor for factor, zero in ((u, where_u_is_0), (v, where_v_is_0)) if zero and not factor.is_number]
     return Piecewise((S.Zero, Or(*map(_vanishes, asked))), (u * v, True)) if asked else u * v
 
 
 def may_vanish(node: Expr) -> bool:
-    """Whether an expression may be 0 where its elements are finite; an exponential, where it underflows."""
+    """Whether an expression may be 0 for finite elements; an exponential is, where it underflows."""
     if isinstance(node, Mul):
         return any(may_vanish(factor) for factor in node.args)
     reciprocal = isinstance(node, Pow) and node.exp.is_number and node.exp < 0
@@ -65,7 +65,7 @@ def may_vanish(node: Expr) -> bool:
 
 
 def _vanishes(node: Expr) -> Boolean:
-    """Where an expression is 0. SymPy knows that no exponential is: here it is, where its exponent has no bound."""
+    """The condition that an expression is 0. Unlike in SymPy, an exponential is 0 where it underflows."""
     if isinstance(node, exp):
         return node.args[0] < NO_EXPONENT
     factors = Mul.make_args(node)
@@ -73,7 +73,7 @@ def _vanishes(node: Expr) -> Boolean:
 
 
 def _partial(node: Expr, k: int) -> Expr:
-    """The derivative of a function by its argument of number ``k``."""
+    """The derivative of a function by its argument number ``k``."""
     if isinstance(node, Add):
         return S.One
     if isinstance(node, Mul):
@@ -89,12 +89,12 @@ def _power(node: Expr, k: int) -> Expr:
         return b * u ** (b - 1)
     if k == 1:
         return node * log_unless_zero(u)
-    at_zero = Piecewise((S.Zero, (b > 1) | Eq(b, 0)), (S.One, Eq(b, 1)), (NAN, True))  # infinite, for other b
+    at_zero = Piecewise((S.Zero, (b > 1) | Eq(b, 0)), (S.One, Eq(b, 1)), (NAN, True))  # for any other b it is infinite
     return Piecewise((at_zero, Eq(u, 0)), (node * b / u, True))
 
 
 def _extreme(node: Expr, k: int) -> Expr:
-    """1 where the argument is the maximum (or minimum), 1/2 where another is as well, else 0."""
+    """1 where the argument is the maximum (or minimum), 1/2 where another one equals it, else 0."""
     this = node.args[k]
     other = node.func(*(argument for j, argument in enumerate(node.args) if j != k))
     beyond = this > other if isinstance(node, Max) else this < other
@@ -107,7 +107,7 @@ def _absolute_value(node: Expr, k: int) -> Expr:
 
 
 def _cube_root(node: Expr, k: int) -> Expr:
-    """1/(3*z**(2/3)), for a negative z, too."""
+    """1/(3*z**(2/3)), also for negative z."""
     return 1 / (3 * node**2)
 
 
@@ -124,4 +124,4 @@ PARTIALS: dict[type, Callable[[Expr, int], Expr]] = {
     Cbrt: _cube_root,
     hypot: _hypotenuse,
 }
-"""The partial derivatives that SymPy writes in a form that is no number everywhere."""
+"""The partial derivatives that, as SymPy writes them, are not defined everywhere."""

@@ -4,9 +4,9 @@ For a step ``v[B] = sum(C) f(..., u[A], ...)`` the operand ``u`` receives
 
     d_u[A] += sum((B + C) - A) d_v[B]*df/du[A]
 
-``derivatives`` supplies ``df/du`` of the small scalar expression, the indices are bookkeeping. Steps are first split so
-that each is one function, or one sum of products: the sweep then costs a few steps for each step, whatever the
-number of parameters. (A derivative of the whole formula for each parameter costs more than the square of it.)
+``derivatives`` gives ``df/du`` of the small scalar expression; the rest is bookkeeping of indices. Steps are first
+split until each is one function, or one sum of products. The sweep then adds a few steps for each step, however many
+parameters there are. (Differentiating the whole formula for each parameter would take quadratic time and more.)
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def differentiate(program: Program) -> Program:
 def _reverse_sweep(
     program: Program, steps: tuple[Step, ...], loss: Element, numbering: Numbering
 ) -> tuple[Element, ...]:
-    """The gradients of the loss, after steps that define them have been added to the numbering."""
+    """Adds the steps of the reverse sweep to the numbering; returns the elements that hold the gradients."""
     # for each tensor, the terms of its adjoint, grouped by the indices that they are summed over
     terms: defaultdict[Element, defaultdict[tuple[str, ...], list[Expr]]]
     terms = defaultdict(lambda: defaultdict(list))
@@ -62,7 +62,7 @@ def _reverse_sweep(
 
 
 def _active(program: Program, steps: tuple[Step, ...]) -> set[str]:
-    """The tensors that depend on a parameter (asked by name, never iterated)."""
+    """The names of the tensors that depend on a parameter (used for membership only: a set has no fixed order)."""
     active = {tensor.name for tensor in program.parameters}
     for step in steps:
         if any(operand.tensor in active for operand in step.operands):
@@ -71,7 +71,7 @@ def _active(program: Program, steps: tuple[Step, ...]) -> set[str]:
 
 
 def _adjoint(target: Element, terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Expr:
-    """The derivative of the loss by a tensor, without the indices on which it does not depend.
+    """The derivative of the loss by a tensor; indices on which it does not depend are left out.
 
     For the loss itself it is the number 1.
     """
@@ -134,7 +134,7 @@ def _derivatives(expression: Expr, hidden: bool) -> dict[Element, Expr]:
 def _log_softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> tuple[Element, tuple[str, ...], Expr]:
     """d_z[k] = d_v[k]*(1 - p[k]) - p[k]*sum(l != k) d_v[l], with p = softmax(z).
 
-    The textbook's ``d_v[k] - p[k]*sum(l) d_v[l]`` is the same, but cancels where p is close to 1. For one-hot
+    The textbook's ``d_v[k] - p[k]*sum(l) d_v[l]`` is the same, but loses digits where p is close to 1. For one-hot
     targets the sum without ``d_v[k]`` is exact.
     """
     z = step.expression

@@ -1,8 +1,8 @@
-"""The errors that nncodegen raises: one class for each kind of culprit."""
+"""The errors that nncodegen raises: one class for each kind of cause."""
 
 
 class NncodegenError(Exception):
-    """What every error of nncodegen is an instance of."""
+    """The base class of all errors of nncodegen."""
 
 
 class ModelError(NncodegenError, ValueError):
@@ -10,7 +10,7 @@ class ModelError(NncodegenError, ValueError):
 
 
 class ProgramError(NncodegenError):
-    """A Program is not well formed: a stage of the compiler has a defect."""
+    """A Program is not well formed, because a stage of the compiler has a defect."""
 
 
 class BuildError(NncodegenError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Files that are written at once, and such that are kept with their digest: all that is needed of the disk.
+"""Writes files atomically, and keeps digests beside them that tell whether they are damaged.
 
 ``setup.py`` reads this file before anything is installed: it needs the standard library alone.
 """
@@ -12,13 +12,13 @@ from pathlib import Path
 from tempfile import mkstemp
 
 MODULES = (".so", ".pyd")
-"""How the names of compiled modules end."""
+"""The suffixes of compiled modules."""
 
 
 def write_at_once(path: Path, content: bytes) -> None:
-    """Writes a file so that its readers, and a machine that fails, see the old content or the new.
+    """Writes a file atomically: readers see the old content or the new one, also after a crash.
 
-    Raises OSError; then the old file is whole, and nothing lies beside it.
+    Raises OSError; then the old file is unchanged, and no temporary file is left.
     """
     handle, name = mkstemp(dir=path.parent, prefix=".")
     try:
@@ -34,7 +34,8 @@ def write_at_once(path: Path, content: bytes) -> None:
 
 def keep(made: Path, path: Path) -> None:
     """Moves a file to its place, with its digest beside it, for ``is_intact``. Raises OSError."""
-    write_at_once(_seal(path), _digest(made))  # first: a reader who finds the old file then makes it anew
+    # the digest first: as long as the old file is there, it does not match, and a reader builds the file again
+    write_at_once(_seal(path), _digest(made))
     _move(made, path)
 
 
@@ -44,7 +45,7 @@ def seal(path: Path) -> None:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether a file is there, as it was when its digest was written. Raises OSError where that cannot be told."""
+    """Whether a file exists and matches the digest beside it. Raises OSError if it cannot be read."""
     try:
         return _seal(path).read_bytes() == _digest(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -52,14 +53,14 @@ def is_intact(path: Path) -> bool:
 
 
 def _move(made: Path, path: Path) -> None:
-    """Gives a file its name once all of it is on the disk."""
+    """Gives a file its final name after its content has reached the disk."""
     _sync(made)
     os.replace(made, path)
     _sync(path.parent)
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file or a folder is on the disk."""
+    """Waits until a file or a folder has been written to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -68,7 +69,7 @@ def _sync(path: Path) -> None:
 
 
 def _seal(path: Path) -> Path:
-    """Where the digest of a file lies."""
+    """The path of the file that holds the digest of another."""
     return path.with_name(f"{path.name}.sha256")
 
 

@@ -1,12 +1,12 @@
-"""Functions that SymPy lacks, or whose derivative it writes in a form that cancels in floating point.
+"""Functions that SymPy lacks, or whose derivatives, as SymPy writes them, lose digits in floating point.
 
-Each function says three things about itself:
+Each function has three parts:
 
-* ``definition`` is the mathematics, as a textbook has it; 50-digit checks use it;
-* ``fdiff`` is the derivative, in a form that keeps its relative precision everywhere
-  (``sigmoid(z)*sigmoid(-z)``, not ``s*(1 - s)``, which cancels where ``s`` is close to 1);
-* ``stable`` is the value in primitives of C, such that nothing overflows or cancels on the way.
-  ``simplify`` writes it out; the exponentials that several functions need are then shared.
+* ``definition`` is the textbook formula; checks with 50 digits use it;
+* ``fdiff`` is the derivative, in a form that keeps its relative precision everywhere:
+  ``sigmoid(z)*sigmoid(-z)``, not ``s*(1 - s)``, which loses digits where ``s`` is close to 1;
+* ``stable`` is the value in primitives of C, in a form in which no part overflows or loses digits.
+  ``simplify`` writes it out, so that functions can share exponentials.
 
 Plain combinations (``relu``, ``gelu``, ...) are expressions and need no class.
 """
@@ -24,16 +24,16 @@ from sympy.logic.boolalg import ITE, Xor
 from nncodegen.errors import ModelError
 
 INLINE = ("exp", "decay", "expm1", "log", "log1p", "half_expm1", "tanh_of", "erf", "erfc")
-"""The functions that are emitted inline, without a branch, so that a loop over them can be vectorized.
+"""The functions that are emitted inline, without a branch, so that the compiler can vectorize loops over them.
 
-Every stable function and activation is made of these, of square roots and of arithmetic. Calls of the C library remain
-for the other functions of formulas: sin, cos and tan, sinh and cosh, the inverse functions of them all, powers with an
+Every stable function and activation consists of these, square roots and arithmetic. Only the other functions of
+formulas are calls of the C library: sin, cos and tan, sinh and cosh, the inverse functions of them all, powers with an
 exponent that is neither an integer nor ±1/2 or ±3/2, exp2, log2, log10, cbrt and hypot.
 """
 
 
 def _expression(z: Any) -> Any:
-    """An expression or a number as SymPy has it. Raises ModelError for a text, which SymPy would execute."""
+    """A value as a SymPy expression. Raises ModelError for a text, which SymPy would execute."""
     if isinstance(z, Basic):
         return z
     if getattr(z, "ndim", None) == 0 and hasattr(z, "item"):  # NumPy's scalars, and arrays of one
@@ -43,12 +43,12 @@ def _expression(z: Any) -> Any:
     except sympy.SympifyError:
         value = None
     if not isinstance(value, Basic):
-        raise ModelError(f"{z!r} is no expression: write it with SymPy's symbols and functions")
+        raise ModelError(f"{z!r} is not an expression: write it with SymPy's symbols and functions")
     return value
 
 
 class StableFunction(Function):
-    """A real function of real arguments with a stable form of its own."""
+    """A real function of real arguments that has its own stable form."""
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
         return super().__new__(cls, *map(_expression, args), **options)
@@ -69,7 +69,7 @@ class StableFunction(Function):
 
 
 class Primitive(Function):
-    """A real function that the emitter has in C."""
+    """A real function that the generated C defines."""
 
     def _eval_is_extended_real(self) -> bool:
         return True
@@ -82,10 +82,10 @@ class decay(Primitive):
 
 
 class half_expm1(Primitive):
-    """(exp(2*|z|) - 1)/2, or infinity where exp(-2*|z|) is no normal number.
+    """(exp(2*|z|) - 1)/2, or infinity where exp(-2*|z|) is not a normal number.
 
-    The hyperbolic functions share it, and 1/(1 + half_expm1(z)) = 1 - tanh(|z|), which keeps its digits where tanh
-    saturates. A derivative of less than 1e-37 (float32) or 1e-307 is none.
+    The hyperbolic functions share it. 1/(1 + half_expm1(z)) = 1 - tanh(|z|) keeps its digits where tanh saturates.
+    Derivatives below 1e-37 (float32) or 1e-307 (float64) become 0.
     """
 
     nargs = 1
@@ -96,7 +96,7 @@ class half_expm1(Primitive):
 
 
 class tanh_of(Primitive):
-    """tanh(z), given e = half_expm1(z) and r = 1/(1 + e) as well, which the derivative shares."""
+    """tanh(z) from z, e = half_expm1(z) and r = 1/(1 + e); the derivative shares e and r."""
 
     nargs = 3
 
@@ -143,7 +143,7 @@ def _distance(z: Expr) -> Expr:
 
 
 class tanh(StableFunction):
-    """The hyperbolic tangent, with a derivative that does not cancel where it saturates."""
+    """The hyperbolic tangent, with a derivative that keeps its digits where it saturates."""
 
     nargs = 1
 
@@ -227,7 +227,7 @@ class logaddexp(StableFunction):
 
 
 class log_softplus(StableFunction):
-    """log(log(1 + exp(z))), which tends to z where the softplus underflows."""
+    """log(log(1 + exp(z))), which approaches z where the softplus underflows."""
 
     nargs = 1
 
@@ -245,7 +245,7 @@ class log_softplus(StableFunction):
 
 
 class exponential_ratio(StableFunction):
-    """1/(c + b*exp(u)) for b and c of any sign: the curve of logistic growth, a/(1 + b*exp(-k*x)), among others."""
+    """1/(c + b*exp(u)) with b and c of any sign, such as the curve of logistic growth, a/(1 + b*exp(-k*x))."""
 
     nargs = 3
 
@@ -265,7 +265,7 @@ class exponential_ratio(StableFunction):
 
 
 class bose_einstein(StableFunction):
-    """1/(exp(z) - 1), named after the statistics that it is the mean of."""
+    """1/(exp(z) - 1), the mean occupation in Bose-Einstein statistics."""
 
     nargs = 1
 
@@ -283,7 +283,7 @@ class bose_einstein(StableFunction):
 
 
 class log_one_minus_exp(StableFunction):
-    """log(1 - exp(-z)) for z > 0, where neither part of it keeps its digits everywhere (Maechler, 2012)."""
+    """log(1 - exp(-z)) for z > 0; neither of its two usual forms keeps its digits everywhere (Maechler, 2012)."""
 
     nargs = 1
 
@@ -302,7 +302,7 @@ class log_one_minus_exp(StableFunction):
 class log_unless_zero(StableFunction):
     """log(u), and 0 at u = 0: a factor of u**b*log(u), which is 0 there.
 
-    The argument is chosen, not the logarithm: what is behind a choice, C does not compute for whole vectors.
+    The branch chooses the argument, not the logarithm: compilers do not vectorize calls inside a branch.
     """
 
     nargs = 1
@@ -337,7 +337,7 @@ class log_cosh(StableFunction):
 
 
 class xlogy(StableFunction):
-    """x*log(y), and 0 where x is 0, whatever y: what a cross-entropy means by 0*log(0)."""
+    """x*log(y), but 0 where x is 0, for every y: a cross-entropy counts 0*log(0) as 0."""
 
     nargs = 2
 
@@ -355,14 +355,14 @@ class xlogy(StableFunction):
 
 
 NAN = Symbol("NAN", real=True)
-"""What C calls so, where a formula has no value; to SymPy a symbol, as it compares no NaN of its own."""
+"""NaN, where a formula has no value. It is a symbol, since SymPy cannot compare its own NaN."""
 
 UNDEFINED = (S.ImaginaryUnit, S.ComplexInfinity, S.Infinity, S.NegativeInfinity, S.NaN)
-"""What is in an expression that is no real number."""
+"""Objects of SymPy in an expression that is not a real number."""
 
 
 def plain_conditions(expression: Any) -> Any:
-    """An expression with the conditions in it in terms of And, Or and Not."""
+    """An expression with all its conditions written with And, Or and Not."""
     if not expression.has(ITE, Xor):
         return expression
     plain = expression.replace(ITE, lambda c, p, q: (c & p) | (~c & q))
@@ -370,9 +370,9 @@ def plain_conditions(expression: Any) -> Any:
 
 
 def defined(expression: Any) -> Any:
-    """An expression with NAN for branches that are infinite, complex or no number, whatever the symbols.
+    """An expression with NAN for branches that are infinite, complex or undefined for all values of the symbols.
 
-    So it is where no branch holds: SymPy compares a Piecewise only where one always does.
+    It is NAN, too, where no branch applies: SymPy can compare a Piecewise only if one always does.
     """
 
     def plain(*branches: Any) -> Expr:
@@ -383,12 +383,12 @@ def defined(expression: Any) -> Any:
 
 
 def relu(z: Any) -> Expr:
-    """max(0, z); its derivative at 0 is 0. A NaN stays a NaN, since no comparison with it holds."""
+    """max(0, z); its derivative at 0 is 0. A NaN stays a NaN, since comparisons with it are false."""
     return Piecewise((S.Zero, z <= 0), (z, True))
 
 
 SLOPE = Rational(1, 100)
-"""That of leaky_relu, as in PyTorch."""
+"""The default slope of leaky_relu, as in PyTorch."""
 
 
 def leaky_relu(z: Any, slope: float | Expr = SLOPE) -> Expr:

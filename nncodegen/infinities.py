@@ -1,14 +1,15 @@
-"""Where a value or a derivative may be infinite although the loss is a number.
+"""Where a value or a derivative may be infinite although the loss is finite.
 
-A reverse sweep multiplies derivatives, and zero times infinity is no number, even where the mathematics has one: the
-derivative of ``Min(exp(z), 1)`` at z = 1000 is 0, not 0*exp(1000). What has to be asked for that is told here, of
-the functions and of the steps of a program.
+A reverse sweep multiplies derivatives, and zero times infinity is NaN, even where the derivative exists: that of
+``Min(exp(z), 1)`` at z = 1000 is 0, not 0*exp(1000). This file finds the places where that may happen, first for single
+functions, then for the steps of a program.
 
-* A function *carries* an infinity on where its value is infinite, or no number, whenever its argument is: the loss is
-  none, either, and there is nothing to save. Otherwise it *hides* it: 1/z, tanh(z), a branch that is not taken.
-* What hides an infinity *weakly* tends to its limit as slowly as a power: 1/z, atan(z). There a derivative that
-  vanishes beside one that is infinite may have any product, as for 1/(1 + 1/z) at 0, which is 1: it is not made 0.
-  Exponentials, and choices among branches, vanish faster than any power grows.
+* A function *carries* an infinity if its value is infinite or NaN whenever its argument is infinite. Then the loss is
+  not finite either, and there is nothing to save. Otherwise it *hides* the infinity: 1/z, tanh(z), a branch that is not
+  taken.
+* A function hides an infinity *weakly* if it tends to its limit only as fast as a power: 1/z, atan(z). Its derivative
+  vanishes, and times an infinite one the product may be anything: for 1/(1 + 1/z) at 0 it is 1. So it must not be set
+  to 0. Exponentials, and choices among branches, vanish faster than any power grows.
 """
 
 from __future__ import annotations
@@ -41,34 +42,34 @@ CARRYING = (
     Add, Mul, Abs, sympy.log, log1p, log2, log10, sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.asinh,
     sympy.asin, sympy.acos, sympy.acosh, sympy.atanh, hypot, Cbrt, functions.log_cosh,
 )  # fmt: skip
-"""Functions of an infinite argument that are infinite, or no number."""
+"""Functions that are infinite or NaN at an infinite argument."""
 
 ABRUPT = (
     sympy.exp, exp2, expm1, sympy.tanh, sympy.erf, sympy.erfc, Piecewise, Max, Min, functions.sigmoid,
     functions.softplus, functions.tanh, functions.sech, functions.sech2, functions.logaddexp, functions.log_softplus,
     functions.exponential_ratio, functions.bose_einstein,
 )  # fmt: skip
-"""Functions that hide an infinite argument, and tend to their limits faster than any power."""
+"""Functions that hide an infinite argument, and reach their limits faster than any power."""
 
 STEEP = (sympy.asin, sympy.acos, sympy.acosh, Cbrt, functions.xlogy)
-"""Functions with a finite value where their derivative is infinite; roots and powers with a variable exponent, too."""
+"""Functions that are finite where their derivative is infinite. Roots, and powers with a variable exponent, are too."""
 
 SLOW_POLES = (
     sympy.log, log1p, log2, log10, sympy.tan, sympy.atanh, functions.exponential_ratio, functions.bose_einstein,
     functions.log_softplus, functions.log_one_minus_exp, functions.xlogy,
 )  # fmt: skip
-"""Functions with a pole of the first order, or with that of a logarithm."""
+"""Functions with a pole of first order, or one like that of a logarithm."""
 
 TOTAL = (Add, Mul, Abs, Max, Min, functions.sigmoid, functions.softplus, functions.tanh, sympy.sin, sympy.cos,
          sympy.atan, sympy.asinh, sympy.erf, sympy.erfc)  # fmt: skip
-"""Functions that are finite, with their derivatives, wherever their arguments are."""
+"""Functions that are finite, and have finite derivatives, for all finite arguments."""
 
 
 NO_SIGNS: Mapping[Expr, Symbol] = MappingProxyType({})
 
 
 def is_total(node: Expr) -> bool:
-    """Whether an expression is finite, with its derivatives, wherever its elements are."""
+    """Whether an expression and its derivatives are finite for all finite values of its elements."""
     if node.is_Atom:
         return True
     power = isinstance(node, Pow) and node.exp.is_Integer and node.exp > 1
@@ -90,11 +91,11 @@ def is_steep(node: Expr, operand: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS)
 def may_be_infinite(
     node: Expr, loose: Collection[Symbol] = (), signs: Mapping[Expr, Symbol] = NO_SIGNS, by_parameters: bool = False
 ) -> bool:
-    """Whether an expression may be infinite while its symbols are finite, but for those in ``loose``.
+    """Whether an expression may be infinite while all its symbols, except those in ``loose``, are finite.
 
-    Sums, products and whole powers of finite numbers count as finite, and so do quotients by parameters alone, unless
-    ``by_parameters``: where such a divisor is 0, the formula has no value to find. ``signs`` has what is known of the
-    signs of symbols.
+    Sums, products and integer powers of finite numbers count as finite. So do quotients by parameters alone, unless
+    ``by_parameters`` is true: where such a divisor is 0, the formula has no value anyway. ``signs`` holds what is known
+    about the signs of symbols.
     """
     if node.is_Symbol:
         return node in loose
@@ -118,18 +119,18 @@ def may_be_infinite(
 
 
 MOST_SIGNED = 10
-"""Operations up to which SymPy is asked for the sign of an expression: it may think long about a larger one."""
+"""SymPy is asked for the sign of an expression only up to this many operations; for larger ones it may take long."""
 
 
 def signed(node: Expr, signs: Mapping[Expr, Symbol]) -> Expr:
-    """An expression with symbols that tell their signs."""
+    """An expression in which each symbol is replaced by one that knows its sign."""
     return node.xreplace(dict(signs)) if node.count_ops() <= MOST_SIGNED else Dummy()
 
 
 def has_slow_pole(node: Expr) -> bool:
-    """Whether an expression has a pole of the first order, or a logarithm.
+    """Whether an expression has a pole of first order, or a logarithm.
 
-    Where what hides it does so weakly, its derivative may grow as fast as the other vanishes.
+    Its derivative may then grow as fast as that of a function that hides it weakly vanishes.
     """
     if isinstance(node, Pow) and node.exp.is_number and -1 <= node.exp < 0:
         return True
@@ -137,7 +138,7 @@ def has_slow_pole(node: Expr) -> bool:
 
 
 def _implied(condition: Boolean) -> dict[Expr, Symbol]:
-    """A symbol for that of which a condition tells the sign."""
+    """For a condition such as x > 0: x, and a symbol that knows this sign."""
     if isinstance(condition, Relational) and condition.lhs.is_Symbol and condition.rhs.is_number:
         if isinstance(condition, sympy.Lt | sympy.Le) and condition.rhs <= 0:
             return {condition.lhs: Dummy(nonpositive=True)}
@@ -148,31 +149,32 @@ def _implied(condition: Boolean) -> dict[Expr, Symbol]:
 
 
 def _is_sampled(node: Expr) -> bool:
-    """Whether an expression differs between samples; of a Dummy that is not known."""
+    """Whether an expression may differ between samples; of a Dummy that is not known."""
     return any(SAMPLE in getattr(symbol, "indices", (SAMPLE,)) for symbol in node.free_symbols)
 
 
 def carries(node: Expr) -> bool:
-    """Whether a function of an infinite argument is infinite, or no number."""
+    """Whether a function is infinite or NaN at an infinite argument."""
     if isinstance(node, Pow):
         return bool(node.exp.is_number and node.exp > 0)
     return isinstance(node, CARRYING)
 
 
 class Infinities:
-    """Where the sweep through some steps, from the last to the first, may multiply zero by infinity.
+    """Where the reverse sweep through some steps may multiply zero by infinity.
 
-    What is said of the elements of the steps: whether an infinite value shows in the loss, whether it is hidden weakly
-    or by a choice; from that and from signs, which may be infinite although the loss is a number; and whose adjoints.
+    For each element it knows whether an infinite value would show in the loss, and whether it is hidden weakly or by a
+    choice among branches. From that, and from signs, follow the elements that may be infinite although the loss is
+    finite, and those whose adjoints may be.
     """
 
     def __init__(self, steps: tuple[Step, ...], loss: Element) -> None:
-        self._seen = {loss}  # elements that are infinite only where the loss is no number
-        self._weak: set[Element] = set()  # elements that are hidden weakly somewhere behind them
-        self._chosen: set[Element] = set()  # elements that a branch may leave out, or a maximum
+        self._seen = {loss}  # elements that are infinite only where the loss is not finite
+        self._weak: set[Element] = set()  # elements that some later function hides weakly
+        self._chosen: set[Element] = set()  # elements that a branch or a maximum may leave out
         self._signs: dict[Expr, Symbol] = {}
-        self._loose: set[Symbol] = set()  # elements that may be infinite although the loss is a number
-        self._steep: set[Element] = set()  # elements whose adjoints may be so
+        self._loose: set[Symbol] = set()  # elements that may be infinite although the loss is finite
+        self._steep: set[Element] = set()  # elements whose adjoints may be infinite although the loss is finite
         self._find_hidden(steps)
         self._find_loose(steps)
         self._find_steep(steps)
@@ -206,21 +208,21 @@ class Infinities:
                     self._steep.add(operand)
 
     def hides(self, target: Element) -> bool:
-        """Whether the loss may be a number where an element is none."""
+        """Whether the loss may be finite where an element is not."""
         return target not in self._seen
 
     def adjoint_grows(self, step: Step) -> bool:
-        """Whether the adjoint of a step may be infinite, or no number, although the loss is one."""
+        """Whether the adjoint of a step may be infinite or NaN although the loss is finite."""
         return step.operator is None and step.target in self._steep
 
     def derivative_grows(self, step: Step, operand: Element, derivative: Expr) -> bool:
-        """Whether a derivative of a step may be infinite although the loss is a number, and 0 where the adjoint is."""
+        """Whether a derivative may be infinite although the loss is finite, and is to be 0 with its adjoint."""
         if step.operator or self._slow(step) or not self._may_be_infinite(step, derivative):
             return False
         return self.hides(step.target) or self._is_steep(step, operand)
 
     def split(self, step: Step, derivative: Expr) -> tuple[Expr, Expr]:
-        """A derivative as the product of what is finite in it, and of what may not be."""
+        """A derivative as a product of two factors: one that is always finite, and one that may not be."""
         if self.adjoint_grows(step):
             return Integer(1), derivative
         factors = Mul.make_args(derivative)
@@ -239,14 +241,14 @@ class Infinities:
 
 
 def _carried(node: Expr, element: Element) -> bool:
-    """Whether an expression is infinite, or no number, wherever an element is."""
+    """Whether an expression is infinite or NaN wherever an element is infinite."""
     if node == element:
         return True
     return carries(node) and any(_carried(argument, element) for argument in node.args)
 
 
 def _weakly(node: Expr, element: Element, weak: bool) -> bool:
-    """Whether an expression hides an infinite element weakly, or may leave that to what is weak behind it."""
+    """Whether an expression hides an infinite element weakly, itself or through a later step (``weak``)."""
     if node == element:
         return weak
     if node.is_Atom or isinstance(node, ABRUPT):

@@ -1,11 +1,11 @@
-"""Value numbering: every distinct value gets one step, whoever asks for it.
+"""Value numbering: every distinct value is defined by exactly one step.
 
-It splits an expression into steps that are each one function, or one sum of products, of elements, and it
-finds a value that has been defined before. Both the reverse sweep and the elimination of common
-subexpressions are this, done in program order: no set is iterated, so the result does not depend on hashes.
+An expression is split into steps, each of which is one function, or one sum of products, of elements; a value that an
+earlier step defines is used again. The reverse sweep and common-subexpression elimination both work like this, in
+program order. No set is iterated, so the result does not depend on hashes.
 
-SymPy's own ``cse`` sees single expressions; steps with indices and reductions need this one, which is linear
-in the size of the program.
+SymPy's ``cse`` works on single expressions. This one also handles indices and reductions, in time linear in the size of
+the program.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from nncodegen.ir import SAMPLE, Element, Step, elements
 
 
 class Numbering:
-    """A growing tuple of steps in which no two define the same value.
+    """A growing list of steps, no two of which define the same value.
 
-    ``lower`` may rewrite a node whose operands are elements by now. With ``whole_branches`` the branches of a
-    Piecewise stay in one step with it: its derivative must not multiply a branch that was not taken, which
-    may be infinite there.
+    ``lower`` may rewrite a node after its operands have become elements. With ``whole_branches`` a Piecewise stays in
+    one step with its branches: its derivative must not multiply by a branch that is not taken, which may be
+    infinite.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Numbering:
         return self._known[key]
 
     def fresh(self, name: str | None = None) -> str:
-        """A name that nothing else has: the given one where it is free."""
+        """An unused name: the given one if it is free."""
         if name is None:
             name = ""
             while not name or name in self._taken:
@@ -76,7 +76,7 @@ class Numbering:
         return name
 
     def simple(self, node: Expr) -> Expr:
-        """The expression with every compound operand replaced by the element that holds its value."""
+        """The expression with each compound operand replaced by an element that holds its value."""
         if node.is_Atom:
             return node
         if isinstance(node, Add):
@@ -105,12 +105,12 @@ class Numbering:
         return node if lowered is None else self.simple(lowered)
 
     def _scaled(self, node: Expr) -> Expr:
-        """An element, or a number times one: what an argument of a function may be."""
+        """An element, or a number times an element, as the argument of a function."""
         coefficient, rest = node.as_coeff_Mul()
         return coefficient * self._atom(rest)
 
     def _atom(self, node: Expr) -> Expr:
-        """A number, or an element up to its sign: z and -z are one value."""
+        """A number, or an element with a sign: z and -z share one step."""
         if node.is_Atom or (node.is_number and not elements(node)):
             return node
         if node not in self._atoms:
@@ -138,7 +138,7 @@ class Numbering:
 
 
 def hint(step: Step) -> str | None:
-    """The name to keep for a step: None where it was only numbered."""
+    """The name of a step, if it was given one; None if the name is only a number."""
     return None if re.fullmatch(r"t\d+", step.target.tensor) else step.target.tensor
 
 

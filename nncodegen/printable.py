@@ -1,12 +1,12 @@
-"""Text from data, names and files as it is printed: what a terminal would obey is written out."""
+"""Makes text from data, names and files safe to print: characters that control a terminal are escaped."""
 
 from __future__ import annotations
 
 
 def printable(text: object, lines: bool = False) -> str:
-    r"""A text with its control characters, and others that are not seen, written out, such as \x1b.
+    r"""A text with its control characters, and other invisible ones, escaped, such as \x1b.
 
-    With ``lines``, it may have several lines, and ends of lines stay.
+    With ``lines``, line ends are kept.
     """
     return "".join(
         c if c.isprintable() or c == "\u00a0" or (lines and c == "\n") else c.encode("unicode_escape").decode()

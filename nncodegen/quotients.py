@@ -1,10 +1,10 @@
-"""Functions over their argument, f(z)/z: 0/0 as written at z = 0, where the mathematics has a value.
+"""Functions divided by their argument, f(z)/z, which as written are 0/0 at z = 0, where they have a limit.
 
-``sin_quotient(z)`` is sin(z)/z, and so on. Near 0 their derivatives are sums of Taylor series, since
-(f'(z) - f(z)/z)/z cancels there. The function of Langevin, a difference of two poles, is computed likewise.
+``sin_quotient(z)`` is sin(z)/z, and so on. Near 0 their derivatives are computed by Taylor series, since
+(f'(z) - f(z)/z)/z loses its digits there. The same holds for Langevin's function, a difference of two poles.
 
-What C calls a library for is computed everywhere, and multiplied by 1 or 0: behind a choice, it would not be called for
-whole vectors.
+Functions of the C library are called everywhere, and their results multiplied by 1 or 0: inside a branch, the compiler
+would not call them for whole vectors.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from nncodegen import functions
 from nncodegen.functions import StableFunction
 
 NEAR = Rational(1, 4)
-"""How near to 0 the series stands for the derivative."""
+"""The series is used where abs(z) is below this."""
 
 TERMS = 28
-"""How many terms are enough there, for a radius of convergence of 1: (1/4)**27 is below the last digit."""
+"""So many terms are enough there for a radius of convergence of 1: (1/4)**27 is below the last digit."""
 
 LAST_DIGIT = 2.0**-56
 
@@ -108,9 +108,9 @@ class langevin_slope(StableFunction):
 
 
 def _polynomial(z: Expr, near: Expr, coefficients: list[Expr]) -> Expr:
-    """c[0] + c[1]*z + c[2]*z**2 + ..., by Horner's rule, in z**2 where every other is 0.
+    """c[0] + c[1]*z + c[2]*z**2 + ..., by Horner's rule; in z**2 where every other coefficient is 0.
 
-    What adds nothing to the last digit for abs(z) < near is left out.
+    Terms that do not change the last digit for abs(z) < near are left out.
     """
     sizes = [abs(float(c * near**k)) for k, c in enumerate(coefficients)]
     least = next(size for size in sizes if size) * LAST_DIGIT
@@ -135,7 +135,7 @@ _WRITTEN = {
     functions.tanh: sympy.tanh,
     langevin: lambda z: sympy.coth(z) - 1 / z,
 }
-"""Functions as SymPy knows their series."""
+"""Functions in a form of which SymPy knows the series."""
 
 
 @lru_cache
@@ -168,4 +168,4 @@ QUOTIENTS: dict[type[Expr], type[Quotient]] = {
         log1p,
     )
 }
-"""Functions that vanish as their argument does -> what they are over it."""
+"""From functions with f(0) = 0 to their quotients f(z)/z."""

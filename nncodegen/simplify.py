@@ -2,11 +2,11 @@
 
 * Stable functions are written out in primitives of C (see ``functions``), so that a sigmoid, its derivative
   and the softplus in the loss share one exponential.
-* Normalizations become maxima, sums and quotients that share their parts in the same way.
+* Softmax and its relatives become maxima, sums and quotients, and share their parts as well.
 * Integer powers become products; negative powers become powers of one reciprocal.
-* Value numbering then leaves one step for each value, and what no result needs is dropped.
+* Value numbering then leaves one step for each value; steps that no result needs are removed.
 
-Products are not reordered across steps: a small factor that the reverse sweep multiplies first keeps a large
+Products keep their order across steps: where the reverse sweep multiplies by a small factor first, that keeps a large
 one from overflowing.
 """
 
@@ -56,7 +56,7 @@ def _simplify_steps(
             step = log_softmax[node.args[0]]  # exp(log_softmax(z)) = softmax(z), without the cancellation
             return _normalization(replace(step, operator="softmax"), None, numbering)
         if isinstance(node, exp) and _is_nonnegative(-node.args[0], numbering, signs):
-            return decay(-node.args[0])  # as of a bell curve: it can only underflow
+            return decay(-node.args[0])  # a bell curve, for example: it can only underflow
         if isinstance(node, Pow) and node.exp.is_Integer:
             return _power(node.base, int(node.exp), numbering)
         return None
@@ -87,12 +87,12 @@ def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:
 
 
 def _is_nonnegative(value: Expr, numbering: Numbering, signs: dict[Element, Symbol]) -> bool:
-    """Whether a value is never negative, as far as SymPy sees from how its elements are defined.
+    """Whether SymPy can tell, from the definitions of the elements in a value, that it is never negative.
 
-    ``signs`` has a symbol for the element of each step; those that have come since are added.
+    ``signs`` maps the element of each step to a symbol with its sign; new steps are added to it.
     """
     for step in numbering.steps[len(signs) :]:
-        known = step.expression.xreplace(signs).is_nonnegative  # and so is a sum or a maximum of it
+        known = step.expression.xreplace(signs).is_nonnegative  # then a sum or a maximum of it is not negative, either
         signs[step.target] = Dummy(nonnegative=True) if known else step.target
     return bool(value.xreplace(signs).is_nonnegative)
 
@@ -103,8 +103,8 @@ def _is_nonnegative(value: Expr, numbering: Numbering, signs: dict[Element, Symb
 def _normalization(step: Step, name: str | None, numbering: Numbering) -> Element:
     """Softmax and its relatives along the indices ``step.over``, in steps that they share.
 
-    With m = max(z), the exponentials e = exp(z - m) sum to 1 + r, where r is summed without the largest, so
-    that neither log(1 + r) nor 1 - p = r/(1 + r) at the largest cancels.
+    With m = max(z), the exponentials e = exp(z - m) sum to 1 + r, where r is the sum of all but the largest. So
+    log(1 + r) keeps its digits, and so does 1 - p = r/(1 + r) of the largest.
     """
     indices = step.target.indices
     z = numbering.define(step.expression, None, indices)
@@ -113,7 +113,7 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
     e = numbering.define(decay(-below), None, indices)
     others = numbering.define(Piecewise((e, below < 0), (S.Zero, True)), operator="sum", over=step.over)
     largest = numbering.define(Piecewise((S.Zero, below < 0), (S.One, True)), operator="sum", over=step.over)
-    ties = numbering.define(largest - 1)  # a step of its own: others + largest - 1 would lose the small others
+    ties = numbering.define(largest - 1)  # a step of its own: in others + largest - 1 the small others would be lost
     r = numbering.define(others + ties)
     value = _VALUES[step.operator or ""](below, e, r, numbering)
     return numbering.define(value, name, indices)
@@ -139,7 +139,7 @@ _VALUES = {"softmax": _softmax, "softmax_complement": _softmax_complement, "log_
 
 
 def operations(program: Program) -> int:
-    """Operations for one sample: those of each step, for each value of its indices."""
+    """Operations for one sample: those of each step, times the number of values of its indices."""
     return sum(_cost(program, step) for step in program.steps)
 
 
@@ -161,7 +161,7 @@ def _cost(program: Program, step: Step) -> int:
 
 
 def _own_cost(step: Step) -> int:
-    """Operations for one value of every index: those of the expression, and one to reduce it."""
+    """Operations of a step for one value of each index: those of the expression, and one if it is reduced."""
     return int(count_ops(step.expression)) + (1 if step.over else 0)
 
 

@@ -1,10 +1,8 @@
 """describe -> **stabilize** -> differentiate: from formulas as people write them to formulas that hold.
 
-A formula that overflows or cancels as written must not do so as compiled, nor may its gradient. Since the
-derivative of ``1 - f`` remembers nothing of the logistic function inside, the rules run before the reverse
-sweep, on whole formulas: a stage of its own, which the first design had inside ``simplify``.
-
-The rules (``rules/``) are applied from the leaves to the root, once.
+A formula may overflow or lose digits as written; compiled it must not, and neither must its gradient. The rules run
+before the reverse sweep, on whole formulas, because the derivative of ``1 - f`` no longer shows that f is a logistic
+function. They stand in ``rules/``, and are applied once, from the leaves to the root.
 """
 
 from __future__ import annotations
@@ -36,12 +34,13 @@ def stable_form(node: Expr) -> Expr:
 
 
 class Forms:
-    """The stable forms of expressions, each found once.
+    """The stable forms of expressions, each computed once.
 
     ``recognized`` are the sums, products and powers that a rule has rewritten. A value that occurs in several places
-    has to be recognized in all of them, or the places differ by what the rule saves: in ``sin(T)/T`` for a quotient
-    T = p/q, SymPy keeps the second T as a q and a 1/p among other factors. So the formulas are gone through twice;
-    the second time, ``parts`` are what was recognized, and sums and products that contain one of them are taken apart.
+    must be rewritten in all of them; otherwise the places would differ by rounding. But SymPy may hide it: in
+    ``sin(T)/T`` with T = p/q, the second T becomes the factors q and 1/p among others. So all formulas are rewritten
+    twice. In the second pass, ``parts`` holds what the first one recognized, and sums and products that contain a part
+    are split into the part and the rest.
     """
 
     def __init__(self, parts: tuple[Expr, ...] = ()) -> None:
@@ -65,20 +64,20 @@ class Forms:
             if rewritten is not None and rewritten != result:
                 if isinstance(node, Add | Mul | Pow):
                     self.recognized[node] = None
-                self._memo.setdefault(result, result)  # where it is a part of what it becomes
+                self._memo.setdefault(result, result)  # where the result contains the node itself
                 return self.of(rewritten)
         return result
 
     def _taken_apart(self, node: Expr) -> Expr | None:
-        """A product or a sum with one of the parts in it: rest*part**k, or rest + k*part, in stable forms."""
+        """A product or sum that contains a part, as rest*part**k or rest + k*part, with all of these in stable form."""
         if not isinstance(node, Add | Mul) or node in self._parts:
             return None
         for part in self._parts:
             if part in self._begun or isinstance(node, Add) != isinstance(part, Add):
                 continue
             k, rest = (without_terms if isinstance(node, Add) else without_factors)(node, part)
-            if k and not rest.is_number:  # else it is the part itself, but for a number
-                self._begun.add(part)  # what it becomes may contain it again
+            if k and not rest.is_number:  # else it is the part itself, times a number
+                self._begun.add(part)  # its stable form may contain the part again
                 found = self.of(part)
                 self._begun.remove(part)
                 return self.of(rest) + k * found if isinstance(node, Add) else self.of(rest) * found**k

@@ -1,4 +1,4 @@
-"""A user's Python file: run under a name that is no other module's, its neighbours within its reach."""
+"""Runs a user's Python file as a module with a unique name; it can import the files beside it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from nncodegen.errors import ModelError, NncodegenError
 
 OURS = Path(__file__).parent
 NOBODYS = ("<frozen", contextlib.__file__)
-"""What stands in a traceback between our frames and a user's."""
+"""Files whose frames stand in a traceback between ours and the user's."""
 
 
 class UserFileError(ModelError):
-    """A user's file failed: the message says where and why, ``trace`` holds the lines that led there, as text."""
+    """A user's file failed. The message says where and why; ``trace`` is the traceback in the user's code, as text."""
 
     def __init__(self, message: str, trace: str) -> None:
         super().__init__(message)
@@ -28,11 +28,11 @@ class UserFileError(ModelError):
 
 
 def run_file(path: Path) -> ModuleType:
-    """The module that a Python file makes. Raises ModelError."""
-    name = f"nncodegen.files.{path.stem}"  # a model.py that is called queue.py must be nobody's queue
+    """Runs a Python file and returns it as a module. Raises ModelError."""
+    name = f"nncodegen.files.{path.stem}"  # a user's queue.py must not replace the module queue of Python
     spec = importlib.util.spec_from_file_location(name, path.absolute())
     if spec is None or spec.loader is None:
-        raise ModelError(f"{path} is no Python file: give one that ends in .py")
+        raise ModelError(f"{path} is not a Python file: give one that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -44,10 +44,10 @@ def run_file(path: Path) -> ModuleType:
 
 
 def _told(error: BaseException, path: Path) -> UserFileError:
-    """An error of a file as people read it: its place and its message, and the frames but for our own."""
+    """An error in a user's file as a UserFileError: place, message, and the traceback without our own frames."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
-    while frames and Path(frames[0].filename) != path.absolute():  # how we came there
+    while frames and Path(frames[0].filename) != path.absolute():  # our own frames
         del frames[0]
     theirs = [f for f in frames if OURS not in Path(f.filename).parents and not f.filename.startswith(NOBODYS)]
     trace = "".join(traceback.StackSummary.from_list(theirs).format())
@@ -55,7 +55,7 @@ def _told(error: BaseException, path: Path) -> UserFileError:
         trace += "".join(traceback.format_exception_only(error)[:-1])
         if error.filename == str(path.absolute()):
             lines.append(error.lineno)
-    if isinstance(error, NncodegenError):  # it names the culprit
+    if isinstance(error, NncodegenError):  # its message says already what is wrong
         return UserFileError(str(error), trace)
     where = f"{path}, line {lines[-1]}" if lines else str(path)
     return UserFileError(f"{where}: {type(error).__name__}: {error}", trace)
@@ -63,7 +63,7 @@ def _told(error: BaseException, path: Path) -> UserFileError:
 
 @contextlib.contextmanager
 def _neighbours(path: Path) -> Iterator[None]:
-    """What is imported meanwhile may lie beside a file, as for `python MODEL.py`; but modules of Python come first."""
+    """Lets imports inside find modules beside a file, as `python MODEL.py` does; modules of Python come first."""
     finder = _Finder(path)
     sys.meta_path.insert(0, finder)
     try:
@@ -73,13 +73,13 @@ def _neighbours(path: Path) -> Iterator[None]:
 
 
 class _Finder:
-    """Finds modules beside a file, but for those of the names of Python's modules and for the file itself."""
+    """Finds modules beside a file, except the file itself and those named like a module of Python."""
 
     def __init__(self, path: Path) -> None:
         self.folder, self.taken = str(path.parent), {*sys.stdlib_module_names, path.stem}
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> Any:
-        """The spec of a module beside the file, if it is there."""
+        """The spec of a module beside the file, or None."""
         if path is not None or name in self.taken:
             return None
         return importlib.machinery.PathFinder.find_spec(name, [self.folder])

@@ -1,7 +1,7 @@
-"""The workloads build and growth, which measure nncodegen alone: its stages one by one, and what they grow with.
+"""The workloads build and growth, which measure nncodegen alone: its stages, and how they grow with a model.
 
-Every build runs in a process of its own, so that no cache of SymPy is warm; what is imported is no part of the time.
-These functions are called in that process.
+Every build runs in a new process, so that SymPy's caches are empty. Imports are not part of the time. These functions
+are called in that process.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from nncodegen.describe import Dense, Model, Sequential
 from nncodegen.pipeline import Stage, compile_model
 
 SAMPLES = 1024
-"""Samples of one call of loss_and_gradient, whose time is given for each of them."""
+"""The samples of one call of loss_and_gradient; its time is given for one sample."""
 
 SIZES = {
     "width": (16, 32, 64, 128, 256, 512, 1024),
     "depth": (1, 2, 4, 8, 16),
     "formula size": (10, 31, 100, 301, 1000),
 }
-"""What grows: units of each of two hidden layers; hidden layers of 32 units; parameters of a formula."""
+"""What grows: the units of two hidden layers; the number of hidden layers of 32 units; a formula's parameters."""
 
 QUICK_SIZES = {"width": (16, 32), "depth": (1, 2), "formula size": (10, 31)}
 
 
 def grown(axis: str, size: int) -> Model | Sequential:
-    """The model of a size: networks of 16 inputs and one output, or a formula in one input."""
+    """The model of a size: a network with 16 inputs and one output, or a formula with one input."""
     if axis == "formula size":
         return _waves((size - 1) // 3)
     width, depth = (size, 2) if axis == "width" else (32, size)
@@ -53,13 +53,13 @@ def _waves(terms: int) -> Model:
 
 
 def compile_once(model: str, precision: str) -> dict[str, Any]:
-    """The seconds of every stage of the build of a workload's model, and whether the cache had it."""
+    """Builds a workload's model: the seconds of each stage, and whether it came from the cache."""
     compiled, seconds = _compile(MODELS[model], precision)
     return {"seconds": seconds, "cached": compiled.built.cached}
 
 
 def grow_once(axis: str, size: int, precision: str) -> dict[str, Any]:
-    """The build of a grown model: its stages, parameters, bytes of C, and seconds for a sample's gradient."""
+    """Builds a model of a size: seconds of its stages, parameters, bytes of C, seconds for a sample's gradient."""
     compiled, seconds = _compile(grown(axis, size), precision)
     source = next(text for name, text in compiled.sources.files.items() if name.endswith(".c"))
     module = load(compiled.built)

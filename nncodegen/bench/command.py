@@ -1,4 +1,4 @@
-"""The command ``bench``: chooses what is measured, measures it, prints and keeps the results."""
+"""The command ``bench``: checks what is asked for, measures it, prints the results, and writes them to files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from nncodegen.bench.workloads import MODELS, WORKLOADS
 
 ALONE = ("build", "growth")
 TABLE = 132
-"""Columns that the widest table takes."""
+"""The width of the widest table, in characters."""
 
 
 def bench(
@@ -47,7 +47,7 @@ def bench(
         for precision in precisions or WORKLOADS[name].precisions
     ]
     console = Console(highlight=False, soft_wrap=True)
-    console.width = max(console.width, TABLE)  # in a pipe and in a narrow window, too, no figure is cut
+    console.width = max(console.width, TABLE)  # so that no figure is cut off in a pipe or a narrow window
     with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder, _Bar(plan, against, settings) as bar:
         session = _Session(settings, against, Path(folder), console, bar)
         session.peaks(dict.fromkeys(precision for name, _, precision in plan if name not in ALONE))
@@ -65,7 +65,7 @@ def bench(
 
 
 class _Session:
-    """What has been measured so far."""
+    """One run of the command: its settings, and the results so far."""
 
     def __init__(self, settings: Settings, peers: tuple[str, ...], folder: Path, console: Console, bar: _Bar) -> None:
         self.settings, self.peers, self.folder, self.console, self.bar = settings, peers, folder, console, bar
@@ -77,7 +77,7 @@ class _Session:
         }  # fmt: skip
 
     def peaks(self, precisions: Iterable[str]) -> None:
-        """Measures the peak of the cores in each precision, and prints what everything is measured on."""
+        """Measures the peak performance in each precision, and prints it with the machine."""
         for precision in precisions:
             with Process("peak", 1, self.folder / "cache") as process:
                 one = process.ask(do="peak", precision=precision, folder=str(self.folder))["flops"]
@@ -117,21 +117,21 @@ class _Session:
 
 
 def absences(workload: str, precision: str, peers: Iterable[str]) -> dict[str, str]:
-    """Why some of the peers do not take part in a workload, by name."""
+    """The peers that do not take part in a workload, each with the reason."""
     reasons = {}
     for name in peers:
         peer = PEERS[name]
         if workload in peer.left_out:
             reasons[name] = f"left out: {peer.left_out[workload]}"
         elif precision not in peer.precisions:
-            reasons[name] = f"left out: it computes in {' and '.join(peer.precisions)} alone"
+            reasons[name] = f"left out: it computes only in {' and '.join(peer.precisions)}"
         elif peer.missing:
             reasons[name] = f"is not installed (no module {', '.join(peer.missing)})"
     return reasons
 
 
 class _Bar:
-    """A progress bar on standard error. It is drawn between runs alone, so that it takes no time from them."""
+    """A progress bar on standard error. It is drawn only between runs, so that it takes no time from them."""
 
     def __init__(self, plan: list[tuple[str, str, str]], peers: tuple[str, ...], settings: Settings) -> None:
         self.sizes = [_size(name, precision, peers, settings) for name, _, precision in plan]
@@ -144,15 +144,15 @@ class _Bar:
         self.title, self.number = "", -1
 
     def begin(self, title: str) -> None:
-        """The next measurement."""
+        """Begins the next measurement."""
         self.title, self.number = title, self.number + 1
 
     def watch(self, text: str) -> None:
-        """One part of it begins."""
+        """Begins one part of a measurement."""
         self.progress.update(self.task, description=f"{self.title}: {text}", advance=1, refresh=True)
 
     def end(self) -> None:
-        """It is over, in however many parts."""
+        """Ends a measurement, however many parts it had."""
         self.progress.update(self.task, completed=sum(self.sizes[: self.number + 1]), refresh=True)
 
     def __enter__(self) -> _Bar:
@@ -165,7 +165,7 @@ class _Bar:
 
 
 def _size(name: str, precision: str, peers: tuple[str, ...], settings: Settings) -> int:
-    """In how many parts a measurement is told."""
+    """The number of parts of a measurement on the bar."""
     if name == "build":
         return len(MODELS) * (1 if settings.quick else 5)
     if name == "growth":
@@ -189,7 +189,7 @@ def _check_names(hint: str, names: Iterable[str], known: Iterable[str], role: st
 
 
 def _check(threads: int, json_file: Path | None, plot_file: Path | None) -> None:
-    """Before the work, not after it."""
+    """Raises click's errors for wrong options, before anything is measured."""
     cores = len(available_cores())
     if threads > cores:
         raise click.BadParameter(f"{threads} threads need as many cores; there are {cores}", param_hint="--threads")

@@ -1,4 +1,4 @@
-"""The samples and start parameters of the workloads: the same at every call, and on every machine."""
+"""The samples and initial parameters of the workloads, the same in every call and on every machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def start_of_many(stack: Stack, precision: str, models: int) -> Array:
 
 
 def matrix_exponentials(samples: int) -> tuple[Array, Array]:
-    """Random 2 x 2 matrices and their exponentials, each as a row of 4: what SimpleChains.jl's benchmark learns."""
+    """Random 2 x 2 matrices and their exponentials, each as a row of 4, as in the benchmark of SimpleChains.jl."""
     A = np.random.default_rng(1).standard_normal((samples, 2, 2))
     term = total = np.broadcast_to(np.eye(2), A.shape)
     for k in range(1, 19):  # the series of exp(A/64), whose remainder is far below rounding
@@ -38,7 +38,7 @@ def matrix_exponentials(samples: int) -> tuple[Array, Array]:
 
 
 def spirals(samples: int) -> tuple[Array, Array]:
-    """Points on two spirals that wind around each other, and which of them each is on."""
+    """Points on two intertwined spirals, and for each the number of its spiral."""
     generator = np.random.default_rng(2)
     labels = np.arange(samples) % 2
     radius = np.sqrt(generator.uniform(0.01, 1, samples))
@@ -61,14 +61,14 @@ def handwritten_digits() -> tuple[Array, Array]:
 
 
 def ten_classes(samples: int, inputs: int) -> tuple[Array, Array]:
-    """Normal samples, and for each which of ten random directions it lies along the most."""
+    """Normally distributed samples, and for each the one of ten random directions that it is closest to."""
     generator = np.random.default_rng(3)
     X = generator.standard_normal((samples, inputs))
     return X, (X @ generator.standard_normal((inputs, 10))).argmax(axis=1)
 
 
 def noisy_peaks(samples: int) -> tuple[Array, Array]:
-    """Points at random places along three peaks on a level, a twentieth of a peak's height off."""
+    """Random points of a curve with three peaks, with noise of a twentieth of a peak's height."""
     generator = np.random.default_rng(5)
     x = generator.uniform(-4, 4, (samples, 1))
     heights, centers, widths = (1.2, 0.7, 0.5), (-1.8, 0.3, 1.9), (0.6, 1.0, 1.2)
@@ -77,12 +77,12 @@ def noisy_peaks(samples: int) -> tuple[Array, Array]:
 
 
 def smooth_surface(samples: int, inputs: int) -> tuple[Array, Array]:
-    """Normal samples, and the sine of a random direction."""
+    """Normally distributed samples, and the sine of their component along a random direction."""
     generator = np.random.default_rng(6)
     X = generator.standard_normal((samples, inputs))
     return X, np.sin(X @ generator.standard_normal((inputs, 1)) / math.sqrt(inputs))
 
 
 def one_hot(labels: Array) -> Array:
-    """Rows of zeros, with a one at the class."""
+    """Labels as rows of zeros with a one at the class."""
     return np.eye(int(labels.max()) + 1)[labels]

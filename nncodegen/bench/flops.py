@@ -1,4 +1,4 @@
-"""How many floating-point operations a task takes: the same number for every peer, whatever it really does.
+"""The number of floating-point operations of a task. It is the same for every peer, whatever that really computes.
 
 A layered network: 2*rows*columns for each sample in the forward pass, as many in the gradient of the weights, and
 as many in the gradient of the input, which the first layer does not need. Activations, biases, the loss and the
@@ -42,6 +42,6 @@ def _simplified(task: Task) -> Program:
 
 
 def _operations(program: Program, results: tuple[Element, ...]) -> int:
-    """Operations of those steps on which some results depend."""
+    """The operations of the steps on which some results depend."""
     steps = needed(program.steps, results)
     return operations(replace(program, steps=steps, outputs=results, loss=results[0], gradient=()))

@@ -1,4 +1,4 @@
-"""Takes the measurements of the workloads build and growth, each build in a new process."""
+"""Measures the workloads build and growth, with each build in a new process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 def measure_builds(precision: str, settings: Settings, watch: Watch) -> list[Row]:
-    """For each model, cold and from the cache: the runs of every stage in seconds, the medians, and their sum."""
+    """For each model, cold and from the cache: seconds of every stage in each run, the medians, and their sum."""
     rows = []
     for model in MODELS:
         runs: dict[str, list[dict[str, float]]] = {"cold": [], "cached": []}
@@ -43,7 +43,7 @@ def _build_row(model: str, kind: str, runs: list[dict[str, float]]) -> Row:
 
 
 def measure_growth(precision: str, settings: Settings, watch: Watch) -> list[Row]:
-    """For each size of what grows: seconds of the build, parameters, bytes of C, seconds for a sample."""
+    """For each kind of growth and each size: seconds of the build, parameters, bytes of C, seconds for a sample."""
     rows = []
     for axis, sizes in (QUICK_SIZES if settings.quick else SIZES).items():
         for size in sizes:

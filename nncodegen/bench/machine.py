@@ -1,4 +1,4 @@
-"""What was measured on: the machine, the compiler, the versions of everything that took part."""
+"""Describes the machine, the compiler, and the versions of everything that takes part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nncodegen.bench.processes import available_cores
 from nncodegen.build import find_compiler
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
-"""Where a distribution has another name than its module."""
+"""Distributions whose names differ from those of their modules."""
 
 
 def describe_machine(settings: Settings, peers: tuple[str, ...]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def describe_machine(settings: Settings, peers: tuple[str, ...]) -> dict[str, An
 
 
 def cpu_model() -> str:
-    """The name of the CPU, as the system tells it."""
+    """The name of the CPU, as the operating system gives it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Runs peers in turn, on the same task, and compares what they computed before anyone sees a time."""
+"""Runs peers in turn on the same task, and compares their results before any time is shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nncodegen.bench.tasks import Array, Formula, Task, difference, tolerance
 
 @dataclass(frozen=True)
 class Settings:
-    """How measurements are taken: on how many cores, how many rounds of runs, of how many seconds each."""
+    """How to measure: the number of cores, the number of rounds of runs, and the seconds of each run."""
 
     threads: int = 1
     rounds: int = 9
@@ -31,12 +31,12 @@ class Settings:
 QUICK = {"rounds": 3, "seconds": 0.02, "quick": True}
 
 PAUSE = 0.01
-"""Seconds between the run of one peer and of the next: threads that wait for more work have gone to sleep."""
+"""Seconds between the runs of two peers, so that waiting threads of the first have gone to sleep."""
 
 
 @dataclass
 class Timing:
-    """What one peer needed, in seconds: for the build and the first call, and for each step in every run."""
+    """The times of one peer in seconds: of the build, of the first call, and of a step in each run."""
 
     peer: str
     build: float
@@ -57,7 +57,7 @@ Watch = Callable[[str], None]
 
 @dataclass
 class _Turn:
-    """A peer under way: its process, the files of its task and result, the result that it must agree with."""
+    """A running peer: its process, the files of its task and its result, and the result to compare with."""
 
     peer: Peer
     process: Process
@@ -70,7 +70,7 @@ class _Turn:
 def measure(
     task: Task, peers: Iterable[str], settings: Settings, folder: Path, watch: Watch
 ) -> tuple[list[Timing], dict[str, str]]:
-    """The times of nncodegen, which comes first, and of peers; and by name why others failed.
+    """The times of nncodegen, which comes first, and of its peers; and for peers that failed, the reasons by name.
 
     Raises BenchError where a peer disagrees with nncodegen, or nncodegen itself fails.
     """
@@ -96,7 +96,7 @@ def measure(
                 result = {"result": str(turn.file)} if number == settings.rounds - 1 else {}
                 seconds = _run(turn, timing.repetitions, **result)
                 timing.runs.append(seconds / timing.repetitions / timing.steps)
-        for turn in turns:  # once more, after the last run: nothing has worn off, or added up
+        for turn in turns:  # again after the last run, as many runs may have changed something
             _compare(turn)
     return [turn.timing for turn in turns], failed
 
@@ -129,7 +129,7 @@ def _result(base: Path) -> Path:
 
 
 def _compare(turn: _Turn) -> None:
-    """Raises BenchError if the last result of a peer is not nncodegen's."""
+    """Raises BenchError if the last result of a peer differs from that of nncodegen by more than rounding."""
     found = np.load(turn.file)
     expected = found if turn.expected is None else turn.expected
     turn.timing.difference = max(turn.timing.difference, difference(turn.task, expected, found))
@@ -137,12 +137,12 @@ def _compare(turn: _Turn) -> None:
         raise BenchError(
             f"{turn.timing.peer} does not compute what nncodegen computes: the results differ by "
             f"{turn.timing.difference:.1e}, where rounding explains {tolerance(turn.task):.0e}; "
-            f"no time of it would mean anything"
+            f"its time would mean nothing"
         )
 
 
 def _run(turn: _Turn, repetitions: int, **result: str) -> float:
-    """The seconds of so many runs."""
+    """The seconds that a number of repetitions take."""
     try:
         return float(turn.process.ask(do="run", key="task", repetitions=repetitions, **result)["seconds"])
     except WorkerError as error:
@@ -150,7 +150,7 @@ def _run(turn: _Turn, repetitions: int, **result: str) -> float:
 
 
 def _repetitions(turn: _Turn, seconds: float) -> int:
-    """How often a peer can do its task in so many seconds: doubled until it is clear."""
+    """How often a peer can do its task in the given seconds, found by doubling."""
     count = 1
     while True:
         taken = _run(turn, count)

@@ -1,4 +1,4 @@
-"""Compiles the C files of this folder, for the peer that is written by hand and for the peak of the core."""
+"""Compiles the C files of this folder: the peer that is written by hand, and the measurement of the peak."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPES = {"float64": ("double", "exp", ctypes.c_double), "float32": ("float", "ex
 
 
 def compile_c(name: str, precision: str, folder: Path) -> ctypes.CDLL:
-    """The library of ``name``.c, for one precision, by the compiler that compiles the modules."""
+    """Compiles ``name``.c for one precision to a shared library, with the compiler of the modules."""
     compiler = find_compiler()
     real, exponential, _ = TYPES[precision]
     library = folder / f"{name}-{precision}.so"

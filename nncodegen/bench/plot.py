@@ -1,4 +1,4 @@
-"""The chart: how many times as long as nncodegen every peer takes, and what builds take and grow with."""
+"""Draws a chart: how many times as long as nncodegen each peer takes, and the times of builds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nncodegen.bench.report import Measurement, short
 
 COLORS = {"float64": "#1f4e79", "float32": "#e08e2b"}
 STAGES = ("#c6dbef", "#9ecae1", "#6baed6", "#4292c6", "#2171b5", "#08519c", "#e08e2b")
-"""Six stages of algebra and text in shades of one color, the C compiler in another."""
+"""The colors of the stages: shades of blue for six, and another color for the C compiler."""
 
 INK, FAINT = "#333333", "#dddddd"
 COLUMNS, WIDTH = 3, 15.0
@@ -30,7 +30,7 @@ STYLE = {
 }  # fmt: skip
 
 Panel = tuple[int, Callable[[Any], None]]
-"""Its height in lines, and what draws it."""
+"""The height of a panel in lines, and the function that draws it."""
 
 
 def plot(measurements: list[Measurement], results: dict[str, Any], file: Path) -> None:
@@ -155,7 +155,7 @@ def _growth_panels(results: dict[str, Any]) -> list[Panel]:
 
 
 def _growth(rows: list[dict[str, Any]], title: str, axes: Any) -> None:
-    """Three lines, each relative to the smallest size, whose own value stands in the legend."""
+    """Three lines, each relative to its value at the smallest size, which stands in the legend."""
     axes.set_title(title)
     sizes = [row["size"] for row in rows]
     lines: tuple[tuple[str, str, str, str, Callable[[float], str]], ...] = (

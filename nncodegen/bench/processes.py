@@ -1,4 +1,4 @@
-"""The parent's side of the workers: starts them in the right environment, on the right cores, and asks them."""
+"""Starts the worker processes, each in its environment and on its cores, and sends them requests."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS",
 )  # fmt: skip
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""Settings of this machine's user that may take the best kernels from NumPy's BLAS."""
+"""Environment variables with which a user may have turned off the best kernels of NumPy's BLAS."""
 
 
 class WorkerError(BenchError):
-    """A worker could not do what it was asked."""
+    """A worker could not answer a request."""
 
 
 def available_cores() -> list[int]:
@@ -35,21 +35,21 @@ def available_cores() -> list[int]:
 
 
 def environment(threads: int, cache: Path) -> dict[str, str]:
-    """The environment of a worker: thread pools of the asked size, and a cache of its own for nncodegen."""
+    """The environment of a worker: the number of threads for each library, and a separate build cache."""
     values = {name: value for name, value in os.environ.items() if name not in UNSET}
     values.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     eigen = "true" if threads > 1 else "false"
     flags = f"--xla_cpu_multi_thread_eigen={eigen} intra_op_parallelism_threads={threads}"
     values["XLA_FLAGS"] = f"{values.get('XLA_FLAGS', '')} {flags}".strip()
     values["NNCODEGEN_CACHE"] = str(cache)
-    values["TORCHINDUCTOR_CACHE_DIR"] = str(cache / "torch")  # its first call, too, compiles
+    values["TORCHINDUCTOR_CACHE_DIR"] = str(cache / "torch")  # so that its first call includes the compiler
     root = str(Path(__file__).parents[2])
     values["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [values.get("PYTHONPATH")])])
     return values
 
 
 class Process:
-    """One worker; it ends with the ``with`` block."""
+    """A worker process, which ends with the ``with`` block."""
 
     def __init__(self, name: str, threads: int, cache: Path) -> None:
         self.name = name
@@ -98,8 +98,8 @@ class Process:
 
 @contextmanager
 def _on_cores(count: int) -> Iterator[None]:
-    """What is started here runs on that many cores, which it inherits."""
-    if not hasattr(os, "sched_setaffinity"):  # macOS has no such thing
+    """Processes that are started inside run on ``count`` cores."""
+    if not hasattr(os, "sched_setaffinity"):  # not on macOS
         yield
         return
     before = os.sched_getaffinity(0)

@@ -1,4 +1,4 @@
-"""What is printed: a table for each measurement, times in units that can be read."""
+"""Prints a table for each measurement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nncodegen.bench.peers import PEERS
 
 @dataclass
 class Measurement:
-    """Everything about one case of a workload in one precision; ``flops`` are of a step, ``peak`` a second."""
+    """The results of one case of a workload in one precision. ``flops`` is for one step, ``peak`` for one second."""
 
     workload: str
     case: str
@@ -35,11 +35,11 @@ class Measurement:
         return ", ".join(filter(None, [self.workload, self.case, self.precision]))
 
     def ratio(self, timing: Timing) -> float:
-        """How many times as long as nncodegen a peer takes, in the median."""
+        """The ratio of medians: how many times as long as nncodegen a peer takes."""
         return timing.quartile(2) / self.timings[0].quartile(2)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data, with what follows from it."""
+        """The measurement as plain data for JSON, with its medians and ratios."""
         return asdict(self) | {
             "timings": [
                 asdict(timing)
@@ -58,7 +58,7 @@ class Measurement:
 
 
 def print_machine(console: Console, machine: dict[str, Any], settings: Settings, peaks: dict[str, float]) -> None:
-    """What the tables below were measured on."""
+    """Prints the machine, the versions and the peak performance."""
     cores = f"{settings.threads} core{'s' if settings.threads > 1 else ''}"
     console.print(f"{machine['date'][:10]}, {machine['cpu']}, {cores} of {machine['cores']}, {machine['compiler']}")
     named = {name: number for name, number in machine["versions"].items() if number}
@@ -67,11 +67,11 @@ def print_machine(console: Console, machine: dict[str, Any], settings: Settings,
     if measured:
         console.print(f"peak of fused multiply-adds, measured: {measured}")
     if settings.quick:
-        console.print("a quick look: smaller tasks than told below, and short runs; no figures to quote")
+        console.print("--quick: smaller tasks than the texts below say, and short runs; do not quote these figures")
 
 
 def print_measurement(console: Console, measured: Measurement) -> None:
-    """The times of a step of every peer, how they compare, and who is absent."""
+    """Prints the time of a step of each peer, the ratios, and the peers that are missing."""
     console.print(f"\n[bold]{measured.title}[/bold]: {measured.what}; times are for one {measured.step}")
     table = _table("peer", "min", "median", "quartiles", "ratio", "build", "first call", "steps/s", "GFLOP/s",
                    "of peak", "differs")  # fmt: skip
@@ -95,22 +95,22 @@ def print_measurement(console: Console, measured: Measurement) -> None:
     console.print(table)
     for timing in measured.timings:
         if timing.iterations:
-            console.print(f"{timing.peer}: {timing.iterations} iterations in each run, the others do all of them")
+            console.print(f"{timing.peer}: only {timing.iterations} iterations in each run")
     if measured.threads > 1:
         for timing in measured.timings:
             if not PEERS[timing.peer].threads:
-                console.print(f"{timing.peer}: on one thread, whatever is asked")
+                console.print(f"{timing.peer}: always on one thread")
     print_absent(console, measured.absent)
 
 
 def print_absent(console: Console, absent: dict[str, str]) -> None:
-    """Who is absent, together with those who are so for the same reason."""
+    """Prints the peers that are missing, grouped by reason."""
     for reason in dict.fromkeys(absent.values()):
         console.print(f"{', '.join(name for name in absent if absent[name] == reason)}: {reason}", markup=False)
 
 
 def print_builds(console: Console, precision: str, rows: list[dict[str, Any]]) -> None:
-    """The stages of every build, in milliseconds, cold and from the cache."""
+    """Prints the stages of every build in milliseconds, cold and from the cache."""
     console.print(f"\n[bold]build, {precision}[/bold]: medians in ms; cold with an empty cache, cached with a full one")
     stages = list(rows[0]["stages"])
     table = _table("model", "", *stages, "min", "median")
@@ -121,7 +121,7 @@ def print_builds(console: Console, precision: str, rows: list[dict[str, Any]]) -
 
 
 def print_growth(console: Console, precision: str, rows: list[dict[str, Any]]) -> None:
-    """Build time, size of the C and time of a sample's gradient against what grows."""
+    """Prints the time of a build, the size of the C and the time of a sample's gradient for each size."""
     console.print(f"\n[bold]growth, {precision}[/bold]: 16 inputs, one output; loss and gradient of 1,024 samples")
     table = _table("", "size", "parameters", "build", "of it C compiler", "bytes of C", "a sample")
     for number, row in enumerate(rows):
@@ -142,15 +142,15 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _time(seconds: float) -> str:
-    """Three digits and a unit."""
+    """A time with three digits and a unit."""
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
-        if seconds * factor >= 0.9995:  # what is rounded to 1
+        if seconds * factor >= 0.9995:  # anything that is rounded to 1 or more
             return f"{short(seconds * factor)} {unit}"
     return f"{short(seconds * 1e9)} ns"
 
 
 def short(value: float) -> str:
-    """Three digits, no exponent and no zeros at the end of a fraction: 12,300 or 0.0123 or 5."""
+    """A number with three digits, without exponent and trailing zeros: 12,300 or 0.0123 or 5."""
     if value == 0:
         return "0"
     digits = 2 - math.floor(math.log10(abs(value)))

@@ -1,6 +1,6 @@
-"""What is computed: a task is one computation, with its data, that every peer does from the same start.
+"""Tasks: computations with their data, which every peer does from the same initial parameters.
 
-A task knows nothing of who does it. Arrays are C-contiguous and of the task's precision.
+A task knows nothing about the peers. Arrays are C-contiguous and have the task's precision.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from nncodegen.describe import Dense, Model, Sequential
 Array = NDArray[Any]
 
 TOLERANCES = {"training": {"float64": 1e-8, "float32": 2e-2}, "prediction": {"float64": 1e-12, "float32": 1e-5}}
-"""How far two results may be apart: for a training relative to the largest way that a parameter has gone.
+"""The largest difference of two results; for a training, relative to the largest change of a parameter.
 
-Correct peers differ by rounding alone, since they add in different orders. One step is off by some ten units in
-the last place, 1e-15 and 1e-6, and each of the up to a thousand steps carries on what it was given: 1e-12 and 1e-3,
-which Adam, whose division by the size of the gradient magnifies the rounding of small ones, takes to 1e-10 and 1e-2.
-The bounds lie above that, and far below what different arithmetic makes: another batch order, one
-step too many, a factor of 2 in the loss move the parameters by 1e-1 and more of their way. A prediction is one
-forward pass, a sum of up to a hundred products in each of two layers.
+Correct peers differ only by rounding, as they add in different orders. One step is off by about ten units in the last
+place, 1e-15 in float64 and 1e-6 in float32. Up to a thousand steps add up to 1e-12 and 1e-3. Adam divides by the size
+of the gradient, which magnifies the rounding of small ones, to 1e-10 and 1e-2. The bounds are above that, and far below
+the effect of different arithmetic: another order of batches, one step too many, or a factor of 2 in the loss change the
+parameters by 1e-1 and more. A prediction is one forward pass, with sums of up to a hundred products in two layers.
 """
 
 
@@ -35,8 +34,8 @@ forward pass, a sum of up to a hundred products in each of two layers.
 class Formula:
     """Gradient descent on the shipped perceptron, for each of ``starts``, of shape (models, 7), on one sample.
 
-    The result is (models, 7). ``steps`` are iterations of one model times models: each changes all parameters,
-    one after the other if ``sequential``.
+    The result is (models, 7). ``steps`` is the number of iterations times models. Each iteration changes all
+    parameters, one after the other if ``sequential``.
     """
 
     starts: Array
@@ -53,17 +52,17 @@ class Formula:
 
     @property
     def start(self) -> Array:
-        """What the result is compared with, to see how far it has come."""
+        """The initial parameters, from which the change of the result is measured."""
         return self.starts
 
     @property
     def steps(self) -> int:
-        """Updates of a model, for all models together."""
+        """The number of iterations, summed over the models."""
         return self.iterations * len(self.starts)
 
     @property
     def model(self) -> Model:
-        """The model, as it is given to nncodegen."""
+        """The model for nncodegen."""
         return perceptron.model
 
 
@@ -95,14 +94,14 @@ class Stack:
 
     @property
     def model(self) -> Sequential:
-        """The model, as it is given to nncodegen."""
+        """The model for nncodegen."""
         layers = [Dense(units, activation) for units, activation in self.layers]
         return Sequential(layers, inputs=self.inputs, loss=self.loss, name=self.name)
 
     def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
         """Views into flat parameters: (W, b) of every layer, of the shapes (units, inputs) and (units,).
 
-        Where there is an axis for models in front, the views have it, too.
+        A leading axis for models is kept.
         """
         views: list[tuple[Array, ...]] = []
         begin = 0
@@ -113,7 +112,7 @@ class Stack:
         return views
 
     def pack(self, layers: Any) -> Array:
-        """Flat parameters from (W, b) of every layer: the opposite of ``unpack``."""
+        """Flat parameters from (W, b) of every layer: the inverse of ``unpack``."""
         pairs = [tuple(map(np.asarray, pair)) for pair in layers]
         models = pairs[0][-1].shape[:-1]
         return np.concatenate([part.reshape(*models, -1) for pair in pairs for part in pair], axis=-1)
@@ -130,7 +129,7 @@ class Peaks:
 
     @property
     def model(self) -> Model:
-        """The model, as it is given to nncodegen."""
+        """The model for nncodegen."""
         x, y, level = sympy.symbols("x y level")
         heights, centers, widths = (sympy.symbols(f"{name}:3") for name in ("height", "center", "width"))
         output = level
@@ -144,19 +143,18 @@ class Peaks:
         return [tuple(np.split(flat, (3, 6, 9)))]
 
     def pack(self, parts: Any) -> Array:
-        """Flat parameters from those: the opposite of ``unpack``."""
+        """Flat parameters from such a tuple: the inverse of ``unpack``."""
         (arrays,) = parts
         return np.concatenate(arrays)
 
 
 @dataclass(frozen=True)
 class Training:
-    """Training of layers or a formula on X and Y, in batches of ``batch`` samples in the order in which they lie.
+    """Training of layers or a formula on X and Y, in batches of ``batch`` samples, without shuffling.
 
-    Of many models with the same layers, if ``start`` has an axis for them in front; all are trained on the same data.
-    Y holds targets (samples, outputs), for classes one-hot; ``labels`` the classes as integers. The last batch of
-    an epoch holds what is left. The optimizer is "sgd", or "adam" with the usual 0.9, 0.999 and 1e-8. The result are
-    the parameters, flat.
+    If ``start`` has a leading axis, it holds many models with the same layers, all trained on the same data. Y holds
+    targets (samples, outputs), one-hot for classes; ``labels`` holds the classes as integers. The last batch of an
+    epoch may be smaller. The optimizer is "sgd", or "adam" with 0.9, 0.999 and 1e-8. The result is the flat parameters.
     """
 
     stack: Stack | Peaks
@@ -176,17 +174,17 @@ class Training:
 
     @property
     def steps(self) -> int:
-        """Updates of all parameters of a model, for all models together."""
+        """The number of updates, summed over the models."""
         return self.epochs * math.ceil(len(self.X) / self.batch) * (self.models or 1)
 
     @property
     def models(self) -> int | None:
-        """How many models are trained; None where it is one, without an axis for models."""
+        """The number of models; None for one model without an axis for models."""
         return len(self.start) if self.start.ndim > 1 else None
 
     @property
     def model(self) -> Model | Sequential:
-        """The model, as it is given to nncodegen."""
+        """The model for nncodegen."""
         return self.stack.model
 
     def batches(self) -> Iterator[slice]:
@@ -197,7 +195,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The outputs of a stack of layers for the rows of X, which are taken as they come, in NumPy's memory."""
+    """The outputs of a stack of layers for the rows of X, an array of NumPy."""
 
     stack: Stack
     parameters: Array
@@ -213,7 +211,7 @@ class Prediction:
 
     @property
     def model(self) -> Sequential:
-        """The model, as it is given to nncodegen."""
+        """The model for nncodegen."""
         return self.stack.model
 
 
@@ -221,7 +219,7 @@ Task = Formula | Training | Prediction
 
 
 def difference(task: Task, ours: Array, theirs: Array) -> float:
-    """How far two results of a task are apart: see TOLERANCES. Infinite, where shapes differ or values are none."""
+    """The difference of two results of a task: see TOLERANCES. It is infinite if shapes differ or values are NaN."""
     if theirs.shape != ours.shape or not np.isfinite(theirs).all():
         return math.inf
     way = ours if isinstance(task, Prediction) else ours - task.start

@@ -1,8 +1,8 @@
-"""The process of one peer: ``python -m nncodegen.bench.worker`` does what it is asked, one line of JSON at a time.
+"""The process of one peer: ``python -m nncodegen.bench.worker`` answers requests, each one line of JSON.
 
-A process of its own gives every peer the environment that it needs before it is imported, and keeps the thread pools
-and settings of one away from the others. It reads requests from its standard input, and answers on what was its
-standard output; whatever else prints goes to standard error.
+Every peer has a process of its own, so that its environment is set before it is imported, and its threads and settings
+do not affect the others. Requests come from standard input, and answers go to standard output; everything else that is
+printed goes to standard error.
 
     {"do": "import", "place": "jax:make"}                     -> {}
     {"do": "first", "task": FILE, "key": K, "threads": N, "result": FILE}  -> {"build": seconds, "call": seconds}
@@ -36,14 +36,14 @@ Answer = dict[str, Any]
 
 
 class Worker:
-    """What a process holds between requests: its peer's function, and the runs that it has prepared."""
+    """The state of the process between requests: the function of its peer, and the prepared runs."""
 
     def __init__(self) -> None:
         self.make: Callable[[Any, int], Callable[[], Any]] | None = None
         self.runs: dict[str, Callable[[], Any]] = {}
 
     def answer(self, request: Answer) -> Answer:
-        """Does what a request asks for."""
+        """Answers one request."""
         actions: dict[str, Callable[..., Answer]] = {
             "import": self.load, "first": self.first, "run": self.run, "peak": peak, "compile": builds.compile_once,
             "grow": builds.grow_once,
@@ -52,13 +52,13 @@ class Worker:
         return actions[arguments.pop("do")](**arguments)
 
     def load(self, place: str) -> Answer:
-        """Imports a peer: no part of any time."""
+        """Imports a peer; this is not part of any time."""
         module, function = place.split(":")
         self.make = getattr(importlib.import_module(f"nncodegen.bench.peers.{module}"), function)
         return {}
 
     def first(self, task: str, key: str, threads: int, result: str) -> Answer:
-        """Prepares a task, and does it once; both are timed."""
+        """Prepares a task and does it once; measures both."""
         assert self.make is not None
         loaded = pickle.loads(Path(task).read_bytes())
         begin = time.perf_counter()
@@ -70,7 +70,7 @@ class Worker:
         return {"build": middle - begin, "call": end - middle}
 
     def run(self, key: str, repetitions: int, result: str | None = None) -> Answer:
-        """Does a task so often; the result of the last is saved if there is a file for it."""
+        """Repeats a task; saves the last result if a file is given."""
         run: Callable[[], Any] = self.runs[key]
         value: Any = None
         gc.collect()
@@ -88,7 +88,7 @@ class Worker:
 
 
 def peak(precision: str, folder: str) -> Answer:
-    """The most operations a second that fused multiply-adds reach on one core: the best of many short tries."""
+    """The largest number of operations a second with fused multiply-adds on one core, of many short tries."""
     library = native.compile_c("peak", precision, Path(folder))
     library.operations.restype, library.chains.restype = ctypes.c_size_t, ctypes.c_double
     rounds, best, until = 500_000, 0.0, time.perf_counter() + 0.5
@@ -108,7 +108,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             answer = worker.answer(json.loads(line))
-        except Exception as error:  # whatever a peer raises is told to the parent, which names the peer
+        except Exception as error:  # the parent reports any error of a peer, with its name
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")

@@ -1,4 +1,4 @@
-"""The workloads: what is measured, in which precisions, and in which cases. To add one, add an entry."""
+"""The workloads, with their cases and precisions. To add one, add an entry."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ BOTH, DOUBLE = ("float64", "float32"), ("float64",)
 
 @dataclass(frozen=True)
 class Workload:
-    """What is measured: in words, its cases, its usual precisions.
+    """A workload: a description, its cases, its default precisions.
 
-    ``task(case, precision, quick)`` makes the task of a case; ``quick`` makes it small, for a first look. A workload
-    without it measures nncodegen alone. ``step`` says what a step is.
+    ``task(case, precision, quick)`` makes the task of a case; ``quick`` makes it small. Without a task, the workload
+    measures nncodegen alone. ``step`` says what one step is.
     """
 
     what: str
@@ -71,7 +71,7 @@ def _simplechains(case: str, precision: str, quick: bool) -> Task:
 
 def _spiral(case: str, precision: str, quick: bool) -> Task:
     X, labels = data.spirals(1024)
-    # with steps of 0.5 it becomes chaotic, and rounding grows until nothing can be compared
+    # with a learning rate of 0.5 the training is chaotic, and rounding grows until results cannot be compared
     return _training(SPIRAL, precision, (X, labels), "sgd", 0.1, 20 if quick else 200, len(X))
 
 

@@ -17,7 +17,7 @@ PRECISIONS = ("float64", "float32")
 def describe(model: Model | Sequential, precision: str = "float64") -> Program:
     """The model as a Program, with the updates of all optimizers."""
     if not isinstance(model, Model | Sequential):
-        raise ModelError(f"{model!r} is no model: use nncodegen.Model or nncodegen.Sequential")
+        raise ModelError(f"{model!r} is not a model: use nncodegen.Model or nncodegen.Sequential")
     if precision not in PRECISIONS:
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
     check_name(model.name, "the name of a model")  # which may have been changed
@@ -28,7 +28,7 @@ def describe(model: Model | Sequential, precision: str = "float64") -> Program:
 
 
 def _identity(program: Program) -> str:
-    """The hash of all that a model computes, in its precision: not of its name, nor of how it is trained."""
+    """A hash of what a model computes, and in which precision; its name and its optimizers do not count."""
     text = f"{replace(program, updates=()).show()}{program.precision}"
     return hashlib.sha256(text.encode()).hexdigest()
 

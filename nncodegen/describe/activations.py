@@ -11,7 +11,7 @@ from nncodegen.functions import elu, gelu, leaky_relu, relu, selu, sigmoid, silu
 Activation = str | Callable[[Expr], Expr]
 
 SOFTMAX = "softmax"
-"""The one activation that is no function of a single number: it normalizes over the units of the last layer."""
+"""The only activation that is not a function of one number: it normalizes over the units of the last layer."""
 
 ACTIVATIONS: dict[str, Callable[[Expr], Expr]] = {
     "linear": lambda z: z,

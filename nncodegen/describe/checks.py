@@ -1,4 +1,4 @@
-"""Which expressions the compiler accepts: real scalars of functions that have a C form and a derivative."""
+"""Which expressions the compiler accepts: real scalars, made of functions with a C form and a derivative."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FUNCTIONS = (
     sympy.erf, sympy.erfc, sympy.Abs, sympy.sign, sympy.Min, sympy.Max, sympy.Heaviside, sympy.Piecewise,
     exp2, expm1, hypot, log1p, log2, log10, Cbrt, Sqrt, StableFunction,
 )  # fmt: skip
-"""The functions that have both a C form and a derivative with one."""
+"""The functions that have a C form, and whose derivatives have one."""
 
 STRUCTURE = (
     sympy.Add, sympy.Mul, sympy.Pow, sympy.Number, sympy.NumberSymbol, Symbol,
@@ -41,7 +41,10 @@ NO_DERIVATIVE = (sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod, sympy.DiracD
 
 @contextmanager
 def bounded(role: str) -> Iterator[None]:
-    """What is nested too deeply, or too large, for Python, as a ModelError that names it; also a decorator."""
+    """Turns Python's errors for nesting too deep, or values too large, into a ModelError that names ``role``.
+
+    Also a decorator.
+    """
     try:
         yield
     except (RecursionError, MemoryError, OverflowError) as error:
@@ -51,7 +54,7 @@ def bounded(role: str) -> Iterator[None]:
 
 
 def is_finite(value: Any) -> bool:
-    """Whether a value is a real number that a double holds; True and False are none."""
+    """Whether a value is a real number that a double can hold. True and False do not count as numbers."""
     try:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
@@ -59,18 +62,20 @@ def is_finite(value: Any) -> bool:
 
 
 def check_name(name: Any, role: str) -> str:
-    """The name. Raises ModelError for what is no text, or none that a file can hold."""
+    """The name. Raises ModelError unless it is a text that can be written to a file."""
     if not isinstance(name, str) or not name:
         raise ModelError(f"{role} is a text, not {name!r}")
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise ModelError(f"{role} has a character that no file can hold: {name!r}; choose another name") from error
+        raise ModelError(
+            f"{role} has a character that cannot be written to a file: {name!r}; choose another name"
+        ) from error
     return name
 
 
 def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> Expr:
-    """The expression, its conditions in terms of And, Or and Not.
+    """The expression, with its conditions written with And, Or and Not.
 
     Raises ModelError, naming the culprit, unless it is real, scalar and can be compiled.
     """
@@ -84,7 +89,7 @@ def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> E
 
 
 def check_program(program: Program) -> None:
-    """Raises ModelError where a formula has become one that cannot be compiled: a derivative, or what it stands for."""
+    """Raises ModelError if a stage has made a formula that cannot be compiled, such as a complex derivative."""
     for step in program.steps:
         role = f"{step.target} of {program.name}"
         _check_nodes(step.expression, role, (*FUNCTIONS, Primitive))
@@ -96,7 +101,7 @@ def _check_nodes(expression: Expr, role: str, functions: tuple[type, ...] = FUNC
         if node is sympy.I:
             raise ModelError(f"{role} is complex: it contains I; nncodegen computes with real numbers")
         if node in (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan):
-            raise ModelError(f"{role} contains {node}, which is no number to compute with")
+            raise ModelError(f"{role} contains {node}, which is not a number to compute with")
         if _is_complex(node):
             raise ModelError(f"{role} is complex: it contains {node}; nncodegen computes with real numbers")
         if isinstance(node, functions + STRUCTURE):
@@ -110,7 +115,7 @@ def _check_nodes(expression: Expr, role: str, functions: tuple[type, ...] = FUNC
 
 
 def _is_complex(node: Any) -> bool:
-    """Whether a node is a root or a logarithm of what is negative for all real arguments."""
+    """Whether a node is the root or the logarithm of an expression that is negative for all real arguments."""
     if isinstance(node, sympy.Pow):
         return not node.exp.is_integer and bool(node.base.is_extended_negative)
     return isinstance(node, sympy.log) and bool(node.args[0].is_extended_negative)

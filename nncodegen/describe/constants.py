@@ -1,4 +1,4 @@
-"""Numbers in a formula: real, and within the range of the precision that they are computed in."""
+"""Checks the numbers in a formula: they must be real, and within the range of its precision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nncodegen.ir.evaluate import interpret
 DIGITS = 20
 
 MOST = 10_000
-"""Powers of ten up to which a number is computed at all, on the way to another."""
+"""Intermediate results beyond 10**MOST, or below 10**-MOST, are refused instead of computed."""
 
 _EXPONENTIALS = (sympy.exp, expm1, exp2, sympy.sinh, sympy.cosh)
 
@@ -33,7 +33,7 @@ def check_numbers(expression: Expr, role: str, precision: str = "float64") -> No
 
 
 def _numbers(node: Any) -> Iterator[Expr]:
-    """The largest parts of an expression that are numbers, but for what every precision holds."""
+    """The largest parts of an expression that are numbers, without those that every precision can hold."""
     if isinstance(node, Expr) and node.is_number:
         if not (node.is_Integer and abs(node) < 2**53) and not isinstance(node, sympy.NumberSymbol):
             yield node
@@ -47,7 +47,7 @@ def _numbers(node: Any) -> Iterator[Expr]:
 
 
 def _value(number: Expr, role: str) -> Any:
-    """The value of a number, computed from the inside out, so that nothing grows beyond what can be held."""
+    """The value of a number, computed from the innermost part outwards, so that no intermediate result is huge."""
     if number.is_Rational or number.is_Float or number.is_NumberSymbol:
         return number._to_mpmath(mpmath.mp.prec)
     values = [_value(argument, role) for argument in number.args if isinstance(argument, Expr)]
@@ -61,9 +61,11 @@ def _value(number: Expr, role: str) -> Any:
     if value is None:
         raise ModelError(f"{role} contains {_shown(number)}, which is too large or too small to compute with")
     if isinstance(value, mpmath.mpc):
-        raise ModelError(f"{role} is complex: {_shown(number)} is no real number; nncodegen computes with real numbers")
+        raise ModelError(
+            f"{role} is complex: {_shown(number)} is not a real number; nncodegen computes with real numbers"
+        )
     if not mpmath.isfinite(value):
-        raise ModelError(f"{role} contains {_shown(number)}, which is no number to compute with")
+        raise ModelError(f"{role} contains {_shown(number)}, which is not a number to compute with")
     return value
 
 

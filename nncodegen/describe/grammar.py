@@ -1,7 +1,7 @@
-"""Formulas given as text, and whatever else stands for an expression: read, never evaluated.
+"""Reads formulas given as text, and other objects that stand for an expression. No text is ever evaluated.
 
-A text is read by a grammar of its own, a subset of Python's expressions, so that none can run code. SymPy evaluates
-while it constructs: what would take long, or much memory, is refused before that.
+The grammar is a subset of Python's expressions, and nothing in it can run code. SymPy evaluates expressions while it
+constructs them, so those that would take too long, or too much memory, are refused before they reach it.
 """
 
 from __future__ import annotations
@@ -60,32 +60,36 @@ MOST_CHARACTERS = 100_000
 """Of a text."""
 
 MOST_NODES = 20_000
-"""Of a formula, when shared parts are written out; a sum of a thousand products has some four thousand."""
+"""The largest number of nodes of a formula, with shared parts counted each time. A sum of a thousand products has about
+four thousand.
+"""
 
 MOST_DIGITS = 1000
-"""Of an exact number."""
+"""The largest number of digits of an exact number."""
 
 _LARGE = 10**MOST_DIGITS
 
 _TINIEST = math.ulp(0.0)
 
 MOST_CALLS = 6_000_000
-"""Of functions, with their returns, while a text is read: some three seconds. A formula of a line takes thousands."""
+"""The largest number of calls and returns of Python functions while a text is read, about three seconds. A formula of
+one line takes thousands.
+"""
 
 
 class _UnreadableError(Exception):
-    """What a formula must not contain; the message says it."""
+    """A formula contains something that is not allowed; the message says what."""
 
 
 class _TooMuchWorkError(BaseException):
-    """SymPy is at it for too long; no ``except Exception`` of its own may catch that."""
+    """SymPy takes too long. Not an Exception, so that no ``except Exception`` inside SymPy catches it."""
 
 
 def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
     """What a user gave as a formula of symbols, by name: an expression, a number of any library, or a text.
 
-    Never evaluates a text. Raises ModelError for what cannot be an expression; what is none although SymPy knows it
-    (a matrix, a condition) is for ``check_expression`` to name.
+    A text is never evaluated. Raises ModelError for an object that cannot be an expression. Objects of SymPy that are
+    not scalar expressions (a matrix, a condition) pass here; ``check_expression`` refuses them.
     """
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # NumPy's scalars, and arrays of one
         value = value.item()
@@ -96,14 +100,14 @@ def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
     try:
         return sympy.sympify(value, strict=True)
     except (sympy.SympifyError, TypeError, ValueError, OverflowError) as error:
-        raise ModelError(f"{role} is no expression: {value!r}") from error
+        raise ModelError(f"{role} is not an expression: {value!r}") from error
 
 
 def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
-    """The formula that a text is, over symbols by name.
+    """The formula in a text, which may use the given symbols by name.
 
-    Numbers, + - * / **, comparisons, and the functions of NAMES. Raises ModelError, naming ``role`` and what could
-    not be read, or is too large.
+    It consists of numbers, + - * / **, comparisons, and the functions in NAMES. Raises ModelError, which names
+    ``role`` and the part that could not be read, or is too large.
     """
     shown = repr(text if len(text) <= 200 else f"{text[:200]}...")
     try:
@@ -112,23 +116,25 @@ def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
         with _bounded_work():
             value = _Reader(symbols).read(ast.parse(text.strip(), mode="eval").body)
     except (_UnreadableError, SyntaxError) as error:
-        raise ModelError(f"{role} is no formula: {shown} ({error})") from error
+        raise ModelError(f"{role} is not a formula: {shown} ({error})") from error
     except _TooMuchWorkError as error:
-        raise ModelError(f"{role} is no formula: {shown} (it takes too long to read: write it more simply)") from error
+        raise ModelError(
+            f"{role} is not a formula: {shown} (it takes too long to read: write it more simply)"
+        ) from error
     except (RecursionError, MemoryError, OverflowError) as error:
-        raise ModelError(f"{role} is no formula: {shown} (it is nested too deeply, or too large)") from error
+        raise ModelError(f"{role} is not a formula: {shown} (it is nested too deeply, or too large)") from error
     except Exception as error:  # whatever SymPy meets
-        raise ModelError(f"{role} is no formula: {shown} ({type(error).__name__}: {error})") from error
+        raise ModelError(f"{role} is not a formula: {shown} ({type(error).__name__}: {error})") from error
     if not isinstance(value, Expr):
-        raise ModelError(f"{role} is no formula: {shown} is not a number for each sample")
+        raise ModelError(f"{role} is not a formula: {shown} is not a number for each sample")
     return value
 
 
 @contextmanager
 def _bounded_work() -> Iterator[None]:
-    """Raises _TooMuchWorkError where more than MOST_CALLS functions are called: on every machine at the same one.
+    """Raises _TooMuchWorkError after MOST_CALLS function calls, so at the same place on every machine.
 
-    Where a profiler is at work there is no bound: it alone can watch the calls.
+    There is no bound while a profiler runs: Python lets only one function watch the calls.
     """
     if sys.getprofile() is not None:
         yield
@@ -138,7 +144,7 @@ def _bounded_work() -> Iterator[None]:
     def count(frame: Any, event: str, argument: Any) -> None:
         nonlocal left
         left -= 1
-        # not in a generator, nor where one ends: Python may be clearing it away, and no error leaves that
+        # not inside a generator, nor where one ends: Python may be deleting it, and then ignores errors
         if left < 0 and event == "call" and not frame.f_code.co_flags & CO_GENERATOR:
             raise _TooMuchWorkError
 
@@ -152,7 +158,7 @@ def _bounded_work() -> Iterator[None]:
 
 
 class _Reader:
-    """Reads nodes of Python's syntax tree, and checks the size of all that it makes of them."""
+    """Turns nodes of Python's syntax tree into expressions, and checks the size of each."""
 
     def __init__(self, symbols: Mapping[str, Expr]) -> None:
         self.symbols = symbols
@@ -164,7 +170,7 @@ class _Reader:
         value = self._value(node)
         if isinstance(value, Basic):
             if self._size(value) > MOST_NODES:
-                raise _UnreadableError("it is too long when all is written out")
+                raise _UnreadableError("it is too long when shared parts are written out")
             for factor in Mul.make_args(value) if isinstance(value, Expr) else ():
                 _check_number(factor)
         return value
@@ -201,8 +207,8 @@ class _Reader:
                 if not all(isinstance(value, wanted) for value in values):
                     kinds = {Expr: "numbers", tuple: "pairs (value, condition)"}
                     raise _UnreadableError(f"{name} takes {kinds.get(wanted, 'conditions')}")
-                for value in values:
-                    _check_power(_TWO if name == "exp2" else sympy.E, value)  # most are written with exponentials
+                for value in values:  # SymPy writes most functions with exponentials
+                    _check_power(_TWO if name == "exp2" else sympy.E, value)
                 return NAMES[name](*values)
         raise _UnreadableError(f"{ast.unparse(node)!r} is not allowed here")
 
@@ -216,7 +222,7 @@ class _Reader:
         first = self.read(node)
         for term in terms:
             if not isinstance(term, Expr) or not isinstance(first, Expr):
-                raise _UnreadableError("what is added must be numbers")
+                raise _UnreadableError("only numbers can be added")
         return Add(first, *reversed(terms))
 
     def _size(self, value: Any) -> int:
@@ -224,7 +230,7 @@ class _Reader:
         if value not in self.sizes:
             sizes = [self._size(part) for part in value.args]
             total = 1 + sum(sizes)
-            if isinstance(value, sympy.Xor):  # written out with every part twice at each step
+            if isinstance(value, sympy.Xor):  # SymPy writes it out, and repeats every part at each step
                 total *= 2 ** len(sizes)
             if isinstance(value, sympy.ITE):
                 total += sizes[0]
@@ -241,7 +247,7 @@ def _check_digits(*integers: int) -> None:
 
 
 def _check_number(value: Expr) -> None:
-    """Raises _UnreadableError for a constant that is no real number of a double's range, or not told from 0."""
+    """Raises _UnreadableError for a constant that is not real, too large for a double, or not to be told from 0."""
     if isinstance(value, sympy.Rational):
         _check_digits(value.p, value.q)
     if value.free_symbols:
@@ -250,7 +256,7 @@ def _check_number(value: Expr) -> None:
         return
     number = _number(value)
     if isinstance(value, Add) and abs(number) < 1e-13 * sum(abs(_number(term)) for term in value.args):
-        raise _UnreadableError(f"{value} cannot be told from 0: leave it out")  # SymPy would try for long
+        raise _UnreadableError(f"{value} cannot be told from 0: leave it out")  # SymPy would try for a long time
 
 
 def _number(value: Expr) -> Any:
@@ -261,7 +267,7 @@ def _number(value: Expr) -> Any:
         number = interpret(value, {}, exact=True)
         finite = bool(mpmath.isfinite(number)) and (number == 0 or _TINIEST <= abs(number) <= sys.float_info.max)
     except Exception as error:
-        raise _UnreadableError(f"{value} is no number") from error
+        raise _UnreadableError(f"{value} is not a number") from error
     if isinstance(number, mpmath.mpc):
         raise _UnreadableError(f"{value} is complex")
     if not finite:
@@ -270,13 +276,16 @@ def _number(value: Expr) -> Any:
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    """A power. Raises _UnreadableError for one of so many digits that it is a mistake, or an attack."""
+    """A power. Raises _UnreadableError for one with so many digits that it must be a mistake or an attack."""
     _check_power(base, exponent)
     return base**exponent
 
 
 def _check_power(base: Any, exponent: Any) -> None:
-    """SymPy takes exact factors of the base to an exact power at once, and exp(n*log(2)) is 2**n."""
+    """Raises _UnreadableError for a power that SymPy would compute exactly, with more than MOST_DIGITS digits.
+
+    SymPy raises exact factors of the base to an exact power at once, and turns exp(n*log(2)) into 2**n.
+    """
     terms = Add.make_args(exponent) if isinstance(exponent, Expr) else ()
     for term in terms:
         factors = term.as_coeff_Mul()[1].as_ordered_factors()
@@ -287,7 +296,7 @@ def _check_power(base: Any, exponent: Any) -> None:
 
 
 def _compare(relation: Any, a: Any, b: Any) -> Any:
-    """A comparison. That of constants is decided in the precision of a double: SymPy would try for long."""
+    """A comparison. Constants are compared in double precision: exactly, SymPy might take very long."""
     if not (isinstance(a, Expr) and isinstance(b, Expr)) or a.free_symbols or b.free_symbols or a == b:
         return relation(a, b)
     first, second = _number(a), _number(b)
@@ -297,7 +306,7 @@ def _compare(relation: Any, a: Any, b: Any) -> Any:
 
 
 def _extreme(function: Any, values: tuple[Any, ...]) -> Any:
-    """A maximum or minimum, of constants likewise."""
+    """A maximum or minimum; constants are compared in double precision."""
     constants = [value for value in values if not value.free_symbols]
     relation = sympy.Gt if function is sympy.Max else sympy.Lt
     if len(constants) < 2:
@@ -328,7 +337,7 @@ def _digits(value: Any) -> int:
 _TWO = sympy.Integer(2)
 
 _FACTORED = (Mul, sympy.Abs, sympy.Piecewise, sympy.Tuple)
-"""What SymPy takes to a power part by part; the pairs of a Piecewise are Tuples."""
+"""Expressions that SymPy raises to a power part by part; the pairs of a Piecewise are Tuples."""
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mult: lambda a, b: a * b,

@@ -39,7 +39,7 @@ INITIALIZERS: dict[str, Callable[[int, int], Initial]] = {
 
 
 def initial(initializer: str | float, fan_in: int, fan_out: int) -> Initial:
-    """The distribution that an initializer means for a layer: a name, or a number for a constant."""
+    """The distribution for an initializer, which is a name, or a number for constant values."""
     if isinstance(initializer, str):
         if initializer not in INITIALIZERS:
             raise ModelError(f"there is no initializer {initializer!r}; there are: {', '.join(INITIALIZERS)}")

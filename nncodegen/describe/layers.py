@@ -25,8 +25,8 @@ from nncodegen.ir import SAMPLE, Element, Noise, Program, Step, Tensor
 class Part:
     """What a layer adds to a Program.
 
-    ``output`` is the element that holds its result, ``formula`` the same as an expression: the loss is written
-    with the formula of the last layer, so that a logarithm meets the exponential that it undoes.
+    ``output`` is the element that holds its result, and ``formula`` the same result as an expression. The loss is
+    written with the formula of the last layer, so that a logarithm in it can cancel an exponential in the formula.
     """
 
     parameters: tuple[Tensor, ...]
@@ -38,7 +38,7 @@ class Part:
 
 
 Number = int | str
-"""The number of a layer; of one inside another layer, both, such as "2_1"."""
+"""The number of a layer; for a layer inside another one, the numbers of both, such as "2_1"."""
 
 
 class Layer(Protocol):
@@ -113,11 +113,11 @@ class GaussianNoise:
 
 @dataclass(frozen=True)
 class WideAndDeep:
-    """activation(W h + U x + b), where h is what the ``deep`` layers make of x: a linear path beside hidden layers.
+    """activation(W h + U x + b) with h the output of the ``deep`` layers for x: a linear path beside hidden layers.
 
     (Cheng et al., 2016.) W has the shape (units, size of h), U (units, inputs) and b (units,). The parameters of the
-    deep layers of layer 1 are W1_1, b1_1, W1_2, and so on, and come first. U begins with zeros, so that at first the
-    network is one without the path.
+    deep layers of layer 1 are W1_1, b1_1, W1_2, and so on, and come first. U starts with zeros, so that at first the
+    linear path has no effect.
     """
 
     deep: Sequence[Layer]
@@ -165,9 +165,9 @@ def _noisy(
     scale: float,
     formula: Callable[[Element], Expr],
 ) -> Part:
-    """A layer without parameters whose formula takes noise; with a scale of 0 there is none."""
+    """A layer without parameters whose formula contains noise. With a scale of 0 it leaves its input as it is."""
     if last:
-        raise ModelError(f"layer {number} is noise in the output, which cannot be predicted: put a Dense behind it")
+        raise ModelError(f"layer {number} puts noise on the output of the network: put a Dense layer behind it")
     if not scale:
         return Part((), (), x, x, size)
     noise, h = Element(f"noise{number}", x.indices), Element(f"h{number}", x.indices)
@@ -190,16 +190,18 @@ def _activate(activation: Activation, z: Element, number: Number, last: bool) ->
         return (), formula.xreplace({symbol: z})
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         names = ", ".join([*ACTIVATIONS, SOFTMAX])
-        raise ModelError(f"layer {number} has no known activation: {activation!r}; there are: {names}, or a function")
+        raise ModelError(f"layer {number} has an unknown activation: {activation!r}; there are: {names}, or a function")
     return (), ACTIVATIONS[activation](z)
 
 
 def _checked(part: Any, number: int) -> Part:
-    """What a layer has described, if it is of expressions: SymPy would execute texts among them."""
+    """The given Part, checked to hold expressions: SymPy would execute a text among them."""
     formulas = (part.formula, *(step.expression for step in part.steps)) if isinstance(part, Part) else (part,)
     for formula in formulas:
         if not isinstance(formula, Expr):
-            raise ModelError(f"layer {number} describes itself by {formula!r}: give a Part whose formulas are of SymPy")
+            raise ModelError(
+                f"layer {number} describes itself with {formula!r}: return a Part whose formulas are SymPy expressions"
+            )
     checked: Part = part
     return checked
 
@@ -216,9 +218,9 @@ class Sequential:
     """Layers one after the other, and a loss: a network.
 
     inputs is the number of values in one sample; loss a name (see ``describe.losses``) or a function
-    ``(output, target) -> expression``, whose mean over outputs and samples is minimized. Parameters are W1, b1,
-    W2, and so on, flat in that order, by the numbers of their layers. optimizers are update rules of one's own.
-    Raises ModelError for a description that cannot be one.
+    ``(output, target) -> expression``, whose mean over outputs and samples is minimized. The parameters are W1, b1,
+    W2, and so on, numbered by their layers; in a flat array they lie in that order. optimizers are additional update
+    rules. Raises ModelError, which names the part that is wrong.
     """
 
     @bounded("the network")
@@ -237,7 +239,7 @@ class Sequential:
             raise ModelError(f"{name} has no layers: give at least one, such as Dense(1)")
         for layer in layers:
             if not hasattr(layer, "describe"):
-                raise ModelError(f"{layer!r} is no layer: use Dense(units, activation)")
+                raise ModelError(f"{layer!r} is not a layer: use Dense(units, activation)")
         self.name = check_name(name, "the name of a model")
         self.layers = layers
         self.inputs = _positive_integer(inputs, "inputs, the number of values in a sample,")
@@ -300,7 +302,7 @@ class Sequential:
 
 
 def _call(function: Callable[..., Any], arguments: list[Symbol], role: str) -> Expr:
-    """The formula that a user's function makes of symbols."""
+    """What a user's function returns for symbols, as an expression."""
     try:
         value = as_expression(function(*arguments), {symbol.name: symbol for symbol in arguments}, role)
     except ModelError:
@@ -315,13 +317,13 @@ def _call(function: Callable[..., Any], arguments: list[Symbol], role: str) -> E
 
 
 def _axes(count: int) -> list[str]:
-    """The names of the indices of a network, one for each layer boundary; n is kept for the samples."""
+    """The names of a network's indices: one for the inputs and one for each layer; n is reserved for the samples."""
     letters = "ijklmopqrstuvwxyz"
     return [letters[k] if k < len(letters) else f"i{k}" for k in range(count)]
 
 
 def _real(value: Any, role: str, low: int, high: float) -> float:
-    """A number from low, below high."""
+    """A real number with low <= number < high. Raises ModelError otherwise."""
     if not is_finite(value) or not low <= float(value) < high:
         raise ModelError(
             f"{role} must be a number from {low}{f', below {high}' if high < math.inf else ''}, not {value!r}"

@@ -1,8 +1,8 @@
 """Losses by name: each is one entry, a function of one output and its target. To add one, add an entry.
 
-They mean what they mean in Keras and PyTorch. ``total`` says how the outputs of a sample are combined: "mean"
-or "sum". ``link`` names the activation that turns the output into what the function expects, for the losses
-that are given logits; the stable form of the composition is found by the rules of ``stabilize``.
+They mean the same as in Keras and PyTorch. ``total`` says how the outputs of a sample are combined: "mean" or
+"sum". For losses that take logits, ``link`` names the activation that turns a logit into what the function expects;
+the rules of ``stabilize`` then find a stable form of the composition.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LossFunction = Callable[[Expr, Expr], Expr]
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss: its function, how outputs are combined, the link from logits, whether labels may be integers.
+    """A loss: its function, how outputs are combined, the link from logits, and whether targets may be integer labels.
 
     ``threshold`` is the output above which a target of 1 is predicted.
     """

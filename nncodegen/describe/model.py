@@ -1,4 +1,4 @@
-"""Formulas: a model, its loss and its parameters as SymPy writes them."""
+"""Models given as formulas: outputs, loss and parameters as SymPy expressions and symbols."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Model:
 
     inputs and targets are symbols, one for each column of X and of Y. parameters maps symbols to their initial
     values. output is an expression, or a tuple of them; without one, the loss is the output. The loss is that
-    of one sample: the mean over the samples is minimized. A formula without inputs and targets is minimized as
-    it stands. optimizers are update rules of one's own. Raises ModelError, naming the culprit, for a
-    description that cannot be one.
+    of one sample: training minimizes its mean over the samples. A formula without inputs and targets is minimized
+    as it stands. optimizers are additional update rules. Raises ModelError, which names the symbol or the
+    expression that is wrong.
     """
 
     @bounded("the model")
@@ -43,7 +43,7 @@ class Model:
         self.parameters = _parameters(parameters, name)
         self._check_names()
         if loss is None:
-            raise ModelError(f"{name} has no loss: give the expression that training makes small")
+            raise ModelError(f"{name} has no loss: give the expression that training minimizes")
         symbols = (*self.inputs, *self.targets, *self.parameters)
         self.loss = _expression(loss, symbols, f"the loss of {name}")
         outputs = [self.loss] if output is None else output if isinstance(output, tuple | list) else [output]
@@ -53,7 +53,9 @@ class Model:
         for value in self.outputs if output is not None else ():
             for symbol in self.targets:
                 if symbol in value.free_symbols:
-                    raise ModelError(f"the output of {name} depends on the target {symbol.name}: it could not predict")
+                    raise ModelError(
+                        f"the output of {name} depends on the target {symbol.name}, which is not known when predicting"
+                    )
         self.optimizers = check_optimizers(optimizers, name)
         self._program = self._describe()
 
@@ -74,7 +76,7 @@ class Model:
         weight = Element(_free("weight", names), (SAMPLE,))
         loss = Element(_free("loss", names))
         formulas = [value.xreplace(real) for value in (*self.outputs, self.loss)]
-        for formula in formulas:  # now that symbols are known to be real
+        for formula in formulas:  # again, now that all symbols are known to be real
             check_expression(formula, [*real.values()], f"{self.name}")
         return Program(
             name=self.name,
@@ -135,7 +137,7 @@ def _expression(value: Any, symbols: Sequence[Symbol], role: str) -> Expr:
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
-    """The name, with underscores behind it where the user has taken it."""
+    """The name, with underscores appended until it differs from all names of the user."""
     while name in taken:
         name += "_"
     return name

@@ -33,12 +33,12 @@ TAKEN = ("parameter", "gradient", "t", *RESERVED)
 class Optimizer:
     """An update rule: a function of SymPy symbols, the names of its state, and its hyperparameters.
 
-    rule takes by name what it needs of ``parameter``, ``gradient``, ``t`` (the number of the update, from 1), the
-    state and the hyperparameters, and returns the new parameter, or a tuple of it and the new state. state names
-    the variables that are kept for every parameter, 0 at first; or it maps each name to what the variable is at
-    first, a number or the name of a hyperparameter. hyperparameters maps names to defaults, or is a sequence of
-    Hyperparameters, which also have ranges; ``learning_rate`` is always among them. Raises ModelError, naming the
-    culprit, for a rule that cannot be one.
+    The arguments of rule are found by name: any of ``parameter``, ``gradient``, ``t`` (the number of the update,
+    from 1), the state and the hyperparameters. It returns the new parameter, or a tuple of it and the new state.
+    state names the variables that are kept for every parameter; they start at 0, or, if state is a dictionary, at the
+    number or the hyperparameter that it gives. hyperparameters maps names to defaults, or is a sequence of
+    Hyperparameters, which also have ranges; ``learning_rate`` is always among them. Raises ModelError, which names the
+    part of the rule that is wrong.
     """
 
     @bounded("the optimizer")
@@ -100,14 +100,14 @@ class Optimizer:
 
 
 def check_optimizers(given: Any, name: str) -> tuple[Optimizer, ...]:
-    """A model's own optimizers. Raises ModelError for what is none, and for a name that is taken."""
+    """A model's own optimizers. Raises ModelError for anything else, and for a name that is taken."""
     if isinstance(given, Optimizer) or not isinstance(given, Iterable):
         raise ModelError(f"the optimizers of {name} are a list of nncodegen.Optimizer, not {given!r}")
     optimizers = tuple(given)
     names = list(OPTIMIZERS)
     for optimizer in optimizers:
         if not isinstance(optimizer, Optimizer):
-            raise ModelError(f"{optimizer!r} is no optimizer: use nncodegen.Optimizer(name, rule, state, ...)")
+            raise ModelError(f"{optimizer!r} is not an optimizer: use nncodegen.Optimizer(name, rule, state, ...)")
         if optimizer.name in names:
             raise ModelError(f"there is an optimizer {optimizer.name} already: choose another name")
         names.append(optimizer.name)
@@ -124,7 +124,7 @@ def _hyperparameters(given: Any, role: str) -> tuple[Hyperparameter, ...]:
             raise ModelError(f"a hyperparameter of {role} is a name with a default, or a Hyperparameter, not {hyper!r}")
         bounds = [value for value in (hyper.low, hyper.high) if value not in (-math.inf, math.inf)]
         if not all(map(is_finite, (hyper.default, *bounds))):
-            raise ModelError(f"a hyperparameter of {role} has a default or a bound that is no number: {hyper!r}")
+            raise ModelError(f"a hyperparameter of {role} has a default or a bound that is not a number: {hyper!r}")
     hypers = tuple(h._replace(default=float(h.default), low=float(h.low), high=float(h.high)) for h in hypers)
     _check_names([hyper.name for hyper in hypers], role)
     rates = tuple(hyper for hyper in hypers if hyper.name == LEARNING_RATE.name)
@@ -140,7 +140,7 @@ def _unbounded(name: str, value: Any, role: str) -> Hyperparameter:
 
 
 def _state(given: Any, hyperparameters: Sequence[str], role: str) -> dict[str, float | str]:
-    """What each variable of the state is at first."""
+    """The initial value of each variable of the state."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ModelError(f"the state of {role} is a sequence of names, such as ('velocity',), not {given!r}")
     state = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given, 0.0)
@@ -156,7 +156,7 @@ def _state(given: Any, hyperparameters: Sequence[str], role: str) -> dict[str, f
 def _check_names(names: Sequence[Any], role: str) -> None:
     for position, name in enumerate(names):
         if not isinstance(name, str) or not name.isidentifier():
-            raise ModelError(f"{role} has a name that is no identifier: {name!r}")
+            raise ModelError(f"{role} has a name that is not an identifier: {name!r}")
         if name in TAKEN or name in names[:position]:
             raise ModelError(f"{role} has the name {name!r}, which is taken: choose another")
 
@@ -224,7 +224,7 @@ def nadam(
 ) -> tuple[Expr, ...]:  # fmt: skip
     """Adam with Nesterov's momentum (Dozat, 2016), as PyTorch writes it.
 
-    ``rest`` is 1 less the product of the momenta of all updates so far: it is 0 at first, and never cancels.
+    ``rest`` is 1 minus the product of the momenta of all updates so far. It starts at 0, and does not cancel.
     """
 
     def momentum(t: Expr) -> Expr:
@@ -261,7 +261,7 @@ def rprop(
 ) -> tuple[Expr, ...]:  # fmt: skip
     """iRPROP- (Igel and Hüsken, 2000): a step size for each parameter, which starts as the learning rate.
 
-    A parameter whose gradient has changed its sign stays where it is for one update. For gradients of all samples.
+    A parameter whose gradient has changed its sign is not updated once. It needs the gradient of all samples.
     """
     agreement = direction * gradient  # the direction is a sign: the product does not vanish
     factor = Piecewise((eta_plus, agreement > 0), (eta_minus, agreement < 0), (1, True))
@@ -271,7 +271,7 @@ def rprop(
 
 
 def _sign(z: Expr) -> Expr:
-    """The sign, or NaN where there is none: it must not be lost."""
+    """The sign; a NaN stays a NaN, so that a diverged gradient is noticed."""
     return Piecewise((1, z > 0), (-1, z < 0), (z, True))
 
 

@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: from arrays and parameters to a fitted network, and back."""
+"""What the classifier and the regressor share: from arrays and parameters to a fitted network."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from nncodegen.network.description import activation_text
 class BaseNN(BaseEstimator):
     """A network of dense layers as an estimator; see NNClassifier and NNRegressor.
 
-    A fitted estimator holds plain data: a description of its network, the hash of what that means, and arrays. The
-    compiled module is no part of it: it belongs to the process, which builds it or finds it when it is needed.
+    A fitted estimator holds plain data: a description of its network, a hash of that, and arrays. It does not hold the
+    compiled module, which belongs to the process, and is built or found when it is needed.
     """
 
     _stratifies = False
     _score_name = "r2"
-    """What early_stopping watches on the data that it holds out."""
+    """The metric that early_stopping watches on the held-out data."""
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> BaseNN:
         check_parameters(self)
@@ -58,7 +58,7 @@ class BaseNN(BaseEstimator):
         return self
 
     def _initialize(self, description: Description, activations: list[Any]) -> None:
-        """New parameters, and no history."""
+        """Draws new parameters, and clears the history."""
         self.description_, self.hash_ = description, description.hash
         self.n_outputs_, self.n_layers_ = description.outputs, len(description.layers) + 1
         self.parameters_ = initial(description, self._random, bool(activations) and activations[0] == "sigmoid")
@@ -69,7 +69,7 @@ class BaseNN(BaseEstimator):
         self.best_validation_score_: Any = -math.inf if self.early_stopping else None
 
     def _train(self, module: Module, data: Data, incremental: bool) -> None:
-        """Trains from the present parameters."""
+        """Trains from the current parameters."""
         if incremental:
             if self.early_stopping:
                 raise ValueError("partial_fit does not support early_stopping=True: it never sees all of the data")
@@ -110,7 +110,7 @@ class BaseNN(BaseEstimator):
         return predict(self.description_, self.parameters_, X, self.threads)
 
     def _check_stochastic(self) -> bool:
-        """Whether there is a partial_fit."""
+        """Returns True if the solver supports partial_fit; raises AttributeError otherwise."""
         if not solver_is_stochastic(self.solver):
             raise AttributeError(f"partial_fit needs a solver that learns from batches, which {self.solver} is not")
         return True

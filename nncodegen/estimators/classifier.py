@@ -23,7 +23,7 @@ MARGIN_LOSSES = ("hinge",)
 class NNClassifier(ClassifierMixin, BaseNN):
     """A neural network that classifies, compiled to native code: multi-class and multi-label.
 
-    Every parameter of scikit-learn's MLPClassifier is here, with its default and its meaning. More than there:
+    It has every parameter of scikit-learn's MLPClassifier, with the same default and meaning. New or extended are:
 
     loss            "log_loss", "hinge" (without probabilities), mse, mae, huber, log_cosh, poisson; or a formula of
                     one output and its target, averaged over the outputs: a text ("(output - target)**4"), a SymPy
@@ -37,8 +37,8 @@ class NNClassifier(ClassifierMixin, BaseNN):
 
     Fitted attributes are those of MLPClassifier: classes_, loss_, best_loss_, loss_curve_, validation_scores_,
     best_validation_score_, n_iter_, t_, coefs_, intercepts_, n_features_in_, feature_names_in_, n_outputs_,
-    n_layers_, out_activation_; and parameters_, description_, hash_: all that predicting needs. Functions (rather
-    than texts and expressions) as formulas are what pickle says of functions: a lambda does not pickle.
+    n_layers_, out_activation_; and parameters_, description_, hash_, which are all that predicting needs. A formula
+    that is given as a function pickles only if the function does: a lambda does not, a text does.
     """
 
     _stratifies = True
@@ -108,7 +108,7 @@ class NNClassifier(ClassifierMixin, BaseNN):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NNClassifier:
         """Fits to X (N, features) and y: labels (N,), or a matrix of 0 and 1 (N, labels) for several at once.
 
-        sample_weight is (N,). Raises ValueError for what cannot be learned from, BuildError without a C compiler.
+        sample_weight is (N,). Raises ValueError for unsuitable data, BuildError without a C compiler.
         """
         self._fit(X, y, sample_weight, incremental=False)
         return self
@@ -118,7 +118,9 @@ class NNClassifier(ClassifierMixin, BaseNN):
         """One epoch over X and y, from where the last call ended. The first call needs all ``classes``."""
         if not hasattr(self, "classes_"):
             if classes is None:
-                raise ValueError("classes must be given to the first call of partial_fit: all that will ever occur")
+                raise ValueError(
+                    "classes must be given to the first call of partial_fit: all classes that will ever occur"
+                )
             multilabel = type_of_target(y).startswith("multilabel")
             self._binarizer = LabelBinarizer().fit(y if multilabel else classes)
             self.classes_ = self._binarizer.classes_
@@ -162,7 +164,7 @@ class NNClassifier(ClassifierMixin, BaseNN):
         return not margin
 
     def _encode(self, y: Any, weight: Any, first: bool, incremental: bool) -> tuple[Any, Any]:
-        """Targets of 0 and 1 (N, outputs), and the weights of the samples with those of their classes."""
+        """Targets of 0 and 1 (N, outputs), and the weights of the samples times those of their classes."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         check_classification_targets(y)

@@ -1,4 +1,4 @@
-"""The estimators beside scikit-learn's, on its data sets: the command ``compare``."""
+"""The command ``compare``: the estimators beside those of scikit-learn, on its data sets."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ HEADER = ("", "MLP score", "NN score", "MLP fit", "NN fit", "times as fast")
 def compare(name: str, seeds: int, max_iter: int) -> Row:
     """Fits both estimators, with the same parameters, on random halves of a data set, once for each seed.
 
-    The score on the other half is the accuracy, or R2. Features are standardized, and numbers that are to be predicted,
-    too. The module is built before the clock runs.
+    The score on the other half is the accuracy, or R2. Features are standardized, and so are targets that are numbers.
+    The time does not include the build of the module.
     """
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     classifies = name != "diabetes"
@@ -63,13 +63,13 @@ def compare(name: str, seeds: int, max_iter: int) -> Row:
     theirs, ours = (cls(max_iter=max_iter) for cls in pair)
     found: list[list[tuple[float, float]]] = [[], []]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # both stop at max_iter, where they have not stopped before
+        warnings.simplefilter("ignore", ConvergenceWarning)  # both may reach max_iter
         for seed in range(-1, seeds):  # the first is not counted: it builds the module, and warms up
             parts = train_test_split(X, y, test_size=0.5, random_state=max(seed, 0), stratify=y if classifies else None)
             scaler = StandardScaler().fit(parts[0])
             X_train, X_test = scaler.transform(parts[0]), scaler.transform(parts[1])
             y_train, y_test = parts[2:]
-            if not classifies:  # as far as neither could come in max_iter epochs, from 0 to the mean of the targets
+            if not classifies:  # otherwise neither could get from 0 to the mean of the targets in max_iter epochs
                 y_train, y_test = ((part - y_train.mean()) / y_train.std() for part in (y_train, y_test))
             for estimator, figures in zip((theirs, ours), found, strict=True):
                 fresh = clone(estimator).set_params(random_state=max(seed, 0))
@@ -87,7 +87,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def run(names: Sequence[str], seeds: int, max_iter: int) -> None:
-    """Compares on some data sets, or on all, and prints the table. Raises TableError for a name that is none."""
+    """Compares on the named data sets, or on all, and prints the table. Raises TableError for an unknown name."""
     for name in names:
         if name not in DATASETS:
             raise TableError(f"there is no data set {name!r}; there are: {', '.join(DATASETS)}")

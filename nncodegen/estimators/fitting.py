@@ -1,4 +1,4 @@
-"""From scikit-learn's parameters to the arguments of a module's train, and from its result to their attributes."""
+"""Translates scikit-learn's parameters to arguments of ``train``, and its result to scikit-learn's attributes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from nncodegen.estimators.layers import layer_views
 from nncodegen.module import Module
 
 HYPERPARAMETERS = {"momentum": "momentum", "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}
-"""Hyperparameters of the optimizers, and the parameters of the estimators that they are."""
+"""From the hyperparameters of optimizers to the parameters of the estimators."""
 
 AUTO_BATCH = 200
-"""The samples of a batch, where the batch_size is "auto" and there are as many."""
+"""The batch size for batch_size="auto", unless there are fewer samples."""
 
 SMALLEST_RATE = 1e-6
 """Where learning_rate="adaptive" ends."""
@@ -34,14 +34,14 @@ class Data:
     weight: Any = None
 
     def weighted(self) -> Data:
-        """The samples that count: a weight of 0 means exactly that a sample is not there."""
+        """The samples with a positive weight: a sample of weight 0 has no effect at all."""
         if self.weight is None or (self.weight != 0).all():
             return self
         rows = self.weight != 0
         return Data(self.X[rows], self.Y[rows], self.weight[rows])
 
     def split(self, function: Callable[..., Any]) -> tuple[Data, Data]:
-        """Two parts, as a function of arrays such as train_test_split divides them."""
+        """Two parts, split by a function of arrays such as train_test_split."""
         arrays = [self.X, self.Y] if self.weight is None else [self.X, self.Y, self.weight]
         parts = function(*arrays)
         return Data(*parts[0::2]), Data(*parts[1::2])
@@ -56,7 +56,7 @@ def solver_is_stochastic(solver: Any) -> bool:
 
 
 def minimize(estimator: Any, module: Module, data: Data) -> None:
-    """L-BFGS over all samples."""
+    """Trains with L-BFGS over all samples."""
     total = len(data.X) if data.weight is None else float(data.weight.sum())
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
     result = module.minimize(
@@ -75,7 +75,7 @@ def minimize(estimator: Any, module: Module, data: Data) -> None:
 
 
 def descend(estimator: Any, module: Module, data: Data, held_out: Data | None) -> None:
-    """An optimizer over batches, until the stopping rule of scikit-learn ends it."""
+    """Trains with an optimizer over batches, until scikit-learn's stopping rule ends it."""
     rate, adapts = estimator.learning_rate_init, estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
     options = _options(estimator, module, data, estimator.max_iter)
     if held_out is not None:
@@ -101,14 +101,14 @@ def descend(estimator: Any, module: Module, data: Data, held_out: Data | None) -
         stopping.again()
     _finish(estimator, result, result.epochs, len(data.X))
     if result.status == "completed" and not stopping.stopped:
-        _warn(f"max_iter={result.epochs} epochs were over before the loss settled: increase max_iter")
+        _warn(f"the training ended after max_iter={result.epochs} epochs, before the loss converged: increase max_iter")
 
 
 def descend_once(estimator: Any, module: Module, data: Data) -> None:
-    """One epoch, from where the last one ended."""
+    """Trains for one more epoch."""
     rate = estimator.learning_rate_init
     options = {**_options(estimator, module, data, 1), **(estimator.train_options or {})}
-    if "schedule" in options:  # an array of one factor, for this epoch: the trainer counts all epochs
+    if "schedule" in options:  # an array with one factor for this epoch, since the trainer counts all epochs so far
         rate *= float(options.pop("schedule")[0])
     before = estimator._result.of(module) if estimator._result is not None else None
     if before is None:
@@ -131,11 +131,11 @@ def _finish(estimator: Any, result: Any, epochs: int, samples: int) -> None:
 
 
 def _options(estimator: Any, module: Module, data: Data, epochs: int) -> dict[str, Any]:
-    """The arguments of train that the parameters of the estimator mean."""
+    """The arguments of train that follow from the parameters of the estimator."""
     samples = len(data.X)
     fraction = (estimator.train_options or {}).get("validation_fraction")
     if isinstance(fraction, float) and 0 < fraction < 1:
-        samples -= max(1, round(fraction * samples))  # held out by the trainer
+        samples -= max(1, round(fraction * samples))  # the trainer holds these out
     batch = _batch_size(estimator, max(1, samples))
     mean_weight = 1.0 if data.weight is None else float(data.weight.mean())
     optimizer, options = _optimizer(estimator, module)
@@ -147,7 +147,7 @@ def _options(estimator: Any, module: Module, data: Data, epochs: int) -> dict[st
         "shuffle": bool(estimator.shuffle) and batch < samples,
         "seed": int(estimator._random.randint(2**31)),
         "sample_weight": data.weight,
-        "l2": estimator.alpha / (mean_weight * batch),  # as there: divided by what the samples of a batch count
+        "l2": estimator.alpha / (mean_weight * batch),  # as in scikit-learn: divided by the weight of a batch
         **({} if estimator.threads == 1 else {"threads": estimator.threads}),
     }
 
@@ -155,9 +155,9 @@ def _options(estimator: Any, module: Module, data: Data, epochs: int) -> dict[st
 class Stopping:
     """The stopping rule of scikit-learn, as a callback after every epoch.
 
-    It stops after more than n_iter_no_change epochs in a row whose loss is not below the best one by tol (or whose
-    validation score is not above the best one by tol). Epochs that fall short of that may still be the best ones:
-    that is what tells it from ``patience``.
+    It stops after more than n_iter_no_change epochs in a row in which the loss is not lower than the best one by tol
+    (or the validation score is not higher by tol). Unlike with ``patience``, the best loss is also replaced by one that
+    is lower by less than tol.
     """
 
     def __init__(self, estimator: Any, l2: float, validates: bool) -> None:
@@ -166,7 +166,7 @@ class Stopping:
         self.penalty = self._penalty(estimator.parameters_)
 
     def again(self) -> None:
-        """Forgets what was counted."""
+        """Starts counting anew."""
         self.count, self.stopped = 0, False
 
     def _penalty(self, parameters: Any) -> float:
@@ -178,7 +178,7 @@ class Stopping:
     def __call__(self, progress: Any) -> bool:
         """Whether to stop after an epoch."""
         estimator, figures = self.estimator, progress.metrics
-        loss = figures["loss"] + self.penalty  # of the parameters before the epoch, like the loss of its first batch
+        loss = figures["loss"] + self.penalty  # of the parameters before the epoch, as the loss of its first batch
         self.penalty = self._penalty(progress.parameters) if self.l2 else 0.0
         estimator.loss_curve_.append(loss)
         if self.validates:
@@ -195,13 +195,13 @@ class Stopping:
 
 
 class Kept:
-    """The result of a training that may go on. A pickle of it holds the bytes of its archive."""
+    """The result of a training that may be continued. It pickles as the bytes of its archive."""
 
     def __init__(self, result: Any) -> None:
         self._result, self._archive = result, b""
 
     def of(self, module: Module) -> Any:
-        """The result, for the module that made it, here or in another process."""
+        """The result as an object of the module that made it, in this process or another."""
         if self._result is None:
             with TemporaryDirectory() as folder:
                 path = Path(folder) / "result.npz"
@@ -228,7 +228,7 @@ def _batch_size(estimator: Any, samples: int) -> int:
 
 
 def _optimizer(estimator: Any, module: Module) -> tuple[str, dict[str, Any]]:
-    """The optimizer that a solver means, and those of its hyperparameters that the estimator has."""
+    """The optimizer for a solver, and those of its hyperparameters that are parameters of the estimator."""
     name = estimator.solver
     if name == "sgd" and estimator.momentum > 0:
         name = "nesterov" if estimator.nesterovs_momentum else "momentum"
@@ -239,7 +239,7 @@ def _optimizer(estimator: Any, module: Module) -> tuple[str, dict[str, Any]]:
 
 
 def _inverse_scaling(estimator: Any, samples: int, epochs: int) -> Any:
-    """The learning rate of each epoch, as a part of the first: one over a power of the number of samples seen."""
+    """The learning rate of each epoch relative to the first: one over a power of the number of samples seen."""
     seen = estimator.t_ + samples * np.arange(epochs)
     return np.where(seen == 0, 1.0, 1 / (seen + 1.0) ** estimator.power_t)
 

@@ -1,4 +1,4 @@
-"""The parameters of a network, layer by layer: as views, and as they are at first."""
+"""The parameters of a network, layer by layer: views of them, and their initial values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters of the estimators: which values they may have. The checks name the parameter and what is allowed."""
+"""Checks the parameters of the estimators. Errors name the parameter and the values that are allowed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nncodegen.describe import PRECISIONS
 SCHEDULES = ("constant", "invscaling", "adaptive")
 
 ALIASES = {"identity": "linear", "logistic": "sigmoid"}
-"""scikit-learn's names of activations that have another here."""
+"""scikit-learn's names of activations that have another name in nncodegen."""
 
 RESERVED = ("X", "Y", "parameters", "learning_rate", "epochs", "callback", "progress", "resume", "result")
-"""Arguments of train that are no further ones."""
+"""Arguments of train that train_options must not contain."""
 
 
 def check_parameters(estimator: Any) -> None:
-    """Raises ValueError (TypeError for a wrong type) for the first parameter that cannot be meant."""
+    """Raises ValueError (TypeError for a wrong type) for the first parameter with a value that is not allowed."""
     for name, low, excludes in (("alpha", 0, False), ("learning_rate_init", 0, True), ("power_t", 0, False),
                                 ("tol", 0, False), ("epsilon", 0, True)):  # fmt: skip
         _number(estimator, name, low, math.inf, excludes)
@@ -44,11 +44,11 @@ def check_parameters(estimator: Any) -> None:
         raise TypeError(f"train_options must map names of arguments to values, or be None, not {options!r}")
     for name in options or {}:
         if name in RESERVED:
-            raise ValueError(f"train_options must not name {name}, which the estimator gives itself")
+            raise ValueError(f"train_options must not contain {name}, which the estimator sets itself")
 
 
 def hidden_units(given: Any) -> tuple[int, ...]:
-    """The sizes of the hidden layers, none of them or several."""
+    """The sizes of the hidden layers, as a tuple that may be empty."""
     sizes = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
     for size in sizes:
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:

@@ -14,13 +14,13 @@ from nncodegen.estimators.base import BaseNN
 from nncodegen.network.description import loss_text
 
 POISSON = "xlogy(target, target) - target*log(output) + output - target"
-"""Half of the Poisson deviance; its output is an exponential, whose logarithm the compiler undoes."""
+"""Half of the Poisson deviance. The output is an exponential, and the compiler simplifies its logarithm."""
 
 
 class NNRegressor(RegressorMixin, BaseNN):
     """A neural network that predicts numbers, compiled to native code: one output, or several.
 
-    Every parameter of scikit-learn's MLPRegressor is here, with its default and its meaning. More than there:
+    It has every parameter of scikit-learn's MLPRegressor, with the same default and meaning. New or extended are:
 
     loss            "squared_error" and "poisson" as there (half the squared error, here summed over the outputs, and
                     half the Poisson deviance of an exponential output), mse, mae, huber, log_cosh; or a formula of
@@ -34,8 +34,8 @@ class NNRegressor(RegressorMixin, BaseNN):
 
     Fitted attributes are those of MLPRegressor: loss_, best_loss_, loss_curve_, validation_scores_,
     best_validation_score_, n_iter_, t_, coefs_, intercepts_, n_features_in_, feature_names_in_, n_outputs_,
-    n_layers_, out_activation_; and parameters_, description_, hash_: all that predicting needs. Functions (rather
-    than texts and expressions) as formulas are what pickle says of functions: a lambda does not pickle.
+    n_layers_, out_activation_; and parameters_, description_, hash_, which are all that predicting needs. A formula
+    that is given as a function pickles only if the function does: a lambda does not, a text does.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class NNRegressor(RegressorMixin, BaseNN):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NNRegressor:
         """Fits to X (N, features) and y, (N,) or (N, outputs).
 
-        sample_weight is (N,). Raises ValueError for what cannot be learned from, BuildError without a C compiler.
+        sample_weight is (N,). Raises ValueError for unsuitable data, BuildError without a C compiler.
         """
         self._fit(X, y, sample_weight, incremental=False)
         return self

@@ -1,7 +1,7 @@
-"""Evaluates a Program with NumPy, or with mpmath to any number of digits: what every stage is tested against.
+"""Evaluates a Program with NumPy, or with mpmath to any number of digits. Every stage is tested against it.
 
-Expressions are interpreted node by node. With NumPy a node is evaluated for all indices at once, and a stable
-function by its stable form; with mpmath for one value at a time, and by its definition.
+Expressions are interpreted node by node. NumPy evaluates a node for all indices at once, and stable functions by their
+stable forms; mpmath evaluates one value at a time, and stable functions by their definitions.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def evaluate(
     digits: int | None = None,
     noise: Mapping[str, ArrayLike] | None = None,
 ) -> dict[str, Array]:
-    """The values of all tensors of a program, by name, computed with NumPy or (``digits``) with mpmath.
+    """The values of all tensors of a program, by name, computed with NumPy, or with ``digits`` by mpmath.
 
-    parameters has shape (P,), X (N, inputs), Y (N, targets), weight (N,): 1/N each by default, and noise, by name,
-    (N, units): 0 by default. With ``digits``, the arrays hold mpmath numbers, and numbers that are not binary should
-    be given as such.
+    parameters has shape (P,), X (N, inputs), Y (N, targets), weight (N,), by default 1/N each; noise maps names to
+    arrays (N, units), by default 0. With ``digits``, the results hold mpmath numbers; give decimal numbers as mpmath
+    numbers then, since a float such as 0.1 is not exactly 0.1.
     """
     with mpmath.workdps(digits or mpmath.mp.dps), np.errstate(all="ignore"):
         values = _bind(program, parameters, X, Y, weight, digits)
@@ -62,7 +62,7 @@ def _bind(
     weight: ArrayLike | None,
     digits: int | None,
 ) -> dict[str, Array]:
-    """The values of the tensors that come from outside."""
+    """The values of inputs, targets, parameters, weights and noise."""
 
     def convert(given: ArrayLike) -> Array:
         array = np.asarray(given)
@@ -118,7 +118,7 @@ def _one_by_one(expression: Expr, operands: Mapping[Element, Array]) -> Array:
 
 
 def _factors(expression: Expr) -> list[Element]:
-    """The elements of a product of a number and elements, or nothing for any other expression."""
+    """The elements in a product of a number and elements; an empty list for any other expression."""
     coefficient, rest = expression.as_coeff_Mul()
     factors = Mul.make_args(rest)
     return list(factors) if coefficient.is_number and all(isinstance(f, Element) for f in factors) else []
@@ -139,7 +139,7 @@ def _einsum(step: Step, factors: list[Element], values: Mapping[str, Array], sha
 
 
 def _align(array: Array, indices: tuple[str, ...], wanted: tuple[str, ...]) -> Array:
-    """The array with one axis for each wanted index, of length 1 where it has none."""
+    """The array with one axis for each wanted index; an axis that it lacks has length 1."""
     order = sorted(range(len(indices)), key=lambda axis: wanted.index(indices[axis]))
     lengths = dict(zip(indices, array.shape, strict=True))
     return np.transpose(array, order).reshape([lengths.get(index, 1) for index in wanted])
@@ -151,7 +151,7 @@ def _elementwise(name: str, z: Array) -> Array:
 
 
 def _exponentials(z: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Z less its maximum, and the exponentials of that."""
+    """Z minus its maximum, and the exponentials of that."""
     below = z - np.max(z, axis=axes, keepdims=True)
     return below, _elementwise("exp", below)
 
@@ -278,7 +278,7 @@ def _power(base: Any, exponent: Any, symbol: Expr, exact: bool) -> Any:
 
 
 def _piecewise(node: Piecewise, values: Mapping[Element, Any], exact: bool) -> Any:
-    if exact:  # only the branch that holds: the others need not be defined
+    if exact:  # only the branch that applies: the others need not be defined
         for value, condition in node.args:
             if interpret(condition, values, exact):
                 return interpret(value, values, exact)

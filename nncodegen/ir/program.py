@@ -8,7 +8,7 @@
                | "softmax" | "log_softmax" | "softmax_complement"    they stay
 
 For example ``s1[n, j] = sum(i) W1[j, i]*x[n, i]``. The index ``n`` numbers the samples; its size is not
-known before run time. Every other index has one size in the whole program, which follows from the shapes of the
+known until run time. Every other index has one size in the whole program, which follows from the shapes of the
 tensors; it need not occur on the right (``d_h[n, j] = weight[n]``).
 The implicit tensor ``weight[n]`` holds the weights of the samples, which sum to 1 over a batch
 (``1/N`` each, unless there are sample weights), so that a mean over samples is a plain sum.
@@ -215,13 +215,13 @@ class Program:
     """The output above which a target of 1 is predicted, where there are no class probabilities."""
     precision: str = "float64"
     identity: str = ""
-    """A text that two descriptions of the same model share, and no others; it does not depend on its name."""
+    """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
     operations: tuple[int, int] | None = None
     """For one sample: operations of the results written out as formulas, and of the simplified steps."""
 
     @property
     def results(self) -> tuple[Element, ...]:
-        """The elements that the compiled module hands out."""
+        """The elements that the compiled module returns: outputs, loss and gradient."""
         return (*self.outputs, self.loss, *self.gradient)
 
     @property
@@ -241,16 +241,16 @@ class Program:
 
     @property
     def parameter_count(self) -> int:
-        """The values of all parameters."""
+        """The number of values in all parameters together."""
         return sum(tensor.size for tensor in self.parameters)
 
     @property
     def layered(self) -> bool:
-        """Whether there are other indices than that of the samples; without them, the program is a formula."""
+        """Whether there are indices besides that of the samples; without them, the program is a formula."""
         return any(self.sizes.values())
 
     def count(self, indices: Iterable[str]) -> int:
-        """The number of values that indices take together; for one sample, where the samples are among them."""
+        """The product of the sizes of some indices; that of the samples counts as 1."""
         return math.prod(self.sizes[index] or 1 for index in indices)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Networks as plain data: what estimators and tables keep, and what becomes of it on the machine at hand."""
+"""Networks as plain data, which estimators and tables store; and their modules, which are built on each machine."""
 
 from nncodegen.describe.grammar import parse
 from nncodegen.network.description import Description

@@ -23,7 +23,7 @@ Z = {"z": Symbol("z", real=True)}
 OUTPUT_AND_TARGET = {name: Symbol(name, real=True) for name in ("output", "target")}
 
 MOST_LAYERS, MOST_UNITS, MOST_EPOCHS = 20, 10_000, 10_000_000
-"""Hidden layers, units of each and epochs that can be meant where people type them, or a file names them."""
+"""Upper bounds for hidden layers, units and epochs that people type or files contain."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Description:
     inputs      the number of values in one sample
     layers      (units, activation) of each layer; an activation is a name, or a formula in z, as text
     loss        a name, or a formula in output and target, as text
-    total       whether the loss of a sample is the "mean" or the "sum" over the outputs (where the name says nothing)
+    total       whether the loss of a sample is the "mean" or the "sum" over the outputs, for losses given as formulas
     precision   "float64" or "float32"
     skip        whether the inputs also reach the last layer directly, beside the hidden layers (``WideAndDeep``)
     dropout     the share of the units of each hidden layer that is set to 0 in training
 
-    Raises ModelError, when it is made, for what cannot be one.
+    The constructor raises ModelError for a network that cannot be described.
     """
 
     inputs: int
@@ -78,7 +78,7 @@ class Description:
     def _loss(self) -> str | Callable[[Expr, Expr], Expr]:
         if self.total == "mean" and self.loss in LOSSES:
             return self.loss
-        scale = self.outputs if self.total == "sum" else 1  # of the mean over outputs that is taken of a function
+        scale = self.outputs if self.total == "sum" else 1  # the compiler takes the mean over the outputs of a function
         if self.loss in LOSSES:
             function = LOSSES[self.loss].function
             return lambda output, target: scale * function(output, target)
@@ -96,16 +96,16 @@ class Description:
 
     @cached_property
     def hash(self) -> str:
-        """A hash of the function of the parameters that the network is, and of its loss."""
+        """A hash of what the network and its loss compute from the parameters."""
         described = [self.precision, *map(str, self.program.parameters), *map(str, self.program.steps)]
         return hashlib.sha256("\n".join(described).encode()).hexdigest()
 
     def check(self, hash: str) -> None:
-        """Raises ModelError if parameters that were kept with ``hash`` mean something else to this nncodegen."""
+        """Raises ModelError if parameters were stored with another ``hash``: they would mean another function here."""
         if hash != self.hash:
             raise ModelError(
-                "the network was trained by another version of nncodegen, to which its description means another "
-                "function: predict with that version, or train anew"
+                "the network was trained by another version of nncodegen, in which the same description is another "
+                "function: predict with that version, or train again"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,12 +122,12 @@ class Description:
             raise ModelError(f"this describes no network: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}  # not what was derived from it
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}  # without what follows from them
 
 
 @lru_cache(maxsize=64)
 def _described(description: Description) -> Program:
-    """The program of a description: equal ones share it, for an estimator describes its network in every fit."""
+    """The program of a description. Equal descriptions share it, as an estimator makes one in every fit."""
     return describe(description.model, description.precision)
 
 

@@ -1,6 +1,6 @@
-"""Formulas as text, both ways: what a pickle or a JSON file holds of an activation or a loss.
+"""Writes formulas as text, and reads them again: pickles and JSON files store activations and losses like this.
 
-The text is read by the grammar of ``describe``, never evaluated: a file that comes from elsewhere cannot run code.
+The text is read by the grammar of ``describe`` and never evaluated, so that a file from elsewhere cannot run code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nncodegen.errors import ModelError
 
 
 class _Printer(StrPrinter):
-    """Writes numbers so that they are read again to the last bit."""
+    """Writes numbers with all digits, so that reading them gives the same bits."""
 
     def _print_Float(self, expression: sympy.Float) -> str:
         return repr(float(expression))

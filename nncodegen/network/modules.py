@@ -1,4 +1,4 @@
-"""Descriptions at work: each is compiled once in a process, and evaluated with NumPy where there is no compiler."""
+"""Compiles a description once in a process; without a compiler, evaluates it with NumPy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nncodegen.network.description import Description
 from nncodegen.pipeline import build_module
 
 _modules: dict[Description, Module] = {}
-"""The modules of this process. None is ever dropped: a shared library stays in memory whether it is used or not."""
+"""The modules of this process. They are never removed, as a shared library stays in memory anyway."""
 
 _lock = threading.Lock()
 
@@ -33,7 +33,7 @@ def module_of(description: Description) -> Module:
 def predict(description: Description, parameters: Any, X: Any, threads: int = 1) -> Any:
     """The outputs of a network for the rows of X, of shape (N, outputs), in its precision.
 
-    Where it cannot be compiled, it is evaluated with NumPy, with one warning (RuntimeWarning) in a process.
+    If it cannot be compiled, it is evaluated with NumPy, after one RuntimeWarning in a process.
     """
     try:
         module = module_of(description)
@@ -46,7 +46,7 @@ def predict(description: Description, parameters: Any, X: Any, threads: int = 1)
 def predict_mean(description: Description, parameters: Any, X: Any) -> Any:
     """The mean of the outputs of several networks of one kind, (N, outputs), with parameters of the shape (M, P).
 
-    Where they cannot be compiled, they are evaluated with NumPy, with one warning (RuntimeWarning) in a process.
+    If they cannot be compiled, they are evaluated with NumPy, after one RuntimeWarning in a process.
     """
     try:
         module = module_of(description)
@@ -63,7 +63,7 @@ def predict_mean(description: Description, parameters: Any, X: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def _warn(reason: str) -> None:
-    """Warns the first time that it is called for a reason."""
+    """Warns once for each reason."""
     warnings.warn(
         f"predicting with NumPy, which is slower: the network cannot be compiled here ({reason})",
         RuntimeWarning,
@@ -72,7 +72,7 @@ def _warn(reason: str) -> None:
 
 
 def evaluate_outputs(description: Description, parameters: Any, X: Any) -> Any:
-    """The outputs of a network, of shape (N, outputs) in its precision, by the reference evaluation of its steps."""
+    """The outputs of a network, (N, outputs) in its precision, computed by the NumPy evaluator."""
     program = forward(description)
     values = evaluate(program, parameters, np.asarray(X, float))
     return np.asarray(values[program.outputs[0].tensor], description.precision)
@@ -80,7 +80,7 @@ def evaluate_outputs(description: Description, parameters: Any, X: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def forward(description: Description) -> Program:
-    """The steps of a network that its outputs need: those that remain when there are no targets."""
+    """The program of a network without targets and loss: only the steps that its outputs need."""
     program = description.program
     steps = needed(program.steps, program.outputs)
     return replace(program, targets=(), steps=steps, loss=program.outputs[0], updates=())

@@ -1,7 +1,7 @@
-"""The rules of ``stabilize``: each states its algebra.
+"""The rules of ``stabilize``; each states its algebra.
 
-A rule is a function of one node whose operands are stable already; it returns the new node, or None where it does not
-apply.
+A rule is a function of one node, whose operands are already in stable form. It returns the new node, or None if it does
+not apply.
 """
 
 from __future__ import annotations
@@ -85,4 +85,4 @@ RULES: dict[type, tuple[Rule, ...]] = {
     sympy.csc: (by_primitives(lambda z: 1 / sympy.sin(z)),),
     sympy.cot: (by_primitives(lambda z: 1 / sympy.tan(z)),),
 }
-"""By the class of a node, in the order in which they are tried; the first that applies ends that."""
+"""The rules for each class of nodes, in the order in which they are tried, up to the first that applies."""

@@ -1,4 +1,4 @@
-"""Products and sums taken apart: the powers in them, the exponentials, and what is left without a part."""
+"""Splits products and sums: into powers, into exponentials, or into a part and the rest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def others(node: Expr, *factors: Expr) -> Expr:
 
 
 def without_terms(node: Expr, part: Expr) -> tuple[Expr, Expr]:
-    """(k, rest) with node = rest + k*part, where rest has none of the terms of part; k is 0 if it cannot be so."""
+    """(k, rest) with node = rest + k*part, where rest has none of the terms of part; k is 0 if there are none."""
     coefficients, wanted = node.as_coefficients_dict(), part.as_coefficients_dict()
     ratios = {coefficients.get(term, S.Zero) / number for term, number in wanted.items()}
     k = ratios.pop() if len(ratios) == 1 else S.Zero
@@ -22,7 +22,7 @@ def without_terms(node: Expr, part: Expr) -> tuple[Expr, Expr]:
 
 
 def without_factors(node: Expr, part: Expr) -> tuple[Expr, Expr]:
-    """(k, rest) with node = rest*part**k for a whole k, as far from 0 as can be; k is 0 if there is none."""
+    """(k, rest) with node = rest*part**k for the integer k that is farthest from 0; k is 0 if there is no other."""
     if isinstance(part, exp):
         powers = [factor.args[0] / part.args[0] for factor in Mul.make_args(node) if isinstance(factor, exp)]
         k = next((power for power in powers if power.is_Integer), S.Zero)
@@ -34,7 +34,7 @@ def without_factors(node: Expr, part: Expr) -> tuple[Expr, Expr]:
 
 
 def _powers(node: Expr) -> dict[Expr, Expr]:
-    """The integer powers in a product, by their bases, without its number and its exponentials, which SymPy merges."""
+    """The integer powers in a product, by base; without numbers and exponentials, each of which SymPy merges."""
     powers = {factor: S.One for factor in Mul.make_args(node) if not isinstance(factor, exp | Pow)}
     powers |= dict(factor.args for factor in Mul.make_args(node) if isinstance(factor, Pow))
     return {base: k for base, k in powers.items() if k.is_Integer and not base.is_number}
@@ -52,7 +52,7 @@ def exponentials(term: Expr) -> list[Expr]:
 
 
 def exponential_terms(node: Expr) -> list[tuple[Expr, Expr]] | None:
-    """[(a, u), ...] for a*exp(u) + ... with positive numbers a and not all u constant, a constant term first."""
+    """[(a, u), ...] for a*exp(u) + ... with positive numbers a, constant term first; None if all u are constant."""
     if not isinstance(node, Add):
         return None
     terms: list[tuple[Expr, Expr]] = []

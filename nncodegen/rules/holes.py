@@ -1,4 +1,4 @@
-"""Rules for products that are 0/0, or 0*log(0), at a point where the mathematics has a value."""
+"""Rules for products that are 0/0, or 0*log(0), at a point where they have a limit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def function_over_argument(node: Expr) -> Expr | None:
         c, u = argument.as_coeff_Mul()
         rest = Mul(*(Pow(*as_power(other)) for other in node.args if other is not factor))
         m, left = without_factors(rest, u)
-        if not m:  # of the argument, a part may be there alone: sin(b*x)/x
+        if not m:  # only a part of the argument may divide: sin(b*x)/x
             for part in Mul.make_args(u):
                 m, left = without_factors(rest, part)
                 if m:
@@ -30,7 +30,7 @@ def function_over_argument(node: Expr) -> Expr | None:
                     break
         if not m and isinstance(u, Add):
             reciprocal = reciprocal_of_sum_with_quotients(Pow(u, -1, evaluate=False))
-            if reciprocal is not None:  # 1/(a + x/b) is b/(a*b + x) by now
+            if reciprocal is not None:  # an earlier rule has written 1/(a + x/b) as b/(a*b + x)
                 m, left = without_factors(rest, 1 / reciprocal)
         if k * m < 0:
             count = min(abs(k), abs(m)) * sympy.sign(k)
@@ -65,7 +65,7 @@ NOT_SMOOTH = (Abs, sympy.sign, Heaviside, Piecewise, sympy.Max, sympy.Min)
 
 
 def _plain(value: Expr) -> Expr:
-    """An expression with nncodegen's own functions of numbers written out, and so evaluated."""
+    """An expression in which nncodegen's functions of numbers are evaluated."""
     return value.replace(
         lambda part: isinstance(part, StableFunction) and part.is_number, lambda part: part.definition(*part.args)
     )

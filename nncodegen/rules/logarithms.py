@@ -24,7 +24,7 @@ def log_of_factors(node: Expr) -> Expr | None:
         else:
             logs.append(value)
     if rest and all(value.is_number for value in logs):
-        return None  # nothing is won: no logarithm is known, or those of numbers alone
+        return None  # no gain: no logarithm of a factor is known, except those of numbers
     return Add(*logs) + (log(Mul(*rest)) if rest else 0)
 
 
@@ -65,7 +65,7 @@ def log_of_sum(terms: list[tuple[Expr, Expr]]) -> Expr:
 
 
 def stable_log(factor: Expr) -> Expr | None:
-    """The logarithm of a positive factor, where it has one that neither overflows nor cancels."""
+    """The logarithm of a positive factor in a form that neither overflows nor loses digits; None if there is none."""
     if factor.is_number:
         return log(factor) if factor.is_positive else None
     if factor.func in LOGARITHMS:

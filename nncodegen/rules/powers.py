@@ -1,4 +1,4 @@
-"""Rules for powers: the logistic function and its relatives, as reciprocals of sums."""
+"""Rules for powers: reciprocals of sums with exponentials are the logistic function and its relatives."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def power_of_exponentials(node: Expr) -> Expr | None:
 
 
 def reciprocal_with_any_factors(node: Expr) -> Expr | None:
-    """1/(c + b*exp(u)) = exponential_ratio(u, b, c), where b or c is no positive number."""
+    """1/(c + b*exp(u)) = exponential_ratio(u, b, c), where b or c is not a positive number."""
     base, k = node.args
     if not isinstance(base, Add) or not k.is_Integer or not k.is_negative:
         return None
@@ -51,7 +51,7 @@ def reciprocal_with_any_factors(node: Expr) -> Expr | None:
 
 
 def power_of_sigmoid(node: Expr) -> Expr | None:
-    """sigmoid(z)**k = exp(-k*softplus(-z)), where k is no integer: the derivative of a power would be infinite."""
+    """sigmoid(z)**k = exp(-k*softplus(-z)), where k is not an integer: the derivative of a power would be infinite."""
     base, k = node.args
     return None if k.is_Integer or not isinstance(base, sigmoid) else exp(-k * softplus(-base.args[0]))
 

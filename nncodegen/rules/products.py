@@ -1,4 +1,4 @@
-"""Rules for products: exponentials that meet, and choices that leave factors out."""
+"""Rules for products of exponentials, and of factors that a branch makes 0."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nncodegen.rules.factors import others
 
 
 def product_of_exponentials(node: Expr) -> Expr | None:
-    """exp(u)*exp(v) = exp(u + v), whose parts may overflow where the product does not."""
+    """exp(u)*exp(v) = exp(u + v): a factor may overflow where the product does not."""
     exponents = [factor.args[0] for factor in node.args if isinstance(factor, exp)]
     if len(exponents) < 2:
         return None
@@ -37,7 +37,7 @@ def exponential_times_sigmoid(node: Expr) -> Expr | None:
 
 
 def product_with_choice(node: Expr) -> Expr | None:
-    """Piecewise((0, c), (v, True))*log(x) = Piecewise((0, c), (v*log(x), True)): 0 also where log(x) is no number."""
+    """Piecewise((0, c), (v, True))*log(x) = Piecewise((0, c), (v*log(x), True)): 0 also where log(x) is NaN."""
     for factor in node.args:
         if isinstance(factor, Piecewise) and any(value == 0 for value, _ in factor.args):
             rest = others(node, factor)

@@ -1,4 +1,4 @@
-"""Rules for single functions: what C lacks, by what it has, and choices that SymPy writes in its own way."""
+"""Rules for single functions: those that C lacks, and conditions in forms of SymPy's own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def square_root(node: Expr) -> Expr:
 
 
 def own_tanh(node: Expr) -> Expr:
-    """SymPy's tanh(z) = nncodegen's tanh(z), with a derivative that does not cancel."""
+    """SymPy's tanh(z) = nncodegen's tanh(z), whose derivative keeps its digits."""
     return tanh(*node.args)
 
 
@@ -52,7 +52,7 @@ def step_function(node: Expr) -> Expr:
 
 
 def sign_function(node: Expr) -> Expr:
-    """sign(z) = -1, 0 or 1: its derivative is 0. A NaN is not 0: what is multiplied by it stays a NaN."""
+    """sign(z) = -1, 0 or 1: its derivative is 0. The sign of a NaN is NaN, so that it is not lost."""
     (z,) = node.args
     return Piecewise((S.Zero, Eq(z, 0)), (S.One, z > 0), (S.NegativeOne, True))
 
@@ -63,10 +63,10 @@ def defined_branches(node: Piecewise) -> Expr:
 
 
 def by_and_or(node: Boolean) -> Boolean:
-    """ITE(c, p, q) = (c and p) or (not c and q): how SymPy compares a Piecewise."""
+    """ITE(c, p, q) = (c and p) or (not c and q); SymPy makes ITE when it compares a Piecewise."""
     return plain_conditions(node)
 
 
 def by_primitives(form: Callable[[Expr], Expr]) -> Callable[[Expr], Expr]:
-    """A function that C lacks, by functions that it has."""
+    """A rule that writes a function that C lacks with functions that it has."""
     return lambda node: form(node.args[0])

@@ -1,4 +1,4 @@
-"""Rules for sums: complements of functions, and poles that cancel."""
+"""Rules for sums: 1 - f for known functions f, and differences of poles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nncodegen.quotients import langevin
 
 def complement(node: Expr) -> Expr | None:
     """1 - sigmoid(z) = sigmoid(-z), and its like (see COMPLEMENTS), also with a factor: y - y*sigmoid(z)."""
-    terms = set(node.args)  # asked, never iterated
+    terms = set(node.args)  # used for membership only: a set has no fixed order
     for term in node.args:
         factors = Mul.make_args(term)
         for factor in factors:

@@ -1,4 +1,4 @@
-"""What is tried on a table: the linear model, and networks of one and two hidden layers beside a linear path."""
+"""The candidates for a table: the linear model, and networks of one and two hidden layers beside a linear path."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Layers = tuple[tuple[int, str], ...]
 """Units and activations of hidden layers."""
 
 PENALTIES: tuple[float, ...] = tuple(10 ** (k / 2) for k in range(4, -15, -1))
-"""Of the linear model, from strong to weak: each fit begins where the one before it ended."""
+"""Penalties of the linear model, from strong to weak. Each fit starts where the one before it ended."""
 
 HIDDEN_PENALTIES: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
 LEARNING_RATES: tuple[float, ...] = (0.003, 0.01)
 SEEDS = 3
 
 HIDDEN: tuple[Layers, ...] = (((16, "tanh"),), ((16, "relu"), (8, "relu")))
-"""Few units are enough for tables of some hundred rows, as several networks are averaged."""
+"""Since several networks are averaged, few units are enough for tables of some hundred rows."""
 
 HIDDEN_OF_MANY: tuple[Layers, ...] = (((64, "relu"),), ((64, "relu"), (32, "relu")))
 MANY_ROWS = 5_000
 
 FOLDS = 5
 MOST_FOLDED = 20_000
-"""With more rows, one fold of them is enough to compare candidates."""
+"""With more rows than this, one fold is enough to compare candidates."""
 
 MOST_WORK = 2e11
-"""Operations, about, that hidden candidates may take; with more, there are fewer of them."""
+"""Roughly the operations that all candidates with hidden layers may take; if they took more, fewer are tried."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Family:
 
 @dataclass(frozen=True)
 class Rounds:
-    """How hidden candidates train: rounds of epochs, with a look at the rows that are left out after each.
+    """How candidates with hidden layers train: in rounds of epochs, with a validation after each.
 
-    Every round but the first two takes twice as many updates as the one before, at a rate that is a little lower.
+    Every round but the first two has twice as many updates as the one before, at a slightly lower learning rate.
     """
 
     batch: int
@@ -69,7 +69,7 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is tried, from simple to complex, and how: folds, of which the first ``used`` are left out in turn."""
+    """All candidates, from simple to complex, and the folds, of which the first ``used`` are left out in turn."""
 
     families: tuple[Family, ...]
     rounds: Rounds
@@ -78,7 +78,7 @@ class Plan:
 
 
 def plan(target: Target, rows: int, inputs: int, settings: Settings) -> Plan:
-    """What to try on a table of so many rows to learn from. Raises TableError and ModelError for settings."""
+    """What to try on a table with ``rows`` rows to learn from. Raises TableError and ModelError for wrong settings."""
     folds = min(FOLDS, rows)
     used = folds if rows <= MOST_FOLDED else 1
     rounds = _rounds(rows - -(-rows // folds), settings.epochs)
@@ -98,7 +98,7 @@ def plan(target: Target, rows: int, inputs: int, settings: Settings) -> Plan:
 
 
 def describe(target: Target, inputs: int, settings: Settings, layers: Layers, skip: bool = False) -> Description:
-    """A network for a target, with hidden layers of so many units and their activations."""
+    """A network for a target, with the given units and activations of its hidden layers."""
     hidden = tuple((units, activation_text(activation, number)) for number, (units, activation) in enumerate(layers, 1))
     if not target.classes:
         loss, output = settings.loss or "mse", "linear"
@@ -113,7 +113,7 @@ def describe(target: Target, inputs: int, settings: Settings, layers: Layers, sk
 
 
 def _family(network: Description, rounds: Rounds, rows: int, used: int, families: int, settings: Settings) -> Family:
-    """The candidates of a hidden network: fewer, where a training takes long."""
+    """The candidates of a network with hidden layers: fewer, if a training takes long."""
     updates = sum(rounds.epochs) * -(-rows // rounds.batch)
     work = 6.0 * network.parameter_count * updates * rounds.batch * used * families
     affordable = MOST_WORK / work  # trainings for each fold and family
@@ -130,7 +130,7 @@ def _family(network: Description, rounds: Rounds, rows: int, used: int, families
 
 
 def _rounds(rows: int, most: int | None) -> Rounds:
-    """Rounds for so many rows to train with, and at most so many epochs."""
+    """The rounds for a number of rows to train with, of at most ``most`` epochs together."""
     batch = 32 if rows < MANY_ROWS else 128 if rows < MOST_FOLDED else 256
     batch = min(batch, rows)
     per_epoch = -(-rows // batch)
@@ -141,17 +141,17 @@ def _rounds(rows: int, most: int | None) -> Rounds:
         for count in epochs:
             bounded.append(min(count, left))
             left -= bounded[-1]
-        bounded[-1] += left  # more than are usual were asked for
+        bounded[-1] += left  # more epochs than usual were asked for
         epochs = [count for count in bounded if count]
     return Rounds(batch, tuple(epochs))
 
 
 def _loss(loss: str, target: Target) -> str:
-    """The name of a loss, or its formula. Raises TableError for one that is not for the target."""
+    """The name of a loss, or its formula. Raises TableError for one that does not fit the target."""
     if loss not in LOSSES:
         return loss_text(loss)
     if loss == "hinge" or loss.endswith("_from_logits"):
-        raise TableError(f"the loss {loss} is for outputs that are no probabilities: choose another")
+        raise TableError(f"the loss {loss} is for outputs that are not probabilities: choose another")
     if loss.endswith("crossentropy") and not target.classes:
         raise TableError(f"the loss {loss} is for classes, but {target.name} is a number: choose another, such as mae")
     if loss == "poisson" and not target.classes:

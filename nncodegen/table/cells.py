@@ -1,4 +1,4 @@
-"""Single cells: which hold nothing, or look as if they did, and what they are as text."""
+"""Single cells: which are missing, or look as if they were, and their text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "?")
-"""Cells of a CSV file that hold nothing, in any column."""
+"""Cells of a CSV file that count as missing in every column."""
 
 _LOOKS_MISSING = frozenset(
     "na n/a n.a n.a. n.d. nan nat null nil none <na> #n/a #null! #value! #ref! #div/0! #num! #name? "
@@ -23,7 +23,7 @@ def looks_missing(text: str) -> bool:
 
 
 def text_of(cell: Any) -> str:
-    """A cell as a text that can be read as a number or a date, if it is one."""
+    """The text of a cell, in a form that can be read again if it is a number or a date."""
     if isinstance(cell, str):
         return cell.strip()
     if isinstance(cell, bool | np.bool_):
@@ -32,5 +32,5 @@ def text_of(cell: Any) -> str:
 
 
 def shorten(texts: tuple[str, ...], most: int) -> str:
-    """The first of some texts, in quotes."""
+    """The first ``most`` texts, in quotes."""
     return ", ".join(map(repr, texts[:most])) + (", ..." if len(texts) > most else "")

@@ -1,4 +1,4 @@
-"""Which candidates are averaged, by what they predicted of rows that they had not seen."""
+"""Chooses the candidates to average, by their predictions for rows that they had not seen."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from nncodegen.table.search import Search, Tried
 
 STEPS = 10
-"""Of the selection: each adds one candidate to the average."""
+"""Steps of the selection; each adds one candidate to the average."""
 
 PREFERENCE = 1.0
-"""Standard errors by which an average has to be better than the simplest candidate."""
+"""The number of standard errors by which an average has to be better than the simplest candidate."""
 
 
 @dataclass(frozen=True)
 class Choice:
     """The candidates that are averaged, with their weights, which sum to 1.
 
-    loss is that of the average; simplest is the candidate that it was compared with, gain by how much the average is
-    better than that one, error the standard error of the gain.
+    loss is that of the average. simplest is the candidate that it was compared with, gain by how much lower the loss
+    of the average is, error the standard error of gain.
     """
 
     members: tuple[tuple[Tried, float], ...]
@@ -32,7 +32,7 @@ class Choice:
 
     @property
     def prefers_simplest(self) -> bool:
-        """Whether the simplest candidate stands alone, since no average is better by more than chance."""
+        """Whether the simplest candidate is taken alone, as no average is better by more than chance."""
         return len(self.members) == 1 and self.members[0][0] is self.simplest
 
     def weight(self, tried: Tried) -> float:
@@ -41,18 +41,18 @@ class Choice:
 
 
 def choose(found: Search, Y: Any) -> Choice:
-    """The average that is chosen, for targets Y (N, outputs) of the rows that were left out.
+    """Chooses the average, by targets Y (N, outputs) of the rows that were left out.
 
-    Candidates are added one by one, each time the one with which the average is best, also one that is in it already
-    (Caruana et al., 2004); the best of these averages is taken. Where a linear model was tried, the average has to be
-    better than it by more than one standard error of the difference; else the linear model stands alone.
+    Candidates are added one at a time: the one that makes the average best, which may be one that is already in it
+    (Caruana et al., 2004). The best of these averages is taken. If a linear model was tried, the average has to be
+    better than it by more than one standard error of the difference; otherwise the linear model is taken alone.
     """
     tried = found.tried
     total, counts = np.zeros_like(tried[0].outputs), np.zeros(len(tried))
     best_loss, best_counts = np.inf, counts
     for size in range(1, STEPS + 1):
         means = [float(found.losses((total + one.outputs) / size, Y).mean()) for one in tried]
-        added = int(np.argmin(means))  # the first of those that are equal: the simplest
+        added = int(np.argmin(means))  # the first of equal ones is the simplest
         total, counts = total + tried[added].outputs, counts + np.eye(len(tried))[added]
         if means[added] < best_loss:
             best_loss, best_counts = means[added], counts

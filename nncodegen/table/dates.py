@@ -1,4 +1,4 @@
-"""Dates as people write them in texts: ISO 8601, days and months in either order, names of months; times and zones."""
+"""Reads dates in texts: ISO 8601, days and months in either order, names of months; with times and time zones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FORMS = tuple(
         r"(?P<year>\d{4})(?P<sign>[-/.])(?P<month>\d{1,2})(?P=sign)(?P<day>\d{1,2})",
         r"(?P<one>\d{1,2})(?P<sign>[-/.])(?P<two>\d{1,2})(?P=sign)(?P<year>\d{4})",
         r"(?P<one>\d{1,2})(?P<sign>[-/])(?P<two>\d{1,2})(?P=sign)(?P<year>\d{2})",
-        r"(?P<one>\d{2})\.(?P<two>\d{2})\.(?P<year>\d{2})",  # 1.2.10 is a version
+        r"(?P<one>\d{2})\.(?P<two>\d{2})\.(?P<year>\d{2})",  # 1.2.10 would be a version
         rf"{_WEEKDAY}(?P<day>\d{{1,2}})(?:st|nd|rd|th|\.)?[-\s/]*{_NAME}\.?,?[-\s/]+(?P<year>\d{{4}}|\d{{2}})",
         rf"{_WEEKDAY}{_NAME}\.?[-\s]+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?[-\s]+(?P<year>\d{{4}})",
         rf"{_NAME}\.?[-\s]+(?P<year>\d{{4}})",
@@ -33,17 +33,17 @@ _FORMS = tuple(
         r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})",
     )
 )
-_LONGEST = 60  # characters of a date
+_LONGEST = 60  # characters in a date, at most
 _PIVOT = 69  # years of two digits are 1969 to 2068, as POSIX has them
-_MOSTLY_NONE = 100  # texts by which a column of something else is known
+_MOSTLY_NONE = 100  # after so many texts, nearly none of them dates, the column is taken to hold something else
 
 
 @dataclass(frozen=True)
 class Dates:
-    """Texts as dates (N,): in world time, a date without zone counting as there, and as the clock on the wall had it.
+    """Texts as dates (N,): in UTC, to which a date without a time zone belongs, and in local time.
 
-    Both are of datetime64[us], NaT for a text that is no date. day_first is whether days stand before months where both
-    are numbers behind which the year stands, None where no date is such; assumed, that no text tells it.
+    Both are of datetime64[us], NaT for a text that is not a date. day_first says whether days stand before months in
+    dates such as 1/2/2020, None without such dates; assumed, that no text decides it.
     """
 
     world: Any
@@ -55,8 +55,8 @@ class Dates:
 def read_dates(texts: Sequence[str], expected: bool | None = None, day_first: bool = False) -> Dates:
     """The dates in the texts of a column, with one order of days and months that most of them have.
 
-    Where no text decides the order, it is the one that is ``expected``; without one, days stand before months if
-    ``day_first`` says so, or if points or dashes part them (1.2.2020), and after them if slashes do (1/2/2020).
+    If no text decides the order, it is ``expected``. Without that, days stand before months if ``day_first`` says so,
+    or if points or dashes separate them (1.2.2020), and after months if slashes do (1/2/2020).
     """
     distinct = list(dict.fromkeys(texts))
     matches: list[re.Match[str] | None] = []
@@ -81,7 +81,7 @@ def read_dates(texts: Sequence[str], expected: bool | None = None, day_first: bo
 
 
 def _match(text: str, last: re.Match[str] | None) -> re.Match[str] | None:
-    """A text as one of the forms, the last one first."""
+    """Matches a text with one of the forms; the one of the previous text is tried first."""
     if len(text) > _LONGEST or not any(map(str.isdigit, text)):
         return None
     if last is not None and (match := last.re.fullmatch(text)):
@@ -90,7 +90,7 @@ def _match(text: str, last: re.Match[str] | None) -> re.Match[str] | None:
 
 
 def _components(found: dict[str, str | None], day_first: bool) -> tuple[int, int, int, int, int]:
-    """Year, month, day, microseconds of the day and minutes before world time of a text; zeros for none that can be."""
+    """Year, month, day, microseconds of the day, and minutes from UTC of a text; zeros if they are impossible."""
     year = int(found["year"] or 0)
     if len(found["year"] or "") == 2:
         year += 1900 if year >= _PIVOT else 2000
@@ -115,7 +115,7 @@ def _components(found: dict[str, str | None], day_first: bool) -> tuple[int, int
 
 
 def _assemble(fields: Any) -> tuple[Any, Any]:
-    """Components (N, 5) as dates in world time and on the wall, NaT for a day that no month has."""
+    """Components (N, 5) as dates in UTC and in local time; NaT for a day that the month does not have."""
     year, month, day, microseconds, away = fields.T
     months = ((year - 1970) * 12 + month - 1).astype("M8[M]")
     days = months.astype("M8[D]") + (day - 1)

@@ -1,4 +1,4 @@
-"""Learning from a table: candidates are compared by cross-validation, the best averaged, and rows held out judge it."""
+"""Learns from a table: compares candidates by cross-validation, averages the best, and measures on held-out rows."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from nncodegen.table.settings import Settings
 from nncodegen.table.target import Target, scaled_by, understand_target
 
 FEWEST_ROWS = 10
-"""With fewer rows, there is nothing to hold out."""
+"""The smallest number of rows, as some of them are held out."""
 
 
 @dataclass(frozen=True)
 class Understood:
-    """What a table means: its target, the columns that are used and those that are not, and the rows without target."""
+    """What was understood of a table: its target, used and skipped columns, and the number of rows without a target."""
 
     target: Target
     columns: tuple[Column, ...]
@@ -44,8 +44,8 @@ class Understood:
 class Fitted:
     """A model, what was tried and chosen, and its metrics on rows that it has not seen.
 
-    rows are those that were learned from, held_out those that were not; confusion (classes, classes) counts the latter
-    by their class (row) and by what was predicted (column), and is None for numbers.
+    rows is the number of rows that were learned from, held_out that of the others. confusion (classes, classes) counts
+    the held-out rows by true class (row) and predicted class (column); it is None for regression.
     """
 
     model: TableModel
@@ -90,17 +90,17 @@ def fit(
     task        "classification" or "regression", instead of what the target tells
     categories  columns that hold categories, though they look like numbers
     drop        columns to leave out
-    settings    what is not to be chosen
-    observe     is told what was understood of the table, before anything is tried
-    tell        is told what is tried at present
+    settings    what the search shall not choose by itself
+    observe     a function that is called with what was understood of the table, before anything is tried
+    tell        a function that is called with the name of what is being tried
     keep        columns to use, though they identify rows
 
-    A fifth of the rows is held out for the metrics, and takes no part in anything else. The rest is divided into five
-    folds (of more than 20,000 rows, one fifth of them is left out once). Each candidate learns without each fold, and
-    is measured there. The best are averaged where that is better than the linear model by more than a standard error;
-    else the linear model is taken. Networks with hidden layers are kept as they learned without a fold each, and
-    averaged over the folds; the linear model learns from all rows but those held out. Columns are understood by these
-    rows. The result depends on the seed, but not on the number of threads.
+    A fifth of the rows is held out for the metrics, and used for nothing else. The rest is divided into five folds;
+    each candidate learns without one fold and is measured on it, for each fold (with more than 20,000 rows, for one
+    fold only). The best candidates are averaged, if that is better than the linear model by more than a standard error;
+    otherwise the linear model is taken. Of networks with hidden layers, those that learned without a fold are kept, and
+    averaged over the folds; the linear model learns again from all rows that are not held out. These rows alone decide
+    what columns mean. The result depends on the seed, but not on the number of threads.
 
     Raises TableError, ModelError and BuildError.
     """
@@ -175,7 +175,7 @@ def _threads(settings: Settings) -> int:
 
 
 def _weights(table: Table, target: Target, given: str | Mapping[str, float] | None, rows: Any) -> Any:
-    """What the rows count, by their class, with a mean of 1: (rows,), or None. Raises TableError."""
+    """The weights of the rows by class, with a mean of 1: (rows,), or None. Raises TableError."""
     if given is None:
         return None
     if not target.classes:
@@ -196,7 +196,7 @@ def _weights(table: Table, target: Target, given: str | Mapping[str, float] | No
 
 
 def with_target(table: Table, target: str) -> tuple[Table, int]:
-    """The rows that have a target, and how many have none."""
+    """The rows that have a target, and the number of those that have none."""
     table.require(target, "the target")
     missing = table.missing(target, gaps_in_numbers(table, target))
     table = table.drop(missing)
@@ -212,9 +212,9 @@ def _rows(table: Table, rows: Any) -> Table:
 
 
 def split_rows(table: Table, target: Target, seed: int) -> tuple[Any, Any]:
-    """The rows to learn from and those to judge by, at random, every class in its share."""
+    """A random split into rows to learn from and rows to hold out, with each class in both by its share."""
     order = np.random.default_rng(seed).permutation(len(table.frame))
-    if target.classes:  # one class after the other: every fifth row is one of each, as near as can be
+    if target.classes:  # sorted by class, so that every fifth row takes about a fifth of each class
         texts = table.texts(target.name)
         order = order[np.argsort([target.classes.index(text) for text in texts[order]], kind="stable")]
     held_out = np.arange(len(order)) % 5 == 2

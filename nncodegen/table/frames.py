@@ -1,4 +1,4 @@
-"""What the functions of this package take as a table: one that was read, a DataFrame of pandas, or a path."""
+"""Turns what the functions of this package accept into a Table: a Table, a DataFrame of pandas, or a path."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from nncodegen.table.read import Table, read_table
 
 
 def as_table(data: Any) -> Table:
-    """The table that some data are. Raises TableError.
+    """The data as a Table. Raises TableError.
 
-    The columns of a DataFrame have their types, and text is understood as that of a Parquet file is.
+    The columns of a DataFrame keep their types, as those of a Parquet file do.
     """
     if isinstance(data, Table):
         return data

@@ -1,4 +1,4 @@
-"""The candidates with hidden layers: many networks at once, round by round, fold by fold."""
+"""Trains the candidates with hidden layers: many networks at once, for each fold and round."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from nncodegen.table.candidates import MANY_ROWS, Family, Rounds
 
 
 class OutOfTimeError(Exception):
-    """The deadline has come; what is under way is given up."""
+    """The deadline has passed; the training in progress is given up."""
 
 
 def first_parameters(module: Module, linear: Any, seeds: Any) -> Any:
-    """Where the networks of a family begin, (seeds, P).
+    """The initial parameters of the networks of a family, (seeds, P).
 
-    With ``linear``, the parameters by name of a linear model, they are that model at first: its weights are those of
-    the linear path, and those that lead from the hidden layers to the outputs are 0.
+    ``linear`` may hold the parameters of a linear model, by name. The networks then start equal to that model: its
+    weights are those of the linear path, and the weights from the hidden layers to the outputs are 0.
     """
     parameters = np.stack([module.initial_parameters(int(seed)) for seed in seeds])
     for one in parameters if linear is not None else ():
@@ -33,9 +33,10 @@ def train_round(
     module: Module, family: Family, rounds: Rounds, number: int, X: Any, Y: Any, weight: Any, parameters: Any,
     places: Any, seeds: Any, threads: int, deadline: float,
 ) -> Any:  # fmt: skip
-    """One round of the networks of a fold, from their parameters (M, P): the parameters after it.
+    """Trains the networks of a fold for one round, from parameters (M, P); returns the new parameters.
 
-    ``places`` (M,) are their numbers among the pairs of the family; seeds (M,) order the rows. Raises OutOfTimeError.
+    ``places`` (M,) are their indices in the pairs of the family; seeds (M,) give the order of rows. Raises
+    OutOfTimeError.
     """
     pairs = np.array(family.pairs)[places]
     options: dict[str, Any] = {
@@ -47,7 +48,7 @@ def train_round(
     if time.perf_counter() > deadline:
         raise OutOfTimeError
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # one that diverges is not chosen
+        warnings.simplefilter("ignore", RuntimeWarning)  # a network that diverges will not be chosen
         if weight is None and (deadline == np.inf or len(X) < MANY_ROWS):
             found = module.train_many(
                 X, Y, parameters, learning_rate=rates, l2=pairs[:, 0], seed=seeds, threads=threads, history=False,
@@ -70,5 +71,5 @@ def train_round(
 
 
 def outputs_of(module: Module, parameters: Any, X: Any) -> Any:
-    """What networks of one kind put out: (M, N, outputs)."""
+    """The outputs of M networks of the same kind: (M, N, outputs)."""
     return np.stack([module.predict(one, X) for one in parameters]).astype(float)

@@ -1,4 +1,4 @@
-"""Columns that identify rows: nothing is learned from them that holds for other rows."""
+"""Finds columns that identify rows. What is learned from them does not hold for other rows."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _ORDERS = frozenset(
     "year years yr month months week weeks day days date hour hours minute minutes second seconds time times period "
     "quarter age rank place position trial dose step epoch".split()
 )
-_FEWEST = 20  # rows among which a count from 0 or 1 is no chance
+_FEWEST = 20  # with so many rows, a count from 0 or 1 is not by chance
 
 
 def identifies_rows(name: str, values: Any) -> bool:
-    """Whether the numbers of a column (N,) identify rows, as far as its name and its values tell.
+    """Whether the numbers of a column (N,) identify rows, judged by its name and its values.
 
-    They are whole numbers, each in one row, and more than two, and
+    The numbers must be integers, at least three, all of them different. In addition
 
     * the name says so: one of its words is id, key, uuid, code, rownames or the like (PassengerId, order_id); or
     * the name says that it numbers something (index, row, number, record), and the numbers rise or fall from row to
-      row, or are most of those between the lowest and the highest; or
-    * they count the rows from 0 or 1, either upwards, most of them being there, or in any order, all being there, in
-      twenty rows at least, and the name is not the letter of a variable (n, x1).
+      row, or most of the integers between the lowest and the highest occur; or
+    * the numbers count at least twenty rows from 0 or 1, either upwards, with few integers left out, or in any order,
+      with none left out, and the name is not the letter of a variable (n, x1).
 
-    In the last two cases, the name is that of no time or order (year, day, rank).
+    In the last two cases the name must not be that of a time or an order (year, day, rank).
 
-    A measurement whose values happen to be different, such as a population or a price, is none of this.
+    So a measurement whose values happen to be different, such as a population or a price, does not count.
     """
     if len(values) <= 2 or (values != np.floor(values)).any() or len(np.unique(values)) < len(values):
         return False

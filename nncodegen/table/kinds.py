@@ -1,4 +1,4 @@
-"""The kinds of columns, and how each becomes numbers for a network: plain data, checked when it is made."""
+"""The kinds of columns, and how each is encoded as numbers: plain data that is checked when it is made."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from nncodegen.table.numbers import PLAIN, check_format, show_format
 from nncodegen.table.read import Table
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_SHOWN = 5  # values that are printed
+_SHOWN = 5  # the number of values that are printed
 
 
 @dataclass(frozen=True)
 class Number:
-    """A column of numbers: standardized, its missing values replaced by the median and, where there were any, told.
+    """A column of numbers: standardized, with missing values replaced by the median.
 
-    ``gaps`` are texts that count as missing, each of ``texts`` has an input of its own beside that of the numbers.
-    ``format`` is how numbers are written, as ``read_numbers`` found it, ``assumed`` whether it was not told by any.
+    If training had missing values, one more input tells where they are. ``gaps`` are texts that count as missing; each
+    of ``texts`` gets an input beside that of the numbers. ``format`` is how numbers are written (see
+    ``read_numbers``), ``assumed`` whether no cell decided it.
     """
 
     name: str
@@ -46,14 +47,14 @@ class Number:
 
     @property
     def width(self) -> int:
-        """How many inputs it becomes."""
+        """The number of inputs that encode it."""
         return 1 + self.has_missing + len(self.texts)
 
     def encode(self, table: Table, unknown: str) -> Any:
-        """The inputs that it becomes: (N, width).
+        """The inputs for the rows of a table: (N, width).
 
-        Text that training has not met counts as missing (``unknown`` is "ignore"), or raises TableError, as a number
-        that is not finite always does.
+        A text that did not occur in training counts as missing if ``unknown`` is "ignore", and otherwise raises
+        TableError. So does, in any case, a number that is not finite.
         """
         values, others = table.numbers(self.name, self.format, self.gaps)
         texts = _members(table, self.name, self.texts, others)
@@ -67,7 +68,7 @@ class Number:
         return np.column_stack([scaled, *told, texts]).astype(float)
 
     def show(self) -> str:
-        """What was understood, for people."""
+        """What was understood of the column, as text."""
         written = show_format(self.format, self.assumed)
         return (
             f"number{f', {written}' if written else ''}, mean {self.mean:.4g}, deviation {self.deviation:.4g}"
@@ -77,15 +78,15 @@ class Number:
 
 @dataclass(frozen=True)
 class Date:
-    """A column of dates: the time that has elapsed, standardized, and the parts of the date that vary.
+    """A column of dates: the elapsed time, standardized, and the parts of the date that vary.
 
-    ``mean`` and ``deviation`` are in days since the beginning of 1970. The year is its beginning, standardized
-    likewise, so that it goes on behind those of the training. The month and the hour are the sine and the cosine of
-    where in the year, or the day, they are: December is beside January. Each of ``weekdays`` (0 is Monday) has an
-    input. Parts are those of the clock on the wall, elapsed time is that of the world. Missing dates are the mean,
-    without any parts, and where there were any, told. ``day_first`` is whether days stand before months, where both are
-    numbers behind which the year stands, None where training met none of that kind. ``gaps`` and ``texts`` are those of
-    a Number.
+    ``mean`` and ``deviation`` are in days since the beginning of 1970. The year is encoded by its first day,
+    standardized in the same way, so that later years continue the scale. Month and hour are encoded as the sine and
+    the cosine of their place in the year or the day, so that December is close to January. Each of ``weekdays`` (0 is
+    Monday) has an input. Parts are in local time, the elapsed time is in UTC. For a missing date the elapsed time is
+    the mean and all parts are 0; if training had missing dates, one more input tells where they are. ``day_first``
+    says whether days stand before months in dates such as 1/2/2020, None if training had no such dates. ``gaps`` and
+    ``texts`` are as in Number.
     """
 
     name: str
@@ -115,27 +116,27 @@ class Date:
 
     @property
     def width(self) -> int:
-        """How many inputs it becomes."""
+        """The number of inputs that encode it."""
         return 1 + self.year + 2 * self.month + len(self.weekdays) + 2 * self.hour + self.has_missing + len(self.texts)
 
     def encode(self, table: Table, unknown: str) -> Any:
-        """The inputs that it becomes: (N, width).
+        """The inputs for the rows of a table: (N, width).
 
-        Text that training has not met counts as missing (``unknown`` is "ignore"), or raises TableError.
+        A text that did not occur in training counts as missing if ``unknown`` is "ignore"; else it raises TableError.
         """
         dates, others = table.dates(self.name, self.day_first, self.gaps)
         if dates.assumed and self.day_first is None:
             raise TableError(
-                f"{table.path}, column {printable(self.name)}: no cell tells whether days or months stand first, nor "
-                f"did the training: write dates like 2020-01-31"
+                f"{table.path}, column {printable(self.name)}: neither its cells nor those of the training tell "
+                f"whether days or months stand first: write dates like 2020-01-31"
             )
         texts = _members(table, self.name, self.texts, others)
         strange = others & ~texts.any(axis=1)
         if strange.any() and unknown == "error":
             row = int(np.flatnonzero(strange)[0])
             raise TableError(
-                f"{table.where(row, self.name)}: {str(table.frame[self.name].iloc[row])!r} is no date, in a column "
-                f"which holds dates where the network is trained"
+                f"{table.where(row, self.name)}: {str(table.frame[self.name].iloc[row])!r} is not a date, but the "
+                f"column held dates when the network was trained"
             )
         missing = np.isnat(dates.world)
         parts = split_dates(np.where(missing, np.datetime64(0, "D"), dates.wall))
@@ -152,7 +153,7 @@ class Date:
         return np.column_stack([known, *told, texts]).astype(float)
 
     def show(self) -> str:
-        """What was understood, for people."""
+        """What was understood of the column, as text."""
         parts = ["elapsed time"] + ["year"] * self.year + ["month (sine, cosine)"] * self.month
         if self.weekdays:
             days = ", ".join(_WEEKDAYS[day] for day in self.weekdays) if len(self.weekdays) < 7 else "seven"
@@ -171,9 +172,9 @@ class Date:
 
 @dataclass(frozen=True)
 class Category:
-    """A column of categories: one input for each, which is 1 where it holds; "" stands for a missing value.
+    """A column of categories: one input for each, which is 1 where the cell has it; "" stands for a missing value.
 
-    Where ``other`` is true, ``values`` are the most frequent ones, and all others share one more input.
+    If ``other`` is true, ``values`` are the most frequent categories, and all others share one more input.
     """
 
     name: str
@@ -187,15 +188,15 @@ class Category:
 
     @property
     def width(self) -> int:
-        """How many inputs it becomes."""
+        """The number of inputs that encode it."""
         return len(self.values) + self.other
 
     def encode(self, table: Table, unknown: str) -> Any:
-        """The inputs that it becomes: (N, width).
+        """The inputs for the rows of a table: (N, width).
 
-        A category that training has not met is one of the others, if there are such; else none of them (``unknown`` is
-        "ignore"), or (``unknown`` is "error") raises TableError; so does not a value that is missing, which is none of
-        them, too.
+        A category that did not occur in training counts as one of the others, if they share an input. Without such an
+        input, all inputs are 0 if ``unknown`` is "ignore", and TableError is raised if it is "error". For a missing
+        value that did not occur in training all inputs are 0, too.
         """
         texts = table.texts(self.name)
         known = _members(table, self.name, self.values, np.ones(len(texts), bool))
@@ -211,7 +212,7 @@ class Category:
         return known.astype(float)
 
     def show(self) -> str:
-        """What was understood, for people."""
+        """What was understood of the column, as text."""
         shown = ", ".join(value or "(missing)" for value in self.values[:_SHOWN])
         shown += ", ..." if len(self.values) > _SHOWN else ""
         if self.other:
@@ -226,7 +227,7 @@ Column = Number | Date | Category
 
 @dataclass(frozen=True)
 class Parts:
-    """What dates are made of, (N,) each: months and days from 1, weekdays from 0 (Monday), the share of the day."""
+    """The parts of dates, (N,) each: months and days from 1, weekdays from 0 (Monday), the share of the day."""
 
     year: Any
     month: Any
@@ -248,32 +249,32 @@ def split_dates(wall: Any) -> Parts:
 
 
 def days_of(dates: Any) -> Any:
-    """Dates (N,) as days since the beginning of 1970, NaN for none."""
+    """Dates (N,) as days since the beginning of 1970; NaN for NaT."""
     return (dates - np.datetime64(0, "us")) / np.timedelta64(1, "D")
 
 
 def no_number(table: Table, name: str, row: int, what: str) -> str:
-    """That a cell is no number, for people."""
-    return f"{table.where(row, name)}: {str(table.frame[name].iloc[row])!r} is no finite number, in a column {what}"
+    """The message that a cell is not a number."""
+    return f"{table.where(row, name)}: {str(table.frame[name].iloc[row])!r} is not a finite number, in a column {what}"
 
 
 def check_numbers(**values: Any) -> None:
-    """Raises TypeError or ValueError for what is no finite number, or no positive deviation."""
+    """Raises TypeError or ValueError unless all values are finite numbers, and a deviation is positive."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{name} is {value!r}, no number")
+            raise TypeError(f"{name} is {value!r}, not a number")
         try:
             finite = math.isfinite(value)
-        except OverflowError:  # an integer may be as large as it likes
+        except OverflowError:  # integers of Python have no bound
             finite = False
         if not finite or (name == "deviation" and value <= 0):
             raise ValueError(f"{name} is not finite, or not positive")
 
 
 def check_texts(name: str, values: Any) -> None:
-    """Raises TypeError or ValueError for what is no tuple of different texts."""
+    """Raises TypeError or ValueError unless values is a tuple of different texts."""
     if not isinstance(values, tuple) or any(not isinstance(value, str) for value in values):
-        raise TypeError(f"{name}: {values!r} are no texts")
+        raise TypeError(f"{name}: {values!r} are not texts")
     if len(set(values)) < len(values):
         raise ValueError(f"{name}: a text occurs twice")
 
@@ -281,11 +282,11 @@ def check_texts(name: str, values: Any) -> None:
 def _check_flags(**values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, bool):
-            raise TypeError(f"{name} is {value!r}, neither true nor false")
+            raise TypeError(f"{name} is {value!r}, not true or false")
 
 
 def _members(table: Table, name: str, values: tuple[str, ...], rows: Any) -> Any:
-    """Which of some texts the cells of a column are, where rows (N,) says so: (N, values)."""
+    """Which of the given texts each cell is, (N, values); only for the cells that ``rows`` (N,) selects."""
     found = np.zeros((len(rows), len(values)), bool)
     if values and rows.any():
         places = {value: place for place, value in enumerate(values)}
@@ -296,7 +297,7 @@ def _members(table: Table, name: str, values: tuple[str, ...], rows: Any) -> Any
 
 
 def _cycle(share: Any) -> list[Any]:
-    """A share of a cycle as a point on the circle."""
+    """A place in a cycle, from 0 to 1, as the sine and the cosine of its angle."""
     return [np.sin(2 * np.pi * share), np.cos(2 * np.pi * share)]
 
 

@@ -1,4 +1,4 @@
-"""The linear candidates: logistic, softmax and linear regression, over a path of penalties, to convergence."""
+"""Trains the linear candidates: logistic, softmax and linear regression, along a path of penalties."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MOST_ITERATIONS = 500
 def minimize_path(
     module: Module, X: Any, Y: Any, weight: Any, penalties: Sequence[float], deadline: float = np.inf
 ) -> Any:
-    """The parameters for each penalty, (penalties, P), by L-BFGS over all rows, each from where the last one ended.
+    """The parameters for each penalty, (penalties, P), by L-BFGS over all rows; each fit starts where the last ended.
 
-    There are fewer where the deadline, of ``time.perf_counter``, comes first; there is always one.
+    After the deadline, a value of ``time.perf_counter``, no further fit begins; the first is always done.
     """
     parameters, found = np.zeros(module.parameter_count), list[Any]()
     for l2 in penalties:
         if found and time.perf_counter() > deadline:
             break
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # where it stops, it is as near as rounding lets it
+            warnings.simplefilter("ignore", RuntimeWarning)  # it stops where rounding allows no further progress
             result = module.minimize(
                 X, Y, parameters, sample_weight=weight, l2=l2, options={"maxiter": MOST_ITERATIONS, "maxcor": 20}
             )

@@ -1,4 +1,4 @@
-"""How good a model is on rows that it has not seen, beside what one can say without a model."""
+"""How good a model is on rows that it has not seen, compared with a baseline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nncodegen.table.target import Target
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of the network, and the same of a baseline: always the most frequent class, or the mean."""
+    """A metric of the network and of the baseline, which always predicts the most frequent class, or the mean."""
 
     name: str
     network: float
@@ -28,10 +28,10 @@ class Metric:
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """How well a class is found, and the number of its rows; NaN where there is nothing to divide by.
+    """How well a class is predicted, and the number of its rows; NaN where the denominator is 0.
 
-    precision is the share of the rows said to be of it that are, recall the share of its rows that were found, f1 the
-    harmonic mean of both.
+    precision is the share of correct rows among those predicted to be of the class, recall the share of its rows that
+    were predicted to be, f1 the harmonic mean of both.
     """
 
     name: str
@@ -42,9 +42,9 @@ class ClassMetrics:
 
 
 def measure(target: Target, known: Any, Y: Any, outputs: Any) -> tuple[Metric, ...]:
-    """The metrics for targets Y (N, outputs) and what the network puts out for them.
+    """The metrics for targets Y (N, outputs) and the outputs of the network.
 
-    The baseline is made of the targets ``known`` in training. Numbers are measured in their own unit.
+    The baseline follows from ``known``, the targets in training. Errors of numbers are in the unit of the column.
     """
     if not target.classes:
         truth, predicted = target.decide(Y), target.decide(outputs)
@@ -67,7 +67,7 @@ def measure(target: Target, known: Any, Y: Any, outputs: Any) -> tuple[Metric, .
 
 
 def confusion(target: Target, Y: Any, outputs: Any) -> Any:
-    """How many rows of each class (row) were said to be of each class (column): (classes, classes)."""
+    """The number of rows of each class (row) that were predicted to be of each class (column): (classes, classes)."""
     truth, decided = target.probabilities(Y).argmax(axis=1), target.decide(outputs)
     size = len(target.classes)
     return np.bincount(truth * size + decided, minlength=size * size).reshape(size, size)
@@ -85,7 +85,7 @@ def class_metrics(target: Target, counts: Any) -> tuple[ClassMetrics, ...]:
 
 
 def _balanced(truth: Any, decided: Any) -> float:
-    """The mean over the classes that occur of the share of their rows that were found."""
+    """Balanced accuracy: the mean of recall over the classes that occur."""
     return float(np.mean([(decided[truth == value] == value).mean() for value in np.unique(truth)]))
 
 

@@ -1,4 +1,4 @@
-"""Networks that have learned from a table, as a folder of plain files: JSON, an archive of arrays, and modules."""
+"""A trained model of a table, and its folder of plain files: JSON, an archive of arrays, and modules."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MOST_MEMBERS, MOST_NETWORKS = 100, 10_000
 
 @dataclass(frozen=True)
 class Member:
-    """Networks of one kind, whose outputs are averaged, and their weight among the members; parameters are (M, P)."""
+    """M networks of the same kind, whose outputs are averaged, and their weight; parameters are (M, P)."""
 
     network: Description
     weight: float
@@ -47,7 +47,7 @@ class Member:
 
 @dataclass(frozen=True)
 class TableModel:
-    """Columns, networks with their parameters, and a target; ``report`` is what training found."""
+    """Columns, networks with their parameters, and a target; ``report`` holds the results of the training."""
 
     columns: tuple[Column, ...]
     target: Target
@@ -55,7 +55,7 @@ class TableModel:
     report: dict[str, Any] = field(default_factory=dict)
 
     def outputs_of(self, X: Any) -> Any:
-        """The weighted mean of what the networks put out for inputs X (N, inputs): (N, outputs)."""
+        """The weighted mean of the networks' outputs for inputs X (N, inputs): (N, outputs)."""
         return sum(member.weight * predict_mean(member.network, member.parameters, X) for member in self.members)
 
     def outputs(self, data: Any, unknown: str = "error") -> Any:
@@ -65,8 +65,8 @@ class TableModel:
     def predict(self, data: Any, unknown: str = "error") -> pd.DataFrame:
         """The prediction for each row and, for classes, the probability of each. Raises TableError.
 
-        ``data`` is a DataFrame, the path of a file, or a table that was read. ``unknown`` says what a category means
-        that training has not met: "error", or "ignore" for none of those known.
+        ``data`` is a DataFrame, the path of a file, or a Table. ``unknown`` says what to do about a category that did
+        not occur in training: "error" raises TableError, "ignore" treats it as none of the known ones.
         """
         outputs = self.outputs(data, unknown)
         decided = self.target.decide(outputs)
@@ -78,8 +78,8 @@ class TableModel:
     def write(self, folder: str | Path) -> None:
         """Writes the folder: the description, the parameters, and the compiled modules with their sources.
 
-        The folder is made, or holds a model already, which is replaced. Raises BuildError where it holds files that
-        are not nncodegen's, or cannot be written.
+        The folder is created; a model that it holds already is replaced. Raises BuildError if it holds other files, or
+        cannot be written.
         """
         out = Path(folder)
         check_out(out)
@@ -109,7 +109,7 @@ class TableModel:
         archive = io.BytesIO()
         np.savez(archive, **arrays)
         text["checksum"] = _checksum(text, list(arrays.values()))
-        try:  # the description first: it tells that the folder is ours, and which parameters it is for
+        try:  # the description first: it marks the folder as ours, and says which parameters belong to it
             write_at_once(out / DESCRIPTION, json.dumps(text, indent=1).replace("{\n ", "{", 1).encode() + b"\n")
             write_at_once(out / PARAMETERS, archive.getvalue())
             for path in _modules(out):
@@ -124,7 +124,7 @@ def _array(number: int) -> str:
 
 
 def _checksum(text: dict[str, Any], arrays: list[Any]) -> str:
-    """A hash of all that a description says but the hash itself, and of the parameters."""
+    """A hash of the description (without this hash) and the parameters."""
     described = json.dumps({key: value for key, value in text.items() if key != "checksum"}, sort_keys=True)
     found = hashlib.sha256(described.encode())
     for array in arrays:
@@ -133,12 +133,12 @@ def _checksum(text: dict[str, Any], arrays: list[Any]) -> str:
 
 
 def _modules(out: Path) -> list[Path]:
-    """The folders of modules in that of a model."""
+    """The folders of modules inside the folder of a model."""
     return sorted(path for path in out.iterdir() if path.is_dir() and _MODULE.fullmatch(path.name))
 
 
 def _remove(folder: Path) -> None:
-    """Removes the module of an earlier model: its files, all of which check_folder has found to be nncodegen's."""
+    """Removes the folder of an earlier module. check_folder has found that nncodegen wrote all its files."""
     for path in folder.iterdir():
         if path.is_file() and not path.name.startswith("."):
             path.unlink()
@@ -147,7 +147,7 @@ def _remove(folder: Path) -> None:
 
 
 def check_out(out: Path) -> None:
-    """Raises BuildError if a folder cannot take a model: it is a file, or holds what nncodegen did not write."""
+    """Raises BuildError if a model cannot be written to a folder: it is a file, or holds files of others."""
     if out.exists() and not out.is_dir():
         raise BuildError(f"{out} is a file: name a folder")
     if not out.is_dir():
@@ -169,7 +169,7 @@ def check_out(out: Path) -> None:
 
 
 def load_model(folder: str | Path) -> TableModel:
-    """The model in a folder. Raises TableError for a folder that holds none, or one that is damaged."""
+    """The model in a folder. Raises TableError if there is none, or if it is damaged."""
     folder = Path(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -177,7 +177,7 @@ def load_model(folder: str | Path) -> TableModel:
     text = _read(path)
     try:
         if text["format"] == 1:
-            raise TableError(f"{path} was written by an earlier version of nncodegen (format 1): train anew")
+            raise TableError(f"{path} was written by an earlier version of nncodegen (format 1): train again")
         if text["format"] != FORMAT:
             raise ValueError(f"its format is {text['format']!r}, not {FORMAT}")
         target = target_from_dict(text["target"])
@@ -190,7 +190,7 @@ def load_model(folder: str | Path) -> TableModel:
         raise
     except (ModelError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise TableError(f"{path} is damaged, or no model that nncodegen wrote: {reason}") from error
+        raise TableError(f"{path} is damaged, or was not written by nncodegen: {reason}") from error
     width = sum(column.width for column in columns)
     for network, hash, _, _ in found:
         if network.inputs != width or network.outputs != target.outputs:
@@ -198,13 +198,13 @@ def load_model(folder: str | Path) -> TableModel:
         network.check(hash)
     arrays = _load_parameters(folder / PARAMETERS, [(network, count) for network, _, _, count in found])
     if _checksum(text, arrays) != checksum:
-        raise TableError(f"{path} or {PARAMETERS} is damaged, or they are not of one model: train anew")
+        raise TableError(f"{path} or {PARAMETERS} is damaged, or they belong to different models: train again")
     members = (Member(network, weight, array) for (network, _, weight, _), array in zip(found, arrays, strict=True))
     return TableModel(columns, target, tuple(members), report)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The description in a file. Raises TableError for one that cannot be read, or is too large to be one."""
+    """The description in a file. Raises TableError if it cannot be read, or is too large."""
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_DESCRIPTION + 1)
@@ -214,16 +214,16 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror or error}") from error
     except RecursionError as error:
-        raise TableError(f"{path} is damaged, or no model that nncodegen wrote: it is nested too deeply") from error
+        raise TableError(f"{path} is damaged, or was not written by nncodegen: it is nested too deeply") from error
     except ValueError as error:
-        raise TableError(f"{path} is damaged, or no model that nncodegen wrote: {error}") from error
+        raise TableError(f"{path} is damaged, or was not written by nncodegen: {error}") from error
     if not isinstance(text, dict):
-        raise TableError(f"{path} is damaged, or no model that nncodegen wrote: it is no object of names and values")
+        raise TableError(f"{path} is damaged, or was not written by nncodegen: it is not a JSON object")
     return text
 
 
 def _member(given: dict[str, Any]) -> tuple[Description, str, float, int]:
-    """The network of a member, its hash, its weight, and how many networks there are. Raises ValueError."""
+    """The network of a member, its hash, its weight, and the number of networks. Raises ValueError."""
     if len(given["network"]["layers"]) > MOST_LAYERS + 1:
         raise ValueError("a network has too many layers")
     weight, count = given["weight"], given["networks"]
@@ -235,17 +235,17 @@ def _member(given: dict[str, Any]) -> tuple[Description, str, float, int]:
 
 
 def _load_parameters(path: Path, needed: list[tuple[Description, int]]) -> list[Any]:
-    """The parameters of each member, (M, P). What does not have the size that it needs is not read at all."""
+    """The parameters of each member, (M, P). An array of the wrong size is not read at all."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             members = members_of(archive, file)
             if list(members) != [_array(number) for number in range(len(needed))]:
-                raise ValueError(f"it does not hold the arrays of its {DESCRIPTION}: train anew")
+                raise ValueError(f"it does not hold the arrays of its {DESCRIPTION}: train again")
             return [
                 read_member(archive, member, (count, network.parameter_count), network.precision)
                 for member, (network, count) in zip(members.values(), needed, strict=True)
             ]
     except FileNotFoundError as error:
         raise TableError(f"{path} is missing: the folder is not complete") from error
-    except Exception as error:  # a damaged archive raises whatever its reader meets
+    except Exception as error:  # a damaged archive may raise any error
         raise TableError(f"{path} is damaged: {error}") from error

@@ -1,4 +1,4 @@
-"""Numbers as people write them in texts: thousands, decimal commas, money, percents, negative ones in parentheses."""
+"""Reads numbers in texts: with thousands, decimal commas, money, percents, negative ones in parentheses."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 PLAIN = "1234.56"
-"""The format of numbers as programs write them."""
+"""The plain format, in which programs write numbers."""
 
 _DECIMALS = {"1,234.56": ".", "1 234.56": ".", "1'234.56": ".", "1.234,56": ",", "1 234,56": ",", "1'234,56": ","}
 _PATTERNS = (PLAIN, *_DECIMALS)
-_SPACES = " \u00a0\u2009\u202f"  # between words, no-break, thin, narrow no-break
+_SPACES = " \u00a0\u2009\u202f"  # space, no-break space, thin space, narrow no-break space
 _GROUPS = {",": ",", ".": r"\.", " ": f"[{_SPACES}]", "'": "['\u2019]"}
 
 _CODES = ("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "AUD", "CAD", "NZD", "SEK", "NOK", "DKK", "PLN")
 _CURRENCY = rf"US\$|R\$|[$€£¥₹₽₩₺₴₦₫₪฿₱¢]|{'|'.join(_CODES)}"
-_SIGN = r"[+\-\u2212]?"  # the last is the minus of typesetters
+_SIGN = r"[+\-\u2212]?"  # the last is the typographic minus
 _NUMBER = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>{_SIGN})\s*(?P<before>{_CURRENCY})?\s*(?P<inner>{_SIGN})\s*"
     rf"(?P<digits>\d[\d.,'\u2019{_SPACES}]*(?<!\s)|[.,]\d+)(?P<exponent>[eE][+-]?\d+)?\s*"
@@ -27,23 +27,23 @@ _NUMBER = re.compile(
 
 
 def _digits_of(pattern: str) -> re.Pattern[str]:
-    """What digits look like that are written like a pattern; groups of three need not be parted."""
+    """A regular expression for digits written like a pattern; separators of thousands may be left out."""
     group, decimal = _GROUPS[pattern[1]], re.escape(_DECIMALS[pattern])
     return re.compile(rf"(?:[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d+)(?:{decimal}\d*)?|{decimal}\d+")
 
 
 _DIGITS = {pattern: _digits_of(pattern) for pattern in _DECIMALS}
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
-_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # a number, or thousands that are parted by points
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # a number, or one with points that separate thousands
 
 
 def check_format(given: Any) -> None:
-    """Raises ValueError for what is no format: a pattern such as 1,234.56, and a unit ($, %) behind a space."""
+    """Raises ValueError unless ``given`` is a format: a pattern such as 1,234.56, then a space and a unit ($, %)."""
     if not isinstance(given, str) or _parts(given)[0] not in _PATTERNS:
-        raise ValueError(f"{given!r} is no format of numbers, such as {PLAIN}")
+        raise ValueError(f"{given!r} is not a format of numbers, such as {PLAIN}")
     unit = _parts(given)[1]
     if unit and not re.fullmatch(rf"{_CURRENCY}|%", unit):
-        raise ValueError(f"{unit!r} is no unit of numbers")
+        raise ValueError(f"{unit!r} is not a unit of numbers")
 
 
 def _parts(given: str) -> tuple[str, str]:
@@ -55,7 +55,7 @@ def _parts(given: str) -> tuple[str, str]:
 
 
 def show_format(given: str, assumed: bool) -> str:
-    """How numbers are written, for people; "" for those that need no word."""
+    """How numbers are written, as text; "" for the plain format."""
     pattern, unit = _parts(given)
     found = {"": [], "%": ["percents (50% is 0.5)"]}.get(unit, [f"money in {unit}"])
     if assumed or _DECIMALS.get(pattern) == "," or pattern in ("1 234.56", "1'234.56"):
@@ -69,13 +69,15 @@ def read_numbers(
     semicolons: bool = False,
     comma_elsewhere: Callable[[], bool] = lambda: False,
 ) -> tuple[Any, str, bool]:
-    """The numbers in the texts of a column, the format they are in, and whether it is assumed, another doing as well.
+    """The numbers in the texts of a column, their format, and whether the format is assumed.
 
-    The numbers are (N,), NaN for a text that holds none; the format is that in which most texts are numbers. Where no
-    text decides (all are like 1,500), it is the one that is ``expected``; without one, commas are decimal where
-    ``semicolons`` part the columns, and else part thousands. Points that may part thousands (1.500) do so where
-    ``comma_elsewhere`` tells of decimal commas. One unit stands with all numbers: money may lack it, percents may not,
-    but for a zero; ``expected`` tells which unit it is.
+    The numbers are (N,), with NaN for other texts. The format is the one in which most texts are numbers. It is assumed
+    if another one fits as well, as with 1,500; then it is ``expected``. Without that, commas are taken to be decimal if
+    ``semicolons`` separate the columns, and to separate thousands otherwise. Points that may separate thousands (1.500)
+    are taken to do so if ``comma_elsewhere`` says that other columns have decimal commas.
+
+    All numbers have the same unit, which ``expected`` tells if it is given. An amount of money may lack it; percents
+    may not, except for a zero.
     """
     pattern, unit = _parts(expected) if expected and expected != PLAIN else (None, "")
     values = None if unit else _plain_numbers(texts)
@@ -97,7 +99,7 @@ def read_numbers(
 
 
 def _plain_numbers(texts: Sequence[str]) -> Any:
-    """Texts as numbers, if all are as programs write them."""
+    """Texts as numbers, if all are in the plain format; else None."""
     try:
         values = np.array(list(map(float, texts)), float)
     except ValueError:
@@ -106,13 +108,13 @@ def _plain_numbers(texts: Sequence[str]) -> Any:
 
 
 def _are_grouped(texts: Sequence[str]) -> bool:
-    """Whether points may part thousands: each stands before three digits, and there is one."""
+    """Whether points may separate thousands: there are some, and each stands before three digits."""
     pointed = [text for text in texts if "." in text]
     return bool(pointed) and all(map(_GROUPED.fullmatch, pointed))
 
 
 def _choose(digits: Sequence[str], expected: str | None, comma: bool) -> tuple[str, bool]:
-    """The pattern that most digits are written like, and whether another would do as well, with other values."""
+    """The pattern that fits most digits, and whether another one fits as many, with other values."""
     counts = {name: sum(1 for text in digits if like.fullmatch(text)) for name, like in _DIGITS.items()}
     best = [name for name in _DECIMALS if counts[name] == max(counts.values())]
     if expected in best:
@@ -123,7 +125,7 @@ def _choose(digits: Sequence[str], expected: str | None, comma: bool) -> tuple[s
 
 
 def _unit(found: Sequence[re.Match[str]]) -> str:
-    """The unit of a column; none where there are several, or percents among other numbers."""
+    """The unit of a column; "" if there are several, or if only some numbers are percents."""
     units = [match["before"] or match["after"] or "" for match in found]
     different = set(units) - {""}
     if len(different) != 1:
@@ -133,7 +135,7 @@ def _unit(found: Sequence[re.Match[str]]) -> str:
 
 
 def _has_unit(match: re.Match[str], unit: str) -> bool:
-    """Whether a number stands with a unit as it may: once; a percent needs it, but for a zero."""
+    """Whether a number has the unit of its column at most once; a percent that is not 0 must have it."""
     before, after = match["before"], match["after"]
     if before and after:
         return False
@@ -142,7 +144,7 @@ def _has_unit(match: re.Match[str], unit: str) -> bool:
 
 
 def _as_plain(digits: str, pattern: str) -> str | None:
-    """Digits that are written like a pattern, as programs write them; None for others."""
+    """Digits that are written like a pattern, in the plain format; None for others."""
     if pattern == PLAIN:
         return digits if re.fullmatch(r"\d+\.?\d*|\.\d+", digits) else None
     if not _DIGITS[pattern].fullmatch(digits):
@@ -152,7 +154,7 @@ def _as_plain(digits: str, pattern: str) -> str | None:
 
 
 def _parse(text: str, pattern: str, unit: str) -> float:
-    """The number in a text; NaN where there is none."""
+    """The number in a text; NaN if there is none."""
     match = _NUMBER.fullmatch(text)
     if match is None or not _has_unit(match, unit) or bool(match["open"]) != bool(match["close"]):
         return np.nan
@@ -165,5 +167,5 @@ def _parse(text: str, pattern: str, unit: str) -> float:
 
 
 def has_decimal_comma(text: str) -> bool:
-    """Whether a text is a number with a decimal comma, as programs write them where it is the custom."""
+    """Whether a text is a plain number with a decimal comma instead of a point."""
     return _DECIMAL_COMMA.fullmatch(text) is not None

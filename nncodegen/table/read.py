@@ -1,4 +1,4 @@
-"""A table in memory, and reading it from a file: CSV as text, cell by cell, or Parquet with its types."""
+"""A table in memory, and reading it from a file: CSV, whose cells are text, or Parquet, which has types."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nncodegen.table.numbers import PLAIN, has_decimal_comma, read_numbers
 from nncodegen.table.rows import ENDINGS, ending_of, read_csv, read_rows
 
 _MISSING = frozenset(MISSING)
-_MOST_NAMES = 20  # that an error lists
+_MOST_NAMES = 20  # the number of names that an error lists
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table, and where it came from: cells of a CSV file are text, those of a Parquet file have their types."""
+    """A table and its origin. The cells of a CSV file are text; those of a Parquet file have types."""
 
     frame: pd.DataFrame
     path: Path
@@ -35,12 +35,12 @@ class Table:
         return list(self.frame.columns)
 
     def where(self, row: int, column: str) -> str:
-        """Where a cell is, for people: the file, the line (of Parquet the row, from 1) and the column."""
+        """Where a cell is, as text: the file, the line (of Parquet the row, from 1) and the column."""
         label = int(self.frame.index[row])
         if self.delimiter is None:
             return f"{self.path}, row {label + 1}, column {printable(column)}"
         lines, _ = read_rows(self.path)
-        line = f", line {lines[label + 1]}" if label + 1 < len(lines) else ""  # behind the header
+        line = f", line {lines[label + 1]}" if label + 1 < len(lines) else ""  # after the header
         return f"{self.path}{line}, column {printable(column)}"
 
     def require(self, name: str, what: str) -> None:
@@ -57,7 +57,7 @@ class Table:
         return replace(self, frame=self.frame[~rows])
 
     def missing(self, name: str, gaps: tuple[str, ...] = ()) -> Any:
-        """Which cells of a column hold nothing, or one of some texts that count as nothing: (N,)."""
+        """Which cells of a column are missing, or hold one of ``gaps``: (N,)."""
         return self._missing(self.frame[name], gaps)
 
     def _missing(self, cells: pd.Series, gaps: tuple[str, ...]) -> Any:
@@ -69,16 +69,16 @@ class Table:
         return missing
 
     def numbers(self, name: str, expected: str | None = None, gaps: tuple[str, ...] = ()) -> tuple[Any, Any]:
-        """The cells of a column as numbers (N,), NaN where there is none, and which of them hold something else.
+        """The cells of a column as numbers (N,), NaN if missing or not a number, and a mask of the latter.
 
-        They are read in the format of the column: see ``read_numbers``. Durations are numbers of seconds.
+        ``read_numbers`` finds the format. Durations become numbers of seconds.
         """
         return self.written_numbers(name, expected, gaps)[:2]
 
     def written_numbers(
         self, name: str, expected: str | None = None, gaps: tuple[str, ...] = ()
     ) -> tuple[Any, Any, str, bool]:
-        """As ``numbers``, with the format that they are written in, and whether it is assumed."""
+        """As ``numbers``, with the format of the numbers, and whether it is assumed."""
         cells = self.frame[name]
         missing = self._missing(cells, gaps)
         written, assumed = PLAIN, False
@@ -95,9 +95,9 @@ class Table:
         return values, ~missing & ~np.isfinite(values), written, assumed
 
     def dates(self, name: str, expected: bool | None = None, gaps: tuple[str, ...] = ()) -> tuple[Dates, Any]:
-        """The cells of a column as dates (N,), NaT where there is none, and which of them hold something else.
+        """The cells of a column as dates (N,), NaT if missing or not a date, and a mask of the latter.
 
-        ``expected`` is whether days stand before months, where there is no telling: see ``read_dates``.
+        ``expected`` says whether days stand before months, if no cell decides it: see ``read_dates``.
         """
         cells = self.frame[name]
         missing = self._missing(cells, gaps)
@@ -111,20 +111,20 @@ class Table:
         return replace(found, world=world, wall=wall), ~missing & np.isnat(world)
 
     def _present(self, cells: pd.Series, missing: Any) -> list[str]:
-        """The cells of a column that hold something, as texts that may be numbers or dates."""
+        """The cells of a column that are not missing, as texts that may be numbers or dates."""
         present = cells.to_numpy(object)[~missing].tolist()
         return present if self.delimiter is not None else list(map(text_of, present))
 
     @cached_property
     def decimal_comma(self) -> str | None:
-        """The first number with a decimal comma, as they are where semicolons part the columns; None without any."""
+        """The first number with a decimal comma, if semicolons separate the columns; else None."""
         if self.delimiter != ";":
             return None
         cells = self.frame.to_numpy(object).T.ravel()
         return next((cell for cell in cells if "," in cell and has_decimal_comma(cell)), None)
 
     def texts(self, name: str) -> Any:
-        """The cells of a column as text (N,), "" where they hold nothing."""
+        """The cells of a column as text (N,); "" if missing."""
         cells = self.frame[name]
         texts = np.array(list(map(str, cells.to_numpy(object).tolist())), dtype=object)
         texts[self._missing(cells, ())] = ""
@@ -134,14 +134,14 @@ class Table:
 def read_table(path: Path) -> Table:
     """The table in a file that ends in .csv, .tsv, .txt (each of which may be compressed, as in .csv.gz) or .parquet.
 
-    Raises TableError, naming what is wrong where.
+    Raises TableError, which says what is wrong, and where.
     """
     if not path.is_file():
         raise TableError(f"there is no file {path}")
     ending = ending_of(path)
     if ending not in (*ENDINGS, ".parquet"):
         raise TableError(
-            f"{path} does not end in .csv, .tsv, .txt (or one of them with .gz) or .parquet: what it holds is not known"
+            f"{path} does not end in .csv, .tsv, .txt (or one of them with .gz) or .parquet: its format is not known"
         )
     try:
         table = _read_parquet(path) if ending == ".parquet" else Table(*read_csv(path))
@@ -168,9 +168,9 @@ def _read_parquet(path: Path) -> Table:
             f"{path} needs pyarrow to be read: install it with `python3 -m pip install 'nncodegen[table]'`"
         ) from error
     except (OSError, ValueError) as error:
-        raise TableError(f"{path} is no Parquet file that can be read: {str(error).splitlines()[0]}") from error
+        raise TableError(f"{path} is not a Parquet file that can be read: {str(error).splitlines()[0]}") from error
     if isinstance(frame.index, pd.DatetimeIndex) or any(name is not None for name in frame.index.names):
-        frame = frame.reset_index(allow_duplicates=True)  # an index that has a name is a column
+        frame = frame.reset_index(allow_duplicates=True)  # an index with a name becomes a column
     frame = frame.reset_index(drop=True)
     frame.columns = [str(name) for name in frame.columns]
     return Table(frame, path)

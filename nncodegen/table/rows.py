@@ -1,4 +1,4 @@
-"""The rows of a CSV file, as Python's csv module reads them, strictly: what could be read in two ways is an error."""
+"""Reads the rows of a CSV file with Python's csv module, strictly: what is ambiguous is an error."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from nncodegen.errors import TableError
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 
 UNNAMED = "Unnamed: 0"
-"""What a first column without a name is called, as tables have it that were written with the names of their rows."""
+"""The name of a first column without a name, as in tables that were written with the names of their rows."""
 
 _DELIMITERS = ",;\t|"
-_SAMPLE = 2**16  # bytes in which the first line is looked for, at first
+_SAMPLE = 2**16  # bytes that are first searched for the end of the first line
 _QUOTED = re.compile(r'"[^"]*(?:"|$)')
-_MOST_BYTES = 2**28  # of a compressed file when it is read,
-_MOST_TIMES = 100  # or, if that is more, times its size; tables are rarely compressed to a twentieth
+_MOST_BYTES = 2**28  # the largest decompressed size of a file,
+_MOST_TIMES = 100  # or so many times its compressed size, if that is more; tables are rarely compressed to a twentieth
 _LIMIT = threading.Lock()
 
 
 def ending_of(path: Path) -> str:
-    """The ending of a file's name in lower case, with that of its compression: .csv.gz."""
+    """The suffix of a file's name in lower case, with that of its compression, such as .csv.gz."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
 
 
 def stem_of(path: Path) -> str:
-    """The name of a file without its ending."""
+    """The name of a file without its suffix."""
     return path.name[: len(path.name) - len(ending_of(path))]
 
 
@@ -52,13 +52,13 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, Path, str]:
 
 
 def read_rows(path: Path) -> tuple[list[int], list[list[str]]]:
-    """The rows of a file that are not blank, the header first, and the numbers of the lines where they begin, from 1.
+    """The numbers of the lines, from 1, where rows begin, and the rows that are not blank, the header first.
 
-    Raises TableError for a row that is not as long as the header, and where a row ends otherwise than its line.
+    Raises TableError for a row that is not as long as the header, or that cannot be read without doubt.
     """
     try:
         delimiter, newline = _form(path)
-        with _LIMIT:  # of the size of a cell, which the module keeps for the whole process
+        with _LIMIT:  # the csv module has one limit of the size of a cell for the whole process
             limit = csv.field_size_limit(sys.maxsize)
             try:
                 return _read(path, delimiter, newline)
@@ -76,7 +76,7 @@ def _read(path: Path, delimiter: str, newline: str) -> tuple[list[int], list[lis
         line = 1
         try:
             for row in reader:
-                # one empty cell in quotes is a row of a table of one column, else of none
+                # an empty cell in quotes is a row in a table of one column, and a blank line in others
                 if row and (len(row) > 1 or row[0].strip() or (rows and len(rows[0]) == 1)):
                     if rows and len(row) != len(rows[0]):
                         raise TableError(
@@ -94,7 +94,7 @@ def _read(path: Path, delimiter: str, newline: str) -> tuple[list[int], list[lis
 
 
 def _explain(error: csv.Error, first: int, last: int) -> str:
-    """What is wrong with a row that begins in one line and could be read up to another, for people."""
+    """What is wrong with a row that begins in line ``first`` and could be read up to line ``last``, as text."""
     if "new-line" in str(error):
         return f"{last}: a line break (carriage return) stands within the row; remove it, or put quotes around its cell"
     if "unexpected end" in str(error):
@@ -105,18 +105,18 @@ def _explain(error: csv.Error, first: int, last: int) -> str:
 
 
 def _without_zeros(file: Iterator[str], path: Path) -> Iterator[str]:
-    """The lines of a file. Raises TableError for one that holds a zero, as no text does."""
+    """The lines of a file. Raises TableError for a zero byte, which text does not contain."""
     for number, line in enumerate(file, start=1):
         if "\0" in line:
-            raise TableError(f"{path}, line {number} holds a zero byte: it is no text; save the table as CSV in UTF-8")
+            raise TableError(f"{path}, line {number} holds a zero byte: it is not text; save the table as CSV in UTF-8")
         yield line
 
 
 def _form(path: Path) -> tuple[str, str]:
-    """The delimiter, which the first line holds most often outside quotes, and the end of lines, as `open` takes it.
+    """The delimiter, which is the most frequent one in the first line outside quotes, and `open`'s newline argument.
 
-    Lines end with a line feed and what carriage returns stand directly before it, or else (in old files) with carriage
-    returns alone. A file that ends in .tsv has tabs.
+    Lines end with a line feed and any carriage returns directly before it, or, in old files, with carriage returns
+    alone. The delimiter of a .tsv file is the tab.
     """
     with _open(path) as file:
         sample, size = b"", _SAMPLE
@@ -137,10 +137,10 @@ def _form(path: Path) -> tuple[str, str]:
 
 
 def _open(path: Path) -> BinaryIO:
-    """A file for reading, decompressed in memory where it is compressed. Raises TableError for more than it can hold.
+    """Opens a file for reading; a compressed one is decompressed in memory. Raises TableError if it is too large.
 
-    A table is rarely compressed to less than a twentieth, so a file that is more than 256 MiB and a hundred times as
-    large as it seems is no table, but exhausts the memory.
+    A table is rarely compressed to less than a twentieth. A file that decompresses to more than 256 MiB and a hundred
+    times its size is probably made to exhaust the memory.
     """
     if not ending_of(path).endswith(".gz"):
         return path.open("rb")
@@ -149,7 +149,7 @@ def _open(path: Path) -> BinaryIO:
         with gzip.open(path) as file:
             content = file.read(most + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise TableError(f"{path} is no gzip file that can be read: {error}") from error
+        raise TableError(f"{path} is not a gzip file that can be read: {error}") from error
     if len(content) > most:
         raise TableError(
             f"{path} holds more than {most // 2**20} MiB, a hundred times its size and more: decompress it, if it is a "
@@ -159,7 +159,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def write_csv(frame: pd.DataFrame) -> str:
-    """A table as CSV, which every reader reads alike: carriage returns are in quotes, too."""
+    """A table as CSV that all readers read alike: cells with carriage returns are quoted, too."""
     broken = any("\r" in str(name) for name in frame) or any(
         "\r" in cell for name in frame for cell in frame[name].to_numpy() if isinstance(cell, str)
     )
@@ -168,7 +168,7 @@ def write_csv(frame: pd.DataFrame) -> str:
 
 
 def _undecodable(path: Path) -> str:
-    """Where a file is no text in UTF-8, for people."""
+    """Where a file is not text in UTF-8, as a message."""
     with _open(path) as file:
         content = file.read()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -181,7 +181,7 @@ def _undecodable(path: Path) -> str:
         column = _QUOTED.sub("", last).count(delimiter) + 1
         byte = content[error.start]
         return (
-            f"{path}, line {len(lines) + 1}, column {column}: the byte {byte:#04x} is no text in UTF-8; "
+            f"{path}, line {len(lines) + 1}, column {column}: the byte {byte:#04x} is not text in UTF-8; "
             f"save the file as UTF-8"
         )
-    return f"{path} is no text in UTF-8: save it as UTF-8"
+    return f"{path} is not text in UTF-8: save it as UTF-8"

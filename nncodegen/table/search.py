@@ -1,4 +1,4 @@
-"""Cross-validation: each candidate learns without each fold of the rows, and predicts that fold."""
+"""Cross-validation: for each fold of the rows, each candidate learns without it and predicts it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from nncodegen.table.hidden import OutOfTimeError, first_parameters, outputs_of,
 from nncodegen.table.linear import minimize_path
 
 PATIENCE = 2
-"""A candidate that was not better in so many rounds trains no longer."""
+"""A candidate that has not improved for so many rounds stops training."""
 
 FEWEST_ROUNDS = 5
-"""Rounds that each candidate has: the first are short, and often change little."""
+"""Each candidate trains for at least so many rounds: the first are short, and often change little."""
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A candidate, and how it did on rows that it had not seen.
+    """A candidate, and its results on rows that it had not seen.
 
-    outputs are those for the rows that were left out, (N, outputs), by networks that had not seen them; loss is their
-    mean loss, error the standard error of that. parameters (M, P) are those of its networks, whose outputs are
-    averaged: one for each fold and seed, or of a linear model the one that has learned from all rows. epochs tells how
-    long each trained, None for the linear model.
+    outputs (N, outputs) are its outputs for all rows that were left out, by networks that had not seen them; loss is
+    the mean loss of these, error its standard error. parameters (M, P) are those of its networks, whose outputs are
+    averaged: one network for each fold and seed; of a linear model, the one that has learned from all rows. epochs
+    says how long each trained, None for the linear model.
     """
 
     family: Family
@@ -44,17 +44,17 @@ class Tried:
 
     @property
     def name(self) -> str:
-        """The candidate, for people."""
+        """The candidate, as text."""
         rate = "" if self.learning_rate is None else f", learning rate {self.learning_rate:g}"
         return f"{self.family.name}, l2 {self.l2:.2g}{rate}"
 
 
 @dataclass(frozen=True)
 class Search:
-    """All candidates that were tried, simple ones first; the rows that were left out in turn; the loss of each row.
+    """All candidates that were tried, simple ones first.
 
-    rows are in the order of the outputs of each candidate; losses is a function of outputs and targets; out_of_time
-    tells whether the time limit has ended it.
+    rows are the rows that were left out in turn, in the order of each candidate's outputs. losses is a function of
+    outputs and targets that gives the loss of each row. out_of_time says whether the time limit ended the search.
     """
 
     tried: tuple[Tried, ...]
@@ -65,7 +65,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows to learn from: X (N, inputs), Y (N, outputs), what each counts (N,) or None, and the folds of the rows."""
+    """Rows to learn from: X (N, inputs), Y (N, outputs), weights (N,) or None, and the folds."""
 
     X: Any
     Y: Any
@@ -83,7 +83,7 @@ class Rows:
 
 
 def split_folds(Y: Any, classes: bool, plan: Plan, seed: int) -> tuple[tuple[Any, Any], ...]:
-    """The rows to learn from and those to leave out, for each fold that is used: every class in its share."""
+    """For each fold that is used, the rows to learn from and those to leave out, with each class by its share."""
     order = np.random.default_rng([seed, 1]).permutation(len(Y))
     if classes:
         labels = Y.argmax(axis=1) if Y.shape[1] > 1 else Y[:, 0]
@@ -103,7 +103,7 @@ def search(
 ) -> Search:
     """Tries all candidates of a plan, until the deadline of ``time.perf_counter``.
 
-    ``tell`` is told what is tried. Nothing that is random depends on time or threads.
+    ``tell`` is called with the name of what is tried. Random numbers depend neither on time nor on threads.
     """
     cost = criterion(plan.families[0].network, classes)
     held = data.held
@@ -131,7 +131,7 @@ def search(
 def _try_linear(
     module: Module, family: Family, data: Rows, losses: Any, deadline: float
 ) -> tuple[list[Tried], list[Any]]:
-    """The linear model with the best penalty, if its loss is finite, and its parameters for each fold, by name."""
+    """The linear model with the best penalty, if its loss is finite, and its parameters by name for each fold."""
     paths = [minimize_path(module, *data.part(rows), family.penalties, deadline) for rows, _ in data.folds]
     penalties = family.penalties[: min(map(len, paths))]
     held = [data.X[rows] for _, rows in data.folds]

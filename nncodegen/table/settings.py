@@ -1,4 +1,4 @@
-"""What a user may decide about learning from a table; what is None is chosen by cross-validation."""
+"""What a user may decide about learning from a table. Settings that are None are chosen by cross-validation."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LARGEST_RATE, LARGEST = 1000.0, sys.float_info.max
 class Settings:
     """How to learn.
 
-    layers          the units of the hidden layers: exactly these, without a linear path; () for a linear model
-    activation      of the hidden layers: a name, or a formula in z
+    layers          the units of the hidden layers: only these are tried, without a linear path; () for a linear model
+    activation      the activation of the hidden layers: a name, or a formula in z
     loss            a name, or a formula in output and target
-    learning_rate   of the hidden candidates
+    learning_rate   the learning rate of candidates with hidden layers
     l2              the penalty of all candidates: l2/2*sum w**2 is added to the mean loss
-    dropout         the share of the units of each hidden layer that is set to 0 in training, from 0, below 1
-    class_weight    what the rows of a class count: "balanced", or {class: weight}
-    epochs          at most, of the hidden candidates
-    time_limit      seconds after which no more is tried; the result then depends on the machine
-    seed            of all that is random: splits, orders, first parameters
+    dropout         the share of the units of each hidden layer that is set to 0 in training; 0 <= dropout < 1
+    class_weight    the weights of classes: "balanced", or {class: weight}
+    epochs          the largest number of epochs of candidates with hidden layers
+    time_limit      seconds after which nothing more is tried; the result then depends on the machine
+    seed            the seed of all random numbers: splits, orders, initial parameters
     precision       "float64" or "float32"
-    threads         that share the work; they change no result. None: one for each core of the process
+    threads         the number of threads that share the work; None for one for each core. No result depends on it
 
-    Raises TableError for what cannot be meant.
+    Raises TableError for a setting that is not allowed.
     """
 
     layers: tuple[int, ...] | None = None
@@ -53,7 +53,7 @@ class Settings:
         if not isinstance(layers, Sequence):
             raise TableError(f"layers are the units of each, such as (32, 16), not {layers!r}")
         if len(layers) > MOST_LAYERS:
-            raise TableError(f"there are {len(layers)} layers; at most {MOST_LAYERS} can be meant")
+            raise TableError(f"there are {len(layers)} layers; at most {MOST_LAYERS} are allowed")
         for units in layers:
             _within("the units of a layer", units, 1, MOST_UNITS, whole=True)
         for name, low, high, whole in (
@@ -76,9 +76,9 @@ class Settings:
 
 
 def _within(name: str, value: Any, low: float, high: float, whole: bool) -> None:
-    """Raises TableError for what is no finite number in a range."""
+    """Raises TableError unless value is a finite number in a range."""
     kind: Any = Integral if whole else Real
     number = float(value) if isinstance(value, Real) and not isinstance(value, Integral) else value
-    if isinstance(value, bool) or not isinstance(value, kind) or not low <= number <= high:  # NaN is in no range
+    if isinstance(value, bool) or not isinstance(value, kind) or not low <= number <= high:  # a NaN is not in any range
         bounds = f"from {low:,}" + (f" to {high:,}" if high < LARGEST else "")
         raise TableError(f"{name} must be {'an integer' if whole else 'a number'} {bounds}, not {value!r}")

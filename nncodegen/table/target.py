@@ -1,4 +1,4 @@
-"""What is to be predicted: classes, or a number."""
+"""The column to predict: classes, or a number."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from nncodegen.table.read import Table
 TASKS = ("classification", "regression")
 
 MOST_INTEGERS = 10
-"""A column of whole numbers with as many different values, or fewer, holds classes."""
+"""A column of integers with at most this many different values holds classes."""
 
 
 @dataclass(frozen=True)
 class Target:
     """The column that is predicted: its classes, or the mean and the deviation by which its numbers are scaled.
 
-    ``format`` is how the numbers are written, ``assumed`` whether no cell told it: see ``read_numbers``.
+    ``format`` is how the numbers are written, ``assumed`` whether no cell decided it: see ``read_numbers``.
     """
 
     name: str
@@ -41,16 +41,16 @@ class Target:
         check_numbers(mean=self.mean, deviation=self.deviation)
         check_format(self.format)
         if len(self.classes) == 1:
-            raise ValueError("one class is none")
+            raise ValueError("there is one class only")
 
     @property
     def task(self) -> str:
-        """What is done about it."""
+        """The task: "classification" or "regression"."""
         return "classification" if self.classes else "regression"
 
     @property
     def outputs(self) -> int:
-        """The outputs of its network: one for two classes, or for a number."""
+        """The number of outputs of its network: one for two classes or a number, else one for each class."""
         return len(self.classes) if len(self.classes) > 2 else 1
 
     def encode(self, table: Table) -> Any:
@@ -62,7 +62,7 @@ class Target:
         return members if self.outputs > 1 else members[:, 1:]
 
     def decide(self, outputs: Any) -> Any:
-        """What the outputs (N, outputs) of the network say: the numbers of the classes, or the numbers; (N,)."""
+        """What the outputs (N, outputs) of the network predict, (N,): indices of classes, or numbers."""
         if not self.classes:
             return outputs[:, 0] * self.deviation + self.mean
         return (outputs[:, 0] > 0.5).astype(int) if self.outputs == 1 else outputs.argmax(axis=1)
@@ -73,9 +73,9 @@ class Target:
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The names of the columns of a prediction: the target, and the probability of each class; all are different.
+        """The names of the columns of a prediction: the target, and the probability of each class.
 
-        That of a probability which is the name of another column gets a mark behind it.
+        All are different: the name of a probability gets a mark appended if another column has it already.
         """
         names = [self.name]
         for value in self.classes:
@@ -103,7 +103,7 @@ def target_from_dict(given: Mapping[str, Any]) -> Target:
 
 
 def understand_target(table: Table, name: str, task: str | None) -> Target:
-    """What the target is; its column has no missing values. Raises TableError where nothing can be learned."""
+    """Finds out what the target is; its column has no missing values. Raises TableError if nothing can be learned."""
     if task is not None and task not in TASKS:
         raise TableError(f"there is no task {task!r}; there are: {', '.join(TASKS)}")
     values, others = table.numbers(name)
@@ -131,21 +131,21 @@ def understand_target(table: Table, name: str, task: str | None) -> Target:
 
 
 def scaled_by(table: Table, target: Target) -> Target:
-    """A target that is a number, with the mean and the deviation of the rows of a table. Raises TableError."""
+    """A numeric target, scaled by the mean and the deviation of the rows of a table. Raises TableError."""
     values = checked_numbers(table, target.name, "that is to be predicted as a number", target.format)
     mean, deviation = moments(table, target.name, values)
     return replace(target, mean=mean, deviation=deviation)
 
 
 def _instead(table: Table, name: str) -> str:
-    """What could be predicted instead of too many classes."""
+    """The advice in the error about too many classes."""
     if table.dates(name)[1].mean() <= 1 - MOSTLY:
         return "or turn these dates into numbers, such as days from one of them"
     return "or --task regression for numbers"
 
 
 def _order(text: str) -> tuple[bool, float, str]:
-    """Numbers by value, before other texts."""
+    """A key that sorts numbers by value, before other texts."""
     try:
         return (False, float(text), text)
     except ValueError:

@@ -355,7 +355,7 @@ def test_what_the_system_refuses(run):
     run.write("file", "")
     for arguments, message in (
         (["build", "models.py:first", "--out", "file/below"], "cannot write to file/below: Not a directory"),
-        (["build", "models.py:first", "--name", "m\udcff"], "has a character that no file can hold"),
+        (["build", "models.py:first", "--name", "m\udcff"], "has a character that cannot be written to a file"),
         (["build", "models.py:first", "--out", "o" * 300], "File name too long"),
     ):
         done = run(*arguments)

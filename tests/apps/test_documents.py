@@ -14,6 +14,9 @@ from xml.etree import ElementTree
 import pytest
 
 from nncodegen.cli import command
+from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX
+from nncodegen.describe.initializers import INITIALIZERS
+from nncodegen.describe.losses import LOSSES
 from nncodegen.perceptron import X, Y
 from tests.support import ROOT, SUPPORT
 
@@ -135,6 +138,13 @@ def test_all_options_of_train(chain):
         assert re.search(rf"\b{name}\b", text), name
     for optimizer in chain.optimizers:
         assert re.search(rf"\b{optimizer}\b", text), optimizer
+
+
+def test_all_names():
+    """The guide tells of every activation, loss and initializer that has a name."""
+    text = (ROOT / "docs" / "guide" / "models.md").read_text()
+    for name in (*ACTIVATIONS, SOFTMAX, *LOSSES, *INITIALIZERS):
+        assert re.search(rf"\b{name.replace('crossentropy_from_logits', 'crossentropy')}\b", text), name
 
 
 # --- what documents point to -------------------------------------------------------------------------------------

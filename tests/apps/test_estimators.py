@@ -411,7 +411,7 @@ def test_without_scikit_learn(tmp_path):
         ({"activation": "softmax"}, "softmax stands in layer 1"),
         ({"solver": "adma"}, "there is no solver 'adma'; there are: lbfgs, sgd"),
         ({"loss": "mes"}, "there is no loss 'mes'"),
-        ({"loss": "output +"}, "the loss is no formula"),
+        ({"loss": "output +"}, "the loss is not a formula"),
         ({"alpha": -1}, "alpha must be a number from 0, not -1"),
         ({"alpha": "a"}, "alpha must be a number from 0, not 'a'"),
         ({"beta_1": 1.0}, "beta_1 must be a number from 0, below 1"),

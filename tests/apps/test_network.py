@@ -82,7 +82,7 @@ def test_a_formula_survives_as_text(expression):
     ],
 )
 def test_a_text_that_is_no_formula(text, message):
-    """A text that is no formula is refused with the reason, and never run."""
+    """A text that is not a formula is refused with the reason, and never run."""
     with pytest.raises(nn.ModelError, match=r"(?s).*") as caught:
         loss_text(text)
     assert message in str(caught.value)

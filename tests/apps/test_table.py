@@ -121,14 +121,14 @@ def test_parquet_reads_as_csv(flowers, tmp_path):
         ("a,b\n1,2\n\n3,4,5\n", "line 4 has 3 values, but the header has 2 columns"),
         ("a,b\n1,2\n3\n4,5\n", "line 3 has 1 values, but the header has 2 columns"),
         ("a,b\n1,2,3\n4,5,6\n", "line 2 has 3 values"),
-        (b"a,b\n1,2\n'k, \xf6',2\n", "line 3, column 2: the byte 0xf6 is no text in UTF-8; save the file as UTF-8"),
+        (b"a,b\n1,2\n'k, \xf6',2\n", "line 3, column 2: the byte 0xf6 is not text in UTF-8; save the file as UTF-8"),
         (b"a;\xfc\n1;2\n", "line 1, column 2: the byte 0xfc"),
         (b'a,b\n1,2\n"k, \xf6",2\n', "line 3, column 1: the byte 0xf6"),
         ("a,b\n1,2\n".encode("utf-16"), "is text in UTF-16: save it as UTF-8"),
     ],
 )
 def test_what_is_no_table(table, text, message):
-    """A file that is no table is refused with the line that is wrong."""
+    """A file that is not a table is refused with the line that is wrong."""
     with pytest.raises(TableError) as caught:
         table(text)
     assert message in str(caught.value)
@@ -144,10 +144,10 @@ def test_what_is_no_file(tmp_path, name, message):
 
 
 def test_a_damaged_parquet_file(tmp_path):
-    """A file that is no Parquet is told from one that is."""
+    """A file that is not a Parquet is told from one that is."""
     pytest.importorskip("pyarrow")
     (tmp_path / "a.parquet").write_text("x")
-    with pytest.raises(TableError, match="is no Parquet file"):
+    with pytest.raises(TableError, match="is not a Parquet file"):
         read_table(tmp_path / "a.parquet")
 
 
@@ -184,7 +184,7 @@ def test_numbers_too_large(table):
 
 
 def test_numbers_that_do_not_differ(table):
-    """One number in all rows is no information, also where its mean is rounded; what differs too little is refused."""
+    """A column of one number is left out, even if its mean is rounded; numbers that differ too little are refused."""
     for number in ("0.1", "0.7", "19.99", "5"):
         assert understand(table("a,b\n" + f"{number},1\n" * 12), "a", False).reason == f"it is always {number}"
     found = table("a,b\n" + "1e-200,1\n2e-200,2\n" * 6)
@@ -198,7 +198,7 @@ def test_a_number_that_is_not_finite_is_a_mistake(table):
     rows = [f"{k},{'x' if k % 2 else k}" for k in range(20)]
     assert isinstance(understand(table("\n".join(["n,m", *rows])), "m", True), Category)
     rows[13] = "inf,4"
-    with pytest.raises(TableError, match=r"line 15, column n: 'inf' is no finite number"):
+    with pytest.raises(TableError, match=r"line 15, column n: 'inf' is not a finite number"):
         understand(table("\n".join(["n,m", *rows])), "n", False)
 
 
@@ -224,8 +224,8 @@ def test_what_the_target_means(table, values, task, expected):
         (["a"] * 12, None, "column t: there is one class only, 'a'"),
         (["3"] * 12, "regression", "column t: it is always 3"),
         ([f"w{k}" for k in range(12)], None, "12 different values in 12 rows, too many for classes"),
-        (["1", "2", "x"] * 4, "regression", "line 4, column t: 'x' is no finite number"),
-        ([str(k) for k in range(19)] + ["x"], None, "line 21, column t: 'x' is no finite number"),
+        (["1", "2", "x"] * 4, "regression", "line 4, column t: 'x' is not a finite number"),
+        ([str(k) for k in range(19)] + ["x"], None, "line 21, column t: 'x' is not a finite number"),
     ],
 )
 def test_targets_that_teach_nothing(table, values, task, message):
@@ -307,7 +307,7 @@ def test_classes_are_learned_written_and_read(flowers, tmp_path):
     # what is wrong with a table is told before anything is predicted
     frame = pd.read_csv(flowers)
     for column, value, message in (("garden", "west", "line 5, column garden: the category 'west' did not occur"),
-                                   ("petal", "long", "line 5, column petal: 'long' is no finite number")):  # fmt: skip
+                                   ("petal", "long", "line 5, column petal: 'long' is not a finite")):  # fmt: skip
         wrong = frame.astype({column: object})
         wrong.loc[3, column] = value
         wrong.to_csv(tmp_path / "wrong.csv", index=False)
@@ -346,7 +346,7 @@ def test_numbers_are_learned(flowers):
             {"target": "price", "settings": Settings(loss="binary_crossentropy")},
             "is for classes, but price is a number",
         ),
-        ({"target": "species", "settings": Settings(loss="hinge")}, "for outputs that are no probabilities"),
+        ({"target": "species", "settings": Settings(loss="hinge")}, "for outputs that are not probabilities"),
         ({"target": "species", "settings": Settings(loss="mes")}, "there is no loss 'mes'"),
         ({"target": "species", "settings": Settings(activation="rellu")}, "activation of layer 1 is not known"),
     ],
@@ -359,7 +359,7 @@ def test_what_cannot_be_learned(flowers, arguments, message):
 
 
 def test_few_rows(table):
-    """A table of less than ten rows is no table to learn from."""
+    """A table of less than ten rows is not a table to learn from."""
     with pytest.raises(TableError, match="has 9 rows with a value of 'a'; at least 10"):
         fit(table("a,b\n" + "1,2\n" * 9 + "NA,3\n"), "a")
 
@@ -415,7 +415,7 @@ def test_damaged_folders(written, tmp_path, damage):
         changes[damage]()
     content = whole.get(damage, json.dumps(text))
     (out / "model.json").write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(TableError, match=r"damaged|missing|train anew|does not fit"):
+    with pytest.raises(TableError, match=r"damaged|missing|train again|does not fit"):
         load_model(out)
     with pytest.raises(TableError, match="holds no model"):
         load_model(tmp_path)

@@ -96,7 +96,7 @@ def test_ends_of_lines(tmp_path):
     ],
 )
 def test_what_is_no_csv(tmp_path, text, message):
-    """Quotes that do not close, and what is no text, are refused with the line."""
+    """Quotes that do not close, and what is not text, are refused with the line."""
     (tmp_path / "a.csv").write_bytes(text.encode())
     with pytest.raises(TableError, match=message):
         read_table(tmp_path / "a.csv")
@@ -139,10 +139,10 @@ def test_compressed_files(tmp_path, ending):
     assert found.frame.to_numpy().tolist() == [["1", "2"], ["3", "x"]]
     assert found.where(1, "b") == f"{path}, line 4, column b"
     path.write_bytes(gzip.compress(text.encode())[:-9])
-    with pytest.raises(TableError, match="no gzip file that can be read"):
+    with pytest.raises(TableError, match="not a gzip file that can be read"):
         read_table(path)
     path.write_bytes(text.encode())
-    with pytest.raises(TableError, match="no gzip file that can be read"):
+    with pytest.raises(TableError, match="not a gzip file that can be read"):
         read_table(path)
     path.write_bytes(gzip.compress(b"a,b\n1,\xff\n"))
     with pytest.raises(TableError, match=r"line 2, column \d: the byte 0xff"):

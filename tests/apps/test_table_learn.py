@@ -97,7 +97,7 @@ def tried(family, outputs):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_choice(seed):
-    """The average is no worse than any candidate; what may be better than the linear model by chance is not used."""
+    """The average is not a worse than any candidate; what may be better than the linear model by chance is not used."""
     rng = np.random.default_rng(seed)
     Y = np.zeros((400, 1))
     noise = rng.normal(size=(4, 400, 1))

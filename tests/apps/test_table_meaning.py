@@ -83,7 +83,7 @@ def test_numbers_in_every_style(values, style, money):
     ],
 )
 def test_numbers_that_people_write(texts, expected):
-    """Thousands, percents, money and signs are read; what is no number in the style of its column is none."""
+    """Thousands, percents, money and signs are read; what is not a number in the style of its column is none."""
     np.testing.assert_array_equal(read_numbers(texts)[0], expected)
 
 
@@ -113,11 +113,11 @@ def test_money_is_learned_and_predicted(column):
     assert money == Number("v", 6000.5, np.std(range(1, 12)) * 1000, 6000.5, False, format="1,234.56 $")
     assert money.show().startswith("number, money in $, mean")
     np.testing.assert_allclose(encode((money,), column(["$6,000.5", "6000.5"])), [[0], [0]])
-    with pytest.raises(TableError, match="line 3, column v: '€5' is no finite number"):
+    with pytest.raises(TableError, match="line 3, column v: '€5' is not a finite number"):
         encode((money,), column(["$5", "€5"]))
     share = understand(column([f"{k}%" for k in range(11)]), "v", False)
     assert share.mean == pytest.approx(0.05)
-    with pytest.raises(TableError, match="line 2, column v: '5' is no finite number"):
+    with pytest.raises(TableError, match="line 2, column v: '5' is not a finite number"):
         encode((share,), column(["5"]))
     target = understand_target(column([f"${k},000" for k in range(1, 13)]), "v", None)
     assert (target.task, target.mean, target.format) == ("regression", 6500, "1,234.56 $")
@@ -135,7 +135,7 @@ def test_texts_among_numbers(column):
     assert (found.gaps, found.has_missing, found.texts) == (("-", "unknown"), True, ())
     assert "'-', 'unknown' count as missing" in found.show()
     np.testing.assert_allclose(encode((found,), column(["-", "", "14.5"])), [[0, 1], [0, 1], [0, 0]], atol=1e-12)
-    with pytest.raises(TableError, match="line 3, column v: 'missing' is no finite number"):
+    with pytest.raises(TableError, match="line 3, column v: 'missing' is not a finite number"):
         encode((found,), column(["-", "missing"]))
     assert encode((found,), column(["-", "missing"]), unknown="ignore")[:, 1].tolist() == [1, 1]
     assert isinstance(understand(column(["none"] * 20 + ["1", "2"] * 5), "v", False), Category)
@@ -148,9 +148,9 @@ def test_texts_among_many_numbers(column):
     assert "texts, with an input each: 'trace'" in found.show()
     encoded = encode((found,), column(["trace", found.mean]))
     np.testing.assert_allclose(encoded, [[(found.median - found.mean) / found.deviation, 1], [0, 0]], atol=1e-12)
-    with pytest.raises(TableError, match="line 3, column v: 'oops' is no finite number"):
+    with pytest.raises(TableError, match="line 3, column v: 'oops' is not a finite number"):
         encode((found,), column(["trace", "oops"]))
-    with pytest.raises(TableError, match="line 2, column v: 'inf' is no finite number"):
+    with pytest.raises(TableError, match="line 2, column v: 'inf' is not a finite number"):
         encode((found,), column(["inf"]), unknown="ignore")
 
 
@@ -222,7 +222,7 @@ def test_zones(values):
     ],
 )
 def test_one_order_of_days_and_months(texts, expected, order, assumed):
-    """One order holds in a column; it is told by days beyond the twelfth, or assumed; what is no date is none."""
+    """One order holds in a column; it is told by days beyond the twelfth, or assumed; what is not a date is none."""
     found = read_dates(texts)
     np.testing.assert_array_equal(found.wall.astype("M8[D]"), np.array(expected, "M8[D]"))
     assert (found.day_first, found.assumed) == (order, assumed)
@@ -246,14 +246,14 @@ def test_what_dates_become(column):
 
 
 def test_dates_that_vary_little(column):
-    """A part that does not vary is no input, nor is the weekday where all dates are on one day of the month."""
+    """A part that does not vary is not an input, nor is the weekday where all dates are on one day of the month."""
     monthly = understand(column(f"2020-{k:02d}-01" for k in range(1, 13)), "v", False)
     assert (monthly.year, monthly.month, monthly.weekdays, monthly.hour) == (False, True, (), False)
     weekly = understand(column(["2020-01-06", "2020-01-13", "2020-01-20", "-"]), "v", False)
     assert (weekly.width, weekly.month, weekly.weekdays, weekly.gaps) == (2, False, (), ("-",))
     assert encode((weekly,), column(["", "2020-01-13"])).tolist() == [[0, 1], [0, 0]]
     assert understand(column(["2020-01-06"] * 3), "v", False).reason == "it is always 2020-01-06 00:00:00"
-    with pytest.raises(TableError, match="line 2, column v: '2020-02-30' is no date"):
+    with pytest.raises(TableError, match="line 2, column v: '2020-02-30' is not a date"):
         encode((monthly,), column(["2020-02-30"]))
     assert isinstance(understand(column(["20200131", "20200201", "20200203"], "date"), "date", False), Date)
     assert not isinstance(understand(column(["20200131", "20200201", "20200203"]), "v", False), Date)
@@ -312,7 +312,9 @@ def test_an_order_that_training_did_not_meet(column):
     np.testing.assert_array_equal(
         encode((found,), column(["31/1/2020", "1/2/2020"])), encode((found,), column(["2020-01-31", "2020-02-01"]))
     )
-    with pytest.raises(TableError, match="column v: no cell tells whether days or months stand first"):
+    with pytest.raises(
+        TableError, match="column v: neither its cells nor those of the training tell whether days or months"
+    ):
         encode((found,), column(["1/2/2020"]))
 
 
@@ -407,7 +409,7 @@ def test_columns_are_plain_data(column):
      (2, {"values": ["a", "a"]}), (2, {"values": {"a": 1}}), (2, {"other": None})]
 )  # fmt: skip
 def test_damaged_columns(number, changes):
-    """Anything that is no column is refused when it is read, whatever its values are."""
+    """Anything that is not a column is refused when it is read, whatever its values are."""
     with pytest.raises((TypeError, ValueError)):
         column_from_dict({**column_to_dict(COLUMNS[number]), **changes})
     with pytest.raises(KeyError):
@@ -417,7 +419,7 @@ def test_damaged_columns(number, changes):
 @pytest.mark.parametrize("changes", [{"mean": None}, {"deviation": 0.0}, {"mean": float("nan")}, {"classes": ("a",)},
                                      {"classes": (1, 2)}, {"classes": ("a", "a")}, {"format": ""}])  # fmt: skip
 def test_damaged_targets(changes):
-    """Anything that is no target is refused."""
+    """Anything that is not a target is refused."""
     with pytest.raises((TypeError, ValueError)):
         Target(**{"name": "t", **changes})
 
@@ -487,7 +489,7 @@ def test_nothing_that_a_terminal_obeys_is_printed(tmp_path, monkeypatch, capsys)
     data.write_text(f"x{escape},c\nw,u{escape}\n")
     with pytest.raises(TableError) as caught:
         run(*predict)
-    assert r"column x\x1b[31m: 'w' is no finite number" in str(caught.value)
+    assert r"column x\x1b[31m: 'w' is not a finite number" in str(caught.value)
     assert escape not in str(caught.value)
 
 

@@ -202,7 +202,10 @@ def test_without_noise_there_is_no_code(tmp_path):
             "the stddev of layer 1, a GaussianNoise, must be a number from 0, not -1",
         ),
         ([nn.GaussianNoise(float("inf")), nn.Dense(1)], "the stddev of layer 1"),
-        ([nn.Dense(1), nn.Dropout(0.5)], "layer 2 is noise in the output, .* put a Dense behind it"),
+        (
+            [nn.Dense(1), nn.Dropout(0.5)],
+            "layer 2 puts noise on the output of the network: put a Dense layer behind it",
+        ),
     ],
 )
 def test_refused(layers, message):

@@ -16,11 +16,11 @@ pytestmark = pytest.mark.usefixtures("quick_compiler")
     ("build", "message"),
     [
         (lambda: Sequential([], 3), "has no layers"),
-        (lambda: Sequential([3], 3), "3 is no layer"),
+        (lambda: Sequential([3], 3), "3 is not a layer"),
         (lambda: Sequential([Dense(0)], 3), "the units of layer 1 must be a positive integer, not 0"),
         (lambda: Sequential([Dense(2.5)], 3), "the units of layer 1 must be a positive integer, not 2.5"),
         (lambda: Sequential([Dense(2)], -1), "inputs, .* must be a positive integer"),
-        (lambda: Sequential([Dense(2, "rely")], 3), "layer 1 has no known activation: 'rely'; there are: linear"),
+        (lambda: Sequential([Dense(2, "rely")], 3), "layer 1 has an unknown activation: 'rely'; there are: linear"),
         (lambda: Sequential([Dense(2, "softmax"), Dense(1)], 3), "softmax stands in layer 1; .* the last layer only"),
         (lambda: Sequential([Dense(2)], 3, loss="msse"), "there is no loss 'msse'; there are: mse"),
         (lambda: Sequential([Dense(2, initializer="xavier")], 3), "there is no initializer 'xavier'"),
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("quick_compiler")
             "the loss cannot be evaluated with the symbols output and",
         ),
         (lambda: nn.compile_model(Sequential([Dense(2)], 3), "float16"), "no precision 'float16'; there are: float64"),
-        (lambda: nn.compile_model("perceptron"), "'perceptron' is no model"),
+        (lambda: nn.compile_model("perceptron"), "'perceptron' is not a model"),
     ],
 )
 def test_refused(build, message):

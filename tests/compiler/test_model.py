@@ -35,7 +35,7 @@ f = sympy.Function("f")
         ({"loss": sympy.Integral(sympy.exp(-a * x**2), (x, 0, 1))}, "contains Integral"),
         ({"loss": a * sympy.oo}, "contains oo"),
         ({"loss": None}, "m has no loss"),
-        ({"loss": "a*("}, "is no formula"),
+        ({"loss": "a*("}, "is not a formula"),
         ({"parameters": {}}, "m has no parameters"),
         ({"parameters": [a]}, "must map symbols to initial values"),
         ({"parameters": {"a": 1.0}}, "parameters must be symbols"),

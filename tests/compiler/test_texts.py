@@ -177,11 +177,11 @@ def test_names_that_no_file_can_hold():
         lambda: nn.Model("m", parameters={bad: 1}, loss=bad**2),
         lambda: nn.Model("m", bad, parameters={a: 1}, loss=a**2),
     ):
-        with pytest.raises(nn.ModelError, match="has a character that no file can hold"):
+        with pytest.raises(nn.ModelError, match="has a character that cannot be written to a file"):
             make()
     model = nn.Model("m", parameters={a: 1}, loss=a**2)
     model.name = "m\ud800"
-    with pytest.raises(nn.ModelError, match="no file can hold"):
+    with pytest.raises(nn.ModelError, match="cannot be written to a file"):
         nn.build(model)
 
 

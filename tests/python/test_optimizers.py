@@ -248,7 +248,7 @@ def plain(parameter, gradient, learning_rate):
         (("own", plain, "v"), "is a sequence of names"),
         (("own", plain, {"v": "w"}), "v of the optimizer own is at first a finite number or a hyperparameter"),
         (("own", plain, (), {"rate": "fast"}), "the default of 'rate' of the optimizer own must be a finite number"),
-        (("own", plain, (), {"l r": 1.0}), "has a name that is no identifier: 'l r'"),
+        (("own", plain, (), {"l r": 1.0}), "has a name that is not an identifier: 'l r'"),
         (("own", plain, (), ["rate"]), "is a name with a default, or a Hyperparameter, not 'rate'"),
     ],
 )
@@ -263,7 +263,7 @@ def test_refused_rules(arguments, message):
     [
         ([nn.Optimizer("adam", plain)], "there is an optimizer adam already"),
         ([nn.Optimizer("own", plain), nn.Optimizer("own", plain)], "there is an optimizer own already"),
-        ([plain], "is no optimizer: use nncodegen.Optimizer"),
+        ([plain], "is not an optimizer: use nncodegen.Optimizer"),
         (nn.Optimizer("own", plain), "are a list of nncodegen.Optimizer"),
     ],
 )

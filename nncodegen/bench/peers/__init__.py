@@ -1,8 +1,8 @@
-"""Who is measured: each peer is one file with a function that prepares a task. To add one, add an entry.
+"""The peers: each is a file with a function that prepares a task. To add one, add an entry.
 
-The function takes a task and the number of threads and returns a run: a function without arguments that does the
-whole task, from the start parameters, and returns its result as an array. Making the run is timed as building; what
-is imported at the head of the file is not.
+The function takes a task and the number of threads, and returns a run: a function without arguments that does the
+whole task, from the initial parameters, and returns its result as an array. The time to make the run counts as build
+time; the imports at the top of the file do not count.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ ALONE = dict.fromkeys(("build", "growth"), "only nncodegen is measured")
 
 @dataclass(frozen=True)
 class Peer:
-    """One who is measured.
+    """A program that is compared with nncodegen.
 
-    ``place`` is the module and the function in it; ``needs`` the modules that must be installed, the first of
-    which gives the version; ``left_out`` says by workload why a peer does not take part; ``iterations``, where it
-    is so slow that fewer must do, how many.
+    ``place`` is a module and a function in it. ``needs`` are the modules that must be installed; the first gives the
+    version. ``left_out`` maps workloads in which the peer does not take part to reasons. ``iterations`` is the number
+    of iterations of a peer that is too slow for all of them.
     """
 
     title: str
@@ -78,7 +78,7 @@ PEERS = {
             "ensemble": "it has no network whose neurons share one bias",
             "curve": "it has no formulas",
             "networks": _ONE_AT_A_TIME,
-            "simplechains": "its Adam adds epsilon before the correction of the bias, which is another update",
+            "simplechains": "its Adam adds epsilon before it corrects the bias, which is another update",
             "spiral": "it has one logistic output, not a softmax, for two classes",
             **ALONE,
         },

@@ -1,4 +1,4 @@
-"""C by hand: see ``perceptron.c``, compiled with -O3 for this CPU and called through ctypes."""
+"""C that is written by hand, ``perceptron.c``: compiled with -O3 for this CPU, and called through ctypes."""
 
 from __future__ import annotations
 

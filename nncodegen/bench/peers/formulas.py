@@ -1,7 +1,7 @@
-"""The formulas, for numbers and arrays of any kind: one iteration of the shipped perceptron, by hand, and the peaks.
+"""The formulas, written by hand: one iteration of the shipped perceptron, and the curve of peaks.
 
-The peers that are written in Python share them: plain numbers and arrays of NumPy, tensors of PyTorch, what JAX traces
-and what numba compiles. The iteration is what ``perceptron.c`` writes.
+All peers in Python share them: they work with numbers, arrays of NumPy, tensors of PyTorch, tracers of JAX, and inside
+numba. The iteration is the same as in ``perceptron.c``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Iteration = Callable[[Parameters, Any, Any, Any, Any], Parameters]
 def iterations(exp: Callable[[Any], Any], one: Any = 1.0) -> tuple[Iteration, Iteration]:
     """The simultaneous and the sequential iteration: from (parameters, x1, x2, y, rate) to the next parameters.
 
-    ``one`` is the number 1 in the type that is to be kept, where 1.0 would widen it.
+    ``one`` is the number 1 in the type to compute in, if the float 1.0 would widen it.
     """
     two = one + one
 
@@ -71,7 +71,7 @@ def iterations(exp: Callable[[Any], Any], one: Any = 1.0) -> tuple[Iteration, It
 def peaks(exp: Callable[[Any], Any], parameters: Parameters, x: Any, fused: bool = False) -> Any:
     """The curve of ``Peaks`` at x, both of shape (samples,), with a row for each peak.
 
-    They are added up by a product with their heights, or (fused) in what may become the same loop.
+    The peaks are summed by a matrix product with the heights, or, if ``fused``, by a sum that may share their loop.
     """
     heights, centers, widths, level = parameters
     z = (x - centers[:, None]) / widths[:, None]

@@ -1,4 +1,4 @@
-"""JAX: the whole loop under one jit. Batches run in a scan, scalars stay scalars, many models under vmap."""
+"""JAX: the whole loop in one jit. Batches run in a scan, scalars stay scalars, many models use vmap."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Task, Train
 
 
 def make(task: Task, threads: int) -> Run:
-    """The run of a task; the threads of XLA are set in the environment."""
+    """The run of a task; the environment sets the threads of XLA."""
     jax.config.update("jax_enable_x64", task.precision == "float64")
     jax.config.update("jax_platforms", "cpu")
     if isinstance(task, Formula):
@@ -41,7 +41,7 @@ def _formula(task: Formula) -> Run:
 
 
 def _forward(stack: Any, parameters: Any, x: Any) -> Any:
-    """What the last layer gives before its softmax; weights are (inputs, units), which suits XLA."""
+    """The output of the last layer before its softmax; weights are (inputs, units), which is faster with XLA."""
     hidden = jnp.tanh if stack.hidden == "tanh" else lambda z: jnp.maximum(z, 0)
     for W, b in parameters[:-1]:
         x = hidden(x @ W + b)
@@ -59,7 +59,7 @@ def _training(task: Training) -> Run:
     stack = task.stack
 
     def loss(parameters: Any, x: Any, y: Any) -> Any:
-        if isinstance(stack, Peaks):  # with columns of shape (samples, 1) it would take ten times as long
+        if isinstance(stack, Peaks):  # columns of shape (samples, 1) would take ten times as long
             return ((peaks(jnp.exp, parameters[0], x[:, 0]) - y[:, 0]) ** 2).mean()
         z = _forward(stack, parameters, x)
         if stack.classifies:
@@ -97,13 +97,13 @@ def _training(task: Training) -> Run:
 
     jitted = jax.jit(jax.vmap(train, in_axes=(0, None, None)) if task.models else train)
     start = _start(stack, task.start)
-    return lambda: stack.pack((_turned(W), *b) for W, *b in jitted(start, many, rest))
+    return lambda: stack.pack((_transposed(W), *b) for W, *b in jitted(start, many, rest))
 
 
 def _start(stack: Any, flat: Array) -> Any:
-    return [tuple(map(jnp.asarray, (_turned(W), *b))) for W, *b in stack.unpack(flat)]
+    return [tuple(map(jnp.asarray, (_transposed(W), *b))) for W, *b in stack.unpack(flat)]
 
 
-def _turned(W: Any) -> Any:
-    """A matrix, or one of each model, turned over; the heights of peaks are a row."""
+def _transposed(W: Any) -> Any:
+    """A matrix, or one for each model, transposed; the heights of peaks become a row."""
     return np.asarray(W) if np.ndim(W) < 2 else np.swapaxes(W, -1, -2)

@@ -14,7 +14,7 @@ from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Task, Train
 
 
 def make(task: Task, threads: int) -> Run:
-    """The run of a task; threads are those of the BLAS, and of an ensemble's loop over models."""
+    """The run of a task; threads are used by BLAS, and by the loop over the models of an ensemble."""
     numba.set_num_threads(threads)
     if isinstance(task, Formula):
         return _formula(task, threads)
@@ -89,7 +89,7 @@ def _predict(X: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
 
 @numba.njit
 def _gradient(x: Any, y: Any, Ws: Any, bs: Any, hs: Any, ds: Any, gWs: Any, gbs: Any, hidden: int, last: int) -> None:
-    """The gradient of the mean loss of a batch, into gWs and gbs; hs and ds are work memory of one batch."""
+    """Writes the gradient of the mean loss of a batch to gWs and gbs; hs and ds are work arrays."""
     rows, layers = len(x), len(Ws)
     for k in range(layers):
         h = hs[k][:rows]
@@ -114,7 +114,7 @@ def _gradient(x: Any, y: Any, Ws: Any, bs: Any, hs: Any, ds: Any, gWs: Any, gbs:
 
 @numba.njit
 def _adam(p: Any, g: Any, m: Any, v: Any, t: int, rate: Any) -> None:
-    """The update number t of all parameters."""
+    """Update number t of all parameters."""
     beta1, beta2, epsilon = p.dtype.type(0.9), p.dtype.type(0.999), p.dtype.type(1e-8)
     one = p.dtype.type(1)
     scale = p.dtype.type(rate / (1 - 0.9**t))
@@ -148,7 +148,7 @@ def _prediction(task: Prediction) -> Run:
 
 @numba.njit(fastmath=True)
 def _gradient_of_peaks(x: Any, y: Any, p: Any, g: Any) -> None:
-    """The gradient of the mean loss of all samples, into g, written out: loops over peaks take half as long again."""
+    """Writes the gradient of the mean loss of all samples to g. Loops over the peaks would take half as long again."""
     a0, a1, a2, c0, c1, c2, w0, w1, w2, level = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9]
     one = p.dtype.type(1)
     i0, i1, i2 = one / w0, one / w1, one / w2

@@ -15,12 +15,12 @@ from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations
 from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Task, Training
 
-_turned, _turned_each = attrgetter("T"), methodcaller("swapaxes", 1, 2)
-"""A matrix turned over, and that of each model; as functions that are written in C."""
+_transposed, _transposed_each = attrgetter("T"), methodcaller("swapaxes", 1, 2)
+"""Transpose a matrix, or that of each model; both functions are written in C."""
 
 
 def make(task: Task, threads: int) -> Run:
-    """The run of a task; threads are those of the BLAS."""
+    """The run of a task; threads are used by BLAS."""
     if isinstance(task, Formula):
         return _formula(task)
     if isinstance(task, Prediction):
@@ -39,7 +39,7 @@ def _formula(task: Formula) -> Run:
     iterate = sequential if task.sequential else simultaneous
 
     def run() -> Array:
-        # by parameter: all models of each
+        # for each parameter, the values of all models
         p: Any = task.starts[0].tolist() if exp is math.exp else task.starts[0] if alone else np.array(task.starts.T)
         p = tuple(p)
         for _ in range(task.iterations):
@@ -84,21 +84,21 @@ def _training(task: Training) -> Run:
 
 
 def adam(rate: float, p: Array, g: Array, m: Array, v: Array, t: int) -> None:
-    """The update number t of all parameters p by their gradient g; m and v are the means of g and of its square."""
+    """Update number t of all parameters p by their gradient g; m and v are the running means of g and g**2."""
     m += (1 - 0.9) * (g - m)
     v += (1 - 0.999) * (g * g - v)
     p -= rate / (1 - 0.9**t) * m / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
 
 
 def _gradient(task: Training, x: Array, y: Array, parameters: Any, gradients: Any) -> None:
-    """The gradient of the mean loss of a batch, written into its views."""
+    """Writes the gradient of the mean loss of a batch to views of it."""
     if isinstance(task.stack, Peaks):
         _gradient_of_peaks(x.T, y[:, 0], parameters[0], gradients[0])
         return
-    turned = _turned_each if task.models else _turned
+    transpose = _transposed_each if task.models else _transposed
     values = [x]
     for W, b in parameters:
-        z = values[-1] @ turned(W)
+        z = values[-1] @ transpose(W)
         z += b
         if len(values) < len(parameters):
             z = np.tanh(z, out=z) if task.stack.hidden == "tanh" else np.maximum(z, 0, out=z)
@@ -114,7 +114,7 @@ def _gradient(task: Training, x: Array, y: Array, parameters: Any, gradients: An
         d -= y
         d *= 2 / y.size
     for (W, _), (d_W, d_b), h in zip(reversed(parameters), reversed(gradients), reversed(values), strict=True):
-        np.matmul(turned(d), h, out=d_W)
+        np.matmul(transpose(d), h, out=d_W)
         np.sum(d, axis=-2, out=d_b)
         if h is not x:
             d = d @ W
@@ -122,7 +122,7 @@ def _gradient(task: Training, x: Array, y: Array, parameters: Any, gradients: An
 
 
 def _gradient_of_peaks(x: Array, y: Array, parameters: Any, gradients: Any) -> None:
-    """The same of the peaks, each of which is a row of arrays: x is (1, samples), y (samples,)."""
+    """The same for the peaks, each of which is a row of arrays: x is (1, samples), y (samples,)."""
     heights, centers, widths, level = parameters
     d_heights, d_centers, d_widths, d_level = gradients
     z = (x - centers[:, np.newaxis]) / widths[:, np.newaxis]

@@ -18,7 +18,7 @@ from nncodegen.schedule import NO_CHOICES
 
 
 def with_blas(task: Task, threads: int, force: bool = True) -> Run:
-    """The same, with all products left to SciPy's BLAS."""
+    """The run of a task with all products left to SciPy's BLAS."""
     return make(task, threads, force, {"blas": True})
 
 
@@ -29,7 +29,7 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
         parallel = _threads(module.predict, threads)
         return partial(module.predict, task.parameters, task.X, **parallel)
     if isinstance(task, Training):
-        options: dict[str, Any] = {} if task.models else {"final_loss": False}  # it is not left out of many
+        options: dict[str, Any] = {} if task.models else {"final_loss": False}  # train_many always evaluates it
         train = module.train_many if task.models else module.train
         options |= {"batch_size": task.batch, "shuffle": False} if task.batch < len(task.X) else {}
         options |= _threads(train, threads)

@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier, where its arithmetic is that of the task: plain sgd, no penalty, no shuffling."""
+"""scikit-learn's MLPClassifier, with the arithmetic of the task: plain sgd, no penalty, no shuffling."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sklearn.neural_network import MLPClassifier
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Array, Prediction, Stack, Task, Training
 
-warnings.simplefilter("ignore", ConvergenceWarning)  # it shall stop after so many epochs
+warnings.simplefilter("ignore", ConvergenceWarning)  # it is meant to stop after a number of epochs
 
 
 def make(task: Task, threads: int) -> Run:
-    """The run of a task; threads are those of the BLAS."""
+    """The run of a task; threads are used by BLAS."""
     if isinstance(task, Prediction):
         classes = task.stack.layers[-1][0]
         network = _network(task.stack, 1, 1, 0.1)
-        network.fit(np.resize(task.X, (classes, task.stack.inputs)), np.arange(classes))  # makes its arrays
+        network.fit(np.resize(task.X, (classes, task.stack.inputs)), np.arange(classes))  # allocates its arrays
         _set(network, task.stack, task.parameters)
         return lambda: network.predict_proba(task.X)
     if not isinstance(task, Training) or not isinstance(task.stack, Stack):
@@ -29,7 +29,7 @@ def make(task: Task, threads: int) -> Run:
     trained = _network(stack, task.epochs, task.batch, task.learning_rate)
     labels: Any = task.labels
     first = np.unique(labels, return_index=True)[1]
-    trained.set_params(max_iter=1, batch_size=1).fit(task.X[first], labels[first])  # makes its arrays
+    trained.set_params(max_iter=1, batch_size=1).fit(task.X[first], labels[first])  # allocates its arrays
     trained.set_params(max_iter=task.epochs, batch_size=task.batch)
 
     def run() -> Array:
@@ -50,7 +50,7 @@ def _network(stack: Stack, epochs: int, batch: int, rate: float) -> Any:
 
 
 def _set(network: Any, stack: Stack, flat: Array) -> None:
-    """Gives a network, which has been fitted once, parameters of our choice."""
+    """Sets the parameters of a network, which has been fitted once."""
     layers = stack.unpack(flat)
     network.coefs_ = [np.array(W.T, order="C") for W, _ in layers]
     network.intercepts_ = [b.copy() for _, b in layers]

@@ -1,4 +1,4 @@
-"""SymPy's own means: its derivatives, evaluated by ``subs`` or by the functions that ``lambdify`` writes."""
+"""SymPy alone: its derivatives, evaluated by ``subs`` or by functions of ``lambdify``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Gradient = Callable[[list[float]], Any]
 
 
 def substituted(task: Task, threads: int) -> Run:
-    """The derivatives, with numbers put in for their symbols at each iteration."""
+    """The derivatives, with symbols replaced by numbers in each iteration."""
     derivatives = _derivatives()
 
     def value(k: int, numbers: list[float]) -> float:
@@ -30,7 +30,7 @@ def substituted(task: Task, threads: int) -> Run:
 
 
 def compiled(task: Task, threads: int) -> Run:
-    """The derivatives as functions of Python: one for all, with common subexpressions, and one for each."""
+    """The derivatives as Python functions: one for all, with common subexpressions, and one for each."""
     if isinstance(task, Training):
         return _training(task)
     derivatives = _derivatives()

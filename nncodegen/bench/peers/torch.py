@@ -1,4 +1,4 @@
-"""PyTorch: eager, with autograd and its fused updates; whole steps under torch.compile; or as tutorials write it."""
+"""PyTorch: eager, with autograd and fused updates; with steps in torch.compile; and as tutorials write it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nncodegen.bench.peers.formulas import iterations, peaks
 from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
 
 UNROLLED = (9, 3, 1)
-"""Iterations of a formula in one compiled call, whose overhead they share: the most that divides their number."""
+"""Iterations of a formula in one compiled call, which share its overhead: the first of these that divides all."""
 
 
 def eager(task: Task, threads: int) -> Run:
@@ -28,7 +28,7 @@ def compiled(task: Task, threads: int) -> Run:
 
 
 def modules(task: Task, threads: int) -> Run:
-    """The run of a task by layers, with modules, a loss and an optimizer as they come."""
+    """The run of a task with torch.nn modules, a loss and an optimizer, as tutorials write it."""
     torch.set_num_threads(threads)
     assert not isinstance(task, Formula)
     if isinstance(task, Prediction):
@@ -46,7 +46,7 @@ def _make(task: Task, threads: int, compiles: bool) -> Run:
 
 
 def _formula(task: Formula, compiles: bool) -> Run:
-    """The gradient by hand: autograd would only add to the time."""
+    """The gradient is written by hand: with autograd it would take longer."""
     simultaneous, sequential = iterations(torch.exp)
     iterate = sequential if task.sequential else simultaneous
     x1, x2, y = (*map(float, task.x[0]), float(task.y[0, 0]))
@@ -73,7 +73,7 @@ def _formula(task: Formula, compiles: bool) -> Run:
 
 
 def _forward(stack: Any, parameters: Any, x: Any) -> Any:
-    """What the last layer gives before its softmax."""
+    """The output of the last layer before its softmax."""
     if isinstance(stack, Peaks):
         return peaks(torch.exp, parameters[0], x[:, 0], fused=torch.compiler.is_compiling())[:, None]
     for W, b in parameters[:-1]:
@@ -83,7 +83,7 @@ def _forward(stack: Any, parameters: Any, x: Any) -> Any:
 
 
 def _linear(x: Any, W: Any, b: Any) -> Any:
-    """A layer without its activation; of many models at once, where W has an axis for them."""
+    """A layer without its activation; for many models at once, if W has an axis for them."""
     return F.linear(x, W, b) if W.ndim == 2 else torch.baddbmm(b[:, None], x.expand(len(W), -1, -1), W.mT)
 
 
@@ -94,7 +94,7 @@ def _prediction(task: Prediction, compiles: bool) -> Run:
 
 
 def _predict(task: Prediction, forward: Callable[[Any], Any]) -> Run:
-    """The run of a prediction by a function of the rows."""
+    """The run of a prediction that calls a function with the rows."""
 
     @torch.inference_mode()
     def run() -> Array:
@@ -127,10 +127,10 @@ def _eager_training(task: Training) -> Run:
                 gradients = torch.autograd.grad(loss(layers, x, y), parameters)
                 if task.optimizer == "adam":
                     for parameter, gradient in zip(parameters, gradients, strict=True):
-                        parameter.grad = gradient.contiguous()  # as the fused update takes it to be
+                        parameter.grad = gradient.contiguous()  # the fused update expects this
                     adam.step()
                 else:
-                    with torch.no_grad():  # what torch.optim.SGD does, without its bookkeeping
+                    with torch.no_grad():  # as in torch.optim.SGD, without its overhead
                         torch._foreach_add_(parameters, gradients, alpha=-task.learning_rate)
         return task.stack.pack(tuple(part.detach().numpy() for part in parts) for parts in layers)
 
