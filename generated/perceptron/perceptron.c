@@ -241,8 +241,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         sums[5] += d_w24;
         sums[6] += d_w35;
         sums[7] += d_w45;
-    }
-    else {
+    } else {
         real d_w0 = 0;
         real d_w13 = 0;
         real d_w14 = 0;

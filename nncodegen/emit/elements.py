@@ -129,7 +129,6 @@ class Elements:
     def declarations(self, nests: Iterable[Nest], others: Iterable[Element] = ()) -> Iterator[str]:
         """Names for the parameters and arrays of nests, and for others; arrays that share memory share a pointer."""
         begun: dict[int, str] = {}
-        unused: list[str] = []
         read = _read(nests) | {element.tensor: element for element in others}
         for name, storage in self.kernel.storage.items():
             if name not in read:
@@ -143,9 +142,6 @@ class Elements:
                 first = begun.setdefault(storage.offset, text)
                 own = f"real *const restrict {text} = work + {storage.offset};"
                 yield own if first == text else f"real *const {text} = {first};"
-                unused = [other for other in unused if other != first]
-                unused += [text] if name in self.kernel.crossing else []
-        yield from (f"(void) {text}; /* of use where loops are cut */" for text in unused)
 
     def loads(self, elements: Iterable[Element]) -> Iterator[str]:
         """Local variables for what a loop reads from outside, once for each of its turns."""

@@ -6,21 +6,36 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 WIDTH = 112
 """The length of a line, without its indentation."""
 
 
+@dataclass
+class _Block:
+    """A block that is open: the line of its head, the parts in it so far, and whether its braces stay in any case."""
+
+    head: int
+    parts: int = 0
+    held: bool = False
+
+
 class Lines:
-    """Lines of C, indented by blocks."""
+    """Lines of C, indented by blocks. A block of a single statement has no braces."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
-        self._depth = 0
+        self._blocks: list[_Block] = []
 
     def add(self, *lines: str) -> None:
         """Appends lines at the present depth."""
-        self._lines += ["    " * self._depth + line if line else "" for line in lines]
+        if self._blocks:
+            self._blocks[-1].parts += len(lines)
+        self._append(*lines)
+
+    def _append(self, *lines: str) -> None:
+        self._lines += ["    " * len(self._blocks) + line if line else "" for line in lines]
 
     def include(self, text: str) -> None:
         """Appends lines that are indented already."""
@@ -32,18 +47,37 @@ class Lines:
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
-        """A block in braces behind a head."""
+        """A block behind a head; if that is "else", it belongs to the block before it."""
+        if self._blocks:
+            outer = self._blocks[-1]
+            outer.parts += 1
+            outer.held |= (
+                head.startswith(("if", "else")) or "\n" in head
+            )  # else its else, or a note, would be another's
         self._open(head)
         yield
-        self._close()
+        block = self._blocks.pop()
+        if block.held or block.parts != 1:
+            self._append("}")
+        else:
+            self._lines[block.head] = self._lines[block.head].removesuffix(" {")
 
     @contextmanager
     def function(self, head: str) -> Iterator[None]:
         """The body of a function, whose braces stand alone in their lines."""
-        self.add(*head.splitlines(), "{")
-        self._depth += 1
+        self._append(*head.splitlines(), "{")
+        self._blocks.append(_Block(len(self._lines), held=True))
         yield
-        self._close()
+        self._blocks.pop()
+        self._append("}")
+
+    @contextmanager
+    def structure(self, name: str) -> Iterator[None]:
+        """The members of a structure, a type of this name."""
+        self._open("typedef struct")
+        yield
+        self._blocks.pop()
+        self._append(f"}} {name};", "")
 
     def again(self, condition: str, end: Iterable[str], heads: Sequence[str], begin: Iterable[str]) -> None:
         """Where a condition of the preprocessor holds, closes the innermost blocks and opens them again.
@@ -53,19 +87,21 @@ class Lines:
         self._lines.append(f"#if {condition}")
         self.add(*end)
         for _ in heads:
-            self._close()
+            self._blocks.pop()
+            self._append("}")
         for head in heads:
             self._open(head)
+            self._blocks[-1].held = True
         self.add(*begin)
         self._lines.append("#endif")
 
     def _open(self, head: str) -> None:
-        self.add(*f"{head} {{".lstrip().splitlines())
-        self._depth += 1
-
-    def _close(self) -> None:
-        self._depth -= 1
-        self.add("}")
+        joins = head == "else" and self._lines[-1].endswith("}")
+        if joins:
+            self._lines[-1] += " else {"
+        else:
+            self._append(*f"{head} {{".lstrip().splitlines())
+        self._blocks.append(_Block(len(self._lines) - 1, held=joins))
 
     def __str__(self) -> str:
         return "\n".join(self._lines) + "\n"

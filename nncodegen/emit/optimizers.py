@@ -81,11 +81,9 @@ class RuleEmitter:
         """All of it."""
         rule, lines = self._rule, self._lines
         lines.add(f"/* {rule} */")
-        with lines.block("typedef struct"):
+        with lines.structure(f"{rule}_numbers"):
             numbers = [self._names[name] for name in self._numbers]
             lines.add(f"real {', '.join(numbers)};" if numbers else "char none;")
-        lines.extend_last(f" {rule}_numbers;")
-        lines.add("")
         with lines.function(f"INLINE {rule}_numbers {rule}_prepare(const double *options, double t)"):
             self._emit_prepare()
         lines.add("")

@@ -43,10 +43,8 @@ class RegistersEmitter:
     def _emit_point(self) -> None:
         lines = self._lines
         lines.add("/* One value for each parameter, in their order. */")
-        with lines.block("typedef struct"):
+        with lines.structure("__attribute__((may_alias)) point"):
             lines.add(*(f"real {name};" for name in self._parameters))
-        lines.extend_last(" __attribute__((may_alias)) point;")
-        lines.add("")
 
     def _emit_next(self) -> None:
         """All parameters at once: what follows the derivative that comes last is one product and one sum each."""
