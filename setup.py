@@ -61,7 +61,7 @@ class BuildExtension(build_ext):
             done = translate(str(source), full_module_name=WRAPPER, language_level=3, output_file=str(translated))
             if done.num_errors:
                 raise SystemExit(f"Cython failed on {source}")
-            text = chr(0).join(part for file in files.items() for part in file)
+            text = EMBEDDED["wrapper_source"]()
             self.wrappers = {kind: self.compiled(translated, kind, text) for kind in ("double", "float")}
         return self.wrappers[real]
 

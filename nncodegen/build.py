@@ -244,7 +244,7 @@ def _compile(sources: Sources, compiler: Compiler, work: Path, force: bool) -> P
 
 def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
     """The object of the wrapper: the package's, or that of the cache, where it is made if it is missing."""
-    source = wrapper_source()
+    source = embedded.wrapper_source()
     file = wrapper_object(source, sources.real, version("cython"))
     for installed in distributions(name="nncodegen"):  # which a folder of sources may hide
         shipped = Path(str(installed.locate_file(SHIPPED)), file)
@@ -271,11 +271,6 @@ def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
         _finish(_start([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work), work)
         keep(work / "wrapper.o", path)
     return path
-
-
-def wrapper_source() -> str:
-    """All that the object of the wrapper is made of, as one text."""
-    return "\0".join(part for file in embedded.wrapper_files().items() for part in file)
 
 
 def _cythonize(source: Path, target: Path) -> None:
@@ -321,7 +316,7 @@ def _is_kept(path: Path) -> bool:
 
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
-        *(part for file in sources.files.items() for part in file), runtime_digest(), wrapper_source(),
+        *(part for file in sources.files.items() for part in file), runtime_digest(), embedded.wrapper_source(),
         *without_paths(KERNEL_FLAGS), *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
         compiler.macros, repr(compiler.variants), sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")),
         version("cython"),

@@ -15,6 +15,10 @@ NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", 
 """The native part, in Cython; the first file includes the others."""
 
 
+ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "?": r"\?"})
+"""How letters are written in a string of C; ??/ would be a backslash."""
+
+
 @lru_cache(maxsize=1)
 def texts() -> dict[str, str]:
     """The Python files by name."""
@@ -34,7 +38,7 @@ def header() -> str:
     return "\n".join(
         [
             f'static const char nncodegen_digest[] = "{digest()}";',
-            "static const char nncodegen_finder[] =", *_lines((HERE / "finder.py").read_text(encoding="utf-8"), ";"),
+            "static const char nncodegen_finder[] =", *_lines(_finder(), ";"),
             "static const char *const nncodegen_texts[] = {", *files, "    NULL,", "};", "",
         ]
     )  # fmt: skip
@@ -42,12 +46,24 @@ def header() -> str:
 
 def wrapper_files() -> dict[str, str]:
     """All files that the native part is compiled from, by name, but for the headers of the runtime in C."""
-    files = {name: (HERE / "python" / name).read_text(encoding="utf-8") for name in NATIVE}
-    return files | {"nncodegen_python.h": header()}
+    return _native() | {"nncodegen_python.h": header()}
+
+
+@lru_cache(maxsize=1)
+def wrapper_source() -> str:
+    """What tells these files from those of all other versions; objects that are made of them depend on it."""
+    return "\0".join([*_native().values(), _finder(), digest(), Path(__file__).read_text(encoding="utf-8")])
+
+
+def _native() -> dict[str, str]:
+    return {name: (HERE / "python" / name).read_text(encoding="utf-8") for name in NATIVE}
+
+
+def _finder() -> str:
+    return (HERE / "finder.py").read_text(encoding="utf-8")
 
 
 def _lines(text: str, end: str = ",") -> list[str]:
     """A text as strings of C, one for each line, which the compiler joins."""
-    escapes = {"\\": r"\\", '"': r"\"", "\n": r"\n", "?": r"\?"}  # ??/ would be a backslash
-    lines = ["".join(escapes.get(letter, letter) for letter in line) for line in text.splitlines(keepends=True)]
-    return [*(f'        "{line}"' for line in lines), f"        {end}"]
+    lines = text.translate(ESCAPES).split("\n")
+    return [*(f'        "{line}\\n"' for line in lines[:-1]), f"        {end}"]
