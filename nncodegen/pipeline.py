@@ -109,7 +109,7 @@ def build_module(
 
     precision is "float64" or "float32". The compiled module is kept in a cache, and built again only when the
     model, the compiler or nncodegen has changed (or with ``force``). With ``out``, the sources and the module are
-    also written to that folder, with ``dump`` the text of every stage as well.
+    also written to that folder, with its types (NAME.pyi), and with ``dump`` the text of every stage as well.
 
     ``schedule`` overrides what the stage of that name chooses, and shows in stages/5-schedule.txt: "tile" is the
     number of samples that are worked through at once, "features" the indices that run innermost in memory
@@ -119,7 +119,7 @@ def build_module(
     family: such a module holds its kernel for several of them, uses the fastest that the CPU where it is imported can
     run (``module.variant``), and its results differ between CPUs by rounding.
 
-    Raises ModelError and BuildError.
+    Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Raises ModelError and BuildError.
     """
     if dump and out is None:
         raise BuildError("dump writes the text of every stage to the folder out: name one")

@@ -23,11 +23,26 @@ from nncodegen.describe.checks import bounded, check_expression, is_finite
 from nncodegen.describe.grammar import as_expression
 from nncodegen.errors import ModelError
 from nncodegen.ir import PARAMETER, Element, Hyperparameter, Step, Update
-from nncodegen.runtime.python.interface import RESERVED
+from nncodegen.runtime.python.many import train_many
 from nncodegen.runtime.python.optimizers import LEARNING_RATE, RULES
+from nncodegen.runtime.python.training import partial_fit, train, train_on_stream
 
-TAKEN = ("parameter", "gradient", "t", *RESERVED)
-"""Names that a rule knows already, or that ``train`` and the functions beside it take for something else."""
+WITH_HYPERPARAMETERS = (train, train_on_stream, partial_fit, train_many)
+"""The functions of a module that take the hyperparameters of a rule by name, besides options of their own."""
+
+HYPERPARAMETERS = ("learning_rate", "weight_decay")
+"""The options that a rule may have as hyperparameters."""
+
+OPTIONS = tuple(
+    name
+    for function in WITH_HYPERPARAMETERS
+    for name, argument in inspect.signature(function).parameters.items()
+    if argument.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and name not in HYPERPARAMETERS
+)
+"""The options of these functions that no rule may have."""
+
+TAKEN = ("parameter", "gradient", "t", "nesterov", *OPTIONS)
+"""Names that a rule knows already, or that would reach an option instead of its hyperparameter."""
 
 
 class Optimizer:

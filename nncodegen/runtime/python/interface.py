@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 from .blas import use_blas
@@ -42,17 +41,6 @@ FUNCTIONS = (
     minimize, load,
 )  # fmt: skip
 """The functions of a module, which take its model first."""
-
-
-def _reserved() -> tuple[str, ...]:
-    found = {name for function in (train, train_on_stream, partial_fit, train_many)
-             for name, parameter in signature(function).parameters.items()
-             if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD}  # fmt: skip
-    return tuple(sorted({*found, "nesterov"} - {"learning_rate", "weight_decay"}))
-
-
-RESERVED = _reserved()
-"""The names that no hyperparameter of an update rule may have: ``train`` and the functions beside it take them."""
 
 
 class Interface(Model):
