@@ -18,7 +18,8 @@ from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX
 from nncodegen.describe.initializers import INITIALIZERS
 from nncodegen.describe.losses import LOSSES
 from nncodegen.perceptron import X, Y
-from tests.support import ROOT, SUPPORT
+from tests.support import ROOT
+from tests.support.compilers import QUICK
 
 README = ROOT / "README.md"
 DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -26,7 +27,7 @@ NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 INSTALLING = "python3 -m pip install "
 USAGE = re.compile(r"\[[A-Z.-]|\bN$")
 """What tells a line that shows how a command is called from one that calls it."""
-QUICK = "--layers 4 --epochs 20"
+FEW = "--layers 4 --epochs 20"
 """What is added to ``fit``, so that it tries little."""
 
 
@@ -61,8 +62,8 @@ def run_shell(text):
     """Runs the lines of a block in a shell; files that they write hold something. Returns what is printed."""
     lines = [line for line in text.splitlines() if not USAGE.search(line) and not line.startswith(INSTALLING)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "CC": str(SUPPORT / "quick_cc")}
-    script = "\n".join(lines).replace("--target NAME", f"--target NAME {QUICK}")
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "CC": QUICK}
+    script = "\n".join(lines).replace("--target NAME", f"--target NAME {FEW}")
     done = subprocess.run(["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for file in re.findall(r"> (\S+)$", "\n".join(lines), flags=re.MULTILINE):
