@@ -188,7 +188,7 @@ def shown():
     return done.stdout
 
 
-@pytest.mark.parametrize("stage", ["describe", "stabilize", "differentiate", "simplify"])
+@pytest.mark.parametrize("stage", ["describe", "stabilize", "differentiate", "simplify", "schedule"])
 def test_stages_of_the_perceptron(stage, shown):
     """What the documents show of each stage is what ``show`` prints, line for line."""
     text = (ROOT / "docs" / "architecture.md").read_text()
