@@ -51,8 +51,11 @@ def test_sizes(hidden, choices, precision):
         assert module.predict(parameters, X) == pytest.approx(outputs, rel=10 * bound, abs=bound)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("features", ["", "jkl", "k", "jl", "l", "i", "ijkl"])
+@pytest.mark.parametrize(
+    ("features", "precision"),
+    [("", "float64"), ("", "float32"), ("jkl", "float32"), ("k", "float64"), ("jl", "float64"), ("jl", "float32"),
+     ("l", "float64"), ("i", "float32"), ("ijkl", "float64"), ("ijkl", "float32")],
+)  # fmt: skip
 def test_few_samples(features, precision):
     """So they do for batches of fewer samples than a vector has, where layers with either innermost follow each other.
 
