@@ -12,7 +12,7 @@ import pytest
 
 import nncodegen as nn
 from tests.support.command import Commands
-from tests.support.compilers import LIGHT, QUICK
+from tests.support.compilers import LIGHT_AND_STRICT, QUICK
 from tests.support.search import repeat, search
 
 COMPILER = os.environ.get("CC")
@@ -113,5 +113,5 @@ def quick_compiler():
 def light_compiler():
     """Modules are compiled with little optimization, in a third of the time, and without a warning."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CC", LIGHT)
+        patch.setenv("CC", LIGHT_AND_STRICT)
         yield
