@@ -1,0 +1,60 @@
+"""The committed texts of eight small models, which have every kind of loop between them."""
+
+from pathlib import Path
+
+import pytest
+
+import nncodegen as nn
+from tests.support.compilers import compile_strictly
+from tests.support.kinds import KINDS
+
+TEXTS = Path(__file__).parent / "texts"
+
+
+def emitted(name):
+    """The sources of a model, and those of its files that are its own: another model has them under another name."""
+    model, precision, choices = KINDS[name]
+    sources = nn.compile_model(model, precision, until="emit", choices=choices)["emit"]
+    return sources, {file: text for file, text in sources.files.items() if file.startswith(sources.module)}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_texts(name, request):
+    """What is emitted is what was committed, byte for byte; ``--update-golden`` commits to what is emitted now."""
+    folder, (_, files) = TEXTS / name, emitted(name)
+    if request.config.getoption("--update-golden"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            path.unlink()
+        for file, text in files.items():
+            (folder / file).write_text(text)
+    assert folder.is_dir(), "there are no texts: commit to them with --update-golden"
+    assert {path.name: path.read_text() for path in folder.iterdir()} == files
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_no_warnings(name, tmp_path):
+    """GCC and Clang find nothing to complain about in strict C11."""
+    sources, _ = emitted(name)
+    compile_strictly(sources, tmp_path)
+
+
+def test_every_kind_of_loop():
+    """The models are what they stand for, as the schedule decides."""
+    schedules = {
+        name: nn.compile_model(model, precision, until="schedule", choices=choices)["schedule"]
+        for name, (model, precision, choices) in KINDS.items()
+    }
+    assert not schedules["samples"].layout.features
+    assert len(schedules["features"].layout.features) == 3
+    assert schedules["features"].layout.turned
+    assert schedules["features"].kernels[-1].descends
+    assert schedules["rows"].rows.gradient
+    assert schedules["rows"].lanes
+    for name in ("registers", "formulas"):
+        assert schedules[name].scalars
+        assert not schedules[name].lanes
+    assert schedules["networks"].scalars
+    assert schedules["networks"].lanes
+    assert schedules["blas"].layout.blas
+    assert schedules["noise"].program.noise
