@@ -216,7 +216,7 @@ class Infinities:
         return step.operator is None and step.target in self._steep
 
     def derivative_grows(self, step: Step, operand: Element, derivative: Expr) -> bool:
-        """Whether a derivative may be infinite although the loss is finite: its product with an adjoint of 0 is made 0."""
+        """Whether a derivative may be infinite although the loss is finite: times an adjoint of 0 it is made 0."""
         if step.operator or self._slow(step) or not self._may_be_infinite(step, derivative):
             return False
         return self.hides(step.target) or self._is_steep(step, operand)

@@ -79,8 +79,8 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         const real t18 = t17 + 1;
         const real t19 = 1.0/t18;
         const real t20 = t17*t19;
-        const real output = (t15 >= 0 ? t19 : t20);
-        outputs[n*OUTPUTS + 0] = output;
+        const real output_ = (t15 >= 0 ? t19 : t20);
+        outputs[n*OUTPUTS + 0] = output_;
     }
 }
 
@@ -99,11 +99,11 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     const real w45 = parameters[6];
     real *const restrict t15 = work + 0;
     real *const restrict t17 = work + 512;
-    real *const output = t15;
+    real *const output_ = t15;
 
-    /* t1 to loss */
-    real loss = 0;
-    SUM_LOOP(loss)
+    /* t1 to loss_ */
+    real loss_ = 0;
+    SUM_LOOP(loss_)
     for (size_t n = 0; n < padded; n++) {
         const real x1 = inputs[n*INPUTS + 0];
         const real x2 = inputs[n*INPUTS + 1];
@@ -122,34 +122,34 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         const real t12 = 1.0/t11;
         const real t13 = t10*t12;
         const real t14 = (t8 >= 0 ? t12 : t13);
-        const real t15_ = t14*w45 + t7*w35 + 2*w0;
-        t15[n] = t15_;
-        const real t16 = fabs(t15_);
-        const real t17_ = decay_of(t16);
-        t17[n] = t17_;
+        const real t15_now = t14*w45 + t7*w35 + 2*w0;
+        t15[n] = t15_now;
+        const real t16 = fabs(t15_now);
+        const real t17_now = decay_of(t16);
+        t17[n] = t17_now;
         const real t21 = y - 1;
-        const real t22 = maximum(0, t15_);
-        const real t23 = log1p_of(t17_);
+        const real t22 = maximum(0, t15_now);
+        const real t23 = log1p_of(t17_now);
         const real t24 = t22 + t23;
-        const real t25 = maximum(0, -t15_);
+        const real t25 = maximum(0, -t15_now);
         const real t26 = t23 + t25;
-        const real loss_n = -t21*t24 + t26*y;
-        loss += loss_n*weights[n];
+        const real loss_n_ = -t21*t24 + t26*y;
+        loss_ += loss_n_*weights[n];
     }
-    sums[0] += loss;
+    sums[0] += loss_;
 
     if (metrics) {
 
-        /* t18 to output */
+        /* t18 to output_ */
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real t18 = t17[n] + 1;
             const real t19 = 1.0/t18;
             const real t20 = t17[n]*t19;
-            const real output_ = (t15[n] >= 0 ? t19 : t20);
-            output[n] = output_;
+            const real output_now = (t15[n] >= 0 ? t19 : t20);
+            output_[n] = output_now;
         }
-        measure_errors(metrics, count, 1, 0, output, 1, 0, targets + 0, TARGETS, 1,
+        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
             counts, sums + SUMS);
     }
 }
@@ -168,11 +168,11 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     const real w24 = parameters[4];
     const real w35 = parameters[5];
     const real w45 = parameters[6];
-    real *const restrict output = work + 0;
+    real *const restrict output_ = work + 0;
 
     /* t1 to d_w45 */
     if (with_loss) {
-        real loss = 0;
+        real loss_ = 0;
         real d_w0 = 0;
         real d_w13 = 0;
         real d_w14 = 0;
@@ -180,7 +180,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         real d_w24 = 0;
         real d_w35 = 0;
         real d_w45 = 0;
-        SUM_LOOP(loss, d_w0, d_w13, d_w14, d_w23, d_w24, d_w35, d_w45)
+        SUM_LOOP(loss_, d_w0, d_w13, d_w14, d_w23, d_w24, d_w35, d_w45)
         for (size_t n = 0; n < padded; n++) {
             const real x1 = inputs[n*INPUTS + 0];
             const real x2 = inputs[n*INPUTS + 1];
@@ -205,20 +205,20 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real t18 = t17 + 1;
             const real t19 = 1.0/t18;
             const real t20 = t17*t19;
-            const real output_ = (t15 >= 0 ? t19 : t20);
-            output[n] = output_;
+            const real output_now = (t15 >= 0 ? t19 : t20);
+            output_[n] = output_now;
             const real t21 = y - 1;
             const real t22 = maximum(0, t15);
             const real t23 = log1p_of(t17);
             const real t24 = t22 + t23;
             const real t25 = maximum(0, -t15);
             const real t26 = t23 + t25;
-            const real loss_n = -t21*t24 + t26*y;
-            loss += loss_n*weights[n];
+            const real loss_n_ = -t21*t24 + t26*y;
+            loss_ += loss_n_*weights[n];
             const real d_t8 = weights[n]*y;
             const real d_t7 = -t21*weights[n];
             const real t27 = (t15 <= 0 ? t19 : t20);
-            const real d_t5 = d_t7*output_ - d_t8*t27;
+            const real d_t5 = d_t7*output_now - d_t8*t27;
             const real d_t4 = d_t5*w45;
             const real t28 = (t8 <= 0 ? t12 : t13);
             const real d_t3 = d_t4*t14*t28;
@@ -233,7 +233,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             d_w35 += d_t5*t7;
             d_w45 += d_t5*t14;
         }
-        sums[0] += loss;
+        sums[0] += loss_;
         sums[1] += d_w0;
         sums[2] += d_w13;
         sums[3] += d_w14;
@@ -274,13 +274,13 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real t18 = t17 + 1;
             const real t19 = 1.0/t18;
             const real t20 = t17*t19;
-            const real output_ = (t15 >= 0 ? t19 : t20);
-            output[n] = output_;
+            const real output_now = (t15 >= 0 ? t19 : t20);
+            output_[n] = output_now;
             const real t21 = y - 1;
             const real d_t8 = weights[n]*y;
             const real d_t7 = -t21*weights[n];
             const real t27 = (t15 <= 0 ? t19 : t20);
-            const real d_t5 = d_t7*output_ - d_t8*t27;
+            const real d_t5 = d_t7*output_now - d_t8*t27;
             const real d_t4 = d_t5*w45;
             const real t28 = (t8 <= 0 ? t12 : t13);
             const real d_t3 = d_t4*t14*t28;
@@ -305,7 +305,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     }
 
     if (metrics) {
-        measure_errors(metrics, count, 1, 0, output, 1, 0, targets + 0, TARGETS, 1,
+        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
             counts, sums + SUMS);
     }
 }
@@ -338,17 +338,17 @@ typedef struct {
 
 /* The loss and the outputs of one sample, and one update by sgd.
    *not_finite is 0 unless a new parameter is not finite. */
-INLINE real next_point(const point *w, const real *inputs, const real *targets,
+INLINE real next_point(const point *now, const real *inputs, const real *targets,
     const double *options, point *next, real *outputs, real *not_finite)
 {
     const real learning_rate = (real) options[0];
-    const real w0 = w->w0;
-    const real w13 = w->w13;
-    const real w14 = w->w14;
-    const real w23 = w->w23;
-    const real w24 = w->w24;
-    const real w35 = w->w35;
-    const real w45 = w->w45;
+    const real w0 = now->w0;
+    const real w13 = now->w13;
+    const real w14 = now->w14;
+    const real w23 = now->w23;
+    const real w24 = now->w24;
+    const real w35 = now->w35;
+    const real w45 = now->w45;
     const real x1 = inputs[0];
     const real x2 = inputs[1];
     const real y = targets[0];
@@ -366,17 +366,17 @@ INLINE real next_point(const point *w, const real *inputs, const real *targets,
     const real odds_t15 = odds(t15);
     const real total_t15 = odds_plus_1(t15);
     const real sigmoid_t15 = 1.0/total_t15;
-    const real output = sigmoid_t15;
+    const real output_ = sigmoid_t15;
     const real t21 = -1 + y;
     const real t22 = maximum(0, t15);
     const real t23 = log1p_of(t17);
     const real t24 = t22 + t23;
     const real t25 = maximum(0, -t15);
     const real t26 = t25 + t23;
-    const real loss_n = -t21*t24 + y*t26;
-    const real loss = loss_n;
+    const real loss_n_ = -t21*t24 + y*t26;
+    const real loss_ = loss_n_;
     const real t27 = odds_t15*sigmoid_t15;
-    const real d_t5 = -t21*output - y*t27;
+    const real d_t5 = -t21*output_ - y*t27;
     const real t28 = odds_t8*sigmoid_t8;
     const real d_t3_per_d_t5 = w45*sigmoid_t8*t28;
     const real t29 = odds_t1*sigmoid_t1;
@@ -386,7 +386,7 @@ INLINE real next_point(const point *w, const real *inputs, const real *targets,
     const real d_w14_per_d_t5 = x1*d_t3_per_d_t5;
     const real d_w23_per_d_t5 = x2*d_t1_per_d_t5;
     const real d_w24_per_d_t5 = x2*d_t3_per_d_t5;
-    outputs[0] = output;
+    outputs[0] = output_;
     next->w0 = w0 - learning_rate*d_w0_per_d_t5*d_t5;
     next->w13 = w13 - learning_rate*d_w13_per_d_t5*d_t5;
     next->w14 = w14 - learning_rate*d_w14_per_d_t5*d_t5;
@@ -403,37 +403,37 @@ INLINE real next_point(const point *w, const real *inputs, const real *targets,
     check += next->w35*0;
     check += next->w45*0;
     *not_finite = check;
-    return loss;
+    return loss_;
 }
 
 /* The largest change of a parameter. */
-INLINE double largest_change(const point *w, const point *next)
+INLINE double largest_change(const point *now, const point *next)
 {
     double largest = 0;
-    largest = larger(largest, fabs((double) (next->w0 - w->w0)));
-    largest = larger(largest, fabs((double) (next->w13 - w->w13)));
-    largest = larger(largest, fabs((double) (next->w14 - w->w14)));
-    largest = larger(largest, fabs((double) (next->w23 - w->w23)));
-    largest = larger(largest, fabs((double) (next->w24 - w->w24)));
-    largest = larger(largest, fabs((double) (next->w35 - w->w35)));
-    largest = larger(largest, fabs((double) (next->w45 - w->w45)));
+    largest = larger(largest, fabs((double) (next->w0 - now->w0)));
+    largest = larger(largest, fabs((double) (next->w13 - now->w13)));
+    largest = larger(largest, fabs((double) (next->w14 - now->w14)));
+    largest = larger(largest, fabs((double) (next->w23 - now->w23)));
+    largest = larger(largest, fabs((double) (next->w24 - now->w24)));
+    largest = larger(largest, fabs((double) (next->w35 - now->w35)));
+    largest = larger(largest, fabs((double) (next->w45 - now->w45)));
     return largest;
 }
 
 /* One update by sgd of one parameter after the other, each with the gradient at what
    those before it have become. Loss and outputs are those of the first.
    *not_finite is 0 unless a new parameter is not finite. */
-static inline UNUSED real update_in_turn(const point *w, const real *inputs, const real *targets,
+static inline UNUSED real update_in_turn(const point *now, const real *inputs, const real *targets,
     const double *options, point *next, real *outputs, real *not_finite)
 {
     const real learning_rate = (real) options[0];
-    real w0 = w->w0;
-    real w13 = w->w13;
-    real w14 = w->w14;
-    real w23 = w->w23;
-    real w24 = w->w24;
-    real w35 = w->w35;
-    real w45 = w->w45;
+    real w0 = now->w0;
+    real w13 = now->w13;
+    real w14 = now->w14;
+    real w23 = now->w23;
+    real w24 = now->w24;
+    real w35 = now->w35;
+    real w45 = now->w45;
     const real x1 = inputs[0];
     const real x2 = inputs[1];
     const real y = targets[0];
@@ -454,23 +454,23 @@ static inline UNUSED real update_in_turn(const point *w, const real *inputs, con
     real odds_t15 = odds(t15);
     real total_t15 = odds_plus_1(t15);
     real sigmoid_t15 = 1.0/total_t15;
-    real output = sigmoid_t15;
+    real output_ = sigmoid_t15;
     const real t21 = -1 + y;
     const real t22 = maximum(0, t15);
     const real t23 = log1p_of(t17);
     const real t24 = t22 + t23;
     const real t25 = maximum(0, -t15);
     const real t26 = t25 + t23;
-    const real loss_n = -t21*t24 + y*t26;
-    const real loss = loss_n;
+    const real loss_n_ = -t21*t24 + y*t26;
+    const real loss_ = loss_n_;
     real t27 = odds_t15*sigmoid_t15;
-    real d_t5 = -t21*output - y*t27;
+    real d_t5 = -t21*output_ - y*t27;
     real t28 = odds_t8*sigmoid_t8;
     real d_t3_per_d_t5 = w45*sigmoid_t8*t28;
     real t29 = odds_t1*sigmoid_t1;
     real d_t1_per_d_t5 = w35*sigmoid_t1*t29;
     const real d_w0_per_d_t5 = 2 + 2*d_t1_per_d_t5 + 2*d_t3_per_d_t5;
-    outputs[0] = output;
+    outputs[0] = output_;
     w0 = w0 - learning_rate*d_w0_per_d_t5*d_t5;
     check += w0*0;
 
@@ -486,9 +486,9 @@ static inline UNUSED real update_in_turn(const point *w, const real *inputs, con
     odds_t15 = odds(t15);
     total_t15 = odds_plus_1(t15);
     sigmoid_t15 = 1.0/total_t15;
-    output = sigmoid_t15;
+    output_ = sigmoid_t15;
     t27 = odds_t15*sigmoid_t15;
-    d_t5 = -t21*output - y*t27;
+    d_t5 = -t21*output_ - y*t27;
     t29 = odds_t1*sigmoid_t1;
     d_t1_per_d_t5 = w35*sigmoid_t1*t29;
     const real d_w13_per_d_t5 = x1*d_t1_per_d_t5;
@@ -504,9 +504,9 @@ static inline UNUSED real update_in_turn(const point *w, const real *inputs, con
     odds_t15 = odds(t15);
     total_t15 = odds_plus_1(t15);
     sigmoid_t15 = 1.0/total_t15;
-    output = sigmoid_t15;
+    output_ = sigmoid_t15;
     t27 = odds_t15*sigmoid_t15;
-    d_t5 = -t21*output - y*t27;
+    d_t5 = -t21*output_ - y*t27;
     t28 = odds_t8*sigmoid_t8;
     d_t3_per_d_t5 = w45*sigmoid_t8*t28;
     const real d_w14_per_d_t5 = x1*d_t3_per_d_t5;
@@ -522,9 +522,9 @@ static inline UNUSED real update_in_turn(const point *w, const real *inputs, con
     odds_t15 = odds(t15);
     total_t15 = odds_plus_1(t15);
     sigmoid_t15 = 1.0/total_t15;
-    output = sigmoid_t15;
+    output_ = sigmoid_t15;
     t27 = odds_t15*sigmoid_t15;
-    d_t5 = -t21*output - y*t27;
+    d_t5 = -t21*output_ - y*t27;
     t29 = odds_t1*sigmoid_t1;
     d_t1_per_d_t5 = w35*sigmoid_t1*t29;
     const real d_w23_per_d_t5 = x2*d_t1_per_d_t5;
@@ -540,9 +540,9 @@ static inline UNUSED real update_in_turn(const point *w, const real *inputs, con
     odds_t15 = odds(t15);
     total_t15 = odds_plus_1(t15);
     sigmoid_t15 = 1.0/total_t15;
-    output = sigmoid_t15;
+    output_ = sigmoid_t15;
     t27 = odds_t15*sigmoid_t15;
-    d_t5 = -t21*output - y*t27;
+    d_t5 = -t21*output_ - y*t27;
     t28 = odds_t8*sigmoid_t8;
     d_t3_per_d_t5 = w45*sigmoid_t8*t28;
     const real d_w24_per_d_t5 = x2*d_t3_per_d_t5;
@@ -557,9 +557,9 @@ static inline UNUSED real update_in_turn(const point *w, const real *inputs, con
     odds_t15 = odds(t15);
     total_t15 = odds_plus_1(t15);
     sigmoid_t15 = 1.0/total_t15;
-    output = sigmoid_t15;
+    output_ = sigmoid_t15;
     t27 = odds_t15*sigmoid_t15;
-    d_t5 = -t21*output - y*t27;
+    d_t5 = -t21*output_ - y*t27;
     w35 = w35 - learning_rate*sigmoid_t1*d_t5;
     check += w35*0;
 
@@ -568,9 +568,9 @@ static inline UNUSED real update_in_turn(const point *w, const real *inputs, con
     odds_t15 = odds(t15);
     total_t15 = odds_plus_1(t15);
     sigmoid_t15 = 1.0/total_t15;
-    output = sigmoid_t15;
+    output_ = sigmoid_t15;
     t27 = odds_t15*sigmoid_t15;
-    d_t5 = -t21*output - y*t27;
+    d_t5 = -t21*output_ - y*t27;
     w45 = w45 - learning_rate*sigmoid_t8*d_t5;
     check += w45*0;
 
@@ -582,33 +582,33 @@ static inline UNUSED real update_in_turn(const point *w, const real *inputs, con
     next->w35 = w35;
     next->w45 = w45;
     *not_finite = check;
-    return loss;
+    return loss_;
 }
 
 /* Copies a point to memory, one value after the other: as a vector it would be one all along. */
-INLINE void store_point(const point *w, volatile real *parameters)
+INLINE void store_point(const point *now, volatile real *parameters)
 {
-    parameters[0] = w->w0;
-    parameters[1] = w->w13;
-    parameters[2] = w->w14;
-    parameters[3] = w->w23;
-    parameters[4] = w->w24;
-    parameters[5] = w->w35;
-    parameters[6] = w->w45;
+    parameters[0] = now->w0;
+    parameters[1] = now->w13;
+    parameters[2] = now->w14;
+    parameters[3] = now->w23;
+    parameters[4] = now->w24;
+    parameters[5] = now->w35;
+    parameters[6] = now->w45;
 }
 
 /* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the
    sums, or (more) what is added to them. Values that several loops need lie in the array values. */
 static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,
-    const real *restrict x, const real *restrict y, real weight, real *restrict values,
-    real *restrict sums)
+    const real *restrict inputs, const real *restrict targets, real weight,
+    real *restrict values, real *restrict sums)
 {
     real *const odds_t1 = values + 0*MODELS;
     real *const sigmoid_t1 = values + 1*MODELS;
     real *const odds_t8 = values + 2*MODELS;
     real *const sigmoid_t8 = values + 3*MODELS;
     real *const odds_t15 = values + 4*MODELS;
-    real *const t15_again = values + 5*MODELS;
+    real *const t15_again_ = values + 5*MODELS;
     real *const t17 = values + 6*MODELS;
 
     /* t1 to odds_t1 */
@@ -617,11 +617,11 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real w0 = parameters[lane];
         const real w13 = parameters[1*MODELS + lane];
         const real w23 = parameters[3*MODELS + lane];
-        const real x1 = x[lane];
-        const real x2 = x[1*MODELS + lane];
+        const real x1 = inputs[lane];
+        const real x2 = inputs[1*MODELS + lane];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
-        const real odds_t1_ = odds_of(t1);
-        odds_t1[lane] = odds_t1_;
+        const real odds_t1_now = odds_of(t1);
+        odds_t1[lane] = odds_t1_now;
     }
 
     /* total_t1 to odds_t8 */
@@ -630,14 +630,14 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real w0 = parameters[lane];
         const real w14 = parameters[2*MODELS + lane];
         const real w24 = parameters[4*MODELS + lane];
-        const real x1 = x[lane];
-        const real x2 = x[1*MODELS + lane];
+        const real x1 = inputs[lane];
+        const real x2 = inputs[1*MODELS + lane];
         const real total_t1 = odds_t1[lane] + 1;
-        const real sigmoid_t1_ = 1.0/total_t1;
-        sigmoid_t1[lane] = sigmoid_t1_;
+        const real sigmoid_t1_now = 1.0/total_t1;
+        sigmoid_t1[lane] = sigmoid_t1_now;
         const real t8 = 2*w0 + w14*x1 + w24*x2;
-        const real odds_t8_ = odds_of(t8);
-        odds_t8[lane] = odds_t8_;
+        const real odds_t8_now = odds_of(t8);
+        odds_t8[lane] = odds_t8_now;
     }
 
     /* total_t8 to odds_t15 */
@@ -647,11 +647,11 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real w35 = parameters[5*MODELS + lane];
         const real w45 = parameters[6*MODELS + lane];
         const real total_t8 = odds_t8[lane] + 1;
-        const real sigmoid_t8_ = 1.0/total_t8;
-        sigmoid_t8[lane] = sigmoid_t8_;
-        const real t15 = sigmoid_t1[lane]*w35 + sigmoid_t8_*w45 + 2*w0;
-        const real odds_t15_ = odds_of(t15);
-        odds_t15[lane] = odds_t15_;
+        const real sigmoid_t8_now = 1.0/total_t8;
+        sigmoid_t8[lane] = sigmoid_t8_now;
+        const real t15 = sigmoid_t1[lane]*w35 + sigmoid_t8_now*w45 + 2*w0;
+        const real odds_t15_now = odds_of(t15);
+        odds_t15[lane] = odds_t15_now;
     }
 
     /* total_t15 to d_w45 */
@@ -659,13 +659,13 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
     for (size_t lane = 0; lane < MODELS; lane++) {
         const real w35 = parameters[5*MODELS + lane];
         const real w45 = parameters[6*MODELS + lane];
-        const real x1 = x[lane];
-        const real x2 = x[1*MODELS + lane];
-        const real y_2 = y[lane];
+        const real x1 = inputs[lane];
+        const real x2 = inputs[1*MODELS + lane];
+        const real y = targets[lane];
         const real total_t15 = odds_t15[lane] + 1;
         const real sigmoid_t15 = 1.0/total_t15;
-        const real t21 = y_2 - 1;
-        const real d_t8 = weight*y_2;
+        const real t21 = y - 1;
+        const real d_t8 = weight*y;
         const real d_t7 = -t21*weight;
         const real t27 = odds_t15[lane]*sigmoid_t15;
         const real d_t5 = d_t7*sigmoid_t15 - d_t8*t27;
@@ -685,38 +685,38 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
     }
 
     if (with_loss) {
-        /* t15_again to t17 */
+        /* t15_again_ to t17 */
         MODELS_LOOP
         for (size_t lane = 0; lane < MODELS; lane++) {
             const real w0 = parameters[lane];
             const real w35 = parameters[5*MODELS + lane];
             const real w45 = parameters[6*MODELS + lane];
-            const real t15_again_ = sigmoid_t1[lane]*w35 + sigmoid_t8[lane]*w45 + 2*w0;
-            t15_again[lane] = t15_again_;
-            const real t16 = fabs(t15_again_);
-            const real t17_ = decay_of(t16);
-            t17[lane] = t17_;
+            const real t15_again_now = sigmoid_t1[lane]*w35 + sigmoid_t8[lane]*w45 + 2*w0;
+            t15_again_[lane] = t15_again_now;
+            const real t16 = fabs(t15_again_now);
+            const real t17_now = decay_of(t16);
+            t17[lane] = t17_now;
         }
 
-        /* t21_again to loss */
+        /* t21_again_ to loss_ */
         MODELS_LOOP
         for (size_t lane = 0; lane < MODELS; lane++) {
-            const real y_2 = y[lane];
-            const real t21_again = y_2 - 1;
-            const real t22 = maximum(0, t15_again[lane]);
+            const real y = targets[lane];
+            const real t21_again_ = y - 1;
+            const real t22 = maximum(0, t15_again_[lane]);
             const real t23 = log1p_of(t17[lane]);
             const real t24 = t22 + t23;
-            const real t25 = maximum(0, -t15_again[lane]);
+            const real t25 = maximum(0, -t15_again_[lane]);
             const real t26 = t23 + t25;
-            const real loss_n = -t21_again*t24 + t26*y_2;
-            sums[lane] = loss_n*weight + (more ? sums[lane] : 0);
+            const real loss_n_ = -t21_again_*t24 + t26*y;
+            sums[lane] = loss_n_*weight + (more ? sums[lane] : 0);
         }
     }
 }
 
 /* The next parameters by sgd of one sample of each model. */
 static HOT void group_descend(const real *restrict learning_rates, const real *restrict parameters,
-    const real *restrict x, const real *restrict y, real *restrict values, real *restrict next)
+    const real *restrict inputs, const real *restrict targets, real *restrict values, real *restrict next)
 {
     const real weight = 1;
     real *const odds_t1 = values + 0*MODELS;
@@ -731,11 +731,11 @@ static HOT void group_descend(const real *restrict learning_rates, const real *r
         const real w0 = parameters[lane];
         const real w13 = parameters[1*MODELS + lane];
         const real w23 = parameters[3*MODELS + lane];
-        const real x1 = x[lane];
-        const real x2 = x[1*MODELS + lane];
+        const real x1 = inputs[lane];
+        const real x2 = inputs[1*MODELS + lane];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
-        const real odds_t1_ = odds_of(t1);
-        odds_t1[lane] = odds_t1_;
+        const real odds_t1_now = odds_of(t1);
+        odds_t1[lane] = odds_t1_now;
     }
 
     /* total_t1 to odds_t8 */
@@ -744,14 +744,14 @@ static HOT void group_descend(const real *restrict learning_rates, const real *r
         const real w0 = parameters[lane];
         const real w14 = parameters[2*MODELS + lane];
         const real w24 = parameters[4*MODELS + lane];
-        const real x1 = x[lane];
-        const real x2 = x[1*MODELS + lane];
+        const real x1 = inputs[lane];
+        const real x2 = inputs[1*MODELS + lane];
         const real total_t1 = odds_t1[lane] + 1;
-        const real sigmoid_t1_ = 1.0/total_t1;
-        sigmoid_t1[lane] = sigmoid_t1_;
+        const real sigmoid_t1_now = 1.0/total_t1;
+        sigmoid_t1[lane] = sigmoid_t1_now;
         const real t8 = 2*w0 + w14*x1 + w24*x2;
-        const real odds_t8_ = odds_of(t8);
-        odds_t8[lane] = odds_t8_;
+        const real odds_t8_now = odds_of(t8);
+        odds_t8[lane] = odds_t8_now;
     }
 
     /* total_t8 to odds_t15 */
@@ -761,11 +761,11 @@ static HOT void group_descend(const real *restrict learning_rates, const real *r
         const real w35 = parameters[5*MODELS + lane];
         const real w45 = parameters[6*MODELS + lane];
         const real total_t8 = odds_t8[lane] + 1;
-        const real sigmoid_t8_ = 1.0/total_t8;
-        sigmoid_t8[lane] = sigmoid_t8_;
-        const real t15 = sigmoid_t1[lane]*w35 + sigmoid_t8_*w45 + 2*w0;
-        const real odds_t15_ = odds_of(t15);
-        odds_t15[lane] = odds_t15_;
+        const real sigmoid_t8_now = 1.0/total_t8;
+        sigmoid_t8[lane] = sigmoid_t8_now;
+        const real t15 = sigmoid_t1[lane]*w35 + sigmoid_t8_now*w45 + 2*w0;
+        const real odds_t15_now = odds_of(t15);
+        odds_t15[lane] = odds_t15_now;
     }
 
     /* total_t15 to d_w45 */
@@ -773,13 +773,13 @@ static HOT void group_descend(const real *restrict learning_rates, const real *r
     for (size_t lane = 0; lane < MODELS; lane++) {
         const real w35 = parameters[5*MODELS + lane];
         const real w45 = parameters[6*MODELS + lane];
-        const real x1 = x[lane];
-        const real x2 = x[1*MODELS + lane];
-        const real y_2 = y[lane];
+        const real x1 = inputs[lane];
+        const real x2 = inputs[1*MODELS + lane];
+        const real y = targets[lane];
         const real total_t15 = odds_t15[lane] + 1;
         const real sigmoid_t15 = 1.0/total_t15;
-        const real t21 = y_2 - 1;
-        const real d_t8 = weight*y_2;
+        const real t21 = y - 1;
+        const real d_t8 = weight*y;
         const real d_t7 = -t21*weight;
         const real t27 = odds_t15[lane]*sigmoid_t15;
         const real d_t5 = d_t7*sigmoid_t15 - d_t8*t27;

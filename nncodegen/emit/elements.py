@@ -34,8 +34,6 @@ class Elements:
 
     sample = SAMPLE
     """The number of the present sample, as text."""
-    taken: tuple[str, ...] = ()
-    """Names of variables and arguments, besides those that are never free."""
     loaded: frozenset[Place] = frozenset((Place.INPUT, Place.TARGET))
     """The places whose values are read into local variables where a loop begins."""
     sums_are_double = True
@@ -43,7 +41,7 @@ class Elements:
 
     def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:
         self.program, self.layout, self.kernel = program, layout, kernel
-        self.names = Names((*program.sizes, *(f"{index}_" for index in program.sizes), *self.taken))
+        self.names = Names(program.sizes)
         for tensor in program.declared:
             self.names[tensor.name]
 
@@ -55,11 +53,15 @@ class Elements:
         """The local variable for an element: its tensor, and the values of its short indices."""
         return self.names[" ".join([element.tensor, *(index for index in element.indices if index.isdigit())])]
 
+    def local(self, element: Element) -> str:
+        """The local variable for the present value of an array, which may lie there later: h1_now, output_now."""
+        return f"{self.name(element).removesuffix('_')}_now"
+
     def value(self, element: Element, local: Container[str]) -> str:
         """The value of an element, given the tensors that the present loop computes."""
         place = self.place(element)
         if element.tensor in local:
-            return f"{self.name(element)}_" if place is Place.ARRAY else self.name(element)
+            return self.local(element) if place is Place.ARRAY else self.name(element)
         if place is Place.LOCAL or place in self.loaded or self._is_named(element):
             return self.name(element)
         double = place is Place.SUM and self.sums_are_double
@@ -151,7 +153,8 @@ class Elements:
 
 
 OF_MODELS = {
-    Place.PARAMETER: "parameters", Place.INPUT: "x", Place.TARGET: "y", Place.SUM: "sums", Place.GRADIENT: "gradient",
+    Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.SUM: "sums",
+    Place.GRADIENT: "gradient",
 }  # fmt: skip
 """The arrays of values of several models, side by side, that functions are given."""
 
@@ -165,7 +168,9 @@ class ElementsOfRow(Elements):
     def stored(self, element: Element) -> str:
         """An element in memory."""
         place = self.place(element)
-        if place in (Place.WEIGHT, Place.VARIABLE):
+        if place is Place.WEIGHT:
+            return "weight"
+        if place is Place.VARIABLE:
             return self.names[element.tensor]
         return f"{COLUMNS[place][0]}[{self.position(element)}]" if place in COLUMNS else super().stored(element)
 
@@ -182,9 +187,6 @@ class ElementsOfRow(Elements):
 class ElementsOfModels(Elements):
     """The elements of a kernel whose values stand for those of several models, side by side."""
 
-    taken = (
-        "lane", "m", "k", "x", "y", "more", "first", "weight", "learning_rates", "values", "with_loss",
-    )  # fmt: skip
     sums_are_double = False
 
     def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:

@@ -63,11 +63,11 @@ class GroupEmitter:
             "/* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the",
             "   sums, or (more) what is added to them. Values that several loops need lie in the array values. */",
         )
-        count = "size_t count, " if self._group.samples > 1 else ""
+        count = " size_t count," if self._group.samples > 1 else ""
         with lines.function(
             "static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,\n"
-            f"    const real *restrict x, const real *restrict y, real weight, {count}real *restrict values,\n"
-            "    real *restrict sums)"
+            f"    const real *restrict inputs, const real *restrict targets, real weight,{count}\n"
+            "    real *restrict values, real *restrict sums)"
         ):
             self._emit_nests((*self._kernel.before, *self._kernel.tile))
         lines.add("")
@@ -95,7 +95,7 @@ class GroupEmitter:
 
         with lines.function(
             "static HOT void group_descend(const real *restrict learning_rates, const real *restrict parameters,\n"
-            "    const real *restrict x, const real *restrict y, real *restrict values, real *restrict next)"
+            "    const real *restrict inputs, const real *restrict targets, real *restrict values, real *restrict next)"
         ):
             lines.add("const real weight = 1;")
             self._loops.take = take

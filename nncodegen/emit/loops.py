@@ -116,9 +116,9 @@ class LoopPrinter:
             left = [statement.target for statement in before[-1] if statement.target.tensor in self._kernel.crossing]
             self._lines.again(
                 "CUT",
-                [f"{self._at.stored(element)} = {self._at.name(element)}_;" for element in left],
+                [f"{self._at.stored(element)} = {self._at.local(element)};" for element in left],
                 self._innermost_heads(nest.loops, nest, INDEPENDENT),
-                [f"const real {self._at.name(e)}_ = {self._at.stored(e)};" for e in arrays if e in read],
+                [f"const real {self._at.local(e)} = {self._at.stored(e)};" for e in arrays if e in read],
             )
         self._statements([*before, own], nest)
 
@@ -140,9 +140,9 @@ class LoopPrinter:
         elif place is Place.LOCAL:
             yield f"const real {name} = {value};"
         elif place is Place.ARRAY:
-            yield f"const real {name}_ = {value};"
+            yield f"const real {self._at.local(statement.target)} = {value};"
             if statement.target.tensor not in self._kernel.crossing:
-                yield f"{self._at.stored(statement.target)} = {name}_;"
+                yield f"{self._at.stored(statement.target)} = {self._at.local(statement.target)};"
         elif place is Place.SUM:  # of one sample
             yield f"{self._at.stored(statement.target)} += {value};"
         elif nest.added:

@@ -66,7 +66,7 @@ class RuleEmitter:
     def __init__(self, update: Update, precision: str | None, lines: Lines) -> None:
         self._update, self._precision, self._lines = update, precision, lines
         self._rule = update.name if precision is None else OWN + update.name
-        self._names = Names(("u", "state", "stride", "options", "parameter", "gradient", LEARNING_RATE))
+        self._names = Names(("t",))
         of_parameters = {LEARNING_RATE}
         for step in update.steps:
             if step.target.indices or any(element.tensor in of_parameters for element in step.operands):
@@ -88,7 +88,7 @@ class RuleEmitter:
             self._emit_prepare()
         lines.add("")
         with lines.function(
-            f"INLINE real {rule}_step({rule}_numbers u, real {LEARNING_RATE}, real parameter, real gradient,\n"
+            f"INLINE real {rule}_step({rule}_numbers numbers, real {LEARNING_RATE}, real parameter, real gradient,\n"
             f"    real *state, size_t stride)"
         ):
             self._emit_step()
@@ -130,7 +130,7 @@ class RuleEmitter:
         if element.tensor in ("parameter", "gradient", LEARNING_RATE):
             return element.tensor
         name = self._double(element.tensor)
-        return f"u.{name}" if element.tensor in self._numbers else name
+        return f"numbers.{name}" if element.tensor in self._numbers else name
 
 
 def is_linear(update: Update) -> bool:

@@ -8,13 +8,23 @@ from typing import Any
 import sympy
 from sympy import Expr, Float, Rational, S, sqrt
 from sympy.codegen.ast import float32, float64, real
-from sympy.printing.c import C99CodePrinter
+from sympy.printing.c import C99CodePrinter, known_functions_C99
 
 from nncodegen.functions import INLINE
 from nncodegen.ir import Element
+from nncodegen.latency import exp_plus_1, half_expm1_plus_1, odds, odds_plus_1
 
 OWN_FUNCTIONS = {name: name if name.endswith("_of") else f"{name}_of" for name in (*INLINE, "odds")}
-"""Functions that are emitted inline -> their names in C; all others are calls of the C library (see ``library``)."""
+"""Functions that are emitted inline -> their names in C; all others are calls of the C library (library.h)."""
+
+FUNCTIONS = frozenset(
+    {
+        *OWN_FUNCTIONS.values(),
+        *(function.__name__ for function in (exp_plus_1, half_expm1_plus_1, odds, odds_plus_1)),
+        *(name for name in known_functions_C99.values() if isinstance(name, str)),
+    }
+)
+"""The functions that printed text may call."""
 
 REAL_TYPES = {"float64": ("double", float64), "float32": ("float", float32)}
 

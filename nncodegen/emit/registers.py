@@ -14,7 +14,7 @@ from nncodegen.emit.ordered import OrderedPrinter
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.registers import OPTION, StraightLine
 
-ARGUMENTS = """const point *w, const real *inputs, const real *targets,
+ARGUMENTS = """const point *now, const real *inputs, const real *targets,
     const double *options, point *next, real *outputs, real *not_finite"""
 
 
@@ -23,7 +23,7 @@ class RegistersEmitter:
 
     def __init__(self, program: Program, line: StraightLine, precision: str, lines: Lines) -> None:
         self._program, self._line, self._precision, self._lines = program, line, precision, lines
-        self._names = Names(("not_finite", "outputs", *(option.name for option in line.update.hyperparameters)))
+        self._names = Names()
         self._parameters = [self._names[tensor.name] for tensor in program.parameters]
 
     def emit(self) -> None:
@@ -55,7 +55,7 @@ class RegistersEmitter:
             "   *not_finite is 0 unless a new parameter is not finite. */",
         )
         with lines.function(f"INLINE real next_point({ARGUMENTS})"):
-            self._emit_data("const real", "w->")
+            self._emit_data("const real", "now->")
             for step in self._line.steps:
                 name = self._names[step.target.tensor]
                 lines.add(f"const real {name} = {printer.print(step.expression)};")
@@ -93,18 +93,18 @@ class RegistersEmitter:
     def _emit_largest(self) -> None:
         lines = self._lines
         lines.add("/* The largest change of a parameter. */")
-        with lines.function("INLINE double largest_change(const point *w, const point *next)"):
+        with lines.function("INLINE double largest_change(const point *now, const point *next)"):
             lines.add("double largest = 0;")
             for name in self._parameters:
-                lines.add(f"largest = larger(largest, fabs((double) (next->{name} - w->{name})));")
+                lines.add(f"largest = larger(largest, fabs((double) (next->{name} - now->{name})));")
             lines.add("return largest;")
         lines.add("")
 
     def _emit_store(self) -> None:
         lines = self._lines
         lines.add("/* Copies a point to memory, one value after the other: as a vector it would be one all along. */")
-        with lines.function("INLINE void store_point(const point *w, volatile real *parameters)"):
-            lines.add(*(f"parameters[{number}] = w->{name};" for number, name in enumerate(self._parameters)))
+        with lines.function("INLINE void store_point(const point *now, volatile real *parameters)"):
+            lines.add(*(f"parameters[{number}] = now->{name};" for number, name in enumerate(self._parameters)))
         lines.add("")
 
     def _emit_sequential(self) -> None:
@@ -117,7 +117,7 @@ class RegistersEmitter:
             "   *not_finite is 0 unless a new parameter is not finite. */",
         )
         with lines.function(f"static inline UNUSED real update_in_turn({ARGUMENTS})"):
-            self._emit_data("real", "w->")
+            self._emit_data("real", "now->")
             lines.add("real check = 0;")
             self._emit_turns()
             lines.add(*(f"next->{name} = {name};" for name in self._parameters), "*not_finite = check;")

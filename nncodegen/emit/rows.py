@@ -48,7 +48,6 @@ class RowEmitter:
     def emit_gradient(self) -> None:
         """The gradient of the loss of a sample."""
         lines, kernel = self._lines, self._kernel
-        weight = self._at.names[self._program.weight.name]
         noise = ", randomness noise, const size_t *restrict rows" if self._program.noise else ""
         lines.add(
             "/* Adds the loss of one sample. Gives its derivatives, or (more) adds so many times of these to what is",
@@ -56,7 +55,7 @@ class RowEmitter:
         )
         head = (
             "static HOT void gradient_row(const real *parameters, const real *restrict inputs,\n"
-            f"    const real *restrict targets, real {weight}, real *restrict work, int with_loss, real more,\n"
+            "    const real *restrict targets, real weight, real *restrict work, int with_loss, real more,\n"
             f"    double *restrict sums, real *gradient, int metrics, const real *restrict counts{noise})"
         )
         with lines.function(head):

@@ -4,10 +4,14 @@ import keyword
 import re
 
 import pytest
+import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncodegen.emit.names import C_RESERVED, EMITTED, Names, identifier
+import nncodegen as nn
+from nncodegen.emit.names import Names, identifier
+from nncodegen.emit.printer import FUNCTIONS
+from nncodegen.targets import RUNTIME
 
 AWKWARD = ["if", "lambda", "I", "x[0]", "α", "a; b", "*/ evil();", "", "1", "double", "class", "exp", "n", "count",
            "__import__('os')", '"', "\\", "\n", "match"]  # fmt: skip
@@ -25,13 +29,38 @@ def test_resemblance(name, expected):
 
 @given(names=st.lists(st.one_of(st.sampled_from(AWKWARD), st.text(max_size=8)), unique=True))
 def test_identifiers(names):
-    """Different names get different identifiers that are neither reserved nor used by the emitter."""
+    """Different names get different identifiers, which are no words: these may be of C, the runtime or the emitter."""
     table = Names()
     found = [table[name] for name in names]
     assert len(set(found)) == len(names)
     for text in found:
         assert re.fullmatch(r"[A-Za-z]\w*", text, re.ASCII)
         assert not keyword.iskeyword(text)
-        assert text not in C_RESERVED
-        assert text not in EMITTED
+        assert len(text) == 1 or text[-1] in "0123456789_"
+        assert text not in FUNCTIONS
     assert [table[name] for name in names] == found
+
+
+def test_no_word_of_the_runtime_is_free():
+    """Nothing in the C that all models share ends in an underscore, as the words of users do."""
+    headers = [path for path in RUNTIME.rglob("*.h") if path.name != "optimizers.h"]  # which is printed
+    words = {word for path in headers for word in re.findall(r"\b[A-Za-z]\w*", path.read_text())}
+    assert "parameters" in words
+    assert not [word for word in words if word.endswith("_")]
+
+
+def test_words_of_users_are_told_apart():
+    """A formula whose names are words of C, of the runtime and of the emitter is what it would be with others."""
+    words = ["double", "count", "sums", "with_loss", "contract", "exp2", "lane", "now", "n", "real", "parameters"]
+    x, y, *named = sympy.symbols(["weight", "load", *words])
+    model = nn.Model("kernel", [x], [y], dict.fromkeys(named, 0.5), sum(sympy.exp(-p * x) for p in named), (x - y) ** 2)
+    letters = sympy.symbols([f"p{number}" for number in range(len(words))])
+    plain = model_of(letters)
+    assert nn.build(model).predict([0.1] * len(words), [[0.3]]) == nn.build(plain).predict([0.1] * len(words), [[0.3]])
+
+
+def model_of(parameters):
+    """The same formula with other names."""
+    a, b = sympy.symbols("a b")
+    output = sum(sympy.exp(-p * a) for p in parameters)
+    return nn.Model("other", [a], [b], dict.fromkeys(parameters, 0.5), output, (a - b) ** 2)

@@ -12,7 +12,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.build import TARGETS
-from nncodegen.targets import KERNEL_FLAGS
+from nncodegen.targets import INCLUDE, KERNEL_FLAGS
 from tests.support import ROOT, SUPPORT
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
@@ -38,7 +38,7 @@ def compile_strictly(sources, folder):
         (folder / name).write_text(text)
     for compiler, options in COMPILERS.items():
         for source in (f"{sources.module}_module.c", f"{sources.module}.c"):
-            command = [compiler, "-std=c11", *WARNINGS, *options, source]
+            command = [compiler, "-std=c11", *INCLUDE, *WARNINGS, *options, source]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
 

@@ -24,12 +24,13 @@
     static HOT void group_update_##rule(const double *restrict options, double t, const real *restrict learning_rates, \
         const real *restrict parameters, const real *restrict gradient, real *restrict state, real *restrict next) \
     { \
-        const rule##_numbers u = rule##_prepare(options, t); \
+        const rule##_numbers numbers = rule##_prepare(options, t); \
         for (size_t p = 0; p < PARAMETERS; p++) { \
             MODELS_LOOP \
             for (size_t m = 0; m < MODELS; m++) { \
                 const size_t k = p*MODELS + m; \
-                next[k] = rule##_step(u, learning_rates[m], parameters[k], gradient[k], state + k, PARAMETERS*MODELS); \
+                next[k] = rule##_step(numbers, learning_rates[m], parameters[k], gradient[k], state + k, \
+                    PARAMETERS*MODELS); \
             } \
         } \
     }

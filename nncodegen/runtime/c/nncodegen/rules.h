@@ -21,11 +21,11 @@
     static HOT int update_##rule(size_t first, size_t last, const double *restrict options, double t, \
         const real *restrict parameters, real *restrict state, real *restrict next) \
     { \
-        const rule##_numbers u = rule##_prepare(options, t); \
+        const rule##_numbers numbers = rule##_prepare(options, t); \
         const real learning_rate = (real) options[0]; \
         word check = 0; \
         for (size_t p = first; p < last; p++) { \
-            next[p] = rule##_step(u, learning_rate, parameters[p], next[p], state + p, PARAMETERS); \
+            next[p] = rule##_step(numbers, learning_rate, parameters[p], next[p], state + p, PARAMETERS); \
             check |= beyond(next[p]); \
         } \
         return (int) (check >> FIRST_BIT); \
