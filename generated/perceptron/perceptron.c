@@ -146,8 +146,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
             const real t18 = t17[n] + 1;
             const real t19 = 1.0/t18;
             const real t20 = t17[n]*t19;
-            const real output_now = (t15[n] >= 0 ? t19 : t20);
-            output_[n] = output_now;
+            output_[n] = (t15[n] >= 0 ? t19 : t20);
         }
         measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
             counts, sums + SUMS);
@@ -620,8 +619,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real x1 = inputs[lane];
         const real x2 = inputs[1*MODELS + lane];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
-        const real odds_t1_now = odds_of(t1);
-        odds_t1[lane] = odds_t1_now;
+        odds_t1[lane] = odds_of(t1);
     }
 
     /* total_t1 to odds_t8 */
@@ -633,11 +631,9 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real x1 = inputs[lane];
         const real x2 = inputs[1*MODELS + lane];
         const real total_t1 = odds_t1[lane] + 1;
-        const real sigmoid_t1_now = 1.0/total_t1;
-        sigmoid_t1[lane] = sigmoid_t1_now;
+        sigmoid_t1[lane] = 1.0/total_t1;
         const real t8 = 2*w0 + w14*x1 + w24*x2;
-        const real odds_t8_now = odds_of(t8);
-        odds_t8[lane] = odds_t8_now;
+        odds_t8[lane] = odds_of(t8);
     }
 
     /* total_t8 to odds_t15 */
@@ -650,8 +646,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real sigmoid_t8_now = 1.0/total_t8;
         sigmoid_t8[lane] = sigmoid_t8_now;
         const real t15 = sigmoid_t1[lane]*w35 + sigmoid_t8_now*w45 + 2*w0;
-        const real odds_t15_now = odds_of(t15);
-        odds_t15[lane] = odds_t15_now;
+        odds_t15[lane] = odds_of(t15);
     }
 
     /* total_t15 to d_w45 */
@@ -694,8 +689,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
             const real t15_again_now = sigmoid_t1[lane]*w35 + sigmoid_t8[lane]*w45 + 2*w0;
             t15_again_[lane] = t15_again_now;
             const real t16 = fabs(t15_again_now);
-            const real t17_now = decay_of(t16);
-            t17[lane] = t17_now;
+            t17[lane] = decay_of(t16);
         }
 
         /* t21_again_ to loss_ */
@@ -734,8 +728,7 @@ static HOT void group_descend(const real *restrict learning_rates, const real *r
         const real x1 = inputs[lane];
         const real x2 = inputs[1*MODELS + lane];
         const real t1 = 2*w0 + w13*x1 + w23*x2;
-        const real odds_t1_now = odds_of(t1);
-        odds_t1[lane] = odds_t1_now;
+        odds_t1[lane] = odds_of(t1);
     }
 
     /* total_t1 to odds_t8 */
@@ -747,11 +740,9 @@ static HOT void group_descend(const real *restrict learning_rates, const real *r
         const real x1 = inputs[lane];
         const real x2 = inputs[1*MODELS + lane];
         const real total_t1 = odds_t1[lane] + 1;
-        const real sigmoid_t1_now = 1.0/total_t1;
-        sigmoid_t1[lane] = sigmoid_t1_now;
+        sigmoid_t1[lane] = 1.0/total_t1;
         const real t8 = 2*w0 + w14*x1 + w24*x2;
-        const real odds_t8_now = odds_of(t8);
-        odds_t8[lane] = odds_t8_now;
+        odds_t8[lane] = odds_of(t8);
     }
 
     /* total_t8 to odds_t15 */
@@ -764,8 +755,7 @@ static HOT void group_descend(const real *restrict learning_rates, const real *r
         const real sigmoid_t8_now = 1.0/total_t8;
         sigmoid_t8[lane] = sigmoid_t8_now;
         const real t15 = sigmoid_t1[lane]*w35 + sigmoid_t8_now*w45 + 2*w0;
-        const real odds_t15_now = odds_of(t15);
-        odds_t15[lane] = odds_t15_now;
+        odds_t15[lane] = odds_of(t15);
     }
 
     /* total_t15 to d_w45 */

@@ -124,22 +124,24 @@ class LoopPrinter:
 
     def _statements(self, parts: Sequence[Sequence[Statement]], nest: Nest) -> None:
         """The statements of the last of some parts, behind what they read from outside."""
-        own = parts[-1]
+        own, later = parts[-1], nest.statements[len(parts) :]
         self._local = frozenset(s.target.tensor for part in parts for s in part if not s.summed)
         read = sorted({element for statement in own for element in statement.operands}, key=str)
         self._lines.add(*self._at.loads(read))
+        used = {element for part in (own, *later) for statement in part for element in statement.operands}
         for statement in own:
-            self._lines.add(*self._statement(statement, nest))
+            self._lines.add(*self._statement(statement, nest, statement.target in used))
         self._local = frozenset()
 
-    def _statement(self, statement: Statement, nest: Nest) -> Iterator[str]:
+    def _statement(self, statement: Statement, nest: Nest, used: bool) -> Iterator[str]:
+        """What computes a value and keeps it where it belongs; (used) for other statements of the loop as well."""
         place, name = self._at.place(statement.target), self._at.name(statement.target)
         value = self._value(statement)
         if statement.summed:
             yield from self._term(statement, value, nest)
         elif place is Place.LOCAL:
             yield f"const real {name} = {value};"
-        elif place is Place.ARRAY:
+        elif place is Place.ARRAY and used:
             yield f"const real {self._at.local(statement.target)} = {value};"
             if statement.target.tensor not in self._kernel.crossing:
                 yield f"{self._at.stored(statement.target)} = {self._at.local(statement.target)};"

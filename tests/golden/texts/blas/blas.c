@@ -57,8 +57,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real x = inputs[n*INPUTS + i];
-            const real x_tile_now = x;
-            x_tile_[i*TILE + n] = x_tile_now;
+            x_tile_[i*TILE + n] = x;
         }
     }
 
@@ -76,8 +75,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         for (size_t n = 0; n < padded; n++) {
             const real z1 = b1[j] + s1[j*TILE + n];
             const real t1 = expm1_of(z1);
-            const real h1_now = (z1 <= 0 ? t1 : z1);
-            h1[j*TILE + n] = h1_now;
+            h1[j*TILE + n] = (z1 <= 0 ? t1 : z1);
         }
     }
 
@@ -90,12 +88,9 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     /* z2[n, k] = b2[k] + s2[n, k] */
     INDEPENDENT
     for (size_t n = 0; n < padded; n++) {
-        const real z2_0_now = b2[0] + s2[n];
-        z2[n] = z2_0_now;
-        const real z2_1_now = b2[1] + s2[1*TILE + n];
-        z2[1*TILE + n] = z2_1_now;
-        const real z2_2_now = b2[2] + s2[2*TILE + n];
-        z2[2*TILE + n] = z2_2_now;
+        z2[n] = b2[0] + s2[n];
+        z2[1*TILE + n] = b2[1] + s2[1*TILE + n];
+        z2[2*TILE + n] = b2[2] + s2[2*TILE + n];
     }
 
     /* output_column_0[n, k] = z2[n, k] */
@@ -130,8 +125,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real x = inputs[n*INPUTS + i];
-            const real x_tile_now = x;
-            x_tile_[i*TILE + n] = x_tile_now;
+            x_tile_[i*TILE + n] = x;
         }
     }
 
@@ -141,12 +135,9 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         const real y_0 = targets[n*TARGETS + 0];
         const real y_1 = targets[n*TARGETS + 1];
         const real y_2 = targets[n*TARGETS + 2];
-        const real y_tile_0_now = y_0;
-        y_tile_[n] = y_tile_0_now;
-        const real y_tile_1_now = y_1;
-        y_tile_[1*TILE + n] = y_tile_1_now;
-        const real y_tile_2_now = y_2;
-        y_tile_[2*TILE + n] = y_tile_2_now;
+        y_tile_[n] = y_0;
+        y_tile_[1*TILE + n] = y_1;
+        y_tile_[2*TILE + n] = y_2;
     }
 
     /* s1[n, j] = sum(i) W1[j, i]*x_tile_[n, i] */
@@ -163,8 +154,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         for (size_t n = 0; n < padded; n++) {
             const real z1 = b1[j] + s1[j*TILE + n];
             const real t1 = expm1_of(z1);
-            const real h1_now = (z1 <= 0 ? t1 : z1);
-            h1[j*TILE + n] = h1_now;
+            h1[j*TILE + n] = (z1 <= 0 ? t1 : z1);
         }
     }
 
@@ -186,8 +176,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         const real t2_0 = y_tile_[n] - z2_0_now;
         const real t2_1 = y_tile_[1*TILE + n] - z2_1_now;
         const real t2_2 = y_tile_[2*TILE + n] - z2_2_now;
-        const real loss_n_now = (1.0/3.0)*t2_0*t2_0 + (1.0/3.0)*t2_1*t2_1 + (1.0/3.0)*t2_2*t2_2;
-        loss_n_[n] = loss_n_now;
+        loss_n_[n] = (1.0/3.0)*t2_0*t2_0 + (1.0/3.0)*t2_1*t2_1 + (1.0/3.0)*t2_2*t2_2;
     }
 
     /* loss_ = sum(n) loss_n_[n]*weight_[n] */
@@ -231,8 +220,7 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real x = inputs[n*INPUTS + i];
-            const real x_tile_now = x;
-            x_tile_[i*TILE + n] = x_tile_now;
+            x_tile_[i*TILE + n] = x;
         }
     }
 
@@ -242,12 +230,9 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
         const real y_0 = targets[n*TARGETS + 0];
         const real y_1 = targets[n*TARGETS + 1];
         const real y_2 = targets[n*TARGETS + 2];
-        const real y_tile_0_now = y_0;
-        y_tile_[n] = y_tile_0_now;
-        const real y_tile_1_now = y_1;
-        y_tile_[1*TILE + n] = y_tile_1_now;
-        const real y_tile_2_now = y_2;
-        y_tile_[2*TILE + n] = y_tile_2_now;
+        y_tile_[n] = y_0;
+        y_tile_[1*TILE + n] = y_1;
+        y_tile_[2*TILE + n] = y_2;
     }
 
     /* s1[n, j] = sum(i) W1[j, i]*x_tile_[n, i] */
@@ -266,11 +251,9 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
         for (size_t n = 0; n < padded; n++) {
             const real z1 = b1[j] + s1[j*TILE + n];
             const real t1 = expm1_of(z1);
-            const real h1_now = (z1 <= 0 ? t1 : z1);
-            h1[j*TILE + n] = h1_now;
+            h1[j*TILE + n] = (z1 <= 0 ? t1 : z1);
             const real t4 = exp_of(z1);
-            const real t5_now = (z1 <= 0 ? t4 : 1);
-            t5[j*TILE + n] = t5_now;
+            t5[j*TILE + n] = (z1 <= 0 ? t4 : 1);
         }
     }
 
@@ -293,17 +276,13 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
             const real t2_0 = y_tile_[n] - z2_0_now;
             const real t2_1 = y_tile_[1*TILE + n] - z2_1_now;
             const real t2_2 = y_tile_[2*TILE + n] - z2_2_now;
-            const real loss_n_now = (1.0/3.0)*t2_0*t2_0 + (1.0/3.0)*t2_1*t2_1 + (1.0/3.0)*t2_2*t2_2;
-            loss_n_[n] = loss_n_now;
+            loss_n_[n] = (1.0/3.0)*t2_0*t2_0 + (1.0/3.0)*t2_1*t2_1 + (1.0/3.0)*t2_2*t2_2;
             const real d_t1_0 = (2.0/3.0)*t2_0*weights[n];
             const real d_t1_1 = (2.0/3.0)*t2_1*weights[n];
             const real d_t1_2 = (2.0/3.0)*t2_2*weights[n];
-            const real d_z2_0_now = -d_t1_0;
-            d_z2[n] = d_z2_0_now;
-            const real d_z2_1_now = -d_t1_1;
-            d_z2[1*TILE + n] = d_z2_1_now;
-            const real d_z2_2_now = -d_t1_2;
-            d_z2[2*TILE + n] = d_z2_2_now;
+            d_z2[n] = -d_t1_0;
+            d_z2[1*TILE + n] = -d_t1_1;
+            d_z2[2*TILE + n] = -d_t1_2;
         }
     } else {
         INDEPENDENT
@@ -320,12 +299,9 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
             const real d_t1_0 = (2.0/3.0)*t2_0*weights[n];
             const real d_t1_1 = (2.0/3.0)*t2_1*weights[n];
             const real d_t1_2 = (2.0/3.0)*t2_2*weights[n];
-            const real d_z2_0_now = -d_t1_0;
-            d_z2[n] = d_z2_0_now;
-            const real d_z2_1_now = -d_t1_1;
-            d_z2[1*TILE + n] = d_z2_1_now;
-            const real d_z2_2_now = -d_t1_2;
-            d_z2[2*TILE + n] = d_z2_2_now;
+            d_z2[n] = -d_t1_0;
+            d_z2[1*TILE + n] = -d_t1_1;
+            d_z2[2*TILE + n] = -d_t1_2;
         }
     }
 
@@ -347,10 +323,8 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
     /* d_z1[n, j] = t3[n, j]*t5[n, j] */
     for (size_t j = 0; j < 17; j++) {
         INDEPENDENT
-        for (size_t n = 0; n < padded; n++) {
-            const real d_z1_now = t3[j*TILE + n]*t5[j*TILE + n];
-            d_z1[j*TILE + n] = d_z1_now;
-        }
+        for (size_t n = 0; n < padded; n++)
+            d_z1[j*TILE + n] = t3[j*TILE + n]*t5[j*TILE + n];
     }
 
     /* d_W1[j, i] = sum(n) d_z1[n, j]*x_tile_[n, i] */
@@ -416,8 +390,7 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
     for (size_t j = 0; j < 17; j++) {
         const real z1 = b1[j] + s1[j];
         const real t1 = expm1_of(z1);
-        const real h1_now = (z1 <= 0 ? t1 : z1);
-        h1[j] = h1_now;
+        h1[j] = (z1 <= 0 ? t1 : z1);
     }
 
     /* s2[k] = sum(j) W2[k, j]*h1[j] */
@@ -425,10 +398,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
 
     /* z2[k] = b2[k] + s2[k] */
     INDEPENDENT_FEW
-    for (size_t k = 0; k < 3; k++) {
-        const real z2_now = b2[k] + s2[k];
-        z2[k] = z2_now;
-    }
+    for (size_t k = 0; k < 3; k++)
+        z2[k] = b2[k] + s2[k];
 
     /* output_column_0[k] = z2[k] */
     INDEPENDENT_FEW
@@ -460,10 +431,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 
     /* y_row_[k] = y[k] */
     INDEPENDENT_FEW
-    for (size_t k = 0; k < 3; k++) {
-        const real y_row_now = targets[k];
-        y_row_[k] = y_row_now;
-    }
+    for (size_t k = 0; k < 3; k++)
+        y_row_[k] = targets[k];
 
     /* s1[j] = sum(i) W1[j, i]*x[i] */
     row_product(17, 7, W1, 7, inputs, s1, 1);
@@ -477,11 +446,9 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     for (size_t j = 0; j < 24; j++) {
         const real z1 = b1[j] + s1[j];
         const real t1 = expm1_of(z1);
-        const real h1_now = (z1 <= 0 ? t1 : z1);
-        h1[j] = h1_now;
+        h1[j] = (z1 <= 0 ? t1 : z1);
         const real t4 = exp_of(z1);
-        const real t5_now = (z1 <= 0 ? t4 : 1);
-        t5[j] = t5_now;
+        t5[j] = (z1 <= 0 ? t4 : 1);
     }
 
     /* s2[k] = sum(j) W2[k, j]*h1[j] */
@@ -498,11 +465,9 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             const real z2_now = b2[k] + s2[k];
             z2[k] = z2_now;
             const real t2 = y_row_[k] - z2_now;
-            const real terms_of_loss_n_now = (1.0/3.0)*t2*t2;
-            terms_of_loss_n_[k] = terms_of_loss_n_now;
+            terms_of_loss_n_[k] = (1.0/3.0)*t2*t2;
             const real d_t1 = (2.0/3.0)*t2*weight;
-            const real d_z2_now = -d_t1;
-            d_z2[k] = d_z2_now;
+            d_z2[k] = -d_t1;
         }
     } else {
         INDEPENDENT_FEW
@@ -511,8 +476,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             z2[k] = z2_now;
             const real t2 = y_row_[k] - z2_now;
             const real d_t1 = (2.0/3.0)*t2*weight;
-            const real d_z2_now = -d_t1;
-            d_z2[k] = d_z2_now;
+            d_z2[k] = -d_t1;
         }
     }
 
@@ -529,10 +493,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 
     /* d_z1[j] = t3[j]*t5[j] */
     INDEPENDENT
-    for (size_t j = 0; j < 24; j++) {
-        const real d_z1_now = t3[j]*t5[j];
-        d_z1[j] = d_z1_now;
-    }
+    for (size_t j = 0; j < 24; j++)
+        d_z1[j] = t3[j]*t5[j];
 
     if (metrics) {
         measure_errors(metrics, 1, 3, 0, z2, 0, 1, y_row_, 0, 1,

@@ -109,8 +109,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
 #endif
             const real t2 = t1_now + 1;
             const real t3 = 1.0/t2;
-            const real h1_now = tanh_of(z1_now, t1_now, t3);
-            h1[n*32 + j] = h1_now;
+            h1[n*32 + j] = tanh_of(z1_now, t1_now, t3);
         }
     }
 
@@ -126,8 +125,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         INDEPENDENT_FEW
         for (size_t k = 0; k < 16; k++) {
             const real z2 = b2[k] + s2[n*16 + k];
-            const real h2_now = (z2 <= 0 ? 0 : z2);
-            h2[n*16 + k] = h2_now;
+            h2[n*16 + k] = (z2 <= 0 ? 0 : z2);
         }
     }
 
@@ -140,10 +138,8 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     /* z3[n, l] = b3[l] + s3[n, l] */
     INDEPENDENT
     for (size_t n = 0; n < padded; n++) {
-        const real z3_0_now = b3[0] + s3[n];
-        z3[n] = z3_0_now;
-        const real z3_1_now = b3[1] + s3[1*TILE + n];
-        z3[1*TILE + n] = z3_1_now;
+        z3[n] = b3[0] + s3[n];
+        z3[1*TILE + n] = b3[1] + s3[1*TILE + n];
     }
 
     /* output_column_0[n, l] = z3[n, l] */
@@ -201,10 +197,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     for (size_t n = 0; n < padded; n++) {
         const real y_0 = targets[n*TARGETS + 0];
         const real y_1 = targets[n*TARGETS + 1];
-        const real y_tile_0_now = y_0;
-        y_tile_[n] = y_tile_0_now;
-        const real y_tile_1_now = y_1;
-        y_tile_[1*TILE + n] = y_tile_1_now;
+        y_tile_[n] = y_0;
+        y_tile_[1*TILE + n] = y_1;
     }
 
     /* s1[n, j] = sum(i) W1_by_j_[i, j]*x[n, i] */
@@ -236,8 +230,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 #endif
             const real t2 = t1_now + 1;
             const real t3 = 1.0/t2;
-            const real h1_now = tanh_of(z1_now, t1_now, t3);
-            h1[n*32 + j] = h1_now;
+            h1[n*32 + j] = tanh_of(z1_now, t1_now, t3);
         }
     }
 
@@ -253,8 +246,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         INDEPENDENT_FEW
         for (size_t k = 0; k < 16; k++) {
             const real z2 = b2[k] + s2[n*16 + k];
-            const real h2_now = (z2 <= 0 ? 0 : z2);
-            h2[n*16 + k] = h2_now;
+            h2[n*16 + k] = (z2 <= 0 ? 0 : z2);
         }
     }
 
@@ -273,8 +265,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         z3[1*TILE + n] = z3_1_now;
         const real t4_0 = y_tile_[n] - z3_0_now;
         const real t4_1 = y_tile_[1*TILE + n] - z3_1_now;
-        const real loss_n_now = (1.0/2.0)*t4_0*t4_0 + (1.0/2.0)*t4_1*t4_1;
-        loss_n_[n] = loss_n_now;
+        loss_n_[n] = (1.0/2.0)*t4_0*t4_0 + (1.0/2.0)*t4_1*t4_1;
     }
 
     /* loss_ = sum(n) loss_n_[n]*weight_[n] */
@@ -336,10 +327,8 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
     for (size_t n = 0; n < padded; n++) {
         const real y_0 = targets[n*TARGETS + 0];
         const real y_1 = targets[n*TARGETS + 1];
-        const real y_tile_0_now = y_0;
-        y_tile_[n] = y_tile_0_now;
-        const real y_tile_1_now = y_1;
-        y_tile_[1*TILE + n] = y_tile_1_now;
+        y_tile_[n] = y_0;
+        y_tile_[1*TILE + n] = y_1;
     }
 
     /* s1[n, j] = sum(i) W1[j, i]*x[n, i] */
@@ -370,11 +359,9 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
 #endif
             const real t2 = t1_now + 1;
             const real t3 = 1.0/t2;
-            const real h1_now = tanh_of(z1_now, t1_now, t3);
-            h1[n*32 + j] = h1_now;
+            h1[n*32 + j] = tanh_of(z1_now, t1_now, t3);
             const real t8 = 2 - t3;
-            const real t9_now = t3*t8;
-            t9[n*32 + j] = t9_now;
+            t9[n*32 + j] = t3*t8;
         }
     }
 
@@ -391,10 +378,8 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
         INDEPENDENT_FEW
         for (size_t k = 0; k < 16; k++) {
             const real z2 = b2[k] + s2[n*16 + k];
-            const real h2_now = (z2 <= 0 ? 0 : z2);
-            h2[n*16 + k] = h2_now;
-            const real t6_now = (z2 <= 0 ? 0 : 1);
-            t6[n*16 + k] = t6_now;
+            h2[n*16 + k] = (z2 <= 0 ? 0 : z2);
+            t6[n*16 + k] = (z2 <= 0 ? 0 : 1);
         }
     }
 
@@ -414,14 +399,11 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
             z3[1*TILE + n] = z3_1_now;
             const real t4_0 = y_tile_[n] - z3_0_now;
             const real t4_1 = y_tile_[1*TILE + n] - z3_1_now;
-            const real loss_n_now = (1.0/2.0)*t4_0*t4_0 + (1.0/2.0)*t4_1*t4_1;
-            loss_n_[n] = loss_n_now;
+            loss_n_[n] = (1.0/2.0)*t4_0*t4_0 + (1.0/2.0)*t4_1*t4_1;
             const real d_t1_0 = t4_0*weights[n];
             const real d_t1_1 = t4_1*weights[n];
-            const real d_z3_0_now = -d_t1_0;
-            d_z3[n] = d_z3_0_now;
-            const real d_z3_1_now = -d_t1_1;
-            d_z3[1*TILE + n] = d_z3_1_now;
+            d_z3[n] = -d_t1_0;
+            d_z3[1*TILE + n] = -d_t1_1;
         }
     } else {
         INDEPENDENT
@@ -434,10 +416,8 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
             const real t4_1 = y_tile_[1*TILE + n] - z3_1_now;
             const real d_t1_0 = t4_0*weights[n];
             const real d_t1_1 = t4_1*weights[n];
-            const real d_z3_0_now = -d_t1_0;
-            d_z3[n] = d_z3_0_now;
-            const real d_z3_1_now = -d_t1_1;
-            d_z3[1*TILE + n] = d_z3_1_now;
+            d_z3[n] = -d_t1_0;
+            d_z3[1*TILE + n] = -d_t1_1;
         }
     }
 
@@ -456,8 +436,7 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
         INDEPENDENT_FEW
         for (size_t k = 0; k < 16; k++) {
             const real t5 = W3[k]*d_z3[n] + W3[16 + k]*d_z3[1*TILE + n];
-            const real d_z2_now = t5*t6[n*16 + k];
-            d_z2[n*16 + k] = d_z2_now;
+            d_z2[n*16 + k] = t5*t6[n*16 + k];
         }
     }
 
@@ -531,8 +510,7 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         const real t1 = half_expm1_of(z1);
         const real t2 = t1 + 1;
         const real t3 = 1.0/t2;
-        const real h1_now = tanh_of(z1, t1, t3);
-        h1[j] = h1_now;
+        h1[j] = tanh_of(z1, t1, t3);
     }
 
     /* s2[k] = sum(j) W2[k, j]*h1[j] */
@@ -543,8 +521,7 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
     INDEPENDENT_FEW
     for (size_t k = 0; k < 16; k++) {
         const real z2 = b2[k] + s2[k];
-        const real h2_now = (z2 <= 0 ? 0 : z2);
-        h2[k] = h2_now;
+        h2[k] = (z2 <= 0 ? 0 : z2);
     }
 
     /* s3[l] = sum(k) W3[l, k]*h2[k] */
@@ -552,10 +529,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
 
     /* z3[l] = b3[l] + s3[l] */
     INDEPENDENT_FEW
-    for (size_t l = 0; l < 2; l++) {
-        const real z3_now = b3[l] + s3[l];
-        z3[l] = z3_now;
-    }
+    for (size_t l = 0; l < 2; l++)
+        z3[l] = b3[l] + s3[l];
 
     /* output_column_0[l] = z3[l] */
     INDEPENDENT_FEW
@@ -594,10 +569,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 
     /* y_row_[l] = y[l] */
     INDEPENDENT_FEW
-    for (size_t l = 0; l < 2; l++) {
-        const real y_row_now = targets[l];
-        y_row_[l] = y_row_now;
-    }
+    for (size_t l = 0; l < 2; l++)
+        y_row_[l] = targets[l];
 
     /* s1[j] = sum(i) W1[j, i]*x[i] */
     row_times(32, 24, inputs, W1, 32, s1);
@@ -615,11 +588,9 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         const real t1 = half_expm1_of(z1);
         const real t2 = t1 + 1;
         const real t3 = 1.0/t2;
-        const real h1_now = tanh_of(z1, t1, t3);
-        h1[j] = h1_now;
+        h1[j] = tanh_of(z1, t1, t3);
         const real t8 = 2 - t3;
-        const real t9_now = t3*t8;
-        t9[j] = t9_now;
+        t9[j] = t3*t8;
     }
 
     /* s2[k] = sum(j) W2[k, j]*h1[j] */
@@ -631,10 +602,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     INDEPENDENT_FEW
     for (size_t k = 0; k < 16; k++) {
         const real z2 = b2[k] + s2[k];
-        const real h2_now = (z2 <= 0 ? 0 : z2);
-        h2[k] = h2_now;
-        const real t6_now = (z2 <= 0 ? 0 : 1);
-        t6[k] = t6_now;
+        h2[k] = (z2 <= 0 ? 0 : z2);
+        t6[k] = (z2 <= 0 ? 0 : 1);
     }
 
     /* s3[l] = sum(k) W3[l, k]*h2[k] */
@@ -651,11 +620,9 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             const real z3_now = b3[l] + s3[l];
             z3[l] = z3_now;
             const real t4 = y_row_[l] - z3_now;
-            const real terms_of_loss_n_now = (1.0/2.0)*t4*t4;
-            terms_of_loss_n_[l] = terms_of_loss_n_now;
+            terms_of_loss_n_[l] = (1.0/2.0)*t4*t4;
             const real d_t1 = t4*weight;
-            const real d_z3_now = -d_t1;
-            d_z3[l] = d_z3_now;
+            d_z3[l] = -d_t1;
         }
     } else {
         INDEPENDENT_FEW
@@ -664,8 +631,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             z3[l] = z3_now;
             const real t4 = y_row_[l] - z3_now;
             const real d_t1 = t4*weight;
-            const real d_z3_now = -d_t1;
-            d_z3[l] = d_z3_now;
+            d_z3[l] = -d_t1;
         }
     }
 
@@ -682,20 +648,16 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 
     /* d_z2[k] = t5[k]*t6[k] */
     INDEPENDENT_FEW
-    for (size_t k = 0; k < 16; k++) {
-        const real d_z2_now = t5[k]*t6[k];
-        d_z2[k] = d_z2_now;
-    }
+    for (size_t k = 0; k < 16; k++)
+        d_z2[k] = t5[k]*t6[k];
 
     /* t7[j] = sum(k) W2[k, j]*d_z2[k] */
     row_times(32, 16, d_z2, W2, 32, t7);
 
     /* d_z1[j] = t7[j]*t9[j] */
     INDEPENDENT
-    for (size_t j = 0; j < 32; j++) {
-        const real d_z1_now = t7[j]*t9[j];
-        d_z1[j] = d_z1_now;
-    }
+    for (size_t j = 0; j < 32; j++)
+        d_z1[j] = t7[j]*t9[j];
 
     if (metrics) {
         measure_errors(metrics, 1, 2, 0, z3, 0, 1, y_row_, 0, 1,

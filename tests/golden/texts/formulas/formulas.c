@@ -57,8 +57,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     INDEPENDENT
     for (size_t n = 0; n < count; n++) {
         const real x = inputs[n*INPUTS + 0];
-        const real x_tile_now = x;
-        x_tile_[n] = x_tile_now;
+        x_tile_[n] = x;
     }
     for (size_t n = count; n < padded; n++)
         x_tile_[n] = x_tile_[count - 1];
@@ -67,8 +66,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     INDEPENDENT
     for (size_t n = 0; n < count; n++) {
         const real z = inputs[n*INPUTS + 1];
-        const real z_tile_now = z;
-        z_tile_[n] = z_tile_now;
+        z_tile_[n] = z;
     }
     for (size_t n = count; n < padded; n++)
         z_tile_[n] = z_tile_[count - 1];
@@ -81,8 +79,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         const real t3 = c*z_tile_[n];
         const real t4 = z_tile_[n]*z_tile_[n];
         const real t5 = (b < x_tile_[n] ? t3 : t4);
-        const real output_now = a*t2 + t5;
-        output_[n] = output_now;
+        output_[n] = a*t2 + t5;
     }
 
     /* output_column_0[n] = output_[n] */
@@ -128,10 +125,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 
         /* output_[n] = a*t2[n] + t5[n] */
         INDEPENDENT
-        for (size_t n = 0; n < padded; n++) {
-            const real output_now = a*t2[n] + t5[n];
-            output_[n] = output_now;
-        }
+        for (size_t n = 0; n < padded; n++)
+            output_[n] = a*t2[n] + t5[n];
         measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
             counts, sums + SUMS);
     }
@@ -222,10 +217,8 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
         /* output_[n] = a*t2[n] + t5[n] */
         INDEPENDENT
-        for (size_t n = 0; n < padded; n++) {
-            const real output_now = a*t2[n] + t5[n];
-            output_[n] = output_now;
-        }
+        for (size_t n = 0; n < padded; n++)
+            output_[n] = a*t2[n] + t5[n];
         measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
             counts, sums + SUMS);
     }
@@ -383,8 +376,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real x = inputs[lane];
         const real t1_now = b*x;
         t1[lane] = t1_now;
-        const real t2_now = sinf(t1_now);
-        t2[lane] = t2_now;
+        t2[lane] = sinf(t1_now);
     }
 
     /* t3 to t8 */
@@ -403,12 +395,9 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real d_t6_now = 2*t6*weight;
         d_t6[lane] = d_t6_now;
         const real t7 = (b < x ? 1 : 0);
-        const real d_t3_now = d_t6_now*t7;
-        d_t3[lane] = d_t3_now;
-        const real d_t2_now = a*d_t6_now;
-        d_t2[lane] = d_t2_now;
-        const real t8_now = cosf(t1[lane]);
-        t8[lane] = t8_now;
+        d_t3[lane] = d_t6_now*t7;
+        d_t2[lane] = a*d_t6_now;
+        t8[lane] = cosf(t1[lane]);
     }
 
     /* d_t1 to d_c_ */
@@ -461,8 +450,7 @@ static HOT void group_descend(const real *restrict learning_rates, const real *r
         const real x = inputs[lane];
         const real t1_now = b*x;
         t1[lane] = t1_now;
-        const real t2_now = sinf(t1_now);
-        t2[lane] = t2_now;
+        t2[lane] = sinf(t1_now);
     }
 
     /* t3 to t8 */
@@ -481,12 +469,9 @@ static HOT void group_descend(const real *restrict learning_rates, const real *r
         const real d_t6_now = 2*t6*weight;
         d_t6[lane] = d_t6_now;
         const real t7 = (b < x ? 1 : 0);
-        const real d_t3_now = d_t6_now*t7;
-        d_t3[lane] = d_t3_now;
-        const real d_t2_now = a*d_t6_now;
-        d_t2[lane] = d_t2_now;
-        const real t8_now = cosf(t1[lane]);
-        t8[lane] = t8_now;
+        d_t3[lane] = d_t6_now*t7;
+        d_t2[lane] = a*d_t6_now;
+        t8[lane] = cosf(t1[lane]);
     }
 
     /* d_t1 to d_c_ */

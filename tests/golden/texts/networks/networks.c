@@ -103,12 +103,9 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         const real t11 = t10 + t8;
         const real t13 = t11 + 1;
         const real t14 = 1.0/t13;
-        const real h2_0_now = t14*t7_0;
-        h2[n] = h2_0_now;
-        const real h2_1_now = t14*t7_1;
-        h2[1*TILE + n] = h2_1_now;
-        const real h2_2_now = t14*t7_2;
-        h2[2*TILE + n] = h2_2_now;
+        h2[n] = t14*t7_0;
+        h2[1*TILE + n] = t14*t7_1;
+        h2[2*TILE + n] = t14*t7_2;
     }
 
     /* output_column_0[n, k] = h2[n, k] */
@@ -198,8 +195,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         const real v2_0 = -t12 + t6_0;
         const real v2_1 = -t12 + t6_1;
         const real v2_2 = -t12 + t6_2;
-        const real loss_n_now = -v2_0*y_tile_0_now + -v2_1*y_tile_1_now + -v2_2*y_tile_2_now;
-        loss_n_[n] = loss_n_now;
+        loss_n_[n] = -v2_0*y_tile_0_now + -v2_1*y_tile_1_now + -v2_2*y_tile_2_now;
     }
 
     /* loss_ = sum(n) loss_n_[n]*weight_[n] */
@@ -216,12 +212,9 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         for (size_t n = 0; n < padded; n++) {
             const real t13 = t11[n] + 1;
             const real t14 = 1.0/t13;
-            const real h2_0_now = t14*t7[n];
-            h2[n] = h2_0_now;
-            const real h2_1_now = t14*t7[1*TILE + n];
-            h2[1*TILE + n] = h2_1_now;
-            const real h2_2_now = t14*t7[2*TILE + n];
-            h2[2*TILE + n] = h2_2_now;
+            h2[n] = t14*t7[n];
+            h2[1*TILE + n] = t14*t7[1*TILE + n];
+            h2[2*TILE + n] = t14*t7[2*TILE + n];
         }
         measure_classes(metrics, count, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
         measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64,
@@ -321,8 +314,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             h2[1*TILE + n] = h2_1_now;
             const real h2_2_now = t14*t7_2;
             h2[2*TILE + n] = h2_2_now;
-            const real loss_n_now = -v2_0*y_tile_0_now + -v2_1*y_tile_1_now + -v2_2*y_tile_2_now;
-            loss_n_[n] = loss_n_now;
+            loss_n_[n] = -v2_0*y_tile_0_now + -v2_1*y_tile_1_now + -v2_2*y_tile_2_now;
             const real d_v2_0 = -weights[n]*y_tile_0_now;
             const real d_v2_1 = -weights[n]*y_tile_1_now;
             const real d_v2_2 = -weights[n]*y_tile_2_now;
@@ -363,14 +355,10 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real t24_1 = (z1_1 >= 0 ? t22_1 : t23_1);
             const real t24_2 = (z1_2 >= 0 ? t22_2 : t23_2);
             const real t24_3 = (z1_3 >= 0 ? t22_3 : t23_3);
-            const real d_z1_0_now = t20_0*t24_0;
-            d_z1[n] = d_z1_0_now;
-            const real d_z1_1_now = t20_1*t24_1;
-            d_z1[1*TILE + n] = d_z1_1_now;
-            const real d_z1_2_now = t20_2*t24_2;
-            d_z1[2*TILE + n] = d_z1_2_now;
-            const real d_z1_3_now = t20_3*t24_3;
-            d_z1[3*TILE + n] = d_z1_3_now;
+            d_z1[n] = t20_0*t24_0;
+            d_z1[1*TILE + n] = t20_1*t24_1;
+            d_z1[2*TILE + n] = t20_2*t24_2;
+            d_z1[3*TILE + n] = t20_3*t24_3;
         }
     } else {
         INDEPENDENT
@@ -480,14 +468,10 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real t24_1 = (z1_1 >= 0 ? t22_1 : t23_1);
             const real t24_2 = (z1_2 >= 0 ? t22_2 : t23_2);
             const real t24_3 = (z1_3 >= 0 ? t22_3 : t23_3);
-            const real d_z1_0_now = t20_0*t24_0;
-            d_z1[n] = d_z1_0_now;
-            const real d_z1_1_now = t20_1*t24_1;
-            d_z1[1*TILE + n] = d_z1_1_now;
-            const real d_z1_2_now = t20_2*t24_2;
-            d_z1[2*TILE + n] = d_z1_2_now;
-            const real d_z1_3_now = t20_3*t24_3;
-            d_z1[3*TILE + n] = d_z1_3_now;
+            d_z1[n] = t20_0*t24_0;
+            d_z1[1*TILE + n] = t20_1*t24_1;
+            d_z1[2*TILE + n] = t20_2*t24_2;
+            d_z1[3*TILE + n] = t20_3*t24_3;
         }
     }
 
@@ -583,8 +567,7 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         const real t2 = fabs(z1);
         const real t3 = decay_of(t2);
         const real t4 = log1p_of(t3);
-        const real h1_now = t1 + t4;
-        h1[j] = h1_now;
+        h1[j] = t1 + t4;
     }
 
     /* s2[k] = sum(j) W2[k, j]*h1[j] */
@@ -592,10 +575,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
 
     /* z2[k] = b2[k] + s2[k] */
     INDEPENDENT_FEW
-    for (size_t k = 0; k < 3; k++) {
-        const real z2_now = b2[k] + s2[k];
-        z2[k] = z2_now;
-    }
+    for (size_t k = 0; k < 3; k++)
+        z2[k] = b2[k] + s2[k];
 
     /* t5 = max(k) z2[k] */
     t5 = row_largest(3, z2);
@@ -609,10 +590,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         const real t6 = -t5 + z2[k];
         const real t7_now = decay_of(-t6);
         t7[k] = t7_now;
-        const real terms_of_t8_now = (t6 < 0 ? t7_now : 0);
-        terms_of_t8[k] = terms_of_t8_now;
-        const real terms_of_t9_now = (t6 < 0 ? 0 : 1);
-        terms_of_t9[k] = terms_of_t9_now;
+        terms_of_t8[k] = (t6 < 0 ? t7_now : 0);
+        terms_of_t9[k] = (t6 < 0 ? 0 : 1);
     }
 
     /* t8 = sum(k) terms_of_t8[k] */
@@ -629,10 +608,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
 
     /* h2[k] = t14*t7[k] */
     INDEPENDENT_FEW
-    for (size_t k = 0; k < 3; k++) {
-        const real h2_now = t14*t7[k];
-        h2[k] = h2_now;
-    }
+    for (size_t k = 0; k < 3; k++)
+        h2[k] = t14*t7[k];
 
     /* output_column_0[k] = h2[k] */
     INDEPENDENT_FEW
@@ -671,10 +648,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 
     /* y_row_[k] = y[k] */
     INDEPENDENT_FEW
-    for (size_t k = 0; k < 3; k++) {
-        const real y_row_now = targets[k];
-        y_row_[k] = y_row_now;
-    }
+    for (size_t k = 0; k < 3; k++)
+        y_row_[k] = targets[k];
 
     /* s1[j] = sum(i) W1[j, i]*x[i] */
     row_product(4, 2, W1, 2, inputs, s1, 1);
@@ -696,13 +671,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         const real t2 = fabs(z1);
         const real t3 = decay_of(t2);
         const real t4 = log1p_of(t3);
-        const real h1_now = t1 + t4;
-        h1[j] = h1_now;
+        h1[j] = t1 + t4;
         const real t21 = t3 + 1;
         const real t22 = 1.0/t21;
         const real t23 = t22*t3;
-        const real t24_now = (z1 >= 0 ? t22 : t23);
-        t24[j] = t24_now;
+        t24[j] = (z1 >= 0 ? t22 : t23);
     }
 
     /* s2[k] = sum(j) W2[k, j]*h1[j] */
@@ -712,10 +685,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
        d_v2[k] = -weight_*y_row_[k] */
     INDEPENDENT_FEW
     for (size_t k = 0; k < 8; k++) {
-        const real z2_now = b2[k] + s2[k];
-        z2[k] = z2_now;
-        const real d_v2_now = -weight*y_row_[k];
-        d_v2[k] = d_v2_now;
+        z2[k] = b2[k] + s2[k];
+        d_v2[k] = -weight*y_row_[k];
     }
 
     /* t5 = max(k) z2[k] */
@@ -731,10 +702,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         t6[k] = t6_now;
         const real t7_now = decay_of(-t6_now);
         t7[k] = t7_now;
-        const real terms_of_t8_now = (t6_now < 0 ? t7_now : 0);
-        terms_of_t8[k] = terms_of_t8_now;
-        const real terms_of_t9_now = (t6_now < 0 ? 0 : 1);
-        terms_of_t9[k] = terms_of_t9_now;
+        terms_of_t8[k] = (t6_now < 0 ? t7_now : 0);
+        terms_of_t9[k] = (t6_now < 0 ? 0 : 1);
     }
 
     /* t8 = sum(k) terms_of_t8[k] */
@@ -770,11 +739,9 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             const real v2 = -t12 + t6[k];
             const real h2_now = t14*t7[k];
             h2[k] = h2_now;
-            const real terms_of_loss_n_now = -v2*y_row_[k];
-            terms_of_loss_n_[k] = terms_of_loss_n_now;
+            terms_of_loss_n_[k] = -v2*y_row_[k];
             const real t16 = h2_now - 1;
-            const real t17_now = (t6[k] == 0 ? t15 : -t16);
-            t17[k] = t17_now;
+            t17[k] = (t6[k] == 0 ? t15 : -t16);
         }
     } else {
         INDEPENDENT_FEW
@@ -782,8 +749,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             const real h2_now = t14*t7[k];
             h2[k] = h2_now;
             const real t16 = h2_now - 1;
-            const real t17_now = (t6[k] == 0 ? t15 : -t16);
-            t17[k] = t17_now;
+            t17[k] = (t6[k] == 0 ? t15 : -t16);
         }
     }
 
@@ -803,8 +769,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     INDEPENDENT_FEW
     for (size_t k = 0; k < 8; k++) {
         const real t19 = d_v2[k] - t18;
-        const real d_z2_now = d_v2[k]*t17[k] + h2[k]*t19;
-        d_z2[k] = d_z2_now;
+        d_z2[k] = d_v2[k]*t17[k] + h2[k]*t19;
     }
 
     /* t20[j] = sum(k) W2[k, j]*d_z2[k] */
@@ -812,10 +777,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 
     /* d_z1[j] = t20[j]*t24[j] */
     INDEPENDENT_FEW
-    for (size_t j = 0; j < 8; j++) {
-        const real d_z1_now = t20[j]*t24[j];
-        d_z1[j] = d_z1_now;
-    }
+    for (size_t j = 0; j < 8; j++)
+        d_z1[j] = t20[j]*t24[j];
 
     if (metrics) {
         measure_classes(metrics, 1, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
@@ -1231,8 +1194,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                 const real h2_0 = t14*t7_0;
                 const real h2_1 = t14*t7_1;
                 const real h2_2 = t14*t7_2;
-                const real loss_n_now = -v2_0*targets[n*TARGETS*MODELS + lane] + -v2_1*targets[(1 + n*TARGETS)*MODELS + lane] + -v2_2*targets[(2 + n*TARGETS)*MODELS + lane];
-                loss_n_[n*MODELS + lane] = loss_n_now;
+                loss_n_[n*MODELS + lane] = -v2_0*targets[n*TARGETS*MODELS + lane] + -v2_1*targets[(1 + n*TARGETS)*MODELS + lane] + -v2_2*targets[(2 + n*TARGETS)*MODELS + lane];
                 const real d_v2_0 = -weight*targets[n*TARGETS*MODELS + lane];
                 const real d_v2_1 = -weight*targets[(1 + n*TARGETS)*MODELS + lane];
                 const real d_v2_2 = -weight*targets[(2 + n*TARGETS)*MODELS + lane];
@@ -1273,14 +1235,10 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                 const real t24_1 = (z1_1 >= 0 ? t22_1 : t23_1);
                 const real t24_2 = (z1_2 >= 0 ? t22_2 : t23_2);
                 const real t24_3 = (z1_3 >= 0 ? t22_3 : t23_3);
-                const real d_z1_0_now = t20_0*t24_0;
-                d_z1[n*MODELS + lane] = d_z1_0_now;
-                const real d_z1_1_now = t20_1*t24_1;
-                d_z1[(8 + n)*MODELS + lane] = d_z1_1_now;
-                const real d_z1_2_now = t20_2*t24_2;
-                d_z1[(16 + n)*MODELS + lane] = d_z1_2_now;
-                const real d_z1_3_now = t20_3*t24_3;
-                d_z1[(24 + n)*MODELS + lane] = d_z1_3_now;
+                d_z1[n*MODELS + lane] = t20_0*t24_0;
+                d_z1[(8 + n)*MODELS + lane] = t20_1*t24_1;
+                d_z1[(16 + n)*MODELS + lane] = t20_2*t24_2;
+                d_z1[(24 + n)*MODELS + lane] = t20_3*t24_3;
             }
         } else {
         for (size_t n = 0; n < count; n++) {
@@ -1373,14 +1331,10 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                 const real t24_1 = (z1_1 >= 0 ? t22_1 : t23_1);
                 const real t24_2 = (z1_2 >= 0 ? t22_2 : t23_2);
                 const real t24_3 = (z1_3 >= 0 ? t22_3 : t23_3);
-                const real d_z1_0_now = t20_0*t24_0;
-                d_z1[n*MODELS + lane] = d_z1_0_now;
-                const real d_z1_1_now = t20_1*t24_1;
-                d_z1[(8 + n)*MODELS + lane] = d_z1_1_now;
-                const real d_z1_2_now = t20_2*t24_2;
-                d_z1[(16 + n)*MODELS + lane] = d_z1_2_now;
-                const real d_z1_3_now = t20_3*t24_3;
-                d_z1[(24 + n)*MODELS + lane] = d_z1_3_now;
+                d_z1[n*MODELS + lane] = t20_0*t24_0;
+                d_z1[(8 + n)*MODELS + lane] = t20_1*t24_1;
+                d_z1[(16 + n)*MODELS + lane] = t20_2*t24_2;
+                d_z1[(24 + n)*MODELS + lane] = t20_3*t24_3;
             }
         }
     }

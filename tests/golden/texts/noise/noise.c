@@ -89,8 +89,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
             const real t4 = 1.0F/t3;
             const real t5 = t2_now*t4;
             const real t6 = (z2_now >= 0 ? t4 : t5);
-            const real h2_now = t6*z2_now;
-            h2[k*TILE + n] = h2_now;
+            h2[k*TILE + n] = t6*z2_now;
         }
     }
 
@@ -100,10 +99,8 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     /* z4[n, m] = b4[m] + s4[n, m] */
     INDEPENDENT
     for (size_t n = 0; n < padded; n++) {
-        const real z4_0_now = b4[0] + s4[n];
-        z4[n] = z4_0_now;
-        const real z4_1_now = b4[1] + s4[1*TILE + n];
-        z4[1*TILE + n] = z4_1_now;
+        z4[n] = b4[0] + s4[n];
+        z4[1*TILE + n] = b4[1] + s4[1*TILE + n];
     }
 
     /* output_column_0[n, m] = z4[n, m] */
@@ -142,10 +139,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     for (size_t n = 0; n < padded; n++) {
         const real y_0 = targets[n*TARGETS + 0];
         const real y_1 = targets[n*TARGETS + 1];
-        const real y_tile_0_now = y_0;
-        y_tile_[n] = y_tile_0_now;
-        const real y_tile_1_now = y_1;
-        y_tile_[1*TILE + n] = y_tile_1_now;
+        y_tile_[n] = y_0;
+        y_tile_[1*TILE + n] = y_1;
     }
 
     /* s2[n, k] = sum(i) W2[k, i]*x_tile_[n, i] */
@@ -180,8 +175,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
             const real t4 = 1.0F/t3;
             const real t5 = t2_now*t4;
             const real t6 = (z2_now >= 0 ? t4 : t5);
-            const real h2_now = t6*z2_now;
-            h2[k*TILE + n] = h2_now;
+            h2[k*TILE + n] = t6*z2_now;
         }
     }
 
@@ -197,8 +191,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         z4[1*TILE + n] = z4_1_now;
         const real t8_0 = y_tile_[n] - z4_0_now;
         const real t8_1 = y_tile_[1*TILE + n] - z4_1_now;
-        const real loss_n_now = (1.0F/2.0F)*t8_0*t8_0 + (1.0F/2.0F)*t8_1*t8_1;
-        loss_n_[n] = loss_n_now;
+        loss_n_[n] = (1.0F/2.0F)*t8_0*t8_0 + (1.0F/2.0F)*t8_1*t8_1;
     }
 
     /* loss_ = sum(n) loss_n_[n]*weight_[n] */
@@ -249,10 +242,8 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     for (size_t n = 0; n < padded; n++) {
         const real y_0 = targets[n*TARGETS + 0];
         const real y_1 = targets[n*TARGETS + 1];
-        const real y_tile_0_now = y_0;
-        y_tile_[n] = y_tile_0_now;
-        const real y_tile_1_now = y_1;
-        y_tile_[1*TILE + n] = y_tile_1_now;
+        y_tile_[n] = y_0;
+        y_tile_[1*TILE + n] = y_1;
     }
 
     /* noise1_tile_[n, i] = noise1[n, i]
@@ -261,8 +252,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real noise1_tile_ = normal_noise(noise_of_layer(noise, 1), noise.scale, rows[n], i, (real) 0.1);
-            const real h1_now = noise1_tile_ + x_tile_[i*TILE + n];
-            h1[i*TILE + n] = h1_now;
+            h1[i*TILE + n] = noise1_tile_ + x_tile_[i*TILE + n];
         }
     }
 
@@ -272,8 +262,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real noise3_tile_ = dropout_noise(noise_of_layer(noise, 2), noise.scale, rows[n], k, UINT32_C(1288490189), (real) 0.4285714285714286);
-            const real t7_now = noise3_tile_ + 1;
-            t7[k*TILE + n] = t7_now;
+            t7[k*TILE + n] = noise3_tile_ + 1;
         }
     }
 
@@ -313,10 +302,8 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real t6_now = (z2_now >= 0 ? t4 : t5);
             t6[k*TILE + n] = t6_now;
             const real h2 = t6_now*z2_now;
-            const real h3_now = h2*t7[k*TILE + n];
-            h3[k*TILE + n] = h3_now;
-            const real t10_now = (z2_now <= 0 ? t4 : t5);
-            t10[k*TILE + n] = t10_now;
+            h3[k*TILE + n] = h2*t7[k*TILE + n];
+            t10[k*TILE + n] = (z2_now <= 0 ? t4 : t5);
         }
     }
 
@@ -333,14 +320,11 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             z4[1*TILE + n] = z4_1_now;
             const real t8_0 = y_tile_[n] - z4_0_now;
             const real t8_1 = y_tile_[1*TILE + n] - z4_1_now;
-            const real loss_n_now = (1.0F/2.0F)*t8_0*t8_0 + (1.0F/2.0F)*t8_1*t8_1;
-            loss_n_[n] = loss_n_now;
+            loss_n_[n] = (1.0F/2.0F)*t8_0*t8_0 + (1.0F/2.0F)*t8_1*t8_1;
             const real d_t3_0 = t8_0*weights[n];
             const real d_t3_1 = t8_1*weights[n];
-            const real d_z4_0_now = -d_t3_0;
-            d_z4[n] = d_z4_0_now;
-            const real d_z4_1_now = -d_t3_1;
-            d_z4[1*TILE + n] = d_z4_1_now;
+            d_z4[n] = -d_t3_0;
+            d_z4[1*TILE + n] = -d_t3_1;
         }
     } else {
         INDEPENDENT
@@ -353,10 +337,8 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real t8_1 = y_tile_[1*TILE + n] - z4_1_now;
             const real d_t3_0 = t8_0*weights[n];
             const real d_t3_1 = t8_1*weights[n];
-            const real d_z4_0_now = -d_t3_0;
-            d_z4[n] = d_z4_0_now;
-            const real d_z4_1_now = -d_t3_1;
-            d_z4[1*TILE + n] = d_z4_1_now;
+            d_z4[n] = -d_t3_0;
+            d_z4[1*TILE + n] = -d_t3_1;
         }
     }
 
@@ -379,8 +361,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real t9 = W4[k]*d_z4[n] + W4[19 + k]*d_z4[1*TILE + n];
             const real d_h2 = t7[k*TILE + n]*t9;
             const real d_t1 = d_h2*z2[k*TILE + n];
-            const real d_z2_now = d_h2*t6[k*TILE + n] + d_t1*t10[k*TILE + n]*t6[k*TILE + n];
-            d_z2[k*TILE + n] = d_z2_now;
+            d_z2[k*TILE + n] = d_h2*t6[k*TILE + n] + d_t1*t10[k*TILE + n]*t6[k*TILE + n];
         }
     }
 
@@ -465,8 +446,7 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         const real t4 = 1.0F/t3;
         const real t5 = t2*t4;
         const real t6 = (z2 >= 0 ? t4 : t5);
-        const real h2_now = t6*z2;
-        h2[k] = h2_now;
+        h2[k] = t6*z2;
     }
 
     /* s4[m] = sum(k) W4[m, k]*h2[k] */
@@ -474,10 +454,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
 
     /* z4[m] = b4[m] + s4[m] */
     INDEPENDENT_FEW
-    for (size_t m = 0; m < 2; m++) {
-        const real z4_now = b4[m] + s4[m];
-        z4[m] = z4_now;
-    }
+    for (size_t m = 0; m < 2; m++)
+        z4[m] = b4[m] + s4[m];
 
     /* output_column_0[m] = z4[m] */
     INDEPENDENT_FEW
@@ -516,38 +494,28 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 
     /* noise1_row_[i] = noise1[i] */
     INDEPENDENT_FEW
-    for (size_t i = 0; i < 9; i++) {
-        const real noise1_row_now = normal_noise(noise_of_layer(noise, 1), noise.scale, rows[0], i, (real) 0.1);
-        noise1_row_[i] = noise1_row_now;
-    }
+    for (size_t i = 0; i < 9; i++)
+        noise1_row_[i] = normal_noise(noise_of_layer(noise, 1), noise.scale, rows[0], i, (real) 0.1);
 
     /* x_row_[i] = x[i] */
     INDEPENDENT_FEW
-    for (size_t i = 0; i < 9; i++) {
-        const real x_row_now = inputs[i];
-        x_row_[i] = x_row_now;
-    }
+    for (size_t i = 0; i < 9; i++)
+        x_row_[i] = inputs[i];
 
     /* noise3_row_[k] = noise3[k] */
     INDEPENDENT
-    for (size_t k = 0; k < 19; k++) {
-        const real noise3_row_now = dropout_noise(noise_of_layer(noise, 2), noise.scale, rows[0], k, UINT32_C(1288490189), (real) 0.4285714285714286);
-        noise3_row_[k] = noise3_row_now;
-    }
+    for (size_t k = 0; k < 19; k++)
+        noise3_row_[k] = dropout_noise(noise_of_layer(noise, 2), noise.scale, rows[0], k, UINT32_C(1288490189), (real) 0.4285714285714286);
 
     /* y_row_[m] = y[m] */
     INDEPENDENT_FEW
-    for (size_t m = 0; m < 2; m++) {
-        const real y_row_now = targets[m];
-        y_row_[m] = y_row_now;
-    }
+    for (size_t m = 0; m < 2; m++)
+        y_row_[m] = targets[m];
 
     /* h1[i] = noise1_row_[i] + x_row_[i] */
     INDEPENDENT_FEW
-    for (size_t i = 0; i < 16; i++) {
-        const real h1_now = noise1_row_[i] + x_row_[i];
-        h1[i] = h1_now;
-    }
+    for (size_t i = 0; i < 16; i++)
+        h1[i] = noise1_row_[i] + x_row_[i];
 
     /* s2[k] = sum(i) W2[k, i]*h1[i] */
     row_product(19, 9, W2, 9, h1, s2, 1);
@@ -577,10 +545,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         const real h2 = t6_now*z2_now;
         const real t7_now = noise3_row_[k] + 1;
         t7[k] = t7_now;
-        const real h3_now = h2*t7_now;
-        h3[k] = h3_now;
-        const real t10_now = (z2_now <= 0 ? t4 : t5);
-        t10[k] = t10_now;
+        h3[k] = h2*t7_now;
+        t10[k] = (z2_now <= 0 ? t4 : t5);
     }
 
     /* s4[m] = sum(k) W4[m, k]*h3[k] */
@@ -597,11 +563,9 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             const real z4_now = b4[m] + s4[m];
             z4[m] = z4_now;
             const real t8 = y_row_[m] - z4_now;
-            const real terms_of_loss_n_now = (1.0F/2.0F)*t8*t8;
-            terms_of_loss_n_[m] = terms_of_loss_n_now;
+            terms_of_loss_n_[m] = (1.0F/2.0F)*t8*t8;
             const real d_t3 = t8*weight;
-            const real d_z4_now = -d_t3;
-            d_z4[m] = d_z4_now;
+            d_z4[m] = -d_t3;
         }
     } else {
         INDEPENDENT_FEW
@@ -610,8 +574,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             z4[m] = z4_now;
             const real t8 = y_row_[m] - z4_now;
             const real d_t3 = t8*weight;
-            const real d_z4_now = -d_t3;
-            d_z4[m] = d_z4_now;
+            d_z4[m] = -d_t3;
         }
     }
 
@@ -633,8 +596,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     for (size_t k = 0; k < 32; k++) {
         const real d_h2 = t7[k]*t9[k];
         const real d_t1 = d_h2*z2[k];
-        const real d_z2_now = d_h2*t6[k] + d_t1*t10[k]*t6[k];
-        d_z2[k] = d_z2_now;
+        d_z2[k] = d_h2*t6[k] + d_t1*t10[k]*t6[k];
     }
 
     if (metrics) {

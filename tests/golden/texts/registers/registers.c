@@ -92,10 +92,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 
         /* output_[n] = a*t2[n] + c */
         INDEPENDENT
-        for (size_t n = 0; n < padded; n++) {
-            const real output_now = a*t2[n] + c;
-            output_[n] = output_now;
-        }
+        for (size_t n = 0; n < padded; n++)
+            output_[n] = a*t2[n] + c;
         measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
             counts, sums + SUMS);
     }
@@ -169,10 +167,8 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
         /* output_[n] = a*t2[n] + c */
         INDEPENDENT
-        for (size_t n = 0; n < padded; n++) {
-            const real output_now = a*t2[n] + c;
-            output_[n] = output_now;
-        }
+        for (size_t n = 0; n < padded; n++)
+            output_[n] = a*t2[n] + c;
         measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
             counts, sums + SUMS);
     }

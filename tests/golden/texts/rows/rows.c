@@ -75,8 +75,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
             const real t1 = 1.41421356F*z1;
             const real t2 = erfc_of((1.0F/2.0F)*t1);
             const real t3 = t2 - 2;
-            const real h1_now = -1.0F/2.0F*t3*z1;
-            h1[j*TILE + n] = h1_now;
+            h1[j*TILE + n] = -1.0F/2.0F*t3*z1;
         }
     }
 
@@ -110,8 +109,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
             const real t6 = t5_now + 1;
             const real t7 = 1.0F/t6;
             const real t8 = t5_now*t7;
-            const real h2_now = (z2_now >= 0 ? t7 : t8);
-            h2[k*TILE + n] = h2_now;
+            h2[k*TILE + n] = (z2_now >= 0 ? t7 : t8);
         }
     }
 
@@ -167,8 +165,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
             const real t1 = 1.41421356F*z1;
             const real t2 = erfc_of((1.0F/2.0F)*t1);
             const real t3 = t2 - 2;
-            const real h1_now = -1.0F/2.0F*t3*z1;
-            h1[j*TILE + n] = h1_now;
+            h1[j*TILE + n] = -1.0F/2.0F*t3*z1;
         }
     }
 
@@ -185,10 +182,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
             const real z2_now = b2[k] + s2[k*TILE + n];
             z2[k*TILE + n] = z2_now;
             const real t4 = fabsf(z2_now);
-            const real t5_now = decay_of(t4);
-            t5[k*TILE + n] = t5_now;
-            const real t9_now = y_tile_[k*TILE + n] - 1;
-            t9[k*TILE + n] = t9_now;
+            t5[k*TILE + n] = decay_of(t4);
+            t9[k*TILE + n] = y_tile_[k*TILE + n] - 1;
         }
     }
 
@@ -202,11 +197,9 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         for (size_t n = 0; n < padded; n++) {
             const real t10 = maximum(0, z2[k*TILE + n]);
             const real t11 = log1p_of(t5[k*TILE + n]);
-            const real t12_now = t10 + t11;
-            t12[k*TILE + n] = t12_now;
+            t12[k*TILE + n] = t10 + t11;
             const real t13 = maximum(0, -z2[k*TILE + n]);
-            const real t14_now = t11 + t13;
-            t14[k*TILE + n] = t14_now;
+            t14[k*TILE + n] = t11 + t13;
         }
     }
 
@@ -239,8 +232,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
                 const real t6 = t5[k*TILE + n] + 1;
                 const real t7 = 1.0F/t6;
                 const real t8 = t5[k*TILE + n]*t7;
-                const real h2_now = (z2[k*TILE + n] >= 0 ? t7 : t8);
-                h2[k*TILE + n] = h2_now;
+                h2[k*TILE + n] = (z2[k*TILE + n] >= 0 ? t7 : t8);
             }
         }
         measure_errors(metrics, count, 5, 0, h2, 1, 128, y_tile_, 1, 128,
@@ -303,11 +295,9 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real t2 = erfc_of((1.0F/2.0F)*t1);
             const real t3_now = t2 - 2;
             t3[j*TILE + n] = t3_now;
-            const real h1_now = -1.0F/2.0F*t3_now*z1_now;
-            h1[j*TILE + n] = h1_now;
+            h1[j*TILE + n] = -1.0F/2.0F*t3_now*z1_now;
             const real t17 = t1*t1;
-            const real t18_now = decay_of((1.0F/4.0F)*t17);
-            t18[j*TILE + n] = t18_now;
+            t18[j*TILE + n] = decay_of((1.0F/4.0F)*t17);
         }
     }
 
@@ -323,8 +313,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real z2_now = b2[k] + s2[k*TILE + n];
             z2[k*TILE + n] = z2_now;
             const real t4 = fabsf(z2_now);
-            const real t5_now = decay_of(t4);
-            t5[k*TILE + n] = t5_now;
+            t5[k*TILE + n] = decay_of(t4);
         }
     }
 
@@ -355,16 +344,13 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
                 t9[k*TILE + n] = t9_now;
                 const real t10 = maximum(0, z2[k*TILE + n]);
                 const real t11 = log1p_of(t5[k*TILE + n]);
-                const real t12_now = t10 + t11;
-                t12[k*TILE + n] = t12_now;
+                t12[k*TILE + n] = t10 + t11;
                 const real t13 = maximum(0, -z2[k*TILE + n]);
-                const real t14_now = t11 + t13;
-                t14[k*TILE + n] = t14_now;
+                t14[k*TILE + n] = t11 + t13;
                 const real d_t6 = (1.0F/5.0F)*weights[n]*y_tile_[k*TILE + n];
                 const real d_t5 = -1.0F/5.0F*t9_now*weights[n];
                 const real t15 = (z2[k*TILE + n] <= 0 ? t7 : t8);
-                const real d_z2_now = d_t5*h2_now - d_t6*t15;
-                d_z2[k*TILE + n] = d_z2_now;
+                d_z2[k*TILE + n] = d_t5*h2_now - d_t6*t15;
             }
         } else {
         for (size_t k = 0; k < 5; k++) {
@@ -380,8 +366,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
                 const real d_t6 = (1.0F/5.0F)*weights[n]*y_tile_[k*TILE + n];
                 const real d_t5 = -1.0F/5.0F*t9_now*weights[n];
                 const real t15 = (z2[k*TILE + n] <= 0 ? t7 : t8);
-                const real d_z2_now = d_t5*h2_now - d_t6*t15;
-                d_z2[k*TILE + n] = d_z2_now;
+                d_z2[k*TILE + n] = d_t5*h2_now - d_t6*t15;
             }
         }
     }
@@ -416,8 +401,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         for (size_t n = 0; n < padded; n++) {
             const real d_t3 = -1.0F/2.0F*t16[j*TILE + n]*z1[j*TILE + n];
             const real d_t1 = -0.564189584F*d_t3*t18[j*TILE + n];
-            const real d_z1_now = 1.41421356F*d_t1 - 1.0F/2.0F*t16[j*TILE + n]*t3[j*TILE + n];
-            d_z1[j*TILE + n] = d_z1_now;
+            d_z1[j*TILE + n] = 1.41421356F*d_t1 - 1.0F/2.0F*t16[j*TILE + n]*t3[j*TILE + n];
         }
     }
 
@@ -496,8 +480,7 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         const real t1 = 1.41421356F*z1;
         const real t2 = erfc_of((1.0F/2.0F)*t1);
         const real t3 = t2 - 2;
-        const real h1_now = -1.0F/2.0F*t3*z1;
-        h1[j] = h1_now;
+        h1[j] = -1.0F/2.0F*t3*z1;
     }
 
     /* s2[k] = sum(j) W2[k, j]*h1[j] */
@@ -518,8 +501,7 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         const real t6 = t5 + 1;
         const real t7 = 1.0F/t6;
         const real t8 = t5*t7;
-        const real h2_now = (z2 >= 0 ? t7 : t8);
-        h2[k] = h2_now;
+        h2[k] = (z2 >= 0 ? t7 : t8);
     }
 
     /* output_column_0[k] = h2[k] */
@@ -554,10 +536,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 
     /* y_row_[k] = y[k] */
     INDEPENDENT_FEW
-    for (size_t k = 0; k < 5; k++) {
-        const real y_row_now = targets[k];
-        y_row_[k] = y_row_now;
-    }
+    for (size_t k = 0; k < 5; k++)
+        y_row_[k] = targets[k];
 
     /* s1[j] = sum(i) W1[j, i]*x[i] */
     row_product(21, 11, W1, 11, inputs, s1, 1);
@@ -577,11 +557,9 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         const real t2 = erfc_of((1.0F/2.0F)*t1);
         const real t3_now = t2 - 2;
         t3[j] = t3_now;
-        const real h1_now = -1.0F/2.0F*t3_now*z1_now;
-        h1[j] = h1_now;
+        h1[j] = -1.0F/2.0F*t3_now*z1_now;
         const real t17 = t1*t1;
-        const real t18_now = decay_of((1.0F/4.0F)*t17);
-        t18[j] = t18_now;
+        t18[j] = decay_of((1.0F/4.0F)*t17);
     }
 
     /* s2[k] = sum(j) W2[k, j]*h1[j] */
@@ -622,13 +600,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             const real t12 = t10 + t11;
             const real t13 = maximum(0, -z2);
             const real t14 = t11 + t13;
-            const real terms_of_loss_n_now = -1.0F/5.0F*t12*t9 + (1.0F/5.0F)*t14*y_row_[k];
-            terms_of_loss_n_[k] = terms_of_loss_n_now;
+            terms_of_loss_n_[k] = -1.0F/5.0F*t12*t9 + (1.0F/5.0F)*t14*y_row_[k];
             const real d_t6 = (1.0F/5.0F)*weight*y_row_[k];
             const real d_t5 = -1.0F/5.0F*t9*weight;
             const real t15 = (z2 <= 0 ? t7 : t8);
-            const real d_z2_now = d_t5*h2_now - d_t6*t15;
-            d_z2[k] = d_z2_now;
+            d_z2[k] = d_t5*h2_now - d_t6*t15;
         }
     } else {
         INDEPENDENT_FEW
@@ -645,8 +621,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             const real d_t6 = (1.0F/5.0F)*weight*y_row_[k];
             const real d_t5 = -1.0F/5.0F*t9*weight;
             const real t15 = (z2 <= 0 ? t7 : t8);
-            const real d_z2_now = d_t5*h2_now - d_t6*t15;
-            d_z2[k] = d_z2_now;
+            d_z2[k] = d_t5*h2_now - d_t6*t15;
         }
     }
 
@@ -668,8 +643,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     for (size_t j = 0; j < 32; j++) {
         const real d_t3 = -1.0F/2.0F*t16[j]*z1[j];
         const real d_t1 = -0.564189584F*d_t3*t18[j];
-        const real d_z1_now = 1.41421356F*d_t1 - 1.0F/2.0F*t16[j]*t3[j];
-        d_z1[j] = d_z1_now;
+        d_z1[j] = 1.41421356F*d_t1 - 1.0F/2.0F*t16[j]*t3[j];
     }
 
     if (metrics) {
@@ -770,11 +744,9 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                 const real t2 = erfc_of((1.0F/2.0F)*t1);
                 const real t3_now = t2 - 2;
                 t3[(j*8 + n)*MODELS + lane] = t3_now;
-                const real h1_now = -1.0F/2.0F*t3_now*z1_now;
-                h1[(j*8 + n)*MODELS + lane] = h1_now;
+                h1[(j*8 + n)*MODELS + lane] = -1.0F/2.0F*t3_now*z1_now;
                 const real t17 = t1*t1;
-                const real t18_now = decay_of((1.0F/4.0F)*t17);
-                t18[(j*8 + n)*MODELS + lane] = t18_now;
+                t18[(j*8 + n)*MODELS + lane] = decay_of((1.0F/4.0F)*t17);
             }
         }
 
@@ -791,8 +763,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                 const real z2_now = parameters[(357 + k)*MODELS + lane] + s2[(k*8 + n)*MODELS + lane];
                 z2[(k*8 + n)*MODELS + lane] = z2_now;
                 const real t4 = fabsf(z2_now);
-                const real t5_now = decay_of(t4);
-                t5[(k*8 + n)*MODELS + lane] = t5_now;
+                t5[(k*8 + n)*MODELS + lane] = decay_of(t4);
             }
         }
 
@@ -823,16 +794,13 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                     t9[(k*8 + n)*MODELS + lane] = t9_now;
                     const real t10 = maximum(0, z2[(k*8 + n)*MODELS + lane]);
                     const real t11 = log1p_of(t5[(k*8 + n)*MODELS + lane]);
-                    const real t12_now = t10 + t11;
-                    t12[(k*8 + n)*MODELS + lane] = t12_now;
+                    t12[(k*8 + n)*MODELS + lane] = t10 + t11;
                     const real t13 = maximum(0, -z2[(k*8 + n)*MODELS + lane]);
-                    const real t14_now = t11 + t13;
-                    t14[(k*8 + n)*MODELS + lane] = t14_now;
+                    t14[(k*8 + n)*MODELS + lane] = t11 + t13;
                     const real d_t6 = (1.0F/5.0F)*weight*targets[(k + n*TARGETS)*MODELS + lane];
                     const real d_t5 = -1.0F/5.0F*t9_now*weight;
                     const real t15 = (z2[(k*8 + n)*MODELS + lane] <= 0 ? t7 : t8);
-                    const real d_z2_now = d_t5*h2 - d_t6*t15;
-                    d_z2[(k*8 + n)*MODELS + lane] = d_z2_now;
+                    d_z2[(k*8 + n)*MODELS + lane] = d_t5*h2 - d_t6*t15;
                 }
             } else {
         for (size_t k = 0; k < 5; k++)
@@ -848,8 +816,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                     const real d_t6 = (1.0F/5.0F)*weight*targets[(k + n*TARGETS)*MODELS + lane];
                     const real d_t5 = -1.0F/5.0F*t9_now*weight;
                     const real t15 = (z2[(k*8 + n)*MODELS + lane] <= 0 ? t7 : t8);
-                    const real d_z2_now = d_t5*h2 - d_t6*t15;
-                    d_z2[(k*8 + n)*MODELS + lane] = d_z2_now;
+                    d_z2[(k*8 + n)*MODELS + lane] = d_t5*h2 - d_t6*t15;
                 }
             }
     }
@@ -893,8 +860,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
             for (size_t lane = 0; lane < MODELS; lane++) {
                 const real d_t3 = -1.0F/2.0F*t16[(j*8 + n)*MODELS + lane]*z1[(j*8 + n)*MODELS + lane];
                 const real d_t1 = -0.564189584F*d_t3*t18[(j*8 + n)*MODELS + lane];
-                const real d_z1_now = 1.41421356F*d_t1 - 1.0F/2.0F*t16[(j*8 + n)*MODELS + lane]*t3[(j*8 + n)*MODELS + lane];
-                d_z1[(j*8 + n)*MODELS + lane] = d_z1_now;
+                d_z1[(j*8 + n)*MODELS + lane] = 1.41421356F*d_t1 - 1.0F/2.0F*t16[(j*8 + n)*MODELS + lane]*t3[(j*8 + n)*MODELS + lane];
             }
         }
 

@@ -60,8 +60,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real x = inputs[n*INPUTS + i];
-            const real x_tile_now = x;
-            x_tile_[i*TILE + n] = x_tile_now;
+            x_tile_[i*TILE + n] = x;
         }
     }
 
@@ -91,8 +90,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
 #endif
             const real t2 = t1_now + 1;
             const real t3 = 1.0/t2;
-            const real h1_now = tanh_of(z1_now, t1_now, t3);
-            h1[j*TILE + n] = h1_now;
+            h1[j*TILE + n] = tanh_of(z1_now, t1_now, t3);
         }
     }
 
@@ -118,12 +116,9 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         const real t10 = t7 + t9;
         const real t12 = t10 + 1;
         const real t13 = 1.0/t12;
-        const real h2_0_now = t13*t6_0;
-        h2[n] = h2_0_now;
-        const real h2_1_now = t13*t6_1;
-        h2[1*TILE + n] = h2_1_now;
-        const real h2_2_now = t13*t6_2;
-        h2[2*TILE + n] = h2_2_now;
+        h2[n] = t13*t6_0;
+        h2[1*TILE + n] = t13*t6_1;
+        h2[2*TILE + n] = t13*t6_2;
     }
 
     /* output_column_0[n, k] = h2[n, k] */
@@ -162,8 +157,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real x = inputs[n*INPUTS + i];
-            const real x_tile_now = x;
-            x_tile_[i*TILE + n] = x_tile_now;
+            x_tile_[i*TILE + n] = x;
         }
     }
 
@@ -173,12 +167,9 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         const real y_0 = targets[n*TARGETS + 0];
         const real y_1 = targets[n*TARGETS + 1];
         const real y_2 = targets[n*TARGETS + 2];
-        const real y_tile_0_now = y_0;
-        y_tile_[n] = y_tile_0_now;
-        const real y_tile_1_now = y_1;
-        y_tile_[1*TILE + n] = y_tile_1_now;
-        const real y_tile_2_now = y_2;
-        y_tile_[2*TILE + n] = y_tile_2_now;
+        y_tile_[n] = y_0;
+        y_tile_[1*TILE + n] = y_1;
+        y_tile_[2*TILE + n] = y_2;
     }
 
     /* s1[n, j] = sum(i) W1[j, i]*x_tile_[n, i] */
@@ -207,8 +198,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 #endif
             const real t2 = t1_now + 1;
             const real t3 = 1.0/t2;
-            const real h1_now = tanh_of(z1_now, t1_now, t3);
-            h1[j*TILE + n] = h1_now;
+            h1[j*TILE + n] = tanh_of(z1_now, t1_now, t3);
         }
     }
 
@@ -240,8 +230,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         const real v2_0 = -t11 + t5_0;
         const real v2_1 = -t11 + t5_1;
         const real v2_2 = -t11 + t5_2;
-        const real loss_n_now = -v2_0*y_tile_[n] + -v2_1*y_tile_[1*TILE + n] + -v2_2*y_tile_[2*TILE + n];
-        loss_n_[n] = loss_n_now;
+        loss_n_[n] = -v2_0*y_tile_[n] + -v2_1*y_tile_[1*TILE + n] + -v2_2*y_tile_[2*TILE + n];
     }
 
     /* loss_ = sum(n) loss_n_[n]*weight_[n] */
@@ -258,12 +247,9 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         for (size_t n = 0; n < padded; n++) {
             const real t12 = t10[n] + 1;
             const real t13 = 1.0/t12;
-            const real h2_0_now = t13*t6[n];
-            h2[n] = h2_0_now;
-            const real h2_1_now = t13*t6[1*TILE + n];
-            h2[1*TILE + n] = h2_1_now;
-            const real h2_2_now = t13*t6[2*TILE + n];
-            h2[2*TILE + n] = h2_2_now;
+            h2[n] = t13*t6[n];
+            h2[1*TILE + n] = t13*t6[1*TILE + n];
+            h2[2*TILE + n] = t13*t6[2*TILE + n];
         }
         measure_classes(metrics, count, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
         measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64,
@@ -302,8 +288,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real x = inputs[n*INPUTS + i];
-            const real x_tile_now = x;
-            x_tile_[i*TILE + n] = x_tile_now;
+            x_tile_[i*TILE + n] = x;
         }
     }
 
@@ -326,12 +311,9 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         const real d_v2_2_now = -weights[n]*y_tile_2_now;
         d_v2[2*TILE + n] = d_v2_2_now;
         const real t17 = d_v2_0_now + d_v2_1_now + d_v2_2_now;
-        const real t18_0_now = d_v2_0_now - t17;
-        t18[n] = t18_0_now;
-        const real t18_1_now = d_v2_1_now - t17;
-        t18[1*TILE + n] = t18_1_now;
-        const real t18_2_now = d_v2_2_now - t17;
-        t18[2*TILE + n] = t18_2_now;
+        t18[n] = d_v2_0_now - t17;
+        t18[1*TILE + n] = d_v2_1_now - t17;
+        t18[2*TILE + n] = d_v2_2_now - t17;
     }
 
     /* s1[n, j] = sum(i) W1[j, i]*x_tile_[n, i] */
@@ -362,11 +344,9 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 #endif
             const real t2 = t1_now + 1;
             const real t3 = 1.0/t2;
-            const real h1_now = tanh_of(z1_now, t1_now, t3);
-            h1[j*TILE + n] = h1_now;
+            h1[j*TILE + n] = tanh_of(z1_now, t1_now, t3);
             const real t20 = 2 - t3;
-            const real t21_now = t20*t3;
-            t21[j*TILE + n] = t21_now;
+            t21[j*TILE + n] = t20*t3;
         }
     }
 
@@ -403,8 +383,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             h2[1*TILE + n] = h2_1_now;
             const real h2_2_now = t13*t6_2;
             h2[2*TILE + n] = h2_2_now;
-            const real loss_n_now = -v2_0*y_tile_[n] + -v2_1*y_tile_[1*TILE + n] + -v2_2*y_tile_[2*TILE + n];
-            loss_n_[n] = loss_n_now;
+            loss_n_[n] = -v2_0*y_tile_[n] + -v2_1*y_tile_[1*TILE + n] + -v2_2*y_tile_[2*TILE + n];
             const real t14 = t10*t13;
             const real t15_0 = h2_0_now - 1;
             const real t15_1 = h2_1_now - 1;
@@ -412,12 +391,9 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real t16_0 = (t5_0 == 0 ? t14 : -t15_0);
             const real t16_1 = (t5_1 == 0 ? t14 : -t15_1);
             const real t16_2 = (t5_2 == 0 ? t14 : -t15_2);
-            const real d_z2_0_now = d_v2[n]*t16_0 + h2_0_now*t18[n];
-            d_z2[n] = d_z2_0_now;
-            const real d_z2_1_now = d_v2[1*TILE + n]*t16_1 + h2_1_now*t18[1*TILE + n];
-            d_z2[1*TILE + n] = d_z2_1_now;
-            const real d_z2_2_now = d_v2[2*TILE + n]*t16_2 + h2_2_now*t18[2*TILE + n];
-            d_z2[2*TILE + n] = d_z2_2_now;
+            d_z2[n] = d_v2[n]*t16_0 + h2_0_now*t18[n];
+            d_z2[1*TILE + n] = d_v2[1*TILE + n]*t16_1 + h2_1_now*t18[1*TILE + n];
+            d_z2[2*TILE + n] = d_v2[2*TILE + n]*t16_2 + h2_2_now*t18[2*TILE + n];
         }
     } else {
         INDEPENDENT
@@ -451,12 +427,9 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             const real t16_0 = (t5_0 == 0 ? t14 : -t15_0);
             const real t16_1 = (t5_1 == 0 ? t14 : -t15_1);
             const real t16_2 = (t5_2 == 0 ? t14 : -t15_2);
-            const real d_z2_0_now = d_v2[n]*t16_0 + h2_0_now*t18[n];
-            d_z2[n] = d_z2_0_now;
-            const real d_z2_1_now = d_v2[1*TILE + n]*t16_1 + h2_1_now*t18[1*TILE + n];
-            d_z2[1*TILE + n] = d_z2_1_now;
-            const real d_z2_2_now = d_v2[2*TILE + n]*t16_2 + h2_2_now*t18[2*TILE + n];
-            d_z2[2*TILE + n] = d_z2_2_now;
+            d_z2[n] = d_v2[n]*t16_0 + h2_0_now*t18[n];
+            d_z2[1*TILE + n] = d_v2[1*TILE + n]*t16_1 + h2_1_now*t18[1*TILE + n];
+            d_z2[2*TILE + n] = d_v2[2*TILE + n]*t16_2 + h2_2_now*t18[2*TILE + n];
         }
     }
 
@@ -475,8 +448,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
             const real t19 = W2[j]*d_z2[n] + W2[40 + j]*d_z2[1*TILE + n] + W2[80 + j]*d_z2[2*TILE + n];
-            const real d_z1_now = t19*t21[j*TILE + n];
-            d_z1[j*TILE + n] = d_z1_now;
+            d_z1[j*TILE + n] = t19*t21[j*TILE + n];
         }
     }
 
@@ -561,8 +533,7 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         const real t1 = half_expm1_of(z1);
         const real t2 = t1 + 1;
         const real t3 = 1.0/t2;
-        const real h1_now = tanh_of(z1, t1, t3);
-        h1[j] = h1_now;
+        h1[j] = tanh_of(z1, t1, t3);
     }
 
     /* s2[k] = sum(j) W2[k, j]*h1[j] */
@@ -570,10 +541,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
 
     /* z2[k] = b2[k] + s2[k] */
     INDEPENDENT_FEW
-    for (size_t k = 0; k < 3; k++) {
-        const real z2_now = b2[k] + s2[k];
-        z2[k] = z2_now;
-    }
+    for (size_t k = 0; k < 3; k++)
+        z2[k] = b2[k] + s2[k];
 
     /* t4 = max(k) z2[k] */
     t4 = row_largest(3, z2);
@@ -587,10 +556,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         const real t5 = -t4 + z2[k];
         const real t6_now = decay_of(-t5);
         t6[k] = t6_now;
-        const real terms_of_t7_now = (t5 < 0 ? t6_now : 0);
-        terms_of_t7[k] = terms_of_t7_now;
-        const real terms_of_t8_now = (t5 < 0 ? 0 : 1);
-        terms_of_t8[k] = terms_of_t8_now;
+        terms_of_t7[k] = (t5 < 0 ? t6_now : 0);
+        terms_of_t8[k] = (t5 < 0 ? 0 : 1);
     }
 
     /* t7 = sum(k) terms_of_t7[k] */
@@ -607,10 +574,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
 
     /* h2[k] = t13*t6[k] */
     INDEPENDENT_FEW
-    for (size_t k = 0; k < 3; k++) {
-        const real h2_now = t13*t6[k];
-        h2[k] = h2_now;
-    }
+    for (size_t k = 0; k < 3; k++)
+        h2[k] = t13*t6[k];
 
     /* output_column_0[k] = h2[k] */
     INDEPENDENT_FEW
@@ -649,10 +614,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 
     /* y_row_[k] = y[k] */
     INDEPENDENT_FEW
-    for (size_t k = 0; k < 3; k++) {
-        const real y_row_now = targets[k];
-        y_row_[k] = y_row_now;
-    }
+    for (size_t k = 0; k < 3; k++)
+        y_row_[k] = targets[k];
 
     /* s1[j] = sum(i) W1[j, i]*x[i] */
     row_product(40, 30, W1, 30, inputs, s1, 1);
@@ -670,11 +633,9 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         const real t1 = half_expm1_of(z1);
         const real t2 = t1 + 1;
         const real t3 = 1.0/t2;
-        const real h1_now = tanh_of(z1, t1, t3);
-        h1[j] = h1_now;
+        h1[j] = tanh_of(z1, t1, t3);
         const real t20 = 2 - t3;
-        const real t21_now = t20*t3;
-        t21[j] = t21_now;
+        t21[j] = t20*t3;
     }
 
     /* s2[k] = sum(j) W2[k, j]*h1[j] */
@@ -684,10 +645,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
        d_v2[k] = -weight_*y_row_[k] */
     INDEPENDENT_FEW
     for (size_t k = 0; k < 8; k++) {
-        const real z2_now = b2[k] + s2[k];
-        z2[k] = z2_now;
-        const real d_v2_now = -weight*y_row_[k];
-        d_v2[k] = d_v2_now;
+        z2[k] = b2[k] + s2[k];
+        d_v2[k] = -weight*y_row_[k];
     }
 
     /* t4 = max(k) z2[k] */
@@ -703,10 +662,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         t5[k] = t5_now;
         const real t6_now = decay_of(-t5_now);
         t6[k] = t6_now;
-        const real terms_of_t7_now = (t5_now < 0 ? t6_now : 0);
-        terms_of_t7[k] = terms_of_t7_now;
-        const real terms_of_t8_now = (t5_now < 0 ? 0 : 1);
-        terms_of_t8[k] = terms_of_t8_now;
+        terms_of_t7[k] = (t5_now < 0 ? t6_now : 0);
+        terms_of_t8[k] = (t5_now < 0 ? 0 : 1);
     }
 
     /* t7 = sum(k) terms_of_t7[k] */
@@ -742,11 +699,9 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             const real v2 = -t11 + t5[k];
             const real h2_now = t13*t6[k];
             h2[k] = h2_now;
-            const real terms_of_loss_n_now = -v2*y_row_[k];
-            terms_of_loss_n_[k] = terms_of_loss_n_now;
+            terms_of_loss_n_[k] = -v2*y_row_[k];
             const real t15 = h2_now - 1;
-            const real t16_now = (t5[k] == 0 ? t14 : -t15);
-            t16[k] = t16_now;
+            t16[k] = (t5[k] == 0 ? t14 : -t15);
         }
     } else {
         INDEPENDENT_FEW
@@ -754,8 +709,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             const real h2_now = t13*t6[k];
             h2[k] = h2_now;
             const real t15 = h2_now - 1;
-            const real t16_now = (t5[k] == 0 ? t14 : -t15);
-            t16[k] = t16_now;
+            t16[k] = (t5[k] == 0 ? t14 : -t15);
         }
     }
 
@@ -775,8 +729,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     INDEPENDENT_FEW
     for (size_t k = 0; k < 8; k++) {
         const real t18 = d_v2[k] - t17;
-        const real d_z2_now = d_v2[k]*t16[k] + h2[k]*t18;
-        d_z2[k] = d_z2_now;
+        d_z2[k] = d_v2[k]*t16[k] + h2[k]*t18;
     }
 
     /* t19[j] = sum(k) W2[k, j]*d_z2[k] */
@@ -784,10 +737,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 
     /* d_z1[j] = t19[j]*t21[j] */
     INDEPENDENT
-    for (size_t j = 0; j < 40; j++) {
-        const real d_z1_now = t19[j]*t21[j];
-        d_z1[j] = d_z1_now;
-    }
+    for (size_t j = 0; j < 40; j++)
+        d_z1[j] = t19[j]*t21[j];
 
     if (metrics) {
         measure_classes(metrics, 1, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
