@@ -36,7 +36,7 @@ class CallsOfTile:
             return blas_product(nest, self._at, self._more(nest.steps[0].target))
         if nest.shape is Shape.PACK:
             return (self._pack(nest),)
-        if nest.shape is Shape.ACROSS:
+        if nest.shape is Shape.LANE_SUMS:
             return (self._across(nest),)
         if nest.shape is Shape.ADD_UP:
             return (self._add_up(nest),)
@@ -134,7 +134,7 @@ class CallsOfTile:
         return f"partials + {offset}*LANES, sums + {offset}"
 
 
-class CallsOfRow:
+class CallsOfSample:
     """The calls for the kernel of one sample: products of a matrix and a vector, and reductions of a row."""
 
     def __init__(self, elements: Elements) -> None:

@@ -15,7 +15,8 @@ STATE, OPTIONS = 3, 5
 
 def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, Mapping[str, Any]]:
     """Names and values, in groups behind what these are about, without those that are as config.h assumes."""
-    program, gradient, rows, descent = schedule.program, schedule.gradient, schedule.rows, schedule.descent
+    program, gradient, descent = schedule.program, schedule.gradient, schedule.descent
+    single = schedule.single_sample
     state = max(len(update.state) for update in program.updates)
     options = max(len(update.hyperparameters) for update in program.updates)
     prepares = {f"PREPARES_{kernel.name.upper()}": bool(kernel.prepared) for kernel in schedule.kernels}
@@ -34,10 +35,10 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             "TILE": schedule.tile,
             "ARRAYS": max(kernel.arrays for kernel in schedule.sharing),
             "SUMS": max(kernel.sums for kernel in schedule.kernels),
-            "WHOLE": gradient.whole,
-            "ACROSS": gradient.across,
+            "WHOLE": gradient.gradient_sums,
+            "ACROSS": gradient.lane_sums,
             "DIRECT": int(gradient.direct),
-            **({"LONG": LONG, "ROWS": rows.samples} if rows else {}),
+            **({"LONG": LONG, "ROWS": single.samples} if single else {}),
         },
         "What it has, and what its loops need.": {
             "HAS_MANY": int(schedule.many),
@@ -47,10 +48,10 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
                 HAS_METRICS=bool(gradient.outputs),
                 HAS_CLASSES=program.labels,
                 HAS_NOISE=bool(program.noise),
-                HAS_SINGLE_GRADIENT=bool(rows and rows.gradient),
-                HAS_REGISTERS=bool(schedule.scalars),
-                HAS_SEQUENTIAL=bool(schedule.scalars and schedule.scalars.kernel.turns),
-                HAS_TRANSPOSED=bool(schedule.turned),
+                HAS_SINGLE_GRADIENT=bool(single and single.gradient),
+                HAS_REGISTERS=bool(schedule.unrolled),
+                HAS_SEQUENTIAL=bool(schedule.unrolled and schedule.unrolled.turns),
+                HAS_TRANSPOSED=bool(schedule.transposed),
                 DESCENDS=descent.samples if descent else 0,
                 DESCENT=descent.update if descent else 0,
                 FLUSHES=schedule.flushes_subnormals,
@@ -58,7 +59,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
                 WHOLE_TARGETS=schedule.in_vectors(Place.TARGET),
                 ABREAST=schedule.layout.padding if schedule.kernels[0].whole_rows else 0,
                 **prepares,
-                TRANSPOSED=_ranges(schedule.turned),
+                TRANSPOSED=_ranges(schedule.transposed),
                 FINISHED=_ranges(descent.elsewhere) if descent else "",
                 THRESHOLD="" if program.threshold == 0.5 else repr(program.threshold),
                 STATE=state if state > STATE else 0,

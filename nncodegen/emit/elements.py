@@ -11,9 +11,6 @@ from collections.abc import Container, Iterable, Iterator
 from nncodegen.emit.names import Names
 from nncodegen.ir import SAMPLE, Element, Noise, Program
 from nncodegen.schedule import FORMULA, Kernel, Layout, Nest, Place, Role
-from nncodegen.schedule.axes import read_along
-
-__all__ = ["COLUMNS", "Elements", "ElementsOfModels", "ElementsOfRow", "read_along"]
 
 COLUMNS = {
     Place.INPUT: ("inputs", "INPUTS"),
@@ -22,7 +19,7 @@ COLUMNS = {
 }
 """Where columns of rows lie, and how many there are in a row."""
 
-SUMS = {Place.SUM: "sums", Place.WHOLE: "whole", Place.GRADIENT: "gradient"}
+SUMS = {Place.SUM: "sums", Place.GRADIENT_SUM: "whole", Place.GRADIENT: "gradient"}
 """The arrays of what is summed over the samples, and of what is made of it."""
 
 OWN_POINTERS = (Place.ARRAY, Place.PARAMETER)
@@ -77,7 +74,7 @@ class Elements:
         if storage.place in COLUMNS:
             array, _ = COLUMNS[storage.place]
             return f"{array} + {storage.offset}" if storage.offset else array
-        return f"whole + {storage.offset}" if storage.place is Place.WHOLE else self.names[element.tensor]
+        return f"whole + {storage.offset}" if storage.place is Place.GRADIENT_SUM else self.names[element.tensor]
 
     def size(self, index: str) -> int:
         """The values along an index other than the samples, without those that pad it."""
@@ -159,7 +156,7 @@ OF_MODELS = {
 """The arrays of values of several models, side by side, that functions are given."""
 
 
-class ElementsOfRow(Elements):
+class ElementsOfSample(Elements):
     """The elements of a kernel of one sample."""
 
     sample = "0"

@@ -2,7 +2,7 @@
 
 The innermost loop runs over the models of a group, whose values lie side by side: ``parameters[p*MODELS + lane]``, and
 ``h1[(j*8 + n)*MODELS + lane]``. The sums over samples lie in the order of the parameters, behind the loss: they are the
-gradient, or what ``group_finish`` makes it of (see ``schedule.formulas`` and ``schedule.lanes``).
+gradient, or what ``group_finish`` makes it of (see ``schedule.formulas`` and ``schedule.layers``).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import LEARNING_RATE, Program, Update
-from nncodegen.schedule import Lanes, Nest, Statement
+from nncodegen.schedule import Nest, SideBySide, Statement
 
 
 class GroupEmitter:
     """Writes the functions of a group of models."""
 
-    def __init__(self, program: Program, group: Lanes, lines: Lines) -> None:
+    def __init__(self, program: Program, group: SideBySide, lines: Lines) -> None:
         self._program, self._group, self._kernel, self._lines = program, group, group.kernel, lines
         self._at = ElementsOfModels(program, group.layout, group.kernel)
         self._loops = LoopPrinter(self._at, CallsOfModels(self._at), lines)

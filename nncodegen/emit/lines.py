@@ -14,11 +14,12 @@ WIDTH = 112
 
 @dataclass
 class _Block:
-    """A block that is open: the line of its head, the parts in it so far, and whether its braces stay in any case."""
+    """A block that is open: the line of its head, the parts in it so far, whether its braces stay, whether it is a choice."""
 
     head: int
     parts: int = 0
     held: bool = False
+    chooses: bool = False
 
 
 class Lines:
@@ -96,12 +97,12 @@ class Lines:
         self._lines.append("#endif")
 
     def _open(self, head: str) -> None:
-        joins = head == "else" and self._lines[-1].endswith("}")
+        joins = head == "else" and self._lines[-1] == "    " * len(self._blocks) + "}"
         if joins:
             self._lines[-1] += " else {"
         else:
             self._append(*f"{head} {{".lstrip().splitlines())
-        self._blocks.append(_Block(len(self._lines) - 1, held=joins))
+        self._blocks.append(_Block(len(self._lines) - 1, held=joins, chooses=head.startswith(("if", "else"))))
 
     def __str__(self) -> str:
         return "\n".join(self._lines) + "\n"

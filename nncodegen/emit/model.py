@@ -15,7 +15,7 @@ from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.optimizers import emit_rules, own
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter
-from nncodegen.emit.rows import emit_rows
+from nncodegen.emit.single_sample import emit_single_sample
 from nncodegen.schedule import Schedule
 
 HEAD = f"/* {MARK}. Do not edit: change the model and build it again. */"
@@ -47,14 +47,11 @@ def emit_kernel(schedule: Schedule) -> str:
     program, kernels, group = schedule.program, Lines(), None
     for kernel in schedule.kernels:
         KernelEmitter(Elements(program, schedule.layout, kernel), kernels).emit()
-    emit_rows(schedule, kernels)
-    if schedule.scalars:
-        RegistersEmitter(schedule.scalars.program, schedule.scalars.kernel, program.precision, kernels).emit()
-    if schedule.lanes:
-        group = GroupEmitter(program, schedule.lanes, kernels)
-    elif schedule.scalars and schedule.scalars.group:
-        group = GroupEmitter(schedule.scalars.program, schedule.scalars.group, kernels)
-    if group:
+    emit_single_sample(schedule, kernels)
+    if schedule.unrolled:
+        RegistersEmitter(schedule.unrolled, kernels).emit()
+    if schedule.side_by_side:
+        group = GroupEmitter(program, schedule.side_by_side, kernels)
         group.emit()
     if own(program.updates):
         first = len(program.updates) - len(own(program.updates))

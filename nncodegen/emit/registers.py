@@ -11,7 +11,7 @@ from collections import Counter
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
 from nncodegen.emit.ordered import OrderedPrinter
-from nncodegen.ir import Element, Program
+from nncodegen.ir import Element
 from nncodegen.schedule.registers import OPTION, StraightLine
 
 ARGUMENTS = """const point *now, const real *inputs, const real *targets,
@@ -21,10 +21,11 @@ ARGUMENTS = """const point *now, const real *inputs, const real *targets,
 class RegistersEmitter:
     """Writes the gradient of one sample, the updates by the optimizers without a state, and their loop."""
 
-    def __init__(self, program: Program, line: StraightLine, precision: str, lines: Lines) -> None:
-        self._program, self._line, self._precision, self._lines = program, line, precision, lines
+    def __init__(self, line: StraightLine, lines: Lines) -> None:
+        self._program, self._line, self._lines = line.program, line, lines
+        self._precision = line.program.precision
         self._names = Names()
-        self._parameters = [self._names[tensor.name] for tensor in program.parameters]
+        self._parameters = [self._names[tensor.name] for tensor in line.program.parameters]
 
     def emit(self) -> None:
         """The functions of a sample."""

@@ -5,7 +5,7 @@ loop that a compiler can vectorize: the samples, or the features of a layer (see
 indices share one loop nest; a value that only its own nest reads is a local variable, the others are arrays of
 one tile, which share memory where they can (see ``arrays``). For a formula all steps carry the sample index alone: the
 whole program is a single loop over samples without an array, or several where there are very many statements. Over the
-units of a layer, a long operation that waits for a function has a loop of its own (see ``chains``).
+units of a layer, a long operation that waits for a function has a loop of its own (see ``split``).
 
 The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and the gradients of its weights,
 ``d_W[j, i] = sum(n) d[n, j]*x[n, i]``, are all of one kind: ``out[rows, lanes] = sum(inner) a[rows, inner]*b[inner,
@@ -15,8 +15,8 @@ each lane of a vector then has a partial sum of its own, which costs a vector of
 weights that these vectors would leave the cache, the lanes are added up in every tile. Products with very many weights
 are left to BLAS (see ``blas``), and to that kernel where there is none. Where the chain rule multiplies a product with
 the derivative of an activation, that happens before it leaves the registers. The weights of the first layer may lie
-turned over while they are trained (see ``turned``). The gradients of weights come last in a tile: where they lie as the
-weights do, plain gradient descent takes them from these instead (``Kernel.descends``).
+transposed while they are trained (see ``transposed``). The gradients of weights come last in a tile: where they lie as
+the weights do, plain gradient descent takes them from these instead (``Kernel.descends``).
 
 Each entry point of the module has a kernel of its own. A kernel is cut in three by the samples: what depends on
 parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished
@@ -24,9 +24,9 @@ sums over all samples, ``after``. Where outputs can be compared with targets, th
 gradient keep the outputs of a tile, from which metrics are computed; what these alone need runs where they are wanted.
 So does what the loss alone needs of the loops of the gradient. Predictions of formulas run over whole vectors, so that
 a row has the same bits alone as among others (see ``vectors``). Where layers are computed in blocks, single samples
-have kernels of their own (see ``rows``). Small programs have a scalar form besides, for training on
-single samples, and those without layers for many models (see ``scalars``); for many models of a network there is a
-kernel with models along the vectors (see ``lanes``).
+have kernels of their own (see ``single_sample``). Small programs have a scalar form besides, for training on
+single samples, and those without layers for many models (see ``unrolled``); for many models of a network there is a
+kernel with models along the vectors (see ``layers``).
 
 When the places of all tensors are known, the rest is decided: what each axis does and where its loop ends, what pads
 arrays (see ``axes``), the statements (see ``statements``), and which other nest runs for few samples, without a BLAS,
@@ -43,15 +43,16 @@ from nncodegen.schedule.axes import decide
 from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.forms import LONG
 from nncodegen.schedule.kernel import FORMULA, LAYERS, SINGLE_SAMPLE, Kernel, Plan
-from nncodegen.schedule.lanes import choose_lanes
+from nncodegen.schedule.layers import choose_layers
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.nest import Branch, Filling, Nest, Padding, Place, Role, Shape, Statement, Storage, When, only
-from nncodegen.schedule.plans import Lanes, Rows, Scalars
+from nncodegen.schedule.plans import SideBySide, SingleSample
+from nncodegen.schedule.registers import StraightLine
 from nncodegen.schedule.result import Descent, Schedule
-from nncodegen.schedule.rows import choose_rows
-from nncodegen.schedule.scalars import choose_scalars
-from nncodegen.schedule.turned import choose_turned
+from nncodegen.schedule.single_sample import choose_single_sample
+from nncodegen.schedule.transposed import choose_transposed
+from nncodegen.schedule.unrolled import choose_unrolled
 
 NO_CHOICES: Mapping[str, object] = {}
 
@@ -59,7 +60,7 @@ NO_CHOICES: Mapping[str, object] = {}
 def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Schedule:
     """The loops for a program; ``choices`` overrides the layout (see ``choose_layout``, ``_blas`` and ``_turned``)."""
     layout = choose_blas(program, choose_layout(program, choices), choices)
-    layout = choose_turned(program, layout, choices)
+    layout = choose_transposed(program, layout, choices)
     gradient = _gradient(program, layout)
     if "tile" not in choices and layout.tile == TILE and layout.features:
         layout, gradient = _with_short_tile(program, layout, gradient)
@@ -70,10 +71,11 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
         make_kernel(program, layout, "loss", (), (program.loss,), _measured(program)),
         gradient,
     )
-    scalars, lanes = choose_scalars(program, layout, gradient), choose_lanes(program, layout, gradient)
-    rows = choose_rows(program, layout, kernels)
+    unrolled, formula = choose_unrolled(program, layout, gradient)
+    side_by_side = formula or choose_layers(program, layout, gradient)
+    single_sample = choose_single_sample(program, layout, kernels)
     decided = tuple(decide(kernel, program, layout) for kernel in kernels)
-    return Schedule(program, layout, decided, scalars, lanes, rows)
+    return Schedule(program, layout, decided, unrolled, side_by_side, single_sample)
 
 
 def _gradient(program: Program, layout: Layout) -> Kernel:
@@ -120,7 +122,7 @@ def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
 
 
 __all__ = [
-    "FORMULA", "LAYERS", "LONG", "NO_CHOICES", "SINGLE_SAMPLE", "Branch", "Descent", "Filling", "Kernel", "Lanes",
-    "Layout", "Nest", "Padding", "Place", "Plan", "Role", "Rows", "Scalars", "Schedule", "Shape", "Statement",
-    "Storage", "When", "only", "schedule",
+    "FORMULA", "LAYERS", "LONG", "NO_CHOICES", "SINGLE_SAMPLE", "Branch", "Descent", "Filling", "Kernel", "Layout",
+    "Nest", "Padding", "Place", "Plan", "Role", "Schedule", "Shape", "SideBySide", "SingleSample", "Statement",
+    "Storage", "StraightLine", "When", "only", "schedule",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from nncodegen.schedule.statements import statements, written_out
 OUTSIDE = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.NOISE, Place.GRADIENT)
 """Rows that end where they end: nothing is read or written behind them."""
 
-BLOCKS = (Shape.CONTRACT, Shape.ACCUMULATE, Shape.ACROSS, Shape.BLAS)
+BLOCKS = (Shape.CONTRACT, Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.BLAS)
 """Products, whose rows are held in registers."""
 
 
@@ -36,8 +36,8 @@ def decide(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     return replace(kernel, before=before, tile=tile, after=after, measured=measured, vector=vector)
 
 
-def turns(nest: Nest, kernel: Kernel) -> bool:
-    """Whether a nest with the samples along its vectors turns them over as it reads them: a copy or product of rows."""
+def transposes(nest: Nest, kernel: Kernel) -> bool:
+    """Whether a nest with the samples along its vectors transposes them as it reads them: a copy or product of rows."""
     if nest.shape is not Shape.CONTRACT:
         return nest.shape is Shape.PACK
     (read,) = (operand for operand in nest.steps[0].operands if SAMPLE in operand.indices)
@@ -47,7 +47,7 @@ def turns(nest: Nest, kernel: Kernel) -> bool:
 def read_along(nest: Nest, kernel: Kernel) -> Iterator[Element]:
     """What a nest reads in vectors along the samples."""
     if nest.lanes == SAMPLE:
-        steps = nest.steps[1:] if turns(nest, kernel) else nest.steps
+        steps = nest.steps[1:] if transposes(nest, kernel) else nest.steps
         yield from (operand for step in steps for operand in step.operands)
 
 
@@ -91,7 +91,7 @@ class _Axes:
         maps = nest.shape is Shape.LOOPS and (nest.sums or not nest.reduced)
         complete = replace(
             nest,
-            axes=tuple(self._axis(index, nest) for index in (*nest.loops, *nest.few)),
+            axes=tuple(self._axis(index, nest) for index in (*nest.loops, *nest.unrolled)),
             statements=statements(plain, self.program, self.kernel.storage) if maps else (),
             padding=tuple(self._padding(nest)) if self.kernel.plan is TILE else (),
             ragged=self._ragged(nest),
@@ -104,7 +104,7 @@ class _Axes:
         return Axis(index, self._role(index, nest), self._end(index, nest))
 
     def _role(self, index: str, nest: Nest) -> Role:
-        if index in nest.few:
+        if index in nest.unrolled:
             return Role.UNROLLED
         if index == nest.lanes and self.kernel.plan in (TILE, SINGLE_SAMPLE):
             return Role.VECTOR
@@ -128,7 +128,7 @@ class _Axes:
         if nest.lanes != SAMPLE:
             return False
         if nest.shape is not Shape.LOOPS:
-            return not turns(nest, self.kernel)
+            return not transposes(nest, self.kernel)
         writes = any(self.kernel.place(step.target) is Place.OUTPUT for step in nest.steps)
         return self.kernel.padded and not writes and not self._copies_rows(nest)
 
@@ -153,7 +153,7 @@ class _Axes:
             elif nest.lanes != SAMPLE and arrays and self._ends_early(nest):
                 yield Padding(Filling.ZERO_LANES, tuple(arrays))
         if (nest.shape is Shape.LOOPS and nest.lanes == SAMPLE) or (
-            nest.lanes == SAMPLE and not turns(nest, self.kernel)
+            nest.lanes == SAMPLE and not transposes(nest, self.kernel)
         ):
             return
         along = [e for e in arrays if SAMPLE in e.indices and e.tensor in self.along]
@@ -169,4 +169,4 @@ class _Axes:
 
     def _written_out(self, nest: Nest) -> Iterator[Element]:
         for step in nest.steps:
-            yield from (each.target for each in written_out(step, nest.few, self.program))
+            yield from (each.target for each in written_out(step, nest.unrolled, self.program))

@@ -1,6 +1,6 @@
 """Which nests have another in their place where that depends on the call: on its samples, on BLAS, or on the loss.
 
-A product with a copy of weights that is turned over takes the weights as they are where samples are few: the copy would
+A product with a copy of weights that is transposed takes the weights as they are where samples are few: the copy would
 take longer than that. A product that is left to BLAS reads the weights themselves, too, as BLAS copies them by itself;
 where there is no BLAS, it runs in blocks.
 """
@@ -60,7 +60,7 @@ def _is_layer(nest: Nest) -> bool:
 
 
 def _original(nest: Nest, kernel: Kernel) -> Element | None:
-    """The matrix of parameters of which a product reads a copy that is turned over, if it does."""
+    """The matrix of parameters of which a product reads a copy that is transposed, if it does."""
     if not _is_layer(nest):
         return None
     (inner,), (a, b) = nest.steps[0].over, factors(nest)

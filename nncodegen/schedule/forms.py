@@ -11,7 +11,7 @@ from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.schedule.layout import Layout, is_product
 from nncodegen.schedule.nest import Shape
 
-FEW = 4
+MOST_UNROLLED = 4
 """Values of an index that are written out, one after the other, in a loop over the samples; products also where their
 sum runs over so few terms."""
 
@@ -20,7 +20,7 @@ LONG = 96
 where it stays in the first-level cache."""
 
 GATHERED = 8
-"""Values of a vector that are gathered from as many rows about as fast as squares of them are turned over."""
+"""Values of a vector that are gathered from as many rows about as fast as squares of them are transposed."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def forms_of(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[l
             for element in step.operands:
                 if SAMPLE not in element.indices and form.lanes in element.indices:
                     panels = form.shape in (Shape.CONTRACT, Shape.BLAS) and _in_panels(step, element, program, layout)
-                    turned = element.tensor in layout.turned
-                    if panels or turned or _in_whole_vectors(element, form.lanes, program, layout):
+                    transposed = element.tensor in layout.transposed
+                    if panels or transposed or _in_whole_vectors(element, form.lanes, program, layout):
                         continue
                     packed = _packed(element, form.lanes, program, result, forms)
                     step = replace(step, expression=step.expression.xreplace({element: packed}))
@@ -92,17 +92,17 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
         if SAMPLE in step.target.indices:
             array = next(e for e in step.operands if SAMPLE in e.indices)
             (lanes,) = features
-            turned = array.tensor not in in_rows or layout.turns(program.count(features), program.count(step.over))
-            lanes = lanes if lanes == innermost or not turned else SAMPLE
+            pays = layout.transposes(program.count(features), program.count(step.over))
+            lanes = lanes if lanes == innermost or (array.tensor in in_rows and not pays) else SAMPLE
             return Form(Shape.BLAS if blas else Shape.CONTRACT, lanes)
         indices = step.target.indices
-        for index in indices if step.target.tensor in layout.turned else reversed(indices):
+        for index in indices if step.target.tensor in layout.transposed else reversed(indices):
             if next(e for e in step.operands if index in e.indices).tensor in in_rows:
                 return Form(Shape.BLAS if blas else Shape.ACCUMULATE, index)
-        return Form(Shape.BLAS, step.target.indices[-1]) if blas else Form(Shape.ACROSS, SAMPLE)
+        return Form(Shape.BLAS, step.target.indices[-1]) if blas else Form(Shape.LANE_SUMS, SAMPLE)
     copied = not step.over and len(features) == 1 and _is_from_outside(step.expression, program)
     in_squares = innermost == SAMPLE and layout.tile > 1 and layout.padding > GATHERED
-    if copied and in_squares and program.count(features) > FEW:
+    if copied and in_squares and program.count(features) > MOST_UNROLLED:
         return Form(Shape.PACK, SAMPLE)
     if step.over == (SAMPLE,) and isinstance(step.expression, Element) and len(step.expression.indices) == 2:
         return Form(Shape.ADD_UP, features[0] if step.expression.tensor in in_rows else SAMPLE)
@@ -117,7 +117,7 @@ def _is_from_outside(value: Expr, program: Program) -> bool:
 
 def is_written_out(step: Step, program: Program) -> bool:
     """Whether a step is a product of so few values that its terms stand in the loop that uses them."""
-    return is_product(step) and SAMPLE in step.target.indices and program.count(step.over) <= FEW
+    return is_product(step) and SAMPLE in step.target.indices and program.count(step.over) <= MOST_UNROLLED
 
 
 def can_be_written_out(step: Step, form: Form) -> bool:

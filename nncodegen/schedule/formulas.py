@@ -20,7 +20,7 @@ from nncodegen.schedule.axes import decide
 from nncodegen.schedule.kernel import FORMULA, Kernel
 from nncodegen.schedule.layout import Layout, bytes_of
 from nncodegen.schedule.nest import Nest, Place, Storage
-from nncodegen.schedule.plans import Lanes
+from nncodegen.schedule.plans import SideBySide
 
 WINDOW = 32
 """Operations of a loop over the models. A core looks about a hundred instructions ahead: where these hold two or three
@@ -33,7 +33,7 @@ CALL = 20
 """Operations of a function such as exp."""
 
 
-def formula_group(program: Program, kernel: Kernel) -> Lanes:
+def formula_group(program: Program, kernel: Kernel) -> SideBySide:
     """The kernel of a group of models of a formula, given that of the gradient of one."""
     before = [step for nest in kernel.before for step in nest.steps]
     after = [step for nest in kernel.after for step in nest.steps]
@@ -62,7 +62,7 @@ def formula_group(program: Program, kernel: Kernel) -> Lanes:
         len(arrays), kernel.sums, 0, 0, frozenset(), of_loss=frozenset(s.target.tensor for s in of_loss), plan=FORMULA,
     )  # fmt: skip
     layout = Layout(1, BYTES // bytes_of(1, program), (), ())
-    return Lanes(layout, decide(of_group, program, layout))
+    return SideBySide(layout, decide(of_group, program, layout))
 
 
 def _renamed(steps: Sequence[Step], names: Container[str]) -> tuple[Step, ...]:
@@ -79,7 +79,7 @@ def _nest(steps: Sequence[Step]) -> Nest:
 def in_loops(steps: Sequence[Step]) -> list[Sequence[Step]]:
     """Steps in loops of WINDOW/2 to WINDOW operations, a longer step alone, cut where the fewest values go across."""
     costs = [cost(step) for step in steps]
-    across = [len(shared((steps[:cut], steps[cut:]))) for cut in range(len(steps))]
+    crossing = [len(shared((steps[:cut], steps[cut:]))) for cut in range(len(steps))]
     loops: list[Sequence[Step]] = []
     start = 0
     while start < len(steps):
@@ -87,7 +87,7 @@ def in_loops(steps: Sequence[Step]) -> list[Sequence[Step]]:
         end = start + max(1, bisect_right(sums, WINDOW))
         cuts = range(start + 1 + bisect_left(sums, WINDOW / 2), end + 1)
         if end < len(steps) and cuts:
-            end = min(cuts, key=lambda cut: (across[cut], -cut))
+            end = min(cuts, key=lambda cut: (crossing[cut], -cut))
         loops.append(steps[start:end])
         start = end
     return loops

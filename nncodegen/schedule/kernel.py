@@ -48,13 +48,13 @@ class Kernel:
     storage: dict[str, Storage]
     arrays: int
     sums: int
-    whole: int
+    gradient_sums: int
     """The values up to the last of the sums that come from blocks with one partial sum each; they lie in the gradient,
     or behind it."""
-    across: int
+    lane_sums: int
     """The other sums that come from blocks, with a partial sum in every lane; they lie first."""
     in_place: frozenset[str]
-    """The whole sums that lie where the gradient has them; the others lie behind all of it."""
+    """The gradient sums that lie where the gradient has them; the others lie behind all of it."""
     crossing: frozenset[str] = frozenset()
     """The arrays that only later parts of the nest read that computes them: of use where its loops are cut."""
     measured: tuple[Nest, ...] = ()
@@ -77,7 +77,7 @@ class Kernel:
     @property
     def direct(self) -> bool:
         """Whether the lanes of a block are added up in every tile."""
-        return self.across > PARTIALS
+        return self.lane_sums > PARTIALS
 
     @property
     def padded(self) -> bool:

@@ -6,14 +6,14 @@ costs. Samples fill their vectors whatever the width of a layer, but the gradien
 lanes of a vector. Features waste the lanes that pad a row, but the gradients of a whole vector of weights are sums
 within their lanes. So the choice follows from the width:
 
-    cost with samples innermost     width*(2 + ACROSS)
+    cost with samples innermost     width*(2 + LANE_SUM)
     cost with features innermost    width padded to whole vectors*3 (*NARROW, if it is one vector)
 
 (for one product forward, one for the gradient of the weights, one for that of the inputs). Layers that differ would
-have to turn values over on the way, so all indices of more than half a vector are chosen alike, by the sum of their
+have to transpose values on the way, so all indices of more than half a vector are chosen alike, by the sum of their
 costs.
 An index that a reduction other than a product runs over, such as the classes of a softmax, keeps its samples innermost;
-what a layer before it has with features innermost is then turned over, unless that takes longer (see ``turns``).
+what a layer before it has with features innermost is then transposed, unless that takes longer (see ``transposes``).
 
 A tile is as short as its loops allow, so that what one leaves is at hand for the next: with samples innermost a loop
 takes eight vectors to be worth its beginning and its end. It is longer where the weights of a layer leave the
@@ -57,14 +57,14 @@ CACHE = 2**15
 LONGEST = {"float64": 8, "float32": 16}
 """Values in the longest vectors: rows are padded to multiples of it, so that one text serves every target."""
 
-ACROSS = 1.6
+LANE_SUM = 1.6
 """Cost of a product whose result is summed across lanes, against one whose result stays in its lane."""
 
 NARROW = 1.25
 """Cost of a product in blocks of a single vector, which load as much as they multiply, against wider ones."""
 
-TURN, GATHER = 0.5, 1.5
-"""Cycles to turn a value of a matrix over, square by square, and to gather one alone from its row."""
+TRANSPOSE, GATHER = 0.5, 1.5
+"""Cycles to transpose a value of a matrix, square by square, and to gather one alone from its row."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,20 @@ class Layout:
     blas: tuple[str, ...] = ()
     """The tensors that are products left to BLAS."""
     blas_asked: bool = False
-    turned: tuple[str, ...] = ()
+    transposed: tuple[str, ...] = ()
     """The matrices [j, i] of parameters, and their gradients, that have j innermost while they are trained."""
 
     def padded(self, size: int) -> int:
         """The size of a row, padded to whole vectors."""
         return -(-size // self.padding) * self.padding
 
-    def turns(self, size: int, inner: int) -> bool:
-        """Whether a product turns what it sums over, which has features innermost, where its own samples are.
+    def transposes(self, size: int, inner: int) -> bool:
+        """Whether a product transposes what it sums over, which has features innermost, where its own samples are.
 
         It could compute features innermost, whose row is padded, and leave each value to be gathered.
         """
         rate = 2 * self.padding  # products of a cycle
-        return size * inner / rate + TURN * inner < self.padded(size) * inner / rate + GATHER * size
+        return size * inner / rate + TRANSPOSE * inner < self.padded(size) * inner / rate + GATHER * size
 
     def show(self) -> str:
         """The choices and their reasons, as text."""
@@ -101,7 +101,7 @@ class Layout:
 def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
     """The layout of a program. ``choices`` overrides it: {"tile": samples, "features": names of indices}.
 
-    What is left to BLAS is chosen afterwards, in ``blas``, and what lies turned over in ``turned``.
+    What is left to BLAS is chosen afterwards, in ``blas``, and what lies transposed in ``transposed``.
     Raises ModelError for choices that cannot be meant.
     """
     unknown = [key for key in choices if key not in ("tile", "features", "blas", "turned")]
@@ -183,7 +183,7 @@ def _tile(program: Program, padding: int, features: tuple[str, ...]) -> tuple[in
 def _costs(layout: Layout, size: int) -> tuple[float, float]:
     """With samples innermost, and with features innermost."""
     padded = layout.padded(size)
-    return size * (2 + ACROSS), padded * 3 * (NARROW if padded == layout.padding else 1)
+    return size * (2 + LANE_SUM), padded * 3 * (NARROW if padded == layout.padding else 1)
 
 
 def _able(program: Program) -> tuple[str, ...]:

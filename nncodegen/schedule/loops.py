@@ -10,12 +10,20 @@ from sympy import Add, Expr, Mul, S
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
-from nncodegen.schedule.chains import without_chains
-from nncodegen.schedule.forms import FEW, Form, can_be_written_out, forms_of, free, is_written_out, lies_in_rows
+from nncodegen.schedule.forms import (
+    MOST_UNROLLED,
+    Form,
+    can_be_written_out,
+    forms_of,
+    free,
+    is_written_out,
+    lies_in_rows,
+)
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
-from nncodegen.schedule.places import declared, place, turned_over
+from nncodegen.schedule.places import declared, place, transposed_strides
+from nncodegen.schedule.split import split_loops
 from nncodegen.schedule.vectors import calls_functions, calls_library
 
 Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
@@ -52,7 +60,7 @@ def make_kernel(
     whose loops would read rows, or write them, with gaps (see ``vectors``).
     """
     if name != "gradient":
-        layout = replace(layout, turned=())
+        layout = replace(layout, transposed=())
     storage = declared(program, layout)
     wanted = needed(program.steps, outputs)
     in_vectors = name == "predict" and layout.tile > 1 and (with_gaps or any(map(calls_library, wanted)))
@@ -71,17 +79,17 @@ def make_kernel(
     # an output is written for the samples of a tile alone, an array also for those that pad it
     apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and tiled}
     apart |= {step.target.tensor for step in tiled if in_vectors}
-    few = [i for i, size in program.sizes.items() if size is not None and size <= FEW and i not in layout.features]
-    written_out = few if tiled else []
+    short = (index for index, size in program.sizes.items() if size is not None and size <= MOST_UNROLLED)
+    unrolled = [index for index in short if index not in layout.features] if tiled else []
     before = tuple(nests_of(phases[0] + besides[0], program, forms, apart, ()))
-    tile = tuple(nests_of(phases[1], program, forms, apart, written_out))
+    tile = tuple(nests_of(phases[1], program, forms, apart, unrolled))
     after = tuple(nests_of(phases[2], program, forms, apart, ()))
-    metrics = tuple(nests_of(besides[1], program, forms, apart, written_out))
+    metrics = tuple(nests_of(besides[1], program, forms, apart, unrolled))
     if name == "gradient":
         tile = tuple(_with_factors(tile, steps))
     targets = {tensor.name for tensor in program.targets}
     if layout.tile > 1:
-        tile = tuple(without_chains(tile, targets | {tensor.name for tensor in program.inputs}))
+        tile = tuple(split_loops(tile, targets | {tensor.name for tensor in program.inputs}))
     compared = {s.target.tensor for s in tiled if kept and {o.tensor for o in s.operands} & targets}
     lasting = compared | {element.tensor for element in kept}
     places = place(program, layout, (before, tile, after, metrics), storage, sums[:1], lasting)
@@ -114,7 +122,7 @@ def _results(
         yield Step(copy, element)
     for parameter, element in zip(program.parameters, gradient, strict=bool(gradient)):
         copy = Element(free(f"gradient of {parameter.name}", program), element.indices)
-        storage[copy.tensor] = Storage(Place.GRADIENT, offset, turned_over(element.tensor, parameter, layout))
+        storage[copy.tensor] = Storage(Place.GRADIENT, offset, transposed_strides(element.tensor, parameter, layout))
         offset += parameter.size
         yield Step(copy, element)
 
@@ -203,11 +211,11 @@ def _phases(steps: Iterable[Step], storage: dict[str, Storage]) -> tuple[list[St
 
 
 def nests_of(
-    steps: Iterable[Step], program: Program, forms: dict[str, Form], apart: Container[str], few: Container[str]
+    steps: Iterable[Step], program: Program, forms: dict[str, Form], apart: Container[str], unrolled: Container[str]
 ) -> Iterator[Nest]:
     """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands.
 
-    The steps that define the tensors ``apart`` get nests of their own. Indices of ``few`` values are written out where
+    The steps that define the tensors ``apart`` get nests of their own. The indices ``unrolled`` are written out where
     loops run over samples; there sums over samples stay apart.
     """
     nests: list[tuple[Loops, Form, list[Step]]] = []
@@ -215,7 +223,7 @@ def nests_of(
     homes: dict[str, tuple[int, bool]] = {}  # the nest that defines a tensor, and whether it must be left first
     for step in steps:
         form = forms[step.target.tensor]
-        short = [index for index in step.indices if index in few and can_be_written_out(step, form)]
+        short = [index for index in step.indices if index in unrolled and can_be_written_out(step, form)]
         written_out = (is_written_out(step, program) and form.shape is Shape.LOOPS) or bool(
             step.over and set(step.over) <= set(short)
         )
@@ -229,7 +237,7 @@ def nests_of(
                 same = nests[position][:2] == (loops, form) and not complete_first
                 first = max(first, position if same else position + 1)
         alone = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
-        alone = bool(alone or (few and SAMPLE in step.over))
+        alone = bool(alone or (unrolled and SAMPLE in step.over))
         candidates = range(first, len(nests)) if not alone else ()
         size = _statements(step)
         fits = (k for k in candidates if nests[k][:2] == (loops, form) and sizes[k] + size <= MOST)
@@ -242,8 +250,8 @@ def nests_of(
         homes[step.target.tensor] = (position, bool(step.over) and not written_out)
     for loops, form, members in nests:
         inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
-        written = tuple(dict.fromkeys(index for index in inside if index in few and index not in loops[0] + loops[1]))
-        yield Nest(*loops, tuple(members), form.lanes, form.shape, written)
+        written = (index for index in inside if index in unrolled and index not in loops[0] + loops[1])
+        yield Nest(*loops, tuple(members), form.lanes, form.shape, tuple(dict.fromkeys(written)))
 
 
 def _statements(step: Step) -> int:

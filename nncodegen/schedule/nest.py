@@ -26,7 +26,7 @@ class Shape(Enum):
     PACK = "a copy in padded rows"
     CONTRACT = "blocks of outputs in registers"
     ACCUMULATE = "blocks of weights in registers"
-    ACROSS = "blocks of weights in registers, summed across lanes"
+    LANE_SUMS = "blocks of weights in registers, summed across lanes"
     ADD_UP = "vectors"
     BLAS = "one call of BLAS"
     DOT_PRODUCTS = "dot products of rows"
@@ -48,7 +48,7 @@ class Place(Enum):
     VARIABLE = "a variable of all loops"
     ARRAY = "work memory"
     SUM = "sums over samples"
-    WHOLE = "sums over samples, in single precision for some tiles"
+    GRADIENT_SUM = "sums over samples, in single precision for some tiles"
     OUTPUT = "outputs"
     GRADIENT = "gradient"
 
@@ -151,9 +151,9 @@ class Padding:
 class Nest:
     """Steps that share one nest of loops: over ``outer``, then ``reduced``, then (``samples``) over a tile.
 
-    ``lanes`` is the index that runs innermost and along the vectors; ``few`` are indices of so few values that each has
-    statements of its own in the loop over the others. ``cuts`` are the tensors of each part, one after the other, where
-    the target decides whether the parts share their loops.
+    ``lanes`` is the index that runs innermost and along the vectors. The indices ``unrolled`` have so few values that
+    each has statements of its own in the loop over the others. ``cuts`` are the tensors of each part, one after the
+    other, where the target decides whether the parts share their loops.
 
     The rest follows when all places are known: the ``axes`` in the order of the loops, the ``statements`` of each part,
     the ``padding`` of the arrays, whether the lanes of a product may leave the last vector ``ragged``, whether the
@@ -166,7 +166,7 @@ class Nest:
     steps: tuple[Step, ...]
     lanes: str = SAMPLE
     shape: Shape = Shape.LOOPS
-    few: tuple[str, ...] = ()
+    unrolled: tuple[str, ...] = ()
     cuts: tuple[frozenset[str], ...] = ()
     axes: tuple[Axis, ...] = ()
     statements: tuple[tuple[Statement, ...], ...] = ()
@@ -205,7 +205,7 @@ class Nest:
     def show(self) -> str:
         """The loops and the steps in them, as text."""
         blocks = "" if self.shape is Shape.LOOPS else f" in {self.shape.value}"
-        written_out = f", {', '.join(self.few)} written out" if self.few else ""
+        written_out = f", {', '.join(self.unrolled)} written out" if self.unrolled else ""
         head = f"for {', '.join(self.loops)}{written_out}{blocks}:" if self.loops else "once:"
         parts = ("\n".join(f"    {step}" for step in part) for part in self.parts)
         axes = [", ".join(map(str, self.axes))] if self.axes else []

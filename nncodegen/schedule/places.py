@@ -11,7 +11,7 @@ from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 
-BLOCKS = (Shape.ACCUMULATE, Shape.ACROSS, Shape.ADD_UP, Shape.BLAS)
+BLOCKS = (Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.ADD_UP, Shape.BLAS)
 
 
 def declared(program: Program, layout: Layout) -> dict[str, Storage]:
@@ -25,14 +25,14 @@ def declared(program: Program, layout: Layout) -> dict[str, Storage]:
     ):
         offset = 0
         for tensor in tensors:
-            storage[tensor.name] = Storage(origin, offset, turned_over(tensor.name, tensor, layout))
+            storage[tensor.name] = Storage(origin, offset, transposed_strides(tensor.name, tensor, layout))
             offset += tensor.size
     return storage
 
 
-def turned_over(name: str, parameter: Tensor, layout: Layout) -> tuple[int, ...]:
-    """The strides of a tensor with the shape of a parameter, if it lies turned over; all others come later."""
-    return (1, parameter.shape[0] or 1) if name in layout.turned else ()
+def transposed_strides(name: str, parameter: Tensor, layout: Layout) -> tuple[int, ...]:
+    """The strides of a tensor with the shape of a parameter, if it lies transposed; all others come later."""
+    return (1, parameter.shape[0] or 1) if name in layout.transposed else ()
 
 
 def place(
@@ -49,7 +49,8 @@ def place(
     """
     storage = dict(storage)
     blocks = [nest for nest in phases[1] if nest.shape in BLOCKS and SAMPLE in nest.steps[0].over]
-    whole, in_place = _place_whole(program, layout, [n for n in blocks if n.lanes != SAMPLE], phases[2], storage)
+    within_lanes = [nest for nest in blocks if nest.lanes != SAMPLE]
+    gradient_sums, in_place = _place_gradient_sums(program, layout, within_lanes, phases[2], storage)
     sums = 0
     for nest in blocks:
         if nest.lanes == SAMPLE:
@@ -57,7 +58,7 @@ def place(
             strides, size = strides_of(program, layout, step.target, nest.lanes)
             storage[step.target.tensor] = Storage(Place.SUM, sums, strides)
             sums += size
-    across = sums
+    lane_sums = sums
     for element in loss:
         storage[element.tensor] = Storage(Place.SUM, sums)
         sums += 1
@@ -86,7 +87,7 @@ def place(
             if nest.cuts and name not in kept and {number for number, _ in reads.get(name, ())} == {home[0]}:
                 crossing.add(name)
     storage = with_strides(storage, nests, program)
-    return storage, arrays.size, sums, whole, across, in_place, frozenset(crossing)
+    return storage, arrays.size, sums, gradient_sums, lane_sums, in_place, frozenset(crossing)
 
 
 def with_strides(storage: Mapping[str, Storage], nests: Iterable[Nest], program: Program) -> dict[str, Storage]:
@@ -101,10 +102,10 @@ def with_strides(storage: Mapping[str, Storage], nests: Iterable[Nest], program:
     return completed
 
 
-def _place_whole(
+def _place_gradient_sums(
     program: Program, layout: Layout, nests: list[Nest], after: tuple[Nest, ...], storage: dict[str, Storage]
 ) -> tuple[int, frozenset[str]]:
-    """Adds the places of whole sums: where the gradient has them if it does no more than copy them, else behind it.
+    """Adds the places of gradient sums: where the gradient has them if it does no more than copy them, else behind it.
 
     Returns the values up to the last of them, and the sums that lie in place.
     """
@@ -122,12 +123,12 @@ def _place_whole(
         target = nest.steps[0].target
         copy, (strides, size) = copies.get(target.tensor), strides_of(program, layout, target, nest.lanes, padded=False)
         if copy and strides == (copy.strides or row_major(program, target)):
-            storage[target.tensor] = Storage(Place.WHOLE, copy.offset, strides)
+            storage[target.tensor] = Storage(Place.GRADIENT_SUM, copy.offset, strides)
             in_place.add(target.tensor)
             end = max(end, copy.offset + size)
         else:
             strides, size = strides_of(program, layout, target, nest.lanes)
-            storage[target.tensor] = Storage(Place.WHOLE, behind, strides)
+            storage[target.tensor] = Storage(Place.GRADIENT_SUM, behind, strides)
             behind += size
             end = behind
     return end, frozenset(in_place)

@@ -7,23 +7,10 @@ from dataclasses import dataclass
 from nncodegen.ir import Program
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.registers import StraightLine
 
 
 @dataclass(frozen=True)
-class Scalars:
-    """A program without an index but that of the samples: its statements for training in registers.
-
-    ``group`` is for many models of it, if it is a formula.
-    """
-
-    program: Program
-    kernel: StraightLine
-    group: Lanes | None
-
-
-@dataclass(frozen=True)
-class Lanes:
+class SideBySide:
     """The kernel of the gradients of so many models, whose values lie side by side, for tiles of so many samples."""
 
     layout: Layout
@@ -47,7 +34,7 @@ class Lanes:
 
 
 @dataclass(frozen=True)
-class Rows:
+class SingleSample:
     """A program without samples, and the kernels of one: of its outputs, and of its loss with the gradient.
 
     The gradient of a batch of up to so many samples is taken one by one.

@@ -46,11 +46,12 @@ class Turn:
 class StraightLine:
     """The loss, the outputs and the next parameters of one sample, by an optimizer without a state.
 
-    ``steps`` are the statements, ``next`` has the next value of each parameter, and ``ready`` the cycles until a value
-    is known, counted from when the first parameter is. ``turns`` are for updates of one parameter after the other;
-    there are none where these would be too many statements.
+    The ``program`` has no index but that of the samples. ``steps`` are the statements, ``next`` has the next value of
+    each parameter, and ``ready`` the cycles until a value is known, counted from when the first parameter is. ``turns``
+    are for updates of one parameter after the other; there are none where these would be too many statements.
     """
 
+    program: Program
     steps: tuple[Step, ...]
     outputs: tuple[Element, ...]
     update: Update
@@ -86,7 +87,7 @@ def in_registers(program: Program, kernel: Kernel) -> StraightLine:
     firsts = (program.loss, *kernel.outputs)
     turns = _turns(steps, derivatives, parameters, following, firsts) if sequential else ()
     known = _ready_times(steps, derivatives, parameters)
-    return StraightLine(statements, kernel.outputs, update, following, known, turns)
+    return StraightLine(program, statements, kernel.outputs, update, following, known, turns)
 
 
 def _steps(

@@ -12,7 +12,8 @@ from nncodegen.schedule.axes import read_along
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Place, Shape
-from nncodegen.schedule.plans import Lanes, Rows, Scalars
+from nncodegen.schedule.plans import SideBySide, SingleSample
+from nncodegen.schedule.registers import StraightLine
 
 Range = tuple[int, int]
 """The numbers of the first of some values, and of the first behind them."""
@@ -34,17 +35,17 @@ class Descent:
 class Schedule:
     """A program and the kernels that compute its outputs, its loss, and its loss with the gradient.
 
-    Where these run in blocks, single samples have kernels of their own, ``rows``. Where the program is small,
-    ``scalars`` are for training on single samples; many models are trained side by side by them if it is a formula,
-    and by ``lanes`` if it is a network.
+    Where these run in blocks, a single sample has kernels of its own. Where the program is small, there are statements
+    without a loop for training on single samples. Many models are trained side by side if the program is a formula, or
+    a small network.
     """
 
     program: Program
     layout: Layout
     kernels: tuple[Kernel, ...]
-    scalars: Scalars | None = None
-    lanes: Lanes | None = None
-    rows: Rows | None = None
+    unrolled: StraightLine | None = None
+    side_by_side: SideBySide | None = None
+    single_sample: SingleSample | None = None
 
     @property
     def gradient(self) -> Kernel:
@@ -54,13 +55,14 @@ class Schedule:
     @property
     def sharing(self) -> tuple[Kernel, ...]:
         """All kernels that work in the same memory: those of tiles, and those of single samples."""
-        rows = (self.rows.predict, self.rows.gradient) if self.rows else ()
-        return (*self.kernels, *(kernel for kernel in rows if kernel))
+        single = self.single_sample
+        others = (single.predict, single.gradient) if single else ()
+        return (*self.kernels, *(kernel for kernel in others if kernel))
 
     @property
     def many(self) -> bool:
         """Whether many models are trained side by side."""
-        return bool(self.lanes or (self.scalars and self.scalars.group))
+        return bool(self.side_by_side)
 
     @property
     def calls_blas(self) -> bool:
@@ -75,7 +77,7 @@ class Schedule:
     @property
     def blocks(self) -> bool:
         """Whether any nest is run in blocks or vectors, for which tiles are padded."""
-        return bool(self.rows)
+        return bool(self.single_sample)
 
     def in_vectors(self, place: Place) -> bool:
         """Whether vectors along the samples are read from rows of a place outside, which then must fill these."""
@@ -105,9 +107,9 @@ class Schedule:
         return tuple(ranges)
 
     @property
-    def turned(self) -> tuple[tuple[int, int, int], ...]:
-        """The matrices of parameters that lie turned over in a training: where they begin, their rows and columns."""
-        matrices = ((tensor, start) for tensor, start in self._with_starts if tensor.name in self.layout.turned)
+    def transposed(self) -> tuple[tuple[int, int, int], ...]:
+        """The matrices of parameters that lie transposed in a training: where they begin, their rows and columns."""
+        matrices = ((tensor, start) for tensor, start in self._with_starts if tensor.name in self.layout.transposed)
         return tuple((start, tensor.shape[0] or 1, tensor.shape[1] or 1) for tensor, start in matrices)
 
     @property
@@ -120,7 +122,7 @@ class Schedule:
     def descent(self) -> Descent | None:
         """How parameters change where they are; none if no optimizer or no kernel does that."""
         number = next((k for k, update in enumerate(self.program.updates) if update.is_plain_descent), None)
-        single = self.rows is not None and self.rows.gradient is not None
+        single = self.single_sample is not None and self.single_sample.gradient is not None
         if number is None or not (self.gradient.descends or single):
             return None
         finished = (step.target for nest in self.gradient.finishing for step in nest.steps)
@@ -130,10 +132,9 @@ class Schedule:
 
     def show(self) -> str:
         """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
-        notes = {"single samples in registers": bool(self.scalars), "many models in the lanes of vectors": self.many}
+        notes = {"single samples in registers": bool(self.unrolled), "many models in the lanes of vectors": self.many}
         small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
-        straight, group = (self.scalars.kernel, self.scalars.group) if self.scalars else (None, None)
-        others = [plan.show() for plan in (self.rows, self.lanes, straight, group) if plan]
+        others = [plan.show() for plan in (self.single_sample, self.unrolled, self.side_by_side) if plan]
         kernels = (kernel.show() for kernel in self.kernels)
         return "\n".join([self.layout.show(), self._show_training(), *small, *kernels, *others])
 

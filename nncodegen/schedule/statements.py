@@ -38,9 +38,9 @@ def terms(step: Step, program: Program) -> list[Step]:
 
 def statements(nest: Nest, program: Program, storage: Mapping[str, Storage]) -> tuple[tuple[Statement, ...], ...]:
     """The statements of each part of a nest that reduces nothing in its loops but samples."""
-    if nest.sums and not nest.few:
+    if nest.sums and not nest.unrolled:
         return (tuple(_statement(step, terms(step, program)) for step in nest.steps),)
-    parts = ([s for step in part for s in written_out(step, nest.few, program)] for part in nest.parts)
+    parts = ([s for step in part for s in written_out(step, nest.unrolled, program)] for part in nest.parts)
     return tuple(_of_part(steps, program, storage) for steps in parts)
 
 

@@ -16,7 +16,7 @@ from nncodegen.describe.initializers import initial
 from nncodegen.describe.layers import Part
 from nncodegen.ir import Element, Step, Tensor
 from nncodegen.perceptron import model as perceptron_model
-from nncodegen.schedule.lanes import PARAMETERS, SAMPLES
+from nncodegen.schedule.layers import PARAMETERS, SAMPLES
 from nncodegen.schedule.layout import LONGEST
 from tests.support.built import built, stage
 from tests.support.compilers import WARNINGS
@@ -89,7 +89,7 @@ def test_which_networks():
     """Those whose parameters, for a group of models, are close; random numbers and BLAS are for one model at a time."""
 
     def lanes_of(model, precision="float64", **choices):
-        return nn.compile_model(model, precision, until="schedule", choices=choices)["schedule"].lanes
+        return nn.compile_model(model, precision, until="schedule", choices=choices)["schedule"].side_by_side
 
     units = (PARAMETERS - 1) // 7
     for precision in ("float64", "float32"):

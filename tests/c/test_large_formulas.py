@@ -99,4 +99,4 @@ def test_registers_hold_more_than_a_loop():
     """A formula that takes several loops may still train in registers, and its models in lanes."""
     scheduled = nn.compile_model(waves(12), until="schedule")["schedule"]
     assert len(scheduled.kernels[-1].tile) > 1
-    assert scheduled.scalars
+    assert scheduled.unrolled

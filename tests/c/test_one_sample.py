@@ -213,7 +213,7 @@ def test_layers_of_ones_own(first, layer, alone, precision):
     layers = [*([] if first else [nn.Dense(20, "tanh")]), layer, nn.Dense(20, "tanh"), nn.Dense(3, "softmax")]
     model = nn.Sequential(layers, 9, "categorical_crossentropy", name="own")
     compiled = nn.compile_model(model, precision, until="schedule")
-    rows = compiled["schedule"].rows
+    rows = compiled["schedule"].single_sample
     assert (rows.gradient is not None) == alone
     module, program = nn.build(model, precision), compiled["simplify"]
     X, Y = data_of(module, precision)
@@ -231,15 +231,15 @@ def test_layers_of_ones_own(first, layer, alone, precision):
 def test_what_runs_alone():
     """All but formulas and the longest gradients; what the gradient changes, its last loops write."""
     layers = [nn.Dense(20, "tanh")] * 3
-    rows = nn.compile_model(nn.Sequential([*layers, nn.Dense(2)], 7), until="schedule")["schedule"].rows
+    rows = nn.compile_model(nn.Sequential([*layers, nn.Dense(2)], 7), until="schedule")["schedule"].single_sample
     places = [rows.gradient.storage[step.target.tensor].place for nest in rows.gradient.after for step in nest.steps]
     assert places == [Place.GRADIENT] * 8
     assert SAMPLE not in {index for nest in rows.gradient.tile for step in nest.steps for index in step.indices}
     deep = nn.Sequential([*layers * 12, nn.Dense(2)], 7)
-    assert nn.compile_model(deep, until="schedule")["schedule"].rows.gradient is None
+    assert nn.compile_model(deep, until="schedule")["schedule"].single_sample.gradient is None
     a, x, y = sympy.symbols("a x y")
     formula = nn.Model("line", [x], [y], {a: 1.0}, a * x, (a * x - y) ** 2)
-    assert nn.compile_model(formula, until="schedule")["schedule"].rows is None
+    assert nn.compile_model(formula, until="schedule")["schedule"].single_sample is None
 
 
 def test_a_stop_goes_on():

@@ -5,7 +5,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.perceptron import model as perceptron_model
-from nncodegen.schedule.scalars import PARAMETERS, written_out
+from nncodegen.schedule.unrolled import PARAMETERS, written_out
 from tests.support.models import gradient_of, random_data
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
@@ -23,7 +23,7 @@ def labelled(*units):
 
 
 def scalars_of(model, **choices):
-    return nn.compile_model(model, until="schedule", choices=choices)["schedule"].scalars
+    return nn.compile_model(model, until="schedule", choices=choices)["schedule"].unrolled
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Weights that lie turned over while they are trained: nobody sees it."""
+"""Weights that lie transposed while they are trained: nobody sees it."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_gradient(precision, inputs, features):
     """
     model, choices = network(UNITS[precision], inputs), {"turned": True, "features": features}
     compiled = nn.compile_model(model, precision, choices=choices)
-    assert compiled["schedule"].layout.turned == ("W1", "d_W1")
+    assert compiled["schedule"].layout.transposed == ("W1", "d_W1")
     module, program = load(compiled.built), compiled["simplify"]
     rng = np.random.default_rng(0)
     parameters = (0.3 * rng.normal(size=module.parameter_count)).astype(precision).astype(float)
@@ -137,21 +137,21 @@ def test_what_a_callback_sees(modules):
 
 def test_what_is_turned():
     """The weights of a first layer of whole vectors, which stay in the cache, where its units run innermost."""
-    assert layout(network(16)).turned == ("W1", "d_W1")
-    assert layout(network(32), "float32").turned == ("W1", "d_W1")
-    assert layout(network(17)).turned == ()
-    assert layout(network(16), features=["i"]).turned == ()
-    assert layout(network(64, 100)).turned == ()
+    assert layout(network(16)).transposed == ("W1", "d_W1")
+    assert layout(network(32), "float32").transposed == ("W1", "d_W1")
+    assert layout(network(17)).transposed == ()
+    assert layout(network(16), features=["i"]).transposed == ()
+    assert layout(network(64, 100)).transposed == ()
     assert "W1: as people see it, for its 6,400 weights" in layout(network(64, 100)).show()
-    assert layout(network(64, 100), turned=True).turned == ("W1", "d_W1")
-    assert layout(network(64, 100), turned=["W1"]).turned == ("W1", "d_W1")
-    assert layout(network(16), turned=False).turned == ()
-    assert layout(network(16), turned=True, blas=True).turned == ()
-    assert layout(nn.Sequential([nn.Dense(16), nn.Dense(16), nn.Dense(1)], 16)).turned == ("W1", "d_W1")
+    assert layout(network(64, 100), turned=True).transposed == ("W1", "d_W1")
+    assert layout(network(64, 100), turned=["W1"]).transposed == ("W1", "d_W1")
+    assert layout(network(16), turned=False).transposed == ()
+    assert layout(network(16), turned=True, blas=True).transposed == ()
+    assert layout(nn.Sequential([nn.Dense(16), nn.Dense(16), nn.Dense(1)], 16)).transposed == ("W1", "d_W1")
 
 
 def test_choices_that_cannot_be_meant():
     """A choice that does not exist is an error that says what does."""
-    for turned, message in ((["W2"], "'W2' cannot lie turned over; what can: W1"), ("W1", "True, False or a list")):
+    for turned, message in ((["W2"], "'W2' cannot lie transposed; what can: W1"), ("W1", "True, False or a list")):
         with pytest.raises(nn.ModelError, match=message):
             layout(network(16), turned=turned)

@@ -42,7 +42,7 @@ def test_every_loop_has_a_role_and_an_end(name):
     schedule = scheduled(MODELS[name])
     for kernel in schedule.kernels:
         for nest in nests_of(kernel):
-            assert [axis.index for axis in nest.axes] == [*nest.loops, *nest.few]
+            assert [axis.index for axis in nest.axes] == [*nest.loops, *nest.unrolled]
             assert sum(axis.role is Role.VECTOR for axis in nest.axes) <= 1
             for axis in nest.axes:
                 size = schedule.program.sizes[axis.index]
@@ -59,7 +59,7 @@ def test_rows_from_outside_end_where_they_end(name):
     for kernel in schedule.kernels:
         for nest in (nest for nest in nests_of(kernel) if nest.shape is Shape.LOOPS):
             touched = {e for step in nest.steps for e in (step.target, *step.operands) if kernel.place(e) in outside}
-            for index in {index for element in touched for index in element.indices} - {SAMPLE, *nest.few}:
+            for index in {index for element in touched for index in element.indices} - {SAMPLE, *nest.unrolled}:
                 assert nest.axis(index).end == schedule.program.sizes[index]
             if any(kernel.place(element) is Place.OUTPUT for element in touched):
                 assert nest.axis(SAMPLE).end is Samples.GIVEN
@@ -138,10 +138,10 @@ def test_plans():
     """Every kernel says what its axes do, and --dump shows it."""
     schedule = scheduled(network(16, 3))
     assert {kernel.plan.samples for kernel in schedule.kernels} == {Role.TILED}
-    assert schedule.rows.predict.plan == schedule.rows.gradient.plan == SINGLE_SAMPLE
-    assert schedule.lanes.kernel.plan == LAYERS
+    assert schedule.single_sample.predict.plan == schedule.single_sample.gradient.plan == SINGLE_SAMPLE
+    assert schedule.side_by_side.kernel.plan == LAYERS
     formula = scheduled(perceptron_model)
-    assert formula.scalars.group.kernel.plan == FORMULA
+    assert formula.side_by_side.kernel.plan == FORMULA
     for plan in ("tile", "single sample", "models side by side, layers"):
         assert f"  {plan}: samples " in schedule.show()
     for plan in ("unrolled", "models side by side, formula"):
@@ -150,7 +150,7 @@ def test_plans():
 
 def test_loops_over_models_are_short():
     """Statements of a group of models stand in loops that a core overlaps; what goes across lies in arrays."""
-    group = scheduled(perceptron_model).scalars.group
+    group = scheduled(perceptron_model).side_by_side
     kernel = group.kernel
     assert len(kernel.tile) > 2
     for nest in kernel.tile:
@@ -165,7 +165,7 @@ def test_loops_over_models_are_short():
 def test_one_parameter_after_the_other():
     """What an update of one parameter has not changed is not computed again for the next one."""
     f = a * sympy.exp(b * x) + c
-    line = scheduled(nn.Model("curve", [x], [y], {a: 1.0, b: 0.1, c: 0.0}, f, (f - y) ** 2)).scalars.kernel
+    line = scheduled(nn.Model("curve", [x], [y], {a: 1.0, b: 0.1, c: 0.0}, f, (f - y) ** 2)).unrolled
     assert [turn.parameter.tensor for turn in line.turns] == ["a", "b", "c"]
     functions = [any(step.expression.has(sympy.exp) for step in turn.steps) for turn in line.turns]
     assert functions == [True, False, True]  # neither a nor its own turn changes exp(b*x), b does

@@ -8,7 +8,7 @@ import nncodegen as nn
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.schedule import NO_CHOICES, Nest, Place, Shape
 from nncodegen.schedule.arrays import Arrays
-from nncodegen.schedule.chains import SHORT
+from nncodegen.schedule.split import SHORT
 from tests.support.models import gradient_of, random_data
 
 pytestmark = pytest.mark.usefixtures("light_compiler")

@@ -47,14 +47,14 @@ def test_every_kind_of_loop():
     }
     assert not schedules["samples"].layout.features
     assert len(schedules["features"].layout.features) == 3
-    assert schedules["features"].layout.turned
+    assert schedules["features"].layout.transposed
     assert schedules["features"].kernels[-1].descends
-    assert schedules["rows"].rows.gradient
-    assert schedules["rows"].lanes
+    assert schedules["rows"].single_sample.gradient
+    assert schedules["rows"].side_by_side
     for name in ("registers", "formulas"):
-        assert schedules[name].scalars
-        assert not schedules[name].lanes
-    assert schedules["networks"].scalars
-    assert schedules["networks"].lanes
+        assert schedules[name].unrolled
+        assert not schedules[name].program.layered
+    assert schedules["networks"].unrolled
+    assert schedules["networks"].side_by_side
     assert schedules["blas"].layout.blas
     assert schedules["noise"].program.noise

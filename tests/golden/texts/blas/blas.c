@@ -407,8 +407,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[k] = z2[k];
 }
 
-/* Adds the loss of one sample. Gives its derivatives, or (more) adds so many times of these to what is
-   there, such as the parameters, which are read before; what lies behind these may be read as well. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
+   to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
@@ -507,13 +507,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT_FEW
             for (size_t i = 0; i < 7; i++)
                 gradient[j*7 + i] += more*(d_z1[j]*inputs[i]);
-        } else {
+        }
+    else
         for (size_t j = 0; j < 17; j++) {
             INDEPENDENT_FEW
             for (size_t i = 0; i < 7; i++)
                 gradient[j*7 + i] = d_z1[j]*inputs[i];
         }
-    }
 
     /* d_b1[j] = d_z1[j] */
     if (more != 0) {
@@ -532,13 +532,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT
             for (size_t j = 0; j < 17; j++)
                 gradient[136 + k*17 + j] += more*(d_z2[k]*h1[j]);
-        } else {
+        }
+    else
         for (size_t k = 0; k < 3; k++) {
             INDEPENDENT
             for (size_t j = 0; j < 17; j++)
                 gradient[136 + k*17 + j] = d_z2[k]*h1[j];
         }
-    }
 
     /* d_b2[k] = d_z2[k] */
     if (more != 0) {

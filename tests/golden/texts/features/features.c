@@ -538,8 +538,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[l] = z3[l];
 }
 
-/* Adds the loss of one sample. Gives its derivatives, or (more) adds so many times of these to what is
-   there, such as the parameters, which are read before; what lies behind these may be read as well. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
+   to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
@@ -670,13 +670,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT
             for (size_t j = 0; j < 32; j++)
                 gradient[i*32 + j] += more*(d_z1[j]*inputs[i]);
-        } else {
+        }
+    else
         for (size_t i = 0; i < 24; i++) {
             INDEPENDENT
             for (size_t j = 0; j < 32; j++)
                 gradient[i*32 + j] = d_z1[j]*inputs[i];
         }
-    }
 
     /* d_b1[j] = d_z1[j] */
     if (more != 0) {
@@ -695,13 +695,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT
             for (size_t j = 0; j < 32; j++)
                 gradient[800 + k*32 + j] += more*(d_z2[k]*h1[j]);
-        } else {
+        }
+    else
         for (size_t k = 0; k < 16; k++) {
             INDEPENDENT
             for (size_t j = 0; j < 32; j++)
                 gradient[800 + k*32 + j] = d_z2[k]*h1[j];
         }
-    }
 
     /* d_b2[k] = d_z2[k] */
     if (more != 0) {
@@ -720,13 +720,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT_FEW
             for (size_t k = 0; k < 16; k++)
                 gradient[1328 + l*16 + k] += more*(d_z3[l]*h2[k]);
-        } else {
+        }
+    else
         for (size_t l = 0; l < 2; l++) {
             INDEPENDENT_FEW
             for (size_t k = 0; k < 16; k++)
                 gradient[1328 + l*16 + k] = d_z3[l]*h2[k];
         }
-    }
 
     /* d_b3[l] = d_z3[l] */
     if (more != 0) {

@@ -617,8 +617,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[k] = h2[k];
 }
 
-/* Adds the loss of one sample. Gives its derivatives, or (more) adds so many times of these to what is
-   there, such as the parameters, which are read before; what lies behind these may be read as well. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
+   to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
@@ -792,13 +792,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT_FEW
             for (size_t i = 0; i < 2; i++)
                 gradient[j*2 + i] += more*(d_z1[j]*inputs[i]);
-        } else {
+        }
+    else
         for (size_t j = 0; j < 4; j++) {
             INDEPENDENT_FEW
             for (size_t i = 0; i < 2; i++)
                 gradient[j*2 + i] = d_z1[j]*inputs[i];
         }
-    }
 
     /* d_b1[j] = d_z1[j] */
     if (more != 0) {
@@ -817,13 +817,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT_FEW
             for (size_t j = 0; j < 4; j++)
                 gradient[12 + k*4 + j] += more*(d_z2[k]*h1[j]);
-        } else {
+        }
+    else
         for (size_t k = 0; k < 3; k++) {
             INDEPENDENT_FEW
             for (size_t j = 0; j < 4; j++)
                 gradient[12 + k*4 + j] = d_z2[k]*h1[j];
         }
-    }
 
     /* d_b2[k] = d_z2[k] */
     if (more != 0) {
@@ -1240,7 +1240,8 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                 d_z1[(16 + n)*MODELS + lane] = t20_2*t24_2;
                 d_z1[(24 + n)*MODELS + lane] = t20_3*t24_3;
             }
-        } else {
+        }
+    else
         for (size_t n = 0; n < count; n++) {
             MODELS_LOOP
             for (size_t lane = 0; lane < MODELS; lane++) {
@@ -1337,7 +1338,6 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                 d_z1[(24 + n)*MODELS + lane] = t20_3*t24_3;
             }
         }
-    }
 
     /* loss_ = sum(n) loss_n_[n]*weight_[n] */
     if (with_loss) {

@@ -463,8 +463,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[m] = z4[m];
 }
 
-/* Adds the loss of one sample. Gives its derivatives, or (more) adds so many times of these to what is
-   there, such as the parameters, which are read before; what lies behind these may be read as well. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
+   to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts, randomness noise, const size_t *restrict rows)
@@ -610,13 +610,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT_FEW
             for (size_t i = 0; i < 9; i++)
                 gradient[k*9 + i] += more*(d_z2[k]*h1[i]);
-        } else {
+        }
+    else
         for (size_t k = 0; k < 19; k++) {
             INDEPENDENT_FEW
             for (size_t i = 0; i < 9; i++)
                 gradient[k*9 + i] = d_z2[k]*h1[i];
         }
-    }
 
     /* d_b2[k] = d_z2[k] */
     if (more != 0) {
@@ -635,13 +635,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT
             for (size_t k = 0; k < 19; k++)
                 gradient[190 + m*19 + k] += more*(d_z4[m]*h3[k]);
-        } else {
+        }
+    else
         for (size_t m = 0; m < 2; m++) {
             INDEPENDENT
             for (size_t k = 0; k < 19; k++)
                 gradient[190 + m*19 + k] = d_z4[m]*h3[k];
         }
-    }
 
     /* d_b4[m] = d_z4[m] */
     if (more != 0) {

@@ -352,7 +352,8 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
                 const real t15 = (z2[k*TILE + n] <= 0 ? t7 : t8);
                 d_z2[k*TILE + n] = d_t5*h2_now - d_t6*t15;
             }
-        } else {
+        }
+    else
         for (size_t k = 0; k < 5; k++) {
             INDEPENDENT
             for (size_t n = 0; n < padded; n++) {
@@ -369,7 +370,6 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
                 d_z2[k*TILE + n] = d_t5*h2_now - d_t6*t15;
             }
         }
-    }
 
     if (with_loss) {
         /* loss_n_[n] = sum(k) -t12[n, k]*t9[n, k]/5 + t14[n, k]*y_tile_[n, k]/5 */
@@ -510,8 +510,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[k] = h2[k];
 }
 
-/* Adds the loss of one sample. Gives its derivatives, or (more) adds so many times of these to what is
-   there, such as the parameters, which are read before; what lies behind these may be read as well. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
+   to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
@@ -657,13 +657,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT_FEW
             for (size_t i = 0; i < 11; i++)
                 gradient[j*11 + i] += more*(d_z1[j]*inputs[i]);
-        } else {
+        }
+    else
         for (size_t j = 0; j < 21; j++) {
             INDEPENDENT_FEW
             for (size_t i = 0; i < 11; i++)
                 gradient[j*11 + i] = d_z1[j]*inputs[i];
         }
-    }
 
     /* d_b1[j] = d_z1[j] */
     if (more != 0) {
@@ -682,13 +682,13 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
             INDEPENDENT
             for (size_t j = 0; j < 21; j++)
                 gradient[252 + k*21 + j] += more*(d_z2[k]*h1[j]);
-        } else {
+        }
+    else
         for (size_t k = 0; k < 5; k++) {
             INDEPENDENT
             for (size_t j = 0; j < 21; j++)
                 gradient[252 + k*21 + j] = d_z2[k]*h1[j];
         }
-    }
 
     /* d_b2[k] = d_z2[k] */
     if (more != 0) {
@@ -802,7 +802,8 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                     const real t15 = (z2[(k*8 + n)*MODELS + lane] <= 0 ? t7 : t8);
                     d_z2[(k*8 + n)*MODELS + lane] = d_t5*h2 - d_t6*t15;
                 }
-            } else {
+            }
+    else
         for (size_t k = 0; k < 5; k++)
             for (size_t n = 0; n < count; n++) {
                 MODELS_LOOP
@@ -819,7 +820,6 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
                     d_z2[(k*8 + n)*MODELS + lane] = d_t5*h2 - d_t6*t15;
                 }
             }
-    }
 
     if (with_loss) {
         /* loss_n_[n] = sum(k) -t12[n, k]*t9[n, k]/5 + t14[n, k]*y[n, k]/5 */

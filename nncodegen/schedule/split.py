@@ -1,10 +1,10 @@
-"""Chains of long operations, which are cut into loops of their own.
+"""Where loops are split: a long operation that waits for another has a loop of its own.
 
-A core looks some hundred instructions ahead. Where these hold several turns of a loop, it works at all of them while
-each waits for its own results; where one turn is a function behind another, they hold little more than that turn.
+A core looks some hundred instructions ahead. Where these hold several rounds of a loop, it works at all of them while
+each waits for its own results; where one round is a function behind another, they hold little more than that round.
 
 A division is long as well, but takes few instructions: whether it is better off in the next loop, or beside the work of
-the loop that it waits for, is for the target to decide (``CUT`` in head.c).
+the loop that it waits for, is for the target to decide (``CUT`` in ``runtime/c/nncodegen/vectors.h``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHORT = (Abs, Piecewise, sign, tanh_of)
 """Functions of a few operations: the others take twenty or more, one behind the other."""
 
 
-def without_chains(nests: Iterable[Nest], outside: Container[str]) -> Iterator[Nest]:
+def split_loops(nests: Iterable[Nest], outside: Container[str]) -> Iterator[Nest]:
     """The nests; those over the units of a layer are cut so that no long operation waits for a function of its loop.
 
     What one loop leaves to the next lies in memory, which takes less than the waiting. Where only divisions wait, the

@@ -22,8 +22,8 @@ from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout, factors_of
 from nncodegen.schedule.loops import in_parts, nests_of, without_noise
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
-from nncodegen.schedule.places import declared, strides_of, turned_over, with_strides
-from nncodegen.schedule.plans import Rows
+from nncodegen.schedule.places import declared, strides_of, transposed_strides, with_strides
+from nncodegen.schedule.plans import SingleSample
 
 SAMPLES = 4
 """Samples of a batch up to which their gradients take less time one by one, where a tile has samples innermost. Two are
@@ -34,13 +34,13 @@ STATEMENTS = 300
 some thirty layers and more, which few train so."""
 
 
-def choose_rows(program: Program, layout: Layout, kernels: tuple[Kernel, ...]) -> Rows | None:
+def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel, ...]) -> SingleSample | None:
     """The kernels of one sample, given those of a tile; none where these are plain loops over samples."""
     if not any(kernel.shapes - {Shape.LOOPS} for kernel in kernels):
         return None
     one, gradient = without_samples(program), kernels[-1]
     samples = 1 if layout.features else SAMPLES
-    return Rows(one, _predict(one, replace(layout, turned=())), _gradient(one, layout, gradient), samples)
+    return SingleSample(one, _predict(one, replace(layout, transposed=())), _gradient(one, layout, gradient), samples)
 
 
 def without_samples(program: Program) -> Program:
@@ -132,7 +132,7 @@ def _places_of_gradient(ends: Sequence[Element], one: Program, layout: Layout) -
     """The places of the derivatives, in the order of the parameters, as these lie."""
     offsets = accumulate((parameter.size for parameter in one.parameters), initial=0)
     return {
-        end.tensor: Storage(Place.GRADIENT, offset, turned_over(element.tensor, parameter, layout))
+        end.tensor: Storage(Place.GRADIENT, offset, transposed_strides(element.tensor, parameter, layout))
         for end, element, parameter, offset in zip(ends, one.gradient, one.parameters, offsets, strict=False)
     }
 

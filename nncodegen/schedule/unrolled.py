@@ -2,7 +2,7 @@
 
 Single samples are trained in registers (see ``registers``), and many models of a formula at once in the lanes of
 vectors (see ``formulas``). Batches of a network are left to its blocks, whose vectors are filled by samples, and
-many models of it to loops over its units (see ``lanes``).
+many models of it to loops over its units (see ``layers``).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from nncodegen.schedule.formulas import formula_group
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, choose_layout
 from nncodegen.schedule.loops import make_kernel
-from nncodegen.schedule.plans import Scalars
-from nncodegen.schedule.registers import in_registers
+from nncodegen.schedule.plans import SideBySide
+from nncodegen.schedule.registers import StraightLine, in_registers
 
 STATEMENTS = 400
 """Statements of a gradient up to which it is written for registers: beyond, they do not hold it."""
@@ -31,22 +31,24 @@ COMBINED = {"sum": Add, "max": Max}
 """What the terms of a reduction become."""
 
 
-def choose_scalars(program: Program, layout: Layout, gradient: Kernel) -> Scalars | None:
+def choose_unrolled(
+    program: Program, layout: Layout, gradient: Kernel
+) -> tuple[StraightLine | None, SideBySide | None]:
     """The scalar form of a program, given the kernel of its gradient; none if it is too long, or nothing is gained."""
     formula = not program.layered
     if not formula:
         small = program.parameter_count <= PARAMETERS
-        if not small or program.noise or layout.turned or layout.blas:
-            return None
+        if not small or program.noise or layout.transposed or layout.blas:
+            return None, None
         program = written_out(program)
         outputs = program.outputs if gradient.outputs else ()
         gradient = make_kernel(
             program, choose_layout(program, {}), "gradient", (), (program.loss, *program.gradient), outputs
         )
     if sum(len(nest.steps) for nest in gradient.nests_with_metrics) > STATEMENTS:
-        return None
+        return None, None
     group = formula_group(program, gradient) if formula else None
-    return Scalars(program, in_registers(program, gradient), group)
+    return in_registers(program, gradient), group
 
 
 def written_out(program: Program) -> Program:

@@ -1,4 +1,4 @@
-"""Many models of a network at once: the lanes of vectors are models, and loops run over samples and units.
+"""Many models of a network side by side: the lanes of vectors are models, and loops run over samples and units.
 
 Every value of a tile is a vector then, with a lane for each model, and so is every parameter: a product of matrices
 multiplies vector by vector, whatever the widths of the layers are, and sums over samples stay in their lanes. A network
@@ -17,7 +17,7 @@ from nncodegen.schedule.kernel import LAYERS, Kernel
 from nncodegen.schedule.layout import LONGEST, Layout
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage, only
-from nncodegen.schedule.plans import Lanes
+from nncodegen.schedule.plans import SideBySide
 
 SAMPLES = 8
 """Samples of each model in a tile: a block of a product then uses what it loads four times."""
@@ -27,7 +27,7 @@ PARAMETERS = 512
 leave the first-level cache then, but come from the second as fast as they are used."""
 
 
-def choose_lanes(program: Program, layout: Layout, gradient: Kernel) -> Lanes | None:
+def choose_layers(program: Program, layout: Layout, gradient: Kernel) -> SideBySide | None:
     """The kernel of a group of models, given that of one.
 
     There is none for a formula, for a network with random numbers or products left to BLAS, and for a large one.
@@ -40,7 +40,7 @@ def choose_lanes(program: Program, layout: Layout, gradient: Kernel) -> Lanes | 
     layout = Layout(SAMPLES, models, (), ())
     kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))
     kernel = _in_order(_without_copies(replace(kernel, plan=LAYERS)), program)
-    return Lanes(layout, decide(kernel, program, layout))
+    return SideBySide(layout, decide(kernel, program, layout))
 
 
 def _without_copies(kernel: Kernel) -> Kernel:

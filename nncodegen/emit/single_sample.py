@@ -2,35 +2,35 @@
 
 Vectors run along the units of a layer, and products with its weights along whatever lies side by side of them. Where
 the gradient is not wanted for itself, but as a step of plain descent, it is added to the parameters where it would be
-written (see ``descent.c``).
+written (see ``runtime/c/nncodegen/descend.h``).
 """
 
 from __future__ import annotations
 
-from nncodegen.emit.calls import CallsOfRow
-from nncodegen.emit.elements import ElementsOfRow
+from nncodegen.emit.calls import CallsOfSample
+from nncodegen.emit.elements import ElementsOfSample
 from nncodegen.emit.kernels import emit_measured
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
-from nncodegen.schedule import Kernel, Rows, Schedule
+from nncodegen.schedule import Kernel, Schedule, SingleSample
 
 
-def emit_rows(schedule: Schedule, lines: Lines) -> None:
+def emit_single_sample(schedule: Schedule, lines: Lines) -> None:
     """The functions of one sample, where a schedule has kernels for it."""
-    rows = schedule.rows
-    if rows:
-        RowEmitter(schedule, rows, rows.predict, lines).emit_predict()
-    if rows and rows.gradient:
-        RowEmitter(schedule, rows, rows.gradient, lines).emit_gradient()
+    single = schedule.single_sample
+    if single:
+        SingleSampleEmitter(schedule, single, single.predict, lines).emit_predict()
+    if single and single.gradient:
+        SingleSampleEmitter(schedule, single, single.gradient, lines).emit_gradient()
 
 
-class RowEmitter:
+class SingleSampleEmitter:
     """Writes the function of a kernel of one sample."""
 
-    def __init__(self, schedule: Schedule, rows: Rows, kernel: Kernel, lines: Lines) -> None:
-        self._program, self._kernel, self._lines = rows.program, kernel, lines
-        self._at = ElementsOfRow(rows.program, schedule.layout, kernel)
-        self._loops = LoopPrinter(self._at, CallsOfRow(self._at), lines)
+    def __init__(self, schedule: Schedule, single: SingleSample, kernel: Kernel, lines: Lines) -> None:
+        self._program, self._kernel, self._lines = single.program, kernel, lines
+        self._at = ElementsOfSample(single.program, schedule.layout, kernel)
+        self._loops = LoopPrinter(self._at, CallsOfSample(self._at), lines)
 
     def emit_predict(self) -> None:
         """The outputs of a sample."""
@@ -50,8 +50,8 @@ class RowEmitter:
         lines, kernel = self._lines, self._kernel
         noise = ", randomness noise, const size_t *restrict rows" if self._program.noise else ""
         lines.add(
-            "/* Adds the loss of one sample. Gives its derivatives, or (more) adds so many times of these to what is",
-            "   there, such as the parameters, which are read before; what lies behind these may be read as well. */",
+            "/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each",
+            "   to what is there: the parameters, which are read before, as may be what lies behind them. */",
         )
         head = (
             "static HOT void gradient_row(const real *parameters, const real *restrict inputs,\n"

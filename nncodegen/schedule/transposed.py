@@ -1,10 +1,10 @@
-"""Which weights lie turned over while they are trained.
+"""Which weights lie transposed while they are trained.
 
 People see the weights of a layer as ``W[j, i]``, with the inputs i side by side. Where features run innermost, the
 product ``s[n, j] = sum(i) W[j, i]*x[n, i]`` reads them with the units j side by side: a copy is made of them for every
 batch. Their gradient ``d_W[j, i] = sum(n) d[n, j]*x[n, i]`` comes either way, but with i side by side its vectors are
 those of x, which lie wherever the caller has them, and are copied first where they cross two lines of the cache. So a
-training turns the weights over when it begins, updates them as they then lie, and turns them back when it ends.
+training transposes the weights when it begins, updates them as they then lie, and transposes them back when it ends.
 
 It pays where nothing reads them the other way, as the gradient of what a layer is given does: so for first layers, of
 which nobody wants it. And it pays where the weights stay in the first-level cache: from further away, x is read faster
@@ -20,8 +20,8 @@ from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
 from nncodegen.schedule.layout import CACHE, Layout, bytes_of, is_product, names_of, weights_of
 
 
-def choose_turned(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
-    """A layout with the parameters that lie turned over in a training, and their gradients.
+def choose_transposed(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
+    """A layout with the parameters that lie transposed in a training, and their gradients.
 
     ``choices`` overrides it: {"turned": True or False, for all that can, or a list of parameters}.
     Raises ModelError for choices that cannot be meant.
@@ -29,12 +29,12 @@ def choose_turned(program: Program, layout: Layout, choices: Mapping[str, object
     matrices = [(p, g) for p, g in zip(program.parameters, program.gradient, strict=False) if len(p.shape) == 2]
     able = {p.name: (step, g) for p, g in matrices if (step := _forward(p, g, program, layout))}
     usual = (name for name, (step, _) in able.items() if _pays(step, program, layout))
-    wanted = names_of("turned", choices, able, usual, "parameter", "lie turned over")
+    wanted = names_of("turned", choices, able, usual, "parameter", "lie transposed")
     asked = choices.get("turned") is not None
     chosen = [name for name in able if name in wanted]
     gradients = [able[name][1].tensor for name in chosen]
     reasons = (_reason(name, step, program, name in wanted, asked) for name, (step, _) in able.items())
-    return replace(layout, turned=(*chosen, *gradients), reasons=(*layout.reasons, *reasons))
+    return replace(layout, transposed=(*chosen, *gradients), reasons=(*layout.reasons, *reasons))
 
 
 def _forward(parameter: Tensor, gradient: Element, program: Program, layout: Layout) -> Step | None:
@@ -65,4 +65,4 @@ def _units(step: Step, program: Program) -> tuple[str, int]:
 
 def _reason(name: str, step: Step, program: Program, chosen: bool, asked: bool) -> str:
     why = "as asked for" if asked else f"for its {weights_of(step, program):,} weights"
-    return f"{name}: {'turned over while it is trained' if chosen else 'as people see it'}, {why}"
+    return f"{name}: {'transposed while it is trained' if chosen else 'as people see it'}, {why}"
