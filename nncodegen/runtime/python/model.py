@@ -47,6 +47,7 @@ class Model:
         self.operations = dict(zip(("written_out", "simplified"), facts.operations, strict=True))
         self.rules: dict[str, Rule] = {**RULES, **facts.rules}
         """The update rules by name, in the order of their numbers in C."""
+        self.rule_numbers = {name: number for number, name in enumerate(self.rules)}
         self.optimizers = {
             name: {hyper.name: hyper.default for hyper in rule.hyperparameters} for name, rule in self.rules.items()
         }

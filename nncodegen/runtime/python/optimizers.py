@@ -90,9 +90,8 @@ def choose(
         initial = options[value] if isinstance(value, str) else value
         if initial:
             state[row] = initial
-    array = np.zeros(model.option_count)
-    array[: len(options)] = list(options.values())
-    return Chosen(name, list(model.rules).index(name), array, state, decay)
+    array = np.array([*options.values(), *(0.0 for _ in range(len(options), model.option_count))])
+    return Chosen(name, model.rule_numbers[name], array, state, decay)
 
 
 def _sgd(model: Model, values: dict[str, Any]) -> str:
