@@ -422,7 +422,7 @@ def test_without_scikit_learn(tmp_path):
         ({"shuffle": 1}, "shuffle must be True or False"),
         ({"threads": 0}, "threads must be an integer from 1"),
         ({"train_options": 3}, "train_options must map names"),
-        ({"train_options": {"epochs": 3}}, "train_options must not name epochs"),
+        ({"train_options": {"epochs": 3}}, "train_options must not contain epochs"),
         ({"early_stopping": True, "validation_fraction": 0.001}, "early_stopping holds out 1 of 150 samples"),
     ],
 )
