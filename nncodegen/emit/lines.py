@@ -14,7 +14,7 @@ WIDTH = 112
 
 @dataclass
 class _Block:
-    """A block that is open: the line of its head, the parts in it so far, whether its braces stay, whether it is a choice."""
+    """An open block: the line of its head, its parts so far, whether its braces stay, whether it is a choice."""
 
     head: int
     parts: int = 0

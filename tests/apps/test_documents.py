@@ -177,6 +177,13 @@ def test_every_document_is_linked():
         assert f"({name})" in text
 
 
+def test_all_headers():
+    """The page about the C that all models share names each of its headers."""
+    text = (ROOT / "docs" / "runtime-c.md").read_text()
+    for header in (ROOT / "nncodegen" / "runtime" / "c").rglob("*.h"):
+        assert f"/{header.name})" in text, header.name
+
+
 # --- the perceptron, stage by stage ------------------------------------------------------------------------------
 
 
