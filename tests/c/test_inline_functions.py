@@ -224,6 +224,7 @@ def test_loops_are_vectorized(bits, tmp_path):
     (tmp_path / "loops.c").write_text("\n".join(lines) + "\n")
     options = [
         *FLAGS["vector"],
+        *INCLUDES,
         "-std=c11",
         "-fno-trapping-math",
         "-fno-math-errno",
