@@ -36,6 +36,16 @@ HEAD = """\
 
 #include "base.h"
 
+/* Every rule is given all that a rule may need. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+"""
+
+TAIL = """
+#pragma GCC diagnostic pop
+
+#endif
 """
 
 
@@ -156,7 +166,7 @@ def emit_optimizers(updates: Sequence[Update]) -> str:
     """The text of ``optimizers.h``, given the rules that every model has."""
     lines = Lines()
     emit_rules(updates, 0, "NN_RULES", None, lines)
-    return HEAD + str(lines) + "\n#endif\n"
+    return HEAD + str(lines) + TAIL
 
 
 def own(updates: Sequence[Update]) -> Sequence[Update]:

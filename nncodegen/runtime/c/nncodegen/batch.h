@@ -1,7 +1,7 @@
 /* The sums over the samples of a batch: losses, derivatives and metrics, in chunks of tiles.
 
-   Needs samples.h, poll.h, random.h with noise, and the kernels loss_tile and gradient_tile. Gives batch, sum_chunk,
-   add_sums. */
+   Needs samples.h, poll.h, random.h with noise, products.h with blocks, and the kernels loss_tile and gradient_tile.
+   Gives batch, chunks_of, prepare_batch, place_of_loss, sum_chunk, add_sums. */
 
 #ifndef NNCODEGEN_BATCH_H
 #define NNCODEGEN_BATCH_H
@@ -9,6 +9,9 @@
 #include "poll.h"
 #include "random.h"
 #include "samples.h"
+#if NN_HAS_BLOCKS
+#include "products.h"
+#endif
 
 /* A batch of samples: those from begin on, in their order, whose weights are divided by their total. What is wanted of
    it is the loss, with the gradient unless it is forward, and the sums for metrics, where each sample has a count. */

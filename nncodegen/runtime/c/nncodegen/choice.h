@@ -6,7 +6,8 @@
    fastest first. Compilers can do that by themselves (target_clones), but do not take vector types and inline functions
    along, and need the help of glibc.
 
-   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. */
+   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. Gives all functions that this header declares,
+   use among them, and kernel, the table of them. */
 
 #ifndef NNCODEGEN_CHOICE_H
 #define NNCODEGEN_CHOICE_H

@@ -67,7 +67,7 @@
 #define NN_HAS_SEQUENTIAL 0 /* whether there is one for sequential updates as well, update_in_turn */
 #endif
 #ifndef NN_HAS_TRANSPOSED
-#define NN_HAS_TRANSPOSED 0 /* whether weights lie transposed while they are trained: NN_TRANSPOSED, NN_VARIABLES */
+#define NN_HAS_TRANSPOSED 0 /* whether weights lie transposed while they are trained: NN_TRANSPOSED */
 #endif
 #ifndef NN_DESCENDS
 #define NN_DESCENDS 0 /* the samples of a batch up to which plain descent changes the parameters where they are */

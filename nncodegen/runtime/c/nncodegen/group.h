@@ -1,8 +1,8 @@
 /* Many models at once: a group of them side by side, in whole vectors.
 
-   Needs vectors.h, and NN_MODELS, the models of a group, NN_GROUP_SAMPLES, the samples of each that its gradient
-   takes at once, NN_GROUP_VALUES and NN_GROUP_SUMS, the values and sums of a model that it needs. Gives MODELS and
-   MODELS_LOOP. */
+   Needs base.h, and NN_MODELS, the models of a group, NN_GROUP_SAMPLES, the samples of each that its gradient
+   takes at once, NN_GROUP_VALUES and NN_GROUP_SUMS, the values and sums of a model that it needs. Gives MODELS,
+   MODELS_LOOP and, without blocks, side_by_side. */
 
 #ifndef NNCODEGEN_GROUP_H
 #define NNCODEGEN_GROUP_H
@@ -34,10 +34,8 @@ enum { MODELS = NN_MODELS, GROUP_TILE = NN_GROUP_SAMPLES, VALUES = NN_GROUP_VALU
 #define MODELS_LOOP
 #endif
 
-/* A row of each model, side by side. */
-#if NN_HAS_BLOCKS
-#include "group_products.h"
-#else
+#if !NN_HAS_BLOCKS
+/* A row of each model, side by side; group_products.h has one for wide rows. */
 INLINE void side_by_side(const real *const *rows, size_t width, real *to)
 {
     for (size_t m = 0; m < MODELS; m++)

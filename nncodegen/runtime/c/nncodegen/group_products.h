@@ -1,10 +1,11 @@
 /* Products and sums of the matrices of a group of models: lanes are models.
 
-   Needs transpose.h and MODELS. Gives group_product, group_sum, side_by_side. */
+   Needs group.h and transpose.h. Gives group_product, group_sum, side_by_side. */
 
 #ifndef NNCODEGEN_GROUP_PRODUCTS_H
 #define NNCODEGEN_GROUP_PRODUCTS_H
 
+#include "group.h"
 #include "transpose.h"
 
 /* 4 rows and 4 columns of a product of each model.
@@ -200,7 +201,6 @@ INLINE void group_8x1(size_t rows, size_t inner,
         return;
     keep(s70, out, 7*out_row, factor, more, 1);
 }
-
 
 /* out[r][c] = sum(k) a[r][k]*b[k][c] for each model, or (more) so much more; then times factor[r][c], if there is one.
    Blocks of four by four use what they load four times; of one or two columns, or rows, eight are computed at once. */

@@ -1,4 +1,6 @@
-/* What the kernels of a model need, after its configuration: include this before them, and training.h behind them. */
+/* All that the kernels of a model may call: it stands before them, training.h behind them.
+
+   Needs the header of the model and its configuration (config.h). Gives what the headers below give. */
 
 #ifndef NNCODEGEN_KERNEL_H
 #define NNCODEGEN_KERNEL_H
@@ -21,6 +23,9 @@
 #endif
 #if NN_HAS_MANY
 #include "group.h"
+#if NN_HAS_BLOCKS
+#include "group_products.h"
+#endif
 #endif
 
 /* The functions of a kernel are given all that any kernel may need. */

@@ -7,6 +7,9 @@
 #define NNCODEGEN_MANY_H
 
 #include "group.h"
+#if NN_HAS_BLOCKS
+#include "group_products.h"
+#endif
 #include "poll.h"
 #include "random.h"
 #include "regularize.h"

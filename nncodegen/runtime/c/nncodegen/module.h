@@ -1,8 +1,9 @@
 /* What makes a module of Python of a model, with the wrapper that is the same for every model: the table of its
    functions, and its facts.
 
-   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. The C of the model defines nncodegen_facts,
-   Python in pieces of a length that every compiler takes, which ends with NULL. */
+   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS, and nncodegen_facts, which the source that
+   includes this defines: Python in pieces of a length that every compiler takes, with NULL at their end. Gives
+   nncodegen_kernel, the table, and PyInit_<model>, which Python calls when it imports the module. */
 
 #ifndef NNCODEGEN_MODULE_H
 #define NNCODEGEN_MODULE_H

@@ -10,6 +10,10 @@
 
 #include "base.h"
 
+/* Every rule is given all that a rule may need. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 /* sgd */
 typedef struct {
     char none;
@@ -359,5 +363,7 @@ INLINE real rprop_step(rprop_numbers numbers, real learning_rate, real parameter
     RULE(8, adamax, 2, 1) \
     RULE(9, lion, 1, 1) \
     RULE(10, rprop, 2, 1)
+
+#pragma GCC diagnostic pop
 
 #endif

@@ -1,6 +1,7 @@
 /* The order in which parameters lie while they are trained: some matrices are transposed then.
 
-   Needs transpose.h where NN_HAS_TRANSPOSED. Gives arrange and place_of. */
+   Needs base.h and, where NN_HAS_TRANSPOSED, transpose.h and NN_TRANSPOSED, {the first parameter, rows, columns} of each
+   such matrix. Gives arrange and place_of. */
 
 #ifndef NNCODEGEN_ORDER_H
 #define NNCODEGEN_ORDER_H
@@ -8,6 +9,8 @@
 #include "base.h"
 
 #if NN_HAS_TRANSPOSED
+#include "transpose.h"
+
 /* The matrices of parameters whose columns lie side by side in the loops of the gradient: everywhere else their rows
    do. */
 static const struct {size_t first, rows, columns;} turned[] = {NN_TRANSPOSED};

@@ -1,11 +1,11 @@
 /* How a call is stopped.
 
-   Needs base.h and the header of the model. Gives stopped. */
+   Needs vectors.h and the header of the model. Gives stopped. */
 
 #ifndef NNCODEGEN_POLL_H
 #define NNCODEGEN_POLL_H
 
-#include "base.h"
+#include "vectors.h"
 
 /* The seconds of a clock, to a fraction of them where C has one. */
 INLINE double seconds(void)

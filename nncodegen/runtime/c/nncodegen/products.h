@@ -11,9 +11,9 @@
 
 /* out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) so many times of it more; then times
    factor[r][l], if there is one: in blocks whose results stay in registers. The lanes l of out are padded to whole
-   vectors, and those of b as well unless it lies turned (b_inner is 1 then). Sums that are long are cut into parts,
-   for which two vectors of b lie together in the first-level cache; so do those that would be read across the
-   borders of its lines, block after block. */
+   vectors, and those of b as well unless it lies turned (b_inner is 1 then, and b_lane more). Sums that are long are
+   cut into parts, for which two vectors of b lie together in the first-level cache; so do those that would be read
+   across the borders of its lines, block after block. */
 static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
     const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row,
     const real *restrict factor, real more)

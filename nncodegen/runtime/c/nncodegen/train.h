@@ -1,13 +1,19 @@
 /* Training: epochs of updates, what is measured after each, and when it ends.
 
-   Needs update.h, metrics.h, descend.h where NN_DESCENDS, registers.h where NN_HAS_REGISTERS. Gives train and
-   present. */
+   Needs update.h, random.h, metrics.h where NN_HAS_METRICS, descend.h where NN_DESCENDS, registers.h where
+   NN_HAS_REGISTERS. Gives train and present. */
 
 #ifndef NNCODEGEN_TRAIN_H
 #define NNCODEGEN_TRAIN_H
 
 #include "random.h"
 #include "update.h"
+#if NN_HAS_METRICS
+#include "metrics.h"
+#endif
+#if NN_DESCENDS
+#include "descend.h"
+#endif
 
 /* The next update of an epoch, whose number in this call is row, or a sweep of sequential ones. A weight counts by
    its ratio to the mean weight of all samples, so that the gradients of the batches are together the gradient of the
@@ -213,5 +219,9 @@ COLD void NN(train)(NN(training) *run)
     if (run->threads > 1)
         dismiss_team(&all);
 }
+
+#if NN_HAS_REGISTERS
+#include "registers.h" /* which uses what stands above */
+#endif
 
 #endif

@@ -1,10 +1,16 @@
-/* What makes a model of its kernels: predictions, losses and gradients, training, and the table of all functions.
-   The last line of the C of a model includes this. */
+/* What makes a model of its kernels: predictions, losses and gradients, training, and the table of all functions. The
+   last line of the C of a model includes it.
+
+   Needs kernel.h, and the kernels that the headers below name. Gives all functions that the header of the model
+   declares, and kernel, the table of them. */
 
 #ifndef NNCODEGEN_TRAINING_H
 #define NNCODEGEN_TRAINING_H
 
 #include "facts.h"
+#if NN_HAS_BLAS
+#include "blas.h"
+#endif
 #include "predict.h"
 #include "gradient.h"
 #include "rules.h"

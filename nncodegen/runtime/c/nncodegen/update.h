@@ -1,6 +1,6 @@
 /* One update: the gradient of a batch, and the step of the optimizer.
 
-   Needs gradient.h, regularize.h, and update, which the rules of the optimizers give. Gives train_batch, batch_of,
+   Needs gradient.h, regularize.h and rules.h. Gives train_batch, batch_of,
    add_measures, factor_of_update, count_update, is_plain. */
 
 #ifndef NNCODEGEN_UPDATE_H
@@ -8,6 +8,7 @@
 
 #include "gradient.h"
 #include "regularize.h"
+#include "rules.h"
 
 /* Whether an update is the optimizer's alone: nothing else is done to gradients or parameters. */
 static UNUSED int is_plain(const NN(training) *run)

@@ -1,0 +1,118 @@
+"""The headers of the C runtime: each stands by itself, says what it is, and compiles everywhere without a warning."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.support.compilers import COMPILERS
+from tests.support.runtime import HEADERS, INCLUDES, NATIVE, THREADS, WARNINGS
+
+NAMES = sorted(path.name for path in HEADERS.glob("*.h"))
+WITH_KERNELS = [
+    "batch.h", "descend.h", "gradient.h", "many.h", "predict.h", "registers.h", "threads.h", "train.h", "training.h",
+    "update.h",
+]  # fmt: skip
+"""Those that call the loops of a model, which stand before them."""
+PUBLIC = ["entry_points.h", "interface.h", "names.h"]
+
+BUILDS = {
+    "float64, C11, this CPU": ("-std=c11", "-DNN_BITS=64", *NATIVE),
+    "float64, C99": ("-std=c99", "-DNN_BITS=64"),
+    "float32, C99, this CPU": ("-std=c99", "-DNN_BITS=32", *NATIVE),
+    "float32, C11": ("-std=c11", "-DNN_BITS=32"),
+}
+"""Each precision meets each standard and each kind of CPU, and each standard each kind of CPU."""
+OPPOSITES = {
+    "float64, C11, this CPU": BUILDS["float64, C11, this CPU"],
+    "float32, C99": ("-std=c99", "-DNN_BITS=32"),
+}
+"""For Clang, which takes twice as long: two that have nothing in common."""
+
+NOTHING = [
+    "-DSAMPLE_HAS_BLOCKS=0", "-DSAMPLE_HAS_BLAS=0", "-DSAMPLE_HAS_MANY=0", "-DSAMPLE_HAS_NOISE=0",
+    "-DSAMPLE_HAS_METRICS=0", "-DSAMPLE_HAS_CLASSES=0", "-DSAMPLE_HAS_SINGLE_GRADIENT=0", "-DSAMPLE_DESCENDS=0",
+]  # fmt: skip
+MODELS = {
+    "everything": (),
+    "nothing": NOTHING,
+    "a formula": ("-DSAMPLE_HAS_BLOCKS=0", "-DSAMPLE_HAS_BLAS=0", "-DSAMPLE_HAS_REGISTERS=1", "-DSAMPLE_HAS_NOISE=0"),
+    "transposed weights": ("-DSAMPLE_HAS_TRANSPOSED=1", "-DSAMPLE_HAS_CLASSES=0", "-DSAMPLE_ACROSS=8"),
+}
+FEATURES = (("-std=c99",), ("-std=c11", *THREADS, "-DNNCODEGEN_SIMD", "-fopenmp-simd", *NATIVE))
+
+
+def check(compiler, options, *sources):
+    """Compiles sources, without output: nothing is said about them."""
+    command = [compiler, *WARNINGS, *INCLUDES, "-fsyntax-only", *options, *map(str, sources)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def alone(name, folder):
+    """A source that includes one header, behind the sample configuration and what a model has to define."""
+    kernels = ["sample_kernels.h"] if name in WITH_KERNELS else []
+    included = ["sample.h", *kernels, *([] if name == "interface.h" else [f"nncodegen/{name}"])]
+    source = folder / f"{name}.c"  # sample.h includes interface.h as the header of a model does
+    source.write_text("".join(f'#include "{header}"\n' for header in included))
+    return source
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_each_by_itself(build, tmp_path):
+    """Each header compiles without any other of the runtime before it, in both precisions, as C11 and C99."""
+    check(COMPILERS[0], BUILDS[build], *(alone(name, tmp_path) for name in NAMES))
+
+
+@pytest.mark.parametrize("build", OPPOSITES)
+@pytest.mark.skipif(len(COMPILERS) < 2, reason="needs GCC and Clang")
+def test_each_with_another_compiler(build, tmp_path):
+    """So it does with Clang."""
+    check(COMPILERS[1], OPPOSITES[build], *(alone(name, tmp_path) for name in NAMES))
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_kind_of_model(compiler, model, tmp_path):
+    """Whatever a model has and has not, the runtime compiles: as plain C99, and with threads and vectorized loops."""
+    source = alone("training.h", tmp_path)
+    for bits in (64, 32):
+        for features in FEATURES:
+            check(compiler, [f"-DNN_BITS={bits}", *features, *MODELS[model]], source)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_declarations(compiler, tmp_path):
+    """A program that includes the header of a model sees a declaration of every function that the model defines."""
+    check(compiler, ["-std=c11", "-Wmissing-prototypes"], *(alone(name, tmp_path) for name in (*PUBLIC, "training.h")))
+
+
+def test_cplusplus(tmp_path):
+    """A C++ compiler takes the header of a model."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("needs a C++ compiler")
+    source = tmp_path / "program.cpp"
+    source.write_text(
+        'extern "C" {\n#include "sample.h"\n}\n'
+        "int main() { sample_functions all = sample_functions(); return all.predict != nullptr; }\n"
+    )
+    check(compiler, ["-std=c++11"], source)
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"config.h", "entry_points.h", "interface.h"}))
+def test_says_what_it_is(name):
+    """On top of each header stands what it is for, what it needs, and what it gives."""
+    head, closed, _ = (HEADERS / name).read_text().partition("*/")
+    assert closed
+    assert re.match(r"/\* [A-Z]", head)
+    assert re.search(r"\bNeeds\s+\w", head)
+    assert re.search(r"\bGives\s+\w", head)
+
+
+def test_instruction_sets_stand_in_one_place():
+    """No header but vectors.h and, for the functions of the C library, library.h asks for an instruction set."""
+    asked = ("__AVX", "__SSE", "__aarch64__", "__x86_64__", "__ARM", "__znver", "__builtin_ia32", "immintrin")
+    found = {name for name in NAMES if any(word in (HEADERS / name).read_text() for word in asked)}
+    assert found <= {"vectors.h", "library.h"}
