@@ -1,0 +1,22 @@
+"""The products of layers in the C runtime: test programs in C, plain, for this CPU, and under sanitizers."""
+
+import pytest
+
+from tests.support.runtime import BUILDS, SOURCES, compiled, run
+
+PROGRAMS = {
+    "products": ("products", ()),
+    "sums of lanes": ("sums", ()),
+    "sums of lanes at once": ("sums", ("-DSAMPLE_DIRECT=1",)),
+    "groups of models": ("groups", ()),
+}
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_products(program, bits, build, tmp_path):
+    """Products and sums of any size are what plain loops make of them, and nothing behind their arrays is touched."""
+    source, options = PROGRAMS[program]
+    options = (f"-DNN_BITS={bits}", *options)
+    run(compiled(BUILDS[build], SOURCES / f"{source}.c", tmp_path / source, options))
