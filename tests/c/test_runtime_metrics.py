@@ -1,0 +1,84 @@
+"""Metrics in C against NumPy: what is met, absolute errors, squares of errors, weighted by what samples count."""
+
+import numpy as np
+import pytest
+
+ACCURACY, ABSOLUTE, SQUARES = 1, 2, 4
+OUTPUTS, TILE = 2, 32
+
+
+@pytest.fixture(scope="session", params=[0, 1], ids=["values", "classes"])
+def metrics(runtime, request):
+    library = runtime("metrics", f"-DSAMPLE_HAS_CLASSES={request.param}")
+    library.classes = request.param
+    return library
+
+
+@pytest.fixture(params=["rows", "columns"])
+def lying(request):
+    """Outputs by rows, or by columns, which begin TILE values after each other: (array, row, column)."""
+    if request.param == "rows":
+        return lambda outputs: (outputs, OUTPUTS, 1)
+    return lambda outputs: (np.ascontiguousarray(np.pad(outputs, ((0, TILE - len(outputs)), (0, 0))).T), 1, TILE)
+
+
+def examples(library, count):
+    rng = np.random.default_rng(count)
+    return tuple(library.array(values) for values in (
+        rng.uniform(size=(count, OUTPUTS)), rng.integers(0, 2, size=(count, OUTPUTS)), rng.integers(0, 4, size=count),
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 31, 32])
+def test_errors(metrics, lying, count):
+    """Errors are summed up, each as often as its sample counts, and the squares of each output apart."""
+    outputs, targets, counts = examples(metrics, count)
+    sums = np.arange(4.0)
+    metrics.call("add_errors", ABSOLUTE | SQUARES, count, OUTPUTS, 0, *lying(outputs), targets, counts, sums)
+    errors = (outputs - targets).astype(float)
+    assert sums[0] == 0
+    assert sums[1] == pytest.approx(1 + (counts @ abs(errors)).sum(), rel=count * metrics.eps)
+    assert sums[2:] == pytest.approx([2, 3] + counts @ errors**2, rel=count * metrics.eps)
+
+
+@pytest.mark.parametrize("count", [1, 7, 32])
+def test_accuracy_by_a_threshold(metrics, lying, count):
+    """Where targets are no classes, each output that is on the side of 1/2 where its target is counts as met."""
+    outputs, targets, counts = examples(metrics, count)
+    outputs[0] = 0.5, np.nan  # no yes
+    sums = np.zeros(4)
+    metrics.call("add_errors", ACCURACY, count, OUTPUTS, 0, *lying(outputs), targets, counts, sums)
+    expected = (counts @ ((outputs > 0.5) == (targets > 0.5))).sum()
+    assert sums.tolist() == [0 if metrics.classes else expected, 0, 0, 0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 31, 32])
+def test_accuracy_of_classes(metrics, lying, count):
+    """A class counts as met where the first of the largest outputs is that of the largest target."""
+    outputs, targets, counts = examples(metrics, count)
+    outputs[0] = outputs[-1] = 0.25  # the first of both
+    sums = np.zeros(4)
+    metrics.call("add_classes", ACCURACY, count, *lying(outputs), targets, counts, sums)
+    assert sums.tolist() == [counts @ (outputs.argmax(1) == targets.argmax(1)), 0, 0, 0]
+
+
+def test_only_what_is_wanted(metrics, lying):
+    """Sums that are not wanted stay as they are, and those of some columns go where the number of the first says."""
+    outputs, targets, counts = examples(metrics, 5)
+    sums = np.full(4, 7.0)
+    metrics.call("add_classes", ABSOLUTE | SQUARES, 5, *lying(outputs), targets, counts, sums)
+    metrics.call("add_errors", 0, 5, OUTPUTS, 0, *lying(outputs), targets, counts, sums)
+    assert sums.tolist() == [7, 7, 7, 7]
+    metrics.call("add_errors", SQUARES, 5, 1, 1, *lying(outputs), targets, counts, sums)
+    squares = counts @ (outputs - targets).astype(float) ** 2
+    assert sums == pytest.approx([7, 7, 7, 7 + squares[0]], rel=5 * metrics.eps)
+
+
+def test_what_is_not_finite(metrics, lying):
+    """An output that is not finite shows in the sums of errors."""
+    outputs, targets, counts = examples(metrics, 9)
+    counts[4] = 1
+    outputs[4, 1] = np.nan
+    sums = np.zeros(4)
+    metrics.call("add_errors", ABSOLUTE | SQUARES, 9, OUTPUTS, 0, *lying(outputs), targets, counts, sums)
+    assert np.isnan(sums).tolist() == [False, True, False, True]
