@@ -46,17 +46,21 @@ def shuffled_orders(state):
     return orders
 
 
-def descended(batch, weights=None, orders=(ALL,) * EPOCHS, rate=OPTIONS[0]):
-    """The parameters after plain gradient descent by NumPy, and the loss of each epoch."""
+def descended(batch, weights=None, orders=(ALL,) * EPOCHS, updated=(slice(None),)):
+    """The parameters after plain gradient descent by NumPy, and the loss of each epoch.
+
+    ``updated`` are the parameters of each update: one after the other with the same samples.
+    """
     parameters, history = START.copy(), []
     weights = np.ones(SAMPLES) if weights is None else weights
     for order in orders:
         losses = []
         for rows in np.split(order, range(batch, SAMPLES, batch)):
             share = weights[rows] / weights.mean() / len(rows)
-            loss, gradient = derived(parameters, X[rows], Y[rows], share)
-            parameters = parameters - rate * gradient
-            losses.append(loss * len(rows) / SAMPLES)
+            losses.append(derived(parameters, X[rows], Y[rows], share)[0] * len(rows) / SAMPLES)
+            for chosen in updated:
+                _, gradient = derived(parameters, X[rows], Y[rows], share)
+                parameters[chosen] -= OPTIONS[0] * gradient[chosen]
         history.append(sum(losses))
     return parameters, np.array(history)
 
@@ -107,7 +111,7 @@ def test_few_rows_are_finite(model):
     assert not outputs.any()
 
 
-@pytest.mark.parametrize("batch", [1, 7, 32, 40, 90])
+@pytest.mark.parametrize("batch", [1, 2, 7, 32, 40, 90])
 @pytest.mark.parametrize("optimizer", [SGD, MOMENTUM], ids=["in place", "by updates"])
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal", "weighted"])
 def test_descent(model, optimizer, batch, weights):
@@ -115,6 +119,16 @@ def test_descent(model, optimizer, batch, weights):
     parameters, history, status = train(model, optimizer, batch, weights=weights)
     expected, losses = descended(batch, weights)
     assert status == COMPLETED
+    assert parameters == close(model, expected, 3000)
+    assert history == close(model, losses, 3000)
+
+
+@pytest.mark.parametrize("batch", [1, 20, 50])
+@pytest.mark.parametrize("optimizer", [SGD, MOMENTUM])
+def test_sequential(model, optimizer, batch):
+    """A sequential update changes one parameter after the other, each with the gradient at what the last one left."""
+    parameters, history, _ = train(model, optimizer, batch, sequential=1)
+    expected, losses = descended(batch, updated=range(PARAMETERS))
     assert parameters == close(model, expected, 3000)
     assert history == close(model, losses, 3000)
 

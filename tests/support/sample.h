@@ -74,7 +74,7 @@
 #define NN_DIRECT SAMPLE_DIRECT
 #define NN_FINISHED {8, 10}
 #define NN_LONG 96
-#define NN_ROWS 1
+#define NN_ROWS 2
 #define NN_DESCENDS SAMPLE_DESCENDS
 
 #define NN_HAS_MANY SAMPLE_HAS_MANY

@@ -141,7 +141,7 @@ INLINE void keep_first(vector s, size_t lanes, real *out, int more, real so_many
     const vector there = load(out);
     if (more)
         s = there + so_many*s;
-    words first;
+    words first = {0};
     for (size_t lane = 0; lane < LANES; lane++)
         first[lane] = lane < lanes ? ~(word) 0 : 0;
     *(unaligned *) out = (vector) (((words) s & first) | ((words) there & ~first));
