@@ -37,7 +37,10 @@ BUILDS = {
 """The compilers and options that tests of the runtime are built with: another compiler, and other vectors, each."""
 
 MODELS = {
-    "network": ("-DSAMPLE_OPERATIONS=1000000", "-DSAMPLE_HAS_NOISE=0", "-DSAMPLE_HAS_TRANSPOSED=1"),
+    "network": (
+        "-DSAMPLE_OPERATIONS=1000000", "-DSAMPLE_HAS_NOISE=0", "-DSAMPLE_HAS_TRANSPOSED=1", "-DSAMPLE_ROWS=4",
+        "-DSAMPLE_DESCENDS=1",
+    ),
     "formula": (
         "-DSAMPLE_OPERATIONS=1000000", "-DSAMPLE_HAS_NOISE=0", "-DSAMPLE_HAS_REGISTERS=1", "-DSAMPLE_HAS_BLOCKS=0",
         "-DSAMPLE_HAS_BLAS=0", "-DSAMPLE_HAS_CLASSES=0", "-DSAMPLE_HAS_SINGLE_GRADIENT=0",

@@ -72,6 +72,9 @@
 #ifndef NN_DESCENDS
 #define NN_DESCENDS 0 /* the samples of a batch up to which plain descent changes the parameters where they are */
 #endif
+#if NN_HAS_SINGLE_GRADIENT && NN_DESCENDS > 1 && NN_ROWS > 1
+#error "of samples that are taken one by one, the second must not see what the first has changed: NN_DESCENDS must be 1"
+#endif
 #ifndef NN_FINISHED
 #define NN_FINISHED {0, 0} /* the ranges of the gradient that gradient_finish makes of sums elsewhere */
 #endif
