@@ -1,6 +1,5 @@
 """Blocks and padded tiles: right at sizes that are no multiple of anything, and within their memory."""
 
-import os
 import shutil
 import sys
 
@@ -10,7 +9,7 @@ import sympy
 
 import nncodegen as nn
 from tests.support.built import stage
-from tests.support.compilers import sanitized
+from tests.support.compilers import QUICK, sanitized
 from tests.support.models import classifier, gradient_of
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
@@ -134,4 +133,4 @@ def test_sanitizers(precision, tmp_path):
                     module.train_many(X, Y, models=3, epochs=2, batch_size=batch, optimizer=optimizer, threads=2)
         print("nothing found")
         """
-    assert sanitized(program, tmp_path, os.environ["CC"]) == "nothing found"
+    assert sanitized(program, tmp_path, QUICK) == "nothing found"

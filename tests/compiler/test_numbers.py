@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 import nncodegen as nn
+from tests.support.compilers import LIGHT
 from tests.support.models import gradient_of
 from tests.support.search import examples
 
@@ -149,8 +150,13 @@ def written_out(activation, last, parameters, x, y):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_compiled_module(seed):
-    """The compiled module agrees with the evaluated program to some units in the last place."""
+def test_compiled_module(seed, monkeypatch):
+    """The compiled module agrees with the evaluated program to some units in the last place.
+
+    So do two of them with the options that people get, the others with little optimization.
+    """
+    if seed > 1:
+        monkeypatch.setenv("CC", LIGHT)
     rng = np.random.default_rng(seed)
     activation = ["tanh", "sigmoid", "gelu", "selu", "softplus", "relu"][seed]
     layers = [nn.Dense(int(rng.integers(1, 7)), activation), nn.Dense(3, "softmax")]

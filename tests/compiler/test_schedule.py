@@ -11,7 +11,7 @@ from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.split import SHORT
 from tests.support.models import gradient_of, random_data
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 def scheduled(model, choices=NO_CHOICES):
