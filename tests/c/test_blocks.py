@@ -101,7 +101,8 @@ def test_padding_has_no_weight():
 def test_sanitizers(precision, tmp_path):
     """AddressSanitizer and UndefinedBehaviorSanitizer find nothing in a formula, nor in blocks of either kind.
 
-    In each precision there are samples innermost and features innermost, parts of vectors and whole ones.
+    In each precision there are samples innermost and features innermost, parts of vectors and whole ones. What an
+    optimizer does is not a matter of the samples: all of them are tried with one number of these.
     """
     program = f"""
         import numpy as np
@@ -124,12 +125,12 @@ def test_sanitizers(precision, tmp_path):
                 X, Y = rng.normal(size=(samples, inputs)), rng.uniform(size=(samples, targets))
                 module.predict(module.initial_parameters(), X)
                 module.loss(module.initial_parameters(), X, Y, np.ones(samples))
-                for optimizer in module.optimizers:
+                for optimizer in module.optimizers if samples == 65 else ("sgd", "adam"):
                     module.train(X, Y, optimizer=optimizer, epochs=2, batch_size=(samples + 1) // 2)
             module.train(X[:2], Y[:2], epochs=1, update="sequential")
             for batch in (1, 2, 257):
                 module.train(X, Y, epochs=2, batch_size=batch)
-                for optimizer in module.optimizers:
+                for optimizer in module.optimizers if batch == 2 else ("sgd", "adam"):
                     module.train_many(X, Y, models=3, epochs=2, batch_size=batch, optimizer=optimizer, threads=2)
         print("nothing found")
         """
