@@ -22,7 +22,7 @@ LIGHT_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "1", *WARNINGS])
 """For the environment variable CC: see the fixtures quick_compiler and light_compiler."""
 COMPILERS = {
     name: options
-    for name, options in {"gcc": ("-O1", "-c", "-o", "kernel.o"), "clang": ("-fsyntax-only",)}.items()
+    for name, options in {"gcc": ("-O2", "-c", "-o", "kernel.o"), "clang": ("-fsyntax-only",)}.items()
     if shutil.which(name)
 }
 """Those that are installed, and what they need to find what they warn of: Clang does so before it optimizes."""
