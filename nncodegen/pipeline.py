@@ -11,14 +11,14 @@ from typing import Any
 from nncodegen.build import Built, build, check_folder, load, write
 from nncodegen.describe import Model, Sequential, check_program, describe
 from nncodegen.describe.checks import bounded
-from nncodegen.differentiate import differentiate
 from nncodegen.emit import MARK, Sources, emit
 from nncodegen.errors import BuildError
 from nncodegen.ir import Program, verify
 from nncodegen.module import Module
+from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.simplify import simplify
+from nncodegen.passes.stabilize import stabilize
 from nncodegen.schedule import NO_CHOICES, Schedule, schedule
-from nncodegen.simplify import simplify
-from nncodegen.stabilize import stabilize
 
 STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, simplify, schedule, emit, build)
 """From a model to a compiled module: each takes what the one before it gave."""

@@ -16,8 +16,8 @@ from dataclasses import replace
 from nncodegen.bench.tasks import Formula, Peaks, Prediction, Task
 from nncodegen.ir import Element, Program
 from nncodegen.ir.program import needed
+from nncodegen.passes.simplify import operations
 from nncodegen.pipeline import compile_model
-from nncodegen.simplify import operations
 
 
 def flops(task: Task) -> int:

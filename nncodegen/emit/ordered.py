@@ -9,7 +9,7 @@ from sympy import Add, Expr, Mul, Pow
 
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import Element
-from nncodegen.latency import ready
+from nncodegen.passes.latency import ready
 
 
 class OrderedPrinter(Printer):

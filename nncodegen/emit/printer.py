@@ -12,7 +12,7 @@ from sympy.printing.c import C99CodePrinter, known_functions_C99
 
 from nncodegen.functions import INLINE
 from nncodegen.ir import Element
-from nncodegen.latency import exp_plus_1, half_expm1_plus_1, odds, odds_plus_1
+from nncodegen.passes.latency import exp_plus_1, half_expm1_plus_1, odds, odds_plus_1
 
 OWN_FUNCTIONS = {name: name if name.endswith("_of") else f"{name}_of" for name in (*INLINE, "odds")}
 """Functions that are emitted inline -> their names in C; all others are calls of the C library (library.h)."""

@@ -15,7 +15,7 @@ from itertools import accumulate
 from sympy import Abs, Function, Piecewise, count_ops
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
-from nncodegen.latency import unbranched
+from nncodegen.passes.latency import unbranched
 from nncodegen.schedule.axes import decide
 from nncodegen.schedule.kernel import FORMULA, Kernel
 from nncodegen.schedule.layout import Layout, bytes_of

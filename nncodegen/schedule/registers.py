@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sympy import Expr, S
 
 from nncodegen.ir import PARAMETER, Element, Program, Step, Update, needed
-from nncodegen.latency import ready, shorten
+from nncodegen.passes.latency import ready, shorten
 from nncodegen.schedule.kernel import UNROLLED, Kernel
 from nncodegen.schedule.nest import Place
 

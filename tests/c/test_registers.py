@@ -6,7 +6,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.ir import Element, Step, evaluate
-from nncodegen.latency import shorten
+from nncodegen.passes.latency import shorten
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.built import built
 

@@ -5,7 +5,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.ir import SAMPLE, Element, needed
-from nncodegen.latency import ready
+from nncodegen.passes.latency import ready
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.schedule import FORMULA, LAYERS, NO_CHOICES, SINGLE_SAMPLE, Filling, Place, Role, Shape, When
 from nncodegen.schedule.formulas import WINDOW, cost, in_loops, shared

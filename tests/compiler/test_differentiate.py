@@ -7,8 +7,8 @@ import sympy
 import nncodegen as nn
 from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.describe.losses import LOSSES
-from nncodegen.differentiate import differentiate
 from nncodegen.ir import Element, Program, Step, Tensor, evaluate
+from nncodegen.passes.differentiate import differentiate
 from tests.support.models import differences, gradient_of, random_data
 
 

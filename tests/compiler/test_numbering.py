@@ -5,7 +5,7 @@ from sympy import Piecewise, exp, log
 
 from nncodegen.functions import sigmoid
 from nncodegen.ir import Element
-from nncodegen.numbering import Numbering
+from nncodegen.passes.numbering import Numbering
 
 a, b = Element("a"), Element("b", ["n"])
 

@@ -7,7 +7,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.functions import StableFunction, decay
 from nncodegen.ir import NORMALIZATIONS
-from nncodegen.simplify import operations
+from nncodegen.passes.simplify import operations
 from tests.support.models import gradient_of, random_data
 
 

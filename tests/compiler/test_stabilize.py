@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sympy import Abs, Add, Heaviside, Max, cosh, exp, log, sinh, tanh
 
-from nncodegen.derivatives import derivative
 from nncodegen.functions import (
     bose_einstein,
     exponential_ratio,
@@ -26,7 +25,8 @@ from nncodegen.functions import (
 from nncodegen.functions import tanh as own_tanh
 from nncodegen.ir import Element
 from nncodegen.ir.evaluate import interpret
-from nncodegen.stabilize import RULES, stable_form
+from nncodegen.passes.derivatives import derivative
+from nncodegen.passes.stabilize import RULES, stable_form
 
 u, v, w, y, z = (Element(name) for name in "uvwyz")
 E = sympy.Float(2.71828182845905)

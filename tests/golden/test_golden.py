@@ -11,7 +11,7 @@ from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.emit.optimizers import emit_optimizers
 from nncodegen.emit.options import emit_options
 from nncodegen.emit.stub import emit_protocol
-from nncodegen.simplify import simplify_update
+from nncodegen.passes.simplify import simplify_update
 from tests.support import ROOT
 
 GENERATED = ROOT / "generated" / "perceptron"

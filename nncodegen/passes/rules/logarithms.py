@@ -9,7 +9,7 @@ from sympy import Abs, Add, Expr, Mul, Pow, S, exp, log
 from sympy.codegen.cfunctions import expm1, log1p
 
 from nncodegen.functions import log_cosh, log_one_minus_exp, log_softplus, logaddexp, sech, sech2, sigmoid, softplus
-from nncodegen.rules.factors import exponential_terms
+from nncodegen.passes.rules.factors import exponential_terms
 
 
 def log_of_factors(node: Expr) -> Expr | None:

@@ -21,7 +21,7 @@ from sympy.codegen.cfunctions import log1p
 
 from nncodegen.functions import StableFunction, decay
 from nncodegen.ir import NORMALIZATIONS, Element, Program, Step, Update, needed
-from nncodegen.numbering import Numbering, hint
+from nncodegen.passes.numbering import Numbering, hint
 
 
 def simplify(program: Program) -> Program:

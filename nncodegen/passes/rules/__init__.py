@@ -14,9 +14,9 @@ from sympy.codegen.cfunctions import Sqrt
 from sympy.logic.boolalg import ITE
 
 from nncodegen.functions import sech, tanh, xlogy
-from nncodegen.rules.holes import function_over_argument, removable_singularity, vanishing_times_log
-from nncodegen.rules.logarithms import log_near_one, log_of_expm1, log_of_factors, log_of_product
-from nncodegen.rules.powers import (
+from nncodegen.passes.rules.holes import function_over_argument, removable_singularity, vanishing_times_log
+from nncodegen.passes.rules.logarithms import log_near_one, log_of_expm1, log_of_factors, log_of_product
+from nncodegen.passes.rules.powers import (
     exponential,
     power_of_exponentials,
     power_of_sigmoid,
@@ -25,7 +25,7 @@ from nncodegen.rules.powers import (
     reciprocal_of_sum_with_quotients,
     reciprocal_with_any_factors,
 )
-from nncodegen.rules.products import (
+from nncodegen.passes.rules.products import (
     exponential_times_bose_einstein,
     exponential_times_sigmoid,
     product_of_exponentials,
@@ -33,7 +33,7 @@ from nncodegen.rules.products import (
     sinh_over_cosh,
     tanh_from_exponentials,
 )
-from nncodegen.rules.singles import (
+from nncodegen.passes.rules.singles import (
     by_and_or,
     by_primitives,
     defined_branches,
@@ -43,7 +43,7 @@ from nncodegen.rules.singles import (
     square_root,
     step_function,
 )
-from nncodegen.rules.sums import complement, difference_of_poles, sigmoid_to_tanh
+from nncodegen.passes.rules.sums import complement, difference_of_poles, sigmoid_to_tanh
 
 Rule = Callable[[Expr], Expr | None]
 

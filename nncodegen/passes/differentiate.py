@@ -16,12 +16,12 @@ from dataclasses import replace
 
 from sympy import Add, Expr, S
 
-from nncodegen.derivatives import derivative, may_vanish, product
 from nncodegen.errors import ProgramError
 from nncodegen.functions import defined, plain_conditions
-from nncodegen.infinities import Infinities
 from nncodegen.ir import Element, Program, Step, needed
-from nncodegen.numbering import Numbering
+from nncodegen.passes.derivatives import derivative, may_vanish, product
+from nncodegen.passes.infinities import Infinities
+from nncodegen.passes.numbering import Numbering
 
 
 def differentiate(program: Program) -> Program:

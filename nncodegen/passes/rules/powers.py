@@ -10,8 +10,8 @@ from sympy.codegen.cfunctions import expm1
 
 from nncodegen.functions import bose_einstein, exponential_ratio, sech, sech2, sigmoid, softplus
 from nncodegen.ir import SAMPLE
-from nncodegen.rules.factors import exponential_terms, exponentials
-from nncodegen.rules.logarithms import log_of_sum
+from nncodegen.passes.rules.factors import exponential_terms, exponentials
+from nncodegen.passes.rules.logarithms import log_of_sum
 
 
 def exponential(node: Expr) -> Expr | None:

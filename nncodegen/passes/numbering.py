@@ -17,8 +17,8 @@ from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from nncodegen.infinities import is_total
 from nncodegen.ir import SAMPLE, Element, Step, elements
+from nncodegen.passes.infinities import is_total
 
 
 class Numbering:

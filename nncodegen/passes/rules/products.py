@@ -7,8 +7,8 @@ from sympy import Add, Expr, Mul, Piecewise, S, exp
 from sympy.codegen.cfunctions import expm1
 
 from nncodegen.functions import bose_einstein, exponential_ratio, logaddexp, sech, sigmoid, tanh
-from nncodegen.infinities import is_total
-from nncodegen.rules.factors import others
+from nncodegen.passes.infinities import is_total
+from nncodegen.passes.rules.factors import others
 
 
 def product_of_exponentials(node: Expr) -> Expr | None:

@@ -15,8 +15,8 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 from sympy.logic.boolalg import Boolean
 
 from nncodegen.functions import NAN, log_unless_zero
-from nncodegen.infinities import carries, is_steep, may_be_infinite
 from nncodegen.ir import Element
+from nncodegen.passes.infinities import carries, is_steep, may_be_infinite
 
 NO_EXPONENT = -10_000
 """The exponential of a number below this is 0 in every precision."""

@@ -12,8 +12,8 @@ from dataclasses import replace
 from sympy import Add, Expr, Mul, Pow
 
 from nncodegen.ir import Program
-from nncodegen.rules import RULES
-from nncodegen.rules.factors import without_factors, without_terms
+from nncodegen.passes.rules import RULES
+from nncodegen.passes.rules.factors import without_factors, without_terms
 
 
 def stabilize(program: Program) -> Program:

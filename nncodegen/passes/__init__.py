@@ -1,0 +1,1 @@
+"""What rewrites a program as mathematics, before anybody decides how it runs."""
