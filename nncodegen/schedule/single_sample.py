@@ -39,7 +39,7 @@ def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel
     if not any(kernel.shapes - {Shape.LOOPS} for kernel in kernels):
         return None
     one, gradient = without_samples(program), kernels[-1]
-    samples = 1 if layout.features else SAMPLES
+    samples = 1 if layout.features or gradient.descends else SAMPLES  # the second must not see what the first changes
     return SingleSample(one, _predict(one, replace(layout, transposed=())), _gradient(one, layout, gradient), samples)
 
 

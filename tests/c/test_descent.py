@@ -171,3 +171,20 @@ def test_a_sum_for_two_parameters(units):
     assert module.loss_and_gradient(parameters, X, Y)[1] == pytest.approx(gradient_of(program, parameters, X, Y))
     given = {"parameters": parameters, "epochs": 2, "batch_size": 4}
     assert alike(module.train(X, Y, **given), module.train(X, Y, **given, **ONE_BY_ONE))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5])
+def test_few_samples_with_products_left_to_blas(batch_size):
+    """Batches of a few samples see the same parameters, also where BLAS sums up gradients with samples innermost."""
+    model = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(3)], 8, name="few_by_blas")
+    module = nn.build(model, schedule={"blas": True})
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(60, 8)), rng.normal(size=(60, 3))
+    start = expected = module.initial_parameters(0)
+    for first in range(0, 60, batch_size):
+        rows = slice(first, first + batch_size)
+        expected = expected - 0.1 * module.loss_and_gradient(expected, X[rows], Y[rows])[1]
+    given = {"batch_size": batch_size, "learning_rate": 0.1, "epochs": 1, "shuffle": False}
+    for history in (True, False):
+        found = module.train(X, Y, start, history=history, **given).parameters
+        assert found == pytest.approx(expected, rel=1e-10, abs=1e-12)

@@ -184,3 +184,12 @@ def test_what_holds_in_a_training():
     logarithm = sympy.log(x) * a
     assert not scheduled(nn.Model("log", [x], [y], {a: 1.0}, logarithm, (logarithm - y) ** 2)).flushes_subnormals
     assert "subnormal numbers count as zero in a training" in schedule.show()
+
+
+@pytest.mark.parametrize("choices", [{}, {"features": []}, {"blas": True}, {"blas": True, "features": []}], ids=str)
+@pytest.mark.parametrize("units", [(16, 3), (40, 40, 2), (3, 3)], ids=str)
+def test_samples_one_by_one_see_the_same_parameters(units, choices):
+    """Where a batch is taken from the parameters while it is summed up, no two samples are taken one by one."""
+    schedule = scheduled(network(*units), choices=choices)
+    alone = schedule.single_sample and schedule.single_sample.gradient
+    assert not alone or schedule.single_sample.samples == 1 or schedule.descent.samples == 1

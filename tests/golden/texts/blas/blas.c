@@ -20,7 +20,7 @@
 #define NN_ACROSS 20
 #define NN_DIRECT 0
 #define NN_LONG 96
-#define NN_ROWS 4
+#define NN_ROWS 1
 
 /* What it has, and what its loops need. */
 #define NN_HAS_MANY 0
