@@ -6,6 +6,8 @@ import pytest
 import nncodegen as nn
 from nncodegen.describe.initializers import INITIALIZERS, initial
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 VARIANCE = {
     "glorot_uniform": 2 / 500, "glorot_normal": 2 / 500, "he_uniform": 2 / 200, "he_normal": 2 / 200,
     "lecun_uniform": 1 / 200, "lecun_normal": 1 / 200, "random_uniform": 0.05**2 / 3, "random_normal": 0.05**2,
