@@ -16,8 +16,8 @@
 #define NN_TILE 512
 #define NN_ARRAYS 1024
 #define NN_SUMS 8
-#define NN_WHOLE 0
-#define NN_ACROSS 0
+#define NN_GRADIENT_SUMS 0
+#define NN_LANE_SUMS 0
 #define NN_DIRECT 0
 
 /* What it has, and what its loops need. */
@@ -30,7 +30,7 @@
 #define NN_FLUSHES 1
 #define NN_WHOLE_INPUTS 1
 #define NN_WHOLE_TARGETS 1
-#define NN_ABREAST 8
+#define NN_ROWS_AT_ONCE 8
 
 /* A group of models: how many, the samples of each at once, and what they need. */
 #define NN_MODELS 64
@@ -156,7 +156,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, int alone, real more, double *restrict sums, real *restrict whole,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
@@ -311,7 +311,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    const real *whole, real *restrict work, real *gradient)
+    const real *gradient_sums, real *restrict work, real *gradient)
 {
 
     /* gradient_of_w0 to gradient_of_w45 */
@@ -597,8 +597,8 @@ INLINE void store_point(const point *now, volatile real *parameters)
 }
 
 /* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the
-   sums, or (more) what is added to them. Values that several loops need lie in the array values. */
-static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,
+   sums, or (add) what is added to them. Values that several loops need lie in the array values. */
+static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,
     const real *restrict inputs, const real *restrict targets, real weight,
     real *restrict values, real *restrict sums)
 {
@@ -670,13 +670,13 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real d_t2 = d_t5*w35;
         const real t29 = odds_t1[lane]*sigmoid_t1[lane];
         const real d_t1 = d_t2*sigmoid_t1[lane]*t29;
-        sums[1*MODELS + lane] = 2*d_t1 + 2*d_t3 + 2*d_t5 + (more ? sums[1*MODELS + lane] : 0);
-        sums[2*MODELS + lane] = d_t1*x1 + (more ? sums[2*MODELS + lane] : 0);
-        sums[3*MODELS + lane] = d_t3*x1 + (more ? sums[3*MODELS + lane] : 0);
-        sums[4*MODELS + lane] = d_t1*x2 + (more ? sums[4*MODELS + lane] : 0);
-        sums[5*MODELS + lane] = d_t3*x2 + (more ? sums[5*MODELS + lane] : 0);
-        sums[6*MODELS + lane] = d_t5*sigmoid_t1[lane] + (more ? sums[6*MODELS + lane] : 0);
-        sums[7*MODELS + lane] = d_t5*sigmoid_t8[lane] + (more ? sums[7*MODELS + lane] : 0);
+        sums[1*MODELS + lane] = 2*d_t1 + 2*d_t3 + 2*d_t5 + (add ? sums[1*MODELS + lane] : 0);
+        sums[2*MODELS + lane] = d_t1*x1 + (add ? sums[2*MODELS + lane] : 0);
+        sums[3*MODELS + lane] = d_t3*x1 + (add ? sums[3*MODELS + lane] : 0);
+        sums[4*MODELS + lane] = d_t1*x2 + (add ? sums[4*MODELS + lane] : 0);
+        sums[5*MODELS + lane] = d_t3*x2 + (add ? sums[5*MODELS + lane] : 0);
+        sums[6*MODELS + lane] = d_t5*sigmoid_t1[lane] + (add ? sums[6*MODELS + lane] : 0);
+        sums[7*MODELS + lane] = d_t5*sigmoid_t8[lane] + (add ? sums[7*MODELS + lane] : 0);
     }
 
     if (with_loss) {
@@ -703,7 +703,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
             const real t25 = maximum(0, -t15_again_[lane]);
             const real t26 = t23 + t25;
             const real loss_n_ = -t21_again_*t24 + t26*y;
-            sums[lane] = loss_n_*weight + (more ? sums[lane] : 0);
+            sums[lane] = loss_n_*weight + (add ? sums[lane] : 0);
         }
     }
 }

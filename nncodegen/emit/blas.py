@@ -14,14 +14,14 @@ from nncodegen.schedule.branches import factors, rest_of
 from nncodegen.schedule.nest import end_of
 
 
-def blas_product(nest: Nest, at: Elements, more: str) -> tuple[str, ...]:
-    """The call for a nest: out[row, lanes] (+)= a[row, inner] b[inner, lanes], where sums are added (more) times."""
+def blas_product(nest: Nest, at: Elements, scale: str) -> tuple[str, ...]:
+    """The call for a nest: out[row, lanes] (+)= a[row, inner] b[inner, lanes], for sums over samples with a scale."""
     (step,), (row,), (a, b) = nest.steps, rest_of(nest), factors(nest)
     (inner,) = step.over
     sizes = ", ".join(end_of(nest, index) for index in (row, nest.lanes, inner))
     operands = f"{_operand(a, row, inner, at)}, {_operand(b, inner, nest.lanes, at)}"
     out = f"{at.begin(step.target)}, {_stride(step.target, row, at)}"
-    return (f"product({sizes}, {operands}, {out}, {more if inner == SAMPLE else 0});",)
+    return (f"product({sizes}, {operands}, {out}, {scale if inner == SAMPLE else 0});",)
 
 
 def end_rows(nest: Nest, at: Elements) -> str:
@@ -32,7 +32,7 @@ def end_rows(nest: Nest, at: Elements) -> str:
 
 
 def _operand(element: Element, row: str, column: str, at: Elements) -> str:
-    """Where a matrix begins, the values from one row (turned: column) to the next, and whether it is turned.
+    """Where a matrix begins, the values from one row (transposed: column) to the next, and whether it is transposed.
 
     BLAS wants these values to be as many as a row has, also where it is the only one: the weights of one input.
     """

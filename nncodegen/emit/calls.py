@@ -33,7 +33,7 @@ class CallsOfTile:
         if nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
             return self._contract(nest)
         if nest.shape is Shape.BLAS:
-            return blas_product(nest, self._at, self._more(nest.steps[0].target))
+            return blas_product(nest, self._at, self._scale(nest.steps[0].target))
         if nest.shape is Shape.PACK:
             return (self._pack(nest),)
         if nest.shape is Shape.LANE_SUMS:
@@ -63,7 +63,7 @@ class CallsOfTile:
         stride = at.stride(matrix, nest.lanes)
         target = f"{at.names[step.target.tensor]}, {at.stride(step.target, row) if row else end}, {end}"
         if row and at.stride(matrix, row) == "1" != stride:
-            return f"turn({source}, {stride}, {target});"
+            return f"transpose({source}, {stride}, {target});"
         return f"pack({source}, {at.stride(matrix, row) if row else 0}, {stride}, {target});"
 
     def _contract(self, nest: Nest) -> tuple[str, ...]:
@@ -76,15 +76,15 @@ class CallsOfTile:
         (inner,), (row,) = nest.steps[0].over, rest_of(nest)
         (a, b), factor = factors(nest), _factor(nest)
         rows, lanes, inners = (end_of(nest, index) for index in (row, nest.lanes, inner))
-        more = self._more(result) if inner == SAMPLE else "0"
+        scale = self._scale(result) if inner == SAMPLE else "0"
         first = f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}"
         second, lane = f"{at.begin(b)}, {at.stride(b, inner)}", at.stride(b, nest.lanes)
         out, times = f"{at.begin(result)}, {at.stride(result, row)}", at.begin(factor) if factor else "NULL"
         vectors = f"{lanes}/LANES*LANES" if nest.ragged else lanes
-        calls = (f"contract({rows}, {vectors}, {inners}, {first}, {second}, {lane}, {out}, {times}, {more});",)
+        calls = (f"contract({rows}, {vectors}, {inners}, {first}, {second}, {lane}, {out}, {times}, {scale});",)
         if not nest.ragged:
             return calls
-        return (*calls, f"contract_ends({rows}, {lanes}, {inners}, {first}, {second}, {out}, {more});")
+        return (*calls, f"contract_ends({rows}, {lanes}, {inners}, {first}, {second}, {out}, {scale});")
 
     def _dot_products(self, nest: Nest) -> str:
         """The product of a layer for a few samples: both factors lie along what is summed up."""
@@ -101,8 +101,8 @@ class CallsOfTile:
         row, column = step.target.indices
         a, b = sorted(step.operands, key=lambda element: row not in element.indices)
         given = ", ".join(f"{at.begin(e)}, {at.kernel.stride(e, i)}" for e, i in ((a, row), (b, column)))
-        out, more = f"{at.begin(step.target)}, {at.kernel.stride(step.target, row)}", self._more(step.target)
-        return f"dot_products({at.size(row)}, {at.size(column)}, padded, {given}, {out}, {more});"
+        out, scale = f"{at.begin(step.target)}, {at.kernel.stride(step.target, row)}", self._scale(step.target)
+        return f"dot_products({at.size(row)}, {at.size(column)}, padded, {given}, {out}, {scale});"
 
     def _across(self, nest: Nest) -> str:
         """The sums over samples of the products of two arrays, whose samples lie along the lanes."""
@@ -111,7 +111,7 @@ class CallsOfTile:
         first, second = sorted(step.operands, key=lambda element: row not in element.indices)
         return (
             f"accumulate({at.size(row)}, {at.size(column)}, {at.names[first.tensor]}, {at.names[second.tensor]}, "
-            f"{self._partials(step)}, padded, alone);"
+            f"{self._partials(step)}, padded, single_tile);"
         )
 
     def _add_up(self, nest: Nest) -> str:
@@ -120,13 +120,13 @@ class CallsOfTile:
         array = at.names[step.operands[0].tensor]
         if nest.lanes == SAMPLE:
             (row,) = step.target.indices
-            return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded, alone);"
+            return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded, single_tile);"
         stride, out = at.stride(step.operands[0], SAMPLE), at.begin(step.target)
-        return f"add_rows({at.size(nest.lanes)}, {array}, {stride}, {out}, count, {self._more(step.target)});"
+        return f"add_rows({at.size(nest.lanes)}, {array}, {stride}, {out}, count, {self._scale(step.target)});"
 
-    def _more(self, target: Element) -> str:
-        """How many times a sum over samples is added to what is there; below 0 is meant for those in place alone."""
-        return "more" if target.tensor in self._at.kernel.in_place else "(real) (more > 0)"
+    def _scale(self, target: Element) -> str:
+        """The scale of a sum over samples, or 0 if it is not added; below 0 is meant for those in place alone."""
+        return "scale" if target.tensor in self._at.kernel.in_place else "(real) (scale > 0)"
 
     def _partials(self, step: Step) -> str:
         """The places of sums that have a partial sum in every lane."""
@@ -173,7 +173,7 @@ class CallsOfModels:
         if nest.shape is Shape.ADD_UP:
             (summed,), (index,) = step.operands, step.target.indices
             array = f"{at.begin(summed)}, {at.stride(summed, index)}, {at.stride(summed, SAMPLE)}"
-            return (f"group_sum({end_of(nest, index)}, count, {array}, {at.begin(result)}, more);",)
+            return (f"group_sum({end_of(nest, index)}, count, {array}, {at.begin(result)}, add);",)
         (inner,) = step.over
         row, column = sorted(step.target.indices, key=lambda index: index == SAMPLE)
         a, b = sorted(step.operands, key=lambda operand: row not in operand.indices)
@@ -182,8 +182,8 @@ class CallsOfModels:
         first = f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}"
         second = f"{at.begin(b)}, {at.stride(b, inner)}, {at.stride(b, column)}"
         out = f"{at.begin(result)}, {at.stride(result, row)}, {at.stride(result, column)}"
-        more, times = "more" if inner == SAMPLE else "0", at.begin(factor) if factor else "NULL"
-        return (f"group_product({sizes}, {first}, {second}, {out}, {times}, {more});",)
+        add, times = "add" if inner == SAMPLE else "0", at.begin(factor) if factor else "NULL"
+        return (f"group_product({sizes}, {first}, {second}, {out}, {times}, {add});",)
 
     def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
         """Nothing: every lane is a model."""

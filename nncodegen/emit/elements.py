@@ -19,7 +19,7 @@ COLUMNS = {
 }
 """Where columns of rows lie, and how many there are in a row."""
 
-SUMS = {Place.SUM: "sums", Place.GRADIENT_SUM: "whole", Place.GRADIENT: "gradient"}
+SUMS = {Place.SUM: "sums", Place.GRADIENT_SUM: "gradient_sums", Place.GRADIENT: "gradient"}
 """The arrays of what is summed over the samples, and of what is made of it."""
 
 OWN_POINTERS = (Place.ARRAY, Place.PARAMETER)
@@ -74,7 +74,9 @@ class Elements:
         if storage.place in COLUMNS:
             array, _ = COLUMNS[storage.place]
             return f"{array} + {storage.offset}" if storage.offset else array
-        return f"whole + {storage.offset}" if storage.place is Place.GRADIENT_SUM else self.names[element.tensor]
+        if storage.place is Place.GRADIENT_SUM:
+            return f"gradient_sums + {storage.offset}"
+        return self.names[element.tensor]
 
     def size(self, index: str) -> int:
         """The values along an index other than the samples, without those that pad it."""

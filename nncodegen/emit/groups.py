@@ -61,11 +61,11 @@ class GroupEmitter:
         lines = self._lines
         lines.add(
             "/* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the",
-            "   sums, or (more) what is added to them. Values that several loops need lie in the array values. */",
+            "   sums, or (add) what is added to them. Values that several loops need lie in the array values. */",
         )
         count = " size_t count," if self._group.samples > 1 else ""
         with lines.function(
-            "static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,\n"
+            "static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,\n"
             f"    const real *restrict inputs, const real *restrict targets, real weight,{count}\n"
             "    real *restrict values, real *restrict sums)"
         ):

@@ -59,7 +59,7 @@ class KernelEmitter:
         results = {
             "predict": ["outputs"],
             "loss": ["sums"],
-            "gradient": ["with_loss", "alone", "more", "sums", "whole", "partials"],
+            "gradient": ["with_loss", "single_tile", "scale", "sums", "gradient_sums", "partials"],
         }
         names = ["parameters", "inputs", "targets", "weights", "count", "work", *results[self._kernel.name]]
         names += [] if self._kernel.name == "predict" else ["metrics", "counts"]
@@ -68,17 +68,17 @@ class KernelEmitter:
     @property
     def _declarations(self) -> str:
         """The same with their types; parameters may change where they are."""
-        alone = "" if self._kernel.descends else "restrict "
+        restrict = "" if self._kernel.descends else "restrict "
         measures = "int metrics, const real *restrict counts"
         results = {"predict": "real *restrict outputs", "loss": f"double *restrict sums, {measures}"}
         results["gradient"] = (
-            f"int with_loss, int alone, real more, double *restrict sums, real *{alone}whole,\n"
+            f"int with_loss, int single_tile, real scale, double *restrict sums, real *{restrict}gradient_sums,\n"
             f"    real *restrict partials, {measures}"
         )
         if self._program.noise:
             results["gradient"] += ", randomness noise, const size_t *restrict rows"
         return (
-            f"const real *{alone}parameters, const real *restrict inputs,\n"
+            f"const real *{restrict}parameters, const real *restrict inputs,\n"
             f"    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,\n"
             f"    {results[self._kernel.name]}"
         )
@@ -113,7 +113,7 @@ class KernelEmitter:
         lines.add("/* The gradient, from the sums over all samples of a batch. */")
         with lines.function(
             "static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,\n"
-            "    const real *whole, real *restrict work, real *gradient)"
+            "    const real *gradient_sums, real *restrict work, real *gradient)"
         ):
             self._emit_nests((*kernel.again(kernel.finishing), *kernel.finishing))
         lines.add("")

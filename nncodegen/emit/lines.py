@@ -108,8 +108,8 @@ class Lines:
         return "\n".join(self._lines) + "\n"
 
 
-def wrapped(line: str) -> list[str]:
-    """A line, broken behind commas where it is too long."""
-    held = re.sub("(?<!,) ", "\0", line)
+def wrapped(line: str, behind: str = ",") -> list[str]:
+    """A line, broken at spaces behind a text where it is too long."""
+    held = re.sub(f"(?<!{behind}) ", "\0", line)
     parts = textwrap.wrap(held, WIDTH, subsequent_indent="    ", break_long_words=False)
     return [part.replace("\0", " ") for part in parts]

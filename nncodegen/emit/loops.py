@@ -21,7 +21,7 @@ from nncodegen.schedule.nest import end_of
 
 CONDITIONS = {
     When.LOSS: "with_loss", When.FEW: "count < FEW", When.MANY: "samples >= FEW", When.BLAS: "gemm",
-    When.NO_BLAS: "!gemm", When.ADDED: "more != 0",
+    When.NO_BLAS: "!gemm", When.ADDED: "scale != 0",
 }  # fmt: skip
 
 NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
@@ -149,7 +149,7 @@ class LoopPrinter:
             yield f"{self._at.stored(statement.target)} += {value};"
         elif nest.added:
             factor = value if isinstance(statement.terms[0], Element) else f"({value})"
-            yield f"{self._at.stored(statement.target)} += more*{factor};"
+            yield f"{self._at.stored(statement.target)} += scale*{factor};"
         else:
             yield f"{self._at.stored(statement.target)} = {value};"
 
@@ -172,13 +172,13 @@ class LoopPrinter:
             yield from self.take(statement, value)
         else:
             total = self._at.stored(statement.target)
-            yield f"{total} = {value} + (more ? {total} : 0);"
+            yield f"{total} = {value} + (add ? {total} : 0);"
 
     def _sums(self, nest: Nest) -> None:
         sums = [step.target for step in nest.sums]
         if self._models:
             if nest.samples:
-                with self._lines.block("if (!more)"), self._innermost(nest.outer, nest):
+                with self._lines.block("if (!add)"), self._innermost(nest.outer, nest):
                     self._lines.add(*(f"{self._at.stored(target)} = 0;" for target in sums))
             with self._innermost((*nest.outer, *nest.reduced, *self._samples(nest)), nest):
                 self._statements(nest.statements, nest)

@@ -124,7 +124,9 @@ class RuleEmitter:
             if name in read or any(result.tensor == name for result in update.results):
                 lines.add(f"const real {self._names[name]} = state[{self._offset(number)}];")
         for step in self._steps:
-            lines.add(f"const real {self._names[step.target.tensor]} = {printer.print(step.expression)};")
+            lines.add(
+                *wrapped(f"const real {self._names[step.target.tensor]} = {printer.print(step.expression)};", "[-+]")
+            )
         for number, result in enumerate(update.results[1:]):
             lines.add(f"state[{self._offset(number)}] = {self._element(result)};")
         lines.add(f"return {self._element(update.results[0])};")

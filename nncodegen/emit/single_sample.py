@@ -50,12 +50,12 @@ class SingleSampleEmitter:
         lines, kernel = self._lines, self._kernel
         noise = ", randomness noise, const size_t *restrict rows" if self._program.noise else ""
         lines.add(
-            "/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each",
-            "   to what is there: the parameters, which are read before, as may be what lies behind them. */",
+            "/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale",
+            "   times each to what is there: the parameters, which are read before, as may be what lies behind them. */",
         )
         head = (
             "static HOT void gradient_row(const real *parameters, const real *restrict inputs,\n"
-            "    const real *restrict targets, real weight, real *restrict work, int with_loss, real more,\n"
+            "    const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,\n"
             f"    double *restrict sums, real *gradient, int metrics, const real *restrict counts{noise})"
         )
         with lines.function(head):

@@ -160,7 +160,7 @@ int main(void)
     CALL(use_gemm)(NULL);
     CALL(use_gemm)(gemm);
 #endif
-    if (!CALL(use)(CALL(variant)()) || CALL(first_not_finite)(p, PARAMETERS) != PARAMETERS || !CALL(cost)())
+    if (!CALL(use)(CALL(variant)()) || CALL(first_not_finite)(p, PARAMETERS) != PARAMETERS || !CALL(operations_per_sample)())
         fail("what a kernel says of itself is wrong");
     size_t asked = 0;
     CALL(poll) poll = {.stop = never, .context = &asked}, quiet = {.stop = NULL};

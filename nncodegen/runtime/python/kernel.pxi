@@ -112,7 +112,7 @@ static const nncodegen_option nncodegen_options[] = {
     enum: nncodegen_FEW
 
     ctypedef struct nncodegen_functions:
-        size_t (*cost)() noexcept nogil
+        size_t (*operations_per_sample)() noexcept nogil
         void (*use_gemm)(nncodegen_gemm *) noexcept nogil
         const char *(*variant)() noexcept nogil
         int (*use)(const char *) noexcept nogil

@@ -12,7 +12,7 @@ cdef dict _rules = {}  # of the model, which is known at the end of the import
 # Operations after which a call would first ask whether to stop: what is shorter never asks, and is not asked for here.
 cdef double _LONG = 1e6
 
-cdef double _cost = <double> kernel.cost()
+cdef double _cost = <double> kernel.operations_per_sample()
 
 cdef struct _call:
     nncodegen_array *parameters

@@ -157,7 +157,7 @@ static void copy_once(size_t rows, size_t columns, int turns)
     const real *const a = numbers((rows - 1)*a_row + (columns - 1)*a_column + 1);
     real *const out = array((rows - 1)*out_row + padded);
     if (turns)
-        turn(rows, columns, a, a_column, out, out_row, padded);
+        transpose(rows, columns, a, a_column, out, out_row, padded);
     else
         pack(rows, columns, a, a_row, a_column, out, out_row, padded);
     for (size_t r = 0; r < rows; r++) {

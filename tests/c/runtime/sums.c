@@ -18,10 +18,10 @@ static void sum_once(size_t rows, size_t columns, size_t padded, int tiles)
     const size_t biases = rows*columns, all = biases + rows;
     const real *const d = numbers(rows*TILE), *const x = numbers(columns*TILE);
     real *const partials = array(ROOM_FOR_LANES);
-    double sums[ACROSS + 1];
+    double sums[LANE_SUMS + 1];
     for (size_t k = 0; k < ROOM_FOR_LANES; k++)
         partials[k] = 0;
-    for (size_t k = 0; k <= ACROSS; k++)
+    for (size_t k = 0; k <= LANE_SUMS; k++)
         sums[k] = DIRECT && tiles > 1 ? 0 : UNTOUCHED;
     for (int tile = 0; tile < tiles; tile++) {
         accumulate(rows, columns, d, x, partials, sums, padded, tiles == 1);
@@ -37,7 +37,7 @@ static void sum_once(size_t rows, size_t columns, size_t padded, int tiles)
             sum += d[j*TILE + n]*(weight < biases ? x[weight%columns*TILE + n] : 1);
         CHECK(sums[weight] == tiles*(double) sum);
     }
-    for (size_t k = all; k < ACROSS && tiles == 1; k++)
+    for (size_t k = all; k < LANE_SUMS && tiles == 1; k++)
         CHECK(sums[k] == (double) UNTOUCHED);
     for (size_t k = 0; k < ROOM_FOR_LANES; k++)
         CHECK(partials[k] == 0);

@@ -6,7 +6,7 @@
 
 #include "nncodegen/training.h"
 
-enum { SAMPLES = 2500, MOST_THREADS = 8, SUMS_OF_BATCH = WHOLE + ALL_SUMS };
+enum { SAMPLES = 2500, MOST_THREADS = 8, SUMS_OF_BATCH = GRADIENT_SUMS + ALL_SUMS };
 
 static real inputs[SAMPLES*INPUTS], targets[SAMPLES*TARGETS], weights[SAMPLES], parameters[PARAMETERS];
 
@@ -54,7 +54,7 @@ static void sum_by_threads(size_t threads)
         }
         CHECK(sum_by_team(&t, &all, sums, NULL) == 0);
         CHECK(memcmp(sums, expected, sizeof sums) == 0);
-        CHECK(sums[WHOLE] > 0); /* the loss */
+        CHECK(sums[GRADIENT_SUMS] > 0); /* the loss */
     }
     dismiss_team(&t);
     free(work);

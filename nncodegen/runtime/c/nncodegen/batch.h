@@ -28,7 +28,7 @@ typedef struct {
     size_t begin;
     size_t samples;
     double total;
-    real more; /* 0, or what sums are multiplied with and added to what is there, for a batch of one tile */
+    real scale; /* 0, or what the sums of one tile are multiplied with before they are added to what is there */
 #if NN_HAS_NOISE
     randomness noise;
 #endif
@@ -67,15 +67,15 @@ static UNUSED void prepare_batch(const batch *b, memory m)
 /* Where the loss is among the sums. */
 static UNUSED size_t place_of_loss(const batch *b)
 {
-    return b->forward ? 0 : ACROSS;
+    return b->forward ? 0 : LANE_SUMS;
 }
 
 /* The sums over the samples of a chunk. Returns 1 if stopped. */
 static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    const int alone = end - begin <= TILE; /* then the tile sets the other sums; of several tiles, flushing sets them */
-    for (size_t k = b->forward || DIRECT ? 0 : ACROSS; k < ALL_SUMS; k++)
+    const int single_tile = end - begin <= TILE; /* then it sets the other sums; of several tiles, flush sets them */
+    for (size_t k = b->forward || DIRECT ? 0 : LANE_SUMS; k < ALL_SUMS; k++)
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
         const size_t count = end - first < TILE ? end - first : TILE;
@@ -87,26 +87,26 @@ static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *po
                 m.counts);
         else
             gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
-                alone, first > begin ? 1 : b->more, m.sums, m.gradient, m.partials, b->metrics,
+                single_tile, first > begin ? 1 : b->scale, m.sums, m.gradient, m.partials, b->metrics,
                 m.counts NOISE_OF_BATCH(b, m));
-        if (stopped(poll, (double) COST*(double) count))
+        if (stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) count))
             return 1;
     }
 #if NN_HAS_BLOCKS
-    if (!b->forward && !alone)
+    if (!b->forward && !single_tile)
         flush(m.partials, m.sums);
 #endif
     return 0;
 }
 
-/* Adds the sums of a chunk, the whole ones first. */
+/* Adds the sums of a chunk, those of the gradient first. */
 static HOT void add_sums(const batch *b, memory m, double *restrict totals)
 {
-    const size_t whole = b->forward ? 0 : WHOLE;
+    const size_t whole = b->forward ? 0 : GRADIENT_SUMS;
     for (size_t k = 0; k < whole; k++)
         totals[k] += (double) m.gradient[k];
     for (size_t k = 0; k < ALL_SUMS; k++)
-        totals[WHOLE + k] += m.sums[k];
+        totals[GRADIENT_SUMS + k] += m.sums[k];
 }
 
 #endif

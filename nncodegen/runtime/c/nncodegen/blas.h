@@ -15,15 +15,15 @@ void NN(use_gemm)(NN(gemm) *routine)
     gemm = routine;
 }
 
-/* out[r][l] = sum(k) a[r][k]*b[k][l], or (more) so many times of it more, by BLAS. Rows begin so many values after each
-   other; a matrix that is turned lies with its columns in the place of rows. To Fortran, every matrix is turned: it
-   computes the columns of out from those of b and a. */
-static UNUSED void product(size_t rows, size_t columns, size_t inner, const real *a, size_t a_row, int a_turned,
-    const real *b, size_t b_row, int b_turned, real *out, size_t out_row, real more)
+/* out[r][l] = sum(k) a[r][k]*b[k][l] by BLAS; if scale is not 0, scale times that is added to out. a_row, b_row and
+   out_row are the distances between rows. A transposed matrix has its columns where others have rows. To Fortran, every
+   matrix is transposed: it computes the columns of out from those of b and a. */
+static UNUSED void product(size_t rows, size_t columns, size_t inner, const real *a, size_t a_row, int a_transposed,
+    const real *b, size_t b_row, int b_transposed, real *out, size_t out_row, real scale)
 {
-    char a_as = a_turned ? 'T' : 'N', b_as = b_turned ? 'T' : 'N';
+    char a_as = a_transposed ? 'T' : 'N', b_as = b_transposed ? 'T' : 'N';
     int m = (int) columns, n = (int) rows, k = (int) inner, lda = (int) a_row, ldb = (int) b_row, ldc = (int) out_row;
-    real times = more != 0 ? more : 1, before = more != 0;
+    real times = scale != 0 ? scale : 1, before = scale != 0;
     gemm(&b_as, &a_as, &m, &n, &k, &times, (real *) b, &ldb, (real *) a, &lda, &before, out, &ldc);
 }
 
@@ -36,10 +36,10 @@ static UNUSED void end_rows(size_t rows, size_t columns, real *out, size_t out_r
             out[r*out_row + c] = 0;
 }
 
-/* out[r][c] = sum(k) a[r][k]*b[c][k], or (more) so many times of it more: for four columns at once, in vectors
-   along k. Where fewer are left, the last is computed again, and not stored again. */
+/* out[r][c] = sum(k) a[r][k]*b[c][k]; if scale is not 0, scale times that is added to out. Four columns at once, in
+   vectors along k. Where fewer are left, the last is computed again, and not stored again. */
 static UNUSED void dot_products(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
-    const real *restrict b, size_t b_row, real *restrict out, size_t out_row, real more)
+    const real *restrict b, size_t b_row, real *restrict out, size_t out_row, real scale)
 {
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < columns; c += 4) {
@@ -58,7 +58,7 @@ static UNUSED void dot_products(size_t rows, size_t columns, size_t inner, const
                 real *const to = out + r*out_row + c + i, total = 0;
                 for (size_t lane = 0; lane < LANES; lane++)
                     total += sums[i][lane];
-                *to = more != 0 ? *to + more*total : total;
+                *to = scale != 0 ? *to + scale*total : total;
             }
         }
     }

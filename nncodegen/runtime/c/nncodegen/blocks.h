@@ -1,7 +1,7 @@
 /* The blocks of products: so many rows and vectors of a result, each vector in a variable of its own, as compilers keep
    an array of them in memory.
 
-   Needs vectors.h. Gives block_RxV, R rows and V vectors of a product whose results lie in lanes, and across_RxC, R
+   Needs vectors.h. Gives block_RxV, R rows and V vectors of a product whose results lie in lanes, and lane_sums_RxC, R
    rows and C columns of one whose results are sums of lanes. Those of 8 rows, and 4 across, are for targets with 32
    vector registers. Small blocks take several terms at once, since each sum waits for its last addition. */
 
@@ -14,7 +14,7 @@
    Where fewer rows are left, the last is computed again, and not stored again. */
 static inline UNUSED void block_8x2(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
-    const real *restrict factor, int more, real so_many)
+    const real *restrict factor, int add, real scale)
 {
     const size_t last = left - 1;
     const real *const a0 = a;
@@ -53,43 +53,43 @@ static inline UNUSED void block_8x2(size_t left, size_t inner, const real *restr
         s70 += a7[i]*b0;
         s71 += a7[i]*b1;
     }
-    keep(s00, out, 0*out_row, factor, more, so_many);
-    keep(s01, out, 0*out_row + 1*LANES, factor, more, so_many);
+    keep(s00, out, 0*out_row, factor, add, scale);
+    keep(s01, out, 0*out_row + 1*LANES, factor, add, scale);
     if (last < 1)
         return;
-    keep(s10, out, 1*out_row, factor, more, so_many);
-    keep(s11, out, 1*out_row + 1*LANES, factor, more, so_many);
+    keep(s10, out, 1*out_row, factor, add, scale);
+    keep(s11, out, 1*out_row + 1*LANES, factor, add, scale);
     if (last < 2)
         return;
-    keep(s20, out, 2*out_row, factor, more, so_many);
-    keep(s21, out, 2*out_row + 1*LANES, factor, more, so_many);
+    keep(s20, out, 2*out_row, factor, add, scale);
+    keep(s21, out, 2*out_row + 1*LANES, factor, add, scale);
     if (last < 3)
         return;
-    keep(s30, out, 3*out_row, factor, more, so_many);
-    keep(s31, out, 3*out_row + 1*LANES, factor, more, so_many);
+    keep(s30, out, 3*out_row, factor, add, scale);
+    keep(s31, out, 3*out_row + 1*LANES, factor, add, scale);
     if (last < 4)
         return;
-    keep(s40, out, 4*out_row, factor, more, so_many);
-    keep(s41, out, 4*out_row + 1*LANES, factor, more, so_many);
+    keep(s40, out, 4*out_row, factor, add, scale);
+    keep(s41, out, 4*out_row + 1*LANES, factor, add, scale);
     if (last < 5)
         return;
-    keep(s50, out, 5*out_row, factor, more, so_many);
-    keep(s51, out, 5*out_row + 1*LANES, factor, more, so_many);
+    keep(s50, out, 5*out_row, factor, add, scale);
+    keep(s51, out, 5*out_row + 1*LANES, factor, add, scale);
     if (last < 6)
         return;
-    keep(s60, out, 6*out_row, factor, more, so_many);
-    keep(s61, out, 6*out_row + 1*LANES, factor, more, so_many);
+    keep(s60, out, 6*out_row, factor, add, scale);
+    keep(s61, out, 6*out_row + 1*LANES, factor, add, scale);
     if (last < 7)
         return;
-    keep(s70, out, 7*out_row, factor, more, so_many);
-    keep(s71, out, 7*out_row + 1*LANES, factor, more, so_many);
+    keep(s70, out, 7*out_row, factor, add, scale);
+    keep(s71, out, 7*out_row + 1*LANES, factor, add, scale);
 }
 
 /* 8 rows and 1 vector of a contraction.
    Where fewer rows are left, the last is computed again, and not stored again. */
 static inline UNUSED void block_8x1(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
-    const real *restrict factor, int more, real so_many)
+    const real *restrict factor, int add, real scale)
 {
     const size_t last = left - 1;
     const real *const a0 = a;
@@ -120,35 +120,35 @@ static inline UNUSED void block_8x1(size_t left, size_t inner, const real *restr
         s60 += a6[i]*b0;
         s70 += a7[i]*b0;
     }
-    keep(s00, out, 0*out_row, factor, more, so_many);
+    keep(s00, out, 0*out_row, factor, add, scale);
     if (last < 1)
         return;
-    keep(s10, out, 1*out_row, factor, more, so_many);
+    keep(s10, out, 1*out_row, factor, add, scale);
     if (last < 2)
         return;
-    keep(s20, out, 2*out_row, factor, more, so_many);
+    keep(s20, out, 2*out_row, factor, add, scale);
     if (last < 3)
         return;
-    keep(s30, out, 3*out_row, factor, more, so_many);
+    keep(s30, out, 3*out_row, factor, add, scale);
     if (last < 4)
         return;
-    keep(s40, out, 4*out_row, factor, more, so_many);
+    keep(s40, out, 4*out_row, factor, add, scale);
     if (last < 5)
         return;
-    keep(s50, out, 5*out_row, factor, more, so_many);
+    keep(s50, out, 5*out_row, factor, add, scale);
     if (last < 6)
         return;
-    keep(s60, out, 6*out_row, factor, more, so_many);
+    keep(s60, out, 6*out_row, factor, add, scale);
     if (last < 7)
         return;
-    keep(s70, out, 7*out_row, factor, more, so_many);
+    keep(s70, out, 7*out_row, factor, add, scale);
 }
 
 /* 4 rows and 2 vectors of a contraction.
    Where fewer rows are left, the last is computed again, and not stored again. */
 static inline UNUSED void block_4x2(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
-    const real *restrict factor, int more, real so_many)
+    const real *restrict factor, int add, real scale)
 {
     const size_t last = left - 1;
     const real *const a0 = a;
@@ -171,27 +171,27 @@ static inline UNUSED void block_4x2(size_t left, size_t inner, const real *restr
         s30 += a3[i]*b0;
         s31 += a3[i]*b1;
     }
-    keep(s00, out, 0*out_row, factor, more, so_many);
-    keep(s01, out, 0*out_row + 1*LANES, factor, more, so_many);
+    keep(s00, out, 0*out_row, factor, add, scale);
+    keep(s01, out, 0*out_row + 1*LANES, factor, add, scale);
     if (last < 1)
         return;
-    keep(s10, out, 1*out_row, factor, more, so_many);
-    keep(s11, out, 1*out_row + 1*LANES, factor, more, so_many);
+    keep(s10, out, 1*out_row, factor, add, scale);
+    keep(s11, out, 1*out_row + 1*LANES, factor, add, scale);
     if (last < 2)
         return;
-    keep(s20, out, 2*out_row, factor, more, so_many);
-    keep(s21, out, 2*out_row + 1*LANES, factor, more, so_many);
+    keep(s20, out, 2*out_row, factor, add, scale);
+    keep(s21, out, 2*out_row + 1*LANES, factor, add, scale);
     if (last < 3)
         return;
-    keep(s30, out, 3*out_row, factor, more, so_many);
-    keep(s31, out, 3*out_row + 1*LANES, factor, more, so_many);
+    keep(s30, out, 3*out_row, factor, add, scale);
+    keep(s31, out, 3*out_row + 1*LANES, factor, add, scale);
 }
 
 /* 4 rows and 1 vector of a contraction.
    Where fewer rows are left, the last is computed again, and not stored again. */
 static inline UNUSED void block_4x1(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
-    const real *restrict factor, int more, real so_many)
+    const real *restrict factor, int add, real scale)
 {
     const size_t last = left - 1;
     const real *const a0 = a;
@@ -234,23 +234,23 @@ static inline UNUSED void block_4x1(size_t left, size_t inner, const real *restr
         s20 += a2[i]*b0;
         s30 += a3[i]*b0;
     }
-    keep(s00 + t00, out, 0*out_row, factor, more, so_many);
+    keep(s00 + t00, out, 0*out_row, factor, add, scale);
     if (last < 1)
         return;
-    keep(s10 + t10, out, 1*out_row, factor, more, so_many);
+    keep(s10 + t10, out, 1*out_row, factor, add, scale);
     if (last < 2)
         return;
-    keep(s20 + t20, out, 2*out_row, factor, more, so_many);
+    keep(s20 + t20, out, 2*out_row, factor, add, scale);
     if (last < 3)
         return;
-    keep(s30 + t30, out, 3*out_row, factor, more, so_many);
+    keep(s30 + t30, out, 3*out_row, factor, add, scale);
 }
 
 /* 2 rows and 2 vectors of a contraction.
    Where fewer rows are left, the last is computed again, and not stored again. */
 static inline UNUSED void block_2x2(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
-    const real *restrict factor, int more, real so_many)
+    const real *restrict factor, int add, real scale)
 {
     const size_t last = left - 1;
     const real *const a0 = a;
@@ -287,19 +287,19 @@ static inline UNUSED void block_2x2(size_t left, size_t inner, const real *restr
         s10 += a1[i]*b0;
         s11 += a1[i]*b1;
     }
-    keep(s00 + t00, out, 0*out_row, factor, more, so_many);
-    keep(s01 + t01, out, 0*out_row + 1*LANES, factor, more, so_many);
+    keep(s00 + t00, out, 0*out_row, factor, add, scale);
+    keep(s01 + t01, out, 0*out_row + 1*LANES, factor, add, scale);
     if (last < 1)
         return;
-    keep(s10 + t10, out, 1*out_row, factor, more, so_many);
-    keep(s11 + t11, out, 1*out_row + 1*LANES, factor, more, so_many);
+    keep(s10 + t10, out, 1*out_row, factor, add, scale);
+    keep(s11 + t11, out, 1*out_row + 1*LANES, factor, add, scale);
 }
 
 /* 2 rows and 1 vector of a contraction.
    Where fewer rows are left, the last is computed again, and not stored again. */
 static inline UNUSED void block_2x1(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
-    const real *restrict factor, int more, real so_many)
+    const real *restrict factor, int add, real scale)
 {
     const size_t last = left - 1;
     const real *const a0 = a;
@@ -346,17 +346,16 @@ static inline UNUSED void block_2x1(size_t left, size_t inner, const real *restr
         s00 += a0[i]*b0;
         s10 += a1[i]*b0;
     }
-    keep(s00 + t00 + u00 + v00, out, 0*out_row, factor, more, so_many);
+    keep(s00 + t00 + u00 + v00, out, 0*out_row, factor, add, scale);
     if (last < 1)
         return;
-    keep(s10 + t10 + u10 + v10, out, 1*out_row, factor, more, so_many);
+    keep(s10 + t10 + u10 + v10, out, 1*out_row, factor, add, scale);
 }
 
-/* 4 rows and 4 columns of a sum across lanes.
-   Where fewer are left, the last is computed again, and not stored again. */
-static inline UNUSED void across_4x4(size_t rows, size_t columns, const real *restrict d,
+/* 4 rows and 4 columns of sums of lanes. Where fewer are left, the last is computed again, and not stored again. */
+static inline UNUSED void lane_sums_4x4(size_t rows, size_t columns, const real *restrict d,
     const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,
-    double *restrict sums, int alone)
+    double *restrict sums, int single_tile)
 {
     const real *const d0 = d;
     const real *const d1 = d + (rows > 1 ? 1 : rows - 1)*TILE;
@@ -393,23 +392,22 @@ static inline UNUSED void across_4x4(size_t rows, size_t columns, const real *re
         s32 += u3*v2;
         s33 += u3*v3;
     }
-    add_four((const vector [4]) {s00, s01, s02, s03}, columns, weight, partials, sums, alone);
+    add_four((const vector [4]) {s00, s01, s02, s03}, columns, weight, partials, sums, single_tile);
     if (rows < 2)
         return;
-    add_four((const vector [4]) {s10, s11, s12, s13}, columns, weight + 1*width, partials, sums, alone);
+    add_four((const vector [4]) {s10, s11, s12, s13}, columns, weight + 1*width, partials, sums, single_tile);
     if (rows < 3)
         return;
-    add_four((const vector [4]) {s20, s21, s22, s23}, columns, weight + 2*width, partials, sums, alone);
+    add_four((const vector [4]) {s20, s21, s22, s23}, columns, weight + 2*width, partials, sums, single_tile);
     if (rows < 4)
         return;
-    add_four((const vector [4]) {s30, s31, s32, s33}, columns, weight + 3*width, partials, sums, alone);
+    add_four((const vector [4]) {s30, s31, s32, s33}, columns, weight + 3*width, partials, sums, single_tile);
 }
 
-/* 2 rows and 4 columns of a sum across lanes.
-   Where fewer are left, the last is computed again, and not stored again. */
-static inline UNUSED void across_2x4(size_t rows, size_t columns, const real *restrict d,
+/* 2 rows and 4 columns of sums of lanes. Where fewer are left, the last is computed again, and not stored again. */
+static inline UNUSED void lane_sums_2x4(size_t rows, size_t columns, const real *restrict d,
     const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,
-    double *restrict sums, int alone)
+    double *restrict sums, int single_tile)
 {
     const real *const d0 = d;
     const real *const d1 = d + (rows > 1 ? 1 : rows - 1)*TILE;
@@ -432,10 +430,10 @@ static inline UNUSED void across_2x4(size_t rows, size_t columns, const real *re
         s12 += u1*v2;
         s13 += u1*v3;
     }
-    add_four((const vector [4]) {s00, s01, s02, s03}, columns, weight, partials, sums, alone);
+    add_four((const vector [4]) {s00, s01, s02, s03}, columns, weight, partials, sums, single_tile);
     if (rows < 2)
         return;
-    add_four((const vector [4]) {s10, s11, s12, s13}, columns, weight + 1*width, partials, sums, alone);
+    add_four((const vector [4]) {s10, s11, s12, s13}, columns, weight + 1*width, partials, sums, single_tile);
 }
 
 #endif

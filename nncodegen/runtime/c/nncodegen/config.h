@@ -23,8 +23,8 @@
 #ifndef NN_OPERATIONS
 #error "define NN_OPERATIONS, the operations for one sample, roughly"
 #endif
-#if !defined(NN_SUMS) || !defined(NN_WHOLE) || !defined(NN_ACROSS) || !defined(NN_DIRECT)
-#error "define the sums over samples: NN_SUMS in double, NN_WHOLE where the gradient is, NN_ACROSS of lanes, NN_DIRECT"
+#if !defined(NN_SUMS) || !defined(NN_GRADIENT_SUMS) || !defined(NN_LANE_SUMS) || !defined(NN_DIRECT)
+#error "define NN_SUMS, NN_GRADIENT_SUMS, NN_LANE_SUMS and NN_DIRECT, the sums over samples and where they are kept"
 #endif
 #ifndef NN_PENALIZED
 #error "define NN_PENALIZED, the ranges of the parameters that l1 and l2 are for"
@@ -81,8 +81,8 @@
 #ifndef NN_FLUSHES
 #define NN_FLUSHES 0 /* whether subnormal numbers count as zero in a training */
 #endif
-#ifndef NN_ABREAST
-#define NN_ABREAST 0 /* the rows that the loops of predictions must be given at once; 0: any number */
+#ifndef NN_ROWS_AT_ONCE
+#define NN_ROWS_AT_ONCE 0 /* the rows that the loops of predictions must be given at once; 0: any number */
 #endif
 #ifndef NN_WHOLE_INPUTS
 #define NN_WHOLE_INPUTS 0 /* whether vectors along the samples are read from the rows of the inputs */

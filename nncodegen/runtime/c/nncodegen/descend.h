@@ -29,7 +29,7 @@ static UNUSED int descends(const NN(training) *run)
 static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, double total, real learning_rate)
 {
     batch part = batch_of(run, samples, total);
-    part.more = -learning_rate;
+    part.scale = -learning_rate;
     real *const rest = m.gradient;
     m.gradient = run->present;
     const double *const sums = derive_batch(&part, m, NULL, rest, NULL);
@@ -68,7 +68,7 @@ static HOT int descend(NN(training) *run, memory m, double total, size_t row, in
         }
         finite = descend_once(run, m, samples, total*share, learning_rate);
         count_update(run, samples, share);
-        operations += (double) COST*(double) samples + (double) FAR*PARAMETERS;
+        operations += (double) OPERATIONS_PER_SAMPLE*(double) samples + (double) FAR*PARAMETERS;
     }
     if (finite && all_finite(run->present, PARAMETERS))
         return stopped(&run->poll, operations) ? NN(INTERRUPTED) : NN(COMPLETED);

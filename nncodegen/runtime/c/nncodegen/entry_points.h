@@ -11,7 +11,7 @@
 
 #define NN_ENTRY_POINTS(FUNCTION) \
     /* Operations for one sample, roughly: what a call adds to spent. */ \
-    FUNCTION(size_t, return, cost, (void), ()) \
+    FUNCTION(size_t, return, operations_per_sample, (void), ()) \
     \
     /* The CPUs that the kernel in use was compiled for: "avx512", "avx2", "neon", or "plain" for all of the \
        family. */ \

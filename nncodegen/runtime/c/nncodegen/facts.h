@@ -1,6 +1,6 @@
 /* What a model says of itself when it is asked.
 
-   Needs vectors.h. Gives variant, use, cost, state_size, measures_size, first_not_finite. */
+   Needs vectors.h. Gives variant, use, operations_per_sample, state_size, measures_size, first_not_finite. */
 
 #ifndef NNCODEGEN_FACTS_H
 #define NNCODEGEN_FACTS_H
@@ -17,9 +17,9 @@ int NN(use)(const char *variant)
     return strcmp(variant, NN(variant)()) == 0; /* there is no other */
 }
 
-size_t NN(cost)(void)
+size_t NN(operations_per_sample)(void)
 {
-    return COST;
+    return OPERATIONS_PER_SAMPLE;
 }
 
 size_t NN(state_size)(void)

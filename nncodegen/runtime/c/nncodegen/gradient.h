@@ -9,15 +9,15 @@
 #include "order.h"
 #include "threads.h"
 
-/* The sums over a batch, besides the whole ones in m.gradient; by a team, if there is one, where there are chunks
-   for it. NULL if stopped. */
+/* The sums over a batch, besides those in m.gradient; by a team, if there is one, where there are chunks for it. NULL
+   if stopped. */
 static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, NN(poll) *poll)
 {
-    const size_t whole = b->forward ? 0 : WHOLE;
+    const size_t whole = b->forward ? 0 : GRADIENT_SUMS;
     prepare_batch(b, m);
     if (chunks_of(b) == 1)
         return sum_chunk(b, m, 0, poll) ? NULL : m.sums;
-    for (size_t k = 0; k < WHOLE + ALL_SUMS; k++)
+    for (size_t k = 0; k < GRADIENT_SUMS + ALL_SUMS; k++)
         m.totals[k] = 0;
     if (threads) {
         if (sum_by_team(threads, b, m.totals, poll))
@@ -31,7 +31,7 @@ static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, N
     }
     for (size_t k = 0; k < whole; k++)
         m.gradient[k] = (real) m.totals[k];
-    return m.totals + WHOLE;
+    return m.totals + GRADIENT_SUMS;
 }
 
 #if NN_HAS_SINGLE_GRADIENT
@@ -47,10 +47,10 @@ static UNUSED int derive_rows(const batch *b, memory m, NN(poll) *poll)
         m.rows[0] = sample;
         gradient_row(b->parameters, rows_of(b->inputs, INPUTS, b->order, n, 1, 0, NULL),
             rows_of(b->targets, TARGETS, b->order, n, 1, 0, NULL), (real) (weight/b->total), m.arrays,
-            !b->without_loss, n > b->begin ? 1 : b->more, m.sums, m.gradient, b->metrics,
+            !b->without_loss, n > b->begin ? 1 : b->scale, m.sums, m.gradient, b->metrics,
             m.counts NOISE_OF_BATCH(b, m));
     }
-    return stopped(poll, (double) COST*(double) b->samples);
+    return stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) b->samples);
 }
 #endif
 

@@ -12,7 +12,7 @@
    Where fewer are left, the last is computed again, and not stored again. */
 INLINE void group_4x4(size_t rows, size_t columns, size_t inner,
     const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner, size_t b_column,
-    real *out, size_t out_row, size_t out_column, const real *factor, int more)
+    real *out, size_t out_row, size_t out_column, const real *factor, int add)
 {
     const real *const a0 = a;
     const real *const a1 = a + (rows > 1 ? 1 : rows - 1)*a_row;
@@ -52,47 +52,47 @@ INLINE void group_4x4(size_t rows, size_t columns, size_t inner,
         s32 += u3*v2;
         s33 += u3*v3;
     }
-    keep(s00, out, 0*out_row, factor, more, 1);
+    keep(s00, out, 0*out_row, factor, add, 1);
     if (columns > 1)
-        keep(s01, out, 0*out_row + 1*out_column, factor, more, 1);
+        keep(s01, out, 0*out_row + 1*out_column, factor, add, 1);
     if (columns > 2)
-        keep(s02, out, 0*out_row + 2*out_column, factor, more, 1);
+        keep(s02, out, 0*out_row + 2*out_column, factor, add, 1);
     if (columns > 3)
-        keep(s03, out, 0*out_row + 3*out_column, factor, more, 1);
+        keep(s03, out, 0*out_row + 3*out_column, factor, add, 1);
     if (rows < 2)
         return;
-    keep(s10, out, 1*out_row, factor, more, 1);
+    keep(s10, out, 1*out_row, factor, add, 1);
     if (columns > 1)
-        keep(s11, out, 1*out_row + 1*out_column, factor, more, 1);
+        keep(s11, out, 1*out_row + 1*out_column, factor, add, 1);
     if (columns > 2)
-        keep(s12, out, 1*out_row + 2*out_column, factor, more, 1);
+        keep(s12, out, 1*out_row + 2*out_column, factor, add, 1);
     if (columns > 3)
-        keep(s13, out, 1*out_row + 3*out_column, factor, more, 1);
+        keep(s13, out, 1*out_row + 3*out_column, factor, add, 1);
     if (rows < 3)
         return;
-    keep(s20, out, 2*out_row, factor, more, 1);
+    keep(s20, out, 2*out_row, factor, add, 1);
     if (columns > 1)
-        keep(s21, out, 2*out_row + 1*out_column, factor, more, 1);
+        keep(s21, out, 2*out_row + 1*out_column, factor, add, 1);
     if (columns > 2)
-        keep(s22, out, 2*out_row + 2*out_column, factor, more, 1);
+        keep(s22, out, 2*out_row + 2*out_column, factor, add, 1);
     if (columns > 3)
-        keep(s23, out, 2*out_row + 3*out_column, factor, more, 1);
+        keep(s23, out, 2*out_row + 3*out_column, factor, add, 1);
     if (rows < 4)
         return;
-    keep(s30, out, 3*out_row, factor, more, 1);
+    keep(s30, out, 3*out_row, factor, add, 1);
     if (columns > 1)
-        keep(s31, out, 3*out_row + 1*out_column, factor, more, 1);
+        keep(s31, out, 3*out_row + 1*out_column, factor, add, 1);
     if (columns > 2)
-        keep(s32, out, 3*out_row + 2*out_column, factor, more, 1);
+        keep(s32, out, 3*out_row + 2*out_column, factor, add, 1);
     if (columns > 3)
-        keep(s33, out, 3*out_row + 3*out_column, factor, more, 1);
+        keep(s33, out, 3*out_row + 3*out_column, factor, add, 1);
 }
 
 /* 2 rows and 4 columns of a product of each model.
    Where fewer are left, the last is computed again, and not stored again. */
 INLINE void group_2x4(size_t rows, size_t columns, size_t inner,
     const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner, size_t b_column,
-    real *out, size_t out_row, size_t out_column, const real *factor, int more)
+    real *out, size_t out_row, size_t out_column, const real *factor, int add)
 {
     const real *const a0 = a;
     const real *const a1 = a + (rows > 1 ? 1 : rows - 1)*a_row;
@@ -118,29 +118,29 @@ INLINE void group_2x4(size_t rows, size_t columns, size_t inner,
         s12 += u1*v2;
         s13 += u1*v3;
     }
-    keep(s00, out, 0*out_row, factor, more, 1);
+    keep(s00, out, 0*out_row, factor, add, 1);
     if (columns > 1)
-        keep(s01, out, 0*out_row + 1*out_column, factor, more, 1);
+        keep(s01, out, 0*out_row + 1*out_column, factor, add, 1);
     if (columns > 2)
-        keep(s02, out, 0*out_row + 2*out_column, factor, more, 1);
+        keep(s02, out, 0*out_row + 2*out_column, factor, add, 1);
     if (columns > 3)
-        keep(s03, out, 0*out_row + 3*out_column, factor, more, 1);
+        keep(s03, out, 0*out_row + 3*out_column, factor, add, 1);
     if (rows < 2)
         return;
-    keep(s10, out, 1*out_row, factor, more, 1);
+    keep(s10, out, 1*out_row, factor, add, 1);
     if (columns > 1)
-        keep(s11, out, 1*out_row + 1*out_column, factor, more, 1);
+        keep(s11, out, 1*out_row + 1*out_column, factor, add, 1);
     if (columns > 2)
-        keep(s12, out, 1*out_row + 2*out_column, factor, more, 1);
+        keep(s12, out, 1*out_row + 2*out_column, factor, add, 1);
     if (columns > 3)
-        keep(s13, out, 1*out_row + 3*out_column, factor, more, 1);
+        keep(s13, out, 1*out_row + 3*out_column, factor, add, 1);
 }
 
 /* 8 rows and 1 column of a product of each model.
    Where fewer are left, the last is computed again, and not stored again. */
 INLINE void group_8x1(size_t rows, size_t inner,
     const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner,
-    real *out, size_t out_row, const real *factor, int more)
+    real *out, size_t out_row, const real *factor, int add)
 {
     const real *const a0 = a;
     const real *const a1 = a + (rows > 1 ? 1 : rows - 1)*a_row;
@@ -178,39 +178,39 @@ INLINE void group_8x1(size_t rows, size_t inner,
         const vector u7 = load(a7 + k*a_inner);
         s70 += u7*v0;
     }
-    keep(s00, out, 0*out_row, factor, more, 1);
+    keep(s00, out, 0*out_row, factor, add, 1);
     if (rows < 2)
         return;
-    keep(s10, out, 1*out_row, factor, more, 1);
+    keep(s10, out, 1*out_row, factor, add, 1);
     if (rows < 3)
         return;
-    keep(s20, out, 2*out_row, factor, more, 1);
+    keep(s20, out, 2*out_row, factor, add, 1);
     if (rows < 4)
         return;
-    keep(s30, out, 3*out_row, factor, more, 1);
+    keep(s30, out, 3*out_row, factor, add, 1);
     if (rows < 5)
         return;
-    keep(s40, out, 4*out_row, factor, more, 1);
+    keep(s40, out, 4*out_row, factor, add, 1);
     if (rows < 6)
         return;
-    keep(s50, out, 5*out_row, factor, more, 1);
+    keep(s50, out, 5*out_row, factor, add, 1);
     if (rows < 7)
         return;
-    keep(s60, out, 6*out_row, factor, more, 1);
+    keep(s60, out, 6*out_row, factor, add, 1);
     if (rows < 8)
         return;
-    keep(s70, out, 7*out_row, factor, more, 1);
+    keep(s70, out, 7*out_row, factor, add, 1);
 }
 
-/* out[r][c] = sum(k) a[r][k]*b[k][c] for each model, or (more) so much more; then times factor[r][c], if there is one.
+/* out[r][c] = sum(k) a[r][k]*b[k][c] for each model, or (add) out plus that; then times factor[r][c], if there is one.
    Blocks of four by four use what they load four times; of one or two columns, or rows, eight are computed at once. */
 static HOT void group_product(size_t rows, size_t columns, size_t inner, const real *a, size_t a_row, size_t a_inner,
     const real *b, size_t b_inner, size_t b_column, real *out, size_t out_row, size_t out_column, const real *factor,
-    int more)
+    int add)
 {
     if (rows <= 2 && columns > rows) {
         group_product(columns, rows, inner, b, b_column, b_inner, a, a_inner, a_row, out, out_column, out_row, factor,
-            more);
+            add);
         return;
     }
     for (size_t lane = 0; lane < MODELS; lane += LANES) {
@@ -222,11 +222,11 @@ static HOT void group_product(size_t rows, size_t columns, size_t inner, const r
                 if (BLOCK_ROWS == 8)
                     group_4x4(rows - r, columns - c, inner, ar, a_row*MODELS, a_inner*MODELS, bc, b_inner*MODELS,
                         b_column*MODELS, out + position, out_row*MODELS, out_column*MODELS,
-                        factor ? factor + position : NULL, more);
+                        factor ? factor + position : NULL, add);
                 else
                     group_2x4(rows - r, columns - c, inner, ar, a_row*MODELS, a_inner*MODELS, bc, b_inner*MODELS,
                         b_column*MODELS, out + position, out_row*MODELS, out_column*MODELS,
-                        factor ? factor + position : NULL, more);
+                        factor ? factor + position : NULL, add);
             }
         }
         for (; c < columns; c++) {
@@ -234,27 +234,27 @@ static HOT void group_product(size_t rows, size_t columns, size_t inner, const r
                 const size_t position = (r*out_row + c*out_column)*MODELS + lane;
                 group_8x1(rows - r, inner, a + r*a_row*MODELS + lane, a_row*MODELS, a_inner*MODELS,
                     b + c*b_column*MODELS + lane, b_inner*MODELS, out + position, out_row*MODELS,
-                    factor ? factor + position : NULL, more);
+                    factor ? factor + position : NULL, add);
             }
         }
     }
 }
 
-/* out[r] = sum(n) a[r][n] for each model, or (more) so much more. */
+/* out[r] = sum(n) a[r][n] for each model, or (add) out plus that. */
 static HOT void group_sum(size_t rows, size_t samples, const real *restrict a, size_t a_row, size_t a_sample,
-    real *restrict out, int more)
+    real *restrict out, int add)
 {
     for (size_t r = 0; r < rows; r++) {
         for (size_t lane = 0; lane < MODELS; lane += LANES) {
             vector s = {0};
             for (size_t n = 0; n < samples; n++)
                 s += load(a + (r*a_row + n*a_sample)*MODELS + lane);
-            keep(s, out, r*MODELS + lane, NULL, more, 1);
+            keep(s, out, r*MODELS + lane, NULL, add, 1);
         }
     }
 }
 
-/* A row of each model, side by side: turned over in squares, for which parts of the rows are copied to follow each
+/* A row of each model, side by side: transposed in squares, for which parts of the rows are copied to follow each
    other. */
 INLINE void side_by_side(const real *const *rows, size_t width, real *restrict to)
 {
@@ -265,7 +265,7 @@ INLINE void side_by_side(const real *const *rows, size_t width, real *restrict t
         for (size_t m = 0; m < MODELS; m++)
             for (size_t c = 0; c < count; c++)
                 copied[m*count + c] = rows[m][first + c];
-        turn(count, MODELS, copied, count, to + first*MODELS, MODELS, MODELS);
+        transpose(count, MODELS, copied, count, to + first*MODELS, MODELS, MODELS);
     }
 }
 

@@ -53,7 +53,7 @@ typedef struct {
     int factors_of_updates; /* one for each update, not for each epoch */
     int shuffle;
     uint64_t seed; /* of noise */
-    size_t until; /* return when so many epochs are done */
+    size_t until; /* return when this number of epochs is done */
 #define OPTION(type, name, meaning) type name;
 #include "options.h"
 #undef OPTION

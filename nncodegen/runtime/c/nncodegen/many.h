@@ -146,7 +146,7 @@ static UNUSED int sums_of_group(NN(many) *run, int with_loss, size_t first, size
             for (size_t k = with_loss ? 0 : MODELS; k < MODELS*GROUP_SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
         }
-        if (stopped(&run->poll, (double) MODELS*COST*(double) count))
+        if (stopped(&run->poll, (double) MODELS*OPERATIONS_PER_SAMPLE*(double) count))
             return 1;
     }
     if (samples > TILE) {
@@ -353,7 +353,7 @@ int NN(train_many)(NN(many) *run)
         for (g.epoch = 0; g.epoch < run->epochs && active;) {
             const size_t left = run->epochs - g.epoch, epochs = left < LEAP ? left : LEAP;
             if (leaps && g.all && leap(run, first, epochs, &updates, &g)) {
-                if (stopped(&run->poll, (double) MODELS*COST*(double) epochs))
+                if (stopped(&run->poll, (double) MODELS*OPERATIONS_PER_SAMPLE*(double) epochs))
                     return 1;
                 continue;
             }

@@ -7,18 +7,18 @@
 
 #include "vectors.h"
 
-/* Values for a gradient, or parameters, with the whole sums, and what the longest vector at the end of a row has behind
-   them. */
-enum { ROOM = (PARAMETERS > WHOLE ? PARAMETERS : WHOLE) + 64/sizeof(real) };
+/* Values for a gradient, or parameters, with the sums of the gradient, and what the longest vector at the end of a row
+   has behind them. */
+enum { ROOM = (PARAMETERS > GRADIENT_SUMS ? PARAMETERS : GRADIENT_SUMS) + 64/sizeof(real) };
 
 /* Sums of lanes, and what is read behind them. */
 enum { ROOM_FOR_LANES = NN_HAS_BLOCKS ? PARTIALS + 3*LANES : 3 };
 
-/* The parts of it: type, name, number of values. The whole sums are those that a tile adds to itself: where the
+/* The parts of it: type, name, number of values. The sums of the gradient, which a tile adds up itself, lie where the
    gradient has them, or behind it. */
 #define PARTS_OF_MEMORY(PART) \
     PART(double, sums, ALL_SUMS + 1) \
-    PART(double, totals, WHOLE + ALL_SUMS + 1) /* of several chunks */ \
+    PART(double, totals, GRADIENT_SUMS + ALL_SUMS + 1) /* of several chunks */ \
     PART(real, gradient, ROOM) \
     PART(real, parameters, ROOM) /* of a training */ \
     PART(real, next, ROOM) /* the parameters after an update */ \
@@ -28,7 +28,7 @@ enum { ROOM_FOR_LANES = NN_HAS_BLOCKS ? PARTIALS + 3*LANES : 3 };
     PART(real, targets, TILE*TARGETS + 1) \
     PART(real, weights, TILE) \
     PART(size_t, rows, NN_HAS_NOISE ? TILE : 0) /* their numbers, for noise */ \
-    PART(real, outputs, NN_ABREAST*OUTPUTS) /* of rows that fill no vector */ \
+    PART(real, outputs, NN_ROWS_AT_ONCE*OUTPUTS) /* of rows that fill no vector */ \
     PART(real, arrays, ARRAYS + 1) /* of the kernels */
 
 #define PADDED_BYTES(type, count) (((count)*sizeof(type) + 63)/64*64)
@@ -57,7 +57,7 @@ size_t NN(work_size)(void)
 
 static UNUSED void clear(memory m)
 {
-    const size_t whole = WHOLE;
+    const size_t whole = GRADIENT_SUMS;
     for (size_t k = 0; k < whole; k++)
         m.gradient[k] = 0;
     for (size_t k = 0; k < ROOM_FOR_LANES; k++)

@@ -201,7 +201,8 @@ INLINE real adamw_step(adamw_numbers numbers, real learning_rate, real parameter
     const real t11 = numbers.epsilon_ + t10;
     const real t12 = 1/t11;
     const real t14 = numbers.beta1*m - gradient*numbers.t13;
-    const real next_parameter_ = -learning_rate*parameter*numbers.weight_decay_ - learning_rate*t12*t14*numbers.t3 + parameter;
+    const real next_parameter_ = -learning_rate*parameter*numbers.weight_decay_ - learning_rate*t12*t14*numbers.t3 +
+        parameter;
     state[0] = t14;
     state[stride] = t8;
     return next_parameter_;

@@ -10,11 +10,12 @@
 #include "samples.h"
 
 #if !NN_HAS_BLOCKS
-/* The outputs of the rows of a tile, by loops that take any number of rows, or NN_ABREAST at once: those that do not
-   fill these are computed with the last again behind them, so that a row has the same bits alone as among others. */
+/* The outputs of the rows of a tile, by loops that take any number of rows, or NN_ROWS_AT_ONCE at once: those that do
+   not fill these are computed with the last again behind them, so that a row has the same bits alone as among others.
+   */
 static UNUSED void predict_rows(const real *parameters, const real *inputs, size_t count, memory m, real *outputs)
 {
-    const size_t abreast = NN_ABREAST ? NN_ABREAST : 1, whole = count/abreast*abreast;
+    const size_t abreast = NN_ROWS_AT_ONCE ? NN_ROWS_AT_ONCE : 1, whole = count/abreast*abreast;
     if (whole > 0)
         predict_tile(parameters, inputs, NULL, m.weights, whole, m.arrays, outputs);
     if (whole == count)
@@ -41,7 +42,7 @@ int NN(predict)(const real *parameters, const real *inputs, size_t samples, void
 #else
         predict_rows(parameters, present.inputs, count, m, outputs + first*OUTPUTS);
 #endif
-        if (stopped(poll, (double) COST*(double) count))
+        if (stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) count))
             return 1;
     }
     return 0;

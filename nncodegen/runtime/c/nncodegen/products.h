@@ -9,16 +9,16 @@
 #include "transpose.h"
 #include "vectors.h"
 
-/* out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane], or (more) so many times of it more; then times
-   factor[r][l], if there is one: in blocks whose results stay in registers. The lanes l of out are padded to whole
-   vectors, and those of b as well unless it lies turned (b_inner is 1 then, and b_lane more). Sums that are long are
-   cut into parts, for which two vectors of b lie together in the first-level cache; so do those that would be read
-   across the borders of its lines, block after block. */
+/* out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane]; if scale is not 0, scale times that is added to
+   out; then times factor[r][l], if there is one. Blocks of the result stay in registers. The lanes l of out are padded
+   to whole vectors, and those of b as well unless it lies transposed (b_inner is 1 then, and b_lane more). Sums that
+   are long are cut into parts, for which two vectors of b lie together in the first-level cache; so do those that would
+   be read across the borders of its lines, block after block. */
 static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
     const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row,
-    const real *restrict factor, real more)
+    const real *restrict factor, real scale)
 {
-    const real so_many = more != 0 ? more : 1;
+    const real by = scale != 0 ? scale : 1;
     vector panel[2*PANEL];
     const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
     const int across = rows > COPY_ROWS && ((uintptr_t) b | b_inner*sizeof(real))%VECTOR_BYTES != 0;
@@ -26,11 +26,11 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
         const int pair = lanes - l > LANES;
         for (size_t first = 0; first < inner; first += part) {
             const size_t depth = inner - first < part ? inner - first : part;
-            const int again = more != 0 || first > 0;
+            const int again = scale != 0 || first > 0;
             const real *bl = b + first*b_inner + l*b_lane;
             size_t b_step = b_inner;
             if (b_lane > 1) {
-                turn(depth, lanes - l < 2*LANES ? lanes - l : 2*LANES, bl, b_lane, (real *) panel, 2*LANES,
+                transpose(depth, lanes - l < 2*LANES ? lanes - l : 2*LANES, bl, b_lane, (real *) panel, 2*LANES,
                     2*LANES);
                 bl = (const real *) panel;
                 b_step = 2*LANES;
@@ -50,13 +50,13 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
                 real *const to = out + r*out_row + l;
                 const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
                 if (BLOCK_ROWS == 8 && pair)
-                    block_8x2(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                    block_8x2(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
                 else if (BLOCK_ROWS == 8)
-                    block_8x1(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                    block_8x1(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
                 else if (pair)
-                    block_4x2(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                    block_4x2(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
                 else
-                    block_4x1(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                    block_4x1(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
             }
             if (r < rows) {
                 const size_t left = rows - r;
@@ -64,17 +64,17 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
                 real *const to = out + r*out_row + l;
                 const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
                 if (left > 4 && pair)
-                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
                 else if (left > 4)
-                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
                 else if (left > 2 && pair)
-                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
                 else if (left > 2)
-                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
                 else if (pair)
-                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
                 else
-                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, so_many);
+                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
             }
         }
     }
@@ -82,9 +82,9 @@ static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *re
 
 /* The same for the lanes behind the last whole vector of rows without padding. */
 static HOT void contract_ends(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
-    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, real more)
+    size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, real scale)
 {
-    const real so_many = more != 0 ? more : 1;
+    const real by = scale != 0 ? scale : 1;
     const size_t rest = lanes%LANES;
     vector ends[BLOCK_ROWS];
     b += lanes - rest;
@@ -99,14 +99,14 @@ static HOT void contract_ends(size_t rows, size_t lanes, size_t inner, const rea
         else
             block_2x1(left, inner, ar, a_row, a_inner, b, b_inner, (real *) ends, LANES, NULL, 0, 1);
         for (size_t k = 0; k < left; k++)
-            keep_first(ends[k], rest, out + (r + k)*out_row, more != 0, so_many);
+            keep_first(ends[k], rest, out + (r + k)*out_row, scale != 0, by);
     }
 }
 
-/* out[l] = sum(n) d[n][l] over a tile of samples n, or (more) so many times of it more. */
-static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t count, real more)
+/* out[l] = sum(n) d[n][l] over a tile of samples n; if scale is not 0, scale times that is added to out. */
+static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t count, real scale)
 {
-    const real so_many = more != 0 ? more : 1;
+    const real by = scale != 0 ? scale : 1;
     for (size_t l = 0; l < lanes; l += LANES) {
         vector s0 = {0}, s1 = {0};
         size_t n = 0;
@@ -118,9 +118,9 @@ static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real 
             s0 += load(d + n*row + l);
         s0 += s1;
         if (lanes - l < LANES)
-            keep_first(s0, lanes - l, out + l, more != 0, so_many);
+            keep_first(s0, lanes - l, out + l, scale != 0, by);
         else
-            keep(s0, out, l, NULL, more != 0, so_many);
+            keep(s0, out, l, NULL, scale != 0, by);
     }
 }
 
@@ -142,26 +142,27 @@ static UNUSED void zeros_behind(real *a, size_t features, size_t a_sample, size_
             a[n*a_sample + k*a_feature] = 0;
 }
 
-/* Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]; where there are no others
-   (alone), it is that sum. */
+/* Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]; for a single tile, it is that
+   sum. */
 static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
-    real *restrict partials, double *restrict sums, size_t padded, int alone)
+    real *restrict partials, double *restrict sums, size_t padded, int single_tile)
 {
-    for (size_t j = 0; j < rows; j += ACROSS_ROWS) {
+    for (size_t j = 0; j < rows; j += LANE_SUM_ROWS) {
         for (size_t i = 0; i < columns; i += 4) {
             const real *const dj = d + j*TILE, *const xi = x + i*TILE;
-            if (ACROSS_ROWS == 4)
-                across_4x4(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums, alone);
+            if (LANE_SUM_ROWS == 4)
+                lane_sums_4x4(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums,
+                    single_tile);
             else
-                across_2x4(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums, alone);
+                lane_sums_2x4(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums,
+                    single_tile);
         }
     }
 }
 
-/* Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]; where there are no others (alone), it
-   is that sum. */
+/* Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]; for a single tile, it is that sum. */
 static HOT void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums,
-    size_t padded, int alone)
+    size_t padded, int single_tile)
 {
     for (size_t j = 0; j < rows; j += 4) {
         const size_t last = rows - j - 1, j1 = last < 1 ? last : 1, j2 = last < 2 ? last : 2, j3 = last < 3 ? last : 3;
@@ -173,7 +174,7 @@ static HOT void add_up(size_t rows, const real *restrict d, real *restrict parti
             s[2] += load(d2 + n);
             s[3] += load(d3 + n);
         }
-        add_four(s, last + 1, j, partials, sums, alone);
+        add_four(s, last + 1, j, partials, sums, single_tile);
     }
 }
 

@@ -47,9 +47,9 @@ INLINE int samples_in_registers(NN(training) *run, point *w,
         }
         run->updates += 1;
         n++;
-        if (run->poll.spent + COST >= 1e6)
+        if (run->poll.spent + OPERATIONS_PER_SAMPLE >= 1e6)
             store_point(w, run->parameters); /* which whoever is asked may look at */
-        if (stopped(&run->poll, COST))
+        if (stopped(&run->poll, OPERATIONS_PER_SAMPLE))
             status = NN(INTERRUPTED);
     }
     run->largest = largest;

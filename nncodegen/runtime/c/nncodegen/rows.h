@@ -198,7 +198,7 @@ static HOT void row_times(size_t lanes, size_t inner, const real *restrict a, co
     }
 }
 
-/* The sum of so many values, side by side. */
+/* The sum of count values, side by side. */
 INLINE real row_sum(size_t count, const real *restrict values)
 {
     const size_t whole = count/LANES*LANES, fours = count/4*4;
@@ -216,7 +216,7 @@ INLINE real row_sum(size_t count, const real *restrict values)
     return total;
 }
 
-/* The largest of so many values, side by side; some are compared twice, where they are no multiple of four. */
+/* The largest of count values, side by side; some are compared twice, where count is no multiple of four. */
 INLINE real row_largest(size_t count, const real *restrict values)
 {
     real f[4] = {-HUGE_VAL, -HUGE_VAL, -HUGE_VAL, -HUGE_VAL};

@@ -19,8 +19,9 @@ static UNUSED void copy_row(const real *from, real *to, size_t width)
         to[k] = from[k];
 }
 
-/* The rows of so many samples from first on, in the given order or one after the other: where they are, if they lie
-   side by side, or copied; (whole) also where they do not fill whole vectors, with the last again behind them. */
+/* The rows of count samples from first on, in the given order or one after the other: where they are, if they lie side
+   by side, or copied. If whole, rows that do not fill whole vectors are copied, too, with the last again behind them.
+   */
 static UNUSED const real *rows_of(const real *from, size_t width, const size_t *order, size_t first, size_t count,
     int whole, real *copied)
 {

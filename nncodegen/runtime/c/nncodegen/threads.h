@@ -85,7 +85,7 @@ static UNUSED void await_members(team *t)
             sched_yield();
 }
 
-/* A team of at most so many threads, the calling one among them; fewer, if the system has no more. */
+/* A team of some threads, the calling one among them; of fewer, if the system has no more. */
 static UNUSED void gather_team(team *t, size_t threads, char *work)
 {
     pthread_mutex_init(&t->lock, NULL);
@@ -120,7 +120,7 @@ static UNUSED int sum_by_team(team *t, const batch *work, double *totals, NN(pol
         await_members(t);
         for (size_t k = 0; k < t->count && first + k < chunks_of(work); k++)
             add_sums(work, t->members[k].m, totals);
-        if (stopped(poll, (double) COST*TILE*CHUNK))
+        if (stopped(poll, (double) OPERATIONS_PER_SAMPLE*TILE*CHUNK))
             return 1;
     }
     return 0;

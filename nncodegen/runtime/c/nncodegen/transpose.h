@@ -1,6 +1,6 @@
 /* Copies of matrices, transposed or as they are, in rows that are padded to whole vectors.
 
-   Needs vectors.h. Gives turn and pack. */
+   Needs vectors.h. Gives transpose and pack. */
 
 #ifndef NNCODEGEN_TRANSPOSE_H
 #define NNCODEGEN_TRANSPOSE_H
@@ -8,7 +8,7 @@
 #include "vectors.h"
 
 /* to[r][c] = from[r + c*column] for four rows and four columns. */
-INLINE void turn_square(const real *restrict from, size_t column, real *restrict to, size_t row)
+INLINE void transpose_square(const real *restrict from, size_t column, real *restrict to, size_t row)
 {
 #if SHUFFLES
     four a[4];
@@ -30,7 +30,7 @@ INLINE void turn_square(const real *restrict from, size_t column, real *restrict
 }
 
 /* The same for eight columns, where a vector holds as many: two squares at once. */
-INLINE void turn_squares(const real *restrict from, size_t column, real *restrict to, size_t row)
+INLINE void transpose_squares(const real *restrict from, size_t column, real *restrict to, size_t row)
 {
 #if SHUFFLES
     eight a[4];
@@ -48,15 +48,15 @@ INLINE void turn_squares(const real *restrict from, size_t column, real *restric
     *(unaligned_eight *) (to + 2*row) = __builtin_shufflevector(b1, b3, 0, 1, 8, 9, 4, 5, 12, 13);
     *(unaligned_eight *) (to + 3*row) = __builtin_shufflevector(b1, b3, 2, 3, 10, 11, 6, 7, 14, 15);
 #else
-    turn_square(from, column, to, row);
-    turn_square(from + 4*column, column, to + 4, row);
+    transpose_square(from, column, to, row);
+    transpose_square(from + 4*column, column, to + 4, row);
 #endif
 }
 
-/* out[r][c] = a[r + c*a_column], in rows that are padded (to so many) with their last value: in squares of four by
-   four. Where fewer than four rows or columns are left, those before them are turned again; if there are none, value
-   by value. */
-static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out,
+/* out[r][c] = a[r + c*a_column], in rows that are padded to some length with their last value: in squares of four by
+   four. Where fewer than four rows or columns are left, those before them are transposed again; if there are none,
+   value by value. */
+static HOT void transpose(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out,
     size_t out_row, size_t padded)
 {
     const int two = VECTOR_BYTES >= 8*sizeof(real);
@@ -65,10 +65,10 @@ static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t
         const size_t r = band + 4 <= rows ? band : rows - 4;
         size_t c = 0;
         for (; two && c + 8 <= columns; c += 8)
-            turn_squares(a + r + c*a_column, a_column, out + r*out_row + c, out_row);
+            transpose_squares(a + r + c*a_column, a_column, out + r*out_row + c, out_row);
         for (; c < columns; c += 4) {
             const size_t first = c + 4 <= columns ? c : columns - 4;
-            turn_square(a + r + first*a_column, a_column, out + r*out_row + first, out_row);
+            transpose_square(a + r + first*a_column, a_column, out + r*out_row + first, out_row);
         }
     }
     for (size_t r = 0; r < single; r++)
@@ -78,7 +78,7 @@ static HOT void turn(size_t rows, size_t columns, const real *restrict a, size_t
         pad_row(out + r*out_row, columns, padded);
 }
 
-/* out[r][c] = a[r*a_row + c*a_column], in rows that are padded (to so many) with their last value. */
+/* out[r][c] = a[r*a_row + c*a_column], in rows that are padded to some length with their last value. */
 static HOT void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
     real *restrict out, size_t out_row, size_t padded)
 {

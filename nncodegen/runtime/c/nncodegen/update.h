@@ -24,7 +24,7 @@ static UNUSED double factor_of_update(const NN(training) *run, size_t row)
     return run->factors ? run->factors[number] : 1;
 }
 
-/* So many samples of a training from its present one on, whose weights are divided by their total. */
+/* A batch of some samples of a training, from its next one on, whose weights are divided by their total. */
 static UNUSED batch batch_of(const NN(training) *run, size_t samples, double total)
 {
     const NN(data) *data = &run->data;
@@ -89,7 +89,7 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
     return NN(COMPLETED);
 }
 
-/* Takes note of an update, by so many samples, which are such a share of all. */
+/* Counts an update by some samples, which are a share of all. */
 static UNUSED void count_update(NN(training) *run, size_t samples, double share)
 {
     run->updates++;

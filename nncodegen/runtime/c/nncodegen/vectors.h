@@ -80,9 +80,9 @@ INLINE void restore_mode(const unsigned *before)
 enum {
     LANES = VECTOR_BYTES/sizeof(real),
     PAD = NN_HAS_BLOCKS ? LANES : 1, /* samples to whose multiples a tile is padded */
-    PARTIALS = DIRECT ? 0 : ACROSS*LANES,
+    PARTIALS = DIRECT ? 0 : LANE_SUMS*LANES,
     PANEL = 256, /* terms of a long sum that are worked through at once: 32 kB of the longest vectors */
-    ACROSS_ROWS = BLOCK_ROWS/2, /* of a block of sums across lanes */
+    LANE_SUM_ROWS = BLOCK_ROWS/2, /* of a block of sums of lanes */
     FEW = 4 /* rows, below which a long sum is not worth a panel */
 };
 
@@ -123,24 +123,24 @@ INLINE vector load(const real *values)
     return *(const unaligned *) values;
 }
 
-/* Stores a vector of a result, or (more) adds so many times of it to what is there; then multiplies it with a
-   factor, if there is one. */
-INLINE void keep(vector s, real *out, size_t position, const real *factor, int more, real so_many)
+/* Stores a vector of a result, or (add) adds scale times the vector to what is there; then multiplies it with a factor,
+   if there is one. */
+INLINE void keep(vector s, real *out, size_t position, const real *factor, int add, real scale)
 {
-    if (more)
-        s = load(out + position) + so_many*s;
+    if (add)
+        s = load(out + position) + scale*s;
     if (factor)
         s *= load(factor + position);
     *(unaligned *) (out + position) = s;
 }
 
-/* The same for so many lanes, at the end of a row without padding: what lies behind them, which may be behind the
-   array as well, is written as it is. */
-INLINE void keep_first(vector s, size_t lanes, real *out, int more, real so_many)
+/* The same for the first lanes of a vector, at the end of a row without padding: what lies behind them, which may be
+   behind the array as well, is written as it is. */
+INLINE void keep_first(vector s, size_t lanes, real *out, int add, real scale)
 {
     const vector there = load(out);
-    if (more)
-        s = there + so_many*s;
+    if (add)
+        s = there + scale*s;
     words first = {0};
     for (size_t lane = 0; lane < LANES; lane++)
         first[lane] = lane < lanes ? ~(word) 0 : 0;
@@ -204,27 +204,27 @@ INLINE void sums_of_four(const vector *s, four *sums)
         (*sums)[k] = sum_of_lanes(s[k]);
 }
 
-/* Adds four vectors to the partial sums of so many weights, as far as there are as many. Where they come from all
-   samples (alone), or (DIRECT) at once, their lanes are added up, to the one sum of each weight. */
+/* Adds four vectors to the partial sums of four weights, or of the fewer that are left. If they come from a single
+   tile, or DIRECT is set, their lanes are added up at once, to the one sum of each weight. */
 INLINE void add_four(const vector *s, size_t left, size_t weight, real *restrict partials, double *restrict sums,
-    int alone)
+    int single_tile)
 {
-    if (DIRECT || alone) {
+    if (DIRECT || single_tile) {
         four totals;
         double *const to = sums + weight, *const last = to + left;
         sums_of_four(s, &totals);
-        if (alone && left >= 4) {
+        if (single_tile && left >= 4) {
             for (size_t k = 0; k < 4; k++)
                 to[k] = (double) totals[k];
             return;
         }
-        to[0] = (alone ? 0 : to[0]) + (double) totals[0];
+        to[0] = (single_tile ? 0 : to[0]) + (double) totals[0];
         if (to + 1 < last)
-            to[1] = (alone ? 0 : to[1]) + (double) totals[1];
+            to[1] = (single_tile ? 0 : to[1]) + (double) totals[1];
         if (to + 2 < last)
-            to[2] = (alone ? 0 : to[2]) + (double) totals[2];
+            to[2] = (single_tile ? 0 : to[2]) + (double) totals[2];
         if (to + 3 < last)
-            to[3] = (alone ? 0 : to[3]) + (double) totals[3];
+            to[3] = (single_tile ? 0 : to[3]) + (double) totals[3];
         return;
     }
     vector *const to = (vector *) partials + weight;
@@ -237,7 +237,7 @@ INLINE void add_four(const vector *s, size_t left, size_t weight, real *restrict
         to[3] += s[3];
 }
 
-/* Pads a row (to so many) with its last value: a single value in vectors, as it is read again. */
+/* Pads a row to some length with its last value: a single value in vectors, as it is read again. */
 INLINE void pad_row(real *row, size_t columns, size_t padded)
 {
     const real last = row[columns - 1];

@@ -16,8 +16,8 @@
 #define NN_TILE 128
 #define NN_ARRAYS 8704
 #define NN_SUMS 21
-#define NN_WHOLE 187
-#define NN_ACROSS 20
+#define NN_GRADIENT_SUMS 187
+#define NN_LANE_SUMS 20
 #define NN_DIRECT 0
 #define NN_LONG 96
 #define NN_ROWS 1
@@ -195,7 +195,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, int alone, real more, double *restrict sums, real *whole,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
@@ -329,21 +329,21 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
 
     /* d_W1[j, i] = sum(n) d_z1[n, j]*x_tile_[n, i] */
     if (gemm)
-        product(17, 7, count, d_z1, 128, 0, x_tile_, 128, 1, whole + 0, 7, more);
+        product(17, 7, count, d_z1, 128, 0, x_tile_, 128, 1, gradient_sums + 0, 7, scale);
     else
-        dot_products(17, 7, padded, d_z1, 128, x_tile_, 128, whole + 0, 7, more);
+        dot_products(17, 7, padded, d_z1, 128, x_tile_, 128, gradient_sums + 0, 7, scale);
 
     /* d_b1[j] = sum(n) d_z1[n, j] */
-    add_up(17, d_z1, partials + 0*LANES, sums + 0, padded, alone);
+    add_up(17, d_z1, partials + 0*LANES, sums + 0, padded, single_tile);
 
     /* d_W2[k, j] = sum(n) d_z2[n, k]*h1[n, j] */
     if (gemm)
-        product(3, 17, count, d_z2, 128, 0, h1, 128, 1, whole + 136, 17, more);
+        product(3, 17, count, d_z2, 128, 0, h1, 128, 1, gradient_sums + 136, 17, scale);
     else
-        dot_products(3, 17, padded, d_z2, 128, h1, 128, whole + 136, 17, more);
+        dot_products(3, 17, padded, d_z2, 128, h1, 128, gradient_sums + 136, 17, scale);
 
     /* d_b2[k] = sum(n) d_z2[n, k] */
-    add_up(3, d_z2, partials + 17*LANES, sums + 17, padded, alone);
+    add_up(3, d_z2, partials + 17*LANES, sums + 17, padded, single_tile);
 
     if (metrics) {
         measure_errors(metrics, count, 3, 0, z2, 1, 128, y_tile_, 1, 128,
@@ -353,7 +353,7 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    const real *whole, real *restrict work, real *gradient)
+    const real *gradient_sums, real *restrict work, real *gradient)
 {
 
     /* gradient_of_b1[j] = d_b1[j] */
@@ -407,10 +407,10 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[k] = z2[k];
 }
 
-/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
-   to what is there: the parameters, which are read before, as may be what lies behind them. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale times
+   each to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
-    const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
+    const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
 {
     const real *const W1 = parameters + 0;
@@ -502,11 +502,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t j = 0; j < 17; j++) {
             INDEPENDENT_FEW
             for (size_t i = 0; i < 7; i++)
-                gradient[j*7 + i] += more*(d_z1[j]*inputs[i]);
+                gradient[j*7 + i] += scale*(d_z1[j]*inputs[i]);
         }
     else
         for (size_t j = 0; j < 17; j++) {
@@ -516,10 +516,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b1[j] = d_z1[j] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT
         for (size_t j = 0; j < 17; j++)
-            gradient[119 + j] += more*d_z1[j];
+            gradient[119 + j] += scale*d_z1[j];
     } else {
         INDEPENDENT
         for (size_t j = 0; j < 17; j++)
@@ -527,11 +527,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W2[k, j] = d_z2[k]*h1[j] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t k = 0; k < 3; k++) {
             INDEPENDENT
             for (size_t j = 0; j < 17; j++)
-                gradient[136 + k*17 + j] += more*(d_z2[k]*h1[j]);
+                gradient[136 + k*17 + j] += scale*(d_z2[k]*h1[j]);
         }
     else
         for (size_t k = 0; k < 3; k++) {
@@ -541,10 +541,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b2[k] = d_z2[k] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT_FEW
         for (size_t k = 0; k < 3; k++)
-            gradient[187 + k] += more*d_z2[k];
+            gradient[187 + k] += scale*d_z2[k];
     } else {
         INDEPENDENT_FEW
         for (size_t k = 0; k < 3; k++)

@@ -16,8 +16,8 @@
 #define NN_TILE 64
 #define NN_ARRAYS 9152
 #define NN_SUMS 3
-#define NN_WHOLE 1360
-#define NN_ACROSS 2
+#define NN_GRADIENT_SUMS 1360
+#define NN_LANE_SUMS 2
 #define NN_DIRECT 0
 #define NN_LONG 96
 #define NN_ROWS 1
@@ -50,10 +50,10 @@ static void predict_prepare(const real *restrict parameters, size_t samples, rea
 
     if (samples >= FEW) {
         /* W1_by_j_[i, j] = W1[j, i] */
-        turn(24, 32, W1, 24, W1_by_j_, 32, 32);
+        transpose(24, 32, W1, 24, W1_by_j_, 32, 32);
 
         /* W2_by_k_[j, k] = W2[k, j] */
-        turn(32, 16, W2, 32, W2_by_k_, 16, 16);
+        transpose(32, 16, W2, 32, W2_by_k_, 16, 16);
     }
 }
 
@@ -160,10 +160,10 @@ static void loss_prepare(const real *restrict parameters, size_t samples, real *
 
     if (samples >= FEW) {
         /* W1_by_j_[i, j] = W1[j, i] */
-        turn(24, 32, W1, 24, W1_by_j_, 32, 32);
+        transpose(24, 32, W1, 24, W1_by_j_, 32, 32);
 
         /* W2_by_k_[j, k] = W2[k, j] */
-        turn(32, 16, W2, 32, W2_by_k_, 16, 16);
+        transpose(32, 16, W2, 32, W2_by_k_, 16, 16);
     }
 }
 
@@ -289,13 +289,13 @@ static void gradient_prepare(const real *restrict parameters, size_t samples, re
 
     /* W2_by_k_[j, k] = W2[k, j] */
     if (samples >= FEW)
-        turn(32, 16, W2, 32, W2_by_k_, 16, 16);
+        transpose(32, 16, W2, 32, W2_by_k_, 16, 16);
 }
 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, int alone, real more, double *restrict sums, real *whole,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
@@ -445,22 +445,22 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
     contract(count, 32, 16, d_z2, 16, 1, W2, 32, 1, d_z1, 32, t9, 0);
 
     /* d_W1[j, i] = sum(n) d_z1[n, j]*x[n, i] */
-    contract(24, 32, count, inputs, 1, INPUTS, d_z1, 32, 1, whole + 0, 32, NULL, more);
+    contract(24, 32, count, inputs, 1, INPUTS, d_z1, 32, 1, gradient_sums + 0, 32, NULL, scale);
 
     /* d_b1[j] = sum(n) d_z1[n, j] */
-    add_rows(32, d_z1, 32, whole + 768, count, more);
+    add_rows(32, d_z1, 32, gradient_sums + 768, count, scale);
 
     /* d_W2[k, j] = sum(n) d_z2[n, k]*h1[n, j] */
-    contract(16, 32, count, d_z2, 1, 16, h1, 32, 1, whole + 800, 32, NULL, more);
+    contract(16, 32, count, d_z2, 1, 16, h1, 32, 1, gradient_sums + 800, 32, NULL, scale);
 
     /* d_b2[k] = sum(n) d_z2[n, k] */
-    add_rows(16, d_z2, 16, whole + 1312, count, more);
+    add_rows(16, d_z2, 16, gradient_sums + 1312, count, scale);
 
     /* d_W3[l, k] = sum(n) d_z3[n, l]*h2[n, k] */
-    contract(2, 16, count, d_z3, TILE, 1, h2, 16, 1, whole + 1328, 16, NULL, more);
+    contract(2, 16, count, d_z3, TILE, 1, h2, 16, 1, gradient_sums + 1328, 16, NULL, scale);
 
     /* d_b3[l] = sum(n) d_z3[n, l] */
-    add_up(2, d_z3, partials + 0*LANES, sums + 0, padded, alone);
+    add_up(2, d_z3, partials + 0*LANES, sums + 0, padded, single_tile);
 
     if (metrics) {
         measure_errors(metrics, count, 2, 0, z3, 1, 64, y_tile_, 1, 64,
@@ -470,7 +470,7 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    const real *whole, real *restrict work, real *gradient)
+    const real *gradient_sums, real *restrict work, real *gradient)
 {
 
     /* gradient_of_b3[l] = d_b3[l] */
@@ -538,10 +538,10 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[l] = z3[l];
 }
 
-/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
-   to what is there: the parameters, which are read before, as may be what lies behind them. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale times
+   each to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
-    const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
+    const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
 {
     const real *const W1 = parameters + 0;
@@ -665,11 +665,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t i = 0; i < 24; i++) {
             INDEPENDENT
             for (size_t j = 0; j < 32; j++)
-                gradient[i*32 + j] += more*(d_z1[j]*inputs[i]);
+                gradient[i*32 + j] += scale*(d_z1[j]*inputs[i]);
         }
     else
         for (size_t i = 0; i < 24; i++) {
@@ -679,10 +679,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b1[j] = d_z1[j] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT
         for (size_t j = 0; j < 32; j++)
-            gradient[768 + j] += more*d_z1[j];
+            gradient[768 + j] += scale*d_z1[j];
     } else {
         INDEPENDENT
         for (size_t j = 0; j < 32; j++)
@@ -690,11 +690,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W2[k, j] = d_z2[k]*h1[j] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t k = 0; k < 16; k++) {
             INDEPENDENT
             for (size_t j = 0; j < 32; j++)
-                gradient[800 + k*32 + j] += more*(d_z2[k]*h1[j]);
+                gradient[800 + k*32 + j] += scale*(d_z2[k]*h1[j]);
         }
     else
         for (size_t k = 0; k < 16; k++) {
@@ -704,10 +704,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b2[k] = d_z2[k] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT_FEW
         for (size_t k = 0; k < 16; k++)
-            gradient[1312 + k] += more*d_z2[k];
+            gradient[1312 + k] += scale*d_z2[k];
     } else {
         INDEPENDENT_FEW
         for (size_t k = 0; k < 16; k++)
@@ -715,11 +715,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W3[l, k] = d_z3[l]*h2[k] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t l = 0; l < 2; l++) {
             INDEPENDENT_FEW
             for (size_t k = 0; k < 16; k++)
-                gradient[1328 + l*16 + k] += more*(d_z3[l]*h2[k]);
+                gradient[1328 + l*16 + k] += scale*(d_z3[l]*h2[k]);
         }
     else
         for (size_t l = 0; l < 2; l++) {
@@ -729,10 +729,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b3[l] = d_z3[l] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT_FEW
         for (size_t l = 0; l < 2; l++)
-            gradient[1360 + l] += more*d_z3[l];
+            gradient[1360 + l] += scale*d_z3[l];
     } else {
         INDEPENDENT_FEW
         for (size_t l = 0; l < 2; l++)

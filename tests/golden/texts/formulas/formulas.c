@@ -16,8 +16,8 @@
 #define NN_TILE 512
 #define NN_ARRAYS 1024
 #define NN_SUMS 4
-#define NN_WHOLE 0
-#define NN_ACROSS 0
+#define NN_GRADIENT_SUMS 0
+#define NN_LANE_SUMS 0
 #define NN_DIRECT 0
 
 /* What it has, and what its loops need. */
@@ -135,7 +135,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, int alone, real more, double *restrict sums, real *restrict whole,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
@@ -226,7 +226,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    const real *whole, real *restrict work, real *gradient)
+    const real *gradient_sums, real *restrict work, real *gradient)
 {
 
     /* gradient_of_a_ to gradient_of_c_ */
@@ -357,8 +357,8 @@ INLINE void store_point(const point *now, volatile real *parameters)
 }
 
 /* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the
-   sums, or (more) what is added to them. Values that several loops need lie in the array values. */
-static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,
+   sums, or (add) what is added to them. Values that several loops need lie in the array values. */
+static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,
     const real *restrict inputs, const real *restrict targets, real weight,
     real *restrict values, real *restrict sums)
 {
@@ -406,9 +406,9 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real x = inputs[lane];
         const real z = inputs[1*MODELS + lane];
         const real d_t1 = d_t2[lane]*t8[lane];
-        sums[1*MODELS + lane] = d_t6[lane]*t2[lane] + (more ? sums[1*MODELS + lane] : 0);
-        sums[2*MODELS + lane] = d_t1*x + (more ? sums[2*MODELS + lane] : 0);
-        sums[3*MODELS + lane] = d_t3[lane]*z + (more ? sums[3*MODELS + lane] : 0);
+        sums[1*MODELS + lane] = d_t6[lane]*t2[lane] + (add ? sums[1*MODELS + lane] : 0);
+        sums[2*MODELS + lane] = d_t1*x + (add ? sums[2*MODELS + lane] : 0);
+        sums[3*MODELS + lane] = d_t3[lane]*z + (add ? sums[3*MODELS + lane] : 0);
     }
 
     /* t3_again_ to loss_ */
@@ -426,7 +426,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
             const real t5_again_ = (b < x ? t3_again_ : t4_again_);
             const real t6_again_ = a*t2[lane] + t5_again_ - y;
             const real loss_n_ = t6_again_*t6_again_;
-            sums[lane] = loss_n_*weight + (more ? sums[lane] : 0);
+            sums[lane] = loss_n_*weight + (add ? sums[lane] : 0);
         }
     }
 }

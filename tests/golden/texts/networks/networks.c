@@ -16,8 +16,8 @@
 #define NN_TILE 64
 #define NN_ARRAYS 1280
 #define NN_SUMS 28
-#define NN_WHOLE 0
-#define NN_ACROSS 27
+#define NN_GRADIENT_SUMS 0
+#define NN_LANE_SUMS 27
 #define NN_DIRECT 0
 #define NN_LONG 96
 #define NN_ROWS 4
@@ -225,7 +225,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, int alone, real more, double *restrict sums, real *restrict whole,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
@@ -485,16 +485,16 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     }
 
     /* d_W1[j, i] = sum(n) d_z1[n, j]*x_tile_[n, i] */
-    accumulate(4, 2, d_z1, x_tile_, partials + 0*LANES, sums + 0, padded, alone);
+    accumulate(4, 2, d_z1, x_tile_, partials + 0*LANES, sums + 0, padded, single_tile);
 
     /* d_b1[j] = sum(n) d_z1[n, j] */
-    add_up(4, d_z1, partials + 8*LANES, sums + 8, padded, alone);
+    add_up(4, d_z1, partials + 8*LANES, sums + 8, padded, single_tile);
 
     /* d_W2[k, j] = sum(n) d_z2[n, k]*h1[n, j] */
-    accumulate(3, 4, d_z2, h1, partials + 12*LANES, sums + 12, padded, alone);
+    accumulate(3, 4, d_z2, h1, partials + 12*LANES, sums + 12, padded, single_tile);
 
     /* d_b2[k] = sum(n) d_z2[n, k] */
-    add_up(3, d_z2, partials + 24*LANES, sums + 24, padded, alone);
+    add_up(3, d_z2, partials + 24*LANES, sums + 24, padded, single_tile);
 
     if (metrics) {
         measure_classes(metrics, count, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
@@ -505,7 +505,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    const real *whole, real *restrict work, real *gradient)
+    const real *gradient_sums, real *restrict work, real *gradient)
 {
 
     /* gradient_of_W1[j, i] = d_W1[j, i] */
@@ -617,10 +617,10 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[k] = h2[k];
 }
 
-/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
-   to what is there: the parameters, which are read before, as may be what lies behind them. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale times
+   each to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
-    const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
+    const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
 {
     const real *const W1 = parameters + 0;
@@ -787,11 +787,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t j = 0; j < 4; j++) {
             INDEPENDENT_FEW
             for (size_t i = 0; i < 2; i++)
-                gradient[j*2 + i] += more*(d_z1[j]*inputs[i]);
+                gradient[j*2 + i] += scale*(d_z1[j]*inputs[i]);
         }
     else
         for (size_t j = 0; j < 4; j++) {
@@ -801,10 +801,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b1[j] = d_z1[j] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT_FEW
         for (size_t j = 0; j < 4; j++)
-            gradient[8 + j] += more*d_z1[j];
+            gradient[8 + j] += scale*d_z1[j];
     } else {
         INDEPENDENT_FEW
         for (size_t j = 0; j < 4; j++)
@@ -812,11 +812,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W2[k, j] = d_z2[k]*h1[j] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t k = 0; k < 3; k++) {
             INDEPENDENT_FEW
             for (size_t j = 0; j < 4; j++)
-                gradient[12 + k*4 + j] += more*(d_z2[k]*h1[j]);
+                gradient[12 + k*4 + j] += scale*(d_z2[k]*h1[j]);
         }
     else
         for (size_t k = 0; k < 3; k++) {
@@ -826,10 +826,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b2[k] = d_z2[k] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT_FEW
         for (size_t k = 0; k < 3; k++)
-            gradient[24 + k] += more*d_z2[k];
+            gradient[24 + k] += scale*d_z2[k];
     } else {
         INDEPENDENT_FEW
         for (size_t k = 0; k < 3; k++)
@@ -1128,8 +1128,8 @@ INLINE void store_point(const point *now, volatile real *parameters)
 }
 
 /* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the
-   sums, or (more) what is added to them. Values that several loops need lie in the array values. */
-static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,
+   sums, or (add) what is added to them. Values that several loops need lie in the array values. */
+static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,
     const real *restrict inputs, const real *restrict targets, real weight, size_t count,
     real *restrict values, real *restrict sums)
 {
@@ -1341,7 +1341,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
 
     /* loss_ = sum(n) loss_n_[n]*weight_[n] */
     if (with_loss) {
-        if (!more) {
+        if (!add) {
             MODELS_LOOP
             for (size_t lane = 0; lane < MODELS; lane++)
                 sums[lane] = 0;
@@ -1354,16 +1354,16 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
     }
 
     /* d_W1[j, i] = sum(n) d_z1[n, j]*x[n, i] */
-    group_product(4, 2, count, d_z1, 8, 1, inputs, INPUTS, 1, sums + 1*MODELS, 2, 1, NULL, more);
+    group_product(4, 2, count, d_z1, 8, 1, inputs, INPUTS, 1, sums + 1*MODELS, 2, 1, NULL, add);
 
     /* d_b1[j] = sum(n) d_z1[n, j] */
-    group_sum(4, count, d_z1, 8, 1, sums + 9*MODELS, more);
+    group_sum(4, count, d_z1, 8, 1, sums + 9*MODELS, add);
 
     /* d_W2[k, j] = sum(n) d_z2[n, k]*h1[n, j] */
-    group_product(3, 4, count, d_z2, 8, 1, h1, 1, 8, sums + 13*MODELS, 4, 1, NULL, more);
+    group_product(3, 4, count, d_z2, 8, 1, h1, 1, 8, sums + 13*MODELS, 4, 1, NULL, add);
 
     /* d_b2[k] = sum(n) d_z2[n, k] */
-    group_sum(3, count, d_z2, 8, 1, sums + 25*MODELS, more);
+    group_sum(3, count, d_z2, 8, 1, sums + 25*MODELS, add);
 }
 
 #include "nncodegen/training.h"

@@ -16,8 +16,8 @@
 #define NN_TILE 128
 #define NN_ARRAYS 14208
 #define NN_SUMS 231
-#define NN_WHOLE 0
-#define NN_ACROSS 230
+#define NN_GRADIENT_SUMS 0
+#define NN_LANE_SUMS 230
 #define NN_DIRECT 0
 #define NN_LONG 96
 #define NN_ROWS 4
@@ -55,7 +55,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     real *const z4 = x_tile_;
 
     /* x_tile_[n, i] = x[n, i] */
-    turn(9, count, inputs, INPUTS, x_tile_, TILE, padded);
+    transpose(9, count, inputs, INPUTS, x_tile_, TILE, padded);
 
     /* s2[n, k] = sum(i) W2[k, i]*x_tile_[n, i] */
     contract(19, padded, 9, W2, 9, 1, x_tile_, TILE, 1, s2, TILE, NULL, 0);
@@ -132,7 +132,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     real *const loss_n_ = s2;
 
     /* x_tile_[n, i] = x[n, i] */
-    turn(9, count, inputs, INPUTS, x_tile_, TILE, padded);
+    transpose(9, count, inputs, INPUTS, x_tile_, TILE, padded);
 
     /* y_tile_[n, m] = y[n, m] */
     INDEPENDENT
@@ -210,7 +210,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, int alone, real more, double *restrict sums, real *restrict whole,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts, randomness noise, const size_t *restrict rows)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
@@ -235,7 +235,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     real *const d_z2 = t7;
 
     /* x_tile_[n, i] = x[n, i] */
-    turn(9, count, inputs, INPUTS, x_tile_, TILE, padded);
+    transpose(9, count, inputs, INPUTS, x_tile_, TILE, padded);
 
     /* y_tile_[n, m] = y[n, m] */
     INDEPENDENT
@@ -366,16 +366,16 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     }
 
     /* d_W2[k, i] = sum(n) d_z2[n, k]*h1[n, i] */
-    accumulate(19, 9, d_z2, h1, partials + 0*LANES, sums + 0, padded, alone);
+    accumulate(19, 9, d_z2, h1, partials + 0*LANES, sums + 0, padded, single_tile);
 
     /* d_b2[k] = sum(n) d_z2[n, k] */
-    add_up(19, d_z2, partials + 171*LANES, sums + 171, padded, alone);
+    add_up(19, d_z2, partials + 171*LANES, sums + 171, padded, single_tile);
 
     /* d_W4[m, k] = sum(n) d_z4[n, m]*h3[n, k] */
-    accumulate(2, 19, d_z4, h3, partials + 190*LANES, sums + 190, padded, alone);
+    accumulate(2, 19, d_z4, h3, partials + 190*LANES, sums + 190, padded, single_tile);
 
     /* d_b4[m] = sum(n) d_z4[n, m] */
-    add_up(2, d_z4, partials + 228*LANES, sums + 228, padded, alone);
+    add_up(2, d_z4, partials + 228*LANES, sums + 228, padded, single_tile);
 
     if (metrics) {
         measure_errors(metrics, count, 2, 0, z4, 1, 128, y_tile_, 1, 128,
@@ -385,7 +385,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    const real *whole, real *restrict work, real *gradient)
+    const real *gradient_sums, real *restrict work, real *gradient)
 {
 
     /* gradient_of_W2[k, i] = d_W2[k, i] */
@@ -463,10 +463,10 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[m] = z4[m];
 }
 
-/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
-   to what is there: the parameters, which are read before, as may be what lies behind them. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale times
+   each to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
-    const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
+    const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts, randomness noise, const size_t *restrict rows)
 {
     const real *const W2 = parameters + 0;
@@ -605,11 +605,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W2[k, i] = d_z2[k]*h1[i] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t k = 0; k < 19; k++) {
             INDEPENDENT_FEW
             for (size_t i = 0; i < 9; i++)
-                gradient[k*9 + i] += more*(d_z2[k]*h1[i]);
+                gradient[k*9 + i] += scale*(d_z2[k]*h1[i]);
         }
     else
         for (size_t k = 0; k < 19; k++) {
@@ -619,10 +619,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b2[k] = d_z2[k] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT
         for (size_t k = 0; k < 19; k++)
-            gradient[171 + k] += more*d_z2[k];
+            gradient[171 + k] += scale*d_z2[k];
     } else {
         INDEPENDENT
         for (size_t k = 0; k < 19; k++)
@@ -630,11 +630,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W4[m, k] = d_z4[m]*h3[k] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t m = 0; m < 2; m++) {
             INDEPENDENT
             for (size_t k = 0; k < 19; k++)
-                gradient[190 + m*19 + k] += more*(d_z4[m]*h3[k]);
+                gradient[190 + m*19 + k] += scale*(d_z4[m]*h3[k]);
         }
     else
         for (size_t m = 0; m < 2; m++) {
@@ -644,10 +644,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b4[m] = d_z4[m] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT_FEW
         for (size_t m = 0; m < 2; m++)
-            gradient[228 + m] += more*d_z4[m];
+            gradient[228 + m] += scale*d_z4[m];
     } else {
         INDEPENDENT_FEW
         for (size_t m = 0; m < 2; m++)

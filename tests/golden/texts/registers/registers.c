@@ -16,8 +16,8 @@
 #define NN_TILE 512
 #define NN_ARRAYS 512
 #define NN_SUMS 4
-#define NN_WHOLE 0
-#define NN_ACROSS 0
+#define NN_GRADIENT_SUMS 0
+#define NN_LANE_SUMS 0
 #define NN_DIRECT 0
 
 /* What it has, and what its loops need. */
@@ -30,7 +30,7 @@
 #define NN_FLUSHES 1
 #define NN_WHOLE_INPUTS 1
 #define NN_WHOLE_TARGETS 1
-#define NN_ABREAST 8
+#define NN_ROWS_AT_ONCE 8
 
 /* A group of models: how many, the samples of each at once, and what they need. */
 #define NN_MODELS 64
@@ -102,7 +102,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, int alone, real more, double *restrict sums, real *restrict whole,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
@@ -176,7 +176,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    const real *whole, real *restrict work, real *gradient)
+    const real *gradient_sums, real *restrict work, real *gradient)
 {
 
     /* gradient_of_a_ to gradient_of_c_ */
@@ -294,8 +294,8 @@ INLINE void store_point(const point *now, volatile real *parameters)
 }
 
 /* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the
-   sums, or (more) what is added to them. Values that several loops need lie in the array values. */
-static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,
+   sums, or (add) what is added to them. Values that several loops need lie in the array values. */
+static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,
     const real *restrict inputs, const real *restrict targets, real weight,
     real *restrict values, real *restrict sums)
 {
@@ -316,9 +316,9 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         const real d_t3 = 2*t3*weight;
         const real d_t2 = a*d_t3;
         const real d_t1 = d_t2*t2_now;
-        sums[1*MODELS + lane] = d_t3*t2_now + (more ? sums[1*MODELS + lane] : 0);
-        sums[2*MODELS + lane] = d_t1*x + (more ? sums[2*MODELS + lane] : 0);
-        sums[3*MODELS + lane] = d_t3 + (more ? sums[3*MODELS + lane] : 0);
+        sums[1*MODELS + lane] = d_t3*t2_now + (add ? sums[1*MODELS + lane] : 0);
+        sums[2*MODELS + lane] = d_t1*x + (add ? sums[2*MODELS + lane] : 0);
+        sums[3*MODELS + lane] = d_t3 + (add ? sums[3*MODELS + lane] : 0);
     }
 
     /* t3_again_ to loss_ */
@@ -330,7 +330,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
             const real y = targets[lane];
             const real t3_again_ = a*t2[lane] + c - y;
             const real loss_n_ = t3_again_*t3_again_;
-            sums[lane] = loss_n_*weight + (more ? sums[lane] : 0);
+            sums[lane] = loss_n_*weight + (add ? sums[lane] : 0);
         }
     }
 }

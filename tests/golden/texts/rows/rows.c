@@ -16,8 +16,8 @@
 #define NN_TILE 128
 #define NN_ARRAYS 18816
 #define NN_SUMS 363
-#define NN_WHOLE 0
-#define NN_ACROSS 362
+#define NN_GRADIENT_SUMS 0
+#define NN_LANE_SUMS 362
 #define NN_DIRECT 0
 #define NN_LONG 96
 #define NN_ROWS 4
@@ -58,7 +58,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     real *const h2 = x_tile_;
 
     /* x_tile_[n, i] = x[n, i] */
-    turn(11, count, inputs, INPUTS, x_tile_, TILE, padded);
+    transpose(11, count, inputs, INPUTS, x_tile_, TILE, padded);
 
     /* s1[n, j] = sum(i) W1[j, i]*x_tile_[n, i] */
     contract(21, padded, 11, W1, 11, 1, x_tile_, TILE, 1, s1, TILE, NULL, 0);
@@ -145,10 +145,10 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     real *const h2 = t9;
 
     /* x_tile_[n, i] = x[n, i] */
-    turn(11, count, inputs, INPUTS, x_tile_, TILE, padded);
+    transpose(11, count, inputs, INPUTS, x_tile_, TILE, padded);
 
     /* y_tile_[n, k] = y[n, k] */
-    turn(5, count, targets, TARGETS, y_tile_, TILE, padded);
+    transpose(5, count, targets, TARGETS, y_tile_, TILE, padded);
 
     /* s1[n, j] = sum(i) W1[j, i]*x_tile_[n, i] */
     contract(21, padded, 11, W1, 11, 1, x_tile_, TILE, 1, s1, TILE, NULL, 0);
@@ -243,7 +243,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, int alone, real more, double *restrict sums, real *restrict whole,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
@@ -271,10 +271,10 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     real *const d_z1 = s1;
 
     /* x_tile_[n, i] = x[n, i] */
-    turn(11, count, inputs, INPUTS, x_tile_, TILE, padded);
+    transpose(11, count, inputs, INPUTS, x_tile_, TILE, padded);
 
     /* y_tile_[n, k] = y[n, k] */
-    turn(5, count, targets, TARGETS, y_tile_, TILE, padded);
+    transpose(5, count, targets, TARGETS, y_tile_, TILE, padded);
 
     /* s1[n, j] = sum(i) W1[j, i]*x_tile_[n, i] */
     contract(21, padded, 11, W1, 11, 1, x_tile_, TILE, 1, s1, TILE, NULL, 0);
@@ -406,16 +406,16 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     }
 
     /* d_W1[j, i] = sum(n) d_z1[n, j]*x_tile_[n, i] */
-    accumulate(21, 11, d_z1, x_tile_, partials + 0*LANES, sums + 0, padded, alone);
+    accumulate(21, 11, d_z1, x_tile_, partials + 0*LANES, sums + 0, padded, single_tile);
 
     /* d_b1[j] = sum(n) d_z1[n, j] */
-    add_up(21, d_z1, partials + 231*LANES, sums + 231, padded, alone);
+    add_up(21, d_z1, partials + 231*LANES, sums + 231, padded, single_tile);
 
     /* d_W2[k, j] = sum(n) d_z2[n, k]*h1[n, j] */
-    accumulate(5, 21, d_z2, h1, partials + 252*LANES, sums + 252, padded, alone);
+    accumulate(5, 21, d_z2, h1, partials + 252*LANES, sums + 252, padded, single_tile);
 
     /* d_b2[k] = sum(n) d_z2[n, k] */
-    add_up(5, d_z2, partials + 357*LANES, sums + 357, padded, alone);
+    add_up(5, d_z2, partials + 357*LANES, sums + 357, padded, single_tile);
 
     if (metrics) {
         measure_errors(metrics, count, 5, 0, h2, 1, 128, y_tile_, 1, 128,
@@ -425,7 +425,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    const real *whole, real *restrict work, real *gradient)
+    const real *gradient_sums, real *restrict work, real *gradient)
 {
 
     /* gradient_of_W1[j, i] = d_W1[j, i] */
@@ -510,10 +510,10 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[k] = h2[k];
 }
 
-/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
-   to what is there: the parameters, which are read before, as may be what lies behind them. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale times
+   each to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
-    const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
+    const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
 {
     const real *const W1 = parameters + 0;
@@ -652,11 +652,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t j = 0; j < 21; j++) {
             INDEPENDENT_FEW
             for (size_t i = 0; i < 11; i++)
-                gradient[j*11 + i] += more*(d_z1[j]*inputs[i]);
+                gradient[j*11 + i] += scale*(d_z1[j]*inputs[i]);
         }
     else
         for (size_t j = 0; j < 21; j++) {
@@ -666,10 +666,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b1[j] = d_z1[j] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT
         for (size_t j = 0; j < 21; j++)
-            gradient[231 + j] += more*d_z1[j];
+            gradient[231 + j] += scale*d_z1[j];
     } else {
         INDEPENDENT
         for (size_t j = 0; j < 21; j++)
@@ -677,11 +677,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W2[k, j] = d_z2[k]*h1[j] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t k = 0; k < 5; k++) {
             INDEPENDENT
             for (size_t j = 0; j < 21; j++)
-                gradient[252 + k*21 + j] += more*(d_z2[k]*h1[j]);
+                gradient[252 + k*21 + j] += scale*(d_z2[k]*h1[j]);
         }
     else
         for (size_t k = 0; k < 5; k++) {
@@ -691,10 +691,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b2[k] = d_z2[k] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT_FEW
         for (size_t k = 0; k < 5; k++)
-            gradient[357 + k] += more*d_z2[k];
+            gradient[357 + k] += scale*d_z2[k];
     } else {
         INDEPENDENT_FEW
         for (size_t k = 0; k < 5; k++)
@@ -703,8 +703,8 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
 }
 
 /* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the
-   sums, or (more) what is added to them. Values that several loops need lie in the array values. */
-static HOT void group_gradient(int more, int with_loss, const real *restrict parameters,
+   sums, or (add) what is added to them. Values that several loops need lie in the array values. */
+static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,
     const real *restrict inputs, const real *restrict targets, real weight, size_t count,
     real *restrict values, real *restrict sums)
 {
@@ -836,7 +836,7 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
             }
 
         /* loss_ = sum(n) loss_n_[n]*weight_[n] */
-        if (!more) {
+        if (!add) {
             MODELS_LOOP
             for (size_t lane = 0; lane < MODELS; lane++)
                 sums[lane] = 0;
@@ -865,16 +865,16 @@ static HOT void group_gradient(int more, int with_loss, const real *restrict par
         }
 
     /* d_W1[j, i] = sum(n) d_z1[n, j]*x[n, i] */
-    group_product(21, 11, count, d_z1, 8, 1, inputs, INPUTS, 1, sums + 1*MODELS, 11, 1, NULL, more);
+    group_product(21, 11, count, d_z1, 8, 1, inputs, INPUTS, 1, sums + 1*MODELS, 11, 1, NULL, add);
 
     /* d_b1[j] = sum(n) d_z1[n, j] */
-    group_sum(21, count, d_z1, 8, 1, sums + 232*MODELS, more);
+    group_sum(21, count, d_z1, 8, 1, sums + 232*MODELS, add);
 
     /* d_W2[k, j] = sum(n) d_z2[n, k]*h1[n, j] */
-    group_product(5, 21, count, d_z2, 8, 1, h1, 1, 8, sums + 253*MODELS, 21, 1, NULL, more);
+    group_product(5, 21, count, d_z2, 8, 1, h1, 1, 8, sums + 253*MODELS, 21, 1, NULL, add);
 
     /* d_b2[k] = sum(n) d_z2[n, k] */
-    group_sum(5, count, d_z2, 8, 1, sums + 358*MODELS, more);
+    group_sum(5, count, d_z2, 8, 1, sums + 358*MODELS, add);
 }
 
 #include "nncodegen/training.h"

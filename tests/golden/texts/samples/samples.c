@@ -16,8 +16,8 @@
 #define NN_TILE 64
 #define NN_ARRAYS 7872
 #define NN_SUMS 1364
-#define NN_WHOLE 0
-#define NN_ACROSS 1363
+#define NN_GRADIENT_SUMS 0
+#define NN_LANE_SUMS 1363
 #define NN_DIRECT 0
 #define NN_LONG 96
 #define NN_ROWS 4
@@ -260,7 +260,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    int with_loss, int alone, real more, double *restrict sums, real *restrict whole,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
@@ -453,16 +453,16 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     }
 
     /* d_W1[j, i] = sum(n) d_z1[n, j]*x_tile_[n, i] */
-    accumulate(40, 30, d_z1, x_tile_, partials + 0*LANES, sums + 0, padded, alone);
+    accumulate(40, 30, d_z1, x_tile_, partials + 0*LANES, sums + 0, padded, single_tile);
 
     /* d_b1[j] = sum(n) d_z1[n, j] */
-    add_up(40, d_z1, partials + 1200*LANES, sums + 1200, padded, alone);
+    add_up(40, d_z1, partials + 1200*LANES, sums + 1200, padded, single_tile);
 
     /* d_W2[k, j] = sum(n) d_z2[n, k]*h1[n, j] */
-    accumulate(3, 40, d_z2, h1, partials + 1240*LANES, sums + 1240, padded, alone);
+    accumulate(3, 40, d_z2, h1, partials + 1240*LANES, sums + 1240, padded, single_tile);
 
     /* d_b2[k] = sum(n) d_z2[n, k] */
-    add_up(3, d_z2, partials + 1360*LANES, sums + 1360, padded, alone);
+    add_up(3, d_z2, partials + 1360*LANES, sums + 1360, padded, single_tile);
 
     if (metrics) {
         measure_classes(metrics, count, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
@@ -473,7 +473,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
-    const real *whole, real *restrict work, real *gradient)
+    const real *gradient_sums, real *restrict work, real *gradient)
 {
 
     /* gradient_of_W1[j, i] = d_W1[j, i] */
@@ -583,10 +583,10 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[k] = h2[k];
 }
 
-/* Adds the loss of one sample to the sums. Gives its derivatives or, where more is not 0, adds more*each
-   to what is there: the parameters, which are read before, as may be what lies behind them. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale times
+   each to what is there: the parameters, which are read before, as may be what lies behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
-    const real *restrict targets, real weight, real *restrict work, int with_loss, real more,
+    const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
 {
     const real *const W1 = parameters + 0;
@@ -747,11 +747,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t j = 0; j < 40; j++) {
             INDEPENDENT
             for (size_t i = 0; i < 30; i++)
-                gradient[j*30 + i] += more*(d_z1[j]*inputs[i]);
+                gradient[j*30 + i] += scale*(d_z1[j]*inputs[i]);
         }
     else
         for (size_t j = 0; j < 40; j++) {
@@ -761,10 +761,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b1[j] = d_z1[j] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT
         for (size_t j = 0; j < 40; j++)
-            gradient[1200 + j] += more*d_z1[j];
+            gradient[1200 + j] += scale*d_z1[j];
     } else {
         INDEPENDENT
         for (size_t j = 0; j < 40; j++)
@@ -772,11 +772,11 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     }
 
     /* d_W2[k, j] = d_z2[k]*h1[j] */
-    if (more != 0)
+    if (scale != 0)
         for (size_t k = 0; k < 3; k++) {
             INDEPENDENT
             for (size_t j = 0; j < 40; j++)
-                gradient[1240 + k*40 + j] += more*(d_z2[k]*h1[j]);
+                gradient[1240 + k*40 + j] += scale*(d_z2[k]*h1[j]);
         }
     else
         for (size_t k = 0; k < 3; k++) {
@@ -786,10 +786,10 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
         }
 
     /* d_b2[k] = d_z2[k] */
-    if (more != 0) {
+    if (scale != 0) {
         INDEPENDENT_FEW
         for (size_t k = 0; k < 3; k++)
-            gradient[1360 + k] += more*d_z2[k];
+            gradient[1360 + k] += scale*d_z2[k];
     } else {
         INDEPENDENT_FEW
         for (size_t k = 0; k < 3; k++)
