@@ -51,7 +51,7 @@ class SingleSampleEmitter:
         noise = ", randomness noise, const size_t *restrict rows" if self._program.noise else ""
         lines.add(
             "/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale",
-            "   times each to what is there: the parameters, which are read before, as may be what lies behind them. */",
+            "   times each to what is there: the parameters, which are read before, as may be what is behind them. */",
         )
         head = (
             "static HOT void gradient_row(const real *parameters, const real *restrict inputs,\n"

@@ -3,7 +3,7 @@
 
    Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS, and nncodegen_facts, which the source that
    includes this defines: Python in pieces of a length that every compiler takes, with NULL at their end. Gives
-   nncodegen_kernel, the table, and PyInit_<model>, which Python calls when it imports the module. */
+   nncodegen_kernel, the table, and PyInit_NAME, which Python calls when it imports the module. */
 
 #ifndef NNCODEGEN_MODULE_H
 #define NNCODEGEN_MODULE_H

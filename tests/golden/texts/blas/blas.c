@@ -407,8 +407,8 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
         outputs[k] = z2[k];
 }
 
-/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale times
-   each to what is there: the parameters, which are read before, as may be what lies behind them. */
+/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale
+   times each to what is there: the parameters, which are read before, as may be what is behind them. */
 static HOT void gradient_row(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
