@@ -8,7 +8,7 @@ HEAD = """\
 /* The options of a training, each declared once, in nncodegen/runtime/python/options.py, from which
    "pytest --update-golden" renews this file.
 
-   Needs OPTION(type, name, meaning). */
+   Needs OPTION(type, name, meaning), a macro. Gives what it makes of each option. */
 
 """
 

@@ -48,12 +48,12 @@ def formula_group(program: Program, kernel: Kernel) -> SideBySide:
     of_loss = needed(rest, [program.loss])
     read = {element.tensor for step in of_loss for element in step.operands}
     arrays += [name for name in costly if name in read and name not in arrays]
-    of_loss = _renamed(of_loss, {step.target.tensor for step in of_gradient})
+    of_loss = _renamed(of_loss, {step.target.tensor for step in of_gradient}, "again")
     loss = in_loops(of_loss)
     arrays += shared(loss)
     finished = all(_copies_in_order(step, kernel) for step in after)
     last = () if finished else (*needed(before, (e for step in after for e in step.operands)), *after)
-    finish = _renamed(last, arrays)
+    finish = _renamed(last, {*arrays, *(step.target.tensor for step in of_loss)}, "at the end")
     computed = {step.target.tensor: Storage(Place.LOCAL) for step in (*of_gradient, *of_loss, *finish)}
     computed |= {name: known for name, known in kernel.storage.items() if known.place is not Place.ARRAY}
     storage = computed | {name: Storage(Place.ARRAY, number) for number, name in enumerate(arrays)}
@@ -65,9 +65,9 @@ def formula_group(program: Program, kernel: Kernel) -> SideBySide:
     return SideBySide(layout, decide(of_group, program, layout))
 
 
-def _renamed(steps: Sequence[Step], names: Container[str]) -> tuple[Step, ...]:
-    """Steps with names of their own for what other loops compute under these as well."""
-    own = {step.target: Element(f"{step.target.tensor} again") for step in steps if step.target.tensor in names}
+def _renamed(steps: Sequence[Step], names: Container[str], word: str) -> tuple[Step, ...]:
+    """Steps with names of their own, which end in a word, for what other loops compute under these as well."""
+    own = {step.target: Element(f"{step.target.tensor} {word}") for step in steps if step.target.tensor in names}
     return tuple(Step(own.get(s.target, s.target), s.expression.xreplace(own), s.operator, s.over) for s in steps)
 
 

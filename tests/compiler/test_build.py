@@ -240,7 +240,6 @@ def test_two_processes_build_at_once(empty_cache, tmp_path):
     program = f"""
         import nncodegen as nn
         from nncodegen.perceptron import model
-from nncodegen.runtime.embedded import wrapper_source
         module = nn.build(model, out={str(tmp_path / "out")!r}, dump=True)
         assert module.train([[0.35, 0.9]], [1], epochs=3).epochs == 3
         """
@@ -293,7 +292,6 @@ def test_what_is_damaged_is_built_again(empty_cache):
     program = """
         import nncodegen as nn
         from nncodegen.perceptron import model
-from nncodegen.runtime.embedded import wrapper_source
         print(nn.compile_model(model).built.cached, nn.build(model).predict([0.1]*7, [[0.35, 0.9]])[0, 0] > 0)
         """
     built = nn.compile_model(model).built

@@ -1,7 +1,7 @@
 /* The options of a training, each declared once, in nncodegen/runtime/python/options.py, from which
    "pytest --update-golden" renews this file.
 
-   Needs OPTION(type, name, meaning). */
+   Needs OPTION(type, name, meaning), a macro. Gives what it makes of each option. */
 
 OPTION(int, sequential, "update one parameter at a time")
 OPTION(double, tolerance, "stop when no parameter changed by as much in an epoch; 0: never")
