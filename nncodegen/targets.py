@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,6 +111,7 @@ def kernel_objects(name: str, variants: Sequence[Variant]) -> list[tuple[str, st
     return [*kernels, plain, ("choice", f"{name}_variants.c", choice), joint]
 
 
+@lru_cache(maxsize=1)
 def runtime_digest() -> str:
     """What the C that is the same for every model hashes to: objects depend on it."""
     texts = (path.read_bytes() for path in sorted(RUNTIME.glob("nncodegen/*.h")))

@@ -25,11 +25,6 @@ class KernelEmitter:
         self._program, self._kernel, self._at, self._lines = elements.program, elements.kernel, elements, lines
         self._loops = LoopPrinter(elements, CallsOfTile(elements), lines)
 
-    @property
-    def prepares(self) -> bool:
-        """Whether the kernel has a function that prepares its arrays."""
-        return bool(self._kernel.prepared)
-
     def emit(self) -> None:
         """The function of a tile and, where there are sums, the one that finishes them."""
         kernel, lines = self._kernel, self._lines
@@ -99,7 +94,7 @@ class KernelEmitter:
 
     def _emit_prepare(self) -> None:
         """What depends on the parameters alone and is kept in arrays, once for all tiles."""
-        if not self.prepares:
+        if not self._kernel.prepared:
             return
         lines = self._lines
         lines.add("/* What the tiles need of the parameters alone. */")

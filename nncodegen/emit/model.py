@@ -53,9 +53,8 @@ def emit_kernel(schedule: Schedule) -> str:
     if schedule.side_by_side:
         group = GroupEmitter(program, schedule.side_by_side, kernels)
         group.emit()
-    if own(program.updates):
-        first = len(program.updates) - len(own(program.updates))
-        emit_rules(own(program.updates), first, "NN_OWN_RULES", program.precision, kernels)
+    if rules := own(program.updates):
+        emit_rules(rules, len(program.updates) - len(rules), "NN_OWN_RULES", program.precision, kernels)
         kernels.add("")
     lines = Lines()
     lines.add(HEAD, "", f'#include "{identifier(program.name)}.h"', "")
