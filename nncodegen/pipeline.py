@@ -114,8 +114,8 @@ def build_module(
     ``schedule`` overrides what the stage of that name chooses, and shows in stages/5-schedule.txt: "tile" is the
     number of samples that are worked through at once, "features" the indices that run innermost in memory
     (nncodegen/schedule/layout.py tells what that is about), "blas" (True, False, or a list of their tensors) the
-    products that are left to SciPy's BLAS, where there is one, "turned" (the same for parameters) the weights that lie
-    turned over while they are trained. ``march`` is "native", for this CPU, or "portable", for every CPU of its
+    products that are left to SciPy's BLAS, where there is one, "transposed" (the same for parameters) the weights that
+    are kept transposed while they are trained. ``march`` is "native", for this CPU, or "portable", for every CPU of its
     family: such a module holds its kernel for several of them, uses the fastest that the CPU where it is imported can
     run (``module.variant``), and its results differ between CPUs by rounding.
 

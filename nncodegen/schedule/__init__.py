@@ -58,7 +58,10 @@ NO_CHOICES: Mapping[str, object] = {}
 
 
 def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Schedule:
-    """The loops for a program; ``choices`` overrides the layout (see ``choose_layout``, ``_blas`` and ``_turned``)."""
+    """The loops for a program; ``choices`` overrides the layout.
+
+    See ``choose_layout``, ``choose_blas`` and ``choose_transposed`` for the choices that there are.
+    """
     layout = choose_blas(program, choose_layout(program, choices), choices)
     layout = choose_transposed(program, layout, choices)
     gradient = _gradient(program, layout)

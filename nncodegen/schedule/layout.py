@@ -104,9 +104,9 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
     What is left to BLAS is chosen afterwards, in ``blas``, and what lies transposed in ``transposed``.
     Raises ModelError for choices that cannot be meant.
     """
-    unknown = [key for key in choices if key not in ("tile", "features", "blas", "turned")]
+    unknown = [key for key in choices if key not in ("tile", "features", "blas", "transposed")]
     if unknown:
-        raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features, blas, turned")
+        raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features, blas, transposed")
     padding = LONGEST[program.precision]
     tile = choices.get("tile", TILE)
     if isinstance(tile, bool) or not isinstance(tile, int) or tile <= 0 or tile % (2 * padding):

@@ -23,14 +23,14 @@ from nncodegen.schedule.layout import CACHE, Layout, bytes_of, is_product, names
 def choose_transposed(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
     """A layout with the parameters that lie transposed in a training, and their gradients.
 
-    ``choices`` overrides it: {"turned": True or False, for all that can, or a list of parameters}.
+    ``choices`` overrides it: {"transposed": True or False, for all that can, or a list of parameters}.
     Raises ModelError for choices that cannot be meant.
     """
     matrices = [(p, g) for p, g in zip(program.parameters, program.gradient, strict=False) if len(p.shape) == 2]
     able = {p.name: (step, g) for p, g in matrices if (step := _forward(p, g, program, layout))}
     usual = (name for name, (step, _) in able.items() if _pays(step, program, layout))
-    wanted = names_of("turned", choices, able, usual, "parameter", "lie transposed")
-    asked = choices.get("turned") is not None
+    wanted = names_of("transposed", choices, able, usual, "parameter", "lie transposed")
+    asked = choices.get("transposed") is not None
     chosen = [name for name in able if name in wanted]
     gradients = [able[name][1].tensor for name in chosen]
     reasons = (_reason(name, step, program, name in wanted, asked) for name, (step, _) in able.items())

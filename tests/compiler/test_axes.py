@@ -87,7 +87,7 @@ def test_what_vectors_read_behind_the_samples_is_defined():
 
 def test_few_samples_need_no_copy_of_weights():
     """A layer whose weights lie along its inputs has dot products for few samples, and its copy is for many."""
-    kernel = scheduled(network(16, 16, 3), choices={"turned": False}).kernels[0]
+    kernel = scheduled(network(16, 16, 3), choices={"transposed": False}).kernels[0]
     (product,) = (nest for nest in kernel.tile if nest.steps[0].target.tensor == "s1")
     assert (product.branch.when, product.branch.then.shape) == (When.FEW, Shape.DOT_PRODUCTS)
     assert product.branch.otherwise.shape is Shape.CONTRACT

@@ -244,7 +244,7 @@ def test_the_tile_follows_from_the_layout():
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize(("hidden", "outputs"), [(16, 1), (32, 2), (33, 3), (32, 10), (100, 5)])
 def test_narrow_layers(hidden, outputs, precision):
-    """Layers of few units behind wider ones, turned over or not, compute what the evaluator does."""
+    """Layers of few units behind wider ones, transposed or not, compute what the evaluator does."""
     layers = [nn.Dense(hidden, "tanh"), nn.Dense(outputs, "softmax" if outputs > 1 else "sigmoid")]
     loss = "categorical_crossentropy" if outputs > 1 else "binary_crossentropy"
     model = nn.Sequential(layers, 7, loss, name=f"narrow_{hidden}_{outputs}")

@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 X, LABELS = RNG.normal(size=(150, 7)), RNG.integers(0, 3, 150)
 
 
-def network(units, inputs=7, name="turned"):
+def network(units, inputs=7, name="transposed"):
     layers = [nn.Dense(units, "tanh"), nn.Dense(units, "relu"), nn.Dense(3, "softmax")]
     return nn.Sequential(layers, inputs, "categorical_crossentropy", name=name)
 
@@ -27,9 +27,9 @@ def layout(model, precision="float64", **choices):
 
 @pytest.fixture(scope="module", params=["float64", "float32"])
 def modules(request, quick_compiler):
-    """A network whose first weights are turned over in training, and the same where they are not."""
+    """A network whose first weights are transposed in training, and the same where they are not."""
     given = {"model": network(UNITS[request.param]), "precision": request.param}
-    return [nn.build(**given, schedule={"turned": turned}) for turned in (True, False)]
+    return [nn.build(**given, schedule={"transposed": transposed}) for transposed in (True, False)]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_gradient(precision, inputs, features):
 
     For every number of inputs with either layout, and both with either precision.
     """
-    model, choices = network(UNITS[precision], inputs), {"turned": True, "features": features}
+    model, choices = network(UNITS[precision], inputs), {"transposed": True, "features": features}
     compiled = nn.compile_model(model, precision, choices=choices)
     assert compiled["schedule"].layout.transposed == ("W1", "d_W1")
     module, program = load(compiled.built), compiled["simplify"]
@@ -65,12 +65,12 @@ def same(modules, **options):
     """The results of a training, which agree: they differ by the order of sums at most."""
     results = [module.train(X, LABELS, **{"epochs": 3, "batch_size": 40} | options) for module in modules]
     bound = 1e-11 if modules[0].precision == "float64" else 2e-4
-    turned, straight = results
-    assert turned.parameters == pytest.approx(straight.parameters, rel=bound, abs=bound)
-    assert turned.loss == pytest.approx(straight.loss, rel=bound)
-    assert turned.epochs == straight.epochs
+    transposed, straight = results
+    assert transposed.parameters == pytest.approx(straight.parameters, rel=bound, abs=bound)
+    assert transposed.loss == pytest.approx(straight.loss, rel=bound)
+    assert transposed.epochs == straight.epochs
     for name, figures in straight.metrics.items():
-        assert turned.metrics[name] == pytest.approx(figures, rel=bound, abs=bound, nan_ok=True)
+        assert transposed.metrics[name] == pytest.approx(figures, rel=bound, abs=bound, nan_ok=True)
     return results
 
 
@@ -82,8 +82,8 @@ def test_optimizers(modules, optimizer):
         options = {"momentum": 0.9, "learning_rate": 0.01}
     results = same(modules, **options, epochs=2)
     bound = 1e-11 if modules[0].precision == "float64" else 2e-4
-    turned, straight = (result._state["state"] for result in results)
-    assert turned == pytest.approx(straight, rel=bound, abs=bound)
+    transposed, straight = (result._state["state"] for result in results)
+    assert transposed == pytest.approx(straight, rel=bound, abs=bound)
     module = modules[0]
     resumed = module.train(X, LABELS, **options, batch_size=40, epochs=5, resume=results[0])
     assert np.array_equal(resumed.parameters, module.train(X, LABELS, **options, batch_size=40, epochs=5).parameters)
@@ -135,7 +135,7 @@ def test_what_a_callback_sees(modules):
             assert np.array_equal(parameters, expected)
 
 
-def test_what_is_turned():
+def test_what_is_transposed():
     """The weights of a first layer of whole vectors, which stay in the cache, where its units run innermost."""
     assert layout(network(16)).transposed == ("W1", "d_W1")
     assert layout(network(32), "float32").transposed == ("W1", "d_W1")
@@ -143,15 +143,15 @@ def test_what_is_turned():
     assert layout(network(16), features=["i"]).transposed == ()
     assert layout(network(64, 100)).transposed == ()
     assert "W1: as people see it, for its 6,400 weights" in layout(network(64, 100)).show()
-    assert layout(network(64, 100), turned=True).transposed == ("W1", "d_W1")
-    assert layout(network(64, 100), turned=["W1"]).transposed == ("W1", "d_W1")
-    assert layout(network(16), turned=False).transposed == ()
-    assert layout(network(16), turned=True, blas=True).transposed == ()
+    assert layout(network(64, 100), transposed=True).transposed == ("W1", "d_W1")
+    assert layout(network(64, 100), transposed=["W1"]).transposed == ("W1", "d_W1")
+    assert layout(network(16), transposed=False).transposed == ()
+    assert layout(network(16), transposed=True, blas=True).transposed == ()
     assert layout(nn.Sequential([nn.Dense(16), nn.Dense(16), nn.Dense(1)], 16)).transposed == ("W1", "d_W1")
 
 
 def test_choices_that_cannot_be_meant():
     """A choice that does not exist is an error that says what does."""
-    for turned, message in ((["W2"], "'W2' cannot lie transposed; what can: W1"), ("W1", "True, False or a list")):
+    for transposed, message in ((["W2"], "'W2' cannot lie transposed; what can: W1"), ("W1", "True, False or a list")):
         with pytest.raises(nn.ModelError, match=message):
-            layout(network(16), turned=turned)
+            layout(network(16), transposed=transposed)
