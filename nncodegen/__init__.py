@@ -2,7 +2,8 @@
 
 from nncodegen.describe import Dense, Dropout, GaussianNoise, Model, Optimizer, Sequential, WideAndDeep
 from nncodegen.errors import BuildError, ModelError, NncodegenError, ProgramError, TableError
-from nncodegen.functions import (
+from nncodegen.ir import Hyperparameter, Program, evaluate
+from nncodegen.ir.functions import (
     elu,
     gelu,
     leaky_relu,
@@ -16,7 +17,6 @@ from nncodegen.functions import (
     tanh,
     xlogy,
 )
-from nncodegen.ir import Hyperparameter, Program, evaluate
 from nncodegen.module import Module
 from nncodegen.pipeline import build_module as build
 from nncodegen.pipeline import compile_model

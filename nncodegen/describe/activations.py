@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sympy import Expr
 
-from nncodegen.functions import elu, gelu, leaky_relu, relu, selu, sigmoid, silu, softplus, softsign, tanh
+from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, selu, sigmoid, silu, softplus, softsign, tanh
 
 Activation = str | Callable[[Expr], Expr]
 

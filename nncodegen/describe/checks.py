@@ -18,8 +18,8 @@ from sympy.logic.boolalg import And, BooleanAtom, Not, Or
 
 from nncodegen.describe.constants import check_numbers
 from nncodegen.errors import ModelError
-from nncodegen.functions import Primitive, StableFunction, plain_conditions
 from nncodegen.ir import Program
+from nncodegen.ir.functions import Primitive, StableFunction, plain_conditions
 
 FUNCTIONS = (
     sympy.exp, sympy.log, sympy.sin, sympy.cos, sympy.tan, sympy.sec, sympy.csc, sympy.cot,

@@ -19,9 +19,9 @@ import mpmath
 import sympy
 from sympy import Add, Basic, Expr, Mul, Pow
 
-from nncodegen import functions
 from nncodegen.describe.checks import FUNCTIONS
 from nncodegen.errors import ModelError
+from nncodegen.ir import functions
 from nncodegen.ir.evaluate import interpret
 
 _OWN = ("sigmoid", "softplus", "tanh", "relu", "leaky_relu", "elu", "selu", "softsign", "silu", "gelu", "log_cosh",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sympy import Abs, Eq, Expr, Max, Piecewise, Rational, S, log
 
-from nncodegen.functions import log_cosh, xlogy
+from nncodegen.ir.functions import log_cosh, xlogy
 
 LossFunction = Callable[[Expr, Expr], Expr]
 

@@ -10,8 +10,8 @@ from sympy import Expr, Float, Rational, S, sqrt
 from sympy.codegen.ast import float32, float64, real
 from sympy.printing.c import C99CodePrinter, known_functions_C99
 
-from nncodegen.functions import INLINE
 from nncodegen.ir import Element
+from nncodegen.ir.functions import INLINE
 from nncodegen.passes.latency import exp_plus_1, half_expm1_plus_1, odds, odds_plus_1
 
 OWN_FUNCTIONS = {name: name if name.endswith("_of") else f"{name}_of" for name in (*INLINE, "odds")}

@@ -1,4 +1,8 @@
-"""The intermediate representation: what it consists of (``program``), and what it means (``evaluate``)."""
+"""The intermediate representation.
+
+``program`` says what it consists of, ``functions`` and ``quotients`` which functions its formulas may call, and
+``evaluate`` what it means.
+"""
 
 from nncodegen.ir.evaluate import evaluate
 from nncodegen.ir.program import (

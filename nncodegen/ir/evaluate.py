@@ -20,7 +20,7 @@ from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
 
 from nncodegen.errors import ProgramError
-from nncodegen.functions import NAN, StableFunction
+from nncodegen.ir.functions import NAN, StableFunction
 from nncodegen.ir.program import Element, Program, Step, Tensor
 
 Array = NDArray[Any]

@@ -14,8 +14,8 @@ from sympy.codegen.cfunctions import Cbrt, hypot
 from sympy.functions.elementary.miscellaneous import Max, Min
 from sympy.logic.boolalg import Boolean
 
-from nncodegen.functions import NAN, log_unless_zero
 from nncodegen.ir import Element
+from nncodegen.ir.functions import NAN, log_unless_zero
 from nncodegen.passes.infinities import carries, is_steep, may_be_infinite
 
 NO_EXPONENT = -10_000

@@ -17,8 +17,8 @@ from dataclasses import replace
 from sympy import Add, Expr, S
 
 from nncodegen.errors import ProgramError
-from nncodegen.functions import defined, plain_conditions
 from nncodegen.ir import Element, Program, Step, needed
+from nncodegen.ir.functions import defined, plain_conditions
 from nncodegen.passes.derivatives import derivative, may_vanish, product
 from nncodegen.passes.infinities import Infinities
 from nncodegen.passes.numbering import Numbering

@@ -24,8 +24,7 @@ from sympy.core.relational import Relational
 from sympy.functions.elementary.miscellaneous import Max, Min
 from sympy.logic.boolalg import Boolean
 
-from nncodegen import functions
-from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step, functions
 
 BOUNDED = (
     sympy.sin, sympy.cos, sympy.tanh, sympy.atan, sympy.asin, sympy.acos, sympy.atan2, sympy.erf, sympy.erfc,

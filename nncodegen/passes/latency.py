@@ -16,8 +16,8 @@ from sympy import Abs, Add, Expr, Function, Max, Min, Mul, Piecewise, Pow, S, co
 from sympy.codegen.cfunctions import log1p
 from sympy.core.relational import GreaterThan, LessThan
 
-from nncodegen.functions import decay, half_expm1, tanh_of
 from nncodegen.ir import Element, Step, needed
+from nncodegen.ir.functions import decay, half_expm1, tanh_of
 
 LATENCY = {"sum": 4, "product": 4, "quotient": 14, "function": 25}
 """Cycles until a result is ready: rough, and alike on the CPUs of today."""

@@ -19,8 +19,8 @@ from functools import lru_cache
 from sympy import Dummy, Eq, Expr, Piecewise, Pow, S, Symbol, count_ops, exp, preorder_traversal
 from sympy.codegen.cfunctions import log1p
 
-from nncodegen.functions import StableFunction, decay
 from nncodegen.ir import NORMALIZATIONS, Element, Program, Step, Update, needed
+from nncodegen.ir.functions import StableFunction, decay
 from nncodegen.passes.numbering import Numbering, hint
 
 

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from sympy import Abs, Function, Piecewise, Pow, sign
 
-from nncodegen.functions import tanh_of
 from nncodegen.ir import SAMPLE, Step
+from nncodegen.ir.functions import tanh_of
 from nncodegen.schedule.nest import Nest, Shape
 
 SHORT = (Abs, Piecewise, sign, tanh_of)

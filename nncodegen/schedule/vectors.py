@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from sympy import Abs, Function, Piecewise, Pow, Rational, sign
 
-from nncodegen.functions import INLINE
 from nncodegen.ir import SAMPLE, Step
+from nncodegen.ir.functions import INLINE
 
 
 def calls_functions(step: Step) -> bool:

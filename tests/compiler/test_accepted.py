@@ -9,7 +9,7 @@ from sympy.codegen.cfunctions import Cbrt, Sqrt, hypot
 
 import nncodegen as nn
 from nncodegen.describe.checks import FUNCTIONS
-from nncodegen.functions import StableFunction
+from nncodegen.ir.functions import StableFunction
 from nncodegen.targets import KERNEL_FLAGS
 
 pytestmark = pytest.mark.usefixtures("light_compiler")

@@ -7,9 +7,9 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.describe.checks import FUNCTIONS
-from nncodegen.functions import StableFunction
 from nncodegen.ir import Element
 from nncodegen.ir.evaluate import interpret
+from nncodegen.ir.functions import StableFunction
 
 LAYERS = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
 PROGRAM = nn.Sequential(LAYERS, inputs=4, loss="categorical_crossentropy").describe()

@@ -7,8 +7,9 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncodegen import functions
-from nncodegen.functions import (
+from nncodegen.ir import Element, functions
+from nncodegen.ir.evaluate import interpret
+from nncodegen.ir.functions import (
     StableFunction,
     elu,
     exponential_ratio,
@@ -21,8 +22,6 @@ from nncodegen.functions import (
     softsign,
     xlogy,
 )
-from nncodegen.ir import Element
-from nncodegen.ir.evaluate import interpret
 
 Z = Element("z")
 OWN_DOMAIN = (functions.bose_einstein, functions.log_one_minus_exp, functions.log_unless_zero)

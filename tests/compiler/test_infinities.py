@@ -8,7 +8,7 @@ from sympy import Abs, Heaviside, Max, Min, Piecewise, atan, cosh, erf, exp, log
 from sympy.codegen.cfunctions import Cbrt, hypot
 
 import nncodegen as nn
-from nncodegen.functions import StableFunction
+from nncodegen.ir.functions import StableFunction
 from tests.support.models import gradient_of
 
 a, b, c, d, x, y = sympy.symbols("a b c d x y")

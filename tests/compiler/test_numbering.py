@@ -3,8 +3,8 @@
 import sympy
 from sympy import Piecewise, exp, log
 
-from nncodegen.functions import sigmoid
 from nncodegen.ir import Element
+from nncodegen.ir.functions import sigmoid
 from nncodegen.passes.numbering import Numbering
 
 a, b = Element("a"), Element("b", ["n"])

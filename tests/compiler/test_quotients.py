@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import sympy
 
-from nncodegen.functions import bose_einstein, log_one_minus_exp
 from nncodegen.ir import Element
 from nncodegen.ir.evaluate import interpret
-from nncodegen.quotients import QUOTIENTS, langevin
+from nncodegen.ir.functions import bose_einstein, log_one_minus_exp
+from nncodegen.ir.quotients import QUOTIENTS, langevin
 
 Z = Element("z")
 INSIDE = [s * m for s in (1, -1) for m in (0.0, 1e-300, 1e-12, 1e-5, 1e-3, 0.05, 0.2, 0.2499, 0.2501, 0.3, 0.7, 0.95)]

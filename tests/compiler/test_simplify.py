@@ -5,8 +5,8 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.functions import StableFunction, decay
 from nncodegen.ir import NORMALIZATIONS
+from nncodegen.ir.functions import StableFunction, decay
 from nncodegen.passes.simplify import operations
 from tests.support.models import gradient_of, random_data
 

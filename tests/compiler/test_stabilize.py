@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sympy import Abs, Add, Heaviside, Max, cosh, exp, log, sinh, tanh
 
-from nncodegen.functions import (
+from nncodegen.ir import Element
+from nncodegen.ir.evaluate import interpret
+from nncodegen.ir.functions import (
     bose_einstein,
     exponential_ratio,
     log_cosh,
@@ -22,9 +24,7 @@ from nncodegen.functions import (
     softplus,
     xlogy,
 )
-from nncodegen.functions import tanh as own_tanh
-from nncodegen.ir import Element
-from nncodegen.ir.evaluate import interpret
+from nncodegen.ir.functions import tanh as own_tanh
 from nncodegen.passes.derivatives import derivative
 from nncodegen.passes.stabilize import RULES, stable_form
 

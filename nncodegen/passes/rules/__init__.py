@@ -13,7 +13,7 @@ from sympy import Add, Expr, Heaviside, Mul, Piecewise, Pow, exp, log
 from sympy.codegen.cfunctions import Sqrt
 from sympy.logic.boolalg import ITE
 
-from nncodegen.functions import sech, tanh, xlogy
+from nncodegen.ir.functions import sech, tanh, xlogy
 from nncodegen.passes.rules.holes import function_over_argument, removable_singularity, vanishing_times_log
 from nncodegen.passes.rules.logarithms import log_near_one, log_of_expm1, log_of_factors, log_of_product
 from nncodegen.passes.rules.powers import (

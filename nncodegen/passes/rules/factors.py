@@ -5,7 +5,7 @@ from __future__ import annotations
 from sympy import Add, Expr, Mul, Pow, S, exp
 from sympy.codegen.cfunctions import expm1
 
-from nncodegen.functions import bose_einstein
+from nncodegen.ir.functions import bose_einstein
 
 
 def others(node: Expr, *factors: Expr) -> Expr:

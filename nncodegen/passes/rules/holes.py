@@ -5,10 +5,10 @@ from __future__ import annotations
 import sympy
 from sympy import Abs, Add, Dummy, Eq, Expr, Heaviside, Mul, Piecewise, Pow, S, log
 
-from nncodegen.functions import UNDEFINED, StableFunction, xlogy
+from nncodegen.ir.functions import UNDEFINED, StableFunction, xlogy
+from nncodegen.ir.quotients import QUOTIENTS
 from nncodegen.passes.rules.factors import as_power, others, without_factors
 from nncodegen.passes.rules.powers import reciprocal_of_sum_with_quotients
-from nncodegen.quotients import QUOTIENTS
 
 
 def function_over_argument(node: Expr) -> Expr | None:

@@ -8,7 +8,7 @@ import sympy
 from sympy import Abs, Add, Expr, Mul, Pow, S, exp, log
 from sympy.codegen.cfunctions import expm1, log1p
 
-from nncodegen.functions import log_cosh, log_one_minus_exp, log_softplus, logaddexp, sech, sech2, sigmoid, softplus
+from nncodegen.ir.functions import log_cosh, log_one_minus_exp, log_softplus, logaddexp, sech, sech2, sigmoid, softplus
 from nncodegen.passes.rules.factors import exponential_terms
 
 

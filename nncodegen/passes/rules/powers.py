@@ -8,8 +8,8 @@ import sympy
 from sympy import Add, Expr, Float, Mul, Pow, exp, log
 from sympy.codegen.cfunctions import expm1
 
-from nncodegen.functions import bose_einstein, exponential_ratio, sech, sech2, sigmoid, softplus
 from nncodegen.ir import SAMPLE
+from nncodegen.ir.functions import bose_einstein, exponential_ratio, sech, sech2, sigmoid, softplus
 from nncodegen.passes.rules.factors import exponential_terms, exponentials
 from nncodegen.passes.rules.logarithms import log_of_sum
 

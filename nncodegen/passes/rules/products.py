@@ -6,7 +6,7 @@ import sympy
 from sympy import Add, Expr, Mul, Piecewise, S, exp
 from sympy.codegen.cfunctions import expm1
 
-from nncodegen.functions import bose_einstein, exponential_ratio, logaddexp, sech, sigmoid, tanh
+from nncodegen.ir.functions import bose_einstein, exponential_ratio, logaddexp, sech, sigmoid, tanh
 from nncodegen.passes.infinities import is_total
 from nncodegen.passes.rules.factors import others
 

@@ -8,7 +8,7 @@ import sympy
 from sympy import Add, Eq, Expr, Piecewise, S, exp
 from sympy.logic.boolalg import Boolean
 
-from nncodegen.functions import defined, logaddexp, plain_conditions, sigmoid, tanh
+from nncodegen.ir.functions import defined, logaddexp, plain_conditions, sigmoid, tanh
 
 
 def softmax_of_formula(node: Expr) -> Expr | None:

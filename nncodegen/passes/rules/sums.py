@@ -8,8 +8,8 @@ import sympy
 from sympy import Expr, Mul, Pow, S, exp
 from sympy.codegen.cfunctions import expm1
 
-from nncodegen.functions import bose_einstein, sech2, sigmoid, tanh
-from nncodegen.quotients import langevin
+from nncodegen.ir.functions import bose_einstein, sech2, sigmoid, tanh
+from nncodegen.ir.quotients import langevin
 
 
 def complement(node: Expr) -> Expr | None:

@@ -16,8 +16,8 @@ import sympy
 from sympy import Abs, Dummy, Eq, Expr, Piecewise, Rational, S
 from sympy.codegen.cfunctions import expm1, log1p
 
-from nncodegen import functions
-from nncodegen.functions import StableFunction
+from nncodegen.ir import functions
+from nncodegen.ir.functions import StableFunction
 
 NEAR = Rational(1, 4)
 """The series is used where abs(z) is below this."""
