@@ -30,7 +30,7 @@ class Elements:
     """The elements of the kernel of a tile; ``names`` are those of its tensors and local variables."""
 
     sample = SAMPLE
-    """The number of the present sample, as text."""
+    """The number of the current sample, as text."""
     loaded: frozenset[Place] = frozenset((Place.INPUT, Place.TARGET))
     """The places whose values are read into local variables where a loop begins."""
     sums_are_double = True
@@ -51,11 +51,11 @@ class Elements:
         return self.names[" ".join([element.tensor, *(index for index in element.indices if index.isdigit())])]
 
     def local(self, element: Element) -> str:
-        """The local variable for the present value of an array, which may lie there later: h1_now, output_now."""
+        """The local variable for the current value of an array, which may lie there later: h1_now, output_now."""
         return f"{self.name(element).removesuffix('_')}_now"
 
     def value(self, element: Element, local: Container[str]) -> str:
-        """The value of an element, given the tensors that the present loop computes."""
+        """The value of an element, given the tensors that the current loop computes."""
         place = self.place(element)
         if element.tensor in local:
             return self.local(element) if place is Place.ARRAY else self.name(element)

@@ -30,7 +30,7 @@ class Lines:
         self._blocks: list[_Block] = []
 
     def add(self, *lines: str) -> None:
-        """Appends lines at the present depth."""
+        """Appends lines at the current depth."""
         if self._blocks:
             self._blocks[-1].parts += len(lines)
         self._append(*lines)

@@ -37,7 +37,7 @@ class LoopPrinter:
     def __init__(self, elements: Elements, calls: Calls, lines: Lines) -> None:
         self._at, self._kernel, self._calls, self._lines = elements, elements.kernel, calls, lines
         self._printer = Printer(elements.program.precision, lambda element: elements.value(element, self._local))
-        self._local: frozenset[str] = frozenset()  # the tensors that the present loop computes
+        self._local: frozenset[str] = frozenset()  # the tensors that the current loop computes
         self._models = self._kernel.plan.models is Role.VECTOR
         self.take: Callable[[Statement, str], Iterable[str]] | None = None
         """What becomes of the term of a sum that has one alone, where it is not added to the sum."""

@@ -146,7 +146,7 @@ class RuleEmitter:
 
 
 def is_linear(update: Update) -> bool:
-    """Whether the next parameter is a sum with a multiple of the present one, which is infinite or NaN where it is."""
+    """Whether the next parameter is a sum with a multiple of the current one, which is infinite or NaN where it is."""
     last = next(step for step in update.steps if step.target == update.results[0])
     factors = (factor for term in Add.make_args(last.expression) for factor in Mul.make_args(term))
     return any(isinstance(factor, Element) and factor.tensor == "parameter" for factor in factors)

@@ -1,4 +1,4 @@
-"""A portable module holds its kernel for several CPUs, and uses the fastest that the present one can run."""
+"""A portable module holds its kernel for several CPUs, and uses the fastest that the current one can run."""
 
 import platform
 import re

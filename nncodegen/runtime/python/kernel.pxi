@@ -130,7 +130,7 @@ static const nncodegen_option nncodegen_options[] = {
         size_t (*many_size)() noexcept nogil
         int (*train_many)(nncodegen_many *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
-        void (*present)(const nncodegen_training *, real *) noexcept nogil
+        void (*copy_parameters)(const nncodegen_training *, real *) noexcept nogil
 
     ctypedef struct nncodegen_option:
         const char *name

@@ -47,7 +47,7 @@ class NativeTraining(Protocol):
         """Trains for as many epochs as history has rows for. Returns the status."""
 
     def parameters(self) -> Array:
-        """A copy of the present parameters."""
+        """A copy of the current parameters."""
 
 
 class Native(Protocol):

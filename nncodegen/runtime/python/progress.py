@@ -16,7 +16,7 @@ class Progress:
     updates      the number of completed updates
     metrics      {name: number} of the last completed epoch, empty before it
     seconds      since the training began
-    parameters   (P,), a copy of the present ones, for the thread that is called
+    parameters   (P,), a copy of the current ones, for the thread that is called
     """
 
     __slots__ = ("_training", "epochs", "metrics", "seconds", "updates")
@@ -30,5 +30,5 @@ class Progress:
 
     @property
     def parameters(self) -> Array:
-        """A copy of the present parameters, of shape (P,)."""
+        """A copy of the current parameters, of shape (P,)."""
         return self._training.parameters()

@@ -46,11 +46,11 @@ class Training:
         rule = choose(model, settings.optimizer, settings.learning_rate, hyperparameters, settings.weight_decay)
         settings.weight_decay = rule.weight_decay
         self._optimizer, self._state = rule.name, rule.state
-        self._buffers = np.zeros((2, model.parameter_count), model.dtype)  # the present parameters, the best
+        self._buffers = np.zeros((2, model.parameter_count), model.dtype)  # the current parameters, the best
         self.native = model.native.training(self._buffers, self._state, rule.options, rule.number, self.seed)
         self._counters = np.array([self.seed, 0, 0, 0, 0, 0, self.seed, 0], np.uint64)
         self._numbers = np.array([0.0, 0.0, 0.0, math.inf])
-        self._measures = np.zeros(model.measures_size)  # sums for the metrics of the present epoch
+        self._measures = np.zeros(model.measures_size)  # sums for the metrics of the current epoch
         if before is not None:
             self._continue(before)
         elif settings.parameters is None:
@@ -192,7 +192,7 @@ class Training:
         return time.perf_counter() - self._start + (0.0 if self._resumed is None else self._resumed.seconds)
 
     def parameters(self) -> Array:
-        """The present parameters, a copy."""
+        """The current parameters, a copy."""
         return self.native.parameters()
 
     def figures(self) -> dict[str, float]:

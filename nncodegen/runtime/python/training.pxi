@@ -153,9 +153,9 @@ cdef class _Training(_Call):
         return self.run.status
 
     def parameters(self):
-        """The parameters at present, also while the training is under way, for those whom it asks."""
+        """The current parameters, also within a call of stop while the training is under way."""
         reached = _empty(_count, _real)
-        kernel.present(&self.run, <real *> _address(reached))
+        kernel.copy_parameters(&self.run, <real *> _address(reached))
         return reached
 
     @property

@@ -79,14 +79,14 @@ static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *po
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
         const size_t count = end - first < TILE ? end - first : TILE;
-        const tile present = fill(m, b->inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
+        const tile current = fill(m, b->inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
         for (size_t n = 0; b->metrics && n < count; n++)
             m.counts[n] = !b->counts ? 1 : b->counts[b->order ? b->order[b->begin + first + n] : b->begin + first + n];
         if (b->forward)
-            loss_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, m.sums, b->metrics,
+            loss_tile(b->parameters, current.inputs, current.targets, m.weights, count, m.arrays, m.sums, b->metrics,
                 m.counts);
         else
-            gradient_tile(b->parameters, present.inputs, present.targets, m.weights, count, m.arrays, !b->without_loss,
+            gradient_tile(b->parameters, current.inputs, current.targets, m.weights, count, m.arrays, !b->without_loss,
                 single_tile, first > begin ? 1 : b->scale, m.sums, m.gradient, m.partials, b->metrics,
                 m.counts NOISE_OF_BATCH(b, m));
         if (stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) count))

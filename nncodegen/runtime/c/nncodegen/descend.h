@@ -31,13 +31,13 @@ static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, doub
     batch part = batch_of(run, samples, total);
     part.scale = -learning_rate;
     real *const rest = m.gradient;
-    m.gradient = run->present;
+    m.gradient = run->current_parameters;
     const double *const sums = derive_batch(&part, m, NULL, rest, NULL);
     const int single = NN_HAS_SINGLE_GRADIENT && samples <= NN_ROWS; /* which sums up all of it where it belongs */
     const size_t ranges = single ? 0 : sizeof finished/sizeof *finished;
     for (size_t range = 0; range < ranges; range++) {
         for (size_t p = finished[range][0]; p < finished[range][1]; p++)
-            run->present[p] -= learning_rate*rest[p];
+            run->current_parameters[p] -= learning_rate*rest[p];
     }
     run->batch_loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
     add_measures(run, &part, sums);
@@ -54,7 +54,7 @@ static HOT int descend(NN(training) *run, memory m, double total, size_t row, in
     double measures[MEASURES + 1];
     for (size_t k = 0; k < count; k++)
         measures[k] = run->measures[k];
-    copy_row(run->present, m.next, PARAMETERS);
+    copy_row(run->current_parameters, m.next, PARAMETERS);
     const size_t all = run->data.samples;
     int finite = 1;
     double operations = 0;
@@ -70,10 +70,10 @@ static HOT int descend(NN(training) *run, memory m, double total, size_t row, in
         count_update(run, samples, share);
         operations += (double) OPERATIONS_PER_SAMPLE*(double) samples + (double) FAR*PARAMETERS;
     }
-    if (finite && all_finite(run->present, PARAMETERS))
+    if (finite && all_finite(run->current_parameters, PARAMETERS))
         return stopped(&run->poll, operations) ? NN(INTERRUPTED) : NN(COMPLETED);
     *run = before;
-    copy_row(m.next, run->present, PARAMETERS);
+    copy_row(m.next, run->current_parameters, PARAMETERS);
     for (size_t k = 0; k < count; k++)
         run->measures[k] = measures[k];
     *descent = 0;

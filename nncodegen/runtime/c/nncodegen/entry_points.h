@@ -53,9 +53,9 @@
        parameters are those after the last completed update. */ \
     FUNCTION(void, , train, (NN(training) *run), (run)) \
     \
-    /* The parameters at present, also where stop is asked while a training is under way: those after the last \
+    /* Copies the current parameters, also where stop is asked while a training is under way: those after the last \
        completed update, and within a sequential one after the last parameter that was updated. */ \
-    FUNCTION(void, , present, (const NN(training) *run, NN(real) *parameters), (run, parameters))
+    FUNCTION(void, , copy_parameters, (const NN(training) *run, NN(real) *parameters), (run, parameters))
 
 /* The choice among variants of the kernel. */
 #define NN_ENTRY_POINTS_OF_CHOICE(FUNCTION) \

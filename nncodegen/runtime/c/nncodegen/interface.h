@@ -61,19 +61,19 @@ typedef struct {
     /* Memory: of PARAMETERS values each, the last of state_size(); work_size() bytes for each thread;
        samples. */
     NN(real) *parameters;
-    NN(real) *present; /* set to NULL; where the parameters of a training that is under way are */
+    NN(real) *current_parameters; /* NULL at first; during train, where the current parameters are */
     NN(real) *best; /* may be NULL where monitor is -1 */
     NN(real) *state; /* 0 at first, or as the optimizer has it; may be NULL where it has none */
     void *work;
     size_t *order; /* may be NULL without shuffle */
     /* Where the training is: 0 at first, but for the best figure (infinite) and random (any number). */
-    uint64_t random; /* the state of the random numbers when the present epoch began */
+    uint64_t random; /* the state of the random numbers when the current epoch began */
     size_t epochs;
     size_t updates;
-    size_t begin; /* the first sample of the next update in the present epoch */
+    size_t begin; /* the first sample of the next update in the current epoch */
     size_t sweep; /* the next parameter of a sequential update */
-    double epoch_loss, batch_loss, largest; /* of the present epoch, of the present update; the largest step */
-    double *measures; /* measures_size() sums of the present epoch; may be NULL without metrics */
+    double epoch_loss, batch_loss, largest; /* of the current epoch, of the current update; the largest step */
+    double *measures; /* measures_size() sums of the current epoch; may be NULL without metrics */
     double best_figure;
     size_t best_epoch; /* counted from 1 */
     /* What came out: for each epoch from the one at which the call began, the loss, or all columns. */

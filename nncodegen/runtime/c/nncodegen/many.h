@@ -61,7 +61,7 @@ typedef struct {
     real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y, *learning_rates;
     double *totals;
     uint64_t random[MODELS];
-    double loss[MODELS], largest[MODELS]; /* of the present epoch */
+    double loss[MODELS], largest[MODELS]; /* of the current epoch */
     real l2[MODELS];
     int active[MODELS]; /* under training */
     size_t epoch;

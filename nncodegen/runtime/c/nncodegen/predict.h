@@ -36,11 +36,11 @@ int NN(predict)(const real *parameters, const real *inputs, size_t samples, void
 #endif
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
-        const tile present = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
+        const tile current = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
 #if NN_HAS_BLOCKS
-        predict_tile(parameters, present.inputs, NULL, m.weights, count, m.arrays, outputs + first*OUTPUTS);
+        predict_tile(parameters, current.inputs, NULL, m.weights, count, m.arrays, outputs + first*OUTPUTS);
 #else
-        predict_rows(parameters, present.inputs, count, m, outputs + first*OUTPUTS);
+        predict_rows(parameters, current.inputs, count, m, outputs + first*OUTPUTS);
 #endif
         if (stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) count))
             return 1;
@@ -57,8 +57,8 @@ int NN(predict_few)(const real *parameters, const real *inputs, size_t samples, 
     for (size_t n = 0; n < samples; n++)
         predict_row(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
 #else
-    const tile present = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
-    predict_rows(parameters, present.inputs, samples, m, outputs);
+    const tile current = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
+    predict_rows(parameters, current.inputs, samples, m, outputs);
 #endif
     return 1;
 }

@@ -24,21 +24,21 @@ INLINE int samples_in_registers(NN(training) *run, point *w,
         const size_t row = run->shuffle ? run->order[n] : n;
         const real *const inputs = run->data.inputs + row*INPUTS, *const targets = run->data.targets + row*TARGETS;
         point next;
-        real present, check, outputs[OUTPUTS + 1];
+        real sample_loss, check, outputs[OUTPUTS + 1];
 #if NN_HAS_SEQUENTIAL
         if (sequential)
-            present = update_in_turn(w, inputs, targets, run->options, &next, outputs, &check);
+            sample_loss = update_in_turn(w, inputs, targets, run->options, &next, outputs, &check);
         else
 #endif
-            present = next_point(w, inputs, targets, run->options, &next, outputs, &check);
-        if (!(present*0 + check == 0)) {
+            sample_loss = next_point(w, inputs, targets, run->options, &next, outputs, &check);
+        if (!(sample_loss*0 + check == 0)) {
             status = NN(DIVERGED);
             break;
         }
         if (run->tolerance > 0)
             largest = larger(largest, largest_change(w, &next));
         *w = next;
-        loss += (double) present*share;
+        loss += (double) sample_loss*share;
         if (NN_HAS_METRICS && run->metrics) {
             const real one = 1;
             if (NN_HAS_CLASSES)
@@ -66,13 +66,13 @@ static COLD int update_by_loops(NN(training) *run)
     memory m = carve(run->work);
     clear(m);
     copy_row(run->parameters, m.parameters, PARAMETERS);
-    run->present = m.parameters;
+    run->current_parameters = m.parameters;
     const NN(poll) poll = run->poll;
     run->poll.stop = NULL;
     const int status = train_next(run, &m, NULL, (double) run->data.samples, 0);
     run->poll = poll;
-    copy_row(run->present, run->parameters, PARAMETERS);
-    run->present = run->parameters;
+    copy_row(run->current_parameters, run->parameters, PARAMETERS);
+    run->current_parameters = run->parameters;
     return status;
 }
 
@@ -122,14 +122,14 @@ static HOT int train_in_registers(NN(training) *run)
         return 0;
     if (run->sweep != 0 || (run->sequential && !NN_HAS_SEQUENTIAL))
         return 0;
-    run->present = run->parameters;
+    run->current_parameters = run->parameters;
 #if NN_HAS_SEQUENTIAL
     if (run->sequential)
         epochs_in_registers(run, 1);
     else
 #endif
         epochs_in_registers(run, 0);
-    run->present = NULL;
+    run->current_parameters = NULL;
     return 1;
 }
 

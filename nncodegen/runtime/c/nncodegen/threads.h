@@ -37,7 +37,7 @@ struct team {
     pthread_cond_t wake;
 };
 
-/* The chunk of a member in the present round. */
+/* The chunk of a member in the current round. */
 static UNUSED void do_share(team *t, member *own)
 {
     const size_t chunk = t->first + own->number;

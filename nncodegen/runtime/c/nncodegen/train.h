@@ -1,7 +1,7 @@
 /* Training: epochs of updates, what is measured after each, and when it ends.
 
    Needs update.h, random.h, metrics.h where NN_HAS_METRICS, descend.h where NN_DESCENDS, registers.h where
-   NN_HAS_REGISTERS. Gives train and present. */
+   NN_HAS_REGISTERS. Gives train and copy_parameters. */
 
 #ifndef NNCODEGEN_TRAIN_H
 #define NNCODEGEN_TRAIN_H
@@ -31,7 +31,7 @@ static COLD int train_next(NN(training) *run, memory *m, team *threads, double t
             const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
             if (status != NN(COMPLETED))
                 return status;
-            run->present[p] = m->next[p];
+            run->current_parameters[p] = m->next[p];
             run->batch_loss = p == 0 ? loss : run->batch_loss;
             run->sweep++;
         }
@@ -40,8 +40,8 @@ static COLD int train_next(NN(training) *run, memory *m, team *threads, double t
         const int status = train_batch(run, *m, threads, samples, total*share, 0, PARAMETERS, factor, &run->batch_loss);
         if (status != NN(COMPLETED))
             return status;
-        real *const before = run->present;
-        run->present = m->next;
+        real *const before = run->current_parameters;
+        run->current_parameters = m->next;
         m->next = before;
     }
     count_update(run, samples, share);
@@ -101,8 +101,8 @@ static COLD int measure_epoch(NN(training) *run, memory m, team *threads, double
 #endif
     if (data->samples) {
         if (NN_HAS_TRANSPOSED)
-            arrange(run->present, m.next, 1);
-        const real *const parameters = NN_HAS_TRANSPOSED ? m.next : run->present;
+            arrange(run->current_parameters, m.next, 1);
+        const real *const parameters = NN_HAS_TRANSPOSED ? m.next : run->current_parameters;
         const batch all = {.forward = 1, .metrics = run->metrics, .parameters = parameters,
             .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
             .samples = data->samples, .total = total_weight(data->weights, data->samples)};
@@ -125,7 +125,7 @@ static COLD int compare_epoch(NN(training) *run, const double *figures)
     if (figure < run->best_figure - run->min_delta) { /* of the first epoch, if it is finite */
         run->best_figure = figure;
         run->best_epoch = run->epochs + 1;
-        arrange(run->present, run->best, 1);
+        arrange(run->current_parameters, run->best, 1);
     }
     const size_t waited = run->epochs + 1 - run->best_epoch;
     return run->patience && waited >= run->patience ? NN(STOPPED_EARLY) : NN(COMPLETED);
@@ -165,10 +165,10 @@ static COLD int train_epoch(NN(training) *run, memory *m, team *threads, double 
     return status == NN(COMPLETED) ? end_epoch(run, *m, threads, row, random) : status;
 }
 
-void NN(present)(const NN(training) *run, real *parameters)
+void NN(copy_parameters)(const NN(training) *run, real *parameters)
 {
-    if (run->present)
-        arrange(run->present, parameters, 1);
+    if (run->current_parameters)
+        arrange(run->current_parameters, parameters, 1);
     else
         memcpy(parameters, run->parameters, PARAMETERS*sizeof(real));
 }
@@ -202,7 +202,7 @@ COLD void NN(train)(NN(training) *run)
     arrange(run->parameters, m.parameters, 0);
     if (NN_HAS_TRANSPOSED)
         arrange_state(run, m, 0);
-    run->present = m.parameters;
+    run->current_parameters = m.parameters;
     const double total = total_weight(run->data.weights, run->data.samples);
     run->status = NN(COMPLETED);
     team all, *threads = NULL;
@@ -212,10 +212,10 @@ COLD void NN(train)(NN(training) *run)
     }
     for (size_t row = 0; run->epochs < run->until && run->status == NN(COMPLETED); row++)
         run->status = train_epoch(run, &m, threads, total, row);
-    NN(present)(run, run->parameters);
+    NN(copy_parameters)(run, run->parameters);
     if (NN_HAS_TRANSPOSED)
         arrange_state(run, m, 1);
-    run->present = NULL;
+    run->current_parameters = NULL;
     if (run->threads > 1)
         dismiss_team(&all);
 }

@@ -28,7 +28,7 @@ static UNUSED double factor_of_update(const NN(training) *run, size_t row)
 static UNUSED batch batch_of(const NN(training) *run, size_t samples, double total)
 {
     const NN(data) *data = &run->data;
-    batch part = {.without_loss = run->without_loss, .metrics = run->metrics, .parameters = run->present,
+    batch part = {.without_loss = run->without_loss, .metrics = run->metrics, .parameters = run->current_parameters,
         .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
         .order = run->shuffle ? run->order : NULL, .begin = run->begin, .samples = samples, .total = total};
 #if NN_HAS_NOISE
@@ -62,7 +62,7 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
     if (first == 0 && !run->without_loss && !isfinite(*loss))
         return NN(DIVERGED);
     if (run->l1 > 0 || run->l2 > 0)
-        add_penalties(run->present, m.gradient, (real) run->l1, (real) run->l2);
+        add_penalties(run->current_parameters, m.gradient, (real) run->l1, (real) run->l2);
     if (run->clip_value > 0)
         clip_values(m.gradient, (real) run->clip_value);
     if (run->clip_norm > 0)
@@ -75,14 +75,14 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
         scaled[0] *= factor;
         options = scaled;
     }
-    int lost = update(run->optimizer, first, last, options, (double) run->updates + 1, run->present, run->state,
-        m.next);
+    int lost = update(run->optimizer, first, last, options, (double) run->updates + 1, run->current_parameters,
+        run->state, m.next);
     if (run->weight_decay > 0)
-        lost |= decay_weights(run->present, m.next, first, last, (real) (options[0]*run->weight_decay));
+        lost |= decay_weights(run->current_parameters, m.next, first, last, (real) (options[0]*run->weight_decay));
     if (lost)
         return NN(DIVERGED);
     if (run->tolerance > 0) {
-        const double step = largest_step(run->present, m.next, first, last);
+        const double step = largest_step(run->current_parameters, m.next, first, last);
         run->largest = step > run->largest ? step : run->largest;
     }
     add_measures(run, &part, sums);
