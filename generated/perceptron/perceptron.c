@@ -30,7 +30,7 @@
 #define NN_FLUSHES 1
 #define NN_WHOLE_INPUTS 1
 #define NN_WHOLE_TARGETS 1
-#define NN_ROWS_AT_ONCE 8
+#define NN_SAMPLES_AT_ONCE 8
 
 /* A group of models: how many, the samples of each at once, and what they need. */
 #define NN_MODELS 64
@@ -419,10 +419,10 @@ INLINE double largest_change(const point *now, const point *next)
     return largest;
 }
 
-/* One update by sgd of one parameter after the other, each with the gradient at what
-   those before it have become. Loss and outputs are those of the first.
+/* One update by sgd of one parameter after the other, each by the gradient at the
+   values that those before it have by then. Loss and outputs are those before the first changes.
    *not_finite is 0 unless a new parameter is not finite. */
-static inline UNUSED real update_in_turn(const point *now, const real *inputs, const real *targets,
+static inline UNUSED real update_sequentially(const point *now, const real *inputs, const real *targets,
     const double *options, point *next, real *outputs, real *not_finite)
 {
     const real learning_rate = (real) options[0];

@@ -101,7 +101,8 @@ class Elements:
         if place is Place.NOISE:
             number = self.kernel.storage[element.tensor].offset
             source = self.program.noise[number]
-            given = f"noise_of_layer(noise, {number + 1}), noise.scale, rows[{self.sample}], {self.position(element)}"
+            key, sample = f"noise_of_layer(noise, {number + 1})", f"sample_numbers[{self.sample}]"
+            given = f"{key}, noise.scale, {sample}, {self.position(element)}"
             return f"{source.distribution}_noise({given}, {_noise_arguments(source)})"
         if place is Place.WEIGHT:
             return f"weights[{SAMPLE}]"
@@ -145,7 +146,7 @@ class Elements:
                 yield own if first == text else f"real *const {text} = {first};"
 
     def loads(self, elements: Iterable[Element]) -> Iterator[str]:
-        """Local variables for what a loop reads from outside, once for each of its turns."""
+        """Local variables for what a loop reads from outside, once in each iteration."""
         for element in elements:
             if self.place(element) in self.loaded:
                 yield f"const real {self.name(element)} = {self.stored(element)};"

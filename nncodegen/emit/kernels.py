@@ -58,7 +58,7 @@ class KernelEmitter:
         }
         names = ["parameters", "inputs", "targets", "weights", "count", "work", *results[self._kernel.name]]
         names += [] if self._kernel.name == "predict" else ["metrics", "counts"]
-        return names + (["noise", "rows"] if self._program.noise and self._kernel.name == "gradient" else [])
+        return names + (["noise", "sample_numbers"] if self._program.noise and self._kernel.name == "gradient" else [])
 
     @property
     def _declarations(self) -> str:
@@ -71,7 +71,7 @@ class KernelEmitter:
             f"    real *restrict partials, {measures}"
         )
         if self._program.noise:
-            results["gradient"] += ", randomness noise, const size_t *restrict rows"
+            results["gradient"] += ", randomness noise, const size_t *restrict sample_numbers"
         return (
             f"const real *{restrict}parameters, const real *restrict inputs,\n"
             f"    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,\n"

@@ -28,7 +28,7 @@ NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
 """What a reduction starts from."""
 
 INDEPENDENT, INDEPENDENT_SHORT = "INDEPENDENT", "INDEPENDENT_FEW"
-"""What C says of loops that compilers need not check for arrays that overlap, and of those of few turns."""
+"""The marks of loops whose arrays compilers need not check for overlap, and of such loops of few iterations."""
 
 
 class LoopPrinter:

@@ -39,7 +39,7 @@ class RegistersEmitter:
     @property
     def sequential(self) -> bool:
         """Whether sequential updates are written out, too."""
-        return bool(self._line.turns)
+        return bool(self._line.sequential)
 
     def _emit_point(self) -> None:
         lines = self._lines
@@ -112,33 +112,32 @@ class RegistersEmitter:
         """One parameter after the other; of the values, those that the last one has changed, in an order for it."""
         lines, names, program = self._lines, self._names, self._program
         lines.add(
-            f"/* One update by {self._line.update.name} of one parameter after the other, each with the gradient at "
-            "what",
-            "   those before it have become. Loss and outputs are those of the first.",
+            f"/* One update by {self._line.update.name} of one parameter after the other, each by the gradient at the",
+            "   values that those before it have by then. Loss and outputs are those before the first changes.",
             "   *not_finite is 0 unless a new parameter is not finite. */",
         )
-        with lines.function(f"static inline UNUSED real update_in_turn({ARGUMENTS})"):
+        with lines.function(f"static inline UNUSED real update_sequentially({ARGUMENTS})"):
             self._emit_data("real", "now->")
             lines.add("real check = 0;")
-            self._emit_turns()
+            self._emit_updates()
             lines.add(*(f"next->{name} = {name};" for name in self._parameters), "*not_finite = check;")
             lines.add(f"return {names[program.loss.tensor]};")
         lines.add("")
 
-    def _emit_turns(self) -> None:
+    def _emit_updates(self) -> None:
         lines, names = self._lines, self._names
-        assigned = Counter(step.target for turn in self._line.turns for step in turn.steps)
+        assigned = Counter(step.target for update in self._line.sequential for step in update.steps)
         declared: set[Element] = set()
-        for number, turn in enumerate(self._line.turns):
-            name, printer = self._parameters[number], OrderedPrinter(self._precision, self._name, turn.ready)
+        for number, update in enumerate(self._line.sequential):
+            name, printer = self._parameters[number], OrderedPrinter(self._precision, self._name, update.ready)
             lines.add("", f"/* {name} */")
-            for step in turn.steps:
+            for step in update.steps:
                 kind = "" if step.target in declared else "real " if assigned[step.target] > 1 else "const real "
                 lines.add(f"{kind}{names[step.target.tensor]} = {printer.print(step.expression)};")
                 declared.add(step.target)
             if number == 0:
                 self._emit_outputs()
-            if turn.changes:
-                lines.add(f"{name} = {printer.print(turn.next)};")
+            if update.changes:
+                lines.add(f"{name} = {printer.print(update.next)};")
             lines.add(f"check += {name}*0;")
         lines.add("")

@@ -37,7 +37,7 @@ class SingleSampleEmitter:
         lines, tile = self._lines, self._kernel.tile
         lines.add("/* The outputs of one sample. */")
         head = (
-            "static HOT void predict_row(const real *restrict parameters, const real *restrict inputs,\n"
+            "static HOT void predict_sample(const real *restrict parameters, const real *restrict inputs,\n"
             "    real *restrict work, real *restrict outputs)"
         )
         with lines.function(head):
@@ -48,13 +48,13 @@ class SingleSampleEmitter:
     def emit_gradient(self) -> None:
         """The gradient of the loss of a sample."""
         lines, kernel = self._lines, self._kernel
-        noise = ", randomness noise, const size_t *restrict rows" if self._program.noise else ""
+        noise = ", randomness noise, const size_t *restrict sample_numbers" if self._program.noise else ""
         lines.add(
             "/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale",
             "   times each to what is there: the parameters, which are read before, as may be what is behind them. */",
         )
         head = (
-            "static HOT void gradient_row(const real *parameters, const real *restrict inputs,\n"
+            "static HOT void gradient_sample(const real *parameters, const real *restrict inputs,\n"
             "    const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,\n"
             f"    double *restrict sums, real *gradient, int metrics, const real *restrict counts{noise})"
         )

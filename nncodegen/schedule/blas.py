@@ -24,7 +24,7 @@ from nncodegen.schedule.layout import LONG_TILE, Layout, is_product, names_of, w
 LARGE = 2**19
 """The weights of a layer from which on its products are left to BLAS."""
 
-ROWS = 4096
+SHARED = 4096
 """Samples that threads share are cut at multiples of it, which must be ends of tiles: what BLAS rounds depends on the
 tile in which a sample lies, and must not depend on the threads."""
 
@@ -49,8 +49,8 @@ def choose_blas(program: Program, layout: Layout, choices: Mapping[str, object])
         return layout
     if "tile" not in choices:
         return replace(layout, tile=LONG_TILE)
-    if ROWS % layout.tile:
-        raise ModelError(f"where BLAS is called, tile must be a power of two up to {ROWS}, not {layout.tile}")
+    if SHARED % layout.tile:
+        raise ModelError(f"where BLAS is called, tile must be a power of two up to {SHARED}, not {layout.tile}")
     return layout
 
 

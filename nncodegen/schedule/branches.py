@@ -72,7 +72,7 @@ def _original(nest: Nest, kernel: Kernel) -> Element | None:
 def _dot_products(nest: Nest, kernel: Kernel) -> Nest | None:
     """The product of a layer for a few samples, one by one, if both factors lie along what is summed up; else none.
 
-    Blocks would turn one of them over, which takes longer than that.
+    Blocks would first transpose one of them, which takes longer than the product itself.
     """
     if not _is_layer(nest):
         return None

@@ -65,7 +65,7 @@ class Kernel:
     """The tensors of a tile that the loss needs, and neither the gradient nor metrics: they are not always wanted."""
     in_vectors: bool = False
     """Whether all but what copies rows from and to outside works on whole vectors (see ``vectors``)."""
-    whole_rows: bool = False
+    whole_vectors: bool = False
     """Whether it is given the rows of whole vectors alone (see ``vectors``)."""
     sources: dict[str, str] = field(default_factory=dict)
     """The tensors that would be copies of rows from outside, and these, which are used in their place."""
@@ -179,7 +179,7 @@ class Kernel:
     def show(self) -> str:
         """The loops, and what lives outside of local variables, as text."""
         notes = {
-            "on whole vectors": self.in_vectors or self.whole_rows,
+            "on whole vectors": self.in_vectors or self.whole_vectors,
             "by which parameters may change where they are": self.descends,
         }
         lines = [", ".join([f"kernel {self.name}", *(note for note, holds in notes.items() if holds)])]

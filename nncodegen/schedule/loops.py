@@ -99,10 +99,10 @@ def make_kernel(
         of_loss = frozenset(s.target.tensor for n in tile for s in n.steps if s.target.tensor not in others)
     in_vectors = in_vectors and all(nest.shape is Shape.LOOPS for nest in tile)
     formula = name == "predict" and not program.layered and all(nest.shape is Shape.LOOPS for nest in tile)
-    whole_rows = formula and layout.tile > 1 and not in_vectors and any(map(calls_functions, wanted))
-    if whole_rows and not _without_gaps(tile, program):
+    whole_vectors = formula and layout.tile > 1 and not in_vectors and any(map(calls_functions, wanted))
+    if whole_vectors and not _without_gaps(tile, program):
         return make_kernel(program, layout, name, outputs, sums, measured, with_gaps=True)
-    return Kernel(name, before, tile, after, *places, metrics, kept, of_loss, in_vectors, whole_rows)
+    return Kernel(name, before, tile, after, *places, metrics, kept, of_loss, in_vectors, whole_vectors)
 
 
 def _results(

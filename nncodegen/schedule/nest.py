@@ -16,7 +16,7 @@ from sympy import Expr
 from nncodegen.ir import SAMPLE, Element, Step
 
 SHORT = 16
-"""Turns up to which GCC writes a loop out early, unless it is told not to."""
+"""Iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
 
 
 class Shape(Enum):
@@ -110,7 +110,7 @@ class Axis:
 
     @property
     def short(self) -> bool:
-        """Whether the loop has so few turns that compilers would write it out."""
+        """Whether the loop has so few iterations that compilers would unroll it."""
         return isinstance(self.end, int) and self.end <= SHORT
 
     def __str__(self) -> str:

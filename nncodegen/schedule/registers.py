@@ -4,8 +4,8 @@ A formula, or a small network written out as one, that is trained on single samp
 waits for the one before it. So the parameters stay in local variables, and nothing goes through memory on the way from
 one update to the next. The sums over the samples are the values of the one sample, whose weight is 1.
 
-All parameters may change at once, or one after the other, each with the gradient at what those before it have become.
-For the latter, only what the last change has made out of date is computed again.
+All parameters may change at once, or one after the other, each by the gradient at the values
+that those before it have by then. For the latter, only what the last change has made out of date is computed again.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ SEQUENTIAL = 1000
 
 
 @dataclass(frozen=True)
-class Turn:
-    """The statements before one parameter changes, its next value, and the cycles until what these read is ready."""
+class ParameterUpdate:
+    """One parameter of a sequential update: its next value, the statements before it, and when these are ready.
+
+    ``ready`` has the cycles until each value that they read is known.
+    """
 
     parameter: Element
     steps: tuple[Step, ...]
@@ -47,8 +50,8 @@ class StraightLine:
     """The loss, the outputs and the next parameters of one sample, by an optimizer without a state.
 
     The ``program`` has no index but that of the samples. ``steps`` are the statements, ``next`` has the next value of
-    each parameter, and ``ready`` the cycles until a value is known, counted from when the first parameter is. ``turns``
-    are for updates of one parameter after the other; there are none where these would be too many statements.
+    each parameter, and ``ready`` the cycles until a value is known, counted from when the first parameter is.
+    ``sequential`` is the update of one parameter after the other; it is empty where it would be too many statements.
     """
 
     program: Program
@@ -57,17 +60,17 @@ class StraightLine:
     update: Update
     next: tuple[Expr, ...]
     ready: Mapping[Element, int]
-    turns: tuple[Turn, ...]
+    sequential: tuple[ParameterUpdate, ...]
 
     def show(self) -> str:
         """The statements, as text, with the cycles until each is ready."""
         lines = [f"single samples in registers, by {self.update.name}", f"  {UNROLLED.show()}"]
         lines += [f"    {step}  (ready after {self.ready[step.target]})" for step in self.steps]
-        if self.turns:
+        if self.sequential:
             lines.append("  one parameter after the other")
             lines += [
-                f"    {turn.parameter} after {', '.join(step.target.tensor for step in turn.steps) or 'no statement'}"
-                for turn in self.turns
+                f"    {each.parameter} after {', '.join(step.target.tensor for step in each.steps) or 'no statement'}"
+                for each in self.sequential
             ]
         return "\n".join(lines) + "\n"
 
@@ -82,12 +85,12 @@ def in_registers(program: Program, kernel: Kernel) -> StraightLine:
         _next(update, parameter, definitions[derivative])
         for parameter, derivative in zip(parameters, derivatives, strict=True)
     )
-    sequential = len(steps) * len(parameters) <= SEQUENTIAL
     statements = tuple(step for step in steps if step.target not in derivatives)
     firsts = (program.loss, *kernel.outputs)
-    turns = _turns(steps, derivatives, parameters, following, firsts) if sequential else ()
+    few = len(steps) * len(parameters) <= SEQUENTIAL
+    sequential = _one_by_one(steps, derivatives, parameters, following, firsts) if few else ()
     known = _ready_times(steps, derivatives, parameters)
-    return StraightLine(program, statements, kernel.outputs, update, following, known, turns)
+    return StraightLine(program, statements, kernel.outputs, update, following, known, sequential)
 
 
 def _steps(
@@ -127,31 +130,31 @@ def _ready_times(
     return known
 
 
-def _turns(
+def _one_by_one(
     steps: tuple[Step, ...],
     derivatives: tuple[Element, ...],
     parameters: tuple[Element, ...],
     following: tuple[Expr, ...],
     firsts: tuple[Element, ...],
-) -> tuple[Turn, ...]:
-    """For each parameter, what its derivative needs, without what nothing has changed since.
+) -> tuple[ParameterUpdate, ...]:
+    """For each parameter, the statements that its derivative needs and that the changes before it made out of date.
 
     The first computes the loss and the outputs as well.
     """
-    turns = []
+    updates = []
     known: dict[Element, int] = {}
     stale = {step.target for step in steps}
     for number, (parameter, derivative, value) in enumerate(zip(parameters, derivatives, following, strict=True)):
         wanted = needed(steps, [derivative, *firsts] if number == 0 else [derivative])
-        turn = tuple(step for step in wanted if step.target in stale and step.target != derivative)
-        stale -= {step.target for step in turn}
-        for step in turn:
+        own = tuple(step for step in wanted if step.target in stale and step.target != derivative)
+        stale -= {step.target for step in own}
+        for step in own:
             known[step.target] = ready(step.expression, known)
-        turns.append(Turn(parameter, turn, value, dict(known)))
+        updates.append(ParameterUpdate(parameter, own, value, dict(known)))
         known[parameter] = ready(value, known)
         changed = {parameter}
         for step in steps:
             if changed.intersection(step.operands):
                 changed.add(step.target)
         stale |= changed
-    return tuple(turns)
+    return tuple(updates)

@@ -166,9 +166,9 @@ def test_one_parameter_after_the_other():
     """What an update of one parameter has not changed is not computed again for the next one."""
     f = a * sympy.exp(b * x) + c
     line = scheduled(nn.Model("curve", [x], [y], {a: 1.0, b: 0.1, c: 0.0}, f, (f - y) ** 2)).unrolled
-    assert [turn.parameter.tensor for turn in line.turns] == ["a", "b", "c"]
-    functions = [any(step.expression.has(sympy.exp) for step in turn.steps) for turn in line.turns]
-    assert functions == [True, False, True]  # neither a nor its own turn changes exp(b*x), b does
+    assert [update.parameter.tensor for update in line.sequential] == ["a", "b", "c"]
+    functions = [any(step.expression.has(sympy.exp) for step in update.steps) for update in line.sequential]
+    assert functions == [True, False, True]  # neither a nor its own update changes exp(b*x), b does
     known = dict.fromkeys(line.ready, 0) | dict(line.ready)
     for step in line.steps:
         assert ready(step.expression, known) == line.ready[step.target]

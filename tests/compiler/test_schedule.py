@@ -99,7 +99,7 @@ def test_arrays_are_not_written_over_before_they_are_read(model, choices):
                     assert (owner[places[name]] == name).all(), (nest.show(), name)
                 if step.target.tensor not in places:
                     continue
-                for element in read:  # values that it writes over are read in the same turn of the same loops
+                for element in read:  # values that it writes over are read in the same iteration of the same loops
                     if np.intersect1d(places[element.tensor], places[step.target.tensor]).size:
                         assert (nest.shape, nest.reduced) == (Shape.LOOPS, ())
                         assert element.indices == step.target.indices

@@ -49,8 +49,8 @@ def test_every_kind_of_loop():
     assert len(schedules["features"].layout.features) == 3
     assert schedules["features"].layout.transposed
     assert schedules["features"].kernels[-1].descends
-    assert schedules["rows"].single_sample.gradient
-    assert schedules["rows"].side_by_side
+    assert schedules["single_samples"].single_sample.gradient
+    assert schedules["single_samples"].side_by_side
     for name in ("registers", "formulas"):
         assert schedules[name].unrolled
         assert not schedules[name].program.layered

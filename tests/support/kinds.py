@@ -24,9 +24,9 @@ KINDS = {
     "features": (
         _network("features", nn.Dense(32, "tanh"), nn.Dense(16, "relu"), nn.Dense(2), inputs=24), "float64", {},
     ),
-    # single samples, and few rows, of widths that are no multiple of a vector; networks side by side
-    "rows": (
-        _network("rows", nn.Dense(21, "gelu"), nn.Dense(5, "sigmoid"), inputs=11, loss="binary_crossentropy"),
+    # single and few samples, of widths that are no multiple of a vector; networks side by side
+    "single_samples": (
+        _network("single_samples", nn.Dense(21, "gelu"), nn.Dense(5, "sigmoid"), inputs=11, loss="binary_crossentropy"),
         "float32", {},
     ),
     # a formula that trains in registers, alone or many side by side

@@ -37,8 +37,8 @@
 #ifndef SAMPLE_DESCENDS
 #define SAMPLE_DESCENDS 32
 #endif
-#ifndef SAMPLE_ROWS
-#define SAMPLE_ROWS 1 /* more where SAMPLE_DESCENDS is 1 */
+#ifndef SAMPLE_SINGLE_SAMPLES
+#define SAMPLE_SINGLE_SAMPLES 1 /* more where SAMPLE_DESCENDS is 1 */
 #endif
 #ifndef SAMPLE_OPERATIONS
 #define SAMPLE_OPERATIONS 60 /* of one sample: from a million of them on, somebody is asked whether to end */
@@ -77,7 +77,7 @@
 #define NN_DIRECT SAMPLE_DIRECT
 #define NN_FINISHED {8, 10}
 #define NN_LONG 96
-#define NN_ROWS SAMPLE_ROWS
+#define NN_SINGLE_SAMPLES SAMPLE_SINGLE_SAMPLES
 #define NN_DESCENDS SAMPLE_DESCENDS
 
 #define NN_HAS_MANY SAMPLE_HAS_MANY

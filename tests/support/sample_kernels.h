@@ -27,8 +27,8 @@
 #define KEPT ((real) (1/0.9 - 1)) /* what the others have more */
 
 #if NN_HAS_NOISE
-#define NOISE , randomness noise, const size_t *rows
-#define NOISE_OF(n, j) dropout_noise(noise_of_layer(noise, 0), noise.scale, rows[n], j, DROPPED, KEPT)
+#define NOISE , randomness noise, const size_t *sample_numbers
+#define NOISE_OF(n, j) dropout_noise(noise_of_layer(noise, 0), noise.scale, sample_numbers[n], j, DROPPED, KEPT)
 #else
 #define NOISE
 #define NOISE_OF(n, j) 0
@@ -60,7 +60,7 @@ static UNUSED void predict_tile(const real *parameters, const real *inputs, cons
     (void) work;
 }
 
-static UNUSED void predict_row(const real *parameters, const real *inputs, real *work, real *outputs)
+static UNUSED void predict_sample(const real *parameters, const real *inputs, real *work, real *outputs)
 {
     outputs_of(parameters, inputs, outputs);
     (void) work;
@@ -161,7 +161,7 @@ static UNUSED void gradient_finish(const real *parameters, const double *sums, c
 }
 
 /* The derivatives of one sample, those by scales as well where the gradient is. */
-static UNUSED void gradient_row(const real *parameters, const real *inputs, const real *targets, real weight,
+static UNUSED void gradient_sample(const real *parameters, const real *inputs, const real *targets, real weight,
     real *work, int with_loss, real more, double *sums, real *whole, int metrics, const real *counts NOISE)
 {
     unit u[OUTPUTS];
@@ -211,7 +211,7 @@ static UNUSED real next_point(const point *w, const real *inputs, const real *ta
 }
 
 /* One parameter after the other, each with the gradient at what those before it have become. */
-static UNUSED real update_in_turn(const point *w, const real *inputs, const real *targets, const double *options,
+static UNUSED real update_sequentially(const point *w, const real *inputs, const real *targets, const double *options,
     point *next, real *outputs, real *not_finite)
 {
     real first = 0;

@@ -27,7 +27,7 @@ size_t make_tile(void *work, const real *inputs, const real *targets, const size
     memcpy(tile_inputs, t.inputs, count*INPUTS*sizeof(real));
     memcpy(tile_targets, t.targets, count*TARGETS*sizeof(real));
     memcpy(tile_weights, m.weights, padded*sizeof(real));
-    memcpy(rows, m.rows, padded*sizeof(size_t));
+    memcpy(rows, m.sample_numbers, padded*sizeof(size_t));
     return t.inputs != m.inputs;
 }
 

@@ -17,9 +17,9 @@ static void sum_once(size_t rows, size_t columns, size_t padded, int tiles)
     begin_case("%zux%zu weights, %zu samples in each of %d tiles", rows, columns, padded, tiles);
     const size_t biases = rows*columns, all = biases + rows;
     const real *const d = numbers(rows*TILE), *const x = numbers(columns*TILE);
-    real *const partials = array(ROOM_FOR_LANES);
+    real *const partials = array(ROOM_FOR_PARTIALS);
     double sums[LANE_SUMS + 1];
-    for (size_t k = 0; k < ROOM_FOR_LANES; k++)
+    for (size_t k = 0; k < ROOM_FOR_PARTIALS; k++)
         partials[k] = 0;
     for (size_t k = 0; k <= LANE_SUMS; k++)
         sums[k] = DIRECT && tiles > 1 ? 0 : UNTOUCHED;
@@ -39,7 +39,7 @@ static void sum_once(size_t rows, size_t columns, size_t padded, int tiles)
     }
     for (size_t k = all; k < LANE_SUMS && tiles == 1; k++)
         CHECK(sums[k] == (double) UNTOUCHED);
-    for (size_t k = 0; k < ROOM_FOR_LANES; k++)
+    for (size_t k = 0; k < ROOM_FOR_PARTIALS; k++)
         CHECK(partials[k] == 0);
     end_case();
 }

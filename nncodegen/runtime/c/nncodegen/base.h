@@ -1,4 +1,4 @@
-/* The beginning of every kernel: the type of its numbers, its sizes, and what loops tell the compiler.
+/* The beginning of every kernel: the type of its numbers, its sizes, hints to the compiler, and small functions.
 
    Needs a configuration (config.h). Gives real, the sizes as constants, INLINE, HOT and COLD for functions, SUM_LOOP
    and INDEPENDENT for loops, beyond(), maximum(), minimum() and their like, all_finite(). */
@@ -33,15 +33,15 @@ enum {
 /* A function that not every model calls. */
 #define UNUSED __attribute__((unused))
 
-/* A function that is always a part of those that call it: a loop over a function that is called is not vectorized. */
+/* A function that is always inlined: compilers make no vectors of a loop with a call in it. */
 #define INLINE static inline __attribute__((always_inline, unused))
 
-/* What runs once for a batch or an epoch is compiled for size, which takes compilers less time; the loops over samples
-   and parameters that it calls are not, and are compiled once, not again for each of their callers. */
+/* COLD functions run once for a batch or an epoch, and are compiled for size, which takes less time. HOT ones are loops
+   over samples or parameters: they are compiled for speed, and once, not again into each of their callers. */
 #define COLD __attribute__((cold, unused))
 #define HOT __attribute__((hot, noinline, unused))
 
-/* Sums, or a maximum, in a loop that may be taken in any fixed order, where the compiler is told so. */
+/* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns where it cannot follow */
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
 #define SUM_LOOP(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
@@ -51,9 +51,8 @@ enum {
 #define LARGEST_LOOP(variable)
 #endif
 
-/* A loop no round of which writes what another one reads: arrays that share memory do so value by value. Where it
-   has few rounds, GCC would write them out before it looks for vectors, and find none where they choose between
-   values. */
+/* Before a loop: no iteration writes what another one reads. INDEPENDENT_FEW is for loops of few iterations: GCC would
+   unroll them before it looks for vectors, and then find none where an iteration chooses between values. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define INDEPENDENT _Pragma("GCC ivdep")
 #define INDEPENDENT_FEW INDEPENDENT _Pragma("GCC unroll 1")
@@ -62,10 +61,11 @@ enum {
 #define INDEPENDENT_FEW
 #endif
 
-/* The first of these bits is set where a value is not finite, and only there: one more than the largest exponent
-   overflows into it. Many are put together by |, which takes no longer than a cycle each. */
+/* The number of the first bit of a word. */
 enum { FIRST_BIT = 8*sizeof(word) - 1 };
 
+/* A word whose first bit is set if the value is infinite or NaN, and only then: the bits of the exponent are all set
+   there, so that adding 1 to it overflows into the first bit. Words of many values are combined by |, which is fast. */
 INLINE word beyond(real value)
 {
     const union { real value; word bits; } v = {value};
@@ -94,7 +94,7 @@ INLINE double larger(double a, double b)
     return a > b ? a : b;
 }
 
-/* The functions of the C library in the type of numbers. */
+/* The square root and the absolute value, by the functions of the C library for this type of numbers. */
 INLINE real root(real value)
 {
     return sizeof(real) > sizeof(float) ? (real) sqrt((double) value) : (real) sqrtf((float) value);
@@ -105,8 +105,8 @@ INLINE real magnitude(real value)
     return sizeof(real) > sizeof(float) ? (real) fabs((double) value) : (real) fabsf((float) value);
 }
 
-/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. Eight sums are under way at once,
-   as each waits for its last addition. */
+/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. There are eight sums, so that
+   additions need not wait for each other. */
 static UNUSED int all_finite(const real *v, size_t count)
 {
     const size_t part = count/8;

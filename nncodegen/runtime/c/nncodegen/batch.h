@@ -13,43 +13,44 @@
 #include "products.h"
 #endif
 
-/* A batch of samples: those from begin on, in their order, whose weights are divided by their total. What is wanted of
-   it is the loss, with the gradient unless it is forward, and the sums for metrics, where each sample has a count. */
+/* A batch of samples, and what is to be computed for it: the loss, its gradient, and the sums for metrics. */
 typedef struct {
-    int forward;
-    int without_loss; /* with the gradient: the loss is not wanted, and no metrics */
-    int metrics;
+    int forward; /* the loss without its gradient */
+    int without_loss; /* the gradient without the loss and metrics */
+    int metrics; /* a bit for each, as in the options of a training */
     const real *parameters;
     const real *inputs;
     const real *targets;
-    const real *weights;
-    const real *counts;
-    const size_t *order;
-    size_t begin;
-    size_t samples;
-    double total;
-    real scale; /* 0, or what the sums of one tile are multiplied with before they are added to what is there */
+    const real *weights; /* of all samples in the loss; NULL: 1 each */
+    const real *counts; /* of all samples in metrics; NULL: 1 each */
+    const size_t *order; /* NULL: one after the other */
+    size_t begin; /* the first sample of the batch, in that order */
+    size_t samples; /* of the batch */
+    double total; /* by which weights are divided */
+    real scale; /* 0: the first tile sets the sums in the gradient; else it adds them there, multiplied by this */
 #if NN_HAS_NOISE
     randomness noise;
 #endif
 } batch;
 
-/* What loops with noise are given besides. */
+/* The arguments of kernels that only models with noise have. */
 #if NN_HAS_NOISE
-#define NOISE_OF_BATCH(b, m) , (b)->noise, (m).rows
+#define NOISE_OF_BATCH(b, m) , (b)->noise, (m).sample_numbers
 #else
 #define NOISE_OF_BATCH(b, m)
 #endif
 
-/* The tiles whose sums are taken together: so few that single precision does not show in them. The sums of the chunks
-   of a batch are added up in their order, so that it does not matter who computes them. */
+/* The tiles of a chunk, which are summed up in the precision of the model: few, so that little is lost by rounding. The
+   sums of chunks are added in double and in order: results do not depend on which thread computes a chunk. */
 enum { CHUNK = 4096/sizeof(real) > TILE ? 4096/sizeof(real)/TILE : 1 };
 
+/* The number of chunks of a batch. */
 static UNUSED size_t chunks_of(const batch *b)
 {
     return (b->samples + TILE*CHUNK - 1)/(TILE*CHUNK);
 }
 
+/* Computes what depends on the parameters only, once for all tiles. */
 static UNUSED void prepare_batch(const batch *b, memory m)
 {
     if (b->forward) {
@@ -64,7 +65,7 @@ static UNUSED void prepare_batch(const batch *b, memory m)
     (void) m;
 }
 
-/* Where the loss is among the sums. */
+/* The position of the loss among the sums. */
 static UNUSED size_t place_of_loss(const batch *b)
 {
     return b->forward ? 0 : LANE_SUMS;
@@ -74,7 +75,7 @@ static UNUSED size_t place_of_loss(const batch *b)
 static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    const int single_tile = end - begin <= TILE; /* then it sets the other sums; of several tiles, flush sets them */
+    const int single_tile = end - begin <= TILE; /* sets the sums of lanes; those of several tiles are set by flush */
     for (size_t k = b->forward || DIRECT ? 0 : LANE_SUMS; k < ALL_SUMS; k++)
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
@@ -99,7 +100,7 @@ static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *po
     return 0;
 }
 
-/* Adds the sums of a chunk, those of the gradient first. */
+/* Adds the sums of a chunk to totals: first those in the gradient, then the others. */
 static HOT void add_sums(const batch *b, memory m, double *restrict totals)
 {
     const size_t whole = b->forward ? 0 : GRADIENT_SUMS;

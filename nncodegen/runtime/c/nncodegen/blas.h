@@ -1,4 +1,4 @@
-/* The products that are left to a routine of BLAS, where the caller gives one.
+/* Products that are left to dgemm or sgemm of a BLAS, if the caller gives one.
 
    Needs vectors.h and the header of the model. Gives gemm, use_gemm, product, dot_products, end_rows. */
 
@@ -7,7 +7,7 @@
 
 #include "vectors.h"
 
-/* The routine of BLAS that multiplies matrices, or NULL: then the loops of this file do. */
+/* The routine of BLAS, or NULL: then products are computed by blocks, as everywhere else. */
 static NN(gemm) *gemm;
 
 void NN(use_gemm)(NN(gemm) *routine)
@@ -15,9 +15,9 @@ void NN(use_gemm)(NN(gemm) *routine)
     gemm = routine;
 }
 
-/* out[r][l] = sum(k) a[r][k]*b[k][l] by BLAS; if scale is not 0, scale times that is added to out. a_row, b_row and
-   out_row are the distances between rows. A transposed matrix has its columns where others have rows. To Fortran, every
-   matrix is transposed: it computes the columns of out from those of b and a. */
+/* out[r][c] = sum(k) a[r][k]*b[k][c] by BLAS; if scale is not 0, scale times that is added to out. a_row, b_row and
+   out_row are the distances between rows, or between columns where a matrix is transposed. Fortran stores matrices by
+   columns, so that to BLAS all of them are transposed: it is asked for the transpose of out, with b as first factor. */
 static UNUSED void product(size_t rows, size_t columns, size_t inner, const real *a, size_t a_row, int a_transposed,
     const real *b, size_t b_row, int b_transposed, real *out, size_t out_row, real scale)
 {
@@ -27,8 +27,8 @@ static UNUSED void product(size_t rows, size_t columns, size_t inner, const real
     gemm(&b_as, &a_as, &m, &n, &k, &times, (real *) b, &ldb, (real *) a, &lda, &before, out, &ldc);
 }
 
-/* Zeros behind the values of rows, up to whole vectors: steps run over them as well, and would be slow with
-   the numbers that happen to lie there. */
+/* Sets what pads the rows of a result to zero: later loops compute with it, and would be slow with whatever lies there,
+   such as subnormal numbers. */
 static UNUSED void end_rows(size_t rows, size_t columns, real *out, size_t out_row)
 {
     for (size_t r = 0; r < rows; r++)
@@ -37,7 +37,7 @@ static UNUSED void end_rows(size_t rows, size_t columns, real *out, size_t out_r
 }
 
 /* out[r][c] = sum(k) a[r][k]*b[c][k]; if scale is not 0, scale times that is added to out. Four columns at once, in
-   vectors along k. Where fewer are left, the last is computed again, and not stored again. */
+   vectors of terms. Where fewer are left, the last is computed again in place of the others, but stored once. */
 static UNUSED void dot_products(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
     const real *restrict b, size_t b_row, real *restrict out, size_t out_row, real scale)
 {

@@ -1,10 +1,11 @@
-/* The kernel for several CPUs in one library: the choice among its variants, through which their functions are called.
+/* The choice among the variants of a kernel in a library for several CPUs: each function of the model calls that of the
+   chosen variant.
 
    Such a library holds the C of the model several times, compiled with the options for some CPUs and NNCODEGEN_VARIANT
    defined as their name, once more as the variant plain without any, and this once, with NNCODEGEN_VARIANTS(VARIANT)
    defined as VARIANT(name, condition) for each of the others, such as VARIANT(avx2, CPU_HAS(avx2) && CPU_HAS(fma)), the
-   fastest first. Compilers can do that by themselves (target_clones), but do not take vector types and inline functions
-   along, and need the help of glibc.
+   fastest first. Compilers can do that by themselves (target_clones), but not with vector types and inline functions,
+   and only with glibc.
 
    Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. Gives all functions that this header declares,
    use among them, and kernel, the table of them. */
@@ -60,7 +61,7 @@ NN_ENTRY_POINTS_FOR_BLAS(HANDED_ON)
 
 extern const NN(functions) NN(kernel);
 
-/* All of them, so that a program may hold this as it holds a single kernel. */
+/* The table, so that a program can use this library like one with a single kernel. */
 const NN(functions) NN(kernel) = NN_TABLE;
 
 #endif

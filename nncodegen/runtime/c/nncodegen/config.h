@@ -1,5 +1,5 @@
-/* What a model says of itself before it includes kernel.h: each line below is something that it must define. The C of a
-   model says what each is for it; the defaults at the end are for what most models are without. */
+/* The configuration of a model: the macros that its C defines before it includes kernel.h. Those in the first part must
+   be defined, or the compiler stops with a message that says what is missing; those in the second have defaults. */
 
 #ifndef NNCODEGEN_CONFIG_H
 #define NNCODEGEN_CONFIG_H
@@ -12,41 +12,47 @@
 #endif
 
 #if !defined(NN_PARAMETERS) || !defined(NN_INPUTS) || !defined(NN_TARGETS) || !defined(NN_OUTPUTS)
-#error "define NN_PARAMETERS, NN_INPUTS, NN_TARGETS and NN_OUTPUTS, the values of each"
+#error "define NN_PARAMETERS, NN_INPUTS, NN_TARGETS and NN_OUTPUTS, how many values each has"
 #endif
 #ifndef NN_TILE
-#error "define NN_TILE, the samples that the loops work through at once"
+#error "define NN_TILE, the samples of a tile, through which the loops work at once"
 #endif
 #ifndef NN_ARRAYS
-#error "define NN_ARRAYS, the values of work memory that the kernels need for a tile"
+#error "define NN_ARRAYS, the numbers that the arrays of the kernels hold for a tile"
 #endif
 #ifndef NN_OPERATIONS
 #error "define NN_OPERATIONS, the operations for one sample, roughly"
 #endif
 #if !defined(NN_SUMS) || !defined(NN_GRADIENT_SUMS) || !defined(NN_LANE_SUMS) || !defined(NN_DIRECT)
-#error "define NN_SUMS, NN_GRADIENT_SUMS, NN_LANE_SUMS and NN_DIRECT, the sums over samples and where they are kept"
+#error "define NN_SUMS, NN_GRADIENT_SUMS, NN_LANE_SUMS and NN_DIRECT, which say where sums over the samples are kept"
 #endif
+/* NN_SUMS sums are in double, the loss among them. The first NN_LANE_SUMS of these have a partial sum in each lane of a
+   vector, and their lanes are added up at the end of a chunk of tiles, or, if NN_DIRECT, of each tile. NN_GRADIENT_SUMS
+   others lie in the gradient, or behind it, and each tile adds to them there. */
 #ifndef NN_PENALIZED
-#error "define NN_PENALIZED, the ranges of the parameters that l1 and l2 are for"
+#error "define NN_PENALIZED, the ranges {first, end} of the parameters to which l1 and l2 apply"
 #endif
 #if !defined(NN_HAS_MANY) || !defined(NN_HAS_BLAS) || !defined(NN_HAS_BLOCKS)
 #error "define NN_HAS_MANY, NN_HAS_BLAS and NN_HAS_BLOCKS, each 0 or 1"
 #endif
-#if NN_HAS_BLOCKS && !(defined(NN_LONG) && defined(NN_ROWS))
-#error "with NN_HAS_BLOCKS, define NN_LONG, the terms of a long sum, and NN_ROWS, the samples that are taken one by one"
+#if NN_HAS_BLOCKS && !(defined(NN_LONG) && defined(NN_SINGLE_SAMPLES))
+#error "with NN_HAS_BLOCKS, define NN_LONG and NN_SINGLE_SAMPLES"
 #endif
 
+/* NN_LONG is the number of terms beyond which a sum of products is worked through in parts; NN_SINGLE_SAMPLES is the
+   number of samples up to which the gradient of a batch is computed sample by sample. */
+
 #ifndef NN_STATE
-#define NN_STATE 3 /* variables of the optimizers' state for each parameter, at most */
+#define NN_STATE 3 /* values of state that an optimizer keeps for each parameter, at most */
 #endif
 #ifndef NN_OPTIONS
 #define NN_OPTIONS 5 /* hyperparameters of an optimizer, at most */
 #endif
 #ifndef NN_DESCENT
-#define NN_DESCENT 0 /* the number of plain gradient descent among the optimizers */
+#define NN_DESCENT 0 /* which of the optimizers is plain gradient descent */
 #endif
 #ifndef NN_HAS_NOISE
-#define NN_HAS_NOISE 0 /* whether the loops of the gradient draw random numbers */
+#define NN_HAS_NOISE 0 /* whether the gradient draws random numbers, as for dropout */
 #endif
 #ifndef NN_HAS_METRICS
 #define NN_HAS_METRICS 0 /* whether outputs can be compared with targets */
@@ -55,43 +61,43 @@
 #define NN_HAS_CLASSES 0 /* whether targets are probabilities of classes */
 #endif
 #ifndef NN_THRESHOLD
-#define NN_THRESHOLD 0.5 /* the output from which on a yes is meant */
+#define NN_THRESHOLD 0.5 /* the output above which a sample counts as positive */
 #endif
 #ifndef NN_HAS_SINGLE_GRADIENT
-#define NN_HAS_SINGLE_GRADIENT 0 /* whether there are loops for the gradient of one sample, gradient_row */
+#define NN_HAS_SINGLE_GRADIENT 0 /* whether there is gradient_sample, the gradient of one sample */
 #endif
 #ifndef NN_HAS_REGISTERS
-#define NN_HAS_REGISTERS 0 /* whether there is the text of one update, next_point, for parameters in registers */
+#define NN_HAS_REGISTERS 0 /* whether there is next_point, an update with all parameters in registers */
 #endif
 #ifndef NN_HAS_SEQUENTIAL
-#define NN_HAS_SEQUENTIAL 0 /* whether there is one for sequential updates as well, update_in_turn */
+#define NN_HAS_SEQUENTIAL 0 /* whether there is update_sequentially, its sequential form */
 #endif
 #ifndef NN_HAS_TRANSPOSED
-#define NN_HAS_TRANSPOSED 0 /* whether weights lie transposed while they are trained: NN_TRANSPOSED */
+#define NN_HAS_TRANSPOSED 0 /* whether NN_TRANSPOSED lists weights that are transposed in training */
 #endif
 #ifndef NN_DESCENDS
-#define NN_DESCENDS 0 /* the samples of a batch up to which plain descent changes the parameters where they are */
+#define NN_DESCENDS 0 /* the largest batch for which plain gradient descent changes parameters in place */
 #endif
-#if NN_HAS_SINGLE_GRADIENT && NN_DESCENDS > 1 && NN_ROWS > 1
-#error "of samples that are taken one by one, the second must not see what the first has changed: NN_DESCENDS must be 1"
+#if NN_HAS_SINGLE_GRADIENT && NN_DESCENDS > 1 && NN_SINGLE_SAMPLES > 1
+#error "where batches are taken sample by sample, an update in place must be of one sample: NN_DESCENDS must be 1"
 #endif
 #ifndef NN_FINISHED
-#define NN_FINISHED {0, 0} /* the ranges of the gradient that gradient_finish makes of sums elsewhere */
+#define NN_FINISHED {0, 0} /* the ranges of the gradient that gradient_finish computes from the sums */
 #endif
 #ifndef NN_FLUSHES
-#define NN_FLUSHES 0 /* whether subnormal numbers count as zero in a training */
+#define NN_FLUSHES 0 /* whether subnormal numbers count as zero in training */
 #endif
-#ifndef NN_ROWS_AT_ONCE
-#define NN_ROWS_AT_ONCE 0 /* the rows that the loops of predictions must be given at once; 0: any number */
+#ifndef NN_SAMPLES_AT_ONCE
+#define NN_SAMPLES_AT_ONCE 0 /* predict_tile takes multiples of so many samples; 0: any number */
 #endif
 #ifndef NN_WHOLE_INPUTS
-#define NN_WHOLE_INPUTS 0 /* whether vectors along the samples are read from the rows of the inputs */
+#define NN_WHOLE_INPUTS 0 /* whether the inputs are read in vectors of samples, so that a tile is padded */
 #endif
 #ifndef NN_WHOLE_TARGETS
 #define NN_WHOLE_TARGETS 0 /* the same of the targets */
 #endif
 #ifndef NN_PREPARES_PREDICT
-#define NN_PREPARES_PREDICT 0 /* whether predictions have a part for the parameters alone, predict_prepare */
+#define NN_PREPARES_PREDICT 0 /* whether predict_prepare computes what depends on parameters only */
 #endif
 #ifndef NN_PREPARES_LOSS
 #define NN_PREPARES_LOSS 0

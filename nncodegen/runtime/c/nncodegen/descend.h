@@ -1,8 +1,8 @@
-/* Plain gradient descent, where the parameters are.
+/* Plain gradient descent in place.
 
-   On batches of one tile it changes the parameters where they are: the loops of the tile, or of a single sample, add
-   each sum, times the learning rate and -1, to its parameter, and few if any have a gradient. Nobody looks at the
-   parameters before some updates are done: if all are finite then, they always were, as one that is not remains so.
+   On batches of one tile, the loops of the gradient add each sum, times the learning rate and -1, to its parameter at
+   once, so that few or no values of the gradient are stored. Whether parameters are finite is only checked after a
+   number of updates: a parameter that is not finite stays so, so that if all are finite then, they always were.
 
    Needs update.h. Gives descends and descend. */
 
@@ -11,21 +11,22 @@
 
 #include "update.h"
 
-/* Updates that are done at once, at most; operations beyond which no other begins, some 10 or 20 ms, where each
-   parameter counts as so many, which may come from far away; updates of an epoch from which on it pays. */
+/* The updates between two checks: at most UPDATES_AT_ONCE, and no further one after OPERATIONS_AT_ONCE, some 10 or
+   20 ms, where to read a parameter from memory counts as FAR operations. It pays in epochs of at least UPDATES_WORTH
+   updates. */
 enum { UPDATES_AT_ONCE = 64, OPERATIONS_AT_ONCE = 2000000000, FAR = 100, UPDATES_WORTH = 8 };
 
-/* The parameters whose gradient is not summed up where it belongs, but by gradient_finish: ranges of them. */
+/* The parameters whose gradient is not summed up in place, but computed by gradient_finish: ranges {first, end}. */
 static const size_t finished[][2] = {NN_FINISHED};
 
-/* Whether a training does so: where steps need no gradient, and none is measured. */
+/* Whether a training can run in this way: nothing else needs the gradient, or the size of a step. */
 static UNUSED int descends(const NN(training) *run)
 {
     return run->optimizer == NN_DESCENT && is_plain(run) && !run->sequential && !(run->tolerance > 0)
         && run->batch <= NN_DESCENDS && run->data.samples/UPDATES_WORTH >= run->batch;
 }
 
-/* One update with a learning rate that is not 0. Returns whether the loss is finite, or not wanted. */
+/* One update, with a learning rate that is not 0. Returns whether the loss is finite, or not computed. */
 static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, double total, real learning_rate)
 {
     batch part = batch_of(run, samples, total);
@@ -33,7 +34,7 @@ static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, doub
     real *const rest = m.gradient;
     m.gradient = run->current_parameters;
     const double *const sums = derive_batch(&part, m, NULL, rest, NULL);
-    const int single = NN_HAS_SINGLE_GRADIENT && samples <= NN_ROWS; /* which sums up all of it where it belongs */
+    const int single = NN_HAS_SINGLE_GRADIENT && samples <= NN_SINGLE_SAMPLES; /* sums up all of it in place */
     const size_t ranges = single ? 0 : sizeof finished/sizeof *finished;
     for (size_t range = 0; range < ranges; range++) {
         for (size_t p = finished[range][0]; p < finished[range][1]; p++)
@@ -44,10 +45,10 @@ static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, doub
     return run->without_loss || isfinite(run->batch_loss);
 }
 
-/* The next updates, up to one that has no learning rate, which must be done by itself (descent is -1), or none of
-   them if not all is finite in the end: then all that follow must be done one by one (descent is 0). Returns a
-   status. */
-static HOT int descend(NN(training) *run, memory m, double total, size_t row, int *descent)
+/* The next updates. They end before an update whose learning rate is 0, which is to be done in the usual way; *descent
+   is -1 then. If not all is finite in the end, they are undone, and all others are to be done in the usual way;
+   *descent is 0 then. Returns a status. */
+static HOT int descend(NN(training) *run, memory m, double total, size_t epoch, int *descent)
 {
     const NN(training) before = *run;
     const size_t count = run->metrics ? MEASURES : 0;
@@ -61,7 +62,7 @@ static HOT int descend(NN(training) *run, memory m, double total, size_t row, in
     for (size_t k = 0; k < UPDATES_AT_ONCE && operations < OPERATIONS_AT_ONCE && finite && run->begin < all; k++) {
         const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
         const double share = (double) samples/(double) all;
-        const real learning_rate = (real) (run->options[0]*factor_of_update(run, row));
+        const real learning_rate = (real) (run->options[0]*factor_of_update(run, epoch));
         if (!(learning_rate > 0)) {
             *descent = -1;
             break;

@@ -1,4 +1,4 @@
-/* What a model says of itself when it is asked.
+/* Functions that return facts about a model.
 
    Needs vectors.h. Gives variant, use, operations_per_sample, state_size, measures_size, first_not_finite. */
 
@@ -14,7 +14,7 @@ const char *NN(variant)(void)
 
 int NN(use)(const char *variant)
 {
-    return strcmp(variant, NN(variant)()) == 0; /* there is no other */
+    return strcmp(variant, NN(variant)()) == 0; /* a kernel compiled once has no other variant */
 }
 
 size_t NN(operations_per_sample)(void)

@@ -1,5 +1,5 @@
-/* The functions of single precision that loops call, without branches, so that compilers make vectors of them: each is
-   within 2 units in the last place.
+/* Functions in single precision without branches, so that compilers make vectors of loops that call them. Their errors
+   are below 2 units in the last place.
 
    Needs base.h with NN_BITS 32. Gives exp_of, expm1_of, decay_of, log_of, log1p_of, tanh_of and its parts, erf_of,
    erfc_of, odds_of; and exp_scalar, odds and their like for one argument at a time. */
@@ -25,8 +25,8 @@ INLINE float exp_tail(float high, float low)
     return r*r*exp_rest(r) - low;
 }
 
-/* exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. What r is
-   rounded by is lost where it is rounded once. */
+/* exp(x - n*log(2)) - 1, with log(2) as a head, for which n*head is exact, and a rest. Where
+   products are fused, r is rounded only once, and is not corrected for that. */
 INLINE float exp_reduced(float x, float n)
 {
     const float high = x - n*0x1.62ep-1F;
@@ -38,8 +38,8 @@ INLINE float exp_reduced(float x, float n)
 #endif
 }
 
-/* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. Both ends are told by different values: of two
-   comparisons of the same with a constant, GCC makes four. */
+/* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. The two ends are compared in different
+   variables: from two comparisons of one variable with constants, GCC makes four. */
 INLINE float exp_of(float x)
 {
     const float shift = 0x1.8p23F; /* adding it rounds to an integer, which the low bits then hold */
@@ -53,8 +53,8 @@ INLINE float exp_of(float x)
 }
 
 /* exp(x) for one x at a time, in parts: x = (k + j/32)*log(2) + r, where scale = 2**(k + j/32) is
-   from a table, whose bits are those of 2**(j/32) less j << 18. What log(2) has beyond this precision joins r in
-   full. Then exp(x) = scale + scale*full + scale*r*r*q. */
+   from a table, whose bits are those of 2**(j/32) less j << 18. The part of log(2) beyond this precision is added to r
+   in full. Then exp(x) = scale + scale*full + scale*r*r*q. */
 static const uint32_t exp_table[32] = {
     0x3f800000, 0x3f7ecd87, 0x3f7daac3, 0x3f7c980f, 0x3f7b95c2, 0x3f7aa43a, 0x3f79c3d3, 0x3f78f4f0,
     0x3f7837f0, 0x3f778d3a, 0x3f76f532, 0x3f767043, 0x3f75fed7, 0x3f75a15b, 0x3f75583f, 0x3f7523f6,
@@ -85,7 +85,7 @@ INLINE exp_parts exp_split(float x)
     return parts;
 }
 
-/* exp(x), in the order in which its parts are ready. */
+/* exp(x), whose parts are added in the order in which they are ready. */
 INLINE float exp_scalar(float x)
 {
     if (!(fabsf(x) < 80))
@@ -94,7 +94,7 @@ INLINE float exp_scalar(float x)
     return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
 }
 
-/* 1 + exp(x), as soon as exp(x) itself. */
+/* 1 + exp(x), ready as soon as exp(x) itself would be. */
 INLINE float exp_plus_1(float x)
 {
     if (!(fabsf(x) < 80))
@@ -103,8 +103,8 @@ INLINE float exp_plus_1(float x)
     return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
 }
 
-/* exp(-t); where t is below -60, that of -60, so that no product of it overflows: what is divided by
-   1 + odds(t) is right in all that matters. */
+/* exp(-t); for t below -60, exp(60), so that no product with it overflows: a quotient by 1 + odds(t)
+   is next to 0 in either case. */
 INLINE float odds(float t)
 {
     if (!(fabsf(t) < 60))
@@ -113,7 +113,7 @@ INLINE float odds(float t)
     return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
 }
 
-/* 1 + odds(t), as soon as odds(t) itself. */
+/* 1 + odds(t), ready as soon as odds(t) itself would be. */
 INLINE float odds_plus_1(float t)
 {
     if (!(fabsf(t) < 60))
@@ -135,8 +135,8 @@ INLINE float decay_of(float a)
     return w + w*p;
 }
 
-/* odds(t) for many t at once, and 0 where it is no normal number. Both bounds of t are one comparison: of
-   two with a constant, GCC makes four. */
+/* odds(t) for many t at once, and 0 where it is no normal number. Both bounds of t are one comparison: from
+   two comparisons with constants, GCC makes four. */
 INLINE float odds_of(float t)
 {
     const float shift = 0x1.8p23F + 127; /* so that the low bits are those of the exponent of w */
@@ -203,8 +203,8 @@ INLINE float half_exp_and(float c, float z)
     const union { uint32_t bits; float real; } w = {k.bits << 23};
     const float n = k.real - shift;
 #ifdef FP_FAST_FMAF
-    const float r = fabsf(z) - n*0x1.62e43p-2F, r2 = r*r; /* enough: what r is short of grows with n, where tanh no
-                                                             longer shows it */
+    const float r = fabsf(z) - n*0x1.62e43p-2F, r2 = r*r; /* enough: the error of r grows with
+                                                             n, but tanh is close to 1 there */
     const float q01 = 1 + r*0x1.5554dcp-1F; /* as exp_rest of 2*r, with the powers of 2 in the coefficients */
     const float q23 = 0x1.555518p-2F + r*0x1.120be2p-3F;
     const float p = r + r2*(q01 + r2*(q23 + r2*0x1.6d117cp-5F));
@@ -220,14 +220,14 @@ INLINE float half_expm1_of(float z)
     return half_exp_and(-0.5F, z);
 }
 
-/* 1 + (exp(2*|z|) - 1)/2, as soon as the latter itself. */
+/* 1 + (exp(2*|z|) - 1)/2, ready as soon as (exp(2*|z|) - 1)/2 itself would be. */
 INLINE float half_expm1_plus_1(float z)
 {
     return half_exp_and(0.5F, z);
 }
 
-/* tanh(z) = e*r, given e = (exp(2*|z|) - 1)/2 and r = 1/(1 + e), and what the rounding of r took from it.
-   Where products are rounded, 1 - r has less to lose from e = 1 on. */
+/* tanh(z) = e*r, given e = (exp(2*|z|) - 1)/2 and r = 1/(1 + e), corrected for the rounding of r.
+   Where products are not fused, 1 - r loses less from e = 1 on. */
 INLINE float tanh_of(float z, float e, float r)
 {
     const float t = e*r, precise = t + r*((e - t) - t*e);
@@ -250,7 +250,7 @@ INLINE float erf_excess(float z)
 }
 
 /* erfc(a) for a >= 13/16: exp(-a*a)*s*p(t) with s = 1/(a + 1/2) and t = 1/(a + 2), where p is nearly constant. a =
-   head + rest, of which head*head and head + 1/2 are exact. S is s to 11 bits; S*(1 + lost) is it in full. p(t) =
+   head + rest, of which head*head and head + 1/2 are exact. S is s to 11 bits; s = S*(1 + lost). p(t) =
    p(c) + u*q(u) with u = t - c, for a c in the middle where p(c), and then S*p(c), is exact. */
 INLINE float erfc_tail(float a)
 {
@@ -285,7 +285,7 @@ INLINE float erf_of(float x)
     return fabsf(x) < 0.8125F ? near : far;
 }
 
-/* 1 - erf(x), which keeps its digits where it vanishes. */
+/* 1 - erf(x), also precise where it is close to 0. */
 INLINE float erfc_of(float x)
 {
     const float near = (1 - x) - x*erf_excess(x*x), tail = erfc_tail(fabsf(x)), far = x < 0 ? 2 - tail : tail;

@@ -1,5 +1,5 @@
-/* The functions of double precision that loops call, without branches, so that compilers make vectors of them: each is
-   within 2 units in the last place.
+/* Functions in double precision without branches, so that compilers make vectors of loops that call them. Their errors
+   are below 2 units in the last place.
 
    Needs base.h with NN_BITS 64. Gives exp_of, expm1_of, decay_of, log_of, log1p_of, tanh_of and its parts, erf_of,
    erfc_of, odds_of; and exp_scalar, odds and their like for one argument at a time. */
@@ -28,14 +28,15 @@ INLINE double exp_tail(double high, double low)
     return r*r*exp_rest(r) - low;
 }
 
-/* exp(x - n*log(2)) - 1, with log(2) in a head, of which n*head is exact, and a rest. */
+/* exp(x - n*log(2)) - 1, with log(2) as a head, for which n*head is exact, and a rest. */
 INLINE double exp_precise(double x, double n)
 {
     const double high = x - n*0x1.62e42fefp-1;
     return high + exp_tail(high, n*0x1.473de6af278edp-34);
 }
 
-/* The same, less what r is rounded by where it is rounded once. tanh would show it. */
+/* The same. Where products are fused, r is rounded only once, and is not corrected for that; elsewhere, tanh would lose
+   digits without the correction. */
 INLINE double exp_reduced(double x, double n)
 {
 #ifdef FP_FAST_FMA
@@ -46,8 +47,8 @@ INLINE double exp_reduced(double x, double n)
 #endif
 }
 
-/* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. Both ends are told by different values: of two
-   comparisons of the same with a constant, GCC makes four. */
+/* exp(x), for all x: x = k*log(2) + r with |r| <= log(2)/2. The two ends are compared in different
+   variables: from two comparisons of one variable with constants, GCC makes four. */
 INLINE double exp_of(double x)
 {
     const double shift = 0x1.8p52; /* adding it rounds to an integer, which the low bits then hold */
@@ -61,8 +62,8 @@ INLINE double exp_of(double x)
 }
 
 /* exp(x) for one x at a time, in parts: x = (k + j/128)*log(2) + r, where scale = 2**(k + j/128) is
-   from a table, whose bits are those of 2**(j/128) less j << 45. What log(2) has beyond this precision joins r in
-   full. Then exp(x) = scale + scale*full + scale*r*r*q. */
+   from a table, whose bits are those of 2**(j/128) less j << 45. The part of log(2) beyond this precision is added to r
+   in full. Then exp(x) = scale + scale*full + scale*r*r*q. */
 static const uint64_t exp_table[128] = {
     0x3ff0000000000000, 0x3feff63da9fb3335, 0x3fefec9a3e778061, 0x3fefe315e86e7f85,
     0x3fefd9b0d3158574, 0x3fefd06b29ddf6de, 0x3fefc74518759bc8, 0x3fefbe3ecac6f383,
@@ -122,7 +123,7 @@ INLINE exp_parts exp_split(double x)
     return parts;
 }
 
-/* exp(x), in the order in which its parts are ready. */
+/* exp(x), whose parts are added in the order in which they are ready. */
 INLINE double exp_scalar(double x)
 {
     if (!(fabs(x) < 700))
@@ -131,7 +132,7 @@ INLINE double exp_scalar(double x)
     return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
 }
 
-/* 1 + exp(x), as soon as exp(x) itself. */
+/* 1 + exp(x), ready as soon as exp(x) itself would be. */
 INLINE double exp_plus_1(double x)
 {
     if (!(fabs(x) < 700))
@@ -140,8 +141,8 @@ INLINE double exp_plus_1(double x)
     return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
 }
 
-/* exp(-t); where t is below -650, that of -650, so that no product of it overflows: what is divided by
-   1 + odds(t) is right in all that matters. */
+/* exp(-t); for t below -650, exp(650), so that no product with it overflows: a quotient by 1 + odds(t)
+   is next to 0 in either case. */
 INLINE double odds(double t)
 {
     if (!(fabs(t) < 650))
@@ -150,7 +151,7 @@ INLINE double odds(double t)
     return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
 }
 
-/* 1 + odds(t), as soon as odds(t) itself. */
+/* 1 + odds(t), ready as soon as odds(t) itself would be. */
 INLINE double odds_plus_1(double t)
 {
     if (!(fabs(t) < 650))
@@ -172,8 +173,8 @@ INLINE double decay_of(double a)
     return w + w*p;
 }
 
-/* odds(t) for many t at once, and 0 where it is no normal number. Both bounds of t are one comparison: of
-   two with a constant, GCC makes four. */
+/* odds(t) for many t at once, and 0 where it is no normal number. Both bounds of t are one comparison: from
+   two comparisons with constants, GCC makes four. */
 INLINE double odds_of(double t)
 {
     const double shift = 0x1.8p52 + 1023; /* so that the low bits are those of the exponent of w */
@@ -251,14 +252,14 @@ INLINE double half_expm1_of(double z)
     return half_exp_and(-0.5, z);
 }
 
-/* 1 + (exp(2*|z|) - 1)/2, as soon as the latter itself. */
+/* 1 + (exp(2*|z|) - 1)/2, ready as soon as (exp(2*|z|) - 1)/2 itself would be. */
 INLINE double half_expm1_plus_1(double z)
 {
     return half_exp_and(0.5, z);
 }
 
-/* tanh(z) = e*r, given e = (exp(2*|z|) - 1)/2 and r = 1/(1 + e), and what the rounding of r took from it.
-   Where products are rounded, 1 - r has less to lose from e = 1 on. */
+/* tanh(z) = e*r, given e = (exp(2*|z|) - 1)/2 and r = 1/(1 + e), corrected for the rounding of r.
+   Where products are not fused, 1 - r loses less from e = 1 on. */
 INLINE double tanh_of(double z, double e, double r)
 {
     const double t = e*r, precise = t + r*((e - t) - t*e);
@@ -283,7 +284,7 @@ INLINE double erf_excess(double z)
 }
 
 /* erfc(a) for a >= 13/16: exp(-a*a)*s*p(t) with s = 1/(a + 1/2) and t = 1/(a + 4), where p is nearly constant. a =
-   head + rest, of which head*head and head + 1/2 are exact. S is s to 25 bits; S*(1 + lost) is it in full. p(t) =
+   head + rest, of which head*head and head + 1/2 are exact. S is s to 25 bits; s = S*(1 + lost). p(t) =
    p(c) + u*q(u) with u = t - c, for a c in the middle where p(c), and then S*p(c), is exact. */
 INLINE double erfc_tail(double a)
 {
@@ -325,7 +326,7 @@ INLINE double erf_of(double x)
     return fabs(x) < 0.8125 ? near : far;
 }
 
-/* 1 - erf(x), which keeps its digits where it vanishes. */
+/* 1 - erf(x), also precise where it is close to 0. */
 INLINE double erfc_of(double x)
 {
     const double near = (1 - x) - x*erf_excess(x*x), tail = erfc_tail(fabs(x)), far = x < 0 ? 2 - tail : tail;

@@ -1,6 +1,6 @@
 /* The loss of a batch and its gradient.
 
-   Needs threads.h, order.h, and the kernels gradient_finish and, where NN_HAS_SINGLE_GRADIENT, gradient_row. Gives
+   Needs threads.h, order.h, and the kernels gradient_finish and, where NN_HAS_SINGLE_GRADIENT, gradient_sample. Gives
    derive_batch, loss, loss_and_gradient. */
 
 #ifndef NNCODEGEN_GRADIENT_H
@@ -9,8 +9,8 @@
 #include "order.h"
 #include "threads.h"
 
-/* The sums over a batch, besides those in m.gradient; by a team, if there is one, where there are chunks for it. NULL
-   if stopped. */
+/* Sums up a batch: the sums of the gradient into m.gradient, and returns the others, or NULL if stopped. A team of
+   threads, if there is one, shares the chunks where there are several. */
 static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, NN(poll) *poll)
 {
     const size_t whole = b->forward ? 0 : GRADIENT_SUMS;
@@ -35,8 +35,8 @@ static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, N
 }
 
 #if NN_HAS_SINGLE_GRADIENT
-/* The gradient of a batch, all of it in m.gradient, sample by sample. Returns 1 if stopped. */
-static UNUSED int derive_rows(const batch *b, memory m, NN(poll) *poll)
+/* The gradient of a batch, computed sample by sample, into m.gradient. Returns 1 if stopped. */
+static UNUSED int derive_one_by_one(const batch *b, memory m, NN(poll) *poll)
 {
     for (size_t k = place_of_loss(b); k < ALL_SUMS; k++)
         m.sums[k] = 0;
@@ -44,8 +44,8 @@ static UNUSED int derive_rows(const batch *b, memory m, NN(poll) *poll)
         const size_t sample = b->order ? b->order[n] : n;
         const double weight = !b->weights ? 1 : (double) b->weights[sample];
         m.counts[0] = !b->counts ? 1 : b->counts[sample];
-        m.rows[0] = sample;
-        gradient_row(b->parameters, rows_of(b->inputs, INPUTS, b->order, n, 1, 0, NULL),
+        m.sample_numbers[0] = sample;
+        gradient_sample(b->parameters, rows_of(b->inputs, INPUTS, b->order, n, 1, 0, NULL),
             rows_of(b->targets, TARGETS, b->order, n, 1, 0, NULL), (real) (weight/b->total), m.arrays,
             !b->without_loss, n > b->begin ? 1 : b->scale, m.sums, m.gradient, b->metrics,
             m.counts NOISE_OF_BATCH(b, m));
@@ -54,13 +54,13 @@ static UNUSED int derive_rows(const batch *b, memory m, NN(poll) *poll)
 }
 #endif
 
-/* The gradient of a batch in m.gradient, but for what is not summed up there: that goes to rest, which may be
-   m.gradient as well. Returns the other sums; NULL if stopped. */
+/* The gradient of a batch into m.gradient, but for the values that gradient_finish computes from the sums: these go to
+   rest, which may be the same array. Returns the sums, or NULL if stopped. */
 static HOT const double *derive_batch(const batch *b, memory m, team *threads, real *rest, NN(poll) *poll)
 {
 #if NN_HAS_SINGLE_GRADIENT
-    if (b->samples <= NN_ROWS)
-        return derive_rows(b, m, poll) ? NULL : m.sums;
+    if (b->samples <= NN_SINGLE_SAMPLES)
+        return derive_one_by_one(b, m, poll) ? NULL : m.sums;
 #endif
     const double *const sums = sum_batch(b, m, threads, poll);
     if (sums)

@@ -1,4 +1,4 @@
-/* Products and sums of the matrices of a group of models: lanes are models.
+/* Products and sums of matrices for a group of models, one in each lane.
 
    Needs group.h and transpose.h. Gives group_product, group_sum, side_by_side. */
 
@@ -8,8 +8,8 @@
 #include "group.h"
 #include "transpose.h"
 
-/* 4 rows and 4 columns of a product of each model.
-   Where fewer are left, the last is computed again, and not stored again. */
+/* 4 rows and 4 columns of a product of each model. Where fewer are left, the last is computed again, but
+   stored once. */
 INLINE void group_4x4(size_t rows, size_t columns, size_t inner,
     const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner, size_t b_column,
     real *out, size_t out_row, size_t out_column, const real *factor, int add)
@@ -88,8 +88,8 @@ INLINE void group_4x4(size_t rows, size_t columns, size_t inner,
         keep(s33, out, 3*out_row + 3*out_column, factor, add, 1);
 }
 
-/* 2 rows and 4 columns of a product of each model.
-   Where fewer are left, the last is computed again, and not stored again. */
+/* 2 rows and 4 columns of a product of each model. Where fewer are left, the last is computed again, but
+   stored once. */
 INLINE void group_2x4(size_t rows, size_t columns, size_t inner,
     const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner, size_t b_column,
     real *out, size_t out_row, size_t out_column, const real *factor, int add)
@@ -136,8 +136,8 @@ INLINE void group_2x4(size_t rows, size_t columns, size_t inner,
         keep(s13, out, 1*out_row + 3*out_column, factor, add, 1);
 }
 
-/* 8 rows and 1 column of a product of each model.
-   Where fewer are left, the last is computed again, and not stored again. */
+/* 8 rows and 1 column of a product of each model. Where fewer are left, the last is computed again, but
+   stored once. */
 INLINE void group_8x1(size_t rows, size_t inner,
     const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner,
     real *out, size_t out_row, const real *factor, int add)
@@ -254,8 +254,8 @@ static HOT void group_sum(size_t rows, size_t samples, const real *restrict a, s
     }
 }
 
-/* A row of each model, side by side: transposed in squares, for which parts of the rows are copied to follow each
-   other. */
+/* Copies a row of each model, so that the values of a column lie side by side: parts of the rows are first copied
+   behind each other, and then transposed in squares. */
 INLINE void side_by_side(const real *const *rows, size_t width, real *restrict to)
 {
     enum { PART = 32 };

@@ -1,4 +1,4 @@
-/* All that the kernels of a model may call: it stands before them, training.h behind them.
+/* All that the kernels of a model may call. The C of a model includes this before its kernels, training.h after them.
 
    Needs the header of the model and its configuration (config.h). Gives what the headers below give. */
 
@@ -28,7 +28,7 @@
 #endif
 #endif
 
-/* The functions of a kernel are given all that any kernel may need. */
+/* Kernels have the same arguments in every model, and need not use all of them. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 

@@ -3,7 +3,7 @@
    Needs base.h. Gives sin, cos, pow and others under their own names, as macros, where the C library has them for
    vectors: glibc for x86-64, next to the usual ones and by names that follow from theirs. They are off by up to 4 units
    in the last place, the usual ones by 1 (https://sourceware.org/glibc/wiki/libmvec). The functions behind the macros
-   have other names here, or GCC would make one call, which is for one value, of sin and cos of the same. */
+   have names of their own, since GCC would otherwise combine sin(x) and cos(x) into one call, not for vectors. */
 
 #ifndef NNCODEGEN_LIBRARY_H
 #define NNCODEGEN_LIBRARY_H

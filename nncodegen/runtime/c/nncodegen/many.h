@@ -15,7 +15,7 @@
 #include "regularize.h"
 #include "rules.h"
 
-/* The weight of a sample and, where the gradient takes several at once, how many there are. */
+/* The arguments of group_gradient that say what each sample weighs and, if it takes several, how many there are. */
 #if NN_GROUP_SAMPLES > 1
 #define WEIGHT_AND_COUNT(weight, count) weight, count
 #else
@@ -55,17 +55,16 @@ static UNUSED void group_update(int optimizer, const double *restrict options, d
     }
 }
 
-/* A group of models under training: arrays over [parameter][model], and for each model of the group what it has
-   reached. */
+/* A group of models in training: arrays over [parameter][model], and what each model of the group has reached. */
 typedef struct {
     real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y, *learning_rates;
     double *totals;
     uint64_t random[MODELS];
     double loss[MODELS], largest[MODELS]; /* of the current epoch */
     real l2[MODELS];
-    int active[MODELS]; /* under training */
+    int active[MODELS]; /* whether a model is still in training */
     size_t epoch;
-    int all; /* whether all are; the lanes behind the last model, which repeat it, are among them */
+    int all; /* whether all are still in training, with the copies of the last model that fill a group */
 } group;
 
 enum {
@@ -73,7 +72,7 @@ enum {
     GROUP_STATE = STATE*GROUP_PARAMETERS,
     GROUP_ROWS = MODELS*GROUP_TILE*(INPUTS + TARGETS),
     GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + 1) + GROUP_ROWS,
-    LEAP = 64 /* epochs without a look at what is reached */
+    LEAP = 64 /* epochs between two checks of what is reached, where leap can be used */
 };
 
 size_t NN(many_size)(void)
@@ -81,7 +80,8 @@ size_t NN(many_size)(void)
     return 64 + MODELS*GROUP_SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
 }
 
-/* What every update touches lies side by side: it is all that has to stay in the first-level cache. */
+/* Cuts work memory into the arrays of a group. What every update reads or writes comes first and together, so that it
+   stays in the first-level cache. */
 static UNUSED void carve_group(void *work, group *g)
 {
     g->totals = (double *) (((uintptr_t) work + 63)/64*64);
@@ -97,7 +97,7 @@ static UNUSED void carve_group(void *work, group *g)
     g->gradient = NN_GROUP_GRADIENT_APART ? g->saved + GROUP_PARAMETERS + GROUP_STATE : g->sums + MODELS;
 }
 
-/* Values that all models share. */
+/* Copies values that all models share to each of them. */
 static HOT void spread(const real *values, size_t count, real *to)
 {
     for (size_t k = 0; k < count; k++) {
@@ -107,7 +107,7 @@ static HOT void spread(const real *values, size_t count, real *to)
     }
 }
 
-/* The rows of some samples from a position on, of each model in its own order, side by side. */
+/* Copies the rows of some samples from a position on, for each model in its own order, into the layout of a group. */
 static HOT void gather(const NN(many) *run, size_t first, size_t position, size_t count, group *g)
 {
     const int own_x = INPUTS > 0 && (run->shuffle || run->input_stride);
@@ -120,9 +120,9 @@ static HOT void gather(const NN(many) *run, size_t first, size_t position, size_
         const real *x[MODELS], *y[MODELS];
         for (size_t m = 0; m < MODELS; m++) {
             const size_t model = first + m < run->last ? first + m : run->last - 1;
-            const size_t row = run->shuffle ? run->order[m*run->samples + position + n] : position + n;
-            x[m] = own_x ? run->inputs + model*run->input_stride + row*INPUTS : NULL;
-            y[m] = own_y ? run->targets + model*run->target_stride + row*TARGETS : NULL;
+            const size_t sample = run->shuffle ? run->order[m*run->samples + position + n] : position + n;
+            x[m] = own_x ? run->inputs + model*run->input_stride + sample*INPUTS : NULL;
+            y[m] = own_y ? run->targets + model*run->target_stride + sample*TARGETS : NULL;
         }
         if (own_x)
             side_by_side(x, INPUTS, g->x + n*INPUTS*MODELS);
@@ -131,8 +131,8 @@ static HOT void gather(const NN(many) *run, size_t first, size_t position, size_
     }
 }
 
-/* Sums up the derivatives of the losses over a batch, and the losses if they are asked for; beyond a tile of
-   samples, in double. */
+/* Sums up the gradients over a batch, and with_loss also the losses; over more than a tile of samples, in double.
+   Returns 1 if stopped. */
 static UNUSED int sums_of_group(NN(many) *run, int with_loss, size_t first, size_t begin, size_t samples, group *g)
 {
     const real weight = (real) (1/(double) samples);
@@ -203,8 +203,8 @@ static UNUSED void update_by_sample(const NN(many) *run, int with_loss, double u
     update_group(run, updates, g);
 }
 
-/* Takes over the next parameters of the models that are under training, where they are finite, and the loss if there is
-   a history of it. */
+/* Makes the next parameters of the models in training the current ones. A model whose next parameters are not finite,
+   or whose loss is not where there is a history, has diverged, and keeps its current ones. */
 static UNUSED void take_over(const NN(many) *run, size_t first, const real *loss, group *g)
 {
     if (run->tolerance > 0) {
@@ -255,7 +255,7 @@ static UNUSED int epoch_of_group(NN(many) *run, size_t first, double *updates, g
     return 0;
 }
 
-/* Keeps what a group has reached in an epoch. Returns whether a model of it is still under training. */
+/* Records what a group has reached in an epoch. Returns whether any model of it is still in training. */
 static UNUSED int record(const NN(many) *run, size_t first, group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
@@ -280,9 +280,8 @@ static UNUSED int record(const NN(many) *run, size_t first, group *g)
     return active;
 }
 
-/* Some epochs on a single sample, without a look at what they reach but at the end: if all is finite there, it always
-   was, as under these optimizers a parameter that is not finite remains so. Else all is taken back. Returns whether
-   the epochs are done. */
+/* Some epochs on a single sample with one check at their end: if all is finite there, it always was, since under these
+   optimizers a parameter that is not finite remains so. Otherwise all is undone. Returns whether they are done. */
 static UNUSED int leap(const NN(many) *run, size_t first, size_t epochs, double *updates, group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
@@ -318,6 +317,7 @@ static UNUSED int leap(const NN(many) *run, size_t first, size_t epochs, double 
     return 0;
 }
 
+/* Begins the training of the group whose first model is given. */
 static UNUSED void start(const NN(many) *run, size_t first, group *g)
 {
     g->all = 1;

@@ -7,13 +7,13 @@
 
 #include "base.h"
 
-/* The sums that metrics are made of: how many targets are met, how far outputs are from targets, and the squares of
-   that for each output. counts says what each sample counts. A tile is summed up in its own precision, as losses are.
-   Values of neighbouring samples lie row apart, those of neighbouring columns lie column apart; where these are
-   known, a compiler makes vectors of one or the other. */
+/* The sums that metrics are computed from: of targets that are met, of absolute errors, and, for each output, of
+   squared errors. A sample counts as much as counts says. A tile is summed up in the precision of the model, as losses
+   are. In an array, row is the distance between samples, and column that between columns; both are constants in inlined
+   calls, so that compilers can make vectors of samples or of columns. */
 enum { WANTS_ACCURACY = 1 << NN(ACCURACY), WANTS_ABSOLUTE = 1 << NN(MEAN_ABSOLUTE_ERROR), WANTS_R2 = 1 << NN(R2) };
 
-/* The column of the largest value of each sample, the first of several. */
+/* The largest value of each sample, and its column: the first, if there are several. */
 INLINE void find_largest(size_t count, const real *restrict values, size_t row,
     size_t column, real *restrict largest, real *restrict found)
 {
@@ -30,7 +30,7 @@ INLINE void find_largest(size_t count, const real *restrict values, size_t row,
     }
 }
 
-/* Adds up the samples whose largest output is that of the largest target. */
+/* Adds up the samples whose largest output is in the same column as the largest target. */
 INLINE void measure_classes(int metrics, size_t count,
     const real *restrict outputs, size_t row, size_t column, const real *restrict targets, size_t target_row,
     size_t target_column, const real *restrict counts, double *restrict sums)
@@ -46,8 +46,8 @@ INLINE void measure_classes(int metrics, size_t count,
     sums[NN(ACCURACY)] += met;
 }
 
-/* Adds up the outputs on the side of the threshold where their targets are, absolute errors, and squares of errors, for
-   some columns, of which the first has the given number. */
+/* Adds up, for some columns, the outputs on the same side of the threshold as their targets, absolute errors, and
+   squares of errors. number is that of the first of these columns. */
 INLINE void measure_errors(int metrics, size_t count, size_t columns,
     size_t number, const real *restrict outputs, size_t row, size_t column, const real *restrict targets,
     size_t target_row, size_t target_column, const real *restrict counts, double *restrict sums)

@@ -1,8 +1,8 @@
-/* What makes a module of Python of a model, with the wrapper that is the same for every model: the table of its
-   functions, and its facts.
+/* A Python module for a model: the table of its functions and its facts, from which a wrapper that is the same for
+   every model makes the module.
 
    Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS, and nncodegen_facts, which the source that
-   includes this defines: Python in pieces of a length that every compiler takes, with NULL at their end. Gives
+   includes this defines: a text in Python, cut into strings short enough for every compiler, and NULL at the end. Gives
    nncodegen_kernel, the table, and PyInit_NAME, which Python calls when it imports the module. */
 
 #ifndef NNCODEGEN_MODULE_H
@@ -12,7 +12,7 @@
 #include "names.h"
 #include "table.h"
 
-/* Names that are the same in every module are not seen outside of it. */
+/* Hides names that are the same in every module from other modules. */
 #define HIDDEN __attribute__((visibility("hidden")))
 
 extern HIDDEN const NN(functions) nncodegen_kernel;

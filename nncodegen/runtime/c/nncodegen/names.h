@@ -1,7 +1,7 @@
 /* The names of a model: NN(train) is perceptron_train where NN_MODEL is perceptron.
 
-   Needs NN_MODEL, and NNCODEGEN_VARIANT where a kernel is compiled several times into one library: then the variant,
-   such as avx2, stands in every name. Gives NN, and NN_OF_VARIANT for the names of a variant. */
+   Needs NN_MODEL, and NNCODEGEN_VARIANT where a kernel is compiled several times into one library: then the name
+   of the variant, such as avx2, is a part of every name. Gives NN, and NN_OF_VARIANT for the names of a variant. */
 
 #ifndef NNCODEGEN_NAMES_H
 #define NNCODEGEN_NAMES_H

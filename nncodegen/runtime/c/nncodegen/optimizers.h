@@ -1,16 +1,17 @@
-/* The update rules that every model has, printed from nncodegen/describe/optimizers.py: edit that file, and renew
-   this one with pytest --update-golden.
+/* The update rules of optimizers that every model has, printed from nncodegen/describe/optimizers.py: edit that file,
+   and renew this one with pytest --update-golden.
 
-   Needs base.h. Gives for each rule its numbers, the same for all parameters in an update, its prepare, which computes
-   these, and its step, the next value of a parameter; and the list of them, RULE(number, name, variables, linear): how
-   many variables the state of a parameter has, and whether a parameter that is not finite always remains so. */
+   Needs base.h. Gives for each rule NAME_numbers, what is the same for all parameters in an update, NAME_prepare, which
+   computes these, and NAME_step, which returns the next value of a parameter; and NN_RULES, the list of the rules,
+   RULE(number, name, variables, linear): how many values of state each parameter has, and whether a parameter that is
+   not finite always remains so. */
 
 #ifndef NNCODEGEN_OPTIMIZERS_H
 #define NNCODEGEN_OPTIMIZERS_H
 
 #include "base.h"
 
-/* Every rule is given all that a rule may need. */
+/* Rules have the same arguments, and need not use all of them. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 

@@ -1,4 +1,4 @@
-/* The order in which parameters lie while they are trained: some matrices are transposed then.
+/* The order in which parameters lie in memory while they are trained: some matrices are transposed then.
 
    Needs base.h and, where NN_HAS_TRANSPOSED, transpose.h and NN_TRANSPOSED, {first parameter, rows, columns} of each
    such matrix. Gives arrange and place_of. */
@@ -11,11 +11,10 @@
 #if NN_HAS_TRANSPOSED
 #include "transpose.h"
 
-/* The matrices of parameters whose columns lie side by side in the loops of the gradient: everywhere else their rows
-   do. */
+/* The matrices of parameters that the loops of the gradient have transposed. Everywhere else they lie row by row. */
 static const struct {size_t first, rows, columns;} transposed[] = {NN_TRANSPOSED};
 
-/* Copies parameters, or a value of each of them, into the order of the loops of the gradient, or back. */
+/* Copies an array with a value for each parameter into the order of the loops of the gradient, or back from it. */
 static UNUSED void arrange(const real *restrict from, real *restrict to, int back)
 {
     memcpy(to, from, PARAMETERS*sizeof(real));
@@ -26,7 +25,7 @@ static UNUSED void arrange(const real *restrict from, real *restrict to, int bac
     }
 }
 
-/* Where a parameter lies in that order; the first of all stays where it is. */
+/* The position of a parameter in that order. That of the first, 0, is 0. */
 static UNUSED size_t place_of(size_t p)
 {
     for (size_t k = 0; k < sizeof transposed/sizeof *transposed; k++) {

@@ -7,7 +7,7 @@
 
 #include "vectors.h"
 
-/* The seconds of a clock, to a fraction of them where C has one. */
+/* The time in seconds; in whole seconds before C11. */
 INLINE double seconds(void)
 {
 #if __STDC_VERSION__ >= 201112L
@@ -19,8 +19,8 @@ INLINE double seconds(void)
 #endif
 }
 
-/* Whether the caller wants the call to end. The clock is read after some million operations, and the caller
-   asked every 30 ms or so, since asking may mean to wait for a lock. */
+/* Whether the call should end. It reads the clock once in a million operations, and calls poll->stop only when
+   poll->interval has passed, since that function may wait for a lock. */
 static UNUSED int stopped(NN(poll) *poll, double operations)
 {
     if (!poll)

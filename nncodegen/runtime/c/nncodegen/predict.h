@@ -1,6 +1,6 @@
-/* Predictions: the outputs of rows, tile by tile, or of a few at once.
+/* Predictions: the outputs of any number of samples, tile by tile, or of a few.
 
-   Needs samples.h, poll.h, and the kernels predict_tile and, with blocks, predict_row. Gives predict and
+   Needs samples.h, poll.h, and the kernels predict_tile and, with blocks, predict_sample. Gives predict and
    predict_few. */
 
 #ifndef NNCODEGEN_PREDICT_H
@@ -10,19 +10,20 @@
 #include "samples.h"
 
 #if !NN_HAS_BLOCKS
-/* The outputs of the rows of a tile, by loops that take any number of rows, or NN_ROWS_AT_ONCE at once: those that do
-   not fill these are computed with the last again behind them, so that a row has the same bits alone as among others.
-   */
-static UNUSED void predict_rows(const real *parameters, const real *inputs, size_t count, memory m, real *outputs)
+/* The outputs of the samples of a tile. Where predict_tile takes only multiples of NN_SAMPLES_AT_ONCE, the last sample
+   is repeated up to one: so every sample is computed in a whole vector, and the bits of its outputs do not depend on
+   the samples beside it. */
+static UNUSED void predict_samples(const real *parameters, const real *inputs, size_t count, memory m, real *outputs)
 {
-    const size_t abreast = NN_ROWS_AT_ONCE ? NN_ROWS_AT_ONCE : 1, whole = count/abreast*abreast;
+    const size_t vector_length = NN_SAMPLES_AT_ONCE ? NN_SAMPLES_AT_ONCE : 1;
+    const size_t whole = count/vector_length*vector_length;
     if (whole > 0)
         predict_tile(parameters, inputs, NULL, m.weights, whole, m.arrays, outputs);
     if (whole == count)
         return;
-    for (size_t n = whole; n < whole + abreast; n++)
+    for (size_t n = whole; n < whole + vector_length; n++)
         copy_row(inputs + (n < count ? n : count - 1)*INPUTS, m.inputs + (n - whole)*INPUTS, INPUTS);
-    predict_tile(parameters, m.inputs, NULL, m.weights, abreast, m.arrays, m.outputs);
+    predict_tile(parameters, m.inputs, NULL, m.weights, vector_length, m.arrays, m.outputs);
     copy_row(m.outputs, outputs + whole*OUTPUTS, (count - whole)*OUTPUTS);
 }
 #endif
@@ -40,7 +41,7 @@ int NN(predict)(const real *parameters, const real *inputs, size_t samples, void
 #if NN_HAS_BLOCKS
         predict_tile(parameters, current.inputs, NULL, m.weights, count, m.arrays, outputs + first*OUTPUTS);
 #else
-        predict_rows(parameters, current.inputs, count, m, outputs + first*OUTPUTS);
+        predict_samples(parameters, current.inputs, count, m, outputs + first*OUTPUTS);
 #endif
         if (stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) count))
             return 1;
@@ -55,10 +56,10 @@ int NN(predict_few)(const real *parameters, const real *inputs, size_t samples, 
     const memory m = carve(work);
 #if NN_HAS_BLOCKS
     for (size_t n = 0; n < samples; n++)
-        predict_row(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
+        predict_sample(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
 #else
     const tile current = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
-    predict_rows(parameters, current.inputs, samples, m, outputs);
+    predict_samples(parameters, current.inputs, samples, m, outputs);
 #endif
     return 1;
 }

@@ -1,6 +1,7 @@
-/* The products of layers over the samples of a tile, and sums over these.
+/* Products of matrices, and sums over the samples of a tile.
 
-   Needs vectors.h. Gives contract, accumulate, add_rows, add_up, flush, and what pads arrays of samples. */
+   Needs vectors.h. Gives contract, contract_ends, accumulate, add_rows, add_up, flush, repeat_last and
+   zeros_behind. */
 
 #ifndef NNCODEGEN_PRODUCTS_H
 #define NNCODEGEN_PRODUCTS_H
@@ -9,86 +10,86 @@
 #include "transpose.h"
 #include "vectors.h"
 
-/* out[r][l] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + l*b_lane]; if scale is not 0, scale times that is added to
-   out; then times factor[r][l], if there is one. Blocks of the result stay in registers. The lanes l of out are padded
-   to whole vectors, and those of b as well unless it lies transposed (b_inner is 1 then, and b_lane more). Sums that
-   are long are cut into parts, for which two vectors of b lie together in the first-level cache; so do those that would
-   be read across the borders of its lines, block after block. */
-static HOT void contract(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row, size_t a_inner,
-    const real *restrict b, size_t b_inner, size_t b_lane, real *restrict out, size_t out_row,
+/* out[r][c] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column]; if scale is not 0, scale times that is added to
+   out; then times factor[r][c], if there is one. The rows of out are padded to whole vectors, and so are those of b,
+   unless b lies transposed, with b_inner 1. Blocks of the result stay in registers. Long sums are cut into parts, for
+   each of which two vectors of b for every term, a panel, are copied to where they stay in the first-level cache. Such
+   a copy is also made where b is transposed, and where many blocks would read vectors that cross cache lines. */
+static HOT void contract(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out, size_t out_row,
     const real *restrict factor, real scale)
 {
     const real by = scale != 0 ? scale : 1;
     vector panel[2*PANEL];
     const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
-    const int across = rows > COPY_ROWS && ((uintptr_t) b | b_inner*sizeof(real))%VECTOR_BYTES != 0;
-    for (size_t l = 0; l < lanes; l += 2*LANES) {
-        const int pair = lanes - l > LANES;
+    const int crosses_lines = rows > COPY_ROWS && ((uintptr_t) b | b_inner*sizeof(real))%VECTOR_BYTES != 0;
+    for (size_t c = 0; c < columns; c += 2*LANES) {
+        const int pair = columns - c > LANES;
         for (size_t first = 0; first < inner; first += part) {
             const size_t depth = inner - first < part ? inner - first : part;
             const int again = scale != 0 || first > 0;
-            const real *bl = b + first*b_inner + l*b_lane;
+            const real *bc = b + first*b_inner + c*b_column;
             size_t b_step = b_inner;
-            if (b_lane > 1) {
-                transpose(depth, lanes - l < 2*LANES ? lanes - l : 2*LANES, bl, b_lane, (real *) panel, 2*LANES,
+            if (b_column > 1) {
+                transpose(depth, columns - c < 2*LANES ? columns - c : 2*LANES, bc, b_column, (real *) panel, 2*LANES,
                     2*LANES);
-                bl = (const real *) panel;
+                bc = (const real *) panel;
                 b_step = 2*LANES;
-            } else if (inner > NN_LONG || across) {
+            } else if (inner > NN_LONG || crosses_lines) {
                 for (size_t k = 0; k < depth; k++) {
-                    panel[2*k] = load(bl + k*b_inner);
+                    panel[2*k] = load(bc + k*b_inner);
                     if (pair)
-                        panel[2*k + 1] = load(bl + k*b_inner + LANES);
+                        panel[2*k + 1] = load(bc + k*b_inner + LANES);
                 }
-                bl = (const real *) panel;
+                bc = (const real *) panel;
                 b_step = 2*LANES;
             }
             size_t r = 0;
-            /* whole blocks apart, which need not look how many rows are left */
+            /* whole blocks first: the number of their rows is a constant */
             for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS) {
                 const real *const ar = a + r*a_row + first*a_inner;
-                real *const to = out + r*out_row + l;
-                const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
+                real *const to = out + r*out_row + c;
+                const real *const times = factor && first + depth == inner ? factor + r*out_row + c : NULL;
                 if (BLOCK_ROWS == 8 && pair)
-                    block_8x2(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
+                    block_8x2(8, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
                 else if (BLOCK_ROWS == 8)
-                    block_8x1(8, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
+                    block_8x1(8, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
                 else if (pair)
-                    block_4x2(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
+                    block_4x2(4, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
                 else
-                    block_4x1(4, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
+                    block_4x1(4, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
             }
             if (r < rows) {
                 const size_t left = rows - r;
                 const real *const ar = a + r*a_row + first*a_inner;
-                real *const to = out + r*out_row + l;
-                const real *const times = factor && first + depth == inner ? factor + r*out_row + l : NULL;
+                real *const to = out + r*out_row + c;
+                const real *const times = factor && first + depth == inner ? factor + r*out_row + c : NULL;
                 if (left > 4 && pair)
-                    block_8x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
+                    block_8x2(left, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
                 else if (left > 4)
-                    block_8x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
+                    block_8x1(left, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
                 else if (left > 2 && pair)
-                    block_4x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
+                    block_4x2(left, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
                 else if (left > 2)
-                    block_4x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
+                    block_4x1(left, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
                 else if (pair)
-                    block_2x2(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
+                    block_2x2(left, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
                 else
-                    block_2x1(left, depth, ar, a_row, a_inner, bl, b_step, to, out_row, times, again, by);
+                    block_2x1(left, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
             }
         }
     }
 }
 
-/* The same for the lanes behind the last whole vector of rows without padding. */
-static HOT void contract_ends(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
+/* The same for the columns behind the last whole vector, where the rows of out have no padding. */
+static HOT void contract_ends(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, real scale)
 {
     const real by = scale != 0 ? scale : 1;
-    const size_t rest = lanes%LANES;
+    const size_t rest = columns%LANES;
     vector ends[BLOCK_ROWS];
-    b += lanes - rest;
-    out += lanes - rest;
+    b += columns - rest;
+    out += columns - rest;
     for (size_t r = 0; rest && r < rows; r += BLOCK_ROWS) {
         const size_t left = rows - r < BLOCK_ROWS ? rows - r : BLOCK_ROWS;
         const real *const ar = a + r*a_row;
@@ -103,29 +104,29 @@ static HOT void contract_ends(size_t rows, size_t lanes, size_t inner, const rea
     }
 }
 
-/* out[l] = sum(n) d[n][l] over a tile of samples n; if scale is not 0, scale times that is added to out. */
-static HOT void add_rows(size_t lanes, const real *restrict d, size_t row, real *restrict out, size_t count, real scale)
+/* out[c] = sum(n) d[n*row + c] over the samples of a tile; if scale is not 0, scale times that is added to out. */
+static HOT void add_rows(size_t columns, const real *restrict d, size_t row, real *restrict out, size_t count,
+    real scale)
 {
     const real by = scale != 0 ? scale : 1;
-    for (size_t l = 0; l < lanes; l += LANES) {
+    for (size_t c = 0; c < columns; c += LANES) {
         vector s0 = {0}, s1 = {0};
         size_t n = 0;
         for (; n + 2 <= count; n += 2) {
-            s0 += load(d + n*row + l);
-            s1 += load(d + (n + 1)*row + l);
+            s0 += load(d + n*row + c);
+            s1 += load(d + (n + 1)*row + c);
         }
         if (n < count)
-            s0 += load(d + n*row + l);
+            s0 += load(d + n*row + c);
         s0 += s1;
-        if (lanes - l < LANES)
-            keep_first(s0, lanes - l, out + l, scale != 0, by);
+        if (columns - c < LANES)
+            keep_first(s0, columns - c, out + c, scale != 0, by);
         else
-            keep(s0, out, l, NULL, scale != 0, by);
+            keep(s0, out, c, NULL, scale != 0, by);
     }
 }
 
-/* The values of the last of so many samples again for those that pad them, where vectors of samples read
-   these. */
+/* Repeats the values of the last of count samples for those that pad a tile, which are read in vectors of samples. */
 static UNUSED void repeat_last(real *a, size_t features, size_t a_sample, size_t a_feature, size_t count, size_t padded)
 {
     for (size_t n = count; n < padded; n++)
@@ -133,7 +134,7 @@ static UNUSED void repeat_last(real *a, size_t features, size_t a_sample, size_t
             a[n*a_sample + k*a_feature] = a[(count - 1)*a_sample + k*a_feature];
 }
 
-/* The same with zeros. */
+/* Sets the values of the samples that pad a tile to zero. */
 static UNUSED void zeros_behind(real *a, size_t features, size_t a_sample, size_t a_feature, size_t count,
     size_t padded)
 {
@@ -142,8 +143,8 @@ static UNUSED void zeros_behind(real *a, size_t features, size_t a_sample, size_
             a[n*a_sample + k*a_feature] = 0;
 }
 
-/* Adds sum(n) d[j][n]*x[i][n] over a tile of samples n to the sum of each weight [j][i]; for a single tile, it is that
-   sum. */
+/* Adds sum(n) d[j][n]*x[i][n] over the samples of a tile to the sum of each weight [j][i]; for a single tile, it is
+   that sum. */
 static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
     real *restrict partials, double *restrict sums, size_t padded, int single_tile)
 {
@@ -160,7 +161,7 @@ static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, 
     }
 }
 
-/* Adds sum(n) d[j][n] over a tile of samples n to the sum of each weight [j]; for a single tile, it is that sum. */
+/* Adds sum(n) d[j][n] over the samples of a tile to the sum of each weight [j]; for a single tile, it is that sum. */
 static HOT void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums,
     size_t padded, int single_tile)
 {
@@ -178,17 +179,17 @@ static HOT void add_up(size_t rows, const real *restrict d, real *restrict parti
     }
 }
 
-/* Moves the partial sums of the lanes to the sums of a chunk. */
+/* Adds up the lanes of the partial sums to the sums of a chunk, and sets them to zero. */
 static HOT void flush(real *restrict partials, double *restrict sums)
 {
-    const size_t across = PARTIALS/LANES;
-    for (size_t k = 0; k < across; k += 4) {
+    const size_t weights = PARTIALS/LANES;
+    for (size_t k = 0; k < weights; k += 4) {
         four totals;
         sums_of_four((const vector *) partials + k, &totals);
-        for (size_t l = 0; l < 4 && k + l < across; l++)
+        for (size_t l = 0; l < 4 && k + l < weights; l++)
             sums[k + l] = (double) totals[l];
     }
-    for (size_t k = 0; k < across; k++)
+    for (size_t k = 0; k < weights; k++)
         ((vector *) partials)[k] = (vector) {0};
 }
 

@@ -1,5 +1,5 @@
-/* Random numbers: a generator with a state, for the order of the samples, and one by counters for noise, which is a
-   function of seed, update, layer, row and unit, whatever the order of the work.
+/* Random numbers. The order of the samples comes from a generator with a state. Noise is a hash of seed, update, layer,
+   sample and unit, so that it does not depend on the order in which it is computed.
 
    Needs base.h, and log_of for normal noise. Gives shuffle, dropout_noise and normal_noise. */
 
@@ -17,8 +17,8 @@ static UNUSED uint64_t random_number(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* A random number below a bound, with a bias below bound/2^64: one of 64 bits, as a fraction, times the bound, which is
-   faster than a remainder. The product is taken in two halves, for bounds of 32 bits. */
+/* A random number below a bound: 64 random bits, as a fraction, times the bound, which is faster than a remainder. Its
+   bias is below bound/2^64. Only bounds above 32 bits take the remainder. */
 INLINE size_t random_below(uint64_t bound, uint64_t *state)
 {
     const uint64_t z = random_number(state);
@@ -34,14 +34,14 @@ static HOT void shuffle(size_t *order, size_t samples, uint64_t *random)
         order[n] = n;
     for (size_t n = samples; n > 1; n--) {
         const size_t other = random_below(n, random);
-        const size_t row = order[n - 1];
+        const size_t sample = order[n - 1];
         order[n - 1] = order[other];
-        order[other] = row;
+        order[other] = sample;
     }
 }
 
 #if NN_HAS_NOISE
-/* What dropout and noise depend on in an update, and how much of them there is: 1 in training, 0 elsewhere. */
+/* The random bits that all noise of an update comes from, and its scale: 1 in training, 0 elsewhere. */
 typedef struct {
     uint64_t key;
     real scale;
@@ -63,6 +63,7 @@ INLINE uint32_t mixed_half(uint32_t z)
     return z ^ z >> 16;
 }
 
+/* The random bits of an update, and those of a layer in it. */
 INLINE uint64_t noise_of_update(uint64_t seed, size_t number)
 {
     return mixed(mixed(seed) + UINT64_C(0x9E3779B97F4A7C15)*((uint64_t) number + 1));
@@ -73,28 +74,29 @@ INLINE uint64_t noise_of_layer(randomness noise, uint64_t layer)
     return mixed(noise.key + UINT64_C(0x9E3779B97F4A7C15)*layer);
 }
 
-/* 32 random bits for a row and a unit. */
-INLINE uint32_t noise_bits(uint64_t key, size_t row, size_t unit)
+/* 32 random bits for a sample and a unit. */
+INLINE uint32_t noise_bits(uint64_t key, size_t sample, size_t unit)
 {
-    const uint32_t low = mixed_half((uint32_t) row + (uint32_t) key);
+    const uint32_t low = mixed_half((uint32_t) sample + (uint32_t) key);
     return mixed_half(low ^ ((uint32_t) unit*UINT32_C(0x9E3779B9) + (uint32_t) (key >> 32)));
 }
 
-/* -1 where a unit is dropped, for a share threshold/2^32 of all; else kept. */
-INLINE real dropout_noise(uint64_t key, real scale, size_t row, size_t unit, uint32_t threshold, real kept)
+/* scale times -1 where a unit is dropped, with probability threshold/2^32, else times kept. */
+INLINE real dropout_noise(uint64_t key, real scale, size_t sample, size_t unit, uint32_t threshold, real kept)
 {
-    return scale*(noise_bits(key, row, unit) < threshold ? (real) -1 : kept);
+    return scale*(noise_bits(key, sample, unit) < threshold ? (real) -1 : kept);
 }
 
-/* A normally distributed number of a standard deviation (Box and Muller, 1958), up to 6 of them in single precision
-   and 6.7 in double. The cosine is a sine between -pi/2 and pi/2: its series, with an error below 1e-11. */
-INLINE real normal_noise(uint64_t key, real scale, size_t row, size_t unit, real deviation)
+/* A normally distributed number with a standard deviation, times scale (Box and Muller, 1958): at most 6 standard
+   deviations in single precision and 6.7 in double. The angle is a fraction of a full turn, from -1/2 to 1/2; its
+   cosine is the sine of x, between -pi/2 and pi/2, by a series with an error below 1e-11. */
+INLINE real normal_noise(uint64_t key, real scale, size_t sample, size_t unit, real deviation)
 {
     const int shift = sizeof(real) == 4 ? 8 : 0; /* as many bits as the precision holds, 32 at most */
     const real unit_of_bits = (real) (sizeof(real) == 4 ? 5.9604644775390625e-8 : 2.3283064365386963e-10);
-    const real first = ((real) (noise_bits(key, row, 2*unit) >> shift) + (real) 0.5)*unit_of_bits;
-    const real transpose = (real) (noise_bits(key, row, 2*unit + 1) >> shift)*unit_of_bits - (real) 0.5;
-    const real x = (real) 6.283185307179586*((real) 0.25 - (transpose < 0 ? -transpose : transpose)), q = x*x;
+    const real first = ((real) (noise_bits(key, sample, 2*unit) >> shift) + (real) 0.5)*unit_of_bits;
+    const real angle = (real) (noise_bits(key, sample, 2*unit + 1) >> shift)*unit_of_bits - (real) 0.5;
+    const real x = (real) 6.283185307179586*((real) 0.25 - (angle < 0 ? -angle : angle)), q = x*x;
     real series = (real) -7.647163731819816e-13;
     series = series*q + (real) 1.605904383682161e-10;
     series = series*q + (real) -2.505210838544172e-8;

@@ -1,8 +1,8 @@
 /* Training on single samples by plain gradient descent, with the parameters in registers.
 
-   Needs train.h, metrics.h, and of the model: point, a structure with a member for each parameter; next_point, the
-   text of one update; update_in_turn, that of a sequential one, where NN_HAS_SEQUENTIAL; largest_change and
-   store_point. Gives train_in_registers. */
+   Needs train.h, metrics.h, and of the model: point, a structure with a member for each parameter; next_point, one
+   update; where NN_HAS_SEQUENTIAL, update_sequentially, a sequential one; largest_change and store_point. Gives
+   train_in_registers. */
 
 #ifndef NNCODEGEN_REGISTERS_H
 #define NNCODEGEN_REGISTERS_H
@@ -11,8 +11,7 @@
 #include "train.h"
 
 /* The updates of one epoch of batches of one sample, or of what is left of it. Returns a status. */
-INLINE int samples_in_registers(NN(training) *run, point *w,
-    const int sequential)
+INLINE int samples_in_registers(NN(training) *run, point *w, const int sequential)
 {
     double largest = run->largest, loss = run->epoch_loss;
     int status = NN(COMPLETED);
@@ -21,13 +20,14 @@ INLINE int samples_in_registers(NN(training) *run, point *w,
     const double share = 1/(double) samples;
     (void) sequential;
     while (n < samples && status == NN(COMPLETED)) {
-        const size_t row = run->shuffle ? run->order[n] : n;
-        const real *const inputs = run->data.inputs + row*INPUTS, *const targets = run->data.targets + row*TARGETS;
+        const size_t sample = run->shuffle ? run->order[n] : n;
+        const real *const inputs = run->data.inputs + sample*INPUTS;
+        const real *const targets = run->data.targets + sample*TARGETS;
         point next;
         real sample_loss, check, outputs[OUTPUTS + 1];
 #if NN_HAS_SEQUENTIAL
         if (sequential)
-            sample_loss = update_in_turn(w, inputs, targets, run->options, &next, outputs, &check);
+            sample_loss = update_sequentially(w, inputs, targets, run->options, &next, outputs, &check);
         else
 #endif
             sample_loss = next_point(w, inputs, targets, run->options, &next, outputs, &check);
@@ -48,7 +48,7 @@ INLINE int samples_in_registers(NN(training) *run, point *w,
         run->updates += 1;
         n++;
         if (run->poll.spent + OPERATIONS_PER_SAMPLE >= 1e6)
-            store_point(w, run->parameters); /* which whoever is asked may look at */
+            store_point(w, run->parameters); /* for poll.stop, which may read the parameters */
         if (stopped(&run->poll, OPERATIONS_PER_SAMPLE))
             status = NN(INTERRUPTED);
     }
@@ -58,9 +58,8 @@ INLINE int samples_in_registers(NN(training) *run, point *w,
     return status;
 }
 
-/* The next update by the loops of a tile, which nobody stops. What is not finite in the short chains of the
-   registers may be so in the order of the gradient: an overflow that it does not know is no divergence. Returns a
-   status. */
+/* The next update by the usual loops, without a check whether to stop. The statements for registers are rearranged, and
+   may overflow where the usual loops do not; a training has diverged only if these do. Returns a status. */
 static COLD int update_by_loops(NN(training) *run)
 {
     memory m = carve(run->work);
@@ -76,7 +75,7 @@ static COLD int update_by_loops(NN(training) *run)
     return status;
 }
 
-/* The loop over epochs, for each order of updates by itself. The parameters stay in registers. */
+/* The loop over epochs. It is compiled twice, for sequential updates and for others: sequential is a constant. */
 INLINE void epochs_in_registers(NN(training) *run, const int sequential)
 {
     point w = *(const point *) run->parameters;
@@ -115,7 +114,7 @@ INLINE void epochs_in_registers(NN(training) *run, const int sequential)
     store_point(&w, run->parameters);
 }
 
-/* Plain training on batches of one sample by gradient descent. Returns 0 for any other. */
+/* Trains by plain gradient descent on batches of one sample. Returns 0, and does nothing, for any other training. */
 static HOT int train_in_registers(NN(training) *run)
 {
     if (!is_plain(run) || run->data.weights || run->factors || run->batch != 1 || run->optimizer != NN_DESCENT)

@@ -1,4 +1,4 @@
-/* What may be done to the gradient of an update besides: penalties, clipping; and to parameters: weight decay.
+/* What may change the gradient before an update, penalties and clipping, and the parameters after it, weight decay.
 
    Needs base.h. Gives add_penalties, clip_values, clip_norm, decay_weights, largest_step. */
 
@@ -7,7 +7,7 @@
 
 #include "base.h"
 
-/* The parameters that the penalties l1 and l2 are for: ranges of them. */
+/* The parameters to which the penalties l1 and l2 apply: ranges {first, end}. */
 static const size_t penalized[][2] = {NN_PENALIZED};
 
 /* Adds the gradient of l1*sum |w| + l2/2*sum w^2 over the penalized parameters. */
@@ -21,7 +21,7 @@ static HOT void add_penalties(const real *restrict parameters, real *restrict gr
     }
 }
 
-/* Moves each value of the gradient into -bound to bound. Comparisons keep what is NaN. */
+/* Clips each value of the gradient to -bound to bound. NaN stays NaN. */
 static HOT void clip_values(real *gradient, real bound)
 {
     for (size_t p = 0; p < PARAMETERS; p++) {
@@ -30,7 +30,7 @@ static HOT void clip_values(real *gradient, real bound)
     }
 }
 
-/* The Euclidean norm of the gradient; its squares may overflow. */
+/* The Euclidean norm of the gradient, also where its squares overflow. */
 static HOT double gradient_norm(const real *gradient)
 {
     double squares = 0;
@@ -59,8 +59,8 @@ static HOT void clip_norm(real *gradient, double bound)
         gradient[p] = (real) ((double) gradient[p]*scale);
 }
 
-/* Takes a share of the parameters first <= p < last before the update from those after it. Returns whether one of the
-   latter is no longer finite. */
+/* Subtracts a share of the parameters before the update from those after it, for first <= p < last. Returns whether one
+   of the latter is not finite. */
 static HOT int decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last,
     real share)
 {
@@ -72,7 +72,7 @@ static HOT int decay_weights(const real *restrict parameters, real *restrict nex
     return (int) (check >> FIRST_BIT);
 }
 
-/* The largest change of a parameter in an update. */
+/* The largest absolute change of a parameter in an update. */
 static HOT double largest_step(const real *before, const real *after, size_t first, size_t last)
 {
     real largest = 0;

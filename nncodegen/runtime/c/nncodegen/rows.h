@@ -1,4 +1,4 @@
-/* Products and sums of one sample at a time.
+/* Products of a matrix and a vector, and sums of a row: what single samples need.
 
    Needs vectors.h. Gives row_product, row_times, row_products, column_products, row_sum, row_largest. */
 
@@ -7,7 +7,7 @@
 
 #include "vectors.h"
 
-/* 4 vectors of a row times a matrix. */
+/* 4 vectors of the product of a vector and a matrix. */
 static inline UNUSED void row_times_4(size_t inner, const real *restrict a0, const real *restrict b,
     size_t b_inner, real *restrict out)
 {
@@ -50,7 +50,7 @@ static inline UNUSED void row_times_4(size_t inner, const real *restrict a0, con
     *(unaligned *) (out + 3*LANES) = s03 + t03;
 }
 
-/* 2 vectors of a row times a matrix. */
+/* 2 vectors of the product of a vector and a matrix. */
 static inline UNUSED void row_times_2(size_t inner, const real *restrict a0, const real *restrict b,
     size_t b_inner, real *restrict out)
 {
@@ -96,7 +96,7 @@ static inline UNUSED void row_times_2(size_t inner, const real *restrict a0, con
     *(unaligned *) (out + 1*LANES) = s01 + t01 + u01 + v01;
 }
 
-/* 1 vector of a row times a matrix. */
+/* 1 vector of the product of a vector and a matrix. */
 static inline UNUSED void row_times_1(size_t inner, const real *restrict a0, const real *restrict b,
     size_t b_inner, real *restrict out)
 {
@@ -136,8 +136,8 @@ static inline UNUSED void row_times_1(size_t inner, const real *restrict a0, con
     *(unaligned *) out = s00 + t00 + u00 + v00;
 }
 
-/* out[j*step] = sum(i) a[j*row + i]*x[i]: for four rows at once, in vectors along i, and in fours where a vector is
-   longer than what is left. Where there are fewer than four rows left, the last is computed again. */
+/* out[j*step] = sum(i) a[j*row + i]*x[i], a matrix times a vector: four rows at once, in vectors of terms, and then in
+   vectors of four terms. Where fewer than four rows are left, the last is computed again in place of the others. */
 static HOT void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, const real *restrict x,
     real *restrict out, size_t step)
 {
@@ -182,23 +182,23 @@ static HOT void row_product(size_t rows, size_t inner, const real *restrict a, s
     }
 }
 
-/* out[l] = sum(k) a[k]*b[k*b_row + l], in whole vectors. */
-static HOT void row_times(size_t lanes, size_t inner, const real *restrict a, const real *restrict b, size_t b_row,
+/* out[c] = sum(k) a[k]*b[k*b_row + c], a vector times a matrix, whose rows are padded to whole vectors. */
+static HOT void row_times(size_t columns, size_t inner, const real *restrict a, const real *restrict b, size_t b_row,
     real *restrict out)
 {
-    for (size_t l = 0; l < lanes;) {
-        const size_t vectors = (lanes - l + LANES - 1)/LANES;
+    for (size_t c = 0; c < columns;) {
+        const size_t vectors = (columns - c + LANES - 1)/LANES;
         if (vectors >= 4)
-            row_times_4(inner, a, b + l, b_row, out + l);
+            row_times_4(inner, a, b + c, b_row, out + c);
         else if (vectors >= 2)
-            row_times_2(inner, a, b + l, b_row, out + l);
+            row_times_2(inner, a, b + c, b_row, out + c);
         else
-            row_times_1(inner, a, b + l, b_row, out + l);
-        l += (vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1)*LANES;
+            row_times_1(inner, a, b + c, b_row, out + c);
+        c += (vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1)*LANES;
     }
 }
 
-/* The sum of count values, side by side. */
+/* The sum of the values of a row. */
 INLINE real row_sum(size_t count, const real *restrict values)
 {
     const size_t whole = count/LANES*LANES, fours = count/4*4;
@@ -216,7 +216,7 @@ INLINE real row_sum(size_t count, const real *restrict values)
     return total;
 }
 
-/* The largest of count values, side by side; some are compared twice, where count is no multiple of four. */
+/* The largest value of a row. Some are compared twice where count is no multiple of four. */
 INLINE real row_largest(size_t count, const real *restrict values)
 {
     real f[4] = {-HUGE_VAL, -HUGE_VAL, -HUGE_VAL, -HUGE_VAL};
@@ -232,22 +232,22 @@ INLINE real row_largest(size_t count, const real *restrict values)
     return f[0] > f[2] ? f[0] : f[2];
 }
 
-/* out[r][l] = sum(k) a[r][k]*b[l][k], row by row, and the last of each again for what pads a vector. */
-static HOT void row_products(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
+/* out[r][c] = sum(k) a[r][k]*b[c][k], row by row. The rows of out are padded with their last value. */
+static HOT void row_products(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
     const real *restrict b, size_t b_row, real *restrict out, size_t out_row)
 {
     for (size_t r = 0; r < rows; r++)
-        row_product(lanes, inner, b, b_row, a + r*a_row, out + r*out_row, 1);
-    pad_rows(rows, lanes, out, out_row);
+        row_product(columns, inner, b, b_row, a + r*a_row, out + r*out_row, 1);
+    pad_rows(rows, columns, out, out_row);
 }
 
-/* The same column by column: out[r][l] = sum(k) a[r][k]*b[l][k]. */
-static HOT void column_products(size_t rows, size_t lanes, size_t inner, const real *restrict a, size_t a_row,
-    const real *restrict b, size_t b_lane, real *restrict out, size_t out_row)
+/* The same column by column. */
+static HOT void column_products(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
+    const real *restrict b, size_t b_column, real *restrict out, size_t out_row)
 {
-    for (size_t l = 0; l < lanes; l++)
-        row_product(rows, inner, a, a_row, b + l*b_lane, out + l, out_row);
-    pad_rows(rows, lanes, out, out_row);
+    for (size_t c = 0; c < columns; c++)
+        row_product(rows, inner, a, a_row, b + c*b_column, out + c, out_row);
+    pad_rows(rows, columns, out, out_row);
 }
 
 #endif

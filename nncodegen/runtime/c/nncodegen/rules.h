@@ -12,11 +12,11 @@
 #define NN_OWN_RULES(RULE)
 #endif
 
-/* All rules: what stands in RULE is used for each. */
+/* Expands RULE(number, rule, variables, linear) for each rule. */
 #define ALL_RULES(RULE) NN_RULES(RULE) NN_OWN_RULES(RULE)
 
-/* One update of the parameters first <= p < last by a rule: next holds their gradient, and then what they become.
-   Returns whether one is not finite. */
+/* One update of the parameters first <= p < last by a rule: next holds their gradient before, and their next values
+   after it. Returns whether one of these is not finite. */
 #define UPDATE(number, rule, variables, linear) \
     static HOT int update_##rule(size_t first, size_t last, const double *restrict options, double t, \
         const real *restrict parameters, real *restrict state, real *restrict next) \
@@ -50,14 +50,14 @@ static UNUSED int update(int optimizer, size_t first, size_t last, const double 
 #define VARIABLES_OF_RULE(number, rule, variables, linear) variables,
 #define LINEAR_RULE(number, rule, variables, linear) linear,
 
-/* The variables that an optimizer keeps for each parameter. */
+/* The number of values that an optimizer keeps for each parameter. */
 static UNUSED size_t variables_of_state(int optimizer)
 {
     static const size_t variables[] = {ALL_RULES(VARIABLES_OF_RULE)};
     return variables[optimizer];
 }
 
-/* Whether a parameter that is not finite remains so: the next one is a multiple of it plus something. */
+/* Whether the next parameter is a multiple of the current one plus something: one that is not finite remains so. */
 static UNUSED int is_linear(int optimizer)
 {
     static const int linear[] = {ALL_RULES(LINEAR_RULE)};

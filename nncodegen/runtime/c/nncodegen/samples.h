@@ -1,4 +1,5 @@
-/* The samples of a tile: their rows, where they are or copied to lie side by side, and their weights.
+/* The samples of a tile: their inputs and targets, one row for each, and their weights. Rows that do not follow each
+   other in memory are copied, so that they do.
 
    Needs memory.h. Gives tile, fill, rows_of, copy_row, total_weight. */
 
@@ -7,7 +8,7 @@
 
 #include "memory.h"
 
-/* The samples of a tile: their inputs and targets row by row, and their weights. */
+/* The rows of inputs and targets of the samples of a tile. */
 typedef struct {
     const real *inputs;
     const real *targets;
@@ -19,9 +20,9 @@ static UNUSED void copy_row(const real *from, real *to, size_t width)
         to[k] = from[k];
 }
 
-/* The rows of count samples from first on, in the given order or one after the other: where they are, if they lie side
-   by side, or copied. If whole, rows that do not fill whole vectors are copied, too, with the last again behind them.
-   */
+/* The rows of count samples from first on, in the given order, or in their own without one: where they are, if they
+   follow each other there, else copies. If whole, a count that does not fill whole vectors of samples is also copied,
+   and the last row repeated to fill them. */
 static UNUSED const real *rows_of(const real *from, size_t width, const size_t *order, size_t first, size_t count,
     int whole, real *copied)
 {
@@ -37,7 +38,7 @@ static UNUSED const real *rows_of(const real *from, size_t width, const size_t *
     return copied;
 }
 
-/* The tile of the samples from first on: from the given order, or one after the other. Those that pad it to whole
+/* The tile of the samples from first on, in the given order, or in their own without one. Samples that pad it to whole
    vectors have weight 0. */
 static UNUSED tile fill(memory m, const real *inputs, const real *targets, const size_t *order, const real *weights,
     double total, size_t first, size_t count)
@@ -49,13 +50,14 @@ static UNUSED tile fill(memory m, const real *inputs, const real *targets, const
     for (size_t n = count; n < end; n++)
         m.weights[n] = 0;
     for (size_t n = 0; NN_HAS_NOISE && n < end; n++)
-        m.rows[n] = n >= count ? 0 : order ? order[first + n] : first + n;
+        m.sample_numbers[n] = n >= count ? 0 : order ? order[first + n] : first + n;
     return (tile) {
         rows_of(inputs, INPUTS, order, first, count, WHOLE_INPUTS, m.inputs),
         rows_of(targets, TARGETS, order, first, count, WHOLE_TARGETS, m.targets),
     };
 }
 
+/* The sum of the weights, which are 1 each without an array of them. */
 static UNUSED double total_weight(const real *weights, size_t samples)
 {
     if (!weights)

@@ -1,6 +1,6 @@
 /* The table of the functions of a model.
 
-   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. Gives NN_TABLE, the values of it. */
+   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. Gives NN_TABLE, its initializer. */
 
 #ifndef NNCODEGEN_TABLE_H
 #define NNCODEGEN_TABLE_H

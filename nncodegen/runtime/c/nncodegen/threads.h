@@ -15,8 +15,8 @@
 
 enum { THREADS = 64, SPINS = 20000 };
 
-/* Threads that share the chunks of each batch. They live from the beginning of a call to its end, and sleep where
-   nothing is to do for long. */
+/* Threads that share the chunks of each batch, from the beginning of a call to its end. They spin while they wait, and
+   sleep if that takes long. In every round of work, each computes the sums of one chunk. */
 typedef struct team team;
 
 typedef struct {
@@ -29,15 +29,15 @@ typedef struct {
 struct team {
     member members[THREADS];
     size_t count;
-    const batch *work; /* NULL: go home */
+    const batch *work; /* NULL: the threads end */
     size_t first; /* the chunk of the member with the number 0 */
-    atomic_size_t round;
-    atomic_size_t working;
+    atomic_size_t round; /* counts the rounds */
+    atomic_size_t working; /* the threads that have not completed it */
     pthread_mutex_t lock;
     pthread_cond_t wake;
 };
 
-/* The chunk of a member in the current round. */
+/* Computes the chunk of a member in the current round. */
 static UNUSED void do_share(team *t, member *own)
 {
     const size_t chunk = t->first + own->number;
@@ -47,6 +47,7 @@ static UNUSED void do_share(team *t, member *own)
         sum_chunk(t->work, own->m, chunk, NULL);
 }
 
+/* What each thread runs. */
 static UNUSED void *be_member(void *argument)
 {
     FLUSH_SUBNORMALS
@@ -85,7 +86,7 @@ static UNUSED void await_members(team *t)
             sched_yield();
 }
 
-/* A team of some threads, the calling one among them; of fewer, if the system has no more. */
+/* Starts a team of so many threads, of which the calling one is the first; fewer, if the system starts no more. */
 static UNUSED void gather_team(team *t, size_t threads, char *work)
 {
     pthread_mutex_init(&t->lock, NULL);
@@ -110,8 +111,8 @@ static UNUSED void dismiss_team(team *t)
     pthread_mutex_destroy(&t->lock);
 }
 
-/* The sums of all chunks of a batch, by a team: those of each round are added up in the order of the chunks. Returns 1
-   if stopped. */
+/* Adds the sums of all chunks of a batch, computed by a team, to totals, in the order of the chunks. Returns 1 if
+   stopped. */
 static UNUSED int sum_by_team(team *t, const batch *work, double *totals, NN(poll) *poll)
 {
     for (size_t first = 0; first < chunks_of(work); first += t->count) {

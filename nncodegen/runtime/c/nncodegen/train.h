@@ -1,4 +1,4 @@
-/* Training: epochs of updates, what is measured after each, and when it ends.
+/* Training: the updates of each epoch, what is measured after it, and when the training ends.
 
    Needs update.h, random.h, metrics.h where NN_HAS_METRICS, descend.h where NN_DESCENDS, registers.h where
    NN_HAS_REGISTERS. Gives train and copy_parameters. */
@@ -15,15 +15,16 @@
 #include "descend.h"
 #endif
 
-/* The next update of an epoch, whose number in this call is row, or a sweep of sequential ones. A weight counts by
-   its ratio to the mean weight of all samples, so that the gradients of the batches are together the gradient of the
-   weighted mean. Returns a status; COMPLETED: go on. */
-static COLD int train_next(NN(training) *run, memory *m, team *threads, double total, size_t row)
+/* The next update: of all parameters at once, or, if it is sequential, of one after the other (a sweep). The epoch is
+   counted from the beginning of the call. The weights of a batch are divided by the mean weight of all samples and by
+   the size of the batch, so that the gradients of all batches, weighted by their sizes, average to that of the weighted
+   mean loss. Returns a status; COMPLETED: go on. */
+static COLD int train_next(NN(training) *run, memory *m, team *threads, double total, size_t epoch)
 {
     const size_t all = run->data.samples;
     const size_t samples = all - run->begin < run->batch ? all - run->begin : run->batch;
     const double share = (double) samples/(double) all;
-    const double factor = factor_of_update(run, row);
+    const double factor = factor_of_update(run, epoch);
     if (run->sequential) {
         while (run->sweep < PARAMETERS) {
             const size_t p = place_of(run->sweep);
@@ -48,22 +49,21 @@ static COLD int train_next(NN(training) *run, memory *m, team *threads, double t
     return NN(COMPLETED);
 }
 
-/* The updates of one epoch, or of what is left of it: every sample once. row is the number of the epoch in this
-   call. */
-static COLD int train_samples(NN(training) *run, memory *m, team *threads, double total, size_t row)
+/* The updates of an epoch, or those that are left of it. Returns a status. */
+static COLD int train_samples(NN(training) *run, memory *m, team *threads, double total, size_t epoch)
 {
     int status = NN(COMPLETED);
 #if NN_DESCENDS
-    int descent = descends(run); /* -1: again after the next update */
+    int descent = descends(run); /* whether updates are in place; -1: the next is not, those after it are */
 #endif
     while (run->begin < run->data.samples && status == NN(COMPLETED)) {
 #if NN_DESCENDS
         if (descent > 0) {
-            status = descend(run, *m, total, row, &descent);
+            status = descend(run, *m, total, epoch, &descent);
             continue;
         }
 #endif
-        status = train_next(run, m, threads, total, row);
+        status = train_next(run, m, threads, total, epoch);
 #if NN_DESCENDS
         descent = descent != 0;
 #endif
@@ -72,7 +72,8 @@ static COLD int train_samples(NN(training) *run, memory *m, team *threads, doubl
 }
 
 #if NN_HAS_METRICS
-/* Accuracy, mean absolute error, and R2 (the mean over outputs), as far as they are wanted, from their sums. */
+/* Accuracy, mean absolute error and R2 (its mean over the outputs) from their sums. Those not asked for are
+   meaningless. */
 static COLD void finish_metrics(int metrics, const NN(data) *data, const double *sums, double *figures)
 {
     const double total = total_weight(data->counts, data->samples);
@@ -84,13 +85,13 @@ static COLD void finish_metrics(int metrics, const NN(data) *data, const double 
         if (data->spread[k] > 0)
             explained += 1 - squares/data->spread[k];
         else
-            explained += squares == 0; /* a target that is the same everywhere is explained, or not */
+            explained += squares == 0; /* a target that is constant: 1 if it is met exactly, else 0 */
     }
     figures[NN(R2)] = explained/OUTPUTS;
 }
 #endif
 
-/* The columns of the history after an epoch. Returns 1 if stopped. */
+/* Measures the columns of the history after an epoch. Returns 1 if stopped. */
 static COLD int measure_epoch(NN(training) *run, memory m, team *threads, double *figures)
 {
     const NN(data) *data = &run->validation;
@@ -118,11 +119,12 @@ static COLD int measure_epoch(NN(training) *run, memory m, team *threads, double
     return 0;
 }
 
-/* Keeps the parameters of the best epoch. Returns a status: STOPPED_EARLY when patience is at its end. */
+/* Keeps a copy of the parameters if the epoch is the best so far. Returns a status: STOPPED_EARLY if none of the last
+   epochs was, as many as patience says. */
 static COLD int compare_epoch(NN(training) *run, const double *figures)
 {
     const double figure = run->higher ? -figures[run->monitor] : figures[run->monitor];
-    if (figure < run->best_figure - run->min_delta) { /* of the first epoch, if it is finite */
+    if (figure < run->best_figure - run->min_delta) { /* never where it is not finite */
         run->best_figure = figure;
         run->best_epoch = run->epochs + 1;
         arrange(run->current_parameters, run->best, 1);
@@ -131,11 +133,11 @@ static COLD int compare_epoch(NN(training) *run, const double *figures)
     return run->patience && waited >= run->patience ? NN(STOPPED_EARLY) : NN(COMPLETED);
 }
 
-/* The end of an epoch, whose number in this call is row. Nothing of it is kept before all of it is done. Returns a
-   status. */
-static COLD int end_epoch(NN(training) *run, memory m, team *threads, size_t row, uint64_t random)
+/* Ends an epoch, and begins the next: random is the state of the random numbers for it. If the measuring is stopped,
+   nothing has changed, and a later call does it again. Returns a status. */
+static COLD int end_epoch(NN(training) *run, memory m, team *threads, size_t epoch, uint64_t random)
 {
-    double *const figures = run->history + row*run->columns;
+    double *const figures = run->history + epoch*run->columns;
     int status = NN(COMPLETED);
     if (run->columns == 1)
         figures[NN(LOSS)] = run->epoch_loss;
@@ -155,14 +157,14 @@ static COLD int end_epoch(NN(training) *run, memory m, team *threads, size_t row
     return status;
 }
 
-/* One epoch, or what is left of it. */
-static COLD int train_epoch(NN(training) *run, memory *m, team *threads, double total, size_t row)
+/* One epoch, or what is left of it. Returns a status. */
+static COLD int train_epoch(NN(training) *run, memory *m, team *threads, double total, size_t epoch)
 {
     uint64_t random = run->random;
     if (run->shuffle)
         shuffle(run->order, run->data.samples, &random);
-    const int status = train_samples(run, m, threads, total, row);
-    return status == NN(COMPLETED) ? end_epoch(run, *m, threads, row, random) : status;
+    const int status = train_samples(run, m, threads, total, epoch);
+    return status == NN(COMPLETED) ? end_epoch(run, *m, threads, epoch, random) : status;
 }
 
 void NN(copy_parameters)(const NN(training) *run, real *parameters)
@@ -173,7 +175,7 @@ void NN(copy_parameters)(const NN(training) *run, real *parameters)
         memcpy(parameters, run->parameters, PARAMETERS*sizeof(real));
 }
 
-/* The state of the optimizer in the order of the loops of the gradient, or back from it. */
+/* Brings the state of the optimizer into the order of the loops of the gradient, or back from it. */
 static UNUSED void arrange_state(NN(training) *run, memory m, int back)
 {
     for (size_t k = 0; k < variables_of_state(run->optimizer); k++) {
@@ -198,7 +200,7 @@ COLD void NN(train)(NN(training) *run)
     clear(m);
     const size_t arrays = NN_HAS_SINGLE_GRADIENT ? ARRAYS : 0;
     for (size_t k = 0; k < arrays; k++)
-        m.arrays[k] = 0; /* the vectors of single samples compute with what pads a row, and nothing hangs on it */
+        m.arrays[k] = 0; /* single samples read the padding of rows, too, without an effect on results */
     arrange(run->parameters, m.parameters, 0);
     if (NN_HAS_TRANSPOSED)
         arrange_state(run, m, 0);
@@ -210,8 +212,8 @@ COLD void NN(train)(NN(training) *run)
         gather_team(&all, run->threads, run->work);
         threads = all.count > 1 ? &all : NULL;
     }
-    for (size_t row = 0; run->epochs < run->until && run->status == NN(COMPLETED); row++)
-        run->status = train_epoch(run, &m, threads, total, row);
+    for (size_t epoch = 0; run->epochs < run->until && run->status == NN(COMPLETED); epoch++)
+        run->status = train_epoch(run, &m, threads, total, epoch);
     NN(copy_parameters)(run, run->parameters);
     if (NN_HAS_TRANSPOSED)
         arrange_state(run, m, 1);

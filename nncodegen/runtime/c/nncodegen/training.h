@@ -1,5 +1,5 @@
-/* What makes a model of its kernels: predictions, losses and gradients, training, and the table of all functions. The
-   last line of the C of a model includes it.
+/* The functions of a model, which call its kernels: predictions, losses and gradients, training, and the table of all
+   functions. The last line of the C of a model includes this.
 
    Needs kernel.h, and the kernels that the headers below name. Gives all functions that the header of the model
    declares, and kernel, the table of them. */

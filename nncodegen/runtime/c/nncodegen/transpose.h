@@ -1,4 +1,4 @@
-/* Copies of matrices, transposed or as they are, in rows that are padded to whole vectors.
+/* Copies of matrices, transposed or not, whose rows are padded to whole vectors.
 
    Needs vectors.h. Gives transpose and pack. */
 
@@ -53,9 +53,9 @@ INLINE void transpose_squares(const real *restrict from, size_t column, real *re
 #endif
 }
 
-/* out[r][c] = a[r + c*a_column], in rows that are padded to some length with their last value: in squares of four by
-   four. Where fewer than four rows or columns are left, those before them are transposed again; if there are none,
-   value by value. */
+/* out[r][c] = a[r + c*a_column], in rows that are padded to some length with their last value. Squares of four by four
+   are transposed in registers. Where fewer than four rows or columns are left, the last square overlaps the one before
+   it; a matrix with fewer than four is copied value by value. */
 static HOT void transpose(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out,
     size_t out_row, size_t padded)
 {

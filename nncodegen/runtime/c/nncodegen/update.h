@@ -1,7 +1,7 @@
 /* One update: the gradient of a batch, and the step of the optimizer.
 
-   Needs gradient.h, regularize.h and rules.h. Gives train_batch, batch_of,
-   add_measures, factor_of_update, count_update, is_plain. */
+   Needs gradient.h, regularize.h and rules.h. Gives train_batch, batch_of, add_measures, factor_of_update,
+   count_update, is_plain. */
 
 #ifndef NNCODEGEN_UPDATE_H
 #define NNCODEGEN_UPDATE_H
@@ -10,21 +10,21 @@
 #include "regularize.h"
 #include "rules.h"
 
-/* Whether an update is the optimizer's alone: nothing else is done to gradients or parameters. */
+/* Whether only the optimizer changes gradients and parameters: no penalty, clipping or weight decay does. */
 static UNUSED int is_plain(const NN(training) *run)
 {
     return !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
 }
 
-/* What the learning rate is multiplied with in the next update, of the epoch of this number in this call. */
-static UNUSED double factor_of_update(const NN(training) *run, size_t row)
+/* The factor of the learning rate in the next update. Epochs are counted from the beginning of the call. */
+static UNUSED double factor_of_update(const NN(training) *run, size_t epoch)
 {
     const size_t batches = (run->data.samples + run->batch - 1)/run->batch;
-    const size_t number = run->factors_of_updates ? row*batches + run->begin/run->batch : row;
+    const size_t number = run->factors_of_updates ? epoch*batches + run->begin/run->batch : epoch;
     return run->factors ? run->factors[number] : 1;
 }
 
-/* A batch of some samples of a training, from its next one on, whose weights are divided by their total. */
+/* The batch of the next samples of a training. */
 static UNUSED batch batch_of(const NN(training) *run, size_t samples, double total)
 {
     const NN(data) *data = &run->data;
@@ -37,7 +37,7 @@ static UNUSED batch batch_of(const NN(training) *run, size_t samples, double tot
     return part;
 }
 
-/* Adds the sums for the metrics of an update, where there are any, to those of the epoch. */
+/* Adds the sums for the metrics of a batch to those of the epoch. */
 static UNUSED void add_measures(NN(training) *run, const batch *b, const double *sums)
 {
     const size_t measures = b->metrics ? MEASURES : 0;
@@ -45,16 +45,16 @@ static UNUSED void add_measures(NN(training) *run, const batch *b, const double 
         run->measures[k] += sums[SUMS + k];
 }
 
-/* Updates the parameters first <= p < last by the gradient of a batch. Where it updates the first of the parameters,
-   the loss is that of the history, and the sums for metrics are added to those of the epoch. A training has diverged
-   when a new parameter is not finite, or the loss of the history, whatever overflowed on the way to them: that is
-   the rule of all loops of training. Returns a status; COMPLETED: go on. */
+/* Computes the next values of the parameters first <= p < last from the gradient of a batch. If the first of all is
+   among them, the loss is the one for the history, and the sums for metrics are added to those of the epoch. A training
+   has diverged when a new parameter or the loss for the history is not finite; whether other values overflow on the way
+   does not matter. That holds for every kind of training. Returns a status; COMPLETED: go on. */
 static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t samples, double total, size_t first,
     size_t last, double factor, double *loss)
 {
     batch part = batch_of(run, samples, total);
     part.metrics = first == 0 ? run->metrics : 0;
-    m.gradient = m.next; /* each value until the update writes over it: the less memory, the more stays in the cache */
+    m.gradient = m.next; /* the update overwrites the gradient: less memory stays in the cache more easily */
     const double *const sums = derive_batch(&part, m, threads, m.gradient, &run->poll);
     if (!sums)
         return NN(INTERRUPTED);
@@ -89,7 +89,7 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
     return NN(COMPLETED);
 }
 
-/* Counts an update by some samples, which are a share of all. */
+/* Counts an update by some samples; share is their number, divided by that of all samples. */
 static UNUSED void count_update(NN(training) *run, size_t samples, double share)
 {
     run->updates++;

@@ -8,8 +8,8 @@
 
 #include "base.h"
 
-/* Vectors as long as the registers of the target, the rows of a block that leave registers for the rest, and what a
-   kernel for such CPUs is called. */
+/* For each instruction set: its name, the bytes of a register, and the rows of a block of a product, so many that its
+   results and factors fit into the registers. */
 #if defined(__AVX512F__)
 #define VARIANT "avx512"
 #define VECTOR_BYTES 64
@@ -32,8 +32,9 @@
 #define BLOCK_ROWS 4
 #endif
 
-/* The rows of a product beyond which vectors that lie across two lines of the cache are copied first: none where all
-   vectors come in halves (Zen 4), many where both lines come while a block computes (Zen 5). */
+/* The rows of a product beyond which vectors that cross two cache lines are copied first. Zen 4 loads all of its
+   vectors in halves, so that copies gain nothing; Zen 5 loads both lines while a block computes, so that copies pay
+   late. */
 #if defined(__znver4__)
 #define COPY_ROWS PTRDIFF_MAX
 #elif defined(__znver5__)
@@ -42,9 +43,9 @@
 #define COPY_ROWS BLOCK_ROWS
 #endif
 
-/* Whether a division that waits for a function of its loop begins the next. Intel's cores rather divide the longest
-   vectors beside other work; those of AMD, and with shorter vectors all, look too few rounds of the loop ahead. The
-   command of a compiler may decide otherwise. */
+/* Whether a loop is cut in two before a division that waits for an exponential or the like. Intel's cores overlap
+   divisions of the longest vectors with other work; those of AMD, and all with shorter vectors, look too few iterations
+   ahead for that. -DCUT=0 or 1 overrides it. */
 #if defined(CUT)
 #elif defined(__AVX512F__) && !defined(__znver4__) && !defined(__znver5__)
 #define CUT 0
@@ -52,10 +53,10 @@
 #define CUT 1
 #endif
 
-/* To the end of a block, subnormal numbers count as zero (FLUSH_SUBNORMALS), or do not (GRADUAL_UNDERFLOW). Where
-   sums are computed and parameters trained they do, if the model allows it: some cores take a hundred cycles for
-   each, and nothing in such a model takes a logarithm or a root of them, for which they would not be next to
-   nothing. Predictions keep them, and so does whoever is asked whether a call shall end. */
+/* Until the end of the block they stand in, subnormal numbers count as zero (FLUSH_SUBNORMALS) or do not
+   (GRADUAL_UNDERFLOW). They count as zero where losses and gradients are computed and parameters trained, if the model
+   allows it: some cores take a hundred cycles for each. A model with a logarithm or root of such numbers does not allow
+   it, since its result would not be close to that of zero. In predictions and in poll.stop they keep their values. */
 #if NN_FLUSHES && defined(__SSE2__) && defined(__GNUC__)
 INLINE unsigned change_mode(unsigned set, unsigned cleared)
 {
@@ -79,14 +80,14 @@ INLINE void restore_mode(const unsigned *before)
 
 enum {
     LANES = VECTOR_BYTES/sizeof(real),
-    PAD = NN_HAS_BLOCKS ? LANES : 1, /* samples to whose multiples a tile is padded */
+    PAD = NN_HAS_BLOCKS ? LANES : 1, /* a tile is padded to a multiple of so many samples */
     PARTIALS = DIRECT ? 0 : LANE_SUMS*LANES,
-    PANEL = 256, /* terms of a long sum that are worked through at once: 32 kB of the longest vectors */
-    LANE_SUM_ROWS = BLOCK_ROWS/2, /* of a block of sums of lanes */
-    FEW = 4 /* rows, below which a long sum is not worth a panel */
+    PANEL = 256, /* terms of a part of a long sum: in two of the longest vectors, 32 kB */
+    LANE_SUM_ROWS = BLOCK_ROWS/2, /* the rows of a block of sums of lanes */
+    FEW = 4 /* fewer samples than these are multiplied with transposed weights as they are, without a copy */
 };
 
-/* Whether the compiler takes shuffles of vectors: GCC from version 12 on, and Clang. */
+/* Whether the compiler has __builtin_shufflevector: GCC from version 12 on, and Clang. */
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector)
 #define SHUFFLES 1
@@ -106,7 +107,7 @@ typedef real unaligned_four __attribute__((vector_size(4*sizeof(real)), aligned(
 typedef real unaligned_eight __attribute__((vector_size(8*sizeof(real)), aligned(sizeof(real)), may_alias));
 typedef real unaligned_sixteen __attribute__((vector_size(16*sizeof(real)), aligned(sizeof(real)), may_alias));
 
-/* The sums of neighbours in two vectors of 4, 8 or 16: of four values each, those of a come first, then those of b. */
+/* Sums of neighbours in two vectors of 4, 8 or 16 values: in each four values of the result, two from a, two from b. */
 #if SHUFFLES
 #define NEIGHBOURS_4(a, b) \
     __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7)
@@ -117,14 +118,14 @@ typedef real unaligned_sixteen __attribute__((vector_size(16*sizeof(real)), alig
     + __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
 #endif
 
-/* A vector; those of arrays lie aligned, those of the inputs where the caller has them. */
+/* Reads a vector, which need not be aligned: inputs lie where the caller has them. */
 INLINE vector load(const real *values)
 {
     return *(const unaligned *) values;
 }
 
-/* Stores a vector of a result, or (add) adds scale times the vector to what is there; then multiplies it with a factor,
-   if there is one. */
+/* out[position] = s, or, if add, out[position] + scale*s; then times factor[position], if there is a factor. All are
+   vectors. */
 INLINE void keep(vector s, real *out, size_t position, const real *factor, int add, real scale)
 {
     if (add)
@@ -134,8 +135,8 @@ INLINE void keep(vector s, real *out, size_t position, const real *factor, int a
     *(unaligned *) (out + position) = s;
 }
 
-/* The same for the first lanes of a vector, at the end of a row without padding: what lies behind them, which may be
-   behind the array as well, is written as it is. */
+/* The same for the first lanes of a vector, at the end of a row without padding. The values behind these are read, and
+   written back unchanged; there is memory for them even at the end of the array. */
 INLINE void keep_first(vector s, size_t lanes, real *out, int add, real scale)
 {
     const vector there = load(out);
@@ -147,8 +148,7 @@ INLINE void keep_first(vector s, size_t lanes, real *out, int add, real scale)
     *(unaligned *) out = (vector) (((words) s & first) | ((words) there & ~first));
 }
 
-/* The sum of the lanes of a vector. Its halves are added as vectors: to take lanes out takes longer than to add
-   them. */
+/* The sum of the lanes of a vector. Its halves are added as vectors, which is faster than to extract each lane. */
 INLINE real sum_of_lanes(vector s)
 {
     typedef real half __attribute__((vector_size(VECTOR_BYTES/2), may_alias));
@@ -165,7 +165,7 @@ INLINE real sum_of_lanes(vector s)
     return total;
 }
 
-/* The sums of four times four values. */
+/* The sum of the values of each of four short vectors. */
 INLINE void add_fours(const four *a, four *sums)
 {
 #if SHUFFLES
@@ -177,7 +177,7 @@ INLINE void add_fours(const four *a, four *sums)
 #endif
 }
 
-/* The sums of the lanes of four vectors. */
+/* The sum of the lanes of each of four vectors. */
 INLINE void sums_of_four(const vector *s, four *sums)
 {
 #if SHUFFLES
@@ -204,8 +204,8 @@ INLINE void sums_of_four(const vector *s, four *sums)
         (*sums)[k] = sum_of_lanes(s[k]);
 }
 
-/* Adds four vectors to the partial sums of four weights, or of the fewer that are left. If they come from a single
-   tile, or DIRECT is set, their lanes are added up at once, to the one sum of each weight. */
+/* Adds four vectors to the partial sums of four weights, or of fewer where only so many are left. If DIRECT, the sum of
+   their lanes is added to the sum of each weight instead, and for a single tile it is that sum. */
 INLINE void add_four(const vector *s, size_t left, size_t weight, real *restrict partials, double *restrict sums,
     int single_tile)
 {
@@ -237,7 +237,7 @@ INLINE void add_four(const vector *s, size_t left, size_t weight, real *restrict
         to[3] += s[3];
 }
 
-/* Pads a row to some length with its last value: a single value in vectors, as it is read again. */
+/* Pads a row to some length with its last value. A row of one value is written in whole vectors, which is faster. */
 INLINE void pad_row(real *row, size_t columns, size_t padded)
 {
     const real last = row[columns - 1];
@@ -251,10 +251,10 @@ INLINE void pad_row(real *row, size_t columns, size_t padded)
 }
 
 /* Pads rows to whole vectors. */
-INLINE void pad_rows(size_t rows, size_t lanes, real *out, size_t out_row)
+INLINE void pad_rows(size_t rows, size_t columns, real *out, size_t out_row)
 {
     for (size_t r = 0; r < rows; r++)
-        pad_row(out + r*out_row, lanes, (lanes + LANES - 1)/LANES*LANES);
+        pad_row(out + r*out_row, columns, (columns + LANES - 1)/LANES*LANES);
 }
 
 #endif

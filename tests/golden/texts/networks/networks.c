@@ -20,7 +20,7 @@
 #define NN_LANE_SUMS 27
 #define NN_DIRECT 0
 #define NN_LONG 96
-#define NN_ROWS 4
+#define NN_SINGLE_SAMPLES 4
 
 /* What it has, and what its loops need. */
 #define NN_HAS_MANY 1
@@ -534,7 +534,7 @@ static HOT void gradient_finish(const real *restrict parameters, const double *r
 }
 
 /* The outputs of one sample. */
-static HOT void predict_row(const real *restrict parameters, const real *restrict inputs,
+static HOT void predict_sample(const real *restrict parameters, const real *restrict inputs,
     real *restrict work, real *restrict outputs)
 {
     const real *const W1 = parameters + 0;
@@ -619,7 +619,7 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
 
 /* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale
    times each to what is there: the parameters, which are read before, as may be what is behind them. */
-static HOT void gradient_row(const real *parameters, const real *restrict inputs,
+static HOT void gradient_sample(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts)
 {

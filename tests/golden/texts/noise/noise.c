@@ -20,7 +20,7 @@
 #define NN_LANE_SUMS 230
 #define NN_DIRECT 0
 #define NN_LONG 96
-#define NN_ROWS 4
+#define NN_SINGLE_SAMPLES 4
 
 /* What it has, and what its loops need. */
 #define NN_HAS_MANY 0
@@ -211,7 +211,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
-    real *restrict partials, int metrics, const real *restrict counts, randomness noise, const size_t *restrict rows)
+    real *restrict partials, int metrics, const real *restrict counts, randomness noise, const size_t *restrict sample_numbers)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real *const W2 = parameters + 0;
@@ -251,7 +251,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     for (size_t i = 0; i < 9; i++) {
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
-            const real noise1_tile_ = normal_noise(noise_of_layer(noise, 1), noise.scale, rows[n], i, (real) 0.1);
+            const real noise1_tile_ = normal_noise(noise_of_layer(noise, 1), noise.scale, sample_numbers[n], i, (real) 0.1);
             h1[i*TILE + n] = noise1_tile_ + x_tile_[i*TILE + n];
         }
     }
@@ -261,7 +261,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     for (size_t k = 0; k < 19; k++) {
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
-            const real noise3_tile_ = dropout_noise(noise_of_layer(noise, 2), noise.scale, rows[n], k, UINT32_C(1288490189), (real) 0.4285714285714286);
+            const real noise3_tile_ = dropout_noise(noise_of_layer(noise, 2), noise.scale, sample_numbers[n], k, UINT32_C(1288490189), (real) 0.4285714285714286);
             t7[k*TILE + n] = noise3_tile_ + 1;
         }
     }
@@ -414,7 +414,7 @@ static HOT void gradient_finish(const real *restrict parameters, const double *r
 }
 
 /* The outputs of one sample. */
-static HOT void predict_row(const real *restrict parameters, const real *restrict inputs,
+static HOT void predict_sample(const real *restrict parameters, const real *restrict inputs,
     real *restrict work, real *restrict outputs)
 {
     const real *const W2 = parameters + 0;
@@ -465,9 +465,9 @@ static HOT void predict_row(const real *restrict parameters, const real *restric
 
 /* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale
    times each to what is there: the parameters, which are read before, as may be what is behind them. */
-static HOT void gradient_row(const real *parameters, const real *restrict inputs,
+static HOT void gradient_sample(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
-    double *restrict sums, real *gradient, int metrics, const real *restrict counts, randomness noise, const size_t *restrict rows)
+    double *restrict sums, real *gradient, int metrics, const real *restrict counts, randomness noise, const size_t *restrict sample_numbers)
 {
     const real *const W2 = parameters + 0;
     const real *const b2 = parameters + 171;
@@ -495,7 +495,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     /* noise1_row_[i] = noise1[i] */
     INDEPENDENT_FEW
     for (size_t i = 0; i < 9; i++)
-        noise1_row_[i] = normal_noise(noise_of_layer(noise, 1), noise.scale, rows[0], i, (real) 0.1);
+        noise1_row_[i] = normal_noise(noise_of_layer(noise, 1), noise.scale, sample_numbers[0], i, (real) 0.1);
 
     /* x_row_[i] = x[i] */
     INDEPENDENT_FEW
@@ -505,7 +505,7 @@ static HOT void gradient_row(const real *parameters, const real *restrict inputs
     /* noise3_row_[k] = noise3[k] */
     INDEPENDENT
     for (size_t k = 0; k < 19; k++)
-        noise3_row_[k] = dropout_noise(noise_of_layer(noise, 2), noise.scale, rows[0], k, UINT32_C(1288490189), (real) 0.4285714285714286);
+        noise3_row_[k] = dropout_noise(noise_of_layer(noise, 2), noise.scale, sample_numbers[0], k, UINT32_C(1288490189), (real) 0.4285714285714286);
 
     /* y_row_[m] = y[m] */
     INDEPENDENT_FEW
