@@ -1,6 +1,6 @@
 """Writes files atomically, and keeps digests beside them that tell whether they are damaged.
 
-``setup.py`` reads this file before anything is installed: it needs the standard library alone.
+``setup.py`` reads this file before anything is installed: it needs only the standard library.
 """
 
 from __future__ import annotations

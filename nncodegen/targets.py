@@ -1,6 +1,6 @@
 """What the generated C is compiled with, and the CPUs for which a portable module has variants of its kernel.
 
-``setup.py`` reads this file before anything is installed: it needs the standard library alone.
+``setup.py`` reads this file before anything is installed: it needs only the standard library.
 """
 
 from __future__ import annotations

@@ -15,26 +15,27 @@ from nncodegen.schedule.nest import end_of
 
 
 def blas_product(nest: Nest, at: Elements, scale: str) -> tuple[str, ...]:
-    """The call for a nest: out[row, lanes] (+)= a[row, inner] b[inner, lanes], for sums over samples with a scale."""
+    """The call for a nest: out[r, c] (+)= sum(k) a[r, k]*b[k, c]; sums over samples have a scale."""
     (step,), (row,), (a, b) = nest.steps, rest_of(nest), factors(nest)
     (inner,) = step.over
-    sizes = ", ".join(end_of(nest, index) for index in (row, nest.lanes, inner))
-    operands = f"{_operand(a, row, inner, at)}, {_operand(b, inner, nest.lanes, at)}"
+    sizes = ", ".join(end_of(nest, index) for index in (row, nest.innermost, inner))
+    operands = f"{_operand(a, row, inner, at)}, {_operand(b, inner, nest.innermost, at)}"
     out = f"{at.begin(step.target)}, {_stride(step.target, row, at)}"
     return (f"product({sizes}, {operands}, {out}, {scale if inner == SAMPLE else 0});",)
 
 
 def end_rows(nest: Nest, at: Elements) -> str:
-    """The call that pads the rows which BLAS leaves."""
+    """The call that pads the rows of a result of BLAS."""
     (target,), (row,) = (step.target for step in nest.steps), rest_of(nest)
-    sizes = f"{end_of(nest, row)}, {end_of(nest, nest.lanes)}"
+    sizes = f"{end_of(nest, row)}, {end_of(nest, nest.innermost)}"
     return f"end_rows({sizes}, {at.begin(target)}, {_stride(target, row, at)});"
 
 
 def _operand(element: Element, row: str, column: str, at: Elements) -> str:
     """Where a matrix begins, the values from one row (transposed: column) to the next, and whether it is transposed.
 
-    BLAS wants these values to be as many as a row has, also where it is the only one: the weights of one input.
+    BLAS wants this distance to be at least the length of a row, also where there is one row only: the weights of one
+    input.
     """
     from_row, from_column = _stride(element, row, at), _stride(element, column, at)
     if from_column == 1:

@@ -23,7 +23,7 @@ class Calls(Protocol):
 
 
 class CallsOfTile:
-    """The calls for the kernel of a tile; all products are ``out[rows, lanes] = sum(k) a[rows, k]*b[k, lanes]``."""
+    """The calls for the kernel of a tile; all products are ``out[r, c] = sum(k) a[r, k]*b[k, c]``."""
 
     def __init__(self, elements: Elements) -> None:
         self._at = elements
@@ -43,9 +43,9 @@ class CallsOfTile:
         return (self._dot_products(nest) if nest.shape is Shape.DOT_PRODUCTS else self._dot_products_of_samples(nest),)
 
     def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
-        """The call that pads an array of samples, or the rows that BLAS leaves."""
+        """The call that pads an array of samples, or the rows of a result of BLAS."""
         at = self._at
-        if filling is Filling.ZERO_LANES:
+        if filling is Filling.ZERO_ENDS:
             return end_rows(nest, at)
         (feature,) = (index for index in element.indices if index != SAMPLE)
         strides = f"{at.stride(element, SAMPLE)}, {at.stride(element, feature)}"
@@ -56,11 +56,11 @@ class CallsOfTile:
         """A copy of a vector or matrix, which may lie transposed, in padded rows."""
         at, (step,) = self._at, nest.steps
         (matrix,) = step.operands
-        (row,) = [index for index in step.target.indices if index != nest.lanes] or [""]
-        of_samples = nest.lanes == SAMPLE
-        end = "padded" if of_samples else str(at.layout.padded(at.size(nest.lanes)))
-        source = f"{at.size(row) if row else 1}, {end_of(nest, nest.lanes)}, {at.begin(matrix)}"
-        stride = at.stride(matrix, nest.lanes)
+        (row,) = [index for index in step.target.indices if index != nest.innermost] or [""]
+        of_samples = nest.innermost == SAMPLE
+        end = "padded" if of_samples else str(at.layout.padded(at.size(nest.innermost)))
+        source = f"{at.size(row) if row else 1}, {end_of(nest, nest.innermost)}, {at.begin(matrix)}"
+        stride = at.stride(matrix, nest.innermost)
         target = f"{at.names[step.target.tensor]}, {at.stride(step.target, row) if row else end}, {end}"
         if row and at.stride(matrix, row) == "1" != stride:
             return f"transpose({source}, {stride}, {target});"
@@ -69,30 +69,30 @@ class CallsOfTile:
     def _contract(self, nest: Nest) -> tuple[str, ...]:
         """The product of a matrix and an array of samples, or the sum over samples of the products of two arrays.
 
-        Rows of outputs, of samples or of weights, and lanes of the others. A second step multiplies the result with
+        Its columns lie along the vectors: samples, units or weights. A second step multiplies the result with
         an array. Where rows have no padding, what is behind their last whole vector has a call of its own.
         """
         at, result = self._at, nest.steps[-1].target
         (inner,), (row,) = nest.steps[0].over, rest_of(nest)
         (a, b), factor = factors(nest), _factor(nest)
-        rows, lanes, inners = (end_of(nest, index) for index in (row, nest.lanes, inner))
+        rows, columns, inners = (end_of(nest, index) for index in (row, nest.innermost, inner))
         scale = self._scale(result) if inner == SAMPLE else "0"
         first = f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}"
-        second, lane = f"{at.begin(b)}, {at.stride(b, inner)}", at.stride(b, nest.lanes)
+        second, column = f"{at.begin(b)}, {at.stride(b, inner)}", at.stride(b, nest.innermost)
         out, times = f"{at.begin(result)}, {at.stride(result, row)}", at.begin(factor) if factor else "NULL"
-        vectors = f"{lanes}/LANES*LANES" if nest.ragged else lanes
-        calls = (f"contract({rows}, {vectors}, {inners}, {first}, {second}, {lane}, {out}, {times}, {scale});",)
+        whole = f"{columns}/LANES*LANES" if nest.ragged else columns
+        calls = (f"contract({rows}, {whole}, {inners}, {first}, {second}, {column}, {out}, {times}, {scale});",)
         if not nest.ragged:
             return calls
-        return (*calls, f"contract_ends({rows}, {lanes}, {inners}, {first}, {second}, {out}, {scale});")
+        return (*calls, f"contract_ends({rows}, {columns}, {inners}, {first}, {second}, {out}, {scale});")
 
     def _dot_products(self, nest: Nest) -> str:
         """The product of a layer for a few samples: both factors lie along what is summed up."""
         at, target, (row,), (a, b) = self._at, nest.steps[0].target, rest_of(nest), factors(nest)
         (inner,) = nest.steps[0].over
-        function = "column_products" if nest.lanes == SAMPLE else "row_products"
-        sizes = f"{end_of(nest, row)}, {end_of(nest, nest.lanes)}, {at.size(inner)}"
-        first, second = f"{at.begin(a)}, {at.stride(a, row)}", f"{at.begin(b)}, {at.stride(b, nest.lanes)}"
+        function = "column_products" if nest.innermost == SAMPLE else "row_products"
+        sizes = f"{end_of(nest, row)}, {end_of(nest, nest.innermost)}, {at.size(inner)}"
+        first, second = f"{at.begin(a)}, {at.stride(a, row)}", f"{at.begin(b)}, {at.stride(b, nest.innermost)}"
         return f"{function}({sizes}, {first}, {second}, {at.begin(target)}, {at.stride(target, row)});"
 
     def _dot_products_of_samples(self, nest: Nest) -> str:
@@ -105,7 +105,7 @@ class CallsOfTile:
         return f"dot_products({at.size(row)}, {at.size(column)}, padded, {given}, {out}, {scale});"
 
     def _across(self, nest: Nest) -> str:
-        """The sums over samples of the products of two arrays, whose samples lie along the lanes."""
+        """The sums over samples of the products of two arrays, whose samples lie along the vectors."""
         at, (step,) = self._at, nest.steps
         row, column = step.target.indices
         first, second = sorted(step.operands, key=lambda element: row not in element.indices)
@@ -118,14 +118,14 @@ class CallsOfTile:
         """The sums over samples of an array."""
         at, (step,) = self._at, nest.steps
         array = at.names[step.operands[0].tensor]
-        if nest.lanes == SAMPLE:
+        if nest.innermost == SAMPLE:
             (row,) = step.target.indices
             return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded, single_tile);"
         stride, out = at.stride(step.operands[0], SAMPLE), at.begin(step.target)
-        return f"add_rows({at.size(nest.lanes)}, {array}, {stride}, {out}, count, {self._scale(step.target)});"
+        return f"add_rows({at.size(nest.innermost)}, {array}, {stride}, {out}, count, {self._scale(step.target)});"
 
     def _scale(self, target: Element) -> str:
-        """The scale of a sum over samples, or 0 if it is not added; below 0 is meant for those in place alone."""
+        """The scale of a sum over samples, or 0 if it is not added; a scale below 0 is only for sums in place."""
         return "scale" if target.tensor in self._at.kernel.in_place else "(real) (scale > 0)"
 
     def _partials(self, step: Step) -> str:
@@ -162,7 +162,7 @@ class CallsOfSample:
 
 
 class CallsOfModels:
-    """The calls for the kernel of a group of models: products and sums of each of them, with models along the lanes."""
+    """The calls for the kernel of a group of models: products and sums of each of them, with a model in each lane."""
 
     def __init__(self, elements: Elements) -> None:
         self._at = elements

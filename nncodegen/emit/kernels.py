@@ -93,11 +93,11 @@ class KernelEmitter:
         return [*self._kernel.outputs, *filter(None, copies)]
 
     def _emit_prepare(self) -> None:
-        """What depends on the parameters alone and is kept in arrays, once for all tiles."""
+        """What depends on parameters only and is kept in arrays, once for all tiles."""
         if not self._kernel.prepared:
             return
         lines = self._lines
-        lines.add("/* What the tiles need of the parameters alone. */")
+        lines.add("/* What tiles need that depends on parameters only. */")
         arguments = "const real *restrict parameters, size_t samples, real *restrict work"
         with lines.function(f"static void {self._kernel.name}_prepare({arguments})"):
             self._emit_nests(self._kernel.prepared)

@@ -65,7 +65,7 @@ class Lines:
 
     @contextmanager
     def function(self, head: str) -> Iterator[None]:
-        """The body of a function, whose braces stand alone in their lines."""
+        """The body of a function, whose braces have lines of their own."""
         self._append(*head.splitlines(), "{")
         self._blocks.append(_Block(len(self._lines), held=True))
         yield

@@ -40,7 +40,7 @@ class LoopPrinter:
         self._local: frozenset[str] = frozenset()  # the tensors that the current loop computes
         self._models = self._kernel.plan.models is Role.VECTOR
         self.take: Callable[[Statement, str], Iterable[str]] | None = None
-        """What becomes of the term of a sum that has one alone, where it is not added to the sum."""
+        """What becomes of the only term of a sum, where it is not added to the sum."""
 
     def print(self, nests: Iterable[Nest]) -> None:
         """The nests, one after the other, each behind a comment that says what it is made of.
@@ -208,10 +208,10 @@ class LoopPrinter:
     # What pads arrays.
 
     def _pad(self, nest: Nest, padding: Padding) -> None:
-        if nest.shape is not Shape.LOOPS or (padding.filling is not Filling.ZERO_LANES and nest.lanes != SAMPLE):
+        if nest.shape is not Shape.LOOPS or (padding.filling is not Filling.ZERO_ENDS and nest.innermost != SAMPLE):
             self._lines.add(*(self._calls.pad(nest, element, padding.filling) for element in padding.arrays))
-        elif padding.filling is Filling.ZERO_LANES:
-            index, size = nest.lanes, self._at.size(nest.lanes)
+        elif padding.filling is Filling.ZERO_ENDS:
+            index, size = nest.innermost, self._at.size(nest.innermost)
             head = f"for (size_t {index} = {size}; {index} < {self._at.layout.padded(size)}; {index}++)"
             with self._outer(self._samples(nest), nest), self._lines.block(head):
                 self._lines.add(*(f"{self._at.stored(element)} = 0;" for element in padding.arrays))

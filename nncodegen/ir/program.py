@@ -13,7 +13,7 @@ tensors; it need not occur on the right (``d_h[n, j] = weight[n]``).
 The implicit tensor ``weight[n]`` holds the weights of the samples, which sum to 1 over a batch
 (``1/N`` each, unless there are sample weights), so that a mean over samples is a plain sum.
 
-A bare formula is the case in which every tensor is a scalar or carries the sample index alone.
+A bare formula is the case in which every tensor is a scalar or has only the sample index.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def may_be_infinite(
 ) -> bool:
     """Whether an expression may be infinite while all its symbols, except those in ``loose``, are finite.
 
-    Sums, products and integer powers of finite numbers count as finite. So do quotients by parameters alone, unless
+    Sums, products and integer powers of finite numbers count as finite. So do quotients by parameters only, unless
     ``by_parameters`` is true: where such a divisor is 0, the formula has no value anyway. ``signs`` holds what is known
     about the signs of symbols.
     """

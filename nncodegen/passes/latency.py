@@ -2,7 +2,7 @@
 
 Where every statement waits for the one before it, what counts is the time from the first input to the last result, not
 the number of operations: a core has units to spare while it waits. So these rules may add operations, and are not for
-loops over samples or models, which keep a core busy; loops over models take ``unbranched`` alone. Every rule keeps the
+loops over samples or models, which keep a core busy; loops over models take only ``unbranched``. Every rule keeps the
 precision; what could overflow where the original does not is left as it is.
 """
 

@@ -1,6 +1,6 @@
 """The Python part of the runtime as every compiled module holds it: in C, the files as texts, and their digest.
 
-``setup.py`` reads this file before anything is installed: it needs the standard library alone.
+``setup.py`` reads this file before anything is installed: it needs only the standard library.
 """
 
 from __future__ import annotations

@@ -2,31 +2,30 @@
 
 Samples are worked through in tiles. Inside a tile one index runs innermost and contiguously, so that every step is a
 loop that a compiler can vectorize: the samples, or the features of a layer (see ``layout``). Steps over the same
-indices share one loop nest; a value that only its own nest reads is a local variable, the others are arrays of
-one tile, which share memory where they can (see ``arrays``). For a formula all steps carry the sample index alone: the
-whole program is a single loop over samples without an array, or several where there are very many statements. Over the
+indices share one loop nest. A value that only its own nest reads is a local variable; the others are arrays of one
+tile, which share memory where they can (see ``arrays``). In a formula all steps have only the index of the samples: the
+program is a single loop over samples without an array, or several loops if there are very many statements. Over the
 units of a layer, a long operation that waits for a function has a loop of its own (see ``split``).
 
-The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and the gradients of its weights,
-``d_W[j, i] = sum(n) d[n, j]*x[n, i]``, are all of one kind: ``out[rows, lanes] = sum(inner) a[rows, inner]*b[inner,
-lanes]``. They are left to one kernel that holds blocks of the result in registers; which index plays which role
-follows from the layout. Only where both factors of a gradient have their samples innermost, the sum runs across lanes:
-each lane of a vector then has a partial sum of its own, which costs a vector of memory for each weight; beyond so many
-weights that these vectors would leave the cache, the lanes are added up in every tile. Products with very many weights
-are left to BLAS (see ``blas``), and to that kernel where there is none. Where the chain rule multiplies a product with
-the derivative of an activation, that happens before it leaves the registers. The weights of the first layer may lie
-transposed while they are trained (see ``transposed``). The gradients of weights come last in a tile: where they lie as
-the weights do, plain gradient descent takes them from these instead (``Kernel.descends``).
+The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and the gradients of its weights, ``d_W[j,
+i] = sum(n) d[n, j]*x[n, i]``, are all products of two matrices, ``out[r, c] = sum(k) a[r, k]*b[k, c]``. One function of
+the runtime computes them in blocks that stay in registers; which index plays which role follows from the layout. Only
+where both factors of a gradient have their samples innermost, the sum runs along the vectors: each lane then has a
+partial sum, which takes a vector of memory for each weight; with so many weights that these vectors would leave the
+cache, the lanes are added up in every tile. Products with very many weights are left to BLAS (see ``blas``), and to the
+blocks where there is none. Where the chain rule multiplies a product by the derivative of an activation, that happens
+before the result leaves the registers. The weights of the first layer may be kept transposed while they are trained
+(see ``transposed``). The gradients of weights are computed last in a tile: where they lie as the weights do, plain
+gradient descent can subtract them from the weights at once (``Kernel.descends``).
 
-Each entry point of the module has a kernel of its own. A kernel is cut in three by the samples: what depends on
-parameters alone comes ``before``, then what runs over the samples of a ``tile``, then what needs the finished
-sums over all samples, ``after``. Where outputs can be compared with targets, the kernels of the loss and of the
-gradient keep the outputs of a tile, from which metrics are computed; what these alone need runs where they are wanted.
-So does what the loss alone needs of the loops of the gradient. Predictions of formulas run over whole vectors, so that
-a row has the same bits alone as among others (see ``vectors``). Where layers are computed in blocks, single samples
-have kernels of their own (see ``single_sample``). Small programs have a scalar form besides, for training on
-single samples, and those without layers for many models (see ``unrolled``); for many models of a network there is a
-kernel with models along the vectors (see ``layers``).
+Predictions, loss and gradient have a kernel each. A kernel has three parts: ``before`` is what depends on parameters
+only, ``tile`` runs over the samples of a tile, and ``after`` needs the finished sums over all samples. Where outputs
+can be compared with targets, the kernels of the loss and of the gradient keep the outputs of a tile for the metrics;
+what only metrics need runs where they are wanted, and so does what only the loss needs in the kernel of the gradient.
+Predictions of formulas run over whole vectors, so that the bits of a prediction do not depend on the other samples (see
+``vectors``). Where layers are computed in blocks, single samples have kernels of their own (see ``single_sample``).
+Small programs also have a form in which every value is a scalar, for training on single samples, and formulas for many
+models (see ``unrolled``); many models of a network have a kernel with a model in each lane (see ``layers``).
 
 When the places of all tensors are known, the rest is decided: what each axis does and where its loop ends, what pads
 arrays (see ``axes``), the statements (see ``statements``), and which other nest runs for few samples, without a BLAS,
@@ -92,7 +91,7 @@ def _measured(program: Program) -> tuple[Element, ...]:
 
 
 def _with_short_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
-    """The same with short tiles, if all that an update goes through then is close, and else is not."""
+    """The same with short tiles, if all that an update reads and writes stays in the first-level cache only then."""
     usual = _bytes_of_a_tile(program, layout, gradient)
     if usual <= CLOSE:
         return layout, gradient
@@ -106,7 +105,7 @@ def _with_short_tile(program: Program, layout: Layout, gradient: Kernel) -> tupl
 
 
 def _with_long_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
-    """The same with the longest tiles whose arrays are close."""
+    """The same with the longest tiles whose arrays stay in the first-level cache."""
     times = 1
     while 2 * times * layout.tile <= LONGEST_TILE and bytes_of(2 * times * gradient.arrays, program) <= CLOSE:
         times *= 2
@@ -118,7 +117,7 @@ def _with_long_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple
 
 
 def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
-    """The memory that an update of one tile goes through: its rows, the arrays, the parameters, the next ones."""
+    """The memory that an update of one tile reads and writes: samples, arrays, the current and the next parameters."""
     columns = sum(tensor.size for tensor in (*program.inputs, *program.targets))
     parameters = program.parameter_count
     return bytes_of(layout.tile * columns + gradient.arrays + 2 * parameters, program)

@@ -63,7 +63,7 @@ class Arrays:
 def _over(slot: _Slot, step: Step, nest: Nest) -> bool:
     """Whether a step may write over the array that its nest reads for the last time.
 
-    Each value is then read in the one round of the loops that writes over it, by this step or one before it.
+    Each value is then read in the same iteration of the loops that writes over it, by this step or one before it.
     """
     if nest.reduced:  # what it reads, it reads again for the next term
         return False

@@ -1,9 +1,9 @@
 """What each axis of a nest does, where its loop ends, and what pads the arrays that it leaves.
 
-All of that follows from the places of the tensors, so that it is decided last. A loop over lanes runs to the end of the
-last vector, over what pads a row or a tile, unless it reads or writes rows from outside, which end where they end. What
-pads the samples are those of the last one again, with which copies and products pad their rows; but what has the
-weights of the samples as a factor, which are 0 there, is 0.
+All of that follows from the places of the tensors, so that it is decided last. A loop along the vectors runs to the end
+of the last vector, also over what pads a row or a tile, unless it reads inputs or targets or writes outputs, whose
+arrays have no padding. A tile is padded with values of its last sample; but what has the weight of a sample as a factor
+is padded with 0, which is the weight of the samples that pad.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nncodegen.schedule.nest import Axis, Filling, Nest, Padding, Place, Role, S
 from nncodegen.schedule.statements import statements, written_out
 
 OUTSIDE = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.NOISE, Place.GRADIENT)
-"""Rows that end where they end: nothing is read or written behind them."""
+"""Places of the caller, without padding: nothing may be read or written behind their last value."""
 
 BLOCKS = (Shape.CONTRACT, Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.BLAS)
 """Products, whose rows are held in registers."""
@@ -37,7 +37,7 @@ def decide(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
 
 
 def transposes(nest: Nest, kernel: Kernel) -> bool:
-    """Whether a nest with the samples along its vectors transposes them as it reads them: a copy or product of rows."""
+    """Whether a nest with the samples along its vectors reads their rows and transposes them: a copy or a product."""
     if nest.shape is not Shape.CONTRACT:
         return nest.shape is Shape.PACK
     (read,) = (operand for operand in nest.steps[0].operands if SAMPLE in operand.indices)
@@ -46,7 +46,7 @@ def transposes(nest: Nest, kernel: Kernel) -> bool:
 
 def read_along(nest: Nest, kernel: Kernel) -> Iterator[Element]:
     """What a nest reads in vectors along the samples."""
-    if nest.lanes == SAMPLE:
+    if nest.innermost == SAMPLE:
         steps = nest.steps[1:] if transposes(nest, kernel) else nest.steps
         yield from (operand for step in steps for operand in step.operands)
 
@@ -79,7 +79,7 @@ class _Axes:
         return frozenset(e.tensor for nest in self.kernel.nests_with_metrics for e in read_along(nest, self.kernel))
 
     def decided(self, nest: Nest) -> Nest:
-        """A nest with all decisions: what the loss alone needs of it does not always run."""
+        """A nest with all decisions. What only the loss needs of it does not always run."""
         of_loss = self.kernel.of_loss
         rest = only((nest,), lambda step: step.target.tensor not in of_loss)
         if rest == (nest,):
@@ -106,7 +106,7 @@ class _Axes:
     def _role(self, index: str, nest: Nest) -> Role:
         if index in nest.unrolled:
             return Role.UNROLLED
-        if index == nest.lanes and self.kernel.plan in (TILE, SINGLE_SAMPLE):
+        if index == nest.innermost and self.kernel.plan in (TILE, SINGLE_SAMPLE):
             return Role.VECTOR
         if nest.shape in BLOCKS:
             return Role.SUMMED if index in nest.steps[0].over else Role.REGISTERS
@@ -120,12 +120,12 @@ class _Axes:
             return Samples.PADDED if self._covers_padding(nest) else Samples.GIVEN
         elements = [e for step in nest.steps for e in (step.target, *step.operands) if index in e.indices]
         outside = any(kernel.place(element) in OUTSIDE for element in elements)
-        loops = nest.shape is Shape.LOOPS and index == nest.lanes
+        loops = nest.shape is Shape.LOOPS and index == nest.innermost
         return self.layout.padded(size) if loops and not outside else size
 
     def _covers_padding(self, nest: Nest) -> bool:
         """Whether a loop over the samples runs over those that pad a tile."""
-        if nest.lanes != SAMPLE:
+        if nest.innermost != SAMPLE:
             return False
         if nest.shape is not Shape.LOOPS:
             return not transposes(nest, self.kernel)
@@ -133,13 +133,13 @@ class _Axes:
         return self.kernel.padded and not writes and not self._copies_rows(nest)
 
     def _copies_rows(self, nest: Nest) -> bool:
-        """Whether a nest copies rows of inputs for others that run over whole vectors."""
+        """Whether a nest copies inputs for others that run over whole vectors."""
         read = (self.kernel.place(operand) for step in nest.steps for operand in step.operands)
         return self.kernel.in_vectors and any(place is Place.INPUT for place in read)
 
     def _ragged(self, nest: Nest) -> bool:
-        """Whether the lanes of a sum in place, whose rows follow each other at once, may not fill whole vectors."""
-        size = self.program.sizes[nest.lanes]
+        """Whether a nest writes sums in place in rows that are no whole vectors, without padding between them."""
+        size = self.program.sizes[nest.innermost]
         in_place = nest.steps[-1].target.tensor in self.kernel.in_place
         return nest.shape is not Shape.LOOPS and in_place and size is not None and size != self.layout.padded(size)
 
@@ -148,24 +148,24 @@ class _Axes:
     def _padding(self, nest: Nest) -> Iterator[Padding]:
         arrays = [step.target for step in nest.steps if self.kernel.place(step.target) is Place.ARRAY]
         if nest.shape is Shape.LOOPS and not nest.sums and not nest.reduced:
-            if nest.lanes == SAMPLE and self._copies_rows(nest):
+            if nest.innermost == SAMPLE and self._copies_rows(nest):
                 yield Padding(Filling.LAST_SAMPLE, tuple(self._written_out(nest)))
-            elif nest.lanes != SAMPLE and arrays and self._ends_early(nest):
-                yield Padding(Filling.ZERO_LANES, tuple(arrays))
-        if (nest.shape is Shape.LOOPS and nest.lanes == SAMPLE) or (
-            nest.lanes == SAMPLE and not transposes(nest, self.kernel)
+            elif nest.innermost != SAMPLE and arrays and self._ends_early(nest):
+                yield Padding(Filling.ZERO_ENDS, tuple(arrays))
+        if (nest.shape is Shape.LOOPS and nest.innermost == SAMPLE) or (
+            nest.innermost == SAMPLE and not transposes(nest, self.kernel)
         ):
             return
         along = [e for e in arrays if SAMPLE in e.indices and e.tensor in self.along]
         for element in along:
             if element.tensor in self.weighted:
                 yield Padding(Filling.ZERO_SAMPLES, (element,))
-            elif nest.lanes != SAMPLE:
+            elif nest.innermost != SAMPLE:
                 yield Padding(Filling.LAST_SAMPLE, (element,))
 
     def _ends_early(self, nest: Nest) -> bool:
-        """Whether the lanes of a nest end before the last vector does."""
-        return self._end(nest.lanes, nest) != self.layout.padded(self.program.sizes[nest.lanes] or 1)
+        """Whether the innermost loop of a nest ends before the last vector does."""
+        return self._end(nest.innermost, nest) != self.layout.padded(self.program.sizes[nest.innermost] or 1)
 
     def _written_out(self, nest: Nest) -> Iterator[Element]:
         for step in nest.steps:

@@ -1,8 +1,8 @@
 """Which products of a tile are left to BLAS, and which to blocks of our own.
 
-A product ``out[rows, lanes] = sum(inner) a[rows, inner]*b[inner, lanes]`` can be handed to dgemm or sgemm. BLAS copies
-both matrices into an order of its own before it multiplies them, which pays where the weights are many: ours are read
-from further and further away. Each of the three products of a layer (forward, to its inputs, to its weights) has the
+A product ``out[r, c] = sum(k) a[r, k]*b[k, c]`` can be handed to dgemm or sgemm. BLAS copies both matrices into an
+order of its own before it multiplies them, which pays where the weights are many: our blocks read them from slower
+caches, the more there are. Each of the three products of a layer (forward, to its inputs, to its weights) has the
 weights of the layer as one of its three matrices, so that their number is what the choice follows from:
 
     BLAS     weights >= LARGE

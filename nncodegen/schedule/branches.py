@@ -1,8 +1,8 @@
-"""Which nests have another in their place where that depends on the call: on its samples, on BLAS, or on the loss.
+"""Which nests are replaced by others depending on the call: on the number of samples, on BLAS, or on the loss.
 
-A product with a copy of weights that is transposed takes the weights as they are where samples are few: the copy would
-take longer than that. A product that is left to BLAS reads the weights themselves, too, as BLAS copies them by itself;
-where there is no BLAS, it runs in blocks.
+A product reads a transposed copy of its weights. Where samples are few, the copy would take longer than the product,
+which then reads the weights as they are. So does a product that is left to BLAS, which makes copies of its own; where
+there is no BLAS, it runs in blocks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nncodegen.schedule.nest import Branch, Filling, Nest, Padding, Place, Role,
 
 
 def with_loss(whole: Nest, rest: Nest | None = None) -> Nest:
-    """A nest that runs as a whole where the loss is wanted, and without what only the loss needs elsewhere."""
+    """A nest that runs as a whole where the loss is wanted, and otherwise without what only the loss needs."""
     return replace(whole, padding=(), branch=Branch(When.LOSS, whole, rest))
 
 
@@ -24,7 +24,7 @@ def with_branch(nest: Nest, kernel: Kernel) -> Nest:
     plain = replace(nest, padding=())
     branch: Branch | None = None
     if kernel.plan is SINGLE_SAMPLE:
-        nest = plain = _of_a_row(plain, kernel)
+        nest = plain = _of_one_sample(plain, kernel)
         if kernel.place(nest.steps[0].target) is Place.GRADIENT:
             branch = Branch(When.ADDED, replace(plain, added=True), plain)
     elif kernel.plan is not TILE:
@@ -43,15 +43,15 @@ def with_branch(nest: Nest, kernel: Kernel) -> Nest:
 
 
 def factors(nest: Nest) -> tuple[Element, Element]:
-    """The factors of a product: the one without the lanes of its result, and the one that has them."""
+    """The factors of a product: the one without the innermost index of its result, and the one that has it."""
     step = nest.steps[0]
-    b = next(element for element in step.operands if nest.lanes in element.indices)
+    b = next(element for element in step.operands if nest.innermost in element.indices)
     return next(element for element in step.operands if element is not b), b
 
 
 def rest_of(nest: Nest) -> tuple[str, ...]:
-    """The indices of the result of a product but for the lanes."""
-    return tuple(index for index in nest.steps[0].target.indices if index != nest.lanes)
+    """The indices of the result of a product without the innermost one."""
+    return tuple(index for index in nest.steps[0].target.indices if index != nest.innermost)
 
 
 def _is_layer(nest: Nest) -> bool:
@@ -94,9 +94,9 @@ def _along(inner: str, nest: Nest) -> Nest:
 def _with_originals(nest: Nest, kernel: Kernel) -> Nest:
     """The product that BLAS computes, of matrices as they are."""
     (step,), (row,) = nest.steps, rest_of(nest)
-    size = nest.axis(nest.lanes).end
+    size = nest.axis(nest.innermost).end
     early = SAMPLE not in step.over and isinstance(size, int) and kernel.stride(step.target, row) > size
-    padding = (Padding(Filling.ZERO_LANES, (step.target,)),) if early else ()
+    padding = (Padding(Filling.ZERO_ENDS, (step.target,)),) if early else ()
     given = replace(step, expression=step.expression.xreplace(kernel.copies))
     return replace(nest, steps=(given,), padding=padding)
 
@@ -113,7 +113,7 @@ def _without_blas(nest: Nest, kernel: Kernel) -> Nest:
     return replace(nest, shape=Shape.DOT_PRODUCTS_OF_SAMPLES if along else Shape.ACCUMULATE)
 
 
-def _of_a_row(nest: Nest, kernel: Kernel) -> Nest:
+def _of_one_sample(nest: Nest, kernel: Kernel) -> Nest:
     """How a nest of a single sample is run: as a product of a matrix and a vector, a reduction of a row, or loops."""
     step = nest.steps[0]
     if nest.shape is Shape.CONTRACT:

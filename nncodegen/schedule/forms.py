@@ -20,19 +20,19 @@ LONG = 96
 where it stays in the first-level cache."""
 
 GATHERED = 8
-"""Values of a vector that are gathered from as many rows about as fast as squares of them are transposed."""
+"""Values of a vector up to which gathering them from rows is about as fast as transposing squares."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a step is run: the shape of its nest, and the index along the vectors."""
+    """How a step is run: the shape of its nest, and the index that runs innermost and along the vectors."""
 
     shape: Shape
-    lanes: str
+    innermost: str
 
 
 def forms_of(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[list[Step], dict[str, Form]]:
-    """The steps, with copies of matrices where a product needs them in rows of its own, and the form of each."""
+    """The steps and the form of each, with copies of matrices for products that need them in padded rows."""
     result: list[Step] = []
     forms: dict[str, Form] = {}
     elements = {element for step in program.steps for element in step.operands}
@@ -41,14 +41,14 @@ def forms_of(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[l
     }  # tensors whose features lie side by side
     for step in steps:
         form = _form(step, program, layout, in_rows)
-        if SAMPLE in step.target.indices and form.lanes != SAMPLE:
+        if SAMPLE in step.target.indices and form.innermost != SAMPLE:
             for element in step.operands:
-                if SAMPLE not in element.indices and form.lanes in element.indices:
+                if SAMPLE not in element.indices and form.innermost in element.indices:
                     panels = form.shape in (Shape.CONTRACT, Shape.BLAS) and _in_panels(step, element, program, layout)
                     transposed = element.tensor in layout.transposed
-                    if panels or transposed or _in_whole_vectors(element, form.lanes, program, layout):
+                    if panels or transposed or _in_whole_vectors(element, form.innermost, program, layout):
                         continue
-                    packed = _packed(element, form.lanes, program, result, forms)
+                    packed = _packed(element, form.innermost, program, result, forms)
                     step = replace(step, expression=step.expression.xreplace({element: packed}))
             in_rows.add(step.target.tensor)
         result.append(step)
@@ -59,25 +59,25 @@ def forms_of(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[l
 def _in_panels(step: Step, element: Element, program: Program, layout: Layout) -> bool:
     """Whether a product copies a matrix panel by panel anyway: no copy in padded rows is made of it before."""
     (inner,) = step.over
-    (lanes,) = (index for index in element.indices if index != inner)
-    size = program.sizes[lanes] or 1
+    (innermost,) = (index for index in element.indices if index != inner)
+    size = program.sizes[innermost] or 1
     whole = element.indices[-1] == inner or layout.padded(size) == size
     return (program.sizes[inner] or 1) > LONG and whole
 
 
-def _in_whole_vectors(element: Element, lanes: str, program: Program, layout: Layout) -> bool:
-    """Whether the lanes of an element lie side by side, in whole vectors."""
-    size = program.sizes[lanes] or 1
-    return element.indices[-1] == lanes and layout.padded(size) == size
+def _in_whole_vectors(element: Element, innermost: str, program: Program, layout: Layout) -> bool:
+    """Whether the values of an index lie side by side, in whole vectors."""
+    size = program.sizes[innermost] or 1
+    return element.indices[-1] == innermost and layout.padded(size) == size
 
 
-def _packed(element: Element, lanes: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:
-    """The copy of a vector or matrix of parameters in padded rows along the lanes, made where there is none yet."""
-    indices = (*(index for index in element.indices if index != lanes), lanes)
-    packed = Element(free(f"{element.tensor} by {lanes}", program), indices)
+def _packed(element: Element, innermost: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:
+    """The copy of a vector or matrix of parameters in padded rows along an index, made where there is none yet."""
+    indices = (*(index for index in element.indices if index != innermost), innermost)
+    packed = Element(free(f"{element.tensor} by {innermost}", program), indices)
     if packed.tensor not in forms:
         steps.append(Step(packed, element))
-        forms[packed.tensor] = Form(Shape.PACK, lanes)
+        forms[packed.tensor] = Form(Shape.PACK, innermost)
     return packed
 
 
@@ -91,10 +91,10 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
             return Form(Shape.LOOPS, innermost)
         if SAMPLE in step.target.indices:
             array = next(e for e in step.operands if SAMPLE in e.indices)
-            (lanes,) = features
+            (feature,) = features
             pays = layout.transposes(program.count(features), program.count(step.over))
-            lanes = lanes if lanes == innermost or (array.tensor in in_rows and not pays) else SAMPLE
-            return Form(Shape.BLAS if blas else Shape.CONTRACT, lanes)
+            chosen = feature if feature == innermost or (array.tensor in in_rows and not pays) else SAMPLE
+            return Form(Shape.BLAS if blas else Shape.CONTRACT, chosen)
         indices = step.target.indices
         for index in indices if step.target.tensor in layout.transposed else reversed(indices):
             if next(e for e in step.operands if index in e.indices).tensor in in_rows:
@@ -110,7 +110,7 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
 
 
 def _is_from_outside(value: Expr, program: Program) -> bool:
-    """Whether a value is that of an input or target, whose samples the caller has in rows."""
+    """Whether a value is that of an input or target, which the caller has in rows of samples."""
     outside = {tensor.name for tensor in (*program.inputs, *program.targets)}
     return isinstance(value, Element) and value.tensor in outside
 
@@ -123,11 +123,11 @@ def is_written_out(step: Step, program: Program) -> bool:
 def can_be_written_out(step: Step, form: Form) -> bool:
     """Whether the short indices of a step need no loops: it runs over samples, which lie innermost, and is no block."""
     sums = step.operator in (None, "sum") or isinstance(step.expression, Element)
-    return form.shape is Shape.LOOPS and form.lanes == SAMPLE and SAMPLE in step.target.indices and sums
+    return form.shape is Shape.LOOPS and form.innermost == SAMPLE and SAMPLE in step.target.indices and sums
 
 
 def lies_in_rows(element: Element, program: Program, layout: Layout) -> bool:
-    """Whether an element is of the only input, in products alone, and its features run innermost in whole vectors."""
+    """Whether an element is of the only input, only products read it, and its features fill whole vectors."""
     if [tensor.name for tensor in program.inputs] != [element.tensor] or len(element.indices) != 2:
         return False
     readers = [step for step in program.steps if element.tensor in {operand.tensor for operand in step.operands}]

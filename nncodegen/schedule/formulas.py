@@ -1,9 +1,9 @@
 """Many models of a formula at once: the statements of one sample, in loops over the models.
 
 The innermost loop runs over a group of models, whose values lie side by side: ``parameters[p][m]``. The statements
-stand in several loops, each short enough for a core to overlap its rounds. What one loop computes and another reads has
-an array, with a value for each model; everything else is a local variable. The loss is not always asked for, so that it
-has loops of its own behind those of the gradient: it computes again what is neither shared nor costly.
+stand in several loops, each short enough for a core to overlap its iterations. What one loop computes and another reads
+has an array, with a value for each model; everything else is a local variable. The loss is not always wanted, so that
+it has loops of its own behind those of the gradient, which compute again what is neither shared nor costly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nncodegen.schedule.plans import SideBySide
 
 WINDOW = 32
 """Operations of a loop over the models. A core looks about a hundred instructions ahead: where these hold two or three
-rounds of a loop, it finds work that does not wait, and none where they hold a part of one long chain."""
+iterations, it finds work that does not wait, and none where they hold a part of one long dependent computation."""
 
 BYTES = 512
 """Bytes of the values of a group: several vectors, as many as the innermost loops need to be worth their beginnings."""
@@ -72,12 +72,12 @@ def _renamed(steps: Sequence[Step], names: Container[str], word: str) -> tuple[S
 
 
 def _nest(steps: Sequence[Step]) -> Nest:
-    """A loop over the models alone."""
+    """A loop that has no index but the models."""
     return Nest((), (), False, tuple(steps))
 
 
 def in_loops(steps: Sequence[Step]) -> list[Sequence[Step]]:
-    """Steps in loops of WINDOW/2 to WINDOW operations, a longer step alone, cut where the fewest values go across."""
+    """Steps in loops of WINDOW/2 to WINDOW operations, longer steps by themselves, cut where fewest values cross."""
     costs = [cost(step) for step in steps]
     crossing = [len(shared((steps[:cut], steps[cut:]))) for cut in range(len(steps))]
     loops: list[Sequence[Step]] = []

@@ -49,30 +49,30 @@ class Kernel:
     arrays: int
     sums: int
     gradient_sums: int
-    """The values up to the last of the sums that come from blocks with one partial sum each; they lie in the gradient,
+    """The length of what holds the sums that blocks compute with columns along the vectors: they lie in the gradient,
     or behind it."""
     lane_sums: int
-    """The other sums that come from blocks, with a partial sum in every lane; they lie first."""
+    """The other sums that blocks compute, with a partial sum in every lane. They lie before all other sums."""
     in_place: frozenset[str]
     """The gradient sums that lie where the gradient has them; the others lie behind all of it."""
     crossing: frozenset[str] = frozenset()
     """The arrays that only later parts of the nest read that computes them: of use where its loops are cut."""
     measured: tuple[Nest, ...] = ()
-    """What metrics need of a tile besides: it runs only where they are wanted."""
+    """What only metrics need of a tile: it runs only where they are wanted."""
     outputs: tuple[Element, ...] = ()
     """The outputs that metrics compare with targets; they are kept until the tile is done."""
     of_loss: frozenset[str] = frozenset()
     """The tensors of a tile that the loss needs, and neither the gradient nor metrics: they are not always wanted."""
     in_vectors: bool = False
-    """Whether all but what copies rows from and to outside works on whole vectors (see ``vectors``)."""
+    """Whether all loops run over whole vectors, but those that copy inputs and outputs (see ``vectors``)."""
     whole_vectors: bool = False
-    """Whether it is given the rows of whole vectors alone (see ``vectors``)."""
+    """Whether it must be given as many samples as fill whole vectors (see ``vectors``)."""
     sources: dict[str, str] = field(default_factory=dict)
-    """The tensors that would be copies of rows from outside, and these, which are used in their place."""
+    """The tensors that would only be copies of inputs or targets, and what is used in their place."""
     plan: Plan = TILE
     """What the axes do."""
     vector: int = 0
-    """The values of a vector to whose multiple samples are padded; 0 where the vectors of the target decide it."""
+    """Samples are padded to a multiple of it; 0: to whole vectors of the target."""
 
     @property
     def direct(self) -> bool:
@@ -96,17 +96,17 @@ class Kernel:
 
     @property
     def prepared(self) -> tuple[Nest, ...]:
-        """What depends on the parameters alone and lies in arrays, once for all tiles, with what it needs."""
+        """What depends on parameters only and lies in arrays, once for all tiles, with what it needs."""
         stored = [s for nest in self.before for s in nest.steps if self.place(s.target) is Place.ARRAY]
         return self._before((*stored, *needed(self._local, (e for step in stored for e in step.operands))))
 
     def again(self, nests: Iterable[Nest]) -> tuple[Nest, ...]:
-        """What some nests need of the parameters alone and lies in no array: it is computed again for each tile."""
+        """What some nests need of parameters only, where it is in no array: it is computed again in each tile."""
         return self._before(needed(self._local, (e for nest in nests for step in nest.steps for e in step.operands)))
 
     @property
     def _local(self) -> list[Step]:
-        """What depends on the parameters alone and is not kept in arrays."""
+        """What depends on parameters only and is not kept in arrays."""
         return [s for nest in self.before for s in nest.steps if self.place(s.target) is Place.LOCAL]
 
     def _before(self, kept: tuple[Step, ...]) -> tuple[Nest, ...]:
@@ -118,7 +118,7 @@ class Kernel:
         return self.storage[element.tensor].place
 
     def stride(self, element: Element, index: str) -> int:
-        """The values from one of an index to the next; 0 for the samples of rows from outside."""
+        """The distance between neighbouring values of an index; 0 for the samples of inputs, targets and outputs."""
         return dict(zip(element.indices, self.storage[element.tensor].strides, strict=True))[index]
 
     def readers(self, nest: Nest) -> list[Nest]:
@@ -142,12 +142,12 @@ class Kernel:
 
     @property
     def finishing(self) -> tuple[Nest, ...]:
-        """What comes after the samples, but for copies of sums to the gradient, where they lie in place."""
+        """What runs after the samples, without copies of sums to the gradient that lie there already."""
         return only(self.after, lambda step: not self._copies_in_place(step))
 
     @property
     def descends(self) -> bool:
-        """Whether sums in place come behind all that reads parameters: what has them may be the parameters."""
+        """Whether sums in place come after all that reads parameters, so that they may be added to these at once."""
         whole = (n for n, nest in enumerate(self.tile) if nest.steps[0].target.tensor in self.in_place)
         first = next(whole, None)
         of_parameters = {step.target.tensor for nest in self.before for step in nest.steps}
@@ -158,12 +158,12 @@ class Kernel:
         return first is not None and kept and not read & of_parameters
 
     def _copies_in_place(self, step: Step) -> bool:
-        """Whether a step copies a sum that lies in place, which no other reads."""
+        """Whether a step copies a sum that lies in the gradient already."""
         return isinstance(step.expression, Element) and step.expression.tensor in self.in_place
 
     @property
     def nests(self) -> tuple[Nest, ...]:
-        """All nests, in their order, but for what metrics need besides."""
+        """All nests in their order, without those that only metrics need."""
         return (*self.before, *self.tile, *self.after)
 
     @property
@@ -177,7 +177,7 @@ class Kernel:
         return frozenset(nest.shape for nest in self.nests)
 
     def show(self) -> str:
-        """The loops, and what lives outside of local variables, as text."""
+        """The loops, and what does not lie in local variables, as text."""
         notes = {
             "on whole vectors": self.in_vectors or self.whole_vectors,
             "by which parameters may change where they are": self.descends,

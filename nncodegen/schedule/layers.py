@@ -1,9 +1,9 @@
-"""Many models of a network side by side: the lanes of vectors are models, and loops run over samples and units.
+"""Many models of a network side by side, one in each lane of a vector, in loops over samples and units.
 
-Every value of a tile is a vector then, with a lane for each model, and so is every parameter: a product of matrices
-multiplies vector by vector, whatever the widths of the layers are, and sums over samples stay in their lanes. A network
-that is trained alone fills its vectors with samples or units instead, and pays for those that do not fill them. But the
-parameters of a group of models take as many times the memory of one, and must be close at hand.
+Every value of a tile, and every parameter, is a vector then, with a lane for each model. So vectors are full whatever
+the widths of the layers are, and sums over samples stay in their lanes. The vectors of a single network hold samples or
+units instead, and may be partly empty. But the parameters of a group take as many times the memory of one model, and
+must stay in the first-level cache or close to it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def choose_layers(program: Program, layout: Layout, gradient: Kernel) -> SideByS
 
 
 def _without_copies(kernel: Kernel) -> Kernel:
-    """The kernel without copies of rows from outside: those of a group are copied anyway, and used where they are."""
+    """The kernel without copies of inputs and targets: for a group these are copied before, and used where they are."""
 
     def copies(step: Step) -> bool:
         source = step.expression
@@ -62,8 +62,8 @@ def _without_copies(kernel: Kernel) -> Kernel:
 def _in_order(kernel: Kernel, program: Program) -> Kernel:
     """The kernel with sums where the gradient has them: the loss is the first, and the derivatives follow it.
 
-    Those that the gradient copies are where it has them, others behind. A number that several nests use has a value of
-    work memory of its own.
+    Sums that are derivatives lie in the order of the gradient, other sums behind them. A scalar that several nests use
+    has a place in work memory.
     """
     storage, behind, arrays = dict(kernel.storage), 1 + program.parameter_count, kernel.arrays
     taken: set[str] = set()

@@ -2,23 +2,23 @@
 
 A value ``h[n, j]`` of a tile can lie with its samples side by side (``h[j][n]``), or with its features side by side
 (``h[n][j]``, rows padded to whole vectors). What is computed is the same; what differs is what a product of matrices
-costs. Samples fill their vectors whatever the width of a layer, but the gradient of a weight is then a sum across the
-lanes of a vector. Features waste the lanes that pad a row, but the gradients of a whole vector of weights are sums
-within their lanes. So the choice follows from the width:
+costs. Samples fill their vectors whatever the width of a layer, but the gradient of a weight is then the sum of the
+lanes of a vector. Features waste the lanes that pad a row, but then each lane holds the gradient of one weight. So the
+choice follows from the width:
 
     cost with samples innermost     width*(2 + LANE_SUM)
     cost with features innermost    width padded to whole vectors*3 (*NARROW, if it is one vector)
 
 (for one product forward, one for the gradient of the weights, one for that of the inputs). Layers that differ would
 have to transpose values on the way, so all indices of more than half a vector are chosen alike, by the sum of their
-costs.
-An index that a reduction other than a product runs over, such as the classes of a softmax, keeps its samples innermost;
-what a layer before it has with features innermost is then transposed, unless that takes longer (see ``transposes``).
+costs. An index that a reduction other than a product runs over, such as the classes of a softmax, keeps its samples
+innermost; if the layer before it has features innermost, their values are transposed, unless that takes longer (see
+``transposes``).
 
-A tile is as short as its loops allow, so that what one leaves is at hand for the next: with samples innermost a loop
-takes eight vectors to be worth its beginning and its end. It is longer where the weights of a layer leave the
-first-level cache between two tiles, and shorter where everything else stays there only then. The loops of a formula
-leave little to each other: its tiles are as long as that stays close.
+A tile is as short as its loops allow, so that what one loop writes is still in the first-level cache for the next: with
+samples innermost, a loop needs eight vectors to be worth its beginning and its end. A tile is longer where the weights
+of a layer leave the first-level cache between two tiles anyway, and shorter where all else stays there only then. The
+loops of a formula pass few values to each other: its tiles are as long as these stay in the first-level cache.
 """
 
 from __future__ import annotations
@@ -39,32 +39,33 @@ SHORT_TILE = 32
 as the blocks of their gradients are half as deep."""
 
 CLOSE = 50_000
-"""Bytes up to which it does, and up to which the arrays of a formula stay there."""
+"""Bytes that stay in the first-level cache beside everything else: all that an update goes through, or the arrays of a
+formula."""
 
 VECTORS = 8
 """Vectors of samples in a tile where samples run innermost in all layers, which then are narrow."""
 
 LONG_TILE = 128
-"""Samples in a tile where weights do not stay there: each tile fetches them again, however few samples it has."""
+"""Samples in a tile where weights do not stay in the first-level cache: each tile loads them again."""
 
 LONGEST_TILE = 512
-"""Samples in a tile of a formula, at most: with GCC each lane of a vector then adds up a few dozen values in a row; the
-losses of 8,192 samples in float32 are off by 1e-8, and by 9e-8 with Clang, which adds them all up in one."""
+"""Samples in a tile of a formula, at most: with GCC each lane of a vector then adds up a few dozen values; the
+losses of 8,192 samples in float32 are off by 1e-8, and by 9e-8 with Clang, which adds them all up in one sum."""
 
 CACHE = 2**15
-"""Bytes of a layer's weights from which on they do not."""
+"""Bytes of a layer's weights from which on they do not stay in the first-level cache between two tiles."""
 
 LONGEST = {"float64": 8, "float32": 16}
-"""Values in the longest vectors: rows are padded to multiples of it, so that one text serves every target."""
+"""Values in the longest vectors: rows are padded to multiples of it, so that the same C serves every target."""
 
 LANE_SUM = 1.6
-"""Cost of a product whose result is summed across lanes, against one whose result stays in its lane."""
+"""Cost of a product whose result is the sum of the lanes of a vector, relative to one whose results are lanes."""
 
 NARROW = 1.25
-"""Cost of a product in blocks of a single vector, which load as much as they multiply, against wider ones."""
+"""Cost of a product in blocks of a single vector, which load as much as they multiply, relative to wider ones."""
 
 TRANSPOSE, GATHER = 0.5, 1.5
-"""Cycles to transpose a value of a matrix, square by square, and to gather one alone from its row."""
+"""Cycles to transpose a value of a matrix in a square, and to gather a single value from its row."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ class Layout:
         return -(-size // self.padding) * self.padding
 
     def transposes(self, size: int, inner: int) -> bool:
-        """Whether a product transposes what it sums over, which has features innermost, where its own samples are.
+        """Whether a product with samples innermost transposes its factor, which has features innermost.
 
-        It could compute features innermost, whose row is padded, and leave each value to be gathered.
+        The alternative is a result with features innermost, in padded rows, from which each value is gathered later.
         """
         rate = 2 * self.padding  # products of a cycle
         return size * inner / rate + TRANSPOSE * inner < self.padded(size) * inner / rate + GATHER * size

@@ -37,10 +37,10 @@ TERMS = 30
 """Terms of a sum in one statement; further ones are added in statements of their own."""
 
 USUAL = 8
-"""Terms of a sum that make no difference; beyond, each counts as a statement."""
+"""Terms up to which a sum counts as one statement; in longer ones, each term counts as one."""
 
 SUM = 2
-"""Statements that a sum over the samples counts as: it keeps a register as long as its loop runs."""
+"""Statements that a sum over the samples counts as, since it occupies a register while its loop runs."""
 
 _LOCAL = Storage(Place.LOCAL)
 
@@ -57,7 +57,7 @@ def make_kernel(
     """The loops that compute some results of a program: outputs for each sample, or the loss and its gradient.
 
     ``measured`` are outputs that metrics need of a kernel of the latter kind. ``with_gaps``: one of the former kind,
-    whose loops would read rows, or write them, with gaps (see ``vectors``).
+    whose loops would read inputs or write outputs with gaps between samples (see ``vectors``).
     """
     if name != "gradient":
         layout = replace(layout, transposed=())
@@ -76,7 +76,7 @@ def make_kernel(
     own = needed(steps, [*copies, *sums])
     names = {step.target.tensor for step in own}
     phases, besides = _phases(own, storage), _phases([s for s in steps if s.target.tensor not in names], storage)
-    # an output is written for the samples of a tile alone, an array also for those that pad it
+    # an output is written only for the samples of a tile, an array also for those that pad it
     apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and tiled}
     apart |= {step.target.tensor for step in tiled if in_vectors}
     short = (index for index, size in program.sizes.items() if size is not None and size <= MOST_UNROLLED)
@@ -128,7 +128,7 @@ def _results(
 
 
 def _without_gaps(tile: tuple[Nest, ...], program: Program) -> bool:
-    """Whether a single loop reads all of a row, and writes all of its outputs."""
+    """Whether a single loop reads all inputs of a sample, and writes all of its outputs."""
     read = {operand.tensor for nest in tile for step in nest.steps for operand in step.operands}
     return len(tile) == 1 and all(tensor.name in read for tensor in program.inputs)
 
@@ -171,7 +171,7 @@ def in_parts(steps: Iterable[Step], program: Program) -> Iterator[Step]:
 
 
 def _tiled(program: Program, layout: Layout, every: bool) -> Iterator[Step]:
-    """Steps that copy the rows of a tile to where it lies together, for those with an index of their own, or ``every``.
+    """Steps that copy inputs and targets of a tile to arrays: those with an index of their own, or ``every`` one.
 
     Noise is computed there, once. Rows that lie in whole vectors already are used where they are.
     """
@@ -216,7 +216,7 @@ def nests_of(
     """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands.
 
     The steps that define the tensors ``apart`` get nests of their own. The indices ``unrolled`` are written out where
-    loops run over samples; there sums over samples stay apart.
+    loops run over samples; there each sum over samples has a nest of its own.
     """
     nests: list[tuple[Loops, Form, list[Step]]] = []
     sizes: list[int] = []
@@ -236,22 +236,22 @@ def nests_of(
                 position, complete_first = homes[operand.tensor]
                 same = nests[position][:2] == (loops, form) and not complete_first
                 first = max(first, position if same else position + 1)
-        alone = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
-        alone = bool(alone or (unrolled and SAMPLE in step.over))
-        candidates = range(first, len(nests)) if not alone else ()
+        separate = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
+        separate = bool(separate or (unrolled and SAMPLE in step.over))
+        candidates = range(first, len(nests)) if not separate else ()
         size = _statements(step)
         fits = (k for k in candidates if nests[k][:2] == (loops, form) and sizes[k] + size <= MOST)
         position = next(fits, len(nests))
         if position == len(nests):
             nests.append((loops, form, []))
-            sizes.append(MOST if alone else 0)  # so that no other joins one that stays alone
+            sizes.append(MOST if separate else 0)  # so that no other joins a separate one
         nests[position][2].append(step)
         sizes[position] += size
         homes[step.target.tensor] = (position, bool(step.over) and not written_out)
     for loops, form, members in nests:
         inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
         written = (index for index in inside if index in unrolled and index not in loops[0] + loops[1])
-        yield Nest(*loops, tuple(members), form.lanes, form.shape, tuple(dict.fromkeys(written)))
+        yield Nest(*loops, tuple(members), form.innermost, form.shape, tuple(dict.fromkeys(written)))
 
 
 def _statements(step: Step) -> int:
@@ -275,7 +275,7 @@ def _with_factors(nests: tuple[Nest, ...], steps: Iterable[Step]) -> Iterator[Ne
                 continue
             factor, product = sorted(factors, key=lambda f: homes.get(f.tensor, -1))
             home = homes.get(product.tensor, -1)
-            block = home >= 0 and (nests[home].shape, nests[home].lanes) == (Shape.CONTRACT, nest.lanes)
+            block = home >= 0 and (nests[home].shape, nests[home].innermost) == (Shape.CONTRACT, nest.innermost)
             alike = factor.indices == product.indices == step.target.indices
             if block and alike and read[product.tensor] == 1 and homes.get(factor.tensor, home) < home:
                 taken[home] = step

@@ -73,7 +73,7 @@ class Samples(Enum):
 
 
 class When(Enum):
-    """What is known only when a kernel runs, and decides which of two nests does."""
+    """What is known only when a kernel runs, and decides which of two nests runs."""
 
     LOSS = "where the loss is wanted"
     FEW = "for few samples"
@@ -84,9 +84,9 @@ class When(Enum):
 
 
 class Filling(Enum):
-    """What an array has behind its samples, or behind the values of a row, to the end of a vector."""
+    """What pads an array behind its samples, or behind the values of a row, to whole vectors."""
 
-    ZERO_LANES = "zeros at the end of the rows of"
+    ZERO_ENDS = "zeros at the end of the rows of"
     ZERO_SAMPLES = "zeros behind the samples of"
     LAST_SAMPLE = "the last sample again, behind those of"
 
@@ -151,20 +151,20 @@ class Padding:
 class Nest:
     """Steps that share one nest of loops: over ``outer``, then ``reduced``, then (``samples``) over a tile.
 
-    ``lanes`` is the index that runs innermost and along the vectors. The indices ``unrolled`` have so few values that
+    ``innermost`` is the index that runs innermost, along the vectors. The indices ``unrolled`` have so few values that
     each has statements of its own in the loop over the others. ``cuts`` are the tensors of each part, one after the
     other, where the target decides whether the parts share their loops.
 
     The rest follows when all places are known: the ``axes`` in the order of the loops, the ``statements`` of each part,
-    the ``padding`` of the arrays, whether the lanes of a product may leave the last vector ``ragged``, whether the
-    values are ``added`` to what is there, and a ``branch``.
+    the ``padding`` of the arrays, whether a row of the result may leave its last vector incomplete (``ragged``),
+    whether the values are ``added`` to what is there, and a ``branch``.
     """
 
     outer: tuple[str, ...]
     reduced: tuple[str, ...]
     samples: bool
     steps: tuple[Step, ...]
-    lanes: str = SAMPLE
+    innermost: str = SAMPLE
     shape: Shape = Shape.LOOPS
     unrolled: tuple[str, ...] = ()
     cuts: tuple[frozenset[str], ...] = ()
@@ -185,7 +185,7 @@ class Nest:
     def loops(self) -> tuple[str, ...]:
         """All indices, from the outermost loop to the innermost."""
         indices = (*self.outer, *self.reduced, *([SAMPLE] if self.samples else []))
-        return (*(i for i in indices if i != self.lanes), *(i for i in indices if i == self.lanes))
+        return (*(i for i in indices if i != self.innermost), *(i for i in indices if i == self.innermost))
 
     @property
     def sums(self) -> tuple[Step, ...]:

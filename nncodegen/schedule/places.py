@@ -49,13 +49,13 @@ def place(
     """
     storage = dict(storage)
     blocks = [nest for nest in phases[1] if nest.shape in BLOCKS and SAMPLE in nest.steps[0].over]
-    within_lanes = [nest for nest in blocks if nest.lanes != SAMPLE]
+    within_lanes = [nest for nest in blocks if nest.innermost != SAMPLE]
     gradient_sums, in_place = _place_gradient_sums(program, layout, within_lanes, phases[2], storage)
     sums = 0
     for nest in blocks:
-        if nest.lanes == SAMPLE:
+        if nest.innermost == SAMPLE:
             (step,) = nest.steps
-            strides, size = strides_of(program, layout, step.target, nest.lanes)
+            strides, size = strides_of(program, layout, step.target, nest.innermost)
             storage[step.target.tensor] = Storage(Place.SUM, sums, strides)
             sums += size
     lane_sums = sums
@@ -71,16 +71,16 @@ def place(
     nests, crossing = list(_flat(phases)), set()
     for home, step in _homes(phases):
         name, nest = step.target.tensor, nests[home[0]]
-        strides, size = strides_of(program, layout, step.target, nest.lanes)
+        strides, size = strides_of(program, layout, step.target, nest.innermost)
         reduced = any(index in (*nest.reduced, SAMPLE) for index in step.over)
-        alone = nest.shape is Shape.LOOPS and not reduced and reads.get(name, set()) <= {home}
-        alone = alone or (nest.shape is Shape.CONTRACT and step is not nest.steps[-1])  # the last alone is stored
+        local = nest.shape is Shape.LOOPS and not reduced and reads.get(name, set()) <= {home}
+        local = local or (nest.shape is Shape.CONTRACT and step is not nest.steps[-1])  # only the last is stored
         if name in storage:
             continue
         if SAMPLE in step.over:
             storage[name] = Storage(Place.SUM, sums, strides)
             sums += size
-        elif (not step.target.indices and not reduced) or (alone and name not in kept):
+        elif (not step.target.indices and not reduced) or (local and name not in kept):
             storage[name] = Storage(Place.LOCAL)
         else:
             storage[name] = Storage(Place.ARRAY, arrays.place(step, nest, home[0], strides, size), strides)
@@ -121,13 +121,14 @@ def _place_gradient_sums(
     behind = layout.padded(program.parameter_count)
     for nest in nests:
         target = nest.steps[0].target
-        copy, (strides, size) = copies.get(target.tensor), strides_of(program, layout, target, nest.lanes, padded=False)
+        copy = copies.get(target.tensor)
+        strides, size = strides_of(program, layout, target, nest.innermost, padded=False)
         if copy and strides == (copy.strides or row_major(program, target)):
             storage[target.tensor] = Storage(Place.GRADIENT_SUM, copy.offset, strides)
             in_place.add(target.tensor)
             end = max(end, copy.offset + size)
         else:
-            strides, size = strides_of(program, layout, target, nest.lanes)
+            strides, size = strides_of(program, layout, target, nest.innermost)
             storage[target.tensor] = Storage(Place.GRADIENT_SUM, behind, strides)
             behind += size
             end = behind
@@ -147,16 +148,16 @@ def _homes(phases: tuple[tuple[Nest, ...], ...]) -> Iterator[tuple[tuple[int, in
 
 
 def strides_of(
-    program: Program, layout: Layout, element: Element, lanes: str, padded: bool = True
+    program: Program, layout: Layout, element: Element, innermost: str, padded: bool = True
 ) -> tuple[tuple[int, ...], int]:
     """The strides of the indices of a tensor with an index innermost, in rows that may be padded, and its values."""
-    rest = tuple(index for index in element.indices if index != lanes)
-    if lanes not in element.indices:
+    rest = tuple(index for index in element.indices if index != innermost)
+    if innermost not in element.indices:
         return row_major(program, element), program.count(element.indices)
-    size = program.sizes[lanes] or 1
-    width = layout.tile if lanes == SAMPLE else layout.padded(size) if padded else size
+    size = program.sizes[innermost] or 1
+    width = layout.tile if innermost == SAMPLE else layout.padded(size) if padded else size
     sizes = {index: layout.tile if index == SAMPLE else program.sizes[index] or 1 for index in rest}
-    strides = {lanes: 1}
+    strides = {innermost: 1}
     stride = width
     for index in reversed(rest):
         strides[index] = stride

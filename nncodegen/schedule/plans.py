@@ -1,4 +1,4 @@
-"""The plans of a program besides tiles of samples: one sample alone, and models side by side."""
+"""The plans of a program besides tiles of samples: a single sample, and models side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nncodegen.schedule.layout import Layout
 
 @dataclass(frozen=True)
 class SideBySide:
-    """The kernel of the gradients of so many models, whose values lie side by side, for tiles of so many samples."""
+    """The kernel of the gradients of a group of models, whose values lie side by side, for short tiles of samples."""
 
     layout: Layout
     kernel: Kernel
@@ -37,7 +37,7 @@ class SideBySide:
 class SingleSample:
     """A program without samples, and the kernels of one: of its outputs, and of its loss with the gradient.
 
-    The gradient of a batch of up to so many samples is taken one by one.
+    The gradient of a batch of up to ``samples`` samples is computed one by one.
     """
 
     program: Program

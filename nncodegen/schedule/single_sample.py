@@ -1,10 +1,9 @@
-"""One sample alone: the program without its samples, whose vectors run along the units of a layer.
+"""A single sample: the program without the index of the samples, whose vectors run along the units of a layer.
 
-Where layers are computed for tiles of samples, a single one would leave vectors and blocks nearly empty. Without the
-samples, the product of a layer is one of a matrix and a vector, and the gradient of its weights has a value where it
-had a sum: that is written, or taken from the parameters, where it belongs. It comes last, when nothing is read of the
-parameters any more. What is read from the rows of inputs and targets unit by unit is copied first, so that all other
-loops run over whole vectors.
+A single sample would leave the vectors and blocks of a tile nearly empty. Without the samples, the product of a layer
+is that of a matrix and a vector, and the gradient of a weight is a single term, not a sum: it is stored, or, in plain
+gradient descent, subtracted from the parameter at once. That comes last, when the parameters are no longer read. Inputs
+and targets that loops over units read are copied first, so that all these loops run over whole vectors.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from nncodegen.schedule.places import declared, strides_of, transposed_strides, 
 from nncodegen.schedule.plans import SingleSample
 
 SAMPLES = 4
-"""Samples of a batch up to which their gradients take less time one by one, where a tile has samples innermost. Two are
-faster together where it has features innermost."""
+"""The largest batch whose gradient is faster sample by sample, where a tile has samples innermost. Where it has
+features innermost, two samples are faster together."""
 
 STATEMENTS = 300
-"""Steps of a gradient up to which there is one for single samples: compilers would take half as long again for that of
-some thirty layers and more, which few train so."""
+"""Steps of a gradient up to which there is one for single samples: with thirty layers or more, which are rarely trained
+in this way, compilers would take half as long again."""
 
 
 def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel, ...]) -> SingleSample | None:
@@ -47,16 +46,16 @@ def without_samples(program: Program) -> Program:
     """The program of one sample, in which nothing has the index of the samples."""
     return replace(
         program,
-        inputs=tuple(map(_row, program.inputs)),
-        targets=tuple(map(_row, program.targets)),
-        weight=_row(program.weight),
-        noise=tuple(replace(source, tensor=_row(source.tensor)) for source in program.noise),
+        inputs=tuple(map(_of_one_sample, program.inputs)),
+        targets=tuple(map(_of_one_sample, program.targets)),
+        weight=_of_one_sample(program.weight),
+        noise=tuple(replace(source, tensor=_of_one_sample(source.tensor)) for source in program.noise),
         steps=tuple(map(_without_sum, program.steps)),
         outputs=tuple(map(_without_sample, program.outputs)),
     )
 
 
-def _row(tensor: Tensor) -> Tensor:
+def _of_one_sample(tensor: Tensor) -> Tensor:
     return replace(tensor, shape=tuple(size for size in tensor.shape if size is not None))
 
 
@@ -65,7 +64,7 @@ def _without_sample(element: Element) -> Element:
 
 
 def _without_sum(step: Step) -> Step:
-    """The step of one sample: of a sum over the samples one term is left."""
+    """The step of one sample: a sum over the samples becomes its only term."""
     expression = step.expression.xreplace({operand: _without_sample(operand) for operand in step.operands})
     over = tuple(index for index in step.over if index != SAMPLE)
     return Step(_without_sample(step.target), expression, step.operator if over else None, over)
@@ -92,7 +91,7 @@ def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
     shared = [element for element, times in Counter(one.gradient).items() if times > 1]
     sums = [element for element in one.gradient if element not in defined or defined[element].over]
     steps, ends = _copied(one.gradient, {*read, *shared, *sums}, "gradient {}", steps, one)
-    steps = _with_rows(_split(steps, one), one, ends)
+    steps = _with_copies(_split(steps, one), one, ends)
     own = needed(steps, [one.loss, *ends])
     besides = [step for step in needed(steps, outputs) if step not in own]
     first, last = [s for s in own if s.target not in ends], [s for s in own if s.target in ends]
@@ -148,7 +147,7 @@ def _split(steps: Iterable[Step], one: Program) -> Iterator[Step]:
         yield replace(step, expression=terms)
 
 
-def _with_rows(steps: Iterable[Step], one: Program, ends: Container[Element]) -> list[Step]:
+def _with_copies(steps: Iterable[Step], one: Program, ends: Container[Element]) -> list[Step]:
     """The steps, behind copies of what they read of rows from outside, and of random numbers, which are drawn once.
 
     Products, and what comes last, read inputs and targets where they are.
@@ -174,7 +173,7 @@ def is_product(step: Step) -> bool:
 
 
 def _nests(steps: Iterable[Step], one: Program, storage: dict[str, Storage]) -> Iterator[Nest]:
-    """The nests of steps: products, copies from outside and results alone, others together."""
+    """The nests of steps: one for each product, copy from outside or result; other steps share nests."""
     steps = list(steps)
     forms = {step.target.tensor: _form(step, storage) for step in steps}
     outside = {name for name, known in storage.items() if known.place is not Place.PARAMETER}
@@ -195,7 +194,7 @@ def _form(step: Step, storage: dict[str, Storage]) -> Form:
 def _places(
     one: Program, layout: Layout, nests: Iterable[Nest], storage: dict[str, Storage], kept: Container[str]
 ) -> tuple[dict[str, Storage], int]:
-    """The places of all tensors, and the values of work memory, where rows are whole vectors."""
+    """The places of all tensors, with rows padded to whole vectors, and the length of work memory."""
     storage, nests = dict(storage), list(nests)
     arrays = Arrays(nests, range(len(nests)), kept, layout.padding)
     readers: dict[str, set[int]] = {}

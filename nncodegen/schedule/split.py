@@ -1,7 +1,8 @@
 """Where loops are split: a long operation that waits for another has a loop of its own.
 
-A core looks some hundred instructions ahead. Where these hold several rounds of a loop, it works at all of them while
-each waits for its own results; where one round is a function behind another, they hold little more than that round.
+A core looks some hundred instructions ahead. Where these hold several iterations of a loop, it works at all of them
+while each waits for its own results; where an iteration has one function after another, they hold little more than one
+iteration.
 
 A division is long as well, but takes few instructions: whether it is better off in the next loop, or beside the work of
 the loop that it waits for, is for the target to decide (``CUT`` in ``runtime/c/nncodegen/vectors.h``).
@@ -19,7 +20,7 @@ from nncodegen.ir.functions import tanh_of
 from nncodegen.schedule.nest import Nest, Shape
 
 SHORT = (Abs, Piecewise, sign, tanh_of)
-"""Functions of a few operations: the others take twenty or more, one behind the other."""
+"""Functions of a few operations: the others take twenty or more, each of which waits for the one before."""
 
 
 def split_loops(nests: Iterable[Nest], outside: Container[str]) -> Iterator[Nest]:

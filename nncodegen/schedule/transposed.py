@@ -1,14 +1,14 @@
 """Which weights lie transposed while they are trained.
 
-People see the weights of a layer as ``W[j, i]``, with the inputs i side by side. Where features run innermost, the
-product ``s[n, j] = sum(i) W[j, i]*x[n, i]`` reads them with the units j side by side: a copy is made of them for every
-batch. Their gradient ``d_W[j, i] = sum(n) d[n, j]*x[n, i]`` comes either way, but with i side by side its vectors are
-those of x, which lie wherever the caller has them, and are copied first where they cross two lines of the cache. So a
-training transposes the weights when it begins, updates them as they then lie, and transposes them back when it ends.
+The caller has the weights of a layer as ``W[j, i]``, with the inputs i side by side. Where features run innermost, the
+product ``s[n, j] = sum(i) W[j, i]*x[n, i]`` reads them with the units j side by side, from a copy that is made for
+every batch. Their gradient ``d_W[j, i] = sum(n) d[n, j]*x[n, i]`` can be computed in either order, but with i side by
+side it reads vectors of x, which may lie across two cache lines in the array of the caller, and are copied first then.
+So a training transposes the weights when it begins, updates them in that order, and transposes them back when it ends.
 
-It pays where nothing reads them the other way, as the gradient of what a layer is given does: so for first layers, of
-which nobody wants it. And it pays where the weights stay in the first-level cache: from further away, x is read faster
-in rows than in columns.
+It pays where no other product reads the weights in the order of the caller, as the gradient by the inputs of a layer
+does: so for first layers, whose inputs need no gradient. And it pays where the weights stay in the first-level cache:
+from slower caches, x is read faster in rows than in columns.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ COMBINED = {"sum": Add, "max": Max}
 def choose_unrolled(
     program: Program, layout: Layout, gradient: Kernel
 ) -> tuple[StraightLine | None, SideBySide | None]:
-    """The scalar form of a program, given the kernel of its gradient; none if it is too long, or nothing is gained."""
+    """The scalar form of a program, given the kernel of its gradient; none if it is too long, or of no use."""
     formula = not program.layered
     if not formula:
         small = program.parameter_count <= PARAMETERS

@@ -1,12 +1,12 @@
-"""Loops over whole vectors alone, where what is computed for a row could hang on the rows beside it.
+"""Predictions in whole vectors of samples only, so that the bits of one do not depend on the samples beside it.
 
-A loop over samples works on whole vectors, and on the samples that it leaves over one by one, as on the last of those
-that it reads, or writes, with gaps between. Then functions of the C library are others, which need not have the same
-bits. So are choices between values: a vector has both values and selects, where one sample may take a branch, and a
-compiler fuses no product on one side of it with a sum on the other. But what is predicted of a row must not depend on
-the rows beside it. So a kernel that predicts leaves no rows over: it is given whole vectors of them, the last row again
-and again behind it. Where it would read or write with gaps, or calls the C library, it copies its rows to arrays
-without any, and all its other loops run over these alone.
+Compilers make two versions of a loop over samples: one for whole vectors, and one for the samples that are left, one by
+one. The two may differ in their last bits. The C library has other functions for vectors than for single values. And
+where a formula chooses between values, a vector computes both and selects, while a single sample may take a branch,
+across which a compiler fuses no product with a sum. But the prediction of a sample must not depend on how many others
+there are. So the last sample is repeated until it fills a vector, and no samples are left. Where values of neighbouring
+samples do not lie side by side, compilers may also fall back to single samples; there, and where the C library is
+called, inputs are first copied to arrays without gaps, and all other loops run over these.
 """
 
 from __future__ import annotations

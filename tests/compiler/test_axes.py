@@ -72,7 +72,7 @@ def test_what_vectors_read_behind_the_samples_is_defined():
     along = {
         operand.tensor
         for nest in kernel.tile
-        if nest.lanes == SAMPLE and nest.shape is Shape.LOOPS
+        if nest.innermost == SAMPLE and nest.shape is Shape.LOOPS
         for step in nest.steps
         for operand in step.operands
         if kernel.place(operand) is Place.ARRAY

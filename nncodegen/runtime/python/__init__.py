@@ -1,4 +1,4 @@
-"""What every compiled module offers in Python. It needs NumPy alone, and nothing of the rest of nncodegen.
+"""What every compiled module offers in Python. It needs only NumPy, and nothing of the rest of nncodegen.
 
 A compiled module holds these files, and makes a package of them when it is imported (``runtime/finder.py``).
 ``interface.py`` shows what is in a module; ``native.pyx`` is its native part.

@@ -52,7 +52,7 @@ cdef _use_blas(routine):
 # which keeps the count right.
 
 cdef bint _hold_blas() noexcept:
-    """Whether native calls leave products to a BLAS, which from now on runs in the threads that call it alone."""
+    """Whether native calls leave products to a BLAS, which from now on starts no threads of its own."""
     return _calls_blas and _hold_known_blas()
 
 
@@ -77,7 +77,7 @@ cdef void _release_blas(bint held) noexcept:
 
 
 cdef class _BlasHeld:
-    """A context in which the BLAS that is known, if any, runs in the threads that call it alone."""
+    """A context in which the BLAS in use, if any, starts no threads of its own."""
 
     cdef bint held
 

@@ -149,7 +149,7 @@ class Objective:
         return self.loss(parameters) + self._penalty(variables, parameters)
 
     def loss(self, parameters: Array, slope: Array | None = None) -> float:
-        """The loss alone; its gradient is written to slope, where there is one."""
+        """The loss; its gradient is written to slope, where there is one."""
         data = self.data
         with np.errstate(over="ignore"):
             point = np.ascontiguousarray(parameters, self.model.dtype)

@@ -2,7 +2,7 @@
 
 A schedule gives factors of the learning rate. ``epoch`` is an array: for each update, the epochs done before it, a
 number with a fraction, or for each epoch, a whole number; ``total`` is the number of epochs in all, and ``end`` the
-epochs done after the update, or the epoch. A factor depends on its own number alone, to the last bit: a training may be
+epochs done after the update, or the epoch. A factor depends only on its own number, to the last bit: a training may be
 cut into calls anywhere.
 """
 

@@ -40,7 +40,7 @@
 
 #include "nncodegen/kernel.h"
 
-/* What the tiles need of the parameters alone. */
+/* What tiles need that depends on parameters only. */
 static void predict_prepare(const real *restrict parameters, size_t samples, real *restrict work)
 {
     const real *const W1 = parameters + 0;
@@ -150,7 +150,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     }
 }
 
-/* What the tiles need of the parameters alone. */
+/* What tiles need that depends on parameters only. */
 static void loss_prepare(const real *restrict parameters, size_t samples, real *restrict work)
 {
     const real *const W1 = parameters + 0;
@@ -281,7 +281,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     }
 }
 
-/* What the tiles need of the parameters alone. */
+/* What tiles need that depends on parameters only. */
 static void gradient_prepare(const real *restrict parameters, size_t samples, real *restrict work)
 {
     const real *const W2 = parameters + 800;
