@@ -1,10 +1,10 @@
 """emit -> **build** -> run: the only stage that touches the disk or runs a compiler.
 
 A built module is kept in a cache under the hash of everything that it depends on: sources, flags, the compiler
-with the features of the CPU, the ABI of Python, the version of Cython. Whoever builds holds a lock, works in a
-folder of its own and renames the result into place, so a build that is killed leaves nothing half-made, and two
-that run at once both end with a whole module. What was damaged later is told by its digest, and made anew: to load
-it could end the process. The wrapper is the same for every model of a precision: its object comes with the package, or
+with the features of the CPU, the ABI of Python, the version of Cython. A build holds a lock, works in a folder of its
+own and renames the result into place: a build that is killed leaves nothing incomplete, and two that run at once both
+end with a complete module. A file that was damaged later no longer matches its digest, and is built again: to load it
+could crash the process. The wrapper is the same for every model of a precision: its object comes with the package, or
 is made with the first module and kept as well.
 """
 
@@ -54,13 +54,13 @@ SHIPPED = "nncodegen/wrappers"
 """Where setup.py puts the objects of the wrapper, in an installed package."""
 
 VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
-"""The environment variable that bounds which variant of its kernel a portable module uses."""
+"""The environment variable that says which variant of its kernel a portable module uses at most."""
 
 TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
     "native": (("-march=native", *TUNING), ("-march=native",), ("-mcpu=native",), ()),
     "portable": ((),),
 }
-"""Options for the CPU that the kernel is for; the first that a compiler takes."""
+"""Options for the CPU that the kernel is for: alternatives, of which the first that a compiler takes is used."""
 
 CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
 
@@ -80,7 +80,7 @@ class Compiler:
     target: tuple[str, ...]
     macros: str
     variants: tuple[Variant, ...] = ()
-    """Those of the kernel that it makes for CPUs that may have more than the one that it compiles for."""
+    """The variants of a kernel that it can compile for CPUs with more instructions than its own target."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ class Built:
 
 
 def build(sources: Sources, force: bool = False, march: str = "native") -> Built:
-    """The compiled module of some sources: from the cache, or compiled anew.
+    """The compiled module of some sources: from the cache, or compiled.
 
-    With ``force`` it always is, but for a wrapper that came with the package.
+    With ``force`` it is always compiled, but for a wrapper that came with the package.
 
     ``march`` is "native", for this CPU, or "portable", for any CPU of its family: then the module holds the kernel for
     several of them, and uses the one for the CPU where it is imported. Raises BuildError.
@@ -120,7 +120,7 @@ def build(sources: Sources, force: bool = False, march: str = "native") -> Built
 
 
 def load(built: Built) -> Module:
-    """Imports a compiled module, under a name that is no other module's. Raises BuildError if that fails."""
+    """Imports a compiled module under a unique name. Raises BuildError if that fails."""
     key = built.path.parent.name.replace(".", "_")
     name = f"nncodegen.modules.{key}.{built.module}"  # its last part is what the library calls itself
     loader = importlib.machinery.ExtensionFileLoader(name, str(built.path))
@@ -137,9 +137,9 @@ def load(built: Built) -> Module:
 
 
 def load_variant(built: Built, variant: str) -> Module:
-    """Imports another copy of a compiled module, which uses the given variant of its kernel, or the next below it.
+    """Imports another copy of a compiled module, which uses the given variant of its kernel, or the next slower one.
 
-    Not while other threads read the environment. Raises BuildError.
+    No other thread may read the environment meanwhile. Raises BuildError.
     """
     before = os.environ.get(VARIANT_VARIABLE)
     with TemporaryDirectory() as folder:  # a copy, since the system loads a file only once
@@ -178,7 +178,7 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
         for name, text in texts.items():
             _replace(out / name, text.encode())
         stages = out / "stages"
-        for stale in sorted(stages.glob("*.txt")):  # check_folder has found them to be nncodegen's, and no link
+        for stale in sorted(stages.glob("*.txt")):  # checked: nncodegen wrote it, and it is no link
             if f"stages/{stale.name}" not in texts:
                 stale.unlink()
         if stages.is_dir() and not any(stages.iterdir()):
@@ -220,7 +220,7 @@ def _inspect(command: tuple[str, ...], march: str) -> Compiler:
 
 
 def _compile(sources: Sources, compiler: Compiler, work: Path, force: bool) -> Path:
-    """Compiles the kernel, with the wrapper at its side if there is none yet, and links them."""
+    """Compiles the kernel, at the same time the wrapper if there is none yet, and links them."""
     name, cc = sources.module, compiler.command
     for file, text in sources.files.items():
         (work / file).write_text(text)
@@ -243,7 +243,7 @@ def _compile(sources: Sources, compiler: Compiler, work: Path, force: bool) -> P
 
 
 def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
-    """The object of the wrapper: the package's, or that of the cache, where it is made if it is missing."""
+    """The object of the wrapper: that of the package, or that in the cache, which is compiled if it is missing."""
     source = embedded.wrapper_source()
     file = wrapper_object(source, sources.real, version("cython"))
     for installed in distributions(name="nncodegen"):  # which a folder of sources may hide
@@ -303,7 +303,7 @@ def _finish(process: subprocess.Popen[bytes], work: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Where built modules are kept: $NNCODEGEN_CACHE, or the user's cache folder."""
+    """The folder of built modules: $NNCODEGEN_CACHE, or one in the cache folder of the user."""
     named = os.environ.get("NNCODEGEN_CACHE")
     return Path(named) if named else user_cache_path("nncodegen", appauthor=False)
 
@@ -368,8 +368,8 @@ def _files(out: Path) -> list[Path]:
 
 
 def _is_ours(path: Path, out: Path) -> bool:
-    """Whether nncodegen wrote a file: it says so in its first line, or it is the module of such a file."""
-    if path.is_symlink():  # what it leads to is not ours to change
+    """Whether nncodegen wrote a file: its first line says so, or it is a module whose source says so."""
+    if path.is_symlink():  # the file that it leads to must not change
         return False
     if path.suffix in MODULES and path.parent == out:
         kernel = out / f"{path.name.split('.')[0]}.c"

@@ -60,8 +60,8 @@ class Module(Protocol):
     def predict(self, parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
         """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs).
 
-        Those of up to four rows are computed in an order of their own, and agree with those of many to rounding. The
-        threads, 1 to 64, share the rows where there are thousands; the results do not depend on them.
+        Those of up to four rows are computed by other loops, and agree with those of many to rounding. The
+        threads, 1 to 64, share the work where there are thousands of rows; the results do not depend on them.
         """
 
     def loss(
@@ -181,7 +181,7 @@ class Module(Protocol):
                              gradient does without it. Not with metrics, validation data, patience or monitor
 
         Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
-        and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
+        and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
         Raises ValueError for an argument that cannot be meant.
         """
 
@@ -220,7 +220,7 @@ class Module(Protocol):
 
         batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A
         batch is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are
-        those of one batch, validation_data is looked at after each, and patience counts them. class_weight is a
+        those of one batch, validation_data is measured after each, and patience counts them. class_weight is a
         dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
         """
 
@@ -271,8 +271,8 @@ class Module(Protocol):
         The others are those of train. The models of a formula that is not very long are trained side by side, in
         vectors, with the results of train to rounding, and so are those of a network without noise of up to 512
         parameters; all others one by one, with the same bits as train gives. The bits of a model do not depend on the
-        others. One that diverges or converges stays as it is while the others go on; a RuntimeWarning tells how many
-        diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+        others. A model that diverges or converges keeps its parameters while the others go on; a RuntimeWarning says
+        how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
         """
 
     def minimize(

@@ -21,12 +21,12 @@ from nncodegen.passes.stabilize import stabilize
 from nncodegen.schedule import NO_CHOICES, Schedule, schedule
 
 STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, simplify, schedule, emit, build)
-"""From a model to a compiled module: each takes what the one before it gave."""
+"""From a model to a compiled module: each stage takes the result of the one before it."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage gave, and the seconds that it took."""
+    """The result of a stage, and the seconds that it took."""
 
     name: str
     result: Any
@@ -55,7 +55,7 @@ class Compiled:
         return built
 
     def texts(self) -> dict[str, str]:
-        """What every stage up to ``schedule`` made, as text files for people, by name."""
+        """The results of the stages up to ``schedule``, as readable text files, by name."""
         shown = [stage for stage in self.stages if isinstance(stage.result, Program | Schedule)]
         return {
             f"stages/{number}-{stage.name}.txt": f"# {MARK}: the program after {stage.name}.\n\n{stage.result.show()}"
@@ -74,9 +74,9 @@ def compile_model(
 ) -> Compiled:
     """Takes a model through the stages; ``observe`` is called after each of them.
 
-    With ``force``, nothing is taken from the cache. ``choices`` overrides those of the schedule,
-    ``march`` is "native" or "portable". Raises ModelError
-    for a model or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
+    With ``force``, nothing is taken from the cache. ``choices`` overrides those of the schedule, ``march`` is "native"
+    or "portable". Raises ModelError for a model or choices that cannot be compiled, and BuildError where the compiler
+    or the disk fails.
     """
     if until not in (stage.__name__ for stage in STAGES):
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
@@ -111,9 +111,9 @@ def build_module(
     model, the compiler or nncodegen has changed (or with ``force``). With ``out``, the sources and the module are
     also written to that folder, with its types (NAME.pyi), and with ``dump`` the text of every stage as well.
 
-    ``schedule`` overrides what the stage of that name chooses, and shows in stages/5-schedule.txt: "tile" is the
-    number of samples that are worked through at once, "features" the indices that run innermost in memory
-    (nncodegen/schedule/layout.py tells what that is about), "blas" (True, False, or a list of their tensors) the
+    ``schedule`` overrides choices of the stage of that name, which stages/5-schedule.txt shows: "tile" is the number of
+    samples that the loops work through at once, "features" the indices that run innermost in memory
+    (see nncodegen/schedule/layout.py), "blas" (True, False, or a list of their tensors) the
     products that are left to SciPy's BLAS, where there is one, "transposed" (the same for parameters) the weights that
     are kept transposed while they are trained. ``march`` is "native", for this CPU, or "portable", for every CPU of its
     family: such a module holds its kernel for several of them, uses the fastest that the CPU where it is imported can

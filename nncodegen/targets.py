@@ -1,4 +1,4 @@
-"""What the generated C is compiled with, and the CPUs for which a portable module has variants of its kernel.
+"""The options that the generated C is compiled with, and the CPUs for which a portable module has variants.
 
 ``setup.py`` reads this file before anything is installed: it needs only the standard library.
 """
@@ -20,7 +20,7 @@ WRAPPER = "nncodegen_wrapper"
 """The name of the part of a module that is the same for every model, as a file and to the linker."""
 
 RUNTIME = Path(__file__).parent / "runtime" / "c"
-"""Where the C stands that is the same for every model."""
+"""The folder of the C that is the same for every model."""
 
 INCLUDE = (f"-I{RUNTIME}",)
 
@@ -34,13 +34,14 @@ WRAPPER_FLAGS = (
     "-Og", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0", "-fvisibility=hidden", "-DCYTHON_NO_PYINIT_EXPORT",
     "-fno-lto", *INCLUDE,
 )  # fmt: skip
-"""For the wrapper, which Cython wrote: with -O1 it compiles half as long again, and its calls take as long. None of its
-names is seen outside of a module: they are the same in all. Any compiler can link it."""
+"""For the wrapper, which Cython wrote: -O1 takes half as long again to compile, and makes calls no faster. Its names
+are hidden, since they are the same in all modules. Any compiler can link it."""
 
 TUNING = ("-mtune=icelake-server", "-mprefer-vector-width=512")
-"""For x86-64, whichever CPU it is. GCC holds loads to be as cheap as registers on AMD's CPUs, and loads what a block of
-a product holds anew for every use: networks are up to a fifth slower on Zen 4 itself, and a quarter with AVX2. Loops
-use the longest vectors that the CPU has: GCC would take half of AVX-512's, a fifth slower as well.
+"""For x86-64, whichever CPU it is. GCC assumes that loads are as cheap as registers on AMD's CPUs, and loads the
+operands of a block of a product again for every use: networks are up to a fifth slower on Zen 4 itself, and a
+quarter with AVX2. Loops use the longest vectors that the CPU has: by itself, GCC uses half of those of AVX-512, which
+is a fifth slower as well.
 """
 
 
@@ -51,7 +52,7 @@ class Variant(NamedTuple):
     flags: tuple[str, ...]
     features: tuple[str, ...]
     macro: str
-    """What a compiler defines that has understood the options."""
+    """A macro that a compiler defines if it has understood the options."""
 
 
 VARIANTS = (
@@ -69,16 +70,16 @@ PLAIN = "plain"
 """The variant for every CPU of the family."""
 
 VARIANT_NAMES = (*(variant.name for variant in VARIANTS), "neon", PLAIN)
-"""What a kernel calls itself, the fastest first (VARIANT in vectors.h of the runtime)."""
+"""The names of all kernels, the fastest first (VARIANT in vectors.h of the runtime)."""
 
 
 def get_include() -> str:
-    """The folder that a C compiler must be told, as ``-I``, for the C of a model: it holds what is the same for all."""
+    """The folder of the headers that the C of every model includes, for the option ``-I`` of a C compiler."""
     return str(RUNTIME)
 
 
 def wrapper_macros(real: str) -> list[tuple[str, str]]:
-    """The macros that the wrapper is compiled with, for a type of numbers."""
+    """The macros for compiling the wrapper, for a type of numbers."""
     return [("NNCODEGEN_REAL", real), ("NNCODEGEN_VARIANT_NAMES", f'"{" ".join(VARIANT_NAMES)}"')]
 
 

@@ -1,4 +1,4 @@
-"""schedule -> **emit** -> build: the only stage that writes text in C, and the types of the module."""
+"""schedule -> **emit** -> build: the only stage that writes C; and a stub with the types of the module."""
 
 from dataclasses import dataclass
 

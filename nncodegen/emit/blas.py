@@ -1,7 +1,8 @@
 """Calls of BLAS in C, and in the module the search for a BLAS to call.
 
-The C takes the routine as a pointer: it compiles and runs without any BLAS, and then computes the same products by
-itself. In a module, SciPy gives the pointer (``runtime/python/blas.py``), if it is there when the module is imported.
+The C is given a pointer to the routine: it compiles and runs without any BLAS, and then computes the same products in
+blocks. In a module, the pointer is that of SciPy (``runtime/python/blas.py``), if it is installed when the module is
+imported.
 """
 
 from __future__ import annotations

@@ -13,13 +13,13 @@ from nncodegen.schedule.nest import end_of
 
 
 class Calls(Protocol):
-    """What writes the nests of a kernel that are no loops."""
+    """Writes the nests of a kernel that are calls, not loops."""
 
     def of(self, nest: Nest) -> tuple[str, ...]:
-        """The calls in the place of a nest."""
+        """The calls that compute a nest."""
 
     def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
-        """The call that pads an array behind a nest."""
+        """The call that pads an array after a nest."""
 
 
 class CallsOfTile:
@@ -29,7 +29,7 @@ class CallsOfTile:
         self._at = elements
 
     def of(self, nest: Nest) -> tuple[str, ...]:
-        """The calls in the place of a nest."""
+        """The calls that compute a nest."""
         if nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
             return self._contract(nest)
         if nest.shape is Shape.BLAS:
@@ -69,8 +69,8 @@ class CallsOfTile:
     def _contract(self, nest: Nest) -> tuple[str, ...]:
         """The product of a matrix and an array of samples, or the sum over samples of the products of two arrays.
 
-        Its columns lie along the vectors: samples, units or weights. A second step multiplies the result with
-        an array. Where rows have no padding, what is behind their last whole vector has a call of its own.
+        Its columns lie along the vectors: samples, units or weights. A second step multiplies the result with an array.
+        Where rows have no padding, the columns behind their last whole vector have a call of their own.
         """
         at, result = self._at, nest.steps[-1].target
         (inner,), (row,) = nest.steps[0].over, rest_of(nest)
@@ -141,7 +141,7 @@ class CallsOfSample:
         self._at = elements
 
     def of(self, nest: Nest) -> tuple[str, ...]:
-        """The call in the place of a nest."""
+        """The call that computes a nest."""
         at, step = self._at, nest.steps[0]
         (inner,) = step.over
         if nest.shape is Shape.REDUCE_ROW:
@@ -157,7 +157,7 @@ class CallsOfSample:
         return (f"row_times({sizes}, {values}, {rows}, {at.stride(matrix, inner)}, {out});",)
 
     def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
-        """Nothing: what pads a row is not read for itself."""
+        """Nothing: the padding of rows has no effect on results."""
         raise NotImplementedError
 
 
@@ -168,7 +168,7 @@ class CallsOfModels:
         self._at = elements
 
     def of(self, nest: Nest) -> tuple[str, ...]:
-        """The call in the place of a nest: a product of matrices, or the sums over samples of an array."""
+        """The call that computes a nest: a product of matrices, or the sums over samples of an array."""
         at, step, result = self._at, nest.steps[0], nest.steps[-1].target
         if nest.shape is Shape.ADD_UP:
             (summed,), (index,) = step.operands, step.target.indices
@@ -186,7 +186,7 @@ class CallsOfModels:
         return (f"group_product({sizes}, {first}, {second}, {out}, {times}, {add});",)
 
     def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
-        """Nothing: every lane is a model."""
+        """Nothing: vectors hold models, of which none is missing."""
         raise NotImplementedError
 
 

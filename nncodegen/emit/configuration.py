@@ -1,4 +1,4 @@
-"""The configuration of a model: what ``config.h`` of the runtime asks of it, as names and values."""
+"""The configuration of a model: the macros that ``config.h`` of the runtime describes, as names and values."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from nncodegen.emit.names import identifier
 from nncodegen.schedule import LONG, Place, Schedule
 
 STATE, OPTIONS = 3, 5
-"""Variables of the state and hyperparameters of the rules that every model has, at most: what config.h assumes."""
+"""The defaults in config.h: the most values of state, and hyperparameters, that the usual update rules have."""
 
 
 def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, Mapping[str, Any]]:
-    """Names and values, in groups behind what these are about, without those that are as config.h assumes."""
+    """Names and values in groups with a title each, without those that equal the defaults of config.h."""
     program, gradient, descent = schedule.program, schedule.gradient, schedule.descent
     single = schedule.single_sample
     state = max(len(update.state) for update in program.updates)
@@ -31,7 +31,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             "PENALIZED": _ranges(schedule.penalized or [(0, 0)]),
             "OPERATIONS": max(1, (program.operations or (0, 1))[1]),
         },
-        "Its loops: the samples of a tile, work memory, and where sums over the samples are.": {
+        "Its loops: the samples of a tile, work memory, and where sums over samples are kept.": {
             "TILE": schedule.tile,
             "ARRAYS": max(kernel.arrays for kernel in schedule.sharing),
             "SUMS": max(kernel.sums for kernel in schedule.kernels),
@@ -40,7 +40,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             "DIRECT": int(gradient.direct),
             **({"LONG": LONG, "SINGLE_SAMPLES": single.samples} if single else {}),
         },
-        "What it has, and what its loops need.": {
+        "What it has, and how its loops run.": {
             "HAS_MANY": int(schedule.many),
             "HAS_BLAS": int(schedule.calls_blas),
             "HAS_BLOCKS": int(schedule.blocks),
@@ -68,12 +68,12 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
         },
     }
     if group:
-        groups["A group of models: how many, the samples of each at once, and what they need."] = group.configuration
+        groups["A group of models: how many, the samples of a tile, and the memory of each."] = group.configuration
     return groups
 
 
 def _set(**settings: int | str) -> dict[str, int | str]:
-    """Those that are set to something."""
+    """Those that are not 0 or empty."""
     return {key: value if isinstance(value, str) else int(value) for key, value in settings.items() if value}
 
 

@@ -17,10 +17,10 @@ COLUMNS = {
     Place.TARGET: ("targets", "TARGETS"),
     Place.OUTPUT: ("outputs", "OUTPUTS"),
 }
-"""Where columns of rows lie, and how many there are in a row."""
+"""The arrays of samples that the caller gives, and the length of a row in them."""
 
 SUMS = {Place.SUM: "sums", Place.GRADIENT_SUM: "gradient_sums", Place.GRADIENT: "gradient"}
-"""The arrays of what is summed over the samples, and of what is made of it."""
+"""The arrays of sums over samples, and of results that are computed from them."""
 
 OWN_POINTERS = (Place.ARRAY, Place.PARAMETER)
 """Places in which each tensor has a pointer of its own."""
@@ -69,7 +69,7 @@ class Elements:
         return self.place(element) is Place.PARAMETER and not element.indices
 
     def begin(self, element: Element) -> str:
-        """Where the array of a tensor begins; rows from outside may be used where they are."""
+        """Where the array of a tensor begins; inputs and targets may be used where they are."""
         storage = self.kernel.storage[element.tensor]
         if storage.place in COLUMNS:
             array, _ = COLUMNS[storage.place]
@@ -83,13 +83,13 @@ class Elements:
         return self.program.sizes[index] or 1
 
     def stride(self, element: Element, index: str) -> str:
-        """The values from one of an index to the next."""
+        """The distance between neighbouring values of an index."""
         if index == SAMPLE and self.place(element) in COLUMNS:
             return COLUMNS[self.place(element)][1]
         return self.stride_text(element, index, self.kernel.stride(element, index))
 
     def stride_text(self, element: Element, index: str, stride: int) -> str:
-        """A stride, by its name where that is what it is."""
+        """A stride as text: by its name if it has one."""
         return "TILE" if stride == self.layout.tile and SAMPLE in element.indices and index != SAMPLE else str(stride)
 
     def stored(self, element: Element) -> str:
@@ -109,7 +109,7 @@ class Elements:
         return f"{SUMS.get(place) or self.names[element.tensor]}[{self.position(element)}]"
 
     def position(self, element: Element) -> str:
-        """The number of a value in its array: behind a pointer of its own, or behind the offset of its tensor."""
+        """The index of a value in its array, from the pointer of its tensor, or with the offset of the tensor."""
         storage = self.kernel.storage[element.tensor]
         offset = 0 if storage.place in (*OWN_POINTERS, Place.NOISE) else storage.offset
         return self._sum_of(element, offset)
@@ -146,7 +146,7 @@ class Elements:
                 yield own if first == text else f"real *const {text} = {first};"
 
     def loads(self, elements: Iterable[Element]) -> Iterator[str]:
-        """Local variables for what a loop reads from outside, once in each iteration."""
+        """Local variables for the inputs and targets that a loop reads, once in each iteration."""
         for element in elements:
             if self.place(element) in self.loaded:
                 yield f"const real {self.name(element)} = {self.stored(element)};"
@@ -156,7 +156,7 @@ OF_MODELS = {
     Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.SUM: "sums",
     Place.GRADIENT: "gradient",
 }  # fmt: skip
-"""The arrays of values of several models, side by side, that functions are given."""
+"""The arrays with the values of several models, side by side, that functions have as arguments."""
 
 
 class ElementsOfSample(Elements):
@@ -185,7 +185,7 @@ class ElementsOfSample(Elements):
 
 
 class ElementsOfModels(Elements):
-    """The elements of a kernel whose values stand for those of several models, side by side."""
+    """The elements of a kernel in which each stands for the values of several models, side by side."""
 
     sums_are_double = False
 
@@ -210,7 +210,7 @@ class ElementsOfModels(Elements):
         return f"{array} + {offset}*MODELS" if offset else array
 
     def stride_text(self, element: Element, index: str, stride: int) -> str:
-        """A stride; that of rows from outside by its name."""
+        """A stride as text: that of inputs and targets by its name."""
         rows = index == SAMPLE and self.place(element) in COLUMNS
         return COLUMNS[self.place(element)][1] if rows else str(stride)
 
@@ -237,7 +237,7 @@ def _read(nests: Iterable[Nest]) -> dict[str, Element]:
 
 
 def _noise_arguments(source: Noise) -> str:
-    """What the function of a distribution is told besides."""
+    """The further arguments of the function of a distribution."""
     if source.distribution == "normal":
         return f"(real) {source.scale!r}"
     return f"UINT32_C({round(source.scale * 2**32)}), (real) {source.scale / (1 - source.scale)!r}"

@@ -1,6 +1,6 @@
 """The facts of a model, which its module of Python must know: names, shapes and numbers.
 
-They are a dictionary of literals in ASCII, so that no name of a user can be more than a text.
+They are a dictionary of literals in ASCII: a name that a user chose is never more than a string in it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _parameter(tensor: Tensor) -> tuple[object, ...]:
 
 
 def _rule(update: Update) -> str:
-    """An update rule of the model's own: hyperparameters, state, whether its steps depend on the learning rate."""
+    """An update rule that the user wrote: hyperparameters, state, whether its steps depend on the learning rate."""
     hypers = _literal(tuple(tuple(hyper) for hyper in update.hyperparameters))
     state = dict(zip(update.state, update.initial, strict=True))
     scheduled = any(operand.tensor == "learning_rate" for step in update.steps for operand in step.operands)
@@ -76,7 +76,7 @@ def _literal(value: object) -> str:
 
 
 def pieces(text: str) -> list[str]:
-    """A text in ASCII as strings of C, which the compilers need not take at any length."""
+    """A text in ASCII as several strings of C, as compilers need not accept very long ones."""
     escapes = {"\\": r"\\", '"': r"\"", "?": r"\?", "\n": r"\n"}  # ??/ would be a backslash
     lines = text.splitlines(keepends=True)
     cut = [piece for line in lines for piece in re.findall(rf".{{1,{WIDTH}}}[ \n]|.{{1,{WIDTH}}}", line)]

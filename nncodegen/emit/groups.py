@@ -2,7 +2,7 @@
 
 The innermost loop runs over the models of a group, whose values lie side by side: ``parameters[p*MODELS + lane]``, and
 ``h1[(j*8 + n)*MODELS + lane]``. The sums over samples lie in the order of the parameters, behind the loss: they are the
-gradient, or what ``group_finish`` makes it of (see ``schedule.formulas`` and ``schedule.layers``).
+gradient, or what ``group_finish`` computes it from (see ``schedule.formulas`` and ``schedule.layers``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class GroupEmitter:
         self._loops = LoopPrinter(self._at, CallsOfModels(self._at), lines)
 
     def emit(self) -> None:
-        """The gradient, what is left to do for it behind the samples, and an update that keeps no gradient."""
+        """The gradient, what is computed from the finished sums, and an update that stores no gradient."""
         self._emit_gradient()
         if self._kernel.after:
             self._emit_finish()
@@ -52,7 +52,7 @@ class GroupEmitter:
 
     @property
     def _descent(self) -> Update | None:
-        """Plain gradient descent, if the gradient of a sample may be taken from the parameters without being kept."""
+        """Plain gradient descent, if the gradient of a sample can be subtracted from the parameters at once."""
         if self._program.layered or self._kernel.after:
             return None
         return next((update for update in self._program.updates if update.is_descent), None)

@@ -50,7 +50,7 @@ class KernelEmitter:
 
     @property
     def _arguments(self) -> list[str]:
-        """What the function of a tile is given."""
+        """The arguments of the function of a tile."""
         results = {
             "predict": ["outputs"],
             "loss": ["sums"],
@@ -62,7 +62,7 @@ class KernelEmitter:
 
     @property
     def _declarations(self) -> str:
-        """The same with their types; parameters may change where they are."""
+        """The same with their types. Parameters are not restrict where an update may change them in place."""
         restrict = "" if self._kernel.descends else "restrict "
         measures = "int metrics, const real *restrict counts"
         results = {"predict": "real *restrict outputs", "loss": f"double *restrict sums, {measures}"}
@@ -79,7 +79,7 @@ class KernelEmitter:
         )
 
     def _emit_loops(self, tile: Sequence[Nest], measures: bool = False) -> None:
-        """The loops of a tile, with what they need of the parameters; (measures) names for what metrics need, too."""
+        """The loops of a tile, and what they need of the parameters; if it measures, with names for metrics, too."""
         kernel, measured = self._kernel, self._kernel.measured if measures else ()
         if kernel.padded:
             pad = str(kernel.vector) if kernel.vector else "PAD"
@@ -114,7 +114,7 @@ class KernelEmitter:
         lines.add("")
 
     def _emit_nests(self, nests: Sequence[Nest], later: Sequence[Nest] = (), others: Iterable[Element] = ()) -> None:
-        """Nests, behind names for what they, those that come later, and others read."""
+        """Nests, after the names of what they, later nests and others read."""
         self._lines.add(*self._at.declarations((*nests, *later), others))
         self._loops.print(nests)
 
@@ -137,7 +137,7 @@ def emit_measured(at: Elements, loops: LoopPrinter, samples: str, lines: Lines) 
 
 
 def _columns(element: Element, at: Elements) -> str:
-    """Where the values of an array lie, and how far those of two samples, and of two columns, are apart."""
+    """An array as arguments: where it begins, the distance between samples, and that between columns."""
     strides = dict(zip(element.indices, at.kernel.storage[element.tensor].strides, strict=True))
     column = next((stride for index, stride in strides.items() if index != SAMPLE), 0)
     name = at.names[element.tensor]
@@ -145,6 +145,6 @@ def _columns(element: Element, at: Elements) -> str:
 
 
 def _columns_of_target(target: Tensor, at: Elements) -> str:
-    """The same for targets: where the loops of the tile have copied them to, or in the rows that were given."""
+    """The same for targets: their copy in the tile, if there is one, or the rows of the caller."""
     copy = at.kernel.copy_of(target.name)
     return _columns(copy, at) if copy else f"targets + {at.kernel.storage[target.name].offset}, TARGETS, 1"

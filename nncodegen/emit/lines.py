@@ -48,7 +48,7 @@ class Lines:
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
-        """A block behind a head; if that is "else", it belongs to the block before it."""
+        """A block after a line such as "for (...)"; "else" continues the block before it."""
         if self._blocks:
             outer = self._blocks[-1]
             outer.parts += 1
@@ -83,7 +83,7 @@ class Lines:
     def again(self, condition: str, end: Iterable[str], heads: Sequence[str], begin: Iterable[str]) -> None:
         """Where a condition of the preprocessor holds, closes the innermost blocks and opens them again.
 
-        With lines at the end of the old and at the beginning of the new.
+        Lines are added at the end of the old blocks and at the beginning of the new ones.
         """
         self._lines.append(f"#if {condition}")
         self.add(*end)
@@ -109,7 +109,7 @@ class Lines:
 
 
 def wrapped(line: str, behind: str = ",") -> list[str]:
-    """A line, broken at spaces behind a text where it is too long."""
+    """A line, broken after a given text, at spaces, if it is too long."""
     held = re.sub(f"(?<!{behind}) ", "\0", line)
     parts = textwrap.wrap(held, WIDTH, subsequent_indent="    ", break_long_words=False)
     return [part.replace("\0", " ") for part in parts]

@@ -1,8 +1,8 @@
 """The one printer of kernels: nests of loops in C, for every plan of ``schedule.kernel``.
 
-What a nest does is decided (see ``schedule.axes``). What the plans make different here is little: loops over models
-side by side have one over the models innermost, and a sum over samples is taken in local variables for a tile, in
-memory for a group of models, and has a single term where there is one sample.
+What a nest does is already decided (see ``schedule.axes``). The plans differ in two things here: for a group of models,
+there is a further loop over the models, which is innermost; and a sum over samples is computed in local variables for a
+tile, in memory for a group of models, and is a single term for a single sample.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class LoopPrinter:
         """What becomes of the only term of a sum, where it is not added to the sum."""
 
     def print(self, nests: Iterable[Nest]) -> None:
-        """The nests, one after the other, each behind a comment that says what it is made of.
+        """The nests, one after the other, each after a comment that names its steps.
 
-        Those that follow each other and run on the same condition, with nothing elsewhere, stand in one block.
+        Neighbours that run on the same condition, with nothing in their place otherwise, share one block.
         """
         for when, group in groupby(nests, _only_when):
             members = list(group)
@@ -107,7 +107,7 @@ class LoopPrinter:
     def _part(self, number: int, nest: Nest) -> None:
         """The statements of one part of a nest.
 
-        Where its loops are cut, what a part before has left in arrays is read again; elsewhere it is at hand.
+        Where its loops are cut, values of earlier parts are read from arrays; otherwise they are still in variables.
         """
         *before, own = nest.statements[: number + 1]
         if before:
@@ -123,7 +123,7 @@ class LoopPrinter:
         self._statements([*before, own], nest)
 
     def _statements(self, parts: Sequence[Sequence[Statement]], nest: Nest) -> None:
-        """The statements of the last of some parts, behind what they read from outside."""
+        """The statements of the last of some parts, after the inputs and targets that they read."""
         own, later = parts[-1], nest.statements[len(parts) :]
         self._local = frozenset(s.target.tensor for part in parts for s in part if not s.summed)
         read = sorted({element for statement in own for element in statement.operands}, key=str)
@@ -134,7 +134,7 @@ class LoopPrinter:
         self._local = frozenset()
 
     def _statement(self, statement: Statement, nest: Nest, used: bool) -> Iterator[str]:
-        """What computes a value and keeps it where it belongs; (used) for other statements of the loop as well."""
+        """Computes a value and stores it in its place; if used, also in a local variable for other statements."""
         place, name = self._at.place(statement.target), self._at.name(statement.target)
         value = self._value(statement)
         if statement.summed:
@@ -163,7 +163,7 @@ class LoopPrinter:
     # Sums over the samples, and other reductions.
 
     def _term(self, statement: Statement, value: str, nest: Nest) -> Iterator[str]:
-        """What adds a term to a sum over the samples."""
+        """Adds a term to a sum over the samples."""
         if not self._models:
             yield f"{self._at.name(statement.target)} += {value};"
         elif nest.samples:
@@ -238,7 +238,7 @@ class LoopPrinter:
         return self._blocks(_heads(indices, nest))
 
     def _innermost(self, indices: Sequence[str], nest: Nest, note: str = "") -> AbstractContextManager[None]:
-        """Loops over indices, and over models that lie side by side; the innermost behind a note for the compiler."""
+        """Loops over indices, and over models that lie side by side; the innermost after a hint for the compiler."""
         return self._blocks(self._innermost_heads(indices, nest, note))
 
     def _innermost_heads(self, indices: Sequence[str], nest: Nest, note: str) -> list[str]:
@@ -251,7 +251,7 @@ class LoopPrinter:
 
 
 def _only_when(nest: Nest) -> When | None:
-    """The condition on which a nest runs, with no other in its place elsewhere; None if it always does."""
+    """The condition on which a nest runs, with nothing in its place otherwise; None if it always runs."""
     return nest.branch.when if nest.branch and not nest.branch.otherwise else None
 
 

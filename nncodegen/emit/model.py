@@ -67,7 +67,7 @@ def emit_kernel(schedule: Schedule) -> str:
 
 
 def emit_variants(schedule: Schedule) -> str:
-    """The choice among kernels for several CPUs in one library: NAME_variants.c."""
+    """The choice among the kernels for several CPUs in one library: NAME_variants.c."""
     return _joined(schedule, ['#include "nncodegen/choice.h"'])
 
 

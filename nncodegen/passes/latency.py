@@ -1,9 +1,9 @@
-"""Algebra for statements that are bound by latency: fewer operations wait for each other, one behind the other.
+"""Algebra for statements that are bound by latency: it shortens the longest sequence of dependent operations.
 
 Where every statement waits for the one before it, what counts is the time from the first input to the last result, not
 the number of operations: a core has units to spare while it waits. So these rules may add operations, and are not for
 loops over samples or models, which keep a core busy; loops over models take only ``unbranched``. Every rule keeps the
-precision; what could overflow where the original does not is left as it is.
+precision; a form that could overflow where the original does not is not used.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from nncodegen.ir import Element, Step, needed
 from nncodegen.ir.functions import decay, half_expm1, tanh_of
 
 LATENCY = {"sum": 4, "product": 4, "quotient": 14, "function": 25}
-"""Cycles until a result is ready: rough, and alike on the CPUs of today."""
+"""Cycles until a result is ready, roughly; they differ little between current CPUs."""
 
 
 class odds(Function):  # noqa: N801 (named as in C)
-    """exp(-t), where -t is not too large for products of it: a primitive that the emitter has in C.
+    """exp(-t), where -t is not too large for products of it: a primitive of the runtime in C.
 
-    Shares of 1 + odds(t) are right nevertheless: 1/(1 + odds(t)) is then closer to 0 than any number matters.
+    Quotients by 1 + odds(t) are right nevertheless: 1/(1 + odds(t)) is next to 0 then.
     """
 
     nargs = 1
 
 
 class odds_plus_1(Function):  # noqa: N801 (named as in C)
-    """1 + odds(t): a primitive that the emitter has in C, ready as soon as odds(t) itself."""
+    """1 + odds(t): a primitive of the runtime in C, ready as soon as odds(t) itself."""
 
     nargs = 1
 
 
 class exp_plus_1(Function):  # noqa: N801 (named as in C)
-    """1 + exp(x): a primitive that the emitter has in C, ready as soon as exp(x) itself."""
+    """1 + exp(x): a primitive of the runtime in C, ready as soon as exp(x) itself."""
 
     nargs = 1
 
 
 class half_expm1_plus_1(Function):  # noqa: N801 (named as in C)
-    """1 + half_expm1(z): a primitive that the emitter has in C, ready as soon as half_expm1(z) itself."""
+    """1 + half_expm1(z): a primitive of the runtime in C, ready as soon as half_expm1(z) itself."""
 
     nargs = 1
 
@@ -130,7 +130,7 @@ class _Fresh:
 
 
 def one_sign(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
-    """Branches 1/(1 + e) where t >= 0, else e/(1 + e), with e = exp(-|t|), are 1/(1 + exp(-t)): no |t|, no choice.
+    """Branches 1/(1 + e) where t >= 0, else e/(1 + e), with e = exp(-|t|), are 1/(1 + exp(-t)): without a choice.
 
     Those where t <= 0 are its complement, exp(-t)/(1 + exp(-t)).
     """
@@ -242,7 +242,7 @@ def _is_complement(value: Expr, definitions: dict[Element, Expr]) -> bool:
 
 
 def postpone(steps: tuple[Step, ...], _: tuple[Element, ...], parameters: tuple[Element, ...]) -> Iterable[Step]:
-    """(d*w)*a*b, where w is a parameter, is d*(w*a*b), as what comes late is multiplied last."""
+    """(d*w)*a*b, where w is a parameter, is d*(w*a*b), so that the factor which is ready last is multiplied last."""
     uses = Counter(element for step in steps for element in step.operands)
     products: dict[Element, Expr] = {}
     for step in steps:

@@ -1,6 +1,6 @@
-"""describe -> **stabilize** -> differentiate: from formulas as people write them to formulas that hold.
+"""describe -> **stabilize** -> differentiate: rewrites formulas that would overflow or lose digits as written.
 
-A formula may overflow or lose digits as written; compiled it must not, and neither must its gradient. The rules run
+Neither a compiled formula nor its gradient may overflow or lose digits where its value is finite. The rules run
 before the reverse sweep, on whole formulas, because the derivative of ``1 - f`` no longer shows that f is a logistic
 function. They stand in ``rules/``, and are applied once, from the leaves to the root.
 """

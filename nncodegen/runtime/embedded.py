@@ -16,7 +16,7 @@ NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", 
 
 
 ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "?": r"\?"})
-"""How letters are written in a string of C; ??/ would be a backslash."""
+"""How characters are escaped in a string of C; ??/ would be a backslash."""
 
 
 @lru_cache(maxsize=1)
@@ -27,7 +27,7 @@ def texts() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def digest() -> str:
-    """What tells this version of the Python files from all others."""
+    """A hash of the Python files, which differs between versions."""
     content = "\0".join(part for item in texts().items() for part in item)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -51,7 +51,7 @@ def wrapper_files() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def wrapper_source() -> str:
-    """What tells these files from those of all other versions; objects that are made of them depend on it."""
+    """A hash of these files, on which objects that are compiled from them depend."""
     return "\0".join([*_native().values(), _finder(), digest(), Path(__file__).read_text(encoding="utf-8")])
 
 

@@ -1,7 +1,7 @@
 """Imports a package whose files are texts in memory: the Python part of a compiled module, which no file holds.
 
-A compiled module executes this text, where its process has no package of the same version yet. It needs the standard
-library alone.
+A compiled module executes this text, where its process has no package of the same version yet. It needs only the
+standard library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The arrays of an .npz archive: nothing is read before its size is known to be right, and nothing is unpickled.
+"""Reads the arrays of an .npz archive: none before its size is checked, and nothing is unpickled.
 
 nncodegen reads its own archives with it as well.
 """

@@ -1,4 +1,4 @@
-"""Checks of arguments that are arrays. Each returns them as C takes them, or raises a ValueError.
+"""Checks of arguments that are arrays. Each returns arrays for C, or raises a ValueError.
 
 C takes arrays of the precision of the model that are C-contiguous, aligned and finite.
 """
@@ -65,7 +65,7 @@ def check_weights(model: Model, sample_weight: Any, samples: int) -> Array | Non
 
 
 def to_array(model: Model, name: str, values: Any, expected: str) -> Array:
-    """An array of real numbers of any type, or a ValueError that names the first value that is none."""
+    """An array of real numbers of any type, or a ValueError that names the first value that is no number."""
     if type(values) is np.ndarray and values.dtype == model.dtype:
         return values
     try:

@@ -1,7 +1,7 @@
-# Arrays of NumPy, read where they are. What one begins with in memory is part of NumPy's binary interface, and the same
-# in its versions 1 and 2: to read it takes a tenth of what the buffer protocol takes, which has to tell shapes and types.
-# Nothing of NumPy is needed to compile this. An import looks whether it holds; else every array is left to the buffer
-# protocol and the Python part.
+# Arrays of NumPy, read without a copy. The first members of their structure in memory are part of NumPy's binary
+# interface, the same in versions 1 and 2. Reading them takes a tenth of the time of the buffer protocol, which has to
+# describe shapes and types. Headers of NumPy are not needed to compile this. An import checks that the structure is as
+# expected; if not, every array is left to the buffer protocol and the Python part.
 
 from cpython.object cimport PyObject
 
@@ -46,12 +46,12 @@ cdef enum:
 
 
 cdef bint _is_real(nncodegen_type *type):
-    """Whether a type is the module's; one that was pickled is another object of the same kind."""
+    """Whether a type is that of the module; after pickling, it may be another object that is equal."""
     return type.code == (c"d" if sizeof(real) == sizeof(double) else c"f") and type.order == c"="
 
 
 cdef bint _has_layout():
-    """Whether arrays are what they are held to be: told by the memory of some."""
+    """Whether the structure of arrays is as expected, by a look at the memory of some."""
     shown = _empty((2, 3), _real)
     turned, swapped = shown.T, shown.view(_real.newbyteorder())
     cdef nncodegen_array *a = <nncodegen_array *> <PyObject *> shown
@@ -78,7 +78,7 @@ cdef nncodegen_array *_usual(array):
 
 
 cdef void *_address(array) except? NULL:
-    """Where the values of a C-contiguous array lie, of whatever type; the caller holds it, and its memory does not move."""
+    """The address of the values of a C-contiguous array of any type, which the caller must keep."""
     if array is None:
         return NULL
     cdef nncodegen_array *found = <nncodegen_array *> <PyObject *> array

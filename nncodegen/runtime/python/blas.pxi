@@ -1,9 +1,9 @@
-# BLAS: the routine that the products of large layers are left to, held to one thread while they are computed.
+# BLAS: the routine to which the products of large layers are left, and its threads, of which there is one in each call.
 
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New
 from libc.stdlib cimport calloc
 
-# The native calls of all modules that are under way in this process, and the threads that BLAS had before the first.
+# The running native calls of all modules in this process, and the threads that BLAS used before the first of them.
 ctypedef struct _BlasCalls:
     size_t under_way
     int before
@@ -18,7 +18,7 @@ cdef _SetThreads _set_blas_threads = NULL
 
 
 cdef _blas_counter():
-    """A new count of calls under way, for all modules that call the same library."""
+    """A new count of running calls, for all modules that call the same library."""
     cdef void *calls = calloc(1, sizeof(_BlasCalls))  # for as long as the process lives, as the library does
     if not calls:
         raise MemoryError
@@ -32,7 +32,7 @@ cdef _signature(routine):
 
 
 cdef _know_blas(calls, size_t threads, size_t set_threads):
-    """Makes a BLAS known; the addresses are of what tells and what sets its threads."""
+    """Sets the BLAS in use, by the addresses of the functions that return and set its number of threads."""
     global _blas_calls, _blas_threads, _set_blas_threads
     _blas_threads = <_Threads> threads
     _set_blas_threads = <_SetThreads> set_threads
@@ -40,16 +40,16 @@ cdef _know_blas(calls, size_t threads, size_t set_threads):
 
 
 cdef _use_blas(routine):
-    """Leaves products to a routine of the BLAS that is known, given as a capsule."""
+    """Leaves products to a routine of the BLAS in use, given as a capsule."""
     global _calls_blas
     cdef void *gemm = PyCapsule_GetPointer(routine, PyCapsule_GetName(routine))
     _calls_blas = True
     kernel.use_gemm(<nncodegen_gemm *> gemm)
 
 
-# The number of threads belongs to the whole library. The first call that comes sets it to 1, the last that goes sets it
-# back; calls may run side by side, of several modules as well. Both functions are called with the interpreter's lock,
-# which keeps the count right.
+# The number of threads is a setting of the whole library. The first call that begins sets it to 1, the last that ends
+# restores it; calls of several modules may run at the same time. Both functions are called with the interpreter's lock,
+# which protects the count.
 
 cdef bint _hold_blas() noexcept:
     """Whether native calls leave products to a BLAS, which from now on starts no threads of its own."""
@@ -57,7 +57,7 @@ cdef bint _hold_blas() noexcept:
 
 
 cdef bint _hold_known_blas() noexcept:
-    """The same of a BLAS that is known."""
+    """The same for a BLAS that is in use."""
     if not _blas_calls:
         return False
     if _blas_calls.under_way == 0:

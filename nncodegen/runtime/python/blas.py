@@ -2,7 +2,7 @@
 
 A module with large layers looks for it when it is imported, and leaves their products to it. The bits of a result do
 not depend on the threads of a call, and a call on one thread uses one. Where there is no such BLAS, the module computes
-the same by itself; its attribute ``blas`` says what it does, and why.
+the products itself; its attribute ``blas`` says which of the two it does, and why.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from .model import Model
 
 COUNTER = "_nncodegen_calls"
-"""The attribute of SciPy's library that holds the count of the calls under way in all modules."""
+"""The attribute of SciPy's library that counts the running calls of all modules."""
 
 PREFIXES = ("scipy_openblas_", "openblas_")
-"""How the names of OpenBLAS begin in SciPy's own wheels, and in others."""
+"""The prefixes of the functions of OpenBLAS in SciPy's wheels, and elsewhere."""
 
 
 def know_blas(model: Model) -> tuple[Any, str]:
-    """The routine for products, of a BLAS that is known from now on, and what it is; or None, and what is lacking."""
+    """Finds the BLAS, which is used from now on: its routine for products and its name; or None and the reason."""
     name = {"float64": "dgemm", "float32": "sgemm"}[model.precision]
     try:
         scipy = importlib.import_module("scipy")
@@ -51,7 +51,7 @@ def know_blas(model: Model) -> tuple[Any, str]:
 
 
 def use_blas(model: Model) -> str:
-    """Leaves products to the BLAS of SciPy, if it is fit for them. Returns what the attribute ``blas`` says."""
+    """Leaves products to the BLAS of SciPy, if it can be trusted. Returns the text of the attribute ``blas``."""
     routine, what = know_blas(model)
     if routine is not None:
         model.native.use_blas(routine)

@@ -15,10 +15,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Call:
-    """How a function is called: its options in their order, and the name of all else that it takes.
+    """How a function is called: its options in order, and the name of its further keyword arguments.
 
     required    the number of options, the first, that have no default
-    changed     options that are declared in another way for this function
+    changed     options whose declaration differs for this function
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Call:
         return "\n".join(lines).lstrip()
 
     def settings(self, model: Model, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
-        """The options as settings, checked, and all else that was given by name. Raises TypeError and ValueError."""
+        """The options as settings, checked, and the further keyword arguments. Raises TypeError and ValueError."""
         if len(given) > len(self.options):
             most = len(self.options)
             raise TypeError(f"{self.function}() takes at most {most} positional arguments, but {len(given)} were given")

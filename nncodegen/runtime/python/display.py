@@ -6,11 +6,11 @@ import sys
 import time
 from typing import Any
 
-_SECONDS = {True: 0.1, False: 10.0}  # from one picture to the next: of a bar, of lines
+_SECONDS = {True: 0.1, False: 10.0}  # seconds between two updates of a bar, and between two lines
 
 
 class Display:
-    """Shows how far a training is, now and then; ``close`` shows where it ended."""
+    """Shows how far a training is, from time to time; ``close`` shows where it ended."""
 
     def __init__(self, total: int | None) -> None:
         self._total = total
@@ -29,11 +29,11 @@ class Display:
 
         console = Console(stderr=True)
         if not (console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)):
-            return  # a pipe or a file: a bar would fill it with what is meant to be overwritten
+            return  # in a pipe or a file, a bar cannot overwrite its last state
         columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, auto_refresh=False)
         self._task = self._bar.add_task("", total=self._total)
-        if console.is_jupyter:  # rich by itself needs ipywidgets there, and shows nothing without them
+        if console.is_jupyter:  # there, rich needs ipywidgets, and shows nothing without them
             from IPython.display import display  # noqa: PLC0415 (there, it is)
 
             self._cell = display(self._bar, display_id=True)

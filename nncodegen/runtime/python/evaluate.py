@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from .types import Array
 
 ROWS_OF_A_THREAD = 4096
-"""The rows that a thread takes at once are a multiple of it."""
+"""A thread computes a multiple of so many samples at once."""
 
 
 def predict(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
     """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs).
 
-    Those of up to four rows are computed in an order of their own, and agree with those of many to rounding. The
-    threads, 1 to 64, share the rows where there are thousands; the results do not depend on them.
+    Those of up to four rows are computed by other loops, and agree with those of many to rounding. The
+    threads, 1 to 64, share the work where there are thousands of rows; the results do not depend on them.
     """
     if type(threads) is not int or threads != 1:
         threads = integer("threads", threads, 1, THREADS)

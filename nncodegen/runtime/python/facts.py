@@ -1,4 +1,4 @@
-"""What differs from model to model: names, shapes and numbers, as they stand in the C of a module."""
+"""What differs from model to model: names, shapes and numbers, as the C of a module holds them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Parameter(NamedTuple):
-    """A named part of the parameters: its shape, how it is drawn at first, and whether penalties count it."""
+    """A named part of the parameters: its shape, how it is drawn at first, and whether penalties apply to it."""
 
     name: str
     shape: tuple[int, ...]
@@ -40,8 +40,8 @@ class Hyperparameter(NamedTuple):
 class Rule(NamedTuple):
     """An update rule, as a training sees it. The learning rate is among its hyperparameters.
 
-    ``state`` maps the variables that are kept for every parameter to what they are at first: a number, or the name of
-    a hyperparameter. ``scheduled`` tells whether its steps depend on the learning rate.
+    ``state`` maps the variables that are kept for every parameter to their initial values: a number, or the name of a
+    hyperparameter. ``scheduled`` tells whether its steps depend on the learning rate.
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
@@ -69,7 +69,7 @@ class Facts(NamedTuple):
     blas: bool | None
     """Whether the user asked for BLAS; None where no product is left to it."""
     rules: dict[str, Rule]
-    """The model's own update rules, besides those that every module has."""
+    """The update rules that the user wrote."""
 
 
 def read(text: str) -> Facts:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class History:
-    """The figures of all epochs: ``names`` are those that are measured, ``columns`` is the width of the tables."""
+    """The figures of all epochs: ``names`` are the measured ones, ``columns`` is the width of the tables."""
 
     def __init__(self, names: tuple[str, ...], without_loss: bool) -> None:
         self.names = names
@@ -23,7 +23,7 @@ class History:
         self._tables: list[tuple[int, Array]] = []  # the first epoch of each, and its figures
 
     def table(self, first: int, count: int) -> Array:
-        """A new table for some epochs; what is not reached is not touched, and takes no memory."""
+        """A new table for some epochs; rows that are never written take no memory."""
         figures = np.empty((count, self.columns))
         self._tables.append((first, figures))
         return figures
@@ -37,7 +37,7 @@ class History:
         return {}
 
     def metrics(self, done: int, resumed: Result | None) -> dict[str, Array]:
-        """The figures of so many epochs by name, behind those of the training that was resumed."""
+        """The figures of so many epochs by name, after those of the training that was resumed."""
         tables = [figures[: max(0, done - first)] for first, figures in self._tables]
         whole = len(tables) == 1 and len(tables[0]) == len(self._tables[0][1])
         if whole and self.columns == 1 and resumed is None:

@@ -1,4 +1,4 @@
-"""Parameters as they are at first, and by name."""
+"""Initial parameters, and parameters by name."""
 
 from __future__ import annotations
 

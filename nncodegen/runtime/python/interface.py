@@ -34,7 +34,7 @@ ATTRIBUTES = {
     "variant": ("str", "The CPUs that the kernel in use was compiled for."),
     "variants": ("tuple[str, ...]", "All kernels of the module that this CPU can run, the fastest first."),
 }
-"""The attributes of the model that are those of the module: the type of each, and what it is."""
+"""The attributes of a module, which are those of its model: the type of each, and what it is."""
 
 FUNCTIONS = (
     initial_parameters, unpack, predict, loss, loss_and_gradient, train, train_on_stream, partial_fit, train_many,
@@ -60,7 +60,7 @@ class Interface(Model):
 
 
 def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
-    """Puts into the namespace of a module what it offers. Returns the model."""
+    """Adds the functions and attributes of a module to its namespace. Returns the model."""
     model = Interface(facts, native, namespace["__name__"])
     names = {name: getattr(model, name) for name in ATTRIBUTES}
     names |= {function.__name__: getattr(model, function.__name__) for function in FUNCTIONS}

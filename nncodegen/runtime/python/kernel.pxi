@@ -1,4 +1,4 @@
-# What the native part knows of a kernel in C: its types, its functions in a table, its facts and the texts.
+# Declarations of a kernel in C for Cython: its types, the table of its functions, its facts, and the Python texts.
 
 cdef extern from *:
     """

@@ -62,8 +62,8 @@ def train_many(
     The others are those of train. The models of a formula that is not very long are trained side by side, in
     vectors, with the results of train to rounding, and so are those of a network without noise of up to 512
     parameters; all others one by one, with the same bits as train gives. The bits of a model do not depend on the
-    others. One that diverges or converges stays as it is while the others go on; a RuntimeWarning tells how many
-    diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+    others. A model that diverges or converges keeps its parameters while the others go on; a RuntimeWarning says
+    how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
     """
     count = _count(model, X, Y, parameters, learning_rate, seed, l2, models)
     options = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "tolerance": tolerance}
@@ -112,7 +112,7 @@ class _Many:
             share(self._side_by_side, self.count, self.model.native.group_size, threads)
             return
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # told once, for all, at the end
+            warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # one for all follows
             share(self._one_by_one, self.count, 1, threads)
 
     def _side_by_side(self, first: int, last: int) -> None:
@@ -141,7 +141,7 @@ class _Many:
             self.status[m] = STATUS.index(result.status)
 
     def finish(self) -> ManyResult:
-        """What was reached, with a warning where models have diverged."""
+        """The result, with a warning if models have diverged."""
         self.status[~np.isfinite(self.loss)] = STATUS.index("diverged")
         names = [STATUS[position] for position in self.status.tolist()]
         if "diverged" in names:
@@ -155,7 +155,7 @@ class _Many:
 
 
 def _initial_state(model: Model, rule: Chosen, rates: Array) -> Array:
-    """What each variable of the state is at first, for each model."""
+    """The initial value of each variable of the state, for each model."""
     state = np.repeat(rule.state[:, :1].astype(float), len(rates), axis=1)
     for row, value in enumerate(model.rules[rule.name].state.values()):
         if value == "learning_rate":

@@ -15,10 +15,10 @@ COLUMNS = ("loss", "val_loss", "accuracy", "mae", "r2", "val_accuracy", "val_mae
 """The figures of an epoch, in the order in which the kernel writes them."""
 
 METRICS = ("accuracy", "mae", "r2")
-"""The metrics; the kernel is told of them by a bit for each, in this order."""
+"""The metrics; the kernel gets a bit for each, in this order."""
 
 HIGHER = ("accuracy", "r2", "val_accuracy", "val_r2")
-"""Figures of which more is better."""
+"""Figures that are better if higher."""
 
 
 def choose_metrics(model: Model, metrics: Any) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
 WITH_BOUNDS = ("l-bfgs-b", "tnc", "slsqp", "trust-constr")
 OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsqp": (9,), "cobyla": (2,),
                      "cobyqa": (5, 6), "trust-constr": (0,)}  # fmt: skip
-"""What the status of a minimizer is when it has used up its iterations or evaluations; 1 for all others."""
+"""The status of a minimizer that has used up its iterations or evaluations; 1 for all others."""
 
 
 @MINIMIZE
@@ -60,7 +60,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     function = objective.value_and_gradient if gradient else objective.value
     try:
         know_blas(model)
-        with model.native.blas_held():  # the vectors of a minimizer are short: to wake threads for them takes longer
+        with model.native.blas_held():  # the vectors of a minimizer are too short for threads to pay
             found = optimize.minimize(
                 function, search.last, jac=gradient, method=settings.method, callback=search, **options
             )
@@ -77,7 +77,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
 
 
 def _complete(options: dict[str, Any], model: Model, objective: Objective, method: str, name: Any) -> None:
-    """Checks what SciPy is given, and adds what follows from the objective and the precision."""
+    """Checks the arguments of SciPy, and adds those that follow from the objective and the precision."""
     for key in ("fun", "x0", "args", "jac"):
         if key in options:
             raise TypeError(f"minimize() got an unexpected argument {key!r}: the module gives it to SciPy itself")
@@ -90,7 +90,7 @@ def _complete(options: dict[str, Any], model: Model, objective: Objective, metho
 
 
 class _Search:
-    """A minimizer at work: what it has reached, and the objective after each of its iterations."""
+    """A running minimizer: where it is, and the objective after each of its iterations."""
 
     def __init__(self, objective: Objective, start: Array, callback: Any) -> None:
         self.objective, self.callback = objective, callback
@@ -99,7 +99,7 @@ class _Search:
         self.begun = time.perf_counter()
 
     def __call__(self, *given: Any) -> Any:
-        """What SciPy calls after an iteration: with the point, or also with what it knows of it."""
+        """Called by SciPy after each iteration, with the point, and by some minimizers with more."""
         self.last = np.array(given[0], float)
         self.history.append(self.objective.value(self.last))
         return None if self.callback is None else self.callback(*given)
@@ -122,11 +122,11 @@ class Objective:
         self._last: tuple[Any, float] = (None, math.nan)
 
     def split(self, parameters: Array) -> Array:
-        """The variables for parameters."""
+        """The variables of the minimizer for given parameters."""
         return np.concatenate([np.maximum(parameters, 0), np.maximum(-parameters, 0)]) if self.l1 else parameters
 
     def join(self, variables: Array) -> Array:
-        """The parameters for variables."""
+        """The parameters for given variables of the minimizer."""
         count = self.model.parameter_count
         return variables[:count] - variables[count:] if self.l1 else variables
 

@@ -1,4 +1,4 @@
-"""A model that is compiled: its facts, its native functions, and what follows from them."""
+"""A compiled model: its facts, its native functions, and what follows from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """What every function of a module takes first. Its attributes without documentation are those of the module."""
+    """The first argument of every function of a module. Attributes without documentation are those of the module."""
 
     def __init__(self, facts: Facts, native: Native, module: str) -> None:
         self.facts = facts
@@ -42,7 +42,7 @@ class Model:
         self.parameter_shapes = {parameter.name: parameter.shape for parameter in facts.parameters}
         self.parameter_count = sum(parameter.size for parameter in facts.parameters)
         self.constants = _constants(facts.parameters, self.dtype)
-        """What initial_parameters gives for any seed; None where something is drawn."""
+        """The initial parameters, if they do not depend on a seed; else None."""
         self.accepts_labels = facts.labels
         self.operations = dict(zip(("written_out", "simplified"), facts.operations, strict=True))
         self.rules: dict[str, Rule] = {**RULES, **facts.rules}
@@ -52,19 +52,19 @@ class Model:
             name: {hyper.name: hyper.default for hyper in rule.hyperparameters} for name, rule in self.rules.items()
         }
         self.option_count = max(len(rule.hyperparameters) for rule in self.rules.values())
-        """The hyperparameters of the rule that has most."""
+        """The largest number of hyperparameters of a rule."""
         self.short_rules: dict[str, ShortRule] = {}
-        """What short trainings know already (``optimizers.short_rule``)."""
+        """The rules that short trainings have used (``optimizers.short_rule``)."""
         self.state_size = native.state_size
         self.measures_size = native.measures_size
         self.variant, self.variants = native.variant, native.variants
 
     @property
     def documentation(self) -> str:
-        """What the module says that it is."""
+        """The docstring of the module."""
         return (
             f"{self.name}: {len(self.input_names)} inputs, {self.output_count} outputs, {self.parameter_count} "
-            f"parameters, {self.precision}. Compiled by nncodegen; needs NumPy alone."
+            f"parameters, {self.precision}. Compiled by nncodegen; needs only NumPy."
         )
 
     def empty_result(self, name: str) -> Result | ManyResult:
@@ -82,7 +82,7 @@ class Model:
 
 
 def _constants(parameters: tuple[Parameter, ...], dtype: np.dtype[Any]) -> Array | None:
-    """The parameters as they are at first, if all of them are constants."""
+    """The initial parameters, if all of them are constants."""
     if any(parameter.distribution != "constant" for parameter in parameters):
         return None
     return np.repeat([one.scale for one in parameters], [one.size for one in parameters]).astype(dtype)

@@ -2,9 +2,9 @@
 
 # The native part of a compiled module: calls into C, without the interpreter's lock. It is the same for every model.
 #
-# What Cython makes of this file is linked with the kernel of a model, and with the C that tells what differs from model to
-# model. It is compiled for each precision: NNCODEGEN_REAL is double or float. NNCODEGEN_VARIANT_NAMES names the kernels that
-# there may be, the fastest first. nncodegen_python.h holds the Python files of this folder as texts.
+# Cython compiles this file to C, which is linked with the kernel of a model and with the facts that differ from model
+# to model. It is compiled for each precision: NNCODEGEN_REAL is double or float. NNCODEGEN_VARIANT_NAMES lists the
+# variants that a kernel may have, the fastest first. nncodegen_python.h holds the Python files of this folder as texts.
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
@@ -15,7 +15,7 @@ from libc.string cimport memcpy, memset
 
 include "kernel.pxi"
 
-# What is only used here has no name in the module, which shows what it offers.
+# Names that are only used here are cdef, so that the module does not show them.
 cdef object _sys = __import__("sys")
 cdef object _numpy = __import__("numpy")
 cdef object _empty = _numpy.empty
@@ -45,7 +45,7 @@ cdef list _strings(const char *const *texts):
 
 
 cdef _runtime():
-    """The Python part of all modules: the package that this process has already, or that of this module."""
+    """The Python part of all modules: the package that this process already has, or else the one of this module."""
     cdef str name = "_nncodegen_" + c_digest.decode()
     cdef dict finder
     if name not in _sys.modules:
@@ -65,12 +65,12 @@ cdef size_t _count = sum([parameter.size for parameter in _facts.parameters])
 cdef bint _labels = _facts.labels
 cdef object _real = _numpy.dtype(_facts.precision)
 cdef double _tiniest = _numpy.finfo(_real).tiny
-cdef object _calls = _python.calls  # its attribute hook is what a thread asks, besides, whether to end
+cdef object _calls = _python.calls  # its attribute hook is another function that a thread asks whether to end
 cdef object _model  # set at the end of the import
 
 
 cdef tuple _use_variant():
-    """Uses the fastest variant of the kernel, or that of NNCODEGEN_VARIANT, or the next below it.
+    """Chooses the fastest variant of the kernel, or the one in NNCODEGEN_VARIANT, or the next slower one.
 
     Returns all that this CPU can run, the fastest first.
     """
@@ -94,7 +94,7 @@ include "short.pxi"
 
 
 cdef class _Native:
-    """The functions of the module that are C, for its Python part (native.py)."""
+    """The native functions of the module, for its Python part (native.py)."""
 
     cdef readonly size_t state_size, measures_size, group_size
     cdef readonly object variant

@@ -94,7 +94,7 @@ SCHEDULES = {
 
 
 _BLOCK = 64
-"""Factors are computed in whole blocks: NumPy's vectors round what they leave over in another way, on some CPUs."""
+"""Factors are computed in whole blocks: on some CPUs, NumPy rounds values that fill no vector differently."""
 
 
 class Schedule:

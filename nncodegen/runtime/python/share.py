@@ -7,11 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
 calls = threading.local()
-"""Its attribute ``hook``, where there is one, is what native calls of this thread ask whether to end."""
+"""Its attribute ``hook``, if there is one, is a function that native calls of this thread ask whether to end."""
 
 
 def is_ended() -> bool:
-    """Whether another thread has ended what this one has a share of."""
+    """Whether another thread has ended the work that this one shares."""
     hook = getattr(calls, "hook", None)
     return hook is not None and bool(hook())
 
@@ -21,7 +21,7 @@ def share(work: Callable[[int, int], None], count: int, size: int, threads: int)
     if threads == 1:
         work(0, count)
         return
-    chunk = size * max(1, -(-count // (size * threads * 4)))  # some for each thread, as they may differ in length
+    chunk = size * max(1, -(-count // (size * threads * 4)))  # several for each thread, as times differ
     stored: list[BaseException] = []  # what ends the work of all threads
 
     def run(first: int) -> None:

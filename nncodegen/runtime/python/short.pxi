@@ -1,7 +1,7 @@
-# Calls with arguments of the usual kind: C-contiguous NumPy arrays of the module's type, and else what shapes the loop.
-# For a small model the checks of every other kind would take longer than the call. Each function returns None for what it
-# does not know as usual and right: then the Python part looks closer, which has the checks and the errors, and computes
-# the same bits.
+# A short way for calls with usual arguments: C-contiguous NumPy arrays of the module's type, and the options that are
+# used most. For a small model, checks of all other arguments would take longer than the call itself. Each function
+# returns None unless it finds all arguments usual and right. Then the Python part, which has all checks and error
+# messages, does the call, with the same bits as results.
 
 cdef extern from *:
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
@@ -9,7 +9,8 @@ cdef extern from *:
 cdef object _Result = _python.Result
 cdef dict _rules = {}  # of the model, which is known at the end of the import
 
-# Operations after which a call would first ask whether to stop: what is shorter never asks, and is not asked for here.
+# The operations after which a call first asks whether to stop. Only calls with fewer operations, which never ask, take
+# the short way.
 cdef double _LONG = 1e6
 
 cdef double _cost = <double> kernel.operations_per_sample()
@@ -44,7 +45,7 @@ cdef bint _take_parameters(_call *call, given):
 
 
 cdef bint _take_samples(_call *call, X, Y):
-    """Whether samples are of the usual kind, all finite, and of a number that takes no more than moments."""
+    """Whether samples are of the usual kind, all finite, and of a number that takes only microseconds."""
     cdef size_t rows = 1
     if _columns:
         rows = _rows(X, _columns, True, &call.inputs)
@@ -64,7 +65,7 @@ cdef void *_work = NULL  # of _predict_short, which holds the interpreter's lock
 
 
 cdef _predict_short(parameters, X):
-    """The outputs of rows that take no more than moments; None where predict must look closer."""
+    """The outputs of a short call; None where the Python part must check the arguments."""
     cdef nncodegen_array *p = _usual(parameters)
     cdef nncodegen_array *x = _usual(X)
     cdef nncodegen_poll poll
@@ -93,7 +94,8 @@ cdef _predict_short(parameters, X):
 
 
 cdef _loss_short(parameters, X, Y, gradient):
-    """The loss, whose gradient is written to an array unless that is None; None where loss must look closer."""
+    """The loss, whose gradient is written to an array unless that is None; None where the Python part must check the
+    arguments."""
     cdef _call call
     cdef nncodegen_poll poll
     cdef double value = 0
@@ -173,7 +175,8 @@ cdef bint _sort_arguments(tuple given, dict named, list values, dict hyperparame
 
 
 cdef _train_short(tuple given, dict named):
-    """The Result of a training; None where train must look closer, or where the training diverges."""
+    """The Result of a training; None where the Python part must check the arguments, or the training
+    diverges."""
     cdef _call call
     cdef nncodegen_training run
     cdef size_t number

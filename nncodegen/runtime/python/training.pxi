@@ -1,7 +1,7 @@
-# Calls that can be stopped, and trainings that are under way.
+# Calls that can be stopped, and the state of a training.
 
 cdef class _Call:
-    """What every call needs: work memory, and a way to stop: on a signal, or where a hook says so."""
+    """What every call needs: work memory, and a poll that stops it on a signal, or when a hook says so."""
 
     cdef void *work
     cdef nncodegen_poll poll
@@ -61,7 +61,7 @@ cdef list _option_names = _names_of_options()
 
 
 cdef class _Training(_Call):
-    """A training that is under way. Numbers come and go in arrays: arguments of their own would be much C to compile."""
+    """A training in progress. Numbers are passed in arrays, since separate arguments would be much more C to compile."""
 
     cdef nncodegen_training run
     cdef list held
@@ -110,7 +110,7 @@ cdef class _Training(_Call):
             self.run.work = self.work
 
     def tell(self, counters, numbers):
-        """Writes where the training is to arrays of uint64 and float64."""
+        """Writes the progress of the training to arrays of uint64 and float64."""
         cdef uint64_t *counter = <uint64_t *> _address(counters)
         cdef double *number = <double *> _address(numbers)
         counter[0] = self.run.random
@@ -125,7 +125,7 @@ cdef class _Training(_Call):
         number[3] = self.run.best_figure
 
     def place(self, counters, numbers):
-        """Sets where the training is."""
+        """Sets the progress of the training."""
         cdef const uint64_t *counter = <const uint64_t *> _address(counters)
         cdef const double *number = <const double *> _address(numbers)
         self.run.random = counter[0]

@@ -1,4 +1,4 @@
-"""Training, as people call it: all at once, over a stream, or batch by batch."""
+"""The functions that train: on all data, on a stream, or batch by batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     {options}
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
-    and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` holds what was reached.
+    and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
     Raises ValueError for an argument that cannot be meant.
     """
     result = model.native.train_short(given, named)
@@ -51,7 +51,7 @@ def train_on_stream(model: Model, /, *given: Any, **named: Any) -> Result:
 
     batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A
     batch is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are
-    those of one batch, validation_data is looked at after each, and patience counts them. class_weight is a
+    those of one batch, validation_data is measured after each, and patience counts them. class_weight is a
     dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
     """
     settings, hyperparameters = STREAM.settings(model, given, named)

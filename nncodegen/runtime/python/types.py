@@ -7,4 +7,4 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-"""An array of NumPy, whose shape and type the documentation tells."""
+"""An array of NumPy; docstrings give its shape and type."""

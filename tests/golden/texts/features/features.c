@@ -12,7 +12,7 @@
 #define NN_PENALIZED {0, 768}, {800, 1312}, {1328, 1360}
 #define NN_OPERATIONS 6722
 
-/* Its loops: the samples of a tile, work memory, and where sums over the samples are. */
+/* Its loops: the samples of a tile, work memory, and where sums over samples are kept. */
 #define NN_TILE 64
 #define NN_ARRAYS 9152
 #define NN_SUMS 3
@@ -22,7 +22,7 @@
 #define NN_LONG 96
 #define NN_SINGLE_SAMPLES 1
 
-/* What it has, and what its loops need. */
+/* What it has, and how its loops run. */
 #define NN_HAS_MANY 0
 #define NN_HAS_BLAS 0
 #define NN_HAS_BLOCKS 1

@@ -12,7 +12,7 @@
 #define NN_PENALIZED {0, 3}
 #define NN_OPERATIONS 19
 
-/* Its loops: the samples of a tile, work memory, and where sums over the samples are. */
+/* Its loops: the samples of a tile, work memory, and where sums over samples are kept. */
 #define NN_TILE 512
 #define NN_ARRAYS 512
 #define NN_SUMS 4
@@ -20,7 +20,7 @@
 #define NN_LANE_SUMS 0
 #define NN_DIRECT 0
 
-/* What it has, and what its loops need. */
+/* What it has, and how its loops run. */
 #define NN_HAS_MANY 1
 #define NN_HAS_BLAS 0
 #define NN_HAS_BLOCKS 0
@@ -32,7 +32,7 @@
 #define NN_WHOLE_TARGETS 1
 #define NN_SAMPLES_AT_ONCE 8
 
-/* A group of models: how many, the samples of each at once, and what they need. */
+/* A group of models: how many, the samples of a tile, and the memory of each. */
 #define NN_MODELS 64
 #define NN_GROUP_SAMPLES 1
 #define NN_GROUP_VALUES 1

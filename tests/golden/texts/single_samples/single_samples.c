@@ -12,7 +12,7 @@
 #define NN_PENALIZED {0, 231}, {252, 357}
 #define NN_OPERATIONS 2294
 
-/* Its loops: the samples of a tile, work memory, and where sums over the samples are. */
+/* Its loops: the samples of a tile, work memory, and where sums over samples are kept. */
 #define NN_TILE 128
 #define NN_ARRAYS 18816
 #define NN_SUMS 363
@@ -22,7 +22,7 @@
 #define NN_LONG 96
 #define NN_SINGLE_SAMPLES 4
 
-/* What it has, and what its loops need. */
+/* What it has, and how its loops run. */
 #define NN_HAS_MANY 1
 #define NN_HAS_BLAS 0
 #define NN_HAS_BLOCKS 1
@@ -31,7 +31,7 @@
 #define NN_DESCENDS 1
 #define NN_FINISHED {0, 231}, {231, 252}, {252, 357}, {357, 362}
 
-/* A group of models: how many, the samples of each at once, and what they need. */
+/* A group of models: how many, the samples of a tile, and the memory of each. */
 #define NN_MODELS 16
 #define NN_GROUP_SAMPLES 8
 #define NN_GROUP_VALUES 1136
