@@ -39,7 +39,9 @@ class BuildExtension(build_ext):
         """Adds the objects of the kernel and the wrapper to those that the extension is linked from."""
         (folder,) = extension.include_dirs
         name = extension.name.rpartition(".")[2]
-        for part, source, options in TARGETS["kernel_objects"](name, TARGETS["supported"](self.compiler.compiler_so)):
+        variants = TARGETS["supported"](self.compiler.compiler_so)
+        companions = [f"{name}_{part}.c" for part in TARGETS["COMPANIONS"] if Path(folder, f"{name}_{part}.c").exists()]
+        for part, source, options in TARGETS["kernel_objects"](name, variants, companions):
             extension.extra_objects += self.compiler.compile(
                 [f"{folder}/{source}"],
                 output_dir=f"{self.build_temp}/{name}/{part}",

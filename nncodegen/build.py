@@ -226,7 +226,7 @@ def _compile(sources: Sources, compiler: Compiler, work: Path, force: bool) -> P
         (work / file).write_text(text)
     objects = [
         _start([*cc, *KERNEL_FLAGS, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"], work)
-        for part, source, options in kernel_objects(name, compiler.variants)
+        for part, source, options in kernel_objects(name, compiler.variants, sources.companions)
     ]
     try:
         wrapper = _wrapper(sources, compiler, force)

@@ -1,4 +1,4 @@
-"""The command line: ``python -m nncodegen build``, ``show``, ``fit``, ``predict``, ``compare`` and ``bench``."""
+"""The command line: ``python -m nncodegen build``, and the other commands that ``--help`` lists."""
 
 from __future__ import annotations
 
@@ -279,6 +279,40 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
     from nncodegen.estimators.compare import run  # noqa: PLC0415
 
     run(names, seeds or 10, max_iter)
+
+
+@command.command()
+@click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
+@click.argument("equation", metavar='"y = a*exp(-b*x) + c"')
+@click.option("--start", default="", metavar="NAME=VALUE,...", help="Where to start.  [default: 1 for each parameter]")
+@click.option("--bounds", default="", metavar="NAME=LOW:HIGH,...", help="Bounds; one of them may be left out: a=0:")
+@click.option("--sigma", metavar="COLUMN", help="The column of the standard deviations of the data.")
+@click.option("--by", default="", metavar="COLUMN,...", help="Columns whose values make groups, with a fit for each.")
+@click.option("--starts", type=click.IntRange(1), help="Starting points within the bounds, of which the best is kept.")
+@click.option("--robust", type=click.Choice(["huber", "soft_l1", "cauchy"]), help="A loss that bears outliers.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of starting points.")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Of fits by groups.")
+@click.option("--out", type=click.Path(path_type=Path), help="File for the parameters, as CSV.")
+@click.option("--plot", type=click.Path(path_type=Path), help="File for a picture (.png, .svg, .pdf).")
+@click.option("--dask", is_flag=False, flag_value="local", metavar="[ADDRESS]",
+              help="Spread the groups of Parquet files over Dask's workers.")  # fmt: skip
+def curve(
+    data: Path, equation: str, start: str, bounds: str, sigma: str | None, by: str, out: Path | None,
+    plot: Path | None, dask: str | None, **options: Any,
+) -> None:  # fmt: skip
+    """Fit a formula to the columns of a table, by least squares.
+
+    The names in the formula that are columns are data, all others are parameters. The table of their values and
+    standard errors is printed; with --by, there is one fit for each group of rows, and a table with a row for each.
+    """
+    from nncodegen.curve.command import run_curve  # noqa: PLC0415 (pandas is optional)
+    from nncodegen.curve.options import read_bounds, read_names, read_starts  # noqa: PLC0415
+    from nncodegen.curve.settings import Settings  # noqa: PLC0415
+
+    if plot is not None and by:
+        raise click.UsageError("--plot draws a single fit: leave out --by, or --plot")
+    settings = Settings(read_starts(start), read_bounds(bounds), **options)
+    run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask)
 
 
 def load_model(argument: str) -> Model | Sequential:

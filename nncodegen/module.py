@@ -64,6 +64,14 @@ class Module(Protocol):
         threads, 1 to 64, share the work where there are thousands of rows; the results do not depend on them.
         """
 
+    def jacobian(self, parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
+        """The derivatives of the outputs for the rows of X by the parameters: an array of shape (N, outputs, P).
+
+        Exact, and NaN where the formula has none. There is one for problems of least squares with up to 4,096
+        parameters: formulas without a loss, and layers with the loss "mse" that were built with fit=True. Raises
+        ValueError for others.
+        """
+
     def loss(
         self,
         parameters: ArrayLike,

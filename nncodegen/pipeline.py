@@ -71,16 +71,22 @@ def compile_model(
     until: str = "build",
     choices: Mapping[str, object] = NO_CHOICES,
     march: str = "native",
+    fit: bool | None = None,
 ) -> Compiled:
     """Takes a model through the stages; ``observe`` is called after each of them.
 
-    With ``force``, nothing is taken from the cache. ``choices`` overrides those of the schedule, ``march`` is "native"
-    or "portable". Raises ModelError for a model or choices that cannot be compiled, and BuildError where the compiler
-    or the disk fails.
+    With ``force``, nothing is taken from the cache. ``choices`` overrides those of the schedule,
+    ``march`` is "native" or "portable", ``fit`` says whether there are fits by least squares. Raises ModelError
+    for a model or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
     """
     if until not in (stage.__name__ for stage in STAGES):
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
-    options: dict[Any, tuple[Any, ...]] = {describe: (precision,), schedule: (choices,), build: (force, march)}
+    options: dict[Any, tuple[Any, ...]] = {
+        describe: (precision,),
+        differentiate: (fit,),
+        schedule: (choices,),
+        build: (force, march),
+    }
     value: Any = model
     stages = []
     for function in STAGES:
@@ -104,6 +110,7 @@ def build_module(
     force: bool = False,
     schedule: Mapping[str, object] = NO_CHOICES,
     march: str = "native",
+    fit: bool | None = None,
 ) -> Module:
     """Compiles a model and imports the module. This is ``nncodegen.build``.
 
@@ -117,7 +124,9 @@ def build_module(
     products that are left to SciPy's BLAS, where there is one, "transposed" (the same for parameters) the weights that
     are kept transposed while they are trained. ``march`` is "native", for this CPU, or "portable", for every CPU of its
     family: such a module holds its kernel for several of them, uses the fastest that the CPU where it is imported can
-    run (``module.variant``), and its results differ between CPUs by rounding.
+    run (``module.variant``), and its results differ between CPUs by rounding. ``fit`` says whether the module can fit
+    its model by least squares (``module.fit``, ``train(optimizer="lm")``): formulas can by default, a network needs
+    fit=True, as that takes more time to compile.
 
     Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Raises ModelError and BuildError.
     """
@@ -125,7 +134,7 @@ def build_module(
         raise BuildError("dump writes the text of every stage to the folder out: name one")
     if out is not None:
         check_folder(Path(out))  # before the work, not after it
-    compiled = compile_model(model, precision, force, choices=schedule, march=march)
+    compiled = compile_model(model, precision, force, choices=schedule, march=march, fit=fit)
     if out is not None:
         write_out(compiled, Path(out), dump)
     return load(compiled.built)

@@ -45,6 +45,10 @@ is a fifth slower as well.
 """
 
 
+COMPANIONS = ("fitting", "hessian")
+"""What files of kernels besides NAME.c may be called: NAME_fitting.c."""
+
+
 class Variant(NamedTuple):
     """A kernel for some CPUs of a family: its name, the compiler's options, and what a CPU must have to run it."""
 
@@ -95,21 +99,29 @@ def _macros(command: Sequence[str]) -> set[str]:
     return {line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define ")}
 
 
-def kernel_objects(name: str, variants: Sequence[Variant]) -> list[tuple[str, str, tuple[str, ...]]]:
+def kernel_objects(
+    name: str, variants: Sequence[Variant], companions: Sequence[str] = ()
+) -> list[tuple[str, str, tuple[str, ...]]]:
     """What a module is linked from, but for the wrapper: the name of each object, its source and the options for it.
 
-    With variants, that is one object for each of them, one for every other CPU, and the choice among them.
+    Its kernels stand in NAME.c and in the files of its companions. With variants, there are objects of these for each
+    of them, for every other CPU, and the choice among them.
     """
     joint = ("module", f"{name}_module.c", ())
+    sources = {"kernel": f"{name}.c"} | {Path(file).stem.removeprefix(f"{name}_"): file for file in companions}
     if not variants:
-        return [("kernel", f"{name}.c", ()), joint]
+        return [*((part, source, ()) for part, source in sources.items()), joint]
     listed = " ".join(
         f"VARIANT({v.name}, {' && '.join(f'CPU_HAS({feature})' for feature in v.features)})" for v in variants
     )
     choice = (f"-DNNCODEGEN_VARIANTS(VARIANT)={listed}",)
-    kernels = [(v.name, f"{name}.c", (*v.flags, f"-DNNCODEGEN_VARIANT={v.name}")) for v in variants]
-    plain = (PLAIN, f"{name}.c", (f"-DNNCODEGEN_VARIANT={PLAIN}",))
-    return [*kernels, plain, ("choice", f"{name}_variants.c", choice), joint]
+    flags = {variant.name: variant.flags for variant in variants} | {PLAIN: ()}
+    kernels = [
+        (f"{part}_{variant}", source, (*options, f"-DNNCODEGEN_VARIANT={variant}"))
+        for part, source in sources.items()
+        for variant, options in flags.items()
+    ]
+    return [*kernels, ("choice", f"{name}_variants.c", choice), joint]
 
 
 @lru_cache(maxsize=1)

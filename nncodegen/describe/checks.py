@@ -94,6 +94,8 @@ def check_program(program: Program) -> None:
         role = f"{step.target} of {program.name}"
         _check_nodes(step.expression, role, (*FUNCTIONS, Primitive))
         check_numbers(step.expression, role, program.precision)
+    for companion in program.companions:
+        check_program(companion.program)
 
 
 def _check_nodes(expression: Expr, role: str, functions: tuple[type, ...] = FUNCTIONS) -> None:

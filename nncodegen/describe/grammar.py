@@ -103,6 +103,24 @@ def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
         raise ModelError(f"{role} is not an expression: {value!r}") from error
 
 
+def names_in(text: str, role: str) -> tuple[str, ...]:
+    """The names of the symbols that a formula uses, in the order in which they first occur: no functions, no constants.
+
+    Raises ModelError where the text is not an expression.
+    """
+    shown = repr(text if len(text) <= 200 else f"{text[:200]}...")
+    try:
+        if len(text) > MOST_CHARACTERS:
+            raise _UnreadableError(f"it has more than {MOST_CHARACTERS:,} characters")
+        tree = ast.parse(text.strip(), mode="eval")
+        called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called]
+    except (_UnreadableError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ModelError(f"{role} is not a formula: {shown} ({error})") from error
+    names.sort(key=lambda node: (node.lineno, node.col_offset))
+    return tuple(dict.fromkeys(node.id for node in names if node.id not in CONSTANTS))
+
+
 def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
     """The formula in a text, which may use the given symbols by name.
 

@@ -270,6 +270,7 @@ class Sequential:
             noise=tuple(source for part in parts for source in part.noise),
             labels=loss.labels and size > 1,
             threshold=loss.threshold,
+            least_squares=self.loss == "mse",
         )
 
     def _loss(self, part: Part, number: int) -> tuple[Loss, tuple[Step, ...]]:

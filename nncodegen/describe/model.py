@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sympy import Expr, Symbol
+from sympy import Add, Expr, Pow, Symbol
 
 from nncodegen.describe.checks import bounded, check_expression, check_name
 from nncodegen.describe.grammar import as_expression
@@ -20,10 +21,11 @@ class Model:
     """Any formula: ``output`` and ``loss`` as expressions of inputs, targets and parameters.
 
     inputs and targets are symbols, one for each column of X and of Y. parameters maps symbols to their initial
-    values. output is an expression, or a tuple of them; without one, the loss is the output. The loss is that
-    of one sample: training minimizes its mean over the samples. A formula without inputs and targets is minimized
-    as it stands. optimizers are additional update rules. Raises ModelError, which names the symbol or the
-    expression that is wrong.
+    values; those that occur in the output may be given by name. output is an expression, or a tuple of them; without
+    one, the loss is the output. The loss is that of one sample: training minimizes its mean over the samples. Without
+    one, it is the sum of (output - target)**2 over the outputs: a problem of least squares, which ``fit`` solves. A
+    formula without inputs and targets is minimized as it stands. optimizers are additional update rules. Raises
+    ModelError, which names the symbol or the expression that is wrong.
     """
 
     @bounded("the model")
@@ -32,7 +34,7 @@ class Model:
         name: str,
         inputs: Sequence[Symbol] | Symbol = (),
         targets: Sequence[Symbol] | Symbol = (),
-        parameters: Mapping[Symbol, float] | None = None,
+        parameters: Mapping[Symbol | str, float] | None = None,
         output: Expr | Sequence[Expr] | None = None,
         loss: Expr | None = None,
         optimizers: Sequence[Optimizer] = (),
@@ -40,16 +42,21 @@ class Model:
         self.name = check_name(name, "the name of a model")
         self.inputs = _symbols(inputs, "inputs")
         self.targets = _symbols(targets, "targets")
-        self.parameters = _parameters(parameters, name)
+        self.parameters = _parameters(parameters, name, (output, loss))
         self._check_names()
-        if loss is None:
-            raise ModelError(f"{name} has no loss: give the expression that training minimizes")
         symbols = (*self.inputs, *self.targets, *self.parameters)
-        self.loss = _expression(loss, symbols, f"the loss of {name}")
-        outputs = [self.loss] if output is None else output if isinstance(output, tuple | list) else [output]
+        if loss is None and (output is None or not self.targets):
+            raise ModelError(
+                f"{name} has no loss: give the expression that training minimizes; or targets and an output, "
+                f"for a problem of least squares"
+            )
+        given = loss if output is None else output
+        outputs = given if isinstance(given, tuple | list) else [given]
         if not outputs:
             raise ModelError(f"{name} has an empty tuple of outputs: give at least one expression, or none at all")
-        self.outputs = tuple(_expression(value, symbols, f"the output of {name}") for value in outputs)
+        role = f"the {'loss' if output is None else 'output'} of {name}"
+        self.outputs = tuple(_expression(value, symbols, role) for value in outputs)
+        self.loss = self._squares() if loss is None else _expression(loss, symbols, f"the loss of {name}")
         for value in self.outputs if output is not None else ():
             for symbol in self.targets:
                 if symbol in value.free_symbols:
@@ -92,7 +99,26 @@ class Model:
             ),
             outputs=outputs,
             loss=loss,
+            least_squares=self._is_least_squares(),
+            loss_of_outputs=_of_outputs(outputs, formulas, [real[s] for s in (*self.inputs, *self.parameters)]),
         )
+
+    def _squares(self) -> Expr:
+        """The loss that a model without one has. Raises ModelError if targets and outputs are not as many."""
+        if len(self.targets) != len(self.outputs):
+            raise ModelError(
+                f"{self.name} has {len(self.targets)} targets and {len(self.outputs)} outputs: without a loss, each "
+                f"output needs the target that it is fitted to; or give the loss"
+            )
+        return Add(*((output - target) ** 2 for output, target in zip(self.outputs, self.targets, strict=True)))
+
+    def _is_least_squares(self) -> bool:
+        """Whether the loss is a number times the sum of (output - target)**2, each output with its own target."""
+        if len(self.targets) != len(self.outputs):
+            return False
+        squares = {self._squares(), Add(*(Pow(y - f, 2) for f, y in zip(self.outputs, self.targets, strict=True)))}
+        factor, rest = self.loss.as_coeff_Mul()
+        return bool(factor > 0 and rest in squares)
 
     def _check_names(self) -> None:
         roles: dict[str, str] = {}
@@ -103,6 +129,13 @@ class Model:
                         f"the name {symbol.name} is given twice, in {roles[symbol.name]} and in {role}: rename one"
                     )
                 roles[symbol.name] = role
+
+
+def _of_outputs(outputs: Sequence[Element], formulas: Sequence[Expr], others: Sequence[Element]) -> Expr | None:
+    """The last of some formulas, the loss, written with the outputs, of which the others are; None if it needs more."""
+    *of_outputs, loss = formulas
+    written = loss.xreplace(dict(zip(of_outputs, outputs, strict=True)))
+    return None if written.has(*others) else written
 
 
 def _symbols(given: Any, role: str) -> tuple[Symbol, ...]:
@@ -116,13 +149,13 @@ def _symbols(given: Any, role: str) -> tuple[Symbol, ...]:
     return symbols
 
 
-def _parameters(given: Mapping[Symbol, float] | None, name: str) -> dict[Symbol, float]:
+def _parameters(given: Mapping[Symbol | str, float] | None, name: str, formulas: Sequence[Any]) -> dict[Symbol, float]:
     if not given:
         raise ModelError(f"{name} has no parameters: give parameters={{symbol: initial value, ...}}")
     if not isinstance(given, Mapping):
         raise ModelError(f"parameters must map symbols to initial values, not be a {type(given).__name__}")
     values = {}
-    for symbol, value in zip(_symbols(given, "parameters"), given.values(), strict=True):
+    for symbol, value in zip(_symbols(_named(given, formulas), "parameters"), given.values(), strict=True):
         try:
             values[symbol] = float(value)
         except (TypeError, ValueError, OverflowError) as error:
@@ -130,6 +163,21 @@ def _parameters(given: Mapping[Symbol, float] | None, name: str) -> dict[Symbol,
         if not math.isfinite(values[symbol]):
             raise ModelError(f"the initial value of {symbol.name} must be finite, not {value!r}")
     return values
+
+
+def _named(given: Iterable[Any], formulas: Sequence[Any]) -> Iterator[Any]:
+    """The symbols that names stand for: those of the formulas. Raises ModelError for names that do not occur there."""
+    parts = [part for formula in formulas for part in (formula if isinstance(formula, tuple | list) else [formula])]
+    found = {symbol.name: symbol for part in parts if isinstance(part, Expr) for symbol in part.free_symbols}
+    texts = [part for part in parts if isinstance(part, str)]
+    for key in given:
+        if not isinstance(key, str) or key in found or not key:
+            yield found.get(key, key)
+        elif any(re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) for text in texts):
+            yield Symbol(key)
+        else:
+            there = ", ".join(sorted(found)) or "no symbols"
+            raise ModelError(f"the parameter {key!r} occurs neither in the output nor in the loss; there: {there}")
 
 
 def _expression(value: Any, symbols: Sequence[Symbol], role: str) -> Expr:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nncodegen.emit.model import emit_header, emit_kernel, emit_module, emit_variants
+from nncodegen.emit.model import emit_companion, emit_header, emit_kernel, emit_module, emit_variants
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.stub import emit_stub
@@ -16,6 +16,8 @@ class Sources:
     module: str
     real: str
     files: dict[str, str]
+    companions: tuple[str, ...] = ()
+    """The files of kernels besides NAME.c, each a translation unit."""
 
     def show(self) -> str:
         """The files and their sizes, as text."""
@@ -30,7 +32,12 @@ def emit(schedule: Schedule) -> Sources:
         f"{name}_variants.c": emit_variants(schedule), f"{name}_module.c": emit_module(schedule),
         f"{name}.pyi": emit_stub(schedule),
     }  # fmt: skip
-    return Sources(name, REAL_TYPES[schedule.program.precision][0], texts)
+    companions = {
+        f"{name}_{each.companion.name}.c": emit_companion(each, each.companion.name)
+        for each in schedule.companions
+        if each.companion
+    }
+    return Sources(name, REAL_TYPES[schedule.program.precision][0], texts | companions, tuple(companions))
 
 
 __all__ = ["MARK", "Sources", "emit", "identifier"]

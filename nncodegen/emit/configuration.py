@@ -17,8 +17,9 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
     """Names and values in groups with a title each, without those that equal the defaults of config.h."""
     program, gradient, descent = schedule.program, schedule.gradient, schedule.descent
     single = schedule.single_sample
-    state = max(len(update.state) for update in program.updates)
-    options = max(len(update.hyperparameters) for update in program.updates)
+    state = max((len(update.state) for update in program.updates), default=0)
+    options = max((len(update.hyperparameters) for update in program.updates), default=0)
+    alone = single.samples if single else 1
     prepares = {f"PREPARES_{kernel.name.upper()}": bool(kernel.prepared) for kernel in schedule.kernels}
     groups: dict[str, Mapping[str, Any]] = {
         "The model: the bits of its numbers, and how many there are of each kind.": {
@@ -38,7 +39,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             "GRADIENT_SUMS": gradient.gradient_sums,
             "LANE_SUMS": gradient.lane_sums,
             "DIRECT": int(gradient.direct),
-            **({"LONG": LONG, "SINGLE_SAMPLES": single.samples} if single else {}),
+            **({"LONG": LONG, "SINGLE_SAMPLES": alone} if schedule.blocks else {}),
         },
         "What it has, and how its loops run.": {
             "HAS_MANY": int(schedule.many),
@@ -67,6 +68,14 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             ),
         },
     }
+    if schedule.companion and schedule.companion.outputs:
+        fits = schedule.fits
+        many = {"HAS_FITS": 1, "FITS": fits.models, "FITS_VALUES": max(1, fits.kernel.arrays)} if fits else {}
+        groups["A fit: the outputs that a loss depends on, whether it is no sum of squares, many side by side."] = {
+            "FIT_OUTPUTS": schedule.companion.outputs,
+            "FIT_CURVED": int(schedule.companion.curved),
+            **many,
+        }
     if group:
         groups["A group of models: how many, the samples of a tile, and the memory of each."] = group.configuration
     return groups

@@ -33,6 +33,8 @@ class Elements:
     """The number of the current sample, as text."""
     loaded: frozenset[Place] = frozenset((Place.INPUT, Place.TARGET))
     """The places whose values are read into local variables where a loop begins."""
+    group = "MODELS"
+    """The number of models that lie side by side, as text."""
     sums_are_double = True
     """Whether sums over samples have another type than everything else."""
 
@@ -154,7 +156,7 @@ class Elements:
 
 OF_MODELS = {
     Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.SUM: "sums",
-    Place.GRADIENT: "gradient",
+    Place.GRADIENT: "gradient", Place.OUTPUT: "rows",
 }  # fmt: skip
 """The arrays with the values of several models, side by side, that functions have as arguments."""
 
@@ -185,12 +187,16 @@ class ElementsOfSample(Elements):
 
 
 class ElementsOfModels(Elements):
-    """The elements of a kernel in which each stands for the values of several models, side by side."""
+    """The elements of a kernel in which each stands for the values of several models, side by side.
+
+    ``group`` is the name of their number: MODELS, or FITS.
+    """
 
     sums_are_double = False
 
-    def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:
+    def __init__(self, program: Program, layout: Layout, kernel: Kernel, group: str = "MODELS") -> None:
         super().__init__(program, layout, kernel)
+        self.group = group
         outside = (Place.PARAMETER, Place.INPUT, Place.TARGET) if kernel.plan is FORMULA else ()
         self.loaded = frozenset(outside)
 
@@ -207,7 +213,7 @@ class ElementsOfModels(Elements):
     def begin(self, element: Element) -> str:
         """Where the array of a tensor begins."""
         array, offset = self._array(element)
-        return f"{array} + {offset}*MODELS" if offset else array
+        return f"{array} + {offset}*{self.group}" if offset else array
 
     def stride_text(self, element: Element, index: str, stride: int) -> str:
         """A stride as text: that of inputs and targets by its name."""
@@ -220,14 +226,14 @@ class ElementsOfModels(Elements):
             return "weight"
         array, offset = self._array(element)
         row = self._sum_of(element, offset)
-        return f"{array}[lane]" if row == "0" else f"{array}[{f'({row})' if ' ' in row else row}*MODELS + lane]"
+        return f"{array}[lane]" if row == "0" else f"{array}[{f'({row})' if ' ' in row else row}*{self.group} + lane]"
 
     def declarations(self, nests: Iterable[Nest], others: Iterable[Element] = ()) -> Iterator[str]:
         """Names for the arrays of nests."""
         read = _read(nests)
         for name, storage in self.kernel.storage.items():
             if name in read and storage.place is Place.ARRAY and name not in self.kernel.crossing:
-                yield f"real *const {self.names[name]} = values + {storage.offset}*MODELS;"
+                yield f"real *const {self.names[name]} = values + {storage.offset}*{self.group};"
 
 
 def _read(nests: Iterable[Nest]) -> dict[str, Element]:

@@ -31,6 +31,7 @@ def facts(schedule: Schedule) -> str:
         "operations": _literal(program.operations or (0, 0)),
         "side_by_side": _literal(schedule.many),
         "blas": _literal(schedule.layout.blas_asked if schedule.calls_blas else None),
+        "not_fitted": _literal(program.not_fitted),
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"

@@ -13,9 +13,14 @@ from nncodegen.schedule import Nest
 
 TITLES = {
     "predict": "The outputs of a tile of samples.",
+    "jacobian": "For each sample of a tile, the row that a fit needs: values, then derivatives by the parameters.",
     "loss": "Adds the losses of a tile of samples to the sums.",
     "gradient": "Adds the losses of a tile of samples and their derivatives to the sums.",
 }
+
+
+WITHOUT_SUMS = ("predict", "jacobian")
+"""The kernels that give a row for each sample."""
 
 
 class KernelEmitter:
@@ -52,12 +57,12 @@ class KernelEmitter:
     def _arguments(self) -> list[str]:
         """The arguments of the function of a tile."""
         results = {
-            "predict": ["outputs"],
+            **{name: ["outputs"] for name in WITHOUT_SUMS},
             "loss": ["sums"],
             "gradient": ["with_loss", "single_tile", "scale", "sums", "gradient_sums", "partials"],
         }
         names = ["parameters", "inputs", "targets", "weights", "count", "work", *results[self._kernel.name]]
-        names += [] if self._kernel.name == "predict" else ["metrics", "counts"]
+        names += [] if self._kernel.name in WITHOUT_SUMS else ["metrics", "counts"]
         return names + (["noise", "sample_numbers"] if self._program.noise and self._kernel.name == "gradient" else [])
 
     @property
@@ -65,7 +70,10 @@ class KernelEmitter:
         """The same with their types. Parameters are not restrict where an update may change them in place."""
         restrict = "" if self._kernel.descends else "restrict "
         measures = "int metrics, const real *restrict counts"
-        results = {"predict": "real *restrict outputs", "loss": f"double *restrict sums, {measures}"}
+        results = {
+            **dict.fromkeys(WITHOUT_SUMS, "real *restrict outputs"),
+            "loss": f"double *restrict sums, {measures}",
+        }
         results["gradient"] = (
             f"int with_loss, int single_tile, real scale, double *restrict sums, real *{restrict}gradient_sums,\n"
             f"    real *restrict partials, {measures}"

@@ -244,7 +244,7 @@ class LoopPrinter:
     def _innermost_heads(self, indices: Sequence[str], nest: Nest, note: str) -> list[str]:
         heads = _heads(indices, nest)
         if self._models:
-            return [*heads, "MODELS_LOOP\nfor (size_t lane = 0; lane < MODELS; lane++)"]
+            return [*heads, f"{self._at.group}_LOOP\nfor (size_t lane = 0; lane < {self._at.group}; lane++)"]
         if note == INDEPENDENT and indices and nest.axis(indices[-1]).short:
             note = INDEPENDENT_SHORT
         return [*heads[:-1], *(f"{note}\n{head}".lstrip() for head in heads[-1:])]

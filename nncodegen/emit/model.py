@@ -8,6 +8,7 @@ from __future__ import annotations
 from nncodegen.emit.configuration import configuration
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.facts import facts, pieces
+from nncodegen.emit.fits import emit_rows
 from nncodegen.emit.groups import GroupEmitter
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
@@ -57,13 +58,31 @@ def emit_kernel(schedule: Schedule) -> str:
         emit_rules(rules, len(program.updates) - len(rules), "NN_OWN_RULES", program.precision, kernels)
         kernels.add("")
     lines = Lines()
-    lines.add(HEAD, "", f'#include "{identifier(program.name)}.h"', "")
-    for about, settings in configuration(schedule, group).items():
-        lines.add(f"/* {about} */", *(f"#define NN_{key} {value}" for key, value in settings.items()), "")
-    lines.add('#include "nncodegen/kernel.h"', "")
+    _emit_settings(schedule, group, lines)
     lines.include(str(kernels))
     lines.add('#include "nncodegen/training.h"')
     return str(lines)
+
+
+def emit_companion(schedule: Schedule, name: str) -> str:
+    """The kernels of a companion of the model, by its name, in the same way: NAME_fitting.c."""
+    kernels, lines = Lines(), Lines()
+    (kernel,) = schedule.kernels
+    KernelEmitter(Elements(schedule.program, schedule.layout, kernel), kernels).emit()
+    if schedule.fits:
+        emit_rows(schedule.program, schedule.fits, kernels)
+    _emit_settings(schedule, None, lines)
+    lines.include(str(kernels))
+    lines.add(f'#include "nncodegen/{name}.h"')
+    return str(lines)
+
+
+def _emit_settings(schedule: Schedule, group: GroupEmitter | None, lines: Lines) -> None:
+    """The head of a file of kernels: the header of the model, the configuration of the kernels, what they may call."""
+    lines.add(HEAD, "", f'#include "{identifier(schedule.program.name)}.h"', "")
+    for about, settings in configuration(schedule, group).items():
+        lines.add(f"/* {about} */", *(f"#define NN_{key} {value}" for key, value in settings.items()), "")
+    lines.add('#include "nncodegen/kernel.h"', "")
 
 
 def emit_variants(schedule: Schedule) -> str:
@@ -87,4 +106,10 @@ def _joined(schedule: Schedule, lines: list[str]) -> str:
 
 def _offers(schedule: Schedule) -> list[str]:
     """Which functions there are besides those of every model."""
-    return [f"#define NN_HAS_MANY {int(schedule.many)}", f"#define NN_HAS_BLAS {int(schedule.calls_blas)}"]
+    has = {
+        "MANY": schedule.many,
+        "BLAS": schedule.calls_blas,
+        "FIT": any(each.companion and each.companion.outputs for each in schedule.companions),
+        "FITS": any(each.fits for each in schedule.companions),
+    }
+    return [f"#define NN_HAS_{what} {int(holds)}" for what, holds in has.items()]

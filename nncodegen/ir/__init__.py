@@ -11,6 +11,7 @@ from nncodegen.ir.program import (
     PARAMETER,
     REDUCTIONS,
     SAMPLE,
+    Companion,
     Element,
     Initial,
     Noise,
@@ -27,6 +28,7 @@ from nncodegen.ir.program import (
 from nncodegen.runtime.python.facts import Hyperparameter
 
 __all__ = [
-    "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "SAMPLE", "Element", "Hyperparameter", "Initial",
-    "Noise", "Program", "Size", "Step", "Tensor", "Update", "elements", "evaluate", "needed", "show_step", "verify",
+    "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "SAMPLE", "Companion", "Element", "Hyperparameter",
+    "Initial", "Noise", "Program", "Size", "Step", "Tensor", "Update", "elements", "evaluate", "needed", "show_step",
+    "verify",
 ]  # fmt: skip

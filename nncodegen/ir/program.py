@@ -218,6 +218,14 @@ class Program:
     """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
     operations: tuple[int, int] | None = None
     """For one sample: operations of the results written out as formulas, and of the simplified steps."""
+    least_squares: bool = False
+    """Whether the loss of a sample is the sum, or the mean, of the squares of outputs - targets."""
+    loss_of_outputs: Expr | None = None
+    """The loss of a sample written with the outputs, for a formula; None where it depends on more than these."""
+    not_fitted: str = ""
+    """Why there is no companion for fits."""
+    companions: tuple[Companion, ...] = ()
+    """Programs that are derived from this one, for what training does not need: each is compiled by itself."""
 
     @property
     def results(self) -> tuple[Element, ...]:
@@ -287,7 +295,26 @@ class Program:
         if self.operations:
             written_out, simplified = self.operations
             lines.append(f"{'operations':<12}{written_out} written out as formulas, {simplified} in these steps")
-        return "\n".join([*lines, "", *(update.show() for update in self.updates)]).rstrip("\n") + "\n"
+        rest = [update.show() for update in self.updates]
+        rest += [
+            f"-- {companion.name}: {companion.about}\n\n{companion.program.show()}" for companion in self.companions
+        ]
+        return "\n".join([*lines, "", *rest]).rstrip("\n") + "\n"
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A program derived from another one: its name, which its file has as well, and what it is.
+
+    For a fit, ``outputs`` are the numbers that the loss of a sample depends on, those of the model or what they are
+    made of; ``curved`` says that rows hold the curvature of the loss besides.
+    """
+
+    name: str
+    about: str
+    program: Program
+    outputs: int = 0
+    curved: bool = False
 
 
 def show_step(step: Step, width: int = 0) -> str:
@@ -307,6 +334,8 @@ def verify(program: Program) -> Program:
             raise ProgramError(f"{element} has the shape {shapes[element.tensor]}, {parameter.name} {parameter.shape}")
     if program.loss.indices:
         raise ProgramError(f"the loss {program.loss} is not a scalar")
+    for companion in program.companions:
+        verify(companion.program)
     return program
 
 

@@ -1,144 +1,45 @@
-"""stabilize -> **differentiate** -> simplify: appends the reverse sweep to a Program.
+"""stabilize -> **differentiate** -> simplify: appends the gradient of its loss to a Program.
 
-For a step ``v[B] = sum(C) f(..., u[A], ...)`` the operand ``u`` receives
-
-    d_u[A] += sum((B + C) - A) d_v[B]*df/du[A]
-
-``derivatives`` gives ``df/du`` of the small scalar expression; the rest is bookkeeping of indices. Steps are first
-split until each is one function, or one sum of products. The sweep then adds a few steps for each step, however many
-parameters there are. (Differentiating the whole formula for each parameter would take quadratic time and more.)
+Steps are first split until each is one function, or one sum of products; then one sweep over them, from the loss back
+to the parameters, finds all derivatives (see ``reverse``). Other programs follow from derivatives as well: they become
+companions of this one.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 
-from sympy import Add, Expr, S
-
-from nncodegen.errors import ProgramError
-from nncodegen.ir import Element, Program, Step, needed
-from nncodegen.ir.functions import defined, plain_conditions
-from nncodegen.passes.derivatives import derivative, may_vanish, product
-from nncodegen.passes.infinities import Infinities
-from nncodegen.passes.numbering import Numbering
+from nncodegen.errors import ModelError
+from nncodegen.ir import Companion, Program, needed
+from nncodegen.passes.fitting import fit_of
+from nncodegen.passes.numbering import Numbering, split
+from nncodegen.passes.reverse import reverse_sweep
 
 
-def differentiate(program: Program) -> Program:
-    """The program with the gradient of its loss, one tensor for each parameter."""
+def differentiate(program: Program, fit: bool | None = None) -> Program:
+    """The program with the gradient of its loss, one tensor for each parameter, and its companions.
+
+    Those are for fits, with ``fit``; by default, of formulas that allow it. Raises ModelError for a model that does
+    not.
+    """
     numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
-    known: dict[Element, Expr] = {}
-    for step in program.steps:
-        expression = step.expression.xreplace(known)
-        target = numbering.define(expression, step.target.tensor, step.target.indices, step.operator, step.over)
-        known[step.target] = target
+    known = split(program.steps, numbering)
     loss = known[program.loss]
     outputs = tuple(known[output] for output in program.outputs)
-    gradient = _reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering)
+    gradient = reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering)
     results = (*outputs, loss, *gradient)
-    return replace(program, steps=needed(numbering.steps, results), outputs=outputs, loss=loss, gradient=gradient)
+    steps = needed(numbering.steps, results)
+    derived = replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient)
+    return _with_fit(derived, program, fit)
 
 
-def _reverse_sweep(
-    program: Program, steps: tuple[Step, ...], loss: Element, numbering: Numbering
-) -> tuple[Element, ...]:
-    """Adds the steps of the reverse sweep to the numbering; returns the elements that hold the gradients."""
-    # for each tensor, the terms of its adjoint, grouped by the indices that they are summed over
-    terms: defaultdict[Element, defaultdict[tuple[str, ...], list[Expr]]]
-    terms = defaultdict(lambda: defaultdict(list))
-    terms[loss][()].append(S.One)
-    active = _active(program, steps)
-    infinities = Infinities(steps, loss)
-    for step in reversed(steps):  # reversed: every use of a tensor is visited before its definition
-        if step.target not in terms:
-            continue
-        adjoint = _adjoint(step.target, terms.pop(step.target), numbering)
-        for operand, over, term in _contributions(step, adjoint, infinities, numbering):
-            if operand.tensor in active:
-                terms[operand][over].append(term)
-    used = {e.tensor: e for step in program.steps for e in step.operands}
-    parameters = (used.get(tensor.name, Element(tensor.name)) for tensor in program.parameters)
-    return tuple(_gradient(parameter, terms.pop(parameter, {}), numbering) for parameter in parameters)
-
-
-def _active(program: Program, steps: tuple[Step, ...]) -> set[str]:
-    """The names of the tensors that depend on a parameter (used for membership only: a set has no fixed order)."""
-    active = {tensor.name for tensor in program.parameters}
-    for step in steps:
-        if any(operand.tensor in active for operand in step.operands):
-            active.add(step.target.tensor)
-    return active
-
-
-def _adjoint(target: Element, terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Expr:
-    """The derivative of the loss by a tensor; indices on which it does not depend are left out.
-
-    For the loss itself it is the number 1.
-    """
-    total = _total(terms, numbering)
-    return total if total.is_number else numbering.define(total, f"d_{target.tensor}")
-
-
-def _gradient(parameter: Element, terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Element:
-    """The derivative of the loss by a parameter, in a tensor of its own."""
-    name = f"d_{parameter.tensor}"
-    if len(terms) == 1:
-        ((over, expressions),) = terms.items()
-        if over:
-            return numbering.define(Add(*expressions), name, parameter.indices, "sum", over)
-    return numbering.define(_total(terms, numbering), name, parameter.indices)
-
-
-def _total(terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Expr:
-    total = Add(*terms.get((), []))
-    for over, expressions in terms.items():
-        if over:
-            total += numbering.define(Add(*expressions), operator="sum", over=over)
-    return total
-
-
-def _contributions(
-    step: Step, adjoint: Expr, infinities: Infinities, numbering: Numbering
-) -> list[tuple[Element, tuple[str, ...], Expr]]:
-    """(operand, indices to sum over, term) for each operand of a step."""
-    if step.operator == "log_softmax":
-        return [_log_softmax_contribution(step, adjoint, numbering)]
-    if step.operator not in (None, "sum"):
-        raise ProgramError(f"{step.operator} has no derivative, in: {step}")
-    contributions = []
-    for operand, factor in _derivatives(step.expression, infinities.hides(step.target)).items():
-        over = tuple(index for index in step.indices if index not in operand.indices)
-        if_adjoint = infinities.derivative_grows(step, operand, factor)
-        if_factor = infinities.adjoint_grows(step) and may_vanish(factor)
-        if if_adjoint or if_factor:
-            finite, growing = infinities.split(step, factor)
-            whole = product(adjoint, numbering.define(growing), where_u_is_0=if_adjoint, where_v_is_0=if_factor)
-            term = finite * whole
-        else:
-            term = adjoint * factor
-        contributions.append((operand, over, term))
-    return contributions
-
-
-def _derivatives(expression: Expr, hidden: bool) -> dict[Element, Expr]:
-    """The partial derivatives of an expression by its elements; of a sum, term by term."""
-    derivatives: defaultdict[Element, list[Expr]] = defaultdict(list)
-    for term in Add.make_args(expression):
-        for operand in sorted(term.atoms(Element), key=str):
-            value = defined(plain_conditions(derivative(term, operand, hidden)))
-            if value != 0:
-                derivatives[operand].append(value)
-    return {operand: Add(*parts) for operand, parts in derivatives.items()}
-
-
-def _log_softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> tuple[Element, tuple[str, ...], Expr]:
-    """d_z[k] = d_v[k]*(1 - p[k]) - p[k]*sum(l != k) d_v[l], with p = softmax(z).
-
-    The textbook's ``d_v[k] - p[k]*sum(l) d_v[l]`` is the same, but loses digits where p is close to 1. For one-hot
-    targets the sum without ``d_v[k]`` is exact.
-    """
-    z = step.expression
-    p = numbering.define(z, None, step.target.indices, "softmax", step.over)
-    q = numbering.define(z, None, step.target.indices, "softmax_complement", step.over)
-    total = numbering.define(adjoint, operator="sum", over=step.over)
-    return z, (), adjoint * q - p * (total - adjoint)
+def _with_fit(derived: Program, program: Program, fit: bool | None) -> Program:
+    """The differentiated program with the companion for its fit, or why it has none."""
+    if fit is False or (fit is None and program.layered):
+        return replace(derived, not_fitted="it was built without fit=True")
+    found = fit_of(program)
+    if isinstance(found, Companion):
+        return replace(derived, companions=(found,))
+    if fit:
+        raise ModelError(f"{program.name} cannot be fitted: {found}; build it without fit=True")
+    return replace(derived, not_fitted=found)

@@ -137,6 +137,20 @@ class Numbering:
         return Piecewise(*((branch(value), condition(where)) for value, where in node.args))
 
 
+def split(steps: Iterable[Step], numbering: Numbering) -> dict[Element, Element]:
+    """Adds steps to a numbering, each split until it is one function, or one sum of products.
+
+    Returns the element that holds the value of each step.
+    """
+    known: dict[Expr, Element] = {}
+    for step in steps:
+        expression = step.expression.xreplace(known)
+        known[step.target] = numbering.define(
+            expression, step.target.tensor, step.target.indices, step.operator, step.over
+        )
+    return known
+
+
 def hint(step: Step) -> str | None:
     """The name of a step, if it was given one; None if the name is only a number."""
     return None if re.fullmatch(r"t\d+", step.target.tensor) else step.target.tensor

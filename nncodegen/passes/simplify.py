@@ -31,7 +31,10 @@ def simplify(program: Program) -> Program:
     outputs, gradient = results[: len(program.outputs)], results[len(program.outputs) + 1 :]
     loss = results[len(program.outputs)]
     updates = tuple(simplify_update(update) for update in program.updates)
-    simplified = replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates)
+    companions = tuple(replace(other, program=simplify(other.program)) for other in program.companions)
+    simplified = replace(
+        program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates, companions=companions
+    )
     return replace(simplified, operations=(operations_written_out(program), operations(simplified)))
 
 
@@ -151,7 +154,7 @@ def operations_written_out(program: Program) -> int:
         costs[step.target.tensor] = program.count(step.over) * (_own_cost(step) + inner)
     total = sum(costs.get(element.tensor, 0) for element in (*program.outputs, program.loss))
     sizes = {parameter.name: parameter.size for parameter in program.parameters}
-    for parameter, element in zip(program.parameters, program.gradient, strict=True):
+    for parameter, element in zip(program.parameters, program.gradient, strict=bool(program.gradient)):
         total += costs.get(element.tensor, 0) * sizes[parameter.name]
     return total
 

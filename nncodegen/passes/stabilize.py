@@ -23,7 +23,8 @@ def stabilize(program: Program) -> Program:
         forms.of(step.expression)
     forms = Forms(tuple(forms.recognized))
     steps = tuple(replace(step, expression=forms.of(step.expression)) for step in program.steps)
-    return replace(program, steps=steps)
+    described = program.loss_of_outputs
+    return replace(program, steps=steps, loss_of_outputs=None if described is None else stable_form(described))
 
 
 def stable_form(node: Expr) -> Expr:

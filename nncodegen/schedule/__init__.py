@@ -40,6 +40,7 @@ from dataclasses import replace
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.axes import decide
 from nncodegen.schedule.blas import choose_blas
+from nncodegen.schedule.companions import schedule_companion
 from nncodegen.schedule.forms import LONG
 from nncodegen.schedule.kernel import FORMULA, LAYERS, SINGLE_SAMPLE, Kernel, Plan
 from nncodegen.schedule.layers import choose_layers
@@ -77,7 +78,8 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     side_by_side = formula or choose_layers(program, layout, gradient)
     single_sample = choose_single_sample(program, layout, kernels)
     decided = tuple(decide(kernel, program, layout) for kernel in kernels)
-    return Schedule(program, layout, decided, unrolled, side_by_side, single_sample)
+    companions = tuple(map(schedule_companion, program.companions))
+    return Schedule(program, layout, decided, unrolled, side_by_side, single_sample, companions)
 
 
 def _gradient(program: Program, layout: Layout) -> Kernel:

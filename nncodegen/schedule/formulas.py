@@ -18,7 +18,7 @@ from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 from nncodegen.passes.latency import unbranched
 from nncodegen.schedule.axes import decide
 from nncodegen.schedule.kernel import FORMULA, Kernel
-from nncodegen.schedule.layout import Layout, bytes_of
+from nncodegen.schedule.layout import LONGEST, Layout, bytes_of
 from nncodegen.schedule.nest import Nest, Place, Storage
 from nncodegen.schedule.plans import SideBySide
 
@@ -28,6 +28,9 @@ iterations, it finds work that does not wait, and none where they hold a part of
 
 BYTES = 512
 """Bytes of the values of a group: several vectors, as many as the innermost loops need to be worth their beginnings."""
+
+STATEMENTS = 400
+"""Statements of a sample up to which it is written for vectors: compilers take time that grows faster than these."""
 
 CALL = 20
 """Operations of a function such as exp."""
@@ -65,6 +68,26 @@ def formula_group(program: Program, kernel: Kernel) -> SideBySide:
     return SideBySide(layout, decide(of_group, program, layout))
 
 
+def group_of_rows(program: Program, kernel: Kernel) -> SideBySide | None:
+    """The kernel of the rows of a group of models, given that of the rows of one; none if it is very long.
+
+    A group is a single vector, so that what is summed up over samples stays in registers: a loop has one round.
+    """
+    written = tuple(step for nest in kernel.nests for step in nest.steps)
+    rows = tuple(step.target for step in written if kernel.place(step.target) is Place.OUTPUT)
+    steps = unbranched(written, rows)
+    if len(steps) > STATEMENTS:
+        return None
+    loops = in_loops(steps, CALL * STATEMENTS)
+    arrays = shared(loops)
+    storage = {step.target.tensor: Storage(Place.LOCAL) for step in steps}
+    storage |= {name: known for name, known in kernel.storage.items() if known.place is not Place.ARRAY}
+    storage |= {name: Storage(Place.ARRAY, number) for number, name in enumerate(arrays)}
+    group = Kernel("rows", (), tuple(map(_nest, loops)), (), storage, len(arrays), 0, 0, 0, frozenset(), plan=FORMULA)
+    layout = Layout(1, LONGEST[program.precision], (), ())
+    return SideBySide(layout, decide(group, program, layout))
+
+
 def _renamed(steps: Sequence[Step], names: Container[str], word: str) -> tuple[Step, ...]:
     """Steps with names of their own, which end in a word, for what other loops compute under these as well."""
     own = {step.target: Element(f"{step.target.tensor} {word}") for step in steps if step.target.tensor in names}
@@ -76,16 +99,16 @@ def _nest(steps: Sequence[Step]) -> Nest:
     return Nest((), (), False, tuple(steps))
 
 
-def in_loops(steps: Sequence[Step]) -> list[Sequence[Step]]:
-    """Steps in loops of WINDOW/2 to WINDOW operations, longer steps by themselves, cut where fewest values cross."""
+def in_loops(steps: Sequence[Step], window: int = WINDOW) -> list[Sequence[Step]]:
+    """Steps in loops of window/2 to window operations, longer steps by themselves, cut where fewest values cross."""
     costs = [cost(step) for step in steps]
     crossing = [len(shared((steps[:cut], steps[cut:]))) for cut in range(len(steps))]
     loops: list[Sequence[Step]] = []
     start = 0
     while start < len(steps):
         sums = list(accumulate(costs[start:]))
-        end = start + max(1, bisect_right(sums, WINDOW))
-        cuts = range(start + 1 + bisect_left(sums, WINDOW / 2), end + 1)
+        end = start + max(1, bisect_right(sums, window))
+        cuts = range(start + 1 + bisect_left(sums, window / 2), end + 1)
         if end < len(steps) and cuts:
             end = min(cuts, key=lambda cut: (crossing[cut], -cut))
         loops.append(steps[start:end])

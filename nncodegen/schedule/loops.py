@@ -68,7 +68,8 @@ def make_kernel(
     renamed = {step.expression: step.target for step in tiled}
     own = program.steps if name == "gradient" else without_noise(program)
     steps = [*tiled, *(replace(s, expression=s.expression.xreplace(renamed)) for s in own)]
-    steps += _results([renamed.get(element, element) for element in outputs], sums[1:], program, layout, storage)
+    results = _results([renamed.get(element, element) for element in outputs], sums[1:], program, layout, storage)
+    steps += _written_at_once(results, steps) if name == "jacobian" else results
     steps = list(in_parts(steps, program))
     copies = [s.target for s in steps if s.target.tensor in storage]
     kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
@@ -125,6 +126,16 @@ def _results(
         storage[copy.tensor] = Storage(Place.GRADIENT, offset, transposed_strides(element.tensor, parameter, layout))
         offset += parameter.size
         yield Step(copy, element)
+
+
+def _written_at_once(results: Iterable[Step], steps: Iterable[Step]) -> Iterator[Step]:
+    """The copies of results, without those of arrays that would be made for them alone: these are computed there."""
+    defined = {step.target: step for step in steps if not step.over}
+    read = Counter(operand for step in steps for operand in step.operands)
+    for copy in results:
+        step = defined.get(copy.expression)
+        alone = step is not None and read[step.target] == 0 and step.target.indices == copy.target.indices
+        yield replace(copy, expression=step.expression) if step is not None and alone else copy
 
 
 def _without_gaps(tile: tuple[Nest, ...], program: Program) -> bool:

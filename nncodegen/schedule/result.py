@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from sympy import Pow, log
 
-from nncodegen.ir import SAMPLE, Program, Tensor
+from nncodegen.ir import SAMPLE, Companion, Program, Tensor
 from nncodegen.schedule.axes import read_along
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
@@ -46,6 +46,12 @@ class Schedule:
     unrolled: StraightLine | None = None
     side_by_side: SideBySide | None = None
     single_sample: SingleSample | None = None
+    companions: tuple[Schedule, ...] = ()
+    """Those of the companions of the program, each with a kernel by its name."""
+    fits: SideBySide | None = None
+    """The rows of many fits side by side."""
+    companion: Companion | None = None
+    """What it is the schedule of, if that is a companion."""
 
     @property
     def gradient(self) -> Kernel:
@@ -77,7 +83,7 @@ class Schedule:
     @property
     def blocks(self) -> bool:
         """Whether any nest is run in blocks or vectors, for which tiles are padded."""
-        return bool(self.single_sample)
+        return any(kernel.shapes - {Shape.LOOPS} for kernel in self.kernels)
 
     def in_vectors(self, place: Place) -> bool:
         """Whether vectors along the samples are read from rows of a place outside, which then must fill these."""
@@ -134,9 +140,11 @@ class Schedule:
         """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
         notes = {"single samples in registers": bool(self.unrolled), "many models in the lanes of vectors": self.many}
         small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
-        others = [plan.show() for plan in (self.single_sample, self.unrolled, self.side_by_side) if plan]
+        others = [plan.show() for plan in (self.single_sample, self.unrolled, self.side_by_side, self.fits) if plan]
         kernels = (kernel.show() for kernel in self.kernels)
-        return "\n".join([self.layout.show(), self._show_training(), *small, *kernels, *others])
+        own = [self.layout.show(), self._show_training(), *small, *kernels, *others]
+        derived = (f"-- {each.companion.name}\n\n{each.show()}" for each in self.companions if each.companion)
+        return "\n".join([*own, *derived])
 
     def _show_training(self) -> str:
         """What holds in all of a training, as text."""

@@ -98,4 +98,8 @@
 #define NN_GROUP_VALUES 40
 #define NN_GROUP_SUMS 11
 
+#define NN_FITS (512/NN_BITS)
+#define NN_FIT_OUTPUTS 2
+#define NN_FITS_VALUES 1
+
 #endif

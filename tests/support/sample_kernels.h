@@ -279,4 +279,25 @@ static UNUSED void group_gradient(int more, int with_loss, const real *parameter
 }
 #endif
 
+/* The outputs of one sample of each fit, and the derivatives of their sum, each output times its seed. */
+static UNUSED void group_rows(const real *parameters, const real *x, const real *seeds, real *values, real *rows)
+{
+    for (size_t m = 0; m < NN_FITS; m++) {
+        real *const derivatives = rows + OUTPUTS*NN_FITS + m;
+        for (size_t j = 0; j < OUTPUTS; j++) {
+            const real scale = parameters[(SCALE + j)*NN_FITS + m], seed = seeds[j*NN_FITS + m];
+            real sum = parameters[(BIAS + j)*NN_FITS + m];
+            for (size_t i = 0; i < INPUTS; i++)
+                sum += parameters[PLACE(j, i)*NN_FITS + m]*x[i*NN_FITS + m];
+            const real squash = squashed(sum), by_sum = seed*scale*(1 - squash*squash);
+            rows[j*NN_FITS + m] = scale*squash;
+            for (size_t i = 0; i < INPUTS; i++)
+                derivatives[PLACE(j, i)*NN_FITS] = by_sum*x[i*NN_FITS + m];
+            derivatives[(BIAS + j)*NN_FITS] = by_sum;
+            derivatives[(SCALE + j)*NN_FITS] = seed*squash;
+        }
+    }
+    (void) values;
+}
+
 #endif

@@ -68,6 +68,8 @@ class Facts(NamedTuple):
     """Whether the kernel trains several models at once, in the lanes of vectors."""
     blas: bool | None
     """Whether the user asked for BLAS; None where no product is left to it."""
+    not_fitted: str
+    """Why there are no fits by least squares; empty where there are."""
     rules: dict[str, Rule]
     """The update rules that the user wrote."""
 

@@ -8,6 +8,7 @@ from .blas import use_blas
 from .evaluate import loss, loss_and_gradient, predict
 from .facts import Facts
 from .initial import initial_parameters, unpack
+from .jacobian import jacobian
 from .many import train_many
 from .minimize import minimize
 from .model import Model
@@ -37,8 +38,8 @@ ATTRIBUTES = {
 """The attributes of a module, which are those of its model: the type of each, and what it is."""
 
 FUNCTIONS = (
-    initial_parameters, unpack, predict, loss, loss_and_gradient, train, train_on_stream, partial_fit, train_many,
-    minimize, load,
+    initial_parameters, unpack, predict, jacobian, loss, loss_and_gradient, train, train_on_stream, partial_fit,
+    train_many, minimize, load,
 )  # fmt: skip
 """The functions of a module, which take its model first."""
 
@@ -49,6 +50,7 @@ class Interface(Model):
     initial_parameters = initial_parameters
     unpack = unpack
     predict = predict
+    jacobian = jacobian
     loss = loss
     loss_and_gradient = loss_and_gradient
     train = train

@@ -6,6 +6,8 @@ cdef extern from *:
 #define NN_REAL NNCODEGEN_REAL
 #define NN_HAS_MANY 1
 #define NN_HAS_BLAS 1
+#define NN_HAS_FIT 1
+#define NN_HAS_FITS 1
 #include "nncodegen/interface.h"
 #include "nncodegen_python.h"
 
@@ -129,6 +131,8 @@ static const nncodegen_option nncodegen_options[] = {
         size_t (*many_models)() noexcept nogil
         size_t (*many_size)() noexcept nogil
         int (*train_many)(nncodegen_many *) noexcept nogil
+        size_t (*jacobian_size)() noexcept nogil
+        int (*jacobian)(const real *, const real *, size_t, void *, real *, nncodegen_poll *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
         void (*copy_parameters)(const nncodegen_training *, real *) noexcept nogil
 

@@ -73,6 +73,9 @@ class Native(Protocol):
     def predict_short(self, parameters: Any, X: Any) -> Array | None:
         """The outputs of a few rows; None for arguments that must be looked at more closely."""
 
+    def jacobian(self, parameters: Array, X: Array | None, samples: int, derivatives: Array) -> None:
+        """Writes the derivatives of the outputs of some rows."""
+
     def loss(
         self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
         gradient: Array | None,

@@ -125,6 +125,19 @@ cdef class _Native:
         if stopped:
             raise call.error or KeyboardInterrupt
 
+    def jacobian(self, parameters, X, size_t samples, derivatives):
+        cdef _Call call = _Call()
+        cdef const real *p = <const real *> _address(parameters)
+        cdef const real *x = <const real *> _address(X)
+        cdef real *result = <real *> _address(derivatives)
+        cdef bytearray work = bytearray(kernel.jacobian_size())
+        cdef void *memory = <void *> _address(work)
+        cdef int stopped
+        with nogil:
+            stopped = kernel.jacobian(p, x, samples, memory, result, &call.poll)
+        if stopped:
+            raise call.error or KeyboardInterrupt
+
     def predict_short(self, parameters, X):
         return _predict_short(parameters, X)
 

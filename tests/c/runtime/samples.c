@@ -13,7 +13,7 @@ size_t padding(void)
 
 size_t bytes(void)
 {
-    return NN(work_size)();
+    return size_of_work();
 }
 
 /* Copies what a tile of up to TILE samples is to the arrays, [TILE][width] and [TILE]; what a kernel may not read

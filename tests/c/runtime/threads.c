@@ -27,7 +27,7 @@ static batch batch_of_all(size_t samples, int forward)
 
 static void *work_for(size_t threads)
 {
-    void *const work = malloc(threads*NN(work_size)());
+    void *const work = malloc(threads*size_of_work());
     CHECK(work);
     return work;
 }

@@ -7,7 +7,7 @@
    fastest first. Compilers can do that by themselves (target_clones), but not with vector types and inline functions,
    and only with glibc.
 
-   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. Gives all functions that this header declares,
+   Needs the header of the model, NN_MODEL, NN_HAS_MANY, NN_HAS_BLAS, NN_HAS_FIT and NN_HAS_FITS. Gives all functions that this header declares,
    use among them, and kernel, the table of them. */
 
 #ifndef NNCODEGEN_CHOICE_H
@@ -57,6 +57,12 @@ NN_ENTRY_POINTS_FOR_MANY(HANDED_ON)
 #endif
 #if NN_HAS_BLAS
 NN_ENTRY_POINTS_FOR_BLAS(HANDED_ON)
+#endif
+#if NN_HAS_FIT
+NN_ENTRY_POINTS_FOR_FIT(HANDED_ON)
+#endif
+#if NN_HAS_FITS
+NN_ENTRY_POINTS_FOR_FITS(HANDED_ON)
 #endif
 
 extern const NN(functions) NN(kernel);

@@ -81,6 +81,9 @@
 #if NN_HAS_SINGLE_GRADIENT && NN_DESCENDS > 1 && NN_SINGLE_SAMPLES > 1
 #error "where batches are taken sample by sample, an update in place must be of one sample: NN_DESCENDS must be 1"
 #endif
+#ifndef NN_HAS_FITS
+#define NN_HAS_FITS 0 /* whether there are rows of many fits side by side, group_rows */
+#endif
 #ifndef NN_FINISHED
 #define NN_FINISHED {0, 0} /* the ranges of the gradient that gradient_finish computes from the sums */
 #endif
@@ -98,6 +101,9 @@
 #endif
 #ifndef NN_PREPARES_PREDICT
 #define NN_PREPARES_PREDICT 0 /* whether predict_prepare computes what depends on parameters only */
+#endif
+#ifndef NN_PREPARES_JACOBIAN
+#define NN_PREPARES_JACOBIAN 0
 #endif
 #ifndef NN_PREPARES_LOSS
 #define NN_PREPARES_LOSS 0

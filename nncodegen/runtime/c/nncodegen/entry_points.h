@@ -81,6 +81,26 @@
        start threads itself. */ \
     FUNCTION(void, , use_gemm, (NN(gemm) *routine), (routine))
 
+/* Where NN_HAS_FIT. */
+#define NN_ENTRY_POINTS_FOR_FIT(FUNCTION) \
+    /* The bytes of work memory that jacobian needs. */ \
+    FUNCTION(size_t, return, jacobian_size, (void), ()) \
+    \
+    /* The derivatives of the outputs: derivatives[sample][output][parameter]. Returns 0, or 1 if stopped. */ \
+    FUNCTION(int, return, jacobian, (const NN(real) *parameters, const NN(real) *inputs, size_t samples, void *work, \
+        NN(real) *derivatives, NN(poll) *poll), (parameters, inputs, samples, work, derivatives, poll))
+
+/* Where NN_HAS_FITS. */
+#define NN_ENTRY_POINTS_FOR_FITS(FUNCTION) \
+    /* The fits that are made side by side. */ \
+    FUNCTION(size_t, return, fits_lanes, (void), ()) \
+    \
+    /* The bytes of work memory for them, given the samples of each. */ \
+    FUNCTION(size_t, return, fits_size, (size_t samples), (samples)) \
+    \
+    /* Fits the model to many data. Returns 0, or 1 if stopped. */ \
+    FUNCTION(int, return, fit_many, (NN(fits) *run), (run))
+
 /* What to make of each function: its declaration, the member of a table, the initial value of this member. */
 #define NN_DECLARATION(result, hand, name, parameters, arguments) result NN(name) parameters;
 #define NN_MEMBER(result, hand, name, parameters, arguments) result (*name) parameters;

@@ -1,11 +1,12 @@
 /* Functions that return facts about a model.
 
-   Needs vectors.h. Gives variant, use, operations_per_sample, state_size, measures_size, first_not_finite. */
+   Needs memory.h. Gives variant, use, operations_per_sample, work_size, state_size, measures_size,
+   first_not_finite. */
 
 #ifndef NNCODEGEN_FACTS_H
 #define NNCODEGEN_FACTS_H
 
-#include "vectors.h"
+#include "memory.h"
 
 const char *NN(variant)(void)
 {
@@ -20,6 +21,11 @@ int NN(use)(const char *variant)
 size_t NN(operations_per_sample)(void)
 {
     return OPERATIONS_PER_SAMPLE;
+}
+
+size_t NN(work_size)(void)
+{
+    return size_of_work();
 }
 
 size_t NN(state_size)(void)

@@ -1,9 +1,10 @@
 /* The interface of a model: its types, and its functions, which entry_points.h lists. The header of a model includes
    this.
 
-   Needs NN_MODEL and NN_REAL, the type of numbers, double or float; NN_HAS_MANY, whether many models are trained
-   side by side, and NN_HAS_BLAS, whether products of large layers may be left to BLAS, each 0 or 1. It undefines
-   them at its end, so that a program may include several models. */
+   Needs NN_MODEL and NN_REAL, the type of numbers, double or float; and four that are 0 or 1: NN_HAS_MANY, whether many
+   models are trained side by side, NN_HAS_BLAS, whether products of large layers may be left to BLAS, NN_HAS_FIT,
+   whether there are fits, and NN_HAS_FITS, whether there are many of them side by side. It undefines them at its end,
+   so that a program may include several models. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -121,6 +122,55 @@ typedef struct {
     int *status; /* COMPLETED at first */
 } NN(many);
 
+/* How a fit ended that was made side by side with others. */
+enum {
+    NN(FITS_PENDING), /* not at all: the call was stopped before */
+    NN(FITS_COST), /* a step changed the cost by less than cost_tolerance of it, as was predicted */
+    NN(FITS_STEP), /* a step was shorter than step_tolerance of the parameters */
+    NN(FITS_GRADIENT), /* the cosine of the angle between residuals and any derivative is below gradient_tolerance */
+    NN(FITS_MAX_ITERATIONS),
+    NN(FITS_SINGULAR), /* in one of the first three ways, but the data do not determine all parameters */
+    NN(FITS_TOO_FEW_DATA), /* the same, as they are fewer than the free parameters */
+    NN(FITS_NO_DATA), /* all is missing: the parameters are those at the start */
+    NN(FITS_NOT_FINITE) /* outputs or derivatives are not finite at the start */
+};
+
+typedef struct {
+    /* The data: those of a fit lie so many values behind those of the one before it, or, where that is 0, are the same
+       for all. A target that is NaN is missing. */
+    const NN(real) *inputs; /* [samples][inputs] */
+    const NN(real) *targets; /* [samples][outputs] */
+    const NN(real) *sigma; /* [samples][outputs], each > 0; NULL: 1 */
+    const NN(real) *starts; /* [parameters] */
+    size_t input_stride;
+    size_t target_stride;
+    size_t sigma_stride;
+    size_t start_stride;
+    size_t samples;
+    const size_t *lengths; /* the samples of each fit, the first of its data; NULL: all */
+    /* What all fits share: bounds of the parameters, which the starts keep (NULL: none), and those that are fixed. */
+    const NN(real) *lower;
+    const NN(real) *upper;
+    const unsigned char *fixed; /* may be NULL */
+    double cost_tolerance;
+    double step_tolerance;
+    double gradient_tolerance;
+    size_t max_iterations;
+    int absolute_sigma; /* covariances are not scaled by the reduced chi-square */
+    NN(poll) poll;
+    size_t first; /* the call makes the fits first <= m < last */
+    size_t last;
+    void *work; /* fits_size(samples) bytes */
+    /* What comes out for each fit. */
+    NN(real) *parameters; /* [parameters] */
+    double *chi2; /* the sum of squares of (output - target)/sigma */
+    NN(real) *covariance; /* [parameters][parameters]: 0 for those that are fixed, infinite where it is not
+                             determined; NULL: not wanted */
+    uint64_t *data; /* values that are not missing */
+    uint64_t *iterations; /* steps that were tried */
+    unsigned char *status; /* PENDING at first */
+} NN(fits);
+
 /* The type of dgemm or sgemm of BLAS in C, with the arguments of Fortran and integers of 32 bits. */
 typedef void NN(gemm)(char *transa, char *transb, int *m, int *n, int *k, NN(real) *alpha, NN(real) *a, int *lda,
     NN(real) *b, int *ldb, NN(real) *beta, NN(real) *c, int *ldc);
@@ -136,6 +186,12 @@ NN_ENTRY_POINTS_FOR_MANY(NN_DECLARATION)
 #if NN_HAS_BLAS
 NN_ENTRY_POINTS_FOR_BLAS(NN_DECLARATION)
 #endif
+#if NN_HAS_FIT
+NN_ENTRY_POINTS_FOR_FIT(NN_DECLARATION)
+#endif
+#if NN_HAS_FITS
+NN_ENTRY_POINTS_FOR_FITS(NN_DECLARATION)
+#endif
 
 /* The table of all functions; those that a model does not have are NULL. */
 typedef struct {
@@ -143,9 +199,13 @@ typedef struct {
     NN_ENTRY_POINTS_OF_CHOICE(NN_MEMBER)
     NN_ENTRY_POINTS_FOR_MANY(NN_MEMBER)
     NN_ENTRY_POINTS_FOR_BLAS(NN_MEMBER)
+    NN_ENTRY_POINTS_FOR_FIT(NN_MEMBER)
+    NN_ENTRY_POINTS_FOR_FITS(NN_MEMBER)
 } NN(functions);
 
 #undef NN_MODEL
 #undef NN_REAL
 #undef NN_HAS_MANY
 #undef NN_HAS_BLAS
+#undef NN_HAS_FIT
+#undef NN_HAS_FITS

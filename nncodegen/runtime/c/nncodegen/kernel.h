@@ -27,6 +27,9 @@
 #include "group_products.h"
 #endif
 #endif
+#if NN_HAS_FITS
+#include "fits_lanes.h"
+#endif
 
 /* Kernels have the same arguments in every model, and need not use all of them. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"

@@ -1,6 +1,6 @@
 /* Work memory: the arrays that a call computes with, cut from one block that the caller allocates.
 
-   Needs vectors.h. Gives memory, carve, clear, work_size. */
+   Needs vectors.h. Gives memory, carve, clear, size_of_work. */
 
 #ifndef NNCODEGEN_MEMORY_H
 #define NNCODEGEN_MEMORY_H
@@ -50,7 +50,8 @@ static UNUSED memory carve(void *work)
     return m;
 }
 
-size_t NN(work_size)(void)
+/* The bytes of it. */
+static UNUSED size_t size_of_work(void)
 {
     return 64 PARTS_OF_MEMORY(PLUS_BYTES);
 }

@@ -1,6 +1,7 @@
 /* The table of the functions of a model.
 
-   Needs the header of the model, NN_MODEL, NN_HAS_MANY and NN_HAS_BLAS. Gives NN_TABLE, its initializer. */
+   Needs the header of the model, NN_MODEL, NN_HAS_MANY, NN_HAS_BLAS, NN_HAS_FIT and NN_HAS_FITS. Gives NN_TABLE, its
+   initializer. */
 
 #ifndef NNCODEGEN_TABLE_H
 #define NNCODEGEN_TABLE_H
@@ -19,7 +20,19 @@
 #define NN_TABLE_FOR_BLAS
 #endif
 
+#if NN_HAS_FIT
+#define NN_TABLE_FOR_FIT NN_ENTRY_POINTS_FOR_FIT(NN_INITIAL)
+#else
+#define NN_TABLE_FOR_FIT
+#endif
+#if NN_HAS_FITS
+#define NN_TABLE_FOR_FITS NN_ENTRY_POINTS_FOR_FITS(NN_INITIAL)
+#else
+#define NN_TABLE_FOR_FITS
+#endif
+
 #define NN_TABLE \
-    { NN_ENTRY_POINTS(NN_INITIAL) NN_ENTRY_POINTS_OF_CHOICE(NN_INITIAL) NN_TABLE_FOR_MANY NN_TABLE_FOR_BLAS }
+    { NN_ENTRY_POINTS(NN_INITIAL) NN_ENTRY_POINTS_OF_CHOICE(NN_INITIAL) NN_TABLE_FOR_MANY NN_TABLE_FOR_BLAS \
+        NN_TABLE_FOR_FIT NN_TABLE_FOR_FITS }
 
 #endif

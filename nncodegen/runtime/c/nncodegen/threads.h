@@ -95,7 +95,7 @@ static UNUSED void gather_team(team *t, size_t threads, char *work)
     atomic_init(&t->working, 0);
     for (t->count = 0; t->count < threads && t->count < THREADS; t->count++) {
         member *const own = t->members + t->count;
-        *own = (member) {.team = t, .m = carve(work + t->count*NN(work_size)()), .number = t->count};
+        *own = (member) {.team = t, .m = carve(work + t->count*size_of_work()), .number = t->count};
         clear(own->m);
         if (t->count > 0 && pthread_create(&own->thread, NULL, be_member, own) != 0)
             break;

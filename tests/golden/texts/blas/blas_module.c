@@ -5,6 +5,8 @@
 #define NN_MODEL blas
 #define NN_HAS_MANY 0
 #define NN_HAS_BLAS 1
+#define NN_HAS_FIT 0
+#define NN_HAS_FITS 0
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {
@@ -21,6 +23,7 @@ const char *const nncodegen_facts[] = {
     "'operations': (399029, 933),\n",
     "'side_by_side': False,\n",
     "'blas': True,\n",
+    "'not_fitted': 'it was built without fit=True',\n",
     "'rules': {},\n",
     "}\n",
     NULL

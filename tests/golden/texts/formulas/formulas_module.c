@@ -5,6 +5,8 @@
 #define NN_MODEL formulas
 #define NN_HAS_MANY 1
 #define NN_HAS_BLAS 0
+#define NN_HAS_FIT 1
+#define NN_HAS_FITS 1
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {
@@ -21,6 +23,7 @@ const char *const nncodegen_facts[] = {
     "'operations': (62, 26),\n",
     "'side_by_side': True,\n",
     "'blas': None,\n",
+    "'not_fitted': '',\n",
     "'rules': {},\n",
     "}\n",
     NULL

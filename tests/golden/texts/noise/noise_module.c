@@ -5,6 +5,8 @@
 #define NN_MODEL noise
 #define NN_HAS_MANY 0
 #define NN_HAS_BLAS 0
+#define NN_HAS_FIT 0
+#define NN_HAS_FITS 0
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {
@@ -22,6 +24,7 @@ const char *const nncodegen_facts[] = {
     "'operations': (977307, 1281),\n",
     "'side_by_side': False,\n",
     "'blas': None,\n",
+    "'not_fitted': 'it was built without fit=True',\n",
     "'rules': {},\n",
     "}\n",
     NULL

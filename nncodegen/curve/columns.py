@@ -1,0 +1,91 @@
+"""The columns of a table that a formula needs, as numbers, and the groups of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nncodegen.errors import TableError
+from nncodegen.table.read import Table
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The rows that hold all that is needed: X (N, inputs), y (N,), sigma (N,) or None, and what was left out."""
+
+    X: Any
+    y: Any
+    sigma: Any
+    rows: Any
+    """The mask (N of the table,) of the rows that are used."""
+
+    @property
+    def left_out(self) -> int:
+        """The rows in which a value is missing."""
+        return int((~self.rows).sum())
+
+
+def columns_of(table: Table, inputs: Sequence[str], target: str, sigma: str | None) -> Columns:
+    """The numbers of a table. Raises TableError, which names the cell, for what is no number."""
+    names = [*inputs, target, *([sigma] if sigma is not None else [])]
+    values = np.column_stack([_numbers(table, name) for name in names])
+    rows = np.isfinite(values).all(axis=1)
+    if not rows.any():
+        raise TableError(f"{table.path} has no row in which {', '.join(names)} are all given")
+    if sigma is not None:
+        wrong = np.flatnonzero(rows & ~(values[:, -1] > 0))
+        if len(wrong):
+            place = table.where(int(wrong[0]), sigma)
+            raise TableError(f"{place}: a standard deviation must be above 0, not {values[wrong[0], -1]:g}")
+    kept = values[rows]
+    width = len(inputs)
+    return Columns(kept[:, :width], kept[:, width], kept[:, width + 1] if sigma is not None else None, rows)
+
+
+def _numbers(table: Table, name: str) -> Any:
+    table.require(name, "which the formula needs")
+    values, wrong = table.numbers(name)
+    places = np.flatnonzero(wrong)
+    if len(places):
+        cell = table.frame[name].iloc[int(places[0])]
+        raise TableError(f"{table.where(int(places[0]), name)}: {cell!r} is no number")
+    return values
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows in groups: the keys, (groups, columns), and the numbers of rows of each, in the order of the table."""
+
+    keys: list[tuple[Any, ...]]
+    members: list[Any]
+
+    @property
+    def longest(self) -> int:
+        """The most rows of a group."""
+        return max(map(len, self.members))
+
+
+def groups_of(table: Table, by: Sequence[str], rows: Any) -> Groups:
+    """The groups of the rows that are used, by the values of some columns, in the order of their first rows."""
+    for name in by:
+        table.require(name, "by which groups are made")
+    frame = table.frame.loc[:, list(by)][rows].reset_index(drop=True)
+    keys, members = [], []
+    for key, indices in frame.groupby(list(by), sort=False, dropna=False).indices.items():
+        keys.append(key if isinstance(key, tuple) else (key,))
+        members.append(np.sort(indices))
+    return Groups(keys, members)
+
+
+def side_by_side(columns: Columns, groups: Groups) -> tuple[Any, Any, Any, Any]:
+    """X (groups, longest, inputs), Y (groups, longest), sigma like Y or None, and lengths (groups,).
+
+    What lies behind the rows of a short group repeats its last, and is not used.
+    """
+    longest = groups.longest
+    places = np.array([np.pad(rows, (0, longest - len(rows)), mode="edge") for rows in groups.members])
+    sigma = None if columns.sigma is None else columns.sigma[places]
+    return columns.X[places], columns.y[places], sigma, np.array([len(rows) for rows in groups.members])

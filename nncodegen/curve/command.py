@@ -1,0 +1,122 @@
+"""The command ``curve``: what it prints, and where it writes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from nncodegen.curve.columns import columns_of
+from nncodegen.curve.equation import read_equation
+from nncodegen.curve.formula import module_of
+from nncodegen.curve.groups import ERROR, Problem, fit_groups
+from nncodegen.curve.settings import Settings
+from nncodegen.errors import BuildError
+from nncodegen.printable import printable
+from nncodegen.table.read import Table, read_table
+from nncodegen.table.rows import write_csv
+
+
+def run_curve(
+    data: Path, equation: str, sigma: str | None, by: tuple[str, ...], settings: Settings, out: Path | None,
+    plot: Path | None, dask: str | None,
+) -> None:  # fmt: skip
+    """Fits a formula to the columns of a file. Raises TableError, ModelError and BuildError."""
+    console = Console(highlight=False, soft_wrap=True, stderr=True)
+    for path in filter(None, (out, plot)):
+        _check_new(path)
+    if dask is not None:
+        from nncodegen.curve.distributed import fit_distributed, names_of  # noqa: PLC0415 (dask is optional)
+
+        problem = _understood(console, equation, names_of(data), sigma, by, settings)
+        fits = fit_distributed(data, problem, dask)
+        _write(console, fits, problem, out)
+        return
+    table = read_table(data)
+    _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns")
+    problem = _understood(console, equation, table.columns, sigma, by, settings)
+    if by:
+        _write(console, _fit_groups(console, table, problem), problem, out)
+    else:
+        _fit_one(console, table, problem, out, plot)
+
+
+def _understood(
+    console: Console, equation: str, names: Any, sigma: str | None, by: tuple[str, ...], settings: Settings
+) -> Problem:
+    """The problem that is meant, after it was told."""
+    target, formula = read_equation(equation, names)
+    settings.check(formula)
+    _line(console, "fit", f"{target} = {formula.expression}")
+    weights = f", with the standard deviations {sigma}" if sigma is not None else ""
+    _line(console, "columns", f"{', '.join(formula.columns)}{weights}")
+    starts = settings.start_of(formula)
+    given = ", ".join(f"{name} = {value:g}" for name, value in zip(formula.parameters, starts, strict=True))
+    _line(console, "parameters", f"{given} at the start")
+    for name, (low, high) in settings.bounds.items():
+        _line(console, "bounds", f"{low:g} <= {name} <= {high:g}")
+    return Problem(formula, target, sigma, by, settings)
+
+
+def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None, plot: Path | None) -> None:
+    formula, settings = problem.formula, problem.settings
+    columns = columns_of(table, formula.columns, problem.target, problem.sigma)
+    _tell_left_out(console, columns.left_out)
+    result = module_of(formula).fit(
+        columns.X, columns.y, parameters=settings.start_of(formula), sigma=columns.sigma,
+        bounds=settings.bounds_of(formula), robust=settings.robust, starts=settings.starts, seed=settings.seed,
+    )  # fmt: skip
+    click.echo(printable(str(result), lines=True))
+    if out is not None:
+        rows = zip(formula.parameters, result.parameters, result.standard_errors, strict=True)
+        text = "".join(f"{name},{value!r},{error!r}\n" for name, value, error in rows)
+        out.write_text(f"parameter,value,standard_error\n{text}")
+        _line(console, "written to", str(out))
+    if plot is not None:
+        result.plot().savefig(plot)
+        _line(console, "drawn to", str(plot))
+
+
+def _fit_groups(console: Console, table: Table, problem: Problem) -> Any:
+    bar = Progress(
+        TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+    )
+    with ExitStack() as stack:
+        task = stack.enter_context(bar).add_task("fitting", total=None)
+        fits, columns = fit_groups(table, problem, lambda done: bar.advance(task, done))
+    _tell_left_out(console, columns.left_out)
+    return fits
+
+
+def _write(console: Console, fits: Any, problem: Problem, out: Path | None) -> None:
+    """The table of fits, to a file or the standard output, and how many of them ended well."""
+    text = write_csv(fits)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text)
+    counts = fits["status"].value_counts()
+    _line(console, "fits", ", ".join(f"{count} {status}" for status, count in counts.items()))
+    name = problem.formula.parameters[0]
+    median = (fits[f"{name}{ERROR}"] / fits[name]).abs().median()
+    _line(console, "errors", f"half of the fits know {name} to {median:.1%} or better")
+    if out is not None:
+        _line(console, "written to", str(out))
+
+
+def _tell_left_out(console: Console, rows: int) -> None:
+    if rows:
+        _line(console, "left out", f"{rows} rows in which a value is missing")
+
+
+def _check_new(path: Path) -> None:
+    if path.exists():
+        raise BuildError(f"{path} exists already, and is not overwritten: name another file")
+
+
+def _line(console: Console, name: str, found: str) -> None:
+    console.print(printable(f"{name:<14}{found}"), markup=False)

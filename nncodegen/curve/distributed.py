@@ -1,0 +1,76 @@
+"""Fits of the groups of a table that is larger than memory, spread over the workers of Dask."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nncodegen.curve.groups import Problem, fit_partition
+from nncodegen.errors import BuildError, TableError
+
+LOCAL = "local"
+"""The address that stands for workers of this machine."""
+
+
+def names_of(data: Path) -> tuple[str, ...]:
+    """The columns of a Parquet file, or of a folder of them."""
+    return tuple(map(str, _frame(data).columns))
+
+
+def fit_distributed(data: Path, problem: Problem, address: str) -> pd.DataFrame:
+    """A row for each group, sorted by their keys: see ``fit_groups``.
+
+    address is that of a scheduler of Dask, or "local". Rows are moved between the workers until each group lies within
+    one partition; what comes back is the table of fits alone. Raises TableError and BuildError.
+    """
+    if not problem.by:
+        raise TableError("--dask spreads groups over workers: name the columns that make them with --by")
+    distributed = _imported("distributed")
+    names = [*problem.by, *problem.formula.columns, problem.target, *([problem.sigma] if problem.sigma else [])]
+    frame = _frame(data)
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise TableError(f"{data} has no column {missing[0]!r}; it has: {', '.join(map(repr, frame.columns))}")
+    frame = frame[list(dict.fromkeys(names))]
+    with ExitStack() as stack:
+        if address == LOCAL:
+            cluster = stack.enter_context(distributed.LocalCluster(threads_per_worker=1, dashboard_address=None))
+            stack.enter_context(distributed.Client(cluster))
+        else:
+            stack.enter_context(distributed.Client(address))
+        empty = _empty(frame, problem)
+        fits = (
+            frame.shuffle(on=list(problem.by))
+            .map_partitions(partial(fit_partition, problem=problem, empty=empty), meta=empty)
+            .compute()
+        )
+    return fits.sort_values(list(problem.by)).reset_index(drop=True)
+
+
+def _empty(frame: Any, problem: Problem) -> pd.DataFrame:
+    """A table of fits without rows."""
+    kinds = {name: frame.dtypes[name] for name in problem.by} | dict.fromkeys(problem.results, "float64")
+    kinds |= {"rows": "int64", "iterations": "int64", "status": "object"}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
+
+
+def _frame(data: Path) -> Any:
+    if not data.exists():
+        raise TableError(f"there is no file {data}")
+    try:
+        return _imported("dask.dataframe").read_parquet(data)
+    except (OSError, ValueError) as error:
+        raise TableError(f"{data} is no Parquet file, or folder of them, that can be read: {error}") from error
+
+
+def _imported(name: str) -> Any:
+    from importlib import import_module  # noqa: PLC0415
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise BuildError(f"--dask needs {name}: python3 -m pip install 'nncodegen[dask,table]'") from error

@@ -1,0 +1,74 @@
+"""Formulas as people write them, "a*exp(-b*x) + c": which of their names are columns of data, and which parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sympy import Expr, Symbol
+
+from nncodegen.describe import Model
+from nncodegen.describe.grammar import names_in, parse
+from nncodegen.errors import ModelError
+from nncodegen.module import Module
+from nncodegen.pipeline import build_module
+
+NAME, TARGET, ROLE = "curve", "target", "the formula"
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula of columns and parameters; the parameters stand in the order in which the text first names them.
+
+    Those of an expression of SymPy, which has no order, stand in that of the alphabet.
+    """
+
+    expression: Expr
+    columns: tuple[str, ...]
+    parameters: tuple[str, ...]
+
+    def model(self, name: str = NAME) -> Model:
+        """The problem of least squares, with a start of 1 for each parameter."""
+        taken = {*self.columns, *self.parameters}
+        target = TARGET
+        while target in taken:
+            target += "_"
+        return Model(
+            name,
+            inputs=[Symbol(column) for column in self.columns],
+            targets=Symbol(target),
+            parameters={Symbol(parameter): 1.0 for parameter in self.parameters},
+            output=self.expression,
+        )
+
+
+def read_formula(formula: str | Expr, columns: Collection[str]) -> Formula:
+    """The formula in a text, or an expression of SymPy, given the names of all columns: other names are parameters.
+
+    No text is ever evaluated. Raises ModelError where it cannot be read, or leaves nothing to fit.
+    """
+    if isinstance(formula, str):
+        names = names_in(formula, ROLE)
+        expression = parse(formula, {name: Symbol(name) for name in names}, ROLE)
+    elif isinstance(formula, Expr):
+        names = tuple(sorted(symbol.name for symbol in formula.free_symbols))
+        expression = formula.xreplace({symbol: Symbol(symbol.name) for symbol in formula.free_symbols})
+    else:
+        raise ModelError(f"a formula is a text or an expression of SymPy, not {type(formula).__name__}")
+    used = tuple(name for name in columns if name in names)
+    parameters = tuple(name for name in names if name not in columns)
+    if not parameters:
+        raise ModelError(
+            f"the formula {formula} has no parameters: all its names ({', '.join(used) or 'none'}) are columns"
+        )
+    vanished = [name for name in parameters if Symbol(name) not in expression.free_symbols]
+    if vanished:
+        raise ModelError(f"the formula {formula} does not depend on {vanished[0]}: it is {expression} in short")
+    return Formula(expression, used, parameters)
+
+
+@lru_cache(maxsize=256)
+def module_of(formula: Formula, precision: str = "float64") -> Module:
+    """The compiled module of a formula. One process builds it, or finds it in the cache, once."""
+    return build_module(formula.model(), precision)

@@ -1,0 +1,93 @@
+"""One fit for each group of rows of a table, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nncodegen.curve.columns import Columns, Groups, columns_of, groups_of, side_by_side
+from nncodegen.curve.formula import Formula, module_of
+from nncodegen.curve.settings import Settings
+from nncodegen.table.read import Table
+
+AT_ONCE = 4096
+"""Groups of a call, after which the progress is told."""
+
+ERROR = "_error"
+"""What the columns of standard errors are called besides the name of their parameter."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is fitted in each group: a formula to a column, with the standard deviations of another one, or None."""
+
+    formula: Formula
+    target: str
+    sigma: str | None
+    by: tuple[str, ...]
+    settings: Settings
+
+    @property
+    def results(self) -> list[str]:
+        """The columns of the table of fits, behind those of the groups."""
+        pairs = ((name, f"{name}{ERROR}") for name in self.formula.parameters)
+        return [*(name for pair in pairs for name in pair), "rows", "reduced_chi2", "iterations", "status"]
+
+
+def fit_groups(
+    table: Table, problem: Problem, tell: Callable[[int], None] = lambda done: None
+) -> tuple[pd.DataFrame, Columns]:
+    """A row for each group: its key, parameters and their standard errors, rows, reduced chi-square, how it ended.
+
+    ``tell`` is called with the number of groups that were done since the last call. Raises TableError.
+    """
+    columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma)
+    groups = groups_of(table, problem.by, columns.rows)
+    parts = []
+    for first in range(0, len(groups.keys), AT_ONCE):
+        part = Groups(groups.keys[first : first + AT_ONCE], groups.members[first : first + AT_ONCE])
+        parts.append(_fit(columns, part, problem))
+        tell(len(part.keys))
+    keys = pd.DataFrame(groups.keys, columns=list(problem.by))
+    return pd.concat([keys, pd.concat(parts, ignore_index=True)], axis=1), columns
+
+
+def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) -> pd.DataFrame:
+    """The same for a part of a table that holds whole groups, which may have no row at all."""
+    if not len(frame):
+        return empty
+    fits, _ = fit_groups(Table(frame.reset_index(drop=True), Path("the partition")), problem)
+    return fits.astype(empty.dtypes.to_dict())
+
+
+def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
+    module, settings, formula = module_of(problem.formula), problem.settings, problem.formula
+    start, bounds = settings.start_of(formula), settings.bounds_of(formula)
+    if settings.one_by_one:
+        return pd.DataFrame([_fit_one(columns, rows, problem) for rows in groups.members], columns=problem.results)
+    X, Y, sigma, lengths = side_by_side(columns, groups)
+    fits = module.fit_many(
+        X, Y, parameters=start, sigma=sigma, bounds=bounds, lengths=lengths, threads=settings.threads
+    )
+    found = {}
+    for number, name in enumerate(formula.parameters):
+        found[name] = fits.parameters[:, number]
+        found[f"{name}{ERROR}"] = fits.standard_errors[:, number]
+    found |= {"rows": lengths, "reduced_chi2": fits.reduced_chi2, "iterations": fits.iterations, "status": fits.status}
+    return pd.DataFrame(found, columns=problem.results)
+
+
+def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:
+    settings, formula = problem.settings, problem.formula
+    result = module_of(formula).fit(
+        columns.X[rows], columns.y[rows], parameters=settings.start_of(formula),
+        sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
+        robust=settings.robust, starts=settings.starts, seed=settings.seed,
+    )  # fmt: skip
+    pairs = np.column_stack([result.parameters, result.standard_errors]).ravel()
+    return [*pairs, len(rows), result.reduced_chi2, result.iterations, result.status]

@@ -1,0 +1,64 @@
+"""What the command ``curve`` is told as text: starts, bounds, names of columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from nncodegen.errors import ModelError
+
+
+def read_starts(text: str) -> dict[str, float]:
+    """Numbers by name: "a=1,b=0.5". Raises ModelError."""
+    return {name: _number(value, name, "--start") for name, value in _pairs(text, "--start", "a=1,b=0.5")}
+
+
+def read_bounds(text: str) -> dict[str, tuple[float, float]]:
+    """Bounds by name, either of which may be missing: "a=0:10,b=0:". Raises ModelError."""
+    bounds = {}
+    for name, value in _pairs(text, "--bounds", "a=0:10,b=0:"):
+        low, colon, high = value.partition(":")
+        if not colon:
+            raise ModelError(f"--bounds {name}={value} is no interval: write LOW:HIGH, such as 0:10, 0: or :10")
+        lower = _number(low, name, "--bounds") if low.strip() else -math.inf
+        upper = _number(high, name, "--bounds") if high.strip() else math.inf
+        if lower >= upper:
+            raise ModelError(f"--bounds {name}={value} is empty: the first number must be below the second")
+        bounds[name] = lower, upper
+    return bounds
+
+
+def read_names(text: str) -> tuple[str, ...]:
+    """Names of columns: "plate,well"."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def check_known(names: Iterable[str], parameters: tuple[str, ...], option: str) -> None:
+    """Raises ModelError for the first name that is no parameter."""
+    for name in names:
+        if name not in parameters:
+            raise ModelError(f"{option} names {name}, which is no parameter; there are: {', '.join(parameters)}")
+
+
+def _pairs(text: str, option: str, example: str) -> list[tuple[str, str]]:
+    pairs = []
+    for part in filter(str.strip, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise ModelError(f"{option} {part!r} is not NAME=VALUE; write it like {example}")
+        pairs.append((name.strip(), value.strip()))
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise ModelError(f"{option} names {twice} twice")
+    return pairs
+
+
+def _number(text: str, name: str, option: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ModelError(f"{option} {name}={text} is not a finite number")
+    return number

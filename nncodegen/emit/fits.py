@@ -1,0 +1,26 @@
+"""The rows of many fits side by side: for one sample of each, the outputs and their derivatives by the parameters.
+
+They lie as the values of models do that are trained side by side (see ``groups``): ``rows[c*FITS + lane]``.
+"""
+
+from __future__ import annotations
+
+from nncodegen.emit.calls import CallsOfModels
+from nncodegen.emit.elements import ElementsOfModels
+from nncodegen.emit.lines import Lines
+from nncodegen.emit.loops import LoopPrinter
+from nncodegen.ir import Program
+from nncodegen.schedule import SideBySide
+
+
+def emit_rows(program: Program, group: SideBySide, lines: Lines) -> None:
+    """Writes the function of the rows of a group."""
+    at = ElementsOfModels(program, group.layout, group.kernel, "FITS")
+    lines.add("/* For one sample of each fit, the outputs and their derivatives by the parameters. */")
+    with lines.function(
+        "INLINE void group_rows(const real *restrict parameters, const real *restrict inputs,\n"
+        "    const real *restrict targets, real *restrict values, real *restrict rows)"
+    ):
+        lines.add(*at.declarations(group.kernel.tile))
+        LoopPrinter(at, CallsOfModels(at), lines).print(group.kernel.tile)
+    lines.add("")

@@ -1,0 +1,22 @@
+"""Which program the fit of a model needs: the rows of its Jacobian, or those with the curvature of its loss."""
+
+from __future__ import annotations
+
+from nncodegen.ir import Companion, Program
+from nncodegen.passes.fitting.curvature import curvature
+from nncodegen.passes.fitting.jacobian import jacobian
+
+MOST = 4096
+"""Parameters up to which a model is fitted: a fit keeps a triangle of so many columns."""
+
+
+def fit_of(program: Program) -> Companion | str:
+    """The companion of a stabilized program for its fit, or the reason why it has none, as a text."""
+    if program.parameter_count > MOST:
+        return f"it has {program.parameter_count:,} parameters, more than the {MOST:,} that a fit takes"
+    if not program.targets:
+        return "it has no targets"
+    if program.least_squares:
+        return jacobian(program)
+    found = curvature(program)
+    return found or "its loss depends on more than the outputs and the targets"

@@ -1,0 +1,134 @@
+"""The program of the rows of a fit by a loss that is no sum of squares: generalized Gauss-Newton.
+
+The loss of a sample is seen as a function of a few numbers u, the outputs, or what an activation makes them of (the
+logits of probabilities). With J = du/dparameters, its Hessian is about J^T (d2loss/du2) J: the rest of it holds second
+derivatives of u, which are small where u is nearly linear or the loss nearly stationary (Schraudolph, 2002). Where the
+loss is convex in u, that has no negative eigenvalue, as a fit needs it.
+
+A row holds the loss of a sample, its derivatives g by each u, the product of its second derivatives by u with a seed
+for each u, and the derivatives by each parameter of the sum of all u times their seeds. With a single u there are no
+seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from sympy import Expr, Function
+
+from nncodegen.ir import Companion, Element, Program, Step, Tensor, needed
+from nncodegen.passes.fitting.seeds import NAME, seeds_of, shape_of, summed
+from nncodegen.passes.numbering import Numbering, split
+from nncodegen.passes.reverse import reverse_sweep
+
+ABOUT = (
+    "the loss, its first derivatives by each u, its second ones times seeds, and the derivatives of the sum of u times "
+    "seeds by the parameters"
+)
+
+
+Cut = tuple[tuple[Step, ...], tuple[Element, ...]]
+"""The steps of a program, written with u, and the elements of u."""
+
+
+def curvature(program: Program) -> Companion | None:
+    """The program whose outputs are such rows; None where the loss depends on parameters or inputs besides u."""
+    found = next((cut for cut in _cuts(program) if _separates(*cut, program)), None)
+    if found is None:
+        return None
+    steps, inner = found
+    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    known = split(steps, numbering)
+    given = [known[element] for element in inner]
+    one = next(known[factor] for factor in _terms(program) if factor in known)
+    seeds = seeds_of(given, program, numbering)
+    tensors = tuple(Tensor(element.tensor, shape_of(element, program)) for element in given)
+
+    def derivatives(value: Element) -> tuple[Element, ...]:
+        """Those of a scalar by each u."""
+        behind = _needed_behind(given, numbering.steps, value)
+        return reverse_sweep(replace(program, parameters=tensors, steps=behind), behind, value, numbering)
+
+    gradient = derivatives(summed([one], [], numbering))
+    products = derivatives(summed(gradient, seeds, numbering))
+    total = summed(given, seeds, numbering)
+    rows = reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
+    results = (one, *gradient, *products, *rows)
+    derived = replace(
+        program,
+        targets=(*program.targets, *(Tensor(seed.tensor, shape_of(seed, program)) for seed in seeds)),
+        steps=needed(numbering.steps, (*results, total)),
+        outputs=results,
+        loss=total,
+        updates=(),
+        labels=False,
+    )
+    count = sum(program.count(element.indices) for element in given)
+    return Companion(NAME, ABOUT, derived, count, curved=True)
+
+
+def _cuts(program: Program) -> Iterator[Cut]:
+    """What u may be: the steps of the program, written with it, and its elements.
+
+    First the outputs, where the loss holds their formula; then the arguments of their activations; then the outputs in
+    the loss as it was described.
+    """
+    of_outputs = [step for step in program.steps if step.target in program.outputs]
+    formulas = {step.target: step.expression for step in of_outputs if not step.over}
+    renamed = [formulas.get(output, output) for output in program.outputs]
+    outputs = [new if isinstance(new, Element) else old for new, old in zip(renamed, program.outputs, strict=True)]
+    yield tuple(_written_with(formulas, program)), tuple(outputs)
+    yield from _by_arguments(of_outputs, program)
+    if program.loss_of_outputs is not None:
+        (one,) = (step for step in program.steps if step.target in _terms(program))
+        as_described = replace(one, expression=program.loss_of_outputs)
+        yield tuple(as_described if step is one else step for step in program.steps), program.outputs
+
+
+def _by_arguments(of_outputs: Sequence[Step], program: Program) -> Iterator[Cut]:
+    """The arguments of the activations of the outputs as u, where all have one."""
+    inner: list[Element] = []
+    defined: dict[Element, Expr] = {}
+    for step in of_outputs:
+        call = isinstance(step.expression, Function) and len(step.expression.args) == 1
+        argument = step.expression if step.over else step.expression.args[0] if call else None
+        if argument is None:
+            return
+        if isinstance(argument, Element):
+            inner.append(argument)
+        else:
+            inner.append(Element(f"{step.target.tensor} argument", step.target.indices))
+            defined[inner[-1]] = argument
+    yield tuple(_written_with(defined, program)), tuple(inner)
+
+
+def _written_with(defined: dict[Element, Expr], program: Program) -> Iterator[Step]:
+    """The steps of a program, in which elements stand for their formulas; they are defined where these occur first."""
+    replaced = {formula: element for element, formula in defined.items() if not formula.is_Atom}
+    replaced |= {-formula: -element for formula, element in replaced.items()}
+    missing = {element: formula for element, formula in defined.items() if element not in program.outputs}
+    for step in program.steps:
+        for element in [element for element, formula in missing.items() if step.expression.has(formula)]:
+            yield Step(element, missing.pop(element))
+        yield step if step.target in defined else replace(step, expression=step.expression.xreplace(replaced))
+
+
+def _separates(steps: Sequence[Step], inner: Sequence[Element], program: Program) -> bool:
+    """Whether the loss depends on nothing but u and the targets."""
+    outside = {tensor.name for tensor in (*program.inputs, *program.parameters)}
+    behind = _needed_behind(inner, steps, program.loss)
+    read = {operand.tensor for step in behind for operand in step.operands}
+    return not read & outside and all(element.tensor in read for element in inner)
+
+
+def _needed_behind(inner: Iterable[Element], steps: Iterable[Step], result: Element) -> tuple[Step, ...]:
+    """The steps on which a result depends, given u."""
+    given = {element.tensor for element in inner}
+    return needed((step for step in steps if step.target.tensor not in given), [result])
+
+
+def _terms(program: Program) -> tuple[Expr, ...]:
+    """The factors of the loss, before it is summed up: that of one sample, and its weight."""
+    last = next(step for step in program.steps if step.target == program.loss)
+    return tuple(last.expression.args)

@@ -1,0 +1,39 @@
+"""The program of the rows of a Jacobian: what a fit by least squares needs of a model, for every sample.
+
+A row holds the outputs of the model, then their derivatives by each parameter. A model with several outputs has several
+rows for each sample: then the program has a target for each output, its *seed*, and a row holds the derivatives of the
+sum of the outputs times their seeds. The runtime asks for one row after the other, with a seed of 1 for its output and
+0 for the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nncodegen.ir import Companion, Program, Tensor, needed
+from nncodegen.passes.fitting.seeds import NAME, seeds_of, shape_of, summed
+from nncodegen.passes.numbering import Numbering, split
+from nncodegen.passes.reverse import reverse_sweep
+
+ABOUT = "the outputs, and the derivatives of their sum (with several of them, times seeds) by the parameters"
+
+
+def jacobian(program: Program) -> Companion:
+    """The program whose outputs are, for every sample, those of a stabilized program and their derivatives."""
+    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    known = split(needed(program.steps, program.outputs), numbering)
+    outputs = [known[output] for output in program.outputs]
+    seeds = seeds_of(outputs, program, numbering)
+    total = summed(outputs, seeds, numbering)
+    rows = reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
+    derived = replace(
+        program,
+        targets=tuple(Tensor(seed.tensor, shape_of(seed, program)) for seed in seeds),
+        steps=needed(numbering.steps, (*outputs, total, *rows)),
+        outputs=(*outputs, *rows),
+        loss=total,
+        updates=(),
+        labels=False,
+    )
+    count = sum(program.count(output.indices) for output in program.outputs)
+    return Companion(NAME, ABOUT, derived, count)

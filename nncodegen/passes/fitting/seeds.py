@@ -1,0 +1,36 @@
+"""Seeds: targets of a derived program by which it is told of which of several outputs the derivatives are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sympy import Add
+
+from nncodegen.ir import SAMPLE, Element, Program
+from nncodegen.passes.numbering import Numbering
+
+NAME = "fitting"
+"""What the program of the rows of a fit is called."""
+
+
+def seeds_of(outputs: Sequence[Element], program: Program, numbering: Numbering) -> list[Element]:
+    """One seed for each output; none where there is a single number."""
+    if sum(program.count(index for index in output.indices) for output in outputs) == 1:
+        return []
+    several = len(outputs) > 1
+    return [
+        Element(numbering.fresh(f"seed{number}" if several else "seed"), dict.fromkeys((SAMPLE, *output.indices)))
+        for number, output in enumerate(outputs, start=1)
+    ]
+
+
+def summed(outputs: Sequence[Element], seeds: Sequence[Element], numbering: Numbering) -> Element:
+    """The sum of outputs over the samples, times their seeds."""
+    terms = [output * seed for output, seed in zip(outputs, seeds, strict=True)] if seeds else outputs
+    over = tuple(dict.fromkeys((SAMPLE, *(index for output in (*outputs, *seeds) for index in output.indices))))
+    return numbering.define(Add(*terms), "total", (), "sum", over)
+
+
+def shape_of(element: Element, program: Program) -> tuple[int | None, ...]:
+    """The shape of a tensor with the indices of an element."""
+    return tuple(program.sizes[index] for index in element.indices)

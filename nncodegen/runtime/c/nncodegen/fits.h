@@ -1,0 +1,215 @@
+/* Many fits: each in a lane of its own, which the next takes when it ends.
+
+   Needs fits_steps.h, poll.h, and the kernel group_rows. Gives fit_many and fits_lanes. */
+
+#ifndef NNCODEGEN_FITS_H
+#define NNCODEGEN_FITS_H
+
+#include "fits_steps.h"
+#include "poll.h"
+
+/* Values of a row of data, into one lane. */
+INLINE void put_lane(const real *restrict values, size_t count, real *restrict lane)
+{
+    for (size_t k = 0; k < count; k++)
+        lane[k*FITS] = values[k];
+}
+
+/* Whether data of a fit are read into its lane: those that all share stay there. */
+INLINE int read_anew(size_t stride, int first_of_lane)
+{
+    return stride > 0 || first_of_lane;
+}
+
+/* The weights of a lane, 0 where a target is missing. Returns how many are not. */
+static UNUSED size_t weigh_lane(const NN(fits) *run, size_t fit, size_t lane, group_of_fits *g)
+{
+    const real *const sigma = run->sigma ? run->sigma + fit*run->sigma_stride : NULL;
+    const size_t count = run->samples*OBSERVED, used = g->samples[lane]*OBSERVED;
+    size_t given = 0;
+    for (size_t k = 0; k < count; k++) {
+        real *const target = g->targets + k*FITS + lane;
+        const int there = k < used && *target == *target;
+        g->weights[k*FITS + lane] = !there ? 0 : sigma ? 1/sigma[k] : 1;
+        *target = there ? *target : 0;
+        given += (size_t) there;
+    }
+    return given;
+}
+
+/* Whether one of some values is NaN. */
+INLINE int has_nan(const real *values, size_t count)
+{
+    int found = 0;
+    for (size_t k = 0; k < count; k++)
+        found |= values[k] != values[k];
+    return found;
+}
+
+/* From the first weight that is not 1 on, all values have weights. */
+static UNUSED void begin_weights(const NN(fits) *run, group_of_fits *g)
+{
+    for (size_t k = 0; k < run->samples*OBSERVED*FITS; k++)
+        g->weights[k] = 1;
+    g->weighted = 1;
+}
+
+/* Begins with the next fit, where one is left, in a lane. */
+static UNUSED void begin_fit(const NN(fits) *run, size_t lane, int first_of_lane, group_of_fits *g)
+{
+    const size_t fit = g->upcoming, count = run->samples*OBSERVED;
+    const real *const start = run->starts + fit*run->start_stride;
+    g->upcoming++;
+    g->active++;
+    g->fit[lane] = fit;
+    g->fresh[lane] = ~(word) 0;
+    g->closing[lane] = g->iterations[lane] = 0;
+    put_lane(start, PARAMETERS, g->next + lane);
+    if (read_anew(run->input_stride, first_of_lane))
+        put_lane(run->inputs + fit*run->input_stride, run->samples*INPUTS, g->inputs + lane);
+    if (!read_anew(run->target_stride, first_of_lane) && !run->lengths && !run->sigma_stride)
+        return;
+    const real *const targets = run->targets + fit*run->target_stride;
+    g->samples[lane] = run->lengths ? run->lengths[fit] : run->samples;
+    put_lane(targets, count, g->targets + lane);
+    if (!g->weighted && (run->sigma || g->samples[lane] < run->samples || has_nan(targets, count)))
+        begin_weights(run, g);
+    g->data[lane] = g->weighted ? weigh_lane(run, fit, lane, g) : count;
+}
+
+/* A lane for which no fit is left: it repeats what is harmless. */
+static UNUSED void leave_lane(size_t lane, group_of_fits *g)
+{
+    g->fit[lane] = SIZE_MAX;
+    g->samples[lane] = 0;
+}
+
+/* Covariances of the fits that wait, and what is singular among them. */
+static UNUSED void finish_waiting(const NN(fits) *run, group_of_fits *g)
+{
+    words free[PARAMETERS];
+    real rank[FITS] __attribute__((aligned(64)));
+    for (size_t p = 0; p < PARAMETERS; p++)
+        free[p] = (words) {0} - (word) !(run->fixed && run->fixed[p]);
+    for (size_t lane = 0; lane < FITS; lane += LANES) {
+        *at(rank + lane, 0) = factor(g->ended + lane, free, g->inverses + lane, g->row + lane);
+        if (run->covariance)
+            invert(g->ended + lane, g->inverses + lane, g->row + lane, g->inverse + lane);
+    }
+    for (size_t k = 0; k < g->waiting; k++) {
+        const size_t fit = g->ended_fit[k], data = (size_t) run->data[fit];
+        const int determined = rank[k] >= (real) g->free && data >= g->free;
+        unsigned char *const status = run->status + fit;
+        if (!determined && *status <= NN(FITS_GRADIENT))
+            *status = data == 0 ? NN(FITS_NO_DATA) : data < g->free ? NN(FITS_TOO_FEW_DATA) : NN(FITS_SINGULAR);
+        if (!run->covariance)
+            continue;
+        const double scale = run->absolute_sigma ? 1 : data > g->free ? run->chi2[fit]/(double) (data - g->free) : INFINITY;
+        for (size_t i = 0; i < PARAMETERS; i++) {
+            for (size_t j = 0; j <= i; j++) {
+                const int fixed = run->fixed && (run->fixed[i] || run->fixed[j]);
+                const real value = fixed ? 0 : !determined || scale == INFINITY ? INFINITY
+                    : (real) ((double) g->inverse[place_of(i, j)*FITS + k]*scale);
+                real *const matrix = run->covariance + fit*PARAMETERS*PARAMETERS;
+                matrix[i*PARAMETERS + j] = matrix[j*PARAMETERS + i] = value;
+            }
+        }
+    }
+    g->waiting = 0;
+}
+
+/* Writes down what a fit has come to. */
+static UNUSED void end_fit(const NN(fits) *run, size_t lane, group_of_fits *g)
+{
+    const size_t fit = g->fit[lane];
+    const real *const point = (g->last[lane] ? g->next : g->current) + lane;
+    const real cost = g->system[COST_PLACE*FITS + lane] - (g->last[lane] ? g->predicted[lane] : 0);
+    const int finite = g->outcome[lane] != NN(FITS_NOT_FINITE);
+    for (size_t p = 0; p < PARAMETERS; p++)
+        run->parameters[fit*PARAMETERS + p] = finite ? point[p*FITS] : run->starts[fit*run->start_stride + p];
+    run->chi2[fit] = finite ? (double) (cost > 0 ? cost : 0) : NAN;
+    run->data[fit] = g->data[lane];
+    run->iterations[fit] = g->iterations[lane];
+    run->status[fit] = (unsigned char) g->outcome[lane];
+    for (size_t k = 0; k < TRIANGLE; k++)
+        g->ended[k*FITS + g->waiting] = finite ? g->system[k*FITS + lane] : NAN;
+    g->ended_fit[g->waiting++] = fit;
+    g->active--;
+    if (g->waiting == FITS)
+        finish_waiting(run, g);
+}
+
+/* The samples that the current fits need. */
+static UNUSED size_t longest(const group_of_fits *g)
+{
+    size_t samples = 0;
+    for (size_t lane = 0; lane < FITS; lane++)
+        samples = g->samples[lane] > samples ? g->samples[lane] : samples;
+    return samples;
+}
+
+/* Every lane has a fit, at first: those that are behind the last one repeat the first. */
+static UNUSED void begin_all(const NN(fits) *run, group_of_fits *g)
+{
+    memset(g->fresh, 0, sizeof g->fresh);
+    g->upcoming = run->first;
+    g->active = g->waiting = 0;
+    g->weighted = 0;
+    g->free = 0;
+    for (size_t p = 0; p < PARAMETERS; p++)
+        g->free += !(run->fixed && run->fixed[p]);
+    for (size_t k = 0; k < OBSERVED*OBSERVED*FITS; k++)
+        g->seeds[k] = k/FITS%(OBSERVED + 1) == 0;
+    memset(g->ended, 0, TRIANGLE*FITS*sizeof(real));
+    for (size_t lane = 0; lane < FITS; lane++) {
+        if (run->first + lane < run->last) {
+            begin_fit(run, lane, 1, g);
+            continue;
+        }
+        const size_t upcoming = g->upcoming;
+        g->upcoming = run->first;
+        begin_fit(run, lane, 1, g);
+        g->active--;
+        g->upcoming = upcoming;
+        leave_lane(lane, g);
+    }
+}
+
+int NN(fit_many)(NN(fits) *run)
+{
+    FLUSH_SUBNORMALS
+    group_of_fits g;
+    int stop = 0;
+    if (run->first >= run->last)
+        return 0;
+    carve_fits(run->work, run->samples, &g);
+    begin_all(run, &g);
+    while (g.active > 0 && !stop) {
+        const size_t samples = longest(&g);
+        sum_up(g.next, g.inputs, g.targets, g.weighted ? g.weights : NULL, g.seeds, samples, g.values, g.rows,
+            g.totals, g.sums);
+        judge_steps(run, &g);
+        memset(g.fresh, 0, sizeof g.fresh);
+        find_steps(run, &g);
+        conclude(run, &g);
+        for (size_t lane = 0; lane < FITS; lane++) {
+            if (!g.outcome[lane] || g.fit[lane] == SIZE_MAX)
+                continue;
+            end_fit(run, lane, &g);
+            if (g.upcoming < run->last)
+                begin_fit(run, lane, 0, &g);
+            else
+                leave_lane(lane, &g);
+        }
+        stop = stopped(&run->poll, (double) FITS*OPERATIONS_PER_SAMPLE*(double) samples);
+    }
+    finish_waiting(run, &g);
+    return stop;
+}
+
+size_t NN(fits_lanes)(void)
+{
+    return FITS;
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* Many fits side by side: how they lie in vectors.
+
+   Needs vectors.h, and NN_FITS, the fits side by side, NN_FIT_OUTPUTS, the outputs of a sample that are fitted, and
+   NN_FITS_VALUES, the values of a fit that group_rows needs. Gives FITS and the sizes of what belongs to a fit,
+   FITS_LOOP, place_of, at, where, EPSILON. */
+
+#ifndef NNCODEGEN_FITS_LANES_H
+#define NNCODEGEN_FITS_LANES_H
+
+#include "vectors.h"
+
+#if !defined(NN_FITS) || !defined(NN_FIT_OUTPUTS) || !defined(NN_FITS_VALUES)
+#error "with NN_HAS_FITS, define NN_FITS, NN_FIT_OUTPUTS and NN_FITS_VALUES"
+#endif
+#if NN_FITS*NN_BITS != 512
+#error "NN_FITS must be so many that they fill the longest vectors: 8 of 64 bits, 16 of 32"
+#endif
+
+enum {
+    FITS = NN_FITS,
+    OBSERVED = NN_FIT_OUTPUTS, /* of each sample */
+    COLUMNS = PARAMETERS + 1, /* the derivatives by all parameters, and the residual behind them */
+    ROW = OBSERVED + COLUMNS, /* what group_rows writes for one seed, and the residual */
+    TRIANGLE = PARAMETERS*(PARAMETERS + 1)/2,
+    SYSTEM = COLUMNS*(COLUMNS + 1)/2, /* the sums of the products of all columns: J'J, then J'r, then r'r */
+    GRADIENT_PLACE = TRIANGLE,
+    COST_PLACE = SYSTEM - 1
+};
+
+/* What a number of size 1 is rounded by, twice. */
+#define EPSILON ((real) (NN_BITS == 64 ? 0x1p-52 : 0x1p-23))
+
+/* A loop over the fits, which do not depend on each other. */
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__)
+#define FITS_LOOP PRAGMA(omp simd)
+#else
+#define FITS_LOOP
+#endif
+
+/* A loop whose number of rounds is known and small. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define FEW_ROUNDS _Pragma("GCC unroll 8")
+#else
+#define FEW_ROUNDS
+#endif
+
+/* Where the entry of a row and a column lies, column <= row, in a triangle that is stored by rows. */
+INLINE size_t place_of(size_t row, size_t column)
+{
+    return row*(row + 1)/2 + column;
+}
+
+/* The vector of an array of [place][FITS]; values points at the first lane of the vector in place 0. */
+INLINE vector *at(real *values, size_t place)
+{
+    return (vector *) (values + place*FITS);
+}
+
+INLINE vector get(const real *values, size_t place)
+{
+    return *(const vector *) (values + place*FITS);
+}
+
+INLINE words *words_at(word *values)
+{
+    return (words *) values;
+}
+
+INLINE words get_words(const word *values)
+{
+    return *(const words *) values;
+}
+
+/* The lanes of a where the condition holds, else those of b. */
+INLINE vector where(words condition, vector a, vector b)
+{
+    return (vector) ((condition & (words) a) | (~condition & (words) b));
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* What many fits side by side are: options, results, and where each of a group has got to.
+
+   Needs fits_lanes.h and the header of the model. Gives fits, group_of_fits, carve_fits, fits_size. */
+
+#ifndef NNCODEGEN_FITS_STATE_H
+#define NNCODEGEN_FITS_STATE_H
+
+#include "fits_sums.h"
+
+/* The arrays of a group: name, number of values of each fit. */
+#define ARRAYS_OF_FITS(ARRAY) \
+    ARRAY(current, PARAMETERS) /* the best point so far */ \
+    ARRAY(next, PARAMETERS) /* the point to be tried */ \
+    ARRAY(system, SYSTEM) /* J'J, J'r and r'r at the current point */ \
+    ARRAY(sums, SYSTEM) /* the same at the next */ \
+    ARRAY(scales, PARAMETERS) /* the largest diagonal of J'J so far */ \
+    ARRAY(triangle, TRIANGLE) /* J'J with damping, then its factor */ \
+    ARRAY(inverses, PARAMETERS) /* of the pivots of the factor */ \
+    ARRAY(row, PARAMETERS) /* of a triangle while it is factored */ \
+    ARRAY(step, PARAMETERS) \
+    ARRAY(held, PARAMETERS) /* the step of those parameters that a bound holds */ \
+    ARRAY(damping, 1) \
+    ARRAY(predicted, 1) /* by how much the step lowers the cost if residuals are linear */ \
+    ARRAY(length, 1) /* the square of the length of the step, in scaled parameters */ \
+    ARRAY(size, 1) /* that of the current point */ \
+    ARRAY(ended, TRIANGLE) /* J'J of fits that have ended */ \
+    ARRAY(inverse, TRIANGLE) /* of the same */ \
+    ARRAY(seeds, OBSERVED*OBSERVED) /* for each output, 1 for itself and 0 for the others */ \
+    ARRAY(values, NN_FITS_VALUES) /* of group_rows */ \
+    ARRAY(rows, ROWS_AT_ONCE*OBSERVED*ROW)
+
+#define LINES __attribute__((aligned(64)))
+
+typedef struct {
+#define MEMBER(name, count) real *name;
+    ARRAYS_OF_FITS(MEMBER)
+#undef MEMBER
+    real *inputs, *targets, *weights; /* [sample][value][FITS] */
+    double *totals;
+    word steep[FITS] LINES; /* the gradient is above its tolerance */
+    word fresh[FITS] LINES; /* at its start: nothing is computed yet */
+    word closing[FITS] LINES; /* the step is its last one */
+    word last[FITS] LINES; /* the step is taken without being tried */
+    word iterations[FITS] LINES;
+    word outcome[FITS] LINES; /* how it ended; 0 while it has not */
+    size_t fit[FITS]; /* its number; SIZE_MAX where none is left */
+    size_t samples[FITS]; /* its samples */
+    size_t data[FITS]; /* its values that are not missing */
+    size_t active; /* fits that have not ended */
+    size_t upcoming; /* the next fit to begin with */
+    size_t free; /* parameters that are not fixed */
+    int weighted; /* whether a value has had another weight than 1 */
+    /* Fits that have ended, and wait until they fill a vector. */
+    size_t waiting;
+    size_t ended_fit[FITS];
+} group_of_fits;
+
+size_t NN(fits_size)(size_t samples)
+{
+#define PLUS(name, count) + (count)
+    const size_t values = 0 ARRAYS_OF_FITS(PLUS) + samples*(INPUTS + 2*OBSERVED);
+#undef PLUS
+    return 64 + FITS*(SYSTEM*sizeof(double) + values*sizeof(real));
+}
+
+static UNUSED void carve_fits(void *work, size_t samples, group_of_fits *g)
+{
+    real *next = (real *) (((uintptr_t) work + 63)/64*64);
+#define TAKE_ARRAY(name, count) \
+    g->name = next; \
+    next += (count)*FITS;
+    ARRAYS_OF_FITS(TAKE_ARRAY)
+#undef TAKE_ARRAY
+    g->inputs = next;
+    g->targets = g->inputs + samples*INPUTS*FITS;
+    g->weights = g->targets + samples*OBSERVED*FITS;
+    g->totals = (double *) (g->weights + samples*OBSERVED*FITS);
+}
+
+#endif

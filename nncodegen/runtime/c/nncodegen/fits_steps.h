@@ -1,0 +1,212 @@
+/* The steps of many fits, side by side: Levenberg and Marquardt's, within bounds.
+
+   Needs fits_state.h and cholesky.h. Gives judge_steps, find_steps and conclude.
+
+   D. W. Marquardt, An algorithm for least-squares estimation of nonlinear parameters (1963). Scales and tests of
+   convergence are those of J. J. More, The Levenberg-Marquardt algorithm: implementation and theory (1978). Of bounds,
+   see D. P. Bertsekas, Projected Newton methods for optimization problems with simple constraints (1982). */
+
+#ifndef NNCODEGEN_FITS_STEPS_H
+#define NNCODEGEN_FITS_STEPS_H
+
+#include "cholesky.h"
+#include "fits_state.h"
+
+#define FIRST_DAMPING ((real) 1e-3) /* times the scales */
+#define LEAST_DAMPING (16*EPSILON)
+#define UNSEEN (4*EPSILON) /* times a cost: what rounding may hide */
+
+/* Whether the cost at the next points is finite, with all derivatives: those are whose sum of squares is. */
+INLINE words finite_sums(const real *restrict sums)
+{
+    vector check = 0*get(sums, COST_PLACE);
+    FEW_ROUNDS
+    for (size_t p = 0; p < PARAMETERS; p++)
+        check += 0*get(sums, place_of(p, p));
+    return (words) (check == 0);
+}
+
+/* The damping of the next step: less where the cost fell as was hoped, so that the last steps are those of Gauss and
+   Newton; more where it did not. */
+INLINE vector next_damping(vector damping, vector gain, vector hope, words accepted, words fresh)
+{
+    const vector down = where((words) (gain > (real) 0.75*hope), damping/32,
+        where((words) (gain < (real) 0.25*hope), 4*damping, damping));
+    const vector any = where(fresh, (vector) {0} + FIRST_DAMPING, where(accepted, down, 8*damping));
+    return where((words) (any > LEAST_DAMPING), any, (vector) {0} + LEAST_DAMPING);
+}
+
+/* Which steps are accepted, and the damping of the next. Where a step could not be seen in the cost for rounding, it is
+   trusted more than the cost. */
+static HOT void judge_steps(const NN(fits) *run, group_of_fits *g)
+{
+    const real tolerance = (real) run->cost_tolerance;
+    for (size_t lane = 0; lane < FITS; lane += LANES) {
+        real *const system = g->system + lane, *const current = g->current + lane, *const scales = g->scales + lane;
+        const real *const sums = g->sums + lane, *const next = g->next + lane;
+        const words fresh = get_words(g->fresh + lane), closing = get_words(g->closing + lane);
+        const words finite = finite_sums(sums);
+        const vector cost = get(system, COST_PLACE), reached = get(sums, COST_PLACE), hope = get(g->predicted + lane, 0);
+        const words unseen = (words) (hope < 2*UNSEEN*cost);
+        const vector gain = where(unseen & (words) (cost + UNSEEN*cost >= reached), hope, cost - reached);
+        const words accepted = finite & (fresh | closing | (words) (gain >= 0));
+        const words settled = finite & ~fresh & (words) (hope <= tolerance*cost) & (words) (gain <= tolerance*cost)
+            & (words) (gain >= -tolerance*cost);
+        *at(g->damping + lane, 0) = next_damping(get(g->damping + lane, 0), gain, hope, accepted, fresh);
+        *words_at(g->iterations + lane) += ~(fresh | closing) & 1;
+        *words_at(g->outcome + lane) = ((closing | settled) & NN(FITS_COST)) | (fresh & ~finite & NN(FITS_NOT_FINITE));
+        FEW_ROUNDS
+        for (size_t k = 0; k < SYSTEM; k++)
+            *at(system, k) = where(accepted, get(sums, k), get(system, k));
+        FEW_ROUNDS
+        for (size_t p = 0; p < PARAMETERS; p++) {
+            const vector before = get(scales, p), now = get(system, place_of(p, p));
+            *at(current, p) = where(accepted, get(next, p), get(current, p));
+            *at(scales, p) = where(fresh | (words) (now > before), now, before);
+        }
+    }
+}
+
+/* The parameters that take part in a step: those that are not fixed, nor at a bound beyond which the cost falls. */
+INLINE void find_free(const NN(fits) *run, const real *restrict current, const real *restrict gradient, words *free)
+{
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        free[p] = (words) {0} - (word) !(run->fixed && run->fixed[p]);
+        if (run->lower)
+            free[p] &= ~((words) (get(current, p) <= run->lower[p]) & (words) (get(gradient, p) > 0));
+        if (run->upper)
+            free[p] &= ~((words) (get(current, p) >= run->upper[p]) & (words) (get(gradient, p) < 0));
+    }
+}
+
+/* The steps of the parameters that are free; held says by how much the others move. */
+INLINE void solve_damped(group_of_fits *g, size_t lane, const words *free, const real *held)
+{
+    const real *const system = g->system + lane, *const scales = g->scales + lane;
+    real *const triangle = g->triangle + lane, *const step = g->step + lane;
+    const vector damping = load(g->damping + lane);
+    FEW_ROUNDS
+    for (size_t i = 0; i < PARAMETERS; i++) {
+        FEW_ROUNDS
+        for (size_t j = 0; j < i; j++)
+            *at(triangle, place_of(i, j)) = get(system, place_of(i, j));
+        *at(triangle, place_of(i, i)) = get(system, place_of(i, i)) + damping*get(scales, i);
+        *at(step, i) = -get(system, GRADIENT_PLACE + i);
+    }
+    for (size_t i = 0; held && i < PARAMETERS; i++) {
+        for (size_t j = 0; j < PARAMETERS; j++)
+            *at(step, i) -= get(held, j)*get(system, i < j ? place_of(j, i) : place_of(i, j));
+    }
+    factor(triangle, free, g->inverses + lane, g->row + lane);
+    solve(triangle, g->inverses + lane, step);
+}
+
+/* Steps that would cross a bound end there, and those of the other parameters are found anew. */
+static UNUSED void keep_bounds(const NN(fits) *run, group_of_fits *g, size_t lane, words *free)
+{
+    const vector zero = {0};
+    const real *const current = g->current + lane;
+    real *const step = g->step + lane, *const held = g->held + lane, *const next = g->next + lane;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        *at(held, p) = zero;
+        *at(next, p) = get(current, p);
+    }
+    for (size_t round = 0; round <= PARAMETERS; round++) {
+        words crossed = {0};
+        word any = 0;
+        for (size_t p = 0; p < PARAMETERS; p++) {
+            const vector x = get(current, p), end = x + get(step, p);
+            const vector lower = zero + run->lower[p], upper = zero + run->upper[p];
+            const words below = (words) (end < lower) & free[p], above = (words) (end > upper) & free[p];
+            const vector there = where(free[p], end, get(next, p));
+            *at(next, p) = where(below, lower, where(above, upper, there));
+            *at(held, p) = where(below, lower - x, where(above, upper - x, get(held, p)));
+            free[p] &= ~(below | above);
+            crossed |= below | above;
+        }
+        for (size_t k = 0; k < LANES; k++)
+            any |= crossed[k];
+        if (!any)
+            return;
+        solve_damped(g, lane, free, held);
+        for (size_t p = 0; p < PARAMETERS; p++)
+            *at(step, p) += get(held, p);
+    }
+}
+
+/* The next steps, and what they promise. */
+static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
+{
+    const int bounded = run->lower && run->upper, limited = bounded || run->fixed;
+    const real steepest = (real) (run->gradient_tolerance*run->gradient_tolerance);
+    for (size_t lane = 0; lane < FITS; lane += LANES) {
+        const real *const current = g->current + lane, *const system = g->system + lane;
+        const real *const gradient = system + GRADIENT_PLACE*FITS, *const scales = g->scales + lane;
+        const vector part = 1/get(system, COST_PLACE);
+        real *const step = g->step + lane, *const next = g->next + lane;
+        words free[PARAMETERS], steep = {0};
+        vector slope = {0}, squares = {0}, length = {0}, size = {0};
+        if (limited)
+            find_free(run, current, gradient, free);
+        FEW_ROUNDS
+        for (size_t p = 0; p < PARAMETERS; p++) {
+            const vector d = get(gradient, p);
+            const words above = (words) (d*part*d > steepest*get(system, place_of(p, p)));
+            steep |= limited ? (words) (above & free[p]) : above;
+        }
+        solve_damped(g, lane, limited ? free : NULL, NULL);
+        if (bounded)
+            keep_bounds(run, g, lane, free);
+        FEW_ROUNDS
+        for (size_t p = 0; p < PARAMETERS; p++) {
+            const vector s = get(step, p), x = get(current, p);
+            if (!bounded)
+                *at(next, p) = x + s;
+            if (run->fixed && run->fixed[p])
+                continue;
+            slope += s*get(gradient, p);
+            length += s*s*get(scales, p);
+            size += x*x*get(scales, p);
+            vector product = s*get(system, place_of(p, p));
+            FEW_ROUNDS
+            for (size_t q = 0; q < p; q++)
+                product += 2*get(step, q)*get(system, place_of(p, q));
+            squares += s*product;
+        }
+        *at(g->predicted + lane, 0) = -2*slope - squares;
+        *at(g->length + lane, 0) = length;
+        *at(g->size + lane, 0) = size;
+        *(words *) (g->steep + lane) = steep;
+    }
+}
+
+/* A status where a condition holds, else what is the case otherwise. */
+INLINE words first_of(words condition, word status, words otherwise)
+{
+    return (condition & status) | (~condition & otherwise);
+}
+
+/* Which fits end here. A last step that is sure to be good is taken without a look at the data, unless covariances are
+   wanted: those are of the point where it leads to. */
+static HOT void conclude(const NN(fits) *run, group_of_fits *g)
+{
+    const real tolerance = (real) run->cost_tolerance;
+    const real shortest = (real) (run->step_tolerance*run->step_tolerance);
+    const word most = (word) (run->max_iterations < INT32_MAX ? run->max_iterations : INT32_MAX);
+    for (size_t lane = 0; lane < FITS; lane += LANES) {
+        const vector hope = get(g->predicted + lane, 0), length = get(g->length + lane, 0);
+        const vector size = get(g->size + lane, 0), cost = get(g->system + lane, COST_PLACE);
+        const words before = get_words(g->outcome + lane), ended = (words) (before != 0);
+        const words flat = ~get_words(g->steep + lane), brief = (words) (length <= shortest*size);
+        const words sure = ~ended & ~flat & (words) (hope >= 0) & (words) (hope <= tolerance*cost)
+            & (words) (length <= tolerance*size) & (words) (get(g->damping + lane, 0) <= FIRST_DAMPING);
+        const words closing = run->covariance ? sure : (words) {0};
+        const words many = (words) (get_words(g->iterations + lane) >= most);
+        *words_at(g->closing + lane) = closing;
+        *words_at(g->last + lane) = sure;
+        *words_at(g->outcome + lane) = before | (~ended & ~closing & first_of(flat, NN(FITS_GRADIENT), first_of(sure,
+            NN(FITS_COST), first_of(brief, NN(FITS_STEP), many & NN(FITS_MAX_ITERATIONS)))));
+    }
+}
+
+#endif

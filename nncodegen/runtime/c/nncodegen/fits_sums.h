@@ -1,0 +1,127 @@
+/* The sums over the samples of many fits, side by side: the normal equations and the cost.
+
+   Needs fits_lanes.h, and the kernel group_rows. Gives sum_up. */
+
+#ifndef NNCODEGEN_FITS_SUMS_H
+#define NNCODEGEN_FITS_SUMS_H
+
+#include "fits_lanes.h"
+
+enum {
+    ROWS_AT_ONCE = 16, /* samples whose rows stay in the first-level cache until they are summed up */
+    SAMPLES_IN_SINGLE = 4*ROWS_AT_ONCE, /* samples whose sums are not yet taken in double */
+    ROWS_VALUES = ROWS_AT_ONCE*OBSERVED*ROW*FITS
+};
+
+/* The columns of a block of sums: as many as leave registers for two factors. */
+enum { EDGE = BLOCK_ROWS == 8 ? (COLUMNS <= 6 ? COLUMNS : 4) : COLUMNS <= 4 ? COLUMNS : 3 };
+
+/* The rows of some samples: derivatives, and residuals behind them. It is compiled once, as a fit must have the same
+   bits wherever it stands. */
+static HOT void rows_of_samples(const real *restrict parameters, const real *restrict inputs,
+    const real *restrict targets, const real *restrict seeds, size_t count, real *restrict values, real *restrict rows)
+{
+    for (size_t n = 0; n < count; n++) {
+        for (size_t k = 0; k < OBSERVED; k++) {
+            real *restrict const row = rows + (n*OBSERVED + k)*ROW*FITS;
+            group_rows(parameters, inputs + n*INPUTS*FITS, OBSERVED > 1 ? seeds + k*OBSERVED*FITS : NULL, values, row);
+            FITS_LOOP
+            for (size_t lane = 0; lane < FITS; lane++)
+                row[(OBSERVED + PARAMETERS)*FITS + lane] = row[k*FITS + lane]
+                    - targets[(n*OBSERVED + k)*FITS + lane];
+        }
+    }
+}
+
+/* Multiplies rows by their weights. What is missing has no weight, and whatever stands in its row is gone. */
+static HOT void weigh_rows(const real *restrict weights, size_t count, real *restrict rows)
+{
+    for (size_t n = 0; n < count; n++) {
+        for (size_t c = 0; c < COLUMNS; c++) {
+            real *const values = rows + (n*ROW + OBSERVED + c)*FITS;
+            FITS_LOOP
+            for (size_t lane = 0; lane < FITS; lane++) {
+                const real weight = weights[n*FITS + lane];
+                values[lane] = weight > 0 ? values[lane]*weight : 0;
+            }
+        }
+    }
+}
+
+/* The sums of the products of some columns with some others: a block of the triangle. Of a block on the diagonal, what
+   is above it is left out. */
+INLINE void add_block(size_t height, size_t width, size_t first, size_t second, const real *restrict rows,
+    size_t count, int more, real *restrict sums)
+{
+    const int diagonal = first == second;
+    vector s[EDGE][EDGE];
+    FEW_ROUNDS
+    for (size_t i = 0; i < height; i++) {
+        FEW_ROUNDS
+        for (size_t j = 0; j < EDGE; j++)
+            if (j < width && (!diagonal || j <= i))
+                s[i][j] = more ? get(sums, place_of(first + i, second + j)) : (vector) {0};
+    }
+    for (size_t n = 0; n < count; n++) {
+        const real *const row = rows + (n*ROW + OBSERVED)*FITS;
+        FEW_ROUNDS
+        for (size_t i = 0; i < height; i++) {
+            const vector a = get(row, first + i);
+            FEW_ROUNDS
+            for (size_t j = 0; j < EDGE; j++)
+                if (j < width && (!diagonal || j <= i))
+                    s[i][j] += a*get(row, second + j);
+        }
+    }
+    FEW_ROUNDS
+    for (size_t i = 0; i < height; i++) {
+        FEW_ROUNDS
+        for (size_t j = 0; j < EDGE; j++)
+            if (j < width && (!diagonal || j <= i))
+                *at(sums, place_of(first + i, second + j)) = s[i][j];
+    }
+}
+
+/* The sums of the products of all columns, or (more) adds them to those that are there. */
+static HOT void add_rows(const real *restrict rows, size_t count, int more, real *restrict sums)
+{
+    enum { WHOLE = COLUMNS/EDGE*EDGE, REST = COLUMNS%EDGE };
+    for (size_t lane = 0; lane < FITS; lane += LANES) {
+        for (size_t i = 0; i < WHOLE; i += EDGE) {
+            for (size_t j = 0; j < i; j += EDGE)
+                add_block(EDGE, EDGE, i, j, rows + lane, count, more, sums + lane);
+            add_block(EDGE, EDGE, i, i, rows + lane, count, more, sums + lane);
+        }
+        if (REST) {
+            for (size_t j = 0; j < WHOLE; j += EDGE)
+                add_block(REST, EDGE, WHOLE, j, rows + lane, count, more, sums + lane);
+            add_block(REST, REST, WHOLE, WHOLE, rows + lane, count, more, sums + lane);
+        }
+    }
+}
+
+/* The sums over samples, whose values lie as [sample][column][FITS]; weights may be NULL. Beyond some samples, those of
+   single precision are taken in double. */
+static UNUSED void sum_up(const real *parameters, const real *inputs, const real *targets, const real *weights,
+    const real *seeds, size_t samples, real *values, real *rows, double *totals, real *sums)
+{
+    const size_t in_real = NN_BITS == 32 ? SAMPLES_IN_SINGLE : SIZE_MAX;
+    for (size_t n = 0; n < samples; n += ROWS_AT_ONCE) {
+        const size_t count = samples - n < ROWS_AT_ONCE ? samples - n : ROWS_AT_ONCE, end = n + count;
+        const size_t place = n*OBSERVED*FITS;
+        rows_of_samples(parameters, inputs + n*INPUTS*FITS, targets + place, seeds, count, values, rows);
+        if (weights)
+            weigh_rows(weights + place, count*OBSERVED, rows);
+        add_rows(rows, count*OBSERVED, n%in_real > 0, sums);
+        if (samples > in_real && (end%in_real == 0 || end == samples)) {
+            for (size_t k = 0; k < SYSTEM*FITS; k++)
+                totals[k] = (n < in_real ? 0 : totals[k]) + (double) sums[k];
+        }
+    }
+    if (samples > in_real) {
+        for (size_t k = 0; k < SYSTEM*FITS; k++)
+            sums[k] = (real) totals[k];
+    }
+}
+
+#endif

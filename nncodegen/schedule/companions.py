@@ -1,0 +1,19 @@
+"""The loops of programs that are derived from a model's: each has one kernel, and is compiled by itself."""
+
+from __future__ import annotations
+
+from nncodegen.ir import Companion
+from nncodegen.schedule.axes import decide
+from nncodegen.schedule.formulas import group_of_rows
+from nncodegen.schedule.layout import choose_layout
+from nncodegen.schedule.loops import make_kernel
+from nncodegen.schedule.result import Schedule
+
+
+def schedule_companion(companion: Companion) -> Schedule:
+    """The kernel for the rows of a companion, which it writes as predictions are written."""
+    program = companion.program
+    layout = choose_layout(program, {})
+    kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
+    group = None if program.layered or companion.curved else group_of_rows(program, kernel)
+    return Schedule(program, layout, (decide(kernel, program, layout),), fits=group, companion=companion)

@@ -1,0 +1,298 @@
+"""Many fits in C, side by side, against SciPy; and each as if it were alone."""
+
+import numpy as np
+import pytest
+
+from tests.support.fits import (
+    CONVERGED,
+    GRADIENT,
+    MAX_ITERATIONS,
+    NO_DATA,
+    NOT_FINITE,
+    PENDING,
+    SINGULAR,
+    TOO_FEW_DATA,
+    fit_many,
+    option,
+    problems,
+    solution,
+)  # fmt: skip
+
+FITS = 40  # some groups of lanes, and a part of one
+
+
+def accurate(library):
+    """By which part of its standard error a parameter may be off, a sum of squares and a standard error of their size:
+    cost and step are known to the tolerances."""
+    return (1e-3, 1e-8, 1e-3) if library.bits == 64 else (2e-2, 1e-5, 2e-2)
+
+
+def check(library, found, name, x, y, starts, fits=range(FITS), sigma=None, **options):
+    """Parameters, sums of squares and covariances are those that SciPy finds."""
+    tolerance, of_squares, of_errors = accurate(library)
+    for m in fits:
+        own = x[m] if x.ndim > 2 else x
+        expected, chi2, covariance = solution(name, own, y[m], starts[m], 1.0 if sigma is None else sigma[m], **options)
+        free = np.count_nonzero(~np.isnan(y[m])) - len(expected)
+        errors = np.sqrt(np.diag(covariance) * chi2 / free)
+        assert found.status[m] in CONVERGED
+        assert found.data[m] == np.count_nonzero(~np.isnan(y[m]))
+        assert (abs(found.parameters[m] - expected) <= tolerance * errors).all()
+        assert found.chi2[m] == pytest.approx(chi2, rel=of_squares)
+        assert np.sqrt(np.diag(found.covariance[m])) == pytest.approx(errors, rel=of_errors)
+        scales = errors[:, None] * errors
+        assert found.covariance[m] / scales == pytest.approx(covariance * chi2 / free / scales, abs=of_errors)
+
+
+@pytest.mark.parametrize("name", ["decay", "gaussian", "logistic", "spiral", "polynomial"])
+def test_against_scipy(runtime, name):
+    """Fits end where SciPy's end, with the same covariances: of one input and two, of one output and two, of three
+    parameters and six."""
+    library = runtime("fits", option(name))
+    x, y, starts = problems(library, name, FITS)
+    check(library, fit_many(library, x, y, starts, outputs=y.ndim - 1), name, x, y, starts)
+
+
+@pytest.mark.parametrize("name", ["decay", "spiral"])
+def test_missing_data_and_sigma(runtime, name):
+    """What is NaN counts as if it were not there, as do samples behind the length of a fit, whatever stands there;
+    residuals count in units of sigma."""
+    library = runtime("fits", option(name))
+    x, y, starts = problems(library, name, FITS)
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(len(x) * 2 // 3, len(x) + 1, size=FITS)
+    sigma = library.array(rng.uniform(0.5, 2, size=y.shape)).astype(float)
+    y[rng.uniform(size=y.shape) < 0.1] = np.nan
+    behind, own = y.copy(), np.repeat(x[None], FITS, 0)
+    for m, length in enumerate(lengths):
+        y[m, length:] = np.nan
+        behind[m, length:], own[m, length:] = (np.inf, np.nan) if m % 2 else (np.nan, -1e30)
+    found = fit_many(library, own, behind, starts, outputs=y.ndim - 1, sigma=sigma, lengths=lengths)
+    check(library, found, name, x, y, starts, sigma=sigma)
+    for shared in (x, own):
+        again = fit_many(library, shared, y, starts, outputs=y.ndim - 1, sigma=sigma)
+        assert_same(found, again)
+
+
+def assert_same(first, second, chosen=slice(None)):
+    """Results of some fits are the same to the last bit."""
+    for name in ("parameters", "chi2", "covariance", "data", "iterations", "status"):
+        assert getattr(first, name)[chosen].tobytes() == getattr(second, name).tobytes(), name
+
+
+def test_absolute_sigma(runtime):
+    """Covariances are scaled by the reduced sum of squares, unless sigma is in the units of the targets."""
+    library = runtime("fits", option("decay"))
+    x, y, starts = problems(library, "decay", FITS)
+    scaled, absolute = (fit_many(library, x, y, starts, absolute_sigma=each) for each in (False, True))
+    reduced = scaled.chi2 / (y.shape[1] - starts.shape[1])
+    assert scaled.covariance == pytest.approx(absolute.covariance * reduced[:, None, None], rel=4 * library.eps)
+
+
+@pytest.mark.parametrize("name", ["decay", "gaussian", "logistic"])
+def test_bounds(runtime, name):
+    """Fits within bounds end at the constrained optimum, often on bounds, and never beyond."""
+    library = runtime("fits", option(name))
+    x, y, starts = problems(library, name, FITS)
+    lower, upper = (
+        library.array(each).astype(float) for each in (np.quantile(starts, 0.3, 0), np.quantile(starts, 0.9, 0))
+    )
+    upper[0] = np.inf
+    starts = np.clip(starts, lower, upper)
+    found = fit_many(library, x, y, starts, bounds=(lower, upper))
+    assert (found.parameters >= lower).all()
+    assert (found.parameters <= upper).all()
+    on_bounds = (found.parameters == lower) | (found.parameters == upper)
+    assert on_bounds.any(1).sum() > FITS / 2
+    assert not on_bounds.all()
+    for m in range(FITS):
+        _, chi2, _ = solution(name, x, y[m], np.clip(starts[m], lower + 1e-9, upper - 1e-9), bounds=(lower, upper))
+        assert found.status[m] in CONVERGED
+        assert found.chi2[m] == pytest.approx(chi2, rel=1e-7 if library.bits == 64 else 1e-5)
+
+
+def test_bounds_without_effect(runtime):
+    """Bounds that are far away change no bit."""
+    library = runtime("fits", option("gaussian"))
+    x, y, starts = problems(library, "gaussian", FITS)
+    assert_same(fit_many(library, x, y, starts), fit_many(library, x, y, starts, bounds=(-1e6, np.inf)))
+
+
+def test_fixed(runtime):
+    """A parameter that is fixed stays as it is, the others are fitted as if it were a constant, and it has no
+    covariance."""
+    library = runtime("fits", option("polynomial"))
+    x, y, starts = problems(library, "polynomial", FITS)
+    fixed = np.array([0, 1, 0, 0, 1, 0], bool)
+    found = fit_many(library, x, y, starts, fixed=fixed)
+    powers = x ** np.arange(6)
+    free = powers[:, ~fixed]
+    inverse = np.linalg.inv(free.T @ free)
+    tolerance, of_squares, of_errors = accurate(library)
+    for m in range(FITS):
+        expected = inverse @ free.T @ (y[m] - powers[:, fixed] @ starts[m, fixed])
+        chi2 = ((y[m] - powers[:, fixed] @ starts[m, fixed] - free @ expected) ** 2).sum()
+        covariance = inverse * chi2 / (len(x) - 4)
+        errors = np.sqrt(np.diag(covariance))
+        assert found.status[m] in CONVERGED
+        assert (found.parameters[m, fixed] == starts[m, fixed]).all()
+        assert (abs(found.parameters[m, ~fixed] - expected) <= tolerance * errors).all()
+        assert found.chi2[m] == pytest.approx(chi2, rel=of_squares)
+        assert (found.covariance[m, fixed] == 0).all()
+        assert (found.covariance[m, :, fixed] == 0).all()
+        within = found.covariance[m][~fixed][:, ~fixed] / errors / errors[:, None]
+        assert within == pytest.approx(covariance / errors / errors[:, None], abs=of_errors)
+
+
+@pytest.mark.parametrize("options", [{}, {"bounds": (0.3, 3)}, {"covariance": False}], ids=["free", "bounded", "short"])
+def test_a_fit_is_alone(runtime, options):
+    """The bits of a fit depend neither on how many there are, nor on its place, nor on its neighbours, nor on the
+    ranges into which calls are split."""
+    library = runtime("fits", option("decay"))
+    x, y, starts = problems(library, "decay", 3 * FITS)
+    if "bounds" in options:
+        starts = np.clip(starts, *options["bounds"])
+    names = ["parameters", "chi2", "iterations", "status"] + ["covariance"] * options.get("covariance", True)
+
+    def bits(found, chosen=slice(None)):
+        return [getattr(found, name)[chosen].tobytes() for name in names]
+
+    def fit(order, **more):
+        return fit_many(library, x, y[order], starts[order], **options, **more)
+
+    everything = np.arange(len(y))
+    whole = fit(everything)
+    order = np.random.default_rng(0).permutation(len(y))
+    assert bits(fit(order)) == bits(whole, order)
+    for m in (0, 7, 50):
+        assert bits(fit(np.array([m]))) == bits(whole, [m])
+    for first, last in ((0, 33), (33, 40), (40, 120)):
+        part = slice(first, last)
+        assert bits(fit(everything, first=first, last=last), part) == bits(whole, part)
+    ill_x, ill_y, ill_starts = np.repeat(x[None], len(y), 0), y.copy(), starts.copy()
+    ill_y[1::3, 3] = np.nan
+    ill_starts[2::9, 0] = np.nan
+    ill_y[5::9, :] = np.nan
+    ill_x[8::9, 2] = np.inf
+    found = fit_many(library, ill_x, ill_y, ill_starts, **options)
+    assert bits(found, slice(0, None, 3)) == bits(whole, slice(0, None, 3))
+
+
+def test_long_data(runtime):
+    """Of many samples, the sums keep their digits also in single precision."""
+    library = runtime("fits", option("decay"))
+    rng = np.random.default_rng(0)
+    x = library.array(np.linspace(0, 4, 5000)[:, None]).astype(float)
+    true = np.array([3.0, 0.7, 100.0])
+    y = library.array([true[0] * np.exp(-true[1] * x[:, 0]) + true[2] + 0.1 * rng.normal(size=len(x))] * 3).astype(
+        float
+    )
+    starts = np.array([[2.0, 1, 90], [4, 0.5, 110], [3, 0.7, 100]])
+    found = fit_many(library, x, y, starts, tolerances=(1e-8, 1e-8, 1e-8))
+    for m in range(3):
+        expected, chi2, covariance = solution("decay", x, y[m], true)
+        errors = np.sqrt(np.diag(covariance) * chi2 / (len(x) - 3))
+        assert (abs(found.parameters[m] - expected) <= (1e-3 if library.bits == 64 else 0.05) * errors).all()
+        assert found.chi2[m] == pytest.approx(chi2, rel=1e-9 if library.bits == 64 else 1e-4)
+
+
+def test_several_starts(runtime):
+    """Data that all fits share are fitted from the starts of each."""
+    library = runtime("fits", option("decay"))
+    x, y, starts = problems(library, "decay", FITS)
+    several = fit_many(library, x, y[3], starts)
+    assert_same(several, fit_many(library, x, np.repeat(y[3:4], FITS, 0), starts))
+    shared = fit_many(library, x, y, starts[3])
+    assert_same(shared, fit_many(library, x, y, np.repeat(starts[3:4], FITS, 0)))
+
+
+def test_not_determined(runtime):
+    """Where parameters are not determined, fits end all the same, and say so; covariances are infinite."""
+    library = runtime("fits", option("product"))
+    x = np.linspace(1, 2, 10)[:, None]
+    y = 6 * x[:, 0] + 1 + 0.1 * np.cos(9 * x[:, 0])
+    found = fit_many(library, x, y, np.array([[2.0, 2, 0], [1, 1, 1], [0, 0, 0]]))
+    line = np.polyfit(x[:, 0], y, 1)
+    assert found.status.tolist() == [SINGULAR] * 3
+    assert found.parameters[:2, 0] * found.parameters[:2, 1] == pytest.approx(line[0], rel=1e-3)
+    assert found.parameters[2, :2].tolist() == [0, 0]
+    assert np.isinf(found.covariance).all()
+
+
+def test_few_data(runtime):
+    """Fewer data than parameters are fitted, without covariances; as many, with none but of absolute sigma; and of
+    none, parameters are those at the start."""
+    library = runtime("fits", option("polynomial"))
+    x, y, starts = problems(library, "polynomial", 1)
+    x, y, starts = x[::12], np.repeat(y[:, ::12], 4, 0), np.repeat(starts, 4, 0)
+    for m, count in enumerate((7, 6, 5, 0)):
+        y[m, count:] = np.nan
+    for absolute in (False, True):
+        found = fit_many(library, x, y, starts, absolute_sigma=absolute)
+        assert found.status[0] in CONVERGED
+        assert found.status[1] in CONVERGED
+        assert found.status[2:].tolist() == [TOO_FEW_DATA, NO_DATA]
+        assert found.data.tolist() == [7, 6, 5, 0]
+        assert np.isfinite(found.covariance).all((1, 2)).tolist() == [True, absolute, False, False]
+    assert found.chi2[1:] == pytest.approx(0, abs=1e-7 * (y[0, 0] ** 2))
+    assert (found.parameters[3] == library.array(starts[3])).all()
+
+
+def test_not_finite(runtime):
+    """Where outputs are not finite at the start, a fit ends there; where they are only at a point that is tried, it
+    goes on from the one before."""
+    library = runtime("fits", option("decay"))
+    x, y, starts = problems(library, "decay", 6)
+    starts[0, 1] = np.nan
+    starts[1, 1] = -1e6
+    y[2, 5] = np.inf
+    starts[3] = 1e-3, -20, 0  # a step from here leads far away
+    found = fit_many(library, x, y, starts)
+    assert found.status[:3].tolist() == [NOT_FINITE] * 3
+    assert found.parameters[:3] == pytest.approx(library.array(starts[:3]), nan_ok=True)
+    assert np.isnan(found.chi2[:3]).all()
+    assert np.isfinite(found.parameters[3:]).all()
+    assert (found.status[4:] < MAX_ITERATIONS).all()
+
+
+def test_at_the_solution(runtime):
+    """A fit that begins where all residuals are zero ends there, by the gradient."""
+    library = runtime("fits", option("polynomial"))
+    x = library.array(np.arange(8.0)[:, None] / 8)
+    starts = np.array([1.0, 0, -0.5, 2, 0, 1])
+    y = library.array([np.polyval(starts[::-1], x[:, 0].astype(float))])
+    found = fit_many(library, x, y, starts)
+    assert found.parameters[0] == pytest.approx(starts, abs=1e-3 if library.bits == 32 else 1e-9)
+    zero = fit_many(library, x, 0 * y, 0 * starts)
+    assert zero.status.tolist() == [GRADIENT]
+    assert zero.iterations.tolist() == [0]
+
+
+def test_iterations(runtime):
+    """After the given number of steps a fit ends where it is; each was the next step of a shorter one."""
+    library = runtime("fits", option("gaussian"))
+    x, y, starts = problems(library, "gaussian", 3)
+    costs = []
+    for count in range(3):
+        found = fit_many(library, x, y, starts, max_iterations=count)
+        assert found.status.tolist() == [MAX_ITERATIONS] * 3
+        assert found.iterations.tolist() == [count] * 3
+        costs.append(found.chi2)
+    assert (costs[1] < costs[0]).all()
+    assert (costs[2] < costs[1]).all()
+    assert (fit_many(library, x, y, starts, max_iterations=0).parameters == library.array(starts)).all()
+
+
+def test_stopped(runtime):
+    """A call that is stopped says so; fits that have ended until then have their results, and no other has any."""
+    library = runtime("fits", option("decay"))
+    x, y, starts = problems(library, "decay", FITS)
+    whole = fit_many(library, x, y, starts)
+    found = fit_many(library, x, y, starts, questions=6)
+    assert found.stopped == 1
+    ended = found.status != PENDING
+    assert 0 < ended.sum() < FITS
+    assert found.parameters[ended].tobytes() == whole.parameters[ended].tobytes()
+    assert found.covariance[ended].tobytes() == whole.covariance[ended].tobytes()
+    assert np.isnan(found.parameters[~ended]).all()
+    assert whole.stopped == 0
