@@ -26,17 +26,19 @@ COMPILERS = {
     if shutil.which(name)
 }
 """Those that are installed, and what they need to find what they warn of: Clang does so before it optimizes."""
+TO_AN_OBJECT = {**COMPILERS, **({"clang": ("-O1", "-c", "-o", "kernel.o")} if "clang" in COMPILERS else {})}
+"""The same, where Clang has to compile, too: what it cannot make machine code of, it refuses only then."""
 
 
 def emitted(model, precision="float64"):
     return nn.compile_model(model, precision, until="emit")["emit"]
 
 
-def compile_strictly(sources, folder):
+def compile_strictly(sources, folder, compilers=COMPILERS):
     """Compiles the C of a model in strict C11, with every compiler there is; a warning is an error."""
     for name, text in sources.files.items():
         (folder / name).write_text(text)
-    for compiler, options in COMPILERS.items():
+    for compiler, options in compilers.items():
         for source in (f"{sources.module}_module.c", f"{sources.module}.c"):
             command = [compiler, "-std=c11", *INCLUDE, *WARNINGS, *options, source]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
