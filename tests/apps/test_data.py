@@ -10,6 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 import nncodegen as nn
 
+pytestmark = pytest.mark.usefixtures("light_compiler")
+
 
 def split(load, stratify):
     X, y = load(return_X_y=True)

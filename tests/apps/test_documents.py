@@ -83,7 +83,10 @@ def test_code(name, tmp_path, monkeypatch):
     """Blocks run in order: Python as printed, shell commands without an error, C as they compile it.
 
     A first comment that names a file says where a block is written. A text that follows commands is what they print.
+    Modules of the README are compiled as people get them, those of the other documents without optimization.
     """
+    if name != README.name:
+        monkeypatch.setenv("CC", QUICK)
     monkeypatch.chdir(tmp_path)
     write_tables()
     names, printed = {"__name__": "document"}, None

@@ -49,6 +49,7 @@ def test_no_word_of_the_runtime_is_free():
     assert not [word for word in words if word.endswith("_")]
 
 
+@pytest.mark.usefixtures("quick_compiler")
 def test_words_of_users_are_told_apart():
     """A formula whose names are words of C, of the runtime and of the emitter is what it would be with others."""
     words = ["double", "count", "sums", "with_loss", "contract", "exp2", "lane", "now", "n", "real", "parameters"]

@@ -1,5 +1,6 @@
 """The stages, one after the other."""
 
+import pytest
 import sympy
 
 import nncodegen as nn
@@ -26,6 +27,7 @@ def test_texts():
     assert "output[n] = sigmoid(" in texts["stages/2-stabilize.txt"]
 
 
+@pytest.mark.usefixtures("quick_compiler")
 def test_formulas_and_layers_give_the_same_program():
     """A network written as a formula and as layers has the same loss and gradient: one representation serves both."""
     layered = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1, "sigmoid")], 2, "binary_crossentropy", name="layered")
