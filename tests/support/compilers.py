@@ -17,6 +17,7 @@ from tests.support import ROOT, SUPPORT
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 QUICK = shlex.join([str(SUPPORT / "cc_at"), "0"])
+QUICK_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "0", *WARNINGS])
 LIGHT = shlex.join([str(SUPPORT / "cc_at"), "1"])
 LIGHT_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "1", *WARNINGS])
 """For the environment variable CC: see the fixtures quick_compiler and light_compiler."""
