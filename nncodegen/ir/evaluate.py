@@ -271,7 +271,7 @@ def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
 
 def _power(base: Any, exponent: Any, symbol: Expr, exact: bool) -> Any:
     if exact:
-        return base**exponent
+        return mpmath.inf if base == 0 and exponent < 0 else base**exponent
     if symbol == sympy.Rational(1, 2):
         return np.sqrt(base)
     return 1 / base if symbol == -1 else np.power(base, exponent)

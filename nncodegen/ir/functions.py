@@ -299,23 +299,6 @@ class log_one_minus_exp(StableFunction):
         return Piecewise((log(-expm1(-z)), z < Rational(7, 10)), (log1p(-exp(-z)), True))
 
 
-class log_unless_zero(StableFunction):
-    """log(u), and 0 at u = 0: a factor of u**b*log(u), which is 0 there.
-
-    The branch chooses the argument, not the logarithm: compilers do not vectorize calls inside a branch.
-    """
-
-    nargs = 1
-
-    @staticmethod
-    def definition(u: Expr) -> Expr:
-        return Piecewise((S.Zero, Eq(u, 0)), (log(u), True))
-
-    @staticmethod
-    def stable(u: Expr) -> Expr:
-        return log(Piecewise((S.One, Eq(u, 0)), (u, True)))
-
-
 class log_cosh(StableFunction):
     """log(cosh(z))."""
 

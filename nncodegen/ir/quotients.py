@@ -9,6 +9,7 @@ would not call them for whole vectors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +26,13 @@ NEAR = Rational(1, 4)
 TERMS = 28
 """So many terms are enough there for a radius of convergence of 1: (1/4)**27 is below the last digit."""
 
+MORE_TERMS = TERMS + 8
+"""The same for derivatives of higher orders, whose coefficients decrease more slowly."""
+
 LAST_DIGIT = 2.0**-56
+
+EXACT = Rational(1, 1024)
+"""Below it, definitions are series, too: these terms are enough for 70 digits, of which nothing cancels."""
 
 
 class Quotient(StableFunction):
@@ -33,7 +40,6 @@ class Quotient(StableFunction):
 
     nargs = 1
     numerator: Any
-    slope: Any
 
     @classmethod
     def definition(cls, z: Expr) -> Expr:
@@ -45,32 +51,78 @@ class Quotient(StableFunction):
         return cls.numerator(z) / (z + hole) + _series(cls.numerator)[1] * hole
 
     def fdiff(self, argindex: int = 1) -> Expr:
-        return self.slope(*self.args)
+        return _slope(self.numerator, 1)(*self.args)
 
 
 class Slope(StableFunction):
-    """The derivative of f(z)/z, (f'(z) - f(z)/z)/z."""
+    """The derivative of q(z) = f(z)/z, taken ``order`` = n times, (f^(n)(z) - n*q^(n-1)(z))/z."""
 
     nargs = 1
     numerator: Any
+    order: int
 
     @classmethod
     def definition(cls, z: Expr) -> Expr:
-        slope = (cls._fdiff(z) - cls.numerator(z) / z) / z
-        return Piecewise((_series(cls.numerator)[2], Eq(z, 0)), (slope, True))
+        slope = _differentiated(lambda t: cls.numerator(t) / t, cls.order, z)
+        return Piecewise((_horner(z, cls._coefficients()), Abs(z) < EXACT), (slope, True))
 
     @classmethod
     def stable(cls, z: Expr) -> Expr:
-        near = Piecewise((S.One, Abs(z) < NEAR), (S.Zero, True))
-        inner = Piecewise((z, Abs(z) < NEAR), (S.Zero, True))
-        outer = Piecewise((S.One, Abs(z) < NEAR), (z, True))
-        series = _polynomial(inner, NEAR, [(k - 1) * c for k, c in enumerate(_series(cls.numerator))][2:])
-        return near * series + (1 - near) * (cls._fdiff(z) - QUOTIENTS[cls.numerator](z)) / outer
+        n, function = cls.order, cls.numerator
+        end = S.One if function in ENTIRE and (n > 1 or function not in BY_C) else NEAR
+        near = Piecewise((S.One, Abs(z) < end), (S.Zero, True))
+        inner = Piecewise((z, Abs(z) < end), (S.Zero, True))
+        outer = Piecewise((S.One, Abs(z) < end), (z, True))
+        lower = QUOTIENTS[function](z) if n == 1 else _slope(function, n - 1)(z)
+        far = (_differentiated(function, n, z) - n * lower) / outer
+        return near * _polynomial(inner, end, cls._coefficients()) + (1 - near) * far
 
     @classmethod
-    def _fdiff(cls, z: Expr) -> Expr:
-        inner = Dummy()
-        return cls.numerator(inner).fdiff().xreplace({inner: z})
+    def _coefficients(cls) -> list[Expr]:
+        n = cls.order
+        series = _series(cls.numerator, TERMS if n == 1 else MORE_TERMS)
+        return [sympy.ff(k - 1, n) * c for k, c in enumerate(series)][n + 1 :]
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return _slope(self.numerator, self.order + 1)(*self.args)
+
+
+class expm1_excess(StableFunction):
+    """(exp(z) - 1)/z - 1, which is z/2 near 0."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        near = _horner(z, list(_series(expm1_excess)))
+        return Piecewise((near, Abs(z) < EXACT), ((sympy.exp(z) - 1) / z - 1, True))
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        near = Piecewise((S.One, Abs(z) < 1), (S.Zero, True))
+        inner = Piecewise((z, Abs(z) < 1), (S.Zero, True))
+        series = _polynomial(inner, S.One, list(_series(expm1_excess)))
+        return near * series + (1 - near) * (QUOTIENTS[expm1](z) - 1)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return _slope(expm1, 1)(*self.args)
+
+
+class spherical_bessel(StableFunction):
+    """sin(z)/z**2 - cos(z)/z, the spherical Bessel function of order 1, which is -d/dz (sin(z)/z)."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return -_slope(sympy.sin, 1).definition(z)
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        return -_slope(sympy.sin, 1)(z)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return -_slope(sympy.sin, 2)(*self.args)
 
 
 class langevin(StableFunction):
@@ -106,6 +158,33 @@ class langevin_slope(StableFunction):
         reciprocal = sympy.exp(-Abs(z)) / -expm1(-2 * Abs(z))  # 1/(2*sinh(|z|))
         return Piecewise((near, Abs(z) < 3 * NEAR), (z**-2 - 4 * reciprocal**2, True))
 
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return langevin_curvature(*self.args)
+
+
+class langevin_curvature(StableFunction):
+    """The second derivative of langevin(z), 2/(tanh(z)*sinh(z)**2) - 2/z**3."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        curvature = 2 / (sympy.tanh(z) * sympy.sinh(z) ** 2) - 2 / z**3
+        return Piecewise((S.Zero, Eq(z, 0)), (curvature, True))
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        near = _polynomial(z, 3 * NEAR, [k * (k - 1) * c for k, c in enumerate(_series(langevin))][2:])
+        reciprocal = sympy.exp(-Abs(z)) / -expm1(-2 * Abs(z))  # 1/(2*sinh(|z|))
+        far = 8 * reciprocal**2 / functions.tanh(z) - 2 / z**3
+        return Piecewise((near, Abs(z) < 3 * NEAR), (far, True))
+
+
+def _differentiated(function: Callable[[Expr], Expr], order: int, z: Expr) -> Expr:
+    """The derivative of a function of one argument, taken ``order`` times, at z."""
+    t = Dummy()
+    return sympy.diff(function(t), t, order).xreplace({t: z})
+
 
 def _polynomial(z: Expr, near: Expr, coefficients: list[Expr]) -> Expr:
     """c[0] + c[1]*z + c[2]*z**2 + ..., by Horner's rule; in z**2 where every other coefficient is 0.
@@ -134,38 +213,51 @@ _WRITTEN = {
     log1p: lambda z: sympy.log(1 + z),
     functions.tanh: sympy.tanh,
     langevin: lambda z: sympy.coth(z) - 1 / z,
+    expm1_excess: lambda z: (sympy.exp(z) - 1) / z - 1,
+    spherical_bessel: lambda z: sympy.sin(z) / z**2 - sympy.cos(z) / z,
 }
 """Functions in a form of which SymPy knows the series."""
 
 
 @lru_cache
-def _series(function: Any) -> tuple[Expr, ...]:
+def _series(function: Any, terms: int = TERMS) -> tuple[Expr, ...]:
     """The coefficients of 1, z, z**2, ... in the series of a function at 0."""
     z = Dummy("z")
-    series = sympy.series(_WRITTEN.get(function, function)(z), z, 0, TERMS).removeO()
-    return tuple(series.coeff(z, k) for k in range(TERMS))
+    series = sympy.series(_WRITTEN.get(function, function)(z), z, 0, terms).removeO()
+    return tuple(series.coeff(z, k) for k in range(terms))
 
 
 def _quotient(function: type[Expr]) -> type[Quotient]:
     name = f"{function.__name__}_quotient"
-    slope = type(f"{name}_slope", (Slope,), {"__doc__": f"The derivative of {name}.", "numerator": function})
-    return type(name, (Quotient,), {"__doc__": f"{function.__name__}(z)/z.", "numerator": function, "slope": slope})
+    return type(name, (Quotient,), {"__doc__": f"{function.__name__}(z)/z.", "numerator": function})
 
+
+@lru_cache
+def _slope(function: type[Expr], order: int) -> type[Slope]:
+    name = f"{function.__name__}_quotient_slope" + (f"_{order}" if order > 1 else "")
+    told = f"The derivative number {order} of {function.__name__}(z)/z."
+    return type(name, (Slope,), {"__doc__": told, "numerator": function, "order": order})
+
+
+BY_C = (
+    sympy.sin,
+    sympy.tan,
+    sympy.sinh,
+    functions.tanh,
+    sympy.asin,
+    sympy.atan,
+    sympy.asinh,
+    sympy.atanh,
+    sympy.erf,
+    expm1,
+    log1p,
+)
+"""Functions of the C library, or of primitives, with f(0) = 0 and f'(0) = 1."""
+
+ENTIRE = (sympy.sin, sympy.sinh, sympy.erf, expm1, expm1_excess, spherical_bessel)
+"""Functions whose series converge everywhere, and fast up to 1: there it takes the place of differences."""
 
 QUOTIENTS: dict[type[Expr], type[Quotient]] = {
-    function: _quotient(function)
-    for function in (
-        sympy.sin,
-        sympy.tan,
-        sympy.sinh,
-        functions.tanh,
-        sympy.asin,
-        sympy.atan,
-        sympy.asinh,
-        sympy.atanh,
-        sympy.erf,
-        expm1,
-        log1p,
-    )
+    function: _quotient(function) for function in (*BY_C, expm1_excess, spherical_bessel)
 }
 """From functions with f(0) = 0 to their quotients f(z)/z."""

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sympy import Abs, Add, Eq, Expr, Mul, Or, Piecewise, Pow, S, exp, sign
+from sympy import Abs, Add, Eq, Expr, Mul, Piecewise, Pow, S, exp, sign
 from sympy.codegen.cfunctions import Cbrt, hypot
 from sympy.functions.elementary.miscellaneous import Max, Min
-from sympy.logic.boolalg import Boolean
 
 from nncodegen.ir import Element
-from nncodegen.ir.functions import NAN, log_unless_zero
+from nncodegen.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
 from nncodegen.passes.infinities import carries, is_steep, may_be_infinite
-
-NO_EXPONENT = -10_000
-"""The exponential of a number below this is 0 in every precision."""
 
 
 def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
@@ -52,8 +48,12 @@ def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
 
 def product(u: Expr, v: Expr, *, where_u_is_0: bool, where_v_is_0: bool) -> Expr:
     """u*v, but 0 where u is 0 (``where_u_is_0``) or v is 0 (``where_v_is_0``), even if the other is infinite."""
-    asked = [factor for factor, zero in ((u, where_u_is_0), (v, where_v_is_0)) if zero and not factor.is_number]
-    return Piecewise((S.Zero, Or(*map(_vanishes, asked))), (u * v, True)) if asked else u * v
+    u_is_asked, v_is_asked = where_u_is_0 and not u.is_number, where_v_is_0 and not v.is_number
+    if u_is_asked and v_is_asked:
+        return product_unless_zeros(u, v)
+    if u_is_asked or v_is_asked:
+        return product_unless_zero(u, v) if u_is_asked else product_unless_zero(v, u)
+    return u * v
 
 
 def may_vanish(node: Expr) -> bool:
@@ -62,14 +62,6 @@ def may_vanish(node: Expr) -> bool:
         return any(may_vanish(factor) for factor in node.args)
     reciprocal = isinstance(node, Pow) and node.exp.is_number and node.exp < 0
     return isinstance(node, exp) or not (node.is_number or reciprocal or node.is_nonzero)
-
-
-def _vanishes(node: Expr) -> Boolean:
-    """The condition that an expression is 0. Unlike in SymPy, an exponential is 0 where it underflows."""
-    if isinstance(node, exp):
-        return node.args[0] < NO_EXPONENT
-    factors = Mul.make_args(node)
-    return Or(*map(_vanishes, factors)) if len(factors) > 1 and node.has(exp) else Eq(node, 0)
 
 
 def _partial(node: Expr, k: int) -> Expr:
@@ -87,10 +79,7 @@ def _power(node: Expr, k: int) -> Expr:
     u, b = node.args
     if b.is_number:
         return b * u ** (b - 1)
-    if k == 1:
-        return node * log_unless_zero(u)
-    at_zero = Piecewise((S.Zero, (b > 1) | Eq(b, 0)), (S.One, Eq(b, 1)), (NAN, True))  # for any other b it is infinite
-    return Piecewise((at_zero, Eq(u, 0)), (node * b / u, True))
+    return power_derivative(u, b, 1 - k, k)
 
 
 def _extreme(node: Expr, k: int) -> Expr:

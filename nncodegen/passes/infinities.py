@@ -25,16 +25,19 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 from sympy.logic.boolalg import Boolean
 
 from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step, functions
+from nncodegen.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
+
+GUARDED = (product_unless_zero, product_unless_zeros)
+"""Products that choose 0 like a branch."""
 
 BOUNDED = (
     sympy.sin, sympy.cos, sympy.tanh, sympy.atan, sympy.asin, sympy.acos, sympy.atan2, sympy.erf, sympy.erfc,
     sympy.sign, functions.sigmoid, functions.tanh, functions.sech, functions.sech2,
-    functions.log_unless_zero,
 )  # fmt: skip
 """Functions whose values are finite, whatever their arguments."""
 
 GROWING = (Add, Mul, Abs, Max, Min, Piecewise, sympy.asinh, functions.softplus, functions.logaddexp,
-           functions.log_cosh, hypot, Cbrt, sympy.acosh)  # fmt: skip
+           functions.log_cosh, hypot, Cbrt, sympy.acosh, *GUARDED)  # fmt: skip
 """Functions whose values are infinite only where an argument is."""
 
 CARRYING = (
@@ -47,10 +50,11 @@ ABRUPT = (
     sympy.exp, exp2, expm1, sympy.tanh, sympy.erf, sympy.erfc, Piecewise, Max, Min, functions.sigmoid,
     functions.softplus, functions.tanh, functions.sech, functions.sech2, functions.logaddexp, functions.log_softplus,
     functions.exponential_ratio, functions.bose_einstein,
+    *GUARDED,
 )  # fmt: skip
 """Functions that hide an infinite argument, and reach their limits faster than any power."""
 
-STEEP = (sympy.asin, sympy.acos, sympy.acosh, Cbrt, functions.xlogy)
+STEEP = (sympy.asin, sympy.acos, sympy.acosh, Cbrt, functions.xlogy, power_derivative, *GUARDED)
 """Functions that are finite where their derivative is infinite. Roots, and powers with a variable exponent, are too."""
 
 SLOW_POLES = (
@@ -182,7 +186,7 @@ class Infinities:
         for step in reversed(steps):  # reversed: every use of a tensor is visited before its definition
             if step.operator not in (None, "sum"):
                 continue
-            if step.target in self._chosen or step.expression.has(Piecewise, Max, Min):
+            if step.target in self._chosen or step.expression.has(Piecewise, Max, Min, *GUARDED):
                 self._chosen.update(step.operands)
             for operand in step.operands:
                 if step.target in self._seen and _carried(step.expression, operand):

@@ -24,7 +24,7 @@ from nncodegen.ir.functions import (
 )
 
 Z = Element("z")
-OWN_DOMAIN = (functions.bose_einstein, functions.log_one_minus_exp, functions.log_unless_zero)
+OWN_DOMAIN = (functions.bose_einstein, functions.log_one_minus_exp)
 UNARY = [
     f
     for f in StableFunction.__subclasses__()

@@ -14,7 +14,12 @@ from sympy.codegen.cfunctions import Sqrt
 from sympy.logic.boolalg import ITE
 
 from nncodegen.ir.functions import sech, tanh, xlogy
-from nncodegen.passes.rules.holes import function_over_argument, removable_singularity, vanishing_times_log
+from nncodegen.passes.rules.holes import (
+    difference_over_argument,
+    function_over_argument,
+    removable_singularity,
+    vanishing_times_log,
+)
 from nncodegen.passes.rules.logarithms import log_near_one, log_of_expm1, log_of_factors, log_of_product
 from nncodegen.passes.rules.powers import (
     exponential,
@@ -67,6 +72,7 @@ RULES: dict[type, tuple[Rule, ...]] = {
         exponential_times_bose_einstein,
         sinh_over_cosh,
         tanh_from_exponentials,
+        difference_over_argument,
         function_over_argument,
         vanishing_times_log,
         product_with_choice,

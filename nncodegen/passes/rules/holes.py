@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sympy
 from sympy import Abs, Add, Dummy, Eq, Expr, Heaviside, Mul, Piecewise, Pow, S, log
+from sympy.codegen.cfunctions import expm1
 
 from nncodegen.ir.functions import UNDEFINED, StableFunction, xlogy
-from nncodegen.ir.quotients import QUOTIENTS
+from nncodegen.ir.limits import power_derivative, product_unless_zero
+from nncodegen.ir.quotients import QUOTIENTS, expm1_excess, spherical_bessel
 from nncodegen.passes.rules.factors import as_power, others, without_factors
 from nncodegen.passes.rules.powers import reciprocal_of_sum_with_quotients
 
@@ -38,8 +42,36 @@ def function_over_argument(node: Expr) -> Expr | None:
     return None
 
 
+def difference_over_argument(node: Expr) -> Expr | None:
+    """(exp(z) - 1 - z)/z = expm1_excess(z), and (sin(z) - z*cos(z))/z**2 = spherical_bessel(z): no digits cancel."""
+    for factor in node.args:
+        if not isinstance(factor, Add) or len(factor.args) != 2:
+            continue
+        for term in factor.args:
+            for function in Mul.make_args(term):
+                if function.func not in DIFFERENCES:
+                    continue
+                (z,) = function.args
+                less, power, difference = DIFFERENCES[function.func]
+                rest = map(as_power, Mul.make_args(others(node, factor)))
+                divided = any(k.is_negative and z.has(base) for base, k in rest)
+                if divided and sympy.expand(factor - term * (1 - less(z) / function)) == 0:
+                    return term / function * z**power * difference(z) * others(node, factor)
+    return None
+
+
+DIFFERENCES: dict[type[Expr], tuple[Callable[[Expr], Expr], int, type[Expr]]] = {
+    expm1: (lambda z: z, 1, expm1_excess),
+    sympy.sin: (lambda z: z * sympy.cos(z), 2, spherical_bessel),
+}
+"""From functions f to (g, k, d), where f(z) - g(z) = z**k*d(z)."""
+
+
 def removable_singularity(node: Expr) -> Expr | None:
-    """f(u)/u**k = Piecewise((c + d*u, u == 0), (f(u)/u**k, True)) for f(u) = c*u**k + d*u**(k + 1) + ..."""
+    """f(u)/u**k = Piecewise((c + d*u + e*u**2, u == 0), (f(u)/u**k, True)) for f(u) = c*u**k + d*u**(k + 1) + ...
+
+    At u = 0, all that d and e say is the first and the second derivative.
+    """
     for u, m in map(as_power, node.args):
         if not m.is_Integer or m > 0 or u.is_number:
             continue
@@ -48,15 +80,15 @@ def removable_singularity(node: Expr) -> Expr | None:
         if not derivative.has(t) or derivative.has(*u.free_symbols, *NOT_SMOOTH):
             continue
         coefficients = []
-        for k in range(2 - int(m)):
+        for k in range(3 - int(m)):
             value = _plain(derivative.xreplace({t: S.Zero}))
             if value.has(sympy.Derivative, *UNDEFINED) or (k < -m and value != 0):
                 break
             coefficients.append(value / sympy.factorial(k))
             derivative = sympy.diff(derivative, t)
         else:
-            c, d = coefficients[-2:]
-            return Piecewise((c + d * u, Eq(u, 0)), (node, True))
+            c, d, e = coefficients[-3:]
+            return Piecewise((c + d * u + e * u**2, Eq(u, 0)), (node, True))
     return None
 
 
@@ -72,18 +104,50 @@ def _plain(value: Expr) -> Expr:
 
 
 def vanishing_times_log(node: Expr) -> Expr | None:
-    """x*log(x*y) = xlogy(x, x*y), which is 0 where x is."""
+    """x*log(x*y) = xlogy(x, x*y), which is 0 where x is; and the like of x**b*log(x)**k and of x*(log(x) - 1)."""
     for factor in node.args:
-        if isinstance(factor, log):
-            powers = {
-                part
-                for base, k in map(as_power, Mul.make_args(factor.args[0]))
-                if k.is_positive
-                for part in Mul.make_args(base.args[0] if isinstance(base, Abs) else base)
-            }
-            rest = others(node, factor)
-            shared = [(base, k) for base, k in map(as_power, Mul.make_args(rest)) if base in powers and k.is_positive]
-            if shared:
-                vanishing = Mul(*(base**k for base, k in shared))  # any of them may be 0
-                return rest / vanishing * xlogy(vanishing, factor.args[0])
+        arguments = _logarithms(factor)
+        powers = {part for argument in arguments for part in _vanishing_parts(argument)}
+        shared = [
+            other
+            for other, (u, b) in zip(node.args, map(as_power, node.args), strict=True)
+            if other is not factor and _may_vanish(u, b) and powers & _parts(u)
+        ]
+        if not shared:
+            continue
+        left = others(node, factor, *shared)
+        if len(shared) == 1:
+            (u, b), (logarithm, k) = as_power(*shared), as_power(factor)
+            if logarithm == log(u) and not b.is_number:
+                return left * power_derivative(u, b, 0, k)
+        vanishing = Mul(*shared)  # any of them may be 0
+        if isinstance(factor, log) and all(as_power(other)[1].is_positive for other in shared):
+            return left * xlogy(vanishing, factor.args[0])
+        return left * product_unless_zero(vanishing, factor)
     return None
+
+
+def _logarithms(node: Expr) -> list[Expr]:
+    """The arguments of the logarithms that a power, a product or a sum is made of."""
+    if isinstance(node, log):
+        return [node.args[0]]
+    if isinstance(node, Pow) and not (node.exp.is_Integer and node.exp > 0):
+        return []
+    return [found for part in node.args for found in _logarithms(part)] if isinstance(node, Add | Mul | Pow) else []
+
+
+def _vanishing_parts(argument: Expr) -> set[Expr]:
+    """The bases that make a product 0 (used for membership only: a set has no fixed order)."""
+    powers = map(as_power, Mul.make_args(argument))
+    return {part for base, k in powers if k.is_positive for part in {base} | _parts(base)}
+
+
+def _parts(base: Expr) -> set[Expr]:
+    """A base, and the factors that make it 0 where they are 0."""
+    inner = base.args[0] if isinstance(base, Abs) else base
+    return {base} | {part for part, k in map(as_power, Mul.make_args(inner)) if k.is_positive}
+
+
+def _may_vanish(base: Expr, exponent: Expr) -> bool:
+    """Whether a power may be 0 where its base is."""
+    return bool(not base.is_number and (exponent.is_positive or (not exponent.is_number and not exponent.is_negative)))

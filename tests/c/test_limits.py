@@ -1,0 +1,35 @@
+"""Compiled formulas have values and gradients that are the limits where, as written, they are 0/0 or 0*log(0)."""
+
+import numpy as np
+import pytest
+
+from tests.support.built import built
+from tests.support.limits import FORMULAS, Limits, model_of
+
+DISTANCES = [0.0, 1e-300, 1e-30, 1e-8, 1e-3, 0.2, 0.7, 2.0]
+CHOSEN = ["hill", "logistic", "weibull", "power_log", "power_log_twice", "power_log_less", "sinc", "sinc_square",
+          "decay", "tanh", "langevin", "debye", "sphere"]  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", CHOSEN)
+def test_limits(name, precision):
+    """A module gives them to some units in the last place, in both precisions, alone and among other samples."""
+    module, limits = built(model_of(name), precision), Limits(name)
+    numbers = list(FORMULAS[name][1].values())
+    rows = np.array(DISTANCES, precision).reshape(-1, 1)
+    rel, tiny = 30 * float(np.finfo(precision).eps), 2 * float(np.finfo(precision).tiny)
+    among = module.predict(numbers, rows)[:, 0]
+    for row, predicted in zip(rows, among, strict=True):
+        value, gradient, _ = limits(numbers, float(row[0]))
+        loss, found = module.loss_and_gradient(numbers, [row])
+        assert [predicted, loss] == pytest.approx([value] * 2, rel=rel, abs=tiny), row
+        assert found == pytest.approx(gradient, rel=rel, abs=max(rel * np.max(np.abs(gradient)), tiny)), row
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_no_limit_is_no_number(precision):
+    """At x = 0, x**b*log(x) and the derivative of x**b are not finite where b is 0 or negative."""
+    for exponent in (0.0, -1.5):
+        assert not np.isfinite(built(model_of("power"), precision).loss_and_gradient([2.0, exponent], [[0.0]])[1][1])
+        assert not np.isfinite(built(model_of("power_log"), precision).predict([exponent, 0.5], [[0.0]])[0, 0])

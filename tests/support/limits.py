@@ -1,0 +1,88 @@
+"""Formulas that as written are 0/0 or 0*log(0) where x is 0, and their limits there, with many digits."""
+
+from dataclasses import replace
+
+import mpmath
+import numpy as np
+import sympy
+from sympy import atan, cos, coth, exp, log, sin, sinh, sqrt, tanh
+
+import nncodegen as nn
+from nncodegen.ir import evaluate
+from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.simplify import simplify
+
+a, b, c, d, x = sympy.symbols("a b c d x")
+
+FORMULAS = {
+    "hill": (a * x**b / (c**b + x**b), {a: 2.0, b: 1.5, c: 0.5}),
+    "logistic": (d + (a - d) / (1 + (x / c) ** b), {a: 0.125, b: 0.75, c: 0.5, d: 0.25}),
+    "power": (a * x**b, {a: 2.0, b: 1.25}),
+    "root": (a * x ** (1 / b), {a: 2.0, b: 1.75}),
+    "weibull": (b / a * (x / a) ** (b - 1) * exp(-((x / a) ** b)), {a: 2.0, b: 1.5}),
+    "power_log": ((x / c) ** b * log(x / c), {b: 1.5, c: 0.5}),
+    "power_log_twice": (a * x**b * log(x / c) ** 2, {a: 1.5, b: 0.75, c: 2.0}),
+    "power_log_less": ((x / c) ** b * (log(x / c) - 1), {b: 1.5, c: 2.0}),
+    "lower_power_log": (c * x ** (b - 1) * log(x) / b, {b: 1.75, c: 2.0}),
+    "entropy": (x * (log(x / c) - 1), {c: 2.0}),
+    "exponential": (a * exp(b * log(x / c)), {a: 2.0, b: 1.5, c: 0.5}),
+    "sinc": (sin(b * x) / (b * x), {b: 1.5}),
+    "sinc_square": (a * sin(b * x) ** 2 / (b * x) ** 2, {a: 2.0, b: 1.5}),
+    "decay": (a * (1 - exp(-b * x)) / (b * x), {a: 2.0, b: 1.5}),
+    "growth": ((exp(b * x) - 1) / x, {b: 1.5}),
+    "tanh": (tanh(b * x) / x, {b: 1.5}),
+    "sinh": (x / sinh(b * x), {b: 1.5}),
+    "atan": (atan(b * x) / (b * x), {b: 1.5}),
+    "log": (log(1 + b * x) / x, {b: 1.5}),
+    "planck": (x / (exp(b * x) - 1), {b: 1.5}),
+    "langevin": (a * (coth(b * x) - 1 / (b * x)), {a: 2.0, b: 1.5}),
+    "cosine": ((1 - cos(b * x)) / x**2, {b: 1.5}),
+    "debye": (2 * (exp(-b * x**2) - 1 + b * x**2) / (b * x**2) ** 2, {b: 1.5}),
+    "sphere": (3 * (sin(b * x) - b * x * cos(b * x)) / (b * x) ** 3, {b: 1.5}),
+    "root_log": (sqrt(x) * log(a * x), {a: 2.0}),
+}
+"""Formulas of x with their parameters, each a number that float32 has."""
+
+
+def model_of(name):
+    formula, values = FORMULAS[name]
+    return nn.Model(name, [x], [], dict.fromkeys(values, 0.5), formula, formula)
+
+
+class Evaluated:
+    """The loss of a model, its gradient and its Hessian: that of each part of the gradient, differentiated again."""
+
+    def __init__(self, model):
+        first = nn.compile_model(model, until="differentiate")["differentiate"]
+        again = (differentiate(replace(first, loss=part, gradient=())) for part in first.gradient)
+        self.programs = [simplify(program) for program in (first, *again)]
+
+    def __call__(self, numbers, at, y=None, digits=None):
+        target = None if y is None else [[y]]
+        found = [evaluate(program, numbers, [[at]], target, digits=digits) for program in self.programs]
+        rows = [
+            np.array([values[e.tensor] for e in p.gradient], dtype=float)
+            for p, values in zip(self.programs, found, strict=True)
+        ]
+        return float(found[0][self.programs[0].loss.tensor]), rows[0], np.array(rows[1:])
+
+
+class Limits:
+    """The value, the gradient and the Hessian of a formula as SymPy derives them, in the limit from above for x = 0."""
+
+    def __init__(self, name):
+        formula, values = FORMULAS[name]
+        symbols = {symbol: sympy.Symbol(symbol.name, positive=True) for symbol in (*values, x)}
+        *parameters, _ = symbols.values()
+        written = formula.xreplace(symbols)
+        gradient = [sympy.diff(written, p) for p in parameters]
+        whole = [written, *gradient, *(sympy.diff(part, p) for part in gradient for p in parameters)]
+        self._count = len(parameters)
+        self._function = sympy.lambdify(list(symbols.values()), whole, "mpmath")
+
+    def __call__(self, numbers, at):
+        with mpmath.workdps(3300):  # so many cancel in (sin(x) - x*cos(x))/x**3 for the smallest x
+            near = mpmath.mpf(at) if at else mpmath.mpf(10) ** -400
+            found = map(float, self._function(*map(mpmath.mpf, map(float, numbers)), near))
+            value, *rest = (0.0 if at == 0 and abs(part) < 1e-150 else part for part in found)
+        return value, np.array(rest[: self._count]), np.array(rest[self._count :]).reshape(self._count, self._count)
