@@ -19,6 +19,7 @@ from nncodegen.describe.losses import LOSSES, Loss, LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Noise, Program, Step, Tensor
+from nncodegen.notebook import model_html, model_latex
 
 
 @dataclass(frozen=True)
@@ -272,6 +273,12 @@ class Sequential:
             threshold=loss.threshold,
             least_squares=self.loss == "mse",
         )
+
+    def _repr_html_(self) -> str:
+        return model_html(self.describe(), "a network")
+
+    def _repr_latex_(self) -> str | None:
+        return model_latex(self.describe())
 
     def _loss(self, part: Part, number: int) -> tuple[Loss, tuple[Step, ...]]:
         """The loss, and the steps that compute it."""

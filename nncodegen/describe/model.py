@@ -15,6 +15,7 @@ from nncodegen.describe.grammar import as_expression
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
+from nncodegen.notebook import model_html, model_latex
 
 
 class Model:
@@ -69,6 +70,12 @@ class Model:
     def describe(self) -> Program:
         """The formula as a Program: steps for the outputs, the loss of one sample, and its mean."""
         return replace(self._program, name=self.name)
+
+    def _repr_html_(self) -> str:
+        return model_html(self.describe(), "a formula")
+
+    def _repr_latex_(self) -> str | None:
+        return model_latex(self.describe())
 
     def _describe(self) -> Program:
         names = [symbol.name for symbol in (*self.inputs, *self.targets, *self.parameters)]

@@ -27,6 +27,7 @@ from typing import Any
 from sympy import Expr, Symbol
 
 from nncodegen.errors import ProgramError
+from nncodegen.notebook import program_html, program_latex
 from nncodegen.runtime.python.facts import Hyperparameter
 
 REDUCTIONS = ("sum", "max")
@@ -315,6 +316,12 @@ class Companion:
     program: Program
     outputs: int = 0
     curved: bool = False
+
+    def _repr_html_(self) -> str:
+        return program_html(self)
+
+    def _repr_latex_(self) -> str | None:
+        return program_latex(self)
 
 
 def show_step(step: Step, width: int = 0) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping
+from itertools import product
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -88,3 +89,12 @@ def read(text: str) -> Facts:
 def columns(tensors: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
     """One name for each column of some tensors."""
     return tuple(name if size == 1 else f"{name}[{column}]" for name, size in tensors for column in range(size))
+
+
+def flat_names(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
+    """One name for each value of some parameters: its own for a number, "W1[0,1]" in an array."""
+    return tuple(
+        f"{parameter.name}[{','.join(map(str, position))}]" if position else parameter.name
+        for parameter in parameters
+        for position in product(*map(range, parameter.shape))
+    )

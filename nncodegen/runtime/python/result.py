@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .measures import STATUS
+from .result_table import result_html
 from .saved import FORMAT, read_arrays, write_archive
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ class Result:
 
     def __repr__(self) -> str:
         return f"<Result: {self.status} after {self.epochs} epochs, loss {self.loss:.6g}>"
+
+    def _repr_html_(self) -> str:
+        return result_html(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it holds, and by the name of the module that made it."""

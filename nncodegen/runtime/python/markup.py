@@ -1,0 +1,24 @@
+"""Tables in HTML, as notebooks show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose first column is text and whose other columns are numbers; every text is escaped."""
+    lines = [_row(head, "th")] if head else []
+    lines += [_row(row, "td") for row in rows]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def paragraph(text: str, tag: str = "p") -> str:
+    """A paragraph, or another element, of a text, which is escaped."""
+    return f"<{tag}>{escape(text)}</{tag}>"
+
+
+def _row(cells: Sequence[str], tag: str) -> str:
+    sides = ("left", *("right" for _ in cells[1:]))
+    texts = (f'<{tag} style="text-align: {side}">{escape(c)}</{tag}>' for side, c in zip(sides, cells, strict=True))
+    return f"<tr>{''.join(texts)}</tr>"
