@@ -6,6 +6,7 @@ A compiled module holds these files, and makes a package of them when it is impo
 
 from .calls import TRAIN
 from .facts import Hyperparameter, Rule, read
+from .fit_result import FitResult
 from .interface import Interface, fill
 from .optimizers import short_rule
 from .options import Settings
@@ -14,6 +15,6 @@ from .result import ManyResult, Result
 from .share import calls
 
 __all__ = [
-    "TRAIN", "Hyperparameter", "Interface", "ManyResult", "Progress", "Result", "Rule", "Settings", "calls", "fill",
-    "read", "short_rule",
+    "TRAIN", "FitResult", "Hyperparameter", "Interface", "ManyResult", "Progress", "Result", "Rule", "Settings",
+    "calls", "fill", "read", "short_rule",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .facts import Facts, Parameter, Rule, columns
+from .fit_result import FitResult
 from .optimizers import RULES
 from .result import ManyResult, Result
 
@@ -67,9 +68,14 @@ class Model:
             f"parameters, {self.precision}. Compiled by nncodegen; needs only NumPy."
         )
 
-    def empty_result(self, name: str) -> Result | ManyResult:
-        """A result of this model that holds nothing yet: a "Result" or a "ManyResult"."""
-        kind: type[Result | ManyResult] = {"Result": Result, "ManyResult": ManyResult}[name]
+    def empty_result(self, name: str) -> Result | ManyResult | FitResult:
+        """A result of this model that holds nothing yet: a "Result", a "ManyResult" or a "FitResult"."""
+        kinds: dict[str, type[Result | ManyResult | FitResult]] = {
+            "Result": Result,
+            "ManyResult": ManyResult,
+            "FitResult": FitResult,
+        }
+        kind = kinds[name]
         found = kind.__new__(kind)
         found._model = self
         return found

@@ -1,0 +1,30 @@
+"""How a fit may end: the status that a result shows, and what it says to people."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Ending(NamedTuple):
+    """What an end means. ``status`` is a word for programs, ``message`` a sentence for people."""
+
+    status: str
+    message: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether a test of convergence ended the fit."""
+        return self.status == "converged"
+
+
+ENDINGS = MappingProxyType({
+    "cost": Ending("converged", "a step changed the cost by less than the tolerance"),
+    "step": Ending("converged", "a step changed the parameters by less than the tolerance"),
+    "gradient": Ending("converged", "the gradient is below the tolerance"),
+    "max_iterations": Ending("max_iterations", "the iterations that were allowed are used up: raise max_iterations"),
+    "stalled": Ending("stalled", "no step lowers the cost any more, though no test of convergence is met"),
+    "not_finite": Ending("not_finite", "the outputs or their derivatives are not finite at the start: choose another"),
+    "interrupted": Ending("interrupted", "the fit was interrupted"),
+})  # fmt: skip
+"""The ends of a fit by the names that its caller gives them."""

@@ -1,0 +1,92 @@
+"""A fit as a picture, drawn by matplotlib: data, curve and band, and the weighted residuals below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .goodness import per_value
+from .intervals import predict_with_interval
+
+if TYPE_CHECKING:
+    from .fit_result import FitResult
+    from .types import Array
+
+POINTS = 400
+"""The points of a curve."""
+
+
+def plot(result: FitResult, axes: Any, interval: str | None, level: float) -> Any:
+    """Draws a fit on two axes, which it returns."""
+    if axes is None:
+        axes = _new_axes()
+    upper, lower = axes
+    model = result._model
+    X = None if result._X is None else np.asarray(result._X, float).reshape(len(result._Y), -1)
+    sigma = per_value(result._sigma, result.residuals.shape)
+    observed = np.where(np.isnan(result.residuals), np.nan, np.asarray(result._Y, float))
+    outputs = observed + result.residuals * sigma
+    several = len(model.output_names) > 1
+    for column, name in enumerate(model.output_names):
+        color, label = f"C{column}", f"{name}, " if several else ""
+        if X is not None and X.shape[1] > 1:
+            at = outputs[:, column]
+        else:
+            at = np.arange(len(observed)) if X is None else X[:, 0]
+        bars = None if result._sigma is None else sigma[:, column]
+        upper.errorbar(at, observed[:, column], bars, fmt="o", ms=4, color=color, alpha=0.6, label=f"{label}data")
+        lower.plot(at, result.residuals[:, column], "o", ms=4, color=color, alpha=0.6)
+    if X is not None and X.shape[1] > 1:
+        ends = [np.nanmin(outputs), np.nanmax(outputs)]
+        upper.plot(ends, ends, color="black", lw=1, label="target = output")
+    elif X is not None:
+        _curves(result, upper, X[:, 0], interval, level, several)
+    _label(result, upper, lower, X)
+    return axes
+
+
+def _new_axes() -> Any:
+    try:
+        from matplotlib import pyplot  # noqa: PLC0415 (optional, and slow to import)
+    except ImportError as error:
+        raise ImportError("plot needs matplotlib, which is not installed: python -m pip install matplotlib") from error
+    _, axes = pyplot.subplots(
+        2, 1, sharex=True, figsize=(6.4, 5.6), height_ratios=(3, 1), layout="constrained"
+    )  # fmt: skip
+    return axes
+
+
+def _curves(result: FitResult, upper: Any, x: Array, interval: str | None, level: float, several: bool) -> None:
+    """The outputs over the range of one input, with a band around each."""
+    grid = _grid(x)
+    if interval is None:
+        outputs, ends = result.predict(grid[:, None]), None
+    else:
+        outputs, *ends = predict_with_interval(result, grid[:, None], interval, level, None)
+    for column, name in enumerate(result._model.output_names):
+        color, label = f"C{column}" if several else "C1", f"{name}, " if several else ""
+        upper.plot(grid, outputs[:, column], color=color, lw=1.5, label=f"{label}fit")
+        if ends is not None and np.isfinite(ends[1][:, column]).all():
+            text = f"{label}{100 * level:g} % {interval}"
+            upper.fill_between(grid, ends[0][:, column], ends[1][:, column], color=color, alpha=0.2, lw=0, label=text)
+
+
+def _grid(x: Array) -> Array:
+    """Points over the range of the data: evenly, and for a logarithmic axis, if all are positive, also by ratio."""
+    low, high = float(x.min()), float(x.max())
+    grid = np.linspace(low, high, POINTS)
+    if low > 0:
+        grid = np.concatenate([grid, np.geomspace(low, high, POINTS)])
+    return np.unique(grid)
+
+
+def _label(result: FitResult, upper: Any, lower: Any, X: Array | None) -> None:
+    names = result._model.input_names
+    several_inputs = X is not None and X.shape[1] > 1
+    lower.axhline(0, color="black", lw=1)
+    lower.set_xlabel("output" if several_inputs else names[0] if names else "sample")
+    lower.set_ylabel("residual" if result._sigma is None else "residual / sigma")
+    upper.set_ylabel(", ".join(result._model.target_names))
+    upper.set_title(result._model.name)
+    upper.legend()

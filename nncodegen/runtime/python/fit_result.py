@@ -1,0 +1,314 @@
+"""What fitting returns: what the native fit has found, and what is computed from it when it is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import goodness
+from .covariance import Decomposition, correlation, covariance, decompose, undetermined
+from .endings import ENDINGS
+from .facts import flat_names
+from .fit_plot import plot
+from .fit_table import html_table, text_table
+from .intervals import Predicted, confidence_intervals, predict_with_interval
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .model import Model
+    from .types import Array
+
+Refit = Callable[[Mapping[int, float], "Array"], "tuple[float, Array]"]
+"""Fits again, with some parameters fixed: takes their values by their positions, and a start (P,).
+
+It gives the cost, NaN where the model is not finite, and the parameters (P,). It is pickled with the result.
+"""
+
+
+class FitResult:
+    """What ``fit`` returns, for P parameters, F of them free, and N samples of K outputs.
+
+    Found by the fit:
+
+    parameters      (P,), those of the lowest cost
+    start           (P,), where it began
+    free            (P,), False for parameters that were fixed
+    at_bound        (P,), whether a parameter lies at one of its bounds
+    cost            half of chi2; with a robust loss, half of the sum of its values
+    chi2            the sum of the squared residuals
+    residuals       (N, K), (output - target)/sigma; NaN where a target is missing
+    used            the number of residuals that are not missing
+    iterations      steps that were accepted or tried
+    evaluations     how often the model was evaluated for all samples
+    absolute_sigma  whether sigma counts as known, rather than up to a factor
+    robust          the name of the robust loss, or None; robust_scale is the residual beyond which it grows slower
+
+    Everything else is computed when it is first asked for.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        parameters: Array,
+        start: Array,
+        free: Array,
+        at_bound: Array,
+        triangle: Array,
+        cost: float,
+        chi2: float,
+        residuals: Array,
+        X: Array | None,
+        Y: Array,
+        sigma: Any,
+        used: int,
+        ending: str,
+        iterations: int,
+        evaluations: int,
+        absolute_sigma: bool = False,
+        bounds: tuple[Array, Array] | None = None,
+        robust: str | None = None,
+        robust_scale: float = 1.0,
+        refit: Refit | None = None,
+    ) -> None:
+        self._model = model
+        self.parameters = parameters
+        self.start = start
+        self.free = free
+        self.at_bound = at_bound
+        self._triangle = triangle
+        self.cost = cost
+        self.chi2 = chi2
+        self.residuals = residuals
+        self._X = X
+        self._Y = Y
+        self._sigma = sigma
+        self.used = used
+        self._ending = ending
+        self.iterations = iterations
+        self.evaluations = evaluations
+        self.absolute_sigma = absolute_sigma
+        self._bounds = bounds
+        self.robust = robust
+        self.robust_scale = robust_scale
+        self._refit = refit
+
+    @property
+    def status(self) -> str:
+        """How it ended: "converged", "max_iterations", "stalled", "not_finite" or "interrupted"."""
+        return ENDINGS[self._ending].status
+
+    @property
+    def converged(self) -> bool:
+        """Whether a test of convergence ended the fit."""
+        return ENDINGS[self._ending].converged
+
+    @property
+    def message(self) -> str:
+        """How it ended, as a sentence."""
+        return ENDINGS[self._ending].message
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """(P,), a name for each value of the parameters: "a", or "W1[0,1]" for an element of an array."""
+        return flat_names(self._model.facts.parameters)
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """The parameters by these names."""
+        return dict(zip(self.names, self.parameters.tolist(), strict=True))
+
+    def __getitem__(self, name: str) -> Any:
+        """A parameter by its name: a number, or an array for a parameter that is one."""
+        if name in self.values:
+            return self.values[name]
+        first = 0
+        for parameter in self._model.facts.parameters:
+            if parameter.name == name:
+                return self.parameters[first : first + parameter.size].reshape(parameter.shape)
+            first += parameter.size
+        known = [parameter.name for parameter in self._model.facts.parameters]
+        raise KeyError(f"there is no parameter {name!r}; there are: {', '.join(known)}")
+
+    # --- errors of the parameters ---
+
+    @property
+    def free_count(self) -> int:
+        """The number F of free parameters."""
+        return len(self._triangle)
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """The residuals that are used, minus the free parameters."""
+        return self.used - self.free_count
+
+    @property
+    def _epsilon(self) -> float:
+        """The relative precision of the Jacobian, which is that of the model."""
+        return float(np.finfo(self._model.dtype).eps)
+
+    @cached_property
+    def _decomposition(self) -> Decomposition:
+        return decompose(np.asarray(self._triangle, float), self._epsilon)
+
+    @property
+    def rank(self) -> int:
+        """How many combinations of the free parameters the data determine; F, unless the model has too many."""
+        return self._decomposition.rank
+
+    @property
+    def condition(self) -> float:
+        """The condition number of the weighted Jacobian, its columns divided by their norms: units do not count."""
+        return self._decomposition.condition
+
+    @property
+    def error_scale(self) -> float:
+        """What the covariance is multiplied by: 1 with absolute_sigma, else 2*cost/(used - F).
+
+        Without a robust loss that is the reduced chi2. As in SciPy's curve_fit. NaN without degrees of freedom.
+        """
+        if self.absolute_sigma:
+            return 1.0
+        return 2 * self.cost / self.degrees_of_freedom if self.degrees_of_freedom > 0 else math.nan
+
+    @cached_property
+    def covariance(self) -> Array:
+        """(P, P), the inverse of J'J, where J is the weighted Jacobian of the free parameters, times ``error_scale``.
+
+        As SciPy's curve_fit gives it, with two differences: a fixed parameter has the variance 0, and where the
+        rank is not full, rows and columns are infinite for those parameters alone that are not determined. Bounds
+        are not taken into account, not even active ones.
+        """
+        found = np.zeros((len(self.parameters), len(self.parameters)))
+        found[np.ix_(self.free, self.free)] = covariance(self._decomposition, self._epsilon, self.error_scale)
+        return found
+
+    @cached_property
+    def standard_errors(self) -> Array:
+        """(P,), the roots of the variances: infinite for what is not determined, 0 for what is fixed."""
+        errors: Array = np.sqrt(np.diag(self.covariance))
+        return errors
+
+    @cached_property
+    def correlation(self) -> Array:
+        """(P, P), the covariance divided by the standard errors; NaN for what is fixed or not determined."""
+        found = np.full((len(self.parameters), len(self.parameters)), np.nan)
+        found[np.ix_(self.free, self.free)] = correlation(self._decomposition, self._epsilon)
+        return found
+
+    @cached_property
+    def undetermined(self) -> tuple[str, ...]:
+        """The names of free parameters that the data do not determine: some change of them changes no output."""
+        unknown = np.zeros(len(self.parameters), bool)
+        unknown[self.free] = undetermined(self._decomposition, self._epsilon)
+        return tuple(name for name, lost in zip(self.names, unknown, strict=True) if lost)
+
+    # --- goodness of the fit ---
+
+    @property
+    def reduced_chi2(self) -> float:
+        """chi2/(used - F); NaN without degrees of freedom."""
+        return self.chi2 / self.degrees_of_freedom if self.degrees_of_freedom > 0 else math.nan
+
+    @cached_property
+    def r2(self) -> float:
+        """The coefficient of determination, 1 - chi2/sum(((y - mean)/sigma)**2), where each output has its own mean."""
+        return goodness.r2(self._Y, self.residuals, self._sigma)
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion for normal errors: n*log(chi2/n) + 2*F, with absolute_sigma chi2 + 2*F; n is ``used``.
+
+        Terms are left out that are the same for all models of the same data. The first is lmfit's definition.
+        """
+        return goodness.aic(self.chi2, self.used, self.free_count, self.absolute_sigma)
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion: n*log(chi2/n) + F*log(n), with absolute_sigma chi2 + F*log(n), as for ``aic``."""
+        return goodness.bic(self.chi2, self.used, self.free_count, self.absolute_sigma)
+
+    # --- intervals, pictures, texts ---
+
+    def confidence_intervals(self, level: float = 0.95, method: str = "t") -> Array:
+        """(P, 2), the ends of an interval for each parameter that covers the true value with this probability.
+
+        method "t" gives parameter +- t*standard error, with Student's t of ``degrees_of_freedom`` (of the normal
+        distribution with absolute_sigma). It is exact for a linear model. "profile" goes to where chi2, minimized
+        over all other parameters, has risen by t**2*``error_scale``; it fits the model again some ten times for each
+        end, and follows its curvature (D. M. Bates, D. G. Watts, Nonlinear Regression Analysis and Its Applications,
+        1988, chapter 6). An end is infinite where that never happens, and the bound where that is met before.
+        A fixed parameter has the interval of its value alone.
+
+        Needs SciPy. Raises ValueError for another method, or a level that is not between 0 and 1.
+        """
+        return confidence_intervals(self, level, method)
+
+    def predict(
+        self, X: ArrayLike | None = None, interval: str | None = None, level: float = 0.95, sigma: Any = None
+    ) -> Any:
+        """The outputs for the rows of X, of shape (N, K); with an interval, (outputs, lower, upper), each (N, K).
+
+        "confidence" is for the mean of what may be observed there: outputs +- t*sqrt(g'Cg), with g the derivative of
+        an output by the parameters and C their covariance (the delta method). "prediction" is for a new observation,
+        whose own variance error_scale*sigma**2 is added. sigma is then that of the new observations: a number, (N,)
+        or (N, K); by default that of the fit, if it was a number or not given.
+
+        With an interval it needs SciPy. An interval is infinite where the data do not determine the output.
+        """
+        model: Any = self._model
+        if interval is None:
+            outputs: Array = model.predict(self.parameters, X)
+            return outputs
+        found: Predicted = predict_with_interval(self, X, interval, level, sigma)
+        return found
+
+    def plot(self, axes: Any = None, interval: str | None = "confidence", level: float = 0.95) -> Any:
+        """Draws data, curve and band, and the weighted residuals below, with matplotlib. Returns both axes.
+
+        axes are two of matplotlib's, one above the other; by default those of a new figure. With one input, that is
+        the abscissa; with several, the targets are drawn against the outputs; without inputs, against their number.
+        interval is that of ``predict``, or None for no band, which needs no SciPy.
+        """
+        return plot(self, axes, interval, level)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is in the result as plain values of Python: dictionaries by names, lists, numbers and texts."""
+
+        def named(values: Array) -> dict[str, Any]:
+            return dict(zip(self.names, values.tolist(), strict=True))
+
+        figures = ("cost", "chi2", "reduced_chi2", "degrees_of_freedom", "r2", "aic", "bic", "used", "iterations",
+                   "evaluations", "rank", "condition", "absolute_sigma", "robust", "robust_scale")  # fmt: skip
+        return {
+            "model": self._model.name,
+            "status": self.status,
+            "converged": self.converged,
+            "message": self.message,
+            "parameters": named(self.parameters),
+            "standard_errors": named(self.standard_errors),
+            "start": named(self.start),
+            "free": named(self.free),
+            "at_bound": named(self.at_bound),
+            "covariance": self.covariance.tolist(),
+            "undetermined": list(self.undetermined),
+            **{name: getattr(self, name) for name in figures},
+        }
+
+    def __str__(self) -> str:
+        return text_table(self)
+
+    def __repr__(self) -> str:
+        return f"<FitResult: {self.status} after {self.iterations} iterations, chi2 {self.chi2:.6g}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it holds, and by the name of the module that made it."""
+        held = {name: value for name, value in vars(self).items() if name != "_model"}
+        return self._model.empty_result, (type(self).__name__,), held

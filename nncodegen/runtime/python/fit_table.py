@@ -1,0 +1,122 @@
+"""A fit as a table, in text and in HTML."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .markup import paragraph, table
+
+if TYPE_CHECKING:
+    from .fit_result import FitResult
+
+HEAD = ("parameter", "value", "standard error", "error in %", "t", "start")
+ROWS = 100
+"""The parameters that a table shows; those of a network are many, and nobody reads them."""
+STRONG = 0.9
+"""The correlation above which one parameter nearly stands for another."""
+CORRELATIONS = 10
+"""How many of these a table lists, the strongest."""
+
+
+def text_table(result: FitResult) -> str:
+    """The table of a fit as text, in lines of at most some 80 characters."""
+    cells = [HEAD, *_rows(result)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [_title(result), ""]
+    for name, *numbers in cells:
+        padded = (f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=True))
+        lines.append("   ".join([f"{name:<{widths[0]}}", *padded]).rstrip())
+    notes = _notes(result)
+    label = max(len(name) for name, _ in notes)
+    return "\n".join([*lines, "", *(f"{name:<{label}}   {text}" for name, text in notes)])
+
+
+def html_table(result: FitResult) -> str:
+    """The same in HTML."""
+    return "".join([
+        "<div>", paragraph(_title(result), "b"), table(HEAD, _rows(result)), table((), _notes(result)), "</div>",
+    ])  # fmt: skip
+
+
+def _title(result: FitResult) -> str:
+    parameters = f"{len(result.parameters)} parameter{'s' * (len(result.parameters) != 1)}"
+    return f"{result._model.name}: {parameters}, fitted to {result.used} values"
+
+
+def _rows(result: FitResult) -> list[tuple[str, ...]]:
+    """A row for each parameter: name, value, standard error, the same in per cent, t, start."""
+    rows: list[tuple[str, ...]] = []
+    shown = list(zip(result.names, result.parameters, result.standard_errors, result.start, result.free, strict=True))
+    for name, value, error, start, free in shown[:ROWS]:
+        rows.append((name, f"{value:.8g}", *(_errors(float(value), float(error)) if free else ("fixed", "", "")),
+                     f"{start:.6g}"))  # fmt: skip
+    if len(shown) > ROWS:
+        rows.append((f"... {len(shown) - ROWS} more", "", "", "", "", ""))
+    return rows
+
+
+def _errors(value: float, error: float) -> tuple[str, str, str]:
+    """Standard error, relative error in per cent, and t; nothing where the error is not known."""
+    if not math.isfinite(error):
+        return f"{error:g}", "", ""
+    relative = f"{100 * error / abs(value):.3g}" if value else ""
+    return f"{error:.4g}", relative, f"{value / error:.4g}" if error else ""
+
+
+def _notes(result: FitResult) -> list[tuple[str, str]]:
+    """What follows the parameters: pairs of a label and a text."""
+    notes = [
+        ("chi2", f"{result.chi2:.6g}"),
+        ("reduced chi2", f"{result.reduced_chi2:.6g}"),
+        ("R2", f"{result.r2:.6g}"),
+        ("AIC, BIC", f"{result.aic:.6g}, {result.bic:.6g}"),
+        (
+            "degrees of freedom",
+            f"{result.degrees_of_freedom} = {result.used} values - {result.free_count} free parameters",
+        ),
+        ("ended", f"{result.status} after {result.iterations} iterations, {result.evaluations} evaluations"),
+        ("", result.message),
+    ]
+    if result.robust is not None:
+        notes.append(("robust loss", f"{result.robust}, beyond residuals of {result.robust_scale:g}"))
+    notes += [("correlation" if first else "", text) for first, text in _numbered(_correlations(result))]
+    notes += _warnings(result)
+    return notes
+
+
+def _warnings(result: FitResult) -> list[tuple[str, str]]:
+    """What a reader of the standard errors must know: what is not determined, what a bound holds, what was fixed."""
+    notes = []
+    if result.undetermined:
+        text = f"{_listed(result.undetermined)}: the data determine {result.rank} of {result.free_count} combinations"
+        notes.append(("not determined", text))
+    if result.degrees_of_freedom <= 0 and result.free_count and not result.absolute_sigma:
+        notes.append(("no errors", "there are no more values than free parameters, so their errors cannot be told"))
+    held = [name for name, at in zip(result.names, result.at_bound, strict=True) if at]
+    if held:
+        notes.append(("at a bound", f"{_listed(held)}: standard errors are those without the bound"))
+    fixed = [name for name, free in zip(result.names, result.free, strict=True) if not free]
+    if fixed:
+        notes.append(("fixed", _listed(fixed)))
+    return notes
+
+
+def _correlations(result: FitResult) -> list[str]:
+    """The pairs of parameters whose correlation is strong, the strongest first."""
+    found = np.abs(np.triu(result.correlation, 1))
+    pairs = [(int(i), int(j)) for i, j in np.argwhere(found > STRONG)]
+    pairs.sort(key=lambda pair: (-float(found[pair]), pair))
+    lines = [f"{result.correlation[i, j]:+.4f} of {result.names[i]} and {result.names[j]}" for i, j in pairs]
+    return lines if len(lines) <= CORRELATIONS else [*lines[:CORRELATIONS], f"{len(lines) - CORRELATIONS} more"]
+
+
+def _numbered(lines: list[str]) -> list[tuple[bool, str]]:
+    """Each line, and whether it is the first."""
+    return [(not position, line) for position, line in enumerate(lines)]
+
+
+def _listed(names: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"

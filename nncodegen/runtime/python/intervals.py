@@ -1,0 +1,92 @@
+"""Intervals of confidence for parameters and outputs, and of prediction for new observations."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .covariance import deviation
+from .goodness import per_value
+from .profiles import profile_intervals
+
+if TYPE_CHECKING:
+    from .fit_result import FitResult
+    from .types import Array
+
+METHODS = ("t", "profile")
+INTERVALS = ("confidence", "prediction")
+
+
+class Predicted(NamedTuple):
+    """Outputs, and the ends of an interval around each of them; all of the shape (N, K)."""
+
+    outputs: Array
+    lower: Array
+    upper: Array
+
+
+def quantile(result: FitResult, level: float) -> float:
+    """How many standard errors an interval of this probability reaches to either side.
+
+    Student's t with the degrees of freedom of the fit, as its errors were estimated; the quantile of the normal
+    distribution if they are known (absolute_sigma). NaN without degrees of freedom.
+    """
+    if not isinstance(level, int | float | np.number) or not 0 < level < 1:
+        raise ValueError(f"level is a probability between 0 and 1, such as 0.95, not {level!r}")
+    try:
+        from scipy.special import ndtri, stdtrit  # noqa: PLC0415 (optional)
+    except ImportError as error:
+        raise ImportError("intervals need SciPy, which is not installed: python -m pip install scipy") from error
+    above = (1 - float(level)) / 2  # by symmetry: 1 - above would lose digits for levels close to 1
+    if result.absolute_sigma:
+        return -float(ndtri(above))
+    return -float(stdtrit(result.degrees_of_freedom, above)) if result.degrees_of_freedom > 0 else math.nan
+
+
+def confidence_intervals(result: FitResult, level: float, method: str) -> Array:
+    """The intervals of all parameters, (P, 2)."""
+    if method not in METHODS:
+        raise ValueError(f"there is no method {method!r} for intervals; there are: {', '.join(METHODS)}")
+    t = quantile(result, level)
+    values = result.parameters.astype(float)
+    with np.errstate(invalid="ignore"):
+        reach = np.where(result.free, t * result.standard_errors, 0)
+    reach[np.isnan(reach)] = np.inf  # without degrees of freedom, nothing is known of the errors
+    if method == "profile" and not math.isnan(t):
+        return profile_intervals(result, t, reach)
+    return np.stack([values - reach, values + reach], axis=1)
+
+
+def predict_with_interval(result: FitResult, X: Any, interval: str, level: float, sigma: Any) -> Predicted:
+    """The outputs for the rows of X with an interval around each, by the delta method."""
+    if interval not in INTERVALS:
+        raise ValueError(f"there is no interval {interval!r}; there are: {', '.join(INTERVALS)}, and None")
+    if sigma is not None and interval != "prediction":
+        raise ValueError("sigma is that of new observations: it needs interval='prediction'")
+    t = quantile(result, level)
+    model: Any = result._model
+    outputs = np.asarray(model.predict(result.parameters, X), float)
+    slopes = np.asarray(model.jacobian(result.parameters, X), float)[:, :, result.free]
+    errors = deviation(result._decomposition, result._epsilon, slopes)
+    if interval == "prediction":
+        errors = np.hypot(errors, _new_sigma(result, sigma, outputs.shape))
+    with np.errstate(invalid="ignore"):
+        reach = t * math.sqrt(result.error_scale) * errors
+    reach[np.isnan(reach)] = np.inf
+    return Predicted(outputs, outputs - reach, outputs + reach)
+
+
+def _new_sigma(result: FitResult, sigma: Any, shape: tuple[int, ...]) -> Array:
+    """The standard deviations of new observations, (N, K)."""
+    if sigma is None:
+        sigma = result._sigma
+        if np.ndim(sigma):
+            raise ValueError(
+                "the fit had a sigma for each of its data: give that of the new observations, sigma=..., a number or "
+                f"an array of the shape ({shape[0]},) or {shape}"
+            )
+    elif np.shape(sigma) not in {(), shape[:1], shape} or not np.all(np.asarray(sigma) > 0):
+        raise ValueError(f"sigma is a number above 0, or an array of them of the shape ({shape[0]},) or {shape}")
+    return per_value(sigma, shape)

@@ -1,0 +1,111 @@
+"""Fits made with NumPy and SciPy alone: the records that a native fit gives, of formulas with their derivatives."""
+
+import numpy as np
+
+from nncodegen.runtime.python.facts import Parameter
+from nncodegen.runtime.python.fit_result import FitResult
+
+
+class Facts:
+    """The facts of a formula that a result reads."""
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+
+
+class Formula:
+    """Stands for a compiled model: a function of parameters and X, shape (N, K), and its derivative (N, K, P)."""
+
+    def __init__(self, name, parameters, function, derivative, inputs=("x",), outputs=("output",), dtype=np.float64):
+        shapes = parameters if isinstance(parameters, dict) else dict.fromkeys(parameters, ())
+        self.name, self.dtype = name, np.dtype(dtype)
+        self.facts = Facts(tuple(Parameter(p, shape, "constant", 1.0, True) for p, shape in shapes.items()))
+        self.function, self.derivative = function, derivative
+        self.input_names, self.output_names, self.target_names = inputs, outputs, tuple("y" for _ in outputs)
+
+    def predict(self, parameters, X):
+        return self.function(np.asarray(parameters, float), X)
+
+    def jacobian(self, parameters, X):
+        return self.derivative(np.asarray(parameters, float), X)
+
+
+def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, loss="linear", scale=1.0, **options):
+    """The FitResult of a fit by ``scipy.optimize.least_squares``; ``found`` are parameters to take instead."""
+    start, free = np.asarray(start, float), np.ones(len(start), bool)
+    free[list(fixed)] = False
+    Y = np.asarray(Y, float).reshape(len(Y), -1)
+    spread = np.ones_like(Y) if sigma is None else np.ones_like(Y) * (np.reshape(sigma, (-1, 1)) if np.ndim(sigma) == 1
+                                                                     else sigma)  # fmt: skip
+    low, high = bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
+    used = ~np.isnan(Y)
+
+    def refit(given, begin):
+        return minimized(given, begin)[:2]
+
+    def minimized(given, begin):
+        from scipy.optimize import least_squares
+
+        point = np.array(begin, float)
+        point[list(given)] = list(given.values())
+        moving = np.array([k not in given for k in range(len(point))])
+
+        def residuals(values):
+            point[moving] = values
+            return ((model.predict(point, X) - Y) / spread)[used]
+
+        def slopes(values):
+            point[moving] = values
+            return (model.jacobian(point, X)[:, :, moving] / spread[:, :, None])[used]
+
+        if not moving.any():
+            return 0.5 * np.sum(residuals(point[moving]) ** 2), point, np.zeros((0, 0))
+        ended = least_squares(residuals, np.clip(point[moving], low[moving], high[moving]), slopes, x_scale="jac",
+                              bounds=(low[moving], high[moving]), xtol=1e-15, ftol=1e-15, gtol=1e-15, loss=loss,
+                              f_scale=scale)  # fmt: skip
+        point[moving] = ended.x
+        return ended.cost, point, np.linalg.qr(ended.jac, mode="r")
+
+    cost, parameters, triangle = minimized({int(k): start[k] for k in fixed}, start if found is None else found)
+    if found is not None:
+        parameters = np.asarray(found, float)
+        rows = (model.jacobian(parameters, X)[:, :, free] / spread[:, :, None])[used]
+        triangle = np.linalg.qr(rows, mode="r")
+    residuals = (model.predict(parameters, X) - Y) / spread
+    chi2 = np.nansum(residuals**2)
+    padded = np.zeros((free.sum(), free.sum()))
+    padded[: len(triangle)] = triangle  # with fewer data than parameters
+    return FitResult(
+        model, parameters, start, free, np.isclose(parameters, low) | np.isclose(parameters, high), padded,
+        0.5 * chi2 if found is not None else cost, chi2, residuals, X, Y, sigma, int(used.sum()), "cost", 7, 9,
+        bounds=bounds, refit=refit, robust=None if loss == "linear" else loss, robust_scale=scale, **options,
+    )  # fmt: skip
+
+
+def decay(**options):
+    """y = a*exp(-b*x) + c."""
+
+    def function(p, X):
+        return p[0] * np.exp(-p[1] * X) + p[2]
+
+    def derivative(p, X):
+        e = np.exp(-p[1] * X[:, 0])
+        return np.stack([e, -p[0] * X[:, 0] * e, np.ones_like(e)], axis=1)[:, None]
+
+    return Formula("decay", ("a", "b", "c"), function, derivative, **options)
+
+
+def line():
+    """y = a + b*x."""
+
+    def derivative(p, X):
+        return np.concatenate([np.ones_like(X), X], axis=1)[:, None]
+
+    return Formula("line", ("a", "b"), lambda p, X: p[0] + p[1] * X, derivative)
+
+
+def decay_data(seed=0, count=20, noise=0.05):
+    """X (N, 1), and Y (N,) around 2.5*exp(-1.3*x) + 0.5."""
+    rng = np.random.default_rng(seed)
+    x = np.linspace(0, 4, count)
+    return x[:, None], 2.5 * np.exp(-1.3 * x) + 0.5 + noise * rng.normal(size=count)
