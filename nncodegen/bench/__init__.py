@@ -2,6 +2,7 @@
 
 tasks       what is computed, and when two results agree
 data        samples and initial parameters
+curves      formulas that are fitted, strd NIST's problems of least squares
 workloads   the tasks by name
 flops       how many operations a task takes
 peers/      the programs that are compared, one file each; *.c and native.py are C that is written by hand

