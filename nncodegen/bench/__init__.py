@@ -8,6 +8,7 @@ flops       how many operations a task takes
 peers/      the programs that are compared, one file each; *.c and native.py are C that is written by hand
 worker      the process of one peer; processes starts such processes and talks to them
 measuring   runs the peers in turn and compares their results
+nist        scores the peers on NIST's problems
 builds      measures builds and growth, in a worker; growing asks for that
 machine     the machine and the versions of everything that takes part
 report      prints tables; plot draws a chart

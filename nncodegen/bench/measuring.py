@@ -15,7 +15,7 @@ import numpy as np
 from nncodegen.bench.errors import BenchError
 from nncodegen.bench.peers import OURS, PEERS, Peer
 from nncodegen.bench.processes import Process, WorkerError
-from nncodegen.bench.tasks import Array, Formula, Task, difference, tolerance
+from nncodegen.bench.tasks import Array, Fit, Formula, Task, difference, tolerance
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,16 @@ PAUSE = 0.01
 
 @dataclass
 class Timing:
-    """The times of one peer in seconds: of the build, of the first call, and of a step in each run."""
+    """The times of one peer in seconds: of the build, of the first call, and of a step in each run.
+
+    ``part`` says what a peer does of the task, if not all: "3 iterations".
+    """
 
     peer: str
     build: float
     first_call: float
     steps: int
-    iterations: int | None
+    part: str | None
     difference: float
     repetitions: int = 1
     runs: list[float] = field(default_factory=list)
@@ -105,16 +108,25 @@ def _begin(name: str, task: Task, settings: Settings, folder: Path, turns: list[
     """Starts the process of a peer, takes its first call, and compares the result."""
     peer = PEERS[name]
     expected = np.load(turns[0].file) if turns else None
-    if peer.iterations is not None and isinstance(task, Formula) and peer.iterations < task.iterations:
-        task = replace(task, iterations=peer.iterations)
+    task, part = _part(task, peer)
+    if part:
         expected = _ask_first(turns[0].process, task, "short", 1, folder / "short")[1]
     process = stack.enter_context(Process(name, settings.threads, folder / "cache"))
     process.ask(do="import", place=peer.place)
     answer, _ = _ask_first(process, task, "task", settings.threads, folder / name)
-    timing = Timing(name, answer["build"], answer["call"], task.steps, peer.iterations, 0.0)
+    timing = Timing(name, answer["build"], answer["call"], task.steps, part, 0.0)
     turn = _Turn(peer, process, task, expected, _result(folder / name), timing)
     _compare(turn)
     return turn
+
+
+def _part(task: Task, peer: Peer) -> tuple[Task, str | None]:
+    """What a peer does of a task, and how that is called if it is not all of it."""
+    if isinstance(task, Formula) and peer.iterations is not None and peer.iterations < task.iterations:
+        return replace(task, iterations=peer.iterations), f"{peer.iterations} iterations"
+    if isinstance(task, Fit) and task.fits and peer.fits is not None and peer.fits < task.fits:
+        return task.first(peer.fits), f"{peer.fits} fits"
+    return task, None
 
 
 def _ask_first(process: Process, task: Task, key: str, threads: int, base: Path) -> tuple[dict[str, Any], Array]:

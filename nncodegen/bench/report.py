@@ -10,19 +10,23 @@ from rich.console import Console
 from rich.table import Table
 
 from nncodegen.bench.measuring import Settings, Timing
+from nncodegen.bench.nist import PRECISE, RIGHT, Scores
 from nncodegen.bench.peers import PEERS
 
 
 @dataclass
 class Measurement:
-    """The results of one case of a workload in one precision. ``flops`` is for one step, ``peak`` for one second."""
+    """The results of one case of a workload in one precision.
+
+    ``flops`` is for one step, None where steps are not counted; ``peak`` is for one second.
+    """
 
     workload: str
     case: str
     precision: str
     what: str
     step: str
-    flops: int
+    flops: int | None
     peak: float
     tolerance: float
     threads: int
@@ -38,6 +42,10 @@ class Measurement:
         """The ratio of medians: how many times as long as nncodegen a peer takes."""
         return timing.quartile(2) / self.timings[0].quartile(2)
 
+    def speed(self, timing: Timing) -> float | None:
+        """The operations a second of a peer, None where operations are not counted."""
+        return None if self.flops is None else self.flops / timing.quartile(2)
+
     def as_json(self) -> dict[str, Any]:
         """The measurement as plain data for JSON, with its medians and ratios."""
         return asdict(self) | {
@@ -49,10 +57,10 @@ class Measurement:
                     "median": timing.quartile(2),
                     "ratio": self.ratio(timing),
                     "steps_a_second": 1 / timing.quartile(2),
-                    "flops_a_second": self.flops / timing.quartile(2),
-                    "share_of_peak": self.flops / timing.quartile(2) / self.peak,
+                    "flops_a_second": speed,
+                    "share_of_peak": None if speed is None else speed / self.peak,
                 }
-                for timing in self.timings
+                for timing, speed in zip(self.timings, map(self.speed, self.timings), strict=True)
             ]
         }
 
@@ -73,10 +81,11 @@ def print_machine(console: Console, machine: dict[str, Any], settings: Settings,
 def print_measurement(console: Console, measured: Measurement) -> None:
     """Prints the time of a step of each peer, the ratios, and the peers that are missing."""
     console.print(f"\n[bold]{measured.title}[/bold]: {measured.what}; times are for one {measured.step}")
-    table = _table("peer", "min", "median", "quartiles", "ratio", "build", "first call", "steps/s", "GFLOP/s",
-                   "of peak", "differs")  # fmt: skip
+    counted = () if measured.flops is None else ("GFLOP/s", "of peak")
+    table = _table("peer", "min", "median", "quartiles", "ratio", "build", "first call", "steps/s", *counted, "differs")
     for timing in measured.timings:
-        middle = timing.quartile(2)
+        middle, speed = timing.quartile(2), measured.speed(timing)
+        shares = () if speed is None else (short(speed / 1e9), f"{100 * speed / measured.peak:.2g} %")
         ours = timing is measured.timings[0]
         table.add_row(
             PEERS[timing.peer].title,
@@ -87,15 +96,14 @@ def print_measurement(console: Console, measured: Measurement) -> None:
             _time(timing.build),
             _time(timing.first_call),
             f"{short(1 / middle)}",
-            f"{short(measured.flops / middle / 1e9)}",
-            f"{100 * measured.flops / middle / measured.peak:.2g} %",
+            *shares,
             "" if ours else f"{timing.difference:.0e}" if timing.difference else "0",
             style="bold" if ours else None,
         )
     console.print(table)
     for timing in measured.timings:
-        if timing.iterations:
-            console.print(f"{timing.peer}: only {timing.iterations} iterations in each run")
+        if timing.part:
+            console.print(f"{timing.peer}: only {timing.part} in each run")
     if measured.threads > 1:
         for timing in measured.timings:
             if not PEERS[timing.peer].threads:
@@ -131,6 +139,28 @@ def print_growth(console: Console, precision: str, rows: list[dict[str, Any]]) -
             _time(row["seconds"]["build"]), f"{row['bytes']:,}", _time(row["sample"]),
         )  # fmt: skip
     console.print(table)
+
+
+def print_nist(console: Console, precision: str, rows: list[Scores], what: str) -> None:
+    """Prints how many results of each peer are right, how long a fit takes, and where a peer raised errors."""
+    count = len(rows[0].fits)
+    console.print(f"\n[bold]nist, {precision}[/bold]: {what}, {count} fits; digits of the worst parameter")
+    table = _table("peer", f"{RIGHT} digits", f"{PRECISE} digits", f"errors, {RIGHT} digits", "mean digits", "median",
+                   "ratio")  # fmt: skip
+    for row in rows:
+        ours = row is rows[0]
+        timed = ("", "") if math.isnan(row.seconds) else (_time(row.seconds), short(row.ratio(rows[0])))
+        table.add_row(
+            PEERS[row.peer].title, f"{row.solved()}", f"{row.solved(PRECISE)}", f"{row.errors}",
+            f"{row.mean_digits:.1f}", timed[0], "1" if ours else timed[1], style="bold" if ours else None,
+        )  # fmt: skip
+    console.print(table)
+    for row in rows:
+        wrong = [score for score in row.fits if score.reason]
+        if wrong:
+            one = wrong[0]
+            where = f"{len(wrong)} of {count} fits raised an error, first {one.problem} from start {one.start}"
+            console.print(f"{row.peer}: {where}: {one.reason}", markup=False)
 
 
 def _table(first: str, *others: str) -> Table:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,28 @@ import sympy
 from numpy.typing import NDArray
 
 from nncodegen import perceptron
+from nncodegen.bench.curves import Curve
 from nncodegen.describe import Dense, Model, Sequential
 
 Array = NDArray[Any]
 
-TOLERANCES = {"training": {"float64": 1e-8, "float32": 2e-2}, "prediction": {"float64": 1e-12, "float32": 1e-5}}
-"""The largest difference of two results; for a training, relative to the largest change of a parameter.
+TOLERANCES = {
+    "training": {"float64": 1e-8, "float32": 2e-2},
+    "prediction": {"float64": 1e-12, "float32": 1e-5},
+    "fit": {"float64": 1e-3, "float32": 5e-3},
+}
+"""The largest difference of two results; for a training, relative to the largest change of a parameter, and for fits,
+relative to the largest change of the same parameter.
 
 Correct peers differ only by rounding, as they add in different orders. One step is off by about ten units in the last
 place, 1e-15 in float64 and 1e-6 in float32. Up to a thousand steps add up to 1e-12 and 1e-3. Adam divides by the size
 of the gradient, which magnifies the rounding of small ones, to 1e-10 and 1e-2. The bounds are above that, and far below
 the effect of different arithmetic: another order of batches, one step too many, or a factor of 2 in the loss change the
 parameters by 1e-1 and more. A prediction is one forward pass, with sums of up to a hundred products in two layers.
+
+Fits agree where they end, not in how they come there: each program stops by a rule of its own. The usual ones stop
+where a step lowers the sum of squares by less than 1e-8 of it, or 1e-5 in float32, and differ by up to 1e-4 and 2e-3.
+Samples that are off by a fifth of their noise, or a fifth of them left out, move a fit by more.
 """
 
 
@@ -215,17 +225,60 @@ class Prediction:
         return self.stack.model
 
 
-Task = Formula | Training | Prediction
+@dataclass(frozen=True)
+class Fit:
+    """Least squares: a curve fitted to samples, from a start.
+
+    One fit has Y of shape (samples, 1) and start (parameters,); its result, of shape (2, parameters), is the parameters
+    and their standard errors. Many fits share X and have Y (fits, samples) and start (fits, parameters); their result
+    is the parameters of each.
+    """
+
+    curve: Curve
+    X: Array
+    Y: Array
+    start: Array
+
+    @property
+    def precision(self) -> str:
+        """The precision of all arrays."""
+        return str(self.start.dtype)
+
+    @property
+    def fits(self) -> int | None:
+        """The number of fits; None for one fit without an axis for fits."""
+        return len(self.start) if self.start.ndim > 1 else None
+
+    @property
+    def steps(self) -> int:
+        """The number of fits."""
+        return self.fits or 1
+
+    @property
+    def model(self) -> Model:
+        """The model for nncodegen."""
+        return self.curve.model
+
+    def first(self, fits: int) -> Fit:
+        """The first of many fits."""
+        return replace(self, Y=self.Y[:fits], start=self.start[:fits])
+
+
+Task = Formula | Training | Prediction | Fit
 
 
 def difference(task: Task, ours: Array, theirs: Array) -> float:
     """The difference of two results of a task: see TOLERANCES. It is infinite if shapes differ or values are NaN."""
     if theirs.shape != ours.shape or not np.isfinite(theirs).all():
         return math.inf
+    if isinstance(task, Fit):
+        change = abs(ours - task.start).max(axis=0) if task.fits else abs(ours)
+        return float((abs(ours.astype(float) - theirs) / np.maximum(change, 1e-300)).max())
     way = ours if isinstance(task, Prediction) else ours - task.start
     return float(abs(ours.astype(float) - theirs).max() / max(float(abs(way).max()), 1e-300))
 
 
 def tolerance(task: Task) -> float:
     """The largest difference of two results that rounding explains."""
-    return TOLERANCES["prediction" if isinstance(task, Prediction) else "training"][task.precision]
+    kind = "prediction" if isinstance(task, Prediction) else "fit" if isinstance(task, Fit) else "training"
+    return TOLERANCES[kind][task.precision]

@@ -9,7 +9,8 @@ import numpy as np
 
 from nncodegen import perceptron
 from nncodegen.bench import data
-from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
+from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
+from nncodegen.bench.tasks import Array, Fit, Formula, Peaks, Prediction, Stack, Task, Training
 from nncodegen.describe import Model, Sequential
 
 CHAIN = Stack("chain", 4, ((32, "tanh"), (16, "tanh"), (4, "linear")), "mse")
@@ -27,7 +28,7 @@ class Workload:
     """A workload: a description, its cases, its default precisions.
 
     ``task(case, precision, quick)`` makes the task of a case; ``quick`` makes it small. Without a task, the workload
-    measures nncodegen alone. ``step`` says what one step is.
+    is measured in a way of its own. ``step`` says what one step is.
     """
 
     what: str
@@ -117,6 +118,18 @@ def _predict(case: str, precision: str, quick: bool) -> Task:
     return Prediction(DIGITS, parameters, np.ascontiguousarray(X[rows], dtype=precision))
 
 
+DOSES = "logistic, 20 samples"
+
+
+def _fit(case: str, precision: str, quick: bool) -> Task:
+    curve, samples = (LOGISTIC, data.responses(20)) if case == DOSES else (GAUSSIAN, data.peak(200))
+    return Fit(curve, *(array.astype(precision) for array in samples))
+
+
+def _fits(case: str, precision: str, quick: bool) -> Task:
+    return Fit(SPOT, *(array.astype(precision) for array in data.spots(640 if quick else 100_000)))
+
+
 WORKLOADS: dict[str, Workload] = {
     "perceptron": Workload(
         "the shipped formula, one sample, 999 iterations", DOUBLE, ("sequential", "simultaneous", LONG), _perceptron,
@@ -140,6 +153,11 @@ WORKLOADS: dict[str, Workload] = {
                          BOTH, ("batches of 8, sgd", FULL), _networks, "update of one model"),
     "predict": Workload("digits: prediction of one row, of 64, of 100,000 rows", DOUBLE,
                         ("1 row", "64 rows", "100,000 rows"), _predict, "call"),
+    "fit": Workload("one fit by least squares, with standard errors: a Gaussian on a level, a four-parameter logistic",
+                    DOUBLE, ("Gaussian, 200 samples", DOSES), _fit, "fit"),
+    "fits": Workload("100,000 fits of a two-dimensional Gaussian with 5 parameters to images of 5 x 5 points",
+                     ("float32", "float64"), ("",), _fits, "fit"),
+    "nist": Workload("NIST's reference problems of nonlinear regression, each from two starts: what is right", DOUBLE),
     "build": Workload("cold and cached build of each model, stage by stage", DOUBLE),
     "growth": Workload("build time, C size and time per sample against width, depth and formula size", DOUBLE),
 }  # fmt: skip
@@ -152,5 +170,6 @@ MODELS: dict[str, Model | Sequential] = {
     "digits, online, predict": DIGITS.model,
     "wide": WIDE.model,
     "networks": SMALL.model,
+    "fits": SPOT.model,
 }
 """The models of the workloads, for ``build``."""

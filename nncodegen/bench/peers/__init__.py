@@ -15,6 +15,7 @@ from typing import Any
 Run = Callable[[], Any]
 
 ALONE = dict.fromkeys(("build", "growth"), "only nncodegen is measured")
+NO_FITS = dict.fromkeys(("fit", "fits", "nist"), "it has no least squares") | ALONE
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Peer:
     """A program that is compared with nncodegen.
 
     ``place`` is a module and a function in it. ``needs`` are the modules that must be installed; the first gives the
-    version. ``left_out`` maps workloads in which the peer does not take part to reasons. ``iterations`` is the number
-    of iterations of a peer that is too slow for all of them.
+    version. ``left_out`` maps workloads in which the peer does not take part to reasons. ``iterations`` and ``fits``
+    are the numbers of iterations and of fits of a peer that is too slow for all of them.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Peer:
     left_out: Mapping[str, str] = field(default_factory=dict)
     precisions: tuple[str, ...] = ("float64", "float32")
     iterations: int | None = None
+    fits: int | None = None
     threads: bool = True
 
     @property
@@ -42,7 +44,7 @@ class Peer:
 
 def _formulas_only(reason: str) -> dict[str, str]:
     names = ("simplechains", "spiral", "digits", "online", "wide", "networks", "predict")
-    return {**dict.fromkeys(names, reason), **ALONE}
+    return {**dict.fromkeys(names, reason), **NO_FITS}
 
 
 _SYMPY = {**_formulas_only("it is for formulas"), "ensemble": "it would take the perceptron's time for each model"}
@@ -52,6 +54,7 @@ _PERCEPTRON = "it is for the perceptron alone"
 _SMALL = {
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no products of matrices"),
     **dict.fromkeys(("simplechains", "spiral", "digits", "online", "networks", "predict"), "its layers are small"),
+    **dict.fromkeys(("fit", "fits", "nist"), "a formula has no products of matrices"),
     **ALONE,
 }
 
@@ -59,18 +62,23 @@ _ONE_AT_A_TIME = "it trains one network at a time"
 _LAYERS_ONLY = {
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no layers"),
     "networks": _ONE_AT_A_TIME,
-    **ALONE,
+    **NO_FITS,
 }
+
+_TRAINED = ("perceptron", "curve", "simplechains", "spiral", "digits", "online", "wide", "ensemble", "networks")
+_FITS_ONLY = {**dict.fromkeys((*_TRAINED, "predict"), "it is for least squares"), **ALONE}
+FEW = 500
+"""The fits of a peer that makes them one by one: some seconds in each run would not make its median any better."""
 
 OURS = "nncodegen"
 
 PEERS = {
     OURS: Peer("nncodegen", "ours:make"),
-    "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), ALONE),
+    "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), NO_FITS),
     "jax": Peer("JAX, all in one jit", "jax:make", ("jax",), ALONE),
-    "torch": Peer("PyTorch, eager", "torch:eager", ("torch",), ALONE),
+    "torch": Peer("PyTorch, eager", "torch:eager", ("torch",), NO_FITS),
     "torch-modules": Peer("PyTorch, as tutorials write it", "torch:modules", ("torch",), _LAYERS_ONLY),
-    "torch-compile": Peer("PyTorch, compiled steps", "torch:compiled", ("torch",), ALONE),
+    "torch-compile": Peer("PyTorch, compiled steps", "torch:compiled", ("torch",), NO_FITS),
     "sklearn": Peer(
         "scikit-learn", "sklearn:make", ("sklearn",),
         {
@@ -80,12 +88,20 @@ PEERS = {
             "networks": _ONE_AT_A_TIME,
             "simplechains": "its Adam adds epsilon before it corrects the bias, which is another update",
             "spiral": "it has one logistic output, not a softmax, for two classes",
-            **ALONE,
+            **NO_FITS,
         },
     ),
-    "numba": Peer("numba", "numba:make", ("numba", "scipy"), ALONE),
+    "numba": Peer("numba", "numba:make", ("numba", "scipy"), NO_FITS),
     "c": Peer("C by hand", "c:make", (), {**_formulas_only(_PERCEPTRON), "curve": _PERCEPTRON}, threads=False),
     "sympy-lambdify": Peer("SymPy, lambdify", "sympy:compiled", ("sympy",), _SYMPY, ("float64",), threads=False),
     "sympy-subs": Peer("SymPy, subs", "sympy:substituted", ("sympy",), _SUBS, ("float64",), 3, threads=False),
+    "curve_fit": Peer("SciPy, curve_fit", "scipy:curve_fit", ("scipy",), _FITS_ONLY, fits=FEW, threads=False),
+    "curve_fit-jac": Peer(
+        "SciPy, curve_fit, our Jacobian", "scipy:with_our_jacobian", ("scipy",), _FITS_ONLY, fits=FEW, threads=False
+    ),
+    "least_squares": Peer(
+        "SciPy, least_squares", "scipy:least_squares", ("scipy",), _FITS_ONLY, fits=FEW, threads=False
+    ),
+    "lmfit": Peer("lmfit", "lmfit:make", ("lmfit", "scipy"), _FITS_ONLY, fits=FEW, threads=False),
     "blas": Peer("nncodegen, BLAS", "ours:with_blas", ("scipy",), _SMALL),
 }  # fmt: skip

@@ -10,7 +10,8 @@ import numpy as np
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations, peaks
-from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Task, Training
+from nncodegen.bench.peers.jax_fits import fitting
+from nncodegen.bench.tasks import Array, Fit, Formula, Peaks, Prediction, Task, Training
 
 
 def make(task: Task, threads: int) -> Run:
@@ -21,6 +22,8 @@ def make(task: Task, threads: int) -> Run:
         return _formula(task)
     if isinstance(task, Prediction):
         return _prediction(task)
+    if isinstance(task, Fit):
+        return fitting(task)
     return _training(task)
 
 

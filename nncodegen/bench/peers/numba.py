@@ -20,6 +20,7 @@ def make(task: Task, threads: int) -> Run:
         return _formula(task, threads)
     if isinstance(task, Prediction):
         return _prediction(task)
+    assert isinstance(task, Training)
     return _training(task)
 
 

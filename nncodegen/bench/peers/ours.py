@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.bench.peers import Run
-from nncodegen.bench.tasks import Formula, Prediction, Task, Training
+from nncodegen.bench.tasks import Fit, Formula, Prediction, Task, Training
 from nncodegen.build import load
 from nncodegen.module import Module
 from nncodegen.pipeline import compile_model
@@ -24,6 +24,8 @@ def with_blas(task: Task, threads: int, force: bool = True) -> Run:
 
 def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, object] = NO_CHOICES) -> Run:
     """Compiles the model anew (without ``force`` unless the cache holds it), and calls its module."""
+    if isinstance(task, Fit):
+        return _fit(task, threads)
     module = load(compile_model(task.model, task.precision, force, choices=choices).built)
     if isinstance(task, Prediction):
         parallel = _threads(module.predict, threads)
@@ -38,6 +40,20 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
             learning_rate=task.learning_rate, epochs=task.epochs, history=False, **options,
         ).parameters  # fmt: skip
     return _formula(module, task, threads)
+
+
+def _fit(task: Fit, threads: int) -> Run:
+    """Fits from a module that is compiled once in a run of the command: its cache is empty when it begins."""
+    module: Any = load(compile_model(task.model, task.precision).built)
+    if task.fits:
+        options = _threads(module.fit_many, threads)
+        return lambda: module.fit_many(task.X, task.Y, parameters=task.start, **options).parameters
+
+    def run() -> Any:
+        result = module.fit(task.X, task.Y, parameters=task.start)
+        return np.stack([result.parameters, result.standard_errors])
+
+    return run
 
 
 def _formula(module: Module, task: Formula, threads: int) -> Run:

@@ -30,9 +30,9 @@ def compiled(task: Task, threads: int) -> Run:
 def modules(task: Task, threads: int) -> Run:
     """The run of a task with torch.nn modules, a loss and an optimizer, as tutorials write it."""
     torch.set_num_threads(threads)
-    assert not isinstance(task, Formula)
     if isinstance(task, Prediction):
         return _predict(task, torch.nn.Sequential(*_modules(task.stack, task.parameters), torch.nn.Softmax(1)))
+    assert isinstance(task, Training)
     return _modules_training(task)
 
 
@@ -42,6 +42,7 @@ def _make(task: Task, threads: int, compiles: bool) -> Run:
         return _formula(task, compiles)
     if isinstance(task, Prediction):
         return _prediction(task, compiles)
+    assert isinstance(task, Training)
     return _compiled_training(task) if compiles else _eager_training(task)
 
 
