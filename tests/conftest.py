@@ -22,7 +22,7 @@ LONGEST = (
     "test_variants.py", "test_divergence.py", "test_blas.py", "test_cli.py", "test_exercise.py", "test_training.py",
     "test_descent.py", "test_c.py", "test_numbers.py", "test_table_learn.py", "test_accepted.py", "test_many.py",
     "test_results.py", "test_registers.py", "test_bench.py", "test_estimators.py", "test_documents.py",
-    "test_schedule.py",
+    "test_schedule.py", "test_nist.py", "test_bench_fits.py", "test_strd.py",
 )  # fmt: skip
 """The files that take longest, the longest first: where several processes share the tests, all end at once."""
 

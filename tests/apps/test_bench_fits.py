@@ -15,14 +15,16 @@ from nncodegen.bench.errors import BenchError
 from nncodegen.bench.flops import flops
 from nncodegen.bench.measuring import Settings, _part
 from nncodegen.bench.nist import Score, Scores, measure_nist, right_digits
-from nncodegen.bench.peers import PEERS
+from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.report import Measurement, Timing, print_measurement, print_nist
 from nncodegen.bench.strd import Problem
 from nncodegen.bench.tasks import Fit, difference, tolerance
 from nncodegen.bench.workloads import WORKLOADS
 from tests.support.tasks import run_of, tiny
 
-FITTERS = ("curve_fit", "least_squares", "lmfit", "jax")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+FITTERS = (OURS, "curve_fit", "curve_fit-jac", "least_squares", "lmfit", "jax")
 FITS = ("Gaussian", "logistic", "spots")
 
 

@@ -130,3 +130,11 @@ def distance(found, expected):
     with mpmath.workdps(DIGITS):
         difference = [mpmath.mpf(a) - b for a, b in zip(np.ravel(found), np.ravel(expected), strict=True)]
         return float(mpmath.norm(difference) / mpmath.norm(np.ravel(expected).tolist()))
+
+
+def written_loss_hessian(one, parameters):
+    """The Hessian of the mean of the squared residuals from the two files of a problem, by mpmath: (P, P)."""
+    J, r = exact(one, written_jacobian(one), parameters)[:, 0], residuals(one, parameters)
+    second = hessian(one) if f"{one.name}.hes" in WRONG else written_hessian(one)
+    with mpmath.workdps(DIGITS):
+        return 2 * (J.T @ J + np.tensordot(r, exact(one, second, parameters), 1)) / len(r)
