@@ -305,9 +305,9 @@ def curve(
     The names in the formula that are columns are data, all others are parameters. The table of their values and
     standard errors is printed; with --by, there is one fit for each group of rows, and a table with a row for each.
     """
-    from nncodegen.curve.command import run_curve  # noqa: PLC0415 (pandas is optional)
-    from nncodegen.curve.options import read_bounds, read_names, read_starts  # noqa: PLC0415
-    from nncodegen.curve.settings import Settings  # noqa: PLC0415
+    from nncodegen.curve_table.command import run_curve  # noqa: PLC0415 (pandas is optional)
+    from nncodegen.curve_table.options import read_bounds, read_names, read_starts  # noqa: PLC0415
+    from nncodegen.curve_table.settings import Settings  # noqa: PLC0415
 
     if plot is not None and by:
         raise click.UsageError("--plot draws a single fit: leave out --by, or --plot")

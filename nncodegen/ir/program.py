@@ -302,6 +302,12 @@ class Program:
         ]
         return "\n".join([*lines, "", *rest]).rstrip("\n") + "\n"
 
+    def _repr_html_(self) -> str:
+        return program_html(self)
+
+    def _repr_latex_(self) -> str | None:
+        return program_latex(self)
+
 
 @dataclass(frozen=True)
 class Companion:
@@ -316,12 +322,6 @@ class Companion:
     program: Program
     outputs: int = 0
     curved: bool = False
-
-    def _repr_html_(self) -> str:
-        return program_html(self)
-
-    def _repr_latex_(self) -> str | None:
-        return program_latex(self)
 
 
 def show_step(step: Step, width: int = 0) -> str:

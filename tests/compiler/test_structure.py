@@ -18,7 +18,8 @@ FLOORS = {
     "describe": 1, "stabilize": 1, "differentiate": 1, "simplify": 1, "schedule": 1, "emit": 1, "build": 1,
     "check": 2, "pipeline": 2, "userfile": 2,
     "curve": 3, "perceptron": 3, "network": 3, "generated": 3, "__init__": 3, "bench": 4, "estimators": 4, "table": 4,
-    "cli": 5, "__main__": 6,
+    "curve_table": 5,
+    "cli": 6, "__main__": 7,
 }  # fmt: skip
 TYPES_OF = {("emit", "schedule"), ("build", "emit")}
 """A stage may know the type that the one before it gives, and nothing more."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.curve.formula import Formula
-from nncodegen.curve.options import check_known
+from nncodegen.curve_table.options import check_known
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nncodegen.curve.columns import columns_of
-from nncodegen.curve.equation import read_equation
 from nncodegen.curve.formula import module_of
-from nncodegen.curve.groups import ERROR, Problem, fit_groups
-from nncodegen.curve.settings import Settings
+from nncodegen.curve_table.columns import columns_of
+from nncodegen.curve_table.equation import read_equation
+from nncodegen.curve_table.groups import ERROR, Problem, fit_groups
+from nncodegen.curve_table.settings import Settings
 from nncodegen.errors import BuildError
 from nncodegen.printable import printable
 from nncodegen.table.read import Table, read_table
@@ -30,7 +30,7 @@ def run_curve(
     for path in filter(None, (out, plot)):
         _check_new(path)
     if dask is not None:
-        from nncodegen.curve.distributed import fit_distributed, names_of  # noqa: PLC0415 (dask is optional)
+        from nncodegen.curve_table.distributed import fit_distributed, names_of  # noqa: PLC0415 (dask is optional)
 
         problem = _understood(console, equation, names_of(data), sigma, by, settings)
         fits = fit_distributed(data, problem, dask)

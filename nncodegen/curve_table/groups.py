@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nncodegen.curve.columns import Columns, Groups, columns_of, groups_of, side_by_side
 from nncodegen.curve.formula import Formula, module_of
-from nncodegen.curve.settings import Settings
+from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of, side_by_side
+from nncodegen.curve_table.settings import Settings
 from nncodegen.table.read import Table
 
 AT_ONCE = 4096

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from nncodegen.curve.groups import Problem, fit_partition
+from nncodegen.curve_table.groups import Problem, fit_partition
 from nncodegen.errors import BuildError, TableError
 
 LOCAL = "local"
