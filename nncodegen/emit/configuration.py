@@ -68,17 +68,20 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             ),
         },
     }
-    if schedule.companion and schedule.companion.outputs:
-        fits = schedule.fits
-        many = {"HAS_FITS": 1, "FITS": fits.models, "FITS_VALUES": max(1, fits.kernel.arrays)} if fits else {}
-        groups["A fit: the outputs that a loss depends on, whether it is no sum of squares, many side by side."] = {
-            "FIT_OUTPUTS": schedule.companion.outputs,
-            "FIT_CURVED": int(schedule.companion.curved),
-            **many,
-        }
+    groups |= _of_fit(schedule)
     if group:
         groups["A group of models: how many, the samples of a tile, and the memory of each."] = group.configuration
     return groups
+
+
+def _of_fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
+    """What the rows of a fit are; nothing for other programs."""
+    if not (schedule.companion and schedule.companion.outputs):
+        return {}
+    fits = schedule.fits
+    many = {"HAS_FITS": 1, "FITS": fits.models, "FITS_VALUES": max(1, fits.kernel.arrays)} if fits else {}
+    about = "A fit: the outputs that a loss depends on, whether it is no sum of squares, many side by side."
+    return {about: {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved), **many}}
 
 
 def _set(**settings: int | str) -> dict[str, int | str]:

@@ -9,7 +9,7 @@ from tests.support import ROOT
 from tests.support.compilers import sanitized
 from tests.support.runtime import SANITIZED
 
-TESTS = ("random", "regularize", "metrics", "rules", "samples", "training", "fits")
+TESTS = ("random", "regularize", "metrics", "rules", "samples", "training", "fit", "fits")
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None or sys.platform != "linux", reason="needs GCC's sanitizers")

@@ -38,7 +38,11 @@ def polynomial(p, x):
     return np.polyval(p[::-1], x[:, 0])
 
 
-FORMULAS = {each.__name__: each for each in (decay, gaussian, logistic, product, spiral, polynomial)}
+def linear(p, x):
+    return x @ p
+
+
+FORMULAS = {each.__name__: each for each in (decay, gaussian, logistic, product, spiral, polynomial, linear)}
 """In the order of their numbers in ``fits_models.h``, from 1 on."""
 
 _GRID = np.stack(np.meshgrid(np.arange(5.0), np.arange(5.0)), -1).reshape(-1, 2)

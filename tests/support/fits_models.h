@@ -14,6 +14,7 @@
 #define PRODUCT 4 /* a*b*x + c: the data do not determine a and b */
 #define SPIRAL 5 /* two outputs: a*exp(-b*x)*cos(w*x), a*exp(-b*x)*sin(w*x) */
 #define POLYNOMIAL 6 /* of degree 5 */
+#define LINEAR 7 /* the sum of 45 inputs, each times its parameter: more columns than are worked through at once */
 
 #if FORMULA == DECAY
 #define NN_PARAMETERS 3
@@ -29,6 +30,9 @@
 #define NN_FIT_OUTPUTS 2
 #elif FORMULA == POLYNOMIAL
 #define NN_PARAMETERS 6
+#elif FORMULA == LINEAR
+#define NN_PARAMETERS 45
+#define NN_INPUTS 45
 #endif
 #ifndef NN_INPUTS
 #define NN_INPUTS 1
@@ -71,7 +75,7 @@
 #define INPUT(i) inputs[(i)*FITS + lane]
 #define SET(k, value) rows[(k)*FITS + lane] = value
 
-static void group_rows(const real *restrict parameters, const real *restrict inputs, const real *restrict targets,
+static UNUSED void group_rows(const real *restrict parameters, const real *restrict inputs, const real *restrict targets,
     real *restrict values, real *restrict rows)
 {
     FITS_LOOP
@@ -121,6 +125,13 @@ static void group_rows(const real *restrict parameters, const real *restrict inp
             SET(1 + p, power);
             output += PARAMETER(p)*power;
             power *= x;
+        }
+        SET(0, output);
+#elif FORMULA == LINEAR
+        real output = 0;
+        for (size_t p = 0; p < PARAMETERS; p++) {
+            SET(1 + p, INPUT(p));
+            output += PARAMETER(p)*INPUT(p);
         }
         SET(0, output);
 #endif

@@ -300,4 +300,11 @@ static UNUSED void group_rows(const real *parameters, const real *x, const real 
     (void) values;
 }
 
+/* What stands for the kernel of the rows of a fit, which a program of its own has, where headers are compiled alone. */
+static UNUSED void jacobian_tile(const real *parameters, const real *inputs, const real *targets, const real *weights,
+    size_t count, real *work, real *outputs)
+{
+    predict_tile(parameters, inputs, targets, weights, count, work, outputs);
+}
+
 #endif

@@ -88,7 +88,13 @@
     \
     /* The derivatives of the outputs: derivatives[sample][output][parameter]. Returns 0, or 1 if stopped. */ \
     FUNCTION(int, return, jacobian, (const NN(real) *parameters, const NN(real) *inputs, size_t samples, void *work, \
-        NN(real) *derivatives, NN(poll) *poll), (parameters, inputs, samples, work, derivatives, poll))
+        NN(real) *derivatives, NN(poll) *poll), (parameters, inputs, samples, work, derivatives, poll)) \
+    \
+    /* The bytes of work memory for a fit. */ \
+    FUNCTION(size_t, return, fit_size, (void), ()) \
+    \
+    /* Fits the model to data. */ \
+    FUNCTION(void, , fit, (NN(fitting) *run), (run))
 
 /* Where NN_HAS_FITS. */
 #define NN_ENTRY_POINTS_FOR_FITS(FUNCTION) \

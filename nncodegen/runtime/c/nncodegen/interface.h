@@ -122,6 +122,58 @@ typedef struct {
     int *status; /* COMPLETED at first */
 } NN(many);
 
+/* What a residual z = (output - target)/sigma counts in the cost of a fit: z^2, or less where it is large, as in
+   scipy.optimize.least_squares. */
+enum { NN(LINEAR), NN(HUBER), NN(SOFT_L1), NN(CAUCHY) };
+
+/* How a fit ended. The first three are solutions. */
+enum {
+    NN(FIT_COST), /* a step changed the cost by less than cost_tolerance of it, and no step promises more */
+    NN(FIT_STEP), /* a step was shorter than step_tolerance of the parameters */
+    NN(FIT_GRADIENT), /* the cosine of the angle between residuals and any derivative is below gradient_tolerance */
+    NN(FIT_MAX_ITERATIONS),
+    NN(FIT_STALLED), /* no step lowers the cost, however short, and no tolerance is met */
+    NN(FIT_NOT_FINITE), /* outputs or derivatives at the start are not finite, or the sum of their squares */
+    NN(FIT_NO_DATA), /* all is missing: the parameters are those at the start */
+    NN(FIT_INTERRUPTED)
+};
+
+typedef struct {
+    /* The data. A target that is NaN is missing. */
+    const NN(real) *inputs; /* [samples][inputs] */
+    const NN(real) *targets; /* [samples][outputs] */
+    size_t samples;
+    const NN(real) *sigma; /* each > 0; NULL: 1 */
+    size_t sigmas; /* the values of sigma for each sample: 0 (one value for all), 1, or one for each output */
+    /* The bounds of the parameters, which the start keeps (NULL: none; or infinite), and those that are fixed. */
+    const NN(real) *lower;
+    const NN(real) *upper;
+    const unsigned char *fixed; /* may be NULL */
+    int robust; /* LINEAR, HUBER, SOFT_L1 or CAUCHY */
+    double robust_scale; /* the residual from which on it counts less */
+    double cost_tolerance;
+    double step_tolerance;
+    double gradient_tolerance;
+    size_t max_iterations;
+    NN(poll) poll;
+    void *work; /* fit_size() bytes */
+    NN(real) *parameters; /* the start, then what was found: also where a fit was interrupted, the best so far */
+    /* What comes out besides. */
+    double *residuals; /* [samples][outputs], NaN where they are missing; may be NULL */
+    double *triangle; /* [free][free]: R of the QR decomposition of the derivatives by the parameters that are not
+                         fixed, each divided by sigma and weighted by the robust loss; may be NULL */
+    signed char *active; /* of each parameter, -1 or 1 where it is at its lower or upper bound; may be NULL */
+    double cost; /* half the sum of squared residuals, or of what a robust loss makes of them */
+    double chi2; /* the sum of squared residuals */
+    double gradient; /* the largest of the cosines */
+    size_t used; /* residuals that are not missing */
+    size_t free; /* parameters that are not fixed */
+    size_t rank; /* of the triangle with columns of equal length: less than free, if the data do not determine all */
+    size_t iterations; /* steps that were tried */
+    size_t evaluations; /* of all samples */
+    int status;
+} NN(fitting);
+
 /* How a fit ended that was made side by side with others. */
 enum {
     NN(FITS_PENDING), /* not at all: the call was stopped before */

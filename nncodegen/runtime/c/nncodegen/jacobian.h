@@ -44,9 +44,11 @@ static UNUSED void prepare_rows(const real *parameters, size_t samples, row_memo
 static UNUSED void rows_of_tile(const real *parameters, const real *inputs, size_t first, size_t count, size_t output,
     row_memory r)
 {
-    for (size_t n = 0; n < TILE; n++)
-        for (size_t k = 0; k < TARGETS; k++)
-            r.seeds[n*TARGETS + k] = k == output;
+    const size_t seeds = SEEDED ? TARGETS : 0;
+    for (size_t n = 0; n < TILE*seeds; n++)
+        r.seeds[n] = 0;
+    for (size_t n = 0; SEEDED && n < TILE; n++)
+        r.seeds[n*TARGETS + output] = 1;
     const tile now = fill(r.m, inputs, NULL, NULL, NULL, 1, first, count);
     jacobian_tile(parameters, now.inputs, SEEDED ? r.seeds : NULL, r.m.weights, count, r.m.arrays, r.rows);
 }

@@ -1,0 +1,119 @@
+/* A damped step that stays within bounds: the exact minimum there of |R s + q|^2 + damping |D s|^2.
+
+   Needs damping.h. Gives hold, damped_step. */
+
+#ifndef NNCODEGEN_BOUNDS_H
+#define NNCODEGEN_BOUNDS_H
+
+#include "damping.h"
+
+/* How far each parameter is from its bounds, and which are held at the beginning: those at a bound against which the
+   cost falls. */
+static UNUSED void hold(const NN(fitting) *run, fit_memory *m)
+{
+    for (size_t k = 0; k < m->n; k++) {
+        const size_t p = m->free[k];
+        const double place = (double) m->parameters[p];
+        m->low[k] = run->lower ? (double) run->lower[p] - place : -HUGE_VAL;
+        m->high[k] = run->upper ? (double) run->upper[p] - place : HUGE_VAL;
+        m->held[k] = (signed char) ((m->high[k] <= 0 && m->gradient[k] < 0) - (m->low[k] >= 0 && m->gradient[k] > 0));
+    }
+}
+
+/* The clamped parameter that wants most to leave its bound, n if none does: the gradient, of the damped cost at the
+   step, points away from the bound. */
+static UNUSED size_t unwilling(fit_memory *m, double damping, double rounding)
+{
+    size_t found = m->n;
+    double worst = rounding;
+    for (size_t i = 0; i < m->n; i++) {
+        const double *const row = m->triangle + i*TRIANGLE_ROW;
+        double sum = row[m->n];
+        for (size_t k = i; k < m->n; k++)
+            sum += row[k]*m->step[k];
+        m->change[i] = sum;
+    }
+    for (size_t k = 0; k < m->n; k++) {
+        if (!m->clamped[k])
+            continue;
+        double slope = damping*m->scale[k]*m->step[k];
+        for (size_t i = 0; i <= k; i++)
+            slope += m->triangle[i*TRIANGLE_ROW + k]*m->change[i]*m->by_scale[k];
+        if (slope*m->clamped[k] > worst) {
+            worst = slope*m->clamped[k];
+            found = k;
+        }
+    }
+    return found;
+}
+
+/* Goes from the present step towards the solution of the system, to the first bound on the way, if there is one: that
+   is clamped. Returns whether there was. */
+static UNUSED int go_to_bound(fit_memory *m)
+{
+    double fraction = 1;
+    size_t hit = m->n;
+    signed char side = 0;
+    for (size_t k = 0; k < m->moving; k++) {
+        const size_t p = m->order[k];
+        const double goal = m->scaled[k]*m->by_scale[p], way = goal - m->step[p];
+        if (goal <= m->high[p] && goal >= m->low[p])
+            continue;
+        const double part = ((way > 0 ? m->high[p] : m->low[p]) - m->step[p])/way;
+        if (part <= fraction) {
+            fraction = part;
+            hit = p;
+            side = way > 0 ? 1 : -1;
+        }
+    }
+    for (size_t k = 0; k < m->moving; k++) {
+        const size_t p = m->order[k];
+        m->step[p] += fraction*(m->scaled[k]*m->by_scale[p] - m->step[p]);
+    }
+    if (hit == m->n)
+        return 0;
+    m->clamped[hit] = side;
+    m->step[hit] = side > 0 ? m->high[hit] : m->low[hit];
+    return 1;
+}
+
+/* The same within bounds: parameters are clamped at the bounds that the way to a solution meets, and let go where they
+   want to leave them, until none does (Stark and Parker, Bounded-variable least squares, 1995). Each round makes the
+   damped cost less, so that no set of clamped parameters comes twice; rounding is the end of that. */
+static UNUSED void step_within_bounds(fit_memory *m, double damping)
+{
+    double rounding = 0;
+    for (size_t k = 0; k < m->n; k++) {
+        rounding = larger(rounding, 1e-13*fabs(m->gradient[k])*m->by_scale[k]);
+        m->step[k] = 0;
+    }
+    memcpy(m->clamped, m->held, m->n);
+    for (size_t round = 0; round < 3*m->n + 10; round++) {
+        make_system(m);
+        solve_damped(m, damping);
+        if (go_to_bound(m))
+            continue;
+        const size_t found = unwilling(m, damping, rounding);
+        if (found == m->n)
+            return;
+        m->clamped[found] = 0;
+    }
+}
+
+/* The step with some damping, within the bounds. Returns its length |D s|. */
+static UNUSED double damped_step(const NN(fitting) *run, fit_memory *m, double damping)
+{
+    if (!run->lower && !run->upper) {
+        const double square = solve_damped(m, damping);
+        for (size_t k = 0; k < m->moving; k++)
+            m->step[m->order[k]] = m->scaled[k]*m->by_scale[m->order[k]];
+        return sqrt(square);
+    }
+    step_within_bounds(m, damping);
+    double square = 0;
+    for (size_t k = 0; k < m->n; k++)
+        square += m->step[k]*m->scale[k]*m->step[k]*m->scale[k];
+    return sqrt(square);
+}
+
+#endif

@@ -1,0 +1,128 @@
+/* Columns of doubles that lie side by side, each of whole vectors: their products and sums.
+
+   Needs vectors.h. Gives wide, WIDE, whole_rows, multiply_columns, subtract_columns, multiply_strip, subtract_strip. */
+
+#ifndef NNCODEGEN_COLUMNS_H
+#define NNCODEGEN_COLUMNS_H
+
+#include "vectors.h"
+
+typedef double wide __attribute__((vector_size(VECTOR_BYTES), may_alias));
+
+enum {
+    WIDE = VECTOR_BYTES/sizeof(double),
+    STRIP = 8 /* columns that are worked through at once where there are many */
+};
+
+/* Rows with those that fill the last vector. */
+INLINE size_t whole_rows(size_t rows)
+{
+    return (rows + WIDE - 1)/WIDE*WIDE;
+}
+
+INLINE double sum_of_wide(wide s)
+{
+    typedef double half __attribute__((vector_size(VECTOR_BYTES/2), may_alias));
+    const half two = ((const half *) &s)[0] + ((const half *) &s)[1];
+#if VECTOR_BYTES > 32
+    typedef double quarter __attribute__((vector_size(VECTOR_BYTES/4), may_alias));
+    const quarter last = ((const quarter *) &two)[0] + ((const quarter *) &two)[1];
+#else
+    const half last = two;
+#endif
+    double total = 0;
+    for (size_t lane = 0; lane < sizeof last/sizeof(double); lane++)
+        total += last[lane];
+    return total;
+}
+
+/* The products of one column with up to four others: each vector of it is read once. */
+INLINE void multiply_few(const double *a, const double *b, size_t stride, size_t rows, size_t count, double *products)
+{
+    wide s[4] = {{0}, {0}, {0}, {0}};
+    for (size_t n = 0; n < rows; n += WIDE) {
+        const wide v = *(const wide *) (a + n);
+        for (size_t k = 0; k < count; k++)
+            s[k] += v**(const wide *) (b + k*stride + n);
+    }
+    for (size_t k = 0; k < count; k++)
+        products[k] = sum_of_wide(s[k]);
+}
+
+static HOT void multiply_columns(const double *a, const double *b, size_t stride, size_t rows, size_t count,
+    double *products)
+{
+    size_t k = 0;
+    for (; k + 4 <= count; k += 4)
+        multiply_few(a, b + k*stride, stride, rows, 4, products + k);
+    if (count - k == 3)
+        multiply_few(a, b + k*stride, stride, rows, 3, products + k);
+    else if (count - k == 2)
+        multiply_few(a, b + k*stride, stride, rows, 2, products + k);
+    else if (count - k == 1)
+        multiply_few(a, b + k*stride, stride, rows, 1, products + k);
+}
+
+/* Subtracts multiples of one column from up to four others. */
+INLINE void subtract_few(const double *a, const double *factors, double *b, size_t stride, size_t rows, size_t count)
+{
+    for (size_t n = 0; n < rows; n += WIDE) {
+        const wide v = *(const wide *) (a + n);
+        for (size_t k = 0; k < count; k++)
+            *(wide *) (b + k*stride + n) -= factors[k]*v;
+    }
+}
+
+static HOT void subtract_columns(const double *a, const double *factors, double *b, size_t stride, size_t rows,
+    size_t count)
+{
+    size_t k = 0;
+    for (; k + 4 <= count; k += 4)
+        subtract_few(a, factors + k, b + k*stride, stride, rows, 4);
+    if (count - k == 3)
+        subtract_few(a, factors + k, b + k*stride, stride, rows, 3);
+    else if (count - k == 2)
+        subtract_few(a, factors + k, b + k*stride, stride, rows, 2);
+    else if (count - k == 1)
+        subtract_few(a, factors + k, b + k*stride, stride, rows, 1);
+}
+
+/* The products of the columns of a strip with two others, products[2*i] and products[2*i + 1]: four by four, as many
+   as leave registers for the rest. */
+static HOT void multiply_strip(const double *strip, const double *b, const double *c, size_t stride, size_t rows,
+    double *products)
+{
+    for (size_t i = 0; i < STRIP; i += 4) {
+        const double *const a = strip + i*stride;
+        wide s[4] = {{0}, {0}, {0}, {0}}, t[4] = {{0}, {0}, {0}, {0}};
+        for (size_t n = 0; n < rows; n += WIDE) {
+            const wide v = *(const wide *) (b + n), w = *(const wide *) (c + n);
+            for (size_t k = 0; k < 4; k++) {
+                s[k] += *(const wide *) (a + k*stride + n)*v;
+                t[k] += *(const wide *) (a + k*stride + n)*w;
+            }
+        }
+        for (size_t k = 0; k < 4; k++) {
+            products[2*(i + k)] = sum_of_wide(s[k]);
+            products[2*(i + k) + 1] = sum_of_wide(t[k]);
+        }
+    }
+}
+
+/* Subtracts multiples of the columns of a strip from two others. */
+static HOT void subtract_strip(const double *strip, const double *factors, double *b, double *c, size_t stride,
+    size_t rows)
+{
+    for (size_t n = 0; n < rows; n += WIDE) {
+        wide v = *(const wide *) (b + n), w = *(const wide *) (c + n);
+        for (size_t k = 0; k < STRIP; k++) {
+            const wide a = *(const wide *) (strip + k*stride + n);
+            v -= factors[2*k]*a;
+            w -= factors[2*k + 1]*a;
+        }
+        *(wide *) (b + n) = v;
+        *(wide *) (c + n) = w;
+    }
+}
+
+#endif

@@ -1,0 +1,168 @@
+/* A fit by least squares: the parameters with the smallest sum of squared residuals, or of what a robust loss makes of
+   them, within bounds.
+
+   Needs polish.h. Gives fit, fit_size.
+
+   The method of Levenberg and Marquardt with a radius of trust, scaled and led as in MINPACK (More, The
+   Levenberg-Marquardt algorithm: implementation and theory, 1978), but for the first radius: the length of the
+   parameters, not a hundred times as much, finds more of the solutions. Steps within bounds are exact minima of the
+   damped problem (bounds.h). */
+
+#ifndef NNCODEGEN_FIT_H
+#define NNCODEGEN_FIT_H
+
+#include "polish.h"
+
+enum { GOES_ON = -1 };
+
+/* What leads a fit from step to step. */
+typedef struct {
+    double radius; /* the longest step that is trusted */
+    double damping;
+    double rounding; /* of the cost, relative */
+} lead;
+
+/* A shorter radius after a step that gained too little: where a parabola through the cost here, its slope, and the cost
+   there has its minimum, between a tenth and a half of it. */
+INLINE double shortened(double slope, double gain)
+{
+    const double part = gain >= 0 ? 0.5 : 0.5*slope/(slope + gain);
+    return part > 0.1 ? part : 0.1; /* also where the cost there is not finite */
+}
+
+/* One step that is tried. Returns how the fit has ended, or GOES_ON. */
+static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
+{
+    const double length = find_step(run, m, l->radius, &l->damping), cost = m->sums.cost;
+    residual_sums sums;
+    double slope;
+    place_trial(run, m);
+    const double expected = predicted_fall(m, &slope);
+    const int found = evaluate(run, m, m->trial, m->tried, cost, &sums);
+    run->evaluations++;
+    if (found == STOPPED)
+        return NN(FIT_INTERRUPTED);
+    const double gain = found == NOT_FINITE ? -HUGE_VAL : cost - sums.cost;
+    const double ratio = expected > 0 ? gain/expected : 0;
+    if (run->iterations++ == 0 && length < l->radius)
+        l->radius = length;
+    if (!(ratio > 0.25)) {
+        const double part = shortened(slope, gain);
+        l->radius = part*(10*length < l->radius ? 10*length : l->radius);
+        l->damping /= part;
+    } else if (l->damping == 0 || ratio >= 0.75) {
+        l->radius = 2*length;
+        l->damping /= 2;
+    }
+    const int is_short = length <= run->step_tolerance*(scaled_length(m) + run->step_tolerance*sqrt(2*m->sums.cost));
+    const int is_flat = expected <= larger(run->cost_tolerance, l->rounding)*cost;
+    const int taken = found == EVALUATED && (ratio > 1e-4 || (gain >= 0 && (is_short || is_flat)));
+    if (taken) {
+        take_trial(m, &sums);
+        look_around(run, m);
+        const double least = larger(run->cost_tolerance, l->rounding)*cost;
+        if (ratio > 0.25 && gain <= least && possible_fall(m) <= least)
+            return NN(FIT_COST);
+    }
+    if (is_short)
+        return taken || is_flat ? NN(FIT_STEP) : NN(FIT_STALLED);
+    if (expected <= l->rounding*cost)
+        return NN(FIT_COST);
+    return GOES_ON;
+}
+
+/* Steps until the fit ends. */
+static UNUSED int descend_to_end(NN(fitting) *run, fit_memory *m)
+{
+    lead l = {0, 0, 4*ROUNDING};
+    for (size_t k = 0; k < m->n; k++)
+        m->scale[k] = 0;
+    look_around(run, m);
+    l.radius = scaled_length(m);
+    if (!(l.radius > 0))
+        l.radius = 1;
+    for (;;) {
+        if (largest_cosine(m) <= run->gradient_tolerance)
+            return NN(FIT_GRADIENT);
+        if (run->iterations >= run->max_iterations)
+            return NN(FIT_MAX_ITERATIONS);
+        const int status = try_step(run, m, &l);
+        if (status != GOES_ON)
+            return status;
+    }
+}
+
+/* The residuals at the parameters, without a robust loss. */
+static UNUSED void tell_residuals(NN(fitting) *run, fit_memory *m)
+{
+    residual_sums sums = {0, 0, 0};
+    prepare_rows(m->parameters, run->samples, m->rows);
+    for (size_t first = 0; first < run->samples; first += TILE) {
+        const size_t count = run->samples - first < TILE ? run->samples - first : TILE;
+        rows_of_tile(m->parameters, run->inputs, first, count, 0, m->rows);
+        for (size_t k = 0; k < FIT_OUTPUTS; k++) {
+            take_residuals(run, NN(LINEAR), first, count, k, m, &sums);
+            for (size_t n = 0; n < count; n++) {
+                const size_t place = (first + n)*FIT_OUTPUTS + k;
+                const int known = run->targets[place] == run->targets[place];
+                run->residuals[place] = known ? m->residuals[k*FOLDED_ROWS + n] : (double) NAN;
+            }
+        }
+    }
+}
+
+/* What the caller is told of the solution. */
+static UNUSED void report(NN(fitting) *run, fit_memory *m)
+{
+    for (size_t k = 0; k < m->n; k++)
+        m->scale[k] = 0;
+    look_around(run, m);
+    memcpy(run->parameters, m->parameters, PARAMETERS*sizeof(real));
+    for (size_t i = 0; run->triangle && i < m->n; i++)
+        for (size_t k = 0; k < m->n; k++)
+            run->triangle[i*m->n + k] = m->triangle[i*TRIANGLE_ROW + k];
+    if (run->active)
+        memset(run->active, 0, PARAMETERS);
+    for (size_t k = 0; run->active && k < m->n; k++) {
+        const size_t p = m->free[k];
+        run->active[p] = (signed char) ((m->high[k] <= 0) - (m->low[k] >= 0 && m->high[k] > 0));
+    }
+    run->cost = m->sums.cost;
+    run->chi2 = m->sums.chi2;
+    run->used = m->sums.used;
+    run->gradient = largest_cosine(m);
+    memset(m->clamped, 0, m->n);
+    make_system(m);
+    run->rank = m->rank;
+    if (run->residuals)
+        tell_residuals(run, m);
+}
+
+size_t NN(fit_size)(void)
+{
+    return size_of_fit();
+}
+
+COLD void NN(fit)(NN(fitting) *run)
+{
+    fit_memory m = carve_fit(run->work);
+    for (size_t p = 0; p < PARAMETERS; p++)
+        if (!run->fixed || !run->fixed[p])
+            m.free[m.n++] = p;
+    run->free = m.n;
+    run->iterations = run->rank = 0;
+    run->evaluations = 1;
+    memcpy(m.parameters, run->parameters, PARAMETERS*sizeof(real));
+    memcpy(m.trial, run->parameters, PARAMETERS*sizeof(real));
+    const int found = evaluate(run, &m, m.parameters, m.triangle, HUGE_VAL, &m.sums);
+    run->status = found == STOPPED ? NN(FIT_INTERRUPTED) : NN(FIT_NOT_FINITE);
+    if (found != EVALUATED)
+        m.sums.cost = m.sums.chi2 = (double) NAN; /* of some samples only */
+    else
+        run->status = m.sums.used == 0 ? NN(FIT_NO_DATA) : descend_to_end(run, &m);
+    if (run->status <= NN(FIT_GRADIENT) && polish(run, &m, larger(1e-13, 1e-5*run->step_tolerance)))
+        run->status = NN(FIT_INTERRUPTED);
+    report(run, &m);
+}
+
+#endif

@@ -1,0 +1,147 @@
+/* Where a fit is: the parameters, and what follows from the triangle there; and a step from there.
+
+   Needs residuals.h and bounds.h. Gives look_around, find_step, place_trial, take_trial. */
+
+#ifndef NNCODEGEN_FIT_POINT_H
+#define NNCODEGEN_FIT_POINT_H
+
+#include "bounds.h"
+#include "residuals.h"
+
+/* What the triangle at the parameters tells: the gradient, the length of each column, the scales, which bounds hold,
+   and the system of the rest. */
+static HOT void look_around(const NN(fitting) *run, fit_memory *m)
+{
+    for (size_t k = 0; k < m->n; k++)
+        m->gradient[k] = m->length[k] = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        const double *const row = m->triangle + i*TRIANGLE_ROW, side = row[m->n];
+        for (size_t k = i; k < m->n; k++) {
+            m->gradient[k] += row[k]*side;
+            m->length[k] += row[k]*row[k];
+        }
+    }
+    for (size_t k = 0; k < m->n; k++) {
+        m->length[k] = sqrt(m->length[k]);
+        m->scale[k] = larger(m->scale[k], m->length[k]);
+        m->by_scale[k] = m->scale[k] > 0 ? 1/m->scale[k] : 1;
+    }
+    hold(run, m);
+    memcpy(m->clamped, m->held, m->n);
+    for (size_t k = 0; k < m->n; k++)
+        m->step[k] = 0;
+    make_system(m);
+}
+
+/* The largest cosine of an angle between the residuals and a column, of those that no bound holds; of residuals as long
+   as a robust loss makes them. */
+static UNUSED double largest_cosine(const fit_memory *m)
+{
+    double largest = 0;
+    for (size_t k = 0; k < m->n; k++)
+        if (!m->held[k] && m->length[k] > 0 && m->sums.cost > 0)
+            largest = larger(largest, fabs(m->gradient[k])/m->length[k]/sqrt(2*m->sums.cost));
+    return largest;
+}
+
+/* The length of the parameters, |D x|. */
+static UNUSED double scaled_length(const fit_memory *m)
+{
+    double square = 0;
+    for (size_t k = 0; k < m->n; k++) {
+        const double value = (double) m->parameters[m->free[k]]*m->scale[k];
+        square += value*value;
+    }
+    return sqrt(square);
+}
+
+/* The step as long as the radius, to a tenth of it, or without damping, if that is not longer; the damping is the
+   one that makes it so. Newton's method on 1/length, as MINPACK's lmpar; where it leaves the interval in which the
+   damping is known to lie, the middle of that. Returns the length. */
+static HOT double find_step(const NN(fitting) *run, fit_memory *m, double radius, double *damping)
+{
+    double length = damped_step(run, m, 0);
+    if (length <= 1.1*radius) {
+        *damping = 0;
+        return length;
+    }
+    double low = 0, high = 0;
+    if (m->rank == m->n && m->moving == m->n)
+        low = (length - radius)/radius/slope_of_length(m, 0, length);
+    for (size_t k = 0; k < m->n; k++)
+        if (!m->held[k])
+            high += m->gradient[k]*m->by_scale[k]*m->gradient[k]*m->by_scale[k];
+    high = sqrt(high)/radius;
+    double next = *damping > low && *damping < high ? *damping : low > 0 ? low : 1e-3*high;
+    for (size_t k = 0; k < 10; k++) {
+        *damping = next;
+        length = damped_step(run, m, next);
+        const double excess = length - radius;
+        if (fabs(excess) <= 0.1*radius)
+            break;
+        if (excess > 0)
+            low = larger(low, next);
+        else
+            high = next < high ? next : high;
+        next += length > 0 ? excess/radius/slope_of_length(m, next, length) : 0;
+        if (!(next > low && next < high))
+            next = low > 0 ? sqrt(low*high) : 1e-3*high;
+    }
+    return length;
+}
+
+/* The parameters a step further, within the bounds; the step becomes what is left of it after rounding. */
+static UNUSED void place_trial(const NN(fitting) *run, fit_memory *m)
+{
+    for (size_t k = 0; k < m->n; k++) {
+        const size_t p = m->free[k];
+        real value = (real) ((double) m->parameters[p] + m->step[k]);
+        if (run->lower && (value < run->lower[p] || m->step[k] == m->low[k]))
+            value = run->lower[p];
+        if (run->upper && (value > run->upper[p] || m->step[k] == m->high[k]))
+            value = run->upper[p];
+        m->trial[p] = value;
+        m->step[k] = (double) value - (double) m->parameters[p];
+    }
+}
+
+/* What a step does to the cost, if the residuals are linear: how much it falls, and, in slope, by the gradient
+   alone. */
+static UNUSED double predicted_fall(fit_memory *m, double *slope)
+{
+    double fall = 0;
+    *slope = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        const double *const row = m->triangle + i*TRIANGLE_ROW;
+        double change = 0;
+        for (size_t k = i; k < m->n; k++)
+            change += row[k]*m->step[k];
+        fall -= change*(row[m->n] + change/2);
+        *slope += change*row[m->n];
+    }
+    return fall;
+}
+
+/* How much the cost would fall without damping, if the residuals were linear: what no part of the step tells that a
+   radius makes short, along a valley. */
+static UNUSED double possible_fall(const fit_memory *m)
+{
+    double squares = 0;
+    for (size_t i = 0; i < m->rank; i++)
+        squares += m->system[i*TRIANGLE_ROW + m->moving]*m->system[i*TRIANGLE_ROW + m->moving];
+    return squares/2;
+}
+
+/* The trial is where the fit is now. */
+static UNUSED void take_trial(fit_memory *m, const residual_sums *sums)
+{
+    double *const triangle = m->triangle;
+    real *const parameters = m->parameters;
+    m->triangle = m->tried;
+    m->tried = triangle;
+    for (size_t k = 0; k < m->n; k++)
+        parameters[m->free[k]] = m->trial[m->free[k]];
+    m->sums = *sums;
+}
+
+#endif

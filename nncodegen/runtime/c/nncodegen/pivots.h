@@ -1,0 +1,102 @@
+/* The rank of a triangle, by a QR decomposition that takes the longest column first.
+
+   Needs fit_memory.h. Gives pivot. */
+
+#ifndef NNCODEGEN_PIVOTS_H
+#define NNCODEGEN_PIVOTS_H
+
+#include "fit_memory.h"
+
+/* Copies the triangle of the system and its right-hand side into columns, with rows of zeros up to whole vectors. */
+static UNUSED void spread(fit_memory *m, size_t n, size_t rows)
+{
+    for (size_t k = 0; k <= n; k++) {
+        double *const column = m->square + k*SQUARE;
+        const size_t filled = k < n ? k + 1 : n;
+        for (size_t i = 0; i < filled; i++)
+            column[i] = m->system[i*TRIANGLE_ROW + k];
+        for (size_t i = filled; i < rows; i++)
+            column[i] = 0;
+    }
+}
+
+/* Exchanges two columns, and what belongs to them. */
+static UNUSED void exchange(fit_memory *m, size_t j, size_t k, size_t rows)
+{
+    double *const a = m->square + j*SQUARE, *const b = m->square + k*SQUARE;
+    for (size_t i = 0; i < rows; i++) {
+        const double value = a[i];
+        a[i] = b[i];
+        b[i] = value;
+    }
+    const size_t number = m->order[j];
+    m->order[j] = m->order[k];
+    m->order[k] = number;
+    m->left[k] = m->left[j];
+    m->summed[k] = m->summed[j];
+}
+
+/* The column from the given one on of which most is left behind the rows before it. The squares are those of the step
+   before without the row that is done; where most has been subtracted, they are summed up again, as LAPACK does. */
+static UNUSED size_t longest(fit_memory *m, size_t first, size_t n, size_t rows)
+{
+    size_t best = first;
+    for (size_t k = first; k < n; k++) {
+        const double *const column = m->square + k*SQUARE;
+        if (first > 0)
+            m->left[k] -= column[first - 1]*column[first - 1];
+        if (first == 0 || m->left[k] <= 1e-8*m->summed[k]) {
+            double sum = 0;
+            for (size_t i = first; i < rows; i++)
+                sum += column[i]*column[i];
+            m->left[k] = m->summed[k] = sum;
+        }
+        best = m->left[k] > m->left[best] ? k : best;
+    }
+    return best;
+}
+
+/* Reflects column j, whose rows before j are done, so that it has nothing left behind row j, and those behind it, of
+   which n is the right-hand side. */
+static UNUSED void reflect_square(fit_memory *m, size_t j, size_t n, size_t rows)
+{
+    double *const column = m->square + j*SQUARE;
+    for (size_t i = 0; i < j; i++) {
+        m->system[i*TRIANGLE_ROW + j] = column[i];
+        column[i] = 0;
+    }
+    multiply_columns(column, column, SQUARE, rows, n + 1 - j, m->products);
+    const double root = sqrt(m->products[0]), diagonal = column[j] < 0 ? root : -root, head = column[j] - diagonal;
+    m->system[j*TRIANGLE_ROW + j] = diagonal;
+    column[j] = head;
+    for (size_t k = j + 1; k <= n; k++)
+        m->products[k - j] = (m->products[k - j] - diagonal*m->square[k*SQUARE + j])/(-diagonal*head);
+    subtract_columns(column, m->products + 1, column + SQUARE, SQUARE, rows, n - j);
+}
+
+/* Makes another triangle of that of the system, of n columns: with these in the order in which most is left of them.
+   What is left of the last ones, relative to the first, may be nothing but rounding, and is 0 then. Returns the rank,
+   the number of those before. */
+static HOT size_t pivot(fit_memory *m, size_t n)
+{
+    const size_t rows = whole_rows(n);
+    const double rounding = ROUNDING*(double) (n < 10 ? 10 : n);
+    double largest = 0;
+    size_t rank = 0;
+    spread(m, n, rows);
+    for (; rank < n; rank++) {
+        const size_t best = longest(m, rank, n, rows);
+        const double left = sqrt(m->left[best]);
+        largest = rank == 0 ? left : largest;
+        if (!(left > rounding*largest))
+            break;
+        exchange(m, rank, best, rows);
+        reflect_square(m, rank, n, rows);
+    }
+    for (size_t k = rank; k <= n; k++)
+        for (size_t i = 0; i < n; i++)
+            m->system[i*TRIANGLE_ROW + k] = i < rank ? m->square[k*SQUARE + i] : 0;
+    return rank;
+}
+
+#endif

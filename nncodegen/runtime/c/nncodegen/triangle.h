@@ -1,0 +1,121 @@
+/* The triangle of a QR decomposition of any number of rows, which are folded into it some at a time.
+
+   Needs columns.h. Gives TRIANGLE_ROW, COLUMN, FOLDED_ROWS, fold, fold_diagonal.
+
+   A triangle R has one row for each of n columns, and the right-hand side as column n; row i begins at i*TRIANGLE_ROW.
+   Rows to be folded in lie as columns, COLUMN values apart, the right-hand side last, with rows of zeros up to whole
+   vectors. For each column, a reflection of Householder turns what the new rows have there into the diagonal of R: R^T R grows
+   by the products of the new rows, which are never formed, so that no digits are lost. (Golub and Van Loan, Matrix
+   Computations, 4th edition, sections 5.2 and 6.5.) */
+
+#ifndef NNCODEGEN_TRIANGLE_H
+#define NNCODEGEN_TRIANGLE_H
+
+#include "columns.h"
+
+enum {
+    FOLDED_ROWS = TILE < 64 ? 64 : TILE, /* rows that are folded in at once, at most */
+    TRIANGLE_ROW = (PARAMETERS + 8)/8*8, /* from one row of a triangle to the next */
+    COLUMN = (FOLDED_ROWS + 7)/8*8 + 8, /* from one column of rows to the next: not a large power of 2, whose multiples
+        share their place in a cache */
+    FEW_COLUMNS = 12 /* up to which no strips are made */
+};
+
+/* The reflections of a strip of columns. Each is I - (v v^T)/(-diagonal head), where v has the head at the row of the
+   triangle, and below it the column. Where a column has nothing, all is 0. */
+typedef struct {
+    double head[STRIP], by_head[STRIP], by_diagonal[STRIP]; /* by: 1 divided by it; the latter with its sign changed */
+    double products[STRIP][STRIP]; /* of the columns */
+} reflections;
+
+/* Reflects columns j to last - 1 so that column j has nothing left. */
+INLINE void reflect(double *triangle, size_t j, size_t last, double *columns, size_t rows, double *products,
+    double *head, double *by_head, double *by_diagonal)
+{
+    double *const row = triangle + j*TRIANGLE_ROW, *const column = columns + j*COLUMN;
+    multiply_columns(column, column, COLUMN, rows, last - j, products);
+    const double root = sqrt(row[j]*row[j] + products[0]);
+    if (products[0] == 0) {
+        *head = *by_head = *by_diagonal = 0;
+        return;
+    }
+    const double diagonal = row[j] < 0 ? root : -root; /* the sign without cancellation in head */
+    *head = row[j] - diagonal;
+    *by_head = 1/ *head;
+    *by_diagonal = -1/diagonal;
+    row[j] = diagonal;
+    for (size_t k = j + 1; k < last; k++) {
+        const double factor = (row[k] + products[k - j]**by_head)**by_diagonal;
+        row[k] -= factor**head;
+        products[k - j] = factor;
+    }
+    subtract_columns(column, products + 1, column + COLUMN, COLUMN, rows, last - j - 1);
+}
+
+/* The factors of the reflections of a strip for a column, from its products with the strip: each is that of the column
+   as the reflections before leave it, which the products of the strip tell. The rows of the triangle, one for each
+   reflection, change in this column. */
+INLINE void factors_of_strip(double *triangle, const reflections *r, const double *products, double *factors)
+{
+    for (size_t i = 0; i < STRIP; i++) {
+        double product = products[2*i];
+        for (size_t l = 0; l < i; l++)
+            product -= factors[2*l]*r->products[l][i];
+        factors[2*i] = (triangle[i*TRIANGLE_ROW] + product*r->by_head[i])*r->by_diagonal[i];
+        triangle[i*TRIANGLE_ROW] -= factors[2*i]*r->head[i];
+    }
+}
+
+/* What the reflections of a strip, which begins with column j, do to the columns from first to last - 1: to two at
+   once, or twice the same to the last. */
+static HOT void reflect_others(double *triangle, size_t j, size_t first, size_t last, double *columns, size_t rows,
+    const reflections *r)
+{
+    const double *const strip = columns + j*COLUMN;
+    for (size_t k = first; k < last; k += 2) {
+        double *const b = columns + k*COLUMN, *const c = k + 1 < last ? b + COLUMN : b;
+        double products[2*STRIP], factors[2*STRIP];
+        multiply_strip(strip, b, c, COLUMN, rows, products);
+        factors_of_strip(triangle + j*TRIANGLE_ROW + k, r, products, factors);
+        if (c != b)
+            factors_of_strip(triangle + j*TRIANGLE_ROW + k + 1, r, products + 1, factors + 1);
+        for (size_t i = 0; c == b && i < STRIP; i++)
+            factors[2*i + 1] = factors[2*i];
+        subtract_strip(strip, factors, b, c, COLUMN, rows);
+    }
+}
+
+/* Folds rows, a number of whole vectors, into a triangle of n columns; they have nothing in the columns before first,
+   and are lost. products has room for n + 1 values. */
+static HOT void fold(double *restrict triangle, size_t first, size_t n, double *restrict columns, size_t rows,
+    double *restrict products)
+{
+    size_t j = first;
+    while (n + 1 - j > FEW_COLUMNS) {
+        reflections r;
+        for (size_t i = 0; i < STRIP; i++)
+            reflect(triangle, j + i, j + STRIP, columns, rows, products, r.head + i, r.by_head + i, r.by_diagonal + i);
+        for (size_t i = 0; i < STRIP; i++)
+            multiply_columns(columns + (j + i)*COLUMN, columns + j*COLUMN, COLUMN, rows, STRIP, r.products[i]);
+        reflect_others(triangle, j, j + STRIP, n + 1, columns, rows, &r);
+        j += STRIP;
+    }
+    for (; j < n; j++) {
+        double head, by_head, by_diagonal;
+        reflect(triangle, j, n + 1, columns, rows, products, &head, &by_head, &by_diagonal);
+    }
+}
+
+/* Folds the rows of a diagonal matrix of equal values into a triangle of n columns. */
+static UNUSED void fold_diagonal(double *triangle, size_t n, double value, double *columns, double *products)
+{
+    for (size_t first = 0; first < n; first += 64) {
+        const size_t count = n - first < 64 ? n - first : 64, rows = whole_rows(count);
+        for (size_t k = first; k <= n; k++)
+            for (size_t i = 0; i < rows; i++)
+                columns[k*COLUMN + i] = first + i == k && k < n ? value : 0;
+        fold(triangle, first, n, columns, rows, products);
+    }
+}
+
+#endif
