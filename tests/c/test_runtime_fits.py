@@ -89,6 +89,24 @@ def test_absolute_sigma(runtime):
     assert scaled.covariance == pytest.approx(absolute.covariance * reduced[:, None, None], rel=4 * library.eps)
 
 
+def test_standard_errors(runtime):
+    """They are the roots of the variances, whether these are wanted or not, and change nothing else."""
+    library = runtime("fits", option("decay"))
+    x, y, starts = problems(library, "decay", FITS)
+    fixed = np.array([0, 1, 0])
+    y[3, 2:] = np.nan
+    y[4, 1:] = np.nan
+    with_both = fit_many(library, x, y, starts, fixed=fixed, errors=True)
+    without = fit_many(library, x, y, starts, fixed=fixed, covariance=False, errors=True)
+    assert_same(with_both, fit_many(library, x, y, starts, fixed=fixed))
+    assert without.standard_errors.tobytes() == with_both.standard_errors.tobytes()
+    assert without.parameters.tobytes() == with_both.parameters.tobytes()
+    assert with_both.standard_errors == pytest.approx(np.sqrt(np.diagonal(with_both.covariance, 0, 1, 2)), rel=1e-6)
+    assert (with_both.standard_errors[:, 1] == 0).all()
+    assert np.isinf(with_both.standard_errors[3:5, [0, 2]]).all()
+    assert np.isfinite(with_both.standard_errors[5:]).all()
+
+
 @pytest.mark.parametrize("name", ["decay", "gaussian", "logistic"])
 def test_bounds(runtime, name):
     """Fits within bounds end at the constrained optimum, often on bounds, and never beyond."""

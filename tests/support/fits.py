@@ -86,7 +86,8 @@ def solution(name, x, y, start, sigma=1.0, bounds=(-np.inf, np.inf)):
 
 
 def fit_many(library, x, y, starts, *, outputs=1, sigma=None, lengths=None, bounds=None, fixed=None, tolerances=None,
-             max_iterations=100, absolute_sigma=False, covariance=True, first=0, last=None, questions=0):  # fmt: skip
+             max_iterations=100, absolute_sigma=False, covariance=True, errors=False, first=0, last=None,
+             questions=0):  # fmt: skip
     """Fits with data x (N, inputs) or (M, N, inputs), y and sigma (N,) or (M, N), with outputs behind N where there are
     several, and starts (P,) or (M, P). What no fit from first to last has is NaN, or PENDING."""
     x, y, starts = (library.array(each) for each in (x, y, starts))
@@ -101,6 +102,7 @@ def fit_many(library, x, y, starts, *, outputs=1, sigma=None, lengths=None, boun
         parameters=library.array(np.full((fits, count), np.nan)),
         chi2=np.full(fits, np.nan),
         covariance=library.array(np.full((fits, count, count), np.nan)) if covariance else None,
+        standard_errors=library.array(np.full((fits, count), np.nan)) if errors else None,
         data=np.zeros(fits, np.uint64),
         iterations=np.zeros(fits, np.uint64),
         status=np.zeros(fits, np.uint8),
@@ -110,5 +112,5 @@ def fit_many(library, x, y, starts, *, outputs=1, sigma=None, lengths=None, boun
         None if fixed is None else np.array(fixed, np.uint8),
         np.array(TOLERANCES[library.bits] if tolerances is None else tolerances), max_iterations, absolute_sigma,
         questions, np.full(library.call("bytes", samples), 255, np.uint8), found.parameters, found.chi2,
-        found.covariance, found.data, found.iterations, found.status)  # fmt: skip
+        found.covariance, found.standard_errors, found.data, found.iterations, found.status)  # fmt: skip
     return found

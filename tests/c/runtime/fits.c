@@ -29,8 +29,8 @@ static int ask(void *left)
 size_t fit(const size_t *strides, size_t samples, size_t first, size_t last, const real *inputs, const real *targets,
     const real *sigma, const real *starts, const size_t *lengths, const real *lower, const real *upper,
     const unsigned char *fixed, const double *tolerances, size_t max_iterations, size_t absolute_sigma,
-    size_t questions, void *work, real *parameters_found, double *chi2, real *covariance, uint64_t *data,
-    uint64_t *iterations, unsigned char *status)
+    size_t questions, void *work, real *parameters_found, double *chi2, real *covariance, real *standard_errors,
+    uint64_t *data, uint64_t *iterations, unsigned char *status)
 {
     NN(fits) run = {
         .inputs = inputs, .targets = targets, .sigma = sigma, .starts = starts,
@@ -39,8 +39,8 @@ size_t fit(const size_t *strides, size_t samples, size_t first, size_t last, con
         .fixed = fixed, .cost_tolerance = tolerances[0], .step_tolerance = tolerances[1],
         .gradient_tolerance = tolerances[2], .max_iterations = max_iterations,
         .absolute_sigma = (int) absolute_sigma, .first = first, .last = last, .work = work,
-        .parameters = parameters_found, .chi2 = chi2, .covariance = covariance, .data = data,
-        .iterations = iterations, .status = status
+        .parameters = parameters_found, .chi2 = chi2, .covariance = covariance,
+        .standard_errors = standard_errors, .data = data, .iterations = iterations, .status = status
     };
     if (questions > 0)
         run.poll = (NN(poll)) {.stop = ask, .context = &questions};

@@ -84,7 +84,26 @@ static UNUSED void leave_lane(size_t lane, group_of_fits *g)
     g->samples[lane] = 0;
 }
 
-/* Covariances of the fits that wait, and what is singular among them. */
+/* The covariances of a fit that waits in a lane: scale times the inverse, which is infinite where the data do not
+   determine the parameters. */
+static UNUSED void write_errors(const NN(fits) *run, const group_of_fits *g, size_t lane, double scale)
+{
+    real *const matrix = run->covariance ? run->covariance + g->ended_fit[lane]*PARAMETERS*PARAMETERS : NULL;
+    real *const errors = run->standard_errors ? run->standard_errors + g->ended_fit[lane]*PARAMETERS : NULL;
+    for (size_t i = 0; i < PARAMETERS; i++) {
+        double value = 0;
+        for (size_t j = 0; j <= i; j++) {
+            const int fixed = run->fixed && (run->fixed[i] || run->fixed[j]);
+            value = fixed ? 0 : scale == INFINITY ? INFINITY : (double) g->inverse[place_of(i, j)*FITS + lane]*scale;
+            if (matrix)
+                matrix[i*PARAMETERS + j] = matrix[j*PARAMETERS + i] = (real) value;
+        }
+        if (errors)
+            errors[i] = (real) sqrt(value);
+    }
+}
+
+/* What is singular among the fits that wait, and their covariances. */
 static UNUSED void finish_waiting(const NN(fits) *run, group_of_fits *g)
 {
     words free[PARAMETERS];
@@ -93,7 +112,7 @@ static UNUSED void finish_waiting(const NN(fits) *run, group_of_fits *g)
         free[p] = (words) {0} - (word) !(run->fixed && run->fixed[p]);
     for (size_t lane = 0; lane < FITS; lane += LANES) {
         *at(rank + lane, 0) = factor(g->ended + lane, free, g->inverses + lane, g->row + lane);
-        if (run->covariance)
+        if (wants_inverse(run))
             invert(g->ended + lane, g->inverses + lane, g->row + lane, g->inverse + lane);
     }
     for (size_t k = 0; k < g->waiting; k++) {
@@ -102,18 +121,9 @@ static UNUSED void finish_waiting(const NN(fits) *run, group_of_fits *g)
         unsigned char *const status = run->status + fit;
         if (!determined && *status <= NN(FITS_GRADIENT))
             *status = data == 0 ? NN(FITS_NO_DATA) : data < g->free ? NN(FITS_TOO_FEW_DATA) : NN(FITS_SINGULAR);
-        if (!run->covariance)
-            continue;
-        const double scale = run->absolute_sigma ? 1 : data > g->free ? run->chi2[fit]/(double) (data - g->free) : INFINITY;
-        for (size_t i = 0; i < PARAMETERS; i++) {
-            for (size_t j = 0; j <= i; j++) {
-                const int fixed = run->fixed && (run->fixed[i] || run->fixed[j]);
-                const real value = fixed ? 0 : !determined || scale == INFINITY ? INFINITY
-                    : (real) ((double) g->inverse[place_of(i, j)*FITS + k]*scale);
-                real *const matrix = run->covariance + fit*PARAMETERS*PARAMETERS;
-                matrix[i*PARAMETERS + j] = matrix[j*PARAMETERS + i] = value;
-            }
-        }
+        if (wants_inverse(run))
+            write_errors(run, g, k, !determined ? INFINITY : run->absolute_sigma ? 1
+                : data > g->free ? run->chi2[fit]/(double) (data - g->free) : INFINITY);
     }
     g->waiting = 0;
 }

@@ -1,6 +1,6 @@
 /* The steps of many fits, side by side: Levenberg and Marquardt's, within bounds.
 
-   Needs fits_state.h and cholesky.h. Gives judge_steps, find_steps and conclude.
+   Needs fits_state.h and cholesky.h. Gives judge_steps, find_steps, wants_inverse and conclude.
 
    D. W. Marquardt, An algorithm for least-squares estimation of nonlinear parameters (1963). Scales and tests of
    convergence are those of J. J. More, The Levenberg-Marquardt algorithm: implementation and theory (1978). Of bounds,
@@ -186,6 +186,12 @@ INLINE words first_of(words condition, word status, words otherwise)
     return (condition & status) | (~condition & otherwise);
 }
 
+/* Whether the inverse of J'J at the point where a fit ends is wanted. */
+INLINE int wants_inverse(const NN(fits) *run)
+{
+    return run->covariance || run->standard_errors;
+}
+
 /* Which fits end here. A last step that is sure to be good is taken without a look at the data, unless covariances are
    wanted: those are of the point where it leads to. */
 static HOT void conclude(const NN(fits) *run, group_of_fits *g)
@@ -200,7 +206,7 @@ static HOT void conclude(const NN(fits) *run, group_of_fits *g)
         const words flat = ~get_words(g->steep + lane), brief = (words) (length <= shortest*size);
         const words sure = ~ended & ~flat & (words) (hope >= 0) & (words) (hope <= tolerance*cost)
             & (words) (length <= tolerance*size) & (words) (get(g->damping + lane, 0) <= FIRST_DAMPING);
-        const words closing = run->covariance ? sure : (words) {0};
+        const words closing = wants_inverse(run) ? sure : (words) {0};
         const words many = (words) (get_words(g->iterations + lane) >= most);
         *words_at(g->closing + lane) = closing;
         *words_at(g->last + lane) = sure;

@@ -218,6 +218,7 @@ typedef struct {
     double *chi2; /* the sum of squares of (output - target)/sigma */
     NN(real) *covariance; /* [parameters][parameters]: 0 for those that are fixed, infinite where it is not
                              determined; NULL: not wanted */
+    NN(real) *standard_errors; /* [parameters], the roots of its diagonal; NULL: not wanted */
     uint64_t *data; /* values that are not missing */
     uint64_t *iterations; /* steps that were tried */
     unsigned char *status; /* PENDING at first */
