@@ -20,13 +20,13 @@ from nncodegen.ir.functions import (
 from nncodegen.module import Module
 from nncodegen.pipeline import build_module as build
 from nncodegen.pipeline import compile_model
-from nncodegen.runtime.python import FitResult, ManyResult, Progress, Result
+from nncodegen.runtime.python import FitResult, ManyFits, ManyResult, Progress, Result
 from nncodegen.targets import get_include
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BuildError", "Dense", "Dropout", "FitResult", "GaussianNoise", "Hyperparameter", "ManyResult", "Model",
+    "BuildError", "Dense", "Dropout", "FitResult", "GaussianNoise", "Hyperparameter", "ManyFits", "ManyResult", "Model",
     "ModelError", "Module", "NncodegenError", "Optimizer", "Program", "ProgramError", "Progress", "Result",
     "Sequential", "TableError", "WideAndDeep", "build", "compile_model", "elu", "evaluate", "gelu", "get_include",
     "leaky_relu", "log_cosh", "relu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "xlogy",

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncodegen.runtime.python import ManyResult, Progress, Result
+from nncodegen.runtime.python import ManyFits, ManyResult, Progress, Result
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -281,6 +281,49 @@ class Module(Protocol):
         parameters; all others one by one, with the same bits as train gives. The bits of a model do not depend on the
         others. A model that diverges or converges keeps its parameters while the others go on; a RuntimeWarning says
         how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+        """
+
+    def fit_many(
+        self,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        parameters: ArrayLike | None = None,
+        sigma: ArrayLike | None = None,
+        absolute_sigma: bool = False,
+        bounds: Any = None,
+        fixed: Iterable[str | int] = (),
+        lengths: ArrayLike | None = None,
+        covariance: bool = False,
+        tolerance: float | None = None,
+        max_iterations: int = 100,
+        threads: int = 1,
+    ) -> ManyFits:
+        """Fits the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
+
+        Each of the M fits looks for the P parameters that make the sum of ((output - target)/sigma)**2 over its N
+        samples least.
+
+        X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
+        Y               (M, N), or (M, N, targets) where there are several; what is NaN is missing. Without the first
+                        axis, all fits share it. A C-contiguous array in the module's precision is not copied
+        parameters      where to start: (P,) for all fits, or (M, P); by default the initial parameters
+        sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
+        absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
+                        covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
+        bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
+        fixed           names or numbers of parameters that stay as they are at the start
+        lengths         (M,), how many samples each fit has, the first of its N; by default all
+        covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
+        tolerance       a fit ends where a step changes the sum of squares or the parameters by less than this part, or
+                        where the cosine between residuals and derivatives is below it; by default 1e-8, in float32
+                        1e-5, and never less than 8 units of rounding
+        max_iterations  the most steps that a fit tries
+        threads         1 to 64, which share the fits
+
+        The bits of a fit depend neither on the others nor on their number nor on threads. A fit that fails leaves the
+        others alone, and a RuntimeWarning says how many did. Returns a ManyFits. Raises ValueError for an argument that
+        cannot be meant, and for models that are not fitted side by side: layers, formulas of more than 400 statements,
+        and losses that are no sums of squares.
         """
 
     def minimize(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncodegen import ManyResult, Progress, Result  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import ManyFits, ManyResult, Progress, Result  # type: ignore[import-not-found, unused-ignore]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -89,6 +89,13 @@ def train_many(
     l2: ArrayLike = 0.0, **hyperparameters: Any,
 ) -> ManyResult:
     """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates."""
+def fit_many(
+    X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
+    sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None, fixed: Iterable[str | int] = (),
+    lengths: ArrayLike | None = None, covariance: bool = False, tolerance: float | None = None,
+    max_iterations: int = 100, threads: int = 1,
+) -> ManyFits:
+    """Fits the formula to M sets of data at once, each by least squares (Levenberg and Marquardt)."""
 def minimize(
     X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
     method: str = "L-BFGS-B", sample_weight: ArrayLike | None = None,

@@ -15,6 +15,7 @@ CALLS = {
     "in registers": "grouped.train(X, Y, batch_size=1, epochs=10**9)",
     "noise": "apart.train(X, Y, epochs=10**9, threads={threads})",
     "a stream": "apart.train_on_stream(itertools.repeat((X, Y)), threads={threads})",
+    "fits": "decay.fit_many(times, noise, parameters=starts, threads={threads})",
     "a minimizer": "grouped.minimize(X, Y, method='Nelder-Mead', options=dict(maxiter=10**12, maxfev=10**12), tol=0)",
 }
 
@@ -27,11 +28,15 @@ def test_interrupt(threads):
         import itertools, os, signal, threading
         import numpy as np
         import nncodegen as nn
+        import sympy
 
         layers = [nn.Dense(24, "silu"), nn.Dropout(0.3), nn.Dense(1)]
         apart = nn.build(nn.Sequential(layers, 5, name="apart"))
         grouped = nn.build(nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1)], 5, name="grouped"))
+        a, b, t, y = sympy.symbols("a b t y")
+        decay = nn.build(nn.Model("decay", t, y, {{a: 1, b: 1}}, a*sympy.exp(-b*t)))
         rng = np.random.default_rng(0)
+        times, noise, starts = rng.uniform(size=200_000), rng.normal(size=200_000), np.ones((10**6, 2))
         X, Y = rng.normal(size=(1000, 5)), rng.normal(size=(1000, 1))
         calls = [{calls}]
         for call in calls:

@@ -8,6 +8,7 @@ from .calls import TRAIN
 from .facts import Hyperparameter, Rule, read
 from .fit_result import FitResult
 from .interface import Interface, fill
+from .many_fits import ManyFits
 from .optimizers import short_rule
 from .options import Settings
 from .progress import Progress
@@ -15,6 +16,6 @@ from .result import ManyResult, Result
 from .share import calls
 
 __all__ = [
-    "TRAIN", "FitResult", "Hyperparameter", "Interface", "ManyResult", "Progress", "Result", "Rule", "Settings",
-    "calls", "fill", "read", "short_rule",
+    "TRAIN", "FitResult", "Hyperparameter", "Interface", "ManyFits", "ManyResult", "Progress", "Result", "Rule",
+    "Settings", "calls", "fill", "read", "short_rule",
 ]  # fmt: skip

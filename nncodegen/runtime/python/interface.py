@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from .blas import use_blas
 from .evaluate import loss, loss_and_gradient, predict
 from .facts import Facts
+from .fit_many import fit_many
 from .initial import initial_parameters, unpack
 from .jacobian import jacobian
 from .many import train_many
+from .many_fits import ManyFits
 from .minimize import minimize
 from .model import Model
 from .result import ManyResult, Result, load
@@ -39,7 +41,7 @@ ATTRIBUTES = {
 
 FUNCTIONS = (
     initial_parameters, unpack, predict, jacobian, loss, loss_and_gradient, train, train_on_stream, partial_fit,
-    train_many, minimize, load,
+    train_many, fit_many, minimize, load,
 )  # fmt: skip
 """The functions of a module, which take its model first."""
 
@@ -57,6 +59,7 @@ class Interface(Model):
     train_on_stream = train_on_stream
     partial_fit = partial_fit
     train_many = train_many
+    fit_many = fit_many
     minimize = minimize
     load = load
 
@@ -66,7 +69,7 @@ def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
     model = Interface(facts, native, namespace["__name__"])
     names = {name: getattr(model, name) for name in ATTRIBUTES}
     names |= {function.__name__: getattr(model, function.__name__) for function in FUNCTIONS}
-    names |= {"Result": Result, "ManyResult": ManyResult}
+    names |= {"Result": Result, "ManyResult": ManyResult, "ManyFits": ManyFits}
     if model.facts.blas is not None:
         names["blas"] = use_blas(model)
     public = sorted(names)

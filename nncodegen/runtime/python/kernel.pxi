@@ -108,6 +108,37 @@ static const nncodegen_option nncodegen_options[] = {
         uint64_t *done
         int *status
 
+    ctypedef struct nncodegen_fits:
+        const real *inputs
+        const real *targets
+        const real *sigma
+        const real *starts
+        size_t input_stride
+        size_t target_stride
+        size_t sigma_stride
+        size_t start_stride
+        size_t samples
+        const size_t *lengths
+        const real *lower
+        const real *upper
+        const unsigned char *fixed
+        double cost_tolerance
+        double step_tolerance
+        double gradient_tolerance
+        size_t max_iterations
+        int absolute_sigma
+        nncodegen_poll poll
+        size_t first
+        size_t last
+        void *work
+        real *parameters
+        double *chi2
+        real *covariance
+        real *standard_errors
+        uint64_t *data
+        uint64_t *iterations
+        unsigned char *status
+
     ctypedef void nncodegen_gemm()
 
     enum: nncodegen_CONVERGED
@@ -133,6 +164,9 @@ static const nncodegen_option nncodegen_options[] = {
         int (*train_many)(nncodegen_many *) noexcept nogil
         size_t (*jacobian_size)() noexcept nogil
         int (*jacobian)(const real *, const real *, size_t, void *, real *, nncodegen_poll *) noexcept nogil
+        size_t (*fits_lanes)() noexcept nogil
+        size_t (*fits_size)(size_t) noexcept nogil
+        int (*fit_many)(nncodegen_fits *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
         void (*copy_parameters)(const nncodegen_training *, real *) noexcept nogil
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .facts import Facts, Parameter, Rule, columns
 from .fit_result import FitResult
+from .many_fits import ManyFits
 from .optimizers import RULES
 from .result import ManyResult, Result
 
@@ -68,12 +69,13 @@ class Model:
             f"parameters, {self.precision}. Compiled by nncodegen; needs only NumPy."
         )
 
-    def empty_result(self, name: str) -> Result | ManyResult | FitResult:
-        """A result of this model that holds nothing yet: a "Result", a "ManyResult" or a "FitResult"."""
-        kinds: dict[str, type[Result | ManyResult | FitResult]] = {
+    def empty_result(self, name: str) -> Result | ManyResult | FitResult | ManyFits:
+        """A result of this model that holds nothing yet, given the name of its class."""
+        kinds: dict[str, type[Result | ManyResult | FitResult | ManyFits]] = {
             "Result": Result,
             "ManyResult": ManyResult,
             "FitResult": FitResult,
+            "ManyFits": ManyFits,
         }
         kind = kinds[name]
         found = kind.__new__(kind)

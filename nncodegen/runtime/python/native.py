@@ -59,6 +59,8 @@ class Native(Protocol):
     """The sums that metrics are made of; 0 where outputs cannot be compared with targets."""
     group_size: int
     """The models that are trained side by side."""
+    fits_lanes: int
+    """The fits that are made side by side; 0 where none are."""
     variant: str
     """The CPUs that the kernel in use was compiled for."""
     variants: tuple[str, ...]
@@ -98,6 +100,20 @@ class Native(Protocol):
         history: Array | None, done: Array, status: Array,
     ) -> None:  # fmt: skip
         """Trains the models first <= m < last side by side; their parameters are changed in place."""
+
+    def fit_many(
+        self, data: tuple[Array | None, ...], strides: Array, samples: int, limits: tuple[Array | None, ...],
+        tolerance: float, max_iterations: int, absolute_sigma: bool, first: int, last: int,
+        results: tuple[Array | None, ...],
+    ) -> None:  # fmt: skip
+        """Makes the fits first <= m < last side by side.
+
+        data      X, Y, sigma, the parameters at the start, and the lengths (uintp) of the fits
+        strides   of the first four of them (uintp): how many values those of a fit lie behind those of the one before
+        limits    the lower and upper bounds of the parameters, and which are fixed (bool)
+        results   parameters, standard errors, covariances, chi2 (float64), data (uint64), iterations (uint64), and
+                  status (uint8) of each fit, which are written
+        """
 
     def blas_counter(self) -> object:
         """A new count of calls under way, for all modules that call the same library."""

@@ -91,18 +91,20 @@ include "arrays.pxi"
 include "blas.pxi"
 include "training.pxi"
 include "short.pxi"
+include "fits.pxi"
 
 
 cdef class _Native:
     """The native functions of the module, for its Python part (native.py)."""
 
-    cdef readonly size_t state_size, measures_size, group_size
+    cdef readonly size_t state_size, measures_size, group_size, fits_lanes
     cdef readonly object variant
     cdef readonly tuple variants
 
     def __cinit__(self):
         self.state_size, self.measures_size = kernel.state_size(), kernel.measures_size()
         self.group_size = kernel.many_models() if kernel.many_models != NULL else 1
+        self.fits_lanes = kernel.fits_lanes() if kernel.fits_lanes != NULL else 0
         self.variant, self.variants = kernel.variant().decode(), _variants
 
     def first_not_finite(self, array, size_t count):
@@ -207,6 +209,10 @@ cdef class _Native:
             stopped = kernel.train_many(&run)
         if stopped:
             raise call.error or KeyboardInterrupt
+
+    def fit_many(self, tuple data, strides, size_t samples, tuple limits, double tolerance, size_t max_iterations,
+            bint absolute_sigma, size_t first, size_t last, tuple results):
+        _fit_many(data, strides, samples, limits, tolerance, max_iterations, absolute_sigma, first, last, results)
 
     def blas_counter(self):
         return _blas_counter()

@@ -94,7 +94,7 @@ class Result:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it holds, and by the name of the module that made it."""
-        return _reduced(self)
+        return reduced(self)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the result to a file, an .npz archive, from which ``load`` reads it and ``train`` can resume.
@@ -146,10 +146,10 @@ class ManyResult:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as a Result is."""
-        return _reduced(self)
+        return reduced(self)
 
 
-def _reduced(result: Result | ManyResult) -> tuple[Any, ...]:
+def reduced(result: Any) -> tuple[Any, ...]:
     """How a result is pickled: its model makes an empty one, which then gets what this one holds."""
     held = {name: getattr(result, name) for name in result.__slots__ if name != "_model"}
     return result._model.empty_result, (type(result).__name__,), (None, held)

@@ -1,0 +1,122 @@
+"""Bounds of parameters and those that are fixed, as arguments of fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arguments import to_array
+from .facts import flat_names
+from .scalars import integer
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .types import Array
+
+Bounds = tuple["Array", "Array"]
+"""The lower and the upper bounds of all parameters, (P,) each, infinite where there is none."""
+
+
+def check_bounds(model: Model, bounds: Any) -> Bounds | None:
+    """Bounds from a pair (lower, upper) or a mapping from names to such pairs; None where no parameter has one."""
+    if bounds is None:
+        return None
+    low, high = _of_names(model, bounds) if isinstance(bounds, Mapping) else _of_pair(model, bounds)
+    crossed = np.flatnonzero(~(low < high))
+    if len(crossed):
+        p = crossed[0]
+        raise ValueError(
+            f"bounds of {flat_names(model.facts.parameters)[p]} are crossed: the lower, {low[p]:g}, is not below the "
+            f"upper, {high[p]:g}; a parameter that is to stay as it is belongs into fixed"
+        )
+    return (low, high) if np.isfinite([low, high]).any() else None
+
+
+def check_within(model: Model, starts: Array, bounds: Bounds | None) -> None:
+    """Raises ValueError if parameters at the start, (P,) or (M, P), are outside of their bounds."""
+    if bounds is None:
+        return
+    for bound, outside, side in zip(bounds, (starts < bounds[0], starts > bounds[1]), ("below", "above"), strict=True):
+        if outside.any():
+            *fit, p = np.argwhere(outside)[0]
+            name, place = flat_names(model.facts.parameters)[p], f" of fit {fit[0]}" if fit else ""
+            edge = "lower" if side == "below" else "upper"
+            raise ValueError(
+                f"the start{place} is outside of the bounds: {name} is {starts[(*fit, p)]:g}, {side} its {edge} bound "
+                f"{bound[p]:g}; give parameters within the bounds"
+            )
+
+
+def check_fixed(model: Model, fixed: Any) -> Array:
+    """Whether each parameter is fixed, (P,), from names or numbers of parameters."""
+    found = np.zeros(model.parameter_count, bool)
+    if isinstance(fixed, str) or not isinstance(fixed, Iterable):
+        fixed = (fixed,)
+    places = _places(model)
+    for one in fixed:
+        if isinstance(one, str):
+            found[_place(places, "fixed", one)] = True
+        else:
+            found[integer("the number of a parameter in fixed", one, 0, model.parameter_count - 1)] = True
+    return found
+
+
+def _of_names(model: Model, bounds: Mapping[Any, Any]) -> Bounds:
+    """Bounds by name, for all values of a parameter or for one."""
+    low, high = np.full((2, model.parameter_count), [[-np.inf], [np.inf]]).astype(model.dtype)
+    places = _places(model)
+    for name, pair in bounds.items():
+        place = _place(places, "bounds", name)
+        pair = _pair(pair, f"bounds of {name}")
+        for side, value, which in ((low, pair[0], "lower"), (high, pair[1], "upper")):
+            if value is not None:
+                side[place] = _numbers(model, f"the {which} bound of {name}", value, len(side[place]))
+    return low, high
+
+
+def _of_pair(model: Model, bounds: Any) -> Bounds:
+    """Bounds of all parameters in their order, or one for all."""
+    lower, upper = _pair(bounds, "bounds")
+    low = _numbers(model, "the lower bound", -np.inf if lower is None else lower, model.parameter_count)
+    high = _numbers(model, "the upper bound", np.inf if upper is None else upper, model.parameter_count)
+    return low, high
+
+
+def _pair(pair: Any, name: str) -> Any:
+    """Two bounds."""
+    if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+        raise ValueError(f"{name} must be a pair (lower, upper), with None for an open end, not {pair!r}")
+    return pair
+
+
+def _numbers(model: Model, name: str, values: Any, count: int) -> Array:
+    """So many numbers, from one for all or as many; they may be infinite."""
+    expected = f"expected a number, or ({count},)"
+    array = to_array(model, name, values, expected)
+    if array.shape not in ((), (count,)):
+        raise ValueError(f"{name} has the shape {array.shape}; {expected}")
+    if np.isnan(array).any():
+        raise ValueError(f"{name} is NaN; {expected}, infinite for an open end")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(np.broadcast_to(array, count), model.dtype)
+
+
+def _places(model: Model) -> dict[str, slice]:
+    """Where the parameters are that a name stands for: a part of them, or one value of it."""
+    places = {name: slice(p, p + 1) for p, name in enumerate(flat_names(model.facts.parameters))}
+    first = 0
+    for parameter in model.facts.parameters:
+        places[parameter.name] = slice(first, first + parameter.size)
+        first += parameter.size
+    return places
+
+
+def _place(places: dict[str, slice], argument: str, name: Any) -> slice:
+    """The place of a name."""
+    if name not in places:
+        names = list(places)
+        listed = ", ".join(names if len(names) <= 12 else [*names[:10], "..."])
+        raise ValueError(f"{argument} names {name!r}, which is no parameter; there are: {listed}")
+    return places[name]

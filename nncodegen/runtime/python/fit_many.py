@@ -1,0 +1,277 @@
+"""Many fits of a formula, side by side."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arguments import to_array, to_finite
+from .bounds import check_bounds, check_fixed, check_within
+from .initial import initial_parameters
+from .jacobian import check_fitted
+from .many_fits import ManyFits
+from .scalars import THREADS, flag, integer, number
+from .share import share
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .model import Model
+    from .types import Array
+
+TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
+"""The default tolerance. A fit ends with a step that lowers the sum of squares by no more than this part of it, and
+takes that step: what then separates parameters from the optimum is far below their standard errors. In float32,
+rounding hides what is much smaller, and fits would go on without getting better."""
+
+LEAST = 8
+"""The least tolerance, in units of what a number of size 1 is rounded by: rounding hides what is smaller."""
+
+
+def fit_many(
+    model: Model,
+    /,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    parameters: ArrayLike | None = None,
+    sigma: ArrayLike | None = None,
+    absolute_sigma: bool = False,
+    bounds: Any = None,
+    fixed: Iterable[str | int] = (),
+    lengths: ArrayLike | None = None,
+    covariance: bool = False,
+    tolerance: float | None = None,
+    max_iterations: int = 100,
+    threads: int = 1,
+) -> ManyFits:
+    """Fits the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
+
+    Each of the M fits looks for the P parameters that make the sum of ((output - target)/sigma)**2 over its N
+    samples least.
+
+    X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
+    Y               (M, N), or (M, N, targets) where there are several; what is NaN is missing. Without the first
+                    axis, all fits share it. A C-contiguous array in the module's precision is not copied
+    parameters      where to start: (P,) for all fits, or (M, P); by default the initial parameters
+    sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
+    absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
+                    covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
+    bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
+    fixed           names or numbers of parameters that stay as they are at the start
+    lengths         (M,), how many samples each fit has, the first of its N; by default all
+    covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
+    tolerance       a fit ends where a step changes the sum of squares or the parameters by less than this part, or
+                    where the cosine between residuals and derivatives is below it; by default 1e-8, in float32
+                    1e-5, and never less than 8 units of rounding
+    max_iterations  the most steps that a fit tries
+    threads         1 to 64, which share the fits
+
+    The bits of a fit depend neither on the others nor on their number nor on threads. A fit that fails leaves the
+    others alone, and a RuntimeWarning says how many did. Returns a ManyFits. Raises ValueError for an argument that
+    cannot be meant, and for models that are not fitted side by side: layers, formulas of more than 400 statements,
+    and losses that are no sums of squares.
+    """
+    _check_side_by_side(model)
+    data = _Data(model, X, Y)
+    data.add_starts(parameters)
+    data.add_lengths(lengths)
+    data.add_sigma(sigma)
+    limits, held = check_bounds(model, bounds), check_fixed(model, fixed)
+    check_within(model, data.starts, limits)
+    absolute = flag("absolute_sigma", absolute_sigma)
+    found = ManyFits(model, data.fits(), int(model.parameter_count - held.sum()), flag("covariance", covariance))
+    least = LEAST * float(np.finfo(model.dtype).eps)
+    wanted = TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False)
+    steps = integer("max_iterations", max_iterations, 0, 2**31 - 1)
+
+    def fit(first: int, last: int) -> None:
+        model.native.fit_many(
+            (data.X, data.Y, data.sigma, data.starts, data.lengths), data.strides(), data.samples,
+            (*(limits or (None, None)), held if held.any() else None), max(wanted, least), steps, absolute, first, last,
+            found.arrays(),
+        )  # fmt: skip
+
+    share(fit, len(found), model.native.fits_lanes, integer("threads", threads, 1, THREADS))
+    _warn(found)
+    return found
+
+
+def _check_side_by_side(model: Model) -> None:
+    """Raises ValueError, with the reason, if fits of a model are not made side by side."""
+    check_fitted(model, "fit_many")
+    if not model.native.fits_lanes:
+        raise ValueError(
+            f"fit_many makes fits side by side, which {model.name} cannot: that takes a formula of at most 400 "
+            f"statements, fitted by least squares, without layers"
+        )
+
+
+def _warn(found: ManyFits) -> None:
+    """Says how many fits did not converge, and why."""
+    counts = {status: count for status, count in found.counts.items() if status != "converged"}
+    if counts:
+        reasons = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+        warnings.warn(
+            f"{sum(counts.values()):,} of {len(found):,} fits did not converge: {reasons}; the attribute status of the "
+            f"result tells which",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+class _Data:
+    """The data of all fits, checked: arrays for C, each shared or with a first axis for the fits."""
+
+    sigma: Array | None
+    starts: Array
+    lengths: Array | None
+
+    def __init__(self, model: Model, X: Any, Y: Any) -> None:
+        self.model = model
+        self.columns = len(model.target_names)
+        self.axes = 1 if self.columns == 1 else 2
+        """The axes of the targets of one fit: a single one has none."""
+        self.counts: dict[str, int] = {}
+        """How many fits each argument is for that has an axis for them."""
+        self.samples, self.Y = self._targets(Y)
+        self.X = self._inputs(X)
+
+    def fits(self) -> int:
+        """The number of fits."""
+        if not self.counts:
+            return 1
+        (first, count), *others = self.counts.items()
+        for name, other in others:
+            if other != count:
+                raise ValueError(f"{first} is for {count} fits, but {name} for {other}: they must be for as many")
+        if count < 1:
+            raise ValueError(f"{first} is empty; expected at least one fit")
+        return count
+
+    def strides(self) -> Array:
+        """How many values the inputs, targets, sigma and starts of a fit lie behind those of the one before it."""
+        arrays = {"X": self.X, "Y": self.Y, "sigma": self.sigma, "parameters": self.starts}
+        return np.array(
+            [0 if array is None or name not in self.counts else array[0].size for name, array in arrays.items()],
+            np.uintp,
+        )
+
+    def add_starts(self, parameters: Any) -> None:
+        """Sets where the fits begin."""
+        model, count = self.model, self.model.parameter_count
+        if parameters is None:
+            self.starts = initial_parameters(model)
+            return
+        expected = f"expected ({count},), such as initial_parameters(), or (M, {count})"
+        array = to_array(model, "parameters", parameters, expected)
+        if array.ndim not in (1, 2) or array.shape[-1] != count:
+            raise ValueError(f"parameters has the shape {array.shape}; {expected}")
+        if array.ndim == 2:
+            self.counts["parameters"] = len(array)
+        self.starts = to_finite(model, "parameters", array, expected)
+
+    def add_lengths(self, lengths: Any) -> None:
+        """Sets how many samples each fit has."""
+        self.lengths = None
+        if lengths is None:
+            return
+        expected = f"expected (M,) integers from 0 to {self.samples}, the samples of each fit"
+        array = to_array(self.model, "lengths", lengths, expected)
+        if array.ndim != 1:
+            raise ValueError(f"lengths has the shape {array.shape}; {expected}")
+        wrong = np.flatnonzero(~((array >= 0) & (array <= self.samples) & (array == np.floor(array))))
+        if len(wrong):
+            raise ValueError(f"lengths[{wrong[0]}] is {array[wrong[0]]}; {expected}")
+        self.counts["lengths"] = len(array)
+        self.lengths = np.ascontiguousarray(array, np.uintp)
+
+    def add_sigma(self, sigma: Any) -> None:
+        """Sets the standard deviations of the targets."""
+        self.sigma = None
+        if sigma is None:
+            return
+        expected = f"expected a number above 0, or {self._shapes()}"
+        array = to_array(self.model, "sigma", sigma, expected)
+        shape = (self.samples,) if self.columns == 1 else (self.samples, self.columns)
+        if array.ndim == 0:
+            array = np.full(shape, array)
+        elif array.ndim == 3 and array.shape[2] == 1 == self.columns:
+            array = array[..., 0]
+        if array.shape[-self.axes :] != shape or array.ndim > self.axes + 1:
+            raise ValueError(f"sigma has the shape {array.shape}, where the samples are {self.samples}; {expected}")
+        if array.ndim > self.axes:
+            self.counts["sigma"] = len(array)
+        self.sigma = self._for_c(array)
+        self._check_sigma(np.shape(sigma) == (), expected)
+
+    def _check_sigma(self, alone: bool, expected: str) -> None:
+        """Raises ValueError for a standard deviation that is none, of a target that is used."""
+        sigma = self.sigma
+        if sigma is None or (sigma.min() >= self.model.tiny and sigma.max() < np.inf):
+            return
+        fits, shape = self.fits(), (self.samples, self.columns)
+        wrong = ~((sigma >= self.model.tiny) & (sigma < np.inf))
+        used = ~np.isnan(self.Y).reshape(-1, *shape)
+        if self.lengths is not None:
+            used = used & (np.arange(self.samples)[:, None] < self.lengths[:, None, None])
+        bad = np.argwhere(np.broadcast_to(wrong.reshape(-1, *shape) & used, (fits, *shape)))
+        if len(bad):
+            m, n, k = map(int, bad[0])
+            place = ([m] if sigma.ndim > self.axes else []) + [n] + ([k] if self.columns > 1 else [])
+            at = "" if alone else f"[{', '.join(map(str, place))}]"
+            raise ValueError(f"sigma{at} is {sigma[tuple(place)]}; {expected}, all above 0 and finite")
+
+    def _targets(self, Y: Any) -> tuple[int, Array]:
+        """The number of samples, and the targets: NaN where they are missing."""
+        expected = f"expected {self._shapes()}, NaN where a target is missing"
+        if Y is None:
+            raise ValueError(f"Y is missing: {expected}")
+        array = to_array(self.model, "Y", Y, expected)
+        if array.ndim == 3 and array.shape[2] == 1 == self.columns:
+            array = array[..., 0]
+        if array.ndim not in (self.axes, self.axes + 1) or (self.axes == 2 and array.shape[-1] != self.columns):
+            raise ValueError(f"Y has the shape {array.shape}; {expected}")
+        if array.ndim > self.axes:
+            self.counts["Y"] = len(array)
+        samples = array.shape[-self.axes]
+        if not samples:
+            raise ValueError(f"Y has the shape {array.shape}; {expected}, and at least one sample")
+        return samples, self._for_c(array)
+
+    def _inputs(self, X: Any) -> Array | None:
+        """The inputs. Those that all fits share must be finite: others can be where a target is missing."""
+        model, count = self.model, len(self.model.input_names)
+        if not count:
+            if X is not None:
+                raise ValueError("X was given, but the model has no inputs: leave it out")
+            return None
+        one = ", or (N,), or (M, N)" if count == 1 else ""
+        expected = (
+            f"expected (N, {count}), shared by all fits, or (M, N, {count}){one}, with N = {self.samples} as in Y"
+        )
+        if X is None:
+            raise ValueError(f"X is missing: {expected}")
+        array = to_array(model, "X", X, expected)
+        if count == 1 and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] != 1)):
+            array = array[..., None]
+        if array.ndim not in (2, 3) or array.shape[-2:] != (self.samples, count):
+            raise ValueError(f"X has the shape {np.shape(X)}; {expected}")
+        if array.ndim == 2:
+            return to_finite(model, "X", array, expected)
+        self.counts["X"] = len(array)
+        return self._for_c(array)
+
+    def _shapes(self) -> str:
+        """The shapes that targets may have."""
+        if self.columns == 1:
+            return "(M, N), a row for each fit, or (N,), shared by all"
+        names = ", ".join(self.model.target_names)
+        return f"(M, N, {self.columns}), with the columns {names}, or (N, {self.columns}), shared by all fits"
+
+    def _for_c(self, array: Array) -> Array:
+        """An array as C takes it; the same one where it is so already. Numbers may be infinite or NaN."""
+        with np.errstate(over="ignore"):
+            return np.require(array, self.model.dtype, ["C_CONTIGUOUS", "ALIGNED"])

@@ -1,0 +1,155 @@
+"""What ``fit_many`` returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .facts import flat_names
+from .markup import paragraph, table
+from .result import reduced
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .types import Array
+
+STATUS = (
+    "interrupted", "converged", "converged", "converged", "max_iterations", "singular", "too_few_data", "no_data",
+    "not_finite",
+)  # fmt: skip
+"""What the numbers mean by which C says how a fit ended. Whoever interrupts a call gets no result of it."""
+
+ROWS = 20
+"""The parameters that the table of the fits shows."""
+HEAD = ("of those that converged", "5 % below", "median", "5 % above")
+
+
+class ManyFits:
+    """What ``fit_many`` returns, for M fits of P parameters.
+
+    parameters       (M, P), those of the lowest chi2; those at the start where there were no data, or nothing finite
+    standard_errors  (M, P), infinite where the data do not determine the parameters, 0 for those that are fixed
+    covariance       (M, P, P), with the squares of standard_errors on the diagonals; None if it was not asked for
+    chi2             (M,), the sum of ((output - target)/sigma)**2, in float64; NaN for "not_finite"
+    data             (M,), the targets that are not missing
+    iterations       (M,), the steps that were tried
+    free_count       how many parameters were not fixed
+
+    Standard errors and covariances are those of a linear model with the Jacobian at the solution, as
+    scipy.optimize.curve_fit gives them.
+    """
+
+    __slots__ = (
+        "_model", "_numbers", "chi2", "covariance", "data", "free_count", "iterations", "parameters",
+        "standard_errors",
+    )  # fmt: skip
+
+    def __init__(self, model: Model, fits: int, free_count: int, covariance: bool) -> None:
+        count = model.parameter_count
+        self._model = model
+        self.free_count = free_count
+        self.parameters = np.empty((fits, count), model.dtype)
+        self.standard_errors = np.empty((fits, count), model.dtype)
+        self.covariance = np.empty((fits, count, count), model.dtype) if covariance else None
+        self.chi2 = np.empty(fits)
+        self.data = np.empty(fits, np.uint64)
+        self.iterations = np.empty(fits, np.uint64)
+        self._numbers = np.zeros(fits, np.uint8)
+
+    def arrays(self) -> tuple[Array | None, ...]:
+        """What C writes (``native.py``)."""
+        return (
+            self.parameters, self.standard_errors, self.covariance, self.chi2, self.data, self.iterations,
+            self._numbers,
+        )  # fmt: skip
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """(P,), a name for each column of the parameters: "a", or "W1[0,1]" for an element of an array."""
+        return flat_names(self._model.facts.parameters)
+
+    @property
+    def status(self) -> Array:
+        """(M,), how each fit ended, as texts.
+
+        "converged"
+        "max_iterations"   the parameters are the best that were found until then
+        "singular"         at an optimum, but the data do not determine all parameters
+        "too_few_data"     the same, as there are fewer data than free parameters
+        "no_data"          all targets are missing
+        "not_finite"       outputs or derivatives are not finite at the start
+        """
+        return np.array(STATUS)[self._numbers]
+
+    @property
+    def converged(self) -> Array:
+        """(M,), whether each fit converged, to parameters that the data determine."""
+        converged: Array = self.status == "converged"
+        return converged
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many fits ended in each way, of those that occurred."""
+        found: dict[str, int] = {}
+        for status, count in zip(STATUS, np.bincount(self._numbers, minlength=len(STATUS)).tolist(), strict=True):
+            if count:
+                found[status] = found.get(status, 0) + count
+        return found
+
+    @property
+    def degrees_of_freedom(self) -> Array:
+        """(M,), how many more data than free parameters there are; less than 0 where there are fewer."""
+        return self.data.astype(np.intp) - self.free_count
+
+    @property
+    def reduced_chi2(self) -> Array:
+        """(M,), chi2 for each degree of freedom; NaN where there is none."""
+        degrees = self.degrees_of_freedom
+        reduced: Array = np.divide(self.chi2, degrees, out=np.full(len(self), np.nan), where=degrees > 0)
+        return reduced
+
+    def __len__(self) -> int:
+        """The number of fits."""
+        return len(self.parameters)
+
+    def __repr__(self) -> str:
+        return f"<ManyFits: {self._told()}>"
+
+    def __str__(self) -> str:
+        """A table of how parameters, errors and so on are distributed among the fits that converged."""
+        lines = [f"{self._model.name}: {self._told()}"]
+        if self.converged.any():
+            cells = [HEAD, *self._rows()]
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            lines.append("")
+            for name, *numbers in cells:
+                padded = (f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=True))
+                lines.append("   ".join([f"{name:<{widths[0]}}", *padded]))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        title = paragraph(f"{self._model.name}: {self._told()}", "b")
+        return f"<div>{title}{table(HEAD, self._rows()) if self.converged.any() else ''}</div>"
+
+    def _told(self) -> str:
+        """How many fits there are, and how they ended."""
+        counts = (f"{count:,} {status}" for status, count in self.counts.items())
+        return f"{len(self):,} fit{'s' * (len(self) != 1)} of {self.free_count} parameters, {', '.join(counts)}"
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The rows of the table."""
+        columns = []
+        for p, name in enumerate(self.names[:ROWS]):
+            columns += [(name, self.parameters[:, p]), (f"standard error of {name}", self.standard_errors[:, p])]
+        columns += [("reduced chi2", self.reduced_chi2), ("iterations", self.iterations)]
+        chosen = self.converged
+        rows = []
+        for name, values in columns:
+            shown = np.quantile(values[chosen].astype(float), (0.05, 0.5, 0.95), method="nearest")
+            rows.append((name, *(f"{value:.6g}" for value in shown)))
+        return rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as a Result is."""
+        return reduced(self)

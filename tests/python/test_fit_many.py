@@ -1,0 +1,364 @@
+"""Many fits of a formula in one call: what fit_many takes, what it gives, what it refuses."""
+
+import pickle
+import re
+import warnings
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nncodegen as nn
+from tests.support.built import built
+from tests.support.search import examples
+
+optimize = pytest.importorskip("scipy.optimize")
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+FITS, SAMPLES = 37, 20
+TIMES = np.linspace(0, 4, SAMPLES)
+
+
+def decay_at(p, t):
+    return p[0] * np.exp(-p[1] * t) + p[2]
+
+
+def spiral_at(p, t):
+    return p[0] * np.exp(-p[1] * t)[:, None] * np.stack([np.cos(2 * t), np.sin(2 * t)], -1)
+
+
+@pytest.fixture(scope="module")
+def decay():
+    """a*exp(-b*t) + c."""
+    a, b, c, t, y = sympy.symbols("a b c t y")
+    return built(nn.Model("decay", t, y, {a: 3, b: 1, c: 0.5}, a * sympy.exp(-b * t) + c))
+
+
+@pytest.fixture(scope="module")
+def spiral():
+    """Two outputs, in float32."""
+    a, b, t, u, v = sympy.symbols("a b t u v")
+    size = a * sympy.exp(-b * t)
+    outputs = (size * sympy.cos(2 * t), size * sympy.sin(2 * t))
+    return built(nn.Model("spiral", t, (u, v), {a: 1, b: 0.5}, outputs), "float32")
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """Noisy targets (M, N), standard deviations like them, and starts (M, P)."""
+    rng = np.random.default_rng(0)
+    true = rng.uniform([2, 0.7, 0.2], [5, 1.5, 1], size=(FITS, 3))
+    sigma = rng.uniform(0.02, 0.1, size=(FITS, SAMPLES))
+    y = np.array([decay_at(p, TIMES) for p in true]) + sigma * rng.normal(size=sigma.shape)
+    return y, sigma, true * rng.uniform(0.8, 1.2, size=true.shape)
+
+
+def curve_fit(t, y, start, sigma=None, absolute_sigma=False):
+    """SciPy's parameters and covariance, without what is missing."""
+    there = ~np.isnan(y)
+    return optimize.curve_fit(
+        lambda t, *p: decay_at(p, t), t[there], y[there], start, None if sigma is None else sigma[there],
+        absolute_sigma, ftol=1e-14, xtol=1e-14, gtol=1e-14,
+    )  # fmt: skip
+
+
+def bits(found, chosen=slice(None)):
+    """All that was found, of some fits."""
+    names = ("parameters", "standard_errors", "covariance", "chi2", "data", "iterations", "status")
+    return [getattr(found, name)[chosen].tobytes() for name in names if getattr(found, name) is not None]
+
+
+# --- results -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_results_are_those_of_curve_fit(decay, problem, absolute):
+    """With sigma of each value and missing ones: parameters, covariances, and all that follows from them."""
+    y, sigma, starts = (each.copy() for each in problem)
+    y[::3, 4] = y[5, 10:] = np.nan
+    sigma[::3, 4] = 0  # of a target that is missing
+    found = decay.fit_many(TIMES, y, starts, sigma, absolute, covariance=True)
+    assert isinstance(found, nn.ManyFits)
+    assert found.converged.all()
+    for m in range(FITS):
+        parameters, covariance = curve_fit(TIMES, y[m], starts[m], sigma[m], absolute)
+        errors, residuals = np.sqrt(np.diag(covariance)), (decay_at(parameters, TIMES) - y[m]) / sigma[m]
+        chi2 = np.nansum(np.where(np.isnan(y[m]), 0, residuals) ** 2)
+        assert (abs(found.parameters[m] - parameters) <= 1e-3 * errors).all()
+        assert found.covariance[m] / np.outer(errors, errors) == pytest.approx(
+            covariance / np.outer(errors, errors), abs=1e-3
+        )
+        assert found.chi2[m] == pytest.approx(chi2, rel=1e-8)
+        assert found.data[m] == np.count_nonzero(~np.isnan(y[m]))
+        assert found.reduced_chi2[m] == pytest.approx(chi2 / (found.data[m] - 3), rel=1e-8)
+    assert found.standard_errors == pytest.approx(np.sqrt(np.diagonal(found.covariance, 0, 1, 2)), rel=1e-14)
+    assert (found.degrees_of_freedom == found.data - 3).all()
+    without = decay.fit_many(TIMES, y, starts, sigma, absolute)
+    assert without.covariance is None
+    assert without.standard_errors.tobytes() == found.standard_errors.tobytes()
+
+
+def test_several_targets_in_single_precision(spiral):
+    """Two targets of each sample, of which some are missing, against least_squares."""
+    rng = np.random.default_rng(0)
+    true = rng.uniform([1, 0.2], [2, 0.6], size=(FITS, 2))
+    y = np.array([spiral_at(p, TIMES) for p in true]) + 0.02 * rng.normal(size=(FITS, SAMPLES, 2))
+    y[rng.uniform(size=y.shape) < 0.1] = np.nan
+    found = spiral.fit_many(TIMES, y)
+    assert found.parameters.dtype == found.standard_errors.dtype == np.float32
+    assert found.converged.all()
+    for m in range(FITS):
+        there = ~np.isnan(y[m])
+        expected = optimize.least_squares(lambda p, m=m, w=there: (spiral_at(p, TIMES) - y[m])[w], [1, 0.5], xtol=1e-12)
+        variances = np.linalg.inv(expected.jac.T @ expected.jac) * 2 * expected.cost / (there.sum() - 2)
+        errors = np.sqrt(np.diag(variances))
+        assert (abs(found.parameters[m] - expected.x) <= 0.02 * errors).all()
+        assert found.standard_errors[m] == pytest.approx(errors, rel=0.02)
+        assert found.chi2[m] == pytest.approx(2 * expected.cost, rel=1e-4)
+
+
+def test_bounds(decay, problem):
+    """Fits end at the constrained optimum, however the bounds are written."""
+    y, _, starts = problem
+    low, high = np.array([-np.inf, 0.5, 0.4]), np.array([np.inf, 1.0, np.inf])
+    inside = np.clip(starts, low, high)
+    found = decay.fit_many(TIMES, y, inside, bounds=(low, high))
+    assert (found.parameters >= low).all()
+    assert (found.parameters <= high).all()
+    assert 0 < np.count_nonzero(found.parameters[:, 1] == 1) < FITS
+    for m in range(FITS):
+        begin = np.clip(inside[m], low + 1e-9, high - 1e-9)
+        expected = optimize.least_squares(
+            lambda p, m=m: decay_at(p, TIMES) - y[m], begin, bounds=(low, high), ftol=1e-13, xtol=1e-13, gtol=1e-13
+        )
+        assert found.chi2[m] == pytest.approx(2 * expected.cost, rel=1e-6)
+    named = {"b": (0.5, 1), "c": (0.4, None)}
+    assert bits(decay.fit_many(TIMES, y, inside, bounds=named)) == bits(found)
+    free = decay.fit_many(TIMES, y, starts)
+    for bounds in ((None, None), (-np.inf, np.inf), {}, {"a": (None, 1e9)}, (-1e9, 1e9)):
+        assert bits(decay.fit_many(TIMES, y, starts, bounds=bounds)) == bits(free)
+
+
+def test_fixed(decay, problem):
+    """What is fixed stays at the start and has no error; the others are fitted as if it were a constant."""
+    y, _, starts = problem
+    found = decay.fit_many(TIMES, y, starts, fixed=["c"], covariance=True)
+    assert (found.parameters[:, 2] == starts[:, 2]).all()
+    assert (found.standard_errors[:, 2] == 0).all()
+    assert found.free_count == 2
+    assert (found.degrees_of_freedom == SAMPLES - 2).all()
+    for m in range(0, FITS, 5):
+        expected, covariance = optimize.curve_fit(
+            lambda t, a, b, m=m: decay_at((a, b, starts[m, 2]), t), TIMES, y[m], starts[m, :2], ftol=1e-14, xtol=1e-14
+        )
+        assert found.parameters[m, :2] == pytest.approx(expected, rel=1e-4)
+        assert np.sqrt(np.diag(covariance)) == pytest.approx(found.standard_errors[m, :2], rel=1e-3)
+    for fixed in ("c", 2, (2,), np.array([2]), ("c", 2)):
+        assert bits(decay.fit_many(TIMES, y, starts, fixed=fixed, covariance=True)) == bits(found)
+    held = decay.fit_many(TIMES, y, starts, fixed=("a", "b", "c"))
+    assert held.parameters.tobytes() == starts.tobytes()
+    assert held.converged.all()
+
+
+def test_statuses(decay, problem):
+    """Each fit that fails says how, and a warning says how many did; the others are as they would be alone."""
+    y, _, starts = (each.copy() for each in problem)
+    whole = decay.fit_many(TIMES, y, starts)
+    y[0], y[1, 2:], y[2, 3] = np.nan, np.nan, np.inf
+    starts[3, 1] = -1e6
+    y[4], starts[4] = 0, (0, 1, 0)
+    with pytest.warns(RuntimeWarning, match=r"^5 of 37 fits did not converge: 1 singular, 1 too_few_data, 1 no_data, "
+                      r"2 not_finite; the attribute status of the result tells which") as warned:  # fmt: skip
+        found = decay.fit_many(TIMES, y, starts)
+    assert warned[0].filename == __file__
+    assert found.status[:5].tolist() == ["no_data", "too_few_data", "not_finite", "not_finite", "singular"]
+    assert found.data[:2].tolist() == [0, 2]
+    assert found.counts == {"converged": 32, "singular": 1, "too_few_data": 1, "no_data": 1, "not_finite": 2}
+    assert (found.converged == (found.status == "converged")).all()
+    assert (found.parameters[[0, 2, 3]] == starts[[0, 2, 3]]).all()
+    assert np.isinf(found.standard_errors[:5]).all()
+    assert np.isnan(found.chi2[2:4]).all()
+    assert np.isnan(found.reduced_chi2[:4]).all()
+    assert bits(found, slice(5, None)) == bits(whole, slice(5, None))
+    with pytest.warns(RuntimeWarning, match="37 of 37 fits did not converge: 37 max_iterations"):
+        found = decay.fit_many(TIMES, problem[0], problem[2], max_iterations=1)
+    assert (found.iterations == 1).all()
+
+
+def test_tolerance(spiral, decay, problem):
+    """It says when a fit ends; one that rounding would hide is as large as rounding."""
+    y, _, starts = problem
+    coarse, usual = (decay.fit_many(TIMES, y, starts, tolerance=each) for each in (0.1, None))
+    assert coarse.iterations.sum() < usual.iterations.sum()
+    assert bits(usual) == bits(decay.fit_many(TIMES, y, starts, tolerance=1e-8))
+    rng = np.random.default_rng(0)
+    y = np.array([spiral_at((1.5, 0.3), TIMES)] * 5) + 0.02 * rng.normal(size=(5, SAMPLES, 2))
+    least = spiral.fit_many(TIMES, y, tolerance=8 * 2.0**-23)
+    assert bits(spiral.fit_many(TIMES, y, tolerance=0)) == bits(least)
+    assert bits(spiral.fit_many(TIMES, y)) == bits(spiral.fit_many(TIMES, y, tolerance=1e-5))
+
+
+def test_the_result_shows_itself(decay, problem):
+    """It tells how many fits ended how, prints a table of what they found, and can be pickled."""
+    y, _, starts = problem
+    found = decay.fit_many(TIMES, y, starts, fixed="c", covariance=True)
+    assert len(found) == FITS
+    assert found.names == ("a", "b", "c")
+    assert repr(found) == "<ManyFits: 37 fits of 2 parameters, 37 converged>"
+    lines = str(found).splitlines()
+    assert lines[0] == "decay: 37 fits of 2 parameters, 37 converged"
+    a = next(line for line in lines if line.startswith("a "))
+    assert f"{np.sort(found.parameters[:, 0])[18]:.6g}" in a
+    assert len({len(line) for line in lines[2:]}) == 1
+    assert f'<td style="text-align: right">{np.sort(found.reduced_chi2)[18]:.6g}</td>' in found._repr_html_()
+    again = pickle.loads(pickle.dumps(found))
+    assert bits(again) == bits(found)
+    assert (repr(again), str(again)) == (repr(found), str(found))
+    with pytest.warns(RuntimeWarning, match="did not converge"):
+        nothing = decay.fit_many(TIMES, np.full((1, SAMPLES), np.nan))
+    assert str(nothing) == "decay: 1 fit of 3 parameters, 1 no_data"
+
+
+# --- shapes ------------------------------------------------------------------------------------------------------
+
+
+def test_no_copy_of_targets(decay, problem, monkeypatch):
+    """C reads a C-contiguous array of the right type where it lies, of any length."""
+    y, _, starts = problem
+    given, original = [], decay._model.native.fit_many
+
+    class Native:
+        fits_lanes, first_not_finite = decay._model.native.fits_lanes, decay._model.native.first_not_finite
+
+        def fit_many(self, data, *others):
+            given.extend(data[:4])
+            original(data, *others)
+
+    monkeypatch.setattr(decay._model, "native", Native())
+    decay.fit_many(TIMES, y, starts, sigma=y)
+    assert [given[1] is y, given[2] is y, given[3] is starts, np.shares_memory(given[0], TIMES)] == [True] * 4
+
+
+@examples(25)
+@given(data=st.data())
+def test_what_fits_share(decay, problem, data):
+    """Inputs, targets, sigma and starts that all fits share are as if each had them, and bits depend on nothing else:
+    not on the other fits, their order or threads, nor on how arrays lie in memory."""
+    y, sigma, starts = problem
+    count = data.draw(st.integers(1, FITS), "fits")
+    order = np.array(data.draw(st.permutations(range(FITS)), "order")[:count])
+    shares = data.draw(st.fixed_dictionaries({name: st.booleans() for name in ("X", "Y", "sigma", "parameters")}))
+    lengths = data.draw(st.none() | st.lists(st.integers(4, SAMPLES), min_size=count, max_size=count), "lengths")
+    layout = data.draw(st.sampled_from([np.array, np.asfortranarray, lambda a: np.repeat(a, 2, -1)[..., ::2], list]))
+    own = {"X": np.repeat(TIMES[None], count, 0), "Y": y[order], "sigma": sigma[order], "parameters": starts[order]}
+    alone, each = dict(own), dict(own)
+    for name, shared in shares.items():
+        if shared:
+            alone[name], each[name] = own[name][0], np.repeat(own[name][:1], count, 0)
+    threads = data.draw(st.integers(1, 4), "threads")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of fits that four samples do not determine
+        given = {name: layout(value) for name, value in alone.items()}
+        found = decay.fit_many(**given, lengths=lengths, threads=threads, covariance=True)
+        fits = 1 if all(shares.values()) and lengths is None else count
+        assert len(found) == fits
+        for m in {0, fits // 2, fits - 1}:
+            cut = SAMPLES if lengths is None else lengths[m]
+            one = decay.fit_many(each["X"][m, :cut, None], each["Y"][m, :cut], each["parameters"][m],
+                                 each["sigma"][m, :cut], covariance=True)  # fmt: skip
+            assert len(one) == 1
+            assert bits(one) == bits(found, [m])
+
+
+def test_shapes_of_several_targets(spiral):
+    """Arrays of one fit need no axis for it; a single input needs no axis either."""
+    rng = np.random.default_rng(0)
+    y = spiral_at((1.5, 0.3), TIMES) + 0.02 * rng.normal(size=(3, SAMPLES, 2))
+    found = spiral.fit_many(TIMES, y, sigma=0.1)
+    assert bits(spiral.fit_many(np.repeat(TIMES[None, :, None], 3, 0), y, sigma=np.full_like(y, 0.1))) == bits(found)
+    assert bits(spiral.fit_many(TIMES[:, None], y[1], sigma=np.full((SAMPLES, 2), 0.1))) == bits(found, [1])
+
+
+def test_without_inputs():
+    """A formula of its parameters alone is fitted to values, whose mean it finds."""
+    m, y = sympy.symbols("m y")
+    mean = built(nn.Model("mean", (), y, {m: 1}, m))
+    values = np.random.default_rng(0).normal(size=(4, 9))
+    found = mean.fit_many(Y=values)
+    assert found.parameters[:, 0] == pytest.approx(values.mean(1), abs=1e-9)
+    assert found.standard_errors[:, 0] == pytest.approx(values.std(1, ddof=1) / 3, rel=1e-6)
+    with pytest.raises(ValueError, match="X was given, but the model has no inputs"):
+        mean.fit_many(values, values)
+
+
+# --- what is refused ---------------------------------------------------------------------------------------------
+
+Y = np.ones((3, SAMPLES))
+REFUSED = {
+    "Y is missing: expected (M, N), a row for each fit, or (N,), shared by all": {"Y": None},
+    "Y has the shape (2, 2, 2); expected (M, N)": {"Y": np.ones((2, 2, 2))},
+    "Y has the shape (3, 0); expected (M, N)": {"Y": np.ones((3, 0))},
+    "Y is empty; expected at least one fit": {"Y": np.ones((0, SAMPLES))},
+    "Y[0, 0] is 1j, which is no real number": {"Y": Y * 1j},
+    "Y[1, 2] is None, which is no real number": {"Y": [[1, 2, 3], [1, 2, None]]},
+    "X is missing: expected (N, 1), shared by all fits, or (M, N, 1), or (N,), or (M, N), with N = 20": {"X": None},
+    "X has the shape (19,); expected (N, 1)": {"X": TIMES[1:]},
+    "X has the shape (20, 2); expected (N, 1)": {"X": np.ones((SAMPLES, 2))},
+    "X[1, 0] is nan; expected (N, 1)": {"X": np.array([0, np.nan, *TIMES[2:]])},
+    "Y is for 3 fits, but X for 2: they must be for as many": {"X": np.ones((2, SAMPLES, 1))},
+    "parameters has the shape (2,); expected (3,), such as initial_parameters(), or (M, 3)": {"parameters": [1, 2]},
+    "parameters is for 2 fits, but lengths for 3": {"Y": Y[0], "parameters": np.ones((2, 3)), "lengths": [1, 2, 3]},
+    "parameters[1, 2] is nan": {"parameters": [[1, 1, 1], [1, 1, np.nan], [1, 1, 1]]},
+    "sigma is 0.0; expected a number above 0": {"sigma": 0},
+    "sigma[4] is 0.0; expected a number above 0": {"sigma": np.where(np.arange(SAMPLES) == 4, 0, 1)},
+    "sigma[2, 4] is -1.0; expected a number above 0": {"sigma": np.where(np.arange(60).reshape(3, -1) == 44, -1, 1)},
+    "sigma[4] is inf": {"sigma": np.where(np.arange(SAMPLES) == 4, np.inf, 1)},
+    "sigma[0] is nan": {"sigma": np.full(SAMPLES, np.nan)},
+    "sigma has the shape (3,), where the samples are 20": {"sigma": [1, 1, 1]},
+    "Y is for 3 fits, but sigma for 2": {"sigma": np.ones((2, SAMPLES))},
+    "absolute_sigma must be True or False, not 1": {"absolute_sigma": 1},
+    "covariance must be True or False": {"covariance": None},
+    "bounds of b are crossed: the lower, 2, is not below the upper, 1": {"bounds": ([0, 2, 0], [9, 1, 9])},
+    "bounds of c are crossed: the lower, 1, is not below the upper, 1": {"bounds": {"c": (1, 1)}},
+    "the start is outside of the bounds: b is 1, above its upper bound 0.5": {"bounds": {"b": (0, 0.5)}},
+    "the start of fit 2 is outside of the bounds: a is -4, below its lower bound 0":
+        {"bounds": (0, None), "parameters": [[1, 1, 1], [1, 1, 1], [-4, 1, 1]]},
+    "bounds names 'd', which is no parameter; there are: a, b, c": {"bounds": {"d": (0, 1)}},
+    "bounds of b must be a pair (lower, upper)": {"bounds": {"b": 3}},
+    "bounds must be a pair (lower, upper)": {"bounds": [1, 2, 3]},
+    "the lower bound has the shape (2,); expected a number, or (3,)": {"bounds": ([0, 0], 1)},
+    "the upper bound of b is NaN": {"bounds": {"b": (0, np.nan)}},
+    "fixed names 'd', which is no parameter; there are: a, b, c": {"fixed": ["d"]},
+    "the number of a parameter in fixed must be an integer from 0 to 2, not 3": {"fixed": [3]},
+    "lengths[1] is 21; expected (M,) integers from 0 to 20": {"lengths": [20, 21, 3]},
+    "lengths[0] is 1.5; expected (M,) integers": {"lengths": [1.5, 2, 3]},
+    "lengths has the shape (); expected (M,)": {"lengths": 3},
+    "Y is for 3 fits, but lengths for 2": {"lengths": [1, 2]},
+    "tolerance must be a number from 0, below 1, not -1e-08": {"tolerance": -1e-8},
+    "max_iterations must be an integer from 0": {"max_iterations": 1.5},
+    "threads must be an integer from 1 to 64, not 0": {"threads": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_refused(decay, message):
+    """What cannot be meant is refused, with what was wrong, where, and what was expected."""
+    arguments = {"X": TIMES, "Y": Y, **REFUSED[message]}
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        decay.fit_many(**arguments)
+
+
+def test_models_that_are_not_fitted_side_by_side():
+    """A network, and a loss that is no sum of squares, are refused with the reason."""
+    network = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], 1, name="net")
+    with pytest.raises(ValueError, match="net cannot: that takes a formula of at most 400 statements"):
+        nn.build(network, fit=True).fit_many(TIMES, Y)
+    with pytest.raises(ValueError, match=r"fit_many is for .* least squares; net is none: it was built without"):
+        built(network).fit_many(TIMES, Y)
+    w, x, y = sympy.symbols("w x y")
+    distance = built(nn.Model("distance", x, y, {w: 0.1}, w * x, abs(w * x**2 - y)))
+    with pytest.raises(ValueError, match="distance is none: its loss"):
+        distance.fit_many(TIMES, Y)
