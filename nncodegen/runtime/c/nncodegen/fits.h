@@ -150,7 +150,7 @@ static UNUSED void end_fit(const NN(fits) *run, size_t lane, group_of_fits *g)
 }
 
 /* The samples that the current fits need. */
-static UNUSED size_t longest(const group_of_fits *g)
+static UNUSED size_t most_samples(const group_of_fits *g)
 {
     size_t samples = 0;
     for (size_t lane = 0; lane < FITS; lane++)
@@ -195,7 +195,7 @@ int NN(fit_many)(NN(fits) *run)
     carve_fits(run->work, run->samples, &g);
     begin_all(run, &g);
     while (g.active > 0 && !stop) {
-        const size_t samples = longest(&g);
+        const size_t samples = most_samples(&g);
         sum_up(g.next, g.inputs, g.targets, g.weighted ? g.weights : NULL, g.seeds, samples, g.values, g.rows,
             g.totals, g.sums);
         judge_steps(run, &g);

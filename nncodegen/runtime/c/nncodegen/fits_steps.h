@@ -80,7 +80,7 @@ INLINE void find_free(const NN(fits) *run, const real *restrict current, const r
 }
 
 /* The steps of the parameters that are free; held says by how much the others move. */
-INLINE void solve_damped(group_of_fits *g, size_t lane, const words *free, const real *held)
+INLINE void solve_steps(group_of_fits *g, size_t lane, const words *free, const real *held)
 {
     const real *const system = g->system + lane, *const scales = g->scales + lane;
     real *const triangle = g->triangle + lane, *const step = g->step + lane;
@@ -128,7 +128,7 @@ static UNUSED void keep_bounds(const NN(fits) *run, group_of_fits *g, size_t lan
             any |= crossed[k];
         if (!any)
             return;
-        solve_damped(g, lane, free, held);
+        solve_steps(g, lane, free, held);
         for (size_t p = 0; p < PARAMETERS; p++)
             *at(step, p) += get(held, p);
     }
@@ -154,7 +154,7 @@ static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
             const words above = (words) (d*part*d > steepest*get(system, place_of(p, p)));
             steep |= limited ? (words) (above & free[p]) : above;
         }
-        solve_damped(g, lane, limited ? free : NULL, NULL);
+        solve_steps(g, lane, limited ? free : NULL, NULL);
         if (bounded)
             keep_bounds(run, g, lane, free);
         FEW_ROUNDS
