@@ -108,7 +108,7 @@ size_t damped(size_t n, const double *triangle, const double *scales, double dam
         m.clamped[k] = 0;
     }
     make_system(&m);
-    solve_damped(&m, damping);
+    solve_system(&m, damping);
     for (size_t k = 0; k < n; k++)
         step[m.order[k]] = m.scaled[k]*m.by_scale[m.order[k]];
     return m.rank;

@@ -22,7 +22,7 @@ static UNUSED void hold(const NN(fitting) *run, fit_memory *m)
 
 /* The clamped parameter that wants most to leave its bound, n if none does: the gradient, of the damped cost at the
    step, points away from the bound. */
-static UNUSED size_t unwilling(fit_memory *m, double damping, double rounding)
+static COLD size_t unwilling(fit_memory *m, double damping, double rounding)
 {
     size_t found = m->n;
     double worst = rounding;
@@ -49,7 +49,7 @@ static UNUSED size_t unwilling(fit_memory *m, double damping, double rounding)
 
 /* Goes from the present step towards the solution of the system, to the first bound on the way, if there is one: that
    is clamped. Returns whether there was. */
-static UNUSED int go_to_bound(fit_memory *m)
+static COLD int go_to_bound(fit_memory *m)
 {
     double fraction = 1;
     size_t hit = m->n;
@@ -80,7 +80,7 @@ static UNUSED int go_to_bound(fit_memory *m)
 /* The same within bounds: parameters are clamped at the bounds that the way to a solution meets, and let go where they
    want to leave them, until none does (Stark and Parker, Bounded-variable least squares, 1995). Each round makes the
    damped cost less, so that no set of clamped parameters comes twice; rounding is the end of that. */
-static UNUSED void step_within_bounds(fit_memory *m, double damping)
+static COLD void step_within_bounds(fit_memory *m, double damping)
 {
     double rounding = 0;
     for (size_t k = 0; k < m->n; k++) {
@@ -90,7 +90,7 @@ static UNUSED void step_within_bounds(fit_memory *m, double damping)
     memcpy(m->clamped, m->held, m->n);
     for (size_t round = 0; round < 3*m->n + 10; round++) {
         make_system(m);
-        solve_damped(m, damping);
+        solve_system(m, damping);
         if (go_to_bound(m))
             continue;
         const size_t found = unwilling(m, damping, rounding);
@@ -104,7 +104,7 @@ static UNUSED void step_within_bounds(fit_memory *m, double damping)
 static UNUSED double damped_step(const NN(fitting) *run, fit_memory *m, double damping)
 {
     if (!run->lower && !run->upper) {
-        const double square = solve_damped(m, damping);
+        const double square = solve_system(m, damping);
         for (size_t k = 0; k < m->moving; k++)
             m->step[m->order[k]] = m->scaled[k]*m->by_scale[m->order[k]];
         return sqrt(square);

@@ -1,6 +1,7 @@
 /* Columns of doubles that lie side by side, each of whole vectors: their products and sums.
 
-   Needs vectors.h. Gives wide, WIDE, whole_rows, multiply_columns, subtract_columns, multiply_strip, subtract_strip. */
+   Needs vectors.h. Gives wide, WIDE, COLUMN, FOLDED_ROWS, whole_rows, multiply_columns, subtract_columns,
+   multiply_strip, subtract_strip. */
 
 #ifndef NNCODEGEN_COLUMNS_H
 #define NNCODEGEN_COLUMNS_H
@@ -11,6 +12,10 @@ typedef double wide __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
 enum {
     WIDE = VECTOR_BYTES/sizeof(double),
+    FOLDED_ROWS = TILE < 64 ? 64 : TILE, /* rows that are folded into a triangle at once, at most */
+    ROWS_OF_COLUMN = FOLDED_ROWS > PARAMETERS ? FOLDED_ROWS : PARAMETERS,
+    COLUMN = ((ROWS_OF_COLUMN + 7)/8 | 1)*8, /* from one column to the next: an odd number of lines of the cache, so
+        that columns do not share their places in it */
     STRIP = 8 /* columns that are worked through at once where there are many */
 };
 
@@ -37,69 +42,69 @@ INLINE double sum_of_wide(wide s)
 }
 
 /* The products of one column with up to four others: each vector of it is read once. */
-INLINE void multiply_few(const double *a, const double *b, size_t stride, size_t rows, size_t count, double *products)
+INLINE void multiply_few(const double *a, const double *b, size_t rows, size_t count, double *products)
 {
     wide s[4] = {{0}, {0}, {0}, {0}};
     for (size_t n = 0; n < rows; n += WIDE) {
         const wide v = *(const wide *) (a + n);
         for (size_t k = 0; k < count; k++)
-            s[k] += v**(const wide *) (b + k*stride + n);
+            s[k] += v**(const wide *) (b + k*COLUMN + n);
     }
     for (size_t k = 0; k < count; k++)
         products[k] = sum_of_wide(s[k]);
 }
 
-static HOT void multiply_columns(const double *a, const double *b, size_t stride, size_t rows, size_t count,
+static HOT void multiply_columns(const double *a, const double *b, size_t rows, size_t count,
     double *products)
 {
     size_t k = 0;
     for (; k + 4 <= count; k += 4)
-        multiply_few(a, b + k*stride, stride, rows, 4, products + k);
+        multiply_few(a, b + k*COLUMN, rows, 4, products + k);
     if (count - k == 3)
-        multiply_few(a, b + k*stride, stride, rows, 3, products + k);
+        multiply_few(a, b + k*COLUMN, rows, 3, products + k);
     else if (count - k == 2)
-        multiply_few(a, b + k*stride, stride, rows, 2, products + k);
+        multiply_few(a, b + k*COLUMN, rows, 2, products + k);
     else if (count - k == 1)
-        multiply_few(a, b + k*stride, stride, rows, 1, products + k);
+        multiply_few(a, b + k*COLUMN, rows, 1, products + k);
 }
 
 /* Subtracts multiples of one column from up to four others. */
-INLINE void subtract_few(const double *a, const double *factors, double *b, size_t stride, size_t rows, size_t count)
+INLINE void subtract_few(const double *a, const double *factors, double *b, size_t rows, size_t count)
 {
     for (size_t n = 0; n < rows; n += WIDE) {
         const wide v = *(const wide *) (a + n);
         for (size_t k = 0; k < count; k++)
-            *(wide *) (b + k*stride + n) -= factors[k]*v;
+            *(wide *) (b + k*COLUMN + n) -= factors[k]*v;
     }
 }
 
-static HOT void subtract_columns(const double *a, const double *factors, double *b, size_t stride, size_t rows,
+static HOT void subtract_columns(const double *a, const double *factors, double *b, size_t rows,
     size_t count)
 {
     size_t k = 0;
     for (; k + 4 <= count; k += 4)
-        subtract_few(a, factors + k, b + k*stride, stride, rows, 4);
+        subtract_few(a, factors + k, b + k*COLUMN, rows, 4);
     if (count - k == 3)
-        subtract_few(a, factors + k, b + k*stride, stride, rows, 3);
+        subtract_few(a, factors + k, b + k*COLUMN, rows, 3);
     else if (count - k == 2)
-        subtract_few(a, factors + k, b + k*stride, stride, rows, 2);
+        subtract_few(a, factors + k, b + k*COLUMN, rows, 2);
     else if (count - k == 1)
-        subtract_few(a, factors + k, b + k*stride, stride, rows, 1);
+        subtract_few(a, factors + k, b + k*COLUMN, rows, 1);
 }
 
 /* The products of the columns of a strip with two others, products[2*i] and products[2*i + 1]: four by four, as many
    as leave registers for the rest. */
-static HOT void multiply_strip(const double *strip, const double *b, const double *c, size_t stride, size_t rows,
+static HOT void multiply_strip(const double *strip, const double *b, const double *c, size_t rows,
     double *products)
 {
     for (size_t i = 0; i < STRIP; i += 4) {
-        const double *const a = strip + i*stride;
+        const double *const a = strip + i*COLUMN;
         wide s[4] = {{0}, {0}, {0}, {0}}, t[4] = {{0}, {0}, {0}, {0}};
         for (size_t n = 0; n < rows; n += WIDE) {
             const wide v = *(const wide *) (b + n), w = *(const wide *) (c + n);
             for (size_t k = 0; k < 4; k++) {
-                s[k] += *(const wide *) (a + k*stride + n)*v;
-                t[k] += *(const wide *) (a + k*stride + n)*w;
+                s[k] += *(const wide *) (a + k*COLUMN + n)*v;
+                t[k] += *(const wide *) (a + k*COLUMN + n)*w;
             }
         }
         for (size_t k = 0; k < 4; k++) {
@@ -110,13 +115,12 @@ static HOT void multiply_strip(const double *strip, const double *b, const doubl
 }
 
 /* Subtracts multiples of the columns of a strip from two others. */
-static HOT void subtract_strip(const double *strip, const double *factors, double *b, double *c, size_t stride,
-    size_t rows)
+static HOT void subtract_strip(const double *strip, const double *factors, double *b, double *c, size_t rows)
 {
     for (size_t n = 0; n < rows; n += WIDE) {
         wide v = *(const wide *) (b + n), w = *(const wide *) (c + n);
         for (size_t k = 0; k < STRIP; k++) {
-            const wide a = *(const wide *) (strip + k*stride + n);
+            const wide a = *(const wide *) (strip + k*COLUMN + n);
             v -= factors[2*k]*a;
             w -= factors[2*k + 1]*a;
         }

@@ -1,7 +1,7 @@
 /* A damped step of least squares: s with the smallest |R s + q|^2 + damping |D s|^2, where the triangle R and q are
    those of the rows, and D scales the parameters.
 
-   Needs pivots.h. Gives make_system, solve_damped, slope_of_length.
+   Needs pivots.h. Gives make_system, solve_system, slope_of_length.
 
    The system is that of z = D s, for the parameters that may move: the others are clamped, and their step is given. */
 
@@ -14,7 +14,7 @@
 #define SUSPECT (sizeof(real) > 4 ? 1e-10 : 1e-4)
 
 /* The right-hand side with what the steps of clamped parameters do to it. */
-static UNUSED double side_of_row(const fit_memory *m, size_t i)
+static COLD double side_of_row(const fit_memory *m, size_t i)
 {
     const double *const row = m->triangle + i*TRIANGLE_ROW;
     double sum = row[m->n];
@@ -24,7 +24,7 @@ static UNUSED double side_of_row(const fit_memory *m, size_t i)
 }
 
 /* The triangle of some columns: the rows of these are folded into one, as they have gaps. */
-static UNUSED void fold_moving(fit_memory *m)
+static COLD void fold_moving(fit_memory *m)
 {
     memset(m->system, 0, m->moving*TRIANGLE_ROW*sizeof *m->system);
     for (size_t first = 0; first < m->n; first += 64) {
@@ -67,7 +67,7 @@ static UNUSED void make_system(fit_memory *m)
 
 /* The step z of the system, with damping: returns its square. Without damping, a system that leaves some of it open has
    0 there. */
-static UNUSED double solve_damped(fit_memory *m, double damping)
+static UNUSED double solve_system(fit_memory *m, double damping)
 {
     const size_t n = m->moving, rank = damping > 0 ? n : m->rank;
     const double *triangle = m->system;

@@ -72,7 +72,7 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
 }
 
 /* Steps until the fit ends. */
-static UNUSED int descend_to_end(NN(fitting) *run, fit_memory *m)
+static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
 {
     lead l = {0, 0, 4*ROUNDING};
     for (size_t k = 0; k < m->n; k++)
@@ -93,7 +93,7 @@ static UNUSED int descend_to_end(NN(fitting) *run, fit_memory *m)
 }
 
 /* The residuals at the parameters, without a robust loss. */
-static UNUSED void tell_residuals(NN(fitting) *run, fit_memory *m)
+static COLD void tell_residuals(NN(fitting) *run, fit_memory *m)
 {
     residual_sums sums = {0, 0, 0};
     prepare_rows(m->parameters, run->samples, m->rows);
@@ -112,7 +112,7 @@ static UNUSED void tell_residuals(NN(fitting) *run, fit_memory *m)
 }
 
 /* What the caller is told of the solution. */
-static UNUSED void report(NN(fitting) *run, fit_memory *m)
+static COLD void report(NN(fitting) *run, fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++)
         m->scale[k] = 0;

@@ -10,7 +10,6 @@
 
 enum {
     TRIANGLE_VALUES = PARAMETERS*TRIANGLE_ROW, /* the values of one */
-    SQUARE = (PARAMETERS + 7)/8*8 + 8, /* from one column of a square matrix to the next, as COLUMN */
     ENTRIES = PARAMETERS + 1
 };
 
@@ -23,8 +22,7 @@ enum {
     PART(double, tried, TRIANGLE_VALUES) /* at those that are tried */ \
     PART(double, system, TRIANGLE_VALUES) /* of scaled columns, those that may move: see damping.h */ \
     PART(double, damped, TRIANGLE_VALUES) \
-    PART(double, columns, ENTRIES*COLUMN) /* of rows that are folded in */ \
-    PART(double, square, ENTRIES*SQUARE) \
+    PART(double, columns, ENTRIES*COLUMN) /* of rows that are folded in, or of the system */ \
     PART(double, factors, FIT_OUTPUTS*FOLDED_ROWS) /* of the rows of a tile, for each output */ \
     PART(double, residuals, FIT_OUTPUTS*FOLDED_ROWS) \
     PART(double, products, ENTRIES) \

@@ -8,10 +8,10 @@
 #include "fit_memory.h"
 
 /* Copies the triangle of the system and its right-hand side into columns, with rows of zeros up to whole vectors. */
-static UNUSED void spread(fit_memory *m, size_t n, size_t rows)
+static COLD void spread(fit_memory *m, size_t n, size_t rows)
 {
     for (size_t k = 0; k <= n; k++) {
-        double *const column = m->square + k*SQUARE;
+        double *const column = m->columns + k*COLUMN;
         const size_t filled = k < n ? k + 1 : n;
         for (size_t i = 0; i < filled; i++)
             column[i] = m->system[i*TRIANGLE_ROW + k];
@@ -21,9 +21,9 @@ static UNUSED void spread(fit_memory *m, size_t n, size_t rows)
 }
 
 /* Exchanges two columns, and what belongs to them. */
-static UNUSED void exchange(fit_memory *m, size_t j, size_t k, size_t rows)
+static COLD void exchange(fit_memory *m, size_t j, size_t k, size_t rows)
 {
-    double *const a = m->square + j*SQUARE, *const b = m->square + k*SQUARE;
+    double *const a = m->columns + j*COLUMN, *const b = m->columns + k*COLUMN;
     for (size_t i = 0; i < rows; i++) {
         const double value = a[i];
         a[i] = b[i];
@@ -38,11 +38,11 @@ static UNUSED void exchange(fit_memory *m, size_t j, size_t k, size_t rows)
 
 /* The column from the given one on of which most is left behind the rows before it. The squares are those of the step
    before without the row that is done; where most has been subtracted, they are summed up again, as LAPACK does. */
-static UNUSED size_t longest(fit_memory *m, size_t first, size_t n, size_t rows)
+static COLD size_t longest_column(fit_memory *m, size_t first, size_t n, size_t rows)
 {
     size_t best = first;
     for (size_t k = first; k < n; k++) {
-        const double *const column = m->square + k*SQUARE;
+        const double *const column = m->columns + k*COLUMN;
         if (first > 0)
             m->left[k] -= column[first - 1]*column[first - 1];
         if (first == 0 || m->left[k] <= 1e-8*m->summed[k]) {
@@ -58,26 +58,26 @@ static UNUSED size_t longest(fit_memory *m, size_t first, size_t n, size_t rows)
 
 /* Reflects column j, whose rows before j are done, so that it has nothing left behind row j, and those behind it, of
    which n is the right-hand side. */
-static UNUSED void reflect_square(fit_memory *m, size_t j, size_t n, size_t rows)
+static COLD void reflect_square(fit_memory *m, size_t j, size_t n, size_t rows)
 {
-    double *const column = m->square + j*SQUARE;
+    double *const column = m->columns + j*COLUMN;
     for (size_t i = 0; i < j; i++) {
         m->system[i*TRIANGLE_ROW + j] = column[i];
         column[i] = 0;
     }
-    multiply_columns(column, column, SQUARE, rows, n + 1 - j, m->products);
+    multiply_columns(column, column, rows, n + 1 - j, m->products);
     const double root = sqrt(m->products[0]), diagonal = column[j] < 0 ? root : -root, head = column[j] - diagonal;
     m->system[j*TRIANGLE_ROW + j] = diagonal;
     column[j] = head;
     for (size_t k = j + 1; k <= n; k++)
-        m->products[k - j] = (m->products[k - j] - diagonal*m->square[k*SQUARE + j])/(-diagonal*head);
-    subtract_columns(column, m->products + 1, column + SQUARE, SQUARE, rows, n - j);
+        m->products[k - j] = (m->products[k - j] - diagonal*m->columns[k*COLUMN + j])/(-diagonal*head);
+    subtract_columns(column, m->products + 1, column + COLUMN, rows, n - j);
 }
 
 /* Makes another triangle of that of the system, of n columns: with these in the order in which most is left of them.
    What is left of the last ones, relative to the first, may be nothing but rounding, and is 0 then. Returns the rank,
    the number of those before. */
-static HOT size_t pivot(fit_memory *m, size_t n)
+static COLD size_t pivot(fit_memory *m, size_t n)
 {
     const size_t rows = whole_rows(n);
     const double rounding = ROUNDING*(double) (n < 10 ? 10 : n);
@@ -85,7 +85,7 @@ static HOT size_t pivot(fit_memory *m, size_t n)
     size_t rank = 0;
     spread(m, n, rows);
     for (; rank < n; rank++) {
-        const size_t best = longest(m, rank, n, rows);
+        const size_t best = longest_column(m, rank, n, rows);
         const double left = sqrt(m->left[best]);
         largest = rank == 0 ? left : largest;
         if (!(left > rounding*largest))
@@ -95,7 +95,7 @@ static HOT size_t pivot(fit_memory *m, size_t n)
     }
     for (size_t k = rank; k <= n; k++)
         for (size_t i = 0; i < n; i++)
-            m->system[i*TRIANGLE_ROW + k] = i < rank ? m->square[k*SQUARE + i] : 0;
+            m->system[i*TRIANGLE_ROW + k] = i < rank ? m->columns[k*COLUMN + i] : 0;
     return rank;
 }
 

@@ -15,7 +15,7 @@
 enum { LAST_STEPS = 20 };
 
 /* Changes the step by what the last one tells, with the lengths of the columns as weights. */
-static UNUSED void extrapolate(fit_memory *m)
+static COLD void extrapolate(fit_memory *m)
 {
     double product = 0, square = 0;
     for (size_t k = 0; k < m->n; k++) {
@@ -31,7 +31,7 @@ static UNUSED void extrapolate(fit_memory *m)
 }
 
 /* The largest change relative to a parameter, or to a thousandth of the change that would be as large as the fit. */
-static UNUSED double relative_change(const fit_memory *m)
+static COLD double relative_change(const fit_memory *m)
 {
     const double least = 1e-3*scaled_length(m);
     double largest = 0;
@@ -43,7 +43,7 @@ static UNUSED double relative_change(const fit_memory *m)
 }
 
 /* Whether a step stays within the bounds. */
-static UNUSED int is_within_bounds(const fit_memory *m)
+static COLD int is_within_bounds(const fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++)
         if (!m->held[k] && (m->step[k] < m->low[k] || m->step[k] > m->high[k]))
@@ -54,14 +54,14 @@ static UNUSED int is_within_bounds(const fit_memory *m)
 /* Whole steps from a solution on, as long as they become shorter (the second need not, as only then there is something
    to extrapolate: steps that overshoot become longer at first), until what is left of them is below the tolerance,
    relative to the parameters. Returns 1 if stopped. */
-static UNUSED int polish(NN(fitting) *run, fit_memory *m, double tolerance)
+static COLD int polish(NN(fitting) *run, fit_memory *m, double tolerance)
 {
     double last = HUGE_VAL;
     for (size_t number = 0; number < LAST_STEPS; number++) {
         for (size_t k = 0; k < m->n; k++)
             m->scale[k] = 0; /* the columns here, not where the fit has come from */
         look_around(run, m);
-        const double length = sqrt(solve_damped(m, 0));
+        const double length = sqrt(solve_system(m, 0));
         for (size_t k = 0; k < m->moving; k++)
             m->step[m->order[k]] = m->scaled[k]*m->by_scale[m->order[k]];
         if (!(length < (number == 1 ? 3*last : last)) || !is_within_bounds(m))

@@ -1,12 +1,12 @@
 /* The triangle of a QR decomposition of any number of rows, which are folded into it some at a time.
 
-   Needs columns.h. Gives TRIANGLE_ROW, COLUMN, FOLDED_ROWS, fold, fold_diagonal.
+   Needs columns.h. Gives TRIANGLE_ROW, fold, fold_diagonal.
 
    A triangle R has one row for each of n columns, and the right-hand side as column n; row i begins at i*TRIANGLE_ROW.
    Rows to be folded in lie as columns, COLUMN values apart, the right-hand side last, with rows of zeros up to whole
-   vectors. For each column, a reflection of Householder turns what the new rows have there into the diagonal of R: R^T R grows
-   by the products of the new rows, which are never formed, so that no digits are lost. (Golub and Van Loan, Matrix
-   Computations, 4th edition, sections 5.2 and 6.5.) */
+   vectors. For each column, a reflection of Householder turns what the new rows have there into the diagonal of R:
+   R^T R grows by the products of the new rows, which are never formed, so that no digits are lost. (Golub and Van Loan,
+   Matrix Computations, 4th edition, sections 5.2 and 6.5.) */
 
 #ifndef NNCODEGEN_TRIANGLE_H
 #define NNCODEGEN_TRIANGLE_H
@@ -14,10 +14,7 @@
 #include "columns.h"
 
 enum {
-    FOLDED_ROWS = TILE < 64 ? 64 : TILE, /* rows that are folded in at once, at most */
     TRIANGLE_ROW = (PARAMETERS + 8)/8*8, /* from one row of a triangle to the next */
-    COLUMN = (FOLDED_ROWS + 7)/8*8 + 8, /* from one column of rows to the next: not a large power of 2, whose multiples
-        share their place in a cache */
     FEW_COLUMNS = 12 /* up to which no strips are made */
 };
 
@@ -33,7 +30,7 @@ INLINE void reflect(double *triangle, size_t j, size_t last, double *columns, si
     double *head, double *by_head, double *by_diagonal)
 {
     double *const row = triangle + j*TRIANGLE_ROW, *const column = columns + j*COLUMN;
-    multiply_columns(column, column, COLUMN, rows, last - j, products);
+    multiply_columns(column, column, rows, last - j, products);
     const double root = sqrt(row[j]*row[j] + products[0]);
     if (products[0] == 0) {
         *head = *by_head = *by_diagonal = 0;
@@ -49,7 +46,7 @@ INLINE void reflect(double *triangle, size_t j, size_t last, double *columns, si
         row[k] -= factor**head;
         products[k - j] = factor;
     }
-    subtract_columns(column, products + 1, column + COLUMN, COLUMN, rows, last - j - 1);
+    subtract_columns(column, products + 1, column + COLUMN, rows, last - j - 1);
 }
 
 /* The factors of the reflections of a strip for a column, from its products with the strip: each is that of the column
@@ -75,13 +72,13 @@ static HOT void reflect_others(double *triangle, size_t j, size_t first, size_t 
     for (size_t k = first; k < last; k += 2) {
         double *const b = columns + k*COLUMN, *const c = k + 1 < last ? b + COLUMN : b;
         double products[2*STRIP], factors[2*STRIP];
-        multiply_strip(strip, b, c, COLUMN, rows, products);
+        multiply_strip(strip, b, c, rows, products);
         factors_of_strip(triangle + j*TRIANGLE_ROW + k, r, products, factors);
         if (c != b)
             factors_of_strip(triangle + j*TRIANGLE_ROW + k + 1, r, products + 1, factors + 1);
         for (size_t i = 0; c == b && i < STRIP; i++)
             factors[2*i + 1] = factors[2*i];
-        subtract_strip(strip, factors, b, c, COLUMN, rows);
+        subtract_strip(strip, factors, b, c, rows);
     }
 }
 
@@ -96,7 +93,7 @@ static HOT void fold(double *restrict triangle, size_t first, size_t n, double *
         for (size_t i = 0; i < STRIP; i++)
             reflect(triangle, j + i, j + STRIP, columns, rows, products, r.head + i, r.by_head + i, r.by_diagonal + i);
         for (size_t i = 0; i < STRIP; i++)
-            multiply_columns(columns + (j + i)*COLUMN, columns + j*COLUMN, COLUMN, rows, STRIP, r.products[i]);
+            multiply_columns(columns + (j + i)*COLUMN, columns + j*COLUMN, rows, STRIP, r.products[i]);
         reflect_others(triangle, j, j + STRIP, n + 1, columns, rows, &r);
         j += STRIP;
     }
