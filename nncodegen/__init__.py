@@ -1,5 +1,6 @@
 """nncodegen compiles neural networks: from a formula or a stack of layers to a module that trains natively."""
 
+from nncodegen.curve import curve_fit
 from nncodegen.describe import Dense, Dropout, GaussianNoise, Model, Optimizer, Sequential, WideAndDeep
 from nncodegen.errors import BuildError, ModelError, NncodegenError, ProgramError, TableError
 from nncodegen.ir import Hyperparameter, Program, evaluate
@@ -26,8 +27,9 @@ from nncodegen.targets import get_include
 __version__ = "0.1.0"
 
 __all__ = [
-    "BuildError", "Dense", "Dropout", "FitResult", "GaussianNoise", "Hyperparameter", "ManyFits", "ManyResult", "Model",
-    "ModelError", "Module", "NncodegenError", "Optimizer", "Program", "ProgramError", "Progress", "Result",
-    "Sequential", "TableError", "WideAndDeep", "build", "compile_model", "elu", "evaluate", "gelu", "get_include",
-    "leaky_relu", "log_cosh", "relu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "xlogy",
+    "BuildError", "Dense", "Dropout", "FitResult", "GaussianNoise", "Hyperparameter", "ManyFits", "ManyResult",
+    "Model", "ModelError", "Module", "NncodegenError", "Optimizer", "Program", "ProgramError", "Progress", "Result",
+    "Sequential", "TableError", "WideAndDeep", "build", "compile_model", "curve_fit", "elu", "evaluate", "gelu",
+    "get_include", "leaky_relu", "log_cosh", "relu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
+    "xlogy",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncodegen.runtime.python import ManyFits, ManyResult, Progress, Result
+from nncodegen.runtime.python import FitResult, ManyFits, ManyResult, Progress, Result
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -281,6 +281,50 @@ class Module(Protocol):
         parameters; all others one by one, with the same bits as train gives. The bits of a model do not depend on the
         others. A model that diverges or converges keeps its parameters while the others go on; a RuntimeWarning says
         how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+        """
+
+    def fit(
+        self,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        parameters: ArrayLike | None = None,
+        sigma: ArrayLike | None = None,
+        absolute_sigma: bool = False,
+        bounds: Any = None,
+        fixed: Iterable[str | int] = (),
+        robust: str | None = None,
+        robust_scale: float = 1.0,
+        starts: int | None = None,
+        seed: int = 0,
+        tolerance: float | None = None,
+        max_iterations: int | None = None,
+        threads: int = 1,
+    ) -> FitResult:
+        """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
+
+        It looks for the P parameters for which the sum of ((output - target)/sigma)**2 over N samples is least.
+
+        X               (N, inputs); with one input also (N,)
+        Y               (N, targets); with one target also (N,). What is NaN is missing
+        parameters      (P,), where to start; by default the initial parameters
+        sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
+        absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
+                        covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
+        bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
+        fixed           names or numbers of parameters that stay as they are at the start
+        robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares,
+                        as in scipy.optimize.least_squares; None: all count alike
+        starts          so many starting points besides, a Sobol sequence within the bounds, which all free parameters
+                        need; the best of all fits is the result. This needs SciPy
+        seed            of the Sobol sequence
+        tolerance       the fit ends where a step changes the cost or the parameters by less than this part, or where
+                        the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
+        max_iterations  the most steps that are tried; by default 1,000, and 100 for each parameter
+        threads         1 to 64, which share the starting points
+
+        Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), a table
+        where it is printed. Where the fit did not converge, its status says why, and so does a RuntimeWarning. Raises
+        ValueError for an argument that cannot be meant, and for a model that cannot be fitted.
         """
 
     def fit_many(

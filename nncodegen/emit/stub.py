@@ -37,7 +37,7 @@ PROTOCOL = '''\
 from __future__ import annotations
 
 {imports}
-from nncodegen.runtime.python import ManyFits, ManyResult, Progress, Result
+from nncodegen.runtime.python import FitResult, ManyFits, ManyResult, Progress, Result
 
 {array}
 
@@ -56,7 +56,7 @@ STUB = '''\
 """{summary}"""
 
 {imports}
-from nncodegen import ManyFits, ManyResult, Progress, Result  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import FitResult, ManyFits, ManyResult, Progress, Result  # type: ignore[import-not-found, unused-ignore]
 
 {array}
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
-NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", "short.pxi", "fits.pxi")
+NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", "short.pxi", "fits.pxi",
+          "fitting.pxi")  # fmt: skip
 """The native part, in Cython; the first file includes the others."""
 
 

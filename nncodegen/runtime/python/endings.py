@@ -25,6 +25,7 @@ ENDINGS = MappingProxyType({
     "max_iterations": Ending("max_iterations", "the iterations that were allowed are used up: raise max_iterations"),
     "stalled": Ending("stalled", "no step lowers the cost any more, though no test of convergence is met"),
     "not_finite": Ending("not_finite", "the outputs or their derivatives are not finite at the start: choose another"),
+    "no_data": Ending("no_data", "all data are missing: the parameters are those at the start"),
     "interrupted": Ending("interrupted", "the fit was interrupted"),
 })  # fmt: skip
 """The ends of a fit by the names that its caller gives them."""

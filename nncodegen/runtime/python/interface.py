@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from .blas import use_blas
 from .evaluate import loss, loss_and_gradient, predict
 from .facts import Facts
+from .fit import fit
 from .fit_many import fit_many
+from .fit_result import FitResult
 from .initial import initial_parameters, unpack
 from .jacobian import jacobian
 from .many import train_many
@@ -41,7 +43,7 @@ ATTRIBUTES = {
 
 FUNCTIONS = (
     initial_parameters, unpack, predict, jacobian, loss, loss_and_gradient, train, train_on_stream, partial_fit,
-    train_many, fit_many, minimize, load,
+    train_many, fit, fit_many, minimize, load,
 )  # fmt: skip
 """The functions of a module, which take its model first."""
 
@@ -59,6 +61,7 @@ class Interface(Model):
     train_on_stream = train_on_stream
     partial_fit = partial_fit
     train_many = train_many
+    fit = fit
     fit_many = fit_many
     minimize = minimize
     load = load
@@ -69,7 +72,7 @@ def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
     model = Interface(facts, native, namespace["__name__"])
     names = {name: getattr(model, name) for name in ATTRIBUTES}
     names |= {function.__name__: getattr(model, function.__name__) for function in FUNCTIONS}
-    names |= {"Result": Result, "ManyResult": ManyResult, "ManyFits": ManyFits}
+    names |= {"Result": Result, "ManyResult": ManyResult, "FitResult": FitResult, "ManyFits": ManyFits}
     if model.facts.blas is not None:
         names["blas"] = use_blas(model)
     public = sorted(names)

@@ -144,6 +144,39 @@ static const nncodegen_option nncodegen_options[] = {
     enum: nncodegen_CONVERGED
     enum: nncodegen_FEW
 
+    ctypedef struct nncodegen_fitting:
+        const real *inputs
+        const real *targets
+        size_t samples
+        const real *sigma
+        size_t sigmas
+        const real *lower
+        const real *upper
+        const unsigned char *fixed
+        int robust
+        double robust_scale
+        double cost_tolerance
+        double step_tolerance
+        double gradient_tolerance
+        size_t max_iterations
+        nncodegen_poll poll
+        void *work
+        real *parameters
+        double *residuals
+        double *triangle
+        signed char *active
+        double cost
+        double chi2
+        double gradient
+        size_t used
+        size_t free
+        size_t rank
+        size_t iterations
+        size_t evaluations
+        int status
+
+    enum: nncodegen_FIT_INTERRUPTED
+
     ctypedef struct nncodegen_functions:
         size_t (*operations_per_sample)() noexcept nogil
         void (*use_gemm)(nncodegen_gemm *) noexcept nogil
@@ -167,6 +200,8 @@ static const nncodegen_option nncodegen_options[] = {
         size_t (*fits_lanes)() noexcept nogil
         size_t (*fits_size)(size_t) noexcept nogil
         int (*fit_many)(nncodegen_fits *) noexcept nogil
+        size_t (*fit_size)() noexcept nogil
+        void (*fit)(nncodegen_fitting *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
         void (*copy_parameters)(const nncodegen_training *, real *) noexcept nogil
 

@@ -78,6 +78,17 @@ class Native(Protocol):
     def jacobian(self, parameters: Array, X: Array | None, samples: int, derivatives: Array) -> None:
         """Writes the derivatives of the outputs of some rows."""
 
+    def fit(
+        self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
+        fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
+        parameters: Array, residuals: Array | None, triangle: Array, active: Array,
+    ) -> tuple[float, float, int, int, int, int, int]:  # fmt: skip
+        """Fits the model to data, from the parameters that are given, and writes the best there.
+
+        fixed and active are masks of eight bits (P,), residuals (N, targets) and triangle (free, free) float64. Returns
+        the cost, chi2, the residuals used, the rank, iterations, evaluations, and the number of a status.
+        """
+
     def loss(
         self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
         gradient: Array | None,

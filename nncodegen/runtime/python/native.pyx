@@ -92,6 +92,7 @@ include "blas.pxi"
 include "training.pxi"
 include "short.pxi"
 include "fits.pxi"
+include "fitting.pxi"
 
 
 cdef class _Native:
@@ -139,6 +140,11 @@ cdef class _Native:
             stopped = kernel.jacobian(p, x, samples, memory, result, &call.poll)
         if stopped:
             raise call.error or KeyboardInterrupt
+
+    def fit(self, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
+            size_t max_iterations, parameters, residuals, triangle, active):
+        return _fit(X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations, parameters,
+            residuals, triangle, active)
 
     def predict_short(self, parameters, X):
         return _predict_short(parameters, X)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncodegen import ManyFits, ManyResult, Progress, Result  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import FitResult, ManyFits, ManyResult, Progress, Result  # type: ignore[import-not-found, unused-ignore]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -89,6 +89,13 @@ def train_many(
     l2: ArrayLike = 0.0, **hyperparameters: Any,
 ) -> ManyResult:
     """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates."""
+def fit(
+    X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
+    sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None, fixed: Iterable[str | int] = (),
+    robust: str | None = None, robust_scale: float = 1.0, starts: int | None = None, seed: int = 0,
+    tolerance: float | None = None, max_iterations: int | None = None, threads: int = 1,
+) -> FitResult:
+    """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters."""
 def fit_many(
     X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
     sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None, fixed: Iterable[str | int] = (),

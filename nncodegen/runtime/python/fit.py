@@ -1,0 +1,151 @@
+"""One fit by least squares, with all that it tells."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arguments import check_inputs, check_parameters, to_array
+from .bounds import check_bounds, check_fixed, check_within
+from .fit_result import FitResult
+from .initial import initial_parameters
+from .jacobian import check_fitted
+from .problem import ROBUST, Problem, Solution
+from .scalars import THREADS, flag, integer, number
+from .starting_points import best_start
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .model import Model
+    from .types import Array
+
+TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
+"""The default tolerance: the last steps are those of Gauss and Newton, so that many more digits are right."""
+
+
+def fit(
+    model: Model,
+    /,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    parameters: ArrayLike | None = None,
+    sigma: ArrayLike | None = None,
+    absolute_sigma: bool = False,
+    bounds: Any = None,
+    fixed: Iterable[str | int] = (),
+    robust: str | None = None,
+    robust_scale: float = 1.0,
+    starts: int | None = None,
+    seed: int = 0,
+    tolerance: float | None = None,
+    max_iterations: int | None = None,
+    threads: int = 1,
+) -> FitResult:
+    """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
+
+    It looks for the P parameters for which the sum of ((output - target)/sigma)**2 over N samples is least.
+
+    X               (N, inputs); with one input also (N,)
+    Y               (N, targets); with one target also (N,). What is NaN is missing
+    parameters      (P,), where to start; by default the initial parameters
+    sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
+    absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
+                    covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
+    bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
+    fixed           names or numbers of parameters that stay as they are at the start
+    robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares,
+                    as in scipy.optimize.least_squares; None: all count alike
+    starts          so many starting points besides, a Sobol sequence within the bounds, which all free parameters
+                    need; the best of all fits is the result. This needs SciPy
+    seed            of the Sobol sequence
+    tolerance       the fit ends where a step changes the cost or the parameters by less than this part, or where
+                    the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
+    max_iterations  the most steps that are tried; by default 1,000, and 100 for each parameter
+    threads         1 to 64, which share the starting points
+
+    Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), a table
+    where it is printed. Where the fit did not converge, its status says why, and so does a RuntimeWarning. Raises
+    ValueError for an argument that cannot be meant, and for a model that cannot be fitted.
+    """
+    check_fitted(model, "fit")
+    inputs, samples = check_inputs(model, _column(X, len(model.input_names)))
+    targets = _targets(model, Y, samples if model.input_names else None)
+    limits = None if bounds is None else check_bounds(model, bounds)
+    start = initial_parameters(model) if parameters is None else check_parameters(model, parameters)
+    check_within(model, start, limits)
+    held = None if fixed == () else check_fixed(model, fixed).view(np.uint8)
+    if robust not in ROBUST:
+        names = ", ".join(repr(name) for name in ROBUST)
+        raise ValueError(f"robust is {robust!r}; there are: {names}")
+    problem = Problem(
+        model, inputs, targets, _sigma(model, sigma, targets), limits, robust,
+        1.0 if robust_scale == 1 else number(model, "robust_scale", robust_scale, 0.0, np.inf, False),
+        TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False),
+        1000 + 100 * len(start) if max_iterations is None else integer("max_iterations", max_iterations, 0, 2**31 - 1),
+    )  # fmt: skip
+    first = start
+    if starts is not None:
+        count = integer("starts", starts, 1, 2**20)
+        seed, threads = integer("seed", seed, 0, 2**64 - 1), integer("threads", threads, 1, THREADS)
+        first = best_start(problem, start, held, count, seed, threads)
+    return _result(problem, problem.solve(first, held), start, held, flag("absolute_sigma", absolute_sigma))
+
+
+def _result(problem: Problem, found: Solution, start: Array, held: Array | None, absolute_sigma: bool) -> FitResult:
+    """What the caller gets, after a warning where the fit did not converge."""
+    free = np.ones(len(start), bool) if held is None else held == 0
+    result = FitResult(
+        problem.model, found.parameters, start, free, found.active != 0, found.triangle, found.cost, found.chi2,
+        found.shown, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
+        found.evaluations, absolute_sigma, problem.bounds, problem.robust, problem.robust_scale, problem,
+    )  # fmt: skip
+    if not result.converged:
+        warnings.warn(f"the fit of {problem.model.name} did not converge: {result.message}", RuntimeWarning, 3)
+    return result
+
+
+def _column(values: Any, columns: int) -> Any:
+    """One column as a matrix."""
+    return values.reshape(-1, 1) if type(values) is np.ndarray and values.ndim == 1 and columns == 1 else values
+
+
+def _targets(model: Model, Y: Any, samples: int | None) -> Array:
+    """Y, (N, targets), as C takes it: NaN where a target is missing."""
+    columns = len(model.target_names)
+    expected = f"expected ({'samples' if samples is None else samples}, {columns}), NaN where a target is missing"
+    if Y is None:
+        raise ValueError(f"Y is missing: {expected}")
+    array = to_array(model, "Y", Y, expected)
+    if array.ndim == 1 and columns == 1:
+        array = array.reshape(-1, 1)
+    if array.ndim != 2 or array.shape[1] != columns or not len(array) or (samples or len(array)) != len(array):
+        raise ValueError(f"Y has the shape {array.shape}; {expected}")
+    with np.errstate(over="ignore"):
+        found = np.require(array, model.dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    if np.isinf(found.sum()) and np.isinf(found).any():
+        row, column = np.argwhere(np.isinf(found))[0]
+        raise ValueError(f"Y[{row}, {column}] is {array[row, column]}, which is not finite; {expected}")
+    return found
+
+
+def _sigma(model: Model, sigma: Any, targets: Array) -> Array | None:
+    """Standard deviations, of the shape (), (N,) or (N, targets)."""
+    if sigma is None:
+        return None
+    samples, columns = targets.shape
+    expected = f"expected a number, ({samples},) or ({samples}, {columns}), all finite and above 0"
+    array = to_array(model, "sigma", sigma, expected)
+    if array.shape == (samples, 1):
+        array = array.reshape(-1)
+    if array.shape not in ((), (samples,), (samples, columns)):
+        raise ValueError(f"sigma has the shape {array.shape}; {expected}")
+    found = np.require(array, model.dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    wrong = np.argwhere(~((found >= model.tiny) & (found < np.inf)))
+    if len(wrong):
+        place = f"[{', '.join(map(str, wrong[0]))}]" if found.ndim else ""
+        raise ValueError(f"sigma{place} is {found[tuple(wrong[0])]}; {expected}")
+    return found

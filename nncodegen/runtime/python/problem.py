@@ -1,0 +1,98 @@
+"""A problem of least squares: data, bounds and options, ready for C; and its solution from some start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .bounds import Bounds
+    from .model import Model
+    from .types import Array
+
+ROBUST = {None: 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
+"""The losses of residuals, and their numbers in C."""
+
+ENDS = ("cost", "step", "gradient", "max_iterations", "stalled", "not_finite", "no_data", "interrupted")
+"""How a fit may end (see ``endings``), in the order of the numbers in C."""
+
+
+class Solution(NamedTuple):
+    """What a native fit has found; see the members of NN(fitting) in interface.h."""
+
+    parameters: Array
+    residuals: Array | None
+    triangle: Array
+    active: Array
+    cost: float
+    chi2: float
+    used: int
+    rank: int
+    iterations: int
+    evaluations: int
+    status: int
+
+    @property
+    def shown(self) -> Array:
+        """The residuals, where they were asked for."""
+        if self.residuals is None:
+            raise ValueError("the residuals were not asked for")
+        return self.residuals
+
+    @property
+    def ending(self) -> str:
+        """How it ended, a key of ENDINGS."""
+        return ENDS[self.status]
+
+
+class Problem:
+    """What a fit is given besides a start. It is pickled with the result of a fit, which may solve it again."""
+
+    __slots__ = ("X", "Y", "bounds", "max_iterations", "model", "robust", "robust_scale", "samples", "sigma",
+                 "tolerance")  # fmt: skip
+
+    def __init__(
+        self, model: Model, X: Array | None, Y: Array, sigma: Array | None, bounds: Bounds | None, robust: str | None,
+        robust_scale: float, tolerance: float, max_iterations: int,
+    ) -> None:  # fmt: skip
+        self.model = model
+        self.X = X
+        self.Y = Y
+        self.samples = len(Y)
+        self.sigma = sigma
+        self.bounds = bounds
+        self.robust = robust
+        self.robust_scale = robust_scale
+        self.tolerance = tolerance
+        self.max_iterations = max_iterations
+
+    def solve(self, start: Array, fixed: Array | None, with_residuals: bool = True) -> Solution:
+        """The solution from a start, (P,), with those parameters fixed that a mask (P,) names."""
+        parameters = start.copy()
+        free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
+        triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
+        residuals = np.empty(self.Y.shape) if with_residuals else None
+        numbers = self.model.native.fit(
+            self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, ROBUST[self.robust], self.robust_scale,
+            self.tolerance, self.max_iterations, parameters, residuals, triangle, active,
+        )  # fmt: skip
+        return Solution(parameters, residuals, triangle, active, *numbers)
+
+    def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
+        """The lowest cost where some parameters have given values, by their positions, and the parameters there."""
+        held = np.zeros(len(start), np.uint8)
+        point = np.array(start, self.model.dtype)
+        for position, value in fixed.items():
+            held[position] = 1
+            point[position] = value
+        found = self.solve(point, held, with_residuals=False)
+        return found.cost, found.parameters
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
