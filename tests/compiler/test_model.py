@@ -34,11 +34,14 @@ f = sympy.Function("f")
         ({"loss": f(a * x)}, "undefined function f"),
         ({"loss": sympy.Integral(sympy.exp(-a * x**2), (x, 0, 1))}, "contains Integral"),
         ({"loss": a * sympy.oo}, "contains oo"),
-        ({"loss": None}, "m has no loss"),
+        ({"loss": None, "targets": ()}, "m has no loss"),
+        ({"loss": None, "output": None}, "m has no loss"),
+        ({"loss": None, "output": (a * x, a)}, "1 targets and 2 outputs: without a loss, each output needs the target"),
         ({"loss": "a*("}, "is not a formula"),
         ({"parameters": {}}, "m has no parameters"),
         ({"parameters": [a]}, "must map symbols to initial values"),
-        ({"parameters": {"a": 1.0}}, "parameters must be symbols"),
+        ({"parameters": {"c": 1.0}}, "the parameter 'c' occurs neither in the output nor in the loss; there: a, x, y"),
+        ({"parameters": {3: 1.0}}, "parameters must be symbols"),
         ({"parameters": {a: "one"}}, "initial value of a must be a number, not 'one'"),
         ({"parameters": {a: float("nan")}}, "initial value of a must be finite"),
         ({"inputs": ["x"]}, "inputs must be symbols"),
@@ -53,6 +56,26 @@ def test_refused(change, message):
     """A ModelError names the symbol or the function, and says what to do."""
     with pytest.raises(ModelError, match=message):
         Model(**{**GIVEN, **change})
+
+
+def test_without_a_loss():
+    """A model without a loss is a problem of least squares; so is one whose loss is a multiple of the squares."""
+    output = a * sympy.exp(-x)
+    squares = Model("m", x, y, {a: 1.0}, output).describe()
+    assert squares.least_squares
+    written = Model("m", x, y, {a: 1.0}, output, 3 * (y - output) ** 2).describe()
+    assert written.least_squares
+    assert Model("m", x, y, {a: 1.0}, output, (output - y) ** 2).describe() == squares
+    for loss in ((output - y) ** 4, -((output - y) ** 2), (output - y) ** 2 + a**2, (output - 2 * y) ** 2):
+        assert not Model("m", x, y, {a: 1.0}, output, loss).describe().least_squares
+
+
+def test_parameters_by_name():
+    """Parameters may be named by texts: the symbols of the formula are meant, whatever their assumptions."""
+    positive = sympy.Symbol("c", positive=True)
+    model = Model("m", x, y, {"c": 1.0, a: 2.0}, a * x**positive)
+    assert tuple(model.parameters) == (positive, a)
+    assert Model("m", x, y, {"k": 1}, "k*x").describe() == Model("m", x, y, {sympy.Symbol("k"): 1}, "k*x").describe()
 
 
 def test_a_single_symbol_and_a_single_output():

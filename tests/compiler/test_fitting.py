@@ -1,0 +1,165 @@
+"""The programs of the rows of a fit: values and derivatives of each sample, against numerical differences."""
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen import Dense, Model, Sequential, evaluate
+from nncodegen.errors import ModelError
+from nncodegen.passes.fitting import MOST, fit_of
+from nncodegen.passes.stabilize import stabilize
+
+x, y, z, a, b = sympy.symbols("x y z a b")
+DECAY = a * sympy.exp(-b * x)
+WAVE = sympy.sin(a * x) / x
+
+FORMULAS = {
+    "decay": Model("m", x, y, {a: 1.3, b: 0.4}, DECAY),
+    "two": Model("m", x, (y, z), {a: 1.3, b: 0.4}, (DECAY, a * b * WAVE)),
+    "layers": Sequential([Dense(3, "tanh"), Dense(2)], inputs=2, name="m"),
+    "softmax": Sequential([Dense(3, "tanh"), Dense(3, "softmax")], inputs=2, name="m"),
+}
+CURVED = {
+    "logistic": Model("m", x, y, {a: 1.3, b: 0.4}, 1 / (1 + sympy.exp(-a * x - b)),
+        -y * sympy.log(1 / (1 + sympy.exp(-a * x - b))) - (1 - y) * sympy.log(1 - 1 / (1 + sympy.exp(-a * x - b)))),
+    "poisson_of_logarithm": Model("m", x, y, {a: 1.3, b: 0.4}, sympy.exp(a + b * x),
+        sympy.exp(a + b * x) - y * (a + b * x)),
+    "poisson": Model("m", x, y, {a: 1.3, b: 0.4}, DECAY, DECAY - y * sympy.log(DECAY)),
+    "huber": Sequential([Dense(3, "tanh"), Dense(2, "sigmoid")], inputs=2, loss="huber", name="m"),
+    "log_cosh": Sequential([Dense(2)], inputs=2, loss="log_cosh", name="m"),
+    "classes": Sequential([Dense(3, "tanh"), Dense(3, "softmax")], inputs=2, loss="categorical_crossentropy", name="m"),
+    "logits": Sequential([Dense(3)], inputs=2, loss="categorical_crossentropy_from_logits", name="m"),
+}  # fmt: skip
+
+
+LINEAR = ("logistic", "poisson_of_logarithm", "logits")
+"""Models whose u is linear in the parameters: then Gauss-Newton's matrix is the Hessian."""
+
+SAMPLES = 4
+
+
+def stable(model):
+    return stabilize(model.describe())
+
+
+def derived(model):
+    """The companion for the fit of a model."""
+    found = fit_of(stable(model))
+    assert not isinstance(found, str), found
+    return found
+
+
+def data(program):
+    """Parameters, X and Y that any of the models takes."""
+    rng = np.random.default_rng(0)
+    sizes = (
+        sum(tensor.size for tensor in tensors) for tensors in (program.parameters, program.inputs, program.targets)
+    )
+    count, inputs, targets = sizes
+    X, Y = rng.uniform(0.2, 1, (SAMPLES, inputs)), rng.uniform(0.2, 0.8, (SAMPLES, targets))
+    return rng.uniform(0.3, 1, count), X, Y
+
+
+def rows(companion, parameters, X, Y=None, seed=None):
+    """The rows for all samples, (N, columns), with a seed for each output."""
+    program, more = companion.program, [] if Y is None else [Y]
+    if companion.outputs > 1:
+        more.append(np.tile(seed, (SAMPLES, 1)))
+    targets = np.concatenate(more, axis=1) if more else None
+    values = evaluate(program, parameters, X, targets)
+    columns = []
+    for element in program.outputs:
+        value = values[element.tensor]
+        whole = np.broadcast_to(value, (SAMPLES, *np.shape(value))) if "n" not in element.indices else value
+        columns.append(np.reshape(whole, (SAMPLES, -1)))
+    return np.concatenate(columns, axis=1)
+
+
+def units(count):
+    """The seeds that ask for one output each."""
+    return np.eye(count)
+
+
+def differences(function, parameters, step=1e-6):
+    """Central differences of a function of parameters, with the parameters last."""
+    moved = [step * unit for unit in np.eye(len(parameters))]
+    return np.stack([(function(parameters + d) - function(parameters - d)) / (2 * step) for d in moved], axis=-1)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_rows_of_least_squares(name):
+    """A row holds the outputs, then the derivatives of the one whose seed is 1."""
+    program, companion = stable(FORMULAS[name]), derived(FORMULAS[name])
+    parameters, X, Y = data(program)
+
+    def outputs(point):
+        values = evaluate(program, point, X, Y)
+        return np.concatenate([values[e.tensor].reshape(SAMPLES, -1) for e in program.outputs], axis=1)
+
+    expected, count = differences(outputs, parameters), companion.outputs
+    for k, seed in enumerate(units(count)):
+        found = rows(companion, parameters, X, seed=seed)
+        assert found[:, :count] == pytest.approx(outputs(parameters), rel=1e-13)
+        assert found[:, count:] == pytest.approx(expected[:, k], rel=1e-7, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", CURVED)
+def test_rows_of_other_losses(name):
+    """A row holds the loss; its derivatives by u times those of u by the parameters are the gradient."""
+    program, companion = stable(CURVED[name]), derived(CURVED[name])
+    parameters, X, Y = data(program)
+    count = companion.outputs
+    assert companion.curved
+
+    def loss(point):
+        return evaluate(program, point, X, Y)[program.loss.tensor]
+
+    found = [rows(companion, parameters, X, Y, seed) for seed in units(count)]
+    gradient = sum(row[:, 1 + k, None] * row[:, 1 + 2 * count :] for k, row in enumerate(found)).mean(axis=0)
+    assert found[0][:, 0].mean() == pytest.approx(loss(parameters), rel=1e-13)
+    assert gradient == pytest.approx(differences(loss, parameters), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", CURVED)
+def test_curvature(name):
+    """The products with seeds are a symmetric matrix without negative eigenvalues, of which the Hessian is made."""
+    program, companion = stable(CURVED[name]), derived(CURVED[name])
+    parameters, X, Y = data(program)
+    count = companion.outputs
+    found = np.stack([rows(companion, parameters, X, Y, seed) for seed in units(count)])
+    curvature, derivatives = found[..., 1 + count : 1 + 2 * count], found[..., 1 + 2 * count :]
+    assert curvature == pytest.approx(np.swapaxes(curvature, 0, 2), rel=1e-12, abs=1e-14)
+    assert (np.linalg.eigvalsh(np.moveaxis(curvature, 1, 0)) > -1e-12).all()
+    if name in LINEAR:
+        matrix = np.einsum("anp,anb,bnq->pq", derivatives, curvature, derivatives) / SAMPLES
+
+        def gradient(point):
+            rows_of = [rows(companion, point, X, Y, seed) for seed in units(count)]
+            return sum(row[:, 1 + k, None] * row[:, 1 + 2 * count :] for k, row in enumerate(rows_of)).mean(axis=0)
+
+        assert matrix == pytest.approx(differences(gradient, parameters), rel=1e-6, abs=1e-9)
+
+
+def test_what_cannot_be_fitted():
+    """The reason is told: a loss of more than outputs, no targets, too many parameters."""
+    more = Model("m", x, y, {a: 1.0, b: 1.0}, DECAY, (DECAY - y) ** 4 + a**2)
+    assert "depends on more than the outputs and the targets" in fit_of(stable(more))
+    assert "no targets" in fit_of(stable(Model("m", x, (), {a: 1.0, b: 1.0}, DECAY, DECAY**2)))
+    large = Sequential([Dense(MOST)], inputs=1, name="m")
+    assert f"more than the {MOST:,} that a fit takes" in fit_of(stable(large))
+
+
+def test_what_is_compiled():
+    """A formula has a fit unless it is not wanted, layers where it is."""
+    layers = FORMULAS["layers"]
+    for model, fit, expected in (
+        (layers, None, 0),
+        (layers, True, 1),
+        (FORMULAS["two"], None, 1),
+        (FORMULAS["two"], False, 0),
+    ):
+        companions = nn.compile_model(model, until="differentiate", fit=fit)["differentiate"].companions
+        assert [each.name for each in companions].count("fitting") == expected
+    with pytest.raises(ModelError, match="m cannot be fitted: it has no targets; build it without fit=True"):
+        nn.compile_model(Model("m", x, (), {a: 1.0}, a * x, (a * x) ** 2), until="differentiate", fit=True)
