@@ -1,5 +1,6 @@
-"""What the tests share: a build cache, compilers, modules, the command line; and two flags.
+"""What the tests share: a build cache, compilers, modules, the command line; and three flags.
 
+What takes long and rarely tells something new, other CPUs in an emulator and sanitizers of C, needs ``--thorough``.
 Random examples are the same in every run. ``--search 10`` tries each property with ten times as many, which are others
 in every run: hypothesis prints how to try one of them again. ``--update-golden`` renews the committed texts.
 """
@@ -29,10 +30,12 @@ LONGEST = (
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="renew generated/perceptron and tests/golden")
+    parser.addoption("--thorough", action="store_true", help="run the tests that are marked as thorough, too")
     parser.addoption("--search", type=int, metavar="N", help="try N times as many random examples, others in every run")
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "thorough: takes long; skipped without --thorough")
     config.option.loadscopereorder = False  # of pytest-xdist: first the files that have most tests
     times = config.getoption("--search")
     search(times) if times else repeat()
@@ -42,6 +45,11 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--thorough"):
+        skip = pytest.mark.skip(reason="takes long: --thorough runs it")
+        for item in items:
+            if "thorough" in item.keywords:
+                item.add_marker(skip)
     if hasattr(config, "workerinput"):
         places = {name: place for place, name in enumerate(LONGEST)}
         items.sort(key=lambda item: places.get(item.path.name, len(places)))

@@ -228,6 +228,7 @@ def test_no_warnings(tmp_path):
     compile_strictly(sources, tmp_path)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("gcc") is None or sys.platform != "linux", reason="needs GCC's sanitizers")
 @pytest.mark.parametrize(
     ("precision", "hidden", "said"),

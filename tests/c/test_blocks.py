@@ -98,6 +98,7 @@ def test_padding_has_no_weight():
     assert among[1] == pytest.approx(alone[1], rel=1e-13, abs=1e-16)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("gcc") is None or sys.platform != "linux", reason="needs GCC's sanitizers")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_sanitizers(precision, tmp_path):

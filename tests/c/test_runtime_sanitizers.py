@@ -12,6 +12,7 @@ from tests.support.runtime import SANITIZED
 TESTS = ("random", "regularize", "metrics", "rules", "samples", "training", "fit", "fits")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("gcc") is None or sys.platform != "linux", reason="needs GCC's sanitizers")
 def test_libraries(tmp_path):
     """AddressSanitizer and UndefinedBehaviorSanitizer find nothing in what the tests of the libraries do."""

@@ -15,6 +15,8 @@ from tests.support import SUPPORT
 from tests.support.compilers import WARNINGS
 from tests.support.models import gradient_of
 
+pytestmark = pytest.mark.thorough
+
 TARGETS = {
     "aarch64": (("aarch64-linux-gnu-gcc", "-static"), ("qemu-aarch64",)),
     "haswell": (("gcc", "-march=haswell"), ()),

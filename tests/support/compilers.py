@@ -40,7 +40,7 @@ def compile_strictly(sources, folder, compilers=COMPILERS):
     for name, text in sources.files.items():
         (folder / name).write_text(text)
     for compiler, options in compilers.items():
-        for source in (f"{sources.module}_module.c", f"{sources.module}.c"):
+        for source in (f"{sources.module}_module.c", f"{sources.module}.c", *sources.companions):
             command = [compiler, "-std=c11", *INCLUDE, *WARNINGS, *options, source]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
