@@ -40,6 +40,8 @@ def check_samples(model: Model, X: Any, Y: Any) -> tuple[Any, Any, int]:
 
 def check_parameters(model: Model, parameters: Any) -> Array:
     """Parameters of shape (P,)."""
+    if model.native.takes(parameters, 1, model.parameter_count):
+        return parameters  # type: ignore[no-any-return]
     expected = f"expected ({model.parameter_count},), such as initial_parameters()"
     array = to_array(model, "parameters", parameters, expected)
     if array.shape != (model.parameter_count,):
@@ -85,6 +87,11 @@ def to_array(model: Model, name: str, values: Any, expected: str) -> Array:
     return objects.astype(float)
 
 
+def to_column(values: Any, columns: int) -> Any:
+    """An array of one axis as a matrix, where there is one column; anything else as it is."""
+    return values.reshape(-1, 1) if columns == 1 and type(values) is np.ndarray and values.ndim == 1 else values
+
+
 def to_finite(model: Model, name: str, array: Array, expected: str) -> Array:
     """An array of real numbers as C takes it, or a ValueError that names the first value that is not finite."""
     if array.dtype == model.dtype and array.flags.c_contiguous and array.flags.aligned:
@@ -102,12 +109,13 @@ def to_finite(model: Model, name: str, array: Array, expected: str) -> Array:
 
 
 def _matrix(model: Model, name: str, values: Any, columns: tuple[str, ...]) -> Array:
+    values = to_column(values, len(columns))
+    if model.native.takes(values, 2, len(columns)):
+        return values  # type: ignore[no-any-return]
     expected = f"expected (samples, {len(columns)}), with the columns {_listed(columns)}"
     if values is None:
         raise ValueError(f"{name} is missing: {expected}")
-    array = to_array(model, name, values, expected)
-    if array.ndim == 1 and len(columns) == 1:
-        array = array.reshape(-1, 1)
+    array = to_column(to_array(model, name, values, expected), len(columns))
     if array.ndim != 2 or array.shape[1] != len(columns):
         hint = f"; for one sample, give it as [{name}]" if array.shape == (len(columns),) else ""
         raise ValueError(f"{name} has the shape {array.shape}; {expected}{hint}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import check_inputs, check_parameters, to_array
+from .arguments import check_inputs, check_parameters, to_array, to_column
 from .bounds import check_bounds, check_fixed, check_within
 from .fit_result import FitResult
 from .initial import initial_parameters
@@ -72,18 +72,18 @@ def fit(
     ValueError for an argument that cannot be meant, and for a model that cannot be fitted.
     """
     check_fitted(model, "fit")
-    inputs, samples = check_inputs(model, _column(X, len(model.input_names)))
+    inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
     limits = None if bounds is None else check_bounds(model, bounds)
     start = initial_parameters(model) if parameters is None else check_parameters(model, parameters)
     check_within(model, start, limits)
-    held = None if fixed == () else check_fixed(model, fixed).view(np.uint8)
+    held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
     if robust not in ROBUST:
         names = ", ".join(repr(name) for name in ROBUST)
         raise ValueError(f"robust is {robust!r}; there are: {names}")
     problem = Problem(
         model, inputs, targets, _sigma(model, sigma, targets), limits, robust,
-        1.0 if robust_scale == 1 else number(model, "robust_scale", robust_scale, 0.0, np.inf, False),
+        number(model, "robust_scale", robust_scale, 0.0, np.inf, True),
         TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False),
         1000 + 100 * len(start) if max_iterations is None else integer("max_iterations", max_iterations, 0, 2**31 - 1),
     )  # fmt: skip
@@ -97,10 +97,10 @@ def fit(
 
 def _result(problem: Problem, found: Solution, start: Array, held: Array | None, absolute_sigma: bool) -> FitResult:
     """What the caller gets, after a warning where the fit did not converge."""
-    free = np.ones(len(start), bool) if held is None else held == 0
+    free = ~np.zeros(len(start), bool) if held is None else held == 0
     result = FitResult(
-        problem.model, found.parameters, start, free, found.active != 0, found.triangle, found.cost, found.chi2,
-        found.shown, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
+        problem.model, found.parameters, start.copy(), free, found.active.astype(bool), found.triangle, found.cost,
+        found.chi2, found.shown, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
         found.evaluations, absolute_sigma, problem.bounds, problem.robust, problem.robust_scale, problem,
     )  # fmt: skip
     if not result.converged:
@@ -108,20 +108,16 @@ def _result(problem: Problem, found: Solution, start: Array, held: Array | None,
     return result
 
 
-def _column(values: Any, columns: int) -> Any:
-    """One column as a matrix."""
-    return values.reshape(-1, 1) if type(values) is np.ndarray and values.ndim == 1 and columns == 1 else values
-
-
 def _targets(model: Model, Y: Any, samples: int | None) -> Array:
     """Y, (N, targets), as C takes it: NaN where a target is missing."""
     columns = len(model.target_names)
+    Y = to_column(Y, columns)
+    if model.native.takes(Y, 2, columns) and (samples is None or samples == len(Y)):
+        return Y  # type: ignore[no-any-return]
     expected = f"expected ({'samples' if samples is None else samples}, {columns}), NaN where a target is missing"
     if Y is None:
         raise ValueError(f"Y is missing: {expected}")
-    array = to_array(model, "Y", Y, expected)
-    if array.ndim == 1 and columns == 1:
-        array = array.reshape(-1, 1)
+    array = to_column(to_array(model, "Y", Y, expected), columns)
     if array.ndim != 2 or array.shape[1] != columns or not len(array) or (samples or len(array)) != len(array):
         raise ValueError(f"Y has the shape {array.shape}; {expected}")
     with np.errstate(over="ignore"):

@@ -69,6 +69,12 @@ class Native(Protocol):
     def first_not_finite(self, values: Array, count: int) -> int:
         """The number of the first value that is not finite; count if all are."""
 
+    def takes(self, values: Any, axes: int, columns: int) -> bool:
+        """Whether C takes an array as it is: of one or two axes, not empty, with so many columns, all finite.
+
+        That is found in a tenth of the time that it takes to say in Python what is wrong with others.
+        """
+
     def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array) -> None:
         """Writes the outputs of some rows."""
 

@@ -115,6 +115,16 @@ cdef class _Native:
             position = kernel.first_not_finite(values, count)
         return position
 
+    def takes(self, values, int axes, Py_ssize_t columns):
+        cdef nncodegen_array *array = _usual(values)
+        cdef size_t count, position
+        if not array or array.axes != axes or array.shape[axes - 1] != columns or array.shape[0] < 1:
+            return False
+        count = <size_t> (columns if axes == 1 else array.shape[0]*columns)
+        with nogil:
+            position = kernel.first_not_finite(<const real *> array.data, count)
+        return position == count
+
     def predict(self, parameters, X, size_t samples, outputs):
         cdef _Call call = _Call()
         cdef const real *p = <const real *> _address(parameters)
