@@ -42,7 +42,7 @@ class Curve:
         symbols, y = self.symbols, sympy.Symbol("y")
         inputs = tuple(symbols[name] for name in self.inputs)
         parameters = dict.fromkeys((symbols[name] for name in self.parameters), 1.0)
-        return Model(self.name, inputs, (y,), parameters, self.expression, (self.expression - y) ** 2)
+        return Model(self.name, inputs, (y,), parameters, self.expression)
 
     def function(self, modules: str) -> Callable[..., Any]:
         """The formula as a function of the inputs and the parameters, of the arrays of a library."""
