@@ -16,6 +16,9 @@ from nncodegen.pipeline import build_module
 
 NAME, TARGET, ROLE = "curve", "target", "the formula"
 
+VARIABLE = "x"
+"""What the independent variable of a formula is called where data have no names: x, or x1, x2, ... of several."""
+
 
 @dataclass(frozen=True)
 class Formula:
@@ -48,14 +51,11 @@ def read_formula(formula: str | Expr, columns: Collection[str]) -> Formula:
 
     No text is ever evaluated. Raises ModelError where it cannot be read, or leaves nothing to fit.
     """
+    names = names_of(formula)
     if isinstance(formula, str):
-        names = names_in(formula, ROLE)
         expression = parse(formula, {name: Symbol(name) for name in names}, ROLE)
-    elif isinstance(formula, Expr):
-        names = tuple(sorted(symbol.name for symbol in formula.free_symbols))
-        expression = formula.xreplace({symbol: Symbol(symbol.name) for symbol in formula.free_symbols})
     else:
-        raise ModelError(f"a formula is a text or an expression of SymPy, not {type(formula).__name__}")
+        expression = formula.xreplace({symbol: Symbol(symbol.name) for symbol in formula.free_symbols})
     used = tuple(name for name in columns if name in names)
     parameters = tuple(name for name in names if name not in columns)
     if not parameters:
@@ -66,6 +66,37 @@ def read_formula(formula: str | Expr, columns: Collection[str]) -> Formula:
     if vanished:
         raise ModelError(f"the formula {formula} does not depend on {vanished[0]}: it is {expression} in short")
     return Formula(expression, used, parameters)
+
+
+def names_of(formula: str | Expr) -> tuple[str, ...]:
+    """All names in a formula: of a text as they first occur, of an expression in the order of the alphabet."""
+    if isinstance(formula, str):
+        return names_in(formula, ROLE)
+    if isinstance(formula, Expr):
+        return tuple(sorted({symbol.name for symbol in formula.free_symbols}))
+    raise ModelError(f"a formula is a text or an expression of SymPy, not {type(formula).__name__}")
+
+
+def names_of_columns(formula: str | Expr, count: int) -> tuple[str, ...]:
+    """What a formula calls columns that have no names: x1, x2, ...; x0, x1, ...; or x, where there is only one.
+
+    Where the formula has both an x0 and the last of x1, x2, ..., the former is a parameter. Raises ValueError where it
+    names none of them, or one more than there are.
+    """
+    used = set(names_of(formula))
+    if count == 1 and VARIABLE in used:
+        return (VARIABLE,)
+    last, ones = f"{VARIABLE}{count}", tuple(f"{VARIABLE}{number}" for number in range(1, count + 1))
+    zeros = (f"{VARIABLE}0", *ones[:-1])
+    if used.intersection(ones) and f"{VARIABLE}{count + 1}" not in used and (zeros[0] not in used or last in used):
+        return ones
+    if zeros[0] in used and last not in used:
+        return zeros
+    called = VARIABLE if count == 1 else f"{ones[0]} to {last}"
+    raise ValueError(
+        f"the formula {formula} does not tell its parameters from its data: {count} column{'s' * (count > 1)} without "
+        f"names would be {called}; use these names, or give the data as a mapping from names"
+    )
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,86 @@
+"""Bounds of parameters by name or in their order, and where a fit starts that is not told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Bounds = tuple[Array, Array]
+"""The lower and the upper bounds of all parameters, (P,) each, infinite where there is none."""
+
+
+def read_bounds(names: tuple[str, ...], bounds: Any) -> Bounds | None:
+    """Bounds of the named parameters, from what people give: None where there are none.
+
+    bounds is a pair (lower, upper), each a number or (P,), with None for an open end; SciPy's Bounds; or a mapping from
+    names to pairs of numbers. Raises ValueError for anything else.
+    """
+    if bounds is None:
+        return None
+    if isinstance(bounds, Mapping):
+        given = {str(name): _pair(pair, f"the bounds of {name}") for name, pair in bounds.items()}
+        check_names(names, given, "bounds")
+        pairs = [given.get(name, (None, None)) for name in names]
+        lower, upper = [low for low, _ in pairs], [high for _, high in pairs]
+        return _numbers(names, lower, "lower", -np.inf), _numbers(names, upper, "upper", np.inf)
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds
+        bounds = bounds.lb, bounds.ub
+    low, high = _pair(bounds, "bounds")
+    return _numbers(names, low, "lower", -np.inf), _numbers(names, high, "upper", np.inf)
+
+
+def read_start(names: tuple[str, ...], given: Any, bounds: Bounds | None, role: str) -> Array:
+    """Where to start, (P,), from an array (P,), a mapping from some names to numbers, or None; ``role`` is its name.
+
+    What is not given is 1 without bounds; with them it is the middle between two, and 1 away from a single one: SciPy's
+    ``curve_fit`` starts there. Raises ValueError.
+    """
+    usual = np.ones(len(names)) if bounds is None else _within(*bounds)
+    if given is None:
+        return usual
+    if isinstance(given, Mapping):
+        values = {str(name): value for name, value in given.items()}
+        check_names(names, values, role)
+        given = [values.get(name, value) for name, value in zip(names, usual, strict=True)]
+    array = np.asarray(given)
+    if array.shape != (len(names),):
+        raise ValueError(f"{role} has the shape {array.shape}; expected ({len(names)},), for {', '.join(names)}")
+    return array
+
+
+def check_names(names: tuple[str, ...], given: Mapping[str, Any], role: str) -> None:
+    """Raises ValueError for the first name that is no parameter."""
+    unknown = next((name for name in given if name not in names), None)
+    if unknown is not None:
+        raise ValueError(f"{role} names {unknown}, which is no parameter; there are: {', '.join(names)}")
+
+
+def _within(low: Array, high: Array) -> Array:
+    """A point within bounds, (P,)."""
+    with np.errstate(invalid="ignore"):  # infinities of both signs, whose sum is not used
+        middle = low / 2 + high / 2
+    below, above = np.isfinite(low), np.isfinite(high)
+    return np.select([below & above, below, above], [middle, low + 1, high - 1], 1.0)
+
+
+def _pair(pair: Any, role: str) -> tuple[Any, Any]:
+    if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+        raise ValueError(f"{role} must be a pair (lower, upper), with None for an open end, not {pair!r}")
+    return pair[0], pair[1]
+
+
+def _numbers(names: tuple[str, ...], values: Any, side: str, none: float) -> Array:
+    """The bounds on one side, (P,), of which one may stand for all; ``none`` stands for no bound."""
+    expected = f"the {side} bounds must be a number or ({len(names)},), for {', '.join(names)}"
+    if np.ndim(values):
+        values = [none if value is None else value for value in values]
+    try:
+        array = np.asarray(none if values is None else values, float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{expected}, not {values!r}") from error
+    if array.shape not in ((), (1,), (len(names),)):
+        raise ValueError(f"{expected}, not {array.shape}")
+    return np.broadcast_to(array, (len(names),)).copy()

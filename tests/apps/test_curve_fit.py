@@ -1,0 +1,297 @@
+"""``curve_fit``: what SciPy's gives, from a formula in place of a function."""
+
+import warnings
+
+import numpy as np
+import pytest
+import sympy
+
+pytest.importorskip("scipy")
+
+from scipy import optimize
+
+import nncodegen as nn
+from nncodegen.curve import formula as formulas
+from nncodegen.curve import read_formula
+from nncodegen.curve.start import read_start
+from nncodegen.errors import ModelError
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+DECAY = "a*exp(-b*x) + c"
+
+
+def decay(x, a, b, c):
+    return a * np.exp(-b * x) + c
+
+
+def plane(x, p, q, r):
+    return p * x[0] * np.exp(-q * x[1]) + r
+
+
+random = np.random.default_rng(5)
+X = np.linspace(0, 4, 40)
+SIGMA = 0.01 + 0.02 * random.random(40)
+Y = decay(X, 2.5, 1.3, 0.5) + SIGMA * random.normal(size=40)
+X2 = np.stack([1 + random.random(40), X])
+Y2 = plane(X2, 1.5, 0.7, -0.3) + SIGMA * random.normal(size=40)
+
+
+def check(found, expected):
+    """Parameters and covariance agree with SciPy's, whose derivatives are differences, to what those allow."""
+    errors = np.sqrt(np.diag(expected[1]))
+    assert np.abs((found[0] - expected[0]) / errors).max() < 1e-3
+    np.testing.assert_allclose(found[1] / np.outer(errors, errors), expected[1] / np.outer(errors, errors), atol=1e-3)
+
+
+# --- as SciPy does -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("formula", [DECAY, sympy.sympify(DECAY)], ids=["text", "SymPy"])
+def test_a_formula(formula):
+    """A text and an expression of SymPy give what the same function gives SciPy."""
+    check(nn.curve_fit(formula, X, Y), optimize.curve_fit(decay, X, Y))
+    check(nn.curve_fit(formula, X.tolist(), Y.tolist()), optimize.curve_fit(decay, X, Y))
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("sigma", [SIGMA, 3 * SIGMA], ids=["sigma", "three times sigma"])
+def test_sigma(sigma, absolute):
+    """Standard deviations count as known, or up to a factor."""
+    expected = optimize.curve_fit(decay, X, Y, sigma=sigma, absolute_sigma=absolute)
+    check(nn.curve_fit(DECAY, X, Y, sigma=sigma, absolute_sigma=absolute), expected)
+
+
+def test_one_sigma_for_all():
+    """A number is the standard deviation of all data."""
+    expected = optimize.curve_fit(decay, X, Y, sigma=np.full(40, 0.3), absolute_sigma=True)
+    check(nn.curve_fit(DECAY, X, Y, sigma=0.3, absolute_sigma=True), expected)
+
+
+@pytest.mark.parametrize("bounds", [
+    (0, 2), (-np.inf, np.inf), ([0, 0, -1], [2.2, np.inf, 1]), (0, [5, 5, 0.4]), optimize.Bounds([0, 0, 0], [2, 2, 2]),
+    optimize.Bounds([0, 1.6, 0], [9, 2, 9]),
+], ids=str)  # fmt: skip
+def test_bounds(bounds):
+    """All forms of SciPy's bounds, where these are active and where not, without a start."""
+    check(nn.curve_fit(DECAY, X, Y, bounds=bounds), optimize.curve_fit(decay, X, Y, bounds=bounds))
+
+
+def test_bounds_by_name():
+    """A mapping bounds some parameters, on one side or both, in any order."""
+    expected = optimize.curve_fit(decay, X, Y, bounds=([-np.inf, 1.6, -np.inf], [np.inf, 2, 0.4]))
+    check(nn.curve_fit(DECAY, X, Y, bounds={"c": (None, 0.4), "b": (1.6, 2)}), expected)
+
+
+@pytest.mark.parametrize("p0", [[3, 2, 0], (3, 2, 0), {"b": 2, "c": 0.0, "a": 3}, {"a": 3}], ids=str)
+def test_start(p0):
+    """The start is a sequence, or a mapping from names, where 1 stands for what is left out."""
+    check(nn.curve_fit(DECAY, X, Y, p0=p0), optimize.curve_fit(decay, X, Y, p0=[3, 2, 0]))
+
+
+def test_the_start_counts():
+    """The start decides which of several optima is found."""
+    wave = np.sin(3 * X)
+    assert nn.curve_fit("sin(w*x)", X, wave, p0=[2.9])[0] == pytest.approx([3])
+    assert nn.curve_fit("sin(w*x)", X, wave, p0={"w": -2.9})[0][0] != pytest.approx(3)
+
+
+@pytest.mark.parametrize(("low", "high", "start"), [(-np.inf, np.inf, 1), (2, 8, 5), (4, np.inf, 5), (-np.inf, 0, -1)])
+def test_where_a_fit_starts(low, high, start):
+    """Without p0, a fit starts where SciPy starts, which shows where nothing can be better than the start."""
+    popt, _ = nn.curve_fit("a*x", X, start * X, bounds=(low, high))
+    assert popt == [start]
+    assert read_start(("a",), None, (np.array([low]), np.array([high])), "p0") == [start]
+
+
+# --- data --------------------------------------------------------------------------------------------------------
+
+
+def test_several_variables():
+    """The rows of an array (k, N) are x1, x2, ... or x0, x1, ...; a mapping and a DataFrame name their columns."""
+    expected = optimize.curve_fit(plane, X2, Y2)
+    check(nn.curve_fit("p*x1*exp(-q*x2) + r", X2, Y2), expected)
+    check(nn.curve_fit("p*x0*exp(-q*x1) + r", list(X2), Y2), expected)
+    check(nn.curve_fit("p*dose*exp(-q*time) + r", {"time": X2[1], "dose": X2[0]}, Y2), expected)
+    check(nn.curve_fit("p*dose*exp(-q*time) + r", {"well": ["A1"] * 40, "time": X2[1], "dose": X2[0]}, Y2), expected)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"time": X2[1], "dose": X2[0], "y": Y2})
+    check(nn.curve_fit("p*dose*exp(-q*time) + r", frame, frame["y"]), expected)
+
+
+def test_a_parameter_called_x0():
+    """Beside x, and beside x1 and x2, x0 is a parameter: the centre of a peak."""
+    peak = np.exp(-((X - 1.5) ** 2))
+    popt, _ = nn.curve_fit("h*exp(-(x - x0)**2)", X, peak)
+    assert popt == pytest.approx([1, 1.5])
+    popt, _ = nn.curve_fit("h*x2*exp(-(x1 - x0)**2)", [X, X2[0]], peak * X2[0])
+    assert popt == pytest.approx([1, 1.5])
+
+
+def test_one_row():
+    """A matrix with one row is x, x1 or x0."""
+    for name in ("x", "x1", "x0"):
+        check(nn.curve_fit(DECAY.replace("x)", f"{name})"), X[None], Y), optimize.curve_fit(decay, X, Y))
+
+
+def test_without_a_variable():
+    """A formula without a variable is fitted where x is None: the mean, with its error."""
+    popt, pcov = nn.curve_fit("m", None, Y)
+    assert popt == pytest.approx([Y.mean()])
+    assert pcov == pytest.approx(Y.var(ddof=1).reshape(1, 1) / 40)
+
+
+def test_missing_data():
+    """NaN in y is a datum that is missing."""
+    gaps = Y.copy()
+    gaps[[0, 7]] = np.nan
+    there = np.isfinite(gaps)
+    check(nn.curve_fit(DECAY, X, gaps, sigma=SIGMA), optimize.curve_fit(decay, X[there], Y[there], sigma=SIGMA[there]))
+
+
+def test_options_of_fit():
+    """Other options are those of the module's fit."""
+    spoilt = Y.copy()
+    spoilt[5] += 10
+    popt, _ = nn.curve_fit(DECAY, X, spoilt, robust="cauchy", robust_scale=0.02)
+    np.testing.assert_allclose(popt, [2.5, 1.3, 0.5], atol=0.05)
+    with pytest.raises(TypeError, match="maxfev"):
+        nn.curve_fit(DECAY, X, Y, maxfev=100)
+
+
+# --- parameters, and building ------------------------------------------------------------------------------------
+
+
+def test_order_of_parameters():
+    """Parameters stand as the text first names them; those of an expression by the alphabet."""
+    assert read_formula("z*x + b*exp(-a*x) + z", ["x"]).parameters == ("z", "b", "a")
+    assert read_formula(sympy.sympify("z*x + b*exp(-a*x)"), ["x"]).parameters == ("a", "b", "z")
+    assert nn.curve_fit("z + 0.5*x*b", X, 3 + X)[0] == pytest.approx([3, 2])
+    assert nn.curve_fit(sympy.sympify("z + x*b/2"), X, 3 + X)[0] == pytest.approx([2, 3])
+
+
+def test_symbols_with_assumptions():
+    """What SymPy is told of a symbol does not matter: its name does."""
+    a, x = sympy.Symbol("a", positive=True), sympy.Symbol("x", real=True)
+    assert nn.curve_fit(a * x, X, 2 * X)[0] == pytest.approx([2])
+
+
+def test_names_that_the_model_uses():
+    """Parameters may have the names that the compiled module gives to other things."""
+    assert nn.curve_fit("target*x + curve", X, 3 * X + 1)[0] == pytest.approx([3, 1])
+
+
+def test_a_second_call_builds_nothing(monkeypatch):
+    """One process builds a formula once, whether it comes as a text or as an expression with the same order."""
+    first, _ = nn.curve_fit("a*x + b", X, Y)
+
+    def refuse(*arguments):
+        raise AssertionError("a second build")
+
+    monkeypatch.setattr(formulas, "build_module", refuse)
+    again, _ = nn.curve_fit(sympy.sympify("a*x + b"), X, Y)
+    np.testing.assert_array_equal(first, again)
+    with pytest.raises(AssertionError, match="second"):
+        nn.curve_fit("a*x + b + x**3", X, Y)
+
+
+# --- errors ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("formula", "message"), [
+    ("a*exp(-b*x", "not a formula.*never closed"),
+    ("a*frob(x)", "no function frob"),
+    ("a.real*x", "not a formula"),
+    ("exp(x)", r"has no parameters: all its names \(x\) are columns"),
+    ("a*x - a*x + b*x", "does not depend on a: it is b\\*x in short"),
+    (3, "a text or an expression of SymPy, not int"),
+])  # fmt: skip
+def test_formulas_that_are_none(formula, message):
+    """A formula that cannot be read, or leaves nothing to fit, is refused with the reason."""
+    with pytest.raises(ModelError, match=message):
+        nn.curve_fit(formula, X, Y)
+
+
+def test_no_text_is_run(tmp_path):
+    """What would be a program is not one."""
+    file = tmp_path / "made"
+    with pytest.raises(ModelError):
+        nn.curve_fit(f"a*x + open({str(file)!r}, 'w')", X, Y)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(("formula", "x", "message"), [
+    ("a*exp(-b*t)", X, "does not tell its parameters from its data: 1 column without names would be x;"),
+    ("a*u + b*v", X2, "2 columns without names would be x1 to x2;"),
+    ("a*x1 + b*x3", X2, "2 columns without names would be x1 to x2;"),
+    ("a*u", {"x": X}, "uses none of the data, .* the data are: x$"),
+    ("a*x", X.reshape(2, 2, 10), r"x has the shape \(2, 2, 10\); expected \(N,\), \(k, N\), or a mapping"),
+    ("a*x + b*t", {"x": X, "t": X[1:]}, r"t has the shape \(39,\); expected \(40,\), as x has"),
+    ("a*x", X[1:], r"Y has the shape \(40, 1\); expected \(39, 1\)"),
+    ("a*x", X + 1j, "no real number"),
+    ("a*x", np.where(X > 3, np.nan, X), "is nan; expected .* all finite"),
+    ("a*x", ["1 m"] * 40, "'1 m', which is no real number"),
+])  # fmt: skip
+def test_data_that_do_not_fit_the_formula(formula, x, message):
+    """Where parameters cannot be told from columns, or columns are no numbers, a message says so."""
+    with pytest.raises(ValueError, match=message):
+        nn.curve_fit(formula, x, Y)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"p0": [1, 2]}, r"p0 has the shape \(2,\); expected \(3,\), for a, b, c"),
+    ({"p0": {"d": 1}}, "p0 names d, which is no parameter; there are: a, b, c"),
+    ({"p0": [1, 2, 3], "bounds": (0, 2)}, "the start is outside of the bounds: c is 3, above its upper bound 2"),
+    ({"bounds": (2, 0)}, "bounds of a are crossed"),
+    ({"bounds": ([0, 1, 0], [1, 1, 1])}, "bounds of b are crossed"),
+    ({"bounds": 3}, r"bounds must be a pair \(lower, upper\)"),
+    ({"bounds": ([0, 1], 5)}, r"the lower bounds must be a number or \(3,\), for a, b, c"),
+    ({"bounds": (0, "many")}, "the upper bounds must be a number"),
+    ({"bounds": {"d": (0, 1)}}, "bounds names d, which is no parameter; there are: a, b, c"),
+    ({"bounds": {"a": 1}}, r"the bounds of a must be a pair"),
+    ({"sigma": np.zeros(40)}, r"sigma\[0\] is 0"),
+    ({"sigma": -1}, "sigma is -1"),
+    ({"sigma": np.eye(40)}, r"sigma has the shape \(40, 40\)"),
+])  # fmt: skip
+def test_arguments_that_cannot_be_meant(options, message):
+    """Each has its own message."""
+    with pytest.raises(ValueError, match=message):
+        nn.curve_fit(DECAY, X, Y, **options)
+
+
+def test_complex_data():
+    """Complex data have an error, and are not cut to their real parts."""
+    with pytest.raises(ValueError, match="no real number"):
+        nn.curve_fit(DECAY, X, Y + 0.1j)
+
+
+def test_fits_that_fail():
+    """A fit that fails is a RuntimeError with the reason, and warns of nothing besides."""
+    with pytest.raises(RuntimeError, match="all data are missing"):
+        nn.curve_fit(DECAY, X, np.full(40, np.nan))
+    with pytest.raises(RuntimeError, match="not finite at the start"):
+        nn.curve_fit("a*log(x - b)", X, Y)
+    with pytest.raises(RuntimeError, match="raise max_iterations"):
+        nn.curve_fit(DECAY, X, Y, max_iterations=1)
+
+
+def test_fewer_data_than_parameters():
+    """They are fitted, without errors: as SciPy with bounds, which warns; without bounds SciPy refuses to fit."""
+    with pytest.raises(TypeError):
+        optimize.curve_fit(decay, X[:2], Y[:2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optimize.OptimizeWarning)
+        _, expected = optimize.curve_fit(decay, X[:2], Y[:2], bounds=(0, 10))
+    with pytest.warns(RuntimeWarning, match="is infinite: the data do not determine a, b, c"):
+        popt, pcov = nn.curve_fit(DECAY, X[:2], Y[:2])
+    np.testing.assert_allclose(decay(X[:2], *popt), Y[:2], rtol=1e-6)
+    np.testing.assert_array_equal(pcov, expected)
+
+
+def test_what_data_do_not_determine():
+    """A warning names the parameters; the covariance of the others is finite."""
+    with pytest.warns(RuntimeWarning, match="do not determine a, b$"):
+        popt, pcov = nn.curve_fit("a*b*x + c", X, 2 * X + 1)
+    assert popt[0] * popt[1] == pytest.approx(2)
+    assert popt[2] == pytest.approx(1)
+    assert np.isinf(np.diag(pcov)).tolist() == [True, True, False]
