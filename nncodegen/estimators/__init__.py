@@ -1,4 +1,4 @@
-"""scikit-learn's estimators: NNClassifier and NNRegressor. They need the extra [sklearn]."""
+"""scikit-learn's estimators: NNClassifier, NNRegressor and FormulaRegressor. They need the extra [sklearn]."""
 
 try:
     import sklearn  # noqa: F401
@@ -8,6 +8,7 @@ except ImportError as error:
     ) from error
 
 from nncodegen.estimators.classifier import NNClassifier
+from nncodegen.estimators.formula import FormulaRegressor
 from nncodegen.estimators.regressor import NNRegressor
 
-__all__ = ["NNClassifier", "NNRegressor"]
+__all__ = ["FormulaRegressor", "NNClassifier", "NNRegressor"]

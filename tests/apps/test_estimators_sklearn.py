@@ -6,13 +6,13 @@ pytest.importorskip("sklearn")
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from nncodegen.estimators import NNClassifier, NNRegressor
+from nncodegen.estimators import FormulaRegressor, NNClassifier, NNRegressor
 
 
 @pytest.mark.usefixtures("quick_compiler")
 @pytest.mark.filterwarnings("default")  # the checks provoke warnings, and look for those that matter
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks([NNClassifier(), NNRegressor()])
+@parametrize_with_checks([NNClassifier(), NNRegressor(), FormulaRegressor()])
 def test_scikit_learn(estimator, check):
     """Every check of the installed scikit-learn passes, unmodified and without an exception to it."""
     check(estimator)

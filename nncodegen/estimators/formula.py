@@ -1,0 +1,166 @@
+"""FormulaRegressor: a formula with parameters, fitted by least squares, as scikit-learn's estimators are."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula
+from nncodegen.curve.start import read_bounds, read_start
+
+
+class FormulaRegressor(RegressorMixin, BaseEstimator):
+    """A formula of the features, whose parameters are fitted by least squares (Levenberg and Marquardt).
+
+    formula         a text such as "a*exp(-b*x) + c", which is never evaluated, or an expression of SymPy. The features
+                    have the names of a DataFrame's columns, else they are x1, x2, ..., and a single one is x; all
+                    other names are parameters. It need not use every feature. None is b0 + b1*x1 + b2*x2 + ..., a
+                    linear function of all features, whatever their names
+    start           where to start: a mapping from names of parameters to numbers, or (P,) in the order in which the
+                    text first names them (an expression: in that of the alphabet). What is not given is 1, or lies
+                    within the bounds; the linear function starts at its least squares of least norm, so that what data
+                    do not determine stays small
+    bounds          (lower, upper), each a number or (P,), or a mapping from names to pairs; None for none
+    fixed           names of parameters that stay as they are at the start
+    absolute_sigma  whether 1/sample_weight are variances in the units of y; else they are right up to a factor
+    robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares, as in
+                    scipy.optimize.least_squares; None: all count alike
+    starts          so many starting points besides, within the bounds, which all free parameters need
+    random_state    of these starting points
+    tolerance, max_iterations
+                    when a fit ends, as the compiled module's ``fit`` takes them; None for the defaults
+    precision       "float64" or "float32"
+    threads         the number of threads that share the starting points
+
+    Fitted attributes, for P parameters:
+
+    parameters_       {name: value}
+    standard_errors_  {name: standard error}, infinite for what the data do not determine
+    covariance_       (P, P), in the same order
+    n_iter_           the iterations
+    result_           all else that a fit tells, as the module's ``fit`` returns it: print it. It belongs to the
+                      process that fitted, and is not pickled
+    formula_          the formula that was read: its expression, columns and parameters
+    n_features_in_, feature_names_in_
+
+    A fit that does not converge gives a ConvergenceWarning.
+    """
+
+    def __init__(
+        self,
+        formula: Any = None,
+        *,
+        start: Any = None,
+        bounds: Any = None,
+        fixed: Iterable[str] = (),
+        absolute_sigma: bool = False,
+        robust: str | None = None,
+        robust_scale: float = 1.0,
+        starts: int | None = None,
+        random_state: Any = None,
+        tolerance: float | None = None,
+        max_iterations: int | None = None,
+        precision: str = "float64",
+        threads: int = 1,
+    ) -> None:
+        self.formula = formula
+        self.start = start
+        self.bounds = bounds
+        self.fixed = fixed
+        self.absolute_sigma = absolute_sigma
+        self.robust = robust
+        self.robust_scale = robust_scale
+        self.starts = starts
+        self.random_state = random_state
+        self.tolerance = tolerance
+        self.max_iterations = max_iterations
+        self.precision = precision
+        self.threads = threads
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> FormulaRegressor:
+        """Fits to X (N, features) and y (N,).
+
+        sample_weight is (N,), 1/sigma**2 with the standard deviations sigma of y; a row with the weight 0 is left out.
+        Raises ModelError for a formula that cannot be read, ValueError for unsuitable data or arguments, BuildError
+        without a C compiler.
+        """
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.dtype(self.precision))
+        y = column_or_1d(y, warn=True).astype(self.precision, copy=False)
+        sigma = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+            used = weight > 0
+            if not used.any():
+                raise ValueError("sample_weight is 0 for every sample: some must be above 0")
+            X, y, sigma = X[used], y[used], 1 / np.sqrt(weight[used])
+        formula, places = self._read()
+        names = formula.parameters
+        bounds = read_bounds(names, self.bounds)
+        start = read_start(names, self.start, bounds, "start")
+        if self.formula is None and self.start is None:
+            start = np.clip(_linear(X, y, sigma), *(bounds or (-np.inf, np.inf)))
+        module = module_of(formula, self.precision)
+        seed = int(check_random_state(self.random_state).randint(2**31)) if self.starts is not None else 0
+        with warnings.catch_warnings():  # scikit-learn has a kind of its own for what this says
+            warnings.simplefilter("ignore", RuntimeWarning)
+            result = module.fit(
+                X[:, places], y, parameters=start, sigma=sigma, absolute_sigma=self.absolute_sigma, bounds=bounds,
+                fixed=tuple(self.fixed), robust=self.robust, robust_scale=self.robust_scale, starts=self.starts,
+                seed=seed, tolerance=self.tolerance, max_iterations=self.max_iterations, threads=self.threads,
+            )  # fmt: skip
+        if not result.converged:
+            warnings.warn(f"the fit did not converge: {result.message}", ConvergenceWarning, stacklevel=2)
+        self.formula_, self._places = formula, places
+        self.parameters_ = dict(zip(names, result.parameters.tolist(), strict=True))
+        self.standard_errors_ = dict(zip(names, result.standard_errors.tolist(), strict=True))
+        self.covariance_ = result.covariance
+        self.n_iter_ = result.iterations
+        self.result_ = result
+        self._precision = self.precision
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """The value of the formula for each row of X (N, features): (N,)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.dtype(self._precision), reset=False)
+        module = module_of(self.formula_, self._precision)
+        return module.predict(list(self.parameters_.values()), X[:, self._places])[:, 0]
+
+    def _read(self) -> tuple[Formula, list[int]]:
+        """The formula, and the places of the features that it uses."""
+        count = self.n_features_in_
+        if self.formula is None:
+            names = [f"x{number}" for number in range(1, count + 1)]
+            terms = " + ".join(f"b{number}*{name}" for number, name in enumerate(names, 1))
+            return read_formula(f"b0 + {terms}", names), list(range(count))
+        names = list(getattr(self, "feature_names_in_", ()))
+        if not names:
+            names = list(names_of_columns(self.formula, count))
+        elif not set(names).intersection(names_of(self.formula)):
+            raise ValueError(
+                f"the formula {self.formula} uses none of the features, so its parameters cannot be told from them; "
+                f"the features are: {', '.join(names)}"
+            )
+        formula = read_formula(self.formula, names)
+        return formula, [names.index(name) for name in formula.columns]
+
+    def __getstate__(self) -> Any:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "result_"}
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "parameters_")
+
+
+def _linear(X: Any, y: Any, sigma: Any) -> Any:
+    """The parameters of least norm of a linear function that is fitted by least squares: (1 + features,)."""
+    factor = np.ones(len(y)) if sigma is None else sigma.min() / sigma
+    matrix = np.column_stack([np.ones(len(X)), X]) * factor[:, None]
+    return np.linalg.lstsq(matrix, y * factor, rcond=None)[0]
