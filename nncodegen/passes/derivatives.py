@@ -7,9 +7,9 @@ infinity. Here such cases are told apart before anything is multiplied.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from sympy import Abs, Add, Eq, Expr, Mul, Piecewise, Pow, S, exp, sign
+from sympy import Abs, Add, Eq, Expr, Mul, Piecewise, Pow, S, Symbol, exp, sign
 from sympy.codegen.cfunctions import Cbrt, hypot
 from sympy.functions.elementary.miscellaneous import Max, Min
 
@@ -56,11 +56,11 @@ def product(u: Expr, v: Expr, *, where_u_is_0: bool, where_v_is_0: bool) -> Expr
     return u * v
 
 
-def may_vanish(node: Expr) -> bool:
-    """Whether an expression may be 0 for finite elements; an exponential is, where it underflows."""
+def may_vanish(node: Expr, infinite: Collection[Symbol] = ()) -> bool:
+    """Whether an expression may be 0 while all elements but some are finite; an exponential is, where it underflows."""
     if isinstance(node, Mul):
-        return any(may_vanish(factor) for factor in node.args)
-    reciprocal = isinstance(node, Pow) and node.exp.is_number and node.exp < 0
+        return any(may_vanish(factor, infinite) for factor in node.args)
+    reciprocal = isinstance(node, Pow) and node.exp.is_number and node.exp < 0 and not node.has(*infinite)
     return isinstance(node, exp) or not (node.is_number or reciprocal or node.is_nonzero)
 
 

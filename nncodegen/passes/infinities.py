@@ -140,6 +140,15 @@ def has_slow_pole(node: Expr) -> bool:
     return isinstance(node, SLOW_POLES) or any(has_slow_pole(argument) for argument in node.args)
 
 
+def _has_pole(node: Expr) -> bool:
+    """Whether an expression has a pole of any order, or a logarithm.
+
+    Where it divides by parameters only, it has no value there; powers with a variable exponent do not count.
+    """
+    pole = isinstance(node, Pow) and node.exp.is_number and node.exp < 0 and _is_sampled(node.base)
+    return bool(pole) or isinstance(node, SLOW_POLES) or any(_has_pole(argument) for argument in node.args)
+
+
 def _implied(condition: Boolean) -> dict[Expr, Symbol]:
     """For a condition such as x > 0: x, and a symbol that knows this sign."""
     if isinstance(condition, Relational) and condition.lhs.is_Symbol and condition.rhs.is_number:
@@ -168,7 +177,8 @@ class Infinities:
 
     For each element it knows whether an infinite value would show in the loss, and whether it is hidden weakly or by a
     choice among branches. From that, and from signs, follow the elements that may be infinite although the loss is
-    finite, and those whose adjoints may be.
+    finite, and those whose adjoints may be. Those in ``swift`` grow so fast that their reciprocals vanish faster than
+    any derivative grows.
     """
 
     def __init__(self, steps: tuple[Step, ...], loss: Element) -> None:
@@ -177,6 +187,7 @@ class Infinities:
         self._chosen: set[Element] = set()  # elements that a branch or a maximum may leave out
         self._signs: dict[Expr, Symbol] = {}
         self._loose: set[Symbol] = set()  # elements that may be infinite although the loss is finite
+        self.swift: set[Symbol] = set()  # those of them that grow like an exponential, not like a pole
         self._steep: set[Element] = set()  # elements whose adjoints may be infinite although the loss is finite
         self._find_hidden(steps)
         self._find_loose(steps)
@@ -203,6 +214,8 @@ class Infinities:
                 self._signs[step.target] = Dummy(nonnegative=True, positive=value.is_positive or None)
             if self.hides(step.target) and self._may_be_infinite(step, step.expression):
                 self._loose.add(step.target)
+                if not _has_pole(step.expression) and self._loose.intersection(step.operands) <= self.swift:
+                    self.swift.add(step.target)
 
     def _find_steep(self, steps: tuple[Step, ...]) -> None:
         for step in reversed(steps):

@@ -66,7 +66,7 @@ def _adjoint(target: Element, terms: dict[tuple[str, ...], list[Expr]], numberin
     For the loss itself it is the number 1.
     """
     total = _total(terms, numbering)
-    return total if total.is_number else numbering.define(total, f"d_{target.tensor}")
+    return total if total.is_number or isinstance(total, Element) else numbering.define(total, f"d_{target.tensor}")
 
 
 def _gradient(
@@ -82,10 +82,12 @@ def _gradient(
 
 
 def _total(terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Expr:
+    """The sum of terms. Each is summed up over units by itself: the sum of one product is a product of matrices."""
     total = Add(*terms.get((), []))
     for over, expressions in terms.items():
         if over:
-            total += numbering.define(Add(*expressions), operator="sum", over=over)
+            parts = [Add(*expressions)] if over == (SAMPLE,) else expressions
+            total += Add(*(numbering.define(part, operator="sum", over=over) for part in parts))
     return total
 
 
@@ -103,7 +105,7 @@ def _contributions(
     for operand, factor in _derivatives(step.expression, infinities.hides(step.target)).items():
         over = tuple(index for index in step.indices if index not in operand.indices)
         if_adjoint = infinities.derivative_grows(step, operand, factor)
-        if_factor = infinities.adjoint_grows(step) and may_vanish(factor)
+        if_factor = infinities.adjoint_grows(step) and may_vanish(factor, infinities.swift)
         if if_adjoint or if_factor:
             finite, growing = infinities.split(step, factor)
             whole = product(adjoint, numbering.define(growing), where_u_is_0=if_adjoint, where_v_is_0=if_factor)

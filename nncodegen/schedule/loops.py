@@ -240,6 +240,8 @@ def nests_of(
         )
         outer = tuple(index for index in step.target.indices if index != SAMPLE and index not in short)
         reduced = tuple(index for index in step.over if index != SAMPLE and not written_out)
+        if reduced and form.shape is Shape.LOOPS:  # what is added to in a loop is not written out
+            outer = tuple(index for index in step.target.indices if index != SAMPLE)
         loops = (outer, reduced, SAMPLE in step.indices)
         first = 0
         for operand in step.operands:
