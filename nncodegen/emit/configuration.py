@@ -19,7 +19,6 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
     single = schedule.single_sample
     state = max((len(update.state) for update in program.updates), default=0)
     options = max((len(update.hyperparameters) for update in program.updates), default=0)
-    alone = single.samples if single else 1
     prepares = {f"PREPARES_{kernel.name.upper()}": bool(kernel.prepared) for kernel in schedule.kernels}
     groups: dict[str, Mapping[str, Any]] = {
         "The model: the bits of its numbers, and how many there are of each kind.": {
@@ -29,59 +28,60 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             "INPUTS": sum(tensor.size for tensor in program.inputs),
             "TARGETS": sum(tensor.size for tensor in program.targets),
             "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
-            "PENALIZED": _ranges(schedule.penalized or [(0, 0)]),
+            **_set(PENALIZED="" if schedule.companion else _ranges(schedule.penalized)),
             "OPERATIONS": max(1, (program.operations or (0, 1))[1]),
         },
-        "Its loops: the samples of a tile, work memory, and where sums over samples are kept.": {
+        "Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors.": {
             "TILE": schedule.tile,
-            "ARRAYS": max(kernel.arrays for kernel in schedule.sharing),
-            "SUMS": max(kernel.sums for kernel in schedule.kernels),
-            "GRADIENT_SUMS": gradient.gradient_sums,
-            "LANE_SUMS": gradient.lane_sums,
-            "DIRECT": int(gradient.direct),
-            **({"LONG": LONG, "SINGLE_SAMPLES": alone} if schedule.blocks else {}),
-        },
-        "What it has, and how its loops run.": {
-            "HAS_MANY": int(schedule.many),
-            "HAS_BLAS": int(schedule.calls_blas),
-            "HAS_BLOCKS": int(schedule.blocks),
             **_set(
-                HAS_METRICS=bool(gradient.outputs),
-                HAS_CLASSES=program.labels,
-                HAS_NOISE=bool(program.noise),
-                HAS_SINGLE_GRADIENT=bool(single and single.gradient),
-                HAS_REGISTERS=bool(schedule.unrolled),
-                HAS_SEQUENTIAL=bool(schedule.unrolled and schedule.unrolled.sequential),
-                HAS_TRANSPOSED=bool(schedule.transposed),
-                DESCENDS=descent.samples if descent else 0,
-                DESCENT=descent.update if descent else 0,
-                FLUSHES=schedule.flushes_subnormals,
+                ARRAYS=max(kernel.arrays for kernel in schedule.sharing),
+                SUMS=max(kernel.sums for kernel in schedule.kernels),
+                GRADIENT_SUMS=gradient.gradient_sums,
+                LANE_SUMS=gradient.lane_sums,
+                DIRECT=gradient.direct,
                 WHOLE_INPUTS=schedule.in_vectors(Place.INPUT),
                 WHOLE_TARGETS=schedule.in_vectors(Place.TARGET),
                 SAMPLES_AT_ONCE=schedule.layout.padding if schedule.kernels[0].whole_vectors else 0,
-                **prepares,
-                TRANSPOSED=_ranges(schedule.transposed),
-                FINISHED=_ranges(descent.elsewhere) if descent else "",
-                THRESHOLD="" if program.threshold == 0.5 else repr(program.threshold),
-                STATE=state if state > STATE else 0,
-                OPTIONS=options if options > OPTIONS else 0,
             ),
+            **({"LONG": LONG, "SINGLE_SAMPLES": single.samples if single else 1} if schedule.blocks else {}),
         },
+        "What it has, and how it is trained.": _set(
+            HAS_MANY=schedule.many,
+            HAS_BLAS=schedule.calls_blas,
+            HAS_BLOCKS=schedule.blocks,
+            HAS_METRICS=bool(gradient.outputs),
+            HAS_CLASSES=program.labels,
+            HAS_NOISE=bool(program.noise),
+            HAS_SINGLE_GRADIENT=bool(single and single.gradient),
+            HAS_REGISTERS=bool(schedule.unrolled),
+            HAS_SEQUENTIAL=bool(schedule.unrolled and schedule.unrolled.sequential),
+            HAS_TRANSPOSED=bool(schedule.transposed),
+            DESCENDS=descent.samples if descent else 0,
+            DESCENT=descent.update if descent else 0,
+            FLUSHES=schedule.flushes_subnormals and bool(schedule.fits or not schedule.companion),
+            **prepares,
+            TRANSPOSED=_ranges(schedule.transposed),
+            FINISHED=_ranges(descent.elsewhere) if descent else "",
+            THRESHOLD="" if program.threshold == 0.5 else repr(program.threshold),
+            STATE=state if state > STATE else 0,
+            OPTIONS=options if options > OPTIONS else 0,
+        ),
     }
-    groups |= _of_fit(schedule)
+    groups |= _fit(schedule)
     if group:
         groups["A group of models: how many, the samples of a tile, and the memory of each."] = group.configuration
-    return groups
+    return {about: settings for about, settings in groups.items() if settings}
 
 
-def _of_fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
-    """What the rows of a fit are; nothing for other programs."""
+def _fit(schedule: Schedule) -> dict[str, Mapping[str, int]]:
+    """What the companion for a fit has besides, as a group."""
     if not (schedule.companion and schedule.companion.outputs):
         return {}
-    fits = schedule.fits
-    many = {"HAS_FITS": 1, "FITS": fits.models, "FITS_VALUES": max(1, fits.kernel.arrays)} if fits else {}
-    about = "A fit: the outputs that a loss depends on, whether it is no sum of squares, many side by side."
-    return {about: {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved), **many}}
+    settings = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
+    if schedule.fits:
+        arrays = schedule.fits.kernel.arrays
+        settings |= {"HAS_FITS": 1, "FITS": schedule.fits.models, "FITS_VALUES": max(1, arrays)}
+    return {"A fit: the outputs that a loss depends on, whether it is no sum of squares, many side by side.": settings}
 
 
 def _set(**settings: int | str) -> dict[str, int | str]:

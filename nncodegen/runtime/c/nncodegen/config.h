@@ -17,23 +17,11 @@
 #ifndef NN_TILE
 #error "define NN_TILE, the samples of a tile, through which the loops work at once"
 #endif
-#ifndef NN_ARRAYS
-#error "define NN_ARRAYS, the numbers that the arrays of the kernels hold for a tile"
-#endif
 #ifndef NN_OPERATIONS
 #error "define NN_OPERATIONS, the operations for one sample, roughly"
 #endif
-#if !defined(NN_SUMS) || !defined(NN_GRADIENT_SUMS) || !defined(NN_LANE_SUMS) || !defined(NN_DIRECT)
-#error "define NN_SUMS, NN_GRADIENT_SUMS, NN_LANE_SUMS and NN_DIRECT, which say where sums over the samples are kept"
-#endif
-/* NN_SUMS sums are in double, the loss among them. The first NN_LANE_SUMS of these have a partial sum in each lane of a
-   vector, and their lanes are added up at the end of a chunk of tiles, or, if NN_DIRECT, of each tile. NN_GRADIENT_SUMS
-   others lie in the gradient, or behind it, and each tile adds to them there. */
-#ifndef NN_PENALIZED
-#error "define NN_PENALIZED, the ranges {first, end} of the parameters to which l1 and l2 apply"
-#endif
-#if !defined(NN_HAS_MANY) || !defined(NN_HAS_BLAS) || !defined(NN_HAS_BLOCKS)
-#error "define NN_HAS_MANY, NN_HAS_BLAS and NN_HAS_BLOCKS, each 0 or 1"
+#ifndef NN_HAS_BLOCKS
+#define NN_HAS_BLOCKS 0 /* whether any loop runs in blocks or vectors, for which tiles are padded */
 #endif
 #if NN_HAS_BLOCKS && !(defined(NN_LONG) && defined(NN_SINGLE_SAMPLES))
 #error "with NN_HAS_BLOCKS, define NN_LONG and NN_SINGLE_SAMPLES"
@@ -42,6 +30,36 @@
 /* NN_LONG is the number of terms beyond which a sum of products is worked through in parts; NN_SINGLE_SAMPLES is the
    number of samples up to which the gradient of a batch is computed sample by sample. */
 
+#ifndef NN_ARRAYS
+#define NN_ARRAYS 0 /* the numbers that the arrays of the kernels hold for a tile */
+#endif
+
+/* Where sums over the samples are kept: NN_SUMS sums are in double, the loss among them. The first NN_LANE_SUMS of these
+   have a partial sum in each lane of a vector, and their lanes are added up at the end of a chunk of tiles, or, if
+   NN_DIRECT, of each tile. NN_GRADIENT_SUMS others lie in the gradient, or behind it, and each tile adds to them
+   there. */
+#ifndef NN_SUMS
+#define NN_SUMS 0
+#endif
+#ifndef NN_LANE_SUMS
+#define NN_LANE_SUMS 0
+#endif
+#ifndef NN_DIRECT
+#define NN_DIRECT 0
+#endif
+#ifndef NN_GRADIENT_SUMS
+#define NN_GRADIENT_SUMS 0
+#endif
+
+#ifndef NN_PENALIZED
+#define NN_PENALIZED {0, 0} /* the ranges {first, end} of the parameters to which l1 and l2 apply */
+#endif
+#ifndef NN_HAS_MANY
+#define NN_HAS_MANY 0 /* whether there are the kernels of a group of models */
+#endif
+#ifndef NN_HAS_BLAS
+#define NN_HAS_BLAS 0 /* whether a product may be left to BLAS */
+#endif
 #ifndef NN_STATE
 #define NN_STATE 3 /* values of state that an optimizer keeps for each parameter, at most */
 #endif
