@@ -72,6 +72,34 @@ class Module(Protocol):
         ValueError for others.
         """
 
+    def hessian(
+        self,
+        parameters: ArrayLike,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Array:
+        """The Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P).
+
+        Exact to rounding and symmetric, and NaN where the formula has none. It takes P products with it (see
+        ``hessian_product``, also for the arguments and for which models there is one).
+        """
+
+    def hessian_product(
+        self,
+        parameters: ArrayLike,
+        vector: ArrayLike,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Array:
+        """The Hessian of the mean loss times a vector of shape (P,): an array of the same shape.
+
+        It takes as long as a few gradients, and never makes the Hessian. X, Y and sample_weight are those of ``loss``.
+        There is one for formulas, unless they were built with fit=False, and for networks that were built with
+        fit=True. Raises ValueError for others.
+        """
+
     def loss(
         self,
         parameters: ArrayLike,
@@ -385,7 +413,9 @@ class Module(Protocol):
     ) -> Result:
         """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
 
-        method        any of SciPy's; those that take a gradient get it
+        method        any of SciPy's; those that take a gradient get it, and those that take the Hessian, or products
+                      with it, get these where the module has them (see hessian); trust-exact, dogleg, trust-ncg and
+                      trust-krylov need them
         l1            exactly, by splitting each weight into two that are not below 0: for L-BFGS-B, TNC, SLSQP and
                       trust-constr
         options       what else ``scipy.optimize.minimize`` takes: tol, bounds, options={"maxiter": ...}, callback, ...;

@@ -13,7 +13,7 @@ from nncodegen.schedule import Nest
 
 TITLES = {
     "predict": "The outputs of a tile of samples.",
-    "jacobian": "For each sample of a tile, the row that a fit needs: values, then derivatives by the parameters.",
+    "jacobian": "For each sample of a tile, a row: values, if any, and then derivatives by the parameters.",
     "loss": "Adds the losses of a tile of samples to the sums.",
     "gradient": "Adds the losses of a tile of samples and their derivatives to the sums.",
 }

@@ -19,6 +19,9 @@ from nncodegen.emit.registers import RegistersEmitter
 from nncodegen.emit.single_sample import emit_single_sample
 from nncodegen.schedule import Schedule
 
+HESSIAN = "hessian"
+"""The name of the companion for products with the Hessian."""
+
 HEAD = f"/* {MARK}. Do not edit: change the model and build it again. */"
 
 
@@ -65,7 +68,7 @@ def emit_kernel(schedule: Schedule) -> str:
 
 
 def emit_companion(schedule: Schedule, name: str) -> str:
-    """The kernels of a companion of the model, by its name, in the same way: NAME_fitting.c."""
+    """The kernels of a companion of the model, by its name, in the same way: NAME_fitting.c, for example."""
     kernels, lines = Lines(), Lines()
     (kernel,) = schedule.kernels
     KernelEmitter(Elements(schedule.program, schedule.layout, kernel), kernels).emit()
@@ -111,5 +114,6 @@ def _offers(schedule: Schedule) -> list[str]:
         "BLAS": schedule.calls_blas,
         "FIT": any(each.companion and each.companion.outputs for each in schedule.companions),
         "FITS": any(each.fits for each in schedule.companions),
+        "HESSIAN": any(each.companion and each.companion.name == HESSIAN for each in schedule.companions),
     }
-    return [f"#define NN_HAS_{what} {int(holds)}" for what, holds in has.items()]
+    return [f"#define NN_HAS_{what} 1" for what, holds in has.items() if holds]

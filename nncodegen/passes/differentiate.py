@@ -12,6 +12,7 @@ from dataclasses import replace
 from nncodegen.errors import ModelError
 from nncodegen.ir import Companion, Program, needed
 from nncodegen.passes.fitting import fit_of
+from nncodegen.passes.hessian import hessian
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
 
@@ -19,8 +20,8 @@ from nncodegen.passes.reverse import reverse_sweep
 def differentiate(program: Program, fit: bool | None = None) -> Program:
     """The program with the gradient of its loss, one tensor for each parameter, and its companions.
 
-    Those are for fits, with ``fit``; by default, of formulas that allow it. Raises ModelError for a model that does
-    not.
+    Those are for fits and for the Hessian, with ``fit``; by default, of formulas. A formula that does not allow a fit
+    has no companion for that; with ``fit``, it raises ModelError.
     """
     numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
     known = split(program.steps, numbering)
@@ -30,16 +31,16 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
     results = (*outputs, loss, *gradient)
     steps = needed(numbering.steps, results)
     derived = replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient)
-    return _with_fit(derived, program, fit)
+    return _with_companions(derived, program, fit)
 
 
-def _with_fit(derived: Program, program: Program, fit: bool | None) -> Program:
-    """The differentiated program with the companion for its fit, or why it has none."""
+def _with_companions(derived: Program, program: Program, fit: bool | None) -> Program:
+    """The differentiated program with the companions for its fit and its Hessian, or why there is no fit."""
     if fit is False or (fit is None and program.layered):
         return replace(derived, not_fitted="it was built without fit=True")
     found = fit_of(program)
     if isinstance(found, Companion):
-        return replace(derived, companions=(found,))
+        return replace(derived, companions=(found, hessian(program)))
     if fit:
         raise ModelError(f"{program.name} cannot be fitted: {found}; build it without fit=True")
-    return replace(derived, not_fitted=found)
+    return replace(derived, not_fitted=found, companions=(hessian(program),))

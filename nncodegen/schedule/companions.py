@@ -15,5 +15,6 @@ def schedule_companion(companion: Companion) -> Schedule:
     program = companion.program
     layout = choose_layout(program, {})
     kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
-    group = None if program.layered or companion.curved else group_of_rows(program, kernel)
+    grouped = companion.outputs and not (program.layered or companion.curved)
+    group = group_of_rows(program, kernel) if grouped else None
     return Schedule(program, layout, (decide(kernel, program, layout),), fits=group, companion=companion)

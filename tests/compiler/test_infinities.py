@@ -4,11 +4,12 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
-from sympy import Abs, Heaviside, Max, Min, Piecewise, atan, cosh, erf, exp, log, sin, sinh, sqrt, tanh
+from sympy import Abs, Heaviside, Max, Min, Piecewise, exp, log, sin, sqrt
 from sympy.codegen.cfunctions import Cbrt, hypot
 
 import nncodegen as nn
 from nncodegen.ir.functions import StableFunction
+from tests.support.hidden import GROWING, HIDING, MODULES, POINTS
 from tests.support.models import gradient_of
 
 a, b, c, d, x, y = sympy.symbols("a b c d x y")
@@ -80,33 +81,6 @@ def test_gradient_is_a_number(formula, values, at, loss, gradient):
     assert found_gradient == pytest.approx(gradient, rel=1e-13, abs=1e-300)
 
 
-HIDING = [
-    tanh, nn.sigmoid, erf, atan, lambda u: exp(-u), lambda u: exp(-(u**2)), lambda u: 1 / (1 + u),
-    lambda u: 1 / (2 + u**2),
-    lambda u: Min(u, 5), lambda u: Max(u, -5), lambda u: Piecewise((u, u < 5), (5, True)), lambda u: b * exp(-exp(u)),
-]  # fmt: skip
-GROWING = [
-    exp(a * x), sinh(a * x), cosh(a * x), exp(a * x) - 1, exp(exp(a * x)), (x / a) ** b, Abs(x * a) ** (-b),
-    a * exp(x) + b,
-    1 / (exp(a * x) - 1), sqrt(Abs(a * x)), x * exp(a * x),
-]  # fmt: skip
-
-
-def exponential(z):
-    """exp(z) for mpmath, where it would take a long time: infinite, or 0."""
-    return mpmath.exp(z) if abs(z) < 1e6 else mpmath.inf if z > 0 else mpmath.mpf(0)
-
-
-MODULES = [
-    {
-        "exp": exponential,
-        "sinh": lambda z: (exponential(z) - exponential(-z)) / 2,
-        "cosh": lambda z: (exponential(z) + exponential(-z)) / 2,
-    },
-    "mpmath",
-]
-
-
 def limits(formula, values, at):
     """The loss and the gradient by a and b as the limit from two sides at 700 digits, or None where there is none."""
     real = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in (a, b, x)}
@@ -141,13 +115,7 @@ def test_what_is_hidden_does_not_count(hide):
         formula = formula + b * x
         model = nn.Model("m", [x], [], {a: 0.5, b: 0.5}, formula, formula)
         program = nn.compile_model(model, until="simplify")["simplify"]
-        for values, at in [
-            ((1.0, 2.0), 800.0),
-            ((2.0, 0.5), -800.0),
-            ((0.5, 2.0), 0.0),
-            ((-1.0, 1.0), 1e4),
-            ((3.0, 300.0), 2e3),
-        ]:
+        for values, at in POINTS:
             expected = limits(formula, values, at)
             if expected is None:
                 continue

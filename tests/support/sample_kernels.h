@@ -95,6 +95,15 @@ static UNUSED void loss_tile(const real *parameters, const real *inputs, const r
     measure(metrics, count, work, targets, counts, sums + SUMS);
 }
 
+/* The rows of a companion, of which the headers of companions need a kernel: here they hold the outputs alone. */
+static UNUSED void jacobian_tile(const real *parameters, const real *inputs, const real *targets, const real *weights,
+    size_t count, real *work, real *outputs)
+{
+    for (size_t n = 0; n < count; n++)
+        outputs_of(parameters, inputs + n*INPUTS, outputs + n*OUTPUTS);
+    (void) targets, (void) weights, (void) work;
+}
+
 /* The derivatives of the loss of one sample by one unit: its output, by its sum (times weight), by its scale. */
 typedef struct {
     real output, by_sum, by_scale, loss;
@@ -298,13 +307,6 @@ static UNUSED void group_rows(const real *parameters, const real *x, const real 
         }
     }
     (void) values;
-}
-
-/* What stands for the kernel of the rows of a fit, which a program of its own has, where headers are compiled alone. */
-static UNUSED void jacobian_tile(const real *parameters, const real *inputs, const real *targets, const real *weights,
-    size_t count, real *work, real *outputs)
-{
-    predict_tile(parameters, inputs, targets, weights, count, work, outputs);
 }
 
 #endif

@@ -10,6 +10,7 @@ from .facts import Facts
 from .fit import fit
 from .fit_many import fit_many
 from .fit_result import FitResult
+from .hessian import hessian, hessian_product
 from .initial import initial_parameters, unpack
 from .jacobian import jacobian
 from .many import train_many
@@ -42,8 +43,8 @@ ATTRIBUTES = {
 """The attributes of a module, which are those of its model: the type of each, and what it is."""
 
 FUNCTIONS = (
-    initial_parameters, unpack, predict, jacobian, loss, loss_and_gradient, train, train_on_stream, partial_fit,
-    train_many, fit, fit_many, minimize, load,
+    initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient, train,
+    train_on_stream, partial_fit, train_many, fit, fit_many, minimize, load,
 )  # fmt: skip
 """The functions of a module, which take its model first."""
 
@@ -55,6 +56,8 @@ class Interface(Model):
     unpack = unpack
     predict = predict
     jacobian = jacobian
+    hessian = hessian
+    hessian_product = hessian_product
     loss = loss
     loss_and_gradient = loss_and_gradient
     train = train

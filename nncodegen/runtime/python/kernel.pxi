@@ -8,6 +8,7 @@ cdef extern from *:
 #define NN_HAS_BLAS 1
 #define NN_HAS_FIT 1
 #define NN_HAS_FITS 1
+#define NN_HAS_HESSIAN 1
 #include "nncodegen/interface.h"
 #include "nncodegen_python.h"
 
@@ -202,6 +203,9 @@ static const nncodegen_option nncodegen_options[] = {
         int (*fit_many)(nncodegen_fits *) noexcept nogil
         size_t (*fit_size)() noexcept nogil
         void (*fit)(nncodegen_fitting *) noexcept nogil
+        size_t (*hessian_size)() noexcept nogil
+        int (*hessian_products)(const real *, const real *, size_t, const real *, const real *, const real *, size_t,
+            void *, real *, nncodegen_poll *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
         void (*copy_parameters)(const nncodegen_training *, real *) noexcept nogil
 

@@ -12,6 +12,7 @@ import numpy as np
 from .arguments import check_parameters
 from .blas import know_blas
 from .calls import MINIMIZE
+from .hessian import check_hessian, products, symmetric
 from .initial import initial_parameters
 from .result import Result
 from .samples import Data
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from .types import Array
 
 WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
+WITH_HESSIAN = ("trust-exact", "dogleg", "trust-constr")
+WITH_PRODUCTS = ("trust-ncg", "trust-krylov", "newton-cg")
+NOT_WITHOUT = ("trust-exact", "dogleg", "trust-ncg", "trust-krylov")
+"""The minimizers that take the Hessian, that take products with it, and that need one of these."""
+
 WITH_BOUNDS = ("l-bfgs-b", "tnc", "slsqp", "trust-constr")
 OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsqp": (9,), "cobyla": (2,),
                      "cobyqa": (5, 6), "trust-constr": (0,)}  # fmt: skip
@@ -31,7 +37,9 @@ OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsq
 def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
 
-    method        any of SciPy's; those that take a gradient get it
+    method        any of SciPy's; those that take a gradient get it, and those that take the Hessian, or products
+                  with it, get these where the module has them (see hessian); trust-exact, dogleg, trust-ncg and
+                  trust-krylov need them
     l1            exactly, by splitting each weight into two that are not below 0: for L-BFGS-B, TNC, SLSQP and
                   trust-constr
     options       what else ``scipy.optimize.minimize`` takes: tol, bounds, options={"maxiter": ...}, callback, ...;
@@ -85,6 +93,13 @@ def _complete(options: dict[str, Any], model: Model, objective: Objective, metho
         if method not in WITH_BOUNDS or "bounds" in options:
             raise ValueError(f"l1 needs the method L-BFGS-B, TNC, SLSQP or trust-constr, and no bounds, not {name!r}")
         options["bounds"] = [(0, None)] * (2 * model.parameter_count)
+    if "hess" not in options and "hessp" not in options:
+        if method in NOT_WITHOUT:
+            check_hessian(model, f"the method {name!r}")
+        if method in WITH_HESSIAN and model.native.has_hessian:
+            options["hess"] = objective.hessian
+        if method in WITH_PRODUCTS and model.native.has_hessian:
+            options["hessp"] = objective.hessian_product
     if method == "l-bfgs-b" and model.dtype == np.float32 and "tol" not in options:
         options["options"] = {"ftol": 1e-6, **(options.get("options") or {})}
 
@@ -151,9 +166,28 @@ class Objective:
     def loss(self, parameters: Array, slope: Array | None = None) -> float:
         """The loss; its gradient is written to slope, where there is one."""
         data = self.data
+        return self.model.native.loss(self._own(parameters), data.X, data.Y, data.weights, data.samples, slope)
+
+    def hessian(self, variables: Array) -> Array:
+        """The second derivatives of the objective."""
+        units = np.eye(self.model.parameter_count)
+        whole = symmetric(self._products(variables, units)) + np.diag(self.l2 * self.penalized)
+        return np.block([[whole, -whole], [-whole, whole]]) if self.l1 else whole
+
+    def hessian_product(self, variables: Array, vector: Array) -> Array:
+        """The same times a vector."""
+        product: Array = self._products(variables, vector[None])[0]
+        return product + self.l2 * self.penalized * vector
+
+    def _products(self, variables: Array, directions: Array) -> Array:
+        """The Hessian of the loss times directions, one in each row."""
+        point = self._own(self.join(variables))
+        return products(self.model, point, self._own(directions), self.data).astype(float)
+
+    def _own(self, values: Array) -> Array:
+        """Values in the precision of the model."""
         with np.errstate(over="ignore"):
-            point = np.ascontiguousarray(parameters, self.model.dtype)
-        return self.model.native.loss(point, data.X, data.Y, data.weights, data.samples, slope)
+            return np.ascontiguousarray(values, self.model.dtype)
 
     def _penalty(self, variables: Array, parameters: Array) -> float:
         total = 0.5 * self.l2 * float(self.penalized @ parameters**2)

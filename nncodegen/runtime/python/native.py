@@ -61,6 +61,8 @@ class Native(Protocol):
     """The models that are trained side by side."""
     fits_lanes: int
     """The fits that are made side by side; 0 where none are."""
+    has_hessian: bool
+    """Whether there are products with the Hessian."""
     variant: str
     """The CPUs that the kernel in use was compiled for."""
     variants: tuple[str, ...]
@@ -94,6 +96,12 @@ class Native(Protocol):
         fixed and active are masks of eight bits (P,), residuals (N, targets) and triangle (free, free) float64. Returns
         the cost, chi2, the residuals used, the rank, iterations, evaluations, and the number of a status.
         """
+
+    def hessian_products(
+        self, parameters: Array, directions: Array, count: int, X: Array | None, Y: Array | None,
+        weights: Array | None, samples: int, products: Array,
+    ) -> None:  # fmt: skip
+        """Writes the products of the Hessian of the mean loss with some directions."""
 
     def loss(
         self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,

@@ -99,6 +99,7 @@ cdef class _Native:
     """The native functions of the module, for its Python part (native.py)."""
 
     cdef readonly size_t state_size, measures_size, group_size, fits_lanes
+    cdef readonly bint has_hessian
     cdef readonly object variant
     cdef readonly tuple variants
 
@@ -106,6 +107,7 @@ cdef class _Native:
         self.state_size, self.measures_size = kernel.state_size(), kernel.measures_size()
         self.group_size = kernel.many_models() if kernel.many_models != NULL else 1
         self.fits_lanes = kernel.fits_lanes() if kernel.fits_lanes != NULL else 0
+        self.has_hessian = kernel.hessian_products != NULL
         self.variant, self.variants = kernel.variant().decode(), _variants
 
     def first_not_finite(self, array, size_t count):
@@ -155,6 +157,22 @@ cdef class _Native:
             size_t max_iterations, parameters, residuals, triangle, active):
         return _fit(X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations, parameters,
             residuals, triangle, active)
+
+    def hessian_products(self, parameters, directions, size_t count, X, Y, weights, size_t samples, products):
+        cdef _Call call = _Call()
+        cdef const real *p = <const real *> _address(parameters)
+        cdef const real *v = <const real *> _address(directions)
+        cdef const real *x = <const real *> _address(X)
+        cdef const real *y = <const real *> _address(Y)
+        cdef const real *w = <const real *> _address(weights)
+        cdef real *result = <real *> _address(products)
+        cdef bytearray work = bytearray(kernel.hessian_size())
+        cdef void *memory = <void *> _address(work)
+        cdef int stopped
+        with nogil:
+            stopped = kernel.hessian_products(p, v, count, x, y, w, samples, memory, result, &call.poll)
+        if stopped:
+            raise call.error or KeyboardInterrupt
 
     def predict_short(self, parameters, X):
         return _predict_short(parameters, X)

@@ -7,8 +7,8 @@
    fastest first. Compilers can do that by themselves (target_clones), but not with vector types and inline functions,
    and only with glibc.
 
-   Needs the header of the model, NN_MODEL, NN_HAS_MANY, NN_HAS_BLAS, NN_HAS_FIT and NN_HAS_FITS. Gives all functions that this header declares,
-   use among them, and kernel, the table of them. */
+   Needs the header of the model, NN_MODEL, and the same NN_HAS_... as interface.h. Gives all functions that the header
+   of the model declares, use among them, and kernel, the table of them. */
 
 #ifndef NNCODEGEN_CHOICE_H
 #define NNCODEGEN_CHOICE_H
@@ -63,6 +63,9 @@ NN_ENTRY_POINTS_FOR_FIT(HANDED_ON)
 #endif
 #if NN_HAS_FITS
 NN_ENTRY_POINTS_FOR_FITS(HANDED_ON)
+#endif
+#if NN_HAS_HESSIAN
+NN_ENTRY_POINTS_FOR_HESSIAN(HANDED_ON)
 #endif
 
 extern const NN(functions) NN(kernel);

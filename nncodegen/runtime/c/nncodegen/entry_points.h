@@ -96,6 +96,18 @@
     /* Fits the model to data. */ \
     FUNCTION(void, , fit, (NN(fitting) *run), (run))
 
+/* Where NN_HAS_HESSIAN. */
+#define NN_ENTRY_POINTS_FOR_HESSIAN(FUNCTION) \
+    /* The bytes of work memory that hessian_products needs. */ \
+    FUNCTION(size_t, return, hessian_size, (void), ()) \
+    \
+    /* The Hessian of the mean loss times count directions: products[direction][parameter]; weights may be NULL. Returns \
+       0, or 1 if stopped. */ \
+    FUNCTION(int, return, hessian_products, (const NN(real) *parameters, const NN(real) *directions, size_t count, \
+        const NN(real) *inputs, const NN(real) *targets, const NN(real) *weights, size_t samples, void *work, \
+        NN(real) *products, NN(poll) *poll), \
+        (parameters, directions, count, inputs, targets, weights, samples, work, products, poll))
+
 /* Where NN_HAS_FITS. */
 #define NN_ENTRY_POINTS_FOR_FITS(FUNCTION) \
     /* The fits that are made side by side. */ \

@@ -1,10 +1,11 @@
 /* The interface of a model: its types, and its functions, which entry_points.h lists. The header of a model includes
    this.
 
-   Needs NN_MODEL and NN_REAL, the type of numbers, double or float; and four that are 0 or 1: NN_HAS_MANY, whether many
+   Needs NN_MODEL and NN_REAL, the type of numbers, double or float; and five that may be 1: NN_HAS_MANY, whether many
    models are trained side by side, NN_HAS_BLAS, whether products of large layers may be left to BLAS, NN_HAS_FIT,
-   whether there are fits, and NN_HAS_FITS, whether there are many of them side by side. It undefines them at its end,
-   so that a program may include several models. */
+   whether there are fits, NN_HAS_FITS, whether there are many of them side by side, and NN_HAS_HESSIAN, whether there
+   are products with the Hessian of the loss. It undefines them at its end, so that a program may include several
+   models. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -245,6 +246,9 @@ NN_ENTRY_POINTS_FOR_FIT(NN_DECLARATION)
 #if NN_HAS_FITS
 NN_ENTRY_POINTS_FOR_FITS(NN_DECLARATION)
 #endif
+#if NN_HAS_HESSIAN
+NN_ENTRY_POINTS_FOR_HESSIAN(NN_DECLARATION)
+#endif
 
 /* The table of all functions; those that a model does not have are NULL. */
 typedef struct {
@@ -254,6 +258,7 @@ typedef struct {
     NN_ENTRY_POINTS_FOR_BLAS(NN_MEMBER)
     NN_ENTRY_POINTS_FOR_FIT(NN_MEMBER)
     NN_ENTRY_POINTS_FOR_FITS(NN_MEMBER)
+    NN_ENTRY_POINTS_FOR_HESSIAN(NN_MEMBER)
 } NN(functions);
 
 #undef NN_MODEL
@@ -262,3 +267,4 @@ typedef struct {
 #undef NN_HAS_BLAS
 #undef NN_HAS_FIT
 #undef NN_HAS_FITS
+#undef NN_HAS_HESSIAN

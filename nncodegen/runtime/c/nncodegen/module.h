@@ -1,8 +1,8 @@
 /* A Python module for a model: the table of its functions and its facts, from which a wrapper that is the same for
    every model makes the module.
 
-   Needs the header of the model, NN_MODEL, NN_HAS_MANY, NN_HAS_BLAS, NN_HAS_FIT and NN_HAS_FITS, and nncodegen_facts,
-   which the source that includes this defines: a text in Python, cut into strings short enough for every compiler, and NULL at the end. Gives
+   Needs the header of the model, NN_MODEL, the same NN_HAS_... as interface.h, and nncodegen_facts, which the source that
+   includes this defines: a text in Python, cut into strings short enough for every compiler, and NULL at the end. Gives
    nncodegen_kernel, the table, and PyInit_NAME, which Python calls when it imports the module. */
 
 #ifndef NNCODEGEN_MODULE_H

@@ -1,7 +1,6 @@
 /* The table of the functions of a model.
 
-   Needs the header of the model, NN_MODEL, NN_HAS_MANY, NN_HAS_BLAS, NN_HAS_FIT and NN_HAS_FITS. Gives NN_TABLE, its
-   initializer. */
+   Needs the header of the model, NN_MODEL, and the same NN_HAS_... as interface.h. Gives NN_TABLE, its initializer. */
 
 #ifndef NNCODEGEN_TABLE_H
 #define NNCODEGEN_TABLE_H
@@ -30,9 +29,14 @@
 #else
 #define NN_TABLE_FOR_FITS
 #endif
+#if NN_HAS_HESSIAN
+#define NN_TABLE_FOR_HESSIAN NN_ENTRY_POINTS_FOR_HESSIAN(NN_INITIAL)
+#else
+#define NN_TABLE_FOR_HESSIAN
+#endif
 
 #define NN_TABLE \
     { NN_ENTRY_POINTS(NN_INITIAL) NN_ENTRY_POINTS_OF_CHOICE(NN_INITIAL) NN_TABLE_FOR_MANY NN_TABLE_FOR_BLAS \
-        NN_TABLE_FOR_FIT NN_TABLE_FOR_FITS }
+        NN_TABLE_FOR_FIT NN_TABLE_FOR_FITS NN_TABLE_FOR_HESSIAN }
 
 #endif

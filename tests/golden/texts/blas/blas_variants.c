@@ -3,8 +3,5 @@
 #include "blas.h"
 
 #define NN_MODEL blas
-#define NN_HAS_MANY 0
 #define NN_HAS_BLAS 1
-#define NN_HAS_FIT 0
-#define NN_HAS_FITS 0
 #include "nncodegen/choice.h"

@@ -12,26 +12,23 @@
 #define NN_PENALIZED {0, 768}, {800, 1312}, {1328, 1360}
 #define NN_OPERATIONS 6722
 
-/* Its loops: the samples of a tile, work memory, and where sums over samples are kept. */
+/* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 64
 #define NN_ARRAYS 9152
 #define NN_SUMS 3
 #define NN_GRADIENT_SUMS 1360
 #define NN_LANE_SUMS 2
-#define NN_DIRECT 0
+#define NN_WHOLE_TARGETS 1
 #define NN_LONG 96
 #define NN_SINGLE_SAMPLES 1
 
-/* What it has, and how its loops run. */
-#define NN_HAS_MANY 0
-#define NN_HAS_BLAS 0
+/* What it has, and how it is trained. */
 #define NN_HAS_BLOCKS 1
 #define NN_HAS_METRICS 1
 #define NN_HAS_SINGLE_GRADIENT 1
 #define NN_HAS_TRANSPOSED 1
 #define NN_DESCENDS 64
 #define NN_FLUSHES 1
-#define NN_WHOLE_TARGETS 1
 #define NN_PREPARES_PREDICT 1
 #define NN_PREPARES_LOSS 1
 #define NN_PREPARES_GRADIENT 1

@@ -5,10 +5,6 @@
 
 #define NN_MODEL features
 #define NN_REAL double
-#define NN_HAS_MANY 0
-#define NN_HAS_BLAS 0
-#define NN_HAS_FIT 0
-#define NN_HAS_FITS 0
 #include "nncodegen/interface.h"
 
 #endif

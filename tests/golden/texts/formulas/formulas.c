@@ -12,24 +12,19 @@
 #define NN_PENALIZED {0, 3}
 #define NN_OPERATIONS 26
 
-/* Its loops: the samples of a tile, work memory, and where sums over samples are kept. */
+/* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 512
 #define NN_ARRAYS 1024
 #define NN_SUMS 4
-#define NN_GRADIENT_SUMS 0
-#define NN_LANE_SUMS 0
-#define NN_DIRECT 0
+#define NN_WHOLE_INPUTS 1
+#define NN_WHOLE_TARGETS 1
 
-/* What it has, and how its loops run. */
+/* What it has, and how it is trained. */
 #define NN_HAS_MANY 1
-#define NN_HAS_BLAS 0
-#define NN_HAS_BLOCKS 0
 #define NN_HAS_METRICS 1
 #define NN_HAS_REGISTERS 1
 #define NN_HAS_SEQUENTIAL 1
 #define NN_FLUSHES 1
-#define NN_WHOLE_INPUTS 1
-#define NN_WHOLE_TARGETS 1
 
 /* A group of models: how many, the samples of a tile, and the memory of each. */
 #define NN_MODELS 128

@@ -6,9 +6,9 @@
 #define NN_MODEL formulas
 #define NN_REAL float
 #define NN_HAS_MANY 1
-#define NN_HAS_BLAS 0
 #define NN_HAS_FIT 1
 #define NN_HAS_FITS 1
+#define NN_HAS_HESSIAN 1
 #include "nncodegen/interface.h"
 
 #endif

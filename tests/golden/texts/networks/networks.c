@@ -12,19 +12,18 @@
 #define NN_PENALIZED {0, 8}, {12, 24}
 #define NN_OPERATIONS 235
 
-/* Its loops: the samples of a tile, work memory, and where sums over samples are kept. */
+/* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 64
 #define NN_ARRAYS 1280
 #define NN_SUMS 28
-#define NN_GRADIENT_SUMS 0
 #define NN_LANE_SUMS 27
-#define NN_DIRECT 0
+#define NN_WHOLE_INPUTS 1
+#define NN_WHOLE_TARGETS 1
 #define NN_LONG 96
 #define NN_SINGLE_SAMPLES 4
 
-/* What it has, and how its loops run. */
+/* What it has, and how it is trained. */
 #define NN_HAS_MANY 1
-#define NN_HAS_BLAS 0
 #define NN_HAS_BLOCKS 1
 #define NN_HAS_METRICS 1
 #define NN_HAS_CLASSES 1
@@ -32,8 +31,6 @@
 #define NN_HAS_REGISTERS 1
 #define NN_DESCENDS 1
 #define NN_FLUSHES 1
-#define NN_WHOLE_INPUTS 1
-#define NN_WHOLE_TARGETS 1
 #define NN_FINISHED {0, 8}, {8, 12}, {12, 24}, {24, 27}
 
 /* A group of models: how many, the samples of a tile, and the memory of each. */

@@ -6,9 +6,6 @@
 #define NN_MODEL networks
 #define NN_REAL double
 #define NN_HAS_MANY 1
-#define NN_HAS_BLAS 0
-#define NN_HAS_FIT 0
-#define NN_HAS_FITS 0
 #include "nncodegen/interface.h"
 
 #endif

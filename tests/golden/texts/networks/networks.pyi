@@ -41,6 +41,16 @@ def predict(parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1)
     """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs)."""
 def jacobian(parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
     """The derivatives of the outputs for the rows of X by the parameters: an array of shape (N, outputs, P)."""
+def hessian(
+    parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Array:
+    """The Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P)."""
+def hessian_product(
+    parameters: ArrayLike, vector: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Array:
+    """The Hessian of the mean loss times a vector of shape (P,): an array of the same shape."""
 def loss(
     parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,

@@ -4,9 +4,6 @@
 
 #define NN_MODEL networks
 #define NN_HAS_MANY 1
-#define NN_HAS_BLAS 0
-#define NN_HAS_FIT 0
-#define NN_HAS_FITS 0
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

@@ -4,7 +4,4 @@
 
 #define NN_MODEL networks
 #define NN_HAS_MANY 1
-#define NN_HAS_BLAS 0
-#define NN_HAS_FIT 0
-#define NN_HAS_FITS 0
 #include "nncodegen/choice.h"

@@ -12,26 +12,22 @@
 #define NN_PENALIZED {0, 171}, {190, 228}
 #define NN_OPERATIONS 1281
 
-/* Its loops: the samples of a tile, work memory, and where sums over samples are kept. */
+/* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 128
 #define NN_ARRAYS 14208
 #define NN_SUMS 231
-#define NN_GRADIENT_SUMS 0
 #define NN_LANE_SUMS 230
-#define NN_DIRECT 0
+#define NN_WHOLE_TARGETS 1
 #define NN_LONG 96
 #define NN_SINGLE_SAMPLES 4
 
-/* What it has, and how its loops run. */
-#define NN_HAS_MANY 0
-#define NN_HAS_BLAS 0
+/* What it has, and how it is trained. */
 #define NN_HAS_BLOCKS 1
 #define NN_HAS_METRICS 1
 #define NN_HAS_NOISE 1
 #define NN_HAS_SINGLE_GRADIENT 1
 #define NN_DESCENDS 1
 #define NN_FLUSHES 1
-#define NN_WHOLE_TARGETS 1
 #define NN_FINISHED {0, 171}, {171, 190}, {190, 228}, {228, 230}
 
 #include "nncodegen/kernel.h"

@@ -3,8 +3,4 @@
 #include "noise.h"
 
 #define NN_MODEL noise
-#define NN_HAS_MANY 0
-#define NN_HAS_BLAS 0
-#define NN_HAS_FIT 0
-#define NN_HAS_FITS 0
 #include "nncodegen/choice.h"

@@ -9,23 +9,14 @@
 #define NN_INPUTS 1
 #define NN_TARGETS 0
 #define NN_OUTPUTS 4
-#define NN_PENALIZED {0, 3}
 #define NN_OPERATIONS 7
 
-/* Its loops: the samples of a tile, work memory, and where sums over samples are kept. */
+/* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 64
-#define NN_ARRAYS 0
-#define NN_SUMS 0
-#define NN_GRADIENT_SUMS 0
-#define NN_LANE_SUMS 0
-#define NN_DIRECT 0
-
-/* What it has, and how its loops run. */
-#define NN_HAS_MANY 0
-#define NN_HAS_BLAS 0
-#define NN_HAS_BLOCKS 0
-#define NN_FLUSHES 1
 #define NN_WHOLE_INPUTS 1
+
+/* What it has, and how it is trained. */
+#define NN_FLUSHES 1
 
 /* A fit: the outputs that a loss depends on, whether it is no sum of squares, many side by side. */
 #define NN_FIT_OUTPUTS 1
@@ -36,7 +27,7 @@
 
 #include "nncodegen/kernel.h"
 
-/* For each sample of a tile, the row that a fit needs: values, then derivatives by the parameters. */
+/* For each sample of a tile, a row: values, if any, and then derivatives by the parameters. */
 static HOT void jacobian_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     real *restrict outputs)

@@ -4,9 +4,9 @@
 
 #define NN_MODEL registers
 #define NN_HAS_MANY 1
-#define NN_HAS_BLAS 0
 #define NN_HAS_FIT 1
 #define NN_HAS_FITS 1
+#define NN_HAS_HESSIAN 1
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

@@ -12,27 +12,23 @@
 #define NN_PENALIZED {0, 1200}, {1240, 1360}
 #define NN_OPERATIONS 5963
 
-/* Its loops: the samples of a tile, work memory, and where sums over samples are kept. */
+/* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 64
 #define NN_ARRAYS 7872
 #define NN_SUMS 1364
-#define NN_GRADIENT_SUMS 0
 #define NN_LANE_SUMS 1363
-#define NN_DIRECT 0
+#define NN_WHOLE_INPUTS 1
+#define NN_WHOLE_TARGETS 1
 #define NN_LONG 96
 #define NN_SINGLE_SAMPLES 4
 
-/* What it has, and how its loops run. */
-#define NN_HAS_MANY 0
-#define NN_HAS_BLAS 0
+/* What it has, and how it is trained. */
 #define NN_HAS_BLOCKS 1
 #define NN_HAS_METRICS 1
 #define NN_HAS_CLASSES 1
 #define NN_HAS_SINGLE_GRADIENT 1
 #define NN_DESCENDS 1
 #define NN_FLUSHES 1
-#define NN_WHOLE_INPUTS 1
-#define NN_WHOLE_TARGETS 1
 #define NN_FINISHED {0, 1200}, {1200, 1240}, {1240, 1360}, {1360, 1363}
 
 #include "nncodegen/kernel.h"

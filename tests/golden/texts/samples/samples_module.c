@@ -3,10 +3,6 @@
 #include "samples.h"
 
 #define NN_MODEL samples
-#define NN_HAS_MANY 0
-#define NN_HAS_BLAS 0
-#define NN_HAS_FIT 0
-#define NN_HAS_FITS 0
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

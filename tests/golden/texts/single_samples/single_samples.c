@@ -12,19 +12,16 @@
 #define NN_PENALIZED {0, 231}, {252, 357}
 #define NN_OPERATIONS 2294
 
-/* Its loops: the samples of a tile, work memory, and where sums over samples are kept. */
+/* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 128
 #define NN_ARRAYS 18816
 #define NN_SUMS 363
-#define NN_GRADIENT_SUMS 0
 #define NN_LANE_SUMS 362
-#define NN_DIRECT 0
 #define NN_LONG 96
 #define NN_SINGLE_SAMPLES 4
 
-/* What it has, and how its loops run. */
+/* What it has, and how it is trained. */
 #define NN_HAS_MANY 1
-#define NN_HAS_BLAS 0
 #define NN_HAS_BLOCKS 1
 #define NN_HAS_METRICS 1
 #define NN_HAS_SINGLE_GRADIENT 1

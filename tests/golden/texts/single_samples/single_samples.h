@@ -6,9 +6,6 @@
 #define NN_MODEL single_samples
 #define NN_REAL float
 #define NN_HAS_MANY 1
-#define NN_HAS_BLAS 0
-#define NN_HAS_FIT 0
-#define NN_HAS_FITS 0
 #include "nncodegen/interface.h"
 
 #endif

@@ -1,0 +1,82 @@
+"""The second derivatives of the loss by the parameters, and their products with a direction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .arguments import check_parameters, to_array, to_finite
+from .samples import Data
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .model import Model
+    from .types import Array
+
+
+def hessian(
+    model: Model,
+    /,
+    parameters: ArrayLike,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Array:
+    """The Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P).
+
+    Exact to rounding and symmetric, and NaN where the formula has none. It takes P products with it (see
+    ``hessian_product``, also for the arguments and for which models there is one).
+    """
+    check_hessian(model, "hessian")
+    units = np.eye(model.parameter_count, dtype=model.dtype)
+    point, data = check_parameters(model, parameters), Data(model, X, Y, sample_weight)
+    return symmetric(products(model, point, units, data))
+
+
+def hessian_product(
+    model: Model,
+    /,
+    parameters: ArrayLike,
+    vector: ArrayLike,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Array:
+    """The Hessian of the mean loss times a vector of shape (P,): an array of the same shape.
+
+    It takes as long as a few gradients, and never makes the Hessian. X, Y and sample_weight are those of ``loss``.
+    There is one for formulas, unless they were built with fit=False, and for networks that were built with
+    fit=True. Raises ValueError for others.
+    """
+    check_hessian(model, "hessian_product")
+    expected = f"expected ({model.parameter_count},), a value for each parameter"
+    direction = to_array(model, "vector", vector, expected)
+    if direction.shape != (model.parameter_count,):
+        raise ValueError(f"vector has the shape {direction.shape}; {expected}")
+    direction = to_finite(model, "vector", direction, expected)
+    point, data = check_parameters(model, parameters), Data(model, X, Y, sample_weight)
+    product: Array = products(model, point, direction[None], data)[0]
+    return product
+
+
+def check_hessian(model: Model, function: str) -> None:
+    """Raises ValueError, with the reason, if there are no second derivatives of a model."""
+    if not model.native.has_hessian:
+        raise ValueError(f"{function} needs second derivatives; {model.name} has none: {model.facts.not_fitted}")
+
+
+def products(model: Model, parameters: Array, directions: Array, data: Data) -> Array:
+    """The products of the Hessian with directions, one in each row, for checked arguments."""
+    found = np.empty_like(directions)
+    model.native.hessian_products(
+        parameters, directions, len(directions), data.X, data.Y, data.weights, data.samples, found
+    )
+    return found
+
+
+def symmetric(rows: Array) -> Array:
+    """The Hessian, given its products with the units, which are symmetric to rounding."""
+    whole: Array = (rows + rows.T) / 2
+    return whole
