@@ -290,8 +290,11 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @click.option("--by", default="", metavar="COLUMN,...", help="Columns whose values make groups, with a fit for each.")
 @click.option("--starts", type=click.IntRange(1), help="Starting points within the bounds, of which the best is kept.")
 @click.option("--robust", type=click.Choice(["huber", "soft_l1", "cauchy"]), help="A loss that bears outliers.")
+@click.option("--robust-scale", type=Finite(0, min_open=True), default=1.0, show_default=True,
+              help="The residual, divided by sigma, from which on that counts less.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of starting points.")
-@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Of fits by groups.")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True,
+              help="Threads that share the groups, or the starting points.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="File for the parameters, as CSV.")
 @click.option("--plot", type=click.Path(path_type=Path), help="File for a picture (.png, .svg, .pdf).")
 @click.option("--dask", is_flag=False, flag_value="local", metavar="[ADDRESS]",
@@ -312,7 +315,9 @@ def curve(
     if plot is not None and by:
         raise click.UsageError("--plot draws a single fit: leave out --by, or --plot")
     settings = Settings(read_starts(start), read_bounds(bounds), **options)
-    run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
+        run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask)
 
 
 def load_model(argument: str) -> Model | Sequential:

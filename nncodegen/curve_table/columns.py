@@ -57,7 +57,7 @@ def _numbers(table: Table, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows in groups: the keys, (groups, columns), and the numbers of rows of each, in the order of the table."""
+    """Rows in groups: the keys, (groups, columns), and the places of the rows of each among those that are used."""
 
     keys: list[tuple[Any, ...]]
     members: list[Any]
@@ -69,23 +69,28 @@ class Groups:
 
 
 def groups_of(table: Table, by: Sequence[str], rows: Any) -> Groups:
-    """The groups of the rows that are used, by the values of some columns, in the order of their first rows."""
+    """The groups of rows by the values of some columns, in the order of their first rows.
+
+    A group has no members where a value is missing in each of its rows.
+    """
     for name in by:
         table.require(name, "by which groups are made")
-    frame = table.frame.loc[:, list(by)][rows].reset_index(drop=True)
+    frame = table.frame.loc[:, list(by)].reset_index(drop=True)
+    places = np.cumsum(rows) - 1  # among the rows that are used
     keys, members = [], []
     for key, indices in frame.groupby(list(by), sort=False, dropna=False).indices.items():
         keys.append(key if isinstance(key, tuple) else (key,))
-        members.append(np.sort(indices))
+        indices = np.sort(indices)
+        members.append(places[indices[rows[indices]]])
     return Groups(keys, members)
 
 
 def side_by_side(columns: Columns, groups: Groups) -> tuple[Any, Any, Any, Any]:
     """X (groups, longest, inputs), Y (groups, longest), sigma like Y or None, and lengths (groups,).
 
-    What lies behind the rows of a short group repeats its last, and is not used.
+    What lies behind the rows of a short group repeats the first row of all, and is not used.
     """
-    longest = groups.longest
-    places = np.array([np.pad(rows, (0, longest - len(rows)), mode="edge") for rows in groups.members])
+    longest = max(groups.longest, 1)
+    places = np.array([np.pad(rows, (0, longest - len(rows))) for rows in groups.members])
     sigma = None if columns.sigma is None else columns.sigma[places]
     return columns.X[places], columns.y[places], sigma, np.array([len(rows) for rows in groups.members])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,6 +20,9 @@ from nncodegen.printable import printable
 from nncodegen.table.read import Table, read_table
 from nncodegen.table.rows import write_csv
 
+PICTURES = (".png", ".svg", ".pdf")
+"""How the names of files end that a fit is drawn to."""
+
 
 def run_curve(
     data: Path, equation: str, sigma: str | None, by: tuple[str, ...], settings: Settings, out: Path | None,
@@ -29,12 +32,13 @@ def run_curve(
     console = Console(highlight=False, soft_wrap=True, stderr=True)
     for path in filter(None, (out, plot)):
         _check_new(path)
+    if plot is not None and plot.suffix not in PICTURES:
+        raise BuildError(f"{plot} does not end in {', '.join(PICTURES)}: the format of the picture is not known")
     if dask is not None:
         from nncodegen.curve_table.distributed import fit_distributed, names_of  # noqa: PLC0415 (dask is optional)
 
         problem = _understood(console, equation, names_of(data), sigma, by, settings)
-        fits = fit_distributed(data, problem, dask)
-        _write(console, fits, problem, out)
+        _write(console, fit_distributed(data, problem, dask), problem, out)
         return
     table = read_table(data)
     _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns")
@@ -54,11 +58,13 @@ def _understood(
     _line(console, "fit", f"{target} = {formula.expression}")
     weights = f", with the standard deviations {sigma}" if sigma is not None else ""
     _line(console, "columns", f"{', '.join(formula.columns)}{weights}")
-    starts = settings.start_of(formula)
-    given = ", ".join(f"{name} = {value:g}" for name, value in zip(formula.parameters, starts, strict=True))
-    _line(console, "parameters", f"{given} at the start")
-    for name, (low, high) in settings.bounds.items():
-        _line(console, "bounds", f"{low:g} <= {name} <= {high:g}")
+    pairs = zip(formula.parameters, settings.start_of(formula), strict=True)
+    points = f", and {settings.starts:,} points within the bounds" if settings.starts is not None else ""
+    _line(console, "start", f"{', '.join(f'{name} = {value:g}' for name, value in pairs)}{points}")
+    if settings.bounds:
+        _line(console, "bounds", ", ".join(_interval(name, *pair) for name, pair in settings.bounds.items()))
+    if settings.robust is not None:
+        _line(console, "robust", f"{settings.robust}, for residuals beyond {settings.robust_scale:g}")
     return Problem(formula, target, sigma, by, settings)
 
 
@@ -68,49 +74,60 @@ def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None,
     _tell_left_out(console, columns.left_out)
     result = module_of(formula).fit(
         columns.X, columns.y, parameters=settings.start_of(formula), sigma=columns.sigma,
-        bounds=settings.bounds_of(formula), robust=settings.robust, starts=settings.starts, seed=settings.seed,
+        bounds=settings.bounds_of(formula), robust=settings.robust, robust_scale=settings.robust_scale,
+        starts=settings.starts, seed=settings.seed, threads=settings.threads,
     )  # fmt: skip
     click.echo(printable(str(result), lines=True))
     if out is not None:
-        rows = zip(formula.parameters, result.parameters, result.standard_errors, strict=True)
+        rows = zip(formula.parameters, result.parameters.tolist(), result.standard_errors.tolist(), strict=True)
         text = "".join(f"{name},{value!r},{error!r}\n" for name, value, error in rows)
         out.write_text(f"parameter,value,standard_error\n{text}")
         _line(console, "written to", str(out))
     if plot is not None:
-        result.plot().savefig(plot)
+        upper, _ = result.plot()
+        upper.set(title=f"{problem.target} = {formula.expression}", ylabel=problem.target)
+        upper.figure.savefig(plot, dpi=150)
         _line(console, "drawn to", str(plot))
 
 
 def _fit_groups(console: Console, table: Table, problem: Problem) -> Any:
-    bar = Progress(
-        TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
-    )
-    with ExitStack() as stack:
-        task = stack.enter_context(bar).add_task("fitting", total=None)
-        fits, columns = fit_groups(table, problem, lambda done: bar.advance(task, done))
+    with Progress(
+        TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
+        transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("fitting", total=None)
+        fits, columns = fit_groups(table, problem, lambda done, groups: bar.update(task, completed=done, total=groups))
     _tell_left_out(console, columns.left_out)
     return fits
 
 
 def _write(console: Console, fits: Any, problem: Problem, out: Path | None) -> None:
-    """The table of fits, to a file or the standard output, and how many of them ended well."""
+    """The table of fits, to a file or the standard output; how they ended, and how well parameters are known."""
     text = write_csv(fits)
     if out is None:
         click.echo(text, nl=False)
     else:
         out.write_text(text)
     counts = fits["status"].value_counts()
-    _line(console, "fits", ", ".join(f"{count} {status}" for status, count in counts.items()))
-    name = problem.formula.parameters[0]
-    median = (fits[f"{name}{ERROR}"] / fits[name]).abs().median()
-    _line(console, "errors", f"half of the fits know {name} to {median:.1%} or better")
+    _line(console, "fits", ", ".join(f"{count:,} {status}" for status, count in counts.items()))
+    good = fits[fits["status"] == "converged"]
+    if len(good):
+        names = problem.formula.parameters
+        errors = [(good[f"{name}{ERROR}"] / good[name]).abs().median() for name in names]
+        shown = (f"{name} {error:.2g}%" for name, error in zip(names, 100 * np.array(errors), strict=True))
+        _line(console, "median errors", ", ".join(shown))
     if out is not None:
         _line(console, "written to", str(out))
 
 
+def _interval(name: str, low: float, high: float) -> str:
+    """Bounds as text: 0 <= a <= 1."""
+    return f"{f'{low:g} <= ' if low > -np.inf else ''}{name}{f' <= {high:g}' if high < np.inf else ''}"
+
+
 def _tell_left_out(console: Console, rows: int) -> None:
     if rows:
-        _line(console, "left out", f"{rows} rows in which a value is missing")
+        _line(console, "left out", f"{rows:,} row{'s' * (rows != 1)} in which a value is missing")
 
 
 def _check_new(path: Path) -> None:

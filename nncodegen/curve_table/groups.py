@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of
 from nncodegen.curve_table.settings import Settings
 from nncodegen.table.read import Table
 
-AT_ONCE = 4096
-"""Groups of a call, after which the progress is told."""
+SIDE_BY_SIDE, ONE_BY_ONE = 4096, 16
+"""Groups after which the progress is told."""
 
 ERROR = "_error"
 """What the columns of standard errors are called besides the name of their parameter."""
@@ -40,19 +41,22 @@ class Problem:
 
 
 def fit_groups(
-    table: Table, problem: Problem, tell: Callable[[int], None] = lambda done: None
+    table: Table, problem: Problem, tell: Callable[[int, int], None] = lambda done, groups: None
 ) -> tuple[pd.DataFrame, Columns]:
     """A row for each group: its key, parameters and their standard errors, rows, reduced chi-square, how it ended.
 
-    ``tell`` is called with the number of groups that were done since the last call. Raises TableError.
+    A group without a row that holds all values has no parameters, and the status "no_data". ``tell`` is called with the
+    number of groups that are done, and that of all. Raises TableError.
     """
     columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma)
     groups = groups_of(table, problem.by, columns.rows)
-    parts = []
-    for first in range(0, len(groups.keys), AT_ONCE):
-        part = Groups(groups.keys[first : first + AT_ONCE], groups.members[first : first + AT_ONCE])
-        parts.append(_fit(columns, part, problem))
-        tell(len(part.keys))
+    parts, step = [], ONE_BY_ONE if problem.settings.one_by_one else SIDE_BY_SIDE
+    for first in range(0, len(groups.keys), step):
+        part = Groups(groups.keys[first : first + step], groups.members[first : first + step])
+        with warnings.catch_warnings():  # of fits that did not converge, which the table tells
+            warnings.simplefilter("ignore", RuntimeWarning)
+            parts.append(_fit(columns, part, problem))
+        tell(first + len(part.keys), len(groups.keys))
     keys = pd.DataFrame(groups.keys, columns=list(problem.by))
     return pd.concat([keys, pd.concat(parts, ignore_index=True)], axis=1), columns
 
@@ -76,18 +80,21 @@ def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
     )
     found = {}
     for number, name in enumerate(formula.parameters):
-        found[name] = fits.parameters[:, number]
-        found[f"{name}{ERROR}"] = fits.standard_errors[:, number]
+        found[name] = np.where(lengths > 0, fits.parameters[:, number], np.nan)
+        found[f"{name}{ERROR}"] = np.where(lengths > 0, fits.standard_errors[:, number], np.nan)
     found |= {"rows": lengths, "reduced_chi2": fits.reduced_chi2, "iterations": fits.iterations, "status": fits.status}
     return pd.DataFrame(found, columns=problem.results)
 
 
 def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:
     settings, formula = problem.settings, problem.formula
+    if not len(rows):
+        return [*np.full(2 * len(formula.parameters), np.nan), 0, np.nan, 0, "no_data"]
     result = module_of(formula).fit(
         columns.X[rows], columns.y[rows], parameters=settings.start_of(formula),
         sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
-        robust=settings.robust, starts=settings.starts, seed=settings.seed,
+        robust=settings.robust, robust_scale=settings.robust_scale, starts=settings.starts, seed=settings.seed,
+        threads=settings.threads,
     )  # fmt: skip
     pairs = np.column_stack([result.parameters, result.standard_errors]).ravel()
     return [*pairs, len(rows), result.reduced_chi2, result.iterations, result.status]

@@ -8,37 +8,45 @@ from typing import Any
 import numpy as np
 
 from nncodegen.curve.formula import Formula
+from nncodegen.curve.start import Bounds, read_bounds, read_start
 from nncodegen.curve_table.options import check_known
+from nncodegen.errors import ModelError
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Starts and bounds by name, the starting points, a robust loss or None, the seed and the threads."""
+    """Starts and bounds by name, the starting points, a robust loss or None, its scale, the seed and the threads."""
 
     start: dict[str, float] = field(default_factory=dict)
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     starts: int | None = None
     robust: str | None = None
+    robust_scale: float = 1.0
     seed: int = 0
     threads: int = 1
 
     def check(self, formula: Formula) -> None:
-        """Raises ModelError for names that are no parameters of a formula."""
+        """Raises ModelError for names that are no parameters of a formula, and for a start outside of the bounds."""
         check_known(self.start, formula.parameters, "--start")
         check_known(self.bounds, formula.parameters, "--bounds")
+        for name, value in self.start.items():
+            low, high = self.bounds.get(name, (-np.inf, np.inf))
+            if not low <= value <= high:
+                raise ModelError(f"--start {name}={value:g} is outside of --bounds {name}={low:g}:{high:g}")
+        unbounded = [name for name in formula.parameters if not np.isfinite(self.bounds.get(name, np.inf)).all()]
+        if self.starts is not None and unbounded:
+            raise ModelError(
+                f"--starts spreads starting points within bounds, and {unbounded[0]} has none on both sides: give them "
+                f"with --bounds {unbounded[0]}=LOW:HIGH"
+            )
 
     def start_of(self, formula: Formula) -> Any:
-        """Where to start, (P,): 1 where nothing is said, or the nearest point within the bounds."""
-        low, high = self.bounds_of(formula) or (-np.inf, np.inf)
-        usual = np.clip(np.ones(len(formula.parameters)), low, high)
-        return np.array([self.start.get(name, value) for name, value in zip(formula.parameters, usual, strict=True)])
+        """Where to start, (P,): what is not given is 1, or a point within the bounds (``read_start``)."""
+        return read_start(formula.parameters, self.start, self.bounds_of(formula), "--start")
 
-    def bounds_of(self, formula: Formula) -> tuple[Any, Any] | None:
+    def bounds_of(self, formula: Formula) -> Bounds | None:
         """The lower and the upper bounds, each (P,); None without any."""
-        if not self.bounds:
-            return None
-        pairs = np.array([self.bounds.get(name, (-np.inf, np.inf)) for name in formula.parameters])
-        return pairs[:, 0], pairs[:, 1]
+        return read_bounds(formula.parameters, self.bounds or None)
 
     @property
     def one_by_one(self) -> bool:

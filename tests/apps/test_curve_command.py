@@ -1,0 +1,253 @@
+"""The command ``curve``: formulas fitted to the columns of tables."""
+
+import csv
+import io
+import os
+
+import numpy as np
+import pytest
+
+pandas = pytest.importorskip("pandas")
+optimize = pytest.importorskip("scipy.optimize")
+
+import nncodegen as nn
+from tests.support import ROOT
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+EQUATION = "y = a*exp(-b*x) + c"
+
+random = np.random.default_rng(7)
+X = np.linspace(0, 4, 40)
+SIGMA = 0.01 + 0.02 * random.random(40)
+Y = 2.5 * np.exp(-1.3 * X) + 0.5 + SIGMA * random.normal(size=40)
+ONE = pandas.DataFrame({"x": X, "y": Y, "s": SIGMA})
+
+
+def plates():
+    """Twelve decays of unequal length on two plates."""
+    parts = []
+    for well in range(12):
+        x = X[: 20 + well % 4]
+        y = (1 + well / 10) * np.exp(-(0.7 + well / 20) * x) + 0.1 + 0.01 * random.normal(size=len(x))
+        parts.append(
+            pandas.DataFrame({"plate": f"P{well // 6}", "well": well % 6, "x": x, "y": y, "s": 0.01 * (1 + x)})
+        )
+    return pandas.concat(parts, ignore_index=True)
+
+
+MANY = plates()
+
+
+@pytest.fixture
+def run(tmp_path, commands):
+    """Runs the command in a folder of its own: run(frame, *arguments) -> the finished process."""
+
+    def call(frame, *arguments, file="data.csv"):
+        if frame is not None:
+            frame.to_csv(tmp_path / file, index=False) if file.endswith("csv") else frame.to_parquet(tmp_path / file)
+        return commands.run(
+            ["curve", file, *arguments], tmp_path, {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+        )
+
+    call.folder = tmp_path
+    return call
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+# --- one fit -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["data.csv", "data.parquet"])
+def test_one_fit(run, file):
+    """It tells what it understood, and prints the table of the fit."""
+    done = run(ONE, EQUATION, file=file)
+    assert done.returncode == 0
+    told = dict(line.split(maxsplit=1) for line in done.stderr.splitlines())
+    assert told == {
+        "read": f"{file}: 40 rows, 3 columns", "fit": "y = a*exp(-b*x) + c", "columns": "x",
+        "start": "a = 1, b = 1, c = 1",
+    }  # fmt: skip
+    popt, pcov = nn.curve_fit("a*exp(-b*x) + c", X, Y)
+    lines = {cells[0]: cells[1:] for cells in map(str.split, done.stdout.splitlines()) if len(cells) == 6}
+    for name, value, error in zip("abc", popt, np.sqrt(np.diag(pcov)), strict=True):
+        assert [float(cell) for cell in lines[name][:2]] == pytest.approx([value, error], rel=1e-3)
+    assert "ended                converged" in done.stdout
+
+
+def test_parameters_in_a_file(run):
+    """--out writes all digits of parameters and errors as CSV, which --sigma, --start and --bounds change."""
+    options = ["--sigma", "s", "--start", "a=2, b=1.6", "--bounds", "b=1.5:,c=:0.6", "--out", "out.csv"]
+    done = run(ONE, EQUATION, *options)
+    assert done.returncode == 0
+    assert "bounds        1.5 <= b, c <= 0.6\n" in done.stderr
+    assert "columns       x, with the standard deviations s\n" in done.stderr
+    assert "start         a = 2, b = 1.6, c = -0.4\n" in done.stderr
+    found = rows_of((run.folder / "out.csv").read_text())
+    limits = {"b": (1.5, None), "c": (None, 0.6)}
+    popt, pcov = nn.curve_fit("a*exp(-b*x) + c", X, Y, sigma=SIGMA, p0={"a": 2, "b": 1.6}, bounds=limits)
+    assert [row["parameter"] for row in found] == ["a", "b", "c"]
+    np.testing.assert_allclose([float(row["value"]) for row in found], popt, rtol=1e-9)
+    np.testing.assert_allclose([float(row["standard_error"]) for row in found], np.sqrt(np.diag(pcov)), rtol=1e-6)
+
+
+def test_robust_loss_and_starting_points(run):
+    """--robust bears outliers; --starts finds what a fit from one start does not."""
+    spoilt = ONE.assign(y=np.where(ONE.index == 5, 50, ONE["y"]), w=np.sin(3 * X))
+    done = run(spoilt, EQUATION, "--robust", "cauchy", "--robust-scale", "0.02", "--out", "robust.csv")
+    assert "robust        cauchy, for residuals beyond 0.02\n" in done.stderr
+    values = [float(row["value"]) for row in rows_of((run.folder / "robust.csv").read_text())]
+    np.testing.assert_allclose(values, [2.5, 1.3, 0.5], atol=0.05)
+    done = run(spoilt, "w = sin(k*x)", "--starts", "16", "--bounds", "k=0:20", "--out", "wave.csv")
+    assert "start         k = 10, and 16 points within the bounds\n" in done.stderr
+    assert float(rows_of((run.folder / "wave.csv").read_text())[0]["value"]) == pytest.approx(3)
+
+
+def test_missing_values(run):
+    """Rows in which a value is missing are left out, and counted."""
+    gaps = ONE.copy()
+    gaps.loc[3, "y"] = gaps.loc[7, "x"] = np.nan
+    for file in ("data.csv", "data.parquet"):
+        done = run(gaps, EQUATION, "--out", f"{file}.out", file=file)
+        assert "left out      2 rows in which a value is missing\n" in done.stderr
+        there = gaps.notna().all(axis=1)
+        values = [float(row["value"]) for row in rows_of((run.folder / f"{file}.out").read_text())]
+        np.testing.assert_allclose(values, nn.curve_fit("a*exp(-b*x) + c", X[there], Y[there])[0], rtol=1e-9)
+
+
+def test_a_fit_that_does_not_converge(run):
+    """A warning is one line, and no line of Python; the table says it again."""
+    done = run(ONE, "y = a*log(x - b)")
+    warned = [line for line in done.stderr.splitlines() if line.startswith("warning")]
+    assert len(warned) == 1
+    assert "not finite at the start" in warned[0]
+    assert ".py" not in done.stderr
+    assert "not_finite" in done.stdout
+
+
+def test_a_picture(run):
+    """--plot draws the fit to a file."""
+    pytest.importorskip("matplotlib")
+    done = run(ONE, EQUATION, "--plot", "fit.png")
+    assert done.returncode == 0, done.stderr
+    assert (run.folder / "fit.png").read_bytes().startswith(b"\x89PNG")
+    assert run(None, EQUATION, "--plot", "fit.png").returncode == 1
+
+
+# --- groups ------------------------------------------------------------------------------------------------------
+
+
+def test_groups(run):
+    """--by makes a fit for each group, in the order of the table, with its key, errors and status."""
+    done = run(MANY, EQUATION, "--by", "plate, well", "--sigma", "s")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-2] == "fits          12 converged"
+    assert done.stderr.splitlines()[-1].startswith("median errors a ")
+    found = rows_of(done.stdout)
+    assert list(found[0]) == [
+        "plate", "well", "a", "a_error", "b", "b_error", "c", "c_error", "rows", "reduced_chi2", "iterations", "status",
+    ]  # fmt: skip
+    assert [(row["plate"], row["well"]) for row in found] == [(f"P{k // 6}", str(k % 6)) for k in range(12)]
+    for row, (_, group) in zip(found, MANY.groupby(["plate", "well"]), strict=True):
+        popt, pcov = nn.curve_fit("a*exp(-b*x) + c", group["x"].to_numpy(), group["y"], sigma=group["s"].to_numpy())
+        errors = np.sqrt(np.diag(pcov))
+        assert (row["rows"], row["status"]) == (str(len(group)), "converged")
+        assert (np.abs([float(row[name]) for name in "abc"] - popt) < 1e-4 * errors).all()
+        np.testing.assert_allclose([float(row[f"{name}_error"]) for name in "abc"], errors, rtol=1e-3)
+
+
+def test_groups_in_a_file(run):
+    """--out takes the table; Parquet gives the same as CSV, and threads do not change a bit."""
+    first = run(MANY, EQUATION, "--by", "plate,well").stdout
+    done = run(MANY, EQUATION, "--by", "plate,well", "--out", "fits.csv", "--threads", "2", file="data.parquet")
+    assert done.stdout == ""
+    assert done.stderr.endswith("written to    fits.csv\n")
+    assert (run.folder / "fits.csv").read_text() == first
+
+
+def test_groups_one_by_one(run):
+    """With a robust loss or starting points, each group is fitted for itself: the same table."""
+    options = ["--by", "plate,well", "--robust", "huber", "--robust-scale", "100"]
+    plain, robust = (rows_of(run(MANY, EQUATION, *some).stdout) for some in (options[:2], options))
+    for one, other in zip(plain, robust, strict=True):
+        assert (one["well"], one["rows"], one["status"]) == (other["well"], other["rows"], other["status"])
+        np.testing.assert_allclose(
+            [float(one[name]) for name in "abc"], [float(other[name]) for name in "abc"], rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("options", [[], ["--robust", "huber"]], ids=["side by side", "one by one"])
+def test_groups_that_are_not_fitted(run, options):
+    """A group without data and one with too few have their rows and statuses, and no other suffers."""
+    gaps = MANY.copy()
+    gaps.loc[(gaps["plate"] == "P0") & (gaps["well"] == 2), "y"] = np.nan
+    gaps = gaps.drop(gaps.index[(gaps["plate"] == "P1") & (gaps["well"] == 1)][2:])
+    done = run(gaps, EQUATION, "--by", "plate,well", *options)
+    assert done.returncode == 0
+    assert "warning" not in done.stderr.lower()
+    found = rows_of(done.stdout)
+    assert (found[2]["a"], found[2]["rows"], found[2]["status"]) == ("", "0", "no_data")
+    assert (found[7]["a_error"], found[7]["rows"]) == ("inf", "2")
+    assert {row["status"] for row in found[:2] + found[3:7] + found[8:]} == {"converged"}
+    assert "left out      22 rows in which a value is missing\n" in done.stderr
+    assert "1 no_data" in done.stderr
+
+
+def test_keys_that_are_missing(run):
+    """Rows without a key are a group of their own."""
+    frame = MANY.assign(plate=MANY["plate"].where(MANY["plate"] == "P0"))
+    for file in ("data.csv", "data.parquet"):
+        found = rows_of(run(frame, EQUATION, "--by", "plate", file=file).stdout)
+        assert [row["plate"] for row in found] == ["P0", ""]
+
+
+# --- what is wrong -----------------------------------------------------------------------------------------------
+
+TEXT = ONE.astype({"y": object})
+TEXT.loc[4, "y"] = "n/d"
+ZERO = ONE.assign(s=np.where(ONE.index == 6, 0, ONE["s"]))
+
+
+@pytest.mark.parametrize(("frame", "arguments", "message"), [
+    (ONE, ["a*x"], "'a*x' is no equation: write it like"),
+    (ONE, ["y = a*x = b"], "is no equation"),
+    (ONE, ["z = a*x"], "the left side of 'z = a*x' is no column; there are: x, y, s"),
+    (ONE, ["y = a*x + y"], "y stands on both sides of 'y = a*x + y'"),
+    (ONE, ["y = a"], "the formula 'a' uses none of the columns; there are: x, s"),
+    (ONE, ["y = x"], "has no parameters"),
+    (ONE, ["y = a*frob(x)"], "there is no function frob"),
+    (ONE, [EQUATION, "--sigma", "q"], "data.csv has no column 'q'"),
+    (ONE, [EQUATION, "--by", "q"], "data.csv has no column 'q', by which groups are made; it has: 'x', 'y', 's'"),
+    (TEXT, [EQUATION], "data.csv, line 6, column y: 'n/d' is no number"),
+    (ZERO, [EQUATION, "--sigma", "s"], "data.csv, line 8, column s: a standard deviation must be above 0, not 0"),
+    (ONE.assign(y=np.nan), [EQUATION], "data.csv has no row in which x, y are all given"),
+    (None, [EQUATION], "there is no file data.csv"),
+    (ONE, [EQUATION, "--out", "data.csv"], "data.csv exists already, and is not overwritten"),
+    (ONE, [EQUATION, "--plot", "fit.doc"], "fit.doc does not end in .png, .svg, .pdf"),
+    (ONE, [EQUATION, "--start", "q=1"], "--start names q, which is no parameter; there are: a, b, c"),
+    (ONE, [EQUATION, "--start", "a"], "--start 'a' is not NAME=VALUE; write it like a=1,b=0.5"),
+    (ONE, [EQUATION, "--start", "a=one"], "--start a=one is not a finite number"),
+    (ONE, [EQUATION, "--start", "a=1,a=2"], "--start names a twice"),
+    (ONE, [EQUATION, "--start", "a=3", "--bounds", "a=0:1"], "--start a=3 is outside of --bounds a=0:1"),
+    (ONE, [EQUATION, "--bounds", "a=2:1"], "--bounds a=2:1 is empty"),
+    (ONE, [EQUATION, "--bounds", "a=2"], "--bounds a=2 is no interval"),
+    (ONE, [EQUATION, "--bounds", "q=0:1"], "--bounds names q, which is no parameter"),
+    (ONE, [EQUATION, "--starts", "9", "--bounds", "a=0:1,b=0:"], "--starts spreads starting points within bounds, and"),
+], ids=str)  # fmt: skip
+def test_bad_input(run, frame, arguments, message):
+    """Each has its own message, which is one line, and the exit code 1."""
+    done = run(frame, *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--wrong"], ["--robust", "tukey"], ["--starts", "0"],
+                                       ["--by", "x", "--plot", "fit.png"]], ids=str)  # fmt: skip
+def test_wrong_usage(run, arguments):
+    """Options that there are not, or that do not go together, have the exit code of wrong usage."""
+    assert run(ONE, EQUATION, *arguments).returncode == 2
