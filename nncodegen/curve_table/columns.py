@@ -33,8 +33,6 @@ def columns_of(table: Table, inputs: Sequence[str], target: str, sigma: str | No
     names = [*inputs, target, *([sigma] if sigma is not None else [])]
     values = np.column_stack([_numbers(table, name) for name in names])
     rows = np.isfinite(values).all(axis=1)
-    if not rows.any():
-        raise TableError(f"{table.path} has no row in which {', '.join(names)} are all given")
     if sigma is not None:
         wrong = np.flatnonzero(rows & ~(values[:, -1] > 0))
         if len(wrong):
@@ -43,6 +41,12 @@ def columns_of(table: Table, inputs: Sequence[str], target: str, sigma: str | No
     kept = values[rows]
     width = len(inputs)
     return Columns(kept[:, :width], kept[:, width], kept[:, width + 1] if sigma is not None else None, rows)
+
+
+def require_rows(table: Table, columns: Columns, names: Sequence[str]) -> None:
+    """Raises TableError where no row of a table holds all that is needed."""
+    if not columns.rows.any():
+        raise TableError(f"{table.path} has no row in which {', '.join(names)} are all given")
 
 
 def _numbers(table: Table, name: str) -> Any:
@@ -90,7 +94,7 @@ def side_by_side(columns: Columns, groups: Groups) -> tuple[Any, Any, Any, Any]:
 
     What lies behind the rows of a short group repeats the first row of all, and is not used.
     """
-    longest = max(groups.longest, 1)
+    longest = groups.longest
     places = np.array([np.pad(rows, (0, longest - len(rows))) for rows in groups.members])
     sigma = None if columns.sigma is None else columns.sigma[places]
     return columns.X[places], columns.y[places], sigma, np.array([len(rows) for rows in groups.members])

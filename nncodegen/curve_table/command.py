@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nncodegen.curve.formula import module_of
-from nncodegen.curve_table.columns import columns_of
+from nncodegen.curve_table.columns import columns_of, require_rows
 from nncodegen.curve_table.equation import read_equation
 from nncodegen.curve_table.groups import ERROR, Problem, fit_groups
 from nncodegen.curve_table.settings import Settings
@@ -71,6 +71,7 @@ def _understood(
 def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None, plot: Path | None) -> None:
     formula, settings = problem.formula, problem.settings
     columns = columns_of(table, formula.columns, problem.target, problem.sigma)
+    require_rows(table, columns, problem.needed)
     _tell_left_out(console, columns.left_out)
     result = module_of(formula).fit(
         columns.X, columns.y, parameters=settings.start_of(formula), sigma=columns.sigma,

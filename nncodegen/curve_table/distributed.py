@@ -30,7 +30,7 @@ def fit_distributed(data: Path, problem: Problem, address: str) -> pd.DataFrame:
     if not problem.by:
         raise TableError("--dask spreads groups over workers: name the columns that make them with --by")
     distributed = _imported("distributed")
-    names = [*problem.by, *problem.formula.columns, problem.target, *([problem.sigma] if problem.sigma else [])]
+    names = [*problem.by, *problem.needed]
     frame = _frame(data)
     missing = [name for name in names if name not in frame.columns]
     if missing:
@@ -64,7 +64,8 @@ def _frame(data: Path) -> Any:
     try:
         return _imported("dask.dataframe").read_parquet(data)
     except (OSError, ValueError) as error:
-        raise TableError(f"{data} is no Parquet file, or folder of them, that can be read: {error}") from error
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise TableError(f"{data} is no Parquet file, or folder of them, that can be read: {reason}") from error
 
 
 def _imported(name: str) -> Any:

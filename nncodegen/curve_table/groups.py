@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nncodegen.curve.formula import Formula, module_of
-from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of, side_by_side
+from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of, require_rows, side_by_side
 from nncodegen.curve_table.settings import Settings
 from nncodegen.table.read import Table
 
@@ -34,6 +34,11 @@ class Problem:
     settings: Settings
 
     @property
+    def needed(self) -> list[str]:
+        """The columns of which a row holds numbers."""
+        return [*self.formula.columns, self.target, *([self.sigma] if self.sigma is not None else [])]
+
+    @property
     def results(self) -> list[str]:
         """The columns of the table of fits, behind those of the groups."""
         pairs = ((name, f"{name}{ERROR}") for name in self.formula.parameters)
@@ -49,6 +54,20 @@ def fit_groups(
     number of groups that are done, and that of all. Raises TableError.
     """
     columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma)
+    require_rows(table, columns, problem.needed)
+    return _fit_all(table, columns, problem, tell), columns
+
+
+def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) -> pd.DataFrame:
+    """The same for a part of a table that holds whole groups, which may have no row at all."""
+    if not len(frame):
+        return empty
+    table = Table(frame.reset_index(drop=True), Path("the partition"))
+    columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma)
+    return _fit_all(table, columns, problem, lambda done, groups: None).astype(empty.dtypes.to_dict())
+
+
+def _fit_all(table: Table, columns: Columns, problem: Problem, tell: Callable[[int, int], None]) -> pd.DataFrame:
     groups = groups_of(table, problem.by, columns.rows)
     parts, step = [], ONE_BY_ONE if problem.settings.one_by_one else SIDE_BY_SIDE
     for first in range(0, len(groups.keys), step):
@@ -58,21 +77,13 @@ def fit_groups(
             parts.append(_fit(columns, part, problem))
         tell(first + len(part.keys), len(groups.keys))
     keys = pd.DataFrame(groups.keys, columns=list(problem.by))
-    return pd.concat([keys, pd.concat(parts, ignore_index=True)], axis=1), columns
-
-
-def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) -> pd.DataFrame:
-    """The same for a part of a table that holds whole groups, which may have no row at all."""
-    if not len(frame):
-        return empty
-    fits, _ = fit_groups(Table(frame.reset_index(drop=True), Path("the partition")), problem)
-    return fits.astype(empty.dtypes.to_dict())
+    return pd.concat([keys, pd.concat(parts, ignore_index=True)], axis=1)
 
 
 def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
     module, settings, formula = module_of(problem.formula), problem.settings, problem.formula
     start, bounds = settings.start_of(formula), settings.bounds_of(formula)
-    if settings.one_by_one:
+    if settings.one_by_one or not groups.longest:
         return pd.DataFrame([_fit_one(columns, rows, problem) for rows in groups.members], columns=problem.results)
     X, Y, sigma, lengths = side_by_side(columns, groups)
     fits = module.fit_many(

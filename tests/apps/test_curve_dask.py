@@ -1,0 +1,110 @@
+"""Groups that Dask's workers fit: the table that the command writes without them."""
+
+import csv
+import os
+import warnings
+
+import numpy as np
+import pytest
+
+pandas = pytest.importorskip("pandas")
+distributed = pytest.importorskip("distributed")
+pytest.importorskip("dask.dataframe")
+pytest.importorskip("pyarrow")
+
+import dask
+
+from tests.support import ROOT
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+EQUATION = "y = a*exp(-b*x) + c"
+
+
+@pytest.fixture(scope="module")
+def address(quick_compiler, tmp_path_factory):
+    """The address of a cluster of two worker processes on this machine."""
+    folder = str(tmp_path_factory.mktemp("dask"))
+    with (
+        warnings.catch_warnings(),
+        dask.config.set({"temporary-directory": folder, "distributed.worker.daemon": True}),
+    ):
+        warnings.simplefilter("ignore")
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster:
+            yield cluster.scheduler_address
+
+
+@pytest.fixture
+def run(tmp_path, commands):
+    """Runs the command in a folder with a dataset of three files, whose groups are spread over them."""
+    random = np.random.default_rng(1)
+    parts = []
+    for well in range(20):
+        x = np.linspace(0, 4, 20 + well % 3)
+        y = (1 + well / 20) * np.exp(-(0.7 + well / 40) * x) + 0.1 + 0.01 * random.normal(size=len(x))
+        parts.append(pandas.DataFrame({"plate": f"P{well // 10}", "well": well % 10, "x": x, "y": y, "note": "-"}))
+    frame = pandas.concat(parts, ignore_index=True)
+    frame.loc[frame["well"] == 4, "y"] = np.nan
+    frame.to_parquet(tmp_path / "whole.parquet")
+    (tmp_path / "parts").mkdir()
+    for number in range(3):
+        frame[frame.index % 3 == number].to_parquet(tmp_path / "parts" / f"part{number}.parquet")
+
+    def call(*arguments):
+        return commands.run(["curve", *arguments], tmp_path, {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"})
+
+    call.folder = tmp_path
+    return call
+
+
+def numbers(path):
+    """The rows of a table of fits: keys, statuses and counts as texts, all else as numbers."""
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    texts = [[row[name] for name in ("plate", "well", "rows", "status")] for row in rows]
+    return texts, [
+        [float(row[name] or "nan") for name in ("a", "a_error", "b", "c_error", "reduced_chi2")] for row in rows
+    ]
+
+
+def test_groups_on_workers(run, address):
+    """The table is the same, though no file holds a whole group."""
+    alone = run("whole.parquet", EQUATION, "--by", "plate,well", "--out", "alone.csv")
+    spread = run("parts", EQUATION, "--by", "plate,well", "--out", "spread.csv", "--dask", address)
+    assert (alone.returncode, spread.returncode) == (0, 0), spread.stderr
+    assert "fits          18 converged, 2 no_data\n" in spread.stderr
+    texts, found = numbers(run.folder / "spread.csv")
+    expected = numbers(run.folder / "alone.csv")
+    assert texts == expected[0]
+    np.testing.assert_allclose(found, expected[1], rtol=1e-6)
+
+
+def test_partitions_without_data(run, address):
+    """Where a worker's groups have no data at all, the others are fitted all the same."""
+    frame = pandas.read_parquet(run.folder / "whole.parquet")
+    frame.loc[frame["plate"] == "P1", "y"] = np.nan
+    for number in range(2):
+        frame[frame["plate"] == f"P{number}"].to_parquet(run.folder / "parts" / f"part{number}.parquet")
+    (run.folder / "parts" / "part2.parquet").unlink()
+    done = run("parts", EQUATION, "--by", "plate", "--dask", address, "--out", "fits.csv")
+    assert done.returncode == 0, done.stderr
+    rows = csv.DictReader((run.folder / "fits.csv").read_text().splitlines())
+    assert [(row["rows"], row["status"]) for row in rows] == [("188", "converged"), ("0", "no_data")]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["parts", EQUATION], "name the columns that make them with --by"),
+    (["nothing", EQUATION, "--by", "well"], "there is no file nothing"),
+    (["data.csv", EQUATION, "--by", "well"], "data.csv is no Parquet file, or folder of them, that can be read"),
+    (["parts", EQUATION, "--by", "q"], "parts has no column 'q'; it has: 'plate', 'well', 'x', 'y', 'note'"),
+    (["parts", "y = a*x + y", "--by", "well"], "y stands on both sides"),
+    (["parts", "note = a*x", "--by", "well"], "column note: '-' is no number"),
+], ids=str)  # fmt: skip
+def test_bad_input(run, address, arguments, message):
+    """Each has its own message, also where a worker finds out."""
+    (run.folder / "data.csv").write_text("x,y,well\n1,2,3\n")
+    done = run(*arguments, "--dask", address)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
