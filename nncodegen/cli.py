@@ -284,7 +284,9 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @command.command()
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
 @click.argument("equation", metavar='"y = a*exp(-b*x) + c"')
-@click.option("--start", default="", metavar="NAME=VALUE,...", help="Where to start.  [default: 1 for each parameter]")
+@click.option(
+    "--start", default="", metavar="NAME=VALUE,...", help="Where to start.  [default: 1, or within the bounds]"
+)
 @click.option("--bounds", default="", metavar="NAME=LOW:HIGH,...", help="Bounds; one of them may be left out: a=0:")
 @click.option("--sigma", metavar="COLUMN", help="The column of the standard deviations of the data.")
 @click.option("--by", default="", metavar="COLUMN,...", help="Columns whose values make groups, with a fit for each.")
@@ -317,7 +319,10 @@ def curve(
     settings = Settings(read_starts(start), read_bounds(bounds), **options)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
-        run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask)
+        try:
+            run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask)
+        except ValueError as error:  # of a formula or data that the module does not take
+            raise ModelError(str(error)) from error
 
 
 def load_model(argument: str) -> Model | Sequential:

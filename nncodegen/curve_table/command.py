@@ -23,6 +23,9 @@ from nncodegen.table.rows import write_csv
 PICTURES = (".png", ".svg", ".pdf")
 """How the names of files end that a fit is drawn to."""
 
+SHOWN = 12
+"""The parameters whose start and median errors are told."""
+
 
 def run_curve(
     data: Path, equation: str, sigma: str | None, by: tuple[str, ...], settings: Settings, out: Path | None,
@@ -58,9 +61,10 @@ def _understood(
     _line(console, "fit", f"{target} = {formula.expression}")
     weights = f", with the standard deviations {sigma}" if sigma is not None else ""
     _line(console, "columns", f"{', '.join(formula.columns)}{weights}")
-    pairs = zip(formula.parameters, settings.start_of(formula), strict=True)
+    pairs = list(zip(formula.parameters, settings.start_of(formula), strict=True))
+    more = f", and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
     points = f", and {settings.starts:,} points within the bounds" if settings.starts is not None else ""
-    _line(console, "start", f"{', '.join(f'{name} = {value:g}' for name, value in pairs)}{points}")
+    _line(console, "start", f"{', '.join(f'{name} = {value:g}' for name, value in pairs[:SHOWN])}{more}{points}")
     if settings.bounds:
         _line(console, "bounds", ", ".join(_interval(name, *pair) for name, pair in settings.bounds.items()))
     if settings.robust is not None:
@@ -113,7 +117,7 @@ def _write(console: Console, fits: Any, problem: Problem, out: Path | None) -> N
     _line(console, "fits", ", ".join(f"{count:,} {status}" for status, count in counts.items()))
     good = fits[fits["status"] == "converged"]
     if len(good):
-        names = problem.formula.parameters
+        names = problem.formula.parameters[:SHOWN]
         errors = [(good[f"{name}{ERROR}"] / good[name]).abs().median() for name in names]
         shown = (f"{name} {error:.2g}%" for name, error in zip(names, 100 * np.array(errors), strict=True))
         _line(console, "median errors", ", ".join(shown))

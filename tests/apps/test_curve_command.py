@@ -223,6 +223,7 @@ ZERO = ONE.assign(s=np.where(ONE.index == 6, 0, ONE["s"]))
     (ONE, [EQUATION, "--by", "q"], "data.csv has no column 'q', by which groups are made; it has: 'x', 'y', 's'"),
     (TEXT, [EQUATION], "data.csv, line 6, column y: 'n/d' is no number"),
     (ZERO, [EQUATION, "--sigma", "s"], "data.csv, line 8, column s: a standard deviation must be above 0, not 0"),
+    (ONE.assign(s=1e-310), [EQUATION, "--sigma", "s"], "sigma[0] is 1e-310"),
     (ONE.assign(y=np.nan), [EQUATION], "data.csv has no row in which x, y are all given"),
     (None, [EQUATION], "there is no file data.csv"),
     (ONE, [EQUATION, "--out", "data.csv"], "data.csv exists already, and is not overwritten"),
