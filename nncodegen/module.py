@@ -67,9 +67,9 @@ class Module(Protocol):
     def jacobian(self, parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
         """The derivatives of the outputs for the rows of X by the parameters: an array of shape (N, outputs, P).
 
-        Exact, and NaN where the formula has none. There is one for problems of least squares with up to 4,096
-        parameters: formulas without a loss, and layers with the loss "mse" that were built with fit=True. Raises
-        ValueError for others.
+        Exact, and NaN where the formula has none. There is one for models that can be fitted (``fit``), with up to
+        4,096 parameters. Raises ValueError for others, and where a fit needs the derivatives of the arguments of
+        activations instead, such as the logits of probabilities.
         """
 
     def hessian(
@@ -330,11 +330,16 @@ class Module(Protocol):
     ) -> FitResult:
         """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
-        It looks for the P parameters for which the sum of ((output - target)/sigma)**2 over N samples is least.
+        It looks for the P parameters for which the sum of ((output - target)/sigma)**2 over N samples is least. A
+        model whose loss is no sum of squares, but convex in the outputs, is fitted by generalized Gauss-Newton: it
+        looks for the least sum of the losses, which counts as a negative log-likelihood, so that the covariance is the
+        inverse of the Fisher information.
 
         X               (N, inputs); with one input also (N,)
-        Y               (N, targets); with one target also (N,). What is NaN is missing
-        parameters      (P,), where to start; by default the initial parameters
+        Y               (N, targets); with one target also (N,). What is NaN is missing; with a loss that is no sum of
+                        squares, so is the whole row. Labels (N,), where train takes them
+        parameters      (P,), where to start, within the bounds; by default the initial parameters, or what is nearest
+                        to them there
         sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
         absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
                         covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
@@ -352,7 +357,8 @@ class Module(Protocol):
 
         Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), a table
         where it is printed. Where the fit did not converge, its status says why, and so does a RuntimeWarning. Raises
-        ValueError for an argument that cannot be meant, and for a model that cannot be fitted.
+        ValueError for an argument that cannot be meant, for a model that cannot be fitted, and, with the number of the
+        row, for a loss that turns out not to be convex in the outputs.
         """
 
     def fit_many(
@@ -378,7 +384,8 @@ class Module(Protocol):
         X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
         Y               (M, N), or (M, N, targets) where there are several; what is NaN is missing. Without the first
                         axis, all fits share it. A C-contiguous array in the module's precision is not copied
-        parameters      where to start: (P,) for all fits, or (M, P); by default the initial parameters
+        parameters      where to start: (P,) for all fits, or (M, P), within the bounds; by default the initial
+                        parameters, or what is nearest to them there
         sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
         absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
                         covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit

@@ -25,6 +25,8 @@ const char *const nncodegen_facts[] = {
     "'side_by_side': True,\n",
     "'blas': None,\n",
     "'not_fitted': '',\n",
+    "'curved': True,\n",
+    "'fits_outputs': False,\n",
     "'rules': {},\n",
     "}\n",
     NULL

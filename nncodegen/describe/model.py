@@ -139,9 +139,16 @@ class Model:
 
 
 def _of_outputs(outputs: Sequence[Element], formulas: Sequence[Expr], others: Sequence[Element]) -> Expr | None:
-    """The last of some formulas, the loss, written with the outputs, of which the others are; None if it needs more."""
+    """The last of some formulas, the loss, written with the outputs, of which the others are; None if it needs more.
+
+    SymPy has merged the sums and products of an output with those around it: where it does not stand as it is, ``subs``
+    looks for its parts.
+    """
     *of_outputs, loss = formulas
-    written = loss.xreplace(dict(zip(of_outputs, outputs, strict=True)))
+    pairs = list(zip(of_outputs, outputs, strict=True))
+    written = loss.xreplace(dict(pairs))
+    if written.has(*others):
+        written = loss.subs(pairs)
     return None if written.has(*others) else written
 
 

@@ -32,6 +32,8 @@ def facts(schedule: Schedule) -> str:
         "side_by_side": _literal(schedule.many),
         "blas": _literal(schedule.layout.blas_asked if schedule.calls_blas else None),
         "not_fitted": _literal(program.not_fitted),
+        "curved": _literal(any(one.curved for one in program.companions)),
+        "fits_outputs": _literal(all(one.of_outputs for one in program.companions)),
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"

@@ -314,7 +314,8 @@ class Companion:
     """A program derived from another one: its name, which its file has as well, and what it is.
 
     For a fit, ``outputs`` are the numbers that the loss of a sample depends on, those of the model or what they are
-    made of; ``curved`` says that rows hold the curvature of the loss besides.
+    made of; ``curved`` says that rows hold the curvature of the loss besides, ``of_outputs`` that they are those of
+    the model.
     """
 
     name: str
@@ -322,6 +323,7 @@ class Companion:
     program: Program
     outputs: int = 0
     curved: bool = False
+    of_outputs: bool = True
 
 
 def show_step(step: Step, width: int = 0) -> str:

@@ -100,15 +100,16 @@ def test_every_function_can_be_chosen(model, tmp_path):
     sources = nn.compile_model(model, until="emit")["emit"]
     for name, text in sources.files.items():
         (tmp_path / name).write_text(text)
-    found = {}
+    found = {PLAIN: set(), "choice": set()}
     compiler = find_compiler().command
-    for part, source, options in kernel_objects(sources.module, supported(compiler)):
-        if part in (PLAIN, "choice"):
+    for part, source, options in kernel_objects(sources.module, supported(compiler), sources.companions):
+        kind = part.rpartition("_")[2]
+        if kind in found:
             command = [*compiler, *KERNEL_FLAGS, "-O0", *options, "-c", source, "-o", f"{part}.o"]
             subprocess.run(command, cwd=tmp_path, check=True)
             command = ["nm", "-g", "--defined-only", f"{part}.o"]
             names = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-            found[part] = set(re.findall(rf"\b{sources.module}_(\w+)", names))
+            found[kind] |= set(re.findall(rf"\b{sources.module}_(\w+)", names))
     assert {"train", "predict", "loss_and_gradient", "use", "kernel"} < found["choice"]
     assert found[PLAIN] == {f"{PLAIN}_{name}" for name in found["choice"]}
 
@@ -122,7 +123,7 @@ def test_the_choice_compiles_without_a_warning(compiler, tmp_path):
     for name, text in sources.files.items():
         (tmp_path / name).write_text(text)
     strict = ["-Wall", "-Wextra", "-Wpedantic", "-Wmissing-prototypes", "-Werror", "-fsyntax-only"]
-    for _, source, options in kernel_objects(sources.module, supported([compiler])):
+    for _, source, options in kernel_objects(sources.module, supported([compiler]), sources.companions):
         command = [compiler, *KERNEL_FLAGS, *strict, *options, source]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -323,7 +323,8 @@ REFUSED = {
     "covariance must be True or False": {"covariance": None},
     "bounds of b are crossed: the lower, 2, is not below the upper, 1": {"bounds": ([0, 2, 0], [9, 1, 9])},
     "bounds of c are crossed: the lower, 1, is not below the upper, 1": {"bounds": {"c": (1, 1)}},
-    "the start is outside of the bounds: b is 1, above its upper bound 0.5": {"bounds": {"b": (0, 0.5)}},
+    "the start is outside of the bounds: b is 1, above its upper bound 0.5":
+        {"bounds": {"b": (0, 0.5)}, "parameters": [1, 1, 1]},
     "the start of fit 2 is outside of the bounds: a is -4, below its lower bound 0":
         {"bounds": (0, None), "parameters": [[1, 1, 1], [1, 1, 1], [-4, 1, 1]]},
     "bounds names 'd', which is no parameter; there are: a, b, c": {"bounds": {"d": (0, 1)}},

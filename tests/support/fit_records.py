@@ -9,6 +9,8 @@ from nncodegen.runtime.python.fit_result import FitResult
 class Facts:
     """The facts of a formula that a result reads."""
 
+    curved = False
+
     def __init__(self, parameters):
         self.parameters = parameters
 

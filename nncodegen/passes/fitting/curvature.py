@@ -28,16 +28,24 @@ ABOUT = (
 )
 
 
-Cut = tuple[tuple[Step, ...], tuple[Element, ...]]
-"""The steps of a program, written with u, and the elements of u."""
+Cut = tuple[tuple[Step, ...], tuple[Element, ...], bool]
+"""The steps of a program, written with u, the elements of u, and whether these are the outputs."""
+
+WITHOUT_CURVATURE = (
+    "its loss has no curvature in the outputs, so that generalized Gauss-Newton does not apply; use train or minimize"
+)
 
 
-def curvature(program: Program) -> Companion | None:
-    """The program whose outputs are such rows; None where the loss depends on parameters or inputs besides u."""
-    found = next((cut for cut in _cuts(program) if _separates(*cut, program)), None)
+def curvature(program: Program) -> Companion | str:
+    """The program whose outputs are such rows.
+
+    Or a reason why there is none, as a text: the loss depends on parameters or inputs besides u, or all its second
+    derivatives are 0.
+    """
+    found = next((cut for cut in _cuts(program) if _separates(cut[0], cut[1], program)), None)
     if found is None:
-        return None
-    steps, inner = found
+        return "its loss depends on more than the outputs and the targets"
+    steps, inner, of_outputs = found
     numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
     known = split(steps, numbering)
     given = [known[element] for element in inner]
@@ -52,6 +60,8 @@ def curvature(program: Program) -> Companion | None:
 
     gradient = derivatives(summed([one], [], numbering))
     products = derivatives(summed(gradient, seeds, numbering))
+    if all(_is_zero(product, numbering.steps) for product in products):
+        return WITHOUT_CURVATURE
     total = summed(given, seeds, numbering)
     rows = reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
     results = (one, *gradient, *products, *rows)
@@ -65,7 +75,12 @@ def curvature(program: Program) -> Companion | None:
         labels=False,
     )
     count = sum(program.count(element.indices) for element in given)
-    return Companion(NAME, ABOUT, derived, count, curved=True)
+    return Companion(NAME, ABOUT, derived, count, curved=True, of_outputs=of_outputs)
+
+
+def _is_zero(element: Element, steps: Iterable[Step]) -> bool:
+    """Whether a step defines an element as 0."""
+    return any(step.target.tensor == element.tensor and step.expression == 0 for step in steps)
 
 
 def _cuts(program: Program) -> Iterator[Cut]:
@@ -78,12 +93,12 @@ def _cuts(program: Program) -> Iterator[Cut]:
     formulas = {step.target: step.expression for step in of_outputs if not step.over}
     renamed = [formulas.get(output, output) for output in program.outputs]
     outputs = [new if isinstance(new, Element) else old for new, old in zip(renamed, program.outputs, strict=True)]
-    yield tuple(_written_with(formulas, program)), tuple(outputs)
+    yield tuple(_written_with(formulas, program)), tuple(outputs), True
     yield from _by_arguments(of_outputs, program)
     if program.loss_of_outputs is not None:
         (one,) = (step for step in program.steps if step.target in _terms(program))
         as_described = replace(one, expression=program.loss_of_outputs)
-        yield tuple(as_described if step is one else step for step in program.steps), program.outputs
+        yield tuple(as_described if step is one else step for step in program.steps), program.outputs, True
 
 
 def _by_arguments(of_outputs: Sequence[Step], program: Program) -> Iterator[Cut]:
@@ -100,7 +115,7 @@ def _by_arguments(of_outputs: Sequence[Step], program: Program) -> Iterator[Cut]
         else:
             inner.append(Element(f"{step.target.tensor} argument", step.target.indices))
             defined[inner[-1]] = argument
-    yield tuple(_written_with(defined, program)), tuple(inner)
+    yield tuple(_written_with(defined, program)), tuple(inner), False
 
 
 def _written_with(defined: dict[Element, Expr], program: Program) -> Iterator[Step]:

@@ -29,7 +29,7 @@ def check_samples(model: Model, X: Any, Y: Any) -> tuple[Any, Any, int]:
     """X and Y (None where the model has none), and the number of samples."""
     X, samples = check_inputs(model, X)
     if model.target_names:
-        Y = _matrix(model, "Y", _one_hot(model, Y), model.target_names)
+        Y = _matrix(model, "Y", one_hot(model, Y), model.target_names)
         if model.input_names and len(Y) != samples:
             raise ValueError(f"X has {samples} rows, but Y has {len(Y)}: they must have as many")
         return X, Y, len(Y)
@@ -124,7 +124,7 @@ def _matrix(model: Model, name: str, values: Any, columns: tuple[str, ...]) -> A
     return to_finite(model, name, array, expected)
 
 
-def _one_hot(model: Model, Y: Any) -> Any:
+def one_hot(model: Model, Y: Any) -> Any:
     """Integer labels as one-hot rows, where the loss takes class probabilities; else the targets as they are."""
     if not model.accepts_labels or Y is None:
         return Y

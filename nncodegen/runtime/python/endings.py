@@ -27,5 +27,6 @@ ENDINGS = MappingProxyType({
     "not_finite": Ending("not_finite", "the outputs or their derivatives are not finite at the start: choose another"),
     "no_data": Ending("no_data", "all data are missing: the parameters are those at the start"),
     "interrupted": Ending("interrupted", "the fit was interrupted"),
+    "not_convex": Ending("not_convex", "the loss is not convex in the outputs"),
 })  # fmt: skip
 """The ends of a fit by the names that its caller gives them."""

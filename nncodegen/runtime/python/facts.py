@@ -70,7 +70,11 @@ class Facts(NamedTuple):
     blas: bool | None
     """Whether the user asked for BLAS; None where no product is left to it."""
     not_fitted: str
-    """Why there are no fits by least squares; empty where there are."""
+    """Why there are no fits; empty where there are."""
+    curved: bool
+    """Whether the loss of a fit is no sum of squares."""
+    fits_outputs: bool
+    """Whether the rows of a fit are derivatives of the outputs, rather than of the arguments of their activations."""
     rules: dict[str, Rule]
     """The update rules that the user wrote."""
 

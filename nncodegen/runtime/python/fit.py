@@ -1,4 +1,4 @@
-"""One fit by least squares, with all that it tells."""
+"""One fit, with all that it tells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import check_inputs, check_parameters, to_array, to_column
+from .arguments import check_inputs, check_parameters, one_hot, to_array, to_column
 from .bounds import check_bounds, check_fixed, check_within
 from .fit_result import FitResult
 from .initial import initial_parameters
@@ -20,6 +20,7 @@ from .starting_points import best_start
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from .bounds import Bounds
     from .model import Model
     from .types import Array
 
@@ -47,11 +48,16 @@ def fit(
 ) -> FitResult:
     """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
-    It looks for the P parameters for which the sum of ((output - target)/sigma)**2 over N samples is least.
+    It looks for the P parameters for which the sum of ((output - target)/sigma)**2 over N samples is least. A
+    model whose loss is no sum of squares, but convex in the outputs, is fitted by generalized Gauss-Newton: it
+    looks for the least sum of the losses, which counts as a negative log-likelihood, so that the covariance is the
+    inverse of the Fisher information.
 
     X               (N, inputs); with one input also (N,)
-    Y               (N, targets); with one target also (N,). What is NaN is missing
-    parameters      (P,), where to start; by default the initial parameters
+    Y               (N, targets); with one target also (N,). What is NaN is missing; with a loss that is no sum of
+                    squares, so is the whole row. Labels (N,), where train takes them
+    parameters      (P,), where to start, within the bounds; by default the initial parameters, or what is nearest
+                    to them there
     sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
                     covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
@@ -69,18 +75,22 @@ def fit(
 
     Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), a table
     where it is printed. Where the fit did not converge, its status says why, and so does a RuntimeWarning. Raises
-    ValueError for an argument that cannot be meant, and for a model that cannot be fitted.
+    ValueError for an argument that cannot be meant, for a model that cannot be fitted, and, with the number of the
+    row, for a loss that turns out not to be convex in the outputs.
     """
     check_fitted(model, "fit")
     inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
     limits = None if bounds is None else check_bounds(model, bounds)
-    start = initial_parameters(model) if parameters is None else check_parameters(model, parameters)
-    check_within(model, start, limits)
+    start = _start(model, parameters, limits)
     held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
     if robust not in ROBUST:
         names = ", ".join(repr(name) for name in ROBUST)
         raise ValueError(f"robust is {robust!r}; there are: {names}")
+    absolute = flag("absolute_sigma", absolute_sigma)
+    if model.facts.curved:
+        _check_curved(model, sigma, robust)
+        absolute = True
     problem = Problem(
         model, inputs, targets, _sigma(model, sigma, targets), limits, robust,
         number(model, "robust_scale", robust_scale, 0.0, np.inf, True),
@@ -92,7 +102,7 @@ def fit(
         count = integer("starts", starts, 1, 2**20)
         seed, threads = integer("seed", seed, 0, 2**64 - 1), integer("threads", threads, 1, THREADS)
         first = best_start(problem, start, held, count, seed, threads)
-    return _result(problem, problem.solve(first, held), start, held, flag("absolute_sigma", absolute_sigma))
+    return _result(problem, problem.solve(first, held), start, held, absolute)
 
 
 def _result(problem: Problem, found: Solution, start: Array, held: Array | None, absolute_sigma: bool) -> FitResult:
@@ -100,12 +110,29 @@ def _result(problem: Problem, found: Solution, start: Array, held: Array | None,
     free = ~np.zeros(len(start), bool) if held is None else held == 0
     result = FitResult(
         problem.model, found.parameters, start.copy(), free, found.active.astype(bool), found.triangle, found.cost,
-        found.chi2, found.shown, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
+        found.chi2, found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
         found.evaluations, absolute_sigma, problem.bounds, problem.robust, problem.robust_scale, problem,
     )  # fmt: skip
     if not result.converged:
         warnings.warn(f"the fit of {problem.model.name} did not converge: {result.message}", RuntimeWarning, 3)
     return result
+
+
+def _start(model: Model, parameters: Any, limits: Bounds | None) -> Array:
+    """Where a fit begins, (P,): what is given must be within the bounds; the initial parameters are moved there."""
+    if parameters is not None:
+        start = check_parameters(model, parameters)
+        check_within(model, start, limits)
+        return start
+    start = initial_parameters(model)
+    return start if limits is None else np.clip(start, *limits)
+
+
+def _check_curved(model: Model, sigma: Any, robust: str | None) -> None:
+    """Raises ValueError for what has a meaning for residuals alone."""
+    for name, value in (("sigma", sigma), ("robust", robust)):
+        if value is not None:
+            raise ValueError(f"{name} is for least squares; the loss of {model.name} is another, so leave it out")
 
 
 def _targets(model: Model, Y: Any, samples: int | None) -> Array:
@@ -118,6 +145,8 @@ def _targets(model: Model, Y: Any, samples: int | None) -> Array:
     if Y is None:
         raise ValueError(f"Y is missing: {expected}")
     array = to_column(to_array(model, "Y", Y, expected), columns)
+    if model.accepts_labels and array.ndim == 1:
+        array = to_array(model, "Y", one_hot(model, Y), expected)
     if array.ndim != 2 or array.shape[1] != columns or not len(array) or (samples or len(array)) != len(array):
         raise ValueError(f"Y has the shape {array.shape}; {expected}")
     with np.errstate(over="ignore"):

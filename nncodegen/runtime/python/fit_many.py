@@ -55,7 +55,8 @@ def fit_many(
     X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
     Y               (M, N), or (M, N, targets) where there are several; what is NaN is missing. Without the first
                     axis, all fits share it. A C-contiguous array in the module's precision is not copied
-    parameters      where to start: (P,) for all fits, or (M, P); by default the initial parameters
+    parameters      where to start: (P,) for all fits, or (M, P), within the bounds; by default the initial
+                    parameters, or what is nearest to them there
     sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
                     covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
@@ -80,7 +81,10 @@ def fit_many(
     data.add_lengths(lengths)
     data.add_sigma(sigma)
     limits, held = check_bounds(model, bounds), check_fixed(model, fixed)
-    check_within(model, data.starts, limits)
+    if parameters is not None:
+        check_within(model, data.starts, limits)
+    elif limits is not None:
+        data.starts = np.clip(data.starts, *limits)
     absolute = flag("absolute_sigma", absolute_sigma)
     found = ManyFits(model, data.fits(), int(model.parameter_count - held.sum()), flag("covariance", covariance))
     least = LEAST * float(np.finfo(model.dtype).eps)

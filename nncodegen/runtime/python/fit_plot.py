@@ -19,14 +19,17 @@ POINTS = 400
 
 def plot(result: FitResult, axes: Any, interval: str | None, level: float) -> Any:
     """Draws a fit on two axes, which it returns."""
+    residuals = result.residuals
+    if residuals is None:
+        raise ValueError("there are no residuals to draw: the loss of the model is no sum of squares")
     if axes is None:
         axes = _new_axes()
     upper, lower = axes
     model = result._model
     X = None if result._X is None else np.asarray(result._X, float).reshape(len(result._Y), -1)
-    sigma = per_value(result._sigma, result.residuals.shape)
-    observed = np.where(np.isnan(result.residuals), np.nan, np.asarray(result._Y, float))
-    outputs = observed + result.residuals * sigma
+    sigma = per_value(result._sigma, residuals.shape)
+    observed = np.where(np.isnan(residuals), np.nan, np.asarray(result._Y, float))
+    outputs = observed + residuals * sigma
     several = len(model.output_names) > 1
     for column, name in enumerate(model.output_names):
         color, label = f"C{column}", f"{name}, " if several else ""
@@ -36,7 +39,7 @@ def plot(result: FitResult, axes: Any, interval: str | None, level: float) -> An
             at = np.arange(len(observed)) if X is None else X[:, 0]
         bars = None if result._sigma is None else sigma[:, column]
         upper.errorbar(at, observed[:, column], bars, fmt="o", ms=4, color=color, alpha=0.6, label=f"{label}data")
-        lower.plot(at, result.residuals[:, column], "o", ms=4, color=color, alpha=0.6)
+        lower.plot(at, residuals[:, column], "o", ms=4, color=color, alpha=0.6)
     if X is not None and X.shape[1] > 1:
         ends = [np.nanmin(outputs), np.nanmax(outputs)]
         upper.plot(ends, ends, color="black", lw=1, label="target = output")

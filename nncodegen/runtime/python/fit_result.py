@@ -39,14 +39,18 @@ class FitResult:
     start           (P,), where it began
     free            (P,), False for parameters that were fixed
     at_bound        (P,), whether a parameter lies at one of its bounds
-    cost            half of chi2; with a robust loss, half of the sum of its values
-    chi2            the sum of the squared residuals
-    residuals       (N, K), (output - target)/sigma; NaN where a target is missing
-    used            the number of residuals that are not missing
+    cost            half of chi2; with a robust loss, half of the sum of its values; the sum of the losses, where the
+                    model has a loss that is no sum of squares
+    chi2            the sum of the squared residuals; NaN with such a loss
+    residuals       (N, K), (output - target)/sigma; NaN where a target is missing; None with such a loss
+    used            the number of residuals that are not missing; with such a loss, of samples
     iterations      steps that were accepted or tried
     evaluations     how often the model was evaluated for all samples
     absolute_sigma  whether sigma counts as known, rather than up to a factor
     robust          the name of the robust loss, or None; robust_scale is the residual beyond which it grows slower
+
+    A loss that is no sum of squares counts as a negative log-likelihood: the covariance is the inverse of its second
+    derivatives, aic is 2*cost + 2*F, and bic is 2*cost + F*log(used); chi2, reduced_chi2 and r2 are NaN.
 
     Everything else is computed when it is first asked for.
     """
@@ -61,7 +65,7 @@ class FitResult:
         triangle: Array,
         cost: float,
         chi2: float,
-        residuals: Array,
+        residuals: Array | None,
         X: Array | None,
         Y: Array,
         sigma: Any,
@@ -82,7 +86,7 @@ class FitResult:
         self.at_bound = at_bound
         self._triangle = triangle
         self.cost = cost
-        self.chi2 = chi2
+        self.chi2 = math.nan if model.facts.curved else chi2
         self.residuals = residuals
         self._X = X
         self._Y = Y
@@ -217,6 +221,8 @@ class FitResult:
     @cached_property
     def r2(self) -> float:
         """The coefficient of determination, 1 - chi2/sum(((y - mean)/sigma)**2), where each output has its own mean."""
+        if self.residuals is None:
+            return math.nan
         return goodness.r2(self._Y, self.residuals, self._sigma)
 
     @property
@@ -225,11 +231,15 @@ class FitResult:
 
         Terms are left out that are the same for all models of the same data. The first is lmfit's definition.
         """
+        if self._model.facts.curved:
+            return 2 * self.cost + 2 * self.free_count
         return goodness.aic(self.chi2, self.used, self.free_count, self.absolute_sigma)
 
     @property
     def bic(self) -> float:
         """Schwarz's criterion: n*log(chi2/n) + F*log(n), with absolute_sigma chi2 + F*log(n), as for ``aic``."""
+        if self._model.facts.curved:
+            return 2 * self.cost + self.free_count * math.log(max(self.used, 1))
         return goodness.bic(self.chi2, self.used, self.free_count, self.absolute_sigma)
 
     # --- intervals, pictures, texts ---
@@ -303,7 +313,8 @@ class FitResult:
         return text_table(self)
 
     def __repr__(self) -> str:
-        return f"<FitResult: {self.status} after {self.iterations} iterations, chi2 {self.chi2:.6g}>"
+        figure = f"loss {self.cost:.6g}" if self._model.facts.curved else f"chi2 {self.chi2:.6g}"
+        return f"<FitResult: {self.status} after {self.iterations} iterations, {figure}>"
 
     def _repr_html_(self) -> str:
         return html_table(self)

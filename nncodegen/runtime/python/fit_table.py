@@ -68,14 +68,18 @@ def _errors(value: float, error: float) -> tuple[str, str, str]:
 
 def _notes(result: FitResult) -> list[tuple[str, str]]:
     """What follows the parameters: pairs of a label and a text."""
-    notes = [
+    curved = result._model.facts.curved
+    unit = "samples" if curved else "values"
+    notes = [("sum of losses", f"{result.cost:.6g}")] if curved else [
         ("chi2", f"{result.chi2:.6g}"),
         ("reduced chi2", f"{result.reduced_chi2:.6g}"),
         ("R2", f"{result.r2:.6g}"),
+    ]  # fmt: skip
+    notes += [
         ("AIC, BIC", f"{result.aic:.6g}, {result.bic:.6g}"),
         (
             "degrees of freedom",
-            f"{result.degrees_of_freedom} = {result.used} values - {result.free_count} free parameters",
+            f"{result.degrees_of_freedom} = {result.used} {unit} - {result.free_count} free parameters",
         ),
         ("ended", f"{result.status} after {result.iterations} iterations, {result.evaluations} evaluations"),
         ("", result.message),

@@ -16,8 +16,8 @@ cdef class _Fit(_Call):
 
 
 cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
-        size_t max_iterations, parameters, residuals, triangle, active):
-    """Fits the model: writes parameters, residuals, triangle and active; see NN(fitting) in interface.h."""
+        size_t max_iterations, parameters, residuals, triangle, active, history):
+    """Fits the model: writes parameters, residuals, triangle, active and history; see NN(fitting) in interface.h."""
     cdef _Fit fit = _Fit()
     cdef nncodegen_fitting *run = &fit.run
     run.inputs = <const real *> _address(X)
@@ -35,10 +35,11 @@ cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double r
     run.poll = fit.poll
     run.parameters = <real *> _address(parameters)
     run.residuals = <double *> _address(residuals)
+    run.history = <double *> _address(history)
     run.triangle = <double *> _address(triangle)
     run.active = <signed char *> _address(active)
     with nogil:
         kernel.fit(run)
     if run.status == nncodegen_FIT_INTERRUPTED:
         raise fit.error or KeyboardInterrupt
-    return run.cost, run.chi2, run.used, run.rank, run.iterations, run.evaluations, run.status
+    return run.cost, run.chi2, run.used, run.rank, run.iterations, run.evaluations, run.status, run.sample

@@ -1,4 +1,4 @@
-"""The derivatives of the outputs by the parameters, where the model is a problem of least squares."""
+"""The derivatives of the outputs by the parameters, where the model can be fitted."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 def jacobian(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
     """The derivatives of the outputs for the rows of X by the parameters: an array of shape (N, outputs, P).
 
-    Exact, and NaN where the formula has none. There is one for problems of least squares with up to 4,096
-    parameters: formulas without a loss, and layers with the loss "mse" that were built with fit=True. Raises
-    ValueError for others.
+    Exact, and NaN where the formula has none. There is one for models that can be fitted (``fit``), with up to
+    4,096 parameters. Raises ValueError for others, and where a fit needs the derivatives of the arguments of
+    activations instead, such as the logits of probabilities.
     """
     check_fitted(model, "jacobian")
+    if not model.facts.fits_outputs:
+        raise ValueError(
+            f"{model.name} has no jacobian: its fit differentiates the arguments of the activations of its outputs; "
+            f"build a model without these activations"
+        )
     point = check_parameters(model, parameters)
     inputs, samples = check_inputs(model, X)
     derivatives = np.empty((samples, model.output_count, model.parameter_count), model.dtype)
@@ -33,4 +38,4 @@ def jacobian(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None)
 def check_fitted(model: Model, function: str) -> None:
     """Raises ValueError, with the reason, if there are no fits of a model."""
     if model.facts.not_fitted:
-        raise ValueError(f"{function} is for problems of least squares; {model.name} is none: {model.facts.not_fitted}")
+        raise ValueError(f"{model.name} has no {function}: {model.facts.not_fitted}")

@@ -164,6 +164,7 @@ static const nncodegen_option nncodegen_options[] = {
         void *work
         real *parameters
         double *residuals
+        double *history
         double *triangle
         signed char *active
         double cost
@@ -171,6 +172,7 @@ static const nncodegen_option nncodegen_options[] = {
         double gradient
         size_t used
         size_t free
+        size_t sample
         size_t rank
         size_t iterations
         size_t evaluations

@@ -89,12 +89,13 @@ class Native(Protocol):
     def fit(
         self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
         fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
-        parameters: Array, residuals: Array | None, triangle: Array, active: Array,
-    ) -> tuple[float, float, int, int, int, int, int]:  # fmt: skip
+        parameters: Array, residuals: Array | None, triangle: Array, active: Array, history: Array | None,
+    ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
         """Fits the model to data, from the parameters that are given, and writes the best there.
 
-        fixed and active are masks of eight bits (P,), residuals (N, targets) and triangle (free, free) float64. Returns
-        the cost, chi2, the residuals used, the rank, iterations, evaluations, and the number of a status.
+        fixed and active are masks of eight bits (P,), residuals (N, targets) and triangle (free, free) float64, and so
+        is history (max_iterations,), the cost after each. Returns the cost, chi2, the residuals used, the rank,
+        iterations, evaluations, the number of a status, and that of a sample where the loss is not convex.
         """
 
     def hessian_products(

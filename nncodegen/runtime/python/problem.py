@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ROBUST = {None: 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
 """The losses of residuals, and their numbers in C."""
 
-ENDS = ("cost", "step", "gradient", "max_iterations", "stalled", "not_finite", "no_data", "interrupted")
+ENDS = ("cost", "step", "gradient", "max_iterations", "stalled", "not_finite", "no_data", "interrupted", "not_convex")
 """How a fit may end (see ``endings``), in the order of the numbers in C."""
 
 
@@ -33,13 +33,7 @@ class Solution(NamedTuple):
     iterations: int
     evaluations: int
     status: int
-
-    @property
-    def shown(self) -> Array:
-        """The residuals, where they were asked for."""
-        if self.residuals is None:
-            raise ValueError("the residuals were not asked for")
-        return self.residuals
+    sample: int
 
     @property
     def ending(self) -> str:
@@ -68,17 +62,29 @@ class Problem:
         self.tolerance = tolerance
         self.max_iterations = max_iterations
 
-    def solve(self, start: Array, fixed: Array | None, with_residuals: bool = True) -> Solution:
-        """The solution from a start, (P,), with those parameters fixed that a mask (P,) names."""
+    def solve(
+        self, start: Array, fixed: Array | None, with_residuals: bool = True, history: Array | None = None
+    ) -> Solution:
+        """The solution from a start, (P,), with those parameters fixed that a mask (P,) names.
+
+        history, (max_iterations,), is filled with the cost after each iteration. Raises ValueError where the loss is
+        not convex in the outputs.
+        """
         parameters = start.copy()
         free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
         triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
-        residuals = np.empty(self.Y.shape) if with_residuals else None
+        residuals = np.empty(self.Y.shape) if with_residuals and not self.model.facts.curved else None
         numbers = self.model.native.fit(
             self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, ROBUST[self.robust], self.robust_scale,
-            self.tolerance, self.max_iterations, parameters, residuals, triangle, active,
+            self.tolerance, self.max_iterations, parameters, residuals, triangle, active, history,
         )  # fmt: skip
-        return Solution(parameters, residuals, triangle, active, *numbers)
+        found = Solution(parameters, residuals, triangle, active, *numbers)
+        if found.ending == "not_convex":
+            raise ValueError(
+                f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "
+                f"Gauss-Newton does not apply; use train or minimize"
+            )
+        return found
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """The lowest cost where some parameters have given values, by their positions, and the parameters there."""

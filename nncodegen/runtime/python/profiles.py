@@ -36,7 +36,7 @@ def profile_intervals(result: FitResult, t: float, reach: Array) -> Array:
             profile = _Profile(result, result._refit, int(position), side, t)
             intervals[position, end] = profile.end(float(reach[position]))
             lowest = min(lowest, profile.lowest, key=lambda found: found[0])
-    if lowest[0] < result.cost * (1 - ROUNDING):
+    if lowest[0] < result.cost - ROUNDING * abs(result.cost):
         warnings.warn(
             f"a profile reached a lower cost, {lowest[0]:.6g}, than the fit did, {result.cost:.6g}, so that its "
             f"intervals are not right: fit again with parameters={lowest[1].tolist()}",

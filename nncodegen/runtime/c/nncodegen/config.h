@@ -102,6 +102,9 @@
 #ifndef NN_HAS_FITS
 #define NN_HAS_FITS 0 /* whether there are rows of many fits side by side, group_rows */
 #endif
+#ifndef NN_FIT_CURVED
+#define NN_FIT_CURVED 0 /* whether the loss of a fit is no sum of squares, so that rows hold its curvature: convex.h */
+#endif
 #ifndef NN_FINISHED
 #define NN_FINISHED {0, 0} /* the ranges of the gradient that gradient_finish computes from the sums */
 #endif

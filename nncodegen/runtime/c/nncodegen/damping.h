@@ -11,7 +11,7 @@
 #include "pivots.h"
 
 /* What of a column is no sum of those before it, relative to its length, so that the rank is not in doubt. */
-#define SUSPECT (sizeof(real) > 4 ? 1e-10 : 1e-4)
+#define SUSPECT (CURVED ? 10*sqrt(ROUNDING) : sizeof(real) > 4 ? 1e-10 : 1e-4)
 
 /* The right-hand side with what the steps of clamped parameters do to it. */
 static COLD double side_of_row(const fit_memory *m, size_t i)
@@ -40,6 +40,30 @@ static COLD void fold_moving(fit_memory *m)
     }
 }
 
+/* The right-hand side q of a system S that has the gradient instead, S^T q = gradient, which the steps of clamped
+   parameters change: where CURVED. */
+static UNUSED void solve_for_side(fit_memory *m)
+{
+    const size_t n = m->moving;
+    for (size_t k = 0; k < m->n; k++)
+        m->slope[k] = m->gradient[k];
+    for (size_t i = 0; n < m->n && i < m->n; i++) {
+        const double *const row = m->triangle + i*TRIANGLE_ROW;
+        double change = 0;
+        for (size_t k = i; k < m->n; k++)
+            change += m->clamped[k] ? row[k]*m->step[k] : 0;
+        for (size_t k = i; k < m->n; k++)
+            m->slope[k] += row[k]*change;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const size_t p = m->order[i];
+        double sum = m->slope[p]*m->by_scale[p];
+        for (size_t l = 0; l < i && i < m->rank; l++)
+            sum -= m->system[l*TRIANGLE_ROW + i]*m->system[l*TRIANGLE_ROW + n];
+        m->system[i*TRIANGLE_ROW + n] = i < m->rank ? sum/m->system[i*TRIANGLE_ROW + i] : 0;
+    }
+}
+
 /* The system of the parameters that are not clamped, and its rank: where a column seems to be a sum of others, columns
    change their order. */
 static UNUSED void make_system(fit_memory *m)
@@ -63,6 +87,8 @@ static UNUSED void make_system(fit_memory *m)
         independent &= fabs(m->system[k*TRIANGLE_ROW + k]) > SUSPECT*m->length[p]*m->by_scale[p];
     }
     m->rank = independent ? m->moving : pivot(m, m->moving);
+    if (CURVED)
+        solve_for_side(m);
 }
 
 /* The step z of the system, with damping: returns its square. Without damping, a system that leaves some of it open has

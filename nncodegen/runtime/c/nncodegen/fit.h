@@ -1,5 +1,5 @@
-/* A fit by least squares: the parameters with the smallest sum of squared residuals, or of what a robust loss makes of
-   them, within bounds.
+/* A fit: the parameters with the smallest sum of squared residuals, or of what a robust loss makes of them, or of
+   another loss that is convex in the outputs, within bounds.
 
    Needs polish.h. Gives fit, fit_size.
 
@@ -33,7 +33,7 @@ INLINE double shortened(double slope, double gain)
 /* One step that is tried. Returns how the fit has ended, or GOES_ON. */
 static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
 {
-    const double length = find_step(run, m, l->radius, &l->damping), cost = m->sums.cost;
+    const double length = find_step(run, m, l->radius, &l->damping), cost = m->sums.cost, size = size_of_cost(m);
     residual_sums sums;
     double slope;
     place_trial(run, m);
@@ -42,6 +42,8 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
     run->evaluations++;
     if (found == STOPPED)
         return NN(FIT_INTERRUPTED);
+    if (found == NOT_CONVEX)
+        return NN(FIT_NOT_CONVEX);
     const double gain = found == NOT_FINITE ? -HUGE_VAL : cost - sums.cost;
     const double ratio = expected > 0 ? gain/expected : 0;
     if (run->iterations++ == 0 && length < l->radius)
@@ -54,19 +56,19 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
         l->radius = 2*length;
         l->damping /= 2;
     }
-    const int is_short = length <= run->step_tolerance*(scaled_length(m) + run->step_tolerance*sqrt(2*m->sums.cost));
-    const int is_flat = expected <= larger(run->cost_tolerance, l->rounding)*cost;
+    const int is_short = length <= run->step_tolerance*(scaled_length(m) + run->step_tolerance*sqrt(2*size));
+    const int is_flat = expected <= larger(run->cost_tolerance, l->rounding)*size;
     const int taken = found == EVALUATED && (ratio > 1e-4 || (gain >= 0 && (is_short || is_flat)));
     if (taken) {
         take_trial(m, &sums);
         look_around(run, m);
-        const double least = larger(run->cost_tolerance, l->rounding)*cost;
+        const double least = larger(run->cost_tolerance, l->rounding)*size;
         if (ratio > 0.25 && gain <= least && possible_fall(m) <= least)
             return NN(FIT_COST);
     }
     if (is_short)
         return taken || is_flat ? NN(FIT_STEP) : NN(FIT_STALLED);
-    if (expected <= l->rounding*cost)
+    if (expected <= l->rounding*size)
         return NN(FIT_COST);
     return GOES_ON;
 }
@@ -87,27 +89,10 @@ static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
         if (run->iterations >= run->max_iterations)
             return NN(FIT_MAX_ITERATIONS);
         const int status = try_step(run, m, &l);
+        if (run->history && run->iterations > 0)
+            run->history[run->iterations - 1] = m->sums.cost;
         if (status != GOES_ON)
             return status;
-    }
-}
-
-/* The residuals at the parameters, without a robust loss. */
-static COLD void tell_residuals(NN(fitting) *run, fit_memory *m)
-{
-    residual_sums sums = {0, 0, 0};
-    prepare_rows(m->parameters, run->samples, m->rows);
-    for (size_t first = 0; first < run->samples; first += TILE) {
-        const size_t count = run->samples - first < TILE ? run->samples - first : TILE;
-        rows_of_tile(m->parameters, run->inputs, first, count, 0, m->rows);
-        for (size_t k = 0; k < FIT_OUTPUTS; k++) {
-            take_residuals(run, NN(LINEAR), first, count, k, m, &sums);
-            for (size_t n = 0; n < count; n++) {
-                const size_t place = (first + n)*FIT_OUTPUTS + k;
-                const int known = run->targets[place] == run->targets[place];
-                run->residuals[place] = known ? m->residuals[k*FOLDED_ROWS + n] : (double) NAN;
-            }
-        }
     }
 }
 
@@ -134,8 +119,10 @@ static COLD void report(NN(fitting) *run, fit_memory *m)
     memset(m->clamped, 0, m->n);
     make_system(m);
     run->rank = m->rank;
+#if !NN_FIT_CURVED
     if (run->residuals)
         tell_residuals(run, m);
+#endif
 }
 
 size_t NN(fit_size)(void)
@@ -155,7 +142,7 @@ COLD void NN(fit)(NN(fitting) *run)
     memcpy(m.parameters, run->parameters, PARAMETERS*sizeof(real));
     memcpy(m.trial, run->parameters, PARAMETERS*sizeof(real));
     const int found = evaluate(run, &m, m.parameters, m.triangle, HUGE_VAL, &m.sums);
-    run->status = found == STOPPED ? NN(FIT_INTERRUPTED) : NN(FIT_NOT_FINITE);
+    run->status = found == STOPPED ? NN(FIT_INTERRUPTED) : found == NOT_CONVEX ? NN(FIT_NOT_CONVEX) : NN(FIT_NOT_FINITE);
     if (found != EVALUATED)
         m.sums.cost = m.sums.chi2 = (double) NAN; /* of some samples only */
     else

@@ -1,4 +1,4 @@
-/* What a fit by least squares computes with, in one piece of memory that the caller gives.
+/* What a fit computes with, in one piece of memory that the caller gives.
 
    Needs jacobian.h and triangle.h. Gives fit_memory, carve_fit, size_of_fit, residual_sums, ROUNDING. */
 
@@ -24,12 +24,14 @@ enum {
     PART(double, damped, TRIANGLE_VALUES) \
     PART(double, columns, ENTRIES*COLUMN) /* of rows that are folded in, or of the system */ \
     PART(double, factors, FIT_OUTPUTS*FOLDED_ROWS) /* of the rows of a tile, for each output */ \
-    PART(double, residuals, FIT_OUTPUTS*FOLDED_ROWS) \
+    PART(double, residuals, FIT_OUTPUTS*FOLDED_ROWS) /* where CURVED, the derivatives of the loss by each output */ \
+    PART(double, curvature, CURVED*FIT_OUTPUTS*FIT_OUTPUTS*FOLDED_ROWS) /* see convex.h */ \
     PART(double, products, ENTRIES) \
     PART(double, scale, ENTRIES) /* of each parameter: the largest length that its column has had */ \
     PART(double, by_scale, ENTRIES) /* 1 divided by it */ \
     PART(double, length, ENTRIES) /* of each column at present */ \
     PART(double, gradient, ENTRIES) \
+    PART(double, slope, ENTRIES) /* where CURVED: the gradient as it is summed, or after steps of the clamped */ \
     PART(double, step, ENTRIES) \
     PART(double, change, ENTRIES) /* of the right-hand side by a step */ \
     PART(double, scaled, ENTRIES) /* a step in the order and with the scales of the system */ \
@@ -49,8 +51,9 @@ enum {
 
 /* What sums over all rows there are. */
 typedef struct {
-    double cost, chi2; /* the sum of squares, before a robust loss */
-    size_t used; /* residuals that are not missing */
+    double cost;
+    double chi2; /* the sum of squares, before a robust loss; where CURVED, of the sizes of losses */
+    size_t used; /* residuals that are not missing; where CURVED, samples */
 } residual_sums;
 
 typedef struct {
@@ -60,6 +63,7 @@ typedef struct {
     size_t n; /* parameters that are not fixed */
     size_t moving; /* those of them in the system */
     size_t rank; /* of the system */
+    double curviest; /* where CURVED: the largest second derivative of a loss that was met */
 } fit_memory;
 
 static UNUSED size_t size_of_fit(void)

@@ -1,12 +1,12 @@
 /* Where a fit is: the parameters, and what follows from the triangle there; and a step from there.
 
-   Needs residuals.h and bounds.h. Gives look_around, find_step, place_trial, take_trial. */
+   Needs bounds.h. Gives look_around, find_step, place_trial, take_trial. */
 
 #ifndef NNCODEGEN_FIT_POINT_H
 #define NNCODEGEN_FIT_POINT_H
 
 #include "bounds.h"
-#include "residuals.h"
+#include "fit_rows.h"
 
 /* What the triangle at the parameters tells: the gradient, the length of each column, the scales, which bounds hold,
    and the system of the rest. */
@@ -21,6 +21,8 @@ static HOT void look_around(const NN(fitting) *run, fit_memory *m)
             m->length[k] += row[k]*row[k];
         }
     }
+    for (size_t k = 0; CURVED && k < m->n; k++)
+        m->gradient[k] = m->triangle[k*TRIANGLE_ROW + m->n];
     for (size_t k = 0; k < m->n; k++) {
         m->length[k] = sqrt(m->length[k]);
         m->scale[k] = larger(m->scale[k], m->length[k]);
@@ -34,13 +36,13 @@ static HOT void look_around(const NN(fitting) *run, fit_memory *m)
 }
 
 /* The largest cosine of an angle between the residuals and a column, of those that no bound holds; of residuals as long
-   as a robust loss makes them. */
+   as a robust loss makes them. Where CURVED, of residuals whose squares would be as large as the losses. */
 static UNUSED double largest_cosine(const fit_memory *m)
 {
     double largest = 0;
     for (size_t k = 0; k < m->n; k++)
-        if (!m->held[k] && m->length[k] > 0 && m->sums.cost > 0)
-            largest = larger(largest, fabs(m->gradient[k])/m->length[k]/sqrt(2*m->sums.cost));
+        if (!m->held[k] && m->length[k] > 0 && size_of_cost(m) > 0)
+            largest = larger(largest, fabs(m->gradient[k])/m->length[k]/sqrt(2*size_of_cost(m)));
     return largest;
 }
 
@@ -116,8 +118,9 @@ static UNUSED double predicted_fall(fit_memory *m, double *slope)
         double change = 0;
         for (size_t k = i; k < m->n; k++)
             change += row[k]*m->step[k];
-        fall -= change*(row[m->n] + change/2);
-        *slope += change*row[m->n];
+        const double part = CURVED ? row[m->n]*m->step[i] : change*row[m->n];
+        fall -= part + change*change/2;
+        *slope += part;
     }
     return fall;
 }

@@ -95,8 +95,10 @@ static UNUSED void write_errors(const NN(fits) *run, const group_of_fits *g, siz
         for (size_t j = 0; j <= i; j++) {
             const int fixed = run->fixed && (run->fixed[i] || run->fixed[j]);
             value = fixed ? 0 : scale == INFINITY ? INFINITY : (double) g->inverse[place_of(i, j)*FITS + lane]*scale;
-            if (matrix)
-                matrix[i*PARAMETERS + j] = matrix[j*PARAMETERS + i] = (real) value;
+            if (matrix) {
+                matrix[i*PARAMETERS + j] = (real) value;
+                matrix[j*PARAMETERS + i] = (real) value;
+            }
         }
         if (errors)
             errors[i] = (real) sqrt(value);

@@ -136,15 +136,16 @@ enum {
     NN(FIT_STALLED), /* no step lowers the cost, however short, and no tolerance is met */
     NN(FIT_NOT_FINITE), /* outputs or derivatives at the start are not finite, or the sum of their squares */
     NN(FIT_NO_DATA), /* all is missing: the parameters are those at the start */
-    NN(FIT_INTERRUPTED)
+    NN(FIT_INTERRUPTED),
+    NN(FIT_NOT_CONVEX) /* the loss, which is no sum of squares, has a negative curvature at a sample */
 };
 
 typedef struct {
     /* The data. A target that is NaN is missing. */
     const NN(real) *inputs; /* [samples][inputs] */
-    const NN(real) *targets; /* [samples][outputs] */
+    const NN(real) *targets; /* [samples][outputs], or, where NN_FIT_CURVED, [samples][targets] */
     size_t samples;
-    const NN(real) *sigma; /* each > 0; NULL: 1 */
+    const NN(real) *sigma; /* each > 0; NULL: 1. Where NN_FIT_CURVED, there is none, and robust is LINEAR */
     size_t sigmas; /* the values of sigma for each sample: 0 (one value for all), 1, or one for each output */
     /* The bounds of the parameters, which the start keeps (NULL: none; or infinite), and those that are fixed. */
     const NN(real) *lower;
@@ -160,11 +161,12 @@ typedef struct {
     void *work; /* fit_size() bytes */
     NN(real) *parameters; /* the start, then what was found: also where a fit was interrupted, the best so far */
     /* What comes out besides. */
-    double *residuals; /* [samples][outputs], NaN where they are missing; may be NULL */
+    double *residuals; /* [samples][outputs], NaN where they are missing; may be NULL, as where NN_FIT_CURVED */
+    double *history; /* [max_iterations]: the cost after each step that was tried; may be NULL */
     double *triangle; /* [free][free]: R of the QR decomposition of the derivatives by the parameters that are not
                          fixed, each divided by sigma and weighted by the robust loss; may be NULL */
     signed char *active; /* of each parameter, -1 or 1 where it is at its lower or upper bound; may be NULL */
-    double cost; /* half the sum of squared residuals, or of what a robust loss makes of them */
+    double cost; /* half the sum of squared residuals, or of what a robust loss makes of them; or the sum of losses */
     double chi2; /* the sum of squared residuals */
     double gradient; /* the largest of the cosines */
     size_t used; /* residuals that are not missing */
@@ -172,6 +174,7 @@ typedef struct {
     size_t rank; /* of the triangle with columns of equal length: less than free, if the data do not determine all */
     size_t iterations; /* steps that were tried */
     size_t evaluations; /* of all samples */
+    size_t sample; /* the one at which the loss is not convex, where that is the status */
     int status;
 } NN(fitting);
 

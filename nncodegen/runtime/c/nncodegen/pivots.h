@@ -75,12 +75,13 @@ static COLD void reflect_square(fit_memory *m, size_t j, size_t n, size_t rows)
 }
 
 /* Makes another triangle of that of the system, of n columns: with these in the order in which most is left of them.
-   What is left of the last ones, relative to the first, may be nothing but rounding, and is 0 then. Returns the rank,
-   the number of those before. */
+   What is left of the last ones, relative to the first, may be nothing but rounding, and is 0 then; where CURVED, the
+   rounding of the gradient, by which the system is solved, counts as much as its square. Returns the rank, the number
+   of those before. */
 static COLD size_t pivot(fit_memory *m, size_t n)
 {
     const size_t rows = whole_rows(n);
-    const double rounding = ROUNDING*(double) (n < 10 ? 10 : n);
+    const double least = (double) (n < 10 ? 10 : n)*ROUNDING, rounding = CURVED ? sqrt(ROUNDING) : least;
     double largest = 0;
     size_t rank = 0;
     spread(m, n, rows);

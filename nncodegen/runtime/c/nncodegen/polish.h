@@ -1,6 +1,6 @@
 /* The last digits of a solution: whole steps of Gauss-Newton, extrapolated.
 
-   Needs fit_point.h. Gives polish.
+   Needs fit_point.h, and residuals.h or convex.h. Gives polish.
 
    Where residuals stay at the solution, such steps s(x) shrink by about the same factor each, and the longest are in
    the same direction: what two of them tell of it is extrapolated, which makes the convergence faster than linear
@@ -11,6 +11,11 @@
 #define NNCODEGEN_POLISH_H
 
 #include "fit_point.h"
+#if NN_FIT_CURVED
+#include "convex.h"
+#else
+#include "residuals.h"
+#endif
 
 enum { LAST_STEPS = 20 };
 
@@ -77,7 +82,7 @@ static COLD int polish(NN(fitting) *run, fit_memory *m, double tolerance)
         place_trial(run, m);
         const double change = relative_change(m), factor = number > 0 && length < 0.9*last ? length/last : 0.9;
         residual_sums sums;
-        const int found = evaluate(run, m, m->trial, m->tried, m->sums.cost*(1 + 1e-9), &sums);
+        const int found = evaluate(run, m, m->trial, m->tried, m->sums.cost + 1e-9*size_of_cost(m), &sums);
         run->evaluations++;
         if (found != EVALUATED)
             return found == STOPPED;

@@ -1,11 +1,11 @@
 /* The rows of a problem of least squares at given parameters: residuals, their cost, and the triangle of the Jacobian.
 
-   Needs fit_memory.h and robust.h. Gives evaluate. */
+   Needs fit_rows.h and robust.h. Gives evaluate, tell_residuals. */
 
 #ifndef NNCODEGEN_RESIDUALS_H
 #define NNCODEGEN_RESIDUALS_H
 
-#include "fit_memory.h"
+#include "fit_rows.h"
 #include "robust.h"
 
 /* What the residuals of one output are divided by. */
@@ -52,39 +52,6 @@ static HOT void take_residuals(const NN(fitting) *run, int robust, size_t first,
         factors[n] *= robust_terms(robust, run->robust_scale, residuals + n, &sums->cost);
 }
 
-/* The rows of the system that the rows of the kernel are for one output: those of the Jacobian by the free parameters,
-   times their factors, and the residuals as right-hand side. Whole vectors of rows; the last are 0. */
-static HOT void take_rows(size_t count, size_t output, fit_memory *m)
-{
-    const double *const factors = m->factors + output*FOLDED_ROWS, *const residuals = m->residuals + output*FOLDED_ROWS;
-    const size_t rows = whole_rows(count);
-    double *const last = m->columns + m->n*COLUMN;
-    for (size_t k = 0; k < m->n; k++) {
-        const real *const from = m->rows.rows + FIT_OUTPUTS + m->free[k];
-        double *const to = m->columns + k*COLUMN;
-        for (size_t n = 0; n < count; n++) {
-            const double value = (double) from[n*OUTPUTS]*factors[n];
-            to[n] = factors[n] != 0 ? value : 0;
-        }
-    }
-    for (size_t n = 0; n < count; n++)
-        last[n] = residuals[n];
-    for (size_t k = 0; k <= m->n; k++)
-        for (size_t n = count; n < rows; n++)
-            m->columns[k*COLUMN + n] = 0;
-}
-
-/* Whether all of a triangle is finite: what is not in a column is not on its diagonal, or to the right of it. */
-static UNUSED int is_finite_triangle(const double *triangle, size_t n)
-{
-    double sum = 0;
-    for (size_t j = 0; j < n; j++)
-        sum += triangle[j*TRIANGLE_ROW + j]*0 + triangle[j*TRIANGLE_ROW + n]*0;
-    return sum == 0;
-}
-
-enum { EVALUATED, TOO_HIGH, NOT_FINITE, STOPPED };
-
 /* The sums at some parameters, and the triangle, unless the cost is above the limit: it is left out then, and so are
    the samples that are left once it is a hundred times as high. */
 static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
@@ -97,7 +64,8 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
     for (size_t first = 0; first < run->samples; first += TILE) {
         const size_t count = run->samples - first < TILE ? run->samples - first : TILE;
         for (size_t output = 0; output < FIT_OUTPUTS; output++) {
-            rows_of_tile(parameters, run->inputs, first, count, output, m->rows);
+            seed(output, m->rows);
+            rows_of_tile(parameters, run->inputs, first, count, m->rows);
             for (size_t k = 0; output == 0 && k < FIT_OUTPUTS; k++)
                 take_residuals(run, run->robust, first, count, k, m, sums);
             if (!(sums->cost <= limit))
@@ -113,6 +81,26 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
     if (sums->cost > limit)
         return TOO_HIGH;
     return sums->cost - sums->cost == 0 && is_finite_triangle(triangle, m->n) ? EVALUATED : NOT_FINITE;
+}
+
+/* The residuals at the parameters, without a robust loss. */
+static COLD void tell_residuals(NN(fitting) *run, fit_memory *m)
+{
+    residual_sums sums = {0, 0, 0};
+    seed(0, m->rows);
+    prepare_rows(m->parameters, run->samples, m->rows);
+    for (size_t first = 0; first < run->samples; first += TILE) {
+        const size_t count = run->samples - first < TILE ? run->samples - first : TILE;
+        rows_of_tile(m->parameters, run->inputs, first, count, m->rows);
+        for (size_t k = 0; k < FIT_OUTPUTS; k++) {
+            take_residuals(run, NN(LINEAR), first, count, k, m, &sums);
+            for (size_t n = 0; n < count; n++) {
+                const size_t place = (first + n)*FIT_OUTPUTS + k;
+                const int known = run->targets[place] == run->targets[place];
+                run->residuals[place] = known ? m->residuals[k*FOLDED_ROWS + n] : (double) NAN;
+            }
+        }
+    }
 }
 
 #endif

@@ -24,6 +24,8 @@ const char *const nncodegen_facts[] = {
     "'side_by_side': True,\n",
     "'blas': None,\n",
     "'not_fitted': '',\n",
+    "'curved': False,\n",
+    "'fits_outputs': True,\n",
     "'rules': {},\n",
     "}\n",
     NULL

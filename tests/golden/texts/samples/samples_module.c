@@ -21,6 +21,8 @@ const char *const nncodegen_facts[] = {
     "'side_by_side': False,\n",
     "'blas': None,\n",
     "'not_fitted': 'it was built without fit=True',\n",
+    "'curved': False,\n",
+    "'fits_outputs': True,\n",
     "'rules': {},\n",
     "}\n",
     NULL

@@ -22,6 +22,8 @@ const char *const nncodegen_facts[] = {
     "'side_by_side': True,\n",
     "'blas': None,\n",
     "'not_fitted': 'it was built without fit=True',\n",
+    "'curved': False,\n",
+    "'fits_outputs': True,\n",
     "'rules': {},\n",
     "}\n",
     NULL
