@@ -216,6 +216,10 @@ class Module(Protocol):
         history              whether to keep the loss of each epoch; otherwise it is NaN, and takes no evaluation: the
                              gradient does without it. Not with metrics, validation data, patience or monitor
 
+        The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
+        are built with fit=True): epochs are its iterations, at most, and it takes X, Y, parameters, tolerance and seed
+        besides.
+
         Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
         and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
         Raises ValueError for an argument that cannot be meant.

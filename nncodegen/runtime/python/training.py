@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .calls import STREAM, TRAIN
+from .levenberg import NAME, train_by_fit
 from .run import Training
 from .samples import Data, data_of, hold_out, size_of_batch, validation_of
 
@@ -22,6 +23,10 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
 
     {options}
 
+    The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
+    are built with fit=True): epochs are its iterations, at most, and it takes X, Y, parameters, tolerance and seed
+    besides.
+
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
     Raises ValueError for an argument that cannot be meant.
@@ -30,6 +35,8 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     if result is not None:
         return result
     settings, hyperparameters = TRAIN.settings(model, given, named)
+    if settings.optimizer == NAME:
+        return train_by_fit(model, settings, hyperparameters)
     data = Data(model, settings.X, settings.Y, settings.sample_weight)
     training = Training(model, settings, hyperparameters, settings.epochs)
     if training.done >= settings.epochs:
