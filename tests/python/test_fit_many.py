@@ -353,13 +353,26 @@ def test_refused(decay, message):
 
 
 def test_models_that_are_not_fitted_side_by_side():
-    """A network, and a loss that is no sum of squares, are refused with the reason."""
-    network = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], 1, name="net")
-    with pytest.raises(ValueError, match="net cannot: that takes a formula of at most 400 statements"):
-        nn.build(network, fit=True).fit_many(TIMES, Y)
-    with pytest.raises(ValueError, match=r"fit_many is for .* least squares; net is none: it was built without"):
-        built(network).fit_many(TIMES, Y)
+    """Networks, and losses that are no sums of squares, are fitted one after the other, each as by fit."""
+    network = nn.build(nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], 1, name="net"), fit=True)
+    starts = np.stack([network.initial_parameters(seed) for seed in range(len(Y))])
+    lengths = [len(TIMES) - k for k in range(len(Y))]
+    with pytest.warns(RuntimeWarning, match="fits did not converge"):
+        many = network.fit_many(TIMES, Y, starts, lengths=lengths, covariance=True, max_iterations=2000)
+    for m, length in enumerate(lengths):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            one = network.fit(TIMES[:length], Y[m][:length], starts[m], max_iterations=2000)
+        assert np.array_equal(many.parameters[m], one.parameters)
+        assert np.array_equal(many.standard_errors[m], one.standard_errors)
+        assert np.array_equal(many.covariance[m], one.covariance)
+        assert (many.chi2[m], many.data[m], many.iterations[m]) == (one.chi2, one.used, one.iterations)
+    with pytest.raises(ValueError, match="it was built without fit=True"):
+        built(nn.Sequential([nn.Dense(1)], 1, name="net")).fit_many(TIMES, Y)
     w, x, y = sympy.symbols("w x y")
-    distance = built(nn.Model("distance", x, y, {w: 0.1}, w * x, abs(w * x**2 - y)))
-    with pytest.raises(ValueError, match="distance is none: its loss"):
-        distance.fit_many(TIMES, Y)
+    poisson = built(nn.Model("poisson", x, y, {w: 0.1}, sympy.exp(w * x), sympy.exp(w * x) - y * w * x))
+    counts = np.array([[1.0, 2, 3, 5], [2.0, 1, 0, 1]])
+    many = poisson.fit_many([0.0, 1, 2, 3], counts)
+    assert list(many.status) == ["converged"] * 2
+    for m, targets in enumerate(counts):
+        assert many.parameters[m] == poisson.fit([0.0, 1, 2, 3], targets).parameters

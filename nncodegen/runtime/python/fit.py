@@ -89,7 +89,7 @@ def fit(
         raise ValueError(f"robust is {robust!r}; there are: {names}")
     absolute = flag("absolute_sigma", absolute_sigma)
     if model.facts.curved:
-        _check_curved(model, sigma, robust)
+        check_curved(model, sigma, robust)
         absolute = True
     problem = Problem(
         model, inputs, targets, _sigma(model, sigma, targets), limits, robust,
@@ -102,19 +102,23 @@ def fit(
         count = integer("starts", starts, 1, 2**20)
         seed, threads = integer("seed", seed, 0, 2**64 - 1), integer("threads", threads, 1, THREADS)
         first = best_start(problem, start, held, count, seed, threads)
-    return _result(problem, problem.solve(first, held), start, held, absolute)
+    return _told(result_of(problem, problem.solve(first, held), start, held, absolute))
 
 
-def _result(problem: Problem, found: Solution, start: Array, held: Array | None, absolute_sigma: bool) -> FitResult:
-    """What the caller gets, after a warning where the fit did not converge."""
+def result_of(problem: Problem, found: Solution, start: Array, held: Array | None, absolute_sigma: bool) -> FitResult:
+    """What a fit has come to."""
     free = ~np.zeros(len(start), bool) if held is None else held == 0
-    result = FitResult(
+    return FitResult(
         problem.model, found.parameters, start.copy(), free, found.active.astype(bool), found.triangle, found.cost,
         found.chi2, found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
         found.evaluations, absolute_sigma, problem.bounds, problem.robust, problem.robust_scale, problem,
     )  # fmt: skip
+
+
+def _told(result: FitResult) -> FitResult:
+    """The result, after a warning where the fit did not converge."""
     if not result.converged:
-        warnings.warn(f"the fit of {problem.model.name} did not converge: {result.message}", RuntimeWarning, 3)
+        warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, 3)
     return result
 
 
@@ -128,7 +132,7 @@ def _start(model: Model, parameters: Any, limits: Bounds | None) -> Array:
     return start if limits is None else np.clip(start, *limits)
 
 
-def _check_curved(model: Model, sigma: Any, robust: str | None) -> None:
+def check_curved(model: Model, sigma: Any, robust: str | None) -> None:
     """Raises ValueError for what has a meaning for residuals alone."""
     for name, value in (("sigma", sigma), ("robust", robust)):
         if value is not None:

@@ -10,9 +10,11 @@ import numpy as np
 
 from .arguments import to_array, to_finite
 from .bounds import check_bounds, check_fixed, check_within
+from .fit import check_curved
+from .fits_in_turn import fit_in_turn
 from .initial import initial_parameters
 from .jacobian import check_fitted
-from .many_fits import ManyFits
+from .many_fits import LEAST, ManyFits
 from .scalars import THREADS, flag, integer, number
 from .share import share
 
@@ -26,9 +28,6 @@ TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
 """The default tolerance. A fit ends with a step that lowers the sum of squares by no more than this part of it, and
 takes that step: what then separates parameters from the optimum is far below their standard errors. In float32,
 rounding hides what is much smaller, and fits would go on without getting better."""
-
-LEAST = 8
-"""The least tolerance, in units of what a number of size 1 is rounded by: rounding hides what is smaller."""
 
 
 def fit_many(
@@ -71,12 +70,15 @@ def fit_many(
     threads         1 to 64, which share the fits
 
     The bits of a fit depend neither on the others nor on their number nor on threads. A fit that fails leaves the
-    others alone, and a RuntimeWarning says how many did. Returns a ManyFits. Raises ValueError for an argument that
-    cannot be meant, and for models that are not fitted side by side: layers, formulas of more than 400 statements,
-    and losses that are no sums of squares.
+    others alone, and a RuntimeWarning says how many did. Fits of layers, of formulas of more than 400 statements and
+    of losses that are no sums of squares are made one after the other, each as ``fit`` makes it. Returns a ManyFits.
+    Raises ValueError for an argument that cannot be meant.
     """
-    _check_side_by_side(model)
-    data = _Data(model, X, Y)
+    check_fitted(model, "fit_many")
+    if model.facts.curved:
+        check_curved(model, sigma, None)
+        absolute_sigma = True
+    data = Data(model, X, Y)
     data.add_starts(parameters)
     data.add_lengths(lengths)
     data.add_sigma(sigma)
@@ -98,19 +100,13 @@ def fit_many(
             found.arrays(),
         )  # fmt: skip
 
-    share(fit, len(found), model.native.fits_lanes, integer("threads", threads, 1, THREADS))
+    def fit_others(first: int, last: int) -> None:
+        fit_in_turn(model, data, limits, held, max(wanted, least), steps, absolute, first, last, found)
+
+    lanes = model.native.fits_lanes
+    share(fit if lanes else fit_others, len(found), lanes or 1, integer("threads", threads, 1, THREADS))
     _warn(found)
     return found
-
-
-def _check_side_by_side(model: Model) -> None:
-    """Raises ValueError, with the reason, if fits of a model are not made side by side."""
-    check_fitted(model, "fit_many")
-    if not model.native.fits_lanes:
-        raise ValueError(
-            f"fit_many makes fits side by side, which {model.name} cannot: that takes a formula of at most 400 "
-            f"statements, fitted by least squares, without layers"
-        )
 
 
 def _warn(found: ManyFits) -> None:
@@ -126,7 +122,7 @@ def _warn(found: ManyFits) -> None:
         )
 
 
-class _Data:
+class Data:
     """The data of all fits, checked: arrays for C, each shared or with a first axis for the fits."""
 
     sigma: Array | None
@@ -162,6 +158,15 @@ class _Data:
             [0 if array is None or name not in self.counts else array[0].size for name, array in arrays.items()],
             np.uintp,
         )
+
+    def of_fit(self, m: int) -> tuple[Array | None, Array, Array | None, Array]:
+        """X (samples, inputs), Y (samples, targets), sigma like Y or None, and the start (P,) of one fit."""
+        count = self.samples if self.lengths is None else int(self.lengths[m])
+        arrays = {"X": self.X, "Y": self.Y, "sigma": self.sigma, "parameters": self.starts}
+        own = {name: array[m] if name in self.counts and array is not None else array for name, array in arrays.items()}
+        X, Y, sigma, start = own.values()
+        rows = [None if each is None else each.reshape(self.samples, -1)[:count] for each in (X, Y, sigma)]
+        return rows[0], rows[1], rows[2], start  # type: ignore[return-value]
 
     def add_starts(self, parameters: Any) -> None:
         """Sets where the fits begin."""

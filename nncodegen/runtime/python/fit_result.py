@@ -102,6 +102,11 @@ class FitResult:
         self._refit = refit
 
     @property
+    def model_name(self) -> str:
+        """What the model is called."""
+        return self._model.name
+
+    @property
     def status(self) -> str:
         """How it ended: "converged", "max_iterations", "stalled", "not_finite" or "interrupted"."""
         return ENDINGS[self._ending].status

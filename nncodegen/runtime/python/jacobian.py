@@ -38,4 +38,6 @@ def jacobian(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None)
 def check_fitted(model: Model, function: str) -> None:
     """Raises ValueError, with the reason, if there are no fits of a model."""
     if model.facts.not_fitted:
-        raise ValueError(f"{model.name} has no {function}: {model.facts.not_fitted}")
+        raise ValueError(
+            f"{function} is for convex losses and least squares; {model.name} is none: {model.facts.not_fitted}"
+        )

@@ -11,6 +11,7 @@ from .markup import paragraph, table
 from .result import reduced
 
 if TYPE_CHECKING:
+    from .fit_result import FitResult
     from .model import Model
     from .types import Array
 
@@ -19,6 +20,9 @@ STATUS = (
     "not_finite",
 )  # fmt: skip
 """What the numbers mean by which C says how a fit ended. Whoever interrupts a call gets no result of it."""
+
+LEAST = 8
+"""The least tolerance, in units of what a number of size 1 is rounded by: rounding hides what is smaller."""
 
 ROWS = 20
 """The parameters that the table of the fits shows."""
@@ -56,6 +60,17 @@ class ManyFits:
         self.data = np.empty(fits, np.uint64)
         self.iterations = np.empty(fits, np.uint64)
         self._numbers = np.zeros(fits, np.uint8)
+
+    def put(self, fit: int, result: FitResult, used: int, status: int) -> None:
+        """Writes what one fit has come to."""
+        self.parameters[fit] = result.parameters
+        self.standard_errors[fit] = result.standard_errors
+        if self.covariance is not None:
+            self.covariance[fit] = result.covariance
+        self.chi2[fit] = result.chi2
+        self.data[fit] = used
+        self.iterations[fit] = result.iterations
+        self._numbers[fit] = status
 
     def arrays(self) -> tuple[Array | None, ...]:
         """What C writes (``native.py``)."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .facts import flat_names
-from .fit_many import LEAST
-from .many_fits import ManyFits
+from .many_fits import LEAST, ManyFits
 from .share import share
 
 if TYPE_CHECKING:

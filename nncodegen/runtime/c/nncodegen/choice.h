@@ -7,7 +7,7 @@
    fastest first. Compilers can do that by themselves (target_clones), but not with vector types and inline functions,
    and only with glibc.
 
-   Needs the header of the model, NN_MODEL, and the same NN_HAS_... as interface.h. Gives all functions that the header
+   Needs the header of the model, NN_MODEL, and what interface.h needs besides. Gives all functions that the header
    of the model declares, use among them, and kernel, the table of them. */
 
 #ifndef NNCODEGEN_CHOICE_H

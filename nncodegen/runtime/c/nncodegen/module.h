@@ -1,7 +1,7 @@
 /* A Python module for a model: the table of its functions and its facts, from which a wrapper that is the same for
    every model makes the module.
 
-   Needs the header of the model, NN_MODEL, the same NN_HAS_... as interface.h, and nncodegen_facts, which the source that
+   Needs the header of the model, NN_MODEL, what interface.h needs besides, and nncodegen_facts, which the source that
    includes this defines: a text in Python, cut into strings short enough for every compiler, and NULL at the end. Gives
    nncodegen_kernel, the table, and PyInit_NAME, which Python calls when it imports the module. */
 
