@@ -51,7 +51,7 @@ def _fit(task: Fit, threads: int) -> Run:
 
     def run() -> Any:
         result = module.fit(task.X, task.Y, parameters=task.start)
-        return np.stack([result.parameters, result.standard_errors])
+        return np.stack([result.parameters, result.standard_errors], dtype=module.dtype, casting="same_kind")
 
     return run
 
