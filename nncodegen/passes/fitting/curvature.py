@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from sympy import Expr, Function
+from sympy import Expr, Function, Mul
 
 from nncodegen.ir import Companion, Element, Program, Step, Tensor, needed
 from nncodegen.passes.fitting.seeds import NAME, seeds_of, shape_of, summed
@@ -126,7 +126,16 @@ def _written_with(defined: dict[Element, Expr], program: Program) -> Iterator[St
     for step in program.steps:
         for element in [element for element, formula in missing.items() if step.expression.has(formula)]:
             yield Step(element, missing.pop(element))
-        yield step if step.target in defined else replace(step, expression=step.expression.xreplace(replaced))
+        yield step if step.target in defined else replace(step, expression=_replaced(step.expression, replaced))
+
+
+def _replaced(expression: Expr, replaced: dict[Expr, Expr]) -> Expr:
+    """An expression with some parts replaced; a product also where it stands among other factors."""
+    written: Expr = expression.xreplace(replaced)
+    for part, element in replaced.items():
+        if isinstance(part, Mul):
+            written = written.subs(part, element)
+    return written
 
 
 def _separates(steps: Sequence[Step], inner: Sequence[Element], program: Program) -> bool:
