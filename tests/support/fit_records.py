@@ -15,6 +15,13 @@ class Facts:
         self.parameters = parameters
 
 
+class Native:
+    """Stands for the C of a model, which is never sure of a covariance: NumPy decomposes."""
+
+    def covariance(self, triangle, scale, least, covariance):
+        return False
+
+
 class Formula:
     """Stands for a compiled model: a function of parameters and X, shape (N, K), and its derivative (N, K, P)."""
 
@@ -22,7 +29,7 @@ class Formula:
         shapes = parameters if isinstance(parameters, dict) else dict.fromkeys(parameters, ())
         self.name, self.dtype = name, np.dtype(dtype)
         self.facts = Facts(tuple(Parameter(p, shape, "constant", 1.0, True) for p, shape in shapes.items()))
-        self.function, self.derivative = function, derivative
+        self.function, self.derivative, self.native = function, derivative, Native()
         self.input_names, self.output_names, self.target_names = inputs, outputs, tuple("y" for _ in outputs)
 
     def predict(self, parameters, X):

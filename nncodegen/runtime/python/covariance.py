@@ -7,6 +7,7 @@ are determined.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,6 +49,11 @@ class Decomposition(NamedTuple):
         return largest / smallest if smallest > 0 else float("inf")
 
 
+def least_ratio(count: int, epsilon: float) -> float:
+    """The part of the largest singular value up to which others count as 0, for a triangle of so many columns."""
+    return count * (ROUNDINGS_OF_ENTRIES * epsilon + ROUNDINGS_OF_SUMS * sys.float_info.epsilon)
+
+
 def decompose(triangle: Array, epsilon: float) -> Decomposition:
     """The decomposition of a triangle (F, F) whose entries are known to the relative precision epsilon.
 
@@ -62,8 +68,7 @@ def decompose(triangle: Array, epsilon: float) -> Decomposition:
     norms = np.linalg.norm(scaled, axis=0)
     norms[norms == 0] = 1
     _, singular, directions = np.linalg.svd(scaled / norms)
-    roundings = ROUNDINGS_OF_ENTRIES * epsilon + ROUNDINGS_OF_SUMS * np.finfo(float).eps
-    rank = int(np.sum(singular > roundings * count * singular[0]))
+    rank = int(np.sum(singular > least_ratio(count, epsilon) * singular[0]))
     return Decomposition(norms * largest, singular, directions, rank)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import goodness
-from .covariance import Decomposition, correlation, covariance, decompose, undetermined
+from .covariance import Decomposition, correlation, covariance, decompose, least_ratio, undetermined
 from .endings import ENDINGS
 from .facts import flat_names
 from .fit_plot import plot
@@ -192,14 +192,21 @@ class FitResult:
         rank is not full, rows and columns are infinite for those parameters alone that are not determined. Bounds
         are not taken into account, not even active ones.
         """
-        found = np.zeros((len(self.parameters), len(self.parameters)))
-        found[np.ix_(self.free, self.free)] = covariance(self._decomposition, self._epsilon, self.error_scale)
+        free, count = self.free_count, len(self.parameters)
+        known = np.empty((free, free))
+        least = least_ratio(free, self._epsilon)
+        if not self._model.native.covariance(self._triangle, self.error_scale, least, known):
+            known = covariance(self._decomposition, self._epsilon, self.error_scale)
+        if free == count:
+            return known
+        found = np.zeros((count, count))
+        found[np.ix_(self.free, self.free)] = known
         return found
 
     @cached_property
     def standard_errors(self) -> Array:
         """(P,), the roots of the variances: infinite for what is not determined, 0 for what is fixed."""
-        errors: Array = np.sqrt(np.diag(self.covariance))
+        errors: Array = np.sqrt(self.covariance.diagonal())
         return errors
 
     @cached_property

@@ -43,3 +43,48 @@ cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double r
     if run.status == nncodegen_FIT_INTERRUPTED:
         raise fit.error or KeyboardInterrupt
     return run.cost, run.chi2, run.used, run.rank, run.iterations, run.evaluations, run.status, run.sample
+
+
+cdef enum:
+    FEW_COLUMNS = 16  # a decomposition by NumPy takes longer than the inverse of a triangle of these
+
+
+cdef bint _covariance(triangle, double scale, double least, covariance):
+    """Writes inverse(R'R)*scale for a triangle R; False where there may be singular values that count as 0 (native.py).
+
+    Of the columns S of R divided by their norms, the smallest singular value is at least 1/|inverse(S)|, and the
+    largest at most |S|, in Frobenius's norm. Half of that ratio is taken, as all is rounded.
+    """
+    cdef double inverse[FEW_COLUMNS*FEW_COLUMNS]
+    cdef double norms[FEW_COLUMNS]
+    cdef const double *R = <const double *> _address(triangle)
+    cdef double *result = <double *> _address(covariance)
+    cdef Py_ssize_t n = len(triangle), i, j, k
+    cdef double total, squares = 0
+    if n == 0 or n > FEW_COLUMNS or not isfinite(scale):
+        return False
+    for j in range(n):
+        total = 0
+        for i in range(j + 1):
+            total += R[i*n + j]*R[i*n + j]
+        if not 1e-200 < total < 1e200 or R[j*n + j] == 0:
+            return False
+        norms[j] = sqrt(total)
+    for j in range(n):  # column j of inverse(S), from its end
+        inverse[j*n + j] = norms[j]/R[j*n + j]
+        squares += inverse[j*n + j]*inverse[j*n + j]
+        for i in range(j - 1, -1, -1):
+            total = 0
+            for k in range(i + 1, j + 1):
+                total += R[i*n + k]/norms[k]*inverse[k*n + j]
+            inverse[i*n + j] = -total*norms[i]/R[i*n + i]
+            squares += inverse[i*n + j]*inverse[i*n + j]
+    if not 1 > 2*least*sqrt(squares*<double> n):
+        return False
+    for i in range(n):
+        for j in range(i, n):
+            total = 0
+            for k in range(j, n):
+                total += inverse[i*n + k]*inverse[j*n + k]
+            result[i*n + j] = result[j*n + i] = total/norms[i]/norms[j]*scale
+    return True

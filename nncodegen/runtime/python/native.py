@@ -104,6 +104,13 @@ class Native(Protocol):
     ) -> None:  # fmt: skip
         """Writes the products of the Hessian of the mean loss with some directions."""
 
+    def covariance(self, triangle: Array, scale: float, least: float, covariance: Array) -> bool:
+        """Writes the inverse of R'R times a scale for a triangle R (F, F) whose rank is not in doubt.
+
+        False for a scale that is not finite, for more than a few columns, and where a singular value of R, whose
+        columns are divided by their norms, might be below ``least`` times the largest: see covariance.py.
+        """
+
     def loss(
         self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
         gradient: Array | None,

@@ -8,7 +8,7 @@
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport HUGE_VAL, isfinite
+from libc.math cimport HUGE_VAL, isfinite, sqrt
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -173,6 +173,9 @@ cdef class _Native:
             stopped = kernel.hessian_products(p, v, count, x, y, w, samples, memory, result, &call.poll)
         if stopped:
             raise call.error or KeyboardInterrupt
+
+    def covariance(self, triangle, double scale, double least, covariance):
+        return _covariance(triangle, scale, least, covariance)
 
     def predict_short(self, parameters, X):
         return _predict_short(parameters, X)
