@@ -1,5 +1,7 @@
 """NIST's reference problems by compiled modules: derivatives as others have written them, and certified solutions."""
 
+import warnings
+
 import mpmath
 import numpy as np
 import pytest
@@ -21,8 +23,21 @@ def module(name):
 
 
 def fitted(name, start):
+    """The result from a start. Only Lanczos1 may end where rounding lets no step lower the cost, with a warning."""
     one = nist.problem(name)
-    return module(name).fit(one.x, one.y, parameters=one.starts[start])
+    with warnings.catch_warnings():
+        if name == "Lanczos1":
+            warnings.filterwarnings("ignore", "the fit of Lanczos1 did not converge: no step lowers", RuntimeWarning)
+        result = module(name).fit(one.x, one.y, parameters=one.starts[start])
+    assert result.converged or (name, result.status) == ("Lanczos1", "stalled")
+    return result
+
+
+def hessian(name):
+    """The Hessian of a problem's module; without one the test is skipped."""
+    if not hasattr(module(name), "hessian"):
+        pytest.skip("modules have no second derivatives")
+    return module(name).hessian
 
 
 @pytest.mark.parametrize("name", nist.NAMES)
@@ -42,7 +57,7 @@ def test_hessian(name):
     one = nist.problem(name)
     for where in nist.POINTS:
         parameters = nist.point(one, where)
-        found = module(name).hessian(parameters, one.x, one.y)
+        found = hessian(name)(parameters, one.x, one.y)
         assert found.shape == (len(parameters), len(parameters))
         assert nist.distance(found, found.T) < 1e-14
         assert nist.distance(found, nist.written_loss_hessian(one, parameters)) < 1e-12
@@ -53,8 +68,9 @@ def test_hessian_product(name):
     """A product with a vector is that of the matrix."""
     one = nist.problem(name)
     vector = np.random.default_rng(0).standard_normal(len(one.certified)) * one.certified
+    second = hessian(name)
     found = module(name).hessian_product(one.certified, vector, one.x, one.y)
-    expected = module(name).hessian(one.certified, one.x, one.y) @ vector
+    expected = second(one.certified, one.x, one.y) @ vector
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.linalg.norm(expected))
 
 
