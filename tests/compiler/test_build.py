@@ -96,8 +96,8 @@ def test_what_is_written(tmp_path):
     nn.build(model, out=tmp_path / "a")
     suffix = next(p for p in (tmp_path / "a").iterdir() if p.name.startswith("perceptron.cpython")).name
     sources = {
-        "perceptron.c", "perceptron.h", "perceptron.pyi", "perceptron_fitting.c", "perceptron_module.c",
-        "perceptron_variants.c",
+        "perceptron.c", "perceptron.h", "perceptron.pyi", "perceptron_fitting.c", "perceptron_hessian.c",
+        "perceptron_module.c", "perceptron_variants.c",
     }  # fmt: skip
     assert {p.name for p in (tmp_path / "a").iterdir()} == {*sources, suffix}
     nn.build(model, out=tmp_path / "a", dump=True)
