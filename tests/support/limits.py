@@ -54,7 +54,8 @@ class Evaluated:
 
     def __init__(self, model):
         first = nn.compile_model(model, until="differentiate")["differentiate"]
-        again = (differentiate(replace(first, loss=part, gradient=())) for part in first.gradient)
+        parts = (replace(first, loss=part, gradient=(), companions=()) for part in first.gradient)
+        again = (differentiate(program, fit=False) for program in parts)
         self.programs = [simplify(program) for program in (first, *again)]
 
     def __call__(self, numbers, at, y=None, digits=None):
