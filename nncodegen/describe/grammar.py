@@ -108,15 +108,12 @@ def names_in(text: str, role: str) -> tuple[str, ...]:
 
     Raises ModelError where the text is not an expression.
     """
-    shown = repr(text if len(text) <= 200 else f"{text[:200]}...")
     try:
-        if len(text) > MOST_CHARACTERS:
-            raise _UnreadableError(f"it has more than {MOST_CHARACTERS:,} characters")
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = _tree(text)
         called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called]
     except (_UnreadableError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ModelError(f"{role} is not a formula: {shown} ({error})") from error
+        raise ModelError(f"{role} is not a formula: {_shown(text)} ({error})") from error
     names.sort(key=lambda node: (node.lineno, node.col_offset))
     return tuple(dict.fromkeys(node.id for node in names if node.id not in CONSTANTS))
 
@@ -127,12 +124,10 @@ def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
     It consists of numbers, + - * / **, comparisons, and the functions in NAMES. Raises ModelError, which names
     ``role`` and the part that could not be read, or is too large.
     """
-    shown = repr(text if len(text) <= 200 else f"{text[:200]}...")
+    shown = _shown(text)
     try:
-        if len(text) > MOST_CHARACTERS:
-            raise _UnreadableError(f"it has more than {MOST_CHARACTERS:,} characters")
         with _bounded_work():
-            value = _Reader(symbols).read(ast.parse(text.strip(), mode="eval").body)
+            value = _Reader(symbols).read(_tree(text).body)
     except (_UnreadableError, SyntaxError) as error:
         raise ModelError(f"{role} is not a formula: {shown} ({error})") from error
     except _TooMuchWorkError as error:
@@ -146,6 +141,18 @@ def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
     if not isinstance(value, Expr):
         raise ModelError(f"{role} is not a formula: {shown} is not a number for each sample")
     return value
+
+
+def _tree(text: str) -> ast.Expression:
+    """The syntax of a text. Raises _UnreadableError where it is too long, and what Python raises."""
+    if len(text) > MOST_CHARACTERS:
+        raise _UnreadableError(f"it has more than {MOST_CHARACTERS:,} characters")
+    return ast.parse(text.strip(), mode="eval")
+
+
+def _shown(text: str) -> str:
+    """A text, or its beginning, as messages quote it."""
+    return repr(text if len(text) <= 200 else f"{text[:200]}...")
 
 
 @contextmanager

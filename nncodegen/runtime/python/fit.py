@@ -13,7 +13,7 @@ from .bounds import check_bounds, check_fixed, check_within
 from .fit_result import FitResult
 from .initial import initial_parameters
 from .jacobian import check_fitted
-from .problem import ROBUST, Problem, Solution
+from .problem import ROBUST, Problem, Solution, check_tolerance
 from .scalars import THREADS, flag, integer, number
 from .starting_points import best_start
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from .bounds import Bounds
     from .model import Model
     from .types import Array
-
-TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
-"""The default tolerance: the last steps are those of Gauss and Newton, so that many more digits are right."""
 
 
 def fit(
@@ -94,7 +91,7 @@ def fit(
     problem = Problem(
         model, inputs, targets, _sigma(model, sigma, targets), limits, robust,
         number(model, "robust_scale", robust_scale, 0.0, np.inf, True),
-        TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False),
+        check_tolerance(model, tolerance),
         1000 + 100 * len(start) if max_iterations is None else integer("max_iterations", max_iterations, 0, 2**31 - 1),
     )  # fmt: skip
     first = start

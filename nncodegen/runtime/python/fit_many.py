@@ -14,8 +14,9 @@ from .fit import check_curved
 from .fits_in_turn import fit_in_turn
 from .initial import initial_parameters
 from .jacobian import check_fitted
-from .many_fits import LEAST, ManyFits
-from .scalars import THREADS, flag, integer, number
+from .many_fits import ManyFits, beyond_rounding
+from .problem import check_tolerance
+from .scalars import THREADS, flag, integer
 from .share import share
 
 if TYPE_CHECKING:
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 
     from .model import Model
     from .types import Array
-
-TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
-"""The default tolerance. A fit ends with a step that lowers the sum of squares by no more than this part of it, and
-takes that step: what then separates parameters from the optimum is far below their standard errors. In float32,
-rounding hides what is much smaller, and fits would go on without getting better."""
 
 
 def fit_many(
@@ -89,19 +85,18 @@ def fit_many(
         data.starts = np.clip(data.starts, *limits)
     absolute = flag("absolute_sigma", absolute_sigma)
     found = ManyFits(model, data.fits(), int(model.parameter_count - held.sum()), flag("covariance", covariance))
-    least = LEAST * float(np.finfo(model.dtype).eps)
-    wanted = TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False)
+    wanted = beyond_rounding(model, check_tolerance(model, tolerance))
     steps = integer("max_iterations", max_iterations, 0, 2**31 - 1)
 
     def fit(first: int, last: int) -> None:
         model.native.fit_many(
             (data.X, data.Y, data.sigma, data.starts, data.lengths), data.strides(), data.samples,
-            (*(limits or (None, None)), held if held.any() else None), max(wanted, least), steps, absolute, first, last,
+            (*(limits or (None, None)), held if held.any() else None), wanted, steps, absolute, first, last,
             found.arrays(),
         )  # fmt: skip
 
     def fit_others(first: int, last: int) -> None:
-        fit_in_turn(model, data, limits, held, max(wanted, least), steps, absolute, first, last, found)
+        fit_in_turn(model, data, limits, held, wanted, steps, absolute, first, last, found)
 
     lanes = model.native.fits_lanes
     share(fit if lanes else fit_others, len(found), lanes or 1, integer("threads", threads, 1, THREADS))

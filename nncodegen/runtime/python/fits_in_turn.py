@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from .model import Model
     from .types import Array
 
-CONVERGED, MAX_ITERATIONS, SINGULAR, TOO_FEW_DATA, NO_DATA, NOT_FINITE = 1, 4, 5, 6, 7, 8
-"""The numbers of ``many_fits.STATUS``."""
-
-ENDS = {"max_iterations": MAX_ITERATIONS, "stalled": MAX_ITERATIONS, "not_finite": NOT_FINITE, "no_data": NO_DATA}
+ENDS = {
+    "max_iterations": "max_iterations",
+    "stalled": "max_iterations",
+    "not_finite": "not_finite",
+    "no_data": "no_data",
+}
+"""The status of fits that did not converge, from how they ended."""
 
 
 def fit_in_turn(
@@ -35,8 +38,8 @@ def fit_in_turn(
         found.put(m, result, solution.used, ENDS.get(solution.ending) or _status(result))
 
 
-def _status(result: FitResult) -> int:
+def _status(result: FitResult) -> str:
     """How a fit that converged counts: the data may not determine its parameters."""
     if result.used < result.free_count:
-        return TOO_FEW_DATA
-    return CONVERGED if result.rank == result.free_count else SINGULAR
+        return "too_few_data"
+    return "converged" if result.rank == result.free_count else "singular"

@@ -9,10 +9,9 @@ import numpy as np
 
 from .arguments import check_parameters, check_samples
 from .calls import TRAIN
-from .fit import TOLERANCE
 from .initial import initial_parameters
 from .jacobian import check_fitted
-from .problem import Problem
+from .problem import TOLERANCE, Problem
 from .result import Result
 
 if TYPE_CHECKING:

@@ -24,6 +24,12 @@ STATUS = (
 LEAST = 8
 """The least tolerance, in units of what a number of size 1 is rounded by: rounding hides what is smaller."""
 
+
+def beyond_rounding(model: Model, tolerance: float) -> float:
+    """A tolerance, or the least that makes sense in the precision of a model."""
+    return max(tolerance, LEAST * float(np.finfo(model.dtype).eps))
+
+
 ROWS = 20
 """The parameters that the table of the fits shows."""
 HEAD = ("of those that converged", "5 % below", "median", "5 % above")
@@ -61,8 +67,8 @@ class ManyFits:
         self.iterations = np.empty(fits, np.uint64)
         self._numbers = np.zeros(fits, np.uint8)
 
-    def put(self, fit: int, result: FitResult, used: int, status: int) -> None:
-        """Writes what one fit has come to."""
+    def put(self, fit: int, result: FitResult, used: int, status: str) -> None:
+        """Writes what one fit has come to; status is one of STATUS."""
         self.parameters[fit] = result.parameters
         self.standard_errors[fit] = result.standard_errors
         if self.covariance is not None:
@@ -70,7 +76,7 @@ class ManyFits:
         self.chi2[fit] = result.chi2
         self.data[fit] = used
         self.iterations[fit] = result.iterations
-        self._numbers[fit] = status
+        self._numbers[fit] = STATUS.index(status)
 
     def arrays(self) -> tuple[Array | None, ...]:
         """What C writes (``native.py``)."""

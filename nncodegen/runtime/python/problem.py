@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .scalars import number
+
 if TYPE_CHECKING:
     from .bounds import Bounds
     from .model import Model
@@ -17,6 +19,16 @@ ROBUST = {None: 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
 
 ENDS = ("cost", "step", "gradient", "max_iterations", "stalled", "not_finite", "no_data", "interrupted", "not_convex")
 """How a fit may end (see ``endings``), in the order of the numbers in C."""
+
+
+TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
+"""The default tolerance. What separates parameters from the optimum then is far below their standard errors, and single
+fits go on with steps of Gauss and Newton. In float32, rounding hides what is much smaller."""
+
+
+def check_tolerance(model: Model, tolerance: Any) -> float:
+    """The tolerance of a fit, from 0 and below 1; by default that of the precision of the model."""
+    return TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False)
 
 
 class Solution(NamedTuple):

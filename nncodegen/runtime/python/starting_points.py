@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .facts import flat_names
-from .many_fits import LEAST, ManyFits
+from .many_fits import ManyFits, beyond_rounding
 from .share import share
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _side_by_side(problem: Problem, points: Array, held: Array | None, threads: 
     def fit(first: int, last: int) -> None:
         model.native.fit_many(
             (problem.X, problem.Y, sigma, points, None), strides, problem.samples, (low, high, held),
-            max(problem.tolerance, LEAST * float(np.finfo(model.dtype).eps)), STEPS, False, first, last, found.arrays(),
+            beyond_rounding(model, problem.tolerance), STEPS, False, first, last, found.arrays(),
         )  # fmt: skip
 
     share(fit, len(points), model.native.fits_lanes, threads)
