@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from nncodegen.errors import ModelError
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Bounds = tuple[Array, Array]
 """The lower and the upper bounds of all parameters, (P,) each, infinite where there is none."""
@@ -52,10 +54,10 @@ def read_start(names: tuple[str, ...], given: Any, bounds: Bounds | None, role: 
 
 
 def check_names(names: tuple[str, ...], given: Mapping[str, Any], role: str) -> None:
-    """Raises ValueError for the first name that is no parameter."""
+    """Raises ModelError for the first name that is no parameter."""
     unknown = next((name for name in given if name not in names), None)
     if unknown is not None:
-        raise ValueError(f"{role} names {unknown}, which is no parameter; there are: {', '.join(names)}")
+        raise ModelError(f"{role} names {unknown}, which is no parameter; there are: {', '.join(names)}")
 
 
 def _within(low: Array, high: Array) -> Array:

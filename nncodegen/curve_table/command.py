@@ -10,10 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nncodegen.curve.formula import module_of
 from nncodegen.curve_table.columns import columns_of, require_rows
 from nncodegen.curve_table.equation import read_equation
-from nncodegen.curve_table.groups import ERROR, Problem, fit_groups
+from nncodegen.curve_table.groups import ERROR, Problem, fit_groups, fit_rows
 from nncodegen.curve_table.settings import Settings
 from nncodegen.errors import BuildError
 from nncodegen.printable import printable
@@ -73,15 +72,11 @@ def _understood(
 
 
 def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None, plot: Path | None) -> None:
-    formula, settings = problem.formula, problem.settings
+    formula = problem.formula
     columns = columns_of(table, formula.columns, problem.target, problem.sigma)
     require_rows(table, columns, problem.needed)
     _tell_left_out(console, columns.left_out)
-    result = module_of(formula).fit(
-        columns.X, columns.y, parameters=settings.start_of(formula), sigma=columns.sigma,
-        bounds=settings.bounds_of(formula), robust=settings.robust, robust_scale=settings.robust_scale,
-        starts=settings.starts, seed=settings.seed, threads=settings.threads,
-    )  # fmt: skip
+    result = fit_rows(columns, slice(None), problem)
     click.echo(printable(str(result), lines=True))
     if out is not None:
         rows = zip(formula.parameters, result.parameters.tolist(), result.standard_errors.tolist(), strict=True)

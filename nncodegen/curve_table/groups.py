@@ -14,6 +14,7 @@ import pandas as pd
 from nncodegen.curve.formula import Formula, module_of
 from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of, require_rows, side_by_side
 from nncodegen.curve_table.settings import Settings
+from nncodegen.runtime.python import FitResult
 from nncodegen.table.read import Table
 
 SIDE_BY_SIDE, ONE_BY_ONE = 4096, 16
@@ -67,6 +68,17 @@ def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) ->
     return _fit_all(table, columns, problem, lambda done, groups: None).astype(empty.dtypes.to_dict())
 
 
+def fit_rows(columns: Columns, rows: Any, problem: Problem) -> FitResult:
+    """One fit of some of the rows that are used, by their places."""
+    settings, formula = problem.settings, problem.formula
+    return module_of(formula).fit(
+        columns.X[rows], columns.y[rows], parameters=settings.start_of(formula),
+        sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
+        robust=settings.robust, robust_scale=settings.robust_scale, starts=settings.starts, seed=settings.seed,
+        threads=settings.threads,
+    )  # fmt: skip
+
+
 def _fit_all(table: Table, columns: Columns, problem: Problem, tell: Callable[[int, int], None]) -> pd.DataFrame:
     groups = groups_of(table, problem.by, columns.rows)
     parts, step = [], ONE_BY_ONE if problem.settings.one_by_one else SIDE_BY_SIDE
@@ -98,14 +110,8 @@ def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
 
 
 def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:
-    settings, formula = problem.settings, problem.formula
     if not len(rows):
-        return [*np.full(2 * len(formula.parameters), np.nan), 0, np.nan, 0, "no_data"]
-    result = module_of(formula).fit(
-        columns.X[rows], columns.y[rows], parameters=settings.start_of(formula),
-        sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
-        robust=settings.robust, robust_scale=settings.robust_scale, starts=settings.starts, seed=settings.seed,
-        threads=settings.threads,
-    )  # fmt: skip
+        return [*np.full(2 * len(problem.formula.parameters), np.nan), 0, np.nan, 0, "no_data"]
+    result = fit_rows(columns, rows, problem)
     pairs = np.column_stack([result.parameters, result.standard_errors]).ravel()
     return [*pairs, len(rows), result.reduced_chi2, result.iterations, result.status]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 from nncodegen.errors import ModelError
 
@@ -31,13 +30,6 @@ def read_bounds(text: str) -> dict[str, tuple[float, float]]:
 def read_names(text: str) -> tuple[str, ...]:
     """Names of columns: "plate,well"."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def check_known(names: Iterable[str], parameters: tuple[str, ...], option: str) -> None:
-    """Raises ModelError for the first name that is no parameter."""
-    for name in names:
-        if name not in parameters:
-            raise ModelError(f"{option} names {name}, which is no parameter; there are: {', '.join(parameters)}")
 
 
 def _pairs(text: str, option: str, example: str) -> list[tuple[str, str]]:

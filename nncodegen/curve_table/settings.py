@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.curve.formula import Formula
-from nncodegen.curve.start import Bounds, read_bounds, read_start
-from nncodegen.curve_table.options import check_known
+from nncodegen.curve.start import Bounds, check_names, read_bounds, read_start
 from nncodegen.errors import ModelError
 
 
@@ -27,8 +26,8 @@ class Settings:
 
     def check(self, formula: Formula) -> None:
         """Raises ModelError for names that are no parameters of a formula, and for a start outside of the bounds."""
-        check_known(self.start, formula.parameters, "--start")
-        check_known(self.bounds, formula.parameters, "--bounds")
+        check_names(formula.parameters, self.start, "--start")
+        check_names(formula.parameters, self.bounds, "--bounds")
         for name, value in self.start.items():
             low, high = self.bounds.get(name, (-np.inf, np.inf))
             if not low <= value <= high:

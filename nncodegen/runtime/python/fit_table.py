@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .markup import paragraph, table
+from .markup import aligned, paragraph, table
 
 if TYPE_CHECKING:
     from .fit_result import FitResult
@@ -23,12 +23,7 @@ CORRELATIONS = 10
 
 def text_table(result: FitResult) -> str:
     """The table of a fit as text, in lines of at most some 80 characters."""
-    cells = [HEAD, *_rows(result)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [_title(result), ""]
-    for name, *numbers in cells:
-        padded = (f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=True))
-        lines.append("   ".join([f"{name:<{widths[0]}}", *padded]).rstrip())
+    lines = [_title(result), "", *aligned(HEAD, _rows(result))]
     notes = _notes(result)
     label = max(len(name) for name, _ in notes)
     return "\n".join([*lines, "", *(f"{name:<{label}}   {text}" for name, text in notes)])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .facts import flat_names
-from .markup import paragraph, table
+from .markup import aligned, paragraph, table
 from .result import reduced
 
 if TYPE_CHECKING:
@@ -141,12 +141,7 @@ class ManyFits:
         """A table of how parameters, errors and so on are distributed among the fits that converged."""
         lines = [f"{self._model.name}: {self._told()}"]
         if self.converged.any():
-            cells = [HEAD, *self._rows()]
-            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-            lines.append("")
-            for name, *numbers in cells:
-                padded = (f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=True))
-                lines.append("   ".join([f"{name:<{widths[0]}}", *padded]))
+            lines += ["", *aligned(HEAD, self._rows())]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -1,4 +1,4 @@
-"""Tables in HTML, as notebooks show them."""
+"""Tables in text, and in HTML as notebooks show them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [_row(head, "th")] if head else []
     lines += [_row(row, "td") for row in rows]
     return f"<table>{''.join(lines)}</table>"
+
+
+def aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table in text, whose first column is text and whose other columns are numbers."""
+    cells = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for name, *numbers in cells:
+        padded = (f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=True))
+        lines.append("   ".join([f"{name:<{widths[0]}}", *padded]).rstrip())
+    return lines
 
 
 def paragraph(text: str, tag: str = "p") -> str:
