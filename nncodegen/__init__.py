@@ -3,6 +3,7 @@
 from nncodegen.curve import curve_fit
 from nncodegen.describe import Dense, Dropout, GaussianNoise, Model, Optimizer, Sequential, WideAndDeep
 from nncodegen.errors import BuildError, ModelError, NncodegenError, ProgramError, TableError
+from nncodegen.export import Exportable, Exported, export
 from nncodegen.ir import Hyperparameter, Program, evaluate
 from nncodegen.ir.functions import (
     elu,
@@ -27,9 +28,9 @@ from nncodegen.targets import get_include
 __version__ = "0.1.0"
 
 __all__ = [
-    "BuildError", "Dense", "Dropout", "FitResult", "GaussianNoise", "Hyperparameter", "ManyFits", "ManyResult",
-    "Model", "ModelError", "Module", "NncodegenError", "Optimizer", "Program", "ProgramError", "Progress", "Result",
-    "Sequential", "TableError", "WideAndDeep", "build", "compile_model", "curve_fit", "elu", "evaluate", "gelu",
-    "get_include", "leaky_relu", "log_cosh", "relu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
-    "xlogy",
+    "BuildError", "Dense", "Dropout", "Exportable", "Exported", "FitResult", "GaussianNoise", "Hyperparameter",
+    "ManyFits", "ManyResult", "Model", "ModelError", "Module", "NncodegenError", "Optimizer", "Program",
+    "ProgramError", "Progress", "Result", "Sequential", "TableError", "WideAndDeep", "build", "compile_model",
+    "curve_fit", "elu", "evaluate", "export", "gelu", "get_include", "leaky_relu", "log_cosh", "relu", "selu",
+    "sigmoid", "silu", "softplus", "softsign", "tanh", "xlogy",
 ]  # fmt: skip

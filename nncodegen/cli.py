@@ -23,6 +23,8 @@ from nncodegen.check import Check, check_gradient
 from nncodegen.describe import PRECISIONS, Model, Sequential
 from nncodegen.emit import identifier
 from nncodegen.errors import ModelError, NncodegenError
+from nncodegen.export import export as write_export
+from nncodegen.export.command import DESTINATIONS
 from nncodegen.ir import Program
 from nncodegen.module import Module
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
@@ -323,6 +325,44 @@ def curve(
             run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask)
         except ValueError as error:  # of a formula or data that the module does not take
             raise ModelError(str(error)) from error
+
+
+@command.command()
+@click.argument("model", metavar="MODEL.py[:NAME]|FOLDER")
+@click.option("--target", required=True, type=click.Choice(tuple(DESTINATIONS)), help="Where the model is taken.")
+@click.option("--parameters", type=click.Path(path_type=Path), metavar="FILE.npz",
+              help="Trained parameters, which are written as constants: the file of a Result, or arrays.")  # fmt: skip
+@click.option("--train", is_flag=True, help="What is written can train, not only predict.")
+@click.option("--optimizers", default="sgd", show_default=True, metavar="NAME,...", help="Its update rules.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="[default: the model's own, or float64]")
+@click.option("--no-libm", is_flag=True, help="The C calls no function of another library.")
+@click.option("--vectors", is_flag=True, help="The C is fast, for the vectors of a CPU, instead of small.")
+@click.option("--cross", metavar="CPU-SYSTEM", help="Another machine to make binaries for: aarch64-linux-gnu.")
+@click.option("--name", help="Another name than the model's own.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: NAME_TARGET]")
+def export(
+    model: str, target: str, parameters: Path | None, train: bool, optimizers: str, precision: str | None,
+    no_libm: bool, vectors: bool, cross: str | None, name: str | None, out: Path | None,
+) -> None:  # fmt: skip
+    """Write a model for use elsewhere: as C, for another runtime, or as a package.
+
+    The model is that of a Python file, or the folder of a table's model that `fit` has written.
+    """
+    chosen: Any
+    if Path(model).is_dir():
+        from nncodegen.table.model import load_model as load_table  # noqa: PLC0415 (pandas is optional)
+
+        chosen = load_table(model)
+    else:
+        chosen = load_model(model)
+    rules = [each.strip() for each in optimizers.split(",") if each.strip()]
+    exported = write_export(
+        chosen, target, out, parameters, train, precision, rules, not no_libm, vectors, cross, name
+    )  # fmt: skip
+    width = max(map(len, exported.files))
+    for file, content in exported.files.items():
+        click.echo(f"{file:<{width}}  {len(content):>9,} bytes")
+    click.echo(f"\n{exported.report}\nwritten to {exported.folder}".replace("\n\n\n", "\n\n"))
 
 
 def load_model(argument: str) -> Model | Sequential:

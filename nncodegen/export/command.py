@@ -1,0 +1,75 @@
+"""``nn.export``: looks up the destination, hands it the model, and writes what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from nncodegen.describe.optimizers import OPTIMIZERS
+from nncodegen.emit import identifier
+from nncodegen.errors import BuildError, ModelError
+from nncodegen.export.folder import write_files
+from nncodegen.export.request import Exported, Exporter, Request
+from nncodegen.export.subject import exportable
+
+DESTINATIONS = {
+    "c": "nncodegen.export.c",
+}
+"""The module of each destination: its function ``files`` is an Exporter. Modules are imported when they are needed."""
+
+
+def export(
+    model: Any,
+    target: str,
+    out: str | PathLike[str] | None = None,
+    parameters: Any = None,
+    train: bool = False,
+    precision: str | None = None,
+    optimizers: Sequence[str] = ("sgd",),
+    libm: bool = True,
+    vectors: bool = False,
+    cross: str | None = None,
+    name: str | None = None,
+) -> Exported:
+    """Writes a model for use elsewhere: as C, for another runtime, or as a package.
+
+    model is a Model or a Sequential, a fitted estimator, or the trained model of a table. target is one of
+    ``DESTINATIONS``. out is the folder to write to, NAME_TARGET by default; it is created, and must hold no files but
+    those of an earlier export. parameters are trained ones, which are written as constants: an array (P,), a mapping
+    from names to arrays, a Result or FitResult, or the path of an .npz archive of these. With ``train``, what is
+    written can train, too, by the named optimizers. precision is "float64" or "float32", by default the model's own.
+    With ``libm=False``, C calls no function of another library; with ``vectors``, it is the fast one of ``build``,
+    not the small one. cross names another machine to make binaries for, such as "aarch64-linux-gnu". name takes the
+    place of the model's own.
+
+    Returns what was written. Raises ModelError for a model that the destination cannot take, BuildError where a
+    compiler or the disk fails.
+    """
+    if target not in DESTINATIONS:
+        raise ModelError(f"there is no destination {target!r}; there are: {', '.join(DESTINATIONS)}")
+    for optimizer in optimizers:
+        if optimizer not in OPTIMIZERS:
+            raise ModelError(f"there is no optimizer {optimizer!r}; there are: {', '.join(OPTIMIZERS)}")
+    subject = exportable(model, precision, parameters)
+    request = Request(
+        subject, identifier(name or subject.model.name), train, tuple(optimizers), libm, vectors, cross
+    )  # fmt: skip
+    folder = Path(out) if out is not None else Path(f"{request.name}_{target}")
+    exported = _exporter(target)(request)
+    write_files(folder, exported.files)
+    return replace(exported, folder=folder)
+
+
+def _exporter(target: str) -> Exporter:
+    """The function of a destination. Raises BuildError where it needs a package that is not installed."""
+    try:
+        exporter: Exporter = import_module(DESTINATIONS[target]).files
+    except ModuleNotFoundError as error:
+        raise BuildError(
+            f"the destination {target} needs the package {error.name}: pip install 'nncodegen[{target}]'"
+        ) from error
+    return exporter

@@ -1,0 +1,113 @@
+"""What can be exported: models, and whatever knows the model that it is, such as a fitted estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nncodegen.describe import PRECISIONS, Model, Sequential, describe
+from nncodegen.errors import ModelError
+from nncodegen.ir import Program
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """A model with its precision, its trained parameters (P,) or None, and the meaning of its inputs and outputs.
+
+    An object of any class can be exported that has a method ``exportable()`` which returns one of these. ``inputs``
+    and ``outputs`` have a text for each column; where they are empty, the names in the model say enough.
+    """
+
+    model: Model | Sequential
+    precision: str = "float64"
+    parameters: Any = None
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+def exportable(given: Any, precision: str | None, parameters: Any) -> Exportable:
+    """What an object exports. Raises ModelError.
+
+    ``precision`` and ``parameters`` take the place of its own. Parameters are an array (P,), a mapping from names to
+    arrays, a Result or a FitResult, or the path of an .npz archive with either of these.
+    """
+    if isinstance(given, Model | Sequential):
+        found = Exportable(given)
+    elif hasattr(given, "exportable"):
+        found = given.exportable()
+    else:
+        raise ModelError(
+            f"a {type(given).__name__} cannot be exported: give a nncodegen.Model, a nncodegen.Sequential, a fitted "
+            f"estimator or a trained model of a table"
+        )
+    if precision is not None and precision not in PRECISIONS:
+        raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+    found = replace(found, precision=precision or found.precision)
+    chosen = found.parameters if parameters is None else parameters
+    if chosen is None:
+        return found
+    return replace(found, parameters=_parameters(chosen, describe(found.model, found.precision)))
+
+
+def _parameters(given: Any, program: Program) -> Any:
+    """Parameters as one array (P,) in the precision of a program. Raises ModelError."""
+    if isinstance(given, str | PathLike):
+        given = _read(Path(given), program)
+    elif hasattr(given, "parameters") and not isinstance(given, Mapping):
+        given = given.parameters
+    if isinstance(given, Mapping):
+        given = _joined(given, program)
+    try:
+        array = np.array(given, program.precision)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"parameters must be numbers, a Result, or a file of them: {error}") from error
+    if array.shape != (program.parameter_count,):
+        raise ModelError(
+            f"the parameters have the shape {array.shape}; {program.name} has {program.parameter_count}: give an array "
+            f"of the shape ({program.parameter_count},)"
+        )
+    if not np.isfinite(array).all():
+        raise ModelError("a parameter is not finite: export what has been trained without a divergence")
+    return array
+
+
+def _joined(given: Mapping[str, Any], program: Program) -> Any:
+    """The arrays of all parameters, one behind the other in the order of the program. Raises ModelError."""
+    needed = {tensor.name: tensor.shape for tensor in program.parameters}
+    wrong = sorted(map(str, given.keys() ^ needed.keys()))
+    if wrong:
+        raise ModelError(
+            f"the parameters are not those of {program.name}: {', '.join(wrong[:5])} is given or needed, and not both; "
+            f"its parameters are: {', '.join(needed)}"
+        )
+    parts = []
+    for name, shape in needed.items():
+        part = np.asarray(given[name])
+        if part.shape != shape:
+            raise ModelError(f"the parameter {name} has the shape {part.shape}; expected {shape}")
+        parts.append(part.ravel())
+    return np.concatenate(parts)
+
+
+def _read(path: Path, program: Program) -> Any:
+    """The parameters in an .npz archive: that of a Result, one array, or one for each parameter. Raises ModelError."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = {tensor.name for tensor in program.parameters}
+            if names == set(archive.files):
+                return {name: archive[name] for name in archive.files}
+            if "parameters" in archive.files:
+                return archive["parameters"]
+            if len(archive.files) == 1:
+                return archive[archive.files[0]]
+            found = ", ".join(archive.files[:5])
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # a damaged archive may raise any error
+        raise ModelError(f"{path} is damaged, or no .npz archive: {error}") from error
+    raise ModelError(f"{path} holds {found}, not the parameters of {program.name}: save a Result, or one array")
