@@ -49,7 +49,7 @@ def check_gradient(
     Returns None if the loss is not finite there. Raises CheckError if the gradient is wrong.
     """
     if X is None and Y is None:
-        X, Y = _random_data(described)
+        X, Y = random_data(described)
     parameters = np.asarray(module.initial_parameters(seed=1), float)
     values = evaluate(differentiated, parameters, X, Y)
     gradient = np.concatenate([values[element.tensor].ravel() for element in differentiated.gradient])
@@ -69,11 +69,11 @@ def check_gradient(
     return check
 
 
-def _random_data(program: Program) -> tuple[Array | None, Array | None]:
+def random_data(program: Program, samples: int = 5) -> tuple[Array | None, Array | None]:
     """Inputs and targets between 0 and 1, where most formulas are defined; rows of targets that sum to 1."""
     generator = np.random.default_rng(0)
     inputs, targets = (sum(t.size for t in tensors) for tensors in (program.inputs, program.targets))
-    X, Y = generator.uniform(0.1, 0.9, (5, inputs)), generator.uniform(0.1, 0.9, (5, targets))
+    X, Y = generator.uniform(0.1, 0.9, (samples, inputs)), generator.uniform(0.1, 0.9, (samples, targets))
     if program.labels:
         Y /= Y.sum(axis=1, keepdims=True)
     return X if inputs else None, Y if targets else None

@@ -105,7 +105,7 @@ class Elements:
             source = self.program.noise[number]
             key, sample = f"noise_of_layer(noise, {number + 1})", f"sample_numbers[{self.sample}]"
             given = f"{key}, noise.scale, {sample}, {self.position(element)}"
-            return f"{source.distribution}_noise({given}, {_noise_arguments(source)})"
+            return f"{source.distribution}_noise({given}, {noise_arguments(source)})"
         if place is Place.WEIGHT:
             return f"weights[{SAMPLE}]"
         return f"{SUMS.get(place) or self.names[element.tensor]}[{self.position(element)}]"
@@ -242,7 +242,7 @@ def _read(nests: Iterable[Nest]) -> dict[str, Element]:
     return {element.tensor: element for step in steps for element in (*step.operands, step.target)}
 
 
-def _noise_arguments(source: Noise) -> str:
+def noise_arguments(source: Noise) -> str:
     """The further arguments of the function of a distribution."""
     if source.distribution == "normal":
         return f"(real) {source.scale!r}"

@@ -9,7 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from nncodegen.describe.optimizers import OPTIMIZERS
 from nncodegen.emit import identifier
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.export.folder import write_files
@@ -51,13 +50,9 @@ def export(
     """
     if target not in DESTINATIONS:
         raise ModelError(f"there is no destination {target!r}; there are: {', '.join(DESTINATIONS)}")
-    for optimizer in optimizers:
-        if optimizer not in OPTIMIZERS:
-            raise ModelError(f"there is no optimizer {optimizer!r}; there are: {', '.join(OPTIMIZERS)}")
     subject = exportable(model, precision, parameters)
-    request = Request(
-        subject, identifier(name or subject.model.name), train, tuple(optimizers), libm, vectors, cross
-    )  # fmt: skip
+    used_name = identifier(name or subject.model.name)
+    request = Request(subject, used_name, train, tuple(optimizers), libm, vectors, cross)
     folder = Path(out) if out is not None else Path(f"{request.name}_{target}")
     exported = _exporter(target)(request)
     write_files(folder, exported.files)

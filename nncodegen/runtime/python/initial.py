@@ -22,7 +22,7 @@ def initial_parameters(model: Model, /, seed: int = 0) -> Array:
     if model.constants is not None:
         return model.constants.copy()
     generator = np.random.default_rng(seed)
-    parts = [_draw(generator, one.distribution, one.scale, one.size) for one in model.facts.parameters]
+    parts = [draw(generator, one.distribution, one.scale, one.size) for one in model.facts.parameters]
     return np.concatenate(parts).astype(model.dtype)
 
 
@@ -40,7 +40,7 @@ def unpack(model: Model, /, parameters: ArrayLike) -> dict[str, Array]:
     return views
 
 
-def _draw(generator: np.random.Generator, distribution: str, scale: float, size: int) -> Array:
+def draw(generator: np.random.Generator, distribution: str, scale: float, size: int) -> Array:
     """Initial values of one parameter."""
     if distribution == "constant":
         return np.full(size, scale)

@@ -1,0 +1,188 @@
+"""Prints plain kernels (see ``schedule.plain``) as C99 that knows nothing but its arguments.
+
+What they call besides is a helper, a header of ``runtime/c/nncodegen/plain``: a printer remembers those that it used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+from nncodegen.emit.elements import noise_arguments
+from nncodegen.emit.lines import Lines, wrapped
+from nncodegen.emit.names import Names
+from nncodegen.emit.printer import Printer
+from nncodegen.ir import Element, Step
+from nncodegen.schedule.nest import Place
+from nncodegen.schedule.plain import Compute, Finish, Item, Loop, PlainKernel, Start
+
+ARRAYS = {
+    Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.OUTPUT: "outputs",
+    Place.GRADIENT: "gradient",
+}  # fmt: skip
+"""The arguments of functions that hold tensors one behind the other."""
+
+NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
+"""What a reduction starts from."""
+
+HELPERS = {
+    "maximum": ("maximum",), "minimum": ("minimum",), "half_expm1": ("half_expm1",), "tanh_of": ("tanh_of",),
+    "dropout": ("noise", "dropout"), "normal": ("noise", "normal"), "power": ("power",),
+}  # fmt: skip
+"""What printed text may call -> the headers that define it, in this order."""
+
+
+class PlainPrinter(Printer):
+    """Prints with the functions of the C library, or with those of nncodegen, and remembers the helpers it used."""
+
+    def __init__(self, precision: str, element: Any, libm: bool, helpers: dict[str, None]) -> None:
+        super().__init__(precision, element)
+        self._libm, self._suffix, self._helpers = libm, "f" if precision == "float32" else "", helpers
+
+    def _print_own(self, function: Any) -> str:
+        name = function.func.__name__
+        arguments = ", ".join(self._print(argument) for argument in function.args)
+        if not self._libm:
+            self._helpers["functions"] = None
+            return str(super()._print_own(function))
+        if name in HELPERS:
+            self._helpers[name] = None
+            return f"{name.removesuffix('_of')}_of({arguments})"
+        return f"exp{self._suffix}({self._print(-function.args[0])})" if name == "decay" else (
+            f"{name}{self._suffix}({arguments})"
+        )  # fmt: skip
+
+    _print_exp = _print_decay = _print_expm1 = _print_log = _print_log1p = _print_tanh_of = _print_own
+    _print_half_expm1 = _print_erf = _print_erfc = _print_own
+
+    def _print_sign(self, function: Any) -> str:
+        argument = self._print(function.args[0])
+        return f"(real) (({argument} > 0) - ({argument} < 0))"
+
+    def _nested(self, function: str, arguments: tuple[Any, ...]) -> str:
+        self._helpers[function] = None
+        return super()._nested(function, arguments)
+
+
+class PlainEmitter:
+    """Writes the bodies of functions for one sample. ``helpers`` collects what they call."""
+
+    def __init__(self, kernel: PlainKernel, libm: bool, helpers: dict[str, None], lines: Lines) -> None:
+        self._kernel, self._helpers, self._lines = kernel, helpers, lines
+        self._names = Names(kernel.program.sizes)
+        for tensor in kernel.program.declared:
+            self._names[tensor.name]
+        self._printer = PlainPrinter(kernel.program.precision, self._value, libm, helpers)
+
+    def emit(self) -> None:
+        """Declarations, and the loops; each of the outermost follows a comment that names its steps."""
+        self._lines.add(*self._declarations())
+        for loops, items in groupby(self._kernel.body, lambda item: isinstance(item, Loop)):
+            for number, item in enumerate(items):
+                if loops or number == 0:
+                    self._lines.add("")
+                if loops:
+                    self._comment(_steps([item]))
+                self._item(item)
+
+    @property
+    def arguments(self) -> set[str]:
+        """The names of the arguments that are read or written."""
+        places = {self._place(e) for step in _steps(self._kernel.body) for e in (step.target, *step.operands)}
+        return {"work" if place is Place.ARRAY else ARRAYS.get(place, "") for place in places}
+
+    def name(self, element: Element) -> str:
+        """The variable of an element that is in no memory."""
+        return self._names[element.tensor]
+
+    def _declarations(self) -> Iterator[str]:
+        """Names for the parameters, inputs and arrays that are read."""
+        steps = _steps(self._kernel.body)
+        read = {element.tensor: element for step in steps for element in (step.target, *step.operands)}
+        for name, storage in self._kernel.storage.items():
+            if name not in read:
+                continue
+            array, text, offset = ARRAYS.get(storage.place), self._names[name], storage.offset
+            if storage.place in (Place.PARAMETER, Place.INPUT, Place.TARGET) and not read[name].indices:
+                yield f"const real {text} = {array}[{offset}];"
+            elif storage.place is Place.PARAMETER:
+                yield f"const real *const {text} = parameters{f' + {offset}' if offset else ''};"
+            elif storage.place is Place.ARRAY:
+                yield f"real *const {text} = work{f' + {offset}' if offset else ''};"
+
+    def _comment(self, steps: list[Step]) -> None:
+        """Says which steps a loop came from, in names of C: a user's text could end the comment."""
+        texts = []
+        for step in steps:
+            named = {e: Element(self._names[e.tensor], e.indices) for e in (step.target, *step.operands)}
+            expression = step.expression.xreplace(named)
+            texts.append(str(Step(named[step.target], expression, step.operator, step.over)))
+        self._lines.add("/* " + texts[0], *("   " + text for text in texts[1:]))
+        self._lines.extend_last(" */")
+
+    def _item(self, item: Item) -> None:
+        if isinstance(item, Loop):
+            with self._lines.block(f"for (size_t {item.index} = 0; {item.index} < {item.size}; {item.index}++)"):
+                for inner in item.body:
+                    self._item(inner)
+        elif isinstance(item, Start):
+            self._lines.add(f"real {self._variable(item.step)} = {NEUTRAL[item.step.operator or '']};")
+        elif isinstance(item, Finish):
+            if self._place(item.step.target) is not Place.LOCAL:
+                self._lines.add(f"{self._stored(item.step.target)} = {self._variable(item.step)};")
+        else:
+            self._lines.add(*wrapped(self._statement(item.step), "[-+]"))
+
+    def _statement(self, step: Step) -> str:
+        value = self._printer.print(step.expression)
+        if step.operator == "sum":
+            return f"{self._variable(step)} += {value};"
+        if step.operator == "max":
+            self._helpers["maximum"] = None
+            return f"{self._variable(step)} = maximum({self._variable(step)}, {value});"
+        if self._place(step.target) is Place.LOCAL:
+            return f"const real {self.name(step.target)} = {value};"
+        added = "+" if self._place(step.target) is Place.GRADIENT else ""
+        return f"{self._stored(step.target)} {added}= {value};"
+
+    def _variable(self, step: Step) -> str:
+        """The variable in which a reduction is computed."""
+        name = self.name(step.target)
+        return name if self._place(step.target) is Place.LOCAL else f"{name.removesuffix('_')}_now"
+
+    def _place(self, element: Element) -> Place:
+        return self._kernel.storage[element.tensor].place
+
+    def _value(self, element: Element) -> str:
+        place = self._place(element)
+        if place is Place.WEIGHT:
+            return "weight"
+        if place is Place.LOCAL or (place in ARRAYS and not element.indices):
+            return self.name(element)
+        return self._stored(element)
+
+    def _stored(self, element: Element) -> str:
+        """An element in memory."""
+        storage = self._kernel.storage[element.tensor]
+        pairs = zip(element.indices, storage.strides, strict=True)
+        texts = [index if stride == 1 else f"{stride}*{index}" for index, stride in pairs if stride]
+        if storage.place is Place.NOISE:
+            return self._noise(storage.offset, " + ".join(texts) or "0")
+        own = storage.place in (Place.PARAMETER, Place.ARRAY)  # they have pointers of their own
+        texts += [str(storage.offset)] if not texts or (storage.offset and not own) else []
+        return f"{self.name(element) if own else ARRAYS[storage.place]}[{' + '.join(texts)}]"
+
+    def _noise(self, number: int, unit: str) -> str:
+        """A random number: of a layer, by its number, and of a unit."""
+        source = self._kernel.program.noise[number]
+        self._helpers[source.distribution] = None
+        return f"{source.distribution}_noise(noise, {number + 1}, {unit}, {noise_arguments(source)})"
+
+
+def _steps(items: Iterable[Item]) -> list[Step]:
+    """The steps in loops."""
+    found = []
+    for item in items:
+        found += _steps(item.body) if isinstance(item, Loop) else [item.step] if isinstance(item, Compute) else []
+    return found

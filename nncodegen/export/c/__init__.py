@@ -1,0 +1,22 @@
+"""Plain C: one .c and one .h that any compiler for any machine takes, with a test of their own."""
+
+from __future__ import annotations
+
+from nncodegen.export.c.model import PlainModel
+from nncodegen.export.c.plain import header, source
+from nncodegen.export.c.projects import cmake_lists, makefile
+from nncodegen.export.c.self_test import self_test
+from nncodegen.export.request import Exported, Request
+
+
+def files(request: Request) -> Exported:
+    """The files of a model as C."""
+    model = PlainModel(request)
+    texts = {
+        f"{model.name}.c": source(model),
+        f"{model.name}.h": header(model),
+        f"{model.name}_test.c": self_test(model),
+        "Makefile": makefile(model),
+        "CMakeLists.txt": cmake_lists(model),
+    }
+    return Exported({name: text.encode() for name, text in texts.items()})

@@ -1,0 +1,92 @@
+"""What of a model becomes C: its kernels, its update rules, its constants."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from nncodegen.emit.printer import REAL_TYPES
+from nncodegen.errors import ModelError
+from nncodegen.export.c.library import check_without_library
+from nncodegen.export.initial import start_of
+from nncodegen.export.programs import described, of_loss, of_outputs, stable, with_gradient
+from nncodegen.export.request import Request
+from nncodegen.ir import Program, Update
+from nncodegen.schedule.plain import PlainKernel, plan_gradient, plan_loss, plan_outputs
+
+
+class PlainModel:
+    """A model as plain C has it; everything follows from the request."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.name, self.upper, self.train = request.name, request.name.upper(), request.train
+        self.real = REAL_TYPES[request.precision][0]
+        self.program = described(request)
+        if not request.libm:
+            self._check_without_library()
+
+    def _check_without_library(self) -> None:
+        """Raises ModelError if a function is needed that only the C library has."""
+        steps = [*self.outputs.program.steps, *(self.derived.steps if self.train else ())]
+        check_without_library(self.name, (step.expression for step in steps))
+        for rule in self.rules:
+            check_without_library(f"the optimizer {rule.name}", (step.expression for step in rule.steps))
+
+    @cached_property
+    def outputs(self) -> PlainKernel:
+        """The loops of a prediction."""
+        return plan_outputs(stable(of_outputs(self.program)))
+
+    @cached_property
+    def loss(self) -> PlainKernel:
+        """The loops of the loss."""
+        return plan_loss(stable(of_loss(self.program)))
+
+    @cached_property
+    def derived(self) -> Program:
+        """The program with its gradient."""
+        return with_gradient(self.program)
+
+    @cached_property
+    def gradient(self) -> PlainKernel:
+        """The loops of the gradient."""
+        return plan_gradient(self.derived)
+
+    @property
+    def trained(self) -> bool:
+        """Whether there are trained parameters."""
+        return self.request.parameters is not None
+
+    @cached_property
+    def constants(self) -> Any:
+        """The parameters that are written: trained ones, or those with which a training begins; else None."""
+        if self.trained:
+            return self.request.parameters
+        return start_of(self.program) if self.train else None
+
+    @cached_property
+    def rules(self) -> tuple[Update, ...]:
+        """The update rules that were asked for. Raises ModelError for a name that no rule has."""
+        if not self.train:
+            return ()
+        known = {update.name: update for update in self.derived.updates}
+        for name in self.request.optimizers:
+            if name not in known:
+                raise ModelError(f"there is no optimizer {name!r}; there are: {', '.join(known)}")
+        return tuple(known[name] for name in dict.fromkeys(self.request.optimizers))
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The constants in the header: how many values there are of each kind."""
+        program = self.program
+        found = {
+            "INPUTS": sum(tensor.size for tensor in program.inputs),
+            "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
+            "PARAMETERS": program.parameter_count,
+            "PREDICT_WORK": self.outputs.work,
+        }
+        if self.train:
+            found["TARGETS"] = sum(tensor.size for tensor in program.targets)
+            found["TRAIN_WORK"] = max(self.loss.work, self.gradient.work)
+        return found

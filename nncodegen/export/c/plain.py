@@ -1,0 +1,157 @@
+"""NAME.c and NAME.h: the texts of a model in plain C."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from textwrap import wrap
+from typing import Any
+
+from nncodegen.emit.lines import WIDTH, Lines, wrapped
+from nncodegen.emit.model import HEAD
+from nncodegen.emit.names import identifier
+from nncodegen.emit.plain import HELPERS
+from nncodegen.export.c.functions import Function, functions
+from nncodegen.export.c.model import PlainModel
+from nncodegen.ir import Tensor
+
+RUNTIME = files("nncodegen.runtime") / "c" / "nncodegen"
+"""Where the headers are from which helpers come."""
+
+NEEDS_LIBM = ("half_expm1", "normal")
+"""The helpers that call functions of the C library for either type of numbers."""
+
+INLINE = """\
+#ifdef __GNUC__
+#define INLINE static inline __attribute__((unused))
+#else
+#define INLINE static inline
+#endif"""
+
+
+def source(model: PlainModel) -> str:
+    """NAME.c."""
+    helpers: dict[str, None] = {}
+    bodies = Lines()
+    for function in functions(model, helpers):
+        bodies.add(*_comment(function), *wrapped(function.head, "[,(]")[:-1])
+        with bodies.function(wrapped(function.head, "[,(]")[-1]):
+            function.body(bodies)
+        bodies.add("")
+    lines = Lines()
+    lines.add(HEAD, "", f'#include "{model.name}.h"', "", *_prelude(model, helpers), "")
+    lines.include(str(bodies).rstrip("\n"))
+    lines.add(*_constants(model))
+    return str(lines)
+
+
+def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
+    """What the functions need: the type of their numbers, the library of mathematics, helpers."""
+    libm = model.request.libm
+    yield from ("#include <math.h>" if libm else "#include <stdint.h>", "", f"typedef {model.real} real;")
+    if libm and any(name in helpers for name in NEEDS_LIBM):
+        yield f"#define LIBM(function) function{'##f' if model.real == 'float' else ''}"
+    if not libm:
+        yield from ("", *INLINE.splitlines(), "", *_text("plain/no_libm"))
+    if "functions" in helpers:
+        yield from ("", *_text(f"functions{model.request.precision[-2:]}"))
+    for part in dict.fromkeys(part for helper in helpers for part in HELPERS.get(helper, ())):
+        yield from ("", *_text(f"plain/{part}"))
+
+
+def _text(header: str) -> list[str]:
+    """The lines of a header of the runtime; what it includes stands before it here."""
+    text = (RUNTIME / f"{header}.h").read_text()
+    return text.replace('#include "base.h"\n\n', "").rstrip("\n").splitlines()
+
+
+def _constants(model: PlainModel) -> Iterator[str]:
+    """The parameters that are written."""
+    if model.constants is None:
+        return
+    about = "The trained parameters." if model.trained else "The parameters with which a training begins."
+    yield from ("", f"/* {about} */")
+    yield f"const real {model.name}_parameters[{model.upper}_PARAMETERS] = {{"
+    yield from numbers(model.constants, model.real)
+    yield "};"
+
+
+def numbers(values: Any, real: str) -> list[str]:
+    """Numbers of C with all their digits, in lines that are indented."""
+    suffix = "F" if real == "float" else ""
+    texts = ", ".join(f"{value!s}{suffix}" for value in values)
+    return wrap(texts, WIDTH, initial_indent="    ", subsequent_indent="    ")
+
+
+def _comment(function: Function) -> list[str]:
+    """What a function does, as a comment."""
+    return ("/* " + "\n   ".join(function.about) + " */").splitlines()
+
+
+# --- the header --------------------------------------------------------------------------------------------------
+
+
+def header(model: PlainModel) -> str:
+    """NAME.h."""
+    guard = f"{model.upper}_H"
+    lines = Lines()
+    lines.add(HEAD, "", *_about(model), "", f"#ifndef {guard}", f"#define {guard}", "", "#include <stddef.h>")
+    lines.add(*(["#include <stdint.h>"] if model.program.noise and model.train else []))
+    lines.add("", "#ifdef __cplusplus", 'extern "C" {', "#endif", "")
+    lines.add("/* How many values there are of each kind. */", "enum {")
+    lines.add(",\n".join(f"    {model.upper}_{name} = {size}" for name, size in model.sizes.items()), "};", "")
+    if model.constants is not None:
+        about = "The trained parameters." if model.trained else "The parameters with which a training begins."
+        lines.add(f"/* {about} */", f"extern const {model.real} {model.name}_parameters[{model.upper}_PARAMETERS];", "")
+    for function in functions(model, {}):
+        head = function.head.replace("real", model.real) + ";"
+        lines.add(*_comment(function), *wrapped(head, "[,(]"), "")
+    lines.add("#ifdef __cplusplus", "}", "#endif", "", "#endif")
+    return str(lines)
+
+
+def _about(model: PlainModel) -> list[str]:
+    """What the model is given and gives, in their order."""
+    program = model.program
+    null = f"NULL for {model.name}_parameters" if model.trained else "never NULL"
+    work = f"{model.upper}_PREDICT_WORK to predict" + (f", {model.upper}_TRAIN_WORK to train" if model.train else "")
+    rows = [
+        ("inputs", _listed(program.inputs, model.request.subject.inputs)),
+        ("outputs", _outputs(model)),
+        *([("targets", _listed(program.targets, ()))] if model.train else []),
+        ("parameters", [*_listed(program.parameters, ()), null]),
+        ("work", [f"memory for {work}; what is in it does not matter; NULL where that is 0"]),
+    ]
+    lines = [
+        f"/* {model.name}: {model.request.precision}, matrices row by row. No memory is allocated, nothing is kept",
+        "   between calls, and calls with work memory of their own may run at the same time.", "",
+    ]  # fmt: skip
+    for name, texts in rows:
+        found = wrapped("; ".join(texts), "[,;]")
+        lines += [f"   {name if not number else '':<12}{text.strip()}" for number, text in enumerate(found)]
+    return [*lines[:-1], f"{lines[-1]} */"]
+
+
+def _listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:
+    """Tensors one behind the other: each with its shape and the number of its first value; or what columns mean."""
+    if meanings:
+        return [f"{number}: {_safe(text)}" for number, text in enumerate(meanings)]
+    texts, offset = [], 0
+    for tensor in tensors:
+        sizes = "".join(f"[{size}]" for size in tensor.shape if size is not None)
+        texts.append(f"{identifier(tensor.name)}{sizes} at {offset}")
+        offset += tensor.size
+    return texts or ["none"]
+
+
+def _outputs(model: PlainModel) -> list[str]:
+    if model.request.subject.outputs:
+        return _listed((), model.request.subject.outputs)
+    program = model.program
+    outputs = [Tensor(e.tensor, tuple(program.sizes[i] for i in e.indices)) for e in program.outputs]
+    return _listed(outputs, ())
+
+
+def _safe(text: str) -> str:
+    """A user's text in a comment, which it must not end."""
+    return " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *").encode("ascii", "replace").decode()

@@ -1,0 +1,43 @@
+"""How the C is built: a Makefile and a CMakeLists.txt."""
+
+from __future__ import annotations
+
+from nncodegen.emit.names import MARK
+from nncodegen.export.c.model import PlainModel
+
+
+def makefile(model: PlainModel) -> str:
+    """``make`` compiles the model, ``make test`` runs its test, ``make size`` tells how large it is."""
+    name, libm = model.name, " -lm" if model.request.libm else ""
+    return f"""\
+# {MARK}. Do not edit: change the model and export it again.
+CFLAGS ?= -O2
+CFLAGS += -std=c99 -Wall -Wextra
+{name}.o: {name}.c {name}.h
+\t$(CC) $(CFLAGS) -c {name}.c
+test: {name}.o
+\t$(CC) $(CFLAGS) {name}_test.c {name}.o -o {name}_test{libm} && ./{name}_test
+size: {name}.o
+\tsize {name}.o
+.PHONY: test size
+"""
+
+
+def cmake_lists(model: PlainModel) -> str:
+    """A library with the name of the model, and its test."""
+    name = model.name
+    libm = f"\nif(UNIX)\n    target_link_libraries({name} PUBLIC m)\nendif()" if model.request.libm else ""
+    return f"""\
+# {MARK}. Do not edit: change the model and export it again.
+cmake_minimum_required(VERSION 3.10)
+project({name} C)
+set(CMAKE_C_STANDARD 99)
+
+add_library({name} STATIC {name}.c)
+target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}}){libm}
+
+enable_testing()
+add_executable({name}_test {name}_test.c)
+target_link_libraries({name}_test PRIVATE {name})
+add_test(NAME {name}_test COMMAND {name}_test)
+"""

@@ -1,0 +1,17 @@
+"""The parameters with which a training begins: those that a compiled module draws for the seed 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nncodegen.ir import Program
+from nncodegen.runtime.python.initial import draw
+
+
+def start_of(program: Program) -> Any:
+    """Initial parameters (P,) in the precision of a program."""
+    generator = np.random.default_rng(0)
+    drawn = [draw(generator, t.initial.distribution, t.initial.scale, t.size) for t in program.parameters]
+    return np.concatenate(drawn).astype(program.precision)

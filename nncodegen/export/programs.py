@@ -1,0 +1,40 @@
+"""The programs that destinations translate: what predicts, what the loss is, and what trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nncodegen.describe import describe
+from nncodegen.export.request import Request
+from nncodegen.ir import Program, needed
+from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.simplify import simplify
+from nncodegen.passes.stabilize import stabilize
+from nncodegen.schedule.loops import without_noise
+
+
+def described(request: Request) -> Program:
+    """The model as a program, under the name of the export."""
+    return replace(describe(request.subject.model, request.precision), name=request.name)
+
+
+def of_outputs(program: Program) -> Program:
+    """The described program without targets, loss and noise: only the steps that its outputs need."""
+    at_rest = replace(program, steps=tuple(without_noise(program)), noise=(), updates=())
+    return replace(at_rest, targets=(), steps=needed(at_rest.steps, program.outputs), loss=program.outputs[0])
+
+
+def of_loss(program: Program) -> Program:
+    """The described program without outputs and noise: only the steps that its loss needs."""
+    at_rest = replace(program, steps=tuple(without_noise(program)), noise=(), updates=())
+    return replace(at_rest, outputs=(), steps=needed(at_rest.steps, [program.loss]))
+
+
+def stable(program: Program) -> Program:
+    """A described program in stable forms, with every value computed once."""
+    return simplify(stabilize(program))
+
+
+def with_gradient(program: Program) -> Program:
+    """The described program in stable forms, with the derivatives of its loss, and without outputs."""
+    return simplify(differentiate(stabilize(replace(program, outputs=())), False))
