@@ -6,12 +6,15 @@ from nncodegen.export.c.model import PlainModel
 from nncodegen.export.c.plain import header, source
 from nncodegen.export.c.projects import cmake_lists, makefile
 from nncodegen.export.c.self_test import self_test
+from nncodegen.export.c.vectors import vector_files
 from nncodegen.export.request import Exported, Request
 
 
 def files(request: Request) -> Exported:
     """The files of a model as C."""
     model = PlainModel(request)
+    if request.vectors:
+        return Exported({name: text.encode() for name, text in vector_files(model).items()})
     texts = {
         f"{model.name}.c": source(model),
         f"{model.name}.h": header(model),

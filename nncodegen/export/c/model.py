@@ -65,6 +65,11 @@ class PlainModel:
             return self.request.parameters
         return start_of(self.program) if self.train else None
 
+    @property
+    def about_constants(self) -> str:
+        """What the constants are, for a comment."""
+        return "The trained parameters." if self.trained else "The parameters with which a training begins."
+
     @cached_property
     def rules(self) -> tuple[Update, ...]:
         """The update rules that were asked for. Raises ModelError for a name that no rule has."""

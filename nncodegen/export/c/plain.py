@@ -41,7 +41,7 @@ def source(model: PlainModel) -> str:
     lines = Lines()
     lines.add(HEAD, "", f'#include "{model.name}.h"', "", *_prelude(model, helpers), "")
     lines.include(str(bodies).rstrip("\n"))
-    lines.add(*_constants(model))
+    lines.add(*constants(model))
     return str(lines)
 
 
@@ -65,13 +65,12 @@ def _text(header: str) -> list[str]:
     return text.replace('#include "base.h"\n\n', "").rstrip("\n").splitlines()
 
 
-def _constants(model: PlainModel) -> Iterator[str]:
+def constants(model: PlainModel) -> Iterator[str]:
     """The parameters that are written."""
     if model.constants is None:
         return
-    about = "The trained parameters." if model.trained else "The parameters with which a training begins."
-    yield from ("", f"/* {about} */")
-    yield f"const real {model.name}_parameters[{model.upper}_PARAMETERS] = {{"
+    yield from ("", f"/* {model.about_constants} */")
+    yield f"const real {model.name}_parameters[{len(model.constants)}] = {{"
     yield from numbers(model.constants, model.real)
     yield "};"
 
@@ -101,8 +100,8 @@ def header(model: PlainModel) -> str:
     lines.add("/* How many values there are of each kind. */", "enum {")
     lines.add(",\n".join(f"    {model.upper}_{name} = {size}" for name, size in model.sizes.items()), "};", "")
     if model.constants is not None:
-        about = "The trained parameters." if model.trained else "The parameters with which a training begins."
-        lines.add(f"/* {about} */", f"extern const {model.real} {model.name}_parameters[{model.upper}_PARAMETERS];", "")
+        lines.add(f"/* {model.about_constants} */")
+        lines.add(f"extern const {model.real} {model.name}_parameters[{model.upper}_PARAMETERS];", "")
     for function in functions(model, {}):
         head = function.head.replace("real", model.real) + ";"
         lines.add(*_comment(function), *wrapped(head, "[,(]"), "")

@@ -58,7 +58,9 @@ CLASSES = 32
 def self_test(model: PlainModel) -> str:
     """The text of the test."""
     lines, name, upper = Lines(), model.name, model.upper
-    tables = _tables(model)
+    tables = tables_of(model, model.train)
+    if model.program.noise:  # which is in every gradient
+        tables.pop("sums", None)
     lines.add(HEAD, "", f'#include "{name}.h"', "", "#include <stdio.h>", "", f"typedef {model.real} real;", "")
     lines.add(f"#define TOLERANCE ((real) {TOLERANCES[model.request.precision]})")
     lines.add(f"enum {{ SAMPLES = {SAMPLES}, PARAMETERS = {upper}_PARAMETERS, CLASSES = {CLASSES} }};", "")
@@ -92,7 +94,7 @@ def self_test(model: PlainModel) -> str:
     return str(lines)
 
 
-def _tables(model: PlainModel) -> dict[str, Any]:
+def tables_of(model: PlainModel, train: bool = True) -> dict[str, Any]:
     """What the test is given and expects, by name."""
     program, precision = model.program, model.request.precision
     X, Y = (None if data is None else data.astype(precision) for data in random_data(program, SAMPLES))
@@ -102,12 +104,11 @@ def _tables(model: PlainModel) -> dict[str, Any]:
     tables = {"inputs": X, "outputs": np.concatenate(outputs, axis=1)}
     if model.constants is None:
         tables["parameters"] = given
-    if model.train:
+    if train:
         loss, gradient = _expected(model, given, X, Y)
         tables |= {"targets": Y, "loss": loss}
-        if not program.noise:
-            places = np.arange(len(gradient))
-            tables["sums"] = np.bincount(places % CLASSES, gradient * (1 + places // CLASSES % 7), CLASSES)
+        places = np.arange(len(gradient))
+        tables["sums"] = np.bincount(places % CLASSES, gradient * (1 + places // CLASSES % 7), CLASSES)
     return {name: np.asarray(table, precision) for name, table in tables.items() if table is not None}
 
 

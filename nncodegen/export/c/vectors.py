@@ -1,0 +1,87 @@
+"""The C of compiled modules in one file: fast, with the vectors of a CPU, without threads and fits.
+
+It is what ``build`` compiles, with the headers of the runtime in place of the lines that include them; its functions
+are those of a compiled module (see ``entry_points.h``).
+"""
+
+from __future__ import annotations
+
+from copy import copy
+
+from nncodegen.emit.lines import Lines
+from nncodegen.emit.model import HEAD
+from nncodegen.emit.names import MARK
+from nncodegen.export.c.amalgamation import Held, amalgamated
+from nncodegen.export.c.model import PlainModel
+from nncodegen.export.c.plain import constants, numbers
+from nncodegen.export.c.self_test import CLASSES, COMPARE, SAMPLES, SUMS, TOLERANCES, tables_of
+from nncodegen.pipeline import compile_model
+
+FLAGS = "-O3 -march=native -fopenmp-simd -fno-math-errno -fno-trapping-math"
+"""What makes vectors of the loops."""
+
+
+def vector_files(model: PlainModel) -> dict[str, str]:
+    """NAME.c, NAME.h, a test of them, and a Makefile."""
+    name, request = model.name, model.request
+    subject = copy(request.subject.model)
+    subject.name = name
+    sources = compile_model(subject, request.precision, until="emit", fit=False).sources.files
+    held: Held = {}
+    header = amalgamated(sources[f"{name}.h"], held)
+    own: Held = {each: [frozenset()] for each in held}  # the header comes first, and is guarded as a whole
+    other = "functions64.h" if model.real == "float" else "functions32.h"
+    source = amalgamated(sources[f"{name}.c"], own, (other,))
+    if model.constants is not None:
+        source += "\n".join(constants(model)) + "\n"
+        declared = (
+            f"/* {model.about_constants} */\nextern const {model.real} {name}_parameters[{len(model.constants)}];"
+        )
+        header = header.removesuffix("#endif\n") + f"{declared}\n\n#endif\n"
+    return {f"{name}.c": source, f"{name}.h": header, f"{name}_test.c": _test(model), "Makefile": _makefile(name)}
+
+
+def _test(model: PlainModel) -> str:
+    """A program that compares outputs, loss and gradient with those of the formulas."""
+    lines, name, tables = Lines(), model.name, tables_of(model)
+    program = model.program
+    lines.add(HEAD, "", f'#include "{name}.h"', "", "#include <stdio.h>", "#include <stdlib.h>", "")
+    lines.add(f"typedef {model.real} real;", "", f"#define TOLERANCE ((real) {TOLERANCES[model.request.precision]})")
+    lines.add(f"enum {{ SAMPLES = {SAMPLES}, PARAMETERS = {program.parameter_count}, CLASSES = {CLASSES} }};", "")
+    for table, content in tables.items():
+        lines.add(f"static const real {table}[{content.size}] = {{", *numbers(content.ravel(), model.real), "};", "")
+    outputs = tables["outputs"].size
+    lines.add(f"static real found_outputs[{outputs}], found_gradient[PARAMETERS], found_sums[CLASSES];", "")
+    lines.add(*COMPARE.splitlines(), "", *SUMS.splitlines(), "")
+    X, Y = ("inputs" if "inputs" in tables else "NULL"), ("targets" if "targets" in tables else "NULL")
+    at = "parameters" if "parameters" in tables else f"{name}_parameters"
+    with lines.function("int main(void)"):
+        lines.add(
+            f"void *const work = malloc({name}_work_size());",
+            "double mean = 0;",
+            "if (!work)",
+            "    return 1;",
+            f"{name}_predict({at}, {X}, SAMPLES, work, found_outputs, NULL);",
+            f'compare("outputs", found_outputs, outputs, {outputs});',
+            f"{name}_loss_and_gradient({at}, {X}, {Y}, NULL, SAMPLES, work, &mean, found_gradient, NULL);",
+            "const real found_loss = (real) mean;",
+            'compare("loss", &found_loss, loss, 1);',
+            "add_up(found_gradient, found_sums);",
+            'compare("gradient", found_sums, sums, CLASSES);',
+            "free(work);",
+            "return failures > 0;",
+        )
+    return str(lines)
+
+
+def _makefile(name: str) -> str:
+    return f"""\
+# {MARK}. Do not edit: change the model and export it again.
+CFLAGS ?= {FLAGS}
+CFLAGS += -std=c99 -Wall -Wextra
+{name}.o: {name}.c {name}.h
+\t$(CC) $(CFLAGS) -c {name}.c
+test: {name}.o
+\t$(CC) $(CFLAGS) {name}_test.c {name}.o -o {name}_test -lm && ./{name}_test
+.PHONY: test
+"""
