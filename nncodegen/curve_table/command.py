@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,9 @@ def run_curve(
         from nncodegen.curve_table.distributed import fit_distributed, names_of  # noqa: PLC0415 (dask is optional)
 
         problem = _understood(console, equation, names_of(data), sigma, by, settings)
-        _write(console, fit_distributed(data, problem, dask), problem, out)
+        with _bar(console, "parts") as tell:
+            fits = fit_distributed(data, problem, dask, tell)
+        _write(console, fits, problem, out)
         return
     table = read_table(data)
     _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns")
@@ -91,14 +95,21 @@ def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None,
 
 
 def _fit_groups(console: Console, table: Table, problem: Problem) -> Any:
+    with _bar(console, "groups") as tell:
+        fits, columns = fit_groups(table, problem, tell)
+    _tell_left_out(console, columns.left_out)
+    return fits
+
+
+@contextmanager
+def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar, where there is a terminal: a function to which what is done and what there is in all is told."""
     with Progress(
-        TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
+        TextColumn(f"fitting {what}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
         transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("fitting", total=None)
-        fits, columns = fit_groups(table, problem, lambda done, groups: bar.update(task, completed=done, total=groups))
-    _tell_left_out(console, columns.left_out)
-    return fits
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _write(console: Console, fits: Any, problem: Problem, out: Path | None) -> None:

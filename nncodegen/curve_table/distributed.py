@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,14 @@ def names_of(data: Path) -> tuple[str, ...]:
     return tuple(map(str, _frame(data).columns))
 
 
-def fit_distributed(data: Path, problem: Problem, address: str) -> pd.DataFrame:
+def fit_distributed(
+    data: Path, problem: Problem, address: str, tell: Callable[[int, int], None] = lambda done, parts: None
+) -> pd.DataFrame:
     """A row for each group, sorted by their keys: see ``fit_groups``.
 
     address is that of a scheduler of Dask, or "local". Rows are moved between the workers until each group lies within
-    one partition; what comes back is the table of fits alone. Raises TableError and BuildError.
+    one partition; what comes back is the table of fits alone. ``tell`` is called with the number of partitions that
+    are done, and that of all. Raises TableError and BuildError.
     """
     if not problem.by:
         raise TableError("--dask spreads groups over workers: name the columns that make them with --by")
@@ -39,15 +43,17 @@ def fit_distributed(data: Path, problem: Problem, address: str) -> pd.DataFrame:
     with ExitStack() as stack:
         if address == LOCAL:
             cluster = stack.enter_context(distributed.LocalCluster(threads_per_worker=1, dashboard_address=None))
-            stack.enter_context(distributed.Client(cluster))
+            client = stack.enter_context(distributed.Client(cluster))
         else:
-            stack.enter_context(distributed.Client(address))
+            client = stack.enter_context(distributed.Client(address))
         empty = _empty(frame, problem)
-        fits = (
-            frame.shuffle(on=list(problem.by))
-            .map_partitions(partial(fit_partition, problem=problem, empty=empty), meta=empty)
-            .compute()
+        fitted = frame.shuffle(on=list(problem.by)).map_partitions(
+            partial(fit_partition, problem=problem, empty=empty), meta=empty
         )
+        parts = client.compute(fitted.to_delayed())
+        for done, _ in enumerate(distributed.as_completed(parts), 1):
+            tell(done, len(parts))
+        fits = pd.concat(client.gather(parts))
     return fits.sort_values(list(problem.by)).reset_index(drop=True)
 
 

@@ -114,4 +114,11 @@ def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:
         return [*np.full(2 * len(problem.formula.parameters), np.nan), 0, np.nan, 0, "no_data"]
     result = fit_rows(columns, rows, problem)
     pairs = np.column_stack([result.parameters, result.standard_errors]).ravel()
-    return [*pairs, len(rows), result.reduced_chi2, result.iterations, result.status]
+    return [*pairs, len(rows), result.reduced_chi2, result.iterations, _status(result)]
+
+
+def _status(result: FitResult) -> str:
+    """How a fit ended, in the words of fits that are made side by side."""
+    if result.converged and result.degrees_of_freedom < 0:
+        return "too_few_data"
+    return "singular" if result.converged and result.rank < result.free_count else result.status

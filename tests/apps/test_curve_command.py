@@ -190,7 +190,7 @@ def test_groups_that_are_not_fitted(run, options):
     assert "warning" not in done.stderr.lower()
     found = rows_of(done.stdout)
     assert (found[2]["a"], found[2]["rows"], found[2]["status"]) == ("", "0", "no_data")
-    assert (found[7]["a_error"], found[7]["rows"]) == ("inf", "2")
+    assert (found[7]["a_error"], found[7]["rows"], found[7]["status"]) == ("inf", "2", "too_few_data")
     assert {row["status"] for row in found[:2] + found[3:7] + found[8:]} == {"converged"}
     assert "left out      22 rows in which a value is missing\n" in done.stderr
     assert "1 no_data" in done.stderr
