@@ -76,6 +76,10 @@ PEERS = {
     OURS: Peer("nncodegen", "ours:make"),
     "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), NO_FITS),
     "jax": Peer("JAX, all in one jit", "jax:make", ("jax",), ALONE),
+    "jax-vmap": Peer(
+        "JAX, one vmap over all fits", "jax_fits:vmapped", ("jax",),
+        {**_FITS_ONLY, **dict.fromkeys(("fit", "nist"), "it makes many fits at once")}, threads=False,
+    ),
     "torch": Peer("PyTorch, eager", "torch:eager", ("torch",), NO_FITS),
     "torch-modules": Peer("PyTorch, as tutorials write it", "torch:modules", ("torch",), _LAYERS_ONLY),
     "torch-compile": Peer("PyTorch, compiled steps", "torch:compiled", ("torch",), NO_FITS),

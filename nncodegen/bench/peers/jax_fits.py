@@ -1,11 +1,13 @@
 """Least squares in JAX: Levenberg-Marquardt, all in one jit, with derivatives by SymPy; many fits use vmap.
 
 The equations of a few parameters are written out, as calls of a library for each small matrix take several times as
-long. Fits run in groups whose data fit into a cache; the loop of a group ends with the last of its fits.
+long. Fits run in groups whose data fit into a cache; the loop of a group ends with the last of its fits. ``vmapped``
+is the same as people write it: one vmap over all fits, and the library's solver.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -41,8 +43,19 @@ def fitting(task: Fit) -> Run:
     return lambda: np.asarray(many(starts, Y))
 
 
-def _levenberg_marquardt(task: Fit, X: tuple[Any, ...]) -> Any:
+def vmapped(task: Fit, threads: int) -> Run:
+    """The run of many fits under one vmap."""
+    jax.config.update("jax_enable_x64", task.precision == "float64")
+    jax.config.update("jax_platforms", "cpu")
+    fit = _levenberg_marquardt(task, tuple(jnp.asarray(column) for column in task.X.T), _solve_by_library)
+    many = jax.jit(jax.vmap(lambda start, y: fit(start, y)[0]))
+    starts, Y = jnp.asarray(task.start), jnp.asarray(task.Y)
+    return lambda: np.asarray(many(starts, Y))
+
+
+def _levenberg_marquardt(task: Fit, X: tuple[Any, ...], solve: Callable[[Any, Any, Any], Any] | None = None) -> Any:
     """The function from a start and y to the parameters and what belongs to them."""
+    solve = solve or _solve
     curve, derivatives = task.curve.function("jax"), task.curve.jacobian("jax")
 
     def normal(p: Any, y: Any) -> Normal:
@@ -54,7 +67,7 @@ def _levenberg_marquardt(task: Fit, X: tuple[Any, ...]) -> Any:
 
     def step(state: Any) -> Any:
         p, y, (cost, A, g), damping, count, _ = state
-        trial = p - _solve(A, g, damping)
+        trial = p - solve(A, g, damping)
         new = normal(trial, y)
         better = new[0] < cost  # not where it is NaN
         done = (abs(cost - new[0]) <= REDUCTION[task.precision] * cost) | (damping > LARGEST_DAMPING)
@@ -67,6 +80,11 @@ def _levenberg_marquardt(task: Fit, X: tuple[Any, ...]) -> Any:
         return p, at
 
     return fit
+
+
+def _solve_by_library(A: Any, g: Any, damping: Any) -> Any:
+    """The solution of (A + damping*diag(A))*x = g."""
+    return jnp.linalg.solve(A + damping * jnp.diag(jnp.diag(A)), g)
 
 
 def _solve(A: Any, g: Any, damping: Any) -> Any:
