@@ -31,6 +31,7 @@ from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.pipeline import Stage, compile_model, write_out
 from nncodegen.printable import printable
 from nncodegen.schedule import Schedule
+from nncodegen.shown import ABOUT, THEME, Formulas, shown
 from nncodegen.userfile import run_file
 
 
@@ -98,12 +99,29 @@ def build(
 @command.command()
 @click.argument("model", required=False, metavar="[MODEL.py[:NAME]]")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
-def show(model: str | None, precision: str) -> None:
+@click.option("--stage", "stages", multiple=True, type=click.Choice(tuple(ABOUT)),
+              help="Only this stage; may be repeated. The last is the C.  [default: all others]")  # fmt: skip
+@click.option("--optimizers", default="", metavar="NAME,...", help="The update rules of these as well, or of all.")
+@click.option("--fits", is_flag=True, help="The programs for fits and for the Hessian as well.")
+@click.option("--width", type=click.IntRange(40), help="[default: that of the terminal, or 120]")
+def show(
+    model: str | None, precision: str, stages: tuple[str, ...], optimizers: str, fits: bool, width: int | None
+) -> None:
     """Print the program of a model after every stage; without a model, of the perceptron."""
     chosen = perceptron.model if model is None else load_model(model)
-    compiled = compile_model(chosen, precision, until="schedule")
-    for stage in compiled.stages:
-        click.echo(f"--- {stage.name} ---\n\n{stage.result.show()}")
+    compiled = compile_model(chosen, precision, until="emit" if "emit" in stages else "schedule")
+    known = [update.name for update in compiled["simplify"].updates]
+    rules = known if optimizers == "all" else [name.strip() for name in optimizers.split(",") if name.strip()]
+    for name in rules:
+        if name not in known:
+            raise click.BadParameter(f"there is no {name!r}; there are: {', '.join(known)}", param_hint="--optimizers")
+    console = Console(highlighter=Formulas(), theme=THEME, soft_wrap=True)
+    columns = width or (console.width if console.is_terminal else 120)
+    text = shown(compiled.stages, stages or tuple(ABOUT)[:-1], rules, fits, columns)
+    if console.is_terminal:
+        console.print(text, markup=False, end="")
+    else:
+        click.echo(text, nl=False)
 
 
 @command.command(cls=_Bench)

@@ -93,10 +93,42 @@ def test_show(run):
     run.write("models.py", MODELS)
     done = run("show", "models.py:first")
     assert done.returncode == 0
-    for part in ("--- describe ---", "s1[n, j]  = sum(i) W1[j, i]*x[n, i]", "--- stabilize ---",
-                 "--- differentiate ---",
-                 "d_W1[j, i] = sum(n) d_z1[n, j]*x[n, i]", "--- simplify ---", "--- schedule ---"):  # fmt: skip
+    for part in ("--- describe: ", "s1[n, j]  = sum(i) W1[j, i]*x[n, i]", "--- stabilize: ", "--- differentiate: ",
+                 "d_W1[j, i] = sum(n) d_z1[n, j]*x[n, i]", "--- simplify: ", "--- schedule: "):  # fmt: skip
         assert part in done.stdout
+    assert "update  " not in done.stdout  # the rules of optimizers are shown where they are wanted
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+def test_show_a_part(run):
+    """One stage, in lines of a width; the C; update rules by name, and no others."""
+    run.write("models.py", MODELS)
+    done = run("show", "models.py:first", "--stage", "simplify", "--optimizers", "adam", "--width", "60")
+    assert re.findall(r"^--- .*", done.stdout, re.MULTILINE) == [
+        "--- simplify: in primitives of C, each value computed once ---", "--- update rules ---"
+    ]  # fmt: skip
+    assert re.findall(r"^update +(\w+)", done.stdout, re.MULTILINE) == ["adam"]
+    assert max(map(len, done.stdout.splitlines())) <= 62
+    code = run("show", "models.py:first", "--stage", "emit").stdout
+    assert "static HOT void gradient_tile(" in code
+    assert "--- emit: the C of the kernels ---" in code
+    refused = run("show", "models.py:first", "--optimizers", "adam,foo")
+    assert refused.returncode == 2
+    assert "there is no 'foo'; there are: sgd, " in refused.stderr
+
+
+def test_show_in_colour(run):
+    """A terminal shows what is computed in another style; a file holds plain text."""
+    run.write("models.py", MODELS)
+    command = [sys.executable, "-m", "nncodegen", "show", "models.py:first", "--stage", "describe"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    plain, coloured = (
+        subprocess.run(command, cwd=run.folder, env=environment | more, capture_output=True, text=True, check=True)
+        for more in ({}, {"FORCE_COLOR": "1", "COLUMNS": "100", "TERM": "xterm"})
+    )
+    assert "\x1b[" not in plain.stdout
+    assert "\x1b[1ms1[n, j]\x1b" in coloured.stdout
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured.stdout) == plain.stdout
 
 
 @pytest.mark.parametrize(

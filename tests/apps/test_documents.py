@@ -202,7 +202,7 @@ def shown():
 def test_stages_of_the_perceptron(stage, shown):
     """What the documents show of each stage is what ``show`` prints, line for line."""
     text = (ROOT / "docs" / "architecture.md").read_text()
-    printed = shown.split(f"--- {stage} ---")[1].split("\n--- ")[0].splitlines()
+    printed = shown.split(f"--- {stage}: ")[1].split("\n--- ")[0].splitlines()
     found = re.search(rf"^\*\*{stage}\*\*.*?^```text\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)[1]
     for line in found.splitlines():
         if line.strip() and line.strip() != "...":

@@ -1,0 +1,97 @@
+"""What ``show`` prints: the stages of a model, in lines of a width, and in colour where a terminal shows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from textwrap import wrap
+from typing import Any
+
+from rich.highlighter import RegexHighlighter
+from rich.style import Style
+from rich.theme import Theme
+
+from nncodegen.emit import Sources
+from nncodegen.ir import Program, Update
+from nncodegen.pipeline import Stage
+from nncodegen.schedule import Schedule
+
+ABOUT = {
+    "describe": "the model as it was given",
+    "stabilize": "without what overflows or cancels",
+    "differentiate": "with the derivatives of the loss",
+    "simplify": "in primitives of C, each value computed once",
+    "schedule": "the loops, and where each tensor lies",
+    "emit": "the C of the kernels",
+}
+"""What stands behind the name of each stage."""
+
+
+class Formulas(RegexHighlighter):
+    """Colours in programs: what is computed, functions, numbers, and the words of the plan."""
+
+    base_style = "shown."
+    highlights = [  # noqa: RUF012 (of the class it inherits)
+        r"(?P<number>(?<![\w.])\d+(\.\d*)?(e[-+]?\d+)?\b)",
+        r"(?P<function>\b[A-Za-z_]\w*(?=\())",
+        r"(?m)^(?P<target> *[A-Za-z_]\w*(\[[^\]]*\])?)(?= *= )",
+        r"(?m)^(?P<word> *(inputs|targets|parameters|noise|outputs|loss|gradient|operations|update|next|kernel|for)\b)",
+        r"(?m)^(?P<title>---.*)$",
+        r"(?P<comment>/\*.*\*/)",
+    ]
+
+
+THEME = Theme({
+    "shown.number": Style(color="cyan"), "shown.function": Style(color="blue"), "shown.target": Style(bold=True),
+    "shown.word": Style(color="magenta"), "shown.title": Style(color="green", bold=True),
+    "shown.comment": Style(color="green"),
+})  # fmt: skip
+"""The colours."""
+
+
+def shown(stages: Iterable[Stage], names: Iterable[str], rules: Iterable[str], companions: bool, width: int) -> str:
+    """The stages of these names as text, in lines of a width where words allow it; then update rules, by their names.
+
+    With ``companions``, the programs that are derived for fits and for the Hessian are shown as well.
+    """
+    stages, names, rules = list(stages), list(names), list(rules)
+    parts = []
+    for stage in stages:
+        if stage.name in names:
+            title = f"--- {stage.name}: {ABOUT[stage.name]} ---"
+            parts.append(f"{title}\n\n{_folded(_text(stage.result, companions), width)}")
+    simplified = [stage.result for stage in stages if isinstance(stage.result, Program)][-1]
+    if rules:
+        chosen = [update.show() for update in simplified.updates if update.name in rules]
+        parts.append(f"--- update rules ---\n\n{_folded(chr(10).join(chosen), width)}")
+    return "\n".join(parts)
+
+
+def _text(result: Any, companions: bool) -> str:
+    """The result of a stage: a program without update rules, a plan, or C."""
+    if isinstance(result, Sources):
+        kernels = [f"{result.module}.c", *(result.companions if companions else ())]
+        return "\n".join(result.files[name] for name in kernels)
+    if isinstance(result, Program):
+        updates: tuple[Update, ...] = ()
+        return replace(result, updates=updates, companions=result.companions if companions else ()).show()
+    schedule: Schedule = result
+    return (schedule if companions else replace(schedule, companions=())).show()
+
+
+def _folded(text: str, width: int) -> str:
+    """A text in lines of a width, folded at spaces; what follows is indented to where the right-hand side begins."""
+    return "\n".join(part for line in text.rstrip("\n").split("\n") for part in _parts(line, width)) + "\n"
+
+
+def _parts(line: str, width: int) -> Iterator[str]:
+    if len(line) <= width:
+        yield line
+        return
+    begin = re.match(r" *(\w+(\[[^\]]*\])? +=|\w+ {2,}|) *", line)
+    indent = min(begin.end() if begin else 0, width // 2)
+    yield from wrap(
+        line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False,
+        drop_whitespace=True, replace_whitespace=False,
+    )  # fmt: skip
