@@ -17,6 +17,7 @@ from nncodegen.export.subject import exportable
 
 DESTINATIONS = {
     "c": "nncodegen.export.c",
+    "onnx": "nncodegen.export.onnx",
 }
 """The module of each destination: its function ``files`` is an Exporter. Modules are imported when they are needed."""
 

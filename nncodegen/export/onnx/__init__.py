@@ -1,0 +1,162 @@
+"""``--target onnx``: a model as an ONNX file, with its parameters, for prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+
+from nncodegen.describe import check_program, describe
+from nncodegen.errors import ModelError
+from nncodegen.export.onnx.graph import Graph, Value
+from nncodegen.export.onnx.steps import Steps
+from nncodegen.export.request import Exported, Request
+from nncodegen.ir import SAMPLE, Program, verify
+from nncodegen.passes.stabilize import stabilize
+
+OPSET = 13
+"""The version of the operators: the lowest in which all that are used have the form in which they are written."""
+
+IR_VERSION = 7
+"""The version of the file format that came with the operators."""
+
+ROWS = "N"
+"""The name of the size of a batch, which is known when the model runs."""
+
+TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+
+
+def files(request: Request) -> Exported:
+    """NAME.onnx, checked. Raises ModelError for a model that cannot be written."""
+    if request.train:
+        raise ModelError("ONNX is for prediction: training is exported as C (--target c --train)")
+    program = verify(stabilize(describe(request.subject.model, request.precision)))
+    check_program(program)
+    if not program.inputs:
+        raise ModelError(
+            f"{program.name} has no inputs, so there is nothing to predict: ONNX needs a model with inputs"
+        )
+    model, graph = _model(request, program, _parameters(request, program))
+    onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString(deterministic=True)
+    return Exported({f"{request.name}.onnx": content}, _report(request, program, model, graph, len(content)))
+
+
+def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
+    """The arrays of the parameters: the given ones, or the values that a model itself names. Raises ModelError."""
+    values = request.parameters
+    if values is None:
+        drawn = [tensor.name for tensor in program.parameters if tensor.initial.distribution != "constant"]
+        if drawn:
+            raise ModelError(
+                f"{program.name} has not been trained: its parameters {', '.join(drawn[:5])} start with random "
+                f"numbers; give trained ones (parameters=result, or --parameters FILE.npz)"
+            )
+        values = np.concatenate([np.full(tensor.size, tensor.initial.scale) for tensor in program.parameters])
+    ends = np.cumsum([tensor.size for tensor in program.parameters])
+    parts = np.split(np.asarray(values, program.precision), ends[:-1])
+    return {
+        tensor.name: part.reshape([size or 0 for size in tensor.shape])
+        for tensor, part in zip(program.parameters, parts, strict=True)
+    }
+
+
+def _model(request: Request, program: Program, parameters: Mapping[str, Any]) -> tuple[ModelProto, Graph]:
+    """The model, and the graph from which it was made."""
+    graph = Graph(program.precision, list(program.sizes))
+    rows = graph.free(program.inputs[0].name if len(program.inputs) == 1 else "X")
+    result = graph.free("output")
+    steps = Steps(program, graph, _columns(program, graph, rows), rows, parameters)
+    graph.output(_joined(program, graph, [steps.read(element) for element in program.outputs]), result)
+    kind = TYPES[program.precision]
+    width = sum(tensor.size for tensor in program.inputs)
+    outputs = program.count([index for element in program.outputs[:1] for index in element.indices])
+    given = helper.make_tensor_value_info(rows, kind, [ROWS, width], _text(_inputs(request, program)))
+    found = helper.make_tensor_value_info(
+        result, kind, [ROWS, outputs * len(program.outputs)], _text(_outputs(request, program))
+    )
+    made = helper.make_graph(
+        graph.nodes, request.name, [given], [found], graph.initializers, doc_string=_about(given, found)
+    )
+    model = helper.make_model(
+        made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="nncodegen",
+        producer_version=_version(), doc_string=f"{request.subject.model.name}: {_about(given, found)}",
+    )  # fmt: skip
+    return model, graph
+
+
+def _columns(program: Program, graph: Graph, rows: str) -> dict[str, Value]:
+    """The inputs of a program by name: the input of the graph, or its columns."""
+    if len(program.inputs) == 1 and len(program.inputs[0].shape) == 2:
+        return {program.inputs[0].name: Value(graph, rows)}
+    columns = {}
+    for place, tensor in enumerate(program.inputs):
+        column = Value(graph, graph.node("Gather", [rows, graph.constant(np.array(place))], axis=1), (SAMPLE,))
+        columns[tensor.name] = graph.named(column, tensor.name)
+    return columns
+
+
+def _joined(program: Program, graph: Graph, values: list[Value]) -> Value:
+    """The outputs of a program side by side: (N, outputs)."""
+    if any(value.indices[:1] != (SAMPLE,) or len(value.indices) > 2 for value in values):
+        raise ModelError(f"the outputs of {program.name} are not rows of numbers, one for each sample")
+    columns = [
+        value.name if len(value.indices) == 2 else graph.node("Unsqueeze", [value.name, graph.constant(np.array([1]))])
+        for value in values
+    ]
+    return Value(graph, graph.node("Concat", columns, axis=1) if len(columns) > 1 else columns[0])
+
+
+# --- texts -------------------------------------------------------------------------------------------------------
+
+
+def _inputs(request: Request, program: Program) -> tuple[str, ...]:
+    """What each column of the input is."""
+    if request.subject.inputs or program.inputs[0].shape != (None,):
+        return request.subject.inputs
+    return tuple(tensor.name for tensor in program.inputs)
+
+
+def _outputs(request: Request, program: Program) -> tuple[str, ...]:
+    """What each column of the output is."""
+    if request.subject.outputs or len(program.outputs) == 1:
+        return request.subject.outputs
+    return tuple(element.tensor for element in program.outputs)
+
+
+def _text(columns: tuple[str, ...]) -> str:
+    """The meaning of columns, one in a line."""
+    return "\n".join(f"column {place}: {column}" for place, column in enumerate(columns))
+
+
+def _about(given: ValueInfoProto, found: ValueInfoProto) -> str:
+    return f"{_shape(given)} -> {_shape(found)}"
+
+
+def _shape(value: ValueInfoProto) -> str:
+    sizes = (dim.dim_param or str(dim.dim_value) for dim in value.type.tensor_type.shape.dim)
+    return f"{value.name} ({', '.join(sizes)})"
+
+
+def _report(request: Request, program: Program, model: ModelProto, graph: Graph, size: int) -> str:
+    operators = ", ".join(f"{count} {name}" for name, count in graph.operators.items())
+    lines = [
+        f"ONNX, opset {OPSET}, IR version {IR_VERSION}, {program.precision}, {size:,} bytes",
+        f"input       {_shape(model.graph.input[0])}",
+        f"output      {_shape(model.graph.output[0])}",
+        f"operators   {operators}",
+    ]
+    if request.parameters is None:
+        lines.append("parameters  the values that the model starts with: none were given")
+    return "\n".join(lines)
+
+
+def _version() -> str:
+    try:
+        return version("nncodegen")
+    except PackageNotFoundError:  # run from a clone
+        return ""

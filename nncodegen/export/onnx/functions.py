@@ -1,0 +1,266 @@
+"""The functions of formulas in operators of ONNX, one entry each.
+
+Each entry composes a function of exponentials, logarithms, sines and arithmetic, so that it keeps its digits as the
+stable forms do: ONNX has no expm1 and no log1p, and what it has is not there in every precision (onnxruntime computes
+neither erf nor atan nor sinh in float64, and ``onnx.reference`` computes erf in float32). In float32 the operators in
+OPERATORS do the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache, reduce
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from nncodegen.export.onnx.graph import Value
+
+OPERATORS: Mapping[str, str] = {
+    "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "asinh": "Asinh",
+    "acosh": "Acosh", "atanh": "Atanh", "erf": "Erf",
+}  # fmt: skip
+"""The functions that are an operator in float32; in float64 they are composed."""
+
+LARGE = 1e10
+"""Above this, 1 + z**2 is z**2 in every precision."""
+
+DIGITS, TERMS = 30, 26
+"""The digits with which polynomials are computed, and their number of terms: enough for float64."""
+
+
+def call(name: str, values: list[Value]) -> Value | None:
+    """A function of values; None if there is no such function."""
+    if name in OPERATORS and values[0].graph.precision == "float32":
+        return _operator(OPERATORS[name], *values)
+    return FUNCTIONS[name](*values) if name in FUNCTIONS else None
+
+
+def _operator(name: str, *values: Value | float) -> Value:
+    graph = next(value.graph for value in values if isinstance(value, Value))
+    return graph.elementwise(name, *values)
+
+
+def _named(name: str) -> Callable[..., Value]:
+    return lambda *values: _operator(name, *values)
+
+
+exp, log, sin, cos, sqrt, sign = map(_named, ("Exp", "Log", "Sin", "Cos", "Sqrt", "Sign"))
+hyperbolic_tangent, reciprocal = _named("Tanh"), _named("Reciprocal")
+
+
+def _where(condition: Value, value: Value | float, other: Value | float) -> Value:
+    return condition.graph.where(condition, value, other)
+
+
+def _expm1(z: Value) -> Value:
+    """tanh(z/2)*(exp(z) + 1)."""
+    return hyperbolic_tangent(z * 0.5) * (exp(z) + 1)
+
+
+def _log1p(z: Value) -> Value:
+    """log(u)*z/(u - 1) with u = 1 + z as it is rounded (Kahan); z where u is 1."""
+    u = z + 1
+    d = u - 1
+    exact = log(u)
+    return _where(d.equals(0), z, _where(d.equals(z), exact, exact * (z / d)))
+
+
+def _cosh(z: Value) -> Value:
+    """h*h/2 + 1/(2*h*h) with h = exp(|z|/2), which does not overflow before the result."""
+    h = exp(abs(z) * 0.5)
+    return h * 0.5 * h + (reciprocal(h) * 0.5) / h
+
+
+def _sinh(z: Value) -> Value:
+    return hyperbolic_tangent(z) * _cosh(z)
+
+
+def _asinh(z: Value) -> Value:
+    """sign(z)*log1p(a + a**2/(1 + sqrt(1 + a**2))) with a = |z|."""
+    a = abs(z)
+    square = a * a
+    near = _log1p(a + square / (sqrt(square + 1) + 1))
+    return sign(z) * _where(a > LARGE, log(a) + math.log(2), near)
+
+
+def _acosh(z: Value) -> Value:
+    """log1p(d + sqrt(d*(z + 1))) with d = z - 1."""
+    d = z - 1
+    return _where(z > LARGE, log(z) + math.log(2), _log1p(d + sqrt(d * (z + 1))))
+
+
+def _atanh(z: Value) -> Value:
+    """sign(z)*log1p(2*a/(1 - a))/2 with a = |z|."""
+    a = abs(z)
+    return sign(z) * 0.5 * _log1p(a * 2 / (-a + 1))
+
+
+def arctangent(z: Value) -> Value:
+    """The arctangent in the precision of the graph."""
+    return _operator("Atan", z) if z.graph.precision == "float32" else _atan(z)
+
+
+def _atan(z: Value) -> Value:
+    """sign(z)*atan(a) with a = |z|, and pi/2 - atan(1/a) for a > 1."""
+    a = abs(z)
+    far = a > 1
+    inner = _where(far, reciprocal(a), a)
+    found = inner * _polynomial(inner * inner * 2 - 1, _arctangent())
+    return sign(z) * _where(far, -found + math.pi / 2, found)
+
+
+def _asin(z: Value) -> Value:
+    """2*atan(z/(1 + sqrt((1 - z)*(1 + z))))."""
+    return arctangent(z / (sqrt((-z + 1) * (z + 1)) + 1)) * 2
+
+
+def _acos(z: Value) -> Value:
+    """2*atan(sqrt((1 - z)/(1 + z)))."""
+    return arctangent(sqrt((-z + 1) / (z + 1))) * 2
+
+
+def _atan2(y: Value, x: Value) -> Value:
+    """The angle of the point (x, y), from -pi to pi; 0 in the origin."""
+    slope = arctangent(y / x)
+    turned = slope + _where(y < 0, -math.pi, math.pi)
+    return _where(x > 0, slope, _where(x < 0, turned, sign(y) * (math.pi / 2)))
+
+
+def error_function(z: Value) -> Value:
+    """The error function in the precision of the graph."""
+    return _operator("Erf", z) if z.graph.precision == "float32" else _erf(z)
+
+
+def _erf(z: Value) -> Value:
+    """z*P(z**2) for |z| < 1, else sign(z)*(1 - erfc(|z|))."""
+    a = abs(z)
+    square = _operator("Min", z * z, 1)
+    return _where(a < 1, z * _polynomial(square * 2 - 1, _error()), sign(z) * (-_upper_tail(a) + 1))
+
+
+def _erfc(z: Value) -> Value:
+    a = abs(z)
+    tail = _upper_tail(a)
+    far = _where(z < 0, -tail + 2, tail)
+    return _where(a < 0.5, -error_function(z) + 1, far)
+
+
+def _upper_tail(a: Value) -> Value:
+    """erfc(a) = t*exp(P(u) - a**2) for a >= 0, with t = 2/(2 + a) and u = 2*t - 1 (as in Numerical Recipes, 6.2.2).
+
+    u is computed as (2 - a)/(2 + a), for no digit is to be lost where a is large.
+    """
+    below = a + 2
+    exponent = _polynomial((-a + 2) / below, _complement())
+    return reciprocal(below) * 2 * exp(exponent - a * a)
+
+
+def _hypot(x: Value, y: Value) -> Value:
+    """a*sqrt(1 + (b/a)**2) with a the larger one of |x| and |y|."""
+    a, b = _operator("Max", abs(x), abs(y)), _operator("Min", abs(x), abs(y))
+    ratio = b / a
+    return _where(a.equals(0), 0, a * sqrt(ratio * ratio + 1))
+
+
+def _cbrt(z: Value) -> Value:
+    return sign(z) * _operator("Pow", abs(z), 1 / 3)
+
+
+def _heaviside(z: Value, at_zero: Value) -> Value:
+    return _where(z.equals(0), at_zero, (sign(z) + 1) * 0.5)
+
+
+def _half_expm1(z: Value) -> Value:
+    return _expm1(abs(z) * 2) * 0.5
+
+
+FUNCTIONS: Mapping[str, Callable[..., Value]] = {
+    "exp": exp,
+    "log": log,
+    "sqrt": sqrt,
+    "Sqrt": sqrt,
+    "expm1": _expm1,
+    "log1p": _log1p,
+    "exp2": lambda z: _operator("Pow", 2.0, z),
+    "log2": lambda z: log(z) * (1 / math.log(2)),
+    "log10": lambda z: log(z) * (1 / math.log(10)),
+    "sin": sin,
+    "cos": cos,
+    "tan": lambda z: sin(z) / cos(z),
+    "sec": lambda z: reciprocal(cos(z)),
+    "csc": lambda z: reciprocal(sin(z)),
+    "cot": lambda z: cos(z) / sin(z),
+    "asin": _asin,
+    "acos": _acos,
+    "atan": _atan,
+    "atan2": _atan2,
+    "sinh": _sinh,
+    "cosh": _cosh,
+    "tanh": hyperbolic_tangent,
+    "sech": lambda z: reciprocal(_cosh(z)),
+    "csch": lambda z: reciprocal(_sinh(z)),
+    "coth": lambda z: reciprocal(hyperbolic_tangent(z)),
+    "asinh": _asinh,
+    "acosh": _acosh,
+    "atanh": _atanh,
+    "erf": _erf,
+    "erfc": _erfc,
+    "hypot": _hypot,
+    "Cbrt": _cbrt,
+    "Abs": abs,
+    "sign": sign,
+    "Heaviside": _heaviside,
+    "Max": lambda *values: reduce(_named("Max"), values),
+    "Min": lambda *values: reduce(_named("Min"), values),
+    "decay": lambda a: exp(-a),
+    "half_expm1": _half_expm1,
+    "tanh_of": lambda z, e, r: hyperbolic_tangent(z),
+}
+"""Every function that a stabilized formula may hold, but for stable functions, which consist of these."""
+
+
+# --- polynomials -------------------------------------------------------------------------------------------------
+
+
+def _polynomial(u: Value, coefficients: tuple[float, ...]) -> Value:
+    """A polynomial of u by its coefficients, the lowest first: all powers at once, times a vector."""
+    graph = u.graph
+    column = graph.node("Unsqueeze", [u.name, graph.constant([len(u.indices)])])
+    powers = graph.node("Pow", [column, graph.constant(np.arange(float(len(coefficients))))])
+    return Value(graph, graph.node("MatMul", [powers, graph.constant(np.array(coefficients))]), u.indices)
+
+
+def _fitted(function: Callable[[Any], Any]) -> tuple[float, ...]:
+    """The polynomial nearest to a smooth function on [-1, 1], to rounding: coefficients, the lowest first."""
+    with mpmath.workdps(DIGITS):
+        return tuple(float(c) for c in reversed(mpmath.chebyfit(function, [-1, 1], TERMS)))
+
+
+@lru_cache(maxsize=1)
+def _arctangent() -> tuple[float, ...]:
+    """atan(x)/x as a polynomial of u = 2*x**2 - 1."""
+    return _fitted(lambda u: mpmath.atan(mpmath.sqrt((u + 1) / 2)) / mpmath.sqrt((u + 1) / 2) if u > -1 else 1)
+
+
+@lru_cache(maxsize=1)
+def _error() -> tuple[float, ...]:
+    """erf(x)/x as a polynomial of u = 2*x**2 - 1."""
+    at_zero = 2 / mpmath.sqrt(mpmath.pi)
+    return _fitted(lambda u: mpmath.erf(mpmath.sqrt((u + 1) / 2)) / mpmath.sqrt((u + 1) / 2) if u > -1 else at_zero)
+
+
+@lru_cache(maxsize=1)
+def _complement() -> tuple[float, ...]:
+    """log(erfc(a)/t) + a**2 as a polynomial of u, see ``_upper_tail``."""
+
+    def exponent(u: Any) -> Any:
+        t = (u + 1) / 2
+        if t < mpmath.mpf(10) ** -6:  # erfc(a) is exp(-a**2)/(a*sqrt(pi))
+            return -mpmath.log(2 * mpmath.sqrt(mpmath.pi))
+        a = 2 / t - 2
+        return mpmath.log(mpmath.erfc(a) / t) + a**2
+
+    return _fitted(exponent)

@@ -1,0 +1,195 @@
+"""An ONNX graph while it is written: nodes over values that know their axes, each computed once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from nncodegen.emit import identifier
+
+_TYPES = {"i": "int64", "u": "int64", "b": "bool"}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of a graph, by its name, and the index of each of its axes; a number has none.
+
+    Arithmetic and comparisons add nodes to the graph. Values whose axes differ are broadcast.
+    """
+
+    graph: Graph
+    name: str
+    indices: tuple[str, ...] = ()
+
+    def __add__(self, other: Value | float) -> Value:
+        return self.graph.elementwise("Add", self, other)
+
+    def __sub__(self, other: Value | float) -> Value:
+        return self.graph.elementwise("Sub", self, other)
+
+    def __mul__(self, other: Value | float) -> Value:
+        return self.graph.elementwise("Mul", self, other)
+
+    def __truediv__(self, other: Value | float) -> Value:
+        return self.graph.elementwise("Div", self, other)
+
+    def __neg__(self) -> Value:
+        return self.graph.elementwise("Neg", self)
+
+    def __abs__(self) -> Value:
+        return self.graph.elementwise("Abs", self)
+
+    def __lt__(self, other: Value | float) -> Value:
+        return self.graph.elementwise("Less", self, other)
+
+    def __gt__(self, other: Value | float) -> Value:
+        return self.graph.elementwise("Greater", self, other)
+
+    def equals(self, other: Value | float) -> Value:
+        """Where the two are equal."""
+        return self.graph.elementwise("Equal", self, other)
+
+
+class Graph:
+    """Nodes and constants, in the order in which they were added. The same operation on the same values is one node.
+
+    ``order`` is that of all indices: the axes of values follow it, but for tensors as they are declared.
+    """
+
+    def __init__(self, precision: str, order: Sequence[str]) -> None:
+        self.precision = precision
+        self.order = tuple(order)
+        self._nodes: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = []
+        self._constants: dict[str, TensorProto] = {}
+        self._known: dict[Any, str] = {}
+        self._taken: set[str] = set()
+        self._renamed: dict[str, str] = {}
+        self._nameless: set[str] = set()
+
+    # --- names and constants -----------------------------------------------------------------------------------
+
+    def free(self, name: str) -> str:
+        """An identifier that resembles a name, and that nothing else in the graph has. It is taken from now on."""
+        base = candidate = identifier(name)
+        number = 1
+        while candidate in self._taken:
+            number += 1
+            candidate = f"{base}_{number}"
+        self._taken.add(candidate)
+        return candidate
+
+    def constant(self, value: Any, name: str = "constant") -> str:
+        """The name of a constant tensor: numbers in the precision of the graph, integers and truths as they are."""
+        array = np.asarray(value)
+        with np.errstate(over="ignore"):
+            array = np.asarray(array, _TYPES.get(array.dtype.kind, self.precision))
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if name != "constant" or key not in self._known:
+            found = self.free(name if name != "constant" else f"constant{len(self._constants) + 1}")
+            self._constants[found] = numpy_helper.from_array(array, found)
+            if name != "constant":  # a parameter is not one with an equal number
+                return found
+            self._known[key] = found
+        return self._known[key]
+
+    def number(self, value: float) -> Value:
+        """A number as a value."""
+        return Value(self, self.constant(float(value)))
+
+    # --- nodes -------------------------------------------------------------------------------------------------
+
+    def node(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """The name of the result of an operator."""
+        key = (operator, tuple(inputs), repr(sorted(attributes.items())))
+        if key not in self._known:
+            self._known[key] = self.free(f"t{len(self._nodes) + 1}")
+            self._nameless.add(self._known[key])
+            self._nodes.append((operator, tuple(inputs), self._known[key], attributes))
+        return self._known[key]
+
+    def elementwise(self, operator: str, *values: Value | float, **attributes: Any) -> Value:
+        """An operator that broadcasts, over values or numbers."""
+        given = [value if isinstance(value, Value) else self.number(value) for value in values]
+        indices = self.sorted(index for value in given for index in value.indices)
+        names = [self.aligned(value, indices) for value in given]
+        return Value(self, self.node(operator, names, **attributes), indices)
+
+    def where(self, condition: Value, value: Value | float, other: Value | float) -> Value:
+        """A value where a condition holds, and another one elsewhere."""
+        return self.elementwise("Where", condition, value, other)
+
+    def sorted(self, indices: Iterable[str]) -> tuple[str, ...]:
+        """Indices in the order of the graph, each once."""
+        return tuple(sorted(set(indices), key=self.order.index))
+
+    # --- axes --------------------------------------------------------------------------------------------------
+
+    def transposed(self, value: Value, indices: Sequence[str]) -> Value:
+        """The value with its axes in another order."""
+        if tuple(indices) == value.indices:
+            return value
+        places = [value.indices.index(index) for index in indices]
+        return Value(self, self.node("Transpose", [value.name], perm=places), tuple(indices))
+
+    def aligned(self, value: Value, wanted: Sequence[str]) -> str:
+        """The name of the value with axes of length 1 between its own, so that it broadcasts over the wanted indices.
+
+        Axes in front of all others need not be there.
+        """
+        value = self.transposed(value, [index for index in wanted if index in value.indices])
+        start = wanted.index(value.indices[0]) if value.indices else len(wanted)
+        missing = [axis - start for axis in range(start, len(wanted)) if wanted[axis] not in value.indices]
+        return self.node("Unsqueeze", [value.name, self.constant(missing)]) if missing else value.name
+
+    def spread(self, value: Value, wanted: Sequence[str], sizes: dict[str, int | None], samples: str) -> Value:
+        """The value with all wanted axes at their full lengths. ``samples`` names a tensor whose axis 0 has N rows."""
+        if set(wanted) <= set(value.indices):
+            return self.transposed(value, wanted)
+        lengths = [self._length(sizes[index], samples) for index in wanted]
+        shape = self.node("Concat", lengths, axis=0) if len(lengths) > 1 else lengths[0]
+        return Value(self, self.node("Expand", [self.aligned(value, wanted), shape]), tuple(wanted))
+
+    def _length(self, size: int | None, samples: str) -> str:
+        """The length of an axis, as a vector of one integer."""
+        if size is not None:
+            return self.constant(np.array([size]))
+        return self.node("Gather", [self.node("Shape", [samples]), self.constant(np.array([0]))], axis=0)
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def named(self, value: Value, name: str) -> Value:
+        """The same value, which is given a name for people if it has none yet."""
+        if value.name in self._nameless:
+            self._nameless.remove(value.name)
+            self._renamed[value.name] = self.free(name)
+        return value
+
+    def output(self, value: Value, name: str) -> str:
+        """Makes a value a result of the graph, under exactly this name, which ``free`` has given."""
+        is_made = value.name in self._nameless or value.name in self._renamed
+        self._renamed[value.name if is_made else self.node("Identity", [value.name])] = name
+        return name
+
+    @property
+    def nodes(self) -> list[NodeProto]:
+        """The nodes."""
+        last = self._renamed
+        return [
+            helper.make_node(operator, [last.get(i, i) for i in inputs], [last.get(output, output)], **attributes)
+            for operator, inputs, output, attributes in self._nodes
+        ]
+
+    @property
+    def initializers(self) -> list[TensorProto]:
+        """The constants and parameters."""
+        return list(self._constants.values())
+
+    @property
+    def operators(self) -> Counter[str]:
+        """How often each operator occurs."""
+        return Counter(operator for operator, *_ in self._nodes)

@@ -1,0 +1,193 @@
+"""The steps of a program as nodes: products of matrices, sums and maxima, softmax, and formulas element by element."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sympy import Add, Mul, S
+
+from nncodegen.errors import ModelError
+from nncodegen.export.onnx.expressions import Expressions
+from nncodegen.export.onnx.graph import Graph, Value
+from nncodegen.ir import Element, Program, Step
+from nncodegen.ir.program import needed
+
+NORMALIZATIONS = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
+
+LETTERS = "abcdefghijklmopqrstuvwxyz"
+"""The letters of an Einsum, but for n, which numbers the samples."""
+
+
+class Steps:
+    """Writes the steps on which the outputs of a stabilized program depend.
+
+    ``columns`` are the values of its inputs by name, ``rows`` the tensor of the graph that has N rows, ``parameters``
+    the arrays of its parameters.
+    """
+
+    def __init__(
+        self, program: Program, graph: Graph, columns: Mapping[str, Value], rows: str, parameters: Mapping[str, Any]
+    ) -> None:
+        self.graph = graph
+        self._program, self._rows, self._parameters = program, rows, parameters
+        self._steps = {step.target.tensor: step for step in _without_noise(program)}
+        self._uses = Counter(element for step in self._steps.values() for element in step.operands)
+        self._uses.update(program.outputs)
+        self._values: dict[str, Value] = dict(columns)
+        self._expressions = Expressions(graph, self._element, program.layered)
+
+    def read(self, element: Element) -> Value:
+        """The value of an element of the program, with its axes as the indices of the element say."""
+        return self._tensor(element)
+
+    # --- tensors -------------------------------------------------------------------------------------------------
+
+    def _element(self, element: Element) -> Value:
+        """An element, with its axes in the order of the graph."""
+        value = self._tensor(element)
+        return self.graph.transposed(value, self.graph.sorted(element.indices))
+
+    def _tensor(self, element: Element) -> Value:
+        """An element, with its axes in their own order; the steps that define it are written where it is needed."""
+        name = element.tensor
+        if len(set(element.indices)) != len(element.indices):
+            raise ModelError(f"{element} has an index twice, which cannot be written as ONNX")
+        if name not in self._values:
+            if name in self._parameters:
+                array = self._parameters[name]
+                self._values[name] = Value(self.graph, self.graph.constant(array, name), element.indices)
+            elif name in self._steps:
+                self._values[name] = self.graph.named(self._step(self._steps[name]), name)
+            else:
+                raise ModelError(
+                    f"{self._program.name} cannot predict: its output depends on {name}, which is known in training "
+                    f"only; give an output besides the loss"
+                )
+        return Value(self.graph, self._values[name].name, element.indices)
+
+    def _step(self, step: Step) -> Value:
+        factors = _factors(step)
+        if factors:
+            value = self._product(step, factors)
+        elif step.operator is None:
+            value = self._layer(step) or self._expressions.read(step.expression)
+        elif step.operator in NORMALIZATIONS:
+            return self._normalization(step)
+        else:
+            value = self._reduction(step)
+        return self._spread(value, step.target.indices)
+
+    def _spread(self, value: Value, indices: tuple[str, ...]) -> Value:
+        return self.graph.spread(value, indices, self._program.sizes, self._rows)
+
+    # --- products ------------------------------------------------------------------------------------------------
+
+    def _product(self, step: Step, factors: list[Element], bias: Element | None = None) -> Value:
+        """A sum of products of elements: one Gemm where these are two matrices, else one Einsum, times a number."""
+        coefficient = float(step.expression.as_coeff_Mul()[0])
+        found = {index for factor in factors for index in factor.indices}
+        coefficient *= self._count(step, found)
+        values = [self._tensor(factor) for factor in factors]
+        if _is_gemm(step, factors):
+            row, column = step.target.indices
+            a, b = values if row in factors[0].indices else reversed(values)
+            inputs = [a.name, b.name, *([self._tensor(bias).name] if bias is not None else [])]
+            transposed = {"transA": int(a.indices[0] != row), "transB": int(b.indices[0] == column)}
+            name = self.graph.node("Gemm", inputs, **{key: 1 for key, value in transposed.items() if value})
+            result = Value(self.graph, name, step.target.indices)
+        else:
+            kept = tuple(index for index in step.target.indices if index in found)
+            letters = self._letters(step)
+            terms = ",".join("".join(letters[index] for index in factor.indices) for factor in factors)
+            equation = f"{terms}->{''.join(letters[index] for index in kept)}"
+            name = self.graph.node("Einsum", [value.name for value in values], equation=equation)
+            result = Value(self.graph, name, kept)
+        return result * coefficient if coefficient != 1 else result
+
+    def _letters(self, step: Step) -> dict[str, str]:
+        """A letter for each index of a step: its own where it is one."""
+        own = [index for index in step.indices if len(index) == 1]
+        others = iter([letter for letter in LETTERS if letter not in own])
+        return {index: index if index in own else next(others) for index in step.indices}
+
+    def _count(self, step: Step, found: set[str]) -> int:
+        """How many equal terms a sum has for each of those that differ."""
+        count = 1
+        for index in step.over:
+            if index not in found:
+                size = self._program.sizes[index]
+                if size is None:
+                    raise ModelError(f"{step} sums over the samples, whose number a prediction does not know")
+                count *= size
+        return count
+
+    def _layer(self, step: Step) -> Value | None:
+        """A sum of a product of matrices that nothing else needs, a bias, and further terms, by one Gemm; or None."""
+        terms = list(step.expression.args) if isinstance(step.expression, Add) else []
+        indices = step.target.indices
+        for term in terms:
+            made = self._steps.get(term.tensor) if isinstance(term, Element) else None
+            bias = next((t for t in terms if isinstance(t, Element) and t.indices == indices[1:]), None)
+            if made is None or bias is None or self._uses[term] > 1 or term.indices != indices:
+                continue
+            factors = _factors(made)
+            if factors and _is_gemm(made, factors) and made.expression.as_coeff_Mul()[0] == 1:
+                result = self._product(made, factors, bias)
+                rest = [other for other in terms if other not in (term, bias)]
+                return result + self._expressions.read(Add(*rest)) if rest else result
+        return None
+
+    # --- reductions ----------------------------------------------------------------------------------------------
+
+    def _reduction(self, step: Step) -> Value:
+        """The sum or the maximum of an expression over indices."""
+        value = self._expressions.read(step.expression)
+        axes = [axis for axis, index in enumerate(value.indices) if index in step.over]
+        kept = tuple(index for index in value.indices if index not in step.over)
+        if axes and step.operator == "max":
+            value = Value(self.graph, self.graph.node("ReduceMax", [value.name], axes=axes, keepdims=0), kept)
+        elif axes:
+            axis = self.graph.constant(np.array(axes))
+            value = Value(self.graph, self.graph.node("ReduceSum", [value.name, axis], keepdims=0), kept)
+        found = {index for element in step.operands for index in element.indices}
+        count = self._count(step, found) if step.operator == "sum" else 1
+        return value * count if count != 1 else value
+
+    def _normalization(self, step: Step) -> Value:
+        if step.operator not in NORMALIZATIONS or len(step.over) != 1:
+            raise ModelError(f"{step} cannot be written as ONNX, whose softmax is along one axis")
+        value = self._spread(self._expressions.read(step.expression), step.target.indices)
+        axis = step.target.indices.index(step.over[0])
+        return Value(self.graph, self.graph.node(NORMALIZATIONS[step.operator], [value.name], axis=axis), value.indices)
+
+
+def _without_noise(program: Program) -> list[Step]:
+    """The steps that the outputs need, with noise at rest."""
+    noise = {source.tensor.name for source in program.noise}
+    steps = []
+    for step in needed(program.steps, program.outputs):
+        quiet: dict[Any, Any] = {element: S.Zero for element in step.operands if element.tensor in noise}
+        steps.append(Step(step.target, step.expression.xreplace(quiet), step.operator, step.over))
+    return steps
+
+
+def _factors(step: Step) -> list[Element]:
+    """The elements of which a step sums products; an empty list for any other step."""
+    if step.operator != "sum":
+        return []
+    factors = Mul.make_args(step.expression.as_coeff_Mul()[1])
+    return list(factors) if all(isinstance(factor, Element) for factor in factors) else []
+
+
+def _is_gemm(step: Step, factors: list[Element]) -> bool:
+    """Whether a sum of products is a product of two matrices."""
+    if len(factors) != 2 or len(step.over) != 1 or len(step.target.indices) != 2:
+        return False
+    (inner,) = step.over
+    pairs = [
+        set(factor.indices) - {inner} for factor in factors if len(factor.indices) == 2 and inner in factor.indices
+    ]
+    return len(pairs) == 2 and set.union(*pairs) == set(step.target.indices)

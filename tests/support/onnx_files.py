@@ -1,0 +1,70 @@
+"""Models as ONNX files, and what runtimes make of them."""
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx.reference import ReferenceEvaluator
+
+from nncodegen.describe import describe
+from nncodegen.export.onnx import files
+from nncodegen.export.request import Request
+from nncodegen.export.subject import exportable
+from nncodegen.ir import evaluate
+
+TOLERANCES = {"float32": 1e-6, "float64": 1e-13}
+"""How far a prediction of another runtime may be from ours, relative to its size where that is above 1."""
+
+
+def exported(model, precision="float64", parameters=None, name="model"):
+    """What the exporter gives."""
+    return files(Request(exportable(model, precision, parameters), name))
+
+
+def loaded(found):
+    """The model in what the exporter gave."""
+    (content,) = found.files.values()
+    return onnx.load_from_string(content)
+
+
+def predictions(model, X):
+    """What onnx.reference and onnxruntime predict for X."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    given = {model.graph.input[0].name: X}
+    with np.errstate(all="ignore"):  # the branches of a Where are all computed
+        return ReferenceEvaluator(model).run(None, given)[0], session.run(None, given)[0]
+
+
+def evaluated(model, parameters, X):
+    """The predictions (N, outputs) by the NumPy evaluator, in float64."""
+    program = describe(model)
+    Y = np.zeros((len(X), sum(tensor.size for tensor in program.targets)))
+    values = evaluate(program, parameters, X, Y)
+    return np.concatenate([values[element.tensor].reshape(len(X), -1) for element in program.outputs], axis=1)
+
+
+def distance(found, expected):
+    """The largest difference, relative to the expected value where that is above 1. What is not finite must agree."""
+    assert found.shape == expected.shape
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(found[~finite], expected[~finite])
+    differences = np.abs(found - expected)[finite] / np.maximum(1, np.abs(expected[finite]))
+    return differences.max(initial=0)
+
+
+def agree(model, X, parameters=None, precision="float64", expected=None):
+    """Asserts that both runtimes predict what we do; returns the ONNX model.
+
+    Parameters and inputs are rounded to the precision first, so that all compute with the same numbers.
+    """
+    X = np.asarray(X, precision)
+    found = loaded(exported(model, precision, parameters))
+    if expected is None:
+        if parameters is None:
+            parameters = [tensor.initial.scale for tensor in describe(model).parameters]
+        expected = evaluated(model, np.asarray(parameters, precision).astype(float), X.astype(float))
+    for predicted in predictions(found, X):
+        assert predicted.dtype == precision
+        assert distance(predicted, expected) <= TOLERANCES[precision]
+    return found
