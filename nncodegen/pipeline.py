@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nncodegen.build import Built, build, check_folder, load, write
-from nncodegen.describe import Model, Sequential, check_program, describe
+from nncodegen.describe import Describable, check_program, describe
 from nncodegen.describe.checks import bounded
 from nncodegen.emit import MARK, Sources, emit
 from nncodegen.errors import BuildError
@@ -64,7 +64,7 @@ class Compiled:
 
 
 def compile_model(
-    model: Model | Sequential,
+    model: Describable,
     precision: str = "float64",
     force: bool = False,
     observe: Callable[[Stage], None] = lambda stage: None,
@@ -103,7 +103,7 @@ def compile_model(
 
 
 def build_module(
-    model: Model | Sequential,
+    model: Describable,
     precision: str = "float64",
     out: str | Path | None = None,
     dump: bool = False,

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 
 from nncodegen.describe.checks import bounded, check_name, check_program
+from nncodegen.describe.describable import Describable
 from nncodegen.describe.layers import Dense, Dropout, GaussianNoise, Sequential, WideAndDeep
 from nncodegen.describe.model import Model
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
@@ -14,9 +15,9 @@ PRECISIONS = ("float64", "float32")
 
 
 @bounded("the model")
-def describe(model: Model | Sequential, precision: str = "float64") -> Program:
+def describe(model: Describable, precision: str = "float64") -> Program:
     """The model as a Program, with the updates of all optimizers."""
-    if not isinstance(model, Model | Sequential):
+    if not isinstance(model, Describable):
         raise ModelError(f"{model!r} is not a model: use nncodegen.Model or nncodegen.Sequential")
     if precision not in PRECISIONS:
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
@@ -34,6 +35,6 @@ def _identity(program: Program) -> str:
 
 
 __all__ = [
-    "PRECISIONS", "Dense", "Dropout", "GaussianNoise", "Model", "Optimizer", "Sequential", "WideAndDeep",
+    "PRECISIONS", "Dense", "Describable", "Dropout", "GaussianNoise", "Model", "Optimizer", "Sequential", "WideAndDeep",
     "check_program", "describe",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from nncodegen.estimators.fitting import Data, descend, descend_once, minimize, solver_is_stochastic
 from nncodegen.estimators.layers import initial, layer_views
 from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
+from nncodegen.export import Exportable
 from nncodegen.module import Module
 from nncodegen.network import Description, module_of, predict
 from nncodegen.network.description import activation_text
@@ -108,6 +109,18 @@ class BaseNN(BaseEstimator):
         X = validate_data(self, X, dtype=np.dtype(self.description_.precision), order="C", reset=False)
         self.description_.check(self.hash_)
         return predict(self.description_, self.parameters_, X, self.threads)
+
+    def exportable(self) -> Exportable:
+        """The network with its parameters, as ``nncodegen.export`` takes it, and what its columns mean."""
+        check_is_fitted(self)
+        self.description_.check(self.hash_)
+        description = self.description_
+        inputs = tuple(map(str, getattr(self, "feature_names_in_", ())))
+        return Exportable(description.model, description.precision, self.parameters_, inputs, tuple(self._meanings()))
+
+    def _meanings(self) -> list[str]:
+        """What each output of the network is."""
+        raise NotImplementedError
 
     def _check_stochastic(self) -> bool:
         """Returns True if the solver supports partial_fit; raises AttributeError otherwise."""

@@ -194,6 +194,14 @@ class NNClassifier(ClassifierMixin, BaseNN):
             return activation, self.loss, "mean"
         return activation, loss_text(self.loss), "mean"
 
+    def _meanings(self) -> list[str]:
+        what = "probability" if self._check_probabilities(raises=False) else "margin"
+        if self._binarizer.y_type_.startswith("multilabel") or self.n_outputs_ > 1:
+            return [f"{what} of {label}" for label in self.classes_]
+        if len(self.classes_) == 1:
+            return [f"not used, as the class is always {self.classes_[0]}"]
+        return [f"{what} of {self.classes_[1]}, else {self.classes_[0]}"]
+
     def _decide(self, outputs: Any) -> Any:
         threshold = 0.5 if self._check_probabilities(raises=False) else 0.0
         if self.n_outputs_ == 1 and not self._binarizer.y_type_.startswith("multilabel"):

@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula
 from nncodegen.curve.start import read_bounds, read_start
+from nncodegen.export import Exportable
 
 
 class FormulaRegressor(RegressorMixin, BaseEstimator):
@@ -132,6 +133,17 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.dtype(self._precision), reset=False)
         module = module_of(self.formula_, self._precision)
         return module.predict(list(self.parameters_.values()), X[:, self._places])[:, 0]
+
+    def exportable(self) -> Exportable:
+        """The formula with its parameters, as ``nncodegen.export`` takes it. Its inputs are the features that it uses.
+
+        These stand in the order of the features; the texts of the inputs name them.
+        """
+        check_is_fitted(self)
+        return Exportable(
+            self.formula_.model("formula"), self._precision, list(self.parameters_.values()), self.formula_.columns,
+            ("prediction",),
+        )  # fmt: skip
 
     def _read(self) -> tuple[Formula, list[int]]:
         """The formula, and the places of the features that it uses."""

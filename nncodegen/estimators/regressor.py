@@ -137,6 +137,10 @@ class NNRegressor(RegressorMixin, BaseNN):
                 raise ValueError(f"the loss {self.loss} is for classes: use it with NNClassifier, or give a formula")
         return "linear", loss_text(self.loss), "mean"
 
+    def _meanings(self) -> list[str]:
+        several = self.n_outputs_ > 1
+        return [f"prediction of target {k}" if several else "prediction" for k in range(self.n_outputs_)]
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True

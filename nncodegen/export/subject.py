@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.describe import PRECISIONS, Model, Sequential, describe
+from nncodegen.describe import PRECISIONS, Describable, describe
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
 
@@ -23,7 +23,7 @@ class Exportable:
     and ``outputs`` have a text for each column; where they are empty, the names in the model say enough.
     """
 
-    model: Model | Sequential
+    model: Describable
     precision: str = "float64"
     parameters: Any = None
     inputs: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ def exportable(given: Any, precision: str | None, parameters: Any) -> Exportable
     ``precision`` and ``parameters`` take the place of its own. Parameters are an array (P,), a mapping from names to
     arrays, a Result or a FitResult, or the path of an .npz archive with either of these.
     """
-    if isinstance(given, Model | Sequential):
+    if isinstance(given, Describable):
         found = Exportable(given)
     elif hasattr(given, "exportable"):
         found = given.exportable()

@@ -104,7 +104,8 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
     in_squares = innermost == SAMPLE and layout.tile > 1 and layout.padding > GATHERED
     if copied and in_squares and program.count(features) > MOST_UNROLLED:
         return Form(Shape.PACK, SAMPLE)
-    if step.over == (SAMPLE,) and isinstance(step.expression, Element) and len(step.expression.indices) == 2:
+    of_an_array = isinstance(step.expression, Element) and len(step.expression.indices) == 2
+    if step.over == (SAMPLE,) and of_an_array and len(features) == 1:
         return Form(Shape.ADD_UP, features[0] if step.expression.tensor in in_rows else SAMPLE)
     return Form(Shape.LOOPS, innermost if SAMPLE in step.target.indices and not step.over else SAMPLE)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nncodegen.errors import TableError
+from nncodegen.export import Exportable
 from nncodegen.table.candidates import plan
 from nncodegen.table.choose import Choice, choose
 from nncodegen.table.columns import Column, Skipped, encode, gaps_in_numbers, understand
@@ -66,6 +67,10 @@ class Fitted:
     def write(self, folder: str | Path) -> None:
         """Writes the model to a folder, for ``load_model``."""
         self.model.write(folder)
+
+    def exportable(self) -> Exportable:
+        """The model, as ``nncodegen.export`` takes it."""
+        return self.model.exportable()
 
     @property
     def worse_than_baseline(self) -> tuple[Metric, ...]:

@@ -14,7 +14,7 @@ from nncodegen.table.cells import shorten
 from nncodegen.table.numbers import PLAIN, check_format, show_format
 from nncodegen.table.read import Table
 
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SHOWN = 5  # the number of values that are printed
 
 
@@ -156,7 +156,7 @@ class Date:
         """What was understood of the column, as text."""
         parts = ["elapsed time"] + ["year"] * self.year + ["month (sine, cosine)"] * self.month
         if self.weekdays:
-            days = ", ".join(_WEEKDAYS[day] for day in self.weekdays) if len(self.weekdays) < 7 else "seven"
+            days = ", ".join(WEEKDAYS[day] for day in self.weekdays) if len(self.weekdays) < 7 else "seven"
             parts.append(f"day of the week (one of {days})")
         parts += ["hour (sine, cosine)"] * self.hour
         order = ""

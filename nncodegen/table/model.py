@@ -17,13 +17,15 @@ import pandas as pd
 from nncodegen.build import check_folder
 from nncodegen.emit import MARK
 from nncodegen.errors import BuildError, ModelError, TableError
+from nncodegen.export import Exportable
 from nncodegen.files import write_at_once
-from nncodegen.network import Description, predict_mean
+from nncodegen.network import Description, Ensemble, Kind, predict_mean
 from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module
 from nncodegen.runtime.python.archives import members_of, read_member
 from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode
 from nncodegen.table.frames import as_table
+from nncodegen.table.meanings import meanings, output_meanings
 from nncodegen.table.target import Target, target_from_dict
 
 DESCRIPTION, PARAMETERS, MODULE = "model.json", "parameters.npz", "module"
@@ -74,6 +76,24 @@ class TableModel:
             return pd.DataFrame({self.target.name: decided})
         found = [np.array(self.target.classes, object)[decided], *self.target.probabilities(outputs).T]
         return pd.DataFrame(dict(zip(self.target.column_names, found, strict=True)))
+
+    def exportable(self) -> Exportable:
+        """The mean of the networks as one model, as ``nncodegen.export`` takes it, and what its columns mean.
+
+        Its inputs are the encoded columns, whose texts say how they are encoded; its outputs are probabilities, or the
+        target as the table has it, not scaled.
+        """
+        kinds = tuple(Kind(member.network, len(member.parameters), member.weight) for member in self.members)
+        scale, shift = (1.0, 0.0) if self.target.classes else (self.target.deviation, self.target.mean)
+        model = Ensemble(kinds, scale, shift, name="table")
+        precisions = {member.network.precision for member in self.members}
+        return Exportable(
+            model,
+            precisions.pop() if len(precisions) == 1 else "float64",
+            model.parameters([member.parameters for member in self.members]),
+            tuple(text for column in self.columns for text in meanings(column)),
+            output_meanings(self.target),
+        )
 
     def write(self, folder: str | Path) -> None:
         """Writes the folder: the description, the parameters, and the compiled modules with their sources.

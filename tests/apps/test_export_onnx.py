@@ -22,6 +22,7 @@ from nncodegen.export.request import Request
 from nncodegen.export.subject import exportable
 from nncodegen.ir import SAMPLE, Element, Step, Tensor, evaluate
 from nncodegen.ir.functions import Primitive
+from nncodegen.network import Description, Ensemble, Kind
 from tests.support.built import built
 from tests.support.models import classifier, random_data
 from tests.support.onnx_files import TOLERANCES, agree, distance, exported, loaded, predictions
@@ -120,6 +121,18 @@ def test_linear_path_beside_hidden_layers(precision):
     model = nn.Sequential(layers, inputs=2, loss="categorical_crossentropy")
     parameters, X, _ = random_data(describe(model))
     assert operators(agree(model, X, parameters, precision)).count("Gemm") == 3
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_mean_of_networks(precision):
+    """The mean of networks of two kinds, as estimators and tables have it, is one graph, however many they are."""
+    last = (3, "softmax")
+    plain = Description(4, ((5, "relu"), (6, "tanh"), last), "mse")
+    wide = Description(4, ((5, "gelu"), last), "mse", skip=True)
+    few, many = (Ensemble((Kind(plain, count, 0.4), Kind(wide, 3, 0.6)), 2.0, -1.0) for count in (2, 20))
+    parameters, X, _ = random_data(describe(many))
+    found = agree(many, X, parameters, precision)
+    assert len(operators(found)) == len(operators(loaded(exported(few, precision, random_data(describe(few))[0]))))
 
 
 class Mixed:

@@ -67,7 +67,7 @@ def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
 
 def _model(request: Request, program: Program, parameters: Mapping[str, Any]) -> tuple[ModelProto, Graph]:
     """The model, and the graph from which it was made."""
-    graph = Graph(program.precision, list(program.sizes))
+    graph = Graph(program.precision, _order(program))
     rows = graph.free(program.inputs[0].name if len(program.inputs) == 1 else "X")
     result = graph.free("output")
     steps = Steps(program, graph, _columns(program, graph, rows), rows, parameters)
@@ -87,6 +87,16 @@ def _model(request: Request, program: Program, parameters: Mapping[str, Any]) ->
         producer_version=_version(), doc_string=f"{request.subject.model.name}: {_about(given, found)}",
     )  # fmt: skip
     return model, graph
+
+
+def _order(program: Program) -> list[str]:
+    """All indices, in an order in which few tensors need to be transposed: that of the steps."""
+    places = {index: [0] for index in program.sizes}
+    for step in program.steps:
+        for place, index in enumerate(step.target.indices):
+            places[index].append(place)
+    reduced = len(places)  # what only sums run over comes last
+    return sorted(places, key=lambda index: max(places[index]) if len(places[index]) > 1 else reduced)
 
 
 def _columns(program: Program, graph: Graph, rows: str) -> dict[str, Value]:

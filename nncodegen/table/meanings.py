@@ -1,0 +1,54 @@
+"""What each input of a table's networks is, for those who compute it without nncodegen; and what the outputs are."""
+
+from __future__ import annotations
+
+from nncodegen.printable import printable
+from nncodegen.table.kinds import WEEKDAYS, Column, Date, Number
+from nncodegen.table.target import Target
+
+
+def meanings(column: Column) -> tuple[str, ...]:
+    """The inputs that encode a column, in their order: a text for each."""
+    name = printable(column.name)
+    if isinstance(column, Number):
+        number = f"{name}, as {_scaled(name, column.mean, column.deviation)}; a missing one is {column.median!r}"
+        return (number, *_missing(name, column.has_missing), *(_is(name, text) for text in column.texts))
+    if isinstance(column, Date):
+        return _date(column, name)
+    others = (f"{name} is none of these: 1, else 0",) if column.other else ()
+    return (*(_is(name, value) for value in column.values), *others)
+
+
+def output_meanings(target: Target) -> tuple[str, ...]:
+    """What the outputs are: probabilities, or the number that is predicted, as the table has it."""
+    if not target.classes:
+        return (printable(target.name),)
+    if target.outputs > 1:
+        return tuple(f"probability that {printable(target.name)} is {printable(value)}" for value in target.classes)
+    no, yes = map(printable, target.classes)
+    return (f"probability that {printable(target.name)} is {yes}, else {no}",)
+
+
+def _date(column: Date, name: str) -> tuple[str, ...]:
+    """The inputs of a date. Where it is missing, those that are computed from it are 0."""
+    found = [f"{name}, as {_scaled('days', column.mean, column.deviation)} with its days since 1970-01-01 (UTC)"]
+    if column.year:
+        found.append(f"the first day of the year of {name}, in the same way")
+    if column.month:
+        found += [f"{wave}(2*pi*(month - 1)/12) of the month of {name}" for wave in ("sin", "cos")]
+    found += [f"{name} is a {WEEKDAYS[day]}: 1, else 0" for day in column.weekdays]
+    if column.hour:
+        found += [f"{wave}(2*pi*hour/24) of the time of {name}" for wave in ("sin", "cos")]
+    return (*found, *_missing(name, column.has_missing), *(_is(name, text) for text in column.texts))
+
+
+def _scaled(value: str, mean: float, deviation: float) -> str:
+    return f"({value} {'-' if mean >= 0 else '+'} {abs(mean)!r})/{deviation!r}"
+
+
+def _missing(name: str, has_missing: bool) -> tuple[str, ...]:
+    return (f"{name} is missing: 1, else 0",) * has_missing
+
+
+def _is(name: str, text: str) -> str:
+    return f"{name} is {printable(text)}: 1, else 0" if text else f"{name} is missing: 1, else 0"
