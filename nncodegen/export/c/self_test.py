@@ -66,7 +66,7 @@ def self_test(model: PlainModel) -> str:
     lines.add(f"enum {{ SAMPLES = {SAMPLES}, PARAMETERS = {upper}_PARAMETERS, CLASSES = {CLASSES} }};", "")
     for table, content in tables.items():
         lines.add(f"static const real {table}[{content.size}] = {{", *numbers(content.ravel(), model.real), "};", "")
-    size = max(model.outputs.work, *([model.loss.work, model.gradient.work] if model.train else []))
+    size = max([model.outputs.work, *([model.loss.work, model.gradient.work] if model.train else [])])
     found = [f"work[{size or 1}]", f"found_outputs[SAMPLES*{upper}_OUTPUTS]"]
     found += ["found_gradient[PARAMETERS]", "found_sums[CLASSES]"] if "sums" in tables else []
     lines.add(*(f"static real {array};" for array in found), "", *COMPARE.splitlines(), "")
