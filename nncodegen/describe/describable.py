@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from nncodegen.describe.optimizers import Optimizer
@@ -26,3 +27,20 @@ class Describable(Protocol):
     def describe(self) -> Program:
         """The model as steps: its outputs and the loss."""
         ...
+
+
+@dataclass(frozen=True)
+class Named:
+    """A model under another name."""
+
+    model: Describable
+    name: str
+
+    @property
+    def optimizers(self) -> Sequence[Optimizer]:
+        """Those of the model."""
+        return self.model.optimizers
+
+    def describe(self) -> Program:
+        """The program of the model."""
+        return replace(self.model.describe(), name=self.name)

@@ -1,6 +1,7 @@
 """Fitted estimators and trained tables are models that can be exported: the same predictions, and texts for columns."""
 
 import re
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -240,6 +241,16 @@ def test_a_table_compiles(columns):
     steps = 1e-5 * np.eye(len(gradient))[places]
     losses = [[module.loss(found.parameters + s, encoded, expected + 1) for s in (step, -step)] for step in steps]
     np.testing.assert_allclose(gradient[places], np.subtract(*np.transpose(losses)) / 2e-5, rtol=1e-6, atol=1e-6)
+
+
+def test_a_table_as_c(columns, tmp_path):
+    """The C of a table's model finds its own outputs right, and its header tells what the inputs are."""
+    model = table_model(columns, Target("size"), ((), 1, 0.4), (((4, "tanh"),), 3, 0.6))
+    found = nn.export(model, "c", tmp_path, name="sizes")
+    done = subprocess.run(["make", "test"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "outputs: right" in done.stdout
+    assert b"colour is green: 1, else 0" in found.files["sizes.h"]
 
 
 def test_what_the_inputs_of_a_table_are(columns):

@@ -6,8 +6,7 @@ are those of a compiled module (see ``entry_points.h``).
 
 from __future__ import annotations
 
-from copy import copy
-
+from nncodegen.describe.describable import Named
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.model import HEAD
 from nncodegen.emit.names import MARK
@@ -24,9 +23,9 @@ FLAGS = "-O3 -march=native -fopenmp-simd -fno-math-errno -fno-trapping-math"
 def vector_files(model: PlainModel) -> dict[str, str]:
     """NAME.c, NAME.h, a test of them, and a Makefile."""
     name, request = model.name, model.request
-    subject = copy(request.subject.model)
-    subject.name = name
-    sources = compile_model(subject, request.precision, until="emit", fit=False).sources.files
+    sources = compile_model(
+        Named(request.subject.model, name), request.precision, until="emit", fit=False
+    ).sources.files
     held: Held = {}
     header = amalgamated(sources[f"{name}.h"], held)
     own: Held = {each: [frozenset()] for each in held}  # the header comes first, and is guarded as a whole

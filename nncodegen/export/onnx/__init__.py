@@ -11,7 +11,9 @@ import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from nncodegen.describe import check_program, describe
+from nncodegen.describe.checks import bounded
 from nncodegen.errors import ModelError
+from nncodegen.export.initial import start_of
 from nncodegen.export.onnx.graph import Graph, Value
 from nncodegen.export.onnx.steps import Steps
 from nncodegen.export.request import Exported, Request
@@ -27,9 +29,13 @@ IR_VERSION = 7
 ROWS = "N"
 """The name of the size of a batch, which is known when the model runs."""
 
+RANDOM = ("uniform", "normal", "truncated_normal")
+"""The distributions of parameters that have no value before a training."""
+
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 
 
+@bounded("the model")
 def files(request: Request) -> Exported:
     """NAME.onnx, checked. Raises ModelError for a model that cannot be written."""
     if request.train:
@@ -50,13 +56,13 @@ def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
     """The arrays of the parameters: the given ones, or the values that a model itself names. Raises ModelError."""
     values = request.parameters
     if values is None:
-        drawn = [tensor.name for tensor in program.parameters if tensor.initial.distribution != "constant"]
+        drawn = [tensor.name for tensor in program.parameters if tensor.initial.distribution in RANDOM]
         if drawn:
             raise ModelError(
                 f"{program.name} has not been trained: its parameters {', '.join(drawn[:5])} start with random "
                 f"numbers; give trained ones (parameters=result, or --parameters FILE.npz)"
             )
-        values = np.concatenate([np.full(tensor.size, tensor.initial.scale) for tensor in program.parameters])
+        values = start_of(program)
     ends = np.cumsum([tensor.size for tensor in program.parameters])
     parts = np.split(np.asarray(values, program.precision), ends[:-1])
     return {

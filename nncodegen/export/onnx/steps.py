@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sympy import Add, Mul, S
+from sympy import Add, Mul
 
 from nncodegen.errors import ModelError
 from nncodegen.export.onnx.expressions import Expressions
 from nncodegen.export.onnx.graph import Graph, Value
 from nncodegen.ir import Element, Program, Step
 from nncodegen.ir.program import needed
+from nncodegen.schedule.loops import without_noise
 
 NORMALIZATIONS = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
 
@@ -33,7 +34,7 @@ class Steps:
     ) -> None:
         self.graph = graph
         self._program, self._rows, self._parameters = program, rows, parameters
-        self._steps = {step.target.tensor: step for step in _without_noise(program)}
+        self._steps = {step.target.tensor: step for step in needed(without_noise(program), program.outputs)}
         self._uses = Counter(element for step in self._steps.values() for element in step.operands)
         self._uses.update(program.outputs)
         self._values: dict[str, Value] = dict(columns)
@@ -162,16 +163,6 @@ class Steps:
         value = self._spread(self._expressions.read(step.expression), step.target.indices)
         axis = step.target.indices.index(step.over[0])
         return Value(self.graph, self.graph.node(NORMALIZATIONS[step.operator], [value.name], axis=axis), value.indices)
-
-
-def _without_noise(program: Program) -> list[Step]:
-    """The steps that the outputs need, with noise at rest."""
-    noise = {source.tensor.name for source in program.noise}
-    steps = []
-    for step in needed(program.steps, program.outputs):
-        quiet: dict[Any, Any] = {element: S.Zero for element in step.operands if element.tensor in noise}
-        steps.append(Step(step.target, step.expression.xreplace(quiet), step.operator, step.over))
-    return steps
 
 
 def _factors(step: Step) -> list[Element]:
