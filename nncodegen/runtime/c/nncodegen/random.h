@@ -1,5 +1,5 @@
-/* Random numbers. The order of the samples comes from a generator with a state. Noise is a hash of seed, update, layer,
-   sample and unit, so that it does not depend on the order in which it is computed.
+/* Random numbers. The order of the samples comes from a generator with a state (shuffle.h). Noise is a hash of seed,
+   update, layer, sample and unit, so that it does not depend on the order in which it is computed.
 
    Needs base.h, and log_of for normal noise. Gives shuffle, dropout_noise and normal_noise. */
 
@@ -7,38 +7,7 @@
 #define NNCODEGEN_RANDOM_H
 
 #include "functions.h"
-
-/* A pseudo-random number: SplitMix64 (Steele, Lea and Flood, 2014). */
-static UNUSED uint64_t random_number(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30)*UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27)*UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
-}
-
-/* A random number below a bound: 64 random bits, as a fraction, times the bound, which is faster than a remainder. Its
-   bias is below bound/2^64. Only bounds above 32 bits take the remainder. */
-INLINE size_t random_below(uint64_t bound, uint64_t *state)
-{
-    const uint64_t z = random_number(state);
-    if (bound >> 32)
-        return (size_t) (z%bound);
-    return (size_t) (((z >> 32)*bound + ((z & UINT32_MAX)*bound >> 32)) >> 32);
-}
-
-/* A random order of the samples (Fisher and Yates). */
-static HOT void shuffle(size_t *order, size_t samples, uint64_t *random)
-{
-    for (size_t n = 0; n < samples; n++)
-        order[n] = n;
-    for (size_t n = samples; n > 1; n--) {
-        const size_t other = random_below(n, random);
-        const size_t sample = order[n - 1];
-        order[n - 1] = order[other];
-        order[other] = sample;
-    }
-}
+#include "shuffle.h"
 
 #if NN_HAS_NOISE
 /* The random bits that all noise of an update comes from, and its scale: 1 in training, 0 elsewhere. */
