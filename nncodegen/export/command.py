@@ -18,6 +18,7 @@ from nncodegen.export.subject import exportable
 DESTINATIONS = {
     "c": "nncodegen.export.c",
     "onnx": "nncodegen.export.onnx",
+    "wasm": "nncodegen.export.wasm",
 }
 """The module of each destination: its function ``files`` is an Exporter. Modules are imported when they are needed."""
 

@@ -18,6 +18,9 @@ from nncodegen.schedule.plain import PlainKernel, plan_gradient, plan_loss, plan
 class PlainModel:
     """A model as plain C has it; everything follows from the request."""
 
+    mathematics = "plain/no_libm"
+    """The header of the runtime that takes the place of the library of mathematics, where there is none."""
+
     def __init__(self, request: Request) -> None:
         self.request = request
         self.name, self.upper, self.train = request.name, request.name.upper(), request.train

@@ -52,14 +52,14 @@ def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
     if libm and any(name in helpers for name in NEEDS_LIBM):
         yield f"#define LIBM(function) function{'##f' if model.real == 'float' else ''}"
     if not libm:
-        yield from ("", *INLINE.splitlines(), "", *_text("plain/no_libm"))
+        yield from ("", *INLINE.splitlines(), "", *runtime_text(model.mathematics))
     if "functions" in helpers:
-        yield from ("", *_text(f"functions{model.request.precision[-2:]}"))
+        yield from ("", *runtime_text(f"functions{model.request.precision[-2:]}"))
     for part in dict.fromkeys(part for helper in helpers for part in HELPERS.get(helper, ())):
-        yield from ("", *_text(f"plain/{part}"))
+        yield from ("", *runtime_text(f"plain/{part}"))
 
 
-def _text(header: str) -> list[str]:
+def runtime_text(header: str) -> list[str]:
     """The lines of a header of the runtime; what it includes stands before it here."""
     text = (RUNTIME / f"{header}.h").read_text()
     return text.replace('#include "base.h"\n\n', "").rstrip("\n").splitlines()
@@ -115,9 +115,7 @@ def _about(model: PlainModel) -> list[str]:
     null = f"NULL for {model.name}_parameters" if model.trained else "never NULL"
     work = f"{model.upper}_PREDICT_WORK to predict" + (f", {model.upper}_TRAIN_WORK to train" if model.train else "")
     rows = [
-        ("inputs", _listed(program.inputs, model.request.subject.inputs)),
-        ("outputs", _outputs(model)),
-        *([("targets", _listed(program.targets, ()))] if model.train else []),
+        *columns(model).items(),
         ("parameters", [*_listed(program.parameters, ()), null]),
         ("work", [f"memory for {work}; what is in it does not matter; NULL where that is 0"]),
     ]
@@ -129,6 +127,12 @@ def _about(model: PlainModel) -> list[str]:
         found = wrapped("; ".join(texts), "[,;]")
         lines += [f"   {name if not number else '':<12}{text.strip()}" for number, text in enumerate(found)]
     return [*lines[:-1], f"{lines[-1]} */"]
+
+
+def columns(model: PlainModel) -> dict[str, list[str]]:
+    """What the inputs, outputs and targets are, by their numbers, in texts that may stand in a comment."""
+    found = {"inputs": _listed(model.program.inputs, model.request.subject.inputs), "outputs": _outputs(model)}
+    return {**found, "targets": _listed(model.program.targets, ())} if model.train else found
 
 
 def _listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:

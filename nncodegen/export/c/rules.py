@@ -61,6 +61,12 @@ class RuleWriter:
         arguments = ["real *parameters", "const real *gradient", *state, *count, *rate, *numbers]
         return f"void {self._name}_{self._rule.name}({', '.join(arguments)})"
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the function is given behind parameters and gradient: "state", "t", hyperparameters."""
+        rate = [h.name for h in self._hyperparameters if h.name == LEARNING_RATE]
+        return (*(["state"] if self._rule.state else []), *(["t"] if self._counts else []), *rate, *self._numbers)
+
     def write(self, lines: Lines) -> None:
         """The body."""
         for step in self._uniform:

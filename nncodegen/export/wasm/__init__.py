@@ -1,0 +1,32 @@
+"""WebAssembly: a model for web pages and Node, as a .wasm, an ES module with types, and a page that trains it."""
+
+from __future__ import annotations
+
+from nncodegen.errors import ModelError
+from nncodegen.export.request import Exported, Request
+from nncodegen.export.wasm.compiler import compile_to_wasm
+from nncodegen.export.wasm.declarations import declarations
+from nncodegen.export.wasm.javascript import es_module, package
+from nncodegen.export.wasm.model import WasmModel
+from nncodegen.export.wasm.page import page
+
+
+def files(request: Request) -> Exported:
+    """The files of a model for the web."""
+    if request.vectors or request.cross:
+        option = "--vectors" if request.vectors else "--cross"
+        raise ModelError(f"WebAssembly is small, and the same on every machine: leave out {option}")
+    model = WasmModel(request)
+    wasm, compiler = compile_to_wasm(model.sources(), model.exports)
+    script = es_module(model)
+    found = {
+        f"{model.name}.wasm": wasm,
+        f"{model.name}.js": script.encode(),
+        f"{model.name}.d.ts": declarations(model).encode(),
+        "package.json": package(model).encode(),
+    }
+    if model.apart:
+        found[f"{model.name}.bin"] = model.parameter_bytes
+    if model.train:
+        found[f"{model.name}.html"] = page(model, script, wasm).encode()
+    return Exported(found, f'compiled by {compiler}; import {{ load }} from "./{model.name}.js"')
