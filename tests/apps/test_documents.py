@@ -6,6 +6,7 @@ import io
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,8 @@ NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 INSTALLING = "python3 -m pip install "
 USAGE = re.compile(r"\[[A-Z.-]|\bN$")
 """What tells a line that shows how a command is called from one that calls it."""
+NEEDS = {"docs/guide/webassembly.md": ("node", "wasm-ld")}
+"""The programs that the commands of a document call, besides those that every machine with nncodegen has."""
 FEW = "--layers 4 --epochs 20"
 """What is added to ``fit``, so that it tries little."""
 
@@ -85,6 +88,9 @@ def test_code(name, tmp_path, monkeypatch):
     A first comment that names a file says where a block is written. A text that follows commands is what they print.
     Modules of the README are compiled as people get them, those of the other documents without optimization.
     """
+    missing = [program for program in NEEDS.get(name, ()) if not shutil.which(program)]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
     if name != README.name:
         monkeypatch.setenv("CC", QUICK)
     monkeypatch.chdir(tmp_path)
