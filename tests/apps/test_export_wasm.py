@@ -264,7 +264,7 @@ def test_what_loads(perceptron_folder):
 
 
 @in_node
-def test_wrong_arguments(perceptron_folder, exported):
+def test_wrong_arguments(perceptron_folder, chain_folder, exported):
     """Errors say what was wrong."""
     errors = run(
         perceptron_folder,
@@ -273,17 +273,20 @@ def test_wrong_arguments(perceptron_folder, exported):
         return [failing(() => model.predict([[1, 2, 3]])), failing(() => model.predict([1, 2, 3])),
           failing(() => model.predict([1, 2], [1])), train({}, [[1, 2]]), train({}, [], []),
           train({ optimizer: "best" }), train({ rate: 1 }), train({ epochs: 0 }), train({ batchSize: 1.5 }),
-          train({ learningRate: NaN }), train({ optimizer: "adam", update: "sequential" })];""",
+          train({ learningRate: NaN }), train({ update: "any" }), train({}, [[1, 2]], [[1, 2]]),
+          train({ optimizer: "adam", update: "sequential" })];""",
     )
     patterns = [
         "inputs are rows of 2 numbers", "inputs are rows of 2 numbers", "needs 7 parameters", "1 rows of inputs, and 2",
         "0 rows", "no optimizer best; there are: sgd, adam", "no option rate; there are: learningRate",
         "epochs must not be 0", "batchSize must not be 1.5", "learningRate must not be NaN",
-        "adam updates all parameters at once",
+        "update must not be any", "targets are rows of 1 numbers", "adam updates all parameters at once",
     ]  # fmt: skip
     for error, pattern in zip(errors, patterns, strict=True):
         assert pattern in error
     assert "needs 7 parameters" in run(exported(perceptron), "return failing(() => model.predict([1, 2]))")
+    wrong = run(chain_folder, "return failing(() => model.train([[1, 2, 3, 4]], [3]))")
+    assert "classes are the numbers from 0 to 2" in wrong
 
 
 # --- training in Node --------------------------------------------------------------------------------------------
@@ -427,7 +430,7 @@ def test_the_page_trains_the_perceptron(perceptron_folder, tmp_path):
     assert '<dd id="epoch">999</dd>' in page
     assert "<td>0.649864</td><td>0.999453</td>" in page
     assert "Trained in 999 epochs." in page
-    assert re.search(r'<div role="alert"></div>', page)
+    assert '<div role="alert"></div>' in page
     heights = [float(point.split(",")[1]) for point in re.search(r'points="([^"]+)"', page)[1].split()]
     assert len(heights) > 300
     assert heights == sorted(heights)  # the loss falls from epoch to epoch

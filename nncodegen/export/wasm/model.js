@@ -34,7 +34,7 @@ class Model {
 
   /** Copies arrays into the memory, which grows where it must, one behind the other; returns their addresses. */
   place(...arrays) {
-    const addresses = [this.wasm.__heap_base.value];
+    const addresses = [Math.ceil(this.wasm.__heap_base.value/8)*8];
     for (const { byteLength } of arrays) addresses.push(Math.ceil((addresses.at(-1) + byteLength)/8)*8);
     const { memory } = this.wasm, missing = addresses.at(-1) - memory.buffer.byteLength;
     if (missing > 0) memory.grow(Math.ceil(missing/65536));

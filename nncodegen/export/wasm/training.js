@@ -1,25 +1,28 @@
 
 /** A training, which goes on by an epoch at a time. */
 class Trainer {
-  constructor(model, inputs, targets, { optimizer = Object.keys(RULES)[0], parameters = model.parameters, ...chosen } = {}) {
+  constructor(model, inputs, targets, options = {}) {
+    const { optimizer = Object.keys(RULES)[0], parameters = model.parameters, ...chosen } = options;
     check(optimizer in RULES, `there is no optimizer ${optimizer}; there are: ${Object.keys(RULES).join(", ")}`);
     const rule = RULES[optimizer], [X, given] = table(inputs ?? [], SIZES.inputs, "inputs");
     const [Y, wanted] = table(oneHot(targets ?? [], given), SIZES.targets, "targets");
     const rows = SIZES.inputs ? given : wanted;
-    check(rows > 0 && (rows === wanted || !SIZES.targets), `there are ${given} rows of inputs, and ${wanted} of targets`);
+    const fit = rows > 0 && (rows === wanted || !SIZES.targets);
+    check(fit, `there are ${given} rows of inputs, and ${wanted} of targets`);
     const defaults = { learningRate: 0.01, epochs: 100, batchSize: rows, shuffle: chosen.batchSize < rows, seed: 0,
       update: "simultaneous", ...rule.options };
     for (const [name, value] of Object.entries(chosen)) {
       check(name in defaults, `there is no option ${name}; there are: ${Object.keys(defaults).join(", ")}`);
       const least = { epochs: 1, batchSize: 1, seed: 0 }[name];
       const right = least === undefined ? value >= 0 : Number.isSafeInteger(value) && value >= least;
-      check(right || name === "update", `${name} must not be ${value}`);
+      check(name === "update" ? ["simultaneous", "sequential"].includes(value) : right, `${name} must not be ${value}`);
     }
-    const options = { ...defaults, ...chosen }, sequential = options.update === "sequential";
+    const settings = { ...defaults, ...chosen }, sequential = settings.update === "sequential";
     check(!sequential || rule.descent, `${optimizer} updates all parameters at once`);
-    const state = Real.from(rule.state.flatMap((first) => Array(SIZES.parameters).fill(options[first] ?? first)));
-    const random = Uint32Array.of(options.seed, options.seed/2**32), order = Uint32Array.from({ length: rows }, (_, n) => n);
-    Object.assign(this, { model, X, Y, rows, optimizer, rule, options, sequential, state, random, order });
+    const state = Real.from(rule.state.flatMap((first) => Array(SIZES.parameters).fill(settings[first] ?? first)));
+    const random = Uint32Array.of(settings.seed, settings.seed/2**32);
+    const order = Uint32Array.from({ length: rows }, (_, n) => n);
+    Object.assign(this, { model, X, Y, rows, optimizer, rule, options: settings, sequential, state, random, order });
     Object.assign(this, { parameters: vector(parameters), losses: [], updates: 0 });
   }
 
@@ -60,7 +63,8 @@ class Trainer {
 /** Targets as rows, where they are the numbers of classes. */
 function oneHot(targets, rows) {
   if (!CLASSES || isRows(targets) || targets.length !== rows) return targets;
-  check(targets.every((label) => Number.isInteger(label) && label >= 0 && label < SIZES.targets), "there is no such class");
+  const isClass = (label) => Number.isInteger(label) && label >= 0 && label < SIZES.targets;
+  check(targets.every(isClass), `classes are the numbers from 0 to ${SIZES.targets - 1}`);
   return Array.from(targets, (label) => Real.from({ length: SIZES.targets }, (_, k) => k === label));
 }
 
