@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,43 +15,8 @@ from nncodegen.export.request import Request
 FEW = 64
 """Up to this many parameters stand in the JavaScript, where one can read them; more are a file of their own."""
 
-TRAINING = """\
-/* A random order of the samples, from the state of a generator, which is changed. */
-void @name@_shuffle(size_t *order, size_t samples, uint64_t *random)
-{
-    shuffle(order, samples, random);
-}
-
-/* The mean loss of samples, which are given by their numbers, and its gradient. Noise depends on seed and update. */
-real @name@_batch(const real *parameters, size_t samples, const size_t *order, const real *inputs,
-    const real *targets, real *gradient, double seed, double update, real *work)
-{
-    const uint64_t noise = (uint64_t) seed*UINT64_C(0xD1342543DE82EF95) + ((uint64_t) update << 32);
-    real loss = 0;
-    (void) noise;
-    for (size_t p = 0; p < @NAME@_PARAMETERS; p++)
-        gradient[p] = 0;
-    for (size_t n = 0; n < samples; n++) {
-        const real *const x = inputs + order[n]*@NAME@_INPUTS, *const y = targets + order[n]*@NAME@_TARGETS;
-        loss += @name@_add_gradient(parameters, x, y, 1/(real) samples, gradient, @noise@work);
-    }
-    return loss;
-}
-
-/* Gradient descent of one parameter after the other, each with a new gradient. Returns the loss before. */
-real @name@_sweep(real *parameters, size_t samples, const size_t *order, const real *inputs, const real *targets,
-    real *gradient, double seed, double update, real *work, double learning_rate)
-{
-    real loss = 0;
-    for (size_t p = 0; p < @NAME@_PARAMETERS; p++) {
-        const real now = @name@_batch(parameters, samples, order, inputs, targets, gradient, seed, update, work);
-        loss = p == 0 ? now : loss;
-        parameters[p] = -gradient[p]*(real) learning_rate + parameters[p];
-    }
-    return loss;
-}
-"""
-"""What trains besides plain C: batches that are shuffled, and updates of one parameter after the other."""
+TRAINING = ("order_samples", "batch_gradient", "update_sequentially")
+"""The functions of ``web_training.h``, which are the same for every model."""
 
 
 class WasmModel(PlainModel):
@@ -93,15 +59,20 @@ class WasmModel(PlainModel):
     @property
     def exports(self) -> tuple[str, ...]:
         """The names in C of the functions that JavaScript calls."""
-        training = ("shuffle", "batch", "sweep", *(rule.name for rule in self.rules)) if self.train else ()
-        return tuple(f"{self.name}_{function}" for function in ("predict_batch", *training))
+        own = ("predict_batch", *(rule.name for rule in self.rules))
+        return (*(f"{self.name}_{function}" for function in own), *(TRAINING if self.train else ()))
 
     def sources(self) -> dict[str, str]:
         """The C, by the names of its files."""
         lines = Lines()
         lines.include(source(self).rstrip("\n"))
         if self.train:
-            noise = "noise + n, " if self.program.noise else ""
-            text = TRAINING.replace("@name@", self.name).replace("@NAME@", self.upper).replace("@noise@", noise)
-            lines.add("", *runtime_text("shuffle"), "", *text.splitlines())
+            lines.add("", *runtime_text("shuffle"), "", *self._macros(), "", *runtime_text("plain/web_training"))
         return {f"{self.name}.c": str(lines), f"{self.name}.h": header(self)}
+
+    def _macros(self) -> Iterator[str]:
+        """What the training needs to know of the model."""
+        yield from (f"#define {size} {self.upper}_{size}" for size in ("PARAMETERS", "INPUTS", "TARGETS"))
+        noise = "noise, " if self.program.noise else ""
+        yield "#define ADD_GRADIENT(parameters, inputs, targets, weight, gradient, noise, work) \\"
+        yield f"    {self.name}_add_gradient(parameters, inputs, targets, weight, gradient, {noise}work)"

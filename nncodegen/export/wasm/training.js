@@ -36,15 +36,15 @@ class Trainer {
     const { model, model: { wasm }, X, Y, rows, rule, options, state, random, parameters } = this;
     const [p, s, r, o, x, y, g, work] = model.place(
       parameters, state, random, this.order, X, Y, new Real(SIZES.parameters), new Real(SIZES.trainWork));
-    if (options.shuffle) wasm.@NAME@_shuffle(o, rows, r);
+    if (options.shuffle) wasm.order_samples(o, rows, r);
     let sum = 0, { updates } = this;
     for (let first = 0; first < rows; first += options.batchSize) {
       const count = Math.min(options.batchSize, rows - first);
       const values = { ...options, state: s, t: ++updates };
       const batch = [p, count, o + 4*first, x, y, g, options.seed, updates, work];
-      if (this.sequential) sum += count*wasm.@NAME@_sweep(...batch, options.learningRate);
+      if (this.sequential) sum += count*wasm.update_sequentially(...batch, options.learningRate);
       else {
-        sum += count*wasm.@NAME@_batch(...batch);
+        sum += count*wasm.batch_gradient(...batch);
         wasm[`@NAME@_${this.optimizer}`](p, g, ...rule.arguments.map((name) => values[name]));
       }
     }
