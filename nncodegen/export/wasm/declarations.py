@@ -123,5 +123,5 @@ def _hyperparameters(model: WasmModel) -> str:
     found: dict[str, list[str]] = {}
     for rule in model.rules:
         for name, value in default_options(rule).items():
-            found.setdefault(name, []).append(f"{rule.name} {value:g}")
+            found.setdefault(name, []).append(f"{rule.name} {value!r}")
     return "".join(f"  /** By default {', '.join(values)}. */\n  {name}?: number;\n" for name, values in found.items())

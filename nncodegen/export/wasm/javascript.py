@@ -63,9 +63,9 @@ def _head(model: WasmModel) -> Iterator[str]:
         yield f"const CLASSES = {json.dumps(bool(model.program.labels))};"
         yield "const RULES = {"
         for rule in model.rules:
-            yield f"  {rule.name}: {{"
-            yield from (f"    {name}: {_literal(value)}," for name, value in _facts(model, rule).items())
-            yield "  },"
+            state, arguments, options, descent = (f"{k}: {_literal(v)}" for k, v in _facts(model, rule).items())
+            yield f"  {rule.name}: {{ {state}, {arguments},"
+            yield f"    {options}, {descent} }},"
         yield "};"
 
 
@@ -94,5 +94,5 @@ def _facts(model: WasmModel, rule: Update) -> dict[str, Any]:
 def _literal(value: Any) -> str:
     """A value as JavaScript: JSON, where names need no quotes."""
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{name}: {number:g}' for name, number in value.items())} }}" if value else "{}"
+        return f"{{ {', '.join(f'{name}: {number!r}' for name, number in value.items())} }}" if value else "{}"
     return json.dumps(value)
