@@ -44,6 +44,7 @@ chain_model = nn.Sequential(chain_layers, inputs=4, loss="categorical_crossentro
 OPTIMIZERS = tuple(update.name for update in stage(chain_model, "describe").updates)
 
 a, b, x = sympy.symbols("a b x")
+line = nn.Model("line", x, sympy.Symbol("y"), {a: 1.0}, a * x)
 CALLS = (
     sympy.sin(a * x), sympy.cos(a * x), sympy.tan(a * x), sympy.asin(a * x), sympy.acos(a * x), sympy.atan(a * x),
     sympy.sinh(a * x), sympy.cosh(a * x), sympy.asinh(a * x), sympy.acosh(1 + a * x), sympy.atanh(a * x),
@@ -339,8 +340,9 @@ def test_an_optimizer_of_ones_own(tmp_path):
         return parameter - learning_rate * slow_rate * gradient
 
     rule = nn.Optimizer("crawl", crawl, hyperparameters={"slow_rate": 0.123456789})
-    line = nn.Model("line", x, sympy.Symbol("y"), {a: 1.0}, a * x, (a * x - sympy.Symbol("y")) ** 2, optimizers=[rule])
-    folder = nn.export(line, "wasm", tmp_path / "out", train=True, optimizers=["crawl"]).folder
+    y = sympy.Symbol("y")
+    crawling = nn.Model("crawling", x, y, {a: 1.0}, a * x, (a * x - y) ** 2, optimizers=[rule])
+    folder = nn.export(crawling, "wasm", tmp_path / "out", train=True, optimizers=["crawl"]).folder
     found = run(
         folder,
         """
@@ -379,7 +381,6 @@ def training(options):
 @in_node
 def test_a_training_that_diverges(exported):
     """It ends with an error, and with the parameters from before the epoch; the model's own never change."""
-    line = nn.Model("line", x, sympy.Symbol("y"), {a: 1.0}, a * x)
     message, finite, own = run(
         exported(line, train=True),
         """
@@ -457,10 +458,14 @@ def test_the_page_trains_the_perceptron(perceptron_folder, tmp_path):
 
 @pytest.mark.thorough
 @in_chromium
-def test_the_page_says_what_is_wrong(perceptron_folder, tmp_path):
-    """Data that are no rows of the model are refused with the line."""
+def test_the_page_says_what_is_wrong(perceptron_folder, exported, tmp_path):
+    """Data that are no rows of the model are refused with the line; a training that diverges stops with an error."""
     page = browse(f"{(perceptron_folder / 'perceptron.html').as_uri()}#data=1,2,3%0A4,5&start", tmp_path, "--dump-dom")
     assert '<div role="alert">Line 2 of the data must hold 3 numbers.</div>' in page
+    settings = "data=1000,0&learningRate=1e10&epochs=99&start"
+    page = browse(f"{(exported(line, train=True) / 'line.html').as_uri()}#{settings}", tmp_path, "--dump-dom")
+    assert '<div role="alert">line: the training diverged in epoch' in page
+    assert 'role="status">Stopped.<' in page
 
 
 @pytest.mark.thorough
