@@ -58,7 +58,7 @@ class Module(Protocol):
         """The parameters by name: views into the array, in the shape of each ({"W1": (units, inputs), ...})."""
 
     def predict(self, parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
-        """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs).
+        """The outputs for the rows of X, of shape (N, inputs), which may be sparse: an array of shape (N, outputs).
 
         Those of up to four rows are computed by other loops, and agree with those of many to rounding. The
         threads, 1 to 64, share the work where there are thousands of rows; the results do not depend on them.
@@ -158,7 +158,7 @@ class Module(Protocol):
     ) -> Result:
         """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
 
-        X                    (N, inputs); nothing for a formula without inputs
+        X                    (N, inputs), which may be sparse (of SciPy); nothing for a formula without inputs
         Y                    (N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss
         parameters           (P,), where to start; by default initial_parameters(seed)
         optimizer            a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and

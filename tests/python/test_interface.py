@@ -379,4 +379,4 @@ def test_traceback_shows_the_interface(perceptron):
     with pytest.raises(ValueError, match="X is missing") as caught:
         perceptron.predict(perceptron.initial_parameters())
     text = "".join(traceback.format_exception(caught.value))
-    assert "inputs, samples = check_inputs(model, X)" in text
+    assert "inputs, samples = check_inputs(model, X, sparse=True)" in text

@@ -121,7 +121,7 @@ def test_tracebacks_of_a_module_alone(perceptron):
         except ValueError:
             print(traceback.format_exc())
         """
-    assert "self.X, self.Y, self.samples = check_samples(model, X, Y)" in run(program, perceptron)
+    assert "self.X, self.Y, self.samples = check_samples(model, X, Y, sparse=True)" in run(program, perceptron)
 
 
 def test_no_import_upwards():

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .sparse import is_sparse, read_sparse
+
 if TYPE_CHECKING:
     from .model import Model
     from .types import Array
 
 
-def check_inputs(model: Model, X: Any) -> tuple[Any, int]:
-    """X (None without inputs), and the number of samples."""
+def check_inputs(model: Model, X: Any, sparse: bool = False) -> tuple[Any, int]:
+    """X (None without inputs), and the number of samples. Where X may be sparse, it is a ``Sparse`` then."""
+    if model.input_names and sparse and is_sparse(X):
+        X = read_sparse(model, "X", X, len(model.input_names), _expected(model.input_names))
+        return X, len(X)
     if model.input_names:
         X = _matrix(model, "X", X, model.input_names)
         return X, len(X)
@@ -25,9 +30,9 @@ def check_inputs(model: Model, X: Any) -> tuple[Any, int]:
     return None, 1
 
 
-def check_samples(model: Model, X: Any, Y: Any) -> tuple[Any, Any, int]:
-    """X and Y (None where the model has none), and the number of samples."""
-    X, samples = check_inputs(model, X)
+def check_samples(model: Model, X: Any, Y: Any, sparse: bool = False) -> tuple[Any, Any, int]:
+    """X and Y (None where the model has none), and the number of samples. X may be sparse only if that is said."""
+    X, samples = check_inputs(model, X, sparse)
     if model.target_names:
         Y = _matrix(model, "Y", one_hot(model, Y), model.target_names)
         if model.input_names and len(Y) != samples:
@@ -70,6 +75,8 @@ def to_array(model: Model, name: str, values: Any, expected: str) -> Array:
     """An array of real numbers of any type, or a ValueError that names the first value that is no number."""
     if type(values) is np.ndarray and values.dtype == model.dtype:
         return values
+    if is_sparse(values):
+        raise ValueError(f"{name} is sparse, which it must not be here: give {name}.toarray(); {expected}")
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -112,7 +119,7 @@ def _matrix(model: Model, name: str, values: Any, columns: tuple[str, ...]) -> A
     values = to_column(values, len(columns))
     if model.native.takes(values, 2, len(columns)):
         return values  # type: ignore[no-any-return]
-    expected = f"expected (samples, {len(columns)}), with the columns {_listed(columns)}"
+    expected = _expected(columns)
     if values is None:
         raise ValueError(f"{name} is missing: {expected}")
     array = to_column(to_array(model, name, values, expected), len(columns))
@@ -152,6 +159,10 @@ def _not_a_number(value: Any) -> str:
     except (TypeError, ValueError):
         return "no real number"
     return ""
+
+
+def _expected(columns: tuple[str, ...]) -> str:
+    return f"expected (samples, {len(columns)}), with the columns {_listed(columns)}"
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .arguments import check_inputs, check_parameters, check_samples, check_weights
+from .arguments import check_inputs, check_parameters
+from .samples import Data
 from .scalars import THREADS, integer
 from .share import share
+from .sparse import Sparse
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -21,7 +23,7 @@ ROWS_OF_A_THREAD = 4096
 
 
 def predict(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
-    """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs).
+    """The outputs for the rows of X, of shape (N, inputs), which may be sparse: an array of shape (N, outputs).
 
     Those of up to four rows are computed by other loops, and agree with those of many to rounding. The
     threads, 1 to 64, share the work where there are thousands of rows; the results do not depend on them.
@@ -31,16 +33,20 @@ def predict(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, 
     short = model.native.predict_short(parameters, X)
     if short is not None:
         return short
-    inputs, samples = check_inputs(model, X)
+    inputs, samples = check_inputs(model, X, sparse=True)
     threads = min(threads, -(-samples // ROWS_OF_A_THREAD))
     return _predict_rows(model, check_parameters(model, parameters), inputs, samples, threads)
 
 
-def _predict_rows(model: Model, parameters: Array, X: Array | None, samples: int, threads: int) -> Array:
+def _predict_rows(model: Model, parameters: Array, X: Array | Sparse | None, samples: int, threads: int) -> Array:
     """The outputs, of checked arguments."""
     outputs = np.empty((samples, model.output_count), model.dtype)
 
     def rows(first: int, last: int) -> None:
+        if isinstance(X, Sparse):
+            for begin, end in X.parts(first, last):
+                model.native.predict(parameters, X.whole(begin, end), end - begin, outputs[begin:end])
+            return
         part = None if X is None else X[first:last]
         model.native.predict(parameters, part, last - first, outputs[first:last])
 
@@ -77,6 +83,4 @@ def _long_loss(
 ) -> float:  # fmt: skip
     """The loss for arguments of any kind; its gradient is written to an array, unless that is None."""
     point = check_parameters(model, parameters)
-    inputs, targets, samples = check_samples(model, X, Y)
-    weights = check_weights(model, sample_weight, samples)
-    return model.native.loss(point, inputs, targets, weights, samples, gradient)
+    return Data(model, X, Y, sample_weight).loss(point, gradient)

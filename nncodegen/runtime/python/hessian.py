@@ -69,11 +69,14 @@ def check_hessian(model: Model, function: str) -> None:
 
 def products(model: Model, parameters: Array, directions: Array, data: Data) -> Array:
     """The products of the Hessian with directions, one in each row, for checked arguments."""
-    found = np.empty_like(directions)
-    model.native.hessian_products(
-        parameters, directions, len(directions), data.X, data.Y, data.weights, data.samples, found
-    )
-    return found
+    whole, found = np.zeros_like(directions), np.empty_like(directions)
+    for share, X, Y, weights in data.parts():
+        samples = data.samples if X is None else len(X)
+        model.native.hessian_products(parameters, directions, len(directions), X, Y, weights, samples, found)
+        if share == 1:
+            return found
+        whole += share * found
+    return whole
 
 
 def symmetric(rows: Array) -> Array:

@@ -44,6 +44,8 @@ static const nncodegen_option nncodegen_options[] = {
         const real *weights
         const real *counts
         const double *spread
+        const size_t *starts
+        const uint32_t *columns
 
     ctypedef struct nncodegen_training:
         nncodegen_data data

@@ -165,8 +165,7 @@ class Objective:
 
     def loss(self, parameters: Array, slope: Array | None = None) -> float:
         """The loss; its gradient is written to slope, where there is one."""
-        data = self.data
-        return self.model.native.loss(self._own(parameters), data.X, data.Y, data.weights, data.samples, slope)
+        return self.data.loss(self._own(parameters), slope)
 
     def hessian(self, variables: Array) -> Array:
         """The second derivatives of the objective."""

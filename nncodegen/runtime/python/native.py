@@ -25,7 +25,7 @@ class NativeTraining(Protocol):
     """What ended the last call, if it was an exception."""
 
     def use(self, arrays: tuple[Array | None, ...], samples: int, validation: bool) -> None:
-        """Sets what to train on, or to validate with: X, Y, weights, counts, spread."""
+        """Sets what to train on, or to validate with: X, Y, weights, counts, spread, starts and columns of sparse X."""
 
     def order(self, order: Array | None, batch: int) -> None:
         """Sets the size of batches; the samples are shuffled if there is an array to write their order to."""

@@ -113,7 +113,7 @@ ARRAY = _unchecked("ArrayLike | None")
 class Settings:
     """The options of a training, checked: those that were given, and the defaults of all others."""
 
-    X: Any = _option(ARRAY, None, "(N, inputs); nothing for a formula without inputs")
+    X: Any = _option(ARRAY, None, "(N, inputs), which may be sparse (of SciPy); nothing for a formula without inputs")
     Y: Any = _option(
         ARRAY, None, "(N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss"
     )

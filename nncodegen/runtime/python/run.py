@@ -203,7 +203,7 @@ class Training:
         """The Result, with the loss at its parameters if that is wanted, and a warning where the training diverged."""
         found, data, final_loss = self.result(self.status), self.data, self._settings.final_loss
         if final_loss and data is not None:
-            found.loss = self.model.native.loss(found.parameters, data.X, data.Y, data.weights, data.samples, None)
+            found.loss = data.loss(found.parameters)
         if found.status == "diverged" or (final_loss and not math.isfinite(found.loss)):
             found.status = "diverged"
             warnings.warn(

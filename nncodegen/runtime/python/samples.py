@@ -9,23 +9,60 @@ import numpy as np
 
 from .arguments import check_samples, check_weights
 from .scalars import number
+from .sparse import Sparse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .model import Model
+    from .types import Array
 
 
 class Data:
-    """Samples, checked: X and Y, and what each counts, in the loss (weights) and in the metrics (counts)."""
+    """Samples, checked: X and Y, and what each counts, in the loss (weights) and in the metrics (counts).
+
+    X is an array or ``Sparse``.
+    """
 
     def __init__(self, model: Model, X: Any, Y: Any, sample_weight: Any) -> None:
         self.model = model
-        self.X, self.Y, self.samples = check_samples(model, X, Y)
+        self.X, self.Y, self.samples = check_samples(model, X, Y, sparse=True)
         self.weights = self.counts = check_weights(model, sample_weight, self.samples)
         self.spread: Any = None
 
     def arrays(self) -> tuple[Any, ...]:
         """What the native part takes."""
-        return self.X, self.Y, self.weights, self.counts, self.spread
+        others = self.Y, self.weights, self.counts, self.spread
+        if isinstance(self.X, Sparse):
+            return self.X.values, *others, self.X.starts, self.X.columns
+        return self.X, *others, None, None
+
+    def loss(self, parameters: Array, slope: Array | None = None) -> float:
+        """The mean loss; its gradient is written to slope, where there is one."""
+        native = self.model.native
+        if not isinstance(self.X, Sparse):
+            return native.loss(parameters, self.X, self.Y, self.weights, self.samples, slope)
+        total, whole = 0.0, np.zeros(0 if slope is None else slope.shape)
+        for share, X, Y, weights in self.parts():
+            total += share * native.loss(parameters, X, Y, weights, len(X), slope)
+            if slope is not None:
+                whole += share * slope
+        if slope is not None:
+            slope[:] = whole
+        return total
+
+    def parts(self) -> Iterator[tuple[float, Any, Any, Any]]:
+        """All samples in parts whose rows are whole: the share of each in a mean, X, Y and the weights."""
+        if not isinstance(self.X, Sparse):
+            yield 1.0, self.X, self.Y, self.weights
+            return
+        weights = self.weights
+        every = float(self.samples if weights is None else weights.sum(dtype=float))
+        for first, last in self.X.parts():
+            own = None if weights is None else weights[first:last]
+            share = float(last - first if own is None else own.sum(dtype=float)) / every
+            if share > 0:  # a mean over samples that count nothing is no number
+                yield share, self.X.whole(first, last), None if self.Y is None else self.Y[first:last], own
 
     def part(self, rows: Any) -> Data:
         """Some of the samples."""

@@ -78,7 +78,7 @@ cdef class _Training(_Call):
         self.run.poll = self.poll
 
     def use(self, arrays, size_t samples, int validation):
-        """Sets what to train on, or to validate with: X, Y, weights, counts, spread."""
+        """Sets what to train on, or to validate with: X, Y, weights, counts, spread, starts and columns of sparse X."""
         cdef nncodegen_data *data = &self.run.validation if validation else &self.run.data
         self.held[4 if validation else 3] = arrays
         data.inputs = <const real *> _address(arrays[0])
@@ -86,6 +86,8 @@ cdef class _Training(_Call):
         data.weights = <const real *> _address(arrays[2])
         data.counts = <const real *> _address(arrays[3])
         data.spread = <const double *> _address(arrays[4])
+        data.starts = <const size_t *> _address(arrays[5])
+        data.columns = <const uint32_t *> _address(arrays[6])
         data.samples = samples
 
     def order(self, order, size_t batch):

@@ -37,6 +37,13 @@ void make_whole_rows(const real *from, const size_t *order, size_t first, size_t
     rows_of(from, INPUTS, order, first, count, 1, copied);
 }
 
+/* The same of rows that are sparse. */
+void make_sparse_rows(const real *values, const size_t *starts, const uint32_t *columns, const size_t *order,
+    size_t first, size_t count, int whole, real *copied)
+{
+    sparse_rows(values, starts, columns, order, first, count, whole, copied);
+}
+
 double weight_of_all(const real *weights, size_t samples)
 {
     return total_weight(weights, samples);

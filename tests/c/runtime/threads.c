@@ -92,10 +92,10 @@ static void train_by(size_t threads, real *trained, double *history)
     void *const work = work_for(threads);
     memcpy(trained, parameters, sizeof parameters);
     memset(state, 0, sizeof state);
-    NN(training) run = {.data = {inputs, targets, SAMPLES, weights, NULL, NULL}, .batch = SAMPLES - 300,
-        .optimizer = 5, .options = options, .shuffle = 1, .seed = 4, .threads = threads, .until = 5, .monitor = -1,
-        .parameters = trained, .state = state, .work = work, .order = order, .random = 1, .best_figure = HUGE_VAL,
-        .history = history, .columns = 1};
+    NN(training) run = {.data = {.inputs = inputs, .targets = targets, .samples = SAMPLES, .weights = weights},
+        .batch = SAMPLES - 300, .optimizer = 5, .options = options, .shuffle = 1, .seed = 4, .threads = threads,
+        .until = 5, .monitor = -1, .parameters = trained, .state = state, .work = work, .order = order, .random = 1,
+        .best_figure = HUGE_VAL, .history = history, .columns = 1};
     NN(train)(&run);
     CHECK(run.status == NN(COMPLETED));
     free(work);

@@ -20,10 +20,10 @@ size_t train_single(size_t optimizer, const double *options, const real *inputs,
     size_t interrupted, real *state, size_t *order, void *work, real *parameters, double *history)
 {
     size_t left = 3;
-    NN(training) run = {.data = {inputs, targets, samples, weights, NULL, NULL}, .batch = batch,
-        .optimizer = (int) optimizer, .options = options, .shuffle = (int) shuffled, .sequential = (int) sequential,
-        .until = epochs, .monitor = -1, .parameters = parameters, .state = state, .work = work,
-        .order = order, .random = 1, .best_figure = HUGE_VAL, .history = history, .columns = 1};
+    NN(training) run = {.data = {.inputs = inputs, .targets = targets, .samples = samples, .weights = weights},
+        .batch = batch, .optimizer = (int) optimizer, .options = options, .shuffle = (int) shuffled,
+        .sequential = (int) sequential, .until = epochs, .monitor = -1, .parameters = parameters, .state = state,
+        .work = work, .order = order, .random = 1, .best_figure = HUGE_VAL, .history = history, .columns = 1};
     if (interrupted)
         run.poll = (NN(poll)) {.stop = count_down, .context = &left};
     for (size_t calls = 0;; calls++) {

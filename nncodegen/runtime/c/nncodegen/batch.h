@@ -1,7 +1,7 @@
 /* The sums over the samples of a batch: losses, derivatives and metrics, in chunks of tiles.
 
    Needs samples.h, poll.h, random.h with noise, products.h with blocks, and the kernels loss_tile and gradient_tile.
-   Gives batch, chunks_of, prepare_batch, place_of_loss, sum_chunk, add_sums. */
+   Gives batch, chunks_of, prepare_batch, place_of_loss, tile_of_batch, sum_chunk, add_sums. */
 
 #ifndef NNCODEGEN_BATCH_H
 #define NNCODEGEN_BATCH_H
@@ -21,6 +21,8 @@ typedef struct {
     const real *parameters;
     const real *inputs;
     const real *targets;
+    const size_t *starts; /* of the rows of inputs, where these are sparse (interface.h); NULL: whole rows */
+    const uint32_t *columns;
     const real *weights; /* of all samples in the loss; NULL: 1 each */
     const real *counts; /* of all samples in metrics; NULL: 1 each */
     const size_t *order; /* NULL: one after the other */
@@ -71,6 +73,17 @@ static UNUSED size_t place_of_loss(const batch *b)
     return b->forward ? 0 : LANE_SUMS;
 }
 
+/* The tile of the samples of a batch from first on. */
+static UNUSED tile tile_of_batch(const batch *b, memory m, size_t first, size_t count)
+{
+    const real *const inputs = b->starts ? NULL : b->inputs;
+    tile filled = fill(m, inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
+    if (b->starts)
+        filled.inputs = sparse_rows(b->inputs, b->starts, b->columns, b->order, b->begin + first, count, WHOLE_INPUTS,
+            m.inputs);
+    return filled;
+}
+
 /* The sums over the samples of a chunk. Returns 1 if stopped. */
 static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *poll)
 {
@@ -80,7 +93,7 @@ static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *po
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
         const size_t count = end - first < TILE ? end - first : TILE;
-        const tile current = fill(m, b->inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
+        const tile current = tile_of_batch(b, m, first, count);
         for (size_t n = 0; b->metrics && n < count; n++)
             m.counts[n] = !b->counts ? 1 : b->counts[b->order ? b->order[b->begin + first + n] : b->begin + first + n];
         if (b->forward)

@@ -45,7 +45,10 @@ static UNUSED int derive_one_by_one(const batch *b, memory m, NN(poll) *poll)
         const double weight = !b->weights ? 1 : (double) b->weights[sample];
         m.counts[0] = !b->counts ? 1 : b->counts[sample];
         m.sample_numbers[0] = sample;
-        gradient_sample(b->parameters, rows_of(b->inputs, INPUTS, b->order, n, 1, 0, NULL),
+        const real *const inputs = b->starts
+            ? sparse_rows(b->inputs, b->starts, b->columns, b->order, n, 1, 0, m.inputs)
+            : rows_of(b->inputs, INPUTS, b->order, n, 1, 0, NULL);
+        gradient_sample(b->parameters, inputs,
             rows_of(b->targets, TARGETS, b->order, n, 1, 0, NULL), (real) (weight/b->total), m.arrays,
             !b->without_loss, n > b->begin ? 1 : b->scale, m.sums, m.gradient, b->metrics,
             m.counts NOISE_OF_BATCH(b, m));

@@ -25,7 +25,9 @@ typedef struct {
 } NN(poll);
 
 /* Samples: a row of inputs and one of targets for each, and how much each counts in the loss (weights) and in metrics
-   (counts). Without samples, all pointers may be NULL. */
+   (counts). Without samples, all pointers may be NULL. Rows of inputs may be sparse: inputs holds only those values that
+   are given, for sample n those from starts[n] to starts[n + 1], each for the input whose number columns has at the same
+   place, in any order and once; all others are 0. */
 typedef struct {
     const NN(real) *inputs;
     const NN(real) *targets;
@@ -33,6 +35,8 @@ typedef struct {
     const NN(real) *weights; /* NULL: 1 each */
     const NN(real) *counts; /* NULL: 1 each */
     const double *spread; /* of each target, the sum of its squared deviations from its mean; may be NULL without R2 */
+    const size_t *starts; /* [samples + 1]; NULL: whole rows */
+    const uint32_t *columns; /* [starts[samples]]; NULL: whole rows */
 } NN(data);
 
 enum { NN(COMPLETED), NN(CONVERGED), NN(STOPPED_EARLY), NN(DIVERGED), NN(INTERRUPTED) };

@@ -119,7 +119,7 @@ static HOT int train_in_registers(NN(training) *run)
 {
     if (!is_plain(run) || run->data.weights || run->factors || run->batch != 1 || run->optimizer != NN_DESCENT)
         return 0;
-    if (run->sweep != 0 || (run->sequential && !NN_HAS_SEQUENTIAL))
+    if (run->data.starts || run->sweep != 0 || (run->sequential && !NN_HAS_SEQUENTIAL))
         return 0;
     run->current_parameters = run->parameters;
 #if NN_HAS_SEQUENTIAL

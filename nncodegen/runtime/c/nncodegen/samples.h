@@ -1,7 +1,7 @@
 /* The samples of a tile: their inputs and targets, one row for each, and their weights. Rows that do not follow each
    other in memory are copied, so that they do.
 
-   Needs memory.h. Gives tile, fill, rows_of, copy_row, total_weight. */
+   Needs memory.h. Gives tile, fill, rows_of, sparse_rows, copy_row, total_weight. */
 
 #ifndef NNCODEGEN_SAMPLES_H
 #define NNCODEGEN_SAMPLES_H
@@ -34,6 +34,22 @@ static UNUSED const real *rows_of(const real *from, size_t width, const size_t *
     for (size_t n = 0; n < end; n++) {
         const size_t sample = first + (n < count ? n : count - 1);
         copy_row(from + (order ? order[sample] : sample)*width, copied + n*width, width);
+    }
+    return copied;
+}
+
+/* The same of inputs whose rows are sparse (interface.h): a copy of each as a whole row. */
+static UNUSED const real *sparse_rows(const real *values, const size_t *starts, const uint32_t *columns,
+    const size_t *order, size_t first, size_t count, int whole, real *copied)
+{
+    const size_t end = whole ? (count + PAD - 1)/PAD*PAD : count, width = INPUTS;
+    for (size_t n = 0; n < end; n++) {
+        const size_t sample = first + (n < count ? n : count - 1), place = order ? order[sample] : sample;
+        real *const row = copied + n*width;
+        for (size_t k = 0; k < width; k++)
+            row[k] = 0;
+        for (size_t k = starts[place]; k < starts[place + 1]; k++)
+            row[columns[k]] = values[k];
     }
     return copied;
 }

@@ -106,6 +106,7 @@ static COLD int measure_epoch(NN(training) *run, memory m, team *threads, double
         const real *const parameters = NN_HAS_TRANSPOSED ? m.next : run->current_parameters;
         const batch all = {.forward = 1, .metrics = run->metrics, .parameters = parameters,
             .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
+            .starts = data->starts, .columns = data->columns,
             .samples = data->samples, .total = total_weight(data->weights, data->samples)};
         const double *const sums = sum_batch(&all, m, threads, &run->poll);
         if (!sums)

@@ -30,6 +30,7 @@ static UNUSED batch batch_of(const NN(training) *run, size_t samples, double tot
     const NN(data) *data = &run->data;
     batch part = {.without_loss = run->without_loss, .metrics = run->metrics, .parameters = run->current_parameters,
         .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
+        .starts = data->starts, .columns = data->columns,
         .order = run->shuffle ? run->order : NULL, .begin = run->begin, .samples = samples, .total = total};
 #if NN_HAS_NOISE
     part.noise = (randomness) {noise_of_update(run->seed, run->updates), 1};

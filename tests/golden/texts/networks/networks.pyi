@@ -38,7 +38,7 @@ def initial_parameters(seed: int = 0) -> Array:
 def unpack(parameters: ArrayLike) -> dict[str, Array]:
     """The parameters by name: views into the array, in the shape of each ({"W1": (units, inputs), ...})."""
 def predict(parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
-    """The outputs for the rows of X, of shape (N, inputs): an array of shape (N, outputs)."""
+    """The outputs for the rows of X, of shape (N, inputs), which may be sparse: an array of shape (N, outputs)."""
 def jacobian(parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
     """The derivatives of the outputs for the rows of X by the parameters: an array of shape (N, outputs, P)."""
 def hessian(
