@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -15,9 +16,11 @@ from nncodegen.estimators.fitting import Data, descend, descend_once, minimize, 
 from nncodegen.estimators.layers import initial, layer_views
 from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
 from nncodegen.export import Exportable
-from nncodegen.module import Module
-from nncodegen.network import Description, module_of, predict
+from nncodegen.network import Description, PaddedNetwork, padded, predict, shared_inputs
 from nncodegen.network.description import activation_text
+
+MOST_COPIED = 2**27
+"""The values of X that are copied to have a shared number of inputs, at most: 1 GB in double precision."""
 
 
 class BaseNN(BaseEstimator):
@@ -50,13 +53,31 @@ class BaseNN(BaseEstimator):
                 f"{'partial_fit' if incremental else 'warm_start'} continues with the network that was fitted, whose "
                 f"layers, loss and precision cannot change: {self.description_.layers} before, {description.layers} now"
             )
-        module = module_of(description)
+        size = self._size(X) if first else self._built_inputs
+        network = padded(description, size)
         self._random = check_random_state(self.random_state)
         if first:
             self._initialize(description, activations)
-        self._train(module, Data(X, Y, weight), incremental)
+            self._inputs = size
+        self._train(network, Data(X, Y, weight), incremental)
         del self._random
         return self
+
+    def _size(self, X: Any) -> int:
+        """The number of inputs that the network for X is built with."""
+        samples, inputs = X.shape
+        shared = shared_inputs(inputs)
+        copies = shared > inputs and not issparse(X)
+        if copies and samples * shared > MOST_COPIED:
+            return int(inputs)
+        if not solver_is_stochastic(self.solver) and self.train_options:
+            return int(inputs)  # these may be another minimizer of SciPy, or bounds
+        return shared
+
+    @property
+    def _built_inputs(self) -> int:
+        """The number of inputs that the network was built with; in pickles of earlier versions, its own."""
+        return int(getattr(self, "_inputs", self.description_.inputs))
 
     def _initialize(self, description: Description, activations: list[Any]) -> None:
         """Draws new parameters, and clears the history."""
@@ -69,27 +90,27 @@ class BaseNN(BaseEstimator):
         self.validation_scores_: Any = [] if self.early_stopping else None
         self.best_validation_score_: Any = -math.inf if self.early_stopping else None
 
-    def _train(self, module: Module, data: Data, incremental: bool) -> None:
+    def _train(self, network: PaddedNetwork, data: Data, incremental: bool) -> None:
         """Trains from the current parameters."""
         if incremental:
             if self.early_stopping:
                 raise ValueError("partial_fit does not support early_stopping=True: it never sees all of the data")
-            descend_once(self, module, data.weighted())
+            descend_once(self, network, data.weighted())
             return
         self._result = None
         if not solver_is_stochastic(self.solver):
-            minimize(self, module, data.weighted())
+            minimize(self, network, data.weighted())
             return
         if not self.early_stopping:
-            descend(self, module, data.weighted(), None)
+            descend(self, network, data.weighted(), None)
             return
         training, held_out = data.weighted().split(self._split)
-        if len(held_out.X) < 2:
+        if len(held_out.Y) < 2:
             raise ValueError(
-                f"early_stopping holds out {len(held_out.X)} of {len(data.X)} samples, and needs 2: increase "
+                f"early_stopping holds out {len(held_out.Y)} of {len(data.Y)} samples, and needs 2: increase "
                 f"validation_fraction, or give more samples"
             )
-        descend(self, module, training, held_out)
+        descend(self, network, training, held_out)
 
     def _split(self, *arrays: Any) -> Any:
         stratify = arrays[1] if self._stratifies and self.n_outputs_ == 1 else None
@@ -100,15 +121,17 @@ class BaseNN(BaseEstimator):
     def _validate(self, X: Any, y: Any, reset: bool) -> Any:
         numeric = not self._stratifies
         return validate_data(
-            self, X, y, multi_output=True, y_numeric=numeric, dtype=np.dtype(self.precision), order="C", reset=reset
-        )
+            self, X, y, accept_sparse="csr", multi_output=True, y_numeric=numeric, dtype=np.dtype(self.precision),
+            order="C", reset=reset,
+        )  # fmt: skip
 
     def _outputs(self, X: Any) -> Any:
         """The outputs of the network, of shape (N, outputs)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.dtype(self.description_.precision), order="C", reset=False)
+        precision = np.dtype(self.description_.precision)
+        X = validate_data(self, X, accept_sparse="csr", dtype=precision, order="C", reset=False)
         self.description_.check(self.hash_)
-        return predict(self.description_, self.parameters_, X, self.threads)
+        return predict(self.description_, self.parameters_, X, self.threads, self._built_inputs)
 
     def exportable(self) -> Exportable:
         """The network with its parameters, as ``nncodegen.export`` takes it, and what its columns mean."""
@@ -148,6 +171,11 @@ class BaseNN(BaseEstimator):
     def _views(self) -> list[tuple[Any, Any]]:
         check_is_fitted(self)
         return layer_views(self.description_, self.parameters_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "parameters_")

@@ -10,10 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
 from nncodegen.estimators.layers import layer_views
 from nncodegen.module import Module
+from nncodegen.network import PaddedNetwork
 
 HYPERPARAMETERS = {"momentum": "momentum", "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}
 """From the hyperparameters of optimizers to the parameters of the estimators."""
@@ -27,7 +29,7 @@ SMALLEST_RATE = 1e-6
 
 @dataclass(frozen=True)
 class Data:
-    """Samples: X (N, inputs), Y (N, outputs) and their weights (N,), or None."""
+    """Samples: X (N, inputs), an array or sparse, Y (N, outputs) and their weights (N,), or None."""
 
     X: Any
     Y: Any
@@ -55,17 +57,17 @@ def solver_is_stochastic(solver: Any) -> bool:
 # --- all samples at once -----------------------------------------------------------------------------------------
 
 
-def minimize(estimator: Any, module: Module, data: Data) -> None:
+def minimize(estimator: Any, network: PaddedNetwork, data: Data) -> None:
     """Trains with L-BFGS over all samples."""
-    total = len(data.X) if data.weight is None else float(data.weight.sum())
+    total = len(data.Y) if data.weight is None else float(data.weight.sum())
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
-    result = module.minimize(
-        data.X, data.Y, estimator.parameters_, sample_weight=data.weight, l2=estimator.alpha / total, options=options,
-        **(estimator.train_options or {}),
+    result = network.module.minimize(
+        network.rows(data.X), data.Y, network.wide(estimator.parameters_), sample_weight=data.weight,
+        l2=estimator.alpha / total, options=options, **(estimator.train_options or {}),
     )  # fmt: skip
     if result.status != "converged":
         _warn(f"lbfgs did not converge in {result.epochs} iterations ({result.message}): increase max_iter, or scale X")
-    estimator.parameters_ = result.parameters
+    estimator.parameters_ = network.own(result.parameters)
     estimator.n_iter_ = result.epochs
     estimator.curves_ = result.metrics
     estimator.loss_ = estimator.best_loss_ = float(result.history[-1]) if result.epochs else float(result.loss)
@@ -74,56 +76,66 @@ def minimize(estimator: Any, module: Module, data: Data) -> None:
 # --- batches -----------------------------------------------------------------------------------------------------
 
 
-def descend(estimator: Any, module: Module, data: Data, held_out: Data | None) -> None:
+def descend(estimator: Any, network: PaddedNetwork, data: Data, held_out: Data | None) -> None:
     """Trains with an optimizer over batches, until scikit-learn's stopping rule ends it."""
     rate, adapts = estimator.learning_rate_init, estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
-    options = _options(estimator, module, data, estimator.max_iter)
+    options = _options(estimator, network.module, data, estimator.max_iter)
     if held_out is not None:
         weight = () if held_out.weight is None else (held_out.weight,)
         score = estimator._score_name
-        options |= {"validation_data": (held_out.X, held_out.Y, *weight), "metrics": (score,)}
+        options |= {"validation_data": (network.rows(held_out.X), held_out.Y, *weight), "metrics": (score,)}
         options |= {"monitor": f"val_{score}"}
-    given = estimator.train_options or {}
+    given = _given(estimator, network)
     if held_out is not None and "metrics" in given:
         others = (given["metrics"],) if isinstance(given["metrics"], str) else tuple(given["metrics"])
         given = {**given, "metrics": (score, *others)}
     options |= given
-    stopping = Stopping(estimator, options["l2"], held_out is not None)
-    start: dict[str, Any] = {"parameters": estimator.parameters_}
+    stopping = Stopping(estimator, network, options["l2"], held_out is not None)
+    start: dict[str, Any] = {"parameters": network.wide(estimator.parameters_)}
+    rows = network.rows(data.X)
     while True:
-        result = module.train(
-            data.X, data.Y, learning_rate=rate, epochs=estimator.max_iter, callback=stopping,
+        result = network.module.train(
+            rows, data.Y, learning_rate=rate, epochs=estimator.max_iter, callback=stopping,
             progress=bool(estimator.verbose), **start, **options,
         )  # fmt: skip
         if not (stopping.stopped and adapts and rate > SMALLEST_RATE and result.epochs < estimator.max_iter):
             break
         rate, start = rate / 5, {"resume": result}
         stopping.again()
-    _finish(estimator, result, result.epochs, len(data.X))
+    _finish(estimator, network, result, result.epochs, len(data.Y))
     if result.status == "completed" and not stopping.stopped:
         _warn(f"the training ended after max_iter={result.epochs} epochs, before the loss converged: increase max_iter")
 
 
-def descend_once(estimator: Any, module: Module, data: Data) -> None:
+def descend_once(estimator: Any, network: PaddedNetwork, data: Data) -> None:
     """Trains for one more epoch."""
     rate = estimator.learning_rate_init
-    options = {**_options(estimator, module, data, 1), **(estimator.train_options or {})}
+    options = {**_options(estimator, network.module, data, 1), **_given(estimator, network)}
     if "schedule" in options:  # an array with one factor for this epoch, since the trainer counts all epochs so far
         rate *= float(options.pop("schedule")[0])
-    before = estimator._result.of(module) if estimator._result is not None else None
+    before = estimator._result.of(network.module) if estimator._result is not None else None
     if before is None:
-        options["parameters"] = estimator.parameters_
-    stopping = Stopping(estimator, options["l2"], False)
-    result = module.partial_fit(
-        data.X, data.Y, before, data.weight, learning_rate=rate, callback=stopping,
+        options["parameters"] = network.wide(estimator.parameters_)
+    stopping = Stopping(estimator, network, options["l2"], False)
+    result = network.module.partial_fit(
+        network.rows(data.X), data.Y, before, data.weight, learning_rate=rate, callback=stopping,
         **{key: value for key, value in options.items() if key not in ("sample_weight", "threads")},
     )  # fmt: skip
     estimator._result = Kept(result)
-    _finish(estimator, result, 1, len(data.X))
+    _finish(estimator, network, result, 1, len(data.Y))
 
 
-def _finish(estimator: Any, result: Any, epochs: int, samples: int) -> None:
-    estimator.parameters_ = result.parameters
+def _given(estimator: Any, network: PaddedNetwork) -> dict[str, Any]:
+    """The arguments of train that the user gave, for the network that is built."""
+    given = dict(estimator.train_options or {})
+    match given.get("validation_data"):
+        case [X, *others]:
+            given["validation_data"] = (network.rows(X if issparse(X) else np.asarray(X)), *others)
+    return given
+
+
+def _finish(estimator: Any, network: PaddedNetwork, result: Any, epochs: int, samples: int) -> None:
+    estimator.parameters_ = network.own(result.parameters)
     estimator.n_iter_ = epochs
     estimator.t_ += epochs * samples
     estimator.curves_ = result.metrics
@@ -132,7 +144,7 @@ def _finish(estimator: Any, result: Any, epochs: int, samples: int) -> None:
 
 def _options(estimator: Any, module: Module, data: Data, epochs: int) -> dict[str, Any]:
     """The arguments of train that follow from the parameters of the estimator."""
-    samples = len(data.X)
+    samples = len(data.Y)
     fraction = (estimator.train_options or {}).get("validation_fraction")
     if isinstance(fraction, float) and 0 < fraction < 1:
         samples -= max(1, round(fraction * samples))  # the trainer holds these out
@@ -160,8 +172,8 @@ class Stopping:
     is lower by less than tol.
     """
 
-    def __init__(self, estimator: Any, l2: float, validates: bool) -> None:
-        self.estimator, self.l2, self.validates = estimator, l2, validates
+    def __init__(self, estimator: Any, network: PaddedNetwork, l2: float, validates: bool) -> None:
+        self.estimator, self.network, self.l2, self.validates = estimator, network, l2, validates
         self.count, self.stopped = 0, False
         self.penalty = self._penalty(estimator.parameters_)
 
@@ -179,7 +191,7 @@ class Stopping:
         """Whether to stop after an epoch."""
         estimator, figures = self.estimator, progress.metrics
         loss = figures["loss"] + self.penalty  # of the parameters before the epoch, as the loss of its first batch
-        self.penalty = self._penalty(progress.parameters) if self.l2 else 0.0
+        self.penalty = self._penalty(self.network.own(progress.parameters)) if self.l2 else 0.0
         estimator.loss_curve_.append(loss)
         if self.validates:
             score = figures[f"val_{estimator._score_name}"]

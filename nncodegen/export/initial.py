@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from nncodegen.ir import Program
 from nncodegen.runtime.python.initial import draw
 
 
 def start_of(program: Program) -> Any:
     """Initial parameters (P,) in the precision of a program."""
-    generator = np.random.default_rng(0)
-    drawn = [draw(generator, t.initial.distribution, t.initial.scale, t.size) for t in program.parameters]
-    return np.concatenate(drawn).astype(program.precision)
+    drawn = draw(((t.initial.distribution, t.initial.scale, t.size) for t in program.parameters), 0)
+    return drawn.astype(program.precision)

@@ -4,6 +4,10 @@ from nncodegen.describe.grammar import parse
 from nncodegen.network.description import Description
 from nncodegen.network.ensemble import Ensemble, Kind
 from nncodegen.network.formulas import to_text
-from nncodegen.network.modules import module_of, predict, predict_mean
+from nncodegen.network.modules import PaddedNetwork, module_of, padded, predict, predict_mean
+from nncodegen.network.padding import initial_parameters, shared_inputs
 
-__all__ = ["Description", "Ensemble", "Kind", "module_of", "parse", "predict", "predict_mean", "to_text"]
+__all__ = [
+    "Description", "Ensemble", "Kind", "PaddedNetwork", "initial_parameters", "module_of", "padded", "parse", "predict",
+    "predict_mean", "shared_inputs", "to_text",
+]  # fmt: skip

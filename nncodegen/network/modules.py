@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,9 @@ from nncodegen.errors import BuildError
 from nncodegen.ir import Program, evaluate, needed
 from nncodegen.module import Module
 from nncodegen.network.description import Description
+from nncodegen.network.padding import VALUES_AT_ONCE, Padding, shared_inputs
 from nncodegen.pipeline import build_module
+from nncodegen.runtime.python.sparse import is_sparse
 
 _modules: dict[Description, Module] = {}
 """The modules of this process. They are never removed, as a shared library stays in memory anyway."""
@@ -30,17 +33,36 @@ def module_of(description: Description) -> Module:
         return _modules[description]
 
 
-def predict(description: Description, parameters: Any, X: Any, threads: int = 1) -> Any:
-    """The outputs of a network for the rows of X, of shape (N, outputs), in its precision.
+class PaddedNetwork(Padding):
+    """A network and the one that is built in its place, with the module of that."""
 
-    If it cannot be compiled, it is evaluated with NumPy, after one RuntimeWarning in a process.
+    @property
+    def module(self) -> Module:
+        """The compiled module. Raises BuildError."""
+        return module_of(self.built)
+
+
+@lru_cache(maxsize=64)
+def padded(network: Description, inputs: int | None = None) -> PaddedNetwork:
+    """A network that is built with so many inputs; by default with those of ``shared_inputs``."""
+    return PaddedNetwork(network, shared_inputs(network.inputs) if inputs is None else inputs)
+
+
+def predict(description: Description, parameters: Any, X: Any, threads: int = 1, inputs: int | None = None) -> Any:
+    """The outputs of a network for the rows of X, an array or sparse, in its precision: (N, outputs).
+
+    ``inputs`` are those that it is built with (``Padding``). If it cannot be compiled, it is evaluated with NumPy,
+    after one RuntimeWarning in a process.
     """
+    network = padded(description, inputs)
     try:
-        module = module_of(description)
+        module = network.module
     except BuildError as error:
         _warn(str(error).splitlines()[0])
-        return evaluate_outputs(description, parameters, X)
-    return module.predict(parameters, X, **({} if threads == 1 else {"threads": threads}))
+        return np.concatenate([evaluate_outputs(description, parameters, part) for part in _whole(X)])
+    options = {} if threads == 1 else {"threads": threads}
+    wide = network.wide(parameters)
+    return np.concatenate([module.predict(wide, part, **options) for part in network.parts(X)])
 
 
 def predict_mean(description: Description, parameters: Any, X: Any) -> Any:
@@ -48,17 +70,34 @@ def predict_mean(description: Description, parameters: Any, X: Any) -> Any:
 
     If they cannot be compiled, they are evaluated with NumPy, after one RuntimeWarning in a process.
     """
+    network = padded(description)
     try:
-        module = module_of(description)
+        module = network.module
     except BuildError as error:
         _warn(str(error).splitlines()[0])
-        outputs = (evaluate_outputs(description, one, X) for one in parameters)
-    else:
-        outputs = (module.predict(one, X) for one in parameters)
-    total = np.zeros((len(X), description.outputs))
+        return _mean(evaluate_outputs(description, one, X) for one in parameters)
+    wide = network.wide(parameters)
+    return np.concatenate([_mean(module.predict(one, part) for one in wide) for part in network.parts(X)])
+
+
+def _mean(outputs: Iterable[Any]) -> Any:
+    """The mean of arrays of one shape, in double precision."""
+    total: Any = 0.0
+    count = 0
     for one in outputs:
-        total += one
-    return total / len(parameters)
+        total, count = total + np.asarray(one, float), count + 1
+    return total / count
+
+
+def _whole(X: Any) -> Iterator[Any]:
+    """X as arrays: the rows of a sparse matrix in parts."""
+    if not is_sparse(X):
+        yield X
+        return
+    matrix = X.tocsr()
+    step = max(1, VALUES_AT_ONCE // matrix.shape[1])
+    for first in range(0, matrix.shape[0], step):
+        yield matrix[first : first + step].toarray()
 
 
 @lru_cache(maxsize=1)

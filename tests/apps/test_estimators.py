@@ -356,11 +356,12 @@ def test_many_shapes_in_one_process(monkeypatch):
     original = modules.build_module
     monkeypatch.setattr(modules, "build_module", lambda *given: built.append(given) or original(*given))
     monkeypatch.setattr(modules, "_modules", {})
-    estimator = NNRegressor(hidden_layer_sizes=(2,), activation="linear", max_iter=1, random_state=0)
+    estimator = NNRegressor(activation="linear", max_iter=1, random_state=0)
     libraries = []
     for _ in range(3):
-        for inputs in range(1, 9):
-            clone(estimator).fit(np.ones((5, inputs)), np.arange(5.0)).predict(np.ones((1, inputs)))
+        for units in range(1, 9):
+            shape = clone(estimator).set_params(hidden_layer_sizes=(units,))
+            shape.fit(np.ones((5, 2)), np.arange(5.0)).predict(np.ones((1, 2)))
         libraries.append(_libraries())
     assert len(built) == 8
     assert libraries[0] == libraries[1] == libraries[2]

@@ -10,6 +10,8 @@ import numpy as np
 from .scalars import SEED, integer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike
 
     from .model import Model
@@ -21,9 +23,13 @@ def initial_parameters(model: Model, /, seed: int = 0) -> Array:
     seed = integer("seed", seed, 0, SEED)
     if model.constants is not None:
         return model.constants.copy()
+    return draw(((one.distribution, one.scale, one.size) for one in model.facts.parameters), seed).astype(model.dtype)
+
+
+def draw(parameters: Iterable[tuple[str, float, int]], seed: int) -> Array:
+    """Initial values of several parameters one after the other, given the distribution, scale and size of each."""
     generator = np.random.default_rng(seed)
-    parts = [draw(generator, one.distribution, one.scale, one.size) for one in model.facts.parameters]
-    return np.concatenate(parts).astype(model.dtype)
+    return np.concatenate([_draw(generator, *one) for one in parameters])
 
 
 def unpack(model: Model, /, parameters: ArrayLike) -> dict[str, Array]:
@@ -40,7 +46,7 @@ def unpack(model: Model, /, parameters: ArrayLike) -> dict[str, Array]:
     return views
 
 
-def draw(generator: np.random.Generator, distribution: str, scale: float, size: int) -> Array:
+def _draw(generator: np.random.Generator, distribution: str, scale: float, size: int) -> Array:
     """Initial values of one parameter."""
     if distribution == "constant":
         return np.full(size, scale)

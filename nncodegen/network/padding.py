@@ -1,0 +1,101 @@
+"""Networks whose numbers of inputs differ a little share one module: it has a few inputs more, which are 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nncodegen.network.description import Description
+from nncodegen.runtime.python.initial import draw
+from nncodegen.runtime.python.sparse import is_sparse
+
+FEW_INPUTS = 4
+"""Networks with so few inputs are built as they are: a training with eight would take up to 1.4 times as long."""
+
+VALUES_AT_ONCE, ROWS_AT_ONCE = 2**22, 4096
+"""The values of the rows that are copied at once to predict, at most; they are a multiple of so many rows."""
+
+
+def shared_inputs(inputs: int) -> int:
+    """The number of inputs that a network is built with, so that others share its module.
+
+    Up to 4 it is that of the network. Then it is the next multiple of 8, above 32 of 16, above 256 of an eighth of the
+    power of two below. It follows from the number alone, so that the bits of results do not depend on what was built
+    before: networks on both sides of such a number are two builds.
+    """
+    if inputs <= FEW_INPUTS:
+        return inputs
+    step = 8 if inputs <= 32 else max(16, 2 ** (inputs - 1).bit_length() // 16)
+    return -(-inputs // step) * step
+
+
+@dataclass(frozen=True)
+class Padding:
+    """A network, and the one with more inputs that is built in its place.
+
+    The further inputs are 0, and so are their weights: these get no gradient, and no penalty changes them. All results
+    are those of the network itself, to rounding.
+    """
+
+    network: Description
+    inputs: int
+
+    @cached_property
+    def built(self) -> Description:
+        """The network that is built."""
+        return self.network if self.inputs == self.network.inputs else replace(self.network, inputs=self.inputs)
+
+    @cached_property
+    def _places(self) -> Any:
+        """Where the parameters of the network stand among those of the built one, (P,)."""
+        places, start = list[Any](), 0
+        for own, built in zip(self.network.program.parameters, self.built.program.parameters, strict=True):
+            numbers: Any = np.arange(start, start + built.size)
+            places.append(numbers.reshape(built.shape)[tuple(map(slice, own.shape))].ravel())
+            start += built.size
+        return np.concatenate(places)
+
+    def rows(self, X: Any) -> Any:
+        """X (N, inputs), an array or sparse, for the built network."""
+        if self.inputs == self.network.inputs:
+            return X
+        if X.ndim != 2 or X.shape[1] != self.network.inputs:
+            raise ValueError(f"X has the shape {X.shape}; expected (samples, {self.network.inputs})")
+        if is_sparse(X):
+            matrix = X.tocsr()
+            shape = (matrix.shape[0], self.inputs)
+            return type(matrix)((matrix.data, matrix.indices, matrix.indptr), shape=shape, copy=False)
+        padded = np.zeros((len(X), self.inputs), X.dtype)
+        padded[:, : self.network.inputs] = X
+        return padded
+
+    def parts(self, X: Any) -> Iterator[Any]:
+        """X as ``rows`` gives it, in parts if rows must be copied."""
+        if self.inputs == self.network.inputs or is_sparse(X):
+            yield self.rows(X)
+            return
+        step = max(1, VALUES_AT_ONCE // (self.inputs * ROWS_AT_ONCE)) * ROWS_AT_ONCE
+        for first in range(0, max(1, len(X)), step):
+            yield self.rows(X[first : first + step])
+
+    def wide(self, parameters: Any) -> Any:
+        """Parameters (..., P) for the built network."""
+        if self.inputs == self.network.inputs:
+            return parameters
+        wide = np.zeros((*parameters.shape[:-1], self.built.parameter_count), parameters.dtype)
+        wide[..., self._places] = parameters
+        return wide
+
+    def own(self, parameters: Any) -> Any:
+        """The parameters of the network, of those of the built one."""
+        return parameters if self.inputs == self.network.inputs else parameters[..., self._places]
+
+
+def initial_parameters(network: Description, seed: int) -> Any:
+    """What ``initial_parameters`` of the module of a network gives, which need not be built."""
+    drawn = ((one.initial.distribution, one.initial.scale, one.size) for one in network.program.parameters)
+    return draw(drawn, seed).astype(network.precision)
