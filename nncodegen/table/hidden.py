@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.module import Module
+from nncodegen.network import PaddedNetwork, initial_parameters
 from nncodegen.table.candidates import MANY_ROWS, Family, Rounds
 
 
@@ -16,15 +17,15 @@ class OutOfTimeError(Exception):
     """The deadline has passed; the training in progress is given up."""
 
 
-def first_parameters(module: Module, linear: Any, seeds: Any) -> Any:
-    """The initial parameters of the networks of a family, (seeds, P).
+def first_parameters(network: PaddedNetwork, linear: Any, seeds: Any) -> Any:
+    """The initial parameters of the networks of a family, (seeds, P), as they are built.
 
     ``linear`` may hold the parameters of a linear model, by name. The networks then start equal to that model: its
     weights are those of the linear path, and the weights from the hidden layers to the outputs are 0.
     """
-    parameters = np.stack([module.initial_parameters(int(seed)) for seed in seeds])
+    parameters = network.wide(np.stack([initial_parameters(network.network, int(seed)) for seed in seeds]))
     for one in parameters if linear is not None else ():
-        views = module.unpack(one)
+        views = network.module.unpack(one)
         views["W1"][:], views["U1"][:], views["b1"][:] = 0, linear["W1"], linear["b1"]
     return parameters
 

@@ -19,7 +19,7 @@ from nncodegen.emit import MARK
 from nncodegen.errors import BuildError, ModelError, TableError
 from nncodegen.export import Exportable
 from nncodegen.files import write_at_once
-from nncodegen.network import Description, Ensemble, Kind, predict_mean
+from nncodegen.network import Description, Ensemble, Kind, PaddedNetwork, padded, predict_mean
 from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module
 from nncodegen.runtime.python.archives import members_of, read_member
@@ -103,7 +103,7 @@ class TableModel:
         """
         out = Path(folder)
         check_out(out)
-        networks = list(dict.fromkeys(member.network for member in self.members))
+        networks = list(dict.fromkeys(padded(member.network).built for member in self.members))
         modules = [MODULE, *(f"{MODULE}{number}" for number in range(2, len(networks) + 1))]
         for network, name in zip(networks, modules, strict=True):
             build_module(network.model, network.precision, out / name)
@@ -117,7 +117,8 @@ class TableModel:
                 {
                     "network": member.network.to_dict(),
                     "hash": member.network.hash,
-                    "module": places[member.network],
+                    "module": places[padded(member.network).built],
+                    "inputs": padded(member.network).inputs,
                     "weight": member.weight,
                     "networks": len(member.parameters),
                 }
@@ -125,7 +126,9 @@ class TableModel:
             ],
             "report": self.report,
         }
-        arrays = {_array(number): member.parameters for number, member in enumerate(self.members)}
+        arrays = {
+            _array(number): padded(member.network).wide(member.parameters) for number, member in enumerate(self.members)
+        }
         archive = io.BytesIO()
         np.savez(archive, **arrays)
         text["checksum"] = _checksum(text, list(arrays.values()))
@@ -212,15 +215,19 @@ def load_model(folder: str | Path) -> TableModel:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TableError(f"{path} is damaged, or was not written by nncodegen: {reason}") from error
     width = sum(column.width for column in columns)
-    for network, hash, _, _ in found:
+    for built, hash, _, _ in found:
+        network = built.network
         if network.inputs != width or network.outputs != target.outputs:
             raise TableError(f"{path} is damaged: its columns, its networks and its target do not fit together")
         network.check(hash)
-    arrays = _load_parameters(folder / PARAMETERS, [(network, count) for network, _, _, count in found])
+    arrays = _load_parameters(folder / PARAMETERS, [(network.built, count) for network, _, _, count in found])
     if _checksum(text, arrays) != checksum:
         raise TableError(f"{path} or {PARAMETERS} is damaged, or they belong to different models: train again")
-    members = (Member(network, weight, array) for (network, _, weight, _), array in zip(found, arrays, strict=True))
-    return TableModel(columns, target, tuple(members), report)
+    members = tuple(
+        Member(network.network, weight, network.own(array))
+        for (network, _, weight, _), array in zip(found, arrays, strict=True)
+    )
+    return TableModel(columns, target, members, report)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -242,8 +249,11 @@ def _read(path: Path) -> dict[str, Any]:
     return text
 
 
-def _member(given: dict[str, Any]) -> tuple[Description, str, float, int]:
-    """The network of a member, its hash, its weight, and the number of networks. Raises ValueError."""
+def _member(given: dict[str, Any]) -> tuple[PaddedNetwork, str, float, int]:
+    """The network of a member, its hash, its weight, and the number of networks. Raises ValueError.
+
+    Earlier versions built it with the inputs that it has.
+    """
     if len(given["network"]["layers"]) > MOST_LAYERS + 1:
         raise ValueError("a network has too many layers")
     weight, count = given["weight"], given["networks"]
@@ -251,7 +261,11 @@ def _member(given: dict[str, Any]) -> tuple[Description, str, float, int]:
         raise ValueError(f"the weight of a member is {weight!r}")
     if type(count) is not int or not 0 < count <= MOST_NETWORKS:
         raise ValueError(f"a member has {count!r} networks")
-    return Description.from_dict(given["network"]), str(given["hash"]), float(weight), count
+    network = Description.from_dict(given["network"])
+    inputs = given.get("inputs", network.inputs)
+    if type(inputs) is not int or not network.inputs <= inputs <= 2 * network.inputs + 16:
+        raise ValueError(f"a network of {network.inputs} inputs was built with {inputs!r}")
+    return padded(network, inputs), str(given["hash"]), float(weight), count
 
 
 def _load_parameters(path: Path, needed: list[tuple[Description, int]]) -> list[Any]:

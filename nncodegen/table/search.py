@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from nncodegen.module import Module
-from nncodegen.network import module_of
+from nncodegen.network import PaddedNetwork, padded
 from nncodegen.table.candidates import Family, Plan
 from nncodegen.table.criterion import criterion
 from nncodegen.table.hidden import OutOfTimeError, first_parameters, outputs_of, train_round
@@ -108,6 +107,7 @@ def search(
     cost = criterion(plan.families[0].network, classes)
     held = data.held
     weight = None if data.weight is None else data.weight[held]
+    data = replace(data, X=padded(plan.families[0].network).rows(data.X))
 
     def losses(outputs: Any, Y: Any) -> Any:
         return cost(outputs, Y) if weight is None else cost(outputs, Y) * weight
@@ -117,11 +117,11 @@ def search(
     try:
         for family in plan.families:
             tell(family.name)
-            module = module_of(family.network)
+            network = padded(family.network)
             if family.rates:
-                tried += _try_hidden(module, family, plan, data, losses, starts, seed, threads, deadline)
+                tried += _try_hidden(network, family, plan, data, losses, starts, seed, threads, deadline)
             else:
-                best, starts = _try_linear(module, family, data, losses, deadline)
+                best, starts = _try_linear(network, family, data, losses, deadline)
                 tried += best
     except OutOfTimeError:
         return Search(tuple(tried), held, losses, True)
@@ -129,9 +129,13 @@ def search(
 
 
 def _try_linear(
-    module: Module, family: Family, data: Rows, losses: Any, deadline: float
+    network: PaddedNetwork, family: Family, data: Rows, losses: Any, deadline: float
 ) -> tuple[list[Tried], list[Any]]:
-    """The linear model with the best penalty, if its loss is finite, and its parameters by name for each fold."""
+    """The linear model with the best penalty, if its loss is finite, and its parameters by name for each fold.
+
+    Here and in what is called from here, rows and parameters are those of the network that is built.
+    """
+    module = network.module
     paths = [minimize_path(module, *data.part(rows), family.penalties, deadline) for rows, _ in data.folds]
     penalties = family.penalties[: min(map(len, paths))]
     held = [data.X[rows] for _, rows in data.folds]
@@ -143,20 +147,21 @@ def _try_linear(
     if not np.isfinite(means[best]):
         return [], starts
     parameters = minimize_path(module, data.X, data.Y, data.weight, penalties[: best + 1], deadline)[-1:]
-    tried = _tried(family, penalties[best], None, None, found[best], outputs[best], parameters)
+    tried = _tried(family, penalties[best], None, None, found[best], outputs[best], network.own(parameters))
     return [tried], starts
 
 
 def _try_hidden(
-    module: Module, family: Family, plan: Plan, data: Rows, losses: Any, starts: list[Any] | None, seed: int,
+    network: PaddedNetwork, family: Family, plan: Plan, data: Rows, losses: Any, starts: list[Any] | None, seed: int,
     threads: int, deadline: float,
 ) -> Iterator[Tried]:  # fmt: skip
     """The candidates of a family, each as it was after its best round."""
+    module = network.module
     seeds = np.random.SeedSequence([seed, 2]).generate_state(family.seeds, np.uint64)
     linear = starts if family.network.skip else None
     size, count, held = family.seeds, len(family.pairs), data.held
     fold_parameters = [
-        np.tile(first_parameters(module, linear[fold] if linear else None, seeds), (count, 1))
+        np.tile(first_parameters(network, linear[fold] if linear else None, seeds), (count, 1))
         for fold in range(len(data.folds))
     ]
     best: dict[int, Tried] = {}
@@ -183,7 +188,7 @@ def _try_hidden(
             loss = losses(one, data.Y[held])
             if np.isfinite(loss).all() and (place not in best or loss.mean() < best[place].loss):
                 own = slice(place * size, (place + 1) * size)
-                parameters = np.concatenate([parameters[own] for parameters in fold_parameters])
+                parameters = network.own(np.concatenate([parameters[own] for parameters in fold_parameters]))
                 best[place] = _tried(family, *family.pairs[place], int(epochs), loss, one, parameters)
                 round_of[place] = number
         if number + 1 >= FEWEST_ROUNDS:

@@ -7,7 +7,7 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
 
 import nncodegen as nn
-from nncodegen.network import Description, module_of, modules
+from nncodegen.network import Description, module_of, modules, padded
 from nncodegen.table import Settings, TableError, candidates, fit, load_model
 from nncodegen.table.candidates import Family, plan
 from nncodegen.table.choose import choose
@@ -124,7 +124,7 @@ def test_networks_begin_as_the_linear_model():
     """Beside a linear path, networks put out what the linear model does, before they have learned."""
     linear, module = module_of(LINEAR.network), module_of(HIDDEN.network)
     parameters, X = RNG.normal(size=3), RNG.normal(size=(9, 2))
-    starts = first_parameters(module, linear.unpack(parameters), [1, 2])
+    starts = first_parameters(padded(HIDDEN.network), linear.unpack(parameters), [1, 2])
     assert not np.array_equal(starts[0], starts[1])
     for outputs in outputs_of(module, starts, X):
         np.testing.assert_allclose(outputs, linear.predict(parameters, X), rtol=1e-12)
