@@ -8,7 +8,8 @@ inside of it, and only its outputs take memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import prod
@@ -98,7 +99,7 @@ def _plan(one: Program, place: Place, results: Iterable[Element]) -> PlainKernel
 
 
 def _with_results(
-    steps: list[Step], one: Program, place: Place, results: Iterable[Element]
+    steps: list[Step], one: Program, place: Place, results: Sequence[Element]
 ) -> tuple[list[Step], dict[str, Storage]]:
     """The steps, and the places of their results, of which some are copies: what is also read, or needed twice."""
     if place is Place.LOCAL:
@@ -106,11 +107,12 @@ def _with_results(
     defined = {step.target: step for step in steps}
     read = {operand.tensor for step in steps for operand in step.operands}
     read |= {one.loss.tensor} if place is Place.GRADIENT else set()
+    read |= {name for name, times in Counter(element.tensor for element in results).items() if times > 1}
     storage: dict[str, Storage] = {}
     offset = 0
     for number, element in enumerate(results):
         target = element
-        if element not in defined or defined[element].over or element.tensor in read | storage.keys():
+        if element not in defined or defined[element].over or element.tensor in read:
             target = Element(free(f"{place.value} {number}", one), element.indices)
             steps.append(Step(target, element))
         sizes = tuple(one.sizes[index] for index in element.indices)
