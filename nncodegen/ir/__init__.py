@@ -10,6 +10,7 @@ from nncodegen.ir.program import (
     NORMALIZATIONS,
     PARAMETER,
     REDUCTIONS,
+    ROW,
     SAMPLE,
     Companion,
     Element,
@@ -28,7 +29,7 @@ from nncodegen.ir.program import (
 from nncodegen.runtime.python.facts import Hyperparameter
 
 __all__ = [
-    "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "SAMPLE", "Companion", "Element", "Hyperparameter",
-    "Initial", "Noise", "Program", "Size", "Step", "Tensor", "Update", "elements", "evaluate", "needed", "show_step",
-    "verify",
+    "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "ROW", "SAMPLE", "Companion", "Element",
+    "Hyperparameter", "Initial", "Noise", "Program", "Size", "Step", "Tensor", "Update", "elements", "evaluate",
+    "needed", "show_step", "verify",
 ]  # fmt: skip

@@ -39,6 +39,9 @@ NORMALIZATIONS = ("softmax", "log_softmax", "softmax_complement")
 SAMPLE = "n"
 """The index that numbers the samples."""
 
+ROW = "row"
+"""The index that numbers the rows of a matrix of derivatives; further ones have a number behind it."""
+
 PARAMETER = "p"
 """The index that numbers all parameters, in the update of an optimizer."""
 

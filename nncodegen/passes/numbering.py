@@ -17,7 +17,7 @@ from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from nncodegen.ir import SAMPLE, Element, Step, elements
+from nncodegen.ir import ROW, SAMPLE, Element, Step, elements
 from nncodegen.passes.infinities import is_total
 
 
@@ -161,6 +161,6 @@ def _is_integer_power(node: Expr) -> bool:
 
 
 def _ordered_indices(expression: Expr) -> tuple[str, ...]:
-    """The indices of an expression: the samples first, then in the order of the alphabet."""
+    """The indices of an expression: the samples first, then rows, then in the order of the alphabet."""
     found = {index for element in elements(expression) for index in element.indices}
-    return tuple(sorted(found, key=lambda index: (index != SAMPLE, len(index), index)))
+    return tuple(sorted(found, key=lambda index: (index != SAMPLE, not index.startswith(ROW), len(index), index)))

@@ -25,12 +25,19 @@ from nncodegen.passes.numbering import Numbering
 
 
 def reverse_sweep(
-    program: Program, steps: tuple[Step, ...], loss: Element, numbering: Numbering, each_sample: bool = False
+    program: Program,
+    steps: tuple[Step, ...],
+    loss: Element,
+    numbering: Numbering,
+    each_sample: bool = False,
+    rows: tuple[str, ...] = (),
 ) -> tuple[Element, ...]:
     """Adds the steps of the reverse sweep to the numbering; returns the elements that hold the derivatives of the loss.
 
     There is one for each parameter; with ``each_sample`` it has the index of the samples and is not summed over them.
+    Where the loss has indices, ``rows``, there are derivatives for each of their values.
     """
+    leading = (*([SAMPLE] if each_sample else []), *rows)
     # for each tensor, the terms of its adjoint, grouped by the indices that they are summed over
     terms: defaultdict[Element, defaultdict[tuple[str, ...], list[Expr]]]
     terms = defaultdict(lambda: defaultdict(list))
@@ -43,11 +50,10 @@ def reverse_sweep(
         adjoint = _adjoint(step.target, terms.pop(step.target), numbering)
         for operand, over, term in _contributions(step, adjoint, infinities, numbering):
             if operand.tensor in active:
-                summed = tuple(index for index in over if not (each_sample and index == SAMPLE))
+                summed = tuple(index for index in over if index not in leading)
                 terms[operand][summed].append(term)
     used = {e.tensor: e for step in program.steps for e in step.operands}
     parameters = (used.get(tensor.name, Element(tensor.name)) for tensor in program.parameters)
-    leading = (SAMPLE,) if each_sample else ()
     return tuple(_gradient(parameter, leading, terms.pop(parameter, {}), numbering) for parameter in parameters)
 
 
@@ -73,7 +79,7 @@ def _gradient(
     parameter: Element, leading: tuple[str, ...], terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering
 ) -> Element:
     """The derivative of the loss by a parameter, in a tensor of its own, with leading indices before its own."""
-    name, indices = f"d_{parameter.tensor}", (*leading, *parameter.indices)
+    name, indices = f"d_{parameter.tensor}", tuple(dict.fromkeys((*leading, *parameter.indices)))
     if len(terms) == 1:
         ((over, expressions),) = terms.items()
         if over:

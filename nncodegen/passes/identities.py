@@ -1,0 +1,73 @@
+"""Products with identity matrices, without zeros: ``sum(k) I[row, k]*W[k, j]`` is ``W[row, j]``.
+
+The rows of a Jacobian begin with an identity. Through functions of single elements it stays a diagonal matrix, of which
+only the diagonal is computed; the first sum over its columns makes an ordinary matrix of it. This comes last, behind
+``simplify``, since it reads tensors under other indices than those that they were defined with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from sympy import Expr, Mul
+
+from nncodegen.ir import Element, Program, Step, elements, needed
+from nncodegen.passes.numbering import Numbering
+
+
+def contract(program: Program, identities: Sequence[str]) -> Program:
+    """The simplified program in which sums over a column of an identity are the only one of their terms.
+
+    Identities are tensors [row, column] of the program that hold ones and zeros.
+    """
+    names = Numbering((*program.shapes,))
+    known: dict[Element, Expr] = {}  # diagonal matrices as products with an identity, and copies
+    steps: list[Step] = []
+    for step in program.steps:
+        step = _contracted(replace(step, expression=step.expression.xreplace(known)), identities)
+        seeds, rest = _split(step.expression, identities)
+        if seeds and not step.over and not _rows_of(seeds) & _indices(rest):
+            if not (rest.is_number or isinstance(rest, Element)):
+                name = names.fresh(f"diagonal_{step.target.tensor}")
+                diagonal = Element(name, (index for index in step.target.indices if index not in _rows_of(seeds)))
+                steps.append(Step(diagonal, rest))
+                rest = diagonal
+            step = replace(step, expression=Mul(rest, *seeds))
+            known[step.target] = step.expression
+        elif isinstance(step.expression, Element) and not step.over:
+            known[step.target] = step.expression
+        steps.append(step)
+    return replace(program, steps=needed(steps, program.results))
+
+
+def _contracted(step: Step, identities: Sequence[str]) -> Step:
+    """A sum over columns of identities, with their rows in the place of the columns."""
+    seeds, rest = _split(step.expression, identities)
+    over = step.over
+    for seed in seeds if step.operator == "sum" else ():
+        row, column = seed.indices
+        if column in over and row not in _indices(rest):
+            rest = rest.xreplace({e: _renamed(e, column, row) for e in elements(rest)})
+            over = tuple(index for index in over if index != column)
+        else:
+            rest *= seed
+    return step if over == step.over else Step(step.target, rest, "sum" if over else None, over)
+
+
+def _split(expression: Expr, identities: Sequence[str]) -> tuple[list[Element], Expr]:
+    """The factors of a product that are identities, and the product of all others."""
+    seeds = [f for f in Mul.make_args(expression) if isinstance(f, Element) and f.tensor in identities]
+    return seeds, Mul(*(factor for factor in Mul.make_args(expression) if factor not in seeds))
+
+
+def _indices(expression: Expr) -> set[str]:
+    return {index for element in elements(expression) for index in element.indices}
+
+
+def _rows_of(identities: Iterable[Element]) -> set[str]:
+    return {identity.indices[0] for identity in identities}
+
+
+def _renamed(element: Element, old: str, new: str) -> Element:
+    return Element(element.tensor, (new if index == old else index for index in element.indices))

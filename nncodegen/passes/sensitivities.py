@@ -1,0 +1,93 @@
+"""What optimal control needs of a model: the derivatives of its outputs by its inputs, not those of its loss.
+
+The Jacobian has a row for each output. Rows have indices of their own, beside those of the units: seeded with an
+identity matrix, one sweep in reverse gives all of them, and what does not depend on the row is computed once. The
+adjoint is the gradient of the outputs times their seeds; its Jacobian is the Hessian of that sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sympy import Add, Mul
+
+from nncodegen.ir import ROW, SAMPLE, Element, Program, Tensor, needed
+from nncodegen.passes.numbering import Numbering, split
+from nncodegen.passes.reverse import reverse_sweep
+
+
+@dataclass(frozen=True)
+class Jacobian:
+    """A program whose outputs are derivatives.
+
+    ``entries`` has, for each function and, within that, for each variable, the derivative, with the index of the
+    samples, those of the function as rows, and those of the variable; or None where the one does not depend on the
+    other. The last of the program's parameters are ``identities``: matrices of ones and zeros, by which rows know
+    their function.
+    """
+
+    program: Program
+    entries: tuple[Element | None, ...]
+    identities: tuple[str, ...]
+
+
+def adjoint(program: Program, variables: tuple[Tensor, ...]) -> tuple[Program, tuple[Element | None, ...]]:
+    """The program of the derivatives of its outputs times their seeds, and those: one for each variable, or None.
+
+    ``program`` is stabilized; variables are among its inputs and parameters. The targets of what is returned are the
+    seeds, one for each output of the program, of the same shape.
+    """
+    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    known = split(needed(program.steps, program.outputs), numbering)
+    outputs = [known.get(output, output) for output in program.outputs]
+    seeds = [Element(numbering.fresh(f"seed{number}"), output.indices) for number, output in enumerate(outputs, 1)]
+    parts = []
+    for output, seed in zip(outputs, seeds, strict=True):
+        over = tuple(index for index in output.indices if index != SAMPLE)
+        parts.append(numbering.define(output * seed, None, (SAMPLE,), "sum" if over else None, over))
+    total = numbering.define(Add(*parts), "total", (SAMPLE,))
+    slopes = _sweep(program, variables, total, (), numbering)
+    targets = tuple(Tensor(seed.tensor, tuple(program.sizes[index] for index in seed.indices)) for seed in seeds)
+    return _of(replace(program, targets=targets), slopes, numbering), slopes
+
+
+def jacobian(program: Program, variables: tuple[Tensor, ...]) -> Jacobian:
+    """The derivatives of all outputs of a program by variables, which are among its inputs and parameters."""
+    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    known = split(needed(program.steps, program.outputs), numbering)
+    identities: dict[str, Element] = {}
+    entries: list[Element | None] = []
+    for output in program.outputs:
+        function = known.get(output, output)
+        own = tuple(index for index in function.indices if index != SAMPLE)
+        for index in own:
+            if index not in identities:
+                identities[index] = Element(numbering.fresh(f"identity_{index}"), (f"{ROW}_{index}", index))
+        rows = tuple(identities[index].indices[0] for index in own)
+        if own:
+            seeded = Mul(function, *(identities[index] for index in own))
+            function = numbering.define(seeded, None, (SAMPLE, *rows), "sum", own)
+        entries += _sweep(program, variables, function, rows, numbering)
+    matrices = tuple(Tensor(one.tensor, (program.sizes[index],) * 2) for index, one in identities.items())
+    derived = _of(replace(program, parameters=(*program.parameters, *matrices)), entries, numbering)
+    return Jacobian(derived, tuple(entries), tuple(one.tensor for one in identities.values()))
+
+
+def _sweep(
+    program: Program, variables: tuple[Tensor, ...], function: Element, rows: tuple[str, ...], numbering: Numbering
+) -> tuple[Element | None, ...]:
+    """The derivatives of a function, which may have rows, by variables; None for one that it does not read."""
+    steps = needed(numbering.steps, [function])
+    read = {function.tensor, *(operand.tensor for step in steps for operand in step.operands)}
+    own = tuple(variable for variable in variables if variable.name in read)
+    found = reverse_sweep(replace(program, parameters=own, steps=steps), steps, function, numbering, True, rows)
+    slopes = dict(zip(own, found, strict=True))
+    return tuple(slopes.get(variable) for variable in variables)
+
+
+def _of(program: Program, results: Iterable[Element | None], numbering: Numbering) -> Program:
+    """The program whose outputs are those of the results that there are."""
+    outputs = tuple(element for element in results if element is not None)
+    weight = Element(program.weight.name, (SAMPLE,))  # what takes the place of the loss
+    return replace(program, steps=needed(numbering.steps, outputs), outputs=outputs, loss=weight)
