@@ -165,6 +165,8 @@ class PlainEmitter:
     def _stored(self, element: Element) -> str:
         """An element in memory."""
         storage = self._kernel.storage[element.tensor]
+        if storage.place is Place.IDENTITY:
+            return f"(real) ({' == '.join(element.indices)})"
         pairs = zip(element.indices, storage.strides, strict=True)
         texts = [index if stride == 1 else f"{stride}*{index}" for index, stride in pairs if stride]
         if storage.place is Place.NOISE:

@@ -51,6 +51,7 @@ class Place(Enum):
     GRADIENT_SUM = "sums over samples, in single precision for some tiles"
     OUTPUT = "outputs"
     GRADIENT = "gradient"
+    IDENTITY = "an identity matrix, which is in no memory"
 
 
 class Role(Enum):

@@ -69,9 +69,23 @@ class PlainKernel:
     work: int
 
 
+Position = tuple[int, tuple[int, ...]]
+"""Where a result lies among all: its first value, and the stride of each of its indices but that of the samples."""
+
+
 def plan_outputs(program: Program) -> PlainKernel:
     """The loops that compute the outputs of a simplified program, one behind the other."""
     return _plan(without_samples(program), Place.OUTPUT, program.outputs)
+
+
+def plan_matrix(program: Program, positions: Sequence[Position], identities: Iterable[str]) -> PlainKernel:
+    """The loops that compute the outputs of a simplified program, each at a position of its own.
+
+    Identities are parameters of the program that are in no memory: 1 where their two indices are equal, else 0.
+    """
+    kernel = _plan(without_samples(program), Place.OUTPUT, program.outputs, positions)
+    places = {name: Storage(Place.IDENTITY) for name in identities}
+    return replace(kernel, storage={**kernel.storage, **places})
 
 
 def plan_loss(program: Program) -> PlainKernel:
@@ -87,10 +101,10 @@ def plan_gradient(program: Program) -> PlainKernel:
     return _plan(without_samples(program), Place.GRADIENT, program.gradient)
 
 
-def _plan(one: Program, place: Place, results: Iterable[Element]) -> PlainKernel:
+def _plan(one: Program, place: Place, results: Iterable[Element], positions: Sequence[Position] = ()) -> PlainKernel:
     own = [Element(e.tensor, [index for index in e.indices if one.sizes.get(index)]) for e in results]
     loss = [] if place is Place.OUTPUT else [one.loss]
-    steps, storage = _with_results(list(needed(one.steps, [*own, *loss])), one, place, own)
+    steps, storage = _with_results(list(needed(one.steps, [*own, *loss])), one, place, own, positions)
     root = _tree(steps)
     storage |= _outside(one)
     storage |= {element.tensor: Storage(Place.LOCAL) for element in loss}
@@ -99,7 +113,7 @@ def _plan(one: Program, place: Place, results: Iterable[Element]) -> PlainKernel
 
 
 def _with_results(
-    steps: list[Step], one: Program, place: Place, results: Sequence[Element]
+    steps: list[Step], one: Program, place: Place, results: Sequence[Element], positions: Sequence[Position]
 ) -> tuple[list[Step], dict[str, Storage]]:
     """The steps, and the places of their results, of which some are copies: what is also read, or needed twice."""
     if place is Place.LOCAL:
@@ -116,7 +130,7 @@ def _with_results(
             target = Element(free(f"{place.value} {number}", one), element.indices)
             steps.append(Step(target, element))
         sizes = tuple(one.sizes[index] for index in element.indices)
-        storage[target.tensor] = Storage(place, offset, _strides(sizes))
+        storage[target.tensor] = Storage(place, *(positions[number] if positions else (offset, _strides(sizes))))
         offset += one.count(element.indices)
     return steps, storage
 
