@@ -17,6 +17,7 @@ from nncodegen.export.subject import exportable
 
 DESTINATIONS = {
     "c": "nncodegen.export.c",
+    "casadi": "nncodegen.export.casadi",
     "onnx": "nncodegen.export.onnx",
     "wasm": "nncodegen.export.wasm",
 }

@@ -55,6 +55,11 @@ def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
         yield from ("", *INLINE.splitlines(), "", *runtime_text(model.mathematics))
     if "functions" in helpers:
         yield from ("", *runtime_text(f"functions{model.request.precision[-2:]}"))
+    yield from helper_texts(helpers)
+
+
+def helper_texts(helpers: Iterable[str]) -> Iterator[str]:
+    """The lines of the helpers that printed text calls."""
     for part in dict.fromkeys(part for helper in helpers for part in HELPERS.get(helper, ())):
         yield from ("", *runtime_text(f"plain/{part}"))
 
@@ -116,7 +121,7 @@ def _about(model: PlainModel) -> list[str]:
     work = f"{model.upper}_PREDICT_WORK to predict" + (f", {model.upper}_TRAIN_WORK to train" if model.train else "")
     rows = [
         *columns(model).items(),
-        ("parameters", [*_listed(program.parameters, ()), null]),
+        ("parameters", [*listed(program.parameters, ()), null]),
         ("work", [f"memory for {work}; what is in it does not matter; NULL where that is 0"]),
     ]
     lines = [
@@ -131,11 +136,11 @@ def _about(model: PlainModel) -> list[str]:
 
 def columns(model: PlainModel) -> dict[str, list[str]]:
     """What the inputs, outputs and targets are, by their numbers, in texts that may stand in a comment."""
-    found = {"inputs": _listed(model.program.inputs, model.request.subject.inputs), "outputs": _outputs(model)}
-    return {**found, "targets": _listed(model.program.targets, ())} if model.train else found
+    found = {"inputs": listed(model.program.inputs, model.request.subject.inputs), "outputs": _outputs(model)}
+    return {**found, "targets": listed(model.program.targets, ())} if model.train else found
 
 
-def _listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:
+def listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:
     """Tensors one behind the other: each with its shape and the number of its first value; or what columns mean."""
     if meanings:
         return [f"{number}: {_safe(text)}" for number, text in enumerate(meanings)]
@@ -149,10 +154,10 @@ def _listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:
 
 def _outputs(model: PlainModel) -> list[str]:
     if model.request.subject.outputs:
-        return _listed((), model.request.subject.outputs)
+        return listed((), model.request.subject.outputs)
     program = model.program
     outputs = [Tensor(e.tensor, tuple(program.sizes[i] for i in e.indices)) for e in program.outputs]
-    return _listed(outputs, ())
+    return listed(outputs, ())
 
 
 def _safe(text: str) -> str:

@@ -1,0 +1,132 @@
+"""The matrices that CasADi asks for, as it stores them: by columns, with the zeros that are known left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from math import prod
+
+from nncodegen.ir import Element, Program, Tensor, needed
+from nncodegen.schedule.plain import PlainKernel, Position, plan_matrix
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Which entries (row, column) of a matrix may differ from 0, sorted by columns; None for all of them."""
+
+    rows: int
+    columns: int
+    entries: tuple[tuple[int, int], ...] | None = None
+
+    @property
+    def compressed(self) -> tuple[int, ...]:
+        """As CasADi reads it: the shape, then 1 for a dense matrix, or the begin of each column, then the rows."""
+        if self.entries is None:
+            return self.rows, self.columns, 1
+        counts = [sum(1 for _, column in self.entries if column == wanted) for wanted in range(self.columns)]
+        return self.rows, self.columns, *accumulate(counts, initial=0), *(row for row, _ in self.entries)
+
+    @property
+    def transposed(self) -> Pattern:
+        """That of the transposed matrix."""
+        if self.entries is None:
+            return Pattern(self.columns, self.rows)
+        entries = sorted(((column, row) for row, column in self.entries), key=lambda entry: entry[::-1])
+        return Pattern(self.columns, self.rows, tuple(entries))
+
+    @property
+    def size(self) -> int:
+        """The number of values that are stored."""
+        return self.rows * self.columns if self.entries is None else len(self.entries)
+
+
+def empty(rows: int, columns: int) -> Pattern:
+    """The pattern of a matrix of zeros."""
+    return Pattern(rows, columns, ())
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix, and the loops that compute it; None where there is nothing to compute.
+
+    ``cleared`` says that some of what is stored is 0, and left out by the loops.
+    """
+
+    pattern: Pattern
+    kernel: PlainKernel | None = field(default=None, repr=False)
+    cleared: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tensor among all values of an argument or a result: its shape, and the number of its first value."""
+
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        return prod(self.shape)
+
+    def position(self, stride: int) -> tuple[int, tuple[int, ...]]:
+        """The place of the first value, and the stride of each index, where values of the argument are so far apart."""
+        shape = self.shape
+        strides = (stride * prod(shape[axis + 1 :]) if size > 1 else 0 for axis, size in enumerate(shape))
+        return stride * self.offset, tuple(strides)
+
+
+def parts_of(tensors: Sequence[Tensor]) -> tuple[Part, ...]:
+    """The parts of an argument that holds tensors one behind the other."""
+    shapes = [tuple(size for size in tensor.shape if size is not None) for tensor in tensors]
+    offsets = accumulate(map(prod, shapes), initial=0)
+    return tuple(Part(shape, offset) for shape, offset in zip(shapes, offsets, strict=False))
+
+
+def vector(program: Program, entries: Sequence[Element | None], rows: Sequence[Part]) -> Matrix:
+    """The column whose parts are some results of a simplified program, or 0 for None. All of it is stored."""
+    known = {row: entry for row, entry in zip(rows, entries, strict=True) if entry is not None}
+    pattern = Pattern(sum(part.size for part in rows), 1)
+    kernel = _kernel(program, known.values(), [row.position(1) for row in known], ()) if known else None
+    return Matrix(pattern, kernel, len(known) < len(rows))
+
+
+def matrix(
+    program: Program,
+    entries: Sequence[Element | None],
+    rows: Sequence[Part],
+    columns: Sequence[Part],
+    identities: tuple[str, ...],
+    transposed: bool = False,
+) -> Matrix:
+    """The matrix whose blocks are some results of a simplified program: for each row, one for each column, or None.
+
+    A block has the indices of its row, then those of its column. Blocks of single numbers that are 0 are not stored.
+    """
+    height, width = sum(part.size for part in rows), sum(part.size for part in columns)
+    zeros = {step.target for step in program.steps if step.expression == 0}
+    blocks = zip(((row, column) for row in rows for column in columns), entries, strict=True)
+    known = {at: block for at, block in blocks if block is not None and block not in zeros}
+    places = sorted((((row.offset, column.offset)) for row, column in known), key=lambda place: place[::-1])
+    scalar = not any(part.shape for part in (*rows, *columns))
+    pattern = Pattern(height, width, tuple(places) if scalar or not known else None)
+    pattern = pattern.transposed if transposed else pattern
+    if not known:
+        return Matrix(pattern)
+    positions = []
+    for row, column in known:
+        down, across = row.position(width if transposed else 1), column.position(1 if transposed else height)
+        place = (column.offset, row.offset) if transposed else (row.offset, column.offset)
+        first = down[0] + across[0] if pattern.entries is None else pattern.entries.index(place)
+        positions.append((first, (*down[1], *across[1])))
+    cleared = pattern.entries is None and len(known) < len(rows) * len(columns)
+    return Matrix(pattern, _kernel(program, known.values(), positions, identities), cleared)
+
+
+def _kernel(
+    program: Program, outputs: Iterable[Element], positions: Sequence[Position], identities: tuple[str, ...]
+) -> PlainKernel:
+    outputs = tuple(outputs)
+    one = replace(program, outputs=outputs, steps=needed(program.steps, outputs))
+    return plan_matrix(one, positions, identities)

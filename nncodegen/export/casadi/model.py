@@ -1,0 +1,219 @@
+"""The functions that CasADi looks for in a library: the model itself, its Jacobian, its adjoint, and the Hessian.
+
+CasADi finds the derivatives of ``NAME`` by their names and arguments, as it would generate them itself: ``jac_NAME``,
+``adj1_NAME`` (the derivatives of the outputs times their seeds) and ``jac_adj1_NAME`` (the Jacobian of these, which is
+the Hessian). So nothing is approximated by differences.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from sympy.printing.c import C99CodePrinter
+
+from nncodegen.emit.plain import HELPERS
+from nncodegen.emit.printer import FUNCTIONS
+from nncodegen.errors import ModelError
+from nncodegen.export.casadi.matrices import Matrix, Part, Pattern, empty, matrix, parts_of, vector
+from nncodegen.export.programs import described, of_outputs
+from nncodegen.export.request import Request
+from nncodegen.ir import Element, Program, Tensor
+from nncodegen.passes.identities import contract
+from nncodegen.passes.sensitivities import Jacobian, adjoint, jacobian
+from nncodegen.passes.simplify import simplify
+from nncodegen.passes.stabilize import stabilize
+
+KINDS = {"x": "inputs", "p": "parameters", "adj_y": "targets"}
+"""What kernels read -> how it is called there. Other arguments hold what CasADi knows already, and are not read."""
+
+TAKEN = {
+    "main", "real", "fma", "frexp", "ldexp", "modf", "nan", "j0", "j1", "jn", "y0", "y1", "yn", "gamma",
+    *C99CodePrinter.reserved_words, *FUNCTIONS, *HELPERS, *dir(math),
+}  # fmt: skip
+"""Names that a function of C must not have: words of the language, its library of mathematics, helpers."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a function by its name: x, p, y and what is made of these."""
+
+    name: str
+    pattern: Pattern
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result of a function by its name."""
+
+    name: str
+    matrix: Matrix
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the library."""
+
+    name: str
+    about: str
+    arguments: tuple[Argument, ...]
+    results: tuple[Result, ...]
+
+
+class CasadiModel:
+    """A model as CasADi has it, in double precision; everything follows from the request. Raises ModelError."""
+
+    def __init__(self, request: Request) -> None:
+        _check(request)
+        self.request = replace(request, subject=replace(request.subject, precision="float64"))
+        self.name, self.upper = request.name, request.name.upper()
+        self.program = stabilize(of_outputs(described(self.request)))
+
+    @cached_property
+    def constants(self) -> Any:
+        """The trained parameters, or None where they are an argument."""
+        given = self.request.parameters
+        return None if given is None else given.astype("float64")
+
+    @cached_property
+    def variables(self) -> dict[str, tuple[Tensor, ...]]:
+        """The arguments by which there are derivatives."""
+        parameters = {} if self.constants is not None or not self.program.parameters else {"p": self.program.parameters}
+        return {"x": self.program.inputs, **parameters}
+
+    @property
+    def kinds(self) -> set[str]:
+        """What kernels read of the arguments."""
+        return {KINDS[name] for name in (*self.variables, "adj_y")}
+
+    @property
+    def output_tensors(self) -> tuple[Tensor, ...]:
+        """What the output y is made of."""
+        sizes = self.program.sizes
+        return tuple(Tensor(e.tensor, tuple(sizes[index] for index in e.indices)) for e in self.program.outputs)
+
+    @cached_property
+    def outputs(self) -> tuple[Part, ...]:
+        """The parts of the output y."""
+        return parts_of(self.output_tensors)
+
+    @property
+    def count(self) -> int:
+        """The number of outputs."""
+        return sum(part.size for part in self.outputs)
+
+    @cached_property
+    def functions(self) -> tuple[Function, ...]:
+        """All functions of the library, in the order of their derivatives."""
+        name, count = self.name, self.count
+        given = tuple(Argument(group, Pattern(_size(tensors), 1)) for group, tensors in self.variables.items())
+        known = Argument("out_y", empty(count, 1))
+        seeds = Argument("adj_y", Pattern(count, 1))
+        adjoint_given = (*given, known, seeds)
+        adjoint_known = tuple(Argument(f"out_adj_{group.name}", empty(group.pattern.rows, 1)) for group in given)
+        slopes = tuple(Result(f"jac_y_{group}", self._slope(group)) for group in self.variables)
+        adjoints = tuple(self._adjoints())
+        return (
+            Function(name, "The outputs y.", given, (Result("y", self._values),)),
+            Function(f"jac_{name}", "The Jacobian of y.", (*given, known), slopes),
+            Function(f"adj1_{name}", "The transposed Jacobian of y times adj_y.", adjoint_given, adjoints),
+            Function(
+                f"jac_adj1_{name}",
+                "The derivatives of what adj1 gives: the Hessian of adj_y times y, and the transposed Jacobian.",
+                (*adjoint_given, *adjoint_known),
+                tuple(self._hessian()),
+            ),
+        )
+
+    @cached_property
+    def _values(self) -> Matrix:
+        program = simplify(self.program)
+        return vector(program, program.outputs, self.outputs)
+
+    @cached_property
+    def _all(self) -> tuple[Tensor, ...]:
+        """The tensors of all variables."""
+        return tuple(tensor for tensors in self.variables.values() for tensor in tensors)
+
+    @cached_property
+    def _slopes(self) -> Derivatives:
+        return Derivatives(jacobian(self.program, self._all), range(len(self.outputs)), self._all)
+
+    def _slope(self, group: str, transposed: bool = False) -> Matrix:
+        """The Jacobian of the outputs by an argument."""
+        tensors = self.variables[group]
+        return self._slopes.matrix(range(len(self.outputs)), self.outputs, tensors, transposed)
+
+    @cached_property
+    def _adjoint(self) -> tuple[Program, dict[Tensor, Element | None]]:
+        program, slopes = adjoint(self.program, self._all)
+        return program, dict(zip(self._all, slopes, strict=True))
+
+    def _adjoints(self) -> Iterator[Result]:
+        derived, slopes = self._adjoint
+        program = simplify(derived)
+        results = iter(program.outputs)
+        entries = {tensor: None if slope is None else next(results) for tensor, slope in slopes.items()}
+        for group, tensors in self.variables.items():
+            found = vector(program, [entries[tensor] for tensor in tensors], parts_of(tensors))
+            yield Result(f"adj_{group}", found)
+
+    def _hessian(self) -> Iterator[Result]:
+        """The derivatives of the adjoint: for each of its results, by each argument."""
+        derived, slopes = self._adjoint
+        rows = [tensor for tensor, slope in slopes.items() if slope is not None]
+        curvature = Derivatives(jacobian(derived, self._all), rows, self._all)
+        for group, tensors in self.variables.items():
+            for other, others in self.variables.items():
+                found = curvature.matrix(tensors, parts_of(tensors), others)
+                yield Result(f"jac_adj_{group}_{other}", found)
+            yield Result(f"jac_adj_{group}_out_y", Matrix(empty(_size(tensors), self.count)))
+            yield Result(f"jac_adj_{group}_adj_y", self._slope(group, transposed=True))
+
+
+class Derivatives:
+    """The derivatives of some functions, which have names of any kind, by variables."""
+
+    def __init__(self, found: Jacobian, functions: Sequence[Any], variables: Sequence[Tensor]) -> None:
+        self._identities = found.identities
+        self._program = contract(simplify(found.program), found.identities)
+        results = iter(self._program.outputs)
+        entries = [None if entry is None else next(results) for entry in found.entries]
+        self._entries = dict(zip(product(functions, variables), entries, strict=True))
+        self._number = {variable: number for number, variable in enumerate(variables)}
+
+    def matrix(
+        self, functions: Sequence[Any], rows: Sequence[Part], variables: Sequence[Tensor], transposed: bool = False
+    ) -> Matrix:
+        """The derivatives of some of the functions, which make up the given rows, by some of the variables."""
+        entries = [self._entry(function, variable) for function in functions for variable in variables]
+        return matrix(self._program, entries, rows, parts_of(variables), self._identities, transposed)
+
+    def _entry(self, function: Any, variable: Tensor) -> Element | None:
+        """A derivative. Of second derivatives by single numbers, there is one for each pair: matrices are symmetric."""
+        if self._number.get(function, -1) > self._number[variable] and not (function.size > 1 or variable.size > 1):
+            function, variable = variable, function
+        return self._entries.get((function, variable))
+
+
+def _size(tensors: Sequence[Tensor]) -> int:
+    return sum(tensor.size for tensor in tensors)
+
+
+def _check(request: Request) -> None:
+    """Raises ModelError for what CasADi has no use for, and for names that are taken in C."""
+    refused = {
+        "train": request.train, "vectors": request.vectors, "no-libm": not request.libm, "cross": bool(request.cross)
+    }  # fmt: skip
+    for option, given in refused.items():
+        if given:
+            raise ModelError(f"the destination casadi has no --{option}: leave it out")
+    if request.name in TAKEN:
+        raise ModelError(
+            f"{request.name} cannot be the name of a function in C: it is one already, or a word of the language; give "
+            f"another name (--name, name=)"
+        )
