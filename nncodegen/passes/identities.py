@@ -27,13 +27,15 @@ def contract(program: Program, identities: Sequence[str]) -> Program:
     for step in program.steps:
         step = _contracted(replace(step, expression=step.expression.xreplace(known)), identities)
         seeds, rest = _split(step.expression, identities)
-        if seeds and not step.over and not _rows_of(seeds) & _indices(rest):
-            if not (rest.is_number or isinstance(rest, Element)):
+        outer = [seed for seed in seeds if not {*seed.indices} & {*step.over}]
+        rest = Mul(rest, *(seed for seed in seeds if seed not in outer))
+        if outer and not _rows_of(outer) & _indices(rest):
+            if step.over or not (rest.is_number or isinstance(rest, Element)):
                 name = names.fresh(f"diagonal_{step.target.tensor}")
-                diagonal = Element(name, (index for index in step.target.indices if index not in _rows_of(seeds)))
-                steps.append(Step(diagonal, rest))
+                diagonal = Element(name, (index for index in step.target.indices if index in _indices(rest)))
+                steps.append(Step(diagonal, rest, step.operator, step.over))
                 rest = diagonal
-            step = replace(step, expression=Mul(rest, *seeds))
+            step = Step(step.target, Mul(rest, *outer))
             known[step.target] = step.expression
         elif isinstance(step.expression, Element) and not step.over:
             known[step.target] = step.expression
@@ -43,16 +45,25 @@ def contract(program: Program, identities: Sequence[str]) -> Program:
 
 def _contracted(step: Step, identities: Sequence[str]) -> Step:
     """A sum over columns of identities, with their rows in the place of the columns."""
-    seeds, rest = _split(step.expression, identities)
-    over = step.over
-    for seed in seeds if step.operator == "sum" else ():
+    if step.operator != "sum":
+        return step
+    expression, over = step.expression, step.over
+    while seed := _summed(expression, over, identities):
         row, column = seed.indices
-        if column in over and row not in _indices(rest):
-            rest = rest.xreplace({e: _renamed(e, column, row) for e in elements(rest)})
-            over = tuple(index for index in over if index != column)
-        else:
-            rest *= seed
-    return step if over == step.over else Step(step.target, rest, "sum" if over else None, over)
+        others = Mul(*(factor for factor in Mul.make_args(expression) if factor != seed))
+        expression = others.xreplace({e: _renamed(e, column, row) for e in elements(others)})
+        over = tuple(index for index in over if index != column)
+    return Step(step.target, expression, "sum" if over else None, over)
+
+
+def _summed(expression: Expr, over: Sequence[str], identities: Sequence[str]) -> Element | None:
+    """A factor of a product that is an identity whose column is summed over, if nothing else has its row."""
+    factors = Mul.make_args(expression)
+    for seed in _split(expression, identities)[0]:
+        others = (factor for factor in factors if factor != seed)
+        if seed.indices[1] in over and not any(seed.indices[0] in _indices(other) for other in others):
+            return seed
+    return None
 
 
 def _split(expression: Expr, identities: Sequence[str]) -> tuple[list[Element], Expr]:

@@ -161,6 +161,9 @@ def _is_integer_power(node: Expr) -> bool:
 
 
 def _ordered_indices(expression: Expr) -> tuple[str, ...]:
-    """The indices of an expression: the samples first, then rows, then in the order of the alphabet."""
+    """The indices of an expression: samples first, then rows as in W[j, i], then in the order of the alphabet."""
     found = {index for element in elements(expression) for index in element.indices}
-    return tuple(sorted(found, key=lambda index: (index != SAMPLE, not index.startswith(ROW), len(index), index)))
+    order = sorted(found, key=lambda index: (len(index), index))
+    rows = [index for index in reversed(order) if index.startswith(ROW)]
+    units = [index for index in order if index != SAMPLE and index not in rows]
+    return (*([SAMPLE] if SAMPLE in found else []), *rows, *units)

@@ -58,12 +58,13 @@ def jacobian(program: Program, variables: tuple[Tensor, ...]) -> Jacobian:
     known = split(needed(program.steps, program.outputs), numbering)
     identities: dict[str, Element] = {}
     entries: list[Element | None] = []
+    row = _row(program)
     for output in program.outputs:
         function = known.get(output, output)
         own = tuple(index for index in function.indices if index != SAMPLE)
         for index in own:
             if index not in identities:
-                identities[index] = Element(numbering.fresh(f"identity_{index}"), (f"{ROW}_{index}", index))
+                identities[index] = Element(numbering.fresh(f"identity_{index}"), (f"{row}_{index}", index))
         rows = tuple(identities[index].indices[0] for index in own)
         if own:
             seeded = Mul(function, *(identities[index] for index in own))
@@ -72,6 +73,14 @@ def jacobian(program: Program, variables: tuple[Tensor, ...]) -> Jacobian:
     matrices = tuple(Tensor(one.tensor, (program.sizes[index],) * 2) for index, one in identities.items())
     derived = _of(replace(program, parameters=(*program.parameters, *matrices)), entries, numbering)
     return Jacobian(derived, tuple(entries), tuple(one.tensor for one in identities.values()))
+
+
+def _row(program: Program) -> str:
+    """What the names of rows begin with: each Jacobian of a Jacobian has rows of its own."""
+    level = 1
+    while any(index.startswith(f"{ROW}{level}_" if level > 1 else f"{ROW}_") for index in program.sizes):
+        level += 1
+    return f"{ROW}{level}" if level > 1 else ROW
 
 
 def _sweep(

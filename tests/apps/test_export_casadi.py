@@ -4,6 +4,7 @@ import ctypes
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import mpmath
 import numpy as np
@@ -25,9 +26,12 @@ CLASSES = nn.Sequential(
 )
 CURVE = nn.Sequential([nn.Dense(8, "tanh"), nn.Dense(8, "softplus"), nn.Dense(1)], 2, loss="mse", name="curve")
 LINEAR = nn.Sequential([nn.Dense(2)], inputs=3, loss="mse", name="linear")
-MODELS = {"formula": FORMULA, "classes": CLASSES, "curve": CURVE, "linear": LINEAR}
-NAMES = [f"{name}{form}" for name in MODELS for form in ("", "_trained")]
-FUNCTIONS = ("{}", "jac_{}", "adj1_{}", "jac_adj1_{}")
+TINY = nn.Sequential(
+    [nn.Dense(2, "tanh"), nn.Dense(2, "softmax")], 1, loss="categorical_crossentropy", name="tiny"
+)  # fmt: skip
+MODELS = {"formula": FORMULA, "classes": CLASSES, "curve": CURVE, "linear": LINEAR, "tiny": TINY}
+NAMES = ["formula", "formula_trained", "classes_trained", "curve_trained", "linear", "tiny"]
+FUNCTIONS = ("{}", "jac_{}", "adj1_{}", "jac_adj1_{}", "jac_jac_{}")
 DIGITS, STEP = 50, mpmath.mpf("1e-16")
 
 
@@ -78,50 +82,61 @@ def formulas(name):
     return outputs, np.array([mpmath.mpf(value) for value in np.concatenate(given)], object)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_values_and_jacobian_are_those_of_the_formulas(name, external):
-    """CasADi's values and Jacobian are those of the described formulas, as differences with 50 digits."""
-    function, (_, given) = external[name], arguments(name)
+@cache
+def derivatives(name):
+    """The outputs (O,) of the described formulas, their Jacobian (O, A) and Hessians (O, A, A) by all arguments.
+
+    They are differences with 50 digits.
+    """
     outputs, z = formulas(name)
     with mpmath.workdps(DIGITS):
-        expected = outputs(z).astype(float)
-        slopes = np.array([(outputs(z + e) - outputs(z - e)) / (2 * STEP) for e in np.diag([STEP] * len(z))])
+        steps = np.diag([STEP] * len(z))
+        slopes = [(outputs(z + e) - outputs(z - e)) / (2 * STEP) for e in steps]
+        curvature = [
+            [(outputs(z + e + f) - outputs(z + e - f) - outputs(z - e + f) + outputs(z - e - f)) / (4 * STEP**2)
+             for f in steps] for e in steps
+        ]  # fmt: skip
+        return outputs(z).astype(float), np.array(slopes, float).T, np.array(curvature, float).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_and_derivatives_are_those_of_the_formulas(name, external):
+    """CasADi's values, Jacobian and Hessians are those of the described formulas, as differences with 50 digits."""
+    function, (_, given) = external[name], arguments(name)
+    expected, slopes, curvature = derivatives(name)
     np.testing.assert_allclose(function(*given).full().ravel(), expected, rtol=1e-13, atol=1e-14)
-    jacobian = function.jacobian().call([*given, 0])
-    np.testing.assert_allclose(
-        np.hstack([each.full() for each in jacobian]), slopes.astype(float).T, rtol=1e-11, atol=1e-12
-    )
+    jacobian = function.jacobian()
+    found = np.hstack([each.full() for each in jacobian.call([*given, 0])])
+    np.testing.assert_allclose(found, slopes, rtol=1e-11, atol=1e-12)
+    second = jacobian.jacobian()
+    results = [each.full() for each in second.call([*given, *[0] * (1 + len(given))])]
+    rows = [np.hstack(results[k : k + len(given)]) for k in range(0, len(results), len(given) + 1)]
+    by_columns = curvature.transpose(1, 0, 2).reshape(-1, curvature.shape[2])
+    np.testing.assert_allclose(np.vstack(rows), by_columns, rtol=1e-10, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", ["formula", "classes_trained", "curve_trained", "linear"])
+@pytest.mark.parametrize("name", NAMES)
 def test_hessians_of_expressions_are_exact(name, external, casadi):
-    """The Hessian of an expression around the function, by all arguments, is that of differences with 50 digits."""
+    """The Hessian of the sum of the sines of the outputs, by all arguments, is that of the chain rule."""
     function, (_, given) = external[name], arguments(name)
     sizes = [len(argument) for argument in given]
     v = casadi.MX.sym("v", sum(sizes))
     parts = casadi.vertsplit(v, [0, *np.cumsum(sizes).tolist()])
     hessian = casadi.Function("hessian", [v], [casadi.hessian(casadi.sum1(casadi.sin(function(*parts))), v)[0]])
-    outputs, z = formulas(name)
-    with mpmath.workdps(DIGITS):
-        steps = np.diag([STEP] * len(z))
-        total = lambda z: sum(map(mpmath.sin, outputs(z)))  # noqa: E731
-        expected = [
-            [(total(z + e + f) - total(z + e - f) - total(z - e + f) + total(z - e - f)) / (4 * STEP**2) for f in steps]
-            for e in steps
-        ]
-    found = hessian(np.concatenate(given)).full()
-    np.testing.assert_allclose(found, np.array(expected, float), rtol=1e-10, atol=1e-11)
+    values, slopes, curvature = derivatives(name)
+    expected = np.tensordot(np.cos(values), curvature, 1) - slopes.T @ (np.sin(values)[:, None] * slopes)
+    np.testing.assert_allclose(hessian(np.concatenate(given)).full(), expected, rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_own_derivatives_are_used(name, external):
     """CasADi finds the derivatives in the library, under the names and shapes that it would generate itself."""
     function = external[name]
-    derived = [function.jacobian(), function.reverse(1), function.reverse(1).jacobian()]
+    adjoint, jacobian = function.reverse(1), function.jacobian()
+    derived = [jacobian, adjoint, adjoint.jacobian(), jacobian.jacobian()]
     assert [each.name() for each in derived] == [text.format(name) for text in FUNCTIONS[1:]]
     for each in (function, *derived):
         assert each.class_name() == "External"
-        assert not each.is_a("FiniteDiff")
     variables = [("x", function.size1_in(0)), *([("p", function.size1_in(1))] if function.n_in() == 2 else [])]
     rows = [(f"adj_{name}", size) for name, size in variables]
     known = [("out_y", function.size1_out(0)), ("adj_y", function.size1_out(0))]
@@ -179,28 +194,50 @@ def test_parameters_may_be_variables(external, casadi):
     np.testing.assert_allclose(found["x"].full().ravel(), [0.75, 1.5], rtol=1e-6)
 
 
+def test_integrators_have_sensitivities(external, casadi):
+    """CVODES integrates a network as right-hand side; the sensitivities to the start are those of differences."""
+    network, x = external["classes_trained"], casadi.MX.sym("x", 2)
+    options = {"abstol": 1e-11, "reltol": 1e-11}
+    flow = casadi.integrator("flow", "cvodes", {"x": x, "ode": network(x)[:2]}, 0, 1, options)
+    ends = lambda x: flow(x0=x)["xf"].full().ravel()  # noqa: E731
+    found = flow.factory("sensitivities", ["x0"], ["jac:xf:x0"])([1, -0.5]).full()
+    step = 2.0**-12
+    expected = [(ends([1 + a, b - 0.5]) - ends([1 - a, -b - 0.5])) / (2 * step) for a, b in [(step, 0), (0, step)]]
+    np.testing.assert_allclose(found, np.array(expected).T, rtol=1e-5, atol=1e-6)
+
+
 def test_c_that_casadi_generates_calls_it(external, libraries, casadi, tmp_path, monkeypatch):
-    """An expression with the function becomes C that links the library: what acados makes of the model of a problem."""
+    """The C of expressions that acados makes of an explicit model with the function links the library, and is right.
+
+    Those are the right-hand side, its derivatives in many directions at once and its adjoint, and products of the
+    derivatives of the adjoint (acados_template, casadi_function_generation.py).
+    """
     network, x, u = external["curve_trained"], casadi.MX.sym("x", 2), casadi.MX.sym("u", 2)
-    ode = casadi.Function("expl_ode_fun", [x, u], [network(x) * x - u])
-    seeds = casadi.MX.sym("lam", 2)
-    curvature = casadi.hessian(casadi.dot(seeds, ode(x, u)), x)[0]
-    hess = casadi.Function("expl_ode_hess", [x, u, seeds], [casadi.jacobian(ode(x, u), x), curvature])
+    seeds, directions = casadi.MX.sym("lam", 2), casadi.MX.sym("S", 2, 3)
+    ode = network(x) * x - u
+    adjoint = casadi.jtimes(ode, x, seeds, True)
+    hessian = directions.T @ casadi.jtimes(adjoint, x, directions)
+    expressions = {
+        "expl_ode_fun": ([x, u], [ode]),
+        "expl_vde_forw": ([x, directions, u], [ode, casadi.jtimes(ode, x, directions)]),
+        "expl_vde_adj": ([x, seeds, u], [adjoint]), "expl_ode_hess": ([x, directions, seeds, u], [adjoint, hessian]),
+    }  # fmt: skip
+    functions = [casadi.Function(name, *sides) for name, sides in expressions.items()]
     monkeypatch.chdir(tmp_path)
     generator = casadi.CodeGenerator("expression.c", {"casadi_int": "int"})
-    generator.add(ode)
-    generator.add(hess)
+    for function in functions:
+        generator.add(function)
     generator.generate()
     folder = libraries["curve_trained"].parent
     link = [f"-L{folder}", f"-Wl,-rpath,{folder}", "-lcurve_trained", "-lm"]
     subprocess.run(["gcc", "-shared", "-fPIC", "expression.c", "-o", "expression.so", *link], check=True)
     library = ctypes.CDLL("./expression.so")
-    given = [[0.5, -0.25], [0.125, 1.0], [0.75, -1.5]]
-    for function in (ode, hess):
-        call = ExternalFunction(library, function.name())
-        expected = [each.full() for each in function.call(given[: function.n_in()])]
-        for each, other in zip(call(*given[: function.n_in()]), expected, strict=True):
-            np.testing.assert_allclose(each, other, rtol=1e-14, atol=1e-15)
+    generator = np.random.default_rng(0)
+    for function in functions:
+        given = [generator.normal(size=function.size_in(k)) for k in range(function.n_in())]
+        found = ExternalFunction(library, function.name())(*given)
+        for each, expected in zip(found, function.call([casadi.DM(a.tolist()) for a in given]), strict=True):
+            np.testing.assert_allclose(each, expected.full(), rtol=1e-13, atol=1e-14)
 
 
 # --- without CasADi ----------------------------------------------------------------------------------------------
@@ -222,7 +259,7 @@ def functions(tmp_path_factory):
 @pytest.mark.parametrize("name", ["formula", "curve_trained"])
 def test_acados_finds_what_it_asks_for(name, functions):
     """With what acados asks for it can call all functions: results agree with each other, and memory with its size."""
-    values, jacobian, adjoint, hessian = functions[name]
+    values, jacobian, adjoint, hessian, _ = functions[name]
     _, given = arguments(name)
     outputs, z = formulas(name)
     (y,) = values(*given)
@@ -244,7 +281,7 @@ def test_acados_finds_what_it_asks_for(name, functions):
 
 def test_arguments_and_results_may_be_null(functions):
     """An argument that is NULL is zeros; a result that is NULL is not computed, and the others are the same."""
-    values, jacobian, _, hessian = functions["formula"]
+    values, jacobian, _, hessian, _ = functions["formula"]
     x = [0.5, 0.25, -1.0]
     np.testing.assert_array_equal(values(None, [0.5, 2.0])[0], values(np.zeros(3), [0.5, 2.0])[0])
     everything = jacobian(x, [0.5, 2.0], None)

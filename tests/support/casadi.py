@@ -15,7 +15,7 @@ def compiled(model, folder, name, parameters=None, options=()):
     """The path of the library of a model, compiled strictly."""
     nn.export(model, "casadi", folder, parameters=parameters, name=name)
     library = folder / f"lib{name}.so"
-    command = ["gcc", "-std=c99", "-O1", "-shared", "-fPIC", *WARNINGS, "-Wconversion", *options]
+    command = ["gcc", "-std=c99", "-O0", "-shared", "-fPIC", *WARNINGS, "-Wconversion", *options]
     done = subprocess.run(
         [*command, f"{name}.c", "-o", library, "-lm"], cwd=folder, capture_output=True, text=True, check=False
     )

@@ -20,6 +20,11 @@ class Pattern:
     entries: tuple[tuple[int, int], ...] | None = None
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of rows and of columns."""
+        return self.rows, self.columns
+
+    @property
     def compressed(self) -> tuple[int, ...]:
         """As CasADi reads it: the shape, then 1 for a dense matrix, or the begin of each column, then the rows."""
         if self.entries is None:
@@ -60,35 +65,48 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Part:
-    """A tensor among all values of an argument or a result: its shape, and the number of its first value."""
+    """A tensor among all values of an argument or a result: its shape, where its first value is, and its strides."""
 
     shape: tuple[int, ...]
     offset: int
+    strides: tuple[int, ...]
 
     @property
     def size(self) -> int:
         """The number of values."""
         return prod(self.shape)
 
-    def position(self, stride: int) -> tuple[int, tuple[int, ...]]:
-        """The place of the first value, and the stride of each index, where values of the argument are so far apart."""
-        shape = self.shape
-        strides = (stride * prod(shape[axis + 1 :]) if size > 1 else 0 for axis, size in enumerate(shape))
+    def spread(self, stride: int) -> Position:
+        """Its place where values that follow each other are so far apart."""
+        strides = (stride * own if size > 1 else 0 for own, size in zip(self.strides, self.shape, strict=True))
         return stride * self.offset, tuple(strides)
 
 
 def parts_of(tensors: Sequence[Tensor]) -> tuple[Part, ...]:
-    """The parts of an argument that holds tensors one behind the other."""
-    shapes = [tuple(size for size in tensor.shape if size is not None) for tensor in tensors]
-    offsets = accumulate(map(prod, shapes), initial=0)
-    return tuple(Part(shape, offset) for shape, offset in zip(shapes, offsets, strict=False))
+    """The parts of an argument that holds tensors one behind the other, row by row."""
+    parts, offset = [], 0
+    for tensor in tensors:
+        shape = tuple(size for size in tensor.shape if size is not None)
+        parts.append(Part(shape, offset, tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))))
+        offset += tensor.size
+    return tuple(parts)
+
+
+def stacked(rows: Sequence[Part], columns: Sequence[Part]) -> tuple[Part, ...]:
+    """The blocks of a matrix as parts of its columns, one below the other: for each row, one for each column."""
+    height = sum(part.size for part in rows)
+    return tuple(
+        Part(row.shape + column.shape, row.offset + height * column.offset,
+             row.strides + tuple(height * stride for stride in column.strides))
+        for row in rows for column in columns
+    )  # fmt: skip
 
 
 def vector(program: Program, entries: Sequence[Element | None], rows: Sequence[Part]) -> Matrix:
     """The column whose parts are some results of a simplified program, or 0 for None. All of it is stored."""
     known = {row: entry for row, entry in zip(rows, entries, strict=True) if entry is not None}
     pattern = Pattern(sum(part.size for part in rows), 1)
-    kernel = _kernel(program, known.values(), [row.position(1) for row in known], ()) if known else None
+    kernel = _kernel(program, known.values(), [row.spread(1) for row in known], ()) if known else None
     return Matrix(pattern, kernel, len(known) < len(rows))
 
 
@@ -116,7 +134,7 @@ def matrix(
         return Matrix(pattern)
     positions = []
     for row, column in known:
-        down, across = row.position(width if transposed else 1), column.position(1 if transposed else height)
+        down, across = row.spread(width if transposed else 1), column.spread(1 if transposed else height)
         place = (column.offset, row.offset) if transposed else (row.offset, column.offset)
         first = down[0] + across[0] if pattern.entries is None else pattern.entries.index(place)
         positions.append((first, (*down[1], *across[1])))

@@ -1,8 +1,8 @@
 """The functions that CasADi looks for in a library: the model itself, its Jacobian, its adjoint, and the Hessian.
 
 CasADi finds the derivatives of ``NAME`` by their names and arguments, as it would generate them itself: ``jac_NAME``,
-``adj1_NAME`` (the derivatives of the outputs times their seeds) and ``jac_adj1_NAME`` (the Jacobian of these, which is
-the Hessian). So nothing is approximated by differences.
+``adj1_NAME`` (the derivatives of the outputs times their seeds), ``jac_adj1_NAME`` (the Jacobian of these, which is the
+Hessian) and ``jac_jac_NAME`` (the Hessians of all outputs). So nothing is approximated by differences.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sympy.printing.c import C99CodePrinter
 from nncodegen.emit.plain import HELPERS
 from nncodegen.emit.printer import FUNCTIONS
 from nncodegen.errors import ModelError
-from nncodegen.export.casadi.matrices import Matrix, Part, Pattern, empty, matrix, parts_of, vector
+from nncodegen.export.casadi.matrices import Matrix, Part, Pattern, empty, matrix, parts_of, stacked, vector
 from nncodegen.export.programs import described, of_outputs
 from nncodegen.export.request import Request
 from nncodegen.ir import Element, Program, Tensor
@@ -62,6 +62,10 @@ class Function:
     about: str
     arguments: tuple[Argument, ...]
     results: tuple[Result, ...]
+
+
+Derivative = tuple[int, Tensor | None]
+"""The number of an output, and the variable by which it is derived; None for the output itself."""
 
 
 class CasadiModel:
@@ -127,6 +131,16 @@ class CasadiModel:
                 (*adjoint_given, *adjoint_known),
                 tuple(self._hessian()),
             ),
+            Function(
+                f"jac_jac_{name}",
+                "The derivatives of the Jacobian, whose columns are one below the other: the Hessians of all outputs.",
+                (
+                    *given,
+                    known,
+                    *(Argument(f"out_{slope.name}", empty(*slope.matrix.pattern.shape)) for slope in slopes),
+                ),
+                tuple(self._hessians()),
+            ),
         )
 
     @cached_property
@@ -141,12 +155,13 @@ class CasadiModel:
 
     @cached_property
     def _slopes(self) -> Derivatives:
-        return Derivatives(jacobian(self.program, self._all), range(len(self.outputs)), self._all)
+        numbers = [(number, None) for number in range(len(self.outputs))]
+        return Derivatives(jacobian(self.program, self._all), numbers, self._all)
 
     def _slope(self, group: str, transposed: bool = False) -> Matrix:
         """The Jacobian of the outputs by an argument."""
-        tensors = self.variables[group]
-        return self._slopes.matrix(range(len(self.outputs)), self.outputs, tensors, transposed)
+        numbers = [(number, None) for number in range(len(self.outputs))]
+        return self._slopes.matrix(numbers, self.outputs, self.variables[group], transposed)
 
     @cached_property
     def _adjoint(self) -> tuple[Program, dict[Tensor, Element | None]]:
@@ -165,39 +180,63 @@ class CasadiModel:
     def _hessian(self) -> Iterator[Result]:
         """The derivatives of the adjoint: for each of its results, by each argument."""
         derived, slopes = self._adjoint
-        rows = [tensor for tensor, slope in slopes.items() if slope is not None]
-        curvature = Derivatives(jacobian(derived, self._all), rows, self._all)
+        functions = [(0, tensor) for tensor, slope in slopes.items() if slope is not None]
+        curvature = Derivatives(jacobian(derived, self._all), functions, self._all)
         for group, tensors in self.variables.items():
+            functions = [(0, tensor) for tensor in tensors]
             for other, others in self.variables.items():
-                found = curvature.matrix(tensors, parts_of(tensors), others)
+                found = curvature.matrix(functions, parts_of(tensors), others)
                 yield Result(f"jac_adj_{group}_{other}", found)
             yield Result(f"jac_adj_{group}_out_y", Matrix(empty(_size(tensors), self.count)))
             yield Result(f"jac_adj_{group}_adj_y", self._slope(group, transposed=True))
 
+    def _hessians(self) -> Iterator[Result]:
+        """The derivatives of the Jacobian: for each of its results, by each argument."""
+        found = self._slopes.found
+        everything = product(range(len(self.outputs)), self._all)
+        functions = [function for function, entry in zip(everything, found.entries, strict=True) if entry is not None]
+        curvature = Derivatives(jacobian(found.program, self._all), functions, self._all, found.identities)
+        for group, tensors in self.variables.items():
+            functions = list(product(range(len(self.outputs)), tensors))
+            for other, others in self.variables.items():
+                rows = stacked(self.outputs, parts_of(tensors))
+                yield Result(f"jac_jac_y_{group}_{other}", curvature.matrix(functions, rows, others))
+            yield Result(f"jac_jac_y_{group}_out_y", Matrix(empty(self.count * _size(tensors), self.count)))
+
 
 class Derivatives:
-    """The derivatives of some functions, which have names of any kind, by variables."""
+    """The derivatives of some functions by variables.
 
-    def __init__(self, found: Jacobian, functions: Sequence[Any], variables: Sequence[Tensor]) -> None:
-        self._identities = found.identities
-        self._program = contract(simplify(found.program), found.identities)
+    A function is the number of an output, and the variable by which it is a derivative already, or None.
+    """
+
+    def __init__(
+        self, found: Jacobian, functions: Sequence[Derivative], variables: Sequence[Tensor], known: tuple[str, ...] = ()
+    ) -> None:
+        self.found = found
+        self._identities = (*known, *found.identities)
+        self._program = contract(simplify(found.program), self._identities)
         results = iter(self._program.outputs)
         entries = [None if entry is None else next(results) for entry in found.entries]
         self._entries = dict(zip(product(functions, variables), entries, strict=True))
         self._number = {variable: number for number, variable in enumerate(variables)}
 
     def matrix(
-        self, functions: Sequence[Any], rows: Sequence[Part], variables: Sequence[Tensor], transposed: bool = False
+        self,
+        functions: Sequence[Derivative],
+        rows: Sequence[Part],
+        variables: Sequence[Tensor],
+        transposed: bool = False,
     ) -> Matrix:
         """The derivatives of some of the functions, which make up the given rows, by some of the variables."""
-        entries = [self._entry(function, variable) for function in functions for variable in variables]
+        entries = [self._entry(*function, variable) for function in functions for variable in variables]
         return matrix(self._program, entries, rows, parts_of(variables), self._identities, transposed)
 
-    def _entry(self, function: Any, variable: Tensor) -> Element | None:
+    def _entry(self, output: int, first: Tensor | None, second: Tensor) -> Element | None:
         """A derivative. Of second derivatives by single numbers, there is one for each pair: matrices are symmetric."""
-        if self._number.get(function, -1) > self._number[variable] and not (function.size > 1 or variable.size > 1):
-            function, variable = variable, function
-        return self._entries.get((function, variable))
+        if first and first.size == second.size == 1 and self._number[first] > self._number[second]:
+            first, second = second, first
+        return self._entries.get(((output, first), second))
 
 
 def _size(tensors: Sequence[Tensor]) -> int:
