@@ -49,7 +49,7 @@ def reverse_sweep(
             continue
         adjoint = _adjoint(step.target, terms.pop(step.target), numbering)
         for operand, over, term in _contributions(step, adjoint, infinities, numbering):
-            if operand.tensor in active:
+            if operand.tensor in active and term != 0:
                 summed = tuple(index for index in over if index not in leading)
                 terms[operand][summed].append(term)
     used = {e.tensor: e for step in program.steps for e in step.operands}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from sympy import Add, Mul
 
+from nncodegen.errors import ProgramError
 from nncodegen.ir import ROW, SAMPLE, Element, Program, Tensor, needed
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
@@ -86,12 +87,16 @@ def _row(program: Program) -> str:
 def _sweep(
     program: Program, variables: tuple[Tensor, ...], function: Element, rows: tuple[str, ...], numbering: Numbering
 ) -> tuple[Element | None, ...]:
-    """The derivatives of a function, which may have rows, by variables; None for one that it does not read."""
+    """The derivatives of a function, which may have rows, by variables; None for those that are 0."""
     steps = needed(numbering.steps, [function])
-    read = {function.tensor, *(operand.tensor for step in steps for operand in step.operands)}
+    read: dict[str, Element] = {function.tensor: function}
+    for operand in (operand for step in steps for operand in step.operands):
+        if read.setdefault(operand.tensor, operand) != operand:
+            raise ProgramError(f"{operand.tensor} has no derivatives: {operand} and {read[operand.tensor]} are read")
     own = tuple(variable for variable in variables if variable.name in read)
     found = reverse_sweep(replace(program, parameters=own, steps=steps), steps, function, numbering, True, rows)
-    slopes = dict(zip(own, found, strict=True))
+    zeros = {step.target for step in numbering.steps if step.expression == 0}
+    slopes = {variable: slope for variable, slope in zip(own, found, strict=True) if slope not in zeros}
     return tuple(slopes.get(variable) for variable in variables)
 
 

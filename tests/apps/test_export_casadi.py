@@ -29,8 +29,9 @@ LINEAR = nn.Sequential([nn.Dense(2)], inputs=3, loss="mse", name="linear")
 TINY = nn.Sequential(
     [nn.Dense(2, "tanh"), nn.Dense(2, "softmax")], 1, loss="categorical_crossentropy", name="tiny"
 )  # fmt: skip
-MODELS = {"formula": FORMULA, "classes": CLASSES, "curve": CURVE, "linear": LINEAR, "tiny": TINY}
-NAMES = ["formula", "formula_trained", "classes_trained", "curve_trained", "linear", "tiny"]
+RELU = nn.Sequential([nn.Dense(2, "relu"), nn.Dense(1)], inputs=1, loss="mse", name="relu")
+MODELS = {"relu": RELU, "formula": FORMULA, "classes": CLASSES, "curve": CURVE, "linear": LINEAR, "tiny": TINY}
+NAMES = ["formula", "formula_trained", "classes_trained", "curve_trained", "linear", "tiny", "relu"]
 FUNCTIONS = ("{}", "jac_{}", "adj1_{}", "jac_adj1_{}", "jac_jac_{}")
 DIGITS, STEP = 50, mpmath.mpf("1e-16")
 

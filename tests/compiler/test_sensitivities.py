@@ -10,6 +10,7 @@ from nncodegen.describe import describe
 from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.export.programs import of_outputs
 from nncodegen.ir import Element, Program, Step, Tensor, evaluate
+from nncodegen.network import Description, Ensemble, Kind
 from nncodegen.passes.identities import contract
 from nncodegen.passes.sensitivities import adjoint, jacobian
 from nncodegen.passes.simplify import simplify
@@ -17,6 +18,12 @@ from nncodegen.passes.stabilize import stabilize
 
 DIGITS, STEP = 50, mpmath.mpf("1e-16")
 x1, x2, y1, y2, a = sympy.symbols("x1 x2 y1 y2 a")
+
+
+KINDS = (
+    Kind(Description(2, ((3, "tanh"), (2, "sigmoid")), "mse", skip=True), 2, 0.75),
+    Kind(Description(2, ((3, "relu"), (2, "linear")), "mse"), 3, 0.25),
+)
 
 
 def network(activation):
@@ -27,6 +34,8 @@ def network(activation):
 MODELS = {
     **{name: network(name) for name in ACTIVATIONS},
     "wide": nn.Sequential([nn.WideAndDeep([nn.Dense(2, "tanh")], 2, "sigmoid")], 2, loss="mse", name="wide"),
+    "relu_alone": nn.Sequential([nn.Dense(3, "relu"), nn.Dense(2)], inputs=2, loss="mse", name="relu"),
+    "ensemble": Ensemble(KINDS, scale=2.0, shift=-0.5),
     "linear": nn.Sequential([nn.Dense(2)], inputs=2, loss="mse", name="linear"),
     "elementwise": nn.Model(
         "formula", [x1, x2], [y1, y2], {a: 1}, [sympy.exp(-a * x1) * sympy.sin(x2), x1**2 * x2]
