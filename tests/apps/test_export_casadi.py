@@ -17,6 +17,7 @@ from nncodegen.describe import describe
 from nncodegen.export.initial import start_of
 from nncodegen.export.programs import of_outputs
 from nncodegen.ir import evaluate
+from tests.support import SUPPORT
 from tests.support.casadi import ExternalFunction, compiled
 
 x1, x2, x3, y1, y2, a, b = sympy.symbols("x1 x2 x3 y1 y2 a b")
@@ -321,6 +322,18 @@ def test_clang_has_no_complaint(tmp_path):
     subprocess.run(["clang", "-std=c99", "-Wconversion", *strict, "formula.c"], cwd=tmp_path, check=True)
     subprocess.run(["clang", "-std=c99", "-Wconversion", *strict, "classes/classes.c"], cwd=tmp_path, check=True)
     subprocess.run(["clang", "-x", "c++", *strict, "formula.h"], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("name", ["formula", "classes_trained", "tiny"])
+def test_sanitizers_have_no_complaint(name, libraries, tmp_path):
+    """With arguments, results and work memory of just the right size, nothing beside them is read or written."""
+    folder = libraries[name].parent
+    options = ["-std=c99", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover", f"-I{folder}"]
+    defined = [f"-DMODEL={name}", f'-DMODEL_H="{name}.h"']
+    sources = [SUPPORT / "casadi_run.c", folder / f"{name}.c"]
+    subprocess.run(["gcc", *options, *defined, *sources, "-lm", "-o", "run"], cwd=tmp_path, check=True)
+    done = subprocess.run(["./run"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_single_precision_becomes_double(tmp_path):

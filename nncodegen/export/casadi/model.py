@@ -113,34 +113,21 @@ class CasadiModel:
     @cached_property
     def functions(self) -> tuple[Function, ...]:
         """All functions of the library, in the order of their derivatives."""
-        name, count = self.name, self.count
+        name = self.name
         given = tuple(Argument(group, Pattern(_size(tensors), 1)) for group, tensors in self.variables.items())
-        known = Argument("out_y", empty(count, 1))
-        seeds = Argument("adj_y", Pattern(count, 1))
-        adjoint_given = (*given, known, seeds)
-        adjoint_known = tuple(Argument(f"out_adj_{group.name}", empty(group.pattern.rows, 1)) for group in given)
+        seeds = Argument("adj_y", Pattern(self.count, 1))
+        values = (Result("y", self._values),)
         slopes = tuple(Result(f"jac_y_{group}", self._slope(group)) for group in self.variables)
         adjoints = tuple(self._adjoints())
+        to_slopes, to_adjoints = (*given, *_known(values)), (*given, *_known(values), seeds)
+        hessian = "The derivatives of what adj1 gives: the Hessian of adj_y times y, and the transposed Jacobian."
+        hessians = "The derivatives of the Jacobian, its columns one below the other: the Hessians of all outputs."
         return (
-            Function(name, "The outputs y.", given, (Result("y", self._values),)),
-            Function(f"jac_{name}", "The Jacobian of y.", (*given, known), slopes),
-            Function(f"adj1_{name}", "The transposed Jacobian of y times adj_y.", adjoint_given, adjoints),
-            Function(
-                f"jac_adj1_{name}",
-                "The derivatives of what adj1 gives: the Hessian of adj_y times y, and the transposed Jacobian.",
-                (*adjoint_given, *adjoint_known),
-                tuple(self._hessian()),
-            ),
-            Function(
-                f"jac_jac_{name}",
-                "The derivatives of the Jacobian, whose columns are one below the other: the Hessians of all outputs.",
-                (
-                    *given,
-                    known,
-                    *(Argument(f"out_{slope.name}", empty(*slope.matrix.pattern.shape)) for slope in slopes),
-                ),
-                tuple(self._hessians()),
-            ),
+            Function(name, "The outputs y.", given, values),
+            Function(f"jac_{name}", "The Jacobian of y.", to_slopes, slopes),
+            Function(f"adj1_{name}", "The transposed Jacobian of y times adj_y.", to_adjoints, adjoints),
+            Function(f"jac_adj1_{name}", hessian, (*to_adjoints, *_known(adjoints)), tuple(self._hessian())),
+            Function(f"jac_jac_{name}", hessians, (*to_slopes, *_known(slopes)), tuple(self._hessians())),
         )
 
     @cached_property
@@ -237,6 +224,11 @@ class Derivatives:
         if first and first.size == second.size == 1 and self._number[first] > self._number[second]:
             first, second = second, first
         return self._entries.get(((output, first), second))
+
+
+def _known(results: Sequence[Result]) -> tuple[Argument, ...]:
+    """Results of a function as arguments of its derivatives: they are not read, and so they are empty."""
+    return tuple(Argument(f"out_{result.name}", empty(*result.matrix.pattern.shape)) for result in results)
 
 
 def _size(tensors: Sequence[Tensor]) -> int:
