@@ -31,6 +31,7 @@ class Names:
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = {*FUNCTIONS, *taken}
         self._names: dict[str, str] = {}
+        self._current: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
         if name not in self._names:
@@ -42,6 +43,15 @@ class Names:
             self._taken.add(candidate)
             self._names[name] = candidate
         return self._names[name]
+
+    def current(self, variable: str) -> str:
+        """Another variable beside one of these, for its value at the moment: ``rate_now`` beside ``rate_``."""
+        if variable not in self._current:
+            candidate = f"{variable.removesuffix('_')}_now"
+            while candidate in self._current.values():
+                candidate += "_now"
+            self._current[variable] = candidate
+        return self._current[variable]
 
 
 def identifier(name: str) -> str:

@@ -149,7 +149,7 @@ class PlainEmitter:
     def _variable(self, step: Step) -> str:
         """The variable in which a reduction is computed."""
         name = self.name(step.target)
-        return name if self._place(step.target) is Place.LOCAL else f"{name.removesuffix('_')}_now"
+        return name if self._place(step.target) is Place.LOCAL else self._names.current(name)
 
     def _place(self, element: Element) -> Place:
         return self._kernel.storage[element.tensor].place

@@ -8,6 +8,7 @@ inside of it, and only its outputs take memory.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -166,20 +167,42 @@ class _Node:
     tensors: dict[str, Element] = field(default_factory=dict)
 
 
-def _tree(steps: Iterable[Step]) -> _Node:
+def _tree(steps: list[Step]) -> _Node:
     """The steps in loops: as many as can be in one loop, before another one begins."""
-    root, left = _Node(), list(steps)
-    while left:
-        waiting = {step.target.tensor for step in left}
-        ready = [step for step in left if not waiting.intersection(operand.tensor for operand in step.operands)]
-        last = root.body[-1] if root.body else None
-        loop = last if isinstance(last, _Node) else None
-        joining = (step for step in ready if loop and step.indices[:1] == (loop.index,) and _may_join(loop, step))
-        alone = (step for step in ready if not step.indices)
-        step = next(joining, None) or next(alone, None) or ready[0]
-        _insert(step, root)
-        left.remove(step)
+    root, defined = _Node(), {step.target.tensor for step in steps}
+    missing = [{operand.tensor for operand in step.operands} & defined for step in steps]
+    readers: dict[str, list[int]] = {name: [] for name in defined}
+    for number, names in enumerate(missing):
+        for name in names:
+            readers[name].append(number)
+    ready: dict[str, list[int]] = {}  # the steps that could be next, in their order, by their first index
+    for number, step in enumerate(steps):
+        if not missing[number]:
+            ready.setdefault(_first_index(step), []).append(number)
+    while any(ready.values()):
+        number = _next(root, steps, ready)
+        _insert(steps[number], root)
+        for reader in readers[steps[number].target.tensor]:
+            missing[reader].remove(steps[number].target.tensor)
+            if not missing[reader]:
+                insort(ready.setdefault(_first_index(steps[reader]), []), reader)
     return root
+
+
+def _first_index(step: Step) -> str:
+    """The index of the outermost loop around a step; an empty text where there is none."""
+    return step.indices[0] if step.indices else ""
+
+
+def _next(root: _Node, steps: list[Step], ready: dict[str, list[int]]) -> int:
+    """Takes one of the steps that are ready: one that joins the last loop, else one without loops, else the first."""
+    last = root.body[-1] if root.body else None
+    if isinstance(last, _Node):
+        for place, number in enumerate(ready.get(last.index, [])):
+            if _may_join(last, steps[number]):
+                return ready[last.index].pop(place)
+    index = "" if ready.get("") else min((numbers[0], index) for index, numbers in ready.items() if numbers)[1]
+    return ready[index].pop(0)
 
 
 def _insert(step: Step, root: _Node) -> None:

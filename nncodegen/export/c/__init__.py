@@ -6,6 +6,7 @@ from nncodegen.export.c.model import PlainModel
 from nncodegen.export.c.plain import header, source
 from nncodegen.export.c.projects import cmake_lists, makefile
 from nncodegen.export.c.self_test import self_test
+from nncodegen.export.c.sizes import report
 from nncodegen.export.c.vectors import vector_files
 from nncodegen.export.request import Exported, Request
 
@@ -22,4 +23,4 @@ def files(request: Request) -> Exported:
         "Makefile": makefile(model),
         "CMakeLists.txt": cmake_lists(model),
     }
-    return Exported({name: text.encode() for name, text in texts.items()})
+    return Exported({name: text.encode() for name, text in texts.items()}, report(model, texts))

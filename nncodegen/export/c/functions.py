@@ -34,11 +34,12 @@ def functions(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]
 
 
 def _predicting(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]:
-    name, upper = model.name, model.upper
+    name = model.name
 
     def batch(lines: Lines) -> None:
         with lines.block("for (size_t n = 0; n < samples; n++)"):
-            lines.add(f"{name}_predict(parameters, inputs + n*{upper}_INPUTS, outputs + n*{upper}_OUTPUTS, work);")
+            rows = ", ".join(_row(model, array) for array in ("inputs", "outputs"))
+            lines.add(f"{name}_predict(parameters, {rows}, work);")
 
     yield Function(
         ("The outputs of one sample.",),
@@ -66,7 +67,7 @@ def _training(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]
             lines.add("gradient[p] = 0;")
         with lines.block("for (size_t n = 0; n < samples; n++)"):
             lines.add(
-                f"loss += {name}_add_gradient(parameters, inputs + n*{upper}_INPUTS, targets + n*{upper}_TARGETS,",
+                f"loss += {name}_add_gradient(parameters, {_row(model, 'inputs')}, {_row(model, 'targets')},",
                 f"    (weights ? weights[n] : 1)/total, gradient, {of_sample}work);",
             )
         lines.add("return loss;")
@@ -94,6 +95,12 @@ def _training(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]
         f"const real *targets, const real *weights, real *gradient{noise}, real *work)",
         batch,
     )
+
+
+def _row(model: PlainModel, array: str) -> str:
+    """The values of sample n; an array that may be NULL, since there are none, is not calculated with."""
+    kind = array.upper()
+    return f"{array} + n*{model.upper}_{kind}" if model.sizes[kind] else array
 
 
 def _kernel(model: PlainModel, kernel: PlainKernel, helpers: dict[str, None], returns: bool = False) -> Body:

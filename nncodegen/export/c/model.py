@@ -8,11 +8,15 @@ from typing import Any
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.errors import ModelError
 from nncodegen.export.c.library import check_without_library
+from nncodegen.export.c.reserved import check_name, check_rules
 from nncodegen.export.initial import start_of
 from nncodegen.export.programs import described, of_loss, of_outputs, stable, with_gradient
 from nncodegen.export.request import Request
 from nncodegen.ir import Program, Update
 from nncodegen.schedule.plain import PlainKernel, plan_gradient, plan_loss, plan_outputs
+
+FUNCTIONS = ("predict", "predict_batch", "loss", "add_gradient", "loss_and_gradient", "parameters")
+"""What every model has, and no optimizer may be called like."""
 
 
 class PlainModel:
@@ -25,6 +29,7 @@ class PlainModel:
         self.request = request
         self.name, self.upper, self.train = request.name, request.name.upper(), request.train
         self.real = REAL_TYPES[request.precision][0]
+        check_name(self.name)
         self.program = described(request)
         if not request.libm:
             self._check_without_library()
@@ -82,6 +87,7 @@ class PlainModel:
         for name in self.request.optimizers:
             if name not in known:
                 raise ModelError(f"there is no optimizer {name!r}; there are: {', '.join(known)}")
+        check_rules(self.request.optimizers, FUNCTIONS)
         return tuple(known[name] for name in dict.fromkeys(self.request.optimizers))
 
     @cached_property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
+from math import isfinite
 from textwrap import wrap
 from typing import Any
 
@@ -83,7 +85,7 @@ def constants(model: PlainModel) -> Iterator[str]:
 def numbers(values: Any, real: str) -> list[str]:
     """Numbers of C with all their digits, in lines that are indented."""
     suffix = "F" if real == "float" else ""
-    texts = ", ".join(f"{value!s}{suffix}" for value in values)
+    texts = ", ".join(f"{value!s}{suffix}" if isfinite(value) else f"0.0{suffix}/0.0{suffix}" for value in values)
     return wrap(texts, WIDTH, initial_indent="    ", subsequent_indent="    ")
 
 
@@ -91,6 +93,9 @@ def _comment(function: Function) -> list[str]:
     """What a function does, as a comment."""
     return ("/* " + "\n   ".join(function.about) + " */").splitlines()
 
+
+NOISE = "any number, which decides on the random numbers of a sample; of several samples, each has the next number"
+"""What the header says of the argument for random numbers."""
 
 # --- the header --------------------------------------------------------------------------------------------------
 
@@ -108,7 +113,7 @@ def header(model: PlainModel) -> str:
         lines.add(f"/* {model.about_constants} */")
         lines.add(f"extern const {model.real} {model.name}_parameters[{model.upper}_PARAMETERS];", "")
     for function in functions(model, {}):
-        head = function.head.replace("real", model.real) + ";"
+        head = re.sub(r"\breal\b", model.real, function.head) + ";"
         lines.add(*_comment(function), *wrapped(head, "[,(]"), "")
     lines.add("#ifdef __cplusplus", "}", "#endif", "", "#endif")
     return str(lines)
@@ -117,19 +122,23 @@ def header(model: PlainModel) -> str:
 def _about(model: PlainModel) -> list[str]:
     """What the model is given and gives, in their order."""
     program = model.program
-    null = f"NULL for {model.name}_parameters" if model.trained else "never NULL"
-    work = f"{model.upper}_PREDICT_WORK to predict" + (f", {model.upper}_TRAIN_WORK to train" if model.train else "")
+    kept = f"NULL stands for {model.name}_parameters, but in updates"
+    work = f"{model.upper}_PREDICT_WORK values to predict"
+    work += f", {model.upper}_TRAIN_WORK for losses and gradients" if model.train else ""
     rows = [
         *columns(model).items(),
-        ("parameters", [*listed(program.parameters, ()), null]),
-        ("work", [f"memory for {work}; what is in it does not matter; NULL where that is 0"]),
+        ("parameters", [*listed(program.parameters, ()), *([kept] if model.trained else [])]),
+        *([("gradient", [f"{model.upper}_PARAMETERS values, in the order of the parameters"])] if model.train else []),
+        *([("noise", [NOISE])] if model.train and program.noise else []),
+        ("work", [f"{work}; what is in them does not matter; NULL where that is 0"]),
     ]
     lines = [
         f"/* {model.name}: {model.request.precision}, matrices row by row. No memory is allocated, nothing is kept",
-        "   between calls, and calls with work memory of their own may run at the same time.", "",
+        "   between calls, and calls with work memory of their own may run at the same time. Arrays do not",
+        "   overlap, and are not NULL where nothing is said of it.", "",
     ]  # fmt: skip
     for name, texts in rows:
-        found = wrapped("; ".join(texts), "[,;]")
+        found = wrapped("; ".join(texts), "[,;]" if name != "noise" else "")
         lines += [f"   {name if not number else '':<12}{text.strip()}" for number, text in enumerate(found)]
     return [*lines[:-1], f"{lines[-1]} */"]
 
@@ -149,7 +158,7 @@ def listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:
         sizes = "".join(f"[{size}]" for size in tensor.shape if size is not None)
         texts.append(f"{identifier(tensor.name)}{sizes} at {offset}")
         offset += tensor.size
-    return texts or ["none"]
+    return texts or ["none: NULL"]
 
 
 def _outputs(model: PlainModel) -> list[str]:

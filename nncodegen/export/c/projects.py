@@ -7,10 +7,14 @@ from nncodegen.export.c.model import PlainModel
 
 
 def makefile(model: PlainModel) -> str:
-    """``make`` compiles the model, ``make test`` runs its test, ``make size`` tells how large it is."""
+    """``make`` compiles the model, ``make test`` runs its test, ``make size`` tells how large it is.
+
+    ``make size CC=arm-none-eabi-gcc SIZE=arm-none-eabi-size CFLAGS="-O2 -mcpu=cortex-m4"`` is for another machine.
+    """
     name, libm = model.name, " -lm" if model.request.libm else ""
     return f"""\
 # {MARK}. Do not edit: change the model and export it again.
+SIZE ?= size
 CFLAGS ?= -O2
 CFLAGS += -std=c99 -Wall -Wextra
 {name}.o: {name}.c {name}.h
@@ -18,7 +22,7 @@ CFLAGS += -std=c99 -Wall -Wextra
 test: {name}.o
 \t$(CC) $(CFLAGS) {name}_test.c {name}.o -o {name}_test{libm} && ./{name}_test
 size: {name}.o
-\tsize {name}.o
+\t$(SIZE) {name}.o
 .PHONY: test size
 """
 

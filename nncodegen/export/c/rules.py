@@ -94,9 +94,9 @@ class RuleWriter:
             lines.add(f"state[{self._place(number)}] = {self._value(result)};")
 
     def _place(self, number: int) -> str:
-        return "p" if number == 0 else f"{self._upper}_PARAMETERS + p" if number == 1 else (
-            f"{number}*{self._upper}_PARAMETERS + p"
-        )  # fmt: skip
+        """Where a variable of the state stands: those of one kind lie side by side."""
+        rows = "" if number == 1 else f"{number}*"
+        return f"{rows}{self._upper}_PARAMETERS + p" if number else "p"
 
     def _of_update(self, element: Element) -> str:
         """A number that is the same for all parameters, in double."""
@@ -106,7 +106,7 @@ class RuleWriter:
         return name if name in ("t", *KNOWN) else self._names[name]
 
     def _now(self, name: str) -> str:
-        return f"{self._text(name).removesuffix('_')}_now"
+        return self._names.current(self._text(name))
 
     def _value(self, element: Element) -> str:
         name = element.tensor

@@ -13,11 +13,14 @@ from nncodegen.export.c.model import PlainModel
 from nncodegen.export.c.plain import numbers
 from nncodegen.export.initial import start_of
 from nncodegen.export.programs import of_loss, of_outputs
-from nncodegen.ir import evaluate
+from nncodegen.ir import Program, evaluate
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.stabilize import stabilize
 
 SAMPLES = 3
+
+CANDIDATES = 50
+"""Random samples among which those are found for which all that is compared is finite."""
 
 TOLERANCES = {"float64": "1e-11", "float32": "2e-5"}
 """The error that is allowed, relative to the largest of the values that are compared."""
@@ -25,11 +28,14 @@ TOLERANCES = {"float64": "1e-11", "float32": "2e-5"}
 COMPARE = """\
 static int failures = 0;
 
-/* Counts a failure if values are not near what is expected: relative to the largest of these, or to 1. */
+/* Counts a failure if values are not near what is expected: relative to the largest of these, or to 1. Where
+   the formulas have no finite value, any will do. */
 static void compare(const char *what, const real *found, const real *expected, size_t count)
 {
     real error = 0, scale = 1;
     for (size_t k = 0; k < count; k++) {
+        if (expected[k] - expected[k] != 0)
+            continue;
         const real difference = found[k] - expected[k], size = expected[k] < 0 ? -expected[k] : expected[k];
         if (!(difference <= error && -difference <= error))
             error = difference < 0 ? -difference : difference;
@@ -66,7 +72,7 @@ def self_test(model: PlainModel) -> str:
     lines.add(f"enum {{ SAMPLES = {SAMPLES}, PARAMETERS = {upper}_PARAMETERS, CLASSES = {CLASSES} }};", "")
     for table, content in tables.items():
         lines.add(f"static const real {table}[{content.size}] = {{", *numbers(content.ravel(), model.real), "};", "")
-    size = max([model.outputs.work, *([model.loss.work, model.gradient.work] if model.train else [])])
+    size = max(size for kind, size in model.sizes.items() if kind.endswith("_WORK"))
     found = [f"work[{size or 1}]", f"found_outputs[SAMPLES*{upper}_OUTPUTS]"]
     found += ["found_gradient[PARAMETERS]", "found_sums[CLASSES]"] if "sums" in tables else []
     lines.add(*(f"static real {array};" for array in found), "", *COMPARE.splitlines(), "")
@@ -97,30 +103,53 @@ def self_test(model: PlainModel) -> str:
 def tables_of(model: PlainModel, train: bool = True) -> dict[str, Any]:
     """What the test is given and expects, by name."""
     program, precision = model.program, model.request.precision
-    X, Y = (None if data is None else data.astype(precision) for data in random_data(program, SAMPLES))
     given = start_of(program) if model.constants is None else model.constants
-    values = evaluate(stabilize(of_outputs(program)), given.astype(float), X)
-    outputs = [_columns(values[element.tensor], program.count(element.indices)) for element in program.outputs]
-    tables = {"inputs": X, "outputs": np.concatenate(outputs, axis=1)}
+    formulas = [stabilize(of_outputs(program))]
+    formulas += [differentiate(stabilize(of_loss(program)), False)] if train else []
+    X, Y = _data(model, formulas, given)
+    tables = {"inputs": X, "outputs": _outputs(model, formulas[0], given, X)}
     if model.constants is None:
         tables["parameters"] = given
     if train:
-        loss, gradient = _expected(model, given, X, Y)
+        loss, gradient = _loss_and_gradient(formulas[1], given, X, Y)
         tables |= {"targets": Y, "loss": loss}
         places = np.arange(len(gradient))
         tables["sums"] = np.bincount(places % CLASSES, gradient * (1 + places // CLASSES % 7), CLASSES)
     return {name: np.asarray(table, precision) for name, table in tables.items() if table is not None}
 
 
-def _expected(model: PlainModel, parameters: Any, X: Any, Y: Any) -> tuple[Any, Any]:
+def _data(model: PlainModel, formulas: list[Program], parameters: Any) -> tuple[Any, Any]:
+    """Random inputs and targets, for which all that is compared is finite if there are such."""
+    every = [None if data is None else data.astype(model.request.precision)
+             for data in random_data(model.program, CANDIDATES)]  # fmt: skip
+    found: list[int] = []
+    for number in range(CANDIDATES):
+        X, Y = (None if data is None else data[number : number + 1] for data in every)
+        values = [_outputs(model, formulas[0], parameters, X)]
+        values += _loss_and_gradient(formulas[1], parameters, X, Y) if len(formulas) > 1 else ()
+        if all(np.isfinite(value).all() for value in values):
+            found.append(number)
+        if len(found) == SAMPLES:
+            break
+    others = (number for number in range(CANDIDATES) if number not in found)
+    rows = [*found, *others][:SAMPLES]
+    X, Y = (None if data is None else data[rows] for data in every)
+    return X, Y
+
+
+def _outputs(model: PlainModel, formulas: Program, parameters: Any, X: Any) -> Any:
+    """The outputs of samples, as NumPy evaluates the formulas."""
+    values, samples = evaluate(formulas, parameters.astype(float), X), SAMPLES if X is None else len(X)
+    widths = [(values[element.tensor], model.program.count(element.indices)) for element in model.program.outputs]
+    return np.concatenate([_columns(value, samples, width) for value, width in widths], axis=1)
+
+
+def _loss_and_gradient(formulas: Program, parameters: Any, X: Any, Y: Any) -> tuple[Any, Any]:
     """The loss and the gradient, as NumPy evaluates the formulas."""
-    at_rest = of_loss(model.program)
-    derived = differentiate(stabilize(at_rest), False)
-    values = evaluate(derived, parameters.astype(float), X, Y)
-    gradient = np.concatenate([values[element.tensor].ravel() for element in derived.gradient])
-    return values[derived.loss.tensor], gradient
+    values = evaluate(formulas, parameters.astype(float), X, Y)
+    return values[formulas.loss.tensor], np.concatenate([values[e.tensor].ravel() for e in formulas.gradient])
 
 
-def _columns(value: Any, width: int) -> Any:
-    """The values of an output for each sample, (SAMPLES, width)."""
-    return np.broadcast_to(value, (SAMPLES, *np.shape(value)[1:])).reshape(SAMPLES, width)
+def _columns(value: Any, samples: int, width: int) -> Any:
+    """The values of an output for each sample, (samples, width)."""
+    return np.broadcast_to(value, (samples, *np.shape(value)[1:])).reshape(samples, width)

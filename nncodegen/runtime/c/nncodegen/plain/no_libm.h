@@ -1,7 +1,7 @@
 /* What takes the place of the library of mathematics: square roots, signs, infinity. */
 
 #define HUGE_VALF (1.0F/0.0F)
-#define HUGE_VAL HUGE_VALF
+#define HUGE_VAL (1.0/0.0)
 #define NAN (0.0F/0.0F)
 #define LIBM(function) function##_of
 #define fabs(x) fabs_of(x)
@@ -26,7 +26,7 @@ INLINE real copysign_of(real x, real sign)
 INLINE real sqrt_of(real x)
 {
     real scale = 1;
-    if (!(x > 0 && x < HUGE_VALF))
+    if (!(x > 0 && x < (real) HUGE_VALF))
         return x < 0 ? (x - x)/(x - x) : x;
     for (; x >= 1; x /= 4)
         scale *= 2;

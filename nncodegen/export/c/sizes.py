@@ -1,0 +1,112 @@
+"""What an export as C takes on a microcontroller: weights, memory and, where a cross compiler is there, code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from nncodegen.export.c.model import PlainModel
+
+CROSS = "arm-none-eabi-"
+"""The tools for Arm's microcontrollers begin with that."""
+
+CPU = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+"""A Cortex-M4 with arithmetic in single precision."""
+
+OPTIONS = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections", "-fstack-usage")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of code with its tables, without the weights; bytes of stack; functions of C libraries that are called."""
+
+    code: int
+    stack: int
+    calls: tuple[str, ...]
+
+
+def report(model: PlainModel, files: Mapping[str, str]) -> str:
+    """A few lines for people, given the texts of an export."""
+    width = np.dtype(model.request.precision).itemsize
+    sizes = {kind: width * count for kind, count in model.sizes.items()}
+    lines = [f"weights      {sizes['PARAMETERS']:,} bytes: {model.sizes['PARAMETERS']:,} of {model.request.precision}"]
+    roots: dict[str, tuple[tuple[str, ...], int, int]] = {}
+    roots["predict"] = ((f"{model.name}_predict",), sizes["PREDICT_WORK"], sizes["OUTPUTS"])
+    if model.train:
+        rules = tuple(f"{model.name}_{rule.name}" for rule in model.rules[:1])
+        roots["train"] = ((f"{model.name}_add_gradient", *rules), sizes["TRAIN_WORK"], 0)
+    measured = measure(files, [names for names, *_ in roots.values()])
+    if not measured:
+        lines += [f"to {what:<9} {work:,} bytes of work memory" for what, (_, work, _) in roots.items()]
+        return "\n".join([*lines, f"code is measured where {CROSS}gcc is on PATH"])
+    for (what, (names, work, outputs)), size in zip(roots.items(), measured, strict=True):
+        parts = [f"work {work:,}", f"stack {size.stack:,}", *([f"outputs {outputs:,}"] if outputs else [])]
+        besides = f", besides {', '.join(size.calls)}" if size.calls else ""
+        functions = f" ({', '.join(names)})" if what == "train" else ""
+        lines.append(f"to {what:<9} {size.code:,} bytes of code{functions}{besides}")
+        lines.append(f"{'':<12} {work + size.stack + outputs:,} bytes of memory: {', '.join(parts)}")
+    return "\n".join([*lines, "as GCC compiles it for a Cortex-M4 with -O2"])
+
+
+def measure(files: Mapping[str, str], roots: Iterable[tuple[str, ...]]) -> list[Size]:
+    """For each group of functions, what they and all that they call take; nothing where no compiler can tell."""
+    tools = {tool: shutil.which(CROSS + tool) for tool in ("gcc", "ld", "nm", "objdump")}
+    if not all(tools.values()):
+        return []
+    with TemporaryDirectory(prefix="nncodegen") as name:
+        folder = Path(name)
+        for file, text in files.items():
+            (folder / file).write_text(text)
+        source = next(file for file in files if file.endswith(".c") and not file.endswith("_test.c"))
+        try:
+            _run(folder, tools["gcc"], *CPU, *OPTIONS, "-c", source, "-o", "model.o")
+            stacks = _stacks(folder)
+            return [_linked(folder, tools, names, stacks) for names in roots]
+        except (OSError, subprocess.CalledProcessError):  # a compiler without a library, or a broken one
+            return []
+
+
+def _run(folder: Path, *command: str | None) -> str:
+    """What a command prints."""
+    done = subprocess.run(
+        [word for word in command if word], cwd=folder, capture_output=True, text=True, check=True,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return done.stdout
+
+
+def _stacks(folder: Path) -> dict[str, int]:
+    """Bytes of stack of each function, from what GCC wrote beside the object."""
+    lines = [line.split("\t") for file in folder.glob("*.su") for line in file.read_text().splitlines()]
+    return {where.rsplit(":", 1)[1]: int(size) for where, size, _ in lines}
+
+
+def _linked(folder: Path, tools: Mapping[str, str | None], names: tuple[str, ...], stacks: Mapping[str, int]) -> Size:
+    """What is left of a model when only some functions are wanted. Helpers count as if they all called each other."""
+    first, *others = names
+    wanted = [word for name in others for word in ("-u", name)]
+    _run(folder, tools["ld"], "-r", "--gc-sections", "-e", first, *wanted, "model.o", "-o", "linked.o")
+    symbols = [line.split() for line in _run(folder, tools["nm"], "-S", "linked.o").splitlines()]
+    kept = {words[-1]: int(words[1], 16) for words in symbols if len(words) == 4}
+    code = sum(size for name, size in kept.items() if not name.endswith("_parameters"))
+    called = {line.split()[-1] for line in _run(folder, tools["objdump"], "-r", "linked.o").splitlines() if line}
+    calls = sorted({_library(words[-1]) for words in symbols if words[-2] == "U" and words[-1] in called})
+    helpers = sum(stacks.get(_function(name), 0) for name in kept if name not in names)
+    return Size(code, max(stacks.get(name, 0) for name in names) + helpers, tuple(calls))
+
+
+def _library(symbol: str) -> str:
+    """What people call a function of a library: those of the compiler's own are arithmetic."""
+    return "arithmetic in double" if re.match("__aeabi_(d|.*2d$)", symbol) else symbol
+
+
+def _function(symbol: str) -> str:
+    """The function whose part a symbol is: GCC calls some of them maximum.part.0."""
+    return re.sub(r"\.(part|constprop|isra|lto_priv)\.\d+|\.\d+", "", symbol)
