@@ -23,8 +23,8 @@ ARRAYS = {
 }  # fmt: skip
 """The arguments of functions that hold tensors one behind the other."""
 
-NEUTRAL = {"sum": "0", "max": "-HUGE_VAL"}
-"""What a reduction starts from."""
+NEUTRAL = {"sum": ("0", "0"), "max": ("-HUGE_VAL", "-HUGE_VALF")}
+"""What a reduction starts from, in float64 and in float32."""
 
 HELPERS = {
     "maximum": ("maximum",), "minimum": ("minimum",), "half_expm1": ("half_expm1",), "tanh_of": ("tanh_of",),
@@ -127,7 +127,8 @@ class PlainEmitter:
                 for inner in item.body:
                     self._item(inner)
         elif isinstance(item, Start):
-            self._lines.add(f"real {self._variable(item.step)} = {NEUTRAL[item.step.operator or '']};")
+            neutral = NEUTRAL[item.step.operator or ""][self._kernel.program.precision == "float32"]
+            self._lines.add(f"real {self._variable(item.step)} = {neutral};")
         elif isinstance(item, Finish):
             if self._place(item.step.target) is not Place.LOCAL:
                 self._lines.add(f"{self._stored(item.step.target)} = {self._variable(item.step)};")

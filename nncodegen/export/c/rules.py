@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sympy import S
+
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.names import Names
 from nncodegen.emit.plain import PlainPrinter
@@ -116,11 +118,25 @@ class RuleWriter:
 
 
 class _Powers(PlainPrinter):
-    """Prints powers whose exponent is the number of the update as products."""
+    """Prints powers whose exponent is the number of the update as products, and hands nncodegen's functions reals."""
 
     def _print_Pow(self, power: Any) -> str:
         base, exponent = power.as_base_exp()
         if isinstance(exponent, Element) and exponent.tensor == "t":
             self._helpers["power"] = None
             return f"power({self._print(base)}, t)"
+        if exponent == S.Half and not self._libm:
+            return f"sqrt((real) ({self._print(base)}))"
         return super()._print_Pow(power)
+
+    def _print_Abs(self, function: Any) -> str:
+        return (
+            f"fabs((real) ({self._print(function.args[0])}))" if not self._libm else str(super()._print_Abs(function))
+        )
+
+    def _print_own(self, function: Any) -> str:
+        text = super()._print_own(function)
+        return text if self._libm else text.replace("(", "((real) (", 1) + ")"
+
+    _print_exp = _print_decay = _print_expm1 = _print_log = _print_log1p = _print_tanh_of = _print_own
+    _print_half_expm1 = _print_erf = _print_erfc = _print_own
