@@ -1,0 +1,109 @@
+"""Exported C on microcontrollers, in emulators: a Cortex-M4 of Arm, and an AVR of 8 bits."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import nncodegen as nn
+from nncodegen.export.c.sizes import CPU, measure
+from nncodegen.perceptron import X, Y
+from nncodegen.perceptron import model as perceptron_model
+from tests.support import SUPPORT
+from tests.support.plain import WARNINGS, exported
+
+BOARDS = SUPPORT / "boards"
+
+
+def needs(*tools):
+    missing = [tool for tool in tools if not shutil.which(tool)]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+needs_arm = needs("arm-none-eabi-gcc", "qemu-system-arm")
+needs_avr = needs("avr-gcc", "simavr")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """The export of 64-32-10 in float32 with training: its folder, its texts and its report."""
+    layers = [nn.Dense(32, "relu"), nn.Dense(10, "softmax")]
+    model = nn.Sequential(layers, 64, "categorical_crossentropy", name="digits")
+    folder = tmp_path_factory.mktemp("digits")
+    written = nn.export(model, "c", folder, train=True, precision="float32")
+    return folder, {name: content.decode() for name, content in written.files.items()}, written.report
+
+
+def run(*command, cwd=None):
+    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def on_cortex_m4(folder, *sources):
+    """What a program prints on a board with a Cortex-M4."""
+    options = (*CPU, "-std=gnu99", "-O2", "--specs=rdimon.specs", "-nostartfiles", "-T", BOARDS / "mps2.ld")
+    try:
+        run("arm-none-eabi-gcc", *options, BOARDS / "start.c", *sources, "-lm", "-o", folder / "program.elf")
+    except AssertionError as error:
+        if "rdimon.specs" in str(error):
+            pytest.skip("newlib is not installed")
+        raise
+    return run(
+        "qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting-config", "enable=on,target=native",
+        "-kernel", folder / "program.elf",
+    )  # fmt: skip
+
+
+@needs_arm
+def test_self_test_on_a_cortex_m4(digits):
+    """The test that comes with an export passes on a board, and the compiler for it warns of nothing."""
+    folder, _, _ = digits
+    run("arm-none-eabi-gcc", *CPU, *WARNINGS, "-Wdouble-promotion", "-O2", "-c", "digits.c", "-o", "d.o", cwd=folder)
+    printed = on_cortex_m4(folder, folder / "digits.c", folder / "digits_test.c")
+    assert printed.count(": right") == 4
+
+
+@needs_arm
+def test_training_on_a_cortex_m4(tmp_path):
+    """The perceptron trains there from the README's first output to its last."""
+    exported(perceptron_model, tmp_path, train=True)
+    options = ("-DREAL=double", "-DUPDATES=999", f"-I{tmp_path}")
+    assert on_cortex_m4(tmp_path, *options, BOARDS / "train.c", tmp_path / "perceptron.c").split() == [
+        "649864", "999453",
+    ]  # fmt: skip
+
+
+@needs_arm
+def test_sizes_on_a_cortex_m4(digits):
+    """Inference of 64-32-10 takes less than onnx2c publishes (336 and 552 bytes), training a fraction of AIfES's 27 kB.
+
+    The report says how much that is, to the byte.
+    """
+    _, texts, report = digits
+    predict, train = measure(texts, [("digits_predict",), ("digits_add_gradient", "digits_sgd")])
+    numbers = [int(text.replace(",", "")) for text in re.findall(r"([\d,]+) bytes", report)]
+    assert numbers[1:4:2] == [predict.code, train.code]
+    assert predict.calls == ("expf",)
+    assert predict.code <= 336
+    assert numbers[2] == 4 * 42 + predict.stack + 4 * 10 <= 552
+    assert train.code <= 1000
+    assert numbers[4] == 4 * 114 + train.stack <= 700
+    assert numbers[0] == 4 * (64 * 32 + 32 + 32 * 10 + 10)
+
+
+@needs_avr
+def test_perceptron_on_an_avr(perceptron, tmp_path):
+    """An AVR of 8 bits predicts and trains with functions of nncodegen's own, as far as the module does."""
+    exported(perceptron_model, tmp_path, train=True, precision="float32", libm=False)
+    options = ("-std=gnu99", "-O2", "-mmcu=atmega328p", f"-I{tmp_path}", "-DREAL=float", "-DUPDATES=5")
+    run("avr-gcc", *options, "-Dmain=program", "-c", BOARDS / "train.c", "-o", tmp_path / "train.o")
+    run("avr-gcc", *options, *WARNINGS, "-c", tmp_path / "perceptron.c", "-o", tmp_path / "perceptron.o")
+    parts = [BOARDS / "avr.c", tmp_path / "train.o", tmp_path / "perceptron.o"]
+    run("avr-gcc", *options, *parts, "-o", tmp_path / "program.elf")
+    printed = run("simavr", "-m", "atmega328p", "-f", "16000000", tmp_path / "program.elf")
+    found = [int(text) for text in re.search(r"(\d{6}) (\d{6})", printed).groups()]
+    trained = perceptron.train(X, Y, learning_rate=0.3, epochs=5, update="sequential").parameters
+    expected = [1e6 * perceptron.predict(each, X)[0, 0] for each in (perceptron.initial_parameters(), trained)]
+    assert found == pytest.approx(expected, abs=2)
