@@ -122,7 +122,7 @@ def header(model: PlainModel) -> str:
 def _about(model: PlainModel) -> list[str]:
     """What the model is given and gives, in their order."""
     program = model.program
-    kept = f"NULL stands for {model.name}_parameters, but in updates"
+    kept = f"NULL for {model.name}_parameters" + (", but not in updates" if model.train else "")
     work = f"{model.upper}_PREDICT_WORK values to predict"
     work += f", {model.upper}_TRAIN_WORK for losses and gradients" if model.train else ""
     rows = [

@@ -6,8 +6,7 @@
 
    inputs      x[4] at 0
    outputs     h2[2] at 0
-   parameters  W1[3][4] at 0; b1[3] at 12; W2[2][3] at 15; b2[2] at 21; NULL stands for softmax_4_3_2_parameters,
-               but in updates
+   parameters  W1[3][4] at 0; b1[3] at 12; W2[2][3] at 15; b2[2] at 21; NULL for softmax_4_3_2_parameters
    work        SOFTMAX_4_3_2_PREDICT_WORK values to predict; what is in them does not matter; NULL where that is 0 */
 
 #ifndef SOFTMAX_4_3_2_H
