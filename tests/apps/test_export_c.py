@@ -170,9 +170,7 @@ def test_broken_compiler(tmp_path, monkeypatch):
 def test_command(commands, tmp_path):
     """The command writes the same as the function, and prints sizes and the report."""
     (tmp_path / "model.py").write_text("from nncodegen.perceptron import model\n")
-    line = (
-        "export model.py --target c --train --optimizers adam,sgd --precision float32 --no-libm --name mine --out out"
-    )
+    line = "export model.py --target c --train --optimizers adam,sgd --precision float32 --no-libm --name mine --out o"
     done = commands.run(line.split(), tmp_path, dict(os.environ))
     assert done.returncode == 0, done.stderr
     assert "weights      28 bytes: 7 of float32" in done.stdout
@@ -180,7 +178,7 @@ def test_command(commands, tmp_path):
     expected = exported(
         perceptron_model, tmp_path / "other", train=True, optimizers=rules, precision="float32", libm=False, name="mine"
     )
-    found = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    found = {path.name: path.read_text() for path in (tmp_path / "o").iterdir()}
     assert found.pop("exported.json")
     assert found == expected
     assert done.stdout.count(" bytes") >= len(expected)
