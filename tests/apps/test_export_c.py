@@ -22,7 +22,7 @@ VALUES = np.arange(17) / 16
 
 
 def texts(folder, model=MODEL, **options):
-    return {name: content.decode() for name, content in nn.export(model, "c", folder, **options).files.items()}
+    return exported(model, folder, **options)
 
 
 def constants(text):

@@ -129,10 +129,10 @@ def test_gradient_with_fifty_digits(functions):
     assert [found[0], *found[1]] == pytest.approx([float(value) for value in expected], rel=1e-14)
 
 
-def test_difference_from_modules(functions, chain, folder):
+def test_difference_from_modules(chain, tmp_path):
     """Results differ from those of a compiled module by rounding: 64 units in the last place of the largest value."""
     model = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="chain")
-    c = loaded(folder, {"chain": (model, {"train": True}), "own_chain": (model, {"train": True, "libm": False})})
+    c = loaded(tmp_path, {"chain": (model, {"train": True}), "own_chain": (model, {"train": True, "libm": False})})
     rng = np.random.default_rng(0)
     for each in c.values():
         for seed in range(10):

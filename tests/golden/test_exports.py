@@ -11,6 +11,7 @@ import pytest
 import nncodegen as nn
 from nncodegen.perceptron import model as perceptron
 from tests.support import ROOT
+from tests.support.plain import exported
 
 TEXTS = Path(__file__).parent / "texts"
 
@@ -28,7 +29,7 @@ EXPORTS = {
 
 def write(name, folder):
     model, options = EXPORTS[name]
-    return nn.export(model(), "c", folder, **options)
+    return exported(model(), folder, **options)
 
 
 @pytest.mark.parametrize("name", EXPORTS)
@@ -38,9 +39,9 @@ def test_texts(name, tmp_path, request):
     update = request.config.getoption("--update-golden")
     written = write(name, folder if update else tmp_path)
     assert folder.is_dir(), "there are no texts: commit to them with --update-golden"
-    committed = {path.name: path.read_bytes() for path in folder.iterdir()}
+    committed = {path.name: path.read_text() for path in folder.iterdir()}
     committed.pop("exported.json")
-    assert committed == written.files
+    assert committed == written
 
 
 def test_the_same_text_every_time(tmp_path):

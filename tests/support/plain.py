@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.export.c import sizes
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 
@@ -20,8 +21,10 @@ REALS = {"float64": ctypes.c_double, "float32": ctypes.c_float}
 
 
 def exported(model, folder, **options):
-    """The export of a model to a folder: its texts by name."""
-    written = nn.export(model, "c", folder, **options)
+    """The export of a model to a folder: its texts by name. Its size is not measured, which takes as long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sizes, "measure", lambda *_: [])
+        written = nn.export(model, "c", folder, **options)
     return {name: content.decode() for name, content in written.files.items()}
 
 
