@@ -126,7 +126,7 @@ def _about(model: PlainModel) -> list[str]:
     work = f"{model.upper}_PREDICT_WORK values to predict"
     work += f", {model.upper}_TRAIN_WORK for losses and gradients" if model.train else ""
     rows = [
-        *columns(model).items(),
+        *((name, texts if texts != ["none"] else ["none: NULL"]) for name, texts in columns(model).items()),
         ("parameters", [*listed(program.parameters, ()), *([kept] if model.trained else [])]),
         *([("gradient", [f"{model.upper}_PARAMETERS values, in the order of the parameters"])] if model.train else []),
         *([("noise", [NOISE])] if model.train and program.noise else []),
@@ -158,7 +158,7 @@ def listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:
         sizes = "".join(f"[{size}]" for size in tensor.shape if size is not None)
         texts.append(f"{identifier(tensor.name)}{sizes} at {offset}")
         offset += tensor.size
-    return texts or ["none: NULL"]
+    return texts or ["none"]
 
 
 def _outputs(model: PlainModel) -> list[str]:
