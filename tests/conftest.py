@@ -21,8 +21,8 @@ COMPILER = os.environ.get("CC")
 LONGEST = (
     "test_blocks.py", "test_one_sample.py", "test_lanes.py", "test_targets.py", "test_build.py", "test_rows.py",
     "test_variants.py", "test_divergence.py", "test_blas.py", "test_cli.py", "test_exercise.py", "test_training.py",
-    "test_descent.py", "test_c.py", "test_numbers.py", "test_table_learn.py", "test_accepted.py", "test_many.py",
-    "test_results.py", "test_registers.py", "test_bench.py", "test_estimators.py", "test_documents.py",
+    "test_descent.py", "test_c.py", "test_plain_c.py", "test_numbers.py", "test_table_learn.py", "test_accepted.py",
+    "test_many.py", "test_results.py", "test_registers.py", "test_bench.py", "test_estimators.py", "test_documents.py",
     "test_schedule.py", "test_nist.py", "test_bench_fits.py", "test_strd.py",
 )  # fmt: skip
 """The files that take longest, the longest first: where several processes share the tests, all end at once."""

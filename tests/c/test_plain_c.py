@@ -1,5 +1,7 @@
 """Exported C computes what the formulas say, whatever they are, and compilers and sanitizers find nothing in it."""
 
+import ctypes
+import random
 import subprocess
 
 import mpmath
@@ -9,11 +11,16 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.emit.lines import Lines
+from nncodegen.emit.plain import PlainEmitter
 from nncodegen.ir import Element, evaluate
 from nncodegen.ir.evaluate import interpret
+from nncodegen.schedule.plain import plan_gradient, plan_outputs
 from tests.support.exports import EXPORTS, FORMULAS, MINE, NOISY, OWN_RULE, RULES, deep, formula
+from tests.support.loops import random_program, values_of
 from tests.support.models import gradient_of, parameter_count
 from tests.support.plain import COMPILERS, REALS, compiled, loaded
+from tests.support.runtime import HEADERS
 
 A, B = sympy.symbols("a b")
 SAMPLES = 5
@@ -146,6 +153,44 @@ def test_difference_from_modules(chain, tmp_path):
             ]
             for found, given in pairs:
                 assert np.max(np.abs(found - given)) <= 64 * np.finfo(float).eps * np.max(np.abs(given))
+
+
+@pytest.fixture(scope="module")
+def random_functions(folder):
+    """Random programs as C, in one library: for each, its outputs, and its gradient with the loss."""
+    lines, programs = Lines(), [random_program(random.Random(seed)) for seed in range(20)]
+    lines.add("#include <math.h>", "#include <stddef.h>", "typedef double real;")
+    lines.include((HEADERS / "plain" / "maximum.h").read_text())
+    arguments = "const real *parameters, real weight, real *outputs, real *gradient, real *work"
+    for number, program in enumerate(programs):
+        for kind, kernel in (("outputs", plan_outputs(program)), ("gradient", plan_gradient(program))):
+            with lines.function(f"real {kind}{number}({arguments})"):
+                lines.add("(void) parameters, (void) weight, (void) outputs, (void) gradient, (void) work;")
+                emitter = PlainEmitter(kernel, True, {}, lines)
+                emitter.emit()
+                lines.add(f"return {emitter.name(program.loss) if kind == 'gradient' else 0};")
+    lines.add("real unused(real a) { return maximum(a, a); }")
+    (folder / "random.c").write_text(str(lines))
+    return programs, ctypes.CDLL(str(compiled([folder / "random.c"], folder / "random.so", COMPILERS[0])))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_programs(seed, random_functions):
+    """Programs of random steps over many indices are printed as they are planned."""
+    programs, library = random_functions
+    program = programs[seed]
+    parameters = np.random.default_rng(seed).uniform(-1, 1, program.parameter_count)
+    expected, loss = values_of(program, parameters)
+    work = np.full(1 + max(plan_outputs(program).work, plan_gradient(program).work), np.nan)
+    outputs, derivatives = np.full(len(expected), np.nan), np.full(len(expected), 2.0)
+    for kind in ("outputs", "gradient"):
+        function = getattr(library, f"{kind}{seed}")
+        function.restype = ctypes.c_double
+        arrays = [ctypes.c_void_p(array.ctypes.data) for array in (outputs, derivatives, work)]
+        found = function(ctypes.c_void_p(parameters.ctypes.data), ctypes.c_double(0.75), *arrays)
+    assert found == pytest.approx(loss, rel=1e-12, abs=1e-12)
+    assert outputs == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert derivatives - 2 == pytest.approx(expected, rel=1e-11, abs=1e-11)
 
 
 # --- update rules ------------------------------------------------------------------------------------------------

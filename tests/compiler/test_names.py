@@ -41,6 +41,16 @@ def test_identifiers(names):
     assert [table[name] for name in names] == found
 
 
+def test_values_of_the_moment():
+    """A second variable beside one has a name that no other variable has, the same at every use."""
+    table = Names()
+    variables = [table[name] for name in ("m", "m_", "rate", "rate_", "rate_now", "m_now", "x1")]
+    found = [table.current(variable) for variable in variables]
+    assert len({*found, *variables}) == 2 * len(variables)
+    assert table.current(table["rate"]) == "rate_now"
+    assert [table.current(variable) for variable in variables] == found
+
+
 def test_no_word_of_the_runtime_is_free():
     """Nothing in the C that all models share ends in an underscore, as the words of users do."""
     headers = [path for path in RUNTIME.rglob("*.h") if path.name != "optimizers.h"]  # which is printed
