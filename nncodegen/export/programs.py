@@ -35,6 +35,6 @@ def stable(program: Program) -> Program:
     return simplify(stabilize(program))
 
 
-def with_gradient(program: Program) -> Program:
+def differentiated(program: Program) -> Program:
     """The described program in stable forms, with the derivatives of its loss, and without outputs."""
-    return simplify(differentiate(stabilize(replace(program, outputs=())), False))
+    return differentiate(stabilize(replace(program, outputs=())), False)

@@ -10,9 +10,10 @@ from nncodegen.errors import ModelError
 from nncodegen.export.c.library import check_without_library
 from nncodegen.export.c.reserved import check_name, check_rules
 from nncodegen.export.initial import start_of
-from nncodegen.export.programs import described, of_loss, of_outputs, stable, with_gradient
+from nncodegen.export.programs import described, differentiated, of_loss, of_outputs, stable
 from nncodegen.export.request import Request
 from nncodegen.ir import Program, Update
+from nncodegen.passes.simplify import simplify
 from nncodegen.schedule.plain import PlainKernel, plan_gradient, plan_loss, plan_outputs
 
 FUNCTIONS = ("predict", "predict_batch", "loss", "add_gradient", "loss_and_gradient", "parameters")
@@ -52,9 +53,14 @@ class PlainModel:
         return plan_loss(stable(of_loss(self.program)))
 
     @cached_property
+    def differentiated(self) -> Program:
+        """The program with its gradient, as the formulas of functions are."""
+        return differentiated(self.program)
+
+    @cached_property
     def derived(self) -> Program:
-        """The program with its gradient."""
-        return with_gradient(self.program)
+        """The same in primitives of C, with every value computed once."""
+        return simplify(self.differentiated)
 
     @cached_property
     def gradient(self) -> PlainKernel:

@@ -12,9 +12,8 @@ from nncodegen.emit.model import HEAD
 from nncodegen.export.c.model import PlainModel
 from nncodegen.export.c.plain import numbers
 from nncodegen.export.initial import start_of
-from nncodegen.export.programs import of_loss, of_outputs
+from nncodegen.export.programs import of_outputs
 from nncodegen.ir import Program, evaluate
-from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.stabilize import stabilize
 
 SAMPLES = 3
@@ -105,7 +104,7 @@ def tables_of(model: PlainModel, train: bool = True) -> dict[str, Any]:
     program, precision = model.program, model.request.precision
     given = start_of(program) if model.constants is None else model.constants
     formulas = [stabilize(of_outputs(program))]
-    formulas += [differentiate(stabilize(of_loss(program)), False)] if train else []
+    formulas += [model.differentiated] if train else []  # without noise, where none is given
     X, Y = _data(model, formulas, given)
     tables = {"inputs": X, "outputs": _outputs(model, formulas[0], given, X)}
     if model.constants is None:
