@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -97,6 +98,8 @@ def _joined(given: Mapping[str, Any], program: Program) -> Any:
 def _read(path: Path, program: Program) -> Any:
     """The parameters in an .npz archive: that of a Result, one array, or one for each parameter. Raises ModelError."""
     try:
+        if path.is_file() and not is_zipfile(path):
+            raise ModelError(f"{path} is no .npz archive: save a Result (result.save), or arrays with numpy.savez")
         with np.load(path, allow_pickle=False) as archive:
             names = {tensor.name for tensor in program.parameters}
             if names == set(archive.files):
@@ -106,6 +109,8 @@ def _read(path: Path, program: Program) -> Any:
             if len(archive.files) == 1:
                 return archive[archive.files[0]]
             found = ", ".join(archive.files[:5])
+    except ModelError:
+        raise
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged archive may raise any error
