@@ -32,7 +32,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from nncodegen.emit import MARK, Sources
-from nncodegen.errors import BuildError
+from nncodegen.errors import BuildError, CompilerNotFoundError
 from nncodegen.files import MODULES, is_intact, keep, write_at_once
 from nncodegen.module import Module
 from nncodegen.runtime import embedded
@@ -49,6 +49,7 @@ from nncodegen.targets import (
     wrapper_macros,
     wrapper_object,
 )
+from nncodegen.zig import find_zig, zig_environment
 
 SHIPPED = "nncodegen/wrappers"
 """Where setup.py puts the objects of the wrapper, in an installed package."""
@@ -69,6 +70,7 @@ Install one:
     Debian, Ubuntu   apt install gcc python3-dev
     Fedora           dnf install gcc python3-devel
     macOS            xcode-select --install
+    anywhere         pip install 'nncodegen[compiler]', which brings Zig's
 or name yours in the environment variable CC."""
 
 
@@ -192,7 +194,10 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
 
 
 def find_compiler(march: str = "native") -> Compiler:
-    """The C compiler: $CC, the one that Python was built with, gcc, clang or cc. Raises BuildError."""
+    """The C compiler: $CC, the one that Python was built with, gcc, clang, cc, or that of the package ziglang.
+
+    Raises CompilerNotFoundError without one, and BuildError for one that does not work.
+    """
     if march not in TARGETS:
         raise BuildError(f"there is no march {march!r}; there are: {', '.join(TARGETS)}")
     named = os.environ.get("CC")
@@ -205,8 +210,11 @@ def find_compiler(march: str = "native") -> Compiler:
         program = shutil.which(command[0]) if command else None
         if program:
             return _inspect((os.path.abspath(program), *command[1:]), march)  # it will run in another folder
-    looked = f"$CC = {named}" if named else "gcc, clang, cc"
-    raise BuildError(NO_COMPILER.format(looked=looked))
+    zig = None if named else find_zig(march)
+    if zig:
+        return _inspect(zig, march)
+    looked = f"$CC = {named}" if named else "gcc, clang, cc, ziglang"
+    raise CompilerNotFoundError(NO_COMPILER.format(looked=looked))
 
 
 @lru_cache(maxsize=8)
@@ -284,7 +292,8 @@ def _cythonize(source: Path, target: Path) -> None:
 def _start(command: list[str], work: Path) -> subprocess.Popen[bytes]:
     log = (work / f"{command[-1]}.log").open("wb")
     with log:
-        return subprocess.Popen(command, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        environment = zig_environment(cache_folder())
+        return subprocess.Popen(command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def _finish(process: subprocess.Popen[bytes], work: Path) -> None:

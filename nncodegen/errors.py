@@ -17,5 +17,9 @@ class BuildError(NncodegenError, RuntimeError):
     """The C sources could not be written, compiled or imported."""
 
 
+class CompilerNotFoundError(BuildError):
+    """There is no C compiler: the message says where it was looked for, and how to get one."""
+
+
 class TableError(NncodegenError, ValueError):
     """A table cannot be read or understood: the message names the file, the line and the column, and what to do."""

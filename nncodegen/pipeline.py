@@ -11,17 +11,22 @@ from typing import Any
 from nncodegen.build import Built, build, check_folder, load, write
 from nncodegen.describe import Describable, check_program, describe
 from nncodegen.describe.checks import bounded
-from nncodegen.emit import MARK, Sources, emit
-from nncodegen.errors import BuildError
+from nncodegen.emit import MARK, Sources, emit, facts
+from nncodegen.errors import BuildError, CompilerNotFoundError
 from nncodegen.ir import Program, verify
 from nncodegen.module import Module
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
+from nncodegen.runtime.python.facts import read
 from nncodegen.schedule import NO_CHOICES, Schedule, schedule
+from nncodegen.slow import slow_module
 
 STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, simplify, schedule, emit, build)
 """From a model to a compiled module: each stage takes the result of the one before it."""
+
+
+COMPILER_ADVICE = "install one, or pip install 'nncodegen[compiler]'"
 
 
 @dataclass(frozen=True)
@@ -128,16 +133,39 @@ def build_module(
     its model by least squares (``module.fit``, ``train(optimizer="lm")``): formulas can by default, a network needs
     fit=True, as that takes more time to compile.
 
-    Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Raises ModelError and BuildError.
+    Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Without a C compiler, and without
+    ``out``, it is not compiled: NumPy evaluates it, which is slow (``module.variant`` is "numpy"), and a RuntimeWarning
+    says so once. Raises ModelError and BuildError.
     """
     if dump and out is None:
         raise BuildError("dump writes the text of every stage to the folder out: name one")
     if out is not None:
         check_folder(Path(out))  # before the work, not after it
-    compiled = compile_model(model, precision, force, choices=schedule, march=march, fit=fit)
+    stages: list[Stage] = []
+    try:
+        compiled = compile_model(model, precision, force, stages.append, choices=schedule, march=march, fit=fit)
+    except CompilerNotFoundError as error:
+        if out is not None:
+            raise
+        return _evaluated(stages, f"{str(error).splitlines()[0]}; {COMPILER_ADVICE}")
     if out is not None:
         write_out(compiled, Path(out), dump)
     return load(compiled.built)
+
+
+def evaluated_module(
+    model: Describable, precision: str = "float64", fit: bool | None = None, reason: str = "not compiled"
+) -> Module:
+    """The module of a model that is evaluated with NumPy; a reason for it, which one warning in a process tells."""
+    stages: list[Stage] = []
+    compile_model(model, precision, observe=stages.append, until="schedule", fit=fit)
+    return _evaluated(stages, reason)
+
+
+def _evaluated(stages: list[Stage], reason: str) -> Module:
+    """The module of what the stages up to ``schedule`` have made of a model."""
+    results = {stage.name: stage.result for stage in stages}
+    return slow_module(results["simplify"], read(facts(results["schedule"])), reason)
 
 
 def write_out(compiled: Compiled, out: Path, dump: bool) -> Path:

@@ -88,8 +88,14 @@ def wrapper_macros(real: str) -> list[tuple[str, str]]:
 
 
 def supported(command: Sequence[str]) -> tuple[Variant, ...]:
-    """The variants that a C compiler can make; none on other families of CPUs."""
-    return tuple(variant for variant in VARIANTS if variant.macro in _macros((*command, *variant.flags)))
+    """The variants that a C compiler can make; none on other families of CPUs.
+
+    One that does not know the CPU to tune for, as Zig's does not, does without.
+    """
+    untuned = (each._replace(flags=tuple(flag for flag in each.flags if flag != TUNING[0])) for each in VARIANTS)
+    pairs = zip(VARIANTS, untuned, strict=True)
+    found = (next((one for one in pair if one.macro in _macros((*command, *one.flags))), None) for pair in pairs)
+    return tuple(variant for variant in found if variant)
 
 
 def _macros(command: Sequence[str]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nncodegen.emit.facts import facts
 from nncodegen.emit.model import emit_companion, emit_header, emit_kernel, emit_module, emit_variants
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
@@ -40,4 +41,4 @@ def emit(schedule: Schedule) -> Sources:
     return Sources(name, REAL_TYPES[schedule.program.precision][0], texts | companions, tuple(companions))
 
 
-__all__ = ["MARK", "Sources", "emit", "identifier"]
+__all__ = ["MARK", "Sources", "emit", "facts", "identifier"]

@@ -89,8 +89,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         """Fits to X (N, features) and y (N,).
 
         sample_weight is (N,), 1/sigma**2 with the standard deviations sigma of y; a row with the weight 0 is left out.
-        Raises ModelError for a formula that cannot be read, ValueError for unsuitable data or arguments, BuildError
-        without a C compiler.
+        Raises ModelError for a formula that cannot be read, ValueError for unsuitable data or arguments.
         """
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.dtype(self.precision))
         y = column_or_1d(y, warn=True).astype(self.precision, copy=False)

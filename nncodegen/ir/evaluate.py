@@ -225,7 +225,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 """Every function of SymPy that may occur, over arrays of floating-point numbers and over mpmath numbers."""
 
-_RELATIONS = {
+RELATIONS = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -235,7 +235,7 @@ _RELATIONS = {
 }
 
 
-_LOGIC = {"And": np.logical_and, "Or": np.logical_or}
+LOGIC = {"And": np.logical_and, "Or": np.logical_or}
 
 
 def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
@@ -260,9 +260,9 @@ def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
     if isinstance(node, Pow):
         return _power(arguments[0], arguments[1], node.exp, exact)
     if isinstance(node, Relational):
-        return _RELATIONS[node.rel_op](*arguments)
+        return RELATIONS[node.rel_op](*arguments)
     if node.is_Boolean:
-        return reduce(_LOGIC[node.func.__name__], arguments) if len(arguments) > 1 else np.logical_not(*arguments)
+        return reduce(LOGIC[node.func.__name__], arguments) if len(arguments) > 1 else np.logical_not(*arguments)
     name = node.func.__name__
     if name not in FUNCTIONS:
         raise ProgramError(f"{name} cannot be evaluated, in: {node}")

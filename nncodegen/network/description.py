@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from nncodegen.describe.grammar import parse
 from nncodegen.describe.layers import Layer
 from nncodegen.describe.losses import LOSSES
 from nncodegen.errors import ModelError
-from nncodegen.ir import Program
+from nncodegen.ir import Program, needed
 from nncodegen.network.formulas import to_text
 
 Z = {"z": Symbol("z", real=True)}
@@ -129,6 +129,14 @@ class Description:
 def _described(description: Description) -> Program:
     """The program of a description. Equal descriptions share it, as an estimator makes one in every fit."""
     return describe(description.model, description.precision)
+
+
+@lru_cache(maxsize=64)
+def forward(description: Description) -> Program:
+    """The program of a network without targets and loss: only the steps that its outputs need."""
+    program = description.program
+    steps = needed(program.steps, program.outputs)
+    return replace(program, targets=(), steps=steps, loss=program.outputs[0], updates=())
 
 
 def activation_of(text: str, number: int) -> Activation:

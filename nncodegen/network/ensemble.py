@@ -12,8 +12,7 @@ from sympy import Add, Expr, Float, S
 from nncodegen.describe import Optimizer
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
-from nncodegen.network.description import Description
-from nncodegen.network.modules import forward
+from nncodegen.network.description import Description, forward
 
 MODELS, OUTPUTS = "m_0", "k_0"
 """The indices of the networks and of the outputs. Those of layers never end in _0."""

@@ -16,7 +16,7 @@ import pandas as pd
 
 from nncodegen.build import check_folder
 from nncodegen.emit import MARK
-from nncodegen.errors import BuildError, ModelError, TableError
+from nncodegen.errors import BuildError, CompilerNotFoundError, ModelError, TableError
 from nncodegen.export import Exportable
 from nncodegen.files import write_at_once
 from nncodegen.network import Description, Ensemble, Kind, PaddedNetwork, padded, predict_mean
@@ -98,16 +98,19 @@ class TableModel:
     def write(self, folder: str | Path) -> None:
         """Writes the folder: the description, the parameters, and the compiled modules with their sources.
 
-        The folder is created; a model that it holds already is replaced. Raises BuildError if it holds other files, or
-        cannot be written.
+        Without a C compiler, there are no modules. The folder is created; a model that it holds already is replaced.
+        Raises BuildError if it holds other files, or cannot be written.
         """
         out = Path(folder)
         check_out(out)
         networks = list(dict.fromkeys(padded(member.network).built for member in self.members))
         modules = [MODULE, *(f"{MODULE}{number}" for number in range(2, len(networks) + 1))]
-        for network, name in zip(networks, modules, strict=True):
-            build_module(network.model, network.precision, out / name)
         places = dict(zip(networks, modules, strict=True))
+        try:
+            for network, name in places.items():
+                build_module(network.model, network.precision, out / name)
+        except CompilerNotFoundError:
+            modules = []
         text = {
             "generated": f"{MARK}; predict with `python -m nncodegen predict {out} DATA.csv`",
             "format": FORMAT,
@@ -133,6 +136,7 @@ class TableModel:
         np.savez(archive, **arrays)
         text["checksum"] = _checksum(text, list(arrays.values()))
         try:  # the description first: it marks the folder as ours, and says which parameters belong to it
+            out.mkdir(parents=True, exist_ok=True)
             write_at_once(out / DESCRIPTION, json.dumps(text, indent=1).replace("{\n ", "{", 1).encode() + b"\n")
             write_at_once(out / PARAMETERS, archive.getvalue())
             for path in _modules(out):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import nncodegen as nn
 from nncodegen.network import Description, module_of, parse, predict, to_text
 from nncodegen.network.description import activation_text, loss_text
-from nncodegen.network.modules import evaluate_outputs
+from nncodegen.pipeline import evaluated_module
 from tests.support import ROOT
 from tests.support.search import examples
 
@@ -133,12 +133,14 @@ def test_the_total_of_a_loss():
     np.testing.assert_allclose(total, 3 * mean, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:for a test. NumPy evaluates the model:RuntimeWarning")
 @pytest.mark.parametrize("network", [NETWORK, Description(3, ((2, "gelu"), (2, "exp(z)")), "mse", precision="float32")])
 def test_numpy_predicts_as_the_module(network):
     """The evaluation with NumPy, which needs no compiler, gives what the module gives."""
     rng = np.random.default_rng(1)
     X, parameters = rng.normal(size=(7, network.inputs)), rng.normal(size=network.parameter_count)
-    native, evaluated = predict(network, parameters, X), evaluate_outputs(network, parameters, X)
+    slow = evaluated_module(network.model, network.precision, reason="for a test")
+    native, evaluated = predict(network, parameters, X), slow.predict(parameters, X)
     assert native.dtype == evaluated.dtype == network.precision
     np.testing.assert_allclose(evaluated, native, rtol=1e-12 if network.precision == "float64" else 1e-5)
 

@@ -299,8 +299,8 @@ def test_classes_are_learned_written_and_read(flowers, tmp_path):
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 0
     assert done.stderr == (
-        "warning: predicting with NumPy, which is slower: the network cannot be compiled here "
-        "(no C compiler was found (looked for $CC = /nonexistent))\n"
+        "warning: no C compiler was found (looked for $CC = /nonexistent); install one, or pip install "
+        "'nncodegen[compiler]': NumPy evaluates the model, which is slow\n"
     )
     (tmp_path / "predicted.csv").write_text(done.stdout)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "predicted.csv"), expected, check_dtype=False)

@@ -7,7 +7,7 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
 
 import nncodegen as nn
-from nncodegen.network import Description, module_of, modules, padded
+from nncodegen.network import Description, module_of, padded
 from nncodegen.table import Settings, TableError, candidates, fit, load_model
 from nncodegen.table.candidates import Family, plan
 from nncodegen.table.choose import choose
@@ -287,11 +287,21 @@ def test_without_a_compiler_each_kind_of_network_is_tried_once(ring, monkeypatch
 
     expected = ring.predict(frame())
     monkeypatch.setattr("nncodegen.network.modules.module_of", module_of)
-    modules._warn.cache_clear()
-    with pytest.warns(RuntimeWarning, match="predicting with NumPy"):
+    with pytest.warns(RuntimeWarning, match="there is no compiler: NumPy evaluates the model, which is slow"):
         found = ring.predict(frame())
     pd.testing.assert_frame_equal(found, expected)
     assert len(tried) == len(ring.choice.members) < sum(len(one.parameters) for one, _ in ring.choice.members)
+
+
+@pytest.mark.filterwarnings("ignore:no C compiler was found:RuntimeWarning")
+def test_a_model_is_written_without_a_compiler(ring, tmp_path, monkeypatch):
+    """The folder holds no modules then, also none of an earlier model, and predicts the same."""
+    ring.write(tmp_path / "model")
+    monkeypatch.setenv("CC", "/nonexistent")
+    for folder in (tmp_path / "model", tmp_path / "other"):
+        ring.write(folder)
+        assert sorted(path.name for path in folder.iterdir()) == ["model.json", "parameters.npz"]
+        pd.testing.assert_frame_equal(load_model(folder).predict(frame()), ring.predict(frame()))
 
 
 def test_a_simpler_model_replaces_one_with_more_modules(ring, tmp_path):

@@ -4,6 +4,7 @@ import ctypes
 import importlib
 import os
 import pickle
+import platform
 import signal
 import stat
 import subprocess
@@ -21,7 +22,7 @@ from nncodegen import BuildError
 from nncodegen.build import Built, _wrapper, find_compiler, load
 from nncodegen.files import is_intact, keep, seal, write_at_once
 from nncodegen.network import Description, predict
-from nncodegen.perceptron import model
+from nncodegen.perceptron import X, Y, model
 from nncodegen.runtime.embedded import wrapper_source
 from nncodegen.targets import wrapper_object
 from tests.support import ROOT
@@ -177,11 +178,29 @@ def test_no_compiler(empty_cache, tmp_path, monkeypatch):
     with pytest.raises(
         BuildError, match=r"no C compiler was found \(looked for \$CC = no-such-compiler\)(.|\n)*apt install gcc"
     ):
-        nn.build(model)
+        nn.compile_model(model)
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BuildError, match=r"no C compiler was found \(looked for gcc, clang, cc\)"):
-        nn.build(model)
+    monkeypatch.setattr(sys.modules["nncodegen.build"], "find_zig", lambda march: None)
+    with pytest.raises(BuildError, match=r"no C compiler was found \(looked for gcc, clang, cc, ziglang\)"):
+        nn.compile_model(model)
+
+
+def test_the_compiler_of_ziglang(tmp_path, monkeypatch):
+    """Without another compiler, that of the package ziglang builds modules, portable ones too."""
+    pytest.importorskip("ziglang", reason="the extra compiler is not installed")
+    expected = nn.build(model)
+    monkeypatch.delenv("CC")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    module = nn.build(model, march="portable")
+    assert "zig" in find_compiler("portable").command[0]
+    assert module.variants[-1] == "plain"
+    if platform.machine() == "x86_64":
+        known = Path("/proc/cpuinfo").read_text().split()
+        assert ("avx2" in module.variants) == ("avx2" in known and "fma" in known)
+        assert ("avx512" in module.variants) == ("avx512vl" in known)
+    one, other = (m.train(X, Y, learning_rate=0.3, epochs=99, optimizer="adam") for m in (expected, module))
+    np.testing.assert_allclose(other.parameters, one.parameters, rtol=1e-12)
 
 
 def fake_compiler(folder, script):
@@ -240,7 +259,7 @@ def test_two_processes_build_at_once(empty_cache, tmp_path):
     """Processes that build the same model into the same folder at once all end with a whole module."""
     program = f"""
         import nncodegen as nn
-        from nncodegen.perceptron import model
+        from nncodegen.perceptron import X, Y, model
         module = nn.build(model, out={str(tmp_path / "out")!r}, dump=True)
         assert module.train([[0.35, 0.9]], [1], epochs=3).epochs == 3
         """
@@ -292,7 +311,7 @@ def test_what_is_damaged_is_built_again(empty_cache):
     """A module of the cache that would end the process is never loaded, but made anew; it is then taken from there."""
     program = """
         import nncodegen as nn
-        from nncodegen.perceptron import model
+        from nncodegen.perceptron import X, Y, model
         print(nn.compile_model(model).built.cached, nn.build(model).predict([0.1]*7, [[0.35, 0.9]])[0, 0] > 0)
         """
     built = nn.compile_model(model).built
@@ -387,7 +406,7 @@ def test_an_unreadable_cache(tmp_path, monkeypatch, no_permission):
     with pytest.raises(BuildError, match=r"cannot read .*cache: Permission denied; set NNCODEGEN_CACHE to a folder"):
         nn.build(model)
     monkeypatch.setattr(sys.modules["nncodegen.network.modules"], "_modules", {})
-    with pytest.warns(RuntimeWarning, match="predicting with NumPy.*Permission denied"):
+    with pytest.warns(RuntimeWarning, match="Permission denied.*NumPy evaluates the model"):
         assert predict(network, [1.0, 2.0, 0.5], [[1.0, 1.0]]) == [[3.5]]
 
 

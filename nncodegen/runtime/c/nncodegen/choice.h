@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "cpu.h"
 #include "entry_points.h"
 #include "names.h"
 #include "table.h"
@@ -30,7 +31,6 @@ NNCODEGEN_VARIANTS(DECLARED)
 
 static const NN(functions) *chosen = &NN_OF_VARIANT(plain, kernel);
 
-#define CPU_HAS(feature) __builtin_cpu_supports(#feature)
 #define FOUND(name, condition) \
     if (strcmp(variant, #name) == 0 && condition) \
         found = &NN_OF_VARIANT(name, kernel);

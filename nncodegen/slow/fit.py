@@ -1,0 +1,194 @@
+"""A fit with NumPy: Levenberg and Marquardt, as ``runtime/c/nncodegen/fit.h`` and ``polish.h`` lead them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.runtime.python.problem import ENDS
+from nncodegen.slow.rows import FitRows, NotConvexError, Problem, Rows
+from nncodegen.slow.system import Point
+
+Array = NDArray[Any]
+
+LAST_STEPS = 20
+
+
+class Limits(NamedTuple):
+    """Bounds of all parameters (P,), when to end, and the type of the parameters."""
+
+    lower: Array
+    upper: Array
+    tolerance: float
+    max_iterations: int
+    dtype: np.dtype[Any]
+
+
+@dataclass
+class Found:
+    """What a fit has come to."""
+
+    parameters: Array
+    point: Point
+    ending: str
+    iterations: int
+    evaluations: int
+    sample: int = 0
+
+    @property
+    def status(self) -> int:
+        """The number of its ending."""
+        return ENDS.index(self.ending)
+
+
+class Fit:
+    """A fit under way."""
+
+    def __init__(self, rows: FitRows, problem: Problem, limits: Limits, start: Array, history: Array | None) -> None:
+        self._rows, self._problem, self._limits, self._history = rows, problem, limits, history
+        self.parameters = start.astype(float)
+        self._rounding = float(np.finfo(limits.dtype).eps)
+        self._doubt = self._rounding**0.5 if rows.curved else max(10, len(problem.free)) * self._rounding
+        self._least = max(limits.tolerance, 4 * self._rounding)
+        self.iterations, self.evaluations, self._sample = 0, 0, 0
+
+    def run(self) -> Found:
+        """The solution."""
+        try:
+            first = self._evaluate(self.parameters)
+            self._here = self._look(first, np.zeros(len(self._problem.free)))
+            ending = self._begin(first)
+            if ending in ("cost", "step", "gradient"):
+                self._polish(max(1e-13, 1e-5 * self._limits.tolerance))
+        except NotConvexError as error:
+            ending, self._sample = "not_convex", error.sample
+            nothing = np.zeros(len(self._problem.free))
+            empty = Rows(np.nan, np.nan, 0, np.zeros((len(nothing),) * 2), nothing, nothing)
+            self._here = self._look(empty, nothing)
+        self._look_again()
+        return Found(self.parameters, self._here, ending, self.iterations, self.evaluations, self._sample)
+
+    def _begin(self, first: Rows) -> str:
+        if not first.finite:
+            empty = np.zeros_like(first.triangle)
+            broken = first._replace(cost=np.nan, chi2=np.nan, triangle=empty, gradient=first.side * 0)
+            self._here = self._look(broken, np.zeros(len(first.side)))
+            return "not_finite"
+        return self._descend() if first.used else "no_data"
+
+    def _evaluate(self, parameters: Array) -> Rows:
+        self.evaluations += 1
+        return self._rows(self._problem, parameters)
+
+    def _look(self, rows: Rows, scale: Array) -> Point:
+        """What the rows at the parameters tell."""
+        free, limits = self._problem.free, self._limits
+        return Point(
+            rows, self.parameters[free], limits.lower[free], limits.upper[free], scale, self._rows.curved, self._doubt
+        )
+
+    def _look_again(self) -> None:
+        """The point as it is, not scaled by where the fit has come from."""
+        self._here = self._look(self._here.rows, np.zeros(len(self._problem.free)))
+
+    def _descend(self) -> str:
+        """Steps until the fit ends."""
+        self._radius, self._damping = self._here.scaled_length or 1.0, 0.0
+        while True:
+            if self._here.largest_cosine() <= self._limits.tolerance:
+                return "gradient"
+            if self.iterations >= self._limits.max_iterations:
+                return "max_iterations"
+            ending = self._try_step()
+            if self._history is not None:
+                self._history[self.iterations - 1] = self._here.rows.cost
+            if ending:
+                return ending
+
+    def _placed(self, step: Array) -> tuple[Array, Array]:
+        """The parameters a step further, within the bounds; and what is left of the step after rounding."""
+        free, limits, here = self._problem.free, self._limits, self._here
+        lower, upper = limits.lower[free], limits.upper[free]
+        value = np.clip((here.place + step).astype(limits.dtype).astype(float), lower, upper)
+        value = np.where(step == here.low, lower, np.where(step == here.high, upper, value))
+        trial = self.parameters.copy()
+        trial[free] = value
+        return trial, value - here.place
+
+    def _try_step(self) -> str:
+        """One step that is tried. Returns how the fit has ended; nothing if it goes on."""
+        here, tolerance = self._here, self._limits.tolerance
+        step, self._damping = here.limited_step(self._radius, self._damping)
+        length = here.length_of(step)
+        trial, step = self._placed(step)
+        expected, slope = here.predicted_fall(step)
+        rows = self._evaluate(trial)
+        gain = here.rows.cost - rows.cost if rows.finite else -np.inf
+        ratio = gain / expected if expected > 0 else 0.0
+        if self.iterations == 0 and length < self._radius:
+            self._radius = length
+        self.iterations += 1
+        self._adapt(ratio, gain, slope, length)
+        size = here.size
+        is_short = length <= tolerance * (here.scaled_length + tolerance * np.sqrt(2 * size))
+        is_flat = expected <= self._least * size
+        taken = rows.finite and (ratio > 1e-4 or (gain >= 0 and (is_short or is_flat)))
+        if taken:
+            self.parameters = trial
+            self._here = self._look(rows, here.scale)
+            if ratio > 0.25 and gain <= self._least * size and self._here.possible_fall() <= self._least * size:
+                return "cost"
+        if is_short:
+            return "step" if taken or is_flat else "stalled"
+        return "cost" if expected <= 4 * self._rounding * size else ""
+
+    def _adapt(self, ratio: float, gain: float, slope: float, length: float) -> None:
+        """Another radius of trust, after a step."""
+        if not ratio > 0.25:
+            part = 0.5 if gain >= 0 else 0.5 * slope / (slope + gain)
+            part = part if part > 0.1 else 0.1  # noqa: FURB136 (max would keep NaN)
+            self._radius = part * min(10 * length, self._radius)
+            self._damping /= part
+        elif self._damping == 0 or ratio >= 0.75:
+            self._radius = 2 * length
+            self._damping /= 2
+
+    def _polish(self, tolerance: float) -> None:
+        """The last digits: whole steps of Gauss-Newton, extrapolated (Walker and Ni, Anderson acceleration, 2011)."""
+        last, before = np.inf, None
+        for number in range(LAST_STEPS):
+            self._look_again()
+            here = self._here
+            moves = here.held == 0
+            whole = np.zeros(len(here.place))
+            system = here.system(here.held, whole)
+            whole[system.moving] = system.solution(0.0) * here.by_scale[system.moving]
+            length = here.length_of(whole)
+            inside = not (moves & ((whole < here.low) | (whole > here.high))).any()
+            if not length < (3 * last if number == 1 else last) or not inside:
+                return
+            step = whole if before is None else _extrapolated(here, whole, *before)
+            before = whole, here.place
+            trial, step = self._placed(step)
+            sizes = np.maximum(abs(here.place), 1e-3 * here.scaled_length * here.by_scale)
+            change = float(np.max(abs(step[sizes > 0]) / sizes[sizes > 0], initial=0.0))
+            factor = length / last if number > 0 and length < 0.9 * last else 0.9
+            rows = self._evaluate(trial)
+            if not rows.finite or rows.cost > here.rows.cost + 1e-9 * here.size:
+                return
+            self.parameters, self._here = trial, self._look(rows, here.scale)
+            if change * factor <= tolerance * (1 - factor):
+                return
+            last = length
+
+
+def _extrapolated(here: Point, step: Array, last_step: Array, last_place: Array) -> Array:
+    """A step, changed by what the one before it tells."""
+    weights, difference = np.where(here.held == 0, here.scale**2, 0.0), step - last_step
+    square = float(weights @ difference**2)
+    factor = float(weights @ (step * difference)) / square if square > 0 else 0.0
+    way = here.place - last_place
+    return np.where(here.held == 0, step - factor * (way + difference), 0.0)

@@ -1,0 +1,210 @@
+"""The native part of a module, with NumPy: the twin of ``runtime/python/native.pyx``, for the same Python part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.ir import Companion, Program
+from nncodegen.slow.batches import Batches
+from nncodegen.slow.fit import Fit, Limits
+from nncodegen.slow.plan import Plan, Samples, columns_of
+from nncodegen.slow.rows import FitRows, Problem
+from nncodegen.slow.rules import Rule
+from nncodegen.slow.training import NumpyTraining
+
+Array = NDArray[Any]
+
+VARIANT = "numpy"
+"""What stands for the name of a kernel."""
+
+
+class NumpyNative:
+    """The functions of a module that are C elsewhere; see ``Native`` for what they do.
+
+    All numbers are computed in float64 and rounded to the precision of the program at the end, parameters after each
+    update. Models and fits are never made side by side: the Python part makes them one after the other.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._dtype: np.dtype[Any] = np.dtype(program.precision)
+        self._batches = Batches(program)
+        penalized = np.repeat([one.penalized for one in program.parameters], [one.size for one in program.parameters])
+        self._rules = [Rule(update, penalized.astype(bool)) for update in program.updates]
+        self._count = program.parameter_count
+        companions = {companion.name: companion for companion in program.companions}
+        self._fitting = next((FitRows(each) for each in companions.values() if each.outputs), None)
+        self._hessian = _hessian_of(companions)
+        self.state_size = max((len(update.state) for update in program.updates), default=0) * self._count
+        self.measures_size = len(self._batches.no_measures())
+        self.group_size = 1
+        self.fits_lanes = 0
+        self.has_hessian = self._hessian is not None
+        self.variant = VARIANT
+        self.variants = (VARIANT,)
+
+    # --- checks
+
+    def first_not_finite(self, values: Array, count: int) -> int:
+        """The number of the first value that is not finite; count if all are."""
+        wrong = np.flatnonzero(~np.isfinite(values.ravel()[:count]))
+        return int(wrong[0]) if len(wrong) else count
+
+    def takes(self, values: Any, axes: int, columns: int) -> bool:
+        """Whether an array is as C would take it."""
+        usual = type(values) is np.ndarray and values.dtype == self._dtype and values.flags.c_contiguous
+        if not usual or values.ndim != axes or not values.flags.aligned:
+            return False
+        return bool(values.shape[-1] == columns and len(values) and np.isfinite(values).all())
+
+    def covariance(self, triangle: Array, scale: float, least: float, covariance: Array) -> bool:
+        """Leaves it to the Python part."""
+        return False
+
+    # --- short ways, which there are none of
+
+    def predict_short(self, parameters: Any, X: Any) -> Array | None:
+        """Nothing: the Python part looks at the arguments."""
+
+    def loss_short(self, parameters: Any, X: Any, Y: Any, gradient: Array | None) -> float | None:
+        """Nothing: the Python part looks at the arguments."""
+
+    def train_short(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Nothing: the Python part looks at the arguments."""
+
+    # --- outputs, losses, derivatives
+
+    def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array) -> None:
+        """Writes the outputs of some rows."""
+        outputs[...] = self._rounded(self._batches.predict(_double(parameters), _optional(X), samples))
+
+    def loss(
+        self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
+        gradient: Array | None,
+    ) -> float:  # fmt: skip
+        """The mean loss; its gradient is written to an array, unless that is None."""
+        data = _samples(X, Y, weights, samples)
+        if gradient is None:
+            return float(self._rounded(self._batches.mean_loss(_double(parameters), data)))
+        sums = self._batches.sums(_double(parameters), data, 0, self._count, 0, None)
+        gradient[...] = self._rounded(sums.gradient)
+        return float(self._rounded(sums.loss))
+
+    def jacobian(self, parameters: Array, X: Array | None, samples: int, derivatives: Array) -> None:
+        """Writes the derivatives of the outputs of some rows."""
+        rows = self._fit_rows()
+        for first in range(0, samples, 1024):
+            place = slice(first, min(first + 1024, samples))
+            part = None if X is None else _double(X[place])
+            derivatives[place] = self._rounded(rows.jacobian(_double(parameters), part, place.stop - first))
+
+    def hessian_products(
+        self, parameters: Array, directions: Array, count: int, X: Array | None, Y: Array | None,
+        weights: Array | None, samples: int, products: Array,
+    ) -> None:  # fmt: skip
+        """Writes the products of the Hessian of the mean loss with some directions."""
+        if self._hessian is None:
+            raise ValueError("the model has no second derivatives")
+        plan, point = self._hessian, _double(parameters)
+        data = _samples(X, Y, weights, samples)
+        for number in range(count):
+            found = plan(np.concatenate([point, _double(directions[number])]), data)
+            products[number] = self._rounded(columns_of(found, plan.results, samples).sum(axis=0))
+
+    # --- training and fits
+
+    def training(self, buffers: Array, state: Array, options: Array, optimizer: int, seed: int) -> NumpyTraining:
+        """A training of the parameters in the first of two buffers; the second is for the best."""
+        return NumpyTraining(self._batches, self._rules[optimizer], self._dtype, buffers, state, options, seed)
+
+    def fit(
+        self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
+        fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
+        parameters: Array, residuals: Array | None, triangle: Array, active: Array, history: Array | None,
+    ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
+        """Fits the model to data, and writes what it comes to."""
+        rows = self._fit_rows()
+        free = np.arange(self._count) if fixed is None else np.flatnonzero(np.asarray(fixed) == 0)
+        problem = Problem(_optional(X), _double(Y), sigma, robust, robust_scale, free)
+        lower, upper = (np.full(self._count, sign * np.inf) for sign in (-1, 1))
+        if bounds is not None:
+            lower, upper = _double(bounds[0]), _double(bounds[1])
+        fit = Fit(rows, problem, Limits(lower, upper, tolerance, max_iterations, self._dtype), parameters, history)
+        found = fit.run()
+        parameters[...] = found.parameters.astype(self._dtype)
+        point = found.point
+        triangle[...] = point.rows.triangle
+        active[...] = 0
+        active[free] = (point.high <= 0).astype(int) - ((point.low >= 0) & (point.high > 0))
+        if residuals is not None:
+            residuals[...] = rows.residuals(problem, found.parameters)
+        finite = bool(np.isfinite(point.rows.triangle).all())
+        rank = point.system(np.zeros(len(free), int), np.zeros(len(free))).rank if finite else 0
+        return (
+            point.rows.cost, point.rows.chi2, point.rows.used, rank, found.iterations, found.evaluations, found.status,
+            found.sample,
+        )  # fmt: skip
+
+    def train_many(self, *given: Any) -> None:
+        """Is never called: the facts of the module say that models are trained one after the other."""
+        raise NotImplementedError("NumPy trains models one after the other")
+
+    def fit_many(self, *given: Any) -> None:
+        """Is never called: there are no lanes, so that fits are made one after the other."""
+        raise NotImplementedError("NumPy fits models one after the other")
+
+    # --- BLAS, which NumPy calls by itself
+
+    def blas_counter(self) -> object:
+        """Nothing is counted."""
+        return None
+
+    def signature(self, routine: object) -> str:
+        """No routine is called from here."""
+        return ""
+
+    def know_blas(self, calls: object, threads: int, set_threads: int) -> None:
+        """Does nothing."""
+
+    def use_blas(self, routine: object) -> None:
+        """Does nothing."""
+
+    def blas_held(self) -> AbstractContextManager[None]:
+        """A context that changes nothing."""
+        return nullcontext()
+
+    # --- parts
+
+    def _fit_rows(self) -> FitRows:
+        if self._fitting is None:
+            raise ValueError("the model has no fits")
+        return self._fitting
+
+    def _rounded(self, values: Any) -> Any:
+        """Values in the precision of the model."""
+        with np.errstate(over="ignore"):
+            return np.asarray(values).astype(self._dtype)
+
+
+def _hessian_of(companions: Mapping[str, Companion]) -> Plan | None:
+    """What computes products with the Hessian."""
+    found = companions.get("hessian")
+    return None if found is None else Plan(found.program, found.program.outputs)
+
+
+def _double(array: Array) -> Array:
+    return np.asarray(array).astype(float)
+
+
+def _optional(array: Array | None) -> Array | None:
+    return None if array is None else _double(array)
+
+
+def _samples(X: Array | None, Y: Array | None, weights: Array | None, samples: int) -> Samples:
+    """All rows, their weights divided by the sum of these."""
+    weight = np.full(samples, 1 / samples) if weights is None else _double(weights) / float(_double(weights).sum())
+    return Samples(_optional(X), _optional(Y), weight)

@@ -1,0 +1,155 @@
+"""The steps of a program that some results need, as functions that NumPy runs one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr, Mul
+
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
+from nncodegen.ir.evaluate import OPERATORS
+from nncodegen.slow.expressions import Function, translated
+
+Array = NDArray[Any]
+Lengths = Mapping[str, int]
+"""How long each index is, that of the samples included."""
+
+LARGE = 20_000
+"""Multiplications from which a product of arrays is worth the search for the order of its factors, and BLAS."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows of inputs and targets (N, columns), or None; their weights (N,); noise by name, 0 if there is none.
+
+    All arrays are float64. The inputs may be sparse: then a part of them is made whole at a time (``batches.py``).
+    """
+
+    X: Any
+    Y: Array | None
+    weight: Array
+    noise: Mapping[str, Array] | None = None
+
+
+class Plan:
+    """Computes some results of a program."""
+
+    def __init__(self, program: Program, results: Sequence[Element]) -> None:
+        self.program, self.results = program, tuple(results)
+        steps = needed(program.steps, results)
+        self._steps = [(step.target.tensor, _translated(step)) for step in steps]
+        self._sizes = {index: size for index, size in program.sizes.items() if size is not None}
+        self._read = {element.tensor for step in steps for element in step.operands} | {e.tensor for e in results}
+
+    def __call__(self, parameters: Array, samples: Samples) -> list[Array]:
+        """The values of the results, each with the axes of its indices. parameters is (P,), float64."""
+        count = len(samples.weight)
+        lengths = {SAMPLE: count, **self._sizes}
+        values = self._bound(parameters, samples, count)
+        with np.errstate(all="ignore"):
+            for name, step in self._steps:
+                values[name] = step(values, lengths)
+        return [values[element.tensor] for element in self.results]
+
+    def _bound(self, parameters: Array, samples: Samples, count: int) -> dict[str, Any]:
+        """The values of the tensors that come from outside."""
+        program, values = self.program, {self.program.weight.name: samples.weight}
+        for name, place, shape in _parts(program.parameters):
+            values[name] = parameters[place].reshape(shape)
+        for tensors, rows in ((program.inputs, samples.X), (program.targets, samples.Y)):
+            for name, place, shape in _parts(tensors):
+                if rows is not None and name in self._read:
+                    values[name] = rows[:, place].reshape(count, *shape)
+        for source in program.noise:
+            given = (samples.noise or {}).get(source.tensor.name)
+            zeros = np.broadcast_to(0.0, (count, *(size for size in source.tensor.shape if size is not None)))
+            values[source.tensor.name] = zeros if given is None else given.reshape(zeros.shape)
+        return values
+
+
+def columns_of(arrays: Sequence[Array], elements: Sequence[Element], samples: int) -> Array:
+    """Results of each sample, side by side: (samples, columns)."""
+    parts = []
+    for array, element in zip(arrays, elements, strict=True):
+        if SAMPLE in element.indices:
+            parts.append(np.moveaxis(array, element.indices.index(SAMPLE), 0).reshape(samples, -1))
+        else:
+            parts.append(np.broadcast_to(array.ravel(), (samples, array.size)))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _parts(tensors: Iterable[Tensor]) -> list[tuple[str, slice, tuple[int, ...]]]:
+    """The name of each tensor, its columns, and its shape without the axis of the samples."""
+    found, start = [], 0
+    for tensor in tensors:
+        shape = tuple(size for size in tensor.shape if size is not None)
+        found.append((tensor.name, slice(start, start + tensor.size), shape))
+        start += tensor.size
+    return found
+
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+Runnable = Callable[[Mapping[str, Array], Lengths], Array]
+
+
+def _translated(step: Step) -> Runnable:
+    """A step as a function of the values before it, and the lengths of the indices."""
+    factors = _factors(step.expression)
+    if step.operator == "sum" and factors:
+        return _product(step, factors)
+    operands, indices = step.operands, step.indices
+    views = [(element.tensor, _alignment(element.indices, indices)) for element in operands]
+    function: Function = translated(step.expression, operands)
+
+    def values_of(values: Mapping[str, Array], lengths: Lengths) -> Array:
+        found = function([values[name] if view is None else view(values[name]) for name, view in views])
+        shape = tuple(lengths[index] for index in indices)
+        return found if found.shape == shape else np.broadcast_to(found, shape)
+
+    if step.operator is None:
+        return values_of
+    combine, axes = OPERATORS[step.operator], tuple(indices.index(index) for index in step.over)
+    return lambda values, lengths: combine(values_of(values, lengths), axes)
+
+
+def _factors(expression: Expr) -> list[Element]:
+    """The elements in a product of a number and elements; an empty list for any other expression."""
+    coefficient, rest = expression.as_coeff_Mul()
+    factors = Mul.make_args(rest)
+    return list(factors) if coefficient.is_number and all(isinstance(f, Element) for f in factors) else []
+
+
+def _product(step: Step, factors: list[Element]) -> Runnable:
+    """A sum of products, which NumPy's einsum computes."""
+    letters = {index: chr(ord("a") + k) for k, index in enumerate(step.indices)}
+    lone = [index for index in step.indices if not any(index in element.indices for element in factors)]
+    terms = ["".join(letters[index] for index in element.indices) for element in factors]
+    text = f"{','.join([*terms, *(letters[index] for index in lone)])}->"
+    text += "".join(letters[index] for index in step.target.indices)
+    names, coefficient = [element.tensor for element in factors], float(step.expression.as_coeff_Mul()[0])
+
+    def total(values: Mapping[str, Array], lengths: Lengths) -> Array:
+        arrays = [values[name] for name in names] + [np.ones(lengths[index]) for index in lone]
+        multiplications = 1
+        for index in step.indices:
+            multiplications *= lengths[index]
+        found = np.einsum(text, *arrays, optimize=multiplications > LARGE)
+        return np.asarray(found if coefficient == 1 else coefficient * found)
+
+    return total
+
+
+def _alignment(indices: tuple[str, ...], wanted: tuple[str, ...]) -> Callable[[Array], Array] | None:
+    """What gives an array one axis for each wanted index, those that it lacks of length 1; None if it has them."""
+    if indices == wanted or not indices:
+        return None
+    order = sorted(range(len(indices)), key=lambda axis: wanted.index(indices[axis]))
+    places: Any = tuple(slice(None) if index in indices else None for index in wanted)
+    if order == list(range(len(indices))):
+        return lambda array: array[places]
+    return lambda array: np.transpose(array, order)[places]
