@@ -12,6 +12,9 @@ from nncodegen.schedule import LONG, Place, Schedule
 STATE, OPTIONS = 3, 5
 """The defaults in config.h: the most values of state, and hyperparameters, that the usual update rules have."""
 
+HESSIAN = "hessian"
+"""The name of the companion for products with the Hessian."""
+
 
 def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, Mapping[str, Any]]:
     """Names and values in groups with a title each, without those that equal the defaults of config.h."""
@@ -46,8 +49,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             **({"LONG": LONG, "SINGLE_SAMPLES": single.samples if single else 1} if schedule.blocks else {}),
         },
         "What it has, and how it is trained.": _set(
-            HAS_MANY=schedule.many,
-            HAS_BLAS=schedule.calls_blas,
+            **{f"HAS_{what}": holds for what, holds in offers(schedule).items()},
             HAS_BLOCKS=schedule.blocks,
             HAS_METRICS=bool(gradient.outputs),
             HAS_CLASSES=program.labels,
@@ -73,6 +75,17 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
     return {about: settings for about, settings in groups.items() if settings}
 
 
+def offers(schedule: Schedule) -> dict[str, bool]:
+    """Which functions there are besides those of every model."""
+    return {
+        "MANY": schedule.many,
+        "BLAS": schedule.calls_blas,
+        "FIT": any(each.companion and each.companion.outputs for each in schedule.companions),
+        "FITS": any(each.fits for each in schedule.companions),
+        "HESSIAN": any(each.companion and each.companion.name == HESSIAN for each in schedule.companions),
+    }
+
+
 def _fit(schedule: Schedule) -> dict[str, Mapping[str, int]]:
     """What the companion for a fit has besides, as a group."""
     if not (schedule.companion and schedule.companion.outputs):
@@ -80,7 +93,7 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, int]]:
     settings = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
     if schedule.fits:
         arrays = schedule.fits.kernel.arrays
-        settings |= {"HAS_FITS": 1, "FITS": schedule.fits.models, "FITS_VALUES": max(1, arrays)}
+        settings |= {"HAS_GROUP_ROWS": 1, "FITS": schedule.fits.models, "FITS_VALUES": max(1, arrays)}
     return {"A fit: the outputs that a loss depends on, whether it is no sum of squares, many side by side.": settings}
 
 

@@ -5,7 +5,7 @@ What is the same for every model is ordinary C, in ``runtime/c``: a model's own 
 
 from __future__ import annotations
 
-from nncodegen.emit.configuration import configuration
+from nncodegen.emit.configuration import configuration, offers
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.facts import facts, pieces
 from nncodegen.emit.fits import emit_rows
@@ -18,9 +18,6 @@ from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter
 from nncodegen.emit.single_sample import emit_single_sample
 from nncodegen.schedule import Schedule
-
-HESSIAN = "hessian"
-"""The name of the companion for products with the Hessian."""
 
 HEAD = f"/* {MARK}. Do not edit: change the model and build it again. */"
 
@@ -108,12 +105,5 @@ def _joined(schedule: Schedule, lines: list[str]) -> str:
 
 
 def _offers(schedule: Schedule) -> list[str]:
-    """Which functions there are besides those of every model."""
-    has = {
-        "MANY": schedule.many,
-        "BLAS": schedule.calls_blas,
-        "FIT": any(each.companion and each.companion.outputs for each in schedule.companions),
-        "FITS": any(each.fits for each in schedule.companions),
-        "HESSIAN": any(each.companion and each.companion.name == HESSIAN for each in schedule.companions),
-    }
-    return [f"#define NN_HAS_{what} 1" for what, holds in has.items() if holds]
+    """Which functions there are besides those of every model, as macros."""
+    return [f"#define NN_HAS_{what} 1" for what, holds in offers(schedule).items() if holds]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sympy import exp, symbols
 
 import nncodegen as nn
 from nncodegen.build import find_compiler, load, load_variant
@@ -79,6 +80,21 @@ def test_few_samples_in_every_variant(features, monkeypatch):
             assert np.linalg.norm(gradient - exact) <= 1e-10 * np.linalg.norm(exact), (variant, samples)
             trained = module.train(X, Y, parameters, epochs=1, shuffle=False, learning_rate=1e-6)
             assert trained.parameters == pytest.approx(parameters - 1e-6 * exact, rel=1e-9)
+
+
+def test_fits_in_every_variant(monkeypatch):
+    """Fits, many fits and second derivatives of each variant are those of a module for this CPU."""
+    monkeypatch.setenv("CC", LIGHT)
+    x, y, a, b = symbols("x y a b")
+    model = nn.Model("decay", x, y, {a: 2, b: 1}, a * exp(-b * x))
+    native, built = nn.build(model), nn.compile_model(model, march="portable").built
+    X, Y = np.linspace(0, 2, 9), np.linspace(3, 1, 9) ** 2
+    for variant in load(built).variants:
+        module = load_variant(built, variant)
+        assert module.fit(X, Y).parameters == pytest.approx(native.fit(X, Y).parameters, rel=1e-10)
+        several = module.fit_many(X, np.stack([Y, 2 * Y]))
+        assert several.parameters == pytest.approx(native.fit_many(X, np.stack([Y, 2 * Y])).parameters, rel=1e-8)
+        assert module.hessian([2, 1], X, Y) == pytest.approx(native.hessian([2, 1], X, Y), rel=1e-12)
 
 
 def test_a_name_that_is_none(built):

@@ -99,8 +99,17 @@
 #if NN_HAS_SINGLE_GRADIENT && NN_DESCENDS > 1 && NN_SINGLE_SAMPLES > 1
 #error "where batches are taken sample by sample, an update in place must be of one sample: NN_DESCENDS must be 1"
 #endif
+#ifndef NN_HAS_GROUP_ROWS
+#define NN_HAS_GROUP_ROWS 0 /* whether there are rows of many fits side by side, group_rows */
+#endif
+#ifndef NN_HAS_FIT
+#define NN_HAS_FIT 0 /* whether the table of all functions holds those for fits; likewise, many fits and the Hessian */
+#endif
 #ifndef NN_HAS_FITS
-#define NN_HAS_FITS 0 /* whether there are rows of many fits side by side, group_rows */
+#define NN_HAS_FITS 0
+#endif
+#ifndef NN_HAS_HESSIAN
+#define NN_HAS_HESSIAN 0
 #endif
 #ifndef NN_FIT_CURVED
 #define NN_FIT_CURVED 0 /* whether the loss of a fit is no sum of squares, so that rows hold its curvature: convex.h */

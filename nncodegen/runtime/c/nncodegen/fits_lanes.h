@@ -10,7 +10,7 @@
 #include "vectors.h"
 
 #if !defined(NN_FITS) || !defined(NN_FIT_OUTPUTS) || !defined(NN_FITS_VALUES)
-#error "with NN_HAS_FITS, define NN_FITS, NN_FIT_OUTPUTS and NN_FITS_VALUES"
+#error "with NN_HAS_GROUP_ROWS, define NN_FITS, NN_FIT_OUTPUTS and NN_FITS_VALUES"
 #endif
 #if NN_FITS*NN_BITS != 512
 #error "NN_FITS must be so many that they fill the longest vectors: 8 of 64 bits, 16 of 32"

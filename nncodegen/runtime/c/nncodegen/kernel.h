@@ -27,7 +27,7 @@
 #include "group_products.h"
 #endif
 #endif
-#if NN_HAS_FITS
+#if NN_HAS_GROUP_ROWS
 #include "fits_lanes.h"
 #endif
 

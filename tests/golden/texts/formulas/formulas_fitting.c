@@ -21,7 +21,7 @@
 /* A fit: the outputs that a loss depends on, whether it is no sum of squares, many side by side. */
 #define NN_FIT_OUTPUTS 1
 #define NN_FIT_CURVED 0
-#define NN_HAS_FITS 1
+#define NN_HAS_GROUP_ROWS 1
 #define NN_FITS 16
 #define NN_FITS_VALUES 1
 

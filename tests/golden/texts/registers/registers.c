@@ -22,6 +22,9 @@
 
 /* What it has, and how it is trained. */
 #define NN_HAS_MANY 1
+#define NN_HAS_FIT 1
+#define NN_HAS_FITS 1
+#define NN_HAS_HESSIAN 1
 #define NN_HAS_METRICS 1
 #define NN_HAS_REGISTERS 1
 #define NN_HAS_SEQUENTIAL 1
