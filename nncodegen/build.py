@@ -14,6 +14,7 @@ import hashlib
 import importlib.machinery
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -49,7 +50,7 @@ from nncodegen.targets import (
     wrapper_macros,
     wrapper_object,
 )
-from nncodegen.zig import find_zig, zig_environment
+from nncodegen.zig import check_cross, find_cross_compiler, find_zig, zig_environment
 
 SHIPPED = "nncodegen/wrappers"
 """Where setup.py puts the objects of the wrapper, in an installed package."""
@@ -62,6 +63,9 @@ TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
     "portable": ((),),
 }
 """Options for the CPU that the kernel is for: alternatives, of which the first that a compiler takes is used."""
+
+CROSS = "-target"
+"""The option that tells a compiler for another machine from one for this."""
 
 CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
 
@@ -98,18 +102,19 @@ class Built:
         return f"{self.path}\n"
 
 
-def build(sources: Sources, force: bool = False, march: str = "native") -> Built:
+def build(sources: Sources, force: bool = False, march: str = "native", cross: str | None = None) -> Built:
     """The compiled module of some sources: from the cache, or compiled.
 
     With ``force`` it is always compiled, but for a wrapper that came with the package.
 
     ``march`` is "native", for this CPU, or "portable", for any CPU of its family: then the module holds the kernel for
-    several of them, and uses the one for the CPU where it is imported. Raises BuildError.
+    several of them, and uses the one for the CPU where it is imported. cross names another machine that the module is
+    for (``zig.py``), which only that machine can import. Raises BuildError.
     """
-    compiler = find_compiler(march)
+    compiler = find_compiler(march, cross)
     key = _key(sources, compiler)
     folder = cache_folder() / key
-    path = folder / f"{sources.module}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    path = folder / f"{sources.module}{suffix_of(cross)}"
     if not force and _is_kept(path):
         return Built(sources.module, path, cached=True)
     with _work_folder(key) as work:
@@ -193,13 +198,16 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
 # --- the compiler ------------------------------------------------------------------------------------------------
 
 
-def find_compiler(march: str = "native") -> Compiler:
+def find_compiler(march: str = "native", cross: str | None = None) -> Compiler:
     """The C compiler: $CC, the one that Python was built with, gcc, clang, cc, or that of the package ziglang.
 
-    Raises CompilerNotFoundError without one, and BuildError for one that does not work.
+    For another machine, it is that of ziglang. Raises CompilerNotFoundError without one, and BuildError for one that
+    does not work.
     """
     if march not in TARGETS:
         raise BuildError(f"there is no march {march!r}; there are: {', '.join(TARGETS)}")
+    if cross is not None:
+        return _inspect(find_cross_compiler(cross), "portable")
     named = os.environ.get("CC")
     candidates = [named] if named else [sysconfig.get_config_var("CC"), "gcc", "clang", "cc"]
     for candidate in candidates:
@@ -254,7 +262,8 @@ def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
     """The object of the wrapper: that of the package, or that in the cache, which is compiled if it is missing."""
     source = embedded.wrapper_source()
     file = wrapper_object(source, sources.real, version("cython"))
-    for installed in distributions(name="nncodegen"):  # which a folder of sources may hide
+    installed_ones = () if CROSS in compiler.command else distributions(name="nncodegen")
+    for installed in installed_ones:  # which a folder of sources may hide
         shipped = Path(str(installed.locate_file(SHIPPED)), file)
         with suppress(OSError):
             if is_intact(shipped):
@@ -275,10 +284,44 @@ def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
             (work / name).write_text(text)
         _cythonize(work / embedded.NATIVE[0], work / f"{WRAPPER}.c")
         macros = [f"-D{name}={value}" for name, value in wrapper_macros(sources.real)]
-        options = [*WRAPPER_FLAGS, *macros, f"-I{include}", "-I.", "-fPIC"]
+        options = [*WRAPPER_FLAGS, *macros, f"-I{include}", "-I.", "-fPIC", *_multiarch(compiler, include, work)]
         _finish(_start([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work), work)
         keep(work / "wrapper.o", path)
     return path
+
+
+def _multiarch(compiler: Compiler, include: Path, work: Path) -> list[str]:
+    """Options for the headers of Python where Debian splits one by CPUs: that of this machine stands for another's."""
+    if CROSS not in compiler.command:
+        return []
+    family, _ = check_cross(compiler.command[-1])
+    own = sorted(include.parent.glob(f"*-linux-gnu/{include.name}/pyconfig.h"))
+    for header in own:
+        other = work / "include" / f"{family}-linux-gnu" / include.name / header.name
+        other.parent.mkdir(parents=True, exist_ok=True)
+        other.write_text(f'#include "{header}"\n')
+    return ["-Iinclude"] if own else []
+
+
+def suffix_of(cross: str | None) -> str:
+    """How the file of a module ends, for this machine or another one. Raises BuildError."""
+    suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
+    if cross is None:
+        return suffix
+    family, _ = check_cross(cross)
+    return re.sub(r"-[^-]+-linux-gnu\.so$", f"-{family}-linux-gnu.so", suffix)
+
+
+def wrapper_in_c() -> dict[str, str]:
+    """The wrapper as Cython writes it in C, and what that includes besides the runtime, by the names of the files."""
+    with TemporaryDirectory() as folder:
+        files = embedded.wrapper_files()
+        for name, text in files.items():
+            Path(folder, name).write_text(text)
+        _cythonize(Path(folder, embedded.NATIVE[0]), Path(folder, f"{WRAPPER}.c"))
+        translated = Path(folder, f"{WRAPPER}.c").read_text()
+    translated = re.sub(rf'[^\s"]*{re.escape(Path(folder).name)}/', "", translated)  # comments hold paths
+    return {f"{WRAPPER}.c": translated, "nncodegen_python.h": files["nncodegen_python.h"]}
 
 
 def _cythonize(source: Path, target: Path) -> None:

@@ -77,11 +77,13 @@ def compile_model(
     choices: Mapping[str, object] = NO_CHOICES,
     march: str = "native",
     fit: bool | None = None,
+    cross: str | None = None,
 ) -> Compiled:
     """Takes a model through the stages; ``observe`` is called after each of them.
 
     With ``force``, nothing is taken from the cache. ``choices`` overrides those of the schedule,
-    ``march`` is "native" or "portable", ``fit`` says whether there are fits by least squares. Raises ModelError
+    ``march`` is "native" or "portable", ``fit`` says whether there are fits by least squares, ``cross`` names another
+    machine that the module is for, such as "aarch64-linux-gnu", which takes the package ziglang. Raises ModelError
     for a model or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
     """
     if until not in (stage.__name__ for stage in STAGES):
@@ -90,7 +92,7 @@ def compile_model(
         describe: (precision,),
         differentiate: (fit,),
         schedule: (choices,),
-        build: (force, march),
+        build: (force, march, cross),
     }
     value: Any = model
     stages = []

@@ -1,17 +1,27 @@
-"""The C compiler that the package ziglang brings, Clang with the libraries of every system: ``zig cc``."""
+"""The C compiler that the package ziglang brings, Clang with the libraries of every system: ``zig cc``.
+
+It compiles for other machines as well: a *cross* names one, such as "aarch64-linux-gnu", or, with the oldest version of
+glibc that it may have, "aarch64-linux-gnu.2.28".
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import sys
 from pathlib import Path
+
+from nncodegen.errors import BuildError
 
 OPTIONS = ("-fno-sanitize=undefined", "-g0")
 """By itself, it makes code that stops where C leaves open what happens, and that a debugger can show."""
 
-
 CPUS = {"native": (), "portable": ("-mcpu=baseline",)}
 """By itself, it compiles for the CPU on which it runs."""
+
+FAMILIES = ("aarch64", "riscv64", "x86_64")
+"""The CPUs of other machines: those of 64 bits whose Python has the headers of this one."""
 
 
 def find_zig(march: str) -> tuple[str, ...] | None:
@@ -22,6 +32,33 @@ def find_zig(march: str) -> tuple[str, ...] | None:
         if program.is_file():
             return (str(program), "cc", *OPTIONS, *CPUS[march])
     return None
+
+
+def find_cross_compiler(cross: str) -> tuple[str, ...]:
+    """The command that compiles for another machine. Raises BuildError."""
+    check_cross(cross)
+    command = find_zig("portable")
+    if command is None:
+        raise BuildError(f"to compile for {cross} takes the compiler of ziglang: pip install 'nncodegen[compiler]'")
+    return (*command, "-target", cross)
+
+
+def check_cross(cross: str) -> tuple[str, str | None]:
+    """The family of CPUs of another machine, and the version of its glibc, as "2_28", if one is named.
+
+    Raises BuildError for a machine that there is no compiler for.
+    """
+    known = re.fullmatch(rf"({'|'.join(FAMILIES)})-linux-gnu(?:\.(\d+)\.(\d+))?", cross)
+    if not known:
+        names = ", ".join(f"{family}-linux-gnu" for family in FAMILIES)
+        raise BuildError(
+            f"there is no compiler for {cross!r}; there are: {names}, each also with a version of glibc "
+            f"({FAMILIES[0]}-linux-gnu.2.28); others build the target sdist themselves"
+        )
+    if not sys.platform.startswith("linux") or sys.maxsize < 2**32:
+        raise BuildError("binaries for other machines are made on Linux with 64 bits, as they need its headers")
+    family, major, minor = known.groups()
+    return family, f"{major}_{minor}" if major else None
 
 
 def zig_environment(cache: Path) -> dict[str, str]:

@@ -20,6 +20,8 @@ DESTINATIONS = {
     "casadi": "nncodegen.export.casadi",
     "onnx": "nncodegen.export.onnx",
     "wasm": "nncodegen.export.wasm",
+    "wheel": "nncodegen.export.wheel",
+    "sdist": "nncodegen.export.sdist",
 }
 """The module of each destination: its function ``files`` is an Exporter. Modules are imported when they are needed."""
 

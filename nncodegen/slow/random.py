@@ -55,7 +55,7 @@ def _bits(key: int, samples: NDArray[Any], units: NDArray[Any]) -> NDArray[Any]:
     """32 random bits for each sample and unit, as float64."""
     low = _mixed_half(samples.astype(np.uint32) + np.uint32(key & 0xFFFFFFFF))
     high = units.astype(np.uint32) * np.uint32(0x9E3779B9) + np.uint32(key >> 32)
-    return _mixed_half(low[:, None] ^ high[None, :]).astype(float)
+    return np.asarray(_mixed_half(low[:, None] ^ high[None, :]), float)
 
 
 def _mixed(z: Any) -> Any:

@@ -1,0 +1,50 @@
+"""Builds the package of a model from its C, with the compiler of the machine where it is installed.
+
+It is copied into the source distribution as ``setup.py``, beside ``model.json``, which tells the names.
+"""
+
+import json
+import runpy
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+TARGETS = runpy.run_path("targets.py")
+MODEL = json.loads(Path("model.json").read_text())
+NAME = MODEL["name"]
+
+
+class BuildExtension(build_ext):
+    """Compiles the kernel for each CPU that it has a variant for, beside the wrapper."""
+
+    def build_extension(self, extension: Extension) -> None:
+        """Adds the objects of the kernel to those that the extension is linked from."""
+        variants = TARGETS["supported"](self.compiler.compiler_so)
+        for part, source, options in TARGETS["kernel_objects"](NAME, variants, MODEL["companions"]):
+            extension.extra_objects += self.compiler.compile(
+                [f"c/{source}"],
+                output_dir=f"{self.build_temp}/{part}",
+                extra_postargs=[*TARGETS["KERNEL_FLAGS"], *options],
+            )
+        super().build_extension(extension)
+
+
+if __name__ == "__main__":
+    setup(
+        name=MODEL["title"],
+        packages=[NAME],
+        package_data={NAME: ["*.npz", "*.npy", "*.pyi", "py.typed"]},
+        ext_modules=[
+            Extension(
+                f"{NAME}.{NAME}",
+                sources=[f"c/{TARGETS['WRAPPER']}.c"],
+                include_dirs=["c", sysconfig.get_paths()["include"]],
+                define_macros=TARGETS["wrapper_macros"](MODEL["real"]),
+                extra_compile_args=[*TARGETS["WRAPPER_FLAGS"], "-g0"],
+                extra_link_args=["-lm", "-pthread"],
+            )
+        ],
+        cmdclass={"build_ext": BuildExtension},
+    )

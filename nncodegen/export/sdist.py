@@ -1,0 +1,89 @@
+"""A model as a source distribution: C that pip compiles where it is installed, for any version of Python and CPU."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+
+from nncodegen import targets
+from nncodegen.build import wrapper_in_c
+from nncodegen.errors import ModelError
+from nncodegen.export.package import REQUIRES, VERSION, Package, package_of
+from nncodegen.export.request import Exported, Request
+
+SETUP = Path(__file__).with_name("package_setup.py")
+
+PROJECT = """\
+[build-system]
+requires = ["setuptools>=61"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "{title}"
+version = "{version}"
+description = {summary}
+requires-python = ">=3.10"
+dependencies = ["{requires}"]
+"""
+
+INFO = """\
+Metadata-Version: 2.1
+Name: {title}
+Version: {version}
+Summary: {summary}
+Requires-Python: >=3.10
+Requires-Dist: {requires}
+
+{documentation}
+"""
+
+
+def files(request: Request) -> Exported:
+    """The source distribution. The C is that of this version of nncodegen; neither it nor Cython is needed to build it.
+
+    Raises ModelError.
+    """
+    if request.cross is not None:
+        raise ModelError("a source distribution is for all machines: leave out cross")
+    package = package_of(request, "emit")
+    name = f"{package.title}-{VERSION}"
+    content = _packed(name, _sources(request, package))
+    report = f"pip install {name}.tar.gz  # with GCC or Clang and the headers of Python"
+    return Exported({f"{name}.tar.gz": content}, f"{report}\npython -m {request.name}  # tests it")
+
+
+def _sources(request: Request, package: Package) -> dict[str, bytes]:
+    """The files by name."""
+    sources = package.compiled.sources
+    model = {"name": request.name, "title": package.title, "real": sources.real, "companions": sources.companions}
+    terms = {
+        "title": package.title, "version": VERSION, "requires": REQUIRES, "documentation": package.documentation,
+    }  # fmt: skip
+    texts = {
+        "PKG-INFO": INFO.format(summary=package.summary, **terms),
+        "pyproject.toml": PROJECT.format(summary=json.dumps(package.summary), **terms),
+        "setup.py": SETUP.read_text(encoding="utf-8"),
+        "targets.py": Path(targets.__file__).read_text(encoding="utf-8"),
+        "model.json": json.dumps(model, indent=1) + "\n",
+    }
+    in_c = {name: text for name, text in sources.files.items() if name.endswith((".c", ".h"))} | wrapper_in_c()
+    texts |= {f"c/{name}": text for name, text in in_c.items()}
+    headers = sorted(targets.RUNTIME.glob("nncodegen/*.h"))
+    texts |= {f"runtime/c/nncodegen/{path.name}": path.read_text(encoding="utf-8") for path in headers}
+    return {name: text.encode() for name, text in texts.items()} | {
+        f"{request.name}/{name}": content for name, content in package.files.items()
+    }
+
+
+def _packed(folder: str, contents: dict[str, bytes]) -> bytes:
+    """Files in a folder as a compressed archive; the same files give the same bytes."""
+    stream = io.BytesIO()
+    with gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as archive:
+        for name, content in sorted(contents.items()):
+            entry = tarfile.TarInfo(f"{folder}/{name}")
+            entry.size, entry.mode = len(content), 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()
