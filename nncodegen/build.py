@@ -23,7 +23,6 @@ import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,25 +31,23 @@ from typing import cast
 from filelock import FileLock
 from platformdirs import user_cache_path
 
+from nncodegen.compiler import Compiler, find_compiler, headers_of, suffix_of
 from nncodegen.emit import MARK, Sources
-from nncodegen.errors import BuildError, CompilerNotFoundError
+from nncodegen.errors import BuildError
 from nncodegen.files import MODULES, is_intact, keep, write_at_once
 from nncodegen.module import Module
 from nncodegen.runtime import embedded
 from nncodegen.targets import (
     KERNEL_FLAGS,
-    TUNING,
     WRAPPER,
     WRAPPER_FLAGS,
-    Variant,
     kernel_objects,
     runtime_digest,
-    supported,
     without_paths,
     wrapper_macros,
     wrapper_object,
 )
-from nncodegen.zig import check_cross, find_cross_compiler, find_zig, zig_environment
+from nncodegen.zig import zig_environment
 
 SHIPPED = "nncodegen/wrappers"
 """Where setup.py puts the objects of the wrapper, in an installed package."""
@@ -58,35 +55,7 @@ SHIPPED = "nncodegen/wrappers"
 VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
 """The environment variable that says which variant of its kernel a portable module uses at most."""
 
-TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "native": (("-march=native", *TUNING), ("-march=native",), ("-mcpu=native",), ()),
-    "portable": ((),),
-}
-"""Options for the CPU that the kernel is for: alternatives, of which the first that a compiler takes is used."""
-
-CROSS = "-target"
-"""The option that tells a compiler for another machine from one for this."""
-
 CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
-
-NO_COMPILER = """no C compiler was found (looked for {looked})
-Install one:
-    Debian, Ubuntu   apt install gcc python3-dev
-    Fedora           dnf install gcc python3-devel
-    macOS            xcode-select --install
-    anywhere         pip install 'nncodegen[compiler]', which brings Zig's
-or name yours in the environment variable CC."""
-
-
-@dataclass(frozen=True)
-class Compiler:
-    """A C compiler: its command, and what it says about itself and the CPU that it compiles for."""
-
-    command: tuple[str, ...]
-    target: tuple[str, ...]
-    macros: str
-    variants: tuple[Variant, ...] = ()
-    """The variants of a kernel that it can compile for CPUs with more instructions than its own target."""
 
 
 @dataclass(frozen=True)
@@ -198,43 +167,6 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
 # --- the compiler ------------------------------------------------------------------------------------------------
 
 
-def find_compiler(march: str = "native", cross: str | None = None) -> Compiler:
-    """The C compiler: $CC, the one that Python was built with, gcc, clang, cc, or that of the package ziglang.
-
-    For another machine, it is that of ziglang. Raises CompilerNotFoundError without one, and BuildError for one that
-    does not work.
-    """
-    if march not in TARGETS:
-        raise BuildError(f"there is no march {march!r}; there are: {', '.join(TARGETS)}")
-    if cross is not None:
-        return _inspect(find_cross_compiler(cross), "portable")
-    named = os.environ.get("CC")
-    candidates = [named] if named else [sysconfig.get_config_var("CC"), "gcc", "clang", "cc"]
-    for candidate in candidates:
-        try:
-            command = shlex.split(candidate or "")
-        except ValueError as error:
-            raise BuildError(f"CC is no command: {candidate} ({error})") from error
-        program = shutil.which(command[0]) if command else None
-        if program:
-            return _inspect((os.path.abspath(program), *command[1:]), march)  # it will run in another folder
-    zig = None if named else find_zig(march)
-    if zig:
-        return _inspect(zig, march)
-    looked = f"$CC = {named}" if named else "gcc, clang, cc, ziglang"
-    raise CompilerNotFoundError(NO_COMPILER.format(looked=looked))
-
-
-@lru_cache(maxsize=8)
-def _inspect(command: tuple[str, ...], march: str) -> Compiler:
-    for target in TARGETS[march]:
-        asked = [*command, *target, "-dM", "-E", "-x", "c", os.devnull]
-        done = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode == 0 and "__STDC__" in done.stdout:
-            return Compiler(command, target, done.stdout, supported(command) if march == "portable" else ())
-    raise BuildError(f"{shlex.join(command)} does not work as a C compiler; set CC to one. {done.stderr.strip()[:500]}")
-
-
 def _compile(sources: Sources, compiler: Compiler, work: Path, force: bool) -> Path:
     """Compiles the kernel, at the same time the wrapper if there is none yet, and links them."""
     name, cc = sources.module, compiler.command
@@ -262,7 +194,7 @@ def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
     """The object of the wrapper: that of the package, or that in the cache, which is compiled if it is missing."""
     source = embedded.wrapper_source()
     file = wrapper_object(source, sources.real, version("cython"))
-    installed_ones = () if CROSS in compiler.command else distributions(name="nncodegen")
+    installed_ones = () if compiler.cross else distributions(name="nncodegen")
     for installed in installed_ones:  # which a folder of sources may hide
         shipped = Path(str(installed.locate_file(SHIPPED)), file)
         with suppress(OSError):
@@ -284,32 +216,10 @@ def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
             (work / name).write_text(text)
         _cythonize(work / embedded.NATIVE[0], work / f"{WRAPPER}.c")
         macros = [f"-D{name}={value}" for name, value in wrapper_macros(sources.real)]
-        options = [*WRAPPER_FLAGS, *macros, f"-I{include}", "-I.", "-fPIC", *_multiarch(compiler, include, work)]
+        options = [*WRAPPER_FLAGS, *macros, f"-I{include}", "-I.", "-fPIC", *headers_of(compiler, include, work)]
         _finish(_start([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work), work)
         keep(work / "wrapper.o", path)
     return path
-
-
-def _multiarch(compiler: Compiler, include: Path, work: Path) -> list[str]:
-    """Options for the headers of Python where Debian splits one by CPUs: that of this machine stands for another's."""
-    if CROSS not in compiler.command:
-        return []
-    family, _ = check_cross(compiler.command[-1])
-    own = sorted(include.parent.glob(f"*-linux-gnu/{include.name}/pyconfig.h"))
-    for header in own:
-        other = work / "include" / f"{family}-linux-gnu" / include.name / header.name
-        other.parent.mkdir(parents=True, exist_ok=True)
-        other.write_text(f'#include "{header}"\n')
-    return ["-Iinclude"] if own else []
-
-
-def suffix_of(cross: str | None) -> str:
-    """How the file of a module ends, for this machine or another one. Raises BuildError."""
-    suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
-    if cross is None:
-        return suffix
-    family, _ = check_cross(cross)
-    return re.sub(r"-[^-]+-linux-gnu\.so$", f"-{family}-linux-gnu.so", suffix)
 
 
 def wrapper_in_c() -> dict[str, str]:

@@ -18,8 +18,9 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
-from nncodegen.build import TARGETS, check_folder, load, load_variant
+from nncodegen.build import check_folder, load, load_variant
 from nncodegen.check import Check, check_gradient
+from nncodegen.compiler import TARGETS
 from nncodegen.describe import PRECISIONS, Model, Sequential
 from nncodegen.emit import identifier
 from nncodegen.errors import ModelError, NncodegenError

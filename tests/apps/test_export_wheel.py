@@ -17,7 +17,7 @@ import pytest
 from sympy import exp, symbols
 
 import nncodegen as nn
-from nncodegen.build import suffix_of
+from nncodegen.compiler import suffix_of
 from nncodegen.export import Exportable
 from tests.support import ROOT
 from tests.support.compilers import QUICK

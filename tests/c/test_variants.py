@@ -11,7 +11,8 @@ import pytest
 from sympy import exp, symbols
 
 import nncodegen as nn
-from nncodegen.build import find_compiler, load, load_variant
+from nncodegen.build import load, load_variant
+from nncodegen.compiler import find_compiler
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
 from tests.support.compilers import LIGHT

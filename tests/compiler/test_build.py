@@ -19,7 +19,8 @@ import pytest
 
 import nncodegen as nn
 from nncodegen import BuildError
-from nncodegen.build import Built, _wrapper, find_compiler, load
+from nncodegen.build import Built, _wrapper, load
+from nncodegen.compiler import find_compiler
 from nncodegen.files import is_intact, keep, seal, write_at_once
 from nncodegen.network import Description, predict
 from nncodegen.perceptron import X, Y, model
@@ -181,11 +182,12 @@ def test_no_compiler(empty_cache, tmp_path, monkeypatch):
         nn.compile_model(model)
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys.modules["nncodegen.build"], "find_zig", lambda march: None)
+    monkeypatch.setattr(sys.modules["nncodegen.compiler"], "find_zig", lambda march: None)
     with pytest.raises(BuildError, match=r"no C compiler was found \(looked for gcc, clang, cc, ziglang\)"):
         nn.compile_model(model)
 
 
+@pytest.mark.thorough
 def test_the_compiler_of_ziglang(tmp_path, monkeypatch):
     """Without another compiler, that of the package ziglang builds modules, portable ones too."""
     pytest.importorskip("ziglang", reason="the extra compiler is not installed")

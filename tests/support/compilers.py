@@ -11,7 +11,7 @@ import textwrap
 import pytest
 
 import nncodegen as nn
-from nncodegen.build import TARGETS
+from nncodegen.compiler import TARGETS
 from nncodegen.targets import INCLUDE, KERNEL_FLAGS
 from tests.support import ROOT, SUPPORT
 
