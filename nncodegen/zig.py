@@ -24,14 +24,20 @@ FAMILIES = ("aarch64", "riscv64", "x86_64")
 """The CPUs of other machines: those of 64 bits whose Python has the headers of this one."""
 
 
-def find_zig(march: str) -> tuple[str, ...] | None:
-    """The command, if the package is installed. It needs no Python, and can be called from any folder."""
+def zig_program() -> str | None:
+    """The program in the package, if that is installed. It needs no Python, and can be called from any folder."""
     found = importlib.util.find_spec("ziglang")
     for folder in (found and found.submodule_search_locations) or ():
         program = Path(folder) / ("zig.exe" if os.name == "nt" else "zig")
         if program.is_file():
-            return (str(program), "cc", *OPTIONS, *CPUS[march])
+            return str(program)
     return None
+
+
+def find_zig(march: str) -> tuple[str, ...] | None:
+    """The command that compiles C, if the package is installed."""
+    program = zig_program()
+    return (program, "cc", *OPTIONS, *CPUS[march]) if program else None
 
 
 def find_cross_compiler(cross: str) -> tuple[str, ...]:

@@ -171,7 +171,7 @@ def test_without_a_library(tmp_path):
 def test_without_a_compiler(tmp_path, monkeypatch):
     """Where no compiler for WebAssembly is found, the error names both that would do, and how to install them."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(wasm_compiler.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(wasm_compiler, "zig_program", lambda: None)
     with pytest.raises(BuildError, match=r"(?s)Clang with the linker wasm-ld, nor.*ziglang.*apt install clang lld"):
         nn.export(perceptron, "wasm", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import shlex
 import shutil
 import subprocess
@@ -13,6 +11,8 @@ from tempfile import TemporaryDirectory
 
 from nncodegen.build import cache_folder
 from nncodegen.errors import BuildError
+from nncodegen.zig import OPTIONS as OPTIONS_OF_ZIG
+from nncodegen.zig import zig_environment, zig_program
 
 OPTIONS = (
     "-std=c99", "-O2", "-g0", "-ffreestanding", "-nostdlib", "-mbulk-memory", "-Wl,--no-entry", "-Wl,--strip-all",
@@ -26,7 +26,7 @@ Install one:
     Debian, Ubuntu   apt install clang lld
     Fedora           dnf install clang lld
     macOS            brew install llvm lld
-    anywhere         pip install ziglang"""
+    anywhere         pip install 'nncodegen[compiler]'"""
 
 
 def compile_to_wasm(sources: Mapping[str, str], exports: Iterable[str]) -> tuple[bytes, str]:
@@ -42,8 +42,8 @@ def compile_to_wasm(sources: Mapping[str, str], exports: Iterable[str]) -> tuple
                 (Path(folder) / file).write_text(text)
             used = [*command, *options, *(file for file in sources if file.endswith(".c")), "-o", "linked.wasm"]
             done = subprocess.run(
-                used, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                errors="replace", check=False,
+                used, cwd=folder, env=zig_environment(cache_folder()), stdin=subprocess.DEVNULL, capture_output=True,
+                text=True, errors="replace", check=False,
             )  # fmt: skip
             if done.returncode == 0:
                 return (Path(folder) / "linked.wasm").read_bytes(), name
@@ -57,9 +57,9 @@ def compilers() -> Iterator[tuple[str, tuple[str, ...]]]:
     clang = shutil.which("clang")
     if clang and _linker(clang):
         yield "clang", (clang, "--target=wasm32")
-    zig = _zig()
+    zig = zig_program()
     if zig:
-        yield "zig", (zig, "cc", "-target", "wasm32-freestanding", "-fno-sanitize=undefined")
+        yield "zig", (zig, "cc", *OPTIONS_OF_ZIG, "-target", "wasm32-freestanding")
 
 
 def _linker(clang: str) -> bool:
@@ -67,19 +67,3 @@ def _linker(clang: str) -> bool:
     asked = [clang, "--target=wasm32", "-print-prog-name=wasm-ld"]
     done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return done.returncode == 0 and shutil.which(done.stdout.strip() or "wasm-ld") is not None
-
-
-def _zig() -> str | None:
-    """The program in the package ziglang, if that is installed. It needs no Python."""
-    found = importlib.util.find_spec("ziglang")
-    for folder in (found and found.submodule_search_locations) or ():
-        program = Path(folder) / ("zig.exe" if os.name == "nt" else "zig")
-        if program.is_file():
-            return str(program)
-    return None
-
-
-def _environment() -> dict[str, str]:
-    """The environment of a compiler. Zig keeps what it has compiled in a folder of its own."""
-    folder = str(cache_folder() / "zig")
-    return {"ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder, **os.environ}
