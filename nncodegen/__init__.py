@@ -1,9 +1,10 @@
 """nncodegen compiles neural networks: from a formula or a stack of layers to a module that trains natively."""
 
 from nncodegen.curve import curve_fit
-from nncodegen.describe import Dense, Dropout, GaussianNoise, Model, Optimizer, Sequential, WideAndDeep
+from nncodegen.describe import Dense, Dropout, GaussianNoise, Graph, Model, Optimizer, Sequential, WideAndDeep
 from nncodegen.errors import BuildError, ModelError, NncodegenError, ProgramError, TableError
 from nncodegen.export import Exportable, Exported, export
+from nncodegen.imports import from_onnx, from_sklearn, from_torch, load_safetensors, save_safetensors
 from nncodegen.ir import Hyperparameter, Program, evaluate
 from nncodegen.ir.functions import (
     elu,
@@ -28,9 +29,10 @@ from nncodegen.targets import get_include
 __version__ = "0.1.0"
 
 __all__ = [
-    "BuildError", "Dense", "Dropout", "Exportable", "Exported", "FitResult", "GaussianNoise", "Hyperparameter",
-    "ManyFits", "ManyResult", "Model", "ModelError", "Module", "NncodegenError", "Optimizer", "Program",
-    "ProgramError", "Progress", "Result", "Sequential", "TableError", "WideAndDeep", "build", "compile_model",
-    "curve_fit", "elu", "evaluate", "export", "gelu", "get_include", "leaky_relu", "log_cosh", "relu", "selu",
-    "sigmoid", "silu", "softplus", "softsign", "tanh", "xlogy",
+    "BuildError", "Dense", "Dropout", "Exportable", "Exported", "FitResult", "GaussianNoise", "Graph",
+    "Hyperparameter", "ManyFits", "ManyResult", "Model", "ModelError", "Module", "NncodegenError", "Optimizer",
+    "Program", "ProgramError", "Progress", "Result", "Sequential", "TableError", "WideAndDeep", "build",
+    "compile_model", "curve_fit", "elu", "evaluate", "export", "from_onnx", "from_sklearn", "from_torch", "gelu",
+    "get_include", "leaky_relu", "load_safetensors", "log_cosh", "relu", "save_safetensors", "selu", "sigmoid", "silu",
+    "softplus", "softsign", "tanh", "xlogy",
 ]  # fmt: skip

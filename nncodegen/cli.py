@@ -21,7 +21,8 @@ from nncodegen import __version__, perceptron
 from nncodegen.build import check_folder, load, load_variant
 from nncodegen.check import Check, check_gradient
 from nncodegen.compiler import TARGETS
-from nncodegen.describe import PRECISIONS, Model, Sequential
+from nncodegen.describe import PRECISIONS, Describable
+from nncodegen.describe.describable import Named
 from nncodegen.emit import identifier
 from nncodegen.errors import ModelError, NncodegenError
 from nncodegen.export import export as write_export
@@ -72,11 +73,11 @@ def build(
     Without one, the perceptron that nncodegen ships is built with the text of its stages, checked and trained.
     """
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
-    chosen = perceptron.model if model is None else load_model(model)
+    chosen: Describable = perceptron.model if model is None else load_model(model)
     if name is not None:
         if not name:
             raise click.BadParameter("a module needs a name", param_hint="--name")
-        chosen.name = name
+        chosen = Named(chosen, name)
     folder = out or Path("generated") / identifier(chosen.name)
     check_folder(folder)  # before the work, not after it
     with console.status("compiling"):
@@ -384,14 +385,19 @@ def export(
     click.echo(f"\n{exported.report}\nwritten to {exported.folder}".replace("\n\n\n", "\n\n"))
 
 
-def load_model(argument: str) -> Model | Sequential:
+def _is_model(value: object) -> bool:
+    """Whether a value is a model, and no class of them."""
+    return isinstance(value, Describable) and not isinstance(value, type)
+
+
+def load_model(argument: str) -> Describable:
     """The model in a Python file: the one named after a colon, or the only one. Raises ModelError."""
     text, colon, name = argument.partition(".py:")
     path = Path(f"{text}.py") if colon else Path(argument)
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
     module = run_file(path)
-    models = {key: value for key, value in vars(module).items() if isinstance(value, Model | Sequential)}
+    models: dict[str, Describable] = {key: value for key, value in vars(module).items() if _is_model(value)}
     if not models:
         raise ModelError(f"{path} defines no model: assign a nncodegen.Model or a nncodegen.Sequential to a name")
     if colon and name not in models:

@@ -75,6 +75,8 @@ def _shape(tensor: Tensor) -> str:
 
 def _initial(tensor: Tensor) -> str:
     initial = tensor.initial
+    if initial.distribution == "given":
+        return "given"
     return f"{initial.scale:g}" if initial.distribution == "constant" else f"{initial.distribution} {initial.scale:.4g}"
 
 

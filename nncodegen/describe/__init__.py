@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from nncodegen.describe.checks import bounded, check_name, check_program
 from nncodegen.describe.describable import Describable
+from nncodegen.describe.given import check_precision
+from nncodegen.describe.graph import Graph
 from nncodegen.describe.layers import Dense, Dropout, GaussianNoise, Sequential, WideAndDeep
 from nncodegen.describe.model import Model
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
@@ -25,6 +27,7 @@ def describe(model: Describable, precision: str = "float64") -> Program:
     own = tuple(optimizer.update for optimizer in model.optimizers)
     updates = (*(describe_update(name) for name in OPTIMIZERS), *own)
     program = replace(model.describe(), updates=updates, precision=precision)
+    check_precision(program.parameters, precision)
     return replace(program, identity=_identity(program))
 
 
@@ -35,6 +38,7 @@ def _identity(program: Program) -> str:
 
 
 __all__ = [
-    "PRECISIONS", "Dense", "Describable", "Dropout", "GaussianNoise", "Model", "Optimizer", "Sequential", "WideAndDeep",
+    "PRECISIONS", "Dense", "Describable", "Dropout", "GaussianNoise", "Graph", "Model", "Optimizer",
+    "Sequential", "WideAndDeep",
     "check_program", "describe",
 ]  # fmt: skip

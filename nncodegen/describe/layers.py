@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Protocol
 
-import sympy
 from sympy import Expr, Symbol, exp
 
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
-from nncodegen.describe.checks import bounded, check_expression, check_name, is_finite
-from nncodegen.describe.grammar import as_expression
+from nncodegen.describe.checks import bounded, check_name, is_finite
+from nncodegen.describe.functions import call
+from nncodegen.describe.given import Given, copied, with_initial
 from nncodegen.describe.initializers import initial
-from nncodegen.describe.losses import LOSSES, Loss, LossFunction
+from nncodegen.describe.loss_steps import Output, entry_of, loss_steps
+from nncodegen.describe.losses import LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Noise, Program, Step, Tensor
@@ -185,7 +186,7 @@ def _activate(activation: Activation, z: Element, number: Number, last: bool) ->
         return (Step(v, z, "log_softmax", z.indices[1:]),), exp(v)
     if callable(activation):
         symbol = Symbol("z", real=True)
-        formula = _call(activation, [symbol], f"the activation of layer {number}")
+        formula = call(activation, [symbol], f"the activation of layer {number}")
         if symbol not in formula.free_symbols:
             raise ModelError(f"the activation of layer {number} does not depend on its argument: {formula}")
         return (), formula.xreplace({symbol: z})
@@ -221,7 +222,8 @@ class Sequential:
     inputs is the number of values in one sample; loss a name (see ``describe.losses``) or a function
     ``(output, target) -> expression``, whose mean over outputs and samples is minimized. The parameters are W1, b1,
     W2, and so on, numbered by their layers; in a flat array they lie in that order. optimizers are additional update
-    rules. Raises ModelError, which names the part that is wrong.
+    rules. initial has values that parameters start with, in place of those that are drawn: arrays by name, such as
+    ``{"W1": ..., "b1": ...}``, or all of them in a flat array. Raises ModelError, which names the part that is wrong.
     """
 
     @bounded("the network")
@@ -232,6 +234,7 @@ class Sequential:
         loss: str | LossFunction = "mse",
         name: str = "network",
         optimizers: Sequence[Optimizer] = (),
+        initial: Given | None = None,
     ) -> None:
         if not isinstance(layers, Iterable):
             raise ModelError(f"{name} needs a list of layers, such as [Dense(1)], not {layers!r}")
@@ -246,6 +249,7 @@ class Sequential:
         self.inputs = _positive_integer(inputs, "inputs, the number of values in a sample,")
         self.loss = loss
         self.optimizers = check_optimizers(optimizers, name)
+        self.initial = copied(initial, name)
         self.describe()
 
     def describe(self) -> Program:
@@ -258,12 +262,15 @@ class Sequential:
             parts.append(_checked(layer.describe(x, size, number, axis, last=number == len(self.layers)), number))
             x, size = parts[-1].output, parts[-1].size
         steps = tuple(step for part in parts for step in part.steps)
-        loss, losses = self._loss(parts[-1], len(self.layers))
+        loss = entry_of(self.loss)
+        losses = loss_steps(loss, [Output(x, parts[-1].formula)], size, len(self.layers) + 1)
         return Program(
             name=self.name,
             inputs=(inputs,),
             targets=(Tensor("y", (None, size)),),
-            parameters=tuple(tensor for part in parts for tensor in part.parameters),
+            parameters=with_initial(
+                tuple(tensor for part in parts for tensor in part.parameters), self.initial, self.name
+            ),
             weight=Tensor("weight", (None,)),
             steps=(*steps, *losses),
             outputs=(x,),
@@ -279,49 +286,6 @@ class Sequential:
 
     def _repr_latex_(self) -> str | None:
         return model_latex(self.describe())
-
-    def _loss(self, part: Part, number: int) -> tuple[Loss, tuple[Step, ...]]:
-        """The loss, and the steps that compute it."""
-        loss = self._loss_entry()
-        steps: tuple[Step, ...] = ()
-        formula = part.formula
-        if loss.link != "linear":
-            logits = Element("logits", part.output.indices)
-            normalized, formula = _activate(loss.link, logits, number + 1, last=True)
-            steps = (Step(logits, part.formula), *normalized)
-        y = Element("y", part.output.indices)
-        p, t = sympy.symbols("output target", real=True)
-        value = _call(loss.function, [p, t], "the loss")
-        value = value.xreplace({p: formula, t: y})
-        if loss.total == "mean":
-            value = value / part.size
-        one = Element("loss_n", (SAMPLE,))
-        total = Step(Element("loss"), one * Element("weight", (SAMPLE,)), "sum", (SAMPLE,))
-        return loss, (*steps, Step(one, value, "sum", y.indices[1:]), total)
-
-    def _loss_entry(self) -> Loss:
-        if callable(self.loss):
-            return Loss(self.loss)
-        if not isinstance(self.loss, str) or self.loss not in LOSSES:
-            raise ModelError(
-                f"there is no loss {self.loss!r}; there are: {', '.join(LOSSES)}, or a function (output, target)"
-            )
-        return LOSSES[self.loss]
-
-
-def _call(function: Callable[..., Any], arguments: list[Symbol], role: str) -> Expr:
-    """What a user's function returns for symbols, as an expression."""
-    try:
-        value = as_expression(function(*arguments), {symbol.name: symbol for symbol in arguments}, role)
-    except ModelError:
-        raise
-    except Exception as error:
-        given = " and ".join(map(str, arguments))
-        raise ModelError(
-            f"{role} cannot be evaluated with the symbols {given}: {type(error).__name__}: {error}; "
-            f"write it with SymPy's functions"
-        ) from error
-    return check_expression(value, arguments, role)
 
 
 def _axes(count: int) -> list[str]:

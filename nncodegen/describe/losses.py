@@ -49,6 +49,10 @@ def _categorical_crossentropy(p: Expr, y: Expr) -> Expr:
     return -xlogy(y, p)
 
 
+def _nll(p: Expr, y: Expr) -> Expr:
+    return -y * p
+
+
 def _poisson(p: Expr, y: Expr) -> Expr:
     return p - y * log(p)
 
@@ -64,4 +68,5 @@ LOSSES = {
     "binary_crossentropy_from_logits": Loss(_binary_crossentropy, link="sigmoid", threshold=0.0),
     "categorical_crossentropy": Loss(_categorical_crossentropy, total="sum", labels=True),
     "categorical_crossentropy_from_logits": Loss(_categorical_crossentropy, total="sum", link="softmax", labels=True),
+    "nll": Loss(_nll, total="sum", labels=True),
 }

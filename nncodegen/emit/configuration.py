@@ -32,6 +32,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             "TARGETS": sum(tensor.size for tensor in program.targets),
             "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
             **_set(PENALIZED="" if schedule.companion else _ranges(schedule.penalized)),
+            **_set(FROZEN="" if schedule.companion else _ranges(schedule.frozen)),
             "OPERATIONS": max(1, (program.operations or (0, 1))[1]),
         },
         "Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors.": {

@@ -5,9 +5,13 @@ They are a dictionary of literals in ASCII: a name that a user chose is never mo
 
 from __future__ import annotations
 
+import base64
 import re
 
+import numpy as np
+
 from nncodegen.ir import Program, Tensor, Update
+from nncodegen.runtime.python.facts import Parameter
 from nncodegen.runtime.python.optimizers import RULES
 from nncodegen.schedule import Schedule
 
@@ -25,7 +29,7 @@ def facts(schedule: Schedule) -> str:
         "inputs": _rows([(tensor.name, tensor.size) for tensor in program.inputs]),
         "targets": _rows([(tensor.name, tensor.size) for tensor in program.targets]),
         "outputs": _rows(outputs),
-        "parameters": _rows([_parameter(tensor) for tensor in program.parameters]),
+        "parameters": _rows([_parameter(tensor, program.precision) for tensor in program.parameters]),
         "labels": _literal(program.labels),
         "identity": _literal(program.identity),
         "operations": _literal(program.operations or (0, 0)),
@@ -44,8 +48,24 @@ def _own(program: Program) -> tuple[Update, ...]:
     return tuple(update for update in program.updates if update.name not in RULES)
 
 
-def _parameter(tensor: Tensor) -> tuple[object, ...]:
-    return tensor.name, tensor.shape, tensor.initial.distribution, tensor.initial.scale, tensor.penalized
+def parameter_of(tensor: Tensor, precision: str) -> Parameter:
+    """A parameter as a module knows it."""
+    return Parameter(*_parameter(tensor, precision))  # type: ignore[arg-type]
+
+
+def _parameter(tensor: Tensor, precision: str) -> tuple[object, ...]:
+    initial = tensor.initial
+    values = (_encoded(initial.values, precision),) if initial.values else ()
+    return tensor.name, tensor.shape, initial.distribution, initial.scale, tensor.penalized, *values
+
+
+def _encoded(values: bytes, precision: str) -> str:
+    """Given values as text: in single precision where that is exact, or as much as the model keeps of them."""
+    doubles = np.frombuffer(values, "<f8")
+    with np.errstate(over="ignore"):
+        floats = doubles.astype("<f4")
+    short = precision == "float32" or np.array_equal(floats, doubles)
+    return base64.b64encode((floats if short else doubles).tobytes()).decode("ascii")
 
 
 def _rule(update: Update) -> str:

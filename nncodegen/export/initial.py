@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from nncodegen.emit.facts import parameter_of
 from nncodegen.ir import Program
 from nncodegen.runtime.python.initial import draw
 
 
 def start_of(program: Program) -> Any:
     """Initial parameters (P,) in the precision of a program."""
-    drawn = draw(((t.initial.distribution, t.initial.scale, t.size) for t in program.parameters), 0)
+    drawn = draw([parameter_of(tensor, program.precision) for tensor in program.parameters], 0)
     return drawn.astype(program.precision)

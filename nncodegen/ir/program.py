@@ -83,24 +83,28 @@ class Initial:
     """How a parameter starts: "constant", or drawn with zero mean from a distribution of the given scale.
 
     The scale is the value of a constant, the bound of "uniform", the standard deviation of "normal" and, before
-    truncation at two of them, of "truncated_normal".
+    truncation at two of them, of "truncated_normal". Or the distribution is "given": ``values`` are then all values of
+    the parameter, row by row, as bytes of little-endian doubles, so that they can be compared and hashed.
     """
 
     distribution: str
     scale: float
+    values: bytes = b""
 
 
 @dataclass(frozen=True)
 class Tensor:
     """The declaration of an input, a target or a parameter.
 
-    ``penalized`` says whether the penalties l1 and l2 on weights are for a parameter; for a bias they are not.
+    ``penalized`` says whether the penalties l1 and l2 on weights are for a parameter; for a bias they are not. One that
+    is not ``trained`` keeps its values: its gradient is 0, and no update changes it.
     """
 
     name: str
     shape: tuple[Size, ...] = ()
     initial: Initial = Initial("constant", 0.0)
     penalized: bool = True
+    trained: bool = True
 
     @property
     def size(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nncodegen.emit.facts import parameter_of
 from nncodegen.network.description import Description
 from nncodegen.runtime.python.initial import draw
 from nncodegen.runtime.python.sparse import is_sparse
@@ -98,5 +99,5 @@ class Padding:
 
 def initial_parameters(network: Description, seed: int) -> Any:
     """What ``initial_parameters`` of the module of a network gives, which need not be built."""
-    drawn = ((one.initial.distribution, one.initial.scale, one.size) for one in network.program.parameters)
+    drawn = (parameter_of(tensor, network.precision) for tensor in network.program.parameters)
     return draw(drawn, seed).astype(network.precision)

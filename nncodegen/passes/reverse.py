@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from sympy import Add, Expr, S
+from sympy import Add, Eq, Expr, Piecewise, S
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step
@@ -58,8 +58,8 @@ def reverse_sweep(
 
 
 def _active(program: Program, steps: tuple[Step, ...]) -> set[str]:
-    """The names of the tensors that depend on a parameter (used for membership only: a set has no fixed order)."""
-    active = {tensor.name for tensor in program.parameters}
+    """The names of the tensors that depend on what is trained (used for membership only: a set has no fixed order)."""
+    active = {tensor.name for tensor in program.parameters if tensor.trained}
     for step in steps:
         if any(operand.tensor in active for operand in step.operands):
             active.add(step.target.tensor)
@@ -105,7 +105,9 @@ def _contributions(
         return [_log_softmax_contribution(step, adjoint, numbering)]
     if step.operator in ("softmax", "softmax_complement"):
         return [_softmax_contribution(step, adjoint, numbering)]
-    if step.operator not in (None, "sum"):
+    if step.operator == "max":
+        adjoint = _share_of_largest(step, adjoint, numbering)
+    elif step.operator not in (None, "sum"):
         raise ProgramError(f"{step.operator} has no derivative, in: {step}")
     contributions = []
     for operand, factor in _derivatives(step.expression, infinities.hides(step.target)).items():
@@ -120,6 +122,14 @@ def _contributions(
             term = adjoint * factor
         contributions.append((operand, over, term))
     return contributions
+
+
+def _share_of_largest(step: Step, adjoint: Expr, numbering: Numbering) -> Element:
+    """The derivative of the loss by each of the terms of a maximum: the largest share it equally, the others have 0."""
+    z = numbering.define(step.expression, None, step.indices)
+    largest = numbering.define(Piecewise((S.One, Eq(z, step.target)), (S.Zero, True)), None, step.indices)
+    count = numbering.define(largest, operator="sum", over=step.over)
+    return numbering.define(adjoint * largest / count, None, step.indices)
 
 
 def _derivatives(expression: Expr, hidden: bool) -> dict[Element, Expr]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -104,11 +105,20 @@ class Schedule:
     @property
     def penalized(self) -> tuple[Range, ...]:
         """The ranges of the parameters for which there are penalties."""
+        return self._ranges(lambda tensor: tensor.penalized and tensor.trained)
+
+    @property
+    def frozen(self) -> tuple[Range, ...]:
+        """The ranges of the parameters that keep their values."""
+        return self._ranges(lambda tensor: not tensor.trained)
+
+    def _ranges(self, wanted: Callable[[Tensor], bool]) -> tuple[Range, ...]:
+        """The ranges of some parameters; neighbours are one range."""
         ranges: list[Range] = []
         for tensor, start in self._with_starts:
-            if tensor.penalized and ranges and ranges[-1][1] == start:
+            if wanted(tensor) and ranges and ranges[-1][1] == start:
                 ranges[-1] = ranges[-1][0], start + tensor.size
-            elif tensor.penalized:
+            elif wanted(tensor):
                 ranges.append((start, start + tensor.size))
         return tuple(ranges)
 

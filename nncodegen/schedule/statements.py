@@ -32,8 +32,8 @@ def terms(step: Step, program: Program) -> list[Step]:
     """A step for each term of a reduction over few values; the step itself if it has none."""
     if not step.over or SAMPLE in step.over:
         return [step]
-    (inner,) = step.over
-    return [numbered(step, {inner: k}) for k in range(program.sizes[inner] or 1)]
+    numbers = product(*(range(program.sizes[index] or 1) for index in step.over))
+    return [numbered(step, dict(zip(step.over, values, strict=True))) for values in numbers]
 
 
 def statements(nest: Nest, program: Program, storage: Mapping[str, Storage]) -> tuple[tuple[Statement, ...], ...]:

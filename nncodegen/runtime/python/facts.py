@@ -11,13 +11,18 @@ from typing import NamedTuple
 
 
 class Parameter(NamedTuple):
-    """A named part of the parameters: its shape, how it is drawn at first, and whether penalties apply to it."""
+    """A named part of the parameters: its shape, how it is drawn at first, and whether penalties apply to it.
+
+    Where the distribution is "given", ``values`` are the bytes of all its values, as floats if these are exact, else as
+    doubles, little-endian and in base 64.
+    """
 
     name: str
     shape: tuple[int, ...]
     distribution: str
     scale: float
     penalized: bool
+    values: str = ""
 
     @property
     def size(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from .facts import Parameter
     from .model import Model
     from .types import Array
 
@@ -23,13 +25,20 @@ def initial_parameters(model: Model, /, seed: int = 0) -> Array:
     seed = integer("seed", seed, 0, SEED)
     if model.constants is not None:
         return model.constants.copy()
-    return draw(((one.distribution, one.scale, one.size) for one in model.facts.parameters), seed).astype(model.dtype)
+    return draw(model.facts.parameters, seed).astype(model.dtype)
 
 
-def draw(parameters: Iterable[tuple[str, float, int]], seed: int) -> Array:
-    """Initial values of several parameters one after the other, given the distribution, scale and size of each."""
+def draw(parameters: Iterable[Parameter], seed: int) -> Array:
+    """Initial values of several parameters, one after the other."""
     generator = np.random.default_rng(seed)
-    return np.concatenate([_draw(generator, *one) for one in parameters])
+    return np.concatenate([_draw(generator, one) for one in parameters])
+
+
+def constant_parameters(parameters: tuple[Parameter, ...], dtype: np.dtype[Any]) -> Array | None:
+    """The initial parameters, (P,), if none of them depends on a seed."""
+    if any(one.distribution not in ("constant", "given") for one in parameters):
+        return None
+    return draw(parameters, 0).astype(dtype)
 
 
 def unpack(model: Model, /, parameters: ArrayLike) -> dict[str, Array]:
@@ -46,10 +55,14 @@ def unpack(model: Model, /, parameters: ArrayLike) -> dict[str, Array]:
     return views
 
 
-def _draw(generator: np.random.Generator, distribution: str, scale: float, size: int) -> Array:
+def _draw(generator: np.random.Generator, parameter: Parameter) -> Array:
     """Initial values of one parameter."""
+    distribution, scale, size = parameter.distribution, parameter.scale, parameter.size
     if distribution == "constant":
         return np.full(size, scale)
+    if distribution == "given":
+        given = base64.b64decode(parameter.values)
+        return np.frombuffer(given, "<f4" if len(given) == 4 * size else "<f8").astype(float)
     if distribution == "uniform":
         return generator.uniform(-scale, scale, size)
     values = generator.standard_normal(size)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .facts import Facts, Parameter, Rule, columns
+from .facts import Facts, Rule, columns
 from .fit_result import FitResult
+from .initial import constant_parameters
 from .many_fits import ManyFits
 from .optimizers import RULES
 from .result import ManyResult, Result
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from .native import Native
     from .optimizers import ShortRule
-    from .types import Array
 
 
 class Model:
@@ -43,7 +43,7 @@ class Model:
         self.parameter_names = tuple(parameter.name for parameter in facts.parameters)
         self.parameter_shapes = {parameter.name: parameter.shape for parameter in facts.parameters}
         self.parameter_count = sum(parameter.size for parameter in facts.parameters)
-        self.constants = _constants(facts.parameters, self.dtype)
+        self.constants = constant_parameters(facts.parameters, self.dtype)
         """The initial parameters, if they do not depend on a seed; else None."""
         self.accepts_labels = facts.labels
         self.operations = dict(zip(("written_out", "simplified"), facts.operations, strict=True))
@@ -87,13 +87,6 @@ class Model:
         if getattr(sys.modules.get(self.module), "_model", None) is not self:
             raise PicklingError(f"the module {self.module} cannot be found by its name: import it before you pickle")
         return getattr, (_Module(self.module), "_model")
-
-
-def _constants(parameters: tuple[Parameter, ...], dtype: np.dtype[Any]) -> Array | None:
-    """The initial parameters, if all of them are constants."""
-    if any(parameter.distribution != "constant" for parameter in parameters):
-        return None
-    return np.repeat([one.scale for one in parameters], [one.size for one in parameters]).astype(dtype)
 
 
 class _Module:

@@ -54,6 +54,9 @@
 #ifndef NN_PENALIZED
 #define NN_PENALIZED {0, 0} /* the ranges {first, end} of the parameters to which l1 and l2 apply */
 #endif
+#ifndef NN_FROZEN
+#define NN_FROZEN {0, 0} /* the ranges {first, end} of the parameters that no update changes */
+#endif
 #ifndef NN_HAS_MANY
 #define NN_HAS_MANY 0 /* whether there are the kernels of a group of models */
 #endif

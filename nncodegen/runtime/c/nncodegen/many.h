@@ -188,6 +188,7 @@ static UNUSED void update_group(const NN(many) *run, double updates, group *g)
                 g->next[p*MODELS + m] -= shares[m]*g->parameters[p*MODELS + m];
         }
     }
+    keep_frozen(g->parameters, g->next, 0, PARAMETERS, MODELS);
 }
 
 /* The next parameters of a group, from a single sample. */

@@ -1,6 +1,7 @@
-/* What may change the gradient before an update, penalties and clipping, and the parameters after it, weight decay.
+/* What may change the gradient before an update, penalties and clipping, and the parameters after it: weight decay, and
+   that some keep their values.
 
-   Needs base.h. Gives add_penalties, clip_values, clip_norm, decay_weights, largest_step. */
+   Needs base.h. Gives add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step. */
 
 #ifndef NNCODEGEN_REGULARIZE_H
 #define NNCODEGEN_REGULARIZE_H
@@ -9,6 +10,9 @@
 
 /* The parameters to which the penalties l1 and l2 apply: ranges {first, end}. */
 static const size_t penalized[][2] = {NN_PENALIZED};
+
+/* The parameters that no update changes: ranges {first, end}. */
+static const size_t frozen[][2] = {NN_FROZEN};
 
 /* Adds the gradient of l1*sum |w| + l2/2*sum w^2 over the penalized parameters. */
 static HOT void add_penalties(const real *restrict parameters, real *restrict gradient, real l1, real l2)
@@ -70,6 +74,19 @@ static HOT int decay_weights(const real *restrict parameters, real *restrict nex
         check |= beyond(next[p]);
     }
     return (int) (check >> FIRST_BIT);
+}
+
+/* Gives the frozen parameters among first <= p < last the values before the update again; there are ``width`` numbers
+   for each. Their gradient is 0, but weight decay, or the rule of an optimizer, may change them all the same. */
+static UNUSED void keep_frozen(const real *restrict parameters, real *restrict next, size_t first, size_t last,
+    size_t width)
+{
+    for (size_t range = 0; range < sizeof frozen/sizeof *frozen; range++) {
+        const size_t begin = frozen[range][0] > first ? frozen[range][0] : first;
+        const size_t end = frozen[range][1] < last ? frozen[range][1] : last;
+        for (size_t k = begin*width; k < end*width; k++)
+            next[k] = parameters[k];
+    }
 }
 
 /* The largest absolute change of a parameter in an update. */

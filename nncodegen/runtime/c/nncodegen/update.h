@@ -82,6 +82,7 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
         lost |= decay_weights(run->current_parameters, m.next, first, last, (real) (options[0]*run->weight_decay));
     if (lost)
         return NN(DIVERGED);
+    keep_frozen(run->current_parameters, m.next, first, last, 1);
     if (run->tolerance > 0) {
         const double step = largest_step(run->current_parameters, m.next, first, last);
         run->largest = step > run->largest ? step : run->largest;

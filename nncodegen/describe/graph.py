@@ -1,0 +1,86 @@
+"""Networks given as steps in index notation, as a file of another program describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nncodegen.describe.checks import bounded, check_name
+from nncodegen.describe.given import Given, copied, with_initial
+from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of
+from nncodegen.describe.losses import LossFunction
+from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.errors import ModelError
+from nncodegen.ir import Element, Program, Step, Tensor
+from nncodegen.notebook import model_html, model_latex
+
+
+class Graph:
+    """A network of any form, as steps from inputs and parameters to outputs, and a loss. ``from_onnx`` makes one.
+
+    inputs and parameters are declared as tensors; of each sample, the inputs have one value after the other in the
+    columns of X. steps define further tensors; outputs are some of them, each as its element and as the formula that
+    the loss is written with. loss, optimizers and initial are those of ``Sequential``; the loss of a sample is the
+    mean, or the sum, over the values of all outputs. Raises ModelError.
+    """
+
+    @bounded("the network")
+    def __init__(
+        self,
+        inputs: Sequence[Tensor],
+        parameters: Sequence[Tensor],
+        steps: Sequence[Step],
+        outputs: Sequence[Output],
+        loss: str | LossFunction = "mse",
+        name: str = "network",
+        optimizers: Sequence[Optimizer] = (),
+        initial: Given | None = None,
+    ) -> None:
+        self.name = check_name(name, "the name of a model")
+        self.inputs = tuple(inputs)
+        self.parameters = tuple(parameters)
+        self.steps = tuple(steps)
+        self.outputs = tuple(outputs)
+        if not self.parameters or not self.outputs:
+            raise ModelError(f"{name} has no {'parameters' if self.outputs else 'outputs'}: there is nothing to train")
+        self.loss = loss
+        self.optimizers = check_optimizers(optimizers, name)
+        self.initial = copied(initial, name)
+        self.describe()
+
+    def describe(self) -> Program:
+        """The network as a Program."""
+        own = [tensor.name for tensor in (*self.inputs, *self.parameters)]
+        taken = {*own, *(step.target.tensor for step in self.steps)}
+
+        def free(name: str) -> str:
+            while name in taken:
+                name += "_"
+            return name
+
+        entry = entry_of(self.loss)
+        forward = Program(
+            self.name, self.inputs, (), self.parameters, Tensor(free("weight"), (None,)), self.steps,
+            tuple(output.element for output in self.outputs), self.outputs[0].element,
+        )  # fmt: skip
+        targets = tuple(Tensor(y.tensor, forward.shapes[output.element.tensor])
+                        for y, output in zip(targets_of(self.outputs, free), self.outputs, strict=True))  # fmt: skip
+        size = sum(tensor.size for tensor in targets)
+        return Program(
+            name=self.name,
+            inputs=self.inputs,
+            targets=targets,
+            parameters=with_initial(self.parameters, self.initial, self.name),
+            weight=forward.weight,
+            steps=(*self.steps, *loss_steps(entry, self.outputs, size, len(self.steps) + 1, free)),
+            outputs=forward.outputs,
+            loss=Element(free("loss")),
+            labels=entry.labels and size > 1,
+            threshold=entry.threshold,
+            least_squares=self.loss == "mse",
+        )
+
+    def _repr_html_(self) -> str:
+        return model_html(self.describe(), "a network")
+
+    def _repr_latex_(self) -> str | None:
+        return model_latex(self.describe())

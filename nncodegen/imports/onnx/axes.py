@@ -1,0 +1,193 @@
+"""The axes of tensors as indices of the index notation.
+
+An axis consists of *segments* which follow each other, as those of a Concat; a segment is numbered by some indices,
+row by row, as an axis that a Reshape merged from several. At first, every axis of an input or of a weight is one index.
+Where a Slice, a Concat or a Reshape needs more of it, the *plan* says how its index is cut into segments, or split into
+several indices, and the graph is read again with that plan: all that the axis meets on its way is cut in the same way.
+
+A tensor is read under the indices that it is defined with. So indices of different tensors that meet become one index
+of the whole program, unless two of one tensor would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NoReturn
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE
+
+Segment = tuple[str, ...]
+Segments = tuple[Segment, ...]
+
+UNIT: Segments = ((),)
+"""An axis of size one, which has no index."""
+
+SAMPLES: Segments = ((SAMPLE,),)
+"""The axis that numbers the samples."""
+
+MOST_COLUMNS = 256
+"""The size up to which an axis is taken apart into single columns."""
+
+MOST_REFINEMENTS = 200
+"""How often indices are refined at most."""
+
+TOO_FINE = f"the graph takes an axis apart, or puts one together, in more than {MOST_COLUMNS} parts"
+
+Plan = dict[str, tuple[bool, tuple[int, ...]]]
+"""By the name of an index: whether it is cut into segments (else split into several indices), and their sizes."""
+
+
+class RefinedError(Exception):
+    """The plan has changed: the graph is to be read again."""
+
+
+class Axes:
+    """The indices of a graph that is being read."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.sizes: dict[str, int] = {}
+        self._parents: dict[str, str] = {}
+        self._origins: dict[str, str] = {}
+        self._groups: dict[str, set[int]] = {}
+        self._count = 0
+
+    # --- segments ------------------------------------------------------------------------------------------------
+
+    def segments(self, key: str, size: int) -> Segments:
+        """The segments of a new axis, by its name and size."""
+        if size == 1:
+            return UNIT
+        if key not in self.plan:
+            self.sizes[key] = size
+            return ((key,),)
+        cut, sizes = self.plan[key]
+        parts = [self.segments(f"{key}.{k}", part) for k, part in enumerate(sizes)]
+        return tuple(segment for part in parts for segment in part) if cut else self.merged(parts)
+
+    def copy_of(self, index: str) -> str:
+        """A new index of the same size. If it has to be refined, the first one is."""
+        self._count += 1
+        copy = f"{index}'{self._count}"
+        self.sizes[copy] = self.sizes[index]
+        self._origins[copy] = self._origins.get(index, index)
+        return copy
+
+    def size(self, segment: Segment) -> int:
+        """The number of values in a segment; that of the samples counts as 1."""
+        return math.prod(self.sizes.get(index, 1) for index in segment)
+
+    def length(self, segments: Segments) -> int | None:
+        """The size of an axis; None for the samples."""
+        return None if segments == SAMPLES else sum(map(self.size, segments))
+
+    def merged(self, axes: Sequence[Segments]) -> Segments:
+        """One axis in place of several that follow each other."""
+        result = axes[0]
+        for segments in axes[1:]:
+            if len(segments) > 1:
+                for segment in result:
+                    if segment:
+                        self.into_columns(segment)
+            result = tuple(first + second for first in result for second in segments)
+        return result
+
+    # --- refinements ---------------------------------------------------------------------------------------------
+
+    def cut(self, segment: Segment, positions: Sequence[int]) -> NoReturn:
+        """Cuts a segment behind so many values, at several places."""
+        inner = self.size(segment[1:])
+        if any(position % inner for position in positions):
+            self.into_columns(segment)
+        if len(positions) >= MOST_COLUMNS:
+            raise ModelError(TOO_FINE)
+        ends = [*(position // inner for position in positions), self.sizes[segment[0]]]
+        self._refine(segment[0], True, tuple(end - start for start, end in zip((0, *ends), ends, strict=False)))
+
+    def split(self, index: str, outer: int) -> NoReturn:
+        """Splits an index into two, the first of a size."""
+        self._refine(index, False, (outer, self.sizes[index] // outer))
+
+    def into_columns(self, segment: Segment) -> NoReturn:
+        """Cuts the first index of a segment into single values."""
+        size = self.sizes[segment[0]]
+        if size > MOST_COLUMNS:
+            raise ModelError(TOO_FINE)
+        self._refine(segment[0], True, (1,) * size)
+
+    def _refine(self, index: str, cut: bool, sizes: tuple[int, ...]) -> NoReturn:
+        if len(self.plan) >= MOST_REFINEMENTS:
+            raise ModelError("the graph cuts and merges axes in too many ways to be written in index notation")
+        self.plan[self._origins.get(index, index)] = cut, sizes
+        raise RefinedError
+
+    def same_segments(self, axes: Sequence[Segments]) -> None:
+        """Refines axes of one size until all have segments of the same sizes, made of indices of the same sizes."""
+        ends = sorted({end for segments in axes for end in self._ends(segments)})
+        for segments in axes:
+            start = 0
+            for segment, end in zip(segments, self._ends(segments), strict=True):
+                inside = [position for position in ends if start < position < end]
+                if inside:
+                    self.cut(segment, [position - start for position in inside])
+                start = end
+        for together in zip(*axes, strict=True):
+            self._same_indices(together)
+
+    def _ends(self, segments: Segments) -> list[int]:
+        ends, end = [], 0
+        for segment in segments:
+            end += self.size(segment)
+            ends.append(end)
+        return ends
+
+    def _same_indices(self, segments: Sequence[Segment]) -> None:
+        """The same for segments of one size."""
+        strides = {self.size(s[k:]) for s in segments for k in range(len(s) + 1)}
+        for segment in segments:
+            self._with_strides(segment, strides)
+
+    def into_indices(self, segment: Segment, sizes: Sequence[int]) -> None:
+        """Splits the indices of a segment until it can be shared out among several axes of these sizes."""
+        self._with_strides(segment, {math.prod(sizes[k:]) for k in range(len(sizes) + 1)})
+
+    def _with_strides(self, segment: Segment, strides: set[int]) -> None:
+        """Splits the indices of a segment until each stride is that of an index."""
+        own = {self.size(segment[k:]) for k in range(len(segment) + 1)}
+        chain = sorted(own | strides)
+        if any(large % small for small, large in pairwise(chain)):
+            self.into_columns(segment)
+        for k, index in enumerate(segment):
+            inner = self.size(segment[k + 1 :])
+            between = [stride for stride in chain if inner < stride < inner * self.sizes[index]]
+            if between:
+                self.split(index, self.sizes[index] * inner // between[-1])
+
+    # --- one index for several -----------------------------------------------------------------------------------
+
+    def find(self, index: str) -> str:
+        """The index that stands for all those that have become one with it."""
+        while index in self._parents:
+            index = self._parents[index]
+        return index
+
+    def together(self, indices: Iterable[str]) -> None:
+        """Notes that these are indices of one tensor, or of one step: they stay different."""
+        self._count += 1
+        for index in indices:
+            self._groups.setdefault(self.find(index), set()).add(self._count)
+
+    def unite(self, one: str, other: str) -> bool:
+        """Makes two indices one, unless a tensor has both. Returns whether they are one."""
+        one, other = self.find(one), self.find(other)
+        if one == other:
+            return True
+        mine, theirs = self._groups.get(one, set()), self._groups.get(other, set())
+        if mine & theirs:
+            return False
+        self._parents[other] = one
+        self._groups[one] = mine | theirs
+        return True

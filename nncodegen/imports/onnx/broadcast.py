@@ -1,0 +1,164 @@
+"""Functions of several tensors, element by element: their axes meet, as in NumPy, and are one from then on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import sympy
+from sympy import Expr
+
+from nncodegen.errors import ModelError
+from nncodegen.imports.onnx.axes import UNIT
+from nncodegen.imports.onnx.values import LONG, MOST_BLOCKS, Parameter, Steps, Value
+from nncodegen.ir import SAMPLE, Element
+from nncodegen.ir.evaluate import interpret
+
+
+class Broadcasting(Steps):
+    """Steps that functions of elements add to."""
+
+    def elementwise(self, function: Callable[..., Expr], *values: Value, most: int = LONG) -> Value:
+        """A function of the elements of tensors, whose axes are broadcast as in NumPy.
+
+        Operands with more than ``most`` elements are computed before.
+        """
+        values = tuple(self.short(value, most) for value in values)
+        rank = max(len(value.axes) for value in values)
+        values = tuple(self.padded(value, rank) for value in values)
+        if all(value.is_number for value in values):
+            return self._folded(function, values)
+        values = self._met(values)
+        axes = tuple(next((v.axes[k] for v in values if v.axes[k] != UNIT), UNIT) for k in range(rank))
+        result = Value(axes, {}, **self._origin(values))
+        if math.prod(map(len, axes)) > MOST_BLOCKS:
+            raise ModelError(f"the graph has a tensor in more than {MOST_BLOCKS} parts: that is too large")
+        blocks = {
+            position: function(*(value.blocks[_at(value, position)] for value in values))
+            for position in result.positions()
+        }
+        return self._checked(replace(result, blocks=blocks))
+
+    def padded(self, value: Value, rank: int) -> Value:
+        """The value with axes of size one in front, until it has so many."""
+        more = rank - len(value.axes)
+        blocks = {((0,) * more + position): block for position, block in value.blocks.items()}
+        return replace(value, axes=(UNIT,) * more + value.axes, blocks=blocks) if more else value
+
+    def _folded(self, function: Callable[..., Expr], values: Sequence[Value]) -> Value:
+        """A function of numbers, as the number that it is in double precision."""
+        symbols = [Element(f"operand{k}") for k in range(len(values))]
+        numbers = [np.float64(float(block)) for value in values for block in value.blocks.values()]
+        with np.errstate(all="ignore"):
+            result = interpret(sympy.sympify(function(*symbols)), dict(zip(symbols, numbers, strict=True)), exact=False)
+        return self.number(float(result), len(values[0].axes))
+
+    def _origin(self, values: Sequence[Value]) -> dict[str, Any]:
+        """What the result of a function of values depends on, and what that tells of parameters."""
+        of_inputs, trained = any(v.of_inputs for v in values), any(v.trained for v in values)
+        undecided = frozenset(name for value in values for name in value.undecided)
+        if trained:
+            self.trained |= undecided
+            undecided = frozenset()
+        elif of_inputs:
+            self.fixed |= dict.fromkeys(sorted(undecided))
+            undecided = frozenset()
+        return {"of_inputs": of_inputs, "trained": trained, "undecided": undecided}
+
+    def _met(self, values: Sequence[Value], but: int | None = None) -> tuple[Value, ...]:
+        """The values, under the same indices along all axes (``but`` one) that both have."""
+        rank = len(values[0].axes)
+        found = list(values)
+        for axis in range(rank):
+            wide = [k for k, value in enumerate(found) if value.axes[axis] != UNIT]
+            if axis == but or not wide:
+                continue
+            lengths = {self.axes.length(found[k].axes[axis]) for k in wide}
+            if len(lengths) > 1:
+                sizes = " and ".join("that of the samples" if n is None else str(n) for n in sorted(lengths, key=str))
+                raise ModelError(f"axes of different sizes meet: {sizes}")
+            if lengths == {None}:
+                continue
+            self.axes.same_segments([found[k].axes[axis] for k in wide])
+            for k in wide[1:]:
+                found[k] = self._united(found[wide[0]], found[k], axis)
+        repeated = self._repeated(found) if but is None else None
+        while repeated is not None:
+            first = None
+            for k, value in enumerate(found):
+                if value.axes[repeated] != UNIT:
+                    copied = self._copied(value, repeated)
+                    found[k] = copied if first is None else self._united(first, copied, repeated)
+                    first = first or found[k]
+            repeated = self._repeated(found)
+        return tuple(found)
+
+    def _united(self, value: Value, other: Value, axis: int) -> Value:
+        """The other value, under the indices of the first along an axis; if that cannot be, a copy of it."""
+        for attempt in (other, None):
+            other = attempt or self._copied(other, axis)
+            pairs = [
+                (index, mine)
+                for segment, own in zip(value.axes[axis], other.axes[axis], strict=True)
+                for index, mine in zip(segment, own, strict=True)
+            ]
+            if all(self.axes.unite(index, mine) for index, mine in pairs):
+                return other
+        raise ModelError("a tensor meets its own transpose, which index notation has no name for")
+
+    def _repeated(self, values: Sequence[Value]) -> int | None:
+        """An axis of the result of a function with an index that stands in an axis before it as well."""
+        seen: set[str] = set()
+        for axis in range(len(values[0].axes)):
+            segments = next((value.axes[axis] for value in values if value.axes[axis] != UNIT), UNIT)
+            found = {self.axes.find(index) for segment in segments for index in segment}
+            if found & seen:
+                return axis
+            seen |= found
+        return None
+
+    def _copied(self, value: Value, axis: int) -> Value:
+        """The same value under new indices along an axis: its product with the identity, as nothing else renames."""
+        value = self.held(value, "t")
+        new: dict[str, str] = {}
+        for segment in value.axes[axis]:
+            for index in segment:
+                if index == SAMPLE:
+                    raise ModelError("the graph combines rows of a batch with each other: a model computes row by row")
+                if index not in new:
+                    new[index] = self.axes.copy_of(index)
+        blocks = dict(value.blocks)
+        for position, block in value.blocks.items():
+            for index in value.axes[axis][position[axis]]:
+                if index not in _indices_of(block):
+                    continue  # it is the same everywhere
+                indices = [new.get(i, i) if i == index else i for i in _indices_of(block)]
+                block = self.step("copy", indices, self._identity(new[index], index) * block, "sum", (index,))
+            blocks[position] = block
+        segments = tuple(tuple(new[index] for index in segment) for segment in value.axes[axis])
+        axes = (*value.axes[:axis], segments, *value.axes[axis + 1 :])
+        return self._checked(replace(value, axes=axes, blocks=blocks))
+
+    def _identity(self, new: str, index: str) -> Element:
+        """The identity matrix, a parameter that is never trained, under two indices."""
+        size = self.axes.sizes[index]
+        if size > 1024:
+            raise ModelError(f"the graph needs a copy of an axis of {size} values; that is done for 1024 at most")
+        self.count(size * size)
+        name = self.fresh(f"identity{size}")
+        self.parameters[name] = Parameter(name, np.eye(size), [(name, (new, index), np.eye(size))])
+        self.fixed[name] = None
+        self.axes.together((new, index))
+        return Element(name, (new, index))
+
+
+def _at(value: Value, position: tuple[int, ...]) -> tuple[int, ...]:
+    """The block of a value that is broadcast to a position."""
+    return tuple(0 if segments == UNIT else k for segments, k in zip(value.axes, position, strict=True))
+
+
+def _indices_of(block: Expr) -> tuple[str, ...]:
+    return block.indices if isinstance(block, Element) else ()

@@ -1,0 +1,214 @@
+"""What operators do with whole tensors: reductions, products, softmax; axes in another order, cut, and joined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import sympy
+from sympy import Expr
+
+from nncodegen.errors import ModelError
+from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Segments
+from nncodegen.imports.onnx.broadcast import Broadcasting
+from nncodegen.imports.onnx.values import Shape, Value
+
+
+class Builder(Broadcasting):
+    """Steps that grow while a graph is read."""
+
+    def reduce(self, operator: str, value: Value, axes: Iterable[int]) -> Value:
+        """The sum ("sum") or the largest ("max") along some axes, which then have size one."""
+        axes = tuple(axes)
+        if any(value.axes[axis] == SAMPLES for axis in axes):
+            raise ModelError("the graph reduces the rows of a batch to one: a model computes row by row")
+        kept = tuple(UNIT if k in axes else segments for k, segments in enumerate(value.axes))
+        parts: dict[tuple[int, ...], list[Expr]] = {}
+        for position, block in value.blocks.items():
+            place = tuple(0 if k in axes else p for k, p in enumerate(position))
+            over = tuple(index for k in axes for index in value.axes[k][position[k]])
+            if over:
+                block = self.step("s", (i for i in value.indices(position) if i not in over), block, operator, over)
+            parts.setdefault(place, []).append(block)
+        join = sympy.Add if operator == "sum" else sympy.Max
+        return self._checked(replace(value, axes=kept, blocks={p: join(*terms) for p, terms in parts.items()}))
+
+    def product(self, a: Value, b: Value) -> Value:
+        """The product of matrices, as ``numpy.matmul``."""
+        if not a.axes or not b.axes:
+            raise ModelError("a product of matrices with a number has no meaning")
+        rows, columns = len(a.axes) > 1, len(b.axes) > 1
+        a, b = self.held(a if rows else self.padded(a, 2), "h"), self.held(b if columns else self.inserted(b, 1), "h")
+        rank = max(len(a.axes), len(b.axes))
+        a, b = self.padded(a, rank), self.padded(b, rank)
+        if self.shape(a)[-1] != self.shape(b)[-2]:
+            raise ModelError(f"a product of matrices of the shapes {self.shape(a)} and {self.shape(b)} has no meaning")
+        self.trained |= a.undecided | b.undecided
+        both = a.undecided | b.undecided
+        a, b = (replace(v, undecided=frozenset(), trained=v.trained or bool(v.undecided)) for v in (a, b))
+        terms = self.elementwise(lambda p, q: p * q, self.inserted(a, rank), self.inserted(b, rank - 2))
+        total = self.without(self.reduce("sum", terms, [rank - 1]), rank - 1)
+        for axis in (rank - 1,) * (not columns) + (rank - 2,) * (not rows):
+            total = self.without(total, axis)
+        return replace(total, summed=True, trained=total.trained or bool(both))
+
+    def normalized(self, value: Value, axes: Sequence[int], logarithm: bool) -> Value:
+        """Softmax along some axes, or its logarithm."""
+        if any(value.axes[axis] == SAMPLES for axis in axes):
+            raise ModelError("the graph has a softmax over the rows of a batch: a model computes row by row")
+        value = self.held(value, "z")
+        if all(len(value.axes[axis]) == 1 for axis in axes):
+            blocks: dict[tuple[int, ...], Expr] = {}
+            for position, z in value.blocks.items():
+                over = tuple(index for axis in axes for index in value.axes[axis][0])
+                v = self.step("v", value.indices(position), z, "log_softmax", over) if over else sympy.S.Zero
+                blocks[position] = v if logarithm else sympy.exp(v)
+            return replace(value, blocks=blocks, summed=False)
+        below = self.held(self.elementwise(lambda z, m: z - m, value, self.reduce("max", value, axes)), "z")
+        e = self.held(self.elementwise(sympy.exp, below), "e")
+        total = self.reduce("sum", e, axes)
+        if logarithm:
+            return self.elementwise(lambda z, s: z - sympy.log(s), below, total)
+        return self.elementwise(lambda p, s: p / s, e, total)
+
+    # --- axes ----------------------------------------------------------------------------------------------------
+
+    def transposed(self, value: Value, order: Sequence[int]) -> Value:
+        """The axes in another order."""
+        blocks = {tuple(position[k] for k in order): block for position, block in value.blocks.items()}
+        return replace(value, axes=tuple(value.axes[k] for k in order), blocks=blocks, summed=False)
+
+    def inserted(self, value: Value, axis: int) -> Value:
+        """The value with an axis of size one before an axis."""
+        blocks = {(*position[:axis], 0, *position[axis:]): block for position, block in value.blocks.items()}
+        return replace(value, axes=(*value.axes[:axis], UNIT, *value.axes[axis:]), blocks=blocks)
+
+    def without(self, value: Value, axis: int) -> Value:
+        """The value without an axis, which has size one."""
+        if value.axes[axis] != UNIT:
+            raise ModelError(f"an axis of size {self.shape(value)[axis]} cannot be left out")
+        blocks = {(*position[:axis], *position[axis + 1 :]): block for position, block in value.blocks.items()}
+        return replace(value, axes=(*value.axes[:axis], *value.axes[axis + 1 :]), blocks=blocks)
+
+    def gathered(self, value: Value, axis: int, positions: Sequence[int]) -> Value:
+        """Some positions of an axis, in this order."""
+        segments = value.axes[axis]
+        length = self.axes.length(segments)
+        if list(positions) == list(range(length or 0)):
+            return value
+        if length is None:
+            raise ModelError("the graph takes rows out of a batch: a model computes row by row")
+        if not positions:
+            raise ModelError("the graph has a tensor without values")
+        self._cut_into_runs(segments, positions)
+        chosen: list[int] = []
+        at = 0
+        while at < len(positions):
+            k, _ = self._segment_at(segments, positions[at])
+            chosen.append(k)
+            at += self.axes.size(segments[k])
+        axes = (*value.axes[:axis], tuple(segments[k] for k in chosen), *value.axes[axis + 1 :])
+        result = replace(value, axes=axes, blocks={}, summed=False)
+        blocks = {p: value.blocks[(*p[:axis], chosen[p[axis]], *p[axis + 1 :])] for p in result.positions()}
+        return self._checked(replace(result, blocks=blocks))
+
+    def _cut_into_runs(self, segments: Segments, positions: Sequence[int]) -> None:
+        """Cuts segments where positions that follow each other begin and end."""
+        steps = [k for k, (one, other) in enumerate(pairwise(positions), start=1) if other != one + 1]
+        ends = {positions[k] for k in (0, *steps)} | {positions[k - 1] + 1 for k in (*steps, len(positions))}
+        for k, segment in enumerate(segments):
+            start, end = self._range(segments, k)
+            inside = sorted(position - start for position in ends if start < position < end)
+            if inside:
+                self.axes.cut(segment, inside)
+
+    def _segment_at(self, segments: Segments, position: int) -> tuple[int, int]:
+        """The number of the segment with a position of the axis, and where that begins."""
+        for k in range(len(segments)):
+            start, end = self._range(segments, k)
+            if start <= position < end:
+                return k, start
+        raise ModelError(f"the graph reads position {position} of an axis of size {self.axes.length(segments)}")
+
+    def concatenated(self, values: Sequence[Value], axis: int) -> Value:
+        """Values one after the other along an axis."""
+        if any(value.axes[axis] == SAMPLES for value in values):
+            raise ModelError("the graph puts batches one after the other: a model computes row by row")
+        shapes = {(*shape[:axis], *shape[axis + 1 :]) for shape in map(self.shape, values)}
+        if len(shapes) > 1:
+            told = ", ".join(str(self.shape(value)) for value in values)
+            raise ModelError(f"tensors of the shapes {told} do not fit together")
+        values = self._met(values, but=axis)
+        axes = (*values[0].axes[:axis], sum((v.axes[axis] for v in values), ()), *values[0].axes[axis + 1 :])
+        blocks: dict[tuple[int, ...], Expr] = {}
+        before = 0
+        for value in values:
+            for position, block in value.blocks.items():
+                blocks[(*position[:axis], before + position[axis], *position[axis + 1 :])] = block
+            before += len(value.axes[axis])
+        return self._checked(Value(axes, blocks, **self._origin(values)))
+
+    def reshaped(self, value: Value, shape: Shape) -> Value:
+        """The same values, row by row, in axes of other sizes. The samples stay the first axis."""
+        old = self.shape(value)
+        if old == tuple(shape):
+            return value
+        if (None in old or None in shape) and (old[:1] != (None,) or tuple(shape[:1]) != (None,)):
+            raise ModelError(f"the shape {old} cannot become {tuple(shape)}: the samples must stay the first axis")
+        if math.prod(n or 1 for n in old) != math.prod(n or 1 for n in shape):
+            raise ModelError(f"the shape {old} cannot become {tuple(shape)}, which has another number of values")
+        for axis in reversed(range(len(old))):
+            if value.axes[axis] == UNIT:
+                value = self.without(value, axis)
+        axis = 1 if None in old else 0
+        sizes = [n for n in shape if n not in (None, 1)]
+        while sizes:
+            group = [sizes.pop(0)]  # the least number of axes, before and after, that hold the same values
+            while (length := self.axes.length(value.axes[axis])) != math.prod(group):
+                if (length or 0) < math.prod(group):
+                    value = self._merged(value, axis)
+                else:
+                    group.append(sizes.pop(0) or 1)
+            value = self._split(value, axis, [n or 1 for n in group])
+            axis += len(group)
+        for axis, size in enumerate(shape):
+            if size == 1:
+                value = self.inserted(value, axis)
+        return replace(value, summed=False)
+
+    def _merged(self, value: Value, axis: int) -> Value:
+        """An axis and the next as one."""
+        first, second = value.axes[axis], value.axes[axis + 1]
+        segments = self.axes.merged([first, second])
+        blocks = {
+            (*p[:axis], p[axis] * len(second) + p[axis + 1], *p[axis + 2 :]): block for p, block in value.blocks.items()
+        }
+        return replace(value, axes=(*value.axes[:axis], segments, *value.axes[axis + 2 :]), blocks=blocks)
+
+    def _split(self, value: Value, axis: int, sizes: Sequence[int]) -> Value:
+        """An axis as several of these sizes."""
+        if len(sizes) == 1:
+            return value
+        segments = value.axes[axis]
+        if len(segments) > 1:
+            for segment in segments:
+                if segment:
+                    self.axes.into_columns(segment)
+            split: list[Segments] = [UNIT * size for size in sizes]
+        else:
+            self.axes.into_indices(segments[0], sizes)
+            split, rest = [], list(segments[0])
+            for size in sizes:
+                taken: list[str] = []
+                while self.axes.size(tuple(taken)) < size:
+                    taken.append(rest.pop(0))
+                split.append((tuple(taken),))
+        counts = tuple(map(len, split))
+        blocks = {
+            (*p[:axis], *(int(k) for k in np.unravel_index(p[axis], counts)), *p[axis + 1 :]): block
+            for p, block in value.blocks.items()
+        }
+        return replace(value, axes=(*value.axes[:axis], *split, *value.axes[axis + 1 :]), blocks=blocks)

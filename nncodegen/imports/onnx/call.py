@@ -1,0 +1,187 @@
+"""One node of a graph at work: its operands and attributes, checked as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr
+
+from nncodegen.errors import ModelError
+from nncodegen.imports.activations import number
+from nncodegen.imports.onnx.builder import Builder
+from nncodegen.imports.onnx.file import Node
+from nncodegen.imports.onnx.values import Value, Weights
+
+SAMPLES_SIZE = -(2**40)
+"""Stands for the number of samples in a shape that the graph computes with."""
+
+MOST_WHOLE = 2**16
+"""The most whole numbers that a node gives, as a shape or as positions."""
+
+Operand = Value | Weights | NDArray[Any] | None
+"""A tensor, numbers of the file, whole numbers such as those of a shape, or nothing."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A node, what it reads, and what it is computed with."""
+
+    node: Node
+    inputs: Sequence[Operand]
+    builder: Builder
+    opset: int
+    batch: bool
+    """Whether the first axis of the inputs numbers the samples."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The attributes of the node."""
+        return self.node.attributes
+
+    # --- attributes ----------------------------------------------------------------------------------------------
+
+    def whole(self, name: str, default: int) -> int:
+        """A whole number."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int):
+            raise ModelError(f"{self.node} has the attribute {name}, which is no whole number")
+        return value
+
+    def real(self, name: str, default: float) -> float:
+        """A finite number."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int | float) or not np.isfinite(value):
+            raise ModelError(f"{self.node} has the attribute {name}, which is no finite number")
+        return float(value)
+
+    def text(self, name: str, default: str) -> str:
+        """A text."""
+        value = self.attributes.get(name, default)
+        if isinstance(value, bytes):
+            return value.decode("ascii", "replace")
+        if not isinstance(value, str):
+            raise ModelError(f"{self.node} has the attribute {name}, which is no text")
+        return value
+
+    def wholes(self, name: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """Whole numbers. Raises ModelError where there are none and no default."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, tuple) or not all(isinstance(one, int) for one in value):
+            raise ModelError(f"{self.node} lacks the attribute {name}, which is a list of whole numbers")
+        return value
+
+    def reals(self, name: str) -> NDArray[np.float64]:
+        """Finite numbers, perhaps none."""
+        value = self.attributes.get(name, ())
+        if not isinstance(value, tuple) or not all(isinstance(one, int | float) for one in value):
+            raise ModelError(f"{self.node} has the attribute {name}, which is no list of numbers")
+        array = np.array(value, dtype=np.float64)
+        if not np.isfinite(array).all():
+            raise ModelError(f"{self.node} has the attribute {name} with a value that is not finite")
+        return array
+
+    def axis(self, axis: int, rank: int) -> int:
+        """The number of an axis, which may be counted from the end."""
+        if not -rank <= axis < rank:
+            raise ModelError(f"{self.node} names axis {axis} of a tensor of {rank} axes")
+        return axis % rank
+
+    # --- operands ------------------------------------------------------------------------------------------------
+
+    @property
+    def first(self) -> Value | Weights | NDArray[Any]:
+        """The first operand."""
+        found = self.inputs[0] if self.inputs else None
+        if found is None:
+            raise ModelError(f"{self.node} lacks its first operand")
+        return found
+
+    def given(self, k: int) -> bool:
+        """Whether there is an operand of this number."""
+        return k < len(self.inputs) and self.inputs[k] is not None
+
+    def value(self, k: int, as_parameter: bool = False) -> Value:
+        """An operand as a tensor; a single number is a parameter only where it is asked for as one."""
+        found = self.as_real(k)
+        if isinstance(found, Value):
+            return found
+        return self.weights_value(found, as_parameter)
+
+    def weights_value(self, weights: Weights, as_parameter: bool = False) -> Value:
+        """Numbers of the file as a tensor."""
+        if as_parameter and weights.array.ndim and np.isfinite(weights.array).all():
+            return self.builder.parameter(weights.name, weights.array)
+        return self.builder.constant(weights)
+
+    def as_real(self, k: int) -> Value | Weights:
+        """An operand as real numbers: whole numbers of the file are such numbers as well."""
+        found = self.inputs[k] if k < len(self.inputs) else None
+        if found is None:
+            raise ModelError(f"{self.node} lacks its operand number {k + 1}")
+        if not isinstance(found, np.ndarray):
+            return found
+        if found.size and found.min() == SAMPLES_SIZE:
+            raise ModelError(f"{self.node} computes with the number of samples")
+        if found.size > MOST_WHOLE:
+            raise ModelError(f"{self.node} computes with {found.size:,} whole numbers; {MOST_WHOLE:,} at most")
+        return Weights(self.node.inputs[k], found.astype(np.float64))
+
+    def integers(self, k: int, role: str) -> tuple[int, ...]:
+        """An operand as whole numbers that the file holds."""
+        found = self.inputs[k] if k < len(self.inputs) else None
+        if not isinstance(found, np.ndarray):
+            raise ModelError(f"{self.node} takes {role} that are not in the file: nncodegen needs fixed shapes")
+        return tuple(int(one) for one in found.ravel())
+
+    def is_infinite(self, k: int) -> bool:
+        """Whether an operand is a single infinite number, as a bound that is none."""
+        found = self.inputs[k]
+        return isinstance(found, Weights) and found.array.size == 1 and bool(np.isinf(found.array).all())
+
+    def scaled(self, value: Value, factor: float | Expr) -> Value:
+        """A tensor times a number."""
+        exact = number(factor) if isinstance(factor, float) else factor
+        return value if exact == 1 else self.builder.elementwise(lambda z: exact * z, value)
+
+    def with_axes(self, value: Value, axes: Sequence[int]) -> Value:
+        """The value with further axes of size one."""
+        for _ in axes:
+            value = self.builder.inserted(value, len(value.axes))
+        return value
+
+    def shape_to_reshape(self, wanted: Sequence[int], value: Value, keeps_zero: bool) -> tuple[int | None, ...]:
+        """The shape that a Reshape asks for: -1 and 0 resolved, None for the samples."""
+        old = self.builder.shape(value)
+        if len(wanted) > 8:
+            raise ModelError(f"{self.node} makes a tensor of {len(wanted)} axes; it may have 8 at most")
+        samples = old[:1] == (None,)
+        first = wanted[0] if wanted else 1
+        rest: list[int | None] = list(wanted)
+        result: list[int | None] = []
+        if samples:
+            total = int(np.prod([n or 1 for n in old], dtype=object))
+            others = [self._size(n, old, k, keeps_zero) for k, n in enumerate(rest)][1:]
+            if first == SAMPLES_SIZE or (first == 0 and not keeps_zero) or (first == -1 and -1 not in others):
+                result = [None]
+            elif first > 0 and -1 not in others:
+                result = [None]  # the number of rows that the network was exported with
+            known = int(np.prod([n for n in others if n != -1], dtype=object))
+            if not result or known < 1 or (known != total and -1 not in others):
+                raise ModelError(f"{self.node} changes the rows of a batch: a model computes row by row")
+            rest = list(rest[1:])
+        offset = len(result)
+        sizes = [self._size(n, old, k + offset, keeps_zero) for k, n in enumerate(rest)]
+        count = int(np.prod([n or 1 for n in old], dtype=object))
+        known = int(np.prod([n for n in sizes if n != -1], dtype=object))
+        if sizes.count(-1) > 1 or any(n < -1 or n == 0 for n in sizes) or (known and count % known):
+            raise ModelError(f"{self.node} cannot make the shape {tuple(wanted)} of {old}")
+        return (*result, *(count // known if n == -1 else n for n in sizes))
+
+    def _size(self, size: int | None, old: Sequence[int | None], k: int, keeps_zero: bool) -> int:
+        if size == 0 and not keeps_zero and k < len(old):
+            return old[k] or SAMPLES_SIZE
+        return 0 if size is None else size

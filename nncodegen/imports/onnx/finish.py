@@ -1,0 +1,197 @@
+"""What is left to do when a graph has been read: outputs, indices that became one, names, and what nothing reads."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from sympy import Expr, exp
+
+from nncodegen.describe.given import initial_values
+from nncodegen.describe.loss_steps import Output
+from nncodegen.errors import ModelError
+from nncodegen.imports.onnx.axes import SAMPLES
+from nncodegen.imports.onnx.builder import Builder
+from nncodegen.imports.onnx.values import Value
+from nncodegen.ir import SAMPLE, Element, Step, Tensor, elements, needed
+
+Rename = Mapping[str, tuple[str, ...]]
+"""By the name of an index: the indices that take its place, perhaps none."""
+
+
+class Finished(NamedTuple):
+    """The parts of a ``Graph``."""
+
+    inputs: tuple[Tensor, ...]
+    parameters: tuple[Tensor, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[Output, ...]
+
+
+def finished(
+    builder: Builder, values: Sequence[tuple[str, Value]], in_file: Sequence[str], frozen: Sequence[str]
+) -> Finished:
+    """The steps that the outputs need, their inputs and parameters, in the indices of the whole program."""
+    outputs = [output for name, value in values for output in _outputs(builder, name, value)]
+    read_by_outputs = [element for output in outputs for element in (output.element, *elements(output.formula))]
+    steps = needed(tuple(builder.steps), read_by_outputs)
+    one = {index: (builder.axes.find(index),) for index in builder.axes.sizes}
+    steps, outputs = _renamed(steps, outputs, one)
+    inputs = {name: _indices(indices, one) for name, indices in builder.inputs}
+    read = {element.tensor for step in steps for element in step.operands}
+    pieces = {
+        piece: _indices(indices, one)
+        for parameter in builder.parameters.values()
+        for piece, indices, _ in parameter.pieces
+        if piece in read
+    }
+    steps = _with_columns(builder, steps, pieces)
+    shapes = [*inputs.values(), *pieces.values(), *(step.indices for step in steps)]
+    fused = _fused([*inputs.values(), *pieces.values()], steps)
+    sizes = {index: builder.axes.sizes[index] for found in shapes for index in found if index != SAMPLE}
+    sizes |= {group[0]: math.prod(sizes[index] for index in group) for group in fused}
+    names = _letters(index for found in shapes for index in found if index != SAMPLE)
+    rename: dict[str, tuple[str, ...]] = {index: (names[index],) for index in names}
+    for group in fused:
+        rename |= dict.fromkeys(group[1:], ())
+    steps, outputs = _renamed(steps, outputs, rename)
+    return Finished(
+        tuple(Tensor(name, (None, *(sizes[i] for i in indices if rename[i]))) for name, indices in inputs.items()),
+        _parameters(builder, pieces, {i: n for i, n in sizes.items() if rename[i]}, in_file, frozen),
+        steps,
+        tuple(outputs),
+    )
+
+
+def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
+    """The blocks of an output, in the order of its columns; each is a step of its own."""
+    if not value.of_inputs:
+        raise ModelError(f"the output {name!r} of the ONNX file does not depend on its inputs")
+    axes = value.axes
+    if any(segments == SAMPLES for segments in axes[1:]):
+        raise ModelError(f"the output {name!r} of the ONNX file has the samples on another axis than its first")
+    builder.axes.merged([segments for segments in axes if segments != SAMPLES] or [((),)])  # else columns are mixed
+    logarithms = {step.target: step for step in builder.steps if step.operator == "log_softmax"}
+    outputs = []
+    for position in value.positions():
+        formula = value.blocks[position]
+        indices = (SAMPLE, *(index for index in value.indices(position) if index != SAMPLE))
+        z = logarithms.get(formula.args[0]) if isinstance(formula, exp) else None
+        if z is None:
+            element = builder.step(name, indices, formula, own=True)
+        else:
+            element = builder.step(name, indices, z.expression, "softmax", z.over, own=True)
+        outputs.append(Output(element, formula))
+    return outputs
+
+
+def _parameters(
+    builder: Builder,
+    pieces: Mapping[str, tuple[str, ...]],
+    sizes: Mapping[str, int],
+    in_file: Sequence[str],
+    frozen: Sequence[str],
+) -> tuple[Tensor, ...]:
+    """The parameters that are read: those of the file in its order, then others."""
+    frozen = (frozen,) if isinstance(frozen, str) else frozen
+    places = {name: place for place, name in enumerate(in_file)}
+    there = [one for one in builder.parameters.values() if any(piece in pieces for piece, _, _ in one.pieces)]
+    there.sort(key=lambda one: places.get(one.name, len(places)))
+    for name in frozen:
+        if name not in {one.name for one in there}:
+            known = ", ".join(one.name for one in there)
+            raise ModelError(f"frozen names {name!r}, which is no parameter; there are: {known}")
+    undecided = not any(one.name in builder.trained for one in there)  # then nothing but scaling is there to train
+    tensors = []
+    for one in there:
+        fixed = one.name in builder.fixed and one.name not in builder.trained
+        identity = one.name.startswith("identity") and one.name not in places
+        trained = not (one.name in frozen or identity or (fixed and not undecided))
+        for piece, _, values in one.pieces:
+            if piece not in pieces:
+                continue
+            shape = tuple(sizes[index] for index in pieces[piece] if index in sizes)
+            start = initial_values(values.reshape(shape), shape, f"the initial {piece}")
+            tensors.append(Tensor(piece, shape, start, penalized=len(shape) > 1, trained=trained))
+    return tuple(tensors)
+
+
+def _with_columns(builder: Builder, steps: Sequence[Step], pieces: dict[str, tuple[str, ...]]) -> tuple[Step, ...]:
+    """The steps, with the index of size one that a matrix of one row or column has in its product.
+
+    Blocks of a product are compiled for matrices; a layer with one unit is one as well. Changes ``pieces``.
+    """
+    shapes = {piece: one.array.shape for one in builder.parameters.values() for piece, _, _ in one.pieces}
+    readers = Counter(element.tensor for step in steps for element in step.operands)
+    found: list[Step] = []
+    for step in steps:
+        factors = step.expression.args if step.expression.is_Mul and step.operator == "sum" else ()
+        weights = [e for e in factors if isinstance(e, Element) and e.tensor in pieces and e.indices == step.over]
+        samples = [e for e in factors if isinstance(e, Element) and e.indices == (SAMPLE, *step.over)]
+        if len(factors) != 2 or len(step.over) != 1 or not (weights and samples) or readers[weights[0].tensor] > 1:
+            found.append(step)
+            continue
+        (index,), name = step.over, weights[0].tensor
+        one = f"{name}:one"
+        builder.axes.sizes[one] = 1
+        pieces[name] = (one, index) if shapes[name][0] == 1 else (index, one)
+        column = Element(builder.fresh("s"), (SAMPLE, one))
+        found.append(Step(column, Element(name, pieces[name]) * samples[0], "sum", step.over))
+        found.append(Step(step.target, column, "sum", (one,)))
+    return tuple(found)
+
+
+# --- indices -----------------------------------------------------------------------------------------------------
+
+
+def _indices(indices: Iterable[str], rename: Rename) -> tuple[str, ...]:
+    return tuple(new for index in indices for new in rename.get(index, (index,)))
+
+
+def _renamed(steps: Iterable[Step], outputs: Iterable[Output], rename: Rename) -> tuple[tuple[Step, ...], list[Output]]:
+    """Steps and outputs under other indices."""
+
+    def at(element: Element) -> Element:
+        return Element(element.tensor, _indices(element.indices, rename))
+
+    def inside(expression: Expr) -> Expr:
+        return expression.xreplace({element: at(element) for element in elements(expression)})
+
+    def step_of(step: Step) -> Step:
+        over = _indices(step.over, rename)
+        return Step(at(step.target), inside(step.expression), step.operator if over else None, over)
+
+    return tuple(map(step_of, steps)), [Output(at(one.element), inside(one.formula)) for one in outputs]
+
+
+def _fused(shapes: Sequence[tuple[str, ...]], steps: Sequence[Step]) -> list[tuple[str, ...]]:
+    """Groups of indices that stand everywhere side by side, in one order: each group may be one index."""
+    after: dict[str, dict[str | None, None]] = {}
+    before: dict[str, dict[str | None, None]] = {}
+    found = [*shapes, *(e.indices for step in steps for e in (step.target, *step.operands)), *(s.over for s in steps)]
+    for indices in filter(None, found):
+        for index, previous, following in zip(indices, (None, *indices), (*indices[1:], None), strict=False):
+            after.setdefault(index, {})[following] = None
+            before.setdefault(index, {})[previous] = None
+    pairs = {}
+    for index, neighbours in after.items():
+        (other, *more) = neighbours
+        if index != SAMPLE and other is not None and not more and len(before[other]) == 1:
+            pairs[index] = other
+    groups = []
+    for index in pairs:
+        if index not in pairs.values():
+            group = [index]
+            while group[-1] in pairs:
+                group.append(pairs[group[-1]])
+            groups.append(tuple(group))
+    return groups
+
+
+def _letters(indices: Iterable[str]) -> dict[str, str]:
+    """Short names for indices, in the order in which they occur; n is reserved for the samples."""
+    letters = "ijklmopqrstuvwxyz"
+    found = list(dict.fromkeys(indices))
+    return {index: letters[k] if k < len(letters) else f"i{k}" for k, index in enumerate(found)}

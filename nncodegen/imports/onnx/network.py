@@ -1,0 +1,217 @@
+"""From a file of the format ONNX to a network: ``from_onnx``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from sympy import Expr, exp
+
+from nncodegen.describe import Graph, Optimizer, check_program
+from nncodegen.describe.checks import bounded
+from nncodegen.describe.loss_steps import Output
+from nncodegen.describe.losses import LossFunction
+from nncodegen.errors import ModelError, ProgramError
+from nncodegen.imports.onnx.axes import Plan, RefinedError
+from nncodegen.imports.onnx.builder import Builder
+from nncodegen.imports.onnx.call import MOST_WHOLE, Call, Operand
+from nncodegen.imports.onnx.classical import CLASSICAL
+from nncodegen.imports.onnx.file import FLOATS, Declared, File, Node, read
+from nncodegen.imports.onnx.finish import Finished, finished
+from nncodegen.imports.onnx.operators import OPERATORS
+from nncodegen.imports.onnx.shapes import as_operand
+from nncodegen.imports.onnx.values import Shape, Value
+from nncodegen.ir import Step, verify
+from nncodegen.ir.functions import sigmoid
+
+MOST_READINGS = 20_000
+"""How often nodes are read at most, as a graph is read again where its axes have to be refined."""
+
+KNOWN = {**OPERATORS, **CLASSICAL}
+"""Every operator that is read."""
+
+
+def from_onnx(
+    source: Any,
+    loss: str | LossFunction | None = None,
+    name: str = "network",
+    optimizers: Sequence[Optimizer] = (),
+    frozen: Sequence[str] = (),
+    outputs: Sequence[str] | None = None,
+    batch: bool | None = None,
+) -> Graph:
+    """The network in a file of the format ONNX (its path), in its bytes, or in an onnx.ModelProto.
+
+    Parameters are the weights of the file, by their names there and in its order, and start with its values, so that
+    the network predicts what the file does. What is done to the inputs before the first layer, as scaling, is kept, and
+    so are the parameters named in ``frozen``: they are not trained. Inputs are the columns of X, one tensor after the
+    other; outputs those of the graph that are real numbers, or the tensors named in ``outputs``; labels are left out.
+
+    The loss is by default "categorical_crossentropy" for a softmax and for probabilities of two classes, "nll" for a
+    log-softmax, "binary_crossentropy" for a sigmoid, else "mse". Where the first axis of the inputs has a size above
+    one, ``batch`` says whether it numbers the samples (True) or belongs to each of them (False).
+
+    Raises ModelError for a file that is damaged or holds what cannot be compiled, with all its unknown operators;
+    ImportError without the package onnx, OSError.
+    """
+    with bounded("the ONNX file"):
+        found = translated(source, outputs, frozen, batch)
+        usual = loss if loss is not None else _usual_loss(found.outputs, found.steps)
+        try:
+            graph = Graph(found.inputs, found.parameters, found.steps, found.outputs, usual, name, optimizers)
+            check_program(verify(graph.describe()))
+        except ProgramError as error:
+            raise ModelError(f"the ONNX file cannot be written in index notation: {error}") from error
+    return graph
+
+
+def translated(
+    source: Any, outputs: Sequence[str] | None = None, frozen: Sequence[str] = (), batch: bool | None = None
+) -> Finished:
+    """The inputs, parameters, steps and outputs of a file: see ``from_onnx``."""
+    file = read(source)
+    wanted = _wanted(file, outputs)
+    nodes = _needed(file, wanted)
+    _check_operators(nodes)
+    shapes = _input_shapes(file, batch)
+    plan: Plan = {}
+    while len(plan) * len(nodes) < MOST_READINGS:
+        with suppress(RefinedError):  # the plan has grown
+            builder, values = _traced(file, nodes, shapes, plan, wanted)
+            return finished(builder, values, tuple(file.constants), frozen)
+    raise ModelError("the ONNX file cuts and merges axes in too many ways to be written in index notation")
+
+
+# --- what of the graph is read -----------------------------------------------------------------------------------
+
+
+def _wanted(file: File, outputs: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the tensors that are the outputs."""
+    if outputs is not None:
+        names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        for name in names:
+            if name not in file.producers:
+                there = ", ".join(one.name for one in file.outputs)
+                raise ModelError(f"no node of the ONNX file gives {name!r}; its outputs are: {there}")
+    else:
+        names = tuple(one.name for one in file.outputs if one.name in file.producers and _is_real(file, one))
+    if not names or len(set(names)) < len(names):
+        there = ", ".join(f"{one.name} ({one.type or 'no tensor'})" for one in file.outputs)
+        raise ModelError(f"the ONNX file has no outputs that are real numbers, or one twice; there are: {there}")
+    return names
+
+
+def _is_real(file: File, output: Declared) -> bool:
+    """Whether an output is real numbers: those of a ZipMap are, in the form of dictionaries."""
+    return output.type in FLOATS or file.producers[output.name].kind == "ai.onnx.ml.ZipMap"
+
+
+def _needed(file: File, wanted: Sequence[str]) -> tuple[Node, ...]:
+    """The nodes that the outputs depend on, in their order."""
+    needed, names = [], set(wanted)
+    for node in reversed(file.nodes):
+        if names & set(node.outputs):
+            needed.append(node)
+            names |= set(node.inputs)
+    return tuple(reversed(needed))
+
+
+def _check_operators(nodes: Sequence[Node]) -> None:
+    """Raises ModelError with all operators that are not known."""
+    unknown = sorted({node.kind for node in nodes if node.kind not in KNOWN})
+    if unknown:
+        raise ModelError(
+            f"the ONNX file has operators that nncodegen does not know: {', '.join(unknown)}; "
+            f"it knows those of feed-forward networks, which docs/guide/onnx.md lists"
+        )
+
+
+def _input_shapes(file: File, batch: bool | None) -> dict[str, Shape]:
+    """The shape of each input; None stands for the samples."""
+    shapes: dict[str, Shape] = {}
+    for one in file.inputs:
+        if one.type in ("", "str", "?") or one.shape is None:
+            raise ModelError(f"the input {one.name!r} of the ONNX file is no tensor of numbers, or has no shape")
+        first, *rest = one.shape or (1,)
+        for size in rest:
+            if not isinstance(size, int) or size < 1:
+                raise ModelError(
+                    f"the input {one.name!r} of the ONNX file has the shape {one.shape}: every size but that of the "
+                    f"first axis must be a number"
+                )
+        if isinstance(first, int) and first < 1:
+            raise ModelError(f"the input {one.name!r} of the ONNX file has the shape {one.shape}, without any values")
+        if isinstance(first, int) and first > 1 and batch is None:
+            raise ModelError(
+                f"the first axis of the input {one.name!r} of the ONNX file has size {first}: say with batch=True that "
+                f"it numbers the samples, or with batch=False that it belongs to each of them"
+            )
+        samples = not isinstance(first, int) or batch is True
+        if samples and batch is False:
+            raise ModelError(f"the first axis of the input {one.name!r} of the ONNX file has no fixed size")
+        sizes = tuple(n for n in rest if isinstance(n, int))
+        fixed = (first,) if isinstance(first, int) and not samples else (None,)
+        shapes[one.name] = (*fixed, *sizes) if one.shape else ()
+    return shapes
+
+
+# --- the graph as steps ------------------------------------------------------------------------------------------
+
+
+def _traced(
+    file: File, nodes: Sequence[Node], shapes: dict[str, Shape], plan: Plan, wanted: Sequence[str]
+) -> tuple[Builder, list[tuple[str, Value]]]:
+    """The steps of the nodes, and the outputs. Raises RefinedError where the plan has to grow."""
+    builder = Builder(plan, (*file.constants, *shapes, *wanted))
+    known: dict[str, Operand] = {name: as_operand(name, array) for name, array in file.constants.items()}
+    known |= {name: builder.input(name, shape) for name, shape in shapes.items()}
+    batch = any(shape[:1] == (None,) for shape in shapes.values())
+    readers = Counter(name for node in nodes for name in node.inputs)
+    kept: dict[str, Value] = {}
+    for node in nodes:
+        call = Call(node, [known.get(name) if name else None for name in node.inputs], builder, file.opset, batch)
+        try:
+            given = KNOWN[node.kind](call)
+        except ModelError as error:
+            told = str(error) if str(error).startswith(str(node)) else f"{node}: {error}"
+            raise ModelError(told) from error
+        results = given if isinstance(given, list) else [given]
+        for name, result in zip(node.outputs, results, strict=False):
+            if isinstance(result, np.ndarray) and result.size > MOST_WHOLE:
+                raise ModelError(f"{node} gives {result.size:,} whole numbers; {MOST_WHOLE:,} at most")
+            if isinstance(result, Value):
+                kept[name] = result
+                result = builder.held(result, "t") if readers[name] > 1 else result
+            known[name] = result
+    values = []
+    for name in wanted:
+        if name not in kept:
+            raise ModelError(f"the output {name!r} of the ONNX file is not computed from its inputs")
+        values.append((name, kept[name]))
+    return builder, values
+
+
+def _usual_loss(outputs: Sequence[Output], steps: Sequence[Step]) -> str:
+    """The loss that belongs to what the network ends with."""
+    formulas = [output.formula for output in outputs]
+    logarithms = {step.target for step in steps if step.operator == "log_softmax"}
+    heads = {_head(formula, logarithms) for formula in formulas}
+    if len(formulas) == 2 and _is_one(sum(formulas)):
+        return "categorical_crossentropy"
+    losses = {"softmax": "categorical_crossentropy", "log_softmax": "nll", "sigmoid": "binary_crossentropy"}
+    return losses.get(heads.pop(), "mse") if len(heads) == 1 else "mse"
+
+
+def _head(formula: Expr, logarithms: set[Any]) -> str:
+    if formula in logarithms:
+        return "log_softmax"
+    if isinstance(formula, exp) and formula.args[0] in logarithms:
+        return "softmax"
+    return "sigmoid" if isinstance(formula, sigmoid) else ""
+
+
+def _is_one(total: Any) -> bool:
+    return bool(total == 1) or (isinstance(total, Expr) and bool(np.all(total.expand() == 1)))

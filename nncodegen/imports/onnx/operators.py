@@ -1,0 +1,304 @@
+"""The operators of ai.onnx that are read, each as a function of the values that it takes.
+
+https://onnx.ai/onnx/operators defines them. To add one, add an entry to a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import sympy
+from sympy import Abs, Expr, Max, Min, Piecewise, S, erf, sign
+from sympy.codegen.cfunctions import Sqrt
+
+from nncodegen.errors import ModelError
+from nncodegen.imports.activations import (
+    celu,
+    clip,
+    gelu_tanh,
+    hard_sigmoid,
+    hard_swish,
+    mish,
+    number,
+    shrink,
+    thresholded,
+)
+from nncodegen.imports.onnx.axes import UNIT
+from nncodegen.imports.onnx.call import Call
+from nncodegen.imports.onnx.file import FLOATS, type_of
+from nncodegen.imports.onnx.shapes import SHAPES
+from nncodegen.imports.onnx.values import Value, Weights
+from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, softsign, tanh
+
+Function = Callable[[Call], Any]
+
+LARGEST_EXPONENT = 64
+"""Exponents beyond it are no integers here, as powers are multiplied out."""
+
+UNARY: dict[str, Callable[..., Expr]] = {
+    "Abs": Abs, "Acos": sympy.acos, "Acosh": sympy.acosh, "Asin": sympy.asin, "Asinh": sympy.asinh,
+    "Atan": sympy.atan, "Atanh": sympy.atanh, "Cos": sympy.cos, "Cosh": sympy.cosh, "Erf": erf, "Exp": sympy.exp,
+    "HardSwish": hard_swish, "Log": sympy.log, "Mish": mish, "Neg": lambda z: -z, "Not": lambda z: 1 - z,
+    "Reciprocal": lambda z: 1 / z, "Relu": relu, "Sigmoid": sigmoid, "Sign": sign, "Sin": sympy.sin,
+    "Sinh": sympy.sinh, "Softplus": softplus, "Softsign": softsign, "Sqrt": Sqrt, "Tan": sympy.tan, "Tanh": tanh,
+}  # fmt: skip
+"""Functions of one number."""
+
+Numbers = Callable[[Call], Callable[[Any], Expr]]
+
+
+def _float(name: str, default: float) -> Callable[[Call], Expr]:
+    return lambda call: number(call.real(name, default))
+
+
+ALPHA = {name: _float("alpha", default) for name, default in
+         {"Celu": 1.0, "Elu": 1.0, "HardSigmoid": 0.2, "LeakyRelu": 0.01, "Selu": 1.67326319217681884765625,
+          "Swish": 1.0, "ThresholdedRelu": 1.0}.items()}  # fmt: skip
+"""The attribute alpha of activations, with its default."""
+
+WITH_NUMBERS: dict[str, Numbers] = {
+    "Celu": lambda call: lambda z: celu(z, ALPHA["Celu"](call)),
+    "Elu": lambda call: lambda z: elu(z, ALPHA["Elu"](call)),
+    "Gelu": lambda call: gelu_tanh if call.text("approximate", "none") == "tanh" else gelu,
+    "HardSigmoid": lambda call: lambda z: hard_sigmoid(z, ALPHA["HardSigmoid"](call), _float("beta", 0.5)(call)),
+    "LeakyRelu": lambda call: lambda z: leaky_relu(z, ALPHA["LeakyRelu"](call)),
+    "Selu": lambda call: lambda z: _float("gamma", 1.05070102214813232421875)(call) * elu(z, ALPHA["Selu"](call)),
+    "Shrink": lambda call: lambda z: shrink(z, _float("lambd", 0.5)(call), _float("bias", 0.0)(call)),
+    "Swish": lambda call: lambda z: _swish(z, ALPHA["Swish"](call)),
+    "ThresholdedRelu": lambda call: lambda z: thresholded(z, ALPHA["ThresholdedRelu"](call)),
+}
+"""Functions of one number that have attributes."""
+
+
+def _swish(z: Any, alpha: Expr) -> Expr:
+    return silu(z) if alpha == 1 else z * sigmoid(alpha * z)
+
+
+def _unary(function: Callable[..., Expr]) -> Function:
+    return lambda call: call.builder.elementwise(function, call.value(0), most=1)
+
+
+def _with_numbers(make: Numbers) -> Function:
+    return lambda call: call.builder.elementwise(make(call), call.value(0), most=1)
+
+
+# --- arithmetic --------------------------------------------------------------------------------------------------
+
+
+def _arithmetic(function: Callable[[Any, Any], Expr]) -> Function:
+    return lambda call: call.builder.elementwise(function, call.value(0), call.value(1))
+
+
+def _add(call: Call) -> Value:
+    """A sum; what is added to a product of matrices is its bias, also where it is a single number."""
+    a, b = (
+        call.value(k, as_parameter=isinstance(other, Value) and other.summed and call.builder.shape(other)[-1:] == (1,))
+        for k, other in enumerate(reversed((call.as_real(0), call.as_real(1))))
+    )
+    return call.builder.elementwise(lambda p, q: p + q, a, b)
+
+
+def _variadic(join: Callable[..., Expr]) -> Function:
+    def operator(call: Call) -> Value:
+        values = [call.value(k) for k in range(max(1, len(call.inputs)))]
+        return call.builder.elementwise(join, *values)
+
+    return operator
+
+
+def _truth(condition: Callable[[Any, Any], Any]) -> Function:
+    """A comparison: 1 where it holds, else 0."""
+
+    def function(p: Any, q: Any) -> Expr:
+        return Piecewise((S.One, condition(p, q)), (S.Zero, True))
+
+    return lambda call: call.builder.elementwise(function, call.value(0), call.value(1))
+
+
+def _where(call: Call) -> Value:
+    values = [call.value(k) for k in range(3)]
+    return call.builder.elementwise(lambda c, p, q: Piecewise((q, sympy.Eq(c, 0)), (p, True)), *values)
+
+
+def _pow(call: Call) -> Value:
+    exponent = call.value(1)
+    if not exponent.is_number:
+        return call.builder.elementwise(lambda u, b: u**b, call.value(0), exponent, most=1)
+    (b,) = exponent.blocks.values()
+    if abs(b) > LARGEST_EXPONENT:
+        raise ModelError(f"{call.node} has the exponent {b}; it may be from -{LARGEST_EXPONENT} to {LARGEST_EXPONENT}")
+    base = call.value(0)
+    base = base if base.is_number else call.builder.held(base, "t")  # else numbers in it would be raised, too
+    return call.builder.elementwise(lambda u, b: Sqrt(u) if b == S.Half else u**b, base, exponent)
+
+
+def _clip(call: Call) -> Value:
+    if call.opset < 11:
+        bounds = [call.attributes.get(name) for name in ("min", "max")]
+        low, high = (None if bound is None else call.builder.number(bound) for bound in bounds)
+    else:
+        low, high = (call.value(k) if call.given(k) and not call.is_infinite(k) else None for k in (1, 2))
+    for bound in (low, high):
+        if bound is not None and any(segments != UNIT for segments in bound.axes):
+            raise ModelError(f"{call.node} has bounds that are no single numbers")
+    present = [bound for bound in (low, high) if bound is not None]
+
+    def clipped(z: Any, *bounds: Any) -> Expr:
+        rest = list(bounds)
+        return clip(z, rest.pop(0) if low is not None else None, rest.pop(0) if high is not None else None)
+
+    return call.builder.elementwise(clipped, call.value(0), *present, most=1)
+
+
+def _prelu(call: Call) -> Value:
+    slope = call.value(1, as_parameter=True)
+    x = call.value(0)
+    if len(slope.axes) > len(x.axes):
+        raise ModelError(f"{call.node} has a slope of {len(slope.axes)} axes for a tensor of {len(x.axes)}")
+    return call.builder.elementwise(leaky_relu, x, slope, most=1)
+
+
+# --- products ----------------------------------------------------------------------------------------------------
+
+
+def _matmul(call: Call) -> Value:
+    return call.builder.product(call.value(0, as_parameter=True), call.value(1, as_parameter=True))
+
+
+def _gemm(call: Call) -> Value:
+    a, b = (call.value(k, as_parameter=True) for k in (0, 1))
+    if len(a.axes) != 2 or len(b.axes) != 2:
+        raise ModelError(f"{call.node} takes matrices, not tensors of {len(a.axes)} and {len(b.axes)} axes")
+    a = call.builder.transposed(a, (1, 0)) if call.whole("transA", 0) else a
+    b = call.builder.transposed(b, (1, 0)) if call.whole("transB", 0) else b
+    total = call.scaled(call.builder.product(a, b), call.real("alpha", 1.0))
+    if not call.given(2):
+        return total
+    bias = call.scaled(call.value(2, as_parameter=True), call.real("beta", 1.0))
+    return call.builder.elementwise(lambda p, q: p + q, total, bias)
+
+
+def _batch_normalization(call: Call) -> Value:
+    """At rest, an affine function of each channel: (x - mean)/sqrt(variance + epsilon)*scale + bias."""
+    if call.whole("training_mode", 0):
+        raise ModelError(f"{call.node} is in training mode: export the network in evaluation mode")
+    x = call.value(0)
+    if len(x.axes) < 2 or not call.whole("spatial", 1):
+        raise ModelError(f"{call.node} takes a tensor of two axes or more, with one mean for each channel")
+    epsilon, given = call.real("epsilon", 1e-5), call.inputs[1:5]
+    weights = [one for one in given if isinstance(one, Weights)]
+    channels = (1,) * (len(x.axes) - 2)
+    if len(weights) == 4 and len({one.array.shape for one in weights}) == 1 and weights[0].array.ndim == 1:
+        scale, bias, mean, variance = (one.array for one in weights)
+        if not (variance + epsilon > 0).all():
+            raise ModelError(f"{call.node} has a variance that is negative")
+        factor = scale / np.sqrt(variance + epsilon)
+        a = call.builder.parameter(weights[0].name, factor)
+        b = call.builder.parameter(weights[1].name, bias - mean * factor)
+        call.builder.trained |= a.undecided | b.undecided
+        a, b = (call.with_axes(one, channels) for one in (a, b))
+        return call.builder.elementwise(lambda x, a, b: x * a + b, x, a, b)
+    values = [call.with_axes(call.value(k, as_parameter=True), channels) for k in (1, 2, 3, 4)]
+    e = number(epsilon)
+    return call.builder.elementwise(lambda x, s, b, m, v: (x - m) / Sqrt(v + e) * s + b, x, *values)
+
+
+def _dropout(call: Call) -> list[Any]:
+    if call.given(2) and call.integers(2, "training_mode")[:1] == (1,):
+        raise ModelError(f"{call.node} is in training mode: export the network in evaluation mode")
+    return [call.first]
+
+
+# --- along axes --------------------------------------------------------------------------------------------------
+
+
+def _softmax(logarithm: bool) -> Function:
+    def operator(call: Call) -> Value:
+        value = call.value(0)
+        rank = len(value.axes)
+        axis = call.axis(call.whole("axis", 1 if call.opset < 13 else -1), rank)
+        axes = [axis] if call.opset >= 13 else list(range(axis, rank))
+        return call.builder.normalized(value, axes, logarithm)
+
+    return operator
+
+
+def _reduce(operator: str, before: Any = None, after: Any = None, mean: bool = False, since: int = 18) -> Function:
+    """A reduction; ``since`` is the version from which the axes are an input."""
+
+    def reduced(call: Call) -> Value:
+        value = call.value(0)
+        rank = len(value.axes)
+        axes = call.wholes("axes", ())
+        if call.opset >= since and call.given(1):
+            axes = call.integers(1, "axes")
+        if not axes and call.whole("noop_with_empty_axes", 0):
+            return value
+        numbers = sorted({call.axis(axis, rank) for axis in axes} or set(range(rank)))
+        if before is not None:
+            value = call.builder.elementwise(before, value)
+        result = call.builder.reduce(operator, value, numbers)
+        if mean:
+            shape = call.builder.shape(value)
+            count = int(np.prod([shape[axis] or 1 for axis in numbers], dtype=object))
+            result = call.scaled(result, 1 / sympy.Integer(count))
+        if after is not None:
+            result = call.builder.elementwise(after, result)
+        for axis in reversed(numbers) if not call.whole("keepdims", 1) else ():
+            result = call.builder.without(result, axis)
+        return result
+
+    return reduced
+
+
+def _cast(call: Call) -> Any:
+    """A real number stays what it is, as bool 0 or 1; integers would be rounded."""
+    kind, value = type_of(call.attributes.get("to")), call.first
+    if kind in FLOATS or (isinstance(value, np.ndarray) and kind != "?"):
+        return value.astype(np.int64) if isinstance(value, np.ndarray) and kind not in FLOATS else call.as_real(0)
+    if kind == "bool":
+        return call.builder.elementwise(lambda z: Piecewise((S.Zero, sympy.Eq(z, 0)), (S.One, True)), call.value(0))
+    raise ModelError(f"{call.node} makes numbers of the type {kind}: nncodegen computes with real numbers alone")
+
+
+OPERATORS: dict[str, Function] = {
+    **{name: _unary(function) for name, function in UNARY.items()},
+    **{name: _with_numbers(make) for name, make in WITH_NUMBERS.items()},
+    **SHAPES,
+    "Add": _add,
+    "Sub": _arithmetic(lambda p, q: p - q),
+    "Mul": _arithmetic(lambda p, q: p * q),
+    "Div": _arithmetic(lambda p, q: p / q),
+    "Pow": _pow,
+    "Equal": _truth(sympy.Eq),
+    "Greater": _truth(lambda p, q: p > q),
+    "GreaterOrEqual": _truth(lambda p, q: p >= q),
+    "Less": _truth(lambda p, q: p < q),
+    "LessOrEqual": _truth(lambda p, q: p <= q),
+    "And": _arithmetic(lambda p, q: p * q),
+    "Or": _arithmetic(lambda p, q: p + q - p * q),
+    "Where": _where,
+    "Sum": _variadic(sympy.Add),
+    "Mean": _variadic(lambda *z: sympy.Add(*z) / len(z)),
+    "Max": _variadic(Max),
+    "Min": _variadic(Min),
+    "Clip": _clip,
+    "PRelu": _prelu,
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "BatchNormalization": _batch_normalization,
+    "Dropout": _dropout,
+    "Softmax": _softmax(logarithm=False),
+    "LogSoftmax": _softmax(logarithm=True),
+    "ReduceSum": _reduce("sum", since=13),
+    "ReduceMean": _reduce("sum", mean=True),
+    "ReduceMax": _reduce("max"),
+    "ReduceMin": _reduce("max", before=lambda z: -z, after=lambda z: -z),
+    "ReduceL1": _reduce("sum", before=Abs),
+    "ReduceL2": _reduce("sum", before=lambda z: z**2, after=Sqrt),
+    "ReduceSumSquare": _reduce("sum", before=lambda z: z**2),
+    "Cast": _cast,
+}
+"""Every operator of ai.onnx that is read."""

@@ -1,0 +1,242 @@
+"""The operators of ai.onnx that compute nothing: they name, order, cut and join axes, and look at shapes.
+
+What looks at shapes, as a Reshape to (-1, 12) may be preceded by, gives whole numbers, with which these operators work
+as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.errors import ModelError
+from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Call, Operand
+from nncodegen.imports.onnx.values import Value, Weights
+
+LAST = 2**30
+"""From here on, the end of a Slice means the end of the axis."""
+
+
+def _identity(call: Call) -> Operand:
+    return call.first
+
+
+def _constant(call: Call) -> Operand:
+    """The value of a Constant; a list of numbers stands in an attribute of its own."""
+    attributes = call.attributes
+    if isinstance(attributes.get("value"), np.ndarray):
+        return as_operand(call.node.outputs[0], attributes["value"])
+    for name in ("value_float", "value_floats"):
+        if name in attributes:
+            values = attributes[name]
+            array = np.array(values, dtype=np.float64)
+            return Weights(call.node.outputs[0], array)
+    if "value_int" in attributes:
+        return np.array(call.whole("value_int", 0), dtype=np.int64)
+    return np.array(call.wholes("value_ints"), dtype=np.int64)
+
+
+def as_operand(name: str, array: NDArray[Any]) -> Operand:
+    """An array of the file: real numbers, or whole ones."""
+    return Weights(name, array) if array.dtype == np.float64 else array
+
+
+def _shape(call: Call) -> NDArray[Any]:
+    found = call.first
+    if isinstance(found, Value):
+        sizes = [SAMPLES_SIZE if n is None else n for n in call.builder.shape(found)]
+    else:
+        sizes = list((found.array if isinstance(found, Weights) else np.asarray(found)).shape)
+    start, end = call.whole("start", 0), call.whole("end", len(sizes))
+    return np.array(sizes[start:end], dtype=np.int64)
+
+
+def _reshape(call: Call) -> Operand:
+    wanted = call.integers(1, "a shape") if call.opset >= 5 else call.wholes("shape")
+    if isinstance(call.first, np.ndarray):
+        return _array(call, lambda array: array.reshape(wanted))
+    value = call.value(0, as_parameter=True)
+    return call.builder.reshaped(value, call.shape_to_reshape(wanted, value, bool(call.whole("allowzero", 0))))
+
+
+def _flatten(call: Call) -> Value:
+    value = call.value(0, as_parameter=True)
+    rank = len(value.axes)
+    axis = call.whole("axis", 1)
+    if not -rank <= axis <= rank:
+        raise ModelError(f"{call.node} names axis {axis} of a tensor of {rank} axes")
+    axis = axis + rank if axis < 0 else axis
+    shape = call.builder.shape(value)
+    before, after = (int(np.prod([n or 1 for n in part], dtype=object)) for part in (shape[:axis], shape[axis:]))
+    if None not in shape:
+        return call.builder.reshaped(value, (before, after))
+    if None in shape[axis:] or before != 1:
+        raise ModelError(f"{call.node} mixes the rows of a batch with their values: a model computes row by row")
+    return call.builder.reshaped(value, (None, after))
+
+
+def _transpose(call: Call) -> Operand:
+    if isinstance(call.first, np.ndarray):
+        return _array(call, lambda array: array.transpose(call.wholes("perm", tuple(range(array.ndim))[::-1])))
+    value = call.value(0, as_parameter=True)
+    rank = len(value.axes)
+    order = call.wholes("perm", tuple(range(rank))[::-1])
+    if sorted(order) != list(range(rank)):
+        raise ModelError(f"{call.node} has the permutation {order} for a tensor of {rank} axes")
+    return call.builder.transposed(value, order)
+
+
+def _axes_of(call: Call, rank: int) -> list[int] | None:
+    """The axes of a Squeeze or Unsqueeze; None where it names none."""
+    if call.opset >= 13:
+        axes = call.integers(1, "axes") if call.given(1) else None
+    else:
+        axes = call.wholes("axes", ()) if "axes" in call.attributes else None
+    if axes is None:
+        return None
+    if len(axes) > 8:
+        raise ModelError(f"{call.node} names {len(axes)} axes; there may be 8 at most")
+    return sorted({call.axis(axis, rank) for axis in axes})
+
+
+def _squeeze(call: Call) -> Operand:
+    found = call.first
+    if isinstance(found, np.ndarray):
+        axes = _axes_of(call, found.ndim)
+        return _array(call, lambda array: array.squeeze(None if axes is None else tuple(axes)))
+    value = call.value(0, as_parameter=True)
+    shape = call.builder.shape(value)
+    axes = _axes_of(call, len(shape))
+    for axis in reversed([k for k, n in enumerate(shape) if n == 1] if axes is None else axes):
+        value = call.builder.without(value, axis)
+    return value
+
+
+def _unsqueeze(call: Call) -> Operand:
+    found = call.first
+    given = call.integers(1, "axes") if call.opset >= 13 else call.wholes("axes")
+    if isinstance(found, np.ndarray):
+        axes = _axes_of(call, found.ndim + len(given)) or []
+        return _array(call, lambda array: np.expand_dims(array, tuple(axes)))
+    value = call.value(0, as_parameter=True)
+    if len(value.axes) + len(given) > 8:
+        raise ModelError(f"{call.node} makes a tensor of more than 8 axes")
+    for axis in _axes_of(call, len(value.axes) + len(given)) or []:
+        value = call.builder.inserted(value, axis)
+    return value
+
+
+def _concat(call: Call) -> Operand:
+    if any(isinstance(one, np.ndarray) for one in call.inputs) and not any(isinstance(o, Value) for o in call.inputs):
+        arrays = [one.ravel() for one in call.inputs if isinstance(one, np.ndarray)]
+        if len(arrays) < len(call.inputs) or sum(array.size for array in arrays) > MOST_WHOLE:
+            raise ModelError(f"{call.node} joins whole numbers with others, or more than {MOST_WHOLE:,} of them")
+        return np.concatenate(arrays)
+    values = [call.value(k, as_parameter=True) for k in range(len(call.inputs))]
+    ranks = {len(value.axes) for value in values}
+    if len(ranks) != 1 or ranks == {0}:
+        raise ModelError(f"{call.node} joins tensors of different numbers of axes")
+    return call.builder.concatenated(values, call.axis(call.whole("axis", 1), ranks.pop()))
+
+
+def _slice(call: Call) -> Operand:
+    found = call.first
+    array = found if isinstance(found, np.ndarray) else None
+    value = None if array is not None else call.value(0, as_parameter=True)
+    shape: Sequence[int | None] = np.asarray(array).shape if value is None else call.builder.shape(value)
+    if call.opset >= 10:
+        starts, ends = call.integers(1, "starts"), call.integers(2, "ends")
+        axes = call.integers(3, "axes") if call.given(3) else tuple(range(len(starts)))
+        steps = call.integers(4, "steps") if call.given(4) else (1,) * len(starts)
+    else:
+        starts, ends = call.wholes("starts"), call.wholes("ends")
+        axes, steps = call.wholes("axes", tuple(range(len(starts)))), (1,) * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
+        raise ModelError(f"{call.node} has starts, ends, axes and steps that do not fit together")
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        axis = call.axis(axis, len(shape))
+        size = shape[axis]
+        if size is None:
+            if start or end < LAST or step != 1:
+                raise ModelError(f"{call.node} takes rows out of a batch: a model computes row by row")
+            continue
+        chosen = range(size)[slice(start, end, step)]
+        if step < 0 and end < -size:
+            chosen = range(size)[slice(start, None, step)]
+        if array is not None:
+            array = np.take(array, list(chosen), axis=axis)
+        else:
+            assert value is not None
+            value = call.builder.gathered(value, axis, chosen)
+    return value if array is None else array
+
+
+def _gather(call: Call) -> Operand:
+    indices = call.inputs[1] if call.given(1) else None
+    if not isinstance(indices, np.ndarray) or indices.ndim > 1:
+        raise ModelError(f"{call.node} takes positions that are not in the file, or a matrix of them")
+    if isinstance(call.first, np.ndarray):
+        return _array(call, lambda array: np.take(array, indices, axis=call.whole("axis", 0)))
+    return _taken(call, call.value(0, as_parameter=True), call.whole("axis", 0), indices)
+
+
+def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
+    """Positions along an axis, which may be counted from the end; of a single one, the axis goes."""
+    axis = call.axis(axis, len(value.axes))
+    size = call.builder.shape(value)[axis] or 0
+    if indices.size and not (-size <= indices.min() and indices.max() < size):
+        raise ModelError(f"{call.node} takes positions beyond an axis of size {size}")
+    result = call.builder.gathered(value, axis, [int(one) % size for one in indices.ravel()])
+    return result if indices.ndim else call.builder.without(result, axis)
+
+
+def _split(call: Call) -> list[Value]:
+    value = call.value(0, as_parameter=True)
+    axis = call.axis(call.whole("axis", 0), len(value.axes))
+    size, count = call.builder.shape(value)[axis], len(call.node.outputs)
+    if size is None:
+        raise ModelError(f"{call.node} takes rows out of a batch: a model computes row by row")
+    if call.opset >= 13 and call.given(1):
+        sizes = call.integers(1, "sizes")
+    else:
+        part = -(-size // count)
+        sizes = call.wholes("split", (part,) * (count - 1) + (size - part * (count - 1),))
+    if sum(sizes) != size or len(sizes) != count or any(one < 1 for one in sizes):
+        raise ModelError(f"{call.node} splits an axis of size {size} into {count} parts of the sizes {sizes}")
+    ends = [sum(sizes[: k + 1]) for k in range(count)]
+    return [call.builder.gathered(value, axis, range(e - n, e)) for e, n in zip(ends, sizes, strict=True)]
+
+
+def _array(call: Call, function: Callable[[NDArray[Any]], Any]) -> NDArray[Any]:
+    """A function of whole numbers of the file."""
+    try:
+        return np.asarray(function(np.asarray(call.first)))
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
+        raise ModelError(f"{call.node} cannot be computed: {error}") from error
+
+
+SHAPES: dict[str, Callable[[Call], Any]] = {
+    "Concat": _concat,
+    "Constant": _constant,
+    "Flatten": _flatten,
+    "Gather": _gather,
+    "Identity": _identity,
+    "Reshape": _reshape,
+    "Shape": _shape,
+    "Slice": _slice,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+}
+"""Operators that name, order, cut and join axes."""
+
+
+def array_feature_extractor(call: Call) -> Value:
+    """ai.onnx.ml: some columns of a matrix, whose numbers are in the file."""
+    indices = np.array(call.integers(1, "columns"), dtype=np.int64)
+    value = call.value(0)
+    return _taken(call, value, len(value.axes) - 1, indices)

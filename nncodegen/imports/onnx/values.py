@@ -1,0 +1,229 @@
+"""Tensors of a graph as formulas of elements, and the steps that define them.
+
+A value consists of blocks, one for each choice of a segment of every axis. The block of a tensor that is not cut is the
+only one. A formula grows as operators are applied to it, until something needs its value: then a step defines it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr, Piecewise, preorder_traversal
+
+from nncodegen.errors import ModelError
+from nncodegen.imports.activations import number
+from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Axes, Plan, Segments
+from nncodegen.ir import SAMPLE, Element, Step, elements
+
+MOST_SIZE, MOST_BLOCKS, MOST_STEPS, MOST_WORK = 2**24, 4096, 20_000, 100_000
+"""Upper bounds for the values of a tensor (of one sample), for its blocks, for the steps of a graph, and for the blocks
+of all its tensors."""
+
+MOST_PARAMETERS = 2**26
+"""The most values in all parameters."""
+
+LONG = 40
+"""Nodes of a formula beyond which a step defines it before anything else is done with it."""
+
+Shape = tuple[int | None, ...]
+Blocks = Mapping[tuple[int, ...], Expr]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Numbers from the file of which it is not known yet whether they are parameters or parts of formulas."""
+
+    name: str
+    array: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor: the segments of its axes, and a formula for each block.
+
+    ``of_inputs`` tells whether it depends on the inputs, ``trained`` whether on a parameter that is trained; others on
+    which it depends are in ``undecided``. ``summed`` says that it is a product of matrices.
+    """
+
+    axes: tuple[Segments, ...]
+    blocks: Blocks
+    of_inputs: bool = False
+    trained: bool = False
+    undecided: frozenset[str] = frozenset()
+    summed: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a single number."""
+        return len(self.blocks) == 1 and all(block.is_number for block in self.blocks.values())
+
+    def positions(self) -> Iterator[tuple[int, ...]]:
+        """The numbers of all blocks, in order."""
+        return product(*(range(len(segments)) for segments in self.axes))
+
+    def indices(self, position: tuple[int, ...]) -> tuple[str, ...]:
+        """The indices of a block, from the first axis to the last."""
+        return tuple(index for segments, k in zip(self.axes, position, strict=True) for index in segments[k])
+
+
+@dataclass
+class Parameter:
+    """A parameter of the graph: its array, how each index numbers it, and the pieces that it is cut into."""
+
+    name: str
+    array: NDArray[Any]
+    pieces: list[tuple[str, tuple[str, ...], NDArray[Any]]] = field(default_factory=list)
+    """The name, the indices and the values of each piece."""
+
+
+class Steps:
+    """Steps that grow while a graph is read."""
+
+    def __init__(self, plan: Plan, reserved: Iterable[str] = ()) -> None:
+        self.axes = Axes(plan)
+        self._reserved = frozenset(reserved)
+        self._work = 0
+        self._parameters = 0
+        self.steps: list[Step] = []
+        self.inputs: list[tuple[str, tuple[str, ...]]] = []
+        self.parameters: dict[str, Parameter] = {}
+        self.trained: set[str] = set()
+        self.fixed: dict[str, None] = {}
+        """Parameters that prepare the inputs, before anything that is trained."""
+        self._values: dict[str, Value] = {}
+        self._taken: set[str] = set()
+        self._copies: dict[tuple[str, str], Element] = {}
+
+    # --- what comes from outside ---------------------------------------------------------------------------------
+
+    def input(self, name: str, shape: Shape) -> Value:
+        """An input of a shape; None stands for the samples. Its columns keep their order."""
+        axes = tuple(
+            SAMPLES if size is None else self.axes.segments(f"{name}:{k}", size) for k, size in enumerate(shape)
+        )
+        self.axes.merged([segments for segments in axes if segments != SAMPLES] or [UNIT])  # else no block is in a row
+        value = Value(axes, {}, of_inputs=True)
+        blocks = {}
+        for position in value.positions():
+            indices = tuple(index for index in value.indices(position) if index != SAMPLE)
+            tensor = self.fresh(self._piece(name, value.axes, position), own=True)
+            self.inputs.append((tensor, indices))
+            blocks[position] = Element(tensor, (SAMPLE, *indices))
+        return self._checked(replace(value, blocks=blocks))
+
+    def parameter(self, name: str, array: NDArray[Any]) -> Value:
+        """A parameter that starts with the values of an array; with others, the name belongs to another one."""
+        while name in self.parameters:
+            known = self.parameters[name].array
+            if known is array or np.array_equal(known, array):
+                return self._values[name]
+            name += "'"
+        if not array.size:
+            raise ModelError(f"{name!r} has the shape {array.shape}, without any values")
+        self.count(array.size)
+        axes = tuple(self.axes.segments(f"{name}:{k}", size) for k, size in enumerate(array.shape))
+        value = Value(axes, {}, undecided=frozenset([name]))
+        parameter = self.parameters[name] = Parameter(name, array)
+        blocks = {}
+        for position in value.positions():
+            indices = value.indices(position)
+            tensor = self.fresh(self._piece(name, axes, position), own=True)
+            part = array[tuple(slice(*self._range(s, k)) for s, k in zip(axes, position, strict=True))]
+            sizes = [self.axes.sizes[index] for index in indices]
+            parameter.pieces.append((tensor, indices, part.reshape(sizes)))
+            blocks[position] = Element(tensor, indices)
+        self._values[name] = self._checked(replace(value, blocks=blocks))
+        return self._values[name]
+
+    def _range(self, segments: Segments, k: int) -> tuple[int, int]:
+        start = sum(map(self.axes.size, segments[:k]))
+        return start, start + self.axes.size(segments[k])
+
+    def _piece(self, name: str, axes: Sequence[Segments], position: Sequence[int]) -> str:
+        """The name of a block: that of its tensor, with the ranges of what it is cut out of it."""
+        if all(len(segments) == 1 for segments in axes):
+            return name
+        ranges = [":" if len(s) == 1 else ":".join(map(str, self._range(s, k)))
+                  for s, k in zip(axes, position, strict=True) if s != SAMPLES]  # fmt: skip
+        return f"{name}[{','.join(ranges)}]"
+
+    def count(self, values: int) -> None:
+        """Counts the values of a parameter. Raises ModelError where there are too many in all."""
+        self._parameters += values
+        if self._parameters > MOST_PARAMETERS:
+            raise ModelError(f"the graph has more than {MOST_PARAMETERS:,} values in its parameters: too many")
+
+    def constant(self, weights: Weights) -> Value:
+        """Numbers as they stand: a single one in the formulas, others as a parameter."""
+        if weights.array.size == 1:
+            return self.number(weights.array.ravel()[0], weights.array.ndim)
+        return self.parameter(weights.name, weights.array)
+
+    def number(self, value: float, rank: int = 0) -> Value:
+        """A single number, as a tensor of so many axes."""
+        if not math.isfinite(value):
+            raise ModelError(f"the graph computes with {value}, which is no number")
+        return Value((UNIT,) * rank, {(0,) * rank: number(value)})
+
+    def fresh(self, name: str, own: bool = False) -> str:
+        """A name that no tensor has; those of the file are left to what has them there (``own``)."""
+        while name in self._taken or (name in self._reserved and not own):
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    # --- what a value is -----------------------------------------------------------------------------------------
+
+    def shape(self, value: Value) -> Shape:
+        """The sizes of the axes; None for the samples."""
+        return tuple(map(self.axes.length, value.axes))
+
+    def _checked(self, value: Value) -> Value:
+        """The value. Raises ModelError for one that is too large."""
+        size = math.prod(self.axes.length(segments) or 1 for segments in value.axes)
+        if size > MOST_SIZE or len(value.blocks) > MOST_BLOCKS:
+            raise ModelError(f"the graph has a tensor of {size:,} values in {len(value.blocks)} parts: too large")
+        self._work += len(value.blocks)
+        if self._work > MOST_WORK:
+            raise ModelError("the graph computes with too many parts of tensors")
+        for position in value.blocks:
+            self.axes.together(value.indices(position))
+        return value
+
+    def step(self, name: str, indices: Iterable[str], expression: Expr, operator: str | None = None,
+             over: tuple[str, ...] = (), own: bool = False) -> Element:  # fmt: skip
+        """Defines a tensor. Its index of the samples comes first, also where a sample is all that the graph takes."""
+        indices = tuple(indices)
+        first = (SAMPLE,) if SAMPLE in (*indices, *(i for e in elements(expression) for i in e.indices)) else ()
+        target = Element(self.fresh(name, own), (*first, *(index for index in indices if index != SAMPLE)))
+        if len(self.steps) >= MOST_STEPS:
+            raise ModelError(f"the graph takes more than {MOST_STEPS} steps: that is too large")
+        self.axes.together((*indices, *over))
+        self.steps.append(Step(target, expression, operator, over))
+        return target
+
+    def held(self, value: Value, name: str) -> Value:
+        """The value, with a step for each block that is not a tensor already."""
+        blocks = {
+            position: block
+            if isinstance(block, Element) or block.is_number
+            else self.step(name, value.indices(position), block)
+            for position, block in value.blocks.items()
+        }
+        return replace(value, blocks=blocks)
+
+    def short(self, value: Value, most: int = LONG) -> Value:
+        """The value, with steps for blocks that are long, or read more than so many elements."""
+        long = any(
+            len(block.free_symbols) > most
+            or block.has(Piecewise)  # a choice by a choice would be written in conditions that have no C form
+            or sum(1 for _ in preorder_traversal(block)) > LONG
+            for block in value.blocks.values()
+        )
+        return self.held(value, "t") if long else value

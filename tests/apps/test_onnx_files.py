@@ -1,0 +1,237 @@
+"""Files of ONNX may come from anywhere: what is wrong with one is told, and no file does more than that."""
+
+import resource
+import time
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen import ModelError
+
+onnx = pytest.importorskip("onnx")
+from onnx import helper, numpy_helper
+
+from tests.support.onnx_models import FLOAT, INT64, model
+
+RNG = np.random.default_rng(11)
+W = {"W": RNG.normal(size=(4, 6)).astype(np.float32)}
+
+
+def integers(**values):
+    return {name: np.array(value, dtype=np.int64) for name, value in values.items()}
+
+
+def sound():
+    """A graph with something of everything."""
+    return model(
+        [("MatMul", "x W", "m", {}), ("Add", "m b", "a", {}), ("Relu", "a", "r", {}),
+         ("Slice", "r zero two axis", "s", {}), ("Slice", "r two end axis", "t", {}),
+         ("Concat", "t s", "c", {"axis": 1}),
+         ("Reshape", "c shape", "k", {}), ("Transpose", "k", "u", {"perm": [0, 2, 1]}), ("Flatten", "u", "f", {}),
+         ("Gemm", "f V v", "g", {"transB": 1, "alpha": 0.5}), ("Clip", "g low high", "l", {}),
+         ("Pow", "l three", "p", {}),
+         ("ReduceMean", "p", "mean", {"axes": [1]}), ("Sub", "p mean", "d", {}), ("Softmax", "d", "y", {"axis": -1})],
+        W | {"b": np.zeros(6, np.float32), "V": RNG.normal(size=(3, 6)).astype(np.float32), "v": np.ones(3, np.float32),
+             "low": np.float32(-1), "high": np.float32(2), "three": np.float32(3)}
+        | integers(zero=[0], two=[2], end=[6], axis=[1], shape=[-1, 2, 3]),
+    )  # fmt: skip
+
+
+def test_sound():
+    """What is mutated below is a file that is read."""
+    assert len(nn.from_onnx(sound()).describe().parameters) > 6
+
+
+# --- mutations ---------------------------------------------------------------------------------------------------
+
+NUMBERS = (-(2**63), -(2**31), -1, 0, 1, 7, 2**31, 2**62)
+OPERATORS = ("Exp", "Log", "Div", "Concat", "Gather", "Squeeze", "Split", "Where", "MatMul", "Gemm", "Reshape",
+             "PRelu", "BatchNormalization", "Max", "Sum", "Shape", "Constant", "LogSoftmax", "Conv")  # fmt: skip
+
+
+def mutated_bytes(rng, data):
+    """A file with some bytes changed, removed or repeated."""
+    data, kind, place = bytearray(data), rng.integers(4), rng.integers(len(data))
+    if kind == 0:
+        data[place] = rng.integers(256)
+    elif kind == 1:
+        data[place] ^= 1 << rng.integers(8)
+    elif kind == 2:
+        del data[place : place + rng.integers(1, 40)]
+    else:
+        data[place:place] = data[place : place + rng.integers(1, 40)]
+    return bytes(data)
+
+
+def mutated_graph(rng, proto):
+    """A file in which some parts say something else."""
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    for _ in range(rng.integers(1, 3)):
+        node, constant = rng.choice(made.graph.node), rng.choice(made.graph.initializer)
+        names = [name for one in made.graph.node for name in (*one.input, *one.output)] + [""]
+        kind = rng.integers(9)
+        if kind == 0:
+            node.op_type = str(rng.choice(OPERATORS))
+        elif kind == 1:
+            node.input.insert(0, str(rng.choice(names)))
+        elif kind == 2:
+            node.attribute.append(helper.make_attribute(str(rng.choice(["axis", "axes", "perm", "alpha", "keepdims"])),
+                                                        [int(rng.choice(NUMBERS))] if rng.integers(2)
+                                                        else int(rng.choice(NUMBERS))))  # fmt: skip
+        elif kind == 3:
+            constant.dims[:] = [int(rng.choice(NUMBERS)) for _ in range(rng.integers(4))]
+        elif kind == 4:
+            array = rng.choice(NUMBERS, size=rng.integers(4))
+            constant.CopyFrom(numpy_helper.from_array(array.astype(np.int64), constant.name))
+        elif kind == 5:
+            array = rng.choice([0, -0.5, 1e38, -1e-38, np.inf, np.nan], size=rng.integers(0, 3, size=rng.integers(3)))
+            constant.CopyFrom(numpy_helper.from_array(array.astype(np.float32), constant.name))
+        elif kind == 6:
+            constant.data_type = int(rng.integers(24))
+        elif kind == 7:
+            shape = made.graph.input[0].type.tensor_type.shape
+            shape.dim[rng.integers(2)].dim_value = int(rng.choice(NUMBERS))
+        else:
+            del node.input[: rng.integers(3)]
+    return made
+
+
+def test_mutations():
+    """A thousand damaged files end in a ModelError or in a model, soon and without much memory."""
+    rng, proto = np.random.default_rng(12), sound()
+    data = proto.SerializeToString()
+    refused = 0
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(1000):
+        source = mutated_bytes(rng, data) if number % 2 else mutated_graph(rng, proto)
+        start = time.process_time()
+        try:
+            nn.from_onnx(source)
+        except ModelError:
+            refused += 1
+        assert time.process_time() - start < 20
+    assert 500 < refused < 1000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kilobytes
+
+
+# --- what is refused ---------------------------------------------------------------------------------------------
+
+
+def test_unknown_operators():
+    """A graph with operators that are not known is refused with all of them, of the nodes that its outputs need."""
+    proto = model([("Conv", "x W", "c", {}), ("LSTM", "c W W", "l", {}), ("ml/TreeEnsembleRegressor", "l", "t", {}),
+                   ("Relu", "t", "y", {}), ("Einsum", "x", "z", {"equation": "ij->ji"})], W)  # fmt: skip
+    with pytest.raises(ModelError, match=r"not know: Conv, LSTM, ai\.onnx\.ml\.TreeEnsembleRegressor; it knows"):
+        nn.from_onnx(proto)
+
+
+def external(tmp_path):
+    proto = model([("MatMul", "x W", "y", {})], W)
+    (tmp_path / "weights").write_bytes(W["W"].tobytes())
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in {"location": str(tmp_path / "weights"), "offset": "0", "length": "96"}.items():
+        tensor.external_data.add(key=key, value=value)
+    return proto
+
+
+def test_external_data(tmp_path):
+    """Weights in another file are not read, wherever that lies."""
+    with pytest.raises(ModelError, match="the initializer 'W' lies in another file, which is not read"):
+        nn.from_onnx(external(tmp_path))
+
+
+def constant(array, data_type=FLOAT):
+    proto = model([("MatMul", "x W", "y", {})], W)
+    proto.graph.initializer[0].CopyFrom(
+        onnx.TensorProto(name="W", dims=array, data_type=data_type, raw_data=W["W"].tobytes())
+    )
+    return proto
+
+
+def changed(**fields):
+    proto = model([("MatMul", "x W", "y", {})], W)
+    for name, value in fields.items():
+        setattr(proto.graph.node[0], name, value)
+    return proto
+
+
+def with_opset(version):
+    return model([("MatMul", "x W", "y", {})], W, opset=version)
+
+
+REFUSED = {
+    "no file": (b"not an ONNX file", "this is no ONNX file, or"),
+    "empty": (b"", "this is no ONNX file, or one without a graph"),
+    "a text": (3, "from_onnx takes a path, bytes or an onnx.ModelProto, not a int"),
+    "too large": (constant([2**20, 2**20]), "it may have 16,777,216 values at most"),
+    "negative": (constant([-4, -6]), "the initializer 'W' has the shape"),
+    "too short": (constant([4, 7]), "the initializer 'W' is damaged"),
+    "another type": (constant([4, 6], 99), r"the initializer 'W' has a type that nncodegen does not read \(99\)"),
+    "not finite": (model([("MatMul", "x W", "y", {})], {"W": np.full((4, 6), np.nan)}), "values that are not finite"),
+    "a long name": (changed(name="n" * 400), "the ONNX file calls a node"),
+    "a name of lines": (changed(op_type="Mat\nMul"), r"the ONNX file calls an operator 'Mat\\nMul'"),
+    "an old version": (with_opset(6), "version 6 of ai.onnx; nncodegen knows 7 to 28: convert it"),
+    "a cycle": (model([("MatMul", "a W", "y", {}), ("Relu", "y", "a", {})], W), "reads 'a', which nothing before it"),
+    "twice": (model([("MatMul", "x W", "y", {}), ("Relu", "x", "y", {})], W), "defines 'y', which is defined already"),
+    "an unknown output": (model([("MatMul", "x W", "z", {})], W), "nothing defines the output 'y'"),
+    "no weights": (model([("Relu", "x", "y", {})], {}), "network has no parameters: there is nothing to train"),
+    "no real output": (model([("ArgMax", "x", "y", {})], {}, outputs=[("y", INT64)]),
+                       "no outputs that are real numbers"),
+    "shapes": (model([("MatMul", "x W", "y", {})], {"W": np.ones((5, 2))}),
+               r"shapes \(None, 4\) and \(5, 2\) has no meaning"),
+    "over the batch": (model([("MatMul", "x W", "h", {}), ("ReduceSum", "h zero", "y", {})], W | integers(zero=[0])),
+                       "reduces the rows of a batch to one"),
+    "rows": (model([("MatMul", "x W", "h", {}), ("Reshape", "h flat", "y", {})], W | integers(flat=[-1])),
+             "changes the rows of a batch"),
+    "whole numbers": (model([("MatMul", "x W", "h", {}), ("Cast", "h", "y", {"to": INT64})], W), "of the type int64"),
+    "training": (model([("MatMul", "x W", "h", {}), ("BatchNormalization", "h b b b b", "y", {"training_mode": 1})],
+                       W | {"b": np.ones(6)}), "is in training mode: export the network in evaluation mode"),
+    "a huge exponent": (model([("MatMul", "x W", "h", {}), ("Pow", "h e", "y", {})], W | {"e": np.float32(1e30)}),
+                        "it may be from -64 to 64"),
+    "an infinite number": (model([("MatMul", "x W", "h", {}), ("Exp", "e", "f", {}), ("Exp", "f", "g", {}),
+                                  ("Add", "h g", "y", {})], W | {"e": np.float32(80)}), "computes with inf"),
+    "an attribute": (model([("MatMul", "x W", "h", {}), ("Elu", "h", "y", {"alpha": np.inf})], W),
+                     "alpha, which is no finite"),
+    "columns": (model([("MatMul", "x L", "h", {}), ("Gather", "h order", "y", {"axis": 1})],
+                      {"L": np.ones((4, 300))} | integers(order=range(299, -1, -1))), "in more than 256 parts"),
+    "no fixed size": (model([("MatMul", "x W", "y", {})], W, [("x", ("N", "M"))]),
+                      "every size but that of the first axis"),
+}  # fmt: skip
+"""Files, and what is said of them."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_files(name):
+    """A ModelError says what is wrong with a file, and where."""
+    source, message = REFUSED[name]
+    with pytest.raises(ModelError, match=message):
+        nn.from_onnx(source)
+
+
+def test_numbers_that_double():
+    """Shapes and positions that a graph computes stay few, however often it joins them."""
+    doubling = [("Concat", f"p{k} p{k}", f"p{k + 1}", {"axis": 0}) for k in range(60)]
+    nodes = [*doubling, ("MatMul", "x W", "h", {}), ("Gather", "h p60", "y", {"axis": 1})]
+    with pytest.raises(ModelError, match=r"the node 'Concat p17' \(Concat\) joins .* more than 65,536 of them"):
+        nn.from_onnx(model(nodes, W | integers(p0=[1])))
+
+
+def test_parameters_that_add_up(monkeypatch):
+    """What a small file makes many parameters of is refused when there are too many."""
+    monkeypatch.setattr("nncodegen.imports.onnx.values.MOST_PARAMETERS", 1000)
+    folded = [("BatchNormalization", f"h{k} b b b b", f"h{k + 1}", {"epsilon": k + 1.0}) for k in range(90)]
+    proto = model([("MatMul", "x W", "h0", {}), *folded, ("Relu", "h90", "y", {})], W | {"b": np.ones(6)})
+    with pytest.raises(ModelError, match="the graph has more than 1,000 values in its parameters"):
+        nn.from_onnx(proto)
+
+
+def test_sizes_multiply():
+    """Tensors that are small by themselves, but huge together, are refused before anything is made of them."""
+    nodes = [("MatMul", "x W", "h", {}), ("Unsqueeze", "h two", "a", {}), ("Add", "a B", "y", {})]
+    constants = {"W": np.ones((4, 5000)), "B": np.ones((1, 5000)) * 2.0} | integers(two=[2])
+    with pytest.raises(ModelError, match=r"the graph has a tensor of 25,000,000 values in 1 parts: too large"):
+        nn.from_onnx(model(nodes, constants))

@@ -1,0 +1,126 @@
+"""ONNX's own tests of single operators: what is read of them computes what ONNX expects."""
+
+import contextlib
+import importlib
+import pkgutil
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen import ModelError
+from nncodegen.ir import Program, Tensor
+from tests.support import ROOT
+
+onnx = pytest.importorskip("onnx")
+from nncodegen.imports.onnx.network import KNOWN, translated
+
+REAL = ("float16", "float32", "float64")
+FEW = {
+    "test_constant": "it has no inputs",
+    "test_gather_2d_indices": "positions in a matrix",
+    "test_slice_start_out_of_bounds": "a result without values",
+}
+"""Cases that are refused for reasons of their own."""
+
+
+def cases():
+    """The cases of operators that are read; those of a file of ONNX are made where it is imported."""
+    from onnx.backend.test.case import node
+
+    names = {re.sub(r"^ai\.onnx\.ml\.", "", kind).lower() for kind in KNOWN}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for module in pkgutil.iter_modules(node.__path__):
+            if module.name.replace("_", "") in names:
+                importlib.import_module(f"{node.__name__}.{module.name}")
+    known = [case for case in node._NodeTestCases if {kind_of(one) for one in case.model.graph.node} <= set(KNOWN)]
+    return sorted({case.name: case for case in known}.values(), key=lambda case: case.name)
+
+
+def kind_of(node):
+    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+
+
+def array_of(value):
+    """An array of a case, or None for what is no tensor of usual numbers."""
+    if isinstance(value, onnx.TensorProto):
+        known = value.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
+        return onnx.numpy_helper.to_array(value) if known else None
+    return value if isinstance(value, np.ndarray | np.generic) else None
+
+
+def reason(case):
+    """Why a case is out of scope, from its data alone; empty if it is not."""
+    inputs, outputs = (list(map(array_of, part)) for part in case.data_sets[0])
+    if case.name in FEW:
+        return FEW[case.name]
+    if any(array is None for array in (*inputs, *outputs)):
+        return "numbers of 8 bits and fewer, sequences"
+    if not any(array.dtype.name in REAL for array in outputs):
+        return "results that are whole numbers or truth values"
+    if any(0 in array.shape for array in (*inputs, *outputs)):
+        return "tensors without values"
+    if "training" in case.name:
+        return "training"
+    versions = [one.version for one in case.model.opset_import if not one.domain]
+    return "versions of ai.onnx before 7" if versions and max(versions) < 7 else ""
+
+
+def predicted(case):
+    """What the steps of a case compute. Whole numbers among its inputs, as shapes, are put into the file."""
+    model, values = onnx.ModelProto(), []
+    model.CopyFrom(case.model)
+    del model.graph.input[:]
+    for declared, given in zip(case.model.graph.input, case.data_sets[0][0], strict=True):
+        array = array_of(given)
+        if array.dtype.kind == "f":
+            model.graph.input.append(declared)
+            values.append(array.astype(float).ravel())
+        else:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), declared.name))
+    found = translated(model, batch=False)
+    outputs = tuple(one.element for one in found.outputs)
+    weight = Tensor("weight of the samples", (None,))
+    program = Program(case.name, found.inputs, (), found.parameters, weight, found.steps, outputs, outputs[0])
+    given = [np.frombuffer(tensor.initial.values) for tensor in found.parameters]
+    computed = nn.evaluate(program, np.concatenate([*given, []]), np.concatenate(values)[None])
+    return np.concatenate([computed[element.tensor].ravel() for element in outputs])
+
+
+@pytest.fixture(scope="module")
+def all_cases():
+    return cases()
+
+
+def test_cases_of_onnx(all_cases):
+    """Every case in scope has the values that ONNX expects, to its tolerance; no other ends in an unexpected error."""
+    passed = []
+    for case in all_cases:
+        if reason(case):
+            with contextlib.suppress(ModelError):
+                translated(case.model, batch=False)
+            continue
+        arrays = [array_of(one) for one in case.data_sets[0][1]]
+        expected = np.concatenate([one.astype(float).ravel() for one in arrays if one.dtype.kind == "f"])
+        np.testing.assert_allclose(predicted(case), expected, case.rtol, case.atol, err_msg=case.name)
+        passed.append(case)
+    covered = {kind_of(node) for case in passed for node in case.model.graph.node}
+    declared = set("Gemm MatMul Add Sub Mul Div Neg Pow Sqrt Exp Log Relu LeakyRelu Elu Selu Sigmoid HardSigmoid "
+                   "HardSwish Softplus Softsign Tanh Gelu Mish Celu ThresholdedRelu PRelu Clip Softmax LogSoftmax "
+                   "ReduceSum ReduceMean ReduceMax Flatten Reshape Transpose Concat Slice Identity Cast Dropout "
+                   "BatchNormalization".split())  # fmt: skip
+    assert declared <= covered
+    text = (ROOT / "docs" / "guide" / "onnx.md").read_text()
+    version, count, total = re.search(r"onnx ([\d.]+): (\d+) of the (\d+)", text).groups()
+    if version == onnx.__version__:
+        assert (len(passed), len(all_cases)) == (int(count), int(total))
+
+
+def test_operators_in_the_guide():
+    """The guide lists every operator that is read."""
+    text = (ROOT / "docs" / "guide" / "onnx.md").read_text()
+    for kind in KNOWN:
+        assert re.search(rf"\b{kind.split('.')[-1]}\b", text), kind
