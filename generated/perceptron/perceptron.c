@@ -136,7 +136,6 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     sums[0] += loss_;
 
     if (metrics) {
-
         /* t18 to output_ */
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
@@ -145,8 +144,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
             const real t20 = t17[n]*t19;
             output_[n] = (t15[n] >= 0 ? t19 : t20);
         }
-        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
-            counts, sums + SUMS);
+        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1, counts, sums + SUMS);
     }
 }
 
@@ -300,17 +298,14 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         sums[7] += d_w45;
     }
 
-    if (metrics) {
-        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1, counts, sums + SUMS);
 }
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
     const real *gradient_sums, real *restrict work, real *gradient)
 {
-
     /* gradient_of_w0 to gradient_of_w45 */
     gradient[0] = (real) sums[1];
     gradient[1] = (real) sums[2];

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from nncodegen.emit.calls import CallsOfTile
 from nncodegen.emit.elements import Elements
-from nncodegen.emit.lines import Lines
+from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.ir import SAMPLE, Element, Tensor
 from nncodegen.schedule import Nest
@@ -137,10 +137,8 @@ def emit_measured(at: Elements, loops: LoopPrinter, samples: str, lines: Lines) 
             compared = f"{_columns(output, at)}, {_columns_of_target(target, at)}"
             if at.program.labels:
                 lines.add(f"measure_classes(metrics, {samples}, {compared}, counts, sums + SUMS);")
-            lines.add(
-                f"measure_errors(metrics, {samples}, {target.size}, {number}, {compared},",
-                "    counts, sums + SUMS);",
-            )
+            errors = f"measure_errors(metrics, {samples}, {target.size}, {number}, {compared}, counts, sums + SUMS);"
+            lines.add(*wrapped(errors))
             number += target.size
 
 

@@ -30,13 +30,17 @@ class Lines:
         self._blocks: list[_Block] = []
 
     def add(self, *lines: str) -> None:
-        """Appends lines at the current depth."""
+        """Appends lines at the current depth; an empty line at the beginning of a block is left out."""
         if self._blocks:
             self._blocks[-1].parts += len(lines)
         self._append(*lines)
 
     def _append(self, *lines: str) -> None:
-        self._lines += ["    " * len(self._blocks) + line if line else "" for line in lines]
+        for line in lines:
+            if line:
+                self._lines.append("    " * len(self._blocks) + line)
+            elif not self._lines or not self._lines[-1].endswith("{"):
+                self._lines.append("")
 
     def include(self, text: str) -> None:
         """Appends lines that are indented already."""

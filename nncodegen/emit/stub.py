@@ -18,7 +18,7 @@ from nncodegen.schedule import Schedule
 
 WIDTH, INDENT = 120, 4
 
-Fill = Callable[[list[str]], list[str]]
+Fill = Callable[[str, list[str], str], list[str]]
 
 IMPORTS = """\
 from collections.abc import Callable, Iterable
@@ -103,13 +103,13 @@ def _names(program: Program) -> str:
 
 
 def _declaration(function: Callable[..., Any], receiver: str, documentation: str, fill: Fill) -> str:
-    """The declaration of a function, with what stands for its model; fill breaks a list of parameters into lines."""
+    """The declaration of a function, with what stands for its model; fill breaks it into lines where it is long."""
     signature = inspect.signature(function)
     _, *parameters = signature.parameters.values()  # the first is the model
     texts = [*([receiver] if receiver else []), *map(_parameter, parameters)]
     head, end = f"def {function.__name__}(", f") -> {signature.return_annotation}:"
     if len(head + ", ".join(texts) + end) > WIDTH - INDENT:
-        head = "\n".join([head, *fill(texts), end])
+        head = "\n".join(fill(head, texts, end))
     else:
         head += ", ".join(texts) + end
     lines = documentation.split("\n")
@@ -117,21 +117,23 @@ def _declaration(function: Callable[..., Any], receiver: str, documentation: str
     return head + "\n" + textwrap.indent("\n".join(lines), " " * INDENT)
 
 
-def _one_by_one(texts: list[str]) -> list[str]:
+def _one_by_one(head: str, texts: list[str], end: str) -> list[str]:
     """Parameters in one line, or else each in a line of its own, as ruff formats them."""
     line = " " * INDENT + ", ".join(texts)
     if len(line) <= WIDTH - INDENT and not texts[-1].startswith("**"):
-        return [line]
-    return [f"{' ' * INDENT}{text}," for text in texts]
+        return [head, line, end]
+    return [head, *(f"{' ' * INDENT}{text}," for text in texts), end]
 
 
-def _filled(texts: list[str]) -> list[str]:
-    """Parameters in lines that are filled."""
-    lines = [" " * (INDENT - 1)]
-    for text in texts:
-        if len(lines[-1]) + len(text) + 2 > WIDTH:
-            lines.append(" " * (INDENT - 1))
-        lines[-1] += f" {text},"
+def _filled(head: str, texts: list[str], end: str) -> list[str]:
+    """Parameters in lines that are filled, below the first parameter."""
+    first, *others = [*(f"{text}," for text in texts[:-1]), texts[-1] + end]
+    lines = [head + first]
+    for text in others:
+        if len(lines[-1]) + 1 + len(text) <= WIDTH:
+            lines[-1] += f" {text}"
+        else:
+            lines.append(" " * len(head) + text)
     return lines
 
 

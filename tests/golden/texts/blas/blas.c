@@ -184,10 +184,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         loss_ += loss_n_[n]*weights[n];
     sums[0] += loss_;
 
-    if (metrics) {
-        measure_errors(metrics, count, 3, 0, z2, 1, 128, y_tile_, 1, 128,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, count, 3, 0, z2, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
 }
 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
@@ -343,17 +341,14 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
     /* d_b2[k] = sum(n) d_z2[n, k] */
     add_up(3, d_z2, partials + 17*LANES, sums + 17, padded, single_tile);
 
-    if (metrics) {
-        measure_errors(metrics, count, 3, 0, z2, 1, 128, y_tile_, 1, 128,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, count, 3, 0, z2, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
 }
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
     const real *gradient_sums, real *restrict work, real *gradient)
 {
-
     /* gradient_of_b1[j] = d_b1[j] */
     INDEPENDENT
     for (size_t j = 0; j < 17; j++)
@@ -494,10 +489,8 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
     for (size_t j = 0; j < 24; j++)
         d_z1[j] = t3[j]*t5[j];
 
-    if (metrics) {
-        measure_errors(metrics, 1, 3, 0, z2, 0, 1, y_row_, 0, 1,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, 1, 3, 0, z2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
     if (scale != 0)

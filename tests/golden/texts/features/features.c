@@ -272,10 +272,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         loss_ += loss_n_[n]*weights[n];
     sums[0] += loss_;
 
-    if (metrics) {
-        measure_errors(metrics, count, 2, 0, z3, 1, 64, y_tile_, 1, 64,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, count, 2, 0, z3, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
 }
 
 /* What tiles need that depends on parameters only. */
@@ -459,17 +457,14 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
     /* d_b3[l] = sum(n) d_z3[n, l] */
     add_up(2, d_z3, partials + 0*LANES, sums + 0, padded, single_tile);
 
-    if (metrics) {
-        measure_errors(metrics, count, 2, 0, z3, 1, 64, y_tile_, 1, 64,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, count, 2, 0, z3, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
 }
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
     const real *gradient_sums, real *restrict work, real *gradient)
 {
-
     /* gradient_of_b3[l] = d_b3[l] */
     INDEPENDENT_FEW
     for (size_t l = 0; l < 2; l++)
@@ -656,10 +651,8 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
     for (size_t j = 0; j < 32; j++)
         d_z1[j] = t7[j]*t9[j];
 
-    if (metrics) {
-        measure_errors(metrics, 1, 2, 0, z3, 0, 1, y_row_, 0, 1,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, 1, 2, 0, z3, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
     if (scale != 0)

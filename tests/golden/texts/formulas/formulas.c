@@ -120,13 +120,11 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     sums[0] += loss_;
 
     if (metrics) {
-
         /* output_[n] = a*t2[n] + t5[n] */
         INDEPENDENT
         for (size_t n = 0; n < padded; n++)
             output_[n] = a*t2[n] + t5[n];
-        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
-            counts, sums + SUMS);
+        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1, counts, sums + SUMS);
     }
 }
 
@@ -212,13 +210,11 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     }
 
     if (metrics) {
-
         /* output_[n] = a*t2[n] + t5[n] */
         INDEPENDENT
         for (size_t n = 0; n < padded; n++)
             output_[n] = a*t2[n] + t5[n];
-        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1,
-            counts, sums + SUMS);
+        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1, counts, sums + SUMS);
     }
 }
 
@@ -226,7 +222,6 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
     const real *gradient_sums, real *restrict work, real *gradient)
 {
-
     /* gradient_of_a_ to gradient_of_c_ */
     gradient[0] = (real) sums[1];
     gradient[1] = (real) sums[2];

@@ -203,7 +203,6 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     sums[0] += loss_;
 
     if (metrics) {
-
         /* t13 to h2 */
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
@@ -214,8 +213,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
             h2[2*TILE + n] = t14*t7[2*TILE + n];
         }
         measure_classes(metrics, count, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
-        measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64,
-            counts, sums + SUMS);
+        measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
     }
 }
 
@@ -495,8 +493,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
     if (metrics) {
         measure_classes(metrics, count, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
-        measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64,
-            counts, sums + SUMS);
+        measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
     }
 }
 
@@ -504,7 +501,6 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
     const real *gradient_sums, real *restrict work, real *gradient)
 {
-
     /* gradient_of_W1[j, i] = d_W1[j, i] */
     for (size_t j = 0; j < 4; j++) {
         INDEPENDENT_FEW
@@ -779,8 +775,7 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
 
     if (metrics) {
         measure_classes(metrics, 1, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
-        measure_errors(metrics, 1, 3, 0, h2, 0, 1, y_row_, 0, 1,
-            counts, sums + SUMS);
+        measure_errors(metrics, 1, 3, 0, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
     }
 
     /* d_W1[j, i] = d_z1[j]*x[i] */

@@ -197,10 +197,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         loss_ += loss_n_[n]*weights[n];
     sums[0] += loss_;
 
-    if (metrics) {
-        measure_errors(metrics, count, 2, 0, z4, 1, 128, y_tile_, 1, 128,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, count, 2, 0, z4, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
 }
 
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
@@ -373,17 +371,14 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     /* d_b4[m] = sum(n) d_z4[n, m] */
     add_up(2, d_z4, partials + 228*LANES, sums + 228, padded, single_tile);
 
-    if (metrics) {
-        measure_errors(metrics, count, 2, 0, z4, 1, 128, y_tile_, 1, 128,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, count, 2, 0, z4, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
 }
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
     const real *gradient_sums, real *restrict work, real *gradient)
 {
-
     /* gradient_of_W2[k, i] = d_W2[k, i] */
     for (size_t k = 0; k < 19; k++) {
         INDEPENDENT_FEW
@@ -595,10 +590,8 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
         d_z2[k] = d_h2*t6[k] + d_t1*t10[k]*t6[k];
     }
 
-    if (metrics) {
-        measure_errors(metrics, 1, 2, 0, z4, 0, 1, y_row_, 0, 1,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, 1, 2, 0, z4, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
 
     /* d_W2[k, i] = d_z2[k]*h1[i] */
     if (scale != 0)

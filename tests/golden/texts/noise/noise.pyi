@@ -41,83 +41,67 @@ def predict(parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1)
     """The outputs for the rows of X, of shape (N, inputs), which may be sparse: an array of shape (N, outputs)."""
 def jacobian(parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
     """The derivatives of the outputs for the rows of X by the parameters: an array of shape (N, outputs, P)."""
-def hessian(
-    parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
-) -> Array:
+def hessian(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+            sample_weight: ArrayLike | None = None) -> Array:
     """The Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P)."""
-def hessian_product(
-    parameters: ArrayLike, vector: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
-) -> Array:
+def hessian_product(parameters: ArrayLike, vector: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+                    sample_weight: ArrayLike | None = None) -> Array:
     """The Hessian of the mean loss times a vector of shape (P,): an array of the same shape."""
-def loss(
-    parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
-) -> float:
+def loss(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+         sample_weight: ArrayLike | None = None) -> float:
     """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean."""
-def loss_and_gradient(
-    parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
-) -> tuple[float, Array]:
+def loss_and_gradient(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+                      sample_weight: ArrayLike | None = None) -> tuple[float, Array]:
     """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take."""
-def train(
-    X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None, optimizer: str = "sgd",
-    learning_rate: float = 0.01, epochs: int = 100, batch_size: int | None = None, shuffle: bool | None = None,
-    seed: int = 0, update: str = "simultaneous", tolerance: float = 0.0, sample_weight: ArrayLike | None = None,
-    class_weight: dict[int, float] | str | None = None,
-    schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant", clip_value: float | None = None,
-    clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0, weight_decay: float | None = None,
-    validation_data: tuple[Any, ...] | None = None, validation_fraction: float = 0.0, metrics: str | Iterable[str] = (),
-    patience: int | None = None, min_delta: float = 0.0, monitor: str | None = None, restore_best: bool = True,
-    time_limit: float | None = None, callback: Callable[[Progress], Any] | None = None,
-    callback_interval: str | float = "epoch", progress: bool = False, resume: Result | None = None, threads: int = 1,
-    final_loss: bool = True, history: bool = True, **hyperparameters: Any,
-) -> Result:
+def train(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
+          optimizer: str = "sgd", learning_rate: float = 0.01, epochs: int = 100, batch_size: int | None = None,
+          shuffle: bool | None = None, seed: int = 0, update: str = "simultaneous", tolerance: float = 0.0,
+          sample_weight: ArrayLike | None = None, class_weight: dict[int, float] | str | None = None,
+          schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant", clip_value: float | None = None,
+          clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0, weight_decay: float | None = None,
+          validation_data: tuple[Any, ...] | None = None, validation_fraction: float = 0.0,
+          metrics: str | Iterable[str] = (), patience: int | None = None, min_delta: float = 0.0,
+          monitor: str | None = None, restore_best: bool = True, time_limit: float | None = None,
+          callback: Callable[[Progress], Any] | None = None, callback_interval: str | float = "epoch",
+          progress: bool = False, resume: Result | None = None, threads: int = 1, final_loss: bool = True,
+          history: bool = True, **hyperparameters: Any) -> Result:
     """Minimizes the mean loss over the samples, natively and without the interpreter's lock."""
-def train_on_stream(
-    batches: Iterable[Any], parameters: ArrayLike | None = None, optimizer: str = "sgd", learning_rate: float = 0.01,
-    batch_size: int | None = None, shuffle: bool = False, seed: int = 0, update: str = "simultaneous",
-    class_weight: dict[int, float] | str | None = None,
-    schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant", clip_value: float | None = None,
-    clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0, weight_decay: float | None = None,
-    validation_data: tuple[Any, ...] | None = None, metrics: str | Iterable[str] = (), patience: int | None = None,
-    min_delta: float = 0.0, monitor: str | None = None, restore_best: bool = True, time_limit: float | None = None,
-    callback: Callable[[Progress], Any] | None = None, callback_interval: str | float = "epoch", progress: bool = False,
-    resume: Result | None = None, threads: int = 1, **hyperparameters: Any,
-) -> Result:
+def train_on_stream(batches: Iterable[Any], parameters: ArrayLike | None = None, optimizer: str = "sgd",
+                    learning_rate: float = 0.01, batch_size: int | None = None, shuffle: bool = False, seed: int = 0,
+                    update: str = "simultaneous", class_weight: dict[int, float] | str | None = None,
+                    schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant",
+                    clip_value: float | None = None, clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0,
+                    weight_decay: float | None = None, validation_data: tuple[Any, ...] | None = None,
+                    metrics: str | Iterable[str] = (), patience: int | None = None, min_delta: float = 0.0,
+                    monitor: str | None = None, restore_best: bool = True, time_limit: float | None = None,
+                    callback: Callable[[Progress], Any] | None = None, callback_interval: str | float = "epoch",
+                    progress: bool = False, resume: Result | None = None, threads: int = 1,
+                    **hyperparameters: Any) -> Result:
     """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten."""
-def partial_fit(
-    X: ArrayLike | None = None, Y: ArrayLike | None = None, result: Result | None = None,
-    sample_weight: ArrayLike | None = None, **options: Any,
-) -> Result:
+def partial_fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, result: Result | None = None,
+                sample_weight: ArrayLike | None = None, **options: Any) -> Result:
     """One pass of updates over a batch, from where a Result of an earlier call ended: returns the next Result."""
-def train_many(
-    X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None, optimizer: str = "sgd",
-    learning_rate: ArrayLike = 0.01, epochs: int = 100, batch_size: int | None = None, shuffle: bool | None = None,
-    seed: ArrayLike = 0, tolerance: float = 0.0, threads: int = 1, models: int | None = None, history: bool = True,
-    l2: ArrayLike = 0.0, **hyperparameters: Any,
-) -> ManyResult:
+def train_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
+               optimizer: str = "sgd", learning_rate: ArrayLike = 0.01, epochs: int = 100,
+               batch_size: int | None = None, shuffle: bool | None = None, seed: ArrayLike = 0, tolerance: float = 0.0,
+               threads: int = 1, models: int | None = None, history: bool = True, l2: ArrayLike = 0.0,
+               **hyperparameters: Any) -> ManyResult:
     """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates."""
-def fit(
-    X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
-    sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None, fixed: Iterable[str | int] = (),
-    robust: str | None = None, robust_scale: float = 1.0, starts: int | None = None, seed: int = 0,
-    tolerance: float | None = None, max_iterations: int | None = None, threads: int = 1,
-) -> FitResult:
+def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
+        sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
+        fixed: Iterable[str | int] = (), robust: str | None = None, robust_scale: float = 1.0,
+        starts: int | None = None, seed: int = 0, tolerance: float | None = None, max_iterations: int | None = None,
+        threads: int = 1) -> FitResult:
     """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters."""
-def fit_many(
-    X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
-    sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None, fixed: Iterable[str | int] = (),
-    lengths: ArrayLike | None = None, covariance: bool = False, tolerance: float | None = None,
-    max_iterations: int = 100, threads: int = 1,
-) -> ManyFits:
+def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
+             sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
+             fixed: Iterable[str | int] = (), lengths: ArrayLike | None = None, covariance: bool = False,
+             tolerance: float | None = None, max_iterations: int = 100, threads: int = 1) -> ManyFits:
     """Fits the formula to M sets of data at once, each by least squares (Levenberg and Marquardt)."""
-def minimize(
-    X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
-    method: str = "L-BFGS-B", sample_weight: ArrayLike | None = None,
-    class_weight: dict[int, float] | str | None = None, l1: float = 0.0, l2: float = 0.0, seed: int = 0, **options: Any,
-) -> Result:
+def minimize(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
+             method: str = "L-BFGS-B", sample_weight: ArrayLike | None = None,
+             class_weight: dict[int, float] | str | None = None, l1: float = 0.0, l2: float = 0.0, seed: int = 0,
+             **options: Any) -> Result:
     """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases."""
 def load(path: str | PathLike[str]) -> Result:
     """The result that was saved in a file, for this model in this precision."""

@@ -55,7 +55,6 @@ static HOT void jacobian_tile(const real *restrict parameters, const real *restr
 INLINE void group_rows(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, real *restrict values, real *restrict rows)
 {
-
     /* t1 to output_column_3 */
     FITS_LOOP
     for (size_t lane = 0; lane < FITS; lane++) {

@@ -237,7 +237,6 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     sums[0] += loss_;
 
     if (metrics) {
-
         /* t12 to h2 */
         INDEPENDENT
         for (size_t n = 0; n < padded; n++) {
@@ -248,8 +247,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
             h2[2*TILE + n] = t13*t6[2*TILE + n];
         }
         measure_classes(metrics, count, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
-        measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64,
-            counts, sums + SUMS);
+        measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
     }
 }
 
@@ -462,8 +460,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 
     if (metrics) {
         measure_classes(metrics, count, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
-        measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64,
-            counts, sums + SUMS);
+        measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
     }
 }
 
@@ -471,7 +468,6 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
     const real *gradient_sums, real *restrict work, real *gradient)
 {
-
     /* gradient_of_W1[j, i] = d_W1[j, i] */
     for (size_t j = 0; j < 40; j++) {
         INDEPENDENT
@@ -738,8 +734,7 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
 
     if (metrics) {
         measure_classes(metrics, 1, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
-        measure_errors(metrics, 1, 3, 0, h2, 0, 1, y_row_, 0, 1,
-            counts, sums + SUMS);
+        measure_errors(metrics, 1, 3, 0, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
     }
 
     /* d_W1[j, i] = d_z1[j]*x[i] */

@@ -218,7 +218,6 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     sums[0] += loss_;
 
     if (metrics) {
-
         /* t6[n, k] = t5[n, k] + 1
            t7[n, k] = 1/t6[n, k]
            t8[n, k] = t5[n, k]*t7[n, k]
@@ -232,8 +231,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
                 h2[k*TILE + n] = (z2[k*TILE + n] >= 0 ? t7 : t8);
             }
         }
-        measure_errors(metrics, count, 5, 0, h2, 1, 128, y_tile_, 1, 128,
-            counts, sums + SUMS);
+        measure_errors(metrics, count, 5, 0, h2, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
     }
 }
 
@@ -414,17 +412,14 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     /* d_b2[k] = sum(n) d_z2[n, k] */
     add_up(5, d_z2, partials + 357*LANES, sums + 357, padded, single_tile);
 
-    if (metrics) {
-        measure_errors(metrics, count, 5, 0, h2, 1, 128, y_tile_, 1, 128,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, count, 5, 0, h2, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
 }
 
 /* The gradient, from the sums over all samples of a batch. */
 static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
     const real *gradient_sums, real *restrict work, real *gradient)
 {
-
     /* gradient_of_W1[j, i] = d_W1[j, i] */
     for (size_t j = 0; j < 21; j++) {
         INDEPENDENT_FEW
@@ -643,10 +638,8 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
         d_z1[j] = 1.41421356F*d_t1 - 1.0F/2.0F*t16[j]*t3[j];
     }
 
-    if (metrics) {
-        measure_errors(metrics, 1, 5, 0, h2, 0, 1, y_row_, 0, 1,
-            counts, sums + SUMS);
-    }
+    if (metrics)
+        measure_errors(metrics, 1, 5, 0, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
     if (scale != 0)
