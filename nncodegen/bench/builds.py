@@ -19,7 +19,7 @@ from nncodegen.describe import Dense, Model, Sequential
 from nncodegen.pipeline import Stage, compile_model
 
 SAMPLES = 1024
-"""The samples of one call of loss_and_gradient; its time is given for one sample."""
+"""The number of samples in one call of loss_and_gradient. The time that is shown is that of one sample."""
 
 SIZES = {
     "width": (16, 32, 64, 128, 256, 512, 1024),

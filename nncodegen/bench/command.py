@@ -163,7 +163,7 @@ class _Bar:
         self.progress.update(self.task, description=f"{self.title}: {text}", advance=1, refresh=True)
 
     def end(self) -> None:
-        """Ends a measurement, however many parts it had."""
+        """Ends a measurement, and moves the bar to its end, however many parts there were."""
         self.progress.update(self.task, completed=sum(self.sizes[: self.number + 1]), refresh=True)
 
     def __enter__(self) -> _Bar:

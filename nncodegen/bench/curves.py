@@ -1,4 +1,4 @@
-"""Curves that are fitted: a formula as text, and what nncodegen and its peers make of it."""
+"""Curves that are fitted: formulas as text, and the functions that nncodegen and its peers need of them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ GAUSSIAN = Curve(
     "gaussian", ("x",), ("height", "center", "width", "level"),
     "height*exp(-((x - center)/width)**2/2) + level",
 )  # fmt: skip
-"""A peak on a level."""
+"""A Gaussian peak on a constant level."""
 
 LOGISTIC = Curve(
     "logistic", ("x",), ("bottom", "top", "middle", "slope"),

@@ -22,7 +22,7 @@ def start_parameters(stack: Stack, precision: str, seed: int = 0, biases: float 
 
 
 def start_of_many(stack: Stack, precision: str, models: int) -> Array:
-    """The same for many models, each with weights of its own."""
+    """Initial parameters of many models, each drawn by itself."""
     return np.stack([start_parameters(stack, precision, seed) for seed in range(models)])
 
 

@@ -4,11 +4,11 @@ A layered network: 2*rows*columns for each sample in the forward pass, as many i
 as many in the gradient of the input, which the first layer does not need. Activations, biases, the loss and the
 update are not counted.
 
-A formula: the operations of its simplified program, where a function such as exp is one operation, for each sample,
-and a multiplication and a subtraction for the update of each parameter. Sequentially, the operations that the gradient
-of each parameter alone needs, in turn.
+A formula: the operations of its simplified program for each sample, where a function such as exp is one operation,
+and a multiplication and a subtraction for the update of each parameter. With sequential updates, those that the
+derivative by each parameter needs by itself, summed over the parameters.
 
-A fit takes as many steps as it needs, which is another number for every peer: it has no count.
+The number of steps of a fit differs between peers: its operations are not counted.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def measure(
                 result = {"result": str(turn.file)} if number == settings.rounds - 1 else {}
                 seconds = _run(turn, timing.repetitions, **result)
                 timing.runs.append(seconds / timing.repetitions / timing.steps)
-        for turn in turns:  # again after the last run, as many runs may have changed something
+        for turn in turns:  # compared again after the last run: a peer may have changed its data meanwhile
             _compare(turn)
     return [turn.timing for turn in turns], failed
 
@@ -121,7 +121,7 @@ def _begin(name: str, task: Task, settings: Settings, folder: Path, turns: list[
 
 
 def _part(task: Task, peer: Peer) -> tuple[Task, str | None]:
-    """What a peer does of a task, and how that is called if it is not all of it."""
+    """The part of a task that a peer does, and its name in the table if it is not all of the task."""
     if isinstance(task, Formula) and peer.iterations is not None and peer.iterations < task.iterations:
         return replace(task, iterations=peer.iterations), f"{peer.iterations} iterations"
     if isinstance(task, Fit) and task.fits and peer.fits is not None and peer.fits < task.fits:

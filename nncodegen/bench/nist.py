@@ -25,7 +25,7 @@ from nncodegen.bench.strd import Problem
 from nncodegen.bench.tasks import Array, Fit
 
 MOST_DIGITS = 11.0
-"""As many as certified values have."""
+"""The number of digits of a certified value."""
 
 RIGHT, PRECISE = 4, 9
 """The digits of a solution, and of one that is as precise as least squares are in double precision."""
@@ -33,7 +33,7 @@ RIGHT, PRECISE = 4, 9
 
 @dataclass
 class Score:
-    """What a peer makes of a problem from one of its starts.
+    """The result of a peer for a problem, from one of its two starts.
 
     ``digits`` and ``error_digits`` are the right digits of the worst parameter and of the worst standard error, 0 where
     there is none. ``seconds`` is the time of a fit, NaN where it raised an error, which is ``reason``.
@@ -49,13 +49,13 @@ class Score:
 
 @dataclass
 class Scores:
-    """What a peer makes of all of them."""
+    """The results of a peer for all problems and starts."""
 
     peer: str
     fits: list[Score] = field(default_factory=list)
 
     def solved(self, digits: int = RIGHT) -> int:
-        """The number of fits with so many right digits."""
+        """The number of fits with at least this many right digits."""
         return sum(score.digits >= digits for score in self.fits)
 
     @property
@@ -124,7 +124,7 @@ def measure_nist(
 
 
 def _fit(process: Process, problem: Problem, start: int, precision: str, settings: Settings, folder: Path) -> Score:
-    """One fit in the process of a peer, and its time over some more."""
+    """One fit in the process of a peer; its time is measured with more of them."""
     score = Score(problem.name, start + 1)
     x, y, first = (array.astype(precision) for array in (problem.x, problem.y, problem.starts[start]))
     file, result = folder / f"{process.name}.task", folder / f"{process.name}.npy"

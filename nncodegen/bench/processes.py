@@ -20,7 +20,7 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS",
 )  # fmt: skip
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""Environment variables with which a user may have turned off the best kernels of NumPy's BLAS."""
+"""Environment variables by which a user may have turned off the fastest kernels of NumPy's BLAS."""
 
 
 class WorkerError(BenchError):

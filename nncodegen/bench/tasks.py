@@ -34,9 +34,9 @@ of the gradient, which magnifies the rounding of small ones, to 1e-10 and 1e-2. 
 the effect of different arithmetic: another order of batches, one step too many, or a factor of 2 in the loss change the
 parameters by 1e-1 and more. A prediction is one forward pass, with sums of up to a hundred products in two layers.
 
-Fits agree where they end, not in how they come there: each program stops by a rule of its own. The usual ones stop
-where a step lowers the sum of squares by less than 1e-8 of it, or 1e-5 in float32, and differ by up to 1e-4 and 2e-3.
-Samples that are off by a fifth of their noise, or a fifth of them left out, move a fit by more.
+Fits agree in the solution, not in the steps to it, and each program stops by a rule of its own. Most stop when a step
+lowers the sum of squares by less than a part of 1e-8, or 1e-5 in float32; then results differ by up to 1e-4 and 2e-3.
+They differ by more if samples are changed by a fifth of their noise, or if a fifth of the samples is left out.
 """
 
 

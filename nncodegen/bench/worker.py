@@ -88,7 +88,7 @@ class Worker:
 
 
 def peak(precision: str, folder: str) -> Answer:
-    """The largest number of operations a second with fused multiply-adds on one core, of many short tries."""
+    """The floating-point operations a second of fused multiply-adds on one core: the best of many short tries."""
     library = native.compile_c("peak", precision, Path(folder))
     library.operations.restype, library.chains.restype = ctypes.c_size_t, ctypes.c_double
     rounds, best, until = 500_000, 0.0, time.perf_counter() + 0.5

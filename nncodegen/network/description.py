@@ -54,7 +54,7 @@ class Description:
             raise ModelError(f"the total of a loss is mean or sum, not {self.total!r}")
         if not isinstance(self.skip, bool):
             raise ModelError(f"skip is True or False, not {self.skip!r}")
-        self.program  # noqa: B018 (whatever is wrong is said here)
+        self.program  # noqa: B018 (this raises an error for whatever is wrong)
 
     @property
     def outputs(self) -> int:
@@ -78,7 +78,8 @@ class Description:
     def _loss(self) -> str | Callable[[Expr, Expr], Expr]:
         if self.total == "mean" and self.loss in LOSSES:
             return self.loss
-        scale = self.outputs if self.total == "sum" else 1  # the compiler takes the mean over the outputs of a function
+        # the compiler takes the mean of the function over the outputs
+        scale = self.outputs if self.total == "sum" else 1
         if self.loss in LOSSES:
             function = LOSSES[self.loss].function
             return lambda output, target: scale * function(output, target)
@@ -109,12 +110,12 @@ class Description:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """The description as data for JSON."""
         return {**asdict(self), "layers": [list(layer) for layer in self.layers]}
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Description:
-        """From what to_dict gave. Raises ModelError for anything else."""
+        """A description from what ``to_dict`` gave. Raises ModelError for anything else."""
         try:
             layers = tuple((int(units), str(activation)) for units, activation in given["layers"])
             return cls(**{**given, "layers": layers})
@@ -122,7 +123,8 @@ class Description:
             raise ModelError(f"this describes no network: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}  # without what follows from them
+        # everything else follows from the fields
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 @lru_cache(maxsize=64)

@@ -25,7 +25,7 @@ class _Printer(StrPrinter):
 
 
 def to_text(formula: str | Expr | Callable[..., Any], symbols: Mapping[str, Symbol], role: str) -> str:
-    """A formula as text that ``parse`` reads: a text as it stands, an expression, or a function of the symbols.
+    """A formula as text that ``parse`` reads. It may be given as text, an expression, or a function of the symbols.
 
     Raises ModelError where it is none of these.
     """

@@ -33,7 +33,7 @@ MOST_FOLDED = 20_000
 """With more rows than this, one fold is enough to compare candidates."""
 
 MOST_WORK = 2e11
-"""Roughly the operations that all candidates with hidden layers may take; if they took more, fewer are tried."""
+"""Roughly the most operations that all candidates with hidden layers take; if they took more, fewer are tried."""
 
 
 @dataclass(frozen=True)

@@ -24,19 +24,20 @@ __all__ = [
 ]  # fmt: skip
 
 MOST_LEVELS = 20
-"""Up to this many categories get an input each; of more, the frequent ones do, and the rest share one."""
+"""Up to this many categories have an input each. Where there are more, only the frequent ones have, and the others
+share one."""
 
 MOST_CATEGORIES = 100
-"""The largest number of categories of a column that get an input each."""
+"""At most this many categories of a column have an input of their own, however frequent they are."""
 
 RARE = 5
-"""A category in fewer rows, in a column of many, gets no input of its own."""
+"""In a column of many categories, those in fewer rows than this have no input of their own."""
 
 MOSTLY = 0.9
-"""A column counts as numbers, or dates, if at least this share of its cells are; the other texts are exceptions."""
+"""A column holds numbers, or dates, if at least this share of its cells are such; the other cells are exceptions."""
 
 MOST_TEXTS = 10
-"""With more different texts among numbers or dates, a column holds categories."""
+"""A column of numbers or dates with more different texts among them than this holds categories."""
 
 _KINDS = {"number": Number, "date": Date, "category": Category}
 _DATED = re.compile(r"date|datum|fecha|day|time", re.IGNORECASE)
@@ -55,14 +56,14 @@ def understand(
 ) -> Column | Skipped:
     """What a column is, judged by the rows of a table that a network is trained with.
 
-    Texts among numbers or dates that look like missing values (-, unknown), and are at most half of the column, count
-    as missing. Other texts make a column with few different numbers one of categories; in a column with many numbers
-    each gets an input. If there are many categories, the rare ones share an input.
+    Texts among numbers or dates count as missing if they look so (-, unknown) and are at most half of the column. If
+    there are other texts, a column with few different numbers is one of categories; in a column with many different
+    numbers, each of these texts has an input of its own. If there are many categories, the rare ones share an input.
 
-    A column that identifies rows is left out: texts that are all different, and numbers for which ``identifies_rows``
-    says so. ``as_category`` says that the column holds categories; ``keep``, that it is used although it identifies
-    rows. ``whole`` is the table with all rows, from which the style of numbers and dates is read. Raises TableError
-    for a number that is not finite, or too large.
+    A column that identifies rows is left out: its texts are all different, or ``identifies_rows`` says so of its
+    numbers. With ``as_category`` the column holds categories, whatever it looks like. With ``keep`` it is used even if
+    it identifies rows. ``whole`` is the table with all rows: it tells how numbers and dates are written. Raises
+    TableError for a number that is not finite, or too large.
     """
     whole = whole or table
     if not as_category:
@@ -147,7 +148,7 @@ def _varies(values: Any) -> bool:
 
 
 def _gaps(table: Table, name: str, others: Any) -> tuple[str, ...] | None:
-    """The texts beside numbers or dates that count as missing; None if they are more than half of the column."""
+    """The texts among numbers or dates that count as missing; None if they are more than half of the column."""
     if not others.any():
         return ()
     counts = Counter(map(str.strip, table.texts(name)[others].tolist()))

@@ -54,7 +54,10 @@ def run_fit(
 
 
 def run_predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
-    """Predicts for a file, to another or to the standard output. Raises TableError, ModelError and BuildError."""
+    """Predicts for the rows of a file, and writes to another file or to the standard output.
+
+    Raises TableError, ModelError and BuildError.
+    """
     if out is not None and out.exists():
         raise BuildError(f"{out} exists already, and is not overwritten: name another file")
     loaded = load_model(model)
@@ -91,7 +94,7 @@ def _tell(console: Console, table: Table, understood: Understood) -> None:
 
 
 def _warn(console: Console, fitted: Fitted, quiet: bool) -> None:
-    """Prints in what the model is no better than the baseline: before all else, and also with --quiet."""
+    """Prints the metrics in which the model is no better than the baseline: before all else, and also with --quiet."""
     found = [
         f"{metric.name} {metric.network:.4g}, {metric.baseline} {metric.simple:.4g}"
         for metric in fitted.worse_than_baseline

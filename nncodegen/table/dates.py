@@ -33,17 +33,17 @@ _FORMS = tuple(
         r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})",
     )
 )
-_LONGEST = 60  # characters in a date, at most
+_LONGEST = 60  # the largest number of characters in a date
 _PIVOT = 69  # years of two digits are 1969 to 2068, as POSIX has them
 _MOSTLY_NONE = 100  # after so many texts, nearly none of them dates, the column is taken to hold something else
 
 
 @dataclass(frozen=True)
 class Dates:
-    """Texts as dates (N,): in UTC, to which a date without a time zone belongs, and in local time.
+    """Texts as dates (N,), in UTC and in local time. A date without a time zone is taken to be in UTC.
 
     Both are of datetime64[us], NaT for a text that is not a date. day_first says whether days stand before months in
-    dates such as 1/2/2020, None without such dates; assumed, that no text decides it.
+    dates such as 1/2/2020; it is None if there are no such dates. assumed says whether no text decides the order.
     """
 
     world: Any

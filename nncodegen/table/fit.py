@@ -27,7 +27,7 @@ from nncodegen.table.settings import Settings
 from nncodegen.table.target import Target, scaled_by, understand_target
 
 FEWEST_ROWS = 10
-"""The smallest number of rows, as some of them are held out."""
+"""A table with fewer rows is an error, as some rows are held out."""
 
 
 @dataclass(frozen=True)

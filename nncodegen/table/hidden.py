@@ -14,7 +14,7 @@ from nncodegen.table.candidates import MANY_ROWS, Family, Rounds
 
 
 class OutOfTimeError(Exception):
-    """The deadline has passed; the training in progress is given up."""
+    """The deadline has passed: the training that was going on has no result."""
 
 
 def first_parameters(network: PaddedNetwork, linear: Any, seeds: Any) -> Any:

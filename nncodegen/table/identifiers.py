@@ -16,7 +16,7 @@ _ORDERS = frozenset(
     "year years yr month months week weeks day days date hour hours minute minutes second seconds time times period "
     "quarter age rank place position trial dose step epoch".split()
 )
-_FEWEST = 20  # with so many rows, a count from 0 or 1 is not by chance
+_FEWEST = 20  # in this many rows, integers do not count from 0 or 1 by chance
 
 
 def identifies_rows(name: str, values: Any) -> bool:

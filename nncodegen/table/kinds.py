@@ -22,9 +22,9 @@ _SHOWN = 5  # the number of values that are printed
 class Number:
     """A column of numbers: standardized, with missing values replaced by the median.
 
-    If training had missing values, one more input tells where they are. ``gaps`` are texts that count as missing; each
-    of ``texts`` gets an input beside that of the numbers. ``format`` is how numbers are written (see
-    ``read_numbers``), ``assumed`` whether no cell decided it.
+    If values were missing in training, one more input is 1 where they are. ``gaps`` are texts that count as missing.
+    Each of ``texts`` has an input of its own beside that of the numbers. ``format`` says how numbers are written (see
+    ``read_numbers``), ``assumed`` whether it was chosen although no cell decides it.
     """
 
     name: str
@@ -84,8 +84,8 @@ class Date:
     standardized in the same way, so that later years continue the scale. Month and hour are encoded as the sine and
     the cosine of their place in the year or the day, so that December is close to January. Each of ``weekdays`` (0 is
     Monday) has an input. Parts are in local time, the elapsed time is in UTC. For a missing date the elapsed time is
-    the mean and all parts are 0; if training had missing dates, one more input tells where they are. ``day_first``
-    says whether days stand before months in dates such as 1/2/2020, None if training had no such dates. ``gaps`` and
+    the mean and all parts are 0; if dates were missing in training, one more input is 1 where they are. ``day_first``
+    says whether days stand before months in dates such as 1/2/2020; None if training had no such dates. ``gaps`` and
     ``texts`` are as in Number.
     """
 
@@ -286,7 +286,7 @@ def _check_flags(**values: Any) -> None:
 
 
 def _members(table: Table, name: str, values: tuple[str, ...], rows: Any) -> Any:
-    """Which of the given texts each cell is, (N, values); only for the cells that ``rows`` (N,) selects."""
+    """Whether each cell is each of the given texts, (N, values); False where ``rows`` (N,) is."""
     found = np.zeros((len(rows), len(values)), bool)
     if values and rows.any():
         places = {value: place for place, value in enumerate(values)}

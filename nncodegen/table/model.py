@@ -40,7 +40,7 @@ MOST_MEMBERS, MOST_NETWORKS = 100, 10_000
 
 @dataclass(frozen=True)
 class Member:
-    """M networks of the same kind, whose outputs are averaged, and their weight; parameters are (M, P)."""
+    """M networks of the same kind with parameters (M, P), whose outputs are averaged; and the weight of the average."""
 
     network: Description
     weight: float

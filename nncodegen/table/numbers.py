@@ -71,13 +71,13 @@ def read_numbers(
 ) -> tuple[Any, str, bool]:
     """The numbers in the texts of a column, their format, and whether the format is assumed.
 
-    The numbers are (N,), with NaN for other texts. The format is the one in which most texts are numbers. It is assumed
-    if another one fits as well, as with 1,500; then it is ``expected``. Without that, commas are taken to be decimal if
-    ``semicolons`` separate the columns, and to separate thousands otherwise. Points that may separate thousands (1.500)
-    are taken to do so if ``comma_elsewhere`` says that other columns have decimal commas.
+    The numbers are (N,), with NaN for other texts. The format is the one in which most texts are numbers. If several
+    formats fit equally well, as for 1,500, it is ``expected``. Without that, the format is assumed: commas are decimal
+    if ``semicolons`` separate the columns, and separate thousands otherwise. Points that may separate thousands, as in
+    1.500, do so if ``comma_elsewhere`` says that other columns have decimal commas.
 
-    All numbers have the same unit, which ``expected`` tells if it is given. An amount of money may lack it; percents
-    may not, except for a zero.
+    All numbers have the same unit: that of ``expected``, if it is given. An amount of money may be written without its
+    unit; a percentage may not, unless it is 0.
     """
     pattern, unit = _parts(expected) if expected and expected != PLAIN else (None, "")
     values = None if unit else _plain_numbers(texts)
@@ -108,13 +108,13 @@ def _plain_numbers(texts: Sequence[str]) -> Any:
 
 
 def _are_grouped(texts: Sequence[str]) -> bool:
-    """Whether points may separate thousands: there are some, and each stands before three digits."""
+    """Whether points may separate thousands: there is at least one, and three digits follow each."""
     pointed = [text for text in texts if "." in text]
     return bool(pointed) and all(map(_GROUPED.fullmatch, pointed))
 
 
 def _choose(digits: Sequence[str], expected: str | None, comma: bool) -> tuple[str, bool]:
-    """The pattern that fits most digits, and whether another one fits as many, with other values."""
+    """The pattern in which most of the texts are numbers, and whether another one fits as many, with other values."""
     counts = {name: sum(1 for text in digits if like.fullmatch(text)) for name, like in _DIGITS.items()}
     best = [name for name in _DECIMALS if counts[name] == max(counts.values())]
     if expected in best:

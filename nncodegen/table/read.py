@@ -18,7 +18,7 @@ from nncodegen.table.numbers import PLAIN, has_decimal_comma, read_numbers
 from nncodegen.table.rows import ENDINGS, ending_of, read_csv, read_rows
 
 _MISSING = frozenset(MISSING)
-_MOST_NAMES = 20  # the number of names that an error lists
+_MOST_NAMES = 20  # an error lists at most this many names
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ UNNAMED = "Unnamed: 0"
 _DELIMITERS = ",;\t|"
 _SAMPLE = 2**16  # bytes that are first searched for the end of the first line
 _QUOTED = re.compile(r'"[^"]*(?:"|$)')
-_MOST_BYTES = 2**28  # the largest decompressed size of a file,
-_MOST_TIMES = 100  # or so many times its compressed size, if that is more; tables are rarely compressed to a twentieth
+_MOST_BYTES = 2**28  # the largest decompressed size of a file
+_MOST_TIMES = 100  # or this many times its compressed size, if that is more; few tables are compressed to a twentieth
 _LIMIT = threading.Lock()
 
 

@@ -16,10 +16,10 @@ from nncodegen.table.hidden import OutOfTimeError, first_parameters, outputs_of,
 from nncodegen.table.linear import minimize_path
 
 PATIENCE = 2
-"""A candidate that has not improved for so many rounds stops training."""
+"""A candidate stops training when it has not improved for this many rounds."""
 
 FEWEST_ROUNDS = 5
-"""Each candidate trains for at least so many rounds: the first are short, and often change little."""
+"""Each candidate trains for at least this many rounds: the first ones are short, and often change little."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Rows:
 
 
 def split_folds(Y: Any, classes: bool, plan: Plan, seed: int) -> tuple[tuple[Any, Any], ...]:
-    """For each fold that is used, the rows to learn from and those to leave out, with each class by its share."""
+    """For each fold that is used, the rows to learn from and those to leave out. Each class has its share of either."""
     order = np.random.default_rng([seed, 1]).permutation(len(Y))
     if classes:
         labels = Y.argmax(axis=1) if Y.shape[1] > 1 else Y[:, 0]

@@ -1,4 +1,4 @@
-"""What a user may decide about learning from a table. Settings that are None are chosen by cross-validation."""
+"""What a user may decide about learning from a table. What is None is chosen by cross-validation."""
 
 from __future__ import annotations
 

@@ -68,7 +68,8 @@ _LAYERS_ONLY = {
 _TRAINED = ("perceptron", "curve", "simplechains", "spiral", "digits", "online", "wide", "ensemble", "networks")
 _FITS_ONLY = {**dict.fromkeys((*_TRAINED, "predict"), "it is for least squares"), **ALONE}
 FEW = 500
-"""The fits of a peer that makes them one by one: some seconds in each run would not make its median any better."""
+"""The number of fits of a peer that makes them one by one. All of them would take seconds in each run, and the median
+would be no more accurate."""
 
 OURS = "nncodegen"
 

@@ -1,8 +1,8 @@
 """Least squares in JAX: Levenberg-Marquardt, all in one jit, with derivatives by SymPy; many fits use vmap.
 
-The equations of a few parameters are written out, as calls of a library for each small matrix take several times as
-long. Fits run in groups whose data fit into a cache; the loop of a group ends with the last of its fits. ``vmapped``
-is the same as people write it: one vmap over all fits, and the library's solver.
+Systems of equations for a few parameters are solved in code that is written out: calls of a library for such small
+matrices take several times as long. Fits run in groups whose data fit into a cache; a group ends with its last fit.
+``vmapped`` is the same as people write it: one vmap over all fits, and the library's solver.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GROUP = 64
 
 ITERATIONS = 200
 REDUCTION = {"float64": 1e-8, "float32": 1e-5}
-"""A fit ends where a step changes the sum of squares by less than this part of it: as SciPy's, and near rounding."""
+"""A fit ends when a step changes the sum of squares by less than this part: SciPy's default, or nearly rounding."""
 
 FIRST_DAMPING, LARGEST_DAMPING = 1e-3, 1e12
 
@@ -61,7 +61,7 @@ def _levenberg_marquardt(task: Fit, X: tuple[Any, ...], solve: Callable[[Any, An
     def normal(p: Any, y: Any) -> Normal:
         r = curve(*X, *p) - y
         J = [jnp.broadcast_to(column, r.shape) for column in derivatives(*X, *p)]
-        r, J = jax.lax.optimization_barrier((r, J))  # or each sum below would compute them again
+        r, J = jax.lax.optimization_barrier((r, J))  # otherwise XLA computes them again for each sum below
         products = [[(J[max(i, j)] * J[min(i, j)]).sum() for j in range(len(J))] for i in range(len(J))]
         return (r * r).sum(), jnp.stack([jnp.stack(row) for row in products]), jnp.stack([(j * r).sum() for j in J])
 
