@@ -25,16 +25,17 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
                     other names are parameters. It need not use every feature. None is b0 + b1*x1 + b2*x2 + ..., a
                     linear function of all features, whatever their names
     start           where to start: a mapping from names of parameters to numbers, or (P,) in the order in which the
-                    text first names them (an expression: in that of the alphabet). What is not given is 1, or lies
-                    within the bounds; the linear function starts at its least squares of least norm, so that what data
-                    do not determine stays small
+                    text first names them (those of an expression in the order of the alphabet). Parameters without a
+                    start begin at 1, or within their bounds. The linear function begins at the solution of least
+                    squares that has the least norm, so that what the data do not determine stays small
     bounds          (lower, upper), each a number or (P,), or a mapping from names to pairs; None for none
     fixed           names of parameters that stay as they are at the start
-    absolute_sigma  whether 1/sample_weight are variances in the units of y; else they are right up to a factor
+    absolute_sigma  whether 1/sample_weight are the variances of y; else they are known up to a common factor
     robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares, as in
-                    scipy.optimize.least_squares; None: all count alike
-    starts          so many starting points besides, within the bounds, which all free parameters need
-    random_state    of these starting points
+                    scipy.optimize.least_squares; None: all residuals count as their squares
+    starts          the number of further starting points, which are drawn within the bounds: each free parameter needs
+                    bounds then
+    random_state    the seed by which these starting points are drawn
     tolerance, max_iterations
                     when a fit ends, as the compiled module's ``fit`` takes them; None for the defaults
     precision       "float64" or "float32"
@@ -46,8 +47,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
     standard_errors_  {name: standard error}, infinite for what the data do not determine
     covariance_       (P, P), in the same order
     n_iter_           the iterations
-    result_           all else that a fit tells, as the module's ``fit`` returns it: print it. It belongs to the
-                      process that fitted, and is not pickled
+    result_           what the module's ``fit`` returned, with everything that a fit tells: print it. It is not pickled
     formula_          the formula that was read: its expression, columns and parameters
     n_features_in_, feature_names_in_
 
