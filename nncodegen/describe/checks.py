@@ -36,6 +36,8 @@ STRUCTURE = (
 )  # fmt: skip
 """Everything else that an expression may consist of."""
 
+INFINITE = (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
+
 NO_DERIVATIVE = (sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod, sympy.DiracDelta)
 
 
@@ -102,7 +104,7 @@ def _check_nodes(expression: Expr, role: str, functions: tuple[type, ...] = FUNC
     for node in preorder_traversal(expression):
         if node is sympy.I:
             raise ModelError(f"{role} is complex: it contains I; nncodegen computes with real numbers")
-        if node in (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan):
+        if any(node is one for one in INFINITE):
             raise ModelError(f"{role} contains {node}, which is not a number to compute with")
         if _is_complex(node):
             raise ModelError(f"{role} is complex: it contains {node}; nncodegen computes with real numbers")

@@ -35,7 +35,7 @@ def check_numbers(expression: Expr, role: str, precision: str = "float64") -> No
 def _numbers(node: Any) -> Iterator[Expr]:
     """The largest parts of an expression that are numbers, without those that every precision can hold."""
     if isinstance(node, Expr) and node.is_number:
-        if not (node.is_Integer and abs(node) < 2**53) and not isinstance(node, sympy.NumberSymbol):
+        if not (node.is_Integer and abs(int(node)) < 2**53) and not isinstance(node, sympy.NumberSymbol):
             yield node
         return
     arguments = node.args

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import sympy
@@ -38,8 +39,7 @@ class Printer(C99CodePrinter):
 
     def print(self, expression: Expr) -> str:
         """One C expression. Constants are folded, so that no call with a constant argument is left."""
-        folded = expression.replace(_is_constant, lambda constant: constant.evalf(20))
-        return str(self._print(folded))
+        return str(self._print(_folded(expression)))
 
     def _print_Element(self, element: Element) -> str:
         return self._element(element)
@@ -101,3 +101,9 @@ class Printer(C99CodePrinter):
 def _is_constant(node: Any) -> bool:
     compound = isinstance(node, Expr) and node.is_number and not node.is_Rational and not node.is_Float
     return bool(compound)
+
+
+@lru_cache(maxsize=10_000)  # several kernels print the same step
+def _folded(expression: Expr) -> Expr:
+    """The expression with its constants as numbers."""
+    return expression.replace(_is_constant, lambda constant: constant.evalf(20))

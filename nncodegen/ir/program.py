@@ -65,17 +65,25 @@ class Element(Symbol):
 
     def __new__(cls, tensor: str, indices: Iterable[str] = ()) -> Element:
         """The element of a tensor, by its name, under indices."""
-        indices = tuple(indices)
-        text = f"{tensor}[{', '.join(indices)}]" if indices else tensor
-        element: Element = Symbol.__xnew__(cls, text, real=True)
-        element.tensor, element.indices = tensor, indices
-        return element
+        return _element(tensor, tuple(indices))
+
+    def __str__(self) -> str:
+        return str(self.name)  # as SymPy writes it, but at once
 
     def _hashable_content(self) -> tuple[Any, ...]:
         return (self.tensor, self.indices)
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (self.tensor, self.indices), {}
+
+
+@lru_cache(maxsize=100_000)
+def _element(tensor: str, indices: tuple[str, ...]) -> Element:
+    """The one element of this name under these indices: what is the same object compares fast."""
+    text = f"{tensor}[{', '.join(indices)}]" if indices else tensor
+    element: Element = Symbol.__xnew__(Element, text, real=True)
+    element.tensor, element.indices = tensor, indices
+    return element
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,7 @@ class Step:
     operator: str | None = None
     over: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def operands(self) -> tuple[Element, ...]:
         """The elements that the expression reads, in a fixed order."""
         return elements(self.expression)

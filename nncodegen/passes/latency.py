@@ -226,8 +226,10 @@ def _over_total(value: Expr, definitions: dict[Element, Expr]) -> Expr:
 
 def _total(part: Expr, definitions: dict[Element, Expr]) -> Element | None:
     """1 + odds(t), if a part is its reciprocal."""
-    total = 1 / definitions.get(part, part)
-    return total if isinstance(definitions.get(total), odds_plus_1) else None
+    value = definitions.get(part, part)
+    if not isinstance(value, Pow) or value.exp != -1:
+        return None
+    return value.base if isinstance(definitions.get(value.base), odds_plus_1) else None
 
 
 def _is_complement(value: Expr, definitions: dict[Element, Expr]) -> bool:
@@ -278,6 +280,8 @@ def _multiples(steps: Iterable[Step], late: Element, tame: set[Element]) -> set[
     """Those of the values that are multiples of one of them, by factors that are tame."""
     found = {late}
     for step in steps:
+        if found.isdisjoint(step.operands):
+            continue
         if all(_is_multiple(term, found, tame) for term in Add.make_args(step.expression)):
             found.add(step.target)
     return found - {late}

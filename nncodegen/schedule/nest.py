@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 
 from sympy import Expr
 
@@ -131,7 +132,7 @@ class Statement:
     operator: str | None = None
     summed: bool = False
 
-    @property
+    @cached_property
     def operands(self) -> tuple[Element, ...]:
         """The elements that the terms read, in the order of their text."""
         return tuple(sorted({e for term in self.terms for e in term.atoms(Element)}, key=str))

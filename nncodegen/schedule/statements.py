@@ -24,6 +24,9 @@ def numbered(step: Step, numbers: Mapping[str, int]) -> Step:
 def written_out(step: Step, few: Container[str], program: Program) -> Iterator[Step]:
     """A step for each value of those of its indices that are short."""
     short = [index for index in step.target.indices if index in few]
+    if not short:
+        yield step
+        return
     for numbers in product(*(range(program.sizes[index] or 1) for index in short)):
         yield numbered(step, dict(zip(short, numbers, strict=True)))
 

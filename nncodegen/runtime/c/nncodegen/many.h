@@ -319,7 +319,7 @@ static UNUSED int leap(const NN(many) *run, size_t first, size_t epochs, double 
 }
 
 /* Begins the training of the group whose first model is given. */
-static UNUSED void start(const NN(many) *run, size_t first, group *g)
+static COLD void start(const NN(many) *run, size_t first, group *g)
 {
     g->all = 1;
     for (size_t m = 0; m < MODELS; m++) {
@@ -340,6 +340,19 @@ static UNUSED void start(const NN(many) *run, size_t first, group *g)
         gather(run, first, 0, 1, g);
 }
 
+/* Writes what a group has ended with to the results, given its losses in the sums. */
+static COLD void finish(const NN(many) *run, size_t first, const group *g)
+{
+    const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
+    for (size_t m = 0; m < count; m++) {
+        if (g->active[m])
+            run->done[first + m] = g->epoch;
+        run->loss[first + m] = (double) g->sums[m];
+        for (size_t p = 0; p < PARAMETERS; p++)
+            run->parameters[(first + m)*PARAMETERS + p] = g->parameters[p*MODELS + m];
+    }
+}
+
 int NN(train_many)(NN(many) *run)
 {
     FLUSH_SUBNORMALS
@@ -347,7 +360,6 @@ int NN(train_many)(NN(many) *run)
     group g;
     carve_group(run->work, &g);
     for (size_t first = run->first; first < run->last; first += MODELS) {
-        const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
         double updates = 0;
         int active = 1;
         start(run, first, &g);
@@ -366,13 +378,7 @@ int NN(train_many)(NN(many) *run)
         }
         if (sums_of_group(run, 1, first, 0, run->samples, &g)) /* the losses at the end */
             return 1;
-        for (size_t m = 0; m < count; m++) {
-            if (g.active[m])
-                run->done[first + m] = g.epoch;
-            run->loss[first + m] = (double) g.sums[m];
-            for (size_t p = 0; p < PARAMETERS; p++)
-                run->parameters[(first + m)*PARAMETERS + p] = g.parameters[p*MODELS + m];
-        }
+        finish(run, first, &g);
     }
     return 0;
 }
