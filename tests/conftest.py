@@ -1,6 +1,7 @@
 """What the tests share: a build cache, compilers, modules, the command line; and three flags.
 
-What takes long and rarely tells something new, other CPUs in an emulator and sanitizers of C, needs ``--thorough``.
+What takes long and rarely tells something new needs ``--thorough``: other CPUs in an emulator, sanitizers of C, the
+C runtime in both precisions with either compiler, Hessians of all pairs of an activation and a loss, and more.
 Random examples are the same in every run. ``--search 10`` tries each property with ten times as many, which are others
 in every run: hypothesis prints how to try one of them again. ``--update-golden`` renews the committed texts.
 """
@@ -13,17 +14,22 @@ import pytest
 
 import nncodegen as nn
 from tests.support.command import Commands
-from tests.support.compilers import LIGHT_AND_STRICT, QUICK
+from tests.support.compilers import LIGHT_AND_STRICT, QUICK, VECTORS_AND_STRICT
 from tests.support.search import repeat, search
 
 COMPILER = os.environ.get("CC")
 
 LONGEST = (
-    "test_blocks.py", "test_one_sample.py", "test_lanes.py", "test_targets.py", "test_build.py", "test_rows.py",
-    "test_variants.py", "test_divergence.py", "test_blas.py", "test_cli.py", "test_exercise.py", "test_training.py",
-    "test_descent.py", "test_c.py", "test_plain_c.py", "test_numbers.py", "test_table_learn.py", "test_accepted.py",
-    "test_many.py", "test_results.py", "test_registers.py", "test_bench.py", "test_estimators.py", "test_documents.py",
-    "test_schedule.py", "test_nist.py", "test_bench_fits.py", "test_strd.py",
+    "test_targets.py", "test_rows.py", "test_lanes.py", "test_build.py", "test_blocks.py", "test_bench.py", "test_c.py",
+    "test_plain_c.py", "test_from_onnx.py", "test_export_wasm.py", "test_no_compiler.py",
+    "test_one_sample.py", "test_table_learn.py", "test_nist.py", "test_kinds.py", "test_many.py",
+    "test_estimators.py", "test_training.py", "test_large_formulas.py", "test_limits.py", "test_documents.py",
+    "test_registers.py", "test_blas.py", "test_estimators_sklearn.py", "test_numbers.py", "test_schedule.py",
+    "test_descent.py", "test_bench_fits.py", "test_strd.py", "test_hessian.py", "test_variants.py",
+    "test_divergence.py", "test_curve_dask.py", "test_exercise.py", "test_runtime_headers.py", "test_table.py",
+    "test_runtime_products.py", "test_runtime_fit.py", "test_runtime_fits.py", "test_accepted.py",
+    "test_results.py", "test_noise.py", "test_estimators_dask.py", "test_cli.py", "test_curve_fit.py",
+    "test_inline_functions.py", "test_bench_command.py",
 )  # fmt: skip
 """The files that take longest, the longest first: where several processes share the tests, all end at once."""
 
@@ -110,7 +116,7 @@ def quick_compiler():
     """Modules are compiled without optimization, also by processes that a test starts.
 
     For what is built around modules. What their C computes is tested with the options that people get, or, where many
-    modules are compared with the evaluator, with those of ``light_compiler``.
+    modules are compared with the evaluator, with those of ``light_compiler`` or ``vector_compiler``.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CC", QUICK)
@@ -122,4 +128,12 @@ def light_compiler():
     """Modules are compiled with little optimization, in a third of the time, and without a warning."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CC", LIGHT_AND_STRICT)
+        yield
+
+
+@pytest.fixture(scope="module")
+def vector_compiler():
+    """The same with vectors in the loops that are marked for them, in half of the time: for tests of such loops."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", VECTORS_AND_STRICT)
         yield

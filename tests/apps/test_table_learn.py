@@ -19,7 +19,7 @@ from nncodegen.table.linear import minimize_path
 from nncodegen.table.search import Rows, Search, Tried, search, split_folds
 from nncodegen.table.target import Target
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 
 RNG = np.random.default_rng(1)
 LINEAR = Family("linear", Description(2, ((1, "linear"),), "mse"), (1.0,))

@@ -7,10 +7,6 @@ import pytest
 from tests.support.runtime import BUILDS, MODELS, PRECISIONS, SOURCES, Library, builds_of_libraries, compiled
 
 
-def _name(each):
-    return f"float{each[0]}-{each[1]}"
-
-
 def _libraries(bits, build, folder):
     """A function from the name of a source in ``tests/c/runtime``, and options, to its compiled library."""
     libraries = {}
@@ -26,7 +22,14 @@ def _libraries(bits, build, folder):
     return library
 
 
-@pytest.fixture(scope="session", params=itertools.product((64, 32), builds_of_libraries()), ids=_name)
+def _precisions_and_builds():
+    """Each precision in each build; where there are two, in one of them, and in the other one with --thorough."""
+    for number, (bits, build) in enumerate(itertools.product((64, 32), builds := builds_of_libraries())):
+        marks = [pytest.mark.thorough] if len(builds) > 1 and number in (0, 3) else []
+        yield pytest.param((bits, build), marks=marks, id=f"float{bits}-{build}")
+
+
+@pytest.fixture(scope="session", params=_precisions_and_builds())
 def runtime(request, tmp_path_factory):
     """A function from the name of a source in ``tests/c/runtime``, and options, to its compiled library."""
     return _libraries(*request.param, tmp_path_factory.mktemp("runtime"))

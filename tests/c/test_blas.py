@@ -193,7 +193,7 @@ def test_the_c_alone(layout, inputs, precision, tmp_path):
     program, sources = given["simplify"], given["emit"]
     for name in ("alone.c", "alone.h"):
         (tmp_path / name).write_text(sources.files[name])
-    command = ["cc", "-std=c11", *INCLUDE, "-O1", "-shared", "-fPIC", "alone.c", "-lm", "-o", "alone.so"]
+    command = ["cc", "-std=c11", *INCLUDE, "-Og", "-shared", "-fPIC", "alone.c", "-lm", "-o", "alone.so"]
     subprocess.run(command, cwd=tmp_path, check=True)
     library = ctypes.CDLL(tmp_path / "alone.so")
     library.alone_work_size.restype = ctypes.c_size_t

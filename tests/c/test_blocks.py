@@ -9,14 +9,15 @@ import sympy
 
 import nncodegen as nn
 from tests.support.built import stage
-from tests.support.compilers import QUICK, QUICK_AND_STRICT, sanitized
+from tests.support.compilers import LIGHT_AND_STRICT, QUICK, QUICK_AND_STRICT, sanitized
 from tests.support.models import classifier, gradient_of
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 
 SAMPLES = [1, 2, 3, 63, 64, 65, 129, 257]
 LAYOUTS = [{"features": []}, {"features": ["i", "j"]}, {"features": ["j"]}]
 WIDTHS = [(1,), (3, 5), (17,), (31, 33), (100, 60)]
+WITHOUT_VECTORS = [(1,), (31, 33)]
 UNOPTIMIZED = [("jkl", "float64"), ("k", "float32"), ("l", "float32"), ("i", "float64")]
 """Features along vectors and precisions that are compiled in half of the time, as they are like others."""
 
@@ -30,11 +31,14 @@ UNOPTIMIZED = [("jkl", "float64"), ("k", "float32"), ("l", "float32"), ("i", "fl
     ],
     ids=str,
 )
-def test_sizes(hidden, choices, precision):
+def test_sizes(hidden, choices, precision, monkeypatch):
     """Outputs, loss and gradient agree with the evaluator, whatever the widths, the layout and the samples.
 
-    Every width goes with every layout, and both with either precision: every pair, not every triple.
+    Every width goes with every layout, and both with either precision: every pair, not every triple. Two of the widths
+    are compiled without vectors.
     """
+    if hidden in WITHOUT_VECTORS:
+        monkeypatch.setenv("CC", LIGHT_AND_STRICT)
     model = classifier(*hidden, name="blocks")
     module = nn.build(model, precision, schedule=choices)
     program = stage(model)

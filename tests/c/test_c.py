@@ -11,7 +11,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.describe.losses import LOSSES
-from tests.support.compilers import compile_strictly, emitted, vectorized
+from tests.support.compilers import LIGHT, OF_FORMULAS, compile_strictly, emitted, vectorized
 
 
 def network(*activations, loss="mse"):
@@ -41,19 +41,28 @@ def formulas():
 @pytest.mark.parametrize("model", list(formulas()), ids=lambda model: model.name)
 def test_formulas_compile_without_a_warning(model, precision, tmp_path):
     """Every function, a formula without inputs, without targets, a constant output: no warning in strict C11."""
-    compile_strictly(emitted(model, precision), tmp_path)
+    compile_strictly(emitted(model, precision), tmp_path, OF_FORMULAS)
 
 
 @pytest.mark.parametrize("activations", [list(ACTIVATIONS)[first::3] for first in range(3)], ids="-".join)
 def test_activations_compile_without_a_warning(activations, tmp_path):
     """No warning in strict C11, with GCC and Clang, for any activation."""
-    compile_strictly(emitted(network(*activations), "float32"), tmp_path)
+    compile_strictly(emitted(network(*activations), "float32"), tmp_path, OF_FORMULAS)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_compile_without_a_warning(loss, tmp_path):
     """No warning in strict C11, with GCC and Clang, for any loss."""
-    compile_strictly(emitted(network("tanh", loss=loss)), tmp_path)
+    compile_strictly(emitted(network("tanh", loss=loss)), tmp_path, OF_FORMULAS)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_optimization_finds_no_more(precision, tmp_path):
+    """Nor is there a warning in any of them where GCC optimizes more."""
+    networks = [network(*list(ACTIVATIONS)[first::3]) for first in range(3)]
+    for model in (*formulas(), *networks, *(network("tanh", loss=loss) for loss in LOSSES)):
+        compile_strictly(emitted(model, precision), tmp_path)
 
 
 def test_a_large_network_compiles_without_a_warning(tmp_path):
@@ -90,14 +99,15 @@ AWKWARD = ["if", "lambda", "I", "x[0]", "α", "a; b", "*/ int evil; /*", "double
            "output column 0", "gradient of I", "HUGE_VAL", "INFINITY", "NNCODEGEN_SIMD", "M_PI", "W" * 300]  # fmt: skip
 
 
-def test_awkward_names(tmp_path):
+def test_awkward_names(tmp_path, monkeypatch):
     """Names that are no identifiers, or reserved, work; they never reach the sources as text; people see them."""
+    monkeypatch.setenv("CC", LIGHT)
     symbols = [sympy.Symbol(name) for name in AWKWARD]
     x, y, *parameters = symbols
     output = sum(p * (k + 1) for k, p in enumerate(parameters)) * x
     model = nn.Model("a; b", [x], [y], dict.fromkeys(parameters, 0.5), output, (output - y) ** 2)
     sources = emitted(model)
-    compile_strictly(sources, tmp_path)
+    compile_strictly(sources, tmp_path, OF_FORMULAS)
     for text in sources.files.values():
         assert text.isascii()
     assert "int evil" not in sources.files[f"{sources.module}.c"]
@@ -114,8 +124,9 @@ def test_awkward_names(tmp_path):
 
 
 @pytest.mark.parametrize("units", [3, 32])
-def test_sums_that_a_step_reads_more_than_once(units):
+def test_sums_that_a_step_reads_more_than_once(units, monkeypatch):
     """A product that is added to something is not written into that sum where it is needed as a value as well."""
+    monkeypatch.setenv("CC", LIGHT)
     layers = [nn.Dense(units, lambda z: z + z**2, bias=False), nn.Dense(1)]
     module = nn.build(nn.Sequential(layers, 2, name=f"twice{units}"))
     rng = np.random.default_rng(1)

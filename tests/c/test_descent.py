@@ -10,7 +10,7 @@ from tests.support.built import built, stage
 from tests.support.layers import Shift
 from tests.support.models import gradient_of
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 
 SAMPLES = 150
 

@@ -24,7 +24,7 @@ from tests.support.layers import Shift
 from tests.support.models import gradient_of, random_data
 from tests.support.search import examples
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,26 @@ def test_which_networks():
     assert f"8 models side by side, {SAMPLES} samples of each in a tile" in text
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("name", MODELS)
+def in_haste(name, precision):
+    """Whether ``test_step`` compiles a network without optimization."""
+    return (list(MODELS).index(name) % 2 == 0) == (precision == "float32")
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        pytest.param(name, precision, marks=[pytest.mark.thorough] if in_haste(name, precision) else [])
+        for name in MODELS
+        for precision in ("float64", "float32")
+    ],
+)
 def test_step(name, precision, monkeypatch):
     """A step of each model is along the gradient of the NumPy evaluator, for whole tiles of samples and parts.
 
-    The C of every network compiles without a warning, or there was no module. Every second one is compiled without
-    optimization: half of those in either precision.
+    The C of every network compiles without a warning, or there was no module. Each is in one precision; with --thorough
+    also in the other one, without optimization.
     """
-    if (list(MODELS).index(name) % 2 == 0) == (precision == "float32"):
+    if in_haste(name, precision):
         monkeypatch.setenv("CC", QUICK_AND_STRICT)
     module = built(MODELS[name], precision)
     program = stage(MODELS[name])
@@ -134,9 +145,11 @@ def test_step(name, precision, monkeypatch):
 def test_trainings(name, optimizer, precision, monkeypatch):
     """Trainings agree with train(): batches of every size, in orders and with learning rates of their own.
 
-    So they do with the options that people get; still there is no warning.
+    So they do with the options that people get, in that precision in which ``test_step`` is not optimized; still there
+    is no warning.
     """
-    monkeypatch.setenv("CC", shlex.join(["cc", *WARNINGS]))
+    if in_haste(name, precision):
+        monkeypatch.setenv("CC", shlex.join(["cc", *WARNINGS]))
     module = built(MODELS[name], precision)
     parameters, rates = start(module, 9), np.geomspace(1e-3, 1e-2, 9)
     X, Y = data(MODELS[name], 43)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ import sympy
 import nncodegen as nn
 from nncodegen.ir import SAMPLE
 from nncodegen.schedule.loops import MOST, SUM, TERMS
-from tests.support.compilers import compile_strictly, emitted, vectorized
+from tests.support.built import stage
+from tests.support.compilers import compile_strictly, vectorized
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
 
 X_, Y_ = sympy.symbols("x y")
 
 
+@cache
 def waves(terms):
     """The squared error of d + sum of a*tanh(b*x + c)."""
     d, *rest = sympy.symbols(f"d p:{3 * terms}")
@@ -41,7 +44,7 @@ def by_numpy(parameters, x, y):
 @pytest.mark.parametrize(("terms", "precision"), [(12, "float64"), (50, "float64"), (50, "float32")])
 def test_numbers(terms, precision):
     """Outputs, loss, gradient and updates are those of NumPy, for all samples, for a few, and for many models."""
-    module = nn.build(waves(terms), precision)
+    module = nn.build(waves(terms), precision, fit=False)
     bound = 1e-11 if precision == "float64" else 2e-4
     rng = np.random.default_rng(terms)
     for samples in (1, 3, 63, 65, 1000):
@@ -63,11 +66,11 @@ def test_numbers(terms, precision):
 
 def test_loops_and_functions_are_short():
     """No loop has more statements than a compiler is quick with, and their functions have names of their own."""
-    sources = emitted(waves(50))
+    sources = stage(waves(50), "emit")
     text = sources.files[f"{sources.module}.c"]
     parts = re.findall(r"^static HOT void (\w+)_part_(\d+)\(", text, re.MULTILINE)
     assert {name for name, _ in parts} == {"predict", "loss", "gradient"}
-    scheduled = nn.compile_model(waves(50), until="schedule")["schedule"]
+    scheduled = stage(waves(50), "schedule")
     for kernel in scheduled.kernels:
         assert len(kernel.tile) > 1
         assert all(len(nest.steps) <= MOST for nest in kernel.tile)
@@ -81,7 +84,7 @@ def test_loops_and_functions_are_short():
 @pytest.mark.parametrize("terms", [1, 12])
 def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
     """Loops that add up a loss and its gradient say so of each sum, and become loops over vectors."""
-    lines, found = vectorized(emitted(waves(terms), precision), tmp_path)
+    lines, found = vectorized(stage(waves(terms), "emit", precision), tmp_path)
     loops = [number for number, line in enumerate(lines) if line.strip().startswith("SUM_LOOP(") and "d_" in line]
     assert loops
     for number in loops:
@@ -92,11 +95,11 @@ def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
 
 def test_no_warnings(tmp_path):
     """The parts compile without a warning in strict C11."""
-    compile_strictly(emitted(waves(50)), tmp_path)
+    compile_strictly(stage(waves(50), "emit"), tmp_path)
 
 
 def test_registers_hold_more_than_a_loop():
     """A formula that takes several loops may still train in registers, and its models in lanes."""
-    scheduled = nn.compile_model(waves(12), until="schedule")["schedule"]
+    scheduled = stage(waves(12), "schedule")
     assert len(scheduled.kernels[-1].tile) > 1
     assert scheduled.unrolled

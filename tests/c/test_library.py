@@ -120,4 +120,5 @@ def test_loops_call_them_for_vectors(call, tmp_path, monkeypatch):
     a, b, c, x, y = sympy.symbols("a b c x y")
     wave = a * sympy.sin(b * x + c) * x**b
     model = nn.Model("wave", [x], [y], {a: 1.0, b: 2.0, c: 0.5}, wave, (wave - y) ** 2)
-    assert called(nn.compile_model(model, str(call.dtype)).built.path) == {n + suffix for n in ("sin", "cos", "pow")}
+    path = nn.compile_model(model, str(call.dtype), fit=False).built.path
+    assert called(path) == {n + suffix for n in ("sin", "cos", "pow")}

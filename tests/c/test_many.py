@@ -11,6 +11,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.built import built, stage
+from tests.support.compilers import LIGHT
 
 RNG = np.random.default_rng(0)
 COUNTS = [1, 2, 7, 33]
@@ -97,7 +98,9 @@ def test_the_bits_of_a_model_are_its_own(threads):
 def test_without_data():
     """A formula without inputs, from the seeds or from points of its own; the number of models may be given alone."""
     a, b = sympy.symbols("a b")
-    module = nn.build(nn.Model("rosenbrock", parameters={a: -1.2, b: 1.0}, loss=(1 - a) ** 2 + 100 * (b - a**2) ** 2))
+    module = nn.build(
+        nn.Model("rosenbrock", parameters={a: -1.2, b: 1.0}, loss=(1 - a) ** 2 + 100 * (b - a**2) ** 2), fit=False
+    )
     start = np.random.default_rng(0).normal(size=(40, 2))
     result = module.train_many(parameters=start, optimizer="adam", learning_rate=0.02, epochs=20_000)
     assert result.parameters == pytest.approx(np.ones((40, 2)), abs=1e-2)
@@ -108,7 +111,7 @@ def test_without_data():
 def test_diverged_and_converged_models_stay():
     """A model that diverges or converges keeps what it reached; the others do not notice."""
     a, x = sympy.symbols("a x")
-    module = nn.build(nn.Model("quartic", [x], (), {a: 1.0}, a, (a * x) ** 4))
+    module = nn.build(nn.Model("quartic", [x], (), {a: 1.0}, a, (a * x) ** 4), fit=False)
     start, rates = np.linspace(0.5, 1.5, 40)[:, None], np.full(40, 1e-2)
     rates[[3, 36]] = 1e3
     with pytest.warns(RuntimeWarning, match="training diverged for 2 of 40 models"):
@@ -133,8 +136,9 @@ class _nothing:  # noqa: N801
     "layers",
     [[nn.Dense(5, "tanh"), nn.Dense(1)], [nn.WideAndDeep([nn.Dense(5, "tanh")], 1)], [nn.Dense(200), nn.Dense(1)]],
 )
-def test_penalties_of_their_own(layers):
+def test_penalties_of_their_own(layers, monkeypatch):
     """Each model has a penalty of its own, which is for weights and not for biases, with lanes and one by one."""
+    monkeypatch.setenv("CC", LIGHT)
     module = nn.build(nn.Sequential(layers, 3, "mse", name="penalized"))
     X, Y, l2 = RNG.normal(size=(20, 3)), RNG.normal(size=20), np.array([0, 1e-3, 0.1, 3.0])
     options = {"optimizer": "adam", "learning_rate": 0.01, "epochs": 40, "batch_size": 8}
@@ -147,8 +151,9 @@ def test_penalties_of_their_own(layers):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_networks(threads):
+def test_networks(threads, monkeypatch):
     """Models of a network that is not small have the bits that train() gives, whatever the threads."""
+    monkeypatch.setenv("CC", LIGHT)
     layers = [nn.Dense(99, "tanh"), nn.Dense(3, "softmax")]
     chain = nn.build(nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain"))
     X, Y = RNG.normal(size=(30, 4)), RNG.integers(0, 3, 30)

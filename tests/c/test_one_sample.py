@@ -16,7 +16,7 @@ from nncodegen.schedule import Place
 from tests.support.models import gradient_of
 from tests.support.search import examples
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 
 SAMPLES = 12
 CONDITION = 1000
@@ -60,7 +60,7 @@ def descend(program, start, X, Y, weights, size):
     return expected, moved, np.sum(losses)
 
 
-@examples(25)
+@examples(16)
 @given(model=networks(), precision=st.sampled_from(["float64", "float32"]), size=st.sampled_from((1, 1, 2, 3, 4, 5)))
 def test_steps(model, precision, size):
     """Sample by sample, parameters and losses are those of steps along the gradient that the evaluator finds.

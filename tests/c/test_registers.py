@@ -70,7 +70,7 @@ def by_gradients(module, X, Y, epochs, rate, update):
 )
 def test_agrees_with_gradients(model, precision, update):
     """Parameters and losses are those of gradient descent with loss_and_gradient, on one sample and on batches of 1."""
-    module = built(model, precision)
+    module = built(model, precision, fit=False)
     bound = 1e-12 if precision == "float64" else 1e-4
     for samples in (1, 5):
         X, Y = data(module, samples)
@@ -118,7 +118,7 @@ def test_sums_begin_with_what_is_ready():
 def test_sigmoids_far_out(update):
     """Sigmoids and their slopes are right where their exponential is huge, tiny or beyond all numbers, as is a sum."""
     f = b / (1 + sympy.exp(-a * x)) + c
-    module = nn.build(nn.Model("far", [x], [y], {a: 0, b: 0, c: 0}, f, (f - y) ** 2))
+    module = nn.build(nn.Model("far", [x], [y], {a: 0, b: 0, c: 0}, f, (f - y) ** 2), fit=False)
     for z in (0.0, 3.0, 36.0, 40.0, 300.0, 600.0, 640.0, 649.9, 650.1, 700.0, 720.0, 800.0, 1e5, 1e300):
         for sign in (1, -1):
             start, X, Y = np.array([sign * z, 1e10, 0.3]), [[1.0]], [2e9]
@@ -132,7 +132,7 @@ def test_sigmoids_far_out(update):
 
 def test_saturated():
     """Logits beyond the range of exp give what they should, in both directions."""
-    module = built(perceptron_model)
+    module = built(perceptron_model, fit=False)
     for sign in (1, -1):
         start = np.array([0.0, 0, 0, 0, 0, sign * 4000.0, 0])
         X, Y = [[0.0, 0.0]], [0.5]
@@ -145,7 +145,7 @@ def test_saturated():
 @pytest.mark.parametrize("update", ["simultaneous", "sequential"])
 def test_tolerance(update):
     """Training ends after the first epoch in which no parameter moved by the tolerance."""
-    module = built(MODELS[2])
+    module = built(MODELS[2], fit=False)
     arguments = {"Y": [1.0], "learning_rate": 0.1, "update": update}
     result = module.train(tolerance=1e-6, epochs=10_000, **arguments)
     assert result.status == "converged"
@@ -157,7 +157,7 @@ def test_tolerance(update):
 @pytest.mark.parametrize("update", ["simultaneous", "sequential"])
 def test_divergence(update):
     """A loss or parameter that is not finite ends the training with the last finite parameters."""
-    module = built(MODELS[1])
+    module = built(MODELS[1], fit=False)
     with pytest.warns(RuntimeWarning, match="training diverged"):
         result = module.train(learning_rate=1.0, epochs=1000, update=update)
     assert np.isfinite(result.parameters).all()
@@ -167,7 +167,7 @@ def test_divergence(update):
 
 def test_shuffled():
     """Batches of one sample are taken in the shuffled order: sums over an epoch are the same, bits are not."""
-    module = built(MODELS[4])
+    module = built(MODELS[4], fit=False)
     X, Y = data(module, 20)
     still = module.train(X, Y, epochs=3, batch_size=1, learning_rate=1e-300)
     assert still.history == pytest.approx(np.full(3, module.loss(still.parameters, X, Y)), rel=1e-13)
@@ -200,7 +200,7 @@ def test_shorter_chains_have_the_same_values():
 
 def test_the_other_loop_goes_on_within_an_epoch():
     """An epoch that was stopped in registers and ended by the loop for all cases has the figures of one in one go."""
-    module = built(perceptron_model)
+    module = built(perceptron_model, fit=False)
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(2_000_000, 2)), rng.integers(0, 2, 2_000_000)
     given = {"epochs": 1, "batch_size": 1, "shuffle": False, "learning_rate": 1e-4, "metrics": ("mae", "r2")}
@@ -216,7 +216,7 @@ def test_the_other_loop_goes_on_within_an_epoch():
 @pytest.mark.parametrize("update", ["simultaneous", "sequential"])
 def test_what_is_measured_changes_nothing(update, shuffle):
     """Metrics, validation data and a monitor are measured in registers, too, and leave every bit as it is."""
-    module = built(perceptron_model)
+    module = built(perceptron_model, fit=False)
     rng = np.random.default_rng(1)
     X, Y = rng.normal(size=(30, 2)), rng.integers(0, 2, 30).astype(float)
     given = {"epochs": 5, "batch_size": 1, "shuffle": shuffle, "learning_rate": 0.1, "update": update, "seed": 3}
@@ -244,7 +244,7 @@ def test_what_is_measured_changes_nothing(update, shuffle):
 
 def test_early_stopping():
     """Patience ends a training in registers, with the parameters of the best epoch."""
-    module = built(perceptron_model)
+    module = built(perceptron_model, fit=False)
     arguments = {"learning_rate": 0.02, "batch_size": 1, "validation_data": ([[0.35, 0.9]], [0.7])}
     full = module.train([[0.35, 0.9]], [1], epochs=99, **arguments)
     best = int(full.metrics["val_loss"].argmin()) + 1

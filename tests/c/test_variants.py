@@ -15,7 +15,7 @@ from nncodegen.build import load, load_variant
 from nncodegen.compiler import find_compiler
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
-from tests.support.compilers import LIGHT
+from tests.support.compilers import VECTORS
 from tests.support.models import gradient_of
 
 NETWORK = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 20, "mse", name="portable")
@@ -63,7 +63,7 @@ def test_few_samples_in_every_variant(features, monkeypatch):
 
     The inverse has no value at 0, and NaN stands behind the samples.
     """
-    monkeypatch.setenv("CC", LIGHT)
+    monkeypatch.setenv("CC", VECTORS)
     layers = [nn.Dense(32, "tanh"), nn.Dense(9, lambda z: 1 / z, bias=False), nn.Dense(3)]
     model = nn.Sequential(layers, 16, "mse", name="few")
     built = nn.compile_model(model, march="portable", choices={"features": features}).built

@@ -48,8 +48,15 @@ def check(model, parameters, X, Y, weight=None, rel=4e-15):
     assert along == pytest.approx(gradient @ direction, rel=1e-13, abs=1e-14 * np.abs(gradient).max())
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", [*ACTIVATIONS, "sine"])
+PAIRS = [
+    pytest.param(activation, loss, marks=[pytest.mark.thorough] if (number + other) % 3 else [])
+    for number, activation in enumerate([*ACTIVATIONS, "sine"])
+    for other, loss in enumerate(LOSSES)
+]
+"""Every activation with some losses, and every loss with some activations; with --thorough all of them."""
+
+
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_networks(activation, loss):
     """For every activation and loss, the Hessian is that of the gradient."""
     hidden = sympy.sin if activation == "sine" else activation

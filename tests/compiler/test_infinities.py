@@ -20,7 +20,8 @@ HILL = d + (a - d) / (1 + (x / c) ** b)
 def found(formula, values, at):
     """The loss and its gradient by the simplified program, in float64; ``values`` by symbol."""
     parameters = dict.fromkeys(values, 0.5)
-    program = nn.compile_model(nn.Model("m", [x], [], parameters, formula, formula), until="simplify")["simplify"]
+    model = nn.Model("m", [x], [], parameters, formula, formula)
+    program = nn.compile_model(model, until="simplify", fit=False)["simplify"]
     numbers = list(values.values())
     return float(nn.evaluate(program, numbers, [[at]])["loss"]), gradient_of(program, numbers, [[at]], None)
 
@@ -114,7 +115,7 @@ def test_what_is_hidden_does_not_count(hide):
         formula = HIDING[hide](growing)
         formula = formula + b * x
         model = nn.Model("m", [x], [], {a: 0.5, b: 0.5}, formula, formula)
-        program = nn.compile_model(model, until="simplify")["simplify"]
+        program = nn.compile_model(model, until="simplify", fit=False)["simplify"]
         for values, at in POINTS:
             expected = limits(formula, values, at)
             if expected is None:
@@ -130,8 +131,8 @@ def test_compiled_module():
     """A dose response with doses of 0 is fitted: a compiled gradient is that of the evaluated program."""
     doses = np.array([[0.0], [0.0], [0.1], [1.0], [10.0], [1000.0]])
     model = nn.Model("dose", [x], [y], {a: 1.0, b: 1.5, c: 2.0, d: 0.0}, HILL, (HILL - y) ** 2)
-    module = nn.build(model)
-    program = nn.compile_model(model, until="differentiate")["differentiate"]
+    module = nn.build(model, fit=False)
+    program = nn.compile_model(model, until="differentiate", fit=False)["differentiate"]
     response = 0.2 + 0.7 / (1 + (doses / 3) ** 2)
     loss, gradient = module.loss_and_gradient([1.0, 1.5, 2.0, 0.1], doses, response)
     assert np.isfinite(loss)
@@ -150,8 +151,9 @@ def test_compiled_module():
 def test_everyday_formulas_pay_nothing(formula):
     """Where nothing that is infinite can be hidden, nothing is asked."""
     parameters = dict.fromkeys((a, b, c), 0.5)
-    program = nn.compile_model(nn.Model("m", [x], [y], parameters, formula, (formula - y) ** 2), until="differentiate")
-    assert not any(step.expression.has(sympy.Eq) for step in program["differentiate"].steps)
+    model = nn.Model("m", [x], [y], parameters, formula, (formula - y) ** 2)
+    program = nn.compile_model(model, until="differentiate", fit=False)["differentiate"]
+    assert not any(step.expression.has(sympy.Eq) for step in program.steps)
 
 
 def test_sign_of_nan():

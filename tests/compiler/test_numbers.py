@@ -65,7 +65,7 @@ def relative_error(found, expected):
     return float(mpmath.sqrt(sum((mpmath.mpf(f) - e) ** 2 for f, e in zip(found, expected, strict=True))) / norm)
 
 
-@examples(150, suppress_health_check=list(HealthCheck))
+@examples(100, suppress_health_check=list(HealthCheck))
 @given(formula=formulas, values=st.lists(numbers, min_size=7, max_size=7))
 def test_random_formulas(formula, values):
     """The simplified program, evaluated in float64, has the exact gradient to the bound times the condition."""
@@ -86,7 +86,7 @@ def test_random_formulas(formula, values):
         expected, *moved = at
         assume(1e-6 < mpmath.norm(expected) < 1e6)
         condition = max(relative_error(other, expected) for other in moved) / 2**-52
-        program = nn.compile_model(model, until="simplify")["simplify"]
+        program = nn.compile_model(model, until="simplify", fit=False)["simplify"]
         found = gradient_of(program, values[:4], [values[4:6]], [values[6:]])
         assert relative_error(found, expected) <= BOUND * max(1, condition)
 
@@ -153,9 +153,9 @@ def written_out(activation, last, parameters, x, y):
 def test_compiled_module(seed, monkeypatch):
     """The compiled module agrees with the evaluated program to some units in the last place.
 
-    So do two of them with the options that people get, the others with little optimization.
+    So does one of them with the options that people get, the others with little optimization.
     """
-    if seed > 1:
+    if seed > 0:
         monkeypatch.setenv("CC", LIGHT)
     rng = np.random.default_rng(seed)
     activation = ["tanh", "sigmoid", "gelu", "selu", "softplus", "relu"][seed]

@@ -9,13 +9,14 @@ from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.schedule import NO_CHOICES, Nest, Place, Shape
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.split import SHORT
+from tests.support.built import stage
 from tests.support.models import gradient_of, random_data
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 def scheduled(model, choices=NO_CHOICES):
-    return nn.compile_model(model, until="schedule", choices=choices)["schedule"]
+    return stage(model, "schedule", **choices)
 
 
 NETWORK = nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(3, "softmax")], 5, "categorical_crossentropy")

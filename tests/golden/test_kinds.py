@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-import nncodegen as nn
+from tests.support.built import stage
 from tests.support.compilers import TO_AN_OBJECT, compile_strictly
 from tests.support.kinds import KINDS
 
@@ -14,7 +14,7 @@ TEXTS = Path(__file__).parent / "texts"
 def emitted(name):
     """The sources of a model, and those of its files that are its own: another model has them under another name."""
     model, precision, choices = KINDS[name]
-    sources = nn.compile_model(model, precision, until="emit", choices=choices)["emit"]
+    sources = stage(model, "emit", precision, **choices)
     return sources, {file: text for file, text in sources.files.items() if file.startswith(sources.module)}
 
 
@@ -42,8 +42,7 @@ def test_no_warnings(name, tmp_path):
 def test_every_kind_of_loop():
     """The models are what they stand for, as the schedule decides."""
     schedules = {
-        name: nn.compile_model(model, precision, until="schedule", choices=choices)["schedule"]
-        for name, (model, precision, choices) in KINDS.items()
+        name: stage(model, "schedule", precision, **choices) for name, (model, precision, choices) in KINDS.items()
     }
     assert not schedules["samples"].layout.features
     assert len(schedules["features"].layout.features) == 3

@@ -8,8 +8,9 @@ import sympy
 from sympy.codegen.cfunctions import expm1
 
 import nncodegen as nn
+from tests.support.built import built
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 
 a, b, x, y = sympy.symbols("a b x y")
 FORMULAS = {
@@ -17,6 +18,9 @@ FORMULAS = {
     "softplus": sympy.log(1 + sympy.exp(-a * x**2)) - b, "growth": a * sympy.exp(b * x),
     "quotient": b / (1 + a * x**2), "neurons": nn.sigmoid(a * nn.sigmoid(b * x**2 + a) + b),
 }  # fmt: skip
+MODELS = {
+    name: nn.Model(name, [x], [y], {a: 0.5, b: 0.5}, formula, (formula - y) ** 2) for name, formula in FORMULAS.items()
+}
 RATE = 0.01
 
 
@@ -50,7 +54,7 @@ def step(module, X, Y, parameters, which=slice(None)):
 @pytest.mark.parametrize("name", FORMULAS)
 def test_formulas(name, precision):
     """A step diverges where loss_and_gradient says so, and only there: alone, in batches, with others, in a stream."""
-    module = nn.build(nn.Model(name, [x], [y], {a: 0.5, b: 0.5}, FORMULAS[name], (FORMULAS[name] - y) ** 2), precision)
+    module = built(MODELS[name], precision, fit=False)
     given = {"epochs": 1, "learning_rate": RATE}
     for X, Y, parameters in draws(module, 100):
         after, finite = step(module, X, Y, parameters)
@@ -78,7 +82,7 @@ def test_formulas(name, precision):
 @pytest.mark.parametrize("name", FORMULAS)
 def test_sequential_updates(name):
     """A sweep diverges where its first loss or a new parameter is not finite, in registers and in loops."""
-    module = nn.build(nn.Model(name, [x], [y], {a: 0.5, b: 0.5}, FORMULAS[name], (FORMULAS[name] - y) ** 2))
+    module = built(MODELS[name], fit=False)
     given = {"epochs": 1, "learning_rate": RATE, "update": "sequential"}
     for X, Y, parameters in draws(module, 100):
         after, finite = parameters, np.isfinite(module.loss(parameters, X, Y))
@@ -94,7 +98,7 @@ def test_sequential_updates(name):
 
 def test_trainings_go_on_where_only_the_registers_overflow():
     """Many epochs over samples some of which overflow on the way: the parameters and losses of the loops."""
-    module = nn.build(nn.Model("tanh", [x], [y], {a: 0.5, b: 0.5}, FORMULAS["tanh"], (FORMULAS["tanh"] - y) ** 2))
+    module = built(MODELS["tanh"], fit=False)
     rng = np.random.default_rng(0)
     X = np.where(rng.uniform(size=(50, 1)) < 0.3, 1e160, rng.normal(size=(50, 1)))
     Y = np.where(X == 1e160, 0.7, 0.7 * np.tanh(0.3 * X**2))
@@ -137,7 +141,7 @@ def test_networks(units, activation):
 def test_optimizers():
     """Whatever the update rule is, a gradient that is not finite ends trainings in the same way on every path."""
     formula = sympy.tanh(a * x**8) + b
-    module = nn.build(nn.Model("rules", [x], [y], {a: 0.5, b: 0.5}, formula, (formula - y) ** 2))
+    module = nn.build(nn.Model("rules", [x], [y], {a: 0.5, b: 0.5}, formula, (formula - y) ** 2), fit=False)
     cases = [case for case in draws(module, 60) if np.isfinite(module.loss(case[2], *case[:2]))]
     assert sum(np.isnan(module.loss_and_gradient(p, X, Y)[1]).any() for X, Y, p in cases) > 3
     for optimizer in module.optimizers:

@@ -10,6 +10,9 @@ import nncodegen as nn
 _kept = {}
 """(model, options, compiler) -> the model itself, so that its id stays its own, and what was made of it."""
 
+_derived = {}
+"""(model, options) -> the model itself, and the stages that it has gone through."""
+
 
 def _once(make, model, precision, choices, *what):
     key = (make.__name__, id(model), precision, repr(sorted(choices.items())), os.environ.get("CC"), *what)
@@ -18,19 +21,21 @@ def _once(make, model, precision, choices, *what):
     return _kept[key][1]
 
 
-def built(model, precision="float64", **choices):
+def built(model, precision="float64", fit=None, **choices):
     """The module of a model object; a test that needs one of its own calls ``nncodegen.build``."""
 
     def module():
-        return nn.build(model, precision, schedule=choices)
+        return nn.build(model, precision, schedule=choices, fit=fit)
 
-    return _once(module, model, precision, choices)
+    return _once(module, model, precision, choices, fit)
 
 
 def stage(model, name="simplify", precision="float64", **choices):
     """What a stage makes of a model object, a Program unless it is a later one."""
 
-    def result():
-        return nn.compile_model(model, precision, until=name, choices=choices)[name]
-
-    return _once(result, model, precision, choices, name)
+    key = id(model), precision, repr(sorted(choices.items()))
+    _, compiled = _derived.get(key, (model, None))
+    if not compiled or name not in (each.name for each in compiled.stages):
+        compiled = nn.compile_model(model, precision, until=name, choices=choices)
+        _derived[key] = model, compiled
+    return compiled[name]

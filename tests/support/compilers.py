@@ -18,15 +18,19 @@ from tests.support import ROOT, SUPPORT
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 QUICK = shlex.join([str(SUPPORT / "cc_at"), "0"])
 QUICK_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "0", *WARNINGS])
-LIGHT = shlex.join([str(SUPPORT / "cc_at"), "1"])
-LIGHT_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "1", *WARNINGS])
-"""For the environment variable CC: see the fixtures quick_compiler and light_compiler."""
+LIGHT = shlex.join([str(SUPPORT / "cc_at"), "g"])
+LIGHT_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "g", *WARNINGS])
+VECTORS = shlex.join([str(SUPPORT / "cc_at"), "1"])
+VECTORS_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "1", *WARNINGS])
+"""For the environment variable CC: see the fixtures quick_compiler, light_compiler and vector_compiler."""
 COMPILERS = {
     name: options
     for name, options in {"gcc": ("-O2", "-c", "-o", "kernel.o"), "clang": ("-fsyntax-only",)}.items()
     if shutil.which(name)
 }
 """Those that are installed, and what they need to find what they warn of: Clang does so before it optimizes."""
+OF_FORMULAS = {**COMPILERS, **({"gcc": ("-Og", "-c", "-o", "kernel.o")} if "gcc" in COMPILERS else {})}
+"""The same, where only formulas differ: what GCC finds when it optimizes more is a matter of loops and arrays."""
 TO_AN_OBJECT = {**COMPILERS, **({"clang": ("-O1", "-c", "-o", "kernel.o")} if "clang" in COMPILERS else {})}
 """The same, where Clang has to compile, too: what it cannot make machine code of, it refuses only then."""
 

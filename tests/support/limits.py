@@ -1,6 +1,8 @@
 """Formulas that as written are 0/0 or 0*log(0) where x is 0, and their limits there, with many digits."""
 
+import math
 from dataclasses import replace
+from functools import cache
 
 import mpmath
 import numpy as np
@@ -44,6 +46,7 @@ FORMULAS = {
 """Formulas of x with their parameters, each a number that float32 has."""
 
 
+@cache
 def model_of(name):
     formula, values = FORMULAS[name]
     return nn.Model(name, [x], [], dict.fromkeys(values, 0.5), formula, formula)
@@ -53,7 +56,7 @@ class Evaluated:
     """The loss of a model, its gradient and its Hessian: that of each part of the gradient, differentiated again."""
 
     def __init__(self, model):
-        first = nn.compile_model(model, until="differentiate")["differentiate"]
+        first = nn.compile_model(model, until="differentiate", fit=False)["differentiate"]
         parts = (replace(first, loss=part, gradient=(), companions=()) for part in first.gradient)
         again = (differentiate(program, fit=False) for program in parts)
         self.programs = [simplify(program) for program in (first, *again)]
@@ -79,11 +82,12 @@ class Limits:
         gradient = [sympy.diff(written, p) for p in parameters]
         whole = [written, *gradient, *(sympy.diff(part, p) for part in gradient for p in parameters)]
         self._count = len(parameters)
-        self._function = sympy.lambdify(list(symbols.values()), whole, "mpmath")
+        self._function = sympy.lambdify(list(symbols.values()), whole, "mpmath", cse=True)
 
     def __call__(self, numbers, at):
-        with mpmath.workdps(3300):  # so many cancel in (sin(x) - x*cos(x))/x**3 for the smallest x
-            near = mpmath.mpf(at) if at else mpmath.mpf(10) ** -400
+        zeros = 400 if at == 0 else max(0, -math.floor(math.log10(at)))
+        with mpmath.workdps(100 + 8 * zeros):  # so many cancel in (sin(x) - x*cos(x))/x**3 for a small x
+            near = mpmath.mpf(at) if at else mpmath.mpf(10) ** -zeros
             found = map(float, self._function(*map(mpmath.mpf, map(float, numbers)), near))
             value, *rest = (0.0 if at == 0 and abs(part) < 1e-150 else part for part in found)
         return value, np.array(rest[: self._count]), np.array(rest[self._count :]).reshape(self._count, self._count)
