@@ -159,8 +159,12 @@ def _open(path: Path) -> BinaryIO:
 
 
 def write_csv(frame: pd.DataFrame) -> str:
-    """A table as CSV that all readers read alike: cells with carriage returns are quoted, too."""
-    broken = any("\r" in str(name) for name in frame) or any(
+    """A table as CSV that all readers read alike: cells with carriage returns are quoted, too.
+
+    So are names with another delimiter than the comma, as names decide which one a file is taken to have.
+    """
+    others = ("\r", *_DELIMITERS.replace(",", ""))
+    broken = any(letter in str(name) for name in frame for letter in others) or any(
         "\r" in cell for name in frame for cell in frame[name].to_numpy() if isinstance(cell, str)
     )
     quoting = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL

@@ -8,7 +8,7 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nncodegen.table import TableError, read_table
@@ -172,6 +172,7 @@ def test_parquet_keeps_what_stands_in_an_index(tmp_path):
 
 @examples(200)
 @given(st.lists(cells.map(str.strip), min_size=1, max_size=5), cells.map(str.strip))
+@example([","], ";;")
 def test_what_is_predicted_is_read(tmp_path_factory, texts, name):
     """What is written as a prediction, with any classes, is read back as it was."""
     path = tmp_path_factory.mktemp("cells") / "a.csv"
