@@ -21,7 +21,8 @@ COMPILER = os.environ.get("CC")
 
 LONGEST = (
     "test_targets.py", "test_rows.py", "test_lanes.py", "test_build.py", "test_blocks.py", "test_bench.py", "test_c.py",
-    "test_plain_c.py", "test_from_onnx.py", "test_export_wasm.py", "test_no_compiler.py",
+    "test_plain_c.py", "test_onnx_nodes.py", "test_onnx.py", "test_export_wasm.py", "test_slow.py",
+    "test_export_wheel.py",
     "test_one_sample.py", "test_table_learn.py", "test_nist.py", "test_kinds.py", "test_many.py",
     "test_estimators.py", "test_training.py", "test_large_formulas.py", "test_limits.py", "test_documents.py",
     "test_registers.py", "test_blas.py", "test_estimators_sklearn.py", "test_numbers.py", "test_schedule.py",

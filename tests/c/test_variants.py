@@ -15,7 +15,7 @@ from nncodegen.build import load, load_variant
 from nncodegen.compiler import find_compiler
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
-from tests.support.compilers import VECTORS
+from tests.support.compilers import LIGHT, VECTORS
 from tests.support.models import gradient_of
 
 NETWORK = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 20, "mse", name="portable")
