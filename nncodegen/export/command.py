@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -15,15 +15,24 @@ from nncodegen.export.folder import write_files
 from nncodegen.export.request import Exported, Exporter, Request
 from nncodegen.export.subject import exportable
 
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a model can be taken: its module, whose function ``files`` is an Exporter, and the options that it has."""
+
+    module: str
+    options: tuple[str, ...] = ()
+
+
 DESTINATIONS = {
-    "c": "nncodegen.export.c",
-    "casadi": "nncodegen.export.casadi",
-    "onnx": "nncodegen.export.onnx",
-    "wasm": "nncodegen.export.wasm",
-    "wheel": "nncodegen.export.wheel",
-    "sdist": "nncodegen.export.sdist",
+    "c": Destination("nncodegen.export.c", ("train", "no-libm", "vectors", "cross")),
+    "casadi": Destination("nncodegen.export.casadi"),
+    "onnx": Destination("nncodegen.export.onnx"),
+    "sdist": Destination("nncodegen.export.sdist", ("train",)),
+    "wasm": Destination("nncodegen.export.wasm", ("train", "no-libm")),
+    "wheel": Destination("nncodegen.export.wheel", ("train", "cross")),
 }
-"""The module of each destination: its function ``files`` is an Exporter. Modules are imported when they are needed."""
+"""By name. A module is imported when it is needed. What is in a package can always train."""
 
 
 def export(
@@ -55,6 +64,10 @@ def export(
     """
     if target not in DESTINATIONS:
         raise ModelError(f"there is no destination {target!r}; there are: {', '.join(DESTINATIONS)}")
+    used = {"train": train, "no-libm": not libm, "vectors": vectors, "cross": cross is not None}
+    for option in (name for name, given in used.items() if given and name not in DESTINATIONS[target].options):
+        able = ", ".join(name for name, other in DESTINATIONS.items() if option in other.options)
+        raise ModelError(f"the destination {target} has no --{option}: leave it out; these have it: {able}")
     subject = exportable(model, precision, parameters)
     used_name = identifier(name or subject.model.name)
     request = Request(subject, used_name, train, tuple(optimizers), libm, vectors, cross)
@@ -67,7 +80,7 @@ def export(
 def _exporter(target: str) -> Exporter:
     """The function of a destination. Raises BuildError where it needs a package that is not installed."""
     try:
-        exporter: Exporter = import_module(DESTINATIONS[target]).files
+        exporter: Exporter = import_module(DESTINATIONS[target].module).files
     except ModuleNotFoundError as error:
         raise BuildError(
             f"the destination {target} needs the package {error.name}: pip install 'nncodegen[{target}]'"

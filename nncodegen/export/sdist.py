@@ -10,7 +10,6 @@ from pathlib import Path
 
 from nncodegen import targets
 from nncodegen.build import wrapper_in_c
-from nncodegen.errors import ModelError
 from nncodegen.export.package import REQUIRES, VERSION, Package, package_of
 from nncodegen.export.request import Exported, Request
 
@@ -46,8 +45,6 @@ def files(request: Request) -> Exported:
 
     Raises ModelError.
     """
-    if request.cross is not None:
-        raise ModelError("a source distribution is for all machines: leave out cross")
     package = package_of(request, "emit")
     name = f"{package.title}-{VERSION}"
     content = _packed(name, _sources(request, package))

@@ -206,3 +206,24 @@ def test_cmake(tmp_path):
                     ["ctest", "--test-dir", "build", "--output-on-failure"], ["build/app"]):  # fmt: skip
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="needs an emulator of another CPU")
+def test_for_another_machine(tmp_path):
+    """With ``cross``, an object and the test come compiled for another CPU, where the test passes."""
+    pytest.importorskip("ziglang")
+    told = nn.export(MODEL, "c", tmp_path, parameters=VALUES, cross="aarch64-linux-gnu")
+    assert "classes.o and classes_test are for aarch64-linux-gnu" in told.report
+    program = tmp_path / "classes_test"
+    assert program.read_bytes()[18] == 0xB7  # the number of AArch64 in the head of a program
+    program.chmod(0o755)
+    libraries = ["-L", "/usr/aarch64-linux-gnu"]
+    done = subprocess.run(["qemu-aarch64", *libraries, program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count("right")) == (0, 1)
+
+
+def test_another_machine_that_is_not_known(tmp_path):
+    """A machine that there is no compiler for is refused before anything is written, with those that there are."""
+    with pytest.raises(nn.BuildError, match="there is no compiler for 'z80'; there are: aarch64-linux-gnu"):
+        nn.export(MODEL, "c", tmp_path / "out", cross="z80")
+    assert not (tmp_path / "out").exists()

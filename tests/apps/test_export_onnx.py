@@ -319,7 +319,11 @@ REFUSED = [
     (nn.Sequential([nn.Dense(2)], inputs=3), {}, "has not been trained: its parameters W1 start with random numbers"),
     (nn.Model("valley", (), (), {w: 1}, None, w**2), {}, "has no inputs, so there is nothing to predict"),
     (nn.Model("loss", x, t, {w: 1}, None, (w * x - t) ** 2), {}, "its output depends on t, which is known in training"),
-    (nn.Model("line", x, t, {w: 1}, w * x), {"train": True}, "ONNX is for prediction"),
+    (
+        nn.Model("line", x, t, {w: 1}, w * x),
+        {"train": True},
+        "the destination onnx has no --train: leave it out",
+    ),
 ]
 
 

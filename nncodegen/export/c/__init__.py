@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nncodegen.export.c.crossed import binaries
 from nncodegen.export.c.model import PlainModel
 from nncodegen.export.c.plain import header, source
 from nncodegen.export.c.projects import cmake_lists, makefile
@@ -14,13 +15,21 @@ from nncodegen.export.request import Exported, Request
 def files(request: Request) -> Exported:
     """The files of a model as C."""
     model = PlainModel(request)
-    if request.vectors:
-        return Exported({name: text.encode() for name, text in vector_files(model).items()})
-    texts = {
+    texts = vector_files(model) if request.vectors else _plain_files(model)
+    told = "" if request.vectors else report(model, texts)
+    found = {name: text.encode() for name, text in texts.items()}
+    if request.cross is not None:
+        found |= binaries(model.name, texts, request.cross)
+        told += f"\n{model.name}.o and {model.name}_test are for {request.cross}"
+    return Exported(found, told.lstrip("\n"))
+
+
+def _plain_files(model: PlainModel) -> dict[str, str]:
+    """The small C, its test, and how both are built."""
+    return {
         f"{model.name}.c": source(model),
         f"{model.name}.h": header(model),
         f"{model.name}_test.c": self_test(model),
         "Makefile": makefile(model),
         "CMakeLists.txt": cmake_lists(model),
     }
-    return Exported({name: text.encode() for name, text in texts.items()}, report(model, texts))

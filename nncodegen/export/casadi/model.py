@@ -236,13 +236,7 @@ def _size(tensors: Sequence[Tensor]) -> int:
 
 
 def _check(request: Request) -> None:
-    """Raises ModelError for what CasADi has no use for, and for names that are taken in C."""
-    refused = {
-        "train": request.train, "vectors": request.vectors, "no-libm": not request.libm, "cross": bool(request.cross)
-    }  # fmt: skip
-    for option, given in refused.items():
-        if given:
-            raise ModelError(f"the destination casadi has no --{option}: leave it out")
+    """Raises ModelError for names that are taken in C."""
     if request.name in TAKEN:
         raise ModelError(
             f"{request.name} cannot be the name of a function in C: it is one already, or a word of the language; give "

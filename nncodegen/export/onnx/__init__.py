@@ -38,8 +38,6 @@ TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 @bounded("the model")
 def files(request: Request) -> Exported:
     """NAME.onnx, checked. Raises ModelError for a model that cannot be written."""
-    if request.train:
-        raise ModelError("ONNX is for prediction: training is exported as C (--target c --train)")
     program = verify(stabilize(describe(request.subject.model, request.precision)))
     check_program(program)
     if not program.inputs:

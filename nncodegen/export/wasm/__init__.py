@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nncodegen.errors import ModelError
 from nncodegen.export.request import Exported, Request
 from nncodegen.export.wasm.compiler import compile_to_wasm
 from nncodegen.export.wasm.declarations import declarations
@@ -13,9 +12,6 @@ from nncodegen.export.wasm.page import page
 
 def files(request: Request) -> Exported:
     """The files of a model for the web."""
-    if request.vectors or request.cross:
-        option = "--vectors" if request.vectors else "--cross"
-        raise ModelError(f"WebAssembly is small, and the same on every machine: leave out {option}")
     model = WasmModel(request)
     wasm, compiler = compile_to_wasm(model.sources(), model.exports)
     script = es_module(model)
