@@ -74,13 +74,7 @@ class LoopPrinter:
         if not nest.outer and not nest.reduced and len(nest.steps) > 1:  # the statements are the steps
             self._lines.add(f"/* {name_of(nest.steps[0].target)} to {name_of(nest.steps[-1].target)} */")
             return
-        texts = []
-        for step in nest.steps:
-            named = {e: Element(name_of(e), e.indices) for e in (step.target, *step.operands)}
-            expression = step.expression.xreplace(named)
-            texts.append(str(Step(named[step.target], expression, step.operator, step.over)))
-        self._lines.add("/* " + texts[0], *("   " + text for text in texts[1:]))
-        self._lines.extend_last(" */")
+        self._lines.add(*told(nest.steps, name_of))
 
     def _nest(self, nest: Nest) -> None:
         if nest.branch:
@@ -248,6 +242,15 @@ class LoopPrinter:
         if note == INDEPENDENT and indices and nest.axis(indices[-1]).short:
             note = INDEPENDENT_SHORT
         return [*heads[:-1], *(f"{note}\n{head}".lstrip() for head in heads[-1:])]
+
+
+def told(steps: Iterable[Step], name_of: Callable[[Element], str]) -> list[str]:
+    """A comment that says which steps a loop came from, in names of C: a user's text could end the comment."""
+    texts = []
+    for step in steps:
+        named = {e: Element(name_of(e), e.indices) for e in (step.target, *step.operands)}
+        texts.append(str(Step(named[step.target], step.expression.xreplace(named), step.operator, step.over)))
+    return ("/* " + "\n   ".join(texts) + " */").splitlines()
 
 
 def _only_when(nest: Nest) -> When | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from nncodegen.emit.elements import noise_arguments
 from nncodegen.emit.lines import Lines, wrapped
+from nncodegen.emit.loops import told
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import Element, Step
@@ -26,10 +27,8 @@ ARRAYS = {
 NEUTRAL = {"sum": ("0", "0"), "max": ("-HUGE_VAL", "-HUGE_VALF")}
 """What a reduction starts from, in float64 and in float32."""
 
-HELPERS = {
-    "maximum": ("maximum",), "minimum": ("minimum",), "half_expm1": ("half_expm1",), "tanh_of": ("tanh_of",),
-    "dropout": ("noise", "dropout"), "normal": ("noise", "normal"), "power": ("power",),
-}  # fmt: skip
+HELPERS: dict[str, tuple[str, ...]] = {n: (n,) for n in ("maximum", "minimum", "half_expm1", "tanh_of", "power")}
+HELPERS |= {n: ("noise", n) for n in ("dropout", "normal")}
 """What printed text may call -> the headers that define it, in this order."""
 
 
@@ -83,7 +82,7 @@ class PlainEmitter:
                 if loops or number == 0:
                     self._lines.add("")
                 if loops:
-                    self._comment(_steps([item]))
+                    self._lines.add(*told(_steps([item]), self.name))
                 self._item(item)
 
     @property
@@ -110,16 +109,6 @@ class PlainEmitter:
                 yield f"const real *const {text} = parameters{f' + {offset}' if offset else ''};"
             elif storage.place is Place.ARRAY:
                 yield f"real *const {text} = work{f' + {offset}' if offset else ''};"
-
-    def _comment(self, steps: list[Step]) -> None:
-        """Says which steps a loop came from, in names of C: a user's text could end the comment."""
-        texts = []
-        for step in steps:
-            named = {e: Element(self._names[e.tensor], e.indices) for e in (step.target, *step.operands)}
-            expression = step.expression.xreplace(named)
-            texts.append(str(Step(named[step.target], expression, step.operator, step.over)))
-        self._lines.add("/* " + texts[0], *("   " + text for text in texts[1:]))
-        self._lines.extend_last(" */")
 
     def _item(self, item: Item) -> None:
         if isinstance(item, Loop):

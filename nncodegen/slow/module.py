@@ -7,14 +7,16 @@ import warnings
 from functools import lru_cache
 from hashlib import sha256
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from nncodegen.ir import Program
 from nncodegen.module import Module
 from nncodegen.runtime.python import fill
 from nncodegen.runtime.python.facts import Facts
-from nncodegen.runtime.python.native import Native
 from nncodegen.slow.native import NumpyNative
+
+if TYPE_CHECKING:
+    from nncodegen.runtime.python.native import Native
 
 NAME = "nncodegen.modules.numpy"
 """Where modules that are evaluated with NumPy are known to Python, each by its identity and its name."""

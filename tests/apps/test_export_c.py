@@ -88,7 +88,7 @@ def test_results(perceptron, tmp_path):
         ({"parameters": [*VALUES[:16], np.nan]}, "not finite"),
         ({"parameters": {"W1": np.zeros((3, 2))}}, "is given or needed, and not both"),
         ({"parameters": "none.npz"}, "none.npz cannot be read"),
-        ({"parameters": "pyproject.toml"}, "damaged, or no .npz"),
+        ({"parameters": "pyproject.toml"}, "is no .npz archive"),
         ({"parameters": "words"}, "cannot be read"),
         ({"train": True, "optimizers": ["sgd", "newton"]}, "no optimizer 'newton'; there are: sgd, "),
         ({"train": True, "optimizers": ["nadam"], "libm": False}, "the optimizer nadam needs pow"),

@@ -319,12 +319,19 @@ REFUSED = [
     (nn.Sequential([nn.Dense(2)], inputs=3), {}, "has not been trained: its parameters W1 start with random numbers"),
     (nn.Model("valley", (), (), {w: 1}, None, w**2), {}, "has no inputs, so there is nothing to predict"),
     (nn.Model("loss", x, t, {w: 1}, None, (w * x - t) ** 2), {}, "its output depends on t, which is known in training"),
-    (
-        nn.Model("line", x, t, {w: 1}, w * x),
-        {"train": True},
-        "the destination onnx has no --train: leave it out",
-    ),
 ]
+
+
+def test_options_of_others(tmp_path):
+    """What only C has is refused, with the destinations that have it."""
+    model = nn.Model("line", x, t, {w: 1}, w * x)
+    for option, others in (
+        ({"train": True}, "c, sdist, wasm, wheel"),
+        ({"vectors": True}, "c"),
+        ({"libm": False}, "c, wasm"),
+    ):
+        with pytest.raises(ModelError, match=f"onnx has no --.*: leave it out; these have it: {others}$"):
+            nn.export(model, "onnx", tmp_path, **option)
 
 
 @pytest.mark.parametrize(("model", "options", "message"), REFUSED, ids=[message for _, _, message in REFUSED])

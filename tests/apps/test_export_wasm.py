@@ -156,7 +156,7 @@ def test_texts_of_users_stay_texts(tmp_path):
 @pytest.mark.parametrize("option", [{"vectors": True}, {"cross": "aarch64-linux-gnu"}])
 def test_options_without_a_meaning(option, tmp_path):
     """What has no meaning for WebAssembly is refused, and nothing is written."""
-    with pytest.raises(ModelError, match="leave out"):
+    with pytest.raises(ModelError, match="leave it out"):
         nn.export(perceptron, "wasm", tmp_path / "out", **option)
     assert not (tmp_path / "out").exists()
 

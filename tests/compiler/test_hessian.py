@@ -16,7 +16,6 @@ from nncodegen.describe.losses import LOSSES
 from nncodegen.ir import Element, Program, Step, Tensor, evaluate
 from nncodegen.ir.functions import StableFunction, xlogy
 from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.hessian import hessian
 from nncodegen.passes.infinities import GUARDED
 from tests.support.hessians import derived, hessian_of, product_by_differences, product_of
 from tests.support.hidden import GROWING, HIDING, MODULES, POINTS
@@ -285,15 +284,6 @@ def test_normalizations(operator):
     values = np.array([0.3, -0.5, 1.2, 2.0, -1.0, 0.7])
     gradient = gradient_of(differentiate(program), values, None, None)
     assert gradient == pytest.approx(differences(program, values, None, None), rel=1e-7)
-
-
-def test_no_derivative():
-    """An operator without a derivative is named."""
-    v, loss = Element("a", ("i",)), Element("loss")
-    steps = (Step(Element("m"), v, "max", ("i",)), Step(loss, Element("m") * Element("w", ("n",)), "sum", ("n",)))
-    program = Program("p", (), (), (Tensor("a", (3,)),), Tensor("w", (None,)), steps, (), loss)
-    with pytest.raises(nn.ProgramError, match="max has no derivative"):
-        hessian(program)
 
 
 def test_directions():

@@ -25,11 +25,14 @@
 #if NN_HAS_MANY
 #include "many.h"
 #endif
+
+#ifdef NNCODEGEN_VARIANT
 #include "table.h"
 
 extern const NN(functions) NN(kernel);
 
-/* All functions of the model, or of one variant of its kernel. */
+/* All functions of a variant of the kernel, those of NAME_fitting.c and NAME_hessian.c as well. */
 const NN(functions) NN(kernel) = NN_TABLE;
+#endif
 
 #endif
