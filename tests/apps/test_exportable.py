@@ -18,6 +18,8 @@ from nncodegen.table.frames import as_table
 from nncodegen.table.model import Member, TableModel
 from nncodegen.table.target import Target, understand_target
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(30, 3))
 FEATURES = pd.DataFrame(X, columns=["width", "height", "depth"])
