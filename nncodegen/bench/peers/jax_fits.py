@@ -2,7 +2,8 @@
 
 Systems of equations for a few parameters are solved in code that is written out: calls of a library for such small
 matrices take several times as long. Fits run in groups whose data fit into a cache; a group ends with its last fit.
-``vmapped`` is the same as people write it: one vmap over all fits, and the library's solver.
+``vmapped`` is the same method as people write it: JAX's own derivatives, products of matrices, the library's solver,
+and one vmap over all fits.
 """
 
 from __future__ import annotations
@@ -47,15 +48,20 @@ def vmapped(task: Fit, threads: int) -> Run:
     """The run of many fits under one vmap."""
     jax.config.update("jax_enable_x64", task.precision == "float64")
     jax.config.update("jax_platforms", "cpu")
-    fit = _levenberg_marquardt(task, tuple(jnp.asarray(column) for column in task.X.T), _solve_by_library)
+    X, curve = tuple(jnp.asarray(column) for column in task.X.T), task.curve.function("jax")
+
+    def normal(p: Any, y: Any) -> Normal:
+        r, J = curve(*X, *p) - y, jax.jacfwd(lambda p: curve(*X, *p))(p)
+        return r @ r, J.T @ J, J.T @ r
+
+    fit = _method(task, normal, _solve_by_library)
     many = jax.jit(jax.vmap(lambda start, y: fit(start, y)[0]))
     starts, Y = jnp.asarray(task.start), jnp.asarray(task.Y)
     return lambda: np.asarray(many(starts, Y))
 
 
-def _levenberg_marquardt(task: Fit, X: tuple[Any, ...], solve: Callable[[Any, Any, Any], Any] | None = None) -> Any:
-    """The function from a start and y to the parameters and what belongs to them."""
-    solve = solve or _solve
+def _levenberg_marquardt(task: Fit, X: tuple[Any, ...]) -> Any:
+    """The function from a start and y to the parameters and what belongs to them, written for speed."""
     curve, derivatives = task.curve.function("jax"), task.curve.jacobian("jax")
 
     def normal(p: Any, y: Any) -> Normal:
@@ -64,6 +70,12 @@ def _levenberg_marquardt(task: Fit, X: tuple[Any, ...], solve: Callable[[Any, An
         r, J = jax.lax.optimization_barrier((r, J))  # otherwise XLA computes them again for each sum below
         products = [[(J[max(i, j)] * J[min(i, j)]).sum() for j in range(len(J))] for i in range(len(J))]
         return (r * r).sum(), jnp.stack([jnp.stack(row) for row in products]), jnp.stack([(j * r).sum() for j in J])
+
+    return _method(task, normal, _solve)
+
+
+def _method(task: Fit, normal: Callable[[Any, Any], Normal], solve: Callable[[Any, Any, Any], Any]) -> Any:
+    """The same function, given how the normal equations are made and solved."""
 
     def step(state: Any) -> Any:
         p, y, (cost, A, g), damping, count, _ = state
