@@ -51,10 +51,10 @@ def export(
     """Writes a model for use elsewhere: as C, for another runtime, or as a package.
 
     model is a Model or a Sequential, a fitted estimator, or the trained model of a table. target is one of
-    ``DESTINATIONS``. out is the folder to write to, NAME_TARGET by default; it is created, and must hold no files but
-    those of an earlier export. parameters are trained ones, which are written as constants: an array (P,), a mapping
-    from names to arrays, a Result or FitResult, or the path of an .npz archive of these. With ``train``, what is
-    written can train, too, by the named optimizers. precision is "float64" or "float32", by default the model's own.
+    ``DESTINATIONS``. out is the folder to write to, NAME_TARGET by default; it is created, and files in it are replaced
+    only if an earlier export wrote them. parameters are trained ones, which are written as constants: an array (P,), a
+    mapping from names to arrays, a Result or FitResult, or the path of an .npz archive of these. With ``train``, what
+    is written can train, too, by the named optimizers. precision is "float64" or "float32", by default the model's own.
     With ``libm=False``, C calls no function of another library; with ``vectors``, it is the fast one of ``build``,
     not the small one. cross names another machine to make binaries for, such as "aarch64-linux-gnu". name takes the
     place of the model's own.

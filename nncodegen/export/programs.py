@@ -20,14 +20,19 @@ def described(request: Request) -> Program:
 
 def of_outputs(program: Program) -> Program:
     """The described program without targets, loss and noise: only the steps that its outputs need."""
-    at_rest = replace(program, steps=tuple(without_noise(program)), noise=(), updates=())
+    at_rest = _at_rest(program)
     return replace(at_rest, targets=(), steps=needed(at_rest.steps, program.outputs), loss=program.outputs[0])
 
 
 def of_loss(program: Program) -> Program:
     """The described program without outputs and noise: only the steps that its loss needs."""
-    at_rest = replace(program, steps=tuple(without_noise(program)), noise=(), updates=())
+    at_rest = _at_rest(program)
     return replace(at_rest, outputs=(), steps=needed(at_rest.steps, [program.loss]))
+
+
+def _at_rest(program: Program) -> Program:
+    """The described program as it is outside of training: without noise and update rules."""
+    return replace(program, steps=tuple(without_noise(program)), noise=(), updates=())
 
 
 def stable(program: Program) -> Program:

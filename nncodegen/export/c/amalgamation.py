@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 
-RUNTIME = files("nncodegen.runtime") / "c" / "nncodegen"
+from nncodegen.targets import RUNTIME
+
+HEADERS = RUNTIME / "nncodegen"
 """Where the headers of the runtime are."""
 
 Held = dict[str, list[frozenset[str]]]
@@ -35,7 +36,7 @@ def _expanded(lines: Iterable[str], held: Held, without: tuple[str, ...], condit
         if name is None:
             yield line
         elif name not in without and not any(there <= here for there in held.get(name, ())):
-            content = (RUNTIME / name).read_text().splitlines()
+            content = (HEADERS / name).read_text().splitlines()
             guard = next((k for k, each in enumerate(content) if each.startswith("#ifndef NNCODEGEN_")), None)
             if guard is None:  # it may be included several times
                 yield from _expanded(content, held, without, conditions)
@@ -51,4 +52,4 @@ def _included(line: str) -> str | None:
     """The header of the runtime that a line includes, or None."""
     begin, name, *_ = [*line.split('"'), ""]
     name = name.removeprefix("nncodegen/")
-    return name if begin == "#include " and (RUNTIME / name).is_file() else None
+    return name if begin == "#include " and (HEADERS / name).is_file() else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 from math import isfinite
 from textwrap import wrap
 from typing import Any
@@ -13,12 +12,10 @@ from nncodegen.emit.lines import WIDTH, Lines, wrapped
 from nncodegen.emit.model import HEAD
 from nncodegen.emit.names import identifier
 from nncodegen.emit.plain import HELPERS
+from nncodegen.export.c.amalgamation import HEADERS
 from nncodegen.export.c.functions import Function, functions
 from nncodegen.export.c.model import PlainModel
 from nncodegen.ir import Tensor
-
-RUNTIME = files("nncodegen.runtime") / "c" / "nncodegen"
-"""Where the headers are from which helpers come."""
 
 NEEDS_LIBM = ("half_expm1", "normal")
 """The helpers that call functions of the C library for either type of numbers."""
@@ -68,7 +65,7 @@ def helper_texts(helpers: Iterable[str]) -> Iterator[str]:
 
 def runtime_text(header: str) -> list[str]:
     """The lines of a header of the runtime; what it includes stands before it here."""
-    text = (RUNTIME / f"{header}.h").read_text()
+    text = (HEADERS / f"{header}.h").read_text()
     return text.replace('#include "base.h"\n\n', "").rstrip("\n").splitlines()
 
 

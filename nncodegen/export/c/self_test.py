@@ -62,15 +62,11 @@ CLASSES = 32
 
 def self_test(model: PlainModel) -> str:
     """The text of the test."""
-    lines, name, upper = Lines(), model.name, model.upper
+    name, upper = model.name, model.upper
     tables = tables_of(model, model.train)
     if model.program.noise:  # which is in every gradient
         tables.pop("sums", None)
-    lines.add(HEAD, "", f'#include "{name}.h"', "", "#include <stdio.h>", "", f"typedef {model.real} real;", "")
-    lines.add(f"#define TOLERANCE ((real) {TOLERANCES[model.request.precision]})")
-    lines.add(f"enum {{ SAMPLES = {SAMPLES}, PARAMETERS = {upper}_PARAMETERS, CLASSES = {CLASSES} }};", "")
-    for table, content in tables.items():
-        lines.add(f"static const real {table}[{content.size}] = {{", *numbers(content.ravel(), model.real), "};", "")
+    lines = begun(model, tables, f"{upper}_PARAMETERS", "stdio")
     size = max(size for kind, size in model.sizes.items() if kind.endswith("_WORK"))
     found = [f"work[{size or 1}]", f"found_outputs[SAMPLES*{upper}_OUTPUTS]"]
     found += ["found_gradient[PARAMETERS]", "found_sums[CLASSES]"] if "sums" in tables else []
@@ -97,6 +93,17 @@ def self_test(model: PlainModel) -> str:
             )
         lines.add("return failures > 0;")
     return str(lines)
+
+
+def begun(model: PlainModel, tables: dict[str, Any], parameters: str, *headers: str) -> Lines:
+    """The text of a test up to the tables of what it is given and expects; parameters is their number in C."""
+    lines = Lines()
+    lines.add(HEAD, "", f'#include "{model.name}.h"', "", *(f"#include <{header}.h>" for header in headers), "")
+    lines.add(f"typedef {model.real} real;", "", f"#define TOLERANCE ((real) {TOLERANCES[model.request.precision]})")
+    lines.add(f"enum {{ SAMPLES = {SAMPLES}, PARAMETERS = {parameters}, CLASSES = {CLASSES} }};", "")
+    for table, content in tables.items():
+        lines.add(f"static const real {table}[{content.size}] = {{", *numbers(content.ravel(), model.real), "};", "")
+    return lines
 
 
 def tables_of(model: PlainModel, train: bool = True) -> dict[str, Any]:

@@ -7,13 +7,11 @@ are those of a compiled module (see ``entry_points.h``).
 from __future__ import annotations
 
 from nncodegen.describe.describable import Named
-from nncodegen.emit.lines import Lines
-from nncodegen.emit.model import HEAD
 from nncodegen.emit.names import MARK
 from nncodegen.export.c.amalgamation import Held, amalgamated
 from nncodegen.export.c.model import PlainModel
-from nncodegen.export.c.plain import constants, numbers
-from nncodegen.export.c.self_test import CLASSES, COMPARE, SAMPLES, SUMS, TOLERANCES, tables_of
+from nncodegen.export.c.plain import constants
+from nncodegen.export.c.self_test import COMPARE, SUMS, begun, tables_of
 from nncodegen.pipeline import compile_model
 
 FLAGS = "-O3 -march=native -fopenmp-simd -fno-math-errno -fno-trapping-math"
@@ -42,13 +40,8 @@ def vector_files(model: PlainModel) -> dict[str, str]:
 
 def _test(model: PlainModel) -> str:
     """A program that compares outputs, loss and gradient with those of the formulas."""
-    lines, name, tables = Lines(), model.name, tables_of(model)
-    program = model.program
-    lines.add(HEAD, "", f'#include "{name}.h"', "", "#include <stdio.h>", "#include <stdlib.h>", "")
-    lines.add(f"typedef {model.real} real;", "", f"#define TOLERANCE ((real) {TOLERANCES[model.request.precision]})")
-    lines.add(f"enum {{ SAMPLES = {SAMPLES}, PARAMETERS = {program.parameter_count}, CLASSES = {CLASSES} }};", "")
-    for table, content in tables.items():
-        lines.add(f"static const real {table}[{content.size}] = {{", *numbers(content.ravel(), model.real), "};", "")
+    name, tables = model.name, tables_of(model)
+    lines = begun(model, tables, str(model.program.parameter_count), "stdio", "stdlib")
     outputs = tables["outputs"].size
     lines.add(f"static real found_outputs[{outputs}], found_gradient[PARAMETERS], found_sums[CLASSES];", "")
     lines.add(*COMPARE.splitlines(), "", *SUMS.splitlines(), "")
