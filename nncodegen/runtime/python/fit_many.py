@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from .model import Model
     from .types import Array
 
+GROUPS = 8
+"""The least that a thread fits at once, in numbers of lanes: at the end of each part some lanes are empty."""
+
 
 def fit_many(
     model: Model,
@@ -99,7 +102,7 @@ def fit_many(
         fit_in_turn(model, data, limits, held, wanted, steps, absolute, first, last, found)
 
     lanes = model.native.fits_lanes
-    share(fit if lanes else fit_others, len(found), lanes or 1, integer("threads", threads, 1, THREADS))
+    share(fit if lanes else fit_others, len(found), GROUPS * lanes or 1, integer("threads", threads, 1, THREADS))
     _warn(found)
     return found
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from queue import Empty, SimpleQueue
 
 calls = threading.local()
 """Its attribute ``hook``, if there is one, is a function that native calls of this thread ask whether to end."""
+
+PARTS = 16
+"""The parts of the work for each thread: as their times differ, more of them let threads end at the same time."""
 
 
 def is_ended() -> bool:
@@ -17,24 +21,39 @@ def is_ended() -> bool:
 
 
 def share(work: Callable[[int, int], None], count: int, size: int, threads: int) -> None:
-    """Calls work(first, last) for all models or rows, in chunks of whole groups, by threads that end with the call."""
+    """Calls work(first, last) for all models, fits or rows, in parts of whole groups of a size, by some threads.
+
+    The calling thread is one of them; the others end with the call. Where one fails, all end, and the error is raised.
+    """
     if threads == 1:
         work(0, count)
         return
-    chunk = size * max(1, -(-count // (size * threads * 4)))  # several for each thread, as times differ
-    stored: list[BaseException] = []  # what ends the work of all threads
+    part = size * max(1, -(-count // (size * threads * PARTS)))
+    parts: SimpleQueue[int] = SimpleQueue()
+    for first in range(0, count, part):
+        parts.put(first)
+    errors: list[BaseException] = []  # the first one ends the work of all threads
 
-    def run(first: int) -> None:
-        calls.hook = lambda: bool(stored)
-        if not stored:
-            work(first, min(first + chunk, count))
-
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(run, first) for first in range(0, count, chunk)]
+    def run() -> None:
+        outside = getattr(calls, "hook", None)
+        calls.hook = lambda: bool(errors)
         try:
-            wait(futures)
-        except BaseException as interrupt:
-            stored.append(interrupt)
-            raise
-    for future in futures:
-        future.result()
+            while not errors:
+                first = parts.get_nowait()
+                work(first, min(first + part, count))
+        except Empty:
+            pass
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            calls.hook = outside
+
+    with ThreadPoolExecutor(min(threads, parts.qsize()) - 1 or 1) as pool:
+        try:
+            others = [pool.submit(run) for _ in range(threads - 1)]
+            run()
+            wait(others)
+        except BaseException as interrupt:  # between two parts, or while the others are awaited
+            errors.append(interrupt)
+    if errors:
+        raise errors[0]
