@@ -97,14 +97,20 @@ class _Printer(LatexPrinter):
 
     def step(self, step: Step) -> str:
         """A step as an equation."""
-        body = self.doprint(step.expression)
-        if step.operator in _OPERATORS:
-            signed = step.expression.is_Add or step.expression.could_extract_minus_sign()
+        over, expression, where = step.written
+        body = self.doprint(expression)
+        if step.operator in _OPERATORS and over:
+            signed = expression.is_Add or expression.could_extract_minus_sign()
             summand = f"\\left( {body} \\right)" if signed else body
-            body = f"{_OPERATORS[step.operator]}_{{{', '.join(step.over)}}} {summand}"
-        elif step.operator:
-            body = f"{self._function(step.operator)}_{{{', '.join(step.over)}}}\\left( {body} \\right)"
-        return f"{self.doprint(step.target)} &= {body}"
+            body = f"{_OPERATORS[step.operator]}_{{{', '.join(over)}}} {summand}"
+        elif step.operator and over:
+            body = f"{self._function(step.operator)}_{{{', '.join(over)}}}\\left( {body} \\right)"
+        conditions = ",\\ ".join(self._equation(equation) for equation in where)
+        return f"{self.doprint(step.target)} &= {body}" + (f"\\quad \\text{{where }} {conditions}" if where else "")
+
+    def _equation(self, equation: Any) -> str:
+        left = equation.left if isinstance(equation.left, str) else self.doprint(equation.left)
+        return f"{left} = {equation.right.replace('*', ' ')}"
 
     def _print_Element(self, element: Any) -> str:  # noqa: N802 (named after the class)
         indices = [index for index in element.indices if self.samples or index != _SAMPLE]

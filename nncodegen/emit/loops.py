@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from itertools import groupby
+from math import prod
 
 from nncodegen.emit.calls import Calls
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.printer import Printer
-from nncodegen.ir import SAMPLE, Element, Step
+from nncodegen.ir import SAMPLE, Element, Equation, Step
+from nncodegen.ir.equations import affine
 from nncodegen.schedule import Filling, Nest, Padding, Place, Role, Shape, Statement, When
 from nncodegen.schedule.nest import end_of
 
@@ -37,6 +40,7 @@ class LoopPrinter:
     def __init__(self, elements: Elements, calls: Calls, lines: Lines) -> None:
         self._at, self._kernel, self._calls, self._lines = elements, elements.kernel, calls, lines
         self._printer = Printer(elements.program.precision, lambda element: elements.value(element, self._local))
+        self._exists: list[str] = []  # the conditions under which there is a term of the current sum
         self._local: frozenset[str] = frozenset()  # the tensors that the current loop computes
         self._models = self._kernel.plan.models is Role.VECTOR
         self.take: Callable[[Statement, str], Iterable[str]] | None = None
@@ -130,7 +134,7 @@ class LoopPrinter:
     def _statement(self, statement: Statement, nest: Nest, used: bool) -> Iterator[str]:
         """Computes a value and stores it in its place; if used, also in a local variable for other statements."""
         place, name = self._at.place(statement.target), self._at.name(statement.target)
-        value = self._value(statement)
+        value = given(self._value(statement), [*self._exists, *map(self._condition, statement.where)])
         if statement.summed:
             yield from self._term(statement, value, nest)
         elif place is Place.LOCAL:
@@ -153,6 +157,24 @@ class LoopPrinter:
         for value in others:
             first = f"({first} > {value} ? {first} : {value})" if statement.operator == "max" else f"{first} + {value}"
         return first
+
+    def _gathered(self, nest: Nest) -> list[str]:
+        """Adds the indices whose values an array has; returns the conditions under which a term exists, in C."""
+        texts = []
+        for solution in nest.solved.solutions if nest.solved else ():
+            if not solution.gathers:
+                continue
+            terms = [(self._at.value(e, self._local) if isinstance(e, Element) else e, f) for e, f in solution.terms]
+            size = self._at.size(solution.index)
+            self._lines.add(f"const size_t {solution.index} = number_in({affine(terms, solution.offset)}, {size});")
+            texts.append(f"{solution.index} < {size}")
+        return [*texts, *map(self._condition, nest.solved.conditions if nest.solved else ())]
+
+    def _condition(self, equation: Equation) -> str:
+        """That an equation holds, in C: numbers below 0 are very large ones there, which no index is."""
+        if isinstance(equation.left, str):
+            return f"{equation.left} == {equation.right}"
+        return f"{self._at.value(equation.left, self._local)} == (real) ({equation.right})"
 
     # Sums over the samples, and other reductions.
 
@@ -182,7 +204,9 @@ class LoopPrinter:
             self._lines.add(*(f"real {name} = 0;" for name in names))
             note = f"SUM_LOOP({', '.join(names)})"
             with self._outer(nest.reduced, nest), self._innermost(self._samples(nest), nest, note):
+                self._exists = self._gathered(nest)
                 self._statements(nest.statements, nest)
+                self._exists = []
             for target, name in zip(sums, names, strict=True):
                 self._lines.add(f"sums[{self._at.position(target)}] += {name};")
 
@@ -190,14 +214,29 @@ class LoopPrinter:
         """A reduction over other indices than the samples: one array element for each sample, summed up in place."""
         (step,) = nest.steps
         target, value = self._at.stored(step.target), self._printer.print(step.expression)
+        numbers = self._numbers(nest)
+        count = prod(self._at.size(index) for index, _ in numbers)
+        start = NEUTRAL.get(step.operator or "", str(count))
         with self._outer(nest.outer, nest):
             with self._innermost(self._samples(nest), nest, INDEPENDENT):
-                self._lines.add(f"{target} = {NEUTRAL[step.operator or '']};")
+                self._lines.add(f"{target} = {start};")
             with self._outer(nest.reduced, nest), self._innermost(self._samples(nest), nest, INDEPENDENT):
+                exists = self._gathered(nest)
                 if step.operator == "sum":
-                    self._lines.add(f"{target} += {value};")
-                else:
+                    self._lines.add(f"{target} += {given(value, exists)};")
+                elif step.operator == "max":
+                    value = given(value, exists, start)
                     self._lines.add(f"const real value = {value};", f"{target} = {target} > value ? {target} : value;")
+                else:
+                    number = affine(numbers, 0)
+                    found = " && ".join([*exists, f"{target} == {start}", f"{value} != 0"])
+                    self._lines.add(f"{target} = {found} ? (real) ({number}) : {target};")
+
+    def _numbers(self, nest: Nest) -> list[tuple[str, int]]:
+        """The indices that number the terms of a reduction, each with what it counts for."""
+        free = nest.solved.free if nest.solved else nest.reduced
+        sizes = [self._at.size(index) for index in free]
+        return [(index, prod(sizes[k + 1 :])) for k, index in enumerate(free)]
 
     # What pads arrays.
 
@@ -249,7 +288,7 @@ def told(steps: Iterable[Step], name_of: Callable[[Element], str]) -> list[str]:
     texts = []
     for step in steps:
         named = {e: Element(name_of(e), e.indices) for e in (step.target, *step.operands)}
-        texts.append(str(Step(named[step.target], step.expression.xreplace(named), step.operator, step.over)))
+        texts.append(str(replace(step.xreplace(named), target=named[step.target])))
     return ("/* " + "\n   ".join(texts) + " */").splitlines()
 
 
@@ -259,5 +298,19 @@ def _only_when(nest: Nest) -> When | None:
 
 
 def _heads(indices: Iterable[str], nest: Nest) -> list[str]:
-    """How loops begin."""
-    return [f"for (size_t {index} = 0; {index} < {end_of(nest, index)}; {index}++)" for index in indices]
+    """How loops begin; an index that an equation gives has none, but a test that there is such a value."""
+    solutions = {solution.index: solution for solution in nest.solved.solutions} if nest.solved else {}
+    heads = []
+    for index in indices:
+        solution, end = solutions.get(index), end_of(nest, index)
+        if not solution:
+            heads.append(f"for (size_t {index} = 0; {index} < {end}; {index}++)")
+        elif not solution.gathers:  # what would be below 0 is a very large number
+            whole = f" && {solution.divisor}*{index} == {solution.dividend}" if solution.divisor > 1 else ""
+            heads.append(f"const size_t {index} = {solution};\nif ({index} < {end}{whole})")
+    return heads
+
+
+def given(value: str, conditions: Sequence[str], otherwise: str = "0") -> str:
+    """A value that counts only where conditions hold, in C."""
+    return f"({' && '.join(conditions)} ? {value} : {otherwise})" if conditions else value

@@ -1,9 +1,10 @@
 """The intermediate representation.
 
-``program`` says what it consists of, ``functions`` and ``quotients`` which functions its formulas may call, and
-``evaluate`` what it means.
+``program`` says what it consists of, ``equations`` and ``recurrence`` how indices belong together, ``functions`` and
+``quotients`` which functions its formulas may call, and ``evaluate`` what it means.
 """
 
+from nncodegen.ir.equations import Equation, Solution, Solved, solve
 from nncodegen.ir.evaluate import evaluate
 from nncodegen.ir.program import (
     LEARNING_RATE,
@@ -26,10 +27,11 @@ from nncodegen.ir.program import (
     show_step,
     verify,
 )
+from nncodegen.ir.recurrence import RECURRENCES, Group, gathered, grouped
 from nncodegen.runtime.python.facts import Hyperparameter
 
 __all__ = [
-    "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "REDUCTIONS", "ROW", "SAMPLE", "Companion", "Element",
-    "Hyperparameter", "Initial", "Noise", "Program", "Size", "Step", "Tensor", "Update", "elements", "evaluate",
-    "needed", "show_step", "verify",
+    "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE", "Companion",
+    "Element", "Equation", "Group", "Hyperparameter", "Initial", "Noise", "Program", "Size", "Solution", "Solved",
+    "Step", "Tensor", "Update", "elements", "evaluate", "gathered", "grouped", "needed", "show_step", "solve", "verify",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 import mpmath
@@ -20,8 +21,10 @@ from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
 
 from nncodegen.errors import ProgramError
+from nncodegen.ir.equations import solve
 from nncodegen.ir.functions import NAN, StableFunction
-from nncodegen.ir.program import Element, Program, Step, Tensor
+from nncodegen.ir.program import Element, Program, Step, Tensor, elements
+from nncodegen.ir.recurrence import RECURRENCES, Group, grouped
 
 Array = NDArray[Any]
 
@@ -49,8 +52,11 @@ def evaluate(
                 np.asarray((noise or {}).get(tensor.name, 0.0)), (samples, tensor.size)
             )
         lengths = {index: samples if size is None else size for index, size in program.sizes.items()}
-        for step in program.steps:
-            values[step.target.tensor] = _evaluate_step(step, values, lengths, digits)
+        for item in grouped(program.steps):
+            if isinstance(item, Group):
+                _repeat(item, values, lengths, digits)
+            else:
+                values[item.target.tensor] = _evaluate_step(item, values, lengths, digits)
     return values
 
 
@@ -91,20 +97,111 @@ def _parts(tensors: Iterable[Tensor], matrix: Array) -> Iterator[tuple[Tensor, A
 # --- steps -------------------------------------------------------------------------------------------------------
 
 
-def _evaluate_step(step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], digits: int | None) -> Array:
+def _evaluate_step(
+    step: Step,
+    values: Mapping[str, Array],
+    lengths: Mapping[str, int],
+    digits: int | None,
+    at: Mapping[str, int] = MappingProxyType({}),
+) -> Array:
+    """The values of a step; those at which its index of a recurrence is, where ``at`` gives one."""
+    if step.operator in RECURRENCES:
+        return _neighbour(step, values, digits, at)
+    if step.where or at:
+        return _evaluate_where(step, values, lengths, digits, at)
     shape = [lengths[index] for index in step.indices]
     factors = _factors(step.expression)
     if digits is None and step.operator == "sum" and factors:
         return _einsum(step, factors, values, shape)
     operands = {e: _align(values[e.tensor], e.indices, step.indices) for e in step.operands}
-    if digits is None:
-        result = interpret(step.expression, operands, exact=False)
-    else:
-        result = _one_by_one(step.expression, operands)
-    result = np.broadcast_to(result, shape)
-    if step.operator is None:
-        return result
-    return OPERATORS[step.operator](result, tuple(step.indices.index(index) for index in step.over))
+    result = np.broadcast_to(_of_operands(step.expression, operands, digits), shape)
+    return result if step.operator is None else _reduced(step, result, step.over)
+
+
+def _of_operands(expression: Expr, operands: Mapping[Element, Array], digits: int | None) -> Any:
+    """The values of an expression of arrays that fit each other."""
+    read = {element: operands[element] for element in elements(expression)}
+    return interpret(expression, read, exact=False) if digits is None else _one_by_one(expression, read)
+
+
+def _reduced(step: Step, values: Array, over: tuple[str, ...], indices: tuple[str, ...] | None = None) -> Array:
+    """What an operator makes of values under indices, by default those of the step."""
+    found = step.indices if indices is None else indices
+    return OPERATORS[step.operator or ""](values, tuple(found.index(index) for index in over))
+
+
+def _neighbour(step: Step, values: Mapping[str, Array], digits: int | None, at: Mapping[str, int]) -> Array:
+    """The values before or after, with 0 at the end: all of them, or those at one value of the index."""
+    (index,) = step.over
+    read = np.asarray(values[step.operands[0].tensor])
+    axis, move = step.target.indices.index(index), -1 if step.operator == "before" else 1
+    zero = np.zeros_like(np.take(read, [0], axis))
+    if index in at:
+        place = at[index] + move
+        return np.take(read, [place], axis) if 0 <= place < read.shape[axis] else zero
+    parts = [zero, np.delete(read, -1, axis)] if move < 0 else [np.delete(read, 0, axis), zero]
+    return np.concatenate(parts, axis)
+
+
+def _repeat(group: Group, values: dict[str, Array], lengths: Mapping[str, int], digits: int | None) -> None:
+    """Adds the values of steps that depend on each other, for one value of their index after the other."""
+    kind = float if digits is None else object
+    for step in group.steps:
+        values[step.target.tensor] = np.zeros([lengths[index] for index in step.target.indices], kind)
+        if digits is not None:
+            values[step.target.tensor][...] = mpmath.mpf(0)
+    times = range(lengths[group.index])
+    for time in times if group.forward else reversed(times):
+        for step in group.steps:
+            found = _evaluate_step(step, values, lengths, digits, {group.index: time})
+            axis = step.target.indices.index(group.index)
+            values[step.target.tensor][(slice(None),) * axis + (slice(time, time + 1),)] = found
+
+
+def _whole(number: Any) -> int:
+    """A whole number, or -1, which no index has."""
+    value = float(number)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else -1
+
+
+def _evaluate_where(
+    step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], digits: int | None, at: Mapping[str, int]
+) -> Array:
+    """The values of a step with equations: its terms are gathered, and those that do not exist leave no trace."""
+    solved = solve(step.where, step.over, lengths)
+    indices = tuple(index for index in step.indices if index not in {s.index for s in solved.solutions})
+    grid: dict[str, Array] = {}
+    for axis, index in enumerate(indices):
+        along = np.arange(lengths[index]) if index not in at else np.array([at[index]])
+        grid[index] = along.reshape([-1 if k == axis else 1 for k in range(len(indices))])
+
+    def read(element: Element) -> Array:
+        if not element.indices:
+            return np.asarray(values[element.tensor])
+        return np.asarray(values[element.tensor][tuple(grid[index] for index in element.indices)])
+
+    def total(terms: Iterable[tuple[str | Element, int]], offset: int) -> Any:
+        named = ((read(name) if isinstance(name, Element) else grid[name], factor) for name, factor in terms)
+        return sum((factor * value for value, factor in named), start=np.asarray(offset))
+
+    holds = np.asarray(True)
+    for solution in solved.solutions:
+        value = total(solution.terms, solution.offset)
+        value = np.asarray([_whole(number) for number in value.flat], np.int64).reshape(value.shape)
+        inside = (value % solution.divisor == 0) & (value >= 0) & (value < solution.divisor * lengths[solution.index])
+        holds = holds & inside
+        grid[solution.index] = np.where(inside, value // solution.divisor, 0)
+    for equation in solved.conditions:
+        left = read(equation.left) if isinstance(equation.left, Element) else grid[equation.left]
+        holds = holds & np.asarray(left == total(equation.terms, equation.offset), bool)
+    result = _of_operands(step.expression, {element: read(element) for element in step.operands}, digits)
+    zero, lowest = (0.0, -np.inf) if digits is None else (mpmath.mpf(0), -mpmath.inf)
+    shape = [1 if index in at else lengths[index] for index in indices]
+    terms = np.broadcast_to(np.where(holds, result, lowest if step.operator == "max" else zero), shape)
+    reduced = tuple(index for index in step.over if index in indices)
+    if step.operator is None or (not reduced and step.operator != "first"):
+        return terms
+    return _reduced(step, terms, reduced, indices)
 
 
 def _one_by_one(expression: Expr, operands: Mapping[Element, Array]) -> Array:
@@ -166,7 +263,17 @@ def _log_softmax(z: Array, axes: tuple[int, ...]) -> Array:
     return np.asarray(below - _elementwise("log", np.sum(e, axis=axes, keepdims=True)))
 
 
+def _first(z: Array, axes: tuple[int, ...]) -> Array:
+    """The number of the first value that is not 0, counted row by row along the axes; how many there are if all are."""
+    kept = [axis for axis in range(z.ndim) if axis not in axes]
+    rows = np.transpose(z, (*kept, *axes)).reshape([*(z.shape[axis] for axis in kept), -1])
+    is_one = (rows != 0).astype(bool)
+    found = np.where(is_one.any(axis=-1), np.argmax(is_one, axis=-1), rows.shape[-1])
+    return np.asarray(np.frompyfunc(mpmath.mpf, 1, 1)(found) if z.dtype == object else found.astype(float))
+
+
 OPERATORS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
+    "first": _first,
     "sum": lambda z, axes: np.asarray(np.sum(z, axis=axes)),
     "max": lambda z, axes: np.asarray(np.max(z, axis=axes)),
     "softmax": _softmax,

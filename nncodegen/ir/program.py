@@ -1,11 +1,13 @@
 """The one intermediate representation: single-assignment steps in index notation.
 
     program    = inputs, targets, parameters, steps, outputs, loss, gradient
-    step       = element "=" [operator "(" indices ")"] expression
+    step       = element "=" [operator "(" indices ")"] expression ["where" equations]
     element    = name | name "[" indices "]"            a real symbol of SymPy
     expression = a scalar SymPy expression over elements
-    operator   = "sum" | "max"                          the indices disappear from the result
+    operator   = "sum" | "max" | "first"                the indices disappear from the result
                | "softmax" | "log_softmax" | "softmax_complement"    they stay
+               | "before" | "after"                     the value at the index before, or after it; 0 at the end
+    equations  = affine equations between indices (see equations.py), under which terms count
 
 For example ``s1[n, j] = sum(i) W1[j, i]*x[n, i]``. The index ``n`` numbers the samples; its size is not
 known until run time. Every other index has one size in the whole program, which follows from the shapes of the
@@ -20,18 +22,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 from sympy import Expr, Symbol
 
 from nncodegen.errors import ProgramError
+from nncodegen.ir.equations import Equation
+from nncodegen.ir.recurrence import RECURRENCES, check_recurrences
 from nncodegen.notebook import program_html, program_latex
 from nncodegen.runtime.python.facts import Hyperparameter
 
-REDUCTIONS = ("sum", "max")
-"""Operators that make the indices they run over disappear."""
+REDUCTIONS = ("sum", "max", "first")
+"""Operators that make the indices they run over disappear. ``first`` gives the number of the first term that is not 0,
+or the number of terms, if all are: they are counted from 0, row by row, along the indices that no equation gives."""
 
 NORMALIZATIONS = ("softmax", "log_softmax", "softmax_complement")
 """Operators that keep the indices they run over; the complement is 1 - softmax."""
@@ -142,17 +147,22 @@ class Noise:
 
 @dataclass(frozen=True)
 class Step:
-    """The definition of one tensor: ``target = operator(over) expression``."""
+    """The definition of one tensor: ``target = operator(over) expression where equations``.
+
+    Without an operator, it is 0 where an equation does not hold.
+    """
 
     target: Element
     expression: Expr
     operator: str | None = None
     over: tuple[str, ...] = ()
+    where: tuple[Equation, ...] = ()
 
     @cached_property
     def operands(self) -> tuple[Element, ...]:
-        """The elements that the expression reads, in a fixed order."""
-        return elements(self.expression)
+        """The elements that the expression reads, in a fixed order, and then those that its equations read."""
+        read = elements(self.expression)
+        return (*read, *(e.data for e in self.where if e.data is not None and e.data not in read))
 
     @property
     def indices(self) -> tuple[str, ...]:
@@ -160,10 +170,38 @@ class Step:
         return self.target.indices + tuple(index for index in self.over if index not in self.target.indices)
 
     @cached_property
+    def written(self) -> tuple[tuple[str, ...], Expr, tuple[Equation, ...]]:
+        """As people write it: what is left of ``over``, the expression, and equations, with affine indices in place.
+
+        An index that one equation gives is written as its right side where the expression has it.
+        """
+        over, expression, rest = self.over, self.expression, []
+        for equation in self.where:
+            index, right = equation.left, equation.right
+            alone = sum(index in other.names for other in self.where) == 1
+            if index in over and alone:
+                over = tuple(other for other in over if other != index)
+                expression = expression.xreplace(
+                    {
+                        e: Element(e.tensor, [right if i == index else i for i in e.indices])
+                        for e in elements(expression)
+                    }
+                )
+            else:
+                rest.append(equation)
+        return over, expression, tuple(rest)
+
+    @cached_property
     def definition(self) -> str:
         """The right-hand side as text."""
-        reduction = f"{self.operator}({', '.join(self.over)}) " if self.operator else ""
-        return f"{reduction}{self.expression}"
+        over, expression, where = self.written
+        reduction = f"{self.operator}({', '.join(over)}) " if over else ""
+        return f"{reduction}{expression}{' where ' * bool(where)}{', '.join(map(str, where))}"
+
+    def xreplace(self, known: Mapping[Element, Any]) -> Step:
+        """The step with other values in the place of elements that it reads."""
+        where = tuple(equation.xreplace(known) for equation in self.where)
+        return replace(self, expression=self.expression.xreplace(known), where=where)
 
     def __str__(self) -> str:
         return f"{self.target} = {self.definition}"
@@ -240,6 +278,8 @@ class Program:
     """The loss of a sample written with the outputs, for a formula; None where it depends on more than these."""
     not_fitted: str = ""
     """Why there is no companion for fits."""
+    extents: tuple[tuple[str, int], ...] = ()
+    """The sizes of indices that follow from no tensor: places of a window, and how often it moves."""
     companions: tuple[Companion, ...] = ()
     """Programs that are derived from this one, for what training does not need: each is compiled by itself."""
 
@@ -273,6 +313,11 @@ class Program:
         """Whether there are indices besides that of the samples; without them, the program is a formula."""
         return any(self.sizes.values())
 
+    @property
+    def moves(self) -> bool:
+        """Whether indices move against each other: there are equations between them, or recurrences."""
+        return any(step.where or step.operator in RECURRENCES for step in self.steps)
+
     def count(self, indices: Iterable[str]) -> int:
         """The product of the sizes of some indices; that of the samples counts as 1."""
         return math.prod(self.sizes[index] or 1 for index in indices)
@@ -281,16 +326,22 @@ class Program:
     def _checked(self) -> tuple[dict[str, tuple[Size, ...]], dict[str, Size]]:
         """Shapes and sizes. Raises ProgramError where the steps do not fit together."""
         shapes: dict[str, tuple[Size, ...]] = {}
-        sizes: dict[str, Size] = {SAMPLE: None}
+        sizes: dict[str, Size] = {SAMPLE: None, **dict(self.extents)}
         for tensor in self.declared:
             if tensor.name in shapes:
                 raise ProgramError(f"{tensor.name} is declared twice")
             shapes[tensor.name] = tensor.shape
+        for step in self.steps if self.moves else ():
+            for element in (e for e in step.operands if len(shapes.get(e.tensor, ())) == len(e.indices)):
+                sizes |= {
+                    i: size for i, size in zip(element.indices, shapes[element.tensor], strict=True) if i not in sizes
+                }
         for step in self.steps:
             _check_step(step, shapes, sizes)
             if step.target.tensor in shapes:
                 raise ProgramError(f"{step.target.tensor} is defined twice, the second time by {step}")
             shapes[step.target.tensor] = tuple(sizes[index] for index in step.target.indices)
+        check_recurrences(self.steps, shapes)
         for element in self.results:
             if element.tensor not in shapes:
                 raise ProgramError(f"the result {element} is never defined")
@@ -366,12 +417,16 @@ def verify(program: Program) -> Program:
 def needed(steps: Iterable[Step], results: Iterable[Element]) -> tuple[Step, ...]:
     """Those of the steps on which the results depend, in the same order."""
     wanted = {element.tensor for element in results}
-    kept = []
-    for step in reversed(tuple(steps)):  # reversed: every use is visited before its definition
-        if step.target.tensor in wanted:
-            wanted.update(element.tensor for element in step.operands)
-            kept.append(step)
-    return tuple(reversed(kept))
+    steps = tuple(steps)
+    while True:
+        known = len(wanted)
+        kept = []
+        for step in reversed(steps):  # reversed: every use is visited before its definition, but that by a recurrence
+            if step.target.tensor in wanted:
+                wanted.update(element.tensor for element in step.operands)
+                kept.append(step)
+        if len(wanted) == known or not any(step.operator in RECURRENCES for step in kept):
+            return tuple(reversed(kept))
 
 
 @lru_cache(maxsize=100_000)
@@ -384,6 +439,8 @@ def _check_step(step: Step, shapes: Mapping[str, tuple[Size, ...]], sizes: dict[
     """Adds the indices of a step to ``sizes``. Raises ProgramError, naming the culprit, where it does not fit."""
     for element in step.operands:
         if element.tensor not in shapes:
+            if step.operator in RECURRENCES:
+                continue  # it is defined later
             raise ProgramError(f"{element.tensor} is used before it is defined, in: {step}")
         shape = shapes[element.tensor]
         if len(shape) != len(element.indices):
@@ -393,11 +450,24 @@ def _check_step(step: Step, shapes: Mapping[str, tuple[Size, ...]], sizes: dict[
                 raise ProgramError(f"the index {index} has two sizes, {sizes[index]} and {size}, in: {step}")
             if index not in step.indices:
                 raise ProgramError(f"the index {index} is neither on the left nor reduced, in: {step}")
-    for index in step.indices:
+    for index in (*step.indices, *(index for equation in step.where for index in equation.indices)):
         if index not in sizes:
             raise ProgramError(f"the size of the index {index} is not known, in: {step}")
-    operators = (*REDUCTIONS, *NORMALIZATIONS)
+        if index not in step.indices:
+            raise ProgramError(f"the index {index} is neither on the left nor reduced, in: {step}")
+    _check_operator(step)
+
+
+def _check_operator(step: Step) -> None:
+    """Raises ProgramError where a step has an operator that there is not, or one that does not fit the rest of it."""
+    operators = (*REDUCTIONS, *NORMALIZATIONS, *RECURRENCES)
     if step.operator is not None and step.operator not in operators:
         raise ProgramError(f"there is no operator {step.operator}; there are: {', '.join(operators)}")
     if bool(step.operator) != bool(step.over):
         raise ProgramError(f"an operator needs indices to run over, and indices an operator, in: {step}")
+    if step.where and step.operator not in (None, *REDUCTIONS):
+        raise ProgramError(f"{step.operator} cannot have equations, in: {step}")
+    if step.operator in RECURRENCES:
+        read = step.expression
+        if not isinstance(read, Element) or read.indices != step.target.indices or len(step.over) != 1:
+            raise ProgramError(f"a recurrence reads an element under the indices of its result, in: {step}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import Companion, Program, needed
+from nncodegen.ir import Companion, Program, gathered, needed
 from nncodegen.passes.fitting import fit_of
 from nncodegen.passes.hessian import hessian
 from nncodegen.passes.numbering import Numbering, split
@@ -29,7 +29,7 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
     outputs = tuple(known[output] for output in program.outputs)
     gradient = reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering)
     results = (*outputs, loss, *gradient)
-    steps = needed(numbering.steps, results)
+    steps = gathered(needed(numbering.steps, results))
     derived = replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient)
     return _with_companions(derived, program, fit)
 

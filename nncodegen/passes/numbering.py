@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from nncodegen.ir import ROW, SAMPLE, Element, Step, elements
+from nncodegen.ir import RECURRENCES, ROW, SAMPLE, Element, Equation, Step, elements, gathered
 from nncodegen.passes.infinities import is_total
 
 
@@ -39,7 +40,7 @@ class Numbering:
         self._taken = set(taken)
         self._lower = lower
         self._whole_branches = whole_branches
-        self._known: dict[tuple[Expr, str | None, tuple[str, ...], tuple[str, ...]], Element] = {}
+        self._known: dict[tuple[object, ...], Element] = {}
         self._atoms: dict[Expr, Expr] = {}
         self._count = 0
 
@@ -50,18 +51,35 @@ class Numbering:
         indices: tuple[str, ...] | None = None,
         operator: str | None = None,
         over: tuple[str, ...] = (),
+        where: tuple[Equation, ...] = (),
     ) -> Element:
         """The element that holds a value; a new step defines it unless an earlier one does."""
         simple = self.simple(expression)
         if indices is None:
-            indices = tuple(index for index in _ordered_indices(simple) if operator is None or index not in over)
-        if operator is None and isinstance(simple, Element) and simple.indices == indices:
+            found = _ordered_indices(simple, where)
+            indices = tuple(index for index in found if operator is None or index not in over)
+        if operator is None and isinstance(simple, Element) and simple.indices == indices and not where:
             return simple
-        key = (simple, operator, over, indices)
+        key = (simple, operator, over, indices, where)
         if key not in self._known:
             self._known[key] = target = Element(self.fresh(name), indices)
-            self.steps.append(Step(target, simple, operator, over))
+            self.steps.append(Step(target, simple, operator, over, where))
         return self._known[key]
+
+    def recur(self, operator: str, indices: tuple[str, ...], over: tuple[str, ...], name: str | None = None) -> Element:
+        """The element of a recurrence; what it reads is not known yet, and has to be told by ``complete``."""
+        target = Element(self.fresh(name), indices)
+        self.steps.append(Step(target, target, operator, over))
+        return target
+
+    def complete(self, recurrence: Element, value: Expr) -> None:
+        """Tells what a recurrence reads."""
+        number = next(k for k, step in enumerate(self.steps) if step.target == recurrence)
+        if not isinstance(value, Element) or value.indices != recurrence.indices:  # the same for all times, say
+            held = Element(self.fresh(), recurrence.indices)
+            self.steps.append(Step(held, value))
+            value = held
+        self.steps[number] = replace(self.steps[number], expression=value)
 
     def fresh(self, name: str | None = None) -> str:
         """An unused name: the given one if it is free."""
@@ -142,12 +160,19 @@ def split(steps: Iterable[Step], numbering: Numbering) -> dict[Element, Element]
 
     Returns the element that holds the value of each step.
     """
-    known: dict[Expr, Element] = {}
-    for step in steps:
-        expression = step.expression.xreplace(known)
+    known: dict[Element, Element] = {}
+    recurrences: list[tuple[Element, Expr]] = []
+    for step in gathered(steps):
+        if step.operator in RECURRENCES:
+            known[step.target] = numbering.recur(step.operator, step.target.indices, step.over, step.target.tensor)
+            recurrences.append((known[step.target], step.expression))
+            continue
+        own = step.xreplace(known)
         known[step.target] = numbering.define(
-            expression, step.target.tensor, step.target.indices, step.operator, step.over
+            own.expression, step.target.tensor, step.target.indices, step.operator, step.over, own.where
         )
+    for recurrence, read in recurrences:
+        numbering.complete(recurrence, read.xreplace(known))
     return known
 
 
@@ -160,9 +185,18 @@ def _is_integer_power(node: Expr) -> bool:
     return isinstance(node, Pow) and node.exp.is_Integer and node.exp > 1
 
 
-def _ordered_indices(expression: Expr) -> tuple[str, ...]:
-    """The indices of an expression: samples first, then rows as in W[j, i], then in the order of the alphabet."""
-    found = {index for element in elements(expression) for index in element.indices}
+def _ordered_indices(expression: Expr, where: tuple[Equation, ...]) -> tuple[str, ...]:
+    """The indices of a value: samples first, then rows as in W[j, i], then in the order of the alphabet.
+
+    Where there are more than one besides the samples and an element has all of them, they are in its order.
+    """
+    read = elements(expression)
+    found = {index for element in read for index in element.indices}
+    found |= {index for equation in where for index in equation.indices}
+    if len(found) > 2 and SAMPLE in found:
+        whole = next((element.indices for element in read if len(element.indices) == len(found)), None)
+        if whole:
+            return whole
     order = sorted(found, key=lambda index: (len(index), index))
     rows = [index for index in reversed(order) if index.startswith(ROW)]
     units = [index for index in order if index != SAMPLE and index not in rows]

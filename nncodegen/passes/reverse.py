@@ -4,6 +4,10 @@ For a step ``v[B] = sum(C) f(..., u[A], ...)`` the operand ``u`` receives
 
     d_u[A] += sum((B + C) - A) d_v[B]*df/du[A]
 
+under the same equations between indices, if the step has any: the derivative of a window is its transpose. A recurrence
+runs backwards, through steps that read what ``after`` them, at the next value of their index, is found: the derivative
+of ``before`` is ``after``.
+
 ``derivatives`` gives ``df/du`` of the small scalar expression; the rest is bookkeeping of indices. The sweep adds a
 few steps for each step, however many parameters there are. (Differentiating the whole formula for each parameter would
 take quadratic time and more.) The derivative by a parameter is a sum over the samples; without that sum, it is a row of
@@ -13,15 +17,23 @@ the Jacobian for each of them.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 from sympy import Add, Eq, Expr, Piecewise, S
 
 from nncodegen.errors import ProgramError
-from nncodegen.ir import SAMPLE, Element, Program, Step
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Group, Program, Step, elements, grouped, solve
 from nncodegen.ir.functions import defined, plain_conditions
 from nncodegen.passes.derivatives import derivative, may_vanish, product
 from nncodegen.passes.infinities import Infinities
 from nncodegen.passes.numbering import Numbering
+
+Where = tuple[Equation, ...]
+
+Terms = dict[tuple[tuple[str, ...], Where], list[Expr]]
+"""The terms of an adjoint, by the indices that they are summed over, and by the equations under which they count."""
+
+Contribution = tuple[Element, tuple[str, ...], Where, Expr]
 
 
 def reverse_sweep(
@@ -38,74 +50,130 @@ def reverse_sweep(
     Where the loss has indices, ``rows``, there are derivatives for each of their values.
     """
     leading = (*([SAMPLE] if each_sample else []), *rows)
-    # for each tensor, the terms of its adjoint, grouped by the indices that they are summed over
-    terms: defaultdict[Element, defaultdict[tuple[str, ...], list[Expr]]]
-    terms = defaultdict(lambda: defaultdict(list))
-    terms[loss][()].append(S.One)
+    terms: defaultdict[Element, Terms] = defaultdict(lambda: defaultdict(list))
+    terms[loss][(), ()].append(S.One)
     active = _active(program, steps)
     infinities = Infinities(steps, loss)
-    for step in reversed(steps):  # reversed: every use of a tensor is visited before its definition
-        if step.target not in terms:
-            continue
-        adjoint = _adjoint(step.target, terms.pop(step.target), numbering)
-        for operand, over, term in _contributions(step, adjoint, infinities, numbering):
-            if operand.tensor in active and term != 0:
-                summed = tuple(index for index in over if index not in leading)
-                terms[operand][summed].append(term)
-    used = {e.tensor: e for step in program.steps for e in step.operands}
+    named = {step.target.tensor: step.target for step in steps}  # a tensor may be read under other indices
+    recurrences: dict[Element, Element] = {}  # for each one, what holds its adjoint at the next value of its index
+    for item in reversed(grouped(steps)):  # reversed: every use of a tensor is visited before its definition
+        own = item.steps if isinstance(item, Group) else (item,)
+        for step in own if isinstance(item, Group) else ():
+            if step.operator in RECURRENCES and step.target.tensor in active and _is_reached(own, terms):
+                recurrences[step.target] = _neighbour(step, numbering)
+                terms[step.operands[0]][(), ()].append(recurrences[step.target])
+        for step in reversed(own):
+            if step.target in recurrences:
+                total = _total(terms.pop(step.target, {}), numbering, step.target)
+                found = numbering.define(total, f"d_{step.target.tensor}", step.target.indices)
+                numbering.complete(recurrences[step.target], found)
+            if step.target not in terms:
+                continue
+            adjoint = _adjoint(step.target, terms.pop(step.target), numbering)
+            for operand, over, where, term in _contributions(step, adjoint, infinities, numbering, program):
+                if operand.tensor in active and term != 0:
+                    summed = tuple(index for index in over if index not in leading)
+                    element = named.setdefault(operand.tensor, operand)
+                    if element != operand:
+                        summed, where, term = _renamed(operand, element, summed, where, term)
+                    terms[element][summed, where].append(term)
+    used = {**{e.tensor: e for step in program.steps for e in step.operands}, **named}
     parameters = (used.get(tensor.name, Element(tensor.name)) for tensor in program.parameters)
     return tuple(_gradient(parameter, leading, terms.pop(parameter, {}), numbering) for parameter in parameters)
+
+
+def _renamed(
+    operand: Element, element: Element, over: tuple[str, ...], where: Where, term: Expr
+) -> tuple[tuple[str, ...], Where, Expr]:
+    """A term for an operand, as one for the same tensor under other indices; those that it had already change places.
+
+    Both are indices of the same axes, so that their sizes are equal.
+    """
+    names = dict(zip(operand.indices, element.indices, strict=True))
+    left, free = [i for i in element.indices if i not in names], [i for i in names if i not in element.indices]
+    names |= dict(zip(left, free, strict=True))
+
+    def rename(index: str) -> str:
+        return names.get(index, index)
+
+    others = {e: Element(e.tensor, map(rename, e.indices)) for e in elements(term)}
+    return tuple(map(rename, over)), tuple(one.renamed(names) for one in where), term.xreplace(others)
+
+
+def _is_reached(steps: Iterable[Step], terms: Mapping[Element, Terms]) -> bool:
+    """Whether the loss depends on any of some steps."""
+    return any(step.target in terms for step in steps)
+
+
+def _neighbour(step: Step, numbering: Numbering) -> Element:
+    """What holds the adjoint of a recurrence at the next value of its index."""
+    operator = "after" if step.operator == "before" else "before"
+    return numbering.recur(operator, step.target.indices, step.over, f"d_{step.operands[0].tensor}_{operator}")
 
 
 def _active(program: Program, steps: tuple[Step, ...]) -> set[str]:
     """The names of the tensors that depend on what is trained (used for membership only: a set has no fixed order)."""
     active = {tensor.name for tensor in program.parameters if tensor.trained}
-    for step in steps:
-        if any(operand.tensor in active for operand in step.operands):
-            active.add(step.target.tensor)
+    for item in grouped(steps):
+        own = item.steps if isinstance(item, Group) else (item,)
+        for step in (*own, *own) if isinstance(item, Group) else own:  # twice around: then all of a group is known
+            if any(operand.tensor in active for operand in elements(step.expression)):
+                active.add(step.target.tensor)
     return active
 
 
-def _adjoint(target: Element, terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Expr:
+def _adjoint(target: Element, terms: Terms, numbering: Numbering) -> Expr:
     """The derivative of the loss by a tensor; indices on which it does not depend are left out.
 
     For the loss itself it is the number 1.
     """
-    total = _total(terms, numbering)
+    total = _total(terms, numbering, target)
     return total if total.is_number or isinstance(total, Element) else numbering.define(total, f"d_{target.tensor}")
 
 
-def _gradient(
-    parameter: Element, leading: tuple[str, ...], terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering
-) -> Element:
+def _gradient(parameter: Element, leading: tuple[str, ...], terms: Terms, numbering: Numbering) -> Element:
     """The derivative of the loss by a parameter, in a tensor of its own, with leading indices before its own."""
     name, indices = f"d_{parameter.tensor}", tuple(dict.fromkeys((*leading, *parameter.indices)))
     if len(terms) == 1:
-        ((over, expressions),) = terms.items()
+        (((over, where), expressions),) = terms.items()
         if over:
-            return numbering.define(Add(*expressions), name, indices, "sum", over)
-    return numbering.define(_total(terms, numbering), name, indices)
+            return numbering.define(Add(*expressions), name, indices, "sum", over, where)
+    return numbering.define(_total(terms, numbering, parameter), name, indices)
 
 
-def _total(terms: dict[tuple[str, ...], list[Expr]], numbering: Numbering) -> Expr:
-    """The sum of terms. Each is summed up over units by itself: the sum of one product is a product of matrices."""
-    total = Add(*terms.get((), []))
-    for over, expressions in terms.items():
-        if over:
+def _total(terms: Terms, numbering: Numbering, target: Element) -> Expr:
+    """The sum of terms. Each is summed up over units by itself: the sum of one product is a product of matrices.
+
+    Those with equations have their indices in the order of the target.
+    """
+    total = Add(*terms.get(((), ()), []))
+    for (over, where), expressions in terms.items():
+        if over or where:
             parts = [Add(*expressions)] if over == (SAMPLE,) else expressions
-            total += Add(*(numbering.define(part, operator="sum", over=over) for part in parts))
+            operator = "sum" if over else None
+            for part in parts:
+                read = {index for element in elements(part) for index in element.indices}
+                read |= {index for equation in where for index in equation.indices}
+                several = read - {*over} <= {*target.indices} and (where or len(target.indices) > 2)
+                own = tuple(index for index in target.indices if index in read) if several else None
+                total += numbering.define(part, None, own, operator, over, where)
     return total
 
 
 def _contributions(
-    step: Step, adjoint: Expr, infinities: Infinities, numbering: Numbering
-) -> list[tuple[Element, tuple[str, ...], Expr]]:
-    """(operand, indices to sum over, term) for each operand of a step."""
+    step: Step, adjoint: Expr, infinities: Infinities, numbering: Numbering, program: Program
+) -> list[Contribution]:
+    """(operand, indices to sum over, equations, term) for each operand of a step."""
+    if step.operator in RECURRENCES:
+        return []  # what they give is already on its way
     if step.operator == "log_softmax":
         return [_log_softmax_contribution(step, adjoint, numbering)]
     if step.operator in ("softmax", "softmax_complement"):
         return [_softmax_contribution(step, adjoint, numbering)]
-    if step.operator == "max":
+    where = step.where
+    if step.operator == "max" and where:
+        where = (*where, _is_first_largest(step, numbering, program))
+    elif step.operator == "max":
         adjoint = _share_of_largest(step, adjoint, numbering)
     elif step.operator not in (None, "sum"):
         raise ProgramError(f"{step.operator} has no derivative, in: {step}")
@@ -120,8 +188,19 @@ def _contributions(
             term = finite * whole
         else:
             term = adjoint * factor
-        contributions.append((operand, over, term))
+        contributions.append((operand, over, where, term))
     return contributions
+
+
+def _is_first_largest(step: Step, numbering: Numbering, program: Program) -> Equation:
+    """That a term of a maximum in a window is the first of the largest: it has all of the derivative, others have 0."""
+    largest = Piecewise((S.One, Eq(step.expression, step.target)), (S.Zero, True))
+    number = numbering.define(largest, None, step.target.indices, "first", step.over, step.where)
+    terms, factor = [], 1
+    for index in reversed(solve(step.where, step.over, program.sizes).free):
+        terms.append((index, factor))
+        factor *= program.sizes[index] or 1
+    return Equation(number, tuple(reversed(terms)))
 
 
 def _share_of_largest(step: Step, adjoint: Expr, numbering: Numbering) -> Element:
@@ -143,7 +222,7 @@ def _derivatives(expression: Expr, hidden: bool) -> dict[Element, Expr]:
     return {operand: Add(*parts) for operand, parts in derivatives.items()}
 
 
-def _log_softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> tuple[Element, tuple[str, ...], Expr]:
+def _log_softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> Contribution:
     """d_z[k] = d_v[k]*(1 - p[k]) - p[k]*sum(l != k) d_v[l], with p = softmax(z).
 
     The textbook's ``d_v[k] - p[k]*sum(l) d_v[l]`` is the same, but loses digits where p is close to 1. For one-hot
@@ -153,10 +232,10 @@ def _log_softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -
     p = numbering.define(z, None, step.target.indices, "softmax", step.over)
     q = numbering.define(z, None, step.target.indices, "softmax_complement", step.over)
     total = numbering.define(adjoint, operator="sum", over=step.over)
-    return z, (), adjoint * q - p * (total - adjoint)
+    return z, (), (), adjoint * q - p * (total - adjoint)
 
 
-def _softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> tuple[Element, tuple[str, ...], Expr]:
+def _softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> Contribution:
     """d_z[k] = p[k]*(d_v[k]*(1 - p[k]) - sum(l != k) d_v[l]*p[l]), with p = softmax(z); for 1 - p with another sign.
 
     In ``d_v[k] - sum(l) d_v[l]*p[l]`` digits are lost where p is close to 1.
@@ -166,4 +245,4 @@ def _softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> tu
     q = numbering.define(z, None, step.target.indices, "softmax_complement", step.over)
     total = numbering.define(adjoint * p, operator="sum", over=step.over)
     value = p * (adjoint * q - (total - adjoint * p))
-    return z, (), value if step.operator == "softmax" else -value
+    return z, (), (), value if step.operator == "softmax" else -value

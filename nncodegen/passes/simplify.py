@@ -19,7 +19,7 @@ from functools import lru_cache
 from sympy import Dummy, Eq, Expr, Piecewise, Pow, S, Symbol, count_ops, exp, preorder_traversal
 from sympy.codegen.cfunctions import log1p
 
-from nncodegen.ir import NORMALIZATIONS, Element, Program, Step, Update, needed
+from nncodegen.ir import NORMALIZATIONS, RECURRENCES, Element, Program, Step, Update, gathered, needed, solve
 from nncodegen.ir.functions import StableFunction, decay
 from nncodegen.passes.numbering import Numbering, hint
 
@@ -66,17 +66,26 @@ def _simplify_steps(
 
     numbering = Numbering(taken, lower)
     signs: dict[Element, Symbol] = {}
-    for step in steps:
-        step = replace(step, expression=step.expression.xreplace(known))
+    recurrences: list[tuple[Element, Expr]] = []
+    for step in gathered(steps):
+        if step.operator in RECURRENCES:
+            known[step.target] = numbering.recur(step.operator, step.target.indices, step.over, hint(step))
+            recurrences.append((known[step.target], step.expression))
+            continue
+        step = step.xreplace(known)
         if step.operator in NORMALIZATIONS:
             value = _normalization(step, hint(step), numbering)
             if step.operator == "log_softmax":
                 log_softmax[value] = step
         else:
-            value = numbering.define(step.expression, hint(step), step.target.indices, step.operator, step.over)
+            value = numbering.define(
+                step.expression, hint(step), step.target.indices, step.operator, step.over, step.where
+            )
         known[step.target] = value
+    for recurrence, read in recurrences:
+        numbering.complete(recurrence, read.xreplace(known))
     held = tuple(known.get(element, element) for element in results)
-    return needed(numbering.steps, held), held
+    return gathered(needed(numbering.steps, held)), held
 
 
 def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:
@@ -151,7 +160,7 @@ def operations_written_out(program: Program) -> int:
     costs: dict[str, int] = {}
     for step in program.steps:
         inner = sum(costs.get(name, 0) * count for name, count in _occurrences(step.expression).items())
-        costs[step.target.tensor] = program.count(step.over) * (_own_cost(step) + inner)
+        costs[step.target.tensor] = program.count(_terms_over(program, step)) * (_own_cost(step) + inner)
     total = sum(costs.get(element.tensor, 0) for element in (*program.outputs, program.loss))
     sizes = {parameter.name: parameter.size for parameter in program.parameters}
     for parameter, element in zip(program.parameters, program.gradient, strict=bool(program.gradient)):
@@ -160,7 +169,12 @@ def operations_written_out(program: Program) -> int:
 
 
 def _cost(program: Program, step: Step) -> int:
-    return program.count(step.indices) * _own_cost(step)
+    return program.count((*step.target.indices, *_terms_over(program, step))) * _own_cost(step)
+
+
+def _terms_over(program: Program, step: Step) -> tuple[str, ...]:
+    """The indices that number the terms of a step."""
+    return solve(step.where, step.over, program.sizes).free if step.where else step.over
 
 
 def _own_cost(step: Step) -> int:

@@ -100,12 +100,12 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
             if next(e for e in step.operands if index in e.indices).tensor in in_rows:
                 return Form(Shape.BLAS if blas else Shape.ACCUMULATE, index)
         return Form(Shape.BLAS, step.target.indices[-1]) if blas else Form(Shape.LANE_SUMS, SAMPLE)
-    copied = not step.over and len(features) == 1 and _is_from_outside(step.expression, program)
+    copied = not step.over and not step.where and len(features) == 1 and _is_from_outside(step.expression, program)
     in_squares = innermost == SAMPLE and layout.tile > 1 and layout.padding > GATHERED
     if copied and in_squares and program.count(features) > MOST_UNROLLED:
         return Form(Shape.PACK, SAMPLE)
     of_an_array = isinstance(step.expression, Element) and len(step.expression.indices) == 2
-    if step.over == (SAMPLE,) and of_an_array and len(features) == 1:
+    if step.over == (SAMPLE,) and not step.where and of_an_array and len(features) == 1:
         return Form(Shape.ADD_UP, features[0] if step.expression.tensor in in_rows else SAMPLE)
     return Form(Shape.LOOPS, innermost if SAMPLE in step.target.indices and not step.over else SAMPLE)
 
@@ -123,6 +123,8 @@ def is_written_out(step: Step, program: Program) -> bool:
 
 def can_be_written_out(step: Step, form: Form) -> bool:
     """Whether the short indices of a step need no loops: it runs over samples, which lie innermost, and is no block."""
+    if step.where:
+        return False
     sums = step.operator in (None, "sum") or isinstance(step.expression, Element)
     return form.shape is Shape.LOOPS and form.innermost == SAMPLE and SAMPLE in step.target.indices and sums
 

@@ -188,9 +188,14 @@ def _costs(layout: Layout, size: int) -> tuple[float, float]:
 
 
 def _able(program: Program) -> tuple[str, ...]:
-    """The indices that may run innermost: those of matrices, reduced by nothing but products of two of them."""
+    """The indices that may run innermost: those of matrices, reduced by nothing but products of two of them.
+
+    There are none in a network of windows or recurrences.
+    """
     seen: dict[str, None] = {}
     unable: set[str] = set()
+    if program.moves:
+        return ()  # whatever the widths are, samples fill their vectors
     for step in program.steps:
         of_samples = SAMPLE in step.indices
         for element in (step.target, *step.operands):
@@ -212,7 +217,7 @@ def factors_of(step: Step) -> tuple[Element, ...]:
     """The two factors whose products a step sums up over an index that both have; none if it does something else."""
     factors: tuple[Expr, ...] = Mul.make_args(step.expression)
     elements = tuple(factor for factor in factors if isinstance(factor, Element))
-    if step.operator != "sum" or len(step.over) != 1 or not len(elements) == len(factors) == 2:
+    if step.operator != "sum" or step.where or len(step.over) != 1 or not len(elements) == len(factors) == 2:
         return ()
     (inner,) = step.over
     rest = sorted(index for element in elements for index in element.indices if index != inner)

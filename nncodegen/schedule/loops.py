@@ -9,7 +9,7 @@ from dataclasses import replace
 from sympy import Add, Expr, Mul, S
 
 from nncodegen.errors import ProgramError
-from nncodegen.ir import SAMPLE, Element, Program, Step, needed
+from nncodegen.ir import SAMPLE, Element, Program, Step, needed, solve
 from nncodegen.schedule.forms import (
     MOST_UNROLLED,
     Form,
@@ -65,9 +65,11 @@ def make_kernel(
     wanted = needed(program.steps, outputs)
     in_vectors = name == "predict" and layout.tile > 1 and (with_gaps or any(map(calls_library, wanted)))
     tiled = list(_tiled(program, layout, in_vectors))
-    renamed = {step.expression: step.target for step in tiled}
-    own = program.steps if name == "gradient" else without_noise(program)
-    steps = [*tiled, *(replace(s, expression=s.expression.xreplace(renamed)) for s in own)]
+    own = program.steps if name == "gradient" else tuple(without_noise(program))
+    copied = {step.expression.tensor: step.target.tensor for step in tiled}
+    read = {e for step in (*own, *tiled) for e in step.operands if e.tensor in copied}
+    renamed = {element: Element(copied[element.tensor], element.indices) for element in read}
+    steps = [*tiled, *(step.xreplace(renamed) for step in own)]
     results = _results([renamed.get(element, element) for element in outputs], sums[1:], program, layout, storage)
     steps += _written_at_once(results, steps) if name == "jacobian" else results
     steps = list(in_parts(steps, program))
@@ -130,7 +132,7 @@ def _results(
 
 def _written_at_once(results: Iterable[Step], steps: Iterable[Step]) -> Iterator[Step]:
     """The copies of results, without those of arrays that would be made for them alone: these are computed there."""
-    defined = {step.target: step for step in steps if not step.over}
+    defined = {step.target: step for step in steps if not step.over and not step.where}
     read = Counter(operand for step in steps for operand in step.operands)
     for copy in results:
         step = defined.get(copy.expression)
@@ -239,7 +241,9 @@ def nests_of(
             step.over and set(step.over) <= set(short)
         )
         outer = tuple(index for index in step.target.indices if index != SAMPLE and index not in short)
-        reduced = tuple(index for index in step.over if index != SAMPLE and not written_out)
+        solved = solve(step.where, step.over, program.sizes) if step.where and step.over else None
+        over = (*solved.free, *(solution.index for solution in solved.solutions)) if solved else step.over
+        reduced = tuple(index for index in over if index != SAMPLE and not written_out)
         if reduced and form.shape is Shape.LOOPS:  # what is added to in a loop is not written out
             outer = tuple(index for index in step.target.indices if index != SAMPLE)
         loops = (outer, reduced, SAMPLE in step.indices)
@@ -250,7 +254,7 @@ def nests_of(
                 same = nests[position][:2] == (loops, form) and not complete_first
                 first = max(first, position if same else position + 1)
         separate = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
-        separate = bool(separate or (unrolled and SAMPLE in step.over))
+        separate = bool(separate or solved or (unrolled and SAMPLE in step.over))
         candidates = range(first, len(nests)) if not separate else ()
         size = _statements(step)
         fits = (k for k in candidates if nests[k][:2] == (loops, form) and sizes[k] + size <= MOST)
@@ -264,7 +268,10 @@ def nests_of(
     for loops, form, members in nests:
         inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
         written = (index for index in inside if index in unrolled and index not in loops[0] + loops[1])
-        yield Nest(*loops, tuple(members), form.innermost, form.shape, tuple(dict.fromkeys(written)))
+        nest = Nest(*loops, tuple(members), form.innermost, form.shape, tuple(dict.fromkeys(written)))
+        own = members[0]
+        equations = solve(own.where, own.over, program.sizes) if own.where and own.over else None
+        yield replace(nest, solved=equations)
 
 
 def _statements(step: Step) -> int:

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from sympy import Expr
 
-from nncodegen.ir import SAMPLE, Element, Step
+from nncodegen.ir import SAMPLE, Element, Equation, Solved, Step
 
 SHORT = 16
 """Iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
@@ -124,18 +124,20 @@ class Axis:
 class Statement:
     """The definition of one value: by a single term, or by the sum or the largest of several.
 
-    ``summed`` says that the value is added to a sum over the samples.
+    ``summed`` says that the value is added to a sum over the samples. It is 0 where an equation does not hold.
     """
 
     target: Element
     terms: tuple[Expr, ...]
     operator: str | None = None
     summed: bool = False
+    where: tuple[Equation, ...] = ()
 
     @cached_property
     def operands(self) -> tuple[Element, ...]:
-        """The elements that the terms read, in the order of their text."""
-        return tuple(sorted({e for term in self.terms for e in term.atoms(Element)}, key=str))
+        """The elements that the terms and conditions read, in the order of their text."""
+        read = {e for term in self.terms for e in term.atoms(Element)}
+        return tuple(sorted(read | {equation.data for equation in self.where if equation.data is not None}, key=str))
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,8 @@ class Nest:
     ragged: bool = False
     added: bool = False
     branch: Branch | None = None
+    solved: Solved | None = None
+    """How the equations of its only step are met, where that has reduced indices."""
 
     @property
     def parts(self) -> tuple[tuple[Step, ...], ...]:

@@ -84,7 +84,7 @@ class Schedule:
     @property
     def blocks(self) -> bool:
         """Whether any nest is run in blocks or vectors, for which tiles are padded."""
-        return any(kernel.shapes - {Shape.LOOPS} for kernel in self.kernels)
+        return self.program.moves or any(kernel.shapes - {Shape.LOOPS} for kernel in self.kernels)
 
     def in_vectors(self, place: Place) -> bool:
         """Whether vectors along the samples are read from rows of a place outside, which then must fill these."""

@@ -35,7 +35,7 @@ in this way, compilers would take half as long again."""
 
 def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel, ...]) -> SingleSample | None:
     """The kernels of one sample, given those of a tile; none where these are plain loops over samples."""
-    if not any(kernel.shapes - {Shape.LOOPS} for kernel in kernels):
+    if program.moves or not any(kernel.shapes - {Shape.LOOPS} for kernel in kernels):
         return None
     one, gradient = without_samples(program), kernels[-1]
     samples = 1 if layout.features or gradient.descends else SAMPLES  # the second must not see what the first changes

@@ -74,4 +74,7 @@ def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Stor
 
 
 def _statement(step: Step, terms: Sequence[Step]) -> Statement:
-    return Statement(step.target, tuple(term.expression for term in terms), step.operator, SAMPLE in step.over)
+    conditions = () if step.over else step.where  # what is reduced has them around its loops
+    return Statement(
+        step.target, tuple(term.expression for term in terms), step.operator, SAMPLE in step.over, conditions
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from nncodegen.emit.lines import Lines
-from nncodegen.emit.plain import PlainEmitter
+from nncodegen.export.c.kernels import PlainEmitter
 from nncodegen.export.c.model import PlainModel
 from nncodegen.export.c.rules import RuleWriter
 from nncodegen.schedule.plain import PlainKernel

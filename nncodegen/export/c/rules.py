@@ -11,7 +11,7 @@ from sympy import S
 
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.names import Names
-from nncodegen.emit.plain import PlainPrinter
+from nncodegen.export.c.kernels import PlainPrinter
 from nncodegen.ir import LEARNING_RATE, Element, Update
 
 KNOWN = ("parameter", "gradient", LEARNING_RATE)

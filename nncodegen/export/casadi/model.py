@@ -16,9 +16,9 @@ from typing import Any
 
 from sympy.printing.c import C99CodePrinter
 
-from nncodegen.emit.plain import HELPERS
 from nncodegen.emit.printer import FUNCTIONS
 from nncodegen.errors import ModelError
+from nncodegen.export.c.kernels import HELPERS
 from nncodegen.export.casadi.matrices import Matrix, Part, Pattern, empty, matrix, parts_of, stacked, vector
 from nncodegen.export.programs import described, of_outputs
 from nncodegen.export.request import Request

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.model import HEAD
-from nncodegen.emit.plain import PlainEmitter
+from nncodegen.export.c.kernels import PlainEmitter
 from nncodegen.export.c.plain import NEEDS_LIBM, helper_texts, numbers
 from nncodegen.export.casadi.header import EVALUATION, SIZES
 from nncodegen.export.casadi.matrices import Matrix, Pattern

@@ -114,7 +114,7 @@ class ManyFits:
         """How many fits ended in each way, of those that occurred."""
         found: dict[str, int] = {}
         for number, status in enumerate(STATUS):
-            count = np.count_nonzero(self._numbers == number)  # some times as fast as numpy.bincount for bytes
+            count = int(np.count_nonzero(self._numbers == number))  # some times as fast as numpy.bincount for bytes
             if count:
                 found[status] = found.get(status, 0) + count
         return found

@@ -72,6 +72,13 @@ INLINE word beyond(real value)
     return (v.bits & ~((word) 1 << FIRST_BIT)) + ((word) 1 << (sizeof(real) > 4 ? 52 : 23));
 }
 
+/* The index that a value names, or count where it is none of the whole numbers below it. */
+INLINE size_t number_in(real value, size_t count)
+{
+    const size_t number = value >= 0 && value < (real) count ? (size_t) value : count;
+    return (real) number == value ? number : count;
+}
+
 /* The maximum, or NaN where either is: NaN must not be lost in a comparison. */
 INLINE real maximum(real a, real b)
 {

@@ -84,6 +84,9 @@
 #ifndef NN_THRESHOLD
 #define NN_THRESHOLD 0.5 /* the output above which a sample counts as positive */
 #endif
+#ifndef NN_TILES_ONLY
+#define NN_TILES_ONLY 0 /* whether single samples have no kernel of their own, as with windows and recurrences */
+#endif
 #ifndef NN_HAS_SINGLE_GRADIENT
 #define NN_HAS_SINGLE_GRADIENT 0 /* whether there is gradient_sample, the gradient of one sample */
 #endif

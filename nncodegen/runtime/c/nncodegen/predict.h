@@ -1,6 +1,6 @@
 /* Predictions: the outputs of any number of samples, tile by tile, or of a few.
 
-   Needs samples.h, poll.h, and the kernels predict_tile and, with blocks, predict_sample. Gives predict and
+   Needs samples.h, poll.h, and the kernels predict_tile and, with blocks and unless NN_TILES_ONLY, predict_sample. Gives predict and
    predict_few. */
 
 #ifndef NNCODEGEN_PREDICT_H
@@ -54,7 +54,10 @@ int NN(predict_few)(const real *parameters, const real *inputs, size_t samples, 
     if (!all_finite(parameters, PARAMETERS) || !all_finite(inputs, samples*INPUTS))
         return 0;
     const memory m = carve(work);
-#if NN_HAS_BLOCKS
+#if NN_TILES_ONLY
+    const tile current = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
+    predict_tile(parameters, current.inputs, NULL, m.weights, samples, m.arrays, outputs);
+#elif NN_HAS_BLOCKS
     for (size_t n = 0; n < samples; n++)
         predict_sample(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
 #else

@@ -1,0 +1,178 @@
+"""Programs with equations between indices, and with recurrences: small ones that have a bit of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import sympy
+from numpy.typing import NDArray
+from sympy import Expr
+
+from nncodegen.ir import Element, Equation, Program, Step, Tensor, evaluate
+
+WEIGHT, LOSS, LOSS_N = Element("weight", ("n",)), Element("loss"), Element("loss_n", ("n",))
+
+
+@dataclass(frozen=True)
+class Given:
+    """A program as a model."""
+
+    program: Program
+    optimizers: tuple[()] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the program."""
+        return self.program.name
+
+    def describe(self) -> Program:
+        """The program."""
+        return self.program
+
+
+def program(
+    steps: list[Step], output: Element, inputs: list[Tensor], parameters: list[Tensor], **sizes: int
+) -> Program:
+    """Steps with squared errors as a loss; sizes are those of indices that no tensor has."""
+    y, over = Element("y", output.indices), output.indices[1:]
+    error = Step(LOSS_N, (output - y) ** 2, "sum" if over else None, over)
+    loss = Step(LOSS, LOSS_N * WEIGHT, "sum", ("n",))
+    forward = Program(
+        "moving", tuple(inputs), (), tuple(parameters), Tensor("weight", (None,)), tuple(steps), (output,), WEIGHT,
+        extents=tuple(sizes.items()),
+    )  # fmt: skip
+    target = Tensor("y", forward.shapes[output.tensor])
+    return replace(forward, targets=(target,), steps=(*steps, error, loss), loss=LOSS)
+
+
+def window(stride: int, offset: int, dilation: int, places: int, size: int = 9, taps: int = 3) -> Program:
+    """A window of weights that moves over two channels, and one product of its outputs."""
+    x, W, V = Element("x", ("n", "c", "u")), Element("W", ("o", "c", "r")), Element("V", ("o", "i"))
+    s, out = Element("s", ("n", "o", "i")), Element("out", ("n",))
+    steps = [
+        Step(s, W * x, "sum", ("c", "r", "u"), (Equation("u", (("i", stride), ("r", dilation)), offset),)),
+        Step(out, V * sympy.tanh(s), "sum", ("o", "i")),
+    ]
+    parameters = [Tensor("W", (3, 2, taps)), Tensor("V", (3, places))]
+    return program(steps, out, [Tensor("x", (None, 2, size))], parameters, i=places)
+
+
+def pool(stride: int, taps: int, places: int, size: int = 7) -> Program:
+    """The largest of each window over values of two channels, which a product comes before and behind."""
+    x, W, V = Element("x", ("n", "c", "i")), Element("W", ("c", "i")), Element("V", ("c", "k"))
+    h, m, out = Element("h", ("n", "c", "i")), Element("m", ("n", "c", "k")), Element("out", ("n",))
+    steps = [
+        Step(h, sympy.tanh(W * x)),
+        Step(m, h, "max", ("q", "i"), (Equation("i", (("k", stride), ("q", 1))),)),
+        Step(out, V * m, "sum", ("c", "k")),
+    ]
+    parameters = [Tensor("W", (2, size)), Tensor("V", (2, places))]
+    return program(steps, out, [Tensor("x", (None, 2, size))], parameters, q=taps)
+
+
+def joined() -> Program:
+    """Two layers side by side in one array, mirrored and cut: what Concatenate and Slice are made of."""
+    x, A, B = Element("x", ("n", "i")), Element("A", ("j", "i")), Element("B", ("l", "i"))
+    a, b = Element("a", ("n", "j")), Element("b", ("n", "l"))
+    first, second, both = Element("first", ("n", "k")), Element("second", ("n", "k")), Element("both", ("n", "k"))
+    cut, out, C = Element("cut", ("n", "m")), Element("out", ("n",)), Element("C", ("m",))
+    steps = [
+        Step(a, A * x, "sum", ("i",)),
+        Step(b, B * x, "sum", ("i",)),
+        Step(first, a, "sum", ("j",), (Equation("k", (("j", 1),)),)),
+        Step(second, b, "sum", ("l",), (Equation("k", (("l", 1),), 2),)),
+        Step(both, first + second),
+        Step(cut, both, "sum", ("k",), (Equation("k", (("m", -1),), 3),)),
+        Step(out, C * sympy.sin(cut), "sum", ("m",)),
+    ]
+    parameters = [Tensor("A", (2, 3)), Tensor("B", (3, 3)), Tensor("C", (4,))]
+    return program(steps, out, [Tensor("x", (None, 3))], parameters, k=5)
+
+
+def gathered_rows() -> Program:
+    """Rows of a matrix that an input names, as an embedding does."""
+    x, E, V = Element("x", ("n", "t")), Element("E", ("v", "j")), Element("V", ("t", "j"))
+    e, out = Element("e", ("n", "t", "j")), Element("out", ("n",))
+    steps = [
+        Step(e, E, "sum", ("v",), (Equation(x, (("v", 1),)),)),
+        Step(out, V * sympy.tanh(e), "sum", ("t", "j")),
+    ]
+    return program(steps, out, [Tensor("x", (None, 3))], [Tensor("E", (4, 2)), Tensor("V", (3, 2))])
+
+
+def recurrent(times: int = 4, forward: bool = True) -> Program:
+    """A simple recurrent network that starts from a product of the first input; its last state is the output."""
+    x, W, U = Element("x", ("n", "t", "i")), Element("W", ("j", "i")), Element("U", ("j", "k"))
+    z, h, s, before = (Element(name, ("n", "t", "j")) for name in ("z", "h", "s", "h_0"))
+    begin, start, state = Element("x_0", ("n", "i")), Element("start", ("n", "j")), Element("state", ("n", "t", "j"))
+    last, out, H, V = (
+        Element("last", ("n", "j")),
+        Element("out", ("n",)),
+        Element("H", ("j", "i")),
+        Element("V", ("j",)),
+    )
+    first, final = (0, times - 1) if forward else (times - 1, 0)
+    steps = [
+        Step(begin, x, "sum", ("t",), (Equation("t", (), first),)),
+        Step(start, H * begin, "sum", ("i",)),
+        Step(Element("begun", ("n", "t", "j")), start, None, (), (Equation("t", (), first),)),
+        Step(before, h, "before" if forward else "after", ("t",)),
+        Step(z, W * x, "sum", ("i",)),
+        Step(state, before + Element("begun", ("n", "t", "j"))),
+        Step(s, U * Element("state", ("n", "t", "k")), "sum", ("k",)),
+        Step(h, sympy.tanh(s + z)),
+        Step(last, h, "sum", ("t",), (Equation("t", (), final),)),
+        Step(out, V * last, "sum", ("j",)),
+    ]
+    parameters = [Tensor("W", (3, 2)), Tensor("U", (3, 3)), Tensor("H", (3, 2)), Tensor("V", (3,))]
+    return program(steps, out, [Tensor("x", (None, times, 2))], parameters)
+
+
+def gated(times: int = 3) -> Program:
+    """Two states that depend on each other, as in an LSTM; all times are the output."""
+
+    def at(name: str, unit: str = "j") -> Element:
+        return Element(name, ("n", "t", unit))
+
+    def sigmoid(value: Expr) -> Expr:
+        return 1 / (1 + sympy.exp(-value))
+
+    x, steps, parameters = Element("x", ("n", "t", "i")), [], []
+    steps += [Step(at("h_0"), at("h"), "before", ("t",)), Step(at("c_0"), at("c"), "before", ("t",))]
+    for gate in "ifgo":
+        W, U = Element(f"W{gate}", ("j", "i")), Element(f"U{gate}", ("j", "k"))
+        parameters += [Tensor(W.tensor, (2, 2)), Tensor(U.tensor, (2, 2))]
+        steps += [Step(at(f"x{gate}"), W * x, "sum", ("i",)), Step(at(f"u{gate}"), U * at("h_0", "k"), "sum", ("k",))]
+    i, f, g, o = (at(f"x{gate}") + at(f"u{gate}") for gate in "ifgo")
+    steps += [
+        Step(at("c"), sigmoid(f) * at("c_0") + sigmoid(i) * sympy.tanh(g)),
+        Step(at("h"), sigmoid(o) * sympy.tanh(at("c"))),
+        Step(Element("out", ("n", "t")), Element("V", ("j",)) * at("h"), "sum", ("j",)),
+    ]
+    parameters.append(Tensor("V", (2,)))
+    return program(steps, Element("out", ("n", "t")), [Tensor("x", (None, times, 2))], parameters)
+
+
+PROGRAMS = {
+    "window": window(1, 0, 1, 7), "padding": window(1, -1, 1, 9), "stride": window(2, -1, 1, 5),
+    "dilation": window(1, 0, 3, 3), "beyond": window(3, -2, 2, 4), "pool": pool(2, 2, 3), "overlap": pool(1, 3, 5),
+    "joined": joined(), "gathered": gathered_rows(), "recurrent": recurrent(), "backwards": recurrent(forward=False),
+    "gated": gated(),
+}  # fmt: skip
+
+
+def data(model: Program, samples: int = 3, seed: int = 0) -> tuple[NDArray[np.float64], ...]:
+    """Parameters, X and Y; inputs that name rows are whole numbers."""
+    rng = np.random.default_rng(seed)
+    columns = [sum(tensor.size for tensor in tensors) for tensors in (model.inputs, model.targets)]
+    X = rng.normal(size=(samples, columns[0]))
+    if any(equation.data for step in model.steps for equation in step.where):
+        X = rng.integers(0, 4, X.shape).astype(float)
+    return rng.normal(size=model.parameter_count), X, rng.normal(size=(samples, columns[1]))
+
+
+def gradient(model: Program, *given: NDArray[np.float64], digits: int | None = None) -> NDArray[np.float64]:
+    """The derivatives of the loss that a differentiated program computes."""
+    values = evaluate(model, *given, digits=digits)
+    return np.concatenate([np.ravel(values[element.tensor]).astype(float) for element in model.gradient])
