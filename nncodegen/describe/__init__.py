@@ -3,13 +3,28 @@
 import hashlib
 from dataclasses import replace
 
+from nncodegen.describe.call import Call, Part
 from nncodegen.describe.checks import bounded, check_name, check_program
 from nncodegen.describe.describable import Describable
 from nncodegen.describe.given import check_precision
 from nncodegen.describe.graph import Graph
-from nncodegen.describe.layers import Dense, Dropout, GaussianNoise, Sequential, WideAndDeep
+from nncodegen.describe.layer import Add, Input, Layer, Multiply, Node, Subtract
+from nncodegen.describe.layers import Activation, Dense, Dropout, GaussianNoise, WideAndDeep
+from nncodegen.describe.merging import (
+    Average,
+    Maximum,
+    Minimum,
+    add,
+    average,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from nncodegen.describe.model import Model
+from nncodegen.describe.network import Network
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
+from nncodegen.describe.sequential import Sequential
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
 
@@ -38,7 +53,8 @@ def _identity(program: Program) -> str:
 
 
 __all__ = [
-    "PRECISIONS", "Dense", "Describable", "Dropout", "GaussianNoise", "Graph", "Model", "Optimizer",
-    "Sequential", "WideAndDeep",
-    "check_program", "describe",
+    "PRECISIONS", "Activation", "Add", "Average", "Call", "Dense", "Describable", "Dropout", "GaussianNoise", "Graph",
+    "Input", "Layer", "Maximum", "Minimum", "Model", "Multiply", "Network", "Node", "Optimizer", "Part", "Sequential",
+    "Subtract", "WideAndDeep", "add", "average", "check_program", "describe", "maximum", "minimum", "multiply",
+    "subtract",
 ]  # fmt: skip

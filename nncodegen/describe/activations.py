@@ -11,7 +11,7 @@ from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, selu, sigmoid, s
 Activation = str | Callable[[Expr], Expr]
 
 SOFTMAX = "softmax"
-"""The only activation that is not a function of one number: it normalizes over the units of the last layer."""
+"""The only activation that is not a function of one number: it normalizes over the units of a layer."""
 
 ACTIVATIONS: dict[str, Callable[[Expr], Expr]] = {
     "linear": lambda z: z,

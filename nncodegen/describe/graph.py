@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nncodegen.describe.checks import bounded, check_name
 from nncodegen.describe.given import Given, copied, with_initial
-from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of
+from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, terms_together
 from nncodegen.describe.losses import LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.errors import ModelError
@@ -62,16 +62,18 @@ class Graph:
             self.name, self.inputs, (), self.parameters, Tensor(free("weight"), (None,)), self.steps,
             tuple(output.element for output in self.outputs), self.outputs[0].element,
         )  # fmt: skip
+        ys = targets_of(self.outputs, free)
         targets = tuple(Tensor(y.tensor, forward.shapes[output.element.tensor])
-                        for y, output in zip(targets_of(self.outputs, free), self.outputs, strict=True))  # fmt: skip
+                        for y, output in zip(ys, self.outputs, strict=True))  # fmt: skip
         size = sum(tensor.size for tensor in targets)
+        terms = terms_together(entry, self.outputs, size)
         return Program(
             name=self.name,
             inputs=self.inputs,
             targets=targets,
             parameters=with_initial(self.parameters, self.initial, self.name),
             weight=forward.weight,
-            steps=(*self.steps, *loss_steps(entry, self.outputs, size, len(self.steps) + 1, free)),
+            steps=(*self.steps, *loss_steps(terms, ys, len(self.steps) + 1, free)),
             outputs=forward.outputs,
             loss=Element(free("loss")),
             labels=entry.labels and size > 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -34,6 +35,32 @@ def entry_of(loss: Any) -> Loss:
     return LOSSES[loss]
 
 
+class Term(NamedTuple):
+    """The part that one output has in the loss: scale*(the sum of a loss function over its values).
+
+    A softmax of logits is over the indices ``classes``.
+    """
+
+    loss: Loss
+    output: Output
+    scale: Expr
+    classes: tuple[str, ...]
+
+
+def term_of(loss: Loss, output: Output, shape: tuple[int, ...], weight: Any = 1) -> Term:
+    """The part of an output with axes of these sizes: the mean over its values, or the sum over its last axis."""
+    values = shape if loss.total == "mean" else shape[:-1]
+    return Term(loss, output, sympy.sympify(weight) / math.prod(values), output.element.indices[1:][-1:])
+
+
+def terms_together(loss: Loss, outputs: Sequence[Output], size: int) -> list[Term]:
+    """The parts of outputs which have ``size`` values together: a loss is their mean, or sum, over all of these."""
+    if loss.link == SOFTMAX and len(outputs) > 1:
+        raise ModelError("a softmax of logits needs an output in one piece, not several; use another loss")
+    scale = sympy.Integer(1) / (size if loss.total == "mean" else 1)
+    return [Term(loss, output, scale, output.element.indices[1:]) for output in outputs]
+
+
 def targets_of(outputs: Sequence[Output], free: Callable[[str], str] = str) -> tuple[Element, ...]:
     """The target of each output: y, or y1, y2 and so on."""
     names = ["y"] if len(outputs) == 1 else [f"y{k}" for k in range(1, len(outputs) + 1)]
@@ -41,28 +68,23 @@ def targets_of(outputs: Sequence[Output], free: Callable[[str], str] = str) -> t
 
 
 def loss_steps(
-    loss: Loss, outputs: Sequence[Output], size: int, number: int, free: Callable[[str], str] = str
+    terms: Sequence[Term], targets: Sequence[Element], number: int, free: Callable[[str], str] = str
 ) -> tuple[Step, ...]:
-    """The steps from outputs, which have ``size`` values together, to the loss.
+    """The steps from outputs to the loss.
 
     ``number`` is that of the layer which a link would be. ``free`` gives a name in place of one that is taken.
     """
     steps: list[Step] = []
-    formulas = [output.formula for output in outputs]
-    if loss.link != "linear":
-        if loss.link == SOFTMAX and len(outputs) > 1:
-            raise ModelError("a softmax of logits needs an output in one piece, not several; use another loss")
-        suffixes = [f"_{k}" for k in range(1, len(outputs) + 1)] if len(outputs) > 1 else [""]
-        formulas = [
-            _linked(loss.link, output, free(f"logits{suffix}"), free(f"v{number}{suffix}"), steps)
-            for output, suffix in zip(outputs, suffixes, strict=True)
-        ]
+    suffixes = [f"_{k}" for k in range(1, len(terms) + 1)] if len(terms) > 1 else [""]
+    formulas = [
+        _linked(term, free(f"logits{suffix}"), free(f"v{number}{suffix}"), steps)
+        for term, suffix in zip(terms, suffixes, strict=True)
+    ]
     p, t = sympy.symbols("output target", real=True)
-    value = call(loss.function, [p, t], "the loss")
     parts = []
-    for formula, y in zip(formulas, targets_of(outputs, free), strict=True):
-        part = value.xreplace({p: formula, t: y})
-        parts.append((part / size if loss.total == "mean" else part, y.indices[1:]))
+    for term, formula, y in zip(terms, formulas, targets, strict=True):
+        value = call(term.loss.function, [p, t], "the loss").xreplace({p: formula, t: y})
+        parts.append((term.scale * value, y.indices[1:]))
     one = Element(free("loss_n"), (SAMPLE,))
     if len(parts) == 1 and parts[0][1]:
         steps.append(Step(one, parts[0][0], "sum", parts[0][1]))
@@ -82,14 +104,17 @@ def _sum_of(one: Element, parts: Sequence[tuple[Expr, tuple[str, ...]]], free: C
     return [*steps, Step(one, Add(*terms))]
 
 
-def _linked(link: str, output: Output, logits: str, logarithm: str, steps: list[Step]) -> Expr:
-    """What a link makes of an output that is a logit; its steps are added, with these names."""
+def _linked(term: Term, logits: str, logarithm: str, steps: list[Step]) -> Expr:
+    """An output as the loss function expects it; where it is a logit, its steps are added, with these names."""
+    link, output = term.loss.link, term.output
+    if link == "linear":
+        return output.formula
     z = Element(logits, output.element.indices)
     steps.append(Step(z, output.formula))
     if link != SOFTMAX:
         return ACTIVATIONS[link](z)
-    if not z.indices[1:]:
+    if not term.classes:
         raise ModelError("a softmax of logits needs an output of several columns")
     v = Element(logarithm, z.indices)
-    steps.append(Step(v, z, "log_softmax", z.indices[1:]))
+    steps.append(Step(v, z, "log_softmax", term.classes))
     return exp(v)

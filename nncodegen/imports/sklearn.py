@@ -10,7 +10,7 @@ from sympy import exp
 
 from nncodegen.describe import Dense, Optimizer, Sequential
 from nncodegen.describe.activations import Activation
-from nncodegen.describe.layers import Layer
+from nncodegen.describe.layer import Layer
 from nncodegen.describe.losses import LossFunction
 from nncodegen.errors import ModelError
 

@@ -10,7 +10,7 @@ from sympy import S
 
 from nncodegen.describe import Dense, Dropout, Optimizer, Sequential
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
-from nncodegen.describe.layers import Layer
+from nncodegen.describe.layer import Layer
 from nncodegen.describe.losses import LossFunction
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import (

@@ -13,7 +13,7 @@ from sympy import Expr, Symbol
 from nncodegen.describe import Dense, Dropout, Model, Sequential, WideAndDeep, describe
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
 from nncodegen.describe.grammar import parse
-from nncodegen.describe.layers import Layer
+from nncodegen.describe.layer import Layer
 from nncodegen.describe.losses import LOSSES
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program, needed

@@ -14,13 +14,12 @@ import nncodegen as nn
 from nncodegen.describe import describe
 from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.describe.grammar import NAMES, parse
-from nncodegen.describe.layers import Part
 from nncodegen.describe.losses import LOSSES
 from nncodegen.errors import ModelError
 from nncodegen.export.onnx import files
 from nncodegen.export.request import Request
 from nncodegen.export.subject import exportable
-from nncodegen.ir import SAMPLE, Element, Step, Tensor, evaluate
+from nncodegen.ir import evaluate
 from nncodegen.ir.functions import Primitive
 from nncodegen.network import Description, Ensemble, Kind
 from tests.support.built import built
@@ -142,23 +141,15 @@ class Mixed:
     factors, values without an index.
     """
 
-    def describe(self, x, size, number, axis, last):
-        (i,) = x.indices[1:]
-        n, j = SAMPLE, axis
-        A, v, c = Element("A", (i, j)), Element("v", (j,)), Element("c", ())
-        norm, top, score = Element("norm", (n,)), Element("top", (n,)), Element("score", (j, n))
-        share, out, total = Element("share", (j, n)), Element("out", (n, j)), Element("total", (n,))
-        steps = (
-            Step(norm, x**2, "sum", (i,)),
-            Step(top, x - c, "max", (i,)),
-            Step(score, 2 * A * x * v, "sum", (i,)),
-            Step(share, score - top, "softmax", (j,)),
-            Step(total, 3 * v, "sum", (j, i)),  # i occurs on no side
-            Step(out, share * sympy.sqrt(norm + 1) + v + c + total),
-        )
-        size_out = 3
-        parameters = (Tensor("A", (size, size_out)), Tensor("v", (size_out,)), Tensor("c", ()))
-        return Part(parameters, steps, out, steps[-1].expression, size_out)
+    def describe(self, call):
+        x, (n, i), j = call.x, call.x.indices, call.index(3)
+        A, v, c = (call.parameter(name, of, "zeros") for name, of in (("A", (i, j)), ("v", (j,)), ("c", ())))
+        norm = call.step("norm", (n,), x**2, "sum", (i,))
+        top = call.step("top", (n,), x - c, "max", (i,))
+        score = call.step("score", (j, n), 2 * A * x * v, "sum", (i,))
+        share = call.step("share", (j, n), score - top, "softmax", (j,))
+        total = call.step("total", (n,), 3 * v, "sum", (j, i))  # i occurs on no side
+        return call.output(share * sympy.sqrt(norm + 1) + v + c + total, (n, j))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

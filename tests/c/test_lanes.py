@@ -12,9 +12,6 @@ from hypothesis import strategies as st
 
 import nncodegen as nn
 from nncodegen.build import load, load_variant
-from nncodegen.describe.initializers import initial
-from nncodegen.describe.layers import Part
-from nncodegen.ir import Element, Step, Tensor
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.schedule.layers import PARAMETERS, SAMPLES
 from nncodegen.schedule.layout import LONGEST
@@ -31,24 +28,18 @@ pytestmark = pytest.mark.usefixtures("vector_compiler")
 class Scale:
     """A layer that multiplies with the exponential of one parameter, and shifts by its square."""
 
-    def describe(self, x, size, number, axis, last):
-        scale, factor = Element(f"a{number}"), Element(f"f{number}")
-        output = Element(f"h{number}", x.indices)
-        parameter = Tensor(scale.tensor, (), initial("zeros", size, size), penalized=False)
-        steps = (Step(factor, sympy.exp(scale)), Step(output, factor * x + scale**2))
-        return Part((parameter,), steps, output, factor * x + scale**2, size)
+    def describe(self, call):
+        scale = call.parameter("a", (), "zeros", penalized=False)
+        return call.output(call.step("f", (), sympy.exp(scale)) * call.x + scale**2)
 
 
 @dataclass(frozen=True)
 class Damping:
     """A layer that multiplies with the exponential of a sum over its own parameters."""
 
-    def describe(self, x, size, number, axis, last):
-        (i,) = x.indices[1:]
-        own, total, output = Element(f"a{number}", (i,)), Element(f"q{number}"), Element(f"h{number}", x.indices)
-        parameter = Tensor(own.tensor, (size,), initial("zeros", size, size), penalized=False)
-        steps = (Step(total, own**2, "sum", (i,)), Step(output, x * sympy.exp(-total)))
-        return Part((parameter,), steps, output, x * sympy.exp(-total), size)
+    def describe(self, call):
+        own = call.parameter("a", call.x.indices[1:], "zeros", penalized=False)
+        return call.output(call.x * sympy.exp(-call.step("q", (), own**2, "sum", own.indices)))
 
 
 def network(*layers, inputs=5, loss="mse"):

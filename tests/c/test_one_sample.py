@@ -9,9 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.describe.initializers import initial
-from nncodegen.describe.layers import Part
-from nncodegen.ir import SAMPLE, Element, Step, Tensor
+from nncodegen.ir import SAMPLE
 from nncodegen.schedule import Place
 from tests.support.models import gradient_of
 from tests.support.search import examples
@@ -143,11 +141,9 @@ def test_noise(layer):
 class Scaled:
     """Multiplies all with one number and its square, which is summed up over samples and units."""
 
-    def describe(self, x, size, number, axis, last):
-        scale, output = Element(f"s{number}"), Element(f"h{number}", x.indices)
-        parameter = Tensor(scale.tensor, (), initial("zeros", size, size))
-        value = x * (1 + scale + scale**2)
-        return Part((parameter,), (Step(output, value),), output, value, size)
+    def describe(self, call):
+        scale = call.parameter("s", (), "zeros")
+        return call.output(call.x * (1 + scale + scale**2))
 
 
 @dataclass(frozen=True)
@@ -156,13 +152,10 @@ class Squared:
 
     units: int
 
-    def describe(self, x, size, number, axis, last):
-        i, j = x.indices[1], axis
-        weight, square = Element(f"V{number}", (j, i)), Element(f"Q{number}", (j, i))
-        output = Element(f"h{number}", (SAMPLE, j))
-        steps = (Step(square, weight**2), Step(output, square * x, "sum", (i,)))
-        parameter = Tensor(weight.tensor, (self.units, size), initial("glorot_uniform", size, self.units))
-        return Part((parameter,), steps, output, output, self.units)
+    def describe(self, call):
+        (n, i), j = call.x.indices, call.index(self.units)
+        square = call.step("Q", (j, i), call.parameter("V", (j, i), "glorot_uniform") ** 2)
+        return call.part(call.step("h", (n, j), square * call.x, "sum", (i,)))
 
 
 @dataclass(frozen=True)
@@ -171,28 +164,23 @@ class Weighed:
 
     units: int
 
-    def describe(self, x, size, number, axis, last):
-        i, j = x.indices[1], axis
-        weight, own, output = (
-            Element(f"T{number}", (i, j)),
-            Element(f"e{number}", (i,)),
-            Element(f"h{number}", (SAMPLE, j)),
+    def describe(self, call):
+        (n, i), j = call.x.indices, call.index(self.units)
+        weight, own = (
+            call.parameter(letter, indices, "glorot_uniform", (call.size(i), self.units))
+            for letter, indices in (("T", (i, j)), ("e", (i,)))
         )
-        shapes = {weight: (size, self.units), own: (size,)}
-        uniform = initial("glorot_uniform", size, self.units)
-        parameters = tuple(Tensor(element.tensor, shape, uniform) for element, shape in shapes.items())
-        return Part(parameters, (Step(output, weight * own * x, "sum", (i,)),), output, output, self.units)
+        return call.part(call.step("h", (n, j), weight * own * call.x, "sum", (i,)))
 
 
 @dataclass(frozen=True)
 class Spread:
     """Multiplies each unit with the sum of its weights for others, which no product computes."""
 
-    def describe(self, x, size, number, axis, last):
-        i = x.indices[1]
-        weight, output = Element(f"T{number}", (i, axis)), Element(f"h{number}", x.indices)
-        parameter = Tensor(weight.tensor, (size, 7), initial("glorot_uniform", size, 7))
-        return Part((parameter,), (Step(output, weight * x, "sum", (axis,)),), output, output, size)
+    def describe(self, call):
+        i, j = call.x.indices[1], call.index(7)
+        weight = call.parameter("T", (i, j), "glorot_uniform", (call.size(i), 7))
+        return call.part(call.step("h", call.x.indices, weight * call.x, "sum", (j,)))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.usefixtures("quick_compiler")
         (lambda: Sequential([Dense(2.5)], 3), "the units of layer 1 must be a positive integer, not 2.5"),
         (lambda: Sequential([Dense(2)], -1), "inputs, .* must be a positive integer"),
         (lambda: Sequential([Dense(2, "rely")], 3), "layer 1 has an unknown activation: 'rely'; there are: linear"),
-        (lambda: Sequential([Dense(2, "softmax"), Dense(1)], 3), "softmax stands in layer 1; .* the last layer only"),
         (lambda: Sequential([Dense(2)], 3, loss="msse"), "there is no loss 'msse'; there are: mse"),
         (lambda: Sequential([Dense(2, initializer="xavier")], 3), "there is no initializer 'xavier'"),
         (lambda: Sequential([Dense(2, lambda z: z * sympy.Symbol("q"))], 3), "activation of layer 1 contains q"),
@@ -158,7 +157,6 @@ def test_wide_and_deep_parameters_lie_in_order():
         ([nn.Dropout(0.0)], "layer 2 has no deep layers"),
         (Dense(3), "layer 2 needs a list of its deep layers"),
         ([Dense(0)], "the units of layer 2_1 must be a positive integer"),
-        ([Dense(3, "softmax")], "softmax stands in layer 2_1"),
     ],
 )
 def test_wide_and_deep_refused(deep, message):

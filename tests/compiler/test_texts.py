@@ -11,7 +11,6 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.describe.grammar import parse
-from nncodegen.describe.layers import Part
 from nncodegen.ir import Element, Step
 from nncodegen.network import Description, to_text
 from nncodegen.network.description import loss_text
@@ -38,11 +37,11 @@ class Own:
     def __init__(self, formula, step):
         self.formula, self.step = formula, step
 
-    def describe(self, x, size, number, axis, last):
-        h = Element(f"h{number}", x.indices)
-        formula = x + self.formula if isinstance(self.formula, int) else self.formula
-        step = x + self.step if isinstance(self.step, int) else self.step
-        return Part((), (Step(h, step),), h, formula, size)
+    def describe(self, call):
+        h = Element("h", call.x.indices)
+        formula = call.x + self.formula if isinstance(self.formula, int) else self.formula
+        step = call.x + self.step if isinstance(self.step, int) else self.step
+        return nn.Part((), (Step(h, step),), h, formula, call.shape)
 
 
 GIVEN = {

@@ -1,0 +1,289 @@
+"""One use of a layer: what it is given, and how it writes down what it gives, as steps in index notation."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sympy import Expr
+
+from nncodegen.describe.initializers import initial
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Noise, Step, Tensor
+
+Shape = tuple[int, ...]
+"""The sizes of the axes of one sample."""
+
+Number = int | str
+"""The number of a layer; for a layer inside another one, the numbers of both, such as "2_1"."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The values of one element under other indices: ``target`` has those of ``source`` in the same order."""
+
+    target: Element
+    source: Element
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a use of a layer adds to a Program.
+
+    ``output`` is the element that holds its result, with the samples as its first index and one for each axis of
+    ``shape``; ``formula`` is the same result as an expression. The loss is written with the formula of an output, so
+    that a logarithm in it can cancel an exponential in the formula.
+    """
+
+    parameters: tuple[Tensor, ...]
+    steps: tuple[Step, ...]
+    output: Element
+    formula: Expr
+    shape: Shape
+    noise: tuple[Noise, ...] = ()
+    copies: tuple[Copy, ...] = ()
+
+
+class Indices:
+    """The names of indices that are not used yet: i, j, k and so on, or with a prefix that one, and numbers behind it.
+
+    n is reserved for the samples.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._names = self._letters() if not prefix else self._numbered(prefix)
+        self._given = 0
+
+    def next(self) -> str:
+        """Another name."""
+        self._given += 1
+        return next(self._names)
+
+    def skip_to(self, count: int) -> None:
+        """Leaves names out, so that at least so many are behind."""
+        while self._given < count:
+            self.next()
+
+    def _letters(self) -> Iterator[str]:
+        yield from "ijklmopqrstuvwxyz"
+        while True:
+            yield f"i{self._given - 1}"
+
+    def _numbered(self, prefix: str) -> Iterator[str]:
+        yield prefix
+        while True:
+            yield f"{prefix}_{self._given}"
+
+
+class Call:
+    """One use of a layer: what it gets, and a pen to write down what it gives.
+
+    ``inputs`` are elements, each with the samples as its first index and one more for each axis of its shape in
+    ``shapes``; ``x``, ``shape`` are those of a layer with one input. ``feeds_loss`` says whether the result is an
+    output of the network. ``number`` is that of the layer; ``role`` names it in errors.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Element],
+        shapes: Sequence[Shape],
+        number: Number,
+        fresh: Callable[[], str],
+        feeds_loss: bool = False,
+        name: str = "",
+        use: int = 1,
+    ) -> None:
+        self.inputs, self.shapes = tuple(inputs), tuple(shapes)
+        self.number, self.feeds_loss = number, feeds_loss
+        self.role = f"layer {number} ({name})" if name else f"layer {number}"
+        self._name, self._use, self._fresh = name, use, fresh
+        self._sizes = {
+            index: size
+            for element, shape in zip(self.inputs, self.shapes, strict=True)
+            for index, size in zip(element.indices[1:], shape, strict=True)
+        }
+        self._parameters: list[Tensor] = []
+        self._steps: list[Step] = []
+        self._noise: list[Noise] = []
+        self._copies: list[Copy] = []
+
+    # --- what it gets --------------------------------------------------------------------------------------------
+
+    @property
+    def x(self) -> Element:
+        """The only input. Raises ModelError where there are several."""
+        if len(self.inputs) != 1:
+            raise ModelError(f"{self.role} takes one input, not {len(self.inputs)}")
+        return self.inputs[0]
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the only input."""
+        self.x  # noqa: B018 (this raises an error where there are several)
+        return self.shapes[0]
+
+    def size(self, index: str) -> int:
+        """The size of an index of an input, or of one that ``index`` gave."""
+        return self._sizes[index]
+
+    def refuse(self, needs: str) -> ModelError:
+        """The error for an input that does not fit, to be raised: "needs ..., but its input has the shape (3, 4)"."""
+        if len(self.shapes) == 1:
+            return ModelError(f"{self.role} needs {needs}, but its input has the shape {told(self.shapes[0])}")
+        return ModelError(
+            f"{self.role} needs {needs}, but its inputs have the shapes {', '.join(map(told, self.shapes))}"
+        )
+
+    # --- what it gives -------------------------------------------------------------------------------------------
+
+    def index(self, size: int) -> str:
+        """An index of a size that nothing else has."""
+        index = self._fresh()
+        self._sizes[index] = size
+        return index
+
+    def named(self, letters: str) -> str:
+        """The name of a tensor of this layer: letters, and its number or name behind them."""
+        name = f"{letters}_{self._name}" if self._name else f"{letters}{self.number}"
+        return name if self._use == 1 else f"{name}_call{self._use}"
+
+    def parameter(
+        self,
+        letters: str,
+        indices: Iterable[str],
+        initializer: str | float,
+        fans: tuple[int, int] | None = None,
+        penalized: bool = True,
+        trained: bool = True,
+    ) -> Element:
+        """A parameter under indices, such as "W" for W1. All uses of a layer have the same.
+
+        fans are the numbers of inputs and outputs that the scale of an initializer follows from: by default the sizes
+        of the last and the first index. The penalties l1 and l2 are for those that are ``penalized``.
+        """
+        name = f"{letters}_{self._name}" if self._name else f"{letters}{self.number}"
+        element = Element(name, indices)
+        shape = tuple(self.size(index) for index in element.indices)
+        fan_in, fan_out = fans or ((shape[-1], shape[0]) if shape else (1, 1))
+        start = initial(initializer, fan_in, fan_out)
+        self._parameters.append(Tensor(name, shape, start, penalized=penalized, trained=trained))
+        return element
+
+    def noise(self, letters: str, indices: Sequence[str], distribution: str, scale: float) -> Element:
+        """Random numbers under the samples and other indices: see ``ir.Noise``."""
+        element = Element(self.named(letters), indices)
+        shape = tuple(self.size(index) for index in indices[1:])
+        self._noise.append(Noise(Tensor(element.tensor, (None, *shape)), distribution, scale))
+        return element
+
+    def step(
+        self, letters: str, indices: Iterable[str], value: Expr, operator: str | None = None, over: Iterable[str] = ()
+    ) -> Element:
+        """A tensor that a step defines: ``letters[indices] = operator(over) value``."""
+        element = Element(self.named(letters), indices)
+        self._steps.append(Step(element, value, operator, tuple(over)))
+        return element
+
+    def output(self, value: Expr, indices: Sequence[str] | None = None, letters: str = "h") -> Part:
+        """The part whose result is a value, under the indices of the only input where no others are given."""
+        return self.part(self.step(letters, self.x.indices if indices is None else indices, value), value)
+
+    def part(self, output: Element, formula: Expr | None = None) -> Part:
+        """The part whose result is an element, which is an input or defined by a step; by default its own formula."""
+        return Part(
+            tuple(self._parameters), tuple(self._steps), output, output if formula is None else formula,
+            tuple(self.size(index) for index in output.indices[1:]), tuple(self._noise), tuple(self._copies),
+        )  # fmt: skip
+
+    def aligned(self) -> tuple[tuple[Element, ...], tuple[str, ...]]:
+        """All inputs under the same indices, and these. Axes have the same sizes, or 1: such an axis is left out."""
+        if len({len(shape) for shape in self.shapes}) != 1:
+            raise self.refuse("inputs with the same number of axes")
+        indices = [SAMPLE]
+        for axis, sizes in enumerate(zip(*self.shapes, strict=True), start=1):
+            first = max(range(len(sizes)), key=lambda k: sizes[k])  # the first of those that are largest
+            if any(size not in (1, sizes[first]) for size in sizes):
+                raise self.refuse("inputs of the same shape (an axis of size 1 goes with any)")
+            indices.append(self.inputs[first].indices[axis])
+        return tuple(self._under(indices, k) for k in range(len(self.inputs))), tuple(indices)
+
+    def _under(self, indices: Sequence[str], k: int) -> Element:
+        """An input under given indices, without those of axes that have size 1 only in this input."""
+        element = self.inputs[k]
+        pairs = list(zip(element.indices, indices, strict=True))
+        single = tuple(own for own, index in pairs[1:] if self.size(own) < self.size(index))
+        left, wanted = (tuple(pair[side] for pair in pairs if pair[0] not in single) for side in (0, 1))
+        if single:
+            element = self.step(f"narrow{k + 1}_", left, element, "sum", single)
+        return self.under(element, wanted, f"input{k + 1}_")
+
+    def under(self, element: Element, indices: tuple[str, ...], letters: str) -> Element:
+        """The values of an element under other indices of the same sizes."""
+        if element.indices == indices:
+            return element
+        copy = Element(self.named(letters), indices)
+        self._copies.append(Copy(copy, element))
+        return copy
+
+    def inner(self, layer: Any, place: int, prefix: str, x: Element, shape: Shape) -> tuple[Element, Shape]:
+        """The result of a layer inside of this one, and its shape. Its first index has the name ``prefix``."""
+        call = Call([x], [shape], f"{self.number}_{place}", Indices(prefix).next, name=layer_name(layer), use=self._use)
+        part = described(layer, call)
+        self._parameters += part.parameters
+        self._steps += part.steps
+        self._noise += part.noise
+        self._copies += part.copies
+        self._sizes |= call._sizes
+        return part.output, part.shape
+
+
+def layer_name(layer: Any) -> str:
+    """The name that the user gave to a layer; nothing where there is none. Raises ModelError for one that cannot be."""
+    name = getattr(layer, "name", "")
+    if not isinstance(name, str) or not (name.isidentifier() or not name):
+        raise ModelError(f"the name of a layer is a word of letters, digits and underscores, not {name!r}")
+    return name
+
+
+def check_names(layers: Iterable[Any]) -> None:
+    """Raises ModelError where two of the layers have the same name."""
+    names = [name for name in map(layer_name, layers) if name]
+    for name in names:
+        if names.count(name) > 1:
+            raise ModelError(f"two layers have the name {name!r}: give them different ones")
+
+
+def described(layer: Any, call: Call) -> Part:
+    """One use of a layer, checked to hold expressions: SymPy would execute a text among them."""
+    if len(inspect.signature(layer.describe).parameters) != 1:
+        raise ModelError(
+            f"{call.role}, a {type(layer).__name__}, has a method describe{inspect.signature(layer.describe)}: "
+            f"it takes one argument, a nncodegen.Call, and returns a nncodegen.Part"
+        )
+    part = layer.describe(call)
+    formulas = (part.formula, *(step.expression for step in part.steps)) if isinstance(part, Part) else (part,)
+    for formula in formulas:
+        if not isinstance(formula, Expr):
+            raise ModelError(
+                f"{call.role} describes itself with {formula!r}: return a Part whose formulas are SymPy expressions"
+            )
+    checked: Part = part
+    if len(checked.output.indices) != len(checked.shape) + 1 or checked.output.indices[0] != SAMPLE:
+        raise ModelError(
+            f"the output of {call.role} is {checked.output}, its shape {told(checked.shape)}: "
+            f"its first index is {SAMPLE}, and one follows for each axis"
+        )
+    return checked
+
+
+def told(shape: Shape) -> str:
+    """A shape as text."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def count(shape: Shape) -> int:
+    """The number of values of a shape."""
+    return math.prod(shape)

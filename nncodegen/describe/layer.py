@@ -1,0 +1,165 @@
+"""Layers, and graphs of them as they are written: nodes, which are inputs or results of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
+
+from sympy import Add as Sum
+from sympy import Expr, Mul
+
+from nncodegen.describe.call import Call, Part, Shape, layer_name
+from nncodegen.errors import ModelError
+
+
+class Layer:
+    """One stage of a network. To make one, write a class with the method ``describe``.
+
+    A layer takes its place in a list, ``Sequential([...])``, or is called on what another gives: ``Dense(3)(x)``. The
+    same object called twice has the same parameters both times. ``name`` takes the place of its number in names.
+    """
+
+    name: str = ""
+
+    def describe(self, call: Call) -> Part:
+        """One use of the layer as steps: see ``Call`` for what it is given, and how it writes them.
+
+        Raises ModelError for an input that does not fit.
+        """
+        raise NotImplementedError
+
+    def __call__(self, *inputs: Node) -> Node:
+        """The result for one or several inputs, as a node of a graph."""
+        return Node.of(self, inputs)
+
+
+@dataclass(frozen=True)
+class Standard(Layer):
+    """A layer with a name, as all those that come with nncodegen."""
+
+    name: str = field(default="", kw_only=True)
+
+
+class Node:
+    """A value in a graph of layers: an input, or the result of a layer, which may be given to other layers.
+
+    ``a + b``, ``a - b`` and ``a * b`` are nodes as well.
+    """
+
+    def __init__(self, layer: Layer | None, inputs: tuple[Node, ...], name: str = "", shape: Shape = ()) -> None:
+        self.layer = layer
+        self.inputs = inputs
+        self.name = name
+        self._shape = shape
+
+    @classmethod
+    def of(cls, layer: Layer, inputs: Sequence[Any]) -> Node:
+        """The result of a layer for inputs, which may also stand in a list. Raises ModelError unless they are nodes."""
+        (first, *rest) = inputs or (None,)
+        found = tuple(first) if isinstance(first, list | tuple) and not rest else tuple(inputs)
+        for one in found:
+            if not isinstance(one, Node):
+                raise ModelError(
+                    f"{type(layer).__name__} is called with {one!r}, which is neither an nncodegen.Input nor the "
+                    f"result of a layer"
+                )
+        if not found:
+            raise ModelError(f"{type(layer).__name__} is called without an input")
+        return cls(layer, found, layer_name(layer))
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of an input."""
+        return self._shape
+
+    def __add__(self, other: Any) -> Node:
+        return _merged(Add(), self, other)
+
+    def __sub__(self, other: Any) -> Node:
+        return _merged(Subtract(), self, other)
+
+    def __mul__(self, other: Any) -> Node:
+        return _merged(Multiply(), self, other)
+
+    def __repr__(self) -> str:
+        what = f"{type(self.layer).__name__}" if self.layer else f"Input of the shape {self._shape}"
+        return f"<{what}{f', {self.name!r}' if self.name else ''}>"
+
+
+def _merged(layer: Merge, node: Node, other: Any) -> Node:
+    return layer(node, other) if isinstance(other, Node) else NotImplemented
+
+
+@dataclass(frozen=True)
+class Merge(Standard):
+    """A function of the values of several inputs at the same place. An axis of size 1 goes with any size."""
+
+    def join(self, values: Sequence[Expr]) -> Expr:
+        """The result for one value of each input."""
+        raise NotImplementedError
+
+    def describe(self, call: Call) -> Part:
+        """H = join(inputs)."""
+        if len(call.inputs) < 2:
+            raise ModelError(f"{call.role}, {type(self).__name__}, needs at least two inputs, not {len(call.inputs)}")
+        values, indices = call.aligned()
+        return call.output(self.join(values), indices)
+
+
+class Add(Merge):
+    """The sum of its inputs."""
+
+    def join(self, values: Sequence[Expr]) -> Expr:
+        """A + b + ..."""
+        return Sum(*values)
+
+
+class Subtract(Merge):
+    """The first of two inputs minus the second."""
+
+    def describe(self, call: Call) -> Part:
+        """H = a - b."""
+        if len(call.inputs) != 2:
+            raise ModelError(f"{call.role}, Subtract, needs two inputs, not {len(call.inputs)}")
+        return super().describe(call)
+
+    def join(self, values: Sequence[Expr]) -> Expr:
+        """A - b."""
+        first, second = values
+        return first - second
+
+
+class Multiply(Merge):
+    """The product of its inputs."""
+
+    def join(self, values: Sequence[Expr]) -> Expr:
+        """A*b*..."""
+        return Mul(*values)
+
+
+def Input(shape: int | Iterable[int], name: str = "") -> Node:  # noqa: N802 (it is written as the layers are)
+    """An input of a network: the number of values in a sample, or their shape, such as (28, 28, 1).
+
+    Its name is that of a tensor: by default x, or x1, x2 and so on where there are several.
+    """
+    if not isinstance(name, str) or not (name.isidentifier() or not name):
+        raise ModelError(f"the name of an input is a word of letters, digits and underscores, not {name!r}")
+    return Node(None, (), name, shape_of(shape, "the shape of an input"))
+
+
+def shape_of(shape: Any, role: str) -> Shape:
+    """A shape, given as one size or several. Raises ModelError, which names the role, for anything else."""
+    if not isinstance(shape, list | tuple):
+        return (positive_integer(shape, role),)
+    if not shape:
+        raise ModelError(f"{role} must have at least one size")
+    return tuple(positive_integer(size, role) for size in shape)
+
+
+def positive_integer(value: Any, role: str) -> int:
+    """An integer above 0. Raises ModelError otherwise."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ModelError(f"{role} must be a positive integer, not {value!r}")
+    return int(value)

@@ -1,0 +1,182 @@
+"""Networks as graphs of layers, with any number of inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from nncodegen.describe.assembly import Assembly, Renaming, assembled, with_letters
+from nncodegen.describe.call import Shape, count
+from nncodegen.describe.checks import bounded, check_name, is_finite
+from nncodegen.describe.given import Given, copied, with_initial
+from nncodegen.describe.layer import Node
+from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, term_of
+from nncodegen.describe.losses import LossFunction
+from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.uses import Uses
+from nncodegen.errors import ModelError
+from nncodegen.ir import Element, Program, Tensor
+from nncodegen.notebook import model_html, model_latex
+
+OneLoss = str | LossFunction
+
+
+class Network:
+    """A network as a graph of layers, from inputs to outputs, and a loss.
+
+    inputs and outputs are nodes, or lists of them: ``x = Input(4); h = Dense(8, "tanh")(x); y = Dense(1)(h)``. outputs
+    may be a dictionary, which gives them names. Of each sample, X has the values of the first input, row by row, then
+    those of the next, and Y those of the outputs.
+
+    loss is a name (see ``describe.losses``) or a function ``(output, target) -> expression`` for all outputs, a list
+    with one for each, or a dictionary by the names of outputs, which are those of their layers. The loss is the sum of
+    those of the outputs, each the mean over its values, multiplied by its weight: weights is a list, or a dictionary.
+
+    Layers are numbered in the order in which the outputs need them, and so are parameters: W1, b1, W2, or W_name for a
+    layer with a name. A layer that is called several times has the same parameters each time. optimizers and initial
+    are those of ``Sequential``. Raises ModelError, which names the part that is wrong.
+    """
+
+    @bounded("the network")
+    def __init__(
+        self,
+        inputs: Node | Sequence[Node],
+        outputs: Node | Sequence[Node] | Mapping[str, Node],
+        loss: OneLoss | Sequence[OneLoss] | Mapping[str, OneLoss] = "mse",
+        weights: Sequence[float] | Mapping[str, float] | None = None,
+        name: str = "network",
+        optimizers: Sequence[Optimizer] = (),
+        initial: Given | None = None,
+    ) -> None:
+        self.name = check_name(name, "the name of a model")
+        self.inputs = _nodes(inputs, "inputs", name)
+        self.outputs = _nodes(outputs.values() if isinstance(outputs, Mapping) else outputs, "outputs", name)
+        self._names = _names(outputs, self.outputs)
+        self.loss = _each(loss, self._names, "loss")
+        self.weights = [1 if weight is None else weight for weight in _each(weights, self._names, "weight")]
+        for weight in self.weights:
+            if not is_finite(weight) or not weight > 0:
+                raise ModelError(f"the weight of an output is a number above 0, not {weight!r}")
+        self.optimizers = check_optimizers(optimizers, name)
+        self.initial = copied(initial, name)
+        self.describe()
+
+    def describe(self) -> Program:
+        """The network as a Program."""
+        uses = Uses(self.inputs, self.outputs)
+        assembly = with_letters(assembled(uses.inputs, uses.parts, uses.outputs))
+        taken = {*uses.parameters, *(e.tensor for e in assembly.inputs), *(s.target.tensor for s in assembly.steps)}
+        assembly = self._with_names(assembly, taken)
+        free = _Free(taken)
+        targets = _targets(self._names, assembly.outputs, free)
+        entries = [entry_of(loss) for loss in self.loss]
+        of_outputs = zip(entries, assembly.outputs, uses.shapes, self.weights, strict=True)
+        losses = loss_steps([term_of(*of_output) for of_output in of_outputs], targets, uses.layers + 1, free)
+        single, shape = len(entries) == 1, uses.shapes[0]
+        return Program(
+            name=self.name,
+            inputs=_tensors(assembly.inputs, [node.shape for node in self.inputs]),
+            targets=_tensors(targets, uses.shapes),
+            parameters=with_initial(tuple(uses.parameters.values()), self.initial, self.name),
+            weight=Tensor(free("weight"), (None,)),
+            steps=(*assembly.steps, *losses),
+            outputs=tuple(output.element for output in assembly.outputs),
+            loss=losses[-1].target,
+            noise=tuple(source for part in uses.parts for source in part.noise),
+            labels=single and entries[0].labels and len(shape) == 1 and count(shape) > 1,
+            threshold=entries[0].threshold,
+            least_squares=single and self.loss[0] == "mse" and self.weights[0] == 1,
+        )
+
+    def _with_names(self, assembly: Assembly, taken: set[str]) -> Assembly:
+        """The same, with outputs under the names that they were given. Adds these to those that are taken."""
+        names = {}
+        for name, output in zip(self._names, assembly.outputs, strict=True):
+            if name and name not in taken:
+                names[output.element.tensor] = name
+                taken.add(name)
+        return Renaming({}, names).assembly(assembly)
+
+    def _repr_html_(self) -> str:
+        return model_html(self.describe(), "a network")
+
+    def _repr_latex_(self) -> str | None:
+        return model_latex(self.describe())
+
+
+class _Free:
+    """Names that are not taken: each as it is, or with underscores behind it."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = taken
+
+    def __call__(self, name: str) -> str:
+        """A name that is free."""
+        while name in self._taken:
+            name += "_"
+        return name
+
+
+def _nodes(given: Any, role: str, name: str) -> tuple[Node, ...]:
+    """Nodes that are given, as one or several. Raises ModelError for anything else."""
+    nodes = (given,) if isinstance(given, Node) else tuple(given) if isinstance(given, Iterable) else (given,)
+    if not nodes:
+        raise ModelError(f"{name} has no {role}: give at least one node")
+    for node in nodes:
+        if not isinstance(node, Node):
+            raise ModelError(f"the {role} of {name} are nodes, such as {EXAMPLES[role]}, not {node!r}")
+    if len({id(node) for node in nodes}) < len(nodes):
+        raise ModelError(f"{name} is given the same node twice among its {role}")
+    return nodes
+
+
+EXAMPLES = {"inputs": "x = nncodegen.Input(4)", "outputs": "Dense(1)(x)"}
+"""How nodes are written."""
+
+
+def _names(given: Any, outputs: Sequence[Node]) -> list[str]:
+    """The names of outputs: those of a dictionary, else of their layers; "" where there is none."""
+    for node in outputs:
+        if node.layer is None:
+            raise ModelError(f"{node} is an output as it is: there is nothing to train")
+    names = list(given) if isinstance(given, Mapping) else [node.name for node in outputs]
+    for name in names:
+        if not isinstance(name, str) or not (name.isidentifier() or not name):
+            raise ModelError(f"the name of an output is a word of letters, digits and underscores, not {name!r}")
+        if name and names.count(name) > 1:
+            raise ModelError(
+                f"two outputs have the name {name!r}: give outputs as a dictionary, with names of their own"
+            )
+    return names
+
+
+def _each(given: Any, names: Sequence[str], role: str) -> list[Any]:
+    """What is given for each output: by its name, in a list, or one for all."""
+    if isinstance(given, Mapping):
+        named = [name for name in names if name]
+        for key in given:
+            if key not in named:
+                raise ModelError(
+                    f"there is no output {key!r} for a {role}; there are: {', '.join(named) or 'no names'}"
+                )
+        for number, name in enumerate(names, start=1):
+            if name not in given:
+                raise ModelError(f"the output {name or f'number {number}, which has no name,'} has no {role}")
+        return [given[name] for name in names]
+    if isinstance(given, list | tuple):
+        if len(given) != len(names):
+            raise ModelError(f"there must be a {role} for each of {len(names)} outputs, not {len(given)}")
+        return list(given)
+    return [given] * len(names)
+
+
+def _targets(names: Sequence[str], outputs: Sequence[Output], free: Callable[[str], str]) -> list[Element]:
+    """The target of each output: y, or y_name, and y1, y2 and so on where they have no names."""
+    single = len(names) == 1
+    wanted = ["y" if single else f"y_{name}" if name else f"y{k}" for k, name in enumerate(names, start=1)]
+    return [Element(free(name), output.element.indices) for name, output in zip(wanted, outputs, strict=True)]
+
+
+def _tensors(elements: Sequence[Element], shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+    """The declarations of inputs or targets."""
+    return tuple(Tensor(one.tensor, (None, *shape)) for one, shape in zip(elements, shapes, strict=True))

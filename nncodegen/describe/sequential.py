@@ -1,0 +1,92 @@
+"""Stacks of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from nncodegen.describe.assembly import assembled
+from nncodegen.describe.call import Call, Indices, Part, check_names, count, described, layer_name
+from nncodegen.describe.checks import bounded, check_name
+from nncodegen.describe.given import Given, copied, with_initial
+from nncodegen.describe.layer import Layer, shape_of
+from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, term_of
+from nncodegen.describe.losses import LossFunction
+from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Program, Tensor
+from nncodegen.notebook import model_html, model_latex
+
+
+class Sequential:
+    """Layers one after the other, and a loss: a network.
+
+    inputs is the number of values in one sample, or their shape; loss a name (see ``describe.losses``) or a function
+    ``(output, target) -> expression``, whose mean over outputs and samples is minimized. The parameters are W1, b1,
+    W2, and so on, numbered by their layers; in a flat array they lie in that order. optimizers are additional update
+    rules. initial has values that parameters start with, in place of those that are drawn: arrays by name, such as
+    ``{"W1": ..., "b1": ...}``, or all of them in a flat array. Raises ModelError, which names the part that is wrong.
+    """
+
+    @bounded("the network")
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        inputs: int | Sequence[int],
+        loss: str | LossFunction = "mse",
+        name: str = "network",
+        optimizers: Sequence[Optimizer] = (),
+        initial: Given | None = None,
+    ) -> None:
+        if not isinstance(layers, Iterable):
+            raise ModelError(f"{name} needs a list of layers, such as [Dense(1)], not {layers!r}")
+        layers = tuple(layers)
+        if not layers:
+            raise ModelError(f"{name} has no layers: give at least one, such as Dense(1)")
+        for layer in layers:
+            if not hasattr(layer, "describe"):
+                raise ModelError(f"{layer!r} is not a layer: use Dense(units, activation)")
+        self.name = check_name(name, "the name of a model")
+        self.layers = layers
+        self.inputs = inputs
+        self._shape = shape_of(inputs, "inputs, the number of values in a sample,")
+        self.loss = loss
+        self.optimizers = check_optimizers(optimizers, name)
+        self.initial = copied(initial, name)
+        self.describe()
+
+    def describe(self) -> Program:
+        """The network as a Program."""
+        check_names(self.layers)
+        indices = Indices()
+        x = start = Element("x", (SAMPLE, *(indices.next() for _ in self._shape)))
+        shape, parts = self._shape, list[Part]()
+        for number, layer in enumerate(self.layers, start=1):
+            indices.skip_to(number)  # each layer has a letter, whether it needs one or not
+            last = number == len(self.layers)
+            call = Call([x], [shape], number, indices.next, feeds_loss=last, name=layer_name(layer))
+            parts.append(described(layer, call))
+            x, shape = parts[-1].output, parts[-1].shape
+        found = assembled([start], parts, [Output(x, parts[-1].formula)])
+        loss = entry_of(self.loss)
+        terms, targets = [term_of(loss, found.outputs[0], shape)], targets_of(found.outputs)
+        parameters = tuple(tensor for part in parts for tensor in part.parameters)
+        return Program(
+            name=self.name,
+            inputs=(Tensor("x", (None, *self._shape)),),
+            targets=(Tensor("y", (None, *shape)),),
+            parameters=with_initial(parameters, self.initial, self.name),
+            weight=Tensor("weight", (None,)),
+            steps=(*found.steps, *loss_steps(terms, targets, len(self.layers) + 1)),
+            outputs=(found.outputs[0].element,),
+            loss=Element("loss"),
+            noise=tuple(source for part in parts for source in part.noise),
+            labels=loss.labels and len(shape) == 1 and count(shape) > 1,
+            threshold=loss.threshold,
+            least_squares=self.loss == "mse",
+        )
+
+    def _repr_html_(self) -> str:
+        return model_html(self.describe(), "a network")
+
+    def _repr_latex_(self) -> str | None:
+        return model_latex(self.describe())

@@ -1,0 +1,144 @@
+"""A graph of layers as parts: each layer numbered, and described once for each of its uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from nncodegen.describe.call import Call, Copy, Indices, Part, Shape, check_names, described, layer_name, told
+from nncodegen.describe.layer import Layer, Node
+from nncodegen.describe.loss_steps import Output
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Step, Tensor
+
+
+@dataclass
+class _Uses:
+    """What all uses of a layer have in common, as the first of them has it."""
+
+    number: int
+    inputs: list[Element]
+    shapes: list[Shape]
+    indices: list[str] = field(default_factory=list)
+    """Those that the layer asked for, in this order."""
+    count: int = 0
+
+
+class Uses:
+    """The uses of the layers of a graph, in an order in which each comes behind what it reads.
+
+    ``inputs`` are the elements of the inputs, ``parts`` what the uses add, ``outputs`` and ``shapes`` what the network
+    gives. ``parameters`` are those of all layers by name, ``layers`` the number of layers.
+    """
+
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
+        nodes = in_order(outputs)
+        _check_inputs(inputs, nodes)
+        layers = {id(node.layer): node.layer for node in nodes if node.layer is not None}
+        check_names(layers.values())
+        self._indices = Indices()
+        self._uses: dict[int, _Uses] = {}
+        self._ends = {id(node) for node in outputs}
+        self._results: dict[int, Part] = {}
+        self.parts: list[Part] = []
+        self.parameters: dict[str, Tensor] = {}
+        self.layers = len(layers)
+        self.inputs = tuple(self._input(node, name) for node, name in zip(inputs, _input_names(inputs), strict=True))
+        for node in nodes:
+            if node.layer is not None:
+                self._use(node, node.layer)
+        self.outputs = tuple(self._output(node, k) for k, node in enumerate(outputs, start=1))
+        self.shapes = tuple(self._results[id(node)].shape for node in outputs)
+
+    def _input(self, node: Node, name: str) -> Element:
+        element = Element(name, (SAMPLE, *(self._indices.next() for _ in node.shape)))
+        self._results[id(node)] = Part((), (), element, element, node.shape)
+        return element
+
+    def _use(self, node: Node, layer: Layer) -> None:
+        """Describes one use of a layer, and keeps what it gives."""
+        given = [self._results[id(one)] for one in node.inputs]
+        inputs, shapes = [part.output for part in given], [part.shape for part in given]
+        uses = self._uses.setdefault(id(layer), _Uses(len(self._uses) + 1, inputs, shapes))
+        uses.count += 1
+        feeds_loss, name = id(node) in self._ends, layer_name(layer)
+        if uses.count == 1:
+            call = Call(inputs, shapes, uses.number, lambda: self._recorded(uses), feeds_loss, name)
+            part = described(layer, call)
+            for tensor in part.parameters:
+                if tensor.name in self.parameters:
+                    raise ModelError(f"{call.role} has a parameter {tensor.name}, as another layer has: rename one")
+                self.parameters[tensor.name] = tensor
+        else:
+            part = self._again(layer, uses, inputs, shapes, feeds_loss)
+        self.parts.append(part)
+        self._results[id(node)] = part
+
+    def _recorded(self, uses: _Uses) -> str:
+        uses.indices.append(self._indices.next())
+        return uses.indices[-1]
+
+    def _again(
+        self, layer: Layer, uses: _Uses, inputs: Sequence[Element], shapes: list[Shape], feeds_loss: bool
+    ) -> Part:
+        """A further use: the same under the same indices, so that its parameters are the same elements."""
+        name = layer_name(layer)
+        call = Call(uses.inputs, shapes, uses.number, iter(uses.indices).__next__, feeds_loss, name, uses.count)
+        if shapes != uses.shapes:
+            both = " and ".join(", ".join(map(told, each)) for each in (uses.shapes, shapes))
+            raise ModelError(f"{call.role} is called with the shapes {both}: what it shares is for one of them")
+        copies = tuple(
+            Copy(Element(call.named(f"input{k}_" if len(inputs) > 1 else "input"), first.indices), own)
+            for k, (first, own) in enumerate(zip(uses.inputs, inputs, strict=True), start=1)
+        )
+        call.inputs = tuple(copy.target for copy in copies)
+        part = described(layer, call)
+        if any(self.parameters.get(tensor.name) != tensor for tensor in part.parameters):
+            raise ModelError(f"{call.role} has other parameters where it is called again: they shall be the same")
+        return replace(part, copies=(*copies, *part.copies))
+
+    def _output(self, node: Node, number: int) -> Output:
+        """An output, in a tensor of its own."""
+        part = self._results[id(node)]
+        if any(step.target == part.output for step in part.steps):
+            return Output(part.output, part.formula)
+        element = Element(f"output{number}", part.output.indices)
+        self.parts.append(Part((), (Step(element, part.output),), element, part.output, part.shape))
+        return Output(element, part.output)
+
+
+def in_order(outputs: Sequence[Node]) -> list[Node]:
+    """All nodes that the outputs depend on, each behind its inputs; first those of the first output."""
+    found: dict[int, Node] = {}
+    waiting = [(node, False) for node in reversed(outputs)]
+    while waiting:  # without recursion: a network may be deep
+        node, ready = waiting.pop()
+        if id(node) in found:
+            continue
+        if ready or not node.inputs:
+            found[id(node)] = node
+        else:
+            waiting += [(node, True), *((one, False) for one in reversed(node.inputs))]
+    return list(found.values())
+
+
+def _check_inputs(inputs: Sequence[Node], nodes: Sequence[Node]) -> None:
+    """Raises ModelError unless the inputs are those that the nodes need."""
+    known, needed = {id(node) for node in inputs}, {id(node) for node in nodes}
+    for node in inputs:
+        if node.layer is not None:
+            raise ModelError(f"{node} is given as an input, but is the result of a layer: use nncodegen.Input")
+        if id(node) not in needed:
+            raise ModelError(f"no output depends on the {node}: leave it out")
+    for node in nodes:
+        if node.layer is None and id(node) not in known:
+            raise ModelError(f"the outputs depend on an {node}, which is not among the inputs: give it, too")
+
+
+def _input_names(inputs: Sequence[Node]) -> list[str]:
+    """The names of inputs: those that they were given, else x, or x1, x2 and so on."""
+    names = [node.name or ("x" if len(inputs) == 1 else f"x{k}") for k, node in enumerate(inputs, start=1)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ModelError(f"two inputs have the name {name!r}: give them different ones")
+    return names
