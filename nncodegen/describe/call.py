@@ -12,7 +12,7 @@ from sympy import Expr
 
 from nncodegen.describe.initializers import initial
 from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Element, Noise, Step, Tensor
+from nncodegen.ir import SAMPLE, Element, Initial, Noise, Step, Tensor
 
 Shape = tuple[int, ...]
 """The sizes of the axes of one sample."""
@@ -154,7 +154,7 @@ class Call:
         self,
         letters: str,
         indices: Iterable[str],
-        initializer: str | float,
+        initializer: str | float | Initial,
         fans: tuple[int, int] | None = None,
         penalized: bool = True,
         trained: bool = True,

@@ -38,8 +38,10 @@ INITIALIZERS: dict[str, Callable[[int, int], Initial]] = {
 }
 
 
-def initial(initializer: str | float, fan_in: int, fan_out: int) -> Initial:
-    """The distribution for an initializer, which is a name, or a number for constant values."""
+def initial(initializer: str | float | Initial, fan_in: int, fan_out: int) -> Initial:
+    """The distribution for an initializer, which is a name, a number for constant values, or the distribution."""
+    if isinstance(initializer, Initial):
+        return initializer
     if isinstance(initializer, str):
         if initializer not in INITIALIZERS:
             raise ModelError(f"there is no initializer {initializer!r}; there are: {', '.join(INITIALIZERS)}")

@@ -15,7 +15,7 @@ from nncodegen.describe.losses import LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.describe.uses import Uses
 from nncodegen.errors import ModelError
-from nncodegen.ir import Element, Program, Tensor
+from nncodegen.ir import Element, Program, Step, Tensor
 from nncodegen.notebook import model_html, model_latex
 
 OneLoss = str | LossFunction
@@ -91,11 +91,15 @@ class Network:
     def _with_names(self, assembly: Assembly, taken: set[str]) -> Assembly:
         """The same, with outputs under the names that they were given. Adds these to those that are taken."""
         names = {}
+        defined = {step.target for step in assembly.steps} - {output.element for output in assembly.outputs}
         for name, output in zip(self._names, assembly.outputs, strict=True):
             if name and name not in taken:
                 names[output.element.tensor] = name
                 taken.add(name)
-        return Renaming({}, names).assembly(assembly)
+                if output.formula in defined and output.formula.tensor not in names:
+                    names[output.formula.tensor] = name  # one value has one name
+        steps = [step for step in assembly.steps if not _is_copy(step, names)]
+        return Renaming({}, names).assembly(assembly._replace(steps=tuple(steps)))
 
     def _repr_html_(self) -> str:
         return model_html(self.describe(), "a network")
@@ -115,6 +119,13 @@ class _Free:
         while name in self._taken:
             name += "_"
         return name
+
+
+def _is_copy(step: Step, names: Mapping[str, str]) -> bool:
+    """Whether a step gives a name to a value that has it already."""
+    value = step.expression
+    copied = isinstance(value, Element) and value.indices == step.target.indices and step.operator is None
+    return copied and step.target.tensor in names and names.get(value.tensor) == names[step.target.tensor]
 
 
 def _nodes(given: Any, role: str, name: str) -> tuple[Node, ...]:

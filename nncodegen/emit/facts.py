@@ -40,7 +40,16 @@ def facts(schedule: Schedule) -> str:
         "fits_outputs": _literal(all(one.of_outputs for one in program.companions)),
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
+    if shapes := _shapes(program):
+        entries["shapes"] = _literal(shapes)
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"
+
+
+def _shapes(program: Program) -> dict[str, object]:
+    """The shapes of inputs, targets and outputs with several axes."""
+    names = [*(tensor.name for tensor in (*program.inputs, *program.targets)), *(e.tensor for e in program.outputs)]
+    shapes = {name: tuple(size for size in program.shapes[name] if size is not None) for name in names}
+    return {name: shape for name, shape in shapes.items() if len(shape) > 1}
 
 
 def _own(program: Program) -> tuple[Update, ...]:

@@ -41,7 +41,7 @@ def evaluate(
     """The values of all tensors of a program, by name, computed with NumPy, or with ``digits`` by mpmath.
 
     parameters has shape (P,), X (N, inputs), Y (N, targets), weight (N,), by default 1/N each; noise maps names to
-    arrays (N, units), by default 0. With ``digits``, the results hold mpmath numbers; give decimal numbers as mpmath
+    arrays (N, ...), by default 0. With ``digits``, the results hold mpmath numbers; give decimal numbers as mpmath
     numbers then, since a float such as 0.1 is not exactly 0.1.
     """
     with mpmath.workdps(digits or mpmath.mp.dps), np.errstate(all="ignore"):
@@ -49,7 +49,7 @@ def evaluate(
         samples = len(values[program.weight.name])
         for tensor in (source.tensor for source in program.noise):
             values[tensor.name] = np.broadcast_to(
-                np.asarray((noise or {}).get(tensor.name, 0.0)), (samples, tensor.size)
+                np.asarray((noise or {}).get(tensor.name, 0.0)), (samples, *(size or 0 for size in tensor.shape[1:]))
             )
         lengths = {index: samples if size is None else size for index, size in program.sizes.items()}
         for item in grouped(program.steps):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .joined import joined
 from .sparse import is_sparse, read_sparse
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def check_inputs(model: Model, X: Any, sparse: bool = False) -> tuple[Any, int]:
         X = read_sparse(model, "X", X, len(model.input_names), _expected(model.input_names))
         return X, len(X)
     if model.input_names:
-        X = _matrix(model, "X", X, model.input_names)
+        X = _matrix(model, "X", joined(model, "X", X, to_array), model.input_names)
         return X, len(X)
     if X is not None:
         raise ValueError("X was given, but the model has no inputs: leave it out")
@@ -34,7 +35,7 @@ def check_samples(model: Model, X: Any, Y: Any, sparse: bool = False) -> tuple[A
     """X and Y (None where the model has none), and the number of samples. X may be sparse only if that is said."""
     X, samples = check_inputs(model, X, sparse)
     if model.target_names:
-        Y = _matrix(model, "Y", one_hot(model, Y), model.target_names)
+        Y = _matrix(model, "Y", one_hot(model, joined(model, "Y", Y, to_array)), model.target_names)
         if model.input_names and len(Y) != samples:
             raise ValueError(f"X has {samples} rows, but Y has {len(Y)}: they must have as many")
         return X, Y, len(Y)

@@ -82,6 +82,8 @@ class Facts(NamedTuple):
     """Whether the rows of a fit are derivatives of the outputs, rather than of the arguments of their activations."""
     rules: dict[str, Rule]
     """The update rules that the user wrote."""
+    shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    """The shapes of those inputs, targets and outputs that have several axes, by name."""
 
 
 def read(text: str) -> Facts:

@@ -13,6 +13,7 @@ from .bounds import check_bounds, check_fixed, check_within
 from .fit_result import FitResult
 from .initial import initial_parameters
 from .jacobian import check_fitted
+from .joined import joined
 from .problem import ROBUST, Problem, Solution, check_tolerance
 from .scalars import THREADS, flag, integer, number
 from .starting_points import best_start
@@ -139,7 +140,7 @@ def check_curved(model: Model, sigma: Any, robust: str | None) -> None:
 def _targets(model: Model, Y: Any, samples: int | None) -> Array:
     """Y, (N, targets), as C takes it: NaN where a target is missing."""
     columns = len(model.target_names)
-    Y = to_column(Y, columns)
+    Y = to_column(joined(model, "Y", Y, to_array), columns)
     if model.native.takes(Y, 2, columns) and (samples is None or samples == len(Y)):
         return Y  # type: ignore[no-any-return]
     expected = f"expected ({'samples' if samples is None else samples}, {columns}), NaN where a target is missing"
