@@ -6,6 +6,7 @@ from typing import Protocol
 
 from nncodegen.emit.blas import blas_product, end_rows
 from nncodegen.emit.elements import Elements
+from nncodegen.emit.windows import WindowPrinter
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.schedule import Filling, Nest, Place, Shape
 from nncodegen.schedule.branches import factors, rest_of
@@ -36,6 +37,8 @@ class CallsOfTile:
             return blas_product(nest, self._at, self._scale(nest.steps[0].target))
         if nest.shape is Shape.PACK:
             return (self._pack(nest),)
+        if nest.shape is Shape.PLACES:
+            return tuple(WindowPrinter(self._at).lines(nest))
         if nest.shape is Shape.LANE_SUMS:
             return (self._across(nest),)
         if nest.shape is Shape.ADD_UP:

@@ -10,6 +10,7 @@ from sympy import Expr
 from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.schedule.layout import Layout, is_product
 from nncodegen.schedule.nest import Shape
+from nncodegen.schedule.windows import window_of
 
 MOST_UNROLLED = 4
 """Values of an index that are written out, one after the other, in a loop over the samples; products also where their
@@ -85,6 +86,8 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
     """Blocks for products of more than a few values, vectors for sums over the samples, loops for others."""
     features = [index for index in step.target.indices if index != SAMPLE]
     innermost = next((index for index in features if index in layout.features), SAMPLE)
+    if program.moves and window_of(step, program) and not is_product(step):
+        return Form(Shape.PLACES, SAMPLE)
     if is_product(step):
         blas = step.target.tensor in layout.blas
         if is_written_out(step, program) and not blas:

@@ -55,6 +55,10 @@ losses of 8,192 samples in float32 are off by 1e-8, and by 9e-8 with Clang, whic
 CACHE = 2**15
 """Bytes of a layer's weights from which on they do not stay in the first-level cache between two tiles."""
 
+SECOND_CACHE = 2**20
+"""Bytes of all values of a tile up to which a program of windows or recurrences has longer tiles: much of that shares
+memory, and the rest should stay in the second-level cache."""
+
 LONGEST = {"float64": 8, "float32": 16}
 """Values in the longest vectors: rows are padded to multiples of it, so that the same C serves every target."""
 
@@ -172,6 +176,10 @@ def bytes_of(values: int, program: Program) -> int:
 
 def _tile(program: Program, padding: int, features: tuple[str, ...]) -> tuple[int, str]:
     """The samples of a tile, and the reason."""
+    if program.moves:
+        values = sum(program.count(step.target.indices) for step in program.steps if SAMPLE in step.target.indices)
+        fitting = (k * padding for k in (4, 2, 1) if bytes_of(k * padding * values, program) <= SECOND_CACHE)
+        return next(fitting, padding), f"as indices move, and a sample has {values:,} values in all steps together"
     weights = max((weights_of(step, program) for step in program.steps if is_product(step)), default=0)
     size = bytes_of(weights, program)
     if size >= CACHE:

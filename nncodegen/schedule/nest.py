@@ -25,6 +25,7 @@ class Shape(Enum):
 
     LOOPS = "loops"
     PACK = "a copy in padded rows"
+    PLACES = "sums by lists of places"
     CONTRACT = "blocks of outputs in registers"
     ACCUMULATE = "blocks of weights in registers"
     LANE_SUMS = "blocks of weights in registers, summed across lanes"

@@ -11,6 +11,7 @@ PROGRAMS = {
     "sums of lanes": ("sums", ()),
     "sums of lanes at once": ("sums", ("-DSAMPLE_DIRECT=1",)),
     "groups of models": ("groups", ()),
+    "windows": ("windows", ()),
 }
 
 

@@ -7,6 +7,7 @@
 #define NNCODEGEN_BASE_H
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <time.h>

@@ -15,6 +15,9 @@
 #include "products.h"
 #include "rows.h"
 #endif
+#if NN_TILES_ONLY
+#include "windows.h"
+#endif
 #if NN_HAS_BLAS
 #include "blas.h"
 #endif

@@ -1,0 +1,89 @@
+"""Sums of products by lists of places (see ``schedule.windows``), in C."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from math import prod
+
+from nncodegen.emit.elements import Elements
+from nncodegen.emit.lines import Lines, wrapped
+from nncodegen.ir import SAMPLE, Element
+from nncodegen.ir.equations import affine
+from nncodegen.schedule.nest import Nest, Place, Storage
+from nncodegen.schedule.windows import Linear, Window, along, window_of
+
+LISTS = ("rows", "terms", "columns")
+
+
+class WindowPrinter:
+    """Prints the lists of a sum of products, and the loops over its positions with the call that computes it."""
+
+    def __init__(self, elements: Elements) -> None:
+        self._at = elements
+
+    def lines(self, nest: Nest) -> Iterator[str]:
+        """The block of a nest."""
+        at, (step,) = self._at, nest.steps
+        target, found = step.target, window_of(step, at.program)
+        assert found is not None
+        window = along(found, target, at.kernel.storage, at.program, at.layout.tile)
+        elements = (window.first, window.second, target)
+        first, second, out = (self._place(window, element) for element in elements)
+        pairs = ((first, out), (first, second), (second, out))
+        lines = Lines()
+        with lines.block(""):
+            if window.scatters:
+                lines.add(f"zero({at.names[target.tensor]}, {prod(map(at.size, target.indices[1:]))}*TILE);")
+            sizes = [prod(map(at.size, listed)) for listed in window.listed]
+            lines.add(f"place {', '.join(f'{name}[{size}]' for name, size in zip(LISTS, sizes, strict=False))};")
+            if not window.tests:
+                self._lists(window, pairs, target, lines)
+            with ExitStack() as loops:
+                for index in window.positions:
+                    loops.enter_context(lines.block(self._loop(index)))
+                if window.tests:
+                    self._lists(window, pairs, target, lines)
+                begins = (self._begin(e, p, window) for e, p in zip(elements, (first, second, out), strict=True))
+                width = "*".join([*(str(at.size(index)) for index in window.along), "TILE"])
+                sums = SAMPLE not in target.indices
+                function, end = ("sums", "padded") if sums else ("products", f"{width}, {int(window.scatters)}")
+                lists = (f"{name}, {name[:-1]}_count" for name in LISTS[: len(window.listed)])
+                lines.add(*wrapped(f"place_{function}({', '.join([*lists, *begins, end])});"))
+        yield from str(lines).splitlines()
+
+    def _loop(self, index: str) -> str:
+        return f"for (size_t {index} = 0; {index} < {self._at.size(index)}; {index}++)"
+
+    def _place(self, window: Window, element: Element) -> Linear:
+        """Where an element lies, from the pointer of its tensor or in the array of sums."""
+        storage = self._at.kernel.storage[element.tensor]
+        offset = storage.offset if storage.place is Place.SUM else 0
+        return window.place(element, Storage(storage.place, offset, storage.strides))
+
+    def _lists(self, window: Window, pairs: Sequence[tuple[Linear, Linear]], target: Element, lines: Lines) -> None:
+        """Makes the two lists: what the indices of each count for in memory."""
+        for number, (name, listed) in enumerate(zip(LISTS, window.listed, strict=False)):
+            count = f"{name[:-1]}_count"
+            in_list = (number == 1, number == 1 or self._at.place(target) is not Place.SUM)
+            places = [([(i, counts[i]) for i in listed if counts.get(i)], rest if known else 0)
+                      for (counts, rest), known in zip(pairs[number], in_list, strict=True)]  # fmt: skip
+            entry = f"{name}[{count}++] = (place) {{{', '.join(affine(*each) for each in places)}}};"
+            tests = [equation for of, equation in window.tests if of == number]
+            texts = [f"{equation.right} < {self._at.size(str(equation.left))}" for equation in tests]
+            lines.add(f"size_t {count} = 0;")
+            with ExitStack() as loops:
+                for index in listed:
+                    loops.enter_context(lines.block(self._loop(index)))
+                if texts:  # what would be below 0 is a very large number
+                    loops.enter_context(lines.block(f"if ({' && '.join(texts)})"))
+                lines.add(entry)
+
+    def _begin(self, element: Element, place: Linear, window: Window) -> str:
+        """Where an array begins for a position."""
+        counts, rest = place
+        sums = self._at.place(element) is Place.SUM
+        terms = [(index, counts[index]) for index in window.positions if counts.get(index)]
+        text = affine(terms, rest if sums else 0)
+        name = "sums" if sums else self._at.begin(element)
+        return name if text == "0" else f"{name} + {text}"

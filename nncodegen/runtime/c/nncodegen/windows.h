@@ -1,0 +1,154 @@
+/* Sums of products whose factors lie in places that lists name: windows, their transposes, and layers behind them.
+
+   Needs vectors.h. Gives place, zero, place_products and place_sums. */
+
+#ifndef NNCODEGEN_WINDOWS_H
+#define NNCODEGEN_WINDOWS_H
+
+#include "vectors.h"
+
+/* Where two values lie, as distances from the beginnings of two arrays. */
+typedef struct {
+    ptrdiff_t first, second;
+} place;
+
+/* Sets values to zero. */
+INLINE void zero(real *values, size_t count)
+{
+    memset(values, 0, count*sizeof(real));
+}
+
+/* Four rows and two vectors of sums; where fewer rows are left, the last is computed again, but stored once. */
+INLINE void four_rows(const place *rows, size_t left, const place *terms, size_t term_count, const real *a,
+    const real *b, real *out, size_t next, int add)
+{
+    const size_t last = left - 1;
+    const real *const a0 = a + rows[0].first, *const a1 = a + rows[last < 1 ? last : 1].first;
+    const real *const a2 = a + rows[last < 2 ? last : 2].first, *const a3 = a + rows[last < 3 ? last : 3].first;
+    vector s00 = {0}, s01 = {0}, s10 = {0}, s11 = {0}, s20 = {0}, s21 = {0}, s30 = {0}, s31 = {0};
+    for (size_t k = 0; k < term_count; k++) {
+        const ptrdiff_t i = terms[k].first;
+        const real *const bk = b + terms[k].second;
+        const vector b0 = load(bk), b1 = load(bk + next);
+        s00 += a0[i]*b0;
+        s01 += a0[i]*b1;
+        s10 += a1[i]*b0;
+        s11 += a1[i]*b1;
+        s20 += a2[i]*b0;
+        s21 += a2[i]*b1;
+        s30 += a3[i]*b0;
+        s31 += a3[i]*b1;
+    }
+    real *const to[] = {out + rows[0].second, out + rows[last < 1 ? last : 1].second,
+        out + rows[last < 2 ? last : 2].second, out + rows[last < 3 ? last : 3].second};
+    const vector sums[] = {s00, s01, s10, s11, s20, s21, s30, s31};
+    for (size_t r = 0; r < left; r++) {
+        keep(sums[2*r], to[r], 0, NULL, add, 1);
+        if (next)
+            keep(sums[2*r + 1], to[r], next, NULL, add, 1);
+    }
+}
+
+/* The same for eight rows, where there are registers for them. */
+INLINE void eight_rows(const place *rows, const place *terms, size_t term_count, const real *a, const real *b,
+    real *out, size_t next, int add)
+{
+    const real *const a0 = a + rows[0].first, *const a1 = a + rows[1].first;
+    const real *const a2 = a + rows[2].first, *const a3 = a + rows[3].first;
+    const real *const a4 = a + rows[4].first, *const a5 = a + rows[5].first;
+    const real *const a6 = a + rows[6].first, *const a7 = a + rows[7].first;
+    vector s00 = {0}, s01 = {0}, s10 = {0}, s11 = {0}, s20 = {0}, s21 = {0}, s30 = {0}, s31 = {0};
+    vector s40 = {0}, s41 = {0}, s50 = {0}, s51 = {0}, s60 = {0}, s61 = {0}, s70 = {0}, s71 = {0};
+    for (size_t k = 0; k < term_count; k++) {
+        const ptrdiff_t i = terms[k].first;
+        const real *const bk = b + terms[k].second;
+        const vector b0 = load(bk), b1 = load(bk + next);
+        s00 += a0[i]*b0;
+        s01 += a0[i]*b1;
+        s10 += a1[i]*b0;
+        s11 += a1[i]*b1;
+        s20 += a2[i]*b0;
+        s21 += a2[i]*b1;
+        s30 += a3[i]*b0;
+        s31 += a3[i]*b1;
+        s40 += a4[i]*b0;
+        s41 += a4[i]*b1;
+        s50 += a5[i]*b0;
+        s51 += a5[i]*b1;
+        s60 += a6[i]*b0;
+        s61 += a6[i]*b1;
+        s70 += a7[i]*b0;
+        s71 += a7[i]*b1;
+    }
+    const vector sums[] = {s00, s01, s10, s11, s20, s21, s30, s31, s40, s41, s50, s51, s60, s61, s70, s71};
+    for (size_t r = 0; r < 8; r++) {
+        keep(sums[2*r], out + rows[r].second, 0, NULL, add, 1);
+        if (next)
+            keep(sums[2*r + 1], out + rows[r].second, next, NULL, add, 1);
+    }
+}
+
+/* out[row.second + c] = sum(term) a[row.first + term.first]*b[term.second + c] for all rows and for the columns c, which
+   fill whole vectors; if add, that is added to out. */
+static HOT void place_products(const place *rows, size_t row_count, const place *terms, size_t term_count,
+    const real *restrict a, const real *restrict b, real *restrict out, size_t columns, int add)
+{
+    for (size_t c = 0; c < columns; c += 2*LANES) {
+        const size_t next = columns - c > LANES ? LANES : 0;
+        size_t r = 0;
+        for (; BLOCK_ROWS == 8 && r + 8 <= row_count; r += 8)
+            eight_rows(rows + r, terms, term_count, a, b + c, out + c, next, add);
+        for (; r < row_count; r += 4)
+            four_rows(rows + r, row_count - r < 4 ? row_count - r : 4, terms, term_count, a, b + c, out + c, next, add);
+    }
+}
+
+/* Sums over the samples of a tile for some rows, up to LANE_SUM_ROWS, and up to 4 columns; where there are fewer, the
+   last is computed again, but added once. */
+static inline UNUSED void block_of_sums(const place *rows, size_t row_count, const place *columns,
+    size_t column_count, const place *terms, size_t term_count, const real *restrict a, const real *restrict b,
+    double *restrict sums, size_t padded)
+{
+    const size_t r = row_count - 1, c = column_count - 1;
+    const real *const a0 = a + rows[0].first, *const a1 = a + rows[r < 1 ? r : 1].first;
+    const real *const a2 = a + rows[r < 2 ? r : 2].first, *const a3 = a + rows[r < 3 ? r : 3].first;
+    const real *const b0 = b + columns[0].first, *const b1 = b + columns[c < 1 ? c : 1].first;
+    const real *const b2 = b + columns[c < 2 ? c : 2].first, *const b3 = b + columns[c < 3 ? c : 3].first;
+    vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0}, s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
+    vector s20 = {0}, s21 = {0}, s22 = {0}, s23 = {0}, s30 = {0}, s31 = {0}, s32 = {0}, s33 = {0};
+    for (size_t k = 0; k < term_count; k++) {
+        const ptrdiff_t i = terms[k].first, j = terms[k].second;
+        for (size_t n = 0; n < padded; n += LANES) {
+            const vector x0 = load(b0 + j + n), x1 = load(b1 + j + n), x2 = load(b2 + j + n), x3 = load(b3 + j + n);
+            const vector y0 = load(a0 + i + n), y1 = load(a1 + i + n);
+            s00 += y0*x0, s01 += y0*x1, s02 += y0*x2, s03 += y0*x3;
+            s10 += y1*x0, s11 += y1*x1, s12 += y1*x2, s13 += y1*x3;
+            if (LANE_SUM_ROWS == 4) {
+                const vector y2 = load(a2 + i + n), y3 = load(a3 + i + n);
+                s20 += y2*x0, s21 += y2*x1, s22 += y2*x2, s23 += y2*x3;
+                s30 += y3*x0, s31 += y3*x1, s32 += y3*x2, s33 += y3*x3;
+            }
+        }
+    }
+    const vector s[4][4] = {{s00, s01, s02, s03}, {s10, s11, s12, s13}, {s20, s21, s22, s23}, {s30, s31, s32, s33}};
+    for (size_t k = 0; k < row_count; k++) {
+        four totals;
+        sums_of_four(s[k], &totals);
+        for (size_t l = 0; l < column_count; l++)
+            sums[rows[k].second + columns[l].second] += (double) totals[l];
+    }
+}
+
+/* sums[row.second + column.second] += sum(term, n) a[row.first + term.first + n]*b[column.first + term.second + n] for
+   all rows and columns, over the samples n of a tile. */
+static HOT void place_sums(const place *rows, size_t row_count, const place *terms, size_t term_count,
+    const place *columns, size_t column_count, const real *restrict a, const real *restrict b, double *restrict sums,
+    size_t padded)
+{
+    for (size_t c = 0; c < column_count; c += 4)
+        for (size_t r = 0; r < row_count; r += LANE_SUM_ROWS)
+            block_of_sums(rows + r, row_count - r < LANE_SUM_ROWS ? row_count - r : LANE_SUM_ROWS, columns + c,
+                column_count - c < 4 ? column_count - c : 4, terms, term_count, a, b, sums, padded);
+}
+
+#endif

@@ -1,0 +1,184 @@
+"""Sums of products in which indices move against each other, as those of a convolution, by lists of places.
+
+For each position of a window, rows of the result are sums over the same terms: ``out[row] += a[row, term]*b[term]``,
+where a has no samples, and b has them along its vectors. Where the values of an index do not follow each other in
+memory, a list says where they lie: rows by their places in a and in the result, terms by theirs in a and in b. So one
+function serves windows, with any stride, dilation and padding, their transposes, which scatter what they find, and
+layers behind them. What lies outside of an array is left out of the lists, which then are made for each position;
+otherwise they are made once, and positions that follow each other in memory share their loop with the samples.
+
+The derivative by the weights of a window is a sum over samples and positions, for each row and column of the weights:
+``out[row, column] += first[row, term]*second[column, term]``, where the terms are the positions of the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nncodegen.ir import SAMPLE, Element, Equation, Program, Step
+from nncodegen.schedule.nest import Storage
+
+LONGEST = 4096
+"""The entries of a list, at most: they lie on the stack."""
+
+Linear = tuple[dict[str, int], int]
+"""A place in memory: what each index counts for, and the rest."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a sum of products runs.
+
+    ``first`` and ``second`` are its factors. Loops go over ``positions``; ``listed`` are the indices of the lists: of
+    rows, of terms and, in a sum over samples, of columns. ``tests`` are equations for indices that may have no such
+    value, each with the number of the list that it belongs to. ``along`` are positions that follow each other in
+    memory, together with the samples.
+    """
+
+    first: Element
+    second: Element
+    positions: tuple[str, ...]
+    listed: tuple[tuple[str, ...], ...]
+    tests: tuple[tuple[int, Equation], ...]
+    equations: tuple[Equation, ...]
+    along: tuple[str, ...] = ()
+    scatters: bool = False
+
+    def place(self, element: Element, storage: Storage) -> Linear:
+        """Where an element lies, by the indices of loops and lists."""
+        counts: dict[str, int] = {}
+        rest = storage.offset
+        given = {equation.left: equation for equation in self.equations}
+        for index, stride in zip(element.indices, storage.strides, strict=True):
+            equation = given.get(index)
+            for name, factor in equation.terms if equation else [(index, 1)]:
+                counts[name] = counts.get(name, 0) + factor * stride
+            rest += equation.offset * stride if equation else 0
+        counts.pop(SAMPLE, None)
+        return counts, rest
+
+
+def window_of(step: Step, program: Program) -> Window | None:
+    """How a step runs by lists; none if it is no such sum of products."""
+    read = step.operands
+    if step.operator != "sum" or step.expression.as_coeff_Mul()[0] != 1 or len(read) != 2:
+        return None
+    if not step.expression.is_Mul or set(step.expression.args) != set(read):
+        return None
+    lefts = [equation.left for equation in step.where]
+    if len(set(lefts)) < len(lefts) or any(not isinstance(left, str) for left in lefts):
+        return None
+    if any(index in lefts for equation in step.where for index, _ in equation.terms):
+        return None
+    sampled = [element for element in read if SAMPLE in element.indices]
+    if any(len(element.indices) < 2 for element in sampled):
+        return None
+    if SAMPLE in step.target.indices and len(sampled) == 1:
+        first = next(element for element in read if element not in sampled)
+        return _product(step, first, sampled[0], program)
+    if SAMPLE in step.over and len(sampled) == 2:
+        one, other = read
+        return _sum(step, one, other, program) or _sum(step, other, one, program)
+    return None
+
+
+def _depends(element: Element, step: Step) -> frozenset[str]:
+    """The indices of loops that the place of an element depends on."""
+    given = {equation.left: equation for equation in step.where}
+    names: set[str] = set()
+    for index in element.indices:
+        names |= {name for name, _ in given[index].terms} if index in given else {index}
+    return frozenset(names - {SAMPLE})
+
+
+def _free(step: Step) -> tuple[str, ...]:
+    """The indices of a step that no equation gives."""
+    lefts = {equation.left for equation in step.where}
+    return tuple(index for index in step.indices if index not in lefts and index != SAMPLE)
+
+
+def _product(step: Step, a: Element, b: Element, program: Program) -> Window | None:
+    of_a, of_b, out = (_depends(element, step) for element in (a, b, step.target))
+    rows, terms, positions = [], [], []
+    for index in _free(step):
+        kind = (index in of_a, index in of_b, index in out)
+        if kind in ((True, False, True), (False, False, True)):
+            rows.append(index)
+        elif not kind[2] and (kind[0] or kind[1]):
+            terms.append(index)
+        elif kind[1] and kind[2]:
+            positions.append(index)
+        else:
+            return None
+    lists = (tuple(rows), tuple(terms))
+    tests = _tests(step, lists, program)
+    if tests is None or any(program.count(indices) > LONGEST for indices in lists):
+        return None
+    scatters = any(equation.left in step.target.indices for equation in step.where)
+    return Window(a, b, tuple(positions), lists, tests, step.where, scatters=scatters)
+
+
+def _sum(step: Step, first: Element, second: Element, program: Program) -> Window | None:
+    of_first, of_second, out = (_depends(element, step) for element in (first, second, step.target))
+    rows, places, columns = [], [], []
+    for index in _free(step):
+        if index not in out:
+            places.append(index)
+        elif index in of_first and index not in of_second:
+            rows.append(index)
+        elif index in of_second:
+            columns.append(index)
+        else:
+            return None
+    lists = (tuple(rows), tuple(places))
+    tests = _tests(step, lists, program)
+    if tests is None or any(number == 0 for number, _ in tests):
+        return None
+    if any(program.count(indices) > LONGEST for indices in lists):
+        return None
+    together = [index for index in columns if index not in of_first] if not tests else []
+    listed = (*lists, tuple(together))
+    if program.count(together) > LONGEST:
+        return None
+    return Window(first, second, tuple(i for i in columns if i not in together), listed, tests, step.where)
+
+
+def _tests(step: Step, lists: Sequence[tuple[str, ...]], program: Program) -> tuple[tuple[int, Equation], ...] | None:
+    """The equations that need not hold, with the list that each belongs to; none if one belongs to two of them."""
+    found = []
+    for equation in step.where:
+        if _always(equation, program):
+            continue
+        of = [number for number, own in enumerate(lists) if any(index in own for index, _ in equation.terms)]
+        if len(of) > 1:
+            return None
+        found.append((of[0] if of else 1, equation))
+    return tuple(found)
+
+
+def _always(equation: Equation, program: Program) -> bool:
+    """Whether an equation gives an index a value that it has, whatever the others are."""
+    ends = [(factor * ((program.sizes[index] or 1) - 1)) for index, factor in equation.terms]
+    low, high = (equation.offset + sum(pick(0, end) for end in ends) for pick in (min, max))
+    size = program.sizes[str(equation.left)] or 0
+    return low >= 0 and high < size
+
+
+def along(window: Window, target: Element, storage: Mapping[str, Storage], program: Program, tile: int) -> Window:
+    """The window with the positions that follow each other in memory, in the factor with samples and in the result."""
+    if window.tests or SAMPLE not in target.indices:
+        return window
+    places = [window.place(element, storage[element.tensor])[0] for element in (window.second, target)]
+    of_first = window.place(window.first, storage[window.first.tensor])[0]
+    chosen: list[str] = []
+    width = tile
+    for index in reversed(window.positions):
+        if index in of_first or any(place.get(index) != width for place in places):
+            break
+        chosen.append(index)
+        width *= program.sizes[index] or 1
+    return Window(
+        window.first, window.second, tuple(i for i in window.positions if i not in chosen), window.listed, (),
+        window.equations, tuple(chosen), window.scatters,
+    )  # fmt: skip
