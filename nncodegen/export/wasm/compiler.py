@@ -15,8 +15,8 @@ from nncodegen.zig import OPTIONS as OPTIONS_OF_ZIG
 from nncodegen.zig import zig_environment, zig_program
 
 OPTIONS = (
-    "-std=c99", "-O2", "-g0", "-ffreestanding", "-nostdlib", "-mbulk-memory", "-Wl,--no-entry", "-Wl,--strip-all",
-    "-Wl,-z,stack-size=16384", "-Wl,--export=__heap_base",
+    "-std=c99", "-O2", "-g0", "-ffreestanding", "-nostdlib", "-mbulk-memory", "-mnontrapping-fptoint",
+    "-Wl,--no-entry", "-Wl,--strip-all", "-Wl,-z,stack-size=16384",
 )  # fmt: skip
 """No library and no start; memory from ``__heap_base`` on is JavaScript's."""
 

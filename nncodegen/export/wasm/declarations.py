@@ -5,8 +5,9 @@ from __future__ import annotations
 from nncodegen.emit.lines import wrapped
 from nncodegen.emit.names import MARK
 from nncodegen.export.c.plain import columns
-from nncodegen.export.wasm.javascript import ARRAYS, default_options
+from nncodegen.export.wasm.javascript import ARRAYS
 from nncodegen.export.wasm.model import WasmModel
+from nncodegen.export.wasm.training import default_options
 
 LOADING = """\
 /** The bytes of a file, or where it is: a URL, or (in Node) a path. */

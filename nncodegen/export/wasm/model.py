@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from nncodegen.emit.lines import Lines
@@ -11,12 +12,10 @@ from nncodegen.export.c.model import PlainModel
 from nncodegen.export.c.plain import header, runtime_text, source
 from nncodegen.export.initial import start_of
 from nncodegen.export.request import Request
+from nncodegen.export.wasm.training import WebTraining
 
 FEW = 64
 """Up to this many parameters stand in the JavaScript, where one can read them; more are a file of their own."""
-
-TRAINING = ("order_samples", "batch_gradient", "update_sequentially")
-"""The functions of ``web_training.h``, which are the same for every model."""
 
 
 class WasmModel(PlainModel):
@@ -59,20 +58,33 @@ class WasmModel(PlainModel):
     @property
     def exports(self) -> tuple[str, ...]:
         """The names in C of the functions that JavaScript calls."""
-        own = ("predict_batch", *(rule.name for rule in self.rules))
-        return (*(f"{self.name}_{function}" for function in own), *(TRAINING if self.train else ()))
+        return ("place_for", "predict_rows", *(("begin_training", "train_epoch") if self.train else ()))
+
+    @cached_property
+    def training(self) -> WebTraining:
+        """The options of a training."""
+        return WebTraining(self.name, self.request.precision, self.rules)
 
     def sources(self) -> dict[str, str]:
         """The C, by the names of its files."""
         lines = Lines()
         lines.include(source(self).rstrip("\n"))
+        lines.add("", *self._macros(), "", *runtime_text("plain/web_rows"))
         if self.train:
-            lines.add("", *runtime_text("shuffle"), "", *self._macros(), "", *runtime_text("plain/web_training"))
+            lines.add("", *runtime_text("shuffle"), "", *self._training_macros())
+            lines.add("", *self.training.update().splitlines(), "", *runtime_text("plain/web_training"))
         return {f"{self.name}.c": str(lines), f"{self.name}.h": header(self)}
 
     def _macros(self) -> Iterator[str]:
+        """What predictions need to know of the model."""
+        yield f'#define MODEL "{self.name}"'
+        yield from (f"#define {size} {count}" for size, count in self.sizes.items())
+        yield f"#define PREDICT {self.name}_predict_batch"
+
+    def _training_macros(self) -> Iterator[str]:
         """What the training needs to know of the model."""
-        yield from (f"#define {size} {self.upper}_{size}" for size in ("PARAMETERS", "INPUTS", "TARGETS"))
         noise = "noise, " if self.program.noise else ""
         yield "#define ADD_GRADIENT(parameters, inputs, targets, weight, gradient, noise, work) \\"
         yield f"    {self.name}_add_gradient(parameters, inputs, targets, weight, gradient, {noise}work)"
+        yield f"#define LABELS {int(bool(self.program.labels))}"
+        yield from self.training.macros()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable
@@ -36,6 +37,7 @@ def page(model: WasmModel, script: str, wasm: bytes) -> str:
         "MODULE": script.replace("export async function", "async function"),
         "WASM": _base64(wasm),
         "NAME": model.name,
+        "OPTIMIZERS": json.dumps([rule.name for rule in model.rules]),
         "RATE": "0.01" if model.rules[0].state else "0.1",
     }
     text = (files("nncodegen.export.wasm") / "page.html").read_text()

@@ -1,0 +1,105 @@
+"""What a training on the web knows of update rules: its options in their order, and what C is told of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from math import isnan, nan
+
+from nncodegen.emit.lines import Lines
+from nncodegen.errors import ModelError
+from nncodegen.export.c.rules import RuleWriter
+from nncodegen.ir import LEARNING_RATE, Update
+
+OPTIONS_OF_ALL = ("optimizer", "update", "learningRate", "epochs", "batchSize", "shuffle", "seed")
+"""The options that every training has, in the order of ``web_training.h``."""
+
+UPDATE = """\
+static void update_parameters(size_t rule, real *parameters, const real *gradient, real *state, unsigned long t,
+    const double *options)"""
+
+UPDATES = ("simultaneous", "sequential")
+"""What the option "update" may be."""
+
+
+def camel_case(name: str) -> str:
+    """The name of an option in JavaScript: learning_rate becomes learningRate."""
+    return re.sub(r"_+(\w)", lambda found: found[1].upper(), name)
+
+
+def default_options(rule: Update) -> dict[str, float]:
+    """The hyperparameters of a rule but the learning rate, and what they are by default."""
+    return {camel_case(h.name): h.default for h in rule.hyperparameters if h.name != LEARNING_RATE}
+
+
+class WebTraining:
+    """The options of a training by some rules, and the macros that ``web_training.h`` needs."""
+
+    def __init__(self, name: str, precision: str, rules: Sequence[Update]) -> None:
+        self._name, self._precision, self._rules = name, precision, rules
+        self.hyperparameters = tuple(dict.fromkeys(option for rule in rules for option in default_options(rule)))
+        for chosen in (*self.hyperparameters, *(rule.name for rule in rules)):
+            if chosen in (*OPTIONS_OF_ALL, *UPDATES):
+                raise ModelError(f"{chosen} means something else to a training on the web: rename it in the optimizer")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of all options."""
+        return (*OPTIONS_OF_ALL, *self.hyperparameters)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that options may be."""
+        return (*UPDATES, *(rule.name for rule in self._rules))
+
+    def macros(self) -> Iterator[str]:
+        """What follows from the rules, as C."""
+        rules, names = self._rules, [rule.name for rule in self._rules]
+        given = [f"option{number}" for number in range(len(self.options))]
+        usual = ({**dict.fromkeys(self.hyperparameters, nan), **default_options(rule)} for rule in rules)
+        values = {
+            "RULES": str(len(rules)),
+            "RULE_NAMES": _list(f'"{name}"' for name in names),
+            "RULE_LIST": f'"{", ".join(names)}"',
+            "DESCENT": _list(str(int(rule.is_plain_descent)) for rule in rules),
+            "HYPERPARAMETERS": str(len(self.hyperparameters)),
+            "USUAL": _list(_list([*map(_number, each.values()), "0"]) for each in usual),
+            "OPTION_NAMES": _list(f'"{name}"' for name in self.options),
+            "GIVEN_OPTIONS": ", ".join(f"double {name}" for name in given),
+            "OPTIONS_GIVEN": _list(given),
+            "STATES": str(max(len(rule.state) for rule in rules)),
+            "FIRST_STATE": _list(_list([*map(self._first, rule.initial), "0"]) for rule in rules),
+        }
+        yield from (f"#define {name} {value}" for name, value in values.items())
+
+    def update(self) -> str:
+        """The function that updates parameters by the rule of a number."""
+        lines = Lines()
+        lines.add("/* One update by a rule. */")
+        with lines.function(UPDATE), lines.block("switch (rule)"):
+            for number, rule in enumerate(self._rules):
+                lines.add(f"case {number}:", f"    {self._call(rule)}", "    break;")
+        return str(lines)
+
+    def _first(self, value: str | float) -> str:
+        """A variable of the state at first, which may be an option."""
+        return self._option(value) if isinstance(value, str) else _number(value)
+
+    def _call(self, rule: Update) -> str:
+        """The update by a rule."""
+        writer = RuleWriter(rule, self._name, self._precision, False, {})
+        arguments = (name if name in ("state", "t") else self._option(name) for name in writer.arguments)
+        return f"{self._name}_{rule.name}({', '.join(['parameters', 'gradient', *arguments])});"
+
+    def _option(self, name: str) -> str:
+        """An option of a rule in C, by its name in Python."""
+        text = f"options[{self.options.index(camel_case(name))}]"
+        return f"(real) {text}" if name == LEARNING_RATE else text
+
+
+def _number(value: float) -> str:
+    return "NAN" if isnan(value) else repr(float(value))
+
+
+def _list(values: Iterable[str]) -> str:
+    return f"{{{', '.join(values)}}}"
