@@ -16,7 +16,7 @@ from tests.support.built import stage
 from tests.support.models import differences, gradient_of
 
 pytest.importorskip("onnx")
-from tests.support.onnx_models import DOUBLE, FLOAT, INT64, STRING, mlp, model, reference
+from tests.support.onnx_models import DOUBLE, FLOAT, INT64, STRING, keras, mlp, model, reference
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(5)
@@ -84,6 +84,16 @@ def test_stack_trains_on(stack):
     result, other = module.train(X, labels, **options), same.train(X, labels, parameters=start, **options)
     assert result.history == pytest.approx(other.history, rel=1e-10)
     assert result.history[-1] < result.history[0]
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+def test_what_tf2onnx_writes_for_keras(opset):
+    """Layers of Keras predict what the reference does, and all their weights are parameters."""
+    proto = keras(np.random.default_rng(2), opset)
+    graph, inputs = nn.from_onnx(proto), RNG.normal(size=(5, 4, 3))
+    assert predicted(graph, inputs) == pytest.approx(reference(proto, inputs), rel=1e-12)
+    weights = sum(np.prod(one.dims) for one in proto.graph.initializer if one.dims and one.data_type == DOUBLE)
+    assert len(start_of(graph.describe())) == weights
 
 
 def test_single_precision(tmp_path):

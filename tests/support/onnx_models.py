@@ -51,3 +51,49 @@ def mlp(rng, sizes, activations, form="torch", kind=np.float64):
         nodes.append((activation, f"z{k}", x, {}))
     kinds = FLOAT if kind == np.float32 else DOUBLE
     return model(nodes, constants, [("x", ("N", sizes[0]))], [("y", kinds)], kind=kinds)
+
+
+def keras(rng, opset):
+    """Layers of Keras as tf2onnx writes them: names with colons, batch normalization as a product and a sum, PReLU in
+    parts, HardSilu by Clip, layer normalization by means, a branch that is concatenated, Flatten as Reshape."""
+    sizes = {"dense/W:0": (12, 6), "dense/b:0": (6,), "dense_1/W:0": (6, 5), "dense_1/b:0": (5,), "slope:0": (6,),
+             "batchnorm/mul:0": (11,), "batchnorm/sub:0": (11,), "dense_2/W:0": (11, 4), "dense_2/b:0": (4,),
+             "gamma:0": (1, 4), "beta:0": (1, 4), "dense_3/W:0": (4, 3), "dense_3/b:0": (3,)}  # fmt: skip
+    constants = {name: rng.normal(size=size) for name, size in sizes.items()}
+    constants |= {"flatten/shape": np.array([-1, 12]), "epsilon:0": np.float64(0.001), "three:0": np.float64(3),
+                  "Relu6_min": np.float64(0), "Relu6_max": np.float64(6), "sixth:0": np.float64(1 / 6)}  # fmt: skip
+    last, along = {"axes": [-1], "keepdims": 1}, ""
+    if opset >= 18:
+        constants["axes"] = np.array([-1])
+        last, along = {"keepdims": 1, "noop_with_empty_axes": 1}, " axes"
+    nodes = [
+        ("Reshape", "in0 flatten/shape", "flat:0", {}), ("MatMul", "flat:0 dense/W:0", "dense/MatMul:0", {}),
+        ("Add", "dense/MatMul:0 dense/b:0", "dense/BiasAdd:0", {}), ("Relu", "dense/BiasAdd:0", "p_re_lu/Relu:0", {}),
+        ("Neg", "dense/BiasAdd:0", "p_re_lu/Neg_1:0", {}), ("Relu", "p_re_lu/Neg_1:0", "p_re_lu/Relu_1:0", {}),
+        ("Mul", "p_re_lu/Relu_1:0 slope:0", "p_re_lu/mul:0", {}),
+        ("Add", "p_re_lu/Relu:0 p_re_lu/mul:0", "p_re_lu:0", {}),
+        ("MatMul", "p_re_lu:0 dense_1/W:0", "dense_1/MatMul:0", {}),
+        ("Add", "dense_1/MatMul:0 dense_1/b:0", "dense_1/BiasAdd:0", {}),
+        ("Add", "dense_1/BiasAdd:0 three:0", "dense_1/add:0", {}),
+        ("Clip", "dense_1/add:0 Relu6_min Relu6_max", "dense_1/Relu6:0", {}),
+        ("Mul", "dense_1/Relu6:0 sixth:0", "dense_1/truediv:0", {}),
+        ("Mul", "dense_1/BiasAdd:0 dense_1/truediv:0", "dense_1/mul:0", {}),
+        ("Concat", "dense_1/mul:0 p_re_lu:0", "concat:0", {"axis": 1}),
+        ("Mul", "concat:0 batchnorm/mul:0", "batchnorm/mul_1:0", {}),
+        ("Add", "batchnorm/mul_1:0 batchnorm/sub:0", "batchnorm/add_1:0", {}),
+        ("MatMul", "batchnorm/add_1:0 dense_2/W:0", "dense_2/MatMul:0", {}),
+        ("Add", "dense_2/MatMul:0 dense_2/b:0", "dense_2/BiasAdd:0", {}),
+        ("ReduceMean", f"dense_2/BiasAdd:0{along}", "moments/mean:0", last),
+        ("Sub", "dense_2/BiasAdd:0 moments/mean:0", "moments/difference:0", {}),
+        ("Mul", "moments/difference:0 moments/difference:0", "moments/square:0", {}),
+        ("ReduceMean", f"moments/square:0{along}", "moments/variance:0", last),
+        ("Add", "moments/variance:0 epsilon:0", "norm/add:0", {}), ("Sqrt", "norm/add:0", "norm/Rsqrt:0", {}),
+        ("Reciprocal", "norm/Rsqrt:0", "norm/Rsqrt__11:0", {}), ("Mul", "norm/Rsqrt__11:0 gamma:0", "norm/mul:0", {}),
+        ("Mul", "dense_2/BiasAdd:0 norm/mul:0", "norm/mul_2:0", {}), ("Neg", "moments/mean:0", "norm/Neg:0", {}),
+        ("Mul", "norm/Neg:0 norm/mul:0", "norm/mul_1:0", {}), ("Add", "norm/mul_1:0 beta:0", "norm/add_1:0", {}),
+        ("Add", "norm/mul_2:0 norm/add_1:0", "norm/add_2:0", {}),
+        ("MatMul", "norm/add_2:0 dense_3/W:0", "dense_3/MatMul:0", {}),
+        ("Add", "dense_3/MatMul:0 dense_3/b:0", "dense_3/BiasAdd:0", {}),
+        ("Softmax", "dense_3/BiasAdd:0", "Identity:0", {}),
+    ]  # fmt: skip
+    return model(nodes, constants, [("in0", ("N", 4, 3))], [("Identity:0", DOUBLE)], opset=opset, kind=DOUBLE)
