@@ -136,23 +136,27 @@ def test_gradient_with_fifty_digits(functions):
     assert [found[0], *found[1]] == pytest.approx([float(value) for value in expected], rel=1e-14)
 
 
-def test_difference_from_modules(chain, tmp_path):
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_difference_from_modules(precision, chain, tmp_path):
     """Results differ from those of a compiled module by rounding: 64 units in the last place of the largest value."""
     model = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="chain")
-    c = loaded(tmp_path, {"chain": (model, {"train": True}), "own_chain": (model, {"train": True, "libm": False})})
-    rng = np.random.default_rng(0)
+    module = chain if precision == "float64" else nn.build(model, precision, march="native")
+    options = {"train": True, "precision": precision}
+    c = loaded(tmp_path, {"chain": (model, options), "own_chain": (model, {**options, "libm": False})})
+    rng, bound = np.random.default_rng(0), 64 * np.finfo(precision).eps
     for each in c.values():
         for seed in range(10):
-            parameters, X, Y = chain.initial_parameters(seed=seed), rng.normal(size=(9, 4)), rng.uniform(size=(9, 3))
-            loss, expected = chain.loss_and_gradient(parameters, X, Y)
+            given = (module.initial_parameters(seed=seed), rng.normal(size=(9, 4)), rng.uniform(size=(9, 3)))
+            parameters, X, Y = (np.asarray(values, precision) for values in given)
+            loss, expected = module.loss_and_gradient(parameters, X, Y)
             found_loss, gradient = each.loss_and_gradient(parameters, X, Y)
             pairs = [
                 (gradient, expected),
                 (found_loss, loss),
-                (each.predict(parameters, X), chain.predict(parameters, X)),
+                (each.predict(parameters, X), module.predict(parameters, X)),
             ]
-            for found, given in pairs:
-                assert np.max(np.abs(found - given)) <= 64 * np.finfo(float).eps * np.max(np.abs(given))
+            for found, known in pairs:
+                assert np.max(np.abs(np.asarray(found, float) - known)) <= bound * np.max(np.abs(known))
 
 
 @pytest.fixture(scope="module")
