@@ -11,7 +11,7 @@ from typing import Any
 
 from nncodegen.emit import identifier
 from nncodegen.errors import BuildError, ModelError
-from nncodegen.export.folder import write_files
+from nncodegen.export.folder import check_folder, write_files
 from nncodegen.export.request import Exported, Exporter, Request
 from nncodegen.export.subject import exportable
 
@@ -22,14 +22,16 @@ class Destination:
 
     module: str
     options: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """Files that it always writes, with {} for the name of the model."""
 
 
 DESTINATIONS = {
-    "c": Destination("nncodegen.export.c", ("train", "no-libm", "vectors", "cross")),
-    "casadi": Destination("nncodegen.export.casadi"),
-    "onnx": Destination("nncodegen.export.onnx"),
+    "c": Destination("nncodegen.export.c", ("train", "no-libm", "vectors", "cross"), ("{}.c", "{}.h")),
+    "casadi": Destination("nncodegen.export.casadi", names=("{}.c", "{}.h")),
+    "onnx": Destination("nncodegen.export.onnx", names=("{}.onnx",)),
     "sdist": Destination("nncodegen.export.sdist", ("train",)),
-    "wasm": Destination("nncodegen.export.wasm", ("train", "no-libm")),
+    "wasm": Destination("nncodegen.export.wasm", ("train", "no-libm"), ("{}.wasm", "{}.js")),
     "wheel": Destination("nncodegen.export.wheel", ("train", "cross")),
 }
 """By name. A module is imported when it is needed. What is in a package can always train."""
@@ -72,6 +74,7 @@ def export(
     used_name = identifier(name or subject.model.name)
     request = Request(subject, used_name, train, tuple(optimizers), libm, vectors, cross)
     folder = Path(out) if out is not None else Path(f"{request.name}_{target}")
+    check_folder(folder, [name.format(request.name) for name in DESTINATIONS[target].names])  # before the work
     exported = _exporter(target)(request)
     write_files(folder, exported.files)
     return replace(exported, folder=folder)

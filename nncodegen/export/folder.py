@@ -17,6 +17,17 @@ LIST = "exported.json"
 
 def check_folder(folder: Path, names: list[str]) -> None:
     """Raises BuildError if files of these names cannot be written: others wrote some of them, or have changed them."""
+    try:
+        _check_folder(folder, names)
+    except OSError as error:
+        raise _not_written(folder, error) from error
+
+
+def _not_written(folder: Path, error: OSError) -> BuildError:
+    return BuildError(f"cannot write to {folder}: {error.strerror or error}; name another folder")
+
+
+def _check_folder(folder: Path, names: list[str]) -> None:
     if folder.exists() and not folder.is_dir():
         raise BuildError(f"{folder} is a file: name a folder")
     listed = _listed(folder / LIST)
@@ -46,7 +57,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             if name not in files and (folder / name).is_file() and _may_replace(folder / name, hash):
                 (folder / name).unlink()
     except OSError as error:
-        raise BuildError(f"cannot write to {folder}: {error.strerror or error}; name another folder") from error
+        raise _not_written(folder, error) from error
 
 
 def _may_replace(path: Path, hash: str | None) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
+from nncodegen.export import command as exporting
 from nncodegen.export.c.sizes import measure
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.exports import formula
@@ -127,6 +128,22 @@ def test_foreign_files(foreign, tmp_path):
     with pytest.raises(nn.BuildError, match=f"did not write, or that were changed since .*{foreign}"):
         nn.export(MODEL, "c", tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {foreign: "mine"}
+
+
+@pytest.mark.parametrize("target", ["c", "casadi", "onnx", "wasm", "wheel"])
+def test_the_folder_is_checked_first(target, tmp_path, monkeypatch):
+    """A folder that cannot be written to is refused before the work; so are foreign files of names to be written."""
+    work = []
+    monkeypatch.setattr(exporting, "_exporter", lambda target: work.append)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(nn.BuildError, match="is a file: name a folder"):
+        nn.export(MODEL, target, tmp_path / "file")
+    for name in exporting.DESTINATIONS[target].names:
+        (tmp_path / target).mkdir(exist_ok=True)
+        (tmp_path / target / name.format("classes")).write_text("mine")
+        with pytest.raises(nn.BuildError, match="did not write"):
+            nn.export(MODEL, target, tmp_path / target)
+    assert not work
 
 
 def test_changed_files(tmp_path):

@@ -40,6 +40,9 @@ def program_of(model):
 RULE_EXPORTS = {
     "rules64": (formula("rules", [], [], A * B, A, optimizers=[OWN_RULE]), {"optimizers": (*RULES, "nadam")}),
     "rules32": (formula("rules", [], [], A * B, A, optimizers=[OWN_RULE]), {**MINE, "optimizers": RULES}),
+    "root32": (formula("root", [], [], A * B, A, optimizers=[OWN_RULE]), {**MINE, "optimizers": ["halving"]}),
+    "libm32": (formula("libm", [], [], A * B, A, optimizers=[OWN_RULE]),
+               {"precision": "float32", "optimizers": ["halving"]}),
     "trained": (deep("trained"), {"parameters": np.linspace(-0.5, 0.5, parameter_count(program_of(deep("trained"))))}),
 }  # fmt: skip
 """Besides: a model of two parameters with all update rules, and one with trained parameters."""
@@ -239,6 +242,18 @@ def test_rules(name, export, functions):
         c.call(name, parameters, c.array(gradient(t)), *([state] if update.state else []), *count, rate, *numbers)
     assert near(parameters, expected, c.precision)
     assert near(state, np.reshape(expected_state, state.shape), c.precision)
+
+
+def test_roots_that_all_parameters_share(functions):
+    """In single precision without the C library, too, the numbers that all parameters share are double, also roots."""
+    for t in range(1, 40):
+        found = []
+        for name in ("root32", "libm32"):
+            c = functions[name]
+            parameters, state = c.array([0.3, -0.7]), c.array([0.1, 0.2])
+            c.call("halving", parameters, c.array([0.25, 0.5]), state, t, c.real(0.05), REALS["float64"](0.93))
+            found.append(parameters)
+        assert np.array_equal(*found)
 
 
 # --- random numbers ----------------------------------------------------------------------------------------------

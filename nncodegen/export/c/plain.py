@@ -9,12 +9,12 @@ from textwrap import wrap
 from typing import Any
 
 from nncodegen.emit.lines import WIDTH, Lines, wrapped
-from nncodegen.emit.model import HEAD
 from nncodegen.emit.names import identifier
 from nncodegen.export.c.amalgamation import HEADERS
 from nncodegen.export.c.functions import Function, functions
 from nncodegen.export.c.kernels import HELPERS
 from nncodegen.export.c.model import PlainModel
+from nncodegen.export.mark import HEAD
 from nncodegen.ir import Tensor
 
 NEEDS_LIBM = ("half_expm1", "normal")

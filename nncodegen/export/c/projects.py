@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nncodegen.emit.names import MARK
 from nncodegen.export.c.model import PlainModel
+from nncodegen.export.mark import EXPORTED
 
 
 def makefile(model: PlainModel) -> str:
@@ -13,7 +13,7 @@ def makefile(model: PlainModel) -> str:
     """
     name, libm = model.name, " -lm" if model.request.libm else ""
     return f"""\
-# {MARK}. Do not edit: change the model and export it again.
+# {EXPORTED}
 SIZE ?= size
 CFLAGS ?= -O2
 CFLAGS += -std=c99 -Wall -Wextra
@@ -32,7 +32,7 @@ def cmake_lists(model: PlainModel) -> str:
     name = model.name
     libm = f"\nif(UNIX)\n    target_link_libraries({name} PUBLIC m)\nendif()" if model.request.libm else ""
     return f"""\
-# {MARK}. Do not edit: change the model and export it again.
+# {EXPORTED}
 cmake_minimum_required(VERSION 3.10)
 project({name} C)
 set(CMAKE_C_STANDARD 99)

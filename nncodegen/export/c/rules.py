@@ -36,7 +36,7 @@ class RuleWriter:
         self._steps = [step for step in rule.steps if step.target.tensor in depends]
         read = {operand.tensor for step in self._steps for operand in step.operands}
         self._cast = [n for n in (*self._numbers, *(s.target.tensor for s in self._uniform), "t") if n in read]
-        self._double = _Powers("float64", self._of_update, libm, helpers)
+        self._double = _Powers(precision, self._of_update, libm, helpers)
         self._real = PlainPrinter(precision, self._value, libm, helpers)
 
     @property
@@ -118,7 +118,14 @@ class RuleWriter:
 
 
 class _Powers(PlainPrinter):
-    """Prints powers whose exponent is the number of the update as products, and hands nncodegen's functions reals."""
+    """Prints powers whose exponent is the number of the update as products, and hands nncodegen's functions reals.
+
+    All is double, whatever the precision of the model; without a C library, so are square roots.
+    """
+
+    def __init__(self, precision: str, element: Any, libm: bool, helpers: dict[str, None]) -> None:
+        super().__init__("float64", element, libm, helpers)
+        self._real = precision
 
     def _print_Pow(self, power: Any) -> str:
         base, exponent = power.as_base_exp()
@@ -126,7 +133,10 @@ class _Powers(PlainPrinter):
             self._helpers["power"] = None
             return f"power({self._print(base)}, t)"
         if exponent == S.Half and not self._libm:
-            return f"sqrt((real) ({self._print(base)}))"
+            if self._real == "float64":
+                return f"sqrt({self._print(base)})"
+            self._helpers["root"] = None
+            return f"root_of({self._print(base)})"
         return super()._print_Pow(power)
 
     def _print_Abs(self, function: Any) -> str:

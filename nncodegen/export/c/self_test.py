@@ -8,10 +8,10 @@ import numpy as np
 
 from nncodegen.check import random_data
 from nncodegen.emit.lines import Lines
-from nncodegen.emit.model import HEAD
 from nncodegen.export.c.model import PlainModel
 from nncodegen.export.c.plain import numbers
 from nncodegen.export.initial import start_of
+from nncodegen.export.mark import HEAD
 from nncodegen.export.programs import of_outputs
 from nncodegen.ir import Program, evaluate
 from nncodegen.passes.stabilize import stabilize

@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from nncodegen.export.c.model import PlainModel
+from nncodegen.export.workbench import Workbench, workbench
 
 CROSS = "arm-none-eabi-"
 """The tools for Arm's microcontrollers begin with that."""
@@ -60,25 +60,20 @@ def measure(files: Mapping[str, str], roots: Iterable[tuple[str, ...]]) -> list[
     tools = {tool: shutil.which(CROSS + tool) for tool in ("gcc", "ld", "nm", "objdump")}
     if not all(tools.values()):
         return []
-    with TemporaryDirectory(prefix="nncodegen") as name:
-        folder = Path(name)
-        for file, text in files.items():
-            (folder / file).write_text(text)
+    with workbench(files) as bench:
         source = next(file for file in files if file.endswith(".c") and not file.endswith("_test.c"))
         try:
-            _run(folder, tools["gcc"], *CPU, *OPTIONS, "-c", source, "-o", "model.o")
-            stacks = _stacks(folder)
-            return [_linked(folder, tools, names, stacks) for names in roots]
+            _run(bench, tools["gcc"], *CPU, *OPTIONS, "-c", source, "-o", "model.o")
+            stacks = _stacks(bench.folder)
+            return [_linked(bench, tools, names, stacks) for names in roots]
         except (OSError, subprocess.CalledProcessError):  # a compiler without a library, or a broken one
             return []
 
 
-def _run(folder: Path, *command: str | None) -> str:
+def _run(bench: Workbench, *command: str | None) -> str:
     """What a command prints."""
-    done = subprocess.run(
-        [word for word in command if word], cwd=folder, capture_output=True, text=True, check=True,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    done = bench.run(*(word for word in command if word))
+    done.check_returncode()
     return done.stdout
 
 
@@ -88,15 +83,17 @@ def _stacks(folder: Path) -> dict[str, int]:
     return {where.rsplit(":", 1)[1]: int(size) for where, size, _ in lines}
 
 
-def _linked(folder: Path, tools: Mapping[str, str | None], names: tuple[str, ...], stacks: Mapping[str, int]) -> Size:
+def _linked(
+    bench: Workbench, tools: Mapping[str, str | None], names: tuple[str, ...], stacks: Mapping[str, int]
+) -> Size:
     """What is left of a model when only some functions are wanted. Helpers count as if they all called each other."""
     first, *others = names
     wanted = [word for name in others for word in ("-u", name)]
-    _run(folder, tools["ld"], "-r", "--gc-sections", "-e", first, *wanted, "model.o", "-o", "linked.o")
-    symbols = [line.split() for line in _run(folder, tools["nm"], "-S", "linked.o").splitlines()]
+    _run(bench, tools["ld"], "-r", "--gc-sections", "-e", first, *wanted, "model.o", "-o", "linked.o")
+    symbols = [line.split() for line in _run(bench, tools["nm"], "-S", "linked.o").splitlines()]
     kept = {words[-1]: int(words[1], 16) for words in symbols if len(words) == 4}
     code = sum(size for name, size in kept.items() if not name.endswith("_parameters"))
-    called = {line.split()[-1] for line in _run(folder, tools["objdump"], "-r", "linked.o").splitlines() if line}
+    called = {line.split()[-1] for line in _run(bench, tools["objdump"], "-r", "linked.o").splitlines() if line}
     calls = sorted({_library(words[-1]) for words in symbols if words[-2] == "U" and words[-1] in called})
     helpers = sum(stacks.get(_function(name), 0) for name in kept if name not in names)
     return Size(code, max(stacks.get(name, 0) for name in names) + helpers, tuple(calls))

@@ -7,11 +7,12 @@ are those of a compiled module (see ``entry_points.h``).
 from __future__ import annotations
 
 from nncodegen.describe.describable import Named
-from nncodegen.emit.names import MARK
+from nncodegen.emit.model import HEAD as BUILT
 from nncodegen.export.c.amalgamation import Held, amalgamated
 from nncodegen.export.c.model import PlainModel
 from nncodegen.export.c.plain import constants
 from nncodegen.export.c.self_test import COMPARE, SUMS, begun, tables_of
+from nncodegen.export.mark import EXPORTED, HEAD
 from nncodegen.pipeline import compile_model
 
 FLAGS = "-O3 -march=native -fopenmp-simd -fno-math-errno -fno-trapping-math"
@@ -25,10 +26,10 @@ def vector_files(model: PlainModel) -> dict[str, str]:
         Named(request.subject.model, name), request.precision, until="emit", fit=False
     ).sources.files
     held: Held = {}
-    header = amalgamated(sources[f"{name}.h"], held)
+    header = amalgamated(sources[f"{name}.h"], held).replace(BUILT, HEAD, 1)
     own: Held = {each: [frozenset()] for each in held}  # the header comes first, and is guarded as a whole
     other = "functions64.h" if model.real == "float" else "functions32.h"
-    source = amalgamated(sources[f"{name}.c"], own, (other,))
+    source = amalgamated(sources[f"{name}.c"], own, (other,)).replace(BUILT, HEAD, 1)
     if model.constants is not None:
         source += "\n".join(constants(model)) + "\n"
         declared = (
@@ -68,7 +69,7 @@ def _test(model: PlainModel) -> str:
 
 def _makefile(name: str) -> str:
     return f"""\
-# {MARK}. Do not edit: change the model and export it again.
+# {EXPORTED}
 CFLAGS ?= {FLAGS}
 CFLAGS += -std=c99 -Wall -Wextra
 {name}.o: {name}.c {name}.h

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from nncodegen.emit.lines import Lines, wrapped
-from nncodegen.emit.model import HEAD
-from nncodegen.emit.names import MARK
 from nncodegen.export.c.plain import listed
 from nncodegen.export.casadi.model import CasadiModel
+from nncodegen.export.mark import EXPORTED, HEAD
 
 TYPES = """\
 #ifndef casadi_real
@@ -73,7 +72,7 @@ def makefile(model: CasadiModel) -> str:
     """``make`` compiles the library that CasADi loads."""
     name = model.name
     return f"""\
-# {MARK}. Do not edit: change the model and export it again.
+# {EXPORTED}
 CFLAGS ?= -O2
 CFLAGS += -std=c99 -fPIC
 {name}.so lib{name}.so: {name}.c {name}.h

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nncodegen.emit.lines import Lines, wrapped
-from nncodegen.emit.model import HEAD
 from nncodegen.export.c.kernels import PlainEmitter
 from nncodegen.export.c.plain import NEEDS_LIBM, helper_texts, numbers
 from nncodegen.export.casadi.header import EVALUATION, SIZES
 from nncodegen.export.casadi.matrices import Matrix, Pattern
 from nncodegen.export.casadi.model import KINDS, CasadiModel, Function
+from nncodegen.export.mark import HEAD
 from nncodegen.schedule.plain import PlainKernel
 
 EXPORT = """\

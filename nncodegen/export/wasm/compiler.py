@@ -6,13 +6,11 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from nncodegen.build import cache_folder
 from nncodegen.errors import BuildError
+from nncodegen.export.workbench import said, workbench
 from nncodegen.zig import OPTIONS as OPTIONS_OF_ZIG
-from nncodegen.zig import zig_environment, zig_program
+from nncodegen.zig import zig_program
 
 OPTIONS = (
     "-std=c99", "-O2", "-g0", "-ffreestanding", "-nostdlib", "-mbulk-memory", "-mnontrapping-fptoint",
@@ -37,18 +35,12 @@ def compile_to_wasm(sources: Mapping[str, str], exports: Iterable[str]) -> tuple
     failures = []
     options = [*OPTIONS, *(f"-Wl,--export={name}" for name in exports)]
     for name, command in compilers():
-        with TemporaryDirectory(prefix="nncodegen") as folder:
-            for file, text in sources.items():
-                (Path(folder) / file).write_text(text)
-            used = [*command, *options, *(file for file in sources if file.endswith(".c")), "-o", "linked.wasm"]
-            done = subprocess.run(
-                used, cwd=folder, env=zig_environment(cache_folder()), stdin=subprocess.DEVNULL, capture_output=True,
-                text=True, errors="replace", check=False,
-            )  # fmt: skip
+        used = [*command, *options, *(file for file in sources if file.endswith(".c")), "-o", "linked.wasm"]
+        with workbench(sources) as bench:
+            done = bench.run(*used)
             if done.returncode == 0:
-                return (Path(folder) / "linked.wasm").read_bytes(), name
-            said = done.stderr.strip()[:2000]
-            failures.append(f"{shlex.join(used)}\nfailed with exit code {done.returncode}: {said}")
+                return bench.read("linked.wasm"), name
+        failures.append(f"{shlex.join(used)}\nfailed with exit code {done.returncode}: {said(done)}")
     raise BuildError("\n".join(failures) or NO_COMPILER)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nncodegen.emit.lines import wrapped
-from nncodegen.emit.names import MARK
 from nncodegen.export.c.plain import columns
+from nncodegen.export.mark import EXPORTED
 from nncodegen.export.wasm.javascript import ARRAYS
 from nncodegen.export.wasm.model import WasmModel
 from nncodegen.export.wasm.training import default_options
@@ -106,7 +106,7 @@ def declarations(model: WasmModel) -> str:
             "/** Rows, or the numbers of all rows in one array. */",
             "export type Rows = readonly Numbers[] | Numbers;",
         ]
-    mark = f"// {MARK}. Do not edit: change the model and export it again."
+    mark = f"// {EXPORTED}"
     return "\n".join([mark, "", *_about(model), "", *types, "", texts])
 
 

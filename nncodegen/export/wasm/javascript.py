@@ -12,6 +12,7 @@ from importlib.resources import files
 from textwrap import wrap
 
 from nncodegen.emit.names import MARK
+from nncodegen.export.mark import EXPORTED
 from nncodegen.export.wasm.model import WasmModel
 
 ARRAYS = {"float64": "Float64Array", "float32": "Float32Array"}
@@ -50,7 +51,7 @@ def _head(model: WasmModel) -> Iterator[str]:
     if model.train:
         sizes["classes"] = sizes["targets"] if model.program.labels else 0
     array, counts = ARRAYS[model.request.precision], ", ".join(f"{name}: {size}" for name, size in sizes.items())
-    yield f"// {MARK}. Do not edit: change the model and export it again."
+    yield f"// {EXPORTED}"
     yield ""
     yield f"const Real = {array}, SIZES = {{ {counts} }};"
     yield from _parameters(model)

@@ -11,6 +11,7 @@
 #define fabsf(x) __builtin_fabsf(x)
 #define sqrt(x) __builtin_sqrt(x)
 #define sqrtf(x) __builtin_sqrtf(x)
+#define root_of(x) __builtin_sqrt(x)
 #define copysign(x, sign) __builtin_copysign(x, sign)
 #define copysignf(x, sign) __builtin_copysignf(x, sign)
 
