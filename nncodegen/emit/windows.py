@@ -44,10 +44,13 @@ class WindowPrinter:
                     loops.enter_context(lines.block(self._loop(index)))
                 if window.tests:
                     self._lists(window, pairs, target, lines)
-                begins = (self._begin(e, p, window) for e, p in zip(elements, (first, second, out), strict=True))
+                begins = [self._begin(e, p, window) for e, p in zip(elements, (first, second, out), strict=True)]
                 width = "*".join([*(str(at.size(index)) for index in window.along), "TILE"])
-                sums = SAMPLE not in target.indices
-                function, end = ("sums", "padded") if sums else ("products", f"{width}, {int(window.scatters)}")
+                function, end = "products", f"{width}, {int(window.scatters)}"
+                if SAMPLE not in target.indices:
+                    function, end = "sums", "padded"
+                if window.first == window.second:
+                    function, begins = "totals", [begins[0], begins[2]]
                 lists = (f"{name}, {name[:-1]}_count" for name in LISTS[: len(window.listed)])
                 lines.add(*wrapped(f"place_{function}({', '.join([*lists, *begins, end])});"))
         yield from str(lines).splitlines()

@@ -62,6 +62,8 @@ class Window:
 def window_of(step: Step, program: Program) -> Window | None:
     """How a step runs by lists; none if it is no such sum of products."""
     read = step.operands
+    if step.operator == "sum" and step.expression in read and SAMPLE in step.over:
+        return _total(step, read[0], program)
     if step.operator != "sum" or step.expression.as_coeff_Mul()[0] != 1 or len(read) != 2:
         return None
     if not step.expression.is_Mul or set(step.expression.args) != set(read):
@@ -142,6 +144,15 @@ def _sum(step: Step, first: Element, second: Element, program: Program) -> Windo
     if program.count(together) > LONGEST:
         return None
     return Window(first, second, tuple(i for i in columns if i not in together), listed, tests, step.where)
+
+
+def _total(step: Step, summed: Element, program: Program) -> Window | None:
+    """The sum over samples and others of an array alone, which has no second factor."""
+    terms = tuple(index for index in step.over if index != SAMPLE)
+    lists = (step.target.indices, terms)
+    if step.where or not terms or any(program.count(indices) > LONGEST for indices in lists):
+        return None
+    return Window(summed, summed, (), lists, (), ())
 
 
 def _tests(step: Step, lists: Sequence[tuple[str, ...]], program: Program) -> tuple[tuple[int, Equation], ...] | None:

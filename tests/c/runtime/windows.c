@@ -63,6 +63,14 @@ static void sums_once(size_t row_count, size_t column_count, size_t term_count, 
         }
     for (size_t k = row_count*column_count; k < MOST*MOST; k++)
         CHECK(sums[k] == (double) k);
+    double totals[MOST*MOST];
+    memcpy(totals, sums, sizeof totals);
+    place_totals(rows, row_count, terms, term_count, a, sums, padded);
+    for (size_t r = 0; r < row_count; r++)
+        for (size_t k = 0; k < term_count*padded; k++)
+            totals[r*column_count] += (double) a[r*term_count*padded + k];
+    for (size_t k = 0; k < MOST*MOST; k++)
+        CHECK(sums[k] == totals[k]);
     end_case();
 }
 

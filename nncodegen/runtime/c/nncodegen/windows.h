@@ -1,6 +1,6 @@
 /* Sums of products whose factors lie in places that lists name: windows, their transposes, and layers behind them.
 
-   Needs vectors.h. Gives place, zero, place_products and place_sums. */
+   Needs vectors.h. Gives place, zero, place_products, place_sums and place_totals. */
 
 #ifndef NNCODEGEN_WINDOWS_H
 #define NNCODEGEN_WINDOWS_H
@@ -149,6 +149,31 @@ static HOT void place_sums(const place *rows, size_t row_count, const place *ter
         for (size_t r = 0; r < row_count; r += LANE_SUM_ROWS)
             block_of_sums(rows + r, row_count - r < LANE_SUM_ROWS ? row_count - r : LANE_SUM_ROWS, columns + c,
                 column_count - c < 4 ? column_count - c : 4, terms, term_count, a, b, sums, padded);
+}
+
+/* sums[row.second] += sum(term, n) a[row.first + term.first + n] for all rows, over the samples n of a tile. */
+static HOT void place_totals(const place *rows, size_t row_count, const place *terms, size_t term_count,
+    const real *restrict a, double *restrict sums, size_t padded)
+{
+    for (size_t r = 0; r < row_count; r += 4) {
+        const size_t last = row_count - r - 1;
+        const real *const a0 = a + rows[r].first, *const a1 = a + rows[r + (last < 1 ? last : 1)].first;
+        const real *const a2 = a + rows[r + (last < 2 ? last : 2)].first;
+        const real *const a3 = a + rows[r + (last < 3 ? last : 3)].first;
+        vector s[4] = {{0}};
+        for (size_t k = 0; k < term_count; k++)
+            for (size_t n = 0; n < padded; n += LANES) {
+                const ptrdiff_t i = terms[k].first + (ptrdiff_t) n;
+                s[0] += load(a0 + i);
+                s[1] += load(a1 + i);
+                s[2] += load(a2 + i);
+                s[3] += load(a3 + i);
+            }
+        four totals;
+        sums_of_four(s, &totals);
+        for (size_t l = 0; l < 4 && l <= last; l++)
+            sums[rows[r + l].second] += (double) totals[l];
+    }
 }
 
 #endif
