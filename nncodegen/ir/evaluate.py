@@ -53,11 +53,21 @@ def evaluate(
             )
         lengths = {index: samples if size is None else size for index, size in program.sizes.items()}
         for item in grouped(program.steps):
-            if isinstance(item, Group):
-                _repeat(item, values, lengths, digits)
-            else:
-                values[item.target.tensor] = _evaluate_step(item, values, lengths, digits)
+            add_values(item, values, lengths, digits)
     return values
+
+
+def add_values(
+    item: Step | Group, values: dict[str, Array], lengths: Mapping[str, int], digits: int | None = None
+) -> None:
+    """Adds what a step defines, or steps that depend on each other, to the values of tensors by name.
+
+    lengths has the size of every index, that of the samples included.
+    """
+    if isinstance(item, Group):
+        _repeat(item, values, lengths, digits)
+    else:
+        values[item.target.tensor] = _evaluate_step(item, values, lengths, digits)
 
 
 def _bind(

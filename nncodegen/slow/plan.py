@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, Mul
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
-from nncodegen.ir.evaluate import OPERATORS
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Group, Program, Step, Tensor, grouped, needed
+from nncodegen.ir.evaluate import OPERATORS, add_values
 from nncodegen.slow.expressions import Function, translated
 
 Array = NDArray[Any]
@@ -41,7 +41,7 @@ class Plan:
     def __init__(self, program: Program, results: Sequence[Element]) -> None:
         self.program, self.results = program, tuple(results)
         steps = needed(program.steps, results)
-        self._steps = [(step.target.tensor, _translated(step)) for step in steps]
+        self._steps = [_added(item) for item in grouped(steps)]
         self._sizes = {index: size for index, size in program.sizes.items() if size is not None}
         self._read = {element.tensor for step in steps for element in step.operands} | {e.tensor for e in results}
 
@@ -51,8 +51,8 @@ class Plan:
         lengths = {SAMPLE: count, **self._sizes}
         values = self._bound(parameters, samples, count)
         with np.errstate(all="ignore"):
-            for name, step in self._steps:
-                values[name] = step(values, lengths)
+            for step in self._steps:
+                step(values, lengths)
         return [values[element.tensor] for element in self.results]
 
     def _bound(self, parameters: Array, samples: Samples, count: int) -> dict[str, Any]:
@@ -95,6 +95,18 @@ def _parts(tensors: Iterable[Tensor]) -> list[tuple[str, slice, tuple[int, ...]]
 # --- steps -------------------------------------------------------------------------------------------------------
 
 Runnable = Callable[[Mapping[str, Array], Lengths], Array]
+
+
+def _added(item: Step | Group) -> Callable[[dict[str, Array], Lengths], None]:
+    """A step, or steps that recur, as a function that adds their values to those before."""
+    if isinstance(item, Group) or item.where or item.operator in RECURRENCES:
+        return lambda values, lengths: add_values(item, values, lengths)
+    name, step = item.target.tensor, _translated(item)
+
+    def add(values: dict[str, Array], lengths: Lengths) -> None:
+        values[name] = step(values, lengths)
+
+    return add
 
 
 def _translated(step: Step) -> Runnable:
