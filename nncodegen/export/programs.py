@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.describe import describe
+from nncodegen.errors import ModelError
 from nncodegen.export.request import Request
-from nncodegen.ir import Program, needed
+from nncodegen.ir import RECURRENCES, Program, needed
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
@@ -16,6 +17,17 @@ from nncodegen.schedule.loops import without_noise
 def described(request: Request) -> Program:
     """The model as a program, under the name of the export."""
     return replace(describe(request.subject.model, request.precision), name=request.name)
+
+
+def without_moves(program: Program, destination: str) -> Program:
+    """The program itself. Raises ModelError where indices belong together by equations, which a destination lacks."""
+    for step in program.steps:
+        if step.where or step.operator in RECURRENCES:
+            raise ModelError(
+                f"{destination} does not know how {step.target} of {program.name} is made, which is {step.definition}: "
+                f"it knows layers whose values are sums and formulas without such windows, pieces or gathered rows"
+            )
+    return program
 
 
 def of_outputs(program: Program) -> Program:

@@ -72,7 +72,9 @@ def jacobian(program: Program, variables: tuple[Tensor, ...]) -> Jacobian:
             function = numbering.define(seeded, None, (SAMPLE, *rows), "sum", own)
         entries += _sweep(program, variables, function, rows, numbering)
     matrices = tuple(Tensor(one.tensor, (program.sizes[index],) * 2) for index, one in identities.items())
-    derived = _of(replace(program, parameters=(*program.parameters, *matrices)), entries, numbering)
+    extents = tuple((one.indices[0], program.sizes[index] or 0) for index, one in identities.items())
+    whole = replace(program, parameters=(*program.parameters, *matrices), extents=(*program.extents, *extents))
+    derived = _of(whole, entries, numbering)
     return Jacobian(derived, tuple(entries), tuple(one.tensor for one in identities.values()))
 
 

@@ -20,7 +20,7 @@ from nncodegen.emit.printer import FUNCTIONS
 from nncodegen.errors import ModelError
 from nncodegen.export.c.kernels import HELPERS
 from nncodegen.export.casadi.matrices import Matrix, Part, Pattern, empty, matrix, parts_of, stacked, vector
-from nncodegen.export.programs import described, of_outputs
+from nncodegen.export.programs import described, of_outputs, without_moves
 from nncodegen.export.request import Request
 from nncodegen.ir import Element, Program, Tensor
 from nncodegen.passes.identities import contract
@@ -75,7 +75,7 @@ class CasadiModel:
         _check(request)
         self.request = replace(request, subject=replace(request.subject, precision="float64"))
         self.name, self.upper = request.name, request.name.upper()
-        self.program = stabilize(of_outputs(described(self.request)))
+        self.program = stabilize(of_outputs(without_moves(described(self.request), "CasADi")))
 
     @cached_property
     def constants(self) -> Any:

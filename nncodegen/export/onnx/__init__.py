@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,9 +15,10 @@ from nncodegen.describe.checks import bounded
 from nncodegen.errors import ModelError
 from nncodegen.export.initial import start_of
 from nncodegen.export.onnx.graph import Graph, Value
+from nncodegen.export.onnx.masks import masked
 from nncodegen.export.onnx.steps import Steps
 from nncodegen.export.request import Exported, Request
-from nncodegen.ir import SAMPLE, Program, verify
+from nncodegen.ir import SAMPLE, Element, Program, verify
 from nncodegen.passes.stabilize import stabilize
 
 OPSET = 13
@@ -44,7 +45,9 @@ def files(request: Request) -> Exported:
         raise ModelError(
             f"{program.name} has no inputs, so there is nothing to predict: ONNX needs a model with inputs"
         )
-    model, graph = _model(request, program, _parameters(request, program))
+    parameters = _parameters(request, program)
+    program, constants = masked(program)
+    model, graph = _model(request, verify(program), {**parameters, **constants})
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString(deterministic=True)
     return Exported({f"{request.name}.onnx": content}, _report(request, program, model, graph, len(content)))
@@ -75,14 +78,12 @@ def _model(request: Request, program: Program, parameters: Mapping[str, Any]) ->
     rows = graph.free(program.inputs[0].name if len(program.inputs) == 1 else "X")
     result = graph.free("output")
     steps = Steps(program, graph, _columns(program, graph, rows), rows, parameters)
-    graph.output(_joined(program, graph, [steps.read(element) for element in program.outputs]), result)
+    graph.output(_joined(program, graph, [(element, steps.read(element)) for element in program.outputs]), result)
     kind = TYPES[program.precision]
     width = sum(tensor.size for tensor in program.inputs)
-    outputs = program.count([index for element in program.outputs[:1] for index in element.indices])
+    outputs = sum(program.count(element.indices) for element in program.outputs)
     given = helper.make_tensor_value_info(rows, kind, [ROWS, width], _text(_inputs(request, program)))
-    found = helper.make_tensor_value_info(
-        result, kind, [ROWS, outputs * len(program.outputs)], _text(_outputs(request, program))
-    )
+    found = helper.make_tensor_value_info(result, kind, [ROWS, outputs], _text(_outputs(request, program)))
     made = helper.make_graph(
         graph.nodes, request.name, [given], [found], graph.initializers, doc_string=_about(given, found)
     )
@@ -108,20 +109,36 @@ def _columns(program: Program, graph: Graph, rows: str) -> dict[str, Value]:
     if len(program.inputs) == 1 and len(program.inputs[0].shape) == 2:
         return {program.inputs[0].name: Value(graph, rows)}
     columns = {}
-    for place, tensor in enumerate(program.inputs):
-        column = Value(graph, graph.node("Gather", [rows, graph.constant(np.array(place))], axis=1), (SAMPLE,))
-        columns[tensor.name] = graph.named(column, tensor.name)
+    place = 0
+    for tensor in program.inputs:
+        own = {e.indices for step in program.steps for e in step.operands if e.tensor == tensor.name}
+        indices = min(own, default=(SAMPLE, *map(str, tensor.shape[1:])))
+        if len(tensor.shape) == 1:
+            name = graph.node("Gather", [rows, graph.constant(np.array(place))], axis=1)
+        else:
+            ends = [graph.constant(np.array([k])) for k in (place, place + tensor.size, 1)]
+            name = graph.node("Slice", [rows, *ends])
+        if len(tensor.shape) > 2:
+            shape = [0, *(size or 0 for size in tensor.shape[1:])]  # 0: as many as there are
+            name = graph.node("Reshape", [name, graph.constant(np.array(shape))])
+        columns[tensor.name] = graph.named(Value(graph, name, indices), tensor.name)
+        place += tensor.size
     return columns
 
 
-def _joined(program: Program, graph: Graph, values: list[Value]) -> Value:
+def _joined(program: Program, graph: Graph, outputs: Sequence[tuple[Element, Value]]) -> Value:
     """The outputs of a program side by side: (N, outputs)."""
-    if any(value.indices[:1] != (SAMPLE,) or len(value.indices) > 2 for value in values):
-        raise ModelError(f"the outputs of {program.name} are not rows of numbers, one for each sample")
-    columns = [
-        value.name if len(value.indices) == 2 else graph.node("Unsqueeze", [value.name, graph.constant(np.array([1]))])
-        for value in values
-    ]
+    columns = []
+    for element, value in outputs:
+        if SAMPLE not in value.indices:
+            raise ModelError(f"the outputs of {program.name} are not rows of numbers, one for each sample")
+        order = (SAMPLE, *(index for index in element.indices if index != SAMPLE))
+        name = graph.transposed(value, order).name
+        if len(order) == 1:
+            name = graph.node("Unsqueeze", [name, graph.constant(np.array([1]))])
+        if len(order) > 2:
+            name = graph.node("Reshape", [name, graph.constant(np.array([0, program.count(order)]))])
+        columns.append(name)
     return Value(graph, graph.node("Concat", columns, axis=1) if len(columns) > 1 else columns[0])
 
 

@@ -1,0 +1,80 @@
+"""Equations between indices as factors: tensors of ones and zeros, as ONNX has no other word for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Eq, Float, Piecewise, S
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Program, Step, Tensor
+
+LOWEST = -3e38
+"""What is below all numbers of single precision, nearly: a term of a maximum that does not exist."""
+
+
+def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
+    """The program with factors in place of equations, and the constants that it has besides its parameters, by name.
+
+    Raises ModelError for steps that recur.
+    """
+    constants: dict[str, NDArray[Any]] = {}
+    tensors: list[Tensor] = []
+    steps: list[Step] = []
+    known: dict[Equation, Element] = {}
+
+    def constant(letters: str, indices: tuple[str, ...], values: NDArray[Any]) -> Element:
+        element = Element(f"{letters}{len(constants) + 1}", indices)
+        constants[element.tensor] = values.astype(float)
+        tensors.append(Tensor(element.tensor, values.shape, trained=False))
+        return element
+
+    for step in program.steps:
+        if step.operator in RECURRENCES:
+            raise ModelError(f"ONNX does not know how {step.target} of {program.name} is made: it recurs")
+        factors = []
+        for equation in step.where:
+            if equation not in known:
+                indices, right = _right(equation, program.sizes)
+                if isinstance(equation.left, str):
+                    indices = (equation.left, *indices)
+                    left = np.arange(program.sizes[equation.left] or 0).reshape(-1, *[1] * right.ndim)
+                    known[equation] = constant("mask", indices, left == right)
+                else:
+                    number = constant("number", indices, right)
+                    own = equation.left.indices
+                    hot = Element(f"is{len(known) + 1}", (*own, *(i for i in indices if i not in own)))
+                    steps.append(Step(hot, Piecewise((S.One, Eq(equation.left, number)), (S.Zero, True))))
+                    known[equation] = hot
+            factors.append(known[equation])
+        steps.append(_with_factors(step, factors))
+    changed = replace(program, steps=tuple(steps), parameters=(*program.parameters, *tensors))
+    return changed, constants
+
+
+def _with_factors(step: Step, factors: list[Element]) -> Step:
+    """A step with factors that are 1 or 0, in place of its equations."""
+    expression = step.expression
+    if step.operator == "max":
+        for factor in factors:
+            expression = Piecewise((expression, factor > 0), (Float(LOWEST), True))
+    else:
+        for factor in factors:
+            expression *= factor
+    return replace(step, expression=expression, where=())
+
+
+def _right(equation: Equation, sizes: Mapping[str, int | None]) -> tuple[tuple[str, ...], NDArray[Any]]:
+    """The indices of the right side of an equation, and its values for all of these."""
+    indices = tuple(dict.fromkeys(index for index, _ in equation.terms))
+    if SAMPLE in indices:
+        raise ModelError(f"ONNX does not know equations for samples, as in: {equation}")
+    grid = np.indices([sizes[index] or 0 for index in indices]) if indices else np.zeros(())
+    total = np.zeros([sizes[index] or 0 for index in indices])
+    for index, factor in equation.terms:
+        total = total + factor * grid[indices.index(index)]
+    return indices, total + equation.offset
