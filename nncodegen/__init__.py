@@ -2,16 +2,22 @@
 
 from nncodegen.curve import curve_fit
 from nncodegen.describe import (
+    RBF,
     Activation,
     Add,
     Average,
+    BatchNormalization,
     Call,
+    Concatenate,
     Dense,
     Dropout,
+    Embedding,
+    Flatten,
     GaussianNoise,
     Graph,
     Input,
     Layer,
+    LayerNormalization,
     Maximum,
     Minimum,
     Model,
@@ -20,11 +26,15 @@ from nncodegen.describe import (
     Node,
     Optimizer,
     Part,
+    Permute,
+    Polynomial,
+    Reshape,
     Sequential,
     Subtract,
     WideAndDeep,
     add,
     average,
+    concatenate,
     maximum,
     minimum,
     multiply,
@@ -32,7 +42,14 @@ from nncodegen.describe import (
 )
 from nncodegen.errors import BuildError, ModelError, NncodegenError, ProgramError, TableError
 from nncodegen.export import Exportable, Exported, export
-from nncodegen.imports import from_onnx, from_sklearn, from_torch, load_safetensors, save_safetensors
+from nncodegen.imports import (
+    from_onnx,
+    from_sklearn,
+    from_torch,
+    load_safetensors,
+    save_safetensors,
+    with_weights,
+)
 from nncodegen.ir import Hyperparameter, Program, evaluate
 from nncodegen.ir.functions import (
     elu,
@@ -57,11 +74,13 @@ from nncodegen.targets import get_include
 __version__ = "0.1.0"
 
 __all__ = [
-    "Activation", "Add", "Average", "BuildError", "Call", "Dense", "Dropout", "Exportable", "Exported", "FitResult",
-    "GaussianNoise", "Graph", "Hyperparameter", "Input", "Layer", "ManyFits", "ManyResult", "Maximum", "Minimum",
-    "Model", "ModelError", "Module", "Multiply", "Network", "NncodegenError", "Node", "Optimizer", "Part", "Program",
-    "ProgramError", "Progress", "Result", "Sequential", "Subtract", "TableError", "WideAndDeep", "add", "average",
-    "build", "compile_model", "curve_fit", "elu", "evaluate", "export", "from_onnx", "from_sklearn", "from_torch",
-    "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh", "maximum", "minimum", "multiply", "relu",
-    "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign", "subtract", "tanh", "xlogy",
+    "RBF", "Activation", "Add", "Average", "BatchNormalization", "BuildError", "Call", "Concatenate", "Dense",
+    "Dropout", "Embedding", "Exportable", "Exported", "FitResult", "Flatten", "GaussianNoise", "Graph",
+    "Hyperparameter", "Input", "Layer", "LayerNormalization", "ManyFits", "ManyResult", "Maximum", "Minimum", "Model",
+    "ModelError", "Module", "Multiply", "Network", "NncodegenError", "Node", "Optimizer", "Part", "Permute",
+    "Polynomial", "Program", "ProgramError", "Progress", "Reshape", "Result", "Sequential", "Subtract", "TableError",
+    "WideAndDeep", "add", "average", "build", "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export",
+    "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh",
+    "maximum", "minimum", "multiply", "relu", "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign",
+    "subtract", "tanh", "with_weights", "xlogy",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.errors import NncodegenError
-from nncodegen.ir import Program, evaluate
+from nncodegen.ir import Program, evaluate, ranges_of
 from nncodegen.module import Module
 
 Array = NDArray[np.float64]
@@ -70,10 +70,18 @@ def check_gradient(
 
 
 def random_data(program: Program, samples: int = 5) -> tuple[Array | None, Array | None]:
-    """Inputs and targets between 0 and 1, where most formulas are defined; rows of targets that sum to 1."""
+    """Inputs and targets between 0 and 1, where most formulas are defined; rows of targets that sum to 1.
+
+    Inputs that number something are whole numbers in their range.
+    """
     generator = np.random.default_rng(0)
     inputs, targets = (sum(t.size for t in tensors) for tensors in (program.inputs, program.targets))
     X, Y = generator.uniform(0.1, 0.9, (samples, inputs)), generator.uniform(0.1, 0.9, (samples, targets))
+    start = 0
+    for tensor in program.inputs:
+        if count := ranges_of(program).get(tensor.name):
+            X[:, start : start + tensor.size] = generator.integers(count, size=(samples, tensor.size))
+        start += tensor.size
     if program.labels:
         Y /= Y.sum(axis=1, keepdims=True)
     return X if inputs else None, Y if targets else None
@@ -85,6 +93,7 @@ def _differences(
     """The difference of a directional derivative from a central difference, relative to the terms that it sums."""
     generator = np.random.default_rng(1)
     direction = generator.standard_normal(len(parameters)) * np.maximum(abs(parameters), 1e-3)
+    direction *= np.repeat([tensor.trained for tensor in program.parameters], [t.size for t in program.parameters])
     found = float(gradient @ direction)
     scale = max(float(abs(gradient) @ abs(direction)), 1e-300)
 

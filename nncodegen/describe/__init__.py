@@ -6,6 +6,8 @@ from dataclasses import replace
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.checks import bounded, check_name, check_program
 from nncodegen.describe.describable import Describable
+from nncodegen.describe.embedding import Embedding
+from nncodegen.describe.formulas import RBF, Polynomial
 from nncodegen.describe.given import check_precision
 from nncodegen.describe.graph import Graph
 from nncodegen.describe.layer import Add, Input, Layer, Multiply, Node, Subtract
@@ -16,6 +18,7 @@ from nncodegen.describe.merging import (
     Minimum,
     add,
     average,
+    concatenate,
     maximum,
     minimum,
     multiply,
@@ -23,8 +26,10 @@ from nncodegen.describe.merging import (
 )
 from nncodegen.describe.model import Model
 from nncodegen.describe.network import Network
+from nncodegen.describe.normalization import BatchNormalization, LayerNormalization
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
 from nncodegen.describe.sequential import Sequential
+from nncodegen.describe.shapes import Concatenate, Flatten, Permute, Reshape
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
 
@@ -53,8 +58,9 @@ def _identity(program: Program) -> str:
 
 
 __all__ = [
-    "PRECISIONS", "Activation", "Add", "Average", "Call", "Dense", "Describable", "Dropout", "GaussianNoise", "Graph",
-    "Input", "Layer", "Maximum", "Minimum", "Model", "Multiply", "Network", "Node", "Optimizer", "Part", "Sequential",
-    "Subtract", "WideAndDeep", "add", "average", "check_program", "describe", "maximum", "minimum", "multiply",
-    "subtract",
+    "PRECISIONS", "RBF", "Activation", "Add", "Average", "BatchNormalization", "Call", "Concatenate", "Dense",
+    "Describable", "Dropout", "Embedding", "Flatten", "GaussianNoise", "Graph", "Input", "Layer", "LayerNormalization",
+    "Maximum", "Minimum", "Model", "Multiply", "Network", "Node", "Optimizer", "Part", "Permute", "Polynomial",
+    "Reshape", "Sequential", "Subtract", "WideAndDeep", "add", "average", "check_program", "concatenate", "describe",
+    "maximum", "minimum", "multiply", "subtract",
 ]  # fmt: skip

@@ -8,35 +8,53 @@ from typing import NamedTuple
 
 from sympy import Expr
 
-from nncodegen.describe.call import Copy, Indices, Part
+from nncodegen.describe.call import Copy, Indices, Part, Shape
 from nncodegen.describe.loss_steps import Output
-from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Element, Step, elements
+from nncodegen.ir import SAMPLE, Element, Equation, Step, elements, needed
 
 
 class Assembly(NamedTuple):
-    """Inputs, steps and outputs of a network, under the indices of the whole program."""
+    """Inputs, steps and outputs of a network, under the indices of the whole program, and the sizes of these."""
 
     inputs: tuple[Element, ...]
     steps: tuple[Step, ...]
     outputs: tuple[Output, ...]
+    sizes: tuple[tuple[str, int], ...]
+
+    @property
+    def extents(self) -> tuple[tuple[str, int], ...]:
+        """The sizes of indices that belong together by equations: these may follow from no tensor."""
+        moved = [step for step in self.steps if step.where]
+        found = {i for step in moved for i in (*step.indices, *(i for one in step.where for i in one.indices))}
+        return tuple((index, size) for index, size in self.sizes if index in found)
 
 
-def assembled(inputs: Sequence[Element], parts: Sequence[Part], outputs: Sequence[Output]) -> Assembly:
+def assembled(
+    inputs: Sequence[Element], shapes: Sequence[Shape], parts: Sequence[Part], outputs: Sequence[Output]
+) -> Assembly:
     """The steps of parts, without copies: what these have under other indices is read there under its own.
 
     Where that cannot be, as two indices of one tensor would become one, the values are copied by a step.
     """
-    found = Assembly(tuple(inputs), tuple(step for part in parts for step in part.steps), tuple(outputs))
-    copies = [copy for part in parts for copy in part.copies]
-    while copies:
-        copy = copies.pop(0)
+    sizes = {
+        index: size
+        for element, shape in zip(inputs, shapes, strict=True)
+        for index, size in zip(element.indices[1:], shape, strict=True)
+    }
+    sizes |= {index: size for part in parts for index, size in part.sizes}
+    steps, copies = [step for part in parts for step in part.steps], [copy for part in parts for copy in part.copies]
+    found = Assembly(tuple(inputs), tuple(steps), tuple(outputs), tuple(sizes.items()))
+    for number in range(len(copies)):
+        copy = copies[number]
         pairs = dict(zip(copy.target.indices, copy.source.indices, strict=True))
-        if not _may_unite(pairs, found):
-            raise ModelError(f"{copy.source} cannot be read as {copy.target}")
-        rename = Renaming(pairs, {copy.target.tensor: copy.source.tensor})
-        found = rename.assembly(found)
-        copies = [Copy(rename.element(one.target), rename.element(one.source)) for one in copies]
+        rest = tuple(step for step in found.steps if step.target != copy.target)
+        if _may_unite(pairs, found.inputs, rest):
+            rename = Renaming(pairs, {copy.target.tensor: copy.source.tensor})
+            found = rename.assembly(found._replace(steps=rest))
+            copies = [Copy(rename.element(one.target), rename.element(one.source)) for one in copies]
+    if any(part.unflattened for part in parts):
+        read = [e for output in found.outputs for e in (output.element, *elements(output.formula))]
+        found = found._replace(steps=needed(found.steps, read))
     return found
 
 
@@ -48,11 +66,11 @@ def with_letters(assembly: Assembly) -> Assembly:
     return Renaming({index: names.next() for index in dict.fromkeys(seen) if index != SAMPLE}, {}).assembly(assembly)
 
 
-def _may_unite(pairs: Mapping[str, str], assembly: Assembly) -> bool:
+def _may_unite(pairs: Mapping[str, str], inputs: Sequence[Element], steps: Sequence[Step]) -> bool:
     """Whether indices may become others: no tensor and no step has two that would become one."""
     if any(pairs.get(index, index) != index for index in pairs.values()):
         return False
-    groups = [element.indices for element in assembly.inputs] + [step.indices for step in assembly.steps]
+    groups = [element.indices for element in inputs] + [step.indices for step in steps]
     return all(len({pairs.get(index, index) for index in group}) == len(group) for group in groups)
 
 
@@ -73,12 +91,25 @@ class Renaming(NamedTuple):
 
     def step(self, step: Step) -> Step:
         """A step over such indices."""
-        over = tuple(self.indices.get(index, index) for index in step.over)
-        return replace(step, target=self.element(step.target), expression=self.expression(step.expression), over=over)
+        return Step(
+            self.element(step.target),
+            self.expression(step.expression),
+            step.operator,
+            tuple(self.indices.get(index, index) for index in step.over),
+            tuple(self.equation(equation) for equation in step.where),
+        )
+
+    def equation(self, equation: Equation) -> Equation:
+        """An equation between such indices."""
+        renamed, data = equation.renamed(self.indices), equation.data
+        return renamed if data is None else replace(renamed, left=self.element(data))
 
     def assembly(self, assembly: Assembly) -> Assembly:
         """All of a network."""
         outputs = (Output(self.element(one.element), self.expression(one.formula)) for one in assembly.outputs)
         return Assembly(
-            tuple(map(self.element, assembly.inputs)), tuple(map(self.step, assembly.steps)), tuple(outputs)
+            tuple(map(self.element, assembly.inputs)),
+            tuple(map(self.step, assembly.steps)),
+            tuple(outputs),
+            tuple({self.indices.get(index, index): size for index, size in assembly.sizes}.items()),
         )

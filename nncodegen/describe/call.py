@@ -12,7 +12,7 @@ from sympy import Expr
 
 from nncodegen.describe.initializers import initial
 from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Element, Initial, Noise, Step, Tensor
+from nncodegen.ir import SAMPLE, Element, Equation, Initial, Noise, Step, Tensor
 
 Shape = tuple[int, ...]
 """The sizes of the axes of one sample."""
@@ -27,6 +27,13 @@ class Copy:
 
     target: Element
     source: Element
+
+    @property
+    def step(self) -> Step:
+        """The step that copies them."""
+        pairs = [pair for pair in zip(self.target.indices, self.source.indices, strict=True) if pair[0] != pair[1]]
+        where = tuple(Equation(target, ((source, 1),)) for target, source in pairs)
+        return Step(self.target, self.source, "sum", tuple(source for _, source in pairs), where)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,12 @@ class Part:
     shape: Shape
     noise: tuple[Noise, ...] = ()
     copies: tuple[Copy, ...] = ()
+    sizes: tuple[tuple[str, int], ...] = ()
+    """The sizes of its own indices."""
+    unflattened: Element | None = None
+    """What the output is row by row, where it is a flattened array: a sum over the output may be one over this."""
+    inside: tuple[tuple[str, int], ...] = ()
+    """The sizes of the indices of that."""
 
 
 class Indices:
@@ -83,7 +96,8 @@ class Call:
 
     ``inputs`` are elements, each with the samples as its first index and one more for each axis of its shape in
     ``shapes``; ``x``, ``shape`` are those of a layer with one input. ``feeds_loss`` says whether the result is an
-    output of the network. ``number`` is that of the layer; ``role`` names it in errors.
+    output of the network, ``of_input`` whether what it gets is an input. ``number`` is that of the layer; ``role`` is
+    its name in errors.
     """
 
     def __init__(
@@ -95,16 +109,21 @@ class Call:
         feeds_loss: bool = False,
         name: str = "",
         use: int = 1,
+        behind: Part | None = None,
+        of_input: bool = False,
     ) -> None:
         self.inputs, self.shapes = tuple(inputs), tuple(shapes)
-        self.number, self.feeds_loss = number, feeds_loss
+        self.number, self.feeds_loss, self.of_input = number, feeds_loss, of_input
         self.role = f"layer {number} ({name})" if name else f"layer {number}"
         self._name, self._use, self._fresh = name, use, fresh
+        self.unflattened = behind.unflattened if behind else None
         self._sizes = {
             index: size
             for element, shape in zip(self.inputs, self.shapes, strict=True)
             for index, size in zip(element.indices[1:], shape, strict=True)
         }
+        self._given = tuple(self._sizes)
+        self._sizes |= dict(behind.inside if behind else ())
         self._parameters: list[Tensor] = []
         self._steps: list[Step] = []
         self._noise: list[Noise] = []
@@ -180,11 +199,17 @@ class Call:
         return element
 
     def step(
-        self, letters: str, indices: Iterable[str], value: Expr, operator: str | None = None, over: Iterable[str] = ()
+        self,
+        letters: str,
+        indices: Iterable[str],
+        value: Expr,
+        operator: str | None = None,
+        over: Iterable[str] = (),
+        where: Iterable[Equation] = (),
     ) -> Element:
-        """A tensor that a step defines: ``letters[indices] = operator(over) value``."""
+        """A tensor that a step defines: ``letters[indices] = operator(over) value where equations``."""
         element = Element(self.named(letters), indices)
-        self._steps.append(Step(element, value, operator, tuple(over)))
+        self._steps.append(Step(element, value, operator, tuple(over), tuple(where)))
         return element
 
     def output(self, value: Expr, indices: Sequence[str] | None = None, letters: str = "h") -> Part:
@@ -196,6 +221,7 @@ class Call:
         return Part(
             tuple(self._parameters), tuple(self._steps), output, output if formula is None else formula,
             tuple(self.size(index) for index in output.indices[1:]), tuple(self._noise), tuple(self._copies),
+            tuple((index, size) for index, size in self._sizes.items() if index not in self._given),
         )  # fmt: skip
 
     def aligned(self) -> tuple[tuple[Element, ...], tuple[str, ...]]:
@@ -224,9 +250,10 @@ class Call:
         """The values of an element under other indices of the same sizes."""
         if element.indices == indices:
             return element
-        copy = Element(self.named(letters), indices)
-        self._copies.append(Copy(copy, element))
-        return copy
+        copy = Copy(Element(self.named(letters), indices), element)
+        self._copies.append(copy)
+        self._steps.append(copy.step)
+        return copy.target
 
     def inner(self, layer: Any, place: int, prefix: str, x: Element, shape: Shape) -> tuple[Element, Shape]:
         """The result of a layer inside of this one, and its shape. Its first index has the name ``prefix``."""

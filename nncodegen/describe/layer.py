@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
+from numpy.typing import NDArray
 from sympy import Add as Sum
 from sympy import Expr, Mul
 
 from nncodegen.describe.call import Call, Part, Shape, layer_name
 from nncodegen.errors import ModelError
+
+Array = NDArray[Any]
 
 
 class Layer:
@@ -22,6 +25,13 @@ class Layer:
     """
 
     name: str = ""
+
+    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """By the letters of a parameter: what Keras calls it, and PyTorch."""
+
+    def taken_over(self, letters: str, values: Array, origin: str) -> Array:
+        """The values of a parameter, as "keras" or "torch" has them, with axes in the order that they have here."""
+        return values
 
     def describe(self, call: Call) -> Part:
         """One use of the layer as steps: see ``Call`` for what it is given, and how it writes them.
@@ -160,6 +170,11 @@ def shape_of(shape: Any, role: str) -> Shape:
 
 def positive_integer(value: Any, role: str) -> int:
     """An integer above 0. Raises ModelError otherwise."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+    if not is_integer(value) or value < 1:
         raise ModelError(f"{role} must be a positive integer, not {value!r}")
     return int(value)
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer of any type; True and False do not count as such."""
+    return isinstance(value, Integral) and not isinstance(value, bool)

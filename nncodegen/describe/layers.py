@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sympy import Expr
 
@@ -13,7 +13,7 @@ from nncodegen.describe.activate import activated
 from nncodegen.describe.activations import Activation as ActivationFunction
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.checks import is_finite
-from nncodegen.describe.layer import Layer, Standard, positive_integer
+from nncodegen.describe.layer import Array, Layer, Standard, positive_integer
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element
 
@@ -32,17 +32,25 @@ class Dense(Standard):
     bias_initializer: str | float = "zeros"
     bias: bool = True
 
+    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"W": ("kernel", "weight"), "b": ("bias", "bias")}
+
+    def taken_over(self, letters: str, values: Array, origin: str) -> Array:
+        """Keras has weights as (inputs, units)."""
+        return values.T if letters == "W" and origin == "keras" else values
+
     def describe(self, call: Call) -> Part:
         """S = W x, z = s + b, h = activation(z)."""
         units, x = positive_integer(self.units, f"the units of {call.role}"), call.x
-        *leading, i = x.indices
+        if call.unflattened is not None:  # the sum over all its indices is that over the flattened one
+            x = call.unflattened
+        leading, over = (x.indices[:-1], x.indices[-1:]) if x == call.x else (x.indices[:1], x.indices[1:])
         j = call.index(units)
-        indices = (*leading, j)
-        W = call.parameter("W", (j, i), self.initializer)
-        s = call.step("s", indices, W * x, "sum", (i,))
+        indices, inputs = (*leading, j), math.prod(map(call.size, over))
+        W = call.parameter("W", (j, *over), self.initializer, (inputs, units))
+        s = call.step("s", indices, W * x, "sum", over)
         if not self.bias:
             return activated(call, s, self.activation)
-        b = call.parameter("b", (j,), self.bias_initializer, (call.size(i), units), penalized=False)
+        b = call.parameter("b", (j,), self.bias_initializer, (inputs, units), penalized=False)
         return activated(call, call.step("z", indices, s + b), self.activation)
 
 

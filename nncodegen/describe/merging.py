@@ -9,6 +9,7 @@ from sympy import Add as Sum
 from sympy import Expr, Max, Min
 
 from nncodegen.describe.layer import Add, Merge, Multiply, Node, Subtract
+from nncodegen.describe.shapes import Concatenate
 
 
 class Average(Merge):
@@ -63,3 +64,8 @@ def maximum(inputs: Sequence[Node], **options: Any) -> Node:
 def minimum(inputs: Sequence[Node], **options: Any) -> Node:
     """``Minimum()(inputs)``."""
     return Minimum(**options)(*inputs)
+
+
+def concatenate(inputs: Sequence[Node], axis: int = -1, **options: Any) -> Node:
+    """``Concatenate(axis)(inputs)``."""
+    return Concatenate(axis, **options)(*inputs)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nncodegen.describe.assembly import Assembly, Renaming, assembled, with_letters
-from nncodegen.describe.call import Shape, count
+from nncodegen.describe.call import Shape, count, layer_name
 from nncodegen.describe.checks import bounded, check_name, is_finite
 from nncodegen.describe.given import Given, copied, with_initial
-from nncodegen.describe.layer import Node
+from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, term_of
 from nncodegen.describe.losses import LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
-from nncodegen.describe.uses import Uses
+from nncodegen.describe.uses import Uses, in_order
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step, Tensor
 from nncodegen.notebook import model_html, model_latex
@@ -61,10 +61,19 @@ class Network:
         self.initial = copied(initial, name)
         self.describe()
 
+    @property
+    def numbered(self) -> tuple[tuple[str, Layer], ...]:
+        """The layers, each with what stands behind the letters of its parameters: its number, or _ and its name."""
+        layers = {id(node.layer): node.layer for node in in_order(self.outputs) if node.layer is not None}
+        return tuple(
+            (f"_{name}" if (name := layer_name(layer)) else str(number), layer)
+            for number, layer in enumerate(layers.values(), start=1)
+        )
+
     def describe(self) -> Program:
         """The network as a Program."""
         uses = Uses(self.inputs, self.outputs)
-        assembly = with_letters(assembled(uses.inputs, uses.parts, uses.outputs))
+        assembly = with_letters(assembled(uses.inputs, [node.shape for node in self.inputs], uses.parts, uses.outputs))
         taken = {*uses.parameters, *(e.tensor for e in assembly.inputs), *(s.target.tensor for s in assembly.steps)}
         assembly = self._with_names(assembly, taken)
         free = _Free(taken)
@@ -86,6 +95,7 @@ class Network:
             labels=single and entries[0].labels and len(shape) == 1 and count(shape) > 1,
             threshold=entries[0].threshold,
             least_squares=single and self.loss[0] == "mse" and self.weights[0] == 1,
+            extents=assembly.extents,
         )
 
     def _with_names(self, assembly: Assembly, taken: set[str]) -> Assembly:

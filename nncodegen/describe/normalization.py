@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 from sympy import Expr, Float, sqrt
 
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.checks import is_finite
-from nncodegen.describe.layer import Standard
+from nncodegen.describe.layer import Standard, is_integer
 from nncodegen.errors import ModelError
+from nncodegen.ir import Element
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class LayerNormalization(Standard):
     beta_initializer: str | float = "zeros"
     gamma_initializer: str | float = "ones"
 
+    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"gamma": ("gamma", "weight"), "beta": ("beta", "bias")}
+
     def describe(self, call: Call) -> Part:
         """Mean and deviation over the axes, then the variance as the mean of the squared deviations."""
         x = call.x
@@ -42,16 +44,61 @@ class LayerNormalization(Standard):
         deviation = call.step("deviation", x.indices, x - mean)
         variance = call.step("variance", rest, deviation**2 / values, "sum", over)
         factor = call.step("factor", rest, 1 / sqrt(variance + small(call, self.epsilon)))
-        return _scaled(call, self, deviation * factor, over)
+        return _scaled(call, deviation * factor, _gamma_and_beta(call, self, over))
 
 
-def _scaled(call: Call, layer: Any, value: Expr, indices: Sequence[str]) -> Part:
-    """The part of a layer whose result is gamma*value + beta, where it has these."""
-    if layer.scale:
-        value *= call.parameter("gamma", indices, layer.gamma_initializer, (1, 1), penalized=False)
-    if layer.center:
-        value += call.parameter("beta", indices, layer.beta_initializer, (1, 1), penalized=False)
-    return call.output(value)
+@dataclass(frozen=True)
+class BatchNormalization(Standard):
+    """gamma*(x - moving_mean)/sqrt(moving_variance + epsilon) + beta for each place along an axis, at rest.
+
+    (Ioffe and Szegedy, 2015.) All parameters have the size of the axis; the moving statistics are not trained: they are
+    those of a network that was trained elsewhere, as Keras and PyTorch have them where such a layer is frozen. The
+    statistics of a batch, which training of an unfrozen layer takes, would be sums over samples in the midst of what is
+    computed for each sample; kernels work through samples tile by tile, and have no such sums. So ``frozen=True`` is
+    asked for, and a layer without it is refused.
+    """
+
+    axis: int = -1
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: str | float = "zeros"
+    gamma_initializer: str | float = "ones"
+    frozen: bool = False
+
+    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "gamma": ("gamma", "weight"), "beta": ("beta", "bias"),
+        "moving_mean": ("moving_mean", "running_mean"), "moving_variance": ("moving_variance", "running_var"),
+    }  # fmt: skip
+
+    def describe(self, call: Call) -> Part:
+        """The moving statistics are parameters without a gradient."""
+        if self.frozen is not True:
+            raise ModelError(
+                f"{call.role}, a BatchNormalization, would need statistics of a whole batch within each sample, which "
+                f"kernels do not have: use LayerNormalization, or BatchNormalization(frozen=True) with the moving "
+                f"statistics of a network that was trained elsewhere"
+            )
+        x, over = call.x, axes_of(call, self.axis)
+        gamma_and_beta = _gamma_and_beta(call, self, over)
+        mean = call.parameter("moving_mean", over, "zeros", (1, 1), penalized=False, trained=False)
+        variance = call.parameter("moving_variance", over, "ones", (1, 1), penalized=False, trained=False)
+        factor = call.step("factor", over, 1 / sqrt(variance + small(call, self.epsilon)))
+        return _scaled(call, (x - mean) * factor, gamma_and_beta)
+
+
+def _gamma_and_beta(call: Call, layer: Any, indices: Sequence[str]) -> tuple[Element | None, Element | None]:
+    """The parameters that a layer scales and shifts with, where it has these."""
+    gamma = call.parameter("gamma", indices, layer.gamma_initializer, (1, 1), False) if layer.scale else None
+    beta = call.parameter("beta", indices, layer.beta_initializer, (1, 1), False) if layer.center else None
+    return gamma, beta
+
+
+def _scaled(call: Call, value: Expr, gamma_and_beta: tuple[Element | None, Element | None]) -> Part:
+    """The part of a layer whose result is gamma*value + beta."""
+    gamma, beta = gamma_and_beta
+    value = value if gamma is None else value * gamma
+    return call.output(value if beta is None else value + beta)
 
 
 def axes_of(call: Call, axis: Any) -> tuple[str, ...]:
@@ -60,8 +107,7 @@ def axes_of(call: Call, axis: Any) -> tuple[str, ...]:
     numbers = tuple(axis) if isinstance(axis, Iterable) and not isinstance(axis, str) else (axis,)
     rank, found = len(x.indices), list[str]()
     for number in numbers:
-        whole = isinstance(number, Integral) and not isinstance(number, bool)
-        if not whole or int(number) == 0 or abs(int(number)) >= rank:
+        if not is_integer(number) or number == 0 or abs(number) >= rank:
             raise call.refuse(f"an axis from 1 to {rank - 1}, or from -{rank - 1} to -1, not {number!r}")
         found.append(x.indices[int(number) % rank])
     if not found or len(set(found)) < len(found):

@@ -54,6 +54,14 @@ class Sequential:
         self.initial = copied(initial, name)
         self.describe()
 
+    @property
+    def numbered(self) -> tuple[tuple[str, Layer], ...]:
+        """The layers, each with what stands behind the letters of its parameters: its number, or _ and its name."""
+        return tuple(
+            (f"_{name}" if (name := layer_name(layer)) else str(number), layer)
+            for number, layer in enumerate(self.layers, start=1)
+        )
+
     def describe(self) -> Program:
         """The network as a Program."""
         check_names(self.layers)
@@ -63,10 +71,11 @@ class Sequential:
         for number, layer in enumerate(self.layers, start=1):
             indices.skip_to(number)  # each layer has a letter, whether it needs one or not
             last = number == len(self.layers)
-            call = Call([x], [shape], number, indices.next, feeds_loss=last, name=layer_name(layer))
+            before = parts[-1] if parts else None
+            call = Call([x], [shape], number, indices.next, last, layer_name(layer), 1, before, of_input=x == start)
             parts.append(described(layer, call))
             x, shape = parts[-1].output, parts[-1].shape
-        found = assembled([start], parts, [Output(x, parts[-1].formula)])
+        found = assembled([start], [self._shape], parts, [Output(x, parts[-1].formula)])
         loss = entry_of(self.loss)
         terms, targets = [term_of(loss, found.outputs[0], shape)], targets_of(found.outputs)
         parameters = tuple(tensor for part in parts for tensor in part.parameters)
@@ -83,6 +92,7 @@ class Sequential:
             labels=loss.labels and len(shape) == 1 and count(shape) > 1,
             threshold=loss.threshold,
             least_squares=self.loss == "mse",
+            extents=found.extents,
         )
 
     def _repr_html_(self) -> str:

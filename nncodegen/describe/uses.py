@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from nncodegen.describe.call import Call, Copy, Indices, Part, Shape, check_names, described, layer_name, told
+from nncodegen.describe.call import Call, Indices, Part, Shape, check_names, described, layer_name, told
 from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.loss_steps import Output
 from nncodegen.errors import ModelError
@@ -43,6 +44,7 @@ class Uses:
         self.parts: list[Part] = []
         self.parameters: dict[str, Tensor] = {}
         self.layers = len(layers)
+        self._counts = Counter(id(node.layer) for node in nodes)
         self.inputs = tuple(self._input(node, name) for node, name in zip(inputs, _input_names(inputs), strict=True))
         for node in nodes:
             if node.layer is not None:
@@ -62,15 +64,18 @@ class Uses:
         uses = self._uses.setdefault(id(layer), _Uses(len(self._uses) + 1, inputs, shapes))
         uses.count += 1
         feeds_loss, name = id(node) in self._ends, layer_name(layer)
+        of_input = all(one.layer is None for one in node.inputs)
         if uses.count == 1:
-            call = Call(inputs, shapes, uses.number, lambda: self._recorded(uses), feeds_loss, name)
+            behind = given[0] if self._counts[id(layer)] == len(given) == 1 else None
+            fresh = lambda: self._recorded(uses)  # noqa: E731 (it is no more than that)
+            call = Call(inputs, shapes, uses.number, fresh, feeds_loss, name, 1, behind, of_input)
             part = described(layer, call)
             for tensor in part.parameters:
                 if tensor.name in self.parameters:
                     raise ModelError(f"{call.role} has a parameter {tensor.name}, as another layer has: rename one")
                 self.parameters[tensor.name] = tensor
         else:
-            part = self._again(layer, uses, inputs, shapes, feeds_loss)
+            part = self._again(layer, uses, inputs, shapes, feeds_loss, of_input)
         self.parts.append(part)
         self._results[id(node)] = part
 
@@ -79,23 +84,30 @@ class Uses:
         return uses.indices[-1]
 
     def _again(
-        self, layer: Layer, uses: _Uses, inputs: Sequence[Element], shapes: list[Shape], feeds_loss: bool
+        self,
+        layer: Layer,
+        uses: _Uses,
+        inputs: Sequence[Element],
+        shapes: list[Shape],
+        feeds_loss: bool,
+        of_input: bool,
     ) -> Part:
         """A further use: the same under the same indices, so that its parameters are the same elements."""
         name = layer_name(layer)
-        call = Call(uses.inputs, shapes, uses.number, iter(uses.indices).__next__, feeds_loss, name, uses.count)
         if shapes != uses.shapes:
             both = " and ".join(", ".join(map(told, each)) for each in (uses.shapes, shapes))
-            raise ModelError(f"{call.role} is called with the shapes {both}: what it shares is for one of them")
-        copies = tuple(
-            Copy(Element(call.named(f"input{k}_" if len(inputs) > 1 else "input"), first.indices), own)
+            role = f"layer {uses.number}{f' ({name})' if name else ''}"
+            raise ModelError(f"{role} is called with the shapes {both}: what it shares is for one of them")
+        fresh = iter(uses.indices).__next__
+        call = Call(uses.inputs, shapes, uses.number, fresh, feeds_loss, name, uses.count, None, of_input)
+        call.inputs = tuple(
+            call.under(own, first.indices, f"input{k}_" if len(inputs) > 1 else "input")
             for k, (first, own) in enumerate(zip(uses.inputs, inputs, strict=True), start=1)
         )
-        call.inputs = tuple(copy.target for copy in copies)
         part = described(layer, call)
         if any(self.parameters.get(tensor.name) != tensor for tensor in part.parameters):
             raise ModelError(f"{call.role} has other parameters where it is called again: they shall be the same")
-        return replace(part, copies=(*copies, *part.copies))
+        return part
 
     def _output(self, node: Node, number: int) -> Output:
         """An output, in a tensor of its own."""

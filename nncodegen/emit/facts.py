@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from nncodegen.ir import Program, Tensor, Update
+from nncodegen.ir import Program, Tensor, Update, ranges_of
 from nncodegen.runtime.python.facts import Parameter
 from nncodegen.runtime.python.optimizers import RULES
 from nncodegen.schedule import Schedule
@@ -40,8 +40,9 @@ def facts(schedule: Schedule) -> str:
         "fits_outputs": _literal(all(one.of_outputs for one in program.companions)),
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
-    if shapes := _shapes(program):
-        entries["shapes"] = _literal(shapes)
+    for name, found in (("shapes", _shapes(program)), ("ranges", ranges_of(program))):
+        if found:
+            entries[name] = _literal(found)
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"
 
 

@@ -27,11 +27,13 @@ from nncodegen.ir.program import (
     show_step,
     verify,
 )
+from nncodegen.ir.ranges import ranges_of
 from nncodegen.ir.recurrence import RECURRENCES, Group, gathered, grouped
 from nncodegen.runtime.python.facts import Hyperparameter
 
 __all__ = [
     "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE", "Companion",
     "Element", "Equation", "Group", "Hyperparameter", "Initial", "Noise", "Program", "Size", "Solution", "Solved",
-    "Step", "Tensor", "Update", "elements", "evaluate", "gathered", "grouped", "needed", "show_step", "solve", "verify",
+    "Step", "Tensor", "Update", "elements", "evaluate", "gathered", "grouped", "needed", "ranges_of",
+    "show_step", "solve", "verify",
 ]  # fmt: skip

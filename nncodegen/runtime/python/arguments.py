@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .joined import joined
+from .joined import check_ranges, joined
 from .sparse import is_sparse, read_sparse
 
 if TYPE_CHECKING:
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 def check_inputs(model: Model, X: Any, sparse: bool = False) -> tuple[Any, int]:
     """X (None without inputs), and the number of samples. Where X may be sparse, it is a ``Sparse`` then."""
-    if model.input_names and sparse and is_sparse(X):
+    if model.input_names and sparse and is_sparse(X) and not model.facts.ranges:
         X = read_sparse(model, "X", X, len(model.input_names), _expected(model.input_names))
         return X, len(X)
     if model.input_names:
         X = _matrix(model, "X", joined(model, "X", X, to_array), model.input_names)
+        if model.facts.ranges:
+            check_ranges(model, X)
         return X, len(X)
     if X is not None:
         raise ValueError("X was given, but the model has no inputs: leave it out")

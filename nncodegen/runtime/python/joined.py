@@ -1,4 +1,4 @@
-"""Inputs and targets that are given as several arrays, or as arrays of several axes: the columns of one matrix."""
+"""Inputs and targets as several arrays, or as arrays of several axes: the columns of a matrix, and their ranges."""
 
 from __future__ import annotations
 
@@ -34,6 +34,23 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
         ((tensor, size),) = tensors
         return _columns(name, values, size, facts.shapes.get(tensor))
     return values
+
+
+def check_ranges(model: Model, X: Any) -> None:
+    """Raises ValueError, with its position, for the first value that numbers nothing: rows of an embedding, say."""
+    start = 0
+    for tensor, size in model.facts.inputs:
+        count = model.facts.ranges.get(tensor)
+        if count is not None:
+            block = X[:, start : start + size]
+            wrong = np.argwhere(~((block >= 0) & (block < count) & (block == np.floor(block))))
+            if len(wrong):
+                row, column = (int(k) for k in wrong[0])
+                value = block[row, column]
+                raise ValueError(
+                    f"X[{row}, {start + column}] is {value:g}; {tensor} has whole numbers from 0 to {count - 1}"
+                )
+        start += size
 
 
 def _side_by_side(

@@ -13,7 +13,7 @@ cdef dict _rules = {}  # of the model, which is known at the end of the import
 # the short way.
 cdef double _LONG = 1e6
 
-cdef double _cost = <double> kernel.operations_per_sample()
+cdef double _cost = 1e300 if _facts.ranges else <double> kernel.operations_per_sample()  # ranges are checked elsewhere
 
 cdef struct _call:
     nncodegen_array *parameters
@@ -76,6 +76,8 @@ cdef _predict_short(parameters, X):
     if not x or not _columns or x.axes != 2 or x.shape[1] != _columns or x.shape[0] < 1:
         return None
     rows = <size_t> x.shape[0]
+    if _cost >= _LONG:
+        return None
     if rows > nncodegen_FEW and not (
         <double> rows*_cost < _LONG and _is_finite(p, _count) and _is_finite(x, rows*<size_t> _columns)
     ):

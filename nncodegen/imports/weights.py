@@ -1,0 +1,111 @@
+"""Weights of Keras and PyTorch, by the names of layers or in their order, for a network that is described here."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.describe import Network, Sequential
+from nncodegen.errors import ModelError
+
+ORIGINS = ("keras", "torch")
+"""Where weights may come from, in the order of the names in ``Layer.elsewhere``."""
+
+SEPARATORS = ("/", ".")
+"""What stands between the name of a layer and that of a weight."""
+
+NOT_NEEDED = ("num_batches_tracked",)
+"""What PyTorch keeps among its weights that is none."""
+
+Model = TypeVar("Model", Network, Sequential)
+
+
+def with_weights(model: Model, weights: Mapping[str, Any] | Sequence[Any], origin: str = "keras") -> Model:
+    """The network, starting with weights of a network of Keras or PyTorch that has the same layers.
+
+    weights maps names to arrays: "hidden/kernel" and "hidden/bias" for a layer Dense(..., name="hidden") of Keras, also
+    with a folder before or ":0" behind it; "hidden.weight" and "hidden.bias", a ``state_dict()``, for PyTorch. Layers
+    must have names for that. Or it is a list, in the order of the layers here, such as ``keras_model.get_weights()``
+    gives for a stack. origin is "keras" or "torch". Axes are brought into the order that they have here. Raises
+    ModelError for weights that are missing, too many, or of another shape.
+    """
+    if origin not in ORIGINS:
+        raise ModelError(f"weights come from {' or '.join(map(repr, ORIGINS))}, not from {origin!r}")
+    if not isinstance(model, Network | Sequential):
+        raise ModelError(f"weights are for a Network or a Sequential, not for a {type(model).__name__}")
+    slots = _slots(model, origin)
+    given = _by_name(weights, slots, origin) if isinstance(weights, Mapping) else _in_order(weights, slots)
+    found = copy.copy(model)
+    found.initial = {}
+    for tensor, values in given.items():
+        layer, letters, shape, told = slots[tensor]
+        array = layer.taken_over(letters, values, origin)
+        if array.size != int(np.prod(shape)) or (array.ndim == len(shape) and array.shape != shape):
+            raise ModelError(f"{told} has the shape {values.shape}, which does not fit {tensor} of the shape {shape}")
+        found.initial[tensor] = np.array(array, dtype=np.float64).reshape(shape)
+    found.describe()
+    return found
+
+
+Slot = tuple[Any, str, tuple[int, ...], str]
+"""A layer, the letters of a parameter of it, the shape of this, and what it is called elsewhere."""
+
+
+def _slots(model: Network | Sequential, origin: str) -> dict[str, Slot]:
+    """What is to be filled, by the name of the parameter here."""
+    shapes = {tensor.name: tuple(size or 0 for size in tensor.shape) for tensor in model.describe().parameters}
+    slots: dict[str, Slot] = {}
+    for behind, layer in model.numbered:
+        for letters, names in getattr(layer, "elsewhere", {}).items():
+            name = f"{letters}{behind}"
+            if name in shapes:
+                told = f"{behind.removeprefix('_')}{SEPARATORS[ORIGINS.index(origin)]}{names[ORIGINS.index(origin)]}"
+                slots[name] = layer, letters, shapes[name], told
+    for name in shapes:
+        if name not in slots:
+            raise ModelError(f"{name} belongs to a layer whose weights have no name in {origin}: give them as initial")
+    return slots
+
+
+def _by_name(weights: Mapping[str, Any], slots: Mapping[str, Slot], origin: str) -> dict[str, NDArray[Any]]:
+    """The weights for each parameter, looked up by the names that they have elsewhere."""
+    left = {key: values for key, values in weights.items() if not str(key).endswith(NOT_NEEDED)}
+    found: dict[str, NDArray[Any]] = {}
+    for tensor, (_, _, _, told) in slots.items():
+        keys = [key for key in left if _is_called(str(key), told, origin)]
+        if len(keys) != 1:
+            there = ", ".join(map(str, weights)) or "none"
+            raise ModelError(f"{len(keys) or 'no'} weights are called {told}, for {tensor}; there are: {there}")
+        found[tensor] = _array(left.pop(keys[0]), told)
+    if left:
+        raise ModelError(f"the weights {', '.join(map(str, left))} belong to no layer here")
+    return found
+
+
+def _is_called(key: str, told: str, origin: str) -> bool:
+    """Whether a key is a name, perhaps with a folder before it; Keras also writes ":0" behind it."""
+    separator = SEPARATORS[ORIGINS.index(origin)]
+    key = key.removesuffix(":0") if origin == "keras" else key
+    return key == told or key.endswith(separator + told)
+
+
+def _in_order(weights: Any, slots: Mapping[str, Slot]) -> dict[str, NDArray[Any]]:
+    """The weights for each parameter, one after the other."""
+    arrays = list(weights)
+    if len(arrays) != len(slots):
+        raise ModelError(f"there are {len(arrays)} weights, but the network has {len(slots)}: {', '.join(slots)}")
+    return {tensor: _array(values, f"weight {k}") for k, (tensor, values) in enumerate(zip(slots, arrays, strict=True))}
+
+
+def _array(values: Any, told: str) -> NDArray[Any]:
+    """An array of numbers, of PyTorch as well. Raises ModelError for anything else."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double().numpy()
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise ModelError(f"{told} must be an array of finite numbers")
+    return array
