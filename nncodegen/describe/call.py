@@ -232,7 +232,7 @@ class Call:
         for axis, sizes in enumerate(zip(*self.shapes, strict=True), start=1):
             first = max(range(len(sizes)), key=lambda k: sizes[k])  # the first of those that are largest
             if any(size not in (1, sizes[first]) for size in sizes):
-                raise self.refuse("inputs of the same shape (an axis of size 1 goes with any)")
+                raise self.refuse("inputs of one shape, or with axes of size 1")
             indices.append(self.inputs[first].indices[axis])
         return tuple(self._under(indices, k) for k in range(len(self.inputs))), tuple(indices)
 

@@ -173,7 +173,7 @@ D = Dense(2)
         (lambda: Network(x, D(x), "msse"), "there is no loss 'msse'"),
         (lambda: Network(x, D(x), weights=[-1]), "the weight of an output is a number above 0, not -1"),
         (lambda: Network(x, {"a b": D(x)}), "the name of an output is a word"),
-        (lambda: Network([x, z], D(x) + Dense(3)(z)), r"layer 3 needs inputs of the same shape .* \(2,\), \(3,\)"),
+        (lambda: Network([x, z], D(x) + Dense(3)(z)), r"layer 3 needs inputs of one shape, or .* \(2,\), \(3,\)"),
         (lambda: Network([x, z], D(x) + D(z)), r"layer 1 is called with the shapes \(3,\) and \(4,\)"),
         (lambda: Network(x, Dense(2, name="a")(Dense(2, name="a")(x))), "two layers have the name 'a'"),
         (lambda: Network(x, Dense(2, name="a b")(x)), "the name of a layer is a word"),
