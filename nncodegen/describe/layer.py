@@ -55,14 +55,14 @@ class Standard(Layer):
 class Node:
     """A value in a graph of layers: an input, or the result of a layer, which may be given to other layers.
 
-    ``a + b``, ``a - b`` and ``a * b`` are nodes as well.
+    ``a + b``, ``a - b`` and ``a * b`` are nodes as well. ``shape`` is that of an input.
     """
 
     def __init__(self, layer: Layer | None, inputs: tuple[Node, ...], name: str = "", shape: Shape = ()) -> None:
         self.layer = layer
         self.inputs = inputs
         self.name = name
-        self._shape = shape
+        self.shape = shape
 
     @classmethod
     def of(cls, layer: Layer, inputs: Sequence[Any]) -> Node:
@@ -79,11 +79,6 @@ class Node:
             raise ModelError(f"{type(layer).__name__} is called without an input")
         return cls(layer, found, layer_name(layer))
 
-    @property
-    def shape(self) -> Shape:
-        """The shape of an input."""
-        return self._shape
-
     def __add__(self, other: Any) -> Node:
         return _merged(Add(), self, other)
 
@@ -94,7 +89,7 @@ class Node:
         return _merged(Multiply(), self, other)
 
     def __repr__(self) -> str:
-        what = f"{type(self.layer).__name__}" if self.layer else f"Input of the shape {self._shape}"
+        what = f"{type(self.layer).__name__}" if self.layer else f"Input of the shape {self.shape}"
         return f"<{what}{f', {self.name!r}' if self.name else ''}>"
 
 

@@ -73,7 +73,7 @@ class Network:
     def describe(self) -> Program:
         """The network as a Program."""
         uses = Uses(self.inputs, self.outputs)
-        assembly = with_letters(assembled(uses.inputs, [node.shape for node in self.inputs], uses.parts, uses.outputs))
+        assembly = with_letters(assembled(uses.inputs, uses.input_shapes, uses.parts, uses.outputs))
         taken = {*uses.parameters, *(e.tensor for e in assembly.inputs), *(s.target.tensor for s in assembly.steps)}
         assembly = self._with_names(assembly, taken)
         free = _Free(taken)
@@ -84,7 +84,7 @@ class Network:
         single, shape = len(entries) == 1, uses.shapes[0]
         return Program(
             name=self.name,
-            inputs=_tensors(assembly.inputs, [node.shape for node in self.inputs]),
+            inputs=_tensors(assembly.inputs, uses.input_shapes),
             targets=_tensors(targets, uses.shapes),
             parameters=with_initial(tuple(uses.parameters.values()), self.initial, self.name),
             weight=Tensor(free("weight"), (None,)),

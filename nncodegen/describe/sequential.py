@@ -12,6 +12,7 @@ from nncodegen.describe.layer import Layer, shape_of
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, term_of
 from nncodegen.describe.losses import LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.shapes import Flatten
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Tensor
 from nncodegen.notebook import model_html, model_latex
@@ -48,7 +49,8 @@ class Sequential:
         self.name = check_name(name, "the name of a model")
         self.layers = layers
         self.inputs = inputs
-        self._shape = shape_of(inputs, "inputs, the number of values in a sample,")
+        shape = shape_of(inputs, "inputs, the number of values in a sample,")
+        self._shape = (count(shape),) if isinstance(layers[0], Flatten) else shape
         self.loss = loss
         self.optimizers = check_optimizers(optimizers, name)
         self.initial = copied(initial, name)

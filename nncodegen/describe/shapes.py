@@ -32,7 +32,8 @@ class Permute(Standard):
 class Flatten(Standard):
     """All values of each sample in one axis, row by row.
 
-    The weights of a Dense layer directly behind it have the axes from before: (units, *shape), in the same order.
+    The weights of a Dense layer directly behind it have the axes from before: (units, *shape), in the same order; but
+    an input of the network that nothing else reads has one axis at once.
     """
 
     def describe(self, call: Call) -> Part:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from nncodegen.describe.call import Call, Indices, Part, Shape, check_names, described, layer_name, told
+from nncodegen.describe.call import Call, Indices, Part, Shape, check_names, count, described, layer_name, told
 from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.loss_steps import Output
+from nncodegen.describe.shapes import Flatten
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Step, Tensor
 
@@ -28,8 +29,9 @@ class _Uses:
 class Uses:
     """The uses of the layers of a graph, in an order in which each comes behind what it reads.
 
-    ``inputs`` are the elements of the inputs, ``parts`` what the uses add, ``outputs`` and ``shapes`` what the network
-    gives. ``parameters`` are those of all layers by name, ``layers`` the number of layers.
+    ``inputs`` are the elements of the inputs, ``input_shapes`` what they have in the program, ``parts`` what the uses
+    add, ``outputs`` and ``shapes`` what the network gives. ``parameters`` are those of all layers by name, ``layers``
+    the number of layers.
     """
 
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
@@ -45,16 +47,20 @@ class Uses:
         self.parameters: dict[str, Tensor] = {}
         self.layers = len(layers)
         self._counts = Counter(id(node.layer) for node in nodes)
-        self.inputs = tuple(self._input(node, name) for node, name in zip(inputs, _input_names(inputs), strict=True))
+        self.inputs = tuple(
+            self._input(node, name, _shape_within(node, nodes))
+            for node, name in zip(inputs, _input_names(inputs), strict=True)
+        )
+        self.input_shapes = tuple(self._results[id(node)].shape for node in inputs)
         for node in nodes:
             if node.layer is not None:
                 self._use(node, node.layer)
         self.outputs = tuple(self._output(node, k) for k, node in enumerate(outputs, start=1))
         self.shapes = tuple(self._results[id(node)].shape for node in outputs)
 
-    def _input(self, node: Node, name: str) -> Element:
-        element = Element(name, (SAMPLE, *(self._indices.next() for _ in node.shape)))
-        self._results[id(node)] = Part((), (), element, element, node.shape)
+    def _input(self, node: Node, name: str, shape: Shape) -> Element:
+        element = Element(name, (SAMPLE, *(self._indices.next() for _ in shape)))
+        self._results[id(node)] = Part((), (), element, element, shape)
         return element
 
     def _use(self, node: Node, layer: Layer) -> None:
@@ -132,6 +138,12 @@ def in_order(outputs: Sequence[Node]) -> list[Node]:
         else:
             waiting += [(node, True), *((one, False) for one in reversed(node.inputs))]
     return list(found.values())
+
+
+def _shape_within(node: Node, nodes: Sequence[Node]) -> Shape:
+    """The shape that an input has in the program: one axis, where nothing but Flatten reads it."""
+    readers = [other.layer for other in nodes if any(one is node for one in other.inputs)]
+    return (count(node.shape),) if all(isinstance(layer, Flatten) for layer in readers) else node.shape
 
 
 def _check_inputs(inputs: Sequence[Node], nodes: Sequence[Node]) -> None:

@@ -405,7 +405,6 @@ def test_without_scikit_learn(tmp_path):
         ({"hidden_layer_sizes": 2.5}, "hidden_layer_sizes must be integers from 1"),
         ({"activation": "rellu"}, "activation of layer 1 is not known: 'rellu'; there are: linear"),
         ({"activation": ["relu", "tanh"]}, "activation holds 2 activations, but there are 1 hidden layers"),
-        ({"activation": "softmax"}, "softmax stands in layer 1"),
         ({"solver": "adma"}, "there is no solver 'adma'; there are: lbfgs, sgd"),
         ({"loss": "mes"}, "there is no loss 'mes'"),
         ({"loss": "output +"}, "the loss is not a formula"),

@@ -195,3 +195,16 @@ class Old:
 
     def describe(self, x, size, number, axis, last):
         raise AssertionError
+
+
+def test_flattened_inputs():
+    """An input that is flattened at once has one axis: the program of a network without Flatten. It takes pictures."""
+    stack = nn.Sequential([nn.Flatten(), Dense(2)], (2, 3)).describe()
+    picture = Input((2, 3))
+    graph = Network(picture, Dense(2)(nn.Flatten()(picture)))
+    assert stack.parameters[0].shape == (2, 6)
+    assert graph.describe().parameters == stack.parameters
+    assert [step.operator for step in graph.describe().steps] == [step.operator for step in stack.steps]
+    module = built(graph, fit=False)
+    X, start = np.arange(24.0).reshape(4, 2, 3), module.initial_parameters()
+    assert module.predict(start, X) == pytest.approx(module.predict(start, X.reshape(4, 6)), rel=1e-13)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ def _columns(name: str, array: Any, size: int, shape: tuple[int, ...] | None) ->
     """The values of a tensor as columns."""
     if array.ndim == 1 and size == 1:
         return array.reshape(-1, 1)
-    if array.shape[1:] not in ((size,), shape):
+    flat = shape is None and array.ndim > 2 and math.prod(array.shape[1:]) == size  # what is flattened has no shape
+    if array.shape[1:] not in ((size,), shape) and not flat:
         wanted = ", ".join(map(str, shape or (size,)))
         raise ValueError(f"{name} has the shape {array.shape}; expected (samples, {wanted})")
     return array.reshape(len(array), size)
