@@ -11,17 +11,43 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element, Equation, Step, Tensor, evaluate, solve, verify
+from nncodegen.ir import Element, Equation, Program, Step, Tensor, evaluate, solve, verify
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
-from tests.support.windows import PROGRAMS, data, gathered_rows, gradient, joined, pool, program, window
+from tests.support.windows import (
+    OPERATIONS,
+    PROGRAMS,
+    chain,
+    data,
+    gathered_rows,
+    gradient,
+    joined,
+    pool,
+    program,
+    window,
+)
+
+NUMBERS = (st.integers(1, 3), st.integers(1, 2), st.integers(1, 2))
+CHAINS = st.lists(st.tuples(st.sampled_from(OPERATIONS), *NUMBERS), min_size=2, max_size=4)
+
+
+@given(CHAINS)
+@settings(max_examples=25)
+def test_gradients_of_random_programs(operations: list[tuple[str, int, int, int]]) -> None:
+    """Windows, their transposes, pools, mirrored cuts, functions and recurrences have their gradients in any order."""
+    check_gradient(chain(operations))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_gradients_are_those_of_differences(name: str) -> None:
     """What the reverse sweep makes of windows, pools, joined arrays, gathered rows and recurrences is the gradient."""
-    model = verify(PROGRAMS[name])
+    check_gradient(PROGRAMS[name])
+
+
+def check_gradient(model: Program) -> None:
+    """The gradient of every stage is that of differences, and of 30 digits."""
+    verify(model)
     parameters, X, Y = data(model)
     derived = verify(differentiate(stabilize(model), fit=False))
     simplified = verify(simplify(derived))

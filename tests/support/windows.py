@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -176,3 +177,50 @@ def gradient(model: Program, *given: NDArray[np.float64], digits: int | None = N
     """The derivatives of the loss that a differentiated program computes."""
     values = evaluate(model, *given, digits=digits)
     return np.concatenate([np.ravel(values[element.tensor]).astype(float) for element in model.gradient])
+
+
+OPERATIONS = ("window", "pool", "transposed", "cut", "function", "recurrence")
+"""What ``chain`` is made of."""
+
+
+def chain(operations: Sequence[tuple[str, int, int, int]], size: int = 6) -> Program:
+    """Operations one after the other on two channels of values, each with three small numbers, and a product behind.
+
+    An operation whose numbers do not fit what comes before is left out.
+    """
+    steps: list[Step] = []
+    parameters: list[Tensor] = []
+    sizes: dict[str, int] = {}
+    h = Element("x", ("n", "c0", "u0"))
+    for k, (operation, a, b, d) in enumerate(operations, start=1):
+        c, u = h.indices[1:]
+        o, i, r = f"c{k}", f"u{k}", f"r{k}"
+        out, W = Element(f"h{k}", ("n", o, i)), Element(f"W{k}", (o, c, r))
+        if operation in ("window", "transposed"):
+            length = (size + 1) // a if operation == "window" else a * size
+            apart = Equation(u, ((i, a), (r, d)), -b) if operation == "window" else Equation(i, ((u, a), (r, d)), -b)
+            steps.append(Step(out, W * h, "sum", (c, r, u), (apart,)))
+            parameters.append(Tensor(W.tensor, (2, 2, b + 1)))
+            sizes |= {i: length}
+        elif operation == "pool" and size > a:
+            out, length = Element(f"h{k}", ("n", c, i)), (size - a) // b + 1
+            steps.append(Step(out, h, "max", (r, u), (Equation(u, ((i, b), (r, 1))),)))
+            sizes |= {r: a, i: length}
+        elif operation == "cut" and size > a + 1:
+            out, length = Element(f"h{k}", ("n", c, i)), size - a
+            steps.append(Step(out, h, "sum", (u,), (Equation(u, ((i, -1),), size - 1),)))
+            sizes |= {i: length}
+        elif operation == "recurrence":
+            out, length = Element(f"h{k}", ("n", c, u)), size
+            before = Element(f"b{k}", out.indices)
+            steps.append(Step(before, out, "before" if d > 1 else "after", (u,)))
+            steps.append(Step(out, sympy.tanh(h + Element(f"w{k}", (c,)) * before)))
+            parameters.append(Tensor(f"w{k}", (2,)))
+        else:
+            out, length = Element(f"h{k}", ("n", c, u)), size
+            steps.append(Step(out, sympy.sin(h) + h**2 / 4))
+        h, size = out, length
+    c, u = h.indices[1:]
+    out = Element("out", ("n",))
+    steps.append(Step(out, Element("V", (c, u)) * h, "sum", (c, u)))
+    return program(steps, out, [Tensor("x", (None, 2, 6))], [*parameters, Tensor("V", (2, size))], **sizes)
