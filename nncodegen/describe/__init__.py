@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.checks import bounded, check_name, check_program
+from nncodegen.describe.convolution import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
 from nncodegen.describe.describable import Describable
 from nncodegen.describe.embedding import Embedding
 from nncodegen.describe.formulas import RBF, Polynomial
@@ -28,6 +29,16 @@ from nncodegen.describe.model import Model
 from nncodegen.describe.network import Network
 from nncodegen.describe.normalization import BatchNormalization, LayerNormalization
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
+from nncodegen.describe.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
 from nncodegen.describe.sequential import Sequential
 from nncodegen.describe.shapes import Concatenate, Flatten, Permute, Reshape
 from nncodegen.errors import ModelError
@@ -58,9 +69,11 @@ def _identity(program: Program) -> str:
 
 
 __all__ = [
-    "PRECISIONS", "RBF", "Activation", "Add", "Average", "BatchNormalization", "Call", "Concatenate", "Dense",
-    "Describable", "Dropout", "Embedding", "Flatten", "GaussianNoise", "Graph", "Input", "Layer", "LayerNormalization",
-    "Maximum", "Minimum", "Model", "Multiply", "Network", "Node", "Optimizer", "Part", "Permute", "Polynomial",
-    "Reshape", "Sequential", "Subtract", "WideAndDeep", "add", "average", "check_program", "concatenate", "describe",
-    "maximum", "minimum", "multiply", "subtract",
+    "PRECISIONS", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
+    "BatchNormalization", "Call", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense",
+    "Describable", "Dropout", "Embedding", "Flatten", "GaussianNoise", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph", "Input", "Layer",
+    "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Model", "Multiply", "Network",
+    "Node", "Optimizer", "Part", "Permute", "Polynomial", "Reshape", "Sequential", "Subtract", "WideAndDeep",
+    "add", "average", "check_program", "concatenate", "describe", "maximum", "minimum", "multiply", "subtract",
 ]  # fmt: skip

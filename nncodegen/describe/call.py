@@ -81,7 +81,7 @@ class Indices:
             self.next()
 
     def _letters(self) -> Iterator[str]:
-        yield from "ijklmopqrstuvwxyz"
+        yield from "ijklmopqrstuvwz"  # x and y are tensors
         while True:
             yield f"i{self._given - 1}"
 

@@ -179,7 +179,7 @@ class Step:
         for equation in self.where:
             index, right = equation.left, equation.right
             alone = sum(index in other.names for other in self.where) == 1
-            if index in over and alone:
+            if index in over and alone and any(index in e.indices for e in elements(expression)):
                 over = tuple(other for other in over if other != index)
                 expression = expression.xreplace(
                     {

@@ -1,0 +1,178 @@
+"""Windows that move over the axes of an input: what convolutions and pools have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nncodegen.describe.call import Call
+from nncodegen.describe.layer import is_integer, positive_integer
+from nncodegen.errors import ModelError
+from nncodegen.ir import Equation
+
+Sizes = int | Sequence[int]
+"""One number for all axes, or one for each."""
+
+Padding = str | Sizes
+""""valid", "same" or a number of places on both sides: one for all axes, or one for each."""
+
+AXES = {1: ("steps",), 2: ("rows", "columns")}
+"""What the axes that windows move over are called."""
+
+FORMATS = ("channels_last", "channels_first")
+"""Where the channels of a sample are: behind the axes that windows move over, or before them."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window along one axis: ``size`` places that are ``dilation`` apart, which moves by ``stride``.
+
+    The first one begins ``before`` places before the axis, and there are ``places`` of them.
+    """
+
+    size: int
+    stride: int
+    dilation: int
+    before: int
+    places: int
+    clear: bool
+    """Whether all of them lie within the axis."""
+
+    def equation(self, source: str, place: str, tap: str) -> Equation:
+        """What a window at a place reads: source = stride*place + dilation*tap - before."""
+        return Equation(source, ((place, self.stride), (tap, self.dilation)), -self.before)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a layer says about its windows, for each of ``axes`` axes; ``needs`` names the input that it takes.
+
+    ``role`` names the layer in errors.
+    """
+
+    role: str
+    axes: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: str | tuple[int, ...]
+    channels_first: bool
+
+    @property
+    def needs(self) -> str:
+        """The input that the layer needs, in words."""
+        names = ("channels", *AXES[self.axes]) if self.channels_first else (*AXES[self.axes], "channels")
+        return f"an input of the shape ({', '.join(names)})"
+
+    def split(self, call: Call) -> tuple[tuple[str, ...], str]:
+        """The indices of the input that windows move over, and that of its channels."""
+        indices = call.x.indices[1:]
+        if len(indices) != self.axes + 1:
+            raise call.refuse(self.needs)
+        return (indices[1:], indices[0]) if self.channels_first else (indices[:-1], indices[-1])
+
+    def joined(self, places: Sequence[str], channel: str) -> tuple[str, ...]:
+        """The indices of a sample, from those of places and that of the channels: the reverse of ``split``."""
+        return (channel, *places) if self.channels_first else (*places, channel)
+
+    def along(self, call: Call, axis: int, length: int) -> Window:
+        """The windows along one axis of the input. Raises ModelError where the axis is shorter than one of them."""
+        size, stride, dilation = self.size[axis], self.stride[axis], self.dilation[axis]
+        reach = dilation * (size - 1) + 1
+        if self.padding == "same":
+            places = -(-length // stride)
+            around = max((places - 1) * stride + reach - length, 0)
+            before = around // 2
+        else:
+            before = 0 if isinstance(self.padding, str) else self.padding[axis]
+            around = 2 * before
+            if self.padding == "causal":
+                before = around = reach - 1
+            if reach > length + around:
+                padded = f", with {around} more as padding" if around else ""
+                raise call.refuse(
+                    f"at least {reach - around} {AXES[self.axes][axis]} for its windows of {reach}{padded}"
+                )
+            places = (length + around - reach) // stride + 1
+        clear = before == 0 and (places - 1) * stride + reach <= length
+        return Window(size, stride, dilation, before, places, clear)
+
+    def more(self, output_padding: Any) -> tuple[int, ...] | None:
+        """Places behind what windows reach, for each axis. Raises ModelError where they cannot be."""
+        if output_padding is None:
+            return None
+        if self.padding == "same":
+            raise ModelError(f"{self.role} has an output_padding, which goes with the padding 'valid' or numbers")
+        more = _numbers(output_padding, f"the output_padding of {self.role}", self.axes, 0)
+        if any(own >= max(pair) for own, *pair in zip(more, self.stride, self.dilation, strict=True)):
+            raise ModelError(f"the output_padding of {self.role} is below its strides, not {output_padding!r}")
+        return more
+
+    def spread(self, call: Call, axis: int, length: int, more: int | None) -> Window:
+        """The windows that a transposed layer adds up along one axis: as many as the input has values.
+
+        ``places`` is the length of the result there. more are places behind what the last window reaches.
+        """
+        size, stride, dilation = self.size[axis], self.stride[axis], self.dilation[axis]
+        reach = dilation * (size - 1) + 1
+        if self.padding == "same":
+            before, places = max(reach - stride, 0) // 2, length * stride
+        elif self.padding == "valid":
+            before, places = 0, (length - 1) * stride + (max(reach, stride) if more is None else reach + more)
+        else:
+            before = self.padding[axis]  # type: ignore[assignment]
+            places = (length - 1) * stride + reach - 2 * before + (more or 0)
+        if places < 1:
+            raise call.refuse(f"more {AXES[self.axes][axis]}, as its padding of {before} leaves nothing of them")
+        return Window(size, stride, dilation, before, places, False)
+
+
+def windows_of(
+    call: Call,
+    kind: str,
+    axes: int,
+    size: tuple[str, Any],
+    strides: Any,
+    padding: Any,
+    data_format: Any,
+    dilation: Any = 1,
+    causal: bool = False,
+) -> Windows:
+    """The windows that a layer of a kind asks for, by what the user gave. Raises ModelError where it does not fit."""
+    role = f"{call.role}, a {kind},"
+    if data_format not in FORMATS:
+        raise ModelError(f"the data_format of {role} is {' or '.join(map(repr, FORMATS))}, not {data_format!r}")
+    sizes = _numbers(size[1], f"the {size[0]} of {role}", axes, 1)
+    named = ("valid", "same", "causal") if causal else ("valid", "same")
+    if isinstance(padding, str):
+        if padding not in named:
+            raise ModelError(
+                f"the padding of {role} is {', '.join(map(repr, named))} or a number of places, not {padding!r}"
+            )
+        around: str | tuple[int, ...] = padding
+    else:
+        around = _numbers(padding, f"the padding of {role}", axes, 0)
+    stride = _numbers(strides, f"the strides of {role}", axes, 1)
+    apart = _numbers(dilation, f"the dilation_rate of {role}", axes, 1)
+    return Windows(role, axes, sizes, stride, apart, around, data_format == "channels_first")
+
+
+def _numbers(value: Any, role: str, axes: int, least: int) -> tuple[int, ...]:
+    """A number for each axis, given as one, or as many. Raises ModelError for anything else."""
+    given = tuple(value) if isinstance(value, list | tuple) else (value,) * axes
+    if len(given) != axes or not all(is_integer(number) and number >= least for number in given):
+        what = f"an integer from {least}" if axes == 1 else f"an integer from {least}, or {axes} of them"
+        raise ModelError(f"{role} must be {what}, not {value!r}")
+    return tuple(int(number) for number in given)
+
+
+def groups_of(call: Call, groups: Any, channels: int, filters: Any, kind: str) -> tuple[int, int]:
+    """The number of groups, and that of filters, both checked: groups divide the channels and the filters."""
+    filters = positive_integer(filters, f"the filters of {call.role}, a {kind},")
+    groups = positive_integer(groups, f"the groups of {call.role}, a {kind},")
+    if channels % groups:
+        raise call.refuse(f"a number of channels that its {groups} groups divide, not {channels}")
+    if filters % groups:
+        raise ModelError(f"{call.role} has {filters} filters, which its {groups} groups do not divide")
+    return groups, filters
