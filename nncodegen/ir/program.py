@@ -332,7 +332,7 @@ class Program:
                 raise ProgramError(f"{tensor.name} is declared twice")
             shapes[tensor.name] = tensor.shape
         for step in self.steps if self.moves else ():
-            for element in (e for e in step.operands if len(shapes.get(e.tensor, ())) == len(e.indices)):
+            for element in (e for e in step.operands if e.indices and len(shapes.get(e.tensor, ())) == len(e.indices)):
                 sizes |= {
                     i: size for i, size in zip(element.indices, shapes[element.tensor], strict=True) if i not in sizes
                 }

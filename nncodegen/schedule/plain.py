@@ -3,7 +3,8 @@
 There are no tiles, vectors or blocks here, and the flat nests of the other plans would keep too much in memory. So
 loops are a tree: a step joins the last loop over its first index that comes late enough for what it reads, and what is
 read in that loop alone is a local variable. A layer becomes one loop over its units, with the sum over its inputs
-inside of it, and only its outputs take memory.
+inside of it, and only its outputs take memory. An index whose value an equation gives has no loop, but a test that
+there is such a value.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from math import prod
 
 from sympy import S
 
-from nncodegen.ir import Element, Program, Step, Tensor, needed
+from nncodegen.ir import SAMPLE, Element, Equation, Program, Solution, Step, Tensor, needed, solve
 from nncodegen.schedule.forms import free
 from nncodegen.schedule.nest import Place, Storage
 from nncodegen.schedule.single_sample import without_samples
@@ -29,6 +30,16 @@ class Loop:
 
     index: str
     size: int
+    body: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Test:
+    """What is in it happens where an equation holds: an index has then the value that it is solved for."""
+
+    equation: Solution | Equation
+    size: int
+    """The size of that index."""
     body: tuple[Item, ...]
 
 
@@ -53,7 +64,7 @@ class Finish:
     step: Step
 
 
-Item = Loop | Start | Compute | Finish
+Item = Loop | Test | Start | Compute | Finish
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ def _plan(one: Program, place: Place, results: Iterable[Element], positions: Seq
     own = [Element(e.tensor, [index for index in e.indices if one.sizes.get(index)]) for e in results]
     loss = [] if place is Place.OUTPUT else [one.loss]
     steps, storage = _with_results(list(needed(one.steps, [*own, *loss])), one, place, own, positions)
-    root = _tree(steps)
+    root = _tree(steps, one)
     storage |= _outside(one)
     storage |= {element.tensor: Storage(Place.LOCAL) for element in loss}
     arrays, work = _arrays(root, one, storage)
@@ -160,14 +171,15 @@ def _strides(shape: tuple[int | None, ...]) -> tuple[int, ...]:
 
 @dataclass(eq=False)
 class _Node:
-    """A loop that is being filled, and the tensors that are computed in it; the outermost has no index."""
+    """A loop, or a test, that is being filled, and the tensors that are computed in it; the outermost has no index."""
 
     index: str = ""
+    equation: Solution | Equation | None = None
     body: list[_Node | Start | Compute | Finish] = field(default_factory=list)
     tensors: dict[str, Element] = field(default_factory=dict)
 
 
-def _tree(steps: list[Step]) -> _Node:
+def _tree(steps: list[Step], one: Program) -> _Node:
     """The steps in loops: as many as can be in one loop, before another one begins."""
     root, defined = _Node(), {step.target.tensor for step in steps}
     missing = [{operand.tensor for operand in step.operands} & defined for step in steps]
@@ -181,7 +193,7 @@ def _tree(steps: list[Step]) -> _Node:
             ready.setdefault(_first_index(step), []).append(number)
     while any(ready.values()):
         number = _next(root, steps, ready)
-        _insert(steps[number], root)
+        _insert(steps[number], root, one)
         for reader in readers[steps[number].target.tensor]:
             missing[reader].remove(steps[number].target.tensor)
             if not missing[reader]:
@@ -205,18 +217,49 @@ def _next(root: _Node, steps: list[Step], ready: dict[str, list[int]]) -> int:
     return ready[index].pop(0)
 
 
-def _insert(step: Step, root: _Node) -> None:
+def _insert(step: Step, root: _Node, one: Program) -> None:
     """Adds a step to the loops over its indices."""
     chain = [root]
-    for number, index in enumerate(step.indices):
-        loop = _loop(chain[-1], index, step)
-        if number == len(step.target.indices):  # the first of the indices that are reduced
+    around = (*step.target.indices, *_reduced(step, one))
+    for number, level in enumerate(around):
+        loop = _loop(chain[-1], level, step) if isinstance(level, str) else _Node("", level)
+        if loop.equation:
+            chain[-1].body.append(loop)
+        if number == len(step.target.indices):  # the first of those that are reduced
             at = chain[-1].body.index(loop)
             chain[-1].body[at : at + 1] = [Start(step), loop, Finish(step)]
         chain.append(loop)
     chain[-1].body.append(Compute(step))
     for node in chain:
         node.tensors[step.target.tensor] = step.target
+
+
+def _reduced(step: Step, one: Program) -> tuple[str | Solution | Equation, ...]:
+    """The loops and tests of a reduction: each test as soon as what it compares is known."""
+    if not step.where or not step.over:
+        return step.over
+    solved = solve(step.where, step.over, one.sizes)
+    moving = {index for equation in step.where for index in equation.indices}
+    in_order = step.operator == "first"  # which numbers the terms
+    waiting = list(solved.free) if in_order else sorted(solved.free, key=lambda index: index not in moving)
+    tests: list[Solution | Equation] = [*solved.solutions, *solved.conditions]
+    found: list[str | Solution | Equation] = []
+    known = {*step.target.indices}
+    while tests or waiting:
+        able = [test for test in tests if _read(test) <= known]
+        found += able or waiting[:1]
+        known |= {test.index for test in able if isinstance(test, Solution)} | {*([] if able else waiting[:1])}
+        tests = [test for test in tests if test not in able]
+        waiting = waiting if able else waiting[1:]
+    return tuple(found)
+
+
+def _read(test: Solution | Equation) -> set[str]:
+    """The indices that a test reads."""
+    if isinstance(test, Equation):
+        return {*test.indices}
+    named = [(name,) if isinstance(name, str) else name.indices for name, _ in test.terms]
+    return {index for indices in named for index in indices}
 
 
 def _loop(node: _Node, index: str, step: Step) -> _Node:
@@ -241,10 +284,14 @@ def _may_join(loop: _Node, step: Step) -> bool:
 
 
 def _frozen(node: _Node, one: Program) -> tuple[Item, ...]:
-    return tuple(
-        Loop(item.index, one.sizes[item.index] or 1, _frozen(item, one)) if isinstance(item, _Node) else item
-        for item in node.body
-    )
+    return tuple(_item(item, one) if isinstance(item, _Node) else item for item in node.body)
+
+
+def _item(node: _Node, one: Program) -> Item:
+    body = _frozen(node, one)
+    if node.equation:
+        return Test(node.equation, one.sizes[getattr(node.equation, "index", SAMPLE)] or 1, body)
+    return Loop(node.index, one.sizes[node.index] or 1, body)
 
 
 # --- work memory -------------------------------------------------------------------------------------------------

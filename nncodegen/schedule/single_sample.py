@@ -67,7 +67,8 @@ def _without_sum(step: Step) -> Step:
     """The step of one sample: a sum over the samples becomes its only term."""
     expression = step.expression.xreplace({operand: _without_sample(operand) for operand in step.operands})
     over = tuple(index for index in step.over if index != SAMPLE)
-    return Step(_without_sample(step.target), expression, step.operator if over else None, over)
+    where = tuple(one if one.data is None else replace(one, left=_without_sample(one.data)) for one in step.where)
+    return Step(_without_sample(step.target), expression, step.operator if over else None, over, where)
 
 
 def _predict(one: Program, layout: Layout) -> Kernel:

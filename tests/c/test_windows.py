@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from nncodegen.ir import Program, evaluate
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
+from tests.support.plain import loaded
 from tests.support.windows import OPERATIONS, PROGRAMS, Given, chain, data, gradient
 
 NAMES = [name for name in PROGRAMS if name not in ("recurrent", "backwards", "gated")]
@@ -62,3 +65,19 @@ def test_rows_that_there_are_not_are_refused() -> None:
         X[3, 1] = wrong
         with pytest.raises(ValueError, match=r"X\[3, 1\] is .*; x has whole numbers from 0 to 3"):
             module.loss_and_gradient(parameters, X, Y)
+
+
+def test_plain_c_computes_what_programs_mean(tmp_path: Path) -> None:
+    """Outputs, loss and gradient of exported C are those of the evaluator, whatever windows, pools and gathers do."""
+    exports = {name: (Given(PROGRAMS[name]), {"train": True}) for name in NAMES}
+    for name, functions in loaded(tmp_path, exports).items():
+        model = PROGRAMS[name]
+        parameters, X, Y = data(model, samples=4)
+        if name == "gathered":
+            X[0, 1], X[1, 0], X[2, 2] = 4.0, -1.0, 1.5  # rows that there are not
+        expected = evaluate(model, parameters, X, Y)
+        slopes = gradient(simplify(differentiate(stabilize(model), fit=False)), parameters, X, Y)
+        loss, found = functions.loss_and_gradient(parameters, X, Y)
+        assert loss == pytest.approx(float(expected["loss"]), rel=1e-13)
+        np.testing.assert_allclose(found, slopes, atol=1e-13 * np.linalg.norm(slopes))
+        np.testing.assert_allclose(functions.predict(parameters, X).ravel(), np.ravel(expected["out"]), atol=1e-13)

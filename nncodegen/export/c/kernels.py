@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from math import prod
 from typing import Any
 
 from nncodegen.emit.elements import noise_arguments
@@ -14,9 +15,10 @@ from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import told
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
-from nncodegen.ir import Element, Step
+from nncodegen.ir import Element, Equation, Step, solve
+from nncodegen.ir.equations import affine
 from nncodegen.schedule.nest import Place
-from nncodegen.schedule.plain import Compute, Finish, Item, Loop, PlainKernel, Start
+from nncodegen.schedule.plain import Compute, Finish, Item, Loop, PlainKernel, Start, Test
 
 ARRAYS = {
     Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.OUTPUT: "outputs",
@@ -27,7 +29,7 @@ ARRAYS = {
 NEUTRAL = {"sum": ("0", "0"), "max": ("-HUGE_VAL", "-HUGE_VALF")}
 """What a reduction starts from, in float64 and in float32."""
 
-HELPERS: dict[str, tuple[str, ...]] = {n: (n,) for n in "maximum minimum half_expm1 tanh_of power root".split()}
+HELPERS: dict[str, tuple[str, ...]] = {n: (n,) for n in "maximum minimum half_expm1 tanh_of power root number_in".split()}
 HELPERS |= {n: ("noise", n) for n in ("dropout", "normal")}
 """What printed text may call -> the headers that define it, in this order."""
 
@@ -115,8 +117,10 @@ class PlainEmitter:
             with self._lines.block(f"for (size_t {item.index} = 0; {item.index} < {item.size}; {item.index}++)"):
                 for inner in item.body:
                     self._item(inner)
+        elif isinstance(item, Test):
+            self._test(item)
         elif isinstance(item, Start):
-            neutral = NEUTRAL[item.step.operator or ""][self._kernel.program.precision == "float32"]
+            neutral = self._neutral(item.step)
             self._lines.add(f"real {self._variable(item.step)} = {neutral};")
         elif isinstance(item, Finish):
             if self._place(item.step.target) is not Place.LOCAL:
@@ -124,8 +128,50 @@ class PlainEmitter:
         else:
             self._lines.add(*wrapped(self._statement(item.step), "[-+]"))
 
+    def _test(self, test: Test) -> None:
+        """Where an equation holds; what would be below 0 is a very large number, which no index is."""
+        solution = test.equation
+        if isinstance(solution, Equation):
+            condition = self._condition(solution)
+        else:
+            terms = [(self._value(e) if isinstance(e, Element) else e, factor) for e, factor in solution.terms]
+            dividend, size = affine(terms, solution.offset), test.size
+            value = dividend if solution.divisor == 1 else f"({dividend})/{solution.divisor}"
+            if solution.gathers:
+                self._helpers["number_in"] = None
+                value = f"number_in({value}, {size})"
+            self._lines.add(f"const size_t {solution.index} = {value};")
+            condition = f"{solution.index} < {size}"
+            condition += f" && {solution.divisor}*{solution.index} == {dividend}" if solution.divisor > 1 else ""
+        with self._lines.block(f"if ({condition})"):
+            for inner in test.body:
+                self._item(inner)
+
+    def _condition(self, equation: Equation) -> str:
+        """That an equation holds, in C."""
+        if isinstance(equation.left, str):
+            return f"{equation.left} == {equation.right}"
+        return f"{self._value(equation.left)} == {_real(equation.right)}"
+
+    def _neutral(self, step: Step) -> str:
+        """What a reduction starts from; the number of terms where the first of them is looked for."""
+        if step.operator == "first":
+            return str(prod(size for _, size in self._numbers(step)))
+        return NEUTRAL[step.operator or ""][self._kernel.program.precision == "float32"]
+
+    def _numbers(self, step: Step) -> list[tuple[str, int]]:
+        """The indices that number the terms of a reduction, with their sizes."""
+        sizes = self._kernel.program.sizes
+        return [(index, sizes[index] or 1) for index in solve(step.where, step.over, sizes).free]
+
     def _statement(self, step: Step) -> str:
         value = self._printer.print(step.expression)
+        if step.where and not step.over:
+            value = f"{' && '.join(map(self._condition, step.where))} ? {value} : 0"
+        if step.operator == "first":
+            pairs, name = self._numbers(step), self._variable(step)
+            number = affine([(index, prod(size for _, size in pairs[k:])) for k, (index, _) in enumerate(pairs, 1)], 0)
+            return f"{name} = {name} == {self._neutral(step)} && {value} != 0 ? {_real(number)} : {name};"
         if step.operator == "sum":
             return f"{self._variable(step)} += {value};"
         if step.operator == "max":
@@ -172,9 +218,14 @@ class PlainEmitter:
         return f"{source.distribution}_noise(noise, {number + 1}, {unit}, {noise_arguments(source)})"
 
 
+def _real(number: str) -> str:
+    """A whole number as a real one, in C."""
+    return f"(real) {number}" if number.isidentifier() else f"(real) ({number})"
+
+
 def _steps(items: Iterable[Item]) -> list[Step]:
     """The steps in loops."""
     found = []
     for item in items:
-        found += _steps(item.body) if isinstance(item, Loop) else [item.step] if isinstance(item, Compute) else []
+        found += _steps(item.body) if isinstance(item, Loop | Test) else [item.step] if isinstance(item, Compute) else []
     return found
