@@ -125,7 +125,7 @@ class _Transpose(_Convolution):
 
     def _along(self, call: Call, windows: Windows, axis: int, length: int) -> Window:
         more = windows.more(self.output_padding)
-        return windows.spread(call, axis, length, more and more[axis])
+        return windows.spread(call, axis, length, more[axis] if more else None)
 
     def _moves(self, window: Window, source: str, place: str, tap: str) -> Equation:
         return window.equation(place, source, tap)

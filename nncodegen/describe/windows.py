@@ -90,10 +90,8 @@ class Windows:
             if self.padding == "causal":
                 before = around = reach - 1
             if reach > length + around:
-                padded = f", with {around} more as padding" if around else ""
-                raise call.refuse(
-                    f"at least {reach - around} {AXES[self.axes][axis]} for its windows of {reach}{padded}"
-                )
+                padded = f" (its padding adds {around})" if around else ""
+                raise call.refuse(f"at least {reach - around} {AXES[self.axes][axis]} for a window of {reach}{padded}")
             places = (length + around - reach) // stride + 1
         clear = before == 0 and (places - 1) * stride + reach <= length
         return Window(size, stride, dilation, before, places, clear)

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sympy import S
 
-from nncodegen.describe import Dense, Dropout, Optimizer, Sequential
+from nncodegen.describe import Activation as ActivationLayer
+from nncodegen.describe import (
+    Conv1D,
+    Conv1DTranspose,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    Dropout,
+    Flatten,
+    Optimizer,
+    Sequential,
+)
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
 from nncodegen.describe.layer import Layer
 from nncodegen.describe.losses import LossFunction
@@ -26,6 +38,7 @@ from nncodegen.imports.activations import (
     tanh_shrink,
     thresholded,
 )
+from nncodegen.imports.torch_windows import WINDOWS, only, window_layer
 from nncodegen.ir.functions import elu, gelu, leaky_relu, softplus
 
 NAMED = {
@@ -52,6 +65,9 @@ ACTIVATION_OF: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
 }
 """Modules of PyTorch that are activations, with their arguments, as functions of an expression."""
 
+ACTIVATED = (Dense, Conv1D, Conv2D, Conv1DTranspose, Conv2DTranspose)
+"""Layers that an activation behind them belongs to."""
+
 HEADS = {"softmax": "categorical_crossentropy", "sigmoid": "binary_crossentropy"}
 """The usual loss for an activation of the last layer; "mse" for all others."""
 
@@ -61,64 +77,102 @@ def from_torch(
     loss: str | LossFunction | None = None,
     name: str = "network",
     optimizers: Sequence[Optimizer] = (),
+    inputs: int | Sequence[int] | None = None,
 ) -> Sequential:
-    """A torch.nn.Sequential of Linear, activations and Dropout as a network that starts with its weights.
+    """A torch.nn.Sequential of Linear, convolutions, pools, activations and Dropout, with its weights as a start.
 
-    Stacks may stand within stacks, and Identity anywhere; a Flatten may come first. By default the loss is
-    "categorical_crossentropy" where a Softmax is last, "binary_crossentropy" where a Sigmoid is, else "mse". The
-    weights W1, b1 and so on are numbered by the Linear and Dropout modules. Softplus has no threshold here, from which
-    PyTorch takes it for linear; that differs by 2e-9/beta at most. Raises ModelError, which names what it cannot take.
+    Stacks may stand within stacks, and Identity anywhere. inputs is the shape of a sample, (channels, rows, columns)
+    for a Conv2d; it need not be given where the first of the layers is a Linear, before which a Flatten may come. By
+    default the loss is "categorical_crossentropy" where a Softmax is last, "binary_crossentropy" where a Sigmoid is,
+    else "mse". The weights W1, b1 and so on are numbered by the modules that are no activations of a Linear or a
+    convolution. Softplus has no threshold here, from which PyTorch takes it for linear; that differs by 2e-9/beta at
+    most. Raises ModelError, which names what it cannot take.
     """
     if not _is(module, "Sequential"):
         raise ModelError(f"from_torch takes a torch.nn.Sequential, not a {type(module).__name__}")
-    layers, initial, inputs = _layers(list(_flat(module)))
+    modules = list(_flat(module))
+    layers, initial = _layers(modules, inputs is None)
+    shape = _features(modules) if inputs is None else inputs
     last = layers[-1]
-    head = last.activation if isinstance(last, Dense) and isinstance(last.activation, str) else ""
-    usual = HEADS.get(head, "mse")
-    return Sequential(layers, inputs, usual if loss is None else loss, name, optimizers, initial)
+    head = getattr(last, "activation", "")
+    usual = HEADS.get(head, "mse") if isinstance(head, str) else "mse"
+    loss = usual if loss is None else loss
+    shapes = {tensor.name: tensor.shape for tensor in Sequential(layers, shape).describe().parameters}
+    values = {key: _fitting(values, shapes[key]) for key, values in initial.items()}
+    return Sequential(layers, shape, loss, name, optimizers, values)
 
 
-def _layers(modules: Sequence[Any]) -> tuple[list[Layer], dict[str, Any], int]:
-    """The layers for some modules, initial values, and the number of inputs."""
+def _fitting(values: Any, shape: tuple[int | None, ...]) -> Any:
+    """The values of a parameter in the shape that it has here: row by row they are the same."""
+    same = values.size == math.prod(size or 0 for size in shape)
+    return values.reshape(shape) if same else values
+
+
+def _features(modules: Sequence[Any]) -> int:
+    """The number of inputs that the first Linear has. Raises ModelError where another layer comes before it."""
+    for module in modules:
+        if _is(module, "Linear"):
+            return int(module.in_features)
+        if type(module).__name__ in WINDOWS:
+            raise ModelError(
+                f"the first layer is {module}: give inputs, the shape of a sample, such as inputs=(1, 28, 28)"
+            )
+    raise ModelError("the torch.nn.Sequential has no Linear: there is nothing to train")
+
+
+def _layers(modules: Sequence[Any], flat: bool) -> tuple[list[Layer], dict[str, Any]]:
+    """The layers for some modules, and initial values. flat says whether a sample has one axis."""
     layers: list[Layer] = []
     initial: dict[str, Any] = {}
-    inputs = 0
-    for place, module in enumerate(modules):
+    for module in modules:
         kind = type(module).__name__ if _is(module) else ""
-        if kind == "Linear":
-            inputs = inputs or int(module.in_features)
-            number, bias = len(layers) + 1, module.bias is not None
-            layers.append(Dense(int(module.out_features), bias=bias))
-            initial[f"W{number}"] = _values(module.weight)
-            if bias:
-                initial[f"b{number}"] = _values(module.bias)
-        elif kind == "Dropout" and layers:
-            layers.append(Dropout(float(module.p)))
-        elif kind == "Identity" or (kind == "Flatten" and place == 0 and module.start_dim == 1):
+        if kind == "Identity" or (kind == "Flatten" and flat and not layers and module.start_dim == 1):
             continue
-        elif layers and isinstance(last := layers[-1], Dense):
-            layers[-1] = Dense(last.units, _with(last.activation, module), bias=last.bias)
+        layer = _layer(kind, module)
+        if layer is not None:
+            layers.append(layer)
+            if hasattr(module, "weight"):
+                initial[f"W{len(layers)}"] = _values(module.weight)
+                initial |= {} if module.bias is None else {f"b{len(layers)}": _values(module.bias)}
+            flat = kind == "Flatten" or kind.startswith("Adaptive") or (flat and kind in ("Linear", "Dropout"))
+        elif layers and isinstance(last := layers[-1], ACTIVATED):
+            layers[-1] = replace(last, activation=_with(last.activation, module, flat))
+        elif layers and (kind in NAMED or kind in ACTIVATION_OF):
+            layers.append(ActivationLayer(_with("linear", module, flat)))
         else:
             raise ModelError(
-                f"the module {module} has no layer here, as no Linear stands directly before it: "
+                f"the module {module} has no layer here, as nothing stands before it that is one: "
                 f"export the network to ONNX, and use nncodegen.from_onnx"
             )
-    if not inputs:
+    if not layers:
         raise ModelError("the torch.nn.Sequential has no Linear: there is nothing to train")
-    return layers, initial, inputs
+    return layers, initial
 
 
-def _with(activation: Activation, module: Any) -> Activation:
+def _layer(kind: str, module: Any) -> Layer | None:
+    """The layer for a module of PyTorch; None for what is an activation, or not known."""
+    if kind == "Linear":
+        return Dense(int(module.out_features), bias=module.bias is not None)
+    if kind == "Dropout":
+        return Dropout(float(module.p))
+    if kind == "Flatten":
+        only(module, start_dim=1, end_dim=-1)
+        return Flatten()
+    return window_layer(module) if kind in WINDOWS else None
+
+
+def _with(activation: Activation, module: Any, flat: bool) -> Activation:
     """The activation of a layer followed by a module. Raises ModelError for one that is not known."""
     kind = type(module).__name__ if _is(module) else ""
-    if kind == "Softmax" and module.dim in (1, -1) and activation == "linear":
+    if kind == "Softmax" and module.dim in ((1, -1) if flat else (-1,)) and activation == "linear":
         return SOFTMAX
     if kind in NAMED and activation == "linear":
         return NAMED[kind]
     if activation == SOFTMAX or not (kind in NAMED or kind in ACTIVATION_OF):
         raise ModelError(
-            f"the module {module} cannot be taken over; from_torch knows Linear, Dropout, Identity, Softmax in the "
-            f"end, and the activations {', '.join(sorted((*NAMED, *ACTIVATION_OF)))}"
+            f"the module {module} cannot be taken over; from_torch knows Linear, Dropout, Flatten, Identity, "
+            f"{', '.join(WINDOWS)}, Softmax in the end, and the activations "
+            f"{', '.join(sorted((*NAMED, *ACTIVATION_OF)))}"
         )
     outer = ACTIVATIONS[NAMED[kind]] if kind in NAMED else _checked(module, ACTIVATION_OF[kind])
     inner = ACTIVATIONS[activation] if isinstance(activation, str) else activation

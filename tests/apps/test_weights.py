@@ -173,8 +173,8 @@ def test_dropout_of_torch():
     [
         (linear(U1), "from_torch takes a torch.nn.Sequential, not a Linear"),
         (
-            module("Sequential", linear(U1), module("Conv1d")),
-            "the module Conv1d cannot be taken over; from",
+            module("Sequential", linear(U1), module("Conv3d")),
+            "the module Conv3d cannot be taken over; from",
         ),
         (module("Sequential", linear(U1), module("Softmax", dim=0)), "the module Softmax cannot be taken over"),
         (module("Sequential", linear(U1), module("Tanh", package="mine")), "the module Tanh cannot be taken over"),

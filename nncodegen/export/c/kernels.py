@@ -227,5 +227,7 @@ def _steps(items: Iterable[Item]) -> list[Step]:
     """The steps in loops."""
     found = []
     for item in items:
-        found += _steps(item.body) if isinstance(item, Loop | Test) else [item.step] if isinstance(item, Compute) else []
+        found += (
+            _steps(item.body) if isinstance(item, Loop | Test) else [item.step] if isinstance(item, Compute) else []
+        )
     return found
