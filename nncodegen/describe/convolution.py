@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 from nncodegen.describe.activate import activated
 from nncodegen.describe.activations import Activation as ActivationFunction
 from nncodegen.describe.call import Call, Part
-from nncodegen.describe.layer import Standard
+from nncodegen.describe.layer import Array, Standard
 from nncodegen.describe.windows import Padding, Sizes, Window, Windows, groups_of, windows_of
 from nncodegen.ir import Element, Equation
 
@@ -33,6 +35,16 @@ class _Convolution(Standard):
 
     axes: ClassVar[int]
     transposed: ClassVar[bool] = False
+    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"W": ("kernel", "weight"), "b": ("bias", "bias")}
+
+    def taken_over(self, letters: str, values: Array, origin: str) -> Array:
+        """Keras has the axes of windows first, then channels and filters, in a transposed layer filters and channels.
+
+        The axes that groups have here are parts of these, row by row.
+        """
+        if letters != "W" or origin != "keras" or values.ndim != self.axes + 2:
+            return values
+        return np.moveaxis(values, (-1, -2), (0, 1))
 
     def describe(self, call: Call) -> Part:
         """S = windows of the input times W, z = s + b, h = activation(z)."""

@@ -19,10 +19,15 @@ def described(request: Request) -> Program:
     return replace(describe(request.subject.model, request.precision), name=request.name)
 
 
-def without_moves(program: Program, destination: str) -> Program:
-    """The program itself. Raises ModelError where indices belong together by equations, which a destination lacks."""
+def without_moves(program: Program, destination: str, windows: bool = False) -> Program:
+    """The program itself. Raises ModelError for steps that recur, which a destination lacks, and others that it may.
+
+    windows says whether it knows indices that belong together by equations.
+    """
     for step in program.steps:
-        if step.where or step.operator in RECURRENCES:
+        if windows and step.operator in RECURRENCES:
+            raise ModelError(f"{destination} does not know how {step.target} of {program.name} is made: it recurs")
+        if (step.where or step.operator in RECURRENCES) and not windows:
             raise ModelError(
                 f"{destination} does not know how {step.target} of {program.name} is made, which is {step.definition}: "
                 f"it knows layers whose values are sums and formulas without such windows, pieces or gathered rows"

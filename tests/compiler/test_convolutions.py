@@ -227,6 +227,19 @@ def test_initial_values() -> None:
         assert (W.penalized, b.penalized, b.initial.scale) == (True, False, 0)
 
 
+def test_weights_of_keras() -> None:
+    """Weights of Keras have other axes, (size, channels, filters), and (size, filters, channels) of a transpose."""
+    x, kernel, back = RNG.normal(size=(4, 9)), RNG.normal(size=(3, 2, 6)), RNG.normal(size=(2, 5, 6))
+    layers = [nn.Conv1D(6, 3, groups=2, name="there"), nn.Conv1DTranspose(5, 2, 2, bias=False, name="back")]
+    weights = {"there/kernel": kernel, "there/bias": np.arange(6.0), "back/kernel": back}
+    program = nn.with_weights(nn.Sequential(layers, (9, 4)), weights).describe()
+    start = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
+    found = evaluate(program, start, x.T.reshape(1, -1), np.zeros((1, 70)))["h_back"][0]
+    h = convolved(x, kernel.transpose(2, 1, 0), np.arange(6.0), 1, "valid", 1, 2)
+    expected = np.concatenate([back[tap] @ h for tap in range(2)], axis=1).reshape(5, 2, 7).transpose(2, 1, 0)
+    assert found == pytest.approx(expected.reshape(14, 5), rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("layers", "shape", "message"),
     [

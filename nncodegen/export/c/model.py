@@ -31,7 +31,7 @@ class PlainModel:
         self.name, self.upper, self.train = request.name, request.name.upper(), request.train
         self.real = REAL_TYPES[request.precision][0]
         check_name(self.name)
-        self.program = without_moves(described(request), "plain C")
+        self.program = without_moves(described(request), "plain C", windows=True)
         if not request.libm:
             self._check_without_library()
 
