@@ -6,18 +6,20 @@ import math
 
 import numpy as np
 
+from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
 from nncodegen.bench.errors import BenchError
 from nncodegen.bench.tasks import Array, Stack
 
 
-def start_parameters(stack: Stack, precision: str, seed: int = 0, biases: float = 0.0) -> Array:
+def start_parameters(stack: Stack | Windowed, precision: str, seed: int = 0, biases: float = 0.0) -> Array:
     """Glorot's uniform weights, flat; biases are normal with the given standard deviation."""
     generator = np.random.default_rng(seed)
     layers = []
-    for units, inputs in stack.shapes:
-        bound = math.sqrt(6 / (units + inputs))
-        layers.append((generator.uniform(-bound, bound, (units, inputs)), biases * generator.standard_normal(units)))
+    for units, inputs, *window in stack.shapes:
+        bound = math.sqrt(6 / (units + inputs) / math.prod(window))
+        weights = generator.uniform(-bound, bound, (units, inputs, *window))
+        layers.append((weights, biases * generator.standard_normal(units)))
     return stack.pack(layers).astype(precision)
 
 

@@ -4,6 +4,8 @@ A layered network: 2*rows*columns for each sample in the forward pass, as many i
 as many in the gradient of the input, which the first layer does not need. Activations, biases, the loss and the
 update are not counted.
 
+A convolution has rows*columns = filters*(channels*window), and that at each of its places.
+
 A formula: the operations of its simplified program for each sample, where a function such as exp is one operation,
 and a multiplication and a subtraction for the update of each parameter. With sequential updates, those that the
 derivative by each parameter needs by itself, summed over the parameters.
@@ -33,7 +35,7 @@ def flops(task: Task) -> int | None:
     if isinstance(task.stack, Peaks):
         program = _simplified(task)
         return task.batch * _operations(program, program.gradient) + 2 * len(task.start)
-    products = [2 * units * inputs for units, inputs in task.stack.shapes]
+    products = task.stack.products
     if isinstance(task, Prediction):
         return len(task.X) * sum(products)
     samples = len(task.X) * task.epochs * (task.models or 1)

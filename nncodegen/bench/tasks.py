@@ -15,6 +15,7 @@ import sympy
 from numpy.typing import NDArray
 
 from nncodegen import perceptron
+from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import Curve
 from nncodegen.describe import Dense, Model, Sequential
 
@@ -103,6 +104,11 @@ class Stack:
         return self.layers[-1][1] == "softmax"
 
     @property
+    def products(self) -> tuple[int, ...]:
+        """The multiplications and additions of each layer for one sample."""
+        return tuple(2 * units * inputs for units, inputs in self.shapes)
+
+    @property
     def model(self) -> Sequential:
         """The model for nncodegen."""
         layers = [Dense(units, activation) for units, activation in self.layers]
@@ -167,7 +173,7 @@ class Training:
     epoch may be smaller. The optimizer is "sgd", or "adam" with 0.9, 0.999 and 1e-8. The result is the flat parameters.
     """
 
-    stack: Stack | Peaks
+    stack: Stack | Peaks | Windowed
     start: Array
     X: Array
     Y: Array

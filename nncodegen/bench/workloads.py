@@ -9,6 +9,7 @@ import numpy as np
 
 from nncodegen import perceptron
 from nncodegen.bench import data
+from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
 from nncodegen.bench.tasks import Array, Fit, Formula, Peaks, Prediction, Stack, Task, Training
 from nncodegen.describe import Model, Sequential
@@ -19,6 +20,9 @@ DIGITS = Stack("digits", 64, ((32, "tanh"), (10, "softmax")), "categorical_cross
 CURVE = Peaks("curve")
 SMALL = Stack("small", 8, ((16, "tanh"), (1, "linear")), "mse")
 WIDE = Stack("wide", 784, ((128, "relu"), (10, "softmax")), "categorical_crossentropy")
+
+LENET = Windowed("lenet", (28, 28, 1), (6, 16), 5, True, (120, 84, 10))
+CONV1D = Windowed("conv1d", (128, 8), (16, 16, 16), 5, False, (10,))
 
 BOTH, DOUBLE = ("float64", "float32"), ("float64",)
 
@@ -89,6 +93,16 @@ def _wide(case: str, precision: str, quick: bool) -> Task:
     return _training(WIDE, precision, samples, "sgd", 0.01, 1 if quick else 2, 128)
 
 
+def _lenet(case: str, precision: str, quick: bool) -> Task:
+    samples = data.ten_classes(256 if quick else 2560, LENET.inputs)
+    return _training(LENET, precision, samples, "sgd", 0.05, 1 if quick else 2, 128)
+
+
+def _conv1d(case: str, precision: str, quick: bool) -> Task:
+    samples = data.ten_classes(128 if quick else 1280, CONV1D.inputs)
+    return _training(CONV1D, precision, samples, "sgd", 0.1, 1 if quick else 2, 32)
+
+
 FULL = "full batch, Adam"
 
 
@@ -100,7 +114,13 @@ def _networks(case: str, precision: str, quick: bool) -> Task:
 
 
 def _training(
-    stack: Stack, precision: str, samples: tuple[Array, Array], optimizer: str, rate: float, epochs: int, batch: int
+    stack: Stack | Windowed,
+    precision: str,
+    samples: tuple[Array, Array],
+    optimizer: str,
+    rate: float,
+    epochs: int,
+    batch: int,
 ) -> Training:
     X, Y = samples
     labels = Y if stack.classifies else None
@@ -147,6 +167,11 @@ WORKLOADS: dict[str, Workload] = {
                        ("",), _online),
     "wide": Workload("784-128-10, relu, softmax cross-entropy, 6,400 generated samples, batches of 128, sgd", BOTH,
                      ("",), _wide),
+    "lenet": Workload("28x28x1, 6 and 16 windows of 5x5 with relu and pools of 2x2, 120-84-10, softmax cross-entropy, "
+                      "2,560 generated samples, batches of 128, sgd", ("float32", "float64"), ("",), _lenet),
+    "conv1d": Workload("128 steps of 8 channels, three layers of 16 windows of 5 with relu, their mean, softmax "
+                       "cross-entropy of 10 classes, 1,280 generated samples, batches of 32, sgd",
+                       ("float32", "float64"), ("",), _conv1d),
     "ensemble": Workload("1,024 perceptrons with starting points of their own, 999 simultaneous iterations each",
                          BOTH, ("",), _ensemble, "iteration of one model"),
     "networks": Workload("1,024 networks 8-16-1 with starting points of their own, tanh, squared error, 256 samples",
@@ -169,6 +194,8 @@ MODELS: dict[str, Model | Sequential] = {
     "spiral": SPIRAL.model,
     "digits, online, predict": DIGITS.model,
     "wide": WIDE.model,
+    "lenet": LENET.model,
+    "conv1d": CONV1D.model,
     "networks": SMALL.model,
     "fits": SPOT.model,
 }

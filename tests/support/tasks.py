@@ -7,6 +7,7 @@ import numpy as np
 
 import nncodegen as nn
 from nncodegen.bench import data
+from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.tasks import Formula, Prediction, Stack, Training
 from nncodegen.bench.workloads import WORKLOADS
@@ -14,6 +15,7 @@ from nncodegen.bench.workloads import WORKLOADS
 TINY = {
     "tanh": Stack("tiny_tanh", 3, ((5, "tanh"), (4, "tanh"), (2, "linear")), "mse"),
     "relu": Stack("tiny_relu", 4, ((6, "relu"), (3, "softmax")), "categorical_crossentropy"),
+    "windows": Windowed("tiny_windows", (6, 5, 2), (3,), 2, True, (4, 3)),
     "predict": Stack("tiny_predict", 4, ((6, "tanh"), (3, "softmax")), "categorical_crossentropy"),
 }
 
@@ -44,9 +46,10 @@ def tiny(kind, precision="float64"):
 MANY = {"many tanh": "tanh", "many relu": "relu"}
 """Tasks for three models at once, and for one."""
 
-KINDS = ("sequential", "simultaneous", "ensemble", "curve", "tanh", "relu", *MANY, "predict")
+KINDS = ("sequential", "simultaneous", "ensemble", "curve", "tanh", "relu", "windows", *MANY, "predict")
 WORKLOAD = {"curve": "curve", "sequential": "perceptron", "simultaneous": "perceptron", "ensemble": "ensemble",
-            "tanh": "simplechains", "relu": "wide", "many tanh": "networks", "many relu": "networks",
+            "tanh": "simplechains", "relu": "wide", "windows": "lenet",
+            "many tanh": "networks", "many relu": "networks",
             "predict": "predict"}  # fmt: skip
 
 

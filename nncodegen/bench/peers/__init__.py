@@ -15,6 +15,7 @@ from typing import Any
 Run = Callable[[], Any]
 
 ALONE = dict.fromkeys(("build", "growth"), "only nncodegen is measured")
+NO_WINDOWS = dict.fromkeys(("lenet", "conv1d"), "it has no convolutions")
 NO_FITS = dict.fromkeys(("fit", "fits", "nist"), "it has no least squares") | ALONE
 
 
@@ -43,7 +44,7 @@ class Peer:
 
 
 def _formulas_only(reason: str) -> dict[str, str]:
-    names = ("simplechains", "spiral", "digits", "online", "wide", "networks", "predict")
+    names = ("simplechains", "spiral", "digits", "online", "wide", "lenet", "conv1d", "networks", "predict")
     return {**dict.fromkeys(names, reason), **NO_FITS}
 
 
@@ -52,6 +53,7 @@ _SUBS = {**_SYMPY, "curve": "it would take three minutes for one update"}
 _PERCEPTRON = "it is for the perceptron alone"
 
 _SMALL = {
+    **dict.fromkeys(("lenet", "conv1d"), "a window is no product of matrices here"),
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no products of matrices"),
     **dict.fromkeys(("simplechains", "spiral", "digits", "online", "networks", "predict"), "its layers are small"),
     **dict.fromkeys(("fit", "fits", "nist"), "a formula has no products of matrices"),
@@ -60,12 +62,16 @@ _SMALL = {
 
 _ONE_AT_A_TIME = "it trains one network at a time"
 _LAYERS_ONLY = {
+    **dict.fromkeys(("lenet", "conv1d"), "the eager form is the faster one"),
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no layers"),
     "networks": _ONE_AT_A_TIME,
     **NO_FITS,
 }
 
-_TRAINED = ("perceptron", "curve", "simplechains", "spiral", "digits", "online", "wide", "ensemble", "networks")
+_TRAINED = (
+    "perceptron", "curve", "simplechains", "spiral", "digits", "online", "wide", "lenet", "conv1d", "ensemble",
+    "networks",
+)  # fmt: skip
 _FITS_ONLY = {**dict.fromkeys((*_TRAINED, "predict"), "it is for least squares"), **ALONE}
 FEW = 500
 """The number of fits of a peer that makes them one by one. All of them would take seconds in each run, and the median
@@ -75,7 +81,7 @@ OURS = "nncodegen"
 
 PEERS = {
     OURS: Peer("nncodegen", "ours:make"),
-    "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), NO_FITS),
+    "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), NO_FITS | NO_WINDOWS),
     "jax": Peer("JAX, all in one jit", "jax:make", ("jax",), ALONE),
     "jax-vmap": Peer(
         "JAX, one vmap over all fits", "jax_fits:vmapped", ("jax",),
@@ -91,12 +97,13 @@ PEERS = {
             "ensemble": "it has no network whose neurons share one bias",
             "curve": "it has no formulas",
             "networks": _ONE_AT_A_TIME,
+            **NO_WINDOWS,
             "simplechains": "its Adam adds epsilon before it corrects the bias, which is another update",
             "spiral": "it has one logistic output, not a softmax, for two classes",
             **NO_FITS,
         },
     ),
-    "numba": Peer("numba", "numba:make", ("numba", "scipy"), NO_FITS),
+    "numba": Peer("numba", "numba:make", ("numba", "scipy"), NO_FITS | NO_WINDOWS),
     "c": Peer("C by hand", "c:make", (), {**_formulas_only(_PERCEPTRON), "curve": _PERCEPTRON}, threads=False),
     "sympy-lambdify": Peer("SymPy, lambdify", "sympy:compiled", ("sympy",), _SYMPY, ("float64",), threads=False),
     "sympy-subs": Peer("SymPy, subs", "sympy:substituted", ("sympy",), _SUBS, ("float64",), 3, threads=False),

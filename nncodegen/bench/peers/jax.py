@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations, peaks
 from nncodegen.bench.peers.jax_fits import fitting
@@ -45,9 +48,27 @@ def _formula(task: Formula) -> Run:
 
 def _forward(stack: Any, parameters: Any, x: Any) -> Any:
     """The output of the last layer before its softmax; weights are (inputs, units), which is faster with XLA."""
+    if isinstance(stack, Windowed):
+        return _windowed(stack, parameters, x)
     hidden = jnp.tanh if stack.hidden == "tanh" else lambda z: jnp.maximum(z, 0)
     for W, b in parameters[:-1]:
         x = hidden(x @ W + b)
+    W, b = parameters[-1]
+    return x @ W + b
+
+
+def _windowed(stack: Windowed, parameters: Any, x: Any) -> Any:
+    """The same for windows: channels are the last axis of samples, as XLA prefers them."""
+    x = x.reshape(-1, *stack.shape)
+    ones, twos = (1,) * stack.axes, (2,) * stack.axes
+    names = ("NWC", "WIO", "NWC") if stack.axes == 1 else ("NHWC", "HWIO", "NHWC")
+    for W, b in parameters[: len(stack.filters)]:
+        x = jnp.maximum(jax.lax.conv_general_dilated(x, W, ones, "VALID", dimension_numbers=names) + b, 0)
+        if stack.pools:
+            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, *twos, 1), (1, *twos, 1), "VALID")
+    x = x.reshape(len(x), -1) if stack.pools else x.mean(axis=range(1, 1 + stack.axes))
+    for W, b in parameters[len(stack.filters) : -1]:
+        x = jnp.maximum(x @ W + b, 0)
     W, b = parameters[-1]
     return x @ W + b
 
@@ -100,13 +121,27 @@ def _training(task: Training) -> Run:
 
     jitted = jax.jit(jax.vmap(train, in_axes=(0, None, None)) if task.models else train)
     start = _start(stack, task.start)
-    return lambda: stack.pack((_transposed(W), *b) for W, *b in jitted(start, many, rest))
+    turned = _order(stack, back=True)
+    return lambda: stack.pack((turned(W), *b) for W, *b in jitted(start, many, rest))
 
 
 def _start(stack: Any, flat: Array) -> Any:
-    return [tuple(map(jnp.asarray, (_transposed(W), *b))) for W, *b in stack.unpack(flat)]
+    turned = _order(stack, back=False)
+    return [tuple(map(jnp.asarray, (turned(W), *b))) for W, *b in stack.unpack(flat)]
+
+
+def _order(stack: Any, back: bool) -> Callable[[Any], Any]:
+    """What brings weights into the order of axes that is used here, or back."""
+    return partial(_of_windows, back=back) if isinstance(stack, Windowed) else _transposed
 
 
 def _transposed(W: Any) -> Any:
     """A matrix, or one for each model, transposed; the heights of peaks become a row."""
     return np.asarray(W) if np.ndim(W) < 2 else np.swapaxes(W, -1, -2)
+
+
+def _of_windows(W: Any, back: bool) -> Any:
+    """The weights of a convolution with (filters, channels) as the last two axes, in reverse, or as the first again."""
+    if W.ndim == 2:
+        return np.swapaxes(W, 0, 1)
+    return np.moveaxis(W, (-1, -2), (0, 1)) if back else np.moveaxis(W, (0, 1), (-1, -2))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 
+from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations, peaks
 from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
@@ -75,12 +76,27 @@ def _formula(task: Formula, compiles: bool) -> Run:
 
 def _forward(stack: Any, parameters: Any, x: Any) -> Any:
     """The output of the last layer before its softmax."""
+    if isinstance(stack, Windowed):
+        return _windowed(stack, parameters, x)
     if isinstance(stack, Peaks):
         return peaks(torch.exp, parameters[0], x[:, 0], fused=torch.compiler.is_compiling())[:, None]
     for W, b in parameters[:-1]:
         x = _linear(x, W, b)
         x = torch.tanh(x) if stack.hidden == "tanh" else torch.relu(x)
     return _linear(x, *parameters[-1])
+
+
+def _windowed(stack: Windowed, parameters: Any, x: Any) -> Any:
+    """The output of the last layer before its softmax; channels are the first axis of samples, as PyTorch has them."""
+    x = x.unflatten(1, stack.shape).movedim(-1, 1)
+    convolve, pool = (F.conv1d, F.max_pool1d) if stack.axes == 1 else (F.conv2d, F.max_pool2d)
+    for W, b in parameters[: len(stack.filters)]:
+        x = torch.relu(convolve(x, W, b))
+        x = pool(x, 2) if stack.pools else x
+    x = x.flatten(1) if stack.pools else x.flatten(2).mean(2)
+    for W, b in parameters[len(stack.filters) : -1]:
+        x = torch.relu(F.linear(x, W, b))
+    return F.linear(x, *parameters[-1])
 
 
 def _linear(x: Any, W: Any, b: Any) -> Any:
@@ -133,7 +149,7 @@ def _eager_training(task: Training) -> Run:
                 else:
                     with torch.no_grad():  # as in torch.optim.SGD, without its overhead
                         torch._foreach_add_(parameters, gradients, alpha=-task.learning_rate)
-        return task.stack.pack(tuple(part.detach().numpy() for part in parts) for parts in layers)
+        return _pack(task.stack, [tuple(part.detach().numpy() for part in parts) for parts in layers])
 
     return run
 
@@ -167,7 +183,7 @@ def _compiled_training(task: Training) -> Run:
                 t += 1
                 numbers = (task.learning_rate / (1 - 0.9**t), 1 / (1 - 0.999**t))
                 step(layers, x, y, ms, vs, *(torch.tensor(number, dtype=x.dtype) for number in numbers))
-        return task.stack.pack(tuple(part.numpy() for part in parts) for parts in layers)
+        return _pack(task.stack, [tuple(part.numpy() for part in parts) for parts in layers])
 
     return run  # type: ignore[no-any-return]
 
@@ -208,4 +224,21 @@ def _batches(task: Training) -> list[tuple[Any, Any]]:
 
 
 def _start(stack: Any, flat: Array) -> Any:
-    return [tuple(map(torch.tensor, parts)) for parts in stack.unpack(flat)]
+    return [tuple(map(torch.tensor, parts)) for parts in _with_channels_first(stack, stack.unpack(flat), True)]
+
+
+def _pack(stack: Any, layers: Any) -> Array:
+    """Flat parameters from arrays of PyTorch."""
+    packed: Array = stack.pack(_with_channels_first(stack, list(layers), False))
+    return packed
+
+
+def _with_channels_first(stack: Any, layers: Any, first: bool) -> Any:
+    """The same layers; weights of the one behind a Flatten are in the order of channels first, or last again."""
+    if not isinstance(stack, Windowed) or not stack.pools:
+        return layers
+    place, left = len(stack.filters), stack.left
+    W, b = layers[place]
+    shape, (source, target) = (left, (-1, 1)) if first else ((left[-1], *left[:-1]), (1, -1))
+    W = np.moveaxis(W.reshape(-1, *shape), source, target)
+    return [*layers[:place], (np.ascontiguousarray(W).reshape(len(b), -1), b), *layers[place + 1 :]]

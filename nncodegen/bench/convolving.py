@@ -1,0 +1,117 @@
+"""Networks of windows, as the workloads lenet and conv1d have them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.describe import (
+    Conv1D,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+    Sequential,
+)
+from nncodegen.describe.layer import Layer
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """Convolutions with relu, then a mean over all places or dense layers with relu; the last layer is a softmax.
+
+    ``shape`` is that of a sample, (rows, columns, channels) or (steps, channels). Windows have ``size`` places along
+    each axis and stay within the input. With ``pools``, the largest of each 2 (by 2) values follows a convolution, and
+    all that is left is flattened; without, its mean is taken. ``dense`` are the units of what comes behind.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    filters: tuple[int, ...]
+    size: int
+    pools: bool
+    dense: tuple[int, ...]
+
+    loss = "categorical_crossentropy"
+    hidden = "relu"
+    classifies = True
+    """Whether the last layer is a softmax, and the loss its cross-entropy."""
+
+    @property
+    def inputs(self) -> int:
+        """The number of values of a sample."""
+        return math.prod(self.shape)
+
+    @property
+    def axes(self) -> int:
+        """The number of axes that windows move over."""
+        return len(self.shape) - 1
+
+    @cached_property
+    def places(self) -> tuple[tuple[int, ...], ...]:
+        """How many places each convolution has along each axis, before its pool."""
+        found, lengths = list[tuple[int, ...]](), self.shape[:-1]
+        for _ in self.filters:
+            found.append(tuple(length - self.size + 1 for length in lengths))
+            lengths = tuple(length // 2 for length in found[-1]) if self.pools else found[-1]
+        return tuple(found)
+
+    @property
+    def left(self) -> tuple[int, ...]:
+        """The shape of what the dense layers get: (rows, columns, channels), or (channels,) of a mean."""
+        return (*(length // 2 for length in self.places[-1]), self.filters[-1]) if self.pools else self.filters[-1:]
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of every array of weights: (filters, channels, *windows), then (units, inputs)."""
+        channels = (self.shape[-1], *self.filters)
+        windows = (self.size,) * self.axes
+        units = (math.prod(self.left), *self.dense)
+        return (
+            *((f, c, *windows) for f, c in zip(self.filters, channels, strict=False)),
+            *zip(self.dense, units, strict=False),
+        )
+
+    @property
+    def products(self) -> tuple[int, ...]:
+        """The multiplications and additions of each layer for one sample."""
+        places = [math.prod(lengths) for lengths in self.places] + [1] * len(self.dense)
+        return tuple(2 * count * math.prod(shape) for count, shape in zip(places, self.shapes, strict=True))
+
+    @property
+    def model(self) -> Sequential:
+        """The model for nncodegen."""
+        convolution, pool, mean = (
+            (Conv1D, MaxPooling1D, GlobalAveragePooling1D) if self.axes == 1 else
+            (Conv2D, MaxPooling2D, GlobalAveragePooling2D)
+        )  # fmt: skip
+        layers: list[Layer] = []
+        for filters in self.filters:
+            layers += [convolution(filters, self.size, activation="relu"), *([pool()] if self.pools else [])]
+        layers.append(Flatten() if self.pools else mean())
+        layers += [Dense(units, "relu") for units in self.dense[:-1]]
+        layers.append(Dense(self.dense[-1], "softmax"))
+        return Sequential(layers, self.shape, self.loss, self.name)
+
+    def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
+        """Views into flat parameters: (W, b) of every layer, of the shapes of ``shapes``."""
+        views, begin = list[tuple[Array, ...]](), 0
+        for shape in self.shapes:
+            middle = begin + math.prod(shape)
+            views.append((flat[begin:middle].reshape(shape), flat[middle : middle + shape[0]]))
+            begin = middle + shape[0]
+        return views
+
+    def pack(self, layers: Any) -> Array:
+        """Flat parameters from (W, b) of every layer: the inverse of ``unpack``."""
+        return np.concatenate([np.ravel(part) for pair in layers for part in pair])
