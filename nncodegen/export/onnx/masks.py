@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sympy import Eq, Float, Piecewise, S
 
 from nncodegen.errors import ModelError
+from nncodegen.export.onnx.windows import window_form
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Program, Step, Tensor
 
 LOWEST = -3e38
@@ -20,6 +21,7 @@ LOWEST = -3e38
 def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
     """The program with factors in place of equations, and the constants that it has besides its parameters, by name.
 
+    Steps for which ONNX has an operator keep their equations.
     Raises ModelError for steps that recur.
     """
     constants: dict[str, NDArray[Any]] = {}
@@ -36,6 +38,9 @@ def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
     for step in program.steps:
         if step.operator in RECURRENCES:
             raise ModelError(f"ONNX does not know how {step.target} of {program.name} is made: it recurs")
+        if window_form(step, program):
+            steps.append(step)
+            continue
         factors = []
         for equation in step.where:
             if equation not in known:

@@ -12,11 +12,15 @@ from sympy import Add, Mul
 from nncodegen.errors import ModelError
 from nncodegen.export.onnx.expressions import Expressions
 from nncodegen.export.onnx.graph import Graph, Value
-from nncodegen.ir import Element, Program, Step
+from nncodegen.export.onnx.windows import Form, window_form
+from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.ir.program import needed
 from nncodegen.schedule.loops import without_noise
 
 NORMALIZATIONS = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
+
+EXACT = 1e-12
+"""How close to 1 a factor is that is 1 but for rounding."""
 
 LETTERS = "abcdefghijklmopqrstuvwxyz"
 """The letters of an Einsum, but for n, which numbers the samples."""
@@ -70,8 +74,10 @@ class Steps:
         return Value(self.graph, self._values[name].name, element.indices)
 
     def _step(self, step: Step) -> Value:
-        factors = _factors(step)
-        if factors:
+        factors, form = _factors(step), window_form(step, self._program)
+        if form:
+            value = self._window(step, form)
+        elif factors:
             value = self._product(step, factors)
         elif step.operator is None:
             value = self._layer(step) or self._expressions.read(step.expression)
@@ -83,6 +89,29 @@ class Steps:
 
     def _spread(self, value: Value, indices: tuple[str, ...]) -> Value:
         return self.graph.spread(value, indices, self._program.sizes, self._rows)
+
+    def _window(self, step: Step, form: Form) -> Value:
+        """Windows that move over the axes of a value, by the operator that there is for them."""
+        sizes, axes = self._program.sizes, form.axes
+        x = self.graph.transposed(self._tensor(form.x), (SAMPLE, form.channel, *(axis.source for axis in axes)))
+        inputs, group, places = [x.name], form.group, [axis.place for axis in axes]
+        if form.W is not None:
+            pair = [form.filters, group[1] if group else form.channel]
+            order = pair if form.operator == "Conv" else pair[::-1]
+            order = [*(group or ())[:1], *order, *(axis.tap for axis in axes)]
+            W = self.graph.transposed(self._tensor(form.W), order)
+            shape = [sizes[index] or 0 for index in order]
+            merged = np.array([shape[0] * shape[1], *shape[2:]]) if group else None
+            inputs.append(
+                W.name if merged is None else self.graph.node("Reshape", [W.name, self.graph.constant(merged)])
+            )
+        name = self.graph.node(form.operator, inputs, **form.attributes(sizes))
+        found = (SAMPLE, *(group or ())[:1], form.filters, *places)
+        if group:
+            split = np.array([0, *(sizes[index] or 0 for index in found[1:])])  # 0: as many as there are
+            name = self.graph.node("Reshape", [name, self.graph.constant(split)])
+        value = Value(self.graph, name, found)
+        return value if abs(form.factor - 1) < EXACT else value * form.factor
 
     # --- products ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,145 @@
+"""Steps that windows move in, as the operators that ONNX has for them: convolutions, their transposes, and pools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from sympy import Mul
+
+from nncodegen.ir import SAMPLE, Element, Equation, Program, Step
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis that windows move along: its index in what is read, in what is given, and in the window."""
+
+    source: str
+    place: str
+    tap: str
+    size: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+    more: int = 0
+    """Places of a transpose that no window reaches."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A step as an operator of ONNX: what it reads, its weights if it has any, and how windows move.
+
+    ``channel`` is an index of x, ``filters`` one of the result, which is the same without weights. ``group`` has the
+    index of groups, and that of channels within one.
+    """
+
+    operator: str
+    x: Element
+    W: Element | None
+    channel: str
+    filters: str
+    axes: tuple[Axis, ...]
+    group: tuple[str, str] | None
+    factor: float
+
+    def attributes(self, sizes: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes of the node."""
+        found: dict[str, Any] = {
+            "kernel_shape": [axis.size for axis in self.axes],
+            "strides": [axis.stride for axis in self.axes],
+            "pads": [axis.before for axis in self.axes] + [axis.after for axis in self.axes],
+        }
+        if self.operator == "AveragePool":
+            return found | {"count_include_pad": 1}
+        found["dilations"] = [axis.dilation for axis in self.axes]
+        if self.group:
+            found["group"] = sizes[self.group[0]]
+        if any(axis.more for axis in self.axes):
+            found["output_padding"] = [axis.more for axis in self.axes]
+        return found
+
+
+def window_form(step: Step, program: Program) -> Form | None:
+    """The operator for a step; None where there is none. Runtimes have them in single precision alone."""
+    coefficient, rest = step.expression.as_coeff_Mul()
+    factors = [factor for factor in Mul.make_args(rest) if isinstance(factor, Element)]
+    moving = [factor for factor in factors if SAMPLE in factor.indices]
+    if program.precision != "float32" or not step.where or len(factors) != len(Mul.make_args(rest)):
+        return None
+    if len(moving) != 1 or len(factors) > 2 or any(equation.data is not None for equation in step.where):
+        return None
+    (x,), W = moving, next((factor for factor in factors if factor not in moving), None)
+    if step.operator not in ("sum", "max") or (step.operator == "max" and (W or coefficient != 1)):
+        return None
+    groups = [equation for equation in step.where if W and _is_group(equation, step, x, W, program)]
+    transposed = [equation for equation in step.where if equation.left in step.target.indices]
+    axes = [_axis(one, step, x, W, program, bool(transposed)) for one in step.where if one not in groups]
+    if len(groups) > 1 or not all(axes) or (transposed and not W):
+        return None
+    given = tuple(axis for axis in axes if axis)
+    return _form(step, x, W, given, groups, bool(transposed), float(coefficient))
+
+
+def _form(
+    step: Step, x: Element, W: Element | None, axes: tuple[Axis, ...], groups: list[Equation], transposed: bool,
+    factor: float,
+) -> Form | None:  # fmt: skip
+    """The form, if the step has no other indices than it says."""
+    order = {index: place for place, index in enumerate(x.indices)}
+    axes = tuple(sorted(axes, key=lambda axis: order[axis.source]))
+    sources, places, taps = ([getattr(axis, name) for axis in axes] for name in ("source", "place", "tap"))
+    group = next(((one.terms[0][0], one.terms[1][0]) for one in groups), None)
+    channels = {*x.indices} - {SAMPLE, *sources}
+    filters = {*step.target.indices} - {SAMPLE, *places, *(group or ())[:1]}
+    if len(channels) != 1 or len(filters) != 1:
+        return None
+    (channel,), (own_filter,) = channels, filters
+    inner = {channel} if W else set()
+    over = {*sources, *taps} | (inner | {group[1]} if group else inner)
+    weights = {own_filter, *(group or (channel,)), *taps}
+    if {*step.over} != over or (W and {*W.indices} != weights) or (not W and channel != own_filter):
+        return None
+    pool = "MaxPool" if step.operator == "max" else "AveragePool"
+    if not W and any(max(axis.before, axis.after) >= axis.size for axis in axes):
+        return None
+    if not W and pool == "AveragePool" and any(axis.dilation > 1 for axis in axes):
+        return None
+    operator = pool if not W else "ConvTranspose" if transposed else "Conv"
+    factor *= prod(axis.size for axis in axes) if operator == "AveragePool" else 1
+    return Form(operator, x, W, channel, own_filter, axes, group, factor)
+
+
+def _is_group(equation: Equation, step: Step, x: Element, W: Element, program: Program) -> bool:
+    """Whether an equation numbers the channels of x by groups, and by the channels of each."""
+    if len(equation.terms) != 2 or equation.left not in x.indices or equation.offset:
+        return False
+    (group, per), (own, one) = equation.terms
+    shared = group in step.target.indices and group in W.indices and own in W.indices and own in step.over
+    return shared and one == 1 and per == program.sizes[own]
+
+
+def _axis(
+    equation: Equation, step: Step, x: Element, W: Element | None, program: Program, transposed: bool
+) -> Axis | None:
+    """The axis that an equation is about: source = stride*place + dilation*tap - before, or for a transpose place."""
+    if len(equation.terms) != 2 or equation.offset > 0 or any(factor < 1 for _, factor in equation.terms):
+        return None
+    (moved, stride), (tap, dilation) = equation.terms
+    left = str(equation.left)
+    source, place = (moved, left) if transposed else (left, moved)
+    others = (*x.indices, *step.target.indices)
+    if source not in x.indices or place not in step.target.indices or tap in others or (W and tap not in W.indices):
+        return None
+    length, places, size = (program.sizes[index] or 0 for index in (source, place, tap))
+    before, reach = -equation.offset, dilation * (size - 1) + 1
+    if transposed:
+        after = stride * (length - 1) + reach - before - places
+        more = max(0, -after)
+        return Axis(source, place, tap, size, stride, dilation, before, max(0, after), more) if more < stride else None
+    after = max(0, (places - 1) * stride + reach - before - length)
+    if (length + before + after - reach) // stride + 1 != places:
+        return None
+    return Axis(source, place, tap, size, stride, dilation, before, after)
