@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.ir import Element, Program
+from nncodegen.ir import Element, Program, Step, solve
 from nncodegen.runtime.python.measures import METRICS
 from nncodegen.runtime.python.sparse import Sparse
 from nncodegen.slow.plan import Plan, Samples, columns_of
@@ -40,7 +40,7 @@ class Batches:
         self.output_count = sum(program.count(element.indices) for element in program.outputs)
         targets = sum(tensor.size for tensor in program.targets)
         self.measured = targets > 0 and self.output_count == targets
-        width = sum(program.count(step.indices) for step in program.steps)
+        width = sum(_terms(program, step) for step in program.steps)
         self.rows = int(max(1, VALUES // max(1, width)))
         """The samples of a chunk."""
         self._gradient = lru_cache(maxsize=64)(self._derive)
@@ -133,6 +133,12 @@ class Batches:
             elif X is not None:
                 X = X[rows]
             yield rows, Samples(X, Y, samples.weight[rows], noise)
+
+
+def _terms(program: Program, step: Step) -> int:
+    """The number of terms of a step for one sample: an index that an equation gives has one value in each."""
+    given = {solution.index for solution in solve(step.where, step.over, program.sizes).solutions}
+    return program.count(index for index in step.indices if index not in given)
 
 
 def _wants(metrics: int, name: str) -> bool:

@@ -9,23 +9,8 @@ import pytest
 import nncodegen as nn
 from nncodegen.check import random_data
 from tests.support.compilers import QUICK
+from tests.support.windows import GROUPED, STEPS
 
-GROUPED = nn.Sequential(
-    [
-        nn.Conv2D(4, 3, 2, "same", groups=2, activation="relu"), nn.MaxPooling2D(2, 1, "same"),
-        nn.Conv2DTranspose(4, 3, 2, 1, groups=2, output_padding=1), nn.AveragePooling2D(3, 2, "same"),
-        nn.Flatten(), nn.Dense(3, "softmax"),
-    ],
-    (5, 6, 2), "categorical_crossentropy", name="grouped",
-)  # fmt: skip
-STEPS = nn.Sequential(
-    [
-        nn.Conv1D(3, 2, 1, "causal", "channels_first", 2, activation="tanh"),
-        nn.AveragePooling1D(2, data_format="channels_first"), nn.Conv1DTranspose(2, 3, 2, "same", "channels_first"),
-        nn.MaxPooling1D(3, 2, 1, "channels_first"), nn.GlobalMaxPooling1D("channels_first"), nn.Dense(2),
-    ],
-    (2, 8), name="steps",
-)  # fmt: skip
 MODELS = pytest.mark.parametrize("model", [GROUPED, STEPS], ids=lambda model: model.name)
 
 

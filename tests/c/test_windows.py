@@ -15,7 +15,7 @@ from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from tests.support.plain import loaded
-from tests.support.windows import OPERATIONS, PROGRAMS, Given, chain, data, gradient
+from tests.support.windows import GROUPED, OPERATIONS, PROGRAMS, STEPS, Given, chain, data, gradient
 
 NAMES = [name for name in PROGRAMS if name not in ("recurrent", "backwards", "gated")]
 
@@ -81,3 +81,20 @@ def test_plain_c_computes_what_programs_mean(tmp_path: Path) -> None:
         assert loss == pytest.approx(float(expected["loss"]), rel=1e-13)
         np.testing.assert_allclose(found, slopes, atol=1e-13 * np.linalg.norm(slopes))
         np.testing.assert_allclose(functions.predict(parameters, X).ravel(), np.ravel(expected["out"]), atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "tolerance"), [(GROUPED, "float64", 1e-13), (STEPS, "float32", 1e-6)], ids=["2D", "1D"]
+)
+def test_layers(model: nn.Sequential, precision: str, tolerance: float) -> None:
+    """Convolutions, their transposes and pools give the evaluator's outputs and gradients, but for rounding."""
+    program = model.describe()
+    given = [each.astype(precision) for each in data(program, samples=37)]
+    derived = simplify(differentiate(stabilize(program), fit=False))
+    expected, slopes = evaluate(program, *given), gradient(derived, *given)
+    module = nn.build(model, precision, fit=False)
+    loss, found = module.loss_and_gradient(*given)
+    assert loss == pytest.approx(float(expected["loss"]), rel=tolerance)
+    np.testing.assert_allclose(found, slopes, atol=tolerance * np.linalg.norm(slopes))
+    outputs = module.predict(*given[:2])
+    np.testing.assert_allclose(outputs, expected[program.outputs[0].tensor], rtol=0, atol=3 * tolerance)

@@ -10,6 +10,7 @@ import sympy
 from numpy.typing import NDArray
 from sympy import Expr
 
+import nncodegen as nn
 from nncodegen.ir import Element, Equation, Program, Step, Tensor, evaluate
 
 WEIGHT, LOSS, LOSS_N = Element("weight", ("n",)), Element("loss"), Element("loss_n", ("n",))
@@ -224,3 +225,22 @@ def chain(operations: Sequence[tuple[str, int, int, int]], size: int = 6) -> Pro
     out = Element("out", ("n",))
     steps.append(Step(out, Element("V", (c, u)) * h, "sum", (c, u)))
     return program(steps, out, [Tensor("x", (None, 2, 6))], [*parameters, Tensor("V", (2, size))], **sizes)
+
+
+GROUPED = nn.Sequential(
+    [
+        nn.Conv2D(4, 3, 2, "same", groups=2, activation="relu"), nn.MaxPooling2D(2, 1, "same"),
+        nn.Conv2DTranspose(4, 3, 2, 1, groups=2, output_padding=1), nn.AveragePooling2D(3, 2, "same"),
+        nn.Flatten(), nn.Dense(3, "softmax"),
+    ],
+    (5, 6, 2), "categorical_crossentropy", name="grouped",
+)  # fmt: skip
+STEPS = nn.Sequential(
+    [
+        nn.Conv1D(3, 2, 1, "causal", "channels_first", 2, activation="tanh"),
+        nn.AveragePooling1D(2, data_format="channels_first"), nn.Conv1DTranspose(2, 3, 2, "same", "channels_first"),
+        nn.MaxPooling1D(3, 2, 1, "channels_first"), nn.GlobalMaxPooling1D("channels_first"), nn.Dense(2),
+    ],
+    (2, 8), name="steps",
+)  # fmt: skip
+"""Two networks that have all layers of windows: groups and strides in a picture; channels first, and one axis."""
