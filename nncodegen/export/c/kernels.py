@@ -29,7 +29,9 @@ ARRAYS = {
 NEUTRAL = {"sum": ("0", "0"), "max": ("-HUGE_VAL", "-HUGE_VALF")}
 """What a reduction starts from, in float64 and in float32."""
 
-HELPERS: dict[str, tuple[str, ...]] = {n: (n,) for n in "maximum minimum half_expm1 tanh_of power root number_in".split()}
+HELPERS: dict[str, tuple[str, ...]] = {
+    n: (n,) for n in "maximum minimum half_expm1 tanh_of power root number_in".split()
+}
 HELPERS |= {n: ("noise", n) for n in ("dropout", "normal")}
 """What printed text may call -> the headers that define it, in this order."""
 
