@@ -13,6 +13,7 @@ one from overflowing.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -23,11 +24,17 @@ from nncodegen.ir import NORMALIZATIONS, RECURRENCES, Element, Program, Step, Up
 from nncodegen.ir.functions import StableFunction, decay
 from nncodegen.passes.numbering import Numbering, hint
 
+Observer = Callable[[str, Step, Expr, Expr], None]
+"""What is told of each node that is lowered: by what, in which step, the node before and after."""
 
-def simplify(program: Program) -> Program:
-    """The program in primitives of C, without a value that is computed twice or never used."""
+
+def simplify(program: Program, observe: Observer | None = None) -> Program:
+    """The program in primitives of C, without a value that is computed twice or never used.
+
+    ``observe`` is told of what is lowered in its steps, each time a node is met.
+    """
     taken = tuple(tensor.name for tensor in program.declared)
-    steps, results = _simplify_steps(program.steps, program.results, taken)
+    steps, results = _simplify_steps(program.steps, program.results, taken, observe)
     outputs, gradient = results[: len(program.outputs)], results[len(program.outputs) + 1 :]
     loss = results[len(program.outputs)]
     updates = tuple(simplify_update(update) for update in program.updates)
@@ -46,13 +53,19 @@ def simplify_update(update: Update) -> Update:
 
 
 def _simplify_steps(
-    steps: tuple[Step, ...], results: tuple[Element, ...], taken: tuple[str, ...]
+    steps: tuple[Step, ...], results: tuple[Element, ...], taken: tuple[str, ...], observe: Observer | None = None
 ) -> tuple[tuple[Step, ...], tuple[Element, ...]]:
     """The simplified steps, and the elements that hold the results in them."""
     known: dict[Element, Expr] = {}
     log_softmax: dict[Element, Step] = {}
 
     def lower(node: Expr) -> Expr | None:
+        lowered = lowered_form(node)
+        if observe and lowered is not None:
+            observe(type(node).__name__, step, node, lowered)
+        return lowered
+
+    def lowered_form(node: Expr) -> Expr | None:
         if isinstance(node, StableFunction):
             return node.stable(*node.args)
         if isinstance(node, exp) and node.args[0] in log_softmax:

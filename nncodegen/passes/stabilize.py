@@ -7,13 +7,17 @@ function. They stand in ``rules/``, and are applied once, from the leaves to the
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from sympy import Add, Expr, Mul, Pow
 
-from nncodegen.ir import Program
-from nncodegen.passes.rules import RULES
+from nncodegen.ir import Program, Step
+from nncodegen.passes.rules import RULES, Rule
 from nncodegen.passes.rules.factors import without_factors, without_terms
+
+Observer = Callable[[Rule, Expr, Expr], None]
+"""What is told of each rule that applies: the rule, the node before it and after it."""
 
 
 def stabilize(program: Program) -> Program:
@@ -25,6 +29,38 @@ def stabilize(program: Program) -> Program:
     steps = tuple(replace(step, expression=forms.of(step.expression)) for step in program.steps)
     described = program.loss_of_outputs
     return replace(program, steps=steps, loss_of_outputs=None if described is None else stable_form(described))
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """A rule that has applied: the step where it met the node first, its name, its algebra, the node before and after.
+
+    What other rules make of the node afterwards are further rewritings.
+    """
+
+    step: Step
+    rule: str
+    algebra: str
+    before: Expr
+    after: Expr
+
+
+def rewritings(program: Program) -> tuple[Rewriting, ...]:
+    """The rules that ``stabilize`` applies to a program, in the order in which they apply."""
+    found: list[Rewriting] = []
+    forms = Forms()
+    for step in program.steps:
+        forms.of(step.expression)
+    forms = Forms(tuple(forms.recognized))
+    for step in program.steps:
+
+        def observe(rule: Rule, before: Expr, after: Expr, step: Step = step) -> None:
+            algebra = " ".join((rule.__doc__ or "").split("\n\n")[0].split())
+            found.append(Rewriting(step, rule.__name__.strip("<>"), algebra, before, after))
+
+        forms.observe = observe
+        forms.of(step.expression)
+    return tuple(found)
 
 
 def stable_form(node: Expr) -> Expr:
@@ -41,10 +77,11 @@ class Forms:
     must be rewritten in all of them; otherwise the places would differ by rounding. But SymPy may hide it: in
     ``sin(T)/T`` with T = p/q, the second T becomes the factors q and 1/p among others. So all formulas are rewritten
     twice. In the second pass, ``parts`` holds what the first one recognized, and sums and products that contain a part
-    are split into the part and the rest.
+    are split into the part and the rest. ``observe`` is told of every rule that applies.
     """
 
-    def __init__(self, parts: tuple[Expr, ...] = ()) -> None:
+    def __init__(self, parts: tuple[Expr, ...] = (), observe: Observer | None = None) -> None:
+        self.observe = observe
         self.recognized: dict[Expr, None] = {}
         self._parts = tuple(sorted(parts, key=lambda part: -part.count_ops()))  # the largest first
         self._begun: set[Expr] = set()
@@ -63,6 +100,8 @@ class Forms:
         for rule in RULES.get(result.func, ()):
             rewritten = rule(result)
             if rewritten is not None and rewritten != result:
+                if self.observe:
+                    self.observe(rule, result, rewritten)
                 if isinstance(node, Add | Mul | Pow):
                     self.recognized[node] = None
                 self._memo.setdefault(result, result)  # where the result contains the node itself

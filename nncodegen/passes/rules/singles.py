@@ -69,4 +69,9 @@ def by_and_or(node: Boolean) -> Boolean:
 
 def by_primitives(form: Callable[[Expr], Expr]) -> Callable[[Expr], Expr]:
     """A rule that writes a function that C lacks with functions that it has."""
-    return lambda node: form(node.args[0])
+
+    def written_in_primitives(node: Expr) -> Expr:
+        """f(z) = what it is in functions that C has."""
+        return form(node.args[0])
+
+    return written_in_primitives
