@@ -80,6 +80,7 @@ from nncodegen.ir.functions import (
 from nncodegen.module import Module
 from nncodegen.pipeline import build_module as build
 from nncodegen.pipeline import compile_model
+from nncodegen.report import Report, report
 from nncodegen.runtime.python import FitResult, ManyFits, ManyResult, Progress, Result
 from nncodegen.targets import get_include
 
@@ -92,10 +93,10 @@ __all__ = [
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph",
     "Hyperparameter", "Input", "Layer", "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D",
     "MaxPooling2D", "Maximum", "Minimum", "Model", "ModelError", "Module", "Multiply", "Network", "NncodegenError",
-    "Node", "Optimizer", "Part", "Permute", "Polynomial", "Program", "ProgramError", "Progress", "Reshape",
-    "Result", "Sequential", "Subtract", "TableError", "WideAndDeep", "add", "average", "build", "compile_model",
-    "concatenate", "curve_fit", "elu", "evaluate", "export", "from_onnx", "from_sklearn", "from_torch", "gelu",
-    "get_include", "leaky_relu", "load_safetensors", "log_cosh", "maximum", "minimum", "multiply", "relu",
-    "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign", "subtract", "tanh", "with_weights",
-    "xlogy",
+    "Node", "Optimizer", "Part", "Permute", "Polynomial", "Program", "ProgramError", "Progress", "Report",
+    "Reshape", "Result", "Sequential", "Subtract", "TableError", "WideAndDeep", "add", "average", "build",
+    "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export", "from_onnx", "from_sklearn",
+    "from_torch", "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh", "maximum", "minimum",
+    "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign", "subtract",
+    "tanh", "with_weights", "xlogy",
 ]  # fmt: skip

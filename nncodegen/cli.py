@@ -348,6 +348,35 @@ def curve(
 
 
 @command.command()
+@click.argument("model", required=False, metavar="[MODEL.py[:NAME]]")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FILE",
+              help="Samples: a CSV file, inputs first, or an .npz archive with X and Y.")  # fmt: skip
+@click.option("--parameters", type=click.Path(path_type=Path), metavar="FILE.npz",
+              help="A result that was saved, with its history, or parameters.")  # fmt: skip
+@click.option("--certificate", type=click.Path(path_type=Path), metavar="FILE.json",
+              help="The certificate of the model's module.")  # fmt: skip
+@click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), default="report.html", show_default=True,
+              help="File to write to.")  # fmt: skip
+def report(
+    model: str | None, data: Path | None, parameters: Path | None, certificate: Path | None, precision: str, out: Path
+) -> None:
+    """Write a page that shows what a model computes.
+
+    Its graph and formulas, every derivative with the step that it comes from, what each stage did, the C, and the
+    numbers of a result. A formula that is given data alone is fitted to them; without a model, the perceptron is shown
+    with its training.
+    """
+    from nncodegen.report import check_target, report as make_report  # noqa: I001, PLC0415 (SymPy's printers take time)
+
+    check_target(out)  # before the work, not after it
+    chosen = perceptron.model if model is None else load_model(model)
+    made = make_report(chosen, parameters, data, precision, certificate)
+    made.save(out)
+    click.echo(f"{printable(made.name)}: {len(made.html.encode()):,} bytes, written to {out}")
+
+
+@command.command()
 @click.argument("model", metavar="MODEL.py[:NAME]|FOLDER")
 @click.option("--target", required=True, type=click.Choice(tuple(DESTINATIONS)), help="Where the model is taken.")
 @click.option("--parameters", type=click.Path(path_type=Path), metavar="FILE.npz",

@@ -30,7 +30,7 @@ LONGEST = (
     "test_divergence.py", "test_curve_dask.py", "test_exercise.py", "test_runtime_headers.py", "test_table.py",
     "test_runtime_products.py", "test_runtime_fit.py", "test_runtime_fits.py", "test_accepted.py",
     "test_results.py", "test_noise.py", "test_estimators_dask.py", "test_cli.py", "test_curve_fit.py",
-    "test_inline_functions.py", "test_bench_command.py",
+    "test_inline_functions.py", "test_bench_command.py", "test_report.py",
 )  # fmt: skip
 """The files that take longest, the longest first: where several processes share the tests, all end at once."""
 

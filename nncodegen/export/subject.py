@@ -52,10 +52,10 @@ def exportable(given: Any, precision: str | None, parameters: Any) -> Exportable
     chosen = found.parameters if parameters is None else parameters
     if chosen is None:
         return found
-    return replace(found, parameters=_parameters(chosen, describe(found.model, found.precision)))
+    return replace(found, parameters=parameters_of(chosen, describe(found.model, found.precision)))
 
 
-def _parameters(given: Any, program: Program) -> Any:
+def parameters_of(given: Any, program: Program) -> Any:
     """Parameters as one array (P,) in the precision of a program. Raises ModelError."""
     if isinstance(given, str | PathLike):
         given = _read(Path(given), program)

@@ -1,0 +1,91 @@
+"""The certificate of a module as the report shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import Program
+
+MISSING = "This report was given no certificate of the built module."
+
+_FACTS = (
+    ("date", "date"), ("compiler", "compiler"), ("machine", "machine"), ("digits", "exact digits"),
+    ("rows", "samples at each point"), ("reference", "compared with"), ("version", "nncodegen"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A certificate: what it says in a sentence, its facts, and the rows of its tables."""
+
+    verdict: str
+    facts: list[tuple[str, str]]
+    rows: list[dict[str, str]]
+    steps: list[dict[str, str]]
+    faults: list[str]
+
+
+def certificate_of(given: Any, program: Program) -> Shown | None:
+    """The certificate of a model: an object that has one as JSON, a mapping, or the path of its file.
+
+    Raises ModelError where it is that of another model, or none.
+    """
+    if given is None:
+        return None
+    read = _read(given)
+    try:
+        if read["identity"] != program.identity:
+            raise ModelError(
+                f"the certificate is that of another model, or of another precision: {read['name']} in "
+                f"{read['precision']}; certify {program.name} anew"
+            )
+        return _shown(read)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"this is no certificate of a module: it lacks {error}") from error
+
+
+def _read(given: Any) -> Mapping[str, Any]:
+    if isinstance(given, str | PathLike):
+        path = Path(given)
+        try:
+            given = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+        except ValueError as error:
+            raise ModelError(f"{path} is damaged, or no certificate: {error}") from error
+    elif hasattr(given, "to_json"):
+        given = json.loads(given.to_json())
+    if not isinstance(given, Mapping):
+        raise ModelError(f"a certificate must be that of nn.certify or the path of its file, not {given!r}")
+    return given
+
+
+def _shown(read: Mapping[str, Any]) -> Shown:
+    rows, steps = ([_row(row) for row in read[name]] for name in ("figures", "steps"))
+    faults = [_fault(each) for each in read["faults"]]
+    holds = not faults and all(row["verdict"] != "wrong" for row in (*rows, *steps))
+    points = ", ".join(f"{count} {kind}" for kind, count in read["points"].items())
+    verdict = (
+        f"{'It holds' if holds else 'It does not hold'}: outputs, loss and every derivative of the built machine code "
+        f"were compared with exact values at {points} points."
+    )
+    facts = [(title, str(read[name])) for name, title in _FACTS if read.get(name)]
+    facts += [("flags", " ".join(read["flags"]))] if read.get("flags") else []
+    facts += [("kernels", ", ".join(read["variants"]))] if read.get("variants") else []
+    return Shown(verdict, facts, rows, steps, faults)
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, str]:
+    numbers = {name: f"{float(row[name]):.3g}" for name in ("error", "condition", "bound")}
+    texts = {name: str(row[name]) for name in ("quantity", "kind", "step", "verdict") if name in row}
+    return {**numbers, **texts}
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    return f"Wrong since the stage {fault['stage']}, in the step {fault['step']}: {fault['message']}"

@@ -1,0 +1,125 @@
+"""Formulas as they stand in the page: set by MathML, with their LaTeX, folded where they are long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from sympy import Expr
+
+from nncodegen.ir import Program, Step
+from nncodegen.report.derivatives import partials
+from nncodegen.report.latex import Latex
+from nncodegen.report.mathml import MathML, math
+from nncodegen.report.notation import Notation
+
+LONG, LONGEST = 40, 400
+"""A formula with more operations than the first is folded; with more than the second, it is no longer set."""
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula: what it is called, how it is set, its LaTeX, and whether it is folded."""
+
+    title: str
+    math: Markup
+    latex: str
+    folded: bool = False
+    operations: int = 0
+    note: str = ""
+
+
+class Setter:
+    """Sets formulas of a model in one notation."""
+
+    def __init__(self, *programs: Program) -> None:
+        self.notation = Notation(programs)
+        self.mathml = MathML(self.notation)
+        self.latex = Latex(self.notation)
+
+    def expression(self, expression: Expr) -> Markup:
+        """An expression in a line of text."""
+        return math(self.mathml.expression(expression))
+
+    def step(self, step: Step) -> Markup:
+        """A step in a line of text."""
+        return math(self.mathml.step(step))
+
+    def equation(self, left: Markup, right: Expr) -> Markup:
+        """What is on the left, as MathML, with an expression on the right."""
+        return math(Markup("<mrow>{}<mo>=</mo>{}</mrow>").format(left, self.mathml.expression(right)))
+
+    def formula(self, title: str, step: Step, note: str = "") -> Formula:
+        """A step as a formula of its own."""
+        operations = int(step.expression.count_ops())
+        if operations > LONGEST:
+            return Formula(title, Markup(""), "", True, operations, note)
+        content = math(self.mathml.step(step), block=True)
+        return Formula(title, content, self.latex.step(step), operations > LONG, operations, note)
+
+
+@dataclass(frozen=True)
+class Partials:
+    """The partial derivative by one parameter: in values of the network, and written out."""
+
+    name: Markup
+    plain: str
+    size: int
+    in_values: Formula
+    written_out: Formula | None
+
+
+def training_function(setter: Setter, described: Program, stable: Program) -> list[Formula]:
+    """The outputs and the loss of a model, as they were given and in stable form."""
+    found = []
+    outputs = {element.tensor for element in described.outputs}
+    if described.layered:
+        return [_of_layer(setter, described, step) for step in described.steps]
+    for given, kept in zip(described.steps, stable.steps, strict=True):
+        is_output = given.target.tensor in outputs
+        title = "Output" if is_output else "Loss of a sample" if given.operator is None else "Loss"
+        found.append(setter.formula(title, given))
+        if given.expression != kept.expression:
+            found.append(setter.formula(f"{title}, in stable form", kept, "what is differentiated and computed"))
+    if described.loss_of_outputs is not None:
+        loss = next((step for step in described.steps if step.target.tensor not in outputs), None)
+        if loss is not None and loss.expression != described.loss_of_outputs:
+            place = next(k for k, each in enumerate(found) if each.title.startswith("Loss"))
+            short = Step(loss.target, described.loss_of_outputs)
+            found.insert(place, setter.formula("Loss of a sample, in terms of the output", short))
+    return found
+
+
+def _of_layer(setter: Setter, program: Program, step: Step) -> Formula:
+    """A step of a network, with the shape of what it gives."""
+    sizes = [str(program.sizes[index] or "samples") for index in step.target.indices]
+    role = "the loss" if step.target == program.loss else "the output" if step.target in program.outputs else ""
+    note = ", ".join(part for part in (role, " × ".join(sizes) or "one number") if part)
+    return setter.formula("", step, note)
+
+
+def partial_derivatives(setter: Setter, differentiated: Program, most: int) -> list[Partials]:
+    """The derivatives of the loss by the parameters, up to so many."""
+    found = []
+    for partial in partials(differentiated)[:most]:
+        name = setter.notation.name(partial.parameter.name)
+        found.append(
+            Partials(
+                math(Markup(setter.mathml.symbol(name))),
+                partial.parameter.name,
+                partial.parameter.size,
+                _derivative(setter, "In the values of the steps", partial.in_values, name),
+                _derivative(setter, "Written out in inputs and parameters", partial.written_out, name)
+                if partial.written_out is not None and partial.written_out != partial.in_values
+                else None,
+            )
+        )
+    return found
+
+
+def _derivative(setter: Setter, title: str, step: Step, name: object) -> Formula:
+    operations = int(step.expression.count_ops())
+    if operations > LONGEST:
+        return Formula(title, Markup(""), "", True, operations)
+    content = math(setter.mathml.derivative(step, name), block=True)  # type: ignore[arg-type]
+    return Formula(title, content, setter.latex.derivative(step, name), operations > LONG, operations)  # type: ignore[arg-type]

@@ -1,0 +1,183 @@
+"""What a report is given besides the model: a result, or parameters, and data; from Python or from files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.errors import ModelError
+from nncodegen.export.subject import parameters_of
+from nncodegen.ir import Program, Tensor
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples: X of the shape (N, inputs), Y (N, targets), or None where only inputs are known."""
+
+    X: Array
+    Y: Array | None
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return len(self.X)
+
+
+def data_of(given: Any, program: Program) -> Data | None:
+    """Data as arrays: from (X, Y), from X alone, or from the path of a table. Raises ModelError."""
+    if given is None:
+        return None
+    if isinstance(given, str | PathLike):
+        X, Y = _read(Path(given), program)
+    elif isinstance(given, tuple) and len(given) == 2:
+        X, Y = given
+    else:
+        X, Y = given, None
+    X, Y = _joined(X, program.inputs), _joined(Y, program.targets)
+    inputs, targets = _width(program.inputs), _width(program.targets)
+    rows = None if X is None or not inputs else _matrix(X, inputs, "inputs", program)
+    wanted = None if Y is None or not targets else _targets(Y, targets, program)
+    if rows is None:
+        rows = np.empty((0 if wanted is None else len(wanted), 0))
+    if wanted is not None and len(wanted) != len(rows):
+        raise ModelError(f"the data have {len(rows)} rows of inputs and {len(wanted)} of targets")
+    return Data(rows, wanted)
+
+
+def parameters_in(result: Any, program: Program) -> Array | None:
+    """The parameters of a result, of a file of them, or as they are given, in the order of the program."""
+    return None if result is None else np.asarray(parameters_of(result, program), float)
+
+
+def column_names(tensors: Any) -> list[str]:
+    """A name for each column of some tensors: x, or x0, x1, ... where there are several."""
+    return [tensor.name if tensor.size == 1 else f"{tensor.name}{k}" for tensor in tensors for k in range(tensor.size)]
+
+
+def _joined(given: Any, tensors: tuple[Tensor, ...]) -> Any:
+    """Arrays by the names of tensors as one matrix; rows of more axes as rows. Anything else as it is."""
+    if isinstance(given, Mapping):
+        names = [tensor.name for tensor in tensors]
+        if set(given) != set(names):
+            raise ModelError(f"the data have arrays for {', '.join(map(str, given))}; expected: {', '.join(names)}")
+        try:
+            parts = [np.asarray(given[name], float) for name in names]
+            return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"the arrays of the data do not fit together: {error}") from error
+    return given.reshape(len(given), -1) if isinstance(given, np.ndarray) and given.ndim > 2 else given
+
+
+def _width(tensors: Any) -> int:
+    return sum(tensor.size for tensor in tensors)
+
+
+def _matrix(given: Any, width: int, what: str, program: Program) -> Array:
+    """Rows of so many numbers. Raises ModelError."""
+    if hasattr(given, "toarray"):  # sparse
+        given = given.toarray()
+    try:
+        array = np.asarray(given, float)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the {what} of the data must be numbers: {error}") from error
+    if array.ndim == 1:
+        array = array[:, None] if width == 1 else array[None]
+    if array.ndim != 2 or array.shape[1] != width:
+        raise ModelError(f"the {what} of the data have the shape {array.shape}; {program.name} takes (N, {width})")
+    return array
+
+
+def _targets(given: Any, width: int, program: Program) -> Array:
+    """Targets as rows; numbers of classes become rows of zeros and a one."""
+    array = np.asarray(given)
+    labels = program.labels and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != width))
+    if not labels:
+        return _matrix(given, width, "targets", program)
+    numbers = _matrix(array.ravel(), 1, "targets", program)[:, 0]
+    if not np.isin(numbers, np.arange(width)).all():
+        raise ModelError(f"the targets of the data must be classes, the numbers from 0 to {width - 1}")
+    rows: Array = np.eye(width)[numbers.astype(int)]
+    return rows
+
+
+def _read(path: Path, program: Program) -> tuple[Any, Any]:
+    """X and Y of a file: an .npz archive with X and Y, or a table as CSV. Raises ModelError."""
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                if "X" not in archive.files and "Y" not in archive.files:
+                    found = ", ".join(archive.files[:5])
+                    raise ModelError(f"{path} holds {found}, not X and Y: numpy.savez(FILE, X=..., Y=...)")
+                return tuple(archive[name] if name in archive.files else None for name in "XY")  # type: ignore[return-value]
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _from_table(path, list(csv.reader(file)), program)
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # what a damaged file makes its reader raise
+        raise ModelError(f"{path} is damaged, or neither CSV nor an .npz archive: {error}") from error
+
+
+def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[Any, Any]:
+    """X and Y in the rows of a table. Columns are found by their names, else taken in order: inputs, then targets."""
+    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    inputs, targets = column_names(program.inputs), column_names(program.targets)
+    header = [cell.strip() for cell in rows[0]] if rows and not all(map(_is_number, rows[0])) else None
+    body = rows[1:] if header else rows
+    if not body:
+        raise ModelError(f"{path} has no rows of numbers")
+    width = len(body[0])
+    table = np.empty((len(body), width))
+    for number, row in enumerate(body):
+        if len(row) != width:
+            raise ModelError(f"{path}, row {number + 1} of the data: {len(row)} cells, where the first row has {width}")
+        for column, cell in enumerate(row):
+            name = header[column] if header and column < len(header) else ""
+            table[number, column] = _number(cell, path, number, name)
+    if header and set(inputs) <= set(header):
+        X = table[:, [header.index(name) for name in inputs]]
+        if set(targets) <= set(header):
+            return X, table[:, [header.index(name) for name in targets]]
+        rest = [k for k, name in enumerate(header) if name not in inputs]
+        return X, table[:, rest] if len(rest) in _target_widths(targets, program) else None
+    own = len(inputs)
+    if width - own in _target_widths(targets, program):
+        return table[:, :own], table[:, own:]
+    if width == own:
+        return table, None
+    wanted = " or ".join(str(own + more) for more in _target_widths(targets, program))
+    raise ModelError(
+        f"{path} has {width} columns; {program.name} has {own} inputs and {len(targets)} targets: give {wanted} "
+        f"columns, inputs first, or name them in the first row"
+    )
+
+
+def _target_widths(targets: list[str], program: Program) -> tuple[int, ...]:
+    """How many columns targets may have: all of them, or one with the number of a class."""
+    return (len(targets), 1) if program.labels else (len(targets),)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(cell: str, path: Path, row: int, column: str) -> float:
+    try:
+        return float(cell) if cell.strip() else float("nan")
+    except ValueError:
+        where = f", column {column}" if column else ""
+        raise ModelError(f"{path}, row {row + 1} of the data{where}: {cell!r} is no number") from None

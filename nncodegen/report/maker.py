@@ -1,0 +1,169 @@
+"""Makes a report: compiles the model up to the C, collects its numbers, and puts both into the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nncodegen import perceptron
+from nncodegen.describe import Describable, describe
+from nncodegen.emit import MARK
+from nncodegen.errors import ModelError
+from nncodegen.export.initial import start_of
+from nncodegen.export.subject import exportable
+from nncodegen.ir import Program
+from nncodegen.pipeline import Compiled, build_module, compile_model
+from nncodegen.report.certificate import MISSING, certificate_of
+from nncodegen.report.given import Data, data_of
+from nncodegen.report.inpage import in_page
+from nncodegen.report.outcome import Outcome, outcome_of
+from nncodegen.report.page import LIMIT, SHARES, derivation, render
+from nncodegen.report.path import Path, path_plots, train_perceptron
+from nncodegen.report.results import history_plots, output_plots, weight_plots
+
+SECTIONS = (
+    ("network", "Network"), ("formulas", "Formulas"), ("sweep", "Reverse sweep"), ("stages", "Stages"),
+    ("schedule", "Schedule"), ("c", "The kernel in C"), ("certificate", "Certificate"), ("numbers", "Numbers"),
+    ("train", "Train it here"),
+)  # fmt: skip
+
+
+def make(model: Any, result: Any, data: Any, precision: str | None, certificate: Any, version: str) -> str:
+    """The page of a model. Raises ModelError, and ImportError where a library is missing."""
+    subject = exportable(model, precision, None)
+    compiled = compile_model(subject.model, subject.precision, until="emit")
+    described: Program = compiled["describe"]
+    given, chosen = data_of(data, described), subject.parameters if result is None else result
+    path = None
+    if chosen is None and described.identity == _identity_of_perceptron(described) and _is_its_sample(given):
+        given = data_of((perceptron.X, perceptron.Y), described)
+        path = train_perceptron(build_module(subject.model, subject.precision))
+        chosen = path.result
+    elif chosen is None and given is not None and given.Y is not None and _can_be_fitted(compiled):
+        chosen = build_module(subject.model, subject.precision).fit(*_arguments(given))
+    outcome = outcome_of(chosen, described)
+    values = {
+        "name": described.name,
+        "version": version,
+        "mark": MARK,
+        "lead": _lead(described, subject.model),
+        "figures": _figures(compiled),
+        "sections": SECTIONS,
+        "legend": _legend(described),
+        **_numbers(described, outcome, given, path),
+        **_training(subject.model, described, given, path),
+        "certificate": certificate_of(certificate, described),
+        "no_certificate": MISSING,
+    }
+    page = ""
+    for share in SHARES:
+        page = render({**values, **derivation(compiled, share)})
+        if len(page.encode()) <= LIMIT:
+            return page
+    raise ModelError(
+        f"the report of {described.name} has {len(page.encode()):,} bytes, more than {LIMIT:,}: give it fewer data"
+    )
+
+
+def _identity_of_perceptron(program: Program) -> str:
+    """The identity of the perceptron that nncodegen ships, in the precision of a program."""
+    return describe(perceptron.model, program.precision).identity
+
+
+def _is_its_sample(given: Data | None) -> bool:
+    """Whether there are no data, or those of the perceptron."""
+    if given is None:
+        return True
+    return bool(given.Y is not None and given.X.tolist() == perceptron.X and given.Y.tolist() == perceptron.Y)
+
+
+def _can_be_fitted(compiled: Compiled) -> bool:
+    """Whether the module has a fit: it is a formula that allows one."""
+    return any(companion.name == "fitting" for companion in compiled["differentiate"].companions)
+
+
+def _arguments(data: Data) -> tuple[Any, Any]:
+    """X and Y as a module takes them."""
+    return (data.X if data.X.shape[1] else None), data.Y
+
+
+def _lead(program: Program, model: Describable) -> str:
+    """What the model is, in a sentence."""
+    inputs, outputs = sum(t.size for t in program.inputs), sum(program.count(e.indices) for e in program.outputs)
+    kind = "network of layers" if program.layered else "formula"
+    return (
+        f"A {kind} with {_counted(program.parameter_count, 'parameter')}, from {_counted(inputs, 'input')} to "
+        f"{_counted(outputs, 'output')}: what it computes, how its gradient is derived, and the C that "
+        f"comes of it."
+    )
+
+
+def _figures(compiled: Compiled) -> list[tuple[str, str]]:
+    """The figures at the top of the page."""
+    program: Program = compiled["simplify"]
+    written_out, simplified = program.operations or (0, 0)
+    return [
+        ("parameters", f"{program.parameter_count:,}"),
+        ("steps", f"{len(program.steps):,}"),
+        ("operations as formulas", _large(written_out)),
+        ("operations compiled", _large(simplified)),
+        ("precision", program.precision),
+    ]
+
+
+def _large(count: int) -> str:
+    """A count with all its digits, or rounded where these are many: 1.79 · 10⁹."""
+    if count < 10**7:
+        return f"{count:,}"
+    digits, _, exponent = f"{count:.2e}".partition("e+")
+    return f"{digits} · 10{str(int(exponent)).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def _legend(program: Program) -> str:
+    if program.layered:
+        return "Σ stands for the sum over the units that come in."
+    return (
+        "Σ stands for the sum of what comes in; a parameter that is used once stands at its edge, one that is shared "
+        "is a node."
+    )
+
+
+def _numbers(program: Program, outcome: Outcome | None, data: Data | None, path: Path | None) -> dict[str, Any]:
+    """What the section of numbers shows."""
+    parameters = np.asarray(start_of(program), float) if outcome is None else outcome.after
+    about = {
+        None: "No result was given: outputs are those of the parameters with which a training begins.",
+        "parameters": "The parameters were given; how they were found is not known here.",
+        "training": "What the training has reached.",
+        "fit": "What the fit has found, with standard errors of its parameters.",
+    }[None if outcome is None else outcome.kind]
+    if outcome is not None and outcome.message:
+        about += f" It ended as {outcome.message}."
+    if data is not None and data.samples:
+        about += f" The data have {_counted(data.samples, 'sample')}."
+    return {
+        "numbers_about": about,
+        "outcome": outcome,
+        "path_plots": [] if path is None else path_plots(path),
+        "history_plots": [] if outcome is None else history_plots(outcome),
+        "output_plots": output_plots(program, parameters, outcome, data),
+        "weight_plots": [] if outcome is None or outcome.kind == "fit" else weight_plots(outcome, program),
+    }
+
+
+def _training(model: Describable, program: Program, data: Data | None, path: Path | None) -> dict[str, Any]:
+    """The training in the page: that of the command, for the perceptron."""
+    chosen: dict[str, Any] = {"optimizer": "adam"}
+    if path is not None:
+        chosen = {
+            "optimizer": "sgd", "learning_rate": perceptron.LEARNING_RATE, "epochs": perceptron.EPOCHS,
+            "update": "sequential",
+        }  # fmt: skip
+    found, reason = in_page(model, program, data, chosen)
+    return {"training": found, "no_training": reason}
+
+
+def _counted(count: int, noun: str) -> str:
+    """How many there are, such as: 1 input, 2 inputs."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

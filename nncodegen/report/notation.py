@@ -1,0 +1,89 @@
+"""How names are written in formulas: w13 as w with 13 below, W1 of a layer as W with (1) above, d_z as z with a bar."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nncodegen.ir import SAMPLE, Element, Program
+
+GREEK = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ϵ", "zeta": "ζ", "eta": "η", "theta": "θ",
+    "iota": "ι", "kappa": "κ", "lambda": "λ", "lamda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "pi": "π", "rho": "ρ",
+    "sigma": "σ", "tau": "τ", "phi": "ϕ", "chi": "χ", "psi": "ψ", "omega": "ω", "Gamma": "Γ", "Delta": "Δ",
+    "Theta": "Θ", "Lambda": "Λ", "Xi": "Ξ", "Pi": "Π", "Sigma": "Σ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω",
+}  # fmt: skip
+"""Names that are letters."""
+
+_PARTS = re.compile(r"([A-Za-z]+)_?(\d+(?:_\d+)*)?|([A-Za-z]+)_([A-Za-z0-9]+)")
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name as it is written: the letter or word, what stands below and above it, and how many bars it has.
+
+    ``plain`` says that the base is a text as the user wrote it, which may hold anything.
+    """
+
+    base: str
+    below: str = ""
+    above: str = ""
+    bars: int = 0
+    plain: bool = False
+
+
+LOSS, LOSS_OF_ONE, WEIGHT = Name("ℒ"), Name("ℓ"), Name("ω")
+"""How the loss, that of one sample, and the weight of a sample are written."""
+
+
+class Notation:
+    """How the elements of a program are written.
+
+    In a formula, the index of the samples is left out, as everything but the parameters has it. In layers all indices
+    are written, and the number of a layer stands above. ``d_z`` is the derivative of the loss by z.
+    """
+
+    def __init__(self, programs: Iterable[Program]) -> None:
+        programs = tuple(programs)
+        self.layered = any(program.layered for program in programs)
+        self._known = {name for program in programs for name in program.shapes}
+        self._names: dict[str, Name] = {}
+        for program in programs:
+            self._names |= {program.loss.tensor: LOSS, program.weight.name: WEIGHT}
+            final = next((step for step in program.steps if step.target == program.loss), None)
+            for element in final.operands if final is not None else ():
+                if element.tensor.startswith("loss_n"):
+                    self._names[element.tensor] = LOSS_OF_ONE
+
+    def name(self, tensor: str) -> Name:
+        """How a tensor is written."""
+        if tensor not in self._names:
+            self._names[tensor] = self._parsed(tensor)
+        return self._names[tensor]
+
+    def indices(self, element: Element) -> tuple[str, ...]:
+        """The indices that are written with an element."""
+        return tuple(index for index in element.indices if self.layered or index != SAMPLE)
+
+    def of(self, tensor: str) -> str | None:
+        """The tensor by which a tensor is the derivative of the loss; None if it is none."""
+        base = re.sub(r"_+$", "", tensor.removeprefix("d_"))
+        if not tensor.startswith("d_") or tensor not in self._known:
+            return None
+        return next((name for name in (tensor.removeprefix("d_"), base) if name in self._known), None)
+
+    def _parsed(self, tensor: str) -> Name:
+        inner = self.of(tensor)
+        if inner is not None and inner != tensor:
+            known = self.name(inner)
+            return Name(known.base, known.below, known.above, known.bars + 1, known.plain)
+        found = _PARTS.fullmatch(tensor)
+        if not found:
+            return Name(tensor, plain=True)
+        base, number, word, below = found[1] or found[3], found[2] or "", found[3], found[4] or ""
+        if word:
+            return Name(GREEK.get(base, base), GREEK.get(below, below))
+        number, letter = number.replace("_", "."), GREEK.get(base, base)
+        above = self.layered and number and base != "t"  # t1, t2, ... are numbered by the compiler, not by layers
+        return Name(letter, "", f"({number})") if above else Name(letter, number)

@@ -1,0 +1,164 @@
+"""A training or a fit as the report shows it: its figures, its history, and the parameters before and after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from zipfile import is_zipfile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.errors import ModelError
+from nncodegen.export.initial import start_of
+from nncodegen.ir import Program
+from nncodegen.report.given import parameters_in
+
+Array = NDArray[np.float64]
+Bands = Callable[[Array], tuple[Array, Array, Array]]
+"""Outputs, and the lower and upper ends of their intervals, for rows of inputs."""
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """A parameter of a fit: what it was and is, its standard error and its interval."""
+
+    name: str
+    value: float
+    error: float
+    interval: tuple[float, float] | None
+    start: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a result holds. ``history`` has a curve for each figure that was measured in each epoch."""
+
+    kind: str
+    before: Array
+    after: Array
+    figures: list[tuple[str, str]]
+    history: dict[str, Array] = field(default_factory=dict)
+    rows: list[ParameterRow] = field(default_factory=list)
+    bands: Bands | None = None
+    sigma: Any = None
+    message: str = ""
+    drawn: bool = False
+    """Whether the parameters before are those of the seed 0, as the result does not say where it began."""
+
+
+def outcome_of(result: Any, program: Program) -> Outcome | None:
+    """A result as an outcome: a Result, a FitResult, the file of one, or parameters. Raises ModelError."""
+    if result is None:
+        return None
+    after = parameters_in(result, program)
+    assert after is not None
+    before = np.asarray(start_of(program), float)
+    drawn = any(tensor.initial.distribution not in ("constant", "given") for tensor in program.parameters)
+    if hasattr(result, "standard_errors"):
+        return _fit(result, program, after)
+    if isinstance(result, str | PathLike):
+        result = _saved(Path(result), program)
+    if result is None or not hasattr(result, "metrics"):
+        return Outcome("parameters", before, after, [("parameters", f"{len(after):,}")], drawn=drawn)
+    figures = [
+        ("status", result.status), ("epochs", f"{result.epochs:,}"), ("loss at the end", f"{result.loss:.4g}"),
+        *([("best epoch", f"{result.best_epoch:,}")] if result.best_epoch else []),
+        *([("seconds", f"{result.seconds:.3g}")] if result.seconds else []),
+    ]  # fmt: skip
+    history = {
+        name: np.asarray(values, float)
+        for name, values in result.metrics.items()
+        if len(values) and np.isfinite(np.asarray(values, float)).any()
+    }
+    return Outcome("training", before, after, figures, history, drawn=drawn)
+
+
+def _fit(result: Any, program: Program, after: Array) -> Outcome:
+    """A fit: parameters with their errors, and how good it is."""
+    intervals = _intervals(result)
+    rows = [
+        ParameterRow(name, value, error, intervals[k] if intervals else None, start)
+        for k, (name, value, error, start) in enumerate(
+            zip(result.names, result.parameters, result.standard_errors, result.start, strict=True)
+        )
+    ]
+    figures = [
+        ("status", result.status), ("iterations", f"{result.iterations:,}"),
+        ("evaluations", f"{result.evaluations:,}"), ("residuals used", f"{result.used:,}"),
+        ("degrees of freedom", f"{result.degrees_of_freedom:,}"),
+        *(
+            (name, _number(value))
+            for name, value in (
+                ("chi2", result.chi2), ("reduced chi2", result.reduced_chi2), ("R2", result.r2), ("AIC", result.aic),
+                ("BIC", result.bic),
+            )
+            if math.isfinite(value)
+        ),
+    ]  # fmt: skip
+    several = np.size(result._sigma) > 1 if result._sigma is not None else False
+    sigma = None if result._sigma is None else result._sigma if not several else np.asarray(result._sigma, float)
+    return Outcome(
+        "fit", np.asarray(result.start, float), after, figures, rows=rows, bands=_bands(result), sigma=sigma,
+        message=result.message,
+    )  # fmt: skip
+
+
+def _intervals(result: Any) -> list[tuple[float, float]] | None:
+    """Intervals of 95 % for the parameters; None without SciPy, or where there are none."""
+    try:
+        return [(float(low), float(high)) for low, high in result.confidence_intervals()]
+    except (ImportError, ValueError):
+        return None
+
+
+def _bands(result: Any) -> Bands | None:
+    """The function that computes the band of a fit; None where there is none."""
+
+    def bands(X: Array) -> tuple[Array, Array, Array]:
+        middle, low, high = result.predict(X, "confidence")
+        return np.asarray(middle, float), np.asarray(low, float), np.asarray(high, float)
+
+    try:
+        probe = np.asarray(result._X if result._X is not None else np.empty((1, 0)), float)
+        bands(probe.reshape(len(probe), -1)[:1])
+    except (ImportError, ValueError):
+        return None
+    return bands
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """A Result that was saved in a file, without what a training needs to go on."""
+
+    status: str
+    epochs: int
+    loss: float
+    best_epoch: int
+    seconds: float
+    metrics: dict[str, Array]
+
+
+def _saved(path: Path, program: Program) -> _Saved | None:
+    """The Result in a file; None where there are only parameters. Raises ModelError if it is of another model."""
+    if not is_zipfile(path):
+        return None
+    with np.load(path, allow_pickle=False) as archive:
+        if not {"names", "figures", "numbers", "status", "identity"} <= set(archive.files):
+            return None
+        if str(archive["identity"]) != program.identity:
+            raise ModelError(
+                f"{path} is the result of another model, or of another precision: give the model that it was saved for"
+            )
+        loss, seconds = map(float, archive["numbers"])
+        metrics = dict(zip(map(str, archive["names"]), archive["figures"], strict=True))
+        status, best = str(archive["status"][0]), int(archive["best_epoch"])
+    return _Saved(status, len(next(iter(metrics.values()), [])), loss, best, seconds, metrics)
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"

@@ -1,0 +1,226 @@
+"""Curves as SVG: drawn by matplotlib, in the letters of the page and in its colours, which are variables there."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+INK, QUIET, LINE, ACCENT, SECOND, CARD = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
+VARIABLES = {INK: "ink", QUIET: "quiet", LINE: "line", ACCENT: "accent", SECOND: "second", CARD: "card"}
+"""Colours that nobody else uses, which become the variables of the page."""
+
+SIZE = (5.0, 3.1)
+"""The width and height of a plot, in inches of 72 pixels."""
+
+MOST_POINTS = 1500
+"""More points of data than that are thinned out: a page holds the picture, not the data."""
+
+STYLE = {
+    "svg.fonttype": "none", "svg.hashsalt": "nncodegen", "font.family": "sans-serif", "font.size": 9.5,
+    "axes.edgecolor": LINE, "axes.labelcolor": QUIET, "axes.facecolor": "none", "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.color": LINE, "grid.linewidth": 0.6,
+    "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": QUIET, "ytick.labelcolor": QUIET,
+    "text.color": INK, "figure.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False,
+    "legend.fontsize": 9, "lines.linewidth": 1.8, "lines.solid_capstyle": "round", "axes.axisbelow": True,
+    "axes.formatter.useoffset": False, "text.parse_math": False, "axes.unicode_minus": True,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture with its title, and what it shows in words."""
+
+    title: str
+    about: str
+    svg: Markup
+
+
+@contextmanager
+def canvas(height: float = SIZE[1]) -> Iterator[tuple[Any, Any]]:
+    """A figure and its axes, in the style of the page."""
+    import matplotlib as mpl  # noqa: PLC0415 (optional, and slow to import)
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(SIZE[0], height), layout="constrained")
+        yield figure, figure.subplots()
+
+
+def drawn(figure: Any, key: str, title: str, about: str) -> Plot:
+    """A figure as a plot; ``key`` tells its identifiers from those of others in the page."""
+    written = io.BytesIO()
+    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    text = written.getvalue().decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'(?<= )id="([^"]+)"', rf'id="{key}-\1"', text)
+    text = re.sub(r'(href=")#([^"]+)"', rf'\1#{key}-\2"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", text)
+    for colour, variable in VARIABLES.items():
+        text = text.replace(colour, f"var(--{variable})")
+    text = re.sub(r"font: ([\d.]+)px '[^;\"]*", r"font: \1px var(--sans)", text)
+    text = re.sub(r"\s*\n\s*", "\n", text)
+    head = text[: text.index(">") + 1]
+    width, height = (float(value) for value in re.findall(r'(?:width|height)="([\d.]+)pt"', head)[:2])
+    opened = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-labelledby="{key}-title {key}-about">').format(
+        width, height, key=key
+    ) + Markup('<title id="{key}-title">{}</title><desc id="{key}-about">{}</desc>').format(title, about, key=key)
+    return Plot(title, about, opened + Markup(text[len(head) :]))
+
+
+def curves(key: str, title: str, about: str, lines: dict[str, Array], across: str, up: str, log: bool = False) -> Plot:
+    """Curves over the numbers from 1: the first in the accent, the others beside it."""
+    with canvas() as (figure, axes):
+        for number, (name, values) in enumerate(lines.items()):
+            x = np.arange(1, len(values) + 1)
+            kept = _thinned(len(values))
+            style = {"color": (ACCENT, SECOND, QUIET)[number % 3], "linestyle": ("-", "--", ":")[number // 3 % 3]}
+            axes.plot(x[kept], np.asarray(values, float)[kept], label=name, **style)
+        if log:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(_power)
+            axes.yaxis.set_minor_formatter(lambda value, place: "")
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
+        if len(lines) > 1:
+            axes.legend()
+        return drawn(figure, key, title, about)
+
+
+def histogram(key: str, title: str, about: str, before: Array, after: Array) -> Plot:
+    """The distributions of weights before and after."""
+    low, high = float(min(before.min(), after.min())), float(max(before.max(), after.max()))
+    edges = np.linspace(low, high if high > low else low + 1, 41)
+    with canvas() as (figure, axes):
+        axes.hist(before, edges, histtype="step", color=SECOND, linestyle="--", linewidth=1.5, label="before")
+        axes.hist(after, edges, histtype="stepfilled", color=ACCENT, alpha=0.25)
+        axes.hist(after, edges, histtype="step", color=ACCENT, linewidth=1.5, label="after")
+        axes.set_xlabel("value")
+        axes.set_ylabel("weights")
+        axes.legend()
+        return drawn(figure, key, title, about)
+
+
+def changes(key: str, title: str, about: str, names: list[str], before: Array, after: Array) -> Plot:
+    """A few parameters, each where it was before and where it is after."""
+    with canvas(0.9 + 0.26 * len(names)) as (figure, axes):
+        y = np.arange(len(names))[::-1]
+        axes.hlines(y, before, after, color=LINE, linewidth=2)
+        axes.plot(before, y, "o", mfc=CARD, mec=SECOND, color=SECOND, markersize=6, label="before")
+        axes.plot(after, y, "o", color=ACCENT, markersize=6, label="after")
+        axes.set_yticks(y, names)
+        axes.set_ylim(-0.7, len(names) - 0.3)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("value")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+        return drawn(figure, key, title, about)
+
+
+def fitted(
+    key: str, title: str, about: str, data: tuple[Array, Array] | None, curve: tuple[Array, Array],
+    band: tuple[Array, Array] | None, labels: tuple[str, str], band_label: str = "", error: Array | None = None,
+) -> Plot:  # fmt: skip
+    """Data with the curve of a model over one input, and a band around it."""
+    x, y = curve
+    with canvas(3.4) as (figure, axes):
+        if band is not None:
+            axes.fill_between(x, *band, color=ACCENT, alpha=0.18, linewidth=0, label=band_label)
+        axes.plot(x, y, color=ACCENT, label="model")
+        if data is not None:
+            kept = _thinned(len(data[0]))
+            bars = None if error is None else error[kept]
+            axes.errorbar(
+                data[0][kept], data[1][kept], bars, fmt="o", color=INK, markersize=4, markerfacecolor=CARD,
+                elinewidth=0.9, label="data",
+            )  # fmt: skip
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        axes.legend()
+        return drawn(figure, key, title, about)
+
+
+def scattered(key: str, title: str, about: str, x: Array, y: Array, labels: tuple[str, str], line: str) -> Plot:
+    """Points, with a line: the diagonal, or the level 0."""
+    kept = _thinned(len(x))
+    with canvas(2.6 if line == "zero" else 3.4) as (figure, axes):
+        if line == "zero":
+            axes.axhline(0, color=QUIET, linewidth=1)
+        else:
+            ends = [float(min(x.min(), y.min())), float(max(x.max(), y.max()))]
+            axes.plot(ends, ends, color=QUIET, linewidth=1)
+        axes.plot(x[kept], y[kept], "o", color=ACCENT, markersize=3.5, alpha=0.7)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        return drawn(figure, key, title, about)
+
+
+def surface(
+    key: str, title: str, about: str, grid: tuple[Array, Array, Array], points: list[tuple[str, Array, Array]],
+    labels: tuple[str, str], boundary: float | None = None,
+) -> Plot:  # fmt: skip
+    """The outputs over two inputs as areas of the accent, or the areas of classes; with points of data.
+
+    The values of the grid have the shape (H, W), or (classes, H, W). With ``boundary``, the line where the output has
+    that value is drawn.
+    """
+    x, y, z = grid
+    with canvas(4.2) as (figure, axes):
+        axes.grid(visible=False)
+        if z.ndim == 3:
+            _regions(axes, x, y, z)
+        else:
+            levels = np.linspace(float(z.min()), float(z.max()), 12) if z.max() > z.min() else np.array([0.0, 1.0])
+            for number, (low, high) in enumerate(pairwise(levels)):
+                opacity = 0.04 + 0.5 * number / (len(levels) - 2)
+                axes.contourf(x, y, z, levels=[low, high], colors=[ACCENT], alpha=opacity, extend="neither")
+            if boundary is not None and z.min() < boundary < z.max():
+                axes.contour(x, y, z, levels=[boundary], colors=[INK], linewidths=1.4)
+        markers = (("o", CARD), ("s", INK), ("^", CARD), ("D", INK), ("v", CARD), ("P", INK))
+        for number, (name, a, b) in enumerate(points):
+            kept = _thinned(len(a))
+            marker, fill = markers[number % len(markers)]
+            style = {"color": INK, "markerfacecolor": fill, "markeredgewidth": 0.9, "markersize": 4.5}
+            axes.plot(a[kept], b[kept], marker, label=name, **style)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        if len(points) > 1:
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=min(len(points), 4))
+        return drawn(figure, key, title, about)
+
+
+def _regions(axes: Any, x: Array, y: Array, z: Array) -> None:
+    """The areas where each class is the most probable, by how far its probability is above the next one's."""
+    shades = ((ACCENT, 0.34), (INK, 0.03), (INK, 0.2), (ACCENT, 0.14), (INK, 0.1), (ACCENT, 0.55))
+    for number, probability in enumerate(z):
+        margin = probability - np.delete(z, number, axis=0).max(axis=0)
+        if not margin.min() < 0 < margin.max():
+            continue
+        colour, alpha = shades[number % len(shades)]
+        axes.contourf(x, y, margin, levels=[0, 2], colors=[colour], alpha=alpha)
+        axes.contour(x, y, margin, levels=[0], colors=[INK], linewidths=0.8)
+
+
+def _power(value: float, place: int | None = None) -> str:
+    """A power of ten as text: 0.01, 1, 10⁵."""
+    if 1e-4 < value < 1e5:
+        return f"{value:g}"
+    exponent = f"{math.log10(value):g}"
+    return f"10{exponent.translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def _thinned(count: int) -> Any:
+    """The places of at most MOST_POINTS of so many values, evenly, with the first and the last."""
+    return slice(None) if count <= MOST_POINTS else np.unique(np.linspace(0, count - 1, MOST_POINTS).astype(int))

@@ -1,0 +1,519 @@
+"""Reports: what stands in the page is what the compiler derived, and a browser shows it as it should."""
+
+import html
+import json
+import os
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.export.wasm.compiler import compilers
+from nncodegen.ir import Element, Step, evaluate
+from nncodegen.passes.simplify import simplify
+from nncodegen.passes.stabilize import rewritings, stabilize
+from nncodegen.perceptron import model as perceptron_model
+from tests.support import ROOT
+from tests.support.browser import CHROMIUM, browser
+from tests.support.compilers import QUICK
+from tests.support.models import random_data
+from tests.support.windows import Given, recurrent, window
+
+for _library in ("jinja2", "pygments", "matplotlib", "graphlay"):
+    pytest.importorskip(_library)
+
+from nncodegen.report import maker
+from nncodegen.report.code import code
+from nncodegen.report.derivatives import partials
+from nncodegen.report.graph import graph_of
+from nncodegen.report.page import SHARES
+from nncodegen.report.stages import shared
+from nncodegen.report.sweep import sweep
+
+AXE = Path(os.environ.get("NNCODEGEN_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
+"""The checker of accessibility, where it is installed: npm install axe-core."""
+
+PICTURES = ROOT / "artifacts" / "report"
+"""Where --thorough keeps what the browser shows."""
+
+WIDTHS = (360, 1024, 1920)
+
+in_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+
+c, r, V, K = sympy.symbols("c r V K")
+enzyme = nn.Model("enzyme", inputs=c, targets=r, parameters={V: 100, K: 1}, output=V * c / (K + c))
+concentration = [0.02, 0.02, 0.06, 0.06, 0.11, 0.11, 0.22, 0.22, 0.56, 0.56, 1.10, 1.10]
+rate = [76, 47, 97, 107, 123, 139, 159, 152, 191, 201, 207, 200]
+
+digits = nn.Sequential(
+    [nn.Dense(32, "tanh"), nn.Dense(10, "softmax")], inputs=64, loss="categorical_crossentropy", name="digits"
+)
+plane = nn.Sequential(
+    [nn.Dense(4, "tanh"), nn.Dense(1, "sigmoid")], inputs=2, loss="binary_crossentropy", name="plane"
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, perceptron, chain):
+    """The page of each model, in a file: a formula with its training, one with a fit, networks, a classifier."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 2))
+    labels = rng.integers(0, 3, 30)
+    trained = chain.train(rng.normal(size=(30, 4)), labels, epochs=30, optimizer="adam", metrics=["accuracy"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", QUICK)
+        fitted = nn.report(enzyme, None, (concentration, rate))
+    chain_model = nn.Sequential(
+        [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], inputs=4, loss="categorical_crossentropy", name="chain"
+    )
+    made = {
+        "perceptron": nn.report(perceptron_model),
+        "enzyme": fitted,
+        "digits": nn.report(digits, rng.normal(size=2410), (rng.uniform(size=(9, 64)), np.arange(9))),
+        "plane": nn.report(plane, rng.normal(size=17) * 3, (X, (X[:, 0] > 0).astype(float))),
+        "chain": nn.report(chain_model, trained),
+    }
+    folder = tmp_path_factory.mktemp("report")
+    for name, report in made.items():
+        report.save(folder / f"{name}.html")
+    return {name: folder / f"{name}.html" for name in made}
+
+
+class Reader(HTMLParser):
+    """Collects what a page refers to."""
+
+    def __init__(self):
+        super().__init__()
+        self.ids, self.links, self.addresses, self.tags = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            if name == "id":
+                self.ids.append(value)
+            elif name in ("href", "xlink:href"):
+                self.links.append(value)
+            elif name in ("src", "srcset", "action", "data"):
+                self.addresses.append(value)
+
+
+def read(path):
+    reader = Reader()
+    reader.feed(path.read_text())
+    return reader
+
+
+# --- what stands in the page -------------------------------------------------------------------------------------
+
+
+def test_pages_are_small_and_need_nothing(pages):
+    """A page has at most 2 MB, asks no other place for anything, and every link leads to one of its parts."""
+    for name, path in pages.items():
+        reader = read(path)
+        assert path.stat().st_size <= 2_000_000, name
+        assert reader.addresses == [], name
+        assert len(reader.ids) == len(set(reader.ids)), name
+        inside = [link for link in reader.links if link != "data:,"]
+        assert {link[0] for link in inside} == {"#"}, name
+        assert {link[1:] for link in inside} <= set(reader.ids), name
+        assert "@import" not in path.read_text()
+        assert set(re.findall(r"url\(([^)]*)", path.read_text())) <= {f"#{each}" for each in reader.ids}, name
+
+
+def test_what_a_page_shows(pages):
+    """Every section is there: graph, formulas, stages, schedule, C, numbers; curves with a band, a surface, a path."""
+    texts = {name: path.read_text() for name, path in pages.items()}
+    for text in texts.values():
+        for section in ("network", "formulas", "sweep", "stages", "schedule", "c", "certificate", "numbers", "train"):
+            assert f'<section id="{section}"' in text
+    assert "0.649864 to 0.999453" in texts["perceptron"]
+    assert "583" in texts["perceptron"]
+    assert "95 % confidence" in texts["enzyme"]
+    assert "212.68374" in texts["enzyme"]
+    assert "Decision surface" in texts["plane"]
+    assert "Loss over the epochs" in texts["chain"]
+    assert "accuracy over the epochs" in texts["chain"]
+    assert "before and after" in texts["chain"]
+    assert "W1 32 × 64" in re.sub("<[^>]*>", "", texts["digits"])
+
+
+def test_names_are_never_markup():
+    """Names and units of a user are text in a page, whatever they hold; a script in them is not run."""
+    evil = '<script>alert("x")</script>'
+    x, y, p = sympy.Symbol(evil), sympy.Symbol("</title>&amp;"), sympy.Symbol("a'\"}]]>\\text{<b>")
+    report = nn.report(
+        nn.Model("<img src=x onerror=alert(1)>", x, y, {p: 2.0}, sympy.exp(p * x)), [1.5], ([1, 2], [3, 4])
+    )
+    plain = nn.report(nn.Model("plain", r, c, {V: 2.0}, sympy.exp(V * r)), [1.5], ([1, 2], [3, 4]))
+    found, expected = Reader(), Reader()
+    found.feed(report.html)
+    expected.feed(plain.html)
+    assert found.tags.count("script") == expected.tags.count("script")
+    assert found.tags.count("img") == found.tags.count("b") == 0
+    assert "&lt;img src=x onerror=alert(1)&gt;" in report.html
+    assert evil not in report.html
+
+
+def test_a_large_model_stays_within_the_limit(monkeypatch):
+    """Where a page would be too large, long lists are cut and say so."""
+    monkeypatch.setattr(maker, "LIMIT", 120_000)
+    page = nn.report(digits).html
+    assert len(page.encode()) <= 120_000
+    assert "are left out, so that the page stays small" in page
+    assert SHARES[0] == 1
+
+
+# --- what the page is made of ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """The stages of some models up to the C: formulas, layers, a window that moves, a recurrence."""
+    models = {model.name: model for model in (perceptron_model, enzyme, digits, plane)}
+    models |= {"window": Given(window(2, -1, 1, 5)), "recurrent": Given(recurrent())}
+    return {name: nn.compile_model(model, until="emit") for name, model in models.items()}
+
+
+def test_the_sweep_shows_every_step_once(compiled):
+    """Each step of the loss, and each step that is derived from it, stands in one row, from the loss back."""
+    for stages in compiled.values():
+        program = stages["differentiate"]
+        rows = sweep(program)
+        shown = [step for row in rows for step in row.steps]
+        forward = [row.step for row in rows]
+        assert forward[0].target == program.loss
+        assert len(shown) == len(set(shown))
+        known = {step.target for step in program.steps if step not in shown and step not in forward}
+        assert known <= set(program.outputs), "all but what the outputs alone need"
+
+
+def test_the_derivative_beside_a_step_is_that_of_its_formula(compiled):
+    """What a row says of a step is the derivative that SymPy finds."""
+    for stages in compiled.values():
+        for row in sweep(stages["differentiate"]):
+            for local in row.local:
+                difference = row.step.expression.diff(local.operand) - local.value
+                point = {e: 0.3 + 0.1 * k for k, e in enumerate(sorted(difference.free_symbols, key=str))}
+                assert abs(sympy.N(difference.doit().subs(point))) < 1e-12, (row.step, local)
+
+
+def test_what_flows_back_is_the_derivative_by_the_step(compiled):
+    """The loss changes with a step as fast as the row of the step says, by central differences."""
+    programs = [stages["differentiate"] for stages in compiled.values()]
+    for program in [program for program in programs if not program.moves]:
+        parameters, X, Y = random_data(program, 3)
+        values = evaluate(program, parameters, X, Y)
+
+        def loss(row, moved, program=program, given=(parameters, X, Y)):
+            raw = Element("raw", row.step.target.indices)
+            added = (replace(row.step, target=raw), Step(row.step.target, raw + moved))
+            steps = [new for step in program.steps for new in (added if step == row.step else (step,))]
+            return float(evaluate(replace(program, steps=tuple(steps)), *given)[program.loss.tensor])
+
+        for row in sweep(program):
+            named = [step.target for step in row.steps if step.target.tensor == f"d_{row.step.target.tensor}"]
+            for adjoint in [row.adjoint] if row.adjoint is not None else named:
+                known = adjoint if adjoint.is_number else values[adjoint.tensor].sum()
+                missing = set(row.step.target.indices) - set(getattr(adjoint, "indices", ()))
+                times = np.prod([3 if index == "n" else program.sizes[index] for index in sorted(missing)])
+                slope = (loss(row, 1e-5) - loss(row, -1e-5)) / 2e-5
+                assert slope == pytest.approx(float(known * times), rel=1e-6, abs=1e-9), row.step
+
+
+def test_partial_derivatives_are_those_of_the_gradient(compiled):
+    """Each partial derivative, in values of the steps or written out, has the value of the compiled gradient."""
+    for stages in compiled.values():
+        program = stages["differentiate"]
+        parameters, X, Y = random_data(program, 3)
+        values = evaluate(program, parameters, X, Y)
+        found = partials(program)
+        assert [partial.parameter for partial in found] == list(program.parameters)
+        for partial in found:
+            for shown in (partial.in_values, partial.written_out):
+                if shown is None:
+                    continue
+                target = Element("shown", partial.step.target.indices)
+                step = replace(shown, target=target)
+                extended = evaluate(replace(program, steps=(*program.steps, step)), parameters, X, Y)
+                assert extended["shown"] == pytest.approx(values[partial.step.target.tensor], rel=1e-12, abs=1e-15)
+
+
+def test_rules_lead_from_the_formula_to_its_stable_form(compiled):
+    """The rules that are shown are those that stabilize applies: each keeps the value."""
+    program = compiled["perceptron"]["describe"]
+    found = rewritings(program)
+    assert {each.rule for each in found} == {"power_of_exponentials", "complement", "log_of_factors"}
+    for each in found:
+        point = {e: sympy.Rational(2 * k + 5, 29) for k, e in enumerate(sorted(each.before.free_symbols, key=str))}
+        assert abs(sympy.N(each.before.subs(point) - each.after.subs(point).doit(), 30)) < 1e-25
+        assert each.algebra
+    assert rewritings(compiled["enzyme"]["describe"]) == ()
+    assert stabilize(program) == compiled["perceptron"]["stabilize"]
+
+
+def test_what_is_lowered_is_told_and_changes_nothing(compiled):
+    """An observer is told of each function that is written in primitives, and the program stays the same."""
+    stages = compiled["perceptron"]
+    told = []
+    assert simplify(stages["differentiate"], lambda *each: told.append(each)) == stages["simplify"]
+    assert {kind for kind, *_ in told} == {"sigmoid", "softplus"}
+    for _, step, before, after in told:
+        assert step in stages["differentiate"].steps or step.expression.has(before)
+        assert after != before
+
+
+def test_what_shared_values_save(compiled):
+    """A value saves its operations for every use but the first; those that save most stand first."""
+    lines = shared(compiled["perceptron"]["simplify"])
+    first = lines[0]
+    assert (str(first.step.target), first.uses, first.each, first.saved) == ("t15[n]", 5, 5, 20)
+    assert [line.saved for line in lines] == sorted((line.saved for line in lines), reverse=True)
+
+
+def test_the_bias_that_enters_twice_is_one_node(compiled):
+    """In the perceptron's graph, w0 is one node with an edge to each neuron, weights stand at their edges."""
+    stages = compiled["perceptron"]
+    graph = graph_of(stages["describe"], stages["stabilize"])
+    from_bias = [edge for edge in graph.edges if edge.source == "w0"]
+    assert [node.key for node in graph.nodes.values() if node.kind == "parameter"] == ["w0"]
+    assert len(from_bias) == 3
+    assert {edge.label for edge in from_bias} == {"×2"}
+    assert {edge.label for edge in graph.edges} == {"×2", "", "w13", "w14", "w23", "w24", "w35", "w45"}
+
+
+def test_layers_are_nodes(compiled):
+    """In the graph of layers, each product with weights is a node with its shapes."""
+    stages = compiled["digits"]
+    graph = graph_of(stages["describe"], stages["stabilize"])
+    assert list(graph.nodes) == ["x", "s1", "s2", "y", "loss"]
+    assert graph.nodes["s1"].lines == ["h1 · 32 values", "tanh(b1 + Σ W1·x)", "W1 32 × 64, b1 32"]
+    assert graph.nodes["loss"].lines == ["loss", "Σ −y·log(h2)"]
+
+
+def test_the_c_leads_to_its_steps_and_back(compiled):
+    """Every step is linked with a line of C that defines it, and that line links to the step."""
+    for stages in compiled.values():
+        program, sources = stages["simplify"], stages.sources
+        names = [step.target.tensor for step in program.steps]
+        text = sources.files[f"{sources.module}.c"]
+        found = code(text, program, names, 10_000)
+        assert set(found.places) == set(names)
+        lines = {line.anchor: line for line in found.lines if line.anchor}
+        for name, places in found.places.items():
+            for place in places:
+                assert f'href="#s-{name}"' in lines[place.anchor].html
+        plain = [re.sub("<[^>]*>", "", line.html) for line in found.lines]
+        assert html.unescape("\n".join(plain)) in text
+
+
+# --- what is given -----------------------------------------------------------------------------------------------
+
+
+def test_files_of_data_and_of_results(tmp_path, chain):
+    """Data come from CSV, by names or in order, or from an archive; a saved result brings its history."""
+    pairs = list(zip(concentration, rate, strict=True))
+    (tmp_path / "named.csv").write_text("r,note,c\n" + "".join(f"{y},0,{x}\n" for x, y in pairs))
+    (tmp_path / "plain.csv").write_text("".join(f"{x},{y}\n" for x, y in pairs))
+    np.savez(tmp_path / "data.npz", X=concentration, Y=rate)
+    pages = {nn.report(enzyme, [200.0, 0.1], tmp_path / name).html for name in ("named.csv", "plain.csv", "data.npz")}
+    assert len(pages) == 1
+    rng = np.random.default_rng(0)
+    chain.train(rng.normal(size=(9, 4)), np.arange(9) % 3, epochs=7).save(tmp_path / "chain.npz")
+    layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
+    model = nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain")
+    assert "Loss over the epochs" in nn.report(model, tmp_path / "chain.npz").html
+    with pytest.raises(nn.ModelError, match="another model"):
+        nn.report(model, tmp_path / "chain.npz", precision="float32")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("1,2,3\n4,5,6\n", "has 3 columns; enzyme has 1 inputs and 1 targets"),
+        ("c,r\n1,x\n", "row 1 of the data, column r: 'x' is no number"),
+        ("c,r\n1,2\n3\n", "row 2 of the data: 1 cells, where the first row has 2"),
+        ("", "has no rows of numbers"),
+    ],
+)
+def test_tables_that_are_no_data(data, message, tmp_path):
+    """What is wrong with a table is said with its row and column."""
+    (tmp_path / "data.csv").write_text(data)
+    with pytest.raises(nn.ModelError, match=re.escape(message)):
+        nn.report(enzyme, None, tmp_path / "data.csv")
+
+
+def test_certificates_are_shown_and_compared(tmp_path):
+    """The certificate of the model stands in the page; that of another model is refused, and so is what is none."""
+    identity = nn.compile_model(enzyme, until="describe")["describe"].identity
+    row = {"quantity": "d_V", "kind": "saturated", "error": 0.51, "condition": 3.25, "bound": 9.0, "verdict": "holds"}
+    step = {"step": "t1[n] = K + c[n]", "error": 0.5, "condition": 1.0, "bound": 4.0, "verdict": "holds"}
+    given = {
+        "name": "enzyme", "precision": "float64", "identity": identity, "version": "0.1.0", "compiler": "gcc <12>",
+        "flags": ["-O3"], "machine": "CPU", "variants": ["avx2"], "reference": "the formulas", "digits": 50,
+        "points": {"ordinary": 8, "huge": 2}, "rows": 4, "date": "2026-01-01", "figures": [row], "steps": [step],
+        "faults": [],
+    }  # fmt: skip
+    path = tmp_path / "enzyme.certificate.json"
+    path.write_text(json.dumps(given))
+    page = nn.report(enzyme, certificate=path).html
+    assert "It holds: outputs, loss and every derivative" in page
+    assert "8 ordinary, 2 huge points" in page
+    assert "<td>saturated</td>" in page
+    assert "gcc &lt;12&gt;" in page
+    wrong = {
+        **given,
+        "faults": [{"stage": "simplify", "step": "t1", "kind": "huge", "error": 1e9, "message": "a sign"}],
+    }
+    assert "Wrong since the stage simplify, in the step t1: a sign" in nn.report(enzyme, certificate=wrong).html
+    with pytest.raises(nn.ModelError, match="certificate is that of another model"):
+        nn.report(enzyme, certificate={**given, "identity": "other"})
+    with pytest.raises(nn.ModelError, match="no certificate"):
+        nn.report(enzyme, certificate={"identity": identity})
+
+
+def test_the_command_writes_a_page(commands, tmp_path):
+    """The command writes a report, replaces one of its own, and leaves any other file as it is."""
+    (tmp_path / "line.py").write_text(
+        "import nncodegen as nn, sympy\nx, y, a = sympy.symbols('x y a')\nmodel = nn.Model('line', x, y, {a: 1}, a*x)\n"
+    )
+    np.savez(tmp_path / "line.npz", parameters=np.array([2.0]))
+    (tmp_path / "line.csv").write_text("x,y\n1,2\n2,4\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    options = ["--data", "line.csv", "--parameters", "line.npz"]
+    for _ in range(2):
+        done = commands.run(["report", "line.py", *options, "-o", "line.html"], tmp_path, environment)
+        assert done.returncode == 0, done.stderr
+        assert "written to line.html" in done.stdout
+    assert (tmp_path / "line.html").read_text().startswith("<!doctype html>")
+    done = commands.run(["report", "line.py", "-o", "line.csv"], tmp_path, environment)
+    assert done.returncode == 1
+    assert "is no report of nncodegen, and is left as it is" in done.stderr
+    assert (tmp_path / "line.csv").read_text() == "x,y\n1,2\n2,4\n"
+
+
+# --- in a browser ------------------------------------------------------------------------------------------------
+
+WIDER = "document.documentElement.scrollWidth - innerWidth"
+HIDDEN = """(() => {
+  const seen = (element) => element.getBoundingClientRect().width > 5 && element.getBoundingClientRect().height > 5;
+  const shown = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility() && !seen(e));
+  return shown("math, figure svg, .graph svg, .graph text, h1, h2, h3").map((e) => e.outerHTML.slice(0, 200));
+})()"""
+"""What is there but has no size."""
+COUNTS = """({ math: document.querySelectorAll("math").length,
+  plots: document.querySelectorAll("figure svg path").length,
+  nodes: document.querySelectorAll(".graph rect").length })"""
+CLIPPED = """[...document.querySelectorAll("main *")].filter((e) => e.checkVisibility() &&
+  !e.closest(".scroll, .tall, pre, .graph, math, svg") && e.getBoundingClientRect().right > innerWidth + 1)
+  .map((e) => e.outerHTML.slice(0, 200))"""
+"""What reaches beyond the window, though nothing can be scrolled there."""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A browser."""
+    pytest.importorskip("websocket")
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@in_chromium
+@pytest.mark.parametrize("name", ["perceptron", "enzyme", "digits", "plane", "chain"])
+def test_the_page_fits_every_window(name, pages, page):
+    """From a telephone to a wide screen, in light and dark, all is there, nothing overflows, the console is silent."""
+    page.said.clear()
+    page.show(1024)
+    page.open(pages[name].as_uri())
+    for width in WIDTHS:
+        for dark in (False, True):
+            page.show(width, dark=dark)
+            assert page.evaluate(WIDER) <= 0, width
+            assert page.evaluate(CLIPPED) == [], width
+            assert page.evaluate(HIDDEN) == [], width
+            ink = page.evaluate("getComputedStyle(document.body).color")
+            assert (int(re.search(r"\d+", ink)[0]) > 128) is dark
+    counts = page.evaluate(COUNTS)
+    assert counts["math"] > 20
+    assert counts["nodes"] >= 5
+    assert counts["plots"] > 20 or name in ("digits", "chain")
+    assert page.said == []
+
+
+@in_chromium
+@pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core: npm install axe-core")
+@pytest.mark.parametrize("name", ["perceptron", "enzyme"])
+def test_the_page_is_accessible(name, pages, page):
+    """axe-core finds nothing wrong on a telephone in the dark and on a wide screen, folded and unfolded."""
+    page.show(360, dark=True)
+    page.open(pages[name].as_uri())
+    page.evaluate(f"{AXE.read_text()}; 0")
+    assert page.evaluate(VIOLATIONS) == []
+    page.show(1920)
+    if name == "enzyme":  # all formulas and all of the C, where that is short
+        page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; }); 0")
+    assert page.evaluate(VIOLATIONS) == []
+
+
+VIOLATIONS = """axe.run({ resultTypes: ["violations"] }).then(({ violations }) => violations.map(({ id, nodes }) =>
+  `${id}: ${nodes[0].html.slice(0, 200)}`))"""
+
+
+@in_chromium
+@pytest.mark.skipif(not dict(compilers()), reason="no compiler for WebAssembly")
+def test_the_page_trains_the_perceptron(pages, page):
+    """The button trains the perceptron in the page, from 0.649864 to 0.999453, and says what is wrong with a number."""
+    page.said.clear()
+    page.show(1024)
+    page.open(pages["perceptron"].as_uri())
+    page.evaluate("document.querySelector('.train button').click()")
+    page.wait_until("document.querySelector('[data-status]').textContent")
+    said = page.evaluate("document.querySelector('[data-status]').textContent")
+    assert said == "Trained in 999 epochs: the output went from 0.649864 to 0.999453."
+    assert page.evaluate("document.querySelectorAll('.train polyline').length") == 1
+    page.evaluate("document.querySelector('.train select').value = 'adam'")
+    page.evaluate("document.querySelector('.train button').click()")
+    page.wait_until("document.querySelector('.wrong').textContent")
+    assert "adam updates all parameters at once" in page.evaluate("document.querySelector('.wrong').textContent")
+    assert page.said == []
+
+
+@in_chromium
+def test_links_unfold_what_they_lead_to(pages, page):
+    """A link to a line of C or to a step opens the part that holds it; a formula can be copied as LaTeX."""
+    page.show(1024)
+    page.open(f"{pages['perceptron'].as_uri()}#s-t17")
+    page.wait_until("document.querySelector('#s-t17').checkVisibility()")
+    page.evaluate("document.querySelector('#s-t17 a').click()")
+    page.wait_until("document.querySelector(location.hash).checkVisibility() && location.hash.startsWith('#c')")
+    assert "t17" in page.evaluate("document.querySelector(location.hash).textContent")
+    assert page.evaluate("document.querySelectorAll('details.latex pre').length") == page.evaluate(
+        "document.querySelectorAll('details.latex button').length"
+    )
+    assert page.evaluate("document.querySelector('details.latex pre').textContent").startswith(r"\mathrm{output} =")
+
+
+@in_chromium
+@pytest.mark.thorough
+def test_pictures_of_all_pages(pages, page):
+    """Every page is accessible, from a telephone to a wide screen; pictures are kept for those who look."""
+    shutil.rmtree(PICTURES, ignore_errors=True)
+    PICTURES.mkdir(parents=True)
+    for name, path in pages.items():
+        page.show(1024)
+        page.open(path.as_uri())
+        if AXE.is_file():
+            page.evaluate(f"{AXE.read_text()}; 0")
+        for width in WIDTHS:
+            for dark in (False, True):
+                page.show(width, dark=dark)
+                if AXE.is_file() and (width, dark) in ((360, True), (1024, False), (1920, True)):
+                    assert page.evaluate(VIOLATIONS) == []
+                picture = PICTURES / f"{name}-{width}-{'dark' if dark else 'light'}.png"
+                page.picture(picture)
+                assert picture.stat().st_size > 10_000
