@@ -1,5 +1,6 @@
 """nncodegen compiles neural networks: from a formula or a stack of layers to a module that trains natively."""
 
+from nncodegen.certify import certify, verify
 from nncodegen.curve import curve_fit
 from nncodegen.describe import (
     RBF,
@@ -52,7 +53,7 @@ from nncodegen.describe import (
     multiply,
     subtract,
 )
-from nncodegen.errors import BuildError, ModelError, NncodegenError, ProgramError, TableError
+from nncodegen.errors import BuildError, CertificateError, ModelError, NncodegenError, ProgramError, TableError
 from nncodegen.export import Exportable, Exported, export
 from nncodegen.imports import (
     from_onnx,
@@ -82,21 +83,22 @@ from nncodegen.pipeline import build_module as build
 from nncodegen.pipeline import compile_model
 from nncodegen.report import Report, report
 from nncodegen.runtime.python import FitResult, ManyFits, ManyResult, Progress, Result
+from nncodegen.runtime.python.certificate import Certificate
 from nncodegen.targets import get_include
 
 __version__ = "0.1.0"
 
 __all__ = [
     "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
-    "BuildError", "Call", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense",
-    "Dropout", "Embedding", "Exportable", "Exported", "FitResult", "Flatten", "GaussianNoise",
-    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph",
-    "Hyperparameter", "Input", "Layer", "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D",
+    "BuildError", "Call", "Certificate", "CertificateError", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D",
+    "Conv2DTranspose", "Dense", "Dropout", "Embedding", "Exportable", "Exported", "FitResult", "Flatten",
+    "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
+    "Graph", "Hyperparameter", "Input", "Layer", "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D",
     "MaxPooling2D", "Maximum", "Minimum", "Model", "ModelError", "Module", "Multiply", "Network", "NncodegenError",
     "Node", "Optimizer", "Part", "Permute", "Polynomial", "Program", "ProgramError", "Progress", "Report",
     "Reshape", "Result", "Sequential", "Subtract", "TableError", "WideAndDeep", "add", "average", "build",
-    "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export", "from_onnx", "from_sklearn",
-    "from_torch", "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh", "maximum", "minimum",
-    "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign", "subtract",
-    "tanh", "with_weights", "xlogy",
+    "certify", "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export", "from_onnx",
+    "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh", "maximum",
+    "minimum", "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign",
+    "subtract", "tanh", "verify", "with_weights", "xlogy",
 ]  # fmt: skip

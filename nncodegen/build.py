@@ -160,7 +160,11 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
         if stages.is_dir() and not any(stages.iterdir()):
             stages.rmdir()
         target = out / built.path.name
-        _replace(target, built.path.read_bytes())
+        content = built.path.read_bytes()
+        certificate = out / f"{built.module}.certificate.json"
+        if certificate.name not in texts and certificate.exists() and target.read_bytes() != content:
+            certificate.unlink()  # it is that of the module that was here
+        _replace(target, content)
         return target
 
 

@@ -19,19 +19,22 @@ from rich.console import Console
 
 from nncodegen import __version__, perceptron
 from nncodegen.build import check_folder, load, load_variant
+from nncodegen.certify import verify as examine_again
+from nncodegen.certify.interface import certify_compiled
 from nncodegen.check import Check, check_gradient
 from nncodegen.compiler import TARGETS
 from nncodegen.describe import PRECISIONS, Describable
 from nncodegen.describe.describable import Named
 from nncodegen.emit import identifier
-from nncodegen.errors import ModelError, NncodegenError
+from nncodegen.errors import CertificateError, ModelError, NncodegenError
 from nncodegen.export import export as write_export
 from nncodegen.export.command import DESTINATIONS
 from nncodegen.ir import Program
 from nncodegen.module import Module
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
-from nncodegen.pipeline import Stage, compile_model, write_out
+from nncodegen.pipeline import Compiled, Stage, compile_model, write_out
 from nncodegen.printable import printable
+from nncodegen.runtime.python.certificate import Certificate, file_of
 from nncodegen.schedule import Schedule
 from nncodegen.shown import ABOUT, THEME, Formulas, shown
 from nncodegen.userfile import run_file
@@ -63,10 +66,12 @@ def command() -> None:
 @click.option("--march", type=click.Choice(tuple(TARGETS)), default="native", show_default=True,
               help="For this CPU, or for all CPUs of its family: the module then holds several variants.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
+@click.option("--certify", is_flag=True,
+              help="Compare all results with exact ones: writes NAME.certificate.json as well.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
     model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, march: str, force: bool,
-    quiet: bool,
+    certify: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Compile the model of a Python file.
 
@@ -92,10 +97,29 @@ def build(
         found = _found(check) if len(module.variants) == 1 else f"{variant}: {_found(check)}"
         _line(console, "check", time.perf_counter() - start, found)
         start = time.perf_counter()
-    path = write_out(compiled, folder, dump or own)
+    certificate = _certified(console, compiled, chosen, march) if certify else None
+    path = write_out(compiled, folder, dump or own, [] if certificate is None else [file_of(compiled.built.path)])
     if own:
         _train_perceptron(console, module)
     console.print(f"\nwritten to {path}\nuse it with   {_how_to_import(path, compiled.sources.module)}", markup=False)
+    if certificate is not None:
+        console.print(f"\n{certificate}", markup=False)
+        _check_certificate(certificate)
+
+
+@command.command()
+@click.argument("module", type=click.Path(path_type=Path), metavar="MODULE")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def verify(module: Path, quiet: bool) -> None:
+    """Examine a module again, and compare its errors with the bounds of its certificate.
+
+    MODULE is the file of a module that was built with --certify, or the folder where it stands, with its certificate.
+    The exit code is 1 where an error is beyond its bound.
+    """
+    certificate = examine_again(module)
+    if not quiet:
+        click.echo(printable(str(certificate), lines=True))
+    _check_certificate(certificate)
 
 
 @command.command()
@@ -539,6 +563,25 @@ def _found(check: Check | None) -> str:
     if check.differences is None:
         return text + "differences did not converge"
     return text + f"with central differences to {max(check.differences, 1e-16):.0e}"
+
+
+def _certified(console: Console, compiled: Compiled, model: Describable, march: str) -> Certificate:
+    """The certificate of a compiled model, and a line about it."""
+    start = time.perf_counter()
+    with console.status("certifying"):
+        certificate = certify_compiled(compiled, model, march)
+    worst = certificate.worst
+    found = (
+        "no points were found" if worst is None else f"the worst error is {worst.error:.3g} ulp, of {worst.quantity}"
+    )
+    _line(console, "certify", time.perf_counter() - start, found)
+    return certificate
+
+
+def _check_certificate(certificate: Certificate) -> None:
+    """Raises CertificateError where something is wrong."""
+    if not certificate.holds:
+        raise CertificateError(f"the certificate of {certificate.name} does not hold")
 
 
 def _train_perceptron(console: Console, module: Module) -> None:

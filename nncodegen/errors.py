@@ -21,5 +21,9 @@ class CompilerNotFoundError(BuildError):
     """There is no C compiler: the message says where it was looked for, and how to get one."""
 
 
+class CertificateError(NncodegenError):
+    """The numbers of a module are further from exact ones than its certificate allows, or its rules are wrong."""
+
+
 class TableError(NncodegenError, ValueError):
     """A table cannot be read or understood: the message names the file, the line and the column, and what to do."""

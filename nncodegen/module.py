@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncodegen.runtime.python import FitResult, ManyFits, ManyResult, Progress, Result
+from nncodegen.runtime.python.certificate import Certificate
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -50,6 +51,8 @@ class Module(Protocol):
     """The CPUs that the kernel in use was compiled for."""
     variants: tuple[str, ...]
     """All kernels of the module that this CPU can run, the fastest first."""
+    certificate: Certificate | None
+    """How far its numbers are from exact ones, where that was examined."""
 
     def initial_parameters(self, seed: int = 0) -> Array:
         """New parameters of shape (P,): a formula's own initial values, a network's from a seed."""

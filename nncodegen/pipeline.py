@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,7 +170,10 @@ def _evaluated(stages: list[Stage], reason: str) -> Module:
     return slow_module(results["simplify"], read(facts(results["schedule"])), reason)
 
 
-def write_out(compiled: Compiled, out: Path, dump: bool) -> Path:
-    """Writes the sources, the module and (``dump``) the stages to a folder; returns the path of the module."""
-    texts = compiled.texts() if dump else {}
+def write_out(compiled: Compiled, out: Path, dump: bool, beside: Sequence[Path] = ()) -> Path:
+    """Writes the sources, the module and (``dump``) the stages to a folder; returns the path of the module.
+
+    ``beside`` are files that stand beside the module in the cache, and are written to the folder as well.
+    """
+    texts = (compiled.texts() if dump else {}) | {path.name: path.read_text(encoding="utf-8") for path in beside}
     return write(compiled.built, {**compiled.sources.files, **texts}, out)

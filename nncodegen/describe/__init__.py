@@ -59,10 +59,10 @@ def describe(model: Describable, precision: str = "float64") -> Program:
     updates = (*(describe_update(name) for name in OPTIMIZERS), *own)
     program = replace(model.describe(), updates=updates, precision=precision)
     check_precision(program.parameters, precision)
-    return replace(program, identity=_identity(program))
+    return replace(program, identity=identity_of(program))
 
 
-def _identity(program: Program) -> str:
+def identity_of(program: Program) -> str:
     """A hash of what a model computes, and in which precision; its name and its optimizers do not count."""
     text = f"{replace(program, updates=()).show()}{program.precision}"
     return hashlib.sha256(text.encode()).hexdigest()
@@ -74,6 +74,7 @@ __all__ = [
     "Describable", "Dropout", "Embedding", "Flatten", "GaussianNoise", "GlobalAveragePooling1D",
     "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph", "Input", "Layer",
     "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Model", "Multiply", "Network",
-    "Node", "Optimizer", "Part", "Permute", "Polynomial", "Reshape", "Sequential", "Subtract", "WideAndDeep",
-    "add", "average", "check_program", "concatenate", "describe", "maximum", "minimum", "multiply", "subtract",
+    "Node", "Optimizer", "Part", "Permute", "Polynomial", "Reshape", "Sequential", "Subtract", "WideAndDeep", "add",
+    "average", "check_program", "concatenate", "describe", "identity_of", "maximum", "minimum", "multiply",
+    "subtract",
 ]  # fmt: skip

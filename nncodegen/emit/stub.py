@@ -38,6 +38,7 @@ from __future__ import annotations
 
 {imports}
 from nncodegen.runtime.python import FitResult, ManyFits, ManyResult, Progress, Result
+from nncodegen.runtime.python.certificate import Certificate
 
 {array}
 
@@ -57,6 +58,7 @@ STUB = '''\
 
 {imports}
 from nncodegen import FitResult, ManyFits, ManyResult, Progress, Result  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import Certificate  # type: ignore[import-not-found, unused-ignore]
 
 {array}
 
@@ -79,8 +81,7 @@ def emit_protocol() -> str:
 def emit_stub(schedule: Schedule) -> str:
     """The text of NAME.pyi for a scheduled program."""
     attributes = [f"{name}: {type}" for name, (type, _) in ATTRIBUTES.items()]
-    if schedule.calls_blas:
-        attributes.append("blas: str")
+    attributes += ["blas: str"] if schedule.calls_blas else []
     summaries = ((function, (inspect.getdoc(function) or "").split("\n")[0]) for function in FUNCTIONS)
     functions = (_declaration(function, "", summary, _filled) for function, summary in summaries)
     return STUB.format(

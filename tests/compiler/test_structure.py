@@ -18,7 +18,7 @@ FLOORS = {
     "compiler": 0, "zig": 0,
     "describe": 1, "stabilize": 1, "differentiate": 1, "simplify": 1, "schedule": 1, "emit": 1, "build": 1, "slow": 1,
     "check": 2, "pipeline": 2, "userfile": 2,
-    "curve": 3, "export": 3, "imports": 3, "shown": 3, "perceptron": 3, "network": 3, "generated": 3,
+    "certify": 3, "curve": 3, "export": 3, "imports": 3, "shown": 3, "perceptron": 3, "network": 3, "generated": 3,
     "report": 3.5, "__init__": 4,
     "bench": 5, "estimators": 5, "table": 5, "curve_table": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip

@@ -21,6 +21,7 @@ from .result import ManyResult, Result, load
 from .training import partial_fit, train, train_on_stream
 
 if TYPE_CHECKING:
+    from .certificate import Certificate
     from .native import Native
 
 ATTRIBUTES = {
@@ -39,8 +40,12 @@ ATTRIBUTES = {
     "optimizers": ("dict[str, dict[str, float]]", "The names of the optimizers, and the defaults of what each takes."),
     "variant": ("str", "The CPUs that the kernel in use was compiled for."),
     "variants": ("tuple[str, ...]", "All kernels of the module that this CPU can run, the fastest first."),
+    "certificate": ("Certificate | None", "How far its numbers are from exact ones, where that was examined."),
 }
 """The attributes of a module, which are those of its model: the type of each, and what it is."""
+
+BESIDE = "certificate"
+"""The attribute that is read from a file beside the module, when it is asked for."""
 
 FUNCTIONS = (
     initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient, train,
@@ -73,12 +78,21 @@ class Interface(Model):
 def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
     """Adds the functions and attributes of a module to its namespace. Returns the model."""
     model = Interface(facts, native, namespace["__name__"])
-    names = {name: getattr(model, name) for name in ATTRIBUTES}
+    names = {name: getattr(model, name) for name in ATTRIBUTES if name != BESIDE}
     names |= {function.__name__: getattr(model, function.__name__) for function in FUNCTIONS}
     names |= {"Result": Result, "ManyResult": ManyResult, "FitResult": FitResult, "ManyFits": ManyFits}
     if model.facts.blas is not None:
         names["blas"] = use_blas(model)
-    public = sorted(names)
-    namespace |= names
+    public = sorted([*names, BESIDE])
+
+    def beside(name: str) -> Certificate | None:
+        """The attribute of the module that is read from a file."""
+        if name != BESIDE:
+            raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
+        from .certificate import certificate_beside  # noqa: PLC0415 (what a module need not import)
+
+        return certificate_beside(namespace.get("__file__"))
+
+    namespace |= names | {"__getattr__": beside}
     namespace |= {"__doc__": model.documentation, "__all__": public, "__dir__": lambda: public, "_model": model}
     return model

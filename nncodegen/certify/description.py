@@ -1,0 +1,150 @@
+"""A described program as plain data, and back: what a certificate carries of the model.
+
+Expressions are trees of names and numbers; reading them runs nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import sympy
+from sympy import Basic, Float, Integer, Rational
+from sympy.codegen import cfunctions
+from sympy.functions.elementary.piecewise import ExprCondPair
+
+import nncodegen.ir.quotients  # noqa: F401 (its classes are functions, too)
+from nncodegen.errors import ProgramError
+from nncodegen.ir import Element, Initial, Noise, Program, Step, Tensor
+from nncodegen.ir.functions import NAN, Primitive, StableFunction
+
+CONSTANTS: dict[str, Any] = {
+    "pi": sympy.pi, "E": sympy.E, "EulerGamma": sympy.EulerGamma, "GoldenRatio": sympy.GoldenRatio,
+    "Catalan": sympy.Catalan, "true": sympy.true, "false": sympy.false, "NAN": NAN,
+}  # fmt: skip
+
+OPERATIONS: dict[str, Any] = {
+    name: getattr(sympy, name)
+    for name in """Add Mul Pow Piecewise ExprCondPair And Or Not Xor ITE exp log sin cos tan sec csc cot asin acos atan
+        atan2 sinh cosh tanh sech csch coth asinh acosh atanh erf erfc Abs sign Heaviside Max Min Equality Unequality
+        StrictLessThan LessThan StrictGreaterThan GreaterThan""".split()
+    if hasattr(sympy, name)
+} | {name: getattr(cfunctions, name) for name in "expm1 log1p exp2 log2 log10 Sqrt Cbrt hypot".split()}
+OPERATIONS["ExprCondPair"] = ExprCondPair
+
+
+def _own() -> dict[str, Any]:
+    """The functions that are not SymPy's."""
+    found, waiting = {}, [StableFunction, Primitive]
+    while waiting:
+        for one in waiting.pop().__subclasses__():
+            if one.__module__.startswith("nncodegen."):
+                found[f"nncodegen.{one.__name__}"] = one
+            waiting.append(one)
+    return found
+
+
+def to_data(program: Program) -> dict[str, Any]:
+    """The program as dictionaries, lists, texts and numbers."""
+    return {
+        "name": program.name,
+        "inputs": [_tensor(tensor) for tensor in program.inputs],
+        "targets": [_tensor(tensor) for tensor in program.targets],
+        "parameters": [_tensor(tensor) for tensor in program.parameters],
+        "weight": _tensor(program.weight),
+        "noise": [[_tensor(one.tensor), one.distribution, one.scale] for one in program.noise],
+        "steps": [
+            [step.target.tensor, list(step.target.indices), step.operator, list(step.over), _tree(step.expression)]
+            for step in program.steps
+        ],
+        "outputs": [[e.tensor, list(e.indices)] for e in program.outputs],
+        "loss": program.loss.tensor,
+        "labels": program.labels,
+        "precision": program.precision,
+    }
+
+
+def from_data(data: Mapping[str, Any]) -> Program:
+    """The program in such data. Raises ProgramError where there is none."""
+    try:
+        own = _own()
+        return Program(
+            name=data["name"],
+            inputs=tuple(map(_to_tensor, data["inputs"])),
+            targets=tuple(map(_to_tensor, data["targets"])),
+            parameters=tuple(map(_to_tensor, data["parameters"])),
+            weight=_to_tensor(data["weight"]),
+            noise=tuple(Noise(_to_tensor(tensor), kind, scale) for tensor, kind, scale in data["noise"]),
+            steps=tuple(
+                Step(Element(name, indices), _to_expression(tree, own), operator, tuple(over))
+                for name, indices, operator, over, tree in data["steps"]
+            ),
+            outputs=tuple(Element(name, indices) for name, indices in data["outputs"]),
+            loss=Element(data["loss"]),
+            labels=bool(data["labels"]),
+            precision=data["precision"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ProgramError(f"the description of the model in the certificate cannot be read: {error!r}") from error
+
+
+def _tensor(tensor: Tensor) -> list[Any]:
+    initial = tensor.initial
+    values = base64.b64encode(initial.values).decode("ascii")
+    return [
+        tensor.name, list(tensor.shape), initial.distribution, initial.scale, values, tensor.penalized, tensor.trained,
+    ]  # fmt: skip
+
+
+def _to_tensor(row: Any) -> Tensor:
+    name, shape, distribution, scale, values, penalized, trained = row
+    start = Initial(str(distribution), float(scale), base64.b64decode(values))
+    return Tensor(str(name), tuple(shape), start, bool(penalized), bool(trained))
+
+
+def _tree(node: Any) -> Any:
+    """An expression as nested lists."""
+    if isinstance(node, Element):
+        return ["element", node.tensor, *node.indices]
+    if isinstance(node, Integer):
+        return int(node) if abs(int(node)) < 2**53 else ["integer", str(node)]
+    if isinstance(node, Rational):
+        return ["rational", str(node.p), str(node.q)]
+    if isinstance(node, Float):
+        sign, mantissa, exponent, bits = node._mpf_
+        return ["float", int(sign), str(mantissa), int(exponent), int(bits), int(node._prec)]
+    if node.is_Atom:
+        for name, constant in CONSTANTS.items():
+            if node == constant:
+                return ["constant", name]
+    name = f"nncodegen.{type(node).__name__}" if isinstance(node, StableFunction | Primitive) else type(node).__name__
+    if name not in OPERATIONS and name not in _own():
+        raise ProgramError(f"{name} cannot be written to a certificate, in: {node}")
+    return [name, *map(_tree, node.args)]
+
+
+def _to_expression(tree: Any, own: Mapping[str, Any]) -> Any:
+    if isinstance(tree, int):
+        return Integer(tree)
+    head, *rest = tree
+    if head == "element":
+        return Element(rest[0], rest[1:])
+    if head in ("integer", "rational"):
+        return Rational(*map(int, rest))
+    if head == "float":
+        sign, mantissa, exponent, bits, precision = rest
+        return Float._new((sign, sympy.external.gmpy.MPZ(int(mantissa)), exponent, bits), precision)
+    if head == "constant":
+        return CONSTANTS[rest[0]]
+    arguments = [_to_expression(part, own) for part in rest]
+    if head == "ExprCondPair":
+        return tuple(arguments)
+    found: Basic = (own.get(head) or OPERATIONS[head])(*arguments, evaluate=False)
+    return found
+
+
+def same(program: Program, described: Program) -> bool:
+    """Whether a program that was read is the one that was described."""
+    return replace(program, updates=()).show() == replace(described, updates=()).show()

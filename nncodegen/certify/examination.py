@@ -1,0 +1,49 @@
+"""An examination of a module: the points that are drawn, and what is found there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nncodegen.certify.points import KINDS, Points
+from nncodegen.certify.precision import settled
+from nncodegen.certify.results import Examined, Programs
+from nncodegen.certify.ulps import precision_of
+
+SMALL = 2_000
+"""Values of all steps for a sample up to which a model is examined at more points: the time grows with both."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is examined: points of each kind, rows of each point, and pairs of points beside each of them."""
+
+    points: int
+    rows: int
+    pairs: int
+
+
+def extent_of(programs: Programs, points: int | None) -> Extent:
+    """What takes about a second for a formula, and about a millisecond for each parameter of a large network."""
+    small = sum(programs.described.count(step.indices) for step in programs.described.steps) <= SMALL
+    usual = Extent(3, 3, 2) if small else Extent(1, 2, 2)
+    return usual if points is None else Extent(points, usual.rows, usual.pairs)
+
+
+def examine(programs: Programs, extent: Extent, seed: int, found: Callable[[Examined], None]) -> dict[str, int]:
+    """Draws points, and calls ``found`` for each where the model has exact results. Returns how many of each kind."""
+    precision = precision_of(programs.described.precision)
+    counts = {}
+    for number, kind in enumerate(KINDS):
+        draw = Points(programs.described, programs.simplified, extent.rows, seed * len(KINDS) + number)
+        count = 0
+        for attempt in range(2 * extent.points + 2):
+            point = draw.of(kind)
+            exact = settled(programs.given, point.parameters, point.X, point.Y) if point else None
+            if point and exact:
+                found(Examined(programs, point, exact, precision, attempt, extent.pairs))
+                count += 1
+            if count == extent.points:
+                break
+        counts[kind] = count
+    return counts

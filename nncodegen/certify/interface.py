@@ -1,0 +1,215 @@
+"""What a user calls: ``certify`` examines a module, ``verify`` examines it again, long after it was built."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from dataclasses import replace
+from datetime import datetime, timezone
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nncodegen.build import Built, load, load_variant
+from nncodegen.certify.description import from_data, to_data
+from nncodegen.certify.examination import Extent, examine, extent_of
+from nncodegen.certify.given import PROGRAM, given
+from nncodegen.certify.precision import DIGITS
+from nncodegen.certify.results import Examined, Found, Programs, compare, figures
+from nncodegen.compiler import Compiler, find_compiler
+from nncodegen.describe import Describable, identity_of
+from nncodegen.errors import BuildError, ModelError
+from nncodegen.files import MODULES, write_at_once
+from nncodegen.module import Module
+from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.simplify import simplify
+from nncodegen.passes.stabilize import stabilize
+from nncodegen.pipeline import Compiled, compile_model
+from nncodegen.runtime.python.certificate import WRONG, Certificate, Figure, digest_of, file_of
+from nncodegen.targets import KERNEL_FLAGS, without_paths
+
+
+def certify(
+    model: Describable | Module,
+    of: Describable | None = None,
+    precision: str = "float64",
+    march: str = "native",
+    fit: bool | None = None,
+    points: int | None = None,
+    seed: int = 0,
+) -> Certificate:
+    """Compares the outputs, the loss and every derivative of a compiled model with exact ones, to fifty digits.
+
+    model        a model, which is built for it as ``nn.build`` does, with these values of precision, march and fit;
+                 or a built module, and the model that it is ``of``, unless the module has a certificate already
+    points       how many points of each kind are drawn: by default 3 for formulas and small networks, 1 for others
+    seed         that they are drawn from
+
+    The certificate is written to a file beside the module, where ``module.certificate`` finds it. This takes about a
+    second for a formula, some seconds for the network 64-32-10, and a millisecond or two for each parameter of larger
+    ones. Raises ModelError and BuildError.
+    """
+    if points is not None and (isinstance(points, bool) or not isinstance(points, int) or points < 1):
+        raise ValueError(f"points must be a positive integer, not {points!r}")
+    if isinstance(model, Describable):
+        compiled = compile_model(model, precision, march=march, fit=fit)
+        return certify_compiled(compiled, model, march, points, seed)
+    module = model
+    if not hasattr(module, "loss_and_gradient"):
+        raise ModelError(f"{model!r} is neither a model nor a module: give what nncodegen.build takes or returns")
+    if of is not None:
+        stages = compile_model(of, module.precision, until="simplify", fit=False)
+        programs = Programs(given(of, stages["describe"])[0], stages["describe"], stages["simplify"])
+        reference = given(of, stages["describe"])[1]
+    else:
+        known = module.certificate
+        if known is None:
+            raise ModelError(f"the module {module.name} does not know its model: nncodegen.certify(module, model)")
+        programs, reference = _read(known), PROGRAM
+    _check_identity(module, identity_of(programs.described))
+    path = Path(str(getattr(module, "__file__", "")))
+    return _certificate(module, path, programs, reference, find_compiler(march), points, seed)
+
+
+def certify_compiled(
+    compiled: Compiled, model: Describable, march: str = "native", points: int | None = None, seed: int = 0
+) -> Certificate:
+    """The certificate of a model that was compiled, which is written beside its module in the cache."""
+    reference, what = given(model, compiled["describe"])
+    programs = Programs(reference, compiled["describe"], compiled["simplify"])
+    module = load(compiled.built)
+    return _certificate(module, compiled.built.path, programs, what, find_compiler(march), points, seed)
+
+
+def verify(module: Module | str | Path) -> Certificate:
+    """Examines a module again that has a certificate: an imported one, its file, or the folder where it stands.
+
+    The points are those of the certificate, the bounds those that it states: where an error is beyond its bound now, on
+    this CPU, ``holds`` is false. Exact results are those of the program that the certificate carries, whose hash is
+    that of the module's model. Raises ModelError where there is no certificate, or where it is that of another module.
+    """
+    path = _file_of_module(module)
+    try:
+        stated = Certificate.from_json(file_of(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path} has no certificate beside it: {file_of(path).name} is missing") from error
+    except ValueError as error:
+        raise ModelError(f"{file_of(path)} cannot be read: {error}") from error
+    if stated.module != digest_of(path):
+        raise ModelError(f"{file_of(path)} is the certificate of another file than {path.name}: certify it again")
+    loaded = load(Built(path.name.split(".")[0], path, cached=True))
+    programs = _read(stated)
+    _check_identity(loaded, stated.identity)
+    _check_identity(loaded, identity_of(programs.described))
+    usual = extent_of(programs, None)
+    extent = Extent(max(stated.points.values()), stated.rows, usual.pairs)
+    found, counts = _examine(loaded, path, programs, extent, stated.seed)
+    bounds = {(figure.quantity, figure.kind): figure.bound for figure in stated.figures}
+    again = tuple(_held(figure, bounds) for figure in figures(found, programs.quantities, tuple(counts)))
+    return replace(
+        stated, figures=again, points=counts, reference=PROGRAM, machine=_machine(), variants=tuple(loaded.variants),
+        date=_now(), faults=stated.faults,
+    )  # fmt: skip
+
+
+def _held(figure: Figure, bounds: dict[tuple[str, str], float]) -> Figure:
+    """A figure beside the bound that a certificate states."""
+    stated = bounds.get((figure.quantity, figure.kind), 0.0)
+    if figure.error <= stated:
+        return replace(figure, bound=stated)
+    return replace(figure, bound=stated, verdict=WRONG)
+
+
+def _file_of_module(module: Any) -> Path:
+    """The file of a module. Raises ModelError where there is none."""
+    if not isinstance(module, str | Path):
+        path = getattr(module, "__file__", None)
+        if path is None:
+            raise ModelError(f"{module!r} is not a module that was compiled: give one, or its file")
+        return Path(path)
+    given_path = Path(module)
+    if given_path.is_dir():
+        found = sorted(path for path in given_path.iterdir() if path.suffix in MODULES)
+        if len(found) != 1:
+            raise ModelError(f"{given_path} holds {len(found)} compiled modules: name the file of one")
+        return found[0]
+    if not given_path.is_file():
+        raise ModelError(f"there is no file {given_path}")
+    if given_path.suffix not in MODULES:
+        raise ModelError(f"{given_path} is not a compiled module, whose name ends in {' or '.join(MODULES)}")
+    return given_path
+
+
+def _read(certificate: Certificate) -> Programs:
+    """The programs of the model that a certificate carries."""
+    described = from_data(certificate.program)
+    return Programs(described, described, simplify(differentiate(stabilize(described), False)))
+
+
+def _check_identity(module: Any, identity: str) -> None:
+    own = module._model.facts.identity
+    if own != identity:
+        raise ModelError(
+            f"the module {module.name} computes another model ({own[:16]}) than this one ({identity[:16]})"
+        )
+
+
+def _examine(
+    module: Module, path: Path, programs: Programs, extent: Extent, seed: int
+) -> tuple[list[Found], dict[str, int]]:
+    """What is found at all points, of all variants of the kernel that this CPU runs."""
+    built = Built(path.name.split(".")[0], path, cached=True)
+    modules = [module, *(load_variant(built, one) for one in module.variants if one != module.variant)]
+    found: list[Found] = []
+
+    def at(examined: Examined) -> None:
+        for one in modules:
+            found.extend(compare(one, examined))
+
+    counts = examine(programs, extent, seed, at)
+    return found, counts
+
+
+def _certificate(
+    module: Module, path: Path, programs: Programs, reference: str, compiler: Compiler, points: int | None, seed: int
+) -> Certificate:
+    extent = extent_of(programs, points)
+    found, counts = _examine(module, path, programs, extent, seed)
+    certificate = Certificate(
+        name=module.name, precision=module.precision, identity=identity_of(programs.described),
+        module=digest_of(path), version=_version(), compiler=_said_by(compiler),
+        flags=(*without_paths(KERNEL_FLAGS), *compiler.target), machine=_machine(), variants=tuple(module.variants),
+        reference=reference, digits=DIGITS, points=counts, rows=extent.rows, seed=seed, date=_now(),
+        figures=figures(found, programs.quantities, tuple(counts)), program=to_data(programs.described),
+    )  # fmt: skip
+    try:
+        write_at_once(file_of(path), certificate.to_json().encode())
+    except OSError as error:
+        raise BuildError(f"cannot write {file_of(path)}: {error.strerror or error}") from error
+    return certificate
+
+
+def _said_by(compiler: Compiler) -> str:
+    """What a compiler says about itself, in the first line."""
+    done = subprocess.run(
+        [*compiler.command, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    return next(iter(done.stdout.splitlines()), " ".join(compiler.command))
+
+
+def _machine() -> str:
+    """The CPU, as far as Python or the system names it."""
+    name = ""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = information.read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{platform.machine()} {name or platform.processor()}".strip()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _version() -> str:
+    return str(import_module("nncodegen").__version__)  # which has imported this file

@@ -1,0 +1,204 @@
+"""The results of a module beside exact ones: outputs, loss and derivatives, of single samples and of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.certify.conditions import moved, shaken
+from nncodegen.certify.exact import many
+from nncodegen.certify.points import Point
+from nncodegen.certify.precision import Exact, norm_of
+from nncodegen.certify.ulps import LARGEST, Precision, bound, distance
+from nncodegen.ir import Program
+from nncodegen.module import Module
+from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
+
+Array = NDArray[Any]
+
+LONG = 600
+"""Samples of a long batch, which the loops over whole tiles work through: those of a point, again and again."""
+
+MORE = 12
+"""Pairs of further points beside one, where an error is not explained by the usual ones."""
+
+SEVERITY = (HOLDS, OUT_OF_RANGE, DIGITS_LOST, WRONG)
+"""The verdicts, the worst last."""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A model as the user gave it, as it is described, and as the machine computes it."""
+
+    given: Program
+    described: Program
+    simplified: Program
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The names of what is examined: outputs, the loss, derivatives by parameters."""
+        outputs = (element.tensor for element in self.described.outputs)
+        return (*outputs, "loss", *(f"d_{tensor.name}" for tensor in self.described.parameters))
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A point with its exact results, and what else there is to know about it, computed where it is asked for."""
+
+    programs: Programs
+    point: Point
+    exact: Exact
+    precision: Precision
+    seed: int
+    pairs: int
+
+    @cached_property
+    def moved(self) -> list[Exact]:
+        """The exact results at points that are a unit in the last place away."""
+        return moved(self.programs.given, self.point, self.exact.digits, self.precision, self.seed, self.pairs)
+
+    @cached_property
+    def more(self) -> list[Exact]:
+        """Those at many more such points, where these do not explain an error."""
+        args = (self.programs.given, self.point, self.exact.digits, self.precision)
+        return [*self.moved, *moved(*args, self.seed + MORE, MORE)]
+
+    @cached_property
+    def shaken(self) -> tuple[list[Exact], str]:
+        """The results where each step is rounded; and the first step that the precision cannot hold."""
+        return shaken(self.programs.simplified, self.point, self.exact.digits, self.precision, self.seed)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The error of a quantity at a point as a figure of a certificate, and that point."""
+
+    figure: Figure
+    examined: Examined
+
+
+Part = Callable[[Exact], Array]
+"""What takes the numbers of a quantity out of all results."""
+
+
+@dataclass(frozen=True)
+class _OfOutputs:
+    rows: slice
+    columns: slice
+
+    def __call__(self, exact: Exact) -> Array:
+        return exact.outputs[self.rows][:, self.columns]
+
+
+@dataclass(frozen=True)
+class _OfLosses:
+    rows: slice
+
+    def __call__(self, exact: Exact) -> Array:
+        return _mean(exact.losses[self.rows])
+
+
+@dataclass(frozen=True)
+class _OfGradients:
+    rows: slice
+    places: slice
+
+    def __call__(self, exact: Exact) -> Array:
+        return _mean(exact.gradients[self.rows][:, self.places])
+
+
+def compare(module: Module, examined: Examined) -> Iterator[Found]:
+    """All quantities of a module at a point: for each sample by itself, and for all together."""
+    described = examined.programs.described
+    count = len(examined.point.X)
+    views = [slice(n, n + 1) for n in range(count)] + ([slice(None)] if count > 1 else [])
+    with mpmath.workdps(examined.exact.digits):
+        for rows in views:
+            outputs, losses, gradients = _machine(module, examined.point, rows)
+            for name, columns in _outputs(described):
+                parts = [matrix[:, columns] for matrix in outputs]
+                yield _found(name, parts, _OfOutputs(rows, columns), examined)
+            yield _found("loss", losses, _OfLosses(rows), examined)
+            for name, places in _parameters(described):
+                parts = [vector[places] for vector in gradients]
+                yield _found(f"d_{name}", parts, _OfGradients(rows, places), examined)
+
+
+def figures(found: Sequence[Found], quantities: Sequence[str], kinds: Sequence[str]) -> tuple[Figure, ...]:
+    """For each quantity and each kind of points the one with the worst verdict, and of these the worst error."""
+    table = []
+    for quantity in quantities:
+        for kind in kinds:
+            those = [one.figure for one in found if one.figure.quantity == quantity and one.figure.kind == kind]
+            if those:
+                table.append(max(those, key=lambda one: (SEVERITY.index(one.verdict), one.error)))
+    return tuple(table)
+
+
+# --- the machine -------------------------------------------------------------------------------------------------
+
+
+def _machine(module: Module, point: Point, rows: slice) -> tuple[list[Array], list[Array], list[Array]]:
+    """The outputs, losses and gradients that a module computes of some rows, each in all ways that there are.
+
+    Of several rows, a long batch consists of the same again and again, whose mean is the same.
+    """
+    parameters, X, Y = (_typed(part, module) for part in (point.parameters, point.X[rows], point.Y[rows]))
+    count = len(point.X[rows])
+    outputs, losses, gradients = [], [], []
+    for times in (1,) if count == 1 else (1, -(-LONG // count)):
+        x, y = (None if not part.size else np.tile(part, (times, 1)) for part in (X, Y))
+        loss, gradient = module.loss_and_gradient(parameters, x, y)
+        predicted = module.predict(parameters, x)
+        ends = (0, len(predicted) // count // 2 * count, len(predicted) - count) if len(predicted) > count else (0,)
+        outputs += [many(np.resize(predicted[k : k + count], (count, predicted.shape[1]))) for k in ends]
+        losses += [many(np.asarray([number])) for number in (loss, module.loss(parameters, x, y))]
+        gradients.append(many(gradient))
+    return outputs, losses, gradients
+
+
+def _typed(array: Array, module: Module) -> Array:
+    with np.errstate(over="ignore", under="ignore"):
+        return array.astype(module.dtype)
+
+
+def _mean(rows: Array) -> Array:
+    return np.atleast_1d(rows[0] if len(rows) == 1 else np.sum(rows, axis=0) / len(rows))
+
+
+def _outputs(program: Program) -> Iterator[tuple[str, slice]]:
+    start = 0
+    for element in program.outputs:
+        size = program.count(element.indices)
+        yield element.tensor, slice(start, start + size)
+        start += size
+
+
+def _parameters(program: Program) -> Iterator[tuple[str, slice]]:
+    start = 0
+    for tensor in program.parameters:
+        yield tensor.name, slice(start, start + tensor.size)
+        start += tensor.size
+
+
+def _found(name: str, machine: Sequence[Array], part: Part, examined: Examined) -> Found:
+    """The worst of several results of the machine."""
+    exact = part(examined.exact)
+    unit = examined.precision.ulp(norm_of(exact))
+    error = max(distance(result, exact, unit) for result in machine)
+    condition = max((distance(part(other), exact, unit) for other in examined.moved), default=0.0)
+    if error > bound(condition):
+        condition = max(distance(part(other), exact, unit) for other in examined.more)
+    allowed, verdict = bound(condition), HOLDS
+    if error > allowed:
+        rounded, beyond = examined.shaken
+        lost = bound(max(distance(part(other), exact, unit) for other in rounded))
+        verdict = OUT_OF_RANGE if beyond else DIGITS_LOST if error <= lost else WRONG
+        allowed = {OUT_OF_RANGE: LARGEST, DIGITS_LOST: lost}.get(verdict, allowed)
+    return Found(Figure(name, examined.point.kind, error, condition, allowed, verdict), examined)

@@ -1,0 +1,55 @@
+"""Errors in units in the last place of a norm, and what bounds them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+ALLOWED = 16.0
+"""Units in the last place, for each of condition, that a result may be off: products, sums over samples and functions
+take a few each."""
+
+LARGEST = 1e300
+"""What is written for an error that has no number."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A type of floating-point numbers: its relative spacing, its smallest normal and its largest number."""
+
+    spacing: float
+    tiny: float
+    huge: float
+
+    def ulp(self, norm: Any) -> Any:
+        """The unit in the last place of a number, at least the smallest normal number: what is below it counts as 0."""
+        if norm == 0 or not mpmath.isfinite(norm):
+            return mpmath.mpf(self.tiny)
+        _, exponent = mpmath.frexp(norm)
+        return max(mpmath.ldexp(self.spacing, int(exponent) - 1), mpmath.mpf(self.tiny))
+
+
+def precision_of(name: str) -> Precision:
+    """That of "float64" or "float32"."""
+    info = np.finfo(name)
+    return Precision(float(info.eps), float(info.tiny), float(info.max))
+
+
+def distance(found: Array, exact: Array, unit: Any) -> float:
+    """The norm of a difference in units, or a large number where something is not finite."""
+    scale = 1 / unit
+    differences = [float((one - other) * scale) for one, other in zip(found.flat, exact.flat, strict=True)]
+    norm = math.hypot(*differences)
+    return min(norm, LARGEST) if math.isfinite(norm) else LARGEST
+
+
+def bound(condition: float) -> float:
+    """What is allowed for a condition."""
+    return min(ALLOWED * (1 + condition), LARGEST)
