@@ -39,6 +39,7 @@ from nncodegen.module import Module
 from nncodegen.runtime import embedded
 from nncodegen.targets import (
     KERNEL_FLAGS,
+    PLAIN_FLAGS,
     WRAPPER,
     WRAPPER_FLAGS,
     kernel_objects,
@@ -92,6 +93,22 @@ def build(sources: Sources, force: bool = False, march: str = "native", cross: s
         compiled = _compile(sources, compiler, work, force)
         folder.mkdir(exist_ok=True)
         keep(compiled, path)
+    return Built(sources.module, path, cached=False)
+
+
+def build_plainly(sources: Sources) -> Built:
+    """The compiled module of some sources without any optimization: what tells a fault of the C from one in its build.
+
+    It goes to the cache as well, under another key. Raises BuildError.
+    """
+    compiler = replace(find_compiler("portable"), target=(), variants=())
+    key = hashlib.sha256("\0".join([_key(sources, compiler), *PLAIN_FLAGS]).encode()).hexdigest()[:32]
+    path = cache_folder() / key / f"{sources.module}{suffix_of(None)}"
+    if not _is_kept(path):
+        with _work_folder(key) as work:
+            compiled = _compile(sources, compiler, work, False, PLAIN_FLAGS)
+            path.parent.mkdir(exist_ok=True)
+            keep(compiled, path)
     return Built(sources.module, path, cached=False)
 
 
@@ -171,13 +188,16 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
 # --- the compiler ------------------------------------------------------------------------------------------------
 
 
-def _compile(sources: Sources, compiler: Compiler, work: Path, force: bool) -> Path:
+def _compile(
+    sources: Sources, compiler: Compiler, work: Path, force: bool, flags: tuple[str, ...] | None = None
+) -> Path:
     """Compiles the kernel, at the same time the wrapper if there is none yet, and links them."""
+    flags = KERNEL_FLAGS if flags is None else flags
     name, cc = sources.module, compiler.command
     for file, text in sources.files.items():
         (work / file).write_text(text)
     objects = [
-        _start([*cc, *KERNEL_FLAGS, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"], work)
+        _start([*cc, *flags, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"], work)
         for part, source, options in kernel_objects(name, compiler.variants, sources.companions)
     ]
     try:

@@ -30,6 +30,11 @@ KERNEL_FLAGS = (
 )  # fmt: skip
 """For the kernel. No -ffast-math: it would break the detection of NaN, and rearrange what stabilize arranged."""
 
+PLAIN_FLAGS = (
+    "-std=c11", "-O0", "-fno-fast-math", "-ffp-contract=off", "-pthread", "-DNNCODEGEN_THREADS", *INCLUDE,
+)  # fmt: skip
+"""For a kernel that is compiled as its C stands, without any optimization, to be compared with the other."""
+
 WRAPPER_FLAGS = (
     "-Og", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0", "-fvisibility=hidden", "-DCYTHON_NO_PYINIT_EXPORT",
     "-fno-lto", *INCLUDE,

@@ -7,6 +7,7 @@ Nothing here comes from the stages of the compiler: neither the derivatives of `
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import mpmath
@@ -70,11 +71,21 @@ def _one(derivative: Callable[[Number], Number]) -> Partials:
     return lambda value, z: (derivative(z),)
 
 
+@lru_cache(maxsize=5_000)
+def _kept(function: Callable[[Number], Number], parts: Any, bits: int) -> Number:
+    return function(mpmath.mpf(parts))
+
+
+def _slow(function: Callable[[Number], Number]) -> Callable[[Number], Number]:
+    """A function whose values are kept: of erfc, one of 800 digits takes a hundredth of a second."""
+    return lambda z: _kept(function, z._mpf_, mpmath.mp.prec)
+
+
 FUNCTIONS: dict[str, tuple[Callable[..., Number], Partials]] = {
     "exp": (mpmath.exp, lambda f, z: (f,)),
     "log": (mpmath.log, _one(reciprocal)),
     "expm1": (mpmath.expm1, lambda f, z: (f + 1,)),
-    "log1p": (lambda z: mpmath.log(1 + z), _one(lambda z: reciprocal(1 + z))),
+    "log1p": (mpmath.log1p, _one(lambda z: reciprocal(1 + z))),
     "exp2": (lambda z: mpmath.mpf(2) ** z, lambda f, z: (f * mpmath.log(2),)),
     "log2": (lambda z: mpmath.log(z) / mpmath.log(2), _one(lambda z: reciprocal(z * mpmath.log(2)))),
     "log10": (lambda z: mpmath.log(z) / mpmath.log(10), _one(lambda z: reciprocal(z * mpmath.log(10)))),
@@ -97,8 +108,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Number], Partials]] = {
     "asinh": (mpmath.asinh, _one(lambda z: reciprocal(mpmath.sqrt(1 + z * z)))),
     "acosh": (mpmath.acosh, _one(lambda z: reciprocal(mpmath.sqrt(z - 1) * mpmath.sqrt(z + 1)))),
     "atanh": (mpmath.atanh, _one(lambda z: reciprocal(1 - z * z))),
-    "erf": (mpmath.erf, _one(lambda z: 2 * mpmath.exp(-z * z) / mpmath.sqrt(mpmath.pi))),
-    "erfc": (mpmath.erfc, _one(lambda z: -2 * mpmath.exp(-z * z) / mpmath.sqrt(mpmath.pi))),
+    "erf": (_slow(mpmath.erf), _one(lambda z: 2 * mpmath.exp(-z * z) / mpmath.sqrt(mpmath.pi))),
+    "erfc": (_slow(mpmath.erfc), _one(lambda z: -2 * mpmath.exp(-z * z) / mpmath.sqrt(mpmath.pi))),
     "hypot": (mpmath.hypot, _corner),
     "Cbrt": (_root, lambda f, z: (reciprocal(3 * f * f),)),
     "Sqrt": (mpmath.sqrt, lambda f, z: (reciprocal(2 * f),)),

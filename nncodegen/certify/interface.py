@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from nncodegen.build import Built, load, load_variant
+from nncodegen.certify.algebra import algebra_of
 from nncodegen.certify.description import from_data, to_data
+from nncodegen.certify.diagnosis import Diagnosis
 from nncodegen.certify.examination import Extent, examine, extent_of
 from nncodegen.certify.given import PROGRAM, given
 from nncodegen.certify.precision import DIGITS
 from nncodegen.certify.results import Examined, Found, Programs, compare, figures
+from nncodegen.certify.steps import watch
 from nncodegen.compiler import Compiler, find_compiler
-from nncodegen.describe import Describable, identity_of
+from nncodegen.describe import Describable, Optimizer, identity_of
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.files import MODULES, write_at_once
+from nncodegen.ir import Program
 from nncodegen.module import Module
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
@@ -57,28 +61,37 @@ def certify(
     module = model
     if not hasattr(module, "loss_and_gradient"):
         raise ModelError(f"{model!r} is neither a model nor a module: give what nncodegen.build takes or returns")
-    if of is not None:
-        stages = compile_model(of, module.precision, until="simplify", fit=False)
-        programs = Programs(given(of, stages["describe"])[0], stages["describe"], stages["simplify"])
-        reference = given(of, stages["describe"])[1]
-    else:
+    if of is None:
         known = module.certificate
         if known is None:
             raise ModelError(f"the module {module.name} does not know its model: nncodegen.certify(module, model)")
-        programs, reference = _read(known), PROGRAM
-    _check_identity(module, identity_of(programs.described))
-    path = Path(str(getattr(module, "__file__", "")))
-    return _certificate(module, path, programs, reference, find_compiler(march), points, seed)
+        of = _Known(from_data(known.program))
+    compiled = compile_model(of, module.precision, until="emit", march=march, fit=fit)
+    return _certificate(module, _file_of_module(module), compiled, of, march, points, seed)
 
 
 def certify_compiled(
     compiled: Compiled, model: Describable, march: str = "native", points: int | None = None, seed: int = 0
 ) -> Certificate:
     """The certificate of a model that was compiled, which is written beside its module in the cache."""
-    reference, what = given(model, compiled["describe"])
-    programs = Programs(reference, compiled["describe"], compiled["simplify"])
-    module = load(compiled.built)
-    return _certificate(module, compiled.built.path, programs, what, find_compiler(march), points, seed)
+    return _certificate(load(compiled.built), compiled.built.path, compiled, model, march, points, seed)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A model that a certificate carries, which is described already."""
+
+    program: Program
+    optimizers: tuple[Optimizer, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """That of the program."""
+        return self.program.name
+
+    def describe(self) -> Program:
+        """The program itself."""
+        return self.program
 
 
 def verify(module: Module | str | Path) -> Certificate:
@@ -155,7 +168,7 @@ def _check_identity(module: Any, identity: str) -> None:
 
 
 def _examine(
-    module: Module, path: Path, programs: Programs, extent: Extent, seed: int
+    module: Module, path: Path, programs: Programs, extent: Extent, seed: int, diagnosis: Diagnosis | None = None
 ) -> tuple[list[Found], dict[str, int]]:
     """What is found at all points, of all variants of the kernel that this CPU runs."""
     built = Built(path.name.split(".")[0], path, cached=True)
@@ -165,22 +178,34 @@ def _examine(
     def at(examined: Examined) -> None:
         for one in modules:
             found.extend(compare(one, examined))
+        if diagnosis:
+            diagnosis.at(examined)
 
     counts = examine(programs, extent, seed, at)
     return found, counts
 
 
 def _certificate(
-    module: Module, path: Path, programs: Programs, reference: str, compiler: Compiler, points: int | None, seed: int
+    module: Module, path: Path, compiled: Compiled, model: Describable, march: str, points: int | None, seed: int
 ) -> Certificate:
+    compiler = find_compiler(march)
+    described, simplified = compiled["describe"], compiled["simplify"]
+    reference, what = given(model, described)
+    programs = Programs(reference, described, simplified)
+    _check_identity(module, identity_of(described))
+    algebra = algebra_of(reference, described, compiled["stabilize"], compiled["differentiate"])
+    steps = watch(replace(simplified, companions=()), march)
+    diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps)
     extent = extent_of(programs, points)
-    found, counts = _examine(module, path, programs, extent, seed)
+    found, counts = _examine(module, path, programs, extent, seed, diagnosis)
+    faults = diagnosis.conclude(found)
     certificate = Certificate(
         name=module.name, precision=module.precision, identity=identity_of(programs.described),
         module=digest_of(path), version=_version(), compiler=_said_by(compiler),
         flags=(*without_paths(KERNEL_FLAGS), *compiler.target), machine=_machine(), variants=tuple(module.variants),
-        reference=reference, digits=DIGITS, points=counts, rows=extent.rows, seed=seed, date=_now(),
-        figures=figures(found, programs.quantities, tuple(counts)), program=to_data(programs.described),
+        reference=what, digits=DIGITS, points=counts, rows=extent.rows, seed=seed, date=_now(),
+        figures=figures(found, programs.quantities, tuple(counts)),
+        steps=tuple(figure for figure, _ in diagnosis.figures), faults=faults, program=to_data(programs.described),
     )  # fmt: skip
     try:
         write_at_once(file_of(path), certificate.to_json().encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,7 +72,7 @@ class Examined:
 
     @cached_property
     def shaken(self) -> tuple[list[Exact], str]:
-        """The results where each step is rounded; and the first step that the precision cannot hold."""
+        """The results where each step is rounded up and down; and the first step that the precision cannot hold."""
         return shaken(self.programs.simplified, self.point, self.exact.digits, self.precision, self.seed)
 
 
@@ -197,8 +198,9 @@ def _found(name: str, machine: Sequence[Array], part: Part, examined: Examined) 
         condition = max(distance(part(other), exact, unit) for other in examined.more)
     allowed, verdict = bound(condition), HOLDS
     if error > allowed:
-        rounded, beyond = examined.shaken
-        lost = bound(max(distance(part(other), exact, unit) for other in rounded))
+        (first, *others), beyond = examined.shaken
+        spread = max(distance(part(other), part(first), unit) for other in others)
+        lost = bound(spread * math.sqrt(LONG))  # a sum over samples is rounded as often
         verdict = OUT_OF_RANGE if beyond else DIGITS_LOST if error <= lost else WRONG
         allowed = {OUT_OF_RANGE: LARGEST, DIGITS_LOST: lost}.get(verdict, allowed)
     return Found(Figure(name, examined.point.kind, error, condition, allowed, verdict), examined)

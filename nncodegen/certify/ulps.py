@@ -24,9 +24,22 @@ LARGEST = 1e300
 class Precision:
     """A type of floating-point numbers: its relative spacing, its smallest normal and its largest number."""
 
+    name: str
     spacing: float
     tiny: float
     huge: float
+
+    def nearest(self, number: Any) -> Any:
+        """The nearest number of this type; the number itself where that is infinite."""
+        with np.errstate(over="ignore", under="ignore"):
+            found = mpmath.mpf(float(np.dtype(self.name).type(float(number))))
+        return found if mpmath.isfinite(found) else number
+
+    def rounded(self, number: Any, by: Any) -> Any:
+        """A number of this type beside a number, ``by`` of it away; the number itself where it is of this type."""
+        if not mpmath.isfinite(number) or self.nearest(number) == number:
+            return number
+        return self.nearest(number + by * (abs(number) + self.tiny / self.spacing))
 
     def ulp(self, norm: Any) -> Any:
         """The unit in the last place of a number, at least the smallest normal number: what is below it counts as 0."""
@@ -39,7 +52,7 @@ class Precision:
 def precision_of(name: str) -> Precision:
     """That of "float64" or "float32"."""
     info = np.finfo(name)
-    return Precision(float(info.eps), float(info.tiny), float(info.max))
+    return Precision(name, float(info.eps), float(info.tiny), float(info.max))
 
 
 def distance(found: Array, exact: Array, unit: Any) -> float:

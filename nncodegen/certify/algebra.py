@@ -1,0 +1,179 @@
+"""The stages that only rewrite formulas, each beside the one before it, in many digits.
+
+Tensors of the same name mean the same after ``describe`` and after ``stabilize``; those that ``differentiate`` adds are
+the derivatives of the loss by other tensors, ``d_NAME``; and ``simplify`` is asked where it holds each tensor. So the
+first tensor that is another one names the stage and the step in which a fault begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.certify.exact import bind, derivatives, run
+from nncodegen.certify.precision import norm_of, outputs_of
+from nncodegen.certify.results import Examined
+from nncodegen.certify.ulps import Precision, bound, distance
+from nncodegen.ir import Element, Program
+from nncodegen.passes.simplify import simplify
+from nncodegen.runtime.python.certificate import Fault
+
+Array = NDArray[Any]
+
+CERTAIN = 25
+"""The digits to which tensors of two stages agree: what is off by more is another formula, or one that approximates."""
+
+NOISE = 30
+"""So many of the last digits are noise where terms cancel, as in the derivative of a softmax that is next to 1."""
+
+
+@dataclass(frozen=True)
+class Algebra:
+    """A model after each of the stages that rewrite formulas; ``watched`` is simplified with all tensors as outputs."""
+
+    given: Program
+    described: Program
+    stabilized: Program
+    differentiated: Program
+    watched: Program
+
+    @cached_property
+    def places(self) -> dict[str, Element]:
+        """What holds each tensor of the differentiated program when it is simplified."""
+        targets = (step.target.tensor for step in self.differentiated.steps)
+        return dict(zip(targets, self.watched.outputs, strict=False))
+
+
+def algebra_of(given: Program, described: Program, stabilized: Program, differentiated: Program) -> Algebra:
+    """The stages of a model, without what fits and optimizers need."""
+    differentiated = replace(differentiated, companions=(), updates=())
+    targets = tuple(step.target for step in differentiated.steps)
+    watched = simplify(replace(differentiated, outputs=targets, gradient=()))
+    return Algebra(given, described, stabilized, differentiated, watched)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a tensor is, and what it should be; the step that defines it, and its name elsewhere."""
+
+    stage: str
+    step: str
+    found: Array
+    expected: Array
+
+
+def first_fault(algebra: Algebra, examined: Examined) -> Fault | None:
+    """The first stage, and the step in it, that gives another value than the stage before it at a point."""
+    digits = examined.exact.digits
+    with mpmath.workdps(digits):
+        for pair in _pairs(algebra, examined):
+            fault = _fault(pair, examined)
+            if fault:
+                return fault
+    return None
+
+
+def _pairs(algebra: Algebra, examined: Examined) -> Iterator[Pair]:
+    """All tensors that can be compared, in the order of the stages and of their steps."""
+    point = examined.point
+    programs = (algebra.given, algebra.described, algebra.stabilized, algebra.differentiated, algebra.watched)
+    values = [run(program, bind(program, point.parameters, point.X, point.Y)) for program in programs]
+    given, described, stabilized, differentiated, watched = values
+    if algebra.given is not algebra.described:
+        yield from _same_names("describe", algebra.described, described, algebra.given, given)
+        yield from _results("describe", algebra.described, described, algebra.given, given)
+    yield from _same_names("stabilize", algebra.stabilized, stabilized, algebra.described, described)
+    yield from _derivatives(algebra.stabilized, stabilized, algebra.given, given)
+    yield from _same_names("differentiate", algebra.differentiated, differentiated, algebra.stabilized, stabilized)
+    yield from _reverse(algebra, differentiated, given)
+    for step in algebra.differentiated.steps:
+        held, name = algebra.places[step.target.tensor], step.target.tensor
+        found = watched[held.tensor]
+        if held.indices == step.target.indices:
+            yield Pair("simplify", str(step), found, differentiated[name])
+
+
+def _same_names(
+    stage: str, after: Program, found: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
+) -> Iterator[Pair]:
+    """The tensors that two programs both define, of the same shape."""
+    known = {step.target.tensor for step in before.steps}
+    for step in after.steps:
+        name = step.target.tensor
+        if name in known and found[name].shape == expected[name].shape:
+            yield Pair(stage, str(step), found[name], expected[name])
+
+
+def _results(
+    stage: str, after: Program, found: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
+) -> Iterator[Pair]:
+    """Outputs and loss, whatever they are called."""
+    last = {step.target.tensor: str(step) for step in after.steps}
+    outputs = outputs_of(after, dict(found)), outputs_of(before, dict(expected))
+    yield Pair(stage, last[after.outputs[0].tensor], *outputs)
+    yield Pair(stage, last[after.loss.tensor], found[after.loss.tensor], expected[before.loss.tensor])
+
+
+def _derivatives(
+    after: Program, found: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
+) -> Iterator[Pair]:
+    """The derivatives of the loss by parameters: of formulas with the same value they are the same."""
+    of_after, of_before = derivatives(after, found), derivatives(before, expected)
+    last = {step.target.tensor: str(step) for step in after.steps}[after.loss.tensor]
+    for tensor in after.parameters:
+        yield Pair("stabilize", last, of_after[tensor.name], of_before[tensor.name])
+
+
+def _reverse(algebra: Algebra, values: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[Pair]:
+    """The derivatives by tensors that ``differentiate`` names after these, beside those of another reverse sweep."""
+    program = algebra.differentiated
+    own, exact = derivatives(program, values), derivatives(algebra.given, given)
+    gradient = {e.tensor: t.name for e, t in zip(program.gradient, program.parameters, strict=True)}
+    for step in program.steps:
+        name = step.target.tensor
+        if name in gradient:
+            yield Pair("differentiate", str(step), values[name], exact[gradient[name]])
+        elif name.startswith("d_") and name[2:] in own and own[name[2:]].shape == values[name].shape:
+            yield Pair("differentiate", str(step), values[name], own[name[2:]])
+
+
+def _fault(pair: Pair, examined: Examined) -> Fault | None:
+    """A fault, where two values differ by more than rounding the steps of the program would change them."""
+    found, expected = (np.asarray(part, dtype=object) for part in (pair.found, pair.expected))
+    if not all(mpmath.isfinite(number) for number in expected.flat):
+        return None  # as it was written before, it has no value there
+    precision = examined.precision
+    norm = norm_of(expected)
+    unit = precision.ulp(norm)
+    finite = all(mpmath.isfinite(number) for number in found.flat)
+    noise = mpmath.mpf(10) ** (NOISE - mpmath.mp.dps) + precision.tiny
+    if finite and norm_of(found - expected) <= norm * mpmath.mpf(10) ** -CERTAIN + noise:
+        return None
+    error = distance(found, expected, unit) if finite else float("inf")
+    if finite and pair.stage == "simplify" and error <= _approximation(examined, precision):
+        return None
+    message = f"{examined.point.kind}: it gives {_shown(found)}, the stage before it {_shown(expected)}"
+    return Fault(pair.stage, pair.step, examined.point.kind, min(error, 1e300), message)
+
+
+def _approximation(examined: Examined, precision: Precision) -> float:
+    """Units in the last place that stable forms may be off, which approximate to the digits of float64.
+
+    They are then in what rounding does to the steps after them.
+    """
+    with mpmath.workdps(examined.exact.digits):
+        (first, *others), _ = examined.shaken
+        unit = precision.ulp(norm_of(first.losses))
+        return bound(max(distance(other.losses, first.losses, unit) for other in others))
+
+
+def _shown(array: Any) -> str:
+    """The largest number of an array, in short."""
+    largest = max(array.flat, key=lambda number: abs(number) if mpmath.isfinite(number) else mpmath.inf)
+    return str(mpmath.nstr(largest, 17))

@@ -1,0 +1,164 @@
+"""Every step of a program as the machine computes it, beside the same step computed exactly from the same operands.
+
+A module gives its results alone. So its steps are compiled once more, by the same stages and with the same options, as
+a module whose outputs are all values of a sample: inputs, targets and the weight of the sample are what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.build import build, build_plainly, load
+from nncodegen.certify.conditions import near
+from nncodegen.certify.exact import compute, lengths_of, many
+from nncodegen.certify.expressions import formula
+from nncodegen.certify.points import Point
+from nncodegen.certify.precision import norm_of
+from nncodegen.certify.ulps import LARGEST, Precision, bound, distance
+from nncodegen.emit import emit
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.module import Module
+from nncodegen.runtime.python.certificate import HOLDS, OUT_OF_RANGE, WRONG, StepFigure
+from nncodegen.schedule import schedule
+
+Array = NDArray[Any]
+
+PAIRS = 2
+"""Pairs of operands a unit in the last place away, which tell the condition of a step."""
+
+DIGITS = 60
+"""The digits of a step, whose operands are numbers of the machine. Where terms cancel, its condition says so."""
+
+MOST = 4_000
+"""The values of all steps of a sample, up to which these are compiled once more."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A module whose outputs are steps, and where each of them lies among the columns."""
+
+    program: Program
+    module: Module
+    columns: Mapping[str, slice]
+
+
+def watched(simplified: Program) -> Program:
+    """A program whose outputs are all steps of a sample of another one; copies stand for those of parameters alone."""
+    weight = simplified.weight.name
+    taken = {tensor.name for tensor in simplified.declared} | {step.target.tensor for step in simplified.steps}
+    steps, outputs = list(simplified.steps), []
+    summed: set[str] = set()
+    for step in simplified.steps:
+        target = step.target
+        if SAMPLE in step.over or summed & {e.tensor for e in step.operands}:
+            summed.add(target.tensor)  # a sum over the samples is no value of one of them
+            continue
+        if SAMPLE in target.indices:
+            outputs.append(target)
+        else:
+            copy = Element(_free(f"{target.tensor} of each sample", taken), (SAMPLE, *target.indices))
+            steps.append(Step(copy, target))
+            outputs.append(copy)
+    own = Tensor(_free(weight, taken), (None,))
+    return replace(
+        simplified, name=f"{simplified.name}_steps", steps=tuple(steps), outputs=tuple(outputs),
+        inputs=(*simplified.inputs, *simplified.targets, Tensor(weight, (None,))), targets=(), weight=own,
+        labels=False, companions=(), not_fitted="these are steps", identity="",
+    )  # fmt: skip
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | None:
+    """The module of the steps of a program; None where these have very many values.
+
+    ``plainly`` compiles it without any optimization.
+    """
+    program = watched(simplified)
+    if not program.outputs or sum(program.count(element.indices) for element in program.outputs) > MOST:
+        return None
+    columns, start = {}, 0
+    for element in program.outputs:
+        size = program.count(element.indices)
+        columns[element.tensor.removesuffix(" of each sample")] = slice(start, start + size)
+        start += size
+    sources = emit(schedule(program))
+    module = load(build_plainly(sources) if plainly else build(sources, False, march))
+    return Watch(simplified, module, columns)
+
+
+def compare_steps(found: Watch, point: Point, precision: Precision) -> Iterator[tuple[Step, StepFigure]]:
+    """All steps at a point: what the machine makes of the operands that it has, in units in the last place."""
+    program = found.program
+    values = _values(found, point)
+    lengths = lengths_of(program, len(point.X))
+    with mpmath.workdps(DIGITS):
+        for step in program.steps:
+            if step.target.tensor in values and all(e.tensor in values for e in step.operands):
+                operands = {e.tensor: values[e.tensor] for e in step.operands}
+                if all(mpmath.isfinite(number) for array in operands.values() for number in array.flat):
+                    yield step, _figure(step, operands, values[step.target.tensor], lengths, precision)
+
+
+def _values(found: Watch, point: Point) -> dict[str, Array]:
+    """All tensors at a point, from outside and as the machine computes them."""
+    program, module = found.program, found.module
+    count = len(point.X)
+    weights = np.full((count, 1), np.asarray(1 / count, module.dtype))
+    given = np.hstack([point.X, point.Y, weights]).astype(module.dtype)
+    outputs = module.predict(point.parameters.astype(module.dtype), given)
+    values = {program.weight.name: many(given[:, -1])}
+    start = 0
+    for tensor in (*program.inputs, *program.targets):
+        part = given[:, start : start + tensor.size]
+        values[tensor.name] = many(part).reshape([count, *(size or 1 for size in tensor.shape[1:])])
+        start += tensor.size
+    start = 0
+    for tensor in program.parameters:
+        part = point.parameters[start : start + tensor.size].astype(module.dtype)
+        values[tensor.name] = many(part).reshape([size or 1 for size in tensor.shape])
+        start += tensor.size
+    for noise in program.noise:
+        values[noise.tensor.name] = many(np.zeros((count, noise.tensor.size)))
+    for step in program.steps:
+        name, indices = step.target.tensor, step.target.indices
+        if name in found.columns:
+            columns = many(outputs[:, found.columns[name]])
+            sizes = [program.sizes[index] or 1 for index in indices if index != SAMPLE]
+            whole = columns.reshape([count, *sizes])
+            values[name] = _in_order(whole, indices) if SAMPLE in indices else np.asarray(whole[0], dtype=object)
+    return values
+
+
+def _in_order(whole: Array, indices: tuple[str, ...]) -> Array:
+    """A tensor with its samples first, with them where they stand among its indices."""
+    return np.moveaxis(whole, 0, indices.index(SAMPLE))
+
+
+def _figure(
+    step: Step, operands: Mapping[str, Array], found: Array, lengths: Mapping[str, int], precision: Precision
+) -> StepFigure:
+    exact = np.asarray(compute(step, operands, lengths), dtype=object)
+    text = str(step)
+    if not all(mpmath.isfinite(number) and abs(number) <= precision.huge for number in exact.flat):
+        return StepFigure(text, 0.0, 0.0, LARGEST, OUT_OF_RANGE)
+    unit = precision.ulp(norm_of(exact))
+    error = distance(found, exact, unit)
+    condition = 0.0
+    random = np.random.default_rng(0)
+    for _ in range(PAIRS if formula(step.expression).operands else 0):
+        for moved in near(operands, random, precision):
+            other = np.asarray(compute(step, moved, lengths), dtype=object)
+            condition = max(condition, distance(other, exact, unit))
+    return StepFigure(text, error, condition, bound(condition), HOLDS if error <= bound(condition) else WRONG)
