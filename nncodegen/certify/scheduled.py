@@ -155,6 +155,8 @@ class _Run:
 
     def _step(self, step: Step, axes: Mapping[str, int]) -> None:
         self.current = self._text(step.target.tensor)
+        if step.over and self.kernel.place(step.target) is Place.ARRAY:  # a sum begins before all of it has been read
+            self._memory[Place.ARRAY][self._position(step.target, axes)] = np.nan
         value = self._value(step.expression, axes, step.target)
         if SAMPLE in step.over:
             others = tuple(k for k, index in enumerate(axes) if index in step.over and index != SAMPLE)

@@ -1,0 +1,123 @@
+"""A wrong rule in any of the seven stages is caught, and named by its stage and by the step where it begins."""
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen import perceptron
+from nncodegen.certify.scheduled import carried_out
+from nncodegen.describe import activations
+from nncodegen.emit import printer
+from nncodegen.ir import functions
+from nncodegen.passes import rules
+from nncodegen.runtime.python.certificate import Certificate
+from nncodegen.schedule import arrays, statements
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+build = importlib.import_module("nncodegen.build")  # the package has a function of this name
+
+
+def network():
+    return nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(2, "softmax")], 2, "categorical_crossentropy", name="planted")
+
+
+def doubled_tanh(patch):
+    """describe: an activation by name is another function."""
+    patch.setitem(activations.ACTIVATIONS, "tanh", lambda z: functions.tanh(2 * z))
+
+
+def mirrored_sigmoid(patch):
+    """stabilize: 1/(1 + exp(u)) is taken for sigmoid(u)."""
+
+    def rule(node):
+        constant, rest = node.base.as_coeff_Add()
+        return functions.sigmoid(rest.args[0]) if constant == 1 and rest.func is sympy.exp else None
+
+    patch.setitem(rules.RULES, sympy.Pow, (rule,))
+
+
+def root_of_a_derivative(patch):
+    """differentiate: the derivative of tanh is sech, not its square."""
+    patch.setattr(functions.tanh, "fdiff", lambda self, argindex=1: functions.sech(self.args[0]))
+
+
+def other_stable_form(patch):
+    """simplify: sech2 is written out as something else."""
+
+    def stable(z):
+        r = functions._distance(z)
+        return r * (2 - r / 2)
+
+    patch.setattr(functions.sech2, "stable", staticmethod(stable))
+
+
+def lost_term(patch):
+    """schedule: a sum that is written out ends before its last term."""
+    whole = statements.terms
+    patch.setattr(statements, "terms", lambda step, program: whole(step, program)[:-1] or whole(step, program))
+
+
+def wrong_operator(patch):
+    """emit: log1p is printed as a logarithm."""
+    patch.setitem(printer.OWN_FUNCTIONS, "log1p", "log_of")
+
+
+def wrong_option(patch):
+    """build: the compiler may rearrange what stabilize has arranged."""
+    patch.setattr(build, "KERNEL_FLAGS", (*build.KERNEL_FLAGS, "-ffast-math"))
+
+
+PLANTED = {
+    "describe": (doubled_tanh, "h1[n, j] = tanh(2*z1[n, j])"),
+    "stabilize": (mirrored_sigmoid, "output[n] = sigmoid(-2*w0 - w35*sigmoid("),
+    "differentiate": (root_of_a_derivative, "d_z1[n, j] = t4[n, j]*t5[n, j]"),
+    "simplify": (other_stable_form, "t5[n, j] = sech2(z1[n, j])"),
+    "schedule": (lost_term, "z1[n, j] = b1[j] + s1[n, j]"),
+    "emit": (wrong_operator, "t11[n] = log1p(t10[n])"),
+    "build": (wrong_option, "t11[n] = log1p(t10[n])"),
+}
+"""For each stage: what plants a fault in it, and how the text of the step begins where it does."""
+
+
+@pytest.mark.parametrize("stage", PLANTED)
+def test_a_planted_fault_is_named(stage, monkeypatch):
+    """The certificate of a model with one wrong rule does not hold; it says in which stage and step that begins."""
+    plant, step = PLANTED[stage]
+    plant(monkeypatch)
+    model = perceptron.model if stage == "stabilize" else network()
+    certificate = nn.certify(model, points=1, fit=False)
+    assert not certificate.holds
+    (fault,) = certificate.faults
+    assert fault.stage == stage
+    assert fault.step.startswith(step)
+    assert f"wrong since the stage {stage}, in the step\n    {step}" in str(certificate)
+    assert Certificate.from_json(certificate.to_json()) == certificate
+    assert json.loads(certificate.to_json())["faults"][0]["stage"] == stage
+
+
+def test_two_arrays_in_one_place(monkeypatch):
+    """A schedule that puts an array where another is still read is wrong, and the step that reads it is named."""
+    model = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 5, name="shared")
+    point = nn.build(model).initial_parameters(seed=1), *inputs_and_targets(5, 3)
+    right = nn.compile_model(model, until="schedule", fit=False)["schedule"]
+    assert carried_out(right, *point) is None
+    place = arrays.Arrays.place
+
+    def everything_at_the_beginning(self, *arguments):
+        place(self, *arguments)
+        return 0
+
+    monkeypatch.setattr(arrays.Arrays, "place", everything_at_the_beginning)
+    fault = carried_out(nn.compile_model(model, until="schedule", fit=False)["schedule"], *point)
+    assert fault.stage == "schedule"
+    assert fault.step.startswith("s1[n, j] = sum(i)")
+
+
+def inputs_and_targets(inputs, targets):
+    random = np.random.default_rng(0)
+    return random.uniform(0.1, 0.9, (3, inputs)), random.uniform(0.1, 0.9, (3, targets))
