@@ -189,6 +189,8 @@ class _Network:
 
 def _layers(model: Sequential, described: Program) -> Program:
     network = _Network()
+    if not isinstance(model.inputs, int):
+        raise _UnknownError
     x = Element("x", (SAMPLE, "i0"))
     output, size = network.add(model.layers, x, model.inputs, "", "i")
     y = Element("y", output.indices)
