@@ -139,6 +139,24 @@ def test_all_are_trained():
     assert len(kept) == 2
 
 
+def test_derivatives_for_fits():
+    """Jacobian and Hessian of a network whose layers are joined and added are those of central differences."""
+    numbers = Input(2)
+    h = Dense(2, "tanh")(numbers)
+    module = built(Network(numbers, Dense(1)(nn.concatenate([h + Dense(2)(h), numbers])), name="fitted"), fit=True)
+    X, Y = np.random.default_rng(0).normal(size=(2, 9, 2))
+    start, step = module.initial_parameters(1), 1e-6
+    ends = [(start + step * e, start - step * e) for e in np.eye(len(start))]
+    slopes = [(module.predict(one, X) - module.predict(other, X)) / (2 * step) for one, other in ends]
+    assert module.jacobian(start, X) == pytest.approx(np.stack(slopes, axis=-1), rel=1e-6, abs=1e-8)
+    rows = [(gradient(module, one, X, Y) - gradient(module, other, X, Y)) / (2 * step) for one, other in ends]
+    assert module.hessian(start, X, Y[:, :1]) == pytest.approx(np.stack(rows), rel=1e-6, abs=1e-8)
+
+
+def gradient(module, parameters, X, Y):
+    return module.loss_and_gradient(parameters, X, Y[:, :1])[1]
+
+
 @pytest.mark.parametrize("value", [7, -1, 2.5])
 @pytest.mark.parametrize("rows", [1, 70])
 def test_numbers_beyond_an_embedding(value, rows):
