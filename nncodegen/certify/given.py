@@ -83,14 +83,16 @@ def given(model: Describable, described: Program) -> tuple[Program, str]:
     """The model as the user gave it, with the tensors of its described program; and what that was read from."""
     while isinstance(model, Named):
         model = model.model
+    found, source = described, PROGRAM
     try:
-        if isinstance(model, Model):
-            return _formulas(model, described), FORMULAS
-        if isinstance(model, Sequential):
-            return _layers(model, described), LAYERS
+        if type(model) is Model:
+            found, source = _formulas(model, described), FORMULAS
+        elif type(model) is Sequential:
+            found, source = _layers(model, described), LAYERS
     except _UnknownError:
         pass
-    return described, PROGRAM
+    own, other = ([(t.name, t.shape) for t in program.parameters] for program in (found, described))
+    return (found, source) if own == other else (described, PROGRAM)
 
 
 def _program(described: Program, inputs: Any, targets: Any, parameters: Any, steps: Any, outputs: Any) -> Program:
@@ -188,11 +190,11 @@ class _Network:
 
 
 def _layers(model: Sequential, described: Program) -> Program:
-    network = _Network()
     if not isinstance(model.inputs, int):
         raise _UnknownError
+    network, inputs = _Network(), model.inputs
     x = Element("x", (SAMPLE, "i0"))
-    output, size = network.add(model.layers, x, model.inputs, "", "i")
+    output, size = network.add(model.layers, x, inputs, "", "i")
     y = Element("y", output.indices)
     if callable(model.loss):
         function, mean, link = model.loss, True, "linear"
@@ -205,6 +207,6 @@ def _layers(model: Sequential, described: Program) -> Program:
     loss = sympy.sympify(function(*symbols)).xreplace(dict(zip(symbols, (p, y), strict=True)))
     network.steps.append(Step(Element("loss_n", (SAMPLE,)), loss / size if mean else loss, "sum", output.indices[1:]))
     return _program(
-        described, (Tensor("x", (None, model.inputs)),), (Tensor("y", (None, size)),), tuple(network.parameters),
+        described, (Tensor("x", (None, inputs)),), (Tensor("y", (None, size)),), tuple(network.parameters),
         network.steps, (output,),
     )  # fmt: skip

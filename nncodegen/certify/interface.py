@@ -159,6 +159,15 @@ def _read(certificate: Certificate) -> Programs:
     return Programs(described, described, simplify(differentiate(stabilize(described), False)))
 
 
+def _check_program(program: Program) -> None:
+    """Raises ModelError for a program whose exact values a certificate does not know."""
+    if program.moves:
+        raise ModelError(
+            f"{program.name} has windows, gathered rows or recurrences, of which a certificate does not know exact "
+            f"values: it can be built without one"
+        )
+
+
 def _check_identity(module: Any, identity: str) -> None:
     own = module._model.facts.identity
     if own != identity:
@@ -188,6 +197,7 @@ def _examine(
 def _certificate(
     module: Module, path: Path, compiled: Compiled, model: Describable, march: str, points: int | None, seed: int
 ) -> Certificate:
+    _check_program(compiled["describe"])
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
     reference, what = given(model, described)
