@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncodegen import FitResult, ManyFits, ManyResult, Progress, Result  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import Certificate  # type: ignore[import-not-found, unused-ignore]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,6 +33,7 @@ operations: dict[str, int]
 optimizers: dict[str, dict[str, float]]
 variant: str
 variants: tuple[str, ...]
+certificate: Certificate | None
 
 def initial_parameters(seed: int = 0) -> Array:
     """New parameters of shape (P,): a formula's own initial values, a network's from a seed."""
