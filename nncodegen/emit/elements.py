@@ -78,7 +78,7 @@ class Elements:
             return f"{array} + {storage.offset}" if storage.offset else array
         if storage.place is Place.GRADIENT_SUM:
             return f"gradient_sums + {storage.offset}"
-        return self.names[element.tensor]
+        return f"{self.names[element.tensor]}{f' + {storage.shift}' if storage.shift else ''}"
 
     def size(self, index: str) -> int:
         """The values along an index other than the samples, without those that pad it."""
@@ -113,7 +113,7 @@ class Elements:
     def position(self, element: Element) -> str:
         """The index of a value in its array, from the pointer of its tensor, or with the offset of the tensor."""
         storage = self.kernel.storage[element.tensor]
-        offset = 0 if storage.place in (*OWN_POINTERS, Place.NOISE) else storage.offset
+        offset = storage.shift if storage.place in (*OWN_POINTERS, Place.NOISE) else storage.offset
         return self._sum_of(element, offset)
 
     def _sum_of(self, element: Element, offset: int) -> str:

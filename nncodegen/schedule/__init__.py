@@ -48,6 +48,7 @@ from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Lay
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.nest import Branch, Filling, Nest, Padding, Place, Role, Shape, Statement, Storage, When, only
 from nncodegen.schedule.plans import SideBySide, SingleSample
+from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.registers import StraightLine
 from nncodegen.schedule.result import Descent, Schedule
 from nncodegen.schedule.single_sample import choose_single_sample
@@ -62,6 +63,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
 
     See ``choose_layout``, ``choose_blas`` and ``choose_transposed`` for the choices that there are.
     """
+    program = settled(program)
     layout = choose_blas(program, choose_layout(program, choices), choices)
     layout = choose_transposed(program, layout, choices)
     gradient = _gradient(program, layout)

@@ -7,8 +7,9 @@ loops may even write where it reads for the last time, if it has read each value
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from nncodegen.ir import Element, Step
 from nncodegen.schedule.nest import Nest
@@ -29,27 +30,45 @@ class Arrays:
     """The parts of work memory, given to arrays in the order in which nests compute them.
 
     Nests are numbered; those of ``tile`` run once for each tile. What others compute, and what is ``kept``, lasts until
-    all are done.
+    all are done. In a loop over time, what is ``single`` has one row for all times, which is free for others of that
+    kind when it has been read; all others are there from the begin of the loop to its end. ``parts`` maps what has no
+    array of its own to the tensor in whose array it lies.
     """
 
-    def __init__(self, nests: Iterable[Nest], tile: range, kept: Container[str], aligned: int) -> None:
+    def __init__(
+        self,
+        nests: Sequence[Nest],
+        tile: range,
+        kept: Container[str],
+        aligned: int,
+        single: Container[str] = (),
+        parts: Mapping[str, str] | None = None,
+    ) -> None:
         self.size = 0
         self._slots: list[_Slot] = []
-        self._aligned, self._tile = aligned, tile
+        self._aligned, self._tile, self._single = aligned, tile, single
         self._last: dict[str, float] = {}
+        self._loops = [loop for loop in _loops(nests) for _ in loop]
         for number, nest in enumerate(nests):
-            for name in (operand.tensor for step in nest.steps for operand in step.operands):
-                self._last[name] = math.inf if name in kept else number
+            for read in (operand.tensor for step in nest.steps for operand in step.operands):
+                name = (parts or {}).get(read, read)
+                end = number if name in single else self._loops[number][-1]
+                self._last[name] = math.inf if name in kept else end
 
     def place(self, step: Step, nest: Nest, number: int, strides: tuple[int, ...], size: int) -> int:
         """The offset for the array that a step of the nest of this number computes."""
         name = step.target.tensor
         last = self._last.get(name, math.inf) if number in self._tile else math.inf
+        alone = nest.repeat is None or name in self._single
+        first = number if alone else self._loops[number][0]
         free = [
             slot
             for slot in self._slots
             if slot.size >= size
-            and (slot.last < number or (slot.strides == strides and slot.last == number and _over(slot, step, nest)))
+            and (
+                slot.last < first
+                or (alone and slot.strides == strides and slot.last == number and _over(slot, step, nest))
+            )
         ]
         if not free:
             self._slots.append(_Slot(self.size, size, name, strides, last))
@@ -58,6 +77,15 @@ class Arrays:
         slot = min(free, key=lambda slot: (slot.size, -slot.last))  # of those alike, what was read last is still near
         slot.tensor, slot.strides, slot.last = name, strides, last
         return slot.offset
+
+
+def _loops(nests: Sequence[Nest]) -> Iterator[range]:
+    """The numbers of the nests in each loop over time, and those of the others, each for itself."""
+    begin = 0
+    for repeat, members in groupby(nests, key=lambda nest: nest.repeat):
+        end = begin + sum(1 for _ in members)
+        yield from [range(begin, end)] if repeat else (range(number, number + 1) for number in range(begin, end))
+        begin = end
 
 
 def _over(slot: _Slot, step: Step, nest: Nest) -> bool:

@@ -7,12 +7,13 @@ from nncodegen.schedule.axes import decide
 from nncodegen.schedule.formulas import group_of_rows
 from nncodegen.schedule.layout import choose_layout
 from nncodegen.schedule.loops import make_kernel
+from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.result import Schedule
 
 
 def schedule_companion(companion: Companion) -> Schedule:
     """The kernel for the rows of a companion, which it writes as predictions are written."""
-    program = companion.program
+    program = settled(companion.program)
     layout = choose_layout(program, {})
     kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
     grouped = companion.outputs and not (program.layered or companion.curved)

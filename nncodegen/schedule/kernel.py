@@ -89,7 +89,8 @@ class Kernel:
         """The nests of a tile; in functions of their own, where one would have very many statements."""
         parts: list[list[Nest]] = [[]]
         for nest in self.tile:
-            if parts[-1] and sum(len(other.steps) for other in (*parts[-1], nest)) > PART:
+            begins = not nest.repeat or not parts[-1] or parts[-1][-1].repeat != nest.repeat
+            if begins and parts[-1] and sum(len(other.steps) for other in (*parts[-1], nest)) > PART:
                 parts.append([])
             parts[-1].append(nest)
         return tuple(tuple(nests) for nests in parts)

@@ -23,6 +23,7 @@ from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.places import declared, place, transposed_strides
+from nncodegen.schedule.recurrences import in_groups
 from nncodegen.schedule.split import split_loops
 from nncodegen.schedule.vectors import calls_functions, calls_library
 
@@ -85,9 +86,11 @@ def make_kernel(
     short = (index for index, size in program.sizes.items() if size is not None and size <= MOST_UNROLLED)
     unrolled = [index for index in short if index not in layout.features] if tiled else []
     before = tuple(nests_of(phases[0] + besides[0], program, forms, apart, ()))
-    tile = tuple(nests_of(phases[1], program, forms, apart, unrolled))
+    tile, metrics = (
+        tuple(in_groups(own, program, forms, lambda of, index: nests_of(of, program, forms, apart, unrolled, index)))
+        for own in (phases[1], besides[1])
+    )
     after = tuple(nests_of(phases[2], program, forms, apart, ()))
-    metrics = tuple(nests_of(besides[1], program, forms, apart, unrolled))
     if name == "gradient":
         tile = tuple(_with_factors(tile, steps))
     targets = {tensor.name for tensor in program.targets}
@@ -224,28 +227,36 @@ def _phases(steps: Iterable[Step], storage: dict[str, Storage]) -> tuple[list[St
 
 
 def nests_of(
-    steps: Iterable[Step], program: Program, forms: dict[str, Form], apart: Container[str], unrolled: Container[str]
+    steps: Iterable[Step],
+    program: Program,
+    forms: dict[str, Form],
+    apart: Container[str],
+    unrolled: Container[str],
+    repeated: str = "",
 ) -> Iterator[Nest]:
     """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands.
 
     The steps that define the tensors ``apart`` get nests of their own. The indices ``unrolled`` are written out where
-    loops run over samples; there each sum over samples has a nest of its own.
+    loops run over samples; there each sum over samples has a nest of its own. The index ``repeated`` has a loop around
+    all of the nests.
     """
     nests: list[tuple[Loops, Form, list[Step]]] = []
     sizes: list[int] = []
     homes: dict[str, tuple[int, bool]] = {}  # the nest that defines a tensor, and whether it must be left first
     for step in steps:
         form = forms[step.target.tensor]
-        short = [index for index in step.indices if index in unrolled and can_be_written_out(step, form)]
+        own = tuple(index for index in step.target.indices if index not in (SAMPLE, repeated))
+        few = [index for index in step.indices if index in unrolled and index != repeated]
+        short = few if can_be_written_out(step, form) else []
         written_out = (is_written_out(step, program) and form.shape is Shape.LOOPS) or bool(
             step.over and set(step.over) <= set(short)
         )
-        outer = tuple(index for index in step.target.indices if index != SAMPLE and index not in short)
+        outer = tuple(index for index in own if index not in short)
         solved = solve(step.where, step.over, program.sizes) if step.where and step.over else None
         over = (*solved.free, *(solution.index for solution in solved.solutions)) if solved else step.over
         reduced = tuple(index for index in over if index != SAMPLE and not written_out)
         if reduced and form.shape is Shape.LOOPS:  # what is added to in a loop is not written out
-            outer = tuple(index for index in step.target.indices if index != SAMPLE)
+            outer = own
         loops = (outer, reduced, SAMPLE in step.indices)
         first = 0
         for operand in step.operands:
@@ -267,10 +278,10 @@ def nests_of(
         homes[step.target.tensor] = (position, bool(step.over) and not written_out)
     for loops, form, members in nests:
         inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
-        written = (index for index in inside if index in unrolled and index not in loops[0] + loops[1])
+        written = (index for index in inside if index in unrolled and index not in (*loops[0], *loops[1], repeated))
         nest = Nest(*loops, tuple(members), form.innermost, form.shape, tuple(dict.fromkeys(written)))
-        own = members[0]
-        equations = solve(own.where, own.over, program.sizes) if own.where and own.over else None
+        step = members[0]
+        equations = solve(step.where, step.over, program.sizes) if step.where and step.over else None
         yield replace(nest, solved=equations)
 
 
@@ -297,6 +308,7 @@ def _with_factors(nests: tuple[Nest, ...], steps: Iterable[Step]) -> Iterator[Ne
             home = homes.get(product.tensor, -1)
             block = home >= 0 and (nests[home].shape, nests[home].innermost) == (Shape.CONTRACT, nest.innermost)
             alike = factor.indices == product.indices == step.target.indices
+            alike = alike and nests[home].repeat == nest.repeat
             if block and alike and read[product.tensor] == 1 and homes.get(factor.tensor, home) < home:
                 taken[home] = step
     for number, nest in enumerate(nests):

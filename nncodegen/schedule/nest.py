@@ -96,11 +96,15 @@ class Filling(Enum):
 
 @dataclass(frozen=True)
 class Storage:
-    """The place of a tensor, the number of its first value (its first column) there, and a stride for each index."""
+    """The place of a tensor, the number of its first value (its first column) there, and a stride for each index.
+
+    An array that also has the values of a recurrence begins with them; ``shift`` is where its own values begin.
+    """
 
     place: Place
     offset: int = 0
     strides: tuple[int, ...] = ()
+    shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,33 @@ class Statement:
         """The elements that the terms and conditions read, in the order of their text."""
         read = {e for term in self.terms for e in term.atoms(Element)}
         return tuple(sorted(read | {equation.data for equation in self.where if equation.data is not None}, key=str))
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A loop over an index around neighbouring nests, which depend on each other: from its first value or its last.
+
+    The recurrences among their steps have no nests. What they give lies in the array that they read, one row further,
+    and is 0 at the begin of the loop.
+    """
+
+    index: str
+    size: int
+    forward: bool
+    recurrences: tuple[Step, ...]
+
+    @property
+    def begin(self) -> int:
+        """The value of the index that comes first."""
+        return 0 if self.forward else self.size - 1
+
+    def reading(self, name: str) -> tuple[str, ...]:
+        """The recurrences that read a tensor, by name."""
+        return tuple(step.target.tensor for step in self.recurrences if step.operands[0].tensor == name)
+
+    def __str__(self) -> str:
+        steps = ", ".join(map(str, self.recurrences))
+        return f"{self.index} one by one{'' if self.forward else ', backwards'}, with {steps}"
 
 
 @dataclass(frozen=True)
@@ -181,6 +212,8 @@ class Nest:
     branch: Branch | None = None
     solved: Solved | None = None
     """How the equations of its only step are met, where that has reduced indices."""
+    repeat: Repeat | None = None
+    """The loop around it and its neighbours that depend on each other."""
 
     @property
     def parts(self) -> tuple[tuple[Step, ...], ...]:
@@ -216,7 +249,8 @@ class Nest:
         head = f"for {', '.join(self.loops)}{written_out}{blocks}:" if self.loops else "once:"
         parts = ("\n".join(f"    {step}" for step in part) for part in self.parts)
         axes = [", ".join(map(str, self.axes))] if self.axes else []
-        lines = [*axes, head, "\n  in the same loops or the next:\n".join(parts)]
+        repeated = [f"{self.repeat}:"] if self.repeat else []
+        lines = [*repeated, *axes, head, "\n  in the same loops or the next:\n".join(parts)]
         lines += [f"  {self.branch.show()}"] if self.branch else []
         return "\n".join([*lines, *(f"  then {padding}" for padding in self.padding)])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
+from nncodegen.schedule.recurrences import in_one_row
 
 BLOCKS = (Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.ADD_UP, Shape.BLAS)
 
@@ -41,7 +42,7 @@ def place(
     phases: tuple[tuple[Nest, ...], ...],
     storage: dict[str, Storage],
     loss: tuple[Element, ...],
-    kept: Container[str],
+    kept: Collection[str],
 ) -> tuple[dict[str, Storage], int, int, int, int, frozenset[str], frozenset[str]]:
     """The places of all tensors, the values of work memory, the sums, and what crosses parts of a nest: see ``Kernel``.
 
@@ -67,8 +68,11 @@ def place(
         for operand in step.operands:
             reads.setdefault(operand.tensor, set()).add(home)
     before, tile = (len(phase) for phase in phases[:2])
-    arrays = Arrays(_flat(phases), range(before, before + tile), kept, layout.tile)  # so that every array is aligned
-    nests, crossing = list(_flat(phases)), set()
+    nests, crossing = list(_flat(phases)), set[str]()
+    parts = {s.target.tensor: s.operands[0].tensor for n in nests if n.repeat for s in n.repeat.recurrences}
+    single = in_one_row(nests, {*parts.values(), *kept})
+    # aligned to tiles, so that every array is
+    arrays = Arrays(nests, range(before, before + tile), kept, layout.tile, single, parts)
     for home, step in _homes(phases):
         name, nest = step.target.tensor, nests[home[0]]
         strides, size = strides_of(program, layout, step.target, nest.innermost)
@@ -80,14 +84,33 @@ def place(
         if SAMPLE in step.over:
             storage[name] = Storage(Place.SUM, sums, strides)
             sums += size
-        elif (not step.target.indices and not reduced) or (local and name not in kept):
+        elif (not step.target.indices and not reduced) or (local and name not in kept and name not in parts.values()):
             storage[name] = Storage(Place.LOCAL)
         else:
-            storage[name] = Storage(Place.ARRAY, arrays.place(step, nest, home[0], strides, size), strides)
+            if nest.repeat:
+                strides, size = _strides_in_loop(program, layout, step.target, nest, single)
+            recurrences = nest.repeat.reading(name) if nest.repeat else ()
+            row = size // nest.repeat.size if recurrences and nest.repeat else 0  # of zeros, before all others or behind
+            offset = arrays.place(step, nest, home[0], strides, size + row)
+            forward = nest.repeat is not None and nest.repeat.forward
+            storage[name] = Storage(Place.ARRAY, offset, strides, row if forward else 0)
+            storage |= {one: Storage(Place.ARRAY, offset, strides, 0 if forward else row) for one in recurrences}
             if nest.cuts and name not in kept and {number for number, _ in reads.get(name, ())} == {home[0]}:
                 crossing.add(name)
     storage = with_strides(storage, nests, program)
     return storage, arrays.size, sums, gradient_sums, lane_sums, in_place, frozenset(crossing)
+
+
+def _strides_in_loop(
+    program: Program, layout: Layout, target: Element, nest: Nest, single: Container[str]
+) -> tuple[tuple[int, ...], int]:
+    """The strides of what a loop over time computes, and its values: all of one time lie together, in order of time."""
+    assert nest.repeat
+    rest = Element(target.tensor, [index for index in target.indices if index != nest.repeat.index])
+    strides, size = strides_of(program, layout, rest, nest.innermost)
+    alone = target.tensor in single
+    known = {**dict(zip(rest.indices, strides, strict=True)), nest.repeat.index: 0 if alone else size}
+    return tuple(known[index] for index in target.indices), size if alone else size * nest.repeat.size
 
 
 def with_strides(storage: Mapping[str, Storage], nests: Iterable[Nest], program: Program) -> dict[str, Storage]:

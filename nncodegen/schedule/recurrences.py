@@ -1,0 +1,134 @@
+"""Steps that depend on each other run for one value of their index after the other: which nests such a loop is around.
+
+All nests of a group share one loop over its index, outside of which nothing of it runs. A recurrence has no nest: what
+it gives at t is what its operand had one time before, so that it lies in the same array one row further, behind a row
+of zeros. What nothing else reads needs no row for each time, and lies in one.
+
+What only a group reads is computed there as well: its values are near when they are used, and need no memory for all
+times. So are the products of inputs with weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Group, Program, Step, grouped
+from nncodegen.schedule.forms import Form, free
+from nncodegen.schedule.nest import Nest, Repeat, Shape
+
+MakeNests = Callable[[list[Step], str], Iterable[Nest]]
+
+
+def in_groups(steps: Sequence[Step], program: Program, forms: dict[str, Form], make: MakeNests) -> Iterator[Nest]:
+    """The nests of steps, given how those of one group, or of steps between groups, are made.
+
+    ``make`` gets steps and the index that has a loop around all of them, or "".
+    """
+    between: list[Step] = []
+    for item in _with_own(grouped(steps), forms):
+        if isinstance(item, Step):
+            between.append(item)
+            continue
+        yield from make(between, "")
+        between = []
+        recurrences = tuple(step for step in item.steps if step.operator in RECURRENCES)
+        repeat = Repeat(item.index, program.sizes[item.index] or 1, item.forward, recurrences)
+        rest = [step for step in item.steps if step not in recurrences]
+        yield from (replace(nest, repeat=repeat) for nest in make(rest, item.index))
+    yield from make(between, "")
+
+
+def _with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[Step | Group]:
+    """Steps and groups, where each group begins with what only its steps read, and what has its index."""
+    groups = [item for item in items if isinstance(item, Group)]
+    homes: dict[str, set[int]] = {}  # the groups that read a tensor; -1 stands for steps outside
+    taken: dict[int, list[Step]] = {number: [] for number in range(len(groups))}
+    number = len(groups)
+    for item in reversed(items):
+        number -= isinstance(item, Group)
+        home = number if isinstance(item, Group) else -1
+        for step in item.steps if isinstance(item, Group) else (item,):
+            readers = homes.get(step.target.tensor, set())
+            if isinstance(item, Step) and len(readers) == 1 and _may_join(step, groups, forms, min(readers)):
+                home = min(readers)
+                taken[home].insert(0, step)
+            for operand in step.operands:
+                homes.setdefault(operand.tensor, set()).add(home)
+    moved = {step.target.tensor for steps in taken.values() for step in steps}
+    number = 0
+    for item in items:
+        if isinstance(item, Group):
+            yield replace(item, steps=(*taken[number], *item.steps))
+            number += 1
+        elif item.target.tensor not in moved:
+            yield item
+
+
+def _may_join(step: Step, groups: Sequence[Group], forms: dict[str, Form], number: int) -> bool:
+    """Whether a step that only one group reads can be computed there."""
+    if number < 0:
+        return False
+    index = groups[number].index
+    reads = {e.indices for s in groups[number].steps for e in s.operands if e.tensor == step.target.tensor}
+    same = all(indices[step.target.indices.index(index)] == index for indices in reads if index in step.target.indices)
+    plain = not step.over or not step.where
+    shape = forms[step.target.tensor].shape
+    return SAMPLE in step.target.indices and index in step.target.indices and same and plain and shape is Shape.LOOPS
+
+
+def in_one_row(nests: Sequence[Nest], kept: Container[str]) -> frozenset[str]:
+    """The tensors of loops over time that nothing reads at another time or outside, so that one row holds all times."""
+    repeats = {step.target: nest.repeat for nest in nests for step in nest.steps if nest.repeat}
+    names = {target.tensor: target for target in repeats if target.tensor not in kept}
+    for nest in nests:
+        for element in (operand for step in nest.steps for operand in step.operands if operand.tensor in names):
+            target = names[element.tensor]
+            repeat = repeats[target]
+            assert repeat
+            if nest.repeat != repeat or element.indices[target.indices.index(repeat.index)] != repeat.index:
+                del names[element.tensor]
+    return frozenset(names)
+
+
+def settled(program: Program) -> Program:
+    """The program, where recurrences that no other step waits for are windows of one value: ``u = t - 1``.
+
+    One that reads another gets a copy of it to read. Raises ModelError for recurrences that have no samples.
+    """
+    if not any(step.operator in RECURRENCES for step in program.steps):
+        return program
+    steps: list[Step] = []
+    for item in grouped(program.steps):
+        if isinstance(item, Group):
+            steps += _with_copies(item, program)
+        else:
+            steps.append(_moved(item, program) if item.operator in RECURRENCES else item)
+    return replace(program, steps=tuple(steps))
+
+
+def _with_copies(group: Group, program: Program) -> Iterator[Step]:
+    """The steps of a group, in which no recurrence reads another."""
+    recurrences = {step.target.tensor for step in group.steps if step.operator in RECURRENCES}
+    copies: dict[Element, Step] = {}
+    for step in group.steps:
+        if SAMPLE not in step.target.indices:
+            raise ModelError(f"a recurrence needs samples, unlike that of {step.target}")
+        read = step.expression
+        if step.target.tensor in recurrences and isinstance(read, Element) and read.tensor in recurrences:
+            copies.setdefault(read, Step(Element(free(f"{read.tensor} held", program), read.indices), read))
+            step = replace(step, expression=copies[read].target)
+        yield step
+    yield from copies.values()
+
+
+def _moved(step: Step, program: Program) -> Step:
+    """A recurrence of what is known for all times, as a sum of the only term whose index is one less, or one more."""
+    (index,), read = step.over, step.expression
+    assert isinstance(read, Element)
+    other, move = f"{index}_", -1 if step.operator == "before" else 1
+    while other in program.sizes:
+        other += "_"
+    term = Element(read.tensor, [other if each == index else each for each in read.indices])
+    return Step(step.target, term, "sum", (other,), (Equation(other, ((index, 1),), move),))
