@@ -20,7 +20,7 @@ from nncodegen.emit.printer import Printer
 from nncodegen.ir import SAMPLE, Element, Equation, Step
 from nncodegen.ir.equations import affine
 from nncodegen.schedule import Filling, Nest, Padding, Place, Role, Shape, Statement, When
-from nncodegen.schedule.nest import Repeat, end_of
+from nncodegen.schedule.nest import end_of
 
 CONDITIONS = {
     When.LOSS: "with_loss", When.FEW: "count < FEW", When.MANY: "samples >= FEW", When.BLAS: "gemm",
@@ -52,22 +52,14 @@ class LoopPrinter:
         Neighbours that depend on each other share a loop over time.
         """
         for repeat, group in groupby(nests, lambda nest: nest.repeat):
-            if repeat:
-                with self._lines.block(self._begun(repeat)):
-                    self._in_blocks(group)
-            else:
+            with ExitStack() as around:
+                self._lines.add(*([""] if repeat else []))
+                for first, rest in repeat.begins() if repeat else ():
+                    count = prod(map(self._at.size, rest))
+                    self._lines.add(f"memset(&{self._at.stored(first)}, 0, {count}*TILE*sizeof(real));")
+                if repeat:
+                    around.enter_context(self._lines.block(repeat.head))
                 self._in_blocks(group)
-
-    def _begun(self, repeat: Repeat) -> str:
-        """The head of a loop over time, behind the zeros that what is before the first time is."""
-        self._lines.add("")
-        for step in repeat.recurrences:
-            first = Element(step.target.tensor, [str(repeat.begin) if i == repeat.index else "0" for i in step.target.indices])
-            count = prod(self._at.size(i) for i in step.target.indices if i not in (SAMPLE, repeat.index))
-            self._lines.add(f"memset(&{self._at.stored(first)}, 0, {count}*TILE*sizeof(real));")
-        if repeat.forward:
-            return f"for (size_t {repeat.index} = 0; {repeat.index} < {repeat.size}; {repeat.index}++)"
-        return f"for (size_t {repeat.index} = {repeat.size}; {repeat.index}-- > 0;)"
 
     def _in_blocks(self, nests: Iterable[Nest]) -> None:
         """Neighbours that run on the same condition, with nothing in their place otherwise, share one block."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from math import prod
 
 from nncodegen.emit.elements import Elements
@@ -27,6 +28,7 @@ class WindowPrinter:
         at, (step,) = self._at, nest.steps
         target, found = step.target, window_of(step, at.program)
         assert found is not None
+        found = found.at(nest.repeat.index) if nest.repeat else found
         window = along(found, target, at.kernel.storage, at.program, at.layout.tile)
         elements = (window.first, window.second, target)
         first, second, out = (self._place(window, element) for element in elements)
@@ -34,7 +36,8 @@ class WindowPrinter:
         lines = Lines()
         with lines.block(""):
             if window.scatters:
-                lines.add(f"zero({at.names[target.tensor]}, {prod(map(at.size, target.indices[1:]))}*TILE);")
+                begin = self._begin(target, out, replace(window, positions=()))
+                lines.add(f"zero({begin}, {prod(at.size(i) for i in target.indices[1:] if i not in window.given)}*TILE);")
             sizes = [prod(map(at.size, listed)) for listed in window.listed]
             lines.add(f"place {', '.join(f'{name}[{size}]' for name, size in zip(LISTS, sizes, strict=False))};")
             if not window.tests:
@@ -86,7 +89,7 @@ class WindowPrinter:
         """Where an array begins for a position."""
         counts, rest = place
         sums = self._at.place(element) is Place.SUM
-        terms = [(index, counts[index]) for index in window.positions if counts.get(index)]
+        terms = [(index, counts[index]) for index in (*window.given, *window.positions) if counts.get(index)]
         text = affine(terms, rest if sums else 0)
         name = "sums" if sums else self._at.begin(element)
         return name if text == "0" else f"{name} + {text}"

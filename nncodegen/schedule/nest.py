@@ -7,7 +7,7 @@ they leave, and which other nest runs in its place where that depends on the cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -159,9 +159,18 @@ class Repeat:
     recurrences: tuple[Step, ...]
 
     @property
-    def begin(self) -> int:
-        """The value of the index that comes first."""
-        return 0 if self.forward else self.size - 1
+    def head(self) -> str:
+        """How the loop begins, in C."""
+        if self.forward:
+            return f"for (size_t {self.index} = 0; {self.index} < {self.size}; {self.index}++)"
+        return f"for (size_t {self.index} = {self.size}; {self.index}-- > 0;)"
+
+    def begins(self) -> Iterator[tuple[Element, tuple[str, ...]]]:
+        """What is 0 at the begin: the first element of each recurrence, and the indices of those that follow it."""
+        for step in self.recurrences:
+            rest = tuple(index for index in step.target.indices if index not in (SAMPLE, self.index))
+            first = str(0 if self.forward else self.size - 1)
+            yield Element(step.target.tensor, [first if i == self.index else "0" for i in step.target.indices]), rest
 
     def reading(self, name: str) -> tuple[str, ...]:
         """The recurrences that read a tensor, by name."""

@@ -14,7 +14,7 @@ The derivative by the weights of a window is a sum over samples and positions, f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Step
 from nncodegen.schedule.nest import Storage
@@ -33,7 +33,7 @@ class Window:
     ``first`` and ``second`` are its factors. Loops go over ``positions``; ``listed`` are the indices of the lists: of
     rows, of terms and, in a sum over samples, of columns. ``tests`` are equations for indices that may have no such
     value, each with the number of the list that it belongs to. ``along`` are positions that follow each other in
-    memory, together with the samples.
+    memory, together with the samples. ``given`` are indices that have one value, as in a loop around all of it.
     """
 
     first: Element
@@ -44,6 +44,13 @@ class Window:
     equations: tuple[Equation, ...]
     along: tuple[str, ...] = ()
     scatters: bool = False
+    given: tuple[str, ...] = ()
+
+    def at(self, index: str) -> Window:
+        """The window for one value of an index."""
+        positions = tuple(other for other in self.positions if other != index)
+        listed = tuple(tuple(other for other in indices if other != index) for indices in self.listed)
+        return replace(self, positions=positions, listed=listed, given=(index,))
 
     def place(self, element: Element, storage: Storage) -> Linear:
         """Where an element lies, by the indices of loops and lists."""
@@ -189,7 +196,5 @@ def along(window: Window, target: Element, storage: Mapping[str, Storage], progr
             break
         chosen.append(index)
         width *= program.sizes[index] or 1
-    return Window(
-        window.first, window.second, tuple(i for i in window.positions if i not in chosen), window.listed, (),
-        window.equations, tuple(chosen), window.scatters,
-    )  # fmt: skip
+    positions = tuple(index for index in window.positions if index not in chosen)
+    return replace(window, positions=positions, along=tuple(chosen))
