@@ -53,6 +53,13 @@ class Equation:
         return tuple(dict.fromkeys((*self.names, *read)))
 
     @property
+    def holds(self) -> bool | None:
+        """Whether it holds, if numbers stand in the place of all of its indices; else None."""
+        if not isinstance(self.left, str) or not all(index.isdigit() for index in self.names):
+            return None
+        return int(self.left) == sum(factor * int(index) for index, factor in self.terms) + self.offset
+
+    @property
     def right(self) -> str:
         """The right side as text."""
         return affine(self.terms, self.offset)

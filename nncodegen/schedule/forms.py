@@ -126,7 +126,7 @@ def is_written_out(step: Step, program: Program) -> bool:
 
 def can_be_written_out(step: Step, form: Form) -> bool:
     """Whether the short indices of a step need no loops: it runs over samples, which lie innermost, and is no block."""
-    if step.where:
+    if step.where and step.over:
         return False
     sums = step.operator in (None, "sum") or isinstance(step.expression, Element)
     return form.shape is Shape.LOOPS and form.innermost == SAMPLE and SAMPLE in step.target.indices and sums

@@ -23,7 +23,7 @@ from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.places import declared, place, transposed_strides
-from nncodegen.schedule.recurrences import in_groups
+from nncodegen.schedule.recurrences import in_groups, in_place
 from nncodegen.schedule.split import split_loops
 from nncodegen.schedule.vectors import calls_functions, calls_library
 
@@ -73,7 +73,7 @@ def make_kernel(
     steps = [*tiled, *(step.xreplace(renamed) for step in own)]
     results = _results([renamed.get(element, element) for element in outputs], sums[1:], program, layout, storage)
     steps += _written_at_once(results, steps) if name == "jacobian" else results
-    steps = list(in_parts(steps, program))
+    steps = list(in_parts(in_place(steps), program))
     copies = [s.target for s in steps if s.target.tensor in storage]
     kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
     steps, forms = forms_of(needed(steps, [*copies, *sums, *kept]), program, layout)

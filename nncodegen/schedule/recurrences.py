@@ -10,6 +10,7 @@ times. So are the products of inputs with weights.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -42,6 +43,7 @@ def in_groups(steps: Sequence[Step], program: Program, forms: dict[str, Form], m
 
 def _with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[Step | Group]:
     """Steps and groups, where each group begins with what only its steps read, and what has its index."""
+    items = tuple(_with_results(items, forms))
     groups = [item for item in items if isinstance(item, Group)]
     homes: dict[str, set[int]] = {}  # the groups that read a tensor; -1 stands for steps outside
     taken: dict[int, list[Step]] = {number: [] for number in range(len(groups))}
@@ -64,6 +66,37 @@ def _with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator
             number += 1
         elif item.target.tensor not in moved:
             yield item
+
+
+def _with_results(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[Step | Group]:
+    """Steps and groups, where each group ends with what makes one value of several that nothing else reads later.
+
+    So there is one to keep for each time, as that of the derivative of an activation.
+    """
+    groups = {number: list(item.steps) for number, item in enumerate(items) if isinstance(item, Group)}
+    homes = {step.target.tensor: number for number, steps in groups.items() for step in steps}
+    readers = Counter(
+        operand.tensor
+        for number, item in enumerate(items)
+        for step in (item.steps if isinstance(item, Group) else (item,))
+        for operand in step.operands
+        if homes.get(operand.tensor) != number
+    )
+    moved = set[int]()
+    for number, item in enumerate(items):
+        if isinstance(item, Group) or item.over or item.where or forms[item.target.tensor].shape is not Shape.LOOPS:
+            continue
+        home = {homes.get(operand.tensor, -1) for operand in item.operands}
+        spared = sum(readers[operand.tensor] == 1 for operand in item.operands)
+        if len(home) == 1 and min(home) >= 0 and spared > 1:
+            group = items[min(home)]
+            if isinstance(group, Group) and all(e.indices == item.target.indices for e in item.operands):
+                groups[min(home)].append(item)
+                homes[item.target.tensor] = min(home)
+                moved.add(number)
+    for number, item in enumerate(items):
+        if number not in moved:
+            yield replace(item, steps=tuple(groups[number])) if isinstance(item, Group) else item
 
 
 def _may_join(step: Step, groups: Sequence[Group], forms: dict[str, Form], number: int) -> bool:
@@ -90,6 +123,31 @@ def in_one_row(nests: Sequence[Nest], kept: Container[str]) -> frozenset[str]:
             if nest.repeat != repeat or element.indices[target.indices.index(repeat.index)] != repeat.index:
                 del names[element.tensor]
     return frozenset(names)
+
+
+def in_place(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps, where those that reduce nothing read a part of an array, as that of a gate, where it lies.
+
+    Such a part is ``z_0[n, t, j] = sum(g) z[n, t, g, j] where g = 0``, read as ``z[n, t, 0, j]``.
+    """
+    parts: dict[str, tuple[Element, Element]] = {}
+    defined: set[str] = set()
+    for step in steps:
+        read, (equation, *others) = step.expression, step.where or (None,)
+        defined.add(step.target.tensor)
+        if equation and not others and step.operator == "sum" and isinstance(read, Element) and read.tensor in defined:
+            numbers = {equation.left: str(equation.offset)}
+            if step.over == (equation.left,) and not equation.terms and equation.offset >= 0:
+                parts[step.target.tensor] = step.target, Element(read.tensor, [numbers.get(i, i) for i in read.indices])
+        if parts and step.operator is None:
+            known = {}
+            for operand in step.operands:
+                if operand.tensor in parts:
+                    target, part = parts[operand.tensor]
+                    names = dict(zip(target.indices, operand.indices, strict=True))
+                    known[operand] = Element(part.tensor, [names.get(i, i) for i in part.indices])
+            step = step.xreplace(known)
+        yield step
 
 
 def settled(program: Program) -> Program:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import product
 
+from sympy import S
+
 from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.schedule.nest import Nest, Place, Statement, Storage
 
@@ -18,7 +20,10 @@ def numbered(step: Step, numbers: Mapping[str, int]) -> Step:
 
     expression = step.expression.xreplace({element: at(element) for element in step.operands})
     over = tuple(index for index in step.over if index not in numbers)
-    return Step(at(step.target), expression, step.operator if over else None, over)
+    where = tuple(equation.renamed({index: str(number) for index, number in numbers.items()}) for equation in step.where)
+    unknown = tuple(equation for equation in where if equation.holds is None)
+    value = expression if all(equation.holds is not False for equation in where) else S.Zero
+    return Step(at(step.target), value, step.operator if over else None, over, unknown if value else ())
 
 
 def written_out(step: Step, few: Container[str], program: Program) -> Iterator[Step]:
@@ -53,6 +58,8 @@ def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Stor
     A sum of products to which one step adds something, as a bias, and which no other reads, has none: that step begins
     with what it adds, and each product is added as it is computed.
     """
+    zeros = {s.target: S.Zero for s in steps if s.expression == 0 and storage[s.target.tensor].place is Place.LOCAL}
+    steps = [step.xreplace(zeros) for step in steps if step.target not in zeros]
     written = {step.target: terms(step, program) for step in steps}
     places = {step.target: storage[step.target.tensor].place for step in steps}
     sums = {s.target for s in steps if s.operator == "sum" and s.expression.is_Mul and places[s.target] is Place.LOCAL}
