@@ -3,6 +3,8 @@
 from nncodegen.certify import certify, verify
 from nncodegen.curve import curve_fit
 from nncodegen.describe import (
+    GRU,
+    LSTM,
     RBF,
     Activation,
     Add,
@@ -10,6 +12,7 @@ from nncodegen.describe import (
     AveragePooling1D,
     AveragePooling2D,
     BatchNormalization,
+    Bidirectional,
     Call,
     Concatenate,
     Conv1D,
@@ -43,6 +46,7 @@ from nncodegen.describe import (
     Polynomial,
     Reshape,
     Sequential,
+    SimpleRNN,
     Subtract,
     WideAndDeep,
     add,
@@ -89,16 +93,16 @@ from nncodegen.targets import get_include
 __version__ = "0.1.0"
 
 __all__ = [
-    "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
-    "BuildError", "Call", "Certificate", "CertificateError", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D",
-    "Conv2DTranspose", "Dense", "Dropout", "Embedding", "Exportable", "Exported", "FitResult", "Flatten",
-    "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
-    "Graph", "Hyperparameter", "Input", "Layer", "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D",
-    "MaxPooling2D", "Maximum", "Minimum", "Model", "ModelError", "Module", "Multiply", "Network", "NncodegenError",
-    "Node", "Optimizer", "Part", "Permute", "Polynomial", "Program", "ProgramError", "Progress", "Report",
-    "Reshape", "Result", "Sequential", "Subtract", "TableError", "WideAndDeep", "add", "average", "build",
-    "certify", "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export", "from_onnx",
-    "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh", "maximum",
-    "minimum", "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign",
-    "subtract", "tanh", "verify", "with_weights", "xlogy",
+    "GRU", "LSTM", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
+    "BatchNormalization", "Bidirectional", "BuildError", "Call", "Certificate", "CertificateError", "Concatenate",
+    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Embedding", "Exportable",
+    "Exported", "FitResult", "Flatten", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph", "Hyperparameter", "Input", "Layer", "LayerNormalization",
+    "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Model", "ModelError", "Module",
+    "Multiply", "Network", "NncodegenError", "Node", "Optimizer", "Part", "Permute", "Polynomial", "Program",
+    "ProgramError", "Progress", "Report", "Reshape", "Result", "Sequential", "SimpleRNN", "Subtract", "TableError",
+    "WideAndDeep", "add", "average", "build", "certify", "compile_model", "concatenate", "curve_fit", "elu",
+    "evaluate", "export", "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu",
+    "load_safetensors", "log_cosh", "maximum", "minimum", "multiply", "relu", "report", "save_safetensors", "selu",
+    "sigmoid", "silu", "softplus", "softsign", "subtract", "tanh", "verify", "with_weights", "xlogy",
 ]  # fmt: skip

@@ -79,8 +79,8 @@ def random_data(program: Program, samples: int = 5) -> tuple[Array | None, Array
     X, Y = generator.uniform(0.1, 0.9, (samples, inputs)), generator.uniform(0.1, 0.9, (samples, targets))
     start = 0
     for tensor in program.inputs:
-        if count := ranges_of(program).get(tensor.name):
-            X[:, start : start + tensor.size] = generator.integers(count, size=(samples, tensor.size))
+        if numbers := ranges_of(program).get(tensor.name):
+            X[:, start : start + tensor.size] = generator.integers(*numbers, size=(samples, tensor.size))
         start += tensor.size
     if program.labels:
         Y /= Y.sum(axis=1, keepdims=True)

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import replace
 
+from nncodegen.describe.bidirectional import Bidirectional
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.checks import bounded, check_name, check_program
 from nncodegen.describe.convolution import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
@@ -39,6 +40,7 @@ from nncodegen.describe.pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
+from nncodegen.describe.recurrent import GRU, LSTM, SimpleRNN
 from nncodegen.describe.sequential import Sequential
 from nncodegen.describe.shapes import Concatenate, Flatten, Permute, Reshape
 from nncodegen.errors import ModelError
@@ -69,12 +71,12 @@ def identity_of(program: Program) -> str:
 
 
 __all__ = [
-    "PRECISIONS", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
-    "BatchNormalization", "Call", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense",
-    "Describable", "Dropout", "Embedding", "Flatten", "GaussianNoise", "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph", "Input", "Layer",
-    "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Model", "Multiply", "Network",
-    "Node", "Optimizer", "Part", "Permute", "Polynomial", "Reshape", "Sequential", "Subtract", "WideAndDeep", "add",
-    "average", "check_program", "concatenate", "describe", "identity_of", "maximum", "minimum", "multiply",
-    "subtract",
+    "GRU", "LSTM", "PRECISIONS", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
+    "BatchNormalization", "Bidirectional", "Call", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D",
+    "Conv2DTranspose", "Dense", "Describable", "Dropout", "Embedding", "Flatten", "GaussianNoise",
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph",
+    "Input", "Layer", "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Model",
+    "Multiply", "Network", "Node", "Optimizer", "Part", "Permute", "Polynomial", "Reshape", "Sequential",
+    "SimpleRNN", "Subtract", "WideAndDeep", "add", "average", "check_program", "concatenate", "describe",
+    "identity_of", "maximum", "minimum", "multiply", "subtract",
 ]  # fmt: skip

@@ -188,6 +188,8 @@ class Call:
         shape = tuple(self.size(index) for index in element.indices)
         fan_in, fan_out = fans or ((shape[-1], shape[0]) if shape else (1, 1))
         start = initial(initializer, fan_in, fan_out)
+        if start.values and len(start.values) != 8 * math.prod(shape):
+            raise ModelError(f"{self.role} cannot start {name} with {initializer!r}: that is for matrices of one layer")
         self._parameters.append(Tensor(name, shape, start, penalized=penalized, trained=trained))
         return element
 

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nncodegen.describe.checks import is_finite
 from nncodegen.errors import ModelError
 from nncodegen.ir import Initial
+
+DECIMALS = 12
+"""Decimals of the values of an orthogonal matrix."""
 
 TRUNCATION = 0.87962566103423978
 """The standard deviation of a standard normal variable that is truncated at -2 and 2."""
@@ -24,6 +31,19 @@ def _normal(variance: float) -> Initial:
     return Initial("truncated_normal", math.sqrt(variance) / TRUNCATION)
 
 
+@lru_cache(maxsize=8)
+def orthogonal(rows: int, columns: int) -> NDArray[np.float64]:
+    """A matrix whose rows or columns, those of which there are fewer, are orthogonal and have length 1.
+
+    It is the same whenever it is asked for, on all machines: what their libraries round differently is cut off.
+    (Saxe et al., 2014.)
+    """
+    normal = np.random.default_rng(0).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(normal)
+    q = np.round(q * np.sign(np.diag(r)), DECIMALS)
+    return q if rows >= columns else q.T
+
+
 INITIALIZERS: dict[str, Callable[[int, int], Initial]] = {
     "glorot_uniform": lambda fan_in, fan_out: _uniform(2 / (fan_in + fan_out)),
     "glorot_normal": lambda fan_in, fan_out: _normal(2 / (fan_in + fan_out)),
@@ -33,6 +53,7 @@ INITIALIZERS: dict[str, Callable[[int, int], Initial]] = {
     "lecun_normal": lambda fan_in, fan_out: _normal(1 / fan_in),
     "random_uniform": lambda fan_in, fan_out: Initial("uniform", 0.05),
     "random_normal": lambda fan_in, fan_out: Initial("normal", 0.05),
+    "orthogonal": lambda fan_in, fan_out: Initial("given", 0.0, orthogonal(fan_out, fan_in).astype("<f8").tobytes()),
     "zeros": lambda fan_in, fan_out: Initial("constant", 0.0),
     "ones": lambda fan_in, fan_out: Initial("constant", 1.0),
 }

@@ -26,11 +26,14 @@ class Layer:
 
     name: str = ""
 
-    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {}
-    """By the letters of a parameter: what Keras calls it, and PyTorch."""
+    elsewhere: ClassVar[Mapping[str, tuple[str, str | tuple[str, ...]]]] = {}
+    """By the letters of a parameter: what Keras calls it, and PyTorch; there it may be in several arrays."""
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
-        """The values of a parameter, as "keras" or "torch" has them, with axes in the order that they have here."""
+        """The values of a parameter, as "keras" or "torch" has them, with axes in the order that they have here.
+
+        Where there are several arrays, these are the first axis.
+        """
         return values
 
     def describe(self, call: Call) -> Part:

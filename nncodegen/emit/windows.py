@@ -37,7 +37,9 @@ class WindowPrinter:
         with lines.block(""):
             if window.scatters:
                 begin = self._begin(target, out, replace(window, positions=()))
-                lines.add(f"zero({begin}, {prod(at.size(i) for i in target.indices[1:] if i not in window.given)}*TILE);")
+                lines.add(
+                    f"zero({begin}, {prod(at.size(i) for i in target.indices[1:] if i not in window.given)}*TILE);"
+                )
             sizes = [prod(map(at.size, listed)) for listed in window.listed]
             lines.add(f"place {', '.join(f'{name}[{size}]' for name, size in zip(LISTS, sizes, strict=False))};")
             if not window.tests:

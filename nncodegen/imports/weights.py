@@ -42,17 +42,19 @@ def with_weights(model: Model, weights: Mapping[str, Any] | Sequence[Any], origi
     found = copy.copy(model)
     found.initial = {}
     for tensor, values in given.items():
-        layer, letters, shape, told = slots[tensor]
+        layer, letters, shape, names = slots[tensor]
         array = layer.taken_over(letters, values, origin)
         if array.size != int(np.prod(shape)) or (array.ndim == len(shape) and array.shape != shape):
-            raise ModelError(f"{told} has the shape {values.shape}, which does not fit {tensor} of the shape {shape}")
+            raise ModelError(
+                f"{names[0]} has the shape {values.shape}, which does not fit {tensor} of the shape {shape}"
+            )
         found.initial[tensor] = np.array(array, dtype=np.float64).reshape(shape)
     found.describe()
     return found
 
 
-Slot = tuple[Any, str, tuple[int, ...], str]
-"""A layer, the letters of a parameter of it, the shape of this, and what it is called elsewhere."""
+Slot = tuple[Any, str, tuple[int, ...], tuple[str, ...]]
+"""A layer, the letters of a parameter of it, the shape of this, and what it is called elsewhere; it may be in parts."""
 
 
 def _slots(model: Network | Sequential, origin: str) -> dict[str, Slot]:
@@ -63,8 +65,9 @@ def _slots(model: Network | Sequential, origin: str) -> dict[str, Slot]:
         for letters, names in getattr(layer, "elsewhere", {}).items():
             name = f"{letters}{behind}"
             if name in shapes:
-                told = f"{behind.removeprefix('_')}{SEPARATORS[ORIGINS.index(origin)]}{names[ORIGINS.index(origin)]}"
-                slots[name] = layer, letters, shapes[name], told
+                number, folder = ORIGINS.index(origin), behind.removeprefix("_")
+                parts = (names[number],) if isinstance(names[number], str) else names[number]
+                slots[name] = layer, letters, shapes[name], tuple(f"{folder}{SEPARATORS[number]}{n}" for n in parts)
     for name in shapes:
         if name not in slots:
             raise ModelError(f"{name} belongs to a layer whose weights have no name in {origin}: give them as initial")
@@ -75,12 +78,15 @@ def _by_name(weights: Mapping[str, Any], slots: Mapping[str, Slot], origin: str)
     """The weights for each parameter, looked up by the names that they have elsewhere."""
     left = {key: values for key, values in weights.items() if not str(key).endswith(NOT_NEEDED)}
     found: dict[str, NDArray[Any]] = {}
-    for tensor, (_, _, _, told) in slots.items():
-        keys = [key for key in left if _is_called(str(key), told, origin)]
-        if len(keys) != 1:
-            there = ", ".join(map(str, weights)) or "none"
-            raise ModelError(f"{len(keys) or 'no'} weights are called {told}, for {tensor}; there are: {there}")
-        found[tensor] = _array(left.pop(keys[0]), told)
+    for tensor, (_, _, _, names) in slots.items():
+        parts = []
+        for told in names:
+            keys = [key for key in left if _is_called(str(key), told, origin)]
+            if len(keys) != 1:
+                there = ", ".join(map(str, weights)) or "none"
+                raise ModelError(f"{len(keys) or 'no'} weights are called {told}, for {tensor}; there are: {there}")
+            parts.append(_array(left.pop(keys[0]), told))
+        found[tensor] = _joined(parts, names)
     if left:
         raise ModelError(f"the weights {', '.join(map(str, left))} belong to no layer here")
     return found
@@ -95,10 +101,19 @@ def _is_called(key: str, told: str, origin: str) -> bool:
 
 def _in_order(weights: Any, slots: Mapping[str, Slot]) -> dict[str, NDArray[Any]]:
     """The weights for each parameter, one after the other."""
-    arrays = list(weights)
-    if len(arrays) != len(slots):
-        raise ModelError(f"there are {len(arrays)} weights, but the network has {len(slots)}: {', '.join(slots)}")
-    return {tensor: _array(values, f"weight {k}") for k, (tensor, values) in enumerate(zip(slots, arrays, strict=True))}
+    arrays = [_array(values, f"weight {k}") for k, values in enumerate(weights)]
+    needed = sum(len(names) for _, _, _, names in slots.values())
+    if len(arrays) != needed:
+        raise ModelError(f"there are {len(arrays)} weights, but the network has {needed}: {', '.join(slots)}")
+    given = iter(arrays)
+    return {tensor: _joined([next(given) for _ in names], names) for tensor, (_, _, _, names) in slots.items()}
+
+
+def _joined(parts: Sequence[NDArray[Any]], names: Sequence[str]) -> NDArray[Any]:
+    """What is one parameter here: the only array, or several along a new axis. Raises ModelError for other shapes."""
+    if len({part.shape for part in parts}) > 1:
+        raise ModelError(f"{' and '.join(names)} must have the same shape")
+    return parts[0] if len(parts) == 1 else np.stack(parts)
 
 
 def _array(values: Any, told: str) -> NDArray[Any]:

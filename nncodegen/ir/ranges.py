@@ -5,9 +5,9 @@ from __future__ import annotations
 from nncodegen.ir.program import Element, Program
 
 
-def ranges_of(program: Program) -> dict[str, int]:
-    """By the name of an input that equations read: its values are whole numbers from 0, below this one."""
-    found: dict[str, int] = {}
+def ranges_of(program: Program) -> dict[str, tuple[int, int]]:
+    """By the name of an input that equations read: its values are whole numbers from the first, below the second."""
+    found: dict[str, tuple[int, int]] = {}
     copies = {s.target.tensor: s.expression.tensor for s in program.steps if isinstance(s.expression, Element)}
     for equation in (equation for step in program.steps for equation in step.where):
         name = equation.data.tensor if equation.data is not None else ""
@@ -15,5 +15,6 @@ def ranges_of(program: Program) -> dict[str, int]:
             name = copies[name]
         if any(name == tensor.name for tensor in program.inputs):
             size = min(program.sizes[index] or 0 for index, _ in equation.terms)
-            found[name] = min(size, found.get(name, size))
+            begin, end = found.get(name, (equation.offset, equation.offset + size))
+            found[name] = max(begin, equation.offset), min(end, equation.offset + size)
     return found

@@ -90,7 +90,7 @@ def place(
             if nest.repeat:
                 strides, size = _strides_in_loop(program, layout, step.target, nest, single)
             recurrences = nest.repeat.reading(name) if nest.repeat else ()
-            row = size // nest.repeat.size if recurrences and nest.repeat else 0  # of zeros, before all others or behind
+            row = size // nest.repeat.size if recurrences and nest.repeat else 0  # of zeros
             offset = arrays.place(step, nest, home[0], strides, size + row)
             forward = nest.repeat is not None and nest.repeat.forward
             storage[name] = Storage(Place.ARRAY, offset, strides, row if forward else 0)

@@ -108,7 +108,13 @@ def _may_join(step: Step, groups: Sequence[Group], forms: dict[str, Form], numbe
     same = all(indices[step.target.indices.index(index)] == index for indices in reads if index in step.target.indices)
     plain = not step.over or not step.where
     shape = forms[step.target.tensor].shape
-    return SAMPLE in step.target.indices and index in step.target.indices and same and plain and shape in (Shape.LOOPS, Shape.PLACES)
+    return (
+        SAMPLE in step.target.indices
+        and index in step.target.indices
+        and same
+        and plain
+        and shape in (Shape.LOOPS, Shape.PLACES)
+    )
 
 
 def in_one_row(nests: Sequence[Nest], kept: Container[str]) -> frozenset[str]:

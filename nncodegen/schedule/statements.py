@@ -20,7 +20,9 @@ def numbered(step: Step, numbers: Mapping[str, int]) -> Step:
 
     expression = step.expression.xreplace({element: at(element) for element in step.operands})
     over = tuple(index for index in step.over if index not in numbers)
-    where = tuple(equation.renamed({index: str(number) for index, number in numbers.items()}) for equation in step.where)
+    where = tuple(
+        equation.renamed({index: str(number) for index, number in numbers.items()}) for equation in step.where
+    )
     unknown = tuple(equation for equation in where if equation.holds is None)
     value = expression if all(equation.holds is not False for equation in where) else S.Zero
     return Step(at(step.target), value, step.operator if over else None, over, unknown if value else ())

@@ -84,8 +84,8 @@ class Facts(NamedTuple):
     """The update rules that the user wrote."""
     shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     """The shapes of those inputs, targets and outputs that have several axes, by name."""
-    ranges: Mapping[str, int] = MappingProxyType({})
-    """By the name of an input whose values number something: how many there are, from 0."""
+    ranges: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    """By the name of an input whose values number something: the first, and the first behind the last."""
 
 
 def read(text: str) -> Facts:

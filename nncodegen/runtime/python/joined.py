@@ -41,15 +41,15 @@ def check_ranges(model: Model, X: Any) -> None:
     """Raises ValueError, with its position, for the first value that numbers nothing: rows of an embedding, say."""
     start = 0
     for tensor, size in model.facts.inputs:
-        count = model.facts.ranges.get(tensor)
-        if count is not None:
+        if tensor in model.facts.ranges:
+            begin, end = model.facts.ranges[tensor]
             block = X[:, start : start + size]
-            wrong = np.argwhere(~((block >= 0) & (block < count) & (block == np.floor(block))))
+            wrong = np.argwhere(~((block >= begin) & (block < end) & (block == np.floor(block))))
             if len(wrong):
                 row, column = (int(k) for k in wrong[0])
                 value = block[row, column]
                 raise ValueError(
-                    f"X[{row}, {start + column}] is {value:g}; {tensor} has whole numbers from 0 to {count - 1}"
+                    f"X[{row}, {start + column}] is {value:g}; {tensor} has whole numbers from {begin} to {end - 1}"
                 )
         start += size
 

@@ -1,0 +1,83 @@
+"""A recurrent layer that goes over a sequence in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from nncodegen.describe.call import Call, Part
+from nncodegen.describe.layer import Array, Standard
+from nncodegen.describe.recurrent import Recurrent
+from nncodegen.errors import ModelError
+from nncodegen.ir import Element, Equation
+
+MERGES = ("concat", "sum", "mul", "ave")
+"""What may be made of both results."""
+
+
+@dataclass(frozen=True)
+class Bidirectional(Standard):
+    """A recurrent layer, and another one like it that goes backwards; both have weights of their own.
+
+    (Schuster and Paliwal, 1997.) merge_mode: "concat" puts their results one behind the other along the last axis,
+    "sum", "mul" and "ave" add them, multiply them, and take their mean. The parameters are those of the layer with f
+    for forwards and b for backwards in their names: Wf1, Uf1, bf1, Wb1, Ub1 and bb1. Initial states are those of the
+    forward layer, then those of the other.
+    """
+
+    layer: Recurrent
+    merge_mode: str = field(default="concat", kw_only=True)
+
+    @property
+    def elsewhere(self) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:  # type: ignore[override]
+        """What Keras and PyTorch call the weights."""
+        kind = self.layer.name or self.layer.kind
+        found: dict[str, tuple[str, str | tuple[str, ...]]] = {}
+        for letter, word, behind in (("f", "forward", ""), ("b", "backward", "_reverse")):
+            names = self.layer.elsewhere_in(f"{word}_{kind}/", behind)
+            found |= {f"{letters}{letter}": both for letters, both in names.items()}
+        return found
+
+    def taken_over(self, letters: str, values: Array, origin: str) -> Array:
+        """As the layer itself takes them over."""
+        return self.layer.taken_over(letters[0], values, origin)
+
+    def describe(self, call: Call) -> Part:
+        """Both results, merged."""
+        layer = self.layer
+        if not isinstance(layer, Recurrent):
+            raise ModelError(f"{call.role}, Bidirectional, takes a recurrent layer such as LSTM(8), not {layer!r}")
+        if layer.go_backwards:
+            raise ModelError(f"{call.role}, Bidirectional, goes both ways: leave out go_backwards of its layer")
+        if self.merge_mode not in MERGES:
+            raise ModelError(f"the merge_mode of {call.role} is one of {', '.join(MERGES)}, not {self.merge_mode!r}")
+        first, second = self._both(call)
+        if self.merge_mode != "concat":
+            second = Element(second.tensor, first.indices)
+            value = first * second if self.merge_mode == "mul" else first + second
+            return call.output(value / 2 if self.merge_mode == "ave" else value, first.indices)
+        *rest, j = first.indices
+        k, size = call.index(2 * call.size(j)), call.size(j)
+        parts = [
+            call.step(f"side{number + 1}_", (*rest, k), Element(one.tensor, (*rest, j)), "sum", (j,),
+                      (Equation(k, ((j, 1),), number * size),))
+            for number, one in enumerate((first, second))
+        ]  # fmt: skip
+        return call.output(parts[0] + parts[1], (*rest, k))
+
+    def _both(self, call: Call) -> tuple[Element, Element]:
+        """The results of both layers, in the order of time of the first."""
+        inputs, shapes, lengths = call.inputs, call.shapes, self.layer.lengths
+        last = len(inputs) - bool(lengths)
+        if (last - 1) % 2:
+            raise call.refuse("as many initial states for each direction")
+        half = (last - 1) // 2
+        found = []
+        for behind, backwards, begin in (("f", False, 1), ("b", True, 1 + half)):
+            layer = replace(self.layer, go_backwards=backwards)
+            chosen = (0, *range(begin, begin + half), *([len(inputs) - 1] if lengths else []))
+            call.inputs, call.shapes = tuple(inputs[k] for k in chosen), tuple(shapes[k] for k in chosen)
+            found.append(layer.output(call, behind, in_time=True))
+        call.inputs, call.shapes = inputs, shapes
+        first, second = found
+        return first, second

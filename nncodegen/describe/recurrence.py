@@ -1,0 +1,208 @@
+"""One use of a recurrent layer as steps: states, products of all gates, and steps that are left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from sympy import Expr, Ne, Piecewise, S
+
+from nncodegen.describe.activate import activation_formula
+from nncodegen.describe.activations import Activation
+from nncodegen.describe.call import Call
+from nncodegen.describe.checks import is_finite
+from nncodegen.describe.layer import Standard, positive_integer
+from nncodegen.errors import ModelError
+from nncodegen.ir import Element, Equation, Initial
+
+
+@dataclass(frozen=True)
+class Options(Standard):
+    """What all recurrent layers have. The first input has the shape (steps, features).
+
+    return_sequences: whether the result is the output of every step, (steps, units), or that of the last one, (units,).
+    go_backwards: from the last step to the first, and outputs in that order. mask_value: a step whose features all have
+    this value is left out: it gives what the step before gave. lengths: whether the last input is the number of steps
+    of each sample, of the shape (1,), from 1 on; the steps behind these are left out. Inputs between the first and that
+    are the initial states, each of the shape (units,), by default 0.
+    """
+
+    units: int
+    activation: Activation = "tanh"
+    initializer: str | float = field(default="glorot_uniform", kw_only=True)
+    recurrent_initializer: str | float = field(default="orthogonal", kw_only=True)
+    bias_initializer: str | float = field(default="zeros", kw_only=True)
+    bias: bool = field(default=True, kw_only=True)
+    return_sequences: bool = field(default=False, kw_only=True)
+    go_backwards: bool = field(default=False, kw_only=True)
+    mask_value: float | None = field(default=None, kw_only=True)
+    lengths: bool = field(default=False, kw_only=True)
+
+    gates: ClassVar[int] = 1
+    states: ClassVar[int] = 1
+
+
+class Recurrence:
+    """The pen for one use of a recurrent layer; ``behind`` follows the letters of all its tensors.
+
+    ``own`` are the indices of a state, samples, time and units; ``gated`` those of all gates. Raises ModelError for
+    inputs that do not fit.
+    """
+
+    def __init__(self, call: Call, layer: Options, behind: str = "") -> None:
+        self._call, self._layer, self._behind = call, layer, behind
+        self.units = positive_integer(layer.units, f"the units of {call.role}")
+        self._check()
+        self._x = call.inputs[0]
+        self._n, self._t, self._i = self._x.indices
+        self._g, self._j, self._k = call.index(layer.gates), call.index(self.units), call.index(self.units)
+        self.own = (self._n, self._t, self._j)
+        self.gated = (self._n, self._t, self._g, self._j)
+        self._steps = call.size(self._t)
+        self._first, self._last = (self._steps - 1, 0) if layer.go_backwards else (0, self._steps - 1)
+        self._exists = self._mask()
+        self._U: Element | None = None
+
+    def _check(self) -> None:
+        call, layer = self._call, self._layer
+        if len(call.shapes[0]) != 2:
+            raise call.refuse("a sequence of the shape (steps, features) as its first input")
+        states = call.shapes[1 : len(call.shapes) - bool(layer.lengths)]
+        wanted = f"{layer.states} initial states of the shape ({self.units},)" if layer.states > 1 else (
+            f"an initial state of the shape ({self.units},)"
+        )  # fmt: skip
+        if layer.lengths and (len(call.shapes) < 2 or call.shapes[-1] != (1,)):
+            raise call.refuse("the number of steps of each sample as its last input, of the shape (1,)")
+        if states and (len(states) != layer.states or any(shape != (self.units,) for shape in states)):
+            raise call.refuse(f"a sequence and no more, or {wanted} behind it")
+        if layer.mask_value is not None and not is_finite(layer.mask_value):
+            raise ModelError(f"the mask_value of {call.role} must be a finite number, not {layer.mask_value!r}")
+
+    # --- tensors -------------------------------------------------------------------------------------------------
+
+    def _named(self, letters: str) -> str:
+        return letters + (f"{self._behind}_" if self._behind else "")
+
+    def step(
+        self,
+        letters: str,
+        indices: tuple[str, ...],
+        value: Expr,
+        operator: str | None = None,
+        over: tuple[str, ...] = (),
+        where: tuple[Equation, ...] = (),
+    ) -> Element:
+        """A tensor that a step defines."""
+        return self._call.step(self._named(letters), indices, value, operator, over, where)
+
+    def activated(self, activation: Activation, z: Element) -> Expr:
+        """The value of an activation."""
+        return activation_formula(activation, z, self._call.role)
+
+    # --- products of all gates -----------------------------------------------------------------------------------
+
+    def inputs(self) -> Element:
+        """W x, for all gates."""
+        layer, inputs = self._layer, self._call.size(self._i)
+        W = self._parameter("W", (self._g, self._j, self._i), layer.initializer, inputs)
+        return self.step("s", self.gated, W * self._x, "sum", (self._i,))
+
+    def products(self, h_0: Element) -> Element:
+        """U h_0, for all gates."""
+        indices = (self._g, self._j, self._k)
+        self._U = self._parameter("U", indices, self._layer.recurrent_initializer, self.units)
+        return self.step("r", self.gated, self._U * self._of_others(h_0), "sum", (self._k,))
+
+    def product_of_gate(self, value: Expr, gate: int) -> Element:
+        """U times another value than the state, for one gate."""
+        assert self._U
+        held = self._of_others(self.step("held", self.own, value))
+        return self.step("a", self.own, self._U * held, "sum", (self._g, self._k), (Equation(self._g, (), gate),))
+
+    def bias(self, start: str | float | Initial | None = None) -> Expr:
+        """b, for all gates; 0 where there is none."""
+        layer = self._layer
+        start = layer.bias_initializer if start is None else start
+        return self._parameter("b", (self._g, self._j), start, self.units, penalized=False) if layer.bias else S.Zero
+
+    def two_biases(self) -> tuple[Expr, Expr]:
+        """The biases of both products, which are one parameter; 0 where there are none."""
+        if not self._layer.bias:
+            return S.Zero, S.Zero
+        p, rest = self._call.index(2), (self._g, self._j)
+        b = self._parameter("b", (p, *rest), self._layer.bias_initializer, self.units, penalized=False)
+        first, second = (
+            self.step(f"b{k + 1}_", rest, b, "sum", (p,), (Equation(p, (), k),)) for k in (0, 1)
+        )  # fmt: skip
+        return first, second
+
+    def _parameter(
+        self, letters: str, indices: tuple[str, ...], start: str | float | Initial, inputs: int, penalized: bool = True
+    ) -> Element:
+        fans = inputs, self._layer.gates * self.units
+        return self._call.parameter(letters + self._behind, indices, start, fans, penalized)
+
+    def _of_others(self, element: Element) -> Element:
+        """A state under the index of those that are summed up."""
+        return Element(element.tensor, (self._n, self._t, self._k))
+
+    def gate(self, z: Element, number: int) -> Element:
+        """The part of one gate."""
+        letters = f"{z.tensor.rstrip('0123456789_')[:1]}_gate{number}_"
+        return self.step(letters, self.own, z, "sum", (self._g,), (Equation(self._g, (), number),))
+
+    # --- states --------------------------------------------------------------------------------------------------
+
+    def before(self, *letters: str) -> tuple[Element, ...]:
+        """The states of the step before, each begun with the initial one where that is given."""
+        operator = "after" if self._layer.go_backwards else "before"
+        starts = self._call.inputs[1 : 1 + self._layer.states] if len(self._call.inputs) > self._layer.states else ()
+        found = []
+        for number, name in enumerate(letters):
+            own = self.step(f"{name}_0_", self.own, self._state(name), operator, (self._t,))
+            if starts:
+                start = Element(starts[number].tensor, (self._n, self._j))
+                begun = self.step(f"{name}_start_", self.own, start, None, (), (Equation(self._t, (), self._first),))
+                own = self.step(f"{name}_begun_", self.own, own + begun)
+            found.append(own)
+        return tuple(found)
+
+    def define(self, letters: str, value: Expr, old: Element) -> Element:
+        """A state; where a step is left out, it stays the old one."""
+        kept = value if self._exists is None else Piecewise((value, self._exists > 0), (old, True))
+        return self.step(letters, self.own, kept)
+
+    def _state(self, letters: str) -> Element:
+        return Element(self._call.named(self._named(letters)), self.own)
+
+    def result(self, in_time: bool) -> Element:
+        """The states of all steps, in the order of time or that in which they are computed, or the last of them."""
+        h, layer = self._state("h"), self._layer
+        if not layer.return_sequences:
+            last = (Equation(self._t, (), self._last),)
+            return self.step("last", (self._n, self._j), h, "sum", (self._t,), last)
+        if in_time or not layer.go_backwards:
+            return h
+        u = self._call.index(self._steps)
+        mirrored = (Equation(self._t, ((u, -1),), self._steps - 1),)
+        return self.step("mirrored", (self._n, u, self._j), h, "sum", (self._t,), mirrored)
+
+    # --- steps that are left out ---------------------------------------------------------------------------------
+
+    def _mask(self) -> Element | None:
+        """What is above 0 where a step is not left out; None where none ever is."""
+        indices = (self._n, self._t)
+        found: Element | None = None
+        if self._layer.mask_value is not None:
+            other = Piecewise((S.One, Ne(self._x, float(self._layer.mask_value))), (S.Zero, True))
+            found = self.step("differ", indices, other, "sum", (self._i,))
+        if self._layer.lengths:
+            length, call = self._call.inputs[-1], self._call
+            (n, one) = length.indices
+            number = self.step("length", (n,), length, "sum", (one,))
+            ended = Element(call.named(self._named("ended")), indices)
+            before = self.step("ended_0_", indices, ended, "before", (self._t,))
+            ends = self.step("ends", indices, S.One, None, (), (Equation(number, ((self._t, 1),), 1),))
+            self.step("ended", indices, before + ends)  # 1 from the last step on
+            found = self.step("exists", indices, 1 - before if found is None else found * (1 - before))
+        return found

@@ -1,0 +1,163 @@
+"""Layers for sequences, of the shape (steps, features): SimpleRNN, LSTM and GRU, as in Keras.
+
+The state of the next step follows from that of the step before. See ``ir.recurrence`` for how that is written; weights
+of all gates are in one array, so that a step has one product with its state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from sympy import S
+
+from nncodegen.describe.activations import Activation
+from nncodegen.describe.call import Call, Part
+from nncodegen.describe.given import initial_values
+from nncodegen.describe.layer import Array
+from nncodegen.describe.recurrence import Options, Recurrence
+from nncodegen.ir import Element, Initial
+
+
+@dataclass(frozen=True)
+class Recurrent(Options):
+    """A layer whose state at one step follows from that of the step before: see ``Options`` for what it takes."""
+
+    kind: ClassVar[str] = ""
+
+    @property
+    def elsewhere(self) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:  # type: ignore[override]
+        """What Keras and PyTorch call the weights."""
+        return self.elsewhere_in("", "")
+
+    def elsewhere_in(self, folder: str, behind: str) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:
+        """The same within a folder of Keras, and with something behind the names of PyTorch."""
+        cell = f"{folder}{self.kind}_cell"
+        return {
+            "W": (f"{cell}/kernel", f"weight_ih_l0{behind}"),
+            "U": (f"{cell}/recurrent_kernel", f"weight_hh_l0{behind}"),
+            "b": (f"{cell}/bias", (f"bias_ih_l0{behind}", f"bias_hh_l0{behind}")),
+        }
+
+    def taken_over(self, letters: str, values: Array, origin: str) -> Array:
+        """The weights (inputs, gates*units) of Keras, or (gates*units, inputs) of PyTorch, as (gates, units, inputs).
+
+        PyTorch has two biases, which are added.
+        """
+        if letters[0] == "b":
+            return self._in_order(values.sum(axis=0) if origin == "torch" else values, origin)
+        return self._in_order(values.T if origin == "keras" else values, origin)
+
+    def _in_order(self, values: Array, origin: str) -> Array:
+        """Rows of all gates, one gate after the other."""
+        return values.reshape(self.gates, -1, *values.shape[1:]) if len(values) % self.gates == 0 else values
+
+    def describe(self, call: Call) -> Part:
+        """The outputs of all steps, or of the last."""
+        return call.part(self.output(call, ""))
+
+    def output(self, call: Call, behind: str, in_time: bool = False) -> Element:
+        """The element with the result; ``behind`` follows the letters of all tensors.
+
+        in_time: the outputs of all steps are in the order of time also where the layer goes backwards.
+        """
+        recurrence = Recurrence(call, self, behind)
+        self.recur(recurrence)
+        return recurrence.result(in_time)
+
+    def recur(self, at: Recurrence) -> None:
+        """Describes one step."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SimpleRNN(Recurrent):
+    """h = activation(W x + U h_0 + b), with the output h_0 of the step before.
+
+    (Elman, 1990.) W has the shape (1, units, inputs), U (1, units, units) and b (1, units).
+    """
+
+    kind: ClassVar[str] = "simple_rnn"
+
+    def recur(self, at: Recurrence) -> None:
+        """S = W x, r = U h_0, z = s + r + b."""
+        (h_0,) = at.before("h")
+        z = at.gate(at.step("z", at.gated, at.inputs() + at.products(h_0) + at.bias()), 0)
+        at.define("h", at.activated(self.activation, z), h_0)
+
+
+@dataclass(frozen=True)
+class LSTM(Recurrent):
+    """Long short-term memory: c = f*c_0 + i*activation(z_c), h = o*activation(c), with the gates i, f, c and o.
+
+    (Hochreiter and Schmidhuber, 1997; Gers et al., 2000.) Each gate is recurrent_activation of its part of
+    z = W x + U h_0 + b. W has the shape (4, units, inputs), U (4, units, units) and b (4, units). unit_forget_bias: b
+    of the gate f starts with 1. The initial states are those of h and c.
+    """
+
+    recurrent_activation: Activation = "sigmoid"
+    unit_forget_bias: bool = field(default=True, kw_only=True)
+
+    gates: ClassVar[int] = 4
+    states: ClassVar[int] = 2
+    kind: ClassVar[str] = "lstm"
+
+    def recur(self, at: Recurrence) -> None:
+        """S = W x, r = U h_0, z = s + r + b, and its four parts."""
+        h_0, c_0 = at.before("h", "c")
+        z = at.step("z", at.gated, at.inputs() + at.products(h_0) + at.bias(self._start(at)))
+        i, f, o = (at.activated(self.recurrent_activation, at.gate(z, gate)) for gate in (0, 1, 3))
+        c = at.define("c", f * c_0 + i * at.activated(self.activation, at.gate(z, 2)), c_0)
+        at.define("h", o * at.activated(self.activation, c), h_0)
+
+    def _start(self, at: Recurrence) -> str | float | Initial:
+        """How the bias starts."""
+        if not self.unit_forget_bias or self.bias_initializer != "zeros":
+            return self.bias_initializer
+        values = [[float(gate == 1)] * at.units for gate in range(4)]
+        return initial_values(values, (4, at.units), "the bias")
+
+
+@dataclass(frozen=True)
+class GRU(Recurrent):
+    """Gated recurrent unit: h = z*h_0 + (1 - z)*activation(...), with the gates z (update) and r (reset).
+
+    (Cho et al., 2014.) By default (reset_after) the argument is W_h x + b_h + r*(U_h h_0 + b'_h), as in PyTorch; b then
+    has the shape (2, 3, units), for both biases. Otherwise it is W_h x + U_h (r*h_0) + b_h, and b has the shape
+    (3, units). W has the shape (3, units, inputs), U (3, units, units), in the order z, r, h.
+    """
+
+    recurrent_activation: Activation = "sigmoid"
+    reset_after: bool = field(default=True, kw_only=True)
+
+    gates: ClassVar[int] = 3
+    kind: ClassVar[str] = "gru"
+
+    def taken_over(self, letters: str, values: Array, origin: str) -> Array:
+        """The order of PyTorch is r, z, h; both of its biases are kept."""
+        if letters[0] != "b" or not self.reset_after:
+            return super().taken_over(letters, values, origin)
+        both = values.reshape(2, -1)
+        return both if both.shape[1] % 3 else self._in_order(both.T, origin).transpose(2, 0, 1)
+
+    def _in_order(self, values: Array, origin: str) -> Array:
+        gates = super()._in_order(values, origin)
+        return gates[[1, 0, 2]] if origin == "torch" and len(gates) == 3 else gates
+
+    def recur(self, at: Recurrence) -> None:
+        """S = W x + b, r = U h_0 + b', and their three parts."""
+        (h_0,) = at.before("h")
+        inputs, products = at.inputs(), at.products(h_0)
+        first, second = at.two_biases() if self.reset_after else (at.bias(), S.Zero)
+        s, r = at.step("s_b", at.gated, inputs + first), at.step("r_b", at.gated, products + second)
+        update, reset = (
+            at.activated(self.recurrent_activation, at.step(f"z{k}_", at.own, at.gate(s, k) + at.gate(r, k)))
+            for k in (0, 1)
+        )
+        if self.reset_after:
+            inner = at.gate(s, 2) + reset * at.gate(r, 2)
+        else:
+            inner = at.gate(s, 2) + at.product_of_gate(reset * h_0, 2)
+        update = at.step("update", at.own, update)
+        at.define("h", update * h_0 + (1 - update) * at.activated(self.activation, at.step("z2_", at.own, inner)), h_0)
