@@ -11,7 +11,7 @@ the program.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from sympy import Add, Expr, Mul, Piecewise, Pow
@@ -167,13 +167,30 @@ def split(steps: Iterable[Step], numbering: Numbering) -> dict[Element, Element]
             known[step.target] = numbering.recur(step.operator, step.target.indices, step.over, step.target.tensor)
             recurrences.append((known[step.target], step.expression))
             continue
-        own = step.xreplace(known)
+        own = step.xreplace(known_under(step, known))
         known[step.target] = numbering.define(
             own.expression, step.target.tensor, step.target.indices, step.operator, step.over, own.where
         )
     for recurrence, read in recurrences:
         numbering.complete(recurrence, read.xreplace(known))
     return known
+
+
+def known_under(step: Step, known: Mapping[Element, Expr]) -> dict[Element, Expr]:
+    """What the elements that a step reads have become, also where it reads a tensor under other indices."""
+    found: dict[Element, Expr] = {}
+    others = [operand for operand in step.operands if operand not in known]
+    targets = {target.tensor: target for target in known} if others else {}
+    for operand in step.operands:
+        value = known.get(operand)
+        if operand in others and operand.tensor in targets:
+            target = targets[operand.tensor]
+            names = dict(zip(target.indices, operand.indices, strict=True))
+            read = elements(known[target])
+            value = known[target].xreplace({e: Element(e.tensor, [names.get(i, i) for i in e.indices]) for e in read})
+        if value is not None:
+            found[operand] = value
+    return found
 
 
 def hint(step: Step) -> str | None:

@@ -22,7 +22,7 @@ from sympy.codegen.cfunctions import log1p
 
 from nncodegen.ir import NORMALIZATIONS, RECURRENCES, Element, Program, Step, Update, gathered, needed, solve
 from nncodegen.ir.functions import StableFunction, decay
-from nncodegen.passes.numbering import Numbering, hint
+from nncodegen.passes.numbering import Numbering, hint, known_under
 
 Observer = Callable[[str, Step, Expr, Expr], None]
 """What is told of each node that is lowered: by what, in which step, the node before and after."""
@@ -85,7 +85,7 @@ def _simplify_steps(
             known[step.target] = numbering.recur(step.operator, step.target.indices, step.over, hint(step))
             recurrences.append((known[step.target], step.expression))
             continue
-        step = step.xreplace(known)
+        step = step.xreplace(known_under(step, known))
         if step.operator in NORMALIZATIONS:
             value = _normalization(step, hint(step), numbering)
             if step.operator == "log_softmax":
