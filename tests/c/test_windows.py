@@ -17,18 +17,17 @@ from nncodegen.passes.stabilize import stabilize
 from tests.support.plain import loaded
 from tests.support.windows import GROUPED, OPERATIONS, PROGRAMS, STEPS, Given, chain, data, gradient
 
-NAMES = list(PROGRAMS)
-
 
 NUMBERS = (st.integers(1, 3), st.integers(1, 2), st.integers(1, 2))
-RANDOM = st.lists(st.tuples(st.sampled_from(OPERATIONS[:-1]), *NUMBERS), min_size=2, max_size=4)
+RANDOM = st.lists(st.tuples(st.sampled_from(OPERATIONS), *NUMBERS), min_size=2, max_size=4)
 CHAINS = {
     "strided, padded": [("window", 2, 1, 2), ("function", 1, 1, 1), ("transposed", 2, 1, 1), ("window", 1, 2, 1)],
+    "recurrent, shifted": [("recurrence", 1, 1, 1), ("cut", 1, 1, 1), ("recurrence", 1, 1, 2), ("window", 1, 1, 1)],
     "pooled, mirrored": [("window", 1, 1, 1), ("pool", 3, 2, 1), ("cut", 1, 1, 1), ("transposed", 3, 2, 2)],
 }
 
 
-@pytest.mark.parametrize("name", [*NAMES, *CHAINS])
+@pytest.mark.parametrize("name", [*PROGRAMS, *CHAINS])
 def test_modules_compute_what_programs_mean(name: str) -> None:
     """Outputs, loss and gradient of a batch that leaves a vector incomplete are those of the evaluator."""
     check(chain(CHAINS[name]) if name in CHAINS else PROGRAMS[name])

@@ -1,0 +1,102 @@
+"""Compiled recurrent layers: against the evaluator, with the same bits whatever the batch is, and what they learn."""
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.ir import evaluate
+from tests.support.built import built, stage
+
+pytestmark = pytest.mark.usefixtures("vector_compiler")
+RNG = np.random.default_rng(2)
+
+
+def mixed():
+    """A stack with all that there is: both directions, initial states, steps left out, and both kinds of a GRU."""
+    sequence, state, length = nn.Input((5, 3)), nn.Input(4, name="state"), nn.Input(1, name="steps")
+    h = nn.Bidirectional(nn.LSTM(3, mask_value=0.0, return_sequences=True))(sequence)
+    h = nn.GRU(4, lengths=True, return_sequences=True, go_backwards=True)(h, state, length)
+    h = nn.GRU(3, reset_after=False, return_sequences=True)(h)
+    h = nn.SimpleRNN(9, "relu", return_sequences=True)(h)
+    return nn.Network([sequence, state, length], nn.LSTM(2, "linear")(h), name="mixed")
+
+
+MIXED = mixed()
+X = np.hstack([RNG.normal(size=(70, 19)), RNG.integers(1, 6, (70, 1))])
+X[::3, 6:9] = 0
+Y = RNG.normal(size=(70, 2))
+
+
+def test_modules_compute_what_layers_mean():
+    """Outputs, loss and gradient of a batch that leaves a vector incomplete are those of the evaluator."""
+    program, module = stage(MIXED), built(MIXED, fit=False)
+    parameters = RNG.normal(size=program.parameter_count)
+    values = evaluate(program, parameters, X, Y)
+    loss, gradient = module.loss_and_gradient(parameters, X, Y)
+    assert loss == pytest.approx(float(values["loss"]), rel=1e-13)
+    expected = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
+    np.testing.assert_allclose(gradient, expected, atol=1e-13 * np.linalg.norm(expected))
+    outputs = module.predict(parameters, X)
+    np.testing.assert_allclose(outputs, values[program.outputs[0].tensor], atol=1e-13)
+
+
+def test_no_bit_depends_on_the_batch_or_the_threads():
+    """The prediction of a sample is the same whatever stands beside it, and so is a training with several threads."""
+    module = built(MIXED, fit=False)
+    parameters = RNG.normal(size=module.parameter_count)
+    whole = module.predict(parameters, X)
+    for part in (slice(0, 1), slice(5, 6), slice(3, 20), slice(33, 70)):
+        np.testing.assert_array_equal(module.predict(parameters, X[part]), whole[part])
+    many = np.tile(X, (40, 1)), np.tile(Y, (40, 1))
+    one, two = (module.train(*many, epochs=2, batch_size=1400, optimizer="adam", threads=k).parameters for k in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_sequence_has_at_least_one_step():
+    """A length of 0, or one beyond the end, is an error with its position."""
+    module = built(MIXED, fit=False)
+    for wrong in (0, 6, 2.5):
+        given = X.copy()
+        given[4, -1] = wrong
+        with pytest.raises(ValueError, match=r"X\[4, 19\] is .*; steps has whole numbers from 1 to 5"):
+            module.predict(np.zeros(module.parameter_count), given)
+
+
+def test_a_gru_learns_to_add():
+    """Trained with 1,024 pairs of numbers of 8 bits, it adds all 65,536 without an error."""
+
+    def digits(numbers):
+        return (numbers[:, None] >> np.arange(9)) & 1
+
+    first, second = np.divmod(np.arange(65536), 256)
+    pairs, sums = np.stack([digits(first), digits(second)], 2), digits(first + second)
+    layers = [nn.GRU(6, return_sequences=True), nn.Dense(1, "sigmoid")]
+    module = nn.build(nn.Sequential(layers, (9, 2), "binary_crossentropy", name="adder"), fit=False)
+    some = np.random.default_rng(0).choice(65536, 1024, replace=False)
+    given = pairs[some].astype(float), sums[some].astype(float)
+    result = module.train(*given, epochs=60, batch_size=32, optimizer="adam", learning_rate=0.03, seed=0)
+    found = module.predict(result.parameters, pairs.astype(float))
+    np.testing.assert_array_equal(found.reshape(sums.shape) > 0.5, sums == 1)
+
+
+def test_an_lstm_predicts_a_chaotic_series():
+    """It has seen 8 values of Henon's map, of which the next one needs two, and is 20 times as good as the last."""
+    series = [0.1, 0.1]
+    for _ in range(1200):
+        series.append(1 - 1.4 * series[-1] ** 2 + 0.3 * series[-2])
+    windows = np.lib.stride_tricks.sliding_window_view(np.array(series[100:]), 9)
+    seen, following = windows[:, :8, None], windows[:, 8:]
+    module = nn.build(nn.Sequential([nn.LSTM(8), nn.Dense(1)], (8, 1), name="henon"), fit=False)
+    options = {"epochs": 40, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01, "seed": 0}
+    result = module.train(seen[:800], following[:800], **options)
+    error = module.predict(result.parameters, seen[800:]) - following[800:]
+    assert np.std(error) < np.std(seen[800:, -1] - following[800:]) / 20
+
+
+def test_c_does_not_grow_with_a_sequence():
+    """The source for 500 steps is as long as that for 5, but for digits."""
+    lengths = []
+    for steps in (5, 500):
+        model = nn.Sequential([nn.LSTM(4), nn.Dense(1)], (steps, 3), name="long")
+        lengths.append(len(stage(model, "emit").files["long.c"].splitlines()))
+    assert lengths[0] == lengths[1]
