@@ -17,7 +17,6 @@ from nncodegen.passes.stabilize import stabilize
 from tests.support.plain import loaded
 from tests.support.windows import GROUPED, OPERATIONS, PROGRAMS, STEPS, Given, chain, data, gradient
 
-
 NUMBERS = (st.integers(1, 3), st.integers(1, 2), st.integers(1, 2))
 RANDOM = st.lists(st.tuples(st.sampled_from(OPERATIONS), *NUMBERS), min_size=2, max_size=4)
 CHAINS = {
