@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import Any, Protocol
 
@@ -157,6 +157,8 @@ class Module(Protocol):
         threads: int = 1,
         final_loss: bool = True,
         history: bool = True,
+        data: Mapping[str, Any] | None = None,
+        weights: Mapping[str, float] | None = None,
         **hyperparameters: Any,
     ) -> Result:
         """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
@@ -218,6 +220,11 @@ class Module(Protocol):
                              history
         history              whether to keep the loss of each epoch; otherwise it is NaN, and takes no evaluation: the
                              gradient does without it. Not with metrics, validation data, patience or monitor
+
+        data                 in the place of X and Y, for a network with losses by name: {term: X}, or {term: (X, Y)}
+                             for a term with targets; X may be nncodegen.Points, which are drawn, Y a function of X
+        weights              {term: number}, what the mean of each term counts in the loss; 1 for those left out; one of
+                             weight 0 needs no data
 
         The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
         are built with fit=True): epochs are its iterations, at most, and it takes X, Y, parameters, tolerance and seed
@@ -334,6 +341,8 @@ class Module(Protocol):
         tolerance: float | None = None,
         max_iterations: int | None = None,
         threads: int = 1,
+        data: Mapping[str, Any] | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> FitResult:
         """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
@@ -361,6 +370,7 @@ class Module(Protocol):
                         the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
         max_iterations  the most steps that are tried; by default 1,000, and 100 for each parameter
         threads         1 to 64, which share the starting points
+        data, weights   for a network with losses by name, in the place of X and Y: see train
 
         Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), a table
         where it is printed. Where the fit did not converge, its status says why, and so does a RuntimeWarning. Raises
@@ -423,6 +433,8 @@ class Module(Protocol):
         l1: float = 0.0,
         l2: float = 0.0,
         seed: int = 0,
+        data: Mapping[str, Any] | None = None,
+        weights: Mapping[str, float] | None = None,
         **options: Any,
     ) -> Result:
         """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
@@ -444,4 +456,26 @@ class Module(Protocol):
         """The result that was saved in a file, for this model in this precision.
 
         Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
+        """
+
+    def stack(self, data: Mapping[str, Any], weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
+        """The samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
+
+        data       {term: X}, or {term: (X, Y)} for a term with targets; X may be ``Points``, Y a function of X
+        weights    {term: number}: what the mean of each term counts in the loss; 1 for those left out. One of weight 0
+                   needs no data
+
+        Raises ValueError for a term without data, or whose data do not fit.
+        """
+
+    def derivatives(self, parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
+        """The outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by their names.
+
+        There are some for networks whose losses hold derivatives by inputs: "u_xx" is the second derivative of u by x.
+        """
+
+    def residuals(self, parameters: ArrayLike, data: Mapping[str, Any]) -> dict[str, Array]:
+        """What the terms of the loss are for their samples, before they are squared: arrays (N,), or (N, equations).
+
+        data has samples as for ``train``, of all terms or of some.
         """

@@ -50,7 +50,7 @@ is a fifth slower as well.
 """
 
 
-COMPANIONS = ("fitting", "hessian")
+COMPANIONS = ("fitting", "hessian", "fields")
 """What files of kernels besides NAME.c may be called: NAME_fitting.c."""
 
 

@@ -30,6 +30,7 @@ from nncodegen.describe.model import Model
 from nncodegen.describe.network import Network
 from nncodegen.describe.normalization import BatchNormalization, LayerNormalization
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
+from nncodegen.describe.physics import Mean
 from nncodegen.describe.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -75,7 +76,7 @@ __all__ = [
     "BatchNormalization", "Bidirectional", "Call", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D",
     "Conv2DTranspose", "Dense", "Describable", "Dropout", "Embedding", "Flatten", "GaussianNoise",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph",
-    "Input", "Layer", "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Model",
+    "Input", "Layer", "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean", "Minimum", "Model",
     "Multiply", "Network", "Node", "Optimizer", "Part", "Permute", "Polynomial", "Reshape", "Sequential",
     "SimpleRNN", "Subtract", "WideAndDeep", "add", "average", "check_program", "concatenate", "describe",
     "identity_of", "maximum", "minimum", "multiply", "subtract",

@@ -94,7 +94,7 @@ def check_program(program: Program) -> None:
     """Raises ModelError if a stage has made a formula that cannot be compiled, such as a complex derivative."""
     for step in program.steps:
         role = f"{step.target} of {program.name}"
-        _check_nodes(step.expression, role, (*FUNCTIONS, Primitive))
+        _check_nodes(step.expression, role, (*FUNCTIONS, Primitive, sympy.Derivative, sympy.Tuple))
         check_numbers(step.expression, role, program.precision)
     for companion in program.companions:
         check_program(companion.program)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sympy import Symbol
 
 from nncodegen.describe.assembly import assembled
 from nncodegen.describe.call import Call, Indices, Part, check_names, count, described, layer_name
@@ -12,6 +15,7 @@ from nncodegen.describe.layer import Layer, shape_of
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, term_of
 from nncodegen.describe.losses import LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.physics import physics_of
 from nncodegen.describe.shapes import Flatten
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Tensor
@@ -26,17 +30,28 @@ class Sequential:
     W2, and so on, numbered by their layers; in a flat array they lie in that order. optimizers are additional update
     rules. initial has values that parameters start with, in place of those that are drawn: arrays by name, such as
     ``{"W1": ..., "b1": ...}``, or all of them in a flat array. Raises ModelError, which names the part that is wrong.
+
+    Or inputs are symbols and outputs functions of them, such as ``sympy.Function("u")(x, t)``, one for each unit of the
+    last layer; then losses are expressions by name, in which the functions and their derivatives stand (see
+    docs/guide/physics.md). Each is squared in the mean over samples of its own, unless it is a ``Mean``; a tuple holds
+    the equations of a system. Symbols that are no inputs are columns of the samples, in the order of targets, or
+    parameters: unknown coefficients with their initial values. A mapping as outputs gives formulas around what the
+    network gives, ``{u: x*(1 - x)*u}``.
     """
 
     @bounded("the network")
     def __init__(
         self,
         layers: Sequence[Layer],
-        inputs: int | Sequence[int],
+        inputs: Any,
         loss: str | LossFunction = "mse",
         name: str = "network",
         optimizers: Sequence[Optimizer] = (),
         initial: Given | None = None,
+        outputs: Any = None,
+        losses: Mapping[str, Any] | None = None,
+        parameters: Mapping[Symbol, float] | None = None,
+        targets: Sequence[Symbol] | Symbol = (),
     ) -> None:
         if not isinstance(layers, Iterable):
             raise ModelError(f"{name} needs a list of layers, such as [Dense(1)], not {layers!r}")
@@ -49,7 +64,9 @@ class Sequential:
         self.name = check_name(name, "the name of a model")
         self.layers = layers
         self.inputs = inputs
-        shape = shape_of(inputs, "inputs, the number of values in a sample,")
+        self.physics = physics_of(self.name, inputs, outputs, losses, parameters, targets, loss)
+        values = inputs if self.physics is None else len(self.physics.inputs)
+        shape = shape_of(values, "inputs, the number of values in a sample,")
         self._shape = (count(shape),) if isinstance(layers[0], Flatten) else shape
         self.loss = loss
         self.optimizers = check_optimizers(optimizers, name)
@@ -78,6 +95,8 @@ class Sequential:
             parts.append(described(layer, call))
             x, shape = parts[-1].output, parts[-1].shape
         found = assembled([start], [self._shape], parts, [Output(x, parts[-1].formula)])
+        if self.physics is not None:
+            return self.physics.describe(self.layers, parts, found, self.initial)
         loss = entry_of(self.loss)
         terms, targets = [term_of(loss, found.outputs[0], shape)], targets_of(found.outputs)
         parameters = tuple(tensor for part in parts for tensor in part.parameters)

@@ -12,9 +12,6 @@ from nncodegen.schedule import LONG, Place, Schedule
 STATE, OPTIONS = 3, 5
 """The defaults in config.h: the most values of state, and hyperparameters, that the usual update rules have."""
 
-HESSIAN = "hessian"
-"""The name of the companion for products with the Hessian."""
-
 
 def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, Mapping[str, Any]]:
     """Names and values in groups with a title each, without those that equal the defaults of config.h."""
@@ -79,12 +76,14 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
 
 def offers(schedule: Schedule) -> dict[str, bool]:
     """Which functions there are besides those of every model."""
+    names = [each.companion.name for each in schedule.companions if each.companion]
     return {
         "MANY": schedule.many,
         "BLAS": schedule.calls_blas,
         "FIT": any(each.companion and each.companion.outputs for each in schedule.companions),
         "FITS": any(each.fits for each in schedule.companions),
-        "HESSIAN": any(each.companion and each.companion.name == HESSIAN for each in schedule.companions),
+        "HESSIAN": "hessian" in names,
+        "FIELDS": "fields" in names,
     }
 
 

@@ -43,6 +43,8 @@ def facts(schedule: Schedule) -> str:
     for name, found in (("shapes", _shapes(program)), ("ranges", ranges_of(program))):
         if found:
             entries[name] = _literal(found)
+    if program.terms:
+        entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"
 
 

@@ -29,11 +29,11 @@ from nncodegen.ir.program import (
 )
 from nncodegen.ir.ranges import ranges_of
 from nncodegen.ir.recurrence import RECURRENCES, Group, gathered, grouped
-from nncodegen.runtime.python.facts import Hyperparameter
+from nncodegen.runtime.python.facts import Hyperparameter, Term
 
 __all__ = [
     "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE", "Companion",
     "Element", "Equation", "Group", "Hyperparameter", "Initial", "Noise", "Program", "Size", "Solution", "Solved",
-    "Step", "Tensor", "Update", "elements", "evaluate", "gathered", "grouped", "needed", "ranges_of",
+    "Step", "Tensor", "Term", "Update", "elements", "evaluate", "gathered", "grouped", "needed", "ranges_of",
     "show_step", "solve", "verify",
 ]  # fmt: skip

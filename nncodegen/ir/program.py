@@ -32,7 +32,7 @@ from nncodegen.errors import ProgramError
 from nncodegen.ir.equations import Equation
 from nncodegen.ir.recurrence import RECURRENCES, check_recurrences
 from nncodegen.notebook import program_html, program_latex
-from nncodegen.runtime.python.facts import Hyperparameter
+from nncodegen.runtime.python.facts import Hyperparameter, Term
 
 REDUCTIONS = ("sum", "max", "first")
 """Operators that make the indices they run over disappear. ``first`` gives the number of the first term that is not 0,
@@ -276,6 +276,12 @@ class Program:
     """Whether the loss of a sample is the sum, or the mean, of the squares of outputs - targets."""
     loss_of_outputs: Expr | None = None
     """The loss of a sample written with the outputs, for a formula; None where it depends on more than these."""
+    terms: tuple[Term, ...] = ()
+    """The terms of the loss, where each has samples of its own."""
+    fields: tuple[Element, ...] = ()
+    """What a module tells of every sample besides the outputs: derivatives of these, and what the terms are there."""
+    residuals: tuple[Element, ...] = ()
+    """What the loss of a sample is the sum of the squares of, where these are more than outputs minus targets."""
     not_fitted: str = ""
     """Why there is no companion for fits."""
     extents: tuple[tuple[str, int], ...] = ()

@@ -15,6 +15,7 @@ from nncodegen.passes.fitting import fit_of
 from nncodegen.passes.hessian import hessian
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
+from nncodegen.passes.tangent import fields, tangent
 
 
 def differentiate(program: Program, fit: bool | None = None) -> Program:
@@ -23,6 +24,7 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
     Those are for fits and for the Hessian, with ``fit``; by default, of formulas. A formula that does not allow a fit
     has no companion for that; with ``fit``, it raises ModelError.
     """
+    program = tangent(program)
     numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
     known = split(program.steps, numbering)
     loss = known[program.loss]
@@ -36,11 +38,12 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
 
 def _with_companions(derived: Program, program: Program, fit: bool | None) -> Program:
     """The differentiated program with the companions for its fit and its Hessian, or why there is no fit."""
+    others = (fields(program),) if program.fields else ()
     if fit is False or (fit is None and program.layered):
-        return replace(derived, not_fitted="it was built without fit=True")
+        return replace(derived, not_fitted="it was built without fit=True", companions=others)
     found = fit_of(program)
     if isinstance(found, Companion):
-        return replace(derived, companions=(found, hessian(program)))
+        return replace(derived, companions=(found, hessian(program), *others))
     if fit:
         raise ModelError(f"{program.name} cannot be fitted: {found}; build it without fit=True")
-    return replace(derived, not_fitted=found, companions=(hessian(program),))
+    return replace(derived, not_fitted=found, companions=(hessian(program), *others))

@@ -134,6 +134,8 @@ def _adjoint(target: Element, terms: Terms, numbering: Numbering) -> Expr:
 def _gradient(parameter: Element, leading: tuple[str, ...], terms: Terms, numbering: Numbering) -> Element:
     """The derivative of the loss by a parameter, in a tensor of its own, with leading indices before its own."""
     name, indices = f"d_{parameter.tensor}", tuple(dict.fromkeys((*leading, *parameter.indices)))
+    if len(parameter.indices) == 2 and len(terms.get(((SAMPLE,), ()), ())) > 1:
+        return numbering.define(_total(terms, numbering, parameter, by_product=True), name, indices)
     if len(terms) == 1:
         (((over, where), expressions),) = terms.items()
         if over:
@@ -141,15 +143,16 @@ def _gradient(parameter: Element, leading: tuple[str, ...], terms: Terms, number
     return numbering.define(_total(terms, numbering, parameter), name, indices)
 
 
-def _total(terms: Terms, numbering: Numbering, target: Element) -> Expr:
+def _total(terms: Terms, numbering: Numbering, target: Element, by_product: bool = False) -> Expr:
     """The sum of terms. Each is summed up over units by itself: the sum of one product is a product of matrices.
 
-    Those with equations have their indices in the order of the target.
+    Those with equations have their indices in the order of the target. With ``by_product``, each is also summed up over
+    the samples by itself, as for a matrix of weights that several layers share, or derivatives of one.
     """
     total = Add(*terms.get(((), ()), []))
     for (over, where), expressions in terms.items():
         if over or where:
-            parts = [Add(*expressions)] if over == (SAMPLE,) else expressions
+            parts = [Add(*expressions)] if over == (SAMPLE,) and not by_product else expressions
             operator = "sum" if over else None
             for part in parts:
                 read = {index for element in elements(part) for index in element.indices}

@@ -38,7 +38,8 @@ class NumpyNative:
         self._count = program.parameter_count
         companions = {companion.name: companion for companion in program.companions}
         self._fitting = next((FitRows(each) for each in companions.values() if each.outputs), None)
-        self._hessian = _hessian_of(companions)
+        self._hessian = _plan_of(companions, "hessian")
+        self._fields = _plan_of(companions, "fields")
         self.state_size = max((len(update.state) for update in program.updates), default=0) * self._count
         self.measures_size = len(self._batches.no_measures())
         self.group_size = 1
@@ -115,6 +116,13 @@ class NumpyNative:
             found = plan(np.concatenate([point, _double(directions[number])]), data)
             products[number] = self._rounded(columns_of(found, plan.results, samples).sum(axis=0))
 
+    def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:
+        """Writes what is known at some samples besides the outputs."""
+        if self._fields is None:
+            raise ValueError("the model has no derivatives by inputs")
+        found = self._fields(_double(parameters), _samples(X, Y, None, samples))
+        values[...] = self._rounded(columns_of(found, self._fields.results, samples))
+
     # --- training and fits
 
     def training(self, buffers: Array, state: Array, options: Array, optimizer: int, seed: int) -> NumpyTraining:
@@ -190,9 +198,9 @@ class NumpyNative:
             return np.asarray(values).astype(self._dtype)
 
 
-def _hessian_of(companions: Mapping[str, Companion]) -> Plan | None:
-    """What computes products with the Hessian."""
-    found = companions.get("hessian")
+def _plan_of(companions: Mapping[str, Companion], name: str) -> Plan | None:
+    """What computes the outputs of a companion, if there is one of this name."""
+    found = companions.get(name)
     return None if found is None else Plan(found.program, found.program.outputs)
 
 

@@ -86,9 +86,11 @@ def _is_zero(element: Element, steps: Iterable[Step]) -> bool:
 def _cuts(program: Program) -> Iterator[Cut]:
     """What u may be: the steps of the program, written with it, and its elements.
 
-    First the outputs, where the loss holds their formula; then the arguments of their activations; then the outputs in
-    the loss as it was described.
+    Residuals of their own, if there are some; else first the outputs, where the loss holds their formula; then the
+    arguments of their activations; then the outputs in the loss as it was described.
     """
+    if program.residuals:
+        yield program.steps, program.residuals, False
     of_outputs = [step for step in program.steps if step.target in program.outputs]
     formulas = {step.target: step.expression for step in of_outputs if not step.over}
     renamed = [formulas.get(output, output) for output in program.outputs]

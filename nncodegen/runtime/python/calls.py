@@ -89,13 +89,14 @@ TRAIN = Call("train", _without("batches", "method"), "hyperparameters")
 STREAM = Call(
     "train_on_stream",
     _without(
-        "X", "Y", "method", "epochs", "tolerance", "sample_weight", "validation_fraction", "final_loss", "history"
+        "X", "Y", "data", "weights", "method", "epochs", "tolerance", "sample_weight", "validation_fraction",
+        "final_loss", "history",
     ),
     "hyperparameters", required=1, shuffle=OPTIONS["shuffle"]._replace(kind=FLAG, default=False),
 )  # fmt: skip
 
 MINIMIZE = Call(
     "minimize",
-    ("X", "Y", "parameters", "method", "sample_weight", "class_weight", "l1", "l2", "seed"),
+    ("X", "Y", "parameters", "method", "sample_weight", "class_weight", "l1", "l2", "seed", "data", "weights"),
     "options",
 )

@@ -55,6 +55,19 @@ class Rule(NamedTuple):
     scheduled: bool = True
 
 
+class Term(NamedTuple):
+    """A term of a loss that has samples of its own.
+
+    scale is the target that holds the square root of what the term counts at a sample, 0 at those of other terms;
+    targets are the others that it reads, fields what holds that which is squared, or is the loss itself.
+    """
+
+    name: str
+    scale: str
+    targets: tuple[str, ...]
+    fields: tuple[str, ...]
+
+
 class Facts(NamedTuple):
     """The facts of a model. Tensors of inputs, targets and outputs are pairs of a name and a number of columns."""
 
@@ -86,6 +99,10 @@ class Facts(NamedTuple):
     """The shapes of those inputs, targets and outputs that have several axes, by name."""
     ranges: Mapping[str, tuple[int, int]] = MappingProxyType({})
     """By the name of an input whose values number something: the first, and the first behind the last."""
+    terms: tuple[Term, ...] = ()
+    """The terms of the loss, where each has samples of its own."""
+    fields: tuple[str, ...] = ()
+    """What is known at every sample then: outputs, their derivatives, the residuals of the terms."""
 
 
 def read(text: str) -> Facts:
@@ -96,6 +113,7 @@ def read(text: str) -> Facts:
         name: Rule(tuple(Hyperparameter(*row) for row in hyperparameters), state, scheduled)
         for name, (hyperparameters, state, scheduled) in found["rules"].items()
     }
+    found["terms"] = tuple(Term(*row) for row in found.get("terms", ()))
     return Facts(**found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from .joined import joined
 from .problem import ROBUST, Problem, Solution, check_tolerance
 from .scalars import THREADS, flag, integer, number
 from .starting_points import best_start
+from .terms import stack
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -43,6 +44,8 @@ def fit(
     tolerance: float | None = None,
     max_iterations: int | None = None,
     threads: int = 1,
+    data: Mapping[str, Any] | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> FitResult:
     """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
@@ -70,6 +73,7 @@ def fit(
                     the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
     max_iterations  the most steps that are tried; by default 1,000, and 100 for each parameter
     threads         1 to 64, which share the starting points
+    data, weights   for a network with losses by name, in the place of X and Y: see train
 
     Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), a table
     where it is printed. Where the fit did not converge, its status says why, and so does a RuntimeWarning. Raises
@@ -77,6 +81,10 @@ def fit(
     row, for a loss that turns out not to be convex in the outputs.
     """
     check_fitted(model, "fit")
+    if data is not None or (model.facts.terms and X is None):
+        if X is not None or Y is not None:
+            raise ValueError("give data, or X and Y, not both")
+        X, Y = stack(model, data, weights)  # type: ignore[arg-type]
     inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
     limits = None if bounds is None else check_bounds(model, bounds)

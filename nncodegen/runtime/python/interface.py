@@ -17,7 +17,9 @@ from .many import train_many
 from .many_fits import ManyFits
 from .minimize import minimize
 from .model import Model
+from .points import Points
 from .result import ManyResult, Result, load
+from .terms import derivatives, residuals, stack
 from .training import partial_fit, train, train_on_stream
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ BESIDE = "certificate"
 FUNCTIONS = (
     initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient, train,
     train_on_stream, partial_fit, train_many, fit, fit_many, minimize, load,
+    stack, derivatives, residuals,
 )  # fmt: skip
 """The functions of a module, which take its model first."""
 
@@ -73,6 +76,9 @@ class Interface(Model):
     fit_many = fit_many
     minimize = minimize
     load = load
+    stack = stack
+    derivatives = derivatives
+    residuals = residuals
 
 
 def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
@@ -80,7 +86,13 @@ def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
     model = Interface(facts, native, namespace["__name__"])
     names = {name: getattr(model, name) for name in ATTRIBUTES if name != BESIDE}
     names |= {function.__name__: getattr(model, function.__name__) for function in FUNCTIONS}
-    names |= {"Result": Result, "ManyResult": ManyResult, "FitResult": FitResult, "ManyFits": ManyFits}
+    names |= {
+        "Result": Result,
+        "ManyResult": ManyResult,
+        "FitResult": FitResult,
+        "ManyFits": ManyFits,
+        "Points": Points,
+    }
     if model.facts.blas is not None:
         names["blas"] = use_blas(model)
     public = sorted([*names, BESIDE])

@@ -9,6 +9,7 @@ cdef extern from *:
 #define NN_HAS_FIT 1
 #define NN_HAS_FITS 1
 #define NN_HAS_HESSIAN 1
+#define NN_HAS_FIELDS 1
 #include "nncodegen/interface.h"
 #include "nncodegen_python.h"
 
@@ -210,6 +211,8 @@ static const nncodegen_option nncodegen_options[] = {
         size_t (*hessian_size)() noexcept nogil
         int (*hessian_products)(const real *, const real *, size_t, const real *, const real *, const real *, size_t,
             void *, real *, nncodegen_poll *) noexcept nogil
+        size_t (*fields_size)() noexcept nogil
+        int (*fields)(const real *, const real *, const real *, size_t, void *, real *, nncodegen_poll *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
         void (*copy_parameters)(const nncodegen_training *, real *) noexcept nogil
 

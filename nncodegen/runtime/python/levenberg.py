@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .options import Settings
 
 NAME = "lm"
-TAKES = ("X", "Y", "parameters", "optimizer", "epochs", "tolerance", "seed")
+TAKES = ("X", "Y", "data", "weights", "parameters", "optimizer", "epochs", "tolerance", "seed")
 """The options of ``train`` that mean something here."""
 STATUS = {"max_iterations": "completed", "stalled": "stopped"}
 """The status of a training for those of fits whose names differ."""

@@ -16,6 +16,7 @@ from .hessian import check_hessian, products, symmetric
 from .initial import initial_parameters
 from .result import Result
 from .samples import Data
+from .terms import take_samples, with_samples
 
 if TYPE_CHECKING:
     from .model import Model
@@ -54,6 +55,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     except ImportError as error:
         raise ImportError("minimize needs SciPy, which is not installed: python -m pip install scipy") from error
     settings, options = MINIMIZE.settings(model, given, named)
+    samples = take_samples(model, settings)
     data = Data(model, settings.X, settings.Y, settings.sample_weight)
     data.weigh_classes(settings.class_weight)
     if settings.parameters is None:
@@ -81,7 +83,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
         reached.status = "completed" if found.status in OUT_OF_ITERATIONS.get(method, (1,)) else "stopped"
     if reached.status == "stopped":
         warnings.warn(f"SciPy's {settings.method} stopped: {found.message}", RuntimeWarning, stacklevel=2)
-    return reached
+    return with_samples(reached, samples)
 
 
 def _complete(options: dict[str, Any], model: Model, objective: Objective, method: str, name: Any) -> None:

@@ -104,6 +104,9 @@ class Native(Protocol):
     ) -> None:  # fmt: skip
         """Writes the products of the Hessian of the mean loss with some directions."""
 
+    def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:
+        """Writes what is known at some samples besides the outputs, where the loss has terms."""
+
     def covariance(self, triangle: Array, scale: float, least: float, covariance: Array) -> bool:
         """Writes the inverse of R'R times a scale for a triangle R (F, F) whose rank is not in doubt.
 

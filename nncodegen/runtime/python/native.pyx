@@ -174,6 +174,20 @@ cdef class _Native:
         if stopped:
             raise call.error or KeyboardInterrupt
 
+    def fields(self, parameters, X, Y, size_t samples, values):
+        cdef _Call call = _Call()
+        cdef const real *p = <const real *> _address(parameters)
+        cdef const real *x = <const real *> _address(X)
+        cdef const real *y = <const real *> _address(Y)
+        cdef real *result = <real *> _address(values)
+        cdef bytearray work = bytearray(kernel.fields_size())
+        cdef void *memory = <void *> _address(work)
+        cdef int stopped
+        with nogil:
+            stopped = kernel.fields(p, x, y, samples, memory, result, &call.poll)
+        if stopped:
+            raise call.error or KeyboardInterrupt
+
     def covariance(self, triangle, double scale, double least, covariance):
         return _covariance(triangle, scale, least, covariance)
 

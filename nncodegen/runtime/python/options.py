@@ -276,6 +276,18 @@ class Settings:
                lambda s: not s.history),
     )  # fmt: skip
 
+    data: Any = _option(
+        _unchecked("Mapping[str, Any] | None"), None,
+        "in the place of X and Y, for a network with losses by name: {term: X}, or {term: (X, Y)}\n"
+        "for a term with targets; X may be nncodegen.Points, which are drawn, Y a function of X",
+        section=True,
+    )  # fmt: skip
+    weights: Any = _option(
+        _unchecked("Mapping[str, float] | None"), None,
+        "{term: number}, what the mean of each term counts in the loss; 1 for those left out; one of\n"
+        "weight 0 needs no data",
+    )  # fmt: skip
+
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__.update(values)
 

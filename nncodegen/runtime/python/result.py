@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,8 @@ class Result:
     """
 
     __slots__ = (
-        "_kept", "_model", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds", "status",
+        "_kept", "_model", "_samples", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds",
+        "status",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +60,7 @@ class Result:
         self.seconds = seconds
         self.message = message
         self._kept = kept
+        self._samples: tuple[Array, Array, dict[str, int]] | None = None
 
     @property
     def _state(self) -> dict[str, Any] | None:
@@ -95,6 +98,19 @@ class Result:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it holds, and by the name of the module that made it."""
         return reduced(self)
+
+    def plot(self, data: Mapping[str, Any] | None = None, axes: Any = None) -> Any:
+        """Draws the solution of equations and the residuals that it leaves (matplotlib), on two axes.
+
+        data    the samples whose residuals are drawn, as for ``train``; by default those of the training
+        axes    a pair to draw on; new ones by default
+
+        Returns the axes. Raises ValueError for a network without losses by name, or with more than two inputs, and
+        where there are no samples, as in a result that was read from a file.
+        """
+        from .terms_plot import plot  # noqa: PLC0415 (a module that few need)
+
+        return plot(self, data, axes)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the result to a file, an .npz archive, from which ``load`` reads it and ``train`` can resume.

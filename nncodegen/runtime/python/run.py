@@ -135,6 +135,7 @@ class Training:
         data.measure(self._settings.metrics)
         self.data = data
         self._batches = -(-data.samples // batch)
+        self.shuffles = shuffles
         order = np.empty(data.samples, np.uintp) if shuffles else None
         self.native.use(data.arrays(), data.samples, False)
         self.native.order(order, batch)

@@ -9,12 +9,15 @@ from .calls import STREAM, TRAIN
 from .levenberg import NAME, train_by_fit
 from .run import Training
 from .samples import Data, data_of, hold_out, size_of_batch, validation_of
+from .terms import take_samples, with_samples
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .model import Model
+    from .options import Settings
     from .result import Result
+    from .terms import Samples
 
 
 @TRAIN
@@ -35,8 +38,9 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     if result is not None:
         return result
     settings, hyperparameters = TRAIN.settings(model, given, named)
+    drawn = take_samples(model, settings)
     if settings.optimizer == NAME:
-        return train_by_fit(model, settings, hyperparameters)
+        return with_samples(train_by_fit(model, settings, hyperparameters), drawn)
     data = Data(model, settings.X, settings.Y, settings.sample_weight)
     training = Training(model, settings, hyperparameters, settings.epochs)
     if training.done >= settings.epochs:
@@ -48,8 +52,20 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     batch = size_of_batch(settings.batch_size, data.samples)
     training.use(data, batch, batch < data.samples if settings.shuffle is None else settings.shuffle)
     with training:
+        if drawn is not None:
+            run_with_draws(training, drawn, settings)
         training.run(settings.epochs)
-        return training.finish()
+        return with_samples(training.finish(), drawn)
+
+
+def run_with_draws(training: Training, drawn: Samples, settings: Settings) -> None:
+    """Trains up to the last time that points are drawn anew."""
+    until = drawn.next_draw(training.done)
+    while until < settings.epochs and training.status == "completed":
+        training.run(int(until))
+        data = Data(training.model, *drawn.at(int(until)), None)
+        training.use(data, size_of_batch(settings.batch_size, data.samples), training.shuffles)
+        until = drawn.next_draw(int(until))
 
 
 @STREAM

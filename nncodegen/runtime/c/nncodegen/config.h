@@ -117,6 +117,9 @@
 #ifndef NN_HAS_HESSIAN
 #define NN_HAS_HESSIAN 0
 #endif
+#ifndef NN_HAS_FIELDS
+#define NN_HAS_FIELDS 0
+#endif
 #ifndef NN_FIT_CURVED
 #define NN_FIT_CURVED 0 /* whether the loss of a fit is no sum of squares, so that rows hold its curvature: convex.h */
 #endif

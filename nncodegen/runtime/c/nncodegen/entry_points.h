@@ -108,6 +108,17 @@
         NN(real) *products, NN(poll) *poll), \
         (parameters, directions, count, inputs, targets, weights, samples, work, products, poll))
 
+/* Where NN_HAS_FIELDS. */
+#define NN_ENTRY_POINTS_FOR_FIELDS(FUNCTION) \
+    /* The bytes of work memory that fields needs. */ \
+    FUNCTION(size_t, return, fields_size, (void), ()) \
+    \
+    /* What is known at samples besides the outputs, such as derivatives of these by inputs: values[sample][field]. \
+       Returns 0, or 1 if stopped. */ \
+    FUNCTION(int, return, fields, (const NN(real) *parameters, const NN(real) *inputs, const NN(real) *targets, \
+        size_t samples, void *work, NN(real) *values, NN(poll) *poll), \
+        (parameters, inputs, targets, samples, work, values, poll))
+
 /* Where NN_HAS_FITS. */
 #define NN_ENTRY_POINTS_FOR_FITS(FUNCTION) \
     /* The fits that are made side by side. */ \

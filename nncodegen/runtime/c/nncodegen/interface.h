@@ -1,11 +1,11 @@
 /* The interface of a model: its types, and its functions, which entry_points.h lists. The header of a model includes
    this.
 
-   Needs NN_MODEL and NN_REAL, the type of numbers, double or float; and five that may be 1: NN_HAS_MANY, whether many
+   Needs NN_MODEL and NN_REAL, the type of numbers, double or float; and six that may be 1: NN_HAS_MANY, whether many
    models are trained side by side, NN_HAS_BLAS, whether products of large layers may be left to BLAS, NN_HAS_FIT,
-   whether there are fits, NN_HAS_FITS, whether there are many of them side by side, and NN_HAS_HESSIAN, whether there
-   are products with the Hessian of the loss. It undefines them at its end, so that a program may include several
-   models. */
+   whether there are fits, NN_HAS_FITS, whether there are many of them side by side, NN_HAS_HESSIAN, whether there are
+   products with the Hessian of the loss, and NN_HAS_FIELDS, whether there are derivatives by inputs. It undefines them
+   at its end, so that a program may include several models. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -256,6 +256,9 @@ NN_ENTRY_POINTS_FOR_FITS(NN_DECLARATION)
 #if NN_HAS_HESSIAN
 NN_ENTRY_POINTS_FOR_HESSIAN(NN_DECLARATION)
 #endif
+#if NN_HAS_FIELDS
+NN_ENTRY_POINTS_FOR_FIELDS(NN_DECLARATION)
+#endif
 
 /* The table of all functions; those that a model does not have are NULL. */
 typedef struct {
@@ -266,6 +269,7 @@ typedef struct {
     NN_ENTRY_POINTS_FOR_FIT(NN_MEMBER)
     NN_ENTRY_POINTS_FOR_FITS(NN_MEMBER)
     NN_ENTRY_POINTS_FOR_HESSIAN(NN_MEMBER)
+    NN_ENTRY_POINTS_FOR_FIELDS(NN_MEMBER)
 } NN(functions);
 
 #undef NN_MODEL
@@ -275,3 +279,4 @@ typedef struct {
 #undef NN_HAS_FIT
 #undef NN_HAS_FITS
 #undef NN_HAS_HESSIAN
+#undef NN_HAS_FIELDS

@@ -6,7 +6,7 @@ Targets: y (5,).
 Parameters: W1 (21, 11), b1 (21,), W2 (5, 21), b2 (5,).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import Any
 
@@ -66,7 +66,8 @@ def train(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: Ar
           monitor: str | None = None, restore_best: bool = True, time_limit: float | None = None,
           callback: Callable[[Progress], Any] | None = None, callback_interval: str | float = "epoch",
           progress: bool = False, resume: Result | None = None, threads: int = 1, final_loss: bool = True,
-          history: bool = True, **hyperparameters: Any) -> Result:
+          history: bool = True, data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
+          **hyperparameters: Any) -> Result:
     """Minimizes the mean loss over the samples, natively and without the interpreter's lock."""
 def train_on_stream(batches: Iterable[Any], parameters: ArrayLike | None = None, optimizer: str = "sgd",
                     learning_rate: float = 0.01, batch_size: int | None = None, shuffle: bool = False, seed: int = 0,
@@ -93,7 +94,8 @@ def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: Arra
         sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
         fixed: Iterable[str | int] = (), robust: str | None = None, robust_scale: float = 1.0,
         starts: int | None = None, seed: int = 0, tolerance: float | None = None, max_iterations: int | None = None,
-        threads: int = 1) -> FitResult:
+        threads: int = 1, data: Mapping[str, Any] | None = None,
+        weights: Mapping[str, float] | None = None) -> FitResult:
     """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters."""
 def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
              sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
@@ -103,7 +105,14 @@ def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters:
 def minimize(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
              method: str = "L-BFGS-B", sample_weight: ArrayLike | None = None,
              class_weight: dict[int, float] | str | None = None, l1: float = 0.0, l2: float = 0.0, seed: int = 0,
+             data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
              **options: Any) -> Result:
     """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases."""
 def load(path: str | PathLike[str]) -> Result:
     """The result that was saved in a file, for this model in this precision."""
+def stack(data: Mapping[str, Any], weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
+    """The samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them."""
+def derivatives(parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
+    """The outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by their names."""
+def residuals(parameters: ArrayLike, data: Mapping[str, Any]) -> dict[str, Array]:
+    """What the terms of the loss are for their samples, before they are squared: arrays (N,), or (N, equations)."""

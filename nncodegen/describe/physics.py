@@ -1,0 +1,394 @@
+"""Networks that solve equations: losses with derivatives of the outputs by the inputs, each over its own samples.
+
+All terms share one axis of samples. Each sample belongs to one term: that one's *scale* at the sample is the square
+root of what it counts, and those of the others are 0. The residual of a sample is the sum of all residuals times their
+scales, and its loss is the square of that, so that to the compiler it is a problem of least squares like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+from sympy import Add, Derivative, Eq, Expr, Piecewise, S, Symbol
+from sympy.core.function import AppliedUndef
+
+from nncodegen.describe.activations import ACTIVATIONS
+from nncodegen.describe.assembly import Assembly
+from nncodegen.describe.call import Part
+from nncodegen.describe.checks import check_expression, check_name
+from nncodegen.describe.equations import (
+    applied,
+    check_functions,
+    derivative_step,
+    derivatives_of,
+    laplacians,
+    name_of,
+    sampled,
+)
+from nncodegen.describe.given import Given, with_initial
+from nncodegen.describe.unknowns import parameters_of, symbols_of
+from nncodegen.describe.unroll import unroll
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, Term
+from nncodegen.passes.infinities import is_total
+from nncodegen.passes.successive import Z, is_smooth
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A term of ``losses`` that is minimized itself, in the mean over its samples, and not squared."""
+
+    expression: Expr
+
+
+class Physics:
+    """What a network is to satisfy: functions of symbols, and the terms of its loss; ``Sequential`` documents them."""
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Any,
+        outputs: Any,
+        losses: Any,
+        parameters: Mapping[Symbol, float] | None = None,
+        targets: Sequence[Symbol] | Symbol = (),
+    ) -> None:
+        self.name = name
+        self.inputs = symbols_of(inputs, "inputs")
+        if not self.inputs:
+            raise ModelError(f"{name} has no inputs: give the symbols that its outputs are functions of")
+        self.functions, self.formulas = _outputs(outputs, self.inputs, name)
+        self.parameters = parameters_of(parameters)
+        self.terms = _terms(losses, name)
+        self.parts = {
+            term: tuple(self._expression(part, f"the loss {term!r} of {name}") for part in parts)
+            for term, parts in self.terms.items()
+        }
+        self.targets = self._targets(symbols_of(targets, "targets"))
+        self._check_names()
+
+    def check_layers(self, layers: Iterable[Any], outer: str = "") -> None:
+        """Raises ModelError for an activation whose derivatives jump, up to the highest order of the equations."""
+        highest = self.highest
+        for number, layer in enumerate(layers, start=1):
+            activation = getattr(layer, "activation", None)
+            formula = ACTIVATIONS.get(activation) if isinstance(activation, str) else None
+            if formula is not None and highest and not is_smooth(formula(Z), highest):
+                raise ModelError(
+                    f"layer {outer}{number} of {self.name} has the activation {activation}, which has no continuous "
+                    f"derivative of order {highest}, as its losses need: use a smooth one, such as tanh"
+                )
+            self.check_layers(getattr(layer, "deep", ()), f"{outer}{number}_")
+
+    @property
+    def highest(self) -> int:
+        """The highest order of a derivative."""
+        return max((node.derivative_count for node in derivatives_of(self._expressions)), default=0)
+
+    @property
+    def _expressions(self) -> tuple[Expr, ...]:
+        return tuple(expression for parts in self.parts.values() for expression in parts)
+
+    def _expression(self, part: Any, role: str) -> Expr:
+        """The checked expression of a part of a term."""
+        found = applied(part.expression if isinstance(part, Mean) else part, role)
+        check_functions(found, self.functions, self.inputs, role)
+        return found
+
+    def _targets(self, ordered: tuple[Symbol, ...]) -> dict[str, tuple[Symbol, ...]]:
+        """The targets of each term: its symbols that are neither inputs nor parameters, in their order."""
+        known = {*self.inputs, *self.parameters}
+        read = {term: {s for part in parts for s in part.free_symbols} - known for term, parts in self.parts.items()}
+        every = sorted({symbol for symbols in read.values() for symbol in symbols}, key=str)
+        for symbol in ordered:
+            if symbol not in every:
+                raise ModelError(f"the target {symbol} occurs in no loss of {self.name}")
+        order = [*ordered, *(symbol for symbol in every if symbol not in ordered)]
+        return {term: tuple(symbol for symbol in order if symbol in symbols) for term, symbols in read.items()}
+
+    def _check_names(self) -> None:
+        """Raises ModelError for a name that is given twice, and for parameters of no equation."""
+        roles = {"inputs": self.inputs, "parameters": tuple(self.parameters), "outputs": self.functions,
+                 "targets": tuple(dict.fromkeys(s for symbols in self.targets.values() for s in symbols))}  # fmt: skip
+        found: dict[str, str] = {}
+        for role, named in roles.items():
+            for one in named:
+                name = one.func.__name__ if isinstance(one, AppliedUndef) else str(one)
+                if name in found:
+                    raise ModelError(f"the name {name} is given twice, in {found[name]} and in {role}: rename one")
+                found[name] = role
+        for symbol in self.parameters:
+            if not any(part.has(symbol) for part in (*self._expressions, *self.formulas)):
+                raise ModelError(f"the parameter {symbol} occurs in no loss of {self.name}")
+
+    def describe(self, layers: Iterable[Any], parts: Sequence[Part], network: Assembly, given: Given | None) -> Program:
+        """The program of layers, and of the losses of what they give."""
+        self.check_layers(layers)
+        parameters, steps, raw = self._network(parts, network, given)
+        taken = {step.target.tensor for step in steps} | {tensor.name for tensor in parameters}
+        self._check_names_of_layers(taken)
+        names = _Names({*taken, *(str(s) for s in (*self.inputs, *self.parameters)), *_names(self.functions)})
+        names.taken |= {str(symbol) for symbols in self.targets.values() for symbol in symbols}
+        real: dict[Expr, Expr] = {symbol: sampled(symbol.name) for symbol in self.inputs}
+        real |= {symbol: Element(symbol.name) for symbol in self.parameters}
+        outputs = tuple(map(sampled, _names(self.functions)))
+        before = {**real, **dict(zip(self.functions, raw, strict=True))}
+        formulas = [formula.xreplace(before) for formula in self.formulas]
+        found = _with_outputs(steps, outputs, formulas)
+        for formula in formulas:
+            check_expression(formula, [*before.values()], f"the outputs of {self.name}")
+        real |= dict(zip(self.functions, outputs, strict=True))
+        real |= {symbol: sampled(symbol.name) for symbols in self.targets.values() for symbol in symbols}
+        written, derived = self._derivatives(real, found, names)
+        parts_of = self._parts(written, found, names)
+        scales = {term: sampled(names.free(f"scale_{term}")) for term in self.parts}
+        residuals, loss, weight = self._losses(written, parts_of, scales, all(map(_is_total, formulas)), found, names)
+        own = tuple(dict.fromkeys(symbol.name for symbols in self.targets.values() for symbol in symbols))
+        unknowns = with_initial(self._unknowns(), _given_of(given, self.parameters), self.name)
+        return Program(
+            name=self.name,
+            inputs=tuple(Tensor(symbol.name, (None,)) for symbol in self.inputs),
+            targets=tuple(Tensor(name, (None,)) for name in (*(s.tensor for s in scales.values()), *own)),
+            parameters=(*parameters, *unknowns),
+            weight=Tensor(weight.tensor, (None,)),
+            steps=tuple(found),
+            outputs=outputs,
+            loss=loss,
+            noise=tuple(source for part in parts for source in part.noise),
+            terms=tuple(
+                Term(
+                    term,
+                    scale.tensor,
+                    tuple(s.name for s in self.targets[term]),
+                    tuple(e.tensor for e in parts_of[term]),
+                )
+                for term, scale in scales.items()
+            ),
+            fields=(*outputs, *derived, *(element for elements in parts_of.values() for element in elements)),
+            residuals=residuals,
+        )
+
+    def _unknowns(self) -> tuple[Tensor, ...]:
+        """The unknown coefficients as tensors."""
+        from_values = self.parameters.items()
+        return tuple(Tensor(symbol.name, (), initial, penalized=False) for symbol, initial in from_values)
+
+    def _network(
+        self, parts: Sequence[Part], network: Assembly, given: Given | None
+    ) -> tuple[tuple[Tensor, ...], tuple[Step, ...], tuple[Element, ...]]:
+        """Parameters and steps of the layers, and what holds their outputs; inputs and outputs have names."""
+        if len(parts[-1].shape) != 1:
+            raise ModelError(f"the last layer of {self.name} has the shape {parts[-1].shape}, not a number of units")
+        (size,) = parts[-1].shape
+        if size != len(self.functions):
+            functions = ", ".join(map(str, self.functions))
+            raise ModelError(
+                f"the last layer of {self.name} has {size} units, but there are {len(self.functions)} outputs "
+                f"({functions}): it needs a unit for each"
+            )
+        x, output = network.inputs[0], network.outputs[0].element
+        (axis,), (end,) = x.indices[1:], output.indices[1:]
+        tensors = tuple(tensor for part in parts for tensor in part.parameters)
+        layers = {tensor.name for tensor in tensors}
+        inside = {key: given[key] for key in given if key in layers} if isinstance(given, Mapping) else None
+        tensors = with_initial(tensors, inside, self.name)
+        steps = network.steps
+        noise = {source.tensor.name for part in parts for source in part.noise}
+        for element in (element for step in steps for element in step.operands):
+            if element.tensor in noise and axis in element.indices:
+                raise ModelError(f"layer 1 of {self.name} puts noise on its inputs, by which it is differentiated")
+        first = unroll(
+            steps, tensors, axis, [s.name for s in self.inputs], {x: tuple(sampled(s.name) for s in self.inputs)}
+        )
+        both = unroll(first.steps, first.parameters, end, _names(self.functions), {})
+        return both.parameters, both.steps, both.values[output]
+
+    def _check_names_of_layers(self, taken: set[str]) -> None:
+        own = (*self.inputs, *self.parameters, *(s for symbols in self.targets.values() for s in symbols))
+        for name in (*map(str, own), *_names(self.functions)):
+            if name in taken:
+                raise ModelError(f"a tensor of the layers of {self.name} is called {name}, too: rename the symbol")
+
+    def _derivatives(
+        self, real: dict[Expr, Expr], steps: list[Step], names: _Names
+    ) -> tuple[dict[str, tuple[Expr, ...]], tuple[Element, ...]]:
+        """The terms written with elements, and what holds the derivatives in them; steps for these are added."""
+        sums = laplacians(self._expressions, self.functions)
+        zeros = {node: value for node, value in sums.items() if value == 0}
+        found: dict[Expr, Element] = {}
+        expressions = [expression.xreplace(zeros) for expression in self._expressions]
+        for node in derivatives_of(expressions):
+            name = f"{node.expr.func.__name__}_sum" if node in sums else name_of(node, self.inputs)
+            element = sampled(names.free(name))
+            steps.append(derivative_step(element, sums.get(node, node), real))
+            found[node] = element
+        everything = {**real, **found}
+        written = {
+            term: tuple(self._written(part.xreplace(zeros), found, everything, term) for part in parts)
+            for term, parts in self.parts.items()
+        }
+        return written, tuple(found.values())
+
+    def _parts(
+        self, written: dict[str, tuple[Expr, ...]], steps: list[Step], names: _Names
+    ) -> dict[str, tuple[Element, ...]]:
+        """What holds the terms before they are squared; steps for them are added."""
+        found = {}
+        for term, expressions in written.items():
+            several = len(expressions) > 1
+            named = [f"{term}{k}" if several else term for k in range(1, len(expressions) + 1)]
+            found[term] = tuple(sampled(names.free(name)) for name in named)
+            steps += [Step(one, value) for one, value in zip(found[term], expressions, strict=True)]
+        return found
+
+    def _written(self, part: Expr, derivatives: Mapping[Expr, Expr], real: dict[Expr, Expr], term: str) -> Expr:
+        expression = part.xreplace(derivatives).xreplace(real)
+        return check_expression(expression, [*real.values()], f"the loss {term!r} of {self.name}")
+
+    def _losses(
+        self,
+        written: dict[str, tuple[Expr, ...]],
+        parts: dict[str, tuple[Element, ...]],
+        scales: dict[str, Element],
+        total: bool,
+        steps: list[Step],
+        names: _Names,
+    ) -> tuple[tuple[Element, ...], Element, Element]:
+        """The residuals, the loss and the weight; the steps for them are added.
+
+        There is no residual where a term is a loss itself. Where a formula may be infinite, its value at samples of
+        other terms is not asked for.
+        """
+        rows: dict[int, list[Expr]] = {}
+        means: list[Expr] = []
+        for term, expressions in written.items():
+            scale = scales[term]
+            for k, expression in enumerate(expressions):
+                mean = isinstance(self.terms[term][k], Mean)
+                factor = scale**2 if mean else scale
+                if total and _is_total(expression):
+                    value = parts[term][k] * factor
+                else:
+                    value = Piecewise((S.Zero, Eq(scale, 0)), (expression * factor, True))
+                (means if mean else rows.setdefault(sum(not isinstance(p, Mean) for p in self.terms[term][:k]), [])
+                 ).append(value)  # fmt: skip
+        residuals = tuple(
+            sampled(names.free(f"residual{k + 1}" if len(rows) > 1 else "residual")) for k in range(len(rows))
+        )
+        steps += [Step(element, Add(*rows[k])) for k, element in enumerate(residuals)]
+        one, weight = sampled(names.free("loss_n")), sampled(names.free("weight"))
+        steps.append(Step(one, Add(*(element**2 for element in residuals), *means)))
+        loss = Element(names.free("loss"))
+        steps.append(Step(loss, one * weight, "sum", (SAMPLE,)))
+        return () if means else residuals, loss, weight
+
+
+def _is_total(expression: Expr) -> bool:
+    """Whether an expression is finite, and its derivatives, for all finite values of its elements."""
+    if expression.is_number or not expression.args:
+        return True
+    constants = {part: S.One for part in expression.args if part.is_number}
+    inner = expression.func(*(part for part in expression.args if part not in constants)) if constants else expression
+    return is_total(inner) if not isinstance(inner, Add) else all(map(_is_total, inner.args))
+
+
+def _with_outputs(steps: Sequence[Step], outputs: Sequence[Element], formulas: Sequence[Expr]) -> list[Step]:
+    """Steps that end with the outputs: what is just the value of a step takes the place of that."""
+    found = list(steps)
+    renamed: dict[Expr, Expr] = {}
+    last: list[Step] = []
+    for u, formula in zip(outputs, formulas, strict=True):
+        while isinstance(formula, Element) and formula not in renamed:
+            (step,) = (step for step in found if step.target == formula)
+            if not isinstance(step.expression, Element) or step.over:
+                renamed[formula] = u
+                break
+            found.remove(step)
+            formula = step.expression
+        else:
+            last.append(Step(u, formula))
+    return [
+        replace(step, target=renamed.get(step.target, step.target), expression=step.expression.xreplace(renamed))
+        for step in (*found, *last)
+    ]
+
+
+class _Names:
+    """Names that are taken."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self.taken = taken
+
+    def free(self, name: str) -> str:
+        """The name, with underscores behind it where it is taken; from now on it is."""
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
+
+
+def _names(functions: Sequence[AppliedUndef]) -> list[str]:
+    return [function.func.__name__ for function in functions]
+
+
+def _given_of(given: Given | None, parameters: Mapping[Symbol, Any]) -> Given | None:
+    names = {str(symbol) for symbol in parameters}
+    return {key: given[key] for key in given if key in names} if isinstance(given, Mapping) else None
+
+
+def _outputs(given: Any, inputs: Sequence[Symbol], name: str) -> tuple[tuple[AppliedUndef, ...], tuple[Expr, ...]]:
+    """The functions, and the formula of each around what the network gives; by default just that."""
+    several = (given,) if isinstance(given, Expr) else given
+    example = 'outputs=u with u = sympy.Function("u")(' + ", ".join(map(str, inputs)) + ")"
+    if not isinstance(several, Iterable) or not tuple(several):
+        raise ModelError(f"{name} needs functions of its inputs as outputs, such as {example}, not {given!r}")
+    functions = tuple(several)
+    for function in functions:
+        if not isinstance(function, AppliedUndef) or function.args != tuple(inputs):
+            raise ModelError(
+                f"an output of {name} is a function of all inputs in their order: {example}; not {function!r}"
+            )
+        check_name(function.func.__name__, "the name of an output")
+    formulas = tuple(given[function] for function in functions) if isinstance(given, Mapping) else functions
+    for function, formula in zip(functions, formulas, strict=True):
+        if not isinstance(formula, Expr) or not formula.has(*functions) or formula.has(Derivative):
+            raise ModelError(
+                f"the output {function} must be a formula of what the network gives, which it calls {function}, such "
+                f"as {{u: x*(1 - x)*u}}, and without derivatives; not {formula!r}"
+            )
+        check_functions(formula, functions, inputs, f"the output {function}")
+    return functions, formulas
+
+
+def physics_of(
+    name: str, inputs: Any, outputs: Any, losses: Any, parameters: Any, targets: Any, loss: Any
+) -> Physics | None:
+    """What a network is to satisfy, where its inputs are symbols; None for one with numbers of inputs and a loss."""
+    if losses is None and outputs is None:
+        if parameters or targets:
+            raise ModelError(f"{name} has parameters or targets of equations: give its losses by name")
+        return None
+    if isinstance(inputs, Integral):
+        raise ModelError(f"{name} has outputs or losses of symbols: give its inputs as symbols as well")
+    if loss != "mse":
+        raise ModelError(f"{name} has losses by name: leave out loss")
+    return Physics(name, inputs, outputs, losses, parameters, targets)
+
+
+def _terms(given: Any, name: str) -> dict[str, tuple[Any, ...]]:
+    """The parts of each term, by its name."""
+    if not isinstance(given, Mapping) or not given:
+        raise ModelError(
+            f'{name} needs losses by name, such as losses={{"equation": u.diff(t) - u.diff(x, 2), "data": u - y}}, '
+            f"not {given!r}"
+        )
+    terms = {}
+    for key, value in given.items():
+        check_name(key, "the name of a loss")
+        terms[key] = tuple(value) if isinstance(value, tuple | list) else (value,)
+        if not terms[key]:
+            raise ModelError(f"the loss {key!r} of {name} is empty: give an expression")
+    return terms

@@ -1,0 +1,92 @@
+"""One index of some steps written out: each of its values gets a name, and tensors with the index become several.
+
+A layer reads its inputs as one tensor, ``x[n, i]``. Where every input is a variable of an equation it is a tensor of
+its own: ``s1[n, j] = sum(i) W1[j, i]*x[n, i]`` becomes ``s1[n, j] = W1_x[j]*x[n] + W1_t[j]*t[n]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sympy import Add, Expr
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import Element, Initial, Step, Tensor
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """Steps and parameters without an index, and what holds each value of the elements that had it."""
+
+    steps: tuple[Step, ...]
+    parameters: tuple[Tensor, ...]
+    values: dict[Element, tuple[Element, ...]]
+
+
+def unroll(
+    steps: Sequence[Step],
+    parameters: Sequence[Tensor],
+    index: str,
+    names: Sequence[str],
+    given: dict[Element, tuple[Element, ...]],
+) -> Unrolled:
+    """Steps and parameters without ``index``, whose values have names.
+
+    ``given`` says what holds the values of elements from outside. Tensors keep their name where there is one value.
+    Raises ModelError where steps normalize over the index.
+    """
+    values = dict(given)
+    found: list[Step] = []
+    for step in steps:
+        for element in (step.target, *step.operands):
+            if index in element.indices and element not in values:
+                values[element] = tuple(_named(element, index, name, len(names)) for name in names)
+        if index in step.over and index in step.target.indices:
+            raise ModelError(f"{step.operator} over {', '.join(names)} has no derivatives: use another activation")
+        parts = [_at(step.expression, values, k) for k in range(len(names))]
+        if index in step.over:
+            if step.operator != "sum":
+                raise ModelError(f"{step.operator} over {', '.join(names)} has no derivatives: use another layer")
+            over = tuple(other for other in step.over if other != index)
+            found.append(Step(step.target, Add(*parts), "sum" if over else None, over))
+        elif index in step.target.indices:
+            targets = zip(values[step.target], parts, strict=True)
+            found += [replace(step, target=target, expression=part) for target, part in targets]
+        else:
+            found.append(step)
+    own = {element.tensor: element for element in values}
+    tensors = (_split(tensor, own.get(tensor.name), index, values) for tensor in parameters)
+    return Unrolled(tuple(found), tuple(part for parts in tensors for part in parts), values)
+
+
+def _named(element: Element, index: str, name: str, count: int) -> Element:
+    """The element of one value of an index."""
+    indices = (other for other in element.indices if other != index)
+    return Element(f"{element.tensor}_{name}" if count > 1 else element.tensor, indices)
+
+
+def _at(expression: Expr, values: dict[Element, tuple[Element, ...]], k: int) -> Expr:
+    """An expression at one value of the index."""
+    found: Expr = expression.xreplace({element: parts[k] for element, parts in values.items()})
+    return found
+
+
+def _split(
+    tensor: Tensor, element: Element | None, index: str, values: dict[Element, tuple[Element, ...]]
+) -> tuple[Tensor, ...]:
+    """The tensors of a parameter that has the index: one for each of its values."""
+    if element is None:
+        return (tensor,)
+    axis = element.indices.index(index)
+    shape = (*tensor.shape[:axis], *tensor.shape[axis + 1 :])
+    parts = values[element]
+    initials = [tensor.initial] * len(parts)
+    if tensor.initial.values:
+        array = np.frombuffer(tensor.initial.values, "<f8").reshape([size or 0 for size in tensor.shape])
+        initials = [Initial("given", 0.0, array.take(k, axis).tobytes()) for k in range(len(parts))]
+    return tuple(
+        replace(tensor, name=part.tensor, shape=shape, initial=initial)
+        for part, initial in zip(parts, initials, strict=True)
+    )

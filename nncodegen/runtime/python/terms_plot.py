@@ -1,0 +1,92 @@
+"""The solution of equations as a picture, drawn by matplotlib: the outputs, and what residuals they leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .evaluate import predict
+from .terms import Samples, residuals_at
+
+if TYPE_CHECKING:
+    from .result import Result
+    from .types import Array
+
+POINTS = 400
+"""The points of a curve."""
+
+SIDE = 121
+"""Those along each side of a plane."""
+
+
+def plot(result: Result, data: Any, axes: Any) -> Any:
+    """Draws the outputs and the residuals on two axes, which it returns."""
+    model = result._model
+    if not model.facts.terms:
+        raise ValueError(f"plot is for networks with losses by name; {model.name} is none")
+    inputs = len(model.input_names)
+    if inputs > 2:
+        raise ValueError(f"plot is for one or two inputs; {model.name} has {inputs}: use predict and residuals")
+    if data is not None:
+        samples = Samples(model, data, None, partly=True)
+        X, Y, sizes = *samples.at(), samples.sizes
+    elif result._samples is not None:
+        X, Y, sizes = result._samples
+    else:
+        raise ValueError("there are no samples to draw: give data, as for train")
+    left = residuals_at(model, result.parameters, X, Y, sizes)
+    axes = _new_axes(inputs) if axes is None else axes
+    (_curves if inputs == 1 else _planes)(result, axes, np.asarray(X, float), sizes, left)
+    return axes
+
+
+def _new_axes(inputs: int) -> Any:
+    try:
+        from matplotlib import pyplot  # noqa: PLC0415 (optional, and slow to import)
+    except ImportError as error:
+        raise ImportError("plot needs matplotlib, which is not installed: python -m pip install matplotlib") from error
+    if inputs == 1:
+        shape: dict[str, Any] = {"nrows": 2, "sharex": True, "figsize": (6.4, 5.6), "height_ratios": (3, 1)}
+    else:
+        shape = {"ncols": 2, "sharex": True, "sharey": True, "figsize": (10.4, 4.4)}
+    return pyplot.subplots(layout="constrained", **shape)[1]
+
+
+def _curves(result: Result, axes: Any, X: Array, sizes: dict[str, int], left: dict[str, Array]) -> None:
+    """Curves of the outputs over the only input, and the residuals at the samples below."""
+    upper, lower = axes
+    model = result._model
+    grid = np.linspace(X.min(), X.max(), POINTS)
+    outputs = predict(model, result.parameters, grid[:, None])
+    for column, name in enumerate(model.output_names):
+        upper.plot(grid, outputs[:, column], lw=1.5, label=name)
+    upper.legend()
+    first = 0
+    for name, size in sizes.items():
+        for values in np.atleast_2d(left[name].T):
+            lower.plot(X[first : first + size, 0], values, ".", ms=4, label=name)
+        first += size
+    lower.axhline(0, color="black", lw=0.8)
+    lower.legend(fontsize="small")
+    lower.set_xlabel(model.input_names[0])
+    lower.set_ylabel("residual")
+
+
+def _planes(result: Result, axes: Any, X: Array, sizes: dict[str, int], left: dict[str, Array]) -> None:
+    """The first output over the plane of both inputs, and the residuals at the samples beside it."""
+    model = result._model
+    across, up = (np.linspace(low, high, SIDE) for low, high in zip(X.min(axis=0), X.max(axis=0), strict=True))
+    grid = np.column_stack([side.ravel() for side in np.meshgrid(across, up)])
+    outputs = predict(model, result.parameters, grid)[:, 0].reshape(SIDE, SIDE)
+    figure = axes[0].figure
+    figure.colorbar(axes[0].pcolormesh(across, up, outputs, shading="gouraud", cmap="viridis"), ax=axes[0])
+    axes[0].set_title(model.output_names[0])
+    largest = np.concatenate([np.abs(np.atleast_2d(left[name].T)).max(axis=0) for name in sizes])
+    end = float(largest.max(initial=0.0)) or 1.0
+    drawn = axes[1].scatter(X[:, 0], X[:, 1], 6, largest, cmap="magma_r", vmin=0.0, vmax=end)
+    figure.colorbar(drawn, ax=axes[1])
+    axes[1].set_title("size of the residuals")
+    for one in axes:
+        one.set_xlabel(model.input_names[0])
+        one.set_ylabel(model.input_names[1])
