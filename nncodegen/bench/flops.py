@@ -10,6 +10,8 @@ A formula: the operations of its simplified program for each sample, where a fun
 and a multiplication and a subtraction for the update of each parameter. With sequential updates, those that the
 derivative by each parameter needs by itself, summed over the parameters.
 
+A gradient of an equation: the same for the value and for each of the derivatives that go through a layer.
+
 The number of steps of a fit differs between peers: its operations are not counted.
 """
 
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nncodegen.bench.tasks import Fit, Formula, Peaks, Prediction, Task
+from nncodegen.bench.tasks import Equation, Fit, Formula, Peaks, Prediction, Task
 from nncodegen.ir import Element, Program
 from nncodegen.ir.program import needed
 from nncodegen.passes.simplify import operations
@@ -36,6 +38,8 @@ def flops(task: Task) -> int | None:
         program = _simplified(task)
         return task.batch * _operations(program, program.gradient) + 2 * len(task.start)
     products = task.stack.products
+    if isinstance(task, Equation):  # for u and three derivatives; those of the first layer are its weights
+        return len(task.X) * (2 * products[0] + 4 * 3 * sum(products[1:]))
     if isinstance(task, Prediction):
         return len(task.X) * sum(products)
     samples = len(task.X) * task.epochs * (task.models or 1)

@@ -24,6 +24,7 @@ Array = NDArray[Any]
 TOLERANCES = {
     "training": {"float64": 1e-8, "float32": 2e-2},
     "prediction": {"float64": 1e-12, "float32": 1e-5},
+    "gradient": {"float64": 1e-9, "float32": 1e-3},
     "fit": {"float64": 1e-3, "float32": 5e-3},
 }
 """The largest difference of two results; for a training, relative to the largest change of a parameter, and for fits,
@@ -270,7 +271,49 @@ class Fit:
         return replace(self, Y=self.Y[:fits], start=self.start[:fits])
 
 
-Task = Formula | Training | Prediction | Fit
+@dataclass(frozen=True)
+class Equation:
+    """One gradient of the mean square of Burgers' equation, u_t + u*u_x - 0.01/pi*u_xx, at the points X = (x, t).
+
+    u is a stack of layers with one output; the gradient by its flat parameters is the result.
+    """
+
+    stack: Stack
+    parameters: Array
+    X: Array
+
+    steps = 1
+    """One gradient."""
+
+    @property
+    def precision(self) -> str:
+        """The precision of all arrays."""
+        return str(self.parameters.dtype)
+
+    @property
+    def model(self) -> Sequential:
+        """The model for nncodegen."""
+        x, t = sympy.symbols("x t")
+        u = sympy.Function("u")(x, t)
+        layers = [Dense(units, activation) for units, activation in self.stack.layers]
+        equation = u.diff(t) + u * u.diff(x) - VISCOSITY * u.diff(x, 2)
+        return Sequential(layers, inputs=(x, t), outputs=u, losses={"equation": equation}, name=self.stack.name)
+
+    def by_inputs(self, flat: Array) -> Array:
+        """Flat parameters as the module has them: of the first layer, the weights of each input after another."""
+        (W, *_), *_ = self.stack.unpack(flat)
+        return np.concatenate([W.T.ravel(), flat[W.size :]])
+
+    def by_units(self, flat: Array) -> Array:
+        """Flat parameters as the stack has them, of those of the module."""
+        units, inputs = self.stack.shapes[0]
+        return np.concatenate([flat[: units * inputs].reshape(inputs, units).T.ravel(), flat[units * inputs :]])
+
+
+VISCOSITY = 0.01 / math.pi
+"""As in the paper of Raissi, Perdikaris and Karniadakis (2019)."""
+
+Task = Formula | Training | Prediction | Fit | Equation
 
 
 def difference(task: Task, ours: Array, theirs: Array) -> float:
@@ -280,11 +323,12 @@ def difference(task: Task, ours: Array, theirs: Array) -> float:
     if isinstance(task, Fit):
         change = abs(ours - task.start).max(axis=0) if task.fits else abs(ours)
         return float((abs(ours.astype(float) - theirs) / np.maximum(change, 1e-300)).max())
-    way = ours if isinstance(task, Prediction) else ours - task.start
+    way = ours if isinstance(task, Prediction | Equation) else ours - task.start
     return float(abs(ours.astype(float) - theirs).max() / max(float(abs(way).max()), 1e-300))
 
 
 def tolerance(task: Task) -> float:
     """The largest difference of two results that rounding explains."""
-    kind = "prediction" if isinstance(task, Prediction) else "fit" if isinstance(task, Fit) else "training"
+    kinds = {Prediction: "prediction", Fit: "fit", Equation: "gradient"}
+    kind = kinds.get(type(task), "training")
     return TOLERANCES[kind][task.precision]

@@ -11,7 +11,7 @@ from nncodegen import perceptron
 from nncodegen.bench import data
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
-from nncodegen.bench.tasks import Array, Fit, Formula, Peaks, Prediction, Stack, Task, Training
+from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Peaks, Prediction, Stack, Task, Training
 from nncodegen.describe import Model, Sequential
 
 CHAIN = Stack("chain", 4, ((32, "tanh"), (16, "tanh"), (4, "linear")), "mse")
@@ -23,6 +23,7 @@ WIDE = Stack("wide", 784, ((128, "relu"), (10, "softmax")), "categorical_crossen
 
 LENET = Windowed("lenet", (28, 28, 1), (6, 16), 5, True, (120, 84, 10))
 CONV1D = Windowed("conv1d", (128, 8), (16, 16, 16), 5, False, (10,))
+BURGERS = Stack("burgers", 2, (*[(20, "tanh")] * 8, (1, "linear")), "mse")
 
 BOTH, DOUBLE = ("float64", "float32"), ("float64",)
 
@@ -138,6 +139,11 @@ def _predict(case: str, precision: str, quick: bool) -> Task:
     return Prediction(DIGITS, parameters, np.ascontiguousarray(X[rows], dtype=precision))
 
 
+def _burgers(case: str, precision: str, quick: bool) -> Task:
+    X = np.random.default_rng(7).uniform((-1, 0), (1, 1), (1000 if quick else 10_000, 2))
+    return Equation(BURGERS, data.start_parameters(BURGERS, precision, biases=0.1), X.astype(precision))
+
+
 DOSES = "logistic, 20 samples"
 
 
@@ -178,6 +184,8 @@ WORKLOADS: dict[str, Workload] = {
                          BOTH, ("batches of 8, sgd", FULL), _networks, "update of one model"),
     "predict": Workload("digits: prediction of one row, of 64, of 100,000 rows", DOUBLE,
                         ("1 row", "64 rows", "100,000 rows"), _predict, "call"),
+    "burgers": Workload("Burgers' equation, 8 layers of 20 tanh, 10,000 points: a gradient through second derivatives",
+                        DOUBLE, ("",), _burgers, "gradient"),
     "fit": Workload("one fit by least squares, with standard errors: a Gaussian on a level, a four-parameter logistic",
                     DOUBLE, ("Gaussian, 200 samples", DOSES), _fit, "fit"),
     "fits": Workload("100,000 fits of a two-dimensional Gaussian with 5 parameters to images of 5 x 5 points",
@@ -198,5 +206,6 @@ MODELS: dict[str, Model | Sequential] = {
     "conv1d": CONV1D.model,
     "networks": SMALL.model,
     "fits": SPOT.model,
+    "burgers": Equation(BURGERS, np.zeros(0), np.zeros((0, 2))).model,
 }
 """The models of the workloads, for ``build``."""

@@ -99,7 +99,7 @@ def test_builds_and_growth(tmp_path):
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("peer", ["jax", "torch", "torch-modules", "sklearn", "sympy-lambdify", "blas"])
+@pytest.mark.parametrize("peer", ["jax", "jax-by-hand", "torch", "torch-modules", "sklearn", "sympy-lambdify", "blas"])
 def test_frameworks_compute_what_the_task_says(peer, kind, precision):
     """The frameworks that are installed agree with the steps of the definition, too, and do so a second time."""
     for name in PEERS[peer].needs:

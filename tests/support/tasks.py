@@ -9,13 +9,14 @@ import nncodegen as nn
 from nncodegen.bench import data
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import OURS, PEERS
-from nncodegen.bench.tasks import Formula, Prediction, Stack, Training
+from nncodegen.bench.tasks import Equation, Formula, Prediction, Stack, Training
 from nncodegen.bench.workloads import WORKLOADS
 
 TINY = {
     "tanh": Stack("tiny_tanh", 3, ((5, "tanh"), (4, "tanh"), (2, "linear")), "mse"),
     "relu": Stack("tiny_relu", 4, ((6, "relu"), (3, "softmax")), "categorical_crossentropy"),
     "windows": Windowed("tiny_windows", (6, 5, 2), (3,), 2, True, (4, 3)),
+    "equation": Stack("tiny_equation", 2, ((5, "tanh"), (4, "tanh"), (1, "linear")), "mse"),
     "predict": Stack("tiny_predict", 4, ((6, "tanh"), (3, "softmax")), "categorical_crossentropy"),
 }
 
@@ -35,6 +36,8 @@ def tiny(kind, precision="float64"):
     stack = TINY[kind]
     X = rng.standard_normal((7, stack.inputs)).astype(precision)
     start = data.start_parameters(stack, precision, biases=0.1)
+    if kind == "equation":
+        return Equation(stack, start, X)
     if kind == "predict":
         return Prediction(stack, start, X)
     labels = np.array([0, 1, 2, 0, 1, 2, 0]) if stack.classifies else None
@@ -46,11 +49,11 @@ def tiny(kind, precision="float64"):
 MANY = {"many tanh": "tanh", "many relu": "relu"}
 """Tasks for three models at once, and for one."""
 
-KINDS = ("sequential", "simultaneous", "ensemble", "curve", "tanh", "relu", "windows", *MANY, "predict")
+KINDS = ("sequential", "simultaneous", "ensemble", "curve", "tanh", "relu", "windows", *MANY, "predict", "equation")
 WORKLOAD = {"curve": "curve", "sequential": "perceptron", "simultaneous": "perceptron", "ensemble": "ensemble",
             "tanh": "simplechains", "relu": "wide", "windows": "lenet",
             "many tanh": "networks", "many relu": "networks",
-            "predict": "predict"}  # fmt: skip
+            "predict": "predict", "equation": "burgers"}  # fmt: skip
 
 
 def by_definition(task):
@@ -58,6 +61,9 @@ def by_definition(task):
     if isinstance(task, Training) and task.models:
         return np.stack([by_definition(replace(task, start=start)) for start in task.start])
     program = nn.compile_model(task.model, until="differentiate")["differentiate"]
+    if isinstance(task, Equation):
+        values = nn.evaluate(program, task.by_inputs(task.parameters), task.X, np.ones((7, 1)))
+        return task.by_units(np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient]))
     if isinstance(task, Prediction):
         return nn.evaluate(program, task.parameters, task.X, np.zeros((7, 3)))[program.outputs[0].tensor]
 

@@ -44,12 +44,13 @@ class Peer:
 
 
 def _formulas_only(reason: str) -> dict[str, str]:
-    names = ("simplechains", "spiral", "digits", "online", "wide", "lenet", "conv1d", "networks", "predict")
+    names = ("simplechains", "spiral", "digits", "online", "wide", "lenet", "conv1d", "networks", "predict", "burgers")
     return {**dict.fromkeys(names, reason), **NO_FITS}
 
 
 _SYMPY = {**_formulas_only("it is for formulas"), "ensemble": "it would take the perceptron's time for each model"}
 _SUBS = {**_SYMPY, "curve": "it would take three minutes for one update"}
+_NO_EQUATIONS = {"burgers": "it has no derivatives by inputs"}
 _PERCEPTRON = "it is for the perceptron alone"
 
 _SMALL = {
@@ -57,6 +58,7 @@ _SMALL = {
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no products of matrices"),
     **dict.fromkeys(("simplechains", "spiral", "digits", "online", "networks", "predict"), "its layers are small"),
     **dict.fromkeys(("fit", "fits", "nist"), "a formula has no products of matrices"),
+    "burgers": "its layers are small",
     **ALONE,
 }
 
@@ -65,6 +67,7 @@ _LAYERS_ONLY = {
     **dict.fromkeys(("lenet", "conv1d"), "the eager form is the faster one"),
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no layers"),
     "networks": _ONE_AT_A_TIME,
+    "burgers": "torch stands for it",
     **NO_FITS,
 }
 
@@ -72,7 +75,8 @@ _TRAINED = (
     "perceptron", "curve", "simplechains", "spiral", "digits", "online", "wide", "lenet", "conv1d", "ensemble",
     "networks",
 )  # fmt: skip
-_FITS_ONLY = {**dict.fromkeys((*_TRAINED, "predict"), "it is for least squares"), **ALONE}
+_FITS_ONLY = {**dict.fromkeys((*_TRAINED, "predict", "burgers"), "it is for least squares"), **ALONE}
+_EQUATIONS_ONLY = {**dict.fromkeys((*_TRAINED, "predict"), "it is for equations"), **NO_FITS}
 FEW = 500
 """The number of fits of a peer that makes them one by one. All of them would take seconds in each run, and the median
 would be no more accurate."""
@@ -81,15 +85,17 @@ OURS = "nncodegen"
 
 PEERS = {
     OURS: Peer("nncodegen", "ours:make"),
-    "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), NO_FITS | NO_WINDOWS),
+    "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), {**NO_FITS, **NO_WINDOWS, **_NO_EQUATIONS}),
     "jax": Peer("JAX, all in one jit", "jax:make", ("jax",), ALONE),
     "jax-vmap": Peer(
         "JAX, one vmap over all fits", "jax_fits:vmapped", ("jax",),
         {**_FITS_ONLY, **dict.fromkeys(("fit", "nist"), "it makes many fits at once")}, threads=False,
     ),
+    "jax-by-hand": Peer("JAX, derivatives by hand", "jax_equations:by_hand", ("jax",), _EQUATIONS_ONLY),
     "torch": Peer("PyTorch, eager", "torch:eager", ("torch",), NO_FITS),
     "torch-modules": Peer("PyTorch, as tutorials write it", "torch:modules", ("torch",), _LAYERS_ONLY),
-    "torch-compile": Peer("PyTorch, compiled steps", "torch:compiled", ("torch",), NO_FITS),
+    "torch-compile": Peer("PyTorch, compiled steps", "torch:compiled", ("torch",),
+                          {**NO_FITS, "burgers": "it compiles no derivatives of derivatives"}),
     "sklearn": Peer(
         "scikit-learn", "sklearn:make", ("sklearn",),
         {
@@ -100,10 +106,11 @@ PEERS = {
             **NO_WINDOWS,
             "simplechains": "its Adam adds epsilon before it corrects the bias, which is another update",
             "spiral": "it has one logistic output, not a softmax, for two classes",
+            **_NO_EQUATIONS,
             **NO_FITS,
         },
     ),
-    "numba": Peer("numba", "numba:make", ("numba", "scipy"), NO_FITS | NO_WINDOWS),
+    "numba": Peer("numba", "numba:make", ("numba", "scipy"), {**NO_FITS, **NO_WINDOWS, **_NO_EQUATIONS}),
     "c": Peer("C by hand", "c:make", (), {**_formulas_only(_PERCEPTRON), "curve": _PERCEPTRON}, threads=False),
     "sympy-lambdify": Peer("SymPy, lambdify", "sympy:compiled", ("sympy",), _SYMPY, ("float64",), threads=False),
     "sympy-subs": Peer("SymPy, subs", "sympy:substituted", ("sympy",), _SUBS, ("float64",), 3, threads=False),

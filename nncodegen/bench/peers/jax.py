@@ -13,8 +13,9 @@ import numpy as np
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations, peaks
+from nncodegen.bench.peers.jax_equations import nested
 from nncodegen.bench.peers.jax_fits import fitting
-from nncodegen.bench.tasks import Array, Fit, Formula, Peaks, Prediction, Task, Training
+from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Peaks, Prediction, Task, Training
 
 
 def make(task: Task, threads: int) -> Run:
@@ -27,6 +28,8 @@ def make(task: Task, threads: int) -> Run:
         return _prediction(task)
     if isinstance(task, Fit):
         return fitting(task)
+    if isinstance(task, Equation):
+        return nested(task)
     return _training(task)
 
 

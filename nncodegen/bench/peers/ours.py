@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.bench.peers import Run
-from nncodegen.bench.tasks import Fit, Formula, Prediction, Task, Training
+from nncodegen.bench.tasks import Equation, Fit, Formula, Prediction, Task, Training
 from nncodegen.build import load
 from nncodegen.module import Module
 from nncodegen.pipeline import compile_model
@@ -39,6 +39,10 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
             task.X, task.Y if task.labels is None else task.labels, task.start, optimizer=task.optimizer,
             learning_rate=task.learning_rate, epochs=task.epochs, history=False, **options,
         ).parameters  # fmt: skip
+    if isinstance(task, Equation):
+        X, Y = module.stack({"equation": task.X})
+        parameters = task.by_inputs(task.parameters)
+        return lambda: task.by_units(module.loss_and_gradient(parameters, X, Y)[1])
     return _formula(module, task, threads)
 
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations, peaks
-from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
+from nncodegen.bench.peers.torch_equations import nested
+from nncodegen.bench.tasks import Array, Equation, Formula, Peaks, Prediction, Stack, Task, Training
 
 UNROLLED = (9, 3, 1)
 """Iterations of a formula in one compiled call, which share its overhead: the first of these that divides all."""
@@ -43,6 +44,8 @@ def _make(task: Task, threads: int, compiles: bool) -> Run:
         return _formula(task, compiles)
     if isinstance(task, Prediction):
         return _prediction(task, compiles)
+    if isinstance(task, Equation):
+        return nested(task)
     assert isinstance(task, Training)
     return _compiled_training(task) if compiles else _eager_training(task)
 
