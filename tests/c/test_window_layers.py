@@ -1,0 +1,51 @@
+"""Layers of windows, compiled, and programs with equations between indices in plain C, against the evaluator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.ir import RECURRENCES, evaluate
+from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.simplify import simplify
+from nncodegen.passes.stabilize import stabilize
+from tests.support.plain import loaded
+from tests.support.windows import GROUPED, PROGRAMS, STEPS, Given, data, gradient
+
+NAMES = [name for name in PROGRAMS if not any(step.operator in RECURRENCES for step in PROGRAMS[name].steps)]
+
+
+def test_plain_c_computes_what_programs_mean(tmp_path: Path) -> None:
+    """Outputs, loss and gradient of exported C are those of the evaluator, whatever windows, pools and gathers do."""
+    exports = {name: (Given(PROGRAMS[name]), {"train": True}) for name in NAMES}
+    for name, functions in loaded(tmp_path, exports).items():
+        model = PROGRAMS[name]
+        parameters, X, Y = data(model, samples=4)
+        if name == "gathered":
+            X[0, 1], X[1, 0], X[2, 2] = 4.0, -1.0, 1.5  # rows that there are not
+        expected = evaluate(model, parameters, X, Y)
+        slopes = gradient(simplify(differentiate(stabilize(model), fit=False)), parameters, X, Y)
+        loss, found = functions.loss_and_gradient(parameters, X, Y)
+        assert loss == pytest.approx(float(expected["loss"]), rel=1e-13)
+        np.testing.assert_allclose(found, slopes, atol=1e-13 * np.linalg.norm(slopes))
+        np.testing.assert_allclose(functions.predict(parameters, X).ravel(), np.ravel(expected["out"]), atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "tolerance"), [(GROUPED, "float64", 1e-13), (STEPS, "float32", 1e-6)], ids=["2D", "1D"]
+)
+def test_layers(model: nn.Sequential, precision: str, tolerance: float) -> None:
+    """Convolutions, their transposes and pools give the evaluator's outputs and gradients, but for rounding."""
+    program = model.describe()
+    given = [each.astype(precision) for each in data(program, samples=37)]
+    derived = simplify(differentiate(stabilize(program), fit=False))
+    expected, slopes = evaluate(program, *given), gradient(derived, *given)
+    module = nn.build(model, precision, fit=False)
+    loss, found = module.loss_and_gradient(*given)
+    assert loss == pytest.approx(float(expected["loss"]), rel=tolerance)
+    np.testing.assert_allclose(found, slopes, atol=tolerance * np.linalg.norm(slopes))
+    outputs = module.predict(*given[:2])
+    np.testing.assert_allclose(outputs, expected[program.outputs[0].tensor], rtol=0, atol=3 * tolerance)
