@@ -56,8 +56,14 @@ def solution(task):
     return np.array([p for p, _ in results]) if task.fits else np.array(results[0])
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("kind", FITS)
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [
+        pytest.param(kind, precision, marks=[pytest.mark.thorough] if (number + other) % 2 else [])
+        for number, kind in enumerate(FITS)
+        for other, precision in enumerate(("float64", "float32"))
+    ],
+)
 @pytest.mark.parametrize("peer", FITTERS)
 def test_peers_find_the_solution(peer, kind, precision):
     """Parameters, and the standard errors of one fit, are those of the solution, a second time as well."""

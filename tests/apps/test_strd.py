@@ -98,7 +98,7 @@ def test_all_problems_are_read():
 
 
 @nist.installed
-@pytest.mark.parametrize("name", nist.NAMES)
+@pytest.mark.parametrize("name", nist.EACH)
 def test_certified_values(name):
     """They solve the problem as it is read, to the last of their digits, as do sums and standard deviations.
 
@@ -115,7 +115,7 @@ def test_certified_values(name):
 
 
 @nist.installed
-@pytest.mark.parametrize("name", nist.NAMES)
+@pytest.mark.parametrize("name", nist.EACH)
 def test_written_derivatives(name):
     """SymPy's derivatives are those that others have written down, but for one file: to forty digits, everywhere."""
     one = nist.problem(name)
@@ -151,7 +151,7 @@ def test_the_file_that_is_wrong():
 
 
 @nist.installed
-@pytest.mark.parametrize("name", nist.NAMES)
+@pytest.mark.parametrize("name", nist.EACH)
 def test_starts(name):
     """SciPy's least squares finds the certified values from both starts, with variables scaled and our derivatives."""
     least_squares = pytest.importorskip("scipy.optimize").least_squares

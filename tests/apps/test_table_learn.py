@@ -19,7 +19,7 @@ from nncodegen.table.linear import minimize_path
 from nncodegen.table.search import Rows, Search, Tried, search, split_folds
 from nncodegen.table.target import Target
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("light_compiler")
 
 RNG = np.random.default_rng(1)
 LINEAR = Family("linear", Description(2, ((1, "linear"),), "mse"), (1.0,))
@@ -362,7 +362,7 @@ def test_the_time_limit():
         fit(frame(), "t", drop=("z",), settings=Settings(layers=(3,), time_limit=1e-9))
 
 
-@pytest.mark.parametrize("layers", [None, (), (3,)])
+@pytest.mark.parametrize("layers", [pytest.param(None, marks=pytest.mark.thorough), (), (3,)])
 def test_losses_that_are_never_finite(layers):
     """Where no candidate has a finite loss, the linear model no exception, nothing was learned, and that is said."""
     settings = Settings(layers=layers, loss="log(output - target - 2)", l2=1e-3, learning_rate=0.01, epochs=1)
@@ -400,7 +400,7 @@ def test_frames():
             fit(wrong, "t")
 
 
-@pytest.mark.parametrize("name", ["wine", "diabetes"])
+@pytest.mark.parametrize("name", [pytest.param("wine", marks=pytest.mark.thorough), "diabetes"])
 def test_public_tables(name):
     """No worse than logistic or ridge regression, by more than a hundredth, nor than scikit-learn's networks."""
     pytest.importorskip("sklearn")

@@ -72,7 +72,7 @@ def test_a_large_network_compiles_without_a_warning(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", [pytest.param("float64", marks=pytest.mark.thorough), "float32"])
 def test_loops_of_few_turns_are_vectorized(precision, tmp_path):
     """Loops over the units of a layer of 16, which choose between values, become loops over vectors."""
     model = nn.Sequential([nn.Dense(32, "tanh"), nn.Dense(16, "relu"), nn.Dense(1)], inputs=8)

@@ -7,6 +7,7 @@ import pytest
 
 import nncodegen as nn
 from tests.support.built import built, stage
+from tests.support.compilers import LIGHT_AND_STRICT
 from tests.support.layers import Shift
 from tests.support.models import gradient_of
 
@@ -59,11 +60,27 @@ def test_which_models_descend():
     assert kernels["sums elsewhere"].in_place == {"d_W2", "d_W3", "d_b1", "d_b2"}
 
 
+def is_one_more(name, precision):
+    """Whether a network is tried in the other precision already."""
+    return (list(MODELS).index(name) % 2 == 1) == (precision == "float32")
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3, 7, 16])
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("name", MODELS)
-def test_options(name, precision, batch, data):
-    """With all that may go with them they come to what updates one by one do."""
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        pytest.param(name, precision, marks=[pytest.mark.thorough] if is_one_more(name, precision) else [])
+        for name in MODELS
+        for precision in ("float64", "float32")
+    ],
+)
+def test_options(name, precision, batch, data, monkeypatch):
+    """With all that may go with them they come to what updates one by one do.
+
+    Every network is in one precision; with --thorough also in the other one, without vectors.
+    """
+    if is_one_more(name, precision):
+        monkeypatch.setenv("CC", LIGHT_AND_STRICT)
     module = built(MODELS[name], precision)
     X, Y = data[MODELS[name].inputs]
     weights = np.random.default_rng(1).uniform(0.1, 2, SAMPLES)

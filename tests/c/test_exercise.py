@@ -37,6 +37,9 @@ CASES = {
     ),
 }  # fmt: skip
 
+ALIKE = ("library", "small", "features")
+"""Cases whose entry points are those of others."""
+
 
 def compile_exercise(case, options, folder):
     """Compiles support/exercise.c with the kernel of a case."""
@@ -67,7 +70,9 @@ def compile_exercise(case, options, folder):
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] if name in ALIKE else []) for name in CASES]
+)
 def test_nothing_is_read_before_it_is_written(name, tmp_path):
     """Every entry point takes NULL where the header says so, with the same bits; Valgrind finds nothing in it."""
     options = ["gcc", *KERNEL_FLAGS, "-Og", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]

@@ -12,7 +12,7 @@ import nncodegen as nn
 from nncodegen.ir import SAMPLE
 from nncodegen.schedule.loops import MOST, SUM, TERMS
 from tests.support.built import stage
-from tests.support.compilers import compile_strictly, vectorized
+from tests.support.compilers import OF_FORMULAS, compile_strictly, vectorized
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
 
@@ -41,7 +41,9 @@ def by_numpy(parameters, x, y):
     return d + t @ a, (error**2).mean(), gradient
 
 
-@pytest.mark.parametrize(("terms", "precision"), [(12, "float64"), (50, "float64"), (50, "float32")])
+@pytest.mark.parametrize(
+    ("terms", "precision"), [(12, "float64"), pytest.param(50, "float64", marks=pytest.mark.thorough), (50, "float32")]
+)
 def test_numbers(terms, precision):
     """Outputs, loss, gradient and updates are those of NumPy, for all samples, for a few, and for many models."""
     module = nn.build(waves(terms), precision, fit=False)
@@ -80,8 +82,13 @@ def test_loops_and_functions_are_short():
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("terms", [1, 12])
+@pytest.mark.parametrize(
+    ("terms", "precision"),
+    [
+        (1, "float64"), pytest.param(1, "float32", marks=pytest.mark.thorough),
+        pytest.param(12, "float64", marks=pytest.mark.thorough), (12, "float32"),
+    ],
+)  # fmt: skip
 def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
     """Loops that add up a loss and its gradient say so of each sum, and become loops over vectors."""
     lines, found = vectorized(stage(waves(terms), "emit", precision), tmp_path)
@@ -95,7 +102,7 @@ def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
 
 def test_no_warnings(tmp_path):
     """The parts compile without a warning in strict C11."""
-    compile_strictly(stage(waves(50), "emit"), tmp_path)
+    compile_strictly(stage(waves(50), "emit"), tmp_path, OF_FORMULAS)
 
 
 def test_registers_hold_more_than_a_loop():

@@ -17,8 +17,14 @@ pytestmark = pytest.mark.usefixtures("light_compiler")
 limits_of = cache(Limits)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        pytest.param(name, precision, marks=[pytest.mark.thorough] if (number + other) % 2 else [])
+        for number, name in enumerate(CHOSEN)
+        for other, precision in enumerate(("float64", "float32"))
+    ],
+)
 def test_limits(name, precision):
     """A module gives them to some units in the last place, in both precisions, alone and among other samples."""
     module, limits = built(model_of(name), precision, fit=False), limits_of(name)

@@ -58,8 +58,23 @@ def descend(program, start, X, Y, weights, size):
     return expected, moved, np.sum(losses)
 
 
-@examples(16)
-@given(model=networks(), precision=st.sampled_from(["float64", "float32"]), size=st.sampled_from((1, 1, 2, 3, 4, 5)))
+CASES = {
+    "model": networks(),
+    "precision": st.sampled_from(["float64", "float32"]),
+    "size": st.sampled_from((1, 1, 2, 3, 4, 5)),
+}
+
+
+@pytest.mark.thorough
+@examples(8)
+@given(**CASES)
+def test_more_steps(model, precision, size):
+    """Other networks than those of ``test_steps`` take the same steps."""
+    check_steps(model, precision, size)
+
+
+@examples(8)
+@given(**CASES)
 def test_steps(model, precision, size):
     """Sample by sample, parameters and losses are those of steps along the gradient that the evaluator finds.
 
@@ -67,6 +82,11 @@ def test_steps(model, precision, size):
 
     So they are where each step is measured and taken apart from its gradient, and for another optimizer.
     """
+    check_steps(model, precision, size)
+
+
+def check_steps(model, precision, size):
+    """Compares trainings on single samples, or few, with what the evaluator makes of the parameters."""
     program = nn.compile_model(model, until="simplify")["simplify"]
     module = nn.build(model, precision)
     X, Y = data_of(module, precision)
@@ -94,7 +114,8 @@ def test_steps(model, precision, size):
 
 @pytest.mark.parametrize(
     ("loss", "precision"),
-    [("categorical_crossentropy", "float64"), ("categorical_crossentropy", "float32"), ("mse", "float32"),
+    [pytest.param("categorical_crossentropy", "float64", marks=pytest.mark.thorough),
+     ("categorical_crossentropy", "float32"), pytest.param("mse", "float32", marks=pytest.mark.thorough),
      ("binary_crossentropy_from_logits", "float64")],
 )  # fmt: skip
 def test_metrics(loss, precision):
@@ -184,9 +205,15 @@ class Spread:
 
 
 @pytest.mark.parametrize(
-    ("first", "layer", "alone", "precision"),
+    ("layer", "alone", "first", "precision"),
     [
-        (first, layer, alone, ("float64", "float32")[(number + first) % 2])
+        pytest.param(
+            layer,
+            alone,
+            first,
+            ("float64", "float32")[(number + first) % 2],
+            marks=[pytest.mark.thorough] if (number + first) % 2 else [],
+        )
         for first in (True, False)
         for number, (layer, alone) in enumerate(
             [(Scaled(), True), (Squared(19), False), (Weighed(18), False), (Spread(), True)]
@@ -196,7 +223,7 @@ class Spread:
 def test_layers_of_ones_own(first, layer, alone, precision):
     """A number that all units share has loops for one sample; a gradient that reads weights is left to the others.
 
-    Every layer stands first and second, once in either precision.
+    Every layer stands first or second; with --thorough also in the other place, in the other precision.
     """
     layers = [*([] if first else [nn.Dense(20, "tanh")]), layer, nn.Dense(20, "tanh"), nn.Dense(3, "softmax")]
     model = nn.Sequential(layers, 9, "categorical_crossentropy", name="own")

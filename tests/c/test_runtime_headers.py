@@ -33,6 +33,9 @@ OPPOSITES = {
 }
 """For Clang, which takes twice as long: two that have nothing in common."""
 
+FEW = ("float64, C11, this CPU", "float32, C99, this CPU")
+"""Those that are tried in every run."""
+
 NOTHING = [
     "-DSAMPLE_HAS_BLOCKS=0", "-DSAMPLE_HAS_BLAS=0", "-DSAMPLE_HAS_MANY=0", "-DSAMPLE_HAS_NOISE=0",
     "-DSAMPLE_HAS_METRICS=0", "-DSAMPLE_HAS_CLASSES=0", "-DSAMPLE_HAS_SINGLE_GRADIENT=0", "-DSAMPLE_DESCENDS=0",
@@ -65,13 +68,18 @@ def alone(name, folder):
     return source
 
 
-@pytest.mark.parametrize("build", BUILDS)
+def chosen(builds):
+    """Builds as parameters: the few, and all others with --thorough."""
+    return [pytest.param(build, marks=[] if build in FEW else [pytest.mark.thorough]) for build in builds]
+
+
+@pytest.mark.parametrize("build", chosen(BUILDS))
 def test_each_by_itself(build, tmp_path):
     """Each header compiles without any other of the runtime before it, in both precisions, as C11 and C99."""
     check(FIRST, BUILDS[build], *(alone(name, tmp_path) for name in NAMES))
 
 
-@pytest.mark.parametrize("build", OPPOSITES)
+@pytest.mark.parametrize("build", chosen(OPPOSITES))
 @pytest.mark.skipif(len(COMPILERS) < 2, reason="needs GCC and Clang")
 def test_each_with_another_compiler(build, tmp_path):
     """So it does with Clang."""

@@ -15,8 +15,15 @@ PROGRAMS = {
 }
 
 
-CASES = [case for case in product(PROGRAMS, (64, 32), BUILDS) if case[0] == "products" or case[1:] != (64, "sanitized")]
-"""Each program in both precisions and every build; of the smaller ones, one precision under sanitizers is enough."""
+CASES = [
+    pytest.param(*case, marks=[] if (case[1] == 64) == (case[2] == "native") else [pytest.mark.thorough])
+    for case in product(PROGRAMS, (64, 32), BUILDS)
+    if case[0] == "products" or case[1:] != (64, "sanitized")
+]
+"""Each program in every build, in both precisions between them; with --thorough in the other precision as well.
+
+Of the smaller ones, one precision under sanitizers is enough.
+"""
 
 
 @pytest.mark.parametrize(("program", "bits", "build"), CASES)

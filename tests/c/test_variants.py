@@ -57,7 +57,11 @@ def test_every_variant_is_right(built):
         assert result.parameters == pytest.approx(parameters - 0.1 * exact, rel=1e-12, abs=1e-14)
 
 
-@pytest.mark.parametrize("features", [[], ["j"], ["i", "j", "k"]], ids=str)
+@pytest.mark.parametrize(
+    "features",
+    [pytest.param([], marks=pytest.mark.thorough), ["j"], pytest.param(["i", "j", "k"], marks=pytest.mark.thorough)],
+    ids=str,
+)
 def test_few_samples_in_every_variant(features, monkeypatch):
     """Batches that end within a vector, or have one more than the shortest holds: what pads them is one of them.
 

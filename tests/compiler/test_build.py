@@ -267,8 +267,8 @@ def test_two_processes_build_at_once(empty_cache, tmp_path):
         """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", textwrap.dedent(program)]
-    processes = [subprocess.Popen(command, env=environment) for _ in range(3)]
-    assert [process.wait() for process in processes] == [0, 0, 0]
+    processes = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
     done = subprocess.run([sys.executable, "-c", "import perceptron"], cwd=tmp_path / "out", check=False)
     assert done.returncode == 0
 

@@ -126,7 +126,9 @@ def test_arrays_share_memory():
     assert four[2].arrays < 1.8 * two[2].arrays
 
 
-@pytest.mark.parametrize("widths", [(2, 2), (3, 3), (4, 4), (2, 3, 4)])
+@pytest.mark.parametrize(
+    "widths", [(2, 2), *(pytest.param((n, n), marks=pytest.mark.thorough) for n in (3, 4)), (2, 3, 4)]
+)
 def test_nothing_joins_a_sum_that_stays_alone(widths):
     """Layers of few units, written out, whose loops are full: what is left over gets loops of its own."""
     long = lambda z: nn.sigmoid(z) * nn.tanh(nn.softplus(z))  # noqa: E731
@@ -242,8 +244,14 @@ def test_the_tile_follows_from_the_layout():
         assert nn.compile_model(model, f"float{bits}", until="schedule")["schedule"].tile == tile
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize(("hidden", "outputs"), [(16, 1), (32, 2), (33, 3), (32, 10), (100, 5)])
+@pytest.mark.parametrize(
+    ("hidden", "outputs", "precision"),
+    [
+        pytest.param(*widths, precision, marks=[pytest.mark.thorough] if (number + other) % 2 else [])
+        for number, widths in enumerate([(16, 1), (32, 2), (33, 3), (32, 10), (100, 5)])
+        for other, precision in enumerate(("float64", "float32"))
+    ],
+)
 def test_narrow_layers(hidden, outputs, precision):
     """Layers of few units behind wider ones, transposed or not, compute what the evaluator does."""
     layers = [nn.Dense(hidden, "tanh"), nn.Dense(outputs, "softmax" if outputs > 1 else "sigmoid")]

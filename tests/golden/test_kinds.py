@@ -32,7 +32,13 @@ def test_texts(name, request):
     assert {path.name: path.read_text() for path in folder.iterdir()} == files
 
 
-@pytest.mark.parametrize("name", KINDS)
+ALIKE = ("samples", "registers", "formulas", "blas")
+"""Models whose compilation tells little more than that of others here and in tests/c/test_c.py."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] if name in ALIKE else []) for name in KINDS]
+)
 def test_no_warnings(name, tmp_path):
     """GCC and Clang compile each model, and find nothing to complain about in strict C11."""
     sources, _ = emitted(name)

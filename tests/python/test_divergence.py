@@ -50,8 +50,14 @@ def step(module, X, Y, parameters, which=slice(None)):
     return after, np.isfinite(loss) and np.isfinite(after[which]).all()
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        *((name, "float64") for name in FORMULAS), ("saturated", "float32"), ("growth", "float32"),
+        *(pytest.param(name, "float32", marks=pytest.mark.thorough) for name in FORMULAS
+          if name not in ("saturated", "growth")),
+    ],
+)  # fmt: skip
 def test_formulas(name, precision):
     """A step diverges where loss_and_gradient says so, and only there: alone, in batches, with others, in a stream."""
     module = built(MODELS[name], precision, fit=False)

@@ -35,12 +35,17 @@ def module(model, precision="float64"):
     return _modules[model, precision]
 
 
-@pytest.mark.parametrize(("precision", "accuracy"), [("float64", 1e-13), ("float32", 1e-5)])
-@pytest.mark.parametrize("name", CASES)
-def test_hessian(name, precision, accuracy):
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        *((name, "float64") for name in CASES), ("curve", "float32"), ("noisy", "float32"),
+        *(pytest.param(name, "float32", marks=pytest.mark.thorough) for name in ("perceptron", "free", "network")),
+    ],
+)  # fmt: skip
+def test_hessian(name, precision):
     """The Hessian is that of the gradient at 60 digits, with weights as well; it is symmetric, its products are its."""
     model, X, Y = CASES[name]
-    found = module(model, precision)
+    found, accuracy = module(model, precision), {"float64": 1e-13, "float32": 1e-5}[precision]
     parameters = found.initial_parameters(1)
     weight = RNG.uniform(0.2, 1, len(X)).astype(found.dtype)
     direction = RNG.normal(size=len(parameters)).astype(found.dtype)

