@@ -50,6 +50,10 @@ def pytest_configure(config):
     cache = getattr(config, "cache", None)  # not with -p no:cacheprovider
     folder = cache.mkdir("nncodegen") if cache else tempfile.mkdtemp(prefix="nncodegen")
     os.environ.setdefault("NNCODEGEN_CACHE", str(folder))
+    # hundreds of processes import nncodegen: what Python compiles for one is kept for the others, wherever it runs
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    bytecode = cache.mkdir("bytecode") if cache else tempfile.mkdtemp(prefix="bytecode")
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(bytecode))
 
 
 def pytest_collection_modifyitems(config, items):
