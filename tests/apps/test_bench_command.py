@@ -97,8 +97,14 @@ def test_builds_and_growth(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [
+        pytest.param(kind, precision, marks=[pytest.mark.thorough] if (number + other) % 2 else [])
+        for number, kind in enumerate(KINDS)
+        for other, precision in enumerate(("float64", "float32"))
+    ],
+)
 @pytest.mark.parametrize("peer", ["jax", "jax-by-hand", "torch", "torch-modules", "sklearn", "sympy-lambdify", "blas"])
 def test_frameworks_compute_what_the_task_says(peer, kind, precision):
     """The frameworks that are installed agree with the steps of the definition, too, and do so a second time."""

@@ -97,7 +97,7 @@ def random_formula(generator, depth):
     return function(u, v) if function in TWO else function(u)
 
 
-@pytest.mark.parametrize("block", range(6))
+@pytest.mark.parametrize("block", [0, 1, *(pytest.param(block, marks=pytest.mark.thorough) for block in range(2, 6))])
 def test_random_formulas(block, tmp_path):
     """Every formula of supported functions becomes C that compiles without a warning, or is refused for a reason."""
     built = refused = 0

@@ -165,14 +165,20 @@ def test_wide_and_deep_refused(deep, message):
         Sequential([Dense(2), nn.WideAndDeep(deep, 1)], 3)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+WIDE_AND_DEEP = [
+    ([], [Dense(5, "tanh")], 1, "linear", "mse"),
+    ([], [Dense(9, "tanh"), Dense(4, "softplus")], 3, "softmax", "categorical_crossentropy"),
+    ([Dense(6, "tanh")], [Dense(70, "tanh"), nn.Dropout(0.5)], 2, "sigmoid", "binary_crossentropy"),
+    ([], [nn.WideAndDeep([Dense(5, "tanh")], 4, "tanh")], 1, "linear", "mse"),
+]
+
+
 @pytest.mark.parametrize(
-    ("before", "deep", "units", "activation", "loss"),
+    ("before", "deep", "units", "activation", "loss", "precision"),
     [
-        ([], [Dense(5, "tanh")], 1, "linear", "mse"),
-        ([], [Dense(9, "tanh"), Dense(4, "softplus")], 3, "softmax", "categorical_crossentropy"),
-        ([Dense(6, "tanh")], [Dense(70, "tanh"), nn.Dropout(0.5)], 2, "sigmoid", "binary_crossentropy"),
-        ([], [nn.WideAndDeep([Dense(5, "tanh")], 4, "tanh")], 1, "linear", "mse"),
+        pytest.param(*network, precision, marks=[pytest.mark.thorough] if (number + other) % 2 else [])
+        for number, network in enumerate(WIDE_AND_DEEP)
+        for other, precision in enumerate(("float64", "float32"))
     ],
 )
 def test_wide_and_deep(before, deep, units, activation, loss, precision):
