@@ -229,8 +229,8 @@ def test_every_variant():
 @pytest.mark.parametrize("history", [True, False])
 def test_divergence_and_convergence(history):
     """A model that diverges or converges stays as it is; the others do not notice."""
-    module = built(MODELS["ten classes"])
-    X, Y = data(MODELS["ten classes"], 30)
+    module = built(MODELS["three classes"])
+    X, Y = data(MODELS["three classes"], 30)
     rates = np.full(20, 0.05)
     rates[[2, 17]] = 1e200
     rates[5] = 1e-9
