@@ -2,17 +2,14 @@
 
 import csv
 import os
-import warnings
 
 import numpy as np
 import pytest
 
 pandas = pytest.importorskip("pandas")
-distributed = pytest.importorskip("distributed")
+pytest.importorskip("distributed")
 pytest.importorskip("dask.dataframe")
 pytest.importorskip("pyarrow")
-
-import dask
 
 from tests.support import ROOT
 
@@ -24,16 +21,10 @@ EQUATION = "y = a*exp(-b*x) + c"
 @pytest.fixture(scope="module")
 def address(quick_compiler, tmp_path_factory):
     """The address of a cluster of two worker processes on this machine."""
-    folder = str(tmp_path_factory.mktemp("dask"))
-    with (
-        warnings.catch_warnings(),
-        dask.config.set({"temporary-directory": folder, "distributed.worker.daemon": True}),
-    ):
-        warnings.simplefilter("ignore")
-        with distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster:
-            yield cluster.scheduler_address
+    from tests.support.cluster import cluster_of_two
+
+    with cluster_of_two(tmp_path_factory.mktemp("dask")) as cluster:
+        yield cluster.scheduler_address
 
 
 @pytest.fixture

@@ -81,18 +81,24 @@ def write_tables():
     Path("OTHER.csv").write_text("width,height\n1,2\n6,3\n")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_code(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "compiler"),
+    [
+        *(pytest.param(name, QUICK, id=name) for name in NAMES),
+        pytest.param(README.name, None, id="README.md as people run it", marks=pytest.mark.thorough),
+    ],
+)
+def test_code(name, compiler, tmp_path, monkeypatch):
     """Blocks run in order: Python as printed, shell commands without an error, C as they compile it.
 
     A first comment that names a file says where a block is written. A text that follows commands is what they print.
-    Modules of the README are compiled as people get them, those of the other documents without optimization.
+    Modules are compiled without optimization; with --thorough, those of the README also as people get them.
     """
     missing = [program for program in NEEDS.get(name, ()) if not shutil.which(program)]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
-    if name != README.name:
-        monkeypatch.setenv("CC", QUICK)
+    if compiler:
+        monkeypatch.setenv("CC", compiler)
     if "import casadi" in (ROOT / name).read_text():
         pytest.importorskip("casadi")
     monkeypatch.chdir(tmp_path)

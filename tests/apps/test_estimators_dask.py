@@ -1,7 +1,5 @@
 """Dask: a search spread over worker processes, and data that no process holds as a whole."""
 
-import warnings
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,6 @@ pytest.importorskip("sklearn")
 distributed = pytest.importorskip("distributed")
 array = pytest.importorskip("dask.array")
 
-import dask
 import joblib
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
@@ -27,19 +24,10 @@ X, Y = load_iris(return_X_y=True)
 @pytest.fixture(scope="module")
 def client(quick_compiler, tmp_path_factory):
     """A cluster of two worker processes on this machine."""
-    folder = str(tmp_path_factory.mktemp("dask"))
-    with (
-        warnings.catch_warnings(),
-        dask.config.set({"temporary-directory": folder, "distributed.worker.daemon": True}),
-    ):
-        warnings.simplefilter("ignore")
-        with (
-            distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-            ) as cluster,
-            distributed.Client(cluster) as client,
-        ):
-            yield client
+    from tests.support.cluster import cluster_of_two
+
+    with cluster_of_two(tmp_path_factory.mktemp("dask")) as cluster, distributed.Client(cluster) as client:
+        yield client
 
 
 def test_a_search_on_workers(client):

@@ -19,12 +19,18 @@ from nncodegen.table.linear import minimize_path
 from nncodegen.table.search import Rows, Search, Tried, search, split_folds
 from nncodegen.table.target import Target
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("compiler")
 
 RNG = np.random.default_rng(1)
 LINEAR = Family("linear", Description(2, ((1, "linear"),), "mse"), (1.0,))
 HIDDEN = Family("hidden", Description(2, ((3, "tanh"), (1, "linear")), "mse", skip=True), (1e-3, 1e-2), (0.01,), 2)
 QUICK = Settings(l2=1e-3, learning_rate=0.01, threads=1)
+
+
+@pytest.fixture(scope="module", params=["light", pytest.param("vector", marks=pytest.mark.thorough)])
+def compiler(request):
+    """Little optimization; with --thorough also vectors in loops."""
+    return request.getfixturevalue(f"{request.param}_compiler")
 
 
 def frame(rows=120, kind="ring"):
@@ -227,7 +233,7 @@ def test_settings_that_cannot_be_meant(settings, message):
 
 
 @pytest.fixture(scope="module")
-def ring():
+def ring(compiler):
     """What was learned of a ring, which no linear model can tell."""
     return fit(frame(), "t", drop=("z",), settings=QUICK)
 

@@ -103,13 +103,15 @@ ALIKE = (
 
 def in_haste(name, precision):
     """Whether ``test_step`` compiles a network without optimization."""
-    return name in ALIKE or (list(MODELS).index(name) % 2 == 0) == (precision == "float32")
+    return (list(MODELS).index(name) % 2 == 0) == (precision == "float32")
 
 
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        pytest.param(name, precision, marks=[pytest.mark.thorough] if in_haste(name, precision) else [])
+        pytest.param(
+            name, precision, marks=[pytest.mark.thorough] if name in ALIKE or in_haste(name, precision) else []
+        )
         for name in MODELS
         for precision in ("float64", "float32")
     ],
@@ -118,7 +120,7 @@ def test_step(name, precision, monkeypatch):
     """A step of each model is along the gradient of the NumPy evaluator, for whole tiles of samples and parts.
 
     The C of every network compiles without a warning, or there was no module. Each is in one precision; with --thorough
-    also in the other one, and others like them in both, without optimization.
+    also in the other one, without optimization, and others like them in both.
     """
     if in_haste(name, precision):
         monkeypatch.setenv("CC", QUICK_AND_STRICT)
@@ -176,8 +178,14 @@ def test_trainings(name, optimizer, precision, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "model", [MODELS["deep"], MODELS["own formulas"], perceptron_model], ids=lambda model: model.name
-)
+    "model",
+    [
+        MODELS["deep"], MODELS["own formulas"], perceptron_model,
+        pytest.param(MODELS["small"], marks=pytest.mark.thorough),
+        pytest.param(MODELS["wide"], marks=pytest.mark.thorough),
+    ],
+    ids=lambda model: model.name,
+)  # fmt: skip
 @pytest.mark.parametrize("optimizer", ["rprop", "adam"])
 def test_states_of_their_own(optimizer, model):
     """What an optimizer starts from is the learning rate of each model, where it is one."""
@@ -194,9 +202,20 @@ def test_states_of_their_own(optimizer, model):
 @given(st.data())
 def test_the_bits_of_a_model_are_its_own(draw):
     """A model has the same bits alone and among others, with any threads, batches, and data of its own or shared."""
-    name, precision = draw.draw(
-        st.sampled_from([("small", "float32"), ("deep", "float64"), ("ten classes", "float64")])
-    )
+    check_bits(draw, [("small", "float32"), ("deep", "float64"), ("ten classes", "float64")])
+
+
+@pytest.mark.thorough
+@examples(15)
+@given(st.data())
+def test_the_bits_of_more_models_are_their_own(draw):
+    """So have the same networks in the other precision."""
+    check_bits(draw, [("small", "float64"), ("deep", "float32"), ("ten classes", "float32")])
+
+
+def check_bits(draw, cases):
+    """Compares a model alone with itself among others."""
+    name, precision = draw.draw(st.sampled_from(cases))
     module = built(MODELS[name], precision)
     models, samples = draw.draw(st.integers(1, 40)), draw.draw(st.integers(1, 30))
     shuffle, own = draw.draw(st.booleans()), draw.draw(st.booleans())

@@ -12,7 +12,7 @@ import nncodegen as nn
 from nncodegen.ir import SAMPLE
 from nncodegen.schedule.loops import MOST, SUM, TERMS
 from tests.support.built import stage
-from tests.support.compilers import OF_FORMULAS, compile_strictly, vectorized
+from tests.support.compilers import COMPILERS, OF_FORMULAS, compile_strictly, vectorized
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
 
@@ -100,9 +100,10 @@ def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
         assert number + 1 in found
 
 
-def test_no_warnings(tmp_path):
-    """The parts compile without a warning in strict C11."""
-    compile_strictly(stage(waves(50), "emit"), tmp_path, OF_FORMULAS)
+@pytest.mark.parametrize("compilers", [OF_FORMULAS, pytest.param(COMPILERS, marks=pytest.mark.thorough)], ids=str)
+def test_no_warnings(compilers, tmp_path):
+    """The parts compile without a warning in strict C11; with --thorough also where GCC optimizes as for people."""
+    compile_strictly(stage(waves(50), "emit"), tmp_path, compilers)
 
 
 def test_registers_hold_more_than_a_loop():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import nncodegen as nn
 from nncodegen.ir import evaluate
 from tests.support.built import built
-from tests.support.compilers import OF_FORMULAS, compile_strictly, emitted
+from tests.support.compilers import COMPILERS, OF_FORMULAS, compile_strictly, emitted
 from tests.support.models import differences, gradient_of
 from tests.support.search import examples
 
@@ -181,14 +181,27 @@ def test_distributions(layer, distribution):
     assert abs(np.corrcoef(one[:-1].ravel(), one[1:].ravel())[0, 1]) < 5 / np.sqrt(one.size)
 
 
-def test_without_noise_there_is_no_code(tmp_path):
-    """A program without noise has no generator in its C; one with it compiles without a warning."""
+def test_without_noise_there_is_no_code():
+    """A program without noise has no generator in its C."""
     plain = emitted(nn.Sequential([nn.Dense(2)], 3, name="quiet"))
     assert "noise" not in plain.files["quiet.c"]
     silent = nn.Sequential([nn.GaussianNoise(0), nn.Dense(2), nn.Dropout(0.0), nn.Dense(1)], 3, name="quiet")
     assert "noise" not in emitted(silent).files["quiet.c"]
-    for precision, layers in (("float64", LAYERS), ("float32", LAYERS[1:])):
-        compile_strictly(emitted(nn.Sequential(layers, 4, name="noisy"), precision), tmp_path, OF_FORMULAS)
+
+
+@pytest.mark.parametrize(
+    ("precision", "first", "compilers"),
+    [
+        ("float64", 0, OF_FORMULAS), ("float32", 1, OF_FORMULAS),
+        *(pytest.param(precision, first, COMPILERS, marks=pytest.mark.thorough)
+          for precision in ("float64", "float32") for first in (0, 1)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_noise_compiles_without_a_warning(precision, first, compilers, tmp_path):
+    """So do noise and dropout; with --thorough in each order and precision, optimized as for people."""
+    sources = emitted(nn.Sequential(LAYERS[first:], 4, name="noisy"), precision)
+    compile_strictly(sources, tmp_path, compilers)
 
 
 @pytest.mark.parametrize(
