@@ -13,6 +13,8 @@ from nncodegen.perceptron import model as perceptron_model
 from tests.support.built import built, stage
 from tests.support.compilers import LIGHT
 
+pytestmark = pytest.mark.usefixtures("vector_compiler")
+
 RNG = np.random.default_rng(0)
 COUNTS = [1, 2, 7, 33]
 OPTIONS = [
@@ -38,16 +40,21 @@ NETWORK = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1, "softplus")], 2, "pois
 
 
 PAIRS = [
-    (perceptron_model, "float64"), pytest.param(perceptron_model, "float32", marks=pytest.mark.thorough),
-    pytest.param(NETWORK, "float64", marks=pytest.mark.thorough), (NETWORK, "float32"),
+    (perceptron_model, "float64", "vector_compiler"), (NETWORK, "float32", "vector_compiler"),
+    pytest.param(perceptron_model, "float32", "usual_compiler", marks=pytest.mark.thorough),
+    pytest.param(NETWORK, "float64", "usual_compiler", marks=pytest.mark.thorough),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize(("model", "precision"), PAIRS, ids=lambda value: getattr(value, "name", value))
-def test_lanes(model, count, options, precision):
-    """Each optimizer, batches and orders of their own, tolerance: models agree with train(), to rounding."""
+@pytest.mark.parametrize(("model", "precision", "compiler"), PAIRS, ids=lambda value: getattr(value, "name", value))
+def test_lanes(model, count, options, precision, compiler, request):
+    """Each optimizer, batches and orders of their own, tolerance: models agree with train(), to rounding.
+
+    With --thorough so they do in the other precision, with the options that people get.
+    """
+    request.getfixturevalue(compiler)
     module = built(model, precision, fit=None if model is perceptron_model and precision == "float64" else False)
     size = module.parameter_count
     start, rates, seeds = RNG.normal(size=(count, size)), RNG.uniform(0.05, 0.2, count), RNG.integers(0, 99, count)

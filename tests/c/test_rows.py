@@ -24,7 +24,13 @@ def networks():
 
 @pytest.mark.parametrize(
     ("model", "precision"),
-    [*((model, "float64") for model in networks()), (list(networks())[2], "float32")],
+    [
+        *(
+            pytest.param(model, "float64", marks=[pytest.mark.thorough] if number in (1, 4) else [])
+            for number, model in enumerate(networks())
+        ),
+        (list(networks())[2], "float32"),
+    ],
     ids=lambda value: str(getattr(value, "inputs", value)),
 )
 def test_networks(model, precision, monkeypatch):
@@ -70,7 +76,7 @@ def test_outputs_that_are_given(monkeypatch):
         assert module.loss([0.5], X, X[:, 1]) == pytest.approx(((0.5 * X[:, 0] - X[:, 1]) ** 2).mean(), rel=1e-14)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", [pytest.param("float64", marks=pytest.mark.thorough), "float32"])
 def test_functions_of_the_library(precision):
     """So do functions that loops may call for whole vectors, on every CPU, wherever a row lies among others.
 

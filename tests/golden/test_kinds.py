@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.built import stage
-from tests.support.compilers import TO_AN_OBJECT, compile_strictly
+from tests.support.compilers import LIGHTLY_TO_AN_OBJECT, TO_AN_OBJECT, compile_strictly
 from tests.support.kinds import KINDS
 
 TEXTS = Path(__file__).parent / "texts"
@@ -37,12 +37,19 @@ ALIKE = ("samples", "registers", "formulas", "blas")
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.thorough] if name in ALIKE else []) for name in KINDS]
+    ("name", "compilers"),
+    [
+        *(pytest.param(name, LIGHTLY_TO_AN_OBJECT, id=name) for name in KINDS if name not in ALIKE),
+        *(pytest.param(name, TO_AN_OBJECT, id=f"{name} optimized", marks=pytest.mark.thorough) for name in KINDS),
+    ],
 )
-def test_no_warnings(name, tmp_path):
-    """GCC and Clang compile each model, and find nothing to complain about in strict C11."""
+def test_no_warnings(name, compilers, tmp_path):
+    """GCC and Clang compile each model, and find nothing to complain about in strict C11.
+
+    Most models with little optimization, and with --thorough all of them with more.
+    """
     sources, _ = emitted(name)
-    compile_strictly(sources, tmp_path, TO_AN_OBJECT)
+    compile_strictly(sources, tmp_path, compilers)
 
 
 def test_every_kind_of_loop():

@@ -33,6 +33,8 @@ OF_FORMULAS = {**COMPILERS, **({"gcc": ("-Og", "-c", "-o", "kernel.o")} if "gcc"
 """The same, where only formulas differ: what GCC finds when it optimizes more is a matter of loops and arrays."""
 TO_AN_OBJECT = {**COMPILERS, **({"clang": ("-O1", "-c", "-o", "kernel.o")} if "clang" in COMPILERS else {})}
 """The same, where Clang has to compile, too: what it cannot make machine code of, it refuses only then."""
+LIGHTLY_TO_AN_OBJECT = {**TO_AN_OBJECT, **{name: OF_FORMULAS[name] for name in OF_FORMULAS if name == "gcc"}}
+"""The same with little optimization."""
 
 
 def emitted(model, precision="float64"):
