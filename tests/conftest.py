@@ -21,17 +21,17 @@ from tests.support.search import repeat, search
 COMPILER = os.environ.get("CC")
 
 LONGEST = (
-    "test_targets.py", "test_rows.py", "test_lanes.py", "test_build.py", "test_blocks.py", "test_bench.py", "test_c.py",
-    "test_plain_c.py", "test_onnx_nodes.py", "test_onnx.py", "test_export_wasm.py", "test_slow.py",
-    "test_export_wheel.py",
-    "test_one_sample.py", "test_table_learn.py", "test_nist.py", "test_kinds.py", "test_many.py",
-    "test_estimators.py", "test_training.py", "test_large_formulas.py", "test_limits.py", "test_documents.py",
-    "test_registers.py", "test_blas.py", "test_estimators_sklearn.py", "test_numbers.py", "test_schedule.py",
-    "test_descent.py", "test_bench_fits.py", "test_strd.py", "test_hessian.py", "test_variants.py",
-    "test_divergence.py", "test_curve_dask.py", "test_exercise.py", "test_runtime_headers.py", "test_table.py",
-    "test_runtime_products.py", "test_runtime_fit.py", "test_runtime_fits.py", "test_accepted.py",
-    "test_results.py", "test_noise.py", "test_estimators_dask.py", "test_cli.py", "test_curve_fit.py",
-    "test_inline_functions.py", "test_bench_command.py", "test_report.py",
+    "test_documents.py", "test_build.py", "test_lanes.py", "test_rows.py", "test_one_sample.py", "test_bench.py",
+    "test_planted.py", "test_certify.py", "test_report.py", "test_digits.py", "test_window_layers.py", "test_windows.py",
+    "test_table_learn.py", "test_export_wheel.py", "test_c.py", "test_targets.py", "test_training.py",
+    "test_estimators.py", "test_descent.py", "test_blocks.py", "test_bench_fits.py", "test_blas.py",
+    "test_variants.py", "test_plain_c.py", "test_large_formulas.py", "test_nist.py", "test_slow.py",
+    "test_hessian.py", "test_divergence.py", "test_estimators_sklearn.py", "test_schedule.py", "test_registers.py",
+    "test_runtime_fit.py", "test_numbers.py", "test_table.py", "test_export_wasm.py", "test_onnx.py", "test_many.py",
+    "test_curve_dask.py", "test_kinds.py", "test_runtime_headers.py", "test_limits.py", "test_exercise.py",
+    "test_strd.py", "test_runtime_products.py", "test_estimators_dask.py", "test_onnx_nodes.py", "test_cli.py",
+    "test_curve_fit.py", "test_accepted.py", "test_results.py", "test_noise.py", "test_runtime_fits.py",
+    "test_inline_functions.py", "test_bench_command.py",
 )  # fmt: skip
 """The files that take longest, the longest first: where several processes share the tests, all end at once."""
 

@@ -8,11 +8,21 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nncodegen.estimators import FormulaRegressor, NNClassifier, NNRegressor
 
+pytestmark = [
+    pytest.mark.usefixtures("quick_compiler"),
+    pytest.mark.filterwarnings("default"),  # the checks provoke warnings, and look for those that matter
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
-@pytest.mark.usefixtures("quick_compiler")
-@pytest.mark.filterwarnings("default")  # the checks provoke warnings, and look for those that matter
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks([NNClassifier(), NNRegressor(), FormulaRegressor()])
+
+@parametrize_with_checks([NNClassifier(), FormulaRegressor()])
 def test_scikit_learn(estimator, check):
     """Every check of the installed scikit-learn passes, unmodified and without an exception to it."""
+    check(estimator)
+
+
+@pytest.mark.thorough
+@parametrize_with_checks([NNRegressor()])
+def test_scikit_learn_more(estimator, check):
+    """So it does for networks of numbers, which share nearly all with those of classes."""
     check(estimator)

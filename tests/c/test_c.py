@@ -37,8 +37,15 @@ def formulas():
                    sum(f(a * x + b) for f in unary) - y)  # fmt: skip
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("model", list(formulas()), ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [
+        pytest.param(model, precision, marks=[pytest.mark.thorough] if (number + other) % 2 else [])
+        for number, model in enumerate(formulas())
+        for other, precision in enumerate(("float32", "float64"))
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_formulas_compile_without_a_warning(model, precision, tmp_path):
     """Every function, a formula without inputs, without targets, a constant output: no warning in strict C11."""
     compile_strictly(emitted(model, precision), tmp_path, OF_FORMULAS)
@@ -50,7 +57,9 @@ def test_activations_compile_without_a_warning(activations, tmp_path):
     compile_strictly(emitted(network(*activations), "float32"), tmp_path, OF_FORMULAS)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    "loss", [pytest.param(loss, marks=[pytest.mark.thorough] if n % 2 else []) for n, loss in enumerate(LOSSES)]
+)
 def test_losses_compile_without_a_warning(loss, tmp_path):
     """No warning in strict C11, with GCC and Clang, for any loss."""
     compile_strictly(emitted(network("tanh", loss=loss)), tmp_path, OF_FORMULAS)

@@ -53,7 +53,9 @@ def step(module, X, Y, parameters, which=slice(None)):
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        *((name, "float64") for name in FORMULAS), ("saturated", "float32"), ("growth", "float32"),
+        *(pytest.param(name, "float64", marks=[pytest.mark.thorough] if number % 2 else [])
+          for number, name in enumerate(FORMULAS)),
+        ("saturated", "float32"), ("growth", "float32"),
         *(pytest.param(name, "float32", marks=pytest.mark.thorough) for name in FORMULAS
           if name not in ("saturated", "growth")),
     ],

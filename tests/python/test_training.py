@@ -16,6 +16,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 import nncodegen as nn
 from tests.support import ROOT
+from tests.support.built import built
 from tests.support.search import examples
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -252,14 +253,15 @@ def scores(labels, output, weight=None):
     }
 
 
+CHAIN = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="chain")
+
+
 @pytest.mark.parametrize("batch", [100, 16, 3, 1])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("features", [[], ["j", "i"]], ids=["samples", "features"])
 def test_metrics_of_classes(precision, features, batch):
     """Accuracy, mae and r2 are scikit-learn's on what the updates met, also with weights, and on validation data."""
-    layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
-    model = nn.Sequential(layers, 4, "categorical_crossentropy", name="chain")
-    chain = nn.build(model, precision, schedule={"features": features})
+    chain = built(CHAIN, precision, features=features)
     weight = RNG.uniform(0.1, 2, 100)
     arguments = {"epochs": 4, "batch_size": batch, "sample_weight": weight, "class_weight": {0: 5.0}, "shuffle": False,
                  "validation_data": (FLOWERS[100:], LABELS[100:]), "learning_rate": 0.1}  # fmt: skip
