@@ -7,7 +7,7 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
 
 import nncodegen as nn
-from nncodegen.network import Description, module_of, padded
+from nncodegen.network import Description, module_of, modules, padded
 from nncodegen.table import Settings, TableError, candidates, fit, load_model
 from nncodegen.table.candidates import Family, plan
 from nncodegen.table.choose import choose
@@ -29,8 +29,12 @@ QUICK = Settings(l2=1e-3, learning_rate=0.01, threads=1)
 
 @pytest.fixture(scope="module", params=["light", pytest.param("vector", marks=pytest.mark.thorough)])
 def compiler(request):
-    """Little optimization; with --thorough also vectors in loops."""
-    return request.getfixturevalue(f"{request.param}_compiler")
+    """Little optimization; with --thorough also vectors in loops. Nothing that the process keeps is from the other."""
+    request.getfixturevalue(f"{request.param}_compiler")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(modules, "_modules", {})
+        modules._evaluated.cache_clear()
+        yield
 
 
 def frame(rows=120, kind="ring"):

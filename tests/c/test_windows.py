@@ -14,8 +14,9 @@ from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from tests.support.windows import OPERATIONS, PROGRAMS, Given, chain, data, gradient
 
-NAMES = [name for name in PROGRAMS if name not in ("recurrent", "backwards", "gated")]
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 
+NAMES = [name for name in PROGRAMS if name not in ("recurrent", "backwards", "gated")]
 
 NUMBERS = (st.integers(1, 3), st.integers(1, 2), st.integers(1, 2))
 RANDOM = st.lists(st.tuples(st.sampled_from(OPERATIONS[:-1]), *NUMBERS), min_size=2, max_size=4)
@@ -28,6 +29,14 @@ CHAINS = {
 @pytest.mark.parametrize("name", [*NAMES, *CHAINS])
 def test_modules_compute_what_programs_mean(name: str) -> None:
     """Outputs, loss and gradient of a batch that leaves a vector incomplete are those of the evaluator."""
+    check(chain(CHAINS[name]) if name in CHAINS else PROGRAMS[name])
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("usual_compiler")
+@pytest.mark.parametrize("name", [*NAMES, *CHAINS])
+def test_modules_of_people_do(name: str) -> None:
+    """So they do where they are compiled as people get them."""
     check(chain(CHAINS[name]) if name in CHAINS else PROGRAMS[name])
 
 
