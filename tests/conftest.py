@@ -22,7 +22,8 @@ COMPILER = os.environ.get("CC")
 
 LONGEST = (
     "test_documents.py", "test_build.py", "test_lanes.py", "test_rows.py", "test_one_sample.py", "test_bench.py",
-    "test_planted.py", "test_certify.py", "test_report.py", "test_digits.py", "test_window_layers.py", "test_windows.py",
+    "test_planted.py", "test_certify.py", "test_report.py", "test_digits.py", "test_window_layers.py",
+    "test_windows.py",
     "test_table_learn.py", "test_export_wheel.py", "test_c.py", "test_targets.py", "test_training.py",
     "test_estimators.py", "test_descent.py", "test_blocks.py", "test_bench_fits.py", "test_blas.py",
     "test_variants.py", "test_plain_c.py", "test_large_formulas.py", "test_nist.py", "test_slow.py",
