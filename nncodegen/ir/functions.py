@@ -375,12 +375,12 @@ SLOPE = Rational(1, 100)
 
 
 def leaky_relu(z: Any, slope: float | Expr = SLOPE) -> Expr:
-    """Z where it is positive, slope*z elsewhere."""
+    """``z`` where it is positive, ``slope*z`` elsewhere."""
     return Piecewise((slope * z, z <= 0), (z, True))
 
 
 def elu(z: Any, alpha: float | Expr = S.One) -> Expr:
-    """Z where it is positive, alpha*(exp(z) - 1) elsewhere."""
+    """``z`` where it is positive, ``alpha*(exp(z) - 1)`` elsewhere."""
     z = _expression(z)
     return Piecewise((alpha * expm1(z), z <= 0), (z, True))
 
@@ -403,5 +403,5 @@ def silu(z: Any) -> Expr:
 
 
 def gelu(z: Any) -> Expr:
-    """Z times the standard normal distribution function of z (the exact form, not the tanh approximation)."""
+    """``z`` times the standard normal distribution function of z (the exact form, not the tanh approximation)."""
     return z * erfc(-z / sqrt(2)) / 2

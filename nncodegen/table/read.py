@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,12 @@ class Table:
         return texts
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: str | PathLike[str]) -> Table:
     """The table in a file that ends in .csv, .tsv, .txt (each of which may be compressed, as in .csv.gz) or .parquet.
 
     Raises TableError, which says what is wrong, and where.
     """
+    path = Path(path)
     if not path.is_file():
         raise TableError(f"there is no file {path}")
     ending = ending_of(path)

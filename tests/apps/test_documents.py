@@ -36,7 +36,7 @@ FEW = "--layers 4 --epochs 20"
 
 def blocks(path):
     """The fenced blocks of a document: their languages, their texts, and what stands between a block and the next."""
-    parts = re.split(r"^```(\w*)\n(.*?)^```\n?", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    parts = re.split(r"^```([\w{}-]*)\n(.*?)^```\n?", path.read_text(), flags=re.MULTILINE | re.DOTALL)
     return list(zip(parts[1::3], parts[2::3], parts[3::3], strict=True))
 
 
@@ -66,7 +66,7 @@ def run_shell(text):
     lines = [line for line in text.splitlines() if not USAGE.search(line) and not line.startswith(INSTALLING)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "CC": QUICK}
-    script = "\n".join(lines).replace("--target NAME", f"--target NAME {FEW}")
+    script = re.sub(r"^(python -m nncodegen fit .*)$", rf"\1 {FEW}", "\n".join(lines), flags=re.MULTILINE)
     done = subprocess.run(["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for file in re.findall(r"> (\S+)$", "\n".join(lines), flags=re.MULTILINE):
@@ -102,6 +102,7 @@ def test_code(name, compiler, tmp_path, monkeypatch):
     if "import casadi" in (ROOT / name).read_text():
         pytest.importorskip("casadi")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DISPLAY", raising=False)  # pictures are drawn, and shown to nobody
     write_tables()
     names, printed = {"__name__": "document"}, None
     for language, text, behind in blocks(ROOT / name):
@@ -116,6 +117,8 @@ def test_code(name, compiler, tmp_path, monkeypatch):
         elif language == "text" and printed is not None:
             assert printed.endswith(text)
             printed = None
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def test_two_commands():
@@ -187,11 +190,25 @@ def test_links(name):
         assert (ROOT / named).exists() or "generated" in named, named
 
 
+def documents_behind(path):
+    """The documents that one leads to: by links, and by its tables of contents."""
+    text = path.read_text()
+    tables = "\n".join(re.findall(r"^:::\{toctree\}\n(.*?)^:::$", text, flags=re.MULTILINE | re.DOTALL))
+    listed = [f"{line}.md" for line in re.findall(r"^[\w./*-]+$", tables, flags=re.MULTILINE)]
+    found = [other for name in listed if "*" in name for other in path.parent.glob(name)]
+    names = [*re.findall(r"\]\(([\w./-]+\.md)", text), *(name for name in listed if "*" not in name)]
+    return {*found, *((path.parent / name).resolve() for name in names)}
+
+
 def test_every_document_is_linked():
-    """The README leads to every document."""
-    text = README.read_text()
-    for name in NAMES[1:]:
-        assert f"({name})" in text
+    """The README leads to every document, and so does the first page of the site to all that are part of it."""
+    for first, all_of_them in ((README, DOCUMENTS), (ROOT / "docs" / "index.md", DOCUMENTS[2:])):
+        found, left = set(), [first]
+        while left:
+            one = left.pop()
+            found.add(one)
+            left += [other for other in documents_behind(one) if other not in found and other.exists()]
+        assert set(all_of_them) <= found
 
 
 def test_all_headers():

@@ -1,0 +1,111 @@
+"""Docstrings of plain text, as the site shows them: tables of arguments become lists, names in them code.
+
+They are written to be read by ``help``: paragraphs, and tables whose left column holds names::
+
+    X        (N, inputs)
+    epochs   how often every sample is used,
+             at least 1
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+ROW = re.compile(r"^(\S(?:.*?\S)??)\s{2,}(\S.*)$")
+"""A line of a table: a name, at least two spaces, and what it is."""
+
+LITERAL = re.compile(r"(``.+?``)", re.DOTALL)
+
+
+def escaped(text: str) -> str:
+    """A text in which nothing but what stands in double backquotes is markup."""
+    parts = LITERAL.split(text)
+    for k in range(0, len(parts), 2):
+        plain = re.sub(r"`([^`\n]+)`", r"\0\1\0", parts[k])
+        plain = re.sub(r"([\\*|`])", r"\\\1", plain)
+        plain = re.sub(r"(\w)_(?!\w)", r"\1\\_", plain)
+        parts[k] = plain.replace("\0", "``")
+    return "".join(parts)
+
+
+def names(text: str) -> str:
+    """The left column of a table: each of its names as code."""
+    return ", ".join(f"``{name.strip()}``" for name in text.rstrip(",").split(","))
+
+
+def is_table(block: list[str]) -> bool:
+    """Whether some line has two columns, or a name that stands alone has its description below."""
+    if block[0].lstrip().startswith("* "):
+        return False
+    below = len(block) > 1 and not block[0][:1].isspace() and all(line.startswith("    ") for line in block[1:])
+    return below or any(ROW.match(line) for line in block)
+
+
+def table(block: list[str]) -> list[str]:
+    """A table as a list of definitions."""
+    lines: list[str] = []
+    for line in block:
+        if line[:1].isspace():
+            lines.append(f"    {escaped(line.strip())}")
+            continue
+        row = ROW.match(line)
+        if lines and not lines[-1].startswith("    "):
+            lines.append("    \\")
+        lines += [names(row[1]), f"    {escaped(row[2])}"] if row else [names(line)]
+    if not lines[-1].startswith("    "):
+        lines.append("    \\")
+    return lines
+
+
+def as_rst(lines: list[str]) -> list[str]:
+    """The lines of a docstring, with tables as lists of definitions and without accidental markup."""
+    result: list[str] = []
+    block: list[str] = []
+    literal = False
+    for line in [*lines, ""]:
+        if line.strip():
+            block.append(line)
+            continue
+        if not block:
+            continue
+        if literal and block[0].startswith(" "):
+            result += [*block, ""]
+            block = []
+            continue
+        literal = False
+        if is_table(block):
+            result += [*table(block), ""]
+        else:
+            result += [*escaped("\n".join(block)).split("\n"), ""]
+            literal = block[-1].endswith("::")
+        block = []
+    return result
+
+
+def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """What autodoc calls for each docstring: ``lines`` is changed in place."""
+    if name.startswith("nncodegen"):
+        lines[:] = as_rst(lines)
+
+
+NOT_CALLED = (
+    "ClassMetrics", "Exported", "FitResult", "Fitted", "ManyFits", "ManyResult", "Metric", "Module", "Program",
+    "Progress", "Result", "Table", "TableModel", "Understood",
+)  # fmt: skip
+"""Classes whose instances people are given: how they are made tells nobody anything."""
+
+
+def signature(app: Any, what: str, name: str, *_: Any) -> tuple[str, str] | None:
+    """What autodoc calls for each signature: none for classes that nobody calls."""
+    return ("", "") if what == "class" and name.rpartition(".")[2] in NOT_CALLED else None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Takes part in autodoc."""
+    app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-signature", signature)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,168 @@
+"""The directive ``formula-functions``: every function that a formula may call, from the grammar's own table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sympy
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+from sympy.printing.str import StrPrinter
+
+from nncodegen.describe.grammar import CONSTANTS, NAMES
+from nncodegen.ir import functions
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+MEANINGS = {
+    "exp": "the exponential function",
+    "log": "the natural logarithm",
+    "sin": "sine",
+    "cos": "cosine",
+    "tan": "tangent",
+    "sec": "1/cos(x)",
+    "csc": "1/sin(x)",
+    "cot": "1/tan(x)",
+    "sinh": "hyperbolic sine",
+    "cosh": "hyperbolic cosine",
+    "csch": "1/sinh(x)",
+    "coth": "1/tanh(x)",
+    "asin": "inverse sine, for -1 <= x <= 1",
+    "acos": "inverse cosine, for -1 <= x <= 1",
+    "atan": "inverse tangent",
+    "atan2": "the angle of the point (y, x)",
+    "asinh": "inverse hyperbolic sine",
+    "acosh": "inverse hyperbolic cosine, for x >= 1",
+    "atanh": "inverse hyperbolic tangent, for -1 < x < 1",
+    "erf": "the error function",
+    "erfc": "1 - erf(x), which keeps its digits where that is small",
+    "Abs": "the absolute value; its derivative at 0 is 0",
+    "sign": "-1, 0 or 1",
+    "Heaviside": "0 for x < 0, 1/2 at 0, 1 for x > 0",
+    "Piecewise": "pairs (value, condition): the value of the first condition that holds",
+    "exp2": "2**x",
+    "expm1": "exp(x) - 1, which keeps its digits near 0",
+    "hypot": "sqrt(x**2 + y**2), without overflow on the way",
+    "log1p": "log(1 + x), which keeps its digits near 0",
+    "log2": "the logarithm to base 2",
+    "log10": "the logarithm to base 10",
+    "Cbrt": "the cube root",
+    "Sqrt": "the square root",
+    "Max": "the largest of its arguments",
+    "Min": "the least of its arguments",
+    "And": "whether all conditions hold; also written with &",
+    "Or": "whether one of the conditions holds; also written with |",
+    "Not": "whether the condition does not hold; also written with ~",
+    "Xor": "whether an odd number of conditions holds",
+    "ITE": "the second condition where the first holds, else the third",
+    "Eq": "whether both are equal; also written with ==",
+    "Ne": "whether they differ; also written with !=",
+    "sech": "1/cosh(x)",
+    "exponential_ratio": "1/(c + b*exp(u)) with b and c of any sign, as in the curve of logistic growth",
+    "relu": "max(0, z); its derivative at 0 is 0",
+    "selu": "elu with the constants of self-normalizing networks (Klambauer et al., 2017)",
+    "gelu": "z times the normal distribution function of z",
+}
+"""What functions that SymPy has are, and whatever has no docstring that says it. All others say it themselves."""
+
+SAME = {"abs": "Abs", "sqrt": "Sqrt", "max": "Max", "min": "Min"}
+"""Second names, as people write them."""
+
+ARGUMENTS = {
+    "atan2": "y, x", "hypot": "x, y", "logaddexp": "u, v", "xlogy": "x, y", "Max": "x, y, ...", "Min": "x, y, ...",
+    "exponential_ratio": "u, b, c", "Piecewise": "(x, x > 0), ..., (0, True)",
+    "And": "p, q, ...", "Or": "p, q, ...", "Xor": "p, q, ...", "ITE": "p, q, r", "Not": "p", "Eq": "x, y",
+    "Ne": "x, y", "leaky_relu": "z, slope", "elu": "z, alpha",
+}  # fmt: skip
+"""What they are called with, where that is not x, or z for a function of networks."""
+
+WITHOUT = ("Piecewise", "And", "Or", "Not", "Xor", "ITE", "Eq", "Ne", "Max", "Min")
+"""What consists of other values, or of conditions, and has no derivative of its own to show."""
+
+KINDS = {
+    "Elementary functions": ("exp log sqrt Sqrt Cbrt exp2 log2 log10 expm1 log1p hypot abs Abs sign erf erfc Heaviside "
+                             "sin cos tan sec csc cot asin acos atan atan2 sinh cosh csch coth sech "
+                             "asinh acosh atanh").split(),
+    "Choices": "Piecewise max Max min Min And Or Not Xor ITE Eq Ne".split(),
+}  # fmt: skip
+"""The groups of the table; everything else is a function of networks."""
+
+
+def meaning(name: str) -> str:
+    """What a function is, in a line."""
+    known = MEANINGS.get(SAME.get(name, name))
+    if known:
+        return known
+    text = (getattr(NAMES[name], "__doc__", "") or "").partition("\n")[0].rstrip(".").replace("``", "")
+    return text[:1].lower() + text[1:] if text[1:2] != "e" else text
+
+
+def arguments(name: str) -> str:
+    """What a function is called with."""
+    listed = any(name in names for names in KINDS.values())
+    return ARGUMENTS.get(SAME.get(name, name), "x" if listed else "z")
+
+
+def derivative(name: str) -> str:
+    """The derivative by the first argument as a text, or none."""
+    if SAME.get(name, name) in WITHOUT:
+        return ""
+    symbols = [sympy.Symbol(symbol, real=True) for symbol in arguments(name).split(", ")]
+    found = NAMES[name](*symbols).diff(symbols[0]).replace(sympy.DiracDelta, lambda *_: sympy.S.Zero)
+    found = found.xreplace({number: sympy.Float(number, 7) for number in found.atoms(sympy.Float)})
+    return str(StrPrinter({"order": "none"}).doprint(found))
+
+
+def rows(names: list[str]) -> list[tuple[str, str, str]]:
+    """A row for each function: how it is called, what it is, its derivative."""
+    return [(f"{name}({arguments(name)})", meaning(name), derivative(name)) for name in names]
+
+
+def is_primitive(name: str) -> bool:
+    """Whether a function is what others are made of in C, and refused in a formula."""
+    return isinstance(NAMES[name], type) and issubclass(NAMES[name], functions.Primitive)
+
+
+def groups() -> dict[str, list[str]]:
+    """All functions, in groups."""
+    listed = [name for names in KINDS.values() for name in names]
+    others = [name for name in NAMES if name not in listed and not is_primitive(name)]
+    return {**KINDS, "Functions of networks and their losses": others}
+
+
+def table(header: tuple[str, ...], body: list[tuple[str, ...]], code: tuple[int, ...]) -> nodes.table:
+    """A table, some of whose columns are code."""
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in header), cols=len(header))
+    for kind, lines in ((nodes.thead, [header]), (nodes.tbody, body)):
+        part = kind("")
+        for line in lines:
+            row = nodes.row("")
+            for k, text in enumerate(line):
+                inline = nodes.literal(text, text) if k in code and kind is nodes.tbody and text else nodes.Text(text)
+                row += nodes.entry("", nodes.paragraph("", "", inline))
+            part += row
+        group += part
+    return nodes.table("", group)
+
+
+class FormulaFunctions(SphinxDirective):
+    """A section for each group of functions, with a table."""
+
+    def run(self) -> list[nodes.Node]:
+        """The sections."""
+        result: list[nodes.Node] = []
+        for title, names in groups().items():
+            section = nodes.section("", nodes.title(title, title), ids=[nodes.make_id(title)])
+            section += table(("function", "what it is", "derivative by the first argument"), rows(names), (0, 2))
+            result.append(section)
+        title = "Constants"
+        section = nodes.section("", nodes.title(title, title), ids=[nodes.make_id(title)])
+        section += table(("constant", "value"), [(name, f"{float(v):.15g}") for name, v in CONSTANTS.items()], (0,))
+        return [*result, section]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Adds the directive."""
+    app.add_directive("formula-functions", FormulaFunctions)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
