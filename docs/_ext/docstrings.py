@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from nncodegen.bench.workloads import WORKLOADS
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -104,8 +106,14 @@ def signature(app: Any, what: str, name: str, *_: Any) -> tuple[str, str] | None
     return ("", "") if what == "class" and name.rpartition(".")[2] in NOT_CALLED else None
 
 
+def describe(app: Any, context: Any, lines: list[str]) -> None:
+    """What sphinx-click calls for each command: the help of ``bench`` names the workloads only when it is printed."""
+    lines[:] = [line.replace("@WORKLOADS@", ", ".join(WORKLOADS)) for line in lines]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Takes part in autodoc."""
     app.connect("autodoc-process-docstring", process)
     app.connect("autodoc-process-signature", signature)
+    app.connect("sphinx-click-process-description", describe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

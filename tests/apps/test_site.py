@@ -15,11 +15,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import click
 import pytest
 import sympy
 
 import nncodegen as nn
 from nncodegen import estimators
+from nncodegen.cli import command
 from nncodegen.describe import grammar
 from tests.support import ROOT
 
@@ -189,6 +191,17 @@ def test_examples_were_executed():
         assert re.search(rf"_images/sphx_glr_{path.stem}_\d+\.svg", text), path.stem
         assert "Traceback" not in text
         assert "Warning: " not in text
+
+
+@built
+def test_commands_are_told():
+    """The page of commands has every option of each, and nothing that is put in only when help is printed."""
+    text = (SITE / "reference" / "commands.html").read_text()
+    for name, one in command.commands.items():
+        for parameter in one.params:
+            for option in parameter.opts if isinstance(parameter, click.Option) else ():
+                assert f'id="cmdoption-nncodegen-{name}-{option.lstrip("-")}"' in text, (name, option)
+    assert "@" not in re.sub(r"<[^>]*>", "", text[text.index("<article") : text.index("</article")])
 
 
 @built
