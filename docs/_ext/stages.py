@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import posixpath
 from collections.abc import Callable
@@ -95,7 +96,7 @@ def write_reports(app: Sphinx, error: Exception | None) -> None:
     folder = Path(app.outdir) / "reports"
     folder.mkdir(exist_ok=True)
     for name, make in MODELS.items():
-        nn.report(make(), out=folder / f"{name}.html")
+        importlib.import_module("nncodegen.report").report(make()).save(folder / f"{name}.html")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
