@@ -54,6 +54,8 @@ def test_every_name_is_in_the_reference(name):
         "Program": "program",
         "Exported": "written",
         "FitResult": "fitted",
+        "Certificate": "certificate",
+        "Report": r"nn\.report",
         "ManyFits": "fit_many",
         "ManyResult": "train_many",
         "Progress": "progress",
