@@ -92,7 +92,7 @@ kinds = st.fixed_dictionaries({
 
 
 @given(kinds)
-@examples(60)
+@examples(40)
 def test_convolutions(kind: dict[str, Any]) -> None:
     """Outputs are sums over windows, for any strides, padding, dilation, groups and order of the axes."""
     axes, groups, size, first = kind["axes"], kind["groups"], kind["size"], kind["first"]
@@ -151,7 +151,7 @@ def test_places_behind_the_last_window() -> None:
 
 
 @given(kinds)
-@examples(60)
+@examples(40)
 def test_pools(kind: dict[str, Any]) -> None:
     """The largest value of each window, and the mean of those that there are, or of all with zeros around."""
     axes, size, stride, first = kind["axes"], kind["size"], kind["stride"], kind["first"]
