@@ -16,17 +16,16 @@ from tests.support.windows import OPERATIONS, PROGRAMS, Given, chain, data, grad
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 
-NAMES = [name for name in PROGRAMS if name not in ("recurrent", "backwards", "gated")]
-
 NUMBERS = (st.integers(1, 3), st.integers(1, 2), st.integers(1, 2))
-RANDOM = st.lists(st.tuples(st.sampled_from(OPERATIONS[:-1]), *NUMBERS), min_size=2, max_size=4)
+RANDOM = st.lists(st.tuples(st.sampled_from(OPERATIONS), *NUMBERS), min_size=2, max_size=4)
 CHAINS = {
     "strided, padded": [("window", 2, 1, 2), ("function", 1, 1, 1), ("transposed", 2, 1, 1), ("window", 1, 2, 1)],
+    "recurrent, shifted": [("recurrence", 1, 1, 1), ("cut", 1, 1, 1), ("recurrence", 1, 1, 2), ("window", 1, 1, 1)],
     "pooled, mirrored": [("window", 1, 1, 1), ("pool", 3, 2, 1), ("cut", 1, 1, 1), ("transposed", 3, 2, 2)],
 }
 
 
-@pytest.mark.parametrize("name", [*NAMES, *CHAINS])
+@pytest.mark.parametrize("name", [*PROGRAMS, *CHAINS])
 def test_modules_compute_what_programs_mean(name: str) -> None:
     """Outputs, loss and gradient of a batch that leaves a vector incomplete are those of the evaluator."""
     check(chain(CHAINS[name]) if name in CHAINS else PROGRAMS[name])
@@ -34,7 +33,7 @@ def test_modules_compute_what_programs_mean(name: str) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.usefixtures("usual_compiler")
-@pytest.mark.parametrize("name", [*NAMES, *CHAINS])
+@pytest.mark.parametrize("name", [*PROGRAMS, *CHAINS])
 def test_modules_of_people_do(name: str) -> None:
     """So they do where they are compiled as people get them."""
     check(chain(CHAINS[name]) if name in CHAINS else PROGRAMS[name])
