@@ -4,6 +4,8 @@ A layered network: 2*rows*columns for each sample in the forward pass, as many i
 as many in the gradient of the input, which the first layer does not need. Activations, biases, the loss and the
 update are not counted.
 
+A recurrent layer has the products with its inputs and those with its states in each step.
+
 A convolution has rows*columns = filters*(channels*window), and that at each of its places.
 
 A formula: the operations of its simplified program for each sample, where a function such as exp is one operation,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nncodegen import perceptron
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import Curve
+from nncodegen.bench.recurring import Sequences
 from nncodegen.describe import Dense, Model, Sequential
 
 Array = NDArray[Any]
@@ -174,7 +175,7 @@ class Training:
     epoch may be smaller. The optimizer is "sgd", or "adam" with 0.9, 0.999 and 1e-8. The result is the flat parameters.
     """
 
-    stack: Stack | Peaks | Windowed
+    stack: Stack | Peaks | Windowed | Sequences
     start: Array
     X: Array
     Y: Array
@@ -214,7 +215,7 @@ class Training:
 class Prediction:
     """The outputs of a stack of layers for the rows of X, an array of NumPy."""
 
-    stack: Stack
+    stack: Stack | Sequences
     parameters: Array
     X: Array
 

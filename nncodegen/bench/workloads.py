@@ -11,6 +11,7 @@ from nncodegen import perceptron
 from nncodegen.bench import data
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
+from nncodegen.bench.recurring import Sequences
 from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Peaks, Prediction, Stack, Task, Training
 from nncodegen.describe import Model, Sequential
 
@@ -24,6 +25,8 @@ WIDE = Stack("wide", 784, ((128, "relu"), (10, "softmax")), "categorical_crossen
 LENET = Windowed("lenet", (28, 28, 1), (6, 16), 5, True, (120, 84, 10))
 CONV1D = Windowed("conv1d", (128, 8), (16, 16, 16), 5, False, (10,))
 BURGERS = Stack("burgers", 2, (*[(20, "tanh")] * 8, (1, "linear")), "mse")
+
+LSTM, LSTM_16 = Sequences("lstm", 50, 8, 32), Sequences("lstm_16", 1, 1, 16, 0)
 
 BOTH, DOUBLE = ("float64", "float32"), ("float64",)
 
@@ -104,6 +107,16 @@ def _conv1d(case: str, precision: str, quick: bool) -> Task:
     return _training(CONV1D, precision, samples, "sgd", 0.1, 1 if quick else 2, 32)
 
 
+def _lstm(case: str, precision: str, quick: bool) -> Task:
+    samples = data.smooth_surface(128 if quick else 1024, LSTM.inputs)
+    return _training(LSTM, precision, samples, "adam", 0.001, 1 if quick else 4, 32)
+
+
+def _lstm_16(case: str, precision: str, quick: bool) -> Task:
+    X, _ = data.smooth_surface(1, LSTM_16.inputs)
+    return Prediction(LSTM_16, LSTM_16.start(precision), np.ascontiguousarray(X, dtype=precision))
+
+
 FULL = "full batch, Adam"
 
 
@@ -115,7 +128,7 @@ def _networks(case: str, precision: str, quick: bool) -> Task:
 
 
 def _training(
-    stack: Stack | Windowed,
+    stack: Stack | Windowed | Sequences,
     precision: str,
     samples: tuple[Array, Array],
     optimizer: str,
@@ -126,7 +139,7 @@ def _training(
     X, Y = samples
     labels = Y if stack.classifies else None
     targets = np.ascontiguousarray(data.one_hot(Y) if stack.classifies else Y, dtype=precision)
-    start = data.start_parameters(stack, precision)
+    start = stack.start(precision) if isinstance(stack, Sequences) else data.start_parameters(stack, precision)
     X = np.ascontiguousarray(X, dtype=precision)
     return Training(stack, start, X, targets, labels, optimizer, rate, epochs, batch)
 
@@ -178,6 +191,10 @@ WORKLOADS: dict[str, Workload] = {
     "conv1d": Workload("128 steps of 8 channels, three layers of 16 windows of 5 with relu, their mean, softmax "
                        "cross-entropy of 10 classes, 1,280 generated samples, batches of 32, sgd",
                        ("float32", "float64"), ("",), _conv1d),
+    "lstm": Workload("an LSTM of 32 units over 50 steps of 8 features and a linear layer, squared error, 1,024 "
+                     "generated samples, batches of 32, Adam", ("float32", "float64"), ("",), _lstm),
+    "lstm-16": Workload("an LSTM of 16 units: one step of one sequence of one feature", ("float32", "float64"), ("",),
+                        _lstm_16, "call"),
     "ensemble": Workload("1,024 perceptrons with starting points of their own, 999 simultaneous iterations each",
                          BOTH, ("",), _ensemble, "iteration of one model"),
     "networks": Workload("1,024 networks 8-16-1 with starting points of their own, tanh, squared error, 256 samples",
@@ -204,6 +221,8 @@ MODELS: dict[str, Model | Sequential] = {
     "wide": WIDE.model,
     "lenet": LENET.model,
     "conv1d": CONV1D.model,
+    "lstm": LSTM.model,
+    "lstm-16": LSTM_16.model,
     "networks": SMALL.model,
     "fits": SPOT.model,
     "burgers": Equation(BURGERS, np.zeros(0), np.zeros((0, 2))).model,

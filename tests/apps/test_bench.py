@@ -50,6 +50,8 @@ def test_flops_are_those_of_the_contractions():
     assert flops(tiny("predict")) == 7 * forward
     windows, dense = 2 * 5 * 4 * (3 * 2 * 2 * 2), 2 * (4 * 12 + 3 * 4)  # 5 x 4 places, of which 2 x 2 are left
     assert flops(tiny("windows")) == round(21 / 9 * (2 * windows + 3 * dense))
+    gates, dense = 2 * 4 * 8, 2 * 2 * 2  # 4 steps, 8 rows of gates
+    assert flops(tiny("sequence")) == 7 * (2 * gates * 3 + 3 * gates * 2 + 3 * dense)
     assert flops(tiny("many relu")) == flops(relu)
     assert tiny("many relu").steps == 3 * relu.steps
     simultaneous, sequential = (flops(tiny(kind)) for kind in ("simultaneous", "sequential"))
@@ -88,6 +90,8 @@ def test_sizes_are_those_of_the_table():
     assert (tasks["wide"].X.shape, tasks["wide"].batch) == ((6400, 784), 128)
     assert (tasks["lenet"].X.shape, tasks["lenet"].batch, len(tasks["lenet"].start)) == ((2560, 784), 128, 44_426)
     assert (tasks["conv1d"].X.shape, tasks["conv1d"].batch, len(tasks["conv1d"].start)) == ((1280, 1024), 32, 3418)
+    assert (tasks["lstm"].X.shape, tasks["lstm"].batch, len(tasks["lstm"].start)) == ((1024, 400), 32, 5281)
+    assert (tasks["lstm-16"].X.shape, len(tasks["lstm-16"].parameters)) == ((1, 1), 1152)
     assert (tasks["networks"].start.shape, tasks["networks"].X.shape) == ((1024, 161), (256, 8))
     batches = [WORKLOADS["networks"].task(case, "float32", False).batch for case in WORKLOADS["networks"].cases]
     assert batches == [8, 256]

@@ -9,6 +9,7 @@ import nncodegen as nn
 from nncodegen.bench import data
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import OURS, PEERS
+from nncodegen.bench.recurring import Sequences
 from nncodegen.bench.tasks import Equation, Formula, Prediction, Stack, Training
 from nncodegen.bench.workloads import WORKLOADS
 
@@ -17,6 +18,7 @@ TINY = {
     "relu": Stack("tiny_relu", 4, ((6, "relu"), (3, "softmax")), "categorical_crossentropy"),
     "windows": Windowed("tiny_windows", (6, 5, 2), (3,), 2, True, (4, 3)),
     "equation": Stack("tiny_equation", 2, ((5, "tanh"), (4, "tanh"), (1, "linear")), "mse"),
+    "sequence": Sequences("tiny_lstm", 4, 3, 2, 2),
     "predict": Stack("tiny_predict", 4, ((6, "tanh"), (3, "softmax")), "categorical_crossentropy"),
 }
 
@@ -35,25 +37,38 @@ def tiny(kind, precision="float64"):
         return replace(one, start=np.stack([one.start, -one.start, 0.5 * one.start]))
     stack = TINY[kind]
     X = rng.standard_normal((7, stack.inputs)).astype(precision)
-    start = data.start_parameters(stack, precision, biases=0.1)
+    recurs = isinstance(stack, Sequences)
+    start = stack.start(precision) if recurs else data.start_parameters(stack, precision, biases=0.1)
     if kind == "equation":
         return Equation(stack, start, X)
     if kind == "predict":
         return Prediction(stack, start, X)
     labels = np.array([0, 1, 2, 0, 1, 2, 0]) if stack.classifies else None
     Y = rng.standard_normal((7, 2)) if labels is None else data.one_hot(labels)
-    optimizer, batch = ("adam", 7) if kind == "tanh" else ("sgd", 3)
+    optimizer, batch = ("adam", 7) if kind in ("tanh", "sequence") else ("sgd", 3)
     return Training(stack, start, X, Y.astype(precision), labels, optimizer, 0.05, 3, batch)
 
 
 MANY = {"many tanh": "tanh", "many relu": "relu"}
 """Tasks for three models at once, and for one."""
 
-KINDS = ("sequential", "simultaneous", "ensemble", "curve", "tanh", "relu", "windows", *MANY, "predict", "equation")
+KINDS = (
+    "sequential",
+    "simultaneous",
+    "ensemble",
+    "curve",
+    "tanh",
+    "relu",
+    "windows",
+    "sequence",
+    *MANY,
+    "predict",
+    "equation",
+)
 WORKLOAD = {"curve": "curve", "sequential": "perceptron", "simultaneous": "perceptron", "ensemble": "ensemble",
             "tanh": "simplechains", "relu": "wide", "windows": "lenet",
             "many tanh": "networks", "many relu": "networks",
-            "predict": "predict", "equation": "burgers"}  # fmt: skip
+            "sequence": "lstm", "predict": "predict", "equation": "burgers"}  # fmt: skip
 
 
 def by_definition(task):

@@ -16,6 +16,7 @@ Run = Callable[[], Any]
 
 ALONE = dict.fromkeys(("build", "growth"), "only nncodegen is measured")
 NO_WINDOWS = dict.fromkeys(("lenet", "conv1d"), "it has no convolutions")
+NO_TIME = dict.fromkeys(("lstm", "lstm-16"), "it has no recurrent layers")
 NO_FITS = dict.fromkeys(("fit", "fits", "nist"), "it has no least squares") | ALONE
 
 
@@ -45,7 +46,7 @@ class Peer:
 
 def _formulas_only(reason: str) -> dict[str, str]:
     names = ("simplechains", "spiral", "digits", "online", "wide", "lenet", "conv1d", "networks", "predict", "burgers")
-    return {**dict.fromkeys(names, reason), **NO_FITS}
+    return {**dict.fromkeys((*names, "lstm", "lstm-16"), reason), **NO_FITS}
 
 
 _SYMPY = {**_formulas_only("it is for formulas"), "ensemble": "it would take the perceptron's time for each model"}
@@ -54,6 +55,7 @@ _NO_EQUATIONS = {"burgers": "it has no derivatives by inputs"}
 _PERCEPTRON = "it is for the perceptron alone"
 
 _SMALL = {
+    **dict.fromkeys(("lstm", "lstm-16"), "the products of a step are small"),
     **dict.fromkeys(("lenet", "conv1d"), "a window is no product of matrices here"),
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no products of matrices"),
     **dict.fromkeys(("simplechains", "spiral", "digits", "online", "networks", "predict"), "its layers are small"),
@@ -64,6 +66,7 @@ _SMALL = {
 
 _ONE_AT_A_TIME = "it trains one network at a time"
 _LAYERS_ONLY = {
+    **dict.fromkeys(("lstm", "lstm-16"), "the eager form has the same layer"),
     **dict.fromkeys(("lenet", "conv1d"), "the eager form is the faster one"),
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no layers"),
     "networks": _ONE_AT_A_TIME,
@@ -73,7 +76,7 @@ _LAYERS_ONLY = {
 
 _TRAINED = (
     "perceptron", "curve", "simplechains", "spiral", "digits", "online", "wide", "lenet", "conv1d", "ensemble",
-    "networks",
+    "networks", "lstm", "lstm-16",
 )  # fmt: skip
 _FITS_ONLY = {**dict.fromkeys((*_TRAINED, "predict", "burgers"), "it is for least squares"), **ALONE}
 _EQUATIONS_ONLY = {**dict.fromkeys((*_TRAINED, "predict"), "it is for equations"), **NO_FITS}
@@ -85,7 +88,7 @@ OURS = "nncodegen"
 
 PEERS = {
     OURS: Peer("nncodegen", "ours:make"),
-    "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), {**NO_FITS, **NO_WINDOWS, **_NO_EQUATIONS}),
+    "numpy": Peer("NumPy by hand", "numpy:make", ("numpy",), NO_FITS | NO_WINDOWS | NO_TIME | _NO_EQUATIONS),
     "jax": Peer("JAX, all in one jit", "jax:make", ("jax",), ALONE),
     "jax-vmap": Peer(
         "JAX, one vmap over all fits", "jax_fits:vmapped", ("jax",),
@@ -104,13 +107,14 @@ PEERS = {
             "curve": "it has no formulas",
             "networks": _ONE_AT_A_TIME,
             **NO_WINDOWS,
+            **NO_TIME,
             "simplechains": "its Adam adds epsilon before it corrects the bias, which is another update",
             "spiral": "it has one logistic output, not a softmax, for two classes",
             **_NO_EQUATIONS,
             **NO_FITS,
         },
     ),
-    "numba": Peer("numba", "numba:make", ("numba", "scipy"), {**NO_FITS, **NO_WINDOWS, **_NO_EQUATIONS}),
+    "numba": Peer("numba", "numba:make", ("numba", "scipy"), NO_FITS | NO_WINDOWS | NO_TIME | _NO_EQUATIONS),
     "c": Peer("C by hand", "c:make", (), {**_formulas_only(_PERCEPTRON), "curve": _PERCEPTRON}, threads=False),
     "sympy-lambdify": Peer("SymPy, lambdify", "sympy:compiled", ("sympy",), _SYMPY, ("float64",), threads=False),
     "sympy-subs": Peer("SymPy, subs", "sympy:substituted", ("sympy",), _SUBS, ("float64",), 3, threads=False),

@@ -15,6 +15,7 @@ from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations, peaks
 from nncodegen.bench.peers.jax_equations import nested
 from nncodegen.bench.peers.jax_fits import fitting
+from nncodegen.bench.recurring import Sequences
 from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Peaks, Prediction, Task, Training
 
 
@@ -53,6 +54,8 @@ def _forward(stack: Any, parameters: Any, x: Any) -> Any:
     """The output of the last layer before its softmax; weights are (inputs, units), which is faster with XLA."""
     if isinstance(stack, Windowed):
         return _windowed(stack, parameters, x)
+    if isinstance(stack, Sequences):
+        return _recurrent(stack, parameters, x)
     hidden = jnp.tanh if stack.hidden == "tanh" else lambda z: jnp.maximum(z, 0)
     for W, b in parameters[:-1]:
         x = hidden(x @ W + b)
@@ -76,8 +79,25 @@ def _windowed(stack: Windowed, parameters: Any, x: Any) -> Any:
     return x @ W + b
 
 
+def _recurrent(stack: Sequences, parameters: Any, x: Any) -> Any:
+    """An LSTM as a scan, with the products of all inputs before it, and a linear layer."""
+    (W, U, b), *dense = parameters
+    inputs = jnp.swapaxes(x.reshape(-1, stack.steps, stack.features), 0, 1) @ W + b
+
+    def step(state: Any, z: Any) -> tuple[Any, None]:
+        h, c = state
+        i, f, g, o = jnp.split(z + h @ U, 4, axis=1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+    zeros = jnp.zeros((len(x), stack.units), x.dtype)
+    (h, _), _ = jax.lax.scan(step, (zeros, zeros), inputs)
+    return h @ dense[0][0] + dense[0][1] if dense else h
+
+
 def _prediction(task: Prediction) -> Run:
-    forward = jax.jit(lambda parameters, x: jax.nn.softmax(_forward(task.stack, parameters, x)))
+    softmax = jax.nn.softmax if task.stack.classifies else lambda z: z
+    forward = jax.jit(lambda parameters, x: softmax(_forward(task.stack, parameters, x)))
     parameters = _start(task.stack, task.parameters)
     return lambda: np.asarray(forward(parameters, task.X))
 
@@ -124,13 +144,17 @@ def _training(task: Training) -> Run:
 
     jitted = jax.jit(jax.vmap(train, in_axes=(0, None, None)) if task.models else train)
     start = _start(stack, task.start)
-    turned = _order(stack, back=True)
-    return lambda: stack.pack((turned(W), *b) for W, *b in jitted(start, many, rest))
+    return lambda: stack.pack(_turned(stack, parts, True) for parts in jitted(start, many, rest))
 
 
 def _start(stack: Any, flat: Array) -> Any:
-    turned = _order(stack, back=False)
-    return [tuple(map(jnp.asarray, (turned(W), *b))) for W, *b in stack.unpack(flat)]
+    return [tuple(map(jnp.asarray, _turned(stack, parts, False))) for parts in stack.unpack(flat)]
+
+
+def _turned(stack: Any, parts: Any, back: bool) -> Any:
+    """The arrays of a layer with its weights turned: one, or those of inputs and states."""
+    weights = 2 if isinstance(stack, Sequences) else 1
+    return (*map(_order(stack, back), parts[:weights]), *parts[weights:])
 
 
 def _order(stack: Any, back: bool) -> Callable[[Any], Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations
-from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Task, Training
+from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
 
 
 def make(task: Task, threads: int) -> Run:
@@ -182,6 +182,7 @@ def _training(task: Training) -> Run:
     stack = task.stack
     if isinstance(stack, Peaks):
         return _peaks(task)
+    assert isinstance(stack, Stack)
     units = [shape[0] for shape in stack.shapes]
     hidden = 1 if stack.hidden == "tanh" else 2
     last = 3 if stack.classifies else 0

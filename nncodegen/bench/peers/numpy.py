@@ -13,7 +13,7 @@ import numpy as np
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations
-from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Task, Training
+from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
 
 _transposed, _transposed_each = attrgetter("T"), methodcaller("swapaxes", 1, 2)
 """Transpose a matrix, or that of each model; both functions are written in C."""
@@ -96,6 +96,7 @@ def _gradient(task: Training, x: Array, y: Array, parameters: Any, gradients: An
     if isinstance(task.stack, Peaks):
         _gradient_of_peaks(x.T, y[:, 0], parameters[0], gradients[0])
         return
+    assert isinstance(task.stack, Stack)
     transpose = _transposed_each if task.models else _transposed
     values = [x]
     for W, b in parameters:

@@ -18,6 +18,7 @@ warnings.simplefilter("ignore", ConvergenceWarning)  # it is meant to stop after
 def make(task: Task, threads: int) -> Run:
     """The run of a task; threads are used by BLAS."""
     if isinstance(task, Prediction):
+        assert isinstance(task.stack, Stack)
         classes = task.stack.layers[-1][0]
         network = _network(task.stack, 1, 1, 0.1)
         network.fit(np.resize(task.X, (classes, task.stack.inputs)), np.arange(classes))  # allocates its arrays

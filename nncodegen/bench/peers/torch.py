@@ -13,6 +13,7 @@ from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations, peaks
 from nncodegen.bench.peers.torch_equations import nested
+from nncodegen.bench.recurring import Sequences
 from nncodegen.bench.tasks import Array, Equation, Formula, Peaks, Prediction, Stack, Task, Training
 
 UNROLLED = (9, 3, 1)
@@ -33,6 +34,7 @@ def modules(task: Task, threads: int) -> Run:
     """The run of a task with torch.nn modules, a loss and an optimizer, as tutorials write it."""
     torch.set_num_threads(threads)
     if isinstance(task, Prediction):
+        assert isinstance(task.stack, Stack)
         return _predict(task, torch.nn.Sequential(*_modules(task.stack, task.parameters), torch.nn.Softmax(1)))
     assert isinstance(task, Training)
     return _modules_training(task)
@@ -81,6 +83,8 @@ def _forward(stack: Any, parameters: Any, x: Any) -> Any:
     """The output of the last layer before its softmax."""
     if isinstance(stack, Windowed):
         return _windowed(stack, parameters, x)
+    if isinstance(stack, Sequences):
+        return _recurrent(stack, parameters, x)
     if isinstance(stack, Peaks):
         return peaks(torch.exp, parameters[0], x[:, 0], fused=torch.compiler.is_compiling())[:, None]
     for W, b in parameters[:-1]:
@@ -102,6 +106,17 @@ def _windowed(stack: Windowed, parameters: Any, x: Any) -> Any:
     return F.linear(x, *parameters[-1])
 
 
+def _recurrent(stack: Sequences, parameters: Any, x: Any) -> Any:
+    """An LSTM of PyTorch, which has two biases, and a linear layer."""
+    (W, U, b), *dense = parameters
+    zeros = torch.zeros(1, len(x), stack.units, dtype=x.dtype)
+    weights, x = (W, U, b, torch.zeros_like(b)), x.unflatten(1, (stack.steps, stack.features))
+    training = torch.is_grad_enabled()
+    recurrent: Any = torch.lstm
+    outputs, _, _ = recurrent(x, (zeros, zeros), weights, True, 1, 0.0, training, False, True)
+    return F.linear(outputs[:, -1], *dense[0]) if dense else outputs[:, -1]
+
+
 def _linear(x: Any, W: Any, b: Any) -> Any:
     """A layer without its activation; for many models at once, if W has an axis for them."""
     return F.linear(x, W, b) if W.ndim == 2 else torch.baddbmm(b[:, None], x.expand(len(W), -1, -1), W.mT)
@@ -109,7 +124,12 @@ def _linear(x: Any, W: Any, b: Any) -> Any:
 
 def _prediction(task: Prediction, compiles: bool) -> Run:
     parameters = _start(task.stack, task.parameters)
-    forward: Callable[[Any], Any] = lambda x: F.softmax(_forward(task.stack, parameters, x), 1)  # noqa: E731
+    classifies = task.stack.classifies
+
+    def forward(x: Any) -> Any:
+        z = _forward(task.stack, parameters, x)
+        return F.softmax(z, 1) if classifies else z
+
     return _predict(task, torch.compile(forward) if compiles else forward)
 
 
