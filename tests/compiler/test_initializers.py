@@ -17,8 +17,9 @@ VARIANCE = {
 
 def test_variances():
     """Mean and variance of the drawn weights; the bounds of uniform and truncated distributions."""
-    layers = [nn.Dense(300, "tanh", initializer=name) for name in INITIALIZERS]
-    for name, layer in zip(INITIALIZERS, layers, strict=True):
+    assert {*VARIANCE, "orthogonal"} == {*INITIALIZERS}
+    layers = [nn.Dense(300, "tanh", initializer=name) for name in VARIANCE]
+    for name, layer in zip(VARIANCE, layers, strict=True):
         module = nn.build(nn.Sequential([layer], inputs=200, name=f"initial_{name}"))
         weights = module.unpack(module.initial_parameters(seed=4))
         assert np.array_equal(weights["b1"], np.zeros(300))
@@ -30,6 +31,16 @@ def test_variances():
             assert abs(W).max() <= distribution.scale
         if distribution.distribution == "truncated_normal":
             assert abs(W).max() <= 2 * distribution.scale
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (20, 30)])
+def test_orthogonal_matrices(shape):
+    """The rows, or the columns where there are fewer of them, are orthogonal, of length 1, and always the same."""
+    rows, columns = shape
+    first, second = (np.frombuffer(initial("orthogonal", columns, rows).values).reshape(shape) for _ in range(2))
+    W = first if rows < columns else first.T
+    np.testing.assert_allclose(W @ W.T, np.eye(20), atol=1e-10)
+    assert np.array_equal(first, second)
 
 
 def test_seeds():
