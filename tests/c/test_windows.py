@@ -16,7 +16,6 @@ from tests.support.windows import OPERATIONS, PROGRAMS, Given, chain, data, grad
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 
-WITHOUT_TIME = [name for name in PROGRAMS if name not in ("recurrent", "backwards", "gated")]
 NUMBERS = (st.integers(1, 3), st.integers(1, 2), st.integers(1, 2))
 RANDOM = st.lists(st.tuples(st.sampled_from(OPERATIONS), *NUMBERS), min_size=2, max_size=4)
 CHAINS = {
