@@ -94,6 +94,8 @@ class Lines:
         for _ in heads:
             self._blocks.pop()
             self._append("}")
+        if self._blocks:
+            self._blocks[-1].held = True  # it has two statements then
         for head in heads:
             self._open(head)
             self._blocks[-1].held = True

@@ -60,7 +60,8 @@ def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Stor
     A sum of products to which one step adds something, as a bias, and which no other reads, has none: that step begins
     with what it adds, and each product is added as it is computed.
     """
-    zeros = {s.target: S.Zero for s in steps if s.expression == 0 and storage[s.target.tensor].place is Place.LOCAL}
+    own = [s for s in steps if SAMPLE in s.target.indices and storage[s.target.tensor].place is Place.LOCAL]
+    zeros = {step.target: S.Zero for step in own if step.expression == 0}  # no other nest reads them
     steps = [step.xreplace(zeros) for step in steps if step.target not in zeros]
     written = {step.target: terms(step, program) for step in steps}
     places = {step.target: storage[step.target.tensor].place for step in steps}
