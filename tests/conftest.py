@@ -1,7 +1,8 @@
-"""What the tests share: a build cache, compilers, modules, the command line; and three flags.
+"""What the tests share: a build cache, compilers, modules, the command line; and four flags.
 
 What takes long and rarely tells something new needs ``--thorough``: other CPUs in an emulator, sanitizers of C, the
-C runtime in both precisions with either compiler, Hessians of all pairs of an activation and a loss, and more.
+C runtime in both precisions with either compiler, Hessians of all pairs of an activation and a loss, and more; with
+``--part 1/3``, a third of that.
 Random examples are the same in every run. ``--search 10`` tries each property with ten times as many, which are others
 in every run: hypothesis prints how to try one of them again. ``--update-golden`` renews the committed texts.
 """
@@ -40,6 +41,7 @@ LONGEST = (
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="renew generated/perceptron and tests/golden")
     parser.addoption("--thorough", action="store_true", help="run the tests that are marked as thorough, too")
+    parser.addoption("--part", metavar="K/N", help="run only each Nth of the thorough tests, beginning with the Kth")
     parser.addoption("--search", type=int, metavar="N", help="try N times as many random examples, others in every run")
 
 
@@ -63,6 +65,11 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "thorough" in item.keywords:
                 item.add_marker(skip)
+    if config.getoption("--part"):
+        first, count = map(int, config.getoption("--part").split("/"))
+        thorough = sorted(item.nodeid for item in items if "thorough" in item.keywords)
+        kept = set(thorough[first % count :: count])
+        items[:] = [item for item in items if "thorough" not in item.keywords or item.nodeid in kept]
     if hasattr(config, "workerinput"):
         places = {name: place for place, name in enumerate(LONGEST)}
         items.sort(key=lambda item: places.get(item.path.name, len(places)))
