@@ -40,8 +40,9 @@ class WindowPrinter:
                 lines.add(
                     f"zero({begin}, {prod(at.size(i) for i in target.indices[1:] if i not in window.given)}*TILE);"
                 )
-            sizes = [prod(map(at.size, listed)) for listed in window.listed]
-            lines.add(f"place {', '.join(f'{name}[{size}]' for name, size in zip(LISTS, sizes, strict=False))};")
+            begin = " = {{0, 0}}" if window.tests else ""  # a list may have no entry
+            sizes = (prod(map(at.size, listed)) for listed in window.listed)
+            lines.add(f"place {', '.join(f'{k}[{size}]{begin}' for k, size in zip(LISTS, sizes, strict=False))};")
             if not window.tests:
                 self._lists(window, pairs, target, lines)
             with ExitStack() as loops:
