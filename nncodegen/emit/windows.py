@@ -12,9 +12,7 @@ from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.ir import SAMPLE, Element
 from nncodegen.ir.equations import affine
 from nncodegen.schedule.nest import Nest, Place, Storage
-from nncodegen.schedule.windows import Linear, Window, along, window_of
-
-LISTS = ("rows", "terms", "columns")
+from nncodegen.schedule.windows import LISTS, Linear, Window
 
 
 class WindowPrinter:
@@ -25,11 +23,8 @@ class WindowPrinter:
 
     def lines(self, nest: Nest) -> Iterator[str]:
         """The block of a nest."""
-        at, (step,) = self._at, nest.steps
-        target, found = step.target, window_of(step, at.program)
-        assert found is not None
-        found = found.at(nest.repeat.index) if nest.repeat else found
-        window = along(found, target, at.kernel.storage, at.program, at.layout.tile)
+        at, window, target = self._at, nest.window, nest.steps[0].target
+        assert window is not None
         elements = (window.first, window.second, target)
         first, second, out = (self._place(window, element) for element in elements)
         pairs = ((first, out), (first, second), (second, out))

@@ -18,6 +18,7 @@ from nncodegen.schedule.kernel import SINGLE_SAMPLE, TILE, Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Axis, Filling, Nest, Padding, Place, Role, Samples, Shape, only
 from nncodegen.schedule.statements import statements, written_out
+from nncodegen.schedule.windows import Window, along, window_of
 
 OUTSIDE = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.NOISE, Place.GRADIENT)
 """Places of the caller, without padding: nothing may be read or written behind their last value."""
@@ -95,8 +96,17 @@ class _Axes:
             statements=statements(plain, self.program, self.kernel.storage) if maps else (),
             padding=tuple(self._padding(nest)) if self.kernel.plan is TILE else (),
             ragged=self._ragged(nest),
+            window=self._window(nest),
         )
         return with_branch(complete, self.kernel)
+
+    def _window(self, nest: Nest) -> Window | None:
+        """How a nest runs by lists of places; within a loop around it, for one value of its index."""
+        found = window_of(nest.steps[0], self.program) if nest.shape is Shape.PLACES else None
+        if not found:
+            return None
+        found = found.at(nest.repeat.index) if nest.repeat else found
+        return along(found, nest.steps[0].target, self.kernel.storage, self.program, self.layout.tile)
 
     # Axes.
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from sympy import Add, Expr, Mul, S
 
 from nncodegen.errors import ProgramError
-from nncodegen.ir import SAMPLE, Element, Program, Step, needed, solve
+from nncodegen.ir import SAMPLE, Element, Program, Solved, Step, needed, solve
 from nncodegen.schedule.forms import (
     MOST_UNROLLED,
     Form,
@@ -240,7 +240,7 @@ def nests_of(
     loops run over samples; there each sum over samples has a nest of its own. The index ``repeated`` has a loop around
     all of the nests.
     """
-    nests: list[tuple[Loops, Form, list[Step]]] = []
+    nests: list[tuple[Loops, Form, list[Step], Solved | None]] = []
     sizes: list[int] = []
     homes: dict[str, tuple[int, bool]] = {}  # the nest that defines a tensor, and whether it must be left first
     for step in steps:
@@ -271,18 +271,16 @@ def nests_of(
         fits = (k for k in candidates if nests[k][:2] == (loops, form) and sizes[k] + size <= MOST)
         position = next(fits, len(nests))
         if position == len(nests):
-            nests.append((loops, form, []))
+            nests.append((loops, form, [], solved))
             sizes.append(MOST if separate else 0)  # so that no other joins a separate one
         nests[position][2].append(step)
         sizes[position] += size
         homes[step.target.tensor] = (position, bool(step.over) and not written_out)
-    for loops, form, members in nests:
+    for loops, form, members, solved in nests:
         inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
         written = (index for index in inside if index in unrolled and index not in (*loops[0], *loops[1], repeated))
-        nest = Nest(*loops, tuple(members), form.innermost, form.shape, tuple(dict.fromkeys(written)))
-        step = members[0]
-        equations = solve(step.where, step.over, program.sizes) if step.where and step.over else None
-        yield replace(nest, solved=equations)
+        unique = tuple(dict.fromkeys(written))
+        yield Nest(*loops, tuple(members), form.innermost, form.shape, unique, solved=solved)
 
 
 def _statements(step: Step) -> int:

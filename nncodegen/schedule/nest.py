@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sympy import Expr
 
 from nncodegen.ir import SAMPLE, Element, Equation, Solved, Step
+
+if TYPE_CHECKING:
+    from nncodegen.schedule.windows import Window
 
 SHORT = 16
 """Iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
@@ -223,6 +227,8 @@ class Nest:
     """How the equations of its only step are met, where that has reduced indices."""
     repeat: Repeat | None = None
     """The loop around it and its neighbours that depend on each other."""
+    window: Window | None = None
+    """How its only step runs by lists of places, if it does."""
 
     @property
     def parts(self) -> tuple[tuple[Step, ...], ...]:
@@ -260,6 +266,7 @@ class Nest:
         axes = [", ".join(map(str, self.axes))] if self.axes else []
         repeated = [f"{self.repeat}:"] if self.repeat else []
         lines = [*repeated, *axes, head, "\n  in the same loops or the next:\n".join(parts)]
+        lines += [f"  {self.window}"] if self.window else []
         lines += [f"  {self.branch.show()}"] if self.branch else []
         return "\n".join([*lines, *(f"  then {padding}" for padding in self.padding)])
 

@@ -19,6 +19,9 @@ from dataclasses import dataclass, replace
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Step
 from nncodegen.schedule.nest import Storage
 
+LISTS = ("rows", "terms", "columns")
+"""What the lists are of."""
+
 LONGEST = 4096
 """The entries of a list, at most: they lie on the stack."""
 
@@ -45,6 +48,10 @@ class Window:
     along: tuple[str, ...] = ()
     scatters: bool = False
     given: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = {"positions": self.positions, **dict(zip(LISTS, self.listed, strict=False)), "along": self.along}
+        return "; ".join(f"{name} {', '.join(indices)}" for name, indices in parts.items() if indices)
 
     def at(self, index: str) -> Window:
         """The window for one value of an index."""
