@@ -73,7 +73,7 @@ class Equation:
         if isinstance(self.left, str):
             left: str | Element = names.get(self.left, self.left)
         else:
-            left = type(self.left)(self.left.tensor, [names.get(index, index) for index in self.left.indices])
+            left = self.left.renamed(names)
         return Equation(left, tuple((names.get(index, index), factor) for index, factor in self.terms), self.offset)
 
     def solved(self, index: str) -> Solution:

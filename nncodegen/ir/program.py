@@ -72,6 +72,10 @@ class Element(Symbol):
         """The element of a tensor, by its name, under indices."""
         return _element(tensor, tuple(indices))
 
+    def renamed(self, names: Mapping[str, str]) -> Element:
+        """The element of the same tensor under other indices; those without another name stay."""
+        return Element(self.tensor, [names.get(index, index) for index in self.indices])
+
     def __str__(self) -> str:
         return str(self.name)  # as SymPy writes it, but at once
 
@@ -439,6 +443,12 @@ def needed(steps: Iterable[Step], results: Iterable[Element]) -> tuple[Step, ...
 def elements(expression: Expr) -> tuple[Element, ...]:
     """The elements in an expression, sorted by their text."""
     return tuple(sorted(expression.atoms(Element), key=str))
+
+
+def renamed(expression: Expr, names: Mapping[str, str]) -> Expr:
+    """The expression with its elements under other indices; those without another name stay."""
+    changed: Expr = expression.xreplace({element: element.renamed(names) for element in elements(expression)})
+    return changed
 
 
 def _check_step(step: Step, shapes: Mapping[str, tuple[Size, ...]], sizes: dict[str, Size]) -> None:

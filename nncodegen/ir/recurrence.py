@@ -68,7 +68,12 @@ def grouped(steps: Iterable[Step]) -> tuple[Step | Group, ...]:
 
 def gathered(steps: Iterable[Step]) -> tuple[Step, ...]:
     """The steps with those that depend on each other next to each other."""
-    return tuple(step for item in grouped(steps) for step in (item.steps if isinstance(item, Group) else (item,)))
+    return tuple(step for item in grouped(steps) for step in steps_of(item))
+
+
+def steps_of(item: Step | Group) -> tuple[Step, ...]:
+    """The steps of a group, or a step that is in none."""
+    return item.steps if isinstance(item, Group) else (item,)
 
 
 def _item(steps: Sequence[Step], numbers: Sequence[int], read: Sequence[Sequence[int]]) -> Step | Group:
@@ -129,7 +134,7 @@ def check_recurrences(steps: Sequence[Step], shapes: Mapping[str, tuple[Size, ..
     defined = {step.target.tensor for step in steps}
     for item in grouped(steps):
         own = {step.target.tensor for step in item.steps} if isinstance(item, Group) else set()
-        for step in item.steps if isinstance(item, Group) else (item,):
+        for step in steps_of(item):
             if isinstance(item, Group) and item.index not in step.target.indices:
                 raise ProgramError(f"it is repeated over {item.index}, but has no such index: {step}")
             late = {e.tensor for e in step.operands} & defined - known

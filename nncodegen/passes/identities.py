@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sympy import Expr, Mul
 
-from nncodegen.ir import Element, Program, Step, elements, needed
+from nncodegen.ir import Element, Program, Step, elements, needed, renamed
 from nncodegen.passes.numbering import Numbering
 
 
@@ -51,7 +51,7 @@ def _contracted(step: Step, identities: Sequence[str]) -> Step:
     while seed := _summed(expression, over, identities):
         row, column = seed.indices
         others = Mul(*(factor for factor in Mul.make_args(expression) if factor != seed))
-        expression = others.xreplace({e: _renamed(e, column, row) for e in elements(others)})
+        expression = renamed(others, {column: row})
         over = tuple(index for index in over if index != column)
     return Step(step.target, expression, "sum" if over else None, over)
 
@@ -78,7 +78,3 @@ def _indices(expression: Expr) -> set[str]:
 
 def _rows_of(identities: Iterable[Element]) -> set[str]:
     return {identity.indices[0] for identity in identities}
-
-
-def _renamed(element: Element, old: str, new: str) -> Element:
-    return Element(element.tensor, (new if index == old else index for index in element.indices))

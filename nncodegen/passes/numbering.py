@@ -18,7 +18,7 @@ from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from nncodegen.ir import RECURRENCES, ROW, SAMPLE, Element, Equation, Step, elements, gathered
+from nncodegen.ir import RECURRENCES, ROW, SAMPLE, Element, Equation, Step, elements, gathered, renamed
 from nncodegen.passes.infinities import is_total
 
 
@@ -186,8 +186,7 @@ def known_under(step: Step, known: Mapping[Element, Expr]) -> dict[Element, Expr
         if operand in others and operand.tensor in targets:
             target = targets[operand.tensor]
             names = dict(zip(target.indices, operand.indices, strict=True))
-            read = elements(known[target])
-            value = known[target].xreplace({e: Element(e.tensor, [names.get(i, i) for i in e.indices]) for e in read})
+            value = renamed(known[target], names)
         if value is not None:
             found[operand] = value
     return found

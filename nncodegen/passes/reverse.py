@@ -22,7 +22,20 @@ from collections.abc import Iterable, Mapping
 from sympy import Add, Eq, Expr, Piecewise, S
 
 from nncodegen.errors import ProgramError
-from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Group, Program, Step, elements, grouped, solve
+from nncodegen.ir import (
+    RECURRENCES,
+    SAMPLE,
+    Element,
+    Equation,
+    Group,
+    Program,
+    Step,
+    elements,
+    grouped,
+    renamed,
+    solve,
+    steps_of,
+)
 from nncodegen.ir.functions import defined, plain_conditions
 from nncodegen.passes.derivatives import derivative, may_vanish, product
 from nncodegen.passes.infinities import Infinities
@@ -57,7 +70,7 @@ def reverse_sweep(
     named = {step.target.tensor: step.target for step in steps}  # a tensor may be read under other indices
     recurrences: dict[Element, Element] = {}  # for each one, what holds its adjoint at the next value of its index
     for item in reversed(grouped(steps)):  # reversed: every use of a tensor is visited before its definition
-        own = item.steps if isinstance(item, Group) else (item,)
+        own = steps_of(item)
         for step in own if isinstance(item, Group) else ():
             if step.operator in RECURRENCES and step.target.tensor in active and _is_reached(own, terms):
                 recurrences[step.target] = _neighbour(step, numbering)
@@ -92,12 +105,8 @@ def _renamed(
     names = dict(zip(operand.indices, element.indices, strict=True))
     left, free = [i for i in element.indices if i not in names], [i for i in names if i not in element.indices]
     names |= dict(zip(left, free, strict=True))
-
-    def rename(index: str) -> str:
-        return names.get(index, index)
-
-    others = {e: Element(e.tensor, map(rename, e.indices)) for e in elements(term)}
-    return tuple(map(rename, over)), tuple(one.renamed(names) for one in where), term.xreplace(others)
+    summed = tuple(names.get(index, index) for index in over)
+    return summed, tuple(equation.renamed(names) for equation in where), renamed(term, names)
 
 
 def _is_reached(steps: Iterable[Step], terms: Mapping[Element, Terms]) -> bool:
@@ -115,7 +124,7 @@ def _active(program: Program, steps: tuple[Step, ...]) -> set[str]:
     """The names of the tensors that depend on what is trained (used for membership only: a set has no fixed order)."""
     active = {tensor.name for tensor in program.parameters if tensor.trained}
     for item in grouped(steps):
-        own = item.steps if isinstance(item, Group) else (item,)
+        own = steps_of(item)
         for step in (*own, *own) if isinstance(item, Group) else own:  # twice around: then all of a group is known
             if any(operand.tensor in active for operand in elements(step.expression)):
                 active.add(step.target.tensor)

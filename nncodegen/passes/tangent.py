@@ -28,7 +28,7 @@ from math import prod
 from sympy import Add, Derivative, Expr, Mul, S
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Companion, Element, Program, Step, elements, needed
+from nncodegen.ir import SAMPLE, Companion, Element, Program, Step, elements, needed, renamed
 from nncodegen.ir.functions import defined, plain_conditions
 from nncodegen.passes.derivatives import derivative
 from nncodegen.passes.successive import Z, is_smooth, successive
@@ -113,8 +113,7 @@ class _Tangents:
             self._derivatives[key] = self._derived(step, order)
         if step.target.indices == element.indices:
             return self._derivatives[key]
-        renamed = dict(zip(step.target.indices, element.indices, strict=True))
-        return _renamed(self._derivatives[key], renamed)
+        return renamed(self._derivatives[key], dict(zip(step.target.indices, element.indices, strict=True)))
 
     def _derived(self, step: Step, order: Order | Sum) -> Expr:
         """The derivative of what a step defines."""
@@ -210,13 +209,6 @@ def _collected(value: Expr, order: Order | Sum) -> Expr:
         squares = [f for f in Mul.make_args(term) if f.is_Pow and f.exp == 2] or [S.One]
         groups.setdefault(term / prod(squares), []).append(prod(squares))
     return Add(*(common * Add(*parts) for common, parts in groups.items()))
-
-
-def _renamed(value: Expr, names: dict[str, str]) -> Expr:
-    """An expression with other names of indices."""
-    changed = {e: Element(e.tensor, (names.get(index, index) for index in e.indices)) for e in elements(value)}
-    renamed: Expr = value.xreplace(changed)
-    return renamed
 
 
 def _label(order: Order | Sum) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Group, Program, Step, grouped
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Group, Program, Step, grouped, steps_of
 from nncodegen.schedule.forms import Form, free
 from nncodegen.schedule.nest import Nest, Repeat, Shape
 
@@ -51,7 +51,7 @@ def _with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator
     for item in reversed(items):
         number -= isinstance(item, Group)
         home = number if isinstance(item, Group) else -1
-        for step in item.steps if isinstance(item, Group) else (item,):
+        for step in steps_of(item):
             readers = homes.get(step.target.tensor, set())
             if isinstance(item, Step) and len(readers) == 1 and _may_join(step, groups, forms, min(readers)):
                 home = min(readers)
@@ -78,7 +78,7 @@ def _with_results(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iter
     readers = Counter(
         operand.tensor
         for number, item in enumerate(items)
-        for step in (item.steps if isinstance(item, Group) else (item,))
+        for step in steps_of(item)
         for operand in step.operands
         if homes.get(operand.tensor) != number
     )
@@ -144,14 +144,14 @@ def in_place(steps: Iterable[Step]) -> Iterator[Step]:
         if equation and not others and step.operator == "sum" and isinstance(read, Element) and read.tensor in defined:
             numbers = {equation.left: str(equation.offset)}
             if step.over == (equation.left,) and not equation.terms and equation.offset >= 0:
-                parts[step.target.tensor] = step.target, Element(read.tensor, [numbers.get(i, i) for i in read.indices])
+                parts[step.target.tensor] = step.target, read.renamed(numbers)
         if parts and step.operator is None:
             known = {}
             for operand in step.operands:
                 if operand.tensor in parts:
                     target, part = parts[operand.tensor]
                     names = dict(zip(target.indices, operand.indices, strict=True))
-                    known[operand] = Element(part.tensor, [names.get(i, i) for i in part.indices])
+                    known[operand] = part.renamed(names)
             step = step.xreplace(known)
         yield step
 
