@@ -3,9 +3,11 @@
 import contextlib
 import inspect
 import io
+import itertools
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,8 @@ README = ROOT / "README.md"
 DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 INSTALLING = "python3 -m pip install "
+COMMAND = re.compile(r"python3? -m nncodegen (.*?)(?: > (\S+))?$")
+"""A line that calls nncodegen: its arguments, and the file to which it is printed."""
 USAGE = re.compile(r"\[[A-Z.-]|\bN$")
 """What tells a line that shows how a command is called from one that calls it."""
 NEEDS = {"docs/guide/webassembly.md": ("node", "wasm-ld")}
@@ -61,17 +65,37 @@ def run_python(text, names):
         assert output.getvalue().splitlines() == expected
 
 
-def run_shell(text):
-    """Runs the lines of a block in a shell; files that they write hold something. Returns what is printed."""
+def run_shell(text, commands):
+    """Runs the lines of a block as a shell does; files that they write hold something. Returns what is printed.
+
+    Calls of nncodegen are no processes of their own, of which each would have to import it.
+    """
     lines = [line for line in text.splitlines() if not USAGE.search(line) and not line.startswith(INSTALLING)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "CC": QUICK}
-    script = re.sub(r"^(python -m nncodegen fit .*)$", rf"\1 {FEW}", "\n".join(lines), flags=re.MULTILINE)
-    done = subprocess.run(["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    printed = ""
+    for calls, some in itertools.groupby(lines, lambda line: bool(COMMAND.match(line))):
+        if calls:
+            printed += "".join(run_command(line, commands, environment) for line in some)
+        else:
+            script = ["bash", "-e", "-c", "\n".join(some)]
+            done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            printed += done.stdout
+    return printed
+
+
+def run_command(line, commands, environment):
+    """Runs a line that calls nncodegen; returns what it prints to no file."""
+    arguments, file = COMMAND.match(line).groups()
+    few = FEW.split() if arguments.startswith("fit ") else []
+    done = commands.run([*shlex.split(arguments), *few], Path.cwd(), environment)
     assert done.returncode == 0, done.stderr
-    for file in re.findall(r"> (\S+)$", "\n".join(lines), flags=re.MULTILINE):
-        assert Path(file).read_text().count("\n") > 1
-    return done.stdout
+    if file is None:
+        return done.stdout
+    assert done.stdout.count("\n") > 1
+    Path(file).write_text(done.stdout)
+    return ""
 
 
 def write_tables():
@@ -88,7 +112,7 @@ def write_tables():
         pytest.param(README.name, None, id="README.md as people run it", marks=pytest.mark.thorough),
     ],
 )
-def test_code(name, compiler, tmp_path, monkeypatch):
+def test_code(name, compiler, commands, tmp_path, monkeypatch):
     """Blocks run in order: Python as printed, shell commands without an error, C as they compile it.
 
     A first comment that names a file says where a block is written. A text that follows commands is what they print.
@@ -112,7 +136,7 @@ def test_code(name, compiler, tmp_path, monkeypatch):
         if language == "python":
             run_python(text, names)
         elif language == "sh":
-            output = run_shell(text)
+            output = run_shell(text, commands)
             printed = None if behind.strip() else output
         elif language == "text" and printed is not None:
             assert printed.endswith(text)
@@ -222,11 +246,8 @@ def test_all_headers():
 
 
 @pytest.fixture(scope="module")
-def shown():
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-m", "nncodegen", "show"], env=environment, capture_output=True, text=True,
-                          check=True)  # fmt: skip
-    return done.stdout
+def shown(commands, tmp_path_factory):
+    return commands.run(["show"], tmp_path_factory.mktemp("show"), dict(os.environ)).stdout
 
 
 @pytest.mark.parametrize("stage", ["describe", "stabilize", "differentiate", "simplify", "schedule"])
