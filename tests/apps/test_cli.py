@@ -117,13 +117,11 @@ def test_show_a_part(run):
     assert "there is no 'foo'; there are: sgd, " in refused.stderr
 
 
-def test_show_in_colour(run):
+def test_show_in_colour(run, commands):
     """A terminal shows what is computed in another style; a file holds plain text."""
     run.write("models.py", MODELS)
-    command = [sys.executable, "-m", "nncodegen", "show", "models.py:first", "--stage", "describe"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     plain, coloured = (
-        subprocess.run(command, cwd=run.folder, env=environment | more, capture_output=True, text=True, check=True)
+        commands.run(["show", "models.py:first", "--stage", "describe"], run.folder, {**os.environ, **more})
         for more in ({}, {"FORCE_COLOR": "1", "COLUMNS": "100", "TERM": "xterm"})
     )
     assert "\x1b[" not in plain.stdout
@@ -363,7 +361,14 @@ def test_a_file_shadows_no_module(run):
     subprocess.run(command, check=True, env=environment, cwd=run.folder / "elsewhere")
 
 
-@pytest.mark.parametrize("arguments", [["show"], ["build"], ["--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show"],
+        pytest.param(["build"], marks=pytest.mark.thorough),
+        pytest.param(["--help"], marks=pytest.mark.thorough),
+    ],
+)
 def test_a_full_output(run, arguments):
     """A standard output that is full is told in one line, with exit code 1; one that nobody reads ends it quietly."""
     command = [sys.executable, "-m", "nncodegen", *arguments]

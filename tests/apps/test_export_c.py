@@ -11,6 +11,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.export import command as exporting
+from nncodegen.export.c import crossed
 from nncodegen.export.c.sizes import measure
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.exports import formula
@@ -226,9 +227,18 @@ def test_cmake(tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="needs an emulator of another CPU")
-def test_for_another_machine(tmp_path):
-    """With ``cross``, an object and the test come compiled for another CPU, where the test passes."""
-    pytest.importorskip("ziglang")
+@pytest.mark.parametrize("compiler", ["gcc", pytest.param("zig", marks=pytest.mark.thorough)])
+def test_for_another_machine(compiler, tmp_path, monkeypatch):
+    """With ``cross``, an object and the test come compiled for another CPU, where the test passes.
+
+    The compiler is GCC; with --thorough also Zig, which has to compile a library of C first.
+    """
+    if compiler == "zig":
+        pytest.importorskip("ziglang")
+    elif shutil.which("aarch64-linux-gnu-gcc"):
+        monkeypatch.setattr(crossed, "find_cross_compiler", lambda cross: (f"{cross}-gcc",))
+    else:
+        pytest.skip("not installed: aarch64-linux-gnu-gcc")
     told = nn.export(MODEL, "c", tmp_path, parameters=VALUES, cross="aarch64-linux-gnu")
     assert "classes.o and classes_test are for aarch64-linux-gnu" in told.report
     program = tmp_path / "classes_test"

@@ -3,6 +3,8 @@
 What a command sees is what it sees in a process of its own: its arguments, folder, environment and streams.
 """
 
+import contextlib
+import importlib
 import json
 import os
 import runpy
@@ -38,11 +40,25 @@ class Commands:
         self.server.wait()
 
 
+IMPORTS = {
+    "bench": ("nncodegen.bench.command",),
+    "compare": ("nncodegen.estimators.compare",),
+    "curve": ("nncodegen.curve_table.command",),
+    "fit": ("nncodegen.table.command",),
+    "predict": ("nncodegen.table.command",),
+    "report": ("nncodegen.report", "nncodegen.report.maker"),
+}
+"""What some commands import besides, which takes them a second: it is imported when the first of them is called."""
+
+
 def serve():
     """Forks a command for each line that is read, and writes its exit code; ends with the lines."""
     import nncodegen.cli  # noqa: F401 (what takes long, and is to be there in every command)
 
     for line in sys.stdin:
+        for name in IMPORTS.get(next(iter(json.loads(line)["arguments"]), ""), ()):
+            with contextlib.suppress(ImportError):  # the command says what is not installed
+                importlib.import_module(name)
         child = os.fork()
         if child == 0:
             os._exit(command(**json.loads(line)))
