@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sympy
 
 import nncodegen as nn
 from nncodegen import BuildError
@@ -27,15 +28,33 @@ from nncodegen.perceptron import X, Y, model
 from nncodegen.runtime.embedded import wrapper_source
 from nncodegen.targets import wrapper_object
 from tests.support import ROOT
+from tests.support.compilers import QUICK
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+a, x, y = sympy.symbols("a x y")
+LINE = nn.Model("line", x, y, {a: 2.0}, a * x, (a * x - y) ** 2)
+"""What compiles soon."""
+
+PROGRAM = """
+    import nncodegen as nn
+    import sympy
+    a, x, y = sympy.symbols("a x y")
+    model = nn.Model("line", x, y, {a: 2.0}, a * x, (a * x - y) ** 2)
+    """
+"""The same in a process of its own."""
+
+
+def command_of(program):
+    """What runs a program that has the line."""
+    return [sys.executable, "-c", textwrap.dedent(PROGRAM) + textwrap.dedent(program)]
 
 
 def test_the_cache_is_addressed_by_content(empty_cache):
     """The same model is compiled once; another precision is another module; force compiles again."""
-    assert [nn.compile_model(model).built.cached for _ in range(2)] == [False, True]
-    assert not nn.compile_model(model, "float32").built.cached
-    assert not nn.compile_model(model, force=True).built.cached
+    assert [nn.compile_model(LINE, fit=False).built.cached for _ in range(2)] == [False, True]
+    assert not nn.compile_model(LINE, "float32", fit=False).built.cached
+    assert not nn.compile_model(LINE, fit=False, force=True).built.cached
     assert not [path for path in empty_cache.iterdir() if path.suffix == ".work"]
 
 
@@ -45,39 +64,62 @@ def nothing_shipped(monkeypatch):
     monkeypatch.setattr(sys.modules["nncodegen.build"], "SHIPPED", "nncodegen/nothing")
 
 
-def test_models_share_a_wrapper(empty_cache, nothing_shipped):
-    """The wrapper is compiled with the first model of a precision, and anew with force or where it is damaged."""
+@pytest.fixture(scope="module")
+def wrapper(quick_compiler, tmp_path_factory):
+    """The wrapper that is compiled with the first model in an empty cache."""
+    cache = tmp_path_factory.mktemp("wrapper")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NNCODEGEN_CACHE", str(cache))
+        patch.setattr(sys.modules["nncodegen.build"], "SHIPPED", "nncodegen/nothing")
+        nn.build(LINE, fit=False)
+    (made,) = cache.glob("wrapper_double_*.o")
+    return made
+
+
+def test_models_share_a_wrapper(wrapper, nothing_shipped, monkeypatch):
+    """The wrapper is compiled with the first model, and anew where it is damaged."""
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(wrapper.parent))
     other = nn.Sequential([nn.Dense(1)], 1, name="other")
-    nn.build(model)
-    (wrapper,) = empty_cache.glob("wrapper_double_*.o")
     made = wrapper.stat().st_mtime_ns
-    assert nn.build(other).name == "other"
-    nn.build(model, precision="float32")
+    assert nn.build(other, fit=False).name == "other"
+    nn.build(LINE, fit=False)
     assert wrapper.stat().st_mtime_ns == made
-    assert [path.name[:13] for path in sorted(empty_cache.glob("wrapper*.o"))] == ["wrapper_doubl", "wrapper_float"]
     wrapper.write_bytes(b"broken")
     third = nn.Sequential([nn.Dense(2)], 1, name="third")
-    assert nn.build(third).predict(np.zeros(4), [[1.0]]).tolist() == [[0, 0]]
+    assert nn.build(third, fit=False).predict(np.zeros(4), [[1.0]]).tolist() == [[0, 0]]
+    assert is_intact(wrapper)
+
+
+@pytest.mark.thorough
+def test_each_precision_has_a_wrapper(wrapper, nothing_shipped, monkeypatch):
+    """The wrapper of another precision is another one; with force it is compiled anew."""
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(wrapper.parent))
+    nn.build(LINE, precision="float32", fit=False)
+    found = sorted(wrapper.parent.glob("wrapper*.o"))
+    assert [path.name[:13] for path in found] == ["wrapper_doubl", "wrapper_float"]
+    made = wrapper.stat().st_mtime_ns
+    nn.build(LINE, fit=False, force=True)
+    assert wrapper.stat().st_mtime_ns > made
 
 
 def test_names_that_all_modules_have_are_hidden():
     """What the wrapper and a model know each other by is not seen outside of a module, where others have it as well."""
-    library = ctypes.CDLL(str(nn.compile_model(model).built.path))
-    assert hasattr(library, "PyInit_perceptron")
+    library = ctypes.CDLL(str(nn.compile_model(LINE, fit=False).built.path))
+    assert hasattr(library, "PyInit_line")
     assert not [name for name in ("kernel", "facts") if hasattr(library, f"nncodegen_{name}")]
     assert not hasattr(library, "PyInit_nncodegen_wrapper")
 
 
 def test_modules_know_their_own_names():
     """A module is known to Python by its name, not by that of the wrapper, whichever was imported before."""
-    network = nn.build(nn.Sequential([nn.Dense(1)], 1, name="other"))
+    network = nn.build(nn.Sequential([nn.Dense(1)], 1, name="other"), fit=False)
     assert network.__name__.startswith("nncodegen.modules.")
     assert network.__name__.endswith(".other")
     assert sys.modules[network.__name__] is network
     assert network.Result is nn.Result
     result = network.train([[1.0]], [1.0], epochs=1)
     assert pickle.loads(pickle.dumps(result)).parameters.tolist() == result.parameters.tolist()
-    named = nn.build(nn.Model("nncodegen_wrapper", parameters=dict(model.parameters), loss=sum(model.parameters) ** 2))
+    named = nn.build(nn.Model("nncodegen_wrapper", parameters={a: 1.0}, loss=(a - 1) ** 2), fit=False)
     assert named.__name__.endswith(".nncodegen_wrapper_")
     assert not {"other", "nncodegen_wrapper", "nncodegen_wrapper_"} & set(sys.modules)
 
@@ -85,8 +127,8 @@ def test_modules_know_their_own_names():
 def test_no_model_shadows_a_module(monkeypatch):
     """A model may have the name of any module, and another model the same: all of them can be imported."""
     monkeypatch.delitem(sys.modules, "wave", raising=False)  # which is not imported yet
-    networks = [nn.build(nn.Sequential([nn.Dense(units)], 1, name="wave")) for units in (1, 2)]
-    numpy = nn.build(nn.Sequential([nn.Dense(1)], 1, name="numpy"))
+    networks = [nn.build(nn.Sequential([nn.Dense(units)], 1, name="wave"), fit=False) for units in (1, 2)]
+    numpy = nn.build(nn.Sequential([nn.Dense(1)], 1, name="numpy"), fit=False)
     assert [network.parameter_count for network in networks] == [2, 4]
     assert {network.name for network in networks} == {"wave"}
     assert hasattr(importlib.import_module("wave"), "open")
@@ -112,8 +154,8 @@ def test_what_is_written(tmp_path):
 
 def test_a_written_module_can_be_imported(tmp_path):
     """The folder holds an importable module."""
-    nn.build(model, out=tmp_path)
-    program = "import perceptron; print(perceptron.train([[0.35, 0.9]], [1], epochs=2).status)"
+    nn.build(LINE, out=tmp_path, fit=False)
+    program = "import line; print(line.train([[0.35]], [1], epochs=2).status)"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "completed"
 
@@ -132,21 +174,21 @@ def test_hidden_files_and_other_models_are_no_obstacle(tmp_path):
     (tmp_path / ".gitignore").write_text("*.so")
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "x.pyc").write_bytes(b"")
-    nn.build(model, out=tmp_path)
-    nn.build(nn.Sequential([nn.Dense(1)], 1, name="other"), out=tmp_path)
-    nn.build(model, out=tmp_path)
-    assert {"other.c", "perceptron.c", ".gitignore"} <= {p.name for p in tmp_path.iterdir()}
+    nn.build(LINE, out=tmp_path, fit=False)
+    nn.build(nn.Sequential([nn.Dense(1)], 1, name="other"), out=tmp_path, fit=False)
+    nn.build(LINE, out=tmp_path, fit=False)
+    assert {"other.c", "line.c", ".gitignore"} <= {p.name for p in tmp_path.iterdir()}
 
 
 def test_links_are_not_followed(tmp_path):
     """A link in the folder is somebody else's, and so is what it leads to."""
-    nn.build(model, out=tmp_path / "out")
+    nn.build(LINE, out=tmp_path / "out", fit=False)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("mine")
     (tmp_path / "out" / "stages").symlink_to(tmp_path / "notes")
     for dump in (False, True):
         with pytest.raises(BuildError, match=r"did not write \(stages\)"):
-            nn.build(model, out=tmp_path / "out", dump=dump)
+            nn.build(LINE, out=tmp_path / "out", dump=dump, fit=False)
     assert [path.read_text() for path in (tmp_path / "notes").iterdir()] == ["mine"]
 
 
@@ -155,14 +197,14 @@ def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(BuildError, match=r"file.*name a(nother)? folder"):
-            nn.build(model, out=out)
+            nn.build(LINE, out=out, fit=False)
 
     def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("nncodegen.files.mkstemp", refuse)  # as root, permissions do not bind
     with pytest.raises(BuildError, match=r"cannot write to .*fresh: Permission denied; name another folder"):
-        nn.build(model, out=tmp_path / "fresh")
+        nn.build(LINE, out=tmp_path / "fresh", fit=False)
 
 
 def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
@@ -170,7 +212,7 @@ def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(BuildError, match=r"cannot write to .*cache: .*set NNCODEGEN_CACHE to a folder"):
-        nn.build(model)
+        nn.build(LINE, fit=False)
 
 
 def test_no_compiler(empty_cache, tmp_path, monkeypatch):
@@ -179,12 +221,12 @@ def test_no_compiler(empty_cache, tmp_path, monkeypatch):
     with pytest.raises(
         BuildError, match=r"no C compiler was found \(looked for \$CC = no-such-compiler\)(.|\n)*apt install gcc"
     ):
-        nn.compile_model(model)
+        nn.compile_model(LINE, fit=False)
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys.modules["nncodegen.compiler"], "find_zig", lambda march: None)
     with pytest.raises(BuildError, match=r"no C compiler was found \(looked for gcc, clang, cc, ziglang\)"):
-        nn.compile_model(model)
+        nn.compile_model(LINE, fit=False)
 
 
 @pytest.mark.thorough
@@ -217,7 +259,7 @@ def test_a_compiler_that_fails(empty_cache, tmp_path, monkeypatch):
     """The error holds the compiler's own message, and where the sources lie."""
     monkeypatch.setenv("CC", fake_compiler(tmp_path, "echo 'disk on fire' >&2; exit 3"))
     with pytest.raises(BuildError, match="the compiler failed with exit code 3") as caught:
-        nn.build(model)
+        nn.build(LINE, fit=False)
     assert "disk on fire" in str(caught.value)
     folder = str(caught.value).rsplit("are in ", 1)[1]
     assert list(Path(folder).glob("*.c"))
@@ -230,46 +272,43 @@ def test_a_compiler_that_fails(empty_cache, tmp_path, monkeypatch):
     for named, message in cases.items():
         monkeypatch.setenv("CC", named)
         with pytest.raises(BuildError, match=message):
-            nn.build(model)
+            nn.build(LINE, fit=False)
 
 
 def test_a_compiler_by_a_relative_path(empty_cache, tmp_path, monkeypatch):
     """CC may be a path relative to the working directory."""
-    fake_compiler(tmp_path, 'exec gcc "$@"')
+    fake_compiler(tmp_path, f'exec {QUICK} "$@"')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CC", "./fakecc")
-    assert nn.build(model).parameter_count == 7
+    assert nn.build(LINE, fit=False).parameter_count == 1
 
 
 def test_a_killed_build_does_no_harm(empty_cache, tmp_path):
     """A build that is killed half-way leaves the old module whole, and the next build succeeds."""
-    nn.build(model, out=tmp_path / "out")
+    nn.build(LINE, out=tmp_path / "out", fit=False)
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     slow = fake_compiler(tmp_path, "sleep 60")
     environment = {**os.environ, "CC": slow, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "nncodegen", "build", "--force", "--out", str(tmp_path / "out")]
+    command = command_of(f"nn.build(model, out={str(tmp_path / 'out')!r}, fit=False, force=True)")
     with subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True,
                           stdout=subprocess.DEVNULL) as process:  # fmt: skip
         while not list(empty_cache.glob("*.work/kernel.o.log")):
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
-    assert nn.build(model, out=tmp_path / "out", force=True).train([[0.35, 0.9]], [1], epochs=1).epochs == 1
+    assert nn.build(LINE, out=tmp_path / "out", fit=False, force=True).train([[0.35]], [1], epochs=1).epochs == 1
 
 
 def test_two_processes_build_at_once(empty_cache, tmp_path):
     """Processes that build the same model into the same folder at once all end with a whole module."""
     program = f"""
-        import nncodegen as nn
-        from nncodegen.perceptron import X, Y, model
-        module = nn.build(model, out={str(tmp_path / "out")!r}, dump=True)
-        assert module.train([[0.35, 0.9]], [1], epochs=3).epochs == 3
+        module = nn.build(model, out={str(tmp_path / "out")!r}, dump=True, fit=False)
+        assert module.train([[0.35]], [1], epochs=3).epochs == 3
         """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", textwrap.dedent(program)]
-    processes = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    processes = [subprocess.Popen(command_of(program), env=environment) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
-    done = subprocess.run([sys.executable, "-c", "import perceptron"], cwd=tmp_path / "out", check=False)
+    done = subprocess.run([sys.executable, "-c", "import line"], cwd=tmp_path / "out", check=False)
     assert done.returncode == 0
 
 
@@ -312,37 +351,34 @@ def test_damage_is_told(damage, tmp_path):
 def test_what_is_damaged_is_built_again(empty_cache):
     """A module of the cache that would end the process is never loaded, but made anew; it is then taken from there."""
     program = """
-        import nncodegen as nn
-        from nncodegen.perceptron import X, Y, model
-        print(nn.compile_model(model).built.cached, nn.build(model).predict([0.1]*7, [[0.35, 0.9]])[0, 0] > 0)
+        for _ in range(2):
+            print(nn.compile_model(model, fit=False).built.cached, nn.build(model, fit=False).predict([2], [[3]])[0, 0])
         """
-    built = nn.compile_model(model).built
+    built = nn.compile_model(LINE, fit=False).built
     whole = built.path.read_bytes()
     built.path.write_bytes(whole[: len(whole) // 2])
-    command = [sys.executable, "-c", textwrap.dedent(program)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for cached in ("False True", "True True"):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == cached
+    done = subprocess.run(command_of(program), env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["False 6.0", "True 6.0"]
 
 
-def test_a_damaged_wrapper_of_the_package_is_not_used(empty_cache, tmp_path, monkeypatch):
+def test_a_damaged_wrapper_of_the_package_is_not_used(wrapper, tmp_path, monkeypatch):
     """What came with the package is linked as it came, or not at all."""
-    sources = nn.compile_model(model, until="emit").sources
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(wrapper.parent))
+    sources = nn.compile_model(LINE, until="emit", fit=False).sources
     shipped = tmp_path / "nncodegen" / "wrappers" / wrapper_object(wrapper_source(), "double", version("cython"))
     shipped.parent.mkdir(parents=True)
-    made = _wrapper(sources, find_compiler(), False)
 
     class Installed:
         def locate_file(self, path):
             return tmp_path / path
 
     monkeypatch.setattr(sys.modules["nncodegen.build"], "distributions", lambda name: [Installed()])
-    shipped.write_bytes(made.read_bytes())
+    shipped.write_bytes(wrapper.read_bytes())
     assert _wrapper(sources, find_compiler(), False) != shipped  # without a digest
     seal(shipped)
     assert _wrapper(sources, find_compiler(), False) == shipped
-    shipped.write_bytes(made.read_bytes()[:-1])
+    shipped.write_bytes(wrapper.read_bytes()[:-1])
     assert _wrapper(sources, find_compiler(), False) != shipped
 
 
