@@ -60,6 +60,10 @@ def test_which_models_descend():
     assert kernels["sums elsewhere"].in_place == {"d_W2", "d_W3", "d_b1", "d_b2"}
 
 
+ALIKE = ("one layer", "noise")
+"""Networks whose descent is that of others."""
+
+
 def is_one_more(name, precision):
     """Whether a network is tried in the other precision already."""
     return (list(MODELS).index(name) % 2 == 1) == (precision == "float32")
@@ -69,7 +73,9 @@ def is_one_more(name, precision):
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        pytest.param(name, precision, marks=[pytest.mark.thorough] if is_one_more(name, precision) else [])
+        pytest.param(
+            name, precision, marks=[pytest.mark.thorough] if name in ALIKE or is_one_more(name, precision) else []
+        )
         for name in MODELS
         for precision in ("float64", "float32")
     ],
@@ -77,7 +83,7 @@ def is_one_more(name, precision):
 def test_options(name, precision, batch, data, monkeypatch):
     """With all that may go with them they come to what updates one by one do.
 
-    Every network is in one precision; with --thorough also in the other one, without vectors.
+    Networks are in one precision; with --thorough also in the other one, without vectors, and others like them in both.
     """
     if is_one_more(name, precision):
         monkeypatch.setenv("CC", LIGHT_AND_STRICT)
@@ -176,11 +182,11 @@ def test_a_stop_at_the_end_of_an_epoch(data):
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize("units", [32, 29])
+@pytest.mark.parametrize("units", [pytest.param(32, marks=pytest.mark.thorough), 29])
 def test_a_sum_for_two_parameters(units):
     """Both have it, as a gradient and in a descent."""
     network = nn.Sequential([nn.Dense(32, "tanh"), nn.Dense(units), Shift(), nn.Dense(3)], 16, "mse", name="shifted")
-    module, program = nn.build(network), nn.compile_model(network, until="simplify")["simplify"]
+    module, program = nn.build(network, fit=False), nn.compile_model(network, until="simplify")["simplify"]
     assert len(set(program.gradient)) < len(program.gradient)
     rng = np.random.default_rng(0)
     parameters = 0.3 * rng.normal(size=module.parameter_count)
@@ -190,11 +196,13 @@ def test_a_sum_for_two_parameters(units):
     assert alike(module.train(X, Y, **given), module.train(X, Y, **given, **ONE_BY_ONE))
 
 
+BY_BLAS = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(3)], 8, name="few_by_blas")
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5])
 def test_few_samples_with_products_left_to_blas(batch_size):
     """Batches of a few samples see the same parameters, also where BLAS sums up gradients with samples innermost."""
-    model = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(3)], 8, name="few_by_blas")
-    module = nn.build(model, schedule={"blas": True})
+    module = built(BY_BLAS, fit=False, blas=True)
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(60, 8)), rng.normal(size=(60, 3))
     start = expected = module.initial_parameters(0)

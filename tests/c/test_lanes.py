@@ -96,9 +96,9 @@ def test_which_networks():
 
 ALIKE = (
     "one layer", "small without bias", "one layer without bias", "softplus", "many sigmoids",
-    "two parameters with one gradient",
+    "two parameters with one gradient", "deep", "own formulas",
 )  # fmt: skip
-"""Networks whose loops others have as well."""
+"""Networks whose loops others have as well, or that ``test_states_of_their_own`` trains."""
 
 
 def in_haste(name, precision):
@@ -124,7 +124,7 @@ def test_step(name, precision, monkeypatch):
     """
     if in_haste(name, precision):
         monkeypatch.setenv("CC", QUICK_AND_STRICT)
-    module = built(MODELS[name], precision)
+    module = built(MODELS[name], precision, fit=False)
     program = stage(MODELS[name])
     parameters = start(module, 11).astype(precision).astype(float)
     bound = 1e-12 if precision == "float64" else 1e-4
@@ -158,7 +158,7 @@ def test_trainings(name, optimizer, precision, monkeypatch):
     """
     if in_haste(name, precision):
         monkeypatch.setenv("CC", shlex.join(["cc", *WARNINGS]))
-    module = built(MODELS[name], precision)
+    module = built(MODELS[name], precision, fit=False)
     parameters, rates = start(module, 9), np.geomspace(1e-3, 1e-2, 9)
     X, Y = data(MODELS[name], 43)
     for batch, shuffle, decay in (
@@ -217,7 +217,7 @@ def test_the_bits_of_more_models_are_their_own(draw):
 def check_bits(draw, cases):
     """Compares a model alone with itself among others."""
     name, precision = draw.draw(st.sampled_from(cases))
-    module = built(MODELS[name], precision)
+    module = built(MODELS[name], precision, fit=False)
     models, samples = draw.draw(st.integers(1, 40)), draw.draw(st.integers(1, 30))
     shuffle, own = draw.draw(st.booleans()), draw.draw(st.booleans())
     rows = [data(MODELS[name], samples, seed) for seed in range(models if own else 1)]
@@ -234,10 +234,11 @@ def check_bits(draw, cases):
     assert alone.loss[0] == together.loss[m]
 
 
-def test_every_variant():
+@pytest.mark.parametrize("name", ["small", pytest.param("ten classes", marks=pytest.mark.thorough)])
+def test_every_variant(name):
     """Vectors of every length that this CPU has come to the same numbers."""
-    portable = nn.compile_model(MODELS["ten classes"], "float32", march="portable").built
-    X, Y = data(MODELS["ten classes"], 50)
+    portable = nn.compile_model(MODELS[name], "float32", march="portable", fit=False).built
+    X, Y = data(MODELS[name], 50)
     expected = None
     for variant in load(portable).variants:
         module = load_variant(portable, variant)
@@ -249,7 +250,7 @@ def test_every_variant():
 @pytest.mark.parametrize("history", [True, False])
 def test_divergence_and_convergence(history):
     """A model that diverges or converges stays as it is; the others do not notice."""
-    module = built(MODELS["three classes"])
+    module = built(MODELS["three classes"], fit=False)
     X, Y = data(MODELS["three classes"], 30)
     rates = np.full(20, 0.05)
     rates[[2, 17]] = 1e200
@@ -271,8 +272,8 @@ def test_divergence_and_convergence(history):
 
 def test_long_sums():
     """In single precision, sums over very many samples are as right as they are for one model."""
-    module = nn.build(network(nn.Dense(5, "relu"), nn.Dense(1), inputs=1), "float32")
-    program = nn.compile_model(network(nn.Dense(5, "relu"), nn.Dense(1), inputs=1), until="simplify")["simplify"]
+    model = network(nn.Dense(5, "relu"), nn.Dense(1), inputs=1)
+    module, program = built(model, "float32", fit=False), stage(model)
     X = np.random.default_rng(0).normal(size=(300_001, 1)).astype(np.float32)
     Y, parameters = 3 + np.sin(X), start(module, 2).astype(np.float32)
     result = module.train_many(X, Y, parameters, epochs=1, learning_rate=1e-30)

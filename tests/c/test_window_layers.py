@@ -34,11 +34,26 @@ def test_plain_c_computes_what_programs_mean(tmp_path: Path) -> None:
         np.testing.assert_allclose(functions.predict(parameters, X).ravel(), np.ravel(expected["out"]), atol=1e-13)
 
 
-@pytest.mark.parametrize(
-    ("model", "precision", "tolerance"), [(GROUPED, "float64", 1e-13), (STEPS, "float32", 1e-6)], ids=["2D", "1D"]
-)
+TWO, ONE = (GROUPED, "float64", 1e-13), (STEPS, "float32", 1e-6)
+
+
+@pytest.mark.parametrize(("model", "precision", "tolerance"), [TWO, ONE], ids=["2D", "1D"])
+@pytest.mark.usefixtures("vector_compiler")
 def test_layers(model: nn.Sequential, precision: str, tolerance: float) -> None:
     """Convolutions, their transposes and pools give the evaluator's outputs and gradients, but for rounding."""
+    check(model, precision, tolerance)
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("usual_compiler")
+@pytest.mark.parametrize(("model", "precision", "tolerance"), [TWO, ONE], ids=["2D", "1D"])
+def test_layers_of_people(model: nn.Sequential, precision: str, tolerance: float) -> None:
+    """So they do where they are compiled as people get them."""
+    check(model, precision, tolerance)
+
+
+def check(model: nn.Sequential, precision: str, tolerance: float) -> None:
+    """A module of a network against the evaluator."""
     program = model.describe()
     given = [each.astype(precision) for each in data(program, samples=37)]
     derived = simplify(differentiate(stabilize(program), fit=False))

@@ -24,8 +24,14 @@ CHAINS = {
     "pooled, mirrored": [("window", 1, 1, 1), ("pool", 3, 2, 1), ("cut", 1, 1, 1), ("transposed", 3, 2, 2)],
 }
 
+ALIKE = ("window", "padding", "stride", "dilation", "overlap", "recurrent")
+"""Programs of which others have more: a window that is strided, padded and dilated, a recurrence that goes back."""
 
-@pytest.mark.parametrize("name", [*PROGRAMS, *CHAINS])
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.thorough] if name in ALIKE else []) for name in (*PROGRAMS, *CHAINS)],
+)
 def test_modules_compute_what_programs_mean(name: str) -> None:
     """Outputs, loss and gradient of a batch that leaves a vector incomplete are those of the evaluator."""
     check(chain(CHAINS[name]) if name in CHAINS else PROGRAMS[name])

@@ -23,7 +23,7 @@ build = importlib.import_module("nncodegen.build")  # the package has a function
 
 
 def network():
-    return nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(2, "softmax")], 2, "categorical_crossentropy", name="planted")
+    return nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(2, "softmax")], 2, "categorical_crossentropy", name="planted")
 
 
 def doubled_tanh(patch):
@@ -103,7 +103,7 @@ def test_a_planted_fault_is_named(stage, monkeypatch):
 def test_two_arrays_in_one_place(monkeypatch):
     """A schedule that puts an array where another is still read is wrong, and the step that reads it is named."""
     model = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 5, name="shared")
-    point = nn.build(model).initial_parameters(seed=1), *inputs_and_targets(5, 3)
+    point = nn.build(model, fit=False).initial_parameters(seed=1), *inputs_and_targets(5, 3)
     right = nn.compile_model(model, until="schedule", fit=False)["schedule"]
     assert carried_out(right, *point) is None
     place = arrays.Arrays.place

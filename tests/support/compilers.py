@@ -31,6 +31,8 @@ COMPILERS = {
 """Those that are installed, and what they need to find what they warn of: Clang does so before it optimizes."""
 OF_FORMULAS = {**COMPILERS, **({"gcc": ("-Og", "-c", "-o", "kernel.o")} if "gcc" in COMPILERS else {})}
 """The same, where only formulas differ: what GCC finds when it optimizes more is a matter of loops and arrays."""
+AT_SIGHT = dict.fromkeys(COMPILERS, ("-fsyntax-only",))
+"""The same, for what they warn of before they optimize."""
 TO_AN_OBJECT = {**COMPILERS, **({"clang": ("-O1", "-c", "-o", "kernel.o")} if "clang" in COMPILERS else {})}
 """The same, where Clang has to compile, too: what it cannot make machine code of, it refuses only then."""
 LIGHTLY_TO_AN_OBJECT = {**TO_AN_OBJECT, **{name: OF_FORMULAS[name] for name in OF_FORMULAS if name == "gcc"}}
