@@ -9,7 +9,7 @@ peers/      the programs that are compared, one file each; *.c and native.py are
 worker      the process of one peer; processes starts such processes and talks to them
 measuring   runs the peers in turn and compares their results
 nist        scores the peers on NIST's problems
-builds      measures builds and growth, in a worker; growing asks for that
+builds      measures builds and growth, in a worker; solving trains until a solution is right; growing asks for both
 machine     the machine and the versions of everything that takes part
 report      prints tables; plot draws a chart
 command     the command ``bench``

@@ -17,16 +17,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from nncodegen.bench import report, strd
 from nncodegen.bench.builds import QUICK_SIZES, SIZES
 from nncodegen.bench.flops import flops
-from nncodegen.bench.growing import measure_builds, measure_growth
+from nncodegen.bench.growing import measure_builds, measure_growth, measure_solutions
 from nncodegen.bench.machine import describe_machine
 from nncodegen.bench.measuring import QUICK, Settings, measure
 from nncodegen.bench.nist import measure_nist
 from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.processes import Process, available_cores
+from nncodegen.bench.solving import SEEDS
 from nncodegen.bench.tasks import tolerance
 from nncodegen.bench.workloads import MODELS, WORKLOADS
 
-ALONE = ("build", "growth")
+ALONE = ("build", "growth", "solution")
 NIST = "nist"
 TABLE = 132
 """The width of the widest table, in characters."""
@@ -74,7 +75,7 @@ class _Session:
         self.peak: dict[str, float] = {}
         self.results: dict[str, Any] = {
             "machine": describe_machine(settings, peers), "settings": asdict(settings), "peaks": self.peak,
-            "measurements": [], "nist": {}, "builds": {}, "growth": {},
+            "measurements": [], "nist": {}, "builds": {}, "growth": {}, "solutions": {},
         }  # fmt: skip
 
     def peaks(self, precisions: Iterable[str]) -> None:
@@ -94,6 +95,9 @@ class _Session:
         elif name == "growth":
             rows = self.results["growth"][precision] = measure_growth(precision, self.settings, self.bar.watch)
             report.print_growth(self.console, precision, rows)
+        elif name == "solution":
+            rows = self.results["solutions"][precision] = measure_solutions(self.settings, self.bar.watch)
+            report.print_solutions(self.console, precision, rows, WORKLOADS[name].what)
         elif name == NIST:
             self._nist(precision)
         else:
@@ -181,6 +185,8 @@ def _size(name: str, precision: str, peers: tuple[str, ...], settings: Settings)
         return len(MODELS) * (1 if settings.quick else 5)
     if name == "growth":
         return sum(map(len, (QUICK_SIZES if settings.quick else SIZES).values()))
+    if name == "solution":
+        return 1 if settings.quick else len(SEEDS)
     if name == NIST:
         return 2 if settings.quick else 25
     return 2 + len(peers) - len(absences(name, precision, peers)) + 1 + settings.rounds

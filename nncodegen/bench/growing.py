@@ -1,4 +1,4 @@
-"""Measures the workloads build and growth, with each build in a new process."""
+"""Measures the workloads build, growth and solution, each build and each training in a new process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from nncodegen.bench.errors import BenchError
 from nncodegen.bench.measuring import Settings, Watch
 from nncodegen.bench.peers import OURS
 from nncodegen.bench.processes import Process, WorkerError
+from nncodegen.bench.solving import QUICK_ROUNDS, SEEDS
 from nncodegen.bench.workloads import MODELS
 
 Row = dict[str, Any]
@@ -51,6 +52,17 @@ def measure_growth(precision: str, settings: Settings, watch: Watch) -> list[Row
             with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as cache:
                 answer = _ask(settings, Path(cache), do="grow", axis=axis, size=size, precision=precision)
             rows.append({"axis": axis, "size": size, "build": sum(answer["seconds"].values()), **answer})
+    return rows
+
+
+def measure_solutions(settings: Settings, watch: Watch) -> list[Row]:
+    """The answers of ``solve_once`` for each seed; with ``quick``, the first rounds of one."""
+    rows = []
+    for seed in SEEDS[: 1 if settings.quick else None]:
+        watch(f"seed {seed}")
+        with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as cache:
+            rounds = QUICK_ROUNDS if settings.quick else None
+            rows.append(_ask(settings, Path(cache), do="solve", seed=seed, rounds=rounds))
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.table import Table
 from nncodegen.bench.measuring import Settings, Timing
 from nncodegen.bench.nist import PRECISE, RIGHT, Scores
 from nncodegen.bench.peers import PEERS
+from nncodegen.bench.solving import ERROR
 
 
 @dataclass
@@ -139,6 +141,19 @@ def print_growth(console: Console, precision: str, rows: list[dict[str, Any]]) -
             _time(row["seconds"]["build"]), f"{row['bytes']:,}", _time(row["sample"]),
         )  # fmt: skip
     console.print(table)
+
+
+def print_solutions(console: Console, precision: str, rows: list[dict[str, Any]], what: str) -> None:
+    """Prints how long each training took, what it reached, and the median of the times of those that reached it."""
+    console.print(f"\n[bold]solution, {precision}[/bold]: {what}")
+    table = _table("seed", "time", "rounds", "relative error", "loss")
+    for row in rows:
+        error = f"{row['errors'][-1]:.1e}"
+        table.add_row(f"{row['seed']}", _time(row["seconds"]), f"{len(row['errors'])}", error, f"{row['loss']:.1e}")
+    console.print(table)
+    reached = [row["seconds"] for row in rows if row["errors"][-1] <= ERROR]
+    middle = f", after {_time(median(reached))} in the median" if reached else ""
+    console.print(f"{len(reached)} of {len(rows)} have reached {ERROR}{middle}")
 
 
 def print_nist(console: Console, precision: str, rows: list[Scores], what: str) -> None:

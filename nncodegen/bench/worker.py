@@ -9,6 +9,7 @@ printed goes to standard error.
     {"do": "run", "key": K, "repetitions": R[, "result": FILE]}  -> {"seconds": for all}
     {"do": "peak", "precision": P, "folder": F}               -> {"flops": a second, of one core}
     {"do": "compile" or "grow", ...}                          -> see builds.py
+    {"do": "solve", "seed": S, "rounds": R}                   -> see solving.py
 
 An error is answered as {"error": text}.
 """
@@ -30,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.bench import builds, native
+from nncodegen.bench import builds, native, solving
 
 Answer = dict[str, Any]
 
@@ -46,7 +47,7 @@ class Worker:
         """Answers one request."""
         actions: dict[str, Callable[..., Answer]] = {
             "import": self.load, "first": self.first, "run": self.run, "peak": peak, "compile": builds.compile_once,
-            "grow": builds.grow_once,
+            "grow": builds.grow_once, "solve": solving.solve_once,
         }  # fmt: skip
         arguments = dict(request)
         return actions[arguments.pop("do")](**arguments)

@@ -14,7 +14,7 @@ from typing import Any
 
 Run = Callable[[], Any]
 
-ALONE = dict.fromkeys(("build", "growth"), "only nncodegen is measured")
+ALONE = dict.fromkeys(("build", "growth", "solution"), "only nncodegen is measured")
 NO_WINDOWS = dict.fromkeys(("lenet", "conv1d"), "it has no convolutions")
 NO_TIME = dict.fromkeys(("lstm", "lstm-16"), "it has no recurrent layers")
 NO_FITS = dict.fromkeys(("fit", "fits", "nist"), "it has no least squares") | ALONE
