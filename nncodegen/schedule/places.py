@@ -95,7 +95,8 @@ def place(
             forward = nest.repeat is not None and nest.repeat.forward
             storage[name] = Storage(Place.ARRAY, offset, strides, row if forward else 0)
             storage |= {one: Storage(Place.ARRAY, offset, strides, 0 if forward else row) for one in recurrences}
-            if nest.cuts and name not in kept and {number for number, _ in reads.get(name, ())} == {home[0]}:
+            within = name not in kept and name not in parts.values()
+            if nest.cuts and within and {number for number, _ in reads.get(name, ())} == {home[0]}:
                 crossing.add(name)
     storage = with_strides(storage, nests, program)
     return storage, arrays.size, sums, gradient_sums, lane_sums, in_place, frozenset(crossing)

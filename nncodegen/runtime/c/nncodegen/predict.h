@@ -55,6 +55,9 @@ int NN(predict_few)(const real *parameters, const real *inputs, size_t samples, 
         return 0;
     const memory m = carve(work);
 #if NN_TILES_ONLY
+#if NN_PREPARES_PREDICT
+    predict_prepare(parameters, samples, m.arrays);
+#endif
     const tile current = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
     predict_tile(parameters, current.inputs, NULL, m.weights, samples, m.arrays, outputs);
 #elif NN_HAS_BLOCKS
