@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from math import prod
 
 from nncodegen.emit.blas import blas_product, end_rows
 from nncodegen.emit.elements import Elements
@@ -10,24 +10,26 @@ from nncodegen.emit.windows import WindowPrinter
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.schedule import Filling, Nest, Place, Shape
 from nncodegen.schedule.branches import factors, rest_of
-from nncodegen.schedule.nest import end_of
+from nncodegen.schedule.nest import end_of, matrix_and_row
 
 
-class Calls(Protocol):
+class Calls:
     """Writes the nests of a kernel that are calls, not loops."""
-
-    def of(self, nest: Nest) -> tuple[str, ...]:
-        """The calls that compute a nest."""
-
-    def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
-        """The call that pads an array after a nest."""
-
-
-class CallsOfTile:
-    """The calls for the kernel of a tile; all products are ``out[r, c] = sum(k) a[r, k]*b[k, c]``."""
 
     def __init__(self, elements: Elements) -> None:
         self._at = elements
+
+    def of(self, nest: Nest) -> tuple[str, ...]:
+        """The calls that compute a nest."""
+        raise NotImplementedError
+
+    def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
+        """The call that pads an array after a nest: in a tile, where padding has an effect on results."""
+        raise NotImplementedError
+
+
+class CallsOfTile(Calls):
+    """The calls for the kernel of a tile; all products are ``out[r, c] = sum(k) a[r, k]*b[k, c]``."""
 
     def of(self, nest: Nest) -> tuple[str, ...]:
         """The calls that compute a nest."""
@@ -137,11 +139,8 @@ class CallsOfTile:
         return f"partials + {offset}*LANES, sums + {offset}"
 
 
-class CallsOfSample:
+class CallsOfSample(Calls):
     """The calls for the kernel of one sample: products of a matrix and a vector, and reductions of a row."""
-
-    def __init__(self, elements: Elements) -> None:
-        self._at = elements
 
     def of(self, nest: Nest) -> tuple[str, ...]:
         """The call that computes a nest."""
@@ -151,24 +150,17 @@ class CallsOfSample:
             function = {"sum": "row_sum", "max": "row_largest"}[step.operator or ""]
             equals = "+=" if at.place(step.target) is Place.SUM else "="
             return (f"{at.stored(step.target)} {equals} {function}({at.size(inner)}, {at.begin(step.operands[0])});",)
-        (outer,) = step.target.indices
-        vector, matrix = sorted(step.operands, key=lambda element: len(element.indices))
-        sizes, out = f"{at.size(outer)}, {at.size(inner)}", at.begin(step.target)
-        values, rows = at.begin(vector), at.begin(matrix)
+        matrix, vector = matrix_and_row(step)
+        outer = [index for index in step.target.indices if index in matrix.indices]
+        sizes = f"{prod(map(at.size, outer))}, {at.size(inner)}"
+        rows, values, out = (at.begin_of(element, (*outer, inner)) for element in (matrix, vector, step.target))
         if nest.shape is Shape.MATRIX_BY_ROW:
-            return (f"row_product({sizes}, {rows}, {at.stride(matrix, outer)}, {values}, {out}, 1);",)
+            return (f"row_product({sizes}, {rows}, {at.stride(matrix, outer[-1])}, {values}, {out}, 1);",)
         return (f"row_times({sizes}, {values}, {rows}, {at.stride(matrix, inner)}, {out});",)
 
-    def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
-        """Nothing: the padding of rows has no effect on results."""
-        raise NotImplementedError
 
-
-class CallsOfModels:
+class CallsOfModels(Calls):
     """The calls for the kernel of a group of models: products and sums of each of them, with a model in each lane."""
-
-    def __init__(self, elements: Elements) -> None:
-        self._at = elements
 
     def of(self, nest: Nest) -> tuple[str, ...]:
         """The call that computes a nest: a product of matrices, or the sums over samples of an array."""
@@ -187,10 +179,6 @@ class CallsOfModels:
         out = f"{at.begin(result)}, {at.stride(result, row)}, {at.stride(result, column)}"
         add, times = "add" if inner == SAMPLE else "0", at.begin(factor) if factor else "NULL"
         return (f"group_product({sizes}, {first}, {second}, {out}, {times}, {add});",)
-
-    def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
-        """Nothing: vectors hold models, of which none is missing."""
-        raise NotImplementedError
 
 
 def _factor(nest: Nest) -> Element | None:

@@ -50,6 +50,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             **{f"HAS_{what}": holds for what, holds in offers(schedule).items()},
             HAS_BLOCKS=schedule.blocks,
             TILES_ONLY=schedule.blocks and not single,
+            HAS_WINDOWS=bool(single and program.moves),
             HAS_METRICS=bool(gradient.outputs),
             HAS_CLASSES=program.labels,
             HAS_NOISE=bool(program.noise),

@@ -80,6 +80,11 @@ class Elements:
             return f"gradient_sums + {storage.offset}"
         return f"{self.names[element.tensor]}{f' + {storage.shift}' if storage.shift else ''}"
 
+    def begin_of(self, element: Element, within: Container[str]) -> str:
+        """Where the values of some indices begin, for the current ones of the others."""
+        first = Element(element.tensor, ["0" if index in within else index for index in element.indices])
+        return f"&{self.stored(first)}" if any(index != "0" for index in first.indices) else self.begin(element)
+
     def size(self, index: str) -> int:
         """The values along an index other than the samples, without those that pad it."""
         return self.program.sizes[index] or 1

@@ -51,12 +51,13 @@ class LoopPrinter:
 
         Neighbours that depend on each other share a loop over time.
         """
+        tile = "" if self._kernel.plan.samples is Role.ABSENT else "*TILE"
         for repeat, group in groupby(nests, lambda nest: nest.repeat):
             with ExitStack() as around:
                 self._lines.add(*([""] if repeat else []))
                 for first, rest in repeat.begins() if repeat else ():
                     count = prod(map(self._at.size, rest))
-                    self._lines.add(f"memset(&{self._at.stored(first)}, 0, {count}*TILE*sizeof(real));")
+                    self._lines.add(f"memset(&{self._at.stored(first)}, 0, {count}{tile}*sizeof(real));")
                 if repeat:
                     around.enter_context(self._lines.block(repeat.head))
                 self._in_blocks(group)
@@ -100,7 +101,8 @@ class LoopPrinter:
                 with self._lines.block("else"):
                     self._nest(nest.branch.otherwise)
         elif nest.shape is not Shape.LOOPS:
-            self._lines.add(*self._calls.of(nest))
+            with self._outer(nest.around, nest):
+                self._lines.add(*self._calls.of(nest))
         elif nest.sums:
             self._sums(nest)
         elif nest.reduced:

@@ -52,6 +52,7 @@ from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.registers import StraightLine
 from nncodegen.schedule.result import Descent, Schedule
 from nncodegen.schedule.single_sample import choose_single_sample
+from nncodegen.schedule.single_sequence import choose_single_sequence
 from nncodegen.schedule.transposed import choose_transposed
 from nncodegen.schedule.unrolled import choose_unrolled
 
@@ -78,7 +79,8 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     )
     unrolled, formula = choose_unrolled(program, layout, gradient)
     side_by_side = formula or choose_layers(program, layout, gradient)
-    single_sample = choose_single_sample(program, layout, kernels)
+    moves = program.moves
+    single_sample = choose_single_sequence(program, layout) if moves else choose_single_sample(program, layout, kernels)
     decided = tuple(decide(kernel, program, layout) for kernel in kernels)
     companions = tuple(map(schedule_companion, program.companions))
     return Schedule(program, layout, decided, unrolled, side_by_side, single_sample, companions)

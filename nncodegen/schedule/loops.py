@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import replace
 
 from sympy import Add, Expr, Mul, S
@@ -231,7 +231,7 @@ def nests_of(
     program: Program,
     forms: dict[str, Form],
     apart: Container[str],
-    unrolled: Container[str],
+    unrolled: Collection[str],
     repeated: str = "",
 ) -> Iterator[Nest]:
     """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands.
@@ -262,6 +262,7 @@ def nests_of(
         for operand in step.operands:
             if operand.tensor in homes:
                 position, complete_first = homes[operand.tensor]
+                complete_first |= not unrolled and any(index.isdigit() for index in operand.indices)
                 same = nests[position][:2] == (loops, form) and not complete_first
                 first = max(first, position if same else position + 1)
         separate = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart

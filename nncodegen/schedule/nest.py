@@ -243,6 +243,14 @@ class Nest:
         return (*(i for i in indices if i != self.innermost), *(i for i in indices if i == self.innermost))
 
     @property
+    def around(self) -> tuple[str, ...]:
+        """The indices of loops around a call: those of the rows that a matrix is multiplied with, one after another."""
+        if self.shape is not Shape.MATRIX_BY_ROW:
+            return ()
+        matrix, _ = matrix_and_row(self.steps[0])
+        return tuple(index for index in self.outer if index not in matrix.indices)
+
+    @property
     def sums(self) -> tuple[Step, ...]:
         """The steps that sum over the samples."""
         return tuple(step for step in self.steps if SAMPLE in step.over)
@@ -299,6 +307,12 @@ def only(nests: Iterable[Nest], wanted: Callable[[Step], bool]) -> tuple[Nest, .
         statements = (tuple(s for s in part if s.target.tensor in names) for part in nest.statements)
         kept.append(replace(nest, steps=steps, statements=tuple(statements)) if steps != nest.steps else nest)
     return tuple(nest for nest in kept if nest.steps)
+
+
+def matrix_and_row(step: Step) -> tuple[Element, Element]:
+    """The factors of a product of a matrix and vectors: the former has the last index of the result."""
+    first, second = step.operands
+    return (first, second) if step.target.indices[-1] in first.indices else (second, first)
 
 
 def end_of(nest: Nest, index: str) -> str:

@@ -108,12 +108,13 @@ def _may_join(step: Step, groups: Sequence[Group], forms: dict[str, Form], numbe
     same = all(indices[step.target.indices.index(index)] == index for indices in reads if index in step.target.indices)
     plain = not step.over or not step.where
     shape = forms[step.target.tensor].shape
+    single = SAMPLE not in groups[number].steps[0].target.indices  # of a single sample
     return (
-        SAMPLE in step.target.indices
+        (single or SAMPLE in step.target.indices)
         and index in step.target.indices
         and same
         and plain
-        and shape in (Shape.LOOPS, Shape.PLACES)
+        and shape in (Shape.LOOPS, Shape.PLACES, Shape.MATRIX_BY_ROW)
     )
 
 

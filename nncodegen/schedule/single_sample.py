@@ -35,7 +35,7 @@ in this way, compilers would take half as long again."""
 
 def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel, ...]) -> SingleSample | None:
     """The kernels of one sample, given those of a tile; none where these are plain loops over samples."""
-    if program.moves or not any(kernel.shapes - {Shape.LOOPS} for kernel in kernels):
+    if not any(kernel.shapes - {Shape.LOOPS} for kernel in kernels):
         return None
     one, gradient = without_samples(program), kernels[-1]
     samples = 1 if layout.features or gradient.descends else SAMPLES  # the second must not see what the first changes
@@ -73,7 +73,7 @@ def _without_sum(step: Step) -> Step:
 
 def _predict(one: Program, layout: Layout) -> Kernel:
     storage, column = declared(one, layout), 0
-    steps, results = _copied(one.outputs, one.outputs, "output column {}", list(without_noise(one)), one)
+    steps, results = copied(one.outputs, one.outputs, "output column {}", list(without_noise(one)), one)
     for element in results:
         storage[element.tensor] = Storage(Place.OUTPUT, column)
         column += one.count(element.indices)
@@ -87,11 +87,11 @@ def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
     """None where the gradient is long, or reads parameters that it may change, or the loss is a sum over a matrix."""
     defined = {step.target: step for step in one.steps}
     outputs = one.outputs if tile.outputs else ()
-    steps, outputs = _copied(outputs, [e for e in outputs if e not in defined], "measured {}", list(one.steps), one)
+    steps, outputs = copied(outputs, [e for e in outputs if e not in defined], "measured {}", list(one.steps), one)
     read = {operand for step in steps for operand in step.operands} | {*outputs}
     shared = [element for element, times in Counter(one.gradient).items() if times > 1]
     sums = [element for element in one.gradient if element not in defined or defined[element].over]
-    steps, ends = _copied(one.gradient, {*read, *shared, *sums}, "gradient {}", steps, one)
+    steps, ends = copied(one.gradient, {*read, *shared, *sums}, "gradient {}", steps, one)
     steps = _with_copies(_split(steps, one), one, ends)
     own = needed(steps, [one.loss, *ends])
     besides = [step for step in needed(steps, outputs) if step not in own]
@@ -116,7 +116,7 @@ def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
     return decide(kernel, one, layout)
 
 
-def _copied(
+def copied(
     elements: Sequence[Element], which: Container[Element], name: str, steps: list[Step], one: Program
 ) -> tuple[list[Step], tuple[Element, ...]]:
     """Steps, with copies of some elements behind them, and the elements, or their copies."""

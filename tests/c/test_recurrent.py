@@ -5,6 +5,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.ir import evaluate
+from nncodegen.schedule import Shape
 from tests.support.built import built, stage
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
@@ -40,12 +41,31 @@ def test_modules_compute_what_layers_mean():
     np.testing.assert_allclose(outputs, values[program.outputs[0].tensor], atol=1e-13)
 
 
+def test_a_single_sequence_has_a_kernel_of_its_own():
+    """Predictions of one or two rows are those of the evaluator, for all layers, masks, lengths and initial states."""
+    program, module = stage(MIXED), built(MIXED, fit=False)
+    parameters = RNG.normal(size=program.parameter_count)
+    expected = evaluate(program, parameters, X, Y)[program.outputs[0].tensor]
+    for part in [slice(n, n + 1) for n in range(12)] + [slice(n, n + 2) for n in range(12, 18)]:
+        np.testing.assert_allclose(module.predict(parameters, X[part]), expected[part], atol=1e-13)
+
+
+def test_a_single_sequence_is_multiplied_with_rows_of_weights():
+    """All gates are the rows of one matrix, in a loop over time; where windows have weights, there are tiles alone."""
+    single = stage(nn.Sequential([nn.LSTM(5)], (2, 6), name="gates"), "schedule").single_sample
+    products = [nest for nest in single.predict.tile if nest.repeat and nest.shape is Shape.MATRIX_BY_ROW]
+    assert [nest.reduced for nest in products] == [step.over for nest in products for step in nest.steps]
+    assert len(products) == 2
+    windows = nn.Sequential([nn.Conv1D(2, 3), nn.LSTM(2)], (5, 1), name="windows")
+    assert stage(windows, "schedule").single_sample is None
+
+
 def test_no_bit_depends_on_the_batch_or_the_threads():
-    """The prediction of a sample is the same whatever stands beside it, and so is a training with several threads."""
+    """In a tile, no prediction depends on what stands beside it; nor does a training on the number of threads."""
     module = built(MIXED, fit=False)
     parameters = RNG.normal(size=module.parameter_count)
     whole = module.predict(parameters, X)
-    for part in (slice(0, 1), slice(5, 6), slice(3, 20), slice(33, 70)):
+    for part in (slice(0, 3), slice(5, 9), slice(3, 20), slice(33, 70)):
         np.testing.assert_array_equal(module.predict(parameters, X[part]), whole[part])
     many = np.tile(X, (40, 1)), np.tile(Y, (40, 1))
     one, two = (module.train(*many, epochs=2, batch_size=1400, optimizer="adam", threads=k).parameters for k in (1, 2))

@@ -87,6 +87,9 @@
 #ifndef NN_TILES_ONLY
 #define NN_TILES_ONLY 0 /* whether single samples have no kernel of their own, as with windows and recurrences */
 #endif
+#ifndef NN_HAS_WINDOWS
+#define NN_HAS_WINDOWS NN_TILES_ONLY /* whether tiles have sums by lists of places */
+#endif
 #ifndef NN_HAS_SINGLE_GRADIENT
 #define NN_HAS_SINGLE_GRADIENT 0 /* whether there is gradient_sample, the gradient of one sample */
 #endif

@@ -15,7 +15,7 @@
 #include "products.h"
 #include "rows.h"
 #endif
-#if NN_TILES_ONLY
+#if NN_HAS_WINDOWS
 #include "windows.h"
 #endif
 #if NN_HAS_BLAS

@@ -1,13 +1,17 @@
 /* Predictions: the outputs of any number of samples, tile by tile, or of a few.
 
-   Needs samples.h, poll.h, and the kernels predict_tile and, with blocks and unless NN_TILES_ONLY, predict_sample. Gives predict and
-   predict_few. */
+   Needs samples.h, poll.h, and the kernels predict_tile and, with blocks and unless NN_TILES_ONLY, predict_sample.
+   Gives predict and predict_few. */
 
 #ifndef NNCODEGEN_PREDICT_H
 #define NNCODEGEN_PREDICT_H
 
 #include "poll.h"
 #include "samples.h"
+
+/* The samples up to which sequences are predicted one after the other. In a tile, three take less time than that if
+   their layers are narrow: of 7 units, in double, 9 microseconds against 13. */
+enum { ONE_BY_ONE = 2 };
 
 #if !NN_HAS_BLOCKS
 /* The outputs of the samples of a tile. Where predict_tile takes only multiples of NN_SAMPLES_AT_ONCE, the last sample
@@ -28,10 +32,25 @@ static UNUSED void predict_samples(const real *parameters, const real *inputs, s
 }
 #endif
 
+#if NN_HAS_WINDOWS && !NN_TILES_ONLY
+/* The outputs of one sequence after the other. */
+static void predict_sequences(const real *parameters, const real *inputs, size_t samples, memory m, real *outputs)
+{
+    for (size_t n = 0; n < samples; n++)
+        predict_sample(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
+}
+#endif
+
 int NN(predict)(const real *parameters, const real *inputs, size_t samples, void *work, real *outputs,
     NN(poll) *poll)
 {
     const memory m = carve(work);
+#if NN_HAS_WINDOWS && !NN_TILES_ONLY
+    if (samples <= ONE_BY_ONE) {
+        predict_sequences(parameters, inputs, samples, m, outputs);
+        return stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) samples);
+    }
+#endif
 #if NN_PREPARES_PREDICT
     predict_prepare(parameters, samples, m.arrays);
 #endif
@@ -54,7 +73,13 @@ int NN(predict_few)(const real *parameters, const real *inputs, size_t samples, 
     if (!all_finite(parameters, PARAMETERS) || !all_finite(inputs, samples*INPUTS))
         return 0;
     const memory m = carve(work);
-#if NN_TILES_ONLY
+#if NN_HAS_WINDOWS
+#if !NN_TILES_ONLY
+    if (samples <= ONE_BY_ONE) {
+        predict_sequences(parameters, inputs, samples, m, outputs);
+        return 1;
+    }
+#endif
 #if NN_PREPARES_PREDICT
     predict_prepare(parameters, samples, m.arrays);
 #endif

@@ -1,0 +1,100 @@
+"""Predictions of a single sequence, whose vectors run along the units of a layer.
+
+In a tile, a single sample of a recurrence leaves the vectors nearly empty. Here the program is without the index of the
+samples (see ``single_sample``), and the steps of a group share a loop over time, as they do in a tile (see
+``recurrences``). A product of weights with a state is that of a matrix and a vector: the gates and their units are the
+rows of one matrix, whose values lie side by side, as do the results. A sum of few terms, as over the features of a
+scalar series, is written out in the loops over units that use it. Everything else is a loop.
+
+Where windows are summed up with weights, as in a convolution, there is no such kernel: its vectors would have to run
+along positions, and all arrays to have these side by side, unlike inputs, whose channels usually are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import replace
+from math import prod
+
+from sympy import Add
+
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, needed
+from nncodegen.schedule.axes import decide
+from nncodegen.schedule.forms import MOST_UNROLLED, Form
+from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.loops import in_parts, nests_of, without_noise
+from nncodegen.schedule.nest import Place, Shape, Storage, matrix_and_row
+from nncodegen.schedule.places import declared, place
+from nncodegen.schedule.plans import SingleSample
+from nncodegen.schedule.recurrences import in_groups, in_place
+from nncodegen.schedule.single_sample import copied, without_samples
+from nncodegen.schedule.statements import numbered, terms
+
+
+def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | None:
+    """The kernel that predicts one sample of a program with recurrences; none where windows have weights."""
+    if not any(step.operator in RECURRENCES for step in program.steps):
+        return None
+    one, column = without_samples(program), 0
+    # rows follow each other without padding, so that all gates are the rows of one matrix; arrays begin at vectors
+    layout = replace(layout, tile=layout.padding, padding=1, transposed=())
+    storage = _with_strides(declared(one, layout), one)
+    steps, results = copied(one.outputs, one.outputs, "output column {}", list(without_noise(one)), one)
+    for element in results:
+        storage[element.tensor] = Storage(Place.OUTPUT, column)
+        column += one.count(element.indices)
+    steps = [_written_out(step, one) for step in needed(in_parts(in_place(steps), one), results)]
+    if any(_is_window(step) for step in steps):
+        return None
+    repeated = frozenset(index for step in steps if step.operator in RECURRENCES for index in step.over)
+    forms = {step.target.tensor: _form(step, repeated) for step in steps}
+    nests = tuple(in_groups(steps, one, forms, lambda of, index: nests_of(of, one, forms, (), (), index)))
+    places = place(one, layout, ((), nests, (), ()), storage, (), ())
+    kernel = Kernel("predict", (), nests, (), *places, plan=SINGLE_SAMPLE)
+    return SingleSample(one, decide(kernel, one, layout), None, 1)
+
+
+def _with_strides(storage: dict[str, Storage], one: Program) -> dict[str, Storage]:
+    """The places of what comes from outside, whose rows follow each other."""
+    shapes = {tensor.name: [size or 1 for size in tensor.shape] for tensor in one.declared}
+    strides = {name: tuple(prod(shape[k + 1 :]) for k in range(len(shape))) for name, shape in shapes.items()}
+    return {name: replace(known, strides=strides[name]) for name, known in storage.items()}
+
+
+def _written_out(step: Step, one: Program) -> Step:
+    """The step with numbers in the place of indices that have one value, and with all terms of a short sum."""
+    given = (equation for equation in step.where if equation.left in step.over and not equation.terms)
+    known = {str(each.left): each.offset for each in given if each.offset in range(one.sizes[str(each.left)] or 0)}
+    step = numbered(step, known) if known else step
+    if step.operator == "sum" and not step.where and step.target.indices and one.count(step.over) <= MOST_UNROLLED:
+        return Step(step.target, Add(*(term.expression for term in terms(step, one))))
+    return step
+
+
+def _is_window(step: Step) -> bool:
+    """Whether a step sums up products whose indices move against each other."""
+    return step.operator == "sum" and bool(step.where) and len(step.expression.atoms(Element)) > 1
+
+
+def _form(step: Step, repeated: Container[str]) -> Form:
+    """The shape of a nest; along its vectors runs the last index of what it computes, or the one that is summed up."""
+    if _is_product(step, repeated):
+        return Form(Shape.MATRIX_BY_ROW, step.over[0])
+    return Form(Shape.LOOPS, step.target.indices[-1] if step.target.indices and not step.over else SAMPLE)
+
+
+def _is_product(step: Step, repeated: Container[str]) -> bool:
+    """Whether a step multiplies a matrix with vectors: both factors end with what is summed up.
+
+    The result ends with the rows of the matrix, none of which is a time.
+    """
+    factors = step.expression.args
+    if step.operator != "sum" or step.where or len(step.over) != 1 or not step.target.indices:
+        return False
+    if not step.expression.is_Mul or len(factors) != 2 or not all(isinstance(each, Element) for each in factors):
+        return False
+    matrix, row = matrix_and_row(step)
+    rows, others = matrix.indices[:-1], row.indices[:-1]
+    ends = matrix.indices[-1:] == row.indices[-1:] == step.over and step.target.indices[-len(rows) :] == rows != ()
+    return ends and not any(index in repeated or index in others for index in rows)
