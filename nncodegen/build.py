@@ -112,6 +112,12 @@ def build_plainly(sources: Sources) -> Built:
     return Built(sources.module, path, cached=False)
 
 
+def kept(sources: Sources, march: str = "native") -> Path | None:
+    """The module that the cache holds of some sources, undamaged; None where they were not built. Raises BuildError."""
+    path = cache_folder() / _key(sources, find_compiler(march)) / f"{sources.module}{suffix_of(None)}"
+    return path if _is_kept(path) else None
+
+
 def load(built: Built) -> Module:
     """Imports a compiled module under a unique name. Raises BuildError if that fails."""
     key = built.path.parent.name.replace(".", "_")

@@ -378,13 +378,15 @@ def curve(
 @click.option("--parameters", type=click.Path(path_type=Path), metavar="FILE.npz",
               help="A result that was saved, with its history, or parameters.")  # fmt: skip
 @click.option("--certificate", type=click.Path(path_type=Path), metavar="FILE.json",
-              help="The certificate of the model's module.")  # fmt: skip
+              help="The certificate of the model's module.  [default: the one beside the built module]")  # fmt: skip
+@click.option("--certify", is_flag=True, help="Examine the module now, and show its certificate.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), default="report.html", show_default=True,
               help="File to write to.")  # fmt: skip
 def report(
-    model: str | None, data: Path | None, parameters: Path | None, certificate: Path | None, precision: str, out: Path
-) -> None:
+    model: str | None, data: Path | None, parameters: Path | None, certificate: Path | None, certify: bool,
+    precision: str, out: Path,
+) -> None:  # fmt: skip
     """Write a page that shows what a model computes.
 
     Its graph and formulas, every derivative with the step that it comes from, what each stage did, the C, and the
@@ -395,7 +397,7 @@ def report(
 
     check_target(out)  # before the work, not after it
     chosen = perceptron.model if model is None else load_model(model)
-    made = make_report(chosen, parameters, data, precision, certificate)
+    made = make_report(chosen, parameters, data, precision, certificate, certify)
     made.save(out)
     click.echo(f"{printable(made.name)}: {len(made.html.encode()):,} bytes, written to {out}")
 

@@ -48,7 +48,12 @@ class Report:
 
 
 def report(
-    model: Any, result: Any = None, data: Any = None, precision: str | None = None, certificate: Any = None
+    model: Any,
+    result: Any = None,
+    data: Any = None,
+    precision: str | None = None,
+    certificate: Any = None,
+    certify: bool = False,
 ) -> Report:
     """A page that shows what a model computes: its graph, its formulas, its derivatives, its C and its numbers.
 
@@ -57,7 +62,9 @@ def report(
     data         (X, Y), or X alone, as ``train`` takes them; or the path of a CSV file, or of an .npz archive with X
                  and Y. Columns of a CSV file are found by the names of inputs and targets, else taken in this order
     precision    "float64" or "float32"; by default the model's own, or float64
-    certificate  of the module of the model, or the path of its file
+    certificate  of the module of the model, or the path of its file; by default the one that stands beside the built
+                 module, in the cache or in the folder generated/NAME, if there is one
+    certify      whether to build and examine the module now, as ``nn.certify`` does, which takes some seconds
 
     A formula that is given data and no result is fitted to them; the perceptron that nncodegen ships is trained as its
     command trains it. Everything else is shown with the parameters of the result, or with those that a training begins
@@ -70,7 +77,7 @@ def report(
     _check_libraries()
     from nncodegen.report.maker import make  # noqa: PLC0415 (its libraries are optional)
 
-    page = make(model, result, data, precision, certificate, sys.modules["nncodegen"].__version__)
+    page = make(model, result, data, precision, certificate, certify, sys.modules["nncodegen"].__version__)
     return Report(_name(model), page)
 
 

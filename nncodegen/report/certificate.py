@@ -1,18 +1,28 @@
-"""The certificate of a module as the report shows it."""
+"""The certificate of a module: where it is found, and how the report shows it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from nncodegen.errors import ModelError
+from nncodegen.build import kept
+from nncodegen.compiler import TARGETS
+from nncodegen.emit import Sources, identifier
+from nncodegen.errors import BuildError, ModelError
+from nncodegen.files import MODULES
 from nncodegen.ir import Program
+from nncodegen.runtime.python.certificate import Certificate, certificate_beside
 
-MISSING = "This report was given no certificate of the built module."
+MISSING = (
+    "There is none beside the built module, in the cache or in generated/{name}: build --certify, or report --certify, "
+    "makes one."
+)
+"""What stands in the place of a certificate."""
 
 _FACTS = (
     ("date", "date"), ("compiler", "compiler"), ("machine", "machine"), ("digits", "exact digits"),
@@ -48,6 +58,29 @@ def certificate_of(given: Any, program: Program) -> Shown | None:
         return _shown(read)
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"this is no certificate of a module: it lacks {error}") from error
+
+
+def find_certificate(sources: Sources, program: Program) -> Certificate | None:
+    """The certificate beside the built module of a model, in the cache or in generated/NAME; None where there is none.
+
+    It is that of the very file beside which it stands, and of a module that computes this program.
+    """
+    for path in _modules(sources, program.name):
+        found = certificate_beside(str(path))
+        if found is not None and found.identity == program.identity:
+            return found
+    return None
+
+
+def _modules(sources: Sources, name: str) -> Iterator[Path]:
+    """The files of a built module, as far as they are there."""
+    for march in TARGETS:
+        with suppress(BuildError):  # without a compiler, nothing was built here; what was may be elsewhere
+            path = kept(sources, march)
+            if path is not None:
+                yield path
+    with suppress(OSError):
+        yield from (path for path in sorted((Path("generated") / identifier(name)).iterdir()) if path.suffix in MODULES)
 
 
 def _read(given: Any) -> Mapping[str, Any]:

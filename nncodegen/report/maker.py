@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from nncodegen import perceptron
+from nncodegen.certify.interface import certify_compiled
 from nncodegen.describe import Describable, describe
-from nncodegen.emit import MARK
+from nncodegen.emit import MARK, identifier
 from nncodegen.errors import ModelError
 from nncodegen.export.initial import start_of
 from nncodegen.export.subject import exportable
 from nncodegen.ir import Program
 from nncodegen.pipeline import Compiled, build_module, compile_model
-from nncodegen.report.certificate import MISSING, certificate_of
+from nncodegen.report.certificate import MISSING, certificate_of, find_certificate
 from nncodegen.report.given import Data, data_of
 from nncodegen.report.inpage import in_page
 from nncodegen.report.outcome import Outcome, outcome_of
@@ -29,10 +30,14 @@ SECTIONS = (
 )  # fmt: skip
 
 
-def make(model: Any, result: Any, data: Any, precision: str | None, certificate: Any, version: str) -> str:
+def make(
+    model: Any, result: Any, data: Any, precision: str | None, certificate: Any, certify: bool, version: str
+) -> str:
     """The page of a model. Raises ModelError, and ImportError where a library is missing."""
+    if certify and certificate is not None:
+        raise ModelError("a report either makes a certificate or is given one: leave out one of the two")
     subject = exportable(model, precision, None)
-    compiled = compile_model(subject.model, subject.precision, until="emit")
+    compiled = compile_model(subject.model, subject.precision, until="build" if certify else "emit")
     described: Program = compiled["describe"]
     given, chosen = data_of(data, described), subject.parameters if result is None else result
     path = None
@@ -43,6 +48,10 @@ def make(model: Any, result: Any, data: Any, precision: str | None, certificate:
     elif chosen is None and given is not None and given.Y is not None and _can_be_fitted(compiled):
         chosen = build_module(subject.model, subject.precision).fit(*_arguments(given))
     outcome = outcome_of(chosen, described)
+    if certify:
+        certificate = certify_compiled(compiled, subject.model)
+    elif certificate is None:
+        certificate = find_certificate(compiled.sources, described)
     values = {
         "name": described.name,
         "version": version,
@@ -54,7 +63,7 @@ def make(model: Any, result: Any, data: Any, precision: str | None, certificate:
         **_numbers(described, outcome, given, path),
         **_training(subject.model, described, given, path),
         "certificate": certificate_of(certificate, described),
-        "no_certificate": MISSING,
+        "no_certificate": MISSING.format(name=identifier(described.name)),
     }
     page = ""
     for share in SHARES:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sympy import Expr, Function, Pow, count_ops
 
+from nncodegen.build import Built
 from nncodegen.emit import Sources
 from nncodegen.ir import Program, Step
 from nncodegen.passes.simplify import operations, simplify
@@ -52,6 +53,8 @@ def overview(compiled: Compiled, about: dict[str, str]) -> list[StageLine]:
     lines: list[StageLine] = []
     before, operations_before = "", ""
     for stage in compiled.stages:
+        if isinstance(stage.result, Built):
+            continue
         after, count = _size(stage.result)
         lines.append(StageLine(stage.name, about.get(stage.name, ""), before, after, _change(operations_before, count)))
         before, operations_before = after, count or operations_before

@@ -137,6 +137,7 @@ def test_what_a_page_shows(pages):
     assert "95 % confidence" in texts["enzyme"]
     assert "212.68374" in texts["enzyme"]
     assert "Decision surface" in texts["plane"]
+    assert "There is none beside the built module, in the cache or in generated/plane" in texts["plane"]
     assert "Loss over the epochs" in texts["chain"]
     assert "accuracy over the epochs" in texts["chain"]
     assert "before and after" in texts["chain"]

@@ -17,6 +17,7 @@ from nncodegen.certify.given import given
 from nncodegen.certify.points import KINDS, Points
 from nncodegen.certify.precision import settled
 from nncodegen.certify.scheduled import carried_out
+from nncodegen.report.certificate import find_certificate
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -179,6 +180,21 @@ def test_the_module_carries_it(certificate, module, tmp_path):
     shutil.copy(beside, tmp_path)
     with pytest.raises(nn.ModelError, match="is the certificate of another file"):
         nn.verify(copy)
+
+
+def test_a_report_looks_in_the_folder_of_the_command(certificate, module, tmp_path, monkeypatch):
+    """Where the cache has no module, the certificate in generated/NAME is found, if it is that of the module there."""
+    stages = nn.compile_model(NETWORK, until="emit", fit=False)
+    folder = tmp_path / "generated" / "certified"
+    folder.mkdir(parents=True)
+    path = Path(shutil.copy(module.__file__, folder))
+    shutil.copy(Path(module.__file__).with_name("certified.certificate.json"), folder)
+    monkeypatch.chdir(tmp_path)
+    assert find_certificate(stages.sources, stages["describe"]) == certificate
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "cache"))
+    assert find_certificate(stages.sources, stages["describe"]) == certificate
+    path.write_bytes(path.read_bytes() + b" ")
+    assert find_certificate(stages.sources, stages["describe"]) is None
 
 
 def test_verify(certificate, module, tmp_path):
