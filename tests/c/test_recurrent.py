@@ -72,6 +72,15 @@ def test_no_bit_depends_on_the_batch_or_the_threads():
     np.testing.assert_array_equal(one, two)
 
 
+def test_a_few_sequences_are_predicted_as_many_are():
+    """The first call of a module, with a few rows, gives what it means, though biases are taken apart before tiles."""
+    model = nn.Sequential([nn.GRU(2), nn.Dense(1)], (3, 1), name="few")
+    program, module = stage(model), built(model, fit=False)
+    parameters, rows = RNG.normal(size=program.parameter_count), RNG.normal(size=(2, 3))
+    expected = evaluate(program, parameters, rows, np.zeros((2, 1)))[program.outputs[0].tensor]
+    np.testing.assert_allclose(module.predict(parameters, rows), expected, atol=1e-14)
+
+
 def test_a_sequence_has_at_least_one_step():
     """A length of 0, or one beyond the end, is an error with its position."""
     module = built(MIXED, fit=False)

@@ -80,9 +80,11 @@ int NN(predict_few)(const real *parameters, const real *inputs, size_t samples, 
         return 1;
     }
 #endif
-#if NN_PREPARES_PREDICT
+#endif
+#if NN_PREPARES_PREDICT && (NN_HAS_WINDOWS || !NN_HAS_BLOCKS)
     predict_prepare(parameters, samples, m.arrays);
 #endif
+#if NN_HAS_WINDOWS
     const tile current = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
     predict_tile(parameters, current.inputs, NULL, m.weights, samples, m.arrays, outputs);
 #elif NN_HAS_BLOCKS
