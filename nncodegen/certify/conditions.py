@@ -4,25 +4,23 @@ All arguments are changed at once, each up or down by half a unit to a whole one
 not cancel; in pairs that are opposite to each other, so that both sides of a branch are seen. The condition of the
 function is the largest change. What rounding does to the steps is found in the same way: each value between them is
 rounded to another number than the nearest, unless it is one that the precision has. That is more where the formula
-itself loses digits.
+itself loses digits. Inputs that number something, as the rows of an embedding, stay as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import mpmath
 import numpy as np
-from numpy.typing import NDArray
 
-from nncodegen.certify.exact import array_of, bind, compute, lengths_of, many
-from nncodegen.certify.points import Point
+from nncodegen.certify.exact import bind, many, run
+from nncodegen.certify.points import Point, numbering
 from nncodegen.certify.precision import Exact, evaluate_rows, outputs_of
+from nncodegen.certify.products import Array, array_of
 from nncodegen.certify.ulps import Precision
-from nncodegen.ir import Program
-
-Array = NDArray[Any]
+from nncodegen.ir import Program, Step
 
 
 def moved(program: Program, point: Point, digits: int, precision: Precision, seed: int, pairs: int) -> list[Exact]:
@@ -33,6 +31,7 @@ def moved(program: Program, point: Point, digits: int, precision: Precision, see
         for _ in range(pairs):
             arrays = (point.parameters, point.X, point.Y)
             steps = [_steps(random, part.shape, precision) for part in arrays]
+            steps[1][:, numbering(program)] = 0
             for side in (1, -1):
                 parameters, X, Y = (
                     many(part) * (1 + side * many(step)) for part, step in zip(arrays, steps, strict=True)
@@ -42,10 +41,10 @@ def moved(program: Program, point: Point, digits: int, precision: Precision, see
 
 
 def near(
-    operands: Mapping[str, Array], random: np.random.Generator, precision: Precision
+    operands: Mapping[str, Array], random: np.random.Generator, precision: Precision, still: Container[str] = ()
 ) -> Iterator[dict[str, Array]]:
-    """Some tensors, each number up or down by a unit in its last place; and the opposite."""
-    steps = {name: _steps(random, array.shape, precision) for name, array in operands.items()}
+    """Some tensors, each number up or down by a unit in its last place, but for those that stay; and the opposite."""
+    steps = {name: _steps(random, array.shape, precision) * (name not in still) for name, array in operands.items()}
     for side in (1, -1):
         yield {
             name: np.asarray(array * (1 + side * many(steps[name])), dtype=object) for name, array in operands.items()
@@ -62,35 +61,34 @@ def shaken(program: Program, point: Point, digits: int, precision: Precision, se
     """The results of a program each of whose steps is rounded; and the first step that the precision cannot hold."""
     random = np.random.default_rng(seed)
     found, beyond = [], ""
-    with mpmath.workdps(digits):
-        for side in (1, -1, 1, -1):
-            rows = []
-            for n in range(len(point.X)):
-                values = bind(program, point.parameters, point.X[n : n + 1], point.Y[n : n + 1])
-                lengths = lengths_of(program, 1)
-                for step in program.steps:
-                    exact = np.asarray(compute(step, values, lengths), dtype=object)
-                    if not beyond and any(_beyond(number, precision) for number in exact.flat):
-                        beyond = str(step)
-                    if step.target in program.gradient:  # its own rounding is in every bound
-                        values[step.target.tensor] = exact
-                        continue
-                    by = (side * s for s in many(_steps(random, exact.shape, precision)).flat)
-                    rounded = map(precision.rounded, exact.flat, by)
-                    values[step.target.tensor] = array_of(rounded, exact.shape)
-                rows.append((
-                    outputs_of(program, values), values[program.loss.tensor].item(),
-                    np.concatenate([np.asarray(values[e.tensor]).reshape(-1) for e in program.gradient]),
-                ))  # fmt: skip
-            outputs, losses, gradients = zip(*rows, strict=True)
-            found.append(
-                Exact(
-                    np.concatenate(outputs),
-                    np.asarray(losses, dtype=object),
-                    np.asarray(gradients, dtype=object),
-                    digits,
-                )
+    results = {element.tensor for element in program.gradient}
+    for side in (1, -1, 1, -1):
+
+        def rounded(step: Step, exact: Array, side: int = side) -> Array:
+            nonlocal beyond
+            if not beyond and any(_beyond(number, precision) for number in exact.flat):
+                beyond = str(step)
+            if step.target.tensor in results:  # its own rounding is in every bound
+                return exact
+            by = (side * s for s in many(_steps(random, exact.shape, precision)).flat)
+            return array_of(map(precision.rounded, exact.flat, by), exact.shape)
+
+        with mpmath.workdps(digits):
+            rows = [
+                run(program, bind(program, point.parameters, point.X[n : n + 1], point.Y[n : n + 1]), rounded)
+                for n in range(len(point.X))
+            ]
+        found.append(
+            Exact(
+                np.concatenate([outputs_of(program, values) for values in rows]),
+                np.asarray([values[program.loss.tensor].item() for values in rows], dtype=object),
+                np.asarray(
+                    [np.concatenate([np.asarray(v[e.tensor]).reshape(-1) for e in program.gradient]) for v in rows],
+                    dtype=object,
+                ),
+                digits,
             )
+        )
     return found, beyond
 
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 import sympy
-from sympy import Basic, Float, Integer, Rational
+from sympy import Basic, Derivative, Float, Integer, Rational
 from sympy.codegen import cfunctions
 from sympy.functions.elementary.piecewise import ExprCondPair
 
 import nncodegen.ir.quotients  # noqa: F401 (its classes are functions, too)
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element, Initial, Noise, Program, Step, Tensor
+from nncodegen.ir import Element, Equation, Initial, Noise, Program, Step, Tensor
 from nncodegen.ir.functions import NAN, Primitive, StableFunction
 
 CONSTANTS: dict[str, Any] = {
@@ -56,11 +56,19 @@ def to_data(program: Program) -> dict[str, Any]:
         "weight": _tensor(program.weight),
         "noise": [[_tensor(one.tensor), one.distribution, one.scale] for one in program.noise],
         "steps": [
-            [step.target.tensor, list(step.target.indices), step.operator, list(step.over), _tree(step.expression)]
+            [
+                step.target.tensor,
+                list(step.target.indices),
+                step.operator,
+                list(step.over),
+                _tree(step.expression),
+                [_equation(equation) for equation in step.where],
+            ]
             for step in program.steps
         ],
         "outputs": [[e.tensor, list(e.indices)] for e in program.outputs],
         "loss": program.loss.tensor,
+        "extents": [list(extent) for extent in program.extents],
         "labels": program.labels,
         "precision": program.precision,
     }
@@ -78,11 +86,18 @@ def from_data(data: Mapping[str, Any]) -> Program:
             weight=_to_tensor(data["weight"]),
             noise=tuple(Noise(_to_tensor(tensor), kind, scale) for tensor, kind, scale in data["noise"]),
             steps=tuple(
-                Step(Element(name, indices), _to_expression(tree, own), operator, tuple(over))
-                for name, indices, operator, over, tree in data["steps"]
+                Step(
+                    Element(name, indices),
+                    _to_expression(tree, own),
+                    operator,
+                    tuple(over),
+                    tuple(map(_to_equation, where)),
+                )
+                for name, indices, operator, over, tree, where in data["steps"]
             ),
             outputs=tuple(Element(name, indices) for name, indices in data["outputs"]),
             loss=Element(data["loss"]),
+            extents=tuple((str(index), int(size)) for index, size in data["extents"]),
             labels=bool(data["labels"]),
             precision=data["precision"],
         )
@@ -104,10 +119,23 @@ def _to_tensor(row: Any) -> Tensor:
     return Tensor(str(name), tuple(shape), start, bool(penalized), bool(trained))
 
 
+def _equation(equation: Equation) -> list[Any]:
+    left = equation.left if isinstance(equation.left, str) else [equation.left.tensor, *equation.left.indices]
+    return [left, [list(term) for term in equation.terms], equation.offset]
+
+
+def _to_equation(row: Any) -> Equation:
+    left, terms, offset = row
+    side = left if isinstance(left, str) else Element(left[0], left[1:])
+    return Equation(side, tuple((str(index), int(factor)) for index, factor in terms), int(offset))
+
+
 def _tree(node: Any) -> Any:
     """An expression as nested lists."""
     if isinstance(node, Element):
         return ["element", node.tensor, *node.indices]
+    if isinstance(node, Derivative):
+        return ["derivative", _tree(node.expr), *([_tree(by), int(order)] for by, order in node.variable_count)]
     if isinstance(node, Integer):
         return int(node) if abs(int(node)) < 2**53 else ["integer", str(node)]
     if isinstance(node, Rational):
@@ -131,6 +159,9 @@ def _to_expression(tree: Any, own: Mapping[str, Any]) -> Any:
     head, *rest = tree
     if head == "element":
         return Element(rest[0], rest[1:])
+    if head == "derivative":
+        value, *by = rest
+        return Derivative(_to_expression(value, own), *((_to_expression(x, own), order) for x, order in by))
     if head in ("integer", "rational"):
         return Rational(*map(int, rest))
     if head == "float":

@@ -14,6 +14,7 @@ from nncodegen.build import Built, load, load_variant
 from nncodegen.certify.algebra import algebra_of
 from nncodegen.certify.description import from_data, to_data
 from nncodegen.certify.diagnosis import Diagnosis
+from nncodegen.certify.differences import without_derivatives
 from nncodegen.certify.examination import Extent, examine, extent_of
 from nncodegen.certify.given import PROGRAM, given
 from nncodegen.certify.precision import DIGITS
@@ -111,9 +112,10 @@ def verify(module: Module | str | Path) -> Certificate:
     if stated.module != digest_of(path):
         raise ModelError(f"{file_of(path)} is the certificate of another file than {path.name}: certify it again")
     loaded = load(Built(path.name.split(".")[0], path, cached=True))
-    programs = _read(stated)
+    described = from_data(stated.program)
     _check_identity(loaded, stated.identity)
-    _check_identity(loaded, identity_of(programs.described))
+    _check_identity(loaded, identity_of(described))
+    programs = _programs(described)
     usual = extent_of(programs, None)
     extent = Extent(max(stated.points.values()), stated.rows, usual.pairs)
     found, counts = _examine(loaded, path, programs, extent, stated.seed)
@@ -121,7 +123,7 @@ def verify(module: Module | str | Path) -> Certificate:
     again = tuple(_held(figure, bounds) for figure in figures(found, programs.quantities, tuple(counts)))
     return replace(
         stated, figures=again, points=counts, reference=PROGRAM, machine=_machine(), variants=tuple(loaded.variants),
-        date=_now(), steps=(),
+        date=_now(), steps=(), compared="",
     )  # fmt: skip
 
 
@@ -153,19 +155,10 @@ def _file_of_module(module: Any) -> Path:
     return given_path
 
 
-def _read(certificate: Certificate) -> Programs:
-    """The programs of the model that a certificate carries."""
-    described = from_data(certificate.program)
-    return Programs(described, described, simplify(differentiate(stabilize(described), False)))
-
-
-def _check_program(program: Program) -> None:
-    """Raises ModelError for a program whose exact values a certificate does not know."""
-    if program.moves:
-        raise ModelError(
-            f"{program.name} has windows, gathered rows or recurrences, of which a certificate does not know exact "
-            f"values: it can be built without one"
-        )
+def _programs(described: Program) -> Programs:
+    """The programs of a model that a certificate carries."""
+    plain = without_derivatives(described)
+    return Programs(plain, plain, simplify(differentiate(stabilize(described), False)))
 
 
 def _check_identity(module: Any, identity: str) -> None:
@@ -197,25 +190,26 @@ def _examine(
 def _certificate(
     module: Module, path: Path, compiled: Compiled, model: Describable, march: str, points: int | None, seed: int
 ) -> Certificate:
-    _check_program(compiled["describe"])
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
-    reference, what = given(model, described)
-    programs = Programs(reference, described, simplified)
+    plain = without_derivatives(described)
+    reference, what = given(model, plain)
+    programs = Programs(reference, plain, simplified)
     _check_identity(module, identity_of(described))
-    algebra = algebra_of(reference, described, compiled["stabilize"], compiled["differentiate"])
+    algebra = algebra_of(reference, plain, without_derivatives(compiled["stabilize"]), compiled["differentiate"])
     steps = watch(replace(simplified, companions=()), march)
     diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps)
     extent = extent_of(programs, points)
     found, counts = _examine(module, path, programs, extent, seed, diagnosis)
     faults = diagnosis.conclude(found)
     certificate = Certificate(
-        name=module.name, precision=module.precision, identity=identity_of(programs.described),
+        name=module.name, precision=module.precision, identity=identity_of(described),
         module=digest_of(path), version=_version(), compiler=_said_by(compiler),
         flags=(*without_paths(KERNEL_FLAGS), *compiler.target), machine=_machine(), variants=tuple(module.variants),
         reference=what, digits=DIGITS, points=counts, rows=extent.rows, seed=seed, date=_now(),
         figures=figures(found, programs.quantities, tuple(counts)),
-        steps=tuple(figure for figure, _ in diagnosis.figures), faults=faults, program=to_data(programs.described),
+        steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared, faults=faults,
+        program=to_data(described),
     )  # fmt: skip
     try:
         write_at_once(file_of(path), certificate.to_json().encode())

@@ -2,7 +2,8 @@
 
 Ordinary points lie about the initial parameters, with inputs between 0 and 1; saturated ones have parameters many times
 as large; huge and tiny ones have inputs or parameters of other orders of magnitude; those at branches lie where the
-argument of a condition, an absolute value, a maximum or the like is 0, or next to it.
+argument of a condition, an absolute value, a maximum or the like is 0, or next to it. Inputs that number something, as
+the rows of an embedding, are whole numbers in their range at all of them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sympy.core.relational import Relational
 
 from nncodegen.certify.exact import bind, run
 from nncodegen.certify.expressions import formula
-from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, needed
+from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, needed, ranges_of
 
 Array = NDArray[Any]
 
@@ -46,6 +47,7 @@ class Points:
         self._inputs, self._targets = (
             sum(tensor.size for tensor in tensors) for tensors in (described.inputs, described.targets)
         )
+        self._ranges = ranges_of(described)
         self._simplified = simplified
         self._switches = tuple(switches(simplified))
 
@@ -76,6 +78,12 @@ class Points:
             parameters = parameters * scale
         else:
             X = X * scale
+        start = 0
+        for tensor in self._program.inputs:
+            if tensor.name in self._ranges:
+                whole = random.integers(*self._ranges[tensor.name], size=(self._rows, tensor.size))
+                X[:, start : start + tensor.size] = whole
+            start += tensor.size
         return parameters, X, Y
 
     def _initial(self, initial: Initial, size: int) -> Array:
@@ -99,7 +107,8 @@ class Points:
             parameters, X, Y = self._drawn("ordinary")
             step = self._switches[self._random.integers(len(self._switches))]
             values = [*parameters, *X[0]]
-            for place in self._random.permutation(len(values))[:6]:
+            free = np.flatnonzero([*np.ones(len(parameters), bool), *~numbering(self._program)])
+            for place in self._random.permutation(free)[:6]:
                 root = self._root(step, values, int(place), Y[:1])
                 if root is not None:
                     values[int(place)] = root
@@ -118,10 +127,7 @@ class Points:
             numbers[:] = [mpmath.mpf(float(number)) for number in values]
             numbers[place] = value
             given = bind(program, numbers[:count], numbers[count:].reshape(1, -1), Y)
-            found = given | {}
-            for one in before:
-                found = run(_only(program, one), found)
-            array = run(_only(program, step), found)[step.target.tensor]
+            array = run(_only(program, (*before, step)), given)[step.target.tensor]
             if not position:
                 position.append(tuple(int(self._random.integers(n)) for n in array.shape))
             return array[position[0]]
@@ -142,11 +148,17 @@ class Points:
         return None
 
 
-def _only(program: Program, step: Step) -> Program:
-    """A program that has one step, with the sizes that it knows."""
+def numbering(program: Program) -> NDArray[np.bool_]:
+    """Which columns of the inputs number something."""
+    ranges = ranges_of(program)
+    return np.array([tensor.name in ranges for tensor in program.inputs for _ in range(tensor.size)], bool)
+
+
+def _only(program: Program, steps: tuple[Step, ...]) -> Program:
+    """A program that has these steps, with the sizes that it knows."""
     found = object.__new__(Program)
     found.__dict__.update(program.__dict__)
-    found.__dict__["steps"] = (step,)
+    found.__dict__["steps"] = steps
     found.__dict__["_checked"] = (program.shapes, program.sizes)
     return found
 

@@ -1,7 +1,8 @@
 """What a schedule says, carried out: the loops of its kernels over arrays of NumPy, each tensor in its own place.
 
 It reads the decisions as ``emit`` does, and prints no C: where these loops give other values than the steps of the
-program, the fault is in the schedule. A tile is full here, so that its samples need no padding.
+program, the fault is in the schedule. A tile is full here, so that its samples need no padding. Windows and loops over
+time are not carried out: what they give is taken from the program.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, evaluate
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor, evaluate
 from nncodegen.ir.evaluate import interpret
 from nncodegen.runtime.python.certificate import Fault
 from nncodegen.schedule import Kernel, Nest, Place, Schedule, Statement, When
@@ -26,6 +27,26 @@ HOLDS = {When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, Wh
 
 CLOSE = 1e-6
 """The difference from the program, in parts of the norm, up to which sums in another order may lead."""
+
+
+def not_carried_out(schedule: Schedule) -> tuple[str, ...]:
+    """The tensors whose loops are not carried out, in the order of the program."""
+    moving = {name for kernel in schedule.kernels for name in _moving(kernel)}
+    return tuple(step.target.tensor for step in schedule.program.steps if step.target.tensor in moving)
+
+
+def _moving(kernel: Kernel) -> set[str]:
+    """The tensors of a kernel that windows and loops over time give, and those that lie beside them in memory."""
+    found = {name for name, storage in kernel.storage.items() if storage.shift}
+    for nest in (variant for one in kernel.nests for variant in one.variants):
+        if _moves(nest):
+            found |= {step.target.tensor for step in (*nest.steps, *(nest.repeat.recurrences if nest.repeat else ()))}
+    return found
+
+
+def _moves(nest: Nest) -> bool:
+    """Whether indices of a nest move against each other, or a loop over time is around it."""
+    return bool(nest.repeat or nest.window or any(step.where or step.operator in RECURRENCES for step in nest.steps))
 
 
 class _OtherValueError(Exception):
@@ -87,6 +108,7 @@ class _Run:
         self._weights = np.full(count, 1 / count)
         self._local: dict[str, tuple[tuple[str, ...], Array]] = {}
         self._steps = {step.target.tensor: step for step in self.program.steps}
+        self._taken = _moving(self.kernel)
         for tensor in self.program.parameters:
             self._memory[Place.PARAMETER][self._places(tensor.name, tensor)] = self.values[tensor.name]
 
@@ -105,17 +127,22 @@ class _Run:
         """All nests, then the results. Raises _OtherValueError."""
         for nest in self.kernel.nests:
             chosen = _chosen(nest)
-            if chosen is not None:
+            if chosen is not None and not _moves(chosen):
                 self._nest(chosen)
         if self.kernel.name == "predict":
             found = self._columns[Place.OUTPUT]
             start = 0
             for element in self.program.outputs:
                 size = self.program.count(element.indices)
+                if element.tensor in self._taken:
+                    start += size
+                    continue
                 self._same(found[:, start : start + size], element, f"the outputs of {element.tensor}")
                 start += size
         elif self.kernel.name == "gradient":
             for element, tensor in zip(self.program.gradient, self.program.parameters, strict=False):
+                if element.tensor in self._taken:
+                    continue
                 part = self._memory[Place.GRADIENT][self._places(f"gradient of {tensor.name}", tensor)]
                 self._same(part, element, f"the places of the derivative by {tensor.name}")
 
@@ -175,6 +202,9 @@ class _Run:
         return np.broadcast_to(np.asarray(interpret(expression, read, exact=False), float), list(axes.values()))
 
     def _read(self, element: Element, axes: Mapping[str, int], target: Element) -> Array:
+        if element.tensor in self._taken:
+            whole = np.asarray(self.values[element.tensor], float)
+            return np.asarray(whole[tuple(self._number(index, axes) for index in element.indices)])
         place = self.kernel.place(element)
         if place is Place.LOCAL:
             known, array = self._local[_key(element)]

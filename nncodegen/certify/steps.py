@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from nncodegen.build import build, build_plainly, load
 from nncodegen.certify.conditions import near
-from nncodegen.certify.exact import compute, lengths_of, many
+from nncodegen.certify.exact import lengths_of, many
 from nncodegen.certify.expressions import formula
 from nncodegen.certify.points import Point
 from nncodegen.certify.precision import norm_of
+from nncodegen.certify.products import zeros
+from nncodegen.certify.single import compute
 from nncodegen.certify.ulps import LARGEST, Precision, bound, distance
 from nncodegen.emit import emit
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
@@ -130,7 +132,7 @@ def _values(found: Watch, point: Point) -> dict[str, Array]:
         values[tensor.name] = many(part).reshape([size or 1 for size in tensor.shape])
         start += tensor.size
     for noise in program.noise:
-        values[noise.tensor.name] = many(np.zeros((count, noise.tensor.size)))
+        values[noise.tensor.name] = zeros([count, *(size or 1 for size in noise.tensor.shape[1:])])
     for step in program.steps:
         name, indices = step.target.tensor, step.target.indices
         if name in found.columns:
@@ -157,8 +159,9 @@ def _figure(
     error = distance(found, exact, unit)
     condition = 0.0
     random = np.random.default_rng(0)
-    for _ in range(PAIRS if formula(step.expression).operands else 0):
-        for moved in near(operands, random, precision):
+    numbers = {equation.data.tensor for equation in step.where if equation.data is not None}
+    for _ in range(PAIRS if formula(step.expression).operands and step.operator != "first" else 0):
+        for moved in near(operands, random, precision, numbers):
             other = np.asarray(compute(step, moved, lengths), dtype=object)
             condition = max(condition, distance(other, exact, unit))
     return StepFigure(text, error, condition, bound(condition), HOLDS if error <= bound(condition) else WRONG)

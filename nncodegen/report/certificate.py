@@ -39,6 +39,7 @@ class Shown:
     rows: list[dict[str, str]]
     steps: list[dict[str, str]]
     faults: list[str]
+    compared: str
 
 
 def certificate_of(given: Any, program: Program) -> Shown | None:
@@ -111,7 +112,8 @@ def _shown(read: Mapping[str, Any]) -> Shown:
     facts = [(title, str(read[name])) for name, title in _FACTS if read.get(name)]
     facts += [("flags", " ".join(read["flags"]))] if read.get("flags") else []
     facts += [("kernels", ", ".join(read["variants"]))] if read.get("variants") else []
-    return Shown(verdict, facts, rows, steps, faults)
+    compared = str(read.get("compared", ""))
+    return Shown(verdict, facts, rows, steps, faults, f"{compared[:1].upper()}{compared[1:]}." if compared else "")
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, str]:

@@ -252,10 +252,3 @@ def test_descriptions():
         program = nn.compile_model(model, until="describe")["describe"]
         read = from_data(json.loads(json.dumps(to_data(program))))
         assert (read.steps, read.parameters, read.noise) == (program.steps, program.parameters, program.noise)
-
-
-def test_what_has_no_exact_values_yet():
-    """A network that gathers rows is refused, with a reason."""
-    gathered = nn.Sequential([nn.Embedding(5, 2), nn.Flatten(), nn.Dense(1)], 2, name="gathered")
-    with pytest.raises(nn.ModelError, match="gathered has windows, gathered rows or recurrences"):
-        nn.certify(gathered, points=1, fit=False)

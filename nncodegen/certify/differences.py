@@ -1,0 +1,75 @@
+"""Derivatives by inputs as differences between values that are so close that nothing sees the distance.
+
+``u_x = Derivative(u, x)`` becomes ``(u(x + h/2) - u(x - h/2))/h`` with h = 10**-60, and the steps of which u is made
+stand there twice, for either input. What that leaves out is h**2 of the whole, beyond a hundred digits; what terms lose
+when they cancel, digits of the evaluation make up for. So a derivative needs no rule, and the derivatives of a loss by
+its parameters follow from the steps as they stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from math import comb
+
+import sympy
+from sympy import Add, Derivative, Expr, Rational
+
+from nncodegen.ir import SAMPLE, Element, Program, Step, needed
+
+DISTANCE = Rational(1, 10**60)
+
+Shift = tuple[tuple[str, Expr], ...]
+"""How far inputs are moved, by name."""
+
+
+def without_derivatives(program: Program) -> Program:
+    """A program with differences in the place of derivatives by inputs; the program itself where it has none."""
+    if not any(step.expression.has(Derivative) for step in program.steps):
+        return program
+    steps = _Steps()
+    for step in program.steps:
+        found = {node: steps.difference(node) for node in step.expression.atoms(Derivative)}
+        steps.all.append(step.xreplace(found) if found else step)
+    return replace(program, steps=tuple(steps.all))
+
+
+class _Steps:
+    """The steps of the new program so far, and which tensors are copies of which, for inputs that are moved."""
+
+    def __init__(self) -> None:
+        self.all: list[Step] = []
+        self._copies: dict[Shift, dict[str, str]] = {}
+
+    def difference(self, node: Derivative) -> Expr:
+        """The difference that stands for a derivative."""
+        factors, places = [], []
+        for variable, order in node.variable_count:
+            count = int(order)
+            ends = [Rational(count, 2) - k for k in range(count + 1)]
+            places.append([(variable.tensor, end * DISTANCE) for end in ends])
+            factors.append([(-1) ** k * comb(count, k) / DISTANCE**count for k in range(count + 1)])
+        terms = [
+            sympy.Mul(*factor, self._moved(node.expr, tuple(move for move in moves if move[1] != 0)), evaluate=False)
+            for factor, moves in zip(product(*factors), product(*places), strict=True)
+        ]
+        return Add(*terms, evaluate=False)
+
+    def _moved(self, element: Element, shift: Shift) -> Element:
+        """An element where inputs are moved: the steps that depend on them are copied, if they are not there yet."""
+        if not shift:
+            return element
+        names = self._copies.setdefault(shift, {})
+        number = len(self._copies)
+        for name, by in shift:
+            if name not in names:
+                names[name] = f"{name} at place {number}"
+                self.all.append(Step(Element(names[name], (SAMPLE,)), Element(name, (SAMPLE,)) + by))
+        own = {step.target.tensor for step in self.all if " at place " in step.target.tensor}
+        for step in needed(tuple(step for step in self.all if step.target.tensor not in own), [element]):
+            target = step.target.tensor
+            if target not in names and any(e.tensor in names for e in step.operands):
+                names[target] = f"{target} at place {number}"
+                known = {e: Element(names[e.tensor], e.indices) for e in step.operands if e.tensor in names}
+                self.all.append(replace(step.xreplace(known), target=Element(names[target], step.target.indices)))
+        return Element(names.get(element.tensor, element.tensor), element.indices)

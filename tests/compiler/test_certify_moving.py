@@ -1,0 +1,156 @@
+"""Certificates of windows, gathered rows, recurrences, and derivatives by inputs."""
+
+import json
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.certify import exact
+from nncodegen.certify.description import from_data, to_data
+from nncodegen.certify.differences import without_derivatives
+from nncodegen.certify.points import KINDS, Points
+from nncodegen.ir import evaluate, functions
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+x, t, y = sympy.symbols("x t y")
+u = sympy.Function("u")(x, t)
+
+
+def heat():
+    """A network whose loss holds derivatives by its inputs."""
+    return nn.Sequential(
+        [nn.Dense(2, "tanh"), nn.Dense(1)], inputs=(x, t), outputs=u, name="heat",
+        losses={"equation": u.diff(t) - u.diff(x, 2) / 10, "data": u - y},
+    )  # fmt: skip
+
+
+def gathered():
+    """Rows of a table, a window, a pool, and a step after the other."""
+    layers = [nn.Embedding(4, 1), nn.Conv1D(2, 2, activation="relu"), nn.MaxPooling1D(2, strides=1), nn.SimpleRNN(1)]
+    return nn.Sequential([*layers, nn.Dense(1)], 5, name="gathered")
+
+
+def images():
+    """Windows with strides, padding and holes, and both pools."""
+    first, second = nn.Conv2D(2, 3, strides=2, padding="same"), nn.Conv2DTranspose(1, 2, dilation_rate=2)
+    layers = [first, nn.AveragePooling2D(2), second, nn.GlobalMaxPooling2D(), nn.Dense(1)]
+    return nn.Sequential(layers, (5, 5, 1), name="images")
+
+
+def sequences():
+    """Both directions, an initial state, lengths, and steps that are left out."""
+    sequence, length = nn.Input((3, 1)), nn.Input(1, name="steps")
+    h, c = nn.Input(1, name="h"), nn.Input(1, name="c")
+    both = nn.Bidirectional(nn.GRU(1, return_sequences=True, mask_value=0.5))(sequence)
+    back = nn.LSTM(1, lengths=True, return_sequences=True, go_backwards=True)(both, h, c, length)
+    return nn.Network([sequence, h, c, length], nn.SimpleRNN(1)(back), name="sequences")
+
+
+def described(model):
+    return nn.compile_model(model, until="describe")["describe"]
+
+
+def point_of(program, rows=2):
+    """An ordinary point of a program."""
+    return Points(program, program, rows, seed=3).of("ordinary")
+
+
+@pytest.mark.parametrize("model", [gathered, images])
+def test_exact_values_and_derivatives(model):
+    """Values are those of the evaluator in many digits, derivatives those that differences give, for each parameter."""
+    program = described(model())
+    point = point_of(program, 1)
+    with mpmath.workdps(60):
+        values = exact.run(program, exact.bind(program, point.parameters, point.X, point.Y))
+        expected = evaluate(program, exact.many(point.parameters), exact.many(point.X), exact.many(point.Y), digits=60)
+        for step in program.steps:
+            found, known = (np.asarray(each[step.target.tensor]) for each in (values, expected))
+            assert np.max(abs(found - known)) < mpmath.mpf(10) ** -50, step
+        received = exact.derivatives(program, values)
+        gradient = np.concatenate([np.asarray(received[tensor.name]).reshape(-1) for tensor in program.parameters])
+        h = mpmath.mpf(10) ** -20
+        for k, found in enumerate(gradient):
+            losses = []
+            for side in (h, -h):
+                moved = exact.many(point.parameters).copy()
+                moved[k] += side
+                losses.append(exact.run(program, exact.bind(program, moved, point.X, point.Y))["loss"].item())
+            assert abs(found - (losses[0] - losses[1]) / (2 * h)) < mpmath.mpf(10) ** -35
+
+
+def test_steps_of_all_stages():
+    """What the compiler makes of recurrences in both directions has the same values in many digits."""
+    layers = [nn.Bidirectional(nn.GRU(1)), nn.Dense(1)]
+    stages = nn.compile_model(nn.Sequential(layers, (2, 1), name="both"), until="simplify", fit=False)
+    program, simplified = stages["describe"], stages["simplify"]
+    point = point_of(program)
+    with mpmath.workdps(60):
+        values = exact.run(program, exact.bind(program, point.parameters, point.X, point.Y))
+        received = exact.derivatives(program, values)
+        found = exact.run(simplified, exact.bind(simplified, point.parameters, point.X, point.Y))
+        for element, tensor in zip(simplified.gradient, simplified.parameters, strict=True):
+            assert np.max(abs(found[element.tensor] - received[tensor.name])) < mpmath.mpf(10) ** -50
+
+
+def test_derivatives_by_inputs():
+    """Differences in the place of derivatives by inputs give what SymPy derives of the formula, to fifty digits."""
+    program = described(heat())
+    plain = without_derivatives(program)
+    point = point_of(program, 1)
+    W_x, W_t, b, W = (sympy.symbols(f"{name}0:2") for name in ("p", "q", "r", "s"))
+    c = sympy.Symbol("c")
+    formula = sum(W[j] * sympy.tanh(W_x[j] * x + W_t[j] * t + b[j]) for j in range(2)) + c
+    with mpmath.workdps(400):
+        values = exact.run(plain, exact.bind(plain, point.parameters, point.X, point.Y))
+        numbers = [mpmath.mpf(float(number)) for number in (*point.parameters, *point.X[0])]
+        for name, expression in (("u_t", formula.diff(t)), ("u_xx", formula.diff(x, 2))):
+            expected = sympy.lambdify((*W_x, *W_t, *b, *W, c, x, t), expression, "mpmath")(*numbers)
+            assert abs(values[name][0] / expected - 1) < mpmath.mpf(10) ** -50
+
+
+def test_points_number_something():
+    """Inputs that number something are whole numbers in their range, at points of every kind."""
+    stages = nn.compile_model(gathered(), until="simplify", fit=False)
+    draw = Points(stages["describe"], stages["simplify"], rows=3, seed=0)
+    for kind in KINDS:
+        assert set(draw.of(kind).X.flat) <= {0, 1, 2, 3}
+
+
+def test_programs_are_read_back():
+    """Equations, recurrences and derivatives by inputs go through the file of a certificate, and keep their hash."""
+    for model in (gathered(), heat(), images()):
+        program = described(model)
+        read = from_data(json.loads(json.dumps(to_data(program))))
+        assert (read.steps, read.sizes) == (program.steps, program.sizes)
+
+
+def test_the_certificate_of_a_window_and_a_recurrence():
+    """A network that gathers rows, with windows and a loop over time, has a certificate."""
+    certificate = nn.certify(gathered(), points=1, fit=False)
+    assert certificate.holds
+    assert all(certificate.points.values())
+    assert any("before(" in step.step or "max(" in step.step for step in certificate.steps)
+    assert "but for the windows and the loops over time of" in certificate.compared
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("model", [images, sequences, heat])
+def test_certificates(model):
+    """So have images, sequences with all that there is, and equations with terms that have samples of their own."""
+    certificate = nn.certify(model(), points=1, fit=False)
+    assert certificate.holds
+    assert nn.verify(nn.build(model(), fit=False)).holds
+    assert {figure.kind for figure in certificate.figures} >= {"ordinary", "saturated", "huge", "tiny"}
+
+
+@pytest.mark.thorough
+def test_a_fault_within_a_loop_over_time(monkeypatch):
+    """A wrong rule is named by its stage and step within a loop over time, too."""
+    monkeypatch.setattr(functions.tanh, "fdiff", lambda self, argindex=1: functions.sech(self.args[0]))
+    certificate = nn.certify(gathered(), points=1, fit=False)
+    assert not certificate.holds
+    assert certificate.faults[0].stage == "differentiate"
