@@ -25,18 +25,22 @@ from nncodegen.ir import Program, Step
 
 def moved(program: Program, point: Point, digits: int, precision: Precision, seed: int, pairs: int) -> list[Exact]:
     """The exact results at points that are a unit in the last place away."""
+    with mpmath.workdps(digits):
+        points = moved_points(program, point, precision, seed, pairs)
+        return [evaluate_rows(program, one.parameters, one.X, one.Y, digits) for one in points]
+
+
+def moved_points(program: Program, point: Point, precision: Precision, seed: int, pairs: int) -> list[Point]:
+    """Points that are a unit in the last place away, in pairs on opposite sides, as numbers of mpmath."""
     random = np.random.default_rng(seed)
     found = []
-    with mpmath.workdps(digits):
-        for _ in range(pairs):
-            arrays = (point.parameters, point.X, point.Y)
-            steps = [_steps(random, part.shape, precision) for part in arrays]
-            steps[1][:, numbering(program)] = 0
-            for side in (1, -1):
-                parameters, X, Y = (
-                    many(part) * (1 + side * many(step)) for part, step in zip(arrays, steps, strict=True)
-                )
-                found.append(evaluate_rows(program, parameters, X, Y, digits))
+    for _ in range(pairs):
+        arrays = (point.parameters, point.X, point.Y)
+        steps = [_steps(random, part.shape, precision) for part in arrays]
+        steps[1][:, numbering(program)] = 0
+        for side in (1, -1):
+            parts = (many(part) * (1 + side * many(step)) for part, step in zip(arrays, steps, strict=True))
+            found.append(Point(point.kind, *parts))
     return found
 
 
@@ -82,14 +86,16 @@ def shaken(program: Program, point: Point, digits: int, precision: Precision, se
             Exact(
                 np.concatenate([outputs_of(program, values) for values in rows]),
                 np.asarray([values[program.loss.tensor].item() for values in rows], dtype=object),
-                np.asarray(
-                    [np.concatenate([np.asarray(v[e.tensor]).reshape(-1) for e in program.gradient]) for v in rows],
-                    dtype=object,
-                ),
+                np.asarray([_gradient(program, values) for values in rows], dtype=object),
                 digits,
             )
         )
     return found, beyond
+
+
+def _gradient(program: Program, values: Mapping[str, Array]) -> list[Any]:
+    """The derivatives of a program that computes them itself."""
+    return [number for element in program.gradient for number in np.asarray(values[element.tensor]).flat]
 
 
 def _beyond(number: Any, precision: Precision) -> bool:

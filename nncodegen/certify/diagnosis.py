@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from nncodegen.build import build_plainly, load
 from nncodegen.certify.algebra import Algebra, first_fault
-from nncodegen.certify.results import Examined, Found, compare
+from nncodegen.certify.others import compare_all
+from nncodegen.certify.results import Examined, Found
 from nncodegen.certify.scheduled import carried_out, not_carried_out
 from nncodegen.certify.steps import Watch, compare_steps, watch
 from nncodegen.emit import Sources
@@ -101,7 +102,7 @@ class Diagnosis:
         if wrong:
             plain = load(build_plainly(self.sources))
             points = {id(one.examined): one.examined for one in wrong}.values()
-            return any(one.figure.verdict == WRONG for examined in points for one in compare(plain, examined))
+            return any(one.figure.verdict == WRONG for examined in points for one in compare_all(plain, examined))
         plainly = watch(self.schedule.program, self.march, plainly=True)
         if plainly is None or begins is None:
             return True

@@ -90,10 +90,15 @@ def lengths_of(program: Program, samples: int) -> dict[str, int]:
     return {index: samples if size is None else size for index, size in program.sizes.items()}
 
 
-def derivatives(program: Program, values: Mapping[str, Array]) -> dict[str, Array]:
-    """The derivatives of the loss by all tensors that it depends on, given their values."""
+def derivatives(
+    program: Program, values: Mapping[str, Array], seeds: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
+    """The derivatives of the loss by all tensors that it depends on, given their values.
+
+    With ``seeds``, those of the sum of other tensors times these numbers.
+    """
     lengths = lengths_of(program, len(values[program.weight.name]))
-    received: dict[str, Array] = {program.loss.tensor: np.asarray(mpmath.mpf(1), dtype=object)}
+    received: dict[str, Array] = dict(seeds or {program.loss.tensor: np.asarray(mpmath.mpf(1), dtype=object)})
 
     def back(step: Step, at: Mapping[str, int]) -> None:
         if step.target.tensor in received:

@@ -17,11 +17,13 @@ from nncodegen.certify.diagnosis import Diagnosis
 from nncodegen.certify.differences import without_derivatives
 from nncodegen.certify.examination import Extent, examine, extent_of
 from nncodegen.certify.given import PROGRAM, given
+from nncodegen.certify.others import compare_all
 from nncodegen.certify.precision import DIGITS
-from nncodegen.certify.results import Examined, Found, Programs, compare, figures
+from nncodegen.certify.results import Examined, Found, Programs, figures
 from nncodegen.certify.steps import watch
 from nncodegen.compiler import Compiler, find_compiler
 from nncodegen.describe import Describable, Optimizer, identity_of
+from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.files import MODULES, write_at_once
 from nncodegen.ir import Program
@@ -120,7 +122,7 @@ def verify(module: Module | str | Path) -> Certificate:
     extent = Extent(max(stated.points.values()), stated.rows, usual.pairs)
     found, counts = _examine(loaded, path, programs, extent, stated.seed)
     bounds = {(figure.quantity, figure.kind): figure.bound for figure in stated.figures}
-    again = tuple(_held(figure, bounds) for figure in figures(found, programs.quantities, tuple(counts)))
+    again = tuple(_held(figure, bounds) for figure in figures(found, tuple(counts)))
     return replace(
         stated, figures=again, points=counts, reference=PROGRAM, machine=_machine(), variants=tuple(loaded.variants),
         date=_now(), steps=(), compared="",
@@ -158,7 +160,8 @@ def _file_of_module(module: Any) -> Path:
 def _programs(described: Program) -> Programs:
     """The programs of a model that a certificate carries."""
     plain = without_derivatives(described)
-    return Programs(plain, plain, simplify(differentiate(stabilize(described), False)))
+    updates = tuple(map(describe_update, OPTIMIZERS))
+    return Programs(plain, plain, simplify(differentiate(stabilize(described), False)), updates)
 
 
 def _check_identity(module: Any, identity: str) -> None:
@@ -179,7 +182,7 @@ def _examine(
 
     def at(examined: Examined) -> None:
         for one in modules:
-            found.extend(compare(one, examined))
+            found.extend(compare_all(one, examined))
         if diagnosis:
             diagnosis.at(examined)
 
@@ -194,7 +197,7 @@ def _certificate(
     described, simplified = compiled["describe"], compiled["simplify"]
     plain = without_derivatives(described)
     reference, what = given(model, plain)
-    programs = Programs(reference, plain, simplified)
+    programs = Programs(reference, plain, simplified, described.updates)
     _check_identity(module, identity_of(described))
     algebra = algebra_of(reference, plain, without_derivatives(compiled["stabilize"]), compiled["differentiate"])
     steps = watch(replace(simplified, companions=()), march)
@@ -207,7 +210,7 @@ def _certificate(
         module=digest_of(path), version=_version(), compiler=_said_by(compiler),
         flags=(*without_paths(KERNEL_FLAGS), *compiler.target), machine=_machine(), variants=tuple(module.variants),
         reference=what, digits=DIGITS, points=counts, rows=extent.rows, seed=seed, date=_now(),
-        figures=figures(found, programs.quantities, tuple(counts)),
+        figures=figures(found, tuple(counts)),
         steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared, faults=faults,
         program=to_data(described),
     )  # fmt: skip

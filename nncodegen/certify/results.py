@@ -17,7 +17,7 @@ from nncodegen.certify.exact import many
 from nncodegen.certify.points import Point
 from nncodegen.certify.precision import Exact, norm_of
 from nncodegen.certify.ulps import LARGEST, Precision, bound, distance
-from nncodegen.ir import Program
+from nncodegen.ir import Program, Update
 from nncodegen.module import Module
 from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
 
@@ -35,17 +35,12 @@ SEVERITY = (HOLDS, OUT_OF_RANGE, DIGITS_LOST, WRONG)
 
 @dataclass(frozen=True)
 class Programs:
-    """A model as the user gave it, as it is described, and as the machine computes it."""
+    """A model as the user gave it, as it is described, and as the machine computes it; and the rules of optimizers."""
 
     given: Program
     described: Program
     simplified: Program
-
-    @property
-    def quantities(self) -> tuple[str, ...]:
-        """The names of what is examined: outputs, the loss, derivatives by parameters."""
-        outputs = (element.tensor for element in self.described.outputs)
-        return (*outputs, "loss", *(f"d_{tensor.name}" for tensor in self.described.parameters))
+    updates: tuple[Update, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,10 +126,10 @@ def compare(module: Module, examined: Examined) -> Iterator[Found]:
                 yield _found(f"d_{name}", parts, _OfGradients(rows, places), examined)
 
 
-def figures(found: Sequence[Found], quantities: Sequence[str], kinds: Sequence[str]) -> tuple[Figure, ...]:
+def figures(found: Sequence[Found], kinds: Sequence[str]) -> tuple[Figure, ...]:
     """For each quantity and each kind of points the one with the worst verdict, and of these the worst error."""
     table = []
-    for quantity in quantities:
+    for quantity in dict.fromkeys(one.figure.quantity for one in found):
         for kind in kinds:
             those = [one.figure for one in found if one.figure.quantity == quantity and one.figure.kind == kind]
             if those:

@@ -117,7 +117,8 @@ def test_points():
 def test_a_certificate(certificate, module):
     """It has a figure for each output, the loss and each parameter at each kind of points; and for each step."""
     quantities = {"h2", "loss", "d_W1", "d_b1", "d_W2", "d_b2"}
-    assert {(figure.quantity, figure.kind) for figure in certificate.figures} == {
+    results = [figure for figure in certificate.figures if not figure.quantity.startswith("update")]
+    assert {(figure.quantity, figure.kind) for figure in results} == {
         (quantity, kind) for quantity in quantities for kind in KINDS
     }
     assert certificate.holds

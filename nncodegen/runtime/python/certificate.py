@@ -18,7 +18,8 @@ itself loses between its steps; or values between them cannot be represented; or
 class Figure:
     """The worst error of a quantity at all points of a kind.
 
-    quantity     an output, the loss, or the derivative of the loss by a parameter: "d_W1"
+    quantity     an output, the loss, or the derivative of the loss by a parameter: "d_W1"; or what the module has
+                 besides: "update of adam", "jacobian", "hessian"
     kind         of the points: "ordinary", "saturated", "huge", "tiny" or "at branches"
     error        the norm of found - exact, in units in the last place of the norm of what is exact
     condition    by how many such units the exact result changes where all arguments do by one unit in their last place

@@ -1,0 +1,97 @@
+"""Certificates of what a module has besides outputs and gradient: updates, Jacobians, Hessians."""
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.certify.exact import many
+from nncodegen.certify.others import _updated, compare_all
+from nncodegen.certify.points import Points
+from nncodegen.certify.precision import settled
+from nncodegen.certify.results import Examined, Programs
+from nncodegen.certify.ulps import precision_of
+from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.runtime.python.optimizers import RULES
+from tests.support.built import built
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+x, y, V, K = sympy.symbols("x y V K")
+ENZYME = nn.Model("enzyme", x, y, {V: 2, K: 1}, V * x / (K + x))
+
+
+@pytest.fixture(scope="module")
+def examined():
+    """An ordinary point of a small formula, with its exact results."""
+    stages = nn.compile_model(ENZYME, until="simplify")
+    program, simplified = stages["describe"], stages["simplify"]
+    point = Points(program, simplified, rows=2, seed=1).of("ordinary")
+    exact = settled(program, point.parameters, point.X, point.Y)
+    programs = Programs(program, program, simplified, program.updates)
+    return Examined(programs, point, exact, precision_of("float64"), 0, 1)
+
+
+def test_everything_of_a_module_is_examined(examined, quick_compiler):
+    """A formula has figures of every optimizer, of one sample, of models side by side, of Jacobian and Hessian."""
+    found = {one.figure.quantity: one.figure for one in compare_all(built(ENZYME), examined)}
+    usual = {"update of one sample", "updates of models side by side", "jacobian", "hessian", "hessian times a vector"}
+    assert usual | {f"update of {name}" for name in OPTIMIZERS} <= set(found)
+    assert all(figure.verdict == "holds" for figure in found.values())
+
+
+class Wrong:
+    """A module whose further results are off by a millionth of a millionth."""
+
+    def __init__(self, module):
+        self._module = module
+
+    def __getattr__(self, name):
+        given = getattr(self._module, name)
+        if name in ("jacobian", "hessian", "hessian_product"):
+            return lambda *arguments: given(*arguments) * (1 + 1e-12)
+        return given
+
+    def train(self, *arguments, **options):
+        class Result:
+            parameters = self._module.train(*arguments, **options).parameters * (1 + 1e-12)
+
+        return Result
+
+
+def test_what_is_a_little_off_is_wrong(examined, quick_compiler):
+    """An error of a few thousand units in any of them is called wrong."""
+    verdicts = {one.figure.quantity: one.figure.verdict for one in compare_all(Wrong(built(ENZYME)), examined)}
+    wrong = {name for name, verdict in verdicts.items() if verdict == "wrong"}
+    expected = {"update of one sample", "jacobian", "hessian", "hessian times a vector"}
+    assert wrong == expected | {f"update of {name}" for name in OPTIMIZERS}
+
+
+def test_exact_second_derivatives(examined, quick_compiler):
+    """They are those that SymPy derives from the formula."""
+    found = {one.figure.quantity: one.figure for one in compare_all(built(ENZYME), examined)}
+    point = examined.point
+    loss = (V * x / (K + x) - y) ** 2
+    hessian = np.zeros((2, 2))
+    for row, target in zip(point.X[:, 0], point.Y[:, 0], strict=True):
+        values = {V: point.parameters[0], K: point.parameters[1], x: row, y: target}
+        hessian += np.array(sympy.hessian(loss, (V, K)).subs(values), float) / len(point.X)
+    np.testing.assert_allclose(built(ENZYME).hessian(point.parameters, point.X, point.Y), hessian, rtol=1e-12)
+    assert found["hessian"].error < 10
+
+
+def test_exact_updates():
+    """The first updates of sgd, adam and rprop are those of their publications."""
+    before, gradient = many(np.array([1.0, -2.0])), many(np.array([0.25, -3.0]))
+    defaults = {name: {h.name: h.default for h in RULES[name].hyperparameters} for name in ("sgd", "adam", "rprop")}
+    with mpmath.workdps(60):
+        steps = {}
+        for name, numbers in defaults.items():
+            after = _updated(describe_update(name), before, gradient, {**numbers, "learning_rate": 1.0})
+            steps[name] = before - after
+        epsilon = mpmath.mpf(defaults["adam"]["epsilon"])
+        for k, g in enumerate(gradient):
+            assert steps["sgd"][k] == g
+            assert abs(steps["adam"][k] - g / (abs(g) + epsilon)) < mpmath.mpf(10) ** -50
+            assert abs(steps["rprop"][k]) == abs(steps["rprop"][1 - k]) > 0
