@@ -73,13 +73,11 @@ int NN(predict_few)(const real *parameters, const real *inputs, size_t samples, 
     if (!all_finite(parameters, PARAMETERS) || !all_finite(inputs, samples*INPUTS))
         return 0;
     const memory m = carve(work);
-#if NN_HAS_WINDOWS
-#if !NN_TILES_ONLY
+#if NN_HAS_WINDOWS && !NN_TILES_ONLY
     if (samples <= ONE_BY_ONE) {
         predict_sequences(parameters, inputs, samples, m, outputs);
         return 1;
     }
-#endif
 #endif
 #if NN_PREPARES_PREDICT && (NN_HAS_WINDOWS || !NN_HAS_BLOCKS)
     predict_prepare(parameters, samples, m.arrays);
