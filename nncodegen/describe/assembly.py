@@ -52,7 +52,7 @@ def assembled(
             rename = Renaming(pairs, {copy.target.tensor: copy.source.tensor})
             found = rename.assembly(found._replace(steps=rest))
             copies = [Copy(rename.element(one.target), rename.element(one.source)) for one in copies]
-    if any(part.unflattened for part in parts):
+    if any(part.unflattened or part.further for part in parts):  # not all of it may be read
         read = [e for output in found.outputs for e in (output.element, *elements(output.formula))]
         found = found._replace(steps=needed(found.steps, read))
     return found

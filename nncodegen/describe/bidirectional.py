@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nncodegen.describe.call import Call, Part
-from nncodegen.describe.layer import Array, Standard
+from nncodegen.describe.layer import Array, Node, Standard
+from nncodegen.describe.recurrence import with_states
 from nncodegen.describe.recurrent import Recurrent
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Equation
@@ -22,7 +24,7 @@ class Bidirectional(Standard):
     (Schuster and Paliwal, 1997.) merge_mode: "concat" puts their results one behind the other along the last axis,
     "sum", "mul" and "ave" add them, multiply them, and take their mean. The parameters are those of the layer with f
     for forwards and b for backwards in their names: Wf1, Uf1, bf1, Wb1, Ub1 and bb1. Initial states are those of the
-    forward layer, then those of the other.
+    forward layer, then those of the other; so are the final ones, where the layer has return_state=True.
     """
 
     layer: Recurrent
@@ -38,6 +40,17 @@ class Bidirectional(Standard):
             found |= {f"{letters}{letter}": both for letters, both in names.items()}
         return found
 
+    def __call__(self, *inputs: Node, initial_state: Node | Sequence[Node] = ()) -> Any:
+        """The result as a node; with return_state of the layer, that and the final states as a tuple of nodes."""
+        layer = self.layer
+        if not isinstance(layer, Recurrent):
+            return Node.of(self, inputs)  # which is refused when it is described
+        node = Node.of(self, with_states(inputs, initial_state, layer.lengths))
+        letters = ("h", "c")[: layer.states] if layer.return_state else ()
+        names = [f"{side}_{letter}" for side in ("forward", "backward") for letter in letters]
+        further = [node.further(place, name) for place, name in enumerate(names, start=1)]
+        return (node, *further) if further else node
+
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
         """As the layer itself takes them over."""
         return self.layer.taken_over(letters[0], values, origin)
@@ -51,7 +64,12 @@ class Bidirectional(Standard):
             raise ModelError(f"{call.role}, Bidirectional, goes both ways: leave out go_backwards of its layer")
         if self.merge_mode not in MERGES:
             raise ModelError(f"the merge_mode of {call.role} is one of {', '.join(MERGES)}, not {self.merge_mode!r}")
-        first, second = self._both(call)
+        first, second, states = self._both(call)
+        merged = self._merged(call, first, second)
+        return replace(merged, further=tuple((element, call.shape_of(element)) for element in states))
+
+    def _merged(self, call: Call, first: Element, second: Element) -> Part:
+        """One result of both."""
         if self.merge_mode != "concat":
             second = Element(second.tensor, first.indices)
             value = first * second if self.merge_mode == "mul" else first + second
@@ -65,19 +83,21 @@ class Bidirectional(Standard):
         ]  # fmt: skip
         return call.output(parts[0] + parts[1], (*rest, k))
 
-    def _both(self, call: Call) -> tuple[Element, Element]:
-        """The results of both layers, in the order of time of the first."""
+    def _both(self, call: Call) -> tuple[Element, Element, list[Element]]:
+        """The results of both layers, in the order of time of the first, and their final states."""
         inputs, shapes, lengths = call.inputs, call.shapes, self.layer.lengths
         last = len(inputs) - bool(lengths)
         if (last - 1) % 2:
             raise call.refuse("as many initial states for each direction")
         half = (last - 1) // 2
-        found = []
+        found, states = [], list[Element]()
         for behind, backwards, begin in (("f", False, 1), ("b", True, 1 + half)):
             layer = replace(self.layer, go_backwards=backwards)
             chosen = (0, *range(begin, begin + half), *([len(inputs) - 1] if lengths else []))
             call.inputs, call.shapes = tuple(inputs[k] for k in chosen), tuple(shapes[k] for k in chosen)
-            found.append(layer.output(call, behind, in_time=True))
+            output, final = layer.output(call, behind, in_time=True)
+            found.append(output)
+            states += final
         call.inputs, call.shapes = inputs, shapes
         first, second = found
-        return first, second
+        return first, second, states

@@ -58,6 +58,8 @@ class Part:
     """What the output is row by row, where it is a flattened array: a sum over the output may be one over this."""
     inside: tuple[tuple[str, int], ...] = ()
     """The sizes of the indices of that."""
+    further: tuple[tuple[Element, Shape], ...] = ()
+    """What it gives besides its output, such as states, each with its shape."""
 
 
 class Indices:
@@ -218,13 +220,21 @@ class Call:
         """The part whose result is a value, under the indices of the only input where no others are given."""
         return self.part(self.step(letters, self.x.indices if indices is None else indices, value), value)
 
-    def part(self, output: Element, formula: Expr | None = None) -> Part:
-        """The part whose result is an element, which is an input or defined by a step; by default its own formula."""
+    def part(self, output: Element, formula: Expr | None = None, further: Iterable[Element] = ()) -> Part:
+        """The part whose result is an element, which is an input or defined by a step; by default its own formula.
+
+        further are elements that it gives besides.
+        """
         return Part(
             tuple(self._parameters), tuple(self._steps), output, output if formula is None else formula,
-            tuple(self.size(index) for index in output.indices[1:]), tuple(self._noise), tuple(self._copies),
+            self.shape_of(output), tuple(self._noise), tuple(self._copies),
             tuple((index, size) for index, size in self._sizes.items() if index not in self._given),
+            further=tuple((element, self.shape_of(element)) for element in further),
         )  # fmt: skip
+
+    def shape_of(self, element: Element) -> Shape:
+        """The sizes of the indices of an element, without that of the samples."""
+        return tuple(self.size(index) for index in element.indices[1:])
 
     def aligned(self) -> tuple[tuple[Element, ...], tuple[str, ...]]:
         """All inputs under the same indices, and these. Axes have the same sizes, or 1: such an axis is left out."""
@@ -260,7 +270,7 @@ class Call:
     def inner(self, layer: Any, place: int, prefix: str, x: Element, shape: Shape) -> tuple[Element, Shape]:
         """The result of a layer inside of this one, and its shape. Its first index has the name ``prefix``."""
         call = Call([x], [shape], f"{self.number}_{place}", Indices(prefix).next, name=layer_name(layer), use=self._use)
-        part = described(layer, call)
+        part = alone(described(layer, call), call)
         self._parameters += part.parameters
         self._steps += part.steps
         self._noise += part.noise
@@ -306,6 +316,16 @@ def described(layer: Any, call: Call) -> Part:
             f"its first index is {SAMPLE}, and one follows for each axis"
         )
     return checked
+
+
+def alone(part: Part, call: Call) -> Part:
+    """The part of a layer in a stack, which gives one thing. Raises ModelError where it gives more."""
+    if part.further:
+        raise ModelError(
+            f"{call.role} gives its states besides its output, which has no place in a stack of layers: leave out "
+            f"return_state, or make an nncodegen.Network, as in: h, *states = nncodegen.GRU(8, return_state=True)(x)"
+        )
+    return part
 
 
 def told(shape: Shape) -> str:

@@ -58,14 +58,27 @@ class Standard(Layer):
 class Node:
     """A value in a graph of layers: an input, or the result of a layer, which may be given to other layers.
 
-    ``a + b``, ``a - b`` and ``a * b`` are nodes as well. ``shape`` is that of an input.
+    ``a + b``, ``a - b`` and ``a * b`` are nodes as well. ``shape`` is that of an input. What a layer gives besides its
+    output has no layer of its own: its only input is the node of the output, and ``place`` numbers it from 1 on.
     """
 
-    def __init__(self, layer: Layer | None, inputs: tuple[Node, ...], name: str = "", shape: Shape = ()) -> None:
+    def __init__(
+        self, layer: Layer | None, inputs: tuple[Node, ...], name: str = "", shape: Shape = (), place: int = 0
+    ) -> None:
         self.layer = layer
         self.inputs = inputs
         self.name = name
         self.shape = shape
+        self.place = place
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it is an input of a network, and not the result of a layer."""
+        return self.layer is None and not self.place
+
+    def further(self, place: int, what: str = "") -> Node:
+        """What the layer gives besides this, its output: see ``Part.further``. what is added to its name."""
+        return Node(None, (self,), f"{self.name}_{what}" if self.name and what else "", place=place)
 
     @classmethod
     def of(cls, layer: Layer, inputs: Sequence[Any]) -> Node:
@@ -92,6 +105,8 @@ class Node:
         return _merged(Multiply(), self, other)
 
     def __repr__(self) -> str:
+        if self.place:
+            return f"<number {self.place} of what {self.inputs[0]!r} gives besides>"
         what = f"{type(self.layer).__name__}" if self.layer else f"Input of the shape {self.shape}"
         return f"<{what}{f', {self.name!r}' if self.name else ''}>"
 

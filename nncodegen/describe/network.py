@@ -158,7 +158,7 @@ EXAMPLES = {"inputs": "x = nncodegen.Input(4)", "outputs": "Dense(1)(x)"}
 def _names(given: Any, outputs: Sequence[Node]) -> list[str]:
     """The names of outputs: those of a dictionary, else of their layers; "" where there is none."""
     for node in outputs:
-        if node.layer is None:
+        if node.is_input:
             raise ModelError(f"{node} is an output as it is: there is nothing to train")
     names = list(given) if isinstance(given, Mapping) else [node.name for node in outputs]
     for name in names:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sympy import Expr, Ne, Piecewise, S
 
@@ -11,7 +12,7 @@ from nncodegen.describe.activate import activation_formula
 from nncodegen.describe.activations import Activation
 from nncodegen.describe.call import Call
 from nncodegen.describe.checks import is_finite
-from nncodegen.describe.layer import Standard, positive_integer
+from nncodegen.describe.layer import Node, Standard, positive_integer
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Equation, Initial
 
@@ -25,6 +26,9 @@ class Options(Standard):
     this value is left out: it gives what the step before gave. lengths: whether the last input is the number of steps
     of each sample, of the shape (1,), from 1 on; the steps behind these are left out. Inputs between the first and that
     are the initial states, each of the shape (units,), by default 0.
+
+    return_state: called on a node, the layer gives several: the output, then the states that the last step leaves, h,
+    and c of an LSTM. These may be the initial states of another layer, also by the name initial_state.
     """
 
     units: int
@@ -34,12 +38,31 @@ class Options(Standard):
     bias_initializer: str | float = field(default="zeros", kw_only=True)
     bias: bool = field(default=True, kw_only=True)
     return_sequences: bool = field(default=False, kw_only=True)
+    return_state: bool = field(default=False, kw_only=True)
     go_backwards: bool = field(default=False, kw_only=True)
     mask_value: float | None = field(default=None, kw_only=True)
     lengths: bool = field(default=False, kw_only=True)
 
     gates: ClassVar[int] = 1
     states: ClassVar[int] = 1
+
+    def __call__(self, *inputs: Node, initial_state: Node | Sequence[Node] = ()) -> Any:
+        """The result as a node; with return_state, that and the final states as a tuple of nodes."""
+        node = Node.of(self, with_states(inputs, initial_state, self.lengths))
+        letters = ("h", "c")[: self.states] if self.return_state else ()
+        further = [node.further(place, letter) for place, letter in enumerate(letters, start=1)]
+        return (node, *further) if further else node
+
+
+def with_states(inputs: Sequence[Any], states: Node | Sequence[Node], lengths: bool) -> tuple[Any, ...]:
+    """The inputs of a recurrent layer with initial states in their place: before the lengths, else at the end."""
+    given = (states,) if isinstance(states, Node) else tuple(states)
+    if not given:
+        return tuple(inputs)
+    (first, *rest) = inputs or (None,)
+    flat = tuple(first) if isinstance(first, list | tuple) and not rest else tuple(inputs)
+    at = len(flat) - bool(lengths and len(flat) > 1)
+    return (*flat[:at], *given, *flat[at:])
 
 
 class Recurrence:
@@ -62,6 +85,7 @@ class Recurrence:
         self._first, self._last = (self._steps - 1, 0) if layer.go_backwards else (0, self._steps - 1)
         self._exists = self._mask()
         self._U: Element | None = None
+        self._final: dict[str, Element] = {}
 
     def _check(self) -> None:
         call, layer = self._call, self._layer
@@ -156,7 +180,7 @@ class Recurrence:
     def before(self, *letters: str) -> tuple[Element, ...]:
         """The states of the step before, each begun with the initial one where that is given."""
         operator = "after" if self._layer.go_backwards else "before"
-        starts = self._call.inputs[1 : 1 + self._layer.states] if len(self._call.inputs) > self._layer.states else ()
+        starts = self._call.inputs[1 : len(self._call.inputs) - bool(self._layer.lengths)]
         found = []
         for number, name in enumerate(letters):
             own = self.step(f"{name}_0_", self.own, self._state(name), operator, (self._t,))
@@ -179,13 +203,20 @@ class Recurrence:
         """The states of all steps, in the order of time or that in which they are computed, or the last of them."""
         h, layer = self._state("h"), self._layer
         if not layer.return_sequences:
-            last = (Equation(self._t, (), self._last),)
-            return self.step("last", (self._n, self._j), h, "sum", (self._t,), last)
+            return self.final("h")
         if in_time or not layer.go_backwards:
             return h
         u = self._call.index(self._steps)
         mirrored = (Equation(self._t, ((u, -1),), self._steps - 1),)
         return self.step("mirrored", (self._n, u, self._j), h, "sum", (self._t,), mirrored)
+
+    def final(self, letters: str) -> Element:
+        """A state as the last step leaves it."""
+        if letters not in self._final:
+            last = (Equation(self._t, (), self._last),)
+            name = "last" if letters == "h" else f"last_{letters}_"
+            self._final[letters] = self.step(name, (self._n, self._j), self._state(letters), "sum", (self._t,), last)
+        return self._final[letters]
 
     # --- steps that are left out ---------------------------------------------------------------------------------
 

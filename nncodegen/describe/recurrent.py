@@ -54,17 +54,19 @@ class Recurrent(Options):
         return values.reshape(self.gates, -1, *values.shape[1:]) if len(values) % self.gates == 0 else values
 
     def describe(self, call: Call) -> Part:
-        """The outputs of all steps, or of the last."""
-        return call.part(self.output(call, ""))
+        """The outputs of all steps, or of the last; the final states besides, where they are asked for."""
+        output, states = self.output(call, "")
+        return call.part(output, further=states)
 
-    def output(self, call: Call, behind: str, in_time: bool = False) -> Element:
-        """The element with the result; ``behind`` follows the letters of all tensors.
+    def output(self, call: Call, behind: str, in_time: bool = False) -> tuple[Element, list[Element]]:
+        """The element with the result, and those of the final states; ``behind`` follows the letters of all tensors.
 
         in_time: the outputs of all steps are in the order of time also where the layer goes backwards.
         """
         recurrence = Recurrence(call, self, behind)
         self.recur(recurrence)
-        return recurrence.result(in_time)
+        letters = ("h", "c")[: self.states] if self.return_state else ()
+        return recurrence.result(in_time), [recurrence.final(letter) for letter in letters]
 
     def recur(self, at: Recurrence) -> None:
         """Describes one step."""

@@ -8,7 +8,7 @@ from typing import Any
 from sympy import Symbol
 
 from nncodegen.describe.assembly import assembled
-from nncodegen.describe.call import Call, Indices, Part, check_names, count, described, layer_name
+from nncodegen.describe.call import Call, Indices, Part, alone, check_names, count, described, layer_name
 from nncodegen.describe.checks import bounded, check_name
 from nncodegen.describe.given import Given, copied, with_initial
 from nncodegen.describe.layer import Layer, shape_of
@@ -92,7 +92,7 @@ class Sequential:
             last = number == len(self.layers)
             before = parts[-1] if parts else None
             call = Call([x], [shape], number, indices.next, last, layer_name(layer), 1, before, of_input=x == start)
-            parts.append(described(layer, call))
+            parts.append(alone(described(layer, call), call))
             x, shape = parts[-1].output, parts[-1].shape
         found = assembled([start], [self._shape], parts, [Output(x, parts[-1].formula)])
         if self.physics is not None:

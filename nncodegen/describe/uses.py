@@ -42,6 +42,7 @@ class Uses:
         self._indices = Indices()
         self._uses: dict[int, _Uses] = {}
         self._ends = {id(node) for node in outputs}
+        self._given: list[Element] = []  # what is an output already
         self._results: dict[int, Part] = {}
         self.parts: list[Part] = []
         self.parameters: dict[str, Tensor] = {}
@@ -55,6 +56,9 @@ class Uses:
         for node in nodes:
             if node.layer is not None:
                 self._use(node, node.layer)
+            elif node.place:
+                element, shape = self._results[id(node.inputs[0])].further[node.place - 1]
+                self._results[id(node)] = Part((), (), element, element, shape)
         self.outputs = tuple(self._output(node, k) for k, node in enumerate(outputs, start=1))
         self.shapes = tuple(self._results[id(node)].shape for node in outputs)
 
@@ -70,7 +74,7 @@ class Uses:
         uses = self._uses.setdefault(id(layer), _Uses(len(self._uses) + 1, inputs, shapes))
         uses.count += 1
         feeds_loss, name = id(node) in self._ends, layer_name(layer)
-        of_input = all(one.layer is None for one in node.inputs)
+        of_input = all(one.is_input for one in node.inputs)
         if uses.count == 1:
             behind = given[0] if self._counts[id(layer)] == len(given) == 1 else None
             fresh = lambda: self._recorded(uses)  # noqa: E731 (it is no more than that)
@@ -118,7 +122,9 @@ class Uses:
     def _output(self, node: Node, number: int) -> Output:
         """An output, in a tensor of its own."""
         part = self._results[id(node)]
-        if any(step.target == part.output for step in part.steps):
+        defined = {step.target for one in (self.parts if node.place else [part]) for step in one.steps}
+        if part.output in defined and part.output not in self._given:
+            self._given.append(part.output)
             return Output(part.output, part.formula)
         element = Element(f"output{number}", part.output.indices)
         self.parts.append(Part((), (Step(element, part.output),), element, part.output, part.shape))
@@ -150,12 +156,12 @@ def _check_inputs(inputs: Sequence[Node], nodes: Sequence[Node]) -> None:
     """Raises ModelError unless the inputs are those that the nodes need."""
     known, needed = {id(node) for node in inputs}, {id(node) for node in nodes}
     for node in inputs:
-        if node.layer is not None:
+        if not node.is_input:
             raise ModelError(f"{node} is given as an input, but is the result of a layer: use nncodegen.Input")
         if id(node) not in needed:
             raise ModelError(f"no output depends on the {node}: leave it out")
     for node in nodes:
-        if node.layer is None and id(node) not in known:
+        if node.is_input and id(node) not in known:
             raise ModelError(f"the outputs depend on an {node}, which is not among the inputs: give it, too")
 
 

@@ -1,5 +1,7 @@
 """Recurrent layers against PyTorch, with the same weights: outputs, losses and gradients."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,8 +31,18 @@ def test_the_same_as_pytorch(kind, both):
     start = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
     derived = differentiate(stabilize(program), fit=False)
     values = evaluate(derived, start, X.reshape(5, -1), Y.reshape(5, -1))
-    expected, _ = theirs["rnn"](torch.tensor(X))
+    expected, ends = theirs["rnn"](torch.tensor(X))
     np.testing.assert_allclose(values[program.outputs[0].tensor], expected.detach().numpy(), atol=1e-13)
+    x, layer = nn.Input((6, 3)), replace(layer, return_state=True)
+    _, *nodes = (nn.Bidirectional(layer, name="rnn") if both else layer)(x)
+    ours = nn.Network(x, nodes, name="states")
+    states = nn.with_weights(ours, theirs.state_dict(), "torch").describe()
+    flat = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in states.parameters])
+    found = evaluate(states, flat, X.reshape(5, -1), np.zeros((5, sum(t.size for t in states.targets))))
+    for number, element in enumerate(states.outputs):
+        side, place = divmod(number, 2) if kind == "LSTM" else (number, 0)
+        end = (ends if kind == "LSTM" else (ends,))[place][side]
+        np.testing.assert_allclose(found[element.tensor], end.detach().numpy(), atol=1e-13)
     loss = ((expected - torch.tensor(Y)) ** 2).mean()
     loss.backward()
     assert float(values["loss"]) == pytest.approx(loss.item(), rel=1e-12)

@@ -13,13 +13,14 @@ RNG = np.random.default_rng(2)
 
 
 def mixed():
-    """A stack with all that there is: both directions, initial states, steps left out, and both kinds of a GRU."""
+    """All that there is: both directions, initial and final states, steps left out, and both kinds of a GRU."""
     sequence, state, length = nn.Input((5, 3)), nn.Input(4, name="state"), nn.Input(1, name="steps")
     h = nn.Bidirectional(nn.LSTM(3, mask_value=0.0, return_sequences=True))(sequence)
     h = nn.GRU(4, lengths=True, return_sequences=True, go_backwards=True)(h, state, length)
     h = nn.GRU(3, reset_after=False, return_sequences=True)(h)
     h = nn.SimpleRNN(9, "relu", return_sequences=True)(h)
-    return nn.Network([sequence, state, length], nn.LSTM(5, "relu")(h), name="mixed")
+    last, _, c = nn.LSTM(5, "relu", return_state=True)(h)
+    return nn.Network([sequence, state, length], last + c, name="mixed")
 
 
 MIXED = mixed()

@@ -24,12 +24,14 @@ def parameters_of(program, seed=0):
 
 
 def outputs(model, *inputs):
-    """The outputs of a model for inputs side by side, and its parameters by name."""
+    """The outputs of a model for inputs side by side, the first or all of several, and its parameters by name."""
     program = model.describe()
     flat, named = parameters_of(program)
     rows = np.concatenate([each.reshape(len(each), -1) for each in inputs], 1)
-    targets = np.zeros((len(rows), program.targets[0].size))
-    return evaluate(program, flat, rows, targets)[program.outputs[0].tensor], named
+    targets = np.zeros((len(rows), sum(target.size for target in program.targets)))
+    values = evaluate(program, flat, rows, targets)
+    found = [values[output.tensor] for output in program.outputs]
+    return found if len(found) > 1 else found[0], named
 
 
 def of(layer, shape=(5, 3)):
@@ -62,6 +64,55 @@ def test_initial_states_are_inputs(name):
     given = [RNG.normal(size=(7, 4)) for _ in states]
     found, named = outputs(model, X, *given)
     np.testing.assert_allclose(found, run(CELLS[name], X, weights(named), given)[:, -1], atol=1e-13)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("both", [False, True])
+def test_final_states_are_results(name, both):
+    """With return_state, a layer gives its output and the states that its last step leaves, of each direction."""
+    sequence, length = nn.Input((5, 3)), nn.Input(1, name="steps")
+    layer = LAYERS[name](4, return_sequences=True, return_state=True, lengths=True)
+    nodes = (nn.Bidirectional(layer) if both else layer)(sequence, length)
+    lengths = np.array([[1], [2], [5], [3], [4], [5], [1]])
+    found, named = outputs(nn.Network([sequence, length], nodes, name="states"), X, lengths)
+    expected = []
+    for side in ("f", "b") if both else ("",):
+        states = [np.zeros((7, 4)) for _ in nodes[1:]][:: 2 if both else 1]
+        for t in reversed(range(5)) if side == "b" else range(5):
+            new = CELLS[name](X[:, t], states, *weights(named, f"{side}1"))
+            states = [np.where(t < lengths, after, before) for after, before in zip(new, states, strict=True)]
+        expected += states
+    assert len(found) == 1 + len(expected)
+    for own, other in zip(found[1:], expected, strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-13)
+    last = layer.states if both else 0
+    np.testing.assert_allclose(found[0][:, -1, :4], found[1], atol=1e-13)
+    np.testing.assert_allclose(found[0][:, 0, -4:] if both else found[0][:, -1], found[1 + last], atol=1e-13)
+
+
+def test_an_encoder_and_a_decoder():
+    """The final states of a layer are the initial ones of another, also by their name, and with lengths behind."""
+    source, target, length = nn.Input((5, 3)), nn.Input((4, 3), name="target"), nn.Input(1, name="steps")
+    _, *states = nn.LSTM(2, return_state=True)(source)
+    decoder = nn.LSTM(2, lengths=True)
+    model = nn.Network([source, target, length], decoder(target, length, initial_state=states), name="translator")
+    sentences, lengths = RNG.normal(size=(7, 4, 3)), np.full((7, 1), 3)
+    found, named = outputs(model, X, sentences, lengths)
+    passed = [np.zeros((7, 2))] * 2
+    for sequence, behind in ((X, "1"), (sentences[:, :3], "2")):
+        for t in range(sequence.shape[1]):
+            passed = CELLS["LSTM"](sequence[:, t], passed, *weights(named, behind))
+    np.testing.assert_allclose(found, passed[0], atol=1e-13)
+
+
+def test_an_output_may_be_a_state():
+    """The output of the last step is the state h: where both are asked for, both are given, under their names."""
+    sequence = nn.Input((5, 3))
+    h, c = nn.LSTM(2, return_state=True, name="rnn")(sequence)[1:]
+    program = nn.Network(sequence, [nn.Dense(1)(c), h], name="states").describe()
+    assert [str(target) for target in program.targets] == ["y1[n, 1]", "y_rnn_h[n, 2]"]
+    found, _ = outputs(nn.Network(sequence, nn.GRU(2, return_state=True)(sequence), name="twice"), X)
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -101,7 +152,9 @@ def test_derivatives_are_differences():
     sequence, state, length = nn.Input((4, 2)), nn.Input(2, name="state"), nn.Input(1, name="steps")
     h = nn.Bidirectional(nn.LSTM(2, return_sequences=True))(sequence)
     h = nn.GRU(2, lengths=True, return_sequences=True, go_backwards=True)(h, state, length)
-    h = nn.SimpleRNN(2)(nn.GRU(2, reset_after=False, return_sequences=True)(h))
+    h = nn.GRU(2, reset_after=False, return_sequences=True)(h)
+    h, _, c = nn.LSTM(2, return_sequences=True, return_state=True)(h)
+    h = nn.SimpleRNN(2)(h, initial_state=c)
     model = nn.Network([sequence, state, length], nn.Dense(1)(h), name="mixed").describe()
     derived = simplify(differentiate(stabilize(model), fit=False))
     flat, _ = parameters_of(model)
@@ -155,6 +208,7 @@ def test_initial_weights_are_those_of_keras():
         (nn.Bidirectional(nn.GRU(3), merge_mode="max"), (5, 3), "merge_mode of layer 1 is one of concat, sum"),
         (nn.GRU(4), (0, 3), "must be a positive integer, not 0"),
         (nn.LSTM(4, "softmax"), (5, 3), "unknown activation"),
+        (nn.LSTM(4, return_state=True, name="rnn"), (5, 3), r"layer 1 \(rnn\) gives its states .* leave out"),
     ],
 )
 def test_what_does_not_fit_is_refused(layer, shape, message):
