@@ -171,7 +171,7 @@ def test_dropout_of_torch():
 @pytest.mark.parametrize(
     ("stack", "message"),
     [
-        (linear(U1), "from_torch takes a torch.nn.Sequential, not a Linear"),
+        (linear(U1), "from_torch takes a torch.nn.Sequential or another module, not a Linear"),
         (
             module("Sequential", linear(U1), module("Conv3d")),
             "the module Conv3d cannot be taken over; from",

@@ -1,0 +1,141 @@
+"""Single modules of PyTorch as layers, with the weights that they start with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from sympy import S
+
+from nncodegen.describe import BatchNormalization, Dense, Dropout, Embedding, Flatten, LayerNormalization
+from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
+from nncodegen.describe.layer import Layer
+from nncodegen.errors import ModelError
+from nncodegen.imports.activations import (
+    celu,
+    clip,
+    gelu_tanh,
+    hard_sigmoid,
+    hard_swish,
+    log_sigmoid,
+    mish,
+    number,
+    shrink,
+    tanh_shrink,
+    thresholded,
+)
+from nncodegen.imports.torch_windows import WINDOWS, only, window_layer
+from nncodegen.ir.functions import elu, gelu, leaky_relu, softplus
+
+NAMED = {
+    "ReLU": "relu", "SELU": "selu", "SiLU": "silu", "Sigmoid": "sigmoid", "Softsign": "softsign", "Tanh": "tanh",
+}  # fmt: skip
+"""Modules of PyTorch that are activations with a name."""
+
+ACTIVATION_OF: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
+    "CELU": lambda m: lambda z: celu(z, number(m.alpha)),
+    "ELU": lambda m: lambda z: elu(z, number(m.alpha)),
+    "GELU": lambda m: gelu_tanh if m.approximate == "tanh" else gelu,
+    "Hardshrink": lambda m: lambda z: shrink(z, number(m.lambd), S.Zero),
+    "Hardsigmoid": lambda m: hard_sigmoid,
+    "Hardswish": lambda m: hard_swish,
+    "Hardtanh": lambda m: lambda z: clip(z, number(m.min_val), number(m.max_val)),
+    "LeakyReLU": lambda m: lambda z: leaky_relu(z, number(m.negative_slope)),
+    "LogSigmoid": lambda m: log_sigmoid,
+    "Mish": lambda m: mish,
+    "ReLU6": lambda m: lambda z: clip(z, S.Zero, number(6)),
+    "Softplus": lambda m: lambda z: softplus(number(m.beta) * z) / number(m.beta),
+    "Softshrink": lambda m: lambda z: shrink(z, number(m.lambd), number(m.lambd)),
+    "Tanhshrink": lambda m: tanh_shrink,
+    "Threshold": lambda m: lambda z: thresholded(z, number(m.threshold), number(m.value)),
+}
+"""Modules of PyTorch that are activations, with their arguments, as functions of an expression."""
+
+NORMALIZATIONS = ("BatchNorm1d", "BatchNorm2d", "LayerNorm")
+RECURRENT = ("GRU", "LSTM", "RNN")
+
+
+def layer_of(module: Any) -> Layer | None:
+    """The layer for a module of PyTorch; None for what is an activation, or not known."""
+    kind = type(module).__name__ if is_of_torch(module) else ""
+    if kind == "Linear":
+        return Dense(int(module.out_features), bias=module.bias is not None)
+    if kind == "Dropout":
+        return Dropout(float(module.p))
+    if kind == "Flatten":
+        only(module, start_dim=1, end_dim=-1)
+        return Flatten()
+    if kind == "Embedding":
+        only(module, padding_idx=None, max_norm=None)
+        return Embedding(int(module.num_embeddings), int(module.embedding_dim))
+    if kind in NORMALIZATIONS:
+        return _normalization(kind, module)
+    return window_layer(module) if kind in WINDOWS else None
+
+
+def _normalization(kind: str, module: Any) -> Layer:
+    """The layer for a module that normalizes; one that has statistics of batches keeps them as they are."""
+    scale = module.weight is not None
+    if kind == "LayerNorm":
+        axes = tuple(range(-len(module.normalized_shape), 0))
+        return LayerNormalization(axes, float(module.eps), scale and module.bias is not None, scale)
+    if module.running_mean is None:
+        raise ModelError(f"the module {module} has no running statistics: from_torch needs track_running_stats=True")
+    return BatchNormalization(1, float(module.eps), scale, scale, frozen=True)
+
+
+def weights_of(layer: Layer, module: Any, level: int = 0) -> dict[str, Any]:
+    """The weights of a module by the letters of the layer's parameters; level numbers those of a recurrent stack."""
+    found = {}
+    for letters, (_, names) in layer.elsewhere.items():
+        parts = [names] if isinstance(names, str) else names
+        given = [getattr(module, name.replace("_l0", f"_l{level}"), None) for name in parts]
+        if all(part is not None for part in given):
+            arrays = [_values(part) for part in given]
+            found[letters] = layer.taken_over(letters, arrays[0] if len(parts) == 1 else np.stack(arrays), "torch")
+    return found
+
+
+def fitting(values: Any, shape: Sequence[int | None]) -> Any:
+    """The values of a parameter in the shape that it has here: row by row they are the same."""
+    same = values.size == math.prod(size or 0 for size in shape)
+    return values.reshape(shape) if same else values
+
+
+def activation_with(activation: Activation, module: Any, flat: bool) -> Activation:
+    """The activation of a layer followed by a module. Raises ModelError for one that is not known."""
+    kind = type(module).__name__ if is_of_torch(module) else ""
+    if kind == "Softmax" and module.dim in ((1, -1) if flat else (-1,)) and activation == "linear":
+        return SOFTMAX
+    if kind in NAMED and activation == "linear":
+        return NAMED[kind]
+    if activation == SOFTMAX or not (kind in NAMED or kind in ACTIVATION_OF):
+        raise ModelError(
+            f"the module {module} cannot be taken over; from_torch knows Linear, Dropout, Embedding, Flatten, "
+            f"Identity, {', '.join((*NORMALIZATIONS, *RECURRENT, *WINDOWS))}, Softmax in the end, and the activations "
+            f"{', '.join(sorted((*NAMED, *ACTIVATION_OF)))}"
+        )
+    outer = ACTIVATIONS[NAMED[kind]] if kind in NAMED else _checked(module, ACTIVATION_OF[kind])
+    inner = ACTIVATIONS[activation] if isinstance(activation, str) else activation
+    return lambda z: outer(inner(z))
+
+
+def _checked(module: Any, make: Callable[[Any], Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """The function of an activation, whose arguments are finite."""
+    numbers = [value for value in vars(module).values() if isinstance(value, float)]
+    if not all(map(math.isfinite, numbers)):
+        raise ModelError(f"the module {module} has an argument that is not finite")
+    return make(module)
+
+
+def is_of_torch(module: Any, name: str | None = None) -> bool:
+    """Whether an object is a module of PyTorch itself (of a class of its own, it would do something else), by name."""
+    kind = type(module)
+    return kind.__module__.startswith("torch.nn.modules.") and name in (None, kind.__name__)
+
+
+def _values(tensor: Any) -> Any:
+    """The values of a parameter of PyTorch, wherever it lies, as doubles."""
+    return tensor.detach().cpu().double().numpy()
