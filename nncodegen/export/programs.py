@@ -19,15 +19,15 @@ def described(request: Request) -> Program:
     return replace(describe(request.subject.model, request.precision), name=request.name)
 
 
-def without_moves(program: Program, destination: str, windows: bool = False) -> Program:
-    """The program itself. Raises ModelError for steps that recur, which a destination lacks, and others that it may.
-
-    windows says whether it knows indices that belong together by equations.
-    """
+def without_moves(program: Program, destination: str) -> Program:
+    """The program itself. Raises ModelError for windows and steps that recur, which a destination lacks."""
     for step in program.steps:
-        if windows and step.operator in RECURRENCES:
-            raise ModelError(f"{destination} does not know how {step.target} of {program.name} is made: it recurs")
-        if (step.where or step.operator in RECURRENCES) and not windows:
+        if step.operator in RECURRENCES:
+            raise ModelError(
+                f"{destination} knows no recurrent layers, as the one of {step.expression} in {program.name}: export "
+                f"to plain C or ONNX"
+            )
+        if step.where:
             raise ModelError(
                 f"{destination} does not know how {step.target} of {program.name} is made, which is {step.definition}: "
                 f"it knows layers whose values are sums and formulas without such windows, pieces or gathered rows"

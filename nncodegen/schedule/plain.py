@@ -4,67 +4,27 @@ There are no tiles, vectors or blocks here, and the flat nests of the other plan
 loops are a tree: a step joins the last loop over its first index that comes late enough for what it reads, and what is
 read in that loop alone is a local variable. A layer becomes one loop over its units, with the sum over its inputs
 inside of it, and only its outputs take memory. An index whose value an equation gives has no loop, but a test that
-there is such a value.
+there is such a value. Steps of a recurrence are in one loop over time (see ``schedule.tree``), and keep what a later
+iteration reads.
 """
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from math import prod
 
 from sympy import S
 
-from nncodegen.ir import SAMPLE, Element, Equation, Program, Solution, Step, Tensor, needed, solve
+from nncodegen.ir import RECURRENCES, Element, Program, Step, Tensor, needed
 from nncodegen.schedule.forms import free
 from nncodegen.schedule.nest import Place, Storage
+from nncodegen.schedule.recurrences import in_place, settled
 from nncodegen.schedule.single_sample import without_samples
-
-
-@dataclass(frozen=True)
-class Loop:
-    """A loop over an index, and what is in it."""
-
-    index: str
-    size: int
-    body: tuple[Item, ...]
-
-
-@dataclass(frozen=True)
-class Test:
-    """What is in it happens where an equation holds: an index has then the value that it is solved for."""
-
-    equation: Solution | Equation
-    size: int
-    """The size of that index."""
-    body: tuple[Item, ...]
-
-
-@dataclass(frozen=True)
-class Start:
-    """Before the loops of a reduction: the variable in which it is computed."""
-
-    step: Step
-
-
-@dataclass(frozen=True)
-class Compute:
-    """A step, or one term of its reduction."""
-
-    step: Step
-
-
-@dataclass(frozen=True)
-class Finish:
-    """Behind the loops of a reduction, whose value is then known."""
-
-    step: Step
-
-
-Item = Loop | Test | Start | Compute | Finish
+from nncodegen.schedule.tree import Compute, Item, Node, frozen, tree
 
 
 @dataclass(frozen=True)
@@ -87,7 +47,7 @@ Position = tuple[int, tuple[int, ...]]
 
 def plan_outputs(program: Program) -> PlainKernel:
     """The loops that compute the outputs of a simplified program, one behind the other."""
-    return _plan(without_samples(program), Place.OUTPUT, program.outputs)
+    return _plan(_of_one(program), Place.OUTPUT, program.outputs)
 
 
 def plan_matrix(program: Program, positions: Sequence[Position], identities: Iterable[str]) -> PlainKernel:
@@ -95,14 +55,14 @@ def plan_matrix(program: Program, positions: Sequence[Position], identities: Ite
 
     Identities are parameters of the program that are in no memory: 1 where their two indices are equal, else 0.
     """
-    kernel = _plan(without_samples(program), Place.OUTPUT, program.outputs, positions)
+    kernel = _plan(_of_one(program), Place.OUTPUT, program.outputs, positions)
     places = {name: Storage(Place.IDENTITY) for name in identities}
     return replace(kernel, storage={**kernel.storage, **places})
 
 
 def plan_loss(program: Program) -> PlainKernel:
     """The loops that compute the loss of one sample, without its weight: a local variable."""
-    one = without_samples(program)
+    one = _of_one(program)
     weight = {Element(one.weight.name): S.One}
     steps = tuple(replace(step, expression=step.expression.xreplace(weight)) for step in one.steps)
     return _plan(replace(one, steps=steps), Place.LOCAL, (one.loss,))
@@ -110,18 +70,56 @@ def plan_loss(program: Program) -> PlainKernel:
 
 def plan_gradient(program: Program) -> PlainKernel:
     """The loops that compute the loss, times the weight of the sample, and add its derivatives to what is there."""
-    return _plan(without_samples(program), Place.GRADIENT, program.gradient)
+    return _plan(_of_one(program), Place.GRADIENT, program.gradient)
+
+
+def _of_one(program: Program) -> Program:
+    """The program of one sample."""
+    return without_samples(settled(program))
 
 
 def _plan(one: Program, place: Place, results: Iterable[Element], positions: Sequence[Position] = ()) -> PlainKernel:
     own = [Element(e.tensor, [index for index in e.indices if one.sizes.get(index)]) for e in results]
     loss = [] if place is Place.OUTPUT else [one.loss]
-    steps, storage = _with_results(list(needed(one.steps, [*own, *loss])), one, place, own, positions)
-    root = _tree(steps, one)
+    read = list(needed(_in_parameters(map(partial(_numbered, one=one), in_place(one.steps)), one), [*own, *loss]))
+    steps, storage = _with_results(read, one, place, own, positions)
+    root = tree(steps, one)
     storage |= _outside(one)
     storage |= {element.tensor: Storage(Place.LOCAL) for element in loss}
     arrays, work = _arrays(root, one, storage)
-    return PlainKernel(one, _frozen(root, one), storage | arrays, work)
+    return PlainKernel(one, frozen(root, one), storage | arrays, work)
+
+
+def _numbered(step: Step, one: Program) -> Step:
+    """The step with numbers in the place of indices that have one value only, as that of a gate."""
+    if step.operator != "sum":
+        return step
+    numbers = {
+        equal.left: str(equal.offset)
+        for equal in step.where
+        if equal.left in step.over and not equal.terms and 0 <= equal.offset < (one.sizes[str(equal.left)] or 0)
+    }
+    where = tuple(equal for equal in step.where if equal.left not in numbers)
+    if not numbers or any(index in numbers for equal in where for index in equal.indices):
+        return step
+    over = tuple(index for index in step.over if index not in numbers)
+    expression = step.expression.xreplace({e: e.renamed(numbers) for e in step.operands})
+    return Step(step.target, expression, "sum" if over else None, over, where)
+
+
+def _in_parameters(steps: Iterable[Step], one: Program) -> Iterator[Step]:
+    """The steps, where what is a part of a parameter is read where it lies."""
+    names, parts = {tensor.name for tensor in one.parameters}, dict[str, Step]()
+    for step in steps:
+        known = {}
+        for operand in (operand for operand in step.operands if operand.tensor in parts):
+            part = parts[operand.tensor]
+            indices = dict(zip(part.target.indices, operand.indices, strict=True))
+            known[operand] = part.operands[0].renamed(indices)
+        value = step.expression
+        if step.operator is None and not step.where and isinstance(value, Element) and value.tensor in names:
+            parts[step.target.tensor] = step
+        yield step.xreplace(known) if known else step
 
 
 def _with_results(
@@ -166,173 +164,52 @@ def _strides(shape: tuple[int | None, ...]) -> tuple[int, ...]:
     return tuple(prod(size or 1 for size in shape[k + 1 :]) for k in range(len(shape)))
 
 
-# --- the tree of loops -------------------------------------------------------------------------------------------
-
-
-@dataclass(eq=False)
-class _Node:
-    """A loop, or a test, that is being filled, and the tensors that are computed in it; the outermost has no index."""
-
-    index: str = ""
-    equation: Solution | Equation | None = None
-    body: list[_Node | Start | Compute | Finish] = field(default_factory=list)
-    tensors: dict[str, Element] = field(default_factory=dict)
-
-
-def _tree(steps: list[Step], one: Program) -> _Node:
-    """The steps in loops: as many as can be in one loop, before another one begins."""
-    root, defined = _Node(), {step.target.tensor for step in steps}
-    missing = [{operand.tensor for operand in step.operands} & defined for step in steps]
-    readers: dict[str, list[int]] = {name: [] for name in defined}
-    for number, names in enumerate(missing):
-        for name in names:
-            readers[name].append(number)
-    ready: dict[str, list[int]] = {}  # the steps that could be next, in their order, by their first index
-    for number, step in enumerate(steps):
-        if not missing[number]:
-            ready.setdefault(_first_index(step), []).append(number)
-    while any(ready.values()):
-        number = _next(root, steps, ready)
-        _insert(steps[number], root, one)
-        for reader in readers[steps[number].target.tensor]:
-            missing[reader].remove(steps[number].target.tensor)
-            if not missing[reader]:
-                insort(ready.setdefault(_first_index(steps[reader]), []), reader)
-    return root
-
-
-def _first_index(step: Step) -> str:
-    """The index of the outermost loop around a step; an empty text where there is none."""
-    return step.indices[0] if step.indices else ""
-
-
-def _next(root: _Node, steps: list[Step], ready: dict[str, list[int]]) -> int:
-    """Takes one of the steps that are ready: one that joins the last loop, else one without loops, else the first."""
-    last = root.body[-1] if root.body else None
-    if isinstance(last, _Node):
-        for place, number in enumerate(ready.get(last.index, [])):
-            if _may_join(last, steps[number]):
-                return ready[last.index].pop(place)
-    index = "" if ready.get("") else min((numbers[0], index) for index, numbers in ready.items() if numbers)[1]
-    return ready[index].pop(0)
-
-
-def _insert(step: Step, root: _Node, one: Program) -> None:
-    """Adds a step to the loops over its indices."""
-    chain = [root]
-    around = (*step.target.indices, *_reduced(step, one))
-    for number, level in enumerate(around):
-        loop = _loop(chain[-1], level, step) if isinstance(level, str) else _Node("", level)
-        if loop.equation:
-            chain[-1].body.append(loop)
-        if number == len(step.target.indices):  # the first of those that are reduced
-            at = chain[-1].body.index(loop)
-            chain[-1].body[at : at + 1] = [Start(step), loop, Finish(step)]
-        chain.append(loop)
-    chain[-1].body.append(Compute(step))
-    for node in chain:
-        node.tensors[step.target.tensor] = step.target
-
-
-def _reduced(step: Step, one: Program) -> tuple[str | Solution | Equation, ...]:
-    """The loops and tests of a reduction: each test as soon as what it compares is known."""
-    if not step.where or not step.over:
-        return step.over
-    solved = solve(step.where, step.over, one.sizes)
-    moving = {index for equation in step.where for index in equation.indices}
-    in_order = step.operator == "first"  # which numbers the terms
-    waiting = list(solved.free) if in_order else sorted(solved.free, key=lambda index: index not in moving)
-    tests: list[Solution | Equation] = [*solved.solutions, *solved.conditions]
-    found: list[str | Solution | Equation] = []
-    known = {*step.target.indices}
-    while tests or waiting:
-        able = [test for test in tests if _read(test) <= known]
-        found += able or waiting[:1]
-        known |= {test.index for test in able if isinstance(test, Solution)} | {*([] if able else waiting[:1])}
-        tests = [test for test in tests if test not in able]
-        waiting = waiting if able else waiting[1:]
-    return tuple(found)
-
-
-def _read(test: Solution | Equation) -> set[str]:
-    """The indices that a test reads."""
-    if isinstance(test, Equation):
-        return {*test.indices}
-    named = [(name,) if isinstance(name, str) else name.indices for name, _ in test.terms]
-    return {index for indices in named for index in indices}
-
-
-def _loop(node: _Node, index: str, step: Step) -> _Node:
-    """The last loop over an index in a node that a step may join, or a new one."""
-    for item in reversed(node.body):
-        if isinstance(item, _Node) and item.index == index and _may_join(item, step):
-            return item
-        computed = item.tensors if isinstance(item, _Node) else (item.step.target.tensor,)
-        if any(operand.tensor in computed for operand in step.operands):
-            break
-    node.body.append(_Node(index))
-    return node.body[-1]  # type: ignore[return-value]
-
-
-def _may_join(loop: _Node, step: Step) -> bool:
-    """Whether all that a step reads of what a loop computes is known in the same iteration."""
-    for operand in step.operands:
-        target = loop.tensors.get(operand.tensor)
-        if target and (loop.index, loop.index) not in zip(target.indices, operand.indices, strict=True):
-            return False  # a reduction that is not finished, or the value of another iteration
-    return True
-
-
-def _frozen(node: _Node, one: Program) -> tuple[Item, ...]:
-    return tuple(_item(item, one) if isinstance(item, _Node) else item for item in node.body)
-
-
-def _item(node: _Node, one: Program) -> Item:
-    body = _frozen(node, one)
-    if node.equation:
-        return Test(node.equation, one.sizes[getattr(node.equation, "index", SAMPLE)] or 1, body)
-    return Loop(node.index, one.sizes[node.index] or 1, body)
-
-
 # --- work memory -------------------------------------------------------------------------------------------------
 
 
-def _walk(node: _Node, chain: tuple[_Node, ...] = ()) -> Iterator[tuple[Step, tuple[_Node, ...]]]:
+def _walk(node: Node, chain: tuple[Node, ...] = ()) -> Iterator[tuple[Step, tuple[Node, ...]]]:
     """The steps in a node, each with the loops around it."""
     for item in node.body:
-        if isinstance(item, _Node):
+        if isinstance(item, Node):
             yield from _walk(item, (*chain, item))
         elif isinstance(item, Compute):
             yield item.step, chain
 
 
-def _arrays(root: _Node, one: Program, known: Mapping[str, Storage]) -> tuple[dict[str, Storage], int]:
+def _arrays(root: Node, one: Program, known: Mapping[str, Storage]) -> tuple[dict[str, Storage], int]:
     """The places of all tensors that have none yet, and the length of work memory.
 
     A tensor that is read only inside of the loops in which it is computed is a local variable; any other has an array,
-    whose memory is free again behind the last of the outermost loops that reads it.
+    whose memory is free again behind the last of the outermost loops that reads it. Where a tensor is read in the next
+    iteration of the outermost loop, and behind its last one, but not elsewhere, there is an array for one iteration.
     """
-    around: dict[str, tuple[_Node, ...]] = {}
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    targets: dict[str, Element] = {}
-    for number, item in enumerate(root.body):
-        for step, chain in _walk(_Node(body=[item])):
-            name = step.target.tensor
-            targets[name], first[name], last[name] = step.target, number, number
-            around[name] = chain[: len(step.target.indices)]
-            for operand in (operand.tensor for operand in step.operands if operand.tensor in targets):
-                last[operand] = number
-                shared = zip(around[operand], chain, strict=False)
-                around[operand] = around[operand][: sum(1 for own, other in shared if own is other)]
+    steps = [(n, *each) for n, item in enumerate(root.body) for each in _walk(Node(body=[item]))]
+    targets = {step.target.tensor: step.target for _, step, _ in steps}
+    around = {step.target.tensor: chain[: len(step.target.indices)] for _, step, chain in steps}
+    first = {step.target.tensor: number for number, step, _ in steps}
+    last = dict(first)
+    kept: set[str] = set()
+    for number, step, chain in steps:
+        for operand in (operand for operand in step.operands if operand.tensor in targets):
+            name = operand.tensor
+            last[name] = max(last[name], number)
+            if step.operator in RECURRENCES:
+                kept.add(name)
+                chain = chain[:1]
+            elif number > first[name] and around[name] and _is_final(operand, step, around[name], one):
+                kept.add(name)
+                chain = around[name][:1]
+            shared = zip(around[name], chain, strict=False)
+            around[name] = around[name][: sum(1 for own, other in shared if own is other)]
     storage: dict[str, Storage] = {}
     taken: list[tuple[int, int, int]] = []  # the begin and the end of an array, and the last item that reads it
     work = 0
     for name, target in targets.items():
         if name in known:
             continue
-        inside = target.indices[len(around[name]) :]
-        if not inside:
+        shared_indices = {node.index for node in around[name]}
+        inside = [index for index in target.indices if index not in shared_indices]
+        if not inside and name not in kept:
             storage[name] = Storage(Place.LOCAL)
             continue
         size, offset = one.count(inside), 0
@@ -341,6 +218,15 @@ def _arrays(root: _Node, one: Program, known: Mapping[str, Storage]) -> tuple[di
                 offset = end
         taken.append((offset, offset + size, last[name]))
         work = max(work, offset + size)
-        strides = _strides(tuple(one.sizes[index] for index in inside))
-        storage[name] = Storage(Place.ARRAY, offset, (0,) * len(around[name]) + strides)
+        strides = dict(zip(inside, _strides(tuple(one.sizes[index] for index in inside)), strict=True))
+        storage[name] = Storage(Place.ARRAY, offset, tuple(strides.get(index, 0) for index in target.indices))
     return storage, work
+
+
+def _is_final(operand: Element, step: Step, around: Sequence[Node], one: Program) -> bool:
+    """Whether a step behind the outermost loop around an operand reads what the last iteration of that has left."""
+    loop = around[0]
+    read = operand.indices[loop.tensors[operand.tensor].indices.index(loop.index)]
+    numbers = [str(equal.offset) for equal in step.where if equal.left == read and not equal.terms]
+    size = one.sizes[loop.index] or 1
+    return (numbers or [read])[0] == str(0 if loop.forward is False else size - 1)

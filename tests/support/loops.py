@@ -9,7 +9,7 @@ import sympy
 
 from nncodegen.ir import Element, Program, Step, Tensor, evaluate, verify
 from nncodegen.schedule.nest import Place
-from nncodegen.schedule.plain import Compute, Finish, Loop, Start
+from nncodegen.schedule.tree import Compute, Finish, Loop, Start
 
 SIZES = {"i": 2, "j": 3, "k": 4, "l": 3}
 """An index of the same size as another: one tensor may be read under either."""

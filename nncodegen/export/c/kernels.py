@@ -15,10 +15,11 @@ from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import told
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
-from nncodegen.ir import Element, Equation, Step, solve
+from nncodegen.ir import RECURRENCES, Element, Equation, Step, solve
 from nncodegen.ir.equations import affine
 from nncodegen.schedule.nest import Place
-from nncodegen.schedule.plain import Compute, Finish, Item, Loop, PlainKernel, Start, Test
+from nncodegen.schedule.plain import PlainKernel
+from nncodegen.schedule.tree import Compute, Finish, Item, Loop, Start, Test
 
 ARRAYS = {
     Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.OUTPUT: "outputs",
@@ -74,6 +75,7 @@ class PlainEmitter:
     def __init__(self, kernel: PlainKernel, libm: bool, helpers: dict[str, None], lines: Lines) -> None:
         self._kernel, self._helpers, self._lines = kernel, helpers, lines
         self._names = Names(kernel.program.sizes)
+        self._solved: set[str] = set()  # the indices that are declared in this block
         for tensor in kernel.program.declared:
             self._names[tensor.name]
         self._printer = PlainPrinter(kernel.program.precision, self._value, libm, helpers)
@@ -116,9 +118,10 @@ class PlainEmitter:
 
     def _item(self, item: Item) -> None:
         if isinstance(item, Loop):
-            with self._lines.block(f"for (size_t {item.index} = 0; {item.index} < {item.size}; {item.index}++)"):
-                for inner in item.body:
-                    self._item(inner)
+            index, size = item.index, item.size
+            forward = f"for (size_t {index} = 0; {index} < {size}; {index}++)"
+            with self._lines.block(forward if item.forward else f"for (size_t {index} = {size}; {index}-- > 0;)"):
+                self._body(item.body)
         elif isinstance(item, Test):
             self._test(item)
         elif isinstance(item, Start):
@@ -142,12 +145,23 @@ class PlainEmitter:
             if solution.gathers:
                 self._helpers["number_in"] = None
                 value = f"number_in({value}, {size})"
+            if solution.index in self._solved:  # another value of the same index
+                with self._lines.block(""):
+                    self._body([test])
+                return
+            self._solved.add(solution.index)
             self._lines.add(f"const size_t {solution.index} = {value};")
             condition = f"{solution.index} < {size}"
             condition += f" && {solution.divisor}*{solution.index} == {dividend}" if solution.divisor > 1 else ""
         with self._lines.block(f"if ({condition})"):
-            for inner in test.body:
-                self._item(inner)
+            self._body(test.body)
+
+    def _body(self, items: Iterable[Item]) -> None:
+        """What is in a block, where indices that equations give are variables of its own."""
+        outer, self._solved = self._solved, set()
+        for item in items:
+            self._item(item)
+        self._solved = outer
 
     def _condition(self, equation: Equation) -> str:
         """That an equation holds, in C."""
@@ -166,8 +180,16 @@ class PlainEmitter:
         sizes = self._kernel.program.sizes
         return [(index, sizes[index] or 1) for index in solve(step.where, step.over, sizes).free]
 
+    def _recurred(self, step: Step) -> str:
+        """What the iteration before has left; 0 in the first."""
+        (index,), (held,) = step.over, step.operands
+        if step.operator == "before":
+            return f"{index} > 0 ? {self._value(held.renamed({index: f'({index} - 1)'}))} : 0"
+        there = f"{index} + 1 < {self._kernel.program.sizes[index]}"
+        return f"{there} ? {self._value(held.renamed({index: f'({index} + 1)'}))} : 0"
+
     def _statement(self, step: Step) -> str:
-        value = self._printer.print(step.expression)
+        value = self._recurred(step) if step.operator in RECURRENCES else self._printer.print(step.expression)
         if step.where and not step.over:
             value = f"{' && '.join(map(self._condition, step.where))} ? {value} : 0"
         if step.operator == "first":
@@ -206,11 +228,14 @@ class PlainEmitter:
         if storage.place is Place.IDENTITY:
             return f"(real) ({' == '.join(element.indices)})"
         pairs = zip(element.indices, storage.strides, strict=True)
-        texts = [index if stride == 1 else f"{stride}*{index}" for index, stride in pairs if stride]
+        moving = [(index, stride) for index, stride in pairs if stride and not index.isdigit()]
+        texts = [index if stride == 1 else f"{stride}*{index}" for index, stride in moving]
+        number = sum(stride * int(i) for i, stride in zip(element.indices, storage.strides, strict=True) if i.isdigit())
         if storage.place is Place.NOISE:
             return self._noise(storage.offset, " + ".join(texts) or "0")
         own = storage.place in (Place.PARAMETER, Place.ARRAY)  # they have pointers of their own
-        texts += [str(storage.offset)] if not texts or (storage.offset and not own) else []
+        number += 0 if own else storage.offset
+        texts += [str(number)] if number or not texts else []
         return f"{self.name(element) if own else ARRAYS[storage.place]}[{' + '.join(texts)}]"
 
     def _noise(self, number: int, unit: str) -> str:

@@ -10,7 +10,7 @@ from nncodegen.errors import ModelError
 from nncodegen.export.c.library import check_without_library
 from nncodegen.export.c.reserved import check_name, check_rules
 from nncodegen.export.initial import start_of
-from nncodegen.export.programs import described, differentiated, of_loss, of_outputs, stable, without_moves
+from nncodegen.export.programs import described, differentiated, of_loss, of_outputs, stable
 from nncodegen.export.request import Request
 from nncodegen.ir import Program, Update
 from nncodegen.passes.simplify import simplify
@@ -31,7 +31,7 @@ class PlainModel:
         self.name, self.upper, self.train = request.name, request.name.upper(), request.train
         self.real = REAL_TYPES[request.precision][0]
         check_name(self.name)
-        self.program = without_moves(described(request), "plain C", windows=True)
+        self.program = described(request)
         if not request.libm:
             self._check_without_library()
 

@@ -1,0 +1,79 @@
+"""Recurrent layers, taken elsewhere: plain C."""
+
+import re
+import subprocess
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.ir import evaluate
+from tests.support.models import gradient_of
+from tests.support.plain import COMPILERS, compiled, exported, loaded
+
+RNG = np.random.default_rng(4)
+
+
+def mixed():
+    """All that there is: both directions, initial and final states, steps left out, both kinds of a GRU."""
+    sequence, state, length = nn.Input((5, 3)), nn.Input(4, name="state"), nn.Input(1, name="steps")
+    h = nn.Bidirectional(nn.LSTM(2, mask_value=0.0, return_sequences=True))(sequence)
+    h = nn.GRU(4, lengths=True, return_sequences=True, go_backwards=True)(h, state, length)
+    h = nn.GRU(3, reset_after=False, return_sequences=True)(h)
+    every, _, c = nn.LSTM(2, "linear", return_sequences=True, return_state=True)(h)
+    outputs = [nn.SimpleRNN(2)(every, initial_state=c), nn.Dense(1)(every)]
+    return nn.Network([sequence, state, length], outputs, name="mixed")
+
+
+MIXED = mixed()
+PROGRAM = nn.compile_model(MIXED, until="differentiate")["differentiate"]
+PARAMETERS = RNG.normal(size=PROGRAM.parameter_count)
+X = np.hstack([RNG.normal(size=(6, 19)), [[1], [5], [3], [2], [4], [5]]])
+X[::2, 6:9] = 0
+Y = RNG.normal(size=(6, 7))
+
+
+def expected():
+    """The outputs side by side, the loss and the gradient."""
+    values = evaluate(PROGRAM, PARAMETERS, X, Y)
+    outputs = np.concatenate([values[e.tensor].reshape(6, -1) for e in PROGRAM.outputs], 1)
+    return outputs, float(values["loss"]), gradient_of(PROGRAM, PARAMETERS, X, Y)
+
+
+@pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
+def test_plain_c(precision, tmp_path):
+    """Plain C predicts and trains recurrences; its functions touch nothing beside their arrays."""
+    options = {"train": True, "precision": precision, "libm": precision == "float64"}
+    c = loaded(tmp_path, {"mixed": (MIXED, options)}, COMPILERS[0])["mixed"]
+    outputs, loss, gradient = expected()
+    bound = 1e-13 if precision == "float64" else 1e-5
+    np.testing.assert_allclose(c.predict(PARAMETERS, X), outputs, atol=bound)
+    found = c.loss_and_gradient(PARAMETERS, X, Y)
+    assert found[0] == pytest.approx(loss, rel=bound)
+    np.testing.assert_allclose(found[1], gradient, atol=bound * np.linalg.norm(gradient))
+    sources = [tmp_path / "mixed" / f"mixed{end}.c" for end in ("_test", "")]
+    checks = ("-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+    program = compiled(sources, tmp_path / "test", COMPILERS[-1], checks)
+    done = subprocess.run([program], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("right") == 4
+
+
+def test_memory_and_code_of_c_do_not_grow_with_a_sequence(tmp_path):
+    """States of a stack are kept for one step, where nothing reads those of all; the text holds other numbers alone."""
+    texts, work = [], []
+    for steps in (4, 20):
+        model = nn.Sequential([nn.GRU(4, return_sequences=True), nn.LSTM(4), nn.Dense(1)], (steps, 3), name="long")
+        written = exported(model, tmp_path / str(steps))
+        texts.append(re.sub(r"\d+", "0", written["long.c"]))
+        work.append(re.search(r"PREDICT_WORK = (\d+)", written["long.h"])[1])
+    assert texts[0] == texts[1]
+    assert work[0] == work[1]
+
+
+def test_what_knows_no_recurrences_says_so(tmp_path):
+    """The error names the state that recurs, and so its layer."""
+    pytest.importorskip("casadi")
+    model = nn.Sequential([nn.Dense(2), nn.LSTM(3), nn.Dense(1)], (4, 3), name="refused")
+    with pytest.raises(nn.ModelError, match=r"CasADi knows no recurrent layers, as the one of h2\[n, i, .\]"):
+        nn.export(model, "casadi", tmp_path)
