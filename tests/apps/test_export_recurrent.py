@@ -1,4 +1,4 @@
-"""Recurrent layers, taken elsewhere: plain C."""
+"""Recurrent layers, taken elsewhere: plain C, and ONNX."""
 
 import re
 import subprocess
@@ -62,13 +62,46 @@ def test_plain_c(precision, tmp_path):
 def test_memory_and_code_of_c_do_not_grow_with_a_sequence(tmp_path):
     """States of a stack are kept for one step, where nothing reads those of all; the text holds other numbers alone."""
     texts, work = [], []
-    for steps in (4, 20):
+    for steps in (4, 9):
         model = nn.Sequential([nn.GRU(4, return_sequences=True), nn.LSTM(4), nn.Dense(1)], (steps, 3), name="long")
         written = exported(model, tmp_path / str(steps))
         texts.append(re.sub(r"\d+", "0", written["long.c"]))
         work.append(re.search(r"PREDICT_WORK = (\d+)", written["long.h"])[1])
     assert texts[0] == texts[1]
     assert work[0] == work[1]
+
+
+def outputs_of(session, x, precision):
+    (found,) = session.run(None, {"X": x.astype(precision)})
+    return found
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("float64", 1e-13), ("float32", 1e-6)])
+def test_onnx(precision, bound, tmp_path):
+    """onnxruntime gives our outputs for a batch of any size, with one Scan for each recurrence."""
+    onnxruntime, onnx = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
+    nn.export(MIXED, "onnx", tmp_path, parameters=PARAMETERS, precision=precision)
+    session = onnxruntime.InferenceSession(tmp_path / "mixed.onnx", providers=["CPUExecutionProvider"])
+    given = (PARAMETERS, X) if precision == "float64" else (PARAMETERS.astype("f4").astype(float), X.astype("f4"))
+    values = evaluate(PROGRAM, given[0], given[1].astype(float), Y)
+    wanted = np.concatenate([values[e.tensor].reshape(6, -1) for e in PROGRAM.outputs], 1)
+    np.testing.assert_allclose(outputs_of(session, X, precision), wanted, atol=bound)
+    np.testing.assert_allclose(outputs_of(session, X[4:5], precision), wanted[4:5], atol=bound)
+    nodes = onnx.load(tmp_path / "mixed.onnx").graph.node
+    assert sum(node.op_type == "Scan" for node in nodes) == 7  # one counts the steps of a sample
+
+
+def test_onnx_as_its_definition_says(tmp_path):
+    """The reference implementation of ONNX gives our outputs for what goes forwards."""
+    reference = pytest.importorskip("onnx.reference")
+    x = nn.Input((5, 3), name="X")
+    model = nn.Network(x, nn.LSTM(2)(nn.GRU(3, return_sequences=True)(x)), name="forwards")
+    program = model.describe()
+    flat = np.random.default_rng(1).normal(size=program.parameter_count)
+    nn.export(model, "onnx", tmp_path, parameters=flat, precision="float64")
+    rows = X[:, :15]
+    found = outputs_of(reference.ReferenceEvaluator(str(tmp_path / "forwards.onnx")), rows, "float64")
+    np.testing.assert_allclose(found, evaluate(program, flat, rows, np.zeros((6, 2)))["last2"], atol=1e-13)
 
 
 def test_what_knows_no_recurrences_says_so(tmp_path):

@@ -16,19 +16,18 @@ from nncodegen.errors import ModelError
 from nncodegen.export.initial import start_of
 from nncodegen.export.onnx.graph import Graph, Value
 from nncodegen.export.onnx.masks import masked
+from nncodegen.export.onnx.recurrences import ROWS
 from nncodegen.export.onnx.steps import Steps
 from nncodegen.export.request import Exported, Request
 from nncodegen.ir import SAMPLE, Element, Program, verify
 from nncodegen.passes.stabilize import stabilize
+from nncodegen.schedule.recurrences import settled
 
 OPSET = 13
 """The version of the operators: the lowest in which all that are used have the form in which they are written."""
 
 IR_VERSION = 7
 """The version of the file format that came with the operators."""
-
-ROWS = "N"
-"""The name of the size of a batch, which is known when the model runs."""
 
 RANDOM = ("uniform", "normal", "truncated_normal")
 """The distributions of parameters that have no value before a training."""
@@ -46,7 +45,7 @@ def files(request: Request) -> Exported:
             f"{program.name} has no inputs, so there is nothing to predict: ONNX needs a model with inputs"
         )
     parameters = _parameters(request, program)
-    program, constants = masked(program)
+    program, constants = masked(settled(program))
     model, graph = _model(request, verify(program), {**parameters, **constants})
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString(deterministic=True)

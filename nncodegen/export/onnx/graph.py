@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,32 @@ class Value:
         return self.graph.elementwise("Equal", self, other)
 
 
+class Body:
+    """The body of a Scan while it is written: its inputs and outputs, by name with their shapes, and its nodes."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, list[int | str]] = {}
+        self.outputs: dict[str, list[int | str]] = {}
+        self.nodes: list[Entry] = []
+        self.names: set[str] = set()
+
+    def add_input(self, graph: Graph, name: str, shape: list[int | str]) -> None:
+        """One more input, with a name like this."""
+        found = graph.free(name)
+        self.inputs[found] = shape
+        self.names.add(found)
+
+    def add_output(self, graph: Graph, value: str, shape: list[int | str]) -> None:
+        """A value as one more output."""
+        found = graph.free("result")
+        self.nodes.append(("Identity", (value,), (found,), {}))
+        self.outputs[found] = shape
+
+
+Entry = tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]
+"""A node: its operator, its inputs, its outputs and its attributes."""
+
+
 class Graph:
     """Nodes and constants, in the order in which they were added. The same operation on the same values is one node.
 
@@ -64,9 +91,11 @@ class Graph:
     def __init__(self, precision: str, order: Sequence[str]) -> None:
         self.precision = precision
         self.order = tuple(order)
-        self._nodes: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = []
+        self._nodes: list[Entry] = []
+        self._body: Body | None = None
         self._constants: dict[str, TensorProto] = {}
         self._known: dict[Any, str] = {}
+        self._made = 0
         self._taken: set[str] = set()
         self._renamed: dict[str, str] = {}
         self._nameless: set[str] = set()
@@ -107,10 +136,29 @@ class Graph:
         """The name of the result of an operator."""
         key = (operator, tuple(inputs), repr(sorted(attributes.items())))
         if key not in self._known:
-            self._known[key] = self.free(f"t{len(self._nodes) + 1}")
+            self._made += 1
+            self._known[key] = self.free(f"t{self._made}")
             self._nameless.add(self._known[key])
-            self._nodes.append((operator, tuple(inputs), self._known[key], attributes))
+            entry: Entry = (operator, tuple(inputs), (self._known[key],), attributes)
+            if self._body and not self._body.names.isdisjoint(inputs):
+                self._body.nodes.append(entry)
+                self._body.names.add(self._known[key])
+            else:  # also in a body: what depends on nothing of it is computed once
+                self._nodes.append(entry)
         return self._known[key]
+
+    @contextmanager
+    def inside(self, body: Body) -> Iterator[None]:
+        """Nodes that depend on what is in a body are added there."""
+        self._body = body
+        yield
+        self._body = None
+
+    def scan(self, body: Body, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> list[str]:
+        """The names of the results of a Scan, which resemble those that are given."""
+        names = tuple(self.free(name) for name in outputs)
+        self._nodes.append(("Scan", tuple(inputs), names, {"body": body, **attributes}))
+        return list(names)
 
     def elementwise(self, operator: str, *values: Value | float, **attributes: Any) -> Value:
         """An operator that broadcasts, over values or numbers."""
@@ -178,11 +226,21 @@ class Graph:
     @property
     def nodes(self) -> list[NodeProto]:
         """The nodes."""
-        last = self._renamed
-        return [
-            helper.make_node(operator, [last.get(i, i) for i in inputs], [last.get(output, output)], **attributes)
-            for operator, inputs, output, attributes in self._nodes
-        ]
+        return [self._as_node(entry) for entry in self._nodes]
+
+    def _as_node(self, entry: Entry) -> NodeProto:
+        operator, inputs, outputs, attributes = entry
+        if isinstance(body := attributes.get("body"), Body):
+            kind = TensorProto.FLOAT if self.precision == "float32" else TensorProto.DOUBLE
+            ends = [[helper.make_tensor_value_info(self._last(name), kind, shape) for name, shape in these.items()]
+                    for these in (body.inputs, body.outputs)]  # fmt: skip
+            graph = helper.make_graph([self._as_node(inner) for inner in body.nodes], "step", *ends)
+            attributes = {**attributes, "body": graph}
+        return helper.make_node(operator, list(map(self._last, inputs)), list(map(self._last, outputs)), **attributes)
+
+    def _last(self, name: str) -> str:
+        """The name that a value has in the end."""
+        return self._renamed.get(name, name)
 
     @property
     def initializers(self) -> list[TensorProto]:
@@ -192,4 +250,5 @@ class Graph:
     @property
     def operators(self) -> Counter[str]:
         """How often each operator occurs."""
-        return Counter(operator for operator, *_ in self._nodes)
+        bodies = [entry[3]["body"].nodes for entry in self._nodes if isinstance(entry[3].get("body"), Body)]
+        return Counter(operator for entries in (self._nodes, *bodies) for operator, *_ in entries)

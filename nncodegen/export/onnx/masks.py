@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sympy import Eq, Float, Piecewise, S
 
 from nncodegen.errors import ModelError
-from nncodegen.export.onnx.windows import window_form
-from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Program, Step, Tensor
+from nncodegen.export.onnx.windows import places_of, window_form
+from nncodegen.ir import SAMPLE, Element, Equation, Program, Step, Tensor
 
 LOWEST = -3e38
 """What is below all numbers of single precision, nearly: a term of a maximum that does not exist."""
@@ -21,8 +21,7 @@ LOWEST = -3e38
 def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
     """The program with factors in place of equations, and the constants that it has besides its parameters, by name.
 
-    Steps for which ONNX has an operator keep their equations.
-    Raises ModelError for steps that recur.
+    Steps for which ONNX has an operator keep their equations. Raises ModelError for equations of samples.
     """
     constants: dict[str, NDArray[Any]] = {}
     tensors: list[Tensor] = []
@@ -36,9 +35,7 @@ def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
         return element
 
     for step in program.steps:
-        if step.operator in RECURRENCES:
-            raise ModelError(f"ONNX does not know how {step.target} of {program.name} is made: it recurs")
-        if window_form(step, program):
+        if window_form(step, program) or places_of(step, program) is not None:
             steps.append(step)
             continue
         factors = []

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sympy import Add, Mul
 
 from nncodegen.errors import ModelError
 from nncodegen.export.onnx.expressions import Expressions
 from nncodegen.export.onnx.graph import Graph, Value
-from nncodegen.export.onnx.windows import Form, window_form
-from nncodegen.ir import SAMPLE, Element, Program, Step
+from nncodegen.export.onnx.recurrences import scanned
+from nncodegen.export.onnx.windows import Form, places_of, window_form
+from nncodegen.ir import SAMPLE, Element, Group, Program, Step, grouped
 from nncodegen.ir.program import needed
 from nncodegen.schedule.loops import without_noise
 
@@ -42,11 +45,33 @@ class Steps:
         self._uses = Counter(element for step in self._steps.values() for element in step.operands)
         self._uses.update(program.outputs)
         self._values: dict[str, Value] = dict(columns)
+        items = grouped(self._steps.values())
+        self._groups = {step.target.tensor: item for item in items if isinstance(item, Group) for step in item.steps}
         self._expressions = Expressions(graph, self._element, program.layered)
 
     def read(self, element: Element) -> Value:
         """The value of an element of the program, with its axes as the indices of the element say."""
         return self._tensor(element)
+
+    def zeros(self, indices: Sequence[str]) -> Value:
+        """Zeros under all of these indices."""
+        return self._spread(self.graph.number(0.0), tuple(indices))
+
+    def inside(self, steps: Sequence[Step], values: Mapping[str, Value]) -> Steps:
+        """What writes the steps of a body, which read these values by name."""
+        inner = copy.copy(self)
+        inner._steps = {step.target.tensor: step for step in steps}
+        inner._uses = Counter(element for step in steps for element in step.operands)
+        inner._values, inner._groups = dict(values), {}
+        inner._expressions = Expressions(self.graph, inner._element, self._program.layered)
+        return inner
+
+    def _recur(self, group: Group) -> None:
+        """Writes a group of steps that recur."""
+        own = {step.target.tensor for step in group.steps}
+        read = {e.tensor for name, step in self._steps.items() if name not in own for e in step.operands}
+        read |= {element.tensor for element in self._program.outputs}
+        self._values |= scanned(group, self._program, [name for name in sorted(own) if name in read], self)
 
     # --- tensors -------------------------------------------------------------------------------------------------
 
@@ -64,6 +89,8 @@ class Steps:
             if name in self._parameters:
                 array = self._parameters[name]
                 self._values[name] = Value(self.graph, self.graph.constant(array, name), element.indices)
+            elif name in self._groups:
+                self._recur(self._groups[name])
             elif name in self._steps:
                 self._values[name] = self.graph.named(self._step(self._steps[name]), name)
             else:
@@ -75,7 +102,10 @@ class Steps:
 
     def _step(self, step: Step) -> Value:
         factors, form = _factors(step), window_form(step, self._program)
-        if form:
+        places = places_of(step, self._program)
+        if places is not None:
+            value = self._taken(step, places)
+        elif form:
             value = self._window(step, form)
         elif factors:
             value = self._product(step, factors)
@@ -112,6 +142,14 @@ class Steps:
             name = self.graph.node("Reshape", [name, self.graph.constant(split)])
         value = Value(self.graph, name, found)
         return value if abs(form.factor - 1) < EXACT else value * form.factor
+
+    def _taken(self, step: Step, places: NDArray[Any]) -> Value:
+        """Some places along an axis of a value."""
+        ((index,), element) = step.over, step.operands[0]
+        own = [i for i, _ in step.where[0].terms]
+        value, axis = self._tensor(element), element.indices.index(index)
+        name = self.graph.node("Gather", [value.name, self.graph.constant(places)], axis=axis)
+        return Value(self.graph, name, (*element.indices[:axis], *own, *element.indices[axis + 1 :]))
 
     # --- products ------------------------------------------------------------------------------------------------
 

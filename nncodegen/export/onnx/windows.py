@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sympy import Mul
 
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Step
@@ -60,6 +62,23 @@ class Form:
         if any(axis.more for axis in self.axes):
             found["output_padding"] = [axis.more for axis in self.axes]
         return found
+
+
+def places_of(step: Step, program: Program) -> NDArray[np.int64] | None:
+    """The places along an axis that a step takes, as a gate of all or steps of a sequence backwards; else None."""
+    if step.operator != "sum" or len(step.where) != 1 or not isinstance(step.expression, Element):
+        return None
+    (equation,) = step.where
+    own = [index for index, _ in equation.terms]
+    if step.over != (equation.left,) or len(own) > 1 or not {*own} <= {*step.target.indices} - {SAMPLE}:
+        return None
+    if equation.left not in step.expression.indices or {*own} & {*step.expression.indices}:
+        return None
+    places = np.array(equation.offset, np.int64)
+    for index, factor in equation.terms:
+        places = equation.offset + factor * np.arange(program.sizes[index] or 0)
+    there = (places >= 0) & (places < (program.sizes[str(equation.left)] or 0))
+    return places if there.all() else None
 
 
 def window_form(step: Step, program: Program) -> Form | None:
