@@ -2,14 +2,27 @@
 
 import re
 import subprocess
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import nncodegen as nn
 from nncodegen.ir import evaluate
+from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.simplify import simplify
+from nncodegen.passes.stabilize import stabilize
 from tests.support.models import gradient_of
 from tests.support.plain import COMPILERS, compiled, exported, loaded
+from tests.support.windows import OPERATIONS, PROGRAMS, Given, chain, data, gradient
+
+try:
+    import onnxruntime
+except ImportError:
+    onnxruntime = None
 
 RNG = np.random.default_rng(4)
 
@@ -71,6 +84,47 @@ def test_memory_and_code_of_c_do_not_grow_with_a_sequence(tmp_path):
     assert work[0] == work[1]
 
 
+CHAINS = {
+    "recurrent": PROGRAMS["recurrent"], "backwards": PROGRAMS["backwards"], "gated": PROGRAMS["gated"],
+    "shifted": chain([("recurrence", 1, 1, 1), ("cut", 1, 1, 1), ("recurrence", 1, 1, 2), ("window", 1, 1, 1)]),
+}  # fmt: skip
+NUMBERS = (st.integers(1, 3), st.integers(1, 2), st.integers(1, 2))
+RANDOM = st.lists(st.tuples(st.sampled_from(("recurrence", *OPERATIONS)), *NUMBERS), min_size=2, max_size=4)
+
+
+def test_programs_of_steps(tmp_path):
+    """Plain C and ONNX are what the evaluator says, whatever recurs in whichever direction."""
+    check(CHAINS, tmp_path)
+
+
+@pytest.mark.thorough
+@given(st.lists(RANDOM, min_size=8, max_size=8))
+@settings(max_examples=4)
+def test_random_programs_of_steps(operations):
+    """So they are for random programs, of windows, pools and recurrences one after the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        check({f"chain{k}": chain(some) for k, some in enumerate(operations)}, Path(folder))
+
+
+def check(models, folder):
+    """Predictions, losses and gradients of plain C, and predictions of onnxruntime, against those of the evaluator."""
+    functions = loaded(folder, {name: (Given(model), {"train": True}) for name, model in models.items()}, options=())
+    for name, model in models.items():
+        parameters, x, y = data(model)
+        derived = simplify(differentiate(stabilize(model), fit=False))
+        values, slopes = evaluate(model, parameters, x, y), gradient(derived, parameters, x, y)
+        outputs = values["out"].reshape(len(x), -1)
+        np.testing.assert_allclose(functions[name].predict(parameters, x), outputs, atol=1e-13)
+        loss, found = functions[name].loss_and_gradient(parameters, x, y)
+        assert loss == pytest.approx(float(values["loss"]), rel=1e-13)
+        np.testing.assert_allclose(found, slopes, atol=1e-13 * max(1, np.linalg.norm(slopes)))
+        if onnxruntime:
+            nn.export(Given(model), "onnx", folder, name=name, parameters=parameters, precision="float64")
+            session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
+            (found,) = session.run(None, {session.get_inputs()[0].name: x})
+            np.testing.assert_allclose(found, outputs, atol=1e-13)
+
+
 def outputs_of(session, x, precision):
     (found,) = session.run(None, {"X": x.astype(precision)})
     return found
@@ -79,11 +133,12 @@ def outputs_of(session, x, precision):
 @pytest.mark.parametrize(("precision", "bound"), [("float64", 1e-13), ("float32", 1e-6)])
 def test_onnx(precision, bound, tmp_path):
     """onnxruntime gives our outputs for a batch of any size, with one Scan for each recurrence."""
-    onnxruntime, onnx = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
     nn.export(MIXED, "onnx", tmp_path, parameters=PARAMETERS, precision=precision)
     session = onnxruntime.InferenceSession(tmp_path / "mixed.onnx", providers=["CPUExecutionProvider"])
-    given = (PARAMETERS, X) if precision == "float64" else (PARAMETERS.astype("f4").astype(float), X.astype("f4"))
-    values = evaluate(PROGRAM, given[0], given[1].astype(float), Y)
+    rounded = (PARAMETERS, X) if precision == "float64" else (PARAMETERS.astype("f4").astype(float), X.astype("f4"))
+    values = evaluate(PROGRAM, rounded[0], rounded[1].astype(float), Y)
     wanted = np.concatenate([values[e.tensor].reshape(6, -1) for e in PROGRAM.outputs], 1)
     np.testing.assert_allclose(outputs_of(session, X, precision), wanted, atol=bound)
     np.testing.assert_allclose(outputs_of(session, X[4:5], precision), wanted[4:5], atol=bound)
