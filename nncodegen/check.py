@@ -53,7 +53,8 @@ def check_gradient(
     parameters = np.asarray(module.initial_parameters(seed=1), float)
     values = evaluate(differentiated, parameters, X, Y)
     gradient = np.concatenate([values[element.tensor].ravel() for element in differentiated.gradient])
-    if not (np.isfinite(values[described.loss.tensor]) and np.isfinite(gradient).all()):
+    gradient = np.where(_trained(described), gradient, 0.0)
+    if not (np.isfinite(values[differentiated.in_training.loss.tensor]) and np.isfinite(gradient).all()):
         return None
     _, compiled = module.loss_and_gradient(parameters, X, Y)
     scale = max(float(np.linalg.norm(gradient)), 1e-300)
@@ -93,7 +94,7 @@ def _differences(
     """The difference of a directional derivative from a central difference, relative to the terms that it sums."""
     generator = np.random.default_rng(1)
     direction = generator.standard_normal(len(parameters)) * np.maximum(abs(parameters), 1e-3)
-    direction *= np.repeat([tensor.trained for tensor in program.parameters], [t.size for t in program.parameters])
+    direction *= _trained(program)
     found = float(gradient @ direction)
     scale = max(float(abs(gradient) @ abs(direction)), 1e-300)
 
@@ -109,6 +110,11 @@ def _differences(
         return abs(difference(1e-15, 50) - found) / scale
     coarse, fine = difference(1e-4, None), difference(1e-5, None)
     return abs(fine - found) / scale if abs(coarse - fine) < 1e-6 * scale else None
+
+
+def _trained(program: Program) -> Array:
+    """Whether each parameter is trained, (P,)."""
+    return np.repeat([tensor.trained for tensor in program.parameters], [t.size for t in program.parameters])
 
 
 def _moved(parameters: Array, step: float, direction: Array, digits: int | None) -> Any:

@@ -110,7 +110,10 @@ class Module(Protocol):
         Y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean."""
+        """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean.
+
+        With BatchNormalization it is the loss of predictions, with the moving statistics.
+        """
 
     def loss_and_gradient(
         self,
@@ -119,7 +122,11 @@ class Module(Protocol):
         Y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> tuple[float, Array]:
-        """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take."""
+        """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take.
+
+        They are those of training: with BatchNormalization, of all samples as one batch, with their own statistics. The
+        derivatives by its moving statistics are 0.
+        """
 
     def train(
         self,
@@ -449,7 +456,8 @@ class Module(Protocol):
 
         The other arguments are those of ``train``. Returns a Result, whose history holds the loss with the penalties
         after each iteration, and whose message is that of SciPy; its status is "converged", "completed" (after the
-        iterations that were allowed) or "stopped", with a RuntimeWarning. ``train`` cannot resume it.
+        iterations that were allowed) or "stopped", with a RuntimeWarning. ``train`` cannot resume it. With
+        BatchNormalization, all samples are one batch, and the moving statistics become those of all samples.
         """
 
     def load(self, path: str | PathLike[str]) -> Result:

@@ -36,7 +36,8 @@ class Formulas(RegexHighlighter):
         r"(?P<number>(?<![\w.])\d+(\.\d*)?(e[-+]?\d+)?\b)",
         r"(?P<function>\b[A-Za-z_]\w*(?=\())",
         r"(?m)^(?P<target> *[A-Za-z_]\w*(\[[^\]]*\])?)(?= *= )",
-        r"(?m)^(?P<word> *(inputs|targets|parameters|noise|outputs|loss|gradient|operations|update|next|kernel|for)\b)",
+        r"(?m)^(?P<word> *(inputs|targets|parameters|noise|outputs|loss|at rest|in training|gradient)\b)",
+        r"(?m)^(?P<word> *(operations|update|next|kernel|for)\b)",
         r"(?m)^(?P<title>---.*)$",
         r"(?P<comment>/\*.*\*/)",
     ]

@@ -164,6 +164,15 @@ def _programs(described: Program) -> Programs:
     return Programs(plain, plain, simplify(differentiate(stabilize(described), False)), updates)
 
 
+def _check_program(program: Program) -> None:
+    """Raises ModelError for a program whose exact values a certificate does not know."""
+    if program.statistics:
+        raise ModelError(
+            f"{program.name} trains with the statistics of batches (BatchNormalization), of which a certificate does "
+            f"not know exact values: it can be built without one, or with frozen=True"
+        )
+
+
 def _check_identity(module: Any, identity: str) -> None:
     own = module._model.facts.identity
     if own != identity:
@@ -193,6 +202,7 @@ def _examine(
 def _certificate(
     module: Module, path: Path, compiled: Compiled, model: Describable, march: str, points: int | None, seed: int
 ) -> Certificate:
+    _check_program(compiled["describe"])
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
     plain = without_derivatives(described)

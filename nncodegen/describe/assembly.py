@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from sympy import Expr
 
-from nncodegen.describe.call import Copy, Indices, Part, Shape
+from nncodegen.describe.call import PRESENT, Copy, Indices, Part, Shape
 from nncodegen.describe.loss_steps import Output
-from nncodegen.ir import SAMPLE, Element, Equation, Step, elements, needed
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Equation, Statistic, Step, Tensor, elements, needed
 
 
 class Assembly(NamedTuple):
@@ -56,6 +57,40 @@ def assembled(
         read = [e for output in found.outputs for e in (output.element, *elements(output.formula))]
         found = found._replace(steps=needed(found.steps, read))
     return found
+
+
+def statistics_of(
+    name: str, parts: Sequence[Part], assembly: Assembly, present: str = PRESENT
+) -> tuple[Tensor | None, tuple[Statistic, ...]]:
+    """What is 1 for each sample, if anything is a statistic of them all, and these. Raises ModelError."""
+    pairs = [pair for part in parts for pair in part.statistics]
+    followed = [parameter for _, parameter in pairs]
+    for parameter in followed:
+        if followed.count(parameter) > 1:
+            raise ModelError(
+                f"{parameter} of {name} would follow the statistics of several uses of one layer: give each a "
+                f"BatchNormalization of its own, or freeze it"
+            )
+    _check_sums(name, {value for value, _ in pairs}, assembly, present)
+    targets = {step.target.tensor: step.target for step in assembly.steps}
+    found = (Statistic(targets[value], Element(parameter, targets[value].indices)) for value, parameter in pairs)
+    return (Tensor(present, (None,)) if pairs else None), tuple(found)
+
+
+def _check_sums(name: str, followed: Container[str], assembly: Assembly, present: str) -> None:
+    """Raises ModelError for a sum over the samples that may count others, or that there is at rest as well."""
+    implicit = Element(present, (SAMPLE,))
+    for step in assembly.steps:
+        if SAMPLE in step.over and implicit not in step.operands:
+            raise ModelError(f"{step.target} of {name} is a sum over samples: multiply its terms by call.present")
+    rest = [step for step in assembly.steps if step.target.tensor not in followed]
+    read = [e for output in assembly.outputs for e in (output.element, *elements(output.formula))]
+    for step in needed(rest, read):
+        if implicit in step.operands:
+            raise ModelError(
+                f"{step.target} of {name} is made of all samples of a batch, and nothing has its place at rest: a "
+                f"parameter must follow it, or what is made of it (call.follow)"
+            )
 
 
 def with_letters(assembly: Assembly) -> Assembly:

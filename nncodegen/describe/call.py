@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sympy import Expr
@@ -16,6 +16,9 @@ from nncodegen.ir import SAMPLE, Element, Equation, Initial, Noise, Step, Tensor
 
 Shape = tuple[int, ...]
 """The sizes of the axes of one sample."""
+
+PRESENT = "present"
+"""The name of the tensor that is 1 for each sample, before it may get another one."""
 
 Number = int | str
 """The number of a layer; for a layer inside another one, the numbers of both, such as "2_1"."""
@@ -60,6 +63,8 @@ class Part:
     """The sizes of the indices of that."""
     further: tuple[tuple[Element, Shape], ...] = ()
     """What it gives besides its output, such as states, each with its shape."""
+    statistics: tuple[tuple[str, str], ...] = ()
+    """The tensors that are statistics of a batch, each with the parameter that follows it, under the same indices."""
 
 
 class Indices:
@@ -130,6 +135,7 @@ class Call:
         self._steps: list[Step] = []
         self._noise: list[Noise] = []
         self._copies: list[Copy] = []
+        self._statistics: list[tuple[str, str]] = []
 
     # --- what it gets --------------------------------------------------------------------------------------------
 
@@ -195,6 +201,22 @@ class Call:
         self._parameters.append(Tensor(name, shape, start, penalized=penalized, trained=trained))
         return element
 
+    @property
+    def present(self) -> Element:
+        """What is 1 for each sample of a batch: sums over the samples have it as a factor."""
+        return Element(PRESENT, (SAMPLE,))
+
+    def follow(self, letters: str, statistic: Element, initializer: str | float | Initial, momentum: float) -> Element:
+        """A parameter that follows a statistic of the batches, and takes its place at rest: moving averages.
+
+        After each update it is momentum*itself + (1 - momentum)*statistic. The statistic is computed over the samples
+        (``present``), without an index of them.
+        """
+        element = self.parameter(letters, statistic.indices, initializer, (1, 1), penalized=False, trained=False)
+        self._parameters[-1] = replace(self._parameters[-1], momentum=float(momentum))
+        self._statistics.append((statistic.tensor, element.tensor))
+        return element
+
     def noise(self, letters: str, indices: Sequence[str], distribution: str, scale: float) -> Element:
         """Random numbers under the samples and other indices: see ``ir.Noise``."""
         element = Element(self.named(letters), indices)
@@ -229,7 +251,7 @@ class Call:
             tuple(self._parameters), tuple(self._steps), output, output if formula is None else formula,
             self.shape_of(output), tuple(self._noise), tuple(self._copies),
             tuple((index, size) for index, size in self._sizes.items() if index not in self._given),
-            further=tuple((element, self.shape_of(element)) for element in further),
+            further=tuple((element, self.shape_of(element)) for element in further), statistics=tuple(self._statistics),
         )  # fmt: skip
 
     def shape_of(self, element: Element) -> Shape:
@@ -275,6 +297,7 @@ class Call:
         self._steps += part.steps
         self._noise += part.noise
         self._copies += part.copies
+        self._statistics += part.statistics
         self._sizes |= call._sizes
         return part.output, part.shape
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from nncodegen.describe.assembly import Assembly, Renaming, assembled, with_letters
-from nncodegen.describe.call import Shape, count, layer_name
+from nncodegen.describe.assembly import Assembly, Renaming, assembled, statistics_of, with_letters
+from nncodegen.describe.call import PRESENT, Shape, count, layer_name
 from nncodegen.describe.checks import bounded, check_name, is_finite
 from nncodegen.describe.given import Given, copied, with_initial
 from nncodegen.describe.layer import Layer, Node
@@ -77,6 +77,9 @@ class Network:
         taken = {*uses.parameters, *(e.tensor for e in assembly.inputs), *(s.target.tensor for s in assembly.steps)}
         assembly = self._with_names(assembly, taken)
         free = _Free(taken)
+        present = free(PRESENT) if any(part.statistics for part in uses.parts) else PRESENT
+        assembly = Renaming({}, {PRESENT: present}).assembly(assembly) if present != PRESENT else assembly
+        tensor, statistics = statistics_of(self.name, uses.parts, assembly, present)
         targets = _targets(self._names, assembly.outputs, free)
         entries = [entry_of(loss) for loss in self.loss]
         of_outputs = zip(entries, assembly.outputs, uses.shapes, self.weights, strict=True)
@@ -96,6 +99,8 @@ class Network:
             threshold=entries[0].threshold,
             least_squares=single and self.loss[0] == "mse" and self.weights[0] == 1,
             extents=assembly.extents,
+            present=tensor,
+            statistics=statistics,
         )
 
     def _with_names(self, assembly: Assembly, taken: set[str]) -> Assembly:

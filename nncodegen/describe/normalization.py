@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,7 +13,8 @@ from nncodegen.describe.call import Call, Part
 from nncodegen.describe.checks import is_finite
 from nncodegen.describe.layer import Standard, is_integer
 from nncodegen.errors import ModelError
-from nncodegen.ir import Element
+from nncodegen.ir import SAMPLE, Element
+from nncodegen.ir.functions import constant
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,19 @@ class LayerNormalization(Standard):
 
 @dataclass(frozen=True)
 class BatchNormalization(Standard):
-    """gamma*(x - moving_mean)/sqrt(moving_variance + epsilon) + beta for each place along an axis, at rest.
+    """gamma*(x - mean)/sqrt(variance + epsilon) + beta for each place along an axis, over the samples of a batch.
 
-    (Ioffe and Szegedy, 2015.) All parameters have the size of the axis; the moving statistics are not trained: they are
-    those of a network that was trained elsewhere, as Keras and PyTorch have them where such a layer is frozen. The
-    statistics of a batch, which training of an unfrozen layer takes, would be sums over samples in the midst of what is
-    computed for each sample; kernels work through samples tile by tile, and have no such sums. So ``frozen=True`` is
-    asked for, and a layer without it is refused.
+    (Ioffe and Szegedy, 2015.) In training, mean and (biased) variance are those of the batch, over all axes but the
+    given one, and the gradient goes through them; each sample counts once in them, whatever its weight in the loss, as
+    in Keras. After an update, the moving statistics, parameters without a gradient, become momentum*themselves + (1 -
+    momentum)*those of the batch. Predictions, losses and everything else outside of training take the moving ones.
+
+    All parameters have the size of the axis. A layer that is ``frozen`` takes the moving statistics in training as
+    well: those of a network that was trained elsewhere, as Keras and PyTorch have them in such a layer.
     """
 
     axis: int = -1
+    momentum: float = 0.99
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True
@@ -72,19 +77,40 @@ class BatchNormalization(Standard):
     }  # fmt: skip
 
     def describe(self, call: Call) -> Part:
-        """The moving statistics are parameters without a gradient."""
-        if self.frozen is not True:
-            raise ModelError(
-                f"{call.role}, a BatchNormalization, would need statistics of a whole batch within each sample, which "
-                f"kernels do not have: use LayerNormalization, or BatchNormalization(frozen=True) with the moving "
-                f"statistics of a network that was trained elsewhere"
-            )
+        """Statistics of a batch, which moving ones follow; or the moving ones, as parameters without a gradient."""
+        if not isinstance(self.frozen, bool):
+            raise ModelError(f"frozen of {call.role} is True or False, not {self.frozen!r}")
+        if not is_finite(self.momentum) or not 0 <= self.momentum <= 1:
+            raise ModelError(f"the momentum of {call.role} is a number from 0 to 1, not {self.momentum!r}")
         x, over = call.x, axes_of(call, self.axis)
         gamma_and_beta = _gamma_and_beta(call, self, over)
-        mean = call.parameter("moving_mean", over, "zeros", (1, 1), penalized=False, trained=False)
-        variance = call.parameter("moving_variance", over, "ones", (1, 1), penalized=False, trained=False)
+        if self.frozen:
+            mean = call.parameter("moving_mean", over, "zeros", (1, 1), penalized=False, trained=False)
+            variance = call.parameter("moving_variance", over, "ones", (1, 1), penalized=False, trained=False)
+            deviation: Expr = x - mean
+        else:
+            mean, deviation, variance = _of_a_batch(call, over)
+            call.follow("moving_mean", mean, "zeros", self.momentum)
+            call.follow("moving_variance", variance, "ones", self.momentum)
         factor = call.step("factor", over, 1 / sqrt(variance + small(call, self.epsilon)))
-        return _scaled(call, (x - mean) * factor, gamma_and_beta)
+        return _scaled(call, deviation * factor, gamma_and_beta)
+
+
+def _of_a_batch(call: Call, over: Sequence[str]) -> tuple[Element, Element, Element]:
+    """Mean, deviations from it, and variance, over the samples of a batch and all axes but some.
+
+    The variance does not change with the mean, as deviations from it sum to 0: the reverse sweep need not go that way,
+    and so needs one sum over the samples less.
+    """
+    x, present = call.x, call.present
+    rest = tuple(index for index in x.indices if index not in over)
+    values = math.prod(call.size(index) for index in rest if index != SAMPLE)
+    count = call.step("samples", (), present, "sum", (SAMPLE,))
+    total = call.step("total", over, present * x, "sum", rest)
+    mean = call.step("mean", over, total / (values * count))
+    deviation = call.step("deviation", x.indices, x - mean)
+    squares = call.step("squares", over, present * (x - constant(mean)) ** 2, "sum", rest)
+    return mean, deviation, call.step("variance", over, squares / (values * count))
 
 
 def _gamma_and_beta(call: Call, layer: Any, indices: Sequence[str]) -> tuple[Element | None, Element | None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sympy import Symbol
 
-from nncodegen.describe.assembly import assembled
+from nncodegen.describe.assembly import assembled, statistics_of
 from nncodegen.describe.call import Call, Indices, Part, alone, check_names, count, described, layer_name
 from nncodegen.describe.checks import bounded, check_name
 from nncodegen.describe.given import Given, copied, with_initial
@@ -95,7 +95,11 @@ class Sequential:
             parts.append(alone(described(layer, call), call))
             x, shape = parts[-1].output, parts[-1].shape
         found = assembled([start], [self._shape], parts, [Output(x, parts[-1].formula)])
+        present, statistics = statistics_of(self.name, parts, found)
         if self.physics is not None:
+            if statistics:
+                raise ModelError(f"{self.name} has derivatives by its inputs, which a BatchNormalization that trains "
+                                 f"cannot have: use LayerNormalization, or frozen=True")  # fmt: skip
             return self.physics.describe(self.layers, parts, found, self.initial)
         loss = entry_of(self.loss)
         terms, targets = [term_of(loss, found.outputs[0], shape)], targets_of(found.outputs)
@@ -114,6 +118,8 @@ class Sequential:
             threshold=loss.threshold,
             least_squares=self.loss == "mse",
             extents=found.extents,
+            present=present,
+            statistics=statistics,
         )
 
     def _repr_html_(self) -> str:

@@ -28,8 +28,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             "INPUTS": sum(tensor.size for tensor in program.inputs),
             "TARGETS": sum(tensor.size for tensor in program.targets),
             "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
-            **_set(PENALIZED="" if schedule.companion else _ranges(schedule.penalized)),
-            **_set(FROZEN="" if schedule.companion else _ranges(schedule.frozen)),
+            **({} if schedule.companion else _set(**{name: _ranges(of) for name, of in schedule.ranges.items()})),
             "OPERATIONS": max(1, (program.operations or (0, 1))[1]),
         },
         "Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors.": {
@@ -40,6 +39,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
                 GRADIENT_SUMS=gradient.gradient_sums,
                 LANE_SUMS=gradient.lane_sums,
                 DIRECT=gradient.direct,
+                **schedule.in_phases,
                 WHOLE_INPUTS=schedule.in_vectors(Place.INPUT),
                 WHOLE_TARGETS=schedule.in_vectors(Place.TARGET),
                 SAMPLES_AT_ONCE=schedule.layout.padding if schedule.kernels[0].whole_vectors else 0,
@@ -104,6 +104,6 @@ def _set(**settings: int | str) -> dict[str, int | str]:
     return {key: value if isinstance(value, str) else int(value) for key, value in settings.items() if value}
 
 
-def _ranges(ranges: Sequence[Sequence[int]]) -> str:
+def _ranges(ranges: Sequence[Sequence[float]]) -> str:
     """The initializer of an array of pairs or triples."""
     return ", ".join("{" + ", ".join(map(str, numbers)) + "}" for numbers in ranges)

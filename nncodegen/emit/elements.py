@@ -22,6 +22,9 @@ COLUMNS = {
 SUMS = {Place.SUM: "sums", Place.GRADIENT_SUM: "gradient_sums", Place.GRADIENT: "gradient"}
 """The arrays of sums over samples, and of results that are computed from them."""
 
+PER_SAMPLE = {Place.WEIGHT: f"weights[{SAMPLE}]", Place.PRESENT: f"(real) ({SAMPLE} < count)"}
+"""What there is of each sample besides: 0 for those that pad a tile."""
+
 OWN_POINTERS = (Place.ARRAY, Place.PARAMETER)
 """Places in which each tensor has a pointer of its own."""
 
@@ -111,8 +114,8 @@ class Elements:
             key, sample = f"noise_of_layer(noise, {number + 1})", f"sample_numbers[{self.sample}]"
             given = f"{key}, noise.scale, {sample}, {self.position(element)}"
             return f"{source.distribution}_noise({given}, {noise_arguments(source)})"
-        if place is Place.WEIGHT:
-            return f"weights[{SAMPLE}]"
+        if place in PER_SAMPLE:
+            return PER_SAMPLE[place]
         return f"{SUMS.get(place) or self.names[element.tensor]}[{self.position(element)}]"
 
     def position(self, element: Element) -> str:

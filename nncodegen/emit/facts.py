@@ -40,9 +40,8 @@ def facts(schedule: Schedule) -> str:
         "fits_outputs": _literal(all(one.of_outputs for one in program.companions)),
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
-    for name, found in (("shapes", _shapes(program)), ("ranges", ranges_of(program))):
-        if found:
-            entries[name] = _literal(found)
+    others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
+    entries |= {name: _literal(found) for name, found in others.items() if found}
     if program.terms:
         entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"

@@ -42,10 +42,16 @@ class KernelEmitter:
                 self._emit_loops(nests)
             lines.add("")
         lines.add(f"/* {TITLES[kernel.name]} */")
-        head = f"static HOT void {kernel.name}_tile({self._declarations})"
+        phased = kernel.phases > 1
+        phases = ",\n    int first_phase, int last_phase" if phased else ""
+        head = f"static HOT void {kernel.name}_tile({self._declarations}{phases})"
         with lines.function(head):
-            for number in range(len(parts)):
-                lines.add(f"{kernel.name}_part_{number + 1}({', '.join(self._arguments)});")
+            for number, nests in enumerate(parts):
+                if phased:
+                    lines.add(f"if (first_phase <= {nests[0].phase} && {nests[0].phase} <= last_phase)")
+                lines.add(f"{'    ' * phased}{kernel.name}_part_{number + 1}({', '.join(self._arguments)});")
+            if phased:
+                lines.add(f"if (last_phase < {kernel.phases - 1})", "    return;")
             self._emit_loops(last, bool(kernel.outputs))
             if kernel.outputs:
                 emit_measured(self._at, self._loops, "count", lines)
@@ -119,6 +125,13 @@ class KernelEmitter:
             "    const real *gradient_sums, real *restrict work, real *gradient)"
         ):
             self._emit_nests((*kernel.again(kernel.finishing), *kernel.finishing))
+        if kernel.phases > 1:
+            lines.add("", "/* What a phase needs of the finished sums of the one before it. */")
+            arguments = "const real *restrict parameters, const double *restrict sums,\n    size_t samples"
+            with lines.function(f"static void gradient_between(int phase, {arguments}, real *restrict work)"):
+                for phase in range(1, kernel.phases):
+                    with lines.block(f"if (phase == {phase})"):
+                        self._emit_nests(kernel.before_phase(phase))
         lines.add("")
 
     def _emit_nests(self, nests: Sequence[Nest], later: Sequence[Nest] = (), others: Iterable[Element] = ()) -> None:

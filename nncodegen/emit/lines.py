@@ -56,9 +56,7 @@ class Lines:
         if self._blocks:
             outer = self._blocks[-1]
             outer.parts += 1
-            outer.held |= (
-                head.startswith(("if", "else")) or "\n" in head
-            )  # else its else, or a note, would be another's
+            outer.held |= head.startswith(("if", "else")) or "\n" in head  # else its else, or a note, is another's
         self._open(head)
         yield
         block = self._blocks.pop()

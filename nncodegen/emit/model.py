@@ -24,23 +24,17 @@ HEAD = f"/* {MARK}. Do not edit: change the model and build it again. */"
 
 def emit_header(schedule: Schedule) -> str:
     """The header that programs in C include: NAME.h."""
-    name = identifier(schedule.program.name)
-    return "\n".join(
-        [
-            HEAD,
-            "",
-            f"#ifndef {name}_H",
-            f"#define {name}_H",
-            "",
-            f"#define NN_MODEL {name}",
-            f"#define NN_REAL {REAL_TYPES[schedule.program.precision][0]}",
-            *_offers(schedule),
-            '#include "nncodegen/interface.h"',
-            "",
-            "#endif",
-            "",
-        ]
-    )
+    name, real = identifier(schedule.program.name), REAL_TYPES[schedule.program.precision][0]
+    head = [
+        HEAD,
+        "",
+        f"#ifndef {name}_H",
+        f"#define {name}_H",
+        "",
+        f"#define NN_MODEL {name}",
+        f"#define NN_REAL {real}",
+    ]
+    return "\n".join([*head, *_offers(schedule), '#include "nncodegen/interface.h"', "", "#endif", ""])
 
 
 def emit_kernel(schedule: Schedule) -> str:
@@ -93,10 +87,8 @@ def emit_variants(schedule: Schedule) -> str:
 def emit_module(schedule: Schedule) -> str:
     """What makes a module of Python of the kernel: NAME_module.c."""
     told = [f"    {piece}," for piece in pieces(facts(schedule))]
-    return _joined(
-        schedule,
-        ['#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {", *told, "    NULL", "};"],
-    )
+    head = ['#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {"]
+    return _joined(schedule, [*head, *told, "    NULL", "};"])
 
 
 def _joined(schedule: Schedule, lines: list[str]) -> str:

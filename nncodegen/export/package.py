@@ -161,15 +161,19 @@ def _self_test(compiled: Compiled, parameters: Any) -> dict[str, Any]:
     dtype = np.dtype(described.precision)
     X, Y = (None if given is None else given.astype(dtype) for given in random_data(described))
     point = start_of(described) if parameters is None else np.asarray(parameters, dtype)
-    values = evaluate(described, point, X, Y)
+    values = evaluate(described.at_rest, point, X, Y)
     slopes = evaluate(differentiated, point, X, Y)
+    gradient = (
+        slopes[element.tensor].ravel() if tensor.trained else np.zeros(tensor.size)
+        for tensor, element in zip(described.parameters, differentiated.gradient, strict=True)
+    )
     outputs = [np.asarray(values[element.tensor], float) for element in described.outputs]
     samples = next((len(given) for given in (X, Y) if given is not None), 1)
     found = {
         "parameters": point,
         "outputs": columns_of(outputs, described.outputs, samples),
-        "loss": np.asarray(values[described.loss.tensor], float),
-        "gradient": np.concatenate([slopes[element.tensor].ravel() for element in differentiated.gradient]),
+        "loss": np.asarray(slopes[differentiated.in_training.loss.tensor], float),
+        "gradient": np.concatenate(list(gradient)),
     }
     return found | {name: given for name, given in (("X", X), ("Y", Y)) if given is not None}
 

@@ -48,7 +48,8 @@ def of_loss(program: Program) -> Program:
 
 
 def _at_rest(program: Program) -> Program:
-    """The described program as it is outside of training: without noise and update rules."""
+    """The described program outside of training: without noise, statistics of a batch, and update rules."""
+    program = program.at_rest
     return replace(program, steps=tuple(without_noise(program)), noise=(), updates=())
 
 

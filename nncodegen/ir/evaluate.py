@@ -87,6 +87,8 @@ def _bind(
     samples = next((len(np.asarray(given)) for given in (X, Y) if given is not None), 1)
     equal = np.full(samples, convert(1) / samples)
     values: dict[str, Array] = {program.weight.name: equal if weight is None else convert(weight)}
+    if program.present:
+        values[program.present.name] = np.full(len(values[program.weight.name]), convert(1))
     for tensor, part in _parts(program.parameters, convert(parameters).reshape(1, -1)):
         values[tensor.name] = part.reshape([size or 0 for size in tensor.shape])
     for tensors, given in ((program.inputs, X), (program.targets, Y)):

@@ -101,6 +101,23 @@ class tanh_of(Primitive):
     nargs = 3
 
 
+class constant(StableFunction):
+    """z itself, which the reverse sweep takes for a constant: for what has no part in a derivative."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return z
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return S.Zero
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        return z
+
+
 class sigmoid(StableFunction):
     """The logistic function 1/(1 + exp(-z))."""
 

@@ -13,7 +13,8 @@ For example ``s1[n, j] = sum(i) W1[j, i]*x[n, i]``. The index ``n`` numbers the 
 known until run time. Every other index has one size in the whole program, which follows from the shapes of the
 tensors; it need not occur on the right (``d_h[n, j] = weight[n]``).
 The implicit tensor ``weight[n]`` holds the weights of the samples, which sum to 1 over a batch
-(``1/N`` each, unless there are sample weights), so that a mean over samples is a plain sum.
+(``1/N`` each, unless there are sample weights), so that a mean over samples is a plain sum. Where a program has
+statistics of a batch, ``present[n]`` is 1 for each of its samples, whatever their weights.
 
 A bare formula is the case in which every tensor is a scalar or has only the sample index.
 """
@@ -114,7 +115,8 @@ class Tensor:
     """The declaration of an input, a target or a parameter.
 
     ``penalized`` says whether the penalties l1 and l2 on weights are for a parameter; for a bias they are not. One that
-    is not ``trained`` keeps its values: its gradient is 0, and no update changes it.
+    is not ``trained`` keeps its values: its gradient is 0, and no update changes it. But one with a ``momentum``
+    follows a statistic of the batches: it becomes momentum*itself + (1 - momentum)*statistic after each update.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Tensor:
     initial: Initial = Initial("constant", 0.0)
     penalized: bool = True
     trained: bool = True
+    momentum: float | None = None
 
     @property
     def size(self) -> int:
@@ -253,6 +256,25 @@ class Update:
 
 
 @dataclass(frozen=True)
+class Statistic:
+    """What training computes of a whole batch, and the parameter that follows it and takes its place at rest."""
+
+    value: Element
+    parameter: Element
+
+    def __str__(self) -> str:
+        return f"{self.value} = {self.parameter}"
+
+
+@dataclass(frozen=True)
+class InTraining:
+    """The outputs and the loss with the statistics of a batch, where these differ from those at rest."""
+
+    outputs: tuple[Element, ...]
+    loss: Element
+
+
+@dataclass(frozen=True)
 class Program:
     """A model, its loss and (once differentiated) its gradient, as a tuple of steps."""
 
@@ -292,16 +314,41 @@ class Program:
     """The sizes of indices that follow from no tensor: places of a window, and how often it moves."""
     companions: tuple[Companion, ...] = ()
     """Programs that are derived from this one, for what training does not need: each is compiled by itself."""
+    present: Tensor | None = None
+    """The tensor that is 1 for each sample of a batch, where something is a statistic of all of them."""
+    statistics: tuple[Statistic, ...] = ()
+    """Those of a batch, before the program is differentiated: its steps are then those of training. ``at_rest`` are the
+    others. Once differentiated, it has both: outputs and loss at rest, the gradient of the loss in training, and in the
+    gradient the statistics themselves, in the places of the parameters that follow them."""
+    batch: InTraining | None = None
+    """The outputs and the loss in training, where a differentiated program has statistics of a batch."""
 
     @property
     def results(self) -> tuple[Element, ...]:
-        """The elements that the compiled module returns: outputs, loss and gradient."""
-        return (*self.outputs, self.loss, *self.gradient)
+        """The elements that the compiled module returns: outputs, loss, gradient; what only training has comes last."""
+        others = (*self.batch.outputs, self.batch.loss) if self.batch else ()
+        return (*self.outputs, self.loss, *self.gradient, *others)
+
+    @property
+    def in_training(self) -> InTraining:
+        """The outputs and the loss whose gradient there is."""
+        return self.batch or InTraining(self.outputs, self.loss)
+
+    @property
+    def at_rest(self) -> Program:
+        """The program outside of training: parameters that follow statistics of the batches take their place."""
+        if not self.statistics:
+            return self
+        known = {statistic.value: statistic.parameter for statistic in self.statistics}
+        steps = (Step(s.target, known[s.target]) if s.target in known else s for s in self.steps)
+        kept = needed(steps, (*self.outputs, self.loss, *self.residuals, *self.fields))
+        return replace(self, steps=kept, statistics=(), present=None)
 
     @property
     def declared(self) -> tuple[Tensor, ...]:
         """The tensors that come from outside."""
-        return (*self.inputs, *self.targets, *self.parameters, self.weight, *(source.tensor for source in self.noise))
+        implicit = (self.weight, *((self.present,) if self.present else ()))
+        return (*self.inputs, *self.targets, *self.parameters, *implicit, *(source.tensor for source in self.noise))
 
     @property
     def shapes(self) -> dict[str, tuple[Size, ...]]:
@@ -367,6 +414,10 @@ class Program:
         lines += ["", *(show_step(step, width) for step in self.steps), ""]
         lines.append(f"{'outputs':<12}{'  '.join(map(str, self.outputs))}")
         lines.append(f"{'loss':<12}{self.loss}")
+        if self.statistics:
+            lines.append(f"{'at rest':<12}{'  '.join(map(str, self.statistics))}")
+        if self.batch:
+            lines.append(f"{'in training':<12}{'  '.join(map(str, (*self.batch.outputs, self.batch.loss)))}")
         if self.gradient:
             lines.append(f"{'gradient':<12}{'  '.join(map(str, self.gradient))}")
         if self.operations:

@@ -10,12 +10,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import Companion, Program, gathered, needed
+from nncodegen.ir import Companion, InTraining, Program, gathered, needed
 from nncodegen.passes.fitting import fit_of
 from nncodegen.passes.hessian import hessian
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
 from nncodegen.passes.tangent import fields, tangent
+
+OF_A_BATCH = (
+    "the rows of a fit are of single samples, and its BatchNormalization needs statistics of them all (with "
+    "frozen=True it does not)"
+)
 
 
 def differentiate(program: Program, fit: bool | None = None) -> Program:
@@ -26,18 +31,27 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
     """
     program = tangent(program)
     numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
-    known = split(program.steps, numbering)
+    rest = split(program.at_rest.steps, numbering)  # first, as its results keep their names
+    known = split(program.steps, numbering) if program.statistics else rest
+    outputs, training = (tuple(found[output] for output in program.outputs) for found in (rest, known))
     loss = known[program.loss]
-    outputs = tuple(known[output] for output in program.outputs)
     gradient = reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering)
-    results = (*outputs, loss, *gradient)
-    steps = gathered(needed(numbering.steps, results))
-    derived = replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient)
+    derived = replace(program, outputs=outputs, loss=rest[program.loss], gradient=gradient)
+    if program.statistics:
+        followed = {statistic.parameter.tensor: known[statistic.value] for statistic in program.statistics}
+        own = zip(program.parameters, gradient, strict=True)
+        gradient = tuple(followed.get(tensor.name, element) for tensor, element in own)
+        derived = replace(derived, gradient=gradient, statistics=(), batch=InTraining(training, loss))
+    derived = replace(derived, steps=gathered(needed(numbering.steps, derived.results)))
     return _with_companions(derived, program, fit)
 
 
 def _with_companions(derived: Program, program: Program, fit: bool | None) -> Program:
     """The differentiated program with the companions for its fit and its Hessian, or why there is no fit."""
+    if program.statistics:
+        if fit:
+            raise ModelError(f"{program.name} cannot be fitted: {OF_A_BATCH}; build it without fit=True")
+        return replace(derived, not_fitted=OF_A_BATCH)
     others = (fields(program),) if program.fields else ()
     if fit is False or (fit is None and program.layered):
         return replace(derived, not_fitted="it was built without fit=True", companions=others)

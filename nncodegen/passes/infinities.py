@@ -36,13 +36,13 @@ BOUNDED = (
 )  # fmt: skip
 """Functions whose values are finite, whatever their arguments."""
 
-GROWING = (Add, Mul, Abs, Max, Min, Piecewise, sympy.asinh, functions.softplus, functions.logaddexp,
-           functions.log_cosh, hypot, Cbrt, sympy.acosh, *GUARDED)  # fmt: skip
+GROWING = (Add, Mul, Abs, Max, Min, Piecewise, sympy.asinh, functions.constant, functions.softplus,
+           functions.logaddexp, functions.log_cosh, hypot, Cbrt, sympy.acosh, *GUARDED)  # fmt: skip
 """Functions whose values are infinite only where an argument is."""
 
 CARRYING = (
     Add, Mul, Abs, sympy.log, log1p, log2, log10, sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.asinh,
-    sympy.asin, sympy.acos, sympy.acosh, sympy.atanh, hypot, Cbrt, functions.log_cosh,
+    sympy.asin, sympy.acos, sympy.acosh, sympy.atanh, hypot, Cbrt, functions.log_cosh, functions.constant,
 )  # fmt: skip
 """Functions that are infinite or NaN at an infinite argument."""
 
@@ -63,8 +63,8 @@ SLOW_POLES = (
 )  # fmt: skip
 """Functions with a pole of first order, or one like that of a logarithm."""
 
-TOTAL = (Add, Mul, Abs, Max, Min, functions.sigmoid, functions.softplus, functions.tanh, sympy.sin, sympy.cos,
-         sympy.atan, sympy.asinh, sympy.erf, sympy.erfc)  # fmt: skip
+TOTAL = (Add, Mul, Abs, Max, Min, functions.constant, functions.sigmoid, functions.softplus, functions.tanh,
+         sympy.sin, sympy.cos, sympy.atan, sympy.asinh, sympy.erf, sympy.erfc)  # fmt: skip
 """Functions that are finite, and have finite derivatives, for all finite arguments."""
 
 
@@ -178,14 +178,14 @@ class Infinities:
     For each element it knows whether an infinite value would show in the loss, and whether it is hidden weakly or by a
     choice among branches. From that, and from signs, follow the elements that may be infinite although the loss is
     finite, and those whose adjoints may be. Those in ``swift`` grow so fast that their reciprocals vanish faster than
-    any derivative grows.
+    any derivative grows. ``present`` is the tensor that is 1 for each sample, if there is one.
     """
 
-    def __init__(self, steps: tuple[Step, ...], loss: Element) -> None:
+    def __init__(self, steps: tuple[Step, ...], loss: Element, present: str = "") -> None:
         self._seen = {loss}  # elements that are infinite only where the loss is not finite
         self._weak: set[Element] = set()  # elements that some later function hides weakly
         self._chosen: set[Element] = set()  # elements that a branch or a maximum may leave out
-        self._signs: dict[Expr, Symbol] = {}
+        self._signs: dict[Expr, Symbol] = {Element(present, (SAMPLE,)): Dummy(positive=True)} if present else {}
         self._loose: set[Symbol] = set()  # elements that may be infinite although the loss is finite
         self.swift: set[Symbol] = set()  # those of them that grow like an exponential, not like a pole
         self._steep: set[Element] = set()  # elements whose adjoints may be infinite although the loss is finite

@@ -66,7 +66,7 @@ def reverse_sweep(
     terms: defaultdict[Element, Terms] = defaultdict(lambda: defaultdict(list))
     terms[loss][(), ()].append(S.One)
     active = _active(program, steps)
-    infinities = Infinities(steps, loss)
+    infinities = Infinities(steps, loss, program.present.name if program.present else "")
     named = {step.target.tensor: step.target for step in steps}  # a tensor may be read under other indices
     recurrences: dict[Element, Element] = {}  # for each one, what holds its adjoint at the next value of its index
     for item in reversed(grouped(steps)):  # reversed: every use of a tensor is visited before its definition

@@ -20,7 +20,18 @@ from functools import lru_cache
 from sympy import Dummy, Eq, Expr, Piecewise, Pow, S, Symbol, count_ops, exp, preorder_traversal
 from sympy.codegen.cfunctions import log1p
 
-from nncodegen.ir import NORMALIZATIONS, RECURRENCES, Element, Program, Step, Update, gathered, needed, solve
+from nncodegen.ir import (
+    NORMALIZATIONS,
+    RECURRENCES,
+    Element,
+    InTraining,
+    Program,
+    Step,
+    Update,
+    gathered,
+    needed,
+    solve,
+)
 from nncodegen.ir.functions import StableFunction, decay
 from nncodegen.passes.numbering import Numbering, hint, known_under
 
@@ -35,13 +46,15 @@ def simplify(program: Program, observe: Observer | None = None) -> Program:
     """
     taken = tuple(tensor.name for tensor in program.declared)
     steps, results = _simplify_steps(program.steps, program.results, taken, observe)
-    outputs, gradient = results[: len(program.outputs)], results[len(program.outputs) + 1 :]
-    loss = results[len(program.outputs)]
+    count, others = len(program.outputs), len(program.outputs) + 1 + len(program.gradient)
+    outputs, loss, gradient = results[:count], results[count], results[count + 1 : others]
+    batch = InTraining(results[others:-1], results[-1]) if program.batch else None
     updates = tuple(simplify_update(update) for update in program.updates)
     companions = tuple(replace(other, program=simplify(other.program)) for other in program.companions)
     simplified = replace(
-        program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates, companions=companions
-    )
+        program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates, companions=companions,
+        batch=batch,
+    )  # fmt: skip
     return replace(simplified, operations=(operations_written_out(program), operations(simplified)))
 
 

@@ -37,12 +37,13 @@ class Row:
 
 def forward_steps(program: Program) -> tuple[Step, ...]:
     """The steps of a differentiated program that its outputs and its loss need."""
-    return needed(program.steps, (*program.outputs, program.loss))
+    training = program.in_training
+    return needed(program.steps, (*training.outputs, training.loss))
 
 
 def sweep(program: Program) -> list[Row]:
     """The steps of the loss from the last to the first, each with its derivatives."""
-    forward = needed(program.steps, [program.loss])
+    forward = needed(program.steps, [program.in_training.loss])
     known = {step.target.tensor for step in forward_steps(program)}
     backward = [step for step in program.steps if step.target.tensor not in known]
     active = _active(program, forward)
@@ -112,7 +113,7 @@ def _adjoints(program: Program, forward: tuple[Step, ...], backward: list[Step])
     named = {step.target.tensor: step.target for step in backward}
     plain = [step for step in backward if step.operator == "sum" and not step.where]
     sums = {(step.expression, step.over): step.target for step in plain}
-    found: dict[str, Expr] = {program.loss.tensor: S.One}
+    found: dict[str, Expr] = {program.in_training.loss.tensor: S.One}
     terms: defaultdict[str, list[Expr | None]] = defaultdict(list)
     for step in reversed(forward):
         name, own = step.target.tensor, named.get(f"d_{step.target.tensor}")

@@ -19,7 +19,8 @@ before the result leaves the registers. The weights of the first layer may be ke
 gradient descent can subtract them from the weights at once (``Kernel.descends``).
 
 Predictions, loss and gradient have a kernel each. A kernel has three parts: ``before`` is what depends on parameters
-only, ``tile`` runs over the samples of a tile, and ``after`` needs the finished sums over all samples. Where outputs
+only, ``tile`` runs over the samples of a tile, and ``after`` needs the finished sums over all samples. Where samples
+need such sums as well, a batch has several phases, and there is more to do between them (see ``phases``). Where outputs
 can be compared with targets, the kernels of the loss and of the gradient keep the outputs of a tile for the metrics;
 what only metrics need runs where they are wanted, and so does what only the loss needs in the kernel of the gradient.
 Predictions of formulas run over whole vectors, so that the bits of a prediction do not depend on the other samples (see
@@ -74,7 +75,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
         layout, gradient = _with_long_tile(program, layout, gradient)
     kernels = (
         make_kernel(program, layout, "predict", program.outputs, ()),
-        make_kernel(program, layout, "loss", (), (program.loss,), _measured(program)),
+        make_kernel(program, layout, "loss", (), (program.loss,), _measured(program, program.outputs)),
         gradient,
     )
     unrolled, formula = choose_unrolled(program, layout, gradient)
@@ -87,13 +88,15 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
 
 
 def _gradient(program: Program, layout: Layout) -> Kernel:
-    return make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient), _measured(program))
+    training = program.in_training
+    measured = _measured(program, training.outputs)
+    return make_kernel(program, layout, "gradient", (), (training.loss, *program.gradient), measured)
 
 
-def _measured(program: Program) -> tuple[Element, ...]:
+def _measured(program: Program, outputs: tuple[Element, ...]) -> tuple[Element, ...]:
     """The outputs, where metrics can compare them with targets."""
-    sizes = [program.count(element.indices) for element in program.outputs]
-    return program.outputs if sizes == [tensor.size for tensor in program.targets] else ()
+    sizes = [program.count(element.indices) for element in outputs]
+    return outputs if sizes == [tensor.size for tensor in program.targets] else ()
 
 
 def _with_short_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:

@@ -53,11 +53,12 @@ def read_along(nest: Nest, kernel: Kernel) -> Iterator[Element]:
 
 
 def _weighted(kernel: Kernel) -> frozenset[str]:
-    """The tensors that are multiples of the weight of their sample: derivatives of the loss."""
-    weighted = {name for name, storage in kernel.storage.items() if storage.place is Place.WEIGHT}
+    """The tensors that are 0 where there is no sample: multiples of its weight, as derivatives of the loss are."""
+    outside = (Place.WEIGHT, Place.PRESENT)
+    weighted = {name for name, storage in kernel.storage.items() if storage.place in outside}
     for nest in kernel.nests:
         for step in nest.steps:
-            if weighted & {element.tensor for element in step.operands}:
+            if SAMPLE in step.target.indices and weighted & {element.tensor for element in step.operands}:
                 weighted.add(step.target.tensor)
     return frozenset(weighted)
 

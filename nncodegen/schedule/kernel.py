@@ -90,15 +90,26 @@ class Kernel:
         parts: list[list[Nest]] = [[]]
         for nest in self.tile:
             begins = not nest.repeat or not parts[-1] or parts[-1][-1].repeat != nest.repeat
-            if begins and parts[-1] and sum(len(other.steps) for other in (*parts[-1], nest)) > PART:
+            long = parts[-1] and sum(len(other.steps) for other in (*parts[-1], nest)) > PART
+            if (begins and long) or (parts[-1] and parts[-1][-1].phase != nest.phase):
                 parts.append([])
             parts[-1].append(nest)
         return tuple(tuple(nests) for nests in parts)
 
     @property
+    def phases(self) -> int:
+        """How often it works through all samples: see ``phases.py``."""
+        return 1 + max((nest.phase for nest in self.tile), default=0)
+
+    @property
     def prepared(self) -> tuple[Nest, ...]:
         """What depends on parameters only and lies in arrays, once for all tiles, with what it needs."""
-        stored = [s for nest in self.before for s in nest.steps if self.place(s.target) is Place.ARRAY]
+        return self.before_phase(0)
+
+    def before_phase(self, number: int) -> tuple[Nest, ...]:
+        """The same for what else a phase needs, which depends on the finished sums of those before it as well."""
+        own = (nest for nest in self.before if nest.phase == number)
+        stored = [s for nest in own for s in nest.steps if self.place(s.target) is Place.ARRAY]
         return self._before((*stored, *needed(self._local, (e for step in stored for e in step.operands))))
 
     def again(self, nests: Iterable[Nest]) -> tuple[Nest, ...]:
@@ -156,7 +167,7 @@ class Kernel:
         later = (*self.tile[first:], *self.measured, *self.finishing)
         read = {operand.tensor for nest in later for step in nest.steps for operand in step.operands}
         kept = Place.PARAMETER not in {self.storage[name].place for name in read}
-        return first is not None and kept and not read & of_parameters
+        return first is not None and kept and not read & of_parameters and self.phases == 1
 
     def _copies_in_place(self, step: Step) -> bool:
         """Whether a step copies a sum that lies in the gradient already."""
@@ -177,6 +188,12 @@ class Kernel:
         """The shapes that occur."""
         return frozenset(nest.shape for nest in self.nests)
 
+    def _phase(self, number: int) -> dict[str, tuple[Nest, ...]]:
+        """The nests of a phase, with titles."""
+        before, tile = (tuple(n for n in nests if n.phase == number) for nests in (self.before, self.tile))
+        return {f"between the phases {number} and {number + 1}" if number else "before": before,
+                f"tile, phase {number + 1} of {self.phases}": tile}  # fmt: skip
+
     def show(self) -> str:
         """The loops, and what does not lie in local variables, as text."""
         notes = {
@@ -190,7 +207,10 @@ class Kernel:
         lines += [f"  once for all tiles: {', '.join(kept)}"] if kept else []
         again = [step.target.tensor for step in self._local]
         lines += [f"  again in every tile: {', '.join(again)}"] if again and self.plan is TILE else []
-        parts = {"before": self.before, "tile": self.tile, "metrics": self.measured, "after": self.after}
+        parts = {"before": self.before, "tile": self.tile}
+        if self.phases > 1:
+            parts = {title: nests for phase in range(self.phases) for title, nests in self._phase(phase).items()}
+        parts |= {"metrics": self.measured, "after": self.after}
         for title, nests in parts.items():
             if nests:
                 lines.append(f"  {title}")

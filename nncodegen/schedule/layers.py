@@ -35,7 +35,7 @@ def choose_layers(program: Program, layout: Layout, gradient: Kernel) -> SideByS
     models = LONGEST[program.precision]
     close = program.parameter_count <= PARAMETERS
     blocks = gradient.shapes - {Shape.LOOPS}
-    if not program.layered or not blocks or not close or program.moves or program.noise or layout.blas:
+    if not program.layered or not blocks or not close or program.moves or program.noise or layout.blas or program.batch:
         return None
     layout = Layout(SAMPLES, models, (), ())
     kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from sympy import Add, Expr, Mul, S
 
-from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Solved, Step, needed, solve
 from nncodegen.schedule.forms import (
     MOST_UNROLLED,
@@ -22,6 +21,7 @@ from nncodegen.schedule.forms import (
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
+from nncodegen.schedule.phases import Phases, in_phases
 from nncodegen.schedule.places import declared, place, transposed_strides
 from nncodegen.schedule.recurrences import in_groups, in_place
 from nncodegen.schedule.split import split_loops
@@ -77,19 +77,24 @@ def make_kernel(
     copies = [s.target for s in steps if s.target.tensor in storage]
     kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
     steps, forms = forms_of(needed(steps, [*copies, *sums, *kept]), program, layout)
+    phased = in_phases(steps, program, name == "gradient" and program.batch is not None)
+    steps = [*phased.steps]
+    forms |= {name: Form(Shape.LOOPS, SAMPLE) for name in (*phased.sums, *phased.copies)}
     own = needed(steps, [*copies, *sums])
     names = {step.target.tensor for step in own}
-    phases, besides = _phases(own, storage), _phases([s for s in steps if s.target.tensor not in names], storage)
+    phases = _phases(own, storage, phased)
+    besides = _phases([s for s in steps if s.target.tensor not in names], storage, phased)
     # an output is written only for the samples of a tile, an array also for those that pad it
     apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and tiled}
     apart |= {step.target.tensor for step in tiled if in_vectors}
     short = (index for index, size in program.sizes.items() if size is not None and size <= MOST_UNROLLED)
     unrolled = [index for index in short if index not in layout.features] if tiled else []
-    before = tuple(nests_of(phases[0] + besides[0], program, forms, apart, ()))
+    before = _in_order(phases[0] + besides[0], phased, lambda own: nests_of(own, program, forms, apart, ()))
     tile, metrics = (
-        tuple(in_groups(own, program, forms, lambda of, index: nests_of(of, program, forms, apart, unrolled, index)))
+        _in_order(own, phased, lambda own: in_groups(own, program, forms, lambda of, index: nests_of(
+            of, program, forms, apart, unrolled, index)))
         for own in (phases[1], besides[1])
-    )
+    )  # fmt: skip
     after = tuple(nests_of(phases[2], program, forms, apart, ()))
     if name == "gradient":
         tile = tuple(_with_factors(tile, steps))
@@ -97,7 +102,7 @@ def make_kernel(
     if layout.tile > 1:
         tile = tuple(split_loops(tile, targets | {tensor.name for tensor in program.inputs}))
     compared = {s.target.tensor for s in tiled if kept and {o.tensor for o in s.operands} & targets}
-    lasting = compared | {element.tensor for element in kept}
+    lasting = compared | {element.tensor for element in kept} | phased.copies
     places = place(program, layout, (before, tile, after, metrics), storage, sums[:1], lasting)
     of_loss: frozenset[str] = frozenset()
     if name == "gradient":
@@ -204,26 +209,37 @@ def _tiled(program: Program, layout: Layout, every: bool) -> Iterator[Step]:
 # --- phases and nests --------------------------------------------------------------------------------------------
 
 
-def _phases(steps: Iterable[Step], storage: dict[str, Storage]) -> tuple[list[Step], list[Step], list[Step]]:
-    """The steps before, over, and after the samples."""
+def _phases(
+    steps: Iterable[Step], storage: dict[str, Storage], phased: Phases
+) -> tuple[list[Step], list[Step], list[Step]]:
+    """The steps before, over, and after the samples; those before hold what is computed between phases over them."""
     before: list[Step] = []
     tile: list[Step] = []
     after: list[Step] = []
     finished: set[str] = set()
     for step in steps:
         waits = any(operand.tensor in finished for operand in step.operands)
+        between = step.target.tensor in phased.numbers
         if SAMPLE in step.indices:
-            if waits:
-                raise ProgramError(f"the sample index is reduced and used again, in: {step}")
             tile.append(step)
             if SAMPLE in step.over:
                 finished.add(step.target.tensor)
+        elif between:
+            before.append(step)
         elif waits or storage.get(step.target.tensor, _LOCAL).place is Place.GRADIENT:
             after.append(step)
             finished.add(step.target.tensor)
         else:
             before.append(step)
+        if between and SAMPLE not in step.target.indices:
+            finished.add(step.target.tensor)  # what only results need of it comes after the samples
     return before, tile, after
+
+
+def _in_order(steps: Sequence[Step], phased: Phases, make: Callable[[list[Step]], Iterable[Nest]]) -> tuple[Nest, ...]:
+    """The nests of steps, phase by phase."""
+    phases = ([step for step in steps if phased.of(step) == number] for number in range(phased.last + 1))
+    return tuple(replace(nest, phase=number) for number, own in enumerate(phases) for nest in make(own))
 
 
 def nests_of(

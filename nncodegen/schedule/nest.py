@@ -49,6 +49,7 @@ class Place(Enum):
     INPUT = "inputs"
     TARGET = "targets"
     WEIGHT = "weights"
+    PRESENT = "1 for each sample"
     NOISE = "random numbers"
     LOCAL = "a local variable"
     VARIABLE = "a variable of all loops"
@@ -229,6 +230,8 @@ class Nest:
     """The loop around it and its neighbours that depend on each other."""
     window: Window | None = None
     """How its only step runs by lists of places, if it does."""
+    phase: int = 0
+    """The number of its phase (see ``phases``); before the samples, of the phase for which it is computed."""
 
     @property
     def parts(self) -> tuple[tuple[Step, ...], ...]:

@@ -18,6 +18,7 @@ BLOCKS = (Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.ADD_UP, Shape.BLAS)
 def declared(program: Program, layout: Layout) -> dict[str, Storage]:
     """The places of what comes from outside: parameters lie one after the other, inputs and targets in columns."""
     storage = {program.weight.name: Storage(Place.WEIGHT)}
+    storage |= {program.present.name: Storage(Place.PRESENT)} if program.present else {}
     storage |= {source.tensor.name: Storage(Place.NOISE, number) for number, source in enumerate(program.noise)}
     for origin, tensors in (
         (Place.PARAMETER, program.parameters),
@@ -84,7 +85,7 @@ def place(
         if SAMPLE in step.over:
             storage[name] = Storage(Place.SUM, sums, strides)
             sums += size
-        elif (not step.target.indices and not reduced) or (local and name not in kept and name not in parts.values()):
+        elif name not in kept and ((not step.target.indices and not reduced) or (local and name not in parts.values())):
             storage[name] = Storage(Place.LOCAL)
         else:
             if nest.repeat:

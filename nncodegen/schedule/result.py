@@ -11,10 +11,16 @@ from sympy import Pow, log
 from nncodegen.ir import SAMPLE, Companion, Program, Tensor
 from nncodegen.schedule.axes import read_along
 from nncodegen.schedule.kernel import Kernel
-from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.layout import Layout, bytes_of
 from nncodegen.schedule.nest import Place, Shape
 from nncodegen.schedule.plans import SideBySide, SingleSample
 from nncodegen.schedule.registers import StraightLine
+
+BATCH = 4096
+"""Samples up to which a batch counts as usual where it has statistics."""
+
+MEMORY = 2**25
+"""Bytes up to which the arrays of its tiles are kept, in each thread."""
 
 Range = tuple[int, int]
 """The numbers of the first of some values, and of the first behind them."""
@@ -129,6 +135,28 @@ class Schedule:
         return tuple((start, tensor.shape[0] or 1, tensor.shape[1] or 1) for tensor, start in matrices)
 
     @property
+    def ranges(self) -> dict[str, tuple[tuple[float, ...], ...]]:
+        """Those of all kinds."""
+        return {"PENALIZED": self.penalized, "FROZEN": self.frozen, "FOLLOWING": self.following}
+
+    @property
+    def in_phases(self) -> dict[str, int]:
+        """How often a gradient works through all samples, and how many tiles are kept, where that is more than once."""
+        return {"PHASES": self.gradient.phases, "KEPT": self.kept} if self.gradient.phases > 1 else {}
+
+    @property
+    def kept(self) -> int:
+        """Of how many tiles the arrays are kept from one phase to the next: of those of usual batches."""
+        bytes_of_a_tile = bytes_of(max(kernel.arrays for kernel in self.sharing), self.program)
+        return max(1, min(BATCH // self.tile, MEMORY // max(1, bytes_of_a_tile)))
+
+    @property
+    def following(self) -> tuple[tuple[int, int, float], ...]:
+        """The ranges of the parameters that follow statistics of the batches, each with its momentum."""
+        known = ((tensor, start) for tensor, start in self._with_starts if tensor.momentum is not None)
+        return tuple((start, start + tensor.size, tensor.momentum or 0.0) for tensor, start in known)
+
+    @property
     def _with_starts(self) -> tuple[tuple[Tensor, int], ...]:
         """The parameters, and where each begins."""
         starts = accumulate((tensor.size for tensor in self.program.parameters), initial=0)
@@ -160,6 +188,11 @@ class Schedule:
         """What holds in all of a training, as text."""
         flushed = "count as zero" if self.flushes_subnormals else "keep their values"
         lines = [f"subnormal numbers {flushed} in a training"]
+        if self.in_phases:
+            most = f"{self.kept * self.tile:,} samples"
+            lines.append(
+                f"a batch has {self.gradient.phases} phases; of one of more than {most}, those before run again"
+            )
         if self.descent:
             name = self.program.updates[self.descent.update].name
             most = f"{self.descent.samples} samples" if self.descent.samples > 1 else "one sample"

@@ -38,7 +38,7 @@ def choose_unrolled(
     formula = not program.layered
     if not formula:
         small = program.parameter_count <= PARAMETERS
-        if not small or program.moves or program.noise or layout.transposed or layout.blas:
+        if not small or program.batch or program.moves or program.noise or layout.transposed or layout.blas:
             return None, None
         program = written_out(program)
         outputs = program.outputs if gradient.outputs else ()

@@ -54,7 +54,8 @@ class Batches:
                 found.append(element)
                 places.append(slice(start, start + tensor.size))
             start += tensor.size
-        return Plan(self.program, [self.program.loss, *self.program.outputs, *found]), tuple(places)
+        training = self.program.in_training
+        return Plan(self.program, [training.loss, *training.outputs, *found]), tuple(places)
 
     def predict(self, parameters: Array, X: Array | None, samples: int) -> Array:
         """The outputs (N, outputs)."""
@@ -70,11 +71,14 @@ class Batches:
     def sums(
         self, parameters: Array, samples: Samples, first: int, last: int, metrics: int, counts: Array | None
     ) -> Sums:
-        """Loss, measures, and the gradient by the parameters first <= p < last; that by others may be 0."""
+        """Loss, measures, and the gradient by the parameters first <= p < last; that by others may be 0.
+
+        Where the program has statistics of a batch, all samples are computed at once.
+        """
         plan, places = self._gradient(first, last)
         outputs = len(self.program.outputs)
         gradient, loss, measures = np.zeros(len(parameters)), 0.0, self.no_measures()
-        for rows, part in self._chunks(samples):
+        for rows, part in self._chunks(samples, whole=self.program.batch is not None):
             one, *found = plan(parameters, part)
             loss += float(one)
             for place, slope in zip(places, found[outputs:], strict=True):
@@ -121,11 +125,12 @@ class Batches:
                 explained += 1 - squares / around if around > 0 else float(squares == 0)
         return [float(accuracy), float(sums[1] / outputs / total), float(explained / outputs)]
 
-    def _chunks(self, samples: Samples) -> Iterator[tuple[slice, Samples]]:
-        """The samples in parts, each with its rows."""
+    def _chunks(self, samples: Samples, whole: bool = False) -> Iterator[tuple[slice, Samples]]:
+        """The samples in parts, or as a ``whole``, each with its rows."""
         count = len(samples.weight)
-        for start in range(0, count, self.rows):
-            rows = slice(start, min(start + self.rows, count))
+        step = max(1, count) if whole else self.rows
+        for start in range(0, count, step):
+            rows = slice(start, min(start + step, count))
             noise = None if samples.noise is None else {name: part[rows] for name, part in samples.noise.items()}
             X, Y = samples.X, None if samples.Y is None else samples.Y[rows]
             if isinstance(X, Sparse):

@@ -52,7 +52,8 @@ def slow_module(program: Program, facts: Facts, reason: str) -> Module:
 
 def _key(facts: Facts) -> str:
     """What tells models apart: modules are shared by those that compute and fit the same."""
-    known = (facts.identity, facts.precision, facts.not_fitted, facts.parameters, facts.rules, facts.inputs)
+    known = (facts.identity, facts.precision, facts.not_fitted, facts.parameters, facts.rules, facts.inputs,
+             facts.following)  # fmt: skip
     return sha256(repr(known).encode()).hexdigest()[:16]
 
 

@@ -57,7 +57,9 @@ class Plan:
 
     def _bound(self, parameters: Array, samples: Samples, count: int) -> dict[str, Any]:
         """The values of the tensors that come from outside."""
-        program, values = self.program, {self.program.weight.name: samples.weight}
+        program, values = self.program, dict[str, Any]({self.program.weight.name: samples.weight})
+        if program.present:
+            values[program.present.name] = np.ones(count)
         for name, place, shape in _parts(program.parameters):
             values[name] = parameters[place].reshape(shape)
         for tensors, rows in ((program.inputs, samples.X), (program.targets, samples.Y)):

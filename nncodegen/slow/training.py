@@ -88,6 +88,11 @@ class NumpyTraining:
         self._batches, self._rule, self._dtype, self._seed = batches, rule, dtype, seed
         self._buffers, self._state, self._options = buffers, state, options
         self._now = Progress(buffers[0].astype(float), buffers[1].astype(float), state.astype(float), np.zeros(0))
+        tensors = batches.program.parameters
+        momentum = [np.full(tensor.size, np.nan if tensor.momentum is None else tensor.momentum) for tensor in tensors]
+        self._momentum = np.concatenate(momentum)
+        self._followed = ~np.isnan(self._momentum)
+        self._frozen = np.concatenate([np.full(tensor.size, not tensor.trained) for tensor in tensors])
         self._validation: Data | None = None
         self._data = Data(None, None, None, None, None, 0)
         self._batch, self._shuffles = 1, False
@@ -240,7 +245,9 @@ class NumpyTraining:
         loss = np.nan if options["without_loss"] else self._rounded(sums.loss)
         if first == 0 and not options["without_loss"] and not np.isfinite(loss):
             return None
-        gradient = self._changed(self._rounded(sums.gradient))
+        gradient, statistics = self._rounded(sums.gradient), self._rounded(sums.gradient)
+        gradient[self._followed] = 0.0
+        gradient = self._changed(gradient)
         numbers = self._options.copy()
         numbers[0] *= self._factor(epoch)
         place = slice(first, last)
@@ -251,6 +258,9 @@ class NumpyTraining:
         if options["weight_decay"] > 0:
             decay = numbers[0] * options["weight_decay"] * now.parameters[place]
             following = self._rounded(following - decay)
+        averages = self._rounded(self._momentum * now.parameters + (1 - self._momentum) * statistics)
+        following = np.where(self._frozen[place], now.parameters[place], following)
+        following = np.where(self._followed[place], averages[place], following)
         if not np.isfinite(following).all():
             return None
         largest = max(now.largest, float(np.max(abs(following - now.parameters[place]))))

@@ -37,6 +37,10 @@ def batch_normalized(p, x):
     return p["gamma1"] * (x - p["moving_mean1"]) / np.sqrt(p["moving_variance1"] + 1e-3) + p["beta1"]
 
 
+def normalized_by_the_batch(p, x):
+    return p["gamma1"][:, None] * normalized(x, (0, 2)) + p["beta1"][:, None]
+
+
 def cubic(p, x):
     z = p["b1"] + np.einsum("ji,ni->nj", p["P1_1"], x) + np.einsum("jik,ni,nk->nj", p["P2_1"], x, x)
     return np.tanh(z + np.einsum("jikl,ni,nk,nl->nj", p["P3_1"], x, x, x))
@@ -50,6 +54,7 @@ LAYERS = {
     "layer normalization": (nn.LayerNormalization(), (2, 3), lambda p, x: p["gamma1"] * normalized(x, 2) + p["beta1"]),
     "over both axes": (nn.LayerNormalization((1, 2), 1e-5, scale=False), (2, 3), over_both_axes),
     "batch normalization": (nn.BatchNormalization(frozen=True), (2, 3), batch_normalized),
+    "statistics of a batch": (nn.BatchNormalization(axis=1), (2, 3), normalized_by_the_batch),
     "radial basis": (nn.RBF(4), 3, radial),
     "polynomial": (nn.Polynomial(2, 3, "tanh"), 3, cubic),
     "flatten": (nn.Flatten(), (2, 3), lambda p, x: x.reshape(len(x), 6)),
@@ -77,7 +82,8 @@ def test_formulas(kind):
     assert values[program.outputs[0].tensor] == pytest.approx(expected, rel=1e-12, abs=1e-12)
     slope = differences(program, parameters, X, Y)
     trained = np.repeat([t.trained for t in program.parameters], [t.size for t in program.parameters])
-    assert gradient_of(stage(model), parameters, X, Y) == pytest.approx(slope * trained, rel=1e-5, abs=1e-7)
+    found = gradient_of(stage(model), parameters, X, Y) * trained  # statistics lie in the places of moving ones
+    assert found == pytest.approx(slope * trained, rel=1e-5, abs=1e-7)
 
 
 def every():
@@ -210,7 +216,7 @@ x, m = Input(4), Input((2, 3))
         (lambda: nn.LayerNormalization(3)(m), "layer 1 needs an axis from 1 to 2, .* not 3"),
         (lambda: nn.LayerNormalization((1, -2))(m), "layer 1 needs axes that are different"),
         (lambda: nn.LayerNormalization(epsilon=0)(m), "the epsilon of layer 1 is a number above 0, not 0"),
-        (lambda: nn.BatchNormalization()(m), r"layer 1, a BatchNormalization, would need statistics .*frozen=True"),
+        (lambda: nn.BatchNormalization(momentum=-1)(m), "momentum of layer 1 is a number from 0 to 1, not -1"),
         (lambda: nn.Polynomial(2)(m), r"layer 1 needs an input with one axis, but its input has the shape \(2, 3\)"),
         (lambda: nn.Polynomial(2, 20)(x), r"layer 1 has 4\*\*20 products for each unit"),
         (lambda: nn.Embedding(5, 2)(Dense(3)(x)), "layer 2 needs numbers that are an input of the network"),

@@ -59,7 +59,12 @@ class PlainModel:
 
     @cached_property
     def derived(self) -> Program:
-        """The same in primitives of C, with every value computed once."""
+        """The same in primitives of C, with every value computed once. Raises ModelError for statistics of batches."""
+        if self.program.statistics:
+            raise ModelError(
+                f"{self.name} trains with the statistics of batches (BatchNormalization), which plain C, also in "
+                f"WebAssembly, does not: export it without training, as C with --vectors, or with frozen=True"
+            )
         return simplify(self.differentiated)
 
     @cached_property

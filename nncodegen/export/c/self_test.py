@@ -153,7 +153,9 @@ def _outputs(model: PlainModel, formulas: Program, parameters: Any, X: Any) -> A
 def _loss_and_gradient(formulas: Program, parameters: Any, X: Any, Y: Any) -> tuple[Any, Any]:
     """The loss and the gradient, as NumPy evaluates the formulas."""
     values = evaluate(formulas, parameters.astype(float), X, Y)
-    return values[formulas.loss.tensor], np.concatenate([values[e.tensor].ravel() for e in formulas.gradient])
+    return values[formulas.in_training.loss.tensor], np.concatenate(
+        [values[e.tensor].ravel() for e in formulas.gradient]
+    )
 
 
 def _columns(value: Any, samples: int, width: int) -> Any:

@@ -38,7 +38,7 @@ TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 @bounded("the model")
 def files(request: Request) -> Exported:
     """NAME.onnx, checked. Raises ModelError for a model that cannot be written."""
-    program = verify(stabilize(describe(request.subject.model, request.precision)))
+    program = verify(stabilize(describe(request.subject.model, request.precision).at_rest))
     check_program(program)
     if not program.inputs:
         raise ModelError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .arguments import check_inputs, check_parameters
-from .samples import Data
+from .samples import Data, statistics_of
 from .scalars import THREADS, integer
 from .share import share
 from .sparse import Sparse
@@ -58,7 +58,10 @@ def loss(
     model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:  # fmt: skip
-    """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean."""
+    """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean.
+
+    With BatchNormalization it is the loss of predictions, with the moving statistics.
+    """
     short = model.native.loss_short(parameters, X, Y, None) if sample_weight is None else None
     if short is not None:
         return short
@@ -69,12 +72,18 @@ def loss_and_gradient(
     model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> tuple[float, Array]:  # fmt: skip
-    """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take."""
+    """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take.
+
+    They are those of training: with BatchNormalization, of all samples as one batch, with their own statistics. The
+    derivatives by its moving statistics are 0.
+    """
     gradient = np.empty(model.parameter_count, model.dtype)
-    short = model.native.loss_short(parameters, X, Y, gradient) if sample_weight is None else None
-    if short is not None:
-        return short, gradient
-    return _long_loss(model, parameters, X, Y, sample_weight, gradient), gradient
+    value = model.native.loss_short(parameters, X, Y, gradient) if sample_weight is None else None
+    if value is None:
+        value = _long_loss(model, parameters, X, Y, sample_weight, gradient)
+    if model.facts.following:
+        statistics_of(model, gradient)
+    return value, gradient
 
 
 def _long_loss(

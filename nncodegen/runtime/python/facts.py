@@ -103,6 +103,8 @@ class Facts(NamedTuple):
     """The terms of the loss, where each has samples of its own."""
     fields: tuple[str, ...] = ()
     """What is known at every sample then: outputs, their derivatives, the residuals of the terms."""
+    following: tuple[tuple[int, int, float], ...] = ()
+    """The parameters that follow statistics of the batches: the first, the first behind the last, their momentum."""
 
 
 def read(text: str) -> Facts:

@@ -15,7 +15,7 @@ from .calls import MINIMIZE
 from .hessian import check_hessian, products, symmetric
 from .initial import initial_parameters
 from .result import Result
-from .samples import Data
+from .samples import Data, statistics_of
 from .terms import take_samples, with_samples
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
 
     The other arguments are those of ``train``. Returns a Result, whose history holds the loss with the penalties
     after each iteration, and whose message is that of SciPy; its status is "converged", "completed" (after the
-    iterations that were allowed) or "stopped", with a RuntimeWarning. ``train`` cannot resume it.
+    iterations that were allowed) or "stopped", with a RuntimeWarning. ``train`` cannot resume it. With
+    BatchNormalization, all samples are one batch, and the moving statistics become those of all samples.
     """
     try:
         from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)
@@ -124,7 +125,7 @@ class _Search:
     def result(self, variables: Array, status: str, message: str) -> Result:
         """The Result at some variables, without the loss."""
         model = self.objective.model
-        reached = check_parameters(model, self.objective.join(variables))
+        reached = self.objective.followed(check_parameters(model, self.objective.join(variables)))
         metrics = {"loss": np.array(self.history, float)}
         return Result(model, reached, math.nan, metrics, status, None, time.perf_counter() - self.begun, message)
 
@@ -166,8 +167,23 @@ class Objective:
         return self.loss(parameters) + self._penalty(variables, parameters)
 
     def loss(self, parameters: Array, slope: Array | None = None) -> float:
-        """The loss; its gradient is written to slope, where there is one."""
-        return self.data.loss(self._own(parameters), slope)
+        """The loss; its gradient is written to slope, where there is one. Statistics are those of the samples."""
+        if not self.model.facts.following:
+            return self.data.loss(self._own(parameters), slope)
+        slope = np.empty(self.model.parameter_count, self.model.dtype) if slope is None else slope
+        value = self.data.loss(self._own(parameters), slope)
+        statistics_of(self.model, slope)
+        return value
+
+    def followed(self, parameters: Array) -> Array:
+        """The parameters, those that follow statistics of batches set to the statistics of the samples."""
+        slope, parameters = np.empty(self.model.parameter_count, self.model.dtype), parameters.copy()
+        if self.model.facts.following:
+            self.data.loss(self._own(parameters), slope)
+            found = statistics_of(self.model, slope)
+            for first, last, _ in self.model.facts.following:
+                parameters[first:last] = found[first:last]
+        return parameters
 
     def hessian(self, variables: Array) -> Array:
         """The second derivatives of the objective."""

@@ -38,8 +38,14 @@ class Data:
         return self.X, *others, None, None
 
     def loss(self, parameters: Array, slope: Array | None = None) -> float:
-        """The mean loss; its gradient is written to slope, where there is one."""
+        """The mean loss; its gradient is written to slope, where there is one.
+
+        Statistics of the samples lie in the places of the parameters that follow them: see ``statistics_of``.
+        """
         native = self.model.native
+        if isinstance(self.X, Sparse) and slope is not None and self.model.facts.following:
+            rows = self.X.whole(0, self.samples)  # as statistics are of all samples together
+            return native.loss(parameters, rows, self.Y, self.weights, self.samples, slope)
         if not isinstance(self.X, Sparse):
             return native.loss(parameters, self.X, self.Y, self.weights, self.samples, slope)
         total, whole = 0.0, np.zeros(0 if slope is None else slope.shape)
@@ -113,6 +119,18 @@ class Data:
         weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
         around = self.Y - weights @ self.Y / weights.sum()
         self.spread = weights @ (around * around)
+
+
+def statistics_of(model: Model, slope: Array) -> Array:
+    """Takes the statistics of the samples out of a gradient: (P,), 0 but for the parameters that follow them.
+
+    These parameters have no gradient: it is 0 there afterwards.
+    """
+    found = np.zeros_like(slope)
+    for first, last, _ in model.facts.following:
+        found[first:last] = slope[first:last]
+        slope[first:last] = 0
+    return found
 
 
 def hold_out(data: Data, given: Any, fraction: float, seed: int) -> tuple[Data, Data | None]:

@@ -29,13 +29,22 @@ typedef struct {
     size_t begin; /* the first sample of the batch, in that order */
     size_t samples; /* of the batch */
     double total; /* by which weights are divided */
+    int first_phase; /* what is computed of a gradient in several phases: those before it are still in memory */
+    int last_phase;
+    int kept; /* whether there are arrays for each of its tiles */
+    const double *finished; /* the sums of the phase before the last one */
     real scale; /* 0: the first tile sets the sums in the gradient; else it adds them there, multiplied by this */
 #if NN_HAS_NOISE
     randomness noise;
 #endif
 } batch;
 
-/* The arguments of kernels that only models with noise have. */
+/* The arguments of kernels that only models with noise, or with several phases, have. */
+#if NN_PHASES > 1
+#define PHASES_OF_BATCH(b) , (b)->first_phase, (b)->last_phase
+#else
+#define PHASES_OF_BATCH(b)
+#endif
 #if NN_HAS_NOISE
 #define NOISE_OF_BATCH(b, m) , (b)->noise, (m).sample_numbers
 #else
@@ -52,19 +61,30 @@ static UNUSED size_t chunks_of(const batch *b)
     return (b->samples + TILE*CHUNK - 1)/(TILE*CHUNK);
 }
 
-/* Computes what depends on the parameters only, once for all tiles. */
-static UNUSED void prepare_batch(const batch *b, memory m)
+/* Computes what depends on the parameters only, or on finished sums, once for all tiles that use these arrays. */
+static UNUSED void prepare_arrays(const batch *b, real *arrays)
 {
     if (b->forward) {
 #if NN_PREPARES_LOSS
-        loss_prepare(b->parameters, b->samples, m.arrays);
+        loss_prepare(b->parameters, b->samples, arrays);
+#endif
+    } else if (b->last_phase > 0) {
+#if NN_PHASES > 1
+        gradient_between(b->last_phase, b->parameters, b->finished, b->samples, arrays);
 #endif
     } else {
 #if NN_PREPARES_GRADIENT
-        gradient_prepare(b->parameters, b->samples, m.arrays);
+        gradient_prepare(b->parameters, b->samples, arrays);
 #endif
     }
-    (void) m;
+    (void) arrays;
+}
+
+/* The same for a whole batch, unless each of its tiles has arrays of its own. */
+static UNUSED void prepare_batch(const batch *b, memory m)
+{
+    if (!b->kept)
+        prepare_arrays(b, m.arrays);
 }
 
 /* The position of the loss among the sums. */
@@ -93,16 +113,19 @@ static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *po
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
         const size_t count = end - first < TILE ? end - first : TILE;
+        real *const arrays = m.arrays + (b->kept ? first/TILE*ARRAYS : 0);
+        if (b->kept)
+            prepare_arrays(b, arrays);
         const tile current = tile_of_batch(b, m, first, count);
         for (size_t n = 0; b->metrics && n < count; n++)
             m.counts[n] = !b->counts ? 1 : b->counts[b->order ? b->order[b->begin + first + n] : b->begin + first + n];
         if (b->forward)
-            loss_tile(b->parameters, current.inputs, current.targets, m.weights, count, m.arrays, m.sums, b->metrics,
+            loss_tile(b->parameters, current.inputs, current.targets, m.weights, count, arrays, m.sums, b->metrics,
                 m.counts);
         else
-            gradient_tile(b->parameters, current.inputs, current.targets, m.weights, count, m.arrays, !b->without_loss,
+            gradient_tile(b->parameters, current.inputs, current.targets, m.weights, count, arrays, !b->without_loss,
                 single_tile, first > begin ? 1 : b->scale, m.sums, m.gradient, m.partials, b->metrics,
-                m.counts NOISE_OF_BATCH(b, m));
+                m.counts NOISE_OF_BATCH(b, m) PHASES_OF_BATCH(b));
         if (stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) count))
             return 1;
     }

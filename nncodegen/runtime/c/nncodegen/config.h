@@ -57,6 +57,15 @@
 #ifndef NN_FROZEN
 #define NN_FROZEN {0, 0} /* the ranges {first, end} of the parameters that no update changes */
 #endif
+/* Where something is a statistic of all samples of a batch, NN_PHASES says how often the gradient works through them,
+   NN_KEPT for how many tiles its arrays are kept from one phase to the next, and NN_FOLLOWING lists the parameters
+   {first, end, momentum} that follow such statistics. */
+#ifndef NN_PHASES
+#define NN_PHASES 1
+#endif
+#ifndef NN_KEPT
+#define NN_KEPT 1
+#endif
 #ifndef NN_HAS_MANY
 #define NN_HAS_MANY 0 /* whether there are the kernels of a group of models */
 #endif

@@ -9,9 +9,9 @@
 #include "order.h"
 #include "threads.h"
 
-/* Sums up a batch: the sums of the gradient into m.gradient, and returns the others, or NULL if stopped. A team of
-   threads, if there is one, shares the chunks where there are several. */
-static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, NN(poll) *poll)
+/* Sums up a batch, or a phase of it: the sums of the gradient into m.gradient, and returns the others, or NULL if
+   stopped. A team of threads, if there is one, shares the chunks where there are several. */
+static UNUSED const double *sum_tiles(const batch *b, memory m, team *threads, NN(poll) *poll)
 {
     const size_t whole = b->forward ? 0 : GRADIENT_SUMS;
     prepare_batch(b, m);
@@ -32,6 +32,31 @@ static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, N
     for (size_t k = 0; k < whole; k++)
         m.gradient[k] = (real) m.totals[k];
     return m.totals + GRADIENT_SUMS;
+}
+
+/* The same of a whole batch. Where it has several phases, each sums up all samples. What a phase leaves for the next is
+   kept for each tile where the batch has no more than NN_KEPT of them; else the phases before are computed again. */
+static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, NN(poll) *poll)
+{
+#if NN_PHASES > 1
+    batch part = *b;
+    const double *sums = NULL;
+    for (int phase = 0; !b->forward && phase < NN_PHASES; phase++) {
+        part.kept = b->samples <= NN_KEPT*TILE;
+        part.first_phase = part.kept ? phase : 0;
+        part.last_phase = phase;
+        part.metrics = phase == NN_PHASES - 1 ? b->metrics : 0;
+        sums = sum_tiles(&part, m, threads, poll);
+        if (!sums)
+            return NULL;
+        for (size_t k = 0; k < ALL_SUMS; k++)
+            m.finished[k] = sums[k];
+        part.finished = m.finished;
+    }
+    if (!b->forward)
+        return sums;
+#endif
+    return sum_tiles(b, m, threads, poll);
 }
 
 #if NN_HAS_SINGLE_GRADIENT

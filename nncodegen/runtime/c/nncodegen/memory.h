@@ -18,6 +18,8 @@ enum { ROOM_FOR_PARTIALS = NN_HAS_BLOCKS ? PARTIALS + 3*LANES : 3 };
 #define PARTS_OF_MEMORY(PART) \
     PART(double, sums, ALL_SUMS + 1) \
     PART(double, totals, GRADIENT_SUMS + ALL_SUMS + 1) /* the sums over several chunks */ \
+    PART(double, finished, NN_PHASES > 1 ? ALL_SUMS : 0) /* the sums of a phase, for the next */ \
+    PART(real, statistics, NN_PHASES > 1 ? PARAMETERS : 0) /* of a batch, for parameters that follow them */ \
     PART(real, gradient, ROOM) /* with the sums that each tile adds to it, or behind it */ \
     PART(real, parameters, ROOM) /* of a training */ \
     PART(real, next, ROOM) /* the parameters after an update */ \
@@ -28,7 +30,7 @@ enum { ROOM_FOR_PARTIALS = NN_HAS_BLOCKS ? PARTIALS + 3*LANES : 3 };
     PART(real, weights, TILE) \
     PART(size_t, sample_numbers, NN_HAS_NOISE ? TILE : 0) /* for noise */ \
     PART(real, outputs, NN_SAMPLES_AT_ONCE*OUTPUTS) /* of samples that do not fill a vector */ \
-    PART(real, arrays, ARRAYS + 1) /* for the kernels */
+    PART(real, arrays, NN_KEPT*ARRAYS + 1) /* for the kernels: those of a tile, or of several that are kept */
 
 #define PADDED_BYTES(type, count) (((count)*sizeof(type) + 63)/64*64)
 #define MEMBER_OF_MEMORY(type, name, count) type *name;

@@ -1,7 +1,8 @@
 /* What may change the gradient before an update, penalties and clipping, and the parameters after it: weight decay, and
    that some keep their values.
 
-   Needs base.h. Gives add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step. */
+   Needs base.h. Gives add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step, and, with NN_PHASES,
+   take_statistics and follow_statistics. */
 
 #ifndef NNCODEGEN_REGULARIZE_H
 #define NNCODEGEN_REGULARIZE_H
@@ -13,6 +14,40 @@ static const size_t penalized[][2] = {NN_PENALIZED};
 
 /* The parameters that no update changes: ranges {first, end}. */
 static const size_t frozen[][2] = {NN_FROZEN};
+
+#if NN_PHASES > 1
+/* The parameters that follow statistics of the batches: ranges {first, end}, and how much of them stays. */
+static const struct {size_t first, end; double momentum;} following[] = {NN_FOLLOWING};
+
+/* Moves the statistics of a batch out of the gradient, where they are in the places of the parameters that follow them,
+   which have no gradient. */
+static UNUSED void take_statistics(real *restrict gradient, real *restrict statistics)
+{
+    for (size_t range = 0; range < sizeof following/sizeof *following; range++) {
+        for (size_t p = following[range].first; p < following[range].end; p++) {
+            statistics[p] = gradient[p];
+            gradient[p] = 0;
+        }
+    }
+}
+
+/* The next values of those among first <= p < last. Returns whether one of them is not finite. */
+static UNUSED int follow_statistics(const real *restrict parameters, const real *restrict statistics,
+    real *restrict next, size_t first, size_t last)
+{
+    word check = 0;
+    for (size_t range = 0; range < sizeof following/sizeof *following; range++) {
+        const double momentum = following[range].momentum;
+        for (size_t p = following[range].first; p < following[range].end; p++) {
+            if (p < first || p >= last)
+                continue;
+            next[p] = (real) (momentum*(double) parameters[p] + (1 - momentum)*(double) statistics[p]);
+            check |= beyond(next[p]);
+        }
+    }
+    return (int) (check >> FIRST_BIT);
+}
+#endif
 
 /* Adds the gradient of l1*sum |w| + l2/2*sum w^2 over the penalized parameters. */
 static HOT void add_penalties(const real *restrict parameters, real *restrict gradient, real l1, real l2)

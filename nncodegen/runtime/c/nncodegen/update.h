@@ -62,6 +62,9 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
     *loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
     if (first == 0 && !run->without_loss && !isfinite(*loss))
         return NN(DIVERGED);
+#if NN_PHASES > 1
+    take_statistics(m.gradient, m.statistics);
+#endif
     if (run->l1 > 0 || run->l2 > 0)
         add_penalties(run->current_parameters, m.gradient, (real) run->l1, (real) run->l2);
     if (run->clip_value > 0)
@@ -83,6 +86,10 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
     if (lost)
         return NN(DIVERGED);
     keep_frozen(run->current_parameters, m.next, first, last, 1);
+#if NN_PHASES > 1
+    if (follow_statistics(run->current_parameters, m.statistics, m.next, first, last))
+        return NN(DIVERGED);
+#endif
     if (run->tolerance > 0) {
         const double step = largest_step(run->current_parameters, m.next, first, last);
         run->largest = step > run->largest ? step : run->largest;

@@ -1,0 +1,100 @@
+"""The phases of a kernel in which sums over all samples are used again, as the statistics of a batch are.
+
+Everything else that a kernel does with one sample needs no other, so that samples may be worked through tile by tile,
+once. The mean of a batch is known only when all of its samples are through; what depends on it is a later phase. So the
+steps are numbered:
+
+    phase 0     what needs no such sum, and the sums of that
+    between     what follows from finished sums, and has no samples: the mean. It is computed once for a batch
+    phase 1     what needs it, and the sums of that
+    ...
+
+The runtime works through all samples in each phase. It keeps the arrays of so many tiles from one phase to the next
+(``Schedule.kept``); in a larger batch it computes the phases before again (``batch.h``). Sums that no phase needs are
+those of the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nncodegen.errors import ProgramError
+from nncodegen.ir import SAMPLE, Element, Program, Step, grouped, steps_of
+from nncodegen.schedule.forms import free
+
+
+@dataclass(frozen=True)
+class Phases:
+    """The steps of a kernel, and the phase of each that has samples, or comes between phases, by its tensor."""
+
+    steps: tuple[Step, ...]
+    numbers: dict[str, int]
+    sums: frozenset[str] = frozenset()
+    """The sums that later phases need."""
+    copies: frozenset[str] = frozenset()
+    """What these are when they are finished, in work memory."""
+    last: int = 0
+
+    def of(self, step: Step) -> int:
+        """The phase of a step; what is computed between phases has the number of the later one."""
+        return self.numbers.get(step.target.tensor, 0)
+
+
+def in_phases(steps: Iterable[Step], program: Program, several: bool) -> Phases:
+    """The phases of steps; where there is more than one, later steps read copies of finished sums.
+
+    Raises ProgramError where there may not be ``several``.
+    """
+    steps = tuple(steps)
+    numbers, _ = _levels(steps)
+    last = max((numbers[step.target.tensor] for step in steps if SAMPLE in step.indices), default=0)
+    if not last:
+        return Phases(steps, {})
+    if not several:
+        culprit = next(step for step in steps if SAMPLE in step.indices and numbers[step.target.tensor])
+        raise ProgramError(f"the sample index is reduced and used again, in: {culprit}")
+    wanted = set[str]()
+    for step in reversed(steps):
+        if SAMPLE in step.indices or step.target.tensor in wanted:
+            wanted.update(operand.tensor for operand in step.operands)
+    known: dict[Element, Element] = {}
+    found: list[Step] = []
+    phases: dict[str, int] = {}
+    for step in steps:
+        name, number = step.target.tensor, numbers[step.target.tensor]
+        found.append(step.xreplace({e: _renamed(e, known) for e in step.operands if _defined(e, known)}))
+        if SAMPLE in step.over and name in wanted:
+            phases[name] = number
+            known[step.target] = copy = Element(free(f"{name} of the batch", program), step.target.indices)
+            found.append(Step(copy, step.target))
+            phases[copy.tensor] = number + 1
+        elif SAMPLE in step.over:
+            phases[name] = last
+        elif SAMPLE in step.indices or (number and name in wanted):
+            phases[name] = number
+    copies = frozenset(copy.tensor for copy in known.values())
+    return Phases(tuple(found), phases, frozenset(e.tensor for e in known), copies, last)
+
+
+def _levels(steps: Iterable[Step]) -> tuple[dict[str, int], set[str]]:
+    """How many finished sums each tensor waits for, one after the other; and what is a sum over the samples."""
+    numbers: dict[str, int] = {}
+    sums = set[str]()
+    for item in grouped(steps):
+        own = steps_of(item)
+        read = [operand.tensor for step in own for operand in step.operands if operand.tensor in numbers]
+        number = max((numbers[name] + (name in sums) for name in read), default=0)
+        numbers |= {step.target.tensor: number for step in own}  # steps that recur share one loop
+        sums.update(step.target.tensor for step in own if SAMPLE in step.over)
+    return numbers, sums
+
+
+def _defined(element: Element, known: dict[Element, Element]) -> bool:
+    return any(element.tensor == other.tensor for other in known)
+
+
+def _renamed(element: Element, known: dict[Element, Element]) -> Element:
+    """The copy of a finished sum, under the indices that it is read with."""
+    copy = next(copy for other, copy in known.items() if other.tensor == element.tensor)
+    return Element(copy.tensor, element.indices)
