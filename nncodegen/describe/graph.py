@@ -20,7 +20,8 @@ class Graph:
     inputs and parameters are declared as tensors; of each sample, the inputs have one value after the other in the
     columns of X. steps define further tensors; outputs are some of them, each as its element and as the formula that
     the loss is written with. loss, optimizers and initial are those of ``Sequential``; the loss of a sample is the
-    mean, or the sum, over the values of all outputs. Raises ModelError.
+    mean, or the sum, over the values of all outputs. extents are the sizes of indices that no tensor tells.
+    Raises ModelError.
     """
 
     @bounded("the network")
@@ -34,6 +35,7 @@ class Graph:
         name: str = "network",
         optimizers: Sequence[Optimizer] = (),
         initial: Given | None = None,
+        extents: Sequence[tuple[str, int]] = (),
     ) -> None:
         self.name = check_name(name, "the name of a model")
         self.inputs = tuple(inputs)
@@ -43,6 +45,7 @@ class Graph:
         if not self.parameters or not self.outputs:
             raise ModelError(f"{name} has no {'parameters' if self.outputs else 'outputs'}: there is nothing to train")
         self.loss = loss
+        self.extents = tuple(extents)
         self.optimizers = check_optimizers(optimizers, name)
         self.initial = copied(initial, name)
         self.describe()
@@ -60,7 +63,7 @@ class Graph:
         entry = entry_of(self.loss)
         forward = Program(
             self.name, self.inputs, (), self.parameters, Tensor(free("weight"), (None,)), self.steps,
-            tuple(output.element for output in self.outputs), self.outputs[0].element,
+            tuple(output.element for output in self.outputs), self.outputs[0].element, extents=self.extents,
         )  # fmt: skip
         ys = targets_of(self.outputs, free)
         targets = tuple(Tensor(y.tensor, forward.shapes[output.element.tensor])
@@ -79,6 +82,7 @@ class Graph:
             labels=entry.labels and size > 1,
             threshold=entry.threshold,
             least_squares=self.loss == "mse",
+            extents=self.extents,
         )
 
     def _repr_html_(self) -> str:

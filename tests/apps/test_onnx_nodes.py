@@ -24,6 +24,12 @@ FEW = {
     "test_slice_start_out_of_bounds": "a result without values",
 }
 """Cases that are refused for reasons of their own."""
+KINDS = {
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), "weights that are inputs, and no axis of samples"),
+    "ConstantOfShape": "it has no inputs but a shape",
+    "Expand": "it is broadcast where it is used",
+}
+"""Operators whose cases are."""
 
 
 def cases():
@@ -57,6 +63,8 @@ def reason(case):
     inputs, outputs = (list(map(array_of, part)) for part in case.data_sets[0])
     if case.name in FEW:
         return FEW[case.name]
+    if kinds := {node.op_type for node in case.model.graph.node} & set(KINDS):
+        return KINDS[min(kinds)]
     if any(array is None for array in (*inputs, *outputs)):
         return "numbers of 8 bits and fewer, sequences"
     if not any(array.dtype.name in REAL for array in outputs):

@@ -156,6 +156,11 @@ class Builder(Broadcasting):
         old = self.shape(value)
         if old == tuple(shape):
             return value
+        if None in old[1:] and None in shape:
+            at = old.index(None)  # and what is before stays, too
+            others = [k for k in range(len(old)) if k != at]
+            first = self.reshaped(self.transposed(value, (at, *others)), (None, *(n for n in shape if n is not None)))
+            return self.transposed(first, (*range(1, at + 1), 0, *range(at + 1, len(shape))))
         if (None in old or None in shape) and (old[:1] != (None,) or tuple(shape[:1]) != (None,)):
             raise ModelError(f"the shape {old} cannot become {tuple(shape)}: the samples must stay the first axis")
         if math.prod(n or 1 for n in old) != math.prod(n or 1 for n in shape):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
 from nncodegen.imports.onnx.builder import Builder
 from nncodegen.imports.onnx.file import Node
-from nncodegen.imports.onnx.values import Value, Weights
+from nncodegen.imports.onnx.values import Shape, Value, Weights
 
 SAMPLES_SIZE = -(2**40)
 """Stands for the number of samples in a shape that the graph computes with."""
@@ -158,6 +159,8 @@ class Call:
         old = self.builder.shape(value)
         if len(wanted) > 8:
             raise ModelError(f"{self.node} makes a tensor of {len(wanted)} axes; it may have 8 at most")
+        if None in old[1:]:
+            return self._around_samples(wanted, old, keeps_zero)
         samples = old[:1] == (None,)
         first = wanted[0] if wanted else 1
         rest: list[int | None] = list(wanted)
@@ -180,6 +183,18 @@ class Call:
         if sizes.count(-1) > 1 or any(n < -1 or n == 0 for n in sizes) or (known and count % known):
             raise ModelError(f"{self.node} cannot make the shape {tuple(wanted)} of {old}")
         return (*result, *(count // known if n == -1 else n for n in sizes))
+
+    def _around_samples(self, wanted: Sequence[int], old: Sequence[int | None], keeps_zero: bool) -> Shape:
+        """The same, where the samples are not the first axis: they stay where they are, and so does what is before."""
+        at = old.index(None)
+        sizes = [self._size(n, old, k, keeps_zero) for k, n in enumerate(wanted)]
+        before, behind = sizes[:at], sizes[at + 1 :]
+        count = math.prod(n or 1 for n in old[at + 1 :])
+        known = math.prod(n for n in behind if n != -1)
+        kept = len(sizes) > at and (sizes[at] == SAMPLES_SIZE or (sizes[at] > 0 and -1 not in sizes))
+        if not kept or before != list(old[:at]) or behind.count(-1) > 1 or known < 1 or count % known:
+            raise ModelError(f"{self.node} cannot make the shape {tuple(wanted)} of {tuple(old)}")
+        return (*before, None, *(count // known if n == -1 else n for n in behind))
 
     def _size(self, size: int | None, old: Sequence[int | None], k: int, keeps_zero: bool) -> int:
         if size == 0 and not keeps_zero and k < len(old):

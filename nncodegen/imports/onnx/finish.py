@@ -28,6 +28,8 @@ class Finished(NamedTuple):
     parameters: tuple[Tensor, ...]
     steps: tuple[Step, ...]
     outputs: tuple[Output, ...]
+    extents: tuple[tuple[str, int], ...]
+    """The sizes of indices that belong together by equations."""
 
 
 def finished(
@@ -57,11 +59,15 @@ def finished(
     for group in fused:
         rename |= dict.fromkeys(group[1:], ())
     steps, outputs = _renamed(steps, outputs, rename)
+    letters = {new: sizes[index] for index, (new, *_) in ((i, r) for i, r in rename.items() if r)}
+    moved = {i: letters[i] for step in steps if step.where for i in step.indices if i != SAMPLE}
+    moved |= {i: letters[i] for step in steps for equation in step.where for i in equation.indices}
     return Finished(
         tuple(Tensor(name, (None, *(sizes[i] for i in indices if rename[i]))) for name, indices in inputs.items()),
         _parameters(builder, pieces, {i: n for i, n in sizes.items() if rename[i]}, in_file, frozen),
         steps,
         tuple(outputs),
+        tuple(moved.items()),
     )
 
 
@@ -161,7 +167,10 @@ def _renamed(steps: Iterable[Step], outputs: Iterable[Output], rename: Rename) -
 
     def step_of(step: Step) -> Step:
         over = _indices(step.over, rename)
-        return Step(at(step.target), inside(step.expression), step.operator if over else None, over)
+        where = tuple(
+            equation.renamed({i: _indices([i], rename)[0] for i in equation.indices}) for equation in step.where
+        )
+        return Step(at(step.target), inside(step.expression), step.operator if over else None, over, where)
 
     return tuple(map(step_of, steps)), [Output(at(one.element), inside(one.formula)) for one in outputs]
 
@@ -171,6 +180,7 @@ def _fused(shapes: Sequence[tuple[str, ...]], steps: Sequence[Step]) -> list[tup
     after: dict[str, dict[str | None, None]] = {}
     before: dict[str, dict[str | None, None]] = {}
     found = [*shapes, *(e.indices for step in steps for e in (step.target, *step.operands)), *(s.over for s in steps)]
+    found += [(index,) for step in steps for equation in step.where for index in equation.indices]
     for indices in filter(None, found):
         for index, previous, following in zip(indices, (None, *indices), (*indices[1:], None), strict=False):
             after.setdefault(index, {})[following] = None

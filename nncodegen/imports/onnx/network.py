@@ -61,7 +61,8 @@ def from_onnx(
         found = translated(source, outputs, frozen, batch)
         usual = loss if loss is not None else _usual_loss(found.outputs, found.steps)
         try:
-            graph = Graph(found.inputs, found.parameters, found.steps, found.outputs, usual, name, optimizers)
+            parts = found.inputs, found.parameters, found.steps, found.outputs
+            graph = Graph(*parts, usual, name, optimizers, extents=found.extents)
             check_program(verify(graph.describe()))
         except ProgramError as error:
             raise ModelError(f"the ONNX file cannot be written in index notation: {error}") from error
@@ -125,7 +126,7 @@ def _check_operators(nodes: Sequence[Node]) -> None:
     if unknown:
         raise ModelError(
             f"the ONNX file has operators that nncodegen does not know: {', '.join(unknown)}; "
-            f"it knows those of feed-forward networks, which docs/guide/onnx.md lists"
+            f"it knows those that docs/guide/onnx.md lists"
         )
 
 

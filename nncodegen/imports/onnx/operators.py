@@ -26,8 +26,9 @@ from nncodegen.imports.activations import (
     thresholded,
 )
 from nncodegen.imports.onnx.axes import UNIT
-from nncodegen.imports.onnx.call import Call
+from nncodegen.imports.onnx.call import SAMPLES_SIZE, Call
 from nncodegen.imports.onnx.file import FLOATS, type_of
+from nncodegen.imports.onnx.recurrent import GATES, recurrent
 from nncodegen.imports.onnx.shapes import SHAPES
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, softsign, tanh
@@ -89,6 +90,19 @@ def _with_numbers(make: Numbers) -> Function:
 
 def _arithmetic(function: Callable[[Any, Any], Expr]) -> Function:
     return lambda call: call.builder.elementwise(function, call.value(0), call.value(1))
+
+
+def _mul(call: Call) -> Any:
+    """A product; that of whole numbers, as the size of two axes that become one, is a whole number."""
+    pair = list(call.inputs)
+    if len(pair) != 2 or not all(isinstance(one, np.ndarray) for one in pair):
+        return _arithmetic(lambda p, q: p * q)(call)
+    a, b = (np.asarray(one, dtype=object) for one in pair)
+    with np.errstate(all="ignore"):
+        found = np.asarray(a * b)
+    if SAMPLES_SIZE in (*a.ravel(), *b.ravel()) or any(abs(n) >= 2**40 for n in found.ravel()):
+        raise ModelError(f"{call.node} computes with the number of samples, or with numbers that are too large")
+    return found.astype(np.int64)
 
 
 def _add(call: Call) -> Value:
@@ -269,7 +283,7 @@ OPERATORS: dict[str, Function] = {
     **SHAPES,
     "Add": _add,
     "Sub": _arithmetic(lambda p, q: p - q),
-    "Mul": _arithmetic(lambda p, q: p * q),
+    "Mul": _mul,
     "Div": _arithmetic(lambda p, q: p / q),
     "Pow": _pow,
     "Equal": _truth(sympy.Eq),
@@ -300,5 +314,6 @@ OPERATORS: dict[str, Function] = {
     "ReduceL2": _reduce("sum", before=lambda z: z**2, after=Sqrt),
     "ReduceSumSquare": _reduce("sum", before=lambda z: z**2),
     "Cast": _cast,
+    **{kind: recurrent(kind) for kind in GATES},
 }
 """Every operator of ai.onnx that is read."""

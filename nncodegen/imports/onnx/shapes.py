@@ -6,6 +6,7 @@ as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,6 +43,36 @@ def _constant(call: Call) -> Operand:
 def as_operand(name: str, array: NDArray[Any]) -> Operand:
     """An array of the file: real numbers, or whole ones."""
     return Weights(name, array) if array.dtype == np.float64 else array
+
+
+def _constant_of_shape(call: Call) -> Operand:
+    """One number everywhere, as the initial states of recurrent layers are zeros."""
+    sizes = call.integers(0, "sizes")
+    given = call.attributes.get("value", np.zeros(1))
+    if not isinstance(given, np.ndarray) or given.size != 1:
+        raise ModelError(f"{call.node} has a value that is no single number")
+    return _filled(call, given.ravel()[0], sizes)
+
+
+def _expand(call: Call) -> Operand:
+    """A single number in a shape; other tensors are broadcast where they are used."""
+    sizes, number = call.integers(1, "a shape"), call.as_real(0)
+    array = number.array if isinstance(number, Weights) else np.array([float(b) for b in number.blocks.values()
+                                                                       if b.is_number])  # fmt: skip
+    if array.size != 1 or (isinstance(number, Value) and not number.is_number):
+        raise ModelError(f"{call.node} expands a tensor that is no single number")
+    return _filled(call, array.ravel()[0], sizes)
+
+
+def _filled(call: Call, number: Any, sizes: Sequence[int]) -> Operand:
+    """A tensor of one number; whole ones are as shapes are."""
+    if SAMPLES_SIZE not in sizes or isinstance(number, np.integer):
+        if any(not 0 < size <= MOST_WHOLE for size in sizes) or math.prod(sizes) > MOST_WHOLE:
+            raise ModelError(f"{call.node} makes a tensor of the shape {tuple(sizes)}")
+        return as_operand(call.node.outputs[0], np.full(sizes, number))
+    return call.builder.filled(
+        call.node.outputs[0], float(number), tuple(None if n == SAMPLES_SIZE else n for n in sizes)
+    )
 
 
 def _shape(call: Call) -> NDArray[Any]:
@@ -221,6 +252,8 @@ def _array(call: Call, function: Callable[[NDArray[Any]], Any]) -> NDArray[Any]:
 SHAPES: dict[str, Callable[[Call], Any]] = {
     "Concat": _concat,
     "Constant": _constant,
+    "ConstantOfShape": _constant_of_shape,
+    "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
     "Identity": _identity,

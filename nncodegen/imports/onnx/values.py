@@ -19,7 +19,7 @@ from sympy import Expr, Piecewise, preorder_traversal
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Axes, Plan, Segments
-from nncodegen.ir import SAMPLE, Element, Step, elements
+from nncodegen.ir import SAMPLE, Element, Equation, Step, elements
 
 MOST_SIZE, MOST_BLOCKS, MOST_STEPS, MOST_WORK = 2**24, 4096, 20_000, 100_000
 """Upper bounds for the values of a tensor (of one sample), for its blocks, for the steps of a graph, and for the blocks
@@ -171,6 +171,16 @@ class Steps:
             raise ModelError(f"the graph computes with {value}, which is no number")
         return Value((UNIT,) * rank, {(0,) * rank: number(value)})
 
+    def filled(self, name: str, value: float, shape: Shape) -> Value:
+        """One number in every place of a shape; None stands for the samples."""
+        if any(size is not None and size < 1 for size in shape):
+            raise ModelError(f"the graph has a tensor of the shape {tuple(shape)}")
+        axes = tuple(
+            SAMPLES if size is None else self.axes.segments(f"{name}:{k}", size) for k, size in enumerate(shape)
+        )
+        empty = Value(axes, {})
+        return self._checked(replace(empty, blocks=dict.fromkeys(empty.positions(), number(value))))
+
     def fresh(self, name: str, own: bool = False) -> str:
         """A name that no tensor has; those of the file are left to what has them there (``own``)."""
         while name in self._taken or (name in self._reserved and not own):
@@ -197,15 +207,15 @@ class Steps:
         return value
 
     def step(self, name: str, indices: Iterable[str], expression: Expr, operator: str | None = None,
-             over: tuple[str, ...] = (), own: bool = False) -> Element:  # fmt: skip
+             over: tuple[str, ...] = (), own: bool = False, where: tuple[Equation, ...] = ()) -> Element:  # fmt: skip
         """Defines a tensor. Its index of the samples comes first, also where a sample is all that the graph takes."""
         indices = tuple(indices)
         first = (SAMPLE,) if SAMPLE in (*indices, *(i for e in elements(expression) for i in e.indices)) else ()
         target = Element(self.fresh(name, own), (*first, *(index for index in indices if index != SAMPLE)))
         if len(self.steps) >= MOST_STEPS:
             raise ModelError(f"the graph takes more than {MOST_STEPS} steps: that is too large")
-        self.axes.together((*indices, *over))
-        self.steps.append(Step(target, expression, operator, over))
+        self.axes.together((*indices, *over, *(index for equation in where for index in equation.indices)))
+        self.steps.append(Step(target, expression, operator, over, where))
         return target
 
     def held(self, value: Value, name: str) -> Value:
