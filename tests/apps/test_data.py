@@ -35,9 +35,9 @@ def test_digits(digits):
     assert result.history[-1] < 0.1 * result.history[0]
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
 def test_iris(precision):
-    """At least 93 % of held-out irises are recognized, in either precision."""
+    """At least 93 % of held-out irises are recognized; with --thorough in either precision."""
     X, X_test, y, y_test = split(load_iris, stratify=True)
     layers = [nn.Dense(8, "tanh"), nn.Dense(3, "softmax")]
     module = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="iris"), precision)

@@ -18,10 +18,24 @@ def run(command, folder):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("compiler", [name for name in ("gcc", "clang") if shutil.which(name)])
-@pytest.mark.parametrize(("model", "precision", "train"), [(perceptron, "float64", True), (NETWORK, "float32", False)])
+FORMULA, LAYERED = (perceptron, "float64", True), (NETWORK, "float32", False)
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "train", "compiler"),
+    [
+        (*FORMULA, "gcc"), (*LAYERED, "clang"),
+        pytest.param(*FORMULA, "clang", marks=pytest.mark.thorough),
+        pytest.param(*LAYERED, "gcc", marks=pytest.mark.thorough),
+    ],
+)  # fmt: skip
 def test_one_file_stands_alone(model, precision, train, compiler, tmp_path):
-    """Outputs, loss and gradient are those of the formulas, without a poll; it is C99, without a warning."""
+    """Outputs, loss and gradient are those of the formulas, without a poll; it is C99, without a warning.
+
+    A formula by GCC and a network by Clang; with --thorough also the other way round.
+    """
+    if not shutil.which(compiler):
+        pytest.skip(f"not installed: {compiler}")
     exported = nn.export(model, "c", tmp_path, train=train, precision=precision, vectors=True, name="alone")
     assert '#include "nncodegen' not in (tmp_path / "alone.c").read_text() + (tmp_path / "alone.h").read_text()
     command = [compiler, "-std=c99", "-O1", *WARNINGS, "alone.c", "alone_test.c", "-lm", "-o", "alone"]
