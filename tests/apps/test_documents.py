@@ -68,7 +68,7 @@ def run_python(text, names):
 def run_shell(text, commands):
     """Runs the lines of a block as a shell does; files that they write hold something. Returns what is printed.
 
-    Calls of nncodegen are no processes of their own, of which each would have to import it.
+    Calls of nncodegen are no processes of their own, of which each would have to import it. C is not optimized.
     """
     lines = [line for line in text.splitlines() if not USAGE.search(line) and not line.startswith(INSTALLING)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -78,7 +78,7 @@ def run_shell(text, commands):
         if calls:
             printed += "".join(run_command(line, commands, environment) for line in some)
         else:
-            script = ["bash", "-e", "-c", "\n".join(some)]
+            script = ["bash", "-e", "-c", re.sub(r"(?<= )-O[23](?= )", "-O0", "\n".join(some))]
             done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             printed += done.stdout

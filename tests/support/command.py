@@ -47,8 +47,9 @@ IMPORTS = {
     "fit": ("nncodegen.table.command",),
     "predict": ("nncodegen.table.command",),
     "report": ("nncodegen.report", "nncodegen.report.maker"),
+    "--dask": ("dask.dataframe", "distributed"),
 }
-"""What some commands import besides, which takes them a second: it is imported when the first of them is called."""
+"""What some commands and options import, which takes a second: it is imported when the first of them is called."""
 
 
 def serve():
@@ -56,9 +57,10 @@ def serve():
     import nncodegen.cli  # noqa: F401 (what takes long, and is to be there in every command)
 
     for line in sys.stdin:
-        for name in IMPORTS.get(next(iter(json.loads(line)["arguments"]), ""), ()):
-            with contextlib.suppress(ImportError):  # the command says what is not installed
-                importlib.import_module(name)
+        for word in json.loads(line)["arguments"]:
+            for name in IMPORTS.get(word, ()):
+                with contextlib.suppress(ImportError):  # the command says what is not installed
+                    importlib.import_module(name)
         child = os.fork()
         if child == 0:
             os._exit(command(**json.loads(line)))
