@@ -123,19 +123,6 @@ def test_other_arithmetic_is_not_taken_for_rounding(change):
     assert difference(task, expected, expected[1:]) > tolerance(task)
 
 
-def test_measure(tmp_path):
-    """Peers run in processes of their own; each has as many runs as rounds, and a result like nncodegen's."""
-    settings = Settings(rounds=2, seconds=1e-4, quick=True)
-    parts = []
-    timings, failed = measure(tiny("sequential"), ["c", "sympy-subs"], settings, tmp_path, parts.append)
-    assert [timing.peer for timing in timings] == [OURS, "c", "sympy-subs"]
-    assert failed == {}
-    assert [timing.steps for timing in timings] == [9, 9, 3]
-    assert all(len(timing.runs) == 2 and min(timing.runs) > 0 for timing in timings)
-    assert all(timing.difference < 1e-12 for timing in timings)
-    assert "round 2 of 2" in parts
-
-
 INTRUDERS = """
 import os, sys, types
 
@@ -163,19 +150,36 @@ def intruders(tmp_path, monkeypatch):
         monkeypatch.setitem(PEERS, name, Peer(name, f"intruder:{name}"))
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where measurements keep what they build."""
+    return tmp_path_factory.mktemp("bench")
+
+
 @pytest.mark.usefixtures("intruders")
-def test_a_peer_that_disagrees_is_an_error(tmp_path):
+def test_a_peer_that_disagrees_is_an_error(folder):
     """Whoever computes something else is named, with the difference; there are no times."""
     with pytest.raises(BenchError, match=r"wrong does not compute what nncodegen computes.* differ by [\de.+-]+,"):
-        measure(tiny("simultaneous"), ["wrong"], Settings(rounds=1, seconds=1e-4), tmp_path, lambda text: None)
+        measure(tiny("simultaneous"), ["wrong"], Settings(rounds=1, seconds=1e-4), folder, lambda text: None)
 
 
 @pytest.mark.usefixtures("intruders")
-def test_a_peer_that_fails_is_named(tmp_path):
-    """One that raises is reported with its reason, one whose process dies as well; the others are measured."""
-    peers, settings = ["failing", "dying", "c"], Settings(rounds=1, seconds=1e-4)
-    timings, failed = measure(tiny("simultaneous"), peers, settings, tmp_path, lambda text: None)
-    assert [timing.peer for timing in timings] == [OURS, "c"]
+def test_measure(folder):
+    """Peers run in processes of their own; each has as many runs as rounds, and a result like nncodegen's.
+
+    One that raises is reported with its reason, one whose process dies as well; the others are measured.
+    """
+    settings = Settings(rounds=2, seconds=1e-4, quick=True)
+    parts = []
+    timings, failed = measure(
+        tiny("simultaneous"), ["failing", "dying", "c", "sympy-subs"], settings, folder, parts.append
+    )
+    assert [timing.peer for timing in timings] == [OURS, "c", "sympy-subs"]
+    assert [timing.steps for timing in timings] == [9, 9, 3]
+    assert all(len(timing.runs) == 2 and min(timing.runs) > 0 for timing in timings)
+    assert all(timing.difference < 1e-12 for timing in timings)
+    assert "round 2 of 2" in parts
+    assert set(failed) == {"failing", "dying"}
     assert failed["failing"] == "ZeroDivisionError: division by zero"
     assert "its process ended with exit code 3" in failed["dying"]
 

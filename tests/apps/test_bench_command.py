@@ -78,14 +78,14 @@ def test_missing_peers_are_named():
         del PEERS["absent"]
 
 
-def test_builds_and_growth(tmp_path):
+def test_builds_and_growth(empty_cache):
     """Stages of a cold and of a cached build; a grown formula has as many parameters as it is said to have."""
-    from nncodegen.bench.builds import grow_once, grown
+    from nncodegen.bench.builds import compile_once, grow_once, grown
     from nncodegen.bench.growing import _ask
     from nncodegen.bench.measuring import Settings
 
-    request = {"do": "compile", "model": "spiral", "precision": "float64"}
-    cold, cached = (_ask(Settings(), tmp_path, **request) for _ in range(2))
+    cold = compile_once("spiral", "float64")
+    cached = _ask(Settings(), empty_cache, do="compile", model="spiral", precision="float64")
     assert (cold["cached"], cached["cached"]) == (False, True)
     assert list(cold["seconds"]) == ["describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "build"]
     for size in (10, 31, 100, 301, 1000):

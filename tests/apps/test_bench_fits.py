@@ -160,6 +160,12 @@ def test_scores():
 
 
 @pytest.fixture
+def broken(monkeypatch):
+    """One more peer, which cannot be imported."""
+    monkeypatch.setitem(PEERS, "broken", replace(PEERS["jax"], place="no_such_file:make"))
+
+
+@pytest.fixture
 def lines(monkeypatch):
     """Two problems, a line whose solution is (1, 2) with errors (0.5, 0.25), and one that has none."""
     x = np.arange(4.0)[:, np.newaxis]
@@ -175,13 +181,18 @@ def lines(monkeypatch):
     monkeypatch.setattr(nist, "OURS", "curve_fit")
 
 
-@pytest.mark.usefixtures("lines")
+@pytest.mark.usefixtures("lines", "broken")
 @pytest.mark.filterwarnings("ignore")
 def test_measure_nist(tmp_path):
-    """Each peer fits each problem from both starts, in processes of their own; errors and wrong results are counted."""
+    """Each peer fits each problem from both starts, in processes of their own; errors and wrong results are counted.
+
+    A peer that cannot begin is named with its reason.
+    """
     pytest.importorskip("scipy")
-    rows, failed = measure_nist(["least_squares"], "float64", Settings(seconds=1e-3), tmp_path, lambda text: None)
-    assert failed == {}
+    peers = ["least_squares", "broken"]
+    rows, failed = measure_nist(peers, "float64", Settings(seconds=1e-3), tmp_path, lambda text: None)
+    assert [*failed] == ["broken"]
+    assert "No module named" in failed["broken"]
     assert [row.peer for row in rows] == ["curve_fit", "least_squares"]
     for row in rows:
         assert [(score.problem, score.start) for score in row.fits] == [
@@ -196,14 +207,10 @@ def test_measure_nist(tmp_path):
     json.dumps([row.as_json(rows[0]) for row in rows], allow_nan=False)
 
 
-@pytest.mark.usefixtures("lines")
-def test_a_peer_that_cannot_begin(tmp_path, monkeypatch):
-    """It is named with its reason; nncodegen itself is needed."""
-    monkeypatch.setitem(PEERS, "broken", replace(PEERS["jax"], place="no_such_file:make"))
+@pytest.mark.usefixtures("lines", "broken")
+def test_nncodegen_itself_is_needed(tmp_path, monkeypatch):
+    """If nncodegen cannot begin, nothing is measured."""
     settings = Settings(seconds=1e-3, quick=True)
-    pytest.importorskip("scipy")
-    _, failed = measure_nist(["broken"], "float64", settings, tmp_path, lambda text: None)
-    assert "No module named" in failed["broken"]
     monkeypatch.setattr(nist, "OURS", "broken")
     with pytest.raises(BenchError, match="nncodegen failed: ModuleNotFoundError"):
         measure_nist([], "float64", settings, tmp_path, lambda text: None)
