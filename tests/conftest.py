@@ -30,8 +30,8 @@ LONGEST = (
     "test_variants.py", "test_plain_c.py", "test_large_formulas.py", "test_nist.py", "test_slow.py",
     "test_hessian.py", "test_divergence.py", "test_estimators_sklearn.py", "test_schedule.py", "test_registers.py",
     "test_runtime_fit.py", "test_numbers.py", "test_table.py", "test_export_wasm.py", "test_onnx.py", "test_many.py",
-    "test_curve_dask.py", "test_kinds.py", "test_runtime_headers.py", "test_limits.py", "test_exercise.py",
-    "test_strd.py", "test_runtime_products.py", "test_estimators_dask.py", "test_onnx_nodes.py", "test_cli.py",
+    "test_dask.py", "test_kinds.py", "test_runtime_headers.py", "test_limits.py", "test_exercise.py",
+    "test_strd.py", "test_runtime_products.py", "test_onnx_nodes.py", "test_cli.py",
     "test_curve_fit.py", "test_accepted.py", "test_results.py", "test_noise.py", "test_runtime_fits.py",
     "test_inline_functions.py", "test_bench_command.py",
 )  # fmt: skip
