@@ -280,7 +280,7 @@ def test_metrics_are_those_of_scikit_learn():
 def test_classes_are_learned_written_and_read(flowers, tmp_path):
     """A model beats its baseline, and the folder that it is written to predicts the same, here and elsewhere."""
     understood = []
-    settings = Settings(l2=1e-3, learning_rate=0.01)
+    settings = Settings(layers=(4,), l2=1e-3, learning_rate=0.02, epochs=60)
     found = fit(read_table(flowers), "species", drop=("price",), settings=settings, observe=understood.append)
     assert [column.name for column in understood[0].columns] == ["petal", "size", "garden"]
     assert {column.name for column in understood[0].skipped} == {"identifier", "constant"}

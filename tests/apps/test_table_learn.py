@@ -1,5 +1,8 @@
 """Learning from tables: candidates, cross-validation, the choice, and what a user may decide."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -346,14 +349,18 @@ def test_a_simpler_model_replaces_one_with_more_modules(ring, tmp_path):
     assert (tmp_path / "model" / "module2" / "notes.txt").read_text() == "mine"
 
 
-def test_the_seed_decides_and_threads_do_not(ring):
+@pytest.mark.parametrize("layers", [(4,), pytest.param(None, marks=pytest.mark.thorough)])
+def test_the_seed_decides_and_threads_do_not(layers):
     """The same seed gives the same bits with any number of threads; another seed gives others."""
-    threaded = fit(frame(), "t", drop=("z",), settings=Settings(l2=1e-3, learning_rate=0.01, threads=3))
-    for (one, weight), (other, same) in zip(ring.choice.members, threaded.choice.members, strict=True):
+    settings = Settings(layers=layers, l2=1e-3, learning_rate=0.01, epochs=40, threads=1)
+    first, threaded, other = (
+        fit(frame(), "t", drop=("z",), settings=replace(settings, **changed))
+        for changed in ({}, {"threads": 3}, {"seed": 2**64 - 1})
+    )
+    for (one, weight), (another, same) in zip(first.choice.members, threaded.choice.members, strict=True):
         assert weight == same
-        np.testing.assert_array_equal(one.parameters, other.parameters)
-    other = fit(frame(), "t", drop=("z",), settings=Settings(l2=1e-3, learning_rate=0.01, seed=2**64 - 1))
-    assert not np.array_equal(ring.predict(frame()).iloc[:, 1], other.predict(frame()).iloc[:, 1])
+        np.testing.assert_array_equal(one.parameters, another.parameters)
+    assert not np.array_equal(first.predict(frame()).iloc[:, 1], other.predict(frame()).iloc[:, 1])
 
 
 def test_class_weights():
@@ -427,12 +434,24 @@ def test_frames():
             fit(wrong, "t")
 
 
-@pytest.mark.parametrize("name", [pytest.param("wine", marks=pytest.mark.thorough), "diabetes"])
-def test_public_tables(name):
-    """No worse than logistic or ridge regression, by more than a hundredth, nor than scikit-learn's networks."""
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("diabetes", {"layers": ()}),
+        pytest.param("diabetes", {}, marks=pytest.mark.thorough),
+        pytest.param("wine", {}, marks=pytest.mark.thorough),
+    ],
+)
+def test_public_tables(name, settings, monkeypatch):
+    """No worse than logistic or ridge regression, by more than a hundredth, nor than scikit-learn's networks.
+
+    By default with the linear model alone, which is the best for that table; with --thorough with all that is tried.
+    """
     pytest.importorskip("sklearn")
+    from nncodegen.table import compare as comparing
     from nncodegen.table.compare import compare, show
 
+    monkeypatch.setattr(comparing, "Settings", partial(Settings, **settings))
     found = compare(name, 1)
     assert found.ours.mean() > found.linear.mean() - 0.01
     assert found.ours.mean() > found.best_networks.mean() - 0.01
