@@ -32,7 +32,7 @@ def test_texts(name, request):
     assert {path.name: path.read_text() for path in folder.iterdir()} == files
 
 
-ALIKE = ("samples", "registers", "formulas", "blas")
+ALIKE = ("samples", "features", "registers", "formulas", "blas", "noise")
 """Models whose compilation tells little more than that of others here and in tests/c/test_c.py."""
 
 
