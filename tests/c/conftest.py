@@ -4,7 +4,16 @@ import itertools
 
 import pytest
 
-from tests.support.runtime import BUILDS, MODELS, PRECISIONS, SOURCES, Library, builds_of_libraries, compiled
+from tests.support.runtime import (
+    BUILDS,
+    LIGHT_BUILDS,
+    MODELS,
+    PRECISIONS,
+    SOURCES,
+    Library,
+    builds_of_libraries,
+    compiled,
+)
 
 
 def _libraries(bits, build, folder):
@@ -15,7 +24,7 @@ def _libraries(bits, build, folder):
         key = (name, *options)
         if key not in libraries:
             target = folder / f"{len(libraries)}-{name}.so"
-            compiled(BUILDS[build], SOURCES / f"{name}.c", target, (f"-DNN_BITS={bits}", *options))
+            compiled((BUILDS | LIGHT_BUILDS)[build], SOURCES / f"{name}.c", target, (f"-DNN_BITS={bits}", *options))
             libraries[key] = Library(target, bits)
         return libraries[key]
 
@@ -23,9 +32,13 @@ def _libraries(bits, build, folder):
 
 
 def _precisions_and_builds():
-    """Each precision in each build; where there are two, in one of them, and in the other one with --thorough."""
-    for number, (bits, build) in enumerate(itertools.product((64, 32), builds := builds_of_libraries())):
-        marks = [pytest.mark.thorough] if len(builds) > 1 and number in (0, 3) else []
+    """Each precision by another compiler, with little optimization; with --thorough each in every build."""
+    builds = builds_of_libraries()
+    marks = [pytest.mark.thorough] if len(builds) > 1 else []
+    if marks:
+        for bits, build in zip((64, 32), reversed(LIGHT_BUILDS), strict=True):
+            yield pytest.param((bits, build), id=f"float{bits}-{build}")
+    for bits, build in itertools.product((64, 32), builds):
         yield pytest.param((bits, build), marks=marks, id=f"float{bits}-{build}")
 
 

@@ -100,7 +100,12 @@ def check(module, program, precision):
 
 @pytest.mark.parametrize(
     ("layout", "precision"),
-    [("", "float64"), ("ijklmopq", "float32"), ("jlmp", "float64"), ("jlmp", "float32")],
+    [
+        ("", "float64"),
+        ("ijklmopq", "float32"),
+        ("jlmp", "float64"),
+        pytest.param("jlmp", "float32", marks=pytest.mark.thorough),
+    ],
     ids=["samples-float64", "features-float32", "both-float64", "both-float32"],
 )
 def test_every_product(layout, precision, tmp_path, monkeypatch):
@@ -176,11 +181,18 @@ def routine_of(precision, calls):
     return ctypes.CFUNCTYPE(None, *types_of)(gemm)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize(
-    ("layout", "inputs"),  # rows of whole vectors are read where they are
-    [("", 7), ("ijklm", 7), ("ijklm", 112)],
-    ids=["samples", "features", "whole-vectors"],
+    ("layout", "inputs", "precision"),  # rows of whole vectors are read where they are
+    [
+        pytest.param(*case, precision, marks=marks, id=f"{kind}-{precision}")
+        for kind, case, usual in (
+            ("samples", ("", 7), "float64"),
+            ("features", ("ijklm", 7), "float32"),
+            ("whole-vectors", ("ijklm", 112), "float64"),
+        )
+        for precision in ("float64", "float32")
+        for marks in [[] if precision == usual else [pytest.mark.thorough]]
+    ],
 )
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 def test_the_c_alone(layout, inputs, precision, tmp_path):
@@ -376,11 +388,11 @@ def test_what_blas_cannot_count():
     assert "s1 (2147483648 x 2): blocks of our own, as BLAS counts to 2,147,483,520\n" in schedule.show()
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", [pytest.param("float64", marks=pytest.mark.thorough), "float32"])
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_small_networks_stay_as_they_are(model, precision):
     """Networks as the benchmarks have them are not left to BLAS, and their kernels know nothing of it."""
-    usual, without = (nn.compile_model(model, precision, until="emit", choices=choices)["emit"].files
+    usual, without = (nn.compile_model(model, precision, until="emit", choices=choices, fit=False)["emit"].files
                       for choices in ({}, {"blas": False}))  # fmt: skip
     assert usual == without
     kernel = [text for file, text in usual.items() if file.endswith((".c", ".h"))]

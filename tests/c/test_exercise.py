@@ -37,7 +37,7 @@ CASES = {
     ),
 }  # fmt: skip
 
-ALIKE = ("library", "small", "features")
+ALIKE = ("library", "small", "features", "blas")
 """Cases whose entry points are those of others."""
 
 

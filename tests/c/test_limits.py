@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support.built import built
+from tests.support.compilers import QUICK_AND_STRICT
 from tests.support.limits import FORMULAS, Limits, model_of
 
 DISTANCES = [0.0, 1e-300, 1e-30, 1e-8, 1e-3, 0.2, 0.7, 2.0]
@@ -17,16 +18,26 @@ pytestmark = pytest.mark.usefixtures("light_compiler")
 limits_of = cache(Limits)
 
 
+def is_quick(name, precision):
+    """Whether a formula is tried in this precision in every run."""
+    return (CHOSEN.index(name) % 2 == 0) == (precision == "float64")
+
+
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        pytest.param(name, precision, marks=[pytest.mark.thorough] if (number + other) % 2 else [])
-        for number, name in enumerate(CHOSEN)
-        for other, precision in enumerate(("float64", "float32"))
+        pytest.param(name, precision, marks=[] if is_quick(name, precision) else [pytest.mark.thorough])
+        for name in CHOSEN
+        for precision in ("float64", "float32")
     ],
 )
-def test_limits(name, precision):
-    """A module gives them to some units in the last place, in both precisions, alone and among other samples."""
+def test_limits(name, precision, monkeypatch):
+    """A module gives them to some units in the last place, in both precisions, alone and among other samples.
+
+    Each formula is compiled without optimization in one precision, and with --thorough with a little in the other one.
+    """
+    if is_quick(name, precision):
+        monkeypatch.setenv("CC", QUICK_AND_STRICT)
     module, limits = built(model_of(name), precision, fit=False), limits_of(name)
     numbers = list(FORMULAS[name][1].values())
     rows = np.array(DISTANCES, precision).reshape(-1, 1)

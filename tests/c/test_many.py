@@ -151,7 +151,7 @@ class _nothing:  # noqa: N801
 def test_penalties_of_their_own(layers, monkeypatch):
     """Each model has a penalty of its own, which is for weights and not for biases, with lanes and one by one."""
     monkeypatch.setenv("CC", LIGHT)
-    module = nn.build(nn.Sequential(layers, 3, "mse", name="penalized"))
+    module = nn.build(nn.Sequential(layers, 3, "mse", name="penalized"), fit=False)
     X, Y, l2 = RNG.normal(size=(20, 3)), RNG.normal(size=20), np.array([0, 1e-3, 0.1, 3.0])
     options = {"optimizer": "adam", "learning_rate": 0.01, "epochs": 40, "batch_size": 8}
     result = module.train_many(X, Y, l2=l2, seed=[3, 3, 3, 3], **options)
@@ -167,7 +167,7 @@ def test_networks(threads, monkeypatch):
     """Models of a network that is not small have the bits that train() gives, whatever the threads."""
     monkeypatch.setenv("CC", LIGHT)
     layers = [nn.Dense(99, "tanh"), nn.Dense(3, "softmax")]
-    chain = nn.build(nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain"))
+    chain = nn.build(nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain"), fit=False)
     X, Y = RNG.normal(size=(30, 4)), RNG.integers(0, 3, 30)
     rates = np.linspace(0.01, 0.3, 7)
     result = chain.train_many(X, Y, learning_rate=rates, seed=4, epochs=12, batch_size=8, threads=threads)

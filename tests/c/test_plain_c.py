@@ -52,7 +52,7 @@ RULE_EXPORTS = {
 def functions(folder):
     """All exports, compiled in one go by GCC or Clang without a warning: name -> functions."""
     return loaded(folder, {name: (model, {"train": True, **given}) for name, (model, given) in
-                           (EXPORTS | RULE_EXPORTS).items()}, COMPILERS[0])  # fmt: skip
+                           (EXPORTS | RULE_EXPORTS).items()}, COMPILERS[0], ("-Og",))  # fmt: skip
 
 
 def data(program, precision, seed=0):
@@ -140,6 +140,7 @@ def test_gradient_with_fifty_digits(functions):
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.usefixtures("light_compiler")
 def test_difference_from_modules(precision, chain, tmp_path):
     """Results differ from those of a compiled module by rounding: 64 units in the last place of the largest value."""
     model = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="chain")
@@ -315,13 +316,15 @@ def normal(numbers, units):
 # --- what compilers and sanitizers see ---------------------------------------------------------------------------
 
 
-def test_compilers(functions, folder):
-    """Every compiler takes all of it without a warning; numbers in float32 become double in update rules alone."""
+@pytest.mark.parametrize(
+    "compiler", [*COMPILERS[1:], *(pytest.param(c, marks=pytest.mark.thorough) for c in COMPILERS[:1])]
+)
+def test_compilers(compiler, functions, folder):
+    """Another compiler takes all of it without a warning; numbers in float32 become double in update rules alone."""
     for precision, more in (("float64", ()), ("float32", ("-Wdouble-promotion",))):
         names = [name for name, c in functions.items() if c.precision == precision and not name.startswith("rules")]
         sources = [folder / name / f"{name}{end}.c" for name in names for end in ("", "_test")]
-        for compiler in COMPILERS:
-            compiled(sources, folder / "none", compiler, ("-fsyntax-only", *more))
+        compiled(sources, folder / "none", compiler, ("-fsyntax-only", *more))
 
 
 DRIVER = """\

@@ -10,7 +10,7 @@ from nncodegen.passes.latency import shorten
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.built import built
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 a, b, c, x, y = sympy.symbols("a b c x y")
 MODELS = [

@@ -15,16 +15,20 @@ from nncodegen.build import load, load_variant
 from nncodegen.compiler import find_compiler
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
-from tests.support.compilers import LIGHT, VECTORS
+from tests.support.compilers import QUICK, VECTORS
 from tests.support.models import gradient_of
 
 NETWORK = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 20, "mse", name="portable")
 on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the variants are those of x86-64")
 
 
-@pytest.fixture(scope="module")
-def built():
-    return nn.compile_model(NETWORK, march="portable").built
+@pytest.fixture(scope="module", params=["less optimized", pytest.param("as usual", marks=pytest.mark.thorough)])
+def built(request):
+    """A portable module; with --thorough also as people get it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "less optimized":
+            patch.setenv("CC", VECTORS)
+        return nn.compile_model(NETWORK, march="portable", fit=False).built
 
 
 @on_x86_64
@@ -70,7 +74,7 @@ def test_few_samples_in_every_variant(features, monkeypatch):
     monkeypatch.setenv("CC", VECTORS)
     layers = [nn.Dense(32, "tanh"), nn.Dense(9, lambda z: 1 / z, bias=False), nn.Dense(3)]
     model = nn.Sequential(layers, 16, "mse", name="few")
-    built = nn.compile_model(model, march="portable", choices={"features": features}).built
+    built = nn.compile_model(model, march="portable", choices={"features": features}, fit=False).built
     program = nn.compile_model(model, until="simplify")["simplify"]
     rng = np.random.default_rng(0)
     for variant in load(built).variants:
@@ -89,7 +93,7 @@ def test_few_samples_in_every_variant(features, monkeypatch):
 
 def test_fits_in_every_variant(monkeypatch):
     """Fits, many fits and second derivatives of each variant are those of a module for this CPU."""
-    monkeypatch.setenv("CC", LIGHT)
+    monkeypatch.setenv("CC", QUICK)
     x, y, a, b = symbols("x y a b")
     model = nn.Model("decay", x, y, {a: 2, b: 1}, a * exp(-b * x))
     native, built = nn.build(model), nn.compile_model(model, march="portable").built

@@ -183,7 +183,7 @@ def _hessian_near(function, values, at, sign):
 @pytest.mark.parametrize(
     "hide",
     [
-        pytest.param(k, marks=[pytest.mark.thorough] if k % 2 else [])
+        pytest.param(k, marks=[pytest.mark.thorough] if k % 4 else [])
         for k, hide in enumerate(HIDING)
         if hide is not sympy.erf  # mpmath's is slow
     ],

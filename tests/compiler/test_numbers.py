@@ -65,10 +65,26 @@ def relative_error(found, expected):
     return float(mpmath.sqrt(sum((mpmath.mpf(f) - e) ** 2 for f, e in zip(found, expected, strict=True))) / norm)
 
 
-@examples(100, suppress_health_check=list(HealthCheck))
-@given(formula=formulas, values=st.lists(numbers, min_size=7, max_size=7))
+FORMULAS = {"formula": formulas, "values": st.lists(numbers, min_size=7, max_size=7)}
+
+
+@examples(50, suppress_health_check=list(HealthCheck))
+@given(**FORMULAS)
 def test_random_formulas(formula, values):
     """The simplified program, evaluated in float64, has the exact gradient to the bound times the condition."""
+    check_formula(formula, values)
+
+
+@pytest.mark.thorough
+@examples(150, suppress_health_check=list(HealthCheck))
+@given(**FORMULAS)
+def test_more_random_formulas(formula, values):
+    """So it has for more formulas."""
+    check_formula(formula, values)
+
+
+def check_formula(formula, values):
+    """Compares the gradient of a formula with mpmath's, where that is known."""
     real = {s: sympy.Symbol(s.name, real=True) for s in (*P, *X, Y)}
     loss = (formula - Y) ** 2
     model = nn.Model("m", X, [Y], dict.fromkeys(P, 0.5), formula, loss)
@@ -149,7 +165,7 @@ def written_out(activation, last, parameters, x, y):
     return sum(q - t * mp.log(q) for t, q in zip(y, p, strict=True)) / 2
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (3, 4, 5))])
+@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (0, 3, 4, 5))])
 def test_compiled_module(seed, monkeypatch):
     """The compiled module agrees with the evaluated program to some units in the last place.
 
@@ -161,7 +177,7 @@ def test_compiled_module(seed, monkeypatch):
     activation = ["tanh", "sigmoid", "gelu", "selu", "softplus", "relu"][seed]
     layers = [nn.Dense(int(rng.integers(1, 7)), activation), nn.Dense(3, "softmax")]
     model = nn.Sequential(layers, int(rng.integers(1, 5)), "categorical_crossentropy", name=f"random{seed}")
-    module = nn.build(model)
+    module = nn.build(model, fit=False)
     program = nn.compile_model(model, until="simplify")["simplify"]
     parameters = 2 * rng.normal(size=module.parameter_count)
     for samples in (1, 2, 63, 65, 129):

@@ -38,8 +38,8 @@ def module(model, precision="float64"):
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        *((name, "float64") for name in CASES), ("curve", "float32"), ("noisy", "float32"),
-        *(pytest.param(name, "float32", marks=pytest.mark.thorough) for name in ("perceptron", "free", "network")),
+        *((name, "float64") for name in CASES), ("curve", "float32"),
+        *(pytest.param(name, "float32", marks=pytest.mark.thorough) for name in CASES if name != "curve"),
     ],
 )  # fmt: skip
 def test_hessian(name, precision):

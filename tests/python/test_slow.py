@@ -18,7 +18,7 @@ from nncodegen.slow import batches
 from tests.support import ROOT
 
 pytestmark = [
-    pytest.mark.usefixtures("light_compiler"),
+    pytest.mark.usefixtures("quick_compiler"),
     pytest.mark.filterwarnings("ignore:for a test. NumPy evaluates the model:RuntimeWarning"),
 ]
 

@@ -31,13 +31,13 @@ WEIGHTS = np.r_[np.ones(12), np.zeros(4), np.ones(8), np.zeros(2)]
 
 @pytest.fixture(scope="module")
 def module():
-    return nn.build(nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(2)], inputs=3, name="trained"))
+    return nn.build(nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(2)], inputs=3, name="trained"), fit=False)
 
 
 @pytest.fixture(scope="module")
 def logits():
     """One target that is 0 or 1, and a logit for it."""
-    return nn.build(nn.Sequential([nn.Dense(1)], 4, "binary_crossentropy_from_logits", name="logits"))
+    return nn.build(nn.Sequential([nn.Dense(1)], 4, "binary_crossentropy_from_logits", name="logits"), fit=False)
 
 
 def descend(module, epochs, batch=40, rate=lambda update: 0.1, change=lambda w, g: g, decay=0.0, weight=None):
@@ -118,7 +118,7 @@ def test_penalties(module):
 def test_penalties_of_a_formula():
     """Of a formula all parameters are weights; the gradient of |w| at 0 is 0."""
     a, b = sympy.symbols("a b")
-    formula = nn.build(nn.Model("penalized", parameters={a: 3.0, b: 0.0}, loss=(a - 1) ** 2))
+    formula = nn.build(nn.Model("penalized", parameters={a: 3.0, b: 0.0}, loss=(a - 1) ** 2), fit=False)
     result = formula.train(epochs=400, learning_rate=0.1, l1=0.5, l2=1.0)
     assert result.parameters == pytest.approx([1.5 / 3, 0], rel=1e-9)  # 2*(a - 1) + 0.5 + a = 0
 
@@ -149,16 +149,16 @@ def test_clipping(module, bounds):
     assert trained(module, epochs=1, update="sequential", **arguments) == pytest.approx(w, rel=1e-10)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
 def test_clipping_of_huge_gradients(precision):
     """Gradients whose squares overflow are scaled to the norm; those that are no number still end the training."""
     a, b, x = sympy.symbols("a b x")
     model = nn.Model("steep", [x], (), {a: 1.0, b: 1.0}, a * x, 3 * a * x + 4 * b * x)
-    module = nn.build(model, precision)
+    module = nn.build(model, precision, fit=False)
     huge = 1e200 if precision == "float64" else 1e30
     result = module.train([[huge]], epochs=1, learning_rate=1.0, clip_norm=0.5)
     assert result.parameters == pytest.approx([1 - 0.3, 1 - 0.4], rel=1e-6)
-    power = nn.build(nn.Model("power", parameters={a: -2.0, b: 2.0}, loss=a**b), precision)
+    power = nn.build(nn.Model("power", parameters={a: -2.0, b: 2.0}, loss=a**b), precision, fit=False)
     for arguments in ({"clip_norm": 1.0}, {"clip_value": 1.0}, {"l2": 1.0}, {"weight_decay": 0.1}):
         with pytest.warns(RuntimeWarning, match="diverged after 0 epochs"):
             assert power.train(epochs=2, **arguments).status == "diverged"
@@ -257,9 +257,16 @@ CHAIN = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categor
 
 
 @pytest.mark.parametrize("batch", [100, 16, 3, 1])
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("features", [[], ["j", "i"]], ids=["samples", "features"])
-def test_metrics_of_classes(precision, features, batch):
+@pytest.mark.parametrize(
+    ("features", "precision"),
+    [
+        pytest.param([], "float64", id="samples-float64"),
+        pytest.param(["j", "i"], "float32", id="features-float32"),
+        pytest.param([], "float32", marks=pytest.mark.thorough, id="samples-float32"),
+        pytest.param(["j", "i"], "float64", marks=pytest.mark.thorough, id="features-float64"),
+    ],
+)
+def test_metrics_of_classes(features, precision, batch):
     """Accuracy, mae and r2 are scikit-learn's on what the updates met, also with weights, and on validation data."""
     chain = built(CHAIN, precision, features=features)
     weight = RNG.uniform(0.1, 2, 100)
@@ -283,11 +290,11 @@ def test_metrics_of_classes(precision, features, batch):
         assert all(np.array_equal(alone.metrics[key], result.metrics[key]) for key in alone.metrics)
 
 
-@pytest.mark.parametrize("batch", [100, 1])
+@pytest.mark.parametrize("batch", [100, pytest.param(1, marks=pytest.mark.thorough)])
 def test_metrics_of_a_deep_network(batch):
     """So they are where a network has so many layers that its gradient takes several functions."""
     layers = [*(nn.Dense(5, "tanh") for _ in range(26)), nn.Dense(3, "softmax")]
-    deep = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="deep"))
+    deep = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="deep"), fit=False)
     arguments = {"epochs": 2, "batch_size": batch, "shuffle": False, "learning_rate": 0.1}
     result = deep.train(FLOWERS[:100], LABELS[:100], metrics=("accuracy", "r2", "mae"), **arguments)
     for epoch, (output, _) in enumerate(met_by_updates(deep, FLOWERS[:100], LABELS[:100], batch, np.ones(100), 2)):
@@ -306,11 +313,17 @@ def test_the_loss_is_that_which_the_updates_met(module):
     assert result.history is result.metrics["loss"]
 
 
-@pytest.mark.parametrize("loss", ["binary_crossentropy", "binary_crossentropy_from_logits", "hinge", "mse"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "binary_crossentropy", "hinge", pytest.param("mse", marks=pytest.mark.thorough),
+        pytest.param("binary_crossentropy_from_logits", marks=pytest.mark.thorough),
+    ],
+)  # fmt: skip
 def test_accuracy_of_two_classes(loss):
     """One half parts the classes, or 0 where the output is a logit or a margin; several outputs count each."""
     activation = "sigmoid" if loss == "binary_crossentropy" else "linear"
-    module = nn.build(nn.Sequential([nn.Dense(2, activation)], 4, loss, name="sides"))
+    module = nn.build(nn.Sequential([nn.Dense(2, activation)], 4, loss, name="sides"), fit=False)
     targets = np.stack([LABELS == 0, LABELS == 1], axis=1).astype(float)
     result = module.train(FLOWERS, targets, epochs=4, metrics="accuracy", learning_rate=0.1)
     output = module.predict(module.train(FLOWERS, targets, epochs=3, learning_rate=0.1).parameters, FLOWERS)
@@ -463,11 +476,11 @@ def test_subnormal_numbers():
         return len(kept) == 2
 
     a, x, y = sympy.symbols("a x y")
-    module = nn.build(nn.Model("tail", [x], [y], {a: 1.0}, a * sympy.exp(-x), a * sympy.exp(-x)), "float32")
+    module = nn.build(nn.Model("tail", [x], [y], {a: 1.0}, a * sympy.exp(-x), a * sympy.exp(-x)), "float32", fit=False)
     far, kept = np.full((3000, 1), 95, np.float32), []
     assert module.predict([1], far)[0, 0] == pytest.approx(np.exp(-95.0), rel=0.05, abs=0)
     log_likelihood = nn.Model("likelihood", [x], [], {a: 1.0}, a * sympy.exp(-x), -sympy.log(a * sympy.exp(-x)))
-    assert nn.build(log_likelihood, "float32").loss([1], far) == pytest.approx(95, rel=0.01)  # has them
+    assert nn.build(log_likelihood, "float32", fit=False).loss([1], far) == pytest.approx(95, rel=0.01)  # has them
     for threads in (1, 2):
         result = module.train(far, far, [1], epochs=10**9, callback=look, callback_interval=1, threads=threads)
         assert (kept, result.parameters) == ([True, True], [1])
@@ -631,10 +644,10 @@ def test_bad_class_weights(chain, weights, message):
 def test_metrics_need_targets():
     """A formula whose outputs are no predictions of its targets has no metrics."""
     a, x, y = sympy.symbols("a x y")
-    model = nn.build(nn.Model("pair", [x], [y], {a: 2.0}, (a * x, a), (a * x - y) ** 2))
+    model = nn.build(nn.Model("pair", [x], [y], {a: 2.0}, (a * x, a), (a * x - y) ** 2), fit=False)
     with pytest.raises(ValueError, match="the model has 2 outputs and 1 targets"):
         model.train([[1.0]], [1.0], metrics="mae")
-    formula = nn.build(nn.Model("bowl", parameters={a: 1.0}, loss=a**2))
+    formula = nn.build(nn.Model("bowl", parameters={a: 1.0}, loss=a**2), fit=False)
     with pytest.raises(ValueError, match="the model has 1 outputs and 0 targets"):
         formula.train(metrics="mae")
     with pytest.raises(ValueError, match="validation_fraction needs at least 2 samples"):
@@ -655,12 +668,18 @@ def test_without_the_final_loss(chain):
         chain.train(X, Y, final_loss=1, **options)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("loss", ["mse", "categorical_crossentropy"])
+@pytest.mark.parametrize(
+    ("loss", "precision"),
+    [
+        ("mse", "float32"), ("categorical_crossentropy", "float64"),
+        pytest.param("mse", "float64", marks=pytest.mark.thorough),
+        pytest.param("categorical_crossentropy", "float32", marks=pytest.mark.thorough),
+    ],
+)  # fmt: skip
 def test_without_history(loss, precision):
     """Without a history no loss is computed, and the parameters have the same bits, also with threads and batches."""
     last = "softmax" if loss == "categorical_crossentropy" else "linear"
-    module = nn.build(nn.Sequential([nn.Dense(9, "tanh"), nn.Dense(3, last)], 4, loss), precision)
+    module = nn.build(nn.Sequential([nn.Dense(9, "tanh"), nn.Dense(3, last)], 4, loss), precision, fit=False)
     many = np.tile(FLOWERS, (20, 1))
     targets = np.tile(LABELS, 20) if last == "softmax" else np.tile(FLOWERS[:, :3], (20, 1))
     for options in ({}, {"batch_size": 64, "l2": 0.01}, {"threads": 2, "optimizer": "adam"}):

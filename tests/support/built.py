@@ -30,12 +30,12 @@ def built(model, precision="float64", fit=None, **choices):
     return _once(module, model, precision, choices, fit)
 
 
-def stage(model, name="simplify", precision="float64", **choices):
+def stage(model, name="simplify", precision="float64", fit=None, **choices):
     """What a stage makes of a model object, a Program unless it is a later one."""
 
-    key = id(model), precision, repr(sorted(choices.items()))
+    key = id(model), precision, fit, repr(sorted(choices.items()))
     _, compiled = _derived.get(key, (model, None))
     if not compiled or name not in (each.name for each in compiled.stages):
-        compiled = nn.compile_model(model, precision, until=name, choices=choices)
+        compiled = nn.compile_model(model, precision, until=name, choices=choices, fit=fit)
         _derived[key] = model, compiled
     return compiled[name]

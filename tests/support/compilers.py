@@ -39,8 +39,8 @@ LIGHTLY_TO_AN_OBJECT = {**TO_AN_OBJECT, **{name: OF_FORMULAS[name] for name in O
 """The same with little optimization."""
 
 
-def emitted(model, precision="float64"):
-    return nn.compile_model(model, precision, until="emit")["emit"]
+def emitted(model, precision="float64", fit=None):
+    return nn.compile_model(model, precision, until="emit", fit=fit)["emit"]
 
 
 def compile_strictly(sources, folder, compilers=COMPILERS):

@@ -36,6 +36,12 @@ BUILDS = {
 }
 """The compilers and options that tests of the runtime are built with: another compiler, and other vectors, each."""
 
+LIGHT_BUILDS = {
+    f"light {name}": tuple("-O1" if option in ("-O2", "-O3") else option for option in BUILDS[name])
+    for name in ("plain", "native")
+}
+"""The same with little optimization, in two thirds of the time."""
+
 MODELS = {
     "network": (
         "-DSAMPLE_OPERATIONS=1000000", "-DSAMPLE_HAS_NOISE=0", "-DSAMPLE_HAS_TRANSPOSED=1", "-DSAMPLE_SINGLE_SAMPLES=4",
