@@ -7,22 +7,24 @@ import pytest
 
 import nncodegen as nn
 
+pytestmark = pytest.mark.usefixtures("vector_compiler")
+
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.normal(size=(6000, 20)), RNG.integers(0, 3, 6000)
 LAYERS = [nn.Dense(24, "tanh"), nn.Dropout(0.1), nn.Dense(3, "softmax")]
 
 
 @pytest.fixture(scope="module", params=[[], ["i", "j"]], ids=["samples", "features"])
-def network(request):
+def network(request, vector_compiler):
     model = nn.Sequential(LAYERS, 20, "categorical_crossentropy", name="threads")
-    return nn.build(model, "float32", schedule={"features": request.param})
+    return nn.build(model, "float32", schedule={"features": request.param}, fit=False)
 
 
 @pytest.fixture(scope="module")
-def formula():
+def formula(vector_compiler):
     from nncodegen.perceptron import model
 
-    return nn.build(model)
+    return nn.build(model, fit=False)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
@@ -87,7 +89,7 @@ def test_a_million_samples(precision):
     import sympy
 
     x, y, a = sympy.symbols("x y a")
-    module = nn.build(nn.Model("million", [x], [y], {a: 0.5}, a * x, (a * x - y) ** 2), precision)
+    module = nn.build(nn.Model("million", [x], [y], {a: 0.5}, a * x, (a * x - y) ** 2), precision, fit=False)
     Z, Y = RNG.normal(size=10**6) + 3, RNG.normal(size=10**6)
     loss, gradient = module.loss_and_gradient([0.5], Z, Y)
     assert loss == pytest.approx(np.mean((0.5 * Z - Y) ** 2), rel=1e-6)

@@ -6,6 +6,8 @@ import sympy
 
 import nncodegen as nn
 
+pytestmark = pytest.mark.usefixtures("vector_compiler")
+
 x, t, y, nu, mu = sympy.symbols("x t y nu mu")
 u = sympy.Function("u")(x, t)
 EQUATIONS = {
@@ -18,7 +20,7 @@ EQUATIONS = {
 
 
 @pytest.fixture(scope="module")
-def module():
+def module(vector_compiler):
     """One network for all equations: a term of weight 0 needs no data. The speed at the start is a term as well."""
     losses = {**EQUATIONS, "speed": u.diff(t), "data": u - y}
     layers = [nn.Dense(12, "tanh"), nn.Dense(12, "tanh"), nn.Dense(1)]

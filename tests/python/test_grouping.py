@@ -6,6 +6,8 @@ import pytest
 import nncodegen as nn
 from nncodegen.runtime.python.schedules import Schedule
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(70, 3)), RNG.normal(size=(70, 1))
 SCHEDULES = ["constant", "step", ("step", {"step_size": 3, "gamma": 0.7}), "exponential", ("inverse", {"power": 0.5}),
@@ -19,9 +21,10 @@ def name_of(schedule):
     return "array" if isinstance(schedule, list) else str(schedule)
 
 
-@pytest.fixture(scope="module", params=["float64", "float32"])
-def module(request):
-    return nn.build(nn.Sequential([nn.Dense(8, "tanh"), nn.Dense(1)], 3, "mse", name="grouped"), request.param)
+@pytest.fixture(scope="module", params=["float64", pytest.param("float32", marks=pytest.mark.thorough)])
+def module(request, quick_compiler):
+    network = nn.Sequential([nn.Dense(8, "tanh"), nn.Dense(1)], 3, "mse", name="grouped")
+    return nn.build(network, request.param, fit=False)
 
 
 def same(one, other):
