@@ -111,9 +111,9 @@ def in_numpy(name, bits):
 
 
 @lru_cache
-def reference(name, bits):
+def reference(name, bits, share):
     """Arguments of a function, its values there with 40 digits, and the unit in the last place of each."""
-    step = 1 if name in ALONE else 3
+    step = share if name in ALONE else 3 * share
     x = arguments(name, bits)[::step].astype(f"f{bits // 8}")
     with mpmath.workdps(40):
         exact = [EXACT[name](mpmath.mpf(float(value))) for value in x]
@@ -174,9 +174,13 @@ def check(name, bits, flags, x, errors):
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("bits", [64, 32])
 @pytest.mark.parametrize("name", CALLS)
-def test_error(compiled, name, bits, flags):
-    """The error is at most 2 units in the last place, but for WORST; the worst case is printed."""
-    x, exact, unit = reference(name, bits)
+@pytest.mark.parametrize("share", [4, pytest.param(1, marks=pytest.mark.thorough)])
+def test_error(compiled, share, name, bits, flags):
+    """The error is at most 2 units in the last place, but for WORST; the worst case is printed.
+
+    So it is at every fourth point, and with --thorough at each of them.
+    """
+    x, exact, unit = reference(name, bits, share)
     found = compiled(name, bits, flags, x)
     with mpmath.workdps(40):
         errors = [
@@ -189,12 +193,13 @@ def test_error(compiled, name, bits, flags):
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("bits", [64, 32])
 @pytest.mark.parametrize("name", [name for name in CALLS if name not in ALONE])
-def test_error_at_many_points(compiled, name, bits, flags):
-    """The same for hundreds of times as many arguments, against NumPy in a longer precision, where there is one."""
+@pytest.mark.parametrize("times", [20, pytest.param(100, marks=pytest.mark.thorough)])
+def test_error_at_many_points(compiled, times, name, bits, flags):
+    """The same for many times as many arguments, against NumPy in a longer precision, where there is one."""
     longer = {64: np.longdouble, 32: np.float64}[bits]
     if np.finfo(longer).nmant < {64: 63, 32: 52}[bits]:
         pytest.skip("NumPy has no precision that is longer")
-    x = arguments(name, bits, times=100).astype(f"f{bits // 8}")
+    x = arguments(name, bits, times=times).astype(f"f{bits // 8}")
     found = compiled(name, bits, flags, x)
     with np.errstate(all="ignore"):
         exact = in_numpy(name, bits)(x.astype(longer))

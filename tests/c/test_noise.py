@@ -108,7 +108,7 @@ def test_gradients_are_those_of_the_noisy_loss(program):
 def test_noise_is_of_training_alone(precision):
     """Outputs have the bits of the network without the noise, losses and gradients agree; validation too."""
     noisy = built(MODEL, precision)
-    plain = nn.build(nn.Sequential([LAYERS[1], LAYERS[3]], inputs=4, name="plain"), precision)
+    plain = nn.build(nn.Sequential([LAYERS[1], LAYERS[3]], inputs=4, name="plain"), precision, fit=False)
     w = noisy.initial_parameters(seed=2)
     assert np.array_equal(noisy.predict(w, X), plain.predict(w, X))
     assert noisy.loss(w, X, Y) == pytest.approx(plain.loss(w, X, Y), rel=1e-6 if precision == "float32" else 1e-14)
@@ -156,7 +156,7 @@ def test_distributions(layer, distribution):
     # h = x + noise with x = 1 (dropout: the noise itself), and the loss is y*h: its gradient by W is the mean of y*h
     size, samples = 16, 4000
     module = nn.build(
-        nn.Sequential([layer, nn.Dense(1, bias=False)], size, lambda output, y: output * y, name="moments")
+        nn.Sequential([layer, nn.Dense(1, bias=False)], size, lambda output, y: output * y, name="moments"), fit=False
     )
     Z = np.ones((samples, size))
     draws = []

@@ -15,14 +15,17 @@ PROGRAMS = {
 }
 
 
+USUAL = [
+    *((name, *build) for name in PROGRAMS for build in ((64, "native"), (32, "plain"))),
+    ("products", 32, "sanitized"),
+]
 CASES = [
-    pytest.param(*case, marks=[] if (case[1] == 64) == (case[2] == "native") else [pytest.mark.thorough])
+    pytest.param(*case, marks=[] if case in USUAL else [pytest.mark.thorough])
     for case in product(PROGRAMS, (64, 32), BUILDS)
     if case[0] == "products" or case[1:] != (64, "sanitized")
 ]
-"""Each program in every build, in both precisions between them; with --thorough in the other precision as well.
-
-Of the smaller ones, one precision under sanitizers is enough.
+"""Each program by both compilers, each in one precision, and the first under sanitizers; with --thorough all of that in
+every precision. Of the smaller ones, one precision under sanitizers is enough.
 """
 
 

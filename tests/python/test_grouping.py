@@ -6,7 +6,7 @@ import pytest
 import nncodegen as nn
 from nncodegen.runtime.python.schedules import Schedule
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(70, 3)), RNG.normal(size=(70, 1))
@@ -22,7 +22,7 @@ def name_of(schedule):
 
 
 @pytest.fixture(scope="module", params=["float64", pytest.param("float32", marks=pytest.mark.thorough)])
-def module(request, quick_compiler):
+def module(request, vector_compiler):
     network = nn.Sequential([nn.Dense(8, "tanh"), nn.Dense(1)], 3, "mse", name="grouped")
     return nn.build(network, request.param, fit=False)
 

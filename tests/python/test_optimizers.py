@@ -205,7 +205,7 @@ def heavy_ball(parameter, gradient, v, t, learning_rate, friction):
 def test_own_rule():
     """A function of SymPy symbols is an optimizer: it trains, and its hyperparameters are listed and checked."""
     own = nn.Optimizer("heavy_ball", heavy_ball, {"v": 0.001}, {"friction": 0.5})
-    module = nn.build(nn.Sequential(MODEL.layers, 3, name="own", optimizers=[own]))
+    module = nn.build(nn.Sequential(MODEL.layers, 3, name="own", optimizers=[own]), fit=False)
 
     def step(w, g, t, s):
         s["v"] = (1 - 0.3 / t) * s["v"] - 0.02 * g
@@ -221,7 +221,7 @@ def test_own_rule():
     with pytest.raises(ValueError, match="friction must be a number, not inf"):
         module.train(X, Y, optimizer="heavy_ball", friction=np.inf)
     formula = nn.Model("formula", parameters={sympy.Symbol("a"): 1.0}, loss=sympy.Symbol("a") ** 2, optimizers=[own])
-    assert nn.build(formula).train(optimizer="heavy_ball", epochs=2).parameters[0] < 1
+    assert nn.build(formula, fit=False).train(optimizer="heavy_ball", epochs=2).parameters[0] < 1
 
 
 def plain(parameter, gradient, learning_rate):
@@ -277,7 +277,7 @@ def test_refused_optimizers(optimizers, message):
 def test_a_gradient_that_is_no_number_ends_the_training(name):
     """No rule loses a gradient that is NaN, though the loss is finite: its comparisons are false for it."""
     a, b = sympy.symbols("a b")
-    module = nn.build(nn.Model("power", parameters={a: -2.0, b: 2.0}, loss=a**b))
+    module = nn.build(nn.Model("power", parameters={a: -2.0, b: 2.0}, loss=a**b), fit=False)
     loss, gradient = module.loss_and_gradient([-2.0, 2.0])
     assert loss == 4
     assert np.isnan(gradient).tolist() == [False, True]  # by the exponent: the logarithm of a negative number

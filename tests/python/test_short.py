@@ -13,6 +13,8 @@ import nncodegen as nn
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.search import examples
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 FORMULA = perceptron_model
 CLASSES = nn.Sequential(
     [nn.Dense(5, "tanh"), nn.Dropout(0.2), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="classes"
@@ -22,7 +24,7 @@ CLASSES = nn.Sequential(
 @cache
 def build(case):
     """The module of a case; a build from the disk takes longer than a hundred short trainings."""
-    return nn.build(*case)
+    return nn.build(*case, fit=False)
 
 
 def took_the_short_way(result):

@@ -15,6 +15,7 @@ from nncodegen.perceptron import model
 from tests.support import ROOT
 
 pytest.importorskip("mypy")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 BUILT = """
     import nncodegen as nn
@@ -43,22 +44,24 @@ IMPORTED = """
     """
 
 
-def mypy(folder: Path, program: str) -> list[str]:
-    """What mypy says of a program, by lines."""
-    (folder / "program.py").write_text(textwrap.dedent(program))
+def mypy(folder: Path, **programs: str) -> list[list[str]]:
+    """What mypy says of each of some programs, by lines."""
+    for name, program in programs.items():
+        (folder / f"{name}.py").write_text(textwrap.dedent(program))
     options = ["--strict", "--follow-imports=silent", "--cache-dir", str(folder / "cache"), "--no-error-summary"]
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *options, "program.py"],
-        cwd=folder, env={"MYPYPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *options]
+    command += [f"{name}.py" for name in programs]
+    environment = {"MYPYPATH": str(ROOT), "PATH": ""}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert not done.stderr
-    return [line.partition(": ")[2] for line in done.stdout.splitlines()]
+    said = [line.partition(": ") for line in done.stdout.splitlines()]
+    return [[text for where, _, text in said if where.startswith(f"{name}.py:")] for name in programs]
 
 
 def test_types(tmp_path):
     """A program that uses modules is checked: options, results, arrays, and names that there are not."""
     shutil.copy(ROOT / "generated" / "perceptron" / "perceptron.pyi", tmp_path)
-    built, imported = mypy(tmp_path, BUILT), mypy(tmp_path, IMPORTED)
+    built, imported = mypy(tmp_path, built=BUILT, imported=IMPORTED)
     array = "numpy.ndarray[Any, numpy.dtype[Any]]"
     revealed = [line.removeprefix("note: Revealed type is ").strip('"') for line in built if "Revealed" in line]
     assert revealed[0] == "nncodegen.runtime.python.result.Result"
