@@ -297,7 +297,8 @@ class Program:
     identity: str = ""
     """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
     operations: tuple[int, int] | None = None
-    """For one sample: operations of the results written out as formulas, and of the simplified steps."""
+    """For one sample: operations of the results written out as formulas, or of the steps of windows, sequences and
+    deep networks, each by itself; and of the simplified steps."""
     least_squares: bool = False
     """Whether the loss of a sample is the sum, or the mean, of the squares of outputs - targets."""
     loss_of_outputs: Expr | None = None
@@ -421,8 +422,9 @@ class Program:
         if self.gradient:
             lines.append(f"{'gradient':<12}{'  '.join(map(str, self.gradient))}")
         if self.operations:
-            written_out, simplified = self.operations
-            lines.append(f"{'operations':<12}{written_out} written out as formulas, {simplified} in these steps")
+            before, simplified = self.operations
+            how = "before" if self.layered else "written out as formulas"
+            lines.append(f"{'operations':<12}{before} {how}, {simplified} in these steps")
         rest = [update.show() for update in self.updates]
         rest += [
             f"-- {companion.name}: {companion.about}\n\n{companion.program.show()}" for companion in self.companions

@@ -35,6 +35,9 @@ from nncodegen.ir import (
 from nncodegen.ir.functions import StableFunction, decay
 from nncodegen.passes.numbering import Numbering, hint, known_under
 
+LARGEST = 10**10
+"""Operations of results that are written out as formulas, from which on no one would write them out."""
+
 Observer = Callable[[str, Step, Expr, Expr], None]
 """What is told of each node that is lowered: by what, in which step, the node before and after."""
 
@@ -55,7 +58,7 @@ def simplify(program: Program, observe: Observer | None = None) -> Program:
         program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates, companions=companions,
         batch=batch,
     )  # fmt: skip
-    return replace(simplified, operations=(operations_written_out(program), operations(simplified)))
+    return replace(simplified, operations=(operations_before(program), operations(simplified)))
 
 
 @lru_cache(maxsize=64)  # the same in every program
@@ -181,6 +184,17 @@ def operations(program: Program) -> int:
     return sum(_cost(program, step) for step in program.steps)
 
 
+def operations_before(program: Program) -> int:
+    """Operations for one sample before it is simplified: those of the results written out as formulas.
+
+    Formulas of a deep network would repeat each layer for every unit of the next one, those of windows and sequences
+    for every place. Numbers that nobody can use come of that. There, each step counts by itself, with its functions
+    written out.
+    """
+    count = 0 if program.moves else operations_written_out(program)
+    return count if 0 < count < LARGEST else sum(_cost(program, step, alone=True) for step in program.steps)
+
+
 def operations_written_out(program: Program) -> int:
     """Operations for one sample if every result were evaluated from its formula, without shared values."""
     costs: dict[str, int] = {}
@@ -194,8 +208,33 @@ def operations_written_out(program: Program) -> int:
     return total
 
 
-def _cost(program: Program, step: Step) -> int:
-    return program.count((*step.target.indices, *_terms_over(program, step))) * _own_cost(step)
+def _cost(program: Program, step: Step, alone: bool = False) -> int:
+    """Operations of a step; ``alone``: with its functions written out, as if no other step had any of their parts."""
+    if alone and step.operator in NORMALIZATIONS:
+        of_value = int(count_ops(step.expression)) + _cost_of_share(step.operator or "")
+        return program.count(step.target.indices) * of_value
+    own = _own_cost(step) + (_cost_of_functions(step.expression) if alone else 0)
+    return program.count((*step.target.indices, *_terms_over(program, step))) * own
+
+
+def _cost_of_functions(expression: Expr) -> int:
+    """The operations of the functions in an expression in primitives, each of which otherwise counts as one."""
+    functions = (node for node in preorder_traversal(expression) if isinstance(node, StableFunction))
+    return sum(_cost_of_function(type(node), len(node.args)) - 1 for node in functions)
+
+
+def _cost_of_function(function: type[StableFunction], arguments: int) -> int:
+    """The operations of a function of numbers, in primitives."""
+    written = function.stable(*(Dummy(real=True) for _ in range(arguments)))
+    return int(count_ops(written)) + _cost_of_functions(written)
+
+
+@lru_cache(maxsize=8)
+def _cost_of_share(operator: str) -> int:
+    """The operations of a softmax or its relatives, for each value."""
+    step = Step(Element("share", ("k",)), Element("z", ("k",)), operator, ("k",))
+    steps, _ = _simplify_steps((step,), (step.target,), ("z",))
+    return sum(_own_cost(each) for each in steps if each.indices)
 
 
 def _terms_over(program: Program, step: Step) -> tuple[str, ...]:

@@ -111,11 +111,11 @@ def _lead(program: Program, model: Describable) -> str:
 def _figures(compiled: Compiled) -> list[tuple[str, str]]:
     """The figures at the top of the page."""
     program: Program = compiled["simplify"]
-    written_out, simplified = program.operations or (0, 0)
+    before, simplified = program.operations or (0, 0)
     return [
         ("parameters", f"{program.parameter_count:,}"),
         ("steps", f"{len(program.steps):,}"),
-        ("operations as formulas", _large(written_out)),
+        ("operations before" if program.layered else "operations as formulas", _large(before)),
         ("operations compiled", _large(simplified)),
         ("precision", program.precision),
     ]

@@ -95,6 +95,15 @@ def test_operations():
     assert written_out > 3 * simplified
 
 
+def test_operations_of_what_nobody_writes_out():
+    """Of windows, sequences and deep networks, the steps are counted before and after, and functions as written out."""
+    sequence = nn.Sequential([nn.LSTM(3, return_sequences=True), nn.Flatten(), nn.Dense(4, "softmax")], (6, 2))
+    for model in (sequence, nn.Sequential([nn.Dense(20, "tanh")] * 8 + [nn.Dense(1)], 2)):
+        before, after = stages(model)["simplify"].operations
+        assert after < before < 2 * after
+        assert f"{before} before, {after} in these steps" in stages(model)["simplify"].show()
+
+
 def test_deterministic():
     """Compiling twice gives the same text."""
     first, second = (stages(MODELS["network"])["simplify"].show() for _ in range(2))
