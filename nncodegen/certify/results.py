@@ -70,6 +70,12 @@ class Examined:
         """The results where each step is rounded up and down; and the first step that the precision cannot hold."""
         return shaken(self.programs.simplified, self.point, self.exact.digits, self.precision, self.seed)
 
+    @cached_property
+    def more_shaken(self) -> list[Exact]:
+        """Many more of them: where nearly all digits are lost, a few may agree by chance."""
+        args = (self.programs.simplified, self.point, self.exact.digits, self.precision)
+        return [*self.shaken[0], *(one for k in range(1, 4) for one in shaken(*args, self.seed + k)[0])]
+
 
 @dataclass(frozen=True)
 class Found:
@@ -193,9 +199,17 @@ def _found(name: str, machine: Sequence[Array], part: Part, examined: Examined) 
         condition = max(distance(part(other), exact, unit) for other in examined.more)
     allowed, verdict = bound(condition), HOLDS
     if error > allowed:
-        (first, *others), beyond = examined.shaken
-        spread = max(distance(part(other), part(first), unit) for other in others)
-        lost = bound(spread * math.sqrt(LONG))  # a sum over samples is rounded as often
+        beyond = examined.shaken[1]
+        lost = _lost(part, examined.shaken[0], unit)
+        if error > lost:
+            lost = _lost(part, examined.more_shaken, unit)
         verdict = OUT_OF_RANGE if beyond else DIGITS_LOST if error <= lost else WRONG
         allowed = {OUT_OF_RANGE: LARGEST, DIGITS_LOST: lost}.get(verdict, allowed)
     return Found(Figure(name, examined.point.kind, error, condition, allowed, verdict), examined)
+
+
+def _lost(part: Part, found: Sequence[Exact], unit: Any) -> float:
+    """The error that rounding the steps explains; a sum over samples is rounded as often."""
+    first, *others = found
+    spread = max(distance(part(other), part(first), unit) for other in others)
+    return bound(spread * math.sqrt(LONG))

@@ -336,6 +336,23 @@ class log_cosh(StableFunction):
         return Piecewise((near, Abs(z) < 1), (far, True))
 
 
+class softsign(StableFunction):
+    """z/(1 + |z|), whose derivative as a quotient loses all digits far out: 1/(1 + |z|) - |z|/(1 + |z|)**2."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return z / (1 + Abs(z))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return (1 + Abs(self.args[0])) ** -2
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        return z / (1 + Abs(z))
+
+
 class xlogy(StableFunction):
     """x*log(y), but 0 where x is 0, for every y: a cross-entropy counts 0*log(0) as 0."""
 
@@ -406,12 +423,6 @@ def selu(z: Any) -> Expr:
     """Self-normalizing elu; constants from Klambauer et al. (2017), arXiv:1706.02515."""
     alpha, scale = Float("1.6732632423543772848170429916717", 32), Float("1.0507009873554804934193349852946", 32)
     return scale * elu(z, alpha)
-
-
-def softsign(z: Any) -> Expr:
-    """z/(1 + |z|)."""
-    z = _expression(z)
-    return z / (1 + Abs(z))
 
 
 def silu(z: Any) -> Expr:

@@ -22,7 +22,7 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 from nncodegen.errors import NncodegenError
 from nncodegen.ir import Element
 from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.functions import defined, plain_conditions, sech2, sigmoid, tanh
+from nncodegen.ir.functions import defined, plain_conditions, sech2, sigmoid, softsign, tanh
 from nncodegen.passes.derivatives import derivative
 
 Z = Element("z")
@@ -63,10 +63,11 @@ def successive(function: Expr, order: int) -> Expr:
 @lru_cache(maxsize=1000)
 def is_smooth(function: Expr, order: int) -> bool:
     """Whether a function of ``Z`` and its derivatives up to an order have no jumps, as far as can be told."""
-    if not function.has(sympy.Piecewise, Abs, sign, Max, Min, sympy.Heaviside):
+    written = function.replace(softsign, softsign.definition)
+    if not written.has(sympy.Piecewise, Abs, sign, Max, Min, sympy.Heaviside):
         return True
     points: list[Expr] = []
-    for difference in _differences(function):
+    for difference in _differences(written):
         slope = difference.diff(Z)
         if not slope.is_number or slope == 0:
             return False

@@ -7,6 +7,7 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nncodegen as nn
 from nncodegen.ir import Element, functions
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.functions import (
@@ -128,3 +129,16 @@ def test_every_function_is_documented():
     for name, value in vars(functions).items():
         if not name.startswith("_") and getattr(value, "__module__", "") == functions.__name__:
             assert value.__doc__, name
+
+
+def test_the_derivative_of_softsign_keeps_its_digits_far_out():
+    """The compiled form of d_a of softsign(a*x) is that of fifty digits, where z/(1 + |z|) has long become 1."""
+    x, y, a = sympy.symbols("x y a")
+    program = nn.compile_model(nn.Model("far", x, y, {a: 1}, softsign(a * x)), until="simplify", fit=False)["simplify"]
+    (gradient,) = program.gradient
+    for far in (0.0, 0.25, -3.0, 1e5, -1e8, 1e40):
+        found = nn.evaluate(program, [1.0], [[far]], [[0.5]])[gradient.tensor].item()
+        with mpmath.workdps(60):
+            z = mpmath.mpf(far)
+            exact = 2 * (z / (1 + abs(z)) - mpmath.mpf(0.5)) * z / (1 + abs(z)) ** 2
+        assert abs(found - exact) <= abs(exact) * mpmath.mpf(2) ** -50
