@@ -40,6 +40,7 @@ class Shown:
     steps: list[dict[str, str]]
     faults: list[str]
     compared: str
+    flags: str
 
 
 def certificate_of(given: Any, program: Program) -> Shown | None:
@@ -109,11 +110,17 @@ def _shown(read: Mapping[str, Any]) -> Shown:
         f"{'It holds' if holds else 'It does not hold'}: outputs, loss and every derivative of the built machine code "
         f"were compared with exact values at {points} points."
     )
-    facts = [(title, str(read[name])) for name, title in _FACTS if read.get(name)]
-    facts += [("flags", " ".join(read["flags"]))] if read.get("flags") else []
+    facts = [(title, _readable(str(read[name]))) for name, title in _FACTS if read.get(name)]
     facts += [("kernels", ", ".join(read["variants"]))] if read.get("variants") else []
     compared = str(read.get("compared", ""))
-    return Shown(verdict, facts, rows, steps, faults, f"{compared[:1].upper()}{compared[1:]}." if compared else "")
+    told = f"{compared[:1].upper()}{compared[1:]}." if compared else ""
+    return Shown(verdict, facts, rows, steps, faults, told, " ".join(read.get("flags", ())))
+
+
+def _readable(text: str) -> str:
+    """A date without what computers need; any other text as it is."""
+    day, between, time = text.partition("T")
+    return f"{day} {time[:5]} UTC" if between and time.endswith("+00:00") else text
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from nncodegen.report.code import Code, anchor_of, code
 from nncodegen.report.drawing import Drawing, drawing
 from nncodegen.report.formulas import Setter, partial_derivatives, training_function
 from nncodegen.report.graph import graph_of
+from nncodegen.report.loops import linked, sweep_places
 from nncodegen.report.plain_text import shape_text
 from nncodegen.report.stages import Shared, kinds, lowered, overview, rules_applied, shared
 from nncodegen.report.sweep import Row, sweep
@@ -69,7 +70,7 @@ def derivation(compiled: Compiled, share: float) -> dict[str, Any]:
         **_shared(setter, simplified, max(4, int(MOST_SHARED * share))),
         "steps": _steps(setter, simplified, listing, steps),
         "steps_left": max(0, len(simplified.steps) - steps),
-        "schedule": _schedule(compiled, max(40, int(MOST_LINES * share))),
+        "schedule": _schedule(compiled, max(40, int(MOST_LINES * share)), rows[:steps], steps, listing),
         "code": listing,
         "layered": described.layered,
     }
@@ -222,13 +223,16 @@ def _set(setter: Setter, step: Step) -> Markup:
     return setter.step(step)
 
 
-def _schedule(compiled: Compiled, most: int) -> dict[str, Any]:
-    """The schedule as text: its reasons, which stand first, and the loops of every kernel."""
+def _schedule(compiled: Compiled, most: int, rows: list[Row], most_steps: int, listing: Code) -> dict[str, Any]:
+    """The schedule as text: its reasons, which stand first, and the loops of every kernel, with links from steps."""
+    simplified: Program = compiled["simplify"]
     text = compiled["schedule"].show()
     head, _, rest = text.partition("\nkernel ")
     lines = f"kernel {rest}".splitlines() if rest else []
     reasons = [line for line in head.splitlines() if line.strip()]
-    return {"reasons": reasons, "lines": lines[:most], "left": max(0, len(lines) - most)}
+    shown = [step.target.tensor for step in simplified.steps[:most_steps]]
+    text_lines = linked(lines[:most], shown, sweep_places(rows, simplified), listing.places)
+    return {"reasons": reasons, "lines": text_lines, "left": max(0, len(lines) - most)}
 
 
 def _code(compiled: Compiled, simplified: Program, most: int) -> Code:

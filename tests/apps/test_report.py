@@ -133,6 +133,9 @@ def test_what_a_page_shows(pages):
         for section in ("network", "formulas", "sweep", "stages", "schedule", "c", "certificate", "numbers", "train"):
             assert f'<section id="{section}"' in text
     assert "0.649864 to 0.999453" in texts["perceptron"]
+    assert re.search(
+        r'<a href="#d-\d+">loss</a> = .*  <a class="to" href="#c\d+" aria-label="loss in the C">', texts["digits"]
+    )
     assert "583" in texts["perceptron"]
     assert "95 % confidence" in texts["enzyme"]
     assert "212.68374" in texts["enzyme"]
