@@ -35,9 +35,13 @@ CASES = {
     "noise": (
         network(nn.GaussianNoise(0.1), nn.Dense(19, "gelu"), nn.Dropout(0.3), nn.Dense(2), inputs=9), "float32", {},
     ),
+    "phases": (  # with a large epsilon, as the parameters are drawn, and a variance among them may be below 0
+        network(nn.Dense(9), nn.BatchNormalization(epsilon=4), nn.Dropout(0.3), nn.Dense(2), inputs=5),
+        "float64", {"tile": 16},
+    ),
 }  # fmt: skip
 
-ALIKE = ("library", "small", "features", "blas")
+ALIKE = ("library", "small", "features", "blas", "phases")
 """Cases whose entry points are those of others."""
 
 
