@@ -75,7 +75,7 @@ class Built:
 def build(sources: Sources, force: bool = False, march: str = "native", cross: str | None = None) -> Built:
     """The compiled module of some sources: from the cache, or compiled.
 
-    With ``force`` it is always compiled, but for a wrapper that came with the package.
+    With ``force`` it is always compiled, but not the wrapper, which is the same for every model.
 
     ``march`` is "native", for this CPU, or "portable", for any CPU of its family: then the module holds the kernel for
     several of them, and uses the one for the CPU where it is imported. cross names another machine that the module is
@@ -90,7 +90,7 @@ def build(sources: Sources, force: bool = False, march: str = "native", cross: s
     with _work_folder(key) as work:
         if not force and _is_kept(path):  # another process has built it meanwhile
             return Built(sources.module, path, cached=True)
-        compiled = _compile(sources, compiler, work, force)
+        compiled = _compile(sources, compiler, work)
         folder.mkdir(exist_ok=True)
         keep(compiled, path)
     return Built(sources.module, path, cached=False)
@@ -106,7 +106,7 @@ def build_plainly(sources: Sources) -> Built:
     path = cache_folder() / key / f"{sources.module}{suffix_of(None)}"
     if not _is_kept(path):
         with _work_folder(key) as work:
-            compiled = _compile(sources, compiler, work, False, PLAIN_FLAGS)
+            compiled = _compile(sources, compiler, work, PLAIN_FLAGS)
             path.parent.mkdir(exist_ok=True)
             keep(compiled, path)
     return Built(sources.module, path, cached=False)
@@ -116,6 +116,15 @@ def kept(sources: Sources, march: str = "native") -> Path | None:
     """The module that the cache holds of some sources, undamaged; None where they were not built. Raises BuildError."""
     path = cache_folder() / _key(sources, find_compiler(march)) / f"{sources.module}{suffix_of(None)}"
     return path if _is_kept(path) else None
+
+
+def prepare_wrapper(real: str, march: str = "native") -> Path:
+    """The object of the wrapper for a type of numbers ("double" or "float"), as an installed package brings it.
+
+    Where there is none, the first build of a module makes it, which takes longer than the module itself; this does it
+    beforehand. Raises BuildError.
+    """
+    return _wrapper(real, find_compiler(march))
 
 
 def load(built: Built) -> Module:
@@ -194,9 +203,7 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
 # --- the compiler ------------------------------------------------------------------------------------------------
 
 
-def _compile(
-    sources: Sources, compiler: Compiler, work: Path, force: bool, flags: tuple[str, ...] | None = None
-) -> Path:
+def _compile(sources: Sources, compiler: Compiler, work: Path, flags: tuple[str, ...] | None = None) -> Path:
     """Compiles the kernel, at the same time the wrapper if there is none yet, and links them."""
     flags = KERNEL_FLAGS if flags is None else flags
     name, cc = sources.module, compiler.command
@@ -207,7 +214,7 @@ def _compile(
         for part, source, options in kernel_objects(name, compiler.variants, sources.companions)
     ]
     try:
-        wrapper = _wrapper(sources, compiler, force)
+        wrapper = _wrapper(sources.real, compiler)
     finally:
         for started in objects:
             started.wait()
@@ -220,18 +227,18 @@ def _compile(
     return linked
 
 
-def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
+def _wrapper(real: str, compiler: Compiler) -> Path:
     """The object of the wrapper: that of the package, or that in the cache, which is compiled if it is missing."""
     source = embedded.wrapper_source()
-    file = wrapper_object(source, sources.real, version("cython"))
+    file = wrapper_object(source, real, version("cython"))
     installed_ones = () if compiler.cross else distributions(name="nncodegen")
     for installed in installed_ones:  # which a folder of sources may hide
         shipped = Path(str(installed.locate_file(SHIPPED)), file)
         with suppress(OSError):
             if is_intact(shipped):
                 return shipped
-    path = cache_folder() / wrapper_object(source, sources.real, version("cython"), compiler.command)
-    if not force and _is_kept(path):
+    path = cache_folder() / wrapper_object(source, real, version("cython"), compiler.command)
+    if _is_kept(path):
         return path
     include = Path(sysconfig.get_paths()["include"])
     if not (include / "Python.h").exists():
@@ -240,12 +247,12 @@ def _wrapper(sources: Sources, compiler: Compiler, force: bool) -> Path:
             f"(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
         )
     with _work_folder(path.stem) as work:
-        if not force and _is_kept(path):  # another process has made it meanwhile
+        if _is_kept(path):  # another process has made it meanwhile
             return path
         for name, text in embedded.wrapper_files().items():
             (work / name).write_text(text)
         _cythonize(work / embedded.NATIVE[0], work / f"{WRAPPER}.c")
-        macros = [f"-D{name}={value}" for name, value in wrapper_macros(sources.real)]
+        macros = [f"-D{name}={value}" for name, value in wrapper_macros(real)]
         options = [*WRAPPER_FLAGS, *macros, f"-I{include}", "-I.", "-fPIC", *headers_of(compiler, include, work)]
         _finish(_start([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work), work)
         keep(work / "wrapper.o", path)

@@ -81,7 +81,7 @@ def compile_model(
 ) -> Compiled:
     """Takes a model through the stages; ``observe`` is called after each of them.
 
-    With ``force``, nothing is taken from the cache. ``choices`` overrides those of the schedule,
+    With ``force``, no module is taken from the cache. ``choices`` overrides those of the schedule,
     ``march`` is "native" or "portable", ``fit`` says whether there are fits by least squares, ``cross`` names another
     machine that the module is for, such as "aarch64-linux-gnu", which takes the package ziglang. Raises ModelError
     for a model or choices that cannot be compiled, and BuildError where the compiler or the disk fails.

@@ -1,7 +1,7 @@
 """The workloads build and growth, which measure nncodegen alone: its stages, and how they grow with a model.
 
-Every build runs in a new process, so that SymPy's caches are empty. Imports are not part of the time. These functions
-are called in that process.
+Every build runs in a new process, so that SymPy's caches are empty. Imports are not part of the time, nor is the
+wrapper of modules, which an installed package brings. These functions are called in that process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import sympy
 
 from nncodegen.bench.workloads import MODELS
-from nncodegen.build import load
+from nncodegen.build import load, prepare_wrapper
 from nncodegen.describe import Dense, Model, Sequential
 from nncodegen.pipeline import Stage, compile_model
 
@@ -82,6 +82,7 @@ def grow_once(axis: str, size: int, precision: str) -> dict[str, Any]:
 
 def _compile(model: Model | Sequential, precision: str) -> tuple[Any, dict[str, float]]:
     seconds: dict[str, float] = {}
+    prepare_wrapper("double" if precision == "float64" else "float")
 
     def observe(stage: Stage) -> None:
         seconds[stage.name] = stage.seconds

@@ -53,9 +53,11 @@ class Worker:
         return actions[arguments.pop("do")](**arguments)
 
     def load(self, place: str) -> Answer:
-        """Imports a peer; this is not part of any time."""
+        """Imports a peer, and prepares what belongs to its installation; this is not part of any time."""
         module, function = place.split(":")
-        self.make = getattr(importlib.import_module(f"nncodegen.bench.peers.{module}"), function)
+        peer = importlib.import_module(f"nncodegen.bench.peers.{module}")
+        self.make = getattr(peer, function)
+        getattr(peer, "prepare", lambda: None)()
         return {}
 
     def first(self, task: str, key: str, threads: int, result: str) -> Answer:

@@ -2,7 +2,8 @@
 
 The function takes a task and the number of threads, and returns a run: a function without arguments that does the
 whole task, from the initial parameters, and returns its result as an array. The time to make the run counts as build
-time; the imports at the top of the file do not count.
+time; the imports at the top of the file do not count, nor does a function prepare in it, for what belongs to the
+installation of the peer.
 """
 
 from __future__ import annotations

@@ -11,10 +11,16 @@ import numpy as np
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Equation, Fit, Formula, Prediction, Task, Training
-from nncodegen.build import load
+from nncodegen.build import load, prepare_wrapper
 from nncodegen.module import Module
 from nncodegen.pipeline import compile_model
 from nncodegen.schedule import NO_CHOICES
+
+
+def prepare() -> None:
+    """Makes what an installed package brings, and a folder of sources has not: the wrapper of modules."""
+    for real in ("double", "float"):
+        prepare_wrapper(real)
 
 
 def with_blas(task: Task, threads: int, force: bool = True) -> Run:
