@@ -33,7 +33,8 @@ LONGEST = (
     "test_dask.py", "test_kinds.py", "test_runtime_headers.py", "test_limits.py", "test_exercise.py",
     "test_strd.py", "test_runtime_products.py", "test_onnx_nodes.py", "test_cli.py",
     "test_curve_fit.py", "test_accepted.py", "test_results.py", "test_noise.py", "test_runtime_fits.py",
-    "test_inline_functions.py", "test_bench_command.py",
+    "test_inline_functions.py", "test_bench_command.py", "test_interrupt.py", "test_equations.py", "test_interface.py",
+    "test_runtime.py", "test_grouping.py", "test_types.py",
 )  # fmt: skip
 """The files that take longest, the longest first: where several processes share the tests, all end at once."""
 
