@@ -181,6 +181,7 @@ def lines(monkeypatch):
     monkeypatch.setattr(nist, "OURS", "curve_fit")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("lines", "broken")
 @pytest.mark.filterwarnings("ignore")
 def test_measure_nist(tmp_path):

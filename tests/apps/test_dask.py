@@ -79,6 +79,7 @@ def numbers(path):
     ]
 
 
+@pytest.mark.thorough
 def test_groups_on_workers(run, address):
     """The table is the same, though no file holds a whole group."""
     alone = run("whole.parquet", EQUATION, "--by", "plate,well", "--out", "alone.csv")

@@ -34,6 +34,12 @@ USAGE = re.compile(r"\[[A-Z.-]|\bN$")
 """What tells a line that shows how a command is called from one that calls it."""
 NEEDS = {"docs/guide/webassembly.md": ("node", "wasm-ld")}
 """The programs that the commands of a document call, besides those that every machine with nncodegen has."""
+LONG = {
+    f"docs/guide/{name}.md"
+    for name in ("certificate", "deployment", "fitting", "networks", "physics", "report", "scikit-learn", "sequences",
+                 "tables", "training")
+}  # fmt: skip
+"""Guides that compile many models, and take seconds each. Their features have tests of their own."""
 FEW = "--layers 4 --epochs 20"
 """What is added to ``fit``, so that it tries little."""
 
@@ -108,7 +114,7 @@ def write_tables():
 @pytest.mark.parametrize(
     ("name", "compiler"),
     [
-        *(pytest.param(name, QUICK, id=name) for name in NAMES),
+        *(pytest.param(name, QUICK, id=name, marks=[pytest.mark.thorough] if name in LONG else []) for name in NAMES),
         pytest.param(README.name, None, id="README.md as people run it", marks=pytest.mark.thorough),
     ],
 )
@@ -116,7 +122,8 @@ def test_code(name, compiler, commands, tmp_path, monkeypatch):
     """Blocks run in order: Python as printed, shell commands without an error, C as they compile it.
 
     A first comment that names a file says where a block is written. A text that follows commands is what they print.
-    Modules are compiled without optimization; with --thorough, those of the README also as people get them.
+    Modules are compiled without optimization; with --thorough, those of the README also as people get them, and those
+    of long guides.
     """
     missing = [program for program in NEEDS.get(name, ()) if not shutil.which(program)]
     if missing:

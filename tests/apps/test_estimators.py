@@ -271,6 +271,7 @@ def test_warm_start():
 # --- in company --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_search_calibration_and_pipelines():
     """A grid is searched, also in processes; a pipeline scales; probabilities are calibrated."""
     pipeline = make_pipeline(StandardScaler(), NNClassifier(**ONE_BATCH, learning_rate_init=0.05))

@@ -226,7 +226,8 @@ def test_an_estimator(installed, tmp_path):
     np.testing.assert_allclose(found[:, -1], learned.predict_proba(frame)[:, 1], rtol=1e-12)
 
 
-@pytest.mark.parametrize("by", ["setuptools", pytest.param("pip", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("by", ["setuptools", "pip"])
 def test_the_source_distribution(by, tmp_path):
     """The C is compiled with neither nncodegen nor Cython, and the module passes its test; the bytes are the same.
 

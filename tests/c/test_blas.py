@@ -103,7 +103,7 @@ def check(module, program, precision):
     [
         ("", "float64"),
         ("ijklmopq", "float32"),
-        ("jlmp", "float64"),
+        pytest.param("jlmp", "float64", marks=pytest.mark.thorough),
         pytest.param("jlmp", "float32", marks=pytest.mark.thorough),
     ],
     ids=["samples-float64", "features-float32", "both-float64", "both-float32"],

@@ -86,7 +86,8 @@ def test_loops_and_functions_are_short():
     ("terms", "precision"),
     [
         (1, "float64"), pytest.param(1, "float32", marks=pytest.mark.thorough),
-        *(pytest.param(12, each, marks=pytest.mark.thorough) for each in ("float64", "float32")), (8, "float32"),
+        *(pytest.param(12, each, marks=pytest.mark.thorough) for each in ("float64", "float32")),
+        pytest.param(8, "float32", marks=pytest.mark.thorough),
     ],
 )  # fmt: skip
 def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):

@@ -198,6 +198,7 @@ def test_shorter_chains_have_the_same_values():
         assert known[element] == pytest.approx(float(np.ravel(expected[element.tensor])[0]), rel=1e-13)
 
 
+@pytest.mark.thorough
 def test_the_other_loop_goes_on_within_an_epoch():
     """An epoch that was stopped in registers and ended by the loop for all cases has the figures of one in one go."""
     module = built(perceptron_model, fit=False)

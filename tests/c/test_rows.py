@@ -125,7 +125,8 @@ def branches(rng, depth, a, b, x, z):
     ("compiler", "march", "precision", "seed"),
     [("gcc", "portable", "float64", 0), pytest.param("gcc", "portable", "float32", 1, marks=pytest.mark.thorough),
      pytest.param("gcc", "native", "float64", 4, marks=pytest.mark.thorough),
-     pytest.param("clang", "native", "float64", 0, marks=pytest.mark.thorough), ("clang", "native", "float32", 2)],
+     pytest.param("clang", "native", "float64", 0, marks=pytest.mark.thorough),
+     pytest.param("clang", "native", "float32", 2, marks=pytest.mark.thorough)],
 )  # fmt: skip
 def test_formulas_with_branches(compiler, march, precision, seed, monkeypatch):
     """So do formulas that choose between values, on every CPU, in any company, with unused columns or none."""
