@@ -36,7 +36,7 @@ NEEDS = {"docs/guide/webassembly.md": ("node", "wasm-ld")}
 """The programs that the commands of a document call, besides those that every machine with nncodegen has."""
 LONG = {
     f"docs/guide/{name}.md"
-    for name in ("certificate", "deployment", "fitting", "networks", "physics", "report", "scikit-learn", "sequences",
+    for name in ("certificate", "deployment", "fitting", "many", "networks", "physics", "report", "scikit-learn", "sequences",
                  "tables", "training")
 }  # fmt: skip
 """Guides that compile many models, and take seconds each. Their features have tests of their own."""

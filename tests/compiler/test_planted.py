@@ -83,8 +83,8 @@ PLANTED = {
 }
 """For each stage: what plants a fault in it, and how the text of the step begins where it does."""
 
-ALIKE = ("describe", "stabilize", "simplify")
-"""Stages of algebra, whose faults are found as those of ``differentiate`` are."""
+ALIKE = ("describe", "stabilize", "simplify", "build")
+"""Stages whose faults are found as those of ``differentiate`` or of ``emit`` are."""
 
 
 @pytest.mark.parametrize(
