@@ -36,8 +36,8 @@ NEEDS = {"docs/guide/webassembly.md": ("node", "wasm-ld")}
 """The programs that the commands of a document call, besides those that every machine with nncodegen has."""
 LONG = {
     f"docs/guide/{name}.md"
-    for name in ("certificate", "deployment", "fitting", "many", "networks", "physics", "report", "scikit-learn", "sequences",
-                 "tables", "training")
+    for name in ("certificate", "deployment", "fitting", "many", "networks", "physics", "report", "scikit-learn",
+                 "sequences", "tables", "training")
 }  # fmt: skip
 """Guides that compile many models, and take seconds each. Their features have tests of their own."""
 FEW = "--layers 4 --epochs 20"
