@@ -77,13 +77,13 @@ def layer_of(module: Any) -> Layer | None:
 
 def _normalization(kind: str, module: Any) -> Layer:
     """The layer for a module that normalizes; one that has statistics of batches keeps them as they are."""
-    scale = module.weight is not None
+    scale, epsilon = module.weight is not None, float(module.eps)
     if kind == "LayerNorm":
         axes = tuple(range(-len(module.normalized_shape), 0))
-        return LayerNormalization(axes, float(module.eps), scale and module.bias is not None, scale)
+        return LayerNormalization(axes, epsilon=epsilon, center=scale and module.bias is not None, scale=scale)
     if module.running_mean is None:
         raise ModelError(f"the module {module} has no running statistics: from_torch needs track_running_stats=True")
-    return BatchNormalization(1, float(module.eps), scale, scale, frozen=True)
+    return BatchNormalization(axis=1, epsilon=epsilon, center=scale, scale=scale, frozen=True)
 
 
 def weights_of(layer: Layer, module: Any, level: int = 0) -> dict[str, Any]:

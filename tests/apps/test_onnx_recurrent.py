@@ -136,6 +136,7 @@ def test_refused_nodes():
         nn.from_onnx(lengths)
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("dynamo", [False, True])
 def test_a_module_of_torch(dynamo, tmp_path):
     """What PyTorch's exporters write for a stack of recurrent layers is read."""

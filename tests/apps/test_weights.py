@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 import nncodegen as nn
 from nncodegen import ModelError
 from tests.support.built import built
-from tests.support.torch_modules import linear, module
+from tests.support.torch_modules import Tensor, linear, module
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(7)
@@ -156,6 +156,20 @@ def test_stack_of_torch():
     z = np.tanh(X @ U1.T) @ U2.T + c2
     expected = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     assert predicted(network) == pytest.approx(expected, rel=1e-13)
+
+
+def test_normalization_of_torch():
+    """A BatchNorm1d predicts with its running statistics, its own epsilon, and its weight and bias."""
+    rng = np.random.default_rng(3)
+    W, (gamma, beta, mean), variance = rng.normal(size=(3, 4)), rng.normal(size=(3, 3)), rng.uniform(0.1, 2, 3)
+    running = {"eps": 0.3, "running_mean": Tensor(mean), "running_var": Tensor(variance)}
+    normal = (X @ W.T - mean) / np.sqrt(variance + 0.3)
+    for own, expected in (
+        ({"weight": Tensor(gamma), "bias": Tensor(beta)}, normal * gamma + beta),
+        ({"weight": None, "bias": None}, normal),
+    ):
+        stack = module("Sequential", linear(W), module("BatchNorm1d", **own, **running))
+        np.testing.assert_allclose(predicted(nn.from_torch(stack)), expected, rtol=1e-12)
 
 
 def test_dropout_of_torch():
