@@ -16,6 +16,7 @@ import sympy
 from nncodegen.bench.workloads import MODELS
 from nncodegen.build import load, prepare_wrapper
 from nncodegen.describe import Dense, Model, Sequential
+from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.pipeline import Stage, compile_model
 
 SAMPLES = 1024
@@ -82,7 +83,7 @@ def grow_once(axis: str, size: int, precision: str) -> dict[str, Any]:
 
 def _compile(model: Model | Sequential, precision: str) -> tuple[Any, dict[str, float]]:
     seconds: dict[str, float] = {}
-    prepare_wrapper("double" if precision == "float64" else "float")
+    prepare_wrapper(REAL_TYPES[precision][0])
 
     def observe(stage: Stage) -> None:
         seconds[stage.name] = stage.seconds

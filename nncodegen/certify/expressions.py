@@ -12,6 +12,7 @@ from functools import lru_cache, reduce
 from typing import Any
 
 import mpmath
+import numpy as np
 import sympy
 from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
@@ -190,3 +191,9 @@ def _constant(node: Any) -> Any:
 def formula(expression: Expr) -> Formula:
     """The formula of an expression."""
     return Formula(expression)
+
+
+def scaled(expression: Expr, total: Any) -> Any:
+    """A sum of products of elements, times the number that an expression has in front of them."""
+    coefficient = formula(expression.as_coeff_Mul()[0]).value(())
+    return total if coefficient == 1 else np.asarray(coefficient * total, dtype=object)

@@ -11,7 +11,7 @@ import mpmath
 import numpy as np
 from sympy import Mul
 
-from nncodegen.certify.expressions import formula
+from nncodegen.certify.expressions import formula, scaled
 from nncodegen.certify.products import Array, each, summed_over, zeros
 from nncodegen.certify.windows import backward_of_terms, compute_terms
 from nncodegen.errors import ProgramError
@@ -146,11 +146,9 @@ def _backward(
     inner = np.asarray(received, dtype=object).reshape([1 if i in lost else lengths[i] for i in step.indices])
     product_of = factors(step) if step.operator in (None, "sum") else None
     if product_of is not None and len(set(product_of)) == len(product_of):
-        coefficient = _coefficient(step)
         for element in product_of:
             others = [_aligned(values[e.tensor], e.indices, step.indices) for e in product_of if e != element]
-            part = _summed([inner, *others], element, step, shape)
-            yield element, part if coefficient == 1 else np.asarray(coefficient * part, dtype=object)
+            yield element, scaled(step.expression, _summed([inner, *others], element, step, shape))
         return
     if step.operator not in (None, "sum"):
         inner = _through(step, _elementwise(step, values, lengths), inner)
@@ -185,15 +183,10 @@ def factors(step: Step) -> list[Element] | None:
     return list(parts) if plain else None
 
 
-def _coefficient(step: Step) -> Any:
-    return formula(step.expression.as_coeff_Mul()[0]).value(())
-
-
 def _contract(step: Step, values: Mapping[str, Array], lengths: Mapping[str, int]) -> Array:
     arrays = [_aligned(values[e.tensor], e.indices, step.indices) for e in factors(step) or []]
     shape = [lengths[index] for index in step.indices]
-    total, coefficient = _summed(arrays, step.target, step, shape), _coefficient(step)
-    return total if coefficient == 1 else np.asarray(coefficient * total, dtype=object)
+    return np.asarray(scaled(step.expression, _summed(arrays, step.target, step, shape)), dtype=object)
 
 
 def _summed(arrays: Sequence[Array], element: Element, step: Step, shape: Sequence[int]) -> Array:

@@ -16,7 +16,7 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.certify.expressions import formula
+from nncodegen.certify.expressions import formula, scaled
 from nncodegen.certify.products import Array, array_of, summed_at, zeros
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element, Equation, Step, solve
@@ -75,8 +75,7 @@ def compute_terms(
     places, size = terms.places(step.target, shape, at), int(np.prod(shape, dtype=int))
     if factors is not None:
         total = summed_at([terms.read(element, values) for element in factors], places, size)
-        coefficient = formula(step.expression.as_coeff_Mul()[0]).value(())
-        return np.asarray(total if coefficient == 1 else coefficient * total, dtype=object).reshape(shape)
+        return np.asarray(scaled(step.expression, total), dtype=object).reshape(shape)
     found = _values(terms, formula(step.expression).value, values)
     if step.operator in (None, "sum"):
         total = zeros([size])
@@ -109,11 +108,9 @@ def backward_of_terms(
     inner = np.asarray(received, dtype=object).reshape(-1)[places]
     operands = formula(step.expression).operands
     if factors is not None and len(set(factors)) == len(factors):
-        coefficient = formula(step.expression.as_coeff_Mul()[0]).value(())
         for element in factors:
             others = [terms.read(other, values) for other in factors if other != element]
-            part = _at_places([inner, *others], terms, element, values)
-            yield element, part if coefficient == 1 else np.asarray(coefficient * part, dtype=object)
+            yield element, scaled(step.expression, _at_places([inner, *others], terms, element, values))
         return
     if step.operator == "max":
         inner = _of_first_largest(terms, inner, _values(terms, formula(step.expression).value, values), places)

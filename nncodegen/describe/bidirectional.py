@@ -8,7 +8,7 @@ from typing import Any
 
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.layer import Array, Node, Standard
-from nncodegen.describe.recurrence import with_states
+from nncodegen.describe.recurrence import with_further, with_states
 from nncodegen.describe.recurrent import Recurrent
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Equation
@@ -46,10 +46,7 @@ class Bidirectional(Standard):
         if not isinstance(layer, Recurrent):
             return Node.of(self, inputs)  # which is refused when it is described
         node = Node.of(self, with_states(inputs, initial_state, layer.lengths))
-        letters = ("h", "c")[: layer.states] if layer.return_state else ()
-        names = [f"{side}_{letter}" for side in ("forward", "backward") for letter in letters]
-        further = [node.further(place, name) for place, name in enumerate(names, start=1)]
-        return (node, *further) if further else node
+        return with_further(node, [f"{side}_{letter}" for side in ("forward", "backward") for letter in layer.returned])
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
         """As the layer itself takes them over."""

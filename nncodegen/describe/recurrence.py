@@ -48,10 +48,18 @@ class Options(Standard):
 
     def __call__(self, *inputs: Node, initial_state: Node | Sequence[Node] = ()) -> Any:
         """The result as a node; with return_state, that and the final states as a tuple of nodes."""
-        node = Node.of(self, with_states(inputs, initial_state, self.lengths))
-        letters = ("h", "c")[: self.states] if self.return_state else ()
-        further = [node.further(place, letter) for place, letter in enumerate(letters, start=1)]
-        return (node, *further) if further else node
+        return with_further(Node.of(self, with_states(inputs, initial_state, self.lengths)), self.returned)
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """The letters of the final states that it gives besides its output: h, and c of an LSTM."""
+        return ("h", "c")[: self.states] if self.return_state else ()
+
+
+def with_further(node: Node, names: Sequence[str]) -> Node | tuple[Node, ...]:
+    """A node; where its layer gives more besides, a tuple of that and of a node for each of these, by its name."""
+    further = [node.further(place, name) for place, name in enumerate(names, start=1)]
+    return (node, *further) if further else node
 
 
 def with_states(inputs: Sequence[Any], states: Node | Sequence[Node], lengths: bool) -> tuple[Any, ...]:

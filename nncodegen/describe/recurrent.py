@@ -65,8 +65,7 @@ class Recurrent(Options):
         """
         recurrence = Recurrence(call, self, behind)
         self.recur(recurrence)
-        letters = ("h", "c")[: self.states] if self.return_state else ()
-        return recurrence.result(in_time), [recurrence.final(letter) for letter in letters]
+        return recurrence.result(in_time), [recurrence.final(letter) for letter in self.returned]
 
     def recur(self, at: Recurrence) -> None:
         """Describes one step."""

@@ -47,7 +47,7 @@ def in_phases(steps: Iterable[Step], program: Program, several: bool) -> Phases:
     Raises ProgramError where there may not be ``several``.
     """
     steps = tuple(steps)
-    numbers, _ = _levels(steps)
+    numbers = _levels(steps)
     last = max((numbers[step.target.tensor] for step in steps if SAMPLE in step.indices), default=0)
     if not last:
         return Phases(steps, {})
@@ -58,27 +58,27 @@ def in_phases(steps: Iterable[Step], program: Program, several: bool) -> Phases:
     for step in reversed(steps):
         if SAMPLE in step.indices or step.target.tensor in wanted:
             wanted.update(operand.tensor for operand in step.operands)
-    known: dict[Element, Element] = {}
+    copies: dict[str, str] = {}  # of the finished sums, by their names
     found: list[Step] = []
     phases: dict[str, int] = {}
     for step in steps:
         name, number = step.target.tensor, numbers[step.target.tensor]
-        found.append(step.xreplace({e: _renamed(e, known) for e in step.operands if _defined(e, known)}))
+        read = (operand for operand in step.operands if operand.tensor in copies)
+        found.append(step.xreplace({operand: Element(copies[operand.tensor], operand.indices) for operand in read}))
         if SAMPLE in step.over and name in wanted:
             phases[name] = number
-            known[step.target] = copy = Element(free(f"{name} of the batch", program), step.target.indices)
-            found.append(Step(copy, step.target))
-            phases[copy.tensor] = number + 1
+            copies[name] = free(f"{name} of the batch", program)
+            found.append(Step(Element(copies[name], step.target.indices), step.target))
+            phases[copies[name]] = number + 1
         elif SAMPLE in step.over:
             phases[name] = last
         elif SAMPLE in step.indices or (number and name in wanted):
             phases[name] = number
-    copies = frozenset(copy.tensor for copy in known.values())
-    return Phases(tuple(found), phases, frozenset(e.tensor for e in known), copies, last)
+    return Phases(tuple(found), phases, frozenset(copies), frozenset(copies.values()), last)
 
 
-def _levels(steps: Iterable[Step]) -> tuple[dict[str, int], set[str]]:
-    """How many finished sums each tensor waits for, one after the other; and what is a sum over the samples."""
+def _levels(steps: Iterable[Step]) -> dict[str, int]:
+    """How many finished sums each tensor waits for, one after the other."""
     numbers: dict[str, int] = {}
     sums = set[str]()
     for item in grouped(steps):
@@ -87,14 +87,4 @@ def _levels(steps: Iterable[Step]) -> tuple[dict[str, int], set[str]]:
         number = max((numbers[name] + (name in sums) for name in read), default=0)
         numbers |= {step.target.tensor: number for step in own}  # steps that recur share one loop
         sums.update(step.target.tensor for step in own if SAMPLE in step.over)
-    return numbers, sums
-
-
-def _defined(element: Element, known: dict[Element, Element]) -> bool:
-    return any(element.tensor == other.tensor for other in known)
-
-
-def _renamed(element: Element, known: dict[Element, Element]) -> Element:
-    """The copy of a finished sum, under the indices that it is read with."""
-    copy = next(copy for other, copy in known.items() if other.tensor == element.tensor)
-    return Element(copy.tensor, element.indices)
+    return numbers

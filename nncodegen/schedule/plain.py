@@ -24,6 +24,7 @@ from nncodegen.schedule.forms import free
 from nncodegen.schedule.nest import Place, Storage
 from nncodegen.schedule.recurrences import in_place, settled
 from nncodegen.schedule.single_sample import without_samples
+from nncodegen.schedule.statements import numbered, single_values
 from nncodegen.schedule.tree import Compute, Item, Node, frozen, tree
 
 
@@ -92,19 +93,11 @@ def _plan(one: Program, place: Place, results: Iterable[Element], positions: Seq
 
 def _numbered(step: Step, one: Program) -> Step:
     """The step with numbers in the place of indices that have one value only, as that of a gate."""
-    if step.operator != "sum":
+    known = single_values(step, one) if step.operator == "sum" else {}
+    others = (equation for equation in step.where if equation.left not in known)
+    if not known or any(index in known for equation in others for index in equation.indices):
         return step
-    numbers = {
-        equal.left: str(equal.offset)
-        for equal in step.where
-        if equal.left in step.over and not equal.terms and 0 <= equal.offset < (one.sizes[str(equal.left)] or 0)
-    }
-    where = tuple(equal for equal in step.where if equal.left not in numbers)
-    if not numbers or any(index in numbers for equal in where for index in equal.indices):
-        return step
-    over = tuple(index for index in step.over if index not in numbers)
-    expression = step.expression.xreplace({e: e.renamed(numbers) for e in step.operands})
-    return Step(step.target, expression, "sum" if over else None, over, where)
+    return numbered(step, known)
 
 
 def _in_parameters(steps: Iterable[Step], one: Program) -> Iterator[Step]:

@@ -76,12 +76,19 @@ def _without_sum(step: Step) -> Step:
     return Step(_without_sample(step.target), expression, step.operator if over else None, over, where)
 
 
-def _predict(one: Program, layout: Layout) -> Kernel:
-    storage, column = declared(one, layout), 0
+def with_outputs(one: Program, storage: dict[str, Storage]) -> tuple[list[Step], tuple[Element, ...]]:
+    """The steps that predict, with the outputs in columns, whose places are added to the storage; and these outputs."""
     steps, results = copied(one.outputs, one.outputs, "output column {}", list(without_noise(one)), one)
+    column = 0
     for element in results:
         storage[element.tensor] = Storage(Place.OUTPUT, column)
         column += one.count(element.indices)
+    return steps, results
+
+
+def _predict(one: Program, layout: Layout) -> Kernel:
+    storage = declared(one, layout)
+    steps, results = with_outputs(one, storage)
     nests = tuple(_nests(needed(_split(steps, one), results), one, storage))
     places, arrays = _places(one, layout, nests, storage, ())
     kernel = Kernel("predict", (), nests, (), places, arrays, 0, 0, 0, frozenset(), plan=SINGLE_SAMPLE)

@@ -23,27 +23,24 @@ from nncodegen.schedule.axes import decide
 from nncodegen.schedule.forms import MOST_UNROLLED, Form
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.loops import in_parts, nests_of, without_noise
-from nncodegen.schedule.nest import Place, Shape, Storage, matrix_and_row
+from nncodegen.schedule.loops import in_parts, nests_of
+from nncodegen.schedule.nest import Shape, Storage, matrix_and_row
 from nncodegen.schedule.places import declared, place
 from nncodegen.schedule.plans import SingleSample
 from nncodegen.schedule.recurrences import in_groups, in_place
-from nncodegen.schedule.single_sample import copied, without_samples
-from nncodegen.schedule.statements import numbered, terms
+from nncodegen.schedule.single_sample import with_outputs, without_samples
+from nncodegen.schedule.statements import numbered, single_values, terms
 
 
 def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | None:
     """The kernel that predicts one sample of a program with recurrences; none where windows have weights."""
     if not any(step.operator in RECURRENCES for step in program.steps):
         return None
-    one, column = without_samples(program), 0
+    one = without_samples(program)
     # rows follow each other without padding, so that all gates are the rows of one matrix; arrays begin at vectors
     layout = replace(layout, tile=layout.padding, padding=1, transposed=())
     storage = _with_strides(declared(one, layout), one)
-    steps, results = copied(one.outputs, one.outputs, "output column {}", list(without_noise(one)), one)
-    for element in results:
-        storage[element.tensor] = Storage(Place.OUTPUT, column)
-        column += one.count(element.indices)
+    steps, results = with_outputs(one, storage)
     steps = [_written_out(step, one) for step in needed(in_parts(in_place(steps), one), results)]
     if any(_is_window(step) for step in steps):
         return None
@@ -64,8 +61,7 @@ def _with_strides(storage: dict[str, Storage], one: Program) -> dict[str, Storag
 
 def _written_out(step: Step, one: Program) -> Step:
     """The step with numbers in the place of indices that have one value, and with all terms of a short sum."""
-    given = (equation for equation in step.where if equation.left in step.over and not equation.terms)
-    known = {str(each.left): each.offset for each in given if each.offset in range(one.sizes[str(each.left)] or 0)}
+    known = single_values(step, one)
     step = numbered(step, known) if known else step
     if step.operator == "sum" and not step.where and step.target.indices and one.count(step.over) <= MOST_UNROLLED:
         return Step(step.target, Add(*(term.expression for term in terms(step, one))))

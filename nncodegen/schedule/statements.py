@@ -28,6 +28,12 @@ def numbered(step: Step, numbers: Mapping[str, int]) -> Step:
     return Step(at(step.target), value, step.operator if over else None, over, unknown if value else ())
 
 
+def single_values(step: Step, program: Program) -> dict[str, int]:
+    """The reduced indices to which an equation gives one value, as that of a gate, and these values."""
+    given = (equation for equation in step.where if equation.left in step.over and not equation.terms)
+    return {str(each.left): each.offset for each in given if each.offset in range(program.sizes[str(each.left)] or 0)}
+
+
 def written_out(step: Step, few: Container[str], program: Program) -> Iterator[Step]:
     """A step for each value of those of its indices that are short."""
     short = [index for index in step.target.indices if index in few]

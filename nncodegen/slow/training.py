@@ -245,9 +245,8 @@ class NumpyTraining:
         loss = np.nan if options["without_loss"] else self._rounded(sums.loss)
         if first == 0 and not options["without_loss"] and not np.isfinite(loss):
             return None
-        gradient, statistics = self._rounded(sums.gradient), self._rounded(sums.gradient)
-        gradient[self._followed] = 0.0
-        gradient = self._changed(gradient)
+        statistics = self._rounded(sums.gradient)  # they lie where parameters that follow them have no derivative
+        gradient = self._changed(np.where(self._followed, 0.0, statistics))
         numbers = self._options.copy()
         numbers[0] *= self._factor(epoch)
         place = slice(first, last)

@@ -12,6 +12,7 @@ import numpy as np
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Equation, Fit, Formula, Prediction, Task, Training
 from nncodegen.build import load, prepare_wrapper
+from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.module import Module
 from nncodegen.pipeline import compile_model
 from nncodegen.schedule import NO_CHOICES
@@ -19,7 +20,7 @@ from nncodegen.schedule import NO_CHOICES
 
 def prepare() -> None:
     """Makes what an installed package brings, and a folder of sources has not: the wrapper of modules."""
-    for real in ("double", "float"):
+    for real, _ in REAL_TYPES.values():
         prepare_wrapper(real)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, ValueInfoProto, helper
 
 from nncodegen.describe import check_program, describe
 from nncodegen.describe.checks import bounded
 from nncodegen.errors import ModelError
 from nncodegen.export.initial import start_of
-from nncodegen.export.onnx.graph import Graph, Value
+from nncodegen.export.onnx.graph import TYPES, Graph, Value
 from nncodegen.export.onnx.masks import masked
 from nncodegen.export.onnx.recurrences import ROWS
 from nncodegen.export.onnx.steps import Steps
@@ -31,8 +31,6 @@ IR_VERSION = 7
 
 RANDOM = ("uniform", "normal", "truncated_normal")
 """The distributions of parameters that have no value before a training."""
-
-TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 
 
 @bounded("the model")

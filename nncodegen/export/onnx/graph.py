@@ -13,6 +13,9 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from nncodegen.emit import identifier
 
+TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+"""The types of numbers in a file, by the precision of the model."""
+
 _TYPES = {"i": "int64", "u": "int64", "b": "bool"}
 
 
@@ -231,8 +234,8 @@ class Graph:
     def _as_node(self, entry: Entry) -> NodeProto:
         operator, inputs, outputs, attributes = entry
         if isinstance(body := attributes.get("body"), Body):
-            kind = TensorProto.FLOAT if self.precision == "float32" else TensorProto.DOUBLE
-            ends = [[helper.make_tensor_value_info(self._last(name), kind, shape) for name, shape in these.items()]
+            info, kind = helper.make_tensor_value_info, TYPES[self.precision]
+            ends = [[info(self._last(name), kind, shape) for name, shape in these.items()]
                     for these in (body.inputs, body.outputs)]  # fmt: skip
             graph = helper.make_graph([self._as_node(inner) for inner in body.nodes], "step", *ends)
             attributes = {**attributes, "body": graph}

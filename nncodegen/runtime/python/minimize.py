@@ -177,12 +177,13 @@ class Objective:
 
     def followed(self, parameters: Array) -> Array:
         """The parameters, those that follow statistics of batches set to the statistics of the samples."""
+        if not self.model.facts.following:
+            return parameters
         slope, parameters = np.empty(self.model.parameter_count, self.model.dtype), parameters.copy()
-        if self.model.facts.following:
-            self.data.loss(self._own(parameters), slope)
-            found = statistics_of(self.model, slope)
-            for first, last, _ in self.model.facts.following:
-                parameters[first:last] = found[first:last]
+        self.data.loss(self._own(parameters), slope)
+        found = statistics_of(self.model, slope)
+        for first, last, _ in self.model.facts.following:
+            parameters[first:last] = found[first:last]
         return parameters
 
     def hessian(self, variables: Array) -> Array:

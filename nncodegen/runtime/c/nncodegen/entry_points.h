@@ -43,8 +43,9 @@
         const NN(real) *weights, size_t samples, void *work, double *loss, NN(poll) *poll), \
         (parameters, inputs, targets, weights, samples, work, loss, poll)) \
     \
-    /* Computes the mean loss and its gradient; weights may be NULL. Returns 0, or 1 if stopped. Parameters that follow \
-       statistics of batches (BatchNormalization) have no gradient: in their places are the statistics of the samples. */ \
+    /* Computes the mean loss and its gradient; weights may be NULL. Returns 0, or 1 if stopped. Parameters that \
+       follow statistics of batches (BatchNormalization) have no gradient: in their places are the statistics of the \
+       samples. */ \
     FUNCTION(int, return, loss_and_gradient, (const NN(real) *parameters, const NN(real) *inputs, \
         const NN(real) *targets, const NN(real) *weights, size_t samples, void *work, double *loss, \
         NN(real) *gradient, NN(poll) *poll), \

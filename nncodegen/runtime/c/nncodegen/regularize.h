@@ -1,8 +1,8 @@
 /* What may change the gradient before an update, penalties and clipping, and the parameters after it: weight decay, and
    that some keep their values.
 
-   Needs base.h. Gives add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step, and, with NN_PHASES,
-   take_statistics and follow_statistics. */
+   Needs base.h. Gives add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step, and, with
+   NN_PHASES, take_statistics and follow_statistics. */
 
 #ifndef NNCODEGEN_REGULARIZE_H
 #define NNCODEGEN_REGULARIZE_H
