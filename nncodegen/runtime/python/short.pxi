@@ -86,7 +86,7 @@ cdef _predict_short(parameters, X):
         _work = malloc(kernel.work_size())
         if not _work:
             raise MemoryError
-    outputs = _empty((rows, _outputs), _real)
+    outputs = _new_matrix(rows, _outputs)
     if rows > nncodegen_FEW:
         memset(&poll, 0, sizeof(poll))
         kernel.predict(<real *> p.data, <real *> x.data, rows, _work, <real *> _address(outputs), &poll)
