@@ -27,7 +27,7 @@ class Formula:
 
     def __init__(self, name, parameters, function, derivative, inputs=("x",), outputs=("output",), dtype=np.float64):
         shapes = parameters if isinstance(parameters, dict) else dict.fromkeys(parameters, ())
-        self.name, self.dtype = name, np.dtype(dtype)
+        self.name, self.dtype, self.epsilon = name, np.dtype(dtype), float(np.finfo(dtype).eps)
         self.facts = Facts(tuple(Parameter(p, shape, "constant", 1.0, True) for p, shape in shapes.items()))
         self.function, self.derivative, self.native = function, derivative, Native()
         self.input_names, self.output_names, self.target_names = inputs, outputs, tuple("y" for _ in outputs)

@@ -155,14 +155,9 @@ class FitResult:
         """The residuals that are used, minus the free parameters."""
         return self.used - self.free_count
 
-    @property
-    def _epsilon(self) -> float:
-        """The relative precision of the Jacobian, which is that of the model."""
-        return float(np.finfo(self._model.dtype).eps)
-
     @cached_property
     def _decomposition(self) -> Decomposition:
-        return decompose(np.asarray(self._triangle, float), self._epsilon)
+        return decompose(np.asarray(self._triangle, float), self._model.epsilon)
 
     @property
     def rank(self) -> int:
@@ -194,9 +189,9 @@ class FitResult:
         """
         free, count = self.free_count, len(self.parameters)
         known = np.empty((free, free))
-        least = least_ratio(free, self._epsilon)
+        least = least_ratio(free, self._model.epsilon)
         if not self._model.native.covariance(self._triangle, self.error_scale, least, known):
-            known = covariance(self._decomposition, self._epsilon, self.error_scale)
+            known = covariance(self._decomposition, self._model.epsilon, self.error_scale)
         if free == count:
             return known
         found = np.zeros((count, count))
@@ -213,14 +208,14 @@ class FitResult:
     def correlation(self) -> Array:
         """(P, P), the covariance divided by the standard errors; NaN for what is fixed or not determined."""
         found = np.full((len(self.parameters), len(self.parameters)), np.nan)
-        found[np.ix_(self.free, self.free)] = correlation(self._decomposition, self._epsilon)
+        found[np.ix_(self.free, self.free)] = correlation(self._decomposition, self._model.epsilon)
         return found
 
     @cached_property
     def undetermined(self) -> tuple[str, ...]:
         """The names of free parameters that the data do not determine: some change of them changes no output."""
         unknown = np.zeros(len(self.parameters), bool)
-        unknown[self.free] = undetermined(self._decomposition, self._epsilon)
+        unknown[self.free] = undetermined(self._decomposition, self._model.epsilon)
         return tuple(name for name, lost in zip(self.names, unknown, strict=True) if lost)
 
     # --- goodness of the fit ---

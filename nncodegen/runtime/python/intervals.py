@@ -71,7 +71,7 @@ def predict_with_interval(result: FitResult, X: Any, interval: str, level: float
     model: Any = result._model
     outputs = np.asarray(model.predict(result.parameters, X), float)
     slopes = np.asarray(model.jacobian(result.parameters, X), float)[:, :, result.free]
-    errors = deviation(result._decomposition, result._epsilon, slopes)
+    errors = deviation(result._decomposition, model.epsilon, slopes)
     if interval == "prediction":
         errors = np.hypot(errors, _new_sigma(result, sigma, outputs.shape))
     with np.errstate(invalid="ignore"):

@@ -27,7 +27,7 @@ LEAST = 8
 
 def beyond_rounding(model: Model, tolerance: float) -> float:
     """A tolerance, or the least that makes sense in the precision of a model."""
-    return max(tolerance, LEAST * float(np.finfo(model.dtype).eps))
+    return max(tolerance, LEAST * model.epsilon)
 
 
 ROWS = 20

@@ -34,8 +34,8 @@ class Model:
         self.name = facts.name
         self.precision = facts.precision
         self.dtype: np.dtype[Any] = np.dtype(facts.precision)
-        self.tiny = float(np.finfo(self.dtype).tiny)
-        """The smallest normal number of the precision."""
+        self.tiny, self.epsilon = (float(value) for value in (np.finfo(self.dtype).tiny, np.finfo(self.dtype).eps))
+        """The smallest normal number of the precision, and the distance of 1 to the next number."""
         self.input_names = columns(facts.inputs)
         self.target_names = columns(facts.targets)
         self.output_names = columns(facts.outputs)
