@@ -455,9 +455,10 @@ class Module(Protocol):
                       in single precision L-BFGS-B has the option ftol=1e-6, as a loss has no digits beyond
 
         The other arguments are those of ``train``. Returns a Result, whose history holds the loss with the penalties
-        after each iteration, and whose message is that of SciPy; its status is "converged", "completed" (after the
-        iterations that were allowed) or "stopped", with a RuntimeWarning. ``train`` cannot resume it. With
-        BatchNormalization, all samples are one batch, and the moving statistics become those of all samples.
+        after each iteration, whose metrics["step_length"] tells how far each moved the parameters (the norm), and whose
+        message is that of SciPy; its status is "converged", "completed" (after the iterations that were allowed) or
+        "stopped", with a RuntimeWarning. ``train`` cannot resume it. With BatchNormalization, all samples are one
+        batch, and the moving statistics become those of all samples.
         """
 
     def load(self, path: str | PathLike[str]) -> Result:

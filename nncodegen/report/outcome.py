@@ -43,6 +43,8 @@ class Outcome:
     after: Array
     figures: list[tuple[str, str]]
     history: dict[str, Array] = field(default_factory=dict)
+    rates: Array | None = None
+    """The learning rate of each epoch, where steps have one and it is known."""
     rows: list[ParameterRow] = field(default_factory=list)
     bands: Bands | None = None
     sigma: Any = None
@@ -70,12 +72,15 @@ def outcome_of(result: Any, program: Program) -> Outcome | None:
         *([("best epoch", f"{result.best_epoch:,}")] if result.best_epoch else []),
         *([("seconds", f"{result.seconds:.3g}")] if result.seconds else []),
     ]  # fmt: skip
+    rates = None if result.learning_rate is None else np.asarray(result.learning_rate, float)
+    if rates is not None and len(rates) and (rates == rates[0]).all():
+        figures.insert(2, ("learning rate", f"{rates[0]:.4g}"))
     history = {
         name: np.asarray(values, float)
         for name, values in result.metrics.items()
         if len(values) and np.isfinite(np.asarray(values, float)).any()
     }
-    return Outcome("training", before, after, figures, history, drawn=drawn)
+    return Outcome("training", before, after, figures, history, rates, drawn=drawn)
 
 
 def _fit(result: Any, program: Program, after: Array) -> Outcome:
@@ -141,6 +146,7 @@ class _Saved:
     best_epoch: int
     seconds: float
     metrics: dict[str, Array]
+    learning_rate: Array | None
 
 
 def _saved(path: Path, program: Program) -> _Saved | None:
@@ -157,7 +163,8 @@ def _saved(path: Path, program: Program) -> _Saved | None:
         loss, seconds = map(float, archive["numbers"])
         metrics = dict(zip(map(str, archive["names"]), archive["figures"], strict=True))
         status, best = str(archive["status"][0]), int(archive["best_epoch"])
-    return _Saved(status, len(next(iter(metrics.values()), [])), loss, best, seconds, metrics)
+        rates = archive["learning_rate"] if "learning_rate" in archive.files else None
+    return _Saved(status, len(next(iter(metrics.values()), [])), loss, best, seconds, metrics, rates)
 
 
 def _number(value: float) -> str:

@@ -22,24 +22,47 @@ MOST_OUTPUTS = 3
 """The outputs of which there are curves."""
 
 HIGHER = 20
-"""A loss that falls by more than this factor is drawn on a logarithmic scale."""
+"""What falls by more than this factor, such as a loss, is drawn on a logarithmic scale."""
 
 
 def history_plots(outcome: Outcome) -> list[Plot]:
-    """The loss over the epochs, and the metrics."""
+    """The loss over the epochs, the sizes of steps, and the metrics."""
     losses = {name: values for name, values in outcome.history.items() if name.endswith("loss")}
     plots = []
     if losses:
-        values = np.concatenate([values[np.isfinite(values)] for values in losses.values()])
-        log = bool(len(values) and values.min() > 0 and values.max() > HIGHER * values.min())
+        log = _is_wide(np.concatenate(list(losses.values())))
         first, last = next(iter(losses.values()))[[0, -1]]
         about = f"The loss goes from {first:.4g} in the first epoch to {last:.4g} in the last."
         plots.append(curves("loss", "Loss over the epochs", about, losses, "epoch", "loss", log))
-    for name in dict.fromkeys(key.removeprefix("val_") for key in outcome.history if key not in losses):
+    plots += _step_plots(outcome)
+    others = [name for name in outcome.history if name not in losses and name != "step_length"]
+    for name in dict.fromkeys(name.removeprefix("val_") for name in others):
         lines = {key: outcome.history[key] for key in (name, f"val_{name}") if key in outcome.history}
         ends = "; ".join(f"{key} goes from {values[0]:.4g} to {values[-1]:.4g}" for key, values in lines.items())
         plots.append(curves(f"metric-{name}", f"{name} over the epochs", f"{ends}.", lines, "epoch", name))
     return plots
+
+
+def _step_plots(outcome: Outcome) -> list[Plot]:
+    """The learning rate of each epoch, where it changes; how far each iteration of a minimizer moved the parameters."""
+    plots = []
+    rates, lengths = outcome.rates, outcome.history.get("step_length")
+    if rates is not None and np.isfinite(rates).any() and not (rates == rates[0]).all():
+        known = rates[np.isfinite(rates)]
+        about = f"The learning rate goes from {known[0]:.4g} in the first epoch to {known[-1]:.4g} in the last."
+        lines = {"learning rate": rates}
+        plots.append(curves("rates", "Step sizes", about, lines, "epoch", "learning rate", _is_wide(rates)))
+    if lengths is not None:
+        about = f"How far all parameters together move in an iteration, from {lengths[0]:.3g} to {lengths[-1]:.3g}."
+        log = _is_wide(lengths)
+        plots.append(curves("steps", "Step sizes", about, {"step": lengths}, "iteration", "length of the step", log))
+    return plots
+
+
+def _is_wide(values: Array) -> bool:
+    """Whether values are drawn on a logarithmic scale."""
+    values = values[np.isfinite(values)]
+    return bool(len(values) and values.min() > 0 and values.max() > HIGHER * values.min())
 
 
 def weight_plots(outcome: Outcome, program: Program) -> list[Plot]:

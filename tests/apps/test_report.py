@@ -331,10 +331,14 @@ def test_files_of_data_and_of_results(tmp_path, chain):
     pages = {nn.report(enzyme, [200.0, 0.1], tmp_path / name).html for name in ("named.csv", "plain.csv", "data.npz")}
     assert len(pages) == 1
     rng = np.random.default_rng(0)
-    chain.train(rng.normal(size=(9, 4)), np.arange(9) % 3, epochs=7).save(tmp_path / "chain.npz")
+    X, labels = rng.normal(size=(9, 4)), np.arange(9) % 3
+    chain.train(X, labels, epochs=7, schedule="cosine").save(tmp_path / "chain.npz")
     layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
     model = nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain")
-    assert "Loss over the epochs" in nn.report(model, tmp_path / "chain.npz").html
+    text = nn.report(model, tmp_path / "chain.npz").html
+    assert "Loss over the epochs" in text
+    first, last = (0.01 * (1 + np.cos(np.pi * epoch / 7)) / 2 for epoch in (0, 6))
+    assert f"The learning rate goes from {first:.4g} in the first epoch to {last:.4g} in the last." in text
     with pytest.raises(nn.ModelError, match="another model"):
         nn.report(model, tmp_path / "chain.npz", precision="float32")
 

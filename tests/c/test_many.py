@@ -33,6 +33,8 @@ def alone(module, result, m, X, Y, start, rate, seed, **options):
     assert result.parameters[m] == pytest.approx(single.parameters, rel=bound, abs=bound)
     assert result.history[: single.epochs, m] == pytest.approx(single.history, rel=bound, abs=bound)
     assert np.isnan(result.history[single.epochs :, m]).all()
+    assert (result.learning_rate[: single.epochs, m] == rate).all()
+    assert np.isnan(result.learning_rate[single.epochs :, m]).all()
     assert result.loss[m] == pytest.approx(single.loss, rel=bound, abs=bound)
 
 
@@ -231,10 +233,12 @@ def test_without_history(weight_decay, optimizer):
         kept = module.train_many(X, Y, start, **given)
         left = module.train_many(X, Y, start, history=False, **given)
         assert left.history is None
+        assert np.array_equal(left.learning_rate, np.full((100, 70), 0.1))
         assert kept.history.shape == (100, 70)
         assert np.array_equal(kept.parameters, left.parameters)
         assert np.array_equal(kept.loss, left.loss)
         assert np.array_equal(kept.epochs, left.epochs)
+    assert module.train_many(X, Y, start, epochs=2, optimizer="rprop").learning_rate is None
     with pytest.raises(ValueError, match="history must be True or False"):
         module.train_many(X, Y, start, history=3)
 

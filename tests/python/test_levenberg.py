@@ -24,6 +24,7 @@ def test_network(network):
     assert 0 < result.epochs <= 100
     assert result.loss == network.loss(result.parameters, X, Y)
     assert result.history[-1] == pytest.approx(result.loss, rel=1e-6)
+    assert result.learning_rate is None
     assert np.all(np.diff(result.history) <= 0)
     assert result.loss < 0.1 * network.train(X, Y, optimizer="adam", epochs=100, seed=1).loss
 

@@ -36,6 +36,8 @@ def same(first, second):
         (first.parameters, second.parameters),
         *((first.metrics[key], second.metrics[key]) for key in first.metrics),
     ]
+    if first.learning_rate is not None:
+        arrays.append((first.learning_rate, second.learning_rate))
     rest = [(r.loss, r.epochs, r.status, r.best_epoch, list(r.metrics)) for r in (first, second)]
     return rest[0] == rest[1] and all(np.array_equal(a, b) for a, b in arrays)
 
@@ -204,6 +206,7 @@ def test_refused_files(chain, tmp_path, monkeypatch):
         rewritten(path, **{"state.state": np.zeros((1, 43))}): "its parts do not fit together",
         rewritten(path, **{"state.counters": np.zeros(8, int)}): "counters has the shape",
         rewritten(path, names=np.array(["los"])): "its parts do not fit together",
+        rewritten(path, learning_rate=np.ones(2)): "its parts do not fit together",
     }  # fmt: skip
     for content, message in cases.items():
         path.write_bytes(content)
@@ -317,6 +320,34 @@ def test_other_models(chain, tmp_path):
             other.load(path)
         with pytest.raises(ValueError, match="resume belongs to another model or precision"):
             other.train(X, Y, resume=result, epochs=9)
+
+
+def test_learning_rates_of_several_trainings(chain, tmp_path):
+    """Each epoch has the rate of the training that completed it; nothing is known of those in an older file."""
+    slow = chain.train(X, Y, epochs=2, learning_rate=0.1)
+    fast = chain.train(X, Y, epochs=3, learning_rate=0.5, resume=slow)
+    assert fast.learning_rate.tolist() == [0.1, 0.1, 0.5]
+    fast.save(tmp_path / "result.npz")
+    content = rewritten(tmp_path / "result.npz", learning_rate=None, format=np.array("nncodegen result, version 2"))
+    (tmp_path / "result.npz").write_bytes(content)
+    older = chain.load(tmp_path / "result.npz")
+    assert older.learning_rate is None
+    last = chain.train(X, Y, epochs=5, learning_rate=0.25, schedule=("exponential", {"gamma": 0.5}), resume=older)
+    assert np.array_equal(last.learning_rate, [np.nan] * 3 + [0.25 / 8, 0.25 / 16], equal_nan=True)
+    again = chain.partial_fit(X, Y, chain.partial_fit(X, Y, learning_rate=0.2), learning_rate=0.2, batch_size=50)
+    assert again.learning_rate.tolist() == [0.2, 0.2]
+
+
+def test_steps_without_a_learning_rate(chain, tmp_path):
+    """Where steps have no learning rate, the result has none, also out of a file; minimize tells how long they were."""
+    assert chain.train(X, Y, epochs=3, optimizer="rprop").learning_rate is None
+    assert chain.train(X.tolist(), Y, epochs=3, optimizer="rprop").learning_rate is None
+    points = [chain.initial_parameters()]
+    found = chain.minimize(X, Y, options={"maxiter": 5}, callback=lambda at: points.append(at.copy()))
+    found.save(tmp_path / "result.npz")
+    for result in (found, chain.load(tmp_path / "result.npz")):
+        assert result.learning_rate is None
+        assert result.metrics["step_length"] == pytest.approx(np.linalg.norm(np.diff(points, axis=0), axis=1))
 
 
 def test_what_cannot_be_resumed(chain, ridge):

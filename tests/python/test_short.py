@@ -37,6 +37,7 @@ def bits(result):
     state = {key: value.tobytes() if isinstance(value, np.ndarray) else value for key, value in result._state.items()}
     figures = {key: (value.dtype, value.tobytes()) for key, value in result.metrics.items()}
     return (result.parameters.tobytes(), result.parameters.dtype, result.loss, type(result.loss), figures,
+            result.learning_rate if result.learning_rate is None else result.learning_rate.tobytes(),
             result.epochs, result.status, result.best_epoch, result.message, state)  # fmt: skip
 
 

@@ -119,6 +119,8 @@ def test_training(networks, singles, precision):
         one, other = (m.train(ROWS, LABELS, **more, **OPTIONS) for m in (fast, slow))
         assert (one.epochs, one.status, one.best_epoch) == (other.epochs, other.status, other.best_epoch), optimizer
         same(one.parameters, other.parameters, rtol, atol)
+        assert (one.learning_rate is None) == (optimizer == "rprop")
+        assert np.array_equal(one.learning_rate, other.learning_rate)
         for name, figures in one.metrics.items():
             same(figures, other.metrics[name], rtol, atol)
 

@@ -55,8 +55,12 @@ def descend(module, epochs, batch=40, rate=lambda update: 0.1, change=lambda w, 
     return w
 
 
+def training(module, **arguments):
+    return module.train(X, Y, **{"learning_rate": 0.1, "epochs": 5, "shuffle": False, **arguments})
+
+
 def trained(module, **arguments):
-    return module.train(X, Y, **{"learning_rate": 0.1, "epochs": 5, "shuffle": False, **arguments}).parameters
+    return training(module, **arguments).parameters
 
 
 # --- weights, penalties, clipping ------------------------------------------------------------------------------------
@@ -203,9 +207,10 @@ SCHEDULES = [
 
 @pytest.mark.parametrize(("schedule", "factor"), SCHEDULES, ids=lambda value: str(value)[:20])
 def test_schedules(module, schedule, factor):
-    """Seven epochs of three updates follow the formula of the schedule."""
-    found = trained(module, epochs=7, batch_size=16, schedule=schedule)
-    assert found == pytest.approx(descend(module, 7, 16, rate=lambda k: 0.1 * factor(k)), rel=1e-10)
+    """Seven epochs of three updates follow the formula of the schedule; the result has the rate of the last of each."""
+    found = training(module, epochs=7, batch_size=16, schedule=schedule)
+    assert found.parameters == pytest.approx(descend(module, 7, 16, rate=lambda k: 0.1 * factor(k)), rel=1e-10)
+    assert found.learning_rate == pytest.approx([0.1 * factor(3 * epoch + 2) for epoch in range(7)], rel=1e-12)
 
 
 def test_schedules_of_pytorch(module):
@@ -217,15 +222,35 @@ def test_schedules_of_pytorch(module):
         (("polynomial", {"power": 2}), lambda of, o: of.PolynomialLR(o, 7 * 3, 2), 3),
     ):
         rates = by_pytorch(make, 7, updates)
-        found = trained(module, epochs=7, batch_size=-(-40 // updates), schedule=schedule)
         batch = -(-40 // updates)
-        assert found == pytest.approx(descend(module, 7, batch, rate=lambda k, rates=rates: 0.1 * rates[k]), rel=1e-9)
+        found = training(module, epochs=7, batch_size=batch, schedule=schedule)
+        expected = descend(module, 7, batch, rate=lambda k, rates=rates: 0.1 * rates[k])
+        assert found.parameters == pytest.approx(expected, rel=1e-9)
+        assert found.learning_rate == pytest.approx(0.1 * np.array(rates[updates - 1 :: updates]), rel=1e-9)
 
 
 def test_a_schedule_of_many_epochs(module):
     """Factors are those of the epoch also where a training takes several calls into C."""
-    found = trained(module, epochs=9000, learning_rate=1e-3, schedule=("exponential", {"gamma": 0.9995}))
-    assert found == pytest.approx(descend(module, 9000, rate=lambda k: 1e-3 * 0.9995**k), rel=1e-8)
+    found = training(module, epochs=9000, learning_rate=1e-3, schedule=("exponential", {"gamma": 0.9995}))
+    assert found.parameters == pytest.approx(descend(module, 9000, rate=lambda k: 1e-3 * 0.9995**k), rel=1e-8)
+    assert found.learning_rate == pytest.approx(1e-3 * 0.9995 ** np.arange(9000), rel=1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "inverse", ("warm_up", {"epochs": 3})], ids=str)
+def test_learning_rates_are_those_of_the_steps(module, schedule):
+    """With one update in each epoch, a step is the rate of its epoch times the gradient, also with patience."""
+    points = [module.initial_parameters()]
+    options = {"epochs": 12, "schedule": schedule, "monitor": "r2", "metrics": ("r2",)}
+    full = training(module, callback=lambda progress: points.append(progress.parameters), **options)
+    slopes = [module.loss_and_gradient(point, X, Y)[1] for point in points[:-1]]
+    lengths = [
+        np.linalg.norm(step) / np.linalg.norm(g) for step, g in zip(np.diff(points, axis=0), slopes, strict=True)
+    ]
+    assert full.learning_rate == pytest.approx(lengths, rel=1e-9)
+    early = training(module, patience=4, min_delta=0.5, **options)
+    assert early.status == "stopped_early"
+    assert np.array_equal(early.learning_rate, full.learning_rate[: early.epochs])
+    assert len(early.learning_rate) == 5
 
 
 # --- metrics and validation ------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The figures of the epochs of a training, as the kernel writes them: a table for each of its calls."""
+"""The figures of the epochs of a training, as the kernel writes them: a table for each of its calls; their rates."""
 
 from __future__ import annotations
 
@@ -47,3 +47,32 @@ class History:
             return {name: table[:, COLUMNS.index(name)].copy() for name in self.names}
         before, missing = resumed.metrics, np.full(resumed.epochs, np.nan)
         return {name: np.concatenate([before.get(name, missing), table[:, COLUMNS.index(name)]]) for name in self.names}
+
+
+class Rates:
+    """The learning rates of the epochs: of each, that of its last update.
+
+    They follow from the factors that the kernel was given. ``rate`` is what these are factors of; None where the steps
+    of the optimizer have no learning rate.
+    """
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._parts: list[tuple[int, Array]] = []  # the first epoch of each call, and the rates of its epochs
+
+    def add(self, first: int, factors: Array | None, each: int) -> None:
+        """Takes note of the factors of a call, so many for each of its epochs; None where all are 1."""
+        if self._rate is not None and factors is not None:
+            self._parts.append((first, self._rate * factors[each - 1 :: each]))
+
+    def of_all(self, done: int, resumed: Result | None) -> float | Array | None:
+        """The rate of so many epochs, one number if all have the same; with those of the training that was resumed."""
+        before, begun = (self._rate, 0) if resumed is None else (getattr(resumed, "_rate", None), resumed.epochs)
+        if self._rate is None or (not self._parts and isinstance(before, float) and before == self._rate):
+            return self._rate
+        rates = np.full(done, self._rate)
+        rates[:begun] = np.nan if before is None else before  # a file may not know them
+        for first, part in self._parts:
+            last = min(first + len(part), done)
+            rates[first:last] = part[: last - first]
+        return rates

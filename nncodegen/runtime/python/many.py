@@ -151,7 +151,8 @@ class _Many:
                 RuntimeWarning,
                 stacklevel=3,
             )
-        return ManyResult(self.model, self.parameters, self.loss, self.losses, self.done.astype(np.intp), names)
+        rates = self.rates if self.model.rules[self.rule.name].scheduled else None
+        return ManyResult(self.model, self.parameters, self.loss, self.losses, self.done.astype(np.intp), names, rates)
 
 
 def _initial_state(model: Model, rule: Chosen, rates: Array) -> Array:

@@ -47,9 +47,10 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
                   in single precision L-BFGS-B has the option ftol=1e-6, as a loss has no digits beyond
 
     The other arguments are those of ``train``. Returns a Result, whose history holds the loss with the penalties
-    after each iteration, and whose message is that of SciPy; its status is "converged", "completed" (after the
-    iterations that were allowed) or "stopped", with a RuntimeWarning. ``train`` cannot resume it. With
-    BatchNormalization, all samples are one batch, and the moving statistics become those of all samples.
+    after each iteration, whose metrics["step_length"] tells how far each moved the parameters (the norm), and whose
+    message is that of SciPy; its status is "converged", "completed" (after the iterations that were allowed) or
+    "stopped", with a RuntimeWarning. ``train`` cannot resume it. With BatchNormalization, all samples are one
+    batch, and the moving statistics become those of all samples.
     """
     try:
         from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)
@@ -108,17 +109,19 @@ def _complete(options: dict[str, Any], model: Model, objective: Objective, metho
 
 
 class _Search:
-    """A running minimizer: where it is, and the objective after each of its iterations."""
+    """A running minimizer: where it is, and after each of its iterations the objective, and how far it moved."""
 
     def __init__(self, objective: Objective, start: Array, callback: Any) -> None:
         self.objective, self.callback = objective, callback
         self.last = objective.split(start.astype(float))
         self.history: list[float] = []
+        self.lengths: list[float] = []
         self.begun = time.perf_counter()
 
     def __call__(self, *given: Any) -> Any:
         """Called by SciPy after each iteration, with the point, and by some minimizers with more."""
-        self.last = np.array(given[0], float)
+        before, self.last = self.last, np.array(given[0], float)
+        self.lengths.append(float(np.linalg.norm(self.objective.join(self.last - before))))
         self.history.append(self.objective.value(self.last))
         return None if self.callback is None else self.callback(*given)
 
@@ -126,7 +129,8 @@ class _Search:
         """The Result at some variables, without the loss."""
         model = self.objective.model
         reached = self.objective.followed(check_parameters(model, self.objective.join(variables)))
-        metrics = {"loss": np.array(self.history, float)}
+        count = len(self.history)  # an error in the objective leaves a length without a loss
+        metrics = {"loss": np.array(self.history, float), "step_length": np.array(self.lengths[:count], float)}
         return Result(model, reached, math.nan, metrics, status, None, time.perf_counter() - self.begun, message)
 
 

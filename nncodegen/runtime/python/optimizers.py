@@ -114,6 +114,7 @@ class ShortRule(NamedTuple):
     high: float
     options: Array
     state: Array
+    scheduled: bool
 
 
 def short_rule(model: Model, name: str, learning_rate: float, hyperparameters: dict[str, Any]) -> ShortRule | None:
@@ -131,7 +132,7 @@ def short_rule(model: Model, name: str, learning_rate: float, hyperparameters: d
     if first.name != "learning_rate" or decay:
         return None
     low = max(first.low, model.tiny)
-    short = ShortRule(found, position, low, first.high, options, state[: len(rule.state)].copy())
+    short = ShortRule(found, position, low, first.high, options, state[: len(rule.state)].copy(), rule.scheduled)
     if not hyperparameters and "learning_rate" not in rule.state.values():
         model.short_rules[name] = short
     return short

@@ -25,6 +25,8 @@ class Result:
                  was not to be evaluated (``final_loss``)
     history      (epochs,), the mean loss of each epoch, as it was met before the updates; NaN with history=False
     metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured in each epoch
+    learning_rate  (epochs,), that of the last update of each epoch, as the schedule made it; NaN for epochs of a file
+                 that does not know them; None where steps have none: of rprop, lm and the minimizers of SciPy
     epochs       the number of completed epochs
     status       "completed", "converged" (no parameter changed by ``tolerance``), "stopped_early" (``patience``),
                  "stopped" (by the callback), "time_limit", "diverged" or "interrupted"
@@ -34,8 +36,8 @@ class Result:
     """
 
     __slots__ = (
-        "_kept", "_model", "_samples", "best_epoch", "epochs", "loss", "message", "metrics", "parameters", "seconds",
-        "status",
+        "_kept", "_model", "_rate", "_samples", "best_epoch", "epochs", "loss", "message", "metrics", "parameters",
+        "seconds", "status",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +51,7 @@ class Result:
         seconds: float = 0.0,
         message: str = "",
         kept: Any = None,
+        rate: float | Array | None = None,
     ) -> None:
         self._model = model
         self.parameters = parameters
@@ -60,6 +63,7 @@ class Result:
         self.seconds = seconds
         self.message = message
         self._kept = kept
+        self._rate = rate  # of all epochs, or of each
         self._samples: tuple[Array, Array, dict[str, int]] | None = None
 
     @property
@@ -88,6 +92,11 @@ class Result:
     def history(self) -> Array:
         """The mean loss of each epoch, as it was met before the updates."""
         return self.metrics["loss"]
+
+    @property
+    def learning_rate(self) -> Array | None:
+        """The learning rate of the last update of each epoch, as the schedule made it; None where steps have none."""
+        return None if self._rate is None else np.full(self.epochs, self._rate)
 
     def __repr__(self) -> str:
         return f"<Result: {self.status} after {self.epochs} epochs, loss {self.loss:.6g}>"
@@ -128,6 +137,8 @@ class Result:
             "status": np.array([self.status, self.message]),
             "best_epoch": np.array(self.best_epoch or 0),
         }
+        if self.learning_rate is not None:
+            arrays["learning_rate"] = self.learning_rate
         for key, value in (self._state or {}).items():
             arrays[f"state.{key}"] = np.asarray(value)
         write_archive(path, arrays)
@@ -140,14 +151,22 @@ class ManyResult:
     loss         (M,), the loss at these parameters on the training data
     history      (epochs, M), the mean loss of each epoch, as it was met before the updates; NaN after a model's end;
                  None if it was not asked for
+    learning_rate  (epochs, M), that of each epoch; NaN after a model's end; None for rprop, whose steps have none
     epochs       (M,), the number of completed epochs
     status       a list: "completed", "converged" or "diverged" for each
     """
 
-    __slots__ = ("_model", "epochs", "history", "loss", "parameters", "status")
+    __slots__ = ("_model", "_rates", "epochs", "history", "loss", "parameters", "status")
 
     def __init__(
-        self, model: Model, parameters: Array, loss: Array, history: Array | None, epochs: Array, status: list[str]
+        self,
+        model: Model,
+        parameters: Array,
+        loss: Array,
+        history: Array | None,
+        epochs: Array,
+        status: list[str],
+        rates: Array | None,
     ) -> None:
         self._model = model
         self.parameters = parameters
@@ -155,6 +174,15 @@ class ManyResult:
         self.history = history
         self.epochs = epochs
         self.status = status
+        self._rates = rates  # of each model
+
+    @property
+    def learning_rate(self) -> Array | None:
+        """The learning rate of each epoch of each model, (epochs, M); NaN after a model's end; None for rprop."""
+        if self._rates is None:
+            return None
+        count = int(self.epochs.max()) if self.history is None else len(self.history)
+        return np.where(np.arange(count)[:, None] < self.epochs, self._rates, np.nan)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.status.count(s)} {s}" for s in STATUS if s in self.status)
@@ -203,7 +231,10 @@ def _restore(model: Model, arrays: dict[str, Any]) -> Result:
         state["metrics"] = int(state["metrics"])
     epochs = figures.shape[1]
     resumable = not state or (state["counters"][1] == epochs and len(state["state"]) == len(state["variables"]))
-    if "loss" not in names or len(names) != len(figures) or not 0 <= best <= epochs or not resumable:
+    rate = arrays.get("learning_rate")
+    fit = len(names) == len(figures) and (rate is None or len(rate) == epochs)
+    if "loss" not in names or not fit or not 0 <= best <= epochs or not resumable:
         raise ValueError("its parts do not fit together")
     metrics = dict(zip(names, figures, strict=True))
-    return Result(model, arrays["parameters"], loss, metrics, status, best or None, seconds, message, state or None)
+    held = state or None
+    return Result(model, arrays["parameters"], loss, metrics, status, best or None, seconds, message, held, rate)

@@ -21,6 +21,10 @@ def result_html(result: Result) -> str:
     for name, values in result.metrics.items():
         if name != "loss" and len(values):
             figures.append((name, f"{values[-1]:.6g}"))
+    rates = result.learning_rate
+    if rates is not None and len(rates):
+        ends = dict.fromkeys(f"{rate:.6g}" for rate in rates[[0, -1]])
+        figures.append(("learning rate", " to ".join(ends)))
     if result.best_epoch is not None:
         figures.append(("best epoch", f"{result.best_epoch}"))
     figures.append(("seconds", f"{result.seconds:.3g}"))

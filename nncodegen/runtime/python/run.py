@@ -11,7 +11,7 @@ import numpy as np
 
 from .arguments import check_parameters
 from .display import Display
-from .history import History
+from .history import History, Rates
 from .initial import initial_parameters
 from .measures import METRICS, STATUS
 from .optimizers import choose
@@ -62,6 +62,7 @@ class Training:
         self._schedule = Schedule(model, settings.schedule, total)
         if self._schedule.name != "constant" and not model.rules[self._optimizer].scheduled:
             raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
+        self._rates = Rates(float(rule.options[0]) if model.rules[self._optimizer].scheduled else None)
         self._history = History(("loss",), not settings.history)
         self._display: Display | None = None
         self._asks = False
@@ -149,6 +150,7 @@ class Training:
         while self.status == "completed" and training.epochs < until:
             first, count = training.epochs, 1 if self._after_each else min(until - training.epochs, most)
             factors = self._schedule.factors(first, count, self._batches)
+            self._rates.add(first, factors, self._batches if self._schedule.of_updates else 1)
             figures = self._history.table(first, count)
             self.status = STATUS[training.advance(figures, factors, self._schedule.of_updates)]
             if self.status == "interrupted":
@@ -239,7 +241,8 @@ class Training:
             "measures": self._measures.copy(),
         }
         reached = self._buffers[1].copy() if best and settings.restore_best else last
-        return Result(model, reached, loss, metrics, status, best or None, self.seconds(), "", kept)
+        rate = self._rates.of_all(self.native.epochs, self._resumed)
+        return Result(model, reached, loss, metrics, status, best or None, self.seconds(), "", kept, rate)
 
     def __enter__(self) -> None:
         pass

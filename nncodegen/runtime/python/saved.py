@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from .model import Model
     from .types import Array
 
-FORMAT = "nncodegen result, version 2"
+FORMAT = "nncodegen result, version 3"
 """What a file says that it is."""
+
+WITHOUT_RATES = "nncodegen result, version 2"
+"""What older files say, which are read as well: they have no learning rates."""
 
 
 def write_archive(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
@@ -43,19 +46,19 @@ def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
     with zipfile.ZipFile(file) as archive:
         members = members_of(archive, file)
         version = str(read_member(archive, members["format"], (), "U"))
-        if version != FORMAT:
+        if version not in (FORMAT, WITHOUT_RATES):
             raise ValueError(f"its format is {version[:50]!r}, not {FORMAT!r}")
         if str(read_member(archive, members["identity"], (), "U")) != model.facts.identity:
             return " in ".join(map(str, read_member(archive, members["model"], (2,), "U")))
-        expected = _forms(model, any(key.startswith("state.") for key in members))
+        expected = _forms(model, any(key.startswith("state.") for key in members), "learning_rate" in members)
         unknown = sorted(set(members) - set(expected))
         if unknown:
             raise ValueError(f"it holds {unknown[0][:50]!r}, which no result has")
         return {key: read_member(archive, members[key], *form) for key, form in expected.items()}
 
 
-def _forms(model: Model, resumable: bool) -> dict[str, tuple[tuple[Any, ...], Any]]:
-    """The shape and the type of each array of a file; of one that can be resumed if there is a state."""
+def _forms(model: Model, resumable: bool, rated: bool) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """The shape and the type of each array of a file: of one that can be resumed, and that has learning rates."""
     count, dtype = model.parameter_count, model.dtype
     parts = {
         "format": ((), "U"),
@@ -81,4 +84,6 @@ def _forms(model: Model, resumable: bool) -> dict[str, tuple[tuple[Any, ...], An
         "metrics": ((), np.int64),
         "measures": ((model.measures_size,), np.float64),
     }
+    if rated:
+        parts["learning_rate"] = ((None,), np.float64)
     return parts | ({f"state.{key}": form for key, form in state.items()} if resumable else {})

@@ -234,7 +234,7 @@ cdef object _run_short(_call *call, nncodegen_training *run, list arguments, dic
         rule = _python.short_rule(_model, optimizer, learning_rate, hyperparameters)
         if rule is None:
             return None
-    name, number, low, high, values, state = <tuple> rule
+    name, number, low, high, values, state, scheduled = <tuple> rule
     if not <double> low < <double> learning_rate < <double> high:
         return None
     if parameters is None:
@@ -273,4 +273,5 @@ cdef object _run_short(_call *call, nncodegen_training *run, list arguments, dic
         _model, reached, loss, {"loss": history}, "converged" if run.status else "completed", None, _perf_counter() - started, "",
         (name, reached, state, (run.random, run.epochs, run.updates, 0, 0, 0, seed, call.samples),
          (run.epoch_loss, run.batch_loss, run.largest, HUGE_VAL)),
+        learning_rate if scheduled else None,
     )
