@@ -14,6 +14,12 @@ x, y, z, a, b = sympy.symbols("x y z a b")
 DECAY = a * sympy.exp(-b * x)
 WAVE = sympy.sin(a * x) / x
 
+def two_outputs(losses):
+    """A network with outputs of different sizes, which depend on different parameters."""
+    inputs = nn.Input(2)
+    return nn.Network(inputs, [Dense(3)(inputs), Dense(2)(inputs)], losses, name="m")
+
+
 FORMULAS = {
     "decay": Model("m", x, y, {a: 1.3, b: 0.4}, DECAY),
     "two": Model("m", x, (y, z), {a: 1.3, b: 0.4}, (DECAY, a * b * WAVE)),
@@ -29,6 +35,7 @@ CURVED = {
     "huber": Sequential([Dense(3, "tanh"), Dense(2, "sigmoid")], inputs=2, loss="huber", name="m"),
     "log_cosh": Sequential([Dense(2)], inputs=2, loss="log_cosh", name="m"),
     "classes": Sequential([Dense(3, "tanh"), Dense(3, "softmax")], inputs=2, loss="categorical_crossentropy", name="m"),
+    "outputs": two_outputs(["huber", "log_cosh"]),
     "logits": Sequential([Dense(3)], inputs=2, loss="categorical_crossentropy_from_logits", name="m"),
 }  # fmt: skip
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
-from sympy import Add
+from sympy import Add, Expr
 
 from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.passes.numbering import Numbering
@@ -25,10 +26,17 @@ def seeds_of(outputs: Sequence[Element], program: Program, numbering: Numbering)
 
 
 def summed(outputs: Sequence[Element], seeds: Sequence[Element], numbering: Numbering) -> Element:
-    """The sum of outputs over the samples, times their seeds."""
-    terms = [output * seed for output, seed in zip(outputs, seeds, strict=True)] if seeds else outputs
-    over = tuple(dict.fromkeys((SAMPLE, *(index for output in (*outputs, *seeds) for index in output.indices))))
-    return numbering.define(Add(*terms), "total", (), "sum", over)
+    """The sum of outputs over the samples, times their seeds: each over the indices that it has, and over no others."""
+    alike: dict[frozenset[str], list[Expr]] = {}
+    for output, seed in zip_longest(outputs, seeds):
+        indices = frozenset((SAMPLE, *output.indices, *(seed.indices if seeds else ())))
+        alike.setdefault(indices, []).append(output * seed if seeds else output)
+    order = tuple(dict.fromkeys((SAMPLE, *(index for output in (*outputs, *seeds) for index in output.indices))))
+    sums = [(Add(*terms), tuple(index for index in order if index in indices)) for indices, terms in alike.items()]
+    if len(sums) == 1:
+        ((terms, over),) = sums
+        return numbering.define(terms, "total", (), "sum", over)
+    return numbering.define(Add(*(numbering.define(terms, None, (), "sum", over) for terms, over in sums)), "total", ())
 
 
 def shape_of(element: Element, program: Program) -> tuple[int | None, ...]:
