@@ -128,7 +128,13 @@ class Merge(Standard):
         if len(call.inputs) < 2:
             raise ModelError(f"{call.role}, {type(self).__name__}, needs at least two inputs, not {len(call.inputs)}")
         values, indices = call.aligned()
-        return call.output(self.join(values), indices)
+        joined = self.join(values)
+        if joined.is_number:
+            raise ModelError(
+                f"{call.role}, {type(self).__name__}, gives {joined} for all samples, as its inputs are the same; "
+                f"give it two different ones"
+            )
+        return call.output(joined, indices)
 
 
 class Add(Merge):

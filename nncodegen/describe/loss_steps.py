@@ -14,6 +14,7 @@ from nncodegen.describe.functions import call
 from nncodegen.describe.losses import LOSSES, Loss
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Step
+from nncodegen.ir.functions import plain_conditions
 
 
 class Output(NamedTuple):
@@ -84,7 +85,7 @@ def loss_steps(
     parts = []
     for term, formula, y in zip(terms, formulas, targets, strict=True):
         value = call(term.loss.function, [p, t], "the loss").xreplace({p: formula, t: y})
-        parts.append((term.scale * value, y.indices[1:]))
+        parts.append((term.scale * plain_conditions(value), y.indices[1:]))
     one = Element(free("loss_n"), (SAMPLE,))
     if len(parts) == 1 and parts[0][1]:
         steps.append(Step(one, parts[0][0], "sum", parts[0][1]))

@@ -19,10 +19,11 @@ import sympy
 from numpy.typing import ArrayLike, NDArray
 from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
+from sympy.logic.boolalg import ITE
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir.equations import solve
-from nncodegen.ir.functions import NAN, StableFunction
+from nncodegen.ir.functions import NAN, StableFunction, plain_conditions
 from nncodegen.ir.program import Element, Program, Step, Tensor, elements
 from nncodegen.ir.recurrence import RECURRENCES, Group, grouped
 
@@ -365,6 +366,8 @@ def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
         return interpret((node.definition if exact else node.stable)(*node.args), values, exact)
     if isinstance(node, Piecewise):
         return _piecewise(node, values, exact)
+    if isinstance(node, ITE):  # SymPy makes it of a Piecewise that is compared
+        return interpret(plain_conditions(node), values, exact)
     if node.is_Atom:
         if node is NAN:
             return mpmath.nan if exact else np.nan

@@ -14,6 +14,7 @@ x, y, z, a, b = sympy.symbols("x y z a b")
 DECAY = a * sympy.exp(-b * x)
 WAVE = sympy.sin(a * x) / x
 
+
 def two_outputs(losses):
     """A network with outputs of different sizes, which depend on different parameters."""
     inputs = nn.Input(2)

@@ -43,6 +43,17 @@ def test_meaning(name):
     assert loss_of(name, output, target) == pytest.approx(expected, rel=1e-13)
 
 
+@pytest.mark.parametrize("name", ["huber", "log_cosh"])
+def test_losses_of_outputs_that_are_chosen(name):
+    """A loss that compares outputs takes those of an activation that does so, too."""
+    output, target, _ = EXPECTED[name]
+    model = nn.Sequential([nn.Dense(3, "relu")], 3, loss=name)
+    identity = [*np.eye(3).ravel(), 0, 0, 0]
+    expected = loss_of(name, np.maximum(output - 2, 0), target)
+    for program in (model.describe(), nn.compile_model(model, until="simplify")["simplify"]):
+        assert float(nn.evaluate(program, identity, output - 2, target)["loss"]) == pytest.approx(expected, rel=1e-13)
+
+
 def test_hinge_takes_both_kinds_of_labels():
     """Labels 0 and 1 stand for -1 and 1, as in Keras."""
     assert loss_of("hinge", P, ONE_HOT) == loss_of("hinge", P, 2 * ONE_HOT - 1)

@@ -180,6 +180,7 @@ D = Dense(2)
         (lambda: Network(x, nn.Dropout(0.5)(D(x))), "layer 2 puts noise on the output of the network"),
         (lambda: Network(x, nn.add([D(x)])), "layer 2, Add, needs at least two inputs, not 1"),
         (lambda: Network(x, nn.subtract([D(x)] * 3)), "layer 2, Subtract, needs two inputs, not 3"),
+        (lambda: Network(x, D(nn.subtract([x, x]))), "layer 1, Subtract, gives 0 for all samples"),
         (lambda: Network([x, z], Dense(2, name="head")(x, z)), r"layer 1 \(head\) takes one input, not 2"),
         (lambda: nn.Sequential([Old()], 3), r"layer 1, a Old, has a method describe\(x, size, number, axis, last\)"),
     ],
