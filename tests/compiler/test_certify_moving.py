@@ -12,6 +12,7 @@ from nncodegen.certify import exact
 from nncodegen.certify.description import from_data, to_data
 from nncodegen.certify.differences import without_derivatives
 from nncodegen.certify.points import KINDS, Points
+from nncodegen.certify.scheduled import carried_out
 from nncodegen.ir import evaluate, functions
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -134,7 +135,21 @@ def test_the_certificate_of_a_window_and_a_recurrence():
     assert certificate.holds
     assert all(certificate.points.values())
     assert any("before(" in step.step or "max(" in step.step for step in certificate.steps)
-    assert "but for the windows and the loops over time of" in certificate.compared
+    assert certificate.compared.endswith("the loops of the schedule were carried out")
+
+
+def batches():
+    """Windows with padding, statistics of a batch, and noise."""
+    layers = [nn.Conv2D(2, 3, padding="same"), nn.BatchNormalization(), nn.MaxPooling2D(2, strides=1), nn.Dropout(0.5)]
+    return nn.Sequential([*layers, nn.Flatten(), nn.Dense(2)], (3, 3, 1), name="batches")
+
+
+@pytest.mark.parametrize("model", [gathered, images, sequences, heat, batches])
+def test_the_schedule_of_what_moves_is_carried_out(model):
+    """The loops of right schedules give the values of the program: lists of places, gathered rows, phases, and time."""
+    stages = nn.compile_model(model(), until="schedule", fit=False)
+    point = point_of(stages["describe"])
+    assert carried_out(stages["schedule"], point.parameters, point.X, point.Y) is None
 
 
 @pytest.mark.thorough

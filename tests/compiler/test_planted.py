@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from nncodegen.emit import printer
 from nncodegen.ir import functions
 from nncodegen.passes import rules
 from nncodegen.runtime.python.certificate import Certificate
-from nncodegen.schedule import arrays, statements
+from nncodegen.schedule import arrays, places, statements, windows
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -121,6 +122,59 @@ def test_two_arrays_in_one_place(monkeypatch):
     fault = carried_out(nn.compile_model(model, until="schedule", fit=False)["schedule"], *point)
     assert fault.stage == "schedule"
     assert fault.step.startswith("s1[n, j] = sum(i)")
+
+
+def strides_lost(patch):
+    """A window reads as if it moved by one place, where it moves by two."""
+    place = windows.Window.place
+
+    def without_factors(self, element, storage):
+        equations = (replace(each, terms=tuple((index, 1) for index, _ in each.terms)) for each in self.equations)
+        return place(replace(self, equations=tuple(equations)), element, storage)
+
+    patch.setattr(windows.Window, "place", without_factors)
+
+
+def one_row_for_all_times(patch):
+    """What a loop over time leaves for the reverse sweep lies in one row, which holds the last time alone."""
+
+    def all_of_them(nests, kept):
+        return frozenset(s.target.tensor for n in nests if n.repeat for s in n.steps if s.target.tensor not in kept)
+
+    patch.setattr(places, "in_one_row", all_of_them)
+
+
+WINDOWS = nn.Sequential([nn.Conv1D(1, 2, strides=2), nn.Flatten(), nn.Dense(1)], (4, 1), name="planted_windows")
+TIMES = nn.Sequential([nn.SimpleRNN(1), nn.Dense(1)], (2, 1), name="planted_times")
+MOVING = {
+    "windows": (strides_lost, WINDOWS, "s1[n, k, l] = sum(j, m) W1[l, j, m]*x[n, 2*k + m, j]"),
+    "times": (one_row_for_all_times, TIMES, "t7[n, i, l] = 2 - t3[n, i, l]"),
+}
+"""What plants a fault in the schedule of what moves, a model, and the step where it begins."""
+
+
+@pytest.mark.parametrize("what", MOVING)
+def test_a_fault_in_the_schedule_of_what_moves(what, monkeypatch):
+    """Where the loops of a window, or those over time, are carried out, the step in which a fault begins is named."""
+    plant, model, step = MOVING[what]
+    right = nn.compile_model(model, until="schedule", fit=False)["schedule"]
+    given = np.full(right.program.parameter_count, 0.3), *inputs_and_targets(right.program.inputs[0].size, 1)
+    assert carried_out(right, *given) is None
+    plant(monkeypatch)
+    fault = carried_out(nn.compile_model(model, until="schedule", fit=False)["schedule"], *given)
+    assert (fault.stage, fault.step) == ("schedule", step)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("what", MOVING)
+def test_the_certificate_of_what_moves(what, monkeypatch):
+    """A certificate names such a fault, and no other; what the machine computes is wrong."""
+    plant, model, step = MOVING[what]
+    plant(monkeypatch)
+    certificate = nn.certify(model, points=1, fit=False)
+    assert not certificate.holds
+    assert [(fault.stage, fault.step) for fault in certificate.faults] == [("schedule", step)]
+    assert "wrong" in {figure.verdict for figure in certificate.figures}
 
 
 def inputs_and_targets(inputs, targets):

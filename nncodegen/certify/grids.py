@@ -1,0 +1,74 @@
+"""What indices are in loops that are carried out at once: along an axis, of one value, or given by other indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.ir import Element, Equation, Solved
+
+Array = NDArray[Any]
+Read = Callable[[Element, "Grid"], Array]
+"""What an element is in a grid."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Loops carried out at once.
+
+    axes    the loops, from the outermost to the innermost, and how often each of them runs
+    given   what other indices are: one number, or numbers along the axes
+    holds   along the axes, whether the equations between indices hold
+    """
+
+    axes: Mapping[str, int]
+    given: Mapping[str, Array] = field(default_factory=dict)
+    holds: Array = field(default_factory=lambda: np.asarray(True))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How often each loop runs."""
+        return tuple(self.axes.values())
+
+    def number(self, index: str) -> Array:
+        """What an index is, along the axes."""
+        if index.isdigit():
+            return np.asarray(int(index))
+        if index in self.given:
+            return self.given[index]
+        shape = [length if name == index else 1 for name, length in self.axes.items()]
+        return np.arange(self.axes[index]).reshape(shape)
+
+    def right(self, equation: Equation) -> Array:
+        """The right side of an equation."""
+        return np.asarray(
+            sum((f * self.number(index) for index, f in equation.terms), start=np.asarray(equation.offset))
+        )
+
+    def solved(self, solved: Solved, ends: Mapping[str, int], read: Read) -> Grid:
+        """The grid with what equations give: indices in a range that ``ends``, and conditions that hold."""
+        grid = self
+        for solution in solved.solutions:
+            terms = ((read(e, grid) if isinstance(e, Element) else grid.number(e), f) for e, f in solution.terms)
+            value = np.asarray(sum((factor * each for each, factor in terms), start=np.asarray(solution.offset)))
+            whole = np.where(np.isfinite(value) & (value == np.floor(value)), value, -1)
+            inside = (whole >= 0) & (whole < solution.divisor * ends[solution.index]) & (whole % solution.divisor == 0)
+            number = np.where(inside, whole, 0).astype(np.int64) // solution.divisor
+            grid = replace(grid, given={**grid.given, solution.index: number}, holds=grid.holds & inside)
+        return grid.where(solved.conditions, read)
+
+    def where(self, equations: Iterable[Equation], read: Read) -> Grid:
+        """The grid in which these equations hold as well."""
+        holds = self.holds
+        for equation in equations:
+            left = read(equation.left, self) if isinstance(equation.left, Element) else self.number(equation.left)
+            holds = holds & (left == self.right(equation))
+        return replace(self, holds=np.asarray(holds))
+
+    def kept(self, value: Array, otherwise: float) -> Array:
+        """Values where equations hold, and another where they do not."""
+        return value if self.holds.ndim == 0 and self.holds else np.where(self.holds, value, otherwise)

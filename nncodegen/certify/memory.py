@@ -1,0 +1,201 @@
+"""The memory of a kernel whose loops are carried out: each tensor in its place, as the schedule says.
+
+What is read there, and what is computed, is compared with what the program says; so where two arrays lie in one place
+that are both still read, the step that reads the wrong one is named. Kept is what the program says, so that differences
+in rounding do not add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.certify.grids import Grid
+from nncodegen.ir import SAMPLE, Element, Program, Tensor
+from nncodegen.schedule import Kernel, Place, Storage
+
+Array = NDArray[Any]
+
+CLOSE = 1e-6
+"""The difference from the program, in parts of the norm, up to which sums in another order may lead."""
+
+ROUNDING = 1e-12
+"""The same in parts of the norm of the terms, which counts where these cancel: a sum may be 0 but for rounding."""
+
+Scale = Callable[[], float]
+"""Gives the norm of the terms of a sum."""
+
+
+class OtherValueError(Exception):
+    """A step that computes, or reads, something else than the program says."""
+
+    def __init__(self, step: str, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class Memory:
+    """The arrays, sums and local variables of a kernel at work on a full tile, and the values that a program gives."""
+
+    def __init__(self, kernel: Kernel, program: Program, values: Mapping[str, Array], X: Array, Y: Array) -> None:
+        count, columns = len(X), sum(program.count(element.indices) for element in program.outputs)
+        size = max(program.parameter_count, kernel.gradient_sums)
+        self.kernel, self.samples = kernel, count
+        self.flat = {
+            Place.ARRAY: np.full(max(kernel.arrays, 1), np.nan),
+            Place.SUM: np.zeros(max(kernel.sums, 1)),
+            Place.GRADIENT_SUM: np.zeros(size),
+            Place.GRADIENT: np.full(program.parameter_count, np.nan),
+            Place.PARAMETER: np.full(program.parameter_count, np.nan),
+        }
+        self.columns = {Place.INPUT: X, Place.TARGET: Y, Place.OUTPUT: np.full((count, columns), np.nan)}
+        self._local: dict[str, tuple[tuple[str, ...], Array]] = {}
+        self._values = values
+        self._steps = {step.target.tensor: step for step in program.steps}
+        for tensor in program.parameters:
+            self.flat[Place.PARAMETER][self.places(tensor.name, tensor)] = values[tensor.name]
+
+    def places(self, name: str, tensor: Tensor) -> Array:
+        """Where the values of a parameter, or of the derivative by it, lie: some matrices are kept transposed."""
+        storage = self.kernel.storage[name]
+        shape = tuple(size or 1 for size in tensor.shape)
+        rows = np.cumprod((1, *shape[:0:-1]))[::-1] if shape else ()
+        places = np.asarray(storage.offset)
+        for stride, part in zip((storage.strides or rows), np.indices(shape), strict=True):
+            places = places + int(stride) * part
+        return places
+
+    def storage(self, element: Element) -> Storage:
+        """The place of an element."""
+        return self.kernel.storage[element.tensor]
+
+    def position(self, element: Element, grid: Grid) -> Array:
+        """Where an element lies, along the axes of a grid."""
+        storage = self.storage(element)
+        position = np.asarray(storage.offset + storage.shift)
+        for index, stride in zip(element.indices, storage.strides, strict=False):
+            if stride:
+                position = position + stride * grid.number(index)
+        return position
+
+    # Reading.
+
+    def read(self, element: Element, grid: Grid, target: Element) -> Array:
+        """The values of an element along the axes of a grid, for the step of a target. Raises OtherValueError."""
+        place = self.kernel.place(element)
+        if place is Place.LOCAL:
+            known, array = self._local[_key(element)]
+            return _aligned(array, known, grid.axes)
+        if place is Place.WEIGHT:
+            return np.full(self.samples, 1 / self.samples)[grid.number(SAMPLE)]
+        if place in self.columns:
+            found = self.columns[place][grid.number(SAMPLE), self.position(element, grid)]
+        elif place in self.flat:
+            found = self.at(place, self.position(element, grid), grid.holds)
+        else:
+            return np.zeros(()) if place is Place.NOISE else self._expected(element, grid)
+        self.check(element, found, grid, f"reads {element}, where another value lies", target)
+        return np.asarray(found)
+
+    def at(self, place: Place, position: Array, holds: Any = True) -> Array:
+        """The values at positions of a kind of memory. Raises IndexError where one that counts is not in it."""
+        flat = self.flat[place]
+        inside = (position >= 0) & (position < len(flat))
+        if not np.all(inside | ~np.asarray(holds, bool)):
+            raise IndexError(f"position {np.max(np.abs(position))} of {len(flat)} in {place.value}")
+        return np.asarray(flat[np.where(inside, position, 0)])
+
+    # Writing.
+
+    def store(self, target: Element, value: Array, grid: Grid, scale: Scale | None = None) -> None:
+        """Keeps the values of a target in their place. Raises OtherValueError where they are other ones."""
+        place = self.kernel.place(target)
+        found = value[tuple(slice(None) if i in target.indices else slice(0, 1) for i in grid.axes)]
+        kept = self.check(target, found, grid, "gives another value", target, scale)
+        if place is Place.LOCAL:
+            self._local[_key(target)] = tuple(grid.axes), kept
+            return
+        whole = np.broadcast_to(kept, [n if index in target.indices else 1 for index, n in grid.axes.items()])
+        position = self.position(target, grid)
+        if place in self.columns:
+            self.columns[place][grid.number(SAMPLE), position] = whole
+        else:
+            self.flat[place][position] = _fitting(whole, position)
+
+    def add(self, target: Element, value: Array, grid: Grid) -> None:
+        """Adds a sum over the samples to what lies in its place. Raises OtherValueError."""
+        over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
+        lengths = [n if k not in over or i == SAMPLE else value.shape[k] for k, (i, n) in enumerate(grid.axes.items())]
+        whole = np.broadcast_to(value, lengths)
+        total = np.sum(whole, axis=over, keepdims=True)
+        total = self.check(
+            target, total, grid, "sums up to another value", target, lambda: _norm(np.abs(whole).sum(over))
+        )
+        position = self.position(target, grid)
+        self.flat[self.kernel.place(target)][position] += _fitting(total, position)
+
+    def forget(self, target: Element, grid: Grid) -> None:
+        """What lay in an array where a reduction begins: it does so before all that it reads has been read."""
+        if self.kernel.place(target) is Place.ARRAY:
+            self.flat[Place.ARRAY][self.position(target, grid)] = np.nan
+
+    # Comparing.
+
+    def check(
+        self, element: Element, found: Array, grid: Grid, what: str, target: Element, scale: Scale | None = None
+    ) -> Array:
+        """The values that the program gives. Raises OtherValueError where others were found, and equations hold."""
+        if element.tensor not in self._steps:
+            return found
+        expected = self._expected(element, grid)
+        if not _close(grid.kept(found, 0.0), grid.kept(expected, 0.0), scale):
+            raise OtherValueError(self.text(target.tensor if target.tensor in self._steps else element.tensor), what)
+        return np.broadcast_to(expected, np.broadcast_shapes(np.shape(found), expected.shape))
+
+    def same(self, element: Element, found: Array, where: str) -> None:
+        """Raises OtherValueError where an array has not the values of a tensor."""
+        expected = np.asarray(self._values[element.tensor], float)
+        if not _close(found, expected.reshape(found.shape) if expected.size == found.size else expected):
+            raise OtherValueError(self.text(element.tensor), f"leaves other values in {where}")
+
+    def text(self, tensor: str) -> str:
+        """The step that defines a tensor; its name where the program has none."""
+        return str(self._steps.get(tensor, tensor))
+
+    def _expected(self, element: Element, grid: Grid) -> Array:
+        whole = np.asarray(self._values[element.tensor], float)
+        return np.asarray(whole[tuple(map(grid.number, element.indices))] if element.indices else whole)
+
+
+def _norm(array: Array) -> float:
+    return float(np.linalg.norm(np.ravel(array)))
+
+
+def _close(found: Array, expected: Array, scale: Scale | None = None) -> bool:
+    found, expected = np.broadcast_arrays(np.asarray(found, float), np.asarray(expected, float))
+    error, norm = _norm(found - expected), _norm(expected)
+    return error <= max(CLOSE * norm, 1e-300) or (scale is not None and error <= ROUNDING * scale())
+
+
+def _key(element: Element) -> str:
+    return " ".join([element.tensor, *(index for index in element.indices if index.isdigit())])
+
+
+def _aligned(array: Array, known: tuple[str, ...], axes: Mapping[str, int]) -> Array:
+    """A local value of other loops, along the axes of these."""
+    if known == tuple(axes):
+        return array
+    kept = [k for k, index in enumerate(known) if array.shape[k] > 1 or index in axes]
+    squeezed = array.reshape([array.shape[k] for k in kept])
+    names = [known[k] for k in kept]
+    order = [names.index(index) for index in axes if index in names]
+    lengths = dict(zip(names, squeezed.shape, strict=True))
+    return np.transpose(squeezed, order).reshape([lengths.get(index, 1) for index in axes])
+
+
+def _fitting(value: Array, position: Array) -> Array:
+    """A value for positions; one of them where it has no index."""
+    return value.reshape(()) if not position.ndim else value
