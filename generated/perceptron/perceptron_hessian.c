@@ -9,7 +9,7 @@
 #define NN_INPUTS 2
 #define NN_TARGETS 1
 #define NN_OUTPUTS 7
-#define NN_OPERATIONS 152
+#define NN_OPERATIONS 118
 
 /* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 64
@@ -74,27 +74,24 @@ static HOT void jacobian_tile(const real *restrict parameters, const real *restr
         const real t23 = (t8 <= 0 ? t12 : t13);
         const real d_t2 = d_t5*w35;
         const real t24 = (t1 <= 0 ? t5 : t6);
-        const real d_d_t1 = 2*v_w0 + v_w13*x1 + v_w23*x2;
-        const real d_t11 = d_d_t1*d_t2*t7;
-        const real d_d_t2 = d_d_t1*t24*t7;
-        const real d_d_t3 = 2*v_w0 + v_w14*x1 + v_w24*x2;
-        const real d_t10 = d_d_t3*d_t4*t14;
-        const real d_d_t4 = d_d_t3*t14*t23;
-        const real d_d_t5 = d_d_t2*w35 + d_d_t4*w45 + t14*v_w45 + t7*v_w35 + 2*v_w0;
-        const real d_t9 = -d_d_t5*d_t8;
-        const real d_output_ = d_d_t5*d_t7;
-        const real d_t5_2 = d_output_*output_*t22 - d_t9*output_*t22;
-        const real d_t4_2 = d_d_t3*d_t4*t23 + d_t5*v_w45 + d_t5_2*w45;
-        const real d_t3 = -d_t10*t14*t23 + d_t4_2*t14*t23;
-        const real d_t2_2 = d_d_t1*d_t2*t24 + d_t5*v_w35 + d_t5_2*w35;
-        const real d_t1 = -d_t11*t24*t7 + d_t2_2*t24*t7;
-        outputs[n*OUTPUTS + 0] = 2*d_t1 + 2*d_t3 + 2*d_t5_2;
-        outputs[n*OUTPUTS + 1] = d_t1*x1;
-        outputs[n*OUTPUTS + 2] = d_t3*x1;
-        outputs[n*OUTPUTS + 3] = d_t1*x2;
-        outputs[n*OUTPUTS + 4] = d_t3*x2;
-        outputs[n*OUTPUTS + 5] = d_d_t2*d_t5 + d_t5_2*t7;
-        outputs[n*OUTPUTS + 6] = d_d_t4*d_t5 + d_t5_2*t14;
+        const real v_t1 = 2*v_w0 + v_w13*x1 + v_w23*x2;
+        const real v_t2 = t24*t7*v_t1;
+        const real v_t3 = 2*v_w0 + v_w14*x1 + v_w24*x2;
+        const real v_t4 = t14*t23*v_t3;
+        const real v_t5 = t14*v_w45 + t7*v_w35 + v_t2*w35 + v_t4*w45 + 2*v_w0;
+        const real v_output_ = output_*t22*v_t5;
+        const real v_d_t5 = d_t7*v_output_ + d_t8*v_output_;
+        const real v_d_t4 = d_t5*v_w45 + v_d_t5*w45;
+        const real v_d_t3 = -d_t4*t14*v_t4 + d_t4*t23*v_t4 + t14*t23*v_d_t4;
+        const real v_d_t2 = d_t5*v_w35 + v_d_t5*w35;
+        const real v_d_t1 = d_t2*t24*v_t2 - d_t2*t7*v_t2 + t24*t7*v_d_t2;
+        outputs[n*OUTPUTS + 0] = 2*v_d_t1 + 2*v_d_t3 + 2*v_d_t5;
+        outputs[n*OUTPUTS + 1] = v_d_t1*x1;
+        outputs[n*OUTPUTS + 2] = v_d_t3*x1;
+        outputs[n*OUTPUTS + 3] = v_d_t1*x2;
+        outputs[n*OUTPUTS + 4] = v_d_t3*x2;
+        outputs[n*OUTPUTS + 5] = d_t5*v_t2 + t7*v_d_t5;
+        outputs[n*OUTPUTS + 6] = d_t5*v_t4 + t14*v_d_t5;
     }
 }
 

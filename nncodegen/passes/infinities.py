@@ -14,7 +14,7 @@ functions, then for the steps of a program.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 import sympy
@@ -181,8 +181,8 @@ class Infinities:
     any derivative grows. ``present`` is the tensor that is 1 for each sample, if there is one.
     """
 
-    def __init__(self, steps: tuple[Step, ...], loss: Element, present: str = "") -> None:
-        self._seen = {loss}  # elements that are infinite only where the loss is not finite
+    def __init__(self, steps: tuple[Step, ...], results: Iterable[Element], present: str = "") -> None:
+        self._seen = {*results}  # elements that are infinite only where the loss is not finite
         self._weak: set[Element] = set()  # elements that some later function hides weakly
         self._chosen: set[Element] = set()  # elements that a branch or a maximum may leave out
         self._signs: dict[Expr, Symbol] = {Element(present, (SAMPLE,)): Dummy(positive=True)} if present else {}
@@ -236,6 +236,16 @@ class Infinities:
         if step.operator or self._slow(step) or not self._may_be_infinite(step, derivative):
             return False
         return self.hides(step.target) or self._is_steep(step, operand)
+
+    def kinds(self, step: Step, operand: Element, derivative: Expr) -> tuple[bool, bool]:
+        """Whether a derivative may be infinite although the loss is finite, and whether that may be at a slow pole.
+
+        At a pole that a later function hides weakly, zero times the derivative may be anything, else it is 0.
+        """
+        slow = not step.operator and self._slow(step)
+        infinite = not step.operator and self._may_be_infinite(step, derivative)
+        infinite = infinite and (slow or self.hides(step.target) or self._is_steep(step, operand))
+        return infinite, slow and may_be_infinite(derivative, self._loose, self._signs)
 
     def split(self, step: Step, derivative: Expr) -> tuple[Expr, Expr]:
         """A derivative as a product of two factors: one that is always finite, and one that may not be."""

@@ -65,14 +65,14 @@ def reverse_sweep(
     leading = (*([SAMPLE] if each_sample else []), *rows)
     terms: defaultdict[Element, Terms] = defaultdict(lambda: defaultdict(list))
     terms[loss][(), ()].append(S.One)
-    active = _active(program, steps)
-    infinities = Infinities(steps, loss, program.present.name if program.present else "")
+    trained = active(program, steps)
+    infinities = Infinities(steps, (loss,), program.present.name if program.present else "")
     named = {step.target.tensor: step.target for step in steps}  # a tensor may be read under other indices
     recurrences: dict[Element, Element] = {}  # for each one, what holds its adjoint at the next value of its index
     for item in reversed(grouped(steps)):  # reversed: every use of a tensor is visited before its definition
         own = steps_of(item)
         for step in own if isinstance(item, Group) else ():
-            if step.operator in RECURRENCES and step.target.tensor in active and _is_reached(own, terms):
+            if step.operator in RECURRENCES and step.target.tensor in trained and _is_reached(own, terms):
                 recurrences[step.target] = _neighbour(step, numbering)
                 terms[step.operands[0]][(), ()].append(recurrences[step.target])
         for step in reversed(own):
@@ -84,7 +84,7 @@ def reverse_sweep(
                 continue
             adjoint = _adjoint(step.target, terms.pop(step.target), numbering)
             for operand, over, where, term in _contributions(step, adjoint, infinities, numbering, program):
-                if operand.tensor in active and term != 0:
+                if operand.tensor in trained and term != 0:
                     summed = tuple(index for index in over if index not in leading)
                     element = named.setdefault(operand.tensor, operand)
                     if element != operand:
@@ -120,15 +120,15 @@ def _neighbour(step: Step, numbering: Numbering) -> Element:
     return numbering.recur(operator, step.target.indices, step.over, f"d_{step.operands[0].tensor}_{operator}")
 
 
-def _active(program: Program, steps: tuple[Step, ...]) -> set[str]:
+def active(program: Program, steps: tuple[Step, ...]) -> set[str]:
     """The names of the tensors that depend on what is trained (used for membership only: a set has no fixed order)."""
-    active = {tensor.name for tensor in program.parameters if tensor.trained}
+    found = {tensor.name for tensor in program.parameters if tensor.trained}
     for item in grouped(steps):
         own = steps_of(item)
         for step in (*own, *own) if isinstance(item, Group) else own:  # twice around: then all of a group is known
-            if any(operand.tensor in active for operand in elements(step.expression)):
-                active.add(step.target.tensor)
-    return active
+            if any(operand.tensor in found for operand in elements(step.expression)):
+                found.add(step.target.tensor)
+    return found
 
 
 def _adjoint(target: Element, terms: Terms, numbering: Numbering) -> Expr:
@@ -184,13 +184,13 @@ def _contributions(
         return [_softmax_contribution(step, adjoint, numbering)]
     where = step.where
     if step.operator == "max" and where:
-        where = (*where, _is_first_largest(step, numbering, program))
+        where = (*where, is_first_largest(step, numbering, program))
     elif step.operator == "max":
-        adjoint = _share_of_largest(step, adjoint, numbering)
+        adjoint = share_of_largest(step, adjoint, numbering)
     elif step.operator not in (None, "sum"):
         raise ProgramError(f"{step.operator} has no derivative, in: {step}")
     contributions = []
-    for operand, factor in _derivatives(step.expression, infinities.hides(step.target)).items():
+    for operand, factor in partial_derivatives(step.expression, infinities.hides(step.target)).items():
         over = tuple(index for index in step.indices if index not in operand.indices)
         if_adjoint = infinities.derivative_grows(step, operand, factor)
         if_factor = infinities.adjoint_grows(step) and may_vanish(factor, infinities.swift)
@@ -204,7 +204,7 @@ def _contributions(
     return contributions
 
 
-def _is_first_largest(step: Step, numbering: Numbering, program: Program) -> Equation:
+def is_first_largest(step: Step, numbering: Numbering, program: Program) -> Equation:
     """That a term of a maximum in a window is the first of the largest: it has all of the derivative, others have 0."""
     largest = Piecewise((S.One, Eq(step.expression, step.target)), (S.Zero, True))
     number = numbering.define(largest, None, step.target.indices, "first", step.over, step.where)
@@ -215,7 +215,7 @@ def _is_first_largest(step: Step, numbering: Numbering, program: Program) -> Equ
     return Equation(number, tuple(reversed(terms)))
 
 
-def _share_of_largest(step: Step, adjoint: Expr, numbering: Numbering) -> Element:
+def share_of_largest(step: Step, adjoint: Expr, numbering: Numbering) -> Element:
     """The derivative of the loss by each of the terms of a maximum: the largest share it equally, the others have 0."""
     z = numbering.define(step.expression, None, step.indices)
     largest = numbering.define(Piecewise((S.One, Eq(z, step.target)), (S.Zero, True)), None, step.indices)
@@ -223,7 +223,7 @@ def _share_of_largest(step: Step, adjoint: Expr, numbering: Numbering) -> Elemen
     return numbering.define(adjoint * largest / count, None, step.indices)
 
 
-def _derivatives(expression: Expr, hidden: bool) -> dict[Element, Expr]:
+def partial_derivatives(expression: Expr, hidden: bool) -> dict[Element, Expr]:
     """The partial derivatives of an expression by its elements; of a sum, term by term."""
     derivatives: defaultdict[Element, list[Expr]] = defaultdict(list)
     for term in Add.make_args(expression):

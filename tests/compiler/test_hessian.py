@@ -82,6 +82,42 @@ def test_layers(layers, loss):
     check(model, parameters, X, Y, weight=[0.7, 0.0, 0.3])
 
 
+def residual_network():
+    x = nn.Input(3)
+    h = nn.Dense(3, "tanh")(x)
+    return nn.Network(x, nn.Dense(2)(nn.concatenate([nn.add([x, h]), h])), "mse")
+
+
+def stacked(layers, inputs, loss="mse"):
+    return lambda: nn.Sequential(layers, inputs=inputs, loss=loss)
+
+
+WINDOWS = [nn.Conv1D(2, 2, activation="tanh"), nn.MaxPooling1D(2), nn.Flatten(), nn.Dense(2, "softmax")]
+STRIDES = [nn.Conv2D(2, 2, strides=2, padding="same", activation="relu"), nn.GlobalAveragePooling2D(), nn.Dense(1)]
+TRANSPOSED = [nn.Conv1DTranspose(2, 2, strides=2, activation="tanh"), nn.GlobalMaxPooling1D(), nn.Dense(1)]
+NETWORKS = {
+    "windows": stacked(WINDOWS, (7, 2), "categorical_crossentropy"),
+    "strides": stacked(STRIDES, (4, 3, 1)),
+    "transposed windows": stacked(TRANSPOSED, (3, 2), "huber"),
+    "gathered rows": stacked([nn.Embedding(4, 2), nn.Flatten(), nn.Dense(2, "tanh")], 3),
+    "recurrences": stacked([nn.LSTM(1), nn.Dense(1)], (2, 1)),
+    "two directions": stacked([nn.Bidirectional(nn.GRU(1, return_sequences=True)), nn.SimpleRNN(2)], (3, 1)),
+    "normalization": stacked([nn.Dense(3), nn.LayerNormalization(), nn.Dense(2, "softmax")], 2),
+    "branches": residual_network,
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] if name == "two directions" else []) for name in NETWORKS]
+)
+def test_graphs(name):
+    """Windows, maxima, gathered rows, recurrences and branches have second derivatives."""
+    model = NETWORKS[name]()
+    parameters, X, Y = random_data(nn.compile_model(model, until="describe")["describe"], 2)
+    X = np.array([[0, 1, 3], [2, 2, 0]]) if name == "gathered rows" else X
+    check(model, parameters, X, Y, rel=1e-14)
+
+
 def test_perceptron():
     """The perceptron, at its initial values and elsewhere."""
     for seed in range(3):

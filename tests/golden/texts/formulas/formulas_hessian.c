@@ -9,7 +9,7 @@
 #define NN_INPUTS 2
 #define NN_TARGETS 1
 #define NN_OUTPUTS 3
-#define NN_OPERATIONS 49
+#define NN_OPERATIONS 40
 
 /* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 128
@@ -46,18 +46,19 @@ static HOT void jacobian_tile(const real *restrict parameters, const real *restr
         const real t7 = (b < x ? 1 : 0);
         const real d_t2 = a*d_t6;
         const real t8 = cosf(t1);
-        const real d_d_t1 = v_b_*x;
-        const real d_t8 = d_d_t1*d_t2;
-        const real d_d_t2 = d_d_t1*t8;
-        const real d_d_t3 = v_c_*z;
-        const real d_d_t6 = a*d_d_t2 + d_d_t3*t7 + t2*v_a_;
-        const real d_t6_2 = 2*d_d_t6*weights[n];
-        const real d_t3 = d_t6_2*t7;
-        const real d_t2_2 = a*d_t6_2 + d_t6*v_a_;
-        const real d_t1 = d_t2_2*t8 - d_t8*t2;
-        outputs[n*OUTPUTS + 0] = d_d_t2*d_t6 + d_t6_2*t2;
-        outputs[n*OUTPUTS + 1] = d_t1*x;
-        outputs[n*OUTPUTS + 2] = d_t3*z;
+        const real v_t1 = v_b_*x;
+        const real v_t2 = t8*v_t1;
+        const real v_t3 = v_c_*z;
+        const real v_t5 = t7*v_t3;
+        const real v_t6 = a*v_t2 + t2*v_a_ + v_t5;
+        const real v_d_t6 = 2*v_t6*weights[n];
+        const real v_d_t3 = t7*v_d_t6;
+        const real v_d_t2 = a*v_d_t6 + d_t6*v_a_;
+        const real v_t8 = t2*v_t1;
+        const real v_d_t1 = -d_t2*v_t8 + t8*v_d_t2;
+        outputs[n*OUTPUTS + 0] = d_t6*v_t2 + t2*v_d_t6;
+        outputs[n*OUTPUTS + 1] = v_d_t1*x;
+        outputs[n*OUTPUTS + 2] = v_d_t3*z;
     }
 }
 

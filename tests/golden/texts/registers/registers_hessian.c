@@ -9,7 +9,7 @@
 #define NN_INPUTS 1
 #define NN_TARGETS 1
 #define NN_OUTPUTS 3
-#define NN_OPERATIONS 37
+#define NN_OPERATIONS 30
 
 /* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 64
@@ -40,15 +40,15 @@ static HOT void jacobian_tile(const real *restrict parameters, const real *restr
         const real t3 = a*t2 + c - y;
         const real d_t3 = 2*t3*weights[n];
         const real d_t2 = a*d_t3;
-        const real d_d_t1 = v_b_*x;
-        const real d_d_t2 = d_d_t1*t2;
-        const real d_d_t3 = a*d_d_t2 + t2*v_a_ + v_c_;
-        const real d_t3_2 = 2*d_d_t3*weights[n];
-        const real d_t2_2 = a*d_t3_2 + d_d_t1*d_t2 + d_t3*v_a_;
-        const real d_t1 = d_t2_2*t2;
-        outputs[n*OUTPUTS + 0] = d_d_t2*d_t3 + d_t3_2*t2;
-        outputs[n*OUTPUTS + 1] = d_t1*x;
-        outputs[n*OUTPUTS + 2] = d_t3_2;
+        const real v_t1 = v_b_*x;
+        const real v_t2 = t2*v_t1;
+        const real v_t3 = a*v_t2 + t2*v_a_ + v_c_;
+        const real v_d_t3 = 2*v_t3*weights[n];
+        const real v_d_t2 = a*v_d_t3 + d_t3*v_a_;
+        const real v_d_t1 = d_t2*v_t2 + t2*v_d_t2;
+        outputs[n*OUTPUTS + 0] = d_t3*v_t2 + t2*v_d_t3;
+        outputs[n*OUTPUTS + 1] = v_d_t1*x;
+        outputs[n*OUTPUTS + 2] = v_d_t3;
     }
 }
 

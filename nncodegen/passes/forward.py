@@ -1,0 +1,147 @@
+"""The forward sweep over the steps of a program: the derivatives of all of its values in one direction.
+
+Each parameter changes in a direction. Then a step ``v[B] = sum(C) f(..., u[A], ...)`` changes by
+
+    v_v[B] = sum(C) df/du*v_u[A] + ...          a term for each operand that depends on a parameter
+
+under the same equations between indices, if the step has any. A recurrence changes by one that runs the same way. The
+sweep adds a step for each step, or a few, and the values that it needs are those of the steps themselves. Run over the
+steps of a gradient, it gives the Hessian times the direction (Pearlmutter, 1994).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sympy import Add, Expr, S
+
+from nncodegen.errors import ProgramError
+from nncodegen.ir import NORMALIZATIONS, RECURRENCES, SAMPLE, Element, Program, Step, gathered, renamed
+from nncodegen.passes.derivatives import may_vanish, product
+from nncodegen.passes.infinities import Infinities
+from nncodegen.passes.numbering import Numbering
+from nncodegen.passes.reverse import active, is_first_largest, partial_derivatives, share_of_largest
+
+
+def forward_sweep(
+    program: Program,
+    steps: Iterable[Step],
+    directions: Mapping[str, str],
+    results: Iterable[Element],
+    numbering: Numbering,
+) -> tuple[Element, ...]:
+    """Adds the steps of the forward sweep to the numbering; returns the elements that hold the derivatives of results.
+
+    ``directions`` has the name of a tensor of the same shape for each parameter. Each result keeps its indices.
+    """
+    steps, results = gathered(steps), tuple(results)
+    sweep = _Sweep(program, directions, Infinities(steps, results), active(program, steps), numbering)
+    for step in steps:
+        sweep.add(step)
+    sweep.close()
+    return tuple(numbering.define(sweep.of(result), f"v_{result.tensor}", result.indices) for result in results)
+
+
+class _Sweep:
+    """The derivatives of the values so far. ``varying`` are the tensors that depend on what is trained."""
+
+    def __init__(
+        self,
+        program: Program,
+        directions: Mapping[str, str],
+        infinities: Infinities,
+        varying: set[str],
+        numbering: Numbering,
+    ) -> None:
+        self._program, self._infinities, self._varying, self._numbering = program, infinities, varying, numbering
+        self._directions = {name: own for name, own in directions.items() if name in varying}
+        self._found: dict[str, tuple[Element, Expr]] = {}  # the target of a step by its name, and its derivative
+        self._recurrences: list[tuple[Element, Element]] = []
+        self._infinite: set[str] = set()  # what may have an infinite derivative although the loss is finite
+        self._slow: set[str] = set()  # of these, what may have it at a pole that later functions hide weakly
+
+    def of(self, element: Element) -> Expr:
+        """The derivative of an element: the number 0, or an element with a sign."""
+        if element.tensor in self._directions:
+            return Element(self._directions[element.tensor], element.indices)
+        if element.tensor not in self._found:
+            return S.Zero
+        target, value = self._found[element.tensor]
+        return renamed(value, dict(zip(target.indices, element.indices, strict=True)))
+
+    def add(self, step: Step) -> None:
+        """Adds the derivative of what a step defines."""
+        target, name = step.target, f"v_{step.target.tensor}"
+        if target.tensor not in self._varying:
+            return
+        if step.operator in RECURRENCES:
+            found = self._numbering.recur(step.operator, target.indices, step.over, name)
+            self._recurrences.append((found, step.operands[0]))
+            self._found[target.tensor] = target, found
+            return
+        value = self._derivative(step, name)
+        sign = -1 if value.as_coeff_Mul()[0] == -1 else 1  # v and -v share one step
+        if value != 0:
+            self._found[target.tensor] = target, sign * self._numbering.define(sign * value, name, target.indices)
+
+    def close(self) -> None:
+        """Tells what the derivatives of recurrences read."""
+        for found, operand in self._recurrences:
+            self._numbering.complete(found, self.of(operand))
+
+    def _derivative(self, step: Step, name: str) -> Expr:
+        """The derivative of what a step defines."""
+        operator, where = step.operator, step.where
+        factors = partial_derivatives(step.expression, self._infinities.hides(step.target))
+        terms = [self._term(step, operand, factor) for operand, factor in factors.items() if self.of(operand) != 0]
+        if not terms or operator == "first":  # a whole number
+            return S.Zero
+        if operator in NORMALIZATIONS:
+            return self._normalized(step, Add(*terms))
+        if operator == "max" and where:
+            where = (*where, is_first_largest(step, self._numbering, self._program))
+        elif operator == "max":
+            terms = [share_of_largest(step, Add(*terms), self._numbering)]
+        elif operator not in (None, "sum"):
+            raise ProgramError(f"{operator} has no derivative, in: {step}")
+        operator = "sum" if step.over else None
+        if not (operator or where):
+            return Add(*terms)
+        indices = step.target.indices
+        together = not operator or (step.over == (SAMPLE,) and len(indices) != 2)
+        parts = [Add(*terms)] if together else terms  # the sum of one product is a product of matrices
+        alone = name if len(parts) == 1 else None
+        return Add(*(self._numbering.define(part, alone, indices, operator, step.over, where) for part in parts))
+
+    def _term(self, step: Step, operand: Element, factor: Expr) -> Expr:
+        """The part of a derivative that comes from one operand; 0 where one factor is, even if the other is infinite.
+
+        But at a pole that later functions hide weakly, zero times infinity may be anything, and stays NaN.
+        """
+        name, infinities = step.target.tensor, self._infinities
+        infinite, slow = infinities.kinds(step, operand, factor)
+        if infinite or operand.tensor in self._infinite:
+            self._infinite.add(name)
+        if slow or operand.tensor in self._slow:
+            self._slow.add(name)
+        grows = operand.tensor in self._infinite and operand.tensor not in self._slow
+        if_factor = grows and may_vanish(factor, infinities.swift)
+        if not (infinite or if_factor):
+            return factor * self.of(operand)
+        finite, growing = (S.One, factor) if if_factor else infinities.split(step, factor)
+        held = self._numbering.define(growing)
+        return finite * product(held, self.of(operand), where_u_is_0=if_factor, where_v_is_0=infinite)
+
+    def _normalized(self, step: Step, of_z: Expr) -> Expr:
+        """The derivative of softmax and its relatives: with p = softmax(z) and q = 1 - p, without cancellation,
+
+        v_p[k] = p[k]*(q[k]*v_z[k] - sum(l != k) p[l]*v_z[l]), that of log(p) without the first factor.
+        """
+        numbering, indices = self._numbering, step.target.indices
+        of_z = numbering.define(of_z, None, indices)
+        p = numbering.define(step.expression, None, indices, "softmax", step.over)
+        q = numbering.define(step.expression, None, indices, "softmax_complement", step.over)
+        total = numbering.define(p * of_z, operator="sum", over=step.over)
+        value = q * of_z - (total - p * of_z)
+        of_p = p * numbering.define(value, None, indices)
+        return {"softmax": of_p, "softmax_complement": -of_p, "log_softmax": value}[step.operator or ""]
