@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from nncodegen.describe.assembly import Assembly, Renaming, assembled, statistics_of, with_letters
@@ -80,6 +80,7 @@ class Network:
         present = free(PRESENT) if any(part.statistics for part in uses.parts) else PRESENT
         assembly = Renaming({}, {PRESENT: present}).assembly(assembly) if present != PRESENT else assembly
         tensor, statistics = statistics_of(self.name, uses.parts, assembly, present)
+        self._check_parameters(uses.parameters, assembly, {one.parameter.tensor for one in statistics})
         targets = _targets(self._names, assembly.outputs, free)
         entries = [entry_of(loss) for loss in self.loss]
         of_outputs = zip(entries, assembly.outputs, uses.shapes, self.weights, strict=True)
@@ -103,6 +104,16 @@ class Network:
             statistics=statistics,
         )
 
+    def _check_parameters(self, names: Iterable[str], assembly: Assembly, followed: Container[str]) -> None:
+        """Raises ModelError for parameters that no output depends on, such as those of a direction that is not used."""
+        read = {element.tensor for step in assembly.steps for element in step.operands}
+        unused = [name for name in names if name not in read and name not in followed]
+        if unused:
+            raise ModelError(
+                f"no output of {self.name} depends on {', '.join(unused)}: leave out what has them, such as "
+                f"the direction of a Bidirectional whose state is not used"
+            )
+
     def _with_names(self, assembly: Assembly, taken: set[str]) -> Assembly:
         """The same, with outputs under the names that they were given. Adds these to those that are taken."""
         names = {}
@@ -111,8 +122,9 @@ class Network:
             if name and name not in taken:
                 names[output.element.tensor] = name
                 taken.add(name)
-                if output.formula in defined and output.formula.tensor not in names:
-                    names[output.formula.tensor] = name  # one value has one name
+                formula, indices = output.formula, output.element.indices
+                if formula in defined and formula.indices == indices and formula.tensor not in names:
+                    names[formula.tensor] = name  # one value has one name
         steps = [step for step in assembly.steps if not _is_copy(step, names)]
         return Renaming({}, names).assembly(assembly._replace(steps=tuple(steps)))
 

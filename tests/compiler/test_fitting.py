@@ -21,11 +21,18 @@ def two_outputs(losses):
     return nn.Network(inputs, [Dense(3)(inputs), Dense(2)(inputs)], losses, name="m")
 
 
+def permuted(loss):
+    """A network whose output has the values of a layer in another order."""
+    inputs = nn.Input((3, 2))
+    return nn.Network(inputs, {"turned": nn.Permute((2, 1))(Dense(2, "tanh")(inputs))}, loss, name="m")
+
+
 FORMULAS = {
     "decay": Model("m", x, y, {a: 1.3, b: 0.4}, DECAY),
     "two": Model("m", x, (y, z), {a: 1.3, b: 0.4}, (DECAY, a * b * WAVE)),
     "layers": Sequential([Dense(3, "tanh"), Dense(2)], inputs=2, name="m"),
     "softmax": Sequential([Dense(3, "tanh"), Dense(3, "softmax")], inputs=2, name="m"),
+    "permuted": permuted("mse"),
 }
 CURVED = {
     "logistic": Model("m", x, y, {a: 1.3, b: 0.4}, 1 / (1 + sympy.exp(-a * x - b)),
@@ -37,6 +44,7 @@ CURVED = {
     "log_cosh": Sequential([Dense(2)], inputs=2, loss="log_cosh", name="m"),
     "classes": Sequential([Dense(3, "tanh"), Dense(3, "softmax")], inputs=2, loss="categorical_crossentropy", name="m"),
     "outputs": two_outputs(["huber", "log_cosh"]),
+    "linear_in_one": two_outputs(["nll", "huber"]),
     "logits": Sequential([Dense(3)], inputs=2, loss="categorical_crossentropy_from_logits", name="m"),
 }  # fmt: skip
 
@@ -95,16 +103,22 @@ def differences(function, parameters, step=1e-6):
     return np.stack([(function(parameters + d) - function(parameters - d)) / (2 * step) for d in moved], axis=-1)
 
 
-@pytest.mark.parametrize("name", FORMULAS)
-def test_rows_of_least_squares(name):
-    """A row holds the outputs, then the derivatives of the one whose seed is 1."""
-    program, companion = stable(FORMULAS[name]), derived(FORMULAS[name])
-    parameters, X, Y = data(program)
+def outputs_of(program, X, Y):
+    """The outputs (samples, columns) as a function of parameters."""
 
     def outputs(point):
         values = evaluate(program, point, X, Y)
         return np.concatenate([values[e.tensor].reshape(SAMPLES, -1) for e in program.outputs], axis=1)
 
+    return outputs
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_rows_of_least_squares(name):
+    """A row holds the outputs, then the derivatives of the one whose seed is 1."""
+    program, companion = stable(FORMULAS[name]), derived(FORMULAS[name])
+    parameters, X, Y = data(program)
+    outputs = outputs_of(program, X, Y)
     expected, count = differences(outputs, parameters), companion.outputs
     for k, seed in enumerate(units(count)):
         found = rows(companion, parameters, X, seed=seed)
@@ -127,6 +141,18 @@ def test_rows_of_other_losses(name):
     gradient = sum(row[:, 1 + k, None] * row[:, 1 + 2 * count :] for k, row in enumerate(found)).mean(axis=0)
     assert found[0][:, 0].mean() == pytest.approx(loss(parameters), rel=1e-13)
     assert gradient == pytest.approx(differences(loss, parameters), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("model", [permuted("huber"), two_outputs(["nll", "huber"])], ids=["permuted", "linear"])
+def test_rows_of_outputs(model):
+    """Where u are the outputs, their derivatives have the order of these, also where a layer has another one."""
+    program, companion = stable(model), derived(model)
+    parameters, X, Y = data(program)
+    expected, count = differences(outputs_of(program, X, Y), parameters), companion.outputs
+    assert companion.of_outputs
+    for k, seed in enumerate(units(count)):
+        found = rows(companion, parameters, X, Y, seed)[:, 1 + 2 * count :]
+        assert found == pytest.approx(expected[:, k], rel=1e-7, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", CURVED)

@@ -148,7 +148,8 @@ def test_merges(merge, expected, shape):
     assert float(values["loss"]) == pytest.approx(((values["h2"].reshape(4, -1) - Y) ** 2).mean(), rel=1e-12)
 
 
-x, z = Input(3), Input(4)
+x, z, steps = Input(3), Input(4), Input((3, 2))
+BOTH_WAYS = nn.Bidirectional(nn.GRU(2, return_state=True))
 D = Dense(2)
 
 
@@ -181,6 +182,7 @@ D = Dense(2)
         (lambda: Network(x, nn.add([D(x)])), "layer 2, Add, needs at least two inputs, not 1"),
         (lambda: Network(x, nn.subtract([D(x)] * 3)), "layer 2, Subtract, needs two inputs, not 3"),
         (lambda: Network(x, D(nn.subtract([x, x]))), "layer 1, Subtract, gives 0 for all samples"),
+        (lambda: Network(steps, BOTH_WAYS(steps)[1]), "no output of network depends on Wb1, Ub1, bb1: leave out"),
         (lambda: Network([x, z], Dense(2, name="head")(x, z)), r"layer 1 \(head\) takes one input, not 2"),
         (lambda: nn.Sequential([Old()], 3), r"layer 1, a Old, has a method describe\(x, size, number, axis, last\)"),
     ],

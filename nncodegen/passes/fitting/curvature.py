@@ -18,7 +18,7 @@ from dataclasses import replace
 from sympy import Expr, Function, Mul
 
 from nncodegen.ir import Companion, Element, Program, Step, Tensor, needed
-from nncodegen.passes.fitting.seeds import NAME, seeds_of, shape_of, summed
+from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
 
@@ -56,7 +56,8 @@ def curvature(program: Program) -> Companion | str:
     def derivatives(value: Element) -> tuple[Element, ...]:
         """Those of a scalar by each u."""
         behind = _needed_behind(given, numbering.steps, value)
-        return reverse_sweep(replace(program, parameters=tensors, steps=behind), behind, value, numbering)
+        found = reverse_sweep(replace(program, parameters=tensors, steps=behind), behind, value, numbering)
+        return tuple(laid_out(slope, element.indices, numbering) for slope, element in zip(found, given, strict=True))
 
     gradient = derivatives(summed([one], [], numbering))
     products = derivatives(summed(gradient, seeds, numbering))
@@ -94,13 +95,18 @@ def _cuts(program: Program) -> Iterator[Cut]:
     of_outputs = [step for step in program.steps if step.target in program.outputs]
     formulas = {step.target: step.expression for step in of_outputs if not step.over}
     renamed = [formulas.get(output, output) for output in program.outputs]
-    outputs = [new if isinstance(new, Element) else old for new, old in zip(renamed, program.outputs, strict=True)]
+    outputs = [new if _is_same(new, old) else old for new, old in zip(renamed, program.outputs, strict=True)]
     yield tuple(_written_with(formulas, program)), tuple(outputs), True
     yield from _by_arguments(of_outputs, program)
     if program.loss_of_outputs is not None:
         (one,) = (step for step in program.steps if step.target in _terms(program))
         as_described = replace(one, expression=program.loss_of_outputs)
         yield tuple(as_described if step is one else step for step in program.steps), program.outputs, True
+
+
+def _is_same(formula: Expr, output: Element) -> bool:
+    """Whether an output is another element, with its values in the same order."""
+    return isinstance(formula, Element) and formula.indices == output.indices
 
 
 def _by_arguments(of_outputs: Sequence[Step], program: Program) -> Iterator[Cut]:
@@ -124,11 +130,22 @@ def _written_with(defined: dict[Element, Expr], program: Program) -> Iterator[St
     """The steps of a program, in which elements stand for their formulas; they are defined where these occur first."""
     replaced = {formula: element for element, formula in defined.items() if not formula.is_Atom}
     replaced |= {-formula: -element for formula, element in replaced.items()}
+    copies = {formula: element for element, formula in defined.items() if _is_copy(formula, element)}
+    copied: dict[Expr, Expr] = {}  # those that are defined before a step
     missing = {element: formula for element, formula in defined.items() if element not in program.outputs}
     for step in program.steps:
         for element in [element for element, formula in missing.items() if step.expression.has(formula)]:
             yield Step(element, missing.pop(element))
-        yield step if step.target in defined else replace(step, expression=_replaced(step.expression, replaced))
+        if step.target in defined:
+            copied |= {formula: element for formula, element in copies.items() if element == step.target}
+            yield step
+        else:
+            yield replace(step, expression=_replaced(step.expression, replaced).xreplace(copied))
+
+
+def _is_copy(formula: Expr, element: Element) -> bool:
+    """Whether an element has the values of another one in another order."""
+    return isinstance(formula, Element) and formula.indices != element.indices
 
 
 def _replaced(expression: Expr, replaced: dict[Expr, Expr]) -> Expr:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.ir import Companion, Program, Tensor, needed
-from nncodegen.passes.fitting.seeds import NAME, seeds_of, shape_of, summed
+from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
 
@@ -22,7 +22,7 @@ def jacobian(program: Program) -> Companion:
     """The program whose outputs are, for every sample, those of a stabilized program and their derivatives."""
     numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
     known = split(needed(program.steps, program.outputs), numbering)
-    outputs = [known[output] for output in program.outputs]
+    outputs = [laid_out(known[output], output.indices, numbering) for output in program.outputs]
     seeds = seeds_of(outputs, program, numbering)
     total = summed(outputs, seeds, numbering)
     rows = reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)

@@ -42,3 +42,10 @@ def summed(outputs: Sequence[Element], seeds: Sequence[Element], numbering: Numb
 def shape_of(element: Element, program: Program) -> tuple[int | None, ...]:
     """The shape of a tensor with the indices of an element."""
     return tuple(program.sizes[index] for index in element.indices)
+
+
+def laid_out(element: Element, indices: tuple[str, ...], numbering: Numbering) -> Element:
+    """An element whose values lie in the order of the given indices, with one for each of them: a copy if need be."""
+    own = tuple(index for index in indices if index in element.indices)
+    missing = [index for index in indices if index not in (SAMPLE, *own)]
+    return element if element.indices == own and not missing else numbering.define(element, None, indices)
