@@ -1,7 +1,7 @@
 """The intermediate representation.
 
-``program`` says what it consists of, ``equations`` and ``recurrence`` how indices belong together, ``functions`` and
-``quotients`` which functions its formulas may call, and ``evaluate`` what it means.
+``program`` says what it consists of, ``equations`` and ``recurrence`` how indices belong together, ``functions``,
+``quotients`` and ``shares`` which functions its formulas may call, and ``evaluate`` what it means.
 """
 
 from nncodegen.ir.equations import Equation, Solution, Solved, solve

@@ -26,6 +26,7 @@ from sympy.logic.boolalg import Boolean
 
 from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step, functions
 from nncodegen.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
+from nncodegen.ir.shares import share
 
 GUARDED = (product_unless_zero, product_unless_zeros)
 """Products that choose 0 like a branch."""
@@ -60,6 +61,7 @@ STEEP = (sympy.asin, sympy.acos, sympy.acosh, Cbrt, functions.xlogy, power_deriv
 SLOW_POLES = (
     sympy.log, log1p, log2, log10, sympy.tan, sympy.atanh, functions.exponential_ratio, functions.bose_einstein,
     functions.log_softplus, functions.log_one_minus_exp, functions.xlogy,
+    share,
 )  # fmt: skip
 """Functions with a pole of first order, or one like that of a logarithm."""
 
@@ -116,6 +118,8 @@ def may_be_infinite(
         return any(
             may_be_infinite(value, loose, {**signs, **_implied(where)}, by_parameters) for value, where in node.args
         )
+    if isinstance(node, share):
+        return may_be_infinite(node.definition(*node.args), loose, signs, by_parameters)
     if isinstance(node, GROWING):
         return any(may_be_infinite(argument, loose, signs, by_parameters) for argument in node.args)
     return True
@@ -270,7 +274,8 @@ def _carried(node: Expr, element: Element) -> bool:
     """Whether an expression is infinite or NaN wherever an element is infinite."""
     if node == element:
         return True
-    return carries(node) and any(_carried(argument, element) for argument in node.args)
+    carrying = node.args[:1] if isinstance(node, share) else node.args if carries(node) else ()
+    return any(_carried(argument, element) for argument in carrying)
 
 
 def _weakly(node: Expr, element: Element, weak: bool) -> bool:

@@ -149,3 +149,34 @@ def test_the_derivative_of_softsign_keeps_its_digits_far_out():
             z = mpmath.mpf(far)
             exact = 2 * (z / (1 + abs(z)) - mpmath.mpf(0.5)) * z / (1 + abs(z)) ** 2
         assert abs(found - exact) <= abs(exact) * mpmath.mpf(2) ** -50
+
+
+X, Y, P, Q = sympy.symbols("x y p q")
+SHARES = {
+    "hill": (X**Q / (P**Q + X**Q), (1.5, 2.0), 1e6),
+    "hill of a quotient": ((X / P) ** Q / (1 + (X / P) ** Q), (1.5, 2.0), 1e6),
+    "langmuir": (Q * P * X / (1 + P * X), (3.0, 2.0), 1e9),
+    "ratio": (P / (P + Q * X), (1e12, 2.0), 0.75),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_the_derivative_of_a_share_keeps_its_digits(name):
+    """Where u is much the larger in u/(u + v), the compiled gradient is that of fifty digits, to a few units."""
+    formula, values, at = SHARES[name]
+    model = nn.Model("share", X, Y, dict(zip((P, Q), values, strict=True)), formula, formula)
+    program = nn.compile_model(model, until="simplify", fit=False)["simplify"]
+    computed = nn.evaluate(program, values, [[at]], [[0.0]])
+    with mpmath.workdps(50):
+        exact = sympy.lambdify((X, P, Q), [formula.diff(P), formula.diff(Q)], "mpmath")(*map(mpmath.mpf, (at, *values)))
+    found = [float(computed[element.tensor]) for element in program.gradient]
+    np.testing.assert_allclose(found, [float(number) for number in exact], rtol=1e-14)
+
+
+def test_the_derivative_of_a_share_of_what_is_infinite():
+    """Where p**q overflows, the share and its gradient are 0, as their limits are."""
+    formula = X**Q / (P**Q + X**Q)
+    model = nn.Model("share", X, Y, {P: 1e10, Q: 40}, formula, formula)
+    program = nn.compile_model(model, until="simplify", fit=False)["simplify"]
+    computed = nn.evaluate(program, (1e10, 40.0), [[2.0]], [[0.0]])
+    assert [float(computed[element.tensor]) for element in (program.loss, *program.gradient)] == [0, 0, 0]

@@ -35,6 +35,7 @@ from nncodegen.passes.rules.products import (
     exponential_times_sigmoid,
     product_of_exponentials,
     product_with_choice,
+    share_of_a_sum,
     sinh_over_cosh,
     tanh_from_exponentials,
 )
@@ -76,6 +77,7 @@ RULES: dict[type, tuple[Rule, ...]] = {
         function_over_argument,
         vanishing_times_log,
         product_with_choice,
+        share_of_a_sum,
         removable_singularity,
     ),
     sympy.tanh: (own_tanh,),

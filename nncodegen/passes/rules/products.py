@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sympy
-from sympy import Add, Expr, Mul, Piecewise, S, exp
+from sympy import Add, Expr, Mul, Piecewise, Pow, S, exp
 from sympy.codegen.cfunctions import expm1
 
+from nncodegen.ir import SAMPLE
 from nncodegen.ir.functions import bose_einstein, exponential_ratio, logaddexp, sech, sigmoid, tanh
+from nncodegen.ir.shares import share
 from nncodegen.passes.infinities import is_total
 from nncodegen.passes.rules.factors import others
 
@@ -79,4 +81,16 @@ def tanh_from_exponentials(node: Expr) -> Expr | None:
             for sign in (1, -1):
                 if numerator == sign * (exp(u) - exp(v)):
                     return sign * tanh(sympy.expand(u - v) / 2) * others(node, factor, other)
+    return None
+
+
+def share_of_a_sum(node: Expr) -> Expr | None:
+    """u/(u + v) = share(u, v), whose derivative by u loses no digits where u is much the larger."""
+    for factor in node.args:
+        if not isinstance(factor, Pow) or factor.exp != -1 or not isinstance(factor.base, Add):
+            continue
+        for term in factor.base.args:
+            coefficient, parts = term.as_coeff_mul()
+            if parts and set(parts) <= set(node.args) and SAMPLE not in getattr(term, "indices", ()):
+                return share(term, factor.base - term) * others(node, factor, *parts) / coefficient
     return None

@@ -10,6 +10,7 @@ from sympy.codegen.cfunctions import expm1
 
 from nncodegen.ir.functions import bose_einstein, sech2, sigmoid, tanh
 from nncodegen.ir.quotients import langevin
+from nncodegen.ir.shares import share
 
 
 def complement(node: Expr) -> Expr | None:
@@ -63,6 +64,10 @@ def _exponential_complement(z: Expr, sign: Expr) -> Expr | None:
     return -expm1(z) if sign == -1 else None  # 1 - exp(z) = -expm1(z)
 
 
+def _share_complement(u: Expr, v: Expr, sign: Expr) -> Expr | None:
+    return share(v, u) if sign == -1 else None  # 1 - u/(u + v) = v/(u + v)
+
+
 COMPLEMENTS: dict[tuple[type, Expr], Callable[..., Expr | None]] = {
     (sigmoid, S.One): _sigmoid_complement,
     (sigmoid, sympy.Integer(2)): _sigmoid_square_complement,
@@ -70,6 +75,7 @@ COMPLEMENTS: dict[tuple[type, Expr], Callable[..., Expr | None]] = {
     (tanh, sympy.Integer(2)): _tanh_square_complement,
     (exp, S.One): _exponential_complement,
     (bose_einstein, S.One): _bose_einstein_complement,
+    (share, S.One): _share_complement,
     (sympy.cos, S.One): _cosine_complement,
     (sympy.cosh, S.One): _hyperbolic_cosine_complement,
 }
