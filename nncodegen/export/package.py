@@ -15,6 +15,7 @@ from nncodegen.check import random_data
 from nncodegen.describe.describable import Named
 from nncodegen.emit import facts
 from nncodegen.export.initial import start_of
+from nncodegen.export.programs import of_outputs
 from nncodegen.export.request import Request
 from nncodegen.ir import evaluate
 from nncodegen.pipeline import Compiled, compile_model
@@ -161,7 +162,7 @@ def _self_test(compiled: Compiled, parameters: Any) -> dict[str, Any]:
     dtype = np.dtype(described.precision)
     X, Y = (None if given is None else given.astype(dtype) for given in random_data(described))
     point = start_of(described) if parameters is None else np.asarray(parameters, dtype)
-    values = evaluate(described.at_rest, point, X, Y)
+    values = evaluate(of_outputs(described), point, X)
     slopes = evaluate(differentiated, point, X, Y)
     gradient = (
         slopes[element.tensor].ravel() if tensor.trained else np.zeros(tensor.size)

@@ -11,6 +11,7 @@ from nncodegen.ir import RECURRENCES, Program, needed
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
+from nncodegen.passes.tangent import tangent
 from nncodegen.schedule.loops import without_noise
 
 
@@ -54,8 +55,8 @@ def _at_rest(program: Program) -> Program:
 
 
 def stable(program: Program) -> Program:
-    """A described program in stable forms, with every value computed once."""
-    return simplify(stabilize(program))
+    """A described program in stable forms, without derivatives by inputs, with every value computed once."""
+    return simplify(tangent(stabilize(program)))
 
 
 def differentiated(program: Program) -> Program:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nncodegen.export.programs import of_outputs
 from nncodegen.ir import Program, evaluate
 from nncodegen.report.given import Data, column_names
 from nncodegen.report.outcome import Outcome
@@ -39,7 +40,8 @@ def history_plots(outcome: Outcome) -> list[Plot]:
     for name in dict.fromkeys(name.removeprefix("val_") for name in others):
         lines = {key: outcome.history[key] for key in (name, f"val_{name}") if key in outcome.history}
         ends = "; ".join(f"{key} goes from {values[0]:.4g} to {values[-1]:.4g}" for key, values in lines.items())
-        plots.append(curves(f"metric-{name}", f"{name} over the epochs", f"{ends}.", lines, "epoch", name))
+        title = f"{name[:1].upper()}{name[1:]} over the epochs"
+        plots.append(curves(f"metric-{name}", title, f"{ends}.", lines, "epoch", name))
     return plots
 
 
@@ -51,7 +53,8 @@ def _step_plots(outcome: Outcome) -> list[Plot]:
         known = rates[np.isfinite(rates)]
         about = f"The learning rate goes from {known[0]:.4g} in the first epoch to {known[-1]:.4g} in the last."
         lines = {"learning rate": rates}
-        plots.append(curves("rates", "Step sizes", about, lines, "epoch", "learning rate", _is_wide(rates)))
+        log = _is_wide(known) and float(np.median(known)) * HIGHER < known.max()  # not for the last of a cosine alone
+        plots.append(curves("rates", "Step sizes", about, lines, "epoch", "learning rate", log))
     if lengths is not None:
         about = f"How far all parameters together move in an iteration, from {lengths[0]:.3g} to {lengths[-1]:.3g}."
         log = _is_wide(lengths)
@@ -136,10 +139,10 @@ def output_names(program: Program) -> list[str]:
 
 
 def outputs_of(program: Program, parameters: Array, X: Array) -> Array:
-    """The outputs for rows of inputs, (N, outputs), of the program as it was given, computed with NumPy."""
-    Y = np.zeros((len(X), sum(tensor.size for tensor in program.targets)))
+    """The outputs for rows of inputs, (N, outputs), as they are predicted: of the program as it was given, by NumPy."""
+    program = of_outputs(program)
     with np.errstate(all="ignore"):
-        values = evaluate(program, parameters, X, Y)
+        values = evaluate(program, parameters, X)
     parts = [np.broadcast_to(values[e.tensor].astype(float), _shape(program, e, len(X))) for e in program.outputs]
     return np.concatenate([part.reshape(len(X), -1) for part in parts], axis=1)
 
@@ -225,8 +228,9 @@ def _surfaces(
         over = f"{output} over {names[0]} and {names[1]}"
         about = f"{over}: from {z.min():.4g} to {z.max():.4g}, with more colour where it is larger."
         boundary = program.threshold if binary or 0 <= z.min() <= z.max() <= 1 else None
-        if boundary is not None and z.min() < boundary < z.max():
-            about += f" The line is where it is {boundary:g}."
+        if boundary is not None:
+            crossed = z.min() < boundary < z.max()
+            about += f" The line is where it is {boundary:g}." if crossed else f" It is nowhere {boundary:g}."
         title = "Decision surface" if boundary is not None else over
         labels = names[0], names[1]
         plots.append(surface(f"surface-{column}", title, about, (a, b, z), _points(program, data), labels, boundary))

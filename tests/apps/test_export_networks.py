@@ -4,6 +4,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import sympy
 
 import nncodegen as nn
 from nncodegen import Dense, Input, ModelError, Network
@@ -62,6 +63,30 @@ def test_plain_c(model, tmp_path):
     subprocess.run([*QUICK.split(), "-o", tmp_path / "test", *sources, "-lm"], check=True, cwd=tmp_path)
     told = subprocess.run([tmp_path / "test"], capture_output=True, text=True, check=True).stdout
     assert "right" in told
+
+
+def equations():
+    """A network whose loss holds its derivatives by its inputs."""
+    x, t, y = sympy.symbols("x t y")
+    u = sympy.Function("u")(x, t)
+    losses = {"equation": u.diff(t) - u.diff(x, 2), "data": u - y}
+    return nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1)], inputs=(x, t), outputs=u, losses=losses, name="heat")
+
+
+def test_equations_in_the_loss(tmp_path):
+    """What is exported with its training takes the derivatives by inputs along: its test compares loss and gradient."""
+    nn.export(equations(), "c", tmp_path, train=True, parameters=np.linspace(-1, 1, 13))
+    sources = sorted(map(str, tmp_path.glob("*.c")))
+    subprocess.run([*QUICK.split(), "-o", tmp_path / "test", *sources, "-lm"], check=True, cwd=tmp_path)
+    told = subprocess.run([tmp_path / "test"], capture_output=True, text=True, check=True).stdout
+    assert "gradient: right" in told
+
+
+@pytest.mark.thorough
+def test_equations_in_a_package(tmp_path):
+    """A package of a network with equations carries a test with outputs, loss and gradient."""
+    nn.export(equations(), "sdist", tmp_path, parameters=np.linspace(-1, 1, 13))
+    assert list(tmp_path.glob("heat-*.tar.gz"))
 
 
 KERAS = {
