@@ -43,8 +43,13 @@ class Options(Standard):
     mask_value: float | None = field(default=None, kw_only=True)
     lengths: bool = field(default=False, kw_only=True)
 
-    gates: ClassVar[int] = 1
+    gate_names: ClassVar[tuple[str, ...]] = ("h",)
     states: ClassVar[int] = 1
+
+    @property
+    def gates(self) -> int:
+        """How many there are, the one of what is not gated included."""
+        return len(self.gate_names)
 
     def __call__(self, *inputs: Node, initial_state: Node | Sequence[Node] = ()) -> Any:
         """The result as a node; with return_state, that and the final states as a tuple of nodes."""
@@ -113,7 +118,8 @@ class Recurrence:
     # --- tensors -------------------------------------------------------------------------------------------------
 
     def _named(self, letters: str) -> str:
-        return letters + (f"{self._behind}_" if self._behind else "")
+        between = "_" if "_" in letters and not letters.endswith("_") else ""  # z_i of what runs forward: z_i_f_1
+        return letters + (f"{between}{self._behind}_" if self._behind else "")
 
     def step(
         self,
@@ -179,8 +185,8 @@ class Recurrence:
         return Element(element.tensor, (self._n, self._t, self._k))
 
     def gate(self, z: Element, number: int) -> Element:
-        """The part of one gate."""
-        letters = f"{z.tensor.rstrip('0123456789_')[:1]}_gate{number}_"
+        """The part of one gate, named by it: z_i is that of z for the gate i."""
+        letters = f"{z.tensor[:1]}_{self._layer.gate_names[number]}"
         return self.step(letters, self.own, z, "sum", (self._g,), (Equation(self._g, (), number),))
 
     # --- states --------------------------------------------------------------------------------------------------
@@ -191,11 +197,11 @@ class Recurrence:
         starts = self._call.inputs[1 : len(self._call.inputs) - bool(self._layer.lengths)]
         found = []
         for number, name in enumerate(letters):
-            own = self.step(f"{name}_0_", self.own, self._state(name), operator, (self._t,))
+            own = self.step(f"{name}_before", self.own, self._state(name), operator, (self._t,))
             if starts:
                 start = Element(starts[number].tensor, (self._n, self._j))
-                begun = self.step(f"{name}_start_", self.own, start, None, (), (Equation(self._t, (), self._first),))
-                own = self.step(f"{name}_begun_", self.own, own + begun)
+                begun = self.step(f"{name}_start", self.own, start, None, (), (Equation(self._t, (), self._first),))
+                own = self.step(f"{name}_begun", self.own, own + begun)
             found.append(own)
         return tuple(found)
 
@@ -240,7 +246,7 @@ class Recurrence:
             (n, one) = length.indices
             number = self.step("length", (n,), length, "sum", (one,))
             ended = Element(call.named(self._named("ended")), indices)
-            before = self.step("ended_0_", indices, ended, "before", (self._t,))
+            before = self.step("ended_before", indices, ended, "before", (self._t,))
             ends = self.step("ends", indices, S.One, None, (), (Equation(number, ((self._t, 1),), 1),))
             self.step("ended", indices, before + ends)  # 1 from the last step on
             found = self.step("exists", indices, 1 - before if found is None else found * (1 - before))

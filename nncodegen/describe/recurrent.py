@@ -100,7 +100,7 @@ class LSTM(Recurrent):
     recurrent_activation: Activation = "sigmoid"
     unit_forget_bias: bool = field(default=True, kw_only=True)
 
-    gates: ClassVar[int] = 4
+    gate_names: ClassVar[tuple[str, ...]] = ("i", "f", "c", "o")
     states: ClassVar[int] = 2
     kind: ClassVar[str] = "lstm"
 
@@ -132,7 +132,7 @@ class GRU(Recurrent):
     recurrent_activation: Activation = "sigmoid"
     reset_after: bool = field(default=True, kw_only=True)
 
-    gates: ClassVar[int] = 3
+    gate_names: ClassVar[tuple[str, ...]] = ("update", "reset", "h")
     kind: ClassVar[str] = "gru"
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
@@ -153,12 +153,12 @@ class GRU(Recurrent):
         first, second = at.two_biases() if self.reset_after else (at.bias(), S.Zero)
         s, r = at.step("s_b", at.gated, inputs + first), at.step("r_b", at.gated, products + second)
         update, reset = (
-            at.activated(self.recurrent_activation, at.step(f"z{k}_", at.own, at.gate(s, k) + at.gate(r, k)))
-            for k in (0, 1)
+            at.activated(self.recurrent_activation, at.step(f"z_{gate}", at.own, at.gate(s, k) + at.gate(r, k)))
+            for k, gate in enumerate(self.gate_names[:2])
         )
         if self.reset_after:
             inner = at.gate(s, 2) + reset * at.gate(r, 2)
         else:
             inner = at.gate(s, 2) + at.product_of_gate(reset * h_0, 2)
         update = at.step("update", at.own, update)
-        at.define("h", update * h_0 + (1 - update) * at.activated(self.activation, at.step("z2_", at.own, inner)), h_0)
+        at.define("h", update * h_0 + (1 - update) * at.activated(self.activation, at.step("z_h", at.own, inner)), h_0)

@@ -10,6 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from nncodegen.build import kept
 from nncodegen.compiler import TARGETS
 from nncodegen.emit import Sources, identifier
@@ -18,9 +20,9 @@ from nncodegen.files import MODULES
 from nncodegen.ir import Program
 from nncodegen.runtime.python.certificate import Certificate, certificate_beside
 
-MISSING = (
-    "There is none beside the built module, in the cache or in generated/{name}: build --certify, or report --certify, "
-    "makes one."
+MISSING = Markup(
+    "There is none beside the built module, in the cache or in generated/{name}: <code>build --certify</code>, or "
+    "<code>report --certify</code>, makes one."
 )
 """What stands in the place of a certificate."""
 
@@ -105,10 +107,11 @@ def _shown(read: Mapping[str, Any]) -> Shown:
     rows, steps = ([_row(row) for row in read[name]] for name in ("figures", "steps"))
     faults = [_fault(each) for each in read["faults"]]
     holds = not faults and all(row["verdict"] != "wrong" for row in (*rows, *steps))
-    points = ", ".join(f"{count} {kind}" for kind, count in read["points"].items())
+    counts = read["points"]
+    points = f"{sum(counts.values())} points: " + ", ".join(f"{count} {kind}" for kind, count in counts.items())
     verdict = (
         f"{'It holds' if holds else 'It does not hold'}: outputs, loss and every derivative of the built machine code "
-        f"were compared with exact values at {points} points."
+        f"were compared with exact values at {points}."
     )
     facts = [(title, _readable(str(read[name]))) for name, title in _FACTS if read.get(name)]
     facts += [("kernels", ", ".join(read["variants"]))] if read.get("variants") else []

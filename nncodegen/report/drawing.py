@@ -13,7 +13,7 @@ from nncodegen.report.graph import Edge, Graph, Node
 LETTER, LINE, PADDING, ROUND = 7.3, 18.0, 12.0, 26.0
 """The width of a letter, the height of a line, what is around them, and how corners are rounded, in pixels."""
 
-_NAME = re.compile(r"(?<![A-Za-z])([A-Za-z])(\d+)(?!\w)")
+_NAME = re.compile(r"(?<![A-Za-z])([A-Za-z])(?:_(?=[a-z]+\d))?((?<=_)[a-z]+\d+|(?<!_)\d+)(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ def drawing(graph: Graph) -> Drawing:
 
 
 def parts(line: str) -> list[Text]:
-    """A line in parts: the digits of a name such as w13 stand lower."""
+    """A line in parts: the digits of a name such as w13 stand lower, and so does f1 of z_f1."""
     found, at = [], 0
     for match in _NAME.finditer(line):
-        found += [Text(line[at : match.start(2)]), Text(match[2], below=True)]
+        found += [Text(line[at : match.end(1)]), Text(match[2], below=True)]
         at = match.end()
     return [part for part in [*found, Text(line[at:])] if part.text]
 

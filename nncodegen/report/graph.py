@@ -140,12 +140,17 @@ def _last(step: Step, groups: dict[str, str]) -> str:
 
 
 def _composed(steps: list[Step], last: Step | None = None) -> Expr:
-    """What a node computes as one expression; a sum is written as a function of what is summed up."""
+    """What a node computes as one expression; a sum is written as a function of what is summed up.
+
+    A sum in which equations give all that is summed over takes a part, such as that of one gate, or of the last step.
+    """
     known: dict[Element, Expr] = {}
     for step in steps:
         value = _as_activation(step).xreplace(known)
-        if step.operator:
-            value = Function("Σ" if step.operator == "sum" else step.operator)(value)
+        if step.operator == "sum":
+            value = Function("Σ" if step.written[0] else "part of")(value)
+        elif step.operator:
+            value = Function(step.operator)(value)
         known[step.target] = value
     return known[(last or steps[-1]).target]
 

@@ -9,11 +9,12 @@ from sympy import Expr
 from sympy.printing.latex import LatexPrinter
 
 from nncodegen.ir import Step
-from nncodegen.report.notation import GREEK, Name, Notation
+from nncodegen.report.notation import GREEK, Name, Notation, as_product
 
 _ESCAPED = str.maketrans({**{c: f"\\{c}" for c in "{}$&#_%"}, "\\": "∖", "^": "ˆ", "~": "∼"})
 _COMMANDS = {letter: f"\\{name}" for name, letter in GREEK.items() if name != "lamda"}
 _COMMANDS |= {"ℒ": "\\mathcal{L}", "ℓ": "\\ell"}
+_PARTIAL = "\\partial"
 _OPERATORS = {"sum": "\\sum", "max": "\\max"}
 
 
@@ -80,6 +81,15 @@ class Latex(LatexPrinter):
     def _print_Symbol(self, expr: Any, style: str = "plain") -> str:  # noqa: N802
         return self.named(self.notation.name(expr.name), ())
 
+    def _print_Derivative(self, expr: Any) -> str:  # noqa: N802
+        order = sum(int(count) for _, count in expr.variable_count)
+        below = " ".join(_power(f"\\partial {self.doprint(by)}", int(count)) for by, count in expr.variable_count)
+        above = f"{_power(_PARTIAL, order)} {self.doprint(expr.expr)}"
+        return f"\\frac{{{above}}}{{{below}}}"
+
+    def _print_xlogy(self, expr: Any) -> str:
+        return str(self._print(as_product(expr)))
+
     def _hprint_Function(self, func: str) -> str:  # noqa: N802 (SymPy's hook for the names of functions)
         escaped = f"\\operatorname{{{func.translate(_ESCAPED)}}}"
         return escaped if "_" in func else str(super()._hprint_Function(func))
@@ -96,10 +106,15 @@ def _index(index: str) -> str:
     return index.replace("*", " ").replace("_", "\\_")
 
 
+def _power(text: str, exponent: int) -> str:
+    """A text with an exponent, unless that is 1."""
+    return text if exponent == 1 else f"{text}^{{{exponent}}}"
+
+
 def _letters(text: str, plain: bool) -> str:
     """A letter in italics, a word upright, anything else as a text."""
     if plain:
         return f"\\text{{{text.translate(_ESCAPED)}}}"
     if text in _COMMANDS:
         return _COMMANDS[text]
-    return text if len(text) == 1 else f"\\mathrm{{{text}}}"
+    return text if len(text) == 1 else "\\mathrm{" + text.replace(" ", "\\ ") + "}"

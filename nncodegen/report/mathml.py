@@ -7,6 +7,7 @@ a name may hold anything.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from sympy import Expr
 from sympy.printing.mathml import MathMLPresentationPrinter
 
 from nncodegen.ir import Step
-from nncodegen.report.notation import LOSS, Name, Notation
+from nncodegen.report.notation import LOSS, Name, Notation, as_product
 
 OPERATORS = {"sum": "∑", "max": "max"}
 """How reductions are written; all other operators by their names."""
@@ -116,7 +117,10 @@ class MathML(MathMLPresentationPrinter):
 
     def _index(self, index: str) -> Any:
         """An index, or a sum of multiples of some, such as 2*i + r - 1."""
-        return self.node("mi", index.replace("*", "").replace("-", "−"))
+        kinds = {"+": "mo", "-": "mo"}
+        parts = re.findall(r"[A-Za-z]\w*|\d+|[+-]", index)
+        nodes = [self.node(kinds.get(part, "mn" if part.isdigit() else "mi"), part.replace("-", "−")) for part in parts]
+        return nodes[0] if len(nodes) == 1 else self.row(*nodes)
 
     def named(self, name: Name, indices: tuple[str, ...]) -> Any:
         """A name with its indices."""
@@ -153,6 +157,27 @@ class MathML(MathMLPresentationPrinter):
 
     def _print_Dummy(self, symbol: Any) -> Any:  # noqa: N802
         return self._print_Symbol(symbol)
+
+    def _print_Derivative(self, expr: Any) -> Any:  # noqa: N802
+        fraction, order = self.node("mfrac"), sum(count for _, count in expr.variable_count)
+        fraction.appendChild(self.row(self._power(self.sign("∂"), order), self._print(expr.expr)))
+        below = [
+            node for by, n in expr.variable_count for node in (self.sign("∂"), self._power(self._print(by), int(n)))
+        ]
+        fraction.appendChild(self.row(*below))
+        return fraction
+
+    def _power(self, node: Any, exponent: int) -> Any:
+        """A node with an exponent, unless that is 1."""
+        if exponent == 1:
+            return node
+        power = self.node("msup")
+        power.appendChild(node)
+        power.appendChild(self.node("mn", str(exponent)))
+        return power
+
+    def _print_xlogy(self, expression: Any) -> Any:
+        return self._print(as_product(expression))
 
     def _print_Piecewise(self, expression: Any) -> Any:  # noqa: N802
         table = self.node("mtable")

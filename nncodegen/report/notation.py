@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from sympy import Expr, Mul, exp, log
 
 from nncodegen.ir import SAMPLE, Element, Program
 
@@ -17,6 +19,15 @@ GREEK = {
 """Names that are letters."""
 
 _PARTS = re.compile(r"([A-Za-z]+)_?(\d+(?:_\d+)*)?|([A-Za-z]+)_([A-Za-z0-9]+)")
+
+_OF_LAYER = re.compile(r"([A-Za-z])_([a-z]+)(?:_([a-z]))?_?(\d+)")
+"""A name in a layer with a word behind it, as z_i1, or z_i_f_1 of what runs forward in a bidirectional one."""
+
+_IN_LAYER = re.compile(r"([A-Za-z])(\d+)_([A-Za-z]\w*)")
+"""A name whose number stands before the word, as W1_x for the weights of the input x, and h1_xx for a derivative."""
+
+_AFTER = "_after"
+"""What stands behind a derivative at the next step of time."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,14 @@ class Notation:
         if inner is not None and inner != tensor:
             known = self.name(inner)
             return Name(known.base, known.below, known.above, known.bars + 1, known.plain)
+        if tensor.endswith(_AFTER) and tensor.removesuffix(_AFTER) in self._known:
+            return replace(self.name(tensor.removesuffix(_AFTER)), below="after")
+        found = _OF_LAYER.fullmatch(tensor) if self.layered else None
+        if found:  # the number of the layer stands above
+            return Name(found[1], found[2] + (f" {found[3]}" if found[3] else ""), f"({found[4]})")
+        found = _IN_LAYER.fullmatch(tensor) if self.layered else None
+        if found:
+            return Name(found[1], found[3].replace("_", " "), f"({found[2]})")
         found = _PARTS.fullmatch(tensor)
         if not found:
             return Name(tensor, plain=True)
@@ -87,3 +106,9 @@ class Notation:
         number, letter = number.replace("_", "."), GREEK.get(base, base)
         above = self.layered and number and base != "t"  # t1, t2, ... are numbered by the compiler, not by layers
         return Name(letter, "", f"({number})") if above else Name(letter, number)
+
+
+def as_product(node: Expr) -> Expr:
+    """What ``xlogy(x, y)`` stands for, as it is written: x log(y), and x*v where y is exp(v)."""
+    x, y = node.args
+    return Mul(x, y.args[0] if isinstance(y, exp) else log(y, evaluate=False), evaluate=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nncodegen.ir import Program, Step
+from nncodegen.ir import RECURRENCES, Program, Step
 from nncodegen.ir.functions import Primitive
 from nncodegen.pipeline import Compiled
 from nncodegen.report.code import Code, anchor_of, code
@@ -73,6 +73,7 @@ def derivation(compiled: Compiled, share: float) -> dict[str, Any]:
         "schedule": _schedule(compiled, max(40, int(MOST_LINES * share)), rows[:steps], steps, listing),
         "code": listing,
         "layered": described.layered,
+        "recurrent": ", ".join(dict.fromkeys(i for s in described.steps if s.operator in RECURRENCES for i in s.over)),
     }
 
 
@@ -229,7 +230,7 @@ def _schedule(compiled: Compiled, most: int, rows: list[Row], most_steps: int, l
     text = compiled["schedule"].show()
     head, _, rest = text.partition("\nkernel ")
     lines = f"kernel {rest}".splitlines() if rest else []
-    reasons = [line for line in head.splitlines() if line.strip()]
+    reasons = [line for line in head.replace("\nas ", ", as ").splitlines() if line.strip()]
     shown = [step.target.tensor for step in simplified.steps[:most_steps]]
     text_lines = linked(lines[:most], shown, sweep_places(rows, simplified), listing.places)
     return {"reasons": reasons, "lines": text_lines, "left": max(0, len(lines) - most)}

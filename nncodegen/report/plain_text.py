@@ -33,7 +33,8 @@ class _Printer(StrPrinter):
         if isinstance(expr, xlogy):
             return f"{self.parenthesize(expr.args[0], PRECEDENCE['Mul'])}*log({self._print(expr.args[1])})"
         name, arguments = expr.func.__name__, ", ".join(self._print(argument) for argument in expr.args)
-        return f"{name} {arguments}" if name == "Σ" and expr.args[0].is_Mul else f"{name}({arguments})"
+        bare = name == "part of" or (name == "Σ" and expr.args[0].is_Mul)
+        return f"{name} {arguments}" if bare else f"{name}({arguments})"
 
 
 def plain_text(expression: Expr) -> str:

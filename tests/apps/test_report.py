@@ -31,8 +31,10 @@ for _library in ("jinja2", "pygments", "matplotlib", "graphlay"):
 from nncodegen.report import maker
 from nncodegen.report.code import code
 from nncodegen.report.derivatives import partials
+from nncodegen.report.formulas import Setter
 from nncodegen.report.graph import graph_of
 from nncodegen.report.page import SHARES
+from nncodegen.report.results import outputs_of
 from nncodegen.report.stages import shared
 from nncodegen.report.sweep import sweep
 
@@ -142,7 +144,7 @@ def test_what_a_page_shows(pages):
     assert "Decision surface" in texts["plane"]
     assert "There is none beside the built module, in the cache or in generated/plane" in texts["plane"]
     assert "Loss over the epochs" in texts["chain"]
-    assert "accuracy over the epochs" in texts["chain"]
+    assert "Accuracy over the epochs" in texts["chain"]
     assert "before and after" in texts["chain"]
     assert "W1 32 × 64" in re.sub("<[^>]*>", "", texts["digits"])
 
@@ -300,6 +302,46 @@ def test_layers_are_nodes(compiled):
     assert graph.nodes["loss"].lines == ["loss", "Σ −y·log(h2)"]
 
 
+x, t, y = sympy.symbols("x t y")
+u = sympy.Function("u")(x, t)
+heat = nn.Sequential(
+    [nn.Dense(3, "tanh"), nn.Dense(1)], inputs=(x, t), outputs=u, name="heat",
+    losses={"equation": u.diff(t) - u.diff(x, 2), "data": u - y},
+)  # fmt: skip
+lstm = nn.Sequential([nn.LSTM(4), nn.Dense(1)], inputs=(5, 2), name="lstm")
+
+
+def test_formulas_are_written_as_in_textbooks():
+    """Gates by their letters, layers above, partial derivatives, cross-entropy as a product; parts are no sums."""
+    latex = {}
+    for model in (lstm, heat, digits):
+        program = model.describe()
+        latex |= {f"{program.name} {step.target.tensor}": Setter(program).latex.step(step) for step in program.steps}
+    state = latex["lstm c1"].replace("\\operatorname{sigmoid}", "σ").replace("{\\left(", "(").replace(" \\right)}", ")")
+    assert state == (
+        "c_{n i l}^{(1)} = c_{\\mathrm{before}, n i l}^{(1)} σ(z_{f, n i l}^{(1)}) + "
+        "\\tanh(z_{c, n i l}^{(1)}) σ(z_{i, n i l}^{(1)})"
+    )
+    assert latex["heat s1"] == "s_{n j}^{(1)} = W_{t, j}^{(1)} t_{n} + W_{x, j}^{(1)} x_{n}"
+    assert latex["heat u_xx"].endswith(" = \\frac{\\partial^{2} u_{n}}{\\partial x_{n}^{2}}")
+    assert latex["digits loss_n"] == "\\ell_{n} = \\sum_{k} \\left(- v_{n k}^{(2)} y_{n k}\\right)"
+    graph = graph_of(lstm.describe(), stabilize(lstm.describe()))
+    assert [graph.nodes[name].lines[1] for name in ("z_f1", "last1")] == ["part of z1", "part of h1"]
+
+
+def test_outputs_are_those_of_predictions():
+    """Curves and surfaces show what is predicted, also of networks with equations, or with statistics of a batch."""
+    rng = np.random.default_rng(0)
+    X, parameters = rng.normal(size=(6, 2)), rng.normal(size=13)
+    W_x, W_t, b, V = parameters[:12].reshape(4, 3)
+    expected = np.tanh(X[:, :1] * W_x + X[:, 1:] * W_t + b) @ V + parameters[12]
+    assert outputs_of(heat.describe(), parameters, X)[:, 0] == pytest.approx(expected)
+    program = nn.Sequential([nn.BatchNormalization(epsilon=0.5)], 2, name="normal").describe()
+    held = {"gamma1": [2.0, 3.0], "beta1": [0.5, -0.5], "moving_mean1": [1.0, 2.0], "moving_variance1": [0.5, 1.5]}
+    found = outputs_of(program, np.concatenate([held[tensor.name] for tensor in program.parameters]), X)
+    assert found == pytest.approx((X - [1, 2]) / np.sqrt([1.0, 2.0]) * [2, 3] + [0.5, -0.5])
+
+
 def test_the_c_leads_to_its_steps_and_back(compiled):
     """Every step is linked with a line of C that defines it, and that line links to the step.
 
@@ -374,7 +416,7 @@ def test_certificates_are_shown_and_compared(tmp_path):
     path.write_text(json.dumps(given))
     page = nn.report(enzyme, certificate=path).html
     assert "It holds: outputs, loss and every derivative" in page
-    assert "8 ordinary, 2 huge points" in page
+    assert "at 10 points: 8 ordinary, 2 huge." in page
     assert "<td>saturated</td>" in page
     assert "gcc &lt;12&gt;" in page
     wrong = {
