@@ -37,14 +37,18 @@ def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel
     """The kernels of one sample, given those of a tile; none where these are plain loops over samples."""
     if not any(kernel.shapes - {Shape.LOOPS} for kernel in kernels):
         return None
-    if program.batch:  # statistics of a batch are none of a single sample
-        results = (*program.outputs, program.loss)
-        program = replace(program, steps=needed(program.steps, results), gradient=(), batch=None, present=None)
-        one = without_samples(program)
+    if program.batch:
+        one = without_samples(without_batch(program))
         return SingleSample(one, _predict(one, replace(layout, transposed=())), None, 1)
     one, gradient = without_samples(program), kernels[-1]
     samples = 1 if layout.features or gradient.descends else SAMPLES  # the second must not see what the first changes
     return SingleSample(one, _predict(one, replace(layout, transposed=())), _gradient(one, layout, gradient), samples)
+
+
+def without_batch(program: Program) -> Program:
+    """The program at rest: statistics of a batch are none of a single sample."""
+    results = (*program.outputs, program.loss)
+    return replace(program, steps=needed(program.steps, results), gradient=(), batch=None, present=None)
 
 
 def without_samples(program: Program) -> Program:

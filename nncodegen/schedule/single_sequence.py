@@ -28,7 +28,7 @@ from nncodegen.schedule.nest import Shape, Storage, matrix_and_row
 from nncodegen.schedule.places import declared, place
 from nncodegen.schedule.plans import SingleSample
 from nncodegen.schedule.recurrences import in_groups, in_place
-from nncodegen.schedule.single_sample import with_outputs, without_samples
+from nncodegen.schedule.single_sample import with_outputs, without_batch, without_samples
 from nncodegen.schedule.statements import numbered, single_values, terms
 
 
@@ -36,7 +36,7 @@ def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | N
     """The kernel that predicts one sample of a program with recurrences; none where windows have weights."""
     if not any(step.operator in RECURRENCES for step in program.steps):
         return None
-    one = without_samples(program)
+    one = without_samples(without_batch(program) if program.batch else program)
     # rows follow each other without padding, so that all gates are the rows of one matrix; arrays begin at vectors
     layout = replace(layout, tile=layout.padding, padding=1, transposed=())
     storage = _with_strides(declared(one, layout), one)

@@ -82,6 +82,25 @@ def test_a_few_sequences_are_predicted_as_many_are():
     np.testing.assert_allclose(module.predict(parameters, rows), expected, atol=1e-14)
 
 
+def test_sequences_are_normalized_over_a_batch():
+    """Statistics of a batch between recurrent layers: predictions at rest, for any number of rows, and gradients."""
+    layers = [nn.SimpleRNN(2, return_sequences=True), nn.BatchNormalization(), nn.SimpleRNN(3)]
+    model = nn.Sequential(layers, (3, 1), name="normalized")
+    program, module = stage(model, fit=False), built(model, fit=False)
+    parameters = RNG.uniform(0.1, 1, program.parameter_count)
+    rows, targets = RNG.normal(size=(17, 3)), RNG.normal(size=(17, 3))
+    values = evaluate(program, parameters, rows, targets)
+    for count in (1, 2, 17):
+        found = module.predict(parameters, rows[:count])
+        np.testing.assert_allclose(found, values[program.outputs[0].tensor][:count], atol=1e-14)
+    loss, gradient = module.loss_and_gradient(parameters, rows, targets)
+    assert loss == pytest.approx(float(values[program.in_training.loss.tensor]), rel=1e-13)
+    expected = {tensor.name: values[e.tensor] for tensor, e in zip(program.parameters, program.gradient, strict=True)}
+    found = module.unpack(gradient)
+    for name in ("W1", "U1", "gamma2", "U3"):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-13)
+
+
 def test_a_sequence_has_at_least_one_step():
     """A length of 0, or one beyond the end, is an error with its position."""
     module = built(MIXED, fit=False)
