@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import Companion, InTraining, Program, gathered, needed
+from nncodegen.ir import SAMPLE, Companion, InTraining, Program, gathered, needed
 from nncodegen.passes.fitting import fit_of
 from nncodegen.passes.hessian import hessian
 from nncodegen.passes.numbering import Numbering, split
@@ -43,7 +43,25 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
         gradient = tuple(followed.get(tensor.name, element) for tensor, element in own)
         derived = replace(derived, gradient=gradient, statistics=(), batch=InTraining(training, loss))
     derived = replace(derived, steps=gathered(needed(numbering.steps, derived.results)))
-    return _with_companions(derived, program, fit)
+    derived = _with_companions(_told_sizes(derived, program), program, fit)
+    companions = (replace(one, program=_told_sizes(one.program, program)) for one in derived.companions)
+    return replace(derived, companions=tuple(companions))
+
+
+def _told_sizes(derived: Program, program: Program) -> Program:
+    """A program made of another one, told the sizes of indices that no tensor has any more.
+
+    So it is where all that had them became a number, as the difference of two values that are always the same.
+    """
+    known = {SAMPLE, *dict(derived.extents)}
+    known |= {index for step in derived.steps if derived.moves for e in step.operands for index in e.indices}
+    told = []
+    for step in derived.steps:
+        known |= {index for operand in step.operands for index in operand.indices}
+        told += [(index, program.sizes.get(index)) for index in step.indices if index not in known]
+        known |= {*step.indices}
+    extents = tuple((index, size) for index, size in told if size is not None)
+    return replace(derived, extents=(*derived.extents, *extents)) if extents else derived
 
 
 def _with_companions(derived: Program, program: Program, fit: bool | None) -> Program:

@@ -68,6 +68,8 @@ def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Stor
     """
     own = [s for s in steps if SAMPLE in s.target.indices and storage[s.target.tensor].place is Place.LOCAL]
     zeros = {step.target: S.Zero for step in own if step.expression == 0}  # no other nest reads them
+    summed = {e.tensor for step in steps for e in step.operands if e not in zeros}  # several of them, as by a sum
+    zeros = {element: zero for element, zero in zeros.items() if element.tensor not in summed}
     steps = [step.xreplace(zeros) for step in steps if step.target not in zeros]
     written = {step.target: terms(step, program) for step in steps}
     places = {step.target: storage[step.target.tensor].place for step in steps}

@@ -57,6 +57,14 @@ def test_activations_compile_without_a_warning(activations, tmp_path):
     compile_strictly(emitted(network(*activations), "float32", fit=False), tmp_path, AT_SIGHT)
 
 
+def test_values_that_are_always_zero(tmp_path):
+    """A shared layer minus itself on the same input is 0, whatever reads it: sums, and a maximum of several values."""
+    inputs, shared = nn.Input(4), nn.Dense(3, "tanh")
+    zero = shared(inputs) - shared(inputs)
+    outputs = [nn.Dense(2)(zero), nn.Activation("softmax")(zero)]
+    compile_strictly(emitted(nn.Network(inputs, outputs), "float64", fit=False), tmp_path, AT_SIGHT)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_compile_without_a_warning(loss, tmp_path):
     """No warning in strict C11, with GCC and Clang, for any loss."""
