@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.certify.exact import bind, derivatives, run
+from nncodegen.certify.points import Point
 from nncodegen.certify.precision import norm_of, outputs_of
 from nncodegen.certify.results import Examined
 from nncodegen.certify.ulps import Precision, bound, distance
-from nncodegen.ir import Element, Program
+from nncodegen.ir import Element, Program, needed
 from nncodegen.passes.simplify import simplify
 from nncodegen.runtime.python.certificate import Fault
 
@@ -90,7 +91,7 @@ def _pairs(algebra: Algebra, examined: Examined) -> Iterator[Pair]:
         yield from _results("describe", algebra.described, described, algebra.given, given)
     yield from _same_names("stabilize", algebra.stabilized, stabilized, algebra.described, described)
     yield from _derivatives(algebra.stabilized, stabilized, algebra.given, given)
-    yield from _same_names("differentiate", algebra.differentiated, differentiated, algebra.stabilized, stabilized)
+    yield from _differentiated(algebra, differentiated, stabilized, point)
     yield from _reverse(algebra, differentiated, given)
     for step in algebra.differentiated.steps:
         held, name = algebra.places[step.target.tensor], step.target.tensor
@@ -108,6 +109,27 @@ def _same_names(
         name = step.target.tensor
         if name in known and found[name].shape == expected[name].shape:
             yield Pair(stage, str(step), found[name], expected[name])
+
+
+def _differentiated(
+    algebra: Algebra, found: Mapping[str, Array], stabilized: Mapping[str, Array], point: Point
+) -> Iterator[Pair]:
+    """The tensors that the differentiated program has of the stabilized one.
+
+    With statistics of a batch, it has them twice: under their own names at rest, with an underscore in training.
+    """
+    after, before = algebra.differentiated, algebra.stabilized
+    if not before.statistics:
+        yield from _same_names("differentiate", after, found, before, stabilized)
+        return
+    at_rest = before.at_rest
+    resting = run(at_rest, bind(at_rest, point.parameters, point.X, point.Y))
+    rest = {step.target.tensor for step in needed(after.steps, (*after.outputs, after.loss))}
+    for step in after.steps:
+        name = step.target.tensor
+        expected = resting.get(name) if name in rest else stabilized.get(name, stabilized.get(name.removesuffix("_")))
+        if expected is not None and expected.shape == found[name].shape:
+            yield Pair("differentiate", str(step), found[name], expected)
 
 
 def _results(
@@ -133,7 +155,9 @@ def _derivatives(
 def _reverse(algebra: Algebra, values: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[Pair]:
     """The derivatives by tensors that ``differentiate`` names after these, beside those of another reverse sweep."""
     program = algebra.differentiated
-    own, exact = derivatives(program, values), derivatives(algebra.given, given)
+    one = np.asarray(mpmath.mpf(1), dtype=object)
+    own, exact = derivatives(program, values, {program.in_training.loss.tensor: one}), derivatives(algebra.given, given)
+    exact |= {s.parameter.tensor: given[s.value.tensor] for s in algebra.given.statistics}
     gradient = {e.tensor: t.name for e, t in zip(program.gradient, program.parameters, strict=True)}
     for step in program.steps:
         name = step.target.tensor

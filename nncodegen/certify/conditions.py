@@ -17,7 +17,7 @@ import numpy as np
 
 from nncodegen.certify.exact import bind, many, run
 from nncodegen.certify.points import Point, numbering
-from nncodegen.certify.precision import Exact, evaluate_rows, outputs_of
+from nncodegen.certify.precision import Exact, evaluate_rows, outputs_of, parts_of
 from nncodegen.certify.products import Array, array_of
 from nncodegen.certify.ulps import Precision
 from nncodegen.ir import Program, Step
@@ -79,8 +79,8 @@ def shaken(program: Program, point: Point, digits: int, precision: Precision, se
 
         with mpmath.workdps(digits):
             rows = [
-                run(program, bind(program, point.parameters, point.X[n : n + 1], point.Y[n : n + 1]), rounded)
-                for n in range(len(point.X))
+                run(program, bind(program, point.parameters, point.X[part], point.Y[part]), rounded)
+                for part in parts_of(program, len(point.X))
             ]
         found.append(
             Exact(

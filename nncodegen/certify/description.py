@@ -16,8 +16,21 @@ from sympy.codegen import cfunctions
 from sympy.functions.elementary.piecewise import ExprCondPair
 
 import nncodegen.ir.quotients  # noqa: F401 (its classes are functions, too)
+from nncodegen.describe.optimizers import OPTIMIZERS
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element, Equation, Initial, Noise, Program, Step, Tensor
+from nncodegen.ir import (
+    PARAMETER,
+    Element,
+    Equation,
+    Hyperparameter,
+    Initial,
+    Noise,
+    Program,
+    Statistic,
+    Step,
+    Tensor,
+    Update,
+)
 from nncodegen.ir.functions import NAN, Primitive, StableFunction
 
 CONSTANTS: dict[str, Any] = {
@@ -55,22 +68,15 @@ def to_data(program: Program) -> dict[str, Any]:
         "parameters": [_tensor(tensor) for tensor in program.parameters],
         "weight": _tensor(program.weight),
         "noise": [[_tensor(one.tensor), one.distribution, one.scale] for one in program.noise],
-        "steps": [
-            [
-                step.target.tensor,
-                list(step.target.indices),
-                step.operator,
-                list(step.over),
-                _tree(step.expression),
-                [_equation(equation) for equation in step.where],
-            ]
-            for step in program.steps
-        ],
+        "steps": [_step(step) for step in program.steps],
         "outputs": [[e.tensor, list(e.indices)] for e in program.outputs],
         "loss": program.loss.tensor,
         "extents": [list(extent) for extent in program.extents],
+        "present": program.present and _tensor(program.present),
+        "statistics": [[s.value.tensor, list(s.value.indices), s.parameter.tensor] for s in program.statistics],
         "labels": program.labels,
         "precision": program.precision,
+        "updates": [_update(update) for update in program.updates if update.name not in OPTIMIZERS],
     }
 
 
@@ -85,24 +91,60 @@ def from_data(data: Mapping[str, Any]) -> Program:
             parameters=tuple(map(_to_tensor, data["parameters"])),
             weight=_to_tensor(data["weight"]),
             noise=tuple(Noise(_to_tensor(tensor), kind, scale) for tensor, kind, scale in data["noise"]),
-            steps=tuple(
-                Step(
-                    Element(name, indices),
-                    _to_expression(tree, own),
-                    operator,
-                    tuple(over),
-                    tuple(map(_to_equation, where)),
-                )
-                for name, indices, operator, over, tree, where in data["steps"]
-            ),
+            steps=tuple(_to_step(row, own) for row in data["steps"]),
             outputs=tuple(Element(name, indices) for name, indices in data["outputs"]),
             loss=Element(data["loss"]),
             extents=tuple((str(index), int(size)) for index, size in data["extents"]),
+            present=data["present"] and _to_tensor(data["present"]),
+            statistics=tuple(
+                Statistic(Element(value, indices), Element(parameter, indices))
+                for value, indices, parameter in data["statistics"]
+            ),
             labels=bool(data["labels"]),
             precision=data["precision"],
+            updates=tuple(_to_update(row, own) for row in data["updates"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ProgramError(f"the description of the model in the certificate cannot be read: {error!r}") from error
+
+
+def _step(step: Step) -> list[Any]:
+    equations = [_equation(equation) for equation in step.where]
+    target = step.target
+    return [target.tensor, list(target.indices), step.operator, list(step.over), _tree(step.expression), equations]
+
+
+def _to_step(row: Any, own: Mapping[str, Any]) -> Step:
+    name, indices, operator, over, tree, where = row
+    equations = tuple(map(_to_equation, where))
+    return Step(Element(name, indices), _to_expression(tree, own), operator, tuple(over), equations)
+
+
+def _update(update: Update) -> list[Any]:
+    """A user's own optimizer; infinity, of which JSON has no number, is a text."""
+    hyperparameters = [[h.name, h.default, str(h.low), str(h.high), h.excludes_low] for h in update.hyperparameters]
+    results = [result.tensor for result in update.results]
+    return [
+        update.name, list(update.state), hyperparameters, [_step(step) for step in update.steps], results,
+        list(update.initial),
+    ]  # fmt: skip
+
+
+def _to_hyperparameter(row: Any) -> Hyperparameter:
+    name, default, low, high, excludes_low = row
+    return Hyperparameter(str(name), float(default), float(low), float(high), bool(excludes_low))
+
+
+def _to_update(row: Any, own: Mapping[str, Any]) -> Update:
+    name, state, hyperparameters, steps, results, initial = row
+    return Update(
+        str(name),
+        tuple(map(str, state)),
+        tuple(map(_to_hyperparameter, hyperparameters)),
+        tuple(_to_step(step, own) for step in steps),
+        tuple(Element(result, (PARAMETER,)) for result in results),
+        tuple(start if isinstance(start, str) else float(start) for start in initial),
+    )
 
 
 def _tensor(tensor: Tensor) -> list[Any]:
@@ -110,13 +152,14 @@ def _tensor(tensor: Tensor) -> list[Any]:
     values = base64.b64encode(initial.values).decode("ascii")
     return [
         tensor.name, list(tensor.shape), initial.distribution, initial.scale, values, tensor.penalized, tensor.trained,
+        tensor.momentum,
     ]  # fmt: skip
 
 
 def _to_tensor(row: Any) -> Tensor:
-    name, shape, distribution, scale, values, penalized, trained = row
+    name, shape, distribution, scale, values, penalized, trained, momentum = row
     start = Initial(str(distribution), float(scale), base64.b64decode(values))
-    return Tensor(str(name), tuple(shape), start, bool(penalized), bool(trained))
+    return Tensor(str(name), tuple(shape), start, bool(penalized), bool(trained), momentum)
 
 
 def _equation(equation: Equation) -> list[Any]:

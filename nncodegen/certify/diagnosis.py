@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from nncodegen.build import build_plainly, load
 from nncodegen.certify.algebra import Algebra, first_fault
 from nncodegen.certify.others import compare_all
-from nncodegen.certify.results import Examined, Found
+from nncodegen.certify.results import TRAINING, Examined, Found
 from nncodegen.certify.scheduled import carried_out
-from nncodegen.certify.steps import Watch, compare_steps, watch
+from nncodegen.certify.steps import DRAWN, Watch, compare_steps, watch
 from nncodegen.emit import Sources
 from nncodegen.runtime.python.certificate import HOLDS, OUT_OF_RANGE, WRONG, Fault, StepFigure
 from nncodegen.schedule import Schedule
@@ -65,6 +65,10 @@ class Diagnosis:
         machine = "each step of a sample was computed again from its operands"
         if self.watch is None:
             machine = "the steps were not compared one by one, as they have very many values"
+        elif self.watch.drawn:
+            machine = f"{DRAWN} drawn values of each step of a sample were computed again from their operands"
+        if self.schedule.program.batch:
+            machine += ", but for what needs the statistics of a batch"
         return f"{machine}; the loops of the schedule were carried out"
 
     @property
@@ -101,7 +105,7 @@ class Diagnosis:
     def _number(self, quantity: str) -> int:
         """The number of the step that defines a result."""
         program = self.schedule.program
-        names = {"loss": program.loss.tensor}
+        names = {"loss": program.loss.tensor, f"loss {TRAINING}": program.in_training.loss.tensor}
         names |= {f"d_{t.name}": e.tensor for t, e in zip(program.parameters, program.gradient, strict=False)}
         names |= {e.tensor: f.tensor for e, f in zip(self.algebra.described.outputs, program.outputs, strict=False)}
         targets = [step.target.tensor for step in program.steps]

@@ -25,6 +25,8 @@ def bind(program: Program, parameters: Array, X: Array, Y: Array) -> dict[str, A
     """
     samples = len(X)
     values = {program.weight.name: np.full(samples, mpmath.mpf(1) / samples, dtype=object)}
+    if program.present:
+        values[program.present.name] = np.full(samples, mpmath.mpf(1), dtype=object)
     for source in program.noise:
         values[source.tensor.name] = zeros([samples, *(size or 1 for size in source.tensor.shape[1:])])
     start = 0

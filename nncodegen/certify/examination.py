@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from nncodegen.certify.batches import SAMPLES, halves
 from nncodegen.certify.points import KINDS, Points
 from nncodegen.certify.precision import settled
 from nncodegen.certify.results import Examined, Programs
@@ -27,21 +28,28 @@ def extent_of(programs: Programs, points: int | None) -> Extent:
     """What takes about a second for a formula, and about a millisecond for each parameter of a large network."""
     small = sum(programs.described.count(step.indices) for step in programs.described.steps) <= SMALL
     usual = Extent(3, 3, 2) if small else Extent(1, 2, 2)
+    if programs.described.statistics:
+        usual = replace(usual, rows=max(usual.rows, SAMPLES))
     return usual if points is None else Extent(points, usual.rows, usual.pairs)
 
 
 def examine(programs: Programs, extent: Extent, seed: int, found: Callable[[Examined], None]) -> dict[str, int]:
-    """Draws points, and calls ``found`` for each where the model has exact results. Returns how many of each kind."""
+    """Draws points, and calls ``found`` for each where the model has exact results. Returns how many of each kind.
+
+    It is called for each part of a model that has several.
+    """
     precision = precision_of(programs.described.precision)
-    counts = {}
+    parts, counts = halves(programs), {}
     for number, kind in enumerate(KINDS):
-        draw = Points(programs.described, programs.simplified, extent.rows, seed * len(KINDS) + number)
+        draw = Points(parts[0].described, parts[0].simplified, extent.rows, seed * len(KINDS) + number)
         count = 0
         for attempt in range(2 * extent.points + 2):
             point = draw.of(kind)
-            exact = settled(programs.given, point.parameters, point.X, point.Y) if point else None
-            if point and exact:
-                found(Examined(programs, point, exact, precision, attempt, extent.pairs))
+            exact = [settled(part.given, point.parameters, point.X, point.Y) for part in parts] if point else [None]
+            if point and all(exact):
+                for part, results in zip(parts, exact, strict=True):
+                    assert results
+                    found(Examined(part, point, results, precision, attempt, extent.pairs))
                 count += 1
             if count == extent.points:
                 break

@@ -19,7 +19,8 @@ from nncodegen.certify.examination import Extent, examine, extent_of
 from nncodegen.certify.given import PROGRAM, given
 from nncodegen.certify.others import compare_all
 from nncodegen.certify.precision import DIGITS
-from nncodegen.certify.results import Examined, Found, Programs, figures
+from nncodegen.certify.results import REST, Examined, Found, Programs, figures
+from nncodegen.certify.scope import left_out
 from nncodegen.certify.steps import watch
 from nncodegen.compiler import Compiler, find_compiler
 from nncodegen.describe import Describable, Optimizer, identity_of
@@ -160,17 +161,8 @@ def _file_of_module(module: Any) -> Path:
 def _programs(described: Program) -> Programs:
     """The programs of a model that a certificate carries."""
     plain = without_derivatives(described)
-    updates = tuple(map(describe_update, OPTIMIZERS))
+    updates = (*map(describe_update, OPTIMIZERS), *described.updates)
     return Programs(plain, plain, simplify(differentiate(stabilize(described), False)), updates)
-
-
-def _check_program(program: Program) -> None:
-    """Raises ModelError for a program whose exact values a certificate does not know."""
-    if program.statistics:
-        raise ModelError(
-            f"{program.name} trains with the statistics of batches (BatchNormalization), of which a certificate does "
-            f"not know exact values: it can be built without one, or with frozen=True"
-        )
 
 
 def _check_identity(module: Any, identity: str) -> None:
@@ -192,7 +184,7 @@ def _examine(
     def at(examined: Examined) -> None:
         for one in modules:
             found.extend(compare_all(one, examined))
-        if diagnosis:
+        if diagnosis and examined.programs.part != REST:
             diagnosis.at(examined)
 
     counts = examine(programs, extent, seed, at)
@@ -202,9 +194,10 @@ def _examine(
 def _certificate(
     module: Module, path: Path, compiled: Compiled, model: Describable, march: str, points: int | None, seed: int
 ) -> Certificate:
-    _check_program(compiled["describe"])
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
+    if isinstance(model, _Known):  # whose own optimizers are rules without a function
+        described = replace(described, updates=(*described.updates, *model.program.updates))
     plain = without_derivatives(described)
     reference, what = given(model, plain)
     programs = Programs(reference, plain, simplified, described.updates)
@@ -221,7 +214,8 @@ def _certificate(
         flags=(*without_paths(KERNEL_FLAGS), *compiler.target), machine=_machine(), variants=tuple(module.variants),
         reference=what, digits=DIGITS, points=counts, rows=extent.rows, seed=seed, date=_now(),
         figures=figures(found, tuple(counts)),
-        steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared, faults=faults,
+        steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared,
+        left_out=left_out(described, simplified, steps is not None), faults=faults,
         program=to_data(described),
     )  # fmt: skip
     try:

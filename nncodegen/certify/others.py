@@ -20,7 +20,7 @@ from nncodegen.certify.exact import bind, derivatives, many, run
 from nncodegen.certify.points import Point
 from nncodegen.certify.precision import Exact, evaluate_rows, norm_of
 from nncodegen.certify.products import Array, zeros
-from nncodegen.certify.results import Examined, Found, compare
+from nncodegen.certify.results import REST, TRAINING, Examined, Found, compare
 from nncodegen.certify.single import compute
 from nncodegen.certify.ulps import LARGEST, bound, distance
 from nncodegen.ir import PARAMETER, Program, Update
@@ -48,8 +48,10 @@ def compare_all(module: Module, examined: Examined) -> Iterator[Found]:
     others, programs = _Others(examined), examined.programs
     with mpmath.workdps(examined.exact.digits), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of trainings that diverge in their only update
-        if examined.point.kind == "ordinary" and not programs.described.noise:
+        if examined.point.kind == "ordinary" and not programs.described.noise and programs.part != REST:
             yield from others.updates(module, {update.name: update for update in programs.updates})
+        if programs.part == TRAINING:
+            return
         yield from others.fields(module)
         yield from others.jacobian(module)
         if examined.point.kind != "at branches":  # where the gradient may jump
@@ -93,32 +95,55 @@ class _Others:
         for name in module.optimizers:
             if name in rules:
                 found = _train(module, point, count, name)
-                yield from self._found(f"update of {name}", [found], self._updated(module, rules[name], count))
+                yield from self._update(f"update of {name}", [found], module, rules[name], count)
         if "sgd" not in rules:
             return
-        found = _train(module, point, 1, "sgd")
-        yield from self._found("update of one sample", [found], self._updated(module, rules["sgd"], 1))
+        if self.examined.programs.part != TRAINING:
+            found = _train(module, point, 1, "sgd")
+            yield from self._update("update of one sample", [found], module, rules["sgd"], 1)
         if module._model.facts.side_by_side:
             parameters, x, y = _arguments(module, point, count)
             many_of_them = np.tile(parameters, (MODELS, 1))
             result = module.train_many(
                 x, y, many_of_them, "sgd", RATE, epochs=1, batch_size=count, shuffle=False, history=False
             )
-            exact = self._updated(module, rules["sgd"], count)
-            yield from self._found("updates of models side by side", list(result.parameters), exact)
+            models = list(result.parameters)
+            yield from self._update("updates of models side by side", models, module, rules["sgd"], count)
 
-    def _updated(self, module: Module, rule: Update, count: int) -> list[Array]:
-        """The exact parameters after an update, from the gradient at the point and from those beside it."""
-        program, examined = self.examined.programs.described, self.examined
-        trained = np.concatenate([np.full(tensor.size, tensor.trained) for tensor in program.parameters])
+    def _update(self, name: str, found: list[Array], module: Module, rule: Update, count: int) -> Iterator[Found]:
+        """Parameters after an update beside the exact ones, from the gradient at the point and from those beside it."""
+        examined = self.examined
+        trained = np.concatenate([np.full(t.size, t.trained) for t in examined.programs.described.parameters])
         before = many(examined.point.parameters)
         numbers = {**module.optimizers[rule.name], "learning_rate": RATE}
-        found = []
-        for exact in (examined.exact, *examined.moved[:2]):
-            gradient = np.sum(exact.gradients[:count], axis=0) / count
-            after = _updated(rule, before, gradient, numbers)
-            found.append(np.where(trained, after, before))
-        return found
+
+        def updated(exact: Exact) -> Array:
+            gradients = exact.gradients[:count]
+            after = _updated(rule, before, np.sum(gradients, axis=0) / len(gradients), numbers)
+            return np.where(trained, after, before)
+
+        def lost(unit: Any) -> float:
+            first, *others = map(updated, examined.more_shaken)
+            return max(distance(other, first, unit) for other in others)
+
+        exact = [self._followed(updated(one), k) for k, one in enumerate((examined.exact, *examined.moved[:2]))]
+        yield from self._found(name, found, exact, lost=lost)
+
+    def _followed(self, after: Array, number: int) -> Array:
+        """Parameters after an update, where some of them follow the statistics of the batch at a point beside."""
+        program = self.examined.programs.given
+        if not program.statistics:
+            return after
+        point, start = self._beside[number], 0
+        values = run(program, bind(program, point.parameters, point.X, point.Y))
+        statistics = {s.parameter.tensor: values[s.value.tensor] for s in program.statistics}
+        for tensor in program.parameters:
+            own = slice(start, start + tensor.size)
+            if tensor.momentum is not None:
+                momentum = mpmath.mpf(tensor.momentum)
+                after[own] = momentum * after[own] + (1 - momentum) * statistics[tensor.name].reshape(-1)
+            start += tensor.size
+        return after
 
     # Derivatives.
 

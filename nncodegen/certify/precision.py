@@ -32,7 +32,8 @@ FLOOR = "1e-360"
 class Exact:
     """Outputs (N, columns), losses (N,) and derivatives (N, P) of the loss of each row, and the digits that it took.
 
-    ``sizes`` are those of the parameters that the derivatives belong to.
+    With statistics of a batch there is one loss, that of the batch, and one row of derivatives. ``sizes`` are those of
+    the parameters that the derivatives belong to.
     """
 
     outputs: Array
@@ -60,12 +61,17 @@ class Exact:
             yield from np.split(row, np.cumsum(self.sizes)[:-1])
 
 
+def parts_of(program: Program, samples: int) -> list[slice]:
+    """What is evaluated by itself: each row; all rows together where a program has statistics of a batch."""
+    return [slice(None)] if program.present else [slice(n, n + 1) for n in range(samples)]
+
+
 def evaluate_rows(program: Program, parameters: Array, X: Array, Y: Array, digits: int) -> Exact:
-    """The results for each row by itself, computed with so many digits."""
+    """The results for each row by itself, or for a whole batch as if it were one, computed with so many digits."""
     found = []
     with mpmath.workdps(digits):
-        for n in range(len(X)):
-            values = run(program, bind(program, parameters, X[n : n + 1], Y[n : n + 1]))
+        for rows in parts_of(program, len(X)):
+            values = run(program, bind(program, parameters, X[rows], Y[rows]))
             found.append(
                 (outputs_of(program, values), values[program.loss.tensor].item(), gradient_of(program, values))
             )
@@ -89,14 +95,14 @@ def gradient_of(program: Program, values: dict[str, Array]) -> Array:
 
 def settled(program: Program, parameters: Array, X: Array, Y: Array) -> Exact | None:
     """The exact results at a point; None where a formula has none there, or none in 1,600 digits."""
-    rows = []
-    for n in range(len(X)):
-        found = climb(partial(evaluate_rows, program, parameters, X[n : n + 1], Y[n : n + 1]))
+    parts = []
+    for rows in parts_of(program, len(X)):
+        found = climb(partial(evaluate_rows, program, parameters, X[rows], Y[rows]))
         if found is None:
             return None
-        rows.append(found)
-    outputs, losses, gradients = (np.concatenate(parts) for parts in zip(*(row.parts for row in rows), strict=True))
-    return Exact(outputs, losses, gradients, max(row.digits for row in rows), rows[0].sizes)
+        parts.append(found)
+    outputs, losses, gradients = (np.concatenate(each) for each in zip(*(part.parts for part in parts), strict=True))
+    return Exact(outputs, losses, gradients, max(part.digits for part in parts), parts[0].sizes)
 
 
 def climb(evaluate: Callable[[int], Exact]) -> Exact | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nncodegen.certify.conditions import moved, shaken
 from nncodegen.certify.exact import many
 from nncodegen.certify.points import Point
-from nncodegen.certify.precision import Exact, norm_of
+from nncodegen.certify.precision import Exact, norm_of, parts_of
 from nncodegen.certify.ulps import LARGEST, Precision, bound, distance
 from nncodegen.ir import Program, Update
 from nncodegen.module import Module
@@ -29,6 +29,9 @@ LONG = 600
 MORE = 12
 """Pairs of further points beside one, where an error is not explained by the usual ones."""
 
+REST, TRAINING = "at rest", "in training"
+"""The parts of a model that trains with statistics of a batch."""
+
 SEVERITY = (HOLDS, OUT_OF_RANGE, DIGITS_LOST, WRONG)
 """The verdicts, the worst last."""
 
@@ -41,6 +44,8 @@ class Programs:
     described: Program
     simplified: Program
     updates: tuple[Update, ...] = ()
+    part: str = ""
+    """Which part of a model they are, where it trains with statistics of a batch."""
 
 
 @dataclass(frozen=True)
@@ -117,17 +122,17 @@ class _OfGradients:
 
 def compare(module: Module, examined: Examined) -> Iterator[Found]:
     """All quantities of a module at a point: for each sample by itself, and for all together."""
-    described = examined.programs.described
+    described, part = examined.programs.described, examined.programs.part
     count = len(examined.point.X)
-    views = [slice(n, n + 1) for n in range(count)] + ([slice(None)] if count > 1 else [])
+    views = parts_of(described, count) + ([slice(None)] if count > 1 and part != TRAINING else [])
     with mpmath.workdps(examined.exact.digits):
         for rows in views:
-            outputs, losses, gradients = _machine(module, examined.point, rows)
-            for name, columns in _outputs(described):
+            outputs, losses, gradients = _machine(module, examined.point, rows, part)
+            for name, columns in _outputs(described) if outputs else ():
                 parts = [matrix[:, columns] for matrix in outputs]
                 yield _found(name, parts, _OfOutputs(rows, columns), examined)
-            yield _found("loss", losses, _OfLosses(rows), examined)
-            for name, places in _parameters(described):
+            yield _found(f"loss {part}".strip(), losses, _OfLosses(rows), examined)
+            for name, places in _parameters(described) if gradients else ():
                 parts = [vector[places] for vector in gradients]
                 yield _found(f"d_{name}", parts, _OfGradients(rows, places), examined)
 
@@ -146,22 +151,27 @@ def figures(found: Sequence[Found], kinds: Sequence[str]) -> tuple[Figure, ...]:
 # --- the machine -------------------------------------------------------------------------------------------------
 
 
-def _machine(module: Module, point: Point, rows: slice) -> tuple[list[Array], list[Array], list[Array]]:
+def _machine(module: Module, point: Point, rows: slice, part: str) -> tuple[list[Array], list[Array], list[Array]]:
     """The outputs, losses and gradients that a module computes of some rows, each in all ways that there are.
 
-    Of several rows, a long batch consists of the same again and again, whose mean is the same.
+    At rest there is no gradient, and in training, there are no outputs. Of several rows, a long batch consists of the
+    same again and again, whose mean is the same.
     """
     parameters, X, Y = (_typed(part, module) for part in (point.parameters, point.X[rows], point.Y[rows]))
     count = len(point.X[rows])
     outputs, losses, gradients = [], [], []
     for times in (1,) if count == 1 else (1, -(-LONG // count)):
         x, y = (None if not part.size else np.tile(part, (times, 1)) for part in (X, Y))
-        loss, gradient = module.loss_and_gradient(parameters, x, y)
+        if part != REST:
+            loss, gradient = module.loss_and_gradient(parameters, x, y)
+            losses.append(many(np.asarray([loss])))
+            gradients.append(many(gradient))
+        if part == TRAINING:
+            continue
         predicted = module.predict(parameters, x)
         ends = (0, len(predicted) // count // 2 * count, len(predicted) - count) if len(predicted) > count else (0,)
         outputs += [many(np.resize(predicted[k : k + count], (count, predicted.shape[1]))) for k in ends]
-        losses += [many(np.asarray([number])) for number in (loss, module.loss(parameters, x, y))]
-        gradients.append(many(gradient))
+        losses.append(many(np.asarray([module.loss(parameters, x, y)])))
     return outputs, losses, gradients
 
 

@@ -6,8 +6,9 @@ a module whose outputs are all values of a sample: inputs, targets and the weigh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import mpmath
@@ -21,10 +22,10 @@ from nncodegen.certify.expressions import formula
 from nncodegen.certify.points import Point
 from nncodegen.certify.precision import norm_of
 from nncodegen.certify.products import zeros
-from nncodegen.certify.single import compute
+from nncodegen.certify.single import ALL, compute, part_of
 from nncodegen.certify.ulps import LARGEST, Precision, bound, distance
 from nncodegen.emit import emit
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor
 from nncodegen.module import Module
 from nncodegen.runtime.python.certificate import HOLDS, OUT_OF_RANGE, WRONG, StepFigure
 from nncodegen.schedule import schedule
@@ -38,16 +39,26 @@ DIGITS = 60
 """The digits of a step, whose operands are numbers of the machine. Where terms cancel, its condition says so."""
 
 MOST = 4_000
+"""The values of all steps of a sample, up to which all of them are compared; beyond, some of each step are drawn."""
+
+DRAWN = 12
+"""How many these are."""
+
+MANY_TIMES = 8
+"""So many times more are looked at to find some that are not 0."""
+
+LARGEST_WATCH = 1_000_000
 """The values of all steps of a sample, up to which these are compiled once more."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """A module whose outputs are steps, and where each of them lies among the columns."""
+    """A module whose outputs are steps, and where each of them lies among the columns; whether values are drawn."""
 
     program: Program
     module: Module
     columns: Mapping[str, slice]
+    drawn: bool = False
 
 
 def watched(simplified: Program) -> Program:
@@ -88,29 +99,78 @@ def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | Non
     ``plainly`` compiles it without any optimization.
     """
     program = watched(simplified)
-    if not program.outputs or sum(program.count(element.indices) for element in program.outputs) > MOST:
+    size = sum(program.count(element.indices) for element in program.outputs)
+    if not program.outputs or size > LARGEST_WATCH:
         return None
+    sources = emit(schedule(program))
+    module = load(build_plainly(sources) if plainly else build(sources, False, march))
+    return Watch(simplified, module, columns_of(program), size > MOST)
+
+
+def columns_of(program: Program) -> dict[str, slice]:
+    """Where each step lies among the outputs of a program of steps."""
     columns, start = {}, 0
     for element in program.outputs:
         size = program.count(element.indices)
         columns[element.tensor.removesuffix(" of each sample")] = slice(start, start + size)
         start += size
-    sources = emit(schedule(program))
-    module = load(build_plainly(sources) if plainly else build(sources, False, march))
-    return Watch(simplified, module, columns)
+    return columns
 
 
 def compare_steps(found: Watch, point: Point, precision: Precision) -> Iterator[tuple[Step, StepFigure]]:
-    """All steps at a point: what the machine makes of the operands that it has, in units in the last place."""
+    """All steps at a point: what the machine makes of the operands that it has, in units in the last place.
+
+    Of large programs these are some values of each step, which are drawn.
+    """
     program = found.program
     values = _values(found, point)
     lengths = lengths_of(program, len(point.X))
+    random = np.random.default_rng(len(program.steps))
     with mpmath.workdps(DIGITS):
         for step in program.steps:
             if step.target.tensor in values and all(e.tensor in values for e in step.operands):
                 operands = {e.tensor: values[e.tensor] for e in step.operands}
                 if all(mpmath.isfinite(number) for array in operands.values() for number in array.flat):
-                    yield step, _figure(step, operands, values[step.target.tensor], lengths, precision)
+                    own = values[step.target.tensor]
+                    parts = _draw(step, own, lengths, random) if found.drawn else [ALL]
+                    yield step, _figure(_Part(step, parts, lengths), operands, own, precision)
+
+
+def _draw(
+    step: Step, values: Array, lengths: Mapping[str, int], random: np.random.Generator
+) -> Sequence[Mapping[str, int]]:
+    """Some values of the indices of a step, or all of them; what a step normalizes stays whole.
+
+    Half of them are where the values are not 0, as far as such are found.
+    """
+    free = [index for index in step.target.indices if index not in step.over]
+    if step.operator in RECURRENCES or prod(lengths[index] for index in free) <= DRAWN:
+        return [ALL]
+    drawn = [{index: int(random.integers(lengths[index])) for index in free} for _ in range(MANY_TIMES * DRAWN)]
+    half = DRAWN // 2
+    others = sorted(drawn[half:], key=lambda at: bool(np.all(part_of(values, step.target, at) == 0)))
+    return [*drawn[:half], *others[:half]]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A step at some values of its indices."""
+
+    step: Step
+    places: Sequence[Mapping[str, int]]
+    lengths: Mapping[str, int]
+
+    def computed(self, operands: Mapping[str, Array]) -> Array:
+        """What it gives there, from its operands."""
+        return _flat(compute(self.step, operands, self.lengths, at) for at in self.places)
+
+    def of(self, whole: Array) -> Array:
+        """Its values there, of all that it has."""
+        return _flat(part_of(whole, self.step.target, at) for at in self.places)
+
+
+def _flat(parts: Iterable[Array]) -> Array:
+    return np.concatenate([np.asarray(part, dtype=object).reshape(-1) for part in parts])
 
 
 def _values(found: Watch, point: Point) -> dict[str, Array]:
@@ -121,6 +181,8 @@ def _values(found: Watch, point: Point) -> dict[str, Array]:
     given = np.hstack([point.X, point.Y, weights]).astype(module.dtype)
     outputs = module.predict(point.parameters.astype(module.dtype), given)
     values = {program.weight.name: many(given[:, -1])}
+    if program.present:
+        values[program.present.name] = many(np.ones(count))
     start = 0
     for tensor in (*program.inputs, *program.targets):
         part = given[:, start : start + tensor.size]
@@ -148,20 +210,17 @@ def _in_order(whole: Array, indices: tuple[str, ...]) -> Array:
     return np.moveaxis(whole, 0, indices.index(SAMPLE))
 
 
-def _figure(
-    step: Step, operands: Mapping[str, Array], found: Array, lengths: Mapping[str, int], precision: Precision
-) -> StepFigure:
-    exact = np.asarray(compute(step, operands, lengths), dtype=object)
+def _figure(part: _Part, operands: Mapping[str, Array], found: Array, precision: Precision) -> StepFigure:
+    exact, step = part.computed(operands), part.step
     text = str(step)
     if not all(mpmath.isfinite(number) and abs(number) <= precision.huge for number in exact.flat):
         return StepFigure(text, 0.0, 0.0, LARGEST, OUT_OF_RANGE)
     unit = precision.ulp(norm_of(exact))
-    error = distance(found, exact, unit)
+    error = distance(part.of(found), exact, unit)
     condition = 0.0
     random = np.random.default_rng(0)
     numbers = {equation.data.tensor for equation in step.where if equation.data is not None}
     for _ in range(PAIRS if formula(step.expression).operands and step.operator != "first" else 0):
         for moved in near(operands, random, precision, numbers):
-            other = np.asarray(compute(step, moved, lengths), dtype=object)
-            condition = max(condition, distance(other, exact, unit))
+            condition = max(condition, distance(part.computed(moved), exact, unit))
     return StepFigure(text, error, condition, bound(condition), HOLDS if error <= bound(condition) else WRONG)

@@ -13,6 +13,8 @@ from nncodegen.certify.description import from_data, to_data
 from nncodegen.certify.differences import without_derivatives
 from nncodegen.certify.points import KINDS, Points
 from nncodegen.certify.scheduled import carried_out
+from nncodegen.certify.steps import Watch, columns_of, compare_steps, watched
+from nncodegen.certify.ulps import precision_of
 from nncodegen.ir import evaluate, functions
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -123,10 +125,10 @@ def test_points_number_something():
 
 def test_programs_are_read_back():
     """Equations, recurrences and derivatives by inputs go through the file of a certificate, and keep their hash."""
-    for model in (gathered(), heat(), images()):
+    for model in (gathered(), heat(), images(), batches()):
         program = described(model)
         read = from_data(json.loads(json.dumps(to_data(program))))
-        assert (read.steps, read.sizes) == (program.steps, program.sizes)
+        assert (read.steps, read.sizes, read.statistics) == (program.steps, program.sizes, program.statistics)
 
 
 def test_the_certificate_of_a_window_and_a_recurrence():
@@ -144,7 +146,7 @@ def batches():
     return nn.Sequential([*layers, nn.Flatten(), nn.Dense(2)], (3, 3, 1), name="batches")
 
 
-@pytest.mark.parametrize("model", [gathered, images, sequences, heat, batches])
+@pytest.mark.parametrize("model", [gathered, images, pytest.param(sequences, marks=pytest.mark.thorough), batches])
 def test_the_schedule_of_what_moves_is_carried_out(model):
     """The loops of right schedules give the values of the program: lists of places, gathered rows, phases, and time."""
     stages = nn.compile_model(model(), until="schedule", fit=False)
@@ -160,6 +162,35 @@ def test_certificates(model):
     assert certificate.holds
     assert nn.verify(nn.build(model(), fit=False)).holds
     assert {figure.kind for figure in certificate.figures} >= {"ordinary", "saturated", "huge", "tiny"}
+
+
+class Machine:
+    """A module of steps that NumPy evaluates, which may get one of them wrong by a millionth of a millionth."""
+
+    dtype = np.dtype("float64")
+
+    def __init__(self, program, wrong=""):
+        self.program, self.wrong = program, wrong
+
+    def predict(self, parameters, given):
+        values = evaluate(self.program, parameters, given)
+        parts = []
+        for element in self.program.outputs:
+            part = np.moveaxis(np.asarray(values[element.tensor]), element.indices.index("n"), 0)
+            parts.append(part.reshape(len(given), -1) * (1 + 1e-12 * (element.tensor == self.wrong)))
+        return np.hstack(parts)
+
+
+def test_values_of_large_programs_are_drawn():
+    """Of each step of a large program some values are compared, at which a wrong step is found as it is elsewhere."""
+    stages = nn.compile_model(images(), until="simplify", fit=False)
+    simplified, point = stages["simplify"], point_of(stages["describe"])
+    program, precision = watched(simplified), precision_of("float64")
+    for wrong in ("", "s1", "t8"):
+        watch = Watch(simplified, Machine(program, wrong), columns_of(program), drawn=True)
+        found = {step.target.tensor: figure.verdict for step, figure in compare_steps(watch, point, precision)}
+        assert len(found) >= 20
+        assert [name for name, verdict in found.items() if verdict != "holds"][:1] == [wrong] * bool(wrong)
 
 
 @pytest.mark.thorough

@@ -285,5 +285,3 @@ def test_refused(two, start):
         two.fit(X, Y)
     with pytest.raises(nn.ModelError, match="plain C, also in WebAssembly, does not"):
         nn.export(TWO, "c", train=True, parameters=start)
-    with pytest.raises(nn.ModelError, match="of which a certificate does not know exact values"):
-        nn.certify(two, TWO)

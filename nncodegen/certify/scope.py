@@ -1,0 +1,27 @@
+"""What a module does that its certificate does not examine, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nncodegen.certify.others import WHOLE
+from nncodegen.ir import Program
+
+
+def left_out(described: Program, simplified: Program, steps: bool) -> tuple[str, ...]:
+    """What is not examined of a model; ``steps`` says whether its steps were compared one by one."""
+    return tuple(_left_out(described, simplified, steps))
+
+
+def _left_out(described: Program, simplified: Program, steps: bool) -> Iterator[str]:
+    if not steps:
+        yield "the steps one by one, which have very many values"
+    elif described.statistics:
+        yield "one by one, the steps that need the statistics of a batch"
+    yield "updates, as there is noise in training" if described.noise else "updates after the first"
+    yield "penalties, clipping, weights of samples, and metrics"
+    companions = {companion.name for companion in simplified.companions}
+    if "hessian" in companions and described.parameter_count > WHOLE:
+        yield "the whole Hessian, of which one product is examined"
+    if "fitting" in companions:
+        yield "fits and fit_many, but for the rows and products that they ask for"
