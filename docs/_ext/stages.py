@@ -37,6 +37,10 @@ MODELS: dict[str, Callable[[], Describable]] = {"perceptron": lambda: perceptron
 """The models whose stages the site shows."""
 
 
+LANGUAGES = {"schedule": "text", "emit": "c"}
+"""How the text of a stage is coloured; that of the others as formulas in Python."""
+
+
 @cache
 def compiled(name: str) -> Compiled:
     """A model and what the stages up to C make of it."""
@@ -63,7 +67,7 @@ class Stage(SphinxDirective):
         if model not in MODELS or stage not in ABOUT:
             raise self.error(f"there is no stage {stage} of {model}")
         text = text_of(model, stage, self.options.get("from"), self.options.get("to"))
-        return [nodes.literal_block(text, text, language="c" if stage == "emit" else "python", classes=["stage"])]
+        return [nodes.literal_block(text, text, language=LANGUAGES.get(stage, "python"), classes=["stage"])]
 
 
 class Report(SphinxDirective):

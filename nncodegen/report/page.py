@@ -230,7 +230,7 @@ def _schedule(compiled: Compiled, most: int, rows: list[Row], most_steps: int, l
     text = compiled["schedule"].show()
     head, _, rest = text.partition("\nkernel ")
     lines = f"kernel {rest}".splitlines() if rest else []
-    reasons = [line for line in head.replace("\nas ", ", as ").splitlines() if line.strip()]
+    reasons = [line for line in head.splitlines() if line.strip()]
     shown = [step.target.tensor for step in simplified.steps[:most_steps]]
     text_lines = linked(lines[:most], shown, sweep_places(rows, simplified), listing.places)
     return {"reasons": reasons, "lines": text_lines, "left": max(0, len(lines) - most)}

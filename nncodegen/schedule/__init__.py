@@ -120,7 +120,7 @@ def _with_long_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple
         times *= 2
     if times == 1:
         return layout, gradient
-    why = f"as it has no layers, and its gradient arrays of {bytes_of(times * gradient.arrays, program):,} bytes"
+    why = f"as it has no layers, and its gradient has arrays of {bytes_of(times * gradient.arrays, program):,} bytes"
     layout = replace(layout, tile=times * layout.tile, reasons=(why, *layout.reasons[1:]))
     return layout, _gradient(program, layout)
 

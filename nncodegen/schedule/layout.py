@@ -100,7 +100,8 @@ class Layout:
 
     def show(self) -> str:
         """The choices and their reasons, as text."""
-        return "\n".join([f"tiles of {self.tile} samples", *self.reasons]) + "\n"
+        tile = ", ".join([f"tiles of {self.tile} samples", *self.reasons[:1]])  # the first reason is that of the tile
+        return "\n".join([tile, *self.reasons[1:]]) + "\n"
 
 
 def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:

@@ -216,7 +216,7 @@ def test_choices_that_cannot_be_meant(choices, message):
 def test_show():
     """The choices and the loops print readably."""
     text = scheduled(NETWORK).show()
-    assert text.startswith("tiles of 64 samples\n")
+    assert text.startswith("tiles of 64 samples, 8 vectors, as samples run innermost\n")
     assert "kernel gradient" in text
     assert "for j, i, n in blocks of outputs in registers:\n        s1[n, j] = sum(i) W1[j, i]*x tile[n, i]" in text
 
