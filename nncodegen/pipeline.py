@@ -118,6 +118,7 @@ def build_module(
     schedule: Mapping[str, object] = NO_CHOICES,
     march: str = "native",
     fit: bool | None = None,
+    segment_length: int | None = None,
 ) -> Module:
     """Compiles a model and imports the module. This is ``nncodegen.build``.
 
@@ -133,7 +134,9 @@ def build_module(
     family: such a module holds its kernel for several of them, uses the fastest that the CPU where it is imported can
     run (``module.variant``), and its results differ between CPUs by rounding. ``fit`` says whether the module can fit
     its model by least squares (``module.fit``, ``train(optimizer="lm")``): formulas can by default, a network needs
-    fit=True, as that takes more time to compile.
+    fit=True, as that takes more time to compile. ``segment_length`` is for long sequences: a
+    training keeps the states of recurrent layers before every so many steps alone, and computes the steps between again
+    on its way back. That takes less memory and more time; the results are the same, gradients to rounding.
 
     Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Without a C compiler, and without
     ``out``, it is not compiled: NumPy evaluates it, which is slow (``module.variant`` is "numpy"), and a RuntimeWarning
@@ -141,11 +144,12 @@ def build_module(
     """
     if dump and out is None:
         raise BuildError("dump writes the text of every stage to the folder out: name one")
+    choices = dict(schedule) if segment_length is None else {**schedule, "segment_length": segment_length}
     if out is not None:
         check_folder(Path(out))  # before the work, not after it
     stages: list[Stage] = []
     try:
-        compiled = compile_model(model, precision, force, stages.append, choices=schedule, march=march, fit=fit)
+        compiled = compile_model(model, precision, force, stages.append, choices=choices, march=march, fit=fit)
     except CompilerNotFoundError as error:
         if out is not None:
             raise

@@ -43,20 +43,34 @@ class Grid:
         shape = [length if name == index else 1 for name, length in self.axes.items()]
         return np.arange(self.axes[index]).reshape(shape)
 
+    def of_segment(self, time: str) -> Grid:
+        """The grid of one segment, whose begin and end are given: its axis of time has the steps of that alone."""
+        if time not in self.axes or time in self.given:
+            return self
+        begin, end = int(self.given["begin"]), int(self.given["end"])
+        axes = {index: end - begin if index == time else length for index, length in self.axes.items()}
+        steps = np.arange(begin, end).reshape([-1 if index == time else 1 for index in axes])
+        return replace(self, axes=axes, given={**self.given, time: steps})
+
     def right(self, equation: Equation) -> Array:
         """The right side of an equation."""
         return np.asarray(
             sum((f * self.number(index) for index, f in equation.terms), start=np.asarray(equation.offset))
         )
 
-    def solved(self, solved: Solved, ends: Mapping[str, int], read: Read) -> Grid:
-        """The grid with what equations give: indices in a range that ``ends``, and conditions that hold."""
+    def solved(self, solved: Solved, ends: Mapping[str, int], read: Read, time: str = "") -> Grid:
+        """The grid with what equations give: indices in a range that ``ends``, and conditions that hold.
+
+        Where ``time`` is one of them, it is within the segment that is given.
+        """
         grid = self
         for solution in solved.solutions:
             terms = ((read(e, grid) if isinstance(e, Element) else grid.number(e), f) for e, f in solution.terms)
             value = np.asarray(sum((factor * each for each, factor in terms), start=np.asarray(solution.offset)))
             whole = np.where(np.isfinite(value) & (value == np.floor(value)), value, -1)
             inside = (whole >= 0) & (whole < solution.divisor * ends[solution.index]) & (whole % solution.divisor == 0)
+            if solution.index == time:
+                inside = inside & (self.given["begin"] <= whole) & (whole < self.given["end"])
             number = np.where(inside, whole, 0).astype(np.int64) // solution.divisor
             grid = replace(grid, given={**grid.given, solution.index: number}, holds=grid.holds & inside)
         return grid.where(solved.conditions, read)

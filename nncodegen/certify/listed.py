@@ -16,7 +16,7 @@ import numpy as np
 from nncodegen.certify.grids import Array, Grid
 from nncodegen.certify.memory import Memory
 from nncodegen.ir import SAMPLE, Element, Program
-from nncodegen.schedule import Place, Storage
+from nncodegen.schedule import Place
 from nncodegen.schedule.windows import Window
 
 LISTS = ("rows", "terms", "columns")
@@ -44,6 +44,7 @@ class Listed:
         memory, window, target = self.memory, self.window, self.target
         place = memory.kernel.place(target)
         whole = Grid({index: self._size(index) for index in target.indices if index not in self.given}, self.given)
+        whole = whole.of_segment(window.time)
         memory.forget(target, whole)
         if window.scatters:
             begin = int(
@@ -52,7 +53,7 @@ class Listed:
             sizes = [self._size(index) for index in target.indices[1:] if index not in window.given]
             memory.flat[place][begin : begin + prod(sizes) * memory.samples] = 0
         scale = 0.0
-        for values in product(*(range(self._size(index)) for index in window.positions)):
+        for values in product(*(range(self._begin(i), self._begin(i) + self._size(i)) for i in window.positions)):
             at = {**self.given, **dict(zip(window.positions, map(np.asarray, values), strict=True))}
             scale += sum(self._position(grid, place) for grid in self._grids(at))
         positions, what = memory.position(target, whole), "sums up to" if self._sums else "gives"
@@ -96,7 +97,7 @@ class Listed:
     def _places(self, element: Element, grid: Grid, along: bool) -> Array:
         """Where an element lies, by the indices of loops and lists, and by what follows in memory."""
         storage = self.memory.storage(element)
-        shifted = Storage(storage.place, storage.offset + storage.shift, storage.strides)
+        shifted = replace(storage, offset=storage.offset + storage.shift)
         counts, rest = self.window.place(element, shifted)
         places = np.asarray(rest)
         for index, count in counts.items():
@@ -116,8 +117,13 @@ class Listed:
         """The indices of its positions and lists."""
         return (*self.window.positions, *(index for indices in self.window.listed for index in indices))
 
+    def _begin(self, index: str) -> int:
+        """The first value of an index: that of a segment, if it goes over the steps of one."""
+        return int(self.given["begin"]) if index == self.window.time != "" else 0
+
     def _size(self, index: str) -> int:
-        return self.program.sizes[index] or self.memory.samples
+        size = self.program.sizes[index] or self.memory.samples
+        return int(self.given["end"]) - self._begin(index) if index == self.window.time != "" else size
 
     def _grids(self, at: Mapping[str, Array]) -> Iterator[Grid]:
         """The lists of a position as axes, in parts of which not too much is read at once."""
@@ -147,7 +153,7 @@ class Listed:
         indices = self.window.listed[number] if number < len(self.window.listed) else ()
         sizes = [self._size(index) for index in indices]
         parts = np.indices(sizes).reshape(len(sizes), prod(sizes))
-        numbers: dict[str, Array] = dict(zip(indices, parts, strict=True))
+        numbers: dict[str, Array] = {i: part + self._begin(i) for i, part in zip(indices, parts, strict=True)}
         grid = Grid({LISTS[number]: prod(sizes)}, {**at, **numbers})
         inside = np.ones(prod(sizes), bool)
         for of, equation in self.window.tests:

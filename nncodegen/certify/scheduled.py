@@ -26,7 +26,8 @@ from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.program import elements
 from nncodegen.runtime.python.certificate import Fault
 from nncodegen.schedule import Kernel, Nest, Place, Schedule, Shape, Statement, When
-from nncodegen.schedule.nest import Repeat, Samples
+from nncodegen.schedule.around import Move, Segments
+from nncodegen.schedule.nest import Samples
 
 Array = NDArray[Any]
 
@@ -34,7 +35,7 @@ HOLDS = {When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, Wh
 """What is the case in a full tile, for which the loss is wanted, without a BLAS."""
 
 OUTSIDE: Mapping[str, Array] = {}
-"""What is given outside of loops over time: nothing."""
+"""What is given outside of loops over segments: nothing."""
 
 
 def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fault | None:
@@ -94,37 +95,56 @@ class _Run:
     # Nests.
 
     def _nests(self, nests: Iterable[Nest]) -> None:
+        """Nests one after the other; those of a sweep for one segment after the other."""
+        for segments, sweep in groupby(nests, lambda nest: nest.segments):
+            if not segments:
+                self._in_time(sweep, OUTSIDE)
+                continue
+            members, numbers = list(sweep), range(segments.count)
+            self._moves(segments.before, OUTSIDE)
+            for number in numbers if segments.forward else reversed(numbers):
+                given = _of_segment(segments, number)
+                self._moves(segments.begin, given)
+                self._in_time(members, given)
+                self._moves(segments.end, given)
+
+    def _in_time(self, nests: Iterable[Nest], given: Mapping[str, Array]) -> None:
         """Nests one after the other; neighbours that depend on each other for one time after the other."""
         for repeat, group in groupby(nests, lambda nest: nest.repeat):
             members = [chosen for chosen in map(_chosen, group) if chosen]
             if not repeat:
                 for nest in members:
-                    self._nest(nest, OUTSIDE)
+                    self._nest(nest, given)
                 continue
-            self._begin(repeat)
-            times = range(repeat.size)
+            self._moves(repeat.begins, given)
+            times = range(int(given["begin"]), int(given["end"])) if repeat.within else range(repeat.size)
             for time in times if repeat.forward else reversed(times):
                 for nest in members:
-                    self._nest(nest, {repeat.index: np.asarray(time)})
+                    self._nest(nest, {**given, repeat.index: np.asarray(time)})
 
-    def _begin(self, repeat: Repeat) -> None:
-        """What is 0 before the first time of a loop."""
-        for first, rest in repeat.begins():
-            begin = int(self.memory.position(first, Grid({})))
-            count = prod(self.program.sizes[index] or 1 for index in rest)
-            self.memory.flat[Place.ARRAY][begin : begin + count * self.memory.samples] = 0
+    def _moves(self, moves: Iterable[Move], given: Mapping[str, Array]) -> None:
+        """Rows that become those of other arrays, or 0."""
+        array = self.memory.flat[Place.ARRAY]
+        for move in moves:
+            begin = int(self.memory.position(move.target, Grid({}, given)))
+            count = prod(self.program.sizes[index] or 1 for index in move.rest) * self.memory.samples
+            source = int(self.memory.position(move.source, Grid({}, given))) if move.source else 0
+            array[begin : begin + count] = array[source : source + count] if move.source else 0
 
     def _nest(self, nest: Nest, given: Mapping[str, Array]) -> None:
-        """The loops of a nest; ``given`` is the time of a loop around them."""
+        """The loops of a nest; ``given`` is what loops around them give."""
         self.current = str(nest.steps[0])
+        time = nest.segments.index if nest.segments else ""
+        self.memory.unfinished = frozenset(step.target.tensor for step in nest.steps if time in step.over)
         if nest.shape is Shape.PLACES and nest.window:
             Listed(nest.window, nest.steps[0].target, self.memory, self.program, given).carry_out()
             return
         ends = {axis.index: self._end(axis.index, axis.end) for axis in nest.axes}
         solved = {solution.index for solution in nest.solved.solutions} if nest.solved else set()
-        grid = Grid({index: end for index, end in ends.items() if index not in {*nest.unrolled, *solved}}, given)
+        axes = {index: end for index, end in ends.items() if index not in {*nest.unrolled, *solved}}
+        grid = Grid(axes, given).of_segment(time)
         if nest.solved:
-            grid = grid.solved(nest.solved, ends, partial(self.memory.read, target=nest.steps[0].target))
+            grid = grid.solved(nest.solved, ends, partial(self.memory.read, target=nest.steps[0].target), time)
         for part in nest.statements:
             for statement in part:
                 self._statement(statement, grid)
@@ -133,7 +153,8 @@ class _Run:
 
     def _end(self, index: str, end: int | Samples) -> int:
         """How often a loop runs, without what pads a row."""
-        return self.memory.samples if isinstance(end, Samples) else min(end, self.program.sizes[index] or end)
+        size = self.program.sizes[index] or self.memory.samples
+        return size if isinstance(end, Samples) else min(end, size)
 
     def _statement(self, statement: Statement, grid: Grid) -> None:
         """A statement for all values of the indices of its loops."""
@@ -157,11 +178,15 @@ class _Run:
         """A step that reduces something in its loops, or runs in blocks."""
         self.current = self.memory.text(step.target.tensor)
         everywhere = replace(grid, holds=np.asarray(True))
-        if step.over:
+        later = (
+            step.target.tensor in self.memory.unfinished and not self._begins(nest, grid) and SAMPLE not in step.over
+        )
+        if step.over and not later:
             self.memory.forget(step.target, everywhere)
         value = self._value(step.expression, grid, step.target)
         over = tuple(k for k, index in enumerate(grid.axes) if index in step.over and index != SAMPLE)
         terms = grid.kept(value, -np.inf if step.operator == "max" else 0.0)
+        known = self.memory.at(Place.ARRAY, self.memory.position(step.target, everywhere)) if later else np.asarray(0)
         if SAMPLE in step.over:
             self.memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere)
         elif step.operator == "max":
@@ -169,10 +194,14 @@ class _Run:
         elif step.operator == "first":
             self.memory.store(step.target, self._first(value, nest, grid, over), everywhere)
         else:
-            total = np.sum(terms, axis=over, keepdims=True)
+            total = np.sum(terms, axis=over, keepdims=True) + (known if later else 0)
             self.memory.store(
                 step.target, total, everywhere, lambda: float(np.linalg.norm(np.ravel(terms)) * terms.size)
             )
+
+    def _begins(self, nest: Nest, grid: Grid) -> bool:
+        """Whether a sum over time begins with this segment, rather than goes on."""
+        return nest.segments is None or int(grid.given["segment"]) == nest.segments.first
 
     def _first(self, value: Array, nest: Nest, grid: Grid, over: tuple[int, ...]) -> Array:
         """The number of the first term that is not 0, or how many there are."""
@@ -187,6 +216,14 @@ class _Run:
         """An expression along all axes."""
         read = {element: self.memory.read(element, grid, target) for element in elements(expression)}
         return np.broadcast_to(np.asarray(interpret(expression, read, exact=False), float), grid.shape)
+
+
+def _of_segment(segments: Segments, number: int) -> dict[str, Array]:
+    """What a loop over segments gives: its number, where it begins and ends, and the rows that are moved."""
+    begin = number * segments.length
+    end = min(begin + segments.length, segments.size)
+    found = {"segment": number, "begin": begin, "end": end, "(end - 1)": end - 1, "(end - begin - 1)": end - begin - 1}
+    return {name: np.asarray(value) for name, value in found.items()}
 
 
 def _chosen(nest: Nest) -> Nest | None:

@@ -12,7 +12,7 @@ from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element
 from nncodegen.schedule import Nest, Place
 from nncodegen.schedule.branches import factors, rest_of
-from nncodegen.schedule.nest import end_of
+from nncodegen.schedule.heads import end_of
 
 
 def blas_product(nest: Nest, at: Elements, scale: str) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from nncodegen.emit.windows import WindowPrinter
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.schedule import Filling, Nest, Place, Shape
 from nncodegen.schedule.branches import factors, rest_of
-from nncodegen.schedule.nest import end_of, matrix_and_row
+from nncodegen.schedule.heads import end_of
+from nncodegen.schedule.nest import matrix_and_row
 
 
 class Calls:

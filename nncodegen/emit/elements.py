@@ -132,6 +132,8 @@ class Elements:
             text = self.stride_text(element, index, stride)
             if index == SAMPLE and self.kernel.plan.samples is Role.ABSENT:
                 continue
+            if index == self.kernel.storage[element.tensor].within:
+                index = f"({index} - begin)"
             if index.isdigit() and text != "TILE":
                 offset += int(text) * int(index)
             elif "0" not in (index, text):
@@ -245,9 +247,8 @@ class ElementsOfModels(Elements):
 
 
 def _read(nests: Iterable[Nest]) -> dict[str, Element]:
-    """The elements that nests, and what runs in their place, read and compute, by their tensors."""
-    steps = (step for nest in nests for variant in nest.variants for step in variant.steps)
-    return {element.tensor: element for step in steps for element in (*step.operands, step.target)}
+    """The elements that nests read and compute, by their tensors."""
+    return {element.tensor: element for nest in nests for element in nest.elements}
 
 
 def noise_arguments(source: Noise) -> str:

@@ -20,7 +20,8 @@ from nncodegen.emit.printer import Printer
 from nncodegen.ir import SAMPLE, Element, Equation, Step
 from nncodegen.ir.equations import affine
 from nncodegen.schedule import Filling, Nest, Padding, Place, Role, Shape, Statement, When
-from nncodegen.schedule.nest import end_of
+from nncodegen.schedule.around import Move
+from nncodegen.schedule.heads import first_of, heads_of
 
 CONDITIONS = {
     When.LOSS: "with_loss", When.FEW: "count < FEW", When.MANY: "samples >= FEW", When.BLAS: "gemm",
@@ -49,15 +50,30 @@ class LoopPrinter:
     def print(self, nests: Iterable[Nest]) -> None:
         """The nests, one after the other, each after a comment that names its steps.
 
-        Neighbours that depend on each other share a loop over time.
+        Neighbours that depend on each other share a loop over time, and those of a sweep one over its segments.
         """
+        for segments, sweep in groupby(nests, lambda nest: nest.segments):
+            if not segments:
+                self._in_time(sweep)
+                continue
+            self._lines.add("", f"/* {segments.title} */", *map(self._move, segments.before))
+            with self._lines.block(segments.head):
+                self._lines.add(segments.limits, *map(self._move, segments.begin))
+                self._in_time(sweep)
+                self._lines.add(*map(self._move, segments.end))
+
+    def _move(self, move: Move) -> str:
+        """Makes a row that of another array, or 0."""
         tile = "" if self._kernel.plan.samples is Role.ABSENT else "*TILE"
+        size = f"{prod(map(self._at.size, move.rest))}{tile}*sizeof(real)"
+        if not move.source:
+            return f"memset(&{self._at.stored(move.target)}, 0, {size});"
+        return f"memcpy(&{self._at.stored(move.target)}, &{self._at.stored(move.source)}, {size});"
+
+    def _in_time(self, nests: Iterable[Nest]) -> None:
         for repeat, group in groupby(nests, lambda nest: nest.repeat):
             with ExitStack() as around:
-                self._lines.add(*([""] if repeat else []))
-                for first, rest in repeat.begins() if repeat else ():
-                    count = prod(map(self._at.size, rest))
-                    self._lines.add(f"memset(&{self._at.stored(first)}, 0, {count}{tile}*sizeof(real));")
+                self._lines.add(*([""] if repeat else []), *map(self._move, repeat.begins if repeat else ()))
                 if repeat:
                     around.enter_context(self._lines.block(repeat.head))
                 self._in_blocks(group)
@@ -232,7 +248,7 @@ class LoopPrinter:
         count = prod(self._at.size(index) for index, _ in numbers)
         start = NEUTRAL.get(step.operator or "", str(count))
         with self._outer(nest.outer, nest):
-            with self._innermost(self._samples(nest), nest, INDEPENDENT):
+            with self._blocks(first_of(nest)), self._innermost(self._samples(nest), nest, INDEPENDENT):
                 self._lines.add(f"{target} = {start};")
             with self._outer(nest.reduced, nest), self._innermost(self._samples(nest), nest, INDEPENDENT):
                 exists = self._gathered(nest)
@@ -282,14 +298,14 @@ class LoopPrinter:
 
     def _outer(self, indices: Sequence[str], nest: Nest) -> AbstractContextManager[None]:
         """Loops over indices, around others."""
-        return self._blocks(_heads(indices, nest))
+        return self._blocks(heads_of(indices, nest))
 
     def _innermost(self, indices: Sequence[str], nest: Nest, note: str = "") -> AbstractContextManager[None]:
         """Loops over indices, and over models that lie side by side; the innermost after a hint for the compiler."""
         return self._blocks(self._innermost_heads(indices, nest, note))
 
     def _innermost_heads(self, indices: Sequence[str], nest: Nest, note: str) -> list[str]:
-        heads = _heads(indices, nest)
+        heads = heads_of(indices, nest)
         if self._models:
             return [*heads, f"{self._at.group}_LOOP\nfor (size_t lane = 0; lane < {self._at.group}; lane++)"]
         if note == INDEPENDENT and indices and nest.axis(indices[-1]).short:
@@ -309,20 +325,6 @@ def told(steps: Iterable[Step], name_of: Callable[[Element], str]) -> list[str]:
 def _only_when(nest: Nest) -> When | None:
     """The condition on which a nest runs, with nothing in its place otherwise; None if it always runs."""
     return nest.branch.when if nest.branch and not nest.branch.otherwise else None
-
-
-def _heads(indices: Iterable[str], nest: Nest) -> list[str]:
-    """How loops begin; an index that an equation gives has none, but a test that there is such a value."""
-    solutions = {solution.index: solution for solution in nest.solved.solutions} if nest.solved else {}
-    heads = []
-    for index in indices:
-        solution, end = solutions.get(index), end_of(nest, index)
-        if not solution:
-            heads.append(f"for (size_t {index} = 0; {index} < {end}; {index}++)")
-        elif not solution.gathers:  # what would be below 0 is a very large number
-            whole = f" && {solution.divisor}*{index} == {solution.dividend}" if solution.divisor > 1 else ""
-            heads.append(f"const size_t {index} = {solution};\nif ({index} < {end}{whole})")
-    return heads
 
 
 def given(value: str, conditions: Sequence[str], otherwise: str = "0") -> str:

@@ -11,7 +11,8 @@ from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.ir import SAMPLE, Element
 from nncodegen.ir.equations import affine
-from nncodegen.schedule.nest import Nest, Place, Storage
+from nncodegen.schedule.heads import head_of, most_of
+from nncodegen.schedule.nest import Nest, Place
 from nncodegen.schedule.windows import LISTS, Linear, Window
 
 
@@ -36,15 +37,15 @@ class WindowPrinter:
                     f"zero({begin}, {prod(at.size(i) for i in target.indices[1:] if i not in window.given)}*TILE);"
                 )
             begin = " = {{0, 0}}" if window.tests else ""  # a list may have no entry
-            sizes = (prod(map(at.size, listed)) for listed in window.listed)
+            sizes = (prod(most_of(nest, index, at.size(index)) for index in listed) for listed in window.listed)
             lines.add(f"place {', '.join(f'{k}[{size}]{begin}' for k, size in zip(LISTS, sizes, strict=False))};")
             if not window.tests:
-                self._lists(window, pairs, target, lines)
+                self._lists(nest, window, pairs, lines)
             with ExitStack() as loops:
                 for index in window.positions:
-                    loops.enter_context(lines.block(self._loop(index)))
+                    loops.enter_context(lines.block(head_of(nest, index)))
                 if window.tests:
-                    self._lists(window, pairs, target, lines)
+                    self._lists(nest, window, pairs, lines)
                 begins = [self._begin(e, p, window) for e, p in zip(elements, (first, second, out), strict=True)]
                 width = "*".join([*(str(at.size(index)) for index in window.along), "TILE"])
                 function, end = "products", f"{width}, {int(window.scatters)}"
@@ -56,21 +57,19 @@ class WindowPrinter:
                 lines.add(*wrapped(f"place_{function}({', '.join([*lists, *begins, end])});"))
         yield from str(lines).splitlines()
 
-    def _loop(self, index: str) -> str:
-        return f"for (size_t {index} = 0; {index} < {self._at.size(index)}; {index}++)"
-
     def _place(self, window: Window, element: Element) -> Linear:
         """Where an element lies, from the pointer of its tensor or in the array of sums."""
         storage = self._at.kernel.storage[element.tensor]
         offset = storage.offset if storage.place is Place.SUM else 0
-        return window.place(element, Storage(storage.place, offset, storage.strides))
+        return window.place(element, replace(storage, offset=offset))
 
-    def _lists(self, window: Window, pairs: Sequence[tuple[Linear, Linear]], target: Element, lines: Lines) -> None:
+    def _lists(self, nest: Nest, window: Window, pairs: Sequence[tuple[Linear, Linear]], lines: Lines) -> None:
         """Makes the two lists: what the indices of each count for in memory."""
+        target = nest.steps[0].target
         for number, (name, listed) in enumerate(zip(LISTS, window.listed, strict=False)):
             count = f"{name[:-1]}_count"
             in_list = (number == 1, number == 1 or self._at.place(target) is not Place.SUM)
-            places = [([(i, counts[i]) for i in listed if counts.get(i)], rest if known else 0)
+            places = [([(i, counts[i]) for i in window.counted(listed) if counts.get(i)], rest if known else 0)
                       for (counts, rest), known in zip(pairs[number], in_list, strict=True)]  # fmt: skip
             entry = f"{name}[{count}++] = (place) {{{', '.join(affine(*each) for each in places)}}};"
             tests = [equation for of, equation in window.tests if of == number]
@@ -78,7 +77,7 @@ class WindowPrinter:
             lines.add(f"size_t {count} = 0;")
             with ExitStack() as loops:
                 for index in listed:
-                    loops.enter_context(lines.block(self._loop(index)))
+                    loops.enter_context(lines.block(head_of(nest, index)))
                 if texts:  # what would be below 0 is a very large number
                     loops.enter_context(lines.block(f"if ({' && '.join(texts)})"))
                 lines.add(entry)
@@ -87,7 +86,7 @@ class WindowPrinter:
         """Where an array begins for a position."""
         counts, rest = place
         sums = self._at.place(element) is Place.SUM
-        terms = [(index, counts[index]) for index in (*window.given, *window.positions) if counts.get(index)]
-        text = affine(terms, rest if sums else 0)
+        own = window.counted((*window.given, *window.positions))
+        text = affine([(index, counts[index]) for index in own if counts.get(index)], rest if sums else 0)
         name = "sums" if sums else self._at.begin(element)
-        return name if text == "0" else f"{name} + {text}"
+        return name if text == "0" else f"{name} + {f'({text})' if 'begin' in text else text}"

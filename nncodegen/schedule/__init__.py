@@ -52,6 +52,7 @@ from nncodegen.schedule.plans import SideBySide, SingleSample
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.registers import StraightLine
 from nncodegen.schedule.result import Descent, Schedule
+from nncodegen.schedule.segments import choose_segments
 from nncodegen.schedule.single_sample import choose_single_sample
 from nncodegen.schedule.single_sequence import choose_single_sequence
 from nncodegen.schedule.transposed import choose_transposed
@@ -63,11 +64,11 @@ NO_CHOICES: Mapping[str, object] = {}
 def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Schedule:
     """The loops for a program; ``choices`` overrides the layout.
 
-    See ``choose_layout``, ``choose_blas`` and ``choose_transposed`` for the choices that there are.
+    The functions ``choose_layout``, ``choose_blas``, ``choose_transposed`` and ``choose_segments`` say which there are.
     """
     program = settled(program)
     layout = choose_blas(program, choose_layout(program, choices), choices)
-    layout = choose_transposed(program, layout, choices)
+    layout = choose_segments(program, choose_transposed(program, layout, choices), choices)
     gradient = _gradient(program, layout)
     if "tile" not in choices and layout.tile == TILE and layout.features:
         layout, gradient = _with_short_tile(program, layout, gradient)

@@ -7,7 +7,7 @@ loops may even write where it reads for the last time, if it has read each value
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -31,7 +31,8 @@ class Arrays:
 
     Nests are numbered; those of ``tile`` run once for each tile. What others compute, and what is ``kept``, lasts until
     all are done. In a loop over time, what is ``single`` has one row for all times, which is free for others of that
-    kind when it has been read; all others are there from the begin of the loop to its end. ``parts`` maps what has no
+    kind when it has been read; all others are there from the begin of the loop to its end. So are, in a loop over
+    segments, those that are not ``local``, which have the values of one segment. ``parts`` maps what has no
     array of its own to the tensor in whose array it lies.
     """
 
@@ -43,31 +44,54 @@ class Arrays:
         aligned: int,
         single: Container[str] = (),
         parts: Mapping[str, str] | None = None,
+        local: Iterable[str] = (),
     ) -> None:
         self.size = 0
         self._slots: list[_Slot] = []
         self._aligned, self._tile, self._single = aligned, tile, single
         self._last: dict[str, float] = {}
-        self._loops = [loop for loop in _loops(nests) for _ in loop]
+        self._loops = [loop for loop in _loops(nests, lambda nest: nest.repeat) for _ in loop]
+        self._around = [loop for loop in _loops(nests, lambda nest: nest.segments or nest.repeat) for _ in loop]
+        self._local = frozenset(local).difference((parts or {}).values())
         for number, nest in enumerate(nests):
             for read in (operand.tensor for step in nest.steps for operand in step.operands):
                 name = (parts or {}).get(read, read)
-                end = number if name in single else self._loops[number][-1]
+                end = number if name in single else self._span(name, number)[-1]
                 self._last[name] = math.inf if name in kept else end
+
+    def _span(self, name: str, number: int) -> range:
+        """The nests between which an array must not change, if this one reads or writes it.
+
+        Those are of the loop over time around it, and of that over segments, if its values are not those of one alone.
+        """
+        return self._loops[number] if name in self._local else self._around[number]
+
+    def of_rows(self, name: str, size: int, last: int) -> int:
+        """The offset for rows that are there from the begin, and are read until the loop around this nest is done."""
+        self._slots.append(_Slot(self.size, size, name, (), self._around[last][-1]))
+        self.size += -(-size // self._aligned) * self._aligned
+        return self._slots[-1].offset
 
     def place(self, step: Step, nest: Nest, number: int, strides: tuple[int, ...], size: int) -> int:
         """The offset for the array that a step of the nest of this number computes."""
         name = step.target.tensor
         last = self._last.get(name, math.inf) if number in self._tile else math.inf
-        alone = nest.repeat is None or name in self._single
-        first = number if alone else self._loops[number][0]
+        wide = nest.segments is not None and name not in self._local
+        alone = not wide and (nest.repeat is None or name in self._single)
+        first = number if alone else self._span(name, number)[0]
         free = [
             slot
             for slot in self._slots
             if slot.size >= size
             and (
                 slot.last < first
-                or (alone and slot.strides == strides and slot.last == number and _over(slot, step, nest))
+                or (
+                    alone
+                    and slot.strides == strides
+                    and slot.last == number
+                    and (not nest.segments or slot.tensor in self._local)
+                    and _over(slot, step, nest)
+                )
             )
         ]
         if not free:
@@ -79,12 +103,12 @@ class Arrays:
         return slot.offset
 
 
-def _loops(nests: Sequence[Nest]) -> Iterator[range]:
-    """The numbers of the nests in each loop over time, and those of the others, each for itself."""
+def _loops(nests: Sequence[Nest], around: Callable[[Nest], object]) -> Iterator[range]:
+    """The numbers of the nests in each loop around some, and those of the others, each for itself."""
     begin = 0
-    for repeat, members in groupby(nests, key=lambda nest: nest.repeat):
+    for loop, members in groupby(nests, key=around):
         end = begin + sum(1 for _ in members)
-        yield from [range(begin, end)] if repeat else (range(number, number + 1) for number in range(begin, end))
+        yield from [range(begin, end)] if loop else (range(number, number + 1) for number in range(begin, end))
         begin = end
 
 

@@ -103,10 +103,13 @@ class _Axes:
 
     def _window(self, nest: Nest) -> Window | None:
         """How a nest runs by lists of places; within a loop around it, for one value of its index."""
-        found = window_of(nest.steps[0], self.program) if nest.shape is Shape.PLACES else None
+        found = window_of(nest.steps[0], self.program, self.layout.lengths) if nest.shape is Shape.PLACES else None
         if not found:
             return None
         found = found.at(nest.repeat.index) if nest.repeat else found
+        found = replace(found, time=nest.segments.index) if nest.segments else found
+        if nest.segments and not nest.repeat:  # no step is sure to have a neighbour in its segment
+            return found
         return along(found, nest.steps[0].target, self.kernel.storage, self.program, self.layout.tile)
 
     # Axes.
@@ -125,6 +128,8 @@ class _Axes:
 
     def _end(self, index: str, nest: Nest) -> int | Samples:
         kernel, size = self.kernel, self.program.sizes[index]
+        if nest.segments and nest.segments.index == index:
+            return Samples.SEGMENT
         if kernel.plan is not TILE and (kernel.plan is not SINGLE_SAMPLE or kernel.name == "predict"):
             return Samples.GIVEN if size is None else size
         if size is None:

@@ -86,7 +86,7 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
     """Blocks for products of more than a few values, vectors for sums over the samples, loops for others."""
     features = [index for index in step.target.indices if index != SAMPLE]
     innermost = next((index for index in features if index in layout.features), SAMPLE)
-    if program.moves and window_of(step, program) and not is_product(step):
+    if program.moves and window_of(step, program, layout.lengths) and not is_product(step):
         return Form(Shape.PLACES, SAMPLE)
     if is_product(step):
         blas = step.target.tensor in layout.blas

@@ -89,7 +89,8 @@ class Kernel:
         """The nests of a tile; in functions of their own, where one would have very many statements."""
         parts: list[list[Nest]] = [[]]
         for nest in self.tile:
-            begins = not nest.repeat or not parts[-1] or parts[-1][-1].repeat != nest.repeat
+            around = nest.segments or nest.repeat
+            begins = not around or not parts[-1] or (parts[-1][-1].segments or parts[-1][-1].repeat) != around
             long = parts[-1] and sum(len(other.steps) for other in (*parts[-1], nest)) > PART
             if (begins and long) or (parts[-1] and parts[-1][-1].phase != nest.phase):
                 parts.append([])

@@ -68,6 +68,9 @@ LANE_SUM = 1.6
 NARROW = 1.25
 """Cost of a product in blocks of a single vector, which load as much as they multiply, relative to wider ones."""
 
+CHOICES = ("tile", "features", "blas", "transposed", "segment_length")
+"""What may be chosen otherwise."""
+
 TRANSPOSE, GATHER = 0.5, 1.5
 """Cycles to transpose a value of a matrix in a square, and to gather a single value from its row."""
 
@@ -85,6 +88,16 @@ class Layout:
     blas_asked: bool = False
     transposed: tuple[str, ...] = ()
     """The matrices [j, i] of parameters, and their gradients, that have j innermost while they are trained."""
+    segment_length: int = 0
+    """The steps of a segment of time, whose memory a training has at once (see ``segments``); 0: that of all steps."""
+
+    segmented: tuple[str, ...] = ()
+    """The indices of time that have more steps than that."""
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """The length of segments, by these indices."""
+        return dict.fromkeys(self.segmented, self.segment_length)
 
     def padded(self, size: int) -> int:
         """The size of a row, padded to whole vectors."""
@@ -107,12 +120,13 @@ class Layout:
 def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
     """The layout of a program. ``choices`` overrides it: {"tile": samples, "features": names of indices}.
 
-    What is left to BLAS is chosen afterwards, in ``blas``, and what lies transposed in ``transposed``.
+    What is left to BLAS is chosen afterwards, in ``blas``, what lies transposed in ``transposed``, and the length of
+    segments in ``segments``.
     Raises ModelError for choices that cannot be meant.
     """
-    unknown = [key for key in choices if key not in ("tile", "features", "blas", "transposed")]
+    unknown = [key for key in choices if key not in CHOICES]
     if unknown:
-        raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: tile, features, blas, transposed")
+        raise ModelError(f"schedule has no choice {unknown[0]!r}; there are: {', '.join(CHOICES)}")
     padding = LONGEST[program.precision]
     tile = choices.get("tile", TILE)
     if isinstance(tile, bool) or not isinstance(tile, int) or tile <= 0 or tile % (2 * padding):

@@ -24,6 +24,7 @@ from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.phases import Phases, in_phases
 from nncodegen.schedule.places import declared, place, transposed_strides
 from nncodegen.schedule.recurrences import in_groups, in_place
+from nncodegen.schedule.segments import Segmented, in_segments
 from nncodegen.schedule.split import split_loops
 from nncodegen.schedule.vectors import calls_functions, calls_library
 
@@ -66,14 +67,10 @@ def make_kernel(
     wanted = needed(program.steps, outputs)
     in_vectors = name == "predict" and layout.tile > 1 and (with_gaps or any(map(calls_library, wanted)))
     tiled = list(_tiled(program, layout, in_vectors))
-    own = program.steps if name == "gradient" else tuple(without_noise(program))
-    copied = {step.expression.tensor: step.target.tensor for step in tiled}
-    read = {e for step in (*own, *tiled) for e in step.operands if e.tensor in copied}
-    renamed = {element: Element(copied[element.tensor], element.indices) for element in read}
-    steps = [*tiled, *(step.xreplace(renamed) for step in own)]
+    steps, renamed = _reading(tiled, program.steps if name == "gradient" else tuple(without_noise(program)))
     results = _results([renamed.get(element, element) for element in outputs], sums[1:], program, layout, storage)
     steps += _written_at_once(results, steps) if name == "jacobian" else results
-    steps = list(in_parts(in_place(steps), program))
+    steps = list(in_parts(in_place(steps, layout.segmented), program))
     copies = [s.target for s in steps if s.target.tensor in storage]
     kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
     steps, forms = forms_of(needed(steps, [*copies, *sums, *kept]), program, layout)
@@ -88,32 +85,56 @@ def make_kernel(
     apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and tiled}
     apart |= {step.target.tensor for step in tiled if in_vectors}
     short = (index for index, size in program.sizes.items() if size is not None and size <= MOST_UNROLLED)
-    unrolled = [index for index in short if index not in layout.features] if tiled else []
+    unrolled = [index for index in short if index not in (*layout.features, *layout.segmented)] if tiled else []
     before = _in_order(phases[0] + besides[0], phased, lambda own: nests_of(own, program, forms, apart, ()))
-    tile, metrics = (
-        _in_order(own, phased, lambda own: in_groups(own, program, forms, lambda of, index: nests_of(
-            of, program, forms, apart, unrolled, index)))
-        for own in (phases[1], besides[1])
-    )  # fmt: skip
+
+    def nests(own: list[Step], index: str) -> Iterator[Nest]:
+        return nests_of(own, program, forms, apart, unrolled, index)
+
+    targets = {tensor.name for tensor in program.targets}
+    compared = {s.target.tensor for s in tiled if kept and {o.tensor for o in s.operands} & targets}
+    lasting = compared | {element.tensor for element in kept} | phased.copies
+    metrics = _in_order(besides[1], phased, lambda own: in_groups(own, program, forms, nests))
+    found = Segmented()
+    if layout.segmented:
+        forwards = needed(steps, [*sums[:1], *kept]) if name == "gradient" else steps
+        whole = {*lasting, *storage, *(operand.tensor for step in besides[1] for operand in step.operands)}
+        found = in_segments(phases[1], program, layout, forms, nests, forwards, whole)
+        steps = [*phases[0], *besides[0], *found.steps, *besides[1], *phases[2]]
+    tile = found.nests or _in_order(phases[1], phased, lambda own: in_groups(own, program, forms, nests))
     after = tuple(nests_of(phases[2], program, forms, apart, ()))
     if name == "gradient":
         tile = tuple(_with_factors(tile, steps))
-    targets = {tensor.name for tensor in program.targets}
     if layout.tile > 1:
         tile = tuple(split_loops(tile, targets | {tensor.name for tensor in program.inputs}))
-    compared = {s.target.tensor for s in tiled if kept and {o.tensor for o in s.operands} & targets}
-    lasting = compared | {element.tensor for element in kept} | phased.copies
     places = place(program, layout, (before, tile, after, metrics), storage, sums[:1], lasting)
-    of_loss: frozenset[str] = frozenset()
-    if name == "gradient":
-        others = {step.target.tensor for step in needed(steps, [*copies, *kept])}
-        of_loss = frozenset(s.target.tensor for n in tile for s in n.steps if s.target.tensor not in others)
+    others = {step.target.tensor for step in needed(steps, [*copies, *kept, *found.kept])}
+    of_loss = (s.target.tensor for n in tile for s in n.steps if s.target.tensor not in others)
     in_vectors = in_vectors and all(nest.shape is Shape.LOOPS for nest in tile)
     formula = name == "predict" and not program.layered and all(nest.shape is Shape.LOOPS for nest in tile)
     whole_vectors = formula and layout.tile > 1 and not in_vectors and any(map(calls_functions, wanted))
     if whole_vectors and not _without_gaps(tile, program):
         return make_kernel(program, layout, name, outputs, sums, measured, with_gaps=True)
-    return Kernel(name, before, tile, after, *places, metrics, kept, of_loss, in_vectors, whole_vectors)
+    return Kernel(
+        name,
+        before,
+        tile,
+        after,
+        *places,
+        metrics,
+        kept,
+        frozenset(of_loss if name == "gradient" else ()),
+        in_vectors,
+        whole_vectors,
+    )
+
+
+def _reading(tiled: Sequence[Step], own: Sequence[Step]) -> tuple[list[Step], dict[Element, Element]]:
+    """Copies of a tile and steps that read these, and what they read in whose place."""
+    copied = {step.expression.tensor: step.target.tensor for step in tiled}
+    read = {e for step in (*own, *tiled) for e in step.operands if e.tensor in copied}
+    renamed = {element: Element(copied[element.tensor], element.indices) for element in read}
+    return [*tiled, *(step.xreplace(renamed) for step in own)], renamed
 
 
 def _results(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sympy import Expr
 
 from nncodegen.ir import SAMPLE, Element, Equation, Solved, Step
+from nncodegen.schedule.around import Repeat, Segments
 
 if TYPE_CHECKING:
     from nncodegen.schedule.windows import Window
@@ -74,10 +75,11 @@ class Role(Enum):
 
 
 class Samples(Enum):
-    """Where a loop over the samples of a tile ends."""
+    """Where a loop ends whose length is not always the same: over the samples of a tile, or the steps of a segment."""
 
     GIVEN = "count"
     PADDED = "padded"
+    SEGMENT = "end"
 
 
 class When(Enum):
@@ -103,13 +105,15 @@ class Filling(Enum):
 class Storage:
     """The place of a tensor, the number of its first value (its first column) there, and a stride for each index.
 
-    An array that also has the values of a recurrence begins with them; ``shift`` is where its own values begin.
+    An array that also has the values of a recurrence begins with them; ``shift`` is where its own values begin. In one
+    that has the values of one segment at a time, the index ``within`` is counted from the begin of that.
     """
 
     place: Place
     offset: int = 0
     strides: tuple[int, ...] = ()
     shift: int = 0
+    within: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,11 @@ class Axis:
         return isinstance(self.end, int) and self.end <= SHORT
 
     def __str__(self) -> str:
-        ends = {Samples.GIVEN: "the last sample", Samples.PADDED: "the end of the last vector of samples"}
-        return f"{self.index} {self.role.value} to {ends[self.end] if isinstance(self.end, Samples) else self.end}"
+        ends = {
+            Samples.GIVEN: "the last sample", Samples.PADDED: "the end of the last vector of samples",
+            Samples.SEGMENT: "the end of the segment",
+        }  # fmt: skip
+        return f"{self.index} {self.role.value} to {self.end if isinstance(self.end, int) else ends[self.end]}"
 
 
 @dataclass(frozen=True)
@@ -148,42 +155,6 @@ class Statement:
         """The elements that the terms and conditions read, in the order of their text."""
         read = {e for term in self.terms for e in term.atoms(Element)}
         return tuple(sorted(read | {equation.data for equation in self.where if equation.data is not None}, key=str))
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """A loop over an index around neighbouring nests, which depend on each other: from its first value or its last.
-
-    The recurrences among their steps have no nests. What they give lies in the array that they read, one row further,
-    and is 0 at the begin of the loop.
-    """
-
-    index: str
-    size: int
-    forward: bool
-    recurrences: tuple[Step, ...]
-
-    @property
-    def head(self) -> str:
-        """How the loop begins, in C."""
-        if self.forward:
-            return f"for (size_t {self.index} = 0; {self.index} < {self.size}; {self.index}++)"
-        return f"for (size_t {self.index} = {self.size}; {self.index}-- > 0;)"
-
-    def begins(self) -> Iterator[tuple[Element, tuple[str, ...]]]:
-        """What is 0 at the begin: the first element of each recurrence, and the indices of those that follow it."""
-        for step in self.recurrences:
-            rest = tuple(index for index in step.target.indices if index not in (SAMPLE, self.index))
-            first = str(0 if self.forward else self.size - 1)
-            yield Element(step.target.tensor, [first if i == self.index else "0" for i in step.target.indices]), rest
-
-    def reading(self, name: str) -> tuple[str, ...]:
-        """The recurrences that read a tensor, by name."""
-        return tuple(step.target.tensor for step in self.recurrences if step.operands[0].tensor == name)
-
-    def __str__(self) -> str:
-        steps = ", ".join(map(str, self.recurrences))
-        return f"{self.index} one by one{'' if self.forward else ', backwards'}, with {steps}"
 
 
 @dataclass(frozen=True)
@@ -228,6 +199,8 @@ class Nest:
     """How the equations of its only step are met, where that has reduced indices."""
     repeat: Repeat | None = None
     """The loop around it and its neighbours that depend on each other."""
+    segments: Segments | None = None
+    """The loop over segments around it and its neighbours."""
     window: Window | None = None
     """How its only step runs by lists of places, if it does."""
     phase: int = 0
@@ -264,6 +237,13 @@ class Nest:
         others = (self.branch.then, self.branch.otherwise) if self.branch else ()
         return (self, *(variant for nest in others if nest for variant in nest.variants))
 
+    @property
+    def elements(self) -> Iterator[Element]:
+        """What it, what runs in its place and the loop around it read and compute."""
+        for step in (step for variant in self.variants for step in variant.steps):
+            yield from (*step.operands, step.target)
+        yield from self.segments.kept if self.segments else ()
+
     def axis(self, index: str) -> Axis:
         """What an index does."""
         return next(axis for axis in self.axes if axis.index == index)
@@ -275,7 +255,7 @@ class Nest:
         head = f"for {', '.join(self.loops)}{written_out}{blocks}:" if self.loops else "once:"
         parts = ("\n".join(f"    {step}" for step in part) for part in self.parts)
         axes = [", ".join(map(str, self.axes))] if self.axes else []
-        repeated = [f"{self.repeat}:"] if self.repeat else []
+        repeated = [f"{around}:" for around in (self.segments, self.repeat) if around]
         lines = [*repeated, *axes, head, "\n  in the same loops or the next:\n".join(parts)]
         lines += [f"  {self.window}"] if self.window else []
         lines += [f"  {self.branch.show()}"] if self.branch else []
@@ -316,9 +296,3 @@ def matrix_and_row(step: Step) -> tuple[Element, Element]:
     """The factors of a product of a matrix and vectors: the former has the last index of the result."""
     first, second = step.operands
     return (first, second) if step.target.indices[-1] in first.indices else (second, first)
-
-
-def end_of(nest: Nest, index: str) -> str:
-    """Where the loop of a nest over an index ends, as text in C."""
-    end = nest.axis(index).end
-    return end.value if isinstance(end, Samples) else str(end)

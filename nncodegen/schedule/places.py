@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.schedule.around import Segments
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
@@ -72,8 +73,12 @@ def place(
     nests, crossing = list(_flat(phases)), set[str]()
     parts = {s.target.tensor: s.operands[0].tensor for n in nests if n.repeat for s in n.repeat.recurrences}
     single = in_one_row(nests, {*parts.values(), *kept})
+    of_segment = _of_one_segment(nests)
     # aligned to tiles, so that every array is
-    arrays = Arrays(nests, range(before, before + tile), kept, layout.tile, single, parts)
+    arrays = Arrays(nests, range(before, before + tile), kept, layout.tile, single, parts, of_segment)
+    for element, (around, last) in _rows_of_segments(nests).items():
+        strides, size = _strides_in_time(program, layout, element, SAMPLE, around.index, around.count)
+        storage[element.tensor] = Storage(Place.ARRAY, arrays.of_rows(element.tensor, size, last), strides)
     for home, step in _homes(phases):
         name, nest = step.target.tensor, nests[home[0]]
         strides, size = strides_of(program, layout, step.target, nest.innermost)
@@ -88,14 +93,7 @@ def place(
         elif name not in kept and ((not step.target.indices and not reduced) or (local and name not in parts.values())):
             storage[name] = Storage(Place.LOCAL)
         else:
-            if nest.repeat:
-                strides, size = _strides_in_loop(program, layout, step.target, nest, single)
-            recurrences = nest.repeat.reading(name) if nest.repeat else ()
-            row = size // nest.repeat.size if recurrences and nest.repeat else 0  # of zeros
-            offset = arrays.place(step, nest, home[0], strides, size + row)
-            forward = nest.repeat is not None and nest.repeat.forward
-            storage[name] = Storage(Place.ARRAY, offset, strides, row if forward else 0)
-            storage |= {one: Storage(Place.ARRAY, offset, strides, 0 if forward else row) for one in recurrences}
+            storage |= _in_array(step, nest, home[0], arrays, program, layout, single, of_segment)
             within = name not in kept and name not in parts.values()
             if nest.cuts and within and {number for number, _ in reads.get(name, ())} == {home[0]}:
                 crossing.add(name)
@@ -103,16 +101,56 @@ def place(
     return storage, arrays.size, sums, gradient_sums, lane_sums, in_place, frozenset(crossing)
 
 
-def _strides_in_loop(
-    program: Program, layout: Layout, target: Element, nest: Nest, single: Container[str]
+def _in_array(
+    step: Step,
+    nest: Nest,
+    number: int,
+    arrays: Arrays,
+    program: Program,
+    layout: Layout,
+    single: Container[str],
+    of_segment: Container[str],
+) -> dict[str, Storage]:
+    """The place of what a step of the nest of this number computes, in an array, with what recurrences have there."""
+    name, repeat = step.target.tensor, nest.repeat
+    strides, size = strides_of(program, layout, step.target, nest.innermost)
+    within = nest.segments.index if nest.segments and name in of_segment else ""
+    index = repeat.index if repeat else within
+    values = nest.segments.length if nest.segments and within else program.sizes[index] or 1 if index else 1
+    if index:
+        rows = 0 if name in single else values
+        strides, size = _strides_in_time(program, layout, step.target, nest.innermost, index, rows)
+    recurrences = repeat.reading(name) if repeat else ()
+    row = size // values if recurrences else 0  # of zeros
+    offset = arrays.place(step, nest, number, strides, size + row)
+    own, others = (row, 0) if repeat and repeat.forward else (0, row)
+    place = Storage(Place.ARRAY, offset, strides, own, within)
+    return {name: place, **dict.fromkeys(recurrences, replace(place, shift=others))}
+
+
+def _strides_in_time(
+    program: Program, layout: Layout, target: Element, innermost: str, index: str, values: int
 ) -> tuple[tuple[int, ...], int]:
-    """The strides of what a loop over time computes, and its values: all of one time lie together, in order of time."""
-    assert nest.repeat
-    rest = Element(target.tensor, [index for index in target.indices if index != nest.repeat.index])
-    strides, size = strides_of(program, layout, rest, nest.innermost)
-    alone = target.tensor in single
-    known = {**dict(zip(rest.indices, strides, strict=True)), nest.repeat.index: 0 if alone else size}
-    return tuple(known[index] for index in target.indices), size if alone else size * nest.repeat.size
+    """The strides of what has so many values of an index of time, and the size of all.
+
+    Those of one time lie together, in order of time. Where there are 0 values, one row is that of every time.
+    """
+    rest = Element(target.tensor, [other for other in target.indices if other != index])
+    strides, size = strides_of(program, layout, rest, innermost)
+    known = {**dict(zip(rest.indices, strides, strict=True)), index: size if values else 0}
+    return tuple(known[other] for other in target.indices), size * (values or 1)
+
+
+def _of_one_segment(nests: Iterable[Nest]) -> frozenset[str]:
+    """The tensors whose arrays have the steps of one segment at a time."""
+    inside = ((nest.segments, step.target) for nest in nests if nest.segments for step in nest.steps)
+    return frozenset(e.tensor for around, e in inside if around.index in e.indices and e.tensor not in around.whole)
+
+
+def _rows_of_segments(nests: Sequence[Nest]) -> dict[Element, tuple[Segments, int]]:
+    """What has one row for each segment, with the last nest in whose loop it is read."""
+    loops = ((number, nest.segments) for number, nest in enumerate(nests) if nest.segments)
+    return {element: (around, number) for number, around in loops for element in around.kept}
 
 
 def with_strides(storage: Mapping[str, Storage], nests: Iterable[Nest], program: Program) -> dict[str, Storage]:

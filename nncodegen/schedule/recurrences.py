@@ -16,8 +16,9 @@ from dataclasses import replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Group, Program, Step, grouped, steps_of
+from nncodegen.schedule.around import Repeat, Segments
 from nncodegen.schedule.forms import Form, free
-from nncodegen.schedule.nest import Nest, Repeat, Shape
+from nncodegen.schedule.nest import Nest, Shape
 
 MakeNests = Callable[[list[Step], str], Iterable[Nest]]
 
@@ -27,21 +28,29 @@ def in_groups(steps: Sequence[Step], program: Program, forms: dict[str, Form], m
 
     ``make`` gets steps and the index that has a loop around all of them, or "".
     """
+    yield from around_groups(with_own(grouped(steps), forms), program, make)
+
+
+def around_groups(
+    items: Iterable[Step | Group], program: Program, make: MakeNests, segments: Segments | None = None
+) -> Iterator[Nest]:
+    """The nests of steps and groups, within a loop over ``segments`` if there is one."""
     between: list[Step] = []
-    for item in _with_own(grouped(steps), forms):
+    for item in items:
         if isinstance(item, Step):
             between.append(item)
             continue
         yield from make(between, "")
         between = []
         recurrences = tuple(step for step in item.steps if step.operator in RECURRENCES)
-        repeat = Repeat(item.index, program.sizes[item.index] or 1, item.forward, recurrences)
+        size = segments.length if segments else program.sizes[item.index] or 1
+        repeat = Repeat(item.index, size, item.forward, recurrences, within=segments is not None)
         rest = [step for step in item.steps if step not in recurrences]
         yield from (replace(nest, repeat=repeat) for nest in make(rest, item.index))
     yield from make(between, "")
 
 
-def _with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[Step | Group]:
+def with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[Step | Group]:
     """Steps and groups, where each group begins with what only its steps read, and what has its index."""
     items = tuple(_with_results(items, forms))
     groups = [item for item in items if isinstance(item, Group)]
@@ -132,10 +141,11 @@ def in_one_row(nests: Sequence[Nest], kept: Container[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def in_place(steps: Iterable[Step]) -> Iterator[Step]:
+def in_place(steps: Iterable[Step], times: Container[str] = ()) -> Iterator[Step]:
     """The steps, where those that reduce nothing read a part of an array, as that of a gate, where it lies.
 
-    Such a part is ``z_0[n, t, j] = sum(g) z[n, t, g, j] where g = 0``, read as ``z[n, t, 0, j]``.
+    Such a part is ``z_0[n, t, j] = sum(g) z[n, t, g, j] where g = 0``, read as ``z[n, t, 0, j]``; but not one of the
+    indices ``times``, of which there is no array for all values.
     """
     parts: dict[str, tuple[Element, Element]] = {}
     defined: set[str] = set()
@@ -144,7 +154,8 @@ def in_place(steps: Iterable[Step]) -> Iterator[Step]:
         defined.add(step.target.tensor)
         if equation and not others and step.operator == "sum" and isinstance(read, Element) and read.tensor in defined:
             numbers = {equation.left: str(equation.offset)}
-            if step.over == (equation.left,) and not equation.terms and equation.offset >= 0:
+            fixed = not equation.terms and equation.offset >= 0 and equation.left not in times
+            if step.over == (equation.left,) and fixed:
                 parts[step.target.tensor] = step.target, read.renamed(numbers)
         if parts and step.operator is None:
             known = {}

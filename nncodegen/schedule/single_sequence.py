@@ -12,7 +12,7 @@ along positions, and all arrays to have these side by side, unlike inputs, whose
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from math import prod
 
@@ -24,10 +24,11 @@ from nncodegen.schedule.forms import MOST_UNROLLED, Form
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.loops import in_parts, nests_of
-from nncodegen.schedule.nest import Shape, Storage, matrix_and_row
+from nncodegen.schedule.nest import Nest, Shape, Storage, matrix_and_row
 from nncodegen.schedule.places import declared, place
 from nncodegen.schedule.plans import SingleSample
 from nncodegen.schedule.recurrences import in_groups, in_place
+from nncodegen.schedule.segments import in_segments
 from nncodegen.schedule.single_sample import with_outputs, without_batch, without_samples
 from nncodegen.schedule.statements import numbered, single_values, terms
 
@@ -41,15 +42,29 @@ def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | N
     layout = replace(layout, tile=layout.padding, padding=1, transposed=())
     storage = _with_strides(declared(one, layout), one)
     steps, results = with_outputs(one, storage)
-    steps = [_written_out(step, one) for step in needed(in_parts(in_place(steps), one), results)]
+    own = needed(in_parts(in_place(steps, layout.segmented), one), results)
+    steps = [_written_out(step, one, layout.segmented) for step in own]
     if any(_is_window(step) for step in steps):
         return None
     repeated = frozenset(index for step in steps if step.operator in RECURRENCES for index in step.over)
     forms = {step.target.tensor: _form(step, repeated) for step in steps}
-    nests = tuple(in_groups(steps, one, forms, lambda of, index: nests_of(of, one, forms, (), (), index)))
+    nests = _nests(steps, one, layout, forms, storage)
     places = place(one, layout, ((), nests, (), ()), storage, (), ())
     kernel = Kernel("predict", (), nests, (), *places, plan=SINGLE_SAMPLE)
     return SingleSample(one, decide(kernel, one, layout), None, 1)
+
+
+def _nests(
+    steps: list[Step], one: Program, layout: Layout, forms: dict[str, Form], storage: dict[str, Storage]
+) -> tuple[Nest, ...]:
+    """All nests, in segments of time if there are any; what ``storage`` has lies outside, where all steps are."""
+
+    def make(own: list[Step], index: str) -> Iterator[Nest]:
+        return nests_of(own, one, forms, (), (), index)
+
+    if layout.segmented:
+        return in_segments(steps, one, layout, forms, make, steps, storage).nests
+    return tuple(in_groups(steps, one, forms, make))
 
 
 def _with_strides(storage: dict[str, Storage], one: Program) -> dict[str, Storage]:
@@ -59,9 +74,12 @@ def _with_strides(storage: dict[str, Storage], one: Program) -> dict[str, Storag
     return {name: replace(known, strides=strides[name]) for name, known in storage.items()}
 
 
-def _written_out(step: Step, one: Program) -> Step:
-    """The step with numbers in the place of indices that have one value, and with all terms of a short sum."""
-    known = single_values(step, one)
+def _written_out(step: Step, one: Program, times: Container[str]) -> Step:
+    """The step with numbers in the place of indices that have one value, and with all terms of a short sum.
+
+    Those of ``times`` stay, as there is no array for all values of them.
+    """
+    known = {index: value for index, value in single_values(step, one).items() if index not in times}
     step = numbered(step, known) if known else step
     if step.operator == "sum" and not step.where and step.target.indices and one.count(step.over) <= MOST_UNROLLED:
         return Step(step.target, Add(*(term.expression for term in terms(step, one))))

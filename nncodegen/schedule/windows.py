@@ -13,8 +13,9 @@ The derivative by the weights of a window is a sum over samples and positions, f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Step
 from nncodegen.schedule.nest import Storage
@@ -24,6 +25,9 @@ LISTS = ("rows", "terms", "columns")
 
 LONGEST = 4096
 """The entries of a list, at most: they lie on the stack."""
+
+Sizes = Mapping[str, int | None]
+"""How many values indices have."""
 
 Linear = tuple[dict[str, int], int]
 """A place in memory: what each index counts for, and the rest."""
@@ -48,6 +52,8 @@ class Window:
     along: tuple[str, ...] = ()
     scatters: bool = False
     given: tuple[str, ...] = ()
+    time: str = ""
+    """The index that goes over the steps of a segment."""
 
     def __str__(self) -> str:
         parts = {"positions": self.positions, **dict(zip(LISTS, self.listed, strict=False)), "along": self.along}
@@ -58,6 +64,10 @@ class Window:
         positions = tuple(other for other in self.positions if other != index)
         listed = tuple(tuple(other for other in indices if other != index) for indices in self.listed)
         return replace(self, positions=positions, listed=listed, given=(index,))
+
+    def counted(self, indices: tuple[str, ...]) -> tuple[str, ...]:
+        """The indices; where the steps of a segment are among them, also its begin, from which its arrays count."""
+        return (*indices, "begin") if self.time in indices else indices
 
     def place(self, element: Element, storage: Storage) -> Linear:
         """Where an element lies, by the indices of loops and lists."""
@@ -70,14 +80,18 @@ class Window:
                 counts[name] = counts.get(name, 0) + factor * stride
             rest += equation.offset * stride if equation else 0
         counts.pop(SAMPLE, None)
-        return counts, rest
+        return counts | ({"begin": -counts[storage.within]} if counts.get(storage.within) else {}), rest
 
 
-def window_of(step: Step, program: Program) -> Window | None:
-    """How a step runs by lists; none if it is no such sum of products."""
+def window_of(step: Step, program: Program, lengths: Mapping[str, int] | None = None) -> Window | None:
+    """How a step runs by lists; none if it is no such sum of products.
+
+    ``lengths`` are those of segments, by the indices of which there is one segment at a time.
+    """
+    sizes = {**program.sizes, **(lengths or {})}
     read = step.operands
     if step.operator == "sum" and step.expression in read and SAMPLE in step.over:
-        return _total(step, read[0], program)
+        return _total(step, read[0], sizes)
     if step.operator != "sum" or step.expression.as_coeff_Mul()[0] != 1 or len(read) != 2:
         return None
     if not step.expression.is_Mul or set(step.expression.args) != set(read):
@@ -92,11 +106,16 @@ def window_of(step: Step, program: Program) -> Window | None:
         return None
     if SAMPLE in step.target.indices and len(sampled) == 1:
         first = next(element for element in read if element not in sampled)
-        return _product(step, first, sampled[0], program)
+        return _product(step, first, sampled[0], program, sizes)
     if SAMPLE in step.over and len(sampled) == 2:
         one, other = read
-        return _sum(step, one, other, program) or _sum(step, other, one, program)
+        return _sum(step, one, other, program, sizes) or _sum(step, other, one, program, sizes)
     return None
+
+
+def _is_long(indices: Iterable[str], sizes: Sizes) -> bool:
+    """Whether a list over some indices would have too many entries."""
+    return prod(sizes[index] or 1 for index in indices) > LONGEST
 
 
 def _depends(element: Element, step: Step) -> frozenset[str]:
@@ -114,7 +133,7 @@ def _free(step: Step) -> tuple[str, ...]:
     return tuple(index for index in step.indices if index not in lefts and index != SAMPLE)
 
 
-def _product(step: Step, a: Element, b: Element, program: Program) -> Window | None:
+def _product(step: Step, a: Element, b: Element, program: Program, sizes: Sizes) -> Window | None:
     of_a, of_b, out = (_depends(element, step) for element in (a, b, step.target))
     rows, terms, positions = [], [], []
     for index in _free(step):
@@ -129,13 +148,13 @@ def _product(step: Step, a: Element, b: Element, program: Program) -> Window | N
             return None
     lists = (tuple(rows), tuple(terms))
     tests = _tests(step, lists, program)
-    if tests is None or any(program.count(indices) > LONGEST for indices in lists):
+    if tests is None or any(_is_long(indices, sizes) for indices in lists):
         return None
     scatters = any(equation.left in step.target.indices for equation in step.where)
     return Window(a, b, tuple(positions), lists, tests, step.where, scatters=scatters)
 
 
-def _sum(step: Step, first: Element, second: Element, program: Program) -> Window | None:
+def _sum(step: Step, first: Element, second: Element, program: Program, sizes: Sizes) -> Window | None:
     of_first, of_second, out = (_depends(element, step) for element in (first, second, step.target))
     rows, places, columns = [], [], []
     for index in _free(step):
@@ -151,20 +170,20 @@ def _sum(step: Step, first: Element, second: Element, program: Program) -> Windo
     tests = _tests(step, lists, program)
     if tests is None or any(number == 0 for number, _ in tests):
         return None
-    if any(program.count(indices) > LONGEST for indices in lists):
+    if any(_is_long(indices, sizes) for indices in lists):
         return None
     together = [index for index in columns if index not in of_first] if not tests else []
     listed = (*lists, tuple(together))
-    if program.count(together) > LONGEST:
+    if _is_long(together, sizes):
         return None
     return Window(first, second, tuple(i for i in columns if i not in together), listed, tests, step.where)
 
 
-def _total(step: Step, summed: Element, program: Program) -> Window | None:
+def _total(step: Step, summed: Element, sizes: Sizes) -> Window | None:
     """The sum over samples and others of an array alone, which has no second factor."""
     terms = tuple(index for index in step.over if index != SAMPLE)
     lists = (step.target.indices, terms)
-    if step.where or not terms or any(program.count(indices) > LONGEST for indices in lists):
+    if step.where or not terms or any(_is_long(indices, sizes) for indices in lists):
         return None
     return Window(summed, summed, (), lists, (), ())
 

@@ -1,0 +1,396 @@
+"""Segments of time: gradients of long sequences that keep the states of the first step of each segment alone.
+
+A loop over time keeps what the way back reads of every step. With a ``segment_length``, time is cut into segments of so
+many steps (the last may be shorter), and the memory for one of them is enough:
+
+    forwards    a loop over segments: the states before each are kept, everything else is of one segment
+    backwards   a loop over segments, from the last (of a layer that goes backwards, from the first): from the states
+                that were kept, its steps are computed again, then the way back goes through them
+
+Such a loop over segments is a *sweep*. All that has the same time shares one, if it runs in the same direction, so that
+the layers of a stack need no outputs of all steps; sums over time are added segment by segment. What is computed again
+is a step with another name: ``h1 again``. Kept for all steps is what something reads otherwise than step by step (as a
+convolution), what one sweep leaves to another in the same part of the way (as two directions do), and what metrics
+compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Group, Program, Step, grouped, needed, steps_of
+from nncodegen.schedule.around import Move, Segments
+from nncodegen.schedule.forms import Form, free
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.nest import Nest, Shape
+from nncodegen.schedule.recurrences import MakeNests, around_groups, with_own
+
+PLAIN, FLOATING = -1, -2
+"""The places of what is in no sweep, and of what is computed in every sweep that reads it."""
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """The nests of a tile, their steps, and the states that are kept for a later sweep."""
+
+    nests: tuple[Nest, ...] = ()
+    steps: tuple[Step, ...] = ()
+    kept: tuple[Element, ...] = ()
+
+
+@dataclass(eq=False)
+class _Sweep:
+    """A loop over the segments of an index, forwards or back (``returns``), and the numbers of its own items."""
+
+    index: str
+    returns: bool
+    forward: bool | None = None
+    own: list[int] = field(default_factory=list)
+
+
+def choose_segments(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
+    """The layout with the length of segments, {"segment_length": steps}; by default, there are none.
+
+    Raises ModelError for a length that cannot be meant, and for a program that has no use for it.
+    """
+    length = choices.get("segment_length")
+    if length is None:
+        return layout
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise ModelError(f"segment_length is a number of steps, 1 or more, not {length!r}")
+    loops = [item for item in grouped(program.steps) if isinstance(item, Group)]
+    if not loops:
+        raise ModelError(f"{program.name} has no use for segment_length: it has no recurrent layer")
+    if program.batch:
+        raise ModelError(
+            f"{program.name} cannot have segment_length: for the statistics of its BatchNormalization, a batch is "
+            "worked through several times; leave one of both out (or freeze the layer with frozen=True)"
+        )
+    sizes = {group.index: program.sizes[group.index] or 1 for group in loops}
+    segmented = tuple(index for index, size in sizes.items() if size > length)
+    reasons = (
+        f"{index}: segments of {length} of {size} steps, as asked for" if size > length else
+        f"{index}: no segments, as it has {size} steps, not more than {length}"
+        for index, size in sizes.items()
+    )  # fmt: skip
+    return replace(layout, segment_length=length, segmented=segmented, reasons=(*layout.reasons, *reasons))
+
+
+def in_segments(
+    steps: Sequence[Step],
+    program: Program,
+    layout: Layout,
+    forms: dict[str, Form],
+    make: MakeNests,
+    forwards: Iterable[Step],
+    whole: Collection[str],
+) -> Segmented:
+    """The nests of steps, in sweeps; ``forms`` gets those of steps that are computed again.
+
+    ``forwards`` are the steps that are not of the way back, ``whole`` the tensors that are kept for all steps.
+    """
+    return _Plan(steps, program, layout, forms, {step.target.tensor for step in forwards}, whole).nests(make)
+
+
+class _Plan:
+    """Which items are in which sweep, and what is kept for all steps."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        program: Program,
+        layout: Layout,
+        forms: dict[str, Form],
+        forwards: Collection[str],
+        whole: Collection[str],
+    ) -> None:
+        self._program, self._forms = program, forms
+        self._length, self._indices = layout.segment_length, layout.segmented
+        self._of_one = not any(SAMPLE in step.indices for step in steps)  # it is for a single sample
+        self._items = tuple(with_own(grouped(steps), forms))
+        self._home = {step.target.tensor: number for number, item in enumerate(self._items) for step in steps_of(item)}
+        self._target = {step.target.tensor: step.target for step in steps}
+        self._time = [self._time_of(item) for item in self._items]
+        self._returns = [all(s.target.tensor not in forwards for s in steps_of(item)) for item in self._items]
+        self._recurrences = {s.target.tensor: s.operands[0].tensor for s in steps if s.operator in RECURRENCES}
+        self._whole = set[str]()
+        self._keep(whole)
+        self._sweeps: list[_Sweep] = []
+        self._place: list[int] = []
+        self._after: list[int] = []
+        while not self._assigned():
+            pass  # it knows more of what is kept for all steps now
+        self._members = [self._members_of(number) for number in range(len(self._sweeps))]
+
+    # What may run in segments.
+
+    def _time_of(self, item: Step | Group) -> str:
+        """The index in whose segments an item may run; an empty text if it may not."""
+        if isinstance(item, Group):
+            inside = all(s.operator in RECURRENCES or self._fits(s, item.index) for s in item.steps)
+            alone = all(self._times(s) == (item.index,) and item.index in s.target.indices for s in item.steps)
+            return item.index if item.index in self._indices and inside and alone else ""
+        times = self._times(item)
+        return times[0] if len(times) == 1 and self._fits(item, times[0]) else ""
+
+    def _times(self, step: Step) -> tuple[str, ...]:
+        return tuple(index for index in self._indices if index in step.indices)
+
+    def _fits(self, step: Step, t: str) -> bool:
+        """Whether a step may be computed for some values of an index, or its terms be added segment by segment."""
+        shape, moving = self._forms[step.target.tensor].shape, [e for e in step.where if t in e.indices]
+        if shape not in (Shape.LOOPS, Shape.PLACES, Shape.MATRIX_BY_ROW):
+            return False
+        sampled = SAMPLE in step.target.indices or self._of_one
+        if t in step.target.indices:
+            return sampled and not (step.over and moving)
+        if SAMPLE in step.over:
+            return step.operator == "sum" and not moving
+        # a largest value is compared with its terms, which might be others in the last digit where computed again
+        picked = all(each.left == t and not each.terms for each in moving)
+        return shape is Shape.LOOPS and step.operator == "sum" and picked and sampled
+
+    def _operands(self, number: int) -> list[Element]:
+        """What an item reads of other items."""
+        read = (operand for step in steps_of(self._items[number]) for operand in step.operands)
+        return list(dict.fromkeys(e for e in read if self._home.get(e.tensor, number) != number))
+
+    def _in_step(self, element: Element, t: str) -> bool:
+        """Whether what is read has this time, and is read at the same."""
+        target = self._target[element.tensor]
+        return bool(t) and t in target.indices and element.indices[target.indices.index(t)] == t
+
+    def _keep(self, names: Iterable[str]) -> None:
+        """Tensors are kept for all steps; a recurrence and what it reads are in one array."""
+        names = {*names}
+        self._whole |= names
+        for name, read in self._recurrences.items():
+            self._whole |= {name, read} if name in names or read in names else set()
+
+    # Which sweep.
+
+    def _assigned(self) -> bool:
+        """Puts all items into sweeps; False where that shows what else is kept for all steps."""
+        self._sweeps, self._place, self._after = [], [], []
+        reached: list[set[bool]] = []
+        known = len(self._whole), self._time.count("")
+        for number in range(len(self._items)):
+            self._read_otherwise(number)
+            bound, kinds = self._bound(number, reached)
+            place = self._place_of(number, bound, kinds)
+            self._place.append(place)
+            self._after.append(place + 1 if place >= 0 else bound)
+            reached.append(kinds)
+        return known == (len(self._whole), self._time.count(""))
+
+    def _read_otherwise(self, number: int) -> None:
+        """Keeps what an item reads at another time, or without being in a sweep itself."""
+        t = self._time[number]
+        for element in self._operands(number):
+            if self._time[self._home[element.tensor]] and not self._in_step(element, t):
+                self._keep([element.tensor])
+
+    def _bound(self, number: int, reached: Sequence[set[bool]]) -> tuple[int, set[bool]]:
+        """The first sweep in which an item may be, and the kinds of sweeps that it needs something of."""
+        bound, kinds, t = 0, set[bool](), self._time[number]
+        for element in self._operands(number):
+            home = self._home[element.tensor]
+            place, whole = self._place[home], element.tensor in self._whole
+            if place < 0:
+                bound = max(bound, self._after[home])
+                kinds |= reached[home] if place == FLOATING and not whole else set()
+                continue
+            sweep, in_step = self._sweeps[place], self._in_step(element, t)
+            same = in_step and sweep.returns == self._returns[number]
+            bound = max(bound, place if same else place + 1)
+            if in_step and not whole:
+                kinds.add(sweep.returns)
+        return bound, kinds
+
+    def _place_of(self, number: int, bound: int, kinds: set[bool]) -> int:
+        """The sweep of an item, or where else it is."""
+        item, t, returns = self._items[number], self._time[number], self._returns[number]
+        if not t:
+            return PLAIN
+        if isinstance(item, Step) and t in item.target.indices and returns not in kinds:
+            if item.target.tensor not in self._whole:
+                return FLOATING
+            self._time[number] = ""
+            return PLAIN
+        direction = item.forward if isinstance(item, Group) else None
+        fitting = (
+            k
+            for k, sweep in enumerate(self._sweeps)
+            if k >= bound and (sweep.index, sweep.returns) == (t, returns)
+            and (None in (direction, sweep.forward) or direction == sweep.forward)
+        )  # fmt: skip
+        place = next(fitting, len(self._sweeps))
+        if place == len(self._sweeps):
+            self._sweeps.append(_Sweep(t, returns))
+        sweep = self._sweeps[place]
+        sweep.own.append(number)
+        sweep.forward = direction if sweep.forward is None else sweep.forward
+        for element in self._operands(number):
+            other = self._place[self._home[element.tensor]]
+            crosses = other >= 0 and other != place and self._sweeps[other].returns == returns
+            if crosses and t in self._target[element.tensor].indices:
+                self._keep([element.tensor])
+        return place
+
+    def _members_of(self, place: int) -> list[int]:
+        """The items of a sweep: its own, and what they need that is not kept."""
+        sweep = self._sweeps[place]
+        members, waiting = {*sweep.own}, [*sweep.own]
+        while waiting:
+            for element in self._operands(waiting.pop()):
+                home = self._home[element.tensor]
+                has_time = sweep.index in self._target[element.tensor].indices
+                if home in members or not has_time or element.tensor in self._whole or self._place[home] == PLAIN:
+                    continue
+                members.add(home)
+                waiting.append(home)
+        return sorted(members)
+
+    # Nests.
+
+    def nests(self, make: MakeNests) -> Segmented:
+        """All nests, in their order."""
+        nests, steps, kept = list[Nest](), list[Step](), dict[Element, None]()
+        for place in range(len(self._sweeps) + 1):
+            items = [self._items[k] for k in range(len(self._items)) if self._comes(k) == place]
+            steps += (step for item in items for step in steps_of(item))
+            nests += around_groups(items, self._program, make)
+            if place < len(self._sweeps):
+                items, segments = self._sweep(place)
+                steps += (step for item in items for step in steps_of(item))
+                nests += (replace(n, segments=segments) for n in around_groups(items, self._program, make, segments))
+                own = {step.target.tensor: step.target for item in items for step in steps_of(item)}
+                kept |= {own[self._recurrences[name]]: None for name in own if self._is_kept(name, place)}
+        return Segmented(tuple(nests), tuple(steps), tuple(kept))
+
+    def _comes(self, number: int) -> int | None:
+        """The sweep before which an item comes that is in none; sums of gradients come last."""
+        if self._place[number] != PLAIN:
+            return None
+        last = any(SAMPLE in step.over for step in steps_of(self._items[number])) and self._returns[number]
+        return len(self._sweeps) if last else self._after[number]
+
+    def _is_kept(self, name: str, place: int) -> bool:
+        """Whether the rows that a recurrence of a sweep has before each segment are kept for a later sweep."""
+        again = (members for k, members in enumerate(self._members) if k != place)
+        return name in self._recurrences and any(self._home[name] in members for members in again)
+
+    def _sweep(self, place: int) -> tuple[list[Step | Group], Segments]:
+        """The items of a sweep, without what it does not need, and the loop around them."""
+        sweep, members = self._sweeps[place], self._members[place]
+        steps = [step for number in members for step in steps_of(self._items[number])]
+        wanted = {step.target.tensor for step in self._results(place)}
+        names = {step.target.tensor for step in needed(steps, [self._target[name] for name in wanted])}
+        renamed = self._renamed(place)
+        items, moves = list[Step | Group](), _Moves(self._length, self._program.sizes[sweep.index] or 1)
+        for number in members:
+            item = self._items[number]
+            own = [self._with_names(step, renamed) for step in steps_of(item) if step.target.tensor in names]
+            if isinstance(item, Group) and own:
+                items.append(replace(item, steps=tuple(own)))
+                for step, old in zip(own, (s for s in item.steps if s.target.tensor in names), strict=True):
+                    if step.operator in RECURRENCES:
+                        self._move(step, old, item.forward, place, moves)
+            else:
+                items += own
+        whole = frozenset(e.tensor for e in self._kept_for_all(names, sweep.index))
+        forward = sweep.forward is not False
+        size = self._program.sizes[sweep.index] or 1
+        return items, Segments(place, sweep.index, size, self._length, forward, *moves.all, moves.kept, whole)
+
+    def _kept_for_all(self, names: Iterable[str], t: str) -> Iterator[Element]:
+        """Those of some tensors that are kept for all steps."""
+        targets = (self._target[name] for name in names)
+        yield from (target for target in targets if target.tensor in self._whole and t in target.indices)
+
+    def _results(self, place: int) -> Iterator[Step]:
+        """The steps of a sweep that something else needs."""
+        for number in self._sweeps[place].own:
+            for step in steps_of(self._items[number]):
+                name, lasts = step.target.tensor, self._sweeps[place].index not in step.target.indices
+                if lasts or name in self._whole or self._is_kept(name, place):
+                    yield step
+
+    def _renamed(self, place: int) -> dict[str, str]:
+        """New names for what is computed in a sweep before as well."""
+        names = {}
+        for number in self._members[place]:
+            times = sum(number in members for members in self._members[:place])
+            for step in steps_of(self._items[number]) if times else ():
+                name = f"{step.target.tensor} again{f' {times}' * (times > 1)}"
+                names[step.target.tensor] = free(name, self._program)
+        return names
+
+    def _with_names(self, step: Step, names: dict[str, str]) -> Step:
+        known = {e: Element(names[e.tensor], e.indices) for e in step.operands if e.tensor in names}
+        target = Element(names.get(step.target.tensor, step.target.tensor), step.target.indices)
+        self._forms[target.tensor] = self._forms[step.target.tensor]
+        return replace(step.xreplace(known), target=target)
+
+    def _move(self, step: Step, old: Step, forward: bool, place: int, moves: _Moves) -> None:
+        """Adds the rows that a recurrence has at the begin of its segments."""
+        own, name = self._home[old.target.tensor] in self._sweeps[place].own, old.target.tensor
+        t = self._sweeps[place].index
+        kept = Element(free(f"{self._recurrences[name]} kept", self._program), step.target.indices)
+        if not own:
+            moves.restore(step, kept, t, forward)
+            return
+        moves.carry(step, t, forward, name in self._whole)
+        if self._is_kept(name, place):
+            moves.keep(step, kept, t, forward, name in self._whole)
+
+
+class _Moves:
+    """Rows that are moved: where a loop over segments begins, at the begin of a segment, at its end.
+
+    A row has what a recurrence gives at the first step of a segment, in its direction. In arrays of one segment, steps
+    are counted from its begin.
+    """
+
+    def __init__(self, length: int, size: int) -> None:
+        self._length, self._size = length, size
+        self._last = size - (size - 1) // length * length
+        self._before, self._begin, self._end = list[Move](), list[Move](), list[Move]()
+        self._kept: list[Element] = []
+
+    @property
+    def all(self) -> tuple[tuple[Move, ...], tuple[Move, ...], tuple[Move, ...]]:
+        """Those before the loop, at the begin, and at the end."""
+        return tuple(self._before), tuple(self._begin), tuple(self._end)
+
+    @property
+    def kept(self) -> tuple[Element, ...]:
+        """What has a row for each segment."""
+        return tuple(self._kept)
+
+    def carry(self, step: Step, t: str, forward: bool, whole: bool) -> None:
+        """At first 0; then what the segment before has left, which is there already in an array of all steps."""
+        u, v = step.target, step.operands[0]
+        first = 0 if forward else (self._size if whole else self._last) - 1
+        self._before.append(Move.of(u, str(first), None, "", t))
+        if not whole:
+            next_, left = ("0", "(end - begin - 1)") if forward else (str(self._length - 1), "0")
+            self._end.append(Move.of(u, next_, v, left, t))
+
+    def keep(self, step: Step, kept: Element, t: str, forward: bool, whole: bool) -> None:
+        """Keeps the row of each segment."""
+        in_all = "begin" if forward else "(end - 1)"
+        row = in_all if whole else _first_row(forward)
+        self._begin.append(Move.of(kept, "segment", step.target, row, t))
+        self._kept.append(kept)
+
+    def restore(self, step: Step, kept: Element, t: str, forward: bool) -> None:
+        """The row that was kept, for steps that are computed again."""
+        self._begin.append(Move.of(step.target, _first_row(forward), kept, "segment", t))
+        self._kept.append(kept)
+
+
+def _first_row(forward: bool) -> str:
+    return "0" if forward else "(end - begin - 1)"

@@ -1,0 +1,150 @@
+"""Segments of time: trainings that keep the states before each segment alone, and compute its steps again."""
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.errors import ModelError
+from nncodegen.ir import evaluate
+from tests.support.built import built, stage
+
+RNG = np.random.default_rng(6)
+
+
+def network(layer):
+    """Both directions, then one that goes backwards; steps behind the length of a sample are left out."""
+    sequence, length = nn.Input((7, 2), name="sequence"), nn.Input(1, name="length")
+    h = nn.Bidirectional(layer(2, lengths=True, return_sequences=True))(sequence, length)
+    return nn.Network([sequence, length], nn.Dense(1)(layer(3, go_backwards=True)(h)), name="both")
+
+
+def coder():
+    """Two axes of time, of which one begins where the other ends."""
+    source, target = nn.Input((7, 3), name="source"), nn.Input((4, 2), name="target")
+    _, h, c = nn.LSTM(3, return_state=True)(source)
+    decoded = nn.LSTM(3, return_sequences=True)(target, initial_state=[h, c])
+    return nn.Network([source, target], nn.Dense(2, "softmax")(decoded), name="coder")
+
+
+def stack(*layers, steps=9, inputs=2):
+    return nn.Sequential([*layers, nn.Dense(1)], (steps, inputs), name="stack")
+
+
+BOTH = network(nn.SimpleRNN)
+MODELS = {
+    "gates": lambda: network(nn.LSTM),
+    "coder": coder,
+    "stack": lambda: stack(nn.LSTM(3, return_sequences=True), nn.LayerNormalization(), nn.GRU(3), steps=11),
+    "outputs": lambda: stack(nn.GRU(3, return_sequences=True)),
+    "mean": lambda: stack(nn.GRU(3, return_sequences=True), nn.GlobalAveragePooling1D()),
+    "largest": lambda: stack(nn.SimpleRNN(3, return_sequences=True), nn.GlobalMaxPooling1D()),
+    "noise": lambda: stack(nn.Dropout(0.3), nn.GRU(3, return_sequences=True), nn.Dropout(0.2), nn.LSTM(3)),
+    "windows": lambda: stack(
+        nn.Conv1D(3, 3), nn.LSTM(3, return_sequences=True, mask_value=0.0), nn.Conv1D(2, 2), nn.Flatten()
+    ),
+}
+
+
+def data(program, samples):
+    X = RNG.normal(size=(samples, sum(tensor.size for tensor in program.inputs)))
+    if program.inputs[-1].name == "length":
+        X[:, -1] = RNG.integers(1, 8, samples)
+    return X, np.abs(RNG.normal(size=(samples, sum(tensor.size for tensor in program.targets))))
+
+
+def expected(program, parameters, X, Y):
+    """The loss, the gradient and the outputs, by the evaluator."""
+    values = evaluate(program, parameters, X, Y)
+    gradient = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
+    return float(values[program.loss.tensor]), gradient, values[program.outputs[0].tensor]
+
+
+def test_the_results_are_those_of_the_model():
+    """Loss, gradient and outputs are those of the evaluator, with a last segment that is shorter than the others."""
+    program, module = stage(BOTH), built(BOTH, fit=False, segment_length=3)
+    parameters, (X, Y) = RNG.normal(size=program.parameter_count), data(program, 70)
+    loss, gradient, outputs = expected(program, parameters, X, Y)
+    found = module.loss_and_gradient(parameters, X, Y)
+    assert found[0] == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(found[1], gradient, atol=1e-13 * np.linalg.norm(gradient))
+    np.testing.assert_allclose(module.predict(parameters, X), outputs, atol=1e-13)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", MODELS)
+def test_they_are_the_same_for_all_lengths(name, precision):
+    """Segments of 1 step, of several, and more steps than there are: the same bits of losses, and gradients but for the
+    order of their sums; trainings as well."""
+    model, close = MODELS[name](), {"float64": 1e-12, "float32": 1e-4}[precision]
+    program, plain = stage(model, precision=precision), built(model, precision, fit=False)
+    parameters, (X, Y) = RNG.normal(size=program.parameter_count) / 2, data(program, 70)
+    loss, gradient, _ = expected(program, parameters, X, Y)
+    of_plain = plain.loss_and_gradient(parameters, X, Y)
+    training = {"epochs": 2, "batch_size": 33, "optimizer": "adam", "seed": 1}
+    for length in (1, 2, 3, 6, 50):
+        module = built(model, precision, fit=False, segment_length=length)
+        found = module.loss_and_gradient(parameters, X, Y)
+        assert found[0] == of_plain[0] == pytest.approx(loss, rel=close)
+        for each in (gradient, of_plain[1]):
+            np.testing.assert_allclose(found[1], each, atol=close * np.linalg.norm(gradient))
+        np.testing.assert_array_equal(module.predict(parameters, X), plain.predict(parameters, X))
+        trained = [each.train(X, Y, **training).parameters for each in (module, plain)]
+        np.testing.assert_allclose(*trained, atol=10 * close)
+
+
+def arrays(steps, layers, **choices):
+    """The values of the work memory of a tile, and the length of the C."""
+    model = stack(*layers, steps=steps)
+    text = "".join(text for file, text in stage(model, "emit", **choices).files.items() if file.endswith(".c"))
+    return max(kernel.arrays for kernel in stage(model, "schedule", **choices).sharing), len(text)
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM(8), nn.Bidirectional(nn.SimpleRNN(4))], ids=str)
+def test_memory_is_that_of_the_segments(layer):
+    """It grows with one row of states for each segment, and not with all steps; the length of the C does not grow."""
+    layers = [layer]
+    (usual, _), (short, text), (long, longer) = (
+        arrays(400, layers), arrays(400, layers, segment_length=20), arrays(800, layers, segment_length=20),
+    )  # fmt: skip
+    program = stage(stack(*layers, steps=400))
+    rows = sum(program.count(s.target.indices) // 400 for s in program.steps if s.operator in ("before", "after"))
+    tile = stage(stack(*layers, steps=400), "schedule").tile
+    assert short < usual / 8
+    assert 0 < long - short <= 20 * rows * tile
+    assert abs(longer - text) < 50  # digits of numbers
+
+
+def test_a_stack_keeps_no_outputs_of_all_steps():
+    """What one layer gives another at the same step is of one segment; what both directions give is kept for all."""
+    one = [nn.GRU(4, return_sequences=True), nn.GRU(4)]
+    both = [nn.Bidirectional(nn.GRU(4, return_sequences=True)), nn.GRU(4)]
+    for layers, kept in ((one, False), (both, True)):
+        kernel = stage(stack(*layers, steps=40), "schedule", segment_length=5).gradient
+        assert any(nest.segments.whole for nest in kernel.tile if nest.segments) is kept
+
+
+def test_a_schedule_tells_its_segments():
+    """How long they are, what is kept of each, what is computed again; or that there are none."""
+    text = stage(stack(nn.LSTM(3), steps=10), "schedule", segment_length=4).show()
+    assert "segments of 4 of 10 steps, as asked for" in text
+    assert "from the last" in text
+    assert "c1 kept" in text
+    assert "h1 again[n, i, l] = " in text
+    assert "no segments, as it has 10 steps" in stage(stack(nn.LSTM(3), steps=10), "schedule", segment_length=10).show()
+
+
+@pytest.mark.parametrize(
+    ("layers", "length", "message"),
+    [
+        ([nn.LSTM(2)], 0, "segment_length is a number of steps, 1 or more, not 0"),
+        ([nn.LSTM(2)], True, "segment_length is a number of steps, 1 or more, not True"),
+        ([nn.LSTM(2)], 2.5, "segment_length is a number of steps, 1 or more, not 2.5"),
+        ([nn.Flatten()], 3, "stack has no use for segment_length: it has no recurrent layer"),
+        ([nn.LSTM(2), nn.BatchNormalization()], 3, "stack cannot have segment_length: .* BatchNormalization"),
+    ],
+)
+def test_what_cannot_be_meant(layers, length, message):
+    """A length that is none, and models that have no use for one, are refused in words."""
+    with pytest.raises(ModelError, match=message):
+        nn.build(stack(*layers), segment_length=length, fit=False)
