@@ -65,13 +65,16 @@ def command() -> None:
 @click.option("--dump", is_flag=True, help="Also write the text of every stage to stages/.")
 @click.option("--march", type=click.Choice(tuple(TARGETS)), default="native", show_default=True,
               help="For this CPU, or for all CPUs of its family: the module then holds several variants.")  # fmt: skip
+@click.option("--segment-length", type=click.IntRange(1), metavar="STEPS",
+              help="For long sequences: training keeps the states of recurrent layers before every so many steps alone, "
+                   "and computes the steps between again. Less memory, more time.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
 @click.option("--certify", is_flag=True,
               help="Compare all results with exact ones: writes NAME.certificate.json as well.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
-    model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, march: str, force: bool,
-    certify: bool, quiet: bool,
+    model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, march: str,
+    segment_length: int | None, force: bool, certify: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Compile the model of a Python file.
 
@@ -85,8 +88,11 @@ def build(
         chosen = Named(chosen, name)
     folder = out or Path("generated") / identifier(chosen.name)
     check_folder(folder)  # before the work, not after it
+    choices = {} if segment_length is None else {"segment_length": segment_length}
     with console.status("compiling"):
-        compiled = compile_model(chosen, precision, force, lambda stage: _report(console, stage), march=march)
+        compiled = compile_model(
+            chosen, precision, force, lambda stage: _report(console, stage), choices=choices, march=march
+        )
     module = load(compiled.built)
     own = model is None
     start = time.perf_counter()

@@ -127,16 +127,18 @@ def build_module(
     also written to that folder, with its types (NAME.pyi), and with ``dump`` the text of every stage as well.
 
     ``schedule`` overrides choices of the stage of that name, which stages/5-schedule.txt shows: "tile" is the number of
-    samples that the loops work through at once, "features" the indices that run innermost in memory
-    (see nncodegen/schedule/layout.py), "blas" (True, False, or a list of their tensors) the
-    products that are left to SciPy's BLAS, where there is one, "transposed" (the same for parameters) the weights that
-    are kept transposed while they are trained. ``march`` is "native", for this CPU, or "portable", for every CPU of its
+    samples that the loops work through at once, "features" the indices that run innermost in memory (see
+    nncodegen/schedule/layout.py), "blas" (True, False, or a list of their tensors) the products that are left to
+    SciPy's BLAS, where there is one, "transposed" (the same for parameters) the weights that are kept transposed while
+    they are trained. ``march`` is "native", for this CPU, or "portable", for every CPU of its
     family: such a module holds its kernel for several of them, uses the fastest that the CPU where it is imported can
     run (``module.variant``), and its results differ between CPUs by rounding. ``fit`` says whether the module can fit
     its model by least squares (``module.fit``, ``train(optimizer="lm")``): formulas can by default, a network needs
-    fit=True, as that takes more time to compile. ``segment_length`` is for long sequences: a
-    training keeps the states of recurrent layers before every so many steps alone, and computes the steps between again
-    on its way back. That takes less memory and more time; the results are the same, gradients to rounding.
+    fit=True, as that takes more time to compile.
+
+    ``segment_length`` is for long sequences: a training keeps the states of recurrent layers before every so many steps
+    alone, and computes the steps between again on its way back. That takes less memory and more time; the results are
+    the same, gradients to rounding.
 
     Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Without a C compiler, and without
     ``out``, it is not compiled: NumPy evaluates it, which is slow (``module.variant`` is "numpy"), and a RuntimeWarning

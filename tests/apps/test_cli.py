@@ -146,6 +146,7 @@ def test_show_in_colour(run, commands):
         ("x = (", ["build", "models.py"], "models.py, line 1: SyntaxError"),
         ("import nncodegen as nn\nm = nn.Sequential([], 2)", ["build", "models.py"], "network has no layers"),
         (MODELS, ["build", "models.py:first", "--out", "models.py"], "models.py is a file: name a folder"),
+        (MODELS, ["build", "models.py:first", "--segment-length", "4"], "first has no use for segment_length"),
         (MODELS, ["build", "models.py:first", "--out", "."], "holds files that nncodegen did not write (models.py)"),
     ],
 )
