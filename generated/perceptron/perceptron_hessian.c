@@ -8,20 +8,22 @@
 #define NN_PARAMETERS 14
 #define NN_INPUTS 2
 #define NN_TARGETS 1
-#define NN_OUTPUTS 7
-#define NN_OPERATIONS 118
+#define NN_OUTPUTS 0
+#define NN_OPERATIONS 125
 
 /* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 64
+#define NN_SUMS 7
 #define NN_WHOLE_INPUTS 1
 #define NN_WHOLE_TARGETS 1
 
 #include "nncodegen/kernel.h"
 
-/* For each sample of a tile, a row: values, if any, and then derivatives by the parameters. */
-static HOT void jacobian_tile(const real *restrict parameters, const real *restrict inputs,
+/* Adds the derivatives of a tile of samples, as they change in a direction, to the sums. */
+static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    real *restrict outputs)
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
+    real *restrict partials, int metrics, const real *restrict counts)
 {
     const real w0 = parameters[0];
     const real w13 = parameters[1];
@@ -38,8 +40,15 @@ static HOT void jacobian_tile(const real *restrict parameters, const real *restr
     const real v_w35 = parameters[12];
     const real v_w45 = parameters[13];
 
-    /* t1 to output_column_6 */
-    INDEPENDENT
+    /* t1 to v_d_w45 */
+    real v_d_w0 = 0;
+    real v_d_w13 = 0;
+    real v_d_w14 = 0;
+    real v_d_w23 = 0;
+    real v_d_w24 = 0;
+    real v_d_w35 = 0;
+    real v_d_w45 = 0;
+    SUM_LOOP(v_d_w0, v_d_w13, v_d_w14, v_d_w23, v_d_w24, v_d_w35, v_d_w45)
     for (size_t n = 0; n < count; n++) {
         const real x1 = inputs[n*INPUTS + 0];
         const real x2 = inputs[n*INPUTS + 1];
@@ -85,14 +94,35 @@ static HOT void jacobian_tile(const real *restrict parameters, const real *restr
         const real v_d_t3 = -d_t4*t14*v_t4 + d_t4*t23*v_t4 + t14*t23*v_d_t4;
         const real v_d_t2 = d_t5*v_w35 + v_d_t5*w35;
         const real v_d_t1 = d_t2*t24*v_t2 - d_t2*t7*v_t2 + t24*t7*v_d_t2;
-        outputs[n*OUTPUTS + 0] = 2*v_d_t1 + 2*v_d_t3 + 2*v_d_t5;
-        outputs[n*OUTPUTS + 1] = v_d_t1*x1;
-        outputs[n*OUTPUTS + 2] = v_d_t3*x1;
-        outputs[n*OUTPUTS + 3] = v_d_t1*x2;
-        outputs[n*OUTPUTS + 4] = v_d_t3*x2;
-        outputs[n*OUTPUTS + 5] = d_t5*v_t2 + t7*v_d_t5;
-        outputs[n*OUTPUTS + 6] = d_t5*v_t4 + t14*v_d_t5;
+        v_d_w0 += 2*v_d_t1 + 2*v_d_t3 + 2*v_d_t5;
+        v_d_w13 += v_d_t1*x1;
+        v_d_w14 += v_d_t3*x1;
+        v_d_w23 += v_d_t1*x2;
+        v_d_w24 += v_d_t3*x2;
+        v_d_w35 += d_t5*v_t2 + t7*v_d_t5;
+        v_d_w45 += d_t5*v_t4 + t14*v_d_t5;
     }
+    sums[0] += v_d_w0;
+    sums[1] += v_d_w13;
+    sums[2] += v_d_w14;
+    sums[3] += v_d_w23;
+    sums[4] += v_d_w24;
+    sums[5] += v_d_w35;
+    sums[6] += v_d_w45;
+}
+
+/* The gradient, from the sums over all samples of a batch. */
+static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
+    const real *gradient_sums, real *restrict work, real *gradient)
+{
+    /* gradient_of_w0 to gradient_of_w45 */
+    gradient[0] = (real) sums[0];
+    gradient[1] = (real) sums[1];
+    gradient[2] = (real) sums[2];
+    gradient[3] = (real) sums[3];
+    gradient[4] = (real) sums[4];
+    gradient[5] = (real) sums[5];
+    gradient[6] = (real) sums[6];
 }
 
 #include "nncodegen/hessian.h"

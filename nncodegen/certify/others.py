@@ -203,7 +203,8 @@ class _Others:
             )
             if beyond or not first.finite:
                 return LARGEST
-            return max(distance(other.outputs, first.outputs, unit) for other in others)
+            parts = [one.gradients if program.gradient else one.outputs for one in (first, *others)]
+            return max(distance(part, parts[0], unit) for part in parts[1:])
 
         return spread
 

@@ -84,7 +84,8 @@ def evaluate_rows(program: Program, parameters: Array, X: Array, Y: Array, digit
 def outputs_of(program: Program, values: dict[str, Array]) -> Array:
     """The outputs of a program as a matrix (N, columns)."""
     samples = len(values[program.weight.name])
-    return np.concatenate([values[e.tensor].reshape(samples, -1) for e in program.outputs], axis=1)
+    parts = [values[e.tensor].reshape(samples, -1) for e in program.outputs]
+    return np.concatenate(parts, axis=1) if parts else np.zeros((samples, 0))
 
 
 def gradient_of(program: Program, values: dict[str, Array]) -> Array:

@@ -16,6 +16,7 @@ TITLES = {
     "jacobian": "For each sample of a tile, a row: values, if any, and then derivatives by the parameters.",
     "loss": "Adds the losses of a tile of samples to the sums.",
     "gradient": "Adds the losses of a tile of samples and their derivatives to the sums.",
+    "direction": "Adds the derivatives of a tile of samples, as they change in a direction, to the sums.",
 }
 
 
@@ -41,7 +42,8 @@ class KernelEmitter:
             with lines.function(head):
                 self._emit_loops(nests)
             lines.add("")
-        lines.add(f"/* {TITLES[kernel.name]} */")
+        alone = kernel.name == "gradient" and self._program.loss.tensor not in kernel.storage
+        lines.add(f"/* {TITLES['direction' if alone else kernel.name]} */")
         phased = kernel.phases > 1
         phases = ",\n    int first_phase, int last_phase" if phased else ""
         head = f"static HOT void {kernel.name}_tile({self._declarations}{phases})"

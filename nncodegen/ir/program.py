@@ -287,6 +287,7 @@ class Program:
     outputs: tuple[Element, ...]
     loss: Element
     gradient: tuple[Element, ...] = ()
+    """The derivatives of the loss by its parameters; by the last of these, if not trained, there may be none."""
     updates: tuple[Update, ...] = ()
     noise: tuple[Noise, ...] = ()
     labels: bool = False
@@ -463,11 +464,10 @@ def show_step(step: Step, width: int = 0) -> str:
 def verify(program: Program) -> Program:
     """The program itself. Raises ProgramError, naming the culprit, if it is not well formed."""
     shapes = program.shapes
-    if program.gradient and len(program.gradient) != len(program.parameters):
-        raise ProgramError(
-            f"{program.name} has {len(program.parameters)} parameters, {len(program.gradient)} gradients"
-        )
-    for parameter, element in zip(program.parameters, program.gradient, strict=bool(program.gradient)):
+    count = len(program.gradient)
+    if count > len(program.parameters) or (count and any(tensor.trained for tensor in program.parameters[count:])):
+        raise ProgramError(f"{program.name} has {len(program.parameters)} parameters, {count} gradients")
+    for parameter, element in zip(program.parameters, program.gradient, strict=False):
         if shapes[element.tensor] != parameter.shape:
             raise ProgramError(f"{element} has the shape {shapes[element.tensor]}, {parameter.name} {parameter.shape}")
     if program.loss.indices:

@@ -3,7 +3,6 @@
 To each parameter belongs one more of the same shape, its *direction*. The gradient of the loss changes along it by the
 Hessian times the direction: the steps of the gradient, which come from the sweep in reverse, are differentiated by a
 sweep forward, at the cost of another gradient or a little more, and without the Hessian itself (Pearlmutter, 1994).
-The derivatives are not summed over the samples: the runtime sums up what comes out, with more digits.
 """
 
 from __future__ import annotations
@@ -22,26 +21,27 @@ ABOUT = "the gradient by the first half of the parameters, differentiated in the
 
 
 def hessian(program: Program) -> Companion:
-    """The program whose outputs sum up, over the samples, to the Hessian of the loss times a direction.
+    """The program of the derivatives of the loss and of its gradient in a direction: Hessian times direction.
 
-    Its parameters are those of the stabilized program, followed by their directions. Its loss is the derivative of the
-    loss in that direction.
+    Its parameters are those of the stabilized program, followed by their directions, by which there is no gradient.
     """
     numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
     loss = split(program.steps, numbering)[program.loss]
-    gradient = reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering, each_sample=True)
+    gradient = reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering)
     directions = tuple(
-        Tensor(numbering.fresh(f"v_{parameter.name}"), parameter.shape) for parameter in program.parameters
+        Tensor(numbering.fresh(f"v_{parameter.name}"), parameter.shape, trained=False)
+        for parameter in program.parameters
     )
     steps = needed(numbering.steps, [loss, *gradient])
     names = {parameter.name: own.name for parameter, own in zip(program.parameters, directions, strict=True)}
-    along, *rows = forward_sweep(program, steps, names, (loss, *gradient), numbering)
+    along, *product = forward_sweep(program, steps, names, (loss, *gradient), numbering)
     derived = replace(
         program,
         parameters=(*program.parameters, *directions),
-        steps=needed(numbering.steps, [along, *rows]),
-        outputs=tuple(rows),
+        steps=needed(numbering.steps, [along, *product]),
+        outputs=(),
         loss=along,
+        gradient=tuple(product),
         updates=(),
         labels=False,
     )

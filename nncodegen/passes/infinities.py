@@ -246,9 +246,11 @@ class Infinities:
 
         At a pole that a later function hides weakly, zero times the derivative may be anything, else it is 0.
         """
-        slow = not step.operator and self._slow(step)
-        infinite = not step.operator and self._may_be_infinite(step, derivative)
-        infinite = infinite and (slow or self.hides(step.target) or self._is_steep(step, operand))
+        if step.operator and not step.expression.has(*GUARDED):
+            return False, False
+        slow = self._slow(step)
+        infinite = slow or self.hides(step.target) or self._is_steep(step, operand)
+        infinite = infinite and self._may_be_infinite(step, derivative)
         return infinite, slow and may_be_infinite(derivative, self._loose, self._signs)
 
     def split(self, step: Step, derivative: Expr) -> tuple[Expr, Expr]:

@@ -203,7 +203,7 @@ def operations_written_out(program: Program) -> int:
         costs[step.target.tensor] = program.count(_terms_over(program, step)) * (_own_cost(step) + inner)
     total = sum(costs.get(element.tensor, 0) for element in (*program.outputs, program.loss))
     sizes = {parameter.name: parameter.size for parameter in program.parameters}
-    for parameter, element in zip(program.parameters, program.gradient, strict=bool(program.gradient)):
+    for parameter, element in zip(program.parameters, program.gradient, strict=False):
         total += costs.get(element.tensor, 0) * sizes[parameter.name]
     return total
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nncodegen.ir import Companion
 from nncodegen.schedule.axes import decide
 from nncodegen.schedule.formulas import group_of_rows
 from nncodegen.schedule.layout import choose_layout
-from nncodegen.schedule.loops import make_kernel
+from nncodegen.schedule.loops import make_kernel, without_noise
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.result import Schedule
 
 
 def schedule_companion(companion: Companion) -> Schedule:
-    """The kernel for the rows of a companion, which it writes as predictions are written."""
+    """The kernel of a companion: of the sums of a gradient, or of rows, which are written as predictions are."""
     program = settled(companion.program)
+    if program.gradient:
+        program = replace(program, steps=tuple(without_noise(program)), noise=())
     layout = choose_layout(program, {})
-    kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
+    if program.gradient:
+        kernel = make_kernel(program, layout, "gradient", (), program.gradient, with_loss=False)
+    else:
+        kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
     grouped = companion.outputs and not (program.layered or companion.curved)
     group = group_of_rows(program, kernel) if grouped else None
     return Schedule(program, layout, (decide(kernel, program, layout),), fits=group, companion=companion)

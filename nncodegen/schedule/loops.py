@@ -55,20 +55,23 @@ def make_kernel(
     sums: tuple[Element, ...],
     measured: tuple[Element, ...] = (),
     with_gaps: bool = False,
+    with_loss: bool = True,
 ) -> Kernel:
     """The loops that compute some results of a program: outputs for each sample, or the loss and its gradient.
 
+    ``sums`` are the loss, unless it is left out (``with_loss``), and then the gradient, if it is wanted.
     ``measured`` are outputs that metrics need of a kernel of the latter kind. ``with_gaps``: one of the former kind,
     whose loops would read inputs or write outputs with gaps between samples (see ``vectors``).
     """
     if name != "gradient":
         layout = replace(layout, transposed=())
     storage = declared(program, layout)
+    first = 1 if with_loss else 0  # of the gradient
     wanted = needed(program.steps, outputs)
     in_vectors = name == "predict" and layout.tile > 1 and (with_gaps or any(map(calls_library, wanted)))
     tiled = list(_tiled(program, layout, in_vectors))
     steps, renamed = _reading(tiled, program.steps if name == "gradient" else tuple(without_noise(program)))
-    results = _results([renamed.get(element, element) for element in outputs], sums[1:], program, layout, storage)
+    results = _results([renamed.get(element, element) for element in outputs], sums[first:], program, layout, storage)
     steps += _written_at_once(results, steps) if name == "jacobian" else results
     steps = list(in_parts(in_place(steps, layout.segmented), program))
     copies = [s.target for s in steps if s.target.tensor in storage]
@@ -97,7 +100,7 @@ def make_kernel(
     metrics = _in_order(besides[1], phased, lambda own: in_groups(own, program, forms, nests))
     found = Segmented()
     if layout.segmented:
-        forwards = needed(steps, [*sums[:1], *kept]) if name == "gradient" else steps
+        forwards = needed(steps, [*sums[:first], *kept]) if name == "gradient" else steps
         whole = {*lasting, *storage, *(operand.tensor for step in besides[1] for operand in step.operands)}
         found = in_segments(phases[1], program, layout, forms, nests, forwards, whole)
         steps = [*phases[0], *besides[0], *found.steps, *besides[1], *phases[2]]
@@ -107,7 +110,7 @@ def make_kernel(
         tile = tuple(_with_factors(tile, steps))
     if layout.tile > 1:
         tile = tuple(split_loops(tile, targets | {tensor.name for tensor in program.inputs}))
-    places = place(program, layout, (before, tile, after, metrics), storage, sums[:1], lasting)
+    places = place(program, layout, (before, tile, after, metrics), storage, sums[:first], lasting)
     others = {step.target.tensor for step in needed(steps, [*copies, *kept, *found.kept])}
     of_loss = (s.target.tensor for n in tile for s in n.steps if s.target.tensor not in others)
     in_vectors = in_vectors and all(nest.shape is Shape.LOOPS for nest in tile)
@@ -152,7 +155,7 @@ def _results(
         storage[copy.tensor] = Storage(Place.OUTPUT, column)
         column += program.count(indices)
         yield Step(copy, element)
-    for parameter, element in zip(program.parameters, gradient, strict=bool(gradient)):
+    for parameter, element in zip(program.parameters, gradient, strict=False):
         copy = Element(free(f"gradient of {parameter.name}", program), element.indices)
         storage[copy.tensor] = Storage(Place.GRADIENT, offset, transposed_strides(element.tensor, parameter, layout))
         offset += parameter.size

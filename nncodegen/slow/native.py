@@ -114,7 +114,7 @@ class NumpyNative:
         data = _samples(X, Y, weights, samples)
         for number in range(count):
             found = plan(np.concatenate([point, _double(directions[number])]), data)
-            products[number] = self._rounded(columns_of(found, plan.results, samples).sum(axis=0))
+            products[number] = self._rounded(np.concatenate([array.ravel() for array in found]))
 
     def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:
         """Writes what is known at some samples besides the outputs."""
@@ -199,9 +199,9 @@ class NumpyNative:
 
 
 def _plan_of(companions: Mapping[str, Companion], name: str) -> Plan | None:
-    """What computes the outputs of a companion, if there is one of this name."""
+    """What computes the outputs of a companion, or its gradient, if there is one of this name."""
     found = companions.get(name)
-    return None if found is None else Plan(found.program, found.program.outputs)
+    return None if found is None else Plan(found.program, found.program.gradient or found.program.outputs)
 
 
 def _double(array: Array) -> Array:

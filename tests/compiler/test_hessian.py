@@ -335,7 +335,7 @@ def test_directions():
     model = nn.Model("m", [x], [], {a: 1.0, v: 2.0, b: 3.0}, a * v * x, a * v * x)
     _, program = derived(model)
     assert [tensor.name for tensor in program.parameters] == ["a", "v_a", "b", "v_a_", "v_v_a", "v_b"]
-    assert len(program.outputs) == 3
+    assert len(program.gradient) == 3
     assert hessian_of(program, np.array([1.0, 2.0, 3.0]), [[5.0]], None) == pytest.approx(
         np.array([[0, 5, 0], [5, 0, 0], [0, 0, 0]])
     )

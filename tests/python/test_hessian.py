@@ -18,14 +18,20 @@ curve = nn.Model("curve", x, y, {a: 1.5, b: 0.7, c: 0.2}, a * sympy.exp(-b * x) 
 free = nn.Model("free", x, [], {a: 0.3, b: 1.2}, a * x, (a * x - b) ** 2 + a**2 * b**4)  # no fit: it has no targets
 network = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="network")
 noisy = nn.Sequential([nn.Dense(4, "tanh"), nn.Dropout(0.5), nn.Dense(1)], 4, "mse", name="noisy")
-FITTED = {network, noisy}
+pooled = [nn.Conv1D(3, 3, activation="gelu"), nn.MaxPooling1D(2), nn.Flatten(), nn.Dense(2, "softmax")]
+windows = nn.Sequential(pooled, (8, 2), "categorical_crossentropy", name="windows")
+sequences = nn.Sequential([nn.LSTM(3, return_sequences=True), nn.GRU(2), nn.Dense(1)], (4, 2), "mse", name="sequences")
+FITTED = {network, noisy, windows, sequences}
 CASES = {
     "perceptron": (perceptron.model, perceptron.X, perceptron.Y),
     "curve": (curve, RNG.uniform(0, 3, (150, 1)), RNG.normal(size=(150, 1))),
     "free": (free, RNG.normal(size=(3, 1)), None),
     "network": (network, RNG.normal(size=(150, 4)), np.eye(3)[RNG.integers(0, 3, 150)]),
     "noisy": (noisy, RNG.normal(size=(70, 4)), RNG.normal(size=(70, 1))),
+    "windows": (windows, RNG.normal(size=(70, 16)), np.eye(2)[RNG.integers(0, 2, 70)]),
+    "sequences": (sequences, RNG.normal(size=(5, 8)), RNG.normal(size=(5, 1))),
 }
+SLOW = ("windows", "sequences")
 _modules = {}
 
 
@@ -38,7 +44,8 @@ def module(model, precision="float64"):
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        *((name, "float64") for name in CASES), ("curve", "float32"),
+        *((name, "float64") for name in CASES if name not in SLOW), ("curve", "float32"),
+        *(pytest.param(name, "float64", marks=pytest.mark.thorough) for name in SLOW),
         *(pytest.param(name, "float32", marks=pytest.mark.thorough) for name in CASES if name != "curve"),
     ],
 )  # fmt: skip

@@ -19,7 +19,7 @@ def derived(model):
 def product_of(program, parameters, direction, X, Y, weight=None):
     """The Hessian times a direction, by the NumPy evaluator."""
     values = evaluate(program, np.concatenate([parameters, direction]), X, Y, weight)
-    return np.concatenate([np.ravel(values[element.tensor].sum(axis=0)) for element in program.outputs])
+    return np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
 
 
 def hessian_of(program, parameters, X, Y, weight=None):

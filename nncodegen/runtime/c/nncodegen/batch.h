@@ -1,6 +1,7 @@
 /* The sums over the samples of a batch: losses, derivatives and metrics, in chunks of tiles.
 
-   Needs samples.h, poll.h, random.h with noise, products.h with blocks, and the kernels loss_tile and gradient_tile.
+   Needs samples.h, poll.h, random.h with noise, products.h with blocks, and the kernels gradient_tile and, unless
+   NN_WITHOUT_LOSS is defined, loss_tile.
    Gives batch, chunks_of, prepare_batch, place_of_loss, tile_of_batch, sum_chunk, add_sums. */
 
 #ifndef NNCODEGEN_BATCH_H
@@ -119,10 +120,12 @@ static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *po
         const tile current = tile_of_batch(b, m, first, count);
         for (size_t n = 0; b->metrics && n < count; n++)
             m.counts[n] = !b->counts ? 1 : b->counts[b->order ? b->order[b->begin + first + n] : b->begin + first + n];
+#ifndef NN_WITHOUT_LOSS
         if (b->forward)
             loss_tile(b->parameters, current.inputs, current.targets, m.weights, count, arrays, m.sums, b->metrics,
                 m.counts);
         else
+#endif
             gradient_tile(b->parameters, current.inputs, current.targets, m.weights, count, arrays, !b->without_loss,
                 single_tile, first > begin ? 1 : b->scale, m.sums, m.gradient, m.partials, b->metrics,
                 m.counts NOISE_OF_BATCH(b, m) PHASES_OF_BATCH(b));

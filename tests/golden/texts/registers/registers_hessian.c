@@ -8,20 +8,22 @@
 #define NN_PARAMETERS 6
 #define NN_INPUTS 1
 #define NN_TARGETS 1
-#define NN_OUTPUTS 3
-#define NN_OPERATIONS 30
+#define NN_OUTPUTS 0
+#define NN_OPERATIONS 33
 
 /* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 64
+#define NN_SUMS 3
 #define NN_WHOLE_INPUTS 1
 #define NN_WHOLE_TARGETS 1
 
 #include "nncodegen/kernel.h"
 
-/* For each sample of a tile, a row: values, if any, and then derivatives by the parameters. */
-static HOT void jacobian_tile(const real *restrict parameters, const real *restrict inputs,
+/* Adds the derivatives of a tile of samples, as they change in a direction, to the sums. */
+static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
-    real *restrict outputs)
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
+    real *restrict partials, int metrics, const real *restrict counts)
 {
     const real a = parameters[0];
     const real b = parameters[1];
@@ -30,8 +32,11 @@ static HOT void jacobian_tile(const real *restrict parameters, const real *restr
     const real v_b_ = parameters[4];
     const real v_c_ = parameters[5];
 
-    /* t1 to output_column_2 */
-    INDEPENDENT
+    /* t1 to v_d_c_ */
+    real v_d_a_ = 0;
+    real v_d_b_ = 0;
+    real v_d_c_ = 0;
+    SUM_LOOP(v_d_a_, v_d_b_, v_d_c_)
     for (size_t n = 0; n < count; n++) {
         const real x = inputs[n*INPUTS + 0];
         const real y = targets[n*TARGETS + 0];
@@ -46,10 +51,23 @@ static HOT void jacobian_tile(const real *restrict parameters, const real *restr
         const real v_d_t3 = 2*v_t3*weights[n];
         const real v_d_t2 = a*v_d_t3 + d_t3*v_a_;
         const real v_d_t1 = d_t2*v_t2 + t2*v_d_t2;
-        outputs[n*OUTPUTS + 0] = d_t3*v_t2 + t2*v_d_t3;
-        outputs[n*OUTPUTS + 1] = v_d_t1*x;
-        outputs[n*OUTPUTS + 2] = v_d_t3;
+        v_d_a_ += d_t3*v_t2 + t2*v_d_t3;
+        v_d_b_ += v_d_t1*x;
+        v_d_c_ += v_d_t3;
     }
+    sums[0] += v_d_a_;
+    sums[1] += v_d_b_;
+    sums[2] += v_d_c_;
+}
+
+/* The gradient, from the sums over all samples of a batch. */
+static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,
+    const real *gradient_sums, real *restrict work, real *gradient)
+{
+    /* gradient_of_a_ to gradient_of_c_ */
+    gradient[0] = (real) sums[0];
+    gradient[1] = (real) sums[1];
+    gradient[2] = (real) sums[2];
 }
 
 #include "nncodegen/hessian.h"
