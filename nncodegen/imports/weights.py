@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -93,10 +94,14 @@ def _by_name(weights: Mapping[str, Any], slots: Mapping[str, Slot], origin: str)
 
 
 def _is_called(key: str, told: str, origin: str) -> bool:
-    """Whether a key is a name, perhaps with a folder before it; Keras also writes ":0" behind it."""
-    separator = SEPARATORS[ORIGINS.index(origin)]
-    key = key.removesuffix(":0") if origin == "keras" else key
-    return key == told or key.endswith(separator + told)
+    """Whether a key is a name, perhaps with a folder before it; Keras also writes ":0" behind it.
+
+    The layers of Keras's Bidirectional have names of their own behind "forward_" and "backward_".
+    """
+    if origin == "torch":
+        return key == told or key.endswith(SEPARATORS[ORIGINS.index(origin)] + told)
+    pattern = re.sub("/(forward|backward)_[^/]+/", r"/\1_[^/]+/", re.escape(told))
+    return re.fullmatch(f"(.*/)?{pattern}", key.removesuffix(":0")) is not None
 
 
 def _in_order(weights: Any, slots: Mapping[str, Slot]) -> dict[str, NDArray[Any]]:

@@ -161,6 +161,23 @@ GRAPHS = {
         [("MatMul", "x W", "h", {}), ("Gather", "h picked", "g", {"axis": 1}), ("Softmax", "g", "y", {"axis": 1})],
         weights(W=(4, 5)) | integers(picked=[4, 1, -5]),
     ),
+    "folded": model(  # Dense on two axes, as tf2onnx writes it for Keras: rows and steps are one axis for a while
+        [("Shape", "x", "n", {}), ("Gather", "n kept", "k", {"axis": 0}), ("Concat", "k five", "s", {"axis": 0}),
+         ("Reshape", "x rows", "r", {}), ("MatMul", "r W", "p", {}), ("Tanh", "p", "q", {}),
+         ("Reshape", "q s", "h", {}), ("Add", "h b", "z", {}), ("Reshape", "z flat", "f", {}),
+         ("MatMul", "f V", "y", {})],
+        weights(W=(4, 5), b=(5,), V=(15, 2)) | integers(kept=[0, 1], five=[5], rows=[-1, 4], flat=[-1, 15]),
+        inputs=[("x", ("N", 3, 4))],
+    ),
+    "unrolled": model(  # a recurrent layer step by step: gates are parts of h R, and make the next h
+        [("Split", "x", "a b", {"axis": 1}), ("MatMul", "a W", "p", {}), ("MatMul", "zeros R", "o", {}),
+         ("Add", "p o", "q", {}), ("Split", "q", "c d", {"axis": 1}), ("Tanh", "c", "e", {}), ("Sigmoid", "d", "f", {}),
+         ("Mul", "e f", "h", {}), ("MatMul", "h R", "r", {}), ("MatMul", "b W", "s", {}), ("Add", "r s", "t", {}),
+         ("Split", "t", "u v", {"axis": 1}), ("Tanh", "u", "g", {}), ("Sigmoid", "v", "i", {}),
+         ("Mul", "g i", "y", {})],
+        weights(W=(2, 6), R=(3, 6)) | {"zeros": np.zeros((1, 3))},
+        opset=12,
+    ),
     "mixed radix": model(
         [("MatMul", "x W", "h", {}), ("Reshape", "h a", "p", {}), ("Tanh", "p", "q", {}), ("Reshape", "q b", "r", {}),
          ("MatMul", "r V", "y", {})],
@@ -196,6 +213,20 @@ def test_compiled_graphs(name):
         inputs = RNG.normal(size=(samples, *shape))
         found = module.predict(module.initial_parameters(), inputs.reshape(samples, -1))
         assert found == pytest.approx(reference(proto, inputs), rel=1e-11, abs=1e-12)
+
+
+def test_rows_that_are_folded():
+    """Where axes were folded into the rows of a batch, only what is done to each row alone is read."""
+    rows = integers(rows=[-1, 4], one=[1]) | weights(W=(4, 4))
+    for nodes, told in (
+        ([("Reshape", "x rows", "y", {})], "the output 'y' .* has several rows for each sample"),
+        ([("Reshape", "x rows", "r", {}), ("Shape", "r", "s", {}), ("Reshape", "x s", "y", {})], "asks for the number"),
+        ([("Reshape", "x rows", "r", {}), ("ReduceSum", "r", "y", {})], "reduces the rows of a batch"),
+        ([("Reshape", "x rows", "r", {}), ("ReduceMax", "x", "m", {"axes": [1], "keepdims": 0}),
+          ("Add", "r m", "y", {})], "rows of a batch meet rows"),
+    ):  # fmt: skip
+        with pytest.raises(nn.ModelError, match=told):
+            nn.from_onnx(model(nodes, rows, inputs=[("x", ("N", 3, 4))]))
 
 
 def test_names_of_parts():

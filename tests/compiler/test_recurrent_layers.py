@@ -167,6 +167,25 @@ def test_derivatives_are_differences():
     assert gradient @ direction == pytest.approx((up - down) / 2e-5, rel=1e-7)
 
 
+def test_both_directions_of_keras_have_numbers():
+    """Weights of a Bidirectional of Keras are found whatever number or name its layers have behind "forward_"."""
+    shapes = {"kernel": (3, 6), "recurrent_kernel": (2, 6), "bias": (2, 6)}
+    for behind in ("gru", "gru_3", "own name"):
+        given = {
+            f"model/both/{word}_{behind}/gru_cell/{name}": np.full(shape, k + 1.0)
+            for k, word in enumerate(("forward", "backward"))
+            for name, shape in shapes.items()
+        }
+        found = nn.with_weights(of(nn.Bidirectional(nn.GRU(2), name="both")), given).initial
+        assert {name: set(np.ravel(values)) for name, values in found.items()} == {
+            name: {1.0 if "f_" in name else 2.0} for name in found
+        }
+        with pytest.raises(nn.ModelError, match="no weights are called both/forward_gru/gru_cell/kernel"):
+            nn.with_weights(
+                of(nn.Bidirectional(nn.GRU(2), name="both")), {k.replace("forward", "x"): v for k, v in given.items()}
+            )
+
+
 def test_weights_of_keras_and_pytorch_by_name():
     """Rows of gates are brought into the order that they have here; two biases of PyTorch are added, or kept."""
     kernel, recurrent, bias = RNG.normal(size=(3, 16)), RNG.normal(size=(4, 16)), RNG.normal(size=16)

@@ -81,8 +81,8 @@ class Axes:
         return math.prod(self.sizes.get(index, 1) for index in segment)
 
     def length(self, segments: Segments) -> int | None:
-        """The size of an axis; None for the samples."""
-        return None if segments == SAMPLES else sum(map(self.size, segments))
+        """The size of an axis; None for the samples, also where other axes are folded into that of them."""
+        return None if segments[0][:1] == (SAMPLE,) else sum(map(self.size, segments))
 
     def merged(self, axes: Sequence[Segments]) -> Segments:
         """One axis in place of several that follow each other."""

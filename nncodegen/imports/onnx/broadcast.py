@@ -81,23 +81,41 @@ class Broadcasting(Steps):
                 sizes = " and ".join("that of the samples" if n is None else str(n) for n in sorted(lengths, key=str))
                 raise ModelError(f"axes of different sizes meet: {sizes}")
             if lengths == {None}:
+                if len({found[k].axes[axis] for k in wide}) > 1:
+                    raise ModelError("rows of a batch meet rows that several axes are folded into")
                 continue
             self.axes.same_segments([found[k].axes[axis] for k in wide])
-            for k in wide[1:]:
-                found[k] = self._united(found[wide[0]], found[k], axis)
+            self._unite_all(found, wide, axis)
         repeated = self._repeated(found) if but is None else None
         while repeated is not None:
             first = None
             for k, value in enumerate(found):
                 if value.axes[repeated] != UNIT:
                     copied = self._copied(value, repeated)
-                    found[k] = copied if first is None else self._united(first, copied, repeated)
+                    found[k] = copied if first is None else self._one(first, copied, repeated)
                     first = first or found[k]
             repeated = self._repeated(found)
         return tuple(found)
 
-    def _united(self, value: Value, other: Value, axis: int) -> Value:
-        """The other value, under the indices of the first along an axis; if that cannot be, a copy of it."""
+    def _unite_all(self, found: list[Value], wide: Sequence[int], axis: int) -> None:
+        """Brings those of some values that have an axis under one index along it."""
+        first, *others = wide
+        united = [self._united(found[first], found[k], axis) for k in others]
+        if None in united:  # as where a layer has as many inputs as a part of its own outputs: h R, with R [k, (4 k)]
+            found[first] = self._copied(found[first], axis)
+            united = [self._one(found[first], found[k], axis) for k in others]
+        for k, value in zip(others, united, strict=True):
+            found[k] = value or found[k]
+
+    def _one(self, value: Value, other: Value, axis: int) -> Value:
+        """As ``_united``, where that must be."""
+        united = self._united(value, other, axis)
+        if united is None:
+            raise ModelError("a tensor meets its own transpose, which index notation has no name for")
+        return united
+
+    def _united(self, value: Value, other: Value, axis: int) -> Value | None:
+        """The other value, under the indices of the first along an axis, or a copy of it; None if neither can be."""
         for attempt in (other, None):
             other = attempt or self._copied(other, axis)
             pairs = [
@@ -107,7 +125,7 @@ class Broadcasting(Steps):
             ]
             if all(self.axes.unite(index, mine) for index, mine in pairs):
                 return other
-        raise ModelError("a tensor meets its own transpose, which index notation has no name for")
+        return None
 
     def _repeated(self, values: Sequence[Value]) -> int | None:
         """An axis of the result of a function with an index that stands in an axis before it as well."""

@@ -23,14 +23,16 @@ class Builder(Broadcasting):
     def reduce(self, operator: str, value: Value, axes: Iterable[int]) -> Value:
         """The sum ("sum") or the largest ("max") along some axes, which then have size one."""
         axes = tuple(axes)
-        if any(value.axes[axis] == SAMPLES for axis in axes):
+        if any(self.axes.length(value.axes[axis]) is None for axis in axes):
             raise ModelError("the graph reduces the rows of a batch to one: a model computes row by row")
         kept = tuple(UNIT if k in axes else segments for k, segments in enumerate(value.axes))
         parts: dict[tuple[int, ...], list[Expr]] = {}
         for position, block in value.blocks.items():
             place = tuple(0 if k in axes else p for k, p in enumerate(position))
             over = tuple(index for k in axes for index in value.axes[k][position[k]])
-            if over:
+            if over and block.is_number:  # as in the product with a state that begins with zeros
+                block = block * self.axes.size(over) if operator == "sum" else block
+            elif over:
                 block = self.step("s", (i for i in value.indices(position) if i not in over), block, operator, over)
             parts.setdefault(place, []).append(block)
         join = sympy.Add if operator == "sum" else sympy.Max
@@ -57,7 +59,7 @@ class Builder(Broadcasting):
 
     def normalized(self, value: Value, axes: Sequence[int], logarithm: bool) -> Value:
         """Softmax along some axes, or its logarithm."""
-        if any(value.axes[axis] == SAMPLES for axis in axes):
+        if any(self.axes.length(value.axes[axis]) is None for axis in axes):
             raise ModelError("the graph has a softmax over the rows of a batch: a model computes row by row")
         value = self.held(value, "z")
         if all(len(value.axes[axis]) == 1 for axis in axes):
@@ -135,7 +137,7 @@ class Builder(Broadcasting):
 
     def concatenated(self, values: Sequence[Value], axis: int) -> Value:
         """Values one after the other along an axis."""
-        if any(value.axes[axis] == SAMPLES for value in values):
+        if any(self.axes.length(value.axes[axis]) is None for value in values):
             raise ModelError("the graph puts batches one after the other: a model computes row by row")
         shapes = {(*shape[:axis], *shape[axis + 1 :]) for shape in map(self.shape, values)}
         if len(shapes) > 1:
@@ -183,6 +185,25 @@ class Builder(Broadcasting):
             if size == 1:
                 value = self.inserted(value, axis)
         return replace(value, summed=False)
+
+    def folded(self, value: Value, kept: int) -> Value:
+        """The samples and all axes behind them but the last ``kept`` as one, row by row, as for a product of matrices.
+
+        That is only for what is done to each row alone, until a Reshape tells the axes apart again (``unfolded``).
+        """
+        while len(value.axes) > kept + 1:
+            if len(value.axes[1]) > 1:
+                raise ModelError("the graph folds an axis that has several parts into the rows of a batch")
+            value = self._merged(value, 0)
+        return replace(value, summed=False)
+
+    def unfolded(self, value: Value) -> Value:
+        """The samples as an axis of their own, before one of what was folded into it."""
+        if not value.axes or value.axes[0] == SAMPLES or self.axes.length(value.axes[0]) is not None:
+            return value
+        ((_, *folded),) = value.axes[0]
+        blocks = {(0, *position): block for position, block in value.blocks.items()}
+        return replace(value, axes=(SAMPLES, (tuple(folded),), *value.axes[1:]), blocks=blocks)
 
     def _merged(self, value: Value, axis: int) -> Value:
         """An axis and the next as one."""

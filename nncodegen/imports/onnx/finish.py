@@ -78,6 +78,8 @@ def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
     axes = value.axes
     if any(segments == SAMPLES for segments in axes[1:]):
         raise ModelError(f"the output {name!r} of the ONNX file has the samples on another axis than its first")
+    if builder.unfolded(value) is not value:
+        raise ModelError(f"the output {name!r} of the ONNX file has several rows for each sample")
     builder.axes.merged([segments for segments in axes if segments != SAMPLES] or [((),)])  # else columns are mixed
     logarithms = {step.target: step for step in builder.steps if step.operator == "log_softmax"}
     outputs = []

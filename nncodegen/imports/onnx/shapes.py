@@ -78,6 +78,8 @@ def _filled(call: Call, number: Any, sizes: Sequence[int]) -> Operand:
 def _shape(call: Call) -> NDArray[Any]:
     found = call.first
     if isinstance(found, Value):
+        if found is not call.builder.unfolded(found):
+            raise ModelError(f"{call.node} asks for the number of rows that several axes are folded into")
         sizes = [SAMPLES_SIZE if n is None else n for n in call.builder.shape(found)]
     else:
         sizes = list((found.array if isinstance(found, Weights) else np.asarray(found)).shape)
@@ -89,7 +91,10 @@ def _reshape(call: Call) -> Operand:
     wanted = call.integers(1, "a shape") if call.opset >= 5 else call.wholes("shape")
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: array.reshape(wanted))
-    value = call.value(0, as_parameter=True)
+    value = call.builder.unfolded(call.value(0, as_parameter=True))
+    old, kept = call.builder.shape(value), len(wanted) - 1
+    if 0 < kept < len(old) - 1 and old[0] is None and wanted[0] == -1 and tuple(wanted[1:]) == tuple(old[-kept:]):
+        return call.builder.folded(value, kept)  # a Dense on several axes of Keras, as a product of matrices
     return call.builder.reshaped(value, call.shape_to_reshape(wanted, value, bool(call.whole("allowzero", 0))))
 
 
