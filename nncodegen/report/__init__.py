@@ -58,7 +58,8 @@ def report(
     """A page that shows what a model computes: its graph, its formulas, its derivatives, its C and its numbers.
 
     model        a Model, a Sequential or another model, a fitted estimator, or a trained model of a table
-    result       of ``train``, ``minimize`` or ``fit``, the path of an .npz file of one, or parameters (P,)
+    result       of ``train``, ``minimize`` or ``fit``, the path of an .npz file of one, or parameters (P,); of
+                 ``train_many`` or ``fit_many``, of which the best is drawn
     data         (X, Y), or X alone, as ``train`` takes them; or the path of a CSV file, or of an .npz archive with X
                  and Y. Columns of a CSV file are found by the names of inputs and targets, else taken in this order
     precision    "float64" or "float32"; by default the model's own, or float64

@@ -16,12 +16,13 @@ from nncodegen.export.subject import exportable
 from nncodegen.ir import Program
 from nncodegen.pipeline import Compiled, build_module, compile_model
 from nncodegen.report.certificate import MISSING, certificate_of, find_certificate
-from nncodegen.report.given import Data, data_of
+from nncodegen.report.given import Data, column_names, data_of
 from nncodegen.report.inpage import in_page
-from nncodegen.report.outcome import Outcome, outcome_of
+from nncodegen.report.outcome import Outcome, before_of, outcome_of
 from nncodegen.report.page import LIMIT, SHARES, derivation, render
 from nncodegen.report.path import Path, path_plots, train_perceptron
 from nncodegen.report.results import history_plots, output_plots, weight_plots
+from nncodegen.report.several import data_of_best, is_of_many, outcome_of_many
 
 SECTIONS = (
     ("network", "Network"), ("formulas", "Formulas"), ("sweep", "Reverse sweep"), ("stages", "Stages"),
@@ -39,7 +40,8 @@ def make(
     subject = exportable(model, precision, None)
     compiled = compile_model(subject.model, subject.precision, until="build" if certify else "emit")
     described: Program = compiled["describe"]
-    given, chosen = data_of(data, described), subject.parameters if result is None else result
+    given = data_of(data_of_best(data, result) if is_of_many(result) else data, described)
+    chosen = subject.parameters if result is None else result
     path = None
     if chosen is None and described.identity == _identity_of_perceptron(described) and _is_its_sample(given):
         given = data_of((perceptron.X, perceptron.Y), described)
@@ -47,7 +49,10 @@ def make(
         chosen = path.result
     elif chosen is None and given is not None and given.Y is not None and _can_be_fitted(compiled):
         chosen = build_module(subject.model, subject.precision).fit(*_arguments(given))
-    outcome = outcome_of(chosen, described)
+    if is_of_many(chosen):
+        outcome: Outcome | None = outcome_of_many(chosen, column_names(described.parameters), *before_of(described))
+    else:
+        outcome = outcome_of(chosen, described)
     if certify:
         certificate = certify_compiled(compiled, subject.model)
     elif certificate is None:
@@ -146,6 +151,7 @@ def _numbers(program: Program, outcome: Outcome | None, data: Data | None, path:
         "parameters": "The parameters were given; how they were found is not known here.",
         "training": "What the training has reached.",
         "fit": "What the fit has found, with standard errors of its parameters.",
+        "many": "" if outcome is None else outcome.about,
     }[None if outcome is None else outcome.kind]
     if outcome is not None and outcome.message:
         about += f" It ended as {outcome.message}."

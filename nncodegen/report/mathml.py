@@ -221,7 +221,8 @@ def _written(node: Any) -> str:
     """A tree of MathML as text. SymPy puts entities into its texts, and does not escape what it writes."""
     if node.nodeType == Node.TEXT_NODE:
         text = html.unescape(node.data)
-        return html.escape(_SIGNS.get(text, text), quote=False)
+        text = re.sub(r"^-(?=\d)", "−", _SIGNS.get(text, text))  # of a number
+        return html.escape(text, quote=False)
     inner = [_written(child) for child in node.childNodes]
     if node.tagName == "mfenced":  # of older versions of SymPy; browsers do not know it
         opened, closed = node.getAttribute("open") or "(", node.getAttribute("close") or ")"

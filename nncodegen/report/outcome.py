@@ -35,6 +35,17 @@ class ParameterRow:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """A parameter of many models: that of the best, and below, in the middle and above of all."""
+
+    name: str
+    best: float
+    low: float
+    median: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a result holds. ``history`` has a curve for each figure that was measured in each epoch."""
 
@@ -49,6 +60,9 @@ class Outcome:
     bands: Bands | None = None
     sigma: Any = None
     message: str = ""
+    about: str = ""
+    """What it is in words, where its kind does not say it."""
+    spreads: list[Spread] = field(default_factory=list)
     drawn: bool = False
     """Whether the parameters before are those of the seed 0, as the result does not say where it began."""
 
@@ -59,8 +73,7 @@ def outcome_of(result: Any, program: Program) -> Outcome | None:
         return None
     after = parameters_in(result, program)
     assert after is not None
-    before = np.asarray(start_of(program), float)
-    drawn = any(tensor.initial.distribution not in ("constant", "given") for tensor in program.parameters)
+    before, drawn = before_of(program)
     if hasattr(result, "standard_errors"):
         return _fit(result, program, after)
     if isinstance(result, str | PathLike):
@@ -81,6 +94,12 @@ def outcome_of(result: Any, program: Program) -> Outcome | None:
         if len(values) and np.isfinite(np.asarray(values, float)).any()
     }
     return Outcome("training", before, after, figures, history, rates, drawn=drawn)
+
+
+def before_of(program: Program) -> tuple[Array, bool]:
+    """The parameters with which a training begins, and whether they are drawn: they are those of the seed 0 then."""
+    drawn = any(tensor.initial.distribution not in ("constant", "given") for tensor in program.parameters)
+    return np.asarray(start_of(program), float), drawn
 
 
 def _fit(result: Any, program: Program, after: Array) -> Outcome:

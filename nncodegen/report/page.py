@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
 from typing import Any
 
 from markupsafe import Markup
@@ -73,6 +74,7 @@ def derivation(compiled: Compiled, share: float) -> dict[str, Any]:
         "schedule": _schedule(compiled, max(40, int(MOST_LINES * share)), rows[:steps], steps, listing),
         "code": listing,
         "layered": described.layered,
+        "scaled": bool(described.terms),
         "recurrent": ", ".join(dict.fromkeys(i for s in described.steps if s.operator in RECURRENCES for i in s.over)),
     }
 
@@ -230,10 +232,19 @@ def _schedule(compiled: Compiled, most: int, rows: list[Row], most_steps: int, l
     text = compiled["schedule"].show()
     head, _, rest = text.partition("\nkernel ")
     lines = f"kernel {rest}".splitlines() if rest else []
-    reasons = [line for line in head.splitlines() if line.strip()]
+    reasons = _together([line for line in head.splitlines() if line.strip()])
     shown = [step.target.tensor for step in simplified.steps[:most_steps]]
     text_lines = linked(lines[:most], shown, sweep_places(rows, simplified), listing.places)
     return {"reasons": reasons, "lines": text_lines, "left": max(0, len(lines) - most)}
+
+
+def _together(reasons: list[str]) -> list[str]:
+    """The reasons, where those that say the same of several tensors in turn are one: s2, t9 (12 x 12): ..."""
+    found = []
+    for (size, why), group in groupby(reasons, lambda line: line.partition(" (")[1:]):
+        names = [line.partition(" (")[0] for line in group]
+        found += [f"{', '.join(names)}{size}{why}"] if size else names
+    return found
 
 
 def _code(compiled: Compiled, simplified: Program, most: int) -> Code:

@@ -28,12 +28,12 @@ MOST_POINTS = 1500
 """More points of data than that are thinned out: a page holds the picture, not the data."""
 
 STYLE = {
-    "svg.fonttype": "none", "svg.hashsalt": "nncodegen", "font.family": "sans-serif", "font.size": 9.5,
+    "svg.fonttype": "none", "svg.hashsalt": "nncodegen", "font.family": "sans-serif", "font.size": 10.5,
     "axes.edgecolor": LINE, "axes.labelcolor": QUIET, "axes.facecolor": "none", "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.color": LINE, "grid.linewidth": 0.6,
     "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": QUIET, "ytick.labelcolor": QUIET,
     "text.color": INK, "figure.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False,
-    "legend.fontsize": 9, "lines.linewidth": 1.8, "lines.solid_capstyle": "round", "axes.axisbelow": True,
+    "legend.fontsize": 10, "lines.linewidth": 1.8, "lines.solid_capstyle": "round", "axes.axisbelow": True,
     "axes.formatter.useoffset": False, "text.parse_math": False, "axes.unicode_minus": True,
 }  # fmt: skip
 
@@ -87,7 +87,7 @@ def curves(key: str, title: str, about: str, lines: dict[str, Array], across: st
         for number, (name, values) in enumerate(lines.items()):
             x = np.arange(1, len(values) + 1)
             kept = _thinned(len(values))
-            style = {"color": (ACCENT, SECOND, QUIET)[number % 3], "linestyle": ("-", "--", ":")[number // 3 % 3]}
+            style = {"color": (ACCENT, SECOND, QUIET)[number % 3], "linestyle": ("-", "--", ":")[number % 3]}
             axes.plot(x[kept], np.asarray(values, float)[kept], label=name, **style)
         if log:
             axes.set_yscale("log")

@@ -32,8 +32,9 @@ def history_plots(outcome: Outcome) -> list[Plot]:
     plots = []
     if losses:
         log = _is_wide(np.concatenate(list(losses.values())))
-        first, last = next(iter(losses.values()))[[0, -1]]
-        about = f"The loss goes from {first:.4g} in the first epoch to {last:.4g} in the last."
+        (name, shown), *_ = losses.items()
+        first, last = shown[[0, -1]]
+        about = f"The {name} goes from {first:.4g} in the first epoch to {last:.4g} in the last."
         plots.append(curves("loss", "Loss over the epochs", about, losses, "epoch", "loss", log))
     plots += _step_plots(outcome)
     others = [name for name in outcome.history if name not in losses and name != "step_length"]

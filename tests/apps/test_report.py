@@ -33,8 +33,9 @@ from nncodegen.report.code import code
 from nncodegen.report.derivatives import partials
 from nncodegen.report.formulas import Setter
 from nncodegen.report.graph import graph_of
-from nncodegen.report.page import SHARES
+from nncodegen.report.page import SHARES, _together
 from nncodegen.report.results import outputs_of
+from nncodegen.report.several import data_of_best
 from nncodegen.report.stages import shared
 from nncodegen.report.sweep import sweep
 
@@ -327,6 +328,34 @@ def test_formulas_are_written_as_in_textbooks():
     assert latex["digits loss_n"] == "\\ell_{n} = \\sum_{k} \\left(- v_{n k}^{(2)} y_{n k}\\right)"
     graph = graph_of(lstm.describe(), stabilize(lstm.describe()))
     assert [graph.nodes[name].lines[1] for name in ("z_f1", "last1")] == ["part of z1", "part of h1"]
+
+
+def test_reasons_that_are_the_same_are_one():
+    """The schedule says once why several products in turn are computed as they are."""
+    lines = ["tiles of 8 samples", "s1 (2 x 2): ours", "t9 (2 x 2): ours", "t3 (1 x 2): ours", "together 3", "sgd"]
+    assert _together(lines) == ["tiles of 8 samples", "s1, t9 (2 x 2): ours", "t3 (1 x 2): ours", "together 3", "sgd"]
+
+
+def test_many_models_are_shown_by_their_best(perceptron):
+    """Of many models or fits a report tells how all ended, and draws the best; none of which is finite is refused."""
+    rng = np.random.default_rng(0)
+    start, rates = rng.normal(size=(9, 7)), np.linspace(0.01, 0.9, 9)
+    X, Y = rng.normal(size=(5, 2)), rng.uniform(size=(9, 5, 1))
+    found = perceptron.train_many(X, Y, start, learning_rate=rates, epochs=6)
+    page = nn.report(perceptron_model, found, (X, Y)).html
+    best = int(np.argmin(found.loss))
+    kept = data_of_best((X, Y), found)
+    assert np.array_equal(kept[0], X)
+    assert np.array_equal(kept[1], Y[best])
+    assert f"9 models at once. Number {best + 1} of them has the lowest loss" in page
+    median = np.median(found.history, axis=1)
+    assert f"The median loss goes from {median[0]:.4g} in the first epoch to {median[-1]:.4g} in the last." in page
+    low, middle, high = np.quantile(found.parameters[:, 0], (0.05, 0.5, 0.95))
+    row = "".join(f'<td class="number">{value:.6g}</td>' for value in (found.parameters[best, 0], low, middle, high))
+    assert f'<th scope="row">w0</th>{row}' in page
+    found.loss[:] = np.nan
+    with pytest.raises(nn.ModelError, match="none of the models has a finite loss"):
+        nn.report(perceptron_model, found)
 
 
 def test_outputs_are_those_of_predictions():

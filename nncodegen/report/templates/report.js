@@ -33,6 +33,15 @@ for (const pre of document.querySelectorAll("details.latex pre")) {
   pre.after(button);
 }
 
+// A box that has nothing to scroll is no stop for the keyboard.
+const measure = new ResizeObserver((entries) => {
+  for (const { target: box } of entries) {
+    const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+    scrolls ? box.setAttribute("tabindex", "0") : box.removeAttribute("tabindex");
+  }
+});
+for (const box of document.querySelectorAll(":is(.scroll, .graph)[tabindex]")) measure.observe(box);
+
 const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
 const seen = new Set();
 const watch = new IntersectionObserver((entries) => {
