@@ -25,6 +25,9 @@ CLOSE = 1e-6
 ROUNDING = 1e-12
 """The same in parts of the norm of the terms, which counts where these cancel: a sum may be 0 but for rounding."""
 
+VARIABLES = (Place.LOCAL, Place.VARIABLE)
+"""Places that are not in memory."""
+
 Scale = Callable[[], float]
 """Gives the norm of the terms of a sum."""
 
@@ -85,18 +88,22 @@ class Memory:
                 position = position - stride * grid.number("begin")
         return position
 
+    def _row(self, grid: Grid) -> Array:
+        """The numbers of the samples; 0 for the kernel of a single sample, which has no index for them."""
+        return grid.number(SAMPLE) if SAMPLE in grid.axes or SAMPLE in grid.given else np.asarray(0)
+
     # Reading.
 
     def read(self, element: Element, grid: Grid, target: Element) -> Array:
         """The values of an element along the axes of a grid, for the step of a target. Raises OtherValueError."""
         place = self.kernel.place(element)
-        if place is Place.LOCAL:
+        if place in VARIABLES:
             known, array = self._local[_key(element)]
             return _aligned(array, known, grid.axes)
         if place is Place.WEIGHT:
-            return np.full(self.samples, 1 / self.samples)[grid.number(SAMPLE)]
+            return np.full(self.samples, 1 / self.samples)[self._row(grid)]
         if place in self.columns:
-            found = self.columns[place][grid.number(SAMPLE), self.position(element, grid)]
+            found = self.columns[place][self._row(grid), self.position(element, grid)]
         elif place in self.flat:
             found = self.at(place, self.position(element, grid), grid.holds)
         else:
@@ -119,13 +126,13 @@ class Memory:
         place = self.kernel.place(target)
         found = value[tuple(slice(None) if i in target.indices else slice(0, 1) for i in grid.axes)]
         kept = self.check(target, found, grid, "gives another value", target, scale)
-        if place is Place.LOCAL:
+        if place in VARIABLES:
             self._local[_key(target)] = tuple(grid.axes), kept
             return
         whole = np.broadcast_to(kept, [n if index in target.indices else 1 for index, n in grid.axes.items()])
         position = self.position(target, grid)
         if place in self.columns:
-            self.columns[place][grid.number(SAMPLE), position] = whole
+            self.columns[place][self._row(grid), position] = whole
         else:
             self.flat[place][position] = _fitting(whole, position)
 

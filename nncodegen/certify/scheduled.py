@@ -1,8 +1,9 @@
 """What a schedule says, carried out: the loops of its kernels over arrays of NumPy, each tensor in its own place.
 
 It reads the decisions as ``emit`` does, and prints no C: where these loops give other values than the steps of the
-program, the fault is in the schedule. A tile is full here, so that its samples need no padding. Loops run at once, as
-axes of arrays, but for those over time and over the positions of windows, which run one after the other.
+program, the fault is in the schedule. A tile is full here, so that its samples need no padding; what there is for a
+single sample is carried out as well. Loops run at once, as axes of arrays, but for those over time and over the
+positions of windows, which run one after the other.
 """
 
 from __future__ import annotations
@@ -48,7 +49,25 @@ def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fa
             return None  # what is infinite or undefined cannot be compared
         memories = ((kernel, Memory(kernel, program, values, X[rows], Y[rows])) for kernel in schedule.kernels)
         faults = (_fault(kernel, program, memory) for kernel, memory in memories)
-        return next((fault for fault in faults if fault), None)
+        found = next((fault for fault in faults if fault), None)
+        return found or (_of_one_sample(schedule, parameters, X[:1], Y[:1]) if schedule.single_sample else None)
+
+
+def _of_one_sample(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fault | None:
+    """The same for the kernels of a single sample, whose program has no index for it."""
+    single = schedule.single_sample
+    assert single
+    whole, one = evaluate(schedule.program, parameters, X, Y), single.program
+    indices = {step.target.tensor: step.target.indices for step in schedule.program.steps}
+    values = {
+        name: np.take(value, 0, indices[name].index(SAMPLE)) if SAMPLE in indices.get(name, ()) else value
+        for name, value in whole.items()
+    }
+    for kernel in (single.predict, single.gradient):
+        found = _fault(kernel, one, Memory(kernel, one, values, X, Y)) if kernel else None
+        if found:
+            return replace(found, message=found.message.replace("the kernel", "a single sample, for the kernel"))
+    return None
 
 
 def _fault(kernel: Kernel, program: Program, memory: Memory) -> Fault | None:
@@ -87,10 +106,12 @@ class _Run:
                 self.memory.same(element, found[:, start : start + size], f"the outputs of {element.tensor}")
                 start += size
         elif kernel.name == "gradient":
+            names = {known.offset: name for name, known in kernel.storage.items() if known.place is Place.GRADIENT}
+            start = 0
             for element, tensor in zip(self.program.gradient, self.program.parameters, strict=False):
-                places = self.memory.places(f"gradient of {tensor.name}", tensor)
-                found = self.memory.flat[Place.GRADIENT][places]
+                found = self.memory.flat[Place.GRADIENT][self.memory.places(names[start], tensor)]
                 self.memory.same(element, found, f"the places of the derivative by {tensor.name}")
+                start += tensor.size
 
     # Nests.
 

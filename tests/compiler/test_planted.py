@@ -165,6 +165,31 @@ def test_a_fault_in_the_schedule_of_what_moves(what, monkeypatch):
     assert (fault.stage, fault.step) == ("schedule", step)
 
 
+def test_a_fault_in_the_loops_of_a_single_sample():
+    """Kernels of single samples are carried out as well: of a layer, a step left out; of a sequence, its beginning."""
+    layer = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 5, name="single")
+    for model, left_out, step in (
+        (layer, lambda nest: None if nest.steps[0].target.tensor == "z1" else nest, "s2[k] = sum(j) W2"),
+        (
+            TIMES,
+            lambda nest: replace(nest, repeat=replace(nest.repeat, recurrences=())) if nest.repeat else nest,
+            "r1[",
+        ),
+    ):
+        schedule = nn.compile_model(model, until="schedule", fit=False)["schedule"]
+        program, single = schedule.program, schedule.single_sample
+        given = (
+            np.full(program.parameter_count, 0.3),
+            *inputs_and_targets(program.inputs[0].size, program.targets[0].size),
+        )
+        assert carried_out(schedule, *given) is None
+        wrong = replace(single.predict, tile=tuple(filter(None, map(left_out, single.predict.tile))))
+        fault = carried_out(replace(schedule, single_sample=replace(single, predict=wrong)), *given)
+        assert fault.stage == "schedule"
+        assert fault.step.startswith(step)
+        assert "the loops of a single sample, for the kernel predict" in fault.message
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("what", MOVING)
 def test_the_certificate_of_what_moves(what, monkeypatch):
