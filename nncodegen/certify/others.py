@@ -36,7 +36,10 @@ MODELS = 9
 """Models side by side: a whole vector of most CPUs, and one more."""
 
 WHOLE = 200
-"""The parameters up to which the whole Hessian is examined, not only its product with a vector."""
+"""The parameters up to which the whole Hessian is examined; beyond, so many of its rows, which are drawn."""
+
+LARGEST_HESSIAN = 2_000
+"""The parameters up to which it is examined, and not only its product with a vector."""
 
 RATE = 1.0
 """The learning rate of the updates that are examined: so large that the step is seen beside the parameters."""
@@ -184,9 +187,13 @@ class _Others:
             exact = [_hessian_product(self.examined.programs.given, one, vector, digits) for one in self._beside]
         lost = self._lost("hessian", np.concatenate([point.parameters, vector]))
         yield from self._found("hessian times a vector", [product], exact, lost=lost)
-        if len(parameters) > WHOLE:
+        if len(parameters) > LARGEST_HESSIAN:
             return
-        matrix = many(module.hessian(parameters, x, y))
+        rows = np.arange(len(parameters))
+        if len(rows) > WHOLE:
+            rows = np.sort(np.random.default_rng(self.examined.seed).choice(rows, WHOLE, replace=False))
+        matrix = many(module.hessian(parameters, x, y)[rows])
+        exact = [each[rows] for each in exact]
         unit = self.examined.precision.ulp(norm_of(matrix))
         yield from self._found("hessian", [np.sum(matrix * many(vector), axis=1)], exact, unit, lost)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nncodegen.certify.others import WHOLE
+from nncodegen.certify.others import LARGEST_HESSIAN, WHOLE
 from nncodegen.ir import Program
 
 
@@ -21,7 +21,9 @@ def _left_out(described: Program, simplified: Program, steps: bool) -> Iterator[
     yield "updates, as there is noise in training" if described.noise else "updates after the first"
     yield "penalties, clipping, weights of samples, and metrics"
     companions = {companion.name for companion in simplified.companions}
-    if "hessian" in companions and described.parameter_count > WHOLE:
+    if "hessian" in companions and described.parameter_count > LARGEST_HESSIAN:
         yield "the whole Hessian, of which one product is examined"
+    elif "hessian" in companions and described.parameter_count > WHOLE:
+        yield f"other rows of the Hessian than {WHOLE}, which are drawn"
     if "fitting" in companions:
         yield "fits and fit_many, but for the rows and products that they ask for"

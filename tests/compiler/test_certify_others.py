@@ -6,11 +6,13 @@ import pytest
 import sympy
 
 import nncodegen as nn
+from nncodegen.certify import others
 from nncodegen.certify.exact import many
 from nncodegen.certify.others import _updated, compare_all
 from nncodegen.certify.points import Points
 from nncodegen.certify.precision import settled
 from nncodegen.certify.results import Examined, Programs
+from nncodegen.certify.scope import left_out
 from nncodegen.certify.ulps import precision_of
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.runtime.python.optimizers import RULES
@@ -39,6 +41,20 @@ def test_everything_of_a_module_is_examined(examined, quick_compiler):
     usual = {"update of one sample", "updates of models side by side", "jacobian", "hessian", "hessian times a vector"}
     assert usual | {f"update of {name}" for name in OPTIMIZERS} <= set(found)
     assert all(figure.verdict == "holds" for figure in found.values())
+
+
+def test_rows_of_a_large_hessian_are_drawn(examined, monkeypatch, quick_compiler):
+    """Of a Hessian of many parameters some rows are compared, and what is left out says so."""
+    monkeypatch.setattr(others, "WHOLE", 1)
+    figures = {one.figure.quantity: one.figure for one in compare_all(built(ENZYME), examined)}
+    assert figures["hessian"].verdict == "holds"
+    wrong = {one.figure.quantity: one.figure for one in compare_all(Wrong(built(ENZYME)), examined)}
+    assert wrong["hessian"].verdict == "wrong"
+    network = nn.Sequential([nn.Dense(30, "tanh"), nn.Dense(1)], 10)
+    stages = nn.compile_model(network, until="simplify", fit=True)
+    assert "other rows of the Hessian than 200, which are drawn" in left_out(
+        stages["describe"], stages["simplify"], True
+    )
 
 
 class Wrong:
