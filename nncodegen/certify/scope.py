@@ -18,7 +18,10 @@ def _left_out(described: Program, simplified: Program, steps: bool) -> Iterator[
         yield "the steps one by one, which have very many values"
     elif described.statistics:
         yield "one by one, the steps that need the statistics of a batch"
-    yield "updates, as there is noise in training" if described.noise else "updates after the first"
+    if described.noise:
+        yield "updates, as there is noise in training"
+    else:
+        yield "updates after the first, but for plain gradient descent"
     yield "penalties, clipping, weights of samples, and metrics"
     companions = {companion.name for companion in simplified.companions}
     if "hessian" in companions and described.parameter_count > LARGEST_HESSIAN:

@@ -129,7 +129,7 @@ def test_a_certificate(certificate, module):
     assert certificate.identity == module._model.facts.identity
     assert any(step.step.startswith("d_z1[n, j] = ") for step in certificate.steps)
     assert "certificate of certified, float64: holds" in str(certificate)
-    assert "\nnot examined: updates after the first; penalties" in str(certificate)
+    assert "\nnot examined: updates after the first, but for plain gradient descent; penalties" in str(certificate)
     assert "<td>d_W1</td>" in certificate._repr_html_()
 
 

@@ -8,12 +8,13 @@ import sympy
 import nncodegen as nn
 from nncodegen.certify import others
 from nncodegen.certify.exact import many
-from nncodegen.certify.others import _updated, compare_all
+from nncodegen.certify.others import compare_all
 from nncodegen.certify.points import Points
 from nncodegen.certify.precision import settled
 from nncodegen.certify.results import Examined, Programs
 from nncodegen.certify.scope import left_out
 from nncodegen.certify.ulps import precision_of
+from nncodegen.certify.updates import updated
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.runtime.python.optimizers import RULES
 from tests.support.built import built
@@ -38,7 +39,14 @@ def examined():
 def test_everything_of_a_module_is_examined(examined, quick_compiler):
     """A formula has figures of every optimizer, of one sample, of models side by side, of Jacobian and Hessian."""
     found = {one.figure.quantity: one.figure for one in compare_all(built(ENZYME), examined)}
-    usual = {"update of one sample", "updates of models side by side", "jacobian", "hessian", "hessian times a vector"}
+    usual = {
+        "updates one after the other",
+        "update of one sample",
+        "updates of models side by side",
+        "jacobian",
+        "hessian",
+        "hessian times a vector",
+    }
     assert usual | {f"update of {name}" for name in OPTIMIZERS} <= set(found)
     assert all(figure.verdict == "holds" for figure in found.values())
 
@@ -80,7 +88,7 @@ def test_what_is_a_little_off_is_wrong(examined, quick_compiler):
     """An error of a few thousand units in any of them is called wrong."""
     verdicts = {one.figure.quantity: one.figure.verdict for one in compare_all(Wrong(built(ENZYME)), examined)}
     wrong = {name for name, verdict in verdicts.items() if verdict == "wrong"}
-    expected = {"update of one sample", "jacobian", "hessian", "hessian times a vector"}
+    expected = {"updates one after the other", "update of one sample", "jacobian", "hessian", "hessian times a vector"}
     assert wrong == expected | {f"update of {name}" for name in OPTIMIZERS}
 
 
@@ -104,7 +112,7 @@ def test_exact_updates():
     with mpmath.workdps(60):
         steps = {}
         for name, numbers in defaults.items():
-            after = _updated(describe_update(name), before, gradient, {**numbers, "learning_rate": 1.0})
+            after = updated(describe_update(name), before, gradient, {**numbers, "learning_rate": 1.0})
             steps[name] = before - after
         epsilon = mpmath.mpf(defaults["adam"]["epsilon"])
         for k, g in enumerate(gradient):

@@ -1,0 +1,56 @@
+"""The exact values of what a module has besides, at a point and at points beside it, and what is said of an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import mpmath
+
+from nncodegen.certify.conditions import moved_points
+from nncodegen.certify.exact import many
+from nncodegen.certify.points import Point
+from nncodegen.certify.precision import norm_of
+from nncodegen.certify.products import Array
+from nncodegen.certify.results import Examined, Found
+from nncodegen.certify.ulps import bound, distance
+from nncodegen.module import Module
+from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, WRONG, Figure
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A point that is examined, and points beside it."""
+
+    examined: Examined
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """The point itself, and two that are a unit in the last place away."""
+        examined = self.examined
+        beside = moved_points(examined.programs.given, examined.point, examined.precision, examined.seed, 1)
+        return [examined.point, *beside]
+
+    def found(self, name: str, machine: Sequence[Array], exact: Sequence[Array], unit: Any = None,
+               lost: Callable[[Any], float] | None = None) -> Iterator[Found]:  # fmt: skip
+        """The worst of several results; ``exact`` are those at the point, and at the points beside it."""
+        first, *others = exact
+        if not all(mpmath.isfinite(number) for part in exact for number in part.flat):
+            return
+        unit = unit or self.examined.precision.ulp(norm_of(first))
+        error = max(distance(many(one).reshape(first.shape), first, unit) for one in machine)
+        condition = max((distance(other, first, unit) for other in others), default=0.0)
+        allowed, verdict = bound(condition), HOLDS
+        if error > allowed:
+            spread = lost(unit) if lost else 0.0
+            verdict = DIGITS_LOST if error <= bound(spread) else WRONG
+            allowed = bound(spread) if verdict == DIGITS_LOST else allowed
+        yield Found(Figure(name, self.examined.point.kind, error, condition, allowed, verdict), self.examined)
+
+
+def arguments(module: Module, point: Point, count: int) -> tuple[Array, Array | None, Array | None]:
+    """Parameters, X and Y as a module takes them."""
+    x, y = (part[:count].astype(module.dtype) if part.size else None for part in (point.X, point.Y))
+    return point.parameters.astype(module.dtype), x, y

@@ -1,0 +1,146 @@
+"""Updates of optimizers beside exact ones, which follow from exact gradients, by the formulas of the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from nncodegen.certify.beside import Beside, arguments
+from nncodegen.certify.conditions import shaken
+from nncodegen.certify.exact import bind, many, run
+from nncodegen.certify.points import Point
+from nncodegen.certify.precision import Exact, evaluate_rows
+from nncodegen.certify.products import Array, zeros
+from nncodegen.certify.results import TRAINING, Found
+from nncodegen.certify.single import compute
+from nncodegen.certify.ulps import distance
+from nncodegen.ir import PARAMETER, Update
+from nncodegen.module import Module
+
+MODELS = 9
+"""Models side by side: a whole vector of most CPUs, and one more."""
+
+RATE = 1.0
+"""The learning rate of the updates that are examined: so large that the step is seen beside the parameters."""
+
+
+WAYS = 4
+"""In how many ways the steps of a program are rounded."""
+
+
+class Updates(Beside):
+    """What optimizers make of the parameters at a point."""
+
+    def everything(self, module: Any, rules: Mapping[str, Update]) -> Iterator[Found]:
+        """One update of each optimizer; of a single sample; and of several models side by side."""
+        point, count = self.examined.point, len(self.examined.point.X)
+        for name in module.optimizers:
+            if name in rules:
+                found = _train(module, point, count, name)
+                yield from self._update(f"update of {name}", [found], module, rules[name], count)
+        if "sgd" not in rules:
+            return
+        if self.examined.programs.part != TRAINING:
+            found = _train(module, point, 1, "sgd")
+            yield from self._update("update of one sample", [found], module, rules["sgd"], 1)
+            yield from self._sequence(module, rules["sgd"])
+        if module._model.facts.side_by_side:
+            parameters, x, y = arguments(module, point, count)
+            many_of_them = np.tile(parameters, (MODELS, 1))
+            result = module.train_many(
+                x, y, many_of_them, "sgd", RATE, epochs=1, batch_size=count, shuffle=False, history=False
+            )
+            models = list(result.parameters)
+            yield from self._update("updates of models side by side", models, module, rules["sgd"], count)
+
+    def _update(self, name: str, found: list[Array], module: Module, rule: Update, count: int) -> Iterator[Found]:
+        """Parameters after an update beside the exact ones, from the gradient at the point and from those beside it."""
+        examined = self.examined
+        trained = np.concatenate([np.full(t.size, t.trained) for t in examined.programs.described.parameters])
+        before = many(examined.point.parameters)
+        numbers = {**module.optimizers[rule.name], "learning_rate": RATE}
+
+        def after_it(exact: Exact) -> Array:
+            gradients = exact.gradients[:count]
+            after = updated(rule, before, np.sum(gradients, axis=0) / len(gradients), numbers)
+            return np.where(trained, after, before)
+
+        def lost(unit: Any) -> float:
+            first, *others = map(after_it, examined.more_shaken)
+            return max(distance(other, first, unit) for other in others)
+
+        exact = [self._followed(after_it(one), k) for k, one in enumerate((examined.exact, *examined.moved[:2]))]
+        yield from self.found(name, found, exact, lost=lost)
+
+    def _sequence(self, module: Module, rule: Update) -> Iterator[Found]:
+        """Updates of single samples, one after the other: each begins where the one before has left the parameters."""
+        examined, program = self.examined, self.examined.programs.given
+        trained = np.concatenate([np.full(t.size, t.trained) for t in program.parameters])
+        digits, numbers = examined.exact.digits, {"learning_rate": RATE}
+
+        def through(point: Point, gradient: Callable[[Point], Array]) -> Array:
+            parameters = many(point.parameters)
+            for n in range(len(point.X)):
+                one = Point(point.kind, parameters, point.X[n : n + 1], point.Y[n : n + 1])
+                parameters = np.where(trained, updated(rule, parameters, gradient(one), numbers), parameters)
+            return parameters
+
+        def exact_gradient(one: Point) -> Array:
+            gradient: Array = evaluate_rows(program, one.parameters, one.X, one.Y, digits).gradients[0]
+            return gradient
+
+        def rounded_gradient(way: int, one: Point) -> Array:
+            ways, _ = shaken(examined.programs.simplified, one, digits, examined.precision, examined.seed)
+            gradient: Array = ways[way].gradients[0]
+            return gradient
+
+        def lost(unit: Any) -> float:
+            first, *others = (through(examined.point, partial(rounded_gradient, way)) for way in range(WAYS))
+            return max(distance(other, first, unit) for other in others)
+
+        found = _train(module, examined.point, len(examined.point.X), rule.name, 1)
+        exact = [through(point, exact_gradient) for point in self.points]
+        yield from self.found("updates one after the other", [found], exact, lost=lost)
+
+    def _followed(self, after: Array, number: int) -> Array:
+        """Parameters after an update, where some of them follow the statistics of the batch at a point beside."""
+        program = self.examined.programs.given
+        if not program.statistics:
+            return after
+        point, start = self.points[number], 0
+        values = run(program, bind(program, point.parameters, point.X, point.Y))
+        statistics = {s.parameter.tensor: values[s.value.tensor] for s in program.statistics}
+        for tensor in program.parameters:
+            own = slice(start, start + tensor.size)
+            if tensor.momentum is not None:
+                momentum = mpmath.mpf(tensor.momentum)
+                after[own] = momentum * after[own] + (1 - momentum) * statistics[tensor.name].reshape(-1)
+            start += tensor.size
+        return after
+
+
+def _train(module: Module, point: Point, count: int, optimizer: str, batch: int | None = None) -> Array:
+    """The parameters after one update, or after one for each batch."""
+    parameters, x, y = arguments(module, point, count)
+    result = module.train(
+        x, y, parameters, optimizer, RATE, epochs=1, batch_size=batch or count, shuffle=False, restore_best=False
+    )
+    return np.asarray(result.parameters)
+
+
+def updated(rule: Update, parameters: Array, gradient: Array, numbers: Mapping[str, float]) -> Array:
+    """The parameters after the first update of a rule, in many digits."""
+    count = len(parameters)
+    values = {name: np.asarray(mpmath.mpf(number), dtype=object) for name, number in numbers.items()}
+    initial = rule.initial or (0.0,) * len(rule.state)
+    for name, start in zip(rule.state, initial, strict=True):
+        number = values[start].item() if isinstance(start, str) else mpmath.mpf(start)
+        values[name] = zeros([count]) + number
+    values |= {"parameter": parameters, "gradient": gradient, "t": np.asarray(mpmath.mpf(1), dtype=object)}
+    for step in rule.steps:
+        values[step.target.tensor] = compute(step, values, {PARAMETER: count})
+    return values[rule.results[0].tensor]
