@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
-from sympy import Add, Derivative, Eq, Expr, Piecewise, S, Symbol
+from sympy import Add, Derivative, Eq, Expr, Mul, Piecewise, S, Symbol
 from sympy.core.function import AppliedUndef
 
 from nncodegen.describe.activations import ACTIVATIONS
@@ -290,8 +290,8 @@ def _is_total(expression: Expr) -> bool:
     """Whether an expression is finite, and its derivatives, for all finite values of its elements."""
     if expression.is_number or not expression.args:
         return True
-    constants = {part: S.One for part in expression.args if part.is_number}
-    inner = expression.func(*(part for part in expression.args if part not in constants)) if constants else expression
+    varying = [part for part in expression.args if not part.is_number]
+    inner = expression.func(*varying) if isinstance(expression, Add | Mul) else expression
     return is_total(inner) if not isinstance(inner, Add) else all(map(_is_total, inner.args))
 
 

@@ -139,7 +139,8 @@ class _Tangents:
                 value = step.expression
                 for argument in key[1]:
                     value = defined(plain_conditions(derivative(value, argument, hidden=False)))
-            plain = replace(step, operator=None, over=())
+            whole = Element(step.target.tensor, step.indices)  # each term of a sum has a derivative of its own
+            plain = replace(step, target=whole, operator=None, over=())
             self._partials[key] = self._held(plain, value, f"{step.target.tensor}_d{len(arguments)}")
         return self._partials[key]
 

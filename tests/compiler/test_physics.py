@@ -35,6 +35,15 @@ def test_derivatives_of_products_are_written_out():
     assert written.terms[0].targets == ("k",)
 
 
+def test_equations_of_powers():
+    """Squares of derivatives stand alone, in sums, in other powers; nothing is chosen, as they are always finite."""
+    square = u.diff(x) ** 2
+    for equation in (square, u.diff(t) + square, (u.diff(t) ** 2 + square) ** 2):
+        text = network({"equation": equation}).describe().show()
+        assert "u_x[n]**2" in text
+        assert "Piecewise" not in text
+
+
 def test_initial_values_are_those_of_whole_layers():
     """W1 is given as (units, inputs), also where its columns are tensors of their own."""
     W1 = np.array([[1.0, 2.0], [3.0, 4.0]])

@@ -126,6 +126,22 @@ def test_an_affine_network_has_no_second_derivatives():
     assert not any("_xx" in step.target.tensor for step in program.steps if step.target.tensor != "u_xx")
 
 
+def test_distances_behind_a_layer():
+    """A sum of squares of differences has derivatives term by term, as of radial basis functions behind a layer."""
+    layers = [nn.Dense(2, "tanh"), nn.RBF(3), nn.Dense(1)]
+    model = nn.Sequential(layers, inputs=(x, t), outputs=u, losses={"one": u.diff(x) + u.diff(x, t)})
+    program = nn.compile_model(model, until="simplify", fit=False)["simplify"].companions[0].program
+    parameters, points = parameters_of(program, 0), np.random.default_rng(1).uniform(-1, 1, (4, 2))
+
+    def at(move_x, move_t=0.0):
+        values = nn.evaluate(program, parameters, points + np.array([move_x, move_t]), np.ones((4, 1)))
+        return [values[element.tensor] for element in program.outputs]
+
+    (_, by_x, by_x_and_t, _), h = at(0), 1e-5
+    np.testing.assert_allclose(by_x, (at(h)[0] - at(-h)[0]) / (2 * h), atol=1e-8)
+    np.testing.assert_allclose(by_x_and_t, (at(0, h)[1] - at(0, -h)[1]) / (2 * h), atol=1e-8)
+
+
 def test_a_laplacian_is_carried_as_one_sum():
     """A sum of second derivatives with constant factors takes one product a layer, and is what its parts add up to."""
     layers = [nn.Dense(3, "tanh"), nn.Dense(4, "sigmoid"), nn.Dense(1)]
