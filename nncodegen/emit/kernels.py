@@ -38,8 +38,7 @@ class KernelEmitter:
         *parts, last = kernel.parts
         for number, nests in enumerate(parts):
             lines.add(f"/* Part {number + 1} of the loops for a tile. */")
-            head = f"static HOT void {kernel.name}_part_{number + 1}({self._declarations})"
-            with lines.function(head):
+            with lines.function(f"static HOT void {kernel.name}_part_{number + 1}({self._declarations})"):
                 self._emit_loops(nests)
             lines.add("")
         alone = kernel.name == "gradient" and self._program.loss.tensor not in kernel.storage

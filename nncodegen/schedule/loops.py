@@ -94,9 +94,7 @@ def make_kernel(
     def nests(own: list[Step], index: str) -> Iterator[Nest]:
         return nests_of(own, program, forms, apart, unrolled, index)
 
-    targets = {tensor.name for tensor in program.targets}
-    compared = {s.target.tensor for s in tiled if kept and {o.tensor for o in s.operands} & targets}
-    lasting = compared | {element.tensor for element in kept} | phased.copies
+    lasting = _compared(kept, tiled, program) | phased.copies
     metrics = _in_order(besides[1], phased, lambda own: in_groups(own, program, forms, nests))
     found = Segmented()
     if layout.segmented:
@@ -109,7 +107,7 @@ def make_kernel(
     if name == "gradient":
         tile = tuple(_with_factors(tile, steps))
     if layout.tile > 1:
-        tile = tuple(split_loops(tile, targets | {tensor.name for tensor in program.inputs}))
+        tile = tuple(split_loops(tile, {tensor.name for tensor in (*program.targets, *program.inputs)}))
     places = place(program, layout, (before, tile, after, metrics), storage, sums[:first], lasting)
     others = {step.target.tensor for step in needed(steps, [*copies, *kept, *found.kept])}
     of_loss = (s.target.tensor for n in tile for s in n.steps if s.target.tensor not in others)
@@ -130,6 +128,13 @@ def make_kernel(
         in_vectors,
         whole_vectors,
     )
+
+
+def _compared(kept: Sequence[Element], tiled: Iterable[Step], program: Program) -> set[str]:
+    """What metrics compare: outputs that are kept for them, and copies of targets."""
+    targets = {tensor.name for tensor in program.targets}
+    copies = {step.target.tensor for step in tiled if kept and {operand.tensor for operand in step.operands} & targets}
+    return copies | {element.tensor for element in kept}
 
 
 def _reading(tiled: Sequence[Step], own: Sequence[Step]) -> tuple[list[Step], dict[Element, Element]]:
