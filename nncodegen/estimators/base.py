@@ -16,7 +16,16 @@ from nncodegen.estimators.fitting import Data, descend, descend_once, minimize, 
 from nncodegen.estimators.layers import initial, layer_views
 from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
 from nncodegen.export import Exportable
-from nncodegen.network import Description, PaddedNetwork, padded, predict, shared_inputs
+from nncodegen.network import (
+    Description,
+    PaddedNetwork,
+    module_inputs,
+    padded,
+    predict,
+    roomy_inputs,
+    shared_inputs,
+    varies,
+)
 from nncodegen.network.description import activation_text
 
 MOST_COPIED = 2**27
@@ -53,7 +62,7 @@ class BaseNN(BaseEstimator):
                 f"{'partial_fit' if incremental else 'warm_start'} continues with the network that was fitted, whose "
                 f"layers, loss and precision cannot change: {self.description_.layers} before, {description.layers} now"
             )
-        size = self._size(X) if first else self._built_inputs
+        size = self._size(X, description) if first else self._built_inputs
         network = padded(description, size)
         self._random = check_random_state(self.random_state)
         if first:
@@ -63,16 +72,18 @@ class BaseNN(BaseEstimator):
         del self._random
         return self
 
-    def _size(self, X: Any) -> int:
+    def _size(self, X: Any, network: Description) -> int:
         """The number of inputs that the network for X is built with."""
         samples, inputs = X.shape
-        shared = shared_inputs(inputs)
+        vary = varies(X)
+        shared = roomy_inputs(network) if vary else shared_inputs(inputs)
         copies = shared > inputs and not issparse(X)
         if copies and samples * shared > MOST_COPIED:
             return int(inputs)
-        if not solver_is_stochastic(self.solver) and self.train_options:
-            return int(inputs)  # these may be another minimizer of SciPy, or bounds
-        return shared
+        if not solver_is_stochastic(self.solver):  # another minimizer of SciPy, or bounds, may be among the options
+            return int(inputs) if self.train_options else shared
+        sums_up = "clip_norm" in (self.train_options or {})
+        return module_inputs(network) if vary and not sums_up else shared
 
     @property
     def _built_inputs(self) -> int:

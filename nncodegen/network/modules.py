@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +31,12 @@ def module_of(description: Description) -> Module:
         if description not in _modules:
             _modules[description] = build_module(description.model, description.precision)
         return _modules[description]
+
+
+def built_inputs(network: Description) -> tuple[int, ...]:
+    """The numbers of inputs of the modules of this process that are of a network but for these."""
+    with _lock:
+        return tuple(sorted(one.inputs for one in _modules if replace(network, inputs=one.inputs) == one))
 
 
 class PaddedNetwork(Padding):

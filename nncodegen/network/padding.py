@@ -25,9 +25,8 @@ def shared_inputs(inputs: int) -> int:
     """The number of inputs that a network is built with, so that others share its module.
 
     Up to 4 it is that of the network. Then it is the next multiple of 8, above 32 of 16, above 256 of an eighth of the
-    power of two below. It follows from the number alone, so that the bits of results do not depend on what was built
-    before: networks on both sides of such a number are two builds. A training takes up to 1.2 times as long as without
-    it: 33-100-3, which is built with 48 inputs, in double precision.
+    power of two below. It follows from the number alone; see ``sharing`` for columns whose number varies. A training
+    takes up to 1.2 times as long as without it: 33-100-3, which is built with 48 inputs, in double precision.
     """
     if inputs <= FEW_INPUTS:
         return inputs

@@ -1,0 +1,105 @@
+"""Networks that are trained on one-hot columns, whose number varies a little, share a module that has room for more.
+
+Which module is used depends on what was built before. That must not change a bit of any result, and it does not where
+two modules compute the same sums in the same order: inputs that are 0 add zeros behind the others. So it is where
+
+- both have whole blocks of inputs (``BLOCK``), so that the same inputs meet in the same lanes and blocks,
+- neither cuts sums over its inputs into parts (``WHOLE``), which would end elsewhere,
+- the schedules of both have the same tiles, the same indices innermost, and the same sums (``order``),
+- nothing sums over all parameters, as L-BFGS and the clipping of norms do: for these, the number of inputs follows
+  from the data alone (see nncodegen/estimators/base.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from nncodegen.network.description import Description
+from nncodegen.network.modules import built_inputs
+from nncodegen.network.padding import FEW_INPUTS, shared_inputs
+from nncodegen.pipeline import compile_model
+from nncodegen.runtime.python.sparse import is_sparse
+from nncodegen.schedule import Kernel, Nest
+
+BLOCK = {"float64": 16, "float32": 32}
+"""Inputs that fill the longest vectors in pairs, as blocks of products have them: the sums of one alone differ."""
+
+WHOLE = 256
+"""Inputs up to which a sum over them has one part: PANEL in nncodegen/runtime/c/nncodegen/vectors.h."""
+
+LEAST_ROOM, SHARE_OF_ROOM = 2, 16
+"""The inputs that there is room for besides: at least so many, and one for every so many inputs.
+
+Of 2,000 simulated cross-validations over one-hot columns whose number varies (5 or 10 folds, 1 to 8 columns with 2 to
+60 categories each, 100 to 5,000 rows), 19% had counts on both sides of a size without any of this, and 16% have with
+room alone. Where folds also use what was built before, 0.5% lack room, and 4 to 6% lie where the schedule changes.
+"""
+
+OF_TWO_VALUES = 8
+"""Columns count as one-hot where at least one in so many of them has two values."""
+
+
+def varies(X: Any) -> bool:
+    """Whether X (N, inputs) looks like columns whose number varies: it is sparse, or one-hot, scaled or not."""
+    if is_sparse(X):
+        return True
+    if len(X) < 2:
+        return False
+    low, high = X.min(axis=0), X.max(axis=0)
+    two = (low < high) & ((low == X) | (high == X)).all(axis=0)
+    return bool(OF_TWO_VALUES * np.count_nonzero(two) >= X.shape[1])
+
+
+def roomy_inputs(network: Description) -> int:
+    """The number of inputs that a network is built with where its columns vary: shared, with room for some more."""
+    inputs, block = network.inputs, BLOCK[network.precision]
+    if inputs <= FEW_INPUTS:
+        return inputs
+    wanted = inputs + max(LEAST_ROOM, inputs // SHARE_OF_ROOM)
+    steps = (size for size in (8, 16) if wanted <= size < block)
+    return next(steps, shared_inputs(-(-wanted // block) * block))
+
+
+def module_inputs(network: Description) -> int:
+    """The number of inputs of the module for a network whose columns vary.
+
+    It is that of a module of this process that gives the same bits as one of ``roomy_inputs``, or the latter.
+    """
+    size = roomy_inputs(network)
+    most = roomy_inputs(replace(network, inputs=size))
+    others = (k for k in built_inputs(network) if network.inputs <= k <= most)
+    return next((k for k in others if k == size or same_bits(network, k, size)), size)
+
+
+def same_bits(network: Description, first: int, second: int) -> bool:
+    """Whether a network has the same results, bit by bit, with modules of two numbers of inputs."""
+    block = BLOCK[network.precision]
+    if any(size % block or size > WHOLE or size < network.inputs for size in (first, second)):
+        return False
+    one, other = (order(replace(network, inputs=size)) for size in (first, second))
+    return one == other
+
+
+@lru_cache(maxsize=64)
+def order(network: Description) -> tuple[Any, ...]:
+    """What the order of the sums of a module follows from, but for the number of its inputs."""
+    schedule = compile_model(network.model, network.precision, until="schedule")["schedule"]
+    single, layout = schedule.single_sample, schedule.layout
+    kernels = tuple(_sums(kernel) for kernel in schedule.sharing)
+    straight = schedule.unrolled is not None
+    return (layout.tile, layout.features, layout.blas, straight, single.samples if single else 0, kernels)
+
+
+def _sums(kernel: Kernel) -> tuple[Any, ...]:
+    """The sums of a kernel: what they define, in which form, in which loops, and which others take their place when."""
+    nests = (*kernel.before, *kernel.tile, *kernel.measured, *kernel.after)
+    sums = [nest for nest in nests if any(step.over for step in nest.steps)]
+    return (kernel.name, kernel.direct, tuple((str(n.steps), n.shape, n.loops, _branch(n)) for n in sums))
+
+
+def _branch(nest: Nest) -> str:
+    return nest.branch.show() if nest.branch else ""
