@@ -123,6 +123,13 @@ def test_read_only_and_mapped_arrays(chain, tmp_path):
     assert np.array_equal(start, chain.initial_parameters())
 
 
+def test_a_result_is_no_array(chain):
+    """Who gives a result in the place of parameters is told what to take of it."""
+    result = chain.train(X, Y, epochs=1)
+    with pytest.raises(ValueError, match=r"parameters is <Result: .*>, not its array: give .parameters of it"):
+        chain.predict(result, X)
+
+
 def bad(position, value):
     data = X.copy()
     data[position] = value
@@ -150,6 +157,12 @@ def bad(position, value):
         ({"Y": np.where(np.arange(150) == 5, 3, Y)}, r"Y\[5\] is 3, which is no class; expected labels 0 to 2"),
         ({"Y": np.where(np.arange(150) == 6, 0.5, Y)}, r"Y\[6\] is 0.5, which is no class"),
         ({"Y": np.zeros((150, 2))}, r"Y has the shape \(150, 2\); expected \(samples, 3\)"),
+        (
+            {"Y": Y[:, None]},
+            r"Y has the shape \(150, 1\); .*; labels have one axis: give a column of them as Y\[:, 0\]",
+        ),
+        ({"X": "a.csv"}, "X is 'a.csv', which is no real number"),
+        ({"parameters": {"W1": np.zeros((5, 4))}}, r"parameters is a dictionary: give the flat array"),
         ({"parameters": np.zeros(42)}, r"parameters has the shape \(42,\); expected \(43,\)"),
         ({"parameters": np.full(43, np.nan)}, r"parameters\[0\] is nan"),
         ({"learning_rate": 0}, "learning_rate must be a number above 0, not 0"),

@@ -5,7 +5,7 @@ C takes arrays of the precision of the model that are C-contiguous, aligned and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +51,10 @@ def check_parameters(model: Model, parameters: Any) -> Array:
     if model.native.takes(parameters, 1, model.parameter_count):
         return parameters  # type: ignore[no-any-return]
     expected = f"expected ({model.parameter_count},), such as initial_parameters()"
+    if hasattr(parameters, "parameters"):
+        raise ValueError(f"parameters is {parameters!r}, not its array: give .parameters of it; {expected}")
+    if isinstance(parameters, Mapping):
+        raise ValueError(f"parameters is a dictionary: give the flat array, which unpack shows by name; {expected}")
     array = to_array(model, "parameters", parameters, expected)
     if array.shape != (model.parameter_count,):
         raise ValueError(f"parameters has the shape {array.shape}; {expected}")
@@ -128,6 +132,8 @@ def _matrix(model: Model, name: str, values: Any, columns: tuple[str, ...]) -> A
     array = to_column(to_array(model, name, values, expected), len(columns))
     if array.ndim != 2 or array.shape[1] != len(columns):
         hint = f"; for one sample, give it as [{name}]" if array.shape == (len(columns),) else ""
+        if name == "Y" and model.accepts_labels and array.ndim == 2 and array.shape[1] == 1:
+            hint = "; labels have one axis: give a column of them as Y[:, 0]"
         raise ValueError(f"{name} has the shape {array.shape}; {expected}{hint}")
     if not len(array):
         raise ValueError(f"{name} is empty; {expected}, and at least one sample")
@@ -173,4 +179,4 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _at(position: Sequence[Any]) -> str:
-    return f"[{', '.join(str(int(k)) for k in position)}]"
+    return f"[{', '.join(str(int(k)) for k in position)}]" if position else ""
