@@ -30,9 +30,9 @@ from nncodegen.describe.equations import (
 )
 from nncodegen.describe.given import Given, with_initial
 from nncodegen.describe.unknowns import parameters_of, symbols_of
-from nncodegen.describe.unroll import unroll
+from nncodegen.describe.unroll import is_separable, unroll
 from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, Term
+from nncodegen.ir import SAMPLE, Element, Equation, Program, Step, Tensor, Term
 from nncodegen.passes.infinities import is_total
 from nncodegen.passes.successive import Z, is_smooth
 
@@ -169,6 +169,7 @@ class Physics:
             ),
             fields=(*outputs, *derived, *(element for elements in parts_of.values() for element in elements)),
             residuals=residuals,
+            extents=network.extents,
         )
 
     def _unknowns(self) -> tuple[Tensor, ...]:
@@ -203,6 +204,10 @@ class Physics:
         first = unroll(
             steps, tensors, axis, [s.name for s in self.inputs], {x: tuple(sampled(s.name) for s in self.inputs)}
         )
+        if not all(is_separable(step, end) for step in first.steps):
+            values = [Element(f"{output.tensor}_{name}", (SAMPLE,)) for name in _names(self.functions)]
+            selected = [Step(one, output, "sum", (end,), (Equation(end, (), k),)) for k, one in enumerate(values)]
+            return first.parameters, (*first.steps, *selected), tuple(values)
         both = unroll(first.steps, first.parameters, end, _names(self.functions), {})
         return both.parameters, both.steps, both.values[output]
 

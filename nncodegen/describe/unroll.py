@@ -13,7 +13,7 @@ import numpy as np
 from sympy import Add, Expr
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import Element, Initial, Step, Tensor
+from nncodegen.ir import NORMALIZATIONS, RECURRENCES, Element, Initial, Step, Tensor
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ def unroll(
                 values[element] = tuple(_named(element, index, name, len(names)) for name in names)
         if index in step.over and index in step.target.indices:
             raise ModelError(f"{step.operator} over {', '.join(names)} has no derivatives: use another activation")
+        if any(index in equation.indices for equation in step.where):
+            raise ModelError(
+                f"{', '.join(names)} cannot be cut into windows or steps: put a layer of units, such as Dense, between "
+                f"them and {step}"
+            )
         parts = [_at(step.expression, values, k) for k in range(len(names))]
         if index in step.over:
             if step.operator != "sum":
@@ -59,6 +64,12 @@ def unroll(
     own = {element.tensor: element for element in values}
     tensors = (_split(tensor, own.get(tensor.name), index, values) for tensor in parameters)
     return Unrolled(tuple(found), tuple(part for parts in tensors for part in parts), values)
+
+
+def is_separable(step: Step, index: str) -> bool:
+    """Whether the values of an index have nothing to do with each other, but for a sum of them."""
+    found = {*step.indices, *(own for equation in step.where for own in equation.indices)}
+    return index not in found or not (step.where or step.operator in (*RECURRENCES, *NORMALIZATIONS))
 
 
 def _named(element: Element, index: str, name: str, count: int) -> Element:

@@ -6,8 +6,13 @@ follows from its step,
     v = f(u)           v_x = f'(u)*u_x         v_xx = f''(u)*u_x**2 + f'(u)*u_xx         (Faa di Bruno, any order)
     v = sum(i) W*u     v_x = sum(i) W*u_x      v_xx = sum(i) W*u_xx
 
-so that a layer is passed by one more product for each derivative, with the same weights. Only what is asked for is
-computed, and what it needs. Of a first layer the derivatives are its weights, or 0, and need no step.
+so that a layer is passed by one more product for each derivative, with the same weights, a window by one more window, a
+recurrence by one more recurrence. Only what is asked for is computed, and what it needs. Of a first layer the
+derivatives are its weights, or 0, and need no step.
+
+A softmax is the exponential p = exp(z - L), where L depends on all z. As the derivatives of all p add up to 0,
+
+    p_xx = p*(g - sum(k) p*g)    with g = z_xx + (z_x - L_x)**2    and L_xx = sum(k) p*g    (the same in any order)
 
 A Laplacian, or another sum of second derivatives with constant factors, is carried as one value: with L for the sum,
 
@@ -19,30 +24,37 @@ ordinary program, through which the reverse sweep runs as through any other.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from math import prod
 
 from sympy import Add, Derivative, Expr, Mul, S
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Companion, Element, Program, Step, elements, needed, renamed
+from nncodegen.ir import (
+    NORMALIZATIONS,
+    RECURRENCES,
+    SAMPLE,
+    Companion,
+    Element,
+    Group,
+    Program,
+    Step,
+    elements,
+    grouped,
+    needed,
+    renamed,
+    steps_of,
+)
 from nncodegen.ir.functions import defined, plain_conditions
 from nncodegen.passes.derivatives import derivative
+from nncodegen.passes.orders import Order, Sum, collected, label, structures
 from nncodegen.passes.successive import Z, is_smooth, successive
 
 NAME = "fields"
 """What the program of derivatives and residuals is called."""
 
 ABOUT = "the outputs, their derivatives by inputs that the loss holds, and its terms before they are squared"
-
-Order = tuple[str, ...]
-"""The inputs that something is differentiated by, one after the other, in the order of the program's inputs."""
-
-Sum = tuple[tuple[str, Expr], ...]
-"""A sum of second derivatives: (input, factor) for each."""
 
 
 def tangent(program: Program) -> Program:
@@ -70,21 +82,23 @@ class _Tangents:
     def __init__(self, program: Program) -> None:
         self.steps: list[Step] = []
         self._inputs = [tensor.name for tensor in program.inputs]
-        self._varying = {*self._inputs}
+        self._varying = _varying(program)
         self._taken = {*program.shapes}
         self._defined: dict[str, Step] = {}
         self._derivatives: dict[tuple[str, Order | Sum], Expr] = {}
         self._partials: dict[tuple[Expr, tuple[Element, ...]], Expr] = {}
+        self._shares: dict[tuple[str, Order | Sum], tuple[Expr, Expr]] = {}
+        self._normalized: dict[tuple[str, str], Element] = {}
+        self._waiting: list[tuple[int, Element, Order | Sum]] = []  # recurrences, by number, and what they read
 
     def add(self, step: Step) -> None:
         """Adds a step of the program, after the steps of the derivatives in it."""
         if step.expression.has(Derivative):
             value = Add(*(factor * self.of(u, order) for factor, u, order in self._requests(step)))
+            self._complete()
             step = replace(step, expression=value)
         self.steps.append(step)
         self._defined[step.target.tensor] = step
-        if any(operand.tensor in self._varying for operand in step.operands):
-            self._varying.add(step.target.tensor)
 
     def _requests(self, step: Step) -> Iterator[tuple[Expr, Element, Order | Sum]]:
         """(factor, what is differentiated, by what) for each derivative in a sum of them, or for the sum as a whole."""
@@ -117,18 +131,93 @@ class _Tangents:
 
     def _derived(self, step: Step, order: Order | Sum) -> Expr:
         """The derivative of what a step defines."""
-        if step.operator not in (None, "sum") or SAMPLE in step.over or step.where:
-            what = "windows and selected values" if step.where else step.operator
-            raise ModelError(f"there are no derivatives by inputs of {what}, in: {step}")
-        varying = tuple(operand for operand in step.operands if operand.tensor in self._varying)
+        name = f"{step.target.tensor}_{label(order)}"
+        if step.operator in RECURRENCES:
+            return self._recurrence(step, order, name)
+        if step.operator in NORMALIZATIONS:
+            return self._normalization(step, order)
+        self._check(step)
+        varying = tuple(operand for operand in elements(step.expression) if operand.tensor in self._varying)
         terms = []
-        for factor, blocks in _structures(order):
+        for factor, blocks in structures(order):
             for arguments in product(varying, repeat=len(blocks)):
                 inner = [self.of(u, block) for u, block in zip(arguments, blocks, strict=True)]
                 if all(one != 0 for one in inner):
                     terms.append(factor * self._partial(step, arguments) * Mul(*inner))
-        value = Add(*terms)
-        return self._held(step, _collected(value, order), f"{step.target.tensor}_{_label(order)}")
+        return self._held(step, collected(Add(*terms), order), name)
+
+    def _check(self, step: Step) -> None:
+        """Raises ModelError where a step has no derivatives."""
+        if any(equation.data and equation.data.tensor in self._varying for equation in step.where):
+            raise ModelError(f"there are no derivatives by inputs of what an input selects, in: {step}")
+        if step.operator == "max":
+            raise ModelError(
+                f"a maximum has no continuous derivative, which an equation needs, in: {step}: use a mean instead"
+            )
+        if step.operator not in (None, "sum") or SAMPLE in step.over:
+            raise ModelError(f"there are no derivatives by inputs of {step.operator}, in: {step}")
+
+    def _recurrence(self, step: Step, order: Order | Sum, name: str) -> Element:
+        """The derivative of a recurrence: one of the derivative of what it reads, which depends on it in turn."""
+        target = Element(self._fresh(name), step.target.indices)
+        self.steps.append(Step(target, target, step.operator, step.over))
+        self._waiting.append((len(self.steps) - 1, step.operands[0], order))
+        return target
+
+    def _complete(self) -> None:
+        """Tells what the derivatives of recurrences read."""
+        while self._waiting:
+            number, operand, order = self._waiting.pop()
+            value, target = self.of(operand, order), self.steps[number].target
+            if not isinstance(value, Element) or value.indices != target.indices:
+                held = Element(self._fresh(f"{operand.tensor}_{label(order)}"), target.indices)
+                self.steps.append(Step(held, value))
+                value = held
+            self.steps[number] = replace(self.steps[number], expression=value)
+
+    def _normalization(self, step: Step, order: Order | Sum) -> Expr:
+        """The derivative of a softmax, of 1 minus it, or of its logarithm."""
+        logarithm, factor = self._share(step, order)
+        if step.operator == "log_softmax":
+            return logarithm
+        p = self._other(step, "softmax") * (1 if step.operator == "softmax" else -1)
+        return self._held(_plain(step), p * factor, f"{step.target.tensor}_{label(order)}")
+
+    def _share(self, step: Step, order: Order | Sum) -> tuple[Expr, Expr]:
+        """Of p = softmax(z) = exp(z - L): the derivative of z - L, and what p is multiplied by in that of p."""
+        key = step.target.tensor, order
+        if key not in self._shares:
+            name, plain = f"{step.target.tensor}_{label(order)}", _plain(step)
+            p, q, z = (self._other(step, operator) for operator in ("softmax", "softmax_complement", ""))
+            products = (
+                factor * Mul(*(self._share(step, block)[0] for block in blocks))
+                for factor, blocks in structures(order)
+                if len(blocks) > 1
+            )
+            of_z = self.of(z, order)
+            g = self._held(plain, of_z + Add(*products), f"{name}_g")
+            total = self._define(replace(step, operator="sum"), p * g, f"{name}_sum") if g != 0 else S.Zero
+            factor = self._held(plain, q * g - (total - p * g), f"{name}_factor")  # keeps its digits where p is near 1
+            self._shares[key] = self._held(plain, of_z - total, f"{name}_log"), factor
+        return self._shares[key]
+
+    def _other(self, step: Step, operator: str) -> Element:
+        """What a step normalizes, or the same normalized by another operator."""
+        if operator == step.operator:
+            return step.target
+        if not operator and isinstance(step.expression, Element):
+            return step.expression
+        key = step.target.tensor, operator
+        if key not in self._normalized:
+            target = Element(self._fresh(f"{step.target.tensor}_{operator or 'z'}"), step.target.indices)
+            other = (
+                replace(step, target=target, operator=operator) if operator else replace(_plain(step), target=target)
+            )
+            self._varying.add(target.tensor)
+            self._defined[target.tensor] = other
+            self._normalized[key] = target
+            self.steps.append(other)
+        return self._normalized[key]
 
     def _partial(self, step: Step, arguments: tuple[Element, ...]) -> Expr:
         """The derivative of the expression of a step by some of its elements, one after the other."""
@@ -139,9 +228,7 @@ class _Tangents:
                 value = step.expression
                 for argument in key[1]:
                     value = defined(plain_conditions(derivative(value, argument, hidden=False)))
-            whole = Element(step.target.tensor, step.indices)  # each term of a sum has a derivative of its own
-            plain = replace(step, target=whole, operator=None, over=())
-            self._partials[key] = self._held(plain, value, f"{step.target.tensor}_d{len(arguments)}")
+            self._partials[key] = self._held(_plain(step), value, f"{step.target.tensor}_d{len(arguments)}")
         return self._partials[key]
 
     def _function(self, step: Step, arguments: tuple[Element, ...]) -> Expr:
@@ -157,64 +244,43 @@ class _Tangents:
 
     def _held(self, step: Step, value: Expr, name: str) -> Expr:
         """A value, held by an element under the indices of a step if it is not simple; of a sum, term by term."""
-        if not step.over:
+        if not (step.over or step.where):
             _, rest = value.as_coeff_Mul()
             return value if rest.is_Atom else self._define(step, value, name)
         terms = [term for term in Add.make_args(value.expand()) if term != 0]
         if len(terms) == 1:
             return self._define(step, terms[0], name)
         parts = [self._define(step, term, f"{name}{k}") for k, term in enumerate(terms, start=1)]
-        return self._define(replace(step, operator=None, over=()), Add(*parts), name) if parts else S.Zero
+        return self._define(_plain(step), Add(*parts), name) if parts else S.Zero
 
     def _define(self, step: Step, value: Expr, name: str) -> Element:
         """The element of a new step, with those of the indices that its value has."""
+        used = {index for element in elements(value) for index in element.indices}
+        used |= {index for equation in step.where for index in equation.indices}
+        target = Element(self._fresh(name), (i for i in step.indices if i in used and i not in step.over))
+        self.steps.append(replace(step, target=target, expression=value))
+        return target
+
+    def _fresh(self, name: str) -> str:
+        """The name, or a longer one that is free."""
         while name in self._taken:
             name += "_"
         self._taken.add(name)
-        used = {index for element in elements(value) for index in element.indices}
-        target = Element(name, (index for index in step.indices if index in used and index not in step.over))
-        self.steps.append(Step(target, value, step.operator, step.over))
-        return target
+        return name
 
 
-def _structures(order: Order | Sum) -> Iterator[tuple[Expr, tuple[Order | Sum, ...]]]:
-    """(factor, blocks): the derivatives of f(u) are sums of its derivatives times one of u for each block."""
-    if order and isinstance(order[0], tuple):
-        yield S.One, (order,)
-        for name, factor in order:
-            yield S(factor), ((name,), (name,))
-        return
-    counts = Counter(tuple(sorted(blocks)) for blocks in _partitions(tuple(map(str, order))))
-    yield from ((S(count), blocks) for blocks, count in counts.items())
+def _plain(step: Step) -> Step:
+    """A step without its sum: each of its terms."""
+    whole = Element(step.target.tensor, step.indices)
+    return replace(step, target=whole, operator=None, over=(), where=())
 
 
-def _partitions(order: Order) -> Iterator[list[Order]]:
-    """All ways to divide a sequence into blocks."""
-    if not order:
-        yield []
-        return
-    first, rest = order[0], order[1:]
-    for blocks in _partitions(rest):
-        yield [(first,), *blocks]
-        for k, block in enumerate(blocks):
-            yield [*blocks[:k], (first, *block), *blocks[k + 1 :]]
-
-
-def _collected(value: Expr, order: Order | Sum) -> Expr:
-    """A sum of second derivatives with the factors f''(u) of squares taken out."""
-    terms = Add.make_args(value)
-    if not order or not isinstance(order[0], tuple) or len(terms) < 2:
-        return value
-    groups: dict[Expr, list[Expr]] = {}
-    for term in terms:
-        squares = [f for f in Mul.make_args(term) if f.is_Pow and f.exp == 2] or [S.One]
-        groups.setdefault(term / prod(squares), []).append(prod(squares))
-    return Add(*(common * Add(*parts) for common, parts in groups.items()))
-
-
-def _label(order: Order | Sum) -> str:
-    """How a derivative is called, behind the name of what it is of."""
-    names = [name if isinstance(name, str) else name[0] for name in order]
-    if order and isinstance(order[0], tuple):
-        return "sum_" + _label(tuple(name for name in names for _ in range(2)))
-    return ("" if all(len(name) == 1 for name in names) else "_").join(names)
+def _varying(program: Program) -> set[str]:
+    """The names of the tensors that depend on inputs (used for membership only: a set has no fixed order)."""
+    found = {tensor.name for tensor in program.inputs}
+    for item in grouped(program.steps):
+        own = steps_of(item)
+        for step in (*own, *own) if isinstance(item, Group) else own:  # twice around: then all of a group is known
+            if any(operand.tensor in found for operand in step.operands):
+                found.add(step.target.tensor)
+    return found

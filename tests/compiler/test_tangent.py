@@ -1,6 +1,7 @@
 """Derivatives by inputs, against those that mpmath finds by differences of 50 digits and more."""
 
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import nncodegen as nn
 from nncodegen.describe.activations import ACTIVATIONS
+from nncodegen.ir import Element, needed
 from nncodegen.ir.evaluate import interpret
 from nncodegen.passes.successive import Z, is_smooth, successive
 from nncodegen.passes.tangent import tangent
@@ -81,6 +83,121 @@ def test_derivatives_are_those_of_mpmath(activations, order, seed):
         exact = [mpmath.diff(function, tuple(map(mpmath.mpf, map(float, point))), counts) for point in points]
         exact = np.array([float(value) for value in exact])
     assert np.linalg.norm(values[name] - exact) <= 1e-12 * max(np.linalg.norm(exact), 1e-3)
+
+
+def windows():
+    return [nn.Dense(6, "tanh"), nn.Reshape((3, 2)), nn.Conv1D(2, 2, activation="tanh", padding="same"), nn.Flatten()]
+
+
+def transposed():
+    return [nn.Dense(4, sympy.sin), nn.Reshape((2, 2)), nn.Conv1DTranspose(1, 3, strides=2), nn.AveragePooling1D(2),
+            nn.GlobalAveragePooling1D()]  # fmt: skip
+
+
+def both_directions():
+    return [nn.Dense(4), nn.Reshape((2, 2)), nn.Bidirectional(nn.GRU(1, return_sequences=True)), nn.SimpleRNN(2)]
+
+
+LAYERS = {
+    "softmax": lambda: [nn.Dense(2, "tanh"), nn.Dense(3, "softmax")],
+    "softmax first": lambda: [nn.Dense(3, "softmax"), nn.Dense(2, "softmax")],
+    "normalization": lambda: [nn.Dense(3, "tanh"), nn.LayerNormalization()],
+    "windows": windows,
+    "transposed windows": transposed,
+    "recurrence": lambda: [nn.Dense(4, "tanh"), nn.Reshape((2, 2)), nn.LSTM(1)],
+    "recurrences": both_directions,
+}
+CASES = [(name, order) for name in LAYERS for order in ORDERS]
+FEW = {
+    ("softmax", ORDERS[4]), ("softmax first", ORDERS[3]), ("windows", ORDERS[3]), ("transposed windows", ORDERS[2]),
+    ("recurrence", ORDERS[2]),
+}  # fmt: skip
+"""Those that are tried in every run; with --thorough, every order of every kind of layer."""
+
+
+@pytest.mark.parametrize(
+    ("name", "order"), [pytest.param(*one, marks=[] if one in FEW else [pytest.mark.thorough]) for one in CASES]
+)
+def test_derivatives_of_layers(name, order):
+    """Through softmax, windows and recurrences, too, derivatives of any order are those of mpmath's differences."""
+    layers = LAYERS[name]()
+    equation = u.diff(*(sympy.Symbol(one) for one in order)) - u
+    model = nn.Sequential([*layers, nn.Dense(1)], inputs=(x, t), outputs=u, losses={"equation": equation})
+    stages = nn.compile_model(model, until="simplify", fit=False)
+    program, given = stages["simplify"], stages["describe"]
+    parameters, point = parameters_of(program, 0), [0.4, -0.7]
+    companion = program.companions[0].program
+    found = nn.evaluate(companion, parameters, [point], np.ones((1, 1)))[companion.outputs[1].tensor].item()
+    plain = replace(given, steps=needed(given.steps, given.outputs), loss=Element("weight", ("n",)), fields=(),
+                    residuals=(), terms=(), targets=())  # fmt: skip
+
+    def function(*at):
+        values = nn.evaluate(plain, parameters, np.array([at], object), digits=mpmath.mp.dps)
+        return values[given.outputs[0].tensor].item()
+
+    with mpmath.workdps(50):
+        counts = order.count("x"), order.count("t")
+        exact = float(mpmath.diff(function, tuple(map(mpmath.mpf, point)), counts))
+    assert math.isclose(found, exact, rel_tol=1e-12, abs_tol=1e-13)
+
+
+def test_a_saturated_softmax_keeps_the_digits_of_its_derivatives():
+    """Where the largest of two is 1 to rounding, its derivatives are p*(1 - p) and p*(1 - p)*(1 - 2*p)."""
+    f, g = (sympy.Function(name)(x) for name in "fg")
+    losses = {"first": f.diff(x) - g, "second": f.diff(x, 2)}
+    model = nn.Sequential([nn.Dense(2, "softmax")], inputs=x, outputs=[f, g], losses=losses)
+    program = nn.compile_model(model, until="simplify", fit=False)["simplify"].companions[0].program
+    values = nn.evaluate(program, [1.0, 0.0, 40.0, 0.0], [[0.0]], np.ones((1, 2)))
+    q = math.exp(-40) / (1 + math.exp(-40))
+    first, second = (values[element.tensor].item() for element in program.outputs[2:4])
+    assert (first, second) == pytest.approx((q, -q), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("layers", "reason"),
+    [
+        ([nn.Dense(6, "tanh"), nn.Reshape((3, 2)), nn.GlobalMaxPooling1D(), nn.Dense(1)],
+         r"a maximum has no continuous derivative, which an equation needs, in: .* = max\(.*: use a mean"),
+        ([nn.Dense(4, "tanh"), nn.Reshape((2, 2)), nn.LSTM(1, activation="relu"), nn.Dense(1)],
+         "has the activation relu, which has no continuous derivative of order 1"),
+        ([nn.Reshape((1, 2)), nn.SimpleRNN(2), nn.Dense(1)],
+         "x, t cannot be cut into windows or steps: put a layer of units, such as Dense, between them and"),
+    ],
+    ids=["maximum", "relu", "inputs as steps"],
+)  # fmt: skip
+def test_what_has_no_derivatives_is_refused(layers, reason):
+    """What has no continuous derivative is refused by name, and so are inputs that a window would mix."""
+
+    def compiled():
+        model = nn.Sequential(layers, inputs=(x, t), outputs=u, losses={"one": u.diff(x)})
+        return nn.compile_model(model, until="differentiate")
+
+    with pytest.raises(nn.ModelError, match=reason):
+        compiled()
+
+
+LAST = {
+    "softmax": [nn.Dense(2, "softmax")],
+    "window": [nn.Reshape((3, 2)), nn.Conv1D(2, 3), nn.Flatten()],
+    "recurrence": [nn.Reshape((3, 2)), nn.LSTM(2)],
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] if name == "recurrence" else []) for name in LAST]
+)
+def test_outputs_of_layers_that_cannot_be_cut(name):
+    """Functions may be the values of a recurrent layer, a window or a softmax: the terms have these values."""
+    layers = [nn.Dense(6, "tanh"), *LAST[name]]
+    model = nn.Sequential(layers, inputs=(x, t), outputs=(u, v), losses={"one": u.diff(x) - v.diff(t)})
+    program = nn.compile_model(model, until="simplify", fit=False)["simplify"]
+    parameters, h = parameters_of(program, 1), 1e-6
+    values = nn.evaluate(program, parameters, [[0.3, 0.2]], np.ones((1, 1)))
+    near = [nn.evaluate(program, parameters, [[0.3 + i * h, 0.2 + j * h]], np.ones((1, 1)))
+            for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1))]  # fmt: skip
+    first, second = ([one[element.tensor].item() for one in near] for element in program.outputs)
+    expected = (first[0] - first[1] - second[2] + second[3]) / (2 * h)
+    assert values[program.loss.tensor].item() == pytest.approx(expected**2, rel=1e-6, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus", "silu"])
