@@ -98,6 +98,8 @@ def with_letters(assembly: Assembly) -> Assembly:
     seen = [index for element in assembly.inputs for index in element.indices]
     seen += [index for step in assembly.steps for index in step.indices]
     names = Indices()
+    sizes = tuple((index, size) for index, size in assembly.sizes if index in seen)  # others may be letters as well
+    assembly = assembly._replace(sizes=sizes)
     return Renaming({index: names.next() for index in dict.fromkeys(seen) if index != SAMPLE}, {}).assembly(assembly)
 
 

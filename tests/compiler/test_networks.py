@@ -153,6 +153,15 @@ BOTH_WAYS = nn.Bidirectional(nn.GRU(2, return_state=True))
 D = Dense(2)
 
 
+def test_windows_beside_flattened_inputs():
+    """An axis that a Flatten would have made, and that nothing reads, gives its size to no other."""
+    picture = Input((2, 3))
+    beside = nn.WideAndDeep([Dense(2)], 2)(nn.Flatten()(picture))
+    window = nn.Flatten()(nn.Conv1DTranspose(3, 2)(picture))
+    program = nn.compile_model(Network(picture, [beside, Dense(2)(window)]), until="simplify")["simplify"]
+    assert not any(size == 9 for size in program.sizes.values())
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
