@@ -292,7 +292,7 @@ class _Plan:
         items, moves = list[Step | Group](), _Moves(self._length, self._program.sizes[sweep.index] or 1)
         for number in members:
             item = self._items[number]
-            own = [self._with_names(step, renamed) for step in steps_of(item) if step.target.tensor in names]
+            own = [self._with_names(step, renamed, number) for step in steps_of(item) if step.target.tensor in names]
             if isinstance(item, Group) and own:
                 items.append(replace(item, steps=tuple(own)))
                 for step, old in zip(own, (s for s in item.steps if s.target.tensor in names), strict=True):
@@ -328,8 +328,10 @@ class _Plan:
                 names[step.target.tensor] = free(name, self._program)
         return names
 
-    def _with_names(self, step: Step, names: dict[str, str]) -> Step:
-        known = {e: Element(names[e.tensor], e.indices) for e in step.operands if e.tensor in names}
+    def _with_names(self, step: Step, names: dict[str, str], number: int) -> Step:
+        """A step of an item with new names; what is kept for all steps is read where that is, but by its own group."""
+        read = (e for e in step.operands if e.tensor not in self._whole or self._home.get(e.tensor) == number)
+        known = {e: Element(names[e.tensor], e.indices) for e in read if e.tensor in names}
         target = Element(names.get(step.target.tensor, step.target.tensor), step.target.indices)
         self._forms[target.tensor] = self._forms[step.target.tensor]
         return replace(step.xreplace(known), target=target)
