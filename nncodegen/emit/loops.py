@@ -66,9 +66,8 @@ class LoopPrinter:
         """Makes a row that of another array, or 0."""
         tile = "" if self._kernel.plan.samples is Role.ABSENT else "*TILE"
         size = f"{prod(map(self._at.size, move.rest))}{tile}*sizeof(real)"
-        if not move.source:
-            return f"memset(&{self._at.stored(move.target)}, 0, {size});"
-        return f"memcpy(&{self._at.stored(move.target)}, &{self._at.stored(move.source)}, {size});"
+        call, source = ("memcpy", f"&{self._at.stored(move.source)}") if move.source else ("memset", "0")
+        return f"{call}(&{self._at.stored(move.target)}, {source}, {size});"
 
     def _in_time(self, nests: Iterable[Nest]) -> None:
         for repeat, group in groupby(nests, lambda nest: nest.repeat):
