@@ -92,6 +92,7 @@ def test_groups_on_workers(run, address):
     np.testing.assert_allclose(found, expected[1], rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_partitions_without_data(run, address):
     """Where a worker's groups have no data at all, the others are fitted all the same."""
     frame = pandas.read_parquet(run.folder / "whole.parquet")
