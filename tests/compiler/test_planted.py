@@ -84,8 +84,8 @@ PLANTED = {
 }
 """For each stage: what plants a fault in it, and how the text of the step begins where it does."""
 
-ALIKE = ("describe", "stabilize", "simplify", "build")
-"""Stages whose faults are found as those of ``differentiate`` or of ``emit`` are."""
+ALIKE = ("describe", "stabilize", "simplify", "schedule", "build")
+"""Stages whose faults are found as those of ``differentiate`` or of ``emit`` are, or that other tests plant here."""
 
 
 @pytest.mark.parametrize(
