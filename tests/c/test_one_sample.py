@@ -73,7 +73,7 @@ def test_more_steps(model, precision, size):
     check_steps(model, precision, size)
 
 
-@examples(4)
+@examples(2)
 @given(**CASES)
 def test_steps(model, precision, size):
     """Sample by sample, parameters and losses are those of steps along the gradient that the evaluator finds.
