@@ -24,7 +24,6 @@ def bench(tmp_path, commands):
     return call
 
 
-@pytest.mark.usefixtures("usual_compiler")
 def test_bench(bench, tmp_path):
     """Prints every peer's times and who is absent, and writes all of it to a file."""
     plots = ["--plot", "chart.png"] if find_spec("matplotlib") else []
@@ -78,9 +77,18 @@ def test_missing_peers_are_named():
         del PEERS["absent"]
 
 
+def test_grown_formulas():
+    """A grown formula has as many parameters as it is said to have."""
+    from nncodegen.bench.builds import grown
+
+    for size in (10, 31, 100, 301, 1000):
+        assert len(grown("formula size", size).parameters) == size
+
+
+@pytest.mark.thorough
 def test_builds_and_growth(empty_cache):
-    """Stages of a cold and of a cached build; a grown formula has as many parameters as it is said to have."""
-    from nncodegen.bench.builds import compile_once, grow_once, grown
+    """Stages of a cold and of a cached build, and what a network of more layers takes."""
+    from nncodegen.bench.builds import compile_once, grow_once
     from nncodegen.bench.growing import _ask
     from nncodegen.bench.measuring import Settings
 
@@ -88,8 +96,6 @@ def test_builds_and_growth(empty_cache):
     cached = _ask(Settings(), empty_cache, do="compile", model="spiral", precision="float64")
     assert (cold["cached"], cached["cached"]) == (False, True)
     assert list(cold["seconds"]) == ["describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "build"]
-    for size in (10, 31, 100, 301, 1000):
-        assert len(grown("formula size", size).parameters) == size
     answer = grow_once("depth", 2, "float64")
     assert answer["parameters"] == 16 * 32 + 32 + 32 * 32 + 32 + 33
     assert answer["bytes"] > 1000
