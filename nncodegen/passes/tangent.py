@@ -194,11 +194,15 @@ class _Tangents:
                 for factor, blocks in structures(order)
                 if len(blocks) > 1
             )
-            of_z = self.of(z, order)
-            g = self._held(plain, of_z + Add(*products), f"{name}_g")
-            total = self._define(replace(step, operator="sum"), p * g, f"{name}_sum") if g != 0 else S.Zero
-            factor = self._held(plain, q * g - (total - p * g), f"{name}_factor")  # keeps its digits where p is near 1
-            self._shares[key] = self._held(plain, of_z - total, f"{name}_log"), factor
+            rest = self._held(plain, Add(*products), f"{name}_products")
+            g = self._held(plain, self.of(z, order) + rest, f"{name}_g")
+            factor: Expr = S.Zero
+            if g != 0:  # less its mean first, which changes nothing, but keeps the digits where a p is close to 1
+                mean, sums = f"{name}_mean", replace(step, operator="sum")
+                apart = self._held(plain, g - self._define(sums, p * g, mean), f"{name}_apart")
+                others = self._define(sums, p * apart, mean) - p * apart
+                factor = self._held(plain, q * apart - others, f"{name}_factor")
+            self._shares[key] = self._held(plain, factor - rest, f"{name}_log"), factor
         return self._shares[key]
 
     def _other(self, step: Step, operator: str) -> Element:
