@@ -180,6 +180,9 @@ def test_what_cannot_be_fitted():
     more = Model("m", x, y, {a: 1.0, b: 1.0}, DECAY, (DECAY - y) ** 4 + a**2)
     assert "depends on more than the outputs and the targets" in fit_of(stable(more))
     assert "no targets" in fit_of(stable(Model("m", x, (), {a: 1.0, b: 1.0}, DECAY, DECAY**2)))
+    u = sympy.Function("u")(x)
+    energy = Sequential([Dense(1)], inputs=x, outputs=u, losses={"energy": nn.Mean(u.diff(x) ** 2)}, name="m")
+    assert "a Mean among its losses is minimized itself" in fit_of(stable(energy))
     large = Sequential([Dense(MOST)], inputs=1, name="m")
     assert f"more than the {MOST:,} that a fit takes" in fit_of(stable(large))
 

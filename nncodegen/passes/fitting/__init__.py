@@ -18,4 +18,7 @@ def fit_of(program: Program) -> Companion | str:
         return "it has no targets"
     if program.least_squares:
         return jacobian(program)
-    return curvature(program)
+    found = curvature(program)
+    if isinstance(found, str) and program.terms and not program.residuals:
+        return "a Mean among its losses is minimized itself, and a fit takes sums of squares; use train or minimize"
+    return found
