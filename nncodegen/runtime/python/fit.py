@@ -104,9 +104,10 @@ def fit(
         1000 + 100 * len(start) if max_iterations is None else integer("max_iterations", max_iterations, 0, 2**31 - 1),
     )  # fmt: skip
     first = start
+    if type(threads) is not int or threads != 1:
+        threads = integer("threads", threads, 1, THREADS)
     if starts is not None:
-        count = integer("starts", starts, 1, 2**20)
-        seed, threads = integer("seed", seed, 0, 2**64 - 1), integer("threads", threads, 1, THREADS)
+        count, seed = integer("starts", starts, 1, 2**20), integer("seed", seed, 0, 2**64 - 1)
         first = best_start(problem, start, held, count, seed, threads)
     return _told(result_of(problem, problem.solve(first, held), start, held, absolute))
 
