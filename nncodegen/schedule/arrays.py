@@ -52,6 +52,7 @@ class Arrays:
         self._last: dict[str, float] = {}
         self._loops = [loop for loop in _loops(nests, lambda nest: nest.repeat) for _ in loop]
         self._around = [loop for loop in _loops(nests, lambda nest: nest.segments or nest.repeat) for _ in loop]
+        self._parts = parts or {}
         self._local = frozenset(local).difference((parts or {}).values())
         for number, nest in enumerate(nests):
             for read in (operand.tensor for step in nest.steps for operand in step.operands):
@@ -91,6 +92,7 @@ class Arrays:
                     and slot.last == number
                     and (not nest.segments or slot.tensor in self._local)
                     and _over(slot, step, nest)
+                    and not any(self._parts.get(e.tensor) == slot.tensor for s in nest.steps for e in s.operands)
                 )
             )
         ]
