@@ -6,9 +6,9 @@ follows from its step,
     v = f(u)           v_x = f'(u)*u_x         v_xx = f''(u)*u_x**2 + f'(u)*u_xx         (Faa di Bruno, any order)
     v = sum(i) W*u     v_x = sum(i) W*u_x      v_xx = sum(i) W*u_xx
 
-so that a layer is passed by one more product for each derivative, with the same weights, and a window by one more
-window. Only what is asked for is computed, and what it needs. Of a first layer the derivatives are its weights, or 0,
-and need no step.
+so that a layer is passed by one more product for each derivative, with the same weights, a window by one more window, a
+recurrence by one more recurrence. Only what is asked for is computed, and what it needs. Of a first layer the
+derivatives are its weights, or 0, and need no step.
 
 A softmax is the exponential p = exp(z - L), where L depends on all z. As the derivatives of all p add up to 0,
 
@@ -89,11 +89,13 @@ class _Tangents:
         self._partials: dict[tuple[Expr, tuple[Element, ...]], Expr] = {}
         self._shares: dict[tuple[str, Order | Sum], tuple[Expr, Expr]] = {}
         self._normalized: dict[tuple[str, str], Element] = {}
+        self._waiting: list[tuple[int, Element, Order | Sum]] = []  # recurrences, by number, and what they read
 
     def add(self, step: Step) -> None:
         """Adds a step of the program, after the steps of the derivatives in it."""
         if step.expression.has(Derivative):
             value = Add(*(factor * self.of(u, order) for factor, u, order in self._requests(step)))
+            self._complete()
             step = replace(step, expression=value)
         self.steps.append(step)
         self._defined[step.target.tensor] = step
@@ -130,6 +132,8 @@ class _Tangents:
     def _derived(self, step: Step, order: Order | Sum) -> Expr:
         """The derivative of what a step defines."""
         name = f"{step.target.tensor}_{label(order)}"
+        if step.operator in RECURRENCES:
+            return self._recurrence(step, order, name)
         if step.operator in NORMALIZATIONS:
             return self._normalization(step, order)
         self._check(step)
@@ -146,16 +150,30 @@ class _Tangents:
         """Raises ModelError where a step has no derivatives."""
         if any(equation.data and equation.data.tensor in self._varying for equation in step.where):
             raise ModelError(f"there are no derivatives by inputs of what an input selects, in: {step}")
-        if step.operator in RECURRENCES:
-            raise ModelError(
-                f"there are no derivatives by inputs through time, as in: {step}: use layers without steps"
-            )
         if step.operator == "max":
             raise ModelError(
                 f"a maximum has no continuous derivative, which an equation needs, in: {step}: use a mean instead"
             )
         if step.operator not in (None, "sum") or SAMPLE in step.over:
             raise ModelError(f"there are no derivatives by inputs of {step.operator}, in: {step}")
+
+    def _recurrence(self, step: Step, order: Order | Sum, name: str) -> Element:
+        """The derivative of a recurrence: one of the derivative of what it reads, which depends on it in turn."""
+        target = Element(self._fresh(name), step.target.indices)
+        self.steps.append(Step(target, target, step.operator, step.over))
+        self._waiting.append((len(self.steps) - 1, step.operands[0], order))
+        return target
+
+    def _complete(self) -> None:
+        """Tells what the derivatives of recurrences read."""
+        while self._waiting:
+            number, operand, order = self._waiting.pop()
+            value, target = self.of(operand, order), self.steps[number].target
+            if not isinstance(value, Element) or value.indices != target.indices:
+                held = Element(self._fresh(f"{operand.tensor}_{label(order)}"), target.indices)
+                self.steps.append(Step(held, value))
+                value = held
+            self.steps[number] = replace(self.steps[number], expression=value)
 
     def _normalization(self, step: Step, order: Order | Sum) -> Expr:
         """The derivative of a softmax, of 1 minus it, or of its logarithm."""

@@ -16,6 +16,7 @@ from nncodegen.certify.scheduled import carried_out
 from nncodegen.certify.steps import Watch, columns_of, compare_steps, watched
 from nncodegen.certify.ulps import precision_of
 from nncodegen.ir import evaluate, functions
+from nncodegen.passes.tangent import tangent
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -113,6 +114,18 @@ def test_derivatives_by_inputs():
         for name, expression in (("u_t", formula.diff(t)), ("u_xx", formula.diff(x, 2))):
             expected = sympy.lambdify((*W_x, *W_t, *b, *W, c, x, t), expression, "mpmath")(*numbers)
             assert abs(values[name][0] / expected - 1) < mpmath.mpf(10) ** -50
+
+
+def test_derivatives_through_a_recurrence():
+    """The steps of a recurrence stand there as a whole for inputs that are moved: differences are what steps derive."""
+    layers = [nn.Dense(4), nn.Reshape((2, 2)), nn.GRU(1)]
+    model = nn.Sequential(layers, inputs=(x, t), outputs=u, losses={"one": u.diff(x, t)}, name="steps")
+    program = described(model)
+    plain, written, point = without_derivatives(program), tangent(program), point_of(program, 1)
+    with mpmath.workdps(200):
+        found = exact.run(plain, exact.bind(plain, point.parameters, point.X, point.Y))["u_xt"].item()
+        values = exact.run(written, exact.bind(written, point.parameters, point.X, point.Y))
+        assert abs(found / values["u_xt"].item() - 1) < mpmath.mpf(10) ** -50
 
 
 def test_points_number_something():

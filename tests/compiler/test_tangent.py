@@ -94,16 +94,23 @@ def transposed():
             nn.GlobalAveragePooling1D()]  # fmt: skip
 
 
+def both_directions():
+    return [nn.Dense(4), nn.Reshape((2, 2)), nn.Bidirectional(nn.GRU(1, return_sequences=True)), nn.SimpleRNN(2)]
+
+
 LAYERS = {
     "softmax": lambda: [nn.Dense(2, "tanh"), nn.Dense(3, "softmax")],
     "softmax first": lambda: [nn.Dense(3, "softmax"), nn.Dense(2, "softmax")],
     "normalization": lambda: [nn.Dense(3, "tanh"), nn.LayerNormalization()],
     "windows": windows,
     "transposed windows": transposed,
+    "recurrence": lambda: [nn.Dense(4, "tanh"), nn.Reshape((2, 2)), nn.LSTM(1)],
+    "recurrences": both_directions,
 }
 CASES = [(name, order) for name in LAYERS for order in ORDERS]
 FEW = {
     ("softmax", ORDERS[4]), ("softmax first", ORDERS[3]), ("windows", ORDERS[3]), ("transposed windows", ORDERS[2]),
+    ("recurrence", ORDERS[2]),
 }  # fmt: skip
 """Those that are tried in every run; with --thorough, every order of every kind of layer."""
 
@@ -112,7 +119,7 @@ FEW = {
     ("name", "order"), [pytest.param(*one, marks=[] if one in FEW else [pytest.mark.thorough]) for one in CASES]
 )
 def test_derivatives_of_layers(name, order):
-    """Through softmax and windows, too, derivatives of any order are those of mpmath's differences."""
+    """Through softmax, windows and recurrences, too, derivatives of any order are those of mpmath's differences."""
     layers = LAYERS[name]()
     equation = u.diff(*(sympy.Symbol(one) for one in order)) - u
     model = nn.Sequential([*layers, nn.Dense(1)], inputs=(x, t), outputs=u, losses={"equation": equation})
@@ -155,10 +162,8 @@ def test_a_saturated_softmax_keeps_the_digits_of_its_derivatives():
          "has the activation relu, which has no continuous derivative of order 1"),
         ([nn.Reshape((1, 2)), nn.SimpleRNN(2), nn.Dense(1)],
          "x, t cannot be cut into windows or steps: put a layer of units, such as Dense, between them and"),
-        ([nn.Dense(4, "tanh"), nn.Reshape((2, 2)), nn.GRU(1), nn.Dense(1)],
-         "there are no derivatives by inputs through time, as in"),
     ],
-    ids=["maximum", "relu", "inputs as steps", "time"],
+    ids=["maximum", "relu", "inputs as steps"],
 )  # fmt: skip
 def test_what_has_no_derivatives_is_refused(layers, reason):
     """What has no continuous derivative is refused by name, and so are inputs that a window would mix."""
@@ -174,12 +179,15 @@ def test_what_has_no_derivatives_is_refused(layers, reason):
 LAST = {
     "softmax": [nn.Dense(2, "softmax")],
     "window": [nn.Reshape((3, 2)), nn.Conv1D(2, 3), nn.Flatten()],
+    "recurrence": [nn.Reshape((3, 2)), nn.LSTM(2)],
 }
 
 
-@pytest.mark.parametrize("name", LAST)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] if name == "recurrence" else []) for name in LAST]
+)
 def test_outputs_of_layers_that_cannot_be_cut(name):
-    """Functions may be the values of a window or a softmax: the terms have these values."""
+    """Functions may be the values of a recurrent layer, a window or a softmax: the terms have these values."""
     layers = [nn.Dense(6, "tanh"), *LAST[name]]
     model = nn.Sequential(layers, inputs=(x, t), outputs=(u, v), losses={"one": u.diff(x) - v.diff(t)})
     program = nn.compile_model(model, until="simplify", fit=False)["simplify"]
