@@ -100,6 +100,18 @@ def test_derivatives_and_residuals_are_told(module):
     assert loss == pytest.approx(np.mean(left["burgers"] ** 2) + 5 * np.mean(left["data"] ** 2), rel=1e-12)
 
 
+def test_derivatives_through_time_are_told():
+    """Derivatives by inputs go through a recurrence, whose states before each step are read until the last of them."""
+    layers = [nn.Dense(4, "tanh"), nn.Reshape((2, 2)), nn.GRU(1), nn.Dense(1)]
+    model = nn.Sequential(layers, inputs=(x, t), outputs=u, losses={"one": EQUATIONS["heat"]}, name="sequence")
+    sequence = nn.build(model, fit=False)
+    parameters, X = sequence.initial_parameters(0) + 0.1, np.random.default_rng(0).uniform(-1, 1, (5, 2))
+    found = sequence.derivatives(parameters, X)
+    step = np.array([0.0, 1e-5])
+    slope = (sequence.predict(parameters, X + step) - sequence.predict(parameters, X - step))[:, 0] / 2e-5
+    np.testing.assert_allclose(found["u_t"], slope, atol=1e-9)
+
+
 def test_adam_and_the_minimizers_of_scipy_train_terms(module):
     """Training by Adam with points that are drawn anew, then L-BFGS, lowers the same loss."""
     low, high, exact = PROBLEMS["heat"]
