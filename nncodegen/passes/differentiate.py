@@ -27,8 +27,13 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
     """The program with the gradient of its loss, one tensor for each parameter, and its companions.
 
     Those are for fits and for the Hessian, with ``fit``; by default, of formulas. A formula that does not allow a fit
-    has no companion for that; with ``fit``, it raises ModelError.
+    has no companion for that; with ``fit``, it raises ModelError, as does a program without parameters.
     """
+    if not program.parameters:
+        raise ModelError(
+            f"{program.name} has no parameters, so there is nothing to train: give it a layer that has some, such as "
+            f"Dense"
+        )
     program = tangent(program)
     numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
     rest = split(program.at_rest.steps, numbering)  # first, as its results keep their names
