@@ -1,7 +1,7 @@
 /* The beginning of every kernel: the type of its numbers, its sizes, hints to the compiler, and small functions.
 
    Needs a configuration (config.h). Gives real, the sizes as constants, INLINE, HOT and COLD for functions, SUM_LOOP
-   and INDEPENDENT for loops, beyond(), maximum(), minimum() and their like, all_finite(). */
+   and INDEPENDENT for loops, beyond(), maximum(), minimum() and their like, all_finite(), few_finite(). */
 
 #ifndef NNCODEGEN_BASE_H
 #define NNCODEGEN_BASE_H
@@ -113,9 +113,31 @@ INLINE real magnitude(real value)
     return sizeof(real) > sizeof(float) ? (real) fabs((double) value) : (real) fabsf((float) value);
 }
 
-/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. Many values have so many sums as a
-   few vectors hold, so that additions need not wait for each other. */
+/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. There are eight sums, so that
+   additions need not wait for each other. */
 static UNUSED int all_finite(const real *v, size_t count)
+{
+    const size_t part = count/8;
+    real a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
+    SUM_LOOP(a, b, c, d, e, f, g, h)
+    for (size_t k = 0; k < part; k++) {
+        a += v[k]*0;
+        b += v[part + k]*0;
+        c += v[2*part + k]*0;
+        d += v[3*part + k]*0;
+        e += v[4*part + k]*0;
+        f += v[5*part + k]*0;
+        g += v[6*part + k]*0;
+        h += v[7*part + k]*0;
+    }
+    for (size_t k = 8*part; k < count; k++)
+        a += v[k]*0;
+    return (a + b + c + d) + (e + f + g + h) == 0;
+}
+
+/* The same of a short array, in less time: its sums lie side by side. Of one that is longer than the caches, the eight
+   parts are read faster. */
+static UNUSED int few_finite(const real *v, size_t count)
 {
     enum { AT_ONCE = 64 };
     real sum = 0;

@@ -70,7 +70,7 @@ int NN(predict)(const real *parameters, const real *inputs, size_t samples, void
 
 int NN(predict_few)(const real *parameters, const real *inputs, size_t samples, void *work, real *outputs)
 {
-    if (!all_finite(parameters, PARAMETERS) || !all_finite(inputs, samples*INPUTS))
+    if (!few_finite(parameters, PARAMETERS) || !few_finite(inputs, samples*INPUTS))
         return 0;
     const memory m = carve(work);
 #if NN_HAS_WINDOWS && !NN_TILES_ONLY
