@@ -6,8 +6,6 @@ import os
 import pickle
 import signal
 import struct
-import threading
-import time
 import tracemalloc
 import zipfile
 
@@ -116,8 +114,7 @@ def test_ctrl_c_can_be_resumed(chain):
     arguments = {"epochs": 3, "batch_size": 1000, "optimizer": "adam"}
 
     def interrupt(progress):
-        threading.Timer(0, os.kill, (os.getpid(), signal.SIGINT)).start()
-        time.sleep(0.05)
+        signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt) as caught:
         chain.train(data, labels, callback=interrupt, callback_interval=1, **arguments)
