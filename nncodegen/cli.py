@@ -350,7 +350,8 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True,
               help="Threads that share the groups, or the starting points.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="File for the parameters, as CSV.")
-@click.option("--plot", type=click.Path(path_type=Path), help="File for a picture (.png, .svg, .pdf).")
+@click.option("--plot", type=click.Path(path_type=Path),
+              help="File for a picture (.png, .svg, .pdf); with --by, a grid of the groups.")  # fmt: skip
 @click.option("--dask", is_flag=False, flag_value="local", metavar="[ADDRESS]",
               help="Spread the groups of Parquet files over Dask's workers.")  # fmt: skip
 def curve(
@@ -366,8 +367,6 @@ def curve(
     from nncodegen.curve_table.options import read_bounds, read_names, read_starts  # noqa: PLC0415
     from nncodegen.curve_table.settings import Settings  # noqa: PLC0415
 
-    if plot is not None and by:
-        raise click.UsageError("--plot draws a single fit: leave out --by, or --plot")
     settings = Settings(read_starts(start), read_bounds(bounds), **options)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")

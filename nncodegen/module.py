@@ -407,7 +407,9 @@ class Module(Protocol):
 
         X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
         Y               (M, N), or (M, N, targets) where there are several; what is NaN is missing. Without the first
-                        axis, all fits share it. A C-contiguous array in the module's precision is not copied
+                        axis, all fits share it. A C-contiguous array in the module's precision is not copied. A list of
+                        arrays of unequal lengths, one for each fit, is taken as well; X and sigma are then such lists,
+                        or shared
         parameters      where to start: (P,) for all fits, or (M, P), within the bounds; by default the initial
                         parameters, or what is nearest to them there
         sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
@@ -461,8 +463,8 @@ class Module(Protocol):
         batch, and the moving statistics become those of all samples.
         """
 
-    def load(self, path: str | PathLike[str]) -> Result:
-        """The result that was saved in a file, for this model in this precision.
+    def load(self, path: str | PathLike[str]) -> Any:
+        """Return the Result or the FitResult that was saved in a file, for this model in this precision.
 
         Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
         """

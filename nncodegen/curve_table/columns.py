@@ -66,11 +66,6 @@ class Groups:
     keys: list[tuple[Any, ...]]
     members: list[Any]
 
-    @property
-    def longest(self) -> int:
-        """The most rows of a group."""
-        return max(map(len, self.members))
-
 
 def groups_of(table: Table, by: Sequence[str], rows: Any) -> Groups:
     """The groups of rows by the values of some columns, in the order of their first rows.
@@ -87,14 +82,3 @@ def groups_of(table: Table, by: Sequence[str], rows: Any) -> Groups:
         indices = np.sort(indices)
         members.append(places[indices[rows[indices]]])
     return Groups(keys, members)
-
-
-def side_by_side(columns: Columns, groups: Groups) -> tuple[Any, Any, Any, Any]:
-    """X (groups, longest, inputs), Y (groups, longest), sigma like Y or None, and lengths (groups,).
-
-    What lies behind the rows of a short group repeats the first row of all, and is not used.
-    """
-    longest = groups.longest
-    places = np.array([np.pad(rows, (0, longest - len(rows))) for rows in groups.members])
-    sigma = None if columns.sigma is None else columns.sigma[places]
-    return columns.X[places], columns.y[places], sigma, np.array([len(rows) for rows in groups.members])

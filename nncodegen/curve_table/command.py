@@ -14,10 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from nncodegen.curve_table.columns import columns_of, require_rows
 from nncodegen.curve_table.equation import read_equation
-from nncodegen.curve_table.groups import ERROR, Problem, fit_groups, fit_rows
+from nncodegen.curve_table.groups import Problem, fit_groups, fit_rows
+from nncodegen.curve_table.pictures import draw_fit, draw_groups
 from nncodegen.curve_table.settings import Settings
 from nncodegen.errors import BuildError
 from nncodegen.printable import printable
+from nncodegen.runtime.python.frames import ERROR
 from nncodegen.table.read import Table, read_table
 from nncodegen.table.rows import write_csv
 
@@ -39,6 +41,8 @@ def run_curve(
     if plot is not None and plot.suffix not in PICTURES:
         raise BuildError(f"{plot} does not end in {', '.join(PICTURES)}: the format of the picture is not known")
     if dask is not None:
+        if plot is not None:
+            raise BuildError("--plot draws rows that lie on the workers with --dask: leave out one of them")
         from nncodegen.curve_table.distributed import fit_distributed, names_of  # noqa: PLC0415 (dask is optional)
 
         problem = _understood(console, equation, names_of(data), sigma, by, settings)
@@ -50,7 +54,7 @@ def run_curve(
     _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns")
     problem = _understood(console, equation, table.columns, sigma, by, settings)
     if by:
-        _write(console, _fit_groups(console, table, problem), problem, out)
+        _fit_groups(console, table, problem, out, plot)
     else:
         _fit_one(console, table, problem, out, plot)
 
@@ -88,17 +92,19 @@ def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None,
         out.write_text(f"parameter,value,standard_error\n{text}")
         _line(console, "written to", str(out))
     if plot is not None:
-        upper, _ = result.plot()
-        upper.set(title=f"{problem.target} = {formula.expression}", ylabel=problem.target)
-        upper.figure.savefig(plot, dpi=150)
+        draw_fit(result, problem, plot)
         _line(console, "drawn to", str(plot))
 
 
-def _fit_groups(console: Console, table: Table, problem: Problem) -> Any:
+def _fit_groups(console: Console, table: Table, problem: Problem, out: Path | None, plot: Path | None) -> None:
     with _bar(console, "groups") as tell:
-        fits, columns = fit_groups(table, problem, tell)
+        fits, columns, groups = fit_groups(table, problem, tell)
     _tell_left_out(console, columns.left_out)
-    return fits
+    _write(console, fits, problem, out)
+    if plot is not None:
+        drawn = draw_groups(fits, columns, groups, problem, plot)
+        part = f", the first {drawn} of {len(groups.keys):,} groups" if drawn < len(groups.keys) else ""
+        _line(console, "drawn to", f"{plot}{part}")
 
 
 @contextmanager

@@ -12,16 +12,14 @@ import numpy as np
 import pandas as pd
 
 from nncodegen.curve.formula import Formula, module_of
-from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of, require_rows, side_by_side
+from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of, require_rows
 from nncodegen.curve_table.settings import Settings
 from nncodegen.runtime.python import FitResult
+from nncodegen.runtime.python.frames import ERROR
 from nncodegen.table.read import Table
 
 SIDE_BY_SIDE, ONE_BY_ONE = 4096, 16
 """Groups after which the progress is told."""
-
-ERROR = "_error"
-"""What the columns of standard errors are called besides the name of their parameter."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,17 @@ class Problem:
 
 def fit_groups(
     table: Table, problem: Problem, tell: Callable[[int, int], None] = lambda done, groups: None
-) -> tuple[pd.DataFrame, Columns]:
-    """A row for each group: its key, parameters and their standard errors, rows, reduced chi-square, how it ended.
+) -> tuple[pd.DataFrame, Columns, Groups]:
+    """Return a row for each group: its key, parameters and standard errors, rows, reduced chi-square, how it ended.
 
-    A group without a row that holds all values has no parameters, and the status "no_data". ``tell`` is called with the
-    number of groups that are done, and that of all. Raises TableError.
+    With it come the columns and the groups that it was made of. A group without a row that holds all values has no
+    parameters, and the status "no_data". ``tell`` is called with the number of groups that are done, and that of all.
+    Raises TableError.
     """
     columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma)
     require_rows(table, columns, problem.needed)
-    return _fit_all(table, columns, problem, tell), columns
+    groups = groups_of(table, problem.by, columns.rows)
+    return _fit_all(groups, columns, problem, tell), columns, groups
 
 
 def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +65,8 @@ def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) ->
         return empty
     table = Table(frame.reset_index(drop=True), Path("the partition"))
     columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma)
-    return _fit_all(table, columns, problem, lambda done, groups: None).astype(empty.dtypes.to_dict())
+    groups = groups_of(table, problem.by, columns.rows)
+    return _fit_all(groups, columns, problem, lambda done, groups: None).astype(empty.dtypes.to_dict())
 
 
 def fit_rows(columns: Columns, rows: Any, problem: Problem) -> FitResult:
@@ -79,8 +80,7 @@ def fit_rows(columns: Columns, rows: Any, problem: Problem) -> FitResult:
     )  # fmt: skip
 
 
-def _fit_all(table: Table, columns: Columns, problem: Problem, tell: Callable[[int, int], None]) -> pd.DataFrame:
-    groups = groups_of(table, problem.by, columns.rows)
+def _fit_all(groups: Groups, columns: Columns, problem: Problem, tell: Callable[[int, int], None]) -> pd.DataFrame:
     parts, step = [], ONE_BY_ONE if problem.settings.one_by_one else SIDE_BY_SIDE
     for first in range(0, len(groups.keys), step):
         part = Groups(groups.keys[first : first + step], groups.members[first : first + step])
@@ -95,18 +95,15 @@ def _fit_all(table: Table, columns: Columns, problem: Problem, tell: Callable[[i
 def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
     module, settings, formula = module_of(problem.formula), problem.settings, problem.formula
     start, bounds = settings.start_of(formula), settings.bounds_of(formula)
-    if settings.one_by_one or not groups.longest:
-        return pd.DataFrame([_fit_one(columns, rows, problem) for rows in groups.members], columns=problem.results)
-    X, Y, sigma, lengths = side_by_side(columns, groups)
+    rows_of = groups.members
+    if settings.one_by_one or not any(map(len, rows_of)):
+        return pd.DataFrame([_fit_one(columns, rows, problem) for rows in rows_of], columns=problem.results)
+    sigma = None if columns.sigma is None else [columns.sigma[rows] for rows in rows_of]
     fits = module.fit_many(
-        X, Y, parameters=start, sigma=sigma, bounds=bounds, lengths=lengths, threads=settings.threads
-    )
-    found = {}
-    for number, name in enumerate(formula.parameters):
-        found[name] = np.where(lengths > 0, fits.parameters[:, number], np.nan)
-        found[f"{name}{ERROR}"] = np.where(lengths > 0, fits.standard_errors[:, number], np.nan)
-    found |= {"rows": lengths, "reduced_chi2": fits.reduced_chi2, "iterations": fits.iterations, "status": fits.status}
-    return pd.DataFrame(found, columns=problem.results)
+        [columns.X[rows] for rows in rows_of], [columns.y[rows] for rows in rows_of], parameters=start, sigma=sigma,
+        bounds=bounds, threads=settings.threads,
+    )  # fmt: skip
+    return fits.to_frame().rename(columns={"data": "rows"})[problem.results].reset_index(drop=True)
 
 
 def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:

@@ -11,6 +11,12 @@ pandas = pytest.importorskip("pandas")
 optimize = pytest.importorskip("scipy.optimize")
 
 import nncodegen as nn
+from nncodegen.curve_table.columns import columns_of, groups_of
+from nncodegen.curve_table.equation import read_equation
+from nncodegen.curve_table.groups import Problem
+from nncodegen.curve_table.pictures import draw_fit, draw_groups
+from nncodegen.curve_table.settings import Settings
+from nncodegen.table.read import read_table
 from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -137,6 +143,49 @@ def test_a_picture(run):
     assert run(None, EQUATION, "--plot", "fit.png").returncode == 1
 
 
+def test_a_picture_of_groups(run):
+    """With --by, --plot draws a panel for each group: of its data, and of the curve that was fitted to them."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    frame = pandas.concat(
+        [ONE.assign(plate=plate, y=ONE["y"] * scale) for plate, scale in (("A", 1), ("B", 2), ("C", 3))]
+    )
+    done = run(frame, EQUATION, "--by", "plate", "--plot", "groups.svg", "--out", "groups.csv")
+    assert done.returncode == 0, done.stderr
+    assert "drawn to      groups.svg\n" in done.stderr
+    fits = pandas.read_csv(run.folder / "groups.csv")
+    table = read_table(run.folder / "data.csv")
+    target, formula = read_equation(EQUATION, table.columns)
+    problem = Problem(formula, target, None, ("plate",), Settings())
+    columns = columns_of(table, formula.columns, target, None)
+    groups = groups_of(table, problem.by, columns.rows)
+    pyplot.close("all")
+    assert draw_groups(fits, columns, groups, problem, run.folder / "again.png") == 3
+    panels = pyplot.gcf().axes
+    assert [panel.get_title() for panel in panels] == ["A", "B", "C", ""]
+    for panel, scale in zip(panels, (1, 2, 3), strict=False):
+        data, curve = panel.lines
+        np.testing.assert_allclose(data.get_ydata(), ONE["y"] * scale)
+        a, b, c = fits.loc[scale - 1, ["a", "b", "c"]]
+        np.testing.assert_allclose(curve.get_ydata(), a * np.exp(-b * curve.get_xdata()) + c, rtol=1e-12)
+    pyplot.close("all")
+
+
+def test_titles_of_pictures_are_whole(run):
+    """An equation that is longer than its picture is wide stands in several lines above it."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    text = " + ".join(f"a{k}*exp(-{k}*x)" for k in range(1, 9))
+    target, formula = read_equation(f"y = {text}", ["x", "y"])
+    result = nn.build(formula.model()).fit(X, Y)
+    pyplot.close("all")
+    draw_fit(result, Problem(formula, target, None, (), Settings()), run.folder / "long.png")
+    figure = pyplot.gcf()
+    figure.canvas.draw()
+    box = figure.axes[0].title.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1
+    pyplot.close("all")
+
+
 # --- groups ------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +276,7 @@ ZERO = ONE.assign(s=np.where(ONE.index == 6, 0, ONE["s"]))
     (ONE.assign(y=np.nan), [EQUATION], "data.csv has no row in which x, y are all given"),
     (None, [EQUATION], "there is no file data.csv"),
     (ONE, [EQUATION, "--out", "data.csv"], "data.csv exists already, and is not overwritten"),
+    (ONE, [EQUATION, "--plot", "fit.png", "--by", "x", "--dask"], "leave out one of them"),
     (ONE, [EQUATION, "--plot", "fit.doc"], "fit.doc does not end in .png, .svg, .pdf"),
     (ONE, [EQUATION, "--start", "q=1"], "--start names q, which is no parameter; there are: a, b, c"),
     (ONE, [EQUATION, "--start", "a"], "--start 'a' is not NAME=VALUE; write it like a=1,b=0.5"),
@@ -247,8 +297,7 @@ def test_bad_input(run, frame, arguments, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--wrong"], ["--robust", "tukey"], ["--starts", "0"],
-                                       ["--by", "x", "--plot", "fit.png"]], ids=str)  # fmt: skip
+@pytest.mark.parametrize("arguments", [["--wrong"], ["--robust", "tukey"], ["--starts", "0"]], ids=str)
 def test_wrong_usage(run, arguments):
     """Options that there are not, or that do not go together, have the exit code of wrong usage."""
     assert run(ONE, EQUATION, *arguments).returncode == 2

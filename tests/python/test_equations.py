@@ -180,8 +180,8 @@ def test_models_without_terms_take_no_data():
         plain.train(data={"one": [[1.0]]})
     with pytest.raises(ValueError, match="is for networks with losses by name"):
         plain.derivatives([0.0, 0.0], [[1.0]])
-    with pytest.raises(ValueError, match="plot is for networks with losses by name"):
-        plain.train([[1.0]], [[1.0]], epochs=1).plot()
+    with pytest.raises(ValueError, match="a solution is drawn for networks with losses by name"):
+        plain.train([[1.0]], [[1.0]], epochs=1).plot(kind="solution")
 
 
 def test_solutions_are_drawn(module):
@@ -190,7 +190,7 @@ def test_solutions_are_drawn(module):
     low, high, exact = PROBLEMS["heat"]
     data = {"heat": nn.Points(low, high, 30), "data": (edges(low, high, 5), exact)}
     result = module.train(data=data, weights=chosen("heat", "data"), epochs=1)
-    left, right = result.plot()
+    left, right = result.plot().axes[:2]
     assert left.get_title() == "u"
     assert left.get_xlabel() == "x"
     assert len(right.collections[0].get_offsets()) == 45
@@ -229,6 +229,6 @@ def test_an_unknown_damping_is_found_from_noisy_data(oscillator):
     assert start["w_t"] == 0
     pytest.importorskip("matplotlib").use("Agg")
     result = oscillator.train(data=data, parameters=fit.parameters, optimizer="lm", epochs=1)
-    upper, lower = result.plot()
+    upper, lower = result.plot().axes
     assert len(upper.lines) == 1
     assert len(lower.lines) == 3

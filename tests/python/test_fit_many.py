@@ -352,6 +352,104 @@ def test_refused(decay, message):
         decay.fit_many(**arguments)
 
 
+# --- one of many, tables, lists ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ragged():
+    """Lists of times and targets of four fits: 20, 9 and 14 samples, and none."""
+    rng = np.random.default_rng(3)
+    times = [np.sort(rng.uniform(0, 4, count)) for count in (20, 9, 14, 0)]
+    return times, [decay_at((3, 1, 0.4), t) + 0.02 * rng.normal(size=len(t)) for t in times]
+
+
+def test_lists_of_unequal_lengths(decay, ragged):
+    """Lists with an array for each fit are what arrays with lengths are, bit for bit; one X may be shared."""
+    times, targets = ragged
+    lengths = [len(each) for each in times]
+    X, Y = (np.array([np.pad(each, (0, 20 - len(each))) for each in arrays]) for arrays in (times, targets))
+    sigma = [0.02 * np.ones(length) for length in lengths]
+    with pytest.warns(RuntimeWarning, match="1 no_data"):
+        expected = decay.fit_many(X, Y, lengths=lengths, covariance=True, sigma=0.02 * np.ones((4, 20)))
+    for lists in ((times, targets, sigma), ([t[:, None] for t in times], [list(y) for y in targets], 0.02)):
+        with pytest.warns(RuntimeWarning, match="1 no_data"):
+            found = decay.fit_many(lists[0], lists[1], sigma=lists[2], covariance=True)
+        assert bits(found) == bits(expected)
+    shared = decay.fit_many(times[0], [decay_at((3, 1, 0.4), times[0])[:count] for count in (20, 11)])
+    np.testing.assert_allclose(shared.parameters, [[3, 1, 0.4]] * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"X": [TIMES, TIMES[:5]]}, "fit 1 has 7 samples in Y, but 5 in X: they must be as many"),
+        ({"sigma": [TIMES + 1, TIMES[:3] + 1]}, "fit 1 has 7 samples in Y, but 3 in sigma"),
+        ({"lengths": [20, 7]}, "lengths are for arrays"),
+        ({"Y": [TIMES, 3.0]}, "Y[1] is no array"),
+        ({"Y": np.zeros((2, 20))}, "X or sigma are lists of unequal lengths, but Y is none"),
+    ],
+    ids=str,
+)
+def test_lists_that_do_not_fit(decay, changed, message):
+    """A list that has other lengths than the targets is refused, with the fit."""
+    arguments = {"X": [TIMES, TIMES[:7]], "Y": [TIMES, TIMES[:7]], **changed}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        decay.fit_many(**arguments)
+
+
+def test_one_of_many(decay, problem):
+    """Each fit is a FitResult with all that a single fit tells of its data, at the very parameters that were found."""
+    y, sigma, starts = problem
+    many = decay.fit_many(TIMES, y, starts, sigma, fixed=["c"], bounds=(0, np.inf), covariance=True)
+    for m, one in enumerate(many):
+        assert isinstance(one, nn.FitResult)
+        assert one.parameters.tobytes() == many.parameters[m].tobytes()
+        assert one.status == many.status[m]
+        assert (one.iterations, one.used, one.free_count) == (many.iterations[m], SAMPLES, 2)
+        assert one.chi2 == pytest.approx(many.chi2[m], rel=1e-12)
+        np.testing.assert_allclose(one.covariance, many.covariance[m], rtol=1e-9, atol=1e-300)
+        np.testing.assert_allclose(one.residuals[:, 0], (decay_at(one.parameters, TIMES) - y[m]) / sigma[m], atol=1e-9)
+        assert one["c"] == starts[m, 2]
+    assert m == FITS - 1
+    alone = decay.fit(TIMES, y[4], starts[4], sigma[4], fixed=["c"], bounds=(0, np.inf), tolerance=1e-12)
+    again = pickle.loads(pickle.dumps(many))[4 - FITS]
+    expected = alone.confidence_intervals(method="profile")
+    np.testing.assert_allclose(again.confidence_intervals(method="profile"), expected, rtol=1e-6)
+    for place in (FITS, -FITS - 1):
+        with pytest.raises(IndexError, match=rf"there is no fit {place}: there are {FITS}, from 0"):
+            many[place]
+    with pytest.raises(TypeError):
+        many["a"]
+
+
+def test_one_of_many_that_failed(decay, ragged):
+    """What has no data or no finite start says so, as a single fit does; singular ones tell what is not determined."""
+    times, targets = ragged
+    with pytest.warns(RuntimeWarning):
+        many = decay.fit_many(times, targets)
+    assert many[3].status == "no_data"
+    with pytest.warns(RuntimeWarning):
+        many = decay.fit_many(TIMES, [np.full(20, 0.5), np.ones(20)], [[0, 1, 0.5], [1, -900, 0]])
+    assert list(many.status) == ["singular", "not_finite"]
+    assert (many[0].status, many[0].undetermined) == ("converged", ("b",))
+    assert many[1].status == "not_finite"
+
+
+def test_many_as_a_table(decay, ragged):
+    """A DataFrame has a row for each fit; what is not known is NaN."""
+    pytest.importorskip("pandas")
+    with pytest.warns(RuntimeWarning):
+        many = decay.fit_many(*ragged)
+    frame = many.to_frame()
+    assert list(frame.columns) == ["a", "a_error", "b", "b_error", "c", "c_error", "data", "chi2", "reduced_chi2",
+                                   "iterations", "status"]  # fmt: skip
+    np.testing.assert_array_equal(frame[["a", "b", "c"]].to_numpy()[:3], many.parameters[:3])
+    np.testing.assert_array_equal(frame["b_error"].to_numpy()[:3], many.standard_errors[:3, 1])
+    assert frame.loc[3, ["a", "c_error"]].isna().all()
+    assert list(frame["status"]) == list(many.status)
+    assert list(frame["data"]) == [20, 9, 14, 0]
+
+
 def test_models_that_are_not_fitted_side_by_side():
     """Networks, and losses that are no sums of squares, are fitted one after the other, each as by fit."""
     network = nn.build(nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], 1, name="net"), fit=True)
@@ -367,6 +465,7 @@ def test_models_that_are_not_fitted_side_by_side():
         assert np.array_equal(many.standard_errors[m], one.standard_errors)
         assert np.array_equal(many.covariance[m], one.covariance)
         assert (many.chi2[m], many.data[m], many.iterations[m]) == (one.chi2, one.used, one.iterations)
+        assert np.array_equal(many[m].covariance, one.covariance)
     with pytest.raises(ValueError, match="it was built without fit=True"):
         built(nn.Sequential([nn.Dense(1)], 1, name="net")).fit_many(TIMES, Y)
     w, x, y = sympy.symbols("w x y")

@@ -120,8 +120,9 @@ def test_picture_of_one_input(pyplot):
     """Above are data, curve and band, below the weighted residuals; the curve has the outputs at the ends."""
     sigma = np.full(20, 0.05)
     result = fitted(decay(), X, Y, [1, 1, 0], sigma)
-    upper, lower = result.plot()
-    upper.figure.canvas.draw()
+    figure = result.plot()
+    upper, lower = figure.axes
+    figure.canvas.draw()
     curve = upper.lines[1]
     np.testing.assert_allclose(curve.get_ydata()[[0, -1]], result.predict(X)[[0, -1], 0])
     np.testing.assert_allclose(upper.lines[0].get_ydata(), Y)
@@ -143,7 +144,7 @@ def test_picture_on_given_axes(pyplot):
     targets = np.stack([Y, Y], axis=1)
     targets[3, 1] = np.nan
     _, axes = pyplot.subplots(2)
-    assert fitted(two, X, targets, [1, 1]).plot(axes, interval="prediction", level=0.9) is axes
+    assert fitted(two, X, targets, [1, 1]).plot(axes, interval="prediction", level=0.9) is axes[0].figure
     labels = {text.get_text() for text in axes[0].get_legend().get_texts()}
     assert labels == {f"{name}, {what}" for name in ("first", "second") for what in ("data", "fit", "90 % prediction")}
     assert math.isnan(axes[1].lines[1].get_ydata()[3])
@@ -153,11 +154,11 @@ def test_picture_of_several_inputs_and_of_none(pyplot):
     """With several inputs, targets are drawn against outputs; with none, against the number of the sample."""
     plane = Formula("plane", ("a", "b"), lambda p, X: X @ p[:, None], lambda p, X: X[:, None, :], inputs=("x1", "x2"))
     result = fitted(plane, np.concatenate([X, X**2], axis=1), Y, [0, 0])
-    upper, lower = result.plot()
+    upper, lower = result.plot().axes
     np.testing.assert_allclose(upper.lines[0].get_xdata(), result.predict(result._X)[:, 0], rtol=1e-9)
     assert lower.get_xlabel() == "output"
     mean = Formula("mean", ("m",), lambda p, X: np.full((20, 1), p[0]), lambda p, X: np.ones((20, 1, 1)), inputs=())
-    upper, lower = fitted(mean, None, Y, [0]).plot()
+    upper, lower = fitted(mean, None, Y, [0]).plot().axes
     assert list(upper.lines[0].get_xdata()) == list(range(20))
     assert lower.get_xlabel() == "sample"
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .arguments import to_array, to_finite
 from .bounds import check_bounds, check_fixed, check_within
-from .fit import check_curved
+from .fit import check_curved, result_of
 from .fits_in_turn import fit_in_turn
 from .initial import initial_parameters
 from .jacobian import check_fitted
 from .many_fits import ManyFits, beyond_rounding
-from .problem import check_tolerance
+from .problem import ENDS, Problem, check_tolerance
+from .ragged import is_ragged, lengths_of, padded
 from .scalars import THREADS, flag, integer
 from .share import share
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from .bounds import Bounds
+    from .fit_result import FitResult
     from .model import Model
     from .types import Array
 
@@ -52,7 +55,9 @@ def fit_many(
 
     X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
     Y               (M, N), or (M, N, targets) where there are several; what is NaN is missing. Without the first
-                    axis, all fits share it. A C-contiguous array in the module's precision is not copied
+                    axis, all fits share it. A C-contiguous array in the module's precision is not copied. A list of
+                    arrays of unequal lengths, one for each fit, is taken as well; X and sigma are then such lists,
+                    or shared
     parameters      where to start: (P,) for all fits, or (M, P), within the bounds; by default the initial
                     parameters, or what is nearest to them there
     sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
@@ -77,6 +82,8 @@ def fit_many(
     if model.facts.curved:
         check_curved(model, sigma, None)
         absolute_sigma = True
+    if any(map(is_ragged, (X, Y, sigma))):
+        X, Y, sigma, lengths = _even(X, Y, sigma, lengths)
     data = Data(model, X, Y)
     data.add_starts(parameters)
     data.add_lengths(lengths)
@@ -87,7 +94,7 @@ def fit_many(
     elif limits is not None:
         data.starts = np.clip(data.starts, *limits)
     absolute = flag("absolute_sigma", absolute_sigma)
-    found = ManyFits(model, data.fits(), int(model.parameter_count - held.sum()), flag("covariance", covariance))
+    found = ManyFits(model, data.fits(), int(model.parameter_count - held.sum()), flag("covariance", covariance), data)
     wanted = beyond_rounding(model, check_tolerance(model, tolerance))
     steps = integer("max_iterations", max_iterations, 0, 2**31 - 1)
 
@@ -101,6 +108,7 @@ def fit_many(
     def fit_others(first: int, last: int) -> None:
         fit_in_turn(model, data, limits, held, wanted, steps, absolute, first, last, found)
 
+    data.options = Options(limits, held, wanted, absolute)
     lanes = model.native.fits_lanes
     share(fit if lanes else fit_others, len(found), GROUPS * lanes or 1, integer("threads", threads, 1, THREADS))
     _warn(found)
@@ -120,12 +128,33 @@ def _warn(found: ManyFits) -> None:
         )
 
 
+def _even(X: Any, Y: Any, sigma: Any, lengths: Any) -> tuple[Any, Any, Any, Array]:
+    """Return X, Y and sigma, of which at least one is a list of unequal lengths, as arrays, and the lengths, (M,)."""
+    if lengths is not None:
+        raise ValueError("lengths are for arrays: lists of X and Y tell themselves how many samples each fit has")
+    if not isinstance(Y, list | tuple):
+        raise ValueError("X or sigma are lists of unequal lengths, but Y is none: give a list of as many arrays")
+    found = lengths_of("Y", Y)
+    X, Y, sigma = (padded(name, values, found) for name, values in (("X", X), ("Y", Y), ("sigma", sigma)))
+    return X, Y, sigma, found
+
+
+class Options(NamedTuple):
+    """How fits were made, as far as a result of one of them depends on it."""
+
+    bounds: Bounds | None
+    fixed: Array
+    tolerance: float
+    absolute_sigma: bool
+
+
 class Data:
     """The data of all fits, checked: arrays for C, each shared or with a first axis for the fits."""
 
     sigma: Array | None
     starts: Array
     lengths: Array | None
+    options: Options
 
     def __init__(self, model: Model, X: Any, Y: Any) -> None:
         self.model = model
@@ -165,6 +194,19 @@ class Data:
         X, Y, sigma, start = own.values()
         rows = [None if each is None else each.reshape(self.samples, -1)[:count] for each in (X, Y, sigma)]
         return rows[0], rows[1], rows[2], start  # type: ignore[return-value]
+
+    def result(self, m: int, parameters: Array, ending: str, iterations: int) -> FitResult:
+        """Return the result of fit m, which ended at some parameters: what belongs to it is computed there again."""
+        limits, fixed, tolerance, absolute_sigma = self.options
+        X, Y, sigma, start = self.of_fit(m)
+        held = fixed.astype(np.uint8) if fixed.any() else None
+        there = Problem(self.model, X, Y, sigma, limits, None, 1.0, -1.0, 0)  # takes no step, and meets no tolerance
+        found = there.solve(parameters, held)
+        if found.ending == "max_iterations":
+            found = found._replace(status=ENDS.index(ending))
+        again = Problem(self.model, X, Y, sigma, limits, None, 1.0, tolerance, 1000 + 100 * len(start))
+        found = found._replace(iterations=iterations, evaluations=iterations + 1)
+        return result_of(again, found, start, held, absolute_sigma)
 
     def add_starts(self, parameters: Any) -> None:
         """Sets where the fits begin."""

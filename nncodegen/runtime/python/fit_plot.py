@@ -8,6 +8,7 @@ import numpy as np
 
 from .goodness import per_value
 from .intervals import predict_with_interval
+from .pictures import curve_above_residuals
 
 if TYPE_CHECKING:
     from .fit_result import FitResult
@@ -18,13 +19,11 @@ POINTS = 400
 
 
 def plot(result: FitResult, axes: Any, interval: str | None, level: float) -> Any:
-    """Draws a fit on two axes, which it returns."""
+    """Draw a fit on two axes. Returns their figure."""
     residuals = result.residuals
     if residuals is None:
         raise ValueError("there are no residuals to draw: the loss of the model is no sum of squares")
-    if axes is None:
-        axes = _new_axes()
-    upper, lower = axes
+    upper, lower = curve_above_residuals() if axes is None else axes
     model = result._model
     X = None if result._X is None else np.asarray(result._X, float).reshape(len(result._Y), -1)
     sigma = per_value(result._sigma, residuals.shape)
@@ -46,23 +45,12 @@ def plot(result: FitResult, axes: Any, interval: str | None, level: float) -> An
     elif X is not None:
         _curves(result, upper, X[:, 0], interval, level, several)
     _label(result, upper, lower, X)
-    return axes
-
-
-def _new_axes() -> Any:
-    try:
-        from matplotlib import pyplot  # noqa: PLC0415 (optional, and slow to import)
-    except ImportError as error:
-        raise ImportError("plot needs matplotlib, which is not installed: python -m pip install matplotlib") from error
-    _, axes = pyplot.subplots(
-        2, 1, sharex=True, figsize=(6.4, 5.6), height_ratios=(3, 1), layout="constrained"
-    )  # fmt: skip
-    return axes
+    return upper.figure
 
 
 def _curves(result: FitResult, upper: Any, x: Array, interval: str | None, level: float, several: bool) -> None:
     """The outputs over the range of one input, with a band around each."""
-    grid = _grid(x)
+    grid = grid_over(x)
     if interval is None:
         outputs, ends = result.predict(grid[:, None]), None
     else:
@@ -75,8 +63,8 @@ def _curves(result: FitResult, upper: Any, x: Array, interval: str | None, level
             upper.fill_between(grid, ends[0][:, column], ends[1][:, column], color=color, alpha=0.2, lw=0, label=text)
 
 
-def _grid(x: Array) -> Array:
-    """Points over the range of the data: evenly, and for a logarithmic axis, if all are positive, also by ratio."""
+def grid_over(x: Array) -> Array:
+    """Return points over the range of data: evenly, and, if all are positive, also by ratio for a logarithmic axis."""
     low, high = float(x.min()), float(x.max())
     grid = np.linspace(low, high, POINTS)
     if low > 0:

@@ -15,9 +15,13 @@ from .endings import ENDINGS
 from .facts import flat_names
 from .fit_plot import plot
 from .fit_table import html_table, text_table
+from .frames import frame_of_fit
 from .intervals import Predicted, confidence_intervals, predict_with_interval
+from .saved import FIT, head, write_archive
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from numpy.typing import ArrayLike
 
     from .model import Model
@@ -285,13 +289,48 @@ class FitResult:
         return found
 
     def plot(self, axes: Any = None, interval: str | None = "confidence", level: float = 0.95) -> Any:
-        """Draws data, curve and band, and the weighted residuals below, with matplotlib. Returns both axes.
+        """Draw data, curve and band, and the weighted residuals below, with matplotlib.
 
         axes are two of matplotlib's, one above the other; by default those of a new figure. With one input, that is
         the abscissa; with several, the targets are drawn against the outputs; without inputs, against their number.
         interval is that of ``predict``, or None for no band, which needs no SciPy.
+
+        Returns the figure, which ``savefig`` writes to a file; its ``axes`` are these two.
         """
         return plot(self, axes, interval, level)
+
+    def to_frame(self) -> Any:
+        """Return a DataFrame of pandas with a row for each parameter, by its name.
+
+        Its columns are value, standard_error, start, free and at_bound. Raises ImportError without pandas.
+        """
+        return frame_of_fit(self)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result with its data to a file, an .npz archive, from which the module's ``load`` reads it.
+
+        A file of that name is replaced at once: whoever reads it finds the old content or the new.
+        """
+        problem: Any = self._refit  # which has the options that the result itself does not need
+        sigma = None if self._sigma is None else np.asarray(self._sigma)
+        arrays = head(self._model, FIT) | {
+            "parameters": self.parameters,
+            "start": self.start,
+            "free": self.free,
+            "at_bound": self.at_bound,
+            "triangle": self._triangle,
+            "Y": self._Y,
+            "numbers": np.array([self.cost, self.chi2, self.robust_scale, problem.tolerance]),
+            "counts": np.array(
+                [self.used, self.iterations, self.evaluations, problem.max_iterations, self.absolute_sigma], np.int64
+            ),
+            "texts": np.array([self._ending, self.robust or ""]),
+        }
+        lower, upper = self._bounds or (None, None)
+        optional = {"X": self._X, "residuals": self.residuals, "lower": lower, "upper": upper}
+        if sigma is not None:
+            optional[("sigma", "sigmas", "sigmas_of_each")[sigma.ndim]] = sigma
+        write_archive(path, arrays | {name: array for name, array in optional.items() if array is not None})
 
     def as_dict(self) -> dict[str, Any]:
         """What is in the result as plain values of Python: dictionaries by names, lists, numbers and texts."""

@@ -13,12 +13,13 @@ from .fit_result import FitResult
 from .hessian import hessian, hessian_product
 from .initial import initial_parameters, unpack
 from .jacobian import jacobian
+from .loading import load
 from .many import train_many
 from .many_fits import ManyFits
 from .minimize import minimize
 from .model import Model
 from .points import Points
-from .result import ManyResult, Result, load
+from .result import ManyResult, Result
 from .terms import derivatives, residuals, stack
 from .training import partial_fit, train, train_on_stream
 

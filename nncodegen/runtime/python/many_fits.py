@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .facts import flat_names
+from .frames import frame_of_fits
 from .markup import aligned, paragraph, table
 from .result import reduced
 
 if TYPE_CHECKING:
+    from .fit_many import Data as FitData
     from .fit_result import FitResult
     from .model import Model
     from .types import Array
@@ -20,6 +23,9 @@ STATUS = (
     "not_finite",
 )  # fmt: skip
 """What the numbers mean by which C says how a fit ended. Whoever interrupts a call gets no result of it."""
+
+ENDINGS = ("interrupted", "cost", "step", "gradient", "max_iterations", "cost", "cost", "no_data", "not_finite")
+"""The same, as a single fit tells it (``endings``); "singular" and "too_few_data" are ends of fits that converged."""
 
 LEAST = 8
 """The least tolerance, in units of what a number of size 1 is rounded by: rounding hides what is smaller."""
@@ -46,17 +52,20 @@ class ManyFits:
     iterations       (M,), the steps that were tried
     free_count       how many parameters were not fixed
 
+    ``fits[m]`` is the ``FitResult`` of one of them, and a loop over the fits goes through these.
+
     Standard errors and covariances are those of a linear model with the Jacobian at the solution, as
     scipy.optimize.curve_fit gives them.
     """
 
     __slots__ = (
-        "_model", "_numbers", "chi2", "covariance", "data", "free_count", "iterations", "parameters",
+        "_data", "_model", "_numbers", "chi2", "covariance", "data", "free_count", "iterations", "parameters",
         "standard_errors",
     )  # fmt: skip
 
-    def __init__(self, model: Model, fits: int, free_count: int, covariance: bool) -> None:
+    def __init__(self, model: Model, fits: int, free_count: int, covariance: bool, data: FitData | None = None) -> None:
         count = model.parameter_count
+        self._data = data
         self._model = model
         self.free_count = free_count
         self.parameters = np.empty((fits, count), model.dtype)
@@ -134,6 +143,29 @@ class ManyFits:
     def __len__(self) -> int:
         """The number of fits."""
         return len(self.parameters)
+
+    def __getitem__(self, m: int) -> FitResult:
+        """Return the result of fit m with all that ``fit`` tells: residuals, intervals, a picture, a table.
+
+        It is computed from the data of that fit and the parameters found, without another fit. A negative number counts
+        from the end. Raises IndexError beyond the fits, TypeError for what is no whole number.
+        """
+        place = index(m)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"there is no fit {place}: there are {len(self)}, from 0")
+        place %= len(self)
+        if self._data is None:
+            raise ValueError("the data of these fits are not known")
+        ending, iterations = ENDINGS[self._numbers[place]], int(self.iterations[place])
+        return self._data.result(place, self.parameters[place], ending, iterations)
+
+    def to_frame(self) -> Any:
+        """Return a DataFrame of pandas with a row for each fit.
+
+        Each parameter has two columns, NAME and NAME_error; then follow data, chi2, reduced_chi2, iterations and
+        status. A fit without data has NaN for its parameters. Raises ImportError without pandas.
+        """
+        return frame_of_fits(self)
 
     def __repr__(self) -> str:
         return f"<ManyFits: {self._told()}>"

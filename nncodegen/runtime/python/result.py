@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .facts import flat_names
+from .frames import frame_of_training, frame_of_trainings
 from .measures import STATUS
 from .result_table import result_html
-from .saved import FORMAT, read_arrays, write_archive
+from .saved import FORMAT, head, write_archive
+from .training_plot import plot_histories, plot_history
 
 if TYPE_CHECKING:
     from .model import Model
@@ -108,28 +111,45 @@ class Result:
         """Pickled as what it holds, and by the name of the module that made it."""
         return reduced(self)
 
-    def plot(self, data: Mapping[str, Any] | None = None, axes: Any = None) -> Any:
-        """Draws the solution of equations and the residuals that it leaves (matplotlib), on two axes.
+    def plot(self, data: Mapping[str, Any] | None = None, axes: Any = None, kind: str | None = None) -> Any:
+        """Draw the training with matplotlib. Returns the figure, which ``savefig`` writes to a file.
 
-        data    the samples whose residuals are drawn, as for ``train``; by default those of the training
-        axes    a pair to draw on; new ones by default
+        kind    "history": the loss, the metrics, and the learning rate where it changes, over the epochs;
+                "solution": the solution of equations, and the residuals that it leaves. By default the solution for a
+                network with losses by name, else the history
+        data    for a solution: the samples whose residuals are drawn, as for ``train``; by default those trained on
+        axes    what to draw on: a pair for a solution; for a history one for the loss alone, or one for each quantity;
+                by default those of a new figure, which are its ``axes``
 
-        Returns the axes. Raises ValueError for a network without losses by name, or with more than two inputs, and
-        where there are no samples, as in a result that was read from a file.
+        Raises ValueError where there is nothing to draw: before the first epoch, for the solution of a network without
+        losses by name or with more than two inputs, and where there are no samples, as in a result that was read from a
+        file. Raises ImportError without matplotlib.
         """
-        from .terms_plot import plot  # noqa: PLC0415 (a module that few need)
+        kind = ("solution" if self._model.facts.terms else "history") if kind is None else kind
+        if kind not in ("history", "solution"):
+            raise ValueError(f"there is no picture {kind!r}; there are: 'history', 'solution'")
+        if kind == "solution":
+            from .terms_plot import plot_solution  # noqa: PLC0415 (a module that few need)
 
-        return plot(self, data, axes)
+            return plot_solution(self, data, axes)
+        if data is not None:
+            raise ValueError("data are drawn with a solution; leave them out of the picture of a history")
+        return plot_history(self, axes)
+
+    def to_frame(self) -> Any:
+        """Return a DataFrame of pandas with a row for each epoch, counted from 1.
+
+        Its columns are the metrics, of which "loss" is the first, and learning_rate where steps have one. Raises
+        ImportError without pandas.
+        """
+        return frame_of_training(self)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the result to a file, an .npz archive, from which ``load`` reads it and ``train`` can resume.
 
         A file of that name is replaced at once: whoever reads it finds the old content or the new.
         """
-        arrays = {
-            "format": np.array(FORMAT),
-            "identity": np.array(self._model.facts.identity),
-            "model": np.array([self._model.name, self._model.precision]),
+        arrays = head(self._model, FORMAT) | {
             "parameters": self.parameters,
             "numbers": np.array([self.loss, self.seconds]),
             "names": np.array(list(self.metrics)),
@@ -184,6 +204,26 @@ class ManyResult:
         count = int(self.epochs.max()) if self.history is None else len(self.history)
         return np.where(np.arange(count)[:, None] < self.epochs, self._rates, np.nan)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """(P,), a name for each column of the parameters: "a", or "W1[0,1]" for an element of an array."""
+        return flat_names(self._model.facts.parameters)
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the losses of the models over the epochs, and their median, with matplotlib. Returns the figure.
+
+        axes is what to draw on; by default that of a new figure. Of more than 200 models, 200 are drawn. Raises
+        ValueError where the losses were not kept, ImportError without matplotlib.
+        """
+        return plot_histories(self, axes)
+
+    def to_frame(self) -> Any:
+        """Return a DataFrame of pandas with a row for each model: its parameters by name, loss, epochs, status.
+
+        Raises ImportError without pandas.
+        """
+        return frame_of_trainings(self)
+
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.status.count(s)} {s}" for s in STATUS if s in self.status)
         return f"<ManyResult: {len(self.status)} models, {counts}, lowest loss {np.nanmin(self.loss):.6g}>"
@@ -197,44 +237,3 @@ def reduced(result: Any) -> tuple[Any, ...]:
     """How a result is pickled: its model makes an empty one, which then gets what this one holds."""
     held = {name: getattr(result, name) for name in result.__slots__ if name != "_model"}
     return result._model.empty_result, (type(result).__name__,), (None, held)
-
-
-def load(model: Model, /, path: str | PathLike[str]) -> Result:
-    """The result that was saved in a file, for this model in this precision.
-
-    Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
-    """
-    with open(path, "rb") as file:
-        try:
-            found = read_arrays(model, file)
-            if isinstance(found, dict):
-                return _restore(model, found)
-        except KeyError as error:
-            raise ValueError(f"{path!s} is no result that was saved: it lacks {error}") from error
-        except Exception as error:  # a damaged archive raises whatever its reader meets
-            raise ValueError(f"{path!s} is damaged, or no result that was saved: {error}") from error
-    raise ValueError(
-        f"{path!s} belongs to another model: it was saved for {found}, this is {model.name} in {model.precision}; "
-        f"load it with the module that saved it"
-    )
-
-
-def _restore(model: Model, arrays: dict[str, Any]) -> Result:
-    """The result in the arrays of a file; ValueError where they do not fit together."""
-    names, figures, best = [str(key) for key in arrays["names"]], arrays["figures"], int(arrays["best_epoch"])
-    loss, seconds = map(float, arrays["numbers"])
-    status, message = map(str, arrays["status"])
-    state = {key.removeprefix("state."): value for key, value in arrays.items() if key.startswith("state.")}
-    if state:
-        state |= {key: str(state[key]) for key in ("identity", "optimizer", "monitor")}
-        state["variables"] = [str(key) for key in state["variables"]]
-        state["metrics"] = int(state["metrics"])
-    epochs = figures.shape[1]
-    resumable = not state or (state["counters"][1] == epochs and len(state["state"]) == len(state["variables"]))
-    rate = arrays.get("learning_rate")
-    fit = len(names) == len(figures) and (rate is None or len(rate) == epochs)
-    if "loss" not in names or not fit or not 0 <= best <= epochs or not resumable:
-        raise ValueError("its parts do not fit together")
-    metrics = dict(zip(names, figures, strict=True))
-    held = state or None
-    return Result(model, arrays["parameters"], loss, metrics, status, best or None, seconds, message, held, rate)

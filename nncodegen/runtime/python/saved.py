@@ -1,4 +1,4 @@
-"""The file of a Result: an .npz archive, which is written at once, and checked part by part when it is read."""
+"""The files of results: .npz archives, which are written at once, and checked part by part when they are read."""
 
 from __future__ import annotations
 
@@ -17,10 +17,22 @@ if TYPE_CHECKING:
     from .types import Array
 
 FORMAT = "nncodegen result, version 3"
-"""What a file says that it is."""
+"""The format that the file of a training names."""
 
 WITHOUT_RATES = "nncodegen result, version 2"
-"""What older files say, which are read as well: they have no learning rates."""
+"""The format of older files, which are read as well: they have no learning rates."""
+
+FIT = "nncodegen fit, version 1"
+"""The format that the file of a fit names."""
+
+
+def head(model: Model, form: str) -> dict[str, Array]:
+    """Return the arrays with which every file begins: its format, and the model that it belongs to."""
+    return {
+        "format": np.array(form),
+        "identity": np.array(model.facts.identity),
+        "model": np.array([model.name, model.precision]),
+    }
 
 
 def write_archive(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
@@ -46,24 +58,54 @@ def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
     with zipfile.ZipFile(file) as archive:
         members = members_of(archive, file)
         version = str(read_member(archive, members["format"], (), "U"))
-        if version not in (FORMAT, WITHOUT_RATES):
-            raise ValueError(f"its format is {version[:50]!r}, not {FORMAT!r}")
+        if version not in (FORMAT, WITHOUT_RATES, FIT):
+            raise ValueError(f"its format is {version[:50]!r}, not {FORMAT!r} or {FIT!r}")
         if str(read_member(archive, members["identity"], (), "U")) != model.facts.identity:
             return " in ".join(map(str, read_member(archive, members["model"], (2,), "U")))
-        expected = _forms(model, any(key.startswith("state.") for key in members), "learning_rate" in members)
+        if version == FIT:
+            expected = _forms_of_fit(model, members)
+        else:
+            expected = _forms(model, any(key.startswith("state.") for key in members), "learning_rate" in members)
         unknown = sorted(set(members) - set(expected))
         if unknown:
             raise ValueError(f"it holds {unknown[0][:50]!r}, which no result has")
         return {key: read_member(archive, members[key], *form) for key, form in expected.items()}
 
 
+HEAD = {"format": ((), "U"), "identity": ((), "U"), "model": ((2,), "U")}
+"""The shape and the type of the arrays with which every file begins."""
+
+
+def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """Return the shape and the type of each array of the file of a fit; those that it may lack are in ``members``."""
+    count, dtype, targets = model.parameter_count, model.dtype, len(model.target_names)
+    parts = HEAD | {
+        "parameters": ((count,), dtype),
+        "start": ((count,), dtype),
+        "free": ((count,), np.bool_),
+        "at_bound": ((count,), np.bool_),
+        "triangle": ((None, None), np.float64),
+        "Y": ((None, targets), dtype),
+        "numbers": ((4,), np.float64),
+        "counts": ((5,), np.int64),
+        "texts": ((2,), "U"),
+    }
+    optional = {
+        "X": ((None, len(model.input_names)), dtype),
+        "residuals": ((None, None), np.float64),
+        "sigma": ((), dtype),
+        "sigmas": ((None,), dtype),
+        "sigmas_of_each": ((None, targets), dtype),
+        "lower": ((count,), dtype),
+        "upper": ((count,), dtype),
+    }
+    return parts | {key: form for key, form in optional.items() if key in members}
+
+
 def _forms(model: Model, resumable: bool, rated: bool) -> dict[str, tuple[tuple[Any, ...], Any]]:
     """The shape and the type of each array of a file: of one that can be resumed, and that has learning rates."""
     count, dtype = model.parameter_count, model.dtype
-    parts = {
-        "format": ((), "U"),
-        "identity": ((), "U"),
-        "model": ((2,), "U"),
+    parts = HEAD | {
         "parameters": ((count,), dtype),
         "numbers": ((2,), np.float64),
         "names": ((None,), "U"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .evaluate import predict
+from .pictures import curve_above_residuals, new_axes
 from .terms import Samples, residuals_at
 
 if TYPE_CHECKING:
@@ -20,14 +21,17 @@ SIDE = 121
 """Those along each side of a plane."""
 
 
-def plot(result: Result, data: Any, axes: Any) -> Any:
-    """Draws the outputs and the residuals on two axes, which it returns."""
+def plot_solution(result: Result, data: Any, axes: Any) -> Any:
+    """Draw the outputs and the residuals on two axes. Returns their figure."""
     model = result._model
     if not model.facts.terms:
-        raise ValueError(f"plot is for networks with losses by name; {model.name} is none")
+        raise ValueError(f"a solution is drawn for networks with losses by name; {model.name} is none")
     inputs = len(model.input_names)
     if inputs > 2:
-        raise ValueError(f"plot is for one or two inputs; {model.name} has {inputs}: use predict and residuals")
+        raise ValueError(
+            f"a solution is drawn over one or two inputs; {model.name} has {inputs}: use predict and residuals, or "
+            f'plot(kind="history")'
+        )
     if data is not None:
         samples = Samples(model, data, None, partly=True)
         X, Y, sizes = *samples.at(), samples.sizes
@@ -36,21 +40,12 @@ def plot(result: Result, data: Any, axes: Any) -> Any:
     else:
         raise ValueError("there are no samples to draw: give data, as for train")
     left = residuals_at(model, result.parameters, X, Y, sizes)
-    axes = _new_axes(inputs) if axes is None else axes
+    if axes is None and inputs == 1:
+        axes = curve_above_residuals()
+    elif axes is None:
+        axes = new_axes(1, 2, sharex=True, sharey=True, figsize=(10.4, 4.4))
     (_curves if inputs == 1 else _planes)(result, axes, np.asarray(X, float), sizes, left)
-    return axes
-
-
-def _new_axes(inputs: int) -> Any:
-    try:
-        from matplotlib import pyplot  # noqa: PLC0415 (optional, and slow to import)
-    except ImportError as error:
-        raise ImportError("plot needs matplotlib, which is not installed: python -m pip install matplotlib") from error
-    if inputs == 1:
-        shape: dict[str, Any] = {"nrows": 2, "sharex": True, "figsize": (6.4, 5.6), "height_ratios": (3, 1)}
-    else:
-        shape = {"ncols": 2, "sharex": True, "sharey": True, "figsize": (10.4, 4.4)}
-    return pyplot.subplots(layout="constrained", **shape)[1]
+    return axes[0].figure
 
 
 def _curves(result: Result, axes: Any, X: Array, sizes: dict[str, int], left: dict[str, Array]) -> None:

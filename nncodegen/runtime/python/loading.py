@@ -1,0 +1,85 @@
+"""Results, read from the files that they were saved to."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .endings import ENDINGS
+from .fit_result import FitResult
+from .problem import ROBUST, Problem
+from .result import Result
+from .saved import FIT, read_arrays
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+def load(model: Model, /, path: str | PathLike[str]) -> Any:
+    """Return the Result or the FitResult that was saved in a file, for this model in this precision.
+
+    Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
+    """
+    with open(path, "rb") as file:
+        try:
+            found = read_arrays(model, file)
+            if isinstance(found, dict):
+                return (_restore_fit if str(found["format"]) == FIT else _restore)(model, found)
+        except KeyError as error:
+            raise ValueError(f"{path!s} is no result that was saved: it lacks {error}") from error
+        except Exception as error:  # a damaged archive raises whatever its reader meets
+            raise ValueError(f"{path!s} is damaged, or no result that was saved: {error}") from error
+    raise ValueError(
+        f"{path!s} belongs to another model: it was saved for {found}, this is {model.name} in {model.precision}; "
+        f"load it with the module that saved it"
+    )
+
+
+def _restore(model: Model, arrays: dict[str, Any]) -> Result:
+    """Return the result of a training in the arrays of a file. Raises ValueError where they do not fit together."""
+    names, figures, best = [str(key) for key in arrays["names"]], arrays["figures"], int(arrays["best_epoch"])
+    loss, seconds = map(float, arrays["numbers"])
+    status, message = map(str, arrays["status"])
+    state = {key.removeprefix("state."): value for key, value in arrays.items() if key.startswith("state.")}
+    if state:
+        state |= {key: str(state[key]) for key in ("identity", "optimizer", "monitor")}
+        state["variables"] = [str(key) for key in state["variables"]]
+        state["metrics"] = int(state["metrics"])
+    epochs = figures.shape[1]
+    resumable = not state or (state["counters"][1] == epochs and len(state["state"]) == len(state["variables"]))
+    rate = arrays.get("learning_rate")
+    fit = len(names) == len(figures) and (rate is None or len(rate) == epochs)
+    if "loss" not in names or not fit or not 0 <= best <= epochs or not resumable:
+        raise ValueError("its parts do not fit together")
+    metrics = dict(zip(names, figures, strict=True))
+    held = state or None
+    return Result(model, arrays["parameters"], loss, metrics, status, best or None, seconds, message, held, rate)
+
+
+def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
+    """Return the result of a fit in the arrays of a file. Raises ValueError where they do not fit together."""
+    Y, triangle, X, residuals = arrays["Y"], arrays["triangle"], arrays.get("X"), arrays.get("residuals")
+    cost, chi2, robust_scale, tolerance = map(float, arrays["numbers"])
+    used, iterations, evaluations, max_iterations, absolute = map(int, arrays["counts"])
+    ending, robust = str(arrays["texts"][0]), str(arrays["texts"][1]) or None
+    sigma = next((arrays[name] for name in ("sigma", "sigmas", "sigmas_of_each") if name in arrays), None)
+    bounds = (arrays["lower"], arrays["upper"]) if "lower" in arrays else None
+    free, outputs = np.count_nonzero(arrays["free"]), len(model.output_names)
+    fits = (
+        (X is None) == (not model.input_names)
+        and (X is None or len(X) == len(Y))
+        and triangle.shape == (free, free)
+        and (residuals is None) == model.facts.curved
+        and (residuals is None or residuals.shape == (len(Y), outputs))
+        and (sigma is None or sigma.ndim == 0 or len(sigma) == len(Y))
+    )
+    if not fits or ending not in ENDINGS or robust not in ROBUST:
+        raise ValueError("its parts do not fit together")
+    problem = Problem(model, X, Y, sigma, bounds, robust, robust_scale, tolerance, max_iterations)
+    return FitResult(
+        model, arrays["parameters"], arrays["start"], arrays["free"], arrays["at_bound"], triangle, cost, chi2,
+        residuals, X, Y, sigma, used, ending, iterations, evaluations, bool(absolute), bounds, robust, robust_scale,
+        problem,
+    )  # fmt: skip
