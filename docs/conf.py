@@ -26,6 +26,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "docstrings",
     "functions",
+    "mathml",
     "pictures",
     "sources",
     "stages",
@@ -39,7 +40,9 @@ pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 
 myst_enable_extensions = ["colon_fence", "attrs_inline"]
+myst_fence_as_directive = ["math"]
 myst_heading_anchors = 4
+html_math_renderer = "mathml"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

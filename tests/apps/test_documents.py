@@ -1,5 +1,6 @@
 """The code in all documents runs as printed and prints what they say; links, names and formulas in them are right."""
 
+import ast
 import contextlib
 import inspect
 import io
@@ -50,23 +51,39 @@ def blocks(path):
     return list(zip(parts[1::3], parts[2::3], parts[3::3], strict=True))
 
 
+def lines_of(text):
+    """The lines of a block of a shell, in which a backslash at an end joins the next line."""
+    return re.sub(r" *\\\n *", " ", text).splitlines()
+
+
 def usage_lines():
     return [
         line
         for path in DOCUMENTS
         for language, text, _ in blocks(path)
         if language == "sh"
-        for line in text.splitlines()
+        for line in lines_of(text)
         if USAGE.search(line)
     ]
 
 
+def said(text):
+    """What a block says that it prints: comments after calls of print, on their last line or on the line below."""
+    lines = text.splitlines()
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "print":
+            for line in (lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode(), *lines[node.end_lineno :][:1]):
+                if re.match(r" *# ", line):
+                    yield line.lstrip(" #")
+                    break
+
+
 def run_python(text, names):
-    """Runs a block; a comment behind print() says what it prints."""
+    """Runs a block, and compares what it prints with what it says."""
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         exec(compile(text, "document", "exec"), names)
-    expected = re.findall(r"^print\(.*\)  # (.*)$", text, flags=re.MULTILINE)
+    expected = list(said(text))
     if expected:
         assert output.getvalue().splitlines() == expected
 
@@ -76,7 +93,7 @@ def run_shell(text, commands):
 
     Calls of nncodegen are no processes of their own, of which each would have to import it. C is not optimized.
     """
-    lines = [line for line in text.splitlines() if not USAGE.search(line) and not line.startswith(INSTALLING)]
+    lines = [line for line in lines_of(text) if not USAGE.search(line) and not line.startswith(INSTALLING)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     printed = ""
@@ -150,6 +167,19 @@ def test_code(name, compiler, commands, tmp_path, monkeypatch):
             printed = None
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+CODE = ("python", "py", "sh", "bash", "c", "js")
+COLUMNS = 88
+"""The characters of a line for which a page of the site has room."""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "CHANGELOG.md"])
+def test_code_fits_its_box(name):
+    """Code in documents is read without scrolling sideways."""
+    for language, text, _ in blocks(ROOT / name):
+        if language in CODE:
+            assert [line for line in text.splitlines() if len(line) > COLUMNS] == []
 
 
 def test_two_commands():
