@@ -12,6 +12,7 @@ from nncodegen.report.derivatives import partials
 from nncodegen.report.latex import Latex
 from nncodegen.report.mathml import MathML, math
 from nncodegen.report.notation import Notation
+from nncodegen.report.written import as_written
 
 LONG, LONGEST = 40, 400
 """A formula with more operations than the first is folded; with more than the second, it is no longer set."""
@@ -79,7 +80,7 @@ def training_function(setter: Setter, described: Program, stable: Program) -> li
         is_output = given.target.tensor in outputs
         title = "Output" if is_output else "Loss of a sample" if given.operator is None else "Loss"
         found.append(setter.formula(title, given))
-        if given.expression != kept.expression:
+        if as_written(given.expression) != as_written(kept.expression):
             found.append(setter.formula(f"{title}, in stable form", kept, "what is differentiated and computed"))
     if described.loss_of_outputs is not None:
         loss = next((step for step in described.steps if step.target.tensor not in outputs), None)

@@ -9,7 +9,8 @@ from sympy import Expr
 from sympy.printing.latex import LatexPrinter
 
 from nncodegen.ir import Step
-from nncodegen.report.notation import GREEK, Name, Notation, as_product
+from nncodegen.report.notation import GREEK, Name, Notation
+from nncodegen.report.written import as_written
 
 _ESCAPED = str.maketrans({**{c: f"\\{c}" for c in "{}$&#_%"}, "\\": "∖", "^": "ˆ", "~": "∼"})
 _COMMANDS = {letter: f"\\{name}" for name, letter in GREEK.items() if name != "lamda"}
@@ -27,7 +28,7 @@ class Latex(LatexPrinter):
 
     def expression(self, expression: Expr) -> str:
         """An expression."""
-        return str(self.doprint(expression))
+        return str(self.doprint(as_written(expression)))
 
     def step(self, step: Step, equals: str = "=") -> str:
         """A step as an equation."""
@@ -41,6 +42,7 @@ class Latex(LatexPrinter):
     def right(self, step: Step) -> str:
         """The right-hand side of a step."""
         over, expression, where = step.written
+        expression = as_written(expression)
         text = self._reduced(step.operator, over, expression)
         equations = []
         for equation in where:
@@ -86,9 +88,6 @@ class Latex(LatexPrinter):
         below = " ".join(_power(f"\\partial {self.doprint(by)}", int(count)) for by, count in expr.variable_count)
         above = f"{_power(_PARTIAL, order)} {self.doprint(expr.expr)}"
         return f"\\frac{{{above}}}{{{below}}}"
-
-    def _print_xlogy(self, expr: Any) -> str:
-        return str(self._print(as_product(expr)))
 
     def _hprint_Function(self, func: str) -> str:  # noqa: N802 (SymPy's hook for the names of functions)
         escaped = f"\\operatorname{{{func.translate(_ESCAPED)}}}"

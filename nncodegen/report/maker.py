@@ -117,10 +117,11 @@ def _figures(compiled: Compiled) -> list[tuple[str, str]]:
     """The figures at the top of the page."""
     program: Program = compiled["simplify"]
     before, simplified = program.operations or (0, 0)
+    name = "operations before" if program.layered else "operations as formulas"
     return [
         ("parameters", f"{program.parameter_count:,}"),
         ("steps", f"{len(program.steps):,}"),
-        ("operations before" if program.layered else "operations as formulas", _large(before)),
+        *([(name, _large(before))] if before else []),
         ("operations compiled", _large(simplified)),
         ("precision", program.precision),
     ]

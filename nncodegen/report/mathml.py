@@ -14,11 +14,12 @@ from typing import Any
 from xml.dom.minidom import Node
 
 from markupsafe import Markup
-from sympy import Expr
+from sympy import Add, Expr
 from sympy.printing.mathml import MathMLPresentationPrinter
 
 from nncodegen.ir import Step
-from nncodegen.report.notation import LOSS, Name, Notation, as_product
+from nncodegen.report.notation import LOSS, Name, Notation
+from nncodegen.report.written import WIDTH, as_written, in_lines, width_of
 
 OPERATORS = {"sum": "∑", "max": "max"}
 """How reductions are written; all other operators by their names."""
@@ -33,7 +34,7 @@ class MathML(MathMLPresentationPrinter):
 
     def expression(self, expression: Expr) -> Markup:
         """An expression, without the element ``math`` around it."""
-        return Markup(_written(self._print(expression)))
+        return Markup(_written(self._print(as_written(expression))))
 
     def step(self, step: Step) -> Markup:
         """A step as an equation."""
@@ -67,7 +68,7 @@ class MathML(MathMLPresentationPrinter):
     def right(self, step: Step) -> list[Any]:
         """The right-hand side of a step, as nodes."""
         over, expression, where = step.written
-        nodes = self._reduced(step.operator, over, expression)
+        nodes = self._reduced(step.operator, over, as_written(expression))
         for number, equation in enumerate(where):
             words = self.node("mtext", ",\u00a0" if number else "\u00a0\u00a0where\u00a0")
             left = self._index(equation.left) if isinstance(equation.left, str) else self._print(equation.left)
@@ -158,6 +159,30 @@ class MathML(MathMLPresentationPrinter):
     def _print_Dummy(self, symbol: Any) -> Any:  # noqa: N802
         return self._print_Symbol(symbol)
 
+    def _print_Add(self, expr: Any, order: Any = None) -> Any:  # noqa: N802
+        """A sum; a long one in lines below each other."""
+        if width_of(expr) <= WIDTH:
+            return super()._print_Add(expr, order)
+        lines = in_lines(self._as_ordered_terms(expr, order=order))
+        if len(lines) == 1:
+            return super()._print_Add(expr, order)
+        table = self.node("mtable")
+        table.setAttribute("displaystyle", "true")  # fractions stay as large as on a line of their own
+        for number, terms in enumerate(lines):
+            cell = self.node("mtd")
+            cell.setAttribute("style", "text-align: left")
+            if number and not terms[0].could_extract_minus_sign():
+                sign = self.sign("+")
+                sign.setAttribute("form", "infix")
+                cell.appendChild(sign)
+            cell.appendChild(
+                super()._print_Add(Add(*terms, evaluate=False), order) if terms[1:] else self._print(terms[0])
+            )
+            row = self.node("mtr")
+            row.appendChild(cell)
+            table.appendChild(row)
+        return table
+
     def _print_Derivative(self, expr: Any) -> Any:  # noqa: N802
         fraction, order = self.node("mfrac"), sum(count for _, count in expr.variable_count)
         fraction.appendChild(self.row(self._power(self.sign("∂"), order), self._print(expr.expr)))
@@ -175,9 +200,6 @@ class MathML(MathMLPresentationPrinter):
         power.appendChild(node)
         power.appendChild(self.node("mn", str(exponent)))
         return power
-
-    def _print_xlogy(self, expression: Any) -> Any:
-        return self._print(as_product(expression))
 
     def _print_Piecewise(self, expression: Any) -> Any:  # noqa: N802
         table = self.node("mtable")

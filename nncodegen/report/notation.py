@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sympy import Expr, Mul, exp, log
-
 from nncodegen.ir import SAMPLE, Element, Program
 
 GREEK = {
@@ -106,9 +104,3 @@ class Notation:
         number, letter = number.replace("_", "."), GREEK.get(base, base)
         above = self.layered and number and base != "t"  # t1, t2, ... are numbered by the compiler, not by layers
         return Name(letter, "", f"({number})") if above else Name(letter, number)
-
-
-def as_product(node: Expr) -> Expr:
-    """What ``xlogy(x, y)`` stands for, as it is written: x log(y), and x*v where y is exp(v)."""
-    x, y = node.args
-    return Mul(x, y.args[0] if isinstance(y, exp) else log(y, evaluate=False), evaluate=False)

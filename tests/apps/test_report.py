@@ -16,6 +16,10 @@ import sympy
 import nncodegen as nn
 from nncodegen.export.wasm.compiler import compilers
 from nncodegen.ir import RECURRENCES, Element, Step, evaluate
+from nncodegen.ir.functions import sigmoid, xlogy
+from nncodegen.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
+from nncodegen.ir.quotients import QUOTIENTS, expm1_excess, langevin_slope
+from nncodegen.ir.shares import share
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import rewritings, stabilize
 from nncodegen.perceptron import model as perceptron_model
@@ -31,13 +35,14 @@ for _library in ("jinja2", "pygments", "matplotlib", "graphlay"):
 from nncodegen.report import maker
 from nncodegen.report.code import code
 from nncodegen.report.derivatives import partials
-from nncodegen.report.formulas import Setter
+from nncodegen.report.formulas import Setter, partial_derivatives
 from nncodegen.report.graph import graph_of
 from nncodegen.report.page import SHARES, _together
 from nncodegen.report.results import outputs_of
 from nncodegen.report.several import data_of_best
 from nncodegen.report.stages import shared
 from nncodegen.report.sweep import sweep
+from nncodegen.report.written import as_written, in_lines
 
 AXE = Path(os.environ.get("NNCODEGEN_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
 """The checker of accessibility, where it is installed: npm install axe-core."""
@@ -49,7 +54,8 @@ WIDTHS = (360, 1024, 1920)
 
 in_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 
-c, r, V, K = sympy.symbols("c r V K")
+c, r, V, K, n = sympy.symbols("c r V K n")
+sin_quotient = QUOTIENTS[sympy.sin]
 enzyme = nn.Model("enzyme", inputs=c, targets=r, parameters={V: 100, K: 1}, output=V * c / (K + c))
 concentration = [0.02, 0.02, 0.06, 0.06, 0.11, 0.11, 0.22, 0.22, 0.56, 0.56, 1.10, 1.10]
 rate = [76, 47, 97, 107, 123, 139, 159, 152, 191, 201, 207, 200]
@@ -249,6 +255,53 @@ def test_partial_derivatives_are_those_of_the_gradient(compiled):
                 step = replace(shown, target=target)
                 extended = evaluate(replace(program, steps=(*program.steps, step)), parameters, X, Y)
                 assert extended["shown"] == pytest.approx(values[partial.step.target.tensor], rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("function", [xlogy, product_unless_zero, product_unless_zeros, share, sin_quotient,
+                                      expm1_excess, langevin_slope], ids=str)  # fmt: skip
+def test_functions_of_the_compiler_are_written_as_mathematics(function):
+    """What is written in their place has their value at ordinary points, and holds none of them."""
+    point = [sympy.Rational(7, 5), sympy.Rational(3, 4)][: next(iter(function.nargs))]
+    symbols = sympy.symbols("u v", real=True)[: len(point)]
+    written = as_written(2 * function(*symbols) ** 2)
+    assert not written.atoms(function)
+    assert not written.has(sympy.Piecewise)
+    found = written.subs(dict(zip(symbols, point, strict=True)))
+    assert abs(sympy.N(found - 2 * function.definition(*point).doit() ** 2, 30)) < 1e-25
+
+
+def test_derivatives_of_powers_are_written_as_mathematics():
+    """Also where they have whole numbers among their arguments, and are nested."""
+    u, b = sympy.symbols("u b", positive=True)
+    for j, k in ((1, 0), (0, 1), (1, 1), (2, 1)):
+        written = as_written(product_unless_zero(b, power_derivative(u, b, sympy.Integer(j), sympy.Integer(k))))
+        expected = b * sympy.diff(u**b, u, j, b, k)
+        point = {u: sympy.Rational(7, 5), b: sympy.Rational(9, 4)}
+        assert abs(sympy.N((written - expected).subs(point), 30)) < 1e-25
+    assert as_written(sigmoid(u)) == sigmoid(u)  # which a user may write
+
+
+def test_no_page_has_names_of_the_compiler_in_derivatives():
+    """Hill's formula, whose derivatives are products of limits, has derivatives of powers and logarithms alone."""
+    hill = nn.Model("hill", c, r, {V: 2.0, K: 1.5, n: 1.2}, V * c**n / (K**n + c**n))
+    setter = Setter(*(stage.result for stage in nn.compile_model(hill, until="differentiate").stages))
+    formulas = partial_derivatives(setter, nn.compile_model(hill, until="differentiate")["differentiate"], 9)
+    for formula in (each for one in formulas for each in (one.in_values, one.written_out) if each is not None):
+        for name in ("unless", "power_derivative", "share"):
+            assert name not in formula.math
+            assert name not in formula.latex
+
+
+def test_long_sums_are_set_in_lines():
+    """A sum that is wider than the page is set in lines of its terms; each of them is there, in order."""
+    terms = sympy.symbols("term1:40")
+    assert [term for line in in_lines(terms, 20.0) for term in line] == list(terms)
+    assert {len(line) for line in in_lines(terms, 20.0)[3:-1]} == {2}  # of six letters and a sign each
+    setter = Setter(enzyme.describe())
+    page = str(setter.expression(sympy.Add(*terms)))
+    assert page.count("<mtr>") == len(in_lines(terms)) > 1
+    assert sorted(int(number) for number in re.findall(r"<mn>(\d+)</mn>", page)) == list(range(1, 40))
+    assert "<mtr>" not in str(setter.expression(sympy.Add(*terms[:3])))
 
 
 def test_rules_lead_from_the_formula_to_its_stable_form(compiled):
