@@ -548,7 +548,8 @@ def _report(console: Console, stage: Stage) -> None:
     if isinstance(result, Program):
         found = f"{len(result.steps)} steps"
         if result.operations:
-            found += f"; operations for one sample: {result.operations[0]} before, {result.operations[1]} after"
+            before, after = result.operations
+            found += f"; operations for one sample: {f'{before} before, {after} after' if before else after}"
     elif isinstance(result, Schedule):
         found = f"{sum(len(kernel.tile) for kernel in result.kernels)} loop nests in {len(result.kernels)} kernels"
     elif stage.name == "emit":

@@ -299,7 +299,7 @@ class Program:
     """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
     operations: tuple[int, int] | None = None
     """For one sample: operations of the results written out as formulas, or of the steps of windows, sequences and
-    deep networks, each by itself; and of the simplified steps."""
+    deep networks, each by itself, or 0 where that is a number without a meaning; and of the simplified steps."""
     least_squares: bool = False
     """Whether the loss of a sample is the sum, or the mean, of the squares of outputs - targets."""
     loss_of_outputs: Expr | None = None
@@ -425,7 +425,7 @@ class Program:
         if self.operations:
             before, simplified = self.operations
             how = "before" if self.layered else "written out as formulas"
-            lines.append(f"{'operations':<12}{before} {how}, {simplified} in these steps")
+            lines.append(f"{'operations':<12}{f'{before} {how}, ' if before else ''}{simplified} in these steps")
         rest = [update.show() for update in self.updates]
         rest += [
             f"-- {companion.name}: {companion.about}\n\n{companion.program.show()}" for companion in self.companions

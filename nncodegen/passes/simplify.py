@@ -35,8 +35,10 @@ from nncodegen.ir import (
 from nncodegen.ir.functions import StableFunction, decay
 from nncodegen.passes.numbering import Numbering, hint, known_under
 
-LARGEST = 10**10
-"""Operations of results that are written out as formulas, from which on no one would write them out."""
+MOST_TIMES = 1000
+"""How many times the operations of the steps those of a formula that is written out may be: of more, nobody would write
+it out, and the number says nothing.
+"""
 
 Observer = Callable[[str, Step, Expr, Expr], None]
 """What is told of each node that is lowered: by what, in which step, the node before and after."""
@@ -58,7 +60,8 @@ def simplify(program: Program, observe: Observer | None = None) -> Program:
         program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates, companions=companions,
         batch=batch,
     )  # fmt: skip
-    return replace(simplified, operations=(operations_before(program), operations(simplified)))
+    after = operations(simplified)
+    return replace(simplified, operations=(operations_before(program, MOST_TIMES * after), after))
 
 
 @lru_cache(maxsize=64)  # the same in every program
@@ -184,15 +187,17 @@ def operations(program: Program) -> int:
     return sum(_cost(program, step) for step in program.steps)
 
 
-def operations_before(program: Program) -> int:
-    """Operations for one sample before it is simplified: those of the results written out as formulas.
+def operations_before(program: Program, most: int) -> int:
+    """Return the operations for one sample before it is simplified: those of the results written out as formulas.
 
     Formulas of a deep network would repeat each layer for every unit of the next one, those of windows and sequences
     for every place. Numbers that nobody can use come of that. There, each step counts by itself, with its functions
-    written out.
+    written out. Of formulas with more than ``most`` operations it is 0: they are not told.
     """
     count = 0 if program.moves else operations_written_out(program)
-    return count if 0 < count < LARGEST else sum(_cost(program, step, alone=True) for step in program.steps)
+    if 0 < count <= most:
+        return count
+    return sum(_cost(program, step, alone=True) for step in program.steps) if program.layered or not count else 0
 
 
 def operations_written_out(program: Program) -> int:

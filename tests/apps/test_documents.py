@@ -72,7 +72,10 @@ def said(text):
     lines = text.splitlines()
     for node in ast.parse(text).body:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "print":
-            for line in (lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode(), *lines[node.end_lineno :][:1]):
+            for line in (
+                lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode(),
+                *lines[node.end_lineno :][:1],
+            ):
                 if re.match(r" *# ", line):
                     yield line.lstrip(" #")
                     break

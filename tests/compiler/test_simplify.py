@@ -104,6 +104,18 @@ def test_operations_of_what_nobody_writes_out():
         assert f"{before} before, {after} in these steps" in stages(model)["simplify"].show()
 
 
+def test_operations_without_a_meaning_are_not_told():
+    """Where nobody would write a formula out, since its parts repeat a thousand times, that number is left out."""
+    a, x, y = sympy.symbols("a x y")
+    value = a * x
+    for _ in range(16):
+        value = sympy.sin(value) + sympy.cos(value)  # twice as many parts each time, of 3 new operations
+    program = stages(nn.Model("doubled", x, y, {a: 0.5}, value))["simplify"]
+    before, after = program.operations
+    assert before == 0
+    assert f"operations  {after} in these steps\n" in program.show()
+
+
 def test_deterministic():
     """Compiling twice gives the same text."""
     first, second = (stages(MODELS["network"])["simplify"].show() for _ in range(2))

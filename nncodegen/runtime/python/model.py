@@ -46,7 +46,8 @@ class Model:
         self.constants = constant_parameters(facts.parameters, self.dtype)
         """The initial parameters, if they do not depend on a seed; else None."""
         self.accepts_labels = facts.labels
-        self.operations = dict(zip(("written_out", "simplified"), facts.operations, strict=True))
+        written_out, simplified = facts.operations
+        self.operations = ({"written_out": written_out} if written_out else {}) | {"simplified": simplified}
         self.rules: dict[str, Rule] = {**RULES, **facts.rules}
         """The update rules by name, in the order of their numbers in C."""
         self.rule_numbers = {name: number for number, name in enumerate(self.rules)}
