@@ -18,7 +18,7 @@ const char *const nncodegen_facts[] = {
     "('W3', (2, 16), 'uniform', 0.5773502691896257, True), ('b3', (2,), 'constant', 0.0, False),),\n",
     "'labels': False,\n",
     "'identity': '54caa5b76f0dc628ac4eadac255b4d3e87444f78306f7e3f83a03b024cf4948e',\n",
-    "'operations': (1446063431, 6722),\n",
+    "'operations': (6914, 6722),\n",
     "'side_by_side': False,\n",
     "'blas': None,\n",
     "'not_fitted': 'it was built without fit=True',\n",

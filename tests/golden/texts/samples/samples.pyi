@@ -108,8 +108,8 @@ def minimize(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters:
              data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
              **options: Any) -> Result:
     """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases."""
-def load(path: str | PathLike[str]) -> Result:
-    """The result that was saved in a file, for this model in this precision."""
+def load(path: str | PathLike[str]) -> Any:
+    """Return the Result or the FitResult that was saved in a file, for this model in this precision."""
 def stack(data: Mapping[str, Any], weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
     """The samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them."""
 def derivatives(parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:

@@ -17,7 +17,7 @@ const char *const nncodegen_facts[] = {
     "('W2', (3, 40), 'uniform', 0.3735436838188142, True), ('b2', (3,), 'constant', 0.0, False),),\n",
     "'labels': True,\n",
     "'identity': '95bdd64fc9d70cfa93f8e450d4e092d78598dce9b924b49443bbe7da1af7df80',\n",
-    "'operations': (59266365, 5963),\n",
+    "'operations': (6248, 5963),\n",
     "'side_by_side': False,\n",
     "'blas': None,\n",
     "'not_fitted': 'it was built without fit=True',\n",

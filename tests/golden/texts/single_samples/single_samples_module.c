@@ -18,7 +18,7 @@ const char *const nncodegen_facts[] = {
     "('W2', (5, 21), 'uniform', 0.4803844614152614, True), ('b2', (5,), 'constant', 0.0, False),),\n",
     "'labels': False,\n",
     "'identity': 'b3a4d097f8df0c501be19084f4f48b0344ef9a57e4c88de85c4b90852b058cbf',\n",
-    "'operations': (6381976, 2294),\n",
+    "'operations': (2420, 2294),\n",
     "'side_by_side': True,\n",
     "'blas': None,\n",
     "'not_fitted': 'it was built without fit=True',\n",
