@@ -167,6 +167,30 @@ def test_the_schedule_of_what_moves_is_carried_out(model):
     assert carried_out(stages["schedule"], point.parameters, point.X, point.Y) is None
 
 
+def after_others(*layers, shape):
+    """Layers after another one, so that the derivatives by their inputs are scheduled as well."""
+    return nn.Sequential([nn.Dense(2, "tanh"), *layers, nn.Dense(1)], shape, name="after")
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ([nn.Conv1D(1, 4, strides=2, padding="same")], (1, 3)),
+        ([nn.Conv1D(2, 5, padding=2), nn.AveragePooling1D(2, strides=1, padding=1)], (1, 2)),
+        ([nn.Conv1D(1, 3, dilation_rate=2, padding="causal"), nn.MaxPooling1D(3, padding="same")], (2, 1)),
+        ([nn.Conv1DTranspose(2, 3, strides=2, padding="same"), nn.GRU(1)], (3, 1)),
+        ([nn.Conv2D(2, (3, 2), strides=(1, 2), padding="same"), nn.Conv2DTranspose(1, 3, padding=1)], (2, 3, 1)),
+        ([nn.Permute((2, 1)), nn.Conv1D(1, 3, padding="same", groups=1)], (4, 1)),
+        ([nn.Conv2D(2, 2, padding=1, groups=2, dilation_rate=2)], (1, 2, 1)),
+    ],
+)
+def test_windows_after_other_layers(layers, shape):
+    """Loops of padded windows are right after other layers as well, where what they scatter begins with its array."""
+    stages = nn.compile_model(after_others(*layers, shape=shape), until="schedule", fit=False)
+    point = point_of(stages["describe"])
+    assert carried_out(stages["schedule"], point.parameters, point.X, point.Y) is None
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("model", [images, sequences, heat])
 def test_certificates(model):
