@@ -13,6 +13,9 @@ HOLDS, DIGITS_LOST, OUT_OF_RANGE, WRONG = "holds", "digits lost", "out of range"
 """What is said of a figure: its error is explained by the condition of the function; or by digits that the formula
 itself loses between its steps; or values between them cannot be represented; or nothing explains it."""
 
+DEFINITIONS = "definitions"
+"""The quantity of a figure that compares the described program with the definitions of layers and losses."""
+
 
 @dataclass(frozen=True)
 class Figure:
