@@ -102,7 +102,7 @@ class Defined:
             X, Y = self._samples(examined)
             parameters = bind(self.program, self._parameters(point.parameters), X, Y)
             values = values_of(self.model, parameters, X, Y, training)
-            losses = values.losses
+            losses = values.losses if self.whole else zeros([len(X)])
             if training:
                 losses = np.asarray([losses.sum() / len(losses)], dtype=object)
             return _Computed(values, Exact(values.outputs, losses, zeros([0, 0]), digits), digits)

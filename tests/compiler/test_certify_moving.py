@@ -12,6 +12,7 @@ from nncodegen.certify import exact
 from nncodegen.certify.description import from_data, to_data
 from nncodegen.certify.differences import without_derivatives
 from nncodegen.certify.points import KINDS, Points
+from nncodegen.certify.precision import settled
 from nncodegen.certify.scheduled import carried_out
 from nncodegen.certify.steps import Watch, columns_of, compare_steps, watched
 from nncodegen.certify.ulps import precision_of
@@ -114,6 +115,20 @@ def test_derivatives_by_inputs():
         for name, expression in (("u_t", formula.diff(t)), ("u_xx", formula.diff(x, 2))):
             expected = sympy.lambdify((*W_x, *W_t, *b, *W, c, x, t), expression, "mpmath")(*numbers)
             assert abs(values[name][0] / expected - 1) < mpmath.mpf(10) ** -50
+
+
+def test_small_derivatives_by_inputs():
+    """Where a derivative is next to 0, as of a saturated tanh, results are computed until it has fifty digits, too."""
+    program = without_derivatives(described(heat()))
+    parameters = np.array([310.0, 310.0, 0.5, 0.25, 0.0, 0.0, 1.0, 2.0, 0.1])
+    X, Y = np.array([[1.0, 0.5]]), np.array([[1.0, 1.0, 0.3]])
+    settled_there = settled(program, parameters, X, Y)
+    with mpmath.workdps(settled_there.digits):
+        found = exact.run(program, exact.bind(program, parameters, X, Y))["u_xx"][0]
+        squares = [(w, mpmath.tanh(310 + v * mpmath.mpf(0.5))) for w, v in ((1, 0.5), (2, 0.25))]
+        expected = sum(w * 310**2 * -2 * h * (1 - h**2) for w, h in squares)
+        assert 0 < abs(expected) < mpmath.mpf(10) ** -260
+        assert abs(found / expected - 1) < mpmath.mpf(10) ** -45
 
 
 def test_derivatives_through_a_recurrence():
