@@ -101,6 +101,10 @@ def every():
     p = Dense(3)(nn.Flatten()(nn.GaussianNoise(0.1)(p)))
     again = Dense(3, "tanh", name="again")
     h = again(again(again(numbers))) + numbers
+    column = nn.Conv1D(1, 3, padding="same")(nn.Reshape((-1, 1))(numbers))  # axes of size 1, moved and joined
+    one = nn.MaxPooling1D(3)(column * nn.Permute((2, 1))(nn.Reshape((1, 3))(nn.Reshape((3, 1, 1))(again(numbers)))))
+    one = nn.concatenate([nn.Reshape((1, 1))(nn.GRU(1)(column)), Dense(1, "tanh")(one)], axis=1)
+    h = h * nn.Flatten()(nn.GlobalAveragePooling1D()(one))
     h = nn.BatchNormalization(frozen=True)(h) - nn.RBF(3)(h) * nn.Polynomial(3)(nn.Dropout(0.3)(h))
     return Network([tokens, picture, numbers], Dense(2, name="out")(nn.concatenate([t, p, h])), name="every")
 
