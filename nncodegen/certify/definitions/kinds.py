@@ -10,6 +10,7 @@ import numpy as np
 
 from nncodegen import describe
 from nncodegen.certify.definitions import layers, recurrent, windows
+from nncodegen.certify.definitions.functions import activated
 from nncodegen.certify.definitions.use import Use
 from nncodegen.certify.products import Array
 
@@ -19,7 +20,7 @@ def wide_and_deep(layer: Any, use: Use, x: Array) -> Array:
     h: Any = x
     for place, deep in enumerate(layer.deep, start=1):
         h = DEFINITIONS[type(deep)](deep, use.inner(place, getattr(deep, "name", "")), h)
-    return layers.activated(layer.activation, h @ use("W").T + x @ use("U").T + use("b"))
+    return activated(layer.activation, h @ use("W").T + x @ use("U").T + use("b"))
 
 
 Definition = Callable[..., Any]

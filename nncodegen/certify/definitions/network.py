@@ -83,7 +83,7 @@ class _Walk:
         """The outputs of a graph of layers, of which each has one number, however often it is called."""
         numbers = {id(layer): number for number, (_, layer) in enumerate(model.numbered, start=1)}
         ends = np.cumsum([prod(node.shape) for node in model.inputs])[:-1]
-        found = {
+        found: dict[int, tuple[Array, ...]] = {
             id(node): (columns.reshape(len(X), *node.shape),)
             for node, columns in zip(model.inputs, np.split(X, ends, axis=1), strict=True)
         }

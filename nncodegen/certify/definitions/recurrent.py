@@ -100,7 +100,7 @@ def bidirectional(layer: Any, use: Use, x: Array, *others: Array) -> tuple[Array
     found, final = [], list[Array]()
     for letter, backwards, own in (("f", False, starts[:half]), ("b", True, starts[half:])):
         one = replace(inner, go_backwards=backwards)
-        sequence, states = _run(cell, count, one, lambda name, letter=letter: use(name + letter), x, *own, *lengths)
+        sequence, states = _run(cell, count, one, _with(letter, use), x, *own, *lengths)
         in_time = sequence[::-1] if backwards else sequence
         found.append(np.stack(in_time, axis=1) if inner.return_sequences else states[0])
         final += states if inner.return_state else ()
@@ -112,6 +112,11 @@ def bidirectional(layer: Any, use: Use, x: Array, *others: Array) -> tuple[Array
         "ave": lambda: (first + second) / 2,
     }
     return merges[layer.merge_mode](), *final
+
+
+def _with(letter: str, use: Use) -> Weights:
+    """The weights of one direction, whose names end in its letter."""
+    return lambda name: use(name + letter)
 
 
 CELLS: dict[str, tuple[Cell, int]] = {"SimpleRNN": (simple_rnn, 1), "LSTM": (lstm, 2), "GRU": (gru, 1)}

@@ -121,8 +121,8 @@ def _by_groups(layer: Any, use: Use, values: Array, tap: Numbers) -> Array:
 
     Weights have the axes filters and channels, in a transposed layer channels and filters, and first that of groups.
     """
-    W = use("W")
-    weights = W[(..., *tap)] if layer.groups > 1 else W[(..., *tap)][None]
+    places: tuple[Any, ...] = (..., *tap)
+    weights = use("W")[places] if layer.groups > 1 else use("W")[places][None]
     weights = weights if hasattr(layer, "output_padding") else weights.swapaxes(1, 2)
     parts = np.split(values, layer.groups, axis=1)
     return np.concatenate([part @ matrix for part, matrix in zip(parts, weights, strict=True)], axis=1)
