@@ -7,18 +7,19 @@ definitions give at the same points. Where they differ, each layer is looked at 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import mpmath
 import numpy as np
 
-from nncodegen.certify.definitions import Made, Values, as_written, described_alone, is_defined, values_of
+from nncodegen.certify.definitions import Made, as_written, described_alone, is_defined, values_of
 from nncodegen.certify.exact import bind, many, run
 from nncodegen.certify.precision import Exact, climb, norm_of, outputs_of
 from nncodegen.certify.products import Array, zeros
 from nncodegen.certify.results import TRAINING, Examined, Found
-from nncodegen.certify.ulps import distance, precision_of
+from nncodegen.certify.ulps import LARGEST, distance, precision_of
 from nncodegen.describe import Describable, Network, Sequential
 from nncodegen.describe.describable import Named
 from nncodegen.ir import Program
@@ -27,6 +28,9 @@ from nncodegen.runtime.python.certificate import DEFINITIONS, HOLDS, WRONG, Faul
 AGREED = 1e-3
 """Units in the last place up to which a program agrees with definitions. Both are computed with many digits: what
 remains is rounding in the last of these, and constants that are written with as many digits as they have."""
+
+MISFITS = (ValueError, IndexError, KeyError)
+"""What definitions raise for parameters and inputs of other shapes than they expect."""
 
 
 @dataclass(frozen=True)
@@ -56,56 +60,73 @@ class Defined:
 
     def compare(self, examined: Examined) -> Iterator[Found]:
         """The error of outputs and loss of the program at a point, beside their definitions."""
-        found = self._both(examined)
+        try:
+            found = self._both(examined)
+        except MISFITS:  # what is described has other shapes, or other parameters
+            found = None, LARGEST
         if found is not None:
-            program, values = found
-            error = max(_errors(program, values, examined))
+            _, error = found
             verdict = HOLDS if error <= AGREED else WRONG
             yield Found(Figure(DEFINITIONS, examined.point.kind, error, 0.0, AGREED, verdict), examined)
 
     def fault(self, examined: Examined) -> Fault:
         """The first layer that differs from its definition at a point where the program does; or else the loss."""
-        found = self._both(examined)
-        assert found is not None
-        program, values = found
-        with mpmath.workdps(values.digits):
-            for made in values.values.made:
-                if not is_defined(made.layer):
-                    continue
-                pairs = zip(as_written(made.layer, made.use, made.inputs), made.results, strict=True)
-                for described, expected in pairs:
+        made: list[Made] = []
+        try:
+            found = self._both(examined)
+            values = found[0] if found else None
+            told = "they give no values"
+        except MISFITS as error:
+            values, told = None, f"they do not fit its parameters and shapes: {error!r}"
+        digits = values.digits if values else examined.exact.digits
+        with suppress(*MISFITS):
+            self._values(examined, digits, made)
+        with mpmath.workdps(digits):
+            for one in filter(lambda one: is_defined(one.layer), made):
+                for described, expected in zip(as_written(one.layer, one.use, one.inputs), one.results, strict=True):
                     if described.shape != expected.shape or _error(described, expected, examined) > AGREED:
-                        return self._named(examined, self._step_of(made), made.title, described, expected)
-        of_outputs, of_loss = _errors(program, values, examined)
-        if of_outputs <= AGREED < of_loss:
-            step = str(self.program.steps[-2])
-            return self._named(examined, step, "the loss", program.losses, values.exact.losses)
-        what = "what the layers give together"
-        step = self._text(self.program.outputs[0].tensor) or self.program.name
-        return self._named(examined, step, what, program.outputs, values.exact.outputs)
+                        return _named(examined, self._step_of(one), one.title, described, expected)
+        step = self._text(self.program.outputs[0].tensor)
+        if values is None:
+            return Fault("describe", step, examined.point.kind, LARGEST, f"by the definitions of the layers, {told}")
+        program = self._of_program(examined)
+        if _error(program.outputs, values.outputs, examined) > AGREED:
+            return _named(examined, step, "what the layers give together", program.outputs, values.outputs)
+        return _named(examined, str(self.program.steps[-2]), "the loss", program.losses, values.losses)
 
-    def _both(self, examined: Examined) -> tuple[Exact, _Computed] | None:
-        """The results of the program and of the definitions; None where the latter have none."""
-        program = examined.exact if self.whole else self._of_layers(examined)
-        values = self._computed(examined, program.digits)
-        if not values.exact.finite or max(_errors(program, values, examined)) > AGREED:  # for want of digits, perhaps
-            certain = climb(lambda digits: self._computed(examined, digits).exact)
+    def _both(self, examined: Examined) -> tuple[Exact, float] | None:
+        """What the definitions give, and the error of the program; None where they give no numbers."""
+        program = self._of_program(examined)
+        values = self._values(examined, program.digits)
+        error = _largest_error(program, values, examined)
+        if not values.finite or error > AGREED:  # for want of digits, perhaps
+            certain = climb(lambda digits: self._values(examined, digits))
             if certain is None:
                 return None
-            values = self._computed(examined, certain.digits)
-        return program, values
+            values, error = certain, _largest_error(program, certain, examined)
+        return values, error
 
-    def _computed(self, examined: Examined, digits: int) -> _Computed:
-        """What the definitions give, computed with so many digits."""
+    def _values(self, examined: Examined, digits: int, made: list[Made] | None = None) -> Exact:
+        """What the definitions give, computed with so many digits; ``made`` gets what each layer does."""
         point, training = examined.point, examined.programs.part == TRAINING
         with mpmath.workdps(digits), np.errstate(all="ignore"):
             X, Y = self._samples(examined)
             parameters = bind(self.program, self._parameters(point.parameters), X, Y)
-            values = values_of(self.model, parameters, X, Y, training)
-            losses = values.losses if self.whole else zeros([len(X)])
+            outputs, losses = values_of(self.model, parameters, X, Y, training, made)
+            losses = losses if self.whole else zeros([len(X)])
             if training:
                 losses = np.asarray([losses.sum() / len(losses)], dtype=object)
-            return _Computed(values, Exact(values.outputs, losses, zeros([0, 0]), digits), digits)
+            return Exact(outputs, losses, zeros([0, 0]), digits)
+
+    def _of_program(self, examined: Examined) -> Exact:
+        """What the described program gives; of its layers alone, where the loss is made of equations."""
+        if self.whole:
+            return examined.exact
+        digits = examined.exact.digits
+        with mpmath.workdps(digits):
+            X, Y = self._samples(examined)
+            values = run(self.program, bind(self.program, self._parameters(examined.point.parameters), X, Y))
+            return Exact(outputs_of(self.program, values), zeros([len(X)]), zeros([0, 0]), digits)
 
     def _parameters(self, parameters: Array) -> Array:
         return parameters[: self.program.parameter_count]
@@ -117,25 +138,6 @@ class Defined:
             return X, many(examined.point.Y)
         return X, zeros([len(X), sum(tensor.size for tensor in self.program.targets)])
 
-    def _of_layers(self, examined: Examined) -> Exact:
-        """The outputs of the layers as they are described, where the model has a loss of its own."""
-        digits = examined.exact.digits
-        with mpmath.workdps(digits):
-            X, Y = self._samples(examined)
-            values = run(self.program, bind(self.program, self._parameters(examined.point.parameters), X, Y))
-            return Exact(outputs_of(self.program, values), zeros([len(X)]), zeros([0, 0]), digits)
-
-    def _named(self, examined: Examined, step: str, what: str, found: Array, expected: Array) -> Fault:
-        kind = examined.point.kind
-        if found.shape != expected.shape:
-            shapes = f"its values have the shape {found.shape[1:]}, those of its definition {expected.shape[1:]}"
-            return Fault("describe", step, kind, 0.0, f"{kind}: {what} differs from its definition: {shapes}")
-        error = _error(found, expected, examined)
-        place = max(range(found.size), key=lambda k: abs(found.flat[k] - expected.flat[k]))
-        given, other = (mpmath.nstr(array.flat[place], 17) for array in (found, expected))
-        told = f"{kind}: {what} differs from its definition: it gives {given}, and not {other}"
-        return Fault("describe", step, kind, error, told)
-
     def _step_of(self, made: Made) -> str:
         """The step of the program that defines the output of a layer; if renamed there, that of the layer itself."""
         part, _, _ = described_alone(made.layer, made.use, made.inputs)
@@ -146,20 +148,22 @@ class Defined:
         return next((str(step) for step in self.program.steps if step.target.tensor == tensor), "")
 
 
-@dataclass(frozen=True)
-class _Computed:
-    """What the definitions give, as values with those of all layers, and as results."""
+def _named(examined: Examined, step: str, what: str, found: Array, expected: Array) -> Fault:
+    """The fault of what differs from its definition."""
+    kind = examined.point.kind
+    if found.shape != expected.shape:
+        shapes = f"its values have the shape {found.shape[1:]}, and not {expected.shape[1:]}"
+        return Fault("describe", step, kind, LARGEST, f"{kind}: {what} differs from its definition: {shapes}")
+    place = max(range(found.size), key=lambda k: abs(found.flat[k] - expected.flat[k]))
+    given, other = (mpmath.nstr(array.flat[place], 17) for array in (found, expected))
+    told = f"{kind}: {what} differs from its definition: it gives {given}, and not {other}"
+    return Fault("describe", step, kind, _error(found, expected, examined), told)
 
-    values: Values
-    exact: Exact
-    digits: int
 
-
-def _errors(program: Exact, values: _Computed, examined: Examined) -> tuple[float, float]:
-    """The errors of the outputs and of the loss."""
-    pairs = ((program.outputs, values.exact.outputs), (program.losses, values.exact.losses))
-    of_outputs, of_loss = (_error(found, expected, examined) for found, expected in pairs)
-    return of_outputs, of_loss
+def _largest_error(program: Exact, values: Exact, examined: Examined) -> float:
+    """The error of outputs and loss."""
+    pairs = ((program.outputs, values.outputs), (program.losses, values.losses))
+    return max(_error(found, expected, examined) for found, expected in pairs)
 
 
 def _error(found: Array, expected: Array, examined: Examined) -> float:

@@ -76,7 +76,7 @@ def results(model, training=False, samples=3):
     with mpmath.workdps(40):
         found = values_of(model, bind(program, parameters, X, Y), many(X), many(Y), training)
     outputs = np.hstack([values[e.tensor].reshape(samples, -1) for e in program.outputs])
-    expected = found.outputs.astype(float), float(sum(found.losses) / samples)
+    expected = found[0].astype(float), float(sum(found[1]) / samples)
     return (outputs, float(values[program.loss.tensor])), expected
 
 
@@ -130,8 +130,8 @@ def test_graphs():
     with mpmath.workdps(40):
         found = values_of(model, bind(program, parameters, X, Y), many(X), many(Y), training=False)
     outputs = np.hstack([values[e.tensor].reshape(3, -1) for e in program.outputs])
-    assert outputs == pytest.approx(found.outputs.astype(float), rel=1e-12, abs=1e-12)
-    assert float(values[program.loss.tensor]) == pytest.approx(float(sum(found.losses) / 3), rel=1e-12)
+    assert outputs == pytest.approx(found[0].astype(float), rel=1e-12, abs=1e-12)
+    assert float(values[program.loss.tensor]) == pytest.approx(float(sum(found[1]) / 3), rel=1e-12)
 
 
 def test_statistics():
@@ -184,6 +184,17 @@ def shifted_padding(patch):
     patch.setattr(windows.Windows, "along", shifted)
 
 
+def one_place_less(patch):
+    """There is one window less than there should be."""
+    along = windows.Windows.along
+
+    def fewer(self, call, axis, length):
+        window = along(self, call, axis, length)
+        return replace(window, places=window.places - 1)
+
+    patch.setattr(windows.Windows, "along", fewer)
+
+
 def swapped_gates(patch):
     """The gates z and r take each other's place."""
     gate = Recurrence.gate
@@ -226,6 +237,10 @@ PLANTED = {
         shifted_padding, lambda: Sequential([Dense(1), nn.Conv1D(1, 2, padding="same"), Dense(1)], (2, 1)),
         "h2[n, l, m] = ", "layer 2 (Conv1D) differs from its definition",
     ),
+    "places": Planted(
+        one_place_less, lambda: Sequential([nn.Conv1D(1, 2), nn.Flatten(), Dense(1)], (4, 1)),
+        "h1[n, ", "layer 1 (Conv1D) differs from its definition: its values have the shape (2, 1), and not (3, 1)",
+    ),
     "gates": Planted(
         swapped_gates, lambda: network(nn.GRU(1, name="gru1"), Dense(1), shape=(2, 1)),
         "last_gru1[n, ", "layer gru1 (GRU) differs from its definition",
@@ -242,7 +257,7 @@ PLANTED = {
 
 @pytest.mark.parametrize("what", PLANTED)
 def test_a_planted_fault_is_named(what, monkeypatch):
-    """Padding that is shifted, gates that are swapped, another count and another loss are found, and named."""
+    """Padding that is shifted, lost places, swapped gates, another count and another loss are found, and named."""
     planted = PLANTED[what]
     found, fault = examined(planted.model())
     assert fault is None

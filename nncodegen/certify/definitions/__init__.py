@@ -9,6 +9,6 @@ array for each input: of the shape (samples, ...), as what it returns.
 """
 
 from nncodegen.certify.definitions.kinds import is_defined
-from nncodegen.certify.definitions.network import Made, Values, as_written, described_alone, values_of
+from nncodegen.certify.definitions.network import Made, as_written, described_alone, values_of
 
-__all__ = ["Made", "Values", "as_written", "described_alone", "is_defined", "values_of"]
+__all__ = ["Made", "as_written", "described_alone", "is_defined", "values_of"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -36,23 +36,20 @@ class Made:
         return f"layer {self.use.name or self.use.number} ({type(self.layer).__name__})"
 
 
-@dataclass(frozen=True)
-class Values:
-    """Outputs (N, columns) and the loss of each sample (N,) of a model, and what its layers gave on the way."""
-
-    outputs: Array
-    losses: Array
-    made: tuple[Made, ...]
-
-
 def values_of(
-    model: Sequential | Network, parameters: Mapping[str, Array], X: Array, Y: Array, training: bool
-) -> Values:
-    """The values of a model for inputs (N, columns) and targets (N, columns), with parameters by their names.
+    model: Sequential | Network,
+    parameters: Mapping[str, Array],
+    X: Array,
+    Y: Array,
+    training: bool,
+    made: list[Made] | None = None,
+) -> tuple[Array, Array]:
+    """The outputs (N, columns) and the loss of each sample (N,) of a model, with parameters by their names.
 
-    In ``training``, statistics are those of the samples.
+    X (N, columns) are inputs, Y (N, columns) targets. In ``training``, statistics are those of the samples. ``made``
+    gets what each layer gives, one after the other.
     """
-    walk = _Walk(parameters, training)
+    walk = _Walk(parameters, training, [] if made is None else made)
     outputs = walk.stack(model, X) if isinstance(model, Sequential) else walk.graph(model, X)
     losses, weights = (model.loss, model.weights) if isinstance(model, Network) else ([model.loss], [1])
     columns = [output.reshape(len(X), -1) for output in outputs]
@@ -61,7 +58,7 @@ def values_of(
         mpmath.mpf(float(weight)) * loss_of(loss, output, target)
         for weight, loss, output, target in zip(weights, losses, outputs, targets, strict=True)
     ]
-    return Values(np.concatenate(columns, axis=1), np.sum(terms, axis=0), tuple(walk.made))
+    return np.concatenate(columns, axis=1), np.sum(terms, axis=0)
 
 
 @dataclass
@@ -70,7 +67,7 @@ class _Walk:
 
     parameters: Mapping[str, Array]
     training: bool
-    made: list[Made] = field(default_factory=list)
+    made: list[Made]
 
     def stack(self, model: Sequential, X: Array) -> list[Array]:
         """The output of a stack of layers."""

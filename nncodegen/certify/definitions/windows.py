@@ -16,9 +16,14 @@ from nncodegen.certify.products import Array, zeros
 Numbers = tuple[int, ...]
 
 
+def _of_axis(option: Any, axis: int) -> int:
+    """An option along one axis, which is given as one number for all axes, or as one for each."""
+    return int(option[axis] if np.ndim(option) else option)
+
+
 def _each(option: Any, axes: int) -> Numbers:
-    """An option that is one number for all axes, or one for each."""
-    return tuple(int(number) for number in np.broadcast_to(np.atleast_1d(option), (axes,)))
+    """The same along all axes."""
+    return tuple(_of_axis(option, axis) for axis in range(axes))
 
 
 def _channels_last(layer: Any, x: Array) -> Array:
@@ -39,10 +44,10 @@ def _extent(layer: Any, size: int, stride: int, dilation: int, length: int, axis
     if layer.padding == "same":
         count = (length + stride - 1) // stride
         return max(0, (count - 1) * stride + reach - length) // 2, count
-    before = reach - 1 if layer.padding == "causal" else 0
-    around = before
-    if not isinstance(layer.padding, str):
-        before = _each(layer.padding, axis + 1)[axis] if np.ndim(layer.padding) == 0 else int(layer.padding[axis])
+    if isinstance(layer.padding, str):
+        before = around = reach - 1 if layer.padding == "causal" else 0
+    else:
+        before = _of_axis(layer.padding, axis)
         around = 2 * before
     return before, (length + around - reach) // stride + 1
 
@@ -109,11 +114,12 @@ def _spread(layer: Any, size: int, stride: int, dilation: int, length: int, axis
     reach = dilation * (size - 1) + 1
     if layer.padding == "same":
         return max(0, reach - stride) // 2, length * stride
-    further = None if layer.output_padding is None else int(np.broadcast_to(layer.output_padding, (axis + 1,))[axis])
+    further = 0 if layer.output_padding is None else _of_axis(layer.output_padding, axis)
     if layer.padding == "valid":
-        return 0, (length - 1) * stride + (max(reach, stride) if further is None else reach + further)
-    cut = int(layer.padding if np.ndim(layer.padding) == 0 else layer.padding[axis])
-    return cut, (length - 1) * stride + reach - 2 * cut + (further or 0)
+        end = max(reach, stride) if layer.output_padding is None else reach + further
+        return 0, (length - 1) * stride + end
+    cut = _of_axis(layer.padding, axis)
+    return cut, (length - 1) * stride + reach - 2 * cut + further
 
 
 def _by_groups(layer: Any, use: Use, values: Array, tap: Numbers) -> Array:
@@ -123,7 +129,7 @@ def _by_groups(layer: Any, use: Use, values: Array, tap: Numbers) -> Array:
     """
     places: tuple[Any, ...] = (..., *tap)
     weights = use("W")[places] if layer.groups > 1 else use("W")[places][None]
-    weights = weights if hasattr(layer, "output_padding") else weights.swapaxes(1, 2)
+    weights = weights if hasattr(layer, "output_padding") else weights.swapaxes(1, 2)  # as (channels, filters)
     parts = np.split(values, layer.groups, axis=1)
     return np.concatenate([part @ matrix for part, matrix in zip(parts, weights, strict=True)], axis=1)
 
