@@ -15,9 +15,13 @@ from nncodegen.certify.points import Point
 from nncodegen.certify.precision import norm_of
 from nncodegen.certify.products import Array
 from nncodegen.certify.results import Examined, Found
-from nncodegen.certify.ulps import bound, distance
+from nncodegen.certify.ulps import LARGEST, bound, distance
 from nncodegen.module import Module
-from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, WRONG, Figure
+from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
+
+Lost = Callable[[Any], float | None]
+"""Gives, for a unit, how far results are apart whose steps are rounded another way; None where the precision cannot
+hold one of the steps."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Beside:
         return [examined.point, *beside]
 
     def found(self, name: str, machine: Sequence[Array], exact: Sequence[Array], unit: Any = None,
-               lost: Callable[[Any], float] | None = None) -> Iterator[Found]:  # fmt: skip
+               lost: Lost | None = None) -> Iterator[Found]:  # fmt: skip
         """The worst of several results; ``exact`` are those at the point, and at the points beside it."""
         first, *others = exact
         if not all(mpmath.isfinite(number) for part in exact for number in part.flat):
@@ -45,8 +49,11 @@ class Beside:
         allowed, verdict = bound(condition), HOLDS
         if error > allowed:
             spread = lost(unit) if lost else 0.0
-            verdict = DIGITS_LOST if error <= bound(spread) else WRONG
-            allowed = bound(spread) if verdict == DIGITS_LOST else allowed
+            if spread is None:
+                allowed, verdict = LARGEST, OUT_OF_RANGE
+            else:
+                verdict = DIGITS_LOST if error <= bound(spread) else WRONG
+                allowed = bound(spread) if verdict == DIGITS_LOST else allowed
         yield Found(Figure(name, self.examined.point.kind, error, condition, allowed, verdict), self.examined)
 
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 from nncodegen.build import build_plainly, load
 from nncodegen.certify.algebra import Algebra, first_fault
+from nncodegen.certify.defined import Defined
 from nncodegen.certify.others import compare_all
 from nncodegen.certify.results import TRAINING, Examined, Found
 from nncodegen.certify.scheduled import carried_out
 from nncodegen.certify.steps import DRAWN, Watch, compare_steps, watch
 from nncodegen.emit import Sources
-from nncodegen.runtime.python.certificate import HOLDS, OUT_OF_RANGE, WRONG, Fault, StepFigure
+from nncodegen.runtime.python.certificate import DEFINITIONS, HOLDS, OUT_OF_RANGE, WRONG, Fault, StepFigure
 from nncodegen.schedule import Schedule
 
 VERDICTS = (HOLDS, OUT_OF_RANGE, WRONG)
@@ -32,6 +33,7 @@ class Diagnosis:
     sources: Sources
     march: str
     watch: Watch | None
+    defined: Defined | None = None
     faults: list[Fault] = field(default_factory=list)
     steps: dict[str, tuple[StepFigure, Examined]] = field(default_factory=dict)
     scheduled: bool = False
@@ -54,6 +56,9 @@ class Diagnosis:
     def conclude(self, found: Iterable[Found]) -> tuple[Fault, ...]:
         """The first fault, in the order of the stages; none where nothing is wrong."""
         wrong = [one for one in found if one.figure.verdict == WRONG]
+        undefined = next((one for one in wrong if one.figure.quantity == DEFINITIONS), None)
+        if undefined and self.defined:
+            self.faults.insert(0, self.defined.fault(undefined.examined))
         steps = [figure for figure, _ in self.figures if figure.verdict == WRONG]
         if not self.faults and (wrong or steps):
             self.faults.append(self._of_the_machine(wrong))

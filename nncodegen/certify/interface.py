@@ -12,6 +12,7 @@ from typing import Any
 
 from nncodegen.build import Built, load, load_variant
 from nncodegen.certify.algebra import algebra_of
+from nncodegen.certify.defined import defined, unwrapped
 from nncodegen.certify.description import from_data, to_data
 from nncodegen.certify.diagnosis import Diagnosis
 from nncodegen.certify.differences import without_derivatives
@@ -182,6 +183,8 @@ def _examine(
     found: list[Found] = []
 
     def at(examined: Examined) -> None:
+        if diagnosis and diagnosis.defined:
+            found.extend(diagnosis.defined.compare(examined))
         for one in modules:
             found.extend(compare_all(one, examined))
         if diagnosis and examined.programs.part != REST:
@@ -199,12 +202,13 @@ def _certificate(
     if isinstance(model, _Known):  # whose own optimizers are rules without a function
         described = replace(described, updates=(*described.updates, *model.program.updates))
     plain = without_derivatives(described)
-    reference, what = given(model, plain)
+    network = defined(unwrapped(model), plain)
+    reference, what = given(unwrapped(model), plain, network)
     programs = Programs(reference, plain, simplified, described.updates)
     _check_identity(module, identity_of(described))
     algebra = algebra_of(reference, plain, without_derivatives(compiled["stabilize"]), compiled["differentiate"])
     steps = watch(replace(simplified, companions=()), march)
-    diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps)
+    diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps, network)
     extent = extent_of(programs, points)
     found, counts = _examine(module, path, programs, extent, seed, diagnosis)
     faults = diagnosis.conclude(found)
@@ -215,7 +219,7 @@ def _certificate(
         reference=what, digits=DIGITS, points=counts, rows=extent.rows, seed=seed, date=_now(),
         figures=figures(found, tuple(counts)),
         steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared,
-        left_out=left_out(described, simplified, steps is not None), faults=faults,
+        left_out=left_out(described, simplified, steps is not None, network), faults=faults,
         program=to_data(described),
     )  # fmt: skip
     try:

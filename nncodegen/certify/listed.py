@@ -45,18 +45,17 @@ class Listed:
         place = memory.kernel.place(target)
         whole = Grid({index: self._size(index) for index in target.indices if index not in self.given}, self.given)
         whole = whole.of_segment(window.time)
+        positions = memory.position(target, whole)
         memory.forget(target, whole)
-        if window.scatters:
-            begin = int(
-                self._places(target, Grid({}, {**self.given, **dict.fromkeys(self._own, np.asarray(0))}), False)
-            )
+        if window.scatters:  # all of the array is 0 at first: from where it lies, which no padding moves
+            begin = int(np.min(positions))
             sizes = [self._size(index) for index in target.indices[1:] if index not in window.given]
             memory.flat[place][begin : begin + prod(sizes) * memory.samples] = 0
         scale = 0.0
         for values in product(*(range(self._begin(i), self._begin(i) + self._size(i)) for i in window.positions)):
             at = {**self.given, **dict(zip(window.positions, map(np.asarray, values), strict=True))}
             scale += sum(self._position(grid, place) for grid in self._grids(at))
-        positions, what = memory.position(target, whole), "sums up to" if self._sums else "gives"
+        what = "sums up to" if self._sums else "gives"
         found = memory.at(place, positions)
         memory.flat[place][positions] = memory.check(
             target, found, whole, f"{what} another value", target, lambda: scale
@@ -111,11 +110,6 @@ class Listed:
     def _sums(self) -> bool:
         """Whether it sums over the samples."""
         return SAMPLE not in self.target.indices
-
-    @property
-    def _own(self) -> tuple[str, ...]:
-        """The indices of its positions and lists."""
-        return (*self.window.positions, *(index for indices in self.window.listed for index in indices))
 
     def _begin(self, index: str) -> int:
         """The first value of an index: that of a segment, if it goes over the steps of one."""

@@ -6,13 +6,13 @@ Second derivatives are differences of exact gradients, at a distance of 10**-60,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import mpmath
 import numpy as np
 
-from nncodegen.certify.beside import Beside, arguments
+from nncodegen.certify.beside import Beside, Lost, arguments
 from nncodegen.certify.conditions import shaken
 from nncodegen.certify.exact import bind, derivatives, many, run
 from nncodegen.certify.points import Point
@@ -99,13 +99,14 @@ class _Others(Beside):
             rows = np.sort(np.random.default_rng(self.examined.seed).choice(rows, WHOLE, replace=False))
         matrix = many(module.hessian(parameters, x, y)[rows])
         exact = [each[rows] for each in exact]
-        unit = self.examined.precision.ulp(norm_of(matrix))
+        finite = all(mpmath.isfinite(number) for number in matrix.flat)
+        unit = self.examined.precision.ulp(norm_of(matrix)) if finite else None
         yield from self.found("hessian", [np.sum(matrix * many(vector), axis=1)], exact, unit, lost)
 
-    def _lost(self, name: str, parameters: Array) -> Callable[[Any], float]:
-        """How far the results of a companion are apart in units, where each of its steps is rounded another way."""
+    def _lost(self, name: str, parameters: Array) -> Lost:
+        """How far the results of a companion are apart, where each of its steps is rounded another way."""
 
-        def spread(unit: Any) -> float:
+        def spread(unit: Any) -> float | None:
             program, point = _companion(self.examined.programs.simplified, name), self.examined.point
             if program is None:
                 return LARGEST
@@ -114,7 +115,7 @@ class _Others(Beside):
                 program, at, self.examined.exact.digits, self.examined.precision, self.examined.seed
             )
             if beyond or not first.finite:
-                return LARGEST
+                return None
             parts = [one.gradients if program.gradient else one.outputs for one in (first, *others)]
             return max(distance(part, parts[0], unit) for part in parts[1:])
 

@@ -33,7 +33,8 @@ class Exact:
     """Outputs (N, columns), losses (N,) and derivatives (N, P) of the loss of each row, and the digits that it took.
 
     With statistics of a batch there is one loss, that of the batch, and one row of derivatives. ``sizes`` are those of
-    the parameters that the derivatives belong to.
+    the parameters that the derivatives belong to, ``fields`` the derivatives by inputs and what else a module tells of
+    each sample: small ones are differences that take many digits.
     """
 
     outputs: Array
@@ -41,6 +42,7 @@ class Exact:
     gradients: Array
     digits: int
     sizes: tuple[int, ...] = ()
+    fields: tuple[Array, ...] = ()
 
     @property
     def finite(self) -> bool:
@@ -54,9 +56,10 @@ class Exact:
 
     @property
     def tensors(self) -> Iterator[Array]:
-        """What must be certain by itself: the outputs of each row, its loss, and its derivatives by each parameter."""
+        """What must be certain by itself: outputs, fields and loss of each row, and derivatives by each parameter."""
         yield from self.outputs
         yield from self.losses.reshape(-1, 1)
+        yield from self.fields
         for row in self.gradients:
             yield from np.split(row, np.cumsum(self.sizes)[:-1])
 
@@ -68,17 +71,18 @@ def parts_of(program: Program, samples: int) -> list[slice]:
 
 def evaluate_rows(program: Program, parameters: Array, X: Array, Y: Array, digits: int) -> Exact:
     """The results for each row by itself, or for a whole batch as if it were one, computed with so many digits."""
-    found = []
+    found, fields = [], list[Array]()
     with mpmath.workdps(digits):
         for rows in parts_of(program, len(X)):
             values = run(program, bind(program, parameters, X[rows], Y[rows]))
             found.append(
                 (outputs_of(program, values), values[program.loss.tensor].item(), gradient_of(program, values))
             )
+            fields += [values[element.tensor].reshape(-1) for element in program.fields]
     outputs, losses, gradients = zip(*found, strict=True)
     sizes = tuple(tensor.size for tensor in program.parameters)
     parts = np.concatenate(outputs), np.asarray(losses, dtype=object), np.asarray(gradients, dtype=object)
-    return Exact(*parts, digits, sizes)
+    return Exact(*parts, digits, sizes, tuple(fields))
 
 
 def outputs_of(program: Program, values: dict[str, Array]) -> Array:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nncodegen.certify.defined import Defined
 from nncodegen.certify.others import LARGEST_HESSIAN, WHOLE
 from nncodegen.ir import Program
 
 
-def left_out(described: Program, simplified: Program, steps: bool) -> tuple[str, ...]:
-    """What is not examined of a model; ``steps`` says whether its steps were compared one by one."""
-    return tuple(_left_out(described, simplified, steps))
+def left_out(described: Program, simplified: Program, steps: bool, network: Defined | None = None) -> tuple[str, ...]:
+    """What is not examined of a model; ``steps`` says whether its steps were compared one by one.
+
+    ``network`` are its layers beside their definitions, if it has any.
+    """
+    return tuple(_left_out(described, simplified, steps, network))
 
 
-def _left_out(described: Program, simplified: Program, steps: bool) -> Iterator[str]:
+def _left_out(described: Program, simplified: Program, steps: bool, network: Defined | None) -> Iterator[str]:
+    if network and network.as_written:
+        yield f"what is taken as you wrote it, since nothing else defines it: {', '.join(network.as_written)}"
     if not steps:
         yield "the steps one by one, which have very many values"
     elif described.statistics:

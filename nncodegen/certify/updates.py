@@ -69,7 +69,9 @@ class Updates(Beside):
             after = updated(rule, before, np.sum(gradients, axis=0) / len(gradients), numbers)
             return np.where(trained, after, before)
 
-        def lost(unit: Any) -> float:
+        def lost(unit: Any) -> float | None:
+            if examined.shaken[1]:
+                return None
             first, *others = map(after_it, examined.more_shaken)
             return max(distance(other, first, unit) for other in others)
 
@@ -93,14 +95,17 @@ class Updates(Beside):
             gradient: Array = evaluate_rows(program, one.parameters, one.X, one.Y, digits).gradients[0]
             return gradient
 
+        beyond: list[str] = []
+
         def rounded_gradient(way: int, one: Point) -> Array:
-            ways, _ = shaken(examined.programs.simplified, one, digits, examined.precision, examined.seed)
+            ways, step = shaken(examined.programs.simplified, one, digits, examined.precision, examined.seed)
+            beyond.append(step)
             gradient: Array = ways[way].gradients[0]
             return gradient
 
-        def lost(unit: Any) -> float:
+        def lost(unit: Any) -> float | None:
             first, *others = (through(examined.point, partial(rounded_gradient, way)) for way in range(WAYS))
-            return max(distance(other, first, unit) for other in others)
+            return None if any(beyond) else max(distance(other, first, unit) for other in others)
 
         found = _train(module, examined.point, len(examined.point.X), rule.name, 1)
         exact = [through(point, exact_gradient) for point in self.points]

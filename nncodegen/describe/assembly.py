@@ -24,9 +24,11 @@ class Assembly(NamedTuple):
 
     @property
     def extents(self) -> tuple[tuple[str, int], ...]:
-        """The sizes of indices that belong together by equations: these may follow from no tensor."""
+        """The sizes of indices that may follow from no tensor: of those in equations, and of axes that a step adds."""
         moved = [step for step in self.steps if step.where]
         found = {i for step in moved for i in (*step.indices, *(i for one in step.where for i in one.indices))}
+        for step in self.steps:
+            found |= set(step.target.indices).difference(*(element.indices for element in step.operands))
         return tuple((index, size) for index, size in self.sizes if index in found)
 
 

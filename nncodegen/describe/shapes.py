@@ -10,7 +10,7 @@ from typing import Any
 from nncodegen.describe.call import Call, Part, Shape, count, told
 from nncodegen.describe.layer import Standard, is_integer
 from nncodegen.errors import ModelError
-from nncodegen.ir import Element, Equation
+from nncodegen.ir import SAMPLE, Element, Equation
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,16 @@ def reshaped(call: Call, shape: Shape) -> Part:
         if len(before) == len(after) == 1:
             indices.append(before[0][0])
             continue
+        if not before:  # an axis of size 1 at the end: the values are the same under an index more
+            indices.append(call.index(1))
+            continue
         own = [(call.index(size), size) for size in after]
         indices += [index for index, _ in own]
         over += [index for index, _ in before]
         where.append(_same_place(before, own))
-    if not over:
-        return call.part(call.x)
-    return call.part(call.step("h", (call.x.indices[0], *indices), call.x, "sum", over, where))
+    if over:
+        return call.part(call.step("h", (SAMPLE, *indices), call.x, "sum", over, where))
+    return call.part(call.x) if shape == call.shape else call.output(call.x, (SAMPLE, *indices))
 
 
 def _same_place(before: Sequence[tuple[str, int]], after: Sequence[tuple[str, int]]) -> Equation:

@@ -18,7 +18,7 @@ from nncodegen.emit import Sources, identifier
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.files import MODULES
 from nncodegen.ir import Program
-from nncodegen.runtime.python.certificate import Certificate, certificate_beside
+from nncodegen.runtime.python.certificate import Certificate, Fault, cells, certificate_beside
 
 MISSING = Markup(
     "There is none beside the built module, in the cache or in generated/{name}: <code>build --certify</code>, or "
@@ -34,14 +34,18 @@ _FACTS = (
 
 @dataclass(frozen=True)
 class Shown:
-    """A certificate: what it says in a sentence, its facts, and the rows of its tables."""
+    """A certificate: what it says in sentences, its facts, the rows of its tables, and the words in these."""
 
     verdict: str
+    counts: tuple[str, ...]
+    exceptions: list[str]
     facts: list[tuple[str, str]]
     rows: list[dict[str, str]]
     steps: list[dict[str, str]]
     faults: list[str]
+    terms: tuple[tuple[str, str], ...]
     compared: str
+    left_out: str
     flags: str
 
 
@@ -52,16 +56,16 @@ def certificate_of(given: Any, program: Program) -> Shown | None:
     """
     if given is None:
         return None
-    read = _read(given)
     try:
-        if read["identity"] != program.identity:
-            raise ModelError(
-                f"the certificate is that of another model, or of another precision: {read['name']} in "
-                f"{read['precision']}; certify {program.name} anew"
-            )
-        return _shown(read)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"this is no certificate of a module: it lacks {error}") from error
+        found = Certificate.from_json(_read(given))
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    if found.identity != program.identity:
+        raise ModelError(
+            f"the certificate is that of another model, or of another precision: {found.name} in {found.precision}; "
+            f"certify {program.name} anew"
+        )
+    return _shown(found)
 
 
 def find_certificate(sources: Sources, program: Program) -> Certificate | None:
@@ -87,37 +91,48 @@ def _modules(sources: Sources, name: str) -> Iterator[Path]:
         yield from (path for path in sorted((Path("generated") / identifier(name)).iterdir()) if path.suffix in MODULES)
 
 
-def _read(given: Any) -> Mapping[str, Any]:
+def _read(given: Any) -> str:
+    """The JSON of a certificate."""
     if isinstance(given, str | PathLike):
         path = Path(given)
         try:
-            given = json.loads(path.read_text(encoding="utf-8"))
+            return path.read_text(encoding="utf-8")
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
             raise ModelError(f"{path} is damaged, or no certificate: {error}") from error
-    elif hasattr(given, "to_json"):
-        given = json.loads(given.to_json())
+    if isinstance(given, Certificate):
+        return given.to_json()
     if not isinstance(given, Mapping):
         raise ModelError(f"a certificate must be that of nn.certify or the path of its file, not {given!r}")
-    return given
+    return json.dumps(given)
 
 
-def _shown(read: Mapping[str, Any]) -> Shown:
-    rows, steps = ([_row(row) for row in read[name]] for name in ("figures", "steps"))
-    faults = [_fault(each) for each in read["faults"]]
-    holds = not faults and all(row["verdict"] != "wrong" for row in (*rows, *steps))
-    counts = read["points"]
-    points = f"{sum(counts.values())} points: " + ", ".join(f"{count} {kind}" for kind, count in counts.items())
+def _shown(read: Certificate) -> Shown:
+    counts = ", ".join(f"{count} {kind}" for kind, count in read.points.items())
     verdict = (
-        f"{'It holds' if holds else 'It does not hold'}: outputs, loss and every derivative of the built machine code "
-        f"were compared with exact values at {points}."
+        f"It {read.verdict}: outputs, loss and every derivative of the built machine code were compared with exact "
+        f"values at {sum(read.points.values())} points: {counts}."
     )
-    facts = [(title, _readable(str(read[name]))) for name, title in _FACTS if read.get(name)]
-    facts += [("kernels", ", ".join(read["variants"]))] if read.get("variants") else []
-    compared = str(read.get("compared", ""))
-    told = f"{compared[:1].upper()}{compared[1:]}." if compared else ""
-    return Shown(verdict, facts, rows, steps, faults, told, " ".join(read.get("flags", ())))
+    facts = [(title, _readable(str(value))) for name, title in _FACTS if (value := getattr(read, name))]
+    facts += [("kernels", ", ".join(read.variants))] if read.variants else []
+    rows = [dict(zip(_ROW, cells(figure), strict=True)) for figure in read.figures]
+    steps = [dict(zip(_STEP, cells(step), strict=True)) for step in read.steps]
+    return Shown(
+        verdict, read.counts, list(map(_sentence, read.exceptions)), facts, rows, steps,
+        [_fault(fault) for fault in read.faults], read.terms, _sentence(read.compared),
+        "; ".join(read.left_out), " ".join(read.flags),
+    )  # fmt: skip
+
+
+_STEP = ("step", "error", "condition", "bound", "verdict")
+_ROW = ("quantity", "kind", *_STEP[1:])
+"""The names of the cells of a row."""
+
+
+def _sentence(text: str) -> str:
+    """A text with a large letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
 def _readable(text: str) -> str:
@@ -126,11 +141,5 @@ def _readable(text: str) -> str:
     return f"{day} {time[:5]} UTC" if between and time.endswith("+00:00") else text
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, str]:
-    numbers = {name: f"{float(row[name]):.3g}" for name in ("error", "condition", "bound")}
-    texts = {name: str(row[name]) for name in ("quantity", "kind", "step", "verdict") if name in row}
-    return {**numbers, **texts}
-
-
-def _fault(fault: Mapping[str, Any]) -> str:
-    return f"Wrong since the stage {fault['stage']}, in the step {fault['step']}: {fault['message']}"
+def _fault(fault: Fault) -> str:
+    return f"Wrong since the stage {fault.stage}, in the step {fault.step}: {fault.message}"

@@ -36,6 +36,9 @@ def test_build_with_a_certificate(folder):
     """The command prints the certificate, and writes it beside the module; its first line says who wrote it."""
     place, printed = folder
     assert "certificate of curve, float64: holds" in printed
+    table = re.findall(r"  (holds|digits lost|out of range|wrong)$", printed, re.MULTILINE)
+    count, held = re.search(r"^(\d+) figures in the table: (\d+) hold", printed, re.MULTILINE).groups()
+    assert (int(count), int(held)) == (len(table), table.count("holds"))
     assert re.search(r"d_a +saturated +[0-9]", printed)
     assert re.search(r"update of adam +ordinary", printed)
     first = (place / "built" / "curve.certificate.json").read_text().splitlines()[0]
@@ -48,7 +51,7 @@ def test_a_report_finds_the_certificate(folder, commands):
     place, _ = folder
     done = run(commands, place, "report", "curve_model.py", "-o", "curve.html")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "It holds: outputs, loss and every derivative" in (place / "curve.html").read_text()
+    assert "outputs, loss and every derivative of the built machine code" in (place / "curve.html").read_text()
 
 
 @pytest.mark.thorough
@@ -59,7 +62,7 @@ def test_a_report_makes_a_certificate(folder, commands):
     (place / "new.py").write_text((place / "curve_model.py").read_text().replace("-b*x", "-4*b*x"))
     done = run(commands, place, "report", "new.py", "-o", "new.html", "--certify")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "It holds: outputs, loss and every derivative" in (place / "new.html").read_text()
+    assert "outputs, loss and every derivative of the built machine code" in (place / "new.html").read_text()
     done = run(commands, place, "report", "new.py", "-o", "new.html", "--certify", "--certificate", "any.json")
     assert done.returncode == 1
     assert "either makes a certificate or is given one" in done.stderr

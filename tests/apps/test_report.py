@@ -492,7 +492,7 @@ def test_certificates_are_shown_and_compared(tmp_path):
         "name": "enzyme", "precision": "float64", "identity": identity, "version": "0.1.0", "compiler": "gcc <12>",
         "flags": ["-O3"], "machine": "CPU", "variants": ["avx2"], "reference": "the formulas", "digits": 50,
         "points": {"ordinary": 8, "huge": 2}, "rows": 4, "date": "2026-01-01", "figures": [row], "steps": [step],
-        "faults": [],
+        "faults": [], "module": "0", "seed": 0, "compared": "each step", "left_out": ["penalties"], "program": {},
     }  # fmt: skip
     path = tmp_path / "enzyme.certificate.json"
     path.write_text(json.dumps(given))
@@ -500,7 +500,18 @@ def test_certificates_are_shown_and_compared(tmp_path):
     assert "It holds: outputs, loss and every derivative" in page
     assert "at 10 points: 8 ordinary, 2 huge." in page
     assert "<td>saturated</td>" in page
+    assert "<li>1 figure in the table: 1 hold, 0 wrong</li>" in page
+    assert "with parameters 5 to 50 times as large" in page
+    assert "Not examined: penalties." in page
     assert "gcc &lt;12&gt;" in page
+    lost = {
+        **given,
+        "figures": [row, {**row, "kind": "tiny", "error": 1e300, "bound": 1e300, "verdict": "digits lost"}],
+    }
+    page = nn.report(enzyme, certificate=lost).html
+    assert "It holds with exceptions: outputs" in page
+    assert "<li>2 figures in the table: 1 hold, 1 with digits lost, 0 wrong</li>" in page
+    assert "Digits lost (tiny: d_V). The formula cancels" in page
     wrong = {
         **given,
         "faults": [{"stage": "simplify", "step": "t1", "kind": "huge", "error": 1e9, "message": "a sign"}],

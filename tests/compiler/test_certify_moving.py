@@ -12,6 +12,7 @@ from nncodegen.certify import exact
 from nncodegen.certify.description import from_data, to_data
 from nncodegen.certify.differences import without_derivatives
 from nncodegen.certify.points import KINDS, Points
+from nncodegen.certify.precision import settled
 from nncodegen.certify.scheduled import carried_out
 from nncodegen.certify.steps import Watch, columns_of, compare_steps, watched
 from nncodegen.certify.ulps import precision_of
@@ -116,6 +117,20 @@ def test_derivatives_by_inputs():
             assert abs(values[name][0] / expected - 1) < mpmath.mpf(10) ** -50
 
 
+def test_small_derivatives_by_inputs():
+    """Where a derivative is next to 0, as of a saturated tanh, results are computed until it has fifty digits, too."""
+    program = without_derivatives(described(heat()))
+    parameters = np.array([310.0, 310.0, 0.5, 0.25, 0.0, 0.0, 1.0, 2.0, 0.1])
+    X, Y = np.array([[1.0, 0.5]]), np.array([[1.0, 1.0, 0.3]])
+    settled_there = settled(program, parameters, X, Y)
+    with mpmath.workdps(settled_there.digits):
+        found = exact.run(program, exact.bind(program, parameters, X, Y))["u_xx"][0]
+        squares = [(w, mpmath.tanh(310 + v * mpmath.mpf(0.5))) for w, v in ((1, 0.5), (2, 0.25))]
+        expected = sum(w * 310**2 * -2 * h * (1 - h**2) for w, h in squares)
+        assert 0 < abs(expected) < mpmath.mpf(10) ** -260
+        assert abs(found / expected - 1) < mpmath.mpf(10) ** -45
+
+
 def test_derivatives_through_a_recurrence():
     """The steps of a recurrence stand there as a whole for inputs that are moved: differences are what steps derive."""
     layers = [nn.Dense(4), nn.Reshape((2, 2)), nn.GRU(1)]
@@ -163,6 +178,30 @@ def batches():
 def test_the_schedule_of_what_moves_is_carried_out(model):
     """The loops of right schedules give the values of the program: lists of places, gathered rows, phases, and time."""
     stages = nn.compile_model(model(), until="schedule", fit=False)
+    point = point_of(stages["describe"])
+    assert carried_out(stages["schedule"], point.parameters, point.X, point.Y) is None
+
+
+def after_others(*layers, shape):
+    """Layers after another one, so that the derivatives by their inputs are scheduled as well."""
+    return nn.Sequential([nn.Dense(2, "tanh"), *layers, nn.Dense(1)], shape, name="after")
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ([nn.Conv1D(1, 4, strides=2, padding="same")], (1, 3)),
+        ([nn.Conv1D(2, 5, padding=2), nn.AveragePooling1D(2, strides=1, padding=1)], (1, 2)),
+        ([nn.Conv1D(1, 3, dilation_rate=2, padding="causal"), nn.MaxPooling1D(3, padding="same")], (2, 1)),
+        ([nn.Conv1DTranspose(2, 3, strides=2, padding="same"), nn.GRU(1)], (3, 1)),
+        ([nn.Conv2D(2, (3, 2), strides=(1, 2), padding="same"), nn.Conv2DTranspose(1, 3, padding=1)], (2, 3, 1)),
+        ([nn.Permute((2, 1)), nn.Conv1D(1, 3, padding="same", groups=1)], (4, 1)),
+        ([nn.Conv2D(2, 2, padding=1, groups=2, dilation_rate=2)], (1, 2, 1)),
+    ],
+)
+def test_windows_after_other_layers(layers, shape):
+    """Loops of padded windows are right after other layers as well, where what they scatter begins with its array."""
+    stages = nn.compile_model(after_others(*layers, shape=shape), until="schedule", fit=False)
     point = point_of(stages["describe"])
     assert carried_out(stages["schedule"], point.parameters, point.X, point.Y) is None
 

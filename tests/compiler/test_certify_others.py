@@ -1,5 +1,7 @@
 """Certificates of what a module has besides outputs and gradient: updates, Jacobians, Hessians."""
 
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import pytest
@@ -90,6 +92,18 @@ def test_what_is_a_little_off_is_wrong(examined, quick_compiler):
     wrong = {name for name, verdict in verdicts.items() if verdict == "wrong"}
     expected = {"updates one after the other", "update of one sample", "jacobian", "hessian", "hessian times a vector"}
     assert wrong == expected | {f"update of {name}" for name in OPTIMIZERS}
+
+
+def test_what_leaves_the_range_of_the_numbers(examined, quick_compiler):
+    """A training that ends as its loss overflows, and second derivatives of that, are out of range, and not wrong."""
+    programs, parameters = examined.programs, np.array([1e160, 1.0])
+    point = replace(examined.point, parameters=parameters)
+    exact = settled(programs.given, parameters, point.X, point.Y)
+    at = Examined(programs, point, exact, precision_of("float64"), 0, 1)
+    verdicts = {one.figure.quantity: one.figure.verdict for one in compare_all(built(ENZYME), at)}
+    assert "wrong" not in verdicts.values()
+    assert {verdicts[name] for name in ("loss", "update of sgd", "updates one after the other")} == {"out of range"}
+    assert verdicts["output"] == verdicts["jacobian"] == "holds"
 
 
 def test_exact_second_derivatives(examined, quick_compiler):

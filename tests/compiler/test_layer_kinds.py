@@ -60,6 +60,12 @@ LAYERS = {
     "flatten": (nn.Flatten(), (2, 3), lambda p, x: x.reshape(len(x), 6)),
     "reshape": (nn.Reshape((3, -1, 4)), (6, 2, 2), lambda p, x: x.reshape(len(x), 3, 2, 4)),
     "reshape of one": (nn.Reshape((1, 2, 1, 2, 1)), (4, 1), lambda p, x: x.reshape(len(x), 1, 2, 1, 2, 1)),
+    "an axis of one more": (nn.Reshape((-1, 1)), 5, lambda p, x: x[:, :, None]),
+    "axes of one more": (nn.Reshape((2, 3, 1, 1)), (2, 3), lambda p, x: x[:, :, :, None, None]),
+    "axes of one around": (nn.Reshape((1, 5, 1)), 5, lambda p, x: x[:, None, :, None]),
+    "axes of one moved": (nn.Reshape((1, 5)), (5, 1), lambda p, x: x.transpose(0, 2, 1)),
+    "an axis of one less": (nn.Reshape((5,)), (5, 1), lambda p, x: x[:, :, 0]),
+    "nothing but ones": (nn.Reshape((1, 1, 1)), 1, lambda p, x: x[:, None, None]),
     "permute": (nn.Permute((3, 1, 2)), (2, 3, 4), lambda p, x: x.transpose(0, 3, 1, 2)),
     "activation": (nn.Activation("softplus"), 3, lambda p, x: np.logaddexp(0, x)),
     "dense over the last axis": (Dense(2, "tanh"), (2, 3), lambda p, x: np.tanh(x @ p["W1"].T + p["b1"])),
@@ -95,6 +101,10 @@ def every():
     p = Dense(3)(nn.Flatten()(nn.GaussianNoise(0.1)(p)))
     again = Dense(3, "tanh", name="again")
     h = again(again(again(numbers))) + numbers
+    column = nn.Conv1D(1, 3, padding="same")(nn.Reshape((-1, 1))(numbers))  # axes of size 1, moved and joined
+    one = nn.MaxPooling1D(3)(column * nn.Permute((2, 1))(nn.Reshape((1, 3))(nn.Reshape((3, 1, 1))(again(numbers)))))
+    one = nn.concatenate([nn.Reshape((1, 1))(nn.GRU(1)(column)), Dense(1, "tanh")(one)], axis=1)
+    h = h * nn.Flatten()(nn.GlobalAveragePooling1D()(one))
     h = nn.BatchNormalization(frozen=True)(h) - nn.RBF(3)(h) * nn.Polynomial(3)(nn.Dropout(0.3)(h))
     return Network([tokens, picture, numbers], Dense(2, name="out")(nn.concatenate([t, p, h])), name="every")
 

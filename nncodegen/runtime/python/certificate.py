@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from typing import Any
 HOLDS, DIGITS_LOST, OUT_OF_RANGE, WRONG = "holds", "digits lost", "out of range", "wrong"
 """What is said of a figure: its error is explained by the condition of the function; or by digits that the formula
 itself loses between its steps; or values between them cannot be represented; or nothing explains it."""
+
+DEFINITIONS = "definitions"
+"""The quantity of a figure that compares the described program with the definitions of layers and losses."""
 
 
 @dataclass(frozen=True)
@@ -120,37 +125,89 @@ class Certificate:
         return not self.faults and WRONG not in verdicts
 
     @property
+    def verdict(self) -> str:
+        """The certificate in a word: "holds", "holds with exceptions" or "does not hold".
+
+        An exception is a figure that lost digits or is out of range: its formula does that, in this precision, whoever
+        computes it.
+        """
+        if not self.holds:
+            return "does not hold"
+        return "holds with exceptions" if any(one.verdict != HOLDS for one in self.figures) else "holds"
+
+    @property
     def worst(self) -> Figure | None:
         """The figure that comes nearest to its bound, among those that have one."""
         told = [figure for figure in self.figures if figure.verdict != OUT_OF_RANGE]
         return max(told, key=lambda figure: figure.error / figure.bound, default=None)
 
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """How many figures there are of each verdict, and how many steps, in words."""
+        found = [_counted(self.figures, "figure in the table", "figures in the table")]
+        return (*found, _counted(self.steps, "step", "steps")) if self.steps else tuple(found)
+
+    @property
+    def exceptions(self) -> tuple[str, ...]:
+        """The figures, and wrong steps, that do not hold, by their verdict; each with what that means, in words."""
+        found = []
+        for verdict, meaning in MEANINGS.items():
+            names: dict[str, list[str]] = {}
+            for figure in self.figures:
+                if figure.verdict == verdict:
+                    names.setdefault(figure.kind, []).append(figure.quantity)
+            told = [f"{kind}: {_listed(quantities)}" for kind, quantities in names.items()]
+            steps = [step.step.partition(" = ")[0] for step in self.steps if step.verdict == verdict == WRONG]
+            told += [f"steps: {_listed(steps)}"] if steps else []
+            found += [f"{verdict} ({'; '.join(told)}). {meaning}"] if told else []
+        return tuple(found)
+
+    @property
+    def terms(self) -> tuple[tuple[str, str], ...]:
+        """The words of the table, each with what it means."""
+        kinds = {figure.kind for figure in self.figures}
+        quantities = [figure.quantity for figure in self.figures]
+        known = [(name, told) for name, told in QUANTITIES.items() if any(one.startswith(name) for one in quantities)]
+        digits = -math.log10(EPSILONS[self.precision])
+        error = (
+            f"how far the module is from the exact value, in units in the last place (ulp): 1 ulp is the spacing of "
+            f"{self.precision} numbers there, about the {digits:.0f}th digit. Of an array, the norm of the differences"
+        )
+        points = "; ".join(f"{kind}: {told}" for kind, told in KINDS.items() if kind in kinds)
+        return (("error", error), ("condition", CONDITION), ("bound", BOUND), ("points", points), *known)
+
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {kind}" for kind, count in self.points.items())
+        verdict = self.verdict if self.holds else self.verdict.upper()
         lines = [
-            f"certificate of {self.name}, {self.precision}: {'holds' if self.holds else 'DOES NOT HOLD'}",
+            f"certificate of {self.name}, {self.precision}: {verdict}",
+            *self.counts,
+            *(_wrapped(each) for each in self.exceptions),
+            *(f"\n{fault}" for fault in self.faults),
             "",
             f"model      {self.identity}",
             f"module     {self.module}",
             f"compiled   by nncodegen {self.version} with {self.compiler}",
-            f"examined   {', '.join(self.variants)} on {self.machine}, {self.date}",
+            f"examined   kernels for {', '.join(self.variants)} on {self.machine}, {self.date}",
             f"against    {self.reference}, to {self.digits} digits",
             f"at points  {counts}; {self.rows} samples each, seed {self.seed}",
             "",
             *_table(self.figures),
+            "",
+            *(_wrapped(f"{name:<13}{told}", " " * 13) for name, told in self.terms),
         ]
-        lines += [f"\nsteps: {_summary(self.steps)}"] if self.steps else []
-        lines += [self.compared] if self.compared else []
-        lines += [f"not examined: {'; '.join(self.left_out)}"] if self.left_out else []
-        lines += [f"\n{fault}" for fault in self.faults]
+        lines += [f"\n{_summary(self.steps)}"] if self.steps else []
+        lines += [_wrapped(self.compared)] if self.compared else []
+        lines += [_wrapped(f"not examined: {'; '.join(self.left_out)}")] if self.left_out else []
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in COLUMNS)
         rows = "".join(
-            f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in _cells(figure))}</tr>" for figure in self.figures
+            f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in cells(figure))}</tr>" for figure in self.figures
         )
-        title = f"certificate of {_escaped(self.name)}, {self.precision}: {'holds' if self.holds else 'does not hold'}"
+        told = _escaped(" ".join(f"{each}." for each in self.counts))
+        title = f"certificate of {_escaped(self.name)}, {self.precision}: {self.verdict}. {told}"
         return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
     def to_json(self) -> str:
@@ -176,16 +233,94 @@ VERSION = 3
 
 ABOUT = f"Generated by nncodegen: the certificate of a module, format {VERSION}"
 
-COLUMNS = ("quantity", "points", "error in ulp", "condition", "bound", "")
+COLUMNS = ("quantity", "points", "error in ulp", "condition", "bound", "verdict")
+
+SMALLEST = 0.001
+"""What is written for numbers between 0 and it: less than that of a unit in the last place says no more."""
+
+TOLD = 8
+"""The exceptions of a kind that are named before the table, which has them all."""
+
+LARGEST = 1e300
+"""What stands for an error that is no number, and for a bound where there is none."""
+
+EPSILONS = {"float64": 2.0**-52, "float32": 2.0**-23}
+
+MEANINGS = {
+    WRONG: "Nothing explains these errors: neither the condition, nor rounding, nor the range of the numbers.",
+    DIGITS_LOST: "The formula cancels between its steps, or passes through values too small to be held: where each "
+    "step is rounded in another way, the result moves as far. That is no fault of the module; another form of the "
+    "formula, or float64 in place of float32, may keep the digits.",
+    OUT_OF_RANGE: "A value on the way is larger than the largest number of this precision, so that what follows is "
+    "infinite or not a number. That is no fault of the module; smaller parameters, inputs or learning rates avoid it.",
+}
+"""What is said of figures that do not simply hold."""
+
+CONDITION = (
+    "by how many ulp the exact value itself moves where all parameters, inputs and targets move by 1 ulp at most: "
+    "rounding of arguments is magnified by that in every program"
+)
+
+BOUND = (
+    "16 ulp, and 16 more for each unit of condition: a smaller error holds. Where digits are lost, what rounding of "
+    "the steps explains; where a value is out of range, none"
+)
+
+KINDS = {
+    "ordinary": "about the initial parameters",
+    "saturated": "with parameters 5 to 50 times as large",
+    "huge": "with parameters or inputs 10**2 to 10**5 times as large",
+    "tiny": "with parameters or inputs 10**-3 to 10**-12 times as large",
+    "at branches": "where a condition, an absolute value or a maximum changes over, or next to that",
+}
+"""The kinds of points."""
+
+QUANTITIES = {
+    DEFINITIONS: "outputs and loss of the described program beside definitions of layers and losses that the compiler "
+    "has no part in. Both are exact, so that the error is next to 0, or there is a fault",
+    "d_": "derivative of the loss by a parameter: d_W1 by W1",
+    "update": "parameters after an update of an optimizer with the learning rate 1",
+    "jacobian": "derivatives of the outputs by all parameters",
+    "hessian": "second derivatives of the loss: the product with a vector, and the matrix",
+    "derivatives": "derivatives of an output by inputs",
+}
+"""What quantities are, by how their names begin; the others are outputs and losses."""
 
 
-def _cells(figure: Figure) -> tuple[str, ...]:
-    numbers = (f"{number:.3g}" for number in (figure.error, figure.condition, figure.bound))
-    return figure.quantity, figure.kind, *numbers, figure.verdict
+def _counted(rows: Sequence[Figure | StepFigure], one: str, many: str) -> str:
+    """How many rows there are, and how many of each verdict."""
+    verdicts = [row.verdict for row in rows]
+    told = [f"{verdicts.count(HOLDS)} hold", f"{verdicts.count(WRONG)} wrong"]
+    words = {DIGITS_LOST: f"with {DIGITS_LOST}", OUT_OF_RANGE: OUT_OF_RANGE}
+    told[1:1] = [f"{n} {word}" for verdict, word in words.items() if (n := verdicts.count(verdict))]
+    return f"{len(rows)} {one if len(rows) == 1 else many}: {', '.join(told)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    further = len(names) - TOLD
+    return ", ".join(names[:TOLD]) + (f" and {further} more" if further > 0 else "")
+
+
+def _wrapped(text: str, behind: str = "    ") -> str:
+    return textwrap.fill(text, 110, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False)
+
+
+def number(value: float, otherwise: str) -> str:
+    """A number of a figure, as text; ``otherwise`` where it stands for none."""
+    if value >= LARGEST:
+        return otherwise
+    return f"<{SMALLEST}" if 0 < value < SMALLEST else f"{value:.3g}"
+
+
+def cells(figure: Figure | StepFigure) -> tuple[str, ...]:
+    """A row of the table: the quantity and the kind of points, or a step; the numbers, and the verdict."""
+    names = (figure.quantity, figure.kind) if isinstance(figure, Figure) else (figure.step,)
+    error, condition = number(figure.error, "no number"), number(figure.condition, "no number")
+    return *names, error, condition, number(figure.bound, "none"), figure.verdict
 
 
 def _table(figures: tuple[Figure, ...]) -> list[str]:
-    rows = [COLUMNS, *map(_cells, figures)]
+    rows = [COLUMNS, *map(cells, figures)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(COLUMNS))]
     return [
         "  ".join(
@@ -197,10 +332,17 @@ def _table(figures: tuple[Figure, ...]) -> list[str]:
 
 
 def _summary(steps: tuple[StepFigure, ...]) -> str:
-    worst = max(steps, key=lambda one: one.error / one.bound)
-    return (
-        f"the worst of {len(steps)}, {worst.error:.3g} ulp with condition {worst.condition:.3g}, is\n    {worst.step}"
-    )
+    """The steps in words: the worst of them, and what it means that some have no number."""
+    known = [step for step in steps if step.verdict != OUT_OF_RANGE]
+    told = []
+    if known:
+        worst = max(known, key=lambda one: one.error / one.bound)
+        error, bound = number(worst.error, "no number"), number(worst.bound, "none")
+        told = [f"steps: the worst of {len(steps)} has an error of {error} ulp, bound {bound}:", f"    {worst.step}"]
+    beyond = [step.step.partition(" = ")[0] for step in steps if step.verdict == OUT_OF_RANGE]
+    ways = "which does not matter where what follows from them holds in the table, as 1/(1 + exp(1000)) is 0"
+    rest = [_wrapped(f"out of range at some points: {_listed(beyond)}, {ways}")] if beyond else []
+    return "\n".join([*told, *rest])
 
 
 def _escaped(text: str) -> str:

@@ -1,0 +1,192 @@
+"""A network beside the definitions of its layers and losses: a fault of the stage ``describe`` is found, and named.
+
+The described program is evaluated in many digits elsewhere; here, its outputs and its loss are compared with what the
+definitions give at the same points. Where they differ, each layer is looked at by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from nncodegen.certify.definitions import Made, as_written, described_alone, is_defined, values_of
+from nncodegen.certify.exact import bind, many, run
+from nncodegen.certify.precision import Exact, climb, norm_of, outputs_of
+from nncodegen.certify.products import Array, zeros
+from nncodegen.certify.results import TRAINING, Examined, Found
+from nncodegen.certify.ulps import LARGEST, distance, precision_of
+from nncodegen.describe import Describable, Network, Sequential
+from nncodegen.describe.describable import Named
+from nncodegen.ir import Program
+from nncodegen.runtime.python.certificate import DEFINITIONS, HOLDS, WRONG, Fault, Figure
+
+AGREED = 1e-3
+"""Units in the last place up to which a program agrees with definitions. Both are computed with many digits: what
+remains is rounding in the last of these, and constants that are written with as many digits as they have."""
+
+MISFITS = (ValueError, IndexError, KeyError)
+"""What definitions raise for parameters and inputs of other shapes than they expect."""
+
+
+@dataclass(frozen=True)
+class Defined:
+    """A network whose layers have definitions, and its described program.
+
+    ``whole`` says whether the loss has a definition as well. Where it is made of equations, the layers alone are
+    examined, as a network of their own with the same parameters one after the other.
+    """
+
+    model: Sequential | Network
+    program: Program
+    whole: bool = True
+
+    @property
+    def as_written(self) -> tuple[str, ...]:
+        """What has no definition but the user's own, in words."""
+        layers = [(number, layer) for number, (_, layer) in enumerate(self.model.numbered, start=1)]
+        found = [f"layer {number} ({type(layer).__name__})" for number, layer in layers if not is_defined(layer)]
+        found += [f"the activation of layer {k}" for k, layer in layers if callable(getattr(layer, "activation", ""))]
+        losses = self.model.loss if isinstance(self.model, Network) else [self.model.loss]
+        return (
+            *found,
+            *([] if self.whole else ["the equations"]),
+            *(["the loss"] if any(map(callable, losses)) else []),
+        )
+
+    def compare(self, examined: Examined) -> Iterator[Found]:
+        """The error of outputs and loss of the program at a point, beside their definitions."""
+        try:
+            found = self._both(examined)
+        except MISFITS:  # what is described has other shapes, or other parameters
+            found = None, LARGEST
+        if found is not None:
+            _, error = found
+            verdict = HOLDS if error <= AGREED else WRONG
+            yield Found(Figure(DEFINITIONS, examined.point.kind, error, 0.0, AGREED, verdict), examined)
+
+    def fault(self, examined: Examined) -> Fault:
+        """The first layer that differs from its definition at a point where the program does; or else the loss."""
+        made: list[Made] = []
+        try:
+            found = self._both(examined)
+            values = found[0] if found else None
+            told = "they give no values"
+        except MISFITS as error:
+            values, told = None, f"they do not fit its parameters and shapes: {error!r}"
+        digits = values.digits if values else examined.exact.digits
+        with suppress(*MISFITS):
+            self._values(examined, digits, made)
+        with mpmath.workdps(digits):
+            for one in filter(lambda one: is_defined(one.layer), made):
+                for described, expected in zip(as_written(one.layer, one.use, one.inputs), one.results, strict=True):
+                    if described.shape != expected.shape or _error(described, expected, examined) > AGREED:
+                        return _named(examined, self._step_of(one), one.title, described, expected)
+        step = self._text(self.program.outputs[0].tensor)
+        if values is None:
+            return Fault("describe", step, examined.point.kind, LARGEST, f"by the definitions of the layers, {told}")
+        program = self._of_program(examined)
+        if _error(program.outputs, values.outputs, examined) > AGREED:
+            return _named(examined, step, "what the layers give together", program.outputs, values.outputs)
+        return _named(examined, str(self.program.steps[-2]), "the loss", program.losses, values.losses)
+
+    def _both(self, examined: Examined) -> tuple[Exact, float] | None:
+        """What the definitions give, and the error of the program; None where they give no numbers."""
+        program = self._of_program(examined)
+        values = self._values(examined, program.digits)
+        error = _largest_error(program, values, examined)
+        if not values.finite or error > AGREED:  # for want of digits, perhaps
+            certain = climb(lambda digits: self._values(examined, digits))
+            if certain is None:
+                return None
+            values, error = certain, _largest_error(program, certain, examined)
+        return values, error
+
+    def _values(self, examined: Examined, digits: int, made: list[Made] | None = None) -> Exact:
+        """What the definitions give, computed with so many digits; ``made`` gets what each layer does."""
+        point, training = examined.point, examined.programs.part == TRAINING
+        with mpmath.workdps(digits), np.errstate(all="ignore"):
+            X, Y = self._samples(examined)
+            parameters = bind(self.program, self._parameters(point.parameters), X, Y)
+            outputs, losses = values_of(self.model, parameters, X, Y, training, made)
+            losses = losses if self.whole else zeros([len(X)])
+            if training:
+                losses = np.asarray([losses.sum() / len(losses)], dtype=object)
+            return Exact(outputs, losses, zeros([0, 0]), digits)
+
+    def _of_program(self, examined: Examined) -> Exact:
+        """What the described program gives; of its layers alone, where the loss is made of equations."""
+        if self.whole:
+            return examined.exact
+        digits = examined.exact.digits
+        with mpmath.workdps(digits):
+            X, Y = self._samples(examined)
+            values = run(self.program, bind(self.program, self._parameters(examined.point.parameters), X, Y))
+            return Exact(outputs_of(self.program, values), zeros([len(X)]), zeros([0, 0]), digits)
+
+    def _parameters(self, parameters: Array) -> Array:
+        return parameters[: self.program.parameter_count]
+
+    def _samples(self, examined: Examined) -> tuple[Array, Array]:
+        """Inputs and targets as numbers of mpmath; targets of 0 where the loss is made of equations."""
+        X = many(examined.point.X)
+        if self.whole:
+            return X, many(examined.point.Y)
+        return X, zeros([len(X), sum(tensor.size for tensor in self.program.targets)])
+
+    def _step_of(self, made: Made) -> str:
+        """The step of the program that defines the output of a layer; if renamed there, that of the layer itself."""
+        part, _, _ = described_alone(made.layer, made.use, made.inputs)
+        own = next((str(step) for step in part.steps if step.target == part.output), made.title)
+        return self._text(part.output.tensor) or own
+
+    def _text(self, tensor: str) -> str:
+        return next((str(step) for step in self.program.steps if step.target.tensor == tensor), "")
+
+
+def _named(examined: Examined, step: str, what: str, found: Array, expected: Array) -> Fault:
+    """The fault of what differs from its definition."""
+    kind = examined.point.kind
+    if found.shape != expected.shape:
+        shapes = f"its values have the shape {found.shape[1:]}, and not {expected.shape[1:]}"
+        return Fault("describe", step, kind, LARGEST, f"{kind}: {what} differs from its definition: {shapes}")
+    place = max(range(found.size), key=lambda k: abs(found.flat[k] - expected.flat[k]))
+    given, other = (mpmath.nstr(array.flat[place], 17) for array in (found, expected))
+    told = f"{kind}: {what} differs from its definition: it gives {given}, and not {other}"
+    return Fault("describe", step, kind, _error(found, expected, examined), told)
+
+
+def _largest_error(program: Exact, values: Exact, examined: Examined) -> float:
+    """The error of outputs and loss."""
+    pairs = ((program.outputs, values.outputs), (program.losses, values.losses))
+    return max(_error(found, expected, examined) for found, expected in pairs)
+
+
+def _error(found: Array, expected: Array, examined: Examined) -> float:
+    """The largest error of a sample, in units in the last place of the norm of its values."""
+    rows = zip(found.reshape(len(found), -1), expected.reshape(len(expected), -1), strict=True)
+    precision = precision_of(examined.programs.described.precision)
+    return max(distance(one, other, precision.ulp(norm_of(other))) for one, other in rows)
+
+
+def defined(model: Any, described: Program) -> Defined | None:
+    """A model with the definitions of its layers; None where it is no network, or one that describes itself anew."""
+    if type(model) is Network:
+        return Defined(model, described)
+    if type(model) is not Sequential:
+        return None
+    if model.physics is None:
+        return Defined(model, described)
+    layers = Sequential(model.layers, len(model.physics.inputs), name=model.name)
+    return Defined(layers, layers.describe(), whole=False)
+
+
+def unwrapped(model: Describable) -> Describable:
+    """A model without the other names that it was given."""
+    while isinstance(model, Named):
+        model = model.model
+    return model

@@ -1,0 +1,186 @@
+"""Convolutions, their transposes, and pools: one window after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from nncodegen.certify.definitions.functions import activated
+from nncodegen.certify.definitions.use import Use
+from nncodegen.certify.products import Array, zeros
+
+Numbers = tuple[int, ...]
+
+
+def _of_axis(option: Any, axis: int) -> int:
+    """An option along one axis, which is given as one number for all axes, or as one for each."""
+    return int(option[axis] if np.ndim(option) else option)
+
+
+def _each(option: Any, axes: int) -> Numbers:
+    """The same along all axes."""
+    return tuple(_of_axis(option, axis) for axis in range(axes))
+
+
+def _channels_last(layer: Any, x: Array) -> Array:
+    return np.moveaxis(x, 1, -1) if layer.data_format == "channels_first" else x
+
+
+def _as_given(layer: Any, result: Array) -> Array:
+    return np.moveaxis(result, -1, 1) if layer.data_format == "channels_first" else result
+
+
+def _extent(layer: Any, size: int, stride: int, dilation: int, length: int, axis: int) -> tuple[int, int]:
+    """How far before an axis the first window begins, and how many windows there are.
+
+    "same" makes as many windows as there are values, divided by the stride and rounded up, with half of the padding
+    that this takes before them, rounded down; "causal" pads before them alone; a number, on both sides.
+    """
+    reach = dilation * (size - 1) + 1
+    if layer.padding == "same":
+        count = (length + stride - 1) // stride
+        return max(0, (count - 1) * stride + reach - length) // 2, count
+    if isinstance(layer.padding, str):
+        before = around = reach - 1 if layer.padding == "causal" else 0
+    else:
+        before = _of_axis(layer.padding, axis)
+        around = 2 * before
+    return before, (length + around - reach) // stride + 1
+
+
+def _windows(counts: Numbers, before: Numbers, strides: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
+    """The place of each window, and where it begins."""
+    for place in product(*map(range, counts)):
+        yield place, tuple(i * stride - first for i, stride, first in zip(place, strides, before, strict=True))
+
+
+def _taps(size: Numbers, dilation: Numbers, begin: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
+    """The number of each value in a window, and where it lies."""
+    for tap in product(*map(range, size)):
+        yield tap, tuple(first + r * apart for first, r, apart in zip(begin, tap, dilation, strict=True))
+
+
+def _at(place: Numbers) -> tuple[Any, ...]:
+    """What takes the values of all samples and channels at a place."""
+    return (slice(None), *place)
+
+
+def _inside(where: Numbers, lengths: Numbers) -> bool:
+    return all(0 <= place < length for place, length in zip(where, lengths, strict=True))
+
+
+# --- convolutions ------------------------------------------------------------------------------------------------
+
+
+def convolution(layer: Any, use: Use, x: Array) -> Array:
+    """activation(b[o] + sum W[o, c, r]*x[stride*i + dilation*r - padding, c]), where x is 0 outside of its axes."""
+    x, axes = _channels_last(layer, x), x.ndim - 2
+    size, strides, dilation = (_each(o, axes) for o in (layer.kernel_size, layer.strides, layer.dilation_rate))
+    lengths = x.shape[1:-1]
+    extents = [_extent(layer, size[k], strides[k], dilation[k], lengths[k], k) for k in range(axes)]
+    before, counts = zip(*extents, strict=True)
+    s = zeros([len(x), *counts, layer.filters])
+    for place, begin in _windows(counts, before, strides):
+        for tap, where in _taps(size, dilation, begin):
+            if _inside(where, lengths):
+                s[_at(place)] += _by_groups(layer, use, x[_at(where)], tap)
+    return _finished(layer, use, s)
+
+
+def transposed(layer: Any, use: Use, x: Array) -> Array:
+    """activation(b + windows of weights, each times one value of the input, added up strides apart).
+
+    The padding is cut off: before the result, half of what windows reach beyond the strides for "same".
+    """
+    x, axes = _channels_last(layer, x), x.ndim - 2
+    size, strides, dilation = (_each(o, axes) for o in (layer.kernel_size, layer.strides, layer.dilation_rate))
+    lengths = x.shape[1:-1]
+    extents = [_spread(layer, size[k], strides[k], dilation[k], lengths[k], k) for k in range(axes)]
+    before, counts = zip(*extents, strict=True)
+    s = zeros([len(x), *counts, layer.filters])
+    for place, begin in _windows(lengths, before, strides):
+        for tap, where in _taps(size, dilation, begin):
+            if _inside(where, counts):
+                s[_at(where)] += _by_groups(layer, use, x[_at(place)], tap)
+    return _finished(layer, use, s)
+
+
+def _spread(layer: Any, size: int, stride: int, dilation: int, length: int, axis: int) -> tuple[int, int]:
+    """What is cut off before the result of a transposed layer along an axis, and its length."""
+    reach = dilation * (size - 1) + 1
+    if layer.padding == "same":
+        return max(0, reach - stride) // 2, length * stride
+    further = 0 if layer.output_padding is None else _of_axis(layer.output_padding, axis)
+    if layer.padding == "valid":
+        end = max(reach, stride) if layer.output_padding is None else reach + further
+        return 0, (length - 1) * stride + end
+    cut = _of_axis(layer.padding, axis)
+    return cut, (length - 1) * stride + reach - 2 * cut + further
+
+
+def _by_groups(layer: Any, use: Use, values: Array, tap: Numbers) -> Array:
+    """The channels of a place (samples, channels) times the weights of one tap, each group of them by itself.
+
+    Weights have the axes filters and channels, in a transposed layer channels and filters, and first that of groups.
+    """
+    places: tuple[Any, ...] = (..., *tap)
+    weights = use("W")[places] if layer.groups > 1 else use("W")[places][None]
+    weights = weights if hasattr(layer, "output_padding") else weights.swapaxes(1, 2)  # as (channels, filters)
+    parts = np.split(values, layer.groups, axis=1)
+    return np.concatenate([part @ matrix for part, matrix in zip(parts, weights, strict=True)], axis=1)
+
+
+def _finished(layer: Any, use: Use, s: Array) -> Array:
+    """activation(s + b); a softmax is over the last axis, as the user has it."""
+    return activated(layer.activation, _as_given(layer, s + use("b") if layer.bias else s))
+
+
+# --- pools -------------------------------------------------------------------------------------------------------
+
+
+def pool(of_window: Callable[[Any, list[Array], int], Array]) -> Callable[[Any, Use, Array], Array]:
+    """A function of the values of each window; what lies outside of the axes is no value."""
+
+    def pooled(layer: Any, use: Use, x: Array) -> Array:
+        x, axes = _channels_last(layer, x), x.ndim - 2
+        size = _each(layer.pool_size, axes)
+        strides = size if layer.strides is None else _each(layer.strides, axes)
+        lengths, near = x.shape[1:-1], (1,) * axes
+        extents = [_extent(layer, size[k], strides[k], 1, lengths[k], k) for k in range(axes)]
+        before, counts = zip(*extents, strict=True)
+        result = zeros([len(x), *counts, x.shape[-1]])
+        for place, begin in _windows(counts, before, strides):
+            there = [x[_at(where)] for _, where in _taps(size, near, begin) if _inside(where, lengths)]
+            result[_at(place)] = of_window(layer, there, int(np.prod(size)))
+        return _as_given(layer, result)
+
+    return pooled
+
+
+def largest(layer: Any, there: list[Array], size: int) -> Array:
+    """The largest value of a window."""
+    return np.asarray(np.max(there, axis=0), dtype=object)
+
+
+def mean(layer: Any, there: list[Array], size: int) -> Array:
+    """The mean of the values that there are; with count_padding, the padding counts as zeros."""
+    return np.asarray(sum(there, start=mpmath.mpf(0)) / (size if layer.count_padding else len(there)), dtype=object)
+
+
+def global_largest(layer: Any, use: Use, x: Array) -> Array:
+    """The largest value of each channel."""
+    return np.asarray(_channels_last(layer, x).reshape(len(x), -1, _channels(layer, x)).max(axis=1), dtype=object)
+
+
+def global_mean(layer: Any, use: Use, x: Array) -> Array:
+    """The mean of each channel."""
+    rows = _channels_last(layer, x).reshape(len(x), -1, _channels(layer, x))
+    return np.asarray(rows.sum(axis=1) / rows.shape[1], dtype=object)
+
+
+def _channels(layer: Any, x: Array) -> int:
+    return int(x.shape[1 if layer.data_format == "channels_first" else -1])
