@@ -203,6 +203,19 @@ def test_graphs(name):
     assert found == pytest.approx(numeric, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["views", "heads"])
+def test_nodes_in_any_order(name):
+    """Nodes that stand before what they read are sorted: the graph computes what it does in order."""
+    proto = type(GRAPHS[name])()
+    proto.CopyFrom(GRAPHS[name])
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend([*nodes[1::2], *nodes[::-2]])
+    inputs = RNG.normal(size=(6, *(d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim[1:])))
+    expected = predicted(nn.from_onnx(GRAPHS[name]), inputs)
+    np.testing.assert_array_equal(predicted(nn.from_onnx(proto), inputs), expected)
+
+
 @pytest.mark.parametrize("name", ["branches", "residual", "views"])
 def test_compiled_graphs(name):
     """The compiled module of such a graph predicts the same, for few samples and for many."""
