@@ -15,6 +15,7 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Segments
 from nncodegen.imports.onnx.broadcast import Broadcasting
 from nncodegen.imports.onnx.values import Shape, Value
+from nncodegen.ir.functions import sigmoid, softplus
 
 
 class Builder(Broadcasting):
@@ -75,6 +76,33 @@ class Builder(Broadcasting):
         if logarithm:
             return self.elementwise(lambda z, s: z - sympy.log(s), below, total)
         return self.elementwise(lambda p, s: p / s, e, total)
+
+    def shares(self, value: Value, total: Value) -> Value | None:
+        """Return positive values divided by their sum along an axis as a softmax of their logarithms.
+
+        None unless ``total`` is such a sum, and the logarithms are known. A loss that takes the logarithm of the result
+        is then written without it, so that it is finite where values are too small for a division.
+        """
+        axes = [k for k, (one, all_) in enumerate(zip(total.axes, value.axes, strict=False)) if one != all_]
+        if len(total.axes) != len(value.axes) or len(axes) != 1 or total.axes[axes[0]] != UNIT:
+            return None
+        (axis,) = axes
+        if len(value.axes[axis]) != 1 or len(total.blocks) != len(value.blocks):
+            return None
+        made = {step.target: step for step in self.steps}
+        logarithms = {}
+        for position, block in value.blocks.items():
+            (over,) = value.axes[axis]
+            sum_of = made.get(total.blocks[position])
+            logarithm = _logarithm(made[block].expression if block in made else block)
+            summed = sum_of is not None and sum_of.operator == "sum" and sum_of.over == over
+            if sum_of is None or logarithm is None or not summed or sum_of.expression not in (block, sympy.Abs(block)):
+                return None
+            logarithms[position] = logarithm
+        if all(z in made and made[z].operator == "log_softmax" and made[z].over == value.axes[axis][0]
+               for z in logarithms.values()):  # fmt: skip
+            return replace(value, blocks={p: sympy.exp(z) for p, z in logarithms.items()})  # they sum to 1 already
+        return self.normalized(replace(value, blocks=logarithms), axes, logarithm=False)
 
     # --- axes ----------------------------------------------------------------------------------------------------
 
@@ -238,3 +266,10 @@ class Builder(Broadcasting):
             for p, block in value.blocks.items()
         }
         return replace(value, axes=(*value.axes[:axis], *split, *value.axes[axis + 1 :]), blocks=blocks)
+
+
+def _logarithm(formula: Expr) -> Expr | None:
+    """The logarithm of what is an exponential or a sigmoid; None for anything else."""
+    if isinstance(formula, sympy.exp):
+        return formula.args[0]
+    return -softplus(-formula.args[0]) if isinstance(formula, sigmoid) else None

@@ -16,6 +16,7 @@ from nncodegen.imports.onnx.axes import SAMPLES
 from nncodegen.imports.onnx.builder import Builder
 from nncodegen.imports.onnx.values import Value
 from nncodegen.ir import SAMPLE, Element, Step, Tensor, elements, needed
+from nncodegen.ir.functions import sigmoid
 
 Rename = Mapping[str, tuple[str, ...]]
 """By the name of an index: the indices that take its place, perhaps none."""
@@ -82,6 +83,11 @@ def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
         raise ModelError(f"the output {name!r} of the ONNX file has several rows for each sample")
     builder.axes.merged([segments for segments in axes if segments != SAMPLES] or [((),)])  # else columns are mixed
     logarithms = {step.target: step for step in builder.steps if step.operator == "log_softmax"}
+    probabilities = {
+        step.target: step.expression
+        for step in builder.steps
+        if isinstance(step.expression, sigmoid) and step.operator is None
+    }
     outputs = []
     for position in value.positions():
         formula = value.blocks[position]
@@ -91,7 +97,8 @@ def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
             element = builder.step(name, indices, formula, own=True)
         else:
             element = builder.step(name, indices, z.expression, "softmax", z.over, own=True)
-        outputs.append(Output(element, formula))
+        # A loss is written with what a probability is made of: the logarithm of 1 - sigmoid(z) is finite for all z.
+        outputs.append(Output(element, formula.xreplace(probabilities)))
     return outputs
 
 

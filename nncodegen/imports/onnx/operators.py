@@ -114,6 +114,12 @@ def _add(call: Call) -> Value:
     return call.builder.elementwise(lambda p, q: p + q, a, b)
 
 
+def _div(call: Call) -> Value:
+    """A quotient; that of values and their sum is a softmax, as of the classes in a file of scikit-learn."""
+    p, q = call.value(0), call.value(1)
+    return call.builder.shares(p, q) or call.builder.elementwise(lambda p, q: p / q, p, q)
+
+
 def _variadic(join: Callable[..., Expr]) -> Function:
     def operator(call: Call) -> Value:
         values = [call.value(k) for k in range(max(1, len(call.inputs)))]
@@ -284,7 +290,7 @@ OPERATORS: dict[str, Function] = {
     "Add": _add,
     "Sub": _arithmetic(lambda p, q: p - q),
     "Mul": _mul,
-    "Div": _arithmetic(lambda p, q: p / q),
+    "Div": _div,
     "Pow": _pow,
     "Equal": _truth(sympy.Eq),
     "Greater": _truth(lambda p, q: p > q),
