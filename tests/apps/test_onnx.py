@@ -428,7 +428,8 @@ def test_estimators_of_sklearn(estimator, classes):
 
 
 CLASSIFIERS = [(MLPClassifier((5,), random_state=0), 2), (MLPClassifier((5,), random_state=0), 3),
-               (LogisticRegression(), 2), (LogisticRegression(), 3), (SGDClassifier(loss="log_loss", random_state=0), 2)]  # fmt: skip
+               (LogisticRegression(), 2), (LogisticRegression(), 3),
+               (SGDClassifier(loss="log_loss", random_state=0), 2)]  # fmt: skip
 
 
 @pytest.mark.parametrize(("estimator", "classes"), CLASSIFIERS, ids=str)

@@ -269,7 +269,6 @@ REFUSED = {
     "undefined": (model([("MatMul", "x V", "y", {})], W), "reads 'V', which nothing defines"),
     "twice": (model([("MatMul", "x W", "y", {}), ("Relu", "x", "y", {})], W), "defines 'y', which is defined already"),
     "an unknown output": (model([("MatMul", "x W", "z", {})], W), "nothing defines the output 'y'"),
-    "no weights": (model([("Relu", "x", "y", {})], {}), "network has no parameters: there is nothing to train"),
     "no real output": (model([("ArgMax", "x", "y", {})], {}, outputs=[("y", INT64)]),
                        "no outputs that are real numbers"),
     "shapes": (model([("MatMul", "x W", "y", {})], {"W": np.ones((5, 2))}),

@@ -62,7 +62,7 @@ def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
             )
         values = start_of(program)
     ends = np.cumsum([tensor.size for tensor in program.parameters])
-    parts = np.split(np.asarray(values, program.precision), ends[:-1])
+    *parts, _ = np.split(np.asarray(values, program.precision), ends)
     return {
         tensor.name: part.reshape([size or 0 for size in tensor.shape])
         for tensor, part in zip(program.parameters, parts, strict=True)
