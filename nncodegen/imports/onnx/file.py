@@ -22,6 +22,9 @@ from nncodegen.imports.onnx.external import MOST_BYTES, Beside
 MOST_NODES, MOST_RANK, MOST_SIZE, LONGEST_NAME = 5_000, 8, 2**24, 300
 """Upper bounds for the nodes of a graph, the axes of a tensor, the values of one, and the length of a name."""
 
+PRODUCER, NOT_TRAINED = "nncodegen", "not trained"
+"""Who wrote a file of ours, and the text that comes there with a constant which no training may change."""
+
 OPSETS = range(7, 29)
 """The versions of ai.onnx whose operators mean what they are taken for here."""
 
@@ -30,6 +33,18 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 Size = int | str | None
 """The size of an axis: a number, a name, or nothing that is known."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """The graph of one step of a Scan: its nodes in their order, its constants, and the names of its ends."""
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, NDArray[Any]]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    captured: tuple[str, ...]
+    """What its nodes read from outside."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,17 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+
+    @property
+    def body(self) -> Body | None:
+        """The graph within the node, of a Scan."""
+        found = self.attributes.get("body")
+        return found if isinstance(found, Body) else None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of all that it reads, also within its body."""
+        return self.inputs if self.body is None else (*self.inputs, *self.body.captured)
 
     @property
     def kind(self) -> str:
@@ -73,22 +99,18 @@ class File:
     opset: int
     producers: Mapping[str, Node] = field(default_factory=dict)
     """The node that gives each name."""
+    fixed: frozenset[str] = frozenset()
+    """The names of constants that say that they are not trained."""
+    ours: bool = False
+    """Whether all others are known to be trained, as the file was written here."""
 
 
 def read(source: Any) -> File:
     """The graph in a file (its path), in bytes, or in an onnx.ModelProto. Raises ModelError, OSError, ImportError."""
     model, beside = _parsed(source)
     graph = model.graph
-    if len(graph.node) > MOST_NODES:
-        raise ModelError(f"the ONNX file has {len(graph.node)} nodes; nncodegen reads {MOST_NODES} at most")
-    if graph.sparse_initializer:
-        raise ModelError("the ONNX file has sparse initializers, which nncodegen does not read: make them dense")
-    constants: dict[str, NDArray[Any]] = {}
-    for tensor in graph.initializer:
-        name = _name(tensor.name, "an initializer")
-        if name in constants:
-            raise ModelError(f"the ONNX file has two initializers named {name!r}")
-        constants[name] = array_of(tensor, f"the initializer {name!r}", beside)
+    _check_size(graph)
+    constants = _constants(graph, beside)
     nodes = tuple(_node(node, beside) for node in graph.node)
     inputs = tuple(one for one in _declared(graph.input, "an input") if one.name not in constants)
     known = {*constants, *(one.name for one in inputs), ""}
@@ -99,7 +121,47 @@ def read(source: Any) -> File:
     for one in outputs:
         if one.name not in known:
             raise ModelError(f"nothing defines the output {one.name!r} of the ONNX file")
-    return File(graph.name, nodes, constants, inputs, outputs, _opset(model.opset_import), producers)
+    fixed = frozenset(tensor.name for tensor in graph.initializer if tensor.doc_string == NOT_TRAINED)
+    return File(graph.name, nodes, constants, inputs, outputs, _opset(model.opset_import), producers, fixed,
+                model.producer_name == PRODUCER)  # fmt: skip
+
+
+def _check_size(graph: Any) -> None:
+    """Raise ModelError for a graph that is too large, or has what is not read."""
+    if len(graph.node) > MOST_NODES:
+        raise ModelError(f"the ONNX file has {len(graph.node)} nodes; nncodegen reads {MOST_NODES} at most")
+    if graph.sparse_initializer:
+        raise ModelError("the ONNX file has sparse initializers, which nncodegen does not read: make them dense")
+
+
+def _constants(graph: Any, beside: Beside) -> dict[str, NDArray[Any]]:
+    """The initializers of a graph by name."""
+    constants: dict[str, NDArray[Any]] = {}
+    for tensor in graph.initializer:
+        name = _name(tensor.name, "an initializer")
+        if name in constants:
+            raise ModelError(f"the ONNX file has two initializers named {name!r}")
+        constants[name] = array_of(tensor, f"the initializer {name!r}", beside)
+    return constants
+
+
+def _body(graph: Any, role: str, beside: Beside) -> Body:
+    """The body of a Scan."""
+    _check_size(graph)
+    constants = _constants(graph, beside)
+    nodes = tuple(_node(node, beside) for node in graph.node)
+    if any(node.body for node in nodes):
+        raise ModelError(f"{role} holds a further Scan, which nncodegen does not read")
+    inputs = tuple(_name(one.name, "an input") for one in graph.input)
+    outputs = tuple(_name(one.name, "an output") for one in graph.output)
+    if len({*inputs}) < len(inputs) or {*inputs} & constants.keys():
+        raise ModelError(f"{role} declares an input twice")
+    own = {*inputs, *constants}
+    given = {name for node in nodes for name in node.outputs}
+    captured = dict.fromkeys(name for node in nodes for name in node.inputs if name and name not in own | given)
+    captured |= dict.fromkeys(name for name in outputs if name not in own | given)
+    producers = _producers(nodes, {*own, *captured, ""})
+    return Body(_sorted(nodes, producers), constants, inputs, outputs, tuple(captured))
 
 
 def _producers(nodes: Iterable[Node], known: Container[str]) -> dict[str, Node]:
@@ -111,7 +173,7 @@ def _producers(nodes: Iterable[Node], known: Container[str]) -> dict[str, Node]:
                 raise ModelError(f"{node} defines {name!r}, which is defined already")
             producers[name] = node
     for node in nodes:
-        for name in node.inputs:
+        for name in node.reads:
             if name not in known and name not in producers:
                 raise ModelError(f"{node} reads {name!r}, which nothing defines")
     return producers
@@ -122,7 +184,7 @@ def _sorted(nodes: Iterable[Node], producers: Mapping[str, Node]) -> tuple[Node,
     order: dict[int, Node] = {}
     entered: set[int] = set()
     for first in nodes:
-        waiting = [(first, iter(first.inputs))]
+        waiting = [(first, iter(first.reads))]
         while waiting:
             node, names = waiting[-1]
             entered.add(id(node))
@@ -131,7 +193,7 @@ def _sorted(nodes: Iterable[Node], producers: Mapping[str, Node]) -> tuple[Node,
                 order[id(node)] = node
                 waiting.pop()
             elif id(read) not in entered:
-                waiting.append((read, iter(read.inputs)))
+                waiting.append((read, iter(read.reads)))
             elif id(read) not in order:
                 raise ModelError(f"the nodes of the ONNX file run in a circle: {node} reads what depends on it")
     return tuple(order.values())
@@ -205,6 +267,8 @@ def _attribute(attribute: Any, role: str, beside: Beside) -> Any:
         return ...
     if attribute.type == kind.TENSOR:
         return array_of(attribute.t, role, beside)
+    if attribute.type == kind.GRAPH and attribute.name == "body":
+        return _body(attribute.g, role, beside)
     plain = {kind.FLOAT: float(attribute.f), kind.INT: int(attribute.i), kind.STRING: bytes(attribute.s)}
     several = {kind.FLOATS: attribute.floats, kind.INTS: attribute.ints, kind.STRINGS: attribute.strings}
     if attribute.type in several:

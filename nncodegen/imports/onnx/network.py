@@ -82,7 +82,7 @@ def translated(
     while len(plan) * len(nodes) < MOST_READINGS:
         with suppress(RefinedError):  # the plan has grown
             builder, values = _traced(file, nodes, shapes, plan, wanted)
-            return finished(builder, values, tuple(file.constants), frozen)
+            return finished(builder, values, tuple(file.constants), file.fixed, frozen)
     raise ModelError("the ONNX file cuts and merges axes in too many ways to be written in index notation")
 
 
@@ -116,13 +116,14 @@ def _needed(file: File, wanted: Sequence[str]) -> tuple[Node, ...]:
     for node in reversed(file.nodes):
         if names & set(node.outputs):
             needed.append(node)
-            names |= set(node.inputs)
+            names |= set(node.reads)
     return tuple(reversed(needed))
 
 
 def _check_operators(nodes: Sequence[Node]) -> None:
     """Raises ModelError with all operators that are not known."""
-    unknown = sorted({node.kind for node in nodes if node.kind not in KNOWN})
+    every = [*nodes, *(inner for node in nodes if node.body for inner in node.body.nodes)]
+    unknown = sorted({node.kind for node in every if node.kind not in KNOWN})
     if unknown:
         raise ModelError(
             f"the ONNX file has operators that nncodegen does not know: {', '.join(unknown)}; "
@@ -166,33 +167,47 @@ def _traced(
     file: File, nodes: Sequence[Node], shapes: dict[str, Shape], plan: Plan, wanted: Sequence[str]
 ) -> tuple[Builder, list[tuple[str, Value]]]:
     """The steps of the nodes, and the outputs. Raises RefinedError where the plan has to grow."""
-    builder = Builder(plan, (*file.constants, *shapes, *wanted))
+    builder = Builder(plan, (*file.constants, *shapes, *wanted), file.ours)
+    builder.trained |= {name for name in file.constants if file.ours and name not in file.fixed}
     known: dict[str, Operand] = {name: as_operand(name, array) for name, array in file.constants.items()}
-    known |= {name: builder.input(name, shape) for name, shape in shapes.items()}
+    whole = {one.name for one in file.inputs if one.type not in (*FLOATS, "bool")}
+    known |= {name: builder.input(name, shape, name in whole) for name, shape in shapes.items()}
     batch = any(shape[:1] == (None,) for shape in shapes.values())
-    readers = Counter(name for node in nodes for name in node.inputs)
     kept: dict[str, Value] = {}
-    for node in nodes:
-        call = Call(node, [known.get(name) if name else None for name in node.inputs], builder, file.opset, batch)
-        try:
-            given = KNOWN[node.kind](call)
-        except ModelError as error:
-            told = str(error) if str(error).startswith(str(node)) else f"{node}: {error}"
-            raise ModelError(told) from error
-        results = given if isinstance(given, list) else [given]
-        for name, result in zip(node.outputs, results, strict=False):
-            if isinstance(result, np.ndarray) and result.size > MOST_WHOLE:
-                raise ModelError(f"{node} gives {result.size:,} whole numbers; {MOST_WHOLE:,} at most")
-            if isinstance(result, Value):
-                kept[name] = result
-                result = builder.held(result, "t") if readers[name] > 1 else result
-            known[name] = result
+
+    def evaluate(nodes: Sequence[Node], ends: Sequence[str], known: dict[str, Operand]) -> None:
+        readers = Counter([*ends, *(name for node in nodes for name in node.reads)])
+        for node in nodes:
+            operands = [known.get(name) if name else None for name in node.inputs]
+            call = Call(node, operands, builder, file.opset, batch, known, evaluate)
+            for name, result in zip(node.outputs, _results(call), strict=False):
+                if isinstance(result, Value):
+                    kept[name] = result
+                    result = builder.held(result, "t") if readers[name] > 1 else result
+                known[name] = result
+
+    evaluate(nodes, (), known)
     values = []
     for name in wanted:
         if name not in kept:
             raise ModelError(f"the output {name!r} of the ONNX file is not computed from its inputs")
         values.append((name, kept[name]))
     return builder, values
+
+
+def _results(call: Call) -> Sequence[Operand]:
+    """What a node gives. Raises ModelError, which names the node."""
+    node = call.node
+    try:
+        given = KNOWN[node.kind](call)
+    except ModelError as error:
+        told = str(error) if str(error).startswith("the node ") else f"{node}: {error}"
+        raise ModelError(told) from error
+    results = given if isinstance(given, list) else [given]
+    for result in results:
+        if isinstance(result, np.ndarray) and result.size > MOST_WHOLE:
+            raise ModelError(f"{node} gives {result.size:,} whole numbers; {MOST_WHOLE:,} at most")
+    return results
 
 
 def _usual_loss(outputs: Sequence[Output], steps: Sequence[Step]) -> str:

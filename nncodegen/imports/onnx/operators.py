@@ -5,7 +5,9 @@ https://onnx.ai/onnx/operators defines them. To add one, add an entry to a table
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,14 +31,19 @@ from nncodegen.imports.onnx.axes import UNIT
 from nncodegen.imports.onnx.call import SAMPLES_SIZE, Call
 from nncodegen.imports.onnx.file import FLOATS, type_of
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
+from nncodegen.imports.onnx.scan import scan
 from nncodegen.imports.onnx.shapes import SHAPES
 from nncodegen.imports.onnx.values import Value, Weights
+from nncodegen.imports.onnx.windows import WINDOWS
 from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, softsign, tanh
 
 Function = Callable[[Call], Any]
 
 LARGEST_EXPONENT = 64
 """Exponents beyond it are no integers here, as powers are multiplied out."""
+
+MOST_LETTERS = 12
+"""The most letters in the equation of an Einsum."""
 
 UNARY: dict[str, Callable[..., Expr]] = {
     "Abs": Abs, "Acos": sympy.acos, "Acosh": sympy.acosh, "Asin": sympy.asin, "Asinh": sympy.asinh,
@@ -117,6 +124,8 @@ def _add(call: Call) -> Value:
 def _div(call: Call) -> Value:
     """A quotient; that of values and their sum is a softmax, as of the classes in a file of scikit-learn."""
     p, q = call.value(0), call.value(1)
+    if p.whole and q.whole:
+        raise ModelError(f"{call.node} divides whole numbers, which would be rounded: nncodegen does not round")
     return call.builder.shares(p, q) or call.builder.elementwise(lambda p, q: p / q, p, q)
 
 
@@ -200,6 +209,36 @@ def _gemm(call: Call) -> Value:
     return call.builder.elementwise(lambda p, q: p + q, total, bias)
 
 
+def _einsum(call: Call) -> Value:
+    """A sum of products, as its equation says. An ellipsis, or a letter twice in a term, is refused."""
+    equation = call.text("equation", "").replace(" ", "")
+    left, arrow, result = equation.partition("->")
+    terms = left.split(",")
+    if not arrow:  # letters that occur once, in alphabetical order
+        result = "".join(sorted(letter for letter in set(left) - {","} if left.count(letter) == 1))
+    values = [call.value(k, as_parameter=True) for k in range(len(call.inputs))]
+    fits = len(terms) == len(values) and all(len(t) == len(v.axes) for t, v in zip(terms, values, strict=False))
+    known = all(term.isalpha() and len(set(term)) == len(term) for term in [*terms, result] if term)
+    if not fits or not known or not set(result) <= set(left) or len({*left}) > MOST_LETTERS:
+        raise ModelError(f"{call.node} has the equation {equation[:80]!r}: nncodegen knows terms of letters, each once")
+    return call.builder.contracted(values, terms, result)
+
+
+def _global_pool(operator: str) -> Function:
+    """One value of each channel of (N, channels, ...)."""
+
+    def pooled(call: Call) -> Value:
+        value = call.value(0)
+        shape = call.builder.shape(value)
+        if len(shape) < 3:
+            raise ModelError(f"{call.node} takes a tensor of the shape (samples, channels, ...)")
+        result = call.builder.reduce(operator, value, range(2, len(shape)))
+        count = math.prod(size or 1 for size in shape[2:])
+        return call.scaled(result, 1 / sympy.Integer(count)) if operator == "sum" else result
+
+    return pooled
+
+
 def _batch_normalization(call: Call) -> Value:
     """At rest, an affine function of each channel: (x - mean)/sqrt(variance + epsilon)*scale + bias."""
     if call.whole("training_mode", 0):
@@ -274,8 +313,15 @@ def _reduce(operator: str, before: Any = None, after: Any = None, mean: bool = F
 
 
 def _cast(call: Call) -> Any:
-    """A real number stays what it is, as bool 0 or 1; integers would be rounded."""
+    """A real number stays what it is, as bool 0 or 1.
+
+    Integers would be rounded, but for inputs that are positions: these are integers, or an error where they are used.
+    """
     kind, value = type_of(call.attributes.get("to")), call.first
+    if isinstance(value, Value) and kind in ("int32", "int64") and (value.whole or call.builder.is_input(value)):
+        return value if value.whole else replace(value, whole=True, rounded=True)
+    if isinstance(value, Value) and kind in FLOATS:
+        return replace(call.value(0), whole=False)
     if kind in FLOATS or (isinstance(value, np.ndarray) and kind != "?"):
         return value.astype(np.int64) if isinstance(value, np.ndarray) and kind not in FLOATS else call.as_real(0)
     if kind == "bool":
@@ -320,6 +366,11 @@ OPERATORS: dict[str, Function] = {
     "ReduceL2": _reduce("sum", before=lambda z: z**2, after=Sqrt),
     "ReduceSumSquare": _reduce("sum", before=lambda z: z**2),
     "Cast": _cast,
+    **WINDOWS,
+    "Einsum": _einsum,
+    "GlobalAveragePool": _global_pool("sum"),
+    "GlobalMaxPool": _global_pool("max"),
     **{kind: recurrent(kind) for kind in GATES},
+    "Scan": scan,
 }
 """Every operator of ai.onnx that is read."""
