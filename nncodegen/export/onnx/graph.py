@@ -121,7 +121,7 @@ class Graph:
     def constant(self, value: Any, name: str = "constant", trained: bool = False) -> str:
         """The name of a constant tensor: numbers in the precision of the graph, integers and truths as they are.
 
-        The file says of the others that they are not ``trained``, but for single numbers and integers.
+        The file says of real numbers that they are not ``trained``.
         """
         array = np.asarray(value)
         with np.errstate(over="ignore"):
@@ -130,7 +130,7 @@ class Graph:
         if name != "constant" or key not in self._known:
             found = self.free(name if name != "constant" else f"constant{len(self._constants) + 1}")
             tensor = self._constants[found] = numpy_helper.from_array(array, found)
-            if array.dtype.kind == "f" and (array.size > 1 or name != "constant") and not trained:
+            if array.dtype.kind == "f" and not trained:
                 tensor.doc_string = NOT_TRAINED
             if name != "constant":  # a parameter is not one with an equal number
                 return found

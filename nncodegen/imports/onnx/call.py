@@ -118,7 +118,8 @@ class Call:
 
     def weights_value(self, weights: Weights, as_parameter: bool = False) -> Value:
         """Numbers of the file as a tensor."""
-        if as_parameter and weights.array.ndim and np.isfinite(weights.array).all():
+        known = weights.name in self.builder.known
+        if (known or (as_parameter and weights.array.ndim)) and np.isfinite(weights.array).all():
             return self.builder.parameter(weights.name, weights.array)
         return self.builder.constant(weights)
 

@@ -99,10 +99,12 @@ class File:
     opset: int
     producers: Mapping[str, Node] = field(default_factory=dict)
     """The node that gives each name."""
-    fixed: frozenset[str] = frozenset()
-    """The names of constants that say that they are not trained."""
     ours: bool = False
-    """Whether all others are known to be trained, as the file was written here."""
+    """Whether nncodegen wrote the file."""
+    fixed: frozenset[str] = frozenset()
+    """The names of constants that are known not to be trained, as the file says."""
+    trained: frozenset[str] = frozenset()
+    """The names of constants that are known to be parameters, of which a file of ours says nothing else."""
 
 
 def read(source: Any) -> File:
@@ -121,9 +123,12 @@ def read(source: Any) -> File:
     for one in outputs:
         if one.name not in known:
             raise ModelError(f"nothing defines the output {one.name!r} of the ONNX file")
+    ours = model.producer_name == PRODUCER
     fixed = frozenset(tensor.name for tensor in graph.initializer if tensor.doc_string == NOT_TRAINED)
-    return File(graph.name, nodes, constants, inputs, outputs, _opset(model.opset_import), producers, fixed,
-                model.producer_name == PRODUCER)  # fmt: skip
+    real = (name for name, array in constants.items() if array.dtype == np.float64)
+    trained = frozenset(name for name in real if ours and name not in fixed)
+    opset = _opset(model.opset_import)
+    return File(graph.name, nodes, constants, inputs, outputs, opset, producers, ours, fixed, trained)
 
 
 def _check_size(graph: Any) -> None:

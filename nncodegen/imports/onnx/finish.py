@@ -15,7 +15,7 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES
 from nncodegen.imports.onnx.builder import Builder
 from nncodegen.imports.onnx.values import Value
-from nncodegen.ir import SAMPLE, Element, Step, Tensor, elements, needed
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Step, Tensor, elements, needed
 from nncodegen.ir.functions import sigmoid
 
 Rename = Mapping[str, tuple[str, ...]]
@@ -65,7 +65,8 @@ def finished(
         rename |= dict.fromkeys(group[1:], ())
     steps, outputs = _renamed(steps, outputs, rename)
     letters = {new: sizes[index] for index, (new, *_) in ((i, r) for i, r in rename.items() if r)}
-    moved = {i: letters[i] for step in steps if step.where for i in step.indices if i != SAMPLE}
+    moving = [step for step in steps if step.where or step.operator in RECURRENCES]
+    moved = {i: letters[i] for step in moving for i in step.indices if i != SAMPLE}
     moved |= {i: letters[i] for step in steps for equation in step.where for i in equation.indices if i != SAMPLE}
     return Finished(
         tuple(Tensor(name, (None, *(sizes[i] for i in indices if rename[i]))) for name, indices in inputs.items()),

@@ -168,7 +168,8 @@ def _traced(
 ) -> tuple[Builder, list[tuple[str, Value]]]:
     """The steps of the nodes, and the outputs. Raises RefinedError where the plan has to grow."""
     builder = Builder(plan, (*file.constants, *shapes, *wanted), file.ours)
-    builder.trained |= {name for name in file.constants if file.ours and name not in file.fixed}
+    builder.trained |= file.trained
+    builder.known |= file.trained
     known: dict[str, Operand] = {name: as_operand(name, array) for name, array in file.constants.items()}
     whole = {one.name for one in file.inputs if one.type not in (*FLOATS, "bool")}
     known |= {name: builder.input(name, shape, name in whole) for name, shape in shapes.items()}

@@ -99,6 +99,8 @@ class Steps:
         self.inputs: list[tuple[str, tuple[str, ...]]] = []
         self.parameters: dict[str, Parameter] = {}
         self.trained: set[str] = set()
+        self.known: set[str] = set()
+        """Names of constants that are parameters, also where they are single numbers."""
         self.fixed: dict[str, None] = {}
         """Parameters that prepare the inputs, before anything that is trained."""
         self.time: str | None = None
