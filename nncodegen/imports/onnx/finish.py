@@ -65,7 +65,7 @@ def finished(
         rename |= dict.fromkeys(group[1:], ())
     steps, outputs = _renamed(steps, outputs, rename)
     letters = {new: sizes[index] for index, (new, *_) in ((i, r) for i, r in rename.items() if r)}
-    moving = [step for step in steps if step.where or step.operator in RECURRENCES]
+    moving = [step for step in steps if step.where or step.operator in RECURRENCES or _repeats(step)]
     moved = {i: letters[i] for step in moving for i in step.indices if i != SAMPLE}
     moved |= {i: letters[i] for step in steps for equation in step.where for i in equation.indices if i != SAMPLE}
     return Finished(
@@ -75,6 +75,11 @@ def finished(
         tuple(outputs),
         tuple(moved.items()),
     )
+
+
+def _repeats(step: Step) -> bool:
+    """Whether the target of a step has an index that nothing in it has: all its values along it are equal."""
+    return not set(step.target.indices) <= {index for element in step.operands for index in element.indices}
 
 
 def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sympy import Expr, exp
 
 from nncodegen.describe import Graph, Optimizer, check_program
@@ -42,6 +44,7 @@ def from_onnx(
     frozen: Sequence[str] = (),
     outputs: Sequence[str] | None = None,
     batch: bool | None = None,
+    constants: Mapping[str, ArrayLike] | None = None,
 ) -> Graph:
     """The network in a file of the format ONNX (its path), in its bytes, or in an onnx.ModelProto.
 
@@ -52,13 +55,14 @@ def from_onnx(
 
     The loss is by default "categorical_crossentropy" for a softmax and for probabilities of two classes, "nll" for a
     log-softmax, "binary_crossentropy" for a sigmoid, else "mse". Where the first axis of the inputs has a size above
-    one, ``batch`` says whether it numbers the samples (True) or belongs to each of them (False).
+    one, ``batch`` says whether it numbers the samples (True) or belongs to each of them (False). ``constants`` are the
+    values of inputs that are none, by name, as the mean of a Normalization in a file of tf2onnx.
 
     Raises ModelError for a file that is damaged or holds what cannot be compiled, with all its unknown operators;
     ImportError without the package onnx, OSError.
     """
     with bounded("the ONNX file"):
-        found = translated(source, outputs, frozen, batch)
+        found = translated(source, outputs, frozen, batch, constants)
         usual = loss if loss is not None else _usual_loss(found.outputs, found.steps)
         try:
             parts = found.inputs, found.parameters, found.steps, found.outputs
@@ -70,10 +74,15 @@ def from_onnx(
 
 
 def translated(
-    source: Any, outputs: Sequence[str] | None = None, frozen: Sequence[str] = (), batch: bool | None = None
+    source: Any,
+    outputs: Sequence[str] | None = None,
+    frozen: Sequence[str] = (),
+    batch: bool | None = None,
+    constants: Mapping[str, ArrayLike] | None = None,
 ) -> Finished:
     """The inputs, parameters, steps and outputs of a file: see ``from_onnx``."""
     file = read(source)
+    file = _with_constants(file, constants) if constants else file
     wanted = _wanted(file, outputs)
     nodes = _needed(file, wanted)
     _check_operators(nodes)
@@ -84,6 +93,29 @@ def translated(
             builder, values = _traced(file, nodes, shapes, plan, wanted)
             return finished(builder, values, tuple(file.constants), file.fixed, frozen)
     raise ModelError("the ONNX file cuts and merges axes in too many ways to be written in index notation")
+
+
+def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
+    """The file with the values of some inputs. Raises ModelError for others, and for shapes that do not fit."""
+    inputs = {one.name: one for one in file.inputs}
+    found = dict(file.constants)
+    for name, value in given.items():
+        if name not in inputs:
+            raise ModelError(f"constants has {name!r}, which is no input of the ONNX file; there: {', '.join(inputs)}")
+        real = inputs[name].type in FLOATS
+        try:
+            array = np.array(value, np.float64 if real else np.int64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"the constant {name!r} must be an array of numbers: {error}") from error
+        shape = inputs[name].shape
+        fits = shape is None or (
+            len(shape) == array.ndim
+            and all(not isinstance(n, int) or n == m for n, m in zip(shape, array.shape, strict=True))
+        )
+        if not fits or not np.isfinite(array).all():
+            raise ModelError(f"the constant {name!r} must be finite, and have the shape {shape}, not {array.shape}")
+        found[name] = array
+    return replace(file, constants=found, inputs=tuple(one for one in file.inputs if one.name not in given))
 
 
 # --- what of the graph is read -----------------------------------------------------------------------------------

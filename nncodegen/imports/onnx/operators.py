@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import sympy
 from sympy import Abs, Expr, Max, Min, Piecewise, S, erf, sign
-from sympy.codegen.cfunctions import Sqrt
+from sympy.codegen.cfunctions import Sqrt, expm1
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import (
@@ -47,12 +47,12 @@ MOST_LETTERS = 12
 
 UNARY: dict[str, Callable[..., Expr]] = {
     "Abs": Abs, "Acos": sympy.acos, "Acosh": sympy.acosh, "Asin": sympy.asin, "Asinh": sympy.asinh,
-    "Atan": sympy.atan, "Atanh": sympy.atanh, "Cos": sympy.cos, "Cosh": sympy.cosh, "Erf": erf, "Exp": sympy.exp,
-    "HardSwish": hard_swish, "Log": sympy.log, "Mish": mish, "Neg": lambda z: -z, "Not": lambda z: 1 - z,
+    "Atan": sympy.atan, "Atanh": sympy.atanh, "Cos": sympy.cos, "Cosh": sympy.cosh, "Erf": erf,
+    "Erfc": sympy.erfc, "Exp": sympy.exp, "Expm1": expm1, "HardSwish": hard_swish, "Log": sympy.log, "Mish": mish, "Neg": lambda z: -z,
     "Reciprocal": lambda z: 1 / z, "Relu": relu, "Sigmoid": sigmoid, "Sign": sign, "Sin": sympy.sin,
     "Sinh": sympy.sinh, "Softplus": softplus, "Softsign": softsign, "Sqrt": Sqrt, "Tan": sympy.tan, "Tanh": tanh,
 }  # fmt: skip
-"""Functions of one number."""
+"""Functions of one number; Erfc and Expm1 are no operators of ONNX, but tf2onnx writes them for gelu and celu."""
 
 Numbers = Callable[[Call], Callable[[Any], Expr]]
 
@@ -143,7 +143,11 @@ def _truth(condition: Callable[[Any, Any], Any]) -> Function:
     def function(p: Any, q: Any) -> Expr:
         return Piecewise((S.One, condition(p, q)), (S.Zero, True))
 
-    return lambda call: call.builder.elementwise(function, call.value(0), call.value(1))
+    return lambda call: replace(call.builder.elementwise(function, call.value(0), call.value(1)), whole=True)
+
+
+def _not(call: Call) -> Value:
+    return replace(call.builder.elementwise(lambda z: 1 - z, call.value(0)), whole=True)
 
 
 def _where(call: Call) -> Value:
@@ -325,7 +329,8 @@ def _cast(call: Call) -> Any:
     if kind in FLOATS or (isinstance(value, np.ndarray) and kind != "?"):
         return value.astype(np.int64) if isinstance(value, np.ndarray) and kind not in FLOATS else call.as_real(0)
     if kind == "bool":
-        return call.builder.elementwise(lambda z: Piecewise((S.Zero, sympy.Eq(z, 0)), (S.One, True)), call.value(0))
+        truth = call.builder.elementwise(lambda z: Piecewise((S.Zero, sympy.Eq(z, 0)), (S.One, True)), call.value(0))
+        return replace(truth, whole=True)
     raise ModelError(f"{call.node} makes numbers of the type {kind}: nncodegen computes with real numbers alone")
 
 
@@ -345,6 +350,7 @@ OPERATORS: dict[str, Function] = {
     "LessOrEqual": _truth(lambda p, q: p <= q),
     "And": _arithmetic(lambda p, q: p * q),
     "Or": _arithmetic(lambda p, q: p + q - p * q),
+    "Not": _not,
     "Where": _where,
     "Sum": _variadic(sympy.Add),
     "Mean": _variadic(lambda *z: sympy.Add(*z) / len(z)),

@@ -19,6 +19,7 @@ from nncodegen.imports.onnx.axes import SAMPLES, UNIT
 from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Call, Operand
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir import Equation, elements
+from nncodegen.ir.evaluate import interpret
 
 LAST = 2**30
 """From here on, the end of a Slice means the end of the axis."""
@@ -232,8 +233,9 @@ def _rows(call: Call, positions: Value) -> Value:
     """Rows of a matrix by their numbers, which are an input: h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
     builder, table = call.builder, call.value(0, as_parameter=True)
     axis = call.axis(call.whole("axis", 0), len(table.axes))
-    if not builder.is_input(positions) or any(segments == SAMPLES for segments in table.axes):
-        raise ModelError(f"{call.node} takes positions that are computed, or rows out of a batch")
+    if any(segments == SAMPLES for segments in table.axes):
+        raise ModelError(f"{call.node} takes rows out of a batch: a model computes row by row")
+    positions = _as_input(call, positions, builder.shape(table)[axis] or 1)
     table = builder.held(builder.whole(table, axis, f"rows:{call.node.name or call.node.outputs[0]}"), "rows")
     if table.axes[axis] == UNIT:
         raise ModelError(f"{call.node} takes positions along an axis of size one")
@@ -254,6 +256,27 @@ def _rows(call: Call, positions: Value) -> Value:
         where = (Equation(number, ((row, 1),)),)
         blocks[place] = builder.step("h", result.indices(place), entry, "sum", (row,), where=where)
     return builder.held(replace(result, blocks=blocks), "h")
+
+
+def _as_input(call: Call, positions: Value, rows: int) -> Value:
+    """Positions as the input that they are for all rows, also where others are counted from the end."""
+    builder = call.builder
+    if builder.is_input(positions):
+        return positions
+    made = {step.target: step.expression for step in builder.steps if step.operator is None and not step.where}
+    blocks = {}
+    for place, block in positions.blocks.items():
+        formula = block
+        while known := {e: made[e] for e in elements(formula) if e in made}:
+            formula = formula.xreplace(known)
+        found = elements(formula)
+        numbers = np.arange(min(rows, MOST_WHOLE), dtype=float)
+        if len(found) == 1:
+            computed = interpret(formula, {found[0]: numbers}, exact=False)
+        if len(found) != 1 or not np.array_equal(np.broadcast_to(computed, numbers.shape), numbers):
+            raise ModelError(f"{call.node} takes positions that are computed; nncodegen knows those that are an input")
+        blocks[place] = found[0]
+    return replace(positions, blocks=blocks)
 
 
 def _tile(call: Call) -> Value:
