@@ -65,6 +65,7 @@ LAYERS = {
     "LayerNormalization": stack(nn.LayerNormalization()),
     "MaxPooling1D": stack(nn.MaxPooling1D(2)),
     "MaxPooling2D": image(nn.MaxPooling2D((3, 2), strides=(1, 2), padding="same")),
+    "PReLU": stack(nn.PReLU(0.25, shared_axes=[1]), D(2), nn.PReLU(0.5, shared_axes=(1, 2)), D(2), nn.PReLU()),
     "Permute": stack(nn.Permute((2, 1)), D(2)),
     "Polynomial": nn.Sequential([nn.Polynomial(2), D(1)], 3),
     "RBF": nn.Sequential([nn.RBF(4), D(1)], 3),

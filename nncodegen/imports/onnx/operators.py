@@ -48,7 +48,8 @@ MOST_LETTERS = 12
 UNARY: dict[str, Callable[..., Expr]] = {
     "Abs": Abs, "Acos": sympy.acos, "Acosh": sympy.acosh, "Asin": sympy.asin, "Asinh": sympy.asinh,
     "Atan": sympy.atan, "Atanh": sympy.atanh, "Cos": sympy.cos, "Cosh": sympy.cosh, "Erf": erf,
-    "Erfc": sympy.erfc, "Exp": sympy.exp, "Expm1": expm1, "HardSwish": hard_swish, "Log": sympy.log, "Mish": mish, "Neg": lambda z: -z,
+    "Erfc": sympy.erfc, "Exp": sympy.exp, "Expm1": expm1, "HardSwish": hard_swish, "Log": sympy.log, "Mish": mish,
+    "Neg": lambda z: -z,
     "Reciprocal": lambda z: 1 / z, "Relu": relu, "Sigmoid": sigmoid, "Sign": sign, "Sin": sympy.sin,
     "Sinh": sympy.sinh, "Softplus": softplus, "Softsign": softsign, "Sqrt": Sqrt, "Tan": sympy.tan, "Tanh": tanh,
 }  # fmt: skip
