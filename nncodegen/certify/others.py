@@ -80,6 +80,8 @@ class _Others(Beside):
         """The Hessian of the mean loss times a vector, as such and by the whole matrix."""
         point = self.examined.point
         parameters, x, y = arguments(module, point, len(point.X))
+        if not len(parameters):
+            return
         vector = np.random.default_rng(self.examined.seed).choice([-1.0, 1.0], len(parameters))
         vector *= np.concatenate([np.full(t.size, t.trained) for t in self.examined.programs.described.parameters])
         typed = vector.astype(module.dtype)

@@ -62,7 +62,9 @@ class Points:
 
     def _drawn(self, kind: str) -> tuple[Array, Array, Array]:
         random = self._random
-        parameters = np.concatenate([self._initial(t.initial, t.size) for t in self._program.parameters])
+        parameters = np.concatenate(
+            [self._initial(t.initial, t.size) for t in self._program.parameters] or [np.empty(0)]
+        )
         X = random.uniform(0.1, 0.9, (self._rows, self._inputs))
         Y = random.uniform(0.1, 0.9, (self._rows, self._targets))
         if self._program.labels:

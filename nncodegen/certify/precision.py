@@ -95,7 +95,8 @@ def outputs_of(program: Program, values: dict[str, Array]) -> Array:
 def gradient_of(program: Program, values: dict[str, Array]) -> Array:
     """The derivatives of the loss by all parameters, (P,), accumulated in reverse."""
     received = derivatives(program, values)
-    return np.concatenate([np.asarray(received[tensor.name]).reshape(-1) for tensor in program.parameters])
+    parts = [np.asarray(received[tensor.name]).reshape(-1) for tensor in program.parameters]
+    return np.concatenate(parts or [np.empty(0)])
 
 
 def settled(program: Program, parameters: Array, X: Array, Y: Array) -> Exact | None:

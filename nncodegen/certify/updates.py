@@ -36,8 +36,13 @@ class Updates(Beside):
     """What optimizers make of the parameters at a point."""
 
     def everything(self, module: Any, rules: Mapping[str, Update]) -> Iterator[Found]:
-        """One update of each optimizer; of a single sample; and of several models side by side."""
+        """One update of each optimizer; of a single sample; and of several models side by side.
+
+        A model without parameters has none.
+        """
         point, count = self.examined.point, len(self.examined.point.X)
+        if not len(point.parameters):
+            return
         for name in module.optimizers:
             if name in rules:
                 found = _train(module, point, count, name)

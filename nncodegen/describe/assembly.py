@@ -58,7 +58,25 @@ def assembled(
     if any(part.unflattened or part.further for part in parts):  # not all of it may be read
         read = [e for output in found.outputs for e in (output.element, *elements(output.formula))]
         found = found._replace(steps=needed(found.steps, read))
-    return found
+    return _with_own_outputs(found)
+
+
+def _with_own_outputs(found: Assembly) -> Assembly:
+    """The same, where an output that is an input, as after a Flatten alone, is defined by a step."""
+    given = {element.tensor for element in found.inputs}
+    taken = given | {element.tensor for step in found.steps for element in (step.target, *step.operands)}
+    steps, outputs = list(found.steps), []
+    for output in found.outputs:
+        element = output.element
+        if element.tensor in given:
+            name = "output"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            element = Element(name, element.indices)
+            steps.append(Step(element, output.element))
+        outputs.append(Output(element, output.formula))
+    return found._replace(steps=tuple(steps), outputs=tuple(outputs))
 
 
 def statistics_of(

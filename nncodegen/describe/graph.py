@@ -42,8 +42,8 @@ class Graph:
         self.parameters = tuple(parameters)
         self.steps = tuple(steps)
         self.outputs = tuple(outputs)
-        if not self.parameters or not self.outputs:
-            raise ModelError(f"{name} has no {'parameters' if self.outputs else 'outputs'}: there is nothing to train")
+        if not self.outputs:
+            raise ModelError(f"{name} has no outputs: there is nothing to compute")
         self.loss = loss
         self.extents = tuple(extents)
         self.optimizers = check_optimizers(optimizers, name)

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from nncodegen.describe import describe
 from nncodegen.emit import identifier
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.export.folder import check_folder, write_files
@@ -71,6 +72,10 @@ def export(
         able = ", ".join(name for name, other in DESTINATIONS.items() if option in other.options)
         raise ModelError(f"the destination {target} has no --{option}: leave it out; these have it: {able}")
     subject = exportable(model, precision, parameters)
+    if train and not describe(subject.model, subject.precision).parameters:
+        raise ModelError(
+            f"{subject.model.name} has no parameters, so there is nothing to train: export it without train"
+        )
     used_name = identifier(name or subject.model.name)
     request = Request(subject, used_name, train, tuple(optimizers), libm, vectors, cross)
     folder = Path(out) if out is not None else Path(f"{request.name}_{target}")

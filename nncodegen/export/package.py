@@ -164,17 +164,17 @@ def _self_test(compiled: Compiled, parameters: Any) -> dict[str, Any]:
     point = start_of(described) if parameters is None else np.asarray(parameters, dtype)
     values = evaluate(of_outputs(described), point, X)
     slopes = evaluate(differentiated, point, X, Y)
-    gradient = (
+    gradient = [
         slopes[element.tensor].ravel() if tensor.trained else np.zeros(tensor.size)
         for tensor, element in zip(described.parameters, differentiated.gradient, strict=True)
-    )
+    ]
     outputs = [np.asarray(values[element.tensor], float) for element in described.outputs]
     samples = next((len(given) for given in (X, Y) if given is not None), 1)
     found = {
         "parameters": point,
         "outputs": columns_of(outputs, described.outputs, samples),
         "loss": np.asarray(slopes[differentiated.in_training.loss.tensor], float),
-        "gradient": np.concatenate(list(gradient)),
+        "gradient": np.concatenate(gradient or [np.empty(0)]),
     }
     return found | {name: given for name, given in (("X", X), ("Y", Y)) if given is not None}
 

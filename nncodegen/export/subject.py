@@ -50,9 +50,10 @@ def exportable(given: Any, precision: str | None, parameters: Any) -> Exportable
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
     found = replace(found, precision=precision or found.precision)
     chosen = found.parameters if parameters is None else parameters
-    if chosen is None:
-        return found
-    return replace(found, parameters=parameters_of(chosen, describe(found.model, found.precision)))
+    program = describe(found.model, found.precision)
+    if chosen is None and not program.parameters:
+        chosen = ()  # a model without parameters has all of them
+    return found if chosen is None else replace(found, parameters=parameters_of(chosen, program))
 
 
 def parameters_of(given: Any, program: Program) -> Any:

@@ -28,7 +28,7 @@ from nncodegen.imports.torch_windows import WINDOWS
 ACTIVATED = (Dense, Conv1D, Conv2D, Conv1DTranspose, Conv2DTranspose)
 """Layers that an activation behind them belongs to."""
 
-FLAT = ("BatchNorm1d", "Dropout", "LayerNorm", "Linear")
+FLAT = ("BatchNorm1d", "Dropout", "LayerNorm", "Linear", "PReLU")
 """Modules behind which a sample has one axis, if it has one before them."""
 
 HEADS = {"softmax": "categorical_crossentropy", "sigmoid": "binary_crossentropy"}
@@ -44,10 +44,11 @@ def from_torch(
 ) -> Sequential | Network:
     """A module of PyTorch as a network, with its weights as a start.
 
-    A torch.nn.Sequential of Linear, convolutions, pools, normalizations, Embedding, activations and Dropout becomes a
-    Sequential. Stacks may stand within stacks, and Identity anywhere. inputs is the shape of a sample, (channels, rows,
-    columns) for a Conv2d; it need not be given where the first of the layers is a Linear, before which a Flatten may
-    come. The weights W1, b1 and so on are numbered by the modules that are no activations of a Linear or a convolution.
+    A torch.nn.Sequential of Linear, convolutions, pools, normalizations, Embedding, activations, PReLU and Dropout
+    becomes a Sequential. Stacks may stand within stacks, and Identity anywhere. inputs is the shape of a sample,
+    (channels, rows, columns) for a Conv2d; it need not be given where the first of the layers is a Linear, before which
+    a Flatten may come. The weights W1, b1 and so on are numbered by the modules that are no activations of a Linear or
+    a convolution.
 
     Any other module becomes a Network: its ``forward`` is followed by torch.fx, and must do the same for all inputs.
     RNN, LSTM and GRU may be in it, with batch_first=True. inputs is the shape of a sample, (steps, features), or a list
@@ -112,7 +113,7 @@ def _layers(modules: Sequence[Any], flat: bool) -> tuple[list[Layer], dict[str, 
             flat = kind == "Flatten" or kind.startswith("Adaptive") or (flat and kind in FLAT)
         elif layers and isinstance(last := layers[-1], ACTIVATED):
             layers[-1] = replace(last, activation=activation_with(last.activation, module, flat))
-        elif layers and (kind in NAMED or kind in ACTIVATION_OF):
+        elif layers and (kind in NAMED or kind in ACTIVATION_OF or kind == "Softmax"):
             layers.append(ActivationLayer(activation_with("linear", module, flat)))
         else:
             raise ModelError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.layer import Standard
+from nncodegen.describe.prelu import PReLU
 from nncodegen.ir import Equation
 
 
@@ -38,6 +39,17 @@ class Taken(Standard):
         if not over:
             return call.part(x)
         return call.part(call.step("h", (x.indices[0], *indices), x, "sum", over, where))
+
+
+@dataclass(frozen=True)
+class ChannelPReLU(PReLU):
+    """A PReLU with a slope for each channel, which is the first axis of a sample, or with one for all values."""
+
+    slopes: int = 1
+
+    def of_slopes(self, call: Call) -> tuple[str, ...]:
+        """The index of the channels, if each has a slope of its own."""
+        return () if self.slopes == 1 else call.x.indices[1:2]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from nncodegen.imports.activations import (
     tanh_shrink,
     thresholded,
 )
+from nncodegen.imports.torch_layers import ChannelPReLU
 from nncodegen.imports.torch_windows import WINDOWS, only, window_layer
 from nncodegen.ir.functions import elu, gelu, leaky_relu, softplus
 
@@ -64,6 +65,8 @@ def layer_of(module: Any) -> Layer | None:
         return Dense(int(module.out_features), bias=module.bias is not None)
     if kind == "Dropout":
         return Dropout(float(module.p))
+    if kind == "PReLU":
+        return ChannelPReLU(slopes=int(module.num_parameters))
     if kind == "Flatten":
         only(module, start_dim=1, end_dim=-1)
         return Flatten()
@@ -114,8 +117,8 @@ def activation_with(activation: Activation, module: Any, flat: bool) -> Activati
     if activation == SOFTMAX or not (kind in NAMED or kind in ACTIVATION_OF):
         raise ModelError(
             f"the module {module} cannot be taken over; from_torch knows Linear, Dropout, Embedding, Flatten, "
-            f"Identity, {', '.join((*NORMALIZATIONS, *RECURRENT, *WINDOWS))}, Softmax in the end, and the activations "
-            f"{', '.join(sorted((*NAMED, *ACTIVATION_OF)))}"
+            f"Identity, PReLU, {', '.join((*NORMALIZATIONS, *RECURRENT, *WINDOWS))}, Softmax in the end, and the "
+            f"activations {', '.join(sorted((*NAMED, *ACTIVATION_OF)))}"
         )
     outer = ACTIVATIONS[NAMED[kind]] if kind in NAMED else _checked(module, ACTIVATION_OF[kind])
     inner = ACTIVATIONS[activation] if isinstance(activation, str) else activation

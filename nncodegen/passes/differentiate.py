@@ -22,18 +22,15 @@ OF_A_BATCH = (
     "frozen=True it does not)"
 )
 
+NOTHING = "it has no parameters, so there is nothing to fit"
+
 
 def differentiate(program: Program, fit: bool | None = None) -> Program:
     """The program with the gradient of its loss, one tensor for each parameter, and its companions.
 
     Those are for fits and for the Hessian, with ``fit``; by default, of formulas. A formula that does not allow a fit
-    has no companion for that; with ``fit``, it raises ModelError, as does a program without parameters.
+    has no companion for that; with ``fit``, it raises ModelError.
     """
-    if not program.parameters:
-        raise ModelError(
-            f"{program.name} has no parameters, so there is nothing to train: give it a layer that has some, such as "
-            f"Dense"
-        )
     program = tangent(program)
     numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
     rest = split(program.at_rest.steps, numbering)  # first, as its results keep their names
@@ -71,10 +68,11 @@ def _told_sizes(derived: Program, program: Program) -> Program:
 
 def _with_companions(derived: Program, program: Program, fit: bool | None) -> Program:
     """The differentiated program with the companions for its fit and its Hessian, or why there is no fit."""
-    if program.statistics:
-        if fit:
-            raise ModelError(f"{program.name} cannot be fitted: {OF_A_BATCH}; build it without fit=True")
-        return replace(derived, not_fitted=OF_A_BATCH)
+    never = NOTHING if not program.parameters else OF_A_BATCH if program.statistics else ""
+    if never and fit:
+        raise ModelError(f"{program.name} cannot be fitted: {never}; build it without fit=True")
+    if never:
+        return replace(derived, not_fitted=never)
     others = (fields(program),) if program.fields else ()
     if fit is False or (fit is None and program.layered):
         return replace(derived, not_fitted="it was built without fit=True", companions=others)

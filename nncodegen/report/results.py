@@ -71,7 +71,7 @@ def _is_wide(values: Array) -> bool:
 
 def weight_plots(outcome: Outcome, program: Program) -> list[Plot]:
     """The parameters before and after: one by one, or how each array of weights is distributed."""
-    if not (np.isfinite(outcome.before).all() and np.isfinite(outcome.after).all()):
+    if not len(outcome.after) or not np.isfinite([outcome.before, outcome.after]).all():
         return []
     drawn = " The start is that of the seed 0." if outcome.drawn else ""
     if len(outcome.after) <= FEW:

@@ -36,6 +36,8 @@ def choose_unrolled(
 ) -> tuple[StraightLine | None, SideBySide | None]:
     """The scalar form of a program, given the kernel of its gradient; none if it is too long, or of no use."""
     formula = not program.layered
+    if not program.parameters:
+        return None, None  # there are no updates
     if not formula:
         small = program.parameter_count <= PARAMETERS
         if not small or program.batch or program.moves or program.noise or layout.transposed or layout.blas:

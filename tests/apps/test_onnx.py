@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
+from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
@@ -201,6 +202,19 @@ def test_graphs(name):
     numeric = np.where(trained, differences(program, start_of(program), flat, targets), 0)
     found = gradient_of(nn.compile_model(graph, until="simplify")["simplify"], start_of(program), flat, targets)
     assert found == pytest.approx(numeric, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["views", "heads"])
+def test_nodes_in_any_order(name):
+    """Nodes that stand before what they read are sorted: the graph computes what it does in order."""
+    proto = type(GRAPHS[name])()
+    proto.CopyFrom(GRAPHS[name])
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend([*nodes[1::2], *nodes[::2][::-1]])
+    inputs = RNG.normal(size=(6, *(d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim[1:])))
+    expected = predicted(nn.from_onnx(GRAPHS[name]), inputs)
+    np.testing.assert_array_equal(predicted(nn.from_onnx(proto), inputs), expected)
 
 
 @pytest.mark.parametrize("name", ["branches", "residual", "views"])
@@ -411,6 +425,37 @@ def test_estimators_of_sklearn(estimator, classes):
     else:
         expected = estimator.predict(inputs).reshape(len(X), -1)
     assert predicted(graph, inputs) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+CLASSIFIERS = [(MLPClassifier((5,), random_state=0), 2), (MLPClassifier((5,), random_state=0), 3),
+               (LogisticRegression(), 2), (LogisticRegression(), 3),
+               (SGDClassifier(loss="log_loss", random_state=0), 2)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("estimator", "classes"), CLASSIFIERS, ids=str)
+def test_classifiers_of_sklearn_train_on(estimator, classes):
+    """The loss of a classifier is scikit-learn's, whatever the precision of its file. It and its gradient are finite
+    where probabilities are 0 and 1 in double precision, as with columns that were not scaled."""
+    skl2onnx = pytest.importorskip("skl2onnx")
+    target = (X[:, 0] > 0).astype(int) + (classes - 2) * (X[:, 1] > 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator.fit(X, target)
+        files = [skl2onnx.to_onnx(estimator, X[:1].astype(kind)) for kind in (np.float32, np.float64)]
+    labels, far = np.eye(classes)[target[::-1]], []
+    for file in files:
+        graph = nn.from_onnx(file)
+        assert graph.loss == "categorical_crossentropy"
+        program = nn.compile_model(graph, until="simplify")["simplify"]
+        start = start_of(program)
+        near = nn.evaluate(program, start, X / 20, labels)["loss"]
+        assert near == pytest.approx(log_loss(target[::-1], estimator.predict_proba(X / 20)), rel=1e-4)
+        far.append(nn.evaluate(program, start, 1e5 * X, labels)["loss"])
+        gradient = gradient_of(program, start, 1e5 * X, labels)
+        assert np.isfinite(gradient).all()
+        assert np.abs(gradient).max() > 100
+    assert far[0] == pytest.approx(far[1], rel=1e-4)
+    assert far[0] > 1000
 
 
 def test_probabilities_of_two_classes():

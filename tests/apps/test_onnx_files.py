@@ -1,5 +1,6 @@
 """Files of ONNX may come from anywhere: what is wrong with one is told, and no file does more than that."""
 
+import os
 import resource
 import time
 
@@ -128,21 +129,108 @@ def test_unknown_operators():
         nn.from_onnx(proto)
 
 
-def external(tmp_path):
+# --- weights in other files --------------------------------------------------------------------------------------
+
+
+def external(folder, name="W", dims=(4, 6), data_type=FLOAT, **changes):
+    """A network in a folder, whose weights lie beside it, behind eight other bytes; with entries that say else."""
     proto = model([("MatMul", "x W", "y", {})], W)
-    (tmp_path / "weights").write_bytes(W["W"].tobytes())
-    tensor = proto.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in {"location": str(tmp_path / "weights"), "offset": "0", "length": "96"}.items():
-        tensor.external_data.add(key=key, value=value)
-    return proto
+    if not (folder / "weights").exists():
+        (folder / "weights").write_bytes(bytes(8) + W["W"].tobytes())
+    tensor = onnx.TensorProto(name=name, dims=dims, data_type=data_type, data_location=onnx.TensorProto.EXTERNAL)
+    for key, value in ({"location": "weights", "offset": "8", "length": "96"} | changes).items():
+        if value is not None:
+            tensor.external_data.add(key=key, value=value)
+    proto.graph.initializer[0].CopyFrom(tensor)
+    onnx.save(proto, folder / "network.onnx")
+    return folder / "network.onnx"
 
 
-def test_external_data(tmp_path):
-    """Weights in another file are not read, wherever that lies."""
-    with pytest.raises(ModelError, match="the initializer 'W' lies in another file, which is not read"):
-        nn.from_onnx(external(tmp_path))
+@pytest.mark.parametrize("length", ["96", None])
+def test_weights_beside_the_file(tmp_path, monkeypatch, length):
+    """Weights in a file beside the network are read, from any folder, by an absolute or a relative path."""
+    path = external(tmp_path, length=length)
+    for source in (path, str(path)):
+        (parameter,) = nn.from_onnx(source).describe().parameters
+        np.testing.assert_array_equal(np.frombuffer(parameter.initial.values), W["W"].ravel())
+    monkeypatch.chdir(tmp_path)
+    assert nn.from_onnx("network.onnx").describe().parameters[0].shape == (4, 6)
+
+
+def test_weights_beside_the_file_in_a_folder(tmp_path):
+    """Weights may lie in a folder within that of the network, and in a Constant; what lies there is read once each."""
+    (tmp_path / "data").mkdir()
+    external(tmp_path / "data")
+    proto = onnx.load(external(tmp_path, location="data/weights"), load_external_data=False)
+    (tensor,) = proto.graph.initializer
+    proto.graph.node.insert(0, helper.make_node("Constant", [], ["W"], value=tensor))
+    del proto.graph.initializer[:]
+    onnx.save(proto, tmp_path / "network.onnx")
+    (parameter,) = nn.from_onnx(tmp_path / "network.onnx").describe().parameters
+    np.testing.assert_array_equal(np.frombuffer(parameter.initial.values), W["W"].ravel())
+
+
+OUTSIDE = "which is not read: data beside an ONNX file have a name within its folder"
+EXTERNAL = {
+    "cut off": ({"offset": "9"}, r"takes the bytes 9 to 105 of 'weights', which has 104: the file is cut off"),
+    "far out": ({"offset": "9" * 18}, "takes the bytes 999,999,999,999,999,999 to"),
+    "a long number": ({"offset": "9" * 5000}, "has the offset '9999.*' in another file: a number of bytes from 0"),
+    "negative": ({"offset": "-8"}, "has the offset '-8' in another file: a number of bytes from 0"),
+    "no number": ({"length": "many"}, "has the length 'many' in another file"),
+    "too long": ({"length": "104"}, "says that it has 104 bytes in 'weights'; its shape takes 96"),
+    "too large": ({"dims": (2**20, 2**20), "length": None}, "it may have 16,777,216 values at most"),
+    "larger than the file": ({"dims": (2**12, 2**12), "length": None}, "takes the bytes 8 to 67,108,872 of 'weights'"),
+    "another type": ({"data_type": 99}, r"has a type that nncodegen does not read \(99\)"),
+    "missing": ({"location": "others"}, "lies in 'others', which is not there: the file belongs beside the ONNX file"),
+    "no name": ({"location": None}, OUTSIDE),
+    "above": ({"location": "../weights"}, OUTSIDE),
+    "above by a folder": ({"location": "inner/../../weights"}, OUTSIDE),
+    "above in Windows": ({"location": "..\\weights"}, OUTSIDE),
+    "from the root": ({"location": "/etc/passwd"}, OUTSIDE),
+    "from a drive": ({"location": "C:weights"}, OUTSIDE),
+    "a link": ({"location": "link"}, "lies in 'link', where 'link' is a symbolic link, which is not followed"),
+    "a folder that is a link": ({"location": "linked/weights"}, "where 'linked' is a symbolic link"),
+    "a folder": ({"location": "inner"}, "lies in 'inner', which is no file"),
+    "a pipe": ({"location": "pipe"}, "lies in 'pipe', which is no file"),
+}  # fmt: skip
+"""What is wrong with weights in another file, and what is said of it."""
+
+
+@pytest.mark.parametrize("name", EXTERNAL)
+def test_refused_weights_beside_the_file(tmp_path, name):
+    """No file outside the folder is opened, no link is followed, and nothing is made of a size that is not there."""
+    changes, message = EXTERNAL[name]
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    (tmp_path / "weights").write_bytes(bytes(104))
+    (folder / "link").symlink_to(tmp_path / "weights")
+    (folder / "linked").symlink_to(tmp_path, target_is_directory=True)
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(ModelError, match=f"the initializer 'W' .*{message}"):
+        nn.from_onnx(external(folder, **changes))
+
+
+def test_weights_beside_the_file_that_add_up(tmp_path, monkeypatch):
+    """Many tensors that read the same bytes are refused when they take too much memory in all."""
+    monkeypatch.setattr("nncodegen.imports.onnx.external.MOST_BYTES", 200)
+    proto = onnx.load(external(tmp_path), load_external_data=False)
+    for name in "UV":
+        proto.graph.initializer.add().CopyFrom(proto.graph.initializer[0])
+        proto.graph.initializer[-1].name = name
+    onnx.save(proto, tmp_path / "network.onnx")
+    with pytest.raises(ModelError, match="files beside the ONNX file have more than 200 bytes in all"):
+        nn.from_onnx(tmp_path / "network.onnx")
+
+
+def test_weights_beside_bytes(tmp_path):
+    """Bytes and protos have no folder: it is said what to do."""
+    proto = onnx.load(external(tmp_path), load_external_data=False)
+    for source in (proto, proto.SerializeToString()):
+        with pytest.raises(ModelError, match=r"'weights', and without a path .*external_data=False"):
+            nn.from_onnx(source)
+
+
+# --- what is said of other files ---------------------------------------------------------------------------------
 
 
 def constant(array, data_type=FLOAT):
@@ -176,10 +264,11 @@ REFUSED = {
     "a long name": (changed(name="n" * 400), "the ONNX file calls a node"),
     "a name of lines": (changed(op_type="Mat\nMul"), r"the ONNX file calls an operator 'Mat\\nMul'"),
     "an old version": (with_opset(6), "version 6 of ai.onnx; nncodegen knows 7 to 28: convert it"),
-    "a cycle": (model([("MatMul", "a W", "y", {}), ("Relu", "y", "a", {})], W), "reads 'a', which nothing before it"),
+    "a cycle": (model([("MatMul", "a W", "y", {}), ("Relu", "y", "a", {})], W),
+                r"run in a circle: the node 'Relu a' \(Relu\) reads what depends on it"),
+    "undefined": (model([("MatMul", "x V", "y", {})], W), "reads 'V', which nothing defines"),
     "twice": (model([("MatMul", "x W", "y", {}), ("Relu", "x", "y", {})], W), "defines 'y', which is defined already"),
     "an unknown output": (model([("MatMul", "x W", "z", {})], W), "nothing defines the output 'y'"),
-    "no weights": (model([("Relu", "x", "y", {})], {}), "network has no parameters: there is nothing to train"),
     "no real output": (model([("ArgMax", "x", "y", {})], {}, outputs=[("y", INT64)]),
                        "no outputs that are real numbers"),
     "shapes": (model([("MatMul", "x W", "y", {})], {"W": np.ones((5, 2))}),

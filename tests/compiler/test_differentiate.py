@@ -90,13 +90,6 @@ def test_a_maximum_of_parameters():
     assert gradient_of(differentiate(program), [1.0, 5.0, 2.0], None, None).tolist() == [0, 1, 0]
 
 
-@pytest.mark.parametrize("layer", [nn.GlobalAveragePooling1D(), nn.Flatten()], ids=str)
-def test_without_parameters_there_is_nothing_to_train(layer):
-    """A network that has nothing to train is refused in words."""
-    with pytest.raises(nn.ModelError, match="network has no parameters, so there is nothing to train"):
-        nn.build(nn.Sequential([layer], (4, 2)))
-
-
 def test_softmax_keeps_its_digits():
     """Where the softmax is saturated at the right class, the gradient has full relative precision."""
     model = nn.Sequential([nn.Dense(3, "softmax", bias=False)], inputs=1, loss="categorical_crossentropy")

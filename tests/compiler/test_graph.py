@@ -130,9 +130,9 @@ def test_given_values():
 
 
 def test_refused_graphs():
-    """What cannot be trained is refused."""
-    with pytest.raises(ModelError, match="network has no parameters: there is nothing to train"):
-        nn.Graph(DEEP.inputs, [], DEEP.steps, DEEP.outputs)
+    """What has no outputs, or a loss that does not fit, is refused."""
+    with pytest.raises(ModelError, match="network has no outputs: there is nothing to compute"):
+        nn.Graph(DEEP.inputs, DEEP.parameters, DEEP.steps, [])
     with pytest.raises(ModelError, match="there is no loss 'msee'"):
         nn.Graph(DEEP.inputs, DEEP.parameters, DEEP.steps, DEEP.outputs, "msee")
     with pytest.raises(ModelError, match="a softmax of logits needs an output in one piece"):

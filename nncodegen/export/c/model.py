@@ -75,11 +75,16 @@ class PlainModel:
     @property
     def trained(self) -> bool:
         """Whether there are trained parameters."""
-        return self.request.parameters is not None
+        return self.request.parameters is not None and bool(self.program.parameters)
 
     @cached_property
     def constants(self) -> Any:
-        """The parameters that are written: trained ones, or those with which a training begins; else None."""
+        """The parameters that are written: trained ones, or those with which a training begins; None if there are none.
+
+        C has no arrays without elements.
+        """
+        if not self.program.parameters:
+            return None
         if self.trained:
             return self.request.parameters
         return start_of(self.program) if self.train else None

@@ -74,7 +74,7 @@ def self_test(model: PlainModel) -> str:
     lines.add(*([*SUMS.splitlines(), ""] if "sums" in tables else []))
     X, Y = ("inputs" if "inputs" in tables else "NULL"), ("targets" if "targets" in tables else "NULL")
     with lines.function("int main(void)"):
-        parameters = "parameters" if "parameters" in tables else f"{name}_parameters"
+        parameters = parameters_of(model, tables)
         lines.add(f"{name}_predict_batch({parameters}, SAMPLES, {X}, found_outputs, work);")
         lines.add(f'compare("outputs", found_outputs, outputs, SAMPLES*{upper}_OUTPUTS);')
         if model.train:
@@ -106,6 +106,13 @@ def begun(model: PlainModel, tables: dict[str, Any], parameters: str, *headers: 
     return lines
 
 
+def parameters_of(model: PlainModel, tables: dict[str, Any]) -> str:
+    """The parameters in the calls of a test: a table of its own, that of the model, or NULL where there are none."""
+    if not model.program.parameters:
+        return "NULL"
+    return "parameters" if "parameters" in tables else f"{model.name}_parameters"
+
+
 def tables_of(model: PlainModel, train: bool = True) -> dict[str, Any]:
     """What the test is given and expects, by name."""
     program, precision = model.program, model.request.precision
@@ -114,11 +121,12 @@ def tables_of(model: PlainModel, train: bool = True) -> dict[str, Any]:
     formulas += [model.differentiated] if train else []  # without noise, where none is given
     X, Y = _data(model, formulas, given)
     tables = {"inputs": X, "outputs": _outputs(model, formulas[0], given, X)}
-    if model.constants is None:
+    if model.constants is None and len(given):
         tables["parameters"] = given
     if train:
         loss, gradient = _loss_and_gradient(formulas[1], given, X, Y)
         tables |= {"targets": Y, "loss": loss}
+    if train and len(given):
         places = np.arange(len(gradient))
         tables["sums"] = np.bincount(places % CLASSES, gradient * (1 + places // CLASSES % 7), CLASSES)
     return {name: np.asarray(table, precision) for name, table in tables.items() if table is not None}
@@ -153,9 +161,8 @@ def _outputs(model: PlainModel, formulas: Program, parameters: Any, X: Any) -> A
 def _loss_and_gradient(formulas: Program, parameters: Any, X: Any, Y: Any) -> tuple[Any, Any]:
     """The loss and the gradient, as NumPy evaluates the formulas."""
     values = evaluate(formulas, parameters.astype(float), X, Y)
-    return values[formulas.in_training.loss.tensor], np.concatenate(
-        [values[e.tensor].ravel() for e in formulas.gradient]
-    )
+    gradient = [values[e.tensor].ravel() for e in formulas.gradient]
+    return values[formulas.in_training.loss.tensor], np.concatenate(gradient or [np.empty(0)])
 
 
 def _columns(value: Any, samples: int, width: int) -> Any:

@@ -14,7 +14,7 @@ from nncodegen.describe import check_program, describe
 from nncodegen.describe.checks import bounded
 from nncodegen.errors import ModelError
 from nncodegen.export.initial import start_of
-from nncodegen.export.onnx.graph import TYPES, Graph, Value
+from nncodegen.export.onnx.graph import PRODUCER, TYPES, Graph, Value
 from nncodegen.export.onnx.masks import masked
 from nncodegen.export.onnx.recurrences import ROWS
 from nncodegen.export.onnx.steps import Steps
@@ -62,7 +62,7 @@ def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
             )
         values = start_of(program)
     ends = np.cumsum([tensor.size for tensor in program.parameters])
-    parts = np.split(np.asarray(values, program.precision), ends[:-1])
+    *parts, _ = np.split(np.asarray(values, program.precision), ends)
     return {
         tensor.name: part.reshape([size or 0 for size in tensor.shape])
         for tensor, part in zip(program.parameters, parts, strict=True)
@@ -74,7 +74,8 @@ def _model(request: Request, program: Program, parameters: Mapping[str, Any]) ->
     graph = Graph(program.precision, _order(program))
     rows = graph.free(program.inputs[0].name if len(program.inputs) == 1 else "X")
     result = graph.free("output")
-    steps = Steps(program, graph, _columns(program, graph, rows), rows, parameters)
+    trained = [tensor.name for tensor in program.parameters if tensor.trained]
+    steps = Steps(program, graph, _columns(program, graph, rows), rows, parameters, trained)
     graph.output(_joined(program, graph, [(element, steps.read(element)) for element in program.outputs]), result)
     kind = TYPES[program.precision]
     width = sum(tensor.size for tensor in program.inputs)
@@ -85,7 +86,7 @@ def _model(request: Request, program: Program, parameters: Mapping[str, Any]) ->
         graph.nodes, request.name, [given], [found], graph.initializers, doc_string=_about(given, found)
     )
     model = helper.make_model(
-        made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="nncodegen",
+        made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name=PRODUCER,
         producer_version=_version(), doc_string=f"{request.subject.model.name}: {_about(given, found)}",
     )  # fmt: skip
     return model, graph

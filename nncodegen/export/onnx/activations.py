@@ -16,6 +16,7 @@ from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.export.onnx.functions import error_function
 from nncodegen.export.onnx.graph import Value
 from nncodegen.ir import Element
+from nncodegen.ir.functions import leaky_relu
 from nncodegen.ir.program import elements
 from nncodegen.passes.stabilize import stable_form
 
@@ -57,6 +58,15 @@ def activation(expression: Expr, layered: bool, precision: str) -> tuple[str, El
         return None
     precisions = ("float32",) if name == GELU else OPERATORS[name].precisions
     return (name, found[0]) if precision in precisions else None
+
+
+def slope_of(expression: Expr, precision: str) -> tuple[Element, Element] | None:
+    """The argument and the slope of a PReLU, x where it is positive and else a slope times x; None for others."""
+    found = elements(expression)
+    for slope, z in (found, found[::-1]) if len(found) == 2 else ():
+        if set(slope.indices) <= set(z.indices) and expression == leaky_relu(z, slope):
+            return (z, slope) if precision == "float32" else None
+    return None
 
 
 def activated(name: str, z: Value) -> Value:

@@ -11,7 +11,7 @@ from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
 
 from nncodegen.errors import ModelError
-from nncodegen.export.onnx.activations import activated, activation
+from nncodegen.export.onnx.activations import activated, activation, slope_of
 from nncodegen.export.onnx.functions import call, reciprocal, sqrt
 from nncodegen.export.onnx.graph import Graph, Value
 from nncodegen.ir import Element
@@ -53,6 +53,9 @@ class Expressions:
             if found:
                 name, z = found
                 return activated(name, self.read(z))
+            slope = slope_of(node, self.graph.precision) if self._layered else None
+            if slope:
+                return self.graph.elementwise("PRelu", *map(self.read, slope))
         if isinstance(node, StableFunction):
             return self._stable(node)
         if isinstance(node, Add):

@@ -16,6 +16,9 @@ from nncodegen.emit import identifier
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 """The types of numbers in a file, by the precision of the model."""
 
+PRODUCER, NOT_TRAINED = "nncodegen", "not trained"
+"""Who writes the files, and the text at a constant which no training may change: ``from_onnx`` reads both."""
+
 _TYPES = {"i": "int64", "u": "int64", "b": "bool"}
 
 
@@ -115,15 +118,20 @@ class Graph:
         self._taken.add(candidate)
         return candidate
 
-    def constant(self, value: Any, name: str = "constant") -> str:
-        """The name of a constant tensor: numbers in the precision of the graph, integers and truths as they are."""
+    def constant(self, value: Any, name: str = "constant", trained: bool = False) -> str:
+        """The name of a constant tensor: numbers in the precision of the graph, integers and truths as they are.
+
+        The file says of real numbers that they are not ``trained``.
+        """
         array = np.asarray(value)
         with np.errstate(over="ignore"):
             array = np.asarray(array, _TYPES.get(array.dtype.kind, self.precision))
         key = (array.dtype.str, array.shape, array.tobytes())
         if name != "constant" or key not in self._known:
             found = self.free(name if name != "constant" else f"constant{len(self._constants) + 1}")
-            self._constants[found] = numpy_helper.from_array(array, found)
+            tensor = self._constants[found] = numpy_helper.from_array(array, found)
+            if array.dtype.kind == "f" and not trained:
+                tensor.doc_string = NOT_TRAINED
             if name != "constant":  # a parameter is not one with an equal number
                 return found
             self._known[key] = found

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sympy import Eq, Float, Piecewise, S
 
 from nncodegen.errors import ModelError
-from nncodegen.export.onnx.windows import places_of, window_form
+from nncodegen.export.onnx.windows import places_of, rows_of, window_form
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Step, Tensor
 
 LOWEST = -3e38
@@ -35,7 +35,7 @@ def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
         return element
 
     for step in program.steps:
-        if window_form(step, program) or places_of(step, program) is not None:
+        if window_form(step, program) or places_of(step, program) is not None or rows_of(step):
             steps.append(step)
             continue
         factors = []

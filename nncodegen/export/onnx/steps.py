@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 from sympy import Add, Mul
 
 from nncodegen.errors import ModelError
 from nncodegen.export.onnx.expressions import Expressions
 from nncodegen.export.onnx.graph import Graph, Value
 from nncodegen.export.onnx.recurrences import scanned
-from nncodegen.export.onnx.windows import Form, places_of, window_form
+from nncodegen.export.onnx.windows import Form, places_of, rows_of, window_form
 from nncodegen.ir import SAMPLE, Element, Group, Program, Step, grouped
 from nncodegen.ir.program import needed
 from nncodegen.schedule.loops import without_noise
@@ -33,14 +34,20 @@ class Steps:
     """Writes the steps on which the outputs of a stabilized program depend.
 
     ``columns`` are the values of its inputs by name, ``rows`` the tensor of the graph that has N rows, ``parameters``
-    the arrays of its parameters.
+    the arrays of its parameters, of which some are ``trained``.
     """
 
     def __init__(
-        self, program: Program, graph: Graph, columns: Mapping[str, Value], rows: str, parameters: Mapping[str, Any]
+        self,
+        program: Program,
+        graph: Graph,
+        columns: Mapping[str, Value],
+        rows: str,
+        parameters: Mapping[str, Any],
+        trained: Container[str],
     ) -> None:
         self.graph = graph
-        self._program, self._rows, self._parameters = program, rows, parameters
+        self._program, self._rows, self._parameters, self._trained = program, rows, parameters, trained
         self._steps = {step.target.tensor: step for step in needed(without_noise(program), program.outputs)}
         self._uses = Counter(element for step in self._steps.values() for element in step.operands)
         self._uses.update(program.outputs)
@@ -88,7 +95,9 @@ class Steps:
         if name not in self._values:
             if name in self._parameters:
                 array = self._parameters[name]
-                self._values[name] = Value(self.graph, self.graph.constant(array, name), element.indices)
+                self._values[name] = Value(
+                    self.graph, self.graph.constant(array, name, name in self._trained), element.indices
+                )
             elif name in self._groups:
                 self._recur(self._groups[name])
             elif name in self._steps:
@@ -105,6 +114,8 @@ class Steps:
         places = places_of(step, self._program)
         if places is not None:
             value = self._taken(step, places)
+        elif rows := rows_of(step):
+            value = self._of_numbers(step, *rows)
         elif form:
             value = self._window(step, form)
         elif factors:
@@ -150,6 +161,13 @@ class Steps:
         value, axis = self._tensor(element), element.indices.index(index)
         name = self.graph.node("Gather", [value.name, self.graph.constant(places)], axis=axis)
         return Value(self.graph, name, (*element.indices[:axis], *own, *element.indices[axis + 1 :]))
+
+    def _of_numbers(self, step: Step, table: Element, numbers: Element) -> Value:
+        """Rows of a matrix by their numbers."""
+        E, x, axis = self._tensor(table), self._tensor(numbers), table.indices.index(step.over[0])
+        at = self.graph.node("Cast", [x.name], to=TensorProto.INT64)
+        name = self.graph.node("Gather", [E.name, at], axis=axis)
+        return Value(self.graph, name, (*table.indices[:axis], *numbers.indices, *table.indices[axis + 1 :]))
 
     # --- products ------------------------------------------------------------------------------------------------
 

@@ -81,6 +81,18 @@ def places_of(step: Step, program: Program) -> NDArray[np.int64] | None:
     return places if there.all() else None
 
 
+def rows_of(step: Step) -> tuple[Element, Element] | None:
+    """The matrix whose rows a step takes, and their numbers, as an Embedding does; else None."""
+    if step.operator != "sum" or len(step.where) != 1 or not isinstance(step.expression, Element):
+        return None
+    (equation,), table = step.where, step.expression
+    numbers = equation.data
+    if numbers is None or equation.terms != ((step.over[0], 1),) or equation.offset or len(step.over) != 1:
+        return None
+    apart = not {*numbers.indices} & {*table.indices}
+    return (table, numbers) if step.over[0] in table.indices and apart else None
+
+
 def window_form(step: Step, program: Program) -> Form | None:
     """The operator for a step; None where there is none. Runtimes have them in single precision alone."""
     coefficient, rest = step.expression.as_coeff_Mul()

@@ -15,6 +15,9 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Segments
 from nncodegen.imports.onnx.broadcast import Broadcasting
 from nncodegen.imports.onnx.values import Shape, Value
+from nncodegen.ir import Equation
+from nncodegen.ir.functions import sigmoid, softplus
+from nncodegen.ir.program import renamed
 
 
 class Builder(Broadcasting):
@@ -76,7 +79,135 @@ class Builder(Broadcasting):
             return self.elementwise(lambda z, s: z - sympy.log(s), below, total)
         return self.elementwise(lambda p, s: p / s, e, total)
 
+    def shares(self, value: Value, total: Value) -> Value | None:
+        """Return positive values divided by their sum along an axis as a softmax of their logarithms.
+
+        None unless ``total`` is such a sum, and the logarithms are known. A loss that takes the logarithm of the result
+        is then written without it, so that it is finite where values are too small for a division.
+        """
+        axes = [k for k, (one, all_) in enumerate(zip(total.axes, value.axes, strict=False)) if one != all_]
+        if len(total.axes) != len(value.axes) or len(axes) != 1 or total.axes[axes[0]] != UNIT:
+            return None
+        (axis,) = axes
+        if len(value.axes[axis]) != 1 or len(total.blocks) != len(value.blocks):
+            return None
+        made = {step.target: step for step in self.steps}
+        logarithms = {}
+        for position, block in value.blocks.items():
+            (over,) = value.axes[axis]
+            sum_of = made.get(total.blocks[position])
+            logarithm = _logarithm(made[block].expression if block in made else block)
+            summed = sum_of is not None and sum_of.operator == "sum" and sum_of.over == over
+            if sum_of is None or logarithm is None or not summed or sum_of.expression not in (block, sympy.Abs(block)):
+                return None
+            logarithms[position] = logarithm
+        if all(z in made and made[z].operator == "log_softmax" and made[z].over == value.axes[axis][0]
+               for z in logarithms.values()):  # fmt: skip
+            return replace(value, blocks={p: sympy.exp(z) for p, z in logarithms.items()})  # they sum to 1 already
+        return self.normalized(replace(value, blocks=logarithms), axes, logarithm=False)
+
+    def contracted(self, values: Sequence[Value], letters: Sequence[str], result: str) -> Value:
+        """Return the sum of products of values, whose axes have letters, over those that the result does not have."""
+        every = "".join(dict.fromkeys("".join(letters)))
+        order = (*result, *(letter for letter in every if letter not in result))
+        aligned = []
+        for value, own in zip(values, letters, strict=True):
+            turned = self.transposed(value, [own.index(letter) for letter in order if letter in own])
+            for place, letter in enumerate(order):
+                turned = turned if letter in own else self.inserted(turned, place)
+            aligned.append(self.held(turned, "h"))
+        if len(aligned) > 1:
+            both = frozenset().union(*(value.undecided for value in aligned))
+            self.trained |= both
+            aligned = [replace(v, undecided=frozenset(), trained=v.trained or bool(v.undecided)) for v in aligned]
+            total = self.elementwise(sympy.Mul, *aligned)
+            total = replace(total, trained=total.trained or bool(both))
+        else:
+            (total,) = aligned
+        summed = range(len(result), len(order))
+        total = self.reduce("sum", total, summed)
+        for axis in reversed(summed):
+            total = self.without(total, axis)
+        return replace(total, summed=len(aligned) > 1)
+
     # --- axes ----------------------------------------------------------------------------------------------------
+
+    def expanded(self, value: Value, shape: Shape, name: str) -> Value:
+        """Return a value broadcast to a shape with which its own meets, as by ``numpy.broadcast_to``."""
+        value = self.padded(value, max(len(shape), len(value.axes)))
+        shape = (*((1,) * (len(value.axes) - len(shape))), *shape)
+        blocks, axes = dict(value.blocks), list(value.axes)
+        for axis, size in enumerate(shape):
+            if axes[axis] == UNIT and size != 1:
+                axes[axis] = SAMPLES if size is None else self.axes.segments(f"{name}:{axis}", size)
+                blocks = {
+                    (*p[:axis], k, *p[axis + 1 :]): block for p, block in blocks.items() for k in range(len(axes[axis]))
+                }
+            elif size not in (1, self.axes.length(axes[axis])):
+                raise ModelError(f"the shape {self.shape(value)} cannot be expanded to {shape}")
+        return self._checked(replace(value, axes=tuple(axes), blocks=blocks))
+
+    def at(self, value: Value, axis: int, place: int) -> Value:
+        """Return what stands at a place of an axis with one index, without that axis."""
+        ((index,),) = value.axes[axis]
+        where = (Equation(index, (), place),)
+        value = self.held(value, "t")
+        blocks: dict[tuple[int, ...], Expr] = {}
+        for position, block in value.blocks.items():
+            indices = [i for i in value.indices(position) if i != index]
+            step = self.step("gate", indices, block, "sum", (index,), where=where)
+            blocks[(*position[:axis], *position[axis + 1 :])] = step
+        return replace(value, axes=(*value.axes[:axis], *value.axes[axis + 1 :]), blocks=blocks, summed=False)
+
+    def whole(self, value: Value, axis: int, key: str) -> Value:
+        """Return the value with one index along an axis, or none where that has the size 1."""
+        if len(value.axes[axis]) == 1 and len(value.axes[axis][0]) < 2:
+            return value
+        size = self.axes.length(value.axes[axis]) or 1
+        segments = self.axes.segments(key, size)
+        if segments != UNIT and (len(segments) > 1 or len(segments[0]) > 1):  # what other nodes cut it into
+            segments = self.axes.segments(f"{key} together", size)
+        return self.together(value, axis, segments)
+
+    def together(self, value: Value, axis: int, whole: Segments) -> Value:
+        """Return the value with this one index along an axis, or none where that has the size 1."""
+        segments = value.axes[axis]
+        if whole in (UNIT, segments):
+            return value
+        ((index,),) = whole
+        axes = (*value.axes[:axis], whole, *value.axes[axis + 1 :])
+        blocks: dict[tuple[int, ...], Expr] = {}
+        if len(segments) == 1 and len(segments[0]) == 1:
+            known = {segments[0][0]: index}
+            return replace(value, axes=axes, blocks={p: renamed(block, known) for p, block in value.blocks.items()})
+        for position, block in value.blocks.items():
+            k = position[axis]
+            segment = segments[k]
+            indices = [i for i in value.indices(position) if i not in segment]
+            where = (self.place(index, segment, self._range(segments, k)[0]),)
+            part = self.step("part", [index, *indices], block, "sum" if segment else None, segment, where=where)
+            at = (*position[:axis], 0, *position[axis + 1 :])
+            blocks[at] = blocks[at] + part if at in blocks else part
+        return self.held(replace(value, axes=axes, blocks=blocks), "x")
+
+    def apart(self, value: Value, axis: int, segments: Segments) -> Value:
+        """Return the value, which has one index along an axis, with that cut into segments."""
+        if segments == value.axes[axis]:
+            return value
+        ((index,),) = value.axes[axis]
+        blocks: dict[tuple[int, ...], Expr] = {}
+        for position, block in value.blocks.items():
+            indices = [i for i in value.indices(position) if i != index]
+            for k, segment in enumerate(segments):
+                where = (self.place(index, segment, self._range(segments, k)[0]),)
+                at = (*position[:axis], k, *position[axis + 1 :])
+                blocks[at] = self.step("y", [*segment, *indices], block, "sum", (index,), where=where)
+        return replace(value, axes=(*value.axes[:axis], segments, *value.axes[axis + 1 :]), blocks=blocks)
+
+    def place(self, index: str, segment: Sequence[str], start: int) -> Equation:
+        """Return that an index is the place of a segment's indices, behind those before it."""
+        strides = [self.axes.size(tuple(segment[k + 1 :])) for k in range(len(segment))]
+        return Equation(index, tuple(zip(segment, strides, strict=True)), start)
 
     def transposed(self, value: Value, order: Sequence[int]) -> Value:
         """The axes in another order."""
@@ -176,7 +307,7 @@ class Builder(Broadcasting):
             group = [sizes.pop(0)]  # the least number of axes, before and after, that hold the same values
             while (length := self.axes.length(value.axes[axis])) != math.prod(group):
                 if (length or 0) < math.prod(group):
-                    value = self._merged(value, axis)
+                    value = self.merged(value, axis)
                 else:
                     group.append(sizes.pop(0) or 1)
             value = self._split(value, axis, [n or 1 for n in group])
@@ -194,7 +325,7 @@ class Builder(Broadcasting):
         while len(value.axes) > kept + 1:
             if len(value.axes[1]) > 1:
                 raise ModelError("the graph folds an axis that has several parts into the rows of a batch")
-            value = self._merged(value, 0)
+            value = self.merged(value, 0)
         return replace(value, summed=False)
 
     def unfolded(self, value: Value) -> Value:
@@ -205,7 +336,7 @@ class Builder(Broadcasting):
         blocks = {(0, *position): block for position, block in value.blocks.items()}
         return replace(value, axes=(SAMPLES, (tuple(folded),), *value.axes[1:]), blocks=blocks)
 
-    def _merged(self, value: Value, axis: int) -> Value:
+    def merged(self, value: Value, axis: int) -> Value:
         """An axis and the next as one."""
         first, second = value.axes[axis], value.axes[axis + 1]
         segments = self.axes.merged([first, second])
@@ -238,3 +369,10 @@ class Builder(Broadcasting):
             for p, block in value.blocks.items()
         }
         return replace(value, axes=(*value.axes[:axis], *split, *value.axes[axis + 1 :]), blocks=blocks)
+
+
+def _logarithm(formula: Expr) -> Expr | None:
+    """The logarithm of what is an exponential or a sigmoid; None for anything else."""
+    if isinstance(formula, sympy.exp):
+        return formula.args[0]
+    return -softplus(-formula.args[0]) if isinstance(formula, sigmoid) else None

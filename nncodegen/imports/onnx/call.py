@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,10 @@ class Call:
     opset: int
     batch: bool
     """Whether the first axis of the inputs numbers the samples."""
+    scope: Mapping[str, Operand]
+    """All that is known where the node stands, by name."""
+    evaluate: Callable[[Sequence[Node], Sequence[str], dict[str, Operand]], None]
+    """Adds what nodes give to what is known, given the names of what is read of it in the end."""
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -114,7 +118,8 @@ class Call:
 
     def weights_value(self, weights: Weights, as_parameter: bool = False) -> Value:
         """Numbers of the file as a tensor."""
-        if as_parameter and weights.array.ndim and np.isfinite(weights.array).all():
+        known = weights.name in self.builder.known
+        if (known or (as_parameter and weights.array.ndim)) and np.isfinite(weights.array).all():
             return self.builder.parameter(weights.name, weights.array)
         return self.builder.constant(weights)
 
@@ -123,6 +128,8 @@ class Call:
         found = self.inputs[k] if k < len(self.inputs) else None
         if found is None:
             raise ModelError(f"{self.node} lacks its operand number {k + 1}")
+        if isinstance(found, Value) and found.rounded:
+            raise ModelError(f"{self.node} computes with real numbers that were rounded: nncodegen does not round")
         if not isinstance(found, np.ndarray):
             return found
         if found.size and found.min() == SAMPLES_SIZE:

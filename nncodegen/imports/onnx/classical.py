@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from sympy import Abs, Eq, Piecewise
 from sympy.codegen.cfunctions import Sqrt
 
@@ -15,7 +16,7 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.call import Call
 from nncodegen.imports.onnx.shapes import array_feature_extractor
 from nncodegen.imports.onnx.values import Value, Weights
-from nncodegen.ir.functions import sigmoid
+from nncodegen.ir.functions import sigmoid, softplus
 
 
 def _scaler(call: Call) -> Value:
@@ -53,11 +54,14 @@ def _linear(call: Call, outputs: int) -> Value:
     return call.builder.elementwise(lambda p, q: p + q, z, b)
 
 
-def _transformed(call: Call, scores: Value) -> Value:
-    """The scores after ``post_transform``."""
+def _transformed(call: Call, scores: Value, opposite: bool = False) -> Value:
+    """The scores after ``post_transform``; those of two classes may be ``opposite`` numbers."""
     kind = call.text("post_transform", "NONE")
     if kind == "NONE":
         return scores
+    if kind == "LOGISTIC" and opposite:
+        # Their sigmoids sum to 1: as shares, they do so also while they are trained.
+        return call.builder.normalized(call.builder.elementwise(lambda z: -softplus(-z), scores), [1], logarithm=False)
     if kind == "LOGISTIC":
         return call.builder.elementwise(sigmoid, scores, most=1)
     if kind == "SOFTMAX":
@@ -76,9 +80,13 @@ def _classifier(call: Call) -> list[Any]:
     """Labels, which are left out, and scores or probabilities of all classes."""
     labels = [call.attributes.get(name, ()) for name in ("classlabels_ints", "classlabels_strings")]
     classes = max((len(one) for one in labels if isinstance(one, tuple)), default=0)
-    if classes < 2 or len(call.reals("coefficients")) < classes:
+    coefficients, intercepts = call.reals("coefficients"), call.reals("intercepts")
+    if classes < 2 or len(coefficients) < classes:
         raise ModelError(f"{call.node} has {classes} labels of classes; it needs coefficients for each of two or more")
-    return [None, _transformed(call, _linear(call, classes))]
+    opposite = classes == 2 and all(
+        np.array_equal(one[: len(one) // 2], -one[len(one) // 2 :]) for one in (coefficients, intercepts)
+    )
+    return [None, _transformed(call, _linear(call, classes), opposite)]
 
 
 def _normalizer(call: Call) -> Value:
@@ -95,6 +103,8 @@ def _normalizer(call: Call) -> Value:
     norm = call.builder.reduce(operator, call.builder.held(parts, "t") if operator == "max" else parts, [axis])
     if kind == "L2":
         norm = call.builder.elementwise(Sqrt, norm)
+    if kind == "L1" and (shares := call.builder.shares(x, norm)):
+        return shares
     norm = call.builder.held(norm, "t")
     return call.builder.elementwise(lambda z, s: Piecewise((z, Eq(s, 0)), (z / s, True)), x, norm)
 

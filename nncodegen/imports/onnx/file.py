@@ -1,12 +1,13 @@
 """Reads files of the format ONNX as plain data. They may come from anywhere: nothing in them is taken on trust.
 
-No path in a file is followed, nothing is evaluated, and nothing is made that is much larger than the file.
+Paths in a file lead nowhere but to weights in its own folder, nothing is evaluated, and nothing is made that is much
+larger than the files.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -16,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
-
-MOST_BYTES = 512 * 2**20
-"""The size of a file that is read at all."""
+from nncodegen.imports.onnx.external import MOST_BYTES, Beside
 
 MOST_NODES, MOST_RANK, MOST_SIZE, LONGEST_NAME = 5_000, 8, 2**24, 300
 """Upper bounds for the nodes of a graph, the axes of a tensor, the values of one, and the length of a name."""
+
+PRODUCER, NOT_TRAINED = "nncodegen", "not trained"
+"""Who wrote a file of ours, and the text that comes there with a constant which no training may change."""
 
 OPSETS = range(7, 29)
 """The versions of ai.onnx whose operators mean what they are taken for here."""
@@ -34,6 +36,18 @@ Size = int | str | None
 
 
 @dataclass(frozen=True)
+class Body:
+    """The graph of one step of a Scan: its nodes in their order, its constants, and the names of its ends."""
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, NDArray[Any]]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    captured: tuple[str, ...]
+    """What its nodes read from outside."""
+
+
+@dataclass(frozen=True)
 class Node:
     """An operator at work: the names of what it reads ("" for what is left out) and of what it gives."""
 
@@ -43,6 +57,17 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+
+    @property
+    def body(self) -> Body | None:
+        """The graph within the node, of a Scan."""
+        found = self.attributes.get("body")
+        return found if isinstance(found, Body) else None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of all that it reads, also within its body."""
+        return self.inputs if self.body is None else (*self.inputs, *self.body.captured)
 
     @property
     def kind(self) -> str:
@@ -74,53 +99,124 @@ class File:
     opset: int
     producers: Mapping[str, Node] = field(default_factory=dict)
     """The node that gives each name."""
+    ours: bool = False
+    """Whether nncodegen wrote the file."""
+    fixed: frozenset[str] = frozenset()
+    """The names of constants that are known not to be trained, as the file says."""
+    trained: frozenset[str] = frozenset()
+    """The names of constants that are known to be parameters, of which a file of ours says nothing else."""
 
 
 def read(source: Any) -> File:
     """The graph in a file (its path), in bytes, or in an onnx.ModelProto. Raises ModelError, OSError, ImportError."""
-    model = _parsed(source)
+    model, beside = _parsed(source)
     graph = model.graph
+    _check_size(graph)
+    constants = _constants(graph, beside)
+    nodes = tuple(_node(node, beside) for node in graph.node)
+    inputs = tuple(one for one in _declared(graph.input, "an input") if one.name not in constants)
+    known = {*constants, *(one.name for one in inputs), ""}
+    producers = _producers(nodes, known)
+    nodes = _sorted(nodes, producers)
+    known |= {*producers}
+    outputs = tuple(_declared(graph.output, "an output"))
+    for one in outputs:
+        if one.name not in known:
+            raise ModelError(f"nothing defines the output {one.name!r} of the ONNX file")
+    ours = model.producer_name == PRODUCER
+    fixed = frozenset(tensor.name for tensor in graph.initializer if tensor.doc_string == NOT_TRAINED)
+    real = (name for name, array in constants.items() if array.dtype == np.float64)
+    trained = frozenset(name for name in real if ours and name not in fixed)
+    opset = _opset(model.opset_import)
+    return File(graph.name, nodes, constants, inputs, outputs, opset, producers, ours, fixed, trained)
+
+
+def _check_size(graph: Any) -> None:
+    """Raise ModelError for a graph that is too large, or has what is not read."""
     if len(graph.node) > MOST_NODES:
         raise ModelError(f"the ONNX file has {len(graph.node)} nodes; nncodegen reads {MOST_NODES} at most")
     if graph.sparse_initializer:
         raise ModelError("the ONNX file has sparse initializers, which nncodegen does not read: make them dense")
+
+
+def _constants(graph: Any, beside: Beside) -> dict[str, NDArray[Any]]:
+    """The initializers of a graph by name."""
     constants: dict[str, NDArray[Any]] = {}
     for tensor in graph.initializer:
         name = _name(tensor.name, "an initializer")
         if name in constants:
             raise ModelError(f"the ONNX file has two initializers named {name!r}")
-        constants[name] = array_of(tensor, f"the initializer {name!r}")
-    nodes = tuple(_node(node) for node in graph.node)
-    inputs = tuple(one for one in _declared(graph.input, "an input") if one.name not in constants)
+        constants[name] = array_of(tensor, f"the initializer {name!r}", beside)
+    return constants
+
+
+def _body(graph: Any, role: str, beside: Beside) -> Body:
+    """The body of a Scan."""
+    _check_size(graph)
+    constants = _constants(graph, beside)
+    nodes = tuple(_node(node, beside) for node in graph.node)
+    if any(node.body for node in nodes):
+        raise ModelError(f"{role} holds a further Scan, which nncodegen does not read")
+    inputs = tuple(_name(one.name, "an input") for one in graph.input)
+    outputs = tuple(_name(one.name, "an output") for one in graph.output)
+    if len({*inputs}) < len(inputs) or {*inputs} & constants.keys():
+        raise ModelError(f"{role} declares an input twice")
+    own = {*inputs, *constants}
+    given = {name for node in nodes for name in node.outputs}
+    captured = dict.fromkeys(name for node in nodes for name in node.inputs if name and name not in own | given)
+    captured |= dict.fromkeys(name for name in outputs if name not in own | given)
+    producers = _producers(nodes, {*own, *captured, ""})
+    return Body(_sorted(nodes, producers), constants, inputs, outputs, tuple(captured))
+
+
+def _producers(nodes: Iterable[Node], known: Container[str]) -> dict[str, Node]:
+    """The node that gives each name, where others are known. Raises ModelError for a name that has two meanings."""
     producers: dict[str, Node] = {}
-    known = {*constants, *(one.name for one in inputs), ""}
     for node in nodes:
-        for name in node.inputs:
-            if name not in known:
-                raise ModelError(f"{node} reads {name!r}, which nothing before it defines")
-        for name in node.outputs:
-            if name in known and name:
+        for name in filter(None, node.outputs):
+            if name in known or name in producers:
                 raise ModelError(f"{node} defines {name!r}, which is defined already")
-            known.add(name)
             producers[name] = node
-    outputs = tuple(_declared(graph.output, "an output"))
-    for one in outputs:
-        if one.name not in known:
-            raise ModelError(f"nothing defines the output {one.name!r} of the ONNX file")
-    return File(graph.name, nodes, constants, inputs, outputs, _opset(model.opset_import), producers)
+    for node in nodes:
+        for name in node.reads:
+            if name not in known and name not in producers:
+                raise ModelError(f"{node} reads {name!r}, which nothing defines")
+    return producers
 
 
-def _parsed(source: Any) -> Any:
-    """The source as an onnx.ModelProto."""
+def _sorted(nodes: Iterable[Node], producers: Mapping[str, Node]) -> tuple[Node, ...]:
+    """The nodes, each after those that it reads, else in their order. Raises ModelError for a circle of nodes."""
+    order: dict[int, Node] = {}
+    entered: set[int] = set()
+    for first in nodes:
+        waiting = [(first, iter(first.reads))]
+        while waiting:
+            node, names = waiting[-1]
+            entered.add(id(node))
+            read = next((producers[name] for name in names if name in producers), None)
+            if read is None:
+                order[id(node)] = node
+                waiting.pop()
+            elif id(read) not in entered:
+                waiting.append((read, iter(read.reads)))
+            elif id(read) not in order:
+                raise ModelError(f"the nodes of the ONNX file run in a circle: {node} reads what depends on it")
+    return tuple(order.values())
+
+
+def _parsed(source: Any) -> tuple[Any, Beside]:
+    """The source as an onnx.ModelProto, and the files beside it."""
     import onnx  # noqa: PLC0415 (an extra)
     from google.protobuf.message import DecodeError  # noqa: PLC0415
 
+    beside = Beside(None)
     if isinstance(source, onnx.ModelProto):
-        return source
+        return source, beside
     if isinstance(source, str | PathLike):
         size = Path(source).stat().st_size
         if size > MOST_BYTES:
             raise ModelError(f"{source} has {size:,} bytes; nncodegen reads files of up to {MOST_BYTES:,}")
+        beside = Beside(Path(source).parent)
         source = Path(source).read_bytes()
     if not isinstance(source, bytes | bytearray | memoryview):
         raise ModelError(f"from_onnx takes a path, bytes or an onnx.ModelProto, not a {type(source).__name__}")
@@ -131,7 +227,7 @@ def _parsed(source: Any) -> Any:
         raise ModelError(f"this is no ONNX file, or a damaged one: {error}") from error
     if not model.HasField("graph") or not model.graph.node:
         raise ModelError("this is no ONNX file, or one without a graph")
-    return model
+    return model, beside
 
 
 def _opset(imports: Iterable[Any]) -> int:
@@ -153,7 +249,7 @@ def _name(name: Any, role: str) -> str:
     return name
 
 
-def _node(node: Any) -> Node:
+def _node(node: Any, beside: Beside) -> Node:
     inputs = tuple(_name(name, "a tensor") for name in node.input)
     outputs = tuple(_name(name, "a tensor") for name in node.output)
     name = _name(node.name, "a node")
@@ -161,11 +257,13 @@ def _node(node: Any) -> Node:
     if not any(outputs):
         raise ModelError(f"the ONNX file has a node {name!r} ({operator}) without outputs")
     role = f"the node {name or outputs[0]!r} ({operator})"
-    attributes = {_name(one.name, "an attribute"): _attribute(one, f"{one.name!r} of {role}") for one in node.attribute}
+    attributes = {
+        _name(one.name, "an attribute"): _attribute(one, f"{one.name!r} of {role}", beside) for one in node.attribute
+    }
     return Node("" if domain == "ai.onnx" else domain, operator, name, inputs, outputs, attributes)
 
 
-def _attribute(attribute: Any, role: str) -> Any:
+def _attribute(attribute: Any, role: str, beside: Beside) -> Any:
     """The value of an attribute; an ellipsis for what no operator here has, as a graph within the graph."""
     import onnx  # noqa: PLC0415 (an extra)
 
@@ -173,7 +271,9 @@ def _attribute(attribute: Any, role: str) -> Any:
     if attribute.ref_attr_name:
         return ...
     if attribute.type == kind.TENSOR:
-        return array_of(attribute.t, role)
+        return array_of(attribute.t, role, beside)
+    if attribute.type == kind.GRAPH and attribute.name == "body":
+        return _body(attribute.g, role, beside)
     plain = {kind.FLOAT: float(attribute.f), kind.INT: int(attribute.i), kind.STRING: bytes(attribute.s)}
     several = {kind.FLOATS: attribute.floats, kind.INTS: attribute.ints, kind.STRINGS: attribute.strings}
     if attribute.type in several:
@@ -204,6 +304,11 @@ def _size(dimension: Any) -> Size:
     return str(dimension.dim_param) if which == "dim_param" and dimension.dim_param else None
 
 
+ITEM_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1,
+              "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8, "bool": 1}  # fmt: skip
+"""The bytes of one number of each type."""
+
+
 def _type(number: int) -> str:
     """The name of a type of numbers, such as "float32"; "?" for others."""
     import onnx  # noqa: PLC0415 (an extra)
@@ -221,12 +326,10 @@ def type_of(number: Any) -> str:
     return _type(number) if isinstance(number, int) else "?"
 
 
-def array_of(tensor: Any, role: str) -> NDArray[Any]:
-    """The values of a tensor. Raises ModelError unless they are all in the file, and as many as its shape says."""
+def array_of(tensor: Any, role: str, beside: Beside) -> NDArray[Any]:
+    """The values of a tensor, in the file or beside it. Raises ModelError unless they are as many as its shape says."""
     from onnx import TensorProto, numpy_helper  # noqa: PLC0415 (an extra)
 
-    if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-        raise ModelError(f"{role} lies in another file, which is not read: save the network in one file")
     kind, shape = _type(tensor.data_type), tuple(tensor.dims)
     if kind == "?" or tensor.HasField("segment"):
         raise ModelError(f"{role} has a type that nncodegen does not read ({tensor.data_type})")
@@ -234,6 +337,9 @@ def array_of(tensor: Any, role: str) -> NDArray[Any]:
         raise ModelError(f"{role} has the shape {_shown(shape)}; it may have {MOST_SIZE:,} values at most")
     if kind == "str":
         return np.empty(0, dtype=object)  # only labels of classes are texts, and these are not computed with
+    if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+        size = math.prod(shape) * ITEM_BYTES[kind]
+        tensor = TensorProto(dims=shape, data_type=tensor.data_type, raw_data=beside.read(tensor, size, role))
     try:
         array = np.asarray(numpy_helper.to_array(tensor))
     except (ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sympy import Expr, exp
@@ -15,7 +15,8 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES
 from nncodegen.imports.onnx.builder import Builder
 from nncodegen.imports.onnx.values import Value
-from nncodegen.ir import SAMPLE, Element, Step, Tensor, elements, needed
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Step, Tensor, elements, needed
+from nncodegen.ir.functions import sigmoid
 
 Rename = Mapping[str, tuple[str, ...]]
 """By the name of an index: the indices that take its place, perhaps none."""
@@ -33,7 +34,11 @@ class Finished(NamedTuple):
 
 
 def finished(
-    builder: Builder, values: Sequence[tuple[str, Value]], in_file: Sequence[str], frozen: Sequence[str]
+    builder: Builder,
+    values: Sequence[tuple[str, Value]],
+    in_file: Sequence[str],
+    fixed: Container[str],
+    frozen: Sequence[str],
 ) -> Finished:
     """The steps that the outputs need, their inputs and parameters, in the indices of the whole program."""
     outputs = [output for name, value in values for output in _outputs(builder, name, value)]
@@ -60,15 +65,21 @@ def finished(
         rename |= dict.fromkeys(group[1:], ())
     steps, outputs = _renamed(steps, outputs, rename)
     letters = {new: sizes[index] for index, (new, *_) in ((i, r) for i, r in rename.items() if r)}
-    moved = {i: letters[i] for step in steps if step.where for i in step.indices if i != SAMPLE}
-    moved |= {i: letters[i] for step in steps for equation in step.where for i in equation.indices}
+    moving = [step for step in steps if step.where or step.operator in RECURRENCES or _repeats(step)]
+    moved = {i: letters[i] for step in moving for i in step.indices if i != SAMPLE}
+    moved |= {i: letters[i] for step in steps for equation in step.where for i in equation.indices if i != SAMPLE}
     return Finished(
         tuple(Tensor(name, (None, *(sizes[i] for i in indices if rename[i]))) for name, indices in inputs.items()),
-        _parameters(builder, pieces, {i: n for i, n in sizes.items() if rename[i]}, in_file, frozen),
+        _parameters(builder, pieces, {i: n for i, n in sizes.items() if rename[i]}, in_file, fixed, frozen),
         steps,
         tuple(outputs),
         tuple(moved.items()),
     )
+
+
+def _repeats(step: Step) -> bool:
+    """Whether the target of a step has an index that nothing in it has: all its values along it are equal."""
+    return not set(step.target.indices) <= {index for element in step.operands for index in element.indices}
 
 
 def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
@@ -82,6 +93,11 @@ def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
         raise ModelError(f"the output {name!r} of the ONNX file has several rows for each sample")
     builder.axes.merged([segments for segments in axes if segments != SAMPLES] or [((),)])  # else columns are mixed
     logarithms = {step.target: step for step in builder.steps if step.operator == "log_softmax"}
+    probabilities = {
+        step.target: step.expression
+        for step in builder.steps
+        if isinstance(step.expression, sigmoid) and step.operator is None
+    }
     outputs = []
     for position in value.positions():
         formula = value.blocks[position]
@@ -91,7 +107,8 @@ def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
             element = builder.step(name, indices, formula, own=True)
         else:
             element = builder.step(name, indices, z.expression, "softmax", z.over, own=True)
-        outputs.append(Output(element, formula))
+        # A loss is written with what a probability is made of: the logarithm of 1 - sigmoid(z) is finite for all z.
+        outputs.append(Output(element, formula.xreplace(probabilities)))
     return outputs
 
 
@@ -100,9 +117,13 @@ def _parameters(
     pieces: Mapping[str, tuple[str, ...]],
     sizes: Mapping[str, int],
     in_file: Sequence[str],
+    fixed: Container[str],
     frozen: Sequence[str],
 ) -> tuple[Tensor, ...]:
-    """The parameters that are read: those of the file in its order, then others."""
+    """The parameters that are read: those of the file in its order, then others.
+
+    The file says itself which are ``fixed``, the caller which are ``frozen``.
+    """
     frozen = (frozen,) if isinstance(frozen, str) else frozen
     places = {name: place for place, name in enumerate(in_file)}
     there = [one for one in builder.parameters.values() if any(piece in pieces for piece, _, _ in one.pieces)]
@@ -111,12 +132,14 @@ def _parameters(
         if name not in {one.name for one in there}:
             known = ", ".join(one.name for one in there)
             raise ModelError(f"frozen names {name!r}, which is no parameter; there are: {known}")
-    undecided = not any(one.name in builder.trained for one in there)  # then nothing but scaling is there to train
+    undecided = not any(one.name in builder.trained and one.name not in fixed for one in there)
+    # Then nothing but scaling is there to train.
     tensors = []
     for one in there:
-        fixed = one.name in builder.fixed and one.name not in builder.trained
+        prepares = one.name in builder.fixed and one.name not in builder.trained
         identity = one.name.startswith("identity") and one.name not in places
-        trained = not (one.name in frozen or identity or (fixed and not undecided))
+        kept = identity or one.name in frozen or one.name in fixed
+        trained = not (kept or (prepares and not undecided))
         for piece, _, values in one.pieces:
             if piece not in pieces:
                 continue

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sympy import Expr, exp
 
 from nncodegen.describe import Graph, Optimizer, check_program
@@ -42,6 +44,7 @@ def from_onnx(
     frozen: Sequence[str] = (),
     outputs: Sequence[str] | None = None,
     batch: bool | None = None,
+    constants: Mapping[str, ArrayLike] | None = None,
 ) -> Graph:
     """The network in a file of the format ONNX (its path), in its bytes, or in an onnx.ModelProto.
 
@@ -52,13 +55,14 @@ def from_onnx(
 
     The loss is by default "categorical_crossentropy" for a softmax and for probabilities of two classes, "nll" for a
     log-softmax, "binary_crossentropy" for a sigmoid, else "mse". Where the first axis of the inputs has a size above
-    one, ``batch`` says whether it numbers the samples (True) or belongs to each of them (False).
+    one, ``batch`` says whether it numbers the samples (True) or belongs to each of them (False). ``constants`` are the
+    values of inputs that are none, by name, as the mean of a Normalization in a file of tf2onnx.
 
     Raises ModelError for a file that is damaged or holds what cannot be compiled, with all its unknown operators;
     ImportError without the package onnx, OSError.
     """
     with bounded("the ONNX file"):
-        found = translated(source, outputs, frozen, batch)
+        found = translated(source, outputs, frozen, batch, constants)
         usual = loss if loss is not None else _usual_loss(found.outputs, found.steps)
         try:
             parts = found.inputs, found.parameters, found.steps, found.outputs
@@ -70,10 +74,15 @@ def from_onnx(
 
 
 def translated(
-    source: Any, outputs: Sequence[str] | None = None, frozen: Sequence[str] = (), batch: bool | None = None
+    source: Any,
+    outputs: Sequence[str] | None = None,
+    frozen: Sequence[str] = (),
+    batch: bool | None = None,
+    constants: Mapping[str, ArrayLike] | None = None,
 ) -> Finished:
     """The inputs, parameters, steps and outputs of a file: see ``from_onnx``."""
     file = read(source)
+    file = _with_constants(file, constants) if constants else file
     wanted = _wanted(file, outputs)
     nodes = _needed(file, wanted)
     _check_operators(nodes)
@@ -82,8 +91,31 @@ def translated(
     while len(plan) * len(nodes) < MOST_READINGS:
         with suppress(RefinedError):  # the plan has grown
             builder, values = _traced(file, nodes, shapes, plan, wanted)
-            return finished(builder, values, tuple(file.constants), frozen)
+            return finished(builder, values, tuple(file.constants), file.fixed, frozen)
     raise ModelError("the ONNX file cuts and merges axes in too many ways to be written in index notation")
+
+
+def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
+    """The file with the values of some inputs. Raises ModelError for others, and for shapes that do not fit."""
+    inputs = {one.name: one for one in file.inputs}
+    found = dict(file.constants)
+    for name, value in given.items():
+        if name not in inputs:
+            raise ModelError(f"constants has {name!r}, which is no input of the ONNX file; there: {', '.join(inputs)}")
+        real = inputs[name].type in FLOATS
+        try:
+            array = np.array(value, np.float64 if real else np.int64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"the constant {name!r} must be an array of numbers: {error}") from error
+        shape = inputs[name].shape
+        fits = shape is None or (
+            len(shape) == array.ndim
+            and all(not isinstance(n, int) or n == m for n, m in zip(shape, array.shape, strict=True))
+        )
+        if not fits or not np.isfinite(array).all():
+            raise ModelError(f"the constant {name!r} must be finite, and have the shape {shape}, not {array.shape}")
+        found[name] = array
+    return replace(file, constants=found, inputs=tuple(one for one in file.inputs if one.name not in given))
 
 
 # --- what of the graph is read -----------------------------------------------------------------------------------
@@ -116,13 +148,14 @@ def _needed(file: File, wanted: Sequence[str]) -> tuple[Node, ...]:
     for node in reversed(file.nodes):
         if names & set(node.outputs):
             needed.append(node)
-            names |= set(node.inputs)
+            names |= set(node.reads)
     return tuple(reversed(needed))
 
 
 def _check_operators(nodes: Sequence[Node]) -> None:
     """Raises ModelError with all operators that are not known."""
-    unknown = sorted({node.kind for node in nodes if node.kind not in KNOWN})
+    every = [*nodes, *(inner for node in nodes if node.body for inner in node.body.nodes)]
+    unknown = sorted({node.kind for node in every if node.kind not in KNOWN})
     if unknown:
         raise ModelError(
             f"the ONNX file has operators that nncodegen does not know: {', '.join(unknown)}; "
@@ -166,33 +199,48 @@ def _traced(
     file: File, nodes: Sequence[Node], shapes: dict[str, Shape], plan: Plan, wanted: Sequence[str]
 ) -> tuple[Builder, list[tuple[str, Value]]]:
     """The steps of the nodes, and the outputs. Raises RefinedError where the plan has to grow."""
-    builder = Builder(plan, (*file.constants, *shapes, *wanted))
+    builder = Builder(plan, (*file.constants, *shapes, *wanted), file.ours)
+    builder.trained |= file.trained
+    builder.known |= file.trained
     known: dict[str, Operand] = {name: as_operand(name, array) for name, array in file.constants.items()}
-    known |= {name: builder.input(name, shape) for name, shape in shapes.items()}
+    whole = {one.name for one in file.inputs if one.type not in (*FLOATS, "bool")}
+    known |= {name: builder.input(name, shape, name in whole) for name, shape in shapes.items()}
     batch = any(shape[:1] == (None,) for shape in shapes.values())
-    readers = Counter(name for node in nodes for name in node.inputs)
     kept: dict[str, Value] = {}
-    for node in nodes:
-        call = Call(node, [known.get(name) if name else None for name in node.inputs], builder, file.opset, batch)
-        try:
-            given = KNOWN[node.kind](call)
-        except ModelError as error:
-            told = str(error) if str(error).startswith(str(node)) else f"{node}: {error}"
-            raise ModelError(told) from error
-        results = given if isinstance(given, list) else [given]
-        for name, result in zip(node.outputs, results, strict=False):
-            if isinstance(result, np.ndarray) and result.size > MOST_WHOLE:
-                raise ModelError(f"{node} gives {result.size:,} whole numbers; {MOST_WHOLE:,} at most")
-            if isinstance(result, Value):
-                kept[name] = result
-                result = builder.held(result, "t") if readers[name] > 1 else result
-            known[name] = result
+
+    def evaluate(nodes: Sequence[Node], ends: Sequence[str], known: dict[str, Operand]) -> None:
+        readers = Counter([*ends, *(name for node in nodes for name in node.reads)])
+        for node in nodes:
+            operands = [known.get(name) if name else None for name in node.inputs]
+            call = Call(node, operands, builder, file.opset, batch, known, evaluate)
+            for name, result in zip(node.outputs, _results(call), strict=False):
+                if isinstance(result, Value):
+                    kept[name] = result
+                    result = builder.held(result, "t") if readers[name] > 1 else result
+                known[name] = result
+
+    evaluate(nodes, (), known)
     values = []
     for name in wanted:
         if name not in kept:
             raise ModelError(f"the output {name!r} of the ONNX file is not computed from its inputs")
         values.append((name, kept[name]))
     return builder, values
+
+
+def _results(call: Call) -> Sequence[Operand]:
+    """What a node gives. Raises ModelError, which names the node."""
+    node = call.node
+    try:
+        given = KNOWN[node.kind](call)
+    except ModelError as error:
+        told = str(error) if str(error).startswith("the node ") else f"{node}: {error}"
+        raise ModelError(told) from error
+    results = given if isinstance(given, list) else [given]
+    for result in results:
+        if isinstance(result, np.ndarray) and result.size > MOST_WHOLE:
+            raise ModelError(f"{node} gives {result.size:,} whole numbers; {MOST_WHOLE:,} at most")
+    return results
 
 
 def _usual_loss(outputs: Sequence[Output], steps: Sequence[Step]) -> str:

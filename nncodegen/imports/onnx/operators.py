@@ -5,13 +5,15 @@ https://onnx.ai/onnx/operators defines them. To add one, add an entry to a table
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import sympy
 from sympy import Abs, Expr, Max, Min, Piecewise, S, erf, sign
-from sympy.codegen.cfunctions import Sqrt
+from sympy.codegen.cfunctions import Sqrt, expm1
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import (
@@ -29,8 +31,10 @@ from nncodegen.imports.onnx.axes import UNIT
 from nncodegen.imports.onnx.call import SAMPLES_SIZE, Call
 from nncodegen.imports.onnx.file import FLOATS, type_of
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
+from nncodegen.imports.onnx.scan import scan
 from nncodegen.imports.onnx.shapes import SHAPES
 from nncodegen.imports.onnx.values import Value, Weights
+from nncodegen.imports.onnx.windows import WINDOWS
 from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, softsign, tanh
 
 Function = Callable[[Call], Any]
@@ -38,14 +42,18 @@ Function = Callable[[Call], Any]
 LARGEST_EXPONENT = 64
 """Exponents beyond it are no integers here, as powers are multiplied out."""
 
+MOST_LETTERS = 12
+"""The most letters in the equation of an Einsum."""
+
 UNARY: dict[str, Callable[..., Expr]] = {
     "Abs": Abs, "Acos": sympy.acos, "Acosh": sympy.acosh, "Asin": sympy.asin, "Asinh": sympy.asinh,
-    "Atan": sympy.atan, "Atanh": sympy.atanh, "Cos": sympy.cos, "Cosh": sympy.cosh, "Erf": erf, "Exp": sympy.exp,
-    "HardSwish": hard_swish, "Log": sympy.log, "Mish": mish, "Neg": lambda z: -z, "Not": lambda z: 1 - z,
+    "Atan": sympy.atan, "Atanh": sympy.atanh, "Cos": sympy.cos, "Cosh": sympy.cosh, "Erf": erf,
+    "Erfc": sympy.erfc, "Exp": sympy.exp, "Expm1": expm1, "HardSwish": hard_swish, "Log": sympy.log, "Mish": mish,
+    "Neg": lambda z: -z,
     "Reciprocal": lambda z: 1 / z, "Relu": relu, "Sigmoid": sigmoid, "Sign": sign, "Sin": sympy.sin,
     "Sinh": sympy.sinh, "Softplus": softplus, "Softsign": softsign, "Sqrt": Sqrt, "Tan": sympy.tan, "Tanh": tanh,
 }  # fmt: skip
-"""Functions of one number."""
+"""Functions of one number; Erfc and Expm1 are no operators of ONNX, but tf2onnx writes them for gelu and celu."""
 
 Numbers = Callable[[Call], Callable[[Any], Expr]]
 
@@ -114,6 +122,14 @@ def _add(call: Call) -> Value:
     return call.builder.elementwise(lambda p, q: p + q, a, b)
 
 
+def _div(call: Call) -> Value:
+    """A quotient; that of values and their sum is a softmax, as of the classes in a file of scikit-learn."""
+    p, q = call.value(0), call.value(1)
+    if p.whole and q.whole:
+        raise ModelError(f"{call.node} divides whole numbers, which would be rounded: nncodegen does not round")
+    return call.builder.shares(p, q) or call.builder.elementwise(lambda p, q: p / q, p, q)
+
+
 def _variadic(join: Callable[..., Expr]) -> Function:
     def operator(call: Call) -> Value:
         values = [call.value(k) for k in range(max(1, len(call.inputs)))]
@@ -128,7 +144,11 @@ def _truth(condition: Callable[[Any, Any], Any]) -> Function:
     def function(p: Any, q: Any) -> Expr:
         return Piecewise((S.One, condition(p, q)), (S.Zero, True))
 
-    return lambda call: call.builder.elementwise(function, call.value(0), call.value(1))
+    return lambda call: replace(call.builder.elementwise(function, call.value(0), call.value(1)), whole=True)
+
+
+def _not(call: Call) -> Value:
+    return replace(call.builder.elementwise(lambda z: 1 - z, call.value(0)), whole=True)
 
 
 def _where(call: Call) -> Value:
@@ -192,6 +212,36 @@ def _gemm(call: Call) -> Value:
         return total
     bias = call.scaled(call.value(2, as_parameter=True), call.real("beta", 1.0))
     return call.builder.elementwise(lambda p, q: p + q, total, bias)
+
+
+def _einsum(call: Call) -> Value:
+    """A sum of products, as its equation says. An ellipsis, or a letter twice in a term, is refused."""
+    equation = call.text("equation", "").replace(" ", "")
+    left, arrow, result = equation.partition("->")
+    terms = left.split(",")
+    if not arrow:  # letters that occur once, in alphabetical order
+        result = "".join(sorted(letter for letter in set(left) - {","} if left.count(letter) == 1))
+    values = [call.value(k, as_parameter=True) for k in range(len(call.inputs))]
+    fits = len(terms) == len(values) and all(len(t) == len(v.axes) for t, v in zip(terms, values, strict=False))
+    known = all(term.isalpha() and len(set(term)) == len(term) for term in [*terms, result] if term)
+    if not fits or not known or not set(result) <= set(left) or len({*left}) > MOST_LETTERS:
+        raise ModelError(f"{call.node} has the equation {equation[:80]!r}: nncodegen knows terms of letters, each once")
+    return call.builder.contracted(values, terms, result)
+
+
+def _global_pool(operator: str) -> Function:
+    """One value of each channel of (N, channels, ...)."""
+
+    def pooled(call: Call) -> Value:
+        value = call.value(0)
+        shape = call.builder.shape(value)
+        if len(shape) < 3:
+            raise ModelError(f"{call.node} takes a tensor of the shape (samples, channels, ...)")
+        result = call.builder.reduce(operator, value, range(2, len(shape)))
+        count = math.prod(size or 1 for size in shape[2:])
+        return call.scaled(result, 1 / sympy.Integer(count)) if operator == "sum" else result
+
+    return pooled
 
 
 def _batch_normalization(call: Call) -> Value:
@@ -268,12 +318,20 @@ def _reduce(operator: str, before: Any = None, after: Any = None, mean: bool = F
 
 
 def _cast(call: Call) -> Any:
-    """A real number stays what it is, as bool 0 or 1; integers would be rounded."""
+    """A real number stays what it is, as bool 0 or 1.
+
+    Integers would be rounded, but for inputs that are positions: these are integers, or an error where they are used.
+    """
     kind, value = type_of(call.attributes.get("to")), call.first
+    if isinstance(value, Value) and kind in ("int32", "int64") and (value.whole or call.builder.is_input(value)):
+        return value if value.whole else replace(value, whole=True, rounded=True)
+    if isinstance(value, Value) and kind in FLOATS:
+        return replace(call.value(0), whole=False)
     if kind in FLOATS or (isinstance(value, np.ndarray) and kind != "?"):
         return value.astype(np.int64) if isinstance(value, np.ndarray) and kind not in FLOATS else call.as_real(0)
     if kind == "bool":
-        return call.builder.elementwise(lambda z: Piecewise((S.Zero, sympy.Eq(z, 0)), (S.One, True)), call.value(0))
+        truth = call.builder.elementwise(lambda z: Piecewise((S.Zero, sympy.Eq(z, 0)), (S.One, True)), call.value(0))
+        return replace(truth, whole=True)
     raise ModelError(f"{call.node} makes numbers of the type {kind}: nncodegen computes with real numbers alone")
 
 
@@ -284,7 +342,7 @@ OPERATORS: dict[str, Function] = {
     "Add": _add,
     "Sub": _arithmetic(lambda p, q: p - q),
     "Mul": _mul,
-    "Div": _arithmetic(lambda p, q: p / q),
+    "Div": _div,
     "Pow": _pow,
     "Equal": _truth(sympy.Eq),
     "Greater": _truth(lambda p, q: p > q),
@@ -293,6 +351,7 @@ OPERATORS: dict[str, Function] = {
     "LessOrEqual": _truth(lambda p, q: p <= q),
     "And": _arithmetic(lambda p, q: p * q),
     "Or": _arithmetic(lambda p, q: p + q - p * q),
+    "Not": _not,
     "Where": _where,
     "Sum": _variadic(sympy.Add),
     "Mean": _variadic(lambda *z: sympy.Add(*z) / len(z)),
@@ -314,6 +373,11 @@ OPERATORS: dict[str, Function] = {
     "ReduceL2": _reduce("sum", before=lambda z: z**2, after=Sqrt),
     "ReduceSumSquare": _reduce("sum", before=lambda z: z**2),
     "Cast": _cast,
+    **WINDOWS,
+    "Einsum": _einsum,
+    "GlobalAveragePool": _global_pool("sum"),
+    "GlobalMaxPool": _global_pool("max"),
     **{kind: recurrent(kind) for kind in GATES},
+    "Scan": scan,
 }
 """Every operator of ai.onnx that is read."""

@@ -92,14 +92,14 @@ class _Layer:
         steps = self.t = builder.axes.segments(key, self.T)
         if steps != UNIT and (len(steps) > 1 or len(steps[0]) > 1):
             self.t = builder.axes.segments(f"{key} together", self.T)
-        whole = _together(builder, x, self.t)
+        whole = builder.together(x, 0, self.t)
         self.names: dict[str, list[str]] = {}
         inputs = _product(builder, W, whole)
         h_in, h_out = self._before("h", 5, self.units)
         outputs = {"RNN": self._rnn, "LSTM": self._lstm, "GRU": self._gru}[self.kind](inputs, R, h_in, h_out)
         states = [self._defined(letter, value) for letter, value in outputs.items()]
         ends = [self._final(state) for state in states]
-        return [_apart(builder, states[0], steps), *ends]
+        return [builder.apart(states[0], 0, steps), *ends]
 
     @property
     def builder(self) -> Builder:
@@ -266,52 +266,3 @@ def _product(builder: Builder, weights: Value, x: Value) -> Value:
     terms = builder.elementwise(Mul, weights, x)
     last = len(x.axes) - 1
     return builder.held(builder.without(builder.reduce("sum", terms, [last]), last), "s")
-
-
-# --- the axis of time --------------------------------------------------------------------------------------------
-
-
-def _starts(builder: Builder, segments: Segments) -> list[int]:
-    sizes = [builder.axes.size(segment) for segment in segments]
-    return [sum(sizes[:k]) for k in range(len(sizes))]
-
-
-def _place(builder: Builder, time: str, segment: Sequence[str], start: int) -> Equation:
-    """That time is the place of a segment's indices, behind those before it."""
-    strides = [builder.axes.size(tuple(segment[k + 1 :])) for k in range(len(segment))]
-    return Equation(time, tuple(zip(segment, strides, strict=True)), start)
-
-
-def _together(builder: Builder, x: Value, whole: Segments) -> Value:
-    """The value with one index along its first axis, or none where that has the size 1."""
-    segments = x.axes[0]
-    if whole == UNIT:
-        return x
-    ((time,),) = whole
-    if len(segments) == 1 and len(segments[0]) == 1:
-        known = {segments[0][0]: time}
-        return replace(x, axes=(whole, *x.axes[1:]), blocks={p: block.renamed(known) for p, block in x.blocks.items()})
-    blocks: dict[tuple[int, ...], Any] = {}
-    for (k, *rest), block in x.blocks.items():
-        segment, start = segments[k], _starts(builder, segments)[k]
-        indices = [i for i in x.indices((k, *rest)) if i not in segment]
-        operator = "sum" if segment else None
-        part = builder.step("part", [SAMPLE, time, *(i for i in indices if i != SAMPLE)], block, operator, segment,
-                            where=(_place(builder, time, segment, start),))  # fmt: skip
-        place = (0, *rest)
-        blocks[place] = blocks[place] + part if place in blocks else part
-    return builder.held(replace(x, axes=(whole, *x.axes[1:]), blocks=blocks), "x")
-
-
-def _apart(builder: Builder, value: Value, segments: Segments) -> Value:
-    """The value with the first axis cut into segments."""
-    if segments == value.axes[0]:
-        return value
-    ((time,),) = value.axes[0]
-    blocks: dict[tuple[int, ...], Any] = {}
-    for (_, *rest), block in value.blocks.items():
-        indices = [i for i in value.indices((0, *rest)) if i not in (time, SAMPLE)]
-        for k, segment in enumerate(segments):
-            where = (_place(builder, time, segment, _starts(builder, segments)[k]),)
-            blocks[(k, *rest)] = builder.step("y", [SAMPLE, *segment, *indices], block, "sum", (time,), where=where)
-    return replace(value, axes=(segments, *value.axes[1:]), blocks=blocks)

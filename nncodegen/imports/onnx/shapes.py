@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
+from nncodegen.imports.onnx.axes import SAMPLES, UNIT
 from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Call, Operand
 from nncodegen.imports.onnx.values import Value, Weights
+from nncodegen.ir import Equation, elements
+from nncodegen.ir.evaluate import interpret
 
 LAST = 2**30
 """From here on, the end of a Slice means the end of the axis."""
@@ -55,13 +59,17 @@ def _constant_of_shape(call: Call) -> Operand:
 
 
 def _expand(call: Call) -> Operand:
-    """A single number in a shape; other tensors are broadcast where they are used."""
+    """A tensor broadcast to a shape; a single number as one of that shape."""
     sizes, number = call.integers(1, "a shape"), call.as_real(0)
-    array = number.array if isinstance(number, Weights) else np.array([float(b) for b in number.blocks.values()
-                                                                       if b.is_number])  # fmt: skip
-    if array.size != 1 or (isinstance(number, Value) and not number.is_number):
-        raise ModelError(f"{call.node} expands a tensor that is no single number")
-    return _filled(call, array.ravel()[0], sizes)
+    value = number if isinstance(number, Value) else call.builder.constant(number)
+    if value.is_number:
+        (block,) = value.blocks.values()
+        whole = isinstance(call.first, np.ndarray)
+        return _filled(call, np.int64(block) if whole else float(block), sizes)
+    shape = tuple(None if n == SAMPLES_SIZE else n for n in sizes)
+    if any(n is not None and not 0 < n <= MOST_WHOLE for n in shape):
+        raise ModelError(f"{call.node} makes a tensor of the shape {sizes}")
+    return call.builder.expanded(value, shape, call.node.outputs[0])
 
 
 def _filled(call: Call, number: Any, sizes: Sequence[int]) -> Operand:
@@ -212,11 +220,151 @@ def _slice(call: Call) -> Operand:
 
 def _gather(call: Call) -> Operand:
     indices = call.inputs[1] if call.given(1) else None
+    if isinstance(indices, Value):
+        return _rows(call, indices)
     if not isinstance(indices, np.ndarray) or indices.ndim > 1:
-        raise ModelError(f"{call.node} takes positions that are not in the file, or a matrix of them")
+        raise ModelError(f"{call.node} takes positions that are real numbers, or a matrix of them")
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: np.take(array, indices, axis=call.whole("axis", 0)))
     return _taken(call, call.value(0, as_parameter=True), call.whole("axis", 0), indices)
+
+
+def _rows(call: Call, positions: Value) -> Value:
+    """Rows of a matrix by their numbers, which are an input: h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
+    builder, table = call.builder, call.value(0, as_parameter=True)
+    axis = call.axis(call.whole("axis", 0), len(table.axes))
+    if any(segments == SAMPLES for segments in table.axes):
+        raise ModelError(f"{call.node} takes rows out of a batch: a model computes row by row")
+    positions = _as_input(call, positions, builder.shape(table)[axis] or 1)
+    table = builder.held(builder.whole(table, axis, f"rows:{call.node.name or call.node.outputs[0]}"), "rows")
+    if table.axes[axis] == UNIT:
+        raise ModelError(f"{call.node} takes positions along an axis of size one")
+    axes = (*table.axes[:axis], *positions.axes, *table.axes[axis + 1 :])
+    ((row,),) = table.axes[axis]
+    builder.trained |= table.undecided
+    trained = table.trained or bool(table.undecided)
+    result = Value(axes, {}, of_inputs=True, trained=trained)
+    blocks = {}
+    for place in result.positions():
+        end = axis + len(positions.axes)
+        at = positions.blocks[place[axis:end]]
+        entry = table.blocks[(*place[:axis], 0, *place[end:])]
+        (number,) = elements(at)
+        own = {builder.axes.find(index) for element in elements(entry) for index in element.indices}
+        if own & {builder.axes.find(index) for index in number.indices}:
+            raise ModelError(f"{call.node} takes positions along an axis that its table has as well")
+        where = (Equation(number, ((row, 1),)),)
+        blocks[place] = builder.step("h", result.indices(place), entry, "sum", (row,), where=where)
+    return builder.held(replace(result, blocks=blocks), "h")
+
+
+def _as_input(call: Call, positions: Value, rows: int) -> Value:
+    """Positions as the input that they are for all rows, also where others are counted from the end."""
+    builder = call.builder
+    if builder.is_input(positions):
+        return positions
+    made = {step.target: step.expression for step in builder.steps if step.operator is None and not step.where}
+    blocks = {}
+    for place, block in positions.blocks.items():
+        formula = block
+        while known := {e: made[e] for e in elements(formula) if e in made}:
+            formula = formula.xreplace(known)
+        found = elements(formula)
+        numbers = np.arange(min(rows, MOST_WHOLE), dtype=float)
+        if len(found) == 1:
+            computed = interpret(formula, {found[0]: numbers}, exact=False)
+        if len(found) != 1 or not np.array_equal(np.broadcast_to(computed, numbers.shape), numbers):
+            raise ModelError(f"{call.node} takes positions that are computed; nncodegen knows those that are an input")
+        blocks[place] = found[0]
+    return replace(positions, blocks=blocks)
+
+
+def _tile(call: Call) -> Value:
+    """An axis several times, one after the other."""
+    value, counts = call.value(0, as_parameter=True), call.integers(1, "repeats")
+    if len(counts) != len(value.axes) or any(not 0 < count <= MOST_WHOLE for count in counts):
+        raise ModelError(f"{call.node} repeats {len(value.axes)} axes {tuple(counts)} times")
+    for axis, (size, count) in enumerate(zip(call.builder.shape(value), counts, strict=True)):
+        if count > 1 and size is None:
+            raise ModelError(f"{call.node} repeats the samples of a batch: a model computes row by row")
+        if count > 1 and size == 1:
+            shape = (*call.builder.shape(value)[:axis], count, *call.builder.shape(value)[axis + 1 :])
+            value = call.builder.expanded(value, shape, call.node.outputs[0])
+        elif count > 1:
+            value = call.builder.gathered(value, axis, [*range(size or 0)] * count)
+    return value
+
+
+def _resize(call: Call) -> Value:
+    """Each value several times, or those that are nearest to places between them."""
+    builder, value = call.builder, call.value(0)
+    mode, where = call.text("mode", "nearest"), call.text("coordinate_transformation_mode", "half_pixel")
+    if call.node.operator == "Upsample" or call.opset < 11:
+        where = "asymmetric"
+    shape = builder.shape(value)
+    scales, sizes = _scales(call, len(shape))
+    for axis, size in enumerate(shape):
+        scale = 1.0 if scales is None else scales[axis]
+        wanted = math.floor((size or 1) * scale) if sizes is None else sizes[axis]
+        if size is None or wanted == size:
+            if size is None and (scale != 1 if sizes is None else wanted not in (1, SAMPLES_SIZE)):
+                raise ModelError(f"{call.node} resizes the samples of a batch: a model computes row by row")
+            continue
+        if mode != "nearest":
+            raise ModelError(f"{call.node} interpolates by {mode!r}; nncodegen knows 'nearest'")
+        if not 0 < wanted <= MOST_WHOLE:
+            raise ModelError(f"{call.node} gives an axis of size {wanted}")
+        factor = wanted / size if sizes is not None else scale
+        rule = call.text("nearest_mode", "round_prefer_floor") if call.opset >= 11 else "floor"
+        places = [_nearest(k, size, wanted, factor, where, rule) for k in range(wanted)]
+        count = wanted // size
+        if places == [k // count for k in range(wanted)]:
+            name = f"{call.node.outputs[0]}:{axis}"
+            spread = builder.inserted(value, axis + 1)
+            each = builder.shape(spread)
+            spread = builder.expanded(spread, (*each[: axis + 1], count, *each[axis + 2 :]), name)
+            value = builder.merged(spread, axis)
+        else:
+            value = builder.gathered(value, axis, places)
+    return value
+
+
+def _scales(call: Call, rank: int) -> tuple[list[float] | None, list[int] | None]:
+    """The factors of all axes, or their sizes."""
+    at = 1 if call.node.operator == "Upsample" or call.opset < 11 else 2
+    axes = [call.axis(axis, rank) for axis in call.wholes("axes", tuple(range(rank)))]
+    if at == 2 and call.given(3):
+        given = call.integers(3, "sizes")
+        sizes = [n or SAMPLES_SIZE for n in call.builder.shape(call.value(0))]
+        for axis, size in zip(axes, given, strict=False):
+            sizes[axis] = size
+        if len(given) == len(axes) and call.text("keep_aspect_ratio_policy", "stretch") == "stretch":
+            return None, sizes
+    elif call.given(at) or "scales" in call.attributes:
+        found = call.as_real(at) if call.given(at) else Weights("scales", call.reals("scales"))
+        if isinstance(found, Weights) and found.array.shape == (len(axes),) and (found.array > 0).all():
+            scales = [1.0] * rank
+            for axis, scale in zip(axes, found.array, strict=True):
+                scales[axis] = float(scale)
+            return scales, None
+    raise ModelError(f"{call.node} has no scales or sizes that are in the file, one for each axis")
+
+
+def _nearest(k: int, size: int, wanted: int, scale: float, where: str, rule: str) -> int:
+    """The place from which place k of a resized axis is taken, as ONNX defines it."""
+    at = {
+        "asymmetric": k / scale,
+        "half_pixel": (k + 0.5) / scale - 0.5,
+        "pytorch_half_pixel": (k + 0.5) / scale - 0.5 if wanted > 1 else 0.0,
+        "align_corners": k * (size - 1) / (wanted - 1) if wanted > 1 else 0.0,
+    }.get(where)
+    if at is None:
+        raise ModelError(f"a Resize has the coordinate_transformation_mode {where!r}, which nncodegen does not know")
+    near = {"floor": math.floor(at), "ceil": math.ceil(at), "round_prefer_floor": math.ceil(at - 0.5),
+            "round_prefer_ceil": math.floor(at + 0.5)}.get(rule)  # fmt: skip
+    if near is None:
+        raise ModelError(f"a Resize has the nearest_mode {rule!r}, which nncodegen does not know")
+    return min(max(near, 0), size - 1)
 
 
 def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
@@ -225,6 +373,9 @@ def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
     size = call.builder.shape(value)[axis] or 0
     if indices.size and not (-size <= indices.min() and indices.max() < size):
         raise ModelError(f"{call.node} takes positions beyond an axis of size {size}")
+    single = len(value.axes[axis]) == len(value.axes[axis][0]) == 1 and not call.builder.is_input(value)
+    if single and not indices.ndim and (call.builder.time or call.builder.ours):
+        return call.builder.at(value, axis, int(indices) % size)  # a gate: the weights of all stay together
     result = call.builder.gathered(value, axis, [int(one) % size for one in indices.ravel()])
     return result if indices.ndim else call.builder.without(result, axis)
 
@@ -263,12 +414,15 @@ SHAPES: dict[str, Callable[[Call], Any]] = {
     "Gather": _gather,
     "Identity": _identity,
     "Reshape": _reshape,
+    "Resize": _resize,
     "Shape": _shape,
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _squeeze,
+    "Tile": _tile,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
+    "Upsample": _resize,
 }
 """Operators that name, order, cut and join axes."""
 

@@ -48,7 +48,8 @@ class Value:
     """A tensor: the segments of its axes, and a formula for each block.
 
     ``of_inputs`` tells whether it depends on the inputs, ``trained`` whether on a parameter that is trained; others on
-    which it depends are in ``undecided``. ``summed`` says that it is a product of matrices.
+    which it depends are in ``undecided``. ``summed`` says that it is a product of matrices, ``whole`` that its values
+    are integers, and ``rounded`` that they were made of real numbers, which are taken for integers as they are.
     """
 
     axes: tuple[Segments, ...]
@@ -57,6 +58,8 @@ class Value:
     trained: bool = False
     undecided: frozenset[str] = frozenset()
     summed: bool = False
+    whole: bool = False
+    rounded: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -85,8 +88,10 @@ class Parameter:
 class Steps:
     """Steps that grow while a graph is read."""
 
-    def __init__(self, plan: Plan, reserved: Iterable[str] = ()) -> None:
+    def __init__(self, plan: Plan, reserved: Iterable[str] = (), ours: bool = False) -> None:
         self.axes = Axes(plan)
+        self.ours = ours
+        """Whether the graph was written by nncodegen."""
         self._reserved = frozenset(reserved)
         self._work = 0
         self._parameters = 0
@@ -94,15 +99,19 @@ class Steps:
         self.inputs: list[tuple[str, tuple[str, ...]]] = []
         self.parameters: dict[str, Parameter] = {}
         self.trained: set[str] = set()
+        self.known: set[str] = set()
+        """Names of constants that are parameters, also where they are single numbers."""
         self.fixed: dict[str, None] = {}
         """Parameters that prepare the inputs, before anything that is trained."""
+        self.time: str | None = None
+        """The index of time while the body of a Scan is read: tensors there have no axis for it."""
         self._values: dict[str, Value] = {}
         self._taken: set[str] = set()
         self._copies: dict[tuple[str, str], Element] = {}
 
     # --- what comes from outside ---------------------------------------------------------------------------------
 
-    def input(self, name: str, shape: Shape) -> Value:
+    def input(self, name: str, shape: Shape, whole: bool = False) -> Value:
         """An input of a shape; None stands for the samples. Its columns keep their order."""
         axes = tuple(
             SAMPLES if size is None else self.axes.segments(f"{name}:{k}", size) for k, size in enumerate(shape)
@@ -115,7 +124,12 @@ class Steps:
             tensor = self.fresh(self._piece(name, value.axes, position), own=True)
             self.inputs.append((tensor, indices))
             blocks[position] = Element(tensor, (SAMPLE, *indices))
-        return self._checked(replace(value, blocks=blocks))
+        return self._checked(replace(value, blocks=blocks, whole=whole))
+
+    def is_input(self, value: Value) -> bool:
+        """Return whether a value is an input as it is, perhaps in other places."""
+        names = {name for name, _ in self.inputs}
+        return all(isinstance(block, Element) and block.tensor in names for block in value.blocks.values())
 
     def parameter(self, name: str, array: NDArray[Any]) -> Value:
         """A parameter that starts with the values of an array; with others, the name belongs to another one."""
@@ -208,10 +222,15 @@ class Steps:
 
     def step(self, name: str, indices: Iterable[str], expression: Expr, operator: str | None = None,
              over: tuple[str, ...] = (), own: bool = False, where: tuple[Equation, ...] = ()) -> Element:  # fmt: skip
-        """Defines a tensor. Its index of the samples comes first, also where a sample is all that the graph takes."""
+        """Defines a tensor. Its index of the samples comes first, also where a sample is all that the graph takes.
+
+        Then comes that of time, in the body of a Scan.
+        """
         indices = tuple(indices)
-        first = (SAMPLE,) if SAMPLE in (*indices, *(i for e in elements(expression) for i in e.indices)) else ()
-        target = Element(self.fresh(name, own), (*first, *(index for index in indices if index != SAMPLE)))
+        read = {*indices, *(i for e in elements(expression) for i in e.indices)}
+        read |= {i for equation in where if equation.data is not None for i in equation.data.indices}
+        first = tuple(index for index in (SAMPLE, self.time) if index in read and index not in over)
+        target = Element(self.fresh(name, own), (*first, *(index for index in indices if index not in first)))
         if len(self.steps) >= MOST_STEPS:
             raise ModelError(f"the graph takes more than {MOST_STEPS} steps: that is too large")
         self.axes.together((*indices, *over, *(index for equation in where for index in equation.indices)))

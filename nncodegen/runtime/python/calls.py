@@ -61,6 +61,7 @@ class Call:
 
     def settings(self, model: Model, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
         """The options as settings, checked, and the further keyword arguments. Raises TypeError and ValueError."""
+        check_trainable(model)
         if len(given) > len(self.options):
             most = len(self.options)
             raise TypeError(f"{self.function}() takes at most {most} positional arguments, but {len(given)} were given")
@@ -78,6 +79,12 @@ class Call:
             elif value is not values[name]:
                 values[name] = self.options[name].kind.check(model, name, value)
         return Settings(values), others
+
+
+def check_trainable(model: Model) -> None:
+    """Raise ValueError for a model without parameters."""
+    if not model.parameter_count:
+        raise ValueError(f"{model.name} has no parameters, so there is nothing to train: it predicts as it is")
 
 
 def _without(*left_out: str) -> tuple[str, ...]:

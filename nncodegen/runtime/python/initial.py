@@ -31,7 +31,7 @@ def initial_parameters(model: Model, /, seed: int = 0) -> Array:
 def draw(parameters: Iterable[Parameter], seed: int) -> Array:
     """Initial values of several parameters, one after the other."""
     generator = np.random.default_rng(seed)
-    return np.concatenate([_draw(generator, one) for one in parameters])
+    return np.concatenate([_draw(generator, one) for one in parameters] or [np.empty(0)])
 
 
 def constant_parameters(parameters: tuple[Parameter, ...], dtype: np.dtype[Any]) -> Array | None:

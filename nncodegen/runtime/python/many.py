@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arguments import check_samples, to_array, to_finite
+from .calls import check_trainable
 from .initial import initial_parameters
 from .measures import STATUS
 from .optimizers import Chosen, choose
@@ -65,6 +66,7 @@ def train_many(
     others. A model that diverges or converges keeps its parameters while the others go on; a RuntimeWarning says
     how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
     """
+    check_trainable(model)
     count = _count(model, X, Y, parameters, learning_rate, seed, l2, models)
     options = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "tolerance": tolerance}
     many = _Many(model, _data(model, X, Y, count), options, flag("history", history))

@@ -184,7 +184,7 @@ cdef _train_short(tuple given, dict named):
     cdef size_t number
     cdef list values = _first_defaults[:]
     cdef dict hyperparameters = {}
-    if not _sort_arguments(given, named, values, hyperparameters):
+    if not _count or not _sort_arguments(given, named, values, hyperparameters):
         return None
     learning_rate, tolerance, update = values[PLACE_LEARNING_RATE], values[PLACE_TOLERANCE], values[PLACE_UPDATE]
     shuffle, batch_size = values[PLACE_SHUFFLE], values[PLACE_BATCH_SIZE]

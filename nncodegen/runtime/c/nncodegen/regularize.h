@@ -1,8 +1,8 @@
 /* What may change the gradient before an update, penalties and clipping, and the parameters after it: weight decay, and
    that some keep their values.
 
-   Needs base.h. Gives add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step, and, with
-   NN_PHASES, take_statistics and follow_statistics. */
+   Needs base.h. Gives all_parameters, add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step,
+   and, with NN_PHASES, take_statistics and follow_statistics. */
 
 #ifndef NNCODEGEN_REGULARIZE_H
 #define NNCODEGEN_REGULARIZE_H
@@ -60,10 +60,13 @@ static HOT void add_penalties(const real *restrict parameters, real *restrict gr
     }
 }
 
+/* The number of parameters, as a bound of loops: of one that is 0, compilers would warn if it were a constant. */
+static const size_t all_parameters = PARAMETERS;
+
 /* Clips each value of the gradient to -bound to bound. NaN stays NaN. */
 static HOT void clip_values(real *gradient, real bound)
 {
-    for (size_t p = 0; p < PARAMETERS; p++) {
+    for (size_t p = 0; p < all_parameters; p++) {
         const real g = gradient[p];
         gradient[p] = g > bound ? bound : g < -bound ? -bound : g;
     }
@@ -74,15 +77,15 @@ static HOT double gradient_norm(const real *gradient)
 {
     double squares = 0;
     SUM_LOOP(squares)
-    for (size_t p = 0; p < PARAMETERS; p++)
+    for (size_t p = 0; p < all_parameters; p++)
         squares += (double) gradient[p]*(double) gradient[p];
     if (isfinite(squares))
         return sqrt(squares);
     double largest = 0;
-    for (size_t p = 0; p < PARAMETERS; p++)
+    for (size_t p = 0; p < all_parameters; p++)
         largest = fabs((double) gradient[p]) > largest ? fabs((double) gradient[p]) : largest;
     squares = 0;
-    for (size_t p = 0; p < PARAMETERS; p++)
+    for (size_t p = 0; p < all_parameters; p++)
         squares += (double) gradient[p]/largest*((double) gradient[p]/largest);
     return largest*sqrt(squares);
 }
@@ -94,7 +97,7 @@ static HOT void clip_norm(real *gradient, double bound)
     if (!(norm > bound))
         return;
     const double scale = bound/norm;
-    for (size_t p = 0; p < PARAMETERS; p++)
+    for (size_t p = 0; p < all_parameters; p++)
         gradient[p] = (real) ((double) gradient[p]*scale);
 }
 

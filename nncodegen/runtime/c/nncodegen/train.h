@@ -26,7 +26,7 @@ static COLD int train_next(NN(training) *run, memory *m, team *threads, double t
     const double share = (double) samples/(double) all;
     const double factor = factor_of_update(run, epoch);
     if (run->sequential) {
-        while (run->sweep < PARAMETERS) {
+        while (run->sweep < all_parameters) {
             const size_t p = place_of(run->sweep);
             double loss;
             const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);

@@ -1,0 +1,37 @@
+"""The layer whose slope on the left of zero is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nncodegen.describe.call import Call, Part
+from nncodegen.describe.layer import Standard
+from nncodegen.describe.normalization import axes_of
+from nncodegen.ir.functions import leaky_relu
+
+
+@dataclass(frozen=True)
+class PReLU(Standard):
+    """x where it is positive, alpha*x elsewhere, with a slope alpha for each value of a sample, which is trained.
+
+    (He et al., 2015.) Along the axes of shared_axes, by their numbers, the samples' being 0, the slopes are the same:
+    alpha has the shape of the others. The derivative at 0 is alpha.
+    """
+
+    alpha_initializer: str | float = "zeros"
+    shared_axes: int | Sequence[int] | None = None
+
+    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"alpha": ("alpha", "weight")}
+
+    def describe(self, call: Call) -> Part:
+        """H = x where x > 0, else alpha*x."""
+        own = self.of_slopes(call)
+        alpha = call.parameter("alpha", own, self.alpha_initializer, (1, 1), penalized=False)
+        return call.output(leaky_relu(call.x, alpha))
+
+    def of_slopes(self, call: Call) -> tuple[str, ...]:
+        """The indices of the slopes."""
+        shared = () if self.shared_axes in (None, (), []) else axes_of(call, self.shared_axes)
+        return tuple(index for index in call.x.indices[1:] if index not in shared)

@@ -1,0 +1,327 @@
+"""The operators in which windows move over the axes of a tensor (N, channels, ...): convolutions and pools.
+
+They become sums and maxima with equations between the places of what is read and of what is given (``ir.equations``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from sympy import Expr, S
+
+from nncodegen.errors import ModelError
+from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Segments
+from nncodegen.imports.onnx.call import Call
+from nncodegen.imports.onnx.values import Value
+from nncodegen.ir import Equation
+
+
+@dataclass(frozen=True)
+class Window:
+    """How windows move along one axis: ``before`` and ``after`` are the places that pad it."""
+
+    length: int
+    size: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+
+    @property
+    def reach(self) -> int:
+        """The places from the first to the last of a window."""
+        return self.dilation * (self.size - 1) + 1
+
+
+def _windows(call: Call, lengths: Sequence[int], sizes: Sequence[int], transposed: bool = False) -> list[Window]:
+    """The windows along all axes. Raises ModelError for attributes that do not fit."""
+    ones = (1,) * len(sizes)
+    strides, dilations = call.wholes("strides", ones), call.wholes("dilations", ones)
+    pads, auto = call.wholes("pads", (0,) * (2 * len(sizes))), call.text("auto_pad", "NOTSET")
+    fits = len(strides) == len(dilations) == len(sizes) and len(pads) == 2 * len(sizes) and min(pads, default=0) >= 0
+    if not fits or min((*strides, *dilations, *sizes)) < 1 or max((*pads, *strides, *dilations, *sizes)) > 2**20:
+        raise ModelError(f"{call.node} has strides, dilations, pads or a kernel_shape that do not fit its input")
+    found = []
+    for axis, each in enumerate(zip(lengths, sizes, strides, dilations, pads, pads[len(sizes) :], strict=False)):
+        window = Window(*each)
+        if auto in ("SAME_UPPER", "SAME_LOWER") and not transposed:
+            places = -(-window.length // window.stride)
+            around = max((places - 1) * window.stride + window.reach - window.length, 0)
+            window = _around(window, around, auto)
+        elif auto in ("SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"):
+            window = replace(window, before=0, after=0) if auto == "VALID" else window
+        else:
+            raise ModelError(f"{call.node} has the auto_pad {auto!r}")
+        shape = call.wholes("output_shape", ()) if transposed else ()
+        if shape or (transposed and auto.startswith("SAME")):
+            wanted = shape[axis - len(sizes)] if len(shape) >= len(sizes) else window.length * window.stride
+            more = call.wholes("output_padding", (0,) * len(sizes))[axis]
+            around = max(window.stride * (window.length - 1) + more + window.reach - wanted, 0)
+            window = _around(window, around, "SAME_UPPER" if auto == "SAME_UPPER" else "SAME_LOWER")
+        found.append(window)
+    return found
+
+
+def _around(window: Window, around: int, auto: str) -> Window:
+    """The window with so many places around its axis, of which the odd one is behind it, or before."""
+    half, more = around // 2, around - around // 2
+    return (
+        replace(window, before=half, after=more) if auto == "SAME_UPPER" else replace(window, before=more, after=half)
+    )
+
+
+class _Moving:
+    """The indices of windows: where what is read is, where what is given is, and where a place of the window is."""
+
+    def __init__(self, call: Call, x: Value, key: str) -> None:
+        """Bring the axes of x, (N, channels, ...), under one index each."""
+        builder = self.builder = call.builder
+        if len(x.axes) < 3 or x.axes[0] not in (SAMPLES, UNIT) or SAMPLES in x.axes[1:]:
+            raise ModelError(f"{call.node} takes a tensor of the shape (samples, channels, ...)")
+        self.key = f"{key}:{call.node.name or call.node.outputs[0]}"
+        x = builder.held(x, "x")
+        for axis in range(1, len(x.axes)):
+            x = builder.whole(x, axis, f"{self.key}:in{axis}")
+        (self.block,) = x.blocks.values()
+        self.x = x
+        self.lengths = [builder.axes.length(segments) or 1 for segments in x.axes[2:]]
+        self.channel = x.axes[1][0]
+        self.sources = [self._index(segments, f"in{axis}") for axis, segments in enumerate(x.axes[2:])]
+
+    def _index(self, segments: Segments, name: str) -> str:
+        """The index of an axis; one of size 1, which nothing else has, where there is none."""
+        return segments[0][0] if segments != UNIT else self._single(name)
+
+    def _single(self, name: str) -> str:
+        key = f"{self.key}:{name} alone"
+        self.builder.axes.sizes[key] = 1
+        return key
+
+    def index(self, name: str, size: int) -> tuple[str, ...]:
+        """A new index, or none of the size 1."""
+        if size == 1:
+            return ()
+        key = f"{self.key}:{name}"
+        self.builder.axes.sizes[key] = size
+        return (key,)
+
+    def places(self, sizes: Sequence[int]) -> tuple[list[Segments], list[tuple[str, ...]]]:
+        """The axes of what is given, as other nodes see them, and the index of each within the steps here."""
+        axes = [self.builder.axes.segments(f"{self.key}:out{axis}", size) for axis, size in enumerate(sizes)]
+        own = [
+            segments[0] if len(segments) == 1 and len(segments[0]) < 2 else self.index(f"out{axis} together", size)
+            for axis, (segments, size) in enumerate(zip(axes, sizes, strict=True))
+        ]
+        return axes, own
+
+    def given(
+        self, element: Expr, channels: Segments, axes: Sequence[Segments], own: Sequence[tuple[str, ...]]
+    ) -> Value:
+        """What the windows give, (N, channels, ...), with its axes as other nodes see them."""
+        value = replace(
+            self.x, axes=(self.x.axes[0], channels, *((index,) for index in own)),
+            blocks={(0,) * len(self.x.axes): element}, summed=False,
+        )  # fmt: skip
+        for axis, segments in enumerate(axes):
+            value = self.builder.apart(value, axis + 2, segments)
+        return self.builder._checked(value)
+
+
+def _checked_places(call: Call, places: Sequence[int]) -> None:
+    if min(places, default=1) < 1 or math.prod(places) > 2**24:
+        raise ModelError(f"{call.node} gives a tensor of {' by '.join(map(str, places))} places")
+
+
+def _weights(call: Call, groups: int, of_groups: int) -> Value:
+    """The weights, with the groups as the first axis, which its axis ``of_groups`` is cut into."""
+    builder = call.builder
+    W = call.value(1, as_parameter=True)
+    shape = [size or 0 for size in builder.shape(W)]
+    if len(shape) < 3 or groups < 1 or shape[of_groups] % groups or SAMPLES in W.axes:
+        raise ModelError(f"{call.node} has weights of the shape {tuple(shape)} for {groups} groups")
+    if groups > 1:
+        W = builder.reshaped(W, (*shape[:of_groups], groups, shape[of_groups] // groups, *shape[of_groups + 1 :]))
+        W = builder.transposed(W, (of_groups, *(k for k in range(len(W.axes)) if k != of_groups)))
+    else:
+        W = builder.inserted(W, 0)
+    for axis in range(len(W.axes)):
+        W = builder.whole(W, axis, f"weights:{call.node.name or call.node.outputs[0]}:{axis}")
+    return builder.held(W, "w")
+
+
+def convolution(transposed: bool) -> Callable[[Call], Value]:
+    """Conv, or ConvTranspose: its weights are (filters, channels of a group, ...), or the first two in the other order.
+
+    h[n, f, p] = sum(c, t, s) W[f, c, t] x[n, c, s] where s = stride*p + dilation*t - before; transposed, with p and s
+    in each other's place.
+    """
+
+    def operator(call: Call) -> Value:
+        builder, x, groups = call.builder, call.value(0), call.whole("group", 1)
+        W = _weights(call, groups, 0)
+        first, second, *sizes = (size or 0 for size in builder.shape(W)[1:])
+        inner = first if transposed else second
+        moving = _Moving(call, x, "windows")
+        if len(sizes) != len(moving.lengths) or builder.shape(moving.x)[1] != groups * inner:
+            raise ModelError(f"{call.node} has weights of the shape {builder.shape(W)} for {builder.shape(x)}")
+        windows = _windows(call, moving.lengths, sizes, transposed)
+        more = call.wholes("output_padding", (0,) * len(sizes)) if transposed else (0,) * len(sizes)
+        places = [_length_of(window, transposed, extra) for window, extra in zip(windows, more, strict=True)]
+        _checked_places(call, places)
+        (weights,) = W.blocks.values()
+        group, one, two = (segments[0] for segments in W.axes[1 - 1 : 3])
+        own_channel, own_filter = (one, two) if transposed else (two, one)
+        taps = [segments[0] for segments in W.axes[3:]]
+        axes, own = moving.places(places)
+        where = []
+        unplaced: list[str] = []
+        for k, window in enumerate(windows):
+            place = own[k]
+            if transposed and not place:
+                place = (moving._single(f"out{k}"),)
+                unplaced += place
+            where.append(_equation(window, moving.sources[k], place, taps[k], transposed))
+        channel = moving.channel
+        over = (*channel, *(i for tap in taps for i in tap), *moving.sources, *unplaced)
+        if groups > 1:
+            within = ((group[0], inner), *((index, 1) for index in own_channel))
+            where.append(Equation(channel[0], within))
+            over = (*own_channel, *over)
+        else:  # the channels of the weights are those of the input
+            weights = weights.renamed(dict(zip(own_channel, channel, strict=True)))
+        builder.trained |= W.undecided | x.undecided
+        indices = (
+            *moving.x.indices((0,) * len(moving.x.axes))[:1],
+            *group,
+            *own_filter,
+            *(i for at in own for i in at),
+        )
+        s = builder.step("s", indices, weights * moving.block, "sum", over, where=tuple(where))
+        value = moving.given(s, ((*group, *own_filter),), axes, own)
+        value = replace(
+            value, trained=value.trained or W.trained or bool(W.undecided | x.undecided), undecided=frozenset()
+        )
+        if not call.given(2):
+            return replace(value, summed=True)
+        bias = call.with_axes(call.value(2, as_parameter=True), (1,) * len(sizes))
+        return builder.elementwise(lambda p, q: p + q, value, bias)
+
+    return operator
+
+
+def _length_of(window: Window, transposed: bool, extra: int, ceil: bool = False) -> int:
+    """The number of places that windows give along an axis."""
+    if transposed:
+        return window.stride * (window.length - 1) + extra + window.reach - window.before - window.after
+    room = window.length + window.before + window.after - window.reach
+    if room < 0:
+        return 0
+    places = (-(-room // window.stride) if ceil else room // window.stride) + 1
+    # A window that begins behind the values, or in the padding behind them, is left out.
+    return places - 1 if ceil and (places - 1) * window.stride >= window.length + window.before else places
+
+
+def _equation(window: Window, source: str, place: Sequence[str], tap: Sequence[str], transposed: bool) -> Equation:
+    """The source of each place and tap; transposed, the place of each source and tap."""
+    (left,), right = (place, [source]) if transposed else ([source], place)
+    terms = (*((index, window.stride) for index in right), *((index, window.dilation) for index in tap))
+    return Equation(left, terms, -window.before)
+
+
+def pool(operator: str) -> Callable[[Call], Value]:
+    """MaxPool ("max") or AveragePool ("sum")."""
+
+    def pooled(call: Call) -> Value:
+        if len(call.node.outputs) > 1 and call.node.outputs[1]:
+            raise ModelError(f"{call.node} gives the places of its maxima, which nncodegen does not know")
+        builder, moving = call.builder, _Moving(call, call.value(0), "pool")
+        sizes, ceil = call.wholes("kernel_shape"), bool(call.whole("ceil_mode", 0))
+        if len(sizes) != len(moving.lengths):
+            raise ModelError(f"{call.node} has a kernel_shape of {len(sizes)} numbers for {builder.shape(moving.x)}")
+        windows = _windows(call, moving.lengths, sizes)
+        places = [_length_of(window, False, 0, ceil) for window in windows]
+        _checked_places(call, places)
+        taps = [moving.index(f"tap{axis}", size) for axis, size in enumerate(sizes)]
+        axes, own = moving.places(places)
+        where = tuple(_equation(*each, False) for each in zip(windows, moving.sources, own, taps, strict=True))
+        over = (*(i for tap in taps for i in tap), *moving.sources)
+        first = moving.x.indices((0,) * len(moving.x.axes))[:1] if moving.x.axes[0] == SAMPLES else ()
+        indices = (*first, *moving.channel, *(i for at in own for i in at))
+        value: Expr = builder.step("s", indices, moving.block, operator, over, where=where)
+        if operator == "sum":
+            value = _mean(call, value, windows, places, own, taps, moving)
+        return moving.given(value, moving.x.axes[1], axes, own)
+
+    return pooled
+
+
+def _mean(
+    call: Call, total: Expr, windows: Sequence[Window], places: Sequence[int], own: Sequence[tuple[str, ...]],
+    taps: Sequence[tuple[str, ...]], moving: _Moving,
+) -> Expr:  # fmt: skip
+    """The total of each window divided by the number of its values, with its padding or without."""
+    for axis, (window, count) in enumerate(zip(windows, places, strict=True)):
+        end = (count - 1) * window.stride + window.reach - window.before
+        padded = bool(call.whole("count_include_pad", 0))
+        room = window.length + window.after if padded else window.length
+        before = 0 if padded else window.before
+        if end <= room and not before:
+            total = total / window.size
+            continue
+        # The places in each window that count: those from the first that does to the last.
+        length = room + (window.before if padded else 0)
+        source = moving.index(f"counted{axis}", length) or (moving._single(f"counted{axis}"),)
+        counted = replace(window, before=before)
+        where = (_equation(counted, source[0], own[axis], taps[axis], False),)
+        total = total / call.builder.step("count", own[axis], S.One, "sum", (*taps[axis], *source), where=where)
+    return total
+
+
+def pad(call: Call) -> Value:
+    """Constants around the axes of a tensor, which are zeros by default."""
+    builder, value = call.builder, call.value(0)
+    if call.text("mode", "constant") != "constant":
+        raise ModelError(f"{call.node} pads by {call.text('mode', '')!r}; nncodegen knows 'constant'")
+    rank = len(value.axes)
+    pads = call.integers(1, "pads") if call.opset >= 11 else call.wholes("pads")
+    axes = call.integers(3, "axes") if call.given(3) else tuple(range(rank))
+    if len(pads) != 2 * len(axes) or max(map(abs, pads), default=0) > 2**20:
+        raise ModelError(f"{call.node} has {len(pads)} pads for {len(axes)} axes")
+    filling = 0.0
+    if call.opset < 11:
+        filling = call.real("value", 0.0)
+    elif call.given(2):
+        number = call.value(2)
+        if not number.is_number:
+            raise ModelError(f"{call.node} pads with what is no single number")
+        (block,) = number.blocks.values()
+        filling = float(block)
+    for k, axis in enumerate(axes):
+        axis = call.axis(axis, rank)
+        before, after = pads[k], pads[k + len(axes)]
+        size = builder.shape(value)[axis]
+        if size is None and (before or after):
+            raise ModelError(f"{call.node} pads the samples of a batch: a model computes row by row")
+        if size is not None and (before < 0 or after < 0):
+            chosen = range(max(0, -before), size - max(0, -after))
+            value = builder.gathered(value, axis, chosen)
+        parts = [value]
+        for at, count in ((0, before), (1, after)):
+            if count > 0:
+                shape = (*builder.shape(value)[:axis], count, *builder.shape(value)[axis + 1 :])
+                part = builder.filled(f"{call.node.outputs[0]}:{axis}:{at}", filling, shape)
+                parts = [part, *parts] if at == 0 else [*parts, part]
+        value = builder.concatenated(parts, axis) if len(parts) > 1 else value
+    return value
+
+
+WINDOWS: dict[str, Callable[[Call], Value]] = {
+    "AveragePool": pool("sum"),
+    "Conv": convolution(transposed=False),
+    "ConvTranspose": convolution(transposed=True),
+    "MaxPool": pool("max"),
+    "Pad": pad,
+}
+"""Operators in which windows move, and what pads their inputs."""
