@@ -31,9 +31,8 @@ TINY = nn.Sequential(
     [nn.Dense(2, "tanh"), nn.Dense(2, "softmax")], 1, loss="categorical_crossentropy", name="tiny"
 )  # fmt: skip
 RELU = nn.Sequential([nn.Dense(2, "relu"), nn.Dense(1)], inputs=1, loss="mse", name="relu")
-AT_REST = nn.Sequential(
-    [nn.Dense(2), nn.BatchNormalization(), nn.BatchNormalization(frozen=True), nn.Dense(1)], 1, loss="mse", name="at_rest"
-)  # fmt: skip
+NORMALIZED = [nn.Dense(2), nn.BatchNormalization(), nn.BatchNormalization(frozen=True), nn.Dense(1)]
+AT_REST = nn.Sequential(NORMALIZED, 1, loss="mse", name="at_rest")
 """Its parameters are also moving statistics, which training does not change by their derivatives."""
 MODELS = {
     "relu": RELU, "formula": FORMULA, "classes": CLASSES, "curve": CURVE, "linear": LINEAR, "tiny": TINY,

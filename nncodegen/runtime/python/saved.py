@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 FORMAT = "nncodegen result, version 3"
 """What a file says that it is."""
 
+FIGURES: dict[str, tuple[tuple[Any, ...], Any]] = {
+    "identity": ((), "U"),
+    "model": ((2,), "U"),
+    "numbers": ((2,), np.float64),
+    "names": ((None,), "U"),
+    "figures": ((None, None), np.float64),
+    "status": ((2,), "U"),
+    "best_epoch": ((), np.int64),
+}
+"""The shape and the type of the arrays of a result that are the same for all models."""
+
+RATES: dict[str, tuple[tuple[Any, ...], Any]] = {"learning_rate": ((None,), np.float64)}
+"""The same of what older files lack."""
+
 WITHOUT_RATES = "nncodegen result, version 2"
 """What older files say, which are read as well: they have no learning rates."""
 
@@ -57,20 +71,22 @@ def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
         return {key: read_member(archive, members[key], *form) for key, form in expected.items()}
 
 
+def read_figures(file: IO[bytes]) -> dict[str, Array] | None:
+    """What a file tells of a training, of whatever model; None where it is no Result. Any error where it is damaged."""
+    if not zipfile.is_zipfile(file):
+        return None
+    with zipfile.ZipFile(file) as archive:
+        if not {f"{name}.npy" for name in FIGURES} <= set(archive.namelist()):
+            return None
+        members = members_of(archive, file)
+        return {name: read_member(archive, members[name], *form) for name, form in (FIGURES | RATES).items()
+                if name in members}  # fmt: skip
+
+
 def _forms(model: Model, resumable: bool, rated: bool) -> dict[str, tuple[tuple[Any, ...], Any]]:
     """The shape and the type of each array of a file: of one that can be resumed, and that has learning rates."""
     count, dtype = model.parameter_count, model.dtype
-    parts = {
-        "format": ((), "U"),
-        "identity": ((), "U"),
-        "model": ((2,), "U"),
-        "parameters": ((count,), dtype),
-        "numbers": ((2,), np.float64),
-        "names": ((None,), "U"),
-        "figures": ((None, None), np.float64),
-        "status": ((2,), "U"),
-        "best_epoch": ((), np.int64),
-    }
+    parts = {"format": ((), "U"), "parameters": ((count,), dtype), **FIGURES}
     state = {
         "identity": ((), "U"),
         "optimizer": ((), "U"),
@@ -84,6 +100,5 @@ def _forms(model: Model, resumable: bool, rated: bool) -> dict[str, tuple[tuple[
         "metrics": ((), np.int64),
         "measures": ((model.measures_size,), np.float64),
     }
-    if rated:
-        parts["learning_rate"] = ((None,), np.float64)
+    parts |= RATES if rated else {}
     return parts | ({f"state.{key}": form for key, form in state.items()} if resumable else {})
