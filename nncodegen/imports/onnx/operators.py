@@ -27,7 +27,7 @@ from nncodegen.imports.activations import (
 )
 from nncodegen.imports.onnx.axes import UNIT
 from nncodegen.imports.onnx.call import SAMPLES_SIZE, Call
-from nncodegen.imports.onnx.file import FLOATS, type_of
+from nncodegen.imports.onnx.file import FLOATS, SHORT, type_of
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
 from nncodegen.imports.onnx.shapes import SHAPES
 from nncodegen.imports.onnx.values import Value, Weights
@@ -270,6 +270,8 @@ def _reduce(operator: str, before: Any = None, after: Any = None, mean: bool = F
 def _cast(call: Call) -> Any:
     """A real number stays what it is, as bool 0 or 1; integers would be rounded."""
     kind, value = type_of(call.attributes.get("to")), call.first
+    if kind == "bfloat16":
+        raise ModelError(f"{call.node} makes numbers in {SHORT}")
     if kind in FLOATS or (isinstance(value, np.ndarray) and kind != "?"):
         return value.astype(np.int64) if isinstance(value, np.ndarray) and kind not in FLOATS else call.as_real(0)
     if kind == "bool":
