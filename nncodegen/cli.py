@@ -18,7 +18,7 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
-from nncodegen.build import check_folder, load, load_variant
+from nncodegen.build import load, load_variant
 from nncodegen.certify import verify as examine_again
 from nncodegen.certify.interface import certify_compiled
 from nncodegen.check import Check, check_gradient
@@ -32,7 +32,7 @@ from nncodegen.export.command import DESTINATIONS
 from nncodegen.ir import Program
 from nncodegen.module import Module
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
-from nncodegen.pipeline import Compiled, Stage, compile_model, write_out
+from nncodegen.pipeline import Compiled, Stage, check_out, compile_model, write_out
 from nncodegen.printable import printable
 from nncodegen.runtime.python.certificate import Certificate, file_of
 from nncodegen.schedule import Schedule
@@ -87,7 +87,7 @@ def build(
             raise click.BadParameter("a module needs a name", param_hint="--name")
         chosen = Named(chosen, name)
     folder = out or Path("generated") / identifier(chosen.name)
-    check_folder(folder)  # before the work, not after it
+    check_out(folder, chosen)  # before the work, not after it
     choices = {} if segment_length is None else {"segment_length": segment_length}
     with console.status("compiling"):
         compiled = compile_model(

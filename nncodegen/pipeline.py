@@ -15,6 +15,7 @@ from nncodegen.emit import MARK, Sources, emit, facts
 from nncodegen.errors import BuildError, CompilerNotFoundError
 from nncodegen.ir import Program, verify
 from nncodegen.module import Module
+from nncodegen.naming import check_free
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
@@ -148,7 +149,7 @@ def build_module(
         raise BuildError("dump writes the text of every stage to the folder out: name one")
     choices = dict(schedule) if segment_length is None else {**schedule, "segment_length": segment_length}
     if out is not None:
-        check_folder(Path(out))  # before the work, not after it
+        check_out(Path(out), model)  # before the work, not after it
     stages: list[Stage] = []
     try:
         compiled = compile_model(model, precision, force, stages.append, choices=choices, march=march, fit=fit)
@@ -174,6 +175,13 @@ def _evaluated(stages: list[Stage], reason: str) -> Module:
     """The module of what the stages up to ``schedule`` have made of a model."""
     results = {stage.name: stage.result for stage in stages}
     return slow_module(results["simplify"], read(facts(results["schedule"])), reason)
+
+
+def check_out(out: Path, model: Describable) -> None:
+    """Raises ModelError for a model whose name no module can have, BuildError for a folder that cannot take it."""
+    if isinstance(getattr(model, "name", None), str):  # what is no model is refused by describe
+        check_free(model.name, "python")
+    check_folder(out)
 
 
 def write_out(compiled: Compiled, out: Path, dump: bool, beside: Sequence[Path] = ()) -> Path:

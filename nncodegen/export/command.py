@@ -15,6 +15,7 @@ from nncodegen.errors import BuildError, ModelError
 from nncodegen.export.folder import check_folder, write_files
 from nncodegen.export.request import Exported, Exporter, Request
 from nncodegen.export.subject import exportable
+from nncodegen.naming import check_free
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,20 @@ class Destination:
     """Where a model can be taken: its module, whose function ``files`` is an Exporter, and the options that it has."""
 
     module: str
+    uses: tuple[str, ...] = ()
+    """What the name of the model is used for (``naming.check_free``)."""
     options: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     """Files that it always writes, with {} for the name of the model."""
 
 
 DESTINATIONS = {
-    "c": Destination("nncodegen.export.c", ("train", "no-libm", "vectors", "cross"), ("{}.c", "{}.h")),
-    "casadi": Destination("nncodegen.export.casadi", names=("{}.c", "{}.h")),
+    "c": Destination("nncodegen.export.c", ("c",), ("train", "no-libm", "vectors", "cross"), ("{}.c", "{}.h")),
+    "casadi": Destination("nncodegen.export.casadi", ("c",), names=("{}.c", "{}.h")),
     "onnx": Destination("nncodegen.export.onnx", names=("{}.onnx",)),
-    "sdist": Destination("nncodegen.export.sdist", ("train",)),
-    "wasm": Destination("nncodegen.export.wasm", ("train", "no-libm"), ("{}.wasm", "{}.js")),
-    "wheel": Destination("nncodegen.export.wheel", ("train", "cross")),
+    "sdist": Destination("nncodegen.export.sdist", ("python",), ("train",)),
+    "wasm": Destination("nncodegen.export.wasm", ("c",), ("train", "no-libm"), ("{}.wasm", "{}.js")),
+    "wheel": Destination("nncodegen.export.wheel", ("python",), ("train", "cross")),
 }
 """By name. A module is imported when it is needed. What is in a package can always train."""
 
@@ -60,7 +63,7 @@ def export(
     is written can train, too, by the named optimizers. precision is "float64" or "float32", by default the model's own.
     With ``libm=False``, C calls no function of another library; with ``vectors``, it is the fast one of ``build``,
     not the small one. cross names another machine to make binaries for, such as "aarch64-linux-gnu". name takes the
-    place of the model's own.
+    place of the model's own; one that means something else to what takes the files, such as numpy, is refused.
 
     Returns what was written. Raises ModelError for a model that the destination cannot take, BuildError where a
     compiler or the disk fails.
@@ -76,8 +79,9 @@ def export(
         raise ModelError(
             f"{subject.model.name} has no parameters, so there is nothing to train: export it without train"
         )
-    used_name = identifier(name or subject.model.name)
-    request = Request(subject, used_name, train, tuple(optimizers), libm, vectors, cross)
+    chosen = name or subject.model.name
+    check_free(chosen, *DESTINATIONS[target].uses)
+    request = Request(subject, identifier(chosen), train, tuple(optimizers), libm, vectors, cross)
     folder = Path(out) if out is not None else Path(f"{request.name}_{target}")
     check_folder(folder, [name.format(request.name) for name in DESTINATIONS[target].names])  # before the work
     exported = _exporter(target)(request)

@@ -91,17 +91,13 @@ def _predict(data: str, out: str | None, file: str | None) -> int:
 
 
 def _parameters(file: str) -> Any:
-    """The parameters in an archive: those of a Result, or one array for each."""
+    """The parameters in an archive: those of a Result, one array, or one for each."""
+    archives = importlib.import_module(f"{MODEL.Result.__module__.rpartition('.')[0]}.archives")
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            stored = dict(archive)
+        stored = archives.read_parameters(file, MODEL.parameter_shapes)
     except ValueError as error:
-        raise InputError(f"{file} is no .npz archive: {error}") from error
-    if "parameters" in stored:
-        return stored["parameters"]
-    if set(stored) == set(MODEL.parameter_names):
-        return np.concatenate([stored[name].ravel() for name in MODEL.parameter_names])
-    raise InputError(f"{file} holds {', '.join(stored)}; expected parameters, or: {', '.join(MODEL.parameter_names)}")
+        raise InputError(f"{file} {error}") from error
+    return np.concatenate([part.ravel() for part in stored.values()]) if isinstance(stored, dict) else stored
 
 
 def _read(data: str) -> Any:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import numpy as np
 
 from nncodegen.describe import PRECISIONS, Describable, describe
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
+from nncodegen.runtime.python.archives import read_parameters
 
 
 @dataclass(frozen=True)
@@ -98,22 +98,10 @@ def _joined(given: Mapping[str, Any], program: Program) -> Any:
 
 def _read(path: Path, program: Program) -> Any:
     """The parameters in an .npz archive: that of a Result, one array, or one for each parameter. Raises ModelError."""
+    shapes = {tensor.name: tensor.shape for tensor in program.parameters}
     try:
-        if path.is_file() and not is_zipfile(path):
-            raise ModelError(f"{path} is no .npz archive: save a Result (result.save), or arrays with numpy.savez")
-        with np.load(path, allow_pickle=False) as archive:
-            names = {tensor.name for tensor in program.parameters}
-            if names == set(archive.files):
-                return {name: archive[name] for name in archive.files}
-            if "parameters" in archive.files:
-                return archive["parameters"]
-            if len(archive.files) == 1:
-                return archive[archive.files[0]]
-            found = ", ".join(archive.files[:5])
-    except ModelError:
-        raise
+        return read_parameters(path, shapes)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # a damaged archive may raise any error
-        raise ModelError(f"{path} is damaged, or no .npz archive: {error}") from error
-    raise ModelError(f"{path} holds {found}, not the parameters of {program.name}: save a Result, or one array")
+    except ValueError as error:
+        raise ModelError(f"{path} {error}") from error

@@ -22,6 +22,9 @@ from nncodegen.module import Module
 
 Shapes = dict[str, tuple[int, ...]]
 
+SHORT = {"BF16": "bfloat16", "F8_E4M3": "float8_e4m3", "F8_E5M2": "float8_e5m2"}
+"""Types of tensors that NumPy has not, by their names in a file: networks in them round as no other type does."""
+
 
 def save_safetensors(
     file: str | PathLike[str],
@@ -61,12 +64,18 @@ def load_safetensors(
     says how they are called there. The result has the type of the module, or is float64 for a model. Raises ModelError
     for a file that does not fit, ImportError without safetensors, OSError.
     """
-    from safetensors import SafetensorError  # noqa: PLC0415 (an extra)
+    from safetensors import SafetensorError, deserialize  # noqa: PLC0415 (an extra)
     from safetensors.numpy import load  # noqa: PLC0415 (an extra)
 
     content = Path(file).read_bytes()
     try:
+        for name, tensor in deserialize(content):
+            if tensor["dtype"] in SHORT:
+                short = SHORT[tensor["dtype"]]
+                raise ModelError(f"{file} holds {name!r} in {short}, which is not read: convert it to float32 first")
         tensors = load(content)
+    except ModelError:
+        raise
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{file} cannot be read as safetensors: {type(error).__name__}: {error}") from error
     shapes = _shapes(model)

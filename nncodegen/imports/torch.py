@@ -18,6 +18,7 @@ from nncodegen.imports.torch_modules import (
     NAMED,
     RECURRENT,
     activation_with,
+    check_type,
     fitting,
     is_of_torch,
     layer_of,
@@ -60,6 +61,8 @@ def from_torch(
     most. BatchNorm keeps its running statistics. Raises ModelError, which names what it cannot take.
     """
     if _is_followed(module):
+        for parameter, tensor in module.named_parameters():
+            check_type(tensor, f"the parameter {parameter} of {type(module).__name__}")
         network, ending = network_of(module, name, inputs)
         chosen = HEADS.get(ending, "mse") if loss is None else loss
         return Network(network.inputs, network.outputs, chosen, None, name, optimizers, network.initial)

@@ -57,6 +57,9 @@ ACTIVATION_OF: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
 NORMALIZATIONS = ("BatchNorm1d", "BatchNorm2d", "LayerNorm")
 RECURRENT = ("GRU", "LSTM", "RNN")
 
+READ = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
+"""The types of tensors that are read. Networks in others, such as bfloat16, round as none of these does."""
+
 
 def layer_of(module: Any) -> Layer | None:
     """The layer for a module of PyTorch; None for what is an activation, or not known."""
@@ -96,7 +99,7 @@ def weights_of(layer: Layer, module: Any, level: int = 0) -> dict[str, Any]:
         parts = [names] if isinstance(names, str) else names
         given = [getattr(module, name.replace("_l0", f"_l{level}"), None) for name in parts]
         if all(part is not None for part in given):
-            arrays = [_values(part) for part in given]
+            arrays = [values_of(part, f"a weight of the module {module}") for part in given]
             found[letters] = layer.taken_over(letters, arrays[0] if len(parts) == 1 else np.stack(arrays), "torch")
     return found
 
@@ -139,6 +142,14 @@ def is_of_torch(module: Any, name: str | None = None) -> bool:
     return kind.__module__.startswith("torch.nn.modules.") and name in (None, kind.__name__)
 
 
-def _values(tensor: Any) -> Any:
-    """The values of a parameter of PyTorch, wherever it lies, as doubles."""
+def check_type(tensor: Any, told: str) -> None:
+    """Raises ModelError for a tensor of PyTorch whose type is not read."""
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if kind not in READ:
+        raise ModelError(f"{told} is in {kind}, which is not read: convert the module to float32 first (.float())")
+
+
+def values_of(tensor: Any, told: str) -> Any:
+    """The values of a tensor of PyTorch, wherever it lies, as doubles. Raises ModelError for other types than READ."""
+    check_type(tensor, told)
     return tensor.detach().cpu().double().numpy()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nncodegen.describe import Network, Sequential
 from nncodegen.errors import ModelError
+from nncodegen.imports.torch_modules import values_of
 
 ORIGINS = ("keras", "torch")
 """Where weights may come from, in the order of the names in ``Layer.elsewhere``."""
@@ -124,7 +125,7 @@ def _joined(parts: Sequence[NDArray[Any]], names: Sequence[str]) -> NDArray[Any]
 def _array(values: Any, told: str) -> NDArray[Any]:
     """An array of numbers, of PyTorch as well. Raises ModelError for anything else."""
     if hasattr(values, "detach"):
-        values = values.detach().cpu().double().numpy()
+        values = values_of(values, told)
     array = np.asarray(values)
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise ModelError(f"{told} must be an array of finite numbers")

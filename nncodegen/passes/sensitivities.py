@@ -96,7 +96,8 @@ def _sweep(
         if read.setdefault(operand.tensor, operand) != operand:
             raise ProgramError(f"{operand.tensor} has no derivatives: {operand} and {read[operand.tensor]} are read")
     own = tuple(variable for variable in variables if variable.name in read)
-    found = reverse_sweep(replace(program, parameters=own, steps=steps), steps, function, numbering, True, rows)
+    varied = tuple(replace(variable, trained=True) for variable in own)  # also those that no training changes
+    found = reverse_sweep(replace(program, parameters=varied, steps=steps), steps, function, numbering, True, rows)
     zeros = {step.target for step in numbering.steps if step.expression == 0}
     slopes = {variable: slope for variable, slope in zip(own, found, strict=True) if slope not in zeros}
     return tuple(slopes.get(variable) for variable in variables)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from nncodegen.errors import ModelError
 from nncodegen.export.subject import parameters_of
 from nncodegen.ir import Program, Tensor
+from nncodegen.runtime.python.archives import NUMBERS, members_of, read_member, shape_of
 
 Array = NDArray[np.float64]
 
@@ -113,11 +116,7 @@ def _read(path: Path, program: Program) -> tuple[Any, Any]:
     """X and Y of a file: an .npz archive with X and Y, or a table as CSV. Raises ModelError."""
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                if "X" not in archive.files and "Y" not in archive.files:
-                    found = ", ".join(archive.files[:5])
-                    raise ModelError(f"{path} holds {found}, not X and Y: numpy.savez(FILE, X=..., Y=...)")
-                return tuple(archive[name] if name in archive.files else None for name in "XY")  # type: ignore[return-value]
+            return _from_archive(path, program)
         with path.open(newline="", encoding="utf-8-sig") as file:
             return _from_table(path, list(csv.reader(file)), program)
     except ModelError:
@@ -126,6 +125,26 @@ def _read(path: Path, program: Program) -> tuple[Any, Any]:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # what a damaged file makes its reader raise
         raise ModelError(f"{path} is damaged, or neither CSV nor an .npz archive: {error}") from error
+
+
+def _from_archive(path: Path, program: Program) -> tuple[Any, Any]:
+    """X and Y in an archive, neither of which is read if its header says that it does not fit the model."""
+    with path.open("rb") as file, ZipFile(file) as archive:
+        members = members_of(archive, file, compressed=True)
+        if "X" not in members and "Y" not in members:
+            found = ", ".join(list(members)[:5])
+            raise ModelError(f"{path} holds {found}, not X and Y: numpy.savez(FILE, X=..., Y=...)")
+        found = {}
+        for name, tensors in (("X", program.inputs), ("Y", program.targets)):
+            width = _width(tensors)
+            if name in members and width:
+                shape = shape_of(archive, members[name])
+                labels = name == "Y" and program.labels and math.prod(shape[1:]) == 1
+                rows = len(shape) > 1 and math.prod(shape[1:]) == width
+                if not (rows or labels or shape == (width,) or (len(shape) == 1 == width)):
+                    raise ModelError(f"{name} in {path} has the shape {shape}; {program.name} takes (N, {width})")
+                found[name] = read_member(archive, members[name], shape, NUMBERS)
+    return found.get("X"), found.get("Y")
 
 
 def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[Any, Any]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from nncodegen.errors import ModelError
 from nncodegen.export.initial import start_of
 from nncodegen.ir import Program
 from nncodegen.report.given import parameters_in
+from nncodegen.runtime.python.saved import read_figures
 
 Array = NDArray[np.float64]
 Bands = Callable[[Array], tuple[Array, Array, Array]]
@@ -170,19 +170,20 @@ class _Saved:
 
 def _saved(path: Path, program: Program) -> _Saved | None:
     """The Result in a file; None where there are only parameters. Raises ModelError if it is of another model."""
-    if not is_zipfile(path):
+    try:
+        with path.open("rb") as file:
+            arrays = read_figures(file)
+    except Exception as error:  # a damaged archive may raise any error
+        raise ModelError(f"{path} is damaged: {error}") from error
+    if arrays is None:
         return None
-    with np.load(path, allow_pickle=False) as archive:
-        if not {"names", "figures", "numbers", "status", "identity"} <= set(archive.files):
-            return None
-        if str(archive["identity"]) != program.identity:
-            raise ModelError(
-                f"{path} is the result of another model, or of another precision: give the model that it was saved for"
-            )
-        loss, seconds = map(float, archive["numbers"])
-        metrics = dict(zip(map(str, archive["names"]), archive["figures"], strict=True))
-        status, best = str(archive["status"][0]), int(archive["best_epoch"])
-        rates = archive["learning_rate"] if "learning_rate" in archive.files else None
+    if str(arrays["identity"]) != program.identity:
+        raise ModelError(
+            f"{path} is the result of another model, or of another precision: give the model that it was saved for"
+        )
+    loss, seconds = map(float, arrays["numbers"])
+    metrics = dict(zip(map(str, arrays["names"]), arrays["figures"], strict=True))
+    status, best, rates = str(arrays["status"][0]), int(arrays["best_epoch"]), arrays.get("learning_rate")
     return _Saved(status, len(next(iter(metrics.values()), [])), loss, best, seconds, metrics, rates)
 
 

@@ -410,7 +410,7 @@ def test_help_names_all_workloads(run):
 
 
 @pytest.mark.parametrize(
-    ("out", "name"), [("test", "first"), ("models", "first"), (".", "wave"), ("{folder}/class", "wave")]
+    ("out", "name"), [("test", "first"), ("models", "first"), (".", "first"), ("{folder}/class", "first")]
 )
 def test_how_to_import(run, commands, out, name):
     """The statement that build prints imports the module, whatever other modules have the names of its folders."""

@@ -94,8 +94,8 @@ def test_results(perceptron, tmp_path):
         ({"parameters": "words"}, "cannot be read"),
         ({"train": True, "optimizers": ["sgd", "newton"]}, "no optimizer 'newton'; there are: sgd, "),
         ({"train": True, "optimizers": ["nadam"], "libm": False}, "the optimizer nadam needs pow"),
-        ({"name": "math"}, "cannot have a model called math, which is a header"),
-        ({"name": "test"}, "cannot have a model called test, which is a target"),
+        ({"name": "math"}, "a model called math cannot be written: math.h is a header of the C"),
+        ({"name": "test"}, "a model called test cannot be written: test is a target"),
         ({"precision": "float16"}, "no precision 'float16'"),
     ],
 )

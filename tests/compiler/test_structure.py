@@ -18,6 +18,7 @@ FLOORS = {
     "targets": 0, "files": 0, "printable": 0, "latency": 0, "runtime": 0, "module": 0, "notebook": 0,
     "compiler": 0, "zig": 0,
     "describe": 1, "stabilize": 1, "differentiate": 1, "simplify": 1, "schedule": 1, "emit": 1, "build": 1, "slow": 1,
+    "naming": 1.5,
     "check": 2, "pipeline": 2, "userfile": 2,
     "certify": 3, "curve": 3, "export": 3, "imports": 3, "shown": 3, "perceptron": 3, "network": 3, "generated": 3,
     "report": 3.5, "__init__": 4,

@@ -8,6 +8,7 @@ class Tensor:
 
     def __init__(self, values):
         self.values = np.asarray(values)
+        self.dtype = f"torch.{self.values.dtype}"
 
     def detach(self):
         return self

@@ -8,7 +8,6 @@ from typing import Any
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.errors import ModelError
 from nncodegen.export.c.library import check_without_library
-from nncodegen.export.c.reserved import check_name, check_rules
 from nncodegen.export.initial import start_of
 from nncodegen.export.programs import described, differentiated, of_loss, of_outputs, stable
 from nncodegen.export.request import Request
@@ -30,7 +29,6 @@ class PlainModel:
         self.request = request
         self.name, self.upper, self.train = request.name, request.name.upper(), request.train
         self.real = REAL_TYPES[request.precision][0]
-        check_name(self.name)
         self.program = described(request)
         if not request.libm:
             self._check_without_library()
@@ -103,7 +101,8 @@ class PlainModel:
         for name in self.request.optimizers:
             if name not in known:
                 raise ModelError(f"there is no optimizer {name!r}; there are: {', '.join(known)}")
-        check_rules(self.request.optimizers, FUNCTIONS)
+        for name in set(self.request.optimizers).intersection(FUNCTIONS):
+            raise ModelError(f"the optimizer {name} has the name of another function in C: rename it")
         return tuple(known[name] for name in dict.fromkeys(self.request.optimizers))
 
     @cached_property

@@ -29,7 +29,8 @@ export interface Model {
   /**
    * The outputs for rows of @INPUTS@.
    *
-   * For an array of rows, an array of rows; for one array with the numbers of all rows, one array.
+   * For an array of rows, an array of rows; for one array with the numbers of all rows, one array. Throws a TypeError
+   * or a RangeError for what is no array of finite numbers, and for rows of another length.
    */
   predict(inputs: readonly Numbers[], parameters?: Numbers): Reals[];
   predict(inputs: Numbers, parameters?: Numbers): Reals;
@@ -38,7 +39,7 @@ export interface Model {
 
 METHODS = """\
 
-  /** Trains to the end. Throws a RangeError if the parameters cease to be finite. */
+  /** Trains to the end. Throws as predict does, and a RangeError if the parameters cease to be finite. */
   train(inputs: Rows, targets: Rows, options?: TrainingOptions): Trainer;
 
   /** Begins a training: call step() for each epoch, for as long as the page has time. */

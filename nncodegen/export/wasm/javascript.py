@@ -1,6 +1,6 @@
 """NAME.js: an ES module that loads a model's WebAssembly, predicts and trains; and package.json, which calls it one.
 
-All but its first lines is the same for every model: ``model.js``, without some parts where there is no training.
+All but its first lines is the same for every model: ``model.js``, without the parts that a model does not need.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from textwrap import wrap
 from nncodegen.emit.names import MARK
 from nncodegen.export.mark import EXPORTED
 from nncodegen.export.wasm.model import WasmModel
+from nncodegen.ir import ranges_of
 
 ARRAYS = {"float64": "Float64Array", "float32": "Float32Array"}
 """The type of arrays in JavaScript for each precision."""
 
-MARKS = re.compile(r"^ *// (?:begin|end) of training\n", re.MULTILINE)
-TRAINING = re.compile(r"^ *// begin of training\n.*?// end of training\n", re.MULTILINE | re.DOTALL)
-"""The lines around what trains, in ``model.js``; and what trains, with them."""
+PART = re.compile(r"^ *// begin of (\w+)\n(.*?)^ *// end of \1\n", re.MULTILINE | re.DOTALL)
+"""A part of ``model.js`` that some models need, with the lines around it: what trains, and what checks ranges."""
 
 WIDTH = 110
 """The length of a line."""
@@ -31,7 +31,8 @@ HERE = files("nncodegen.export.wasm")
 def es_module(model: WasmModel) -> str:
     """The text of NAME.js."""
     shared = (HERE / "model.js").read_text().replace("@NAME@", model.name)
-    shared = re.sub(MARKS if model.train else TRAINING, "", shared)
+    needed = {"training": model.train, "ranges": bool(ranges_of(model.program))}
+    shared = PART.sub(lambda part: part[2] if needed[part[1]] else "", shared)
     return "\n".join([*_head(model), "", shared])
 
 
@@ -55,10 +56,23 @@ def _head(model: WasmModel) -> Iterator[str]:
     yield ""
     yield f"const Real = {array}, SIZES = {{ {counts} }};"
     yield from _parameters(model)
+    if ranges_of(model.program):
+        yield from wrap(f"const RANGES = [{', '.join(_ranges(model))}];", WIDTH, subsequent_indent="  ")
     if model.train:
         words = ", ".join(f"{word}: {-1 - number}" for number, word in enumerate(model.training.words))
         yield from wrap(f'const WORDS = {{ "": -Infinity, {words} }};', WIDTH, subsequent_indent="  ")
         yield from wrap(f"const OPTIONS = `{' '.join(model.training.options)}`.split(/\\s/);", WIDTH)
+
+
+def _ranges(model: WasmModel) -> Iterator[str]:
+    """The columns of inputs that are whole numbers in a range, such as the rows of an embedding."""
+    first, ranges = 0, ranges_of(model.program)
+    for tensor in model.program.inputs:
+        end = first + tensor.size
+        if tensor.name in ranges:
+            least, limit = ranges[tensor.name]
+            yield f"{{ first: {first}, end: {end}, least: {least}, most: {limit - 1} }}"
+        first = end
 
 
 def _parameters(model: WasmModel) -> Iterator[str]:

@@ -2,8 +2,11 @@
 export async function load(wasm = new URL("./@NAME@.wasm", import.meta.url), parameters = PARAMETERS) {
   const [bytes, given] = await Promise.all([content(wasm), content(parameters)]);
   const { instance } = await WebAssembly.instantiate(bytes, { Math });
-  const model = Object.assign(new Model(), { wasm: instance.exports, parameters: given && new Real(given) });
-  if (given) model.predict([]); // checks them
+  const model = Object.assign(new Model(), { wasm: instance.exports });
+  if (!given) return model;
+  const numbers = given.byteLength !== undefined && !ArrayBuffer.isView(given) ? new Real(given) : given;
+  model.parameters = model.loaded = new Real(checked("parameters", numbers));
+  model.call("predict_rows", [model.parameters, []]); // checks their number
   return model;
 }
 
@@ -16,7 +19,36 @@ async function content(source) {
   throw new Error(`${source} cannot be loaded: ${response.status} ${response.statusText}`);
 }
 
+const isArray = (data) => typeof data === "object" && Number.isInteger(data?.length);
 const isRows = (data) => typeof data[0] === "object";
+
+const shown = (value) => (typeof value === "string" ? JSON.stringify(value).slice(0, 40)
+  : value && typeof value === "object" ? Object.prototype.toString.call(value) : String(value));
+
+/** Returns data: an array of finite numbers, or rows of these. Throws what is wrong with them, and where. */
+function checked(name, data) {
+  const wrong = (Kind, place, value, is) => new Kind(`@NAME@: ${name}${place} is ${shown(value)}, ${is}`);
+  if (!isArray(data)) throw wrong(TypeError, "", data, "not an array of numbers");
+  const rows = isRows(data);
+  for (let n = 0; n < (rows ? data.length : 1); n++) {
+    const array = rows ? data[n] : data, row = rows ? `[${n}]` : "";
+    if (!isArray(array)) throw wrong(TypeError, row, array, "not an array of numbers");
+    for (let k = 0; k < array.length; k++) {
+      const value = array[k];
+      if (typeof value === "boolean") continue;
+      if (typeof value !== "number") throw wrong(TypeError, `${row}[${k}]`, value, "not a number");
+      if (!Number.isFinite(value)) throw wrong(RangeError, `${row}[${k}]`, value, "not a finite number");
+      if (Real === Float32Array && !Number.isFinite(Math.fround(value)))
+        throw wrong(RangeError, `${row}[${k}]`, value, "too large for float32");
+      // begin of ranges
+      const column = k%SIZES.inputs, range = RANGES.find(({ first, end }) => first <= column && column < end);
+      if (name === "inputs" && range && !(Number.isInteger(value) && range.least <= value && value <= range.most))
+        throw wrong(RangeError, `${row}[${k}]`, value, `not a whole number from ${range.least} to ${range.most}`);
+      // end of ranges
+    }
+  }
+  return data;
+}
 
 /** The number of rows, and the length of the longest. One array with all numbers is 0 rows. */
 const shape = (data) =>
@@ -24,7 +56,10 @@ const shape = (data) =>
 
 /** A loaded model. Every call works in the memory of the WebAssembly, where nothing is kept for the next. */
 class Model {
-  predict(inputs, parameters = this.parameters ?? []) {
+  predict(inputs = SIZES.inputs ? undefined : [], parameters = this.parameters ?? []) {
+    const { length } = checked("inputs", inputs);
+    if (SIZES.inputs && !length) throw new RangeError("@NAME@: inputs are empty");
+    if (parameters !== this.loaded) checked("parameters", parameters);
     const all = this.call("predict_rows", [parameters, inputs]), width = SIZES.outputs;
     return isRows(inputs) ? Array.from(inputs, (_, n) => all.slice(n*width, (n + 1)*width)) : all;
   }
@@ -46,8 +81,10 @@ class Model {
   trainer(inputs = [], targets = [], { parameters = this.parameters ?? [], ...options } = {}) {
     const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
     if (unknown) throw new RangeError(`there is no option ${unknown}; there are: ${OPTIONS.join(", ")}`);
-    const settings = OPTIONS.map((name) => WORDS[options[name] ?? ""] ?? options[name]);
-    const data = structuredClone([inputs, targets]), losses = [];
+    const value = (given) => WORDS[given ?? ""] ?? (/^(number|boolean)$/.test(typeof given) ? given : NaN);
+    const settings = OPTIONS.map((name) => value(options[name])), losses = [];
+    const data = structuredClone([checked("inputs", inputs), checked("targets", targets)]);
+    checked("parameters", parameters);
     let now = this.call("begin_training", [parameters, ...data], ...settings);
     return {
       losses,

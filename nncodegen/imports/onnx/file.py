@@ -28,8 +28,11 @@ PRODUCER, NOT_TRAINED = "nncodegen", "not trained"
 OPSETS = range(7, 29)
 """The versions of ai.onnx whose operators mean what they are taken for here."""
 
-FLOATS = ("float32", "float64", "float16", "bfloat16")
+FLOATS = ("float32", "float64", "float16")
 """The types of numbers that are real numbers here."""
+
+SHORT = "bfloat16, whose numbers have 8 binary digits: convert the network to float32 before it is exported"
+"""What is said of a type that is not read, as its networks compute with rounding that no other type has."""
 
 Size = int | str | None
 """The size of an axis: a number, a name, or nothing that is known."""
@@ -333,6 +336,8 @@ def array_of(tensor: Any, role: str, beside: Beside) -> NDArray[Any]:
     kind, shape = _type(tensor.data_type), tuple(tensor.dims)
     if kind == "?" or tensor.HasField("segment"):
         raise ModelError(f"{role} has a type that nncodegen does not read ({tensor.data_type})")
+    if kind == "bfloat16":
+        raise ModelError(f"{role} is in {SHORT}")
     if len(shape) > MOST_RANK or any(size < 0 for size in shape) or math.prod(shape) > MOST_SIZE:
         raise ModelError(f"{role} has the shape {_shown(shape)}; it may have {MOST_SIZE:,} values at most")
     if kind == "str":

@@ -21,7 +21,7 @@ from nncodegen.imports.onnx.axes import Plan, RefinedError
 from nncodegen.imports.onnx.builder import Builder
 from nncodegen.imports.onnx.call import MOST_WHOLE, Call, Operand
 from nncodegen.imports.onnx.classical import CLASSICAL
-from nncodegen.imports.onnx.file import FLOATS, Declared, File, Node, read
+from nncodegen.imports.onnx.file import FLOATS, SHORT, Declared, File, Node, read
 from nncodegen.imports.onnx.finish import Finished, finished
 from nncodegen.imports.onnx.operators import OPERATORS
 from nncodegen.imports.onnx.shapes import as_operand
@@ -167,6 +167,8 @@ def _input_shapes(file: File, batch: bool | None) -> dict[str, Shape]:
     """The shape of each input; None stands for the samples."""
     shapes: dict[str, Shape] = {}
     for one in file.inputs:
+        if one.type == "bfloat16":
+            raise ModelError(f"the input {one.name!r} of the ONNX file is in {SHORT}")
         if one.type in ("", "str", "?") or one.shape is None:
             raise ModelError(f"the input {one.name!r} of the ONNX file is no tensor of numbers, or has no shape")
         first, *rest = one.shape or (1,)

@@ -29,7 +29,7 @@ from nncodegen.imports.activations import (
 )
 from nncodegen.imports.onnx.axes import UNIT
 from nncodegen.imports.onnx.call import SAMPLES_SIZE, Call
-from nncodegen.imports.onnx.file import FLOATS, type_of
+from nncodegen.imports.onnx.file import FLOATS, SHORT, type_of
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
 from nncodegen.imports.onnx.scan import scan
 from nncodegen.imports.onnx.shapes import SHAPES
@@ -323,6 +323,8 @@ def _cast(call: Call) -> Any:
     Integers would be rounded, but for inputs that are positions: these are integers, or an error where they are used.
     """
     kind, value = type_of(call.attributes.get("to")), call.first
+    if kind == "bfloat16":
+        raise ModelError(f"{call.node} makes numbers in {SHORT}")
     if isinstance(value, Value) and kind in ("int32", "int64") and (value.whole or call.builder.is_input(value)):
         return value if value.whole else replace(value, whole=True, rounded=True)
     if isinstance(value, Value) and kind in FLOATS:

@@ -1,10 +1,11 @@
 """Reads the arrays of an .npz archive: none before its size is checked, and nothing is unpickled.
 
-nncodegen reads its own archives with it as well.
+nncodegen reads its own archives with it as well, and packages those that they are given.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zipfile
@@ -13,38 +14,90 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .types import Array
 
+NUMBERS = "real numbers"
+"""What ``read_member`` is told of an array whose type may be any of these."""
 
-def members_of(archive: zipfile.ZipFile, file: Any) -> dict[str, zipfile.ZipInfo]:
-    """The arrays in an archive, by name. Raises ValueError where they would be larger than the file."""
+LONGEST_HEADER = 65_536 + 10
+"""The bytes before the values of an array, in the format that NumPy writes where no name of a field needs another."""
+
+
+def members_of(archive: zipfile.ZipFile, file: Any, compressed: bool = False) -> dict[str, zipfile.ZipInfo]:
+    """The arrays in an archive, by name. Raises ValueError where they would be larger than the file.
+
+    If they may be ``compressed``, their sizes are known from their headers alone, which ``read_member`` checks.
+    """
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")
         if name in found or name == member.filename:
             raise ValueError(f"it holds {member.filename[:50]!r}, which is no array, or there twice")
-        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+        if not compressed and (member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size):
             raise ValueError(f"{name[:50]!r} is compressed")
         found[name] = member
-    if sum(member.file_size for member in found.values()) > os.fstat(file.fileno()).st_size:
+    if not compressed and sum(m.file_size for m in found.values()) > os.fstat(file.fileno()).st_size:
         raise ValueError("its parts are larger than the file")
     return found
 
 
+def shape_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, ...]:
+    """The shape of an array, of which no more than the header is read. Raises ValueError."""
+    return _header(archive, member)[0]
+
+
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: tuple[Any, ...], kind: Any) -> Array:
-    """An array of a shape (None: any length) and a type ("U": texts of any length), or a ValueError."""
+    """An array of a shape (None: any length) and a type ("U": texts of any length; NUMBERS), or a ValueError."""
+    sizes, by_columns, found, begin = _header(archive, member)
+    count = math.prod(sizes)
+    fits = len(sizes) == len(shape) and all(n in (None, m) for n, m in zip(shape, sizes, strict=True))
+    if isinstance(kind, str) and kind == NUMBERS:
+        known = found.kind in "biuf"
+    else:
+        known = (found.kind == "U" or not count) if isinstance(kind, str) and kind == "U" else found == kind
+    if not fits or not known or found.hasobject:
+        name = member.filename.removesuffix(".npy").removeprefix("state.")
+        raise ValueError(f"{name[:50]} has the shape {sizes} and the type {found}; expected {shape}, {kind}")
+    if count * found.itemsize != member.file_size - begin:
+        raise ValueError(f"{member.filename[:50]} is not as long as it says")
     with archive.open(member) as stream:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError(f"{member.filename} has a format that is not known")
-        sizes, by_columns, found = np.lib.format.read_array_header_1_0(stream)
-        count = math.prod(sizes)
-        fits = len(sizes) == len(shape) and all(n in (None, m) for n, m in zip(shape, sizes, strict=True))
-        known = (found.kind == "U" or not count) if kind == "U" else found == kind
-        if not fits or not known or found.hasobject:
-            name = member.filename.removesuffix(".npy").removeprefix("state.")
-            raise ValueError(f"{name} has the shape {sizes} and the type {found}; expected {shape}, {kind}")
-        if count * found.itemsize != member.file_size - stream.tell():
-            raise ValueError(f"{member.filename} is not as long as it says")
+        stream.read(begin)
         content = bytearray(stream.read())  # to its end, where its checksum is compared
     array = np.frombuffer(content, found) if count else np.empty(0, found)
     return array.reshape(sizes, order="F" if by_columns else "C")
+
+
+def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool, Any, int]:
+    """The shape of an array, whether its first index runs fastest, its type, and where its values begin."""
+    with archive.open(member) as stream:
+        head = io.BytesIO(stream.read(LONGEST_HEADER))
+    if np.lib.format.read_magic(head) != (1, 0):
+        raise ValueError(f"{member.filename[:50]} has a format that is not known")
+    sizes, by_columns, kind = np.lib.format.read_array_header_1_0(head)
+    return sizes, by_columns, kind, head.tell()
+
+
+def read_parameters(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]]) -> Array | dict[str, Array]:
+    """The parameters in an .npz archive, which anybody may have written.
+
+    They are those of a Result, one array with all of them (P,), or one array of its shape for each by name. Raises
+    OSError, and ValueError for anything else, before an array of another size is read.
+    """
+    whole = (sum(math.prod(shape) for shape in shapes.values()),)
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("is no .npz archive: save a Result (result.save), or arrays with numpy.savez")
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = members_of(archive, file, compressed=True)
+                if set(members) == set(shapes):
+                    return {name: read_member(archive, members[name], shapes[name], NUMBERS) for name in shapes}
+                if "parameters" in members or len(members) == 1:
+                    chosen = members["parameters"] if "parameters" in members else next(iter(members.values()))
+                    return read_member(archive, chosen, whole, NUMBERS)
+        except Exception as error:  # a damaged archive may raise any error
+            raise ValueError(f"is damaged, or does not hold the parameters of this model: {error}") from error
+    found = ", ".join(name[:50] for name in list(members)[:5])
+    raise ValueError(f"holds {found or 'no arrays'}; expected parameters, one array, or: {', '.join(shapes)}")

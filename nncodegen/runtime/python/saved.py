@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 FORMAT = "nncodegen result, version 3"
 """The format that the file of a training names."""
 
+HEAD: dict[str, tuple[tuple[Any, ...], Any]] = {"format": ((), "U"), "identity": ((), "U"), "model": ((2,), "U")}
+"""The shape and the type of the arrays with which every file begins."""
+
+FIGURES: dict[str, tuple[tuple[Any, ...], Any]] = {
+    "numbers": ((2,), np.float64),
+    "names": ((None,), "U"),
+    "figures": ((None, None), np.float64),
+    "status": ((2,), "U"),
+    "best_epoch": ((), np.int64),
+}
+"""The shape and the type of the arrays of a result that are the same for all models."""
+
+RATES: dict[str, tuple[tuple[Any, ...], Any]] = {"learning_rate": ((None,), np.float64)}
+"""The same of what older files lack."""
+
 WITHOUT_RATES = "nncodegen result, version 2"
 """The format of older files, which are read as well: they have no learning rates."""
 
@@ -72,10 +87,6 @@ def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
         return {key: read_member(archive, members[key], *form) for key, form in expected.items()}
 
 
-HEAD = {"format": ((), "U"), "identity": ((), "U"), "model": ((2,), "U")}
-"""The shape and the type of the arrays with which every file begins."""
-
-
 def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str, tuple[tuple[Any, ...], Any]]:
     """Return the shape and the type of each array of the file of a fit; those that it may lack are in ``members``."""
     count, dtype, targets = model.parameter_count, model.dtype, len(model.target_names)
@@ -102,17 +113,22 @@ def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str
     return parts | {key: form for key, form in optional.items() if key in members}
 
 
+def read_figures(file: IO[bytes]) -> dict[str, Array] | None:
+    """What a file tells of a training, of whatever model; None where it is no Result. Any error where it is damaged."""
+    if not zipfile.is_zipfile(file):
+        return None
+    with zipfile.ZipFile(file) as archive:
+        if not {f"{name}.npy" for name in FIGURES} <= set(archive.namelist()):
+            return None
+        members = members_of(archive, file)
+        return {name: read_member(archive, members[name], *form) for name, form in (HEAD | FIGURES | RATES).items()
+                if name in members}  # fmt: skip
+
+
 def _forms(model: Model, resumable: bool, rated: bool) -> dict[str, tuple[tuple[Any, ...], Any]]:
     """The shape and the type of each array of a file: of one that can be resumed, and that has learning rates."""
     count, dtype = model.parameter_count, model.dtype
-    parts = HEAD | {
-        "parameters": ((count,), dtype),
-        "numbers": ((2,), np.float64),
-        "names": ((None,), "U"),
-        "figures": ((None, None), np.float64),
-        "status": ((2,), "U"),
-        "best_epoch": ((), np.int64),
-    }
+    parts = HEAD | FIGURES | {"parameters": ((count,), dtype)}
     state = {
         "identity": ((), "U"),
         "optimizer": ((), "U"),
@@ -126,6 +142,5 @@ def _forms(model: Model, resumable: bool, rated: bool) -> dict[str, tuple[tuple[
         "metrics": ((), np.int64),
         "measures": ((model.measures_size,), np.float64),
     }
-    if rated:
-        parts["learning_rate"] = ((None,), np.float64)
+    parts |= RATES if rated else {}
     return parts | ({f"state.{key}": form for key, form in state.items()} if resumable else {})

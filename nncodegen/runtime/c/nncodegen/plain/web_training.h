@@ -61,7 +61,7 @@ SMALL static const char *needed(size_t option, double value)
         return whole && value >= 1 ? NULL : " must be a whole number from 1 on";
     if (option == SEED)
         return whole ? NULL : " must be a whole number from 0 on";
-    return value >= 0 ? NULL : " must be a number that is not negative";
+    return value >= 0 && value < HUGE_VAL ? NULL : " must be a number that is not negative";
 }
 
 /* The number of the word that an option is, from -1 down, among those that it may be: the first where it is not given,
