@@ -82,13 +82,13 @@ def _columns(formula: str | Expr, x: Any) -> tuple[tuple[str, ...], Mapping[str,
     array = np.asarray(x)
     if array.ndim not in (1, 2):
         raise ValueError(f"x has the shape {array.shape}; expected (N,), (k, N), or a mapping from names to (N,)")
-    rows = np.atleast_2d(array)
+    rows = array if array.ndim == 2 else (array,)
     names = names_of_columns(formula, len(rows))
     return names, dict(zip(names, rows, strict=True))
 
 
 def _matrix(formula: Formula, columns: Mapping[str, Any]) -> Any:
-    """X, (N, inputs), of the columns that a formula uses; None without any. Raises ValueError."""
+    """X, (N, inputs), or (N,) for one, of the columns that a formula uses; None without any. Raises ValueError."""
     if not formula.columns:
         return None
     data = {name: np.asarray(columns[name]) for name in formula.columns}
@@ -96,4 +96,4 @@ def _matrix(formula: Formula, columns: Mapping[str, Any]) -> Any:
     for name, values in data.items():
         if values.ndim != 1 or len(values) != len(data[first]):
             raise ValueError(f"{name} has the shape {values.shape}; expected ({len(data[first])},), as {first} has")
-    return np.column_stack(list(data.values()))
+    return data[first] if len(data) == 1 else np.column_stack(list(data.values()))
