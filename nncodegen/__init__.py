@@ -87,7 +87,7 @@ from nncodegen.module import Module
 from nncodegen.pipeline import build_module as build
 from nncodegen.pipeline import compile_model
 from nncodegen.report import Report, report
-from nncodegen.runtime.python import FitResult, ManyFits, ManyResult, Points, Progress, Result
+from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Points, Progress, Result
 from nncodegen.runtime.python.certificate import Certificate
 from nncodegen.targets import get_include
 
@@ -97,12 +97,13 @@ __all__ = [
     "GRU", "LSTM", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
     "BatchNormalization", "Bidirectional", "BuildError", "Call", "Certificate", "CertificateError", "Concatenate",
     "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Embedding", "Exportable",
-    "Exported", "FitResult", "Flatten", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
-    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph", "Hyperparameter", "Input", "Layer", "LayerNormalization",
-    "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean", "Minimum", "Model", "ModelError",
-    "Module", "Multiply", "Network", "NncodegenError", "Node", "Optimizer", "Part", "Permute", "Points",
-    "Polynomial", "Program", "ProgramError", "Progress", "Report", "Reshape", "Result", "Sequential", "SimpleRNN",
-    "Subtract", "TableError", "WideAndDeep", "add", "average", "build", "certify", "compile_model", "concatenate",
+    "Exported", "FitProgress", "FitResult", "Flatten", "GaussianNoise", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph", "Hyperparameter", "Input",
+    "Layer", "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean",
+    "Minimum", "Model", "ModelError", "Module", "Multiply", "Network", "NncodegenError", "Node", "Optimizer",
+    "Part", "Permute", "Points", "Polynomial", "Program", "ProgramError", "Progress", "Report", "Reshape",
+    "Result", "Sequential", "SimpleRNN", "Subtract", "TableError", "WideAndDeep", "add", "average", "build",
+    "certify", "compile_model", "concatenate",
     "curve_fit", "elu", "evaluate", "export", "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include",
     "leaky_relu", "load_safetensors", "log_cosh", "maximum", "minimum", "multiply", "relu", "report",
     "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign", "subtract", "tanh", "verify",

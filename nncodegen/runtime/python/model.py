@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from importlib import import_module
 from pickle import PicklingError
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from .facts import Facts, Rule, columns
 from .fit_result import FitResult
 from .initial import constant_parameters
 from .many_fits import ManyFits
+from .named import places_of
 from .optimizers import RULES
 from .result import ManyResult, Result
 
@@ -60,6 +62,11 @@ class Model:
         self.state_size = native.state_size
         self.measures_size = native.measures_size
         self.variant, self.variants = native.variant, native.variants
+
+    @cached_property
+    def places(self) -> dict[str, slice]:
+        """Where the values of parameters lie, by their names."""
+        return places_of(self)
 
     @property
     def documentation(self) -> str:

@@ -45,6 +45,10 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     training = Training(model, settings, hyperparameters, settings.epochs)
     if training.done >= settings.epochs:
         raise ValueError(f"resume has {training.done} epochs already; epochs, their number in all, must be above")
+    if drawn is not None and settings.sample_weight is not None and drawn.next_draw(training.done) < settings.epochs:
+        raise ValueError(
+            "sample_weight has no effect on points that are drawn anew: what a term counts is weights, {term: number}"
+        )
     data, held_out = hold_out(data, settings.validation_data, settings.validation_fraction, training.seed)
     data.weigh_classes(settings.class_weight)
     training.watch(held_out)
