@@ -155,9 +155,12 @@ def one_hot(model: Model, Y: Any) -> Any:
     labels = to_array(model, "Y", Y, expected)
     if labels.ndim != 1:
         return labels
-    wrong = np.flatnonzero(~((labels >= 0) & (labels < classes) & (labels == np.floor(labels))))
-    if len(wrong):
-        raise ValueError(f"Y[{wrong[0]}] is {labels[wrong[0]]}, which is no class; {expected}")
+    known = (labels >= 0) & (labels < classes)
+    if labels.dtype.kind == "f":
+        known &= labels == np.floor(labels)
+    if not known.all():
+        wrong = int(np.argmin(known))
+        raise ValueError(f"Y[{wrong}] is {labels[wrong]}, which is no class; {expected}")
     rows = np.zeros((len(labels), classes), model.dtype)
     rows[np.arange(len(labels)), labels.astype(np.intp)] = 1
     return rows

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .native import Native
     from .optimizers import ShortRule
+    from .types import Array
 
 
 class Model:
@@ -47,6 +48,8 @@ class Model:
         self.parameter_count = sum(parameter.size for parameter in facts.parameters)
         self.constants = constant_parameters(facts.parameters, self.dtype)
         """The initial parameters, if they do not depend on a seed; else None."""
+        self.drawn: tuple[int, Array] | None = None
+        """The seed of the initial parameters that were drawn last, and these."""
         self.accepts_labels = facts.labels
         self.operations = dict(zip(("written_out", "simplified"), facts.operations, strict=True))
         self.rules: dict[str, Rule] = {**RULES, **facts.rules}

@@ -9,6 +9,7 @@ from .calls import STREAM, TRAIN
 from .levenberg import NAME, train_by_fit
 from .run import Training
 from .samples import Data, data_of, hold_out, size_of_batch, validation_of
+from .start import start_of
 from .terms import take_samples, with_samples
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     if settings.optimizer == NAME:
         return with_samples(train_by_fit(model, settings, hyperparameters), drawn)
     data = Data(model, settings.X, settings.Y, settings.sample_weight)
+    result = _train_converted(model, settings, data, given, named)
+    if result is not None:
+        return result
     training = Training(model, settings, hyperparameters, settings.epochs)
     if training.done >= settings.epochs:
         raise ValueError(f"resume has {training.done} epochs already; epochs, their number in all, must be above")
@@ -60,6 +64,17 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
             run_with_draws(training, drawn, settings)
         training.run(settings.epochs)
         return with_samples(training.finish(), drawn)
+
+
+def _train_converted(
+    model: Model, settings: Settings, data: Data, given: tuple[Any, ...], named: dict[str, Any]
+) -> Result | None:
+    """The Result of a training whose arrays alone kept it from the short way; None where others do."""
+    start = settings.parameters if settings.parameters is None else start_of(model, settings.parameters, settings.seed)
+    if data.X is settings.X and data.Y is settings.Y and start is settings.parameters:
+        return None
+    arguments = dict(zip(TRAIN.options, given, strict=False)) | named
+    return model.native.train_short((), arguments | {"X": data.X, "Y": data.Y, "parameters": start})  # type: ignore[no-any-return]
 
 
 def run_with_draws(training: Training, drawn: Samples, settings: Settings) -> None:
