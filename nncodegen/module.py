@@ -234,8 +234,8 @@ class Module(Protocol):
                              weight 0 needs no data
 
         The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
-        are built with fit=True): epochs are its iterations, at most, and it takes X, Y, parameters, tolerance and seed
-        besides.
+        are built with fit=True): epochs are its iterations, at most, and it takes X, Y, data, weights, parameters,
+        tolerance, seed, time_limit, callback, callback_interval and progress besides.
 
         Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
         and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.

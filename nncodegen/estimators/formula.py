@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula
+from nncodegen.curve.interface import refuse_two_values
 from nncodegen.curve.start import read_bounds, read_start
 from nncodegen.export import Exportable
 
@@ -102,6 +103,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             X, y, sigma = X[used], y[used], 1 / np.sqrt(weight[used])
         formula, places = self._read()
         names = formula.parameters
+        refuse_two_values("start", self.start, self.fixed)
         bounds = read_bounds(names, self.bounds)
         start = read_start(names, self.start, bounds, "start")
         if self.formula is None and self.start is None:

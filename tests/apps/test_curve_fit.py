@@ -159,6 +159,22 @@ def test_options_of_fit():
         nn.curve_fit(DECAY, X, Y, maxfev=100)
 
 
+def test_fixed_at_a_value():
+    """A mapping fixes a parameter at its value, by its name or symbol, whatever the start; its variance is 0."""
+    popt, pcov = optimize.curve_fit(lambda x, a, b: decay(x, a, b, 0.4), X, Y)
+    for fixed in ({"c": 0.4}, {sympy.Symbol("c"): 0.4}):
+        found = nn.curve_fit(DECAY, X, Y, fixed=fixed)
+        assert found[0][2] == 0.4
+        assert not found[1][2].any()
+        check((found[0][:2], found[1][:2, :2]), (popt, pcov))
+
+
+def test_a_fit_that_is_ended():
+    """A fit that its callback or its time ends is a RuntimeError with the reason."""
+    with pytest.raises(RuntimeError, match="the callback ended the fit"):
+        nn.curve_fit(DECAY, X, Y, callback=lambda progress: progress.iterations == 2)
+
+
 # --- parameters, and building ------------------------------------------------------------------------------------
 
 

@@ -117,3 +117,5 @@ def test_curve_fit():
         nn.curve_fit("a + b*x", X, Y, weights=ONES)
     with pytest.raises(ValueError, match="without a robust loss"):
         nn.curve_fit("a + b*x", X, Y, robust_scale=2.0)
+    with pytest.raises(ValueError, match="p0 and fixed give different values of a: leave it out of p0"):
+        nn.curve_fit("a + b*x", X, Y, p0={"a": 1}, fixed={a: 2})

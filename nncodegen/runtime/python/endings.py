@@ -74,8 +74,8 @@ def _reasons(result: FitResult) -> list[str]:
     free = result.free_count
     if free > result.used:
         return [
-            f"{free} free parameters are more than {result.used} values can tell: fix some, use a smaller model, or "
-            f"train with l2"
+            f"{free} free parameters are more than the {result.used} values can tell: fix some, use a smaller "
+            f"model, or train with l2"
         ]
     if result.rank < free:
         listed = f" ({', '.join(result.undetermined)})" if 0 < len(result.undetermined) <= 12 else ""

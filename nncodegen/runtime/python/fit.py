@@ -161,7 +161,7 @@ def _start(model: Model, parameters: Any, seed: int, fixed: Any, limits: Bounds 
     """Where a fit begins, (P,): what is given must be within the bounds; the initial parameters are moved there."""
     start = start_of(model, None if isinstance(parameters, Mapping) else parameters, seed)
     if parameters is None or isinstance(parameters, Mapping):
-        start = start if limits is None else np.clip(start, *limits)
+        start = start if limits is None else np.minimum(np.maximum(start, limits[0]), limits[1])
     return placed(model, start, parameters, fixed, limits)
 
 

@@ -33,9 +33,9 @@ def check_seed(model: Model, seed: Any, parameters: Any, others: str = "") -> in
 
     ``others`` says how else there is something to draw.
     """
-    seed = integer("seed", seed, 0, SEED)
-    if seed and model.constants is not None:
+    chosen = integer("seed", seed, 0, SEED)
+    if chosen and model.constants is not None:
         raise ValueError(f"seed has no effect: the initial parameters of {model.name} are not drawn{others}")
-    if seed and parameters is not None and not isinstance(parameters, Mapping):
+    if chosen and parameters is not None and not isinstance(parameters, Mapping):
         raise ValueError(f"seed has no effect where parameters are given: leave one of them out{others}")
-    return seed
+    return chosen

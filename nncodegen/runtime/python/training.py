@@ -28,8 +28,8 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     {options}
 
     The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
-    are built with fit=True): epochs are its iterations, at most, and it takes X, Y, parameters, tolerance and seed
-    besides.
+    are built with fit=True): epochs are its iterations, at most, and it takes X, Y, data, weights, parameters,
+    tolerance, seed, time_limit, callback, callback_interval and progress besides.
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
@@ -74,7 +74,7 @@ def _train_converted(
     if data.X is settings.X and data.Y is settings.Y and start is settings.parameters:
         return None
     arguments = dict(zip(TRAIN.options, given, strict=False)) | named
-    return model.native.train_short((), arguments | {"X": data.X, "Y": data.Y, "parameters": start})  # type: ignore[no-any-return]
+    return model.native.train_short((), arguments | {"X": data.X, "Y": data.Y, "parameters": start})
 
 
 def run_with_draws(training: Training, drawn: Samples, settings: Settings) -> None:
