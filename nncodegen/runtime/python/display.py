@@ -43,12 +43,13 @@ class Display:
         else:
             self._bar.start()
 
-    def show(self, done: int, figures: dict[str, float], seconds: float, last: bool = False) -> None:
-        """Shows how many are done and the last figures, unless it did so a moment ago."""
-        now = time.perf_counter()
-        if now < self._next and not last:
-            return
-        self._next = now + _SECONDS[self._bar is not None]
+    def is_due(self) -> bool:
+        """Whether it is some time ago that it showed something."""
+        return time.perf_counter() >= self._next
+
+    def show(self, done: int, figures: dict[str, float], seconds: float) -> None:
+        """Shows how many are done and the last figures."""
+        self._next = time.perf_counter() + _SECONDS[self._bar is not None]
         of = "" if self._total is None else f"/{self._total}"
         found = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
         text = f"{self._unit} {done}{of}  {found}".rstrip()

@@ -94,8 +94,8 @@ class Watch:
 
     def show(self, last: bool = False) -> None:
         """Shows how far it is, where that is wanted; ``last`` leaves the terminal as it was."""
-        if self._display is None:
+        if self._display is None or not (last or self._display.is_due()):
             return
-        self._display.show(self._watched.count_done(), self._watched.figures(), self._watched.seconds(), last)
+        self._display.show(self._watched.count_done(), self._watched.figures(), self._watched.seconds())
         if last:
             self._display.close()
