@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncodegen.runtime.python import FitResult, ManyFits, ManyResult, Progress, Result
+from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Progress, Result
 from nncodegen.runtime.python.certificate import Certificate
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -132,7 +132,7 @@ class Module(Protocol):
         self,
         X: ArrayLike | None = None,
         Y: ArrayLike | None = None,
-        parameters: ArrayLike | None = None,
+        parameters: ArrayLike | Mapping[Any, Any] | None = None,
         optimizer: str = "sgd",
         learning_rate: float = 0.01,
         epochs: int = 100,
@@ -172,7 +172,7 @@ class Module(Protocol):
 
         X                    (N, inputs), which may be sparse (of SciPy); nothing for a formula without inputs
         Y                    (N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss
-        parameters           (P,), where to start; by default initial_parameters(seed)
+        parameters           where to start: (P,), or {name: value} of some; by default initial_parameters(seed)
         optimizer            a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
                              nesterov, too
         learning_rate        the step for each gradient, above 0
@@ -234,8 +234,8 @@ class Module(Protocol):
                              weight 0 needs no data
 
         The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
-        are built with fit=True): epochs are its iterations, at most, and it takes X, Y, parameters, tolerance and seed
-        besides.
+        are built with fit=True): epochs are its iterations, at most, and it takes X, Y, data, weights, parameters,
+        tolerance, seed, time_limit, callback, callback_interval and progress besides.
 
         Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
         and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
@@ -245,7 +245,7 @@ class Module(Protocol):
     def train_on_stream(
         self,
         batches: Iterable[Any],
-        parameters: ArrayLike | None = None,
+        parameters: ArrayLike | Mapping[Any, Any] | None = None,
         optimizer: str = "sgd",
         learning_rate: float = 0.01,
         batch_size: int | None = None,
@@ -336,11 +336,11 @@ class Module(Protocol):
         self,
         X: ArrayLike | None = None,
         Y: ArrayLike | None = None,
-        parameters: ArrayLike | None = None,
+        parameters: ArrayLike | Mapping[Any, Any] | None = None,
         sigma: ArrayLike | None = None,
         absolute_sigma: bool = False,
         bounds: Any = None,
-        fixed: Iterable[str | int] = (),
+        fixed: Iterable[Any] | Mapping[Any, Any] = (),
         robust: str | None = None,
         robust_scale: float = 1.0,
         starts: int | None = None,
@@ -350,6 +350,9 @@ class Module(Protocol):
         threads: int = 1,
         data: Mapping[str, Any] | None = None,
         weights: Mapping[str, float] | None = None,
+        time_limit: float | None = None,
+        callback: Callable[[FitProgress], Any] | None = None,
+        progress: bool = False,
     ) -> FitResult:
         """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
@@ -361,27 +364,35 @@ class Module(Protocol):
         X               (N, inputs); with one input also (N,)
         Y               (N, targets); with one target also (N,). What is NaN is missing; with a loss that is no sum of
                         squares, so is the whole row. Labels (N,), where train takes them
-        parameters      (P,), where to start, within the bounds; by default the initial parameters, or what is nearest
-                        to them there
+        parameters      where to start, within the bounds: (P,), or {name: value} of some; what is not given begins at
+                        the initial parameters, or at what is nearest to them there
         sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
         absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
                         covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
         bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-        fixed           names or numbers of parameters that stay as they are at the start
+        fixed           names or numbers of parameters that stay as they are at the start; or {name: value}, at which
+                        they stay
         robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares,
                         as in scipy.optimize.least_squares; None: all count alike
         starts          so many starting points besides, a Sobol sequence within the bounds, which all free parameters
                         need; the best of all fits is the result. This needs SciPy
-        seed            of the Sobol sequence
+        seed            of the Sobol sequence, and of the initial parameters of a network
         tolerance       the fit ends where a step changes the cost or the parameters by less than this part, or where
                         the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
         max_iterations  the most steps that are tried; by default 1,000, and 100 for each parameter
         threads         1 to 64, which share the starting points
         data, weights   for a network with losses by name, in the place of X and Y: see train
+        time_limit      seconds after which to stop, with the best parameters so far
+        callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
+                        after each iteration; it ends the fit if it returns something true
+        progress        show a bar on the standard error, as train does
+
+        A name may be a symbol of SymPy as well.
 
         Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), a table
-        where it is printed. Where the fit did not converge, its status says why, and so does a RuntimeWarning. Raises
-        ValueError for an argument that cannot be meant, for a model that cannot be fitted, and, with the number of the
+        where it is printed. Where the fit did not converge, its status says why ("time_limit", and "stopped" by the
+        callback, among others), and so does a RuntimeWarning, unless the callback ended it. Raises ValueError for an
+        argument that cannot be meant or has no effect, for a model that cannot be fitted, and, with the number of the
         row, for a loss that turns out not to be convex in the outputs.
         """
 
@@ -389,16 +400,18 @@ class Module(Protocol):
         self,
         X: ArrayLike | None = None,
         Y: ArrayLike | None = None,
-        parameters: ArrayLike | None = None,
+        parameters: ArrayLike | Mapping[Any, Any] | None = None,
         sigma: ArrayLike | None = None,
         absolute_sigma: bool = False,
         bounds: Any = None,
-        fixed: Iterable[str | int] = (),
+        fixed: Iterable[Any] | Mapping[Any, Any] = (),
         lengths: ArrayLike | None = None,
         covariance: bool = False,
         tolerance: float | None = None,
         max_iterations: int = 100,
         threads: int = 1,
+        time_limit: float | None = None,
+        progress: bool = False,
     ) -> ManyFits:
         """Fits the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
 
@@ -410,13 +423,15 @@ class Module(Protocol):
                         axis, all fits share it. A C-contiguous array in the module's precision is not copied. A list of
                         arrays of unequal lengths, one for each fit, is taken as well; X and sigma are then such lists,
                         or shared
-        parameters      where to start: (P,) for all fits, or (M, P), within the bounds; by default the initial
-                        parameters, or what is nearest to them there
+        parameters      where to start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with
+                        a value for all fits or (M,); what is not given begins at the initial parameters, or at what is
+                        nearest to them there
         sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
         absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
                         covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
         bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-        fixed           names or numbers of parameters that stay as they are at the start
+        fixed           names or numbers of parameters that stay as they are at the start; or {name: value}, at which
+                        they stay, with a value for all fits or (M,)
         lengths         (M,), how many samples each fit has, the first of its N; by default all
         covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
         tolerance       a fit ends where a step changes the sum of squares or the parameters by less than this part, or
@@ -424,18 +439,20 @@ class Module(Protocol):
                         1e-5, and never less than 8 units of rounding
         max_iterations  the most steps that a fit tries
         threads         1 to 64, which share the fits
+        time_limit      seconds after which to stop: the fits that have not ended then keep their starts
+        progress        show a bar on the standard error, as train does
 
-        The bits of a fit depend neither on the others nor on their number nor on threads. A fit that fails leaves the
-        others alone, and a RuntimeWarning says how many did. Fits of layers, of formulas of more than 400 statements
-        and of losses that are no sums of squares are made one after the other, each as ``fit`` makes it. Returns a
-        ManyFits. Raises ValueError for an argument that cannot be meant.
+        A name may be a symbol of SymPy as well. The bits of a fit depend neither on the others nor on their number nor
+        on threads. A fit that fails leaves the others alone, and a RuntimeWarning says how many did. Fits of layers, of
+        formulas of more than 400 statements and of losses that are no sums of squares are made one after the other,
+        each as ``fit`` makes it. Returns a ManyFits. Raises ValueError for an argument that cannot be meant.
         """
 
     def minimize(
         self,
         X: ArrayLike | None = None,
         Y: ArrayLike | None = None,
-        parameters: ArrayLike | None = None,
+        parameters: ArrayLike | Mapping[Any, Any] | None = None,
         method: str = "L-BFGS-B",
         sample_weight: ArrayLike | None = None,
         class_weight: dict[int, float] | str | None = None,

@@ -95,8 +95,8 @@ def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: lis
 
 
 NOT_CALLED = (
-    "Certificate", "ClassMetrics", "Exported", "FitResult", "Fitted", "ManyFits", "ManyResult", "Metric", "Module",
-    "Program", "Progress", "Report", "Result", "Table", "TableModel", "Understood",
+    "Certificate", "ClassMetrics", "Exported", "FitProgress", "FitResult", "Fitted", "ManyFits", "ManyResult", "Metric",
+    "Module", "Program", "Progress", "Report", "Result", "Table", "TableModel", "Understood",
 )  # fmt: skip
 """Classes whose instances people are given: how they are made tells nobody anything."""
 

@@ -20,6 +20,10 @@ VARIABLE = "x"
 """What the independent variable of a formula is called where data have no names: x, or x1, x2, ... of several."""
 
 
+KEPT = 256
+"""How many formulas a process remembers: it takes hundreds of times as long to read one as to look it up."""
+
+
 @dataclass(frozen=True)
 class Formula:
     """A formula of columns and parameters; the parameters stand in the order in which the text first names them.
@@ -49,8 +53,15 @@ class Formula:
 def read_formula(formula: str | Expr, columns: Collection[str]) -> Formula:
     """The formula in a text, or an expression of SymPy, given the names of all columns: other names are parameters.
 
-    No text is ever evaluated. Raises ModelError where it cannot be read, or leaves nothing to fit.
+    No text is ever evaluated. One process reads a formula once, unless it has read many others since. Raises ModelError
+    where it cannot be read, or leaves nothing to fit.
     """
+    check_kind(formula)
+    return _read(formula, tuple(columns))
+
+
+@lru_cache(maxsize=KEPT)
+def _read(formula: str | Expr, columns: tuple[str, ...]) -> Formula:
     names = names_of(formula)
     if isinstance(formula, str):
         expression = parse(formula, {name: Symbol(name) for name in names}, ROLE)
@@ -70,11 +81,16 @@ def read_formula(formula: str | Expr, columns: Collection[str]) -> Formula:
 
 def names_of(formula: str | Expr) -> tuple[str, ...]:
     """All names in a formula: of a text as they first occur, of an expression in the order of the alphabet."""
+    check_kind(formula)
     if isinstance(formula, str):
         return names_in(formula, ROLE)
-    if isinstance(formula, Expr):
-        return tuple(sorted({symbol.name for symbol in formula.free_symbols}))
-    raise ModelError(f"a formula is a text or an expression of SymPy, not {type(formula).__name__}")
+    return tuple(sorted({symbol.name for symbol in formula.free_symbols}))
+
+
+def check_kind(formula: object) -> None:
+    """Raises ModelError for what is neither a text nor an expression."""
+    if not isinstance(formula, str | Expr):
+        raise ModelError(f"a formula is a text or an expression of SymPy, not {type(formula).__name__}")
 
 
 def names_of_columns(formula: str | Expr, count: int) -> tuple[str, ...]:
@@ -83,6 +99,12 @@ def names_of_columns(formula: str | Expr, count: int) -> tuple[str, ...]:
     Where the formula has both an x0 and the last of x1, x2, ..., the former is a parameter. Raises ValueError where it
     names none of them, or one more than there are.
     """
+    check_kind(formula)
+    return _names_of_columns(formula, count)
+
+
+@lru_cache(maxsize=KEPT)
+def _names_of_columns(formula: str | Expr, count: int) -> tuple[str, ...]:
     used = set(names_of(formula))
     if count == 1 and VARIABLE in used:
         return (VARIABLE,)
@@ -99,7 +121,7 @@ def names_of_columns(formula: str | Expr, count: int) -> tuple[str, ...]:
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=KEPT)
 def module_of(formula: Formula, precision: str = "float64") -> Module:
     """The compiled module of a formula. One process builds it, or finds it in the cache, once."""
     return build_module(formula.model(), precision)

@@ -42,7 +42,7 @@ def curve_fit(
     absolute_sigma  whether these are known; else only their ratios count, and the covariance is scaled by the reduced
                     chi-square
     bounds          (lower, upper), each a number or (P,); SciPy's Bounds; or a mapping from names to pairs
-    options         what else the compiled module's ``fit`` takes: robust, starts, tolerance, ...
+    options         what else the compiled module's ``fit`` takes: fixed, robust, starts, tolerance, time_limit, ...
 
     Returns (popt, pcov): the parameters, (P,), and their covariance, (P, P), as SciPy does. For all else that a fit
     tells, build the model and use its ``fit``. The module is compiled once for a formula. Where the data do not
@@ -56,6 +56,7 @@ def curve_fit(
             f"the formula {formula} uses none of the data, so its parameters cannot be told from them; the data are: "
             f"{', '.join(names)}"
         )
+    refuse_two_values("p0", p0, options.get("fixed"))
     limits = read_bounds(read.parameters, bounds)
     with warnings.catch_warnings():  # of a fit that did not converge, which is an error here
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -73,6 +74,16 @@ def curve_fit(
     return result.parameters, result.covariance
 
 
+def refuse_two_values(role: str, start: Any, fixed: Any) -> None:
+    """Raises ValueError for a parameter that mappings let begin at one value, and stay at another."""
+    if not (isinstance(start, Mapping) and isinstance(fixed, Mapping)):
+        return
+    stay = {str(name): value for name, value in fixed.items()}
+    for name, value in start.items():
+        if str(name) in stay and stay[str(name)] != value:
+            raise ValueError(f"{role} and fixed give different values of {name}: leave it out of {role}")
+
+
 def _columns(formula: str | Expr, x: Any) -> tuple[tuple[str, ...], Mapping[str, Any]]:
     """The names of the data, and the data by their names. Raises ValueError where these cannot be told."""
     if x is None:
@@ -82,13 +93,13 @@ def _columns(formula: str | Expr, x: Any) -> tuple[tuple[str, ...], Mapping[str,
     array = np.asarray(x)
     if array.ndim not in (1, 2):
         raise ValueError(f"x has the shape {array.shape}; expected (N,), (k, N), or a mapping from names to (N,)")
-    rows = np.atleast_2d(array)
+    rows = array if array.ndim == 2 else (array,)
     names = names_of_columns(formula, len(rows))
     return names, dict(zip(names, rows, strict=True))
 
 
 def _matrix(formula: Formula, columns: Mapping[str, Any]) -> Any:
-    """X, (N, inputs), of the columns that a formula uses; None without any. Raises ValueError."""
+    """X, (N, inputs), or (N,) for one, of the columns that a formula uses; None without any. Raises ValueError."""
     if not formula.columns:
         return None
     data = {name: np.asarray(columns[name]) for name in formula.columns}
@@ -96,4 +107,4 @@ def _matrix(formula: Formula, columns: Mapping[str, Any]) -> Any:
     for name, values in data.items():
         if values.ndim != 1 or len(values) != len(data[first]):
             raise ValueError(f"{name} has the shape {values.shape}; expected ({len(data[first])},), as {first} has")
-    return np.column_stack(list(data.values()))
+    return data[first] if len(data) == 1 else np.column_stack(list(data.values()))

@@ -37,7 +37,7 @@ PROTOCOL = '''\
 from __future__ import annotations
 
 {imports}
-from nncodegen.runtime.python import FitResult, ManyFits, ManyResult, Progress, Result
+from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Progress, Result
 from nncodegen.runtime.python.certificate import Certificate
 
 {array}
@@ -57,8 +57,8 @@ STUB = '''\
 """{summary}"""
 
 {imports}
-from nncodegen import FitResult, ManyFits, ManyResult, Progress, Result  # type: ignore[import-not-found, unused-ignore]
-from nncodegen import Certificate  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import FitProgress, FitResult, ManyFits, ManyResult  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import Certificate, Progress, Result  # type: ignore[import-not-found, unused-ignore]
 
 {array}
 

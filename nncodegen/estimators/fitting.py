@@ -116,6 +116,8 @@ def descend_once(estimator: Any, network: PaddedNetwork, data: Data) -> None:
     before = estimator._result.of(network.module) if estimator._result is not None else None
     if before is None:
         options["parameters"] = network.wide(estimator.parameters_)
+    else:
+        options.pop("seed")  # it is that of the training which goes on
     stopping = Stopping(estimator, network, options["l2"], False)
     result = network.module.partial_fit(
         network.rows(data.X), data.Y, before, data.weight, learning_rate=rate, callback=stopping,

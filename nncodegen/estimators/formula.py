@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula
+from nncodegen.curve.interface import refuse_two_values
 from nncodegen.curve.start import read_bounds, read_start
 from nncodegen.export import Exportable
 
@@ -29,7 +30,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
                     start begin at 1, or within their bounds. The linear function begins at the solution of least
                     squares that has the least norm, so that what the data do not determine stays small
     bounds          (lower, upper), each a number or (P,), or a mapping from names to pairs; None for none
-    fixed           names of parameters that stay as they are at the start
+    fixed           names of parameters that stay as they are at the start; or {name: value}, at which they stay
     absolute_sigma  whether 1/sample_weight are the variances of y; else they are known up to a common factor
     robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares, as in
                     scipy.optimize.least_squares; None: all residuals count as their squares
@@ -60,7 +61,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         *,
         start: Any = None,
         bounds: Any = None,
-        fixed: Iterable[str] = (),
+        fixed: Iterable[Any] | Mapping[Any, float] = (),
         absolute_sigma: bool = False,
         robust: str | None = None,
         robust_scale: float = 1.0,
@@ -102,6 +103,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             X, y, sigma = X[used], y[used], 1 / np.sqrt(weight[used])
         formula, places = self._read()
         names = formula.parameters
+        refuse_two_values("start", self.start, self.fixed)
         bounds = read_bounds(names, self.bounds)
         start = read_start(names, self.start, bounds, "start")
         if self.formula is None and self.start is None:
@@ -112,7 +114,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             warnings.simplefilter("ignore", RuntimeWarning)
             result = module.fit(
                 X[:, places], y, parameters=start, sigma=sigma, absolute_sigma=self.absolute_sigma, bounds=bounds,
-                fixed=tuple(self.fixed), robust=self.robust, robust_scale=self.robust_scale, starts=self.starts,
+                fixed=self.fixed, robust=self.robust, robust_scale=self.robust_scale, starts=self.starts,
                 seed=seed, tolerance=self.tolerance, max_iterations=self.max_iterations, threads=self.threads,
             )  # fmt: skip
         if not result.converged:

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nncodegen.runtime.python.fit_watch import FitWatch
 from nncodegen.runtime.python.problem import ENDS
+from nncodegen.runtime.python.share import is_ended
 from nncodegen.slow.rows import FitRows, NotConvexError, Problem, Rows
 from nncodegen.slow.system import Point
 
@@ -47,9 +49,14 @@ class Found:
 class Fit:
     """A fit under way."""
 
-    def __init__(self, rows: FitRows, problem: Problem, limits: Limits, start: Array, history: Array | None) -> None:
-        self._rows, self._problem, self._limits, self._history = rows, problem, limits, history
-        self.parameters = start.astype(float)
+    def __init__(
+        self, rows: FitRows, problem: Problem, limits: Limits, start: Array, costs: Array, watch: FitWatch | None
+    ) -> None:
+        self._rows, self._problem, self._limits, self._costs, self._watch = rows, problem, limits, costs, watch
+        self.cost = np.nan
+        if watch is not None:
+            watch.native = self
+        self._place = start.astype(float)
         self._rounding = float(np.finfo(limits.dtype).eps)
         self._doubt = self._rounding**0.5 if rows.curved else max(10, len(problem.free)) * self._rounding
         self._least = max(limits.tolerance, 4 * self._rounding)
@@ -58,7 +65,7 @@ class Fit:
     def run(self) -> Found:
         """The solution."""
         try:
-            first = self._evaluate(self.parameters)
+            first = self._evaluate(self._place)
             self._here = self._look(first, np.zeros(len(self._problem.free)))
             ending = self._begin(first)
             if ending in ("cost", "step", "gradient"):
@@ -69,7 +76,12 @@ class Fit:
             empty = Rows(np.nan, np.nan, 0, np.zeros((len(nothing),) * 2), nothing, nothing)
             self._here = self._look(empty, nothing)
         self._look_again()
-        return Found(self.parameters, self._here, ending, self.iterations, self.evaluations, self._sample)
+        return Found(self._place, self._here, ending, self.iterations, self.evaluations, self._sample)
+
+    def parameters(self) -> Array:
+        """A copy of the best parameters so far."""
+        found: Array = self._place.astype(self._limits.dtype)
+        return found
 
     def _begin(self, first: Rows) -> str:
         if not first.finite:
@@ -77,6 +89,7 @@ class Fit:
             broken = first._replace(cost=np.nan, chi2=np.nan, triangle=empty, gradient=first.side * 0)
             self._here = self._look(broken, np.zeros(len(first.side)))
             return "not_finite"
+        self.cost = first.cost
         return self._descend() if first.used else "no_data"
 
     def _evaluate(self, parameters: Array) -> Rows:
@@ -87,7 +100,7 @@ class Fit:
         """What the rows at the parameters tell."""
         free, limits = self._problem.free, self._limits
         return Point(
-            rows, self.parameters[free], limits.lower[free], limits.upper[free], scale, self._rows.curved, self._doubt
+            rows, self._place[free], limits.lower[free], limits.upper[free], scale, self._rows.curved, self._doubt
         )
 
     def _look_again(self) -> None:
@@ -103,10 +116,18 @@ class Fit:
             if self.iterations >= self._limits.max_iterations:
                 return "max_iterations"
             ending = self._try_step()
-            if self._history is not None:
-                self._history[self.iterations - 1] = self._here.rows.cost
-            if ending:
-                return ending
+            self.cost = self._here.rows.cost
+            self._costs[(self.iterations - 1) % len(self._costs)] = self.cost
+            ended = self._is_ended_by_caller()
+            if ending or ended:
+                return ending or "interrupted"
+
+    def _is_ended_by_caller(self) -> bool:
+        """Whether what watches the fit, or another thread, ends it after a step."""
+        watch = self._watch
+        if is_ended() or (watch is not None and watch.asks and watch.stops()):
+            return True
+        return watch is not None and watch.after_each and watch.calls()
 
     def _placed(self, step: Array) -> tuple[Array, Array]:
         """The parameters a step further, within the bounds; and what is left of the step after rounding."""
@@ -114,7 +135,7 @@ class Fit:
         lower, upper = limits.lower[free], limits.upper[free]
         value = np.clip((here.place + step).astype(limits.dtype).astype(float), lower, upper)
         value = np.where(step == here.low, lower, np.where(step == here.high, upper, value))
-        trial = self.parameters.copy()
+        trial = self._place.copy()
         trial[free] = value
         return trial, value - here.place
 
@@ -137,7 +158,7 @@ class Fit:
         is_flat = expected <= self._least * size
         taken = rows.finite and (ratio > 1e-4 or (gain >= 0 and (is_short or is_flat)))
         if taken:
-            self.parameters = trial
+            self._place = trial
             self._here = self._look(rows, here.scale)
             if ratio > 0.25 and gain <= self._least * size and self._here.possible_fall() <= self._least * size:
                 return "cost"
@@ -179,7 +200,7 @@ class Fit:
             rows = self._evaluate(trial)
             if not rows.finite or rows.cost > here.rows.cost + 1e-9 * here.size:
                 return
-            self.parameters, self._here = trial, self._look(rows, here.scale)
+            self._place, self._here = trial, self._look(rows, here.scale)
             if change * factor <= tolerance * (1 - factor):
                 return
             last = length

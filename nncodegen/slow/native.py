@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.ir import Companion, Program
+from nncodegen.runtime.python.fit_watch import FitWatch
 from nncodegen.slow.batches import Batches
 from nncodegen.slow.fit import Fit, Limits
 from nncodegen.slow.plan import Plan, Samples, columns_of
@@ -132,7 +133,8 @@ class NumpyNative:
     def fit(
         self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
         fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
-        parameters: Array, residuals: Array | None, triangle: Array, active: Array, history: Array | None,
+        parameters: Array, residuals: Array | None, triangle: Array, active: Array, costs: Array,
+        watch: FitWatch | None,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
         """Fits the model to data, and writes what it comes to."""
         rows = self._fit_rows()
@@ -141,8 +143,11 @@ class NumpyNative:
         lower, upper = (np.full(self._count, sign * np.inf) for sign in (-1, 1))
         if bounds is not None:
             lower, upper = _double(bounds[0]), _double(bounds[1])
-        fit = Fit(rows, problem, Limits(lower, upper, tolerance, max_iterations, self._dtype), parameters, history)
+        limits = Limits(lower, upper, tolerance, max_iterations, self._dtype)
+        fit = Fit(rows, problem, limits, parameters, costs, watch)
         found = fit.run()
+        if found.ending == "interrupted" and (watch is None or not watch.reason):
+            raise KeyboardInterrupt
         parameters[...] = found.parameters.astype(self._dtype)
         point = found.point
         triangle[...] = point.rows.triangle

@@ -159,6 +159,22 @@ def test_options_of_fit():
         nn.curve_fit(DECAY, X, Y, maxfev=100)
 
 
+def test_fixed_at_a_value():
+    """A mapping fixes a parameter at its value, by its name or symbol, whatever the start; its variance is 0."""
+    popt, pcov = optimize.curve_fit(lambda x, a, b: decay(x, a, b, 0.4), X, Y)
+    for fixed in ({"c": 0.4}, {sympy.Symbol("c"): 0.4}):
+        found = nn.curve_fit(DECAY, X, Y, fixed=fixed)
+        assert found[0][2] == 0.4
+        assert not found[1][2].any()
+        check((found[0][:2], found[1][:2, :2]), (popt, pcov))
+
+
+def test_a_fit_that_is_ended():
+    """A fit that its callback or its time ends is a RuntimeError with the reason."""
+    with pytest.raises(RuntimeError, match="the callback ended the fit"):
+        nn.curve_fit(DECAY, X, Y, callback=lambda progress: progress.iterations == 2)
+
+
 # --- parameters, and building ------------------------------------------------------------------------------------
 
 
@@ -195,6 +211,29 @@ def test_a_second_call_builds_nothing(monkeypatch):
         nn.curve_fit("a*x + b + x**3", X, Y)
 
 
+def test_a_text_is_read_once(monkeypatch):
+    """One process reads a text once; what cannot be read is refused each time."""
+    read = []
+    for name in ("parse", "names_in"):
+        whole = getattr(formulas, name)
+
+        def counted(*arguments, whole=whole):
+            read.append(arguments)
+            return whole(*arguments)
+
+        monkeypatch.setattr(formulas, name, counted)
+    first, _ = nn.curve_fit("a*x + b/2", X, Y)
+    once = len(read)
+    assert once > 0
+    again, _ = nn.curve_fit("a*x + b/2", X.tolist(), Y)
+    np.testing.assert_array_equal(first, again)
+    assert len(read) == once
+    for _ in range(2):
+        with pytest.raises(ModelError, match="never closed"):
+            nn.curve_fit("a*(x", X, Y)
+    assert len(read) > once + 1
+
+
 # --- errors ------------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +244,7 @@ def test_a_second_call_builds_nothing(monkeypatch):
     ("exp(x)", r"has no parameters: all its names \(x\) are columns"),
     ("a*x - a*x + b*x", "does not depend on a: it is b\\*x in short"),
     (3, "a text or an expression of SymPy, not int"),
+    (["a*x"], "a text or an expression of SymPy, not list"),
 ])  # fmt: skip
 def test_formulas_that_are_none(formula, message):
     """A formula that cannot be read, or leaves nothing to fit, is refused with the reason."""

@@ -103,6 +103,8 @@ def test_options():
     wave = FormulaRegressor("sin(w*x)", bounds={"w": (0, 20)}, starts=16, random_state=0).fit(X[:, None], np.sin(3 * X))
     assert wave.parameters_ == pytest.approx({"w": 3})
     held = FormulaRegressor(DECAY, start={"c": 0.4}, fixed=["c"], bounds={"b": (None, 1.1)}).fit(X[:, None], Y)
+    valued = FormulaRegressor(DECAY, fixed={"c": 0.4}, bounds={"b": (None, 1.1)}).fit(X[:, None], Y)
+    assert valued.parameters_ == held.parameters_
     assert (held.parameters_["c"], held.standard_errors_["c"], held.parameters_["b"]) == (0.4, 0, 1.1)
     spoilt = Y.copy()
     spoilt[5] += 10

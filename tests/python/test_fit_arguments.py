@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sympy
 
 import nncodegen as nn
 from nncodegen.bench import data
@@ -72,7 +73,64 @@ def test_fixed(logistic, fixed):
     assert found.parameters[2] == START[2]
 
 
-@pytest.mark.parametrize("fixed", [(), [], np.array([], int)])
+MIDDLE, SLOPE = sympy.symbols("middle slope")
+
+
+@pytest.mark.parametrize("fixed", [{"middle": 0.4}, {MIDDLE: 0.4}, {2: 0.4}, {"middle": np.array([0.4])}], ids=str)
+def test_fixed_at_a_value(logistic, fixed):
+    """A mapping fixes parameters at its values, whatever the start: the fit is that of a start with these values."""
+    start = START.copy()
+    start[2] = 0.4
+    expected = logistic.fit(X, Y, start, fixed=["middle"])
+    for parameters in (START, {"slope": START[3], "top": START[1], "bottom": START[0]}):
+        found = logistic.fit(X, Y, parameters, fixed=fixed)
+        np.testing.assert_array_equal(found.parameters, expected.parameters)
+        np.testing.assert_array_equal(found.start, start)
+        assert found.free.tolist() == [True, True, False, True]
+    many = logistic.fit_many(X, Y[:, 0][None], START, fixed=fixed)
+    np.testing.assert_array_equal(many.parameters, logistic.fit_many(X, Y[:, 0][None], start, fixed=[2]).parameters)
+
+
+def test_fixed_symbols(logistic):
+    """Symbols fix the parameters of their names at the start."""
+    found = logistic.fit(X, Y, START, fixed=[MIDDLE, SLOPE])
+    assert found.free.tolist() == [True, True, False, False]
+    assert found[MIDDLE] == found["middle"] == START[2]
+    with pytest.raises(KeyError, match="there is no parameter 'x'"):
+        found[sympy.Symbol("x")]
+
+
+def test_fixed_at_values_of_each_fit(logistic):
+    """Each of many fits may have a value of its own, of what is fixed and of the start."""
+    values = [0.3, 0.5, 0.6]
+    targets = np.repeat(Y[:, 0][None], 3, axis=0)
+    many = logistic.fit_many(X, targets, {"slope": [1.0, 1.1, 0.9], "top": 1.0}, fixed={"middle": values})
+    for fit, value in zip(many.parameters, values, strict=True):
+        assert fit[2] == value
+        one = logistic.fit(X, Y, {"slope": 1.0, "top": 1.0}, fixed={MIDDLE: value})
+        np.testing.assert_allclose(fit, one.parameters, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"fixed\['middle'\] is for 3 fits|Y is for 2 fits, but parameters for 3"):
+        logistic.fit_many(X, targets[:2], START, fixed={"middle": values})
+    with pytest.raises(ValueError, match=r"parameters\['top'\] is for 3 fits, but parameters\['slope'\] for 2"):
+        logistic.fit_many(X, targets, {"top": [1, 1, 1], "slope": [1, 2]})
+
+
+def test_a_start_by_name(logistic):
+    """A mapping says where some parameters begin, by names or symbols; the others begin as without a start."""
+    initial = logistic.initial_parameters()
+    initial[3] = 1.5
+    for start in ({"slope": 1.5}, {SLOPE: 1.5}):
+        np.testing.assert_array_equal(logistic.fit(X, Y, start).start, initial)
+    bounded = logistic.fit(X, Y, {SLOPE: 1.5}, bounds={SLOPE: (1, 2), MIDDLE: (1.25, 3)})
+    assert bounded.start[2:].tolist() == [1.25, 1.5]
+    for trained in (logistic.train, logistic.minimize):
+        found = trained(X, Y, {"slope": 1.5})
+        np.testing.assert_array_equal(found.parameters, trained(X, Y, initial).parameters)
+    found = logistic.train(X, Y, {"slope": 1.5}, optimizer="lm")
+    np.testing.assert_array_equal(found.parameters, logistic.train(X, Y, initial, optimizer="lm").parameters)
+
+
+@pytest.mark.parametrize("fixed", [(), [], np.array([], int), {}])
 def test_nothing_fixed(logistic, expected, fixed):
     found = logistic.fit(X, Y, START, fixed=fixed)
     assert found.free.all()
@@ -103,6 +161,11 @@ def test_two_inputs(quick_compiler):
         ({"tolerance": -1.0}, "tolerance must be a number from 0"),
         ({"max_iterations": 1.5}, "max_iterations must be an integer"),
         ({"absolute_sigma": 1}, "absolute_sigma must be True or False, not 1"),
+        ({"parameters": {"slop": 1}}, "parameters names 'slop', which is no parameter; there are: bottom, top, middle"),
+        ({"parameters": {"slope": [1, 2]}}, r"parameters\['slope'\] has the shape \(2,\); expected a number"),
+        ({"fixed": {"slope": "steep"}}, r"fixed\['slope'\] is 'steep', which is no real number"),
+        ({"fixed": {"slope": np.nan}}, r"fixed\['slope'\] is nan; expected a number, all finite"),
+        ({"fixed": {"slope": 3}, "bounds": {"slope": (0, 2)}}, "slope is 3, above its upper bound 2"),
         ({"fixed": ["slop"]}, "fixed names 'slop', which is no parameter; there are: bottom, top, middle, slope"),
     ],
 )

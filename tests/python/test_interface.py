@@ -162,7 +162,11 @@ def bad(position, value):
             r"Y has the shape \(150, 1\); .*; labels have one axis: give a column of them as Y\[:, 0\]",
         ),
         ({"X": "a.csv"}, "X is 'a.csv', which is no real number"),
-        ({"parameters": {"W1": np.zeros((5, 4))}}, r"parameters is a dictionary: give the flat array"),
+        (
+            {"parameters": {"W1": np.zeros((5, 5))}},
+            r"parameters\['W1'\] has the shape \(5, 5\); expected a number, or 20",
+        ),
+        ({"parameters": {"W3": 1}}, "parameters names 'W3', which is no parameter; there are: "),
         ({"parameters": np.zeros(42)}, r"parameters has the shape \(42,\); expected \(43,\)"),
         ({"parameters": np.full(43, np.nan)}, r"parameters\[0\] is nan"),
         ({"learning_rate": 0}, "learning_rate must be a number above 0, not 0"),
@@ -211,6 +215,13 @@ def test_bad_weights(chain, weight, message):
     """Weights must be finite, not below 0, and not all 0."""
     with pytest.raises(ValueError, match=message):
         chain.loss(chain.initial_parameters(), X, Y, sample_weight=weight)
+
+
+def test_a_dictionary_is_no_point(chain):
+    """What is computed at some parameters takes their array: a dictionary might lack some."""
+    for function in (chain.predict, chain.loss, chain.loss_and_gradient):
+        with pytest.raises(ValueError, match="parameters is a dictionary: give the flat array"):
+            function(chain.unpack(chain.initial_parameters()), X)
 
 
 def test_formulas_without_inputs_or_targets():

@@ -75,15 +75,15 @@ def test_stopped_within_an_epoch(chain, tmp_path_factory, stops, update):
     """A training that is stopped anywhere, within an epoch too, goes on with the same bits."""
     rows = np.resize(np.arange(150), 30_000)
     arguments = {"epochs": 2, "batch_size": 700 if update == "simultaneous" else 29_000, "optimizer": "adam",
-                 "update": update, "callback_interval": 1e-6, "metrics": ("accuracy", "mae", "r2"),
-                 "validation_fraction": 0.01}  # fmt: skip
+                 "update": update, "metrics": ("accuracy", "mae", "r2"), "validation_fraction": 0.01}  # fmt: skip
     whole = chain.train(X[rows], Y[rows], **arguments)
     result = None
     for stop in stops:
         calls = iter(range(stop))
         result = chain.train(
-            X[rows], Y[rows], resume=result, **arguments, callback=lambda p, c=calls: next(c, None) is None
-        )
+            X[rows], Y[rows], resume=result, **arguments, callback=lambda p, c=calls: next(c, None) is None,
+            callback_interval=1e-6,
+        )  # fmt: skip
         if result.status == "completed":
             break
         assert result.status == "stopped"
@@ -97,10 +97,11 @@ def test_stopped_within_an_epoch(chain, tmp_path_factory, stops, update):
 def test_metrics_that_begin_within_an_epoch(chain):
     """Of an epoch that was measured in part, the metrics are not known; those of the next are what they always are."""
     rows = np.resize(np.arange(150), 30_000)
-    arguments = {"epochs": 3, "batch_size": 700, "callback_interval": 1e-6}
+    arguments = {"epochs": 3, "batch_size": 700}
     whole = chain.train(X[rows], Y[rows], metrics="mae", **arguments)
     for metrics in ((), "accuracy"):  # none, or others
-        begun = chain.train(X[rows], Y[rows], callback=lambda p: True, metrics=metrics, **arguments)
+        ends = {"callback": lambda p: True, "callback_interval": 1e-6}
+        begun = chain.train(X[rows], Y[rows], **ends, metrics=metrics, **arguments)
         assert begun._state["counters"][3] > 0
         resumed = chain.train(X[rows], Y[rows], resume=begun, metrics="mae", **arguments)
         assert np.isnan(resumed.metrics["mae"][: begun.epochs + 1]).all()

@@ -74,7 +74,7 @@ def test_the_same_bits(case, count, seed, start, data):
         if data.draw(st.booleans()):
             arguments[name] = data.draw(st.floats(0.1, 0.9))
     short = module.train(X, Y, **arguments)
-    long = module.train(X.tolist(), Y.tolist(), **arguments)
+    long = module.train(X, Y, **arguments, threads=2)  # which the short way leaves to the other
     quick = case[0] is FORMULA or arguments["update"] == "simultaneous"
     if quick and seed < 2**63:  # else it may take too long for the short way, or is no seed of the usual kind
         assert took_the_short_way(short)
@@ -191,6 +191,45 @@ def test_unknown_hyperparameters():
     [
         {"X": SHAPED.astype(np.float32)}, {"X": np.asfortranarray(SHAPED)}, {"X": SHAPED.astype(">f8")},
         {"X": SHAPED.view(np.recarray)}, {"X": SHAPED[::-1]}, {"X": misaligned(SHAPED)}, {"X": SHAPED.astype(int)},
+        {"X": SHAPED.tolist()}, {"X": {"x1": SHAPED[:, 0], "x2": SHAPED[:, 1].tolist()}}, {"Y": [[0], [1], [1]]},
+        {"Y": {"y": [0, 1, 1]}}, {"parameters": FORMULA.parameters}, {"parameters": {"w0": 0.1}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_arrays_that_are_converted(changes):
+    """Data and starts of any kind take the short way once they are arrays of the usual kind, with the same bits."""
+    module = build((FORMULA, "float64"))
+    usual = {"X": SHAPED, "Y": np.array([0.0, 1, 1]), "epochs": 2}
+    result = module.train(**(usual | changes))
+    assert took_the_short_way(result)
+    X = changes.get("X", SHAPED)
+    X = np.column_stack([*X.values()]) if isinstance(X, dict) else np.array(X, np.float64, order="C")
+    assert bits(result) == bits(module.train(**(usual | {"X": X})))
+
+
+def test_labels_take_the_short_way():
+    """So do labels, which become rows of probabilities."""
+    module = build((CLASSES, "float64"))
+    X, _ = samples(module, 5)
+    labels = np.array([0, 2, 1, 1, 0])
+    result = module.train(X, labels, epochs=3)
+    assert took_the_short_way(result)
+    assert bits(result) == bits(module.train(X, np.eye(3)[labels], epochs=3, threads=2))
+
+
+def test_drawn_parameters_are_remembered():
+    """The initial parameters of a seed are the same in each call, and an array of their own."""
+    module = build((CLASSES, "float64"))
+    first, other = module.initial_parameters(5), module.initial_parameters(6)
+    kept = first.copy()
+    first[:] = 0
+    np.testing.assert_array_equal(module.initial_parameters(5), kept)
+    assert not np.array_equal(other, kept)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
         {"learning_rate": np.float64(0.01)}, {"epochs": np.int64(2)},
         {"seed": np.uint8(0)}, {"shuffle": np.False_}, {"l1": 0}, {"schedule": np.ones(2)}, {"threads": 2},
         {"batch_size": np.int8(3)}, {"weight_decay": 0.0},

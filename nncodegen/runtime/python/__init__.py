@@ -12,11 +12,11 @@ from .many_fits import ManyFits
 from .optimizers import short_rule
 from .options import Settings
 from .points import Points
-from .progress import Progress
+from .progress import FitProgress, Progress
 from .result import ManyResult, Result
 from .share import calls
 
 __all__ = [
-    "TRAIN", "FitResult", "Hyperparameter", "Interface", "ManyFits", "ManyResult", "Points", "Progress", "Result",
-    "Rule", "Settings", "calls", "fill", "read", "short_rule",
+    "TRAIN", "FitProgress", "FitResult", "Hyperparameter", "Interface", "ManyFits", "ManyResult", "Points", "Progress",
+    "Result", "Rule", "Settings", "calls", "fill", "read", "short_rule",
 ]  # fmt: skip

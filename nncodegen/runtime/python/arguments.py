@@ -88,7 +88,7 @@ def to_array(model: Model, name: str, values: Any, expected: str) -> Array:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name} is no array, its rows differ in length; {expected}") from error
-    if np.ma.is_masked(values):
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name} is a masked array with masked values; fill them; {expected}")
     if array.dtype.kind in "biuf":
         return array
@@ -108,11 +108,7 @@ def to_column(values: Any, columns: int) -> Any:
 
 def to_finite(model: Model, name: str, array: Array, expected: str) -> Array:
     """An array of real numbers as C takes it, or a ValueError that names the first value that is not finite."""
-    if array.dtype == model.dtype and array.flags.c_contiguous and array.flags.aligned:
-        converted = array
-    else:
-        with np.errstate(over="ignore"):
-            converted = np.require(array, model.dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    converted = for_c(model, array)
     first = model.native.first_not_finite(converted, converted.size)
     if first < converted.size:
         position = np.unravel_index(first, array.shape)
@@ -120,6 +116,16 @@ def to_finite(model: Model, name: str, array: Array, expected: str) -> Array:
         reason = f", which is too large for {model.precision}" if np.isfinite(given) else ""
         raise ValueError(f"{name}{_at(position)} is {given}{reason}; {expected}, all finite")
     return converted
+
+
+def for_c(model: Model, array: Array) -> Array:
+    """An array as C takes it, but for values that are not finite; the same one where it is so already."""
+    if array.dtype == model.dtype and array.flags.c_contiguous and array.flags.aligned:
+        return array
+    if array.dtype.itemsize <= model.dtype.itemsize or array.dtype.kind == "b":
+        return np.array(array, model.dtype, order="C")
+    with np.errstate(over="ignore"):
+        return np.array(array, model.dtype, order="C")
 
 
 def _matrix(model: Model, name: str, values: Any, columns: tuple[str, ...]) -> Array:
@@ -149,9 +155,12 @@ def one_hot(model: Model, Y: Any) -> Any:
     labels = to_array(model, "Y", Y, expected)
     if labels.ndim != 1:
         return labels
-    wrong = np.flatnonzero(~((labels >= 0) & (labels < classes) & (labels == np.floor(labels))))
-    if len(wrong):
-        raise ValueError(f"Y[{wrong[0]}] is {labels[wrong[0]]}, which is no class; {expected}")
+    known = (labels >= 0) & (labels < classes)
+    if labels.dtype.kind == "f":
+        known &= labels == np.floor(labels)
+    if not known.all():
+        wrong = int(np.argmin(known))
+        raise ValueError(f"Y[{wrong}] is {labels[wrong]}, which is no class; {expected}")
     rows = np.zeros((len(labels), classes), model.dtype)
     rows[np.arange(len(labels)), labels.astype(np.intp)] = 1
     return rows

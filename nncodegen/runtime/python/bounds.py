@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import to_array
+from .arguments import for_c, to_array
 from .facts import flat_names
-from .scalars import integer
+from .named import name_of, place_of
 
 if TYPE_CHECKING:
     from .model import Model
@@ -24,19 +24,19 @@ def check_bounds(model: Model, bounds: Any) -> Bounds | None:
     if bounds is None:
         return None
     low, high = _of_names(model, bounds) if isinstance(bounds, Mapping) else _of_pair(model, bounds)
-    crossed = np.flatnonzero(~(low < high))
-    if len(crossed):
-        p = crossed[0]
+    ordered = low < high
+    if not ordered.all():
+        p = int(np.argmin(ordered))
         raise ValueError(
             f"bounds of {flat_names(model.facts.parameters)[p]} are crossed: the lower, {low[p]:g}, is not below the "
             f"upper, {high[p]:g}; a parameter that is to stay as it is belongs into fixed"
         )
-    return (low, high) if np.isfinite([low, high]).any() else None
+    return (low, high) if np.isfinite(low).any() or np.isfinite(high).any() else None
 
 
 def check_within(model: Model, starts: Array, bounds: Bounds | None) -> None:
     """Raises ValueError if parameters at the start, (P,) or (M, P), are outside of their bounds."""
-    if bounds is None:
+    if bounds is None or ((starts >= bounds[0]) & (starts <= bounds[1])).all():
         return
     for bound, outside, side in zip(bounds, (starts < bounds[0], starts > bounds[1]), ("below", "above"), strict=True):
         if outside.any():
@@ -50,25 +50,21 @@ def check_within(model: Model, starts: Array, bounds: Bounds | None) -> None:
 
 
 def check_fixed(model: Model, fixed: Any) -> Array:
-    """Whether each parameter is fixed, (P,), from names or numbers of parameters."""
+    """Whether each parameter is fixed, (P,), from names or numbers of parameters, or a mapping from these to values."""
     found = np.zeros(model.parameter_count, bool)
     if isinstance(fixed, str) or not isinstance(fixed, Iterable):
         fixed = (fixed,)
-    places = _places(model)
     for one in fixed:
-        if isinstance(one, str):
-            found[_place(places, "fixed", one)] = True
-        else:
-            found[integer("the number of a parameter in fixed", one, 0, model.parameter_count - 1)] = True
+        found[place_of(model, "fixed", one)] = True
     return found
 
 
 def _of_names(model: Model, bounds: Mapping[Any, Any]) -> Bounds:
     """Bounds by name, for all values of a parameter or for one."""
-    low, high = np.full((2, model.parameter_count), [[-np.inf], [np.inf]]).astype(model.dtype)
-    places = _places(model)
-    for name, pair in bounds.items():
-        place = _place(places, "bounds", name)
+    low = np.full(model.parameter_count, -np.inf, model.dtype)
+    high = -low
+    for key, pair in bounds.items():
+        place, name = place_of(model, "bounds", key), name_of(key)
         pair = _pair(pair, f"bounds of {name}")
         for side, value, which in ((low, pair[0], "lower"), (high, pair[1], "upper")):
             if value is not None:
@@ -99,24 +95,7 @@ def _numbers(model: Model, name: str, values: Any, count: int) -> Array:
         raise ValueError(f"{name} has the shape {array.shape}; {expected}")
     if np.isnan(array).any():
         raise ValueError(f"{name} is NaN; {expected}, infinite for an open end")
+    if array.shape == (count,):
+        return for_c(model, array)
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(np.broadcast_to(array, count), model.dtype)
-
-
-def _places(model: Model) -> dict[str, slice]:
-    """Where the parameters are that a name stands for: a part of them, or one value of it."""
-    places = {name: slice(p, p + 1) for p, name in enumerate(flat_names(model.facts.parameters))}
-    first = 0
-    for parameter in model.facts.parameters:
-        places[parameter.name] = slice(first, first + parameter.size)
-        first += parameter.size
-    return places
-
-
-def _place(places: dict[str, slice], argument: str, name: Any) -> slice:
-    """The place of a name."""
-    if name not in places:
-        names = list(places)
-        listed = ", ".join(names if len(names) <= 12 else [*names[:10], "..."])
-        raise ValueError(f"{argument} names {name!r}, which is no parameter; there are: {listed}")
-    return places[name]
+        return np.full(count, array, model.dtype)

@@ -1,4 +1,4 @@
-"""How a training shows its progress: a bar of rich in a terminal or a notebook, where it is installed, else lines."""
+"""How a training or a fit shows its progress: a bar of rich in a terminal or a notebook, else lines."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ _SECONDS = {True: 0.1, False: 10.0}  # seconds between two updates of a bar, and
 
 
 class Display:
-    """Shows how far a training is, from time to time; ``close`` shows where it ended."""
+    """Shows how far a training or a fit is, from time to time; ``close`` shows where it ended.
 
-    def __init__(self, total: int | None) -> None:
-        self._total = total
+    What it counts, such as epochs, is called ``unit``; ``total`` is the number of all, where that is known.
+    """
+
+    def __init__(self, total: int | None, unit: str = "epoch") -> None:
+        self._total, self._unit = total, unit
         self._bar: Any = None
         self._task: Any = None
         self._cell: Any = None  # where a notebook shows the bar
@@ -40,19 +43,20 @@ class Display:
         else:
             self._bar.start()
 
-    def show(self, epochs: int, figures: dict[str, float], seconds: float, last: bool = False) -> None:
-        """Shows the epochs done and the last figures, unless it did so a moment ago."""
-        now = time.perf_counter()
-        if now < self._next and not last:
-            return
-        self._next = now + _SECONDS[self._bar is not None]
+    def is_due(self) -> bool:
+        """Whether it is some time ago that it showed something."""
+        return time.perf_counter() >= self._next
+
+    def show(self, done: int, figures: dict[str, float], seconds: float) -> None:
+        """Shows how many are done and the last figures."""
+        self._next = time.perf_counter() + _SECONDS[self._bar is not None]
         of = "" if self._total is None else f"/{self._total}"
         found = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        text = f"epoch {epochs}{of}  {found}".rstrip()
+        text = f"{self._unit} {done}{of}  {found}".rstrip()
         if self._bar is None:
             print(f"{text}  {seconds:.1f} s", file=sys.stderr, flush=True)
         else:
-            self._bar.update(self._task, completed=epochs, description=text, refresh=self._cell is None)
+            self._bar.update(self._task, completed=done, description=text, refresh=self._cell is None)
             if self._cell is not None:
                 self._cell.update(self._bar)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .fit_result import FitResult
 
 
 class Ending(NamedTuple):
@@ -22,11 +26,66 @@ ENDINGS = MappingProxyType({
     "cost": Ending("converged", "a step changed the cost by less than the tolerance"),
     "step": Ending("converged", "a step changed the parameters by less than the tolerance"),
     "gradient": Ending("converged", "the gradient is below the tolerance"),
-    "max_iterations": Ending("max_iterations", "the iterations that were allowed are used up: raise max_iterations"),
+    "max_iterations": Ending("max_iterations", "the iterations that were allowed are used up"),
     "stalled": Ending("stalled", "no step lowers the cost any more, though no test of convergence is met"),
     "not_finite": Ending("not_finite", "the outputs or their derivatives are not finite at the start: choose another"),
     "no_data": Ending("no_data", "all data are missing: the parameters are those at the start"),
+    "time_limit": Ending("time_limit", "the time limit was reached"),
+    "stopped": Ending("stopped", "the callback ended the fit"),
     "interrupted": Ending("interrupted", "the fit was interrupted"),
     "not_convex": Ending("not_convex", "the loss is not convex in the outputs"),
 })  # fmt: skip
 """The ends of a fit by the names that its caller gives them."""
+
+UNFINISHED = MappingProxyType({"max_iterations": "raise max_iterations", "time_limit": "raise time_limit"})
+"""The ends of fits that might have gone on, and how they would."""
+
+STILL = 0.01
+"""The part of the cost by which it falls over the last iterations (``problem.KEPT``) where more are worth it."""
+
+CONDITION = 1e5
+"""The condition number above which a step is led by what the data hardly determine."""
+
+
+def advice_of(result: FitResult) -> str:
+    """Return what to do about a fit that is not at its end, from how its cost fell over the last iterations."""
+    costs, more = result._costs, UNFINISHED[result._ending]
+    if costs is None or len(costs) < 2 or not math.isfinite(result.cost):
+        return more
+    steps, size = len(costs) - 1, abs(float(costs[0]))
+    fall = float(costs[0] - costs[-1]) / size if size > 0 else 0.0
+    over = f"over the last {steps} iterations" if steps > 1 else "in the last iteration"
+    if fall >= STILL:
+        return f"{over} the cost fell by {100 * fall:.2g} %, so it still falls: {more}"
+    fell = f"{over} the cost fell by {100 * fall:.2g} % alone" if fall > 0 else f"{over} the cost did not fall"
+    ways = [*_reasons(result), *_looser(fall / steps)]
+    return f"{fell}, so more of them gain little: {'; or '.join(ways)}"
+
+
+def _looser(fall: float) -> list[str]:
+    """The tolerance that would have ended a fit whose cost falls by this part in an iteration."""
+    if not fall > 0:
+        return ["begin elsewhere, or scale the data so that no parameter is very large or small"]
+    return [f"accept this one, which tolerance={10.0 ** math.ceil(math.log10(fall)):.0e} would have ended"]
+
+
+def _reasons(result: FitResult) -> list[str]:
+    """What hinders a fit whose cost hardly falls any more, and what to do about it."""
+    free = result.free_count
+    if free > result.used:
+        return [
+            f"{free} free parameters are more than the {result.used} values can tell: fix some, use a smaller "
+            f"model, or train with l2"
+        ]
+    if result.rank < free:
+        listed = f" ({', '.join(result.undetermined)})" if 0 < len(result.undetermined) <= 12 else ""
+        return [
+            f"the data determine {result.rank} of {free} combinations of the parameters alone{listed}: fix or bound "
+            f"some of them"
+        ]
+    if result.condition > CONDITION:
+        return [
+            f"the data hardly tell some parameters from each other (condition number {result.condition:.1e}): look at "
+            f"correlation, and fix or bound some of them"
+        ]
+    return []

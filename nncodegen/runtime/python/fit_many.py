@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .arguments import to_array, to_finite
-from .bounds import check_bounds, check_fixed, check_within
-from .fit import check_curved, result_of
+from .arguments import for_c, to_array, to_finite
+from .bounds import check_bounds, check_fixed
+from .fit import check_curved, placed, result_of
 from .fits_in_turn import fit_in_turn
 from .initial import initial_parameters
 from .jacobian import check_fitted
 from .many_fits import ManyFits, beyond_rounding
-from .problem import ENDS, Problem, check_tolerance
+from .named import check_counts
+from .options import OPTIONS
+from .problem import Problem, check_tolerance
 from .ragged import is_ragged, lengths_of, padded
 from .scalars import THREADS, flag, integer
 from .share import share
+from .watch import Watch
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -37,16 +41,18 @@ def fit_many(
     /,
     X: ArrayLike | None = None,
     Y: ArrayLike | None = None,
-    parameters: ArrayLike | None = None,
+    parameters: ArrayLike | Mapping[Any, Any] | None = None,
     sigma: ArrayLike | None = None,
     absolute_sigma: bool = False,
     bounds: Any = None,
-    fixed: Iterable[str | int] = (),
+    fixed: Iterable[Any] | Mapping[Any, Any] = (),
     lengths: ArrayLike | None = None,
     covariance: bool = False,
     tolerance: float | None = None,
     max_iterations: int = 100,
     threads: int = 1,
+    time_limit: float | None = None,
+    progress: bool = False,
 ) -> ManyFits:
     """Fits the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
 
@@ -58,13 +64,15 @@ def fit_many(
                     axis, all fits share it. A C-contiguous array in the module's precision is not copied. A list of
                     arrays of unequal lengths, one for each fit, is taken as well; X and sigma are then such lists,
                     or shared
-    parameters      where to start: (P,) for all fits, or (M, P), within the bounds; by default the initial
-                    parameters, or what is nearest to them there
+    parameters      where to start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with
+                    a value for all fits or (M,); what is not given begins at the initial parameters, or at what is
+                    nearest to them there
     sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
                     covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
     bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-    fixed           names or numbers of parameters that stay as they are at the start
+    fixed           names or numbers of parameters that stay as they are at the start; or {name: value}, at which
+                    they stay, with a value for all fits or (M,)
     lengths         (M,), how many samples each fit has, the first of its N; by default all
     covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
     tolerance       a fit ends where a step changes the sum of squares or the parameters by less than this part, or
@@ -72,11 +80,13 @@ def fit_many(
                     1e-5, and never less than 8 units of rounding
     max_iterations  the most steps that a fit tries
     threads         1 to 64, which share the fits
+    time_limit      seconds after which to stop: the fits that have not ended then keep their starts
+    progress        show a bar on the standard error, as train does
 
-    The bits of a fit depend neither on the others nor on their number nor on threads. A fit that fails leaves the
-    others alone, and a RuntimeWarning says how many did. Fits of layers, of formulas of more than 400 statements
-    and of losses that are no sums of squares are made one after the other, each as ``fit`` makes it. Returns a
-    ManyFits. Raises ValueError for an argument that cannot be meant.
+    A name may be a symbol of SymPy as well. The bits of a fit depend neither on the others nor on their number nor
+    on threads. A fit that fails leaves the others alone, and a RuntimeWarning says how many did. Fits of layers, of
+    formulas of more than 400 statements and of losses that are no sums of squares are made one after the other,
+    each as ``fit`` makes it. Returns a ManyFits. Raises ValueError for an argument that cannot be meant.
     """
     check_fitted(model, "fit_many")
     if model.facts.curved:
@@ -89,10 +99,7 @@ def fit_many(
     data.add_lengths(lengths)
     data.add_sigma(sigma)
     limits, held = check_bounds(model, bounds), check_fixed(model, fixed)
-    if parameters is not None:
-        check_within(model, data.starts, limits)
-    elif limits is not None:
-        data.starts = np.clip(data.starts, *limits)
+    data.place_starts(parameters, fixed, limits)
     absolute = flag("absolute_sigma", absolute_sigma)
     found = ManyFits(model, data.fits(), int(model.parameter_count - held.sum()), flag("covariance", covariance), data)
     wanted = beyond_rounding(model, check_tolerance(model, tolerance))
@@ -109,10 +116,46 @@ def fit_many(
         fit_in_turn(model, data, limits, held, wanted, steps, absolute, first, last, found)
 
     data.options = Options(limits, held, wanted, absolute)
-    lanes = model.native.fits_lanes
-    share(fit if lanes else fit_others, len(found), GROUPS * lanes or 1, integer("threads", threads, 1, THREADS))
+    lanes, threads = model.native.fits_lanes, integer("threads", threads, 1, THREADS)
+    watch = _ManyWatch(model, found, time_limit, progress)
+    try:
+        with watch.asked_by_calls():
+            share(fit if lanes else fit_others, len(found), GROUPS * lanes or 1, threads)
+    except KeyboardInterrupt:
+        if not watch.reason:
+            raise
+        found.leave(data.starts)
+    finally:
+        watch.show(last=True)
     _warn(found)
     return found
+
+
+class _ManyWatch(Watch):
+    """The watch of many fits."""
+
+    def __init__(self, model: Model, found: ManyFits, time_limit: Any, progress: Any) -> None:
+        limit, shows = (
+            OPTIONS[name].kind.check(model, name, value)
+            for name, value in (("time_limit", time_limit), ("progress", progress))
+        )
+        self._found = found
+        super().__init__(self, limit, shows, None, None, len(found), "fit")
+
+    def count_done(self) -> int:
+        """The fits that have ended."""
+        return int(np.count_nonzero(self._found.done))
+
+    def figures(self) -> dict[str, float]:
+        """Nothing: no figure is that of all fits."""
+        return {}
+
+    def seconds(self) -> float:
+        """How long the fits have taken."""
+        return time.perf_counter() - self.start
+
+    def progress(self) -> None:
+        """Nothing: there is no callback."""
 
 
 def _warn(found: ManyFits) -> None:
@@ -170,10 +213,8 @@ class Data:
         """The number of fits."""
         if not self.counts:
             return 1
-        (first, count), *others = self.counts.items()
-        for name, other in others:
-            if other != count:
-                raise ValueError(f"{first} is for {count} fits, but {name} for {other}: they must be for as many")
+        check_counts(self.counts)
+        first, count = next(iter(self.counts.items()))
         if count < 1:
             raise ValueError(f"{first} is empty; expected at least one fit")
         return count
@@ -203,15 +244,15 @@ class Data:
         there = Problem(self.model, X, Y, sigma, limits, None, 1.0, -1.0, 0)  # takes no step, and meets no tolerance
         found = there.solve(parameters, held)
         if found.ending == "max_iterations":
-            found = found._replace(status=ENDS.index(ending))
+            found = found._replace(ended=ending)
         again = Problem(self.model, X, Y, sigma, limits, None, 1.0, tolerance, 1000 + 100 * len(start))
-        found = found._replace(iterations=iterations, evaluations=iterations + 1)
+        found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
         return result_of(again, found, start, held, absolute_sigma)
 
     def add_starts(self, parameters: Any) -> None:
-        """Sets where the fits begin."""
+        """Sets where the fits begin, but for what is given by name."""
         model, count = self.model, self.model.parameter_count
-        if parameters is None:
+        if parameters is None or isinstance(parameters, Mapping):
             self.starts = initial_parameters(model)
             return
         expected = f"expected ({count},), such as initial_parameters(), or (M, {count})"
@@ -221,6 +262,14 @@ class Data:
         if array.ndim == 2:
             self.counts["parameters"] = len(array)
         self.starts = to_finite(model, "parameters", array, expected)
+
+    def place_starts(self, parameters: Any, fixed: Any, limits: Bounds | None) -> None:
+        """Moves what is not given within the bounds, and sets what is given by name."""
+        if limits is not None and (parameters is None or isinstance(parameters, Mapping)):
+            self.starts = np.clip(self.starts, *limits)
+        self.starts = placed(self.model, self.starts, parameters, fixed, limits, many=True)
+        if self.starts.ndim == 2:
+            self.counts["parameters"] = len(self.starts)
 
     def add_lengths(self, lengths: Any) -> None:
         """Sets how many samples each fit has."""
@@ -253,7 +302,7 @@ class Data:
             raise ValueError(f"sigma has the shape {array.shape}, where the samples are {self.samples}; {expected}")
         if array.ndim > self.axes:
             self.counts["sigma"] = len(array)
-        self.sigma = self._for_c(array)
+        self.sigma = for_c(self.model, array)
         self._check_sigma(np.shape(sigma) == (), expected)
 
     def _check_sigma(self, alone: bool, expected: str) -> None:
@@ -288,7 +337,7 @@ class Data:
         samples = array.shape[-self.axes]
         if not samples:
             raise ValueError(f"Y has the shape {array.shape}; {expected}, and at least one sample")
-        return samples, self._for_c(array)
+        return samples, for_c(self.model, array)
 
     def _inputs(self, X: Any) -> Array | None:
         """The inputs. Those that all fits share must be finite: others can be where a target is missing."""
@@ -311,7 +360,7 @@ class Data:
         if array.ndim == 2:
             return to_finite(model, "X", array, expected)
         self.counts["X"] = len(array)
-        return self._for_c(array)
+        return for_c(self.model, array)
 
     def _shapes(self) -> str:
         """The shapes that targets may have."""
@@ -319,8 +368,3 @@ class Data:
             return "(M, N), a row for each fit, or (N,), shared by all"
         names = ", ".join(self.model.target_names)
         return f"(M, N, {self.columns}), with the columns {names}, or (N, {self.columns}), shared by all fits"
-
-    def _for_c(self, array: Array) -> Array:
-        """An array as C takes it; the same one where it is so already. Numbers may be infinite or NaN."""
-        with np.errstate(over="ignore"):
-            return np.require(array, self.model.dtype, ["C_CONTIGUOUS", "ALIGNED"])

@@ -11,12 +11,13 @@ import numpy as np
 
 from . import goodness
 from .covariance import Decomposition, correlation, covariance, decompose, least_ratio, undetermined
-from .endings import ENDINGS
+from .endings import ENDINGS, UNFINISHED, advice_of
 from .facts import flat_names
 from .fit_plot import plot
 from .fit_table import html_table, text_table
 from .frames import frame_of_fit
 from .intervals import Predicted, confidence_intervals, predict_with_interval
+from .named import name_of
 from .saved import FIT, head, write_archive
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from .model import Model
     from .types import Array
 
+LEVEL = 0.95
+"""The probability of intervals for which none is given."""
+
 Refit = Callable[[Mapping[int, float], "Array"], "tuple[float, Array]"]
 """Fits again, with some parameters fixed: takes their values by their positions, and a start (P,).
 
@@ -36,6 +40,8 @@ It gives the cost, NaN where the model is not finite, and the parameters (P,). I
 
 class FitResult:
     """What ``fit`` returns, for P parameters, F of them free, and N samples of K outputs.
+
+    result["a"] is the parameter of that name, and so is result[a] with a symbol of SymPy.
 
     Found by the fit:
 
@@ -82,6 +88,7 @@ class FitResult:
         robust: str | None = None,
         robust_scale: float = 1.0,
         refit: Refit | None = None,
+        costs: Array | None = None,
     ) -> None:
         self._model = model
         self.parameters = parameters
@@ -104,6 +111,7 @@ class FitResult:
         self.robust = robust
         self.robust_scale = robust_scale
         self._refit = refit
+        self._costs = costs
 
     @property
     def model_name(self) -> str:
@@ -112,7 +120,7 @@ class FitResult:
 
     @property
     def status(self) -> str:
-        """How it ended: "converged", "max_iterations", "stalled", "not_finite" or "interrupted"."""
+        """How it ended: "converged", "max_iterations", "stalled", "not_finite", "no_data", "time_limit", "stopped"."""
         return ENDINGS[self._ending].status
 
     @property
@@ -122,8 +130,10 @@ class FitResult:
 
     @property
     def message(self) -> str:
-        """How it ended, as a sentence."""
-        return ENDINGS[self._ending].message
+        """How it ended, as a sentence, and what to do about it."""
+        message = ENDINGS[self._ending].message
+        advice = advice_of(self) if self._ending in UNFINISHED else ""
+        return f"{message}; {advice}" if advice else message
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -135,8 +145,9 @@ class FitResult:
         """The parameters by these names."""
         return dict(zip(self.names, self.parameters.tolist(), strict=True))
 
-    def __getitem__(self, name: str) -> Any:
-        """A parameter by its name: a number, or an array for a parameter that is one."""
+    def __getitem__(self, name: Any) -> Any:
+        """A parameter by its name or its symbol of SymPy: a number, or an array for a parameter that is one."""
+        name = name_of(name)
         if name in self.values:
             return self.values[name]
         first = 0
@@ -255,7 +266,7 @@ class FitResult:
 
     # --- intervals, pictures, texts ---
 
-    def confidence_intervals(self, level: float = 0.95, method: str = "t") -> Array:
+    def confidence_intervals(self, level: float = LEVEL, method: str = "t") -> Array:
         """(P, 2), the ends of an interval for each parameter that covers the true value with this probability.
 
         method "t" gives parameter +- t*standard error, with Student's t of ``degrees_of_freedom`` (of the normal
@@ -270,7 +281,7 @@ class FitResult:
         return confidence_intervals(self, level, method)
 
     def predict(
-        self, X: ArrayLike | None = None, interval: str | None = None, level: float = 0.95, sigma: Any = None
+        self, X: ArrayLike | None = None, interval: str | None = None, level: float = LEVEL, sigma: Any = None
     ) -> Any:
         """The outputs for the rows of X, of shape (N, K); with an interval, (outputs, lower, upper), each (N, K).
 
@@ -282,13 +293,16 @@ class FitResult:
         With an interval it needs SciPy. An interval is infinite where the data do not determine the output.
         """
         model: Any = self._model
+        if interval is None and (sigma is not None or level != LEVEL):
+            name = "level" if sigma is None else "sigma"
+            raise ValueError(f"{name} has no effect without an interval: give interval, or leave it out")
         if interval is None:
             outputs: Array = model.predict(self.parameters, X)
             return outputs
         found: Predicted = predict_with_interval(self, X, interval, level, sigma)
         return found
 
-    def plot(self, axes: Any = None, interval: str | None = "confidence", level: float = 0.95) -> Any:
+    def plot(self, axes: Any = None, interval: str | None = "confidence", level: float = LEVEL) -> Any:
         """Draw data, curve and band, and the weighted residuals below, with matplotlib.
 
         axes are two of matplotlib's, one above the other; by default those of a new figure. With one input, that is
@@ -327,7 +341,7 @@ class FitResult:
             "texts": np.array([self._ending, self.robust or ""]),
         }
         lower, upper = self._bounds or (None, None)
-        optional = {"X": self._X, "residuals": self.residuals, "lower": lower, "upper": upper}
+        optional = {"X": self._X, "residuals": self.residuals, "lower": lower, "upper": upper, "costs": self._costs}
         if sigma is not None:
             optional[("sigma", "sigmas", "sigmas_of_each")[sigma.ndim]] = sigma
         write_archive(path, arrays | {name: array for name, array in optional.items() if array is not None})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .fit import result_of
 from .problem import Problem
+from .share import is_ended
 
 if TYPE_CHECKING:
     from .bounds import Bounds
@@ -31,6 +32,8 @@ def fit_in_turn(
     """Makes the fits first <= m < last, each as ``fit`` does, and writes what they come to."""
     fixed = held.astype("u1") if held.any() else None
     for m in range(first, last):
+        if is_ended():
+            raise KeyboardInterrupt
         X, Y, sigma, start = data.of_fit(m)
         problem = Problem(model, X, Y, sigma, limits, None, 1.0, tolerance, max_iterations)
         solution = problem.solve(start, fixed)

@@ -5,6 +5,7 @@ cdef class _Fit(_Call):
 
     cdef nncodegen_fitting run
     cdef void *memory
+    cdef object watch, reached
 
     def __cinit__(self):
         self.run.work = self.memory = malloc(kernel.fit_size())
@@ -14,10 +15,43 @@ cdef class _Fit(_Call):
     def __dealloc__(self):
         free(self.memory)
 
+    @property
+    def iterations(self):
+        return self.run.iterations
+
+    @property
+    def cost(self):
+        return self.run.cost
+
+    def parameters(self):
+        """The best parameters so far, also within a call of the watch."""
+        reached = _empty(_count, _real)
+        memcpy(_address(reached), _address(self.reached), _count*sizeof(real))
+        return reached
+
+    cdef be_watched(self, watch, parameters):
+        """Lets a watch ask, now and then or after each iteration, whether to end; it may read the parameters later."""
+        self.watch, self.reached = watch, parameters
+        watch.native = self
+        self.run.cost = float("nan")
+        self.hook = watch.hook(self.hook)
+        self.poll.interval = watch.interval
+        if watch.after_each:
+            self.run.after_each = _after_each
+
+
+cdef int _after_each(void *context) noexcept with gil:
+    cdef _Fit fit = <_Fit> context
+    try:
+        return 1 if fit.watch.calls() else 0
+    except BaseException as error:
+        fit.error = error
+        return 1
+
 
 cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
-        size_t max_iterations, parameters, residuals, triangle, active, history):
-    """Fits the model: writes parameters, residuals, triangle, active and history; see NN(fitting) in interface.h."""
+        size_t max_iterations, parameters, residuals, triangle, active, costs, watch):
+    """Fits the model: writes parameters, residuals, triangle, active and costs; see NN(fitting) in interface.h."""
     cdef _Fit fit = _Fit()
     cdef nncodegen_fitting *run = &fit.run
     run.inputs = <const real *> _address(X)
@@ -32,16 +66,21 @@ cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double r
     run.robust_scale = robust_scale
     run.cost_tolerance = run.step_tolerance = run.gradient_tolerance = tolerance
     run.max_iterations = max_iterations
+    if watch is not None:
+        fit.be_watched(watch, parameters)
     run.poll = fit.poll
     run.parameters = <real *> _address(parameters)
     run.residuals = <double *> _address(residuals)
-    run.history = <double *> _address(history)
+    run.history = <double *> _address(costs)
+    run.kept = <size_t> len(costs)
     run.triangle = <double *> _address(triangle)
     run.active = <signed char *> _address(active)
     with nogil:
         kernel.fit(run)
-    if run.status == nncodegen_FIT_INTERRUPTED:
-        raise fit.error or KeyboardInterrupt
+    if fit.error is not None:
+        raise fit.error
+    if run.status == nncodegen_FIT_INTERRUPTED and (watch is None or not watch.reason):
+        raise KeyboardInterrupt
     return run.cost, run.chi2, run.used, run.rank, run.iterations, run.evaluations, run.status, run.sample
 
 

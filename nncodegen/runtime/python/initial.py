@@ -20,12 +20,20 @@ if TYPE_CHECKING:
     from .types import Array
 
 
+REMEMBERED = 10_000
+"""The parameters of a model that remembers those it drew last: to draw them takes longer than a short training."""
+
+
 def initial_parameters(model: Model, /, seed: int = 0) -> Array:
     """New parameters of shape (P,): a formula's own initial values, a network's from a seed."""
     seed = integer("seed", seed, 0, SEED)
     if model.constants is not None:
         return model.constants.copy()
-    return draw(model.facts.parameters, seed).astype(model.dtype)
+    if model.parameter_count > REMEMBERED:
+        return draw(model.facts.parameters, seed).astype(model.dtype)
+    if model.drawn is None or model.drawn[0] != seed:
+        model.drawn = seed, draw(model.facts.parameters, seed).astype(model.dtype)
+    return model.drawn[1].copy()
 
 
 def draw(parameters: Iterable[Parameter], seed: int) -> Array:

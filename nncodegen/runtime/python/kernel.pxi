@@ -164,10 +164,12 @@ static const nncodegen_option nncodegen_options[] = {
         double gradient_tolerance
         size_t max_iterations
         nncodegen_poll poll
+        int (*after_each)(void *) noexcept
         void *work
         real *parameters
         double *residuals
         double *history
+        size_t kept
         double *triangle
         signed char *active
         double cost

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import check_parameters, check_samples
+from .arguments import check_samples
 from .calls import TRAIN
-from .initial import initial_parameters
+from .fit_watch import TrainingByFit
 from .jacobian import check_fitted
 from .problem import TOLERANCE, Problem
 from .result import Result
+from .run import seconds_between_calls
+from .start import check_seed, start_of
 
 if TYPE_CHECKING:
     from .model import Model
     from .options import Settings
+    from .types import Array
 
 NAME = "lm"
-TAKES = ("X", "Y", "data", "weights", "parameters", "optimizer", "epochs", "tolerance", "seed")
+TAKES = ("X", "Y", "data", "weights", "parameters", "optimizer", "epochs", "tolerance", "seed", "time_limit",
+         "callback", "callback_interval", "progress")  # fmt: skip
 """The options of ``train`` that mean something here."""
-STATUS = {"max_iterations": "completed", "stalled": "stopped"}
+STATUS = {"max_iterations": "completed", "stalled": "stopped", "not_finite": "diverged", "stopped": "stopped",
+          "time_limit": "time_limit"}  # fmt: skip
 """The status of a training for those of fits whose names differ."""
 
 
@@ -37,17 +41,21 @@ def train_by_fit(model: Model, settings: Settings, hyperparameters: dict[str, An
         names = ", ".join([*others, *hyperparameters])
         raise ValueError(f"the optimizer lm takes none of these: {names}; it takes {', '.join(TAKES)}")
     X, Y, samples = check_samples(model, settings.X, settings.Y)
-    if settings.parameters is None:
-        start = initial_parameters(model, settings.seed)
-    else:
-        start = check_parameters(model, settings.parameters)
+    start = start_of(model, settings.parameters, check_seed(model, settings.seed, settings.parameters))
     tolerance = settings.tolerance or TOLERANCE[model.precision]
     problem = Problem(model, X, Y, None, None, None, 1.0, tolerance, settings.epochs)
-    begun, costs = time.perf_counter(), np.empty(settings.epochs)
-    found = problem.solve(start, None, with_residuals=False, history=costs)
-    loss = model.native.loss(found.parameters, X, Y, None, samples, None)
+
+    def mean_loss(parameters: Array) -> float:
+        return model.native.loss(parameters, X, Y, None, samples, None)
+
+    watch = TrainingByFit(
+        mean_loss, settings.time_limit, settings.progress, settings.callback, seconds_between_calls(settings),
+        settings.epochs,
+    )  # fmt: skip
+    found = problem.solve(start, None, with_residuals=False, kept=settings.epochs, watch=watch)
+    loss = mean_loss(found.parameters)
     # Without curvature, the loss may be any multiple of the sum of squares.
     factor = 1 / samples if model.facts.curved else loss / found.cost if found.cost > 0 else np.nan
-    history = costs[: found.iterations] * factor
-    status = STATUS.get(found.ending, "diverged" if found.ending == "not_finite" else "converged")
-    return Result(model, found.parameters, loss, {"loss": history}, status, None, time.perf_counter() - begun)
+    history = (found.costs if found.costs is not None else np.empty(0)) * factor
+    status = STATUS.get(found.ending, "converged")
+    return Result(model, found.parameters, loss, {"loss": history}, status, None, watch.seconds())

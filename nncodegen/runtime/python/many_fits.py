@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from .types import Array
 
 STATUS = (
-    "interrupted", "converged", "converged", "converged", "max_iterations", "singular", "too_few_data", "no_data",
+    "time_limit", "converged", "converged", "converged", "max_iterations", "singular", "too_few_data", "no_data",
     "not_finite",
 )  # fmt: skip
-"""What the numbers mean by which C says how a fit ended. Whoever interrupts a call gets no result of it."""
+"""What the numbers mean by which C says how a fit ended; of the first, it has not: an interrupt gives no result."""
 
-ENDINGS = ("interrupted", "cost", "step", "gradient", "max_iterations", "cost", "cost", "no_data", "not_finite")
+ENDINGS = ("time_limit", "cost", "step", "gradient", "max_iterations", "cost", "cost", "no_data", "not_finite")
 """The same, as a single fit tells it (``endings``); "singular" and "too_few_data" are ends of fits that converged."""
 
 LEAST = 8
@@ -47,8 +47,8 @@ class ManyFits:
     parameters       (M, P), those of the lowest chi2; those at the start where there were no data, or nothing finite
     standard_errors  (M, P), infinite where the data do not determine the parameters, 0 for those that are fixed
     covariance       (M, P, P), with the squares of standard_errors on the diagonals; None if it was not asked for
-    chi2             (M,), the sum of ((output - target)/sigma)**2, in float64; NaN for "not_finite"
-    data             (M,), the targets that are not missing
+    chi2             (M,), the sum of ((output - target)/sigma)**2, in float64; NaN for "not_finite" and "time_limit"
+    data             (M,), the targets that are not missing; 0 for "time_limit"
     iterations       (M,), the steps that were tried
     free_count       how many parameters were not fixed
 
@@ -95,6 +95,22 @@ class ManyFits:
         )  # fmt: skip
 
     @property
+    def done(self) -> Array:
+        """(M,), whether each fit has ended by itself, before a time limit."""
+        done: Array = self._numbers != 0
+        return done
+
+    def leave(self, starts: Array) -> None:
+        """Writes where the fits are that have not ended: at their starts, (P,) or (M, P), of which nothing is known."""
+        left = ~self.done
+        self.parameters[left] = np.broadcast_to(starts, self.parameters.shape)[left]
+        self.standard_errors[left] = np.inf
+        if self.covariance is not None:
+            self.covariance[left] = np.inf
+        self.chi2[left] = np.nan
+        self.data[left] = self.iterations[left] = 0
+
+    @property
     def names(self) -> tuple[str, ...]:
         """(P,), a name for each column of the parameters: "a", or "W1[0,1]" for an element of an array."""
         return flat_names(self._model.facts.parameters)
@@ -109,6 +125,7 @@ class ManyFits:
         "too_few_data"     the same, as there are fewer data than free parameters
         "no_data"          all targets are missing
         "not_finite"       outputs or derivatives are not finite at the start
+        "time_limit"       the time was over before its end: the parameters are those at the start
         """
         return np.array(STATUS)[self._numbers]
 

@@ -13,9 +13,9 @@ from .arguments import check_parameters
 from .blas import know_blas
 from .calls import MINIMIZE
 from .hessian import check_hessian, products, symmetric
-from .initial import initial_parameters
 from .result import Result
 from .samples import Data, statistics_of
+from .start import check_seed, start_of
 from .terms import take_samples, with_samples
 
 if TYPE_CHECKING:
@@ -60,10 +60,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     samples = take_samples(model, settings)
     data = Data(model, settings.X, settings.Y, settings.sample_weight)
     data.weigh_classes(settings.class_weight)
-    if settings.parameters is None:
-        start = initial_parameters(model, settings.seed)
-    else:
-        start = check_parameters(model, settings.parameters)
+    start = start_of(model, settings.parameters, check_seed(model, settings.seed, settings.parameters))
     objective = Objective(model, data, settings.l1, settings.l2)
     method = str(settings.method).lower()
     _complete(options, model, objective, method, settings.method)

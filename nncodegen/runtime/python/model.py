@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from importlib import import_module
 from pickle import PicklingError
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from .facts import Facts, Rule, columns
 from .fit_result import FitResult
 from .initial import constant_parameters
 from .many_fits import ManyFits
+from .named import places_of
 from .optimizers import RULES
 from .result import ManyResult, Result
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from .native import Native
     from .optimizers import ShortRule
+    from .types import Array
 
 
 class Model:
@@ -45,6 +48,8 @@ class Model:
         self.parameter_count = sum(parameter.size for parameter in facts.parameters)
         self.constants = constant_parameters(facts.parameters, self.dtype)
         """The initial parameters, if they do not depend on a seed; else None."""
+        self.drawn: tuple[int, Array] | None = None
+        """The seed of the initial parameters that were drawn last, and these."""
         self.accepts_labels = facts.labels
         written_out, simplified = facts.operations
         self.operations = ({"written_out": written_out} if written_out else {}) | {"simplified": simplified}
@@ -61,6 +66,11 @@ class Model:
         self.state_size = native.state_size
         self.measures_size = native.measures_size
         self.variant, self.variants = native.variant, native.variants
+
+    @cached_property
+    def places(self) -> dict[str, slice]:
+        """Where the values of parameters lie, by their names."""
+        return places_of(self)
 
     @property
     def documentation(self) -> str:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from .fit_watch import FitWatch
     from .result import Result
     from .types import Array
 
@@ -48,6 +49,18 @@ class NativeTraining(Protocol):
 
     def parameters(self) -> Array:
         """A copy of the current parameters."""
+
+
+class NativeFit(Protocol):
+    """A fit that is under way in C."""
+
+    iterations: int
+    """Those that are done."""
+    cost: float
+    """The cost of the best parameters so far."""
+
+    def parameters(self) -> Array:
+        """A copy of the best parameters so far."""
 
 
 class Native(Protocol):
@@ -89,12 +102,14 @@ class Native(Protocol):
     def fit(
         self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
         fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
-        parameters: Array, residuals: Array | None, triangle: Array, active: Array, history: Array | None,
+        parameters: Array, residuals: Array | None, triangle: Array, active: Array, costs: Array,
+        watch: FitWatch | None,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
         """Fits the model to data, from the parameters that are given, and writes the best there.
 
         fixed and active are masks of eight bits (P,), residuals (N, targets) and triangle (free, free) float64, and so
-        is history (max_iterations,), the cost after each. Returns the cost, chi2, the residuals used, the rank,
+        are the costs after the last iterations, each in the place of the oldest. A watch is told where the fit is, by
+        its attribute ``native``, and may end it. Returns the cost, chi2, the residuals used, the rank,
         iterations, evaluations, the number of a status, and that of a sample where the loss is not convex.
         """
 

@@ -48,6 +48,10 @@ RULES: dict[str, Rule] = {
 }  # fmt: skip
 
 
+BY_SIGN = ("rprop",)
+"""The rules whose steps depend on the signs of the gradient alone."""
+
+
 class Chosen(NamedTuple):
     """An update rule with its numbers, as the kernel takes it."""
 

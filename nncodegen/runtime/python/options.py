@@ -19,7 +19,6 @@ from .scalars import COUNT, SEED, THREADS, flag, integer, number
 
 if TYPE_CHECKING:
     from .model import Model
-    from .types import Array
 
 T = TypeVar("T")
 
@@ -118,7 +117,10 @@ class Settings:
         ARRAY, None, "(N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss"
     )
     batches: Any = _option(_unchecked("Iterable[Any]"), None, "an iterator of (X, Y) or (X, Y, sample_weight)")
-    parameters: Array | None = _option(ARRAY, None, "(P,), where to start; by default initial_parameters(seed)")
+    parameters: Any = _option(
+        _unchecked("ArrayLike | Mapping[Any, Any] | None"), None,
+        "where to start: (P,), or {name: value} of some; by default initial_parameters(seed)",
+    )  # fmt: skip
     method: Any = _option(_unchecked("str"), "L-BFGS-B", "any of SciPy's; those that take a gradient get it")
     optimizer: str = _option(
         _unchecked("str"), "sgd",

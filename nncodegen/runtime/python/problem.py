@@ -11,6 +11,7 @@ from .scalars import number
 
 if TYPE_CHECKING:
     from .bounds import Bounds
+    from .fit_watch import FitWatch
     from .model import Model
     from .types import Array
 
@@ -31,6 +32,10 @@ def check_tolerance(model: Model, tolerance: Any) -> float:
     return TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False)
 
 
+KEPT = 64
+"""The iterations whose costs are kept, the last of them, to tell why a fit did not end."""
+
+
 class Solution(NamedTuple):
     """What a native fit has found; see the members of NN(fitting) in interface.h."""
 
@@ -46,11 +51,15 @@ class Solution(NamedTuple):
     evaluations: int
     status: int
     sample: int
+    costs: Array | None = None
+    """The cost after each of the last iterations."""
+    ended: str = ""
+    """How it ended, where that was not the loop's doing."""
 
     @property
     def ending(self) -> str:
         """How it ended, a key of ENDINGS."""
-        return ENDS[self.status]
+        return self.ended or ENDS[self.status]
 
 
 class Problem:
@@ -74,23 +83,36 @@ class Problem:
         self.tolerance = tolerance
         self.max_iterations = max_iterations
 
+    def with_iterations(self, most: int) -> Problem:
+        """The same with another number of iterations, at most."""
+        return Problem(
+            self.model, self.X, self.Y, self.sigma, self.bounds, self.robust, self.robust_scale, self.tolerance, most
+        )
+
     def solve(
-        self, start: Array, fixed: Array | None, with_residuals: bool = True, history: Array | None = None
-    ) -> Solution:
+        self, start: Array, fixed: Array | None, with_residuals: bool = True, kept: int = KEPT,
+        watch: FitWatch | None = None,
+    ) -> Solution:  # fmt: skip
         """The solution from a start, (P,), with those parameters fixed that a mask (P,) names.
 
-        history, (max_iterations,), is filled with the cost after each iteration. Raises ValueError where the loss is
-        not convex in the outputs.
+        The costs after so many of the last iterations are kept. A watch may end the fit. Raises ValueError where the
+        loss is not convex in the outputs.
         """
         parameters = start.copy()
         free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
         triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
         residuals = np.empty(self.Y.shape) if with_residuals and not self.model.facts.curved else None
-        numbers = self.model.native.fit(
-            self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, ROBUST[self.robust], self.robust_scale,
-            self.tolerance, self.max_iterations, parameters, residuals, triangle, active, history,
-        )  # fmt: skip
-        found = Solution(parameters, residuals, triangle, active, *numbers)
+        costs = np.empty(min(kept, self.max_iterations))
+        try:
+            numbers = self.model.native.fit(
+                self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, ROBUST[self.robust], self.robust_scale,
+                self.tolerance, self.max_iterations, parameters, residuals, triangle, active, costs, watch,
+            )  # fmt: skip
+        finally:
+            if watch is not None:
+                watch.show(last=True)
+        ended = watch.reason if watch is not None and ENDS[numbers[6]] == "interrupted" else ""
+        found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended)
         if found.ending == "not_convex":
             raise ValueError(
                 f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "
@@ -114,3 +136,10 @@ class Problem:
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def _in_order(costs: Array, iterations: int) -> Array:
+    """The costs after the last iterations, of which each took the place of the oldest, in the order of time."""
+    if iterations <= len(costs):
+        return costs[:iterations]
+    return np.roll(costs, -(iterations % len(costs)))

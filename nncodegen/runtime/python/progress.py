@@ -1,11 +1,11 @@
-"""What the callback of a training is given."""
+"""What the callback of a training or of a fit is given."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .run import Training
     from .types import Array
 
 
@@ -19,16 +19,36 @@ class Progress:
     parameters   (P,), a copy of the current ones, for the thread that is called
     """
 
-    __slots__ = ("_training", "epochs", "metrics", "seconds", "updates")
+    __slots__ = ("_read", "epochs", "metrics", "seconds", "updates")
 
-    def __init__(self, training: Training) -> None:
-        self._training = training
-        self.epochs = training.native.epochs
-        self.updates = training.native.updates
-        self.metrics = training.figures()
-        self.seconds = training.seconds()
+    def __init__(
+        self, epochs: int, updates: int, metrics: dict[str, float], seconds: float, read: Callable[[], Array]
+    ) -> None:
+        self.epochs = epochs
+        self.updates = updates
+        self.metrics = metrics
+        self.seconds = seconds
+        self._read = read
 
     @property
     def parameters(self) -> Array:
         """A copy of the current parameters, of shape (P,)."""
-        return self._training.parameters()
+        return self._read()
+
+
+class FitProgress:
+    """Where a fit is: what a callback is given.
+
+    iterations   the number of iterations, which are steps that were taken or tried
+    cost         the cost of the best parameters so far, as ``FitResult.cost``
+    seconds      since the fit began
+    parameters   (P,), a copy of the best parameters so far
+    """
+
+    __slots__ = ("cost", "iterations", "parameters", "seconds")
+
+    def __init__(self, iterations: int, cost: float, seconds: float, parameters: Array) -> None:
+        self.iterations = iterations
+        self.cost = cost
+        self.seconds = seconds
+        self.parameters = parameters

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import check_parameters
-from .display import Display
 from .history import History, Rates
-from .initial import initial_parameters
 from .measures import METRICS, STATUS
-from .optimizers import choose
+from .optimizers import BY_SIGN, choose
+from .options import OPTIONS
 from .progress import Progress
 from .result import Result
 from .schedules import Schedule
+from .start import start_of
+from .watch import Watch
 
 if TYPE_CHECKING:
     from .model import Model
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 EPOCHS_AT_ONCE = 2**17
 FACTORS_AT_ONCE = 2**20
-INTERVAL = 0.03
-"""Seconds between two questions of the native loop whether to end."""
 
 
 class Training:
@@ -42,7 +40,7 @@ class Training:
         self.model, self._settings, self._total = model, settings, total
         before = _state_of(model, settings.resume, settings.parameters)
         self._resumed: Result | None = settings.resume
-        self.seed = settings.seed if before is None else int(before["counters"][6])
+        self.seed = settings.seed if before is None else _seed_of(before, settings.seed)
         rule = choose(model, settings.optimizer, settings.learning_rate, hyperparameters, settings.weight_decay)
         settings.weight_decay = rule.weight_decay
         self._optimizer, self._state = rule.name, rule.state
@@ -53,22 +51,23 @@ class Training:
         self._measures = np.zeros(model.measures_size)  # sums for the metrics of the current epoch
         if before is not None:
             self._continue(before)
-        elif settings.parameters is None:
-            self._buffers[0] = initial_parameters(model, self.seed)
         else:
-            self._buffers[0] = check_parameters(model, settings.parameters)
+            self._buffers[0] = start_of(model, settings.parameters, self.seed)
         self.native.place(self._counters, self._numbers)
         self.done = self.native.epochs
         self._schedule = Schedule(model, settings.schedule, total)
         if self._schedule.name != "constant" and not model.rules[self._optimizer].scheduled:
             raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
+        clips = [name for name in ("clip_value", "clip_norm") if getattr(settings, name) is not None]
+        if clips and self._optimizer in BY_SIGN:
+            raise ValueError(
+                f"{clips[0]} has no effect on {self._optimizer}, which uses the signs of the gradient alone"
+            )
         self._rates = Rates(float(rule.options[0]) if model.rules[self._optimizer].scheduled else None)
         self._history = History(("loss",), not settings.history)
-        self._display: Display | None = None
-        self._asks = False
         self._start = time.perf_counter()
         self.data: Data | None = None
-        self.status, self._reason = "completed", ""
+        self.status = "completed"
 
     def _continue(self, before: dict[str, Any]) -> None:
         """Takes over where another training ended."""
@@ -93,6 +92,8 @@ class Training:
         names = ("loss", *wanted, *validation)
         if monitor is not None and monitor not in names:
             raise ValueError(f"monitor is {monitor!r}, which is not measured; there are: {', '.join(names)}")
+        if settings.min_delta and not looks:
+            raise ValueError("min_delta has no effect without patience or monitor: give one of them, or leave it out")
         if looks and monitor is None:
             settings.monitor = "loss" if held_out is None else "val_loss"
         if held_out is not None:
@@ -110,21 +111,13 @@ class Training:
     def begin(self) -> None:
         """Tells the native part how to train, and begins to measure the time."""
         settings = self._settings
-        every = None if settings.callback_interval == "epoch" else float(settings.callback_interval) / 1000
-        self._display = Display(self._total) if settings.progress else None
-        self._start = time.perf_counter()
-        self._deadline = self._start + (math.inf if settings.time_limit is None else settings.time_limit)
-        self._call_every = math.inf  # seconds between two calls of the callback
-        self._after_each = settings.callback is not None and every is None
-        if settings.callback is not None and every is not None:
-            self._call_every = every
-        self._next_call = self._start + self._call_every
-        self._asks = self._deadline < math.inf or self._display is not None or self._next_call < math.inf
-        outside = self.native.hook  # whether to end all that this thread has under way
-        if self._asks:
-            self.native.hook = self._stops if outside is None else lambda: outside() or self._stops()
-        interval = INTERVAL if every is None else min(every, INTERVAL)
-        self.native.set(settings.members(), self._measures, self._history.columns, interval)
+        self._watch = Watch(
+            self, settings.time_limit, settings.progress, settings.callback, seconds_between_calls(settings),
+            self._total, "epoch",
+        )  # fmt: skip
+        self._start = self._watch.start
+        self.native.hook = self._watch.hook(self.native.hook)
+        self.native.set(settings.members(), self._measures, self._history.columns, self._watch.interval)
 
     def use(self, data: Data, batch: int, shuffles: bool) -> None:
         """Sets the samples to train on."""
@@ -143,12 +136,12 @@ class Training:
 
     def run(self, until: int) -> None:
         """Trains until there are so many epochs, or something ends it."""
-        training = self.native
+        training, watch = self.native, self._watch
         most = EPOCHS_AT_ONCE
         if self._schedule.of_updates:
             most = min(most, max(1, FACTORS_AT_ONCE // self._batches))
         while self.status == "completed" and training.epochs < until:
-            first, count = training.epochs, 1 if self._after_each else min(until - training.epochs, most)
+            first, count = training.epochs, 1 if watch.after_each else min(until - training.epochs, most)
             factors = self._schedule.factors(first, count, self._batches)
             self._rates.add(first, factors, self._batches if self._schedule.of_updates else 1)
             figures = self._history.table(first, count)
@@ -156,39 +149,26 @@ class Training:
             if self.status == "interrupted":
                 if training.error is not None:
                     raise training.error
-                if not self._reason:
+                if not watch.reason:
                     raise KeyboardInterrupt
-                self.status = self._reason
-            elif self._after_each and training.epochs > first and self._call():
-                self._end("stopped")
-            if self.status == "completed" and self._asks and self._stops():
-                self._end(self._reason)
-
-    def _call(self) -> bool:
-        """Calls the callback. Returns whether it ends the training."""
-        callback = self._settings.callback
-        return callback is not None and bool(callback(Progress(self)))
+                self.status = watch.reason
+            elif watch.after_each and training.epochs > first and watch.calls():
+                self._end(watch.reason)
+            if self.status == "completed" and watch.asks and watch.stops():
+                self._end(watch.reason)
 
     def _end(self, status: str) -> None:
         """Ends a training that is not over anyway."""
         if self.status == "completed" and (self._total is None or self.native.epochs < self._total):
             self.status = status
 
-    def _stops(self) -> bool:
-        """What is called every 30 ms or so: whether to end the training."""
-        now = time.perf_counter()
-        if self._display is not None:
-            self._display.show(self.native.epochs, self.figures(), self.seconds())
-        if now >= self._next_call:
-            stops = self._call()
-            self._next_call = time.perf_counter() + self._call_every
-            if stops:
-                self._reason = "stopped"
-                return True
-        if now >= self._deadline:
-            self._reason = "time_limit"
-            return True
-        return False
+    def count_done(self) -> int:
+        """The epochs that are completed."""
+        return self.native.epochs
+
+    def progress(self) -> Progress:
+        """What the callback is given."""
+        return Progress(self.native.epochs, self.native.updates, self.figures(), self.seconds(), self.parameters)
 
     def seconds(self) -> float:
         """How long the training has taken, with those that it resumed."""
@@ -249,15 +229,29 @@ class Training:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         """Gives an exception (Ctrl-C, or of a callback or a signal handler) what was reached."""
-        if self._display is not None:
-            self._display.show(self.native.epochs, self.figures(), self.seconds(), last=True)
-            self._display.close()
+        self._watch.show(last=True)
         if error is None or self.data is None:
             return
         error.result = self.result("interrupted")  # type: ignore[attr-defined]
         if not error.args:
             held = "the attribute result of this exception holds what was reached"
             error.args = (f"interrupted after {self.native.epochs} epochs; {held}",)
+
+
+def seconds_between_calls(settings: Settings) -> float | None:
+    """The seconds between two calls of the callback; None where it is called after each epoch."""
+    every = settings.callback_interval
+    if settings.callback is None and every != "epoch":
+        raise ValueError("callback_interval has no effect without a callback: give callback, or leave it out")
+    return None if every == "epoch" else float(every) / 1000
+
+
+def _seed_of(before: dict[str, Any], seed: int) -> int:
+    """The seed with which a training began that goes on. Raises ValueError for another one."""
+    begun = int(before["counters"][6])
+    if seed not in (begun, OPTIONS["seed"].default):
+        raise ValueError(f"seed has no effect on a training that goes on: resume began with {begun}; leave seed out")
+    return begun
 
 
 def _state_of(model: Model, resume: Any, parameters: Any) -> dict[str, Any] | None:

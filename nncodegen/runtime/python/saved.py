@@ -109,6 +109,7 @@ def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str
         "sigmas_of_each": ((None, targets), dtype),
         "lower": ((count,), dtype),
         "upper": ((count,), dtype),
+        "costs": ((None,), np.float64),
     }
     return parts | {key: form for key, form in optional.items() if key in members}
 

@@ -33,10 +33,11 @@ def share(work: Callable[[int, int], None], count: int, size: int, threads: int)
     for first in range(0, count, part):
         parts.put(first)
     errors: list[BaseException] = []  # the first one ends the work of all threads
+    asked = getattr(calls, "hook", None)
 
     def run() -> None:
         outside = getattr(calls, "hook", None)
-        calls.hook = lambda: bool(errors)
+        calls.hook = lambda: bool(errors) or (asked is not None and bool(asked()))
         try:
             while not errors:
                 first = parts.get_nowait()

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .facts import flat_names
 from .many_fits import ManyFits, beyond_rounding
-from .share import share
+from .share import is_ended, share
 
 if TYPE_CHECKING:
-    from .problem import Problem
+    from .fit_watch import FitWatch
+    from .problem import Problem, Solution
     from .types import Array
 
 STEPS = 200
 """The most steps of each fit; the best of them goes on as a single fit."""
 
 
-def best_start(problem: Problem, start: Array, held: Array | None, count: int, seed: int, threads: int) -> Array:
+def best_start(
+    problem: Problem, start: Array, held: Array | None, count: int, seed: int, threads: int, watch: FitWatch | None
+) -> Array:
     """The parameters, (P,), of the best fit from ``start`` and from so many points of a Sobol sequence besides.
 
-    Raises ValueError where a free parameter has no finite bounds, ImportError without SciPy.
+    Where a watch ends them, it is the best of those that are done by then. Raises ValueError where a free parameter has
+    no finite bounds, ImportError without SciPy.
     """
     points = np.vstack([start, sobol(problem, start, held, count, seed)])
-    if problem.robust is None and problem.model.native.fits_lanes:
-        return _side_by_side(problem, points, held, threads)
-    found = [problem.solve(point, held, with_residuals=False) for point in points]
-    costs = [solution.cost for solution in found]
-    best = int(np.nanargmin(costs)) if np.isfinite(costs).any() else 0
-    return found[best].parameters
+    side_by_side = problem.robust is None and problem.model.native.fits_lanes
+    fits = _SideBySide(problem, points, held, threads) if side_by_side else _OneByOne(problem, points, held)
+    try:
+        with nullcontext() if watch is None else watch.asked_by_calls():
+            fits.run()
+    except KeyboardInterrupt:
+        if watch is None or not watch.reason:
+            raise
+    costs, parameters = fits.reached()
+    best: Array = parameters[int(np.nanargmin(costs))] if np.isfinite(costs).any() else start
+    return best
 
 
 def sobol(problem: Problem, start: Array, held: Array | None, count: int, seed: int) -> Array:
@@ -51,23 +61,51 @@ def sobol(problem: Problem, start: Array, held: Array | None, count: int, seed: 
     return points
 
 
-def _side_by_side(problem: Problem, points: Array, held: Array | None, threads: int) -> Array:
-    """The parameters of the best of fits that are made side by side."""
-    model, (low, high) = problem.model, problem.bounds or (None, None)
-    free = len(points[0]) if held is None else int(np.count_nonzero(held == 0))
-    found = ManyFits(model, len(points), free, covariance=False)
-    sigma = None
-    if problem.sigma is not None:
-        given = problem.sigma.reshape(-1, 1) if problem.sigma.ndim == 1 else problem.sigma
-        sigma = np.ascontiguousarray(np.broadcast_to(given, problem.Y.shape))
-    strides = np.array([0, 0, 0, len(points[0])], np.uintp)
+class _OneByOne:
+    """Fits from several points, one after the other."""
 
-    def fit(first: int, last: int) -> None:
-        model.native.fit_many(
-            (problem.X, problem.Y, sigma, points, None), strides, problem.samples, (low, high, held),
-            beyond_rounding(model, problem.tolerance), STEPS, False, first, last, found.arrays(),
-        )  # fmt: skip
+    def __init__(self, problem: Problem, points: Array, held: Array | None) -> None:
+        self._problem, self._points, self._held = problem, points, held
+        self._found: list[Solution] = []
 
-    share(fit, len(points), model.native.fits_lanes, threads)
-    best: Array = found.parameters[int(np.nanargmin(found.chi2)) if np.isfinite(found.chi2).any() else 0]
-    return best
+    def run(self) -> None:
+        """Makes the fits."""
+        for point in self._points:
+            if is_ended():
+                raise KeyboardInterrupt
+            self._found.append(self._problem.solve(point, self._held, with_residuals=False))
+
+    def reached(self) -> tuple[Array, Array]:
+        """Costs and parameters of the fits that are done."""
+        return np.array([one.cost for one in self._found]), np.array([one.parameters for one in self._found])
+
+
+class _SideBySide:
+    """Fits from several points, side by side."""
+
+    def __init__(self, problem: Problem, points: Array, held: Array | None, threads: int) -> None:
+        free = len(points[0]) if held is None else int(np.count_nonzero(held == 0))
+        self._problem, self._points, self._held, self._threads = problem, points, held, threads
+        self._fits = ManyFits(problem.model, len(points), free, covariance=False)
+
+    def run(self) -> None:
+        """Makes the fits."""
+        problem, points, (low, high) = self._problem, self._points, self._problem.bounds or (None, None)
+        model, sigma = problem.model, None
+        if problem.sigma is not None:
+            given = problem.sigma.reshape(-1, 1) if problem.sigma.ndim == 1 else problem.sigma
+            sigma = np.ascontiguousarray(np.broadcast_to(given, problem.Y.shape))
+        strides = np.array([0, 0, 0, len(points[0])], np.uintp)
+
+        def fit(first: int, last: int) -> None:
+            model.native.fit_many(
+                (problem.X, problem.Y, sigma, points, None), strides, problem.samples, (low, high, self._held),
+                beyond_rounding(model, problem.tolerance), STEPS, False, first, last, self._fits.arrays(),
+            )  # fmt: skip
+
+        share(fit, len(points), model.native.fits_lanes, self._threads)
+
+    def reached(self) -> tuple[Array, Array]:
+        """Costs and parameters of the fits that are done."""
+        done = self._fits.done
+        return self._fits.chi2[done], self._fits.parameters[done]

@@ -112,13 +112,31 @@ def take_samples(model: Model, settings: Settings) -> Samples | None:
 
     Raises ValueError for data of another kind of model.
     """
-    if settings.data is None and settings.weights is None and (not model.facts.terms or settings.X is not None):
-        return None
-    if settings.X is not None or settings.Y is not None:
-        raise ValueError("give data, or X and Y, not both")
-    samples = Samples(model, settings.data, settings.weights)
-    settings.X, settings.Y = samples.at()
+    settings.X, settings.Y, samples = take_terms(
+        model, settings.X, settings.Y, settings.data, settings.weights, "sample_weight"
+    )
     return samples
+
+
+def take_terms(
+    model: Model, X: Any, Y: Any, data: Any, weights: Any, meant: str
+) -> tuple[Any, Any, Samples | None]:  # fmt: skip
+    """X and Y: those that are given, or the samples of all terms, which are returned as well.
+
+    ``meant`` is the argument that says what each sample counts. Raises ValueError for data of another kind of model,
+    and for weights where there are no terms.
+    """
+    if data is None and (X is not None or not model.facts.terms):
+        if weights is not None:
+            raise ValueError(
+                f"weights are those of the terms of a network with losses by name, and go with data; what each sample "
+                f"counts is {meant}"
+            )
+        return X, Y, None
+    if X is not None or Y is not None:
+        raise ValueError("give data, or X and Y, not both")
+    samples = Samples(model, data, weights)
+    return *samples.at(), samples
 
 
 def with_samples(result: Result, samples: Samples | None) -> Result:

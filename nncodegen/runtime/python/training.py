@@ -9,6 +9,7 @@ from .calls import STREAM, TRAIN
 from .levenberg import NAME, train_by_fit
 from .run import Training
 from .samples import Data, data_of, hold_out, size_of_batch, validation_of
+from .start import start_of
 from .terms import take_samples, with_samples
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     {options}
 
     The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
-    are built with fit=True): epochs are its iterations, at most, and it takes X, Y, parameters, tolerance and seed
-    besides.
+    are built with fit=True): epochs are its iterations, at most, and it takes X, Y, data, weights, parameters,
+    tolerance, seed, time_limit, callback, callback_interval and progress besides.
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
@@ -42,9 +43,16 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     if settings.optimizer == NAME:
         return with_samples(train_by_fit(model, settings, hyperparameters), drawn)
     data = Data(model, settings.X, settings.Y, settings.sample_weight)
+    result = _train_converted(model, settings, data, given, named)
+    if result is not None:
+        return result
     training = Training(model, settings, hyperparameters, settings.epochs)
     if training.done >= settings.epochs:
         raise ValueError(f"resume has {training.done} epochs already; epochs, their number in all, must be above")
+    if drawn is not None and settings.sample_weight is not None and drawn.next_draw(training.done) < settings.epochs:
+        raise ValueError(
+            "sample_weight has no effect on points that are drawn anew: what a term counts is weights, {term: number}"
+        )
     data, held_out = hold_out(data, settings.validation_data, settings.validation_fraction, training.seed)
     data.weigh_classes(settings.class_weight)
     training.watch(held_out)
@@ -56,6 +64,17 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
             run_with_draws(training, drawn, settings)
         training.run(settings.epochs)
         return with_samples(training.finish(), drawn)
+
+
+def _train_converted(
+    model: Model, settings: Settings, data: Data, given: tuple[Any, ...], named: dict[str, Any]
+) -> Result | None:
+    """The Result of a training whose arrays alone kept it from the short way; None where others do."""
+    start = settings.parameters if settings.parameters is None else start_of(model, settings.parameters, settings.seed)
+    if data.X is settings.X and data.Y is settings.Y and start is settings.parameters:
+        return None
+    arguments = dict(zip(TRAIN.options, given, strict=False)) | named
+    return model.native.train_short((), arguments | {"X": data.X, "Y": data.Y, "parameters": start})
 
 
 def run_with_draws(training: Training, drawn: Samples, settings: Settings) -> None:

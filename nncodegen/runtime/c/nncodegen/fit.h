@@ -73,6 +73,22 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
     return GOES_ON;
 }
 
+/* Writes down where the fit is after a step, and says whether something ends it. */
+static COLD int is_ended_by_caller(NN(fitting) *run, const fit_memory *m)
+{
+    const double n = (double) m->n;
+    run->cost = m->sums.cost;
+    memcpy(run->parameters, m->parameters, PARAMETERS*sizeof(real));
+    if (run->history)
+        run->history[(run->iterations - 1)%run->kept] = run->cost;
+    if (stopped(&run->poll, n*n*n)) /* the operations of a step besides those of its rows */
+        return 1;
+    if (!run->after_each)
+        return 0;
+    GRADUAL_UNDERFLOW
+    return run->after_each(run->poll.context);
+}
+
 /* Steps until the fit ends. */
 static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
 {
@@ -89,10 +105,11 @@ static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
         if (run->iterations >= run->max_iterations)
             return NN(FIT_MAX_ITERATIONS);
         const int status = try_step(run, m, &l);
-        if (run->history && run->iterations > 0)
-            run->history[run->iterations - 1] = m->sums.cost;
-        if (status != GOES_ON)
-            return status;
+        if (status == NN(FIT_INTERRUPTED) || status == NN(FIT_NOT_CONVEX))
+            return status; /* within a step, which is none */
+        const int ended = is_ended_by_caller(run, m);
+        if (status != GOES_ON || ended)
+            return status != GOES_ON ? status : NN(FIT_INTERRUPTED);
     }
 }
 
@@ -142,6 +159,7 @@ COLD void NN(fit)(NN(fitting) *run)
     memcpy(m.parameters, run->parameters, PARAMETERS*sizeof(real));
     memcpy(m.trial, run->parameters, PARAMETERS*sizeof(real));
     const int found = evaluate(run, &m, m.parameters, m.triangle, HUGE_VAL, &m.sums);
+    run->cost = m.sums.cost;
     run->status = found == STOPPED ? NN(FIT_INTERRUPTED) : found == NOT_CONVEX ? NN(FIT_NOT_CONVEX) : NN(FIT_NOT_FINITE);
     if (found != EVALUATED)
         m.sums.cost = m.sums.chi2 = (double) NAN; /* of some samples only */

@@ -162,11 +162,16 @@ typedef struct {
     double gradient_tolerance;
     size_t max_iterations;
     NN(poll) poll;
+    /* Is called after each step that was tried, with the context of the poll, when cost and parameters are the best so
+       far. The fit ends, as interrupted, if it returns something but 0. NULL: nothing is called. */
+    int (*after_each)(void *context);
     void *work; /* fit_size() bytes */
     NN(real) *parameters; /* the start, then what was found: also where a fit was interrupted, the best so far */
     /* What comes out besides. */
     double *residuals; /* [samples][outputs], NaN where they are missing; may be NULL, as where NN_FIT_CURVED */
-    double *history; /* [max_iterations]: the cost after each step that was tried; may be NULL */
+    double *history; /* [kept]: the cost after each of the last steps that were tried, that of step k at k%kept; may be
+                        NULL */
+    size_t kept; /* 1 or more, where there is a history and max_iterations is not 0 */
     double *triangle; /* [free][free]: R of the QR decomposition of the derivatives by the parameters that are not
                          fixed, each divided by sigma and weighted by the robust loss; may be NULL */
     signed char *active; /* of each parameter, -1 or 1 where it is at its lower or upper bound; may be NULL */

@@ -1,0 +1,73 @@
+"""A fit that is under way, as its watch sees it: where it is, and what its callback is given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .options import OPTIONS
+from .progress import FitProgress, Progress
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .native import NativeFit
+    from .types import Array
+
+
+class FitWatch(Watch):
+    """The watch of a fit. Its native loop sets ``native`` to where it is."""
+
+    def __init__(
+        self, time_limit: float | None, progress: bool, callback: Callable[[Any], Any] | None, every: float | None,
+        total: int,
+    ) -> None:  # fmt: skip
+        super().__init__(self, time_limit, progress, callback, every, total, "iteration")
+        self.native: NativeFit | None = None
+
+    def count_done(self) -> int:
+        """The iterations that are done."""
+        return 0 if self.native is None else self.native.iterations
+
+    def figures(self) -> dict[str, float]:
+        """The cost of the best parameters so far."""
+        return {} if self.native is None else {"cost": self.native.cost}
+
+    def seconds(self) -> float:
+        """How long the fit has taken."""
+        return time.perf_counter() - self.start
+
+    def parameters(self) -> Array:
+        """A copy of the best parameters so far."""
+        assert self.native is not None  # nobody is called before
+        return self.native.parameters()
+
+    def progress(self) -> Any:
+        """What the callback is given."""
+        return FitProgress(self.count_done(), self.figures()["cost"], self.seconds(), self.parameters())
+
+
+class TrainingByFit(FitWatch):
+    """The watch of a training by the loop of fits; ``loss`` gives the mean loss at some parameters."""
+
+    def __init__(self, loss: Callable[[Array], float], *given: Any) -> None:
+        super().__init__(*given)
+        self._loss = loss
+
+    def figures(self) -> dict[str, float]:
+        """The mean loss."""
+        return {} if self.native is None else {"loss": self._loss(self.parameters())}
+
+    def progress(self) -> Progress:
+        """What the callback is given: an epoch is an iteration, and so is an update."""
+        return Progress(self.count_done(), self.count_done(), self.figures(), self.seconds(), self.parameters)
+
+
+def watch_of(model: Model, time_limit: Any, progress: Any, callback: Any, total: int) -> FitWatch | None:
+    """The watch of a fit, its arguments checked as those of ``train``; None where nothing is to be watched."""
+    if time_limit is None and progress is False and callback is None:
+        return None
+    given = {"time_limit": time_limit, "progress": progress, "callback": callback}
+    checked = {name: OPTIONS[name].kind.check(model, name, value) for name, value in given.items()}
+    return FitWatch(**checked, every=None, total=total)

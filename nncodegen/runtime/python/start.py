@@ -1,0 +1,41 @@
+"""Where a training or a fit begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .arguments import check_parameters
+from .initial import initial_parameters
+from .named import put
+from .scalars import SEED, integer
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .types import Array
+
+
+def start_of(model: Model, parameters: Any, seed: int = 0) -> Array:
+    """The parameters, (P,), from an array, or from a mapping of names or symbols to values, or None.
+
+    What is not given is as in the initial parameters of a seed. An array that C takes as it is is not copied. Raises
+    ValueError.
+    """
+    if parameters is None:
+        return initial_parameters(model, seed)
+    if isinstance(parameters, Mapping):
+        return put(model, "parameters", parameters, initial_parameters(model, seed))
+    return check_parameters(model, parameters)
+
+
+def check_seed(model: Model, seed: Any, parameters: Any, others: str = "") -> int:
+    """The seed of the initial parameters. Raises ValueError for one by which nothing is drawn.
+
+    ``others`` says how else there is something to draw.
+    """
+    chosen = integer("seed", seed, 0, SEED)
+    if chosen and model.constants is not None:
+        raise ValueError(f"seed has no effect: the initial parameters of {model.name} are not drawn{others}")
+    if chosen and parameters is not None and not isinstance(parameters, Mapping):
+        raise ValueError(f"seed has no effect where parameters are given: leave one of them out{others}")
+    return chosen

@@ -1,0 +1,101 @@
+"""What watches a training or a fit that is under way: a time limit, a bar, a callback."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from .display import Display
+from .share import calls
+
+INTERVAL = 0.03
+"""Seconds between two questions of native loops whether to end."""
+
+
+class Watched(Protocol):
+    """What is under way, as far as a watch asks."""
+
+    def count_done(self) -> int:
+        """How many epochs, iterations or fits are done."""
+
+    def figures(self) -> dict[str, float]:
+        """What was measured last, by name."""
+
+    def seconds(self) -> float:
+        """How long it has taken."""
+
+    def progress(self) -> Any:
+        """What the callback is given."""
+
+
+class Watch:
+    """Asks now and then, or after each epoch or iteration, whether to end, and shows how far it is.
+
+    Its time begins when it is made. ``every`` are the seconds between two calls of the callback; None: it is called
+    after each epoch or iteration. ``total`` is the number of these, None where nobody knows it.
+    """
+
+    def __init__(
+        self, watched: Watched, time_limit: float | None, progress: bool, callback: Callable[[Any], Any] | None,
+        every: float | None, total: int | None, unit: str,
+    ) -> None:  # fmt: skip
+        self._watched, self._callback = watched, callback
+        self._display = Display(total, unit) if progress else None
+        self.start = time.perf_counter()
+        self._deadline = self.start + (math.inf if time_limit is None else time_limit)
+        self.after_each = callback is not None and every is None
+        """Whether the callback is called after each epoch or iteration (``calls``)."""
+        self._call_every = math.inf if callback is None or every is None else every
+        self._next_call = self.start + self._call_every
+        self.asks = self._deadline < math.inf or self._display is not None or self._next_call < math.inf
+        """Whether there is anything to ask between."""
+        self.interval = INTERVAL if every is None else min(every, INTERVAL)
+        """Seconds between two questions."""
+        self.reason = ""
+        """Why it ends: "stopped" by the callback, or "time_limit"; nothing while it goes on."""
+
+    def hook(self, outside: Callable[[], Any] | None) -> Callable[[], Any] | None:
+        """What native loops ask whether to end, besides what this thread has under way otherwise."""
+        if not self.asks:
+            return outside
+        return self.stops if outside is None else lambda: outside() or self.stops()
+
+    @contextmanager
+    def asked_by_calls(self) -> Iterator[None]:
+        """A context in which all native calls of this thread ask whether to end."""
+        outside = getattr(calls, "hook", None)
+        calls.hook = self.hook(outside)
+        try:
+            yield
+        finally:
+            calls.hook = outside
+
+    def calls(self) -> bool:
+        """Calls the callback. Returns whether it ends what is under way."""
+        if self._callback is not None and self._callback(self._watched.progress()):
+            self.reason = "stopped"
+        return bool(self.reason)
+
+    def stops(self) -> bool:
+        """What is asked now and then: whether to end."""
+        now = time.perf_counter()
+        self.show()
+        if now >= self._next_call:
+            stops = self.calls()
+            self._next_call = time.perf_counter() + self._call_every
+            if stops:
+                return True
+        if now >= self._deadline:
+            self.reason = self.reason or "time_limit"
+        return bool(self.reason)
+
+    def show(self, last: bool = False) -> None:
+        """Shows how far it is, where that is wanted; ``last`` leaves the terminal as it was."""
+        if self._display is None or not (last or self._display.is_due()):
+            return
+        self._display.show(self._watched.count_done(), self._watched.figures(), self._watched.seconds())
+        if last:
+            self._display.close()
