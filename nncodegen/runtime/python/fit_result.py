@@ -48,6 +48,8 @@ class FitResult:
     evaluations     how often the model was evaluated for all samples
     absolute_sigma  whether sigma counts as known, rather than up to a factor
     robust          the name of the robust loss, or None; robust_scale is the residual beyond which it grows slower
+    poles           the denominators that are 0 or change their signs among the data, as texts: a fit keeps them from
+                    that, unless it begins with it
 
     A loss that is no sum of squares counts as a negative log-likelihood: the covariance is the inverse of its second
     derivatives, aic is 2*cost + 2*F, and bic is 2*cost + F*log(used); chi2, reduced_chi2 and r2 are NaN.
@@ -78,6 +80,7 @@ class FitResult:
         robust: str | None = None,
         robust_scale: float = 1.0,
         refit: Refit | None = None,
+        poles: tuple[str, ...] = (),
     ) -> None:
         self._model = model
         self.parameters = parameters
@@ -100,6 +103,7 @@ class FitResult:
         self.robust = robust
         self.robust_scale = robust_scale
         self._refit = refit
+        self.poles = poles
 
     @property
     def model_name(self) -> str:
@@ -313,6 +317,7 @@ class FitResult:
             "at_bound": named(self.at_bound),
             "covariance": self.covariance.tolist(),
             "undetermined": list(self.undetermined),
+            "poles": list(self.poles),
             **{name: getattr(self, name) for name in figures},
         }
 

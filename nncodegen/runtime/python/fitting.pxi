@@ -16,8 +16,8 @@ cdef class _Fit(_Call):
 
 
 cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
-        size_t max_iterations, parameters, residuals, triangle, active, history):
-    """Fits the model: writes parameters, residuals, triangle, active and history; see NN(fitting) in interface.h."""
+        size_t max_iterations, parameters, residuals, triangle, active, poles, history):
+    """Fits the model: writes parameters, residuals, triangle, active, poles and history; see NN(fitting) in interface.h."""
     cdef _Fit fit = _Fit()
     cdef nncodegen_fitting *run = &fit.run
     run.inputs = <const real *> _address(X)
@@ -38,6 +38,7 @@ cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double r
     run.history = <double *> _address(history)
     run.triangle = <double *> _address(triangle)
     run.active = <signed char *> _address(active)
+    run.poles = <unsigned char *> _address(poles)
     with nogil:
         kernel.fit(run)
     if run.status == nncodegen_FIT_INTERRUPTED:

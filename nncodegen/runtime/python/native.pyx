@@ -154,9 +154,9 @@ cdef class _Native:
             raise call.error or KeyboardInterrupt
 
     def fit(self, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
-            size_t max_iterations, parameters, residuals, triangle, active, history):
+            size_t max_iterations, parameters, residuals, triangle, active, poles, history):
         return _fit(X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations, parameters,
-            residuals, triangle, active, history)
+            residuals, triangle, active, poles, history)
 
     def hessian_products(self, parameters, directions, size_t count, X, Y, weights, size_t samples, products):
         cdef _Call call = _Call()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ class Solution(NamedTuple):
     evaluations: int
     status: int
     sample: int
+    poles: tuple[str, ...] = ()
 
     @property
     def ending(self) -> str:
@@ -86,11 +88,14 @@ class Problem:
         free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
         triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
         residuals = np.empty(self.Y.shape) if with_residuals and not self.model.facts.curved else None
+        guards = self.model.facts.guards
+        changed = np.zeros(len(guards), np.uint8) if guards else None
         numbers = self.model.native.fit(
             self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, ROBUST[self.robust], self.robust_scale,
-            self.tolerance, self.max_iterations, parameters, residuals, triangle, active, history,
+            self.tolerance, self.max_iterations, parameters, residuals, triangle, active, changed, history,
         )  # fmt: skip
-        found = Solution(parameters, residuals, triangle, active, *numbers)
+        poles = tuple(compress(guards, changed.tolist())) if changed is not None else ()
+        found = Solution(parameters, residuals, triangle, active, *numbers, poles)
         if found.ending == "not_convex":
             raise ValueError(
                 f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "
