@@ -88,11 +88,12 @@ def offers(schedule: Schedule) -> dict[str, bool]:
     }
 
 
-def _fit(schedule: Schedule) -> dict[str, Mapping[str, int]]:
+def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     """What the companion for a fit has besides, as a group."""
     if not (schedule.companion and schedule.companion.outputs):
         return {}
-    settings = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
+    settings: dict[str, Any] = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
+    settings |= _set(FIT_GUARDS=len(schedule.companion.guards))
     if schedule.fits:
         arrays = schedule.fits.kernel.arrays
         settings |= {"HAS_GROUP_ROWS": 1, "FITS": schedule.fits.models, "FITS_VALUES": max(1, arrays)}

@@ -41,6 +41,7 @@ def facts(schedule: Schedule) -> str:
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
+    others["guards"] = tuple(text for one in program.companions for text in one.guards)
     entries |= {name: _literal(found) for name, found in others.items() if found}
     if program.terms:
         entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}

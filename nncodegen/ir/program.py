@@ -445,7 +445,7 @@ class Companion:
 
     For a fit, ``outputs`` are the numbers that the loss of a sample depends on, those of the model or what they are
     made of; ``curved`` says that rows hold the curvature of the loss besides, ``of_outputs`` that they are those of
-    the model.
+    the model. ``guards`` are the denominators whose signs a fit keeps, as texts; their values are in the rows.
     """
 
     name: str
@@ -454,6 +454,7 @@ class Companion:
     outputs: int = 0
     curved: bool = False
     of_outputs: bool = True
+    guards: tuple[str, ...] = ()
 
 
 def show_step(step: Step, width: int = 0) -> str:

@@ -73,7 +73,7 @@ class Fit:
         except NotConvexError as error:
             ending, self._sample = "not_convex", error.sample
             nothing = np.zeros(len(self._problem.free))
-            empty = Rows(np.nan, np.nan, 0, np.zeros((len(nothing),) * 2), nothing, nothing)
+            empty = Rows(np.nan, np.nan, 0, np.zeros((len(nothing),) * 2), nothing, nothing, np.ones((2, 0), bool))
             self._here = self._look(empty, nothing)
         self._look_again()
         return Found(self._place, self._here, ending, self.iterations, self.evaluations, self._sample)
@@ -95,6 +95,12 @@ class Fit:
     def _evaluate(self, parameters: Array) -> Rows:
         self.evaluations += 1
         return self._rows(self._problem, parameters)
+
+    def _tried(self, trial: Array) -> Rows:
+        """The rows at parameters that are tried: not finite where a guard loses the sign that it has (guards.h)."""
+        rows = self._evaluate(trial)
+        lost = bool((self._here.rows.signs & ~rows.signs).any())
+        return rows._replace(cost=np.nan) if lost else rows
 
     def _look(self, rows: Rows, scale: Array) -> Point:
         """What the rows at the parameters tell."""
@@ -146,7 +152,7 @@ class Fit:
         length = here.length_of(step)
         trial, step = self._placed(step)
         expected, slope = here.predicted_fall(step)
-        rows = self._evaluate(trial)
+        rows = self._tried(trial)
         gain = here.rows.cost - rows.cost if rows.finite else -np.inf
         ratio = gain / expected if expected > 0 else 0.0
         if self.iterations == 0 and length < self._radius:
@@ -197,7 +203,7 @@ class Fit:
             sizes = np.maximum(abs(here.place), 1e-3 * here.scaled_length * here.by_scale)
             change = float(np.max(abs(step[sizes > 0]) / sizes[sizes > 0], initial=0.0))
             factor = length / last if number > 0 and length < 0.9 * last else 0.9
-            rows = self._evaluate(trial)
+            rows = self._tried(trial)
             if not rows.finite or rows.cost > here.rows.cost + 1e-9 * here.size:
                 return
             self._place, self._here = trial, self._look(rows, here.scale)

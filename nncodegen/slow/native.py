@@ -133,8 +133,8 @@ class NumpyNative:
     def fit(
         self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
         fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
-        parameters: Array, residuals: Array | None, triangle: Array, active: Array, costs: Array,
-        watch: FitWatch | None,
+        parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: Array | None,
+        costs: Array, watch: FitWatch | None,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
         """Fits the model to data, and writes what it comes to."""
         rows = self._fit_rows()
@@ -153,6 +153,8 @@ class NumpyNative:
         triangle[...] = point.rows.triangle
         active[...] = 0
         active[free] = (point.high <= 0).astype(int) - ((point.low >= 0) & (point.high > 0))
+        if poles is not None:
+            poles[...] = np.isfinite(point.rows.cost) & ~point.rows.signs.any(axis=0)
         if residuals is not None:
             residuals[...] = rows.residuals(problem, found.parameters)
         finite = bool(np.isfinite(point.rows.triangle).all())

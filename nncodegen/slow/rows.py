@@ -55,6 +55,7 @@ class Rows(NamedTuple):
     """What the rows at some parameters come to: the triangle R (F, F) with q, where |R s + q| is what a step s leaves.
 
     gradient is R^T q, computed by itself where a loss is no sum of squares; chi2 the size of the cost in that case.
+    signs (2, guards) tells which guards are above 0 at all samples that count, and which are below (guards.h).
     """
 
     cost: float
@@ -63,6 +64,7 @@ class Rows(NamedTuple):
     triangle: Array
     side: Array
     gradient: Array
+    signs: Array
 
     @property
     def finite(self) -> bool:
@@ -79,7 +81,8 @@ class FitRows:
         self._plan, self._program = Plan(program, program.outputs), program
         self.outputs, self.curved = companion.outputs, companion.curved
         self._seeded = companion.outputs > 1
-        self._before = 1 + 2 * self.outputs if companion.curved else self.outputs
+        self._guards = len(companion.guards)
+        self._before = (1 + 2 * self.outputs if companion.curved else self.outputs) + self._guards
         width = self._before + program.parameter_count
         self._at_once = int(max(1, VALUES // (width * max(1, self.outputs))))
 
@@ -106,6 +109,7 @@ class FitRows:
     def _squares(self, problem: Problem, parameters: Array) -> Rows:
         cost = chi2 = 0.0
         used, free = 0, problem.free
+        signs = np.ones((2, self._guards), bool)
         triangle = np.zeros((0, len(free) + 1))
         for place in self._chunks(problem.samples):
             X, Y = None if problem.X is None else problem.X[place], problem.Y[place]
@@ -116,6 +120,7 @@ class FitRows:
             residuals = np.where(known, (parts[0][:, : self.outputs] - Y) * factors, 0.0)
             chi2 += float(np.sum(residuals**2))
             used += int(known.sum())
+            signs &= self._signs(parts[0][known.any(axis=1)])
             part, residuals, factors = _robust(problem, residuals, factors)
             cost += part
             whole = [triangle]
@@ -126,7 +131,7 @@ class FitRows:
                 whole.append(np.column_stack([weighed, residuals[:, k]]))
             triangle = _folded(np.concatenate(whole))
         R, q = _split(triangle, len(free))
-        return Rows(cost, chi2, used, R, q, R.T @ q)
+        return Rows(cost, chi2, used, R, q, R.T @ q, signs)
 
     # --- other losses
 
@@ -134,6 +139,7 @@ class FitRows:
         cost = size = 0.0
         used, free = 0, problem.free
         triangle, gradient = np.zeros((0, len(free))), np.zeros(len(free))
+        signs = np.ones((2, self._guards), bool)
         curviest = 0.0
         for place in self._chunks(problem.samples):
             X, Y = None if problem.X is None else problem.X[place], problem.Y[place]
@@ -141,12 +147,13 @@ class FitRows:
             parts = [self._rows(parameters, X, Y, self._unit(k, len(Y))) for k in range(self.outputs)]
             loss = np.where(known, parts[0][:, 0], 0.0)
             cost, size, used = cost + float(loss.sum()), size + float(abs(loss).sum()), used + int(known.sum())
+            signs &= self._signs(parts[0][known])
             for k, rows in enumerate(parts):
                 gradient += rows[known, 1 + k] @ rows[known, self._before :][:, free]
-            columns = [rows[:, 1 + self.outputs : self._before] for rows in parts]
+            columns = [rows[:, 1 + self.outputs : 1 + 2 * self.outputs] for rows in parts]
             curvature = np.where(known[:, None, None], np.stack(columns, axis=2), 0.0)
             if not np.isfinite(size + curvature[known].sum()):
-                return Rows(np.nan, np.nan, used, np.zeros((len(free),) * 2), np.zeros(len(free)), gradient)
+                return Rows(np.nan, np.nan, used, np.zeros((len(free),) * 2), np.zeros(len(free)), gradient, signs)
             curviest = max(curviest, float(abs(curvature).max(initial=0.0)))
             factor = self._factorized(curvature, curviest, place.start)
             whole = [triangle]
@@ -160,7 +167,7 @@ class FitRows:
         if size > 0:
             triangle = _folded(np.vstack([triangle, gradient * np.sqrt(LEAST_CURVATURE / size)]))
         R, _ = _split(triangle, len(free))
-        return Rows(cost, size, used, R, np.zeros(len(free)), gradient)
+        return Rows(cost, size, used, R, np.zeros(len(free)), gradient, signs)
 
     def _factorized(self, matrices: Array, curviest: float, first: int) -> Array:
         """The factors L of matrices D = L L^T (N, outputs, outputs). Raises NotConvexError."""
@@ -182,6 +189,11 @@ class FitRows:
     def _chunks(self, samples: int) -> Iterator[slice]:
         for start in range(0, samples, self._at_once):
             yield slice(start, min(start + self._at_once, samples))
+
+    def _signs(self, rows: Array) -> Array:
+        """Which guards are above 0 in all of some rows, and which are below, (2, guards)."""
+        values = rows[:, self._before - self._guards : self._before]
+        return np.stack([(values > 0).all(axis=0), (values < 0).all(axis=0)])
 
     def _unit(self, output: int, samples: int) -> Array:
         """Seeds that ask for one output."""

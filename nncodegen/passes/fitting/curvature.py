@@ -6,7 +6,7 @@ derivatives of u, which are small where u is nearly linear or the loss nearly st
 loss is convex in u, that has no negative eigenvalue, as a fit needs it.
 
 A row holds the loss of a sample, its derivatives g by each u, the product of its second derivatives by u with a seed
-for each u, and the derivatives by each parameter of the sum of all u times their seeds. With a single u there are no
+for each u, the guards (see ``guards``), and the derivatives by each parameter of the sum of all u times their seeds. With a single u there are no
 seeds.
 """
 
@@ -18,6 +18,7 @@ from dataclasses import replace
 from sympy import Expr, Function, Mul
 
 from nncodegen.ir import Companion, Element, Program, Step, Tensor, needed
+from nncodegen.passes.fitting.guards import guards_of, text_of, with_guards
 from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
@@ -65,7 +66,8 @@ def curvature(program: Program) -> Companion | str:
         return WITHOUT_CURVATURE
     total = summed(given, seeds, numbering)
     rows = reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
-    results = (one, *gradient, *products, *rows)
+    guards = guards_of(needed(steps, [program.loss]), program)
+    results = (one, *gradient, *products, *with_guards(guards, known, numbering), *rows)
     derived = replace(
         program,
         targets=(*program.targets, *(Tensor(seed.tensor, shape_of(seed, program)) for seed in seeds)),
@@ -76,7 +78,8 @@ def curvature(program: Program) -> Companion | str:
         labels=False,
     )
     count = sum(program.count(element.indices) for element in given)
-    return Companion(NAME, ABOUT, derived, count, curved=True, of_outputs=of_outputs)
+    texts = tuple(map(text_of, guards))
+    return Companion(NAME, ABOUT, derived, count, curved=True, of_outputs=of_outputs, guards=texts)
 
 
 def _is_zero(element: Element, steps: Iterable[Step]) -> bool:

@@ -1,6 +1,7 @@
 """The program of the rows of a Jacobian: what a fit by least squares needs of a model, for every sample.
 
-A row holds the outputs of the model, then their derivatives by each parameter. A model with several outputs has several
+A row holds the outputs of the model, then its guards (see ``guards``), then the derivatives of the outputs by each
+parameter. A model with several outputs has several
 rows for each sample: then the program has a target for each output, its *seed*, and a row holds the derivatives of the
 sum of the outputs times their seeds. The runtime asks for one row after the other, with a seed of 1 for its output and
 0 for the others.
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.ir import Companion, Program, Tensor, needed
+from nncodegen.passes.fitting.guards import guards_of, text_of, with_guards
 from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
@@ -21,19 +23,22 @@ ABOUT = "the outputs, and the derivatives of their sum (with several of them, ti
 def jacobian(program: Program) -> Companion:
     """The program whose outputs are, for every sample, those of a stabilized program and their derivatives."""
     numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
-    known = split(needed(program.steps, program.outputs), numbering)
+    steps = needed(program.steps, program.outputs)
+    known = split(steps, numbering)
     outputs = [laid_out(known[output], output.indices, numbering) for output in program.outputs]
     seeds = seeds_of(outputs, program, numbering)
     total = summed(outputs, seeds, numbering)
     rows = reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
+    guards = guards_of(steps, program)
+    guarded = with_guards(guards, known, numbering)
     derived = replace(
         program,
         targets=tuple(Tensor(seed.tensor, shape_of(seed, program)) for seed in seeds),
-        steps=needed(numbering.steps, (*outputs, total, *rows)),
-        outputs=(*outputs, *rows),
+        steps=needed(numbering.steps, (*outputs, total, *guarded, *rows)),
+        outputs=(*outputs, *guarded, *rows),
         loss=total,
         updates=(),
         labels=False,
     )
     count = sum(program.count(output.indices) for output in program.outputs)
-    return Companion(NAME, ABOUT, derived, count)
+    return Companion(NAME, ABOUT, derived, count, guards=tuple(map(text_of, guards)))

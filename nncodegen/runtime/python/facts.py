@@ -105,6 +105,8 @@ class Facts(NamedTuple):
     """What is known at every sample then: outputs, their derivatives, the residuals of the terms."""
     following: tuple[tuple[int, int, float], ...] = ()
     """The parameters that follow statistics of the batches: the first, the first behind the last, their momentum."""
+    guards: tuple[str, ...] = ()
+    """The denominators whose signs a fit keeps, as texts."""
 
 
 def read(text: str) -> Facts:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import poles
 from .arguments import check_inputs, for_c, one_hot, to_array, to_column
 from .bounds import check_bounds, check_fixed, check_within
 from .facts import flat_names
@@ -147,13 +148,15 @@ def result_of(problem: Problem, found: Solution, start: Array, held: Array | Non
         problem.model, found.parameters, start.copy(), free, found.active.astype(bool), found.triangle, found.cost,
         found.chi2, found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
         found.evaluations, absolute_sigma, problem.bounds, problem.robust, problem.robust_scale, problem, found.costs,
+        found.poles,
     )  # fmt: skip
 
 
 def _told(result: FitResult) -> FitResult:
-    """The result, after a warning where the fit did not converge, unless its caller stopped it."""
+    """Return the result, after a warning where it did not converge, unless it was stopped, and one of poles."""
     if not result.converged and result.status != "stopped":
         warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, 3)
+    poles.warn(result.model_name, result.poles, 3)
     return result
 
 

@@ -159,13 +159,20 @@ class _ManyWatch(Watch):
 
 
 def _warn(found: ManyFits) -> None:
-    """Says how many fits did not converge, and why."""
+    """Says how many fits did not converge, and why, and how many have a pole among the data."""
     counts = {status: count for status, count in found.counts.items() if status != "converged"}
     if counts:
         reasons = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         warnings.warn(
             f"{sum(counts.values()):,} of {len(found):,} fits did not converge: {reasons}; the attribute status of the "
             f"result tells which",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    if found.poles.any():
+        warnings.warn(
+            f"{np.count_nonzero(found.poles):,} of {len(found):,} fits ended at a pole, where a denominator of the "
+            f"formula changes its sign among the data; the attribute poles of the result tells which",
             RuntimeWarning,
             stacklevel=3,
         )

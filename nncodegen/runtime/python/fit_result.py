@@ -58,6 +58,8 @@ class FitResult:
     evaluations     how often the model was evaluated for all samples
     absolute_sigma  whether sigma counts as known, rather than up to a factor
     robust          the name of the robust loss, or None; robust_scale is the residual beyond which it grows slower
+    poles           the denominators that are 0 or change their signs among the data, as texts: a fit keeps them from
+                    that, unless it begins with it
 
     A loss that is no sum of squares counts as a negative log-likelihood: the covariance is the inverse of its second
     derivatives, aic is 2*cost + 2*F, and bic is 2*cost + F*log(used); chi2, reduced_chi2 and r2 are NaN.
@@ -89,6 +91,7 @@ class FitResult:
         robust_scale: float = 1.0,
         refit: Refit | None = None,
         costs: Array | None = None,
+        poles: tuple[str, ...] = (),
     ) -> None:
         self._model = model
         self.parameters = parameters
@@ -112,6 +115,7 @@ class FitResult:
         self.robust_scale = robust_scale
         self._refit = refit
         self._costs = costs
+        self.poles = poles
 
     @property
     def model_name(self) -> str:
@@ -342,6 +346,8 @@ class FitResult:
         }
         lower, upper = self._bounds or (None, None)
         optional = {"X": self._X, "residuals": self.residuals, "lower": lower, "upper": upper, "costs": self._costs}
+        if self.poles:
+            optional["poles"] = np.array(self.poles)
         if sigma is not None:
             optional[("sigma", "sigmas", "sigmas_of_each")[sigma.ndim]] = sigma
         write_archive(path, arrays | {name: array for name, array in optional.items() if array is not None})
@@ -366,6 +372,7 @@ class FitResult:
             "at_bound": named(self.at_bound),
             "covariance": self.covariance.tolist(),
             "undetermined": list(self.undetermined),
+            "poles": list(self.poles),
             **{name: getattr(self, name) for name in figures},
         }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .markup import aligned, paragraph, table
+from .poles import told
 
 if TYPE_CHECKING:
     from .fit_result import FitResult
@@ -88,7 +89,7 @@ def _notes(result: FitResult) -> list[tuple[str, str]]:
 
 def _warnings(result: FitResult) -> list[tuple[str, str]]:
     """What a reader of the standard errors must know: what is not determined, what a bound holds, what was fixed."""
-    notes = []
+    notes = [("a pole", told(result.poles))] if result.poles else []
     if result.undetermined:
         text = f"{_listed(result.undetermined)}: the data determine {result.rank} of {result.free_count} combinations"
         notes.append(("not determined", text))

@@ -24,7 +24,7 @@ cdef _fit_many(tuple data, strides, size_t samples, tuple limits, double toleran
     run.poll = call.poll
     run.first, run.last = first, last
     run.work = <void *> _address(work)
-    parameters, errors, covariance, chi2, count, iterations, status = results
+    parameters, errors, covariance, chi2, count, iterations, status, poles = results
     run.parameters = <real *> _address(parameters)
     run.standard_errors = <real *> _address(errors)
     run.covariance = <real *> _address(covariance)
@@ -32,6 +32,7 @@ cdef _fit_many(tuple data, strides, size_t samples, tuple limits, double toleran
     run.data = <uint64_t *> _address(count)
     run.iterations = <uint64_t *> _address(iterations)
     run.status = <unsigned char *> _address(status)
+    run.poles = <unsigned char *> _address(poles)
     cdef int stopped
     with nogil:
         stopped = kernel.fit_many(&run)

@@ -50,8 +50,8 @@ cdef int _after_each(void *context) noexcept with gil:
 
 
 cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
-        size_t max_iterations, parameters, residuals, triangle, active, costs, watch):
-    """Fits the model: writes parameters, residuals, triangle, active and costs; see NN(fitting) in interface.h."""
+        size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch):
+    """Fits the model: writes parameters, residuals, triangle, active, poles and costs; see NN(fitting) in interface.h."""
     cdef _Fit fit = _Fit()
     cdef nncodegen_fitting *run = &fit.run
     run.inputs = <const real *> _address(X)
@@ -75,6 +75,7 @@ cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double r
     run.kept = <size_t> len(costs)
     run.triangle = <double *> _address(triangle)
     run.active = <signed char *> _address(active)
+    run.poles = <unsigned char *> _address(poles)
     with nogil:
         kernel.fit(run)
     if fit.error is not None:

@@ -142,6 +142,7 @@ static const nncodegen_option nncodegen_options[] = {
         uint64_t *data
         uint64_t *iterations
         unsigned char *status
+        unsigned char *poles
 
     ctypedef void nncodegen_gemm()
 
@@ -172,6 +173,7 @@ static const nncodegen_option nncodegen_options[] = {
         size_t kept
         double *triangle
         signed char *active
+        unsigned char *poles
         double cost
         double chi2
         double gradient

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import poles
 from .arguments import check_samples
 from .calls import TRAIN
 from .fit_watch import TrainingByFit
@@ -53,6 +54,7 @@ def train_by_fit(model: Model, settings: Settings, hyperparameters: dict[str, An
         settings.epochs,
     )  # fmt: skip
     found = problem.solve(start, None, with_residuals=False, kept=settings.epochs, watch=watch)
+    poles.warn(model.name, found.poles, 4)
     loss = mean_loss(found.parameters)
     # Without curvature, the loss may be any multiple of the sum of squares.
     factor = 1 / samples if model.facts.curved else loss / found.cost if found.cost > 0 else np.nan

@@ -81,5 +81,5 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
     return FitResult(
         model, arrays["parameters"], arrays["start"], arrays["free"], arrays["at_bound"], triangle, cost, chi2,
         residuals, X, Y, sigma, used, ending, iterations, evaluations, bool(absolute), bounds, robust, robust_scale,
-        problem, arrays.get("costs"),
+        problem, arrays.get("costs"), tuple(map(str, arrays.get("poles", ()))),
     )  # fmt: skip

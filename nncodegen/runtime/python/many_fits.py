@@ -50,6 +50,8 @@ class ManyFits:
     chi2             (M,), the sum of ((output - target)/sigma)**2, in float64; NaN for "not_finite" and "time_limit"
     data             (M,), the targets that are not missing; 0 for "time_limit"
     iterations       (M,), the steps that were tried
+    poles            (M,), whether a denominator of the formula is 0 or changes its sign among the data: a fit is kept
+                     from that, unless it begins with it
     free_count       how many parameters were not fixed
 
     ``fits[m]`` is the ``FitResult`` of one of them, and a loop over the fits goes through these.
@@ -60,7 +62,7 @@ class ManyFits:
 
     __slots__ = (
         "_data", "_model", "_numbers", "chi2", "covariance", "data", "free_count", "iterations", "parameters",
-        "standard_errors",
+        "poles", "standard_errors",
     )  # fmt: skip
 
     def __init__(self, model: Model, fits: int, free_count: int, covariance: bool, data: FitData | None = None) -> None:
@@ -74,6 +76,7 @@ class ManyFits:
         self.chi2 = np.empty(fits)
         self.data = np.empty(fits, np.uint64)
         self.iterations = np.empty(fits, np.uint64)
+        self.poles = np.zeros(fits, bool)
         self._numbers = np.zeros(fits, np.uint8)
 
     def put(self, fit: int, result: FitResult, used: int, status: str) -> None:
@@ -85,13 +88,14 @@ class ManyFits:
         self.chi2[fit] = result.chi2
         self.data[fit] = used
         self.iterations[fit] = result.iterations
+        self.poles[fit] = bool(result.poles)
         self._numbers[fit] = STATUS.index(status)
 
     def arrays(self) -> tuple[Array | None, ...]:
         """What C writes (``native.py``)."""
         return (
             self.parameters, self.standard_errors, self.covariance, self.chi2, self.data, self.iterations,
-            self._numbers,
+            self._numbers, self.poles,
         )  # fmt: skip
 
     @property
@@ -200,7 +204,9 @@ class ManyFits:
 
     def _told(self) -> str:
         """How many fits there are, and how they ended."""
-        counts = (f"{count:,} {status}" for status, count in self.counts.items())
+        counts = [f"{count:,} {status}" for status, count in self.counts.items()]
+        if self.poles.any():
+            counts.append(f"{np.count_nonzero(self.poles):,} with a pole among the data")
         return f"{len(self):,} fit{'s' * (len(self) != 1)} of {self.free_count} parameters, {', '.join(counts)}"
 
     def _rows(self) -> list[tuple[str, ...]]:

@@ -102,15 +102,16 @@ class Native(Protocol):
     def fit(
         self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
         fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
-        parameters: Array, residuals: Array | None, triangle: Array, active: Array, costs: Array,
-        watch: FitWatch | None,
+        parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: Array | None,
+        costs: Array, watch: FitWatch | None,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
         """Fits the model to data, from the parameters that are given, and writes the best there.
 
-        fixed and active are masks of eight bits (P,), residuals (N, targets) and triangle (free, free) float64, and so
-        are the costs after the last iterations, each in the place of the oldest. A watch is told where the fit is, by
-        its attribute ``native``, and may end it. Returns the cost, chi2, the residuals used, the rank,
-        iterations, evaluations, the number of a status, and that of a sample where the loss is not convex.
+        fixed and active are masks of eight bits (P,), poles is one for the guards of the facts; residuals (N, targets)
+        and triangle (free, free) are float64, and so are the costs after the last iterations, each in the place of the
+        oldest. A watch is told where the fit is, by its attribute ``native``, and may end it. Returns the cost,
+        chi2, the residuals used, the rank, iterations, evaluations, the number of a status, and that of a sample where
+        the loss is not convex.
         """
 
     def hessian_products(
@@ -162,8 +163,8 @@ class Native(Protocol):
         data      X, Y, sigma, the parameters at the start, and the lengths (uintp) of the fits
         strides   of the first four of them (uintp): how many values those of a fit lie behind those of the one before
         limits    the lower and upper bounds of the parameters, and which are fixed (bool)
-        results   parameters, standard errors, covariances, chi2 (float64), data (uint64), iterations (uint64), and
-                  status (uint8) of each fit, which are written
+        results   parameters, standard errors, covariances, chi2 (float64), data (uint64), iterations (uint64),
+                  status (uint8) and poles (bool) of each fit, which are written
         """
 
     def blas_counter(self) -> object:

@@ -154,9 +154,9 @@ cdef class _Native:
             raise call.error or KeyboardInterrupt
 
     def fit(self, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
-            size_t max_iterations, parameters, residuals, triangle, active, costs, watch):
+            size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch):
         return _fit(X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations, parameters,
-            residuals, triangle, active, costs, watch)
+            residuals, triangle, active, poles, costs, watch)
 
     def hessian_products(self, parameters, directions, size_t count, X, Y, weights, size_t samples, products):
         cdef _Call call = _Call()

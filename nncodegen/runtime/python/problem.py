@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,8 @@ class Solution(NamedTuple):
     """The cost after each of the last iterations."""
     ended: str = ""
     """How it ended, where that was not the loop's doing."""
+    poles: tuple[str, ...] = ()
+    """The guards that change their signs among the data."""
 
     @property
     def ending(self) -> str:
@@ -102,17 +105,21 @@ class Problem:
         free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
         triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
         residuals = np.empty(self.Y.shape) if with_residuals and not self.model.facts.curved else None
+        guards = self.model.facts.guards
+        changed = np.zeros(len(guards), np.uint8) if guards else None
         costs = np.empty(min(kept, self.max_iterations))
         try:
             numbers = self.model.native.fit(
                 self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, ROBUST[self.robust], self.robust_scale,
-                self.tolerance, self.max_iterations, parameters, residuals, triangle, active, costs, watch,
+                self.tolerance, self.max_iterations, parameters, residuals, triangle, active, changed, costs,
+                watch,
             )  # fmt: skip
         finally:
             if watch is not None:
                 watch.show(last=True)
         ended = watch.reason if watch is not None and ENDS[numbers[6]] == "interrupted" else ""
-        found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended)
+        poles = tuple(compress(guards, changed.tolist())) if changed is not None else ()
+        found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles)
         if found.ending == "not_convex":
             raise ValueError(
                 f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "

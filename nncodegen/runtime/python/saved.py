@@ -110,6 +110,7 @@ def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str
         "lower": ((count,), dtype),
         "upper": ((count,), dtype),
         "costs": ((None,), np.float64),
+        "poles": ((None,), "U"),
     }
     return parts | {key: form for key, form in optional.items() if key in members}
 

@@ -135,6 +135,9 @@
 #ifndef NN_FIT_CURVED
 #define NN_FIT_CURVED 0 /* whether the loss of a fit is no sum of squares, so that rows hold its curvature: convex.h */
 #endif
+#ifndef NN_FIT_GUARDS
+#define NN_FIT_GUARDS 0 /* the values in each row whose signs a fit keeps: guards.h */
+#endif
 #ifndef NN_FINISHED
 #define NN_FINISHED {0, 0} /* the ranges of the gradient that gradient_finish computes from the sums */
 #endif

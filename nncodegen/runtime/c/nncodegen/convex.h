@@ -1,7 +1,7 @@
 /* The rows of a problem whose loss is no sum of squares, but convex in the outputs, at given parameters: generalized
    Gauss-Newton.
 
-   Needs fit_rows.h. Gives evaluate.
+   Needs fit_rows.h and guards.h. Gives evaluate.
 
    With the second derivatives D = L L^T of the loss of a sample by the outputs, and their derivatives J by the
    parameters, the Hessian of the cost is about the sum of J^T D J (Schraudolph, Fast Curvature Matrix-Vector Products
@@ -14,6 +14,7 @@
 #define NNCODEGEN_CONVEX_H
 
 #include "fit_rows.h"
+#include "guards.h"
 
 /* What of a second derivative may be rounding: below 0, relative to the largest that was met; or what is left of it,
    relative to itself, where the others are known. */
@@ -121,6 +122,12 @@ static HOT int evaluate_tile(NN(fitting) *run, fit_memory *m, const real *parame
         rows_of_tile(parameters, run->inputs, first, count, m->rows);
         if (output == 0)
             take_losses(count, m, sums);
+#if NN_FIT_GUARDS > 0
+        if (output == 0)
+            take_guards(count, m);
+        if (!keeps_signs(m))
+            return NOT_FINITE;
+#endif
         take_derivatives(count, output, m);
     }
     if (!(sums->chi2 < HUGE_VAL))
@@ -156,6 +163,9 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
 {
     *sums = (residual_sums) {0, 0, 0};
     memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
+#if NN_FIT_GUARDS > 0
+    memset(m->seen, 0, sizeof m->seen);
+#endif
     memset(m->slope, 0, m->n*sizeof *m->slope);
     prepare_rows(parameters, run->samples, m->rows);
     for (size_t first = 0; first < run->samples; first += TILE) {

@@ -136,6 +136,10 @@ static COLD void report(NN(fitting) *run, fit_memory *m)
     memset(m->clamped, 0, m->n);
     make_system(m);
     run->rank = m->rank;
+#if NN_FIT_GUARDS > 0
+    for (size_t g = 0; run->poles && g < GUARDS; g++)
+        run->poles[g] = m->signs[g] == WITHOUT_SIGN;
+#endif
 #if !NN_FIT_CURVED
     if (run->residuals)
         tell_residuals(run, m);
@@ -158,7 +162,13 @@ COLD void NN(fit)(NN(fitting) *run)
     run->evaluations = 1;
     memcpy(m.parameters, run->parameters, PARAMETERS*sizeof(real));
     memcpy(m.trial, run->parameters, PARAMETERS*sizeof(real));
+#if NN_FIT_GUARDS > 0
+    memset(m.signs, WITHOUT_SIGN, sizeof m.signs);
+#endif
     const int found = evaluate(run, &m, m.parameters, m.triangle, HUGE_VAL, &m.sums);
+#if NN_FIT_GUARDS > 0
+    memcpy(m.signs, m.seen, sizeof m.signs);
+#endif
     run->cost = m.sums.cost;
     run->status = found == STOPPED ? NN(FIT_INTERRUPTED) : found == NOT_CONVEX ? NN(FIT_NOT_CONVEX) : NN(FIT_NOT_FINITE);
     if (found != EVALUATED)

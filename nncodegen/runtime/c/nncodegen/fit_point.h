@@ -145,6 +145,9 @@ static UNUSED void take_trial(fit_memory *m, const residual_sums *sums)
     for (size_t k = 0; k < m->n; k++)
         parameters[m->free[k]] = m->trial[m->free[k]];
     m->sums = *sums;
+#if NN_FIT_GUARDS > 0
+    memcpy(m->signs, m->seen, sizeof m->signs);
+#endif
 }
 
 #endif

@@ -130,6 +130,19 @@ static UNUSED void finish_waiting(const NN(fits) *run, group_of_fits *g)
     g->waiting = 0;
 }
 
+/* Whether a guard is 0, or has both signs, among the data of a fit. */
+static UNUSED int has_pole(const group_of_fits *g, size_t lane)
+{
+    int found = 0;
+#if NN_FIT_GUARDS > 0
+    for (size_t guard = 0; guard < GUARDED; guard++)
+        found |= !(g->signs[guard*FITS + lane] | g->signs[(GUARDED + guard)*FITS + lane]);
+#else
+    (void) g, (void) lane;
+#endif
+    return found;
+}
+
 /* Writes down what a fit has come to. */
 static UNUSED void end_fit(const NN(fits) *run, size_t lane, group_of_fits *g)
 {
@@ -143,6 +156,8 @@ static UNUSED void end_fit(const NN(fits) *run, size_t lane, group_of_fits *g)
     run->data[fit] = g->data[lane];
     run->iterations[fit] = g->iterations[lane];
     run->status[fit] = (unsigned char) g->outcome[lane];
+    if (run->poles)
+        run->poles[fit] = finite && has_pole(g, lane);
     for (size_t k = 0; k < TRIANGLE; k++)
         g->ended[k*FITS + g->waiting] = finite ? g->system[k*FITS + lane] : NAN;
     g->ended_fit[g->waiting++] = fit;
@@ -199,7 +214,7 @@ int NN(fit_many)(NN(fits) *run)
     while (g.active > 0 && !stop) {
         const size_t samples = most_samples(&g);
         sum_up(g.next, g.inputs, g.targets, g.weighted ? g.weights : NULL, g.seeds, samples, g.values, g.rows,
-            g.totals, g.sums);
+            g.next_signs, g.totals, g.sums);
         judge_steps(run, &g);
         memset(g.fresh, 0, sizeof g.fresh);
         find_steps(run, &g);

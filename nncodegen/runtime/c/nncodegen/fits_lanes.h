@@ -19,8 +19,11 @@
 enum {
     FITS = NN_FITS,
     OBSERVED = NN_FIT_OUTPUTS, /* of each sample */
+    GUARDED = NN_FIT_GUARDS, /* values of each sample whose signs are kept: see guards.h */
     COLUMNS = PARAMETERS + 1, /* the derivatives by all parameters, and the residual behind them */
-    ROW = OBSERVED + COLUMNS, /* what group_rows writes for one seed, and the residual */
+    SIGNS = GUARDED > 0 ? 2*GUARDED : 1, /* words that tell them */
+    BEFORE = OBSERVED + GUARDED, /* values of a row before its columns */
+    ROW = BEFORE + COLUMNS, /* what group_rows writes for one seed, and the residual */
     TRIANGLE = PARAMETERS*(PARAMETERS + 1)/2,
     SYSTEM = COLUMNS*(COLUMNS + 1)/2, /* the sums of the products of all columns: J'J, then J'r, then r'r */
     GRADIENT_PLACE = TRIANGLE,

@@ -43,6 +43,8 @@ typedef struct {
     word last[FITS] LINES; /* the step is taken without being tried */
     word iterations[FITS] LINES;
     word outcome[FITS] LINES; /* how it ended; 0 while it has not */
+    word signs[SIGNS*FITS] LINES; /* of the guards at the current point: see look_at_guards */
+    word next_signs[SIGNS*FITS] LINES; /* at the next */
     size_t fit[FITS]; /* its number; SIZE_MAX where none is left */
     size_t samples[FITS]; /* its samples */
     size_t data[FITS]; /* its values that are not missing */

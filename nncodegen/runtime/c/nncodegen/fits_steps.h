@@ -26,6 +26,26 @@ INLINE words finite_sums(const real *restrict sums)
     return (words) (check == 0);
 }
 
+#if NN_FIT_GUARDS > 0
+/* The lanes where a guard that has a sign at the current point loses it at the next. */
+INLINE words lost_signs(const group_of_fits *g, size_t lane)
+{
+    words lost = {0};
+    for (size_t k = 0; k < SIGNS; k++)
+        lost |= get_words(g->signs + k*FITS + lane) & ~get_words(g->next_signs + k*FITS + lane);
+    return lost;
+}
+
+/* The signs at the next points become those of the current ones where these are accepted. */
+INLINE void take_signs(group_of_fits *g, size_t lane, words accepted)
+{
+    for (size_t k = 0; k < SIGNS; k++) {
+        const words now = get_words(g->signs + k*FITS + lane), next = get_words(g->next_signs + k*FITS + lane);
+        *words_at(g->signs + k*FITS + lane) = (accepted & next) | (~accepted & now);
+    }
+}
+#endif
+
 /* The damping of the next step: less where the cost fell as was hoped, so that the last steps are those of Gauss and
    Newton; more where it did not. */
 INLINE vector next_damping(vector damping, vector gain, vector hope, words accepted, words fresh)
@@ -45,13 +65,20 @@ static HOT void judge_steps(const NN(fits) *run, group_of_fits *g)
         real *const system = g->system + lane, *const current = g->current + lane, *const scales = g->scales + lane;
         const real *const sums = g->sums + lane, *const next = g->next + lane;
         const words fresh = get_words(g->fresh + lane), closing = get_words(g->closing + lane);
+#if NN_FIT_GUARDS > 0
+        const words finite = finite_sums(sums) & (fresh | ~lost_signs(g, lane));
+#else
         const words finite = finite_sums(sums);
+#endif
         const vector cost = get(system, COST_PLACE), reached = get(sums, COST_PLACE), hope = get(g->predicted + lane, 0);
         const words unseen = (words) (hope < 2*UNSEEN*cost);
         const vector gain = where(unseen & (words) (cost + UNSEEN*cost >= reached), hope, cost - reached);
         const words accepted = finite & (fresh | closing | (words) (gain >= 0));
         const words settled = finite & ~fresh & (words) (hope <= tolerance*cost) & (words) (gain <= tolerance*cost)
             & (words) (gain >= -tolerance*cost);
+#if NN_FIT_GUARDS > 0
+        take_signs(g, lane, accepted);
+#endif
         *at(g->damping + lane, 0) = next_damping(get(g->damping + lane, 0), gain, hope, accepted, fresh);
         *words_at(g->iterations + lane) += ~(fresh | closing) & 1;
         *words_at(g->outcome + lane) = ((closing | settled) & NN(FITS_COST)) | (fresh & ~finite & NN(FITS_NOT_FINITE));
@@ -193,7 +220,7 @@ INLINE int wants_inverse(const NN(fits) *run)
 }
 
 /* Which fits end here. A last step that is sure to be good is taken without a look at the data, unless covariances are
-   wanted: those are of the point where it leads to. */
+   wanted, which are of the point where it leads to, or signs are kept. */
 static HOT void conclude(const NN(fits) *run, group_of_fits *g)
 {
     const real tolerance = (real) run->cost_tolerance;
@@ -206,7 +233,7 @@ static HOT void conclude(const NN(fits) *run, group_of_fits *g)
         const words flat = ~get_words(g->steep + lane), brief = (words) (length <= shortest*size);
         const words sure = ~ended & ~flat & (words) (hope >= 0) & (words) (hope <= tolerance*cost)
             & (words) (length <= tolerance*size) & (words) (get(g->damping + lane, 0) <= FIRST_DAMPING);
-        const words closing = wants_inverse(run) ? sure : (words) {0};
+        const words closing = wants_inverse(run) || GUARDED ? sure : (words) {0};
         const words many = (words) (get_words(g->iterations + lane) >= most);
         *words_at(g->closing + lane) = closing;
         *words_at(g->last + lane) = sure;

@@ -27,18 +27,44 @@ static HOT void rows_of_samples(const real *restrict parameters, const real *res
             group_rows(parameters, inputs + n*INPUTS*FITS, OBSERVED > 1 ? seeds + k*OBSERVED*FITS : NULL, values, row);
             FITS_LOOP
             for (size_t lane = 0; lane < FITS; lane++)
-                row[(OBSERVED + PARAMETERS)*FITS + lane] = row[k*FITS + lane]
+                row[(BEFORE + PARAMETERS)*FITS + lane] = row[k*FITS + lane]
                     - targets[(n*OBSERVED + k)*FITS + lane];
         }
     }
 }
+
+#if NN_FIT_GUARDS > 0
+/* Which guards are above 0 in all samples so far, and, behind these, which are below: words of all bits. Samples whose
+   values are missing do not count. */
+static HOT void look_at_guards(const real *restrict rows, const real *restrict weights, size_t count,
+    word *restrict signs)
+{
+    for (size_t place = 0; place < GUARDED*FITS; place += LANES) {
+        const size_t guard = place/FITS, lane = place%FITS;
+        words above = get_words(signs + place), below = get_words(signs + GUARDED*FITS + place);
+        for (size_t n = 0; n < count; n++) {
+            const vector value = get(rows + n*OBSERVED*ROW*FITS + lane, OBSERVED + guard), zero = {0};
+            words missing = {0};
+            if (weights) {
+                missing = ~missing;
+                for (size_t k = 0; k < OBSERVED; k++)
+                    missing &= (words) (get(weights + lane, n*OBSERVED + k) == zero);
+            }
+            above &= (words) (value > zero) | missing;
+            below &= (words) (value < zero) | missing;
+        }
+        *words_at(signs + place) = above;
+        *words_at(signs + GUARDED*FITS + place) = below;
+    }
+}
+#endif
 
 /* Multiplies rows by their weights. What is missing has no weight, and whatever stands in its row is gone. */
 static HOT void weigh_rows(const real *restrict weights, size_t count, real *restrict rows)
 {
     for (size_t n = 0; n < count; n++) {
         for (size_t c = 0; c < COLUMNS; c++) {
-            real *const values = rows + (n*ROW + OBSERVED + c)*FITS;
+            real *const values = rows + (n*ROW + BEFORE + c)*FITS;
             FITS_LOOP
             for (size_t lane = 0; lane < FITS; lane++) {
                 const real weight = weights[n*FITS + lane];
@@ -63,7 +89,7 @@ INLINE void add_block(size_t height, size_t width, size_t first, size_t second, 
                 s[i][j] = more ? get(sums, place_of(first + i, second + j)) : (vector) {0};
     }
     for (size_t n = 0; n < count; n++) {
-        const real *const row = rows + (n*ROW + OBSERVED)*FITS;
+        const real *const row = rows + (n*ROW + BEFORE)*FITS;
         FEW_ROUNDS
         for (size_t i = 0; i < height; i++) {
             const vector a = get(row, first + i);
@@ -101,15 +127,23 @@ static HOT void add_rows(const real *restrict rows, size_t count, int more, real
 }
 
 /* The sums over samples, whose values lie as [sample][column][FITS]; weights may be NULL. Beyond some samples, those of
-   single precision are taken in double. */
+   single precision are taken in double. Signs are those of the guards, if there are some. */
 static UNUSED void sum_up(const real *parameters, const real *inputs, const real *targets, const real *weights,
-    const real *seeds, size_t samples, real *values, real *rows, double *totals, real *sums)
+    const real *seeds, size_t samples, real *values, real *rows, word *signs, double *totals, real *sums)
 {
     const size_t in_real = NN_BITS == 32 ? SAMPLES_IN_SINGLE : SIZE_MAX;
+#if NN_FIT_GUARDS > 0
+    memset(signs, 255, SIGNS*FITS*sizeof *signs);
+#else
+    (void) signs;
+#endif
     for (size_t n = 0; n < samples; n += ROWS_AT_ONCE) {
         const size_t count = samples - n < ROWS_AT_ONCE ? samples - n : ROWS_AT_ONCE, end = n + count;
         const size_t place = n*OBSERVED*FITS;
         rows_of_samples(parameters, inputs + n*INPUTS*FITS, targets + place, seeds, count, values, rows);
+#if NN_FIT_GUARDS > 0
+        look_at_guards(rows, weights ? weights + place : NULL, count, signs);
+#endif
         if (weights)
             weigh_rows(weights + place, count*OBSERVED, rows);
         add_rows(rows, count*OBSERVED, n%in_real > 0, sums);

@@ -175,6 +175,7 @@ typedef struct {
     double *triangle; /* [free][free]: R of the QR decomposition of the derivatives by the parameters that are not
                          fixed, each divided by sigma and weighted by the robust loss; may be NULL */
     signed char *active; /* of each parameter, -1 or 1 where it is at its lower or upper bound; may be NULL */
+    unsigned char *poles; /* of each guard, 1 where it is 0 or has both signs among the data; may be NULL */
     double cost; /* half the sum of squared residuals, or of what a robust loss makes of them; or the sum of losses */
     double chi2; /* the sum of squared residuals */
     double gradient; /* the largest of the cosines */
@@ -235,6 +236,7 @@ typedef struct {
     uint64_t *data; /* values that are not missing */
     uint64_t *iterations; /* steps that were tried */
     unsigned char *status; /* PENDING at first */
+    unsigned char *poles; /* 1 where a guard is 0 or has both signs among the data; NULL: not wanted */
 } NN(fits);
 
 /* The type of dgemm or sgemm of BLAS in C, with the arguments of Fortran and integers of 32 bits. */

@@ -16,8 +16,9 @@ enum {
     FIT_OUTPUTS = NN_FIT_OUTPUTS,
     SEEDED = FIT_OUTPUTS > 1,
     CURVED = NN_FIT_CURVED,
+    GUARDS = NN_FIT_GUARDS, /* values behind those of a row that are listed above, see guards.h */
     FIT_TARGETS = TARGETS - SEEDED*FIT_OUTPUTS, /* of the program, before its seeds */
-    DERIVATIVES = CURVED ? 1 + 2*FIT_OUTPUTS : FIT_OUTPUTS /* where those by the parameters begin in a row */
+    DERIVATIVES = (CURVED ? 1 + 2*FIT_OUTPUTS : FIT_OUTPUTS) + GUARDS /* where those by the parameters begin in a row */
 };
 
 /* The parts of work memory besides those of memory.h: the rows of a tile, and their seeds. */

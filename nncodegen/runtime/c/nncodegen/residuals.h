@@ -1,11 +1,12 @@
 /* The rows of a problem of least squares at given parameters: residuals, their cost, and the triangle of the Jacobian.
 
-   Needs fit_rows.h and robust.h. Gives evaluate, tell_residuals. */
+   Needs fit_rows.h, guards.h and robust.h. Gives evaluate, tell_residuals. */
 
 #ifndef NNCODEGEN_RESIDUALS_H
 #define NNCODEGEN_RESIDUALS_H
 
 #include "fit_rows.h"
+#include "guards.h"
 #include "robust.h"
 
 /* What the residuals of one output are divided by. */
@@ -60,6 +61,9 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
     const double far = 100*limit;
     *sums = (residual_sums) {0, 0, 0};
     memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
+#if NN_FIT_GUARDS > 0
+    memset(m->seen, 0, sizeof m->seen);
+#endif
     prepare_rows(parameters, run->samples, m->rows);
     for (size_t first = 0; first < run->samples; first += TILE) {
         const size_t count = run->samples - first < TILE ? run->samples - first : TILE;
@@ -68,6 +72,12 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
             rows_of_tile(parameters, run->inputs, first, count, m->rows);
             for (size_t k = 0; output == 0 && k < FIT_OUTPUTS; k++)
                 take_residuals(run, run->robust, first, count, k, m, sums);
+#if NN_FIT_GUARDS > 0
+            if (output == 0)
+                take_guards(count, m);
+            if (!keeps_signs(m))
+                return NOT_FINITE;
+#endif
             if (!(sums->cost <= limit))
                 break;
             take_rows(count, output, m);

@@ -1,0 +1,127 @@
+"""What must not change its sign while a formula is fitted: its denominators.
+
+A fit that steps over a pole lands where no way leads back: V*x/(K + x) from K = 1 to K = -0.5 has a pole among the
+data, and a minimum there that is none of the problem's. So the rows of a fit hold the denominators as well, and a step
+that changes the sign of one of them at a sample is not taken.
+
+The arguments of logarithms, and the bases of roots and other powers that are not whole numbers, need no rows: they make
+the formula NaN where their sign changes, and such a step is not taken either. The base of a power whose exponent is a
+parameter has one, as the exponent may happen to be whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, Symbol, cosh, exp
+
+from nncodegen.ir import SAMPLE, Element, Program, Step, elements
+from nncodegen.ir.functions import bose_einstein, decay, exponential_ratio, sech, sech2, sigmoid, softplus
+from nncodegen.ir.shares import share
+from nncodegen.passes.numbering import Numbering, known_under
+
+POSITIVE = (exp, cosh, decay, sigmoid, softplus, sech, sech2)
+QUOTIENTS = (share, exponential_ratio, bose_einstein)
+"""Functions whose definition is a quotient with a pole. Those of ``ir/quotients.py`` have a limit in its place."""
+
+
+def guards_of(steps: Iterable[Step], program: Program) -> tuple[Expr, ...]:
+    """The denominators in the steps of a formula that depend on its parameters and may have either sign.
+
+    Each is a factor of its own, without powers, and stands there once. Those in a branch of a Piecewise are left out,
+    as they count only where that is taken. A network has none: its formulas are those of layers.
+    """
+    if program.layered:
+        return ()
+    dependent = {tensor.name for tensor in program.parameters}
+    found: dict[Expr, None] = {}
+    for step in steps:
+        for denominator in _denominators(step.expression):
+            for factor in _factors(denominator):
+                if any(element.tensor in dependent for element in elements(factor)) and not _is_positive(factor):
+                    found[-factor if factor.could_extract_minus_sign() else factor] = None
+        if any(operand.tensor in dependent for operand in step.operands):
+            dependent.add(step.target.tensor)
+    return tuple(found)
+
+
+def text_of(guard: Expr) -> str:
+    """A guard as people write it, ``K + x``."""
+    return str(guard.xreplace({element: Symbol(element.tensor, real=True) for element in elements(guard)}))
+
+
+def with_guards(guards: Sequence[Expr], known: Mapping[Element, Element], numbering: Numbering) -> tuple[Element, ...]:
+    """Adds steps for the values of guards at each sample, given what has become of the elements that they read."""
+    results = []
+    for number, guard in enumerate(guards, start=1):
+        own = known_under(Step(Element("guard", (SAMPLE,)), guard), known)
+        value = numbering.define(guard.xreplace(own))
+        results.append(Element(numbering.fresh(f"guard{number}" if len(guards) > 1 else "guard"), (SAMPLE,)))
+        numbering.steps.append(Step(results[-1], value))  # a copy: the value may be an output as well
+    return tuple(results)
+
+
+def _denominators(expression: Expr) -> Iterator[Expr]:
+    """The bases of powers that may be poles, in the order in which they are met."""
+    waiting, seen = [expression], {expression}
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, QUOTIENTS):
+            node = node.definition(*node.args)
+        if isinstance(node, Piecewise):
+            continue
+        if isinstance(node, Pow) and (node.exp.is_negative if node.exp.is_Integer else not node.exp.is_number):
+            yield node.base
+        new = [argument for argument in node.args if argument not in seen]
+        seen.update(new)
+        waiting += reversed(new)
+
+
+def _factors(expression: Expr) -> Iterator[Expr]:
+    """The factors of an expression, without powers: those by which its sign may change."""
+    for factor in Mul.make_args(expression):
+        if isinstance(factor, Mul):
+            yield from _factors(factor)
+        elif isinstance(factor, Pow):
+            yield from _factors(factor.base)
+        else:
+            yield factor
+
+
+def _is_positive(expression: Expr) -> bool:
+    """Whether an expression is above 0 by its form, wherever it is a real number."""
+    signs: dict[Expr, tuple[bool, bool]] = {}
+    waiting = [expression]
+    while waiting:
+        node = waiting[-1]
+        missing = [argument for argument in node.args if argument not in signs]
+        if missing and not isinstance(node, Piecewise):
+            waiting += missing
+            continue
+        signs[waiting.pop()] = _sign(node, signs)
+    return signs[expression][0]
+
+
+def _sign(node: Expr, signs: Mapping[Expr, tuple[bool, bool]]) -> tuple[bool, bool]:
+    """Whether a node is above 0, and whether it is not below, given that of its arguments."""
+    if node.is_number:
+        return bool(node.is_positive), bool(node.is_nonnegative)
+    if isinstance(node, POSITIVE):
+        return True, True
+    if isinstance(node, Abs):
+        return False, True
+    if isinstance(node, Piecewise):
+        return False, False
+    parts = [signs[argument] for argument in node.args]
+    not_below = bool(parts) and all(part[1] for part in parts)
+    if isinstance(node, Add):
+        return not_below and any(part[0] for part in parts), not_below
+    if isinstance(node, Mul):
+        return all(part[0] for part in parts), not_below
+    if isinstance(node, Pow):
+        odd = node.exp.is_Integer and node.exp.is_odd
+        fine = parts[0][1] or not odd
+        return parts[0][0] or (fine and bool(node.exp.is_negative)), fine
+    if isinstance(node, share):
+        return all(part[0] for part in parts), not_below
+    return False, False
