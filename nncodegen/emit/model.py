@@ -12,7 +12,7 @@ from nncodegen.emit.fits import emit_rows
 from nncodegen.emit.groups import GroupEmitter
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
-from nncodegen.emit.names import MARK, identifier
+from nncodegen.emit.names import MARK, identifier, pasted
 from nncodegen.emit.optimizers import emit_rules, own
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter
@@ -31,7 +31,7 @@ def emit_header(schedule: Schedule) -> str:
         f"#ifndef {name}_H",
         f"#define {name}_H",
         "",
-        f"#define NN_MODEL {name}",
+        f"#define NN_MODEL(name) {pasted(schedule.program.name)}",
         f"#define NN_REAL {real}",
     ]
     return "\n".join([*head, *_offers(schedule), '#include "nncodegen/interface.h"', "", "#endif", ""])
@@ -87,13 +87,15 @@ def emit_variants(schedule: Schedule) -> str:
 def emit_module(schedule: Schedule) -> str:
     """What makes a module of Python of the kernel: NAME_module.c."""
     told = [f"    {piece}," for piece in pieces(facts(schedule))]
-    head = ['#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {"]
+    named = f"#define NN_PYTHON_MODULE PyInit_{identifier(schedule.program.name)}"
+    head = [named, '#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {"]
     return _joined(schedule, [*head, *told, "    NULL", "};"])
 
 
 def _joined(schedule: Schedule, lines: list[str]) -> str:
-    name = identifier(schedule.program.name)
-    return "\n".join([HEAD, "", f'#include "{name}.h"', "", f"#define NN_MODEL {name}", *_offers(schedule), *lines, ""])
+    name = schedule.program.name
+    head = [HEAD, "", f'#include "{identifier(name)}.h"', "", f"#define NN_MODEL(name) {pasted(name)}"]
+    return "\n".join([*head, *_offers(schedule), *lines, ""])
 
 
 def _offers(schedule: Schedule) -> list[str]:

@@ -2,6 +2,8 @@
 
 import keyword
 import re
+import shutil
+import subprocess
 
 import pytest
 import sympy
@@ -9,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.emit.names import Names, identifier
+from nncodegen.emit.names import Names, identifier, pasted
 from nncodegen.emit.printer import FUNCTIONS
+from nncodegen.export.c.reserved import TAKEN, check_function
 from nncodegen.targets import RUNTIME
+from tests.support import SUPPORT
 
 AWKWARD = ["if", "lambda", "I", "x[0]", "α", "a; b", "*/ evil();", "", "1", "double", "class", "exp", "n", "count",
            "__import__('os')", '"', "\\", "\n", "match"]  # fmt: skip
@@ -57,6 +61,63 @@ def test_no_word_of_the_runtime_is_free():
     words = {word for path in headers for word in re.findall(r"\b[A-Za-z]\w*\b(?!##)", path.read_text())}
     assert "parameters" in words
     assert not [word for word in words if word.endswith("_")]
+
+
+def preprocessed(text):
+    """What the preprocessor makes of a text in C, line by line."""
+    command = ["gcc", "-E", "-P", "-x", "c", f"-I{RUNTIME}", f"-I{SUPPORT}", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+EVERYTHING = """
+#include <assert.h>
+#include <complex.h>
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <tgmath.h>
+#include "sample.h"
+#include "nncodegen/library.h"
+"""
+"""The headers of models, and more."""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs GCC, which lists macros")
+def test_names_of_models_are_no_macros():
+    """A model may be called what is a macro in any header, ours included, or a word of C: nothing is made of it."""
+    command = ["gcc", "-E", "-dM", "-x", "c", f"-I{RUNTIME}", f"-I{SUPPORT}", "-"]
+    listed = subprocess.run(command, input=EVERYTHING, capture_output=True, text=True, check=True).stdout
+    macros = re.findall(r"#define ([A-Za-z]\w*)", listed)
+    names = [*dict.fromkeys(map(identifier, [*macros, *sorted(TAKEN), "NN", "kernel", "avx2"]))]
+    assert {"sin", "pow", "bool", "true", "double", "isnan"} <= set(names)
+    blocks = [f"#undef NN_MODEL\n#define NN_MODEL(name) {pasted(name)}\n=NN(train)" for name in names]
+    variants = "#undef NN\n#define NN(name) NN_OF_VARIANT(avx2, name)\n"
+    found = preprocessed("\n".join([EVERYTHING, *blocks, variants, *blocks]))
+    expected = [f"={name}_train" for name in names] + [f"={name}_avx2_train" for name in names]
+    assert [line for line in found if line.startswith("=")] == expected
+
+
+@pytest.mark.usefixtures("quick_compiler")
+@pytest.mark.parametrize("name", ["pow", "nncodegen"])
+def test_models_called_as_a_function_and_as_we_are(name):
+    """A model whose name is a macro of ours, or begins ours, is built for every CPU, and its own function works."""
+    x, y, a = sympy.symbols("x y a")
+    module = nn.build(nn.Model(name, x, y, {a: 2}, a * x ** sympy.Rational(7, 3)), march="portable", fit=False)
+    assert module.name == name
+    assert module.predict([2], [[8.0]])[0, 0] == pytest.approx(256, rel=1e-14)
+
+
+def test_a_function_alone_has_no_name_that_is_taken():
+    """A name that C gives to something is refused in words, where the function is called by it alone."""
+    for name in ("sinf", "malloc", "new", "size_t", "signbit", "typeof", "math"):
+        with pytest.raises(nn.ModelError, match="give another name"):
+            check_function(name)
+    check_function("decay_of_light")
 
 
 @pytest.mark.usefixtures("quick_compiler")
