@@ -102,6 +102,19 @@ def test_names_of_models_are_no_macros():
     assert [line for line in found if line.startswith("=")] == expected
 
 
+def test_models_take_no_name_of_the_runtime():
+    """No function or type of the runtime has the name that a model would give to one of its own."""
+    headers = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL) for path in RUNTIME.glob("nncodegen/*.h")]
+    points = (RUNTIME / "nncodegen" / "entry_points.h").read_text()
+    own = {*re.findall(r"\bNN\((\w+)\)", "".join(headers)), *re.findall(r"FUNCTION\([\w *]+, \w*, (\w+),", points)}
+    assert {"fit", "loss", "train_many", "kernel"} <= own
+    defined = re.findall(r"^[a-z][\w *]*?\b(\w+)\(|^\} (\w+);", "\n".join(headers), re.MULTILINE)
+    words = {word for found in defined for word in found if word}
+    assert {"end_fit", "robust_loss"} <= words
+    models = {word.removesuffix(f"_{name}") for word in words for name in own if word.endswith(f"_{name}")}
+    assert {name for name in models if identifier(name) == name} == set(), "add them to OF_RUNTIME"
+
+
 @pytest.mark.usefixtures("quick_compiler")
 @pytest.mark.parametrize("name", ["pow", "nncodegen"])
 def test_models_called_as_a_function_and_as_we_are(name):

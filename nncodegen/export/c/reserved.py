@@ -41,7 +41,7 @@ _OF_REALS = """
     fmin fmod frexp hypot ilogb ldexp lgamma llrint llround log log10 log1p log2 logb lrint lround modf nan nearbyint
     nextafter nexttoward pow remainder remquo rint round scalbln scalbn sin sincos sinh sqrt tan tanh tgamma trunc
     cabs cacos cacosh carg casin casinh catan catanh ccos ccosh cexp cimag clog conj cpow cproj creal csin csinh csqrt
-    ctan ctanh gamma j0 j1 jn y0 y1 yn
+    ctan ctanh finite gamma j0 j1 jn y0 y1 yn
     """.split()
 """Functions of mathematics, each also with an f and an l at its end."""
 

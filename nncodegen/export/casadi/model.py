@@ -222,5 +222,3 @@ def _known(results: Sequence[Result]) -> tuple[Argument, ...]:
 
 def _size(tensors: Sequence[Tensor]) -> int:
     return sum(tensor.size for tensor in tensors)
-
-
