@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nncodegen.emit.groups import GroupEmitter
-from nncodegen.emit.names import pasted
+from nncodegen.emit.names import identifier
 from nncodegen.schedule import LONG, Place, Schedule
 
 STATE, OPTIONS = 3, 5
@@ -22,7 +22,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
     prepares = {f"PREPARES_{kernel.name.upper()}": bool(kernel.prepared) for kernel in schedule.kernels}
     groups: dict[str, Mapping[str, Any]] = {
         "The model: the bits of its numbers, and how many there are of each kind.": {
-            "MODEL(name)": pasted(program.name),
+            "MODEL(name)": f"{identifier(program.name)}_##name",
             "BITS": program.precision[-2:],
             "PARAMETERS": program.parameter_count,
             "INPUTS": sum(tensor.size for tensor in program.inputs),

@@ -12,7 +12,7 @@ from nncodegen.emit.fits import emit_rows
 from nncodegen.emit.groups import GroupEmitter
 from nncodegen.emit.kernels import KernelEmitter
 from nncodegen.emit.lines import Lines
-from nncodegen.emit.names import MARK, identifier, pasted
+from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.optimizers import emit_rules, own
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter
@@ -25,15 +25,8 @@ HEAD = f"/* {MARK}. Do not edit: change the model and build it again. */"
 def emit_header(schedule: Schedule) -> str:
     """The header that programs in C include: NAME.h."""
     name, real = identifier(schedule.program.name), REAL_TYPES[schedule.program.precision][0]
-    head = [
-        HEAD,
-        "",
-        f"#ifndef {name}_H",
-        f"#define {name}_H",
-        "",
-        f"#define NN_MODEL(name) {pasted(schedule.program.name)}",
-        f"#define NN_REAL {real}",
-    ]
+    head = [HEAD, "", f"#ifndef {name}_H", f"#define {name}_H", ""]
+    head += [f"#define NN_MODEL(name) {name}_##name", f"#define NN_REAL {real}"]
     return "\n".join([*head, *_offers(schedule), '#include "nncodegen/interface.h"', "", "#endif", ""])
 
 
@@ -93,8 +86,8 @@ def emit_module(schedule: Schedule) -> str:
 
 
 def _joined(schedule: Schedule, lines: list[str]) -> str:
-    name = schedule.program.name
-    head = [HEAD, "", f'#include "{identifier(name)}.h"', "", f"#define NN_MODEL(name) {pasted(name)}"]
+    name = identifier(schedule.program.name)
+    head = [HEAD, "", f'#include "{name}.h"', "", f"#define NN_MODEL(name) {name}_##name"]
     return "\n".join([*head, *_offers(schedule), *lines, ""])
 
 

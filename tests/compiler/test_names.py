@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.emit.names import Names, identifier, pasted
+from nncodegen.emit.names import Names, identifier
 from nncodegen.emit.printer import FUNCTIONS
 from nncodegen.export.c.reserved import TAKEN, check_function
 from nncodegen.targets import RUNTIME
@@ -95,7 +95,7 @@ def test_names_of_models_are_no_macros():
     macros = re.findall(r"#define ([A-Za-z]\w*)", listed)
     names = [*dict.fromkeys(map(identifier, [*macros, *sorted(TAKEN), "NN", "kernel", "avx2"]))]
     assert {"sin", "pow", "bool", "true", "double", "isnan"} <= set(names)
-    blocks = [f"#undef NN_MODEL\n#define NN_MODEL(name) {pasted(name)}\n=NN(train)" for name in names]
+    blocks = [f"#undef NN_MODEL\n#define NN_MODEL(name) {name}_##name\n=NN(train)" for name in names]
     variants = "#undef NN\n#define NN(name) NN_OF_VARIANT(avx2, name)\n"
     found = preprocessed("\n".join([EVERYTHING, *blocks, variants, *blocks]))
     expected = [f"={name}_train" for name in names] + [f"={name}_avx2_train" for name in names]
