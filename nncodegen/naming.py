@@ -63,7 +63,10 @@ HEADERS = (
 )  # fmt: skip
 """Headers of C libraries, each without its ending: with -I, the model's own would take the place of one."""
 
-TARGETS = ("all", "c", "clean", "edit_cache", "help", "install", "m", "package", "preinstall", "test")
+TARGETS = (
+    "all", "all_build", "c", "clean", "depend", "edit_cache", "help", "install", "list_install_components", "m",
+    "package", "package_source", "preinstall", "rebuild_cache", "run_tests", "test", "zero_check",
+)  # fmt: skip
 """Targets of CMake, and libraries that are linked by such a name."""
 
 

@@ -19,6 +19,10 @@ from typing import NamedTuple
 WRAPPER = "nncodegen_wrapper"
 """The name of the part of a module that is the same for every model, as a file and to the linker."""
 
+OF_RUNTIME = ("begin", "carve", "end", "group_of", "place_of", "robust", "size_of", "nncodegen", WRAPPER)
+"""What names of the runtime begin with that end like an entry point: end_fit would also be the fit of a model called
+end."""
+
 RUNTIME = Path(__file__).parent / "runtime" / "c"
 """The folder of the C that is the same for every model."""
 

@@ -3,7 +3,7 @@
 #ifndef perceptron_H
 #define perceptron_H
 
-#define NN_MODEL perceptron
+#define NN_MODEL(name) perceptron_##name
 #define NN_REAL double
 #define NN_HAS_MANY 1
 #define NN_HAS_FIT 1

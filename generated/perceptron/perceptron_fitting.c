@@ -3,7 +3,7 @@
 #include "perceptron.h"
 
 /* The model: the bits of its numbers, and how many there are of each kind. */
-#define NN_MODEL perceptron
+#define NN_MODEL(name) perceptron_##name
 #define NN_BITS 64
 #define NN_PARAMETERS 7
 #define NN_INPUTS 2

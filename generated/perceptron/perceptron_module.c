@@ -2,10 +2,11 @@
 
 #include "perceptron.h"
 
-#define NN_MODEL perceptron
+#define NN_MODEL(name) perceptron_##name
 #define NN_HAS_MANY 1
 #define NN_HAS_FIT 1
 #define NN_HAS_HESSIAN 1
+#define NN_PYTHON_MODULE PyInit_perceptron
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

@@ -2,7 +2,7 @@
 
 #include "perceptron.h"
 
-#define NN_MODEL perceptron
+#define NN_MODEL(name) perceptron_##name
 #define NN_HAS_MANY 1
 #define NN_HAS_FIT 1
 #define NN_HAS_HESSIAN 1

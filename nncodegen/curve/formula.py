@@ -10,6 +10,7 @@ from sympy import Expr, Symbol
 
 from nncodegen.describe import Model
 from nncodegen.describe.grammar import names_in, parse
+from nncodegen.describe.hints import cut
 from nncodegen.errors import ModelError
 from nncodegen.module import Module
 from nncodegen.pipeline import build_module
@@ -50,19 +51,20 @@ class Formula:
         )
 
 
-def read_formula(formula: str | Expr, columns: Collection[str]) -> Formula:
+def read_formula(formula: str | Expr, columns: Collection[str], given: Collection[str] = ()) -> Formula:
     """The formula in a text, or an expression of SymPy, given the names of all columns: other names are parameters.
 
-    No text is ever evaluated. One process reads a formula once, unless it has read many others since. Raises ModelError
+    ``given`` are names that were given to parameters, with a start or bounds: E is one only if it is among them. No
+    text is ever evaluated. One process reads a formula once, unless it has read many others since. Raises ModelError
     where it cannot be read, or leaves nothing to fit.
     """
     check_kind(formula)
-    return _read(formula, tuple(columns))
+    return _read(formula, tuple(columns), tuple(given))
 
 
 @lru_cache(maxsize=KEPT)
-def _read(formula: str | Expr, columns: tuple[str, ...]) -> Formula:
-    names = names_of(formula)
+def _read(formula: str | Expr, columns: tuple[str, ...], given: tuple[str, ...]) -> Formula:
+    names = names_of(formula, (*columns, *given))
     if isinstance(formula, str):
         expression = parse(formula, {name: Symbol(name) for name in names}, ROLE)
     else:
@@ -71,19 +73,25 @@ def _read(formula: str | Expr, columns: tuple[str, ...]) -> Formula:
     parameters = tuple(name for name in names if name not in columns)
     if not parameters:
         raise ModelError(
-            f"the formula {formula} has no parameters: all its names ({', '.join(used) or 'none'}) are columns"
+            f"the formula {cut(str(formula))} has no parameters: all its names ({', '.join(used) or 'none'}) are "
+            f"columns"
         )
     vanished = [name for name in parameters if Symbol(name) not in expression.free_symbols]
     if vanished:
-        raise ModelError(f"the formula {formula} does not depend on {vanished[0]}: it is {expression} in short")
+        raise ModelError(
+            f"the formula {cut(str(formula))} does not depend on {vanished[0]}: it is {cut(str(expression))} in short"
+        )
     return Formula(expression, used, parameters)
 
 
-def names_of(formula: str | Expr) -> tuple[str, ...]:
-    """All names in a formula: of a text as they first occur, of an expression in the order of the alphabet."""
+def names_of(formula: str | Expr, known: Collection[str] = ()) -> tuple[str, ...]:
+    """All names in a formula: of a text as they first occur, of an expression in the order of the alphabet.
+
+    ``known`` are those of columns, and those that were given to parameters.
+    """
     check_kind(formula)
     if isinstance(formula, str):
-        return names_in(formula, ROLE)
+        return names_in(formula, ROLE, known)
     return tuple(sorted({symbol.name for symbol in formula.free_symbols}))
 
 
@@ -93,19 +101,19 @@ def check_kind(formula: object) -> None:
         raise ModelError(f"a formula is a text or an expression of SymPy, not {type(formula).__name__}")
 
 
-def names_of_columns(formula: str | Expr, count: int) -> tuple[str, ...]:
+def names_of_columns(formula: str | Expr, count: int, given: Collection[str] = ()) -> tuple[str, ...]:
     """What a formula calls columns that have no names: x1, x2, ...; x0, x1, ...; or x, where there is only one.
 
-    Where the formula has both an x0 and the last of x1, x2, ..., the former is a parameter. Raises ValueError where it
-    names none of them, or one more than there are.
+    Where the formula has both an x0 and the last of x1, x2, ..., the former is a parameter. ``given`` are names that
+    were given to parameters. Raises ValueError where it names none of them, or one more than there are.
     """
     check_kind(formula)
-    return _names_of_columns(formula, count)
+    return _names_of_columns(formula, count, tuple(given))
 
 
 @lru_cache(maxsize=KEPT)
-def _names_of_columns(formula: str | Expr, count: int) -> tuple[str, ...]:
-    used = set(names_of(formula))
+def _names_of_columns(formula: str | Expr, count: int, given: tuple[str, ...]) -> tuple[str, ...]:
+    used = set(names_of(formula, (*given, VARIABLE)))
     if count == 1 and VARIABLE in used:
         return (VARIABLE,)
     last, ones = f"{VARIABLE}{count}", tuple(f"{VARIABLE}{number}" for number in range(1, count + 1))
@@ -116,8 +124,9 @@ def _names_of_columns(formula: str | Expr, count: int) -> tuple[str, ...]:
         return zeros
     called = VARIABLE if count == 1 else f"{ones[0]} to {last}"
     raise ValueError(
-        f"the formula {formula} does not tell its parameters from its data: {count} column{'s' * (count > 1)} without "
-        f"names would be {called}; use these names, or give the data as a mapping from names"
+        f"the formula {cut(str(formula))} does not tell its parameters from its data: {count} "
+        f"column{'s' * (count > 1)} without names would be {called}; use these names, or give the data as a "
+        f"mapping from names"
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sympy import Expr
 
 from nncodegen.curve.formula import Formula, module_of, names_of_columns, read_formula
-from nncodegen.curve.start import read_bounds, read_start
+from nncodegen.curve.start import named, read_bounds, read_start
+from nncodegen.describe.hints import cut
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -49,12 +50,13 @@ def curve_fit(
     determine all parameters, pcov is infinite, and a RuntimeWarning says why. Raises ModelError for a formula that
     cannot be read, ValueError for data that do not fit to it, and RuntimeError where the fit fails.
     """
-    names, columns = _columns(formula, x)
-    read = read_formula(formula, names)
+    given = named(p0, bounds, options.get("fixed"))
+    names, columns = _columns(formula, x, given)
+    read = read_formula(formula, names, given)
     if names and not read.columns:
         raise ValueError(
-            f"the formula {formula} uses none of the data, so its parameters cannot be told from them; the data are: "
-            f"{', '.join(names)}"
+            f"the formula {cut(str(formula))} uses none of the data, so its parameters cannot be told from them; the "
+            f"data are: {', '.join(names)}"
         )
     refuse_two_values("p0", p0, options.get("fixed"))
     limits = read_bounds(read.parameters, bounds)
@@ -65,12 +67,12 @@ def curve_fit(
             absolute_sigma=absolute_sigma, bounds=limits, **options,
         )  # fmt: skip
     if not result.converged:
-        raise RuntimeError(f"the fit of {formula} failed: {result.message}")
+        raise RuntimeError(f"the fit of {cut(str(formula))} failed: {result.message}")
     if not np.isfinite(result.covariance).all():
         what = f"the data do not determine {', '.join(result.undetermined)}"
         if result.degrees_of_freedom <= 0 and not result.undetermined:
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
-        warnings.warn(f"the covariance of the parameters of {formula} is infinite: {what}", RuntimeWarning, 2)
+        warnings.warn(f"the covariance of the parameters of {cut(str(formula))} is infinite: {what}", RuntimeWarning, 2)
     return result.parameters, result.covariance
 
 
@@ -84,7 +86,7 @@ def refuse_two_values(role: str, start: Any, fixed: Any) -> None:
             raise ValueError(f"{role} and fixed give different values of {name}: leave it out of {role}")
 
 
-def _columns(formula: str | Expr, x: Any) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+def _columns(formula: str | Expr, x: Any, given: Collection[str]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
     """The names of the data, and the data by their names. Raises ValueError where these cannot be told."""
     if x is None:
         return (), {}
@@ -94,7 +96,7 @@ def _columns(formula: str | Expr, x: Any) -> tuple[tuple[str, ...], Mapping[str,
     if array.ndim not in (1, 2):
         raise ValueError(f"x has the shape {array.shape}; expected (N,), (k, N), or a mapping from names to (N,)")
     rows = array if array.ndim == 2 else (array,)
-    names = names_of_columns(formula, len(rows))
+    names = names_of_columns(formula, len(rows), given)
     return names, dict(zip(names, rows, strict=True))
 
 

@@ -53,6 +53,11 @@ def read_start(names: tuple[str, ...], given: Any, bounds: Bounds | None, role: 
     return array
 
 
+def named(*given: Any) -> tuple[str, ...]:
+    """Return the names of parameters in starts and bounds: those of mappings."""
+    return tuple(dict.fromkeys(str(name) for each in given if isinstance(each, Mapping) for name in each))
+
+
 def check_names(names: tuple[str, ...], given: Mapping[str, Any], role: str) -> None:
     """Raises ModelError for the first name that is no parameter."""
     unknown = next((name for name in given if name not in names), None)

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nncodegen.curve.start import named
 from nncodegen.curve_table.columns import columns_of, require_rows
 from nncodegen.curve_table.equation import read_equation
 from nncodegen.curve_table.groups import Problem, fit_groups, fit_rows
@@ -63,7 +64,7 @@ def _understood(
     console: Console, equation: str, names: Any, sigma: str | None, by: tuple[str, ...], settings: Settings
 ) -> Problem:
     """The problem that is meant, after it was told."""
-    target, formula = read_equation(equation, names)
+    target, formula = read_equation(equation, names, named(settings.start, settings.bounds))
     settings.check(formula)
     _line(console, "fit", f"{target} = {formula.expression}")
     weights = f", with the standard deviations {sigma}" if sigma is not None else ""

@@ -9,9 +9,12 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from inspect import CO_GENERATOR
 from typing import Any
 
@@ -19,6 +22,7 @@ import mpmath
 import sympy
 from sympy import Add, Basic, Expr, Mul, Pow
 
+from nncodegen.describe import hints
 from nncodegen.describe.checks import FUNCTIONS
 from nncodegen.errors import ModelError
 from nncodegen.ir import functions
@@ -55,6 +59,10 @@ NAMES: dict[str, Callable[..., Any]] = {
 _LOGIC = ("And", "Or", "Not", "ITE", "Xor")
 
 CONSTANTS = {"pi": sympy.pi, "E": sympy.E}
+"""Numbers with a name, unless it is that of a symbol."""
+
+EULER = "Euler's number, 2.718"
+"""What E is, in messages."""
 
 MOST_CHARACTERS = 100_000
 """Of a text."""
@@ -78,7 +86,9 @@ one line takes thousands.
 
 
 class _UnreadableError(Exception):
-    """A formula contains something that is not allowed; the message says what."""
+    """A formula contains something that is not allowed; the message says what, ``node`` where."""
+
+    node: ast.AST | None = None
 
 
 class _TooMuchWorkError(BaseException):
@@ -94,7 +104,14 @@ def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # NumPy's scalars, and arrays of one
         value = value.item()
     if isinstance(value, str):
-        return parse(value, symbols, role)
+        expression = parse(value, symbols, role)
+        if "E" not in symbols and re.search(r"(?<![\w.])E(?!\w)", value):
+            warnings.warn(
+                f"{role} has E, which is {EULER}, here: write exp(1) for it; a parameter E has to be given",
+                UserWarning,
+                _outside(),
+            )
+        return expression
     if isinstance(value, Iterable) and not isinstance(value, Basic):  # SymPy would evaluate the texts in it
         return value
     try:
@@ -103,19 +120,47 @@ def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
         raise ModelError(f"{role} is not an expression: {value!r}") from error
 
 
-def names_in(text: str, role: str) -> tuple[str, ...]:
+def names_in(text: str, role: str, known: Collection[str] = ()) -> tuple[str, ...]:
     """The names of the symbols that a formula uses, in the order in which they first occur: no functions, no constants.
 
-    Raises ModelError where the text is not an expression.
+    ``known`` are names that were given to columns or parameters: other names may be those of parameters as well.
+    Raises ModelError where the text is not an expression, or a name could be something else: E, which is a number where
+    it is not known, inf, or one that looks like another name and is written with other letters.
     """
     try:
         tree = _tree(text)
         called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called]
-    except (_UnreadableError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ModelError(f"{role} is not a formula: {_shown(text)} ({error})") from error
-    names.sort(key=lambda node: (node.lineno, node.col_offset))
-    return tuple(dict.fromkeys(node.id for node in names if node.id not in CONSTANTS))
+        inside = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}  # np of np.exp
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called | inside]
+        names.sort(key=lambda node: (node.lineno, node.col_offset))
+        found: dict[str, ast.Name] = {}
+        for node in names:
+            if node.id in known or node.id != "pi":
+                found.setdefault(node.id, node)
+        for name, node in found.items():
+            if name not in known:
+                _check_name(node, {*known, *found})
+    except Exception as error:
+        raise _refused(text, role, error) from error
+    return tuple(found)
+
+
+def _check_name(node: ast.Name, others: Collection[str]) -> None:
+    """Raises _UnreadableError for a name, no column and no given parameter, that could mean something else."""
+    name, message = node.id, ""
+    alike = hints.plain(name)
+    if name == "E":
+        message = f"E is {EULER}: write exp(1) for it; give a parameter another name, or a start or bounds by its name"
+    elif name.lower() in hints.NOT_FINITE:
+        message = hints.about_infinity(name)
+    elif name == "\N{GREEK SMALL LETTER PI}":
+        message = "write pi for the number; a parameter needs another name"
+    elif alike != name and alike in others:
+        message = f"{name} looks like {alike}, but has {hints.foreign(name)}: write them alike"
+    if message:
+        error = _UnreadableError(message)
+        error.node = node
+        raise error
 
 
 def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
@@ -124,23 +169,45 @@ def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
     It consists of numbers, + - * / **, comparisons, and the functions in NAMES. Raises ModelError, which names
     ``role`` and the part that could not be read, or is too large.
     """
-    shown = _shown(text)
     try:
         with _bounded_work():
-            value = _Reader(symbols).read(_tree(text).body)
-    except (_UnreadableError, SyntaxError) as error:
-        raise ModelError(f"{role} is not a formula: {shown} ({error})") from error
-    except _TooMuchWorkError as error:
-        raise ModelError(
-            f"{role} is not a formula: {shown} (it takes too long to read: write it more simply)"
-        ) from error
-    except (RecursionError, MemoryError, OverflowError) as error:
-        raise ModelError(f"{role} is not a formula: {shown} (it is nested too deeply, or too large)") from error
-    except Exception as error:  # whatever SymPy meets
-        raise ModelError(f"{role} is not a formula: {shown} ({type(error).__name__}: {error})") from error
+            tree = _tree(text)
+            value = _Reader(symbols).read(tree.body)
+    except (Exception, _TooMuchWorkError) as error:
+        raise _refused(text, role, error) from error
     if not isinstance(value, Expr):
-        raise ModelError(f"{role} is not a formula: {shown} is not a number for each sample")
+        comma = isinstance(value, tuple) and "; numbers are written with a point, as in 0.5"
+        raise ModelError(f"{role} is not a formula: {hints.shown(text)} is not a number for each sample{comma or ''}")
     return value
+
+
+def _refused(text: str, role: str, error: BaseException) -> ModelError:
+    """The error for a text that cannot be read, with the place where that is known."""
+    text = text.strip()
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        return ModelError(f"{role} is not a formula: {hints.about_syntax(text, error)}")
+    if isinstance(error, _UnreadableError) and isinstance(error.node, ast.expr):
+        return ModelError(f"{role} is not a formula: {error}\n{hints.at_node(text, error.node)}")
+    if isinstance(error, _TooMuchWorkError):
+        why = "it takes too long to read: write it more simply"
+    elif isinstance(error, RecursionError | MemoryError | OverflowError):
+        why = "it is nested too deeply, or too large"
+    elif isinstance(error, _UnreadableError | SyntaxError):
+        why = str(error)
+    else:  # whatever SymPy meets
+        why = f"{type(error).__name__}: {hints.cut(str(error))}"
+    return ModelError(f"{role} is not a formula: {hints.shown(text)} ({why})")
+
+
+def _outside() -> int:
+    """How far up the first caller outside of nncodegen is, as warnings count."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] in (
+        "nncodegen",
+        "contextlib",
+    ):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _tree(text: str) -> ast.Expression:
@@ -148,11 +215,6 @@ def _tree(text: str) -> ast.Expression:
     if len(text) > MOST_CHARACTERS:
         raise _UnreadableError(f"it has more than {MOST_CHARACTERS:,} characters")
     return ast.parse(text.strip(), mode="eval")
-
-
-def _shown(text: str) -> str:
-    """A text, or its beginning, as messages quote it."""
-    return repr(text if len(text) <= 200 else f"{text[:200]}...")
 
 
 @contextmanager
@@ -191,13 +253,17 @@ class _Reader:
         self.sizes: dict[Any, int] = {}
 
     def read(self, node: ast.AST) -> Any:
-        """The value of a node: an expression, a condition, or a tuple of them."""
-        value = self._value(node)
-        if isinstance(value, Basic):
-            if self._size(value) > MOST_NODES:
-                raise _UnreadableError("it is too long when shared parts are written out")
-            for factor in Mul.make_args(value) if isinstance(value, Expr) else ():
-                _check_number(factor)
+        """The value of a node: an expression, a condition, or a tuple of them. An error tells the innermost node."""
+        try:
+            value = self._value(node)
+            if isinstance(value, Basic):
+                if self._size(value) > MOST_NODES:
+                    raise _UnreadableError("it is too long when shared parts are written out")
+                for factor in Mul.make_args(value) if isinstance(value, Expr) else ():
+                    _check_number(factor)
+        except _UnreadableError as error:
+            error.node = error.node or node
+            raise
         return value
 
     def _value(self, node: ast.AST) -> Any:
@@ -211,8 +277,7 @@ class _Reader:
                 return sympy.Float(value)
             case ast.Name(id=name):
                 if name not in self.known:
-                    hint = f"; {name} is a function: write {name}(...)" if name in NAMES else ""
-                    raise _UnreadableError(f"{name} is none of {', '.join(self.symbols)}{hint}")
+                    raise _UnreadableError(hints.about_name(name, self.symbols, NAMES))
                 return self.known[name]
             case ast.BinOp(op=ast.Add() | ast.Sub()):
                 return self._sum(node)
@@ -226,7 +291,7 @@ class _Reader:
                 return tuple(self.read(part) for part in parts)
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
                 if name not in NAMES:
-                    raise _UnreadableError(f"there is no function {name}")
+                    raise _UnreadableError(hints.about_call(name, self.symbols, NAMES))
                 values = [self.read(argument) for argument in arguments]
                 wanted = sympy.logic.boolalg.Boolean if name in _LOGIC else tuple if name == "Piecewise" else Expr
                 if not all(isinstance(value, wanted) for value in values):
@@ -235,7 +300,7 @@ class _Reader:
                 for value in values:  # SymPy writes most functions with exponentials
                     _check_power(_TWO if name == "exp2" else sympy.E, value)
                 return NAMES[name](*values)
-        raise _UnreadableError(f"{ast.unparse(node)!r} is not allowed here")
+        raise _UnreadableError(hints.about_node(node, NAMES))
 
     def _sum(self, node: ast.AST) -> Any:
         """A sum, however many terms it has."""
@@ -275,7 +340,7 @@ def _check_number(value: Expr) -> None:
     """Raises _UnreadableError for a constant that is not real, too large for a double, or not to be told from 0."""
     if isinstance(value, sympy.Rational):
         _check_digits(value.p, value.q)
-    if value.free_symbols:
+    if _has_symbols(value):
         if isinstance(value, Pow) and isinstance(value.exp, sympy.Rational):
             _check_number(value.exp)
         return
@@ -313,11 +378,27 @@ def _check_power(base: Any, exponent: Any) -> None:
     """
     terms = Add.make_args(exponent) if isinstance(exponent, Expr) else ()
     for term in terms:
-        factors = term.as_coeff_Mul()[1].as_ordered_factors()
-        alone = not any(factor.free_symbols for factor in factors if not factor.has(sympy.log))  # but for logarithms
-        bases = [base, *(logarithm.args[0] for logarithm in term.atoms(sympy.log) if alone)]
+        bases, logarithms = [base], _logarithms(term)
+        if logarithms:
+            factors = term.as_coeff_Mul()[1].as_ordered_factors()
+            others = [factor for factor in factors if not _logarithms(factor)]
+            if not any(factor.free_symbols for factor in others):
+                bases += [logarithm.args[0] for logarithm in logarithms]
         if max(map(_digits, bases)) * _coefficient(term) > MOST_DIGITS:
             raise _UnreadableError("a power has more than a thousand digits")
+
+
+@lru_cache(maxsize=MOST_NODES)
+def _has_symbols(value: Basic) -> bool:
+    """Whether an expression is no constant; every part of it is looked at once, however often it is read."""
+    return any(map(_has_symbols, value.args)) if value.args else bool(value.free_symbols)
+
+
+@lru_cache(maxsize=MOST_NODES)
+def _logarithms(value: Basic) -> frozenset[Basic]:
+    """The logarithms in an expression, of which every part is looked at once, however often it is read."""
+    own = frozenset([value] if isinstance(value, sympy.log) else [])
+    return own.union(*map(_logarithms, value.args))
 
 
 def _compare(relation: Any, a: Any, b: Any) -> Any:

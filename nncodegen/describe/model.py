@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sympy import Add, Expr, Pow, Symbol
 
 from nncodegen.describe.checks import bounded, check_expression, check_name
-from nncodegen.describe.grammar import as_expression
+from nncodegen.describe.grammar import CONSTANTS, as_expression
+from nncodegen.describe.hints import listed
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
@@ -21,29 +22,30 @@ from nncodegen.notebook import model_html, model_latex
 class Model:
     """Any formula: ``output`` and ``loss`` as expressions of inputs, targets and parameters.
 
-    inputs and targets are symbols, one for each column of X and of Y. parameters maps symbols to their initial
-    values; those that occur in the output may be given by name. output is an expression, or a tuple of them; without
-    one, the loss is the output. The loss is that of one sample: training minimizes its mean over the samples. Without
-    one, it is the sum of (output - target)**2 over the outputs: a problem of least squares, which ``fit`` solves. A
-    formula without inputs and targets is minimized as it stands. optimizers are additional update rules. Raises
-    ModelError, which names the symbol or the expression that is wrong.
+    inputs and targets are symbols, one for each column of X and of Y, or names, as a list or a text such as "x1 x2".
+    parameters maps symbols to their initial values; those that occur in the output may be given by name. output is an
+    expression, a text, or a tuple of them; without one, the loss is the output. The loss is that of one sample:
+    training minimizes its mean over the samples. Without one, it is the sum of (output - target)**2 over the outputs: a
+    problem of least squares, which ``fit`` solves. A formula without inputs and targets is minimized as it stands.
+    optimizers are additional update rules. Raises ModelError, which names the symbol or the expression that is wrong.
     """
 
     @bounded("the model")
     def __init__(
         self,
         name: str,
-        inputs: Sequence[Symbol] | Symbol = (),
-        targets: Sequence[Symbol] | Symbol = (),
+        inputs: Sequence[Symbol | str] | Symbol | str = (),
+        targets: Sequence[Symbol | str] | Symbol | str = (),
         parameters: Mapping[Symbol | str, float] | None = None,
-        output: Expr | Sequence[Expr] | None = None,
-        loss: Expr | None = None,
+        output: Expr | str | Sequence[Expr | str] | None = None,
+        loss: Expr | str | None = None,
         optimizers: Sequence[Optimizer] = (),
     ) -> None:
         self.name = check_name(name, "the name of a model")
-        self.inputs = _symbols(inputs, "inputs")
-        self.targets = _symbols(targets, "targets")
-        self.parameters = _parameters(parameters, name, (output, loss))
+        known = _Known((output, loss))
+        self.inputs = _symbols(inputs, "inputs", known)
+        self.targets = _symbols(targets, "targets", known)
+        self.parameters = _parameters(parameters, name, known)
         self._check_names()
         symbols = (*self.inputs, *self.targets, *self.parameters)
         if loss is None and (output is None or not self.targets):
@@ -58,6 +60,7 @@ class Model:
         role = f"the {'loss' if output is None else 'output'} of {name}"
         self.outputs = tuple(_expression(value, symbols, role) for value in outputs)
         self.loss = self._squares() if loss is None else _expression(loss, symbols, f"the loss of {name}")
+        self._check_constants()
         for value in self.outputs if output is not None else ():
             for symbol in self.targets:
                 if symbol in value.free_symbols:
@@ -127,6 +130,19 @@ class Model:
         factor, rest = self.loss.as_coeff_Mul()
         return bool(factor > 0 and rest in squares)
 
+    def _check_constants(self) -> None:
+        """Raises ModelError if a symbol occurs nowhere, but a number of SymPy's with its name does: E or pi."""
+        formulas = (*self.outputs, self.loss)
+        for symbol in (*self.inputs, *self.parameters):
+            constant = CONSTANTS.get(symbol.name)
+            if constant is None or any(symbol in formula.free_symbols for formula in formulas):
+                continue
+            if any(formula.has(constant) for formula in formulas):
+                raise ModelError(
+                    f"{self.name} has {symbol.name} as a symbol, but its formula has SymPy's number {symbol.name} "
+                    f"({float(constant):.4}) in its place: write it with Symbol({symbol.name!r}), or as a text"
+                )
+
     def _check_names(self) -> None:
         roles: dict[str, str] = {}
         for role in ("inputs", "targets", "parameters"):
@@ -152,24 +168,59 @@ def _of_outputs(outputs: Sequence[Element], formulas: Sequence[Expr], others: Se
     return None if written.has(*others) else written
 
 
-def _symbols(given: Any, role: str) -> tuple[Symbol, ...]:
+class _Known:
+    """The symbols of formulas, which may be given as texts: what names stand for."""
+
+    def __init__(self, formulas: Sequence[Any]) -> None:
+        self._parts = [
+            part for formula in formulas for part in (formula if isinstance(formula, tuple | list) else [formula])
+        ]
+        self._symbols = {
+            symbol.name: symbol for part in self._parts if isinstance(part, Expr) for symbol in part.free_symbols
+        }
+
+    def symbol(self, name: str) -> Symbol:
+        """The symbol that a name stands for: that of the formulas, or a new one."""
+        return self._symbols.get(name) or Symbol(name)
+
+    def check(self, name: str) -> None:
+        """Raises ModelError for a parameter, given by its name, that does not occur in the formulas."""
+        texts = [part for part in self._parts if isinstance(part, str)]
+        number = CONSTANTS.get(name)
+        if name in self._symbols or any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for text in texts):
+            return
+        if number is not None and any(isinstance(part, Expr) and part.has(number) for part in self._parts):
+            return  # _check_constants says more
+        there = listed(sorted(self._symbols)) if self._symbols else "no symbols"
+        raise ModelError(f"the parameter {name!r} occurs neither in the output nor in the loss; there: {there}")
+
+
+def _symbols(given: Any, role: str, known: _Known) -> tuple[Symbol, ...]:
+    """The symbols that are given, or the names of which are, each as a text or all in one."""
+    wrong = f"{role} must be symbols, such as sympy.Symbol('x'), or names, such as 'x', not "
     if not isinstance(given, Symbol | Iterable):
-        raise ModelError(f"{role} must be symbols, such as sympy.Symbol('x'), not {given!r}")
-    symbols = (given,) if isinstance(given, Symbol) else tuple(given)
-    for symbol in symbols:
-        if not isinstance(symbol, Symbol):
-            raise ModelError(f"{role} must be symbols, such as sympy.Symbol('x'), not {symbol!r}")
-        check_name(symbol.name, f"a name of the {role}")
-    return symbols
+        raise ModelError(f"{wrong}{given!r}")
+    if isinstance(given, str):
+        given = re.split(r"[\s,]+", given.strip(" ,"))
+    symbols = []
+    for each in (given,) if isinstance(given, Symbol) else given:
+        if not isinstance(each, Symbol | str) or not each:
+            raise ModelError(f"{wrong}{each!r}")
+        symbols.append(known.symbol(each) if isinstance(each, str) else each)
+        check_name(symbols[-1].name, f"a name of the {role}")
+    return tuple(symbols)
 
 
-def _parameters(given: Mapping[Symbol | str, float] | None, name: str, formulas: Sequence[Any]) -> dict[Symbol, float]:
+def _parameters(given: Mapping[Symbol | str, float] | None, name: str, known: _Known) -> dict[Symbol, float]:
     if not given:
         raise ModelError(f"{name} has no parameters: give parameters={{symbol: initial value, ...}}")
     if not isinstance(given, Mapping):
         raise ModelError(f"parameters must map symbols to initial values, not be a {type(given).__name__}")
     values = {}
-    for symbol, value in zip(_symbols(_named(given, formulas), "parameters"), given.values(), strict=True):
+    for key in given:
+        if isinstance(key, str) and key:
+            known.check(key)
+    for symbol, value in zip(_symbols(list(given), "parameters", known), given.values(), strict=True):
         try:
             values[symbol] = float(value)
         except (TypeError, ValueError, OverflowError) as error:
@@ -177,21 +228,6 @@ def _parameters(given: Mapping[Symbol | str, float] | None, name: str, formulas:
         if not math.isfinite(values[symbol]):
             raise ModelError(f"the initial value of {symbol.name} must be finite, not {value!r}")
     return values
-
-
-def _named(given: Iterable[Any], formulas: Sequence[Any]) -> Iterator[Any]:
-    """The symbols that names stand for: those of the formulas. Raises ModelError for names that do not occur there."""
-    parts = [part for formula in formulas for part in (formula if isinstance(formula, tuple | list) else [formula])]
-    found = {symbol.name: symbol for part in parts if isinstance(part, Expr) for symbol in part.free_symbols}
-    texts = [part for part in parts if isinstance(part, str)]
-    for key in given:
-        if not isinstance(key, str) or key in found or not key:
-            yield found.get(key, key)
-        elif any(re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) for text in texts):
-            yield Symbol(key)
-        else:
-            there = ", ".join(sorted(found)) or "no symbols"
-            raise ModelError(f"the parameter {key!r} occurs neither in the output nor in the loss; there: {there}")
 
 
 def _expression(value: Any, symbols: Sequence[Symbol], role: str) -> Expr:

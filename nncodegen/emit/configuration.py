@@ -22,7 +22,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
     prepares = {f"PREPARES_{kernel.name.upper()}": bool(kernel.prepared) for kernel in schedule.kernels}
     groups: dict[str, Mapping[str, Any]] = {
         "The model: the bits of its numbers, and how many there are of each kind.": {
-            "MODEL": identifier(program.name),
+            "MODEL(name)": f"{identifier(program.name)}_##name",
             "BITS": program.precision[-2:],
             "PARAMETERS": program.parameter_count,
             "INPUTS": sum(tensor.size for tensor in program.inputs),

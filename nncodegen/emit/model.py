@@ -25,15 +25,8 @@ HEAD = f"/* {MARK}. Do not edit: change the model and build it again. */"
 def emit_header(schedule: Schedule) -> str:
     """The header that programs in C include: NAME.h."""
     name, real = identifier(schedule.program.name), REAL_TYPES[schedule.program.precision][0]
-    head = [
-        HEAD,
-        "",
-        f"#ifndef {name}_H",
-        f"#define {name}_H",
-        "",
-        f"#define NN_MODEL {name}",
-        f"#define NN_REAL {real}",
-    ]
+    head = [HEAD, "", f"#ifndef {name}_H", f"#define {name}_H", ""]
+    head += [f"#define NN_MODEL(name) {name}_##name", f"#define NN_REAL {real}"]
     return "\n".join([*head, *_offers(schedule), '#include "nncodegen/interface.h"', "", "#endif", ""])
 
 
@@ -87,13 +80,15 @@ def emit_variants(schedule: Schedule) -> str:
 def emit_module(schedule: Schedule) -> str:
     """What makes a module of Python of the kernel: NAME_module.c."""
     told = [f"    {piece}," for piece in pieces(facts(schedule))]
-    head = ['#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {"]
+    named = f"#define NN_PYTHON_MODULE PyInit_{identifier(schedule.program.name)}"
+    head = [named, '#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {"]
     return _joined(schedule, [*head, *told, "    NULL", "};"])
 
 
 def _joined(schedule: Schedule, lines: list[str]) -> str:
     name = identifier(schedule.program.name)
-    return "\n".join([HEAD, "", f'#include "{name}.h"', "", f"#define NN_MODEL {name}", *_offers(schedule), *lines, ""])
+    head = [HEAD, "", f'#include "{name}.h"', "", f"#define NN_MODEL(name) {name}_##name"]
+    return "\n".join([*head, *_offers(schedule), *lines, ""])
 
 
 def _offers(schedule: Schedule) -> list[str]:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula
 from nncodegen.curve.interface import refuse_two_values
-from nncodegen.curve.start import read_bounds, read_start
+from nncodegen.curve.start import named, read_bounds, read_start
 from nncodegen.export import Exportable
 
 
@@ -153,15 +153,15 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             names = [f"x{number}" for number in range(1, count + 1)]
             terms = " + ".join(f"b{number}*{name}" for number, name in enumerate(names, 1))
             return read_formula(f"b0 + {terms}", names), list(range(count))
-        names = list(getattr(self, "feature_names_in_", ()))
+        names, given = list(getattr(self, "feature_names_in_", ())), named(self.start, self.bounds, self.fixed)
         if not names:
-            names = list(names_of_columns(self.formula, count))
-        elif not set(names).intersection(names_of(self.formula)):
+            names = list(names_of_columns(self.formula, count, given))
+        elif not set(names).intersection(names_of(self.formula, (*names, *given))):
             raise ValueError(
                 f"the formula {self.formula} uses none of the features, so its parameters cannot be told from them; "
                 f"the features are: {', '.join(names)}"
             )
-        formula = read_formula(self.formula, names)
+        formula = read_formula(self.formula, names, given)
         return formula, [names.index(name) for name in formula.columns]
 
     def __getstate__(self) -> Any:

@@ -3,6 +3,9 @@
 ``sin_quotient(z)`` is sin(z)/z, and so on. Near 0 their derivatives are computed by Taylor series, since
 (f'(z) - f(z)/z)/z loses its digits there. The same holds for Langevin's function, a difference of two poles.
 
+``tanh_over(c, u)`` is tanh(c*u)/u, and ``over_sinh(c, u)`` is u/sinh(c*u). Written as c*q(c*u), with the quotient q,
+they would have derivatives by c that are sums, q + c*u*q', of which nothing is left far out.
+
 Functions of the C library are called everywhere, and their results multiplied by 1 or 0: inside a branch, the compiler
 would not call them for whole vectors.
 """
@@ -18,7 +21,7 @@ from sympy import Abs, Dummy, Eq, Expr, Piecewise, Rational, S
 from sympy.codegen.cfunctions import expm1, log1p
 
 from nncodegen.ir import functions
-from nncodegen.ir.functions import StableFunction
+from nncodegen.ir.functions import StableFunction, bose_einstein
 
 NEAR = Rational(1, 4)
 """The series is used where abs(z) is below this."""
@@ -85,6 +88,85 @@ class Slope(StableFunction):
 
     def fdiff(self, argindex: int = 1) -> Expr:
         return _slope(self.numerator, self.order + 1)(*self.args)
+
+
+class Over(StableFunction):
+    """f(c*u)/u, derived ``order`` = n times by u: c**(n + 1) times the derivative of f(z)/z at z = c*u.
+
+    Its derivative by c is that of f'(c*u), taken n times by u.
+    """
+
+    nargs = 2
+    numerator: Any
+    order: int
+
+    @classmethod
+    def _of_quotient(cls) -> Any:
+        return _slope(cls.numerator, cls.order) if cls.order else QUOTIENTS[cls.numerator]
+
+    @classmethod
+    def definition(cls, c: Expr, u: Expr) -> Expr:
+        return c ** (cls.order + 1) * cls._of_quotient().definition(c * u)
+
+    @classmethod
+    def stable(cls, c: Expr, u: Expr) -> Expr:
+        return c ** (cls.order + 1) * cls._of_quotient()(c * u)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        c, u = self.args
+        if argindex == 2:
+            return over(self.numerator, self.order + 1)(c, u)
+        return c**self.order * _differentiated(self.numerator, self.order + 1, c * u)
+
+
+class Under(StableFunction):
+    """u/f(c*u): its derivatives keep their digits, and do not overflow, where f grows like an exponential."""
+
+    nargs = 2
+    denominator: Any
+
+    @classmethod
+    def definition(cls, c: Expr, u: Expr) -> Expr:
+        return 1 / (c * QUOTIENTS[cls.denominator].definition(c * u))
+
+    @classmethod
+    def stable(cls, c: Expr, u: Expr) -> Expr:
+        return 1 / (c * QUOTIENTS[cls.denominator](c * u))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        c, u = self.args
+        z, function = c * u, self.denominator
+        quotient = QUOTIENTS[function]
+        if argindex == 2:
+            growing = function in GROWING
+            return _under_slope(function)(z) if growing else -_slope(function, 1)(z) / quotient(z) ** 2
+        divisor = GROWING[function][0](z) if function in GROWING else quotient(z) ** 2 / _differentiated(function, 1, z)
+        return -1 / (c**2 * divisor)
+
+
+class UnderSlope(StableFunction):
+    """The derivative of z/f(z), for a function f that grows like an exponential."""
+
+    nargs = 1
+    denominator: Any
+
+    @classmethod
+    def definition(cls, z: Expr) -> Expr:
+        quotient = QUOTIENTS[cls.denominator]
+        return -_slope(cls.denominator, 1).definition(z) / quotient.definition(z) ** 2
+
+    @classmethod
+    def stable(cls, z: Expr) -> Expr:
+        near = Piecewise((S.One, Abs(z) < 1), (S.Zero, True))
+        inner = Piecewise((z, Abs(z) < 1), (S.Zero, True))
+        outer = Piecewise((S.One, Abs(z) < 1), (z, True))
+        value = -_slope(cls.denominator, 1)(inner) / QUOTIENTS[cls.denominator](inner) ** 2
+        return near * value + (1 - near) * GROWING[cls.denominator][1](outer)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        (z,) = self.args
+        quotient, slope, curvature = QUOTIENTS[self.denominator](z), *(_slope(self.denominator, n)(z) for n in (1, 2))
+        return (2 * slope**2 / quotient - curvature) / quotient**2
 
 
 class expm1_excess(StableFunction):
@@ -239,6 +321,27 @@ def _slope(function: type[Expr], order: int) -> type[Slope]:
     return type(name, (Slope,), {"__doc__": told, "numerator": function, "order": order})
 
 
+@lru_cache
+def over(function: type[Expr], order: int = 0) -> type[Over]:
+    """The function of c and u that is f(c*u)/u, derived ``order`` times by u."""
+    name = f"{function.__name__}_over" + ("" if not order else f"_slope_{order}")
+    told = f"{function.__name__}(c*u)/u" + (f", derived {order} times by u." if order else ".")
+    return type(name, (Over,), {"__doc__": told, "numerator": function, "order": order})
+
+
+@lru_cache
+def under(function: type[Expr]) -> type[Under]:
+    """The function of c and u that is u/f(c*u)."""
+    told = f"u/{function.__name__}(c*u)."
+    return type(f"over_{function.__name__}", (Under,), {"__doc__": told, "denominator": function})
+
+
+@lru_cache
+def _under_slope(function: type[Expr]) -> type[UnderSlope]:
+    told = f"The derivative of z/{function.__name__}(z)."
+    return type(f"over_{function.__name__}_slope", (UnderSlope,), {"__doc__": told, "denominator": function})
+
+
 BY_C = (
     sympy.sin,
     sympy.tan,
@@ -261,3 +364,15 @@ QUOTIENTS: dict[type[Expr], type[Quotient]] = {
     function: _quotient(function) for function in (*BY_C, expm1_excess, spherical_bessel)
 }
 """From functions with f(0) = 0 to their quotients f(z)/z."""
+
+GROWING: dict[type[Expr], tuple[Callable[[Expr], Expr], Callable[[Expr], Expr]]] = {
+    expm1: (
+        lambda z: QUOTIENTS[expm1](z) * QUOTIENTS[expm1](-z),
+        lambda z: bose_einstein(z) * (1 + z * bose_einstein(-z)),
+    ),
+    sympy.sinh: (
+        lambda z: QUOTIENTS[sympy.sinh](z) * QUOTIENTS[functions.tanh](z),
+        lambda z: (1 - z / functions.tanh(z)) / sympy.sinh(z),
+    ),
+}
+"""Functions f that grow like an exponential -> f(z)**2/(z**2*f'(z)), and the derivative of z/f(z) far from 0."""

@@ -289,11 +289,13 @@ ZERO = ONE.assign(s=np.where(ONE.index == 6, 0, ONE["s"]))
     (ONE, [EQUATION, "--starts", "9", "--bounds", "a=0:1,b=0:"], "--starts spreads starting points within bounds, and"),
 ], ids=str)  # fmt: skip
 def test_bad_input(run, frame, arguments, message):
-    """Each has its own message, which is one line, and the exit code 1."""
+    """Each has its own message, which is one line, at most with the place in a formula, and the exit code 1."""
     done = run(frame, *arguments)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert message in done.stderr.splitlines()[-1]
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert message in error
+    place = done.stderr.split(error)[1].strip("\n").splitlines()
+    assert not place or (len(place), place[1].strip()) == (2, "^")
     assert "Traceback" not in done.stderr
 
 

@@ -4,10 +4,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+import sympy
 
+import nncodegen as nn
 from tests.support.built import built
 from tests.support.compilers import QUICK_AND_STRICT
-from tests.support.limits import FORMULAS, Limits, model_of
+from tests.support.limits import FORMULAS, Limits, a, b, model_of, x
 
 DISTANCES = [0.0, 1e-300, 1e-30, 1e-8, 1e-3, 0.2, 0.7, 2.0]
 CHOSEN = ["hill", "logistic", "weibull", "power_log", "power_log_twice", "power_log_less", "sinc", "sinc_square",
@@ -48,6 +50,31 @@ def test_limits(name, precision, monkeypatch):
         loss, found = module.loss_and_gradient(numbers, [row])
         assert [predicted, loss] == pytest.approx([value] * 2, rel=rel, abs=tiny), row
         assert found == pytest.approx(gradient, rel=rel, abs=max(rel * np.max(np.abs(gradient)), tiny)), row
+
+
+QUOTIENTS = ["tan", "tan_below", "erf", "asin", "sine_sine", "sinh_sinh", "tanh_sine", "growth_sine", "sine_growth",
+             "growth_growth", "log_sine", "log_growth_square", "products", "cosine_sine", "asinh_erf"]  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
+def test_quotients_of_functions(precision, monkeypatch):
+    """Quotients of two functions that are 0 at 0 have their values and derivatives there, and at any distance."""
+    monkeypatch.setenv("CC", QUICK_AND_STRICT)
+    outputs = [FORMULAS[name][0] for name in QUOTIENTS]
+    targets = sympy.symbols(f"y:{len(outputs)}")
+    module = built(nn.Model("quotients", x, targets, {a: 0.75, b: 0.5}, outputs), precision, fit=True)
+    rel = 40 * float(np.finfo(precision).eps)
+    for name, formula in zip(QUOTIENTS, outputs, strict=True):
+        number = QUOTIENTS.index(name)
+        symbols = [symbol for symbol in (a, b) if formula.has(symbol)]
+        assert list(FORMULAS[name][1]) == symbols
+        limits = limits_of(name)
+        for at in np.array([0.0, 1e-300, 1e-30, 1e-8, 1e-3, 0.2, 0.7, 1.5], precision):
+            value, gradient, _ = limits([{a: 0.75, b: 0.5}[symbol] for symbol in symbols], float(at))
+            found = module.jacobian([0.75, 0.5], [[at]])[0, number]
+            assert module.predict([0.75, 0.5], [[at]])[0, number] == pytest.approx(value, rel=rel), (name, at)
+            by = [found[[a, b].index(symbol)] for symbol in symbols]
+            assert by == pytest.approx(gradient, rel=rel, abs=rel * np.max(np.abs(gradient))), (name, at)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

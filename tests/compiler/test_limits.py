@@ -39,6 +39,25 @@ def test_next_to_the_smallest_numbers(name):
         assert found == pytest.approx(expected, rel=1e-13, abs=max(1e-13 * np.max(np.abs(expected)), 1e-300))
 
 
+FAR = {
+    "tanh": [-28.0, 9.0, 19.0, 40.0, 60.0], "decay": [9.0, 40.0, 300.0], "growth": [-9.0, -40.0, -300.0, 300.0],
+    "planck": [-40.0, 9.0, 40.0, 300.0], "sinh": [-300.0, 9.0, 40.0, 300.0], "erf": [2.0, 5.0, 9.0], "atan": [1e6],
+    "sinh_sinh": [9.0, 40.0, 300.0], "growth_growth": [-40.0, 9.0, 40.0, 300.0], "tanh_sine": [9.0, 40.0],
+    "sine_growth": [9.0, 40.0], "asinh_erf": [9.0], "log": [1e6],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_far_out(name):
+    """Far from the hole each derivative has its own digits, however small it is beside the value."""
+    numbers = list(FORMULAS[name][1].values())
+    for at in FAR[name]:
+        value, gradient, _ = evaluated(name)(numbers, at)
+        expected = limits(name)(numbers, at)
+        assert value == pytest.approx(expected[0], rel=1e-13, abs=1e-300)
+        assert gradient == pytest.approx(expected[1], rel=4e-14 + 1e-15 * min(abs(at), 300), abs=1e-300), at
+
+
 POWERS = [name for name, (_, values) in FORMULAS.items() if b in values and name not in ("root", "lower_power_log")]
 
 

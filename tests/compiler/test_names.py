@@ -2,6 +2,8 @@
 
 import keyword
 import re
+import shutil
+import subprocess
 
 import pytest
 import sympy
@@ -11,7 +13,9 @@ from hypothesis import strategies as st
 import nncodegen as nn
 from nncodegen.emit.names import Names, identifier
 from nncodegen.emit.printer import FUNCTIONS
+from nncodegen.export.c.reserved import TAKEN, check_function
 from nncodegen.targets import RUNTIME
+from tests.support import SUPPORT
 
 AWKWARD = ["if", "lambda", "I", "x[0]", "α", "a; b", "*/ evil();", "", "1", "double", "class", "exp", "n", "count",
            "__import__('os')", '"', "\\", "\n", "match"]  # fmt: skip
@@ -57,6 +61,76 @@ def test_no_word_of_the_runtime_is_free():
     words = {word for path in headers for word in re.findall(r"\b[A-Za-z]\w*\b(?!##)", path.read_text())}
     assert "parameters" in words
     assert not [word for word in words if word.endswith("_")]
+
+
+def preprocessed(text):
+    """What the preprocessor makes of a text in C, line by line."""
+    command = ["gcc", "-E", "-P", "-x", "c", f"-I{RUNTIME}", f"-I{SUPPORT}", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+EVERYTHING = """
+#include <assert.h>
+#include <complex.h>
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <tgmath.h>
+#include "sample.h"
+#include "nncodegen/library.h"
+"""
+"""The headers of models, and more."""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs GCC, which lists macros")
+def test_names_of_models_are_no_macros():
+    """A model may be called what is a macro in any header, ours included, or a word of C: nothing is made of it."""
+    command = ["gcc", "-E", "-dM", "-x", "c", f"-I{RUNTIME}", f"-I{SUPPORT}", "-"]
+    listed = subprocess.run(command, input=EVERYTHING, capture_output=True, text=True, check=True).stdout
+    macros = re.findall(r"#define ([A-Za-z]\w*)", listed)
+    names = [*dict.fromkeys(map(identifier, [*macros, *sorted(TAKEN), "NN", "kernel", "avx2"]))]
+    assert {"sin", "pow", "bool", "true", "double", "isnan"} <= set(names)
+    blocks = [f"#undef NN_MODEL\n#define NN_MODEL(name) {name}_##name\n=NN(train)" for name in names]
+    variants = "#undef NN\n#define NN(name) NN_OF_VARIANT(avx2, name)\n"
+    found = preprocessed("\n".join([EVERYTHING, *blocks, variants, *blocks]))
+    expected = [f"={name}_train" for name in names] + [f"={name}_avx2_train" for name in names]
+    assert [line for line in found if line.startswith("=")] == expected
+
+
+def test_models_take_no_name_of_the_runtime():
+    """No function or type of the runtime has the name that a model would give to one of its own."""
+    headers = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL) for path in RUNTIME.glob("nncodegen/*.h")]
+    points = (RUNTIME / "nncodegen" / "entry_points.h").read_text()
+    own = {*re.findall(r"\bNN\((\w+)\)", "".join(headers)), *re.findall(r"FUNCTION\([\w *]+, \w*, (\w+),", points)}
+    assert {"fit", "loss", "train_many", "kernel"} <= own
+    defined = re.findall(r"^[a-z][\w *]*?\b(\w+)\(|^\} (\w+);", "\n".join(headers), re.MULTILINE)
+    words = {word for found in defined for word in found if word}
+    assert {"end_fit", "robust_loss"} <= words
+    models = {word.removesuffix(f"_{name}") for word in words for name in own if word.endswith(f"_{name}")}
+    assert {name for name in models if identifier(name) == name} == set(), "add them to OF_RUNTIME"
+
+
+@pytest.mark.usefixtures("quick_compiler")
+@pytest.mark.parametrize("name", ["pow", "nncodegen"])
+def test_models_called_as_a_function_and_as_we_are(name):
+    """A model whose name is a macro of ours, or begins ours, is built for every CPU, and its own function works."""
+    x, y, a = sympy.symbols("x y a")
+    module = nn.build(nn.Model(name, x, y, {a: 2}, a * x ** sympy.Rational(7, 3)), march="portable", fit=False)
+    assert module.name == name
+    assert module.predict([2], [[8.0]])[0, 0] == pytest.approx(256, rel=1e-14)
+
+
+def test_a_function_alone_has_no_name_that_is_taken():
+    """A name that C gives to something is refused in words, where the function is called by it alone."""
+    for name in ("sinf", "malloc", "new", "size_t", "signbit", "typeof"):
+        with pytest.raises(nn.ModelError, match="give another name"):
+            check_function(name)
+    check_function("decay_of_light")
 
 
 @pytest.mark.usefixtures("quick_compiler")

@@ -10,6 +10,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
+from nncodegen.curve import read_formula
 from nncodegen.describe.grammar import parse
 from nncodegen.ir import Element, Step
 from nncodegen.network import Description, to_text
@@ -189,3 +190,122 @@ def test_hyperparameters_of_numpy():
     rule = nn.Optimizer("o", lambda parameter, k: parameter - k, (), [nn.Hyperparameter("k", np.float64(0.5))])
     module = nn.build(nn.Model("m", parameters={a: 1}, loss=a**2, optimizers=[rule]))
     assert module.train(optimizer="o", epochs=1).parameters.tolist() == [0.5]
+
+
+# --- texts as people write them ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("a*x^2", "write \\*\\*"),
+    ("a*np.exp(x)", "write exp, not np.exp"), ("math.sin(x)*a", "write sin, not math.sin"),
+    ("numpy.arcsin(x)", "write asin"), ("sp.sqrt(x)", "write sqrt, not sp.sqrt"), ("np.pi*x", "write pi, not np.pi"),
+    ("np.foo(x)", "no function np.foo"), ("np.nan*x", "nan is no number"),
+    ("lambda*x + a", "lambda is a word of Python"), ("lambda x: x", "lambda is a word of Python"),
+    ("a*in", "in is a word of Python"),
+    ("nan*x", "nan is no number"), ("x + inf", "inf is infinite"), ("oo*x", "oo is infinite"),
+    ("Inf", "Inf is infinite"),
+    ("\N{CYRILLIC SMALL LETTER A}*x", "CYRILLIC SMALL LETTER A.*; a is meant"),
+    ("\N{GREEK SMALL LETTER PI}*x", "write pi"), ("\N{GREEK SMALL LETTER THETA}*x", "GREEK SMALL LETTER THETA"),
+    ("x \N{MINUS SIGN} a", "U\\+2212.*write -"), ("x\N{SUPERSCRIPT TWO}", "write \\*\\*2"),
+    ("2x*a", "as in 2\\*x"), ("a(x + 1)", r"write a\*\("), ("ln(x)", "write log"), ("sqare(x)", "sqrt is meant"),
+    ("x if x > 0 else a", "write Piecewise"), ("0 < x < 1", "one comparison at a time"),
+    ("(x > 0) and (x < 1)", "joined by &"), ("not (x > 0)", "negated by ~"), ("0,5*x", "with a point"),
+    ("y = a*x", "right side alone"), ("I*x", "without an imaginary unit"),
+    ("e**x", r"write exp\(1\)"), ("", "is empty"),
+    ("alpha*x", "alpha is none of x, a"), ("x % 2", "no derivative"), ("exp(x, base=2)", "no arguments by name"),
+])  # fmt: skip
+def test_what_people_write_instead(text, message):
+    """A text in another language than ours is refused with what to write instead."""
+    with pytest.raises(nn.ModelError, match=message) as caught:
+        parse(text, {"x": x, "a": a}, "it")
+    assert len(str(caught.value)) < 400
+
+
+LONG = " + ".join(f"a*x**{k}" for k in range(200))
+
+PLACES = [
+    ("a*exp(-x) + * x", "    a*exp(-x) + * x\n                ^"), ("a*x + b", "    a*x + b\n          ^"),
+    ("x + (a*x)^2", "    x + (a*x)^2\n             ^"), ("a + lambda", "    a + lambda\n        ^"),
+    ("(a +\n frob(x))", "     frob(x))\n     ^"), ("\N{GREEK SMALL LETTER ALPHA} = x", "    α = x\n      ^"),
+    (f"{LONG} + frob(x) + {LONG}", " + a*x**198 + a*x**199 + frob(x) + a*x**0 + a*x**1 + "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "lines"), PLACES)
+def test_an_error_shows_its_place(text, lines):
+    """A caret stands below the place of an error, and of a long text only what is around it is shown."""
+    with pytest.raises(nn.ModelError) as caught:
+        parse(text, {"x": x, "a": a}, "it")
+    assert lines in str(caught.value)
+    line, caret = str(caught.value).split("\n")[-2:]
+    assert line[caret.index("^")] in "*b^l=fα"
+    assert len(line) < 85
+
+
+@pytest.mark.parametrize("name", ["E", "I", "pi", "S", "N", "Q", "O", "oo", "zoo", "nan", "inf", "e", "gamma", "beta",
+                                  "zeta", "Lambda", "sign", "exp", "re"])  # fmt: skip
+def test_names_of_numbers_and_functions_as_parameters(name):
+    """A parameter, an input or a column that has the name of a number or a function is what its owner says it is."""
+    symbol = sympy.Symbol(name)
+    model = nn.Model("m", "x", "y", {name: 2.0}, f"{name}*x + exp(-x)")
+    assert model.outputs == (symbol * sympy.Symbol("x") + sympy.exp(-sympy.Symbol("x")),)
+    assert nn.Model("m", name, "y", {"a": 1}, f"a*{name}").outputs == (sympy.Symbol("a") * symbol,)
+    assert read_formula(f"{name}*x", ["x"], [name]).parameters == (name,)
+    assert read_formula(f"a*{name}", [name]).columns == (name,)
+
+
+def test_euler_is_told():
+    """E, where nobody has declared it, is told to be Euler's number: a formula to fit with it is refused."""
+    with pytest.warns(UserWarning, match="E, which is Euler's number, 2.718") as caught:
+        model = nn.Model("m", "x", "y", {"a": 1}, "a*E*x")
+    assert [warning.filename for warning in caught] == [__file__]
+    assert float(model.outputs[0].subs({"a": 1, "x": 1})) == pytest.approx(np.e)
+    assert nn.Model("m", "x", "y", {"a": 1}, "a*exp(1)*x + 1E5*a").outputs  # no warning
+    with pytest.raises(nn.ModelError, match=r"E is Euler's number, 2.718.*write exp"):
+        read_formula("E*x", ["x"])
+    with pytest.raises(nn.ModelError, match=r"E as a symbol, but its formula has SymPy's number E \(2.718\)"):
+        nn.Model("m", x, y, {"E": 1.0, a: 1.0}, a + sympy.sympify("E*t").subs("t", x))
+    with pytest.raises(nn.ModelError, match=r"pi as a symbol"):
+        nn.Model("m", x, y, {sympy.Symbol("pi"): 1.0, a: 1.0}, a * sympy.pi * x)
+
+
+@pytest.mark.parametrize(("formula", "message"), [
+    ("\N{CYRILLIC SMALL LETTER A}*exp(-b*x) + a", "looks like a, but has . .CYRILLIC SMALL LETTER A"),
+    ("a*\N{CYRILLIC SMALL LETTER HA} + b*x", "looks like x, but has . .CYRILLIC SMALL LETTER HA"),
+    ("inf*x", "inf is infinite"), ("\N{GREEK SMALL LETTER PI}*x", "write pi"),
+])  # fmt: skip
+def test_names_that_could_mean_something_else(formula, message):
+    """Where names that are not known are parameters, one that looks like another, or like a number, is refused."""
+    with pytest.raises(nn.ModelError, match=message):
+        nn.curve_fit(formula, [1.0, 2.0], [1.0, 2.0])
+    assert read_formula("\N{CYRILLIC SMALL LETTER A}*x", ["x"]).parameters == ("\N{CYRILLIC SMALL LETTER A}",)
+
+
+def test_a_parameter_called_as_a_number_is_fitted():
+    """A start or bounds make a parameter of E, as in Young's modulus; without them, a fit does not begin."""
+    strain = np.array([0.0, 1.0, 2.0, 3.0])
+    for given in ({"p0": {"E": 3.0}}, {"bounds": {"E": (0, 500)}}):
+        found, _ = nn.curve_fit("E*x + s", strain, 200 * strain + 1, **given)
+        assert found == pytest.approx([200, 1])
+    with pytest.raises(nn.ModelError, match="Euler"):
+        nn.curve_fit("E*x + s", strain, strain, p0=[1, 2])
+
+
+def test_names_of_inputs_and_targets_as_texts():
+    """Inputs and targets may be names, in one text or each: those of a formula of SymPy are its symbols."""
+    positive = sympy.Symbol("x1", positive=True)
+    model = nn.Model("m", "x1, x2", ["y"], {"a": 1}, sympy.log(positive) * sympy.Symbol("a") + sympy.Symbol("x2"))
+    assert (model.inputs, model.targets) == ((positive, sympy.Symbol("x2")), (sympy.Symbol("y"),))
+    by_text = nn.Model("m", "x1 x2", "y", {"a": 1}, "a*log(x1) + x2", "abs(a*log(x1) + x2 - y)")
+    assert [symbol.name for symbol in by_text.inputs] == ["x1", "x2"]
+
+
+def test_messages_do_not_print_long_texts():
+    """Messages quote the beginning of a long formula, and some of many names."""
+    terms = " + ".join(f"x**{k}" for k in range(1, 300))
+    with pytest.raises(nn.ModelError, match="has no parameters") as caught:
+        read_formula(terms, ["x"])
+    assert len(str(caught.value)) < 400
+    with pytest.raises(nn.ModelError, match=r"q is none of p0, p1, .* and 188 more") as caught:
+        parse("q", {f"p{k}": sympy.Symbol(f"p{k}") for k in range(200)}, "it")
+    assert len(str(caught.value)) < 400

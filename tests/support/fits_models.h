@@ -41,7 +41,7 @@
 #define NN_FIT_OUTPUTS 1
 #endif
 
-#define NN_MODEL formula
+#define NN_MODEL(name) formula_##name
 #if NN_BITS == 64
 #define NN_REAL double
 #else
@@ -51,7 +51,7 @@
 #define NN_HAS_BLAS 0
 #include "nncodegen/interface.h"
 
-#define NN_MODEL formula
+#define NN_MODEL(name) formula_##name
 #define NN_TARGETS (NN_FIT_OUTPUTS > 1 ? NN_FIT_OUTPUTS : 0)
 #define NN_OUTPUTS (NN_FIT_OUTPUTS + NN_PARAMETERS)
 #define NN_PENALIZED {0, NN_PARAMETERS}

@@ -7,7 +7,7 @@ from functools import cache
 import mpmath
 import numpy as np
 import sympy
-from sympy import atan, cos, coth, exp, log, sin, sinh, sqrt, tanh
+from sympy import asin, asinh, atan, cos, coth, erf, exp, log, sin, sinh, sqrt, tan, tanh
 
 import nncodegen as nn
 from nncodegen.ir import evaluate
@@ -42,6 +42,21 @@ FORMULAS = {
     "debye": (2 * (exp(-b * x**2) - 1 + b * x**2) / (b * x**2) ** 2, {b: 1.5}),
     "sphere": (3 * (sin(b * x) - b * x * cos(b * x)) / (b * x) ** 3, {b: 1.5}),
     "root_log": (sqrt(x) * log(a * x), {a: 2.0}),
+    "tan": (tan(b * x) / x, {b: 0.5}),
+    "tan_below": (a * x / tan(b * x), {a: 1.5, b: 0.5}),
+    "erf": (erf(b * x) / x, {b: 1.5}),
+    "asin": (asin(b * x) / x, {b: 0.25}),
+    "sine_sine": (sin(a * x) / sin(b * x), {a: 0.75, b: 0.5}),
+    "sinh_sinh": (sinh(a * x) / sinh(b * x), {a: 0.75, b: 1.5}),
+    "tanh_sine": (a * tanh(a * x) / sin(b * x), {a: 0.75, b: 1.5}),
+    "growth_sine": ((exp(a * x) - 1) / sin(b * x), {a: 0.75, b: 1.5}),
+    "sine_growth": (sin(a * x) / (exp(b * x) - 1), {a: 0.75, b: 1.5}),
+    "growth_growth": ((exp(a * x) - 1) / (exp(b * x) - 1), {a: 0.75, b: 1.5}),
+    "log_sine": (log(1 + a * x) / sin(b * x), {a: 0.75, b: 1.5}),
+    "log_growth_square": (log(1 + a * x) ** 2 / (1 - exp(-b * x)) ** 2, {a: 0.75, b: 1.5}),
+    "products": (a * sin(a * x) * atan(b * x) / (tanh(b * x) * x), {a: 0.75, b: 1.5}),
+    "cosine_sine": ((1 - cos(a * x)) / sin(b * x) ** 2, {a: 0.75, b: 0.5}),
+    "asinh_erf": (asinh(a * x) / erf(b * x), {a: 0.75, b: 1.5}),
 }
 """Formulas of x with their parameters, each a number that float32 has."""
 
@@ -85,7 +100,7 @@ class Limits:
         self._function = sympy.lambdify(list(symbols.values()), whole, "mpmath", cse=True)
 
     def __call__(self, numbers, at):
-        zeros = 400 if at == 0 else max(0, -math.floor(math.log10(at)))
+        zeros = 400 if at == 0 else max(0, -math.floor(math.log10(abs(at))))
         with mpmath.workdps(100 + 8 * zeros):  # so many cancel in (sin(x) - x*cos(x))/x**3 for a small x
             near = mpmath.mpf(at) if at else mpmath.mpf(10) ** -zeros
             found = map(float, self._function(*map(mpmath.mpf, map(float, numbers)), near))

@@ -50,7 +50,7 @@
 #define SAMPLE_DIRECT 0
 #endif
 
-#define NN_MODEL sample
+#define NN_MODEL(name) sample_##name
 #if NN_BITS == 64
 #define NN_REAL double
 #else
@@ -60,7 +60,7 @@
 #define NN_HAS_BLAS SAMPLE_HAS_BLAS
 #include "nncodegen/interface.h"
 
-#define NN_MODEL sample
+#define NN_MODEL(name) sample_##name
 #define NN_PARAMETERS 10
 #define NN_INPUTS 3
 #define NN_TARGETS 2

@@ -78,17 +78,17 @@ def self_test(model: PlainModel) -> str:
         lines.add(f"{name}_predict_batch({parameters}, SAMPLES, {X}, found_outputs, work);")
         lines.add(f'compare("outputs", found_outputs, outputs, SAMPLES*{upper}_OUTPUTS);')
         if model.train:
-            lines.add("real found_loss = 0;")
+            lines.add("real loss_found = 0;")
             with lines.block("for (size_t n = 0; n < SAMPLES; n++)"):
                 at = [f"{array} + n*{upper}_{kind}" if array != "NULL" else array
                       for array, kind in ((X, "INPUTS"), (Y, "TARGETS"))]  # fmt: skip
-                lines.add(f"found_loss += {name}_loss({parameters}, {', '.join(at)}, work)/SAMPLES;")
-            lines.add('compare("loss", &found_loss, loss, 1);')
+                lines.add(f"loss_found += {name}_loss({parameters}, {', '.join(at)}, work)/SAMPLES;")
+            lines.add('compare("loss", &loss_found, loss, 1);')
         if "sums" in tables:
             lines.add(
-                f"found_loss = {name}_loss_and_gradient({parameters}, SAMPLES, {X}, {Y}, NULL, found_gradient, work);",
+                f"loss_found = {name}_loss_and_gradient({parameters}, SAMPLES, {X}, {Y}, NULL, found_gradient, work);",
                 "add_up(found_gradient, found_sums);",
-                'compare("loss, with the gradient", &found_loss, loss, 1);',
+                'compare("loss, with the gradient", &loss_found, loss, 1);',
                 'compare("gradient", found_sums, sums, CLASSES);',
             )
         lines.add("return failures > 0;")

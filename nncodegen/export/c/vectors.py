@@ -59,8 +59,8 @@ def _test(model: PlainModel) -> str:
             f"{name}_predict({at}, {X}, SAMPLES, work, found_outputs, NULL);",
             f'compare("outputs", found_outputs, outputs, {outputs});',
             f"{name}_loss_and_gradient({at}, {X}, {Y}, NULL, SAMPLES, work, &mean, found_gradient, NULL);",
-            "const real found_loss = (real) mean;",
-            'compare("loss", &found_loss, loss, 1);',
+            "const real loss_found = (real) mean;",
+            'compare("loss", &loss_found, loss, 1);',
             *(
                 ["add_up(found_gradient, found_sums);", 'compare("gradient", found_sums, sums, CLASSES);']
                 if derived

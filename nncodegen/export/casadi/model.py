@@ -7,18 +7,13 @@ Hessian) and ``jac_jac_NAME`` (the Hessians of all outputs). So nothing is appro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
 
-from sympy.printing.c import C99CodePrinter
-
-from nncodegen.emit.printer import FUNCTIONS
-from nncodegen.errors import ModelError
-from nncodegen.export.c.kernels import HELPERS
+from nncodegen.export.c.reserved import check_function
 from nncodegen.export.casadi.matrices import Matrix, Part, Pattern, empty, matrix, parts_of, stacked, vector
 from nncodegen.export.programs import described, of_outputs, without_moves
 from nncodegen.export.request import Request
@@ -30,12 +25,6 @@ from nncodegen.passes.stabilize import stabilize
 
 KINDS = {"x": "inputs", "p": "parameters", "adj_y": "targets"}
 """What kernels read -> how it is called there. Other arguments hold what CasADi knows already, and are not read."""
-
-TAKEN = {
-    "main", "real", "fma", "frexp", "ldexp", "modf", "nan", "j0", "j1", "jn", "y0", "y1", "yn", "gamma",
-    *C99CodePrinter.reserved_words, *FUNCTIONS, *HELPERS, *dir(math),
-}  # fmt: skip
-"""Names that a function of C must not have: words of the language, its library of mathematics, helpers."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +61,7 @@ class CasadiModel:
     """A model as CasADi has it, in double precision; everything follows from the request. Raises ModelError."""
 
     def __init__(self, request: Request) -> None:
-        _check(request)
+        check_function(request.name)
         self.request = replace(request, subject=replace(request.subject, precision="float64"))
         self.name, self.upper = request.name, request.name.upper()
         self.program = stabilize(of_outputs(without_moves(described(self.request), "CasADi")))
@@ -233,12 +222,3 @@ def _known(results: Sequence[Result]) -> tuple[Argument, ...]:
 
 def _size(tensors: Sequence[Tensor]) -> int:
     return sum(tensor.size for tensor in tensors)
-
-
-def _check(request: Request) -> None:
-    """Raises ModelError for names that are taken in C."""
-    if request.name in TAKEN:
-        raise ModelError(
-            f"{request.name} cannot be the name of a function in C: it is one already, or a word of the language; give "
-            f"another name (--name, name=)"
-        )

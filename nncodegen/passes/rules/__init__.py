@@ -17,6 +17,7 @@ from nncodegen.ir.functions import sech, tanh, xlogy
 from nncodegen.passes.rules.holes import (
     difference_over_argument,
     function_over_argument,
+    function_over_function,
     removable_singularity,
     vanishing_times_log,
 )
@@ -74,6 +75,7 @@ RULES: dict[type, tuple[Rule, ...]] = {
         sinh_over_cosh,
         tanh_from_exponentials,
         difference_over_argument,
+        function_over_function,
         function_over_argument,
         vanishing_times_log,
         product_with_choice,

@@ -10,36 +10,57 @@ from sympy.codegen.cfunctions import expm1
 
 from nncodegen.ir.functions import UNDEFINED, StableFunction, xlogy
 from nncodegen.ir.limits import power_derivative, product_unless_zero
-from nncodegen.ir.quotients import QUOTIENTS, expm1_excess, spherical_bessel
+from nncodegen.ir.quotients import GROWING, QUOTIENTS, expm1_excess, over, spherical_bessel, under
 from nncodegen.passes.rules.factors import as_power, others, without_factors
 from nncodegen.passes.rules.powers import reciprocal_of_sum_with_quotients
 
 
+def function_over_function(node: Expr) -> Expr | None:
+    """sin(a*x)/sinh(b*x) = sin_over(a, x)*over_sinh(b, x), also of powers, for functions of QUOTIENTS, all 0 at 0."""
+    powers = [(factor, *as_power(factor)) for factor in node.args]
+    vanishing = [(*each, each[1].args[0]) for each in powers if each[1].func in QUOTIENTS and each[2].is_Integer]
+    for above, f, k, first in vanishing:
+        for below, g, m, second in vanishing:
+            shared = Mul(*(part for part in Mul.make_args(first) if part in Mul.make_args(second)))
+            if k < 0 or m > 0 or shared.is_number:
+                continue
+            count = min(k, -m)
+            left = Mul(f ** (k - count), g ** (m + count), others(node, above, below))
+            return _quotient(f, shared, count) * _quotient(g, shared, -count) * left
+    return None
+
+
 def function_over_argument(node: Expr) -> Expr | None:
-    """sin(c*u)/u = c*sin_quotient(c*u), and u/sin(c*u) = 1/(c*sin_quotient(c*u)), also of powers; see QUOTIENTS."""
+    """sin(c*u)/u = sin_over(c, u), and u/sin(c*u) = over_sin(c, u), also of powers; see QUOTIENTS."""
     for factor in node.args:
         base, k = as_power(factor)
-        quotient = QUOTIENTS.get(base.func)
-        if quotient is None or not k.is_Integer:
+        if base.func not in QUOTIENTS or not k.is_Integer:
             continue
         (argument,) = base.args
-        c, u = argument.as_coeff_Mul()
+        _, u = argument.as_coeff_Mul()
         rest = Mul(*(Pow(*as_power(other)) for other in node.args if other is not factor))
         m, left = without_factors(rest, u)
         if not m:  # only a part of the argument may divide: sin(b*x)/x
-            for part in Mul.make_args(u):
-                m, left = without_factors(rest, part)
-                if m:
-                    c, u = argument / part, part
-                    break
+            parts = Mul.make_args(u)
+            u = Mul(*(part for part in parts if without_factors(rest, part)[0] * k < 0)) if len(parts) > 1 else u
+            m, left = without_factors(rest, u) if not u.is_number else (m, left)
         if not m and isinstance(u, Add):
             reciprocal = reciprocal_of_sum_with_quotients(Pow(u, -1, evaluate=False))
             if reciprocal is not None:  # an earlier rule has written 1/(a + x/b) as b/(a*b + x)
                 m, left = without_factors(rest, 1 / reciprocal)
         if k * m < 0:
             count = min(abs(k), abs(m)) * sympy.sign(k)
-            return Mul((c * quotient(argument)) ** count, base ** (k - count), u ** (m + count), left)
+            return Mul(_quotient(base, u, count), base ** (k - count), u ** (m + count), left)
     return None
+
+
+def _quotient(function: Expr, u: Expr, k: Expr) -> Expr:
+    """(f(c*u)/u)**k for a function f(c*u)."""
+    (argument,), kind = function.args, function.func
+    c = argument / u
+    if k < 0 and (kind in GROWING or not c.is_number):
+        return under(kind)(c, u) ** -k
+    return (c * QUOTIENTS[kind](argument) if c.is_number else over(kind)(c, u)) ** k
 
 
 def difference_over_argument(node: Expr) -> Expr | None:

@@ -2,7 +2,7 @@
 
 cdef extern from *:
     """
-#define NN_MODEL nncodegen
+#define NN_MODEL(name) nncodegen_##name
 #define NN_REAL NNCODEGEN_REAL
 #define NN_HAS_MANY 1
 #define NN_HAS_BLAS 1

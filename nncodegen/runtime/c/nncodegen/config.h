@@ -5,7 +5,7 @@
 #define NNCODEGEN_CONFIG_H
 
 #if !defined(NN_MODEL) || !defined(NN_BITS)
-#error "define NN_MODEL, the name of the model, and NN_BITS, 64 or 32, the bits of its numbers"
+#error "define NN_MODEL(name), which puts the name of the model before another, and NN_BITS, 64 or 32, the bits of its numbers"
 #endif
 #if NN_BITS != 64 && NN_BITS != 32
 #error "NN_BITS must be 64 (double) or 32 (float)"

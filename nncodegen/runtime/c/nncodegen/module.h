@@ -1,9 +1,10 @@
 /* A Python module for a model: the table of its functions and its facts, from which a wrapper that is the same for
    every model makes the module.
 
-   Needs the header of the model, NN_MODEL, what interface.h needs besides, and nncodegen_facts, which the source that
-   includes this defines: a text in Python, cut into strings short enough for every compiler, and NULL at the end. Gives
-   nncodegen_kernel, the table, and PyInit_NAME, which Python calls when it imports the module. */
+   Needs the header of the model, NN_MODEL, what interface.h needs besides, NN_PYTHON_MODULE, the name PyInit_NAME of
+   the function that Python calls when it imports the module, and nncodegen_facts, which the source that includes this
+   defines: a text in Python, cut into strings short enough for every compiler, and NULL at the end. Gives that function
+   and nncodegen_kernel, the table. */
 
 #ifndef NNCODEGEN_MODULE_H
 #define NNCODEGEN_MODULE_H
@@ -18,11 +19,11 @@
 extern HIDDEN const NN(functions) nncodegen_kernel;
 extern HIDDEN const char *const nncodegen_facts[];
 extern HIDDEN struct _object *PyInit_nncodegen_wrapper(void);
-extern __attribute__((visibility("default"))) struct _object *NN_JOIN(PyInit, NN_MODEL)(void);
+extern __attribute__((visibility("default"))) struct _object *NN_PYTHON_MODULE(void);
 
 const NN(functions) nncodegen_kernel = NN_TABLE;
 
-struct _object *NN_JOIN(PyInit, NN_MODEL)(void)
+struct _object *NN_PYTHON_MODULE(void)
 {
     return PyInit_nncodegen_wrapper();
 }

@@ -1,20 +1,21 @@
-/* The names of a model: NN(train) is perceptron_train where NN_MODEL is perceptron.
+/* The names of a model: NN(train) is perceptron_train where NN_MODEL(name) is perceptron_##name.
 
    Needs NN_MODEL, and NNCODEGEN_VARIANT where a kernel is compiled several times into one library: then the name
-   of the variant, such as avx2, is a part of every name. Gives NN, and NN_OF_VARIANT for the names of a variant. */
+   of the variant, such as avx2, is a part of every name. Gives NN, and NN_OF_VARIANT for the names of a variant.
+
+   The name of the model stands in NN_MODEL alone, and is pasted there: it may be that of a macro, such as sin of
+   tgmath.h, which would be expanded anywhere else. */
 
 #ifndef NNCODEGEN_NAMES_H
 #define NNCODEGEN_NAMES_H
 
-#define NN_JOINED(first, second) first##_##second
-#define NN_JOIN(first, second) NN_JOINED(first, second)
-
-#define NN_OF_VARIANT(variant, name) NN_JOIN(NN_JOIN(NN_MODEL, variant), name)
+#define NN_JOINED(variant, name) NN_MODEL(variant##_##name)
+#define NN_OF_VARIANT(variant, name) NN_JOINED(variant, name)
 
 #ifdef NNCODEGEN_VARIANT
 #define NN(name) NN_OF_VARIANT(NNCODEGEN_VARIANT, name)
 #else
-#define NN(name) NN_JOIN(NN_MODEL, name)
+#define NN(name) NN_MODEL(name)
 #endif
 
 #endif

@@ -3,7 +3,7 @@
 #include "blas.h"
 
 /* The model: the bits of its numbers, and how many there are of each kind. */
-#define NN_MODEL blas
+#define NN_MODEL(name) blas_##name
 #define NN_BITS 64
 #define NN_PARAMETERS 190
 #define NN_INPUTS 7

@@ -3,7 +3,7 @@
 #ifndef blas_H
 #define blas_H
 
-#define NN_MODEL blas
+#define NN_MODEL(name) blas_##name
 #define NN_REAL double
 #define NN_HAS_BLAS 1
 #include "nncodegen/interface.h"

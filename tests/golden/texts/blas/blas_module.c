@@ -2,8 +2,9 @@
 
 #include "blas.h"
 
-#define NN_MODEL blas
+#define NN_MODEL(name) blas_##name
 #define NN_HAS_BLAS 1
+#define NN_PYTHON_MODULE PyInit_blas
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

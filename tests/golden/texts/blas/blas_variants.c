@@ -2,6 +2,6 @@
 
 #include "blas.h"
 
-#define NN_MODEL blas
+#define NN_MODEL(name) blas_##name
 #define NN_HAS_BLAS 1
 #include "nncodegen/choice.h"

@@ -71,13 +71,13 @@ int main(void)
 {
     perceptron_predict_batch(perceptron_parameters, SAMPLES, inputs, found_outputs, work);
     compare("outputs", found_outputs, outputs, SAMPLES*PERCEPTRON_OUTPUTS);
-    real found_loss = 0;
+    real loss_found = 0;
     for (size_t n = 0; n < SAMPLES; n++)
-        found_loss += perceptron_loss(perceptron_parameters, inputs + n*PERCEPTRON_INPUTS, targets + n*PERCEPTRON_TARGETS, work)/SAMPLES;
-    compare("loss", &found_loss, loss, 1);
-    found_loss = perceptron_loss_and_gradient(perceptron_parameters, SAMPLES, inputs, targets, NULL, found_gradient, work);
+        loss_found += perceptron_loss(perceptron_parameters, inputs + n*PERCEPTRON_INPUTS, targets + n*PERCEPTRON_TARGETS, work)/SAMPLES;
+    compare("loss", &loss_found, loss, 1);
+    loss_found = perceptron_loss_and_gradient(perceptron_parameters, SAMPLES, inputs, targets, NULL, found_gradient, work);
     add_up(found_gradient, found_sums);
-    compare("loss, with the gradient", &found_loss, loss, 1);
+    compare("loss, with the gradient", &loss_found, loss, 1);
     compare("gradient", found_sums, sums, CLASSES);
     return failures > 0;
 }

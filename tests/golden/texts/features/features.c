@@ -3,7 +3,7 @@
 #include "features.h"
 
 /* The model: the bits of its numbers, and how many there are of each kind. */
-#define NN_MODEL features
+#define NN_MODEL(name) features_##name
 #define NN_BITS 64
 #define NN_PARAMETERS 1362
 #define NN_INPUTS 24

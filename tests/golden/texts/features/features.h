@@ -3,7 +3,7 @@
 #ifndef features_H
 #define features_H
 
-#define NN_MODEL features
+#define NN_MODEL(name) features_##name
 #define NN_REAL double
 #include "nncodegen/interface.h"
 

@@ -2,7 +2,8 @@
 
 #include "features.h"
 
-#define NN_MODEL features
+#define NN_MODEL(name) features_##name
+#define NN_PYTHON_MODULE PyInit_features
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

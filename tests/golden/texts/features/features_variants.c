@@ -2,5 +2,5 @@
 
 #include "features.h"
 
-#define NN_MODEL features
+#define NN_MODEL(name) features_##name
 #include "nncodegen/choice.h"

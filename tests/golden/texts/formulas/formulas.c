@@ -3,7 +3,7 @@
 #include "formulas.h"
 
 /* The model: the bits of its numbers, and how many there are of each kind. */
-#define NN_MODEL formulas
+#define NN_MODEL(name) formulas_##name
 #define NN_BITS 32
 #define NN_PARAMETERS 3
 #define NN_INPUTS 2

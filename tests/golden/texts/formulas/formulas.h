@@ -3,7 +3,7 @@
 #ifndef formulas_H
 #define formulas_H
 
-#define NN_MODEL formulas
+#define NN_MODEL(name) formulas_##name
 #define NN_REAL float
 #define NN_HAS_MANY 1
 #define NN_HAS_FIT 1

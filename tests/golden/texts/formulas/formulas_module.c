@@ -2,11 +2,12 @@
 
 #include "formulas.h"
 
-#define NN_MODEL formulas
+#define NN_MODEL(name) formulas_##name
 #define NN_HAS_MANY 1
 #define NN_HAS_FIT 1
 #define NN_HAS_FITS 1
 #define NN_HAS_HESSIAN 1
+#define NN_PYTHON_MODULE PyInit_formulas
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

@@ -2,7 +2,7 @@
 
 #include "formulas.h"
 
-#define NN_MODEL formulas
+#define NN_MODEL(name) formulas_##name
 #define NN_HAS_MANY 1
 #define NN_HAS_FIT 1
 #define NN_HAS_FITS 1

@@ -3,7 +3,7 @@
 #include "networks.h"
 
 /* The model: the bits of its numbers, and how many there are of each kind. */
-#define NN_MODEL networks
+#define NN_MODEL(name) networks_##name
 #define NN_BITS 64
 #define NN_PARAMETERS 27
 #define NN_INPUTS 2

@@ -3,7 +3,7 @@
 #ifndef networks_H
 #define networks_H
 
-#define NN_MODEL networks
+#define NN_MODEL(name) networks_##name
 #define NN_REAL double
 #define NN_HAS_MANY 1
 #include "nncodegen/interface.h"

@@ -2,8 +2,9 @@
 
 #include "networks.h"
 
-#define NN_MODEL networks
+#define NN_MODEL(name) networks_##name
 #define NN_HAS_MANY 1
+#define NN_PYTHON_MODULE PyInit_networks
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

@@ -2,6 +2,6 @@
 
 #include "networks.h"
 
-#define NN_MODEL networks
+#define NN_MODEL(name) networks_##name
 #define NN_HAS_MANY 1
 #include "nncodegen/choice.h"

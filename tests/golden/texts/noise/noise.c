@@ -3,7 +3,7 @@
 #include "noise.h"
 
 /* The model: the bits of its numbers, and how many there are of each kind. */
-#define NN_MODEL noise
+#define NN_MODEL(name) noise_##name
 #define NN_BITS 32
 #define NN_PARAMETERS 230
 #define NN_INPUTS 9

@@ -3,7 +3,7 @@
 #ifndef noise_H
 #define noise_H
 
-#define NN_MODEL noise
+#define NN_MODEL(name) noise_##name
 #define NN_REAL float
 #include "nncodegen/interface.h"
 

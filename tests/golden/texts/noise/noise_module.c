@@ -2,7 +2,8 @@
 
 #include "noise.h"
 
-#define NN_MODEL noise
+#define NN_MODEL(name) noise_##name
+#define NN_PYTHON_MODULE PyInit_noise
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

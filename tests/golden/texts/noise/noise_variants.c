@@ -2,5 +2,5 @@
 
 #include "noise.h"
 
-#define NN_MODEL noise
+#define NN_MODEL(name) noise_##name
 #include "nncodegen/choice.h"

@@ -3,7 +3,7 @@
 #ifndef registers_H
 #define registers_H
 
-#define NN_MODEL registers
+#define NN_MODEL(name) registers_##name
 #define NN_REAL double
 #define NN_HAS_MANY 1
 #define NN_HAS_FIT 1

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncodegen import FitResult, ManyFits, ManyResult, Progress, Result  # type: ignore[import-not-found, unused-ignore]
-from nncodegen import Certificate  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import FitProgress, FitResult, ManyFits, ManyResult  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import Certificate, Progress, Result  # type: ignore[import-not-found, unused-ignore]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -55,10 +55,11 @@ def loss(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None 
 def loss_and_gradient(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
                       sample_weight: ArrayLike | None = None) -> tuple[float, Array]:
     """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take."""
-def train(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
-          optimizer: str = "sgd", learning_rate: float = 0.01, epochs: int = 100, batch_size: int | None = None,
-          shuffle: bool | None = None, seed: int = 0, update: str = "simultaneous", tolerance: float = 0.0,
-          sample_weight: ArrayLike | None = None, class_weight: dict[int, float] | str | None = None,
+def train(X: ArrayLike | None = None, Y: ArrayLike | None = None,
+          parameters: ArrayLike | Mapping[Any, Any] | None = None, optimizer: str = "sgd", learning_rate: float = 0.01,
+          epochs: int = 100, batch_size: int | None = None, shuffle: bool | None = None, seed: int = 0,
+          update: str = "simultaneous", tolerance: float = 0.0, sample_weight: ArrayLike | None = None,
+          class_weight: dict[int, float] | str | None = None,
           schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant", clip_value: float | None = None,
           clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0, weight_decay: float | None = None,
           validation_data: tuple[Any, ...] | None = None, validation_fraction: float = 0.0,
@@ -69,9 +70,10 @@ def train(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: Ar
           history: bool = True, data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
           **hyperparameters: Any) -> Result:
     """Minimizes the mean loss over the samples, natively and without the interpreter's lock."""
-def train_on_stream(batches: Iterable[Any], parameters: ArrayLike | None = None, optimizer: str = "sgd",
-                    learning_rate: float = 0.01, batch_size: int | None = None, shuffle: bool = False, seed: int = 0,
-                    update: str = "simultaneous", class_weight: dict[int, float] | str | None = None,
+def train_on_stream(batches: Iterable[Any], parameters: ArrayLike | Mapping[Any, Any] | None = None,
+                    optimizer: str = "sgd", learning_rate: float = 0.01, batch_size: int | None = None,
+                    shuffle: bool = False, seed: int = 0, update: str = "simultaneous",
+                    class_weight: dict[int, float] | str | None = None,
                     schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant",
                     clip_value: float | None = None, clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0,
                     weight_decay: float | None = None, validation_data: tuple[Any, ...] | None = None,
@@ -90,23 +92,26 @@ def train_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameter
                threads: int = 1, models: int | None = None, history: bool = True, l2: ArrayLike = 0.0,
                **hyperparameters: Any) -> ManyResult:
     """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates."""
-def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
+def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | Mapping[Any, Any] | None = None,
         sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
-        fixed: Iterable[str | int] = (), robust: str | None = None, robust_scale: float = 1.0,
+        fixed: Iterable[Any] | Mapping[Any, Any] = (), robust: str | None = None, robust_scale: float = 1.0,
         starts: int | None = None, seed: int = 0, tolerance: float | None = None, max_iterations: int | None = None,
-        threads: int = 1, data: Mapping[str, Any] | None = None,
-        weights: Mapping[str, float] | None = None) -> FitResult:
+        threads: int = 1, data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
+        time_limit: float | None = None, callback: Callable[[FitProgress], Any] | None = None,
+        progress: bool = False) -> FitResult:
     """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters."""
-def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
-             sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
-             fixed: Iterable[str | int] = (), lengths: ArrayLike | None = None, covariance: bool = False,
-             tolerance: float | None = None, max_iterations: int = 100, threads: int = 1) -> ManyFits:
+def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None,
+             parameters: ArrayLike | Mapping[Any, Any] | None = None, sigma: ArrayLike | None = None,
+             absolute_sigma: bool = False, bounds: Any = None, fixed: Iterable[Any] | Mapping[Any, Any] = (),
+             lengths: ArrayLike | None = None, covariance: bool = False, tolerance: float | None = None,
+             max_iterations: int = 100, threads: int = 1, time_limit: float | None = None,
+             progress: bool = False) -> ManyFits:
     """Fits the formula to M sets of data at once, each by least squares (Levenberg and Marquardt)."""
-def minimize(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
-             method: str = "L-BFGS-B", sample_weight: ArrayLike | None = None,
-             class_weight: dict[int, float] | str | None = None, l1: float = 0.0, l2: float = 0.0, seed: int = 0,
-             data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
-             **options: Any) -> Result:
+def minimize(X: ArrayLike | None = None, Y: ArrayLike | None = None,
+             parameters: ArrayLike | Mapping[Any, Any] | None = None, method: str = "L-BFGS-B",
+             sample_weight: ArrayLike | None = None, class_weight: dict[int, float] | str | None = None,
+             l1: float = 0.0, l2: float = 0.0, seed: int = 0, data: Mapping[str, Any] | None = None,
+             weights: Mapping[str, float] | None = None, **options: Any) -> Result:
     """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases."""
 def load(path: str | PathLike[str]) -> Any:
     """Return the Result or the FitResult that was saved in a file, for this model in this precision."""

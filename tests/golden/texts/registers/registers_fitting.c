@@ -3,7 +3,7 @@
 #include "registers.h"
 
 /* The model: the bits of its numbers, and how many there are of each kind. */
-#define NN_MODEL registers
+#define NN_MODEL(name) registers_##name
 #define NN_BITS 64
 #define NN_PARAMETERS 3
 #define NN_INPUTS 1

@@ -2,11 +2,12 @@
 
 #include "registers.h"
 
-#define NN_MODEL registers
+#define NN_MODEL(name) registers_##name
 #define NN_HAS_MANY 1
 #define NN_HAS_FIT 1
 #define NN_HAS_FITS 1
 #define NN_HAS_HESSIAN 1
+#define NN_PYTHON_MODULE PyInit_registers
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

@@ -2,7 +2,7 @@
 
 #include "registers.h"
 
-#define NN_MODEL registers
+#define NN_MODEL(name) registers_##name
 #define NN_HAS_MANY 1
 #define NN_HAS_FIT 1
 #define NN_HAS_FITS 1

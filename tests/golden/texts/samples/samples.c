@@ -3,7 +3,7 @@
 #include "samples.h"
 
 /* The model: the bits of its numbers, and how many there are of each kind. */
-#define NN_MODEL samples
+#define NN_MODEL(name) samples_##name
 #define NN_BITS 64
 #define NN_PARAMETERS 1363
 #define NN_INPUTS 30

@@ -3,7 +3,7 @@
 #ifndef samples_H
 #define samples_H
 
-#define NN_MODEL samples
+#define NN_MODEL(name) samples_##name
 #define NN_REAL double
 #include "nncodegen/interface.h"
 

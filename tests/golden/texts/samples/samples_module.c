@@ -2,7 +2,8 @@
 
 #include "samples.h"
 
-#define NN_MODEL samples
+#define NN_MODEL(name) samples_##name
+#define NN_PYTHON_MODULE PyInit_samples
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

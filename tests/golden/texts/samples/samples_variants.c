@@ -2,5 +2,5 @@
 
 #include "samples.h"
 
-#define NN_MODEL samples
+#define NN_MODEL(name) samples_##name
 #include "nncodegen/choice.h"

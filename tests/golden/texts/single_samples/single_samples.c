@@ -3,7 +3,7 @@
 #include "single_samples.h"
 
 /* The model: the bits of its numbers, and how many there are of each kind. */
-#define NN_MODEL single_samples
+#define NN_MODEL(name) single_samples_##name
 #define NN_BITS 32
 #define NN_PARAMETERS 362
 #define NN_INPUTS 11

@@ -3,7 +3,7 @@
 #ifndef single_samples_H
 #define single_samples_H
 
-#define NN_MODEL single_samples
+#define NN_MODEL(name) single_samples_##name
 #define NN_REAL float
 #define NN_HAS_MANY 1
 #include "nncodegen/interface.h"

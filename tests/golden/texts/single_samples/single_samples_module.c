@@ -2,8 +2,9 @@
 
 #include "single_samples.h"
 
-#define NN_MODEL single_samples
+#define NN_MODEL(name) single_samples_##name
 #define NN_HAS_MANY 1
+#define NN_PYTHON_MODULE PyInit_single_samples
 #include "nncodegen/module.h"
 
 const char *const nncodegen_facts[] = {

@@ -2,6 +2,6 @@
 
 #include "single_samples.h"
 
-#define NN_MODEL single_samples
+#define NN_MODEL(name) single_samples_##name
 #define NN_HAS_MANY 1
 #include "nncodegen/choice.h"
