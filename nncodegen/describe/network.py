@@ -86,6 +86,9 @@ class Network:
         of_outputs = zip(entries, assembly.outputs, uses.shapes, self.weights, strict=True)
         losses = loss_steps([term_of(*of_output) for of_output in of_outputs], targets, uses.layers + 1, free)
         single, shape = len(entries) == 1, uses.shapes[0]
+        labels = single and entries[0].labels and len(shape) == 1 and count(shape) > 1
+        of_targets = zip(targets, entries, uses.shapes, strict=True)
+        with_classes = tuple(y.tensor for y, entry, sizes in of_targets if entry.labels and sizes[-1] > 1)
         return Program(
             name=self.name,
             inputs=_tensors(assembly.inputs, uses.input_shapes),
@@ -96,7 +99,8 @@ class Network:
             outputs=tuple(output.element for output in assembly.outputs),
             loss=losses[-1].target,
             noise=tuple(source for part in uses.parts for source in part.noise),
-            labels=single and entries[0].labels and len(shape) == 1 and count(shape) > 1,
+            labels=labels,
+            label_targets=() if labels else with_classes,
             threshold=entries[0].threshold,
             least_squares=single and self.loss[0] == "mse" and self.weights[0] == 1,
             extents=assembly.extents,

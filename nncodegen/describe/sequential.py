@@ -115,6 +115,7 @@ class Sequential:
             loss=Element("loss"),
             noise=tuple(source for part in parts for source in part.noise),
             labels=loss.labels and len(shape) == 1 and count(shape) > 1,
+            label_targets=("y",) if loss.labels and len(shape) > 1 and shape[-1] > 1 else (),
             threshold=loss.threshold,
             least_squares=self.loss == "mse",
             extents=found.extents,

@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from nncodegen.ir import Program, Tensor, Update, ranges_of
-from nncodegen.runtime.python.facts import Parameter
+from nncodegen.runtime.python.facts import Facts, Parameter
 from nncodegen.runtime.python.optimizers import RULES
 from nncodegen.schedule import Schedule
 
@@ -41,7 +41,10 @@ def facts(schedule: Schedule) -> str:
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
+    others["label_targets"] = program.label_targets
     entries |= {name: _literal(found) for name, found in others.items() if found}
+    if program.threshold != Facts._field_defaults["threshold"]:
+        entries["threshold"] = _literal(program.threshold)
     if program.terms:
         entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"

@@ -292,6 +292,8 @@ class Program:
     noise: tuple[Noise, ...] = ()
     labels: bool = False
     """Whether the targets are class probabilities, for which integer labels may stand."""
+    label_targets: tuple[str, ...] = ()
+    """Of several outputs, or of one with several axes: the targets of which this is true along their last axis."""
     threshold: float = 0.5
     """The output above which a target of 1 is predicted, where there are no class probabilities."""
     precision: str = "float64"

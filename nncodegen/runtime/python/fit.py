@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import check_inputs, check_parameters, one_hot, to_array, to_column
+from .arguments import are_labels, check_inputs, check_parameters, one_hot, to_array, to_column
 from .bounds import check_bounds, check_fixed, check_within
 from .fit_result import FitResult
 from .initial import initial_parameters
@@ -156,7 +156,7 @@ def _targets(model: Model, Y: Any, samples: int | None) -> Array:
     if Y is None:
         raise ValueError(f"Y is missing: {expected}")
     array = to_column(to_array(model, "Y", Y, expected), columns)
-    if model.accepts_labels and array.ndim == 1:
+    if model.accepts_labels and are_labels(array):
         array = to_array(model, "Y", one_hot(model, Y), expected)
     if array.ndim != 2 or array.shape[1] != columns or not len(array) or (samples or len(array)) != len(array):
         raise ValueError(f"Y has the shape {array.shape}; {expected}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .blas import use_blas
-from .evaluate import loss, loss_and_gradient, predict
+from .evaluate import evaluate, loss, loss_and_gradient, predict
 from .facts import Facts
 from .fit import fit
 from .fit_many import fit_many
@@ -50,7 +50,8 @@ BESIDE = "certificate"
 """The attribute that is read from a file beside the module, when it is asked for."""
 
 FUNCTIONS = (
-    initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient, train,
+    initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient,
+    evaluate, train,
     train_on_stream, partial_fit, train_many, fit, fit_many, minimize, load,
     stack, derivatives, residuals,
 )  # fmt: skip
@@ -68,6 +69,7 @@ class Interface(Model):
     hessian_product = hessian_product
     loss = loss
     loss_and_gradient = loss_and_gradient
+    evaluate = evaluate
     train = train
     train_on_stream = train_on_stream
     partial_fit = partial_fit

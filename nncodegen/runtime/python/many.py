@@ -9,6 +9,7 @@ import numpy as np
 
 from .arguments import check_samples, to_array, to_finite
 from .initial import initial_parameters
+from .joined import joined
 from .measures import STATUS
 from .optimizers import Chosen, choose
 from .options import OPTIONS
@@ -65,6 +66,7 @@ def train_many(
     others. A model that diverges or converges keeps its parameters while the others go on; a RuntimeWarning says
     how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
     """
+    X, Y = _beside(model, "X", X), _beside(model, "Y", Y)
     count = _count(model, X, Y, parameters, learning_rate, seed, l2, models)
     options = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "tolerance": tolerance}
     many = _Many(model, _data(model, X, Y, count), options, flag("history", history))
@@ -188,6 +190,14 @@ def _count(model: Model, X: Any, Y: Any, parameters: Any, learning_rate: Any, se
     if count < 1:
         raise ValueError(f"{first} is empty; expected at least one model")
     return count
+
+
+def _beside(model: Model, name: str, values: Any) -> Any:
+    """The arrays of several inputs or targets in a list as one; what has an axis for the models, or none, as it is."""
+    columns = len(model.input_names if name == "X" else model.target_names)
+    if not isinstance(values, list | tuple) or all(np.shape(one)[1:] == (columns,) for one in values):
+        return values
+    return joined(model, name, values, to_array)
 
 
 def _data(model: Model, X: Any, Y: Any, count: int) -> tuple[Any, Any, int, bool, bool]:

@@ -14,6 +14,7 @@ from .blas import know_blas
 from .calls import MINIMIZE
 from .hessian import check_hessian, products, symmetric
 from .initial import initial_parameters
+from .labels import classes_of
 from .result import Result
 from .samples import Data, statistics_of
 from .terms import take_samples, with_samples
@@ -58,7 +59,8 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
         raise ImportError("minimize needs SciPy, which is not installed: python -m pip install scipy") from error
     settings, options = MINIMIZE.settings(model, given, named)
     samples = take_samples(model, settings)
-    data = Data(model, settings.X, settings.Y, settings.sample_weight)
+    classes = classes_of(model, settings.classes, settings.Y)
+    data = Data(model, settings.X, settings.Y, settings.sample_weight, classes)
     data.weigh_classes(settings.class_weight)
     if settings.parameters is None:
         start = initial_parameters(model, settings.seed)
@@ -77,7 +79,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
                 function, search.last, jac=gradient, method=settings.method, callback=search, **options
             )
         reached = search.result(found.x, "converged", str(found.message))
-        reached.loss = objective.loss(reached.parameters)
+        reached.loss, reached.classes = objective.loss(reached.parameters), classes
     except BaseException as interrupt:  # Ctrl-C, or an error of a callback
         interrupt.result = search.result(search.last, "interrupted", "")  # type: ignore[attr-defined]
         raise

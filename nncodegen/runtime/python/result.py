@@ -33,11 +33,12 @@ class Result:
     best_epoch   the epoch, counted from 1, whose ``monitor`` was best; None where it was not looked for
     seconds      the time that the training took
     message      what a minimizer of SciPy said
+    classes      the names of the classes, in the order of the outputs, where Y held names; else None
     """
 
     __slots__ = (
-        "_kept", "_model", "_rate", "_samples", "best_epoch", "epochs", "loss", "message", "metrics", "parameters",
-        "seconds", "status",
+        "_kept", "_model", "_rate", "_samples", "best_epoch", "classes", "epochs", "loss", "message", "metrics",
+        "parameters", "seconds", "status",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +53,7 @@ class Result:
         message: str = "",
         kept: Any = None,
         rate: float | Array | None = None,
+        classes: Array | None = None,
     ) -> None:
         self._model = model
         self.parameters = parameters
@@ -62,6 +64,7 @@ class Result:
         self.best_epoch = best_epoch
         self.seconds = seconds
         self.message = message
+        self.classes = classes
         self._kept = kept
         self._rate = rate  # of all epochs, or of each
         self._samples: tuple[Array, Array, dict[str, int]] | None = None
@@ -139,6 +142,8 @@ class Result:
         }
         if self.learning_rate is not None:
             arrays["learning_rate"] = self.learning_rate
+        if self.classes is not None:
+            arrays["classes" if self.classes.dtype.kind == "U" else "numbered_classes"] = self.classes
         for key, value in (self._state or {}).items():
             arrays[f"state.{key}"] = np.asarray(value)
         write_archive(path, arrays)
@@ -226,15 +231,21 @@ def _restore(model: Model, arrays: dict[str, Any]) -> Result:
     status, message = map(str, arrays["status"])
     state = {key.removeprefix("state."): value for key, value in arrays.items() if key.startswith("state.")}
     if state:
-        state |= {key: str(state[key]) for key in ("identity", "optimizer", "monitor")}
+        state |= {key: str(state[key]) for key in ("identity", "optimizer", "monitor", "watched") if key in state}
         state["variables"] = [str(key) for key in state["variables"]]
         state["metrics"] = int(state["metrics"])
     epochs = figures.shape[1]
     resumable = not state or (state["counters"][1] == epochs and len(state["state"]) == len(state["variables"]))
     rate = arrays.get("learning_rate")
-    fit = len(names) == len(figures) and (rate is None or len(rate) == epochs)
+    classes = arrays.get("classes", arrays.get("numbered_classes"))
+    fit = (
+        len(names) == len(figures)
+        and (rate is None or len(rate) == epochs)
+        and ("plateau" in state) == ("watched" in state)
+    )
     if "loss" not in names or not fit or not 0 <= best <= epochs or not resumable:
         raise ValueError("its parts do not fit together")
     metrics = dict(zip(names, figures, strict=True))
     held = state or None
-    return Result(model, arrays["parameters"], loss, metrics, status, best or None, seconds, message, held, rate)
+    reached = arrays["parameters"]
+    return Result(model, reached, loss, metrics, status, best or None, seconds, message, held, rate, classes)

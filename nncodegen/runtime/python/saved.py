@@ -50,15 +50,15 @@ def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
             raise ValueError(f"its format is {version[:50]!r}, not {FORMAT!r}")
         if str(read_member(archive, members["identity"], (), "U")) != model.facts.identity:
             return " in ".join(map(str, read_member(archive, members["model"], (2,), "U")))
-        expected = _forms(model, any(key.startswith("state.") for key in members), "learning_rate" in members)
+        expected = _forms(model, any(key.startswith("state.") for key in members), set(members))
         unknown = sorted(set(members) - set(expected))
         if unknown:
             raise ValueError(f"it holds {unknown[0][:50]!r}, which no result has")
         return {key: read_member(archive, members[key], *form) for key, form in expected.items()}
 
 
-def _forms(model: Model, resumable: bool, rated: bool) -> dict[str, tuple[tuple[Any, ...], Any]]:
-    """The shape and the type of each array of a file: of one that can be resumed, and that has learning rates."""
+def _forms(model: Model, resumable: bool, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """The shape and the type of each array of a file: of one that can be resumed, and what may be ``there`` besides."""
     count, dtype = model.parameter_count, model.dtype
     parts = {
         "format": ((), "U"),
@@ -84,6 +84,12 @@ def _forms(model: Model, resumable: bool, rated: bool) -> dict[str, tuple[tuple[
         "metrics": ((), np.int64),
         "measures": ((model.measures_size,), np.float64),
     }
-    if rated:
-        parts["learning_rate"] = ((None,), np.float64)
+    beside = {
+        "learning_rate": ((None,), np.float64),
+        "classes": ((None,), "U"),
+        "numbered_classes": ((None,), np.int64),
+        "state.plateau": ((4,), np.float64),
+        "state.watched": ((), "U"),
+    }
+    parts |= {key: form for key, form in beside.items() if key in there}
     return parts | ({f"state.{key}": form for key, form in state.items()} if resumable else {})
