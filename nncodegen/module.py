@@ -188,8 +188,8 @@ class Module(Protocol):
     ) -> Result:
         """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
 
-        X                    (N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list, in
-                             their order, or a dictionary; nothing for a formula without inputs
+        X                    (N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list,
+                             in their order, or a dictionary; nothing for a formula without inputs
         Y                    (N, targets), or (N,) for one target, or arrays as in X; for a categorical loss also the
                              numbers of classes, (N,), or their names (``classes``)
         parameters           (P,), where to start; by default initial_parameters(seed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arguments import check_samples, to_array, to_finite
+from .calls import TRAIN
 from .initial import initial_parameters
 from .joined import joined
 from .measures import STATUS
@@ -104,6 +105,9 @@ class _Many:
         """Sets the update rule of all models, with a learning rate for each."""
         self.optimizer, self.rates, self.hyperparameters = optimizer, rates, hyperparameters
         others = {key: value for key, value in hyperparameters.items() if key != "weight_decay"}
+        for name in others:
+            if name in TRAIN.options:
+                raise TypeError(f"train_many takes no {name}: give it to train, for one model after the other")
         decay = hyperparameters.get("weight_decay")
         self.rule = choose(self.model, optimizer, float(rates[0]), others, decay)
         self.initial_state = _initial_state(self.model, self.rule, rates)

@@ -122,8 +122,8 @@ class Settings:
 
     X: Any = _option(
         ARRAY, None,
-        "(N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list, in\n"
-        "their order, or a dictionary; nothing for a formula without inputs",
+        "(N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list,\n"
+        "in their order, or a dictionary; nothing for a formula without inputs",
     )  # fmt: skip
     Y: Any = _option(
         ARRAY, None,
