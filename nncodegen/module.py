@@ -524,3 +524,9 @@ class Module(Protocol):
 
         data has samples as for ``train``, of all terms or of some.
         """
+
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Prints the inputs, outputs and parameters of the model by name, with their shapes and numbers of values.
+
+        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
+        """

@@ -42,6 +42,7 @@ def facts(schedule: Schedule) -> str:
     }
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
     others["label_targets"] = program.label_targets
+    others["frozen"] = sum(one.size for one in program.parameters if not one.trained and one.momentum is None)
     entries |= {name: _literal(found) for name, found in others.items() if found}
     if program.threshold != Facts._field_defaults["threshold"]:
         entries["threshold"] = _literal(program.threshold)

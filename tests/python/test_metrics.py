@@ -139,7 +139,7 @@ def test_metrics_of_each_epoch():
         "epochs": 4,
         **ADAM,
     }
-    result = module.train(X[:60], LABELS[:60], metrics=names, callback=lambda p: seen.append(p), **arguments)
+    result = module.train(X[:60], LABELS[:60], metrics=names, callback=seen.append, **arguments)
     plain = module.train(X[:60], LABELS[:60], metrics="accuracy", **arguments)
     assert list(result.metrics) == ["loss", "accuracy", "f1", "AUC", "val_loss", "val_accuracy", "val_f1", "val_AUC"]
     for name, values in plain.metrics.items():
@@ -251,7 +251,7 @@ def test_metrics_that_need_something():
     numbers = built(NUMBERS, fit=False)
     with pytest.raises(ValueError, match="the metric auc needs classes"):
         numbers.train(X, X[:, :2], metrics="auc")
-    with pytest.raises(ValueError, match="top_2_accuracy is for more than 2 classes.*the targets are no classes"):
+    with pytest.raises(ValueError, match=r"top_2_accuracy is for more than 2 classes.*the targets are no classes"):
         numbers.train(X, X[:, :2], metrics="top_2_accuracy")
     chain = built(CHAIN, fit=False)
     with pytest.raises(ValueError, match="monitor is 'share_met', a function of one's own: say mode='min' or 'max'"):

@@ -125,3 +125,5 @@ def derivatives(parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
     """The outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by their names."""
 def residuals(parameters: ArrayLike, data: Mapping[str, Any]) -> dict[str, Array]:
     """What the terms of the loss are for their samples, before they are squared: arrays (N,), or (N, equations)."""
+def summary(print_fn: Callable[[str], Any] | None = None) -> None:
+    """Prints the inputs, outputs and parameters of the model by name, with their shapes and numbers of values."""
