@@ -76,8 +76,8 @@ class Network:
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Prints the inputs and layers: shapes of outputs, numbers of parameters, connections, as Keras does.
 
-        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them. A layer that is called several times
-        has one line, and all that it is called with.
+        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them. A layer that is
+        called several times has one line, and all that it is called with.
         """
         uses = Uses(self.inputs, self.outputs)
         print_layers(self.name, self.describe(), graph_rows(uses, self.inputs, self.outputs), print_fn)

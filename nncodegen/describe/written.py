@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import MISSING, fields, is_dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sympy import Expr, preorder_traversal
+
+if TYPE_CHECKING:
+    from nncodegen.describe.layer import Layer
 
 MOST_LAYERS = 12
 """Of more layers, only the first and the last are printed."""
@@ -28,17 +31,17 @@ def written(value: Any) -> str:
     return name if callable(value) and isinstance(name, str) else repr(value)
 
 
-def layer_text(layer: Any) -> str:
+def layer_text(layer: Layer) -> str:
     """A layer as it is made: what is not given has its default, and is left out."""
     arguments, in_order = [], True
-    for field in sorted(fields(layer), key=lambda field: field.kw_only) if is_dataclass(layer) else ():
+    for field in sorted(fields(layer), key=lambda one: bool(one.kw_only)) if is_dataclass(layer) else ():
         value = getattr(layer, field.name)
-        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        default: Any = field.default_factory() if field.default_factory is not MISSING else field.default
         if not field.repr or (type(value) is type(default) and value == default):
             in_order = False
         else:
             arguments.append(written(value) if in_order and not field.kw_only else f"{field.name}={written(value)}")
-    if not is_dataclass(layer) and getattr(layer, "name", ""):
+    if not is_dataclass(layer) and layer.name:
         arguments.append(f"name={written(layer.name)}")
     return f"{type(layer).__name__}({', '.join(arguments)})"
 

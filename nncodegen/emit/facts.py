@@ -41,11 +41,8 @@ def facts(schedule: Schedule) -> str:
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
-    others["label_targets"] = program.label_targets
-    others["frozen"] = sum(one.size for one in program.parameters if not one.trained and one.momentum is None)
-    entries |= {name: _literal(found) for name, found in others.items() if found}
-    if program.threshold != Facts._field_defaults["threshold"]:
-        entries["threshold"] = _literal(program.threshold)
+    others |= {name: getattr(program, name) for name in ("label_targets", "threshold", "frozen")}
+    entries |= {name: _literal(found) for name, found in others.items() if found != Facts._field_defaults[name]}
     if program.terms:
         entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"

@@ -334,6 +334,11 @@ class Program:
         return (*self.outputs, self.loss, *self.gradient, *others)
 
     @property
+    def frozen(self) -> int:
+        """The number of values of parameters that are neither trained nor follow a statistic."""
+        return sum(one.size for one in self.parameters if not one.trained and one.momentum is None)
+
+    @property
     def in_training(self) -> InTraining:
         """The outputs and the loss whose gradient there is."""
         return self.batch or InTraining(self.outputs, self.loss)

@@ -526,7 +526,7 @@ def test_lists_of_inputs_and_targets(both):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([A, B, A], "X is a list of 3 arrays; expected one for each of a, b, in this order"),
+        ([A, B, A], "X is a list of 3 arrays; expected one for each of a, b, in order"),
         ([B, A], r"X\[0\] has the shape \(90, 2\); expected \(samples, 3\)"),
         ([A, B[:9]], "X has arrays with different numbers of rows"),
     ],

@@ -21,10 +21,10 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
     those of targets or of their outputs; an array has the samples as its first axis, and further the shape of its
     tensor. ``array_of`` makes an array of values. Raises ValueError.
     """
-    facts = model.facts
-    labelled = name == "Y" and facts.label_targets
+    labelled = name == "Y" and model.facts.label_targets
     if type(values) is np.ndarray and values.ndim <= 2 and not labelled:  # the usual case, told at once
         return values
+    facts = model.facts
     tensors = facts.inputs if name == "X" else facts.targets
     if isinstance(values, Mapping):
         keys = [key for key, _ in tensors]
@@ -37,10 +37,8 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
         return _side_by_side(model, name, {key: values[key] for key in keys}, tensors, array_of)
     if isinstance(values, list | tuple) and _are_several(name, values, tensors, facts.label_targets):
         if len(values) != len(tensors):
-            keys = _listed([key for key, _ in tensors])
-            raise ValueError(
-                f"{name} is a list of {len(values)} arrays; expected one for each of {keys}, in this order"
-            )
+            names = _listed([key for key, _ in tensors])
+            raise ValueError(f"{name} is a list of {len(values)} arrays; expected one for each of {names}, in order")
         return _side_by_side(model, name, dict(enumerate(values)), tensors, array_of)
     if len(tensors) == 1 and labelled and values is not None:
         ((tensor, size),) = tensors

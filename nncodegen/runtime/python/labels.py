@@ -62,7 +62,8 @@ def rows_of(name: str, labels: Array, classes: int, dtype: Any, expected: str) -
     if len(wrong):
         place = tuple(int(k) for k in wrong[0])
         raise ValueError(f"{name}[{', '.join(map(str, place))}] is {labels[place]}, which is no class; {expected}")
-    return (labels[..., None] == np.arange(classes)).astype(dtype)
+    rows: Array = (labels[..., None] == np.arange(classes)).astype(dtype)
+    return rows
 
 
 def _read(given: Any) -> Array:

@@ -102,7 +102,7 @@ def _decided(found: Predictions, average: str) -> tuple[Array, Array]:
     """Which classes (N, C) the samples have, and which they are said to have; without an average, C is 1."""
     if found.classes:
         places = np.arange(found.targets.shape[1])
-        return tuple(values.argmax(axis=1)[:, None] == places for values in (found.targets, found.outputs))  # type: ignore[return-value]
+        return found.targets.argmax(axis=1)[:, None] == places, found.outputs.argmax(axis=1)[:, None] == places
     truth, said = found.targets > 0.5, found.outputs > found.threshold
     if average and truth.shape[1] == 1:  # both classes of the two
         return np.hstack([~truth, truth]), np.hstack([~said, said])
@@ -169,8 +169,9 @@ def _probabilities(outputs: Array) -> Array:
     """
     if (outputs >= 0).all() and (abs(outputs.sum(axis=1) - 1) < 1e-3).all():
         return outputs
-    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    powers: Array = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
 
 
 FIGURES = {

@@ -41,8 +41,10 @@ class Data:
         """The targets as they were given: labels (N,), or columns (N, targets); of one target (N,)."""
         if self._labelled or self.classes is not None:
             numbers = self.Y.argmax(axis=1) if self._labelled else self.Y[:, 0].astype(np.intp)
-            return numbers if self.classes is None else self.classes[numbers]
-        return self.Y[:, 0] if self.Y.shape[1] == 1 else self.Y  # type: ignore[no-any-return]
+            found: Array = numbers if self.classes is None else self.classes[numbers]
+        else:
+            found = self.Y[:, 0] if self.Y.shape[1] == 1 else self.Y
+        return found
 
     def arrays(self) -> tuple[Any, ...]:
         """What the native part takes."""
