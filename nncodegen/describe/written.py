@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,8 @@ def written(value: Any) -> str:
 def layer_text(layer: Layer) -> str:
     """A layer as it is made: what is not given has its default, and is left out."""
     arguments, in_order = [], True
-    for field in sorted(fields(layer), key=lambda one: bool(one.kw_only)) if is_dataclass(layer) else ():
+    declared: list[Field[Any]] = sorted(fields(layer), key=lambda one: bool(one.kw_only)) if is_dataclass(layer) else []
+    for field in declared:
         value = getattr(layer, field.name)
         default: Any = field.default_factory() if field.default_factory is not MISSING else field.default
         if not field.repr or (type(value) is type(default) and value == default):
