@@ -137,10 +137,11 @@ def load(built: Built) -> Module:
         raise BuildError(f"{built.path} is no module that this Python can import; build it again with force")
     try:
         module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # where it finds itself, and pickles look for it
         loader.exec_module(module)
     except ImportError as error:
+        sys.modules.pop(name, None)
         raise BuildError(f"{built.path} cannot be imported: {error}; build it again with force") from error
-    sys.modules[name] = module  # where pickles look for it
     return cast(Module, module)
 
 

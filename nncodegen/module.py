@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Protocol
 
@@ -128,6 +128,22 @@ class Module(Protocol):
         derivatives by its moving statistics are 0.
         """
 
+    def evaluate(
+        self,
+        parameters: ArrayLike,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        metrics: str | Iterable[Any] | Callable[..., float] = (),
+        classes: Sequence[str] | Sequence[int] | None = None,
+        threads: int = 1,
+    ) -> dict[str, float]:
+        """The loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}.
+
+        metrics and classes are those of ``train``; here all metrics are computed from predictions, and classes must be
+        given where Y holds names of which some do not occur.
+        """
+
     def train(
         self,
         X: ArrayLike | None = None,
@@ -143,7 +159,8 @@ class Module(Protocol):
         tolerance: float = 0.0,
         sample_weight: ArrayLike | None = None,
         class_weight: dict[int, float] | str | None = None,
-        schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant",
+        classes: Sequence[str] | Sequence[int] | None = None,
+        schedule: str | tuple[str, dict[str, Any]] | ArrayLike | Callable[[int], float] = "constant",
         clip_value: float | None = None,
         clip_norm: float | None = None,
         l1: float = 0.0,
@@ -151,13 +168,14 @@ class Module(Protocol):
         weight_decay: float | None = None,
         validation_data: tuple[Any, ...] | None = None,
         validation_fraction: float = 0.0,
-        metrics: str | Iterable[str] = (),
+        metrics: str | Iterable[Any] | Callable[..., float] = (),
         patience: int | None = None,
         min_delta: float = 0.0,
         monitor: str | None = None,
+        mode: str = "auto",
         restore_best: bool = True,
         time_limit: float | None = None,
-        callback: Callable[[Progress], Any] | None = None,
+        callback: Callable[[Progress], Any] | Sequence[Callable[[Progress], Any]] | None = None,
         callback_interval: str | float = "epoch",
         progress: bool = False,
         resume: Result | None = None,
@@ -170,8 +188,10 @@ class Module(Protocol):
     ) -> Result:
         """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
 
-        X                    (N, inputs), which may be sparse (of SciPy); nothing for a formula without inputs
-        Y                    (N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss
+        X                    (N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list,
+                             in their order, or a dictionary; nothing for a formula without inputs
+        Y                    (N, targets), or (N,) for one target, or arrays as in X; for a categorical loss also the
+                             numbers of classes, (N,), or their names (``classes``)
         parameters           where to start: (P,), or {name: value} of some; by default initial_parameters(seed)
         optimizer            a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
                              nesterov, too
@@ -187,10 +207,16 @@ class Module(Protocol):
                              mean
         class_weight         {class: weight}, 1 for those left out, or "balanced": all classes count alike; times
                              sample_weight
+        classes              the names of the classes, texts or whole numbers, in the order of their outputs (of one
+                             target, those of 0 and 1), where Y holds names; by default, where Y holds texts, these in
+                             their order
         schedule             of the learning rate: a name, (name, {parameter: number}), or an array of factors, one an
                              epoch: constant; step (step_size, gamma), exponential (gamma), inverse (decay, power),
                              which change from epoch to epoch; polynomial (final, power), cosine (final), one_cycle
-                             (rise, start, final), warm_up (epochs, start), which change from update to update
+                             (rise, start, final), warm_up (epochs, start), which change from update to update; plateau
+                             (factor, patience, min_delta, cooldown, min_lr, monitor, mode), which lowers the rate where
+                             ``monitor`` does not get better. Or a function of the number of epochs done, from 0, which
+                             returns the factor of the next epoch
         clip_value           no value of the gradient is further from 0; after the penalties
         clip_norm            the norm of the whole gradient is not above; after clip_value
         l1                   adds the gradient of l1*sum |w| over the weights of layers, not their biases; of a formula,
@@ -207,14 +233,21 @@ class Module(Protocol):
                              of the parameters before the epoch. On the validation data ("val_accuracy", ...), those of
                              the parameters after the epoch. class_weight does not count. Accuracy is that of the
                              largest output where there are classes, else of each output on the right side of one half
-                             (of 0 for logits); r2 is averaged over outputs
+                             (of 0 for logits); r2 is averaged over outputs. All others are computed from predictions
+                             after each epoch, as scikit-learn does: "mse", "rmse", "mape" (a share, not per cent);
+                             "auc", "precision", "recall", "f1", of several classes the mean over these, or "f1_micro",
+                             "f1_weighted"; "top_3_accuracy"; or a function (y_true, y_pred) -> number, which is given
+                             sample_weight where it takes that; {"name": function} names it
         patience             stop after so many epochs in which ``monitor`` was not better than its best by min_delta
         min_delta            what counts as better than the best
         monitor              what tells the best epoch: by default "val_loss", without validation "loss"
+        mode                 "min" or "max": whether less or more of it is better; of a function of one's own, it must
+                             be said
         restore_best         with patience or monitor, return the parameters of the best epoch, not of the last
         time_limit           seconds after which to stop, also within an epoch
         callback             a function of one argument, with the attributes epochs, updates, metrics, seconds and
-                             parameters; it ends the training if it returns something true
+                             parameters, or several, which are called in turn; the training ends if one of them returns
+                             something true
         callback_interval    "epoch", or milliseconds between two calls, at least
         progress             show a bar on the standard error (with the package rich, in a terminal or a notebook), or
                              lines
@@ -253,20 +286,22 @@ class Module(Protocol):
         seed: int = 0,
         update: str = "simultaneous",
         class_weight: dict[int, float] | str | None = None,
-        schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant",
+        classes: Sequence[str] | Sequence[int] | None = None,
+        schedule: str | tuple[str, dict[str, Any]] | ArrayLike | Callable[[int], float] = "constant",
         clip_value: float | None = None,
         clip_norm: float | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float | None = None,
         validation_data: tuple[Any, ...] | None = None,
-        metrics: str | Iterable[str] = (),
+        metrics: str | Iterable[Any] | Callable[..., float] = (),
         patience: int | None = None,
         min_delta: float = 0.0,
         monitor: str | None = None,
+        mode: str = "auto",
         restore_best: bool = True,
         time_limit: float | None = None,
-        callback: Callable[[Progress], Any] | None = None,
+        callback: Callable[[Progress], Any] | Sequence[Callable[[Progress], Any]] | None = None,
         callback_interval: str | float = "epoch",
         progress: bool = False,
         resume: Result | None = None,
@@ -456,6 +491,7 @@ class Module(Protocol):
         method: str = "L-BFGS-B",
         sample_weight: ArrayLike | None = None,
         class_weight: dict[int, float] | str | None = None,
+        classes: Sequence[str] | Sequence[int] | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
         seed: int = 0,
@@ -506,4 +542,10 @@ class Module(Protocol):
         """What the terms of the loss are for their samples, before they are squared: arrays (N,), or (N, equations).
 
         data has samples as for ``train``, of all terms or of some.
+        """
+
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Prints the inputs, outputs and parameters of the model by name, with their shapes and numbers of values.
+
+        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
         """

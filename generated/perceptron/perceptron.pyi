@@ -6,7 +6,7 @@ Targets: y.
 Parameters: w0, w13, w14, w23, w24, w35, w45.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -55,33 +55,40 @@ def loss(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None 
 def loss_and_gradient(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
                       sample_weight: ArrayLike | None = None) -> tuple[float, Array]:
     """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take."""
+def evaluate(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+             sample_weight: ArrayLike | None = None, metrics: str | Iterable[Any] | Callable[..., float] = (),
+             classes: Sequence[str] | Sequence[int] | None = None, threads: int = 1) -> dict[str, float]:
+    """The loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}."""
 def train(X: ArrayLike | None = None, Y: ArrayLike | None = None,
           parameters: ArrayLike | Mapping[Any, Any] | None = None, optimizer: str = "sgd", learning_rate: float = 0.01,
           epochs: int = 100, batch_size: int | None = None, shuffle: bool | None = None, seed: int = 0,
           update: str = "simultaneous", tolerance: float = 0.0, sample_weight: ArrayLike | None = None,
-          class_weight: dict[int, float] | str | None = None,
-          schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant", clip_value: float | None = None,
-          clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0, weight_decay: float | None = None,
-          validation_data: tuple[Any, ...] | None = None, validation_fraction: float = 0.0,
-          metrics: str | Iterable[str] = (), patience: int | None = None, min_delta: float = 0.0,
-          monitor: str | None = None, restore_best: bool = True, time_limit: float | None = None,
-          callback: Callable[[Progress], Any] | None = None, callback_interval: str | float = "epoch",
-          progress: bool = False, resume: Result | None = None, threads: int = 1, final_loss: bool = True,
-          history: bool = True, data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
-          **hyperparameters: Any) -> Result:
+          class_weight: dict[int, float] | str | None = None, classes: Sequence[str] | Sequence[int] | None = None,
+          schedule: str | tuple[str, dict[str, Any]] | ArrayLike | Callable[[int], float] = "constant",
+          clip_value: float | None = None, clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0,
+          weight_decay: float | None = None, validation_data: tuple[Any, ...] | None = None,
+          validation_fraction: float = 0.0, metrics: str | Iterable[Any] | Callable[..., float] = (),
+          patience: int | None = None, min_delta: float = 0.0, monitor: str | None = None, mode: str = "auto",
+          restore_best: bool = True, time_limit: float | None = None,
+          callback: Callable[[Progress], Any] | Sequence[Callable[[Progress], Any]] | None = None,
+          callback_interval: str | float = "epoch", progress: bool = False, resume: Result | None = None,
+          threads: int = 1, final_loss: bool = True, history: bool = True, data: Mapping[str, Any] | None = None,
+          weights: Mapping[str, float] | None = None, **hyperparameters: Any) -> Result:
     """Minimizes the mean loss over the samples, natively and without the interpreter's lock."""
 def train_on_stream(batches: Iterable[Any], parameters: ArrayLike | Mapping[Any, Any] | None = None,
                     optimizer: str = "sgd", learning_rate: float = 0.01, batch_size: int | None = None,
                     shuffle: bool = False, seed: int = 0, update: str = "simultaneous",
                     class_weight: dict[int, float] | str | None = None,
-                    schedule: str | tuple[str, dict[str, float]] | ArrayLike = "constant",
+                    classes: Sequence[str] | Sequence[int] | None = None,
+                    schedule: str | tuple[str, dict[str, Any]] | ArrayLike | Callable[[int], float] = "constant",
                     clip_value: float | None = None, clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0,
                     weight_decay: float | None = None, validation_data: tuple[Any, ...] | None = None,
-                    metrics: str | Iterable[str] = (), patience: int | None = None, min_delta: float = 0.0,
-                    monitor: str | None = None, restore_best: bool = True, time_limit: float | None = None,
-                    callback: Callable[[Progress], Any] | None = None, callback_interval: str | float = "epoch",
-                    progress: bool = False, resume: Result | None = None, threads: int = 1,
-                    **hyperparameters: Any) -> Result:
+                    metrics: str | Iterable[Any] | Callable[..., float] = (), patience: int | None = None,
+                    min_delta: float = 0.0, monitor: str | None = None, mode: str = "auto", restore_best: bool = True,
+                    time_limit: float | None = None,
+                    callback: Callable[[Progress], Any] | Sequence[Callable[[Progress], Any]] | None = None,
+                    callback_interval: str | float = "epoch", progress: bool = False, resume: Result | None = None,
+                    threads: int = 1, **hyperparameters: Any) -> Result:
     """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten."""
 def partial_fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, result: Result | None = None,
                 sample_weight: ArrayLike | None = None, **options: Any) -> Result:
@@ -110,8 +117,9 @@ def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None,
 def minimize(X: ArrayLike | None = None, Y: ArrayLike | None = None,
              parameters: ArrayLike | Mapping[Any, Any] | None = None, method: str = "L-BFGS-B",
              sample_weight: ArrayLike | None = None, class_weight: dict[int, float] | str | None = None,
-             l1: float = 0.0, l2: float = 0.0, seed: int = 0, data: Mapping[str, Any] | None = None,
-             weights: Mapping[str, float] | None = None, **options: Any) -> Result:
+             classes: Sequence[str] | Sequence[int] | None = None, l1: float = 0.0, l2: float = 0.0, seed: int = 0,
+             data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
+             **options: Any) -> Result:
     """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases."""
 def load(path: str | PathLike[str]) -> Any:
     """Return the Result or the FitResult that was saved in a file, for this model in this precision."""
@@ -121,3 +129,5 @@ def derivatives(parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
     """The outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by their names."""
 def residuals(parameters: ArrayLike, data: Mapping[str, Any]) -> dict[str, Array]:
     """What the terms of the loss are for their samples, before they are squared: arrays (N,), or (N, equations)."""
+def summary(print_fn: Callable[[str], Any] | None = None) -> None:
+    """Prints the inputs, outputs and parameters of the model by name, with their shapes and numbers of values."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from nncodegen.describe.checks import bounded, check_name
 from nncodegen.describe.given import Given, copied, with_initial
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, terms_together
 from nncodegen.describe.losses import LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.summary import print_tensors
+from nncodegen.describe.written import written
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step, Tensor
 from nncodegen.notebook import model_html, model_latex
@@ -50,6 +53,13 @@ class Graph:
         self.initial = copied(initial, name)
         self.describe()
 
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Prints the inputs, targets, parameters and outputs by name, with their shapes.
+
+        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
+        """
+        print_tensors(self.describe(), print_fn)
+
     def describe(self) -> Program:
         """The network as a Program."""
         own = [tensor.name for tensor in (*self.inputs, *self.parameters)]
@@ -84,6 +94,11 @@ class Graph:
             least_squares=self.loss == "mse",
             extents=self.extents,
         )
+
+    def __repr__(self) -> str:
+        inputs, outputs = (", ".join(names) for names in ([one.name for one in self.inputs],
+                                                          [one.element.tensor for one in self.outputs]))  # fmt: skip
+        return f"<Graph {written(self.name)}: {inputs} -> {len(self.steps)} steps -> {outputs}>"
 
     def _repr_html_(self) -> str:
         return model_html(self.describe(), "a network")

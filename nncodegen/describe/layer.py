@@ -12,6 +12,7 @@ from sympy import Add as Sum
 from sympy import Expr, Mul
 
 from nncodegen.describe.call import Call, Part, Shape, layer_name
+from nncodegen.describe.written import layer_text
 from nncodegen.errors import ModelError
 
 Array = NDArray[Any]
@@ -42,6 +43,13 @@ class Layer:
         Raises ModelError for an input that does not fit.
         """
         raise NotImplementedError
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__repr__ = cls.__repr__  # type: ignore[method-assign] # so that a dataclass makes none of its own
+
+    def __repr__(self) -> str:
+        return layer_text(self)
 
     def __call__(self, *inputs: Node) -> Node:
         """The result for one or several inputs, as a node of a graph."""

@@ -70,3 +70,5 @@ LOSSES = {
     "categorical_crossentropy_from_logits": Loss(_categorical_crossentropy, total="sum", link="softmax", labels=True),
     "nll": Loss(_nll, total="sum", labels=True),
 }
+for _loss in ("categorical_crossentropy", "categorical_crossentropy_from_logits"):
+    LOSSES[f"sparse_{_loss}"] = LOSSES[_loss]  # Keras' name for the same, where targets are labels: both take them

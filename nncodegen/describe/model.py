@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from nncodegen.describe.checks import bounded, check_expression, check_name
 from nncodegen.describe.grammar import CONSTANTS, as_expression
 from nncodegen.describe.hints import listed
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.summary import print_tensors
+from nncodegen.describe.written import formula_text, written
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
 from nncodegen.notebook import model_html, model_latex
@@ -70,9 +72,22 @@ class Model:
         self.optimizers = check_optimizers(optimizers, name)
         self._program = self._describe()
 
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Prints the inputs, targets, parameters and outputs by name, with their shapes.
+
+        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
+        """
+        print_tensors(self.describe(), print_fn)
+
     def describe(self) -> Program:
         """The formula as a Program: steps for the outputs, the loss of one sample, and its mean."""
         return replace(self._program, name=self.name)
+
+    def __repr__(self) -> str:
+        outputs = ", ".join(map(formula_text, self.outputs))
+        parameters = ", ".join(symbol.name for symbol in self.parameters)
+        output = f"output {outputs}, " if outputs else ""
+        return f"<Model {written(self.name)}: {output}loss {formula_text(self.loss)}, parameters {parameters}>"
 
     def _repr_html_(self) -> str:
         return model_html(self.describe(), "a formula")

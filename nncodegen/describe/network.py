@@ -13,10 +13,13 @@ from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, term_of
 from nncodegen.describe.losses import LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
-from nncodegen.describe.uses import Uses, in_order
+from nncodegen.describe.summary import graph_rows, print_layers
+from nncodegen.describe.uses import Uses, in_order, input_names
+from nncodegen.describe.written import written
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step, Tensor
 from nncodegen.notebook import model_html, model_latex
+from nncodegen.runtime.python.summary import shape_text
 
 OneLoss = str | LossFunction
 
@@ -70,6 +73,15 @@ class Network:
             for number, layer in enumerate(layers.values(), start=1)
         )
 
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Prints the inputs and layers: shapes of outputs, numbers of parameters, connections, as Keras does.
+
+        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them. A layer that is
+        called several times has one line, and all that it is called with.
+        """
+        uses = Uses(self.inputs, self.outputs)
+        print_layers(self.name, self.describe(), graph_rows(uses, self.inputs, self.outputs), print_fn)
+
     def describe(self) -> Program:
         """The network as a Program."""
         uses = Uses(self.inputs, self.outputs)
@@ -86,6 +98,9 @@ class Network:
         of_outputs = zip(entries, assembly.outputs, uses.shapes, self.weights, strict=True)
         losses = loss_steps([term_of(*of_output) for of_output in of_outputs], targets, uses.layers + 1, free)
         single, shape = len(entries) == 1, uses.shapes[0]
+        labels = single and entries[0].labels and len(shape) == 1 and count(shape) > 1
+        of_targets = zip(targets, entries, uses.shapes, strict=True)
+        with_classes = tuple(y.tensor for y, entry, sizes in of_targets if entry.labels and sizes[-1] > 1)
         return Program(
             name=self.name,
             inputs=_tensors(assembly.inputs, uses.input_shapes),
@@ -96,7 +111,8 @@ class Network:
             outputs=tuple(output.element for output in assembly.outputs),
             loss=losses[-1].target,
             noise=tuple(source for part in uses.parts for source in part.noise),
-            labels=single and entries[0].labels and len(shape) == 1 and count(shape) > 1,
+            labels=labels,
+            label_targets=() if labels else with_classes,
             threshold=entries[0].threshold,
             least_squares=single and self.loss[0] == "mse" and self.weights[0] == 1,
             extents=assembly.extents,
@@ -127,6 +143,13 @@ class Network:
                     names[formula.tensor] = name  # one value has one name
         steps = [step for step in assembly.steps if not _is_copy(step, names)]
         return Renaming({}, names).assembly(assembly._replace(steps=tuple(steps)))
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{name} {shape_text(node.shape)}" for name, node in zip(
+            input_names(self.inputs), self.inputs, strict=True))  # fmt: skip
+        count = len(self.numbered)
+        outputs = ", ".join(name or written(node.layer) for name, node in zip(self._names, self.outputs, strict=True))
+        return f"<Network {written(self.name)}: {inputs} -> {count} layer{'s' * (count != 1)} -> {outputs}>"
 
     def _repr_html_(self) -> str:
         return model_html(self.describe(), "a network")

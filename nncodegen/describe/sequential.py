@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sympy import Symbol
@@ -17,6 +17,8 @@ from nncodegen.describe.losses import LossFunction
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.describe.physics import physics_of
 from nncodegen.describe.shapes import Flatten
+from nncodegen.describe.summary import layer_row, print_layers
+from nncodegen.describe.written import listed, written
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Tensor
 from nncodegen.notebook import model_html, model_latex
@@ -81,19 +83,19 @@ class Sequential:
             for number, layer in enumerate(self.layers, start=1)
         )
 
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Prints the layers with the shapes of their outputs and the numbers of their parameters, as Keras does.
+
+        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
+        """
+        _, parts = self._parts()
+        rows = [layer_row(*of_layer) for of_layer in zip(self.layers, range(1, len(parts) + 1), parts, strict=True)]
+        print_layers(self.name, self.describe(), rows, print_fn)
+
     def describe(self) -> Program:
         """The network as a Program."""
-        check_names(self.layers)
-        indices = Indices()
-        x = start = Element("x", (SAMPLE, *(indices.next() for _ in self._shape)))
-        shape, parts = self._shape, list[Part]()
-        for number, layer in enumerate(self.layers, start=1):
-            indices.skip_to(number)  # each layer has a letter, whether it needs one or not
-            last = number == len(self.layers)
-            before = parts[-1] if parts else None
-            call = Call([x], [shape], number, indices.next, last, layer_name(layer), 1, before, of_input=x == start)
-            parts.append(alone(described(layer, call), call))
-            x, shape = parts[-1].output, parts[-1].shape
+        start, parts = self._parts()
+        x, shape = parts[-1].output, parts[-1].shape
         found = assembled([start], [self._shape], parts, [Output(x, parts[-1].formula)])
         present, statistics = statistics_of(self.name, parts, found)
         if self.physics is not None:
@@ -115,12 +117,35 @@ class Sequential:
             loss=Element("loss"),
             noise=tuple(source for part in parts for source in part.noise),
             labels=loss.labels and len(shape) == 1 and count(shape) > 1,
+            label_targets=("y",) if loss.labels and len(shape) > 1 and shape[-1] > 1 else (),
             threshold=loss.threshold,
             least_squares=self.loss == "mse",
             extents=found.extents,
             present=present,
             statistics=statistics,
         )
+
+    def _parts(self) -> tuple[Element, list[Part]]:
+        """The input, and what each layer adds."""
+        check_names(self.layers)
+        indices = Indices()
+        x = start = Element("x", (SAMPLE, *(indices.next() for _ in self._shape)))
+        shape, parts = self._shape, list[Part]()
+        for number, layer in enumerate(self.layers, start=1):
+            indices.skip_to(number)  # each layer has a letter, whether it needs one or not
+            last = number == len(self.layers)
+            before = parts[-1] if parts else None
+            call = Call([x], [shape], number, indices.next, last, layer_name(layer), 1, before, of_input=x == start)
+            parts.append(alone(described(layer, call), call))
+            x, shape = parts[-1].output, parts[-1].shape
+        return start, parts
+
+    def __repr__(self) -> str:
+        if self.physics is not None:
+            losses = ", ".join(self.physics.terms)
+            return f"<Sequential {written(self.name)}: {listed(self.layers)}, with the losses {losses}>"
+        settings = f"inputs={self.inputs!r}, loss={written(self.loss)}, name={written(self.name)}"
+        return f"Sequential({listed(self.layers)}, {settings})"
 
     def _repr_html_(self) -> str:
         return model_html(self.describe(), "a network")

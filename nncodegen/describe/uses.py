@@ -50,7 +50,7 @@ class Uses:
         self._counts = Counter(id(node.layer) for node in nodes)
         self.inputs = tuple(
             self._input(node, name, _shape_within(node, nodes))
-            for node, name in zip(inputs, _input_names(inputs), strict=True)
+            for node, name in zip(inputs, input_names(inputs), strict=True)
         )
         self.input_shapes = tuple(self._results[id(node)].shape for node in inputs)
         for node in nodes:
@@ -61,6 +61,10 @@ class Uses:
                 self._results[id(node)] = Part((), (), element, element, shape)
         self.outputs = tuple(self._output(node, k) for k, node in enumerate(outputs, start=1))
         self.shapes = tuple(self._results[id(node)].shape for node in outputs)
+
+    def part(self, node: Node) -> Part:
+        """What the use of a layer adds whose result is this node, or the part of an input."""
+        return self._results[id(node)]
 
     def _input(self, node: Node, name: str, shape: Shape) -> Element:
         element = Element(name, (SAMPLE, *(self._indices.next() for _ in shape)))
@@ -165,7 +169,7 @@ def _check_inputs(inputs: Sequence[Node], nodes: Sequence[Node]) -> None:
             raise ModelError(f"the outputs depend on an {node}, which is not among the inputs: give it, too")
 
 
-def _input_names(inputs: Sequence[Node]) -> list[str]:
+def input_names(inputs: Sequence[Node]) -> list[str]:
     """The names of inputs: those that they were given, else x, or x1, x2 and so on."""
     names = [node.name or ("x" if len(inputs) == 1 else f"x{k}") for k, node in enumerate(inputs, start=1)]
     for name in names:

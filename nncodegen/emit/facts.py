@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from nncodegen.ir import Program, Tensor, Update, ranges_of
-from nncodegen.runtime.python.facts import Parameter
+from nncodegen.runtime.python.facts import Facts, Parameter
 from nncodegen.runtime.python.optimizers import RULES
 from nncodegen.schedule import Schedule
 
@@ -42,7 +42,8 @@ def facts(schedule: Schedule) -> str:
     }
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
     others["guards"] = tuple(text for one in program.companions for text in one.guards)
-    entries |= {name: _literal(found) for name, found in others.items() if found}
+    others |= {name: getattr(program, name) for name in ("label_targets", "threshold", "frozen")}
+    entries |= {name: _literal(found) for name, found in others.items() if found != Facts._field_defaults[name]}
     if program.terms:
         entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"

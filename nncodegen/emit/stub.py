@@ -21,7 +21,7 @@ WIDTH, INDENT = 120, 4
 Fill = Callable[[str, list[str], str], list[str]]
 
 IMPORTS = """\
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import {typing}
 

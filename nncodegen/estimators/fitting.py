@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,8 +87,12 @@ def descend(estimator: Any, network: PaddedNetwork, data: Data, held_out: Data |
         options |= {"monitor": f"val_{score}"}
     given = _given(estimator, network)
     if held_out is not None and "metrics" in given:
-        others = (given["metrics"],) if isinstance(given["metrics"], str) else tuple(given["metrics"])
-        given = {**given, "metrics": (score, *others)}
+        others = given["metrics"]
+        if isinstance(others, Mapping):
+            given = {**given, "metrics": {score: score, **others}}
+        else:
+            single = isinstance(others, str) or not isinstance(others, Iterable)
+            given = {**given, "metrics": (score, *((others,) if single else others))}
     options |= given
     stopping = Stopping(estimator, network, options["l2"], held_out is not None)
     start: dict[str, Any] = {"parameters": network.wide(estimator.parameters_)}
@@ -111,8 +115,8 @@ def descend_once(estimator: Any, network: PaddedNetwork, data: Data) -> None:
     """Trains for one more epoch."""
     rate = estimator.learning_rate_init
     options = {**_options(estimator, network.module, data, 1), **_given(estimator, network)}
-    if "schedule" in options:  # an array with one factor for this epoch, since the trainer counts all epochs so far
-        rate *= float(options.pop("schedule")[0])
+    if "schedule" in options and "schedule" not in (estimator.train_options or {}):
+        rate *= float(options.pop("schedule")[0])  # of this epoch: the trainer counts all epochs so far
     before = estimator._result.of(network.module) if estimator._result is not None else None
     if before is None:
         options["parameters"] = network.wide(estimator.parameters_)

@@ -292,6 +292,8 @@ class Program:
     noise: tuple[Noise, ...] = ()
     labels: bool = False
     """Whether the targets are class probabilities, for which integer labels may stand."""
+    label_targets: tuple[str, ...] = ()
+    """Of several outputs, or of one with several axes: the targets of which this is true along their last axis."""
     threshold: float = 0.5
     """The output above which a target of 1 is predicted, where there are no class probabilities."""
     precision: str = "float64"
@@ -330,6 +332,11 @@ class Program:
         """The elements that the compiled module returns: outputs, loss, gradient; what only training has comes last."""
         others = (*self.batch.outputs, self.batch.loss) if self.batch else ()
         return (*self.outputs, self.loss, *self.gradient, *others)
+
+    @property
+    def frozen(self) -> int:
+        """The number of values of parameters that are neither trained nor follow a statistic."""
+        return sum(one.size for one in self.parameters if not one.trained and one.momentum is None)
 
     @property
     def in_training(self) -> InTraining:

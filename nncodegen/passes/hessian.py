@@ -44,5 +44,6 @@ def hessian(program: Program) -> Companion:
         gradient=tuple(product),
         updates=(),
         labels=False,
+        label_targets=(),
     )
     return Companion(NAME, ABOUT, derived)

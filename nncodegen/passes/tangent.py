@@ -72,7 +72,7 @@ def fields(program: Program) -> Companion:
     weight = Element(program.weight.name, (SAMPLE,))
     unread = Step(program.loss, weight, "sum", (SAMPLE,))  # what takes the place of the loss
     steps = (*needed(program.steps, program.fields), unread)
-    derived = replace(program, steps=steps, outputs=program.fields, updates=(), labels=False)
+    derived = replace(program, steps=steps, outputs=program.fields, updates=(), labels=False, label_targets=())
     return Companion(NAME, ABOUT, derived)
 
 

@@ -303,7 +303,8 @@ class NumpyTraining:
         """Measures an epoch, keeps the best parameters, and begins the next."""
         now, options, status = self._now, self._set, COMPLETED
         found = self._figures()
-        figures[:] = [found[column] for column in range(len(figures))]
+        kept = min(len(figures), len(found))  # further columns belong to others
+        figures[:kept] = found[:kept]
         best, best_figure, best_epoch = now.best, now.best_figure, now.best_epoch
         monitor = int(options["monitor"])
         if monitor >= 0:

@@ -197,6 +197,11 @@ def test_precision():
     assert found.score(X, NAMES) > 0.6
 
 
+def seen(y_true, y_pred):
+    """A metric: the number of samples."""
+    return len(y_true)
+
+
 def test_further_arguments_of_training():
     """train_options reach the compiled module: a schedule changes the outcome, and what is unknown is refused."""
     base = NNClassifier(**ONE_BATCH)
@@ -215,6 +220,27 @@ def test_more_is_measured():
     assert more.validation_scores_ == plain.validation_scores_
     held = NNClassifier(**ONE_BATCH, train_options={"validation_fraction": 0.2, "metrics": ["accuracy"]}).fit(X, NAMES)
     assert set(held.curves_) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+
+
+@pytest.mark.parametrize("metrics", [seen, ["f1", seen], {"seen": seen, "score": "auc"}], ids=["one", "list", "named"])
+def test_ones_own_metrics(metrics):
+    """A function, a list and names for metrics stand beside the score of early stopping, too."""
+    options = {"metrics": metrics}
+    found = NNClassifier(**ONE_BATCH | {"early_stopping": True, "max_iter": 3}, train_options=options).fit(X, NAMES)
+    assert {"accuracy", "val_accuracy", "seen", "val_seen"} <= set(found.curves_)
+    assert found.curves_["seen"].tolist() == [135, 135, 135]
+
+
+def test_a_plateau_goes_on_in_parts():
+    """A schedule that reacts goes on from one part to the next, also across a pickle."""
+    options = {"schedule": ("plateau", {"patience": 1, "min_delta": 10.0, "factor": 0.5})}
+    parts = NNClassifier(**ONE_BATCH, train_options=options)
+    for _ in range(3):
+        parts.partial_fit(X, NAMES, classes=np.unique(NAMES))
+        parts = pickle.loads(pickle.dumps(parts))
+    whole = NNClassifier(**{**ONE_BATCH, "max_iter": 3}, train_options=options).fit(X, NAMES)
+    np.testing.assert_allclose(parts.parameters_, whole.parameters_, rtol=1e-12)
+    assert not np.array_equal(whole.parameters_, NNClassifier(**{**ONE_BATCH, "max_iter": 3}).fit(X, NAMES).parameters_)
 
 
 def test_validation_curves():

@@ -29,6 +29,8 @@ LAYERS = {
     "softmax": (nn.Activation("softmax"), (2, 3)),
     "own activation": (Dense(2, lambda z: z * sympy.tanh(z)), 3),
     "wide and deep": (nn.WideAndDeep([Dense(3, "tanh"), Dense(2, name="inner")], 2, "sigmoid"), 3),
+    "prelu": (nn.PReLU(0.3), (3, 2)),
+    "prelu, shared": (nn.PReLU("random_uniform", shared_axes=1), (3, 2)),
     "radial": (nn.RBF(3), (2, 3)),
     "polynomial": (nn.Polynomial(2, 3, "softsign"), 2),
     "layer normalization": (nn.LayerNormalization((1, 2), 1e-5), (2, 3)),

@@ -157,10 +157,6 @@ def bad(position, value):
         ({"Y": np.where(np.arange(150) == 5, 3, Y)}, r"Y\[5\] is 3, which is no class; expected labels 0 to 2"),
         ({"Y": np.where(np.arange(150) == 6, 0.5, Y)}, r"Y\[6\] is 0.5, which is no class"),
         ({"Y": np.zeros((150, 2))}, r"Y has the shape \(150, 2\); expected \(samples, 3\)"),
-        (
-            {"Y": Y[:, None]},
-            r"Y has the shape \(150, 1\); .*; labels have one axis: give a column of them as Y\[:, 0\]",
-        ),
         ({"X": "a.csv"}, "X is 'a.csv', which is no real number"),
         (
             {"parameters": {"W1": np.zeros((5, 5))}},

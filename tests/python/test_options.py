@@ -7,6 +7,8 @@ import pytest
 import nncodegen as nn
 from nncodegen.describe.optimizers import TAKEN, describe_update
 from nncodegen.runtime.python.calls import MINIMIZE, STREAM, TRAIN
+from nncodegen.runtime.python.measures import Measure
+from nncodegen.runtime.python.metrics import FIGURES
 from nncodegen.runtime.python.optimizers import RULES
 from nncodegen.runtime.python.options import MEMBERS, OPTIONS, Settings
 
@@ -66,7 +68,9 @@ def test_members_in_c():
     """The structure in C holds every member once; its values follow from the settings."""
     assert len({member.name for member in MEMBERS}) == len(MEMBERS)
     assert {member.type for member in MEMBERS} <= {"int", "double", "size_t"}
-    settings = Settings({**TRAIN.defaults, "update": "sequential", "monitor": "val_r2", "metrics": ("mae", "r2")})
+    metrics = tuple(Measure(name, name, FIGURES[name]) for name in ("mae", "r2"))
+    given = {"update": "sequential", "monitor": "val_r2", "mode": "max", "metrics": metrics}
+    settings = Settings({**TRAIN.defaults, **given})
     found = settings.members()
     assert (found["sequential"], found["monitor"], found["higher"], found["metrics"]) == (1, 7, 1, 6)
     assert Settings(TRAIN.defaults).members() == {member.name: 0 for member in MEMBERS} | {"threads": 1, "monitor": -1}

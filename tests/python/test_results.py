@@ -462,7 +462,7 @@ def test_a_stream_that_ends_early(chain):
         (lambda m: m.train_on_stream([X]), r"batch 0 must be \(X, Y\)"),
         (lambda m: m.train_on_stream([(X, Y)], validation_data=X), r"validation_data must be \(X, Y\)"),
         (lambda m: m.train_on_stream([(X, Y)], monitor="val_loss"), "monitor is 'val_loss', which is not measured"),
-        (lambda m: m.train_on_stream([(X, Y)], metrics=["f1"]), "there is no metric 'f1'"),
+        (lambda m: m.train_on_stream([(X, Y)], metrics=["f3"]), "there is no metric 'f3'"),
         (lambda m: m.train_on_stream([(X, Y), (X[:, :2], Y)]), r"batch 1: X has the shape \(150, 2\)"),
         (lambda m: m.train_on_stream([(X, Y)], schedule="cosine"), "the schedule cosine needs to know the number of"),
         (lambda m: m.train_on_stream([(X, Y)] * 3, schedule=[1, 0.5]), "has 2 factors, but this is epoch 3"),

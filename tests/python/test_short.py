@@ -164,7 +164,7 @@ def misaligned(array):
         ({"l1": False}, "l1 must be a number"),
         ({"update": "both"}, "there is no update 'both'"), ({"update": None}, "there is no update"),
         ({"optimizer": "best"}, "there is no optimizer 'best'"), ({"optimizer": ["sgd"]}, "there is no optimizer"),
-        ({"threads": 0}, "threads"), ({"schedule": "up"}, "there is no schedule"), ({"metrics": "f1"}, "no metric"),
+        ({"threads": 0}, "threads"), ({"schedule": "up"}, "there is no schedule"), ({"metrics": "f3"}, "no metric"),
         ({"momentum": -0.5}, "momentum"), ({"momentum": 0.5, "epochs": 0}, "epochs must be"),
         ({"resume": 3}, "resume must be a Result"), ({"progress": 2}, "progress must be True or False"),
     ],

@@ -638,7 +638,7 @@ def test_progress_in_a_notebook(module, head):
         ({"min_delta": -1}, "min_delta must be a number from 0"),
         ({"restore_best": 1}, "restore_best must be True or False"),
         ({"time_limit": 0}, "time_limit must be a number above 0"),
-        ({"callback": 3}, "callback must be a function of one argument, not 3"),
+        ({"callback": 3}, "callback must be a function of one argument, or several in a list, not 3"),
         ({"callback_interval": "batch"}, "callback_interval must be 'epoch' or a number of milliseconds"),
         ({"callback_interval": 0}, "callback_interval must be a number above 0"),
         ({"progress": "bar"}, "progress must be True or False"),

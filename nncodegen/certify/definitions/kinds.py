@@ -29,6 +29,7 @@ Definition = Callable[..., Any]
 DEFINITIONS: dict[type, Definition] = {
     describe.Dense: layers.dense,
     describe.Activation: layers.activation,
+    describe.PReLU: layers.prelu,
     describe.Dropout: layers.absent,
     describe.GaussianNoise: layers.absent,
     describe.WideAndDeep: wide_and_deep,

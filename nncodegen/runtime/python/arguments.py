@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .joined import check_ranges, joined
+from .labels import rows_of
 from .sparse import is_sparse, read_sparse
 
 if TYPE_CHECKING:
@@ -138,8 +139,6 @@ def _matrix(model: Model, name: str, values: Any, columns: tuple[str, ...]) -> A
     array = to_column(to_array(model, name, values, expected), len(columns))
     if array.ndim != 2 or array.shape[1] != len(columns):
         hint = f"; for one sample, give it as [{name}]" if array.shape == (len(columns),) else ""
-        if name == "Y" and model.accepts_labels and array.ndim == 2 and array.shape[1] == 1:
-            hint = "; labels have one axis: give a column of them as Y[:, 0]"
         raise ValueError(f"{name} has the shape {array.shape}; {expected}{hint}")
     if not len(array):
         raise ValueError(f"{name} is empty; {expected}, and at least one sample")
@@ -153,17 +152,17 @@ def one_hot(model: Model, Y: Any) -> Any:
     classes = len(model.target_names)
     expected = f"expected labels 0 to {classes - 1} of the shape (samples,), or (samples, {classes}) probabilities"
     labels = to_array(model, "Y", Y, expected)
-    if labels.ndim != 1:
+    if not are_labels(labels):
         return labels
-    known = (labels >= 0) & (labels < classes)
-    if labels.dtype.kind == "f":
-        known &= labels == np.floor(labels)
-    if not known.all():
-        wrong = int(np.argmin(known))
-        raise ValueError(f"Y[{wrong}] is {labels[wrong]}, which is no class; {expected}")
-    rows = np.zeros((len(labels), classes), model.dtype)
-    rows[np.arange(len(labels)), labels.astype(np.intp)] = 1
-    return rows
+    return rows_of("Y", labels.reshape(-1), classes, model.dtype, expected)
+
+
+def are_labels(Y: Any) -> bool:
+    """Whether targets of a model that takes labels are these, (N,) or (N, 1), and no probabilities."""
+    if isinstance(Y, Mapping):
+        (Y,) = Y.values()
+    shape = np.shape(Y)
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
 
 
 def _not_a_number(value: Any) -> str:

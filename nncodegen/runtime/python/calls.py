@@ -104,6 +104,9 @@ STREAM = Call(
 
 MINIMIZE = Call(
     "minimize",
-    ("X", "Y", "parameters", "method", "sample_weight", "class_weight", "l1", "l2", "seed", "data", "weights"),
+    (
+        "X", "Y", "parameters", "method", "sample_weight", "class_weight", "classes", "l1", "l2", "seed", "data",
+        "weights",
+    ),
     "options",
-)
+)  # fmt: skip

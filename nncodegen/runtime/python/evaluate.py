@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .arguments import check_inputs, check_parameters
+from .labels import classes_of
+from .measures import choose_metrics
 from .samples import Data, statistics_of
 from .scalars import THREADS, integer
 from .share import share
 from .sparse import Sparse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from numpy.typing import ArrayLike
 
     from .model import Model
@@ -54,6 +58,12 @@ def _predict_rows(model: Model, parameters: Array, X: Array | Sparse | None, sam
     return outputs
 
 
+def outputs_of(data: Data, parameters: Array, threads: int = 1) -> Array:
+    """The outputs for checked samples, (N, outputs)."""
+    threads = min(threads, -(-data.samples // ROWS_OF_A_THREAD))
+    return _predict_rows(data.model, parameters, data.X, data.samples, threads)
+
+
 def loss(
     model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
@@ -84,6 +94,26 @@ def loss_and_gradient(
     if model.facts.following:
         statistics_of(model, gradient)
     return value, gradient
+
+
+def evaluate(
+    model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None, metrics: str | Iterable[Any] | Callable[..., float] = (),
+    classes: Sequence[str] | Sequence[int] | None = None, threads: int = 1,
+) -> dict[str, float]:  # fmt: skip
+    """The loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}.
+
+    metrics and classes are those of ``train``; here all metrics are computed from predictions, and classes must be
+    given where Y holds names of which some do not occur.
+    """
+    point, chosen = check_parameters(model, parameters), choose_metrics(model, metrics)
+    data = Data(model, X, Y, sample_weight, classes_of(model, classes, Y))
+    data.measure(chosen)
+    found = {"loss": data.loss(point)}
+    if chosen:
+        outputs = outputs_of(data, point, integer("threads", threads, 1, THREADS))
+        found |= {metric.name: metric.of(data, outputs) for metric in chosen}
+    return found
 
 
 def _long_loss(

@@ -103,6 +103,12 @@ class Facts(NamedTuple):
     """The terms of the loss, where each has samples of its own."""
     fields: tuple[str, ...] = ()
     """What is known at every sample then: outputs, their derivatives, the residuals of the terms."""
+    frozen: int = 0
+    """The number of values of parameters that are neither trained nor follow anything."""
+    label_targets: tuple[str, ...] = ()
+    """Of several targets, or of one with several axes: those that may be the numbers of classes of their last axis."""
+    threshold: float = 0.5
+    """The output above which a target of 1 is predicted."""
     following: tuple[tuple[int, int, float], ...] = ()
     """The parameters that follow statistics of the batches: the first, the first behind the last, their momentum."""
     guards: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import poles
-from .arguments import check_inputs, for_c, one_hot, to_array, to_column
+from .arguments import are_labels, check_inputs, for_c, one_hot, to_array, to_column
 from .bounds import check_bounds, check_fixed, check_within
 from .facts import flat_names
 from .fit_result import FitResult
@@ -205,7 +205,7 @@ def _targets(model: Model, Y: Any, samples: int | None) -> Array:
     if Y is None:
         raise ValueError(f"Y is missing: {expected}")
     array = to_column(to_array(model, "Y", Y, expected), columns)
-    if model.accepts_labels and array.ndim == 1:
+    if model.accepts_labels and are_labels(array):
         array = to_array(model, "Y", one_hot(model, Y), expected)
     if array.ndim != 2 or array.shape[1] != columns or not len(array) or (samples or len(array)) != len(array):
         raise ValueError(f"Y has the shape {array.shape}; {expected}")

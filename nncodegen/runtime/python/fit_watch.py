@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .options import OPTIONS
@@ -20,10 +20,10 @@ class FitWatch(Watch):
     """The watch of a fit. Its native loop sets ``native`` to where it is."""
 
     def __init__(
-        self, time_limit: float | None, progress: bool, callback: Callable[[Any], Any] | None, every: float | None,
-        total: int,
+        self, time_limit: float | None, progress: bool, callbacks: Sequence[Callable[[Any], Any]] | None,
+        every: float | None, total: int,
     ) -> None:  # fmt: skip
-        super().__init__(self, time_limit, progress, callback, every, total, "iteration")
+        super().__init__(self, time_limit, progress, callbacks, every, total, "iteration")
         self.native: NativeFit | None = None
 
     def count_done(self) -> int:
@@ -70,4 +70,4 @@ def watch_of(model: Model, time_limit: Any, progress: Any, callback: Any, total:
         return None
     given = {"time_limit": time_limit, "progress": progress, "callback": callback}
     checked = {name: OPTIONS[name].kind.check(model, name, value) for name, value in given.items()}
-    return FitWatch(**checked, every=None, total=total)
+    return FitWatch(checked["time_limit"], checked["progress"], checked["callback"], None, total)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .measures import COLUMNS
+from .measures import COLUMNS, Measure
 
 if TYPE_CHECKING:
     from .result import Result
@@ -14,26 +14,40 @@ if TYPE_CHECKING:
 
 
 class History:
-    """The figures of all epochs: ``names`` are the measured ones, ``columns`` is the width of the tables."""
+    """The figures of all epochs: ``names`` are the measured ones, ``columns`` is the width of the tables.
 
-    def __init__(self, names: tuple[str, ...], without_loss: bool) -> None:
-        self.names = names
-        self.columns = 1 if names == ("loss",) else len(COLUMNS)
-        self._shown = () if without_loss else names
+    Those that the kernel does not measure have the columns after its own.
+    """
+
+    def __init__(self, metrics: tuple[Measure, ...] = (), validates: bool = False, without_loss: bool = False) -> None:
+        parts = ("", "val_") if validates else ("",)
+        native = {f"{part}{one.name}": f"{part}{one.native}" for part in parts for one in metrics if one.native}
+        known = {"loss": "loss", **native} | ({"val_loss": "val_loss"} if validates else {})
+        self.names = tuple(f"{part}{name}" for part in parts for name in ("loss", *(one.name for one in metrics)))
+        self._places = {name: COLUMNS.index(column) for name, column in known.items()}
+        for name in self.names:
+            self._places.setdefault(name, len(COLUMNS) + len(self._places) - len(known))
+        self.columns = 1 if self.names == ("loss",) else max(len(COLUMNS), *(k + 1 for k in self._places.values()))
+        self._shown = () if without_loss else self.names
         self._tables: list[tuple[int, Array]] = []  # the first epoch of each, and its figures
 
     def table(self, first: int, count: int) -> Array:
         """A new table for some epochs; rows that are never written take no memory."""
         figures = np.empty((count, self.columns))
+        figures[:, len(COLUMNS) :] = np.nan  # what is computed after an epoch may be interrupted
         self._tables.append((first, figures))
         return figures
+
+    def note(self, figures: Array, name: str, value: float) -> None:
+        """Writes a figure that the kernel does not measure to the row of its epoch."""
+        figures[self._places[name]] = value
 
     def last(self, done: int) -> dict[str, float]:
         """The figures of the last of so many epochs; none before the first is done."""
         for first, figures in reversed(self._tables):
             if done > first:
                 row = figures[done - first - 1]
-                return {name: float(row[COLUMNS.index(name)]) for name in self._shown}
+                return {name: float(row[self._places[name]]) for name in self._shown}
         return {}
 
     def metrics(self, done: int, resumed: Result | None) -> dict[str, Array]:
@@ -44,9 +58,10 @@ class History:
             return {"loss": tables[0].reshape(-1)}  # as it is: fresh memory would take longer than a short epoch
         table = np.concatenate(tables or [np.empty((0, self.columns))])
         if resumed is None:
-            return {name: table[:, COLUMNS.index(name)].copy() for name in self.names}
+            return {name: table[:, self._places[name]].copy() for name in self.names}
         before, missing = resumed.metrics, np.full(resumed.epochs, np.nan)
-        return {name: np.concatenate([before.get(name, missing), table[:, COLUMNS.index(name)]]) for name in self.names}
+        places = self._places
+        return {name: np.concatenate([before.get(name, missing), table[:, places[name]]]) for name in self.names}
 
 
 class Rates:
@@ -57,20 +72,20 @@ class Rates:
     """
 
     def __init__(self, rate: float | None) -> None:
-        self._rate = rate
+        self.rate = rate
         self._parts: list[tuple[int, Array]] = []  # the first epoch of each call, and the rates of its epochs
 
     def add(self, first: int, factors: Array | None, each: int) -> None:
         """Takes note of the factors of a call, so many for each of its epochs; None where all are 1."""
-        if self._rate is not None and factors is not None:
-            self._parts.append((first, self._rate * factors[each - 1 :: each]))
+        if self.rate is not None and factors is not None:
+            self._parts.append((first, self.rate * factors[each - 1 :: each]))
 
     def of_all(self, done: int, resumed: Result | None) -> float | Array | None:
         """The rate of so many epochs, one number if all have the same; with those of the training that was resumed."""
-        before, begun = (self._rate, 0) if resumed is None else (getattr(resumed, "_rate", None), resumed.epochs)
-        if self._rate is None or (not self._parts and isinstance(before, float) and before == self._rate):
-            return self._rate
-        rates = np.full(done, self._rate)
+        before, begun = (self.rate, 0) if resumed is None else (getattr(resumed, "_rate", None), resumed.epochs)
+        if self.rate is None or (not self._parts and isinstance(before, float) and before == self.rate):
+            return self.rate
+        rates = np.full(done, self.rate)
         rates[:begun] = np.nan if before is None else before  # a file may not know them
         for first, part in self._parts:
             last = min(first + len(part), done)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .blas import use_blas
-from .evaluate import loss, loss_and_gradient, predict
+from .evaluate import evaluate, loss, loss_and_gradient, predict
 from .facts import Facts
 from .fit import fit
 from .fit_many import fit_many
@@ -20,6 +22,7 @@ from .minimize import minimize
 from .model import Model
 from .points import Points
 from .result import ManyResult, Result
+from .summary import summary
 from .terms import derivatives, residuals, stack
 from .training import partial_fit, train, train_on_stream
 
@@ -51,9 +54,10 @@ BESIDE = "certificate"
 """The attribute that is read from a file beside the module, when it is asked for."""
 
 FUNCTIONS = (
-    initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient, train,
+    initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient,
+    evaluate, train,
     train_on_stream, partial_fit, train_many, fit, fit_many, minimize, load,
-    stack, derivatives, residuals,
+    stack, derivatives, residuals, summary,
 )  # fmt: skip
 """The functions of a module, which take its model first."""
 
@@ -69,6 +73,7 @@ class Interface(Model):
     hessian_product = hessian_product
     loss = loss
     loss_and_gradient = loss_and_gradient
+    evaluate = evaluate
     train = train
     train_on_stream = train_on_stream
     partial_fit = partial_fit
@@ -80,6 +85,14 @@ class Interface(Model):
     stack = stack
     derivatives = derivatives
     residuals = residuals
+    summary = summary
+
+
+class CompiledModule(ModuleType):
+    """A module of a compiled model, which says what it is."""
+
+    def __repr__(self) -> str:
+        return f"<compiled module {self.name!r}: {self._model.what}, for {self.variant}>"
 
 
 def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
@@ -108,4 +121,7 @@ def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
 
     namespace |= names | {"__getattr__": beside}
     namespace |= {"__doc__": model.documentation, "__all__": public, "__dir__": lambda: public, "_model": model}
+    known = sys.modules.get(model.module)
+    if known is not None and known.__dict__ is namespace and type(known) is ModuleType:
+        known.__class__ = CompiledModule
     return model

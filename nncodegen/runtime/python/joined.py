@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .labels import rows_of
 
 if TYPE_CHECKING:
     from .model import Model
 
 
 def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str, Any, str], Any]) -> Any:
-    """X or Y, given as a dictionary of arrays, or as an array of more than two axes, as a matrix; others as they are.
+    """X or Y, given as several arrays, or as an array of more than two axes, as a matrix; others as they are.
 
-    The keys of a dictionary are the names of inputs, or those of targets or of their outputs; an array has the samples
-    as its first axis, and further the shape of its tensor. ``array_of`` makes an array of values. Raises ValueError.
+    Several arrays are a list in the order of inputs or targets, or a dictionary, whose keys are the names of inputs, or
+    those of targets or of their outputs; an array has the samples as its first axis, and further the shape of its
+    tensor. ``array_of`` makes an array of values. Raises ValueError.
     """
-    if type(values) is np.ndarray and values.ndim <= 2:  # the usual case, told at once
+    labelled = name == "Y" and model.facts.label_targets
+    if type(values) is np.ndarray and values.ndim <= 2 and not labelled:  # the usual case, told at once
         return values
     facts = model.facts
     tensors = facts.inputs if name == "X" else facts.targets
@@ -31,10 +35,41 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
         if len(keys) == 1:
             return joined(model, name, values[keys[0]], array_of)
         return _side_by_side(model, name, {key: values[key] for key in keys}, tensors, array_of)
+    if isinstance(values, list | tuple) and _are_several(name, values, tensors, facts.label_targets):
+        if len(values) != len(tensors):
+            names = _listed([key for key, _ in tensors])
+            raise ValueError(f"{name} is a list of {len(values)} arrays; expected one for each of {names}, in order")
+        return _side_by_side(model, name, dict(enumerate(values)), tensors, array_of)
+    if len(tensors) == 1 and labelled and values is not None:
+        ((tensor, size),) = tensors
+        array = _with_rows(model, name, tensor, array_of(model, name, values, "expected numbers"))
+        return _columns(name, array, size, facts.shapes.get(tensor)) if array.ndim > 2 else array
     if isinstance(values, np.ndarray) and values.ndim > 2 and len(tensors) == 1:
         ((tensor, size),) = tensors
         return _columns(name, values, size, facts.shapes.get(tensor))
     return values
+
+
+def _are_several(name: str, values: Sequence[Any], tensors: tuple[tuple[str, int], ...], flat: tuple[str, ...]) -> bool:
+    """Whether the arrays in a list are those of several inputs or targets, (N, size), and not the rows of a matrix.
+
+    Those of one value, and labels, which only ``flat`` targets have, may be (N,). Raises ValueError where the list may
+    be either.
+    """
+    shapes = [getattr(one, "shape", None) for one in values]
+    if len(tensors) < 2 or not shapes or any(shape is None or shape == () for shape in shapes):
+        return False
+    if any(len(shape) > 1 for shape in shapes if shape is not None):
+        return True
+    columns = sum(size for _, size in tensors)
+    if len(values) != len(tensors) or any(shape != (columns,) for shape in shapes):
+        return len(values) == len(tensors)
+    if all(size == 1 or tensor in flat for tensor, size in tensors):
+        raise ValueError(
+            f"{name} is a list of {len(values)} arrays of {columns} values, which may be its rows or its columns: give "
+            f"np.array({name}) where they are rows, a dictionary by name where they are columns"
+        )
+    return False
 
 
 def check_ranges(model: Model, X: Any) -> None:
@@ -57,7 +92,7 @@ def check_ranges(model: Model, X: Any) -> None:
 def _side_by_side(
     model: Model,
     name: str,
-    values: Mapping[str, Any],
+    values: Mapping[Any, Any],
     tensors: tuple[tuple[str, int], ...],
     array_of: Callable[[Model, str, Any, str], Any],
 ) -> Any:
@@ -65,11 +100,25 @@ def _side_by_side(
     parts = []
     for (key, given), (tensor, size) in zip(values.items(), tensors, strict=True):
         role, shape = f"{name}[{key!r}]", model.facts.shapes.get(tensor)
-        parts.append(_columns(role, array_of(model, role, given, "expected numbers"), size, shape))
+        array = _with_rows(model, role, tensor, array_of(model, role, given, "expected numbers"))
+        parts.append(_columns(role, array, size, shape))
     if len({len(part) for part in parts}) > 1:
         told = ", ".join(f"{len(part)} for {key}" for key, part in zip(values, parts, strict=True))
         raise ValueError(f"{name} has arrays with different numbers of rows: {told}")
     return np.concatenate(parts, axis=1)
+
+
+def _with_rows(model: Model, name: str, tensor: str, array: Any) -> Any:
+    """Targets as they are, but for the numbers of classes, which become rows with a 1 at the class."""
+    if tensor not in model.facts.label_targets:
+        return array
+    sizes = dict(model.facts.targets)
+    *leading, classes = model.facts.shapes.get(tensor, (sizes[tensor],))
+    if array.shape[1:] not in (tuple(leading), (*leading, 1)):
+        return array
+    return rows_of(
+        name, array.reshape(len(array), *leading), classes, model.dtype, f"expected labels 0 to {classes - 1}"
+    )
 
 
 def _columns(name: str, array: Any, size: int, shape: tuple[int, ...] | None) -> Any:

@@ -44,18 +44,24 @@ def _restore(model: Model, arrays: dict[str, Any]) -> Result:
     status, message = map(str, arrays["status"])
     state = {key.removeprefix("state."): value for key, value in arrays.items() if key.startswith("state.")}
     if state:
-        state |= {key: str(state[key]) for key in ("identity", "optimizer", "monitor")}
+        state |= {key: str(state[key]) for key in ("identity", "optimizer", "monitor", "watched") if key in state}
         state["variables"] = [str(key) for key in state["variables"]]
         state["metrics"] = int(state["metrics"])
     epochs = figures.shape[1]
     resumable = not state or (state["counters"][1] == epochs and len(state["state"]) == len(state["variables"]))
     rate = arrays.get("learning_rate")
-    fit = len(names) == len(figures) and (rate is None or len(rate) == epochs)
+    classes = arrays.get("classes", arrays.get("numbered_classes"))
+    fit = (
+        len(names) == len(figures)
+        and (rate is None or len(rate) == epochs)
+        and ("plateau" in state) == ("watched" in state)
+    )
     if "loss" not in names or not fit or not 0 <= best <= epochs or not resumable:
         raise ValueError("its parts do not fit together")
     metrics = dict(zip(names, figures, strict=True))
     held = state or None
-    return Result(model, arrays["parameters"], loss, metrics, status, best or None, seconds, message, held, rate)
+    reached = arrays["parameters"]
+    return Result(model, reached, loss, metrics, status, best or None, seconds, message, held, rate, classes)
 
 
 def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:

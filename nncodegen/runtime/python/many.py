@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arguments import check_samples, to_array, to_finite
-from .calls import check_trainable
+from .calls import TRAIN, check_trainable
 from .initial import initial_parameters
+from .joined import joined
 from .measures import STATUS
 from .optimizers import Chosen, choose
 from .options import OPTIONS
@@ -67,6 +68,7 @@ def train_many(
     how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
     """
     check_trainable(model)
+    X, Y = _beside(model, "X", X), _beside(model, "Y", Y)
     count = _count(model, X, Y, parameters, learning_rate, seed, l2, models)
     options = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "tolerance": tolerance}
     many = _Many(model, _data(model, X, Y, count), options, flag("history", history))
@@ -104,6 +106,9 @@ class _Many:
         """Sets the update rule of all models, with a learning rate for each."""
         self.optimizer, self.rates, self.hyperparameters = optimizer, rates, hyperparameters
         others = {key: value for key, value in hyperparameters.items() if key != "weight_decay"}
+        for name in others:
+            if name in TRAIN.options:
+                raise TypeError(f"train_many takes no {name}: give it to train, for one model after the other")
         decay = hyperparameters.get("weight_decay")
         self.rule = choose(self.model, optimizer, float(rates[0]), others, decay)
         self.initial_state = _initial_state(self.model, self.rule, rates)
@@ -190,6 +195,14 @@ def _count(model: Model, X: Any, Y: Any, parameters: Any, learning_rate: Any, se
     if count < 1:
         raise ValueError(f"{first} is empty; expected at least one model")
     return count
+
+
+def _beside(model: Model, name: str, values: Any) -> Any:
+    """The arrays of several inputs or targets in a list as one; what has an axis for the models, or none, as it is."""
+    columns = len(model.input_names if name == "X" else model.target_names)
+    if not isinstance(values, list | tuple) or all(np.shape(one)[1:] == (columns,) for one in values):
+        return values
+    return joined(model, name, values, to_array)
 
 
 def _data(model: Model, X: Any, Y: Any, count: int) -> tuple[Any, Any, int, bool, bool]:

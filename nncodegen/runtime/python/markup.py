@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
 
@@ -13,15 +13,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
-def aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table in text, whose first column is text and whose other columns are numbers."""
+def aligned(head: Sequence[str], rows: Iterable[Sequence[str]], texts: Collection[int] = (0,)) -> list[str]:
+    """The lines of a table in text. Columns are numbers, but for those whose places are ``texts``."""
     cells = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for name, *numbers in cells:
-        padded = (f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=True))
-        lines.append("   ".join([f"{name:<{widths[0]}}", *padded]).rstrip())
-    return lines
+    sides = ["<" if place in texts else ">" for place in range(len(head))]
+    return [
+        "   ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
+        for row in cells
+    ]
 
 
 def paragraph(text: str, tag: str = "p") -> str:

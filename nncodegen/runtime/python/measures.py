@@ -1,12 +1,24 @@
-"""What is measured in each epoch: the columns of the history that the kernel writes, and the metrics among them."""
+"""What is measured in each epoch: the columns that the kernel writes, and the metrics that are asked for.
+
+The kernel measures three metrics beside the loss; all others, and functions of one's own, are computed from predictions
+after each epoch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .metrics import AVERAGED, AVERAGES, FIGURES, SAME, Figure, K, Predictions
 
 if TYPE_CHECKING:
     from .model import Model
+    from .samples import Data
+    from .types import Array
 
 STATUS = ("completed", "converged", "stopped_early", "diverged", "interrupted")
 """How a call of the kernel ended, by its number in C."""
@@ -15,22 +27,113 @@ COLUMNS = ("loss", "val_loss", "accuracy", "mae", "r2", "val_accuracy", "val_mae
 """The figures of an epoch, in the order in which the kernel writes them."""
 
 METRICS = ("accuracy", "mae", "r2")
-"""The metrics; the kernel gets a bit for each, in this order."""
+"""The metrics of the kernel, which gets a bit for each, in this order."""
 
-HIGHER = ("accuracy", "r2", "val_accuracy", "val_r2")
-"""Figures that are better if higher."""
+_TOP = re.compile(r"top_(k|[1-9][0-9]{0,8})_accuracy")
 
 
-def choose_metrics(model: Model, metrics: Any) -> tuple[str, ...]:
-    """The metrics that are asked for, in the order of METRICS. Raises ValueError."""
-    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics) if isinstance(metrics, Iterable) else (metrics,)
-    for metric in wanted:
-        if metric != "loss" and metric not in METRICS:
-            raise ValueError(f"there is no metric {metric!r}; there are: loss, {', '.join(METRICS)}")
-    found = tuple(metric for metric in METRICS if metric in wanted)
-    if found and not model.measures_size:
+class Measure(NamedTuple):
+    """A metric that is asked for: the name that it was given, and what it is.
+
+    native is the name of the kernel's metric, "" where it is computed from predictions. Of a function of one's own,
+    ``figure`` is None, and so is ``higher``: nobody knows whether more of it is better.
+    """
+
+    name: str
+    native: str
+    figure: Figure | None
+    argument: Any = ""
+    own: Callable[..., Any] | None = None
+
+    @property
+    def higher(self) -> bool | None:
+        """Whether more of it is better; None where that is not known."""
+        return None if self.figure is None else self.figure.higher
+
+    def of(self, data: Data, outputs: Array) -> float:
+        """The metric of the outputs (N, outputs) for some samples. Raises ValueError."""
+        if self.figure is not None:
+            return self.figure.function(predictions_of(data, outputs), self.argument)
+        assert self.own is not None
+        single = data.targets.ndim == 1 and outputs.shape[1] == 1
+        found = self.own(data.targets, outputs[:, 0] if single else outputs, **self._weights(data))
+        try:
+            return float(found)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the metric {self.name} gives {found!r}, which is no number") from error
+
+    def _weights(self, data: Data) -> dict[str, Array]:
+        """What the samples count, for a function that takes it."""
+        if data.counts is None:
+            return {}
+        try:
+            known = inspect.signature(self.own).parameters  # type: ignore[arg-type]
+        except (TypeError, ValueError):  # of some functions in C, nobody knows
+            return {}
+        return {"sample_weight": data.counts} if "sample_weight" in known else {}
+
+
+def predictions_of(data: Data, outputs: Array) -> Predictions:
+    """Samples beside their outputs, as the metrics take them."""
+    counts = np.ones(len(outputs)) if data.counts is None else data.counts.astype(float)
+    facts = data.model.facts
+    return Predictions(data.Y.astype(float), outputs.astype(float), counts, facts.labels, facts.threshold)
+
+
+def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:
+    """The metrics that are asked for: first those of the kernel, in the order of METRICS. Raises ValueError."""
+    if isinstance(metrics, Mapping):
+        wanted = [(key, value) for key, value in metrics.items()]
+    else:
+        single = isinstance(metrics, str) or not isinstance(metrics, Iterable)
+        wanted = [(None, value) for value in ((metrics,) if single else metrics)]
+    found: dict[str, Measure] = {}
+    for name, value in wanted:
+        if isinstance(value, str) and value == "loss":
+            continue
+        one = _measure(model, name, value)
+        if found.setdefault(one.name, one).own is not one.own:
+            raise ValueError(f'two metrics have the name {one.name!r}: give others, as {{"name": function}}')
+    compared = not model.target_names or any(one.own is None for one in found.values())
+    if found and compared and not model.measures_size:
         raise ValueError(
             f"metrics compare outputs with targets, but the model has {model.output_count} outputs and "
             f"{len(model.target_names)} targets: compute them from predict()"
         )
-    return found
+    order = [one for metric in METRICS for one in found.values() if one.native == metric]
+    return (*order, *(one for one in found.values() if not one.native))
+
+
+def _measure(model: Model, name: Any, value: Any) -> Measure:
+    """A metric by its name, or a function of one's own, under a name that it is given or has."""
+    if callable(value):
+        return Measure(_own_name(getattr(value, "__name__", "") if name is None else name, value), "", None, own=value)
+    given = f"{value}" if name is None else name if name == value else _own_name(name, value)
+    canonical = SAME.get(value, value) if isinstance(value, str) else ""
+    base, _, average = canonical.rpartition("_")
+    top = _TOP.fullmatch(canonical)
+    if top:
+        k = K if top[1] == "k" else int(top[1])
+        classes = len(model.target_names)
+        if not model.accepts_labels or k >= classes:
+            about = f"there are {classes}" if model.accepts_labels else "the targets are no classes"
+            raise ValueError(f"the metric {value} is for more than {k} classes, of which a sample has one; {about}")
+        return Measure(given, "", FIGURES["top_k_accuracy"], k)
+    if canonical in FIGURES:
+        return Measure(given, canonical if canonical in METRICS else "", FIGURES[canonical])
+    if base in AVERAGED and average in AVERAGES:
+        return Measure(given, "", FIGURES[base], average)
+    raise ValueError(
+        f"there is no metric {value!r}; there are: loss, {', '.join(FIGURES)} (and top_3_accuracy), those of "
+        f"{', '.join(AVERAGED)} that end with {', '.join(f'_{average}' for average in AVERAGES)}, and functions "
+        f"(y_true, y_pred)"
+    )
+
+
+def _own_name(name: Any, value: Any) -> str:
+    """A name that is no other metric's. Raises ValueError."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f'a metric that is a function needs a name: give {{"name": function}} for {value!r}')
+    if name in COLUMNS or name.startswith("val_") or name in FIGURES or name in SAME:
+        raise ValueError(f"{name!r} is the name of another metric: give {value!r} another one")
+    return name

@@ -13,6 +13,7 @@ from .arguments import check_parameters
 from .blas import know_blas
 from .calls import MINIMIZE
 from .hessian import check_hessian, products, symmetric
+from .labels import classes_of
 from .result import Result
 from .samples import Data, statistics_of
 from .start import check_seed, start_of
@@ -58,7 +59,8 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
         raise ImportError("minimize needs SciPy, which is not installed: python -m pip install scipy") from error
     settings, options = MINIMIZE.settings(model, given, named)
     samples = take_samples(model, settings)
-    data = Data(model, settings.X, settings.Y, settings.sample_weight)
+    classes = classes_of(model, settings.classes, settings.Y)
+    data = Data(model, settings.X, settings.Y, settings.sample_weight, classes)
     data.weigh_classes(settings.class_weight)
     start = start_of(model, settings.parameters, check_seed(model, settings.seed, settings.parameters))
     objective = Objective(model, data, settings.l1, settings.l2)
@@ -74,7 +76,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
                 function, search.last, jac=gradient, method=settings.method, callback=search, **options
             )
         reached = search.result(found.x, "converged", str(found.message))
-        reached.loss = objective.loss(reached.parameters)
+        reached.loss, reached.classes = objective.loss(reached.parameters), classes
     except BaseException as interrupt:  # Ctrl-C, or an error of a callback
         interrupt.result = search.result(search.last, "interrupted", "")  # type: ignore[attr-defined]
         raise

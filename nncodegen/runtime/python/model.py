@@ -75,10 +75,18 @@ class Model:
     @property
     def documentation(self) -> str:
         """The docstring of the module."""
+        return f"{self.name}: {self.what}. Compiled by nncodegen; needs only NumPy."
+
+    @property
+    def what(self) -> str:
+        """How large the model is, and its precision."""
         return (
-            f"{self.name}: {len(self.input_names)} inputs, {self.output_count} outputs, {self.parameter_count} "
-            f"parameters, {self.precision}. Compiled by nncodegen; needs only NumPy."
+            f"{len(self.input_names)} inputs, {self.output_count} outputs, {self.parameter_count} parameters, "
+            f"{self.precision}"
         )
+
+    def __repr__(self) -> str:
+        return f"<model {self.name!r}: {self.what}>"
 
     def empty_result(self, name: str) -> Result | ManyResult | FitResult | ManyFits:
         """A result of this model that holds nothing yet, given the name of its class."""

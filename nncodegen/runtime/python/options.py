@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from .measures import COLUMNS, HIGHER, METRICS, choose_metrics
+from .measures import COLUMNS, METRICS, Measure, choose_metrics
 from .scalars import COUNT, SEED, THREADS, flag, integer, number
 
 if TYPE_CHECKING:
@@ -89,9 +89,16 @@ def _check_update(model: Model, name: str, value: Any) -> str:
 
 
 def _check_callback(model: Model, name: str, value: Any) -> Any:
-    if not callable(value):
-        raise ValueError(f"{name} must be a function of one argument, not {value!r}")
-    return value
+    functions = tuple(value) if isinstance(value, Sequence) and not callable(value) else (value,)
+    if not all(map(callable, functions)):
+        raise ValueError(f"{name} must be a function of one argument, or several in a list, not {value!r}")
+    return functions or None
+
+
+def _check_mode(model: Model, name: str, value: Any) -> str:
+    if value not in ("auto", "min", "max"):
+        raise ValueError(f"{name} must be 'auto', 'min' or 'max', not {value!r}")
+    return str(value)
 
 
 def _check_interval(model: Model, name: str, value: Any) -> str | float:
@@ -112,10 +119,16 @@ ARRAY = _unchecked("ArrayLike | None")
 class Settings:
     """The options of a training, checked: those that were given, and the defaults of all others."""
 
-    X: Any = _option(ARRAY, None, "(N, inputs), which may be sparse (of SciPy); nothing for a formula without inputs")
+    X: Any = _option(
+        ARRAY, None,
+        "(N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list,\n"
+        "in their order, or a dictionary; nothing for a formula without inputs",
+    )  # fmt: skip
     Y: Any = _option(
-        ARRAY, None, "(N, targets), or (N,) for one target; class labels as integers (N,) for a categorical loss"
-    )
+        ARRAY, None,
+        "(N, targets), or (N,) for one target, or arrays as in X; for a categorical loss also the\n"
+        "numbers of classes, (N,), or their names (``classes``)",
+    )  # fmt: skip
     batches: Any = _option(_unchecked("Iterable[Any]"), None, "an iterator of (X, Y) or (X, Y, sample_weight)")
     parameters: Any = _option(
         _unchecked("ArrayLike | Mapping[Any, Any] | None"), None,
@@ -161,12 +174,21 @@ class Settings:
         '{class: weight}, 1 for those left out, or "balanced": all classes count alike; times\n'
         "sample_weight",
     )  # fmt: skip
+    classes: Any = _option(
+        _unchecked("Sequence[str] | Sequence[int] | None"), None,
+        "the names of the classes, texts or whole numbers, in the order of their outputs (of one\n"
+        "target, those of 0 and 1), where Y holds names; by default, where Y holds texts, these in\n"
+        "their order",
+    )  # fmt: skip
     schedule: Any = _option(
-        _unchecked("str | tuple[str, dict[str, float]] | ArrayLike"), "constant",
+        _unchecked("str | tuple[str, dict[str, Any]] | ArrayLike | Callable[[int], float]"), "constant",
         "of the learning rate: a name, (name, {parameter: number}), or an array of factors, one an\n"
         "epoch: constant; step (step_size, gamma), exponential (gamma), inverse (decay, power),\n"
         "which change from epoch to epoch; polynomial (final, power), cosine (final), one_cycle\n"
-        "(rise, start, final), warm_up (epochs, start), which change from update to update",
+        "(rise, start, final), warm_up (epochs, start), which change from update to update; plateau\n"
+        "(factor, patience, min_delta, cooldown, min_lr, monitor, mode), which lowers the rate where\n"
+        "``monitor`` does not get better. Or a function of the number of epochs done, from 0, which\n"
+        "returns the factor of the next epoch",
     )  # fmt: skip
     clip_value: float | None = _option(
         _optional(_number(0.0, excludes_low=True)), None,
@@ -204,17 +226,21 @@ class Settings:
     validation_fraction: float = _option(
         _number(0.0, 1.0), 0.0, "of the samples, at random by the seed, to be held out for that"
     )
-    metrics: tuple[str, ...] = _option(
-        Kind("str | Iterable[str]", lambda model, name, value: choose_metrics(model, value)), (),
+    metrics: tuple[Measure, ...] = _option(
+        Kind("str | Iterable[Any] | Callable[..., float]", lambda model, name, value: choose_metrics(model, value)), (),
         'of "accuracy", "r2" and "mae" (mean absolute error): like "loss" they are those of the\n'
         "outputs that the updates of an epoch met, each before it changed the parameters, with\n"
         "dropout and noise, so that they cost no other outputs; with all samples in one batch, those\n"
         'of the parameters before the epoch. On the validation data ("val_accuracy", ...), those of\n'
         "the parameters after the epoch. class_weight does not count. Accuracy is that of the\n"
         "largest output where there are classes, else of each output on the right side of one half\n"
-        "(of 0 for logits); r2 is averaged over outputs",
+        "(of 0 for logits); r2 is averaged over outputs. All others are computed from predictions\n"
+        'after each epoch, as scikit-learn does: "mse", "rmse", "mape" (a share, not per cent);\n'
+        '"auc", "precision", "recall", "f1", of several classes the mean over these, or "f1_micro",\n'
+        '"f1_weighted"; "top_3_accuracy"; or a function (y_true, y_pred) -> number, which is given\n'
+        'sample_weight where it takes that; {"name": function} names it',
         Member("int", "metrics", "those that are wanted, a bit 1 << METRIC for each; 0: none",
-               lambda s: sum(1 << METRICS.index(metric) for metric in s.metrics)),
+               lambda s: sum({1 << METRICS.index(metric.native) for metric in s.metrics if metric.native})),
     )  # fmt: skip
     patience: int | None = _option(
         _optional(_integer(1, 2**53)), None,
@@ -230,8 +256,13 @@ class Settings:
         _unchecked("str | None"), None,
         'what tells the best epoch: by default "val_loss", without validation "loss"',
         Member("int", "monitor", "the column that tells the best epoch; -1: none",
-               lambda s: COLUMNS.index(s.monitor) if s.monitor else -1),
-        Member("int", "higher", "whether more of it is better", lambda s: s.monitor in HIGHER),
+               lambda s: COLUMNS.index(s.monitor) if s.monitor in COLUMNS else -1),
+        Member("int", "higher", "whether more of it is better", lambda s: s.mode == "max"),
+    )  # fmt: skip
+    mode: str = _option(
+        Kind("str", _check_mode), "auto",
+        '"min" or "max": whether less or more of it is better; of a function of one\'s own, it must\n'
+        "be said",
     )  # fmt: skip
     restore_best: bool = _option(
         FLAG, True, "with patience or monitor, return the parameters of the best epoch, not of the last"
@@ -239,10 +270,11 @@ class Settings:
     time_limit: float | None = _option(
         _optional(_number(0.0, excludes_low=True)), None, "seconds after which to stop, also within an epoch"
     )
-    callback: Callable[[Any], Any] | None = _option(
-        _optional(Kind("Callable[[Progress], Any]", _check_callback)), None,
+    callback: tuple[Callable[[Any], Any], ...] | None = _option(
+        _optional(Kind("Callable[[Progress], Any] | Sequence[Callable[[Progress], Any]]", _check_callback)), None,
         "a function of one argument, with the attributes epochs, updates, metrics, seconds and\n"
-        "parameters; it ends the training if it returns something true",
+        "parameters, or several, which are called in turn; the training ends if one of them returns\n"
+        "something true",
     )  # fmt: skip
     callback_interval: str | float = _option(
         Kind("str | float", _check_interval), cast("str | float", "epoch"),

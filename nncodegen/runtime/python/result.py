@@ -36,11 +36,12 @@ class Result:
     best_epoch   the epoch, counted from 1, whose ``monitor`` was best; None where it was not looked for
     seconds      the time that the training took
     message      what a minimizer of SciPy said
+    classes      the names of the classes, in the order of the outputs, where Y held names; else None
     """
 
     __slots__ = (
-        "_kept", "_model", "_rate", "_samples", "best_epoch", "epochs", "loss", "message", "metrics", "parameters",
-        "seconds", "status",
+        "_kept", "_model", "_rate", "_samples", "best_epoch", "classes", "epochs", "loss", "message", "metrics",
+        "parameters", "seconds", "status",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class Result:
         message: str = "",
         kept: Any = None,
         rate: float | Array | None = None,
+        classes: Array | None = None,
     ) -> None:
         self._model = model
         self.parameters = parameters
@@ -65,6 +67,7 @@ class Result:
         self.best_epoch = best_epoch
         self.seconds = seconds
         self.message = message
+        self.classes = classes
         self._kept = kept
         self._rate = rate  # of all epochs, or of each
         self._samples: tuple[Array, Array, dict[str, int]] | None = None
@@ -159,6 +162,8 @@ class Result:
         }
         if self.learning_rate is not None:
             arrays["learning_rate"] = self.learning_rate
+        if self.classes is not None:
+            arrays["classes" if self.classes.dtype.kind == "U" else "numbered_classes"] = self.classes
         for key, value in (self._state or {}).items():
             arrays[f"state.{key}"] = np.asarray(value)
         write_archive(path, arrays)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .evaluate import outputs_of
 from .history import History, Rates
-from .measures import METRICS, STATUS
+from .measures import COLUMNS, STATUS, Measure
 from .optimizers import BY_SIGN, choose
 from .options import OPTIONS
 from .progress import Progress
@@ -18,6 +19,7 @@ from .result import Result
 from .schedules import Schedule
 from .start import start_of
 from .watch import Watch
+from .watching import Best, choose_mode
 
 if TYPE_CHECKING:
     from .model import Model
@@ -55,7 +57,7 @@ class Training:
             self._buffers[0] = start_of(model, settings.parameters, self.seed)
         self.native.place(self._counters, self._numbers)
         self.done = self.native.epochs
-        self._schedule = Schedule(model, settings.schedule, total)
+        self._schedule = Schedule(model, settings.schedule, total, before)
         if self._schedule.name != "constant" and not model.rules[self._optimizer].scheduled:
             raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
         clips = [name for name in ("clip_value", "clip_norm") if getattr(settings, name) is not None]
@@ -64,7 +66,10 @@ class Training:
                 f"{clips[0]} has no effect on {self._optimizer}, which uses the signs of the gradient alone"
             )
         self._rates = Rates(float(rule.options[0]) if model.rules[self._optimizer].scheduled else None)
-        self._history = History(("loss",), not settings.history)
+        self._history = History(without_loss=not settings.history)
+        self._computed: tuple[Measure, ...] = ()
+        self._held_out: Data | None = None
+        self._best: Best | None = None
         self._start = time.perf_counter()
         self.data: Data | None = None
         self.status = "completed"
@@ -85,28 +90,42 @@ class Training:
         """Sets what is measured in each epoch, and what is done about it."""
         settings = self._settings
         wanted, monitor = settings.metrics, settings.monitor
-        looks = monitor is not None or settings.patience is not None
+        reacts = self._schedule.plateau is not None
+        looks = monitor is not None or settings.patience is not None or reacts
         if not settings.history and (wanted or looks or held_out is not None):
             raise ValueError("history=False measures nothing: it goes without metrics, monitor, patience, validation")
-        validation = () if held_out is None else ("val_loss", *(f"val_{metric}" for metric in wanted))
-        names = ("loss", *wanted, *validation)
+        self._history = History(wanted, held_out is not None, not settings.history)
+        names = self._history.names
         if monitor is not None and monitor not in names:
             raise ValueError(f"monitor is {monitor!r}, which is not measured; there are: {', '.join(names)}")
-        if settings.min_delta and not looks:
+        if settings.min_delta and monitor is None and settings.patience is None:
             raise ValueError("min_delta has no effect without patience or monitor: give one of them, or leave it out")
-        if looks and monitor is None:
-            settings.monitor = "loss" if held_out is None else "val_loss"
+        usual = "loss" if held_out is None else "val_loss"
+        if settings.patience is not None and monitor is None:
+            settings.monitor = usual
+        if self._schedule.plateau is not None:
+            self._schedule.plateau.watch(names, monitor or usual, settings.mode, wanted)
+        settings.mode = choose_mode("mode", settings.monitor, settings.mode, wanted)
         if held_out is not None:
             held_out.measure(wanted)
             self.native.use(held_out.arrays(), held_out.samples, True)
-        self._history = History(names, not settings.history)
+        self._held_out, self._computed = held_out, tuple(metric for metric in wanted if not metric.native)
         before = None if self._resumed is None else self._resumed._state
         if before is not None and before["metrics"] != settings.members()["metrics"]:
             within = self._counters[3] or self._counters[4]  # an epoch, of which nobody knows the first part
             self._measures[:] = np.nan if within else 0.0
-        if before is not None and before["monitor"] != (settings.monitor or ""):
+        if before is not None and before["monitor"] != self._monitored():
             self._counters[5], self._numbers[3] = 0, math.inf  # the best of another figure says nothing
             self.native.place(self._counters, self._numbers)
+        if settings.monitor is not None and settings.monitor not in COLUMNS:
+            best, epoch, figure = self._buffers[1].copy(), int(self._counters[5]), float(self._numbers[3])
+            self._best = Best(settings.mode == "max", settings.min_delta, settings.patience, best, epoch, figure)
+
+    def _monitored(self) -> str:
+        """What tells the best epoch, and how, where that is not the usual way."""
+        monitor, mode = self._settings.monitor, self._settings.mode
+        usual = choose_mode("mode", monitor, "auto", self._settings.metrics, "unknown")
+        return f"{monitor or ''}{'' if mode == usual else f' {mode}'}"
 
     def begin(self) -> None:
         """Tells the native part how to train, and begins to measure the time."""
@@ -116,6 +135,7 @@ class Training:
             self._total, "epoch",
         )  # fmt: skip
         self._start = self._watch.start
+        self._each = self._watch.after_each or bool(self._computed) or self._best is not None or self._schedule.reacts
         self.native.hook = self._watch.hook(self.native.hook)
         self.native.set(settings.members(), self._measures, self._history.columns, self._watch.interval)
 
@@ -141,7 +161,7 @@ class Training:
         if self._schedule.of_updates:
             most = min(most, max(1, FACTORS_AT_ONCE // self._batches))
         while self.status == "completed" and training.epochs < until:
-            first, count = training.epochs, 1 if watch.after_each else min(until - training.epochs, most)
+            first, count = training.epochs, 1 if self._each else min(until - training.epochs, most)
             factors = self._schedule.factors(first, count, self._batches)
             self._rates.add(first, factors, self._batches if self._schedule.of_updates else 1)
             figures = self._history.table(first, count)
@@ -152,10 +172,29 @@ class Training:
                 if not watch.reason:
                     raise KeyboardInterrupt
                 self.status = watch.reason
-            elif watch.after_each and training.epochs > first and watch.calls():
-                self._end(watch.reason)
+            elif self._each and training.epochs > first:
+                self._end_epoch(figures[0])
             if self.status == "completed" and watch.asks and watch.stops():
                 self._end(watch.reason)
+
+    def _end_epoch(self, row: Array) -> None:
+        """Does after an epoch what the kernel does not: figures of predictions, and what follows from them."""
+        if self._computed:
+            parameters = self.native.parameters()
+            for part, data in (("", self.data), ("val_", self._held_out)):
+                if data is not None:
+                    outputs = outputs_of(data, parameters, self._settings.threads)
+                    for metric in self._computed:
+                        self._history.note(row, f"{part}{metric.name}", metric.of(data, outputs))
+        figures = self._history.last(self.native.epochs)
+        if self._best is not None and self._settings.monitor is not None:
+            stops = self._best.compare(figures[self._settings.monitor], self.native.epochs, self.native.parameters)
+            if stops and self.status == "completed":
+                self.status = "stopped_early"
+        if self._schedule.plateau is not None:
+            self._schedule.plateau.observe(figures, self._rates.rate)
+        if self._watch.after_each and self._watch.calls():
+            self._end(self._watch.reason)
 
     def _end(self, status: str) -> None:
         """Ends a training that is not over anyway."""
@@ -202,6 +241,9 @@ class Training:
         settings, model = self._settings, self.model
         self.native.tell(self._counters, self._numbers)
         self._counters[7] = self.data.samples if self.data else 0
+        if self._best is not None:
+            self._counters[5], self._numbers[3] = self._best.epoch, self._best.figure
+            self._buffers[1] = self._best.parameters
         best = int(self._counters[5]) if settings.monitor else 0
         last = self.parameters()
         metrics = self._history.metrics(self.native.epochs, self._resumed)
@@ -211,18 +253,21 @@ class Training:
             "identity": model.facts.identity,
             "optimizer": self._optimizer,
             "variables": list(state),
-            "monitor": settings.monitor or "",
+            "monitor": self._monitored(),
             "last": last,
             "best": self._buffers[1].copy(),
             "state": self._state[: len(state)].copy(),
             "counters": self._counters.copy(),
             "numbers": self._numbers.copy(),
-            "metrics": sum(1 << METRICS.index(metric) for metric in settings.metrics),
+            "metrics": settings.members()["metrics"],
             "measures": self._measures.copy(),
         }
+        if self._schedule.plateau is not None:
+            kept |= self._schedule.plateau.state()
         reached = self._buffers[1].copy() if best and settings.restore_best else last
         rate = self._rates.of_all(self.native.epochs, self._resumed)
-        return Result(model, reached, loss, metrics, status, best or None, self.seconds(), "", kept, rate)
+        classes = None if self.data is None else self.data.classes
+        return Result(model, reached, loss, metrics, status, best or None, self.seconds(), "", kept, rate, classes)
 
     def __enter__(self) -> None:
         pass

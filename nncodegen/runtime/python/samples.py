@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import check_samples, check_weights
+from .arguments import are_labels, check_samples, check_weights
+from .labels import numbers_of
+from .measures import Measure
 from .scalars import number
 from .sparse import Sparse
 
@@ -21,14 +23,28 @@ if TYPE_CHECKING:
 class Data:
     """Samples, checked: X and Y, and what each counts, in the loss (weights) and in the metrics (counts).
 
-    X is an array or ``Sparse``.
+    X is an array or ``Sparse``. Where there are ``classes``, Y holds their names.
     """
 
-    def __init__(self, model: Model, X: Any, Y: Any, sample_weight: Any) -> None:
+    def __init__(self, model: Model, X: Any, Y: Any, sample_weight: Any, classes: Array | None = None) -> None:
         self.model = model
+        self.classes = classes
+        if classes is not None:
+            Y = numbers_of("Y", Y, classes)
         self.X, self.Y, self.samples = check_samples(model, X, Y, sparse=True)
+        self._labelled = model.accepts_labels and are_labels(Y)
         self.weights = self.counts = check_weights(model, sample_weight, self.samples)
         self.spread: Any = None
+
+    @property
+    def targets(self) -> Array:
+        """The targets as they were given: labels (N,), or columns (N, targets); of one target (N,)."""
+        if self._labelled or self.classes is not None:
+            numbers = self.Y.argmax(axis=1) if self._labelled else self.Y[:, 0].astype(np.intp)
+            found: Array = numbers if self.classes is None else self.classes[numbers]
+        else:
+            found = self.Y[:, 0] if self.Y.shape[1] == 1 else self.Y
+        return found
 
     def arrays(self) -> tuple[Any, ...]:
         """What the native part takes."""
@@ -73,7 +89,7 @@ class Data:
     def part(self, rows: Any) -> Data:
         """Some of the samples."""
         part = object.__new__(Data)
-        part.model = self.model
+        part.model, part.classes, part._labelled = self.model, self.classes, self._labelled
         part.X, part.Y, part.counts = (None if a is None else a[rows] for a in (self.X, self.Y, self.counts))
         part.weights, part.samples, part.spread = part.counts, len(rows), None
         if part.counts is not None and not part.counts.any():
@@ -84,7 +100,8 @@ class Data:
         """Multiplies the weights by those of the classes."""
         if class_weight is None:
             return
-        classes, members = self._classes()
+        numbers, members = self._classes()
+        classes = numbers if self.classes is None else self.classes.tolist()
         if isinstance(class_weight, str) and class_weight == "balanced":
             sizes = members.sum(axis=0)
             weights = np.divide(sizes.sum() / np.count_nonzero(sizes), sizes, out=np.ones(len(sizes)), where=sizes > 0)
@@ -110,11 +127,14 @@ class Data:
                     return [low, 1], np.hstack([low == self.Y, self.Y == 1]).astype(float)
         raise ValueError("class_weight needs classes: labels of a categorical loss, or one target that is 0 or 1")
 
-    def measure(self, metrics: tuple[str, ...]) -> None:
+    def measure(self, metrics: tuple[Measure, ...]) -> None:
         """Prepares metrics: how far the targets spread around their means."""
-        if "accuracy" in metrics and not self.model.accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
-            raise ValueError("the metric accuracy needs classes: labels of a categorical loss, or targets of 0 and 1")
-        if "r2" not in metrics:
+        of_classes = [metric.name for metric in metrics if metric.figure is not None and metric.figure.needs]
+        if of_classes and not self.model.accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
+            raise ValueError(
+                f"the metric {of_classes[0]} needs classes: labels of a categorical loss, or targets of 0 and 1"
+            )
+        if not any(metric.native == "r2" for metric in metrics):
             return
         weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
         around = self.Y - weights @ self.Y / weights.sum()
@@ -138,7 +158,7 @@ def hold_out(data: Data, given: Any, fraction: float, seed: int) -> tuple[Data, 
     if given is not None and fraction:
         raise ValueError("give validation_data or validation_fraction, not both")
     if not fraction:
-        return data, validation_of(data.model, given)
+        return data, validation_of(data.model, given, data.classes)
     if data.samples < 2:
         raise ValueError("validation_fraction needs at least 2 samples")
     count = min(max(1, round(fraction * data.samples)), data.samples - 1)
@@ -146,17 +166,17 @@ def hold_out(data: Data, given: Any, fraction: float, seed: int) -> tuple[Data, 
     return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
 
 
-def validation_of(model: Model, given: Any) -> Data | None:
+def validation_of(model: Model, given: Any, classes: Array | None) -> Data | None:
     """What to validate with, if something is given."""
-    return None if given is None else data_of(model, "validation_data", given)
+    return None if given is None else data_of(model, "validation_data", given, classes)
 
 
-def data_of(model: Model, name: str, given: Any) -> Data:
+def data_of(model: Model, name: str, given: Any, classes: Array | None) -> Data:
     """The samples of a pair or triple of arrays; a name for those who read of an error in them."""
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise ValueError(f"{name} must be (X, Y) or (X, Y, sample_weight)")
     try:
-        return Data(model, given[0], given[1], given[2] if len(given) == 3 else None)
+        return Data(model, given[0], given[1], given[2] if len(given) == 3 else None, classes)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

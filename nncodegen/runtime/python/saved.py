@@ -80,7 +80,7 @@ def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
         if version == FIT:
             expected = _forms_of_fit(model, members)
         else:
-            expected = _forms(model, any(key.startswith("state.") for key in members), "learning_rate" in members)
+            expected = _forms(model, any(key.startswith("state.") for key in members), set(members))
         unknown = sorted(set(members) - set(expected))
         if unknown:
             raise ValueError(f"it holds {unknown[0][:50]!r}, which no result has")
@@ -127,8 +127,8 @@ def read_figures(file: IO[bytes]) -> dict[str, Array] | None:
                 if name in members}  # fmt: skip
 
 
-def _forms(model: Model, resumable: bool, rated: bool) -> dict[str, tuple[tuple[Any, ...], Any]]:
-    """The shape and the type of each array of a file: of one that can be resumed, and that has learning rates."""
+def _forms(model: Model, resumable: bool, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """The shape and the type of each array of a file: of one that can be resumed, and what may be ``there`` besides."""
     count, dtype = model.parameter_count, model.dtype
     parts = HEAD | FIGURES | {"parameters": ((count,), dtype)}
     state = {
@@ -144,5 +144,11 @@ def _forms(model: Model, resumable: bool, rated: bool) -> dict[str, tuple[tuple[
         "metrics": ((), np.int64),
         "measures": ((model.measures_size,), np.float64),
     }
-    parts |= RATES if rated else {}
+    beside = RATES | {
+        "classes": ((None,), "U"),
+        "numbered_classes": ((None,), np.int64),
+        "state.plateau": ((4,), np.float64),
+        "state.watched": ((), "U"),
+    }
+    parts |= {key: form for key, form in beside.items() if key in there}
     return parts | ({f"state.{key}": form for key, form in state.items()} if resumable else {})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from .calls import STREAM, TRAIN
+from .labels import classes_of
 from .levenberg import NAME, train_by_fit
 from .run import Training
 from .samples import Data, data_of, hold_out, size_of_batch, validation_of
@@ -42,8 +44,9 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     drawn = take_samples(model, settings)
     if settings.optimizer == NAME:
         return with_samples(train_by_fit(model, settings, hyperparameters), drawn)
-    data = Data(model, settings.X, settings.Y, settings.sample_weight)
-    result = _train_converted(model, settings, data, given, named)
+    classes = classes_of(model, settings.classes, settings.Y, settings.resume)
+    data = Data(model, settings.X, settings.Y, settings.sample_weight, classes)
+    result = _train_converted(model, settings, data, given, named) if classes is None else None
     if result is not None:
         return result
     training = Training(model, settings, hyperparameters, settings.epochs)
@@ -102,11 +105,15 @@ def train_on_stream(model: Model, /, *given: Any, **named: Any) -> Result:
     if isinstance(settings.class_weight, str):
         raise ValueError("class_weight must be a dictionary here: 'balanced' needs all of the data")
     training = Training(model, settings, hyperparameters, None)
-    training.watch(validation_of(model, settings.validation_data))
+    batches, classes = iter(settings.batches), None
+    first = next(batches, None)
+    if isinstance(first, tuple | list) and len(first) > 1:
+        classes = classes_of(model, settings.classes, first[1], settings.resume)
+    training.watch(validation_of(model, settings.validation_data, classes))
     training.begin()
     with training:
-        for number, batch in enumerate(settings.batches):
-            data = data_of(model, f"batch {number}", batch)
+        for number, batch in enumerate(() if first is None else chain((first,), batches)):
+            data = data_of(model, f"batch {number}", batch, classes)
             data.weigh_classes(settings.class_weight)
             training.use(data, size_of_batch(settings.batch_size, data.samples), bool(settings.shuffle))
             training.run(training.native.epochs + 1)

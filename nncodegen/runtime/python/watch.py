@@ -1,10 +1,10 @@
-"""What watches a training or a fit that is under way: a time limit, a bar, a callback."""
+"""What watches a training or a fit that is under way: a time limit, a bar, callbacks."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -28,27 +28,27 @@ class Watched(Protocol):
         """How long it has taken."""
 
     def progress(self) -> Any:
-        """What the callback is given."""
+        """What the callbacks are given."""
 
 
 class Watch:
     """Asks now and then, or after each epoch or iteration, whether to end, and shows how far it is.
 
-    Its time begins when it is made. ``every`` are the seconds between two calls of the callback; None: it is called
+    Its time begins when it is made. ``every`` are the seconds between two calls of the callbacks; None: they are called
     after each epoch or iteration. ``total`` is the number of these, None where nobody knows it.
     """
 
     def __init__(
-        self, watched: Watched, time_limit: float | None, progress: bool, callback: Callable[[Any], Any] | None,
-        every: float | None, total: int | None, unit: str,
+        self, watched: Watched, time_limit: float | None, progress: bool,
+        callbacks: Sequence[Callable[[Any], Any]] | None, every: float | None, total: int | None, unit: str,
     ) -> None:  # fmt: skip
-        self._watched, self._callback = watched, callback
+        self._watched, self._callbacks = watched, callbacks or ()
         self._display = Display(total, unit) if progress else None
         self.start = time.perf_counter()
         self._deadline = self.start + (math.inf if time_limit is None else time_limit)
-        self.after_each = callback is not None and every is None
-        """Whether the callback is called after each epoch or iteration (``calls``)."""
-        self._call_every = math.inf if callback is None or every is None else every
+        self.after_each = bool(callbacks) and every is None
+        """Whether the callbacks are called after each epoch or iteration (``calls``)."""
+        self._call_every = every if callbacks and every is not None else math.inf
         self._next_call = self.start + self._call_every
         self.asks = self._deadline < math.inf or self._display is not None or self._next_call < math.inf
         """Whether there is anything to ask between."""
@@ -74,8 +74,10 @@ class Watch:
             calls.hook = outside
 
     def calls(self) -> bool:
-        """Calls the callback. Returns whether it ends what is under way."""
-        if self._callback is not None and self._callback(self._watched.progress()):
+        """Call all callbacks. Returns whether one of them ends what is under way."""
+        progress = self._watched.progress() if self._callbacks else None
+        answers = [callback(progress) for callback in self._callbacks]  # of all, also where one ends it
+        if any(answers):
             self.reason = "stopped"
         return bool(self.reason)
 

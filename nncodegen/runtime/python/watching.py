@@ -1,0 +1,45 @@
+"""The best epoch by a figure that the kernel does not know, and what better means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .measures import Measure
+    from .types import Array
+
+
+def choose_mode(role: str, monitor: str | None, mode: str, metrics: tuple[Measure, ...], unknown: str = "") -> str:
+    """Whether less of a figure is better, "min", or more, "max"; ``unknown`` where a function does not tell.
+
+    Raises ValueError where it must be said, as the name of the option ``role``.
+    """
+    if mode != "auto" or monitor is None:
+        return mode
+    for metric in metrics:
+        if metric.name == monitor.removeprefix("val_"):
+            if metric.higher is None and not unknown:
+                raise ValueError(f"monitor is {monitor!r}, a function of one's own: say {role}='min' or 'max'")
+            return unknown if metric.higher is None else "max" if metric.higher else "min"
+    return "min"
+
+
+class Best:
+    """The best epoch so far, with its parameters, and the number of epochs after which to stop without a better one.
+
+    ``figure`` is its figure, with the sign changed where more is better; infinity before any.
+    """
+
+    def __init__(
+        self, higher: bool, min_delta: float, patience: int | None, parameters: Array, epoch: int, figure: float
+    ) -> None:
+        self._higher, self._min_delta, self._patience = higher, min_delta, patience
+        self.parameters, self.epoch, self.figure = parameters, epoch, figure
+
+    def compare(self, figure: float, epoch: int, parameters: Callable[[], Array]) -> bool:
+        """Keeps an epoch that is better. Returns whether to stop: as train.h does for figures of the kernel."""
+        figure = -figure if self._higher else figure
+        if figure < self.figure - self._min_delta:  # never where it is NaN
+            self.figure, self.epoch, self.parameters = figure, epoch, parameters()
+        return self._patience is not None and epoch - self.epoch >= self._patience
