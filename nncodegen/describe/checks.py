@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -110,11 +111,26 @@ def check_large(graph: Graph, symbols: Iterable[Symbol], role: str) -> None:
 def check_program(program: Program) -> None:
     """Raises ModelError if a stage has made a formula that cannot be compiled, such as a complex derivative."""
     for step in program.steps:
-        role = f"{step.target} of {program.name}"
-        _check_nodes(step.expression, role, (*FUNCTIONS, Primitive, sympy.Derivative, sympy.Tuple))
-        check_numbers(step.expression, role, program.precision)
+        if not _can_be_compiled(step.expression, program.precision):
+            _check_formula(step.expression, program.precision, f"{step.target} of {program.name}")
     for companion in program.companions:
         check_program(companion.program)
+
+
+@lru_cache(maxsize=100_000)
+def _can_be_compiled(expression: Expr, precision: str) -> bool:
+    """Whether a formula of a program can be compiled; stages and companions share most of theirs."""
+    try:
+        _check_formula(expression, precision, "a formula")
+    except ModelError:
+        return False
+    return True
+
+
+def _check_formula(expression: Expr, precision: str, role: str) -> None:
+    """Raises ModelError, naming the culprit, for a formula of a program that cannot be compiled."""
+    _check_nodes(expression, role, (*FUNCTIONS, Primitive, sympy.Derivative, sympy.Tuple))
+    check_numbers(expression, role, precision)
 
 
 def _check_nodes(expression: Expr, role: str, functions: tuple[type, ...] = FUNCTIONS) -> None:

@@ -121,6 +121,6 @@ class _Cut:
     def _fresh(self, number: int) -> Element:
         """An element of a name that there is not yet."""
         self._count += 1
-        while f"t{self._count}" in self._taken:
+        while f"part{self._count}" in self._taken:
             self._count += 1
-        return Element(f"t{self._count}", (SAMPLE,) if self._sampled[number] else ())
+        return Element(f"part{self._count}", (SAMPLE,) if self._sampled[number] else ())

@@ -107,6 +107,20 @@ def symbols_of(*expressions: Basic) -> tuple[Symbol, ...]:
     return graph_of(expressions).symbols
 
 
+def contains(expression: Basic, *kinds: type) -> bool:
+    """Whether an expression has a part of some kinds; it is looked for from the root down."""
+    seen: set[int] = set()  # by the identity of objects, which the expression keeps alive
+    waiting = [expression]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, kinds):
+            return True
+        if id(node) not in seen:
+            seen.add(id(node))
+            waiting.extend(node.args)
+    return False
+
+
 FEWEST = 2
 """Sums and products with fewer operands are not looked for in others."""
 
