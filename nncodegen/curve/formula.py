@@ -11,6 +11,7 @@ from sympy import Expr, Symbol
 from nncodegen.describe import Model
 from nncodegen.describe.grammar import names_in, parse
 from nncodegen.errors import ModelError
+from nncodegen.ir.graphs import graph_of, replaced, symbols_of
 from nncodegen.module import Module
 from nncodegen.pipeline import build_module
 
@@ -55,16 +56,19 @@ def read_formula(formula: str | Expr, columns: Collection[str]) -> Formula:
     if isinstance(formula, str):
         expression = parse(formula, {name: Symbol(name) for name in names}, ROLE)
     else:
-        expression = formula.xreplace({symbol: Symbol(symbol.name) for symbol in formula.free_symbols})
+        expression = replaced(formula, {symbol: Symbol(symbol.name) for symbol in symbols_of(formula)})
     used = tuple(name for name in columns if name in names)
     parameters = tuple(name for name in names if name not in columns)
     if not parameters:
         raise ModelError(
-            f"the formula {formula} has no parameters: all its names ({', '.join(used) or 'none'}) are columns"
+            f"the formula {_shown(formula)} has no parameters: all its names ({', '.join(used) or 'none'}) are columns"
         )
-    vanished = [name for name in parameters if Symbol(name) not in expression.free_symbols]
+    left = symbols_of(expression)
+    vanished = [name for name in parameters if Symbol(name) not in left]
     if vanished:
-        raise ModelError(f"the formula {formula} does not depend on {vanished[0]}: it is {expression} in short")
+        raise ModelError(
+            f"the formula {_shown(formula)} does not depend on {vanished[0]}: it is {_shown(expression)} in short"
+        )
     return Formula(expression, used, parameters)
 
 
@@ -73,7 +77,7 @@ def names_of(formula: str | Expr) -> tuple[str, ...]:
     if isinstance(formula, str):
         return names_in(formula, ROLE)
     if isinstance(formula, Expr):
-        return tuple(sorted({symbol.name for symbol in formula.free_symbols}))
+        return tuple(sorted({symbol.name for symbol in symbols_of(formula)}))
     raise ModelError(f"a formula is a text or an expression of SymPy, not {type(formula).__name__}")
 
 
@@ -94,12 +98,26 @@ def names_of_columns(formula: str | Expr, count: int) -> tuple[str, ...]:
         return zeros
     called = VARIABLE if count == 1 else f"{ones[0]} to {last}"
     raise ValueError(
-        f"the formula {formula} does not tell its parameters from its data: {count} column{'s' * (count > 1)} without "
-        f"names would be {called}; use these names, or give the data as a mapping from names"
+        f"the formula {_shown(formula)} does not tell its parameters from its data: {count} column{'s' * (count > 1)} "
+        f"without names would be {called}; use these names, or give the data as a mapping from names"
     )
 
 
-@lru_cache(maxsize=256)
+def _shown(formula: str | Expr) -> str:
+    """A formula as messages quote it."""
+    graph = graph_of([formula] if isinstance(formula, Expr) else [])
+    return f"of {graph.depth:,} levels" if graph.is_large else str(formula)
+
+
 def module_of(formula: Formula, precision: str = "float64") -> Module:
-    """The compiled module of a formula. One process builds it, or finds it in the cache, once."""
+    """The compiled module of a formula. One process builds it, or finds it in the cache, once.
+
+    A large formula is found by its hash on disk each time: to compare two of them as trees may take for ever.
+    """
+    large = graph_of([formula.expression]).is_large
+    return build_module(formula.model(), precision) if large else _module_of(formula, precision)
+
+
+@lru_cache(maxsize=256)
+def _module_of(formula: Formula, precision: str) -> Module:
     return build_module(formula.model(), precision)

@@ -7,7 +7,7 @@ some fifty of them, and sixty thousand as a tree. SymPy's own walkers go through
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -105,6 +105,17 @@ def nodes_of(*expressions: Basic) -> Iterator[Basic]:
 def symbols_of(*expressions: Basic) -> tuple[Symbol, ...]:
     """The symbols in some expressions, each once, in the order in which they are met."""
     return graph_of(expressions).symbols
+
+
+def replaced(expression: Basic, values: Mapping[Symbol, Basic]) -> Basic:
+    """The expression with other values in the place of symbols, as SymPy's ``xreplace``."""
+    graph = graph_of([expression])
+    found: list[Basic] = []
+    for node, operands in zip(graph.nodes, graph.operands, strict=True):
+        own = [found[operand] for operand in operands]
+        changed = any(new is not graph.nodes[operand] for new, operand in zip(own, operands, strict=True))
+        found.append(node.func(*own) if changed else values.get(node, node) if isinstance(node, Symbol) else node)
+    return found[graph.roots[0]]
 
 
 def contains(expression: Basic, *kinds: type) -> bool:
