@@ -6,11 +6,16 @@ definitions of its layers besides (see ``defined``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from sympy import Expr
 
 from nncodegen.certify.defined import Defined
 from nncodegen.describe import Describable, Model
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir.functions import plain_conditions
+from nncodegen.ir.graphs import Graph, graph_of
 
 FORMULAS, PROGRAM = "the formulas of the model", "the program of the model"
 """What the exact values are computed from."""
@@ -35,7 +40,11 @@ def _formulas(model: Model, described: Program) -> Program:
     if len(names) != len(model.outputs) + 2:
         names = [Element(f"given{k}", (SAMPLE,)) for k in range(len(model.outputs) + 1)]
     formulas = (*model.outputs, model.loss)
-    steps = [Step(name, formula.xreplace(real)) for name, formula in zip(names, formulas, strict=False)]
+    graph = graph_of(formulas)
+    if graph.is_large:
+        steps = _node_by_node(graph, real, names)
+    else:
+        steps = [Step(name, formula.xreplace(real)) for name, formula in zip(names, formulas, strict=False)]
     loss, weight = Element(described.loss.tensor), Element(described.weight.name, (SAMPLE,))
     return Program(
         described.name,
@@ -44,7 +53,20 @@ def _formulas(model: Model, described: Program) -> Program:
         tuple(Tensor(symbol.name) for symbol in model.parameters),
         described.weight,
         (*steps, Step(loss, steps[-1].target * weight, "sum", (SAMPLE,))),
-        tuple(step.target for step in steps[:-1]),
+        tuple(names[: len(model.outputs)]),
         loss,
         precision=described.precision,
     )
+
+
+def _node_by_node(graph: Graph, real: Mapping[Any, Any], names: Sequence[Element]) -> list[Step]:
+    """A step for each node of formulas that are too large to be looked at as they are."""
+    steps: list[Step] = []
+    found: list[Any] = []
+    for number, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        value = plain_conditions(node.func(*(found[k] for k in operands))) if operands else real.get(node, node)
+        if operands and isinstance(value, Expr) and not value.is_number:
+            steps.append(Step(Element(f"node {number}", (SAMPLE,)), value))
+            value = steps[-1].target
+        found.append(value)
+    return [*steps, *(Step(name, found[root]) for name, root in zip(names, graph.roots, strict=False))]

@@ -12,6 +12,7 @@ from nncodegen.describe import Model
 from nncodegen.describe.grammar import names_in, parse
 from nncodegen.describe.hints import cut
 from nncodegen.errors import ModelError
+from nncodegen.ir.graphs import graph_of, replaced, symbols_of
 from nncodegen.module import Module
 from nncodegen.pipeline import build_module
 
@@ -68,20 +69,26 @@ def _read(formula: str | Expr, columns: tuple[str, ...], given: tuple[str, ...])
     if isinstance(formula, str):
         expression = parse(formula, {name: Symbol(name) for name in names}, ROLE)
     else:
-        expression = formula.xreplace({symbol: Symbol(symbol.name) for symbol in formula.free_symbols})
+        expression = replaced(formula, {symbol: Symbol(symbol.name) for symbol in symbols_of(formula)})
     used = tuple(name for name in columns if name in names)
     parameters = tuple(name for name in names if name not in columns)
     if not parameters:
         raise ModelError(
-            f"the formula {cut(str(formula))} has no parameters: all its names ({', '.join(used) or 'none'}) are "
-            f"columns"
+            f"the formula {quoted(formula)} has no parameters: all its names ({', '.join(used) or 'none'}) are columns"
         )
-    vanished = [name for name in parameters if Symbol(name) not in expression.free_symbols]
+    left = symbols_of(expression)
+    vanished = [name for name in parameters if Symbol(name) not in left]
     if vanished:
         raise ModelError(
-            f"the formula {cut(str(formula))} does not depend on {vanished[0]}: it is {cut(str(expression))} in short"
+            f"the formula {quoted(formula)} does not depend on {vanished[0]}: it is {quoted(expression)} in short"
         )
     return Formula(expression, used, parameters)
+
+
+def quoted(formula: str | Expr) -> str:
+    """Return a formula as messages quote it: cut where it is long, and only its size where it is very deep."""
+    graph = graph_of([formula] if isinstance(formula, Expr) else [])
+    return f"of {graph.depth:,} levels" if graph.is_large else cut(str(formula))
 
 
 def names_of(formula: str | Expr, known: Collection[str] = ()) -> tuple[str, ...]:
@@ -92,7 +99,7 @@ def names_of(formula: str | Expr, known: Collection[str] = ()) -> tuple[str, ...
     check_kind(formula)
     if isinstance(formula, str):
         return names_in(formula, ROLE, known)
-    return tuple(sorted({symbol.name for symbol in formula.free_symbols}))
+    return tuple(sorted({symbol.name for symbol in symbols_of(formula)}))
 
 
 def check_kind(formula: object) -> None:
@@ -124,7 +131,7 @@ def _names_of_columns(formula: str | Expr, count: int, given: tuple[str, ...]) -
         return zeros
     called = VARIABLE if count == 1 else f"{ones[0]} to {last}"
     raise ValueError(
-        f"the formula {cut(str(formula))} does not tell its parameters from its data: {count} "
+        f"the formula {quoted(formula)} does not tell its parameters from its data: {count} "
         f"column{'s' * (count > 1)} without names would be {called}; use these names, or give the data as a "
         f"mapping from names"
     )
@@ -132,5 +139,14 @@ def _names_of_columns(formula: str | Expr, count: int, given: tuple[str, ...]) -
 
 @lru_cache(maxsize=KEPT)
 def module_of(formula: Formula, precision: str = "float64") -> Module:
-    """The compiled module of a formula. One process builds it, or finds it in the cache, once."""
+    """The compiled module of a formula. One process builds it, or finds it in the cache, once.
+
+    A large formula is found by its hash on disk each time: to compare two of them as trees may take for ever.
+    """
+    large = graph_of([formula.expression]).is_large
+    return build_module(formula.model(), precision) if large else _module_of(formula, precision)
+
+
+@lru_cache(maxsize=256)
+def _module_of(formula: Formula, precision: str) -> Module:
     return build_module(formula.model(), precision)

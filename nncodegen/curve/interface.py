@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Expr
 
-from nncodegen.curve.formula import Formula, module_of, names_of_columns, read_formula
+from nncodegen.curve.formula import Formula, module_of, names_of_columns, quoted, read_formula
 from nncodegen.curve.start import named, read_bounds, read_start
-from nncodegen.describe.hints import cut
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -55,7 +54,7 @@ def curve_fit(
     read = read_formula(formula, names, given)
     if names and not read.columns:
         raise ValueError(
-            f"the formula {cut(str(formula))} uses none of the data, so its parameters cannot be told from them; the "
+            f"the formula {quoted(formula)} uses none of the data, so its parameters cannot be told from them; the "
             f"data are: {', '.join(names)}"
         )
     refuse_two_values("p0", p0, options.get("fixed"))
@@ -67,12 +66,12 @@ def curve_fit(
             absolute_sigma=absolute_sigma, bounds=limits, **options,
         )  # fmt: skip
     if not result.converged:
-        raise RuntimeError(f"the fit of {cut(str(formula))} failed: {result.message}")
+        raise RuntimeError(f"the fit of {quoted(formula)} failed: {result.message}")
     if not np.isfinite(result.covariance).all():
         what = f"the data do not determine {', '.join(result.undetermined)}"
         if result.degrees_of_freedom <= 0 and not result.undetermined:
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
-        warnings.warn(f"the covariance of the parameters of {cut(str(formula))} is infinite: {what}", RuntimeWarning, 2)
+        warnings.warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning, 2)
     return result.parameters, result.covariance
 
 

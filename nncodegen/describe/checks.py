@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -20,6 +21,7 @@ from nncodegen.describe.constants import check_numbers
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
 from nncodegen.ir.functions import Primitive, StableFunction, plain_conditions
+from nncodegen.ir.graphs import Graph, graph_of
 
 FUNCTIONS = (
     sympy.exp, sympy.log, sympy.sin, sympy.cos, sympy.tan, sympy.sec, sympy.csc, sympy.cot,
@@ -83,39 +85,75 @@ def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> E
     """
     if not isinstance(expression, Expr) or isinstance(expression, sympy.MatrixExpr):
         raise ModelError(f"{role} is not a scalar expression: {expression!r}; write it as one number for each sample")
+    graph = graph_of([expression])
+    if graph.is_large:
+        raise ModelError(
+            f"{role} has {graph.depth:,} levels, and {graph.size:,} nodes with shared parts written out: only the "
+            f"formulas of an nncodegen.Model may be so large"
+        )
     expression = plain_conditions(expression)
     _check_nodes(expression, role)
     check_numbers(expression, role)
-    _check_symbols(expression, tuple(symbols), role)
+    _check_symbols(graph, tuple(symbols), role)
     return expression
+
+
+def check_large(graph: Graph, symbols: Iterable[Symbol], role: str) -> None:
+    """Raises ModelError, naming the culprit, where a formula that will be cut into pieces has what has no C form.
+
+    The pieces, in which symbols are real, are checked by themselves.
+    """
+    for node in graph.nodes:
+        _check_kind(node, role, FUNCTIONS)
+    _check_symbols(graph, tuple(symbols), role)
 
 
 def check_program(program: Program) -> None:
     """Raises ModelError if a stage has made a formula that cannot be compiled, such as a complex derivative."""
     for step in program.steps:
-        role = f"{step.target} of {program.name}"
-        _check_nodes(step.expression, role, (*FUNCTIONS, Primitive, sympy.Derivative, sympy.Tuple))
-        check_numbers(step.expression, role, program.precision)
+        if not _can_be_compiled(step.expression, program.precision):
+            _check_formula(step.expression, program.precision, f"{step.target} of {program.name}")
     for companion in program.companions:
         check_program(companion.program)
 
 
+@lru_cache(maxsize=100_000)
+def _can_be_compiled(expression: Expr, precision: str) -> bool:
+    """Whether a formula of a program can be compiled; stages and companions share most of theirs."""
+    try:
+        _check_formula(expression, precision, "a formula")
+    except ModelError:
+        return False
+    return True
+
+
+def _check_formula(expression: Expr, precision: str, role: str) -> None:
+    """Raises ModelError, naming the culprit, for a formula of a program that cannot be compiled."""
+    _check_nodes(expression, role, (*FUNCTIONS, Primitive, sympy.Derivative, sympy.Tuple))
+    check_numbers(expression, role, precision)
+
+
 def _check_nodes(expression: Expr, role: str, functions: tuple[type, ...] = FUNCTIONS) -> None:
     for node in preorder_traversal(expression):
-        if node is sympy.I:
-            raise ModelError(f"{role} is complex: it contains I; nncodegen computes with real numbers")
-        if any(node is one for one in INFINITE):
-            raise ModelError(f"{role} contains {node}, which is not a number to compute with")
+        _check_kind(node, role, functions)
         if _is_complex(node):
             raise ModelError(f"{role} is complex: it contains {node}; nncodegen computes with real numbers")
-        if isinstance(node, functions + STRUCTURE):
-            continue
-        name = node.func.__name__
-        if isinstance(node, AppliedUndef):
-            raise ModelError(f"{role} contains the undefined function {name}: replace it with its formula")
-        if isinstance(node, NO_DERIVATIVE):
-            raise ModelError(f"{role} contains {name}, which has no derivative to train with")
-        raise ModelError(f"{role} contains {name}, which has no C form (or its derivative has none)")
+
+
+def _check_kind(node: Any, role: str, functions: tuple[type, ...]) -> None:
+    """Raises ModelError for a node that is no real number, or has no C form."""
+    if node is sympy.I:
+        raise ModelError(f"{role} is complex: it contains I; nncodegen computes with real numbers")
+    if any(node is one for one in INFINITE):
+        raise ModelError(f"{role} contains {node}, which is not a number to compute with")
+    if isinstance(node, functions + STRUCTURE):
+        return
+    name = node.func.__name__
+    if isinstance(node, AppliedUndef):
+        raise ModelError(f"{role} contains the undefined function {name}: replace it with its formula")
+    if isinstance(node, NO_DERIVATIVE):
+        raise ModelError(f"{role} contains {name}, which has no derivative to train with")
+    raise ModelError(f"{role} contains {name}, which has no C form (or its derivative has none)")
 
 
 def _is_complex(node: Any) -> bool:
@@ -125,8 +163,8 @@ def _is_complex(node: Any) -> bool:
     return isinstance(node, sympy.log) and bool(node.args[0].is_extended_negative)
 
 
-def _check_symbols(expression: Expr, symbols: tuple[Symbol, ...], role: str) -> None:
-    for symbol in sorted(expression.free_symbols - set(symbols), key=str):
+def _check_symbols(graph: Graph, symbols: tuple[Symbol, ...], role: str) -> None:
+    for symbol in sorted(set(graph.symbols) - set(symbols), key=str):
         if any(symbol.name == other.name for other in symbols):
             raise ModelError(
                 f"{role} contains a second symbol named {symbol.name}, with other assumptions than the declared one: "

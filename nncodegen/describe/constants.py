@@ -40,8 +40,9 @@ def _numbers(node: Any) -> Iterator[Expr]:
         return
     arguments = node.args
     if isinstance(node, Mul):  # its numbers are multiplied before anything else is
-        number, rest = node.as_independent(*node.free_symbols)
-        arguments = (number, *Mul.make_args(rest))
+        numbers = [argument for argument in node.args if argument.is_number]
+        others = (argument for argument in node.args if not argument.is_number)
+        arguments = (*([Mul(*numbers)] if len(numbers) > 1 else numbers), *others)
     for argument in arguments:
         yield from _numbers(argument)
 

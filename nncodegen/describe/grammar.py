@@ -14,19 +14,19 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from inspect import CO_GENERATOR
 from typing import Any
 
 import mpmath
 import sympy
-from sympy import Add, Basic, Expr, Mul, Pow
+from sympy import Add, Basic, Expr, Mul, Pow, Symbol
 
 from nncodegen.describe import hints
 from nncodegen.describe.checks import FUNCTIONS
 from nncodegen.errors import ModelError
 from nncodegen.ir import functions
 from nncodegen.ir.evaluate import interpret
+from nncodegen.ir.graphs import contains, nodes_of
 
 _OWN = ("sigmoid", "softplus", "tanh", "relu", "leaky_relu", "elu", "selu", "softsign", "silu", "gelu", "log_cosh",
         "xlogy")  # fmt: skip
@@ -83,6 +83,9 @@ MOST_CALLS = 6_000_000
 """The largest number of calls and returns of Python functions while a text is read, about three seconds. A formula of
 one line takes thousands.
 """
+
+LEVELS = 30
+"""Levels of a text that are read by recursion; Python has a stack of a thousand calls."""
 
 
 class _UnreadableError(Exception):
@@ -171,8 +174,7 @@ def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
     """
     try:
         with _bounded_work():
-            tree = _tree(text)
-            value = _Reader(symbols).read(tree.body)
+            value = _Reader(symbols).read_all(_tree(text).body)
     except (Exception, _TooMuchWorkError) as error:
         raise _refused(text, role, error) from error
     if not isinstance(value, Expr):
@@ -251,9 +253,18 @@ class _Reader:
         self.symbols = symbols
         self.known = {**CONSTANTS, **symbols}
         self.sizes: dict[Any, int] = {}
+        self._values: dict[ast.AST, Any] = {}
+
+    def read_all(self, node: ast.AST) -> Any:
+        """The value of a text, however many levels it has: those of deep nodes are found first."""
+        for deep in reversed(_every(LEVELS, node)):
+            self._values[deep] = self.read(deep)
+        return self.read(node)
 
     def read(self, node: ast.AST) -> Any:
         """The value of a node: an expression, a condition, or a tuple of them. An error tells the innermost node."""
+        if node in self._values:
+            return self._values[node]
         try:
             value = self._value(node)
             if isinstance(value, Basic):
@@ -328,6 +339,24 @@ class _Reader:
         return self.sizes[value]
 
 
+def _every(levels: int, root: ast.AST) -> list[ast.AST]:
+    """The operations at each of so many levels below a node, the highest first. A sum of many terms is one level."""
+    found: list[ast.AST] = []
+    nodes, level = [root], 0
+    while nodes:
+        if level and level % levels == 0:
+            found += [node for node in nodes if isinstance(node, ast.BinOp | ast.UnaryOp | ast.Call | ast.Compare)]
+        below: list[ast.AST] = []
+        for node in nodes:
+            terms = [node]
+            while isinstance(terms[-1], ast.BinOp) and isinstance(terms[-1].op, ast.Add | ast.Sub):
+                below.append(terms[-1].right)
+                terms.append(terms[-1].left)
+            below += ast.iter_child_nodes(terms[-1]) if len(terms) == 1 else terms[-1:]
+        nodes, level = below, level + 1
+    return found
+
+
 # --- numbers -----------------------------------------------------------------------------------------------------
 
 
@@ -340,7 +369,7 @@ def _check_number(value: Expr) -> None:
     """Raises _UnreadableError for a constant that is not real, too large for a double, or not to be told from 0."""
     if isinstance(value, sympy.Rational):
         _check_digits(value.p, value.q)
-    if _has_symbols(value):
+    if contains(value, Symbol):
         if isinstance(value, Pow) and isinstance(value.exp, sympy.Rational):
             _check_number(value.exp)
         return
@@ -378,32 +407,19 @@ def _check_power(base: Any, exponent: Any) -> None:
     """
     terms = Add.make_args(exponent) if isinstance(exponent, Expr) else ()
     for term in terms:
-        bases, logarithms = [base], _logarithms(term)
-        if logarithms:
+        bases = [base]
+        if contains(term, sympy.log):
             factors = term.as_coeff_Mul()[1].as_ordered_factors()
-            others = [factor for factor in factors if not _logarithms(factor)]
-            if not any(factor.free_symbols for factor in others):
-                bases += [logarithm.args[0] for logarithm in logarithms]
+            others = (factor for factor in factors if not contains(factor, sympy.log))
+            if not any(contains(factor, Symbol) for factor in others):
+                bases += [node.args[0] for node in nodes_of(term) if isinstance(node, sympy.log)]
         if max(map(_digits, bases)) * _coefficient(term) > MOST_DIGITS:
             raise _UnreadableError("a power has more than a thousand digits")
 
 
-@lru_cache(maxsize=MOST_NODES)
-def _has_symbols(value: Basic) -> bool:
-    """Whether an expression is no constant; every part of it is looked at once, however often it is read."""
-    return any(map(_has_symbols, value.args)) if value.args else bool(value.free_symbols)
-
-
-@lru_cache(maxsize=MOST_NODES)
-def _logarithms(value: Basic) -> frozenset[Basic]:
-    """The logarithms in an expression, of which every part is looked at once, however often it is read."""
-    own = frozenset([value] if isinstance(value, sympy.log) else [])
-    return own.union(*map(_logarithms, value.args))
-
-
 def _compare(relation: Any, a: Any, b: Any) -> Any:
     """A comparison. Constants are compared in double precision: exactly, SymPy might take very long."""
-    if not (isinstance(a, Expr) and isinstance(b, Expr)) or a.free_symbols or b.free_symbols or a == b:
+    if not (isinstance(a, Expr) and isinstance(b, Expr)) or any(contains(value, Symbol) for value in (a, b)) or a == b:
         return relation(a, b)
     first, second = _number(a), _number(b)
     if abs(first - second) <= 1e-13 * max(abs(first), abs(second)):
@@ -413,14 +429,14 @@ def _compare(relation: Any, a: Any, b: Any) -> Any:
 
 def _extreme(function: Any, values: tuple[Any, ...]) -> Any:
     """A maximum or minimum; constants are compared in double precision."""
-    constants = [value for value in values if not value.free_symbols]
+    constants = [value for value in values if not contains(value, Symbol)]
     relation = sympy.Gt if function is sympy.Max else sympy.Lt
     if len(constants) < 2:
         return function(*values)
     best = constants[0]
     for other in constants[1:]:
         best = other if _compare(relation, other, best) == sympy.true else best
-    return function(best, *(value for value in values if value.free_symbols))
+    return function(best, *(value for value in values if contains(value, Symbol)))
 
 
 def _coefficient(term: Expr) -> Any:

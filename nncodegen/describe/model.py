@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sympy import Add, Expr, Pow, Symbol
 
-from nncodegen.describe.checks import bounded, check_expression, check_name
+from nncodegen.describe.checks import bounded, check_expression, check_large, check_name
 from nncodegen.describe.grammar import CONSTANTS, as_expression
 from nncodegen.describe.hints import listed
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.pieces import cut
 from nncodegen.describe.summary import print_tensors
 from nncodegen.describe.written import formula_text, written
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
+from nncodegen.ir.graphs import contains, graph_of, symbols_of
 from nncodegen.notebook import model_html, model_latex
 
 
@@ -63,12 +65,12 @@ class Model:
         self.outputs = tuple(_expression(value, symbols, role) for value in outputs)
         self.loss = self._squares() if loss is None else _expression(loss, symbols, f"the loss of {name}")
         self._check_constants()
-        for value in self.outputs if output is not None else ():
-            for symbol in self.targets:
-                if symbol in value.free_symbols:
-                    raise ModelError(
-                        f"the output of {name} depends on the target {symbol.name}, which is not known when predicting"
-                    )
+        used = {*symbols_of(*self.outputs)} if output is not None else set()
+        for symbol in self.targets:
+            if symbol in used:
+                raise ModelError(
+                    f"the output of {name} depends on the target {symbol.name}, which is not known when predicting"
+                )
         self.optimizers = check_optimizers(optimizers, name)
         self._program = self._describe()
 
@@ -107,9 +109,16 @@ class Model:
         one = Element(_free("loss_n", names), (SAMPLE,))
         weight = Element(_free("weight", names), (SAMPLE,))
         loss = Element(_free("loss", names))
-        formulas = [value.xreplace(real) for value in (*self.outputs, self.loss)]
-        for formula in formulas:  # again, now that all symbols are known to be real
-            check_expression(formula, [*real.values()], f"{self.name}")
+        graph = graph_of((*self.outputs, self.loss))
+        if graph.is_large:
+            steps = cut(graph, real, (*outputs, one), (*names, weight.tensor, loss.tensor))
+            of_outputs = _if_of_outputs(steps[-1], (*outputs, *(real[symbol] for symbol in self.targets)))
+        else:
+            formulas = [value.xreplace(real) for value in (*self.outputs, self.loss)]
+            steps = [Step(element, formula) for element, formula in zip((*outputs, one), formulas, strict=True)]
+            of_outputs = _of_outputs(outputs, formulas, [real[s] for s in (*self.inputs, *self.parameters)])
+        for step in steps:  # again, now that all symbols are known to be real
+            check_expression(step.expression, [*real.values(), *(step.target for step in steps)], self.name)
         return Program(
             name=self.name,
             inputs=tuple(Tensor(symbol.name, (None,)) for symbol in self.inputs),
@@ -118,14 +127,11 @@ class Model:
                 Tensor(symbol.name, (), Initial("constant", value)) for symbol, value in self.parameters.items()
             ),
             weight=Tensor(weight.tensor, (None,)),
-            steps=(
-                *(Step(element, formula) for element, formula in zip((*outputs, one), formulas, strict=True)),
-                Step(loss, one * weight, "sum", (SAMPLE,)),
-            ),
+            steps=(*steps, Step(loss, one * weight, "sum", (SAMPLE,))),
             outputs=outputs,
             loss=loss,
             least_squares=self._is_least_squares(),
-            loss_of_outputs=_of_outputs(outputs, formulas, [real[s] for s in (*self.inputs, *self.parameters)]),
+            loss_of_outputs=of_outputs,
         )
 
     def _squares(self) -> Expr:
@@ -141,18 +147,20 @@ class Model:
         """Whether the loss is a number times the sum of (output - target)**2, each output with its own target."""
         if len(self.targets) != len(self.outputs):
             return False
-        squares = {self._squares(), Add(*(Pow(y - f, 2) for f, y in zip(self.outputs, self.targets, strict=True)))}
+        squares = (self._squares(), Add(*(Pow(y - f, 2) for f, y in zip(self.outputs, self.targets, strict=True))))
         factor, rest = self.loss.as_coeff_Mul()
-        return bool(factor > 0 and rest in squares)
+        own, *others = graph_of((rest, *squares)).roots
+        return bool(factor > 0 and own in others)
 
     def _check_constants(self) -> None:
         """Raises ModelError if a symbol occurs nowhere, but a number of SymPy's with its name does: E or pi."""
         formulas = (*self.outputs, self.loss)
+        used = {*symbols_of(*formulas)}
         for symbol in (*self.inputs, *self.parameters):
             constant = CONSTANTS.get(symbol.name)
-            if constant is None or any(symbol in formula.free_symbols for formula in formulas):
+            if constant is None or symbol in used:
                 continue
-            if any(formula.has(constant) for formula in formulas):
+            if any(contains(formula, type(constant)) for formula in formulas):
                 raise ModelError(
                     f"{self.name} has {symbol.name} as a symbol, but its formula has SymPy's number {symbol.name} "
                     f"({float(constant):.4}) in its place: write it with Symbol({symbol.name!r}), or as a text"
@@ -183,6 +191,11 @@ def _of_outputs(outputs: Sequence[Element], formulas: Sequence[Expr], others: Se
     return None if written.has(*others) else written
 
 
+def _if_of_outputs(step: Step, outputs: Collection[Element]) -> Expr | None:
+    """The loss of a sample, if it reads nothing but outputs and targets."""
+    return step.expression if {*step.operands} <= {*outputs} else None
+
+
 class _Known:
     """The symbols of formulas, which may be given as texts: what names stand for."""
 
@@ -190,9 +203,8 @@ class _Known:
         self._parts = [
             part for formula in formulas for part in (formula if isinstance(formula, tuple | list) else [formula])
         ]
-        self._symbols = {
-            symbol.name: symbol for part in self._parts if isinstance(part, Expr) for symbol in part.free_symbols
-        }
+        self._formulas = [part for part in self._parts if isinstance(part, Expr)]
+        self._symbols = {symbol.name: symbol for symbol in symbols_of(*self._formulas)}
 
     def symbol(self, name: str) -> Symbol:
         """The symbol that a name stands for: that of the formulas, or a new one."""
@@ -204,7 +216,7 @@ class _Known:
         number = CONSTANTS.get(name)
         if name in self._symbols or any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for text in texts):
             return
-        if number is not None and any(isinstance(part, Expr) and part.has(number) for part in self._parts):
+        if number is not None and any(contains(formula, type(number)) for formula in self._formulas):
             return  # _check_constants says more
         there = listed(sorted(self._symbols)) if self._symbols else "no symbols"
         raise ModelError(f"the parameter {name!r} occurs neither in the output nor in the loss; there: {there}")
@@ -246,7 +258,12 @@ def _parameters(given: Mapping[Symbol | str, float] | None, name: str, known: _K
 
 
 def _expression(value: Any, symbols: Sequence[Symbol], role: str) -> Expr:
-    return check_expression(as_expression(value, {symbol.name: symbol for symbol in symbols}, role), symbols, role)
+    expression = as_expression(value, {symbol.name: symbol for symbol in symbols}, role)
+    graph = graph_of([expression]) if isinstance(expression, Expr) else None
+    if graph is None or not graph.is_large:
+        return check_expression(expression, symbols, role)
+    check_large(graph, symbols, role)
+    return expression
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

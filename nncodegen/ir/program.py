@@ -379,7 +379,7 @@ class Program:
         """Whether there are indices besides that of the samples; without them, the program is a formula."""
         return any(self.sizes.values())
 
-    @property
+    @cached_property
     def moves(self) -> bool:
         """Whether indices move against each other: there are equations between them, or recurrences."""
         return any(step.where or step.operator in RECURRENCES for step in self.steps)

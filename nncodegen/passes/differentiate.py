@@ -32,7 +32,7 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
     has no companion for that; with ``fit``, it raises ModelError.
     """
     program = tangent(program)
-    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     rest = split(program.at_rest.steps, numbering)  # first, as its results keep their names
     known = split(program.steps, numbering) if program.statistics else rest
     outputs, training = (tuple(found[output] for output in program.outputs) for found in (rest, known))

@@ -25,7 +25,7 @@ def hessian(program: Program) -> Companion:
 
     Its parameters are those of the stabilized program, followed by their directions, by which there is no gradient.
     """
-    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     loss = split(program.steps, numbering)[program.loss]
     gradient = reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering)
     directions = tuple(

@@ -15,6 +15,7 @@ functions, then for the steps of a program.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 import sympy
@@ -24,7 +25,7 @@ from sympy.core.relational import Relational
 from sympy.functions.elementary.miscellaneous import Max, Min
 from sympy.logic.boolalg import Boolean
 
-from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step, functions
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step, elements, functions
 from nncodegen.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
 from nncodegen.ir.shares import share
 
@@ -93,6 +94,19 @@ def is_steep(node: Expr, operand: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS)
     return isinstance(node, STEEP) or any(is_steep(argument, operand, signs) for argument in node.args)
 
 
+def steep_elements(node: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS) -> set[Element]:
+    """All elements of an expression for which ``is_steep`` is true (for membership only: a set has no fixed order)."""
+    if node.is_Atom:
+        return set()
+    if isinstance(node, STEEP):
+        return {*elements(node)}
+    found = {element for argument in node.args for element in steep_elements(argument, signs)}
+    is_root = isinstance(node, Pow) and (not node.exp.is_number or 0 < node.exp < 1)
+    if is_root and not signed(node.base, signs).is_positive:
+        found.update(elements(node.base), filter(_is_sampled, elements(node.exp)))
+    return found
+
+
 def may_be_infinite(
     node: Expr, loose: Collection[Symbol] = (), signs: Mapping[Expr, Symbol] = NO_SIGNS, by_parameters: bool = False
 ) -> bool:
@@ -131,9 +145,13 @@ MOST_SIGNED = 10
 
 def signed(node: Expr, signs: Mapping[Expr, Symbol]) -> Expr:
     """An expression in which each symbol is replaced by one that knows its sign."""
-    return node.xreplace(dict(signs)) if node.count_ops() <= MOST_SIGNED else Dummy()
+    is_small = len(node.args) <= MOST_SIGNED + 1 and node.count_ops() <= MOST_SIGNED  # the former is known at once
+    return (
+        node.xreplace({symbol: signs[symbol] for symbol in node.free_symbols & signs.keys()}) if is_small else Dummy()
+    )
 
 
+@lru_cache(maxsize=10_000)
 def has_slow_pole(node: Expr) -> bool:
     """Whether an expression has a pole of first order, or a logarithm.
 
@@ -192,6 +210,7 @@ class Infinities:
         self._signs: dict[Expr, Symbol] = {Element(present, (SAMPLE,)): Dummy(positive=True)} if present else {}
         self._loose: set[Symbol] = set()  # elements that may be infinite although the loss is finite
         self.swift: set[Symbol] = set()  # those of them that grow like an exponential, not like a pole
+        self._steep_of: dict[Element, set[Element]] = {}  # by the target of a step
         self._steep: set[Element] = set()  # elements whose adjoints may be infinite although the loss is finite
         self._find_hidden(steps)
         self._find_loose(steps)
@@ -203,11 +222,10 @@ class Infinities:
                 continue
             if step.target in self._chosen or step.expression.has(Piecewise, Max, Min, *GUARDED):
                 self._chosen.update(step.operands)
-            for operand in step.operands:
-                if step.target in self._seen and _carried(step.expression, operand):
-                    self._seen.add(operand)
-                if _weakly(step.expression, operand, step.target in self._weak):
-                    self._weak.add(operand)
+            if step.target in self._seen:
+                self._seen.update(_carried(step.expression))
+            shown, hidden = _weakly(step.expression)
+            self._weak.update(hidden, shown if step.target in self._weak else ())
 
     def _find_loose(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
@@ -223,9 +241,10 @@ class Infinities:
 
     def _find_steep(self, steps: tuple[Step, ...]) -> None:
         for step in reversed(steps):
-            for operand in step.operands:
-                if step.target in self._steep or self._slow(step) or self._is_steep(step, operand):
-                    self._steep.add(operand)
+            if step.target in self._steep or self._slow(step):
+                self._steep.update(step.operands)
+            else:
+                self._steep.update(self._steep_operands(step))
 
     def hides(self, target: Element) -> bool:
         """Whether the loss may be finite where an element is not."""
@@ -265,27 +284,34 @@ class Infinities:
         return may_be_infinite(expression, self._loose, self._signs, by_parameters=step.target in self._chosen)
 
     def _is_steep(self, step: Step, operand: Element) -> bool:
-        return is_steep(step.expression, operand, self._signs)
+        return operand in self._steep_operands(step)
+
+    def _steep_operands(self, step: Step) -> set[Element]:
+        """The operands by which the derivative may be infinite where the value is finite."""
+        if step.target not in self._steep_of:
+            self._steep_of[step.target] = steep_elements(step.expression, self._signs)
+        return self._steep_of[step.target]
 
     def _slow(self, step: Step) -> bool:
         """Whether the derivative of a step may grow as fast as its adjoint vanishes."""
         return self.hides(step.target) and step.target in self._weak and has_slow_pole(step.expression)
 
 
-def _carried(node: Expr, element: Element) -> bool:
-    """Whether an expression is infinite or NaN wherever an element is infinite."""
-    if node == element:
-        return True
+def _carried(node: Expr) -> set[Element]:
+    """The elements whose infinities an expression carries (for membership only, as the sets below)."""
+    if isinstance(node, Element):
+        return {node}
     carrying = node.args[:1] if isinstance(node, share) else node.args if carries(node) else ()
-    return any(_carried(argument, element) for argument in carrying)
+    return {element for argument in carrying for element in _carried(argument)}
 
 
-def _weakly(node: Expr, element: Element, weak: bool) -> bool:
-    """Whether an expression hides an infinite element weakly, itself or through a later step (``weak``)."""
-    if node == element:
-        return weak
+def _weakly(node: Expr) -> tuple[set[Element], set[Element]]:
+    """The elements whose infinities an expression carries to where a later step may hide them weakly, or does so."""
+    if isinstance(node, Element):
+        return {node}, set()
     if node.is_Atom or isinstance(node, ABRUPT):
-        return False
-    if carries(node):
-        return any(_weakly(argument, element, weak) for argument in node.args)
-    return bool(node.has(element))
+        return set(), set()
+    if not carries(node):
+        return set(), {*elements(node)}
+    parts = [_weakly(argument) for argument in node.args]
+    return {e for shown, _ in parts for e in shown}, {e for _, hidden in parts for e in hidden}

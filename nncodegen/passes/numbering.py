@@ -21,25 +21,30 @@ from sympy.logic.boolalg import Boolean
 from nncodegen.ir import RECURRENCES, ROW, SAMPLE, Element, Equation, Step, elements, gathered, renamed
 from nncodegen.passes.infinities import is_total
 
+MOST_FACTORS = 12
+"""Factors of a product that is differentiated: each of its derivatives has all factors but one, and second derivatives
+all but two, so that their number grows with its square and its cube.
+"""
+
 
 class Numbering:
     """A growing list of steps, no two of which define the same value.
 
-    ``lower`` may rewrite a node after its operands have become elements. With ``whole_branches`` a Piecewise stays in
+    ``lower`` may rewrite a node after its operands have become elements. With ``to_differentiate`` a Piecewise stays in
     one step with its branches: its derivative must not multiply by a branch that is not taken, which may be
-    infinite.
+    infinite. There, a product of many factors is one of products.
     """
 
     def __init__(
         self,
         taken: Iterable[str],
         lower: Callable[[Expr], Expr | None] = lambda node: None,
-        whole_branches: bool = False,
+        to_differentiate: bool = False,
     ) -> None:
         self.steps: list[Step] = []
         self._taken = set(taken)
         self._lower = lower
-        self._whole_branches = whole_branches
+        self._to_differentiate = to_differentiate
         self._known: dict[tuple[object, ...], Element] = {}
         self._atoms: dict[Expr, Expr] = {}
         self._count = 0
@@ -111,7 +116,21 @@ class Numbering:
         """A coefficient times powers of elements."""
         if not isinstance(term, Mul):
             return self._factor(term)
-        return Mul(*(self._factor(factor) for factor in term.args))
+        factors = [self._factor(factor) for factor in term.args]
+        while self._to_differentiate and len(factors) > MOST_FACTORS:
+            factors = self._products(factors)
+        return Mul(*factors)
+
+    def _products(self, factors: list[Expr]) -> list[Expr]:
+        """The factors of a product, several of them in one step; those that are the same for all samples come first."""
+        number = Mul(*(factor for factor in factors if factor.is_number))
+        others = sorted(
+            (factor for factor in factors if not factor.is_number),
+            key=lambda factor: any(SAMPLE in element.indices for element in elements(factor)),
+        )
+        size = MOST_FACTORS // 2
+        parts = (others[begin : begin + size] for begin in range(0, len(others), size))
+        return [number, *(self.define(Mul(*part)) for part in parts)]
 
     def _factor(self, factor: Expr) -> Expr:
         if _is_integer_power(factor):
@@ -140,9 +159,9 @@ class Numbering:
 
     def _piecewise(self, node: Piecewise) -> Expr:
         def branch(value: Expr) -> Expr:
-            if isinstance(value, Piecewise) and self._whole_branches:
+            if isinstance(value, Piecewise) and self._to_differentiate:
                 return self._piecewise(value)
-            if not self._whole_branches or is_total(value):
+            if not self._to_differentiate or is_total(value):
                 return self._scaled(value)
             return value.func(*(branch(argument) for argument in value.args))
 

@@ -39,7 +39,7 @@ def adjoint(program: Program, variables: tuple[Tensor, ...]) -> tuple[Program, t
     ``program`` is stabilized; variables are among its inputs and parameters. The targets of what is returned are the
     seeds, one for each output of the program, of the same shape.
     """
-    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     known = split(needed(program.steps, program.outputs), numbering)
     outputs = [known.get(output, output) for output in program.outputs]
     seeds = [Element(numbering.fresh(f"seed{number}"), output.indices) for number, output in enumerate(outputs, 1)]
@@ -55,7 +55,7 @@ def adjoint(program: Program, variables: tuple[Tensor, ...]) -> tuple[Program, t
 
 def jacobian(program: Program, variables: tuple[Tensor, ...]) -> Jacobian:
     """The derivatives of all outputs of a program by variables, which are among its inputs and parameters."""
-    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     known = split(needed(program.steps, program.outputs), numbering)
     identities: dict[str, Element] = {}
     entries: list[Element | None] = []

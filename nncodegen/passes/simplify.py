@@ -216,7 +216,7 @@ def operations_written_out(program: Program) -> int:
 def _cost(program: Program, step: Step, alone: bool = False) -> int:
     """Operations of a step; ``alone``: with its functions written out, as if no other step had any of their parts."""
     if alone and step.operator in NORMALIZATIONS:
-        of_value = int(count_ops(step.expression)) + _cost_of_share(step.operator or "")
+        of_value = _operations_in(step.expression) + _cost_of_share(step.operator or "")
         return program.count(step.target.indices) * of_value
     own = _own_cost(step) + (_cost_of_functions(step.expression) if alone else 0)
     return program.count((*step.target.indices, *_terms_over(program, step))) * own
@@ -249,7 +249,13 @@ def _terms_over(program: Program, step: Step) -> tuple[str, ...]:
 
 def _own_cost(step: Step) -> int:
     """Operations of a step for one value of each index: those of the expression, and one if it is reduced."""
-    return int(count_ops(step.expression)) + (1 if step.over else 0)
+    return _operations_in(step.expression) + (1 if step.over else 0)
+
+
+@lru_cache(maxsize=100_000)
+def _operations_in(expression: Expr) -> int:
+    """Operations of an expression; those before and after ``simplify`` share most of theirs."""
+    return int(count_ops(expression))
 
 
 def _occurrences(expression: Expr) -> Counter[str]:

@@ -212,7 +212,7 @@ def _formula(described: Program, stable: Program) -> Graph:
 
 def _neurons(described: Program, stable: Program) -> tuple[list[Step], Step]:
     """The steps of the outputs, merged to neurons, and the loss of a sample, of the outputs where it is one of them."""
-    numbering = Numbering((tensor.name for tensor in stable.declared), whole_branches=True)
+    numbering = Numbering((tensor.name for tensor in stable.declared), to_differentiate=True)
     known = split(stable.steps, numbering)
     one = stable.steps[-2] if len(stable.steps) > 1 else stable.steps[-1]
     by_outputs = described.loss_of_outputs

@@ -7,8 +7,10 @@ loops may even write where it reads for the last time, if it has read each value
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import groupby
 
 from nncodegen.ir import Element, Step
@@ -47,7 +49,9 @@ class Arrays:
         local: Iterable[str] = (),
     ) -> None:
         self.size = 0
-        self._slots: list[_Slot] = []
+        self._busy: list[tuple[float, int, _Slot]] = []  # a heap, by the last nest that reads each
+        self._free: dict[int, list[_Slot]] = {}  # by size, in the order in which they are taken
+        self._reads: _Reads | None = None
         self._aligned, self._tile, self._single = aligned, tile, single
         self._last: dict[str, float] = {}
         self._loops = [loop for loop in _loops(nests, lambda nest: nest.repeat) for _ in loop]
@@ -69,9 +73,7 @@ class Arrays:
 
     def of_rows(self, name: str, size: int, last: int) -> int:
         """The offset for rows that are there from the begin, and are read until the loop around this nest is done."""
-        self._slots.append(_Slot(self.size, size, name, (), self._around[last][-1]))
-        self.size += -(-size // self._aligned) * self._aligned
-        return self._slots[-1].offset
+        return self._new(name, (), size, self._around[last][-1]).offset
 
     def place(self, step: Step, nest: Nest, number: int, strides: tuple[int, ...], size: int) -> int:
         """The offset for the array that a step of the nest of this number computes."""
@@ -80,29 +82,78 @@ class Arrays:
         wide = nest.segments is not None and name not in self._local
         alone = not wide and (nest.repeat is None or name in self._single)
         first = number if alone else self._span(name, number)[0]
-        free = [
-            slot
-            for slot in self._slots
-            if slot.size >= size
-            and (
-                slot.last < first
-                or (
-                    alone
-                    and slot.strides == strides
-                    and slot.last == number
-                    and (not nest.segments or slot.tensor in self._local)
-                    and _over(slot, step, nest)
-                    and not any(self._parts.get(e.tensor) == slot.tensor for s in nest.steps for e in s.operands)
-                )
+        while self._busy and self._busy[0][0] <= number:
+            self._release(heappop(self._busy)[-1])
+
+        def fits(slot: _Slot) -> bool:
+            """Whether an array that is free, or read for the last time in this nest, may be written over."""
+            return slot.last < first or (
+                alone
+                and slot.strides == strides
+                and slot.last == number
+                and (not nest.segments or slot.tensor in self._local)
+                and self._reads_of(nest, number).may_write_over(slot.tensor, step)
+                and not (self._parts and any(self._parts.get(e.tensor) == slot.tensor for e in _operands(nest)))
             )
-        ]
-        if not free:
-            self._slots.append(_Slot(self.size, size, name, strides, last))
-            self.size += -(-size // self._aligned) * self._aligned
-            return self._slots[-1].offset
-        slot = min(free, key=lambda slot: (slot.size, -slot.last))  # of those alike, what was read last is still near
+
+        sizes = (found for found in sorted(self._free) if found >= size)  # the least memory first
+        slot = next((slot for found in sizes for slot in self._free[found] if fits(slot)), None)
+        if slot is None:
+            return self._new(name, strides, size, last).offset
+        self._free[slot.size].remove(slot)
         slot.tensor, slot.strides, slot.last = name, strides, last
+        self._occupy(slot)
         return slot.offset
+
+    def _new(self, name: str, strides: tuple[int, ...], size: int, last: float) -> _Slot:
+        """A slot behind all others."""
+        slot = _Slot(self.size, size, name, strides, last)
+        self.size += -(-size // self._aligned) * self._aligned
+        self._occupy(slot)
+        return slot
+
+    def _occupy(self, slot: _Slot) -> None:
+        heappush(self._busy, (slot.last, slot.offset, slot))
+
+    def _release(self, slot: _Slot) -> None:
+        """Makes the memory of an array free. Of slots that are alike, what was read last is still near."""
+        insort(self._free.setdefault(slot.size, []), slot, key=lambda other: (-other.last, other.offset))
+
+    def _reads_of(self, nest: Nest, number: int) -> _Reads:
+        """What the steps of a nest read; it is asked for the arrays of one nest after the other."""
+        if self._reads is None or self._reads.number != number:
+            self._reads = _Reads(nest, number)
+        return self._reads
+
+
+class _Reads:
+    """The indices with which the steps of a nest read each tensor, and the last step that does."""
+
+    def __init__(self, nest: Nest, number: int) -> None:
+        self.number = number
+        self._again = bool(nest.reduced)  # what it reads, it reads again for the next term
+        self._places = {step.target: place for place, step in enumerate(nest.steps)}
+        self._indices: dict[str, set[tuple[str, ...]]] = {}
+        self._last: dict[str, int] = {}
+        for place, step in enumerate(nest.steps):
+            for element in step.operands:
+                self._indices.setdefault(element.tensor, set()).add(element.indices)
+                self._last[element.tensor] = place
+
+    def may_write_over(self, tensor: str, step: Step) -> bool:
+        """Whether a step may write over an array that its nest reads for the last time.
+
+        Each value is then read in the same iteration of the loops that writes over it, by this step or one before it.
+        """
+        if self._again:
+            return False
+        alike = self._indices.get(tensor, set()) <= {step.target.indices}
+        return alike and self._last.get(tensor, 0) <= self._places[step.target]
+
+
+def _operands(nest: Nest) -> Iterator[Element]:
+    """What the steps of a nest read."""
+    return (operand for step in nest.steps for operand in step.operands)
 
 
 def _loops(nests: Sequence[Nest], around: Callable[[Nest], object]) -> Iterator[range]:
@@ -112,23 +163,3 @@ def _loops(nests: Sequence[Nest], around: Callable[[Nest], object]) -> Iterator[
         end = begin + sum(1 for _ in members)
         yield from [range(begin, end)] if loop else (range(number, number + 1) for number in range(begin, end))
         begin = end
-
-
-def _over(slot: _Slot, step: Step, nest: Nest) -> bool:
-    """Whether a step may write over the array that its nest reads for the last time.
-
-    Each value is then read in the same iteration of the loops that writes over it, by this step or one before it.
-    """
-    if nest.reduced:  # what it reads, it reads again for the next term
-        return False
-    done = nest.steps.index(step)
-    return all(
-        _reads(other, slot.tensor) <= {step.target.indices} and (number <= done or not _reads(other, slot.tensor))
-        for number, other in enumerate(nest.steps)
-    )
-
-
-def _reads(step: Step, tensor: str) -> set[tuple[str, ...]]:
-    """The indices with which a step reads a tensor."""
-    found: set[Element] = set(step.operands)
-    return {element.indices for element in found if element.tensor == tensor}

@@ -49,7 +49,7 @@ def test_steps_are_sums_of_products_or_functions():
 def test_branches_that_may_be_infinite_stay_whole():
     """For differentiation a branch is not cut where it could be infinite, but where it cannot."""
     expression = Piecewise((0, b <= 0), (log(b) * sigmoid(a + b), True))
-    whole = Numbering(["a", "b"], whole_branches=True)
+    whole = Numbering(["a", "b"], to_differentiate=True)
     whole.define(expression)
     assert [str(step.expression.func.__name__) for step in whole.steps] == ["Add", "sigmoid", "Piecewise"]
     cut = Numbering(["a", "b"])

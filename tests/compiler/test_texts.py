@@ -13,6 +13,7 @@ import nncodegen as nn
 from nncodegen.curve import read_formula
 from nncodegen.describe.grammar import parse
 from nncodegen.ir import Element, Step
+from nncodegen.ir.graphs import graph_of
 from nncodegen.network import Description, to_text
 from nncodegen.network.description import loss_text
 
@@ -152,11 +153,14 @@ def test_what_is_large_is_read(text):
 
 def test_huge_numbers_and_depths_are_model_errors():
     """Numbers beyond a double's, and formulas beyond Python's stack, are a ModelError whoever made them."""
-    deep = z
-    for _ in range(2000):
-        deep = sympy.exp(deep, evaluate=False)
+
+    def deep(argument):
+        for _ in range(2000):
+            argument = sympy.exp(argument, evaluate=False)
+        return argument
+
     for make in (
-        lambda: nn.Model("m", parameters={z: 1}, loss=deep),
+        lambda: nn.Sequential([nn.Dense(1, deep)], 1).describe(),
         lambda: nn.Model("m", parameters={z: 10**400}, loss=z**2),
         lambda: nn.compile_model(nn.Model("m", parameters={z: 1}, loss=z ** (10**300)), until="emit"),
         lambda: nn.Sequential([nn.Dense(1, initializer=10**400)], 1),
@@ -309,3 +313,16 @@ def test_messages_do_not_print_long_texts():
     with pytest.raises(nn.ModelError, match=r"q is none of p0, p1, .* and 188 more") as caught:
         parse("q", {f"p{k}": sympy.Symbol(f"p{k}") for k in range(200)}, "it")
     assert len(str(caught.value)) < 400
+
+
+def test_texts_of_many_levels_are_read():
+    """A text may have as many levels as Python's parser takes; one with more is refused in words, at once."""
+    text, value = "z", z
+    for _ in range(180):
+        text, value = f"sin({text} + a)", sympy.sin(value + a)
+    found = parse(text, {"z": z, "a": a}, "the formula")
+    graph = graph_of([found, value])
+    assert graph.roots[0] == graph.roots[1]
+    assert parse("*".join("z" * 400), {"z": z}, "the formula") == z**400
+    with pytest.raises(nn.ModelError, match="too many nested parentheses"):
+        parse("(" * 250 + "z" + ")" * 250, {"z": z}, "the formula")

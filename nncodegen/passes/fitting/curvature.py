@@ -47,7 +47,7 @@ def curvature(program: Program) -> Companion | str:
     if found is None:
         return "its loss depends on more than the outputs and the targets"
     steps, inner, of_outputs = found
-    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     known = split(steps, numbering)
     given = [known[element] for element in inner]
     one = next(known[factor] for factor in _terms(program) if factor in known)

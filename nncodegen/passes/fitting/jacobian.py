@@ -22,7 +22,7 @@ ABOUT = "the outputs, and the derivatives of their sum (with several of them, ti
 
 def jacobian(program: Program) -> Companion:
     """The program whose outputs are, for every sample, those of a stabilized program and their derivatives."""
-    numbering = Numbering((tensor.name for tensor in program.declared), whole_branches=True)
+    numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     steps = needed(program.steps, program.outputs)
     known = split(steps, numbering)
     outputs = [laid_out(known[output], output.indices, numbering) for output in program.outputs]

@@ -1,0 +1,126 @@
+"""Formulas that are too deep, or too large as trees, cut into steps of a few levels each.
+
+The passes look at formulas as people write them: a rule of ``stabilize`` looks through a few levels, and each pass goes
+down by recursion, through parts that occur twice twice. That suits formulas that a person can read. The others, such as
+the result of two hundred steps of Euler's method, are cut here, once and for all passes, into steps that are small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sympy import Add, Basic, Expr, Function, Symbol
+
+from nncodegen.ir import SAMPLE, Element, Step
+from nncodegen.ir.functions import plain_conditions
+from nncodegen.ir.graphs import Graph, nested
+
+LEVELS = 24
+"""Levels of a piece."""
+
+LEVELS_OF_ARGUMENTS = 12
+"""Levels from which on the argument of a function is a step. Few rules look from a function into its argument."""
+
+NODES = 400
+"""Nodes of a piece, from which on it is a step."""
+
+NODES_OF_SHARED = 24
+"""Nodes from which on a part that occurs several times is a step; below, rules see all of it in every place."""
+
+
+def cut(graph: Graph, known: Mapping[Symbol, Element], targets: Sequence[Element], taken: Sequence[str]) -> list[Step]:
+    """The steps that define ``targets``, one for each root of the graph, by its formula.
+
+    ``known`` has the element of each symbol; elements of the samples, and what depends on them, have the index of the
+    samples. ``taken`` are names that steps must not have.
+    """
+    return _Cut(nested(graph), known, targets, taken).steps
+
+
+class _Cut:
+    """Goes through a graph, from the atoms to the roots.
+
+    The *piece* of a node is its expression, in which steps so far are elements, and so are symbols. Of each there are
+    the levels, the size as a tree, and whether it differs between samples.
+    """
+
+    def __init__(
+        self, graph: Graph, known: Mapping[Symbol, Element], targets: Sequence[Element], taken: Sequence[str]
+    ) -> None:
+        self.steps: list[Step] = []
+        self._graph, self._known, self._taken = graph, known, {*taken, *(target.tensor for target in targets)}
+        self._count = 0
+        self._pieces: list[Expr] = []
+        self._levels: list[int] = []
+        self._sizes: list[int] = []
+        self._sampled: list[bool] = []
+        self._named: dict[Expr, Element] = {}
+        called = {operand for node, own in self._nodes() if isinstance(node, Function) for operand in own}
+        elsewhere = {operand for node, own in self._nodes() if not isinstance(node, Function) for operand in own}
+        self._arguments = called - elsewhere  # used for membership only: a set has no fixed order
+        roots: dict[int, list[Element]] = {root: [] for root in graph.roots}
+        for root, target in zip(graph.roots, targets, strict=True):
+            roots[root].append(target)
+        for number, (node, operands) in enumerate(self._nodes()):
+            self._add(node, operands)
+            for target in roots.get(number, ()):
+                self._define(number, target)
+            if number not in roots and self._is_step(number):
+                self._name(number)
+
+    def _nodes(self) -> Iterator[tuple[Basic, tuple[int, ...]]]:
+        return zip(self._graph.nodes, self._graph.operands, strict=True)
+
+    def _add(self, node: Basic, operands: tuple[int, ...]) -> None:
+        """Adds the piece of a node whose operands have theirs."""
+        self._levels.append(1 + max((self._levels[operand] for operand in operands), default=0))
+        self._sizes.append(1 + sum(self._sizes[operand] for operand in operands))
+        if operands:
+            piece = plain_conditions(node.func(*(self._pieces[operand] for operand in operands)))
+            self._sampled.append(any(self._sampled[operand] for operand in operands))
+        else:
+            piece = self._known.get(node, node) if isinstance(node, Symbol) else node
+            self._sampled.append(SAMPLE in getattr(piece, "indices", ()))
+        self._pieces.append(piece)
+
+    def _is_step(self, number: int) -> bool:
+        """Whether a piece is large enough for a step of its own."""
+        if not isinstance(self._graph.nodes[number], Expr) or self._pieces[number].is_Atom:
+            return False
+        levels, size = self._levels[number], self._sizes[number]
+        return (
+            levels >= LEVELS
+            or size >= NODES
+            or (levels >= LEVELS_OF_ARGUMENTS and number in self._arguments)
+            or (size >= NODES_OF_SHARED and self._graph.uses[number] > 1)
+        )
+
+    def _name(self, number: int) -> None:
+        """Makes a step of a piece, without its factor: z, -z and 2*z share one."""
+        coefficient, rest = self._pieces[number].as_coeff_Mul()
+        if isinstance(rest, Add) and rest.could_extract_minus_sign():
+            coefficient, rest = -coefficient, -rest
+        if rest not in self._named:
+            self._named[rest] = self._step(rest, self._fresh(number))
+        self._stands(number, coefficient * self._named[rest])
+
+    def _define(self, number: int, target: Element) -> None:
+        """Makes the step of a target."""
+        self._step(self._pieces[number], target)
+        if not self._pieces[number].is_Atom:
+            self._stands(number, target)
+
+    def _step(self, expression: Expr, target: Element) -> Element:
+        self.steps.append(Step(target, expression))
+        return target
+
+    def _stands(self, number: int, piece: Expr) -> None:
+        """Puts a piece in the place of that of a node."""
+        self._pieces[number], self._levels[number], self._sizes[number] = piece, 1, 1
+
+    def _fresh(self, number: int) -> Element:
+        """An element of a name that there is not yet."""
+        self._count += 1
+        while f"part{self._count}" in self._taken:
+            self._count += 1
+        return Element(f"part{self._count}", (SAMPLE,) if self._sampled[number] else ())

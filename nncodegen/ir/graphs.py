@@ -1,0 +1,158 @@
+"""Expressions as graphs: each part once, however often it occurs, and without recursion, however deep it lies.
+
+An expression of SymPy is a tree whose parts may be shared objects: after ten steps of ``u = u + h*a*u*(c - u)`` it has
+some fifty of them, and sixty thousand as a tree. SymPy's own walkers go through the tree, by recursion.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from sympy import Add, Basic, Mul, Symbol
+
+MOST_LEVELS = 80
+"""Levels up to which a formula is not large. Each takes some ten calls of Python's thousand, within SymPy."""
+
+MOST_NODES = 10_000
+"""Nodes of a formula as a tree up to which it is not large; beyond, it is if its parts are shared."""
+
+SHARED = 4
+"""How many times more nodes a formula has as a tree than as a graph, from which on its parts count as shared."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The parts of some expressions, numbered so that operands come first; equal parts have one number.
+
+    ``operands`` has the numbers of the arguments of each node, ``roots`` those of the expressions themselves.
+    """
+
+    nodes: tuple[Basic, ...]
+    operands: tuple[tuple[int, ...], ...]
+    roots: tuple[int, ...]
+
+    @cached_property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The symbols that occur, each once."""
+        return tuple(node for node in self.nodes if isinstance(node, Symbol))
+
+    @cached_property
+    def depth(self) -> int:
+        """The largest number of nodes from a root down to an atom."""
+        levels: list[int] = []
+        for operands in self.operands:
+            levels.append(1 + max((levels[operand] for operand in operands), default=0))
+        return max((levels[root] for root in self.roots), default=0)
+
+    @cached_property
+    def size(self) -> int:
+        """The number of nodes of all expressions as trees, in which a shared part counts each time it occurs."""
+        sizes: list[int] = []
+        for operands in self.operands:
+            sizes.append(1 + sum(sizes[operand] for operand in operands))
+        return sum(sizes[root] for root in self.roots)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether there are too many levels, or too many nodes as trees, for functions that walk trees."""
+        return self.depth > MOST_LEVELS or (self.size > MOST_NODES and self.size > SHARED * len(self.nodes))
+
+    @cached_property
+    def uses(self) -> Counter[int]:
+        """How often each node is an operand of another one, or a root."""
+        return Counter([*self.roots, *(operand for operands in self.operands for operand in operands)])
+
+
+def graph_of(expressions: Iterable[Basic]) -> Graph:
+    """The graph of some expressions.
+
+    Parts are compared by the numbers of their operands, never as trees: that would take as long as to walk them.
+    """
+    expressions = tuple(expressions)
+    arguments: dict[int, tuple[Basic, ...]] = {}  # by the identity of an object, which stays alive meanwhile
+    numbers: dict[int, int] = {}
+    known: dict[tuple[object, ...], int] = {}
+    nodes: list[Basic] = []
+    operands: list[tuple[int, ...]] = []
+    waiting: list[Basic] = [*reversed(expressions)]
+    while waiting:
+        node = waiting[-1]
+        if id(node) in numbers:
+            waiting.pop()
+            continue
+        if id(node) not in arguments:
+            arguments[id(node)] = own = node.args
+            waiting.extend(argument for argument in reversed(own) if id(argument) not in numbers)
+            continue
+        own = tuple(numbers[id(argument)] for argument in arguments[id(waiting.pop())])
+        key = (type(node), own) if own else (type(node), node)
+        if key not in known:
+            known[key] = len(nodes)
+            nodes.append(node)
+            operands.append(own)
+        numbers[id(node)] = known[key]
+    return Graph(tuple(nodes), tuple(operands), tuple(numbers[id(expression)] for expression in expressions))
+
+
+def nodes_of(*expressions: Basic) -> Iterator[Basic]:
+    """The parts of some expressions, each once, operands first."""
+    return iter(graph_of(expressions).nodes)
+
+
+def symbols_of(*expressions: Basic) -> tuple[Symbol, ...]:
+    """The symbols in some expressions, each once, in the order in which they are met."""
+    return graph_of(expressions).symbols
+
+
+def replaced(expression: Basic, values: Mapping[Symbol, Basic]) -> Basic:
+    """The expression with other values in the place of symbols, as SymPy's ``xreplace``."""
+    graph = graph_of([expression])
+    found: list[Basic] = []
+    for node, operands in zip(graph.nodes, graph.operands, strict=True):
+        own = [found[operand] for operand in operands]
+        changed = any(new is not graph.nodes[operand] for new, operand in zip(own, operands, strict=True))
+        found.append(node.func(*own) if changed else values.get(node, node) if isinstance(node, Symbol) else node)
+    return found[graph.roots[0]]
+
+
+def contains(expression: Basic, *kinds: type) -> bool:
+    """Whether an expression has a part of some kinds; it is looked for from the root down."""
+    seen: set[int] = set()  # by the identity of objects, which the expression keeps alive
+    waiting = [expression]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, kinds):
+            return True
+        if id(node) not in seen:
+            seen.add(id(node))
+            waiting.extend(node.args)
+    return False
+
+
+FEWEST = 2
+"""Sums and products with fewer operands are not looked for in others."""
+
+
+def nested(graph: Graph) -> Graph:
+    """The graph in which sums and products hold an earlier one as an operand, where they have all of its operands.
+
+    SymPy merges a sum into the sums around it: the k-th of ``u = u + f(u)`` has k operands, of which all but one are
+    those of the sum before.
+    """
+    operands: list[tuple[int, ...]] = []
+    latest: dict[tuple[type, int], int] = {}  # the last sum, or product, that has an operand
+    sets = [frozenset(own) for own in graph.operands]
+    for number, (node, own) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        kind = next((kind for kind in (Add, Mul) if isinstance(node, kind)), None)
+        if kind is None or not FEWEST <= len(own) == len(sets[number]):
+            operands.append(own)
+            continue
+        counts = Counter(latest[kind, operand] for operand in own if (kind, operand) in latest)
+        inner = next((n for n, count in counts.most_common(1) if count == len(sets[n]) < len(own)), None)
+        rest = (operand for operand in own if inner is None or operand not in sets[inner])
+        operands.append((*rest, *([] if inner is None else [inner])))
+        latest |= {(kind, operand): number for operand in own}
+    return Graph(graph.nodes, tuple(operands), graph.roots)
