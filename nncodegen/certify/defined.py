@@ -72,12 +72,12 @@ class Defined:
     def fault(self, examined: Examined) -> Fault:
         """The first layer that differs from its definition at a point where the program does; or else the loss."""
         made: list[Made] = []
+        values, told = None, ""
         try:
             found = self._both(examined)
             values = found[0] if found else None
-            told = "they give no values"
         except MISFITS as error:
-            values, told = None, f"they do not fit its parameters and shapes: {error!r}"
+            told = repr(error)
         digits = values.digits if values else examined.exact.digits
         with suppress(*MISFITS):
             self._values(examined, digits, made)
@@ -88,7 +88,8 @@ class Defined:
                         return _named(examined, self._step_of(one), one.title, described, expected)
         step = self._text(self.program.outputs[0].tensor)
         if values is None:
-            return Fault("describe", step, examined.point.kind, LARGEST, f"by the definitions of the layers, {told}")
+            what = f"the definitions of the layers do not fit its parameters and shapes: {told}"
+            return Fault("describe", step, examined.point.kind, LARGEST, what)
         program = self._of_program(examined)
         if _error(program.outputs, values.outputs, examined) > AGREED:
             return _named(examined, step, "what the layers give together", program.outputs, values.outputs)

@@ -7,11 +7,12 @@ from typing import Any
 
 import mpmath
 import numpy as np
-import sympy
+from sympy import Symbol
 
 from nncodegen.certify.expressions import formula
 from nncodegen.certify.functions import call
 from nncodegen.certify.products import Array
+from nncodegen.describe.functions import call as expression_of
 from nncodegen.ir import Element
 
 Number = Any
@@ -57,8 +58,7 @@ def softmax(z: Array) -> Array:
 def activated(activation: Any, z: Array) -> Array:
     """An activation, by name or as a function of a SymPy expression, of each number. Raises KeyError for others."""
     if callable(activation):
-        symbol = Element("z")
-        return _written(sympy.sympify(activation(symbol)), [symbol], z)
+        return _written(activation, z)
     return softmax(z) if activation == "softmax" else each(ACTIVATIONS[activation], z)
 
 
@@ -67,10 +67,12 @@ def each(function: Callable[..., Number], *arrays: Array) -> Array:
     return np.asarray(np.frompyfunc(lambda *numbers: call(function, *numbers), len(arrays), 1)(*arrays), dtype=object)
 
 
-def _written(expression: Any, symbols: list[Element], *arrays: Array) -> Array:
-    """An expression of the user's, at the values of its symbols."""
-    found = formula(expression)
-    places = [symbols.index(element) for element in found.operands]
+def _written(function: Callable[..., Any], *arrays: Array) -> Array:
+    """A function of the user's, which gives an expression, at numbers at the same place."""
+    symbols = [Symbol(f"argument{k}", real=True) for k in range(len(arrays))]
+    elements: dict[Any, Element] = {symbol: Element(symbol.name) for symbol in symbols}
+    found = formula(expression_of(function, symbols, "a function of the user's").xreplace(elements))
+    places = [[*elements.values()].index(element) for element in found.operands]
     return each(lambda *numbers: found.value(tuple(numbers[place] for place in places)), *arrays)
 
 
@@ -126,8 +128,7 @@ def loss_of(loss: Any, output: Array, target: Array) -> Array:
     """
     target = target.reshape(output.shape)
     if callable(loss):
-        symbols = [Element("output"), Element("target")]
-        values, total = _written(sympy.sympify(loss(*symbols)), symbols, output, target), "mean"
+        values, total = _written(loss, output, target), "mean"
     else:
         function, total, probabilities = LOSSES[loss]
         values = each(function, probabilities(output), target)
