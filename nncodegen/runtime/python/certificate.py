@@ -278,7 +278,7 @@ KINDS = {
 QUANTITIES = {
     DEFINITIONS: "outputs and loss of the described program beside definitions of layers and losses that the compiler "
     "has no part in. Both are exact, so that the error is next to 0, or there is a fault",
-    "d_": "derivative of the loss by a parameter: d_W1 by W1",
+    "d_": "before the name of a parameter: the derivative of the loss by it",
     "update": "parameters after an update of an optimizer with the learning rate 1",
     "jacobian": "derivatives of the outputs by all parameters",
     "hessian": "second derivatives of the loss: the product with a vector, and the matrix",
@@ -314,9 +314,12 @@ def number(value: float, otherwise: str) -> str:
 
 def cells(figure: Figure | StepFigure) -> tuple[str, ...]:
     """A row of the table: the quantity and the kind of points, or a step; the numbers, and the verdict."""
+    bound = number(figure.bound, "none")
+    if isinstance(figure, StepFigure) and figure.verdict == OUT_OF_RANGE:
+        return figure.step, "no number", "no number", bound, figure.verdict
     names = (figure.quantity, figure.kind) if isinstance(figure, Figure) else (figure.step,)
     error, condition = number(figure.error, "no number"), number(figure.condition, "no number")
-    return *names, error, condition, number(figure.bound, "none"), figure.verdict
+    return *names, error, condition, bound, figure.verdict
 
 
 def _table(figures: tuple[Figure, ...]) -> list[str]:
@@ -332,17 +335,22 @@ def _table(figures: tuple[Figure, ...]) -> list[str]:
 
 
 def _summary(steps: tuple[StepFigure, ...]) -> str:
-    """The steps in words: the worst of them, and what it means that some have no number."""
+    """Return the worst of the steps in words, and what it means that some have no number."""
     known = [step for step in steps if step.verdict != OUT_OF_RANGE]
     told = []
     if known:
         worst = max(known, key=lambda one: one.error / one.bound)
         error, bound = number(worst.error, "no number"), number(worst.bound, "none")
         told = [f"steps: the worst of {len(steps)} has an error of {error} ulp, bound {bound}:", f"    {worst.step}"]
+    beyond = beyond_range(steps)
+    return "\n".join([*told, *([_wrapped(beyond)] if beyond else [])])
+
+
+def beyond_range(steps: Sequence[StepFigure]) -> str:
+    """Return a sentence about the steps that are out of range; nothing where none is."""
     beyond = [step.step.partition(" = ")[0] for step in steps if step.verdict == OUT_OF_RANGE]
     ways = "which does not matter where what follows from them holds in the table, as 1/(1 + exp(1000)) is 0"
-    rest = [_wrapped(f"out of range at some points: {_listed(beyond)}, {ways}")] if beyond else []
-    return "\n".join([*told, *rest])
+    return f"steps that are out of range at some points: {_listed(beyond)}, {ways}" if beyond else ""
 
 
 def _escaped(text: str) -> str:
