@@ -92,7 +92,7 @@ def _modules(sources: Sources, name: str) -> Iterator[Path]:
 
 
 def _read(given: Any) -> str:
-    """The JSON of a certificate."""
+    """Return the JSON of a certificate."""
     if isinstance(given, str | PathLike):
         path = Path(given)
         try:
@@ -132,7 +132,7 @@ _ROW = ("quantity", "kind", *_STEP[1:])
 
 
 def _sentence(text: str) -> str:
-    """A text with a large letter and a full stop."""
+    """Return a text with a capital letter and a full stop."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
