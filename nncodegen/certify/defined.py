@@ -62,10 +62,10 @@ class Defined:
         """Compare outputs and loss of the program at a point with their definitions."""
         try:
             found = self._both(examined)
+            error = found[1] if found else None
         except MISFITS:  # what is described has other shapes, or other parameters
-            found = None, LARGEST
-        if found is not None:
-            _, error = found
+            error = LARGEST
+        if error is not None:
             verdict = HOLDS if error <= AGREED else WRONG
             yield Found(Figure(DEFINITIONS, examined.point.kind, error, 0.0, AGREED, verdict), examined)
 
