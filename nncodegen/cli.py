@@ -579,9 +579,9 @@ def _certified(console: Console, compiled: Compiled, model: Describable, march: 
     with console.status("certifying"):
         certificate = certify_compiled(compiled, model, march)
     worst = certificate.worst
-    found = (
-        "no points were found" if worst is None else f"the worst error is {worst.error:.3g} ulp, of {worst.quantity}"
-    )
+    found = certificate.verdict
+    if worst is not None:
+        found += f"; nearest to its bound is {worst.quantity}, {worst.error:.3g} of {worst.bound:.3g} ulp"
     _line(console, "certify", time.perf_counter() - start, found)
     return certificate
 

@@ -47,7 +47,7 @@ class Defined:
 
     @property
     def as_written(self) -> tuple[str, ...]:
-        """What has no definition but the user's own, in words."""
+        """Return what has no definition but the user's own, in words."""
         layers = [(number, layer) for number, (_, layer) in enumerate(self.model.numbered, start=1)]
         found = [f"layer {number} ({type(layer).__name__})" for number, layer in layers if not is_defined(layer)]
         found += [f"the activation of layer {k}" for k, layer in layers if callable(getattr(layer, "activation", ""))]
@@ -59,25 +59,25 @@ class Defined:
         )
 
     def compare(self, examined: Examined) -> Iterator[Found]:
-        """The error of outputs and loss of the program at a point, beside their definitions."""
+        """Compare outputs and loss of the program at a point with their definitions."""
         try:
             found = self._both(examined)
+            error = found[1] if found else None
         except MISFITS:  # what is described has other shapes, or other parameters
-            found = None, LARGEST
-        if found is not None:
-            _, error = found
+            error = LARGEST
+        if error is not None:
             verdict = HOLDS if error <= AGREED else WRONG
             yield Found(Figure(DEFINITIONS, examined.point.kind, error, 0.0, AGREED, verdict), examined)
 
     def fault(self, examined: Examined) -> Fault:
-        """The first layer that differs from its definition at a point where the program does; or else the loss."""
+        """Name the first layer that differs from its definition at a point where the program does; or else the loss."""
         made: list[Made] = []
+        values, told = None, ""
         try:
             found = self._both(examined)
             values = found[0] if found else None
-            told = "they give no values"
         except MISFITS as error:
-            values, told = None, f"they do not fit its parameters and shapes: {error!r}"
+            told = repr(error)
         digits = values.digits if values else examined.exact.digits
         with suppress(*MISFITS):
             self._values(examined, digits, made)
@@ -88,14 +88,15 @@ class Defined:
                         return _named(examined, self._step_of(one), one.title, described, expected)
         step = self._text(self.program.outputs[0].tensor)
         if values is None:
-            return Fault("describe", step, examined.point.kind, LARGEST, f"by the definitions of the layers, {told}")
+            what = f"the definitions of the layers do not fit its parameters and shapes: {told}"
+            return Fault("describe", step, examined.point.kind, LARGEST, what)
         program = self._of_program(examined)
         if _error(program.outputs, values.outputs, examined) > AGREED:
             return _named(examined, step, "what the layers give together", program.outputs, values.outputs)
         return _named(examined, str(self.program.steps[-2]), "the loss", program.losses, values.losses)
 
     def _both(self, examined: Examined) -> tuple[Exact, float] | None:
-        """What the definitions give, and the error of the program; None where they give no numbers."""
+        """Return what the definitions give, and the error of the program; None where they give no numbers."""
         program = self._of_program(examined)
         values = self._values(examined, program.digits)
         error = _largest_error(program, values, examined)
@@ -107,7 +108,7 @@ class Defined:
         return values, error
 
     def _values(self, examined: Examined, digits: int, made: list[Made] | None = None) -> Exact:
-        """What the definitions give, computed with so many digits; ``made`` gets what each layer does."""
+        """Return what the definitions give, computed with so many digits; ``made`` gets what each layer does."""
         point, training = examined.point, examined.programs.part == TRAINING
         with mpmath.workdps(digits), np.errstate(all="ignore"):
             X, Y = self._samples(examined)
@@ -119,7 +120,7 @@ class Defined:
             return Exact(outputs, losses, zeros([0, 0]), digits)
 
     def _of_program(self, examined: Examined) -> Exact:
-        """What the described program gives; of its layers alone, where the loss is made of equations."""
+        """Return what the described program gives; of its layers alone, where the loss is made of equations."""
         if self.whole:
             return examined.exact
         digits = examined.exact.digits
@@ -132,14 +133,14 @@ class Defined:
         return parameters[: self.program.parameter_count]
 
     def _samples(self, examined: Examined) -> tuple[Array, Array]:
-        """Inputs and targets as numbers of mpmath; targets of 0 where the loss is made of equations."""
+        """Return inputs and targets as numbers of mpmath; targets of 0 where the loss is made of equations."""
         X = many(examined.point.X)
         if self.whole:
             return X, many(examined.point.Y)
         return X, zeros([len(X), sum(tensor.size for tensor in self.program.targets)])
 
     def _step_of(self, made: Made) -> str:
-        """The step of the program that defines the output of a layer; if renamed there, that of the layer itself."""
+        """Return the step that defines the output of a layer: of the program or, if renamed there, of the layer."""
         part, _, _ = described_alone(made.layer, made.use, made.inputs)
         own = next((str(step) for step in part.steps if step.target == part.output), made.title)
         return self._text(part.output.tensor) or own
@@ -149,7 +150,7 @@ class Defined:
 
 
 def _named(examined: Examined, step: str, what: str, found: Array, expected: Array) -> Fault:
-    """The fault of what differs from its definition."""
+    """Return the fault of what differs from its definition."""
     kind = examined.point.kind
     if found.shape != expected.shape:
         shapes = f"its values have the shape {found.shape[1:]}, and not {expected.shape[1:]}"
@@ -161,20 +162,20 @@ def _named(examined: Examined, step: str, what: str, found: Array, expected: Arr
 
 
 def _largest_error(program: Exact, values: Exact, examined: Examined) -> float:
-    """The error of outputs and loss."""
+    """Return the error of outputs and loss."""
     pairs = ((program.outputs, values.outputs), (program.losses, values.losses))
     return max(_error(found, expected, examined) for found, expected in pairs)
 
 
 def _error(found: Array, expected: Array, examined: Examined) -> float:
-    """The largest error of a sample, in units in the last place of the norm of its values."""
+    """Return the largest error of a sample, in units in the last place of the norm of its values."""
     rows = zip(found.reshape(len(found), -1), expected.reshape(len(expected), -1), strict=True)
     precision = precision_of(examined.programs.described.precision)
     return max(distance(one, other, precision.ulp(norm_of(other))) for one, other in rows)
 
 
 def defined(model: Any, described: Program) -> Defined | None:
-    """A model with the definitions of its layers; None where it is no network, or one that describes itself anew."""
+    """Return a network with the definitions of its layers; None for other models, and for classes of the user's."""
     if type(model) is Network:
         return Defined(model, described)
     if type(model) is not Sequential:
@@ -186,7 +187,7 @@ def defined(model: Any, described: Program) -> Defined | None:
 
 
 def unwrapped(model: Describable) -> Describable:
-    """A model without the other names that it was given."""
+    """Return a model without the other names that it was given."""
     while isinstance(model, Named):
         model = model.model
     return model

@@ -18,7 +18,7 @@ from nncodegen.emit import Sources, identifier
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.files import MODULES
 from nncodegen.ir import Program
-from nncodegen.runtime.python.certificate import Certificate, Fault, cells, certificate_beside
+from nncodegen.runtime.python.certificate import Certificate, Fault, beyond_range, cells, certificate_beside
 
 MISSING = Markup(
     "There is none beside the built module, in the cache or in generated/{name}: <code>build --certify</code>, or "
@@ -92,7 +92,7 @@ def _modules(sources: Sources, name: str) -> Iterator[Path]:
 
 
 def _read(given: Any) -> str:
-    """The JSON of a certificate."""
+    """Return the JSON of a certificate."""
     if isinstance(given, str | PathLike):
         path = Path(given)
         try:
@@ -120,7 +120,8 @@ def _shown(read: Certificate) -> Shown:
     steps = [dict(zip(_STEP, cells(step), strict=True)) for step in read.steps]
     return Shown(
         verdict, read.counts, list(map(_sentence, read.exceptions)), facts, rows, steps,
-        [_fault(fault) for fault in read.faults], read.terms, _sentence(read.compared),
+        [_fault(fault) for fault in read.faults], read.terms,
+        " ".join(filter(None, map(_sentence, (read.compared, beyond_range(read.steps))))),
         "; ".join(read.left_out), " ".join(read.flags),
     )  # fmt: skip
 
@@ -131,7 +132,7 @@ _ROW = ("quantity", "kind", *_STEP[1:])
 
 
 def _sentence(text: str) -> str:
-    """A text with a large letter and a full stop."""
+    """Return a text with a capital letter and a full stop."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import mpmath
 import numpy as np
-import sympy
+from sympy import Symbol
 
 from nncodegen.certify.expressions import formula
 from nncodegen.certify.functions import call
 from nncodegen.certify.products import Array
+from nncodegen.describe.functions import call as expression_of
 from nncodegen.ir import Element
 
 Number = Any
@@ -22,7 +23,7 @@ SELU = "1.0507009873554804934193349852946", "1.6732632423543772848170429916717"
 
 
 def sigmoid(z: Number) -> Number:
-    """1/(1 + exp(-z))."""
+    """Return 1/(1 + exp(-z))."""
     return 1 / (1 + mpmath.exp(-z))
 
 
@@ -49,33 +50,34 @@ ACTIVATIONS: dict[str, Callable[[Number], Number]] = {
 
 
 def softmax(z: Array) -> Array:
-    """exp(z) over the sum of exp(z), along the last axis."""
+    """Return exp(z) over the sum of exp(z), along the last axis."""
     powers = each(mpmath.exp, z)
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=object)
 
 
 def activated(activation: Any, z: Array) -> Array:
-    """An activation, by name or as a function of a SymPy expression, of each number. Raises KeyError for others."""
+    """Apply an activation, a name or a function of a SymPy expression, to each number. Raises KeyError for others."""
     if callable(activation):
-        symbol = Element("z")
-        return _written(sympy.sympify(activation(symbol)), [symbol], z)
+        return _written(activation, z)
     return softmax(z) if activation == "softmax" else each(ACTIVATIONS[activation], z)
 
 
 def each(function: Callable[..., Number], *arrays: Array) -> Array:
-    """A function of numbers at the same place; NaN where it has no real value."""
+    """Apply a function to numbers at the same place; the result is NaN where it has no real value."""
     return np.asarray(np.frompyfunc(lambda *numbers: call(function, *numbers), len(arrays), 1)(*arrays), dtype=object)
 
 
-def _written(expression: Any, symbols: list[Element], *arrays: Array) -> Array:
-    """An expression of the user's, at the values of its symbols."""
-    found = formula(expression)
-    places = [symbols.index(element) for element in found.operands]
+def _written(function: Callable[..., Any], *arrays: Array) -> Array:
+    """Apply a function of the user's, which gives an expression, to numbers at the same place."""
+    symbols = [Symbol(f"argument{k}", real=True) for k in range(len(arrays))]
+    elements: dict[Any, Element] = {symbol: Element(symbol.name) for symbol in symbols}
+    found = formula(expression_of(function, symbols, "a function of the user's").xreplace(elements))
+    places = [[*elements.values()].index(element) for element in found.operands]
     return each(lambda *numbers: found.value(tuple(numbers[place] for place in places)), *arrays)
 
 
 def _entropy(p: Number, y: Number) -> Number:
-    """-y*log(p), which is 0 where y is, for every p."""
+    """Return -y*log(p), which is 0 where y is, for every p."""
     return mpmath.mpf(0) if y == 0 else -y * mpmath.log(p)
 
 
@@ -89,7 +91,7 @@ def _huber(p: Number, y: Number) -> Number:
 
 
 def _hinge(p: Number, y: Number) -> Number:
-    """max(0, 1 - y*p), where a target of 0 stands for -1."""
+    """Return max(0, 1 - y*p), where a target of 0 stands for -1."""
     return max(mpmath.mpf(0), 1 - p * (-1 if y == 0 else y))
 
 
@@ -121,15 +123,14 @@ taken; and what makes of logits what the function expects."""
 
 
 def loss_of(loss: Any, output: Array, target: Array) -> Array:
-    """The loss of each sample (samples,), by name or as a function of an output and its target.
+    """Return the loss of each sample (samples,), by name or as a function of an output and its target.
 
     It is the mean over all values, or over rows whose values are added up along the last axis. Raises KeyError for
     other losses.
     """
     target = target.reshape(output.shape)
     if callable(loss):
-        symbols = [Element("output"), Element("target")]
-        values, total = _written(sympy.sympify(loss(*symbols)), symbols, output, target), "mean"
+        values, total = _written(loss, output, target), "mean"
     else:
         function, total, probabilities = LOSSES[loss]
         values = each(function, probabilities(output), target)

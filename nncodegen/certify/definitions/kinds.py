@@ -16,7 +16,7 @@ from nncodegen.certify.products import Array
 
 
 def wide_and_deep(layer: Any, use: Use, x: Array) -> Array:
-    """activation(W h + U x + b), with h the output of the deep layers."""
+    """Return activation(W h + U x + b), with h the output of the deep layers."""
     h: Any = x
     for place, deep in enumerate(layer.deep, start=1):
         h = DEFINITIONS[type(deep)](deep, use.inner(place, getattr(deep, "name", "")), h)
@@ -69,6 +69,6 @@ DEFINITIONS: dict[type, Definition] = {
 
 
 def is_defined(layer: Any) -> bool:
-    """Whether a layer, and each layer inside of it, has a definition here."""
+    """Return whether a layer, and each layer inside of it, has a definition here."""
     inner = (*getattr(layer, "deep", ()), *([layer.layer] if isinstance(layer, describe.Bidirectional) else []))
     return type(layer) in DEFINITIONS and all(map(is_defined, inner))

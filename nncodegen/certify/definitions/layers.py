@@ -15,13 +15,13 @@ from nncodegen.certify.products import Array
 
 
 def dense(layer: Any, use: Use, x: Array) -> Array:
-    """activation(W x + b) over the last axis; W has one row for each unit, whatever the axes before Flatten were."""
+    """Return activation(W x + b) over the last axis; W has a row for each unit, whatever the axes before Flatten."""
     z = x @ use("W").reshape(layer.units, -1).T
     return activated(layer.activation, z + use("b") if layer.bias else z)
 
 
 def activation(layer: Any, use: Use, x: Array) -> Array:
-    """The activation of each value; a softmax along the last axis."""
+    """Return the activation of each value; a softmax along the last axis."""
     return activated(layer.activation, x)
 
 
@@ -33,23 +33,23 @@ def prelu(layer: Any, use: Use, x: Array) -> Array:
 
 
 def absent(layer: Any, use: Use, x: Array) -> Array:
-    """x: there is noise in the updates of a training alone."""
+    """Return x: there is noise in the updates of a training alone."""
     return x
 
 
 def embedding(layer: Any, use: Use, x: Array) -> Array:
-    """The row of E for each number."""
+    """Return the row of E for each number."""
     return np.asarray(use("E")[x.astype(int)], dtype=object)
 
 
 def radial(layer: Any, use: Use, x: Array) -> Array:
-    """exp(-(w |x - c|)**2) for each unit, with the distance along the last axis."""
+    """Return exp(-(w |x - c|)**2) for each unit, with the distance along the last axis."""
     squares = ((x[..., None, :] - use("c")) ** 2).sum(axis=-1)
     return each(mpmath.exp, -(use("w") ** 2) * squares)
 
 
 def polynomial(layer: Any, use: Use, x: Array) -> Array:
-    """activation(b + P1 x + P2 x x + ...): of each degree, a weight times the product of that many inputs."""
+    """Return activation(b + P1 x + P2 x x + ...): of each degree, a weight times the product of that many inputs."""
     z, products = np.asarray([use("b")] * len(x), dtype=object), np.full((len(x), 1), mpmath.mpf(1), dtype=object)
     for degree in range(1, layer.degree + 1):
         products = np.asarray([np.outer(row, values).reshape(-1) for row, values in zip(products, x, strict=True)])
@@ -61,13 +61,13 @@ def polynomial(layer: Any, use: Use, x: Array) -> Array:
 
 
 def layer_normalization(layer: Any, use: Use, x: Array) -> Array:
-    """gamma*(x - mean)/sqrt(variance + epsilon) + beta, over some axes of each sample."""
+    """Return gamma*(x - mean)/sqrt(variance + epsilon) + beta, over some axes of each sample."""
     axes = axes_of(layer.axis, x)
     return _normalized(layer, use, x, axes, *_mean_and_variance(x, axes))
 
 
 def batch_normalization(layer: Any, use: Use, x: Array) -> Array:
-    """The same for each place along an axis, over the samples of a batch in training, else with moving statistics."""
+    """Return the same for each place along an axis, over a batch in training, else with moving statistics."""
     axes = axes_of(layer.axis, x)
     if use.training and not layer.frozen:
         mean, variance = _mean_and_variance(x, tuple(axis for axis in range(x.ndim) if axis not in axes))
@@ -77,7 +77,7 @@ def batch_normalization(layer: Any, use: Use, x: Array) -> Array:
 
 
 def axes_of(axis: Any, x: Array) -> tuple[int, ...]:
-    """The axes that are asked for, by one number or several, in their order; the samples are axis 0."""
+    """Return the axes that are asked for, by one number or several, in their order; the samples are axis 0."""
     return tuple(sorted(int(number) % x.ndim for number in np.atleast_1d(axis)))
 
 
@@ -94,7 +94,7 @@ def _normalized(layer: Any, use: Use, x: Array, axes: tuple[int, ...], mean: Arr
 
 
 def _along(axes: tuple[int, ...], parameter: Array, x: Array) -> Array:
-    """A parameter whose axes are some of those of x."""
+    """Return a parameter whose axes are some of those of x, with all axes."""
     return parameter.reshape([x.shape[axis] if axis in axes else 1 for axis in range(x.ndim)])
 
 
@@ -102,30 +102,30 @@ def _along(axes: tuple[int, ...], parameter: Array, x: Array) -> Array:
 
 
 def flatten(layer: Any, use: Use, x: Array) -> Array:
-    """All values of a sample in one axis, row by row."""
+    """Put all values of a sample into one axis, row by row."""
     return x.reshape(len(x), -1)
 
 
 def reshape(layer: Any, use: Use, x: Array) -> Array:
-    """The values of a sample, row by row, in other axes."""
+    """Put the values of a sample, row by row, into other axes."""
     return x.reshape(len(x), *np.atleast_1d(layer.target_shape))
 
 
 def permute(layer: Any, use: Use, x: Array) -> Array:
-    """The axes of a sample in another order."""
+    """Put the axes of a sample into another order."""
     return x.transpose(0, *np.atleast_1d(layer.dims))
 
 
 def concatenate(layer: Any, use: Use, *inputs: Array) -> Array:
-    """Inputs one after the other along an axis."""
+    """Put inputs one after the other along an axis."""
     return np.concatenate(inputs, axis=layer.axis)
 
 
 def merged(join: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    """A function of two values at the same place, of all inputs one after the other; an axis of 1 goes with any."""
+    """Return what joins all inputs, two values at a time; an axis of size 1 goes with any size."""
     return lambda layer, use, *inputs: reduce(join, inputs)
 
 
 def average(layer: Any, use: Use, *inputs: Array) -> Array:
-    """The mean of several inputs."""
+    """Return the mean of several inputs."""
     return np.asarray(sum(inputs[1:], start=inputs[0]) / len(inputs), dtype=object)

@@ -32,7 +32,7 @@ class Made:
 
     @property
     def title(self) -> str:
-        """The layer in words: the name that the user gave it or its number, and its kind."""
+        """Return the layer in words: the name that the user gave it or its number, and its kind."""
         return f"layer {self.use.name or self.use.number} ({type(self.layer).__name__})"
 
 
@@ -44,7 +44,7 @@ def values_of(
     training: bool,
     made: list[Made] | None = None,
 ) -> tuple[Array, Array]:
-    """The outputs (N, columns) and the loss of each sample (N,) of a model, with parameters by their names.
+    """Return the outputs (N, columns) and the loss of each sample (N,) of a model, with parameters by their names.
 
     X (N, columns) are inputs, Y (N, columns) targets. In ``training``, statistics are those of the samples. ``made``
     gets what each layer gives, one after the other.
@@ -70,14 +70,14 @@ class _Walk:
     made: list[Made]
 
     def stack(self, model: Sequential, X: Array) -> list[Array]:
-        """The output of a stack of layers."""
+        """Return the output of a stack of layers."""
         x = X.reshape(len(X), *np.atleast_1d(model.inputs))
         for number, layer in enumerate(model.layers, start=1):
             (x,) = self.layer(layer, number, [x])
         return [x]
 
     def graph(self, model: Network, X: Array) -> list[Array]:
-        """The outputs of a graph of layers, of which each has one number, however often it is called."""
+        """Return the outputs of a graph of layers, of which each has one number, however often it is called."""
         numbers = {id(layer): number for number, (_, layer) in enumerate(model.numbered, start=1)}
         ends = np.cumsum([prod(node.shape) for node in model.inputs])[:-1]
         found: dict[int, tuple[Array, ...]] = {
@@ -93,7 +93,7 @@ class _Walk:
         return [found[id(node)][0] for node in model.outputs]
 
     def layer(self, layer: Any, number: int, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """What a layer gives."""
+        """Return what a layer gives."""
         use = Use(self.parameters, str(number), getattr(layer, "name", ""), self.training)
         results = DEFINITIONS[type(layer)](layer, use, *inputs) if is_defined(layer) else as_written(layer, use, inputs)
         self.made.append(Made(layer, use, tuple(inputs), results if isinstance(results, tuple) else (results,)))
@@ -101,7 +101,7 @@ class _Walk:
 
 
 def as_written(layer: Any, use: Use, inputs: Sequence[Array]) -> tuple[Array, ...]:
-    """What the steps of a layer give that describes itself: its output, and what it gives besides."""
+    """Return what the steps of a layer give that describes itself: its output, and what it gives besides."""
     part, elements, shapes = described_alone(layer, use, inputs)
     given = tuple(Tensor(e.tensor, (None, *shape)) for e, shape in zip(elements, shapes, strict=True))
     sizes = {i: n for e, shape in zip(elements, shapes, strict=True) for i, n in zip(e.indices[1:], shape, strict=True)}
@@ -125,7 +125,7 @@ def as_written(layer: Any, use: Use, inputs: Sequence[Array]) -> tuple[Array, ..
 def described_alone(
     layer: Any, use: Use, inputs: Sequence[Array]
 ) -> tuple[Part, tuple[Element, ...], tuple[Shape, ...]]:
-    """How a layer describes itself under its own number, for inputs that are those of a network; these, and shapes."""
+    """Return how a layer describes itself, under its own number, for inputs; the elements of these, and shapes."""
     indices, shapes = Indices(), tuple(x.shape[1:] for x in inputs)
     elements = tuple(
         Element(f"given{k}", (SAMPLE, *(indices.next() for _ in shape))) for k, shape in enumerate(shapes, start=1)

@@ -21,7 +21,7 @@ States = tuple[Array, ...]
 
 
 def _bias(layer: Any, weights: Weights) -> Any:
-    """The biases of all gates; 0 where there are none."""
+    """Return the biases of all gates; 0 where there are none."""
     return weights("b") if layer.bias else [mpmath.mpf(0)] * len(weights("W"))
 
 
@@ -59,7 +59,7 @@ Cell = Callable[[Any, Weights, Array, States], States]
 
 
 def recurrent(cell: Cell, count: int) -> Callable[..., tuple[Array, ...]]:
-    """The layer that repeats a cell of so many states: the result, then the final states."""
+    """Return the layer that repeats a cell with ``count`` states: it gives its result, then the final states."""
 
     def result(layer: Any, use: Use, *inputs: Array) -> tuple[Array, ...]:
         sequence, states = _run(cell, count, layer, use, *inputs)
@@ -70,7 +70,7 @@ def recurrent(cell: Cell, count: int) -> Callable[..., tuple[Array, ...]]:
 
 
 def _run(cell: Cell, count: int, layer: Any, weights: Weights, x: Array, *others: Array) -> tuple[list[Array], States]:
-    """The outputs of all steps, in the order in which they are computed, and the final states.
+    """Return the outputs of all steps, in the order in which they are computed, and the final states.
 
     A step is left out where all of its features have the mask_value, or where it comes after the length of its
     sample: the states stay as they are.
@@ -93,7 +93,7 @@ def _run(cell: Cell, count: int, layer: Any, weights: Weights, x: Array, *others
 
 
 def bidirectional(layer: Any, use: Use, x: Array, *others: Array) -> tuple[Array, ...]:
-    """A layer and another one like it that goes backwards, merged at the same steps."""
+    """Merge a layer and another one like it that goes backwards, at the same steps."""
     inner, lengths = layer.layer, others[len(others) - bool(layer.layer.lengths) :]
     starts = others[: len(others) - len(lengths)]
     half, (cell, count) = len(starts) // 2, CELLS[type(inner).__name__]
@@ -115,7 +115,7 @@ def bidirectional(layer: Any, use: Use, x: Array, *others: Array) -> tuple[Array
 
 
 def _with(letter: str, use: Use) -> Weights:
-    """The weights of one direction, whose names end in its letter."""
+    """Return the weights of one direction, whose names end in its letter."""
     return lambda name: use(name + letter)
 
 

@@ -22,9 +22,9 @@ class Use:
     training: bool = False
 
     def __call__(self, letters: str) -> Array:
-        """The values of a parameter."""
+        """Return the values of a parameter."""
         return self.parameters[f"{letters}_{self.name}" if self.name else f"{letters}{self.number}"]
 
     def inner(self, place: int, name: str) -> Use:
-        """The use of a layer inside of this one, at a place from 1 on."""
+        """Return the use of a layer inside of this one, at a place from 1 on."""
         return Use(self.parameters, f"{self.number}_{place}", name, self.training)

@@ -17,12 +17,12 @@ Numbers = tuple[int, ...]
 
 
 def _of_axis(option: Any, axis: int) -> int:
-    """An option along one axis, which is given as one number for all axes, or as one for each."""
+    """Return an option along one axis, which is given as one number for all axes, or as one for each."""
     return int(option[axis] if np.ndim(option) else option)
 
 
 def _each(option: Any, axes: int) -> Numbers:
-    """The same along all axes."""
+    """Return the same along all axes."""
     return tuple(_of_axis(option, axis) for axis in range(axes))
 
 
@@ -35,7 +35,7 @@ def _as_given(layer: Any, result: Array) -> Array:
 
 
 def _extent(layer: Any, size: int, stride: int, dilation: int, length: int, axis: int) -> tuple[int, int]:
-    """How far before an axis the first window begins, and how many windows there are.
+    """Return how far before an axis the first window begins, and how many windows there are.
 
     "same" makes as many windows as there are values, divided by the stride and rounded up, with half of the padding
     that this takes before them, rounded down; "causal" pads before them alone; a number, on both sides.
@@ -53,19 +53,19 @@ def _extent(layer: Any, size: int, stride: int, dilation: int, length: int, axis
 
 
 def _windows(counts: Numbers, before: Numbers, strides: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
-    """The place of each window, and where it begins."""
+    """Give the place of each window, and where it begins."""
     for place in product(*map(range, counts)):
         yield place, tuple(i * stride - first for i, stride, first in zip(place, strides, before, strict=True))
 
 
 def _taps(size: Numbers, dilation: Numbers, begin: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
-    """The number of each value in a window, and where it lies."""
+    """Give the number of each value in a window, and where it lies."""
     for tap in product(*map(range, size)):
         yield tap, tuple(first + r * apart for first, r, apart in zip(begin, tap, dilation, strict=True))
 
 
 def _at(place: Numbers) -> tuple[Any, ...]:
-    """What takes the values of all samples and channels at a place."""
+    """Return what takes the values of all samples and channels at a place."""
     return (slice(None), *place)
 
 
@@ -77,7 +77,7 @@ def _inside(where: Numbers, lengths: Numbers) -> bool:
 
 
 def convolution(layer: Any, use: Use, x: Array) -> Array:
-    """activation(b[o] + sum W[o, c, r]*x[stride*i + dilation*r - padding, c]), where x is 0 outside of its axes."""
+    """Return activation(b[o] + sum W[o, c, r]*x[stride*i + dilation*r - padding, c]), where x is 0 outside."""
     x, axes = _channels_last(layer, x), x.ndim - 2
     size, strides, dilation = (_each(o, axes) for o in (layer.kernel_size, layer.strides, layer.dilation_rate))
     lengths = x.shape[1:-1]
@@ -92,7 +92,7 @@ def convolution(layer: Any, use: Use, x: Array) -> Array:
 
 
 def transposed(layer: Any, use: Use, x: Array) -> Array:
-    """activation(b + windows of weights, each times one value of the input, added up strides apart).
+    """Return activation(b + windows of weights, each times a value of the input, added up strides apart).
 
     The padding is cut off: before the result, half of what windows reach beyond the strides for "same".
     """
@@ -110,7 +110,7 @@ def transposed(layer: Any, use: Use, x: Array) -> Array:
 
 
 def _spread(layer: Any, size: int, stride: int, dilation: int, length: int, axis: int) -> tuple[int, int]:
-    """What is cut off before the result of a transposed layer along an axis, and its length."""
+    """Return what is cut off before the result of a transposed layer along an axis, and its length."""
     reach = dilation * (size - 1) + 1
     if layer.padding == "same":
         return max(0, reach - stride) // 2, length * stride
@@ -123,7 +123,7 @@ def _spread(layer: Any, size: int, stride: int, dilation: int, length: int, axis
 
 
 def _by_groups(layer: Any, use: Use, values: Array, tap: Numbers) -> Array:
-    """The channels of a place (samples, channels) times the weights of one tap, each group of them by itself.
+    """Return the channels of a place (samples, channels) times the weights of one tap, group by group.
 
     Weights have the axes filters and channels, in a transposed layer channels and filters, and first that of groups.
     """
@@ -135,7 +135,7 @@ def _by_groups(layer: Any, use: Use, values: Array, tap: Numbers) -> Array:
 
 
 def _finished(layer: Any, use: Use, s: Array) -> Array:
-    """activation(s + b); a softmax is over the last axis, as the user has it."""
+    """Return activation(s + b); a softmax is over the last axis, as the user has it."""
     return activated(layer.activation, _as_given(layer, s + use("b") if layer.bias else s))
 
 
@@ -143,7 +143,7 @@ def _finished(layer: Any, use: Use, s: Array) -> Array:
 
 
 def pool(of_window: Callable[[Any, list[Array], int], Array]) -> Callable[[Any, Use, Array], Array]:
-    """A function of the values of each window; what lies outside of the axes is no value."""
+    """Return a layer that makes one value of each window; what lies outside of the axes is no value."""
 
     def pooled(layer: Any, use: Use, x: Array) -> Array:
         x, axes = _channels_last(layer, x), x.ndim - 2
@@ -162,22 +162,22 @@ def pool(of_window: Callable[[Any, list[Array], int], Array]) -> Callable[[Any, 
 
 
 def largest(layer: Any, there: list[Array], size: int) -> Array:
-    """The largest value of a window."""
+    """Return the largest value of a window."""
     return np.asarray(np.max(there, axis=0), dtype=object)
 
 
 def mean(layer: Any, there: list[Array], size: int) -> Array:
-    """The mean of the values that there are; with count_padding, the padding counts as zeros."""
+    """Return the mean of the values that there are; with count_padding, the padding counts as zeros."""
     return np.asarray(sum(there, start=mpmath.mpf(0)) / (size if layer.count_padding else len(there)), dtype=object)
 
 
 def global_largest(layer: Any, use: Use, x: Array) -> Array:
-    """The largest value of each channel."""
+    """Return the largest value of each channel."""
     return np.asarray(_channels_last(layer, x).reshape(len(x), -1, _channels(layer, x)).max(axis=1), dtype=object)
 
 
 def global_mean(layer: Any, use: Use, x: Array) -> Array:
-    """The mean of each channel."""
+    """Return the mean of each channel."""
     rows = _channels_last(layer, x).reshape(len(x), -1, _channels(layer, x))
     return np.asarray(rows.sum(axis=1) / rows.shape[1], dtype=object)
 

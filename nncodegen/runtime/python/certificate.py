@@ -126,7 +126,7 @@ class Certificate:
 
     @property
     def verdict(self) -> str:
-        """The certificate in a word: "holds", "holds with exceptions" or "does not hold".
+        """Return the certificate in a word: "holds", "holds with exceptions" or "does not hold".
 
         An exception is a figure that lost digits or is out of range: its formula does that, in this precision, whoever
         computes it.
@@ -143,13 +143,13 @@ class Certificate:
 
     @property
     def counts(self) -> tuple[str, ...]:
-        """How many figures there are of each verdict, and how many steps, in words."""
+        """Return how many figures there are of each verdict, and how many steps, in words."""
         found = [_counted(self.figures, "figure in the table", "figures in the table")]
         return (*found, _counted(self.steps, "step", "steps")) if self.steps else tuple(found)
 
     @property
     def exceptions(self) -> tuple[str, ...]:
-        """The figures, and wrong steps, that do not hold, by their verdict; each with what that means, in words."""
+        """Return what does not hold, figures and wrong steps, by their verdicts; each with what that means."""
         found = []
         for verdict, meaning in MEANINGS.items():
             names: dict[str, list[str]] = {}
@@ -164,7 +164,7 @@ class Certificate:
 
     @property
     def terms(self) -> tuple[tuple[str, str], ...]:
-        """The words of the table, each with what it means."""
+        """Return the words of the table, each with what it means."""
         kinds = {figure.kind for figure in self.figures}
         quantities = [figure.quantity for figure in self.figures]
         known = [(name, told) for name, told in QUANTITIES.items() if any(one.startswith(name) for one in quantities)]
@@ -278,7 +278,7 @@ KINDS = {
 QUANTITIES = {
     DEFINITIONS: "outputs and loss of the described program beside definitions of layers and losses that the compiler "
     "has no part in. Both are exact, so that the error is next to 0, or there is a fault",
-    "d_": "derivative of the loss by a parameter: d_W1 by W1",
+    "d_": "before the name of a parameter: the derivative of the loss by it",
     "update": "parameters after an update of an optimizer with the learning rate 1",
     "jacobian": "derivatives of the outputs by all parameters",
     "hessian": "second derivatives of the loss: the product with a vector, and the matrix",
@@ -288,7 +288,7 @@ QUANTITIES = {
 
 
 def _counted(rows: Sequence[Figure | StepFigure], one: str, many: str) -> str:
-    """How many rows there are, and how many of each verdict."""
+    """Return how many rows there are, and how many of each verdict, in words."""
     verdicts = [row.verdict for row in rows]
     told = [f"{verdicts.count(HOLDS)} hold", f"{verdicts.count(WRONG)} wrong"]
     words = {DIGITS_LOST: f"with {DIGITS_LOST}", OUT_OF_RANGE: OUT_OF_RANGE}
@@ -306,17 +306,20 @@ def _wrapped(text: str, behind: str = "    ") -> str:
 
 
 def number(value: float, otherwise: str) -> str:
-    """A number of a figure, as text; ``otherwise`` where it stands for none."""
+    """Return a number of a figure as text; ``otherwise`` where it stands for none."""
     if value >= LARGEST:
         return otherwise
     return f"<{SMALLEST}" if 0 < value < SMALLEST else f"{value:.3g}"
 
 
 def cells(figure: Figure | StepFigure) -> tuple[str, ...]:
-    """A row of the table: the quantity and the kind of points, or a step; the numbers, and the verdict."""
+    """Return a row of the table: the quantity and the kind of points, or a step; the numbers, and the verdict."""
+    bound = number(figure.bound, "none")
+    if isinstance(figure, StepFigure) and figure.verdict == OUT_OF_RANGE:
+        return figure.step, "no number", "no number", bound, figure.verdict
     names = (figure.quantity, figure.kind) if isinstance(figure, Figure) else (figure.step,)
     error, condition = number(figure.error, "no number"), number(figure.condition, "no number")
-    return *names, error, condition, number(figure.bound, "none"), figure.verdict
+    return *names, error, condition, bound, figure.verdict
 
 
 def _table(figures: tuple[Figure, ...]) -> list[str]:
@@ -332,17 +335,22 @@ def _table(figures: tuple[Figure, ...]) -> list[str]:
 
 
 def _summary(steps: tuple[StepFigure, ...]) -> str:
-    """The steps in words: the worst of them, and what it means that some have no number."""
+    """Return the worst of the steps in words, and what it means that some have no number."""
     known = [step for step in steps if step.verdict != OUT_OF_RANGE]
     told = []
     if known:
         worst = max(known, key=lambda one: one.error / one.bound)
         error, bound = number(worst.error, "no number"), number(worst.bound, "none")
         told = [f"steps: the worst of {len(steps)} has an error of {error} ulp, bound {bound}:", f"    {worst.step}"]
+    beyond = beyond_range(steps)
+    return "\n".join([*told, *([_wrapped(beyond)] if beyond else [])])
+
+
+def beyond_range(steps: Sequence[StepFigure]) -> str:
+    """Return a sentence about the steps that are out of range; nothing where none is."""
     beyond = [step.step.partition(" = ")[0] for step in steps if step.verdict == OUT_OF_RANGE]
     ways = "which does not matter where what follows from them holds in the table, as 1/(1 + exp(1000)) is 0"
-    rest = [_wrapped(f"out of range at some points: {_listed(beyond)}, {ways}")] if beyond else []
-    return "\n".join([*told, *rest])
+    return f"steps that are out of range at some points: {_listed(beyond)}, {ways}" if beyond else ""
 
 
 def _escaped(text: str) -> str:
