@@ -37,7 +37,7 @@ Size = int | str | None
 
 @dataclass(frozen=True)
 class Body:
-    """The graph of one step of a Scan: its nodes in their order, its constants, and the names of its ends."""
+    """The graph of one step of a Scan or Loop: its nodes in their order, its constants, and the names of its ends."""
 
     nodes: tuple[Node, ...]
     constants: Mapping[str, NDArray[Any]]
@@ -60,7 +60,7 @@ class Node:
 
     @property
     def body(self) -> Body | None:
-        """The graph within the node, of a Scan."""
+        """The graph within the node, of a Scan or Loop."""
         found = self.attributes.get("body")
         return found if isinstance(found, Body) else None
 

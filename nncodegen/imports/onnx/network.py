@@ -19,11 +19,12 @@ from nncodegen.describe.losses import LossFunction
 from nncodegen.errors import ModelError, ProgramError
 from nncodegen.imports.onnx.axes import Plan, RefinedError
 from nncodegen.imports.onnx.builder import Builder
-from nncodegen.imports.onnx.call import MOST_WHOLE, Call, Operand
+from nncodegen.imports.onnx.call import MOST_WHOLE, Call, Clock, Operand
 from nncodegen.imports.onnx.classical import CLASSICAL
 from nncodegen.imports.onnx.file import FLOATS, Declared, File, Node, read
 from nncodegen.imports.onnx.finish import Finished, finished
 from nncodegen.imports.onnx.operators import OPERATORS
+from nncodegen.imports.onnx.scan import counted
 from nncodegen.imports.onnx.shapes import as_operand
 from nncodegen.imports.onnx.values import Shape, Value
 from nncodegen.ir import Step, verify
@@ -232,7 +233,8 @@ def _results(call: Call) -> Sequence[Operand]:
     """What a node gives. Raises ModelError, which names the node."""
     node = call.node
     try:
-        given = KNOWN[node.kind](call)
+        counts = any(isinstance(one, Clock) for one in call.inputs) and node.kind not in ("Gather", "Loop")
+        given = counted(call) if counts else KNOWN[node.kind](call)
     except ModelError as error:
         told = str(error) if str(error).startswith("the node ") else f"{node}: {error}"
         raise ModelError(told) from error

@@ -31,7 +31,7 @@ from nncodegen.imports.onnx.axes import UNIT
 from nncodegen.imports.onnx.call import SAMPLES_SIZE, Call
 from nncodegen.imports.onnx.file import FLOATS, type_of
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
-from nncodegen.imports.onnx.scan import scan
+from nncodegen.imports.onnx.scan import loop, scan
 from nncodegen.imports.onnx.shapes import SHAPES
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.imports.onnx.windows import WINDOWS
@@ -378,6 +378,7 @@ OPERATORS: dict[str, Function] = {
     "GlobalAveragePool": _global_pool("sum"),
     "GlobalMaxPool": _global_pool("max"),
     **{kind: recurrent(kind) for kind in GATES},
+    "Loop": loop,
     "Scan": scan,
 }
 """Every operator of ai.onnx that is read."""

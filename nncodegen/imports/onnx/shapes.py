@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT
-from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Call, Operand
+from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Call, Clock, Operand
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir import Equation, elements
 from nncodegen.ir.evaluate import interpret
@@ -74,13 +74,13 @@ def _expand(call: Call) -> Operand:
 
 def _filled(call: Call, number: Any, sizes: Sequence[int]) -> Operand:
     """A tensor of one number; whole ones are as shapes are."""
-    if SAMPLES_SIZE not in sizes or isinstance(number, np.integer):
+    if SAMPLES_SIZE not in sizes:
         if any(not 0 < size <= MOST_WHOLE for size in sizes) or math.prod(sizes) > MOST_WHOLE:
             raise ModelError(f"{call.node} makes a tensor of the shape {tuple(sizes)}")
         return as_operand(call.node.outputs[0], np.full(sizes, number))
-    return call.builder.filled(
-        call.node.outputs[0], float(number), tuple(None if n == SAMPLES_SIZE else n for n in sizes)
-    )
+    shape = tuple(None if n == SAMPLES_SIZE else n for n in sizes)
+    value = call.builder.filled(call.node.outputs[0], float(number), shape)
+    return replace(value, whole=isinstance(number, np.integer))
 
 
 def _shape(call: Call) -> NDArray[Any]:
@@ -222,6 +222,11 @@ def _gather(call: Call) -> Operand:
     indices = call.inputs[1] if call.given(1) else None
     if isinstance(indices, Value):
         return _rows(call, indices)
+    if isinstance(indices, Clock):
+        if call.axis(call.whole("axis", 0), 9):
+            raise ModelError(f"{call.node} takes the rounds of a Loop along another axis than the first")
+        found: Value = call.builder.rounds.at(call.value(0), indices.values)
+        return found
     if not isinstance(indices, np.ndarray) or indices.ndim > 1:
         raise ModelError(f"{call.node} takes positions that are real numbers, or a matrix of them")
     if isinstance(call.first, np.ndarray):
@@ -380,6 +385,16 @@ def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
     return result if indices.ndim else call.builder.without(result, axis)
 
 
+def _reverse_sequence(call: Call) -> Value:
+    """An axis backwards, for sequences that are all as long as it."""
+    value, lengths = call.value(0), call.value(1)
+    axis, size = call.axis(call.whole("time_axis", 0), len(value.axes)), 0
+    size = call.builder.shape(value)[axis] or 0
+    if any(block != size for block in lengths.blocks.values()):
+        raise ModelError(f"{call.node} has lengths of its sequences, which nncodegen does not know")
+    return call.builder.gathered(value, axis, range(size)[::-1])
+
+
 def _split(call: Call) -> list[Value]:
     value = call.value(0, as_parameter=True)
     axis = call.axis(call.whole("axis", 0), len(value.axes))
@@ -415,6 +430,7 @@ SHAPES: dict[str, Callable[[Call], Any]] = {
     "Identity": _identity,
     "Reshape": _reshape,
     "Resize": _resize,
+    "ReverseSequence": _reverse_sequence,
     "Shape": _shape,
     "Slice": _slice,
     "Split": _split,
