@@ -227,8 +227,8 @@ def _gather(call: Call) -> Operand:
             raise ModelError(f"{call.node} takes the rounds of a Loop along another axis than the first")
         found: Value = call.builder.rounds.at(call.value(0), indices.values)
         return found
-    if not isinstance(indices, np.ndarray) or indices.ndim > 1:
-        raise ModelError(f"{call.node} takes positions that are real numbers, or a matrix of them")
+    if not isinstance(indices, np.ndarray):
+        raise ModelError(f"{call.node} takes positions that are real numbers")
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: np.take(array, indices, axis=call.whole("axis", 0)))
     return _taken(call, call.value(0, as_parameter=True), call.whole("axis", 0), indices)
@@ -292,12 +292,17 @@ def _tile(call: Call) -> Value:
     for axis, (size, count) in enumerate(zip(call.builder.shape(value), counts, strict=True)):
         if count > 1 and size is None:
             raise ModelError(f"{call.node} repeats the samples of a batch: a model computes row by row")
-        if count > 1 and size == 1:
-            shape = (*call.builder.shape(value)[:axis], count, *call.builder.shape(value)[axis + 1 :])
-            value = call.builder.expanded(value, shape, call.node.outputs[0])
-        elif count > 1:
-            value = call.builder.gathered(value, axis, [*range(size or 0)] * count)
+        if count > 1:
+            value = _repeated(call, value, axis, count, axis)
     return value
+
+
+def _repeated(call: Call, value: Value, axis: int, count: int, place: int) -> Value:
+    """An axis several times, by a new axis at a place, which is the same everywhere: before it, or behind it."""
+    wide = call.builder.inserted(value, place)
+    shape = call.builder.shape(wide)
+    wide = call.builder.expanded(wide, (*shape[:place], count, *shape[place + 1 :]), f"{call.node.outputs[0]}:{axis}")
+    return call.builder.merged(wide, axis)
 
 
 def _resize(call: Call) -> Value:
@@ -322,13 +327,8 @@ def _resize(call: Call) -> Value:
         factor = wanted / size if sizes is not None else scale
         rule = call.text("nearest_mode", "round_prefer_floor") if call.opset >= 11 else "floor"
         places = [_nearest(k, size, wanted, factor, where, rule) for k in range(wanted)]
-        count = wanted // size
-        if places == [k // count for k in range(wanted)]:
-            name = f"{call.node.outputs[0]}:{axis}"
-            spread = builder.inserted(value, axis + 1)
-            each = builder.shape(spread)
-            spread = builder.expanded(spread, (*each[: axis + 1], count, *each[axis + 2 :]), name)
-            value = builder.merged(spread, axis)
+        if places == [k * size // wanted for k in range(wanted)] and wanted % size == 0:
+            value = _repeated(call, value, axis, wanted // size, axis + 1)
         else:
             value = builder.gathered(value, axis, places)
     return value
@@ -382,6 +382,9 @@ def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
     if single and not indices.ndim and (call.builder.time or call.builder.ours):
         return call.builder.at(value, axis, int(indices) % size)  # a gate: the weights of all stay together
     result = call.builder.gathered(value, axis, [int(one) % size for one in indices.ravel()])
+    if indices.ndim > 1:
+        shape = call.builder.shape(result)
+        return call.builder.reshaped(result, (*shape[:axis], *indices.shape, *shape[axis + 1 :]))
     return result if indices.ndim else call.builder.without(result, axis)
 
 

@@ -58,15 +58,16 @@ def _windows(call: Call, lengths: Sequence[int], sizes: Sequence[int], transpose
         if shape or (transposed and auto.startswith("SAME")):
             wanted = shape[axis - len(sizes)] if len(shape) >= len(sizes) else window.length * window.stride
             more = call.wholes("output_padding", (0,) * len(sizes))[axis]
-            around = max(window.stride * (window.length - 1) + more + window.reach - wanted, 0)
-            window = _around(window, around, "SAME_UPPER" if auto == "SAME_UPPER" else "SAME_LOWER")
+            around = window.stride * (window.length - 1) + more + window.reach - wanted
+            window = _around(window, around, "SAME_UPPER" if auto == "SAME_UPPER" or around < 0 else "SAME_LOWER")
         found.append(window)
     return found
 
 
 def _around(window: Window, around: int, auto: str) -> Window:
     """The window with so many places around its axis, of which the odd one is behind it, or before."""
-    half, more = around // 2, around - around // 2
+    half = max(around // 2, 0)  # below zero, there are places that no window reaches
+    more = around - half
     return (
         replace(window, before=half, after=more) if auto == "SAME_UPPER" else replace(window, before=more, after=half)
     )
@@ -78,11 +79,11 @@ class _Moving:
     def __init__(self, call: Call, x: Value, key: str) -> None:
         """Bring the axes of x, (N, channels, ...), under one index each."""
         builder = self.builder = call.builder
-        if len(x.axes) < 3 or x.axes[0] not in (SAMPLES, UNIT) or SAMPLES in x.axes[1:]:
+        if len(x.axes) < 3 or SAMPLES in x.axes[1:] or builder.unfolded(x) is not x:
             raise ModelError(f"{call.node} takes a tensor of the shape (samples, channels, ...)")
         self.key = f"{key}:{call.node.name or call.node.outputs[0]}"
         x = builder.held(x, "x")
-        for axis in range(1, len(x.axes)):
+        for axis in range(len(x.axes)):
             x = builder.whole(x, axis, f"{self.key}:in{axis}")
         (self.block,) = x.blocks.values()
         self.x = x
@@ -192,12 +193,7 @@ def convolution(transposed: bool) -> Callable[[Call], Value]:
         else:  # the channels of the weights are those of the input
             weights = weights.renamed(dict(zip(own_channel, channel, strict=True)))
         builder.trained |= W.undecided | x.undecided
-        indices = (
-            *moving.x.indices((0,) * len(moving.x.axes))[:1],
-            *group,
-            *own_filter,
-            *(i for at in own for i in at),
-        )
+        indices = (*moving.x.axes[0][0], *group, *own_filter, *(i for at in own for i in at))
         s = builder.step("s", indices, weights * moving.block, "sum", over, where=tuple(where))
         value = moving.given(s, ((*group, *own_filter),), axes, own)
         value = replace(
@@ -247,8 +243,7 @@ def pool(operator: str) -> Callable[[Call], Value]:
         axes, own = moving.places(places)
         where = tuple(_equation(*each, False) for each in zip(windows, moving.sources, own, taps, strict=True))
         over = (*(i for tap in taps for i in tap), *moving.sources)
-        first = moving.x.indices((0,) * len(moving.x.axes))[:1] if moving.x.axes[0] == SAMPLES else ()
-        indices = (*first, *moving.channel, *(i for at in own for i in at))
+        indices = (*moving.x.axes[0][0], *moving.channel, *(i for at in own for i in at))
         value: Expr = builder.step("s", indices, moving.block, operator, over, where=where)
         if operator == "sum":
             value = _mean(call, value, windows, places, own, taps, moving)
