@@ -21,13 +21,13 @@ from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir import SAMPLE, Element, Equation, Step
 from nncodegen.ir.program import renamed
 
-COUNTED: dict[str, Callable[..., Any]] = {
-    "Add": np.add, "And": np.logical_and, "Cast": np.asarray, "Equal": np.equal, "Greater": np.greater,
-    "GreaterOrEqual": np.greater_equal, "Identity": np.asarray, "Less": np.less, "LessOrEqual": np.less_equal,
-    "Mul": np.multiply, "Not": np.logical_not, "Or": np.logical_or, "Squeeze": np.asarray, "Sub": np.subtract,
-    "Unsqueeze": np.asarray,
+COUNTED: dict[str, tuple[Callable[..., Any], int]] = {
+    **dict.fromkeys(("Cast", "Identity", "Squeeze", "Unsqueeze"), (np.asarray, 1)),
+    "Add": (np.add, 2), "And": (np.logical_and, 2), "Equal": (np.equal, 2), "Greater": (np.greater, 2),
+    "GreaterOrEqual": (np.greater_equal, 2), "Less": (np.less, 2), "LessOrEqual": (np.less_equal, 2),
+    "Mul": (np.multiply, 2), "Not": (np.logical_not, 1), "Or": (np.logical_or, 2), "Sub": (np.subtract, 2),
 }  # fmt: skip
-"""What may be done with the numbers of rounds."""
+"""What may be done with the numbers of rounds: the function, and how many operands it has."""
 
 
 def scan(call: Call) -> list[Operand]:
@@ -115,18 +115,19 @@ def _goes_on(condition: Operand) -> bool:
 
 def counted(call: Call) -> Clock:
     """What a node computes of the numbers of rounds, and of other numbers."""
-    function = COUNTED.get(call.node.kind)
+    function, count = COUNTED.get(call.node.kind, (None, 0))
     operands = []
-    for given in call.inputs[: 1 if function is np.asarray else None]:
+    for given in call.inputs[:count]:
         if isinstance(given, Value) and given.is_number:
             given = np.array([float(block) for block in given.blocks.values()])
-        array = given.values if isinstance(given, Clock) else given.array if isinstance(given, Weights) else given
-        if not isinstance(array, np.ndarray) or (array.size != 1 and not isinstance(given, Clock)):
-            raise ModelError(f"{call.node} computes with the rounds of a Loop")
-        operands.append(array if isinstance(given, Clock) else array.ravel())
-    if function is None:
+        array = given.array if isinstance(given, Weights) else given
+        if isinstance(given, Clock):
+            operands.append(given.values)
+        elif isinstance(array, np.ndarray) and array.size == 1:
+            operands.append(array.ravel())
+    if function is None or len(operands) != count:
         raise ModelError(f"{call.node} computes with the rounds of a Loop")
-    return Clock(function(*operands))
+    return Clock(np.asarray(function(*operands)))
 
 
 class Rounds:
@@ -147,10 +148,12 @@ class Rounds:
 
     def at(self, value: Value, places: NDArray[Any]) -> Value:
         """What stands at a place of the first axis that each round chooses."""
-        if self._call.builder.axes.length(value.axes[0]) != self.count or not np.array_equal(
-            places, np.arange(self.count)
-        ):
-            value = self._call.builder.gathered(value, 0, [int(place) for place in places])
+        builder = self._call.builder
+        if not value.axes:
+            raise ModelError(f"{self._call.node} takes what belongs to each round out of a single number")
+        rounds = np.arange(self.count)
+        if builder.axes.length(value.axes[0]) != self.count or not np.array_equal(places, rounds):
+            value = builder.gathered(value, 0, [int(place) for place in places])
         return self.now(value)
 
     def run(self, body: Body, given: Sequence[Operand]) -> dict[str, Operand]:

@@ -277,7 +277,8 @@ def _as_input(call: Call, positions: Value, rows: int) -> Value:
         found = elements(formula)
         numbers = np.arange(min(rows, MOST_WHOLE), dtype=float)
         if len(found) == 1:
-            computed = interpret(formula, {found[0]: numbers}, exact=False)
+            with np.errstate(all="ignore"):
+                computed = interpret(formula, {found[0]: numbers}, exact=False)
         if len(found) != 1 or not np.array_equal(np.broadcast_to(computed, numbers.shape), numbers):
             raise ModelError(f"{call.node} takes positions that are computed; nncodegen knows those that are an input")
         blocks[place] = found[0]
@@ -347,7 +348,8 @@ def _scales(call: Call, rank: int) -> tuple[list[float] | None, list[int] | None
             return None, sizes
     elif call.given(at) or "scales" in call.attributes:
         found = call.as_real(at) if call.given(at) else Weights("scales", call.reals("scales"))
-        if isinstance(found, Weights) and found.array.shape == (len(axes),) and (found.array > 0).all():
+        fits = isinstance(found, Weights) and found.array.shape == (len(axes),)
+        if isinstance(found, Weights) and fits and ((found.array > 0) & np.isfinite(found.array)).all():
             scales = [1.0] * rank
             for axis, scale in zip(axes, found.array, strict=True):
                 scales[axis] = float(scale)

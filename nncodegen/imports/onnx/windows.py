@@ -167,8 +167,10 @@ def convolution(transposed: bool) -> Callable[[Call], Value]:
         moving = _Moving(call, x, "windows")
         if len(sizes) != len(moving.lengths) or builder.shape(moving.x)[1] != groups * inner:
             raise ModelError(f"{call.node} has weights of the shape {builder.shape(W)} for {builder.shape(x)}")
-        windows = _windows(call, moving.lengths, sizes, transposed)
         more = call.wholes("output_padding", (0,) * len(sizes)) if transposed else (0,) * len(sizes)
+        if len(more) != len(sizes) or not all(0 <= extra < 2**20 for extra in more):
+            raise ModelError(f"{call.node} has an output_padding that does not fit its input")
+        windows = _windows(call, moving.lengths, sizes, transposed)
         places = [_length_of(window, transposed, extra) for window, extra in zip(windows, more, strict=True)]
         _checked_places(call, places)
         (weights,) = W.blocks.values()
