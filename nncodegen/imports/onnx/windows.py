@@ -83,6 +83,7 @@ class _Moving:
             raise ModelError(f"{call.node} takes a tensor of the shape (samples, channels, ...)")
         self.key = f"{key}:{call.node.name or call.node.outputs[0]}"
         x = builder.held(x, "x")
+        self.before = x.axes
         for axis in range(len(x.axes)):
             x = builder.whole(x, axis, f"{self.key}:in{axis}")
         (self.block,) = x.blocks.values()
@@ -118,16 +119,22 @@ class _Moving:
         return axes, own
 
     def given(
-        self, element: Expr, channels: Segments, axes: Sequence[Segments], own: Sequence[tuple[str, ...]]
-    ) -> Value:
-        """What the windows give, (N, channels, ...), with its axes as other nodes see them."""
+        self, element: Expr, own: Sequence[tuple[str, ...]], axes: Sequence[Segments],
+        channels: Sequence[tuple[str, ...]] = (), of_channels: Sequence[Segments] = (),
+    ) -> Value:  # fmt: skip
+        """What the windows give, (N, channels, ...), with its axes as other nodes see them.
+
+        ``channels`` are the indices of its groups and of the filters of each, ``of_channels`` what these are for other
+        nodes; a pool has the channels that it reads.
+        """
+        inner = (self.x.axes[0][0], *(channels or [self.channel]), *own)
+        outer = (self.before[0], *(of_channels or [self.before[1]]), *axes)
         value = replace(
-            self.x, axes=(self.x.axes[0], channels, *((index,) for index in own)),
-            blocks={(0,) * len(self.x.axes): element}, summed=False,
-        )  # fmt: skip
-        for axis, segments in enumerate(axes):
-            value = self.builder.apart(value, axis + 2, segments)
-        return self.builder._checked(value)
+            self.x, axes=tuple((index,) for index in inner), blocks={(0,) * len(inner): element}, summed=False
+        )
+        for axis, segments in enumerate(outer):
+            value = self.builder.apart(value, axis, segments)
+        return self.builder._checked(self.builder.merged(value, 1) if channels else value)
 
 
 def _checked_places(call: Call, places: Sequence[int]) -> None:
@@ -135,21 +142,18 @@ def _checked_places(call: Call, places: Sequence[int]) -> None:
         raise ModelError(f"{call.node} gives a tensor of {' by '.join(map(str, places))} places")
 
 
-def _weights(call: Call, groups: int, of_groups: int) -> Value:
-    """The weights, with the groups as the first axis, which its axis ``of_groups`` is cut into."""
+def _weights(call: Call, groups: int) -> tuple[Value, tuple[Segments, ...]]:
+    """The weights, with one index along each axis, of which the first is that of the groups; and the axes before."""
     builder = call.builder
     W = call.value(1, as_parameter=True)
     shape = [size or 0 for size in builder.shape(W)]
-    if len(shape) < 3 or groups < 1 or shape[of_groups] % groups or SAMPLES in W.axes:
+    if len(shape) < 3 or groups < 1 or shape[0] % groups or SAMPLES in W.axes:
         raise ModelError(f"{call.node} has weights of the shape {tuple(shape)} for {groups} groups")
-    if groups > 1:
-        W = builder.reshaped(W, (*shape[:of_groups], groups, shape[of_groups] // groups, *shape[of_groups + 1 :]))
-        W = builder.transposed(W, (of_groups, *(k for k in range(len(W.axes)) if k != of_groups)))
-    else:
-        W = builder.inserted(W, 0)
+    W = builder.reshaped(W, (groups, shape[0] // groups, *shape[1:])) if groups > 1 else builder.inserted(W, 0)
+    before = W.axes
     for axis in range(len(W.axes)):
         W = builder.whole(W, axis, f"weights:{call.node.name or call.node.outputs[0]}:{axis}")
-    return builder.held(W, "w")
+    return builder.held(W, "w"), before
 
 
 def convolution(transposed: bool) -> Callable[[Call], Value]:
@@ -161,7 +165,7 @@ def convolution(transposed: bool) -> Callable[[Call], Value]:
 
     def operator(call: Call) -> Value:
         builder, x, groups = call.builder, call.value(0), call.whole("group", 1)
-        W = _weights(call, groups, 0)
+        W, before = _weights(call, groups)
         first, second, *sizes = (size or 0 for size in builder.shape(W)[1:])
         inner = first if transposed else second
         moving = _Moving(call, x, "windows")
@@ -197,7 +201,7 @@ def convolution(transposed: bool) -> Callable[[Call], Value]:
         builder.trained |= W.undecided | x.undecided
         indices = (*moving.x.axes[0][0], *group, *own_filter, *(i for at in own for i in at))
         s = builder.step("s", indices, weights * moving.block, "sum", over, where=tuple(where))
-        value = moving.given(s, ((*group, *own_filter),), axes, own)
+        value = moving.given(s, own, axes, [group, own_filter], [before[0], before[2 if transposed else 1]])
         value = replace(
             value, trained=value.trained or W.trained or bool(W.undecided | x.undecided), undecided=frozenset()
         )
@@ -249,7 +253,7 @@ def pool(operator: str) -> Callable[[Call], Value]:
         value: Expr = builder.step("s", indices, moving.block, operator, over, where=where)
         if operator == "sum":
             value = _mean(call, value, windows, places, own, taps, moving)
-        return moving.given(value, moving.x.axes[1], axes, own)
+        return moving.given(value, own, axes)
 
     return pooled
 
