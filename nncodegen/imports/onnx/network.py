@@ -97,7 +97,7 @@ def translated(
 
 
 def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
-    """The file with the values of some inputs. Raises ModelError for others, and for shapes that do not fit."""
+    """Return the file with the values of some inputs. Raises ModelError for others, and for shapes that do not fit."""
     inputs = {one.name: one for one in file.inputs}
     found = dict(file.constants)
     for name, value in given.items():
@@ -230,7 +230,7 @@ def _traced(
 
 
 def _results(call: Call) -> Sequence[Operand]:
-    """What a node gives. Raises ModelError, which names the node."""
+    """Compute what a node gives. Raises ModelError, which names the node."""
     node = call.node
     try:
         counts = any(isinstance(one, Clock) for one in call.inputs) and node.kind not in ("Gather", "Loop")

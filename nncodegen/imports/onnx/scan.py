@@ -31,7 +31,7 @@ COUNTED: dict[str, tuple[Callable[..., Any], int]] = {
 
 
 def scan(call: Call) -> list[Operand]:
-    """The final states, and the outputs of all steps."""
+    """Return the final states, and the outputs of all steps."""
     body, count = call.node.body, call.whole("num_scan_inputs", 0)
     states = len(call.inputs) - count
     if body is None or count < 1 or states < 0 or len(body.inputs) != len(call.inputs) or len(body.outputs) < states:
@@ -50,7 +50,7 @@ def scan(call: Call) -> list[Operand]:
 
 
 def loop(call: Call) -> list[Operand]:
-    """Loop with a fixed number of rounds: the final states, and the outputs of all rounds.
+    """Return the final states of a Loop with a fixed number of rounds, and the outputs of all rounds.
 
     States that are whole numbers count the rounds; those that the body hands on as they are stay what they are.
     """
@@ -101,20 +101,20 @@ def _of(time: Rounds, known: dict[str, Operand], body: Body, k: int) -> Value:
 
 
 def _holds(call: Call, condition: Operand) -> bool:
-    """Whether a condition is known to hold."""
+    """Return whether a condition is known to hold."""
     if isinstance(condition, Value):
         return condition.is_number and all(bool(block != 0) for block in condition.blocks.values())
     return isinstance(condition, np.ndarray) and bool(condition.all())
 
 
 def _goes_on(condition: Operand) -> bool:
-    """Whether the condition after each round but the last is known to hold."""
+    """Return whether the condition after each round but the last is known to hold."""
     values = condition.values[:-1] if isinstance(condition, Clock) else condition
     return isinstance(values, np.ndarray) and bool(values.all())
 
 
 def counted(call: Call) -> Clock:
-    """What a node computes of the numbers of rounds, and of other numbers."""
+    """Compute what a node makes of the numbers of rounds, and of other numbers."""
     function, count = COUNTED.get(call.node.kind, (None, 0))
     operands = []
     for given in call.inputs[:count]:
@@ -141,13 +141,13 @@ class Rounds:
             self.whole = axes.segments(f"{key}:steps together", count)
 
     def now(self, value: Value) -> Value:
-        """What stands at this time along the first axis, which is then only in what the blocks read."""
+        """Return what stands at this time along the first axis, which is then only in what the blocks read."""
         builder = self._call.builder
         held = builder.together(builder.held(value, "x"), 0, self.whole)
         return builder.without(replace(held, axes=(UNIT, *held.axes[1:])), 0)
 
     def at(self, value: Value, places: NDArray[Any]) -> Value:
-        """What stands at a place of the first axis that each round chooses."""
+        """Return what stands at a place of the first axis that each round chooses."""
         builder = self._call.builder
         if not value.axes:
             raise ModelError(f"{self._call.node} takes what belongs to each round out of a single number")
@@ -174,20 +174,20 @@ class Rounds:
         return known
 
     def result(self, found: Operand, name: str) -> Value:
-        """What the body gives. Raises ModelError for what it does not compute."""
+        """Return what the body gives. Raises ModelError for what it does not compute."""
         if isinstance(found, Value):
             return found
         raise ModelError(f"{self._call.node} gives {name!r}, which its body does not compute")
 
     def all(self, value: Value) -> Value:
-        """The values of all times, along a first axis."""
+        """Return the values of all times, along a first axis."""
         blocks = {(0, *position): block for position, block in value.blocks.items()}
         whole = replace(value, axes=(self.whole, *value.axes), blocks=blocks)
         return self._call.builder.apart(whole, 0, self._segments)
 
 
 def _backwards(call: Call, inputs: int, outputs: int) -> bool:
-    """Whether time runs backwards. Raises ModelError for other axes than the first, and for both ways at once."""
+    """Return whether time runs backwards. Raises ModelError for axes but the first, and both ways at once."""
     axes = {*call.wholes("scan_input_axes", ()), *call.wholes("scan_output_axes", ())} - {0}
     ways = {
         *call.wholes("scan_input_directions", (0,) * inputs), *call.wholes("scan_output_directions", (0,) * outputs)
@@ -214,7 +214,7 @@ class _States:
         self.before = [self._before(*one) for one in zip(self._starts, self._names, strict=True)]
 
     def _before(self, start: Value, names: dict[tuple[int, ...], str]) -> Value:
-        """A state as the time before has left it, or as it begins."""
+        """Return a state as the time before has left it, or as it begins."""
         if not self._time:  # a single step
             return start
         blocks = {p: Element(name, self._indices(start, p)) for p, name in names.items()}
@@ -226,7 +226,7 @@ class _States:
         return (SAMPLE, *self._time, *(index for index in value.indices(position) if index != SAMPLE))
 
     def defined(self, results: Sequence[Value]) -> list[Value]:
-        """The final states, after the steps that define those of all times."""
+        """Return the final states, after the steps that define those of all times."""
         return [self._final(*one) for one in zip(self._starts, results, self._names, strict=True)]
 
     def _final(self, start: Value, result: Value, names: dict[tuple[int, ...], str]) -> Value:
@@ -251,7 +251,7 @@ class _States:
         return replace(result, blocks=blocks)
 
     def _recurrence(self, state: Element, start: Value, position: tuple[int, ...], name: str) -> list[Step]:
-        """The steps that read a state of the time before, with what it begins with."""
+        """Return the steps that read a state of the time before, with what it begins with."""
         builder, begun = self._call.builder, start.blocks[position]
         operator = "after" if self._backwards else "before"
         if begun.is_zero:

@@ -59,7 +59,7 @@ def _constant_of_shape(call: Call) -> Operand:
 
 
 def _expand(call: Call) -> Operand:
-    """A tensor broadcast to a shape; a single number as one of that shape."""
+    """Broadcast a tensor to a shape."""
     sizes, number = call.integers(1, "a shape"), call.as_real(0)
     value = number if isinstance(number, Value) else call.builder.constant(number)
     if value.is_number:
@@ -235,7 +235,7 @@ def _gather(call: Call) -> Operand:
 
 
 def _rows(call: Call, positions: Value) -> Value:
-    """Rows of a matrix by their numbers, which are an input: h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
+    """Take rows of a matrix by their numbers, which are an input: h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
     builder, table = call.builder, call.value(0, as_parameter=True)
     axis = call.axis(call.whole("axis", 0), len(table.axes))
     if any(segments == SAMPLES for segments in table.axes):
@@ -264,7 +264,7 @@ def _rows(call: Call, positions: Value) -> Value:
 
 
 def _as_input(call: Call, positions: Value, rows: int) -> Value:
-    """Positions as the input that they are for all rows, also where others are counted from the end."""
+    """Return positions as the input that they are for all rows, also where others are counted from the end."""
     builder = call.builder
     if builder.is_input(positions):
         return positions
@@ -286,7 +286,7 @@ def _as_input(call: Call, positions: Value, rows: int) -> Value:
 
 
 def _tile(call: Call) -> Value:
-    """An axis several times, one after the other."""
+    """Repeat axes, each time as a whole."""
     value, counts = call.value(0, as_parameter=True), call.integers(1, "repeats")
     if len(counts) != len(value.axes) or any(not 0 < count <= MOST_WHOLE for count in counts):
         raise ModelError(f"{call.node} repeats {len(value.axes)} axes {tuple(counts)} times")
@@ -299,7 +299,7 @@ def _tile(call: Call) -> Value:
 
 
 def _repeated(call: Call, value: Value, axis: int, count: int, place: int) -> Value:
-    """An axis several times, by a new axis at a place, which is the same everywhere: before it, or behind it."""
+    """Repeat an axis, by a new one before or behind it along which all is the same."""
     wide = call.builder.inserted(value, place)
     shape = call.builder.shape(wide)
     wide = call.builder.expanded(wide, (*shape[:place], count, *shape[place + 1 :]), f"{call.node.outputs[0]}:{axis}")
@@ -307,7 +307,7 @@ def _repeated(call: Call, value: Value, axis: int, count: int, place: int) -> Va
 
 
 def _resize(call: Call) -> Value:
-    """Each value several times, or those that are nearest to places between them."""
+    """Repeat each value, or take those that are nearest to places between them."""
     builder, value = call.builder, call.value(0)
     mode, where = call.text("mode", "nearest"), call.text("coordinate_transformation_mode", "half_pixel")
     if call.node.operator == "Upsample" or call.opset < 11:
@@ -336,7 +336,7 @@ def _resize(call: Call) -> Value:
 
 
 def _scales(call: Call, rank: int) -> tuple[list[float] | None, list[int] | None]:
-    """The factors of all axes, or their sizes."""
+    """Return the factors of all axes, or their sizes. Raises ModelError."""
     at = 1 if call.node.operator == "Upsample" or call.opset < 11 else 2
     axes = [call.axis(axis, rank) for axis in call.wholes("axes", tuple(range(rank)))]
     if at == 2 and call.given(3):
@@ -358,7 +358,7 @@ def _scales(call: Call, rank: int) -> tuple[list[float] | None, list[int] | None
 
 
 def _nearest(k: int, size: int, wanted: int, scale: float, where: str, rule: str) -> int:
-    """The place from which place k of a resized axis is taken, as ONNX defines it."""
+    """Return the place from which place k of a resized axis is taken, as ONNX defines it."""
     at = {
         "asymmetric": k / scale,
         "half_pixel": (k + 0.5) / scale - 0.5,
@@ -391,7 +391,7 @@ def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
 
 
 def _reverse_sequence(call: Call) -> Value:
-    """An axis backwards, for sequences that are all as long as it."""
+    """Turn an axis around, for sequences that are all as long as it. Raises ModelError."""
     value, lengths = call.value(0), call.value(1)
     axis, size = call.axis(call.whole("time_axis", 0), len(value.axes)), 0
     size = call.builder.shape(value)[axis] or 0

@@ -31,12 +31,12 @@ class Window:
 
     @property
     def reach(self) -> int:
-        """The places from the first to the last of a window."""
+        """Return the number of places from the first to the last of a window."""
         return self.dilation * (self.size - 1) + 1
 
 
 def _windows(call: Call, lengths: Sequence[int], sizes: Sequence[int], transposed: bool = False) -> list[Window]:
-    """The windows along all axes. Raises ModelError for attributes that do not fit."""
+    """Return the windows along all axes. Raises ModelError for attributes that do not fit."""
     ones = (1,) * len(sizes)
     strides, dilations = call.wholes("strides", ones), call.wholes("dilations", ones)
     pads, auto = call.wholes("pads", (0,) * (2 * len(sizes))), call.text("auto_pad", "NOTSET")
@@ -65,7 +65,7 @@ def _windows(call: Call, lengths: Sequence[int], sizes: Sequence[int], transpose
 
 
 def _around(window: Window, around: int, auto: str) -> Window:
-    """The window with so many places around its axis, of which the odd one is behind it, or before."""
+    """Return the window with this number of places around its axis; an odd one is behind it, or before."""
     half = max(around // 2, 0)  # below zero, there are places that no window reaches
     more = around - half
     return (
@@ -93,7 +93,7 @@ class _Moving:
         self.sources = [self._index(segments, f"in{axis}") for axis, segments in enumerate(x.axes[2:])]
 
     def _index(self, segments: Segments, name: str) -> str:
-        """The index of an axis; one of size 1, which nothing else has, where there is none."""
+        """Return the index of an axis; one of size 1, which nothing else has, where there is none."""
         return segments[0][0] if segments != UNIT else self._single(name)
 
     def _single(self, name: str) -> str:
@@ -102,7 +102,7 @@ class _Moving:
         return key
 
     def index(self, name: str, size: int) -> tuple[str, ...]:
-        """A new index, or none of the size 1."""
+        """Make a new index; none of the size 1."""
         if size == 1:
             return ()
         key = f"{self.key}:{name}"
@@ -110,7 +110,7 @@ class _Moving:
         return (key,)
 
     def places(self, sizes: Sequence[int]) -> tuple[list[Segments], list[tuple[str, ...]]]:
-        """The axes of what is given, as other nodes see them, and the index of each within the steps here."""
+        """Return the axes of what is given, as other nodes see them, and the index of each within the steps here."""
         axes = [self.builder.axes.segments(f"{self.key}:out{axis}", size) for axis, size in enumerate(sizes)]
         own = [
             segments[0] if len(segments) == 1 and len(segments[0]) < 2 else self.index(f"out{axis} together", size)
@@ -122,7 +122,7 @@ class _Moving:
         self, element: Expr, own: Sequence[tuple[str, ...]], axes: Sequence[Segments],
         channels: Sequence[tuple[str, ...]] = (), of_channels: Sequence[Segments] = (),
     ) -> Value:  # fmt: skip
-        """What the windows give, (N, channels, ...), with its axes as other nodes see them.
+        """Return what the windows give, (N, channels, ...), with its axes as other nodes see them.
 
         ``channels`` are the indices of its groups and of the filters of each, ``of_channels`` what these are for other
         nodes; a pool has the channels that it reads.
@@ -143,7 +143,7 @@ def _checked_places(call: Call, places: Sequence[int]) -> None:
 
 
 def _weights(call: Call, groups: int) -> tuple[Value, tuple[Segments, ...]]:
-    """The weights, with one index along each axis, of which the first is that of the groups; and the axes before."""
+    """Return the weights with one index along each axis, the first that of the groups; and their axes before."""
     builder = call.builder
     W = call.value(1, as_parameter=True)
     shape = [size or 0 for size in builder.shape(W)]
@@ -157,7 +157,7 @@ def _weights(call: Call, groups: int) -> tuple[Value, tuple[Segments, ...]]:
 
 
 def convolution(transposed: bool) -> Callable[[Call], Value]:
-    """Conv, or ConvTranspose: its weights are (filters, channels of a group, ...), or the first two in the other order.
+    """Return the operator Conv, or ConvTranspose. Weights are (filters, channels of a group, ...), or the first two in the other order.
 
     h[n, f, p] = sum(c, t, s) W[f, c, t] x[n, c, s] where s = stride*p + dilation*t - before; transposed, with p and s
     in each other's place.
@@ -214,7 +214,7 @@ def convolution(transposed: bool) -> Callable[[Call], Value]:
 
 
 def _length_of(window: Window, transposed: bool, extra: int, ceil: bool = False) -> int:
-    """The number of places that windows give along an axis."""
+    """Return the number of places that windows give along an axis."""
     if transposed:
         return window.stride * (window.length - 1) + extra + window.reach - window.before - window.after
     room = window.length + window.before + window.after - window.reach
@@ -226,14 +226,14 @@ def _length_of(window: Window, transposed: bool, extra: int, ceil: bool = False)
 
 
 def _equation(window: Window, source: str, place: Sequence[str], tap: Sequence[str], transposed: bool) -> Equation:
-    """The source of each place and tap; transposed, the place of each source and tap."""
+    """Equate the source of each place and tap; transposed, the place of each source and tap."""
     (left,), right = (place, [source]) if transposed else ([source], place)
     terms = (*((index, window.stride) for index in right), *((index, window.dilation) for index in tap))
     return Equation(left, terms, -window.before)
 
 
 def pool(operator: str) -> Callable[[Call], Value]:
-    """MaxPool ("max") or AveragePool ("sum")."""
+    """Return the operator MaxPool ("max") or AveragePool ("sum")."""
 
     def pooled(call: Call) -> Value:
         if len(call.node.outputs) > 1 and call.node.outputs[1]:
@@ -262,7 +262,7 @@ def _mean(
     call: Call, total: Expr, windows: Sequence[Window], places: Sequence[int], own: Sequence[tuple[str, ...]],
     taps: Sequence[tuple[str, ...]], moving: _Moving,
 ) -> Expr:  # fmt: skip
-    """The total of each window divided by the number of its values, with its padding or without."""
+    """Return the total of each window divided by the number of its values, with its padding or without."""
     for axis, (window, count) in enumerate(zip(windows, places, strict=True)):
         end = (count - 1) * window.stride + window.reach - window.before
         padded = bool(call.whole("count_include_pad", 0))
@@ -281,7 +281,7 @@ def _mean(
 
 
 def pad(call: Call) -> Value:
-    """Constants around the axes of a tensor, which are zeros by default."""
+    """Put constants around the axes of a tensor, by default zeros."""
     builder, value = call.builder, call.value(0)
     if call.text("mode", "constant") != "constant":
         raise ModelError(f"{call.node} pads by {call.text('mode', '')!r}; nncodegen knows 'constant'")
