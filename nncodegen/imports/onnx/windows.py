@@ -157,8 +157,9 @@ def _weights(call: Call, groups: int) -> tuple[Value, tuple[Segments, ...]]:
 
 
 def convolution(transposed: bool) -> Callable[[Call], Value]:
-    """Return the operator Conv, or ConvTranspose. Weights are (filters, channels of a group, ...), or the first two in the other order.
+    """Return the operator Conv, or ConvTranspose.
 
+    Weights are (filters, channels of a group, ...), or the first two in the other order.
     h[n, f, p] = sum(c, t, s) W[f, c, t] x[n, c, s] where s = stride*p + dilation*t - before; transposed, with p and s
     in each other's place.
     """
