@@ -62,7 +62,7 @@ def assembled(
 
 
 def _with_own_outputs(found: Assembly) -> Assembly:
-    """The same, where an output that is an input, as after a Flatten alone, is defined by a step."""
+    """Define outputs that are inputs, as after a Flatten alone, by steps of their own."""
     given = {element.tensor for element in found.inputs}
     taken = given | {element.tensor for step in found.steps for element in (step.target, *step.operands)}
     steps, outputs = list(found.steps), []

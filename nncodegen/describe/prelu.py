@@ -32,6 +32,6 @@ class PReLU(Standard):
         return call.output(leaky_relu(call.x, alpha))
 
     def of_slopes(self, call: Call) -> tuple[str, ...]:
-        """The indices of the slopes."""
+        """Return the indices of the slopes."""
         shared = () if self.shared_axes in (None, (), []) else axes_of(call, self.shared_axes)
         return tuple(index for index in call.x.indices[1:] if index not in shared)

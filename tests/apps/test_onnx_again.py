@@ -133,3 +133,18 @@ def test_again(name, precision):
     assert of_second.keys() == of_first.keys()
     for parameter, gradient in of_first.items():
         assert of_second[parameter] == pytest.approx(gradient, rel=tolerance, abs=10 * tolerance), parameter
+
+
+def test_compiled_again(quick_compiler):
+    """The module of such a network predicts what the first one does, and trains to the same loss."""
+    layers = [nn.Embedding(5, 3), nn.Conv1D(4, 2, padding="same", activation="relu"), nn.LSTM(3), D(2, "softmax")]
+    first = nn.Sequential(layers, 6, "categorical_crossentropy", name="first")
+    module = nn.build(first)
+    start = module.initial_parameters()
+    again = nn.build(nn.from_onnx(loaded(exported(first, "float32", start.astype("float32"))), name="again"))
+    X, Y = RNG.integers(5, size=(9, 6)), RNG.integers(2, size=9)
+    own = again.initial_parameters()
+    assert again.predict(own, X) == pytest.approx(module.predict(start, X), rel=1e-5)
+    options = {"optimizer": "adam", "learning_rate": 0.01, "epochs": 20}
+    losses = again.train(X, Y, **options).history, module.train(X, Y, parameters=start, **options).history
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

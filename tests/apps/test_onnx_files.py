@@ -48,7 +48,8 @@ def test_sound():
 
 NUMBERS = (-(2**63), -(2**31), -1, 0, 1, 7, 2**31, 2**62)
 OPERATORS = ("Exp", "Log", "Div", "Concat", "Gather", "Squeeze", "Split", "Where", "MatMul", "Gemm", "Reshape",
-             "PRelu", "BatchNormalization", "Max", "Sum", "Shape", "Constant", "LogSoftmax", "Conv")  # fmt: skip
+             "PRelu", "BatchNormalization", "Max", "Sum", "Shape", "Constant", "LogSoftmax", "Conv", "Det", "Einsum",
+             "Expand", "Loop", "MaxPool", "Pad", "Resize", "Scan", "Tile")  # fmt: skip
 
 
 def mutated_bytes(rng, data):
@@ -78,7 +79,8 @@ def mutated_graph(rng, proto):
         elif kind == 1:
             node.input.insert(0, str(rng.choice(names)))
         elif kind == 2:
-            node.attribute.append(helper.make_attribute(str(rng.choice(["axis", "axes", "perm", "alpha", "keepdims"])),
+            node.attribute.append(helper.make_attribute(str(rng.choice(["axis", "axes", "perm", "alpha", "keepdims",
+                                                                        "pads", "kernel_shape"])),
                                                         [int(rng.choice(NUMBERS))] if rng.integers(2)
                                                         else int(rng.choice(NUMBERS))))  # fmt: skip
         elif kind == 3:
@@ -123,9 +125,11 @@ def test_mutations(count):
 
 def test_unknown_operators():
     """A graph with operators that are not known is refused with all of them, of the nodes that its outputs need."""
-    proto = model([("Conv", "x W", "c", {}), ("LpPool", "c", "l", {}), ("ml/TreeEnsembleRegressor", "l", "t", {}),
-                   ("Relu", "t", "y", {}), ("Einsum", "x", "z", {"equation": "ij->ji"})], W)  # fmt: skip
-    with pytest.raises(ModelError, match=r"not know: Conv, LpPool, ai\.onnx\.ml\.TreeEnsembleRegressor; it knows"):
+    proto = model([("DeformConv", "x W", "c", {}), ("LpPool", "c", "l", {}), ("ml/TreeEnsembleRegressor", "l", "t", {}),
+                   ("Relu", "t", "y", {}), ("Det", "x", "z", {})], W)  # fmt: skip
+    with pytest.raises(
+        ModelError, match=r"not know: DeformConv, LpPool, ai\.onnx\.ml\.TreeEnsembleRegressor; it knows"
+    ):
         nn.from_onnx(proto)
 
 

@@ -107,7 +107,7 @@ def begun(model: PlainModel, tables: dict[str, Any], parameters: str, *headers: 
 
 
 def parameters_of(model: PlainModel, tables: dict[str, Any]) -> str:
-    """The parameters in the calls of a test: a table of its own, that of the model, or NULL where there are none."""
+    """Return the parameters in the calls of a test: a table of the test or the model, or NULL."""
     if not model.program.parameters:
         return "NULL"
     return "parameters" if "parameters" in tables else f"{model.name}_parameters"

@@ -61,7 +61,7 @@ def activation(expression: Expr, layered: bool, precision: str) -> tuple[str, El
 
 
 def slope_of(expression: Expr, precision: str) -> tuple[Element, Element] | None:
-    """The argument and the slope of a PReLU, x where it is positive and else a slope times x; None for others."""
+    """Return the argument and the slope of a PReLU: x where it is positive, else a slope times x. None for others."""
     found = elements(expression)
     for slope, z in (found, found[::-1]) if len(found) == 2 else ():
         if set(slope.indices) <= set(z.indices) and expression == leaky_relu(z, slope):

@@ -163,7 +163,7 @@ class Steps:
         return Value(self.graph, name, (*element.indices[:axis], *own, *element.indices[axis + 1 :]))
 
     def _of_numbers(self, step: Step, table: Element, numbers: Element) -> Value:
-        """Rows of a matrix by their numbers."""
+        """Take rows of a matrix by their numbers."""
         E, x, axis = self._tensor(table), self._tensor(numbers), table.indices.index(step.over[0])
         at = self.graph.node("Cast", [x.name], to=TensorProto.INT64)
         name = self.graph.node("Gather", [E.name, at], axis=axis)

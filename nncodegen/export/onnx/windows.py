@@ -82,7 +82,7 @@ def places_of(step: Step, program: Program) -> NDArray[np.int64] | None:
 
 
 def rows_of(step: Step) -> tuple[Element, Element] | None:
-    """The matrix whose rows a step takes, and their numbers, as an Embedding does; else None."""
+    """Return the matrix whose rows a step takes, and their numbers, as an Embedding does; else None."""
     if step.operator != "sum" or len(step.where) != 1 or not isinstance(step.expression, Element):
         return None
     (equation,), table = step.where, step.expression

@@ -372,7 +372,7 @@ class Builder(Broadcasting):
 
 
 def _logarithm(formula: Expr) -> Expr | None:
-    """The logarithm of what is an exponential or a sigmoid; None for anything else."""
+    """Return the logarithm of an exponential or a sigmoid; None for anything else."""
     if isinstance(formula, sympy.exp):
         return formula.args[0]
     return -softplus(-formula.args[0]) if isinstance(formula, sigmoid) else None

@@ -23,8 +23,16 @@ SAMPLES_SIZE = -(2**40)
 MOST_WHOLE = 2**16
 """The most whole numbers that a node gives, as a shape or as positions."""
 
-Operand = Value | Weights | NDArray[Any] | None
-"""A tensor, numbers of the file, whole numbers such as those of a shape, or nothing."""
+
+@dataclass(frozen=True)
+class Clock:
+    """What a Loop counts with, or asks of that: one number, or truth, for each of its rounds."""
+
+    values: NDArray[Any]
+
+
+Operand = Value | Weights | NDArray[Any] | Clock | None
+"""A tensor, numbers of the file, whole numbers such as those of a shape, what a Loop counts with, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,8 @@ class Call:
     def first(self) -> Value | Weights | NDArray[Any]:
         """The first operand."""
         found = self.inputs[0] if self.inputs else None
+        if isinstance(found, Clock):
+            raise ModelError(f"{self.node} computes with the rounds of a Loop")
         if found is None:
             raise ModelError(f"{self.node} lacks its first operand")
         return found
@@ -128,6 +138,8 @@ class Call:
         found = self.inputs[k] if k < len(self.inputs) else None
         if found is None:
             raise ModelError(f"{self.node} lacks its operand number {k + 1}")
+        if isinstance(found, Clock):
+            raise ModelError(f"{self.node} computes with the rounds of a Loop")
         if isinstance(found, Value) and found.rounded:
             raise ModelError(f"{self.node} computes with real numbers that were rounded: nncodegen does not round")
         if not isinstance(found, np.ndarray):

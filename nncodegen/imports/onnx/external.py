@@ -55,7 +55,7 @@ class Beside:
         return content
 
     def _path(self, location: str, role: str) -> Path:
-        """The path of a file in the folder. Raises ModelError for one that leaves it, also by a link."""
+        """Return the path of a file in the folder. Raises ModelError for one that leaves it, also by a link."""
         posix, windows = PurePosixPath(location), PureWindowsPath(location)
         outside = windows.drive or windows.root or ".." in posix.parts or ".." in windows.parts or "\\" in location
         if not posix.parts or outside or not location.isprintable():
@@ -74,7 +74,7 @@ class Beside:
 
 
 def _whole(value: str | None, key: str, role: str) -> int | None:
-    """A number of bytes, which a file gives as a text."""
+    """Read a number of bytes, which a file gives as a text. Raises ModelError."""
     if value is None:
         return None
     if not (value.isascii() and value.isdecimal() and len(value) < 19):
@@ -83,7 +83,7 @@ def _whole(value: str | None, key: str, role: str) -> int | None:
 
 
 def _opened(path: Path, role: str) -> Any:
-    """A regular file, open for reading."""
+    """Open a regular file. Raises ModelError for anything else."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
                          | getattr(os, "O_NONBLOCK", 0))  # fmt: skip

@@ -40,7 +40,7 @@ Size = int | str | None
 
 @dataclass(frozen=True)
 class Body:
-    """The graph of one step of a Scan: its nodes in their order, its constants, and the names of its ends."""
+    """The graph of one step of a Scan or Loop: its nodes in their order, its constants, and the names of its ends."""
 
     nodes: tuple[Node, ...]
     constants: Mapping[str, NDArray[Any]]
@@ -63,7 +63,7 @@ class Node:
 
     @property
     def body(self) -> Body | None:
-        """The graph within the node, of a Scan."""
+        """The graph within the node, of a Scan or Loop."""
         found = self.attributes.get("body")
         return found if isinstance(found, Body) else None
 
@@ -143,7 +143,7 @@ def _check_size(graph: Any) -> None:
 
 
 def _constants(graph: Any, beside: Beside) -> dict[str, NDArray[Any]]:
-    """The initializers of a graph by name."""
+    """Return the initializers of a graph by name."""
     constants: dict[str, NDArray[Any]] = {}
     for tensor in graph.initializer:
         name = _name(tensor.name, "an initializer")
@@ -154,7 +154,7 @@ def _constants(graph: Any, beside: Beside) -> dict[str, NDArray[Any]]:
 
 
 def _body(graph: Any, role: str, beside: Beside) -> Body:
-    """The body of a Scan."""
+    """Read the body of a Scan or Loop."""
     _check_size(graph)
     constants = _constants(graph, beside)
     nodes = tuple(_node(node, beside) for node in graph.node)
@@ -173,7 +173,7 @@ def _body(graph: Any, role: str, beside: Beside) -> Body:
 
 
 def _producers(nodes: Iterable[Node], known: Container[str]) -> dict[str, Node]:
-    """The node that gives each name, where others are known. Raises ModelError for a name that has two meanings."""
+    """Return the node that gives each name, where others are known. Raises ModelError for one with two meanings."""
     producers: dict[str, Node] = {}
     for node in nodes:
         for name in filter(None, node.outputs):
@@ -188,7 +188,7 @@ def _producers(nodes: Iterable[Node], known: Container[str]) -> dict[str, Node]:
 
 
 def _sorted(nodes: Iterable[Node], producers: Mapping[str, Node]) -> tuple[Node, ...]:
-    """The nodes, each after those that it reads, else in their order. Raises ModelError for a circle of nodes."""
+    """Sort the nodes, each after those that it reads, else in their order. Raises ModelError for a circle of nodes."""
     order: dict[int, Node] = {}
     entered: set[int] = set()
     for first in nodes:
@@ -208,7 +208,7 @@ def _sorted(nodes: Iterable[Node], producers: Mapping[str, Node]) -> tuple[Node,
 
 
 def _parsed(source: Any) -> tuple[Any, Beside]:
-    """The source as an onnx.ModelProto, and the files beside it."""
+    """Return the source as an onnx.ModelProto, and the files beside it."""
     import onnx  # noqa: PLC0415 (an extra)
     from google.protobuf.message import DecodeError  # noqa: PLC0415
 

@@ -78,7 +78,7 @@ def finished(
 
 
 def _repeats(step: Step) -> bool:
-    """Whether the target of a step has an index that nothing in it has: all its values along it are equal."""
+    """Return whether the target of a step has an index that nothing in it has, along which all values are equal."""
     return not set(step.target.indices) <= {index for element in step.operands for index in element.indices}
 
 

@@ -19,11 +19,12 @@ from nncodegen.describe.losses import LossFunction
 from nncodegen.errors import ModelError, ProgramError
 from nncodegen.imports.onnx.axes import Plan, RefinedError
 from nncodegen.imports.onnx.builder import Builder
-from nncodegen.imports.onnx.call import MOST_WHOLE, Call, Operand
+from nncodegen.imports.onnx.call import MOST_WHOLE, Call, Clock, Operand
 from nncodegen.imports.onnx.classical import CLASSICAL
 from nncodegen.imports.onnx.file import FLOATS, SHORT, Declared, File, Node, read
 from nncodegen.imports.onnx.finish import Finished, finished
 from nncodegen.imports.onnx.operators import OPERATORS
+from nncodegen.imports.onnx.scan import counted
 from nncodegen.imports.onnx.shapes import as_operand
 from nncodegen.imports.onnx.values import Shape, Value
 from nncodegen.ir import Step, verify
@@ -96,7 +97,7 @@ def translated(
 
 
 def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
-    """The file with the values of some inputs. Raises ModelError for others, and for shapes that do not fit."""
+    """Return the file with the values of some inputs. Raises ModelError for others, and for shapes that do not fit."""
     inputs = {one.name: one for one in file.inputs}
     found = dict(file.constants)
     for name, value in given.items():
@@ -231,10 +232,11 @@ def _traced(
 
 
 def _results(call: Call) -> Sequence[Operand]:
-    """What a node gives. Raises ModelError, which names the node."""
+    """Compute what a node gives. Raises ModelError, which names the node."""
     node = call.node
     try:
-        given = KNOWN[node.kind](call)
+        counts = any(isinstance(one, Clock) for one in call.inputs) and node.kind not in ("Gather", "Loop")
+        given = counted(call) if counts else KNOWN[node.kind](call)
     except ModelError as error:
         told = str(error) if str(error).startswith("the node ") else f"{node}: {error}"
         raise ModelError(told) from error

@@ -31,7 +31,7 @@ from nncodegen.imports.onnx.axes import UNIT
 from nncodegen.imports.onnx.call import SAMPLES_SIZE, Call
 from nncodegen.imports.onnx.file import FLOATS, SHORT, type_of
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
-from nncodegen.imports.onnx.scan import scan
+from nncodegen.imports.onnx.scan import loop, scan
 from nncodegen.imports.onnx.shapes import SHAPES
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.imports.onnx.windows import WINDOWS
@@ -123,7 +123,7 @@ def _add(call: Call) -> Value:
 
 
 def _div(call: Call) -> Value:
-    """A quotient; that of values and their sum is a softmax, as of the classes in a file of scikit-learn."""
+    """Divide; the quotient of values and their sum is a softmax, as of the classes in a file of scikit-learn."""
     p, q = call.value(0), call.value(1)
     if p.whole and q.whole:
         raise ModelError(f"{call.node} divides whole numbers, which would be rounded: nncodegen does not round")
@@ -215,7 +215,7 @@ def _gemm(call: Call) -> Value:
 
 
 def _einsum(call: Call) -> Value:
-    """A sum of products, as its equation says. An ellipsis, or a letter twice in a term, is refused."""
+    """Sum products, as the equation says. An ellipsis, or a letter twice in a term, is refused."""
     equation = call.text("equation", "").replace(" ", "")
     left, arrow, result = equation.partition("->")
     terms = left.split(",")
@@ -230,7 +230,7 @@ def _einsum(call: Call) -> Value:
 
 
 def _global_pool(operator: str) -> Function:
-    """One value of each channel of (N, channels, ...)."""
+    """Return the operator that makes one value of each channel of (N, channels, ...)."""
 
     def pooled(call: Call) -> Value:
         value = call.value(0)
@@ -380,6 +380,7 @@ OPERATORS: dict[str, Function] = {
     "GlobalAveragePool": _global_pool("sum"),
     "GlobalMaxPool": _global_pool("max"),
     **{kind: recurrent(kind) for kind in GATES},
+    "Loop": loop,
     "Scan": scan,
 }
 """Every operator of ai.onnx that is read."""

@@ -1,59 +1,193 @@
-"""The operator Scan, as steps that recur: see ``ir.recurrence``.
+"""The operators Scan and Loop, as steps that recur: see ``ir.recurrence``.
 
-Its body is read once, for all times: what it reads and gives has the index of time, but no axis for it.
+The body is read once, for all times: what it reads and gives has the index of time, but no axis for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nncodegen.errors import ModelError
-from nncodegen.imports.onnx.axes import UNIT, Segments
-from nncodegen.imports.onnx.call import Call, Operand
+from nncodegen.imports.onnx.axes import UNIT
+from nncodegen.imports.onnx.call import MOST_WHOLE, Call, Clock, Operand
+from nncodegen.imports.onnx.file import Body
 from nncodegen.imports.onnx.shapes import as_operand
-from nncodegen.imports.onnx.values import Value
+from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir import SAMPLE, Element, Equation, Step
 from nncodegen.ir.program import renamed
 
+COUNTED: dict[str, tuple[Callable[..., Any], int]] = {
+    **dict.fromkeys(("Cast", "Identity", "Squeeze", "Unsqueeze"), (np.asarray, 1)),
+    "Add": (np.add, 2), "And": (np.logical_and, 2), "Equal": (np.equal, 2), "Greater": (np.greater, 2),
+    "GreaterOrEqual": (np.greater_equal, 2), "Less": (np.less, 2), "LessOrEqual": (np.less_equal, 2),
+    "Mul": (np.multiply, 2), "Not": (np.logical_not, 1), "Or": (np.logical_or, 2), "Sub": (np.subtract, 2),
+}  # fmt: skip
+"""What may be done with the numbers of rounds: the function, and how many operands it has."""
 
-def scan(call: Call) -> list[Value]:
-    """The final states, and the outputs of all steps."""
-    builder, body = call.builder, call.node.body
-    count = call.whole("num_scan_inputs", 0)
-    states, given = len(call.inputs) - count, range(len(call.inputs) - count, len(call.inputs))
+
+def scan(call: Call) -> list[Operand]:
+    """Return the final states, and the outputs of all steps."""
+    body, count = call.node.body, call.whole("num_scan_inputs", 0)
+    states = len(call.inputs) - count
     if body is None or count < 1 or states < 0 or len(body.inputs) != len(call.inputs) or len(body.outputs) < states:
         raise ModelError(f"{call.node} has a body that does not fit its inputs and outputs")
     backwards = _backwards(call, count, len(body.outputs) - states)
-    read = [call.value(k) for k in given]
-    lengths = {builder.axes.length(value.axes[0]) if value.axes else None for value in read}
+    read = [call.value(k) for k in range(states, len(call.inputs))]
+    lengths = {call.builder.axes.length(value.axes[0]) if value.axes else None for value in read}
     if len(lengths) > 1 or None in lengths:
         raise ModelError(f"{call.node} runs over axes of different lengths, or over the samples of a batch")
-    steps, T = lengths.pop() or 1, call.node.name or call.node.outputs[0]
-    segments = builder.axes.segments(f"{T}:steps", steps)
-    whole = segments
-    if segments != UNIT and (len(segments) > 1 or len(segments[0]) > 1):  # what other nodes cut it into
-        whole = builder.axes.segments(f"{T}:steps together", steps)
-    now = [builder.without(_at_once(builder.together(builder.held(one, "x"), 0, whole)), 0) for one in read]
-    recurring = _States(call, states, whole, steps, backwards)
-    known: dict[str, Operand] = dict(call.scope)
-    known |= {name: as_operand(name, array) for name, array in body.constants.items()}
-    known |= dict(zip(body.inputs, [*recurring.before, *now], strict=True))
-    builder.time = whole[0][0] if whole != UNIT else None
-    try:
-        call.evaluate(body.nodes, body.outputs, known)
-        results = [_result(call, name, known[name]) for name in body.outputs]
-        results = [builder.held(value, "y") for value in results]
-    finally:
-        builder.time = None
+    time = Rounds(call, lengths.pop() or 1)
+    recurring = _States(call, [call.value(k) for k in range(states)], time, backwards)
+    known = time.run(body, [*recurring.before, *map(time.now, read)])
+    results = [time.result(known[name], name) for name in body.outputs]
     ends = recurring.defined(results[:states])
-    outputs = [_with_axis(value, whole) for value in results[states:]]
-    return [*ends, *(builder.apart(value, 0, segments) for value in outputs)]
+    return [*ends, *map(time.all, results[states:])]
+
+
+def loop(call: Call) -> list[Operand]:
+    """Return the final states of a Loop with a fixed number of rounds, and the outputs of all rounds.
+
+    States that are whole numbers count the rounds; those that the body hands on as they are stay what they are.
+    """
+    body, trips = call.node.body, call.inputs[0] if call.inputs else None
+    count = len(call.inputs) - 2
+    if body is None or count < 0 or len(body.inputs) != count + 2 or len(body.outputs) < count + 1:
+        raise ModelError(f"{call.node} has a body that does not fit its inputs and outputs")
+    if not isinstance(trips, np.ndarray) or trips.size != 1 or not 0 < int(trips.item()) <= MOST_WHOLE:
+        raise ModelError(
+            f"{call.node} has a number of rounds that is not in the file, none, or more than {MOST_WHOLE:,}"
+        )
+    if call.given(1) and not _holds(call, call.inputs[1]):
+        raise ModelError(f"{call.node} may have no round at all, which nncodegen does not know")
+    rounds = int(trips.item())
+    time = Rounds(call, rounds)
+    moving: list[int] = []
+    carried: list[Operand] = []
+    for k, given in enumerate(call.inputs[2:]):
+        stays = body.outputs[k + 1] == body.inputs[k + 2]
+        if isinstance(given, np.ndarray) and given.size == 1 and not stays:
+            given = Clock(int(given.item()) + np.arange(rounds))
+        elif not stays:
+            moving.append(k)
+        carried.append(given)
+    recurring = _States(call, [call.value(k + 2) for k in moving], time, False)
+    for k, value in zip(moving, recurring.before, strict=True):
+        carried[k] = value
+    known = time.run(body, [Clock(np.arange(rounds)), Clock(np.ones(rounds, bool)), *carried])
+    if not _goes_on(known[body.outputs[0]]):
+        raise ModelError(f"{call.node} may end before its last round, which nncodegen does not know")
+    ends = dict(zip(moving, recurring.defined([_of(time, known, body, k) for k in moving]), strict=True))
+    finals: list[Operand] = []
+    for k, given in enumerate(carried):
+        result = known[body.outputs[k + 1]]
+        if isinstance(given, Clock):
+            if not isinstance(result, Clock) or not np.array_equal(result.values, given.values + 1):
+                raise ModelError(f"{call.node} has a whole number among its states that does not count its rounds")
+            finals.append(np.array(int(result.values[-1]), dtype=np.int64))
+        else:
+            finals.append(ends.get(k, given))
+    outputs = [time.all(time.result(known[name], name)) for name in body.outputs[count + 1 :]]
+    return [*finals, *outputs]
+
+
+def _of(time: Rounds, known: dict[str, Operand], body: Body, k: int) -> Value:
+    name = body.outputs[k + 1]
+    return time.result(known[name], name)
+
+
+def _holds(call: Call, condition: Operand) -> bool:
+    """Return whether a condition is known to hold."""
+    if isinstance(condition, Value):
+        return condition.is_number and all(bool(block != 0) for block in condition.blocks.values())
+    return isinstance(condition, np.ndarray) and bool(condition.all())
+
+
+def _goes_on(condition: Operand) -> bool:
+    """Return whether the condition after each round but the last is known to hold."""
+    values = condition.values[:-1] if isinstance(condition, Clock) else condition
+    return isinstance(values, np.ndarray) and bool(values.all())
+
+
+def counted(call: Call) -> Clock:
+    """Compute what a node makes of the numbers of rounds, and of other numbers."""
+    function, count = COUNTED.get(call.node.kind, (None, 0))
+    operands = []
+    for given in call.inputs[:count]:
+        if isinstance(given, Value) and given.is_number:
+            given = np.array([float(block) for block in given.blocks.values()])
+        array = given.array if isinstance(given, Weights) else given
+        if isinstance(given, Clock):
+            operands.append(given.values)
+        elif isinstance(array, np.ndarray) and array.size == 1:
+            operands.append(array.ravel())
+    if function is None or len(operands) != count:
+        raise ModelError(f"{call.node} computes with the rounds of a Loop")
+    return Clock(np.asarray(function(*operands)))
+
+
+class Rounds:
+    """The time of a Scan or Loop: its index, while its body is read, and its segments as other nodes see them."""
+
+    def __init__(self, call: Call, count: int) -> None:
+        self._call, self.count = call, count
+        key, axes = call.node.name or call.node.outputs[0], call.builder.axes
+        self._segments = self.whole = axes.segments(f"{key}:steps", count)
+        if self.whole != UNIT and (len(self.whole) > 1 or len(self.whole[0]) > 1):  # what other nodes cut it into
+            self.whole = axes.segments(f"{key}:steps together", count)
+
+    def now(self, value: Value) -> Value:
+        """Return what stands at this time along the first axis, which is then only in what the blocks read."""
+        builder = self._call.builder
+        held = builder.together(builder.held(value, "x"), 0, self.whole)
+        return builder.without(replace(held, axes=(UNIT, *held.axes[1:])), 0)
+
+    def at(self, value: Value, places: NDArray[Any]) -> Value:
+        """Return what stands at a place of the first axis that each round chooses."""
+        builder = self._call.builder
+        if not value.axes:
+            raise ModelError(f"{self._call.node} takes what belongs to each round out of a single number")
+        rounds = np.arange(self.count)
+        if builder.axes.length(value.axes[0]) != self.count or not np.array_equal(places, rounds):
+            value = builder.gathered(value, 0, [int(place) for place in places])
+        return self.now(value)
+
+    def run(self, body: Body, given: Sequence[Operand]) -> dict[str, Operand]:
+        """Read the body; all that is known in it then, by name."""
+        builder = self._call.builder
+        known: dict[str, Operand] = dict(self._call.scope)
+        known |= {name: as_operand(name, array) for name, array in body.constants.items()}
+        known |= dict(zip(body.inputs, given, strict=True))
+        builder.time, builder.rounds = (self.whole[0][0] if self.whole != UNIT else None), self
+        try:
+            self._call.evaluate(body.nodes, body.outputs, known)
+            for name in body.outputs:
+                found = known.get(name)
+                if isinstance(found, Value):
+                    known[name] = builder.held(found, "y")
+        finally:
+            builder.time, builder.rounds = None, None
+        return known
+
+    def result(self, found: Operand, name: str) -> Value:
+        """Return what the body gives. Raises ModelError for what it does not compute."""
+        if isinstance(found, Value):
+            return found
+        raise ModelError(f"{self._call.node} gives {name!r}, which its body does not compute")
+
+    def all(self, value: Value) -> Value:
+        """Return the values of all times, along a first axis."""
+        blocks = {(0, *position): block for position, block in value.blocks.items()}
+        whole = replace(value, axes=(self.whole, *value.axes), blocks=blocks)
+        return self._call.builder.apart(whole, 0, self._segments)
 
 
 def _backwards(call: Call, inputs: int, outputs: int) -> bool:
-    """Whether time runs backwards. Raises ModelError for other axes than the first, and for both ways at once."""
+    """Return whether time runs backwards. Raises ModelError for axes but the first, and both ways at once."""
     axes = {*call.wholes("scan_input_axes", ()), *call.wholes("scan_output_axes", ())} - {0}
     ways = {
         *call.wholes("scan_input_directions", (0,) * inputs), *call.wholes("scan_output_directions", (0,) * outputs)
@@ -63,22 +197,6 @@ def _backwards(call: Call, inputs: int, outputs: int) -> bool:
     return ways == {1}
 
 
-def _result(call: Call, name: str, found: Operand) -> Value:
-    if isinstance(found, Value):
-        return found
-    raise ModelError(f"{call.node} gives {name!r}, which its body does not compute")
-
-
-def _at_once(value: Value) -> Value:
-    """The same without an axis for time: the index of time is only in what its blocks read."""
-    return replace(value, axes=(UNIT, *value.axes[1:]))
-
-
-def _with_axis(value: Value, whole: Segments) -> Value:
-    """The same with an axis for time, the first."""
-    return replace(value, axes=(whole, *value.axes), blocks={(0, *p): block for p, block in value.blocks.items()})
-
-
 class _States:
     """The states of a Scan: what the time before has left of them, and what this time makes of them.
 
@@ -86,17 +204,17 @@ class _States:
     its steps are put in then, before those of the body.
     """
 
-    def __init__(self, call: Call, count: int, whole: Segments, steps: int, backwards: bool) -> None:
-        self._call, self._time, self._backwards = call, whole[0], backwards
-        self._first, self._last = (steps - 1, 0) if backwards else (0, steps - 1)
+    def __init__(self, call: Call, starts: Sequence[Value], time: Rounds, backwards: bool) -> None:
+        self._call, self._time, self._backwards = call, time.whole[0], backwards
+        self._first, self._last = (time.count - 1, 0) if backwards else (0, time.count - 1)
         builder = call.builder
-        self._starts = [builder.held(call.value(k), "start") for k in range(count)]
+        self._starts = [builder.held(start, "start") for start in starts]
         self._names = [{position: builder.fresh("before") for position in start.blocks} for start in self._starts]
         self._place = len(builder.steps)
         self.before = [self._before(*one) for one in zip(self._starts, self._names, strict=True)]
 
     def _before(self, start: Value, names: dict[tuple[int, ...], str]) -> Value:
-        """A state as the time before has left it, or as it begins."""
+        """Return a state as the time before has left it, or as it begins."""
         if not self._time:  # a single step
             return start
         blocks = {p: Element(name, self._indices(start, p)) for p, name in names.items()}
@@ -108,7 +226,7 @@ class _States:
         return (SAMPLE, *self._time, *(index for index in value.indices(position) if index != SAMPLE))
 
     def defined(self, results: Sequence[Value]) -> list[Value]:
-        """The final states, after the steps that define those of all times."""
+        """Return the final states, after the steps that define those of all times."""
         return [self._final(*one) for one in zip(self._starts, results, self._names, strict=True)]
 
     def _final(self, start: Value, result: Value, names: dict[tuple[int, ...], str]) -> Value:
@@ -133,7 +251,7 @@ class _States:
         return replace(result, blocks=blocks)
 
     def _recurrence(self, state: Element, start: Value, position: tuple[int, ...], name: str) -> list[Step]:
-        """The steps that read a state of the time before, with what it begins with."""
+        """Return the steps that read a state of the time before, with what it begins with."""
         builder, begun = self._call.builder, start.blocks[position]
         operator = "after" if self._backwards else "before"
         if begun.is_zero:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT
-from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Call, Operand
+from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Call, Clock, Operand
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir import Equation, elements
 from nncodegen.ir.evaluate import interpret
@@ -59,7 +59,7 @@ def _constant_of_shape(call: Call) -> Operand:
 
 
 def _expand(call: Call) -> Operand:
-    """A tensor broadcast to a shape; a single number as one of that shape."""
+    """Broadcast a tensor to a shape."""
     sizes, number = call.integers(1, "a shape"), call.as_real(0)
     value = number if isinstance(number, Value) else call.builder.constant(number)
     if value.is_number:
@@ -74,13 +74,13 @@ def _expand(call: Call) -> Operand:
 
 def _filled(call: Call, number: Any, sizes: Sequence[int]) -> Operand:
     """A tensor of one number; whole ones are as shapes are."""
-    if SAMPLES_SIZE not in sizes or isinstance(number, np.integer):
+    if SAMPLES_SIZE not in sizes:
         if any(not 0 < size <= MOST_WHOLE for size in sizes) or math.prod(sizes) > MOST_WHOLE:
             raise ModelError(f"{call.node} makes a tensor of the shape {tuple(sizes)}")
         return as_operand(call.node.outputs[0], np.full(sizes, number))
-    return call.builder.filled(
-        call.node.outputs[0], float(number), tuple(None if n == SAMPLES_SIZE else n for n in sizes)
-    )
+    shape = tuple(None if n == SAMPLES_SIZE else n for n in sizes)
+    value = call.builder.filled(call.node.outputs[0], float(number), shape)
+    return replace(value, whole=isinstance(number, np.integer))
 
 
 def _shape(call: Call) -> NDArray[Any]:
@@ -222,15 +222,20 @@ def _gather(call: Call) -> Operand:
     indices = call.inputs[1] if call.given(1) else None
     if isinstance(indices, Value):
         return _rows(call, indices)
-    if not isinstance(indices, np.ndarray) or indices.ndim > 1:
-        raise ModelError(f"{call.node} takes positions that are real numbers, or a matrix of them")
+    if isinstance(indices, Clock):
+        if call.axis(call.whole("axis", 0), 9):
+            raise ModelError(f"{call.node} takes the rounds of a Loop along another axis than the first")
+        found: Value = call.builder.rounds.at(call.value(0), indices.values)
+        return found
+    if not isinstance(indices, np.ndarray):
+        raise ModelError(f"{call.node} takes positions that are real numbers")
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: np.take(array, indices, axis=call.whole("axis", 0)))
     return _taken(call, call.value(0, as_parameter=True), call.whole("axis", 0), indices)
 
 
 def _rows(call: Call, positions: Value) -> Value:
-    """Rows of a matrix by their numbers, which are an input: h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
+    """Take rows of a matrix by their numbers, which are an input: h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
     builder, table = call.builder, call.value(0, as_parameter=True)
     axis = call.axis(call.whole("axis", 0), len(table.axes))
     if any(segments == SAMPLES for segments in table.axes):
@@ -259,7 +264,7 @@ def _rows(call: Call, positions: Value) -> Value:
 
 
 def _as_input(call: Call, positions: Value, rows: int) -> Value:
-    """Positions as the input that they are for all rows, also where others are counted from the end."""
+    """Return positions as the input that they are for all rows, also where others are counted from the end."""
     builder = call.builder
     if builder.is_input(positions):
         return positions
@@ -272,7 +277,8 @@ def _as_input(call: Call, positions: Value, rows: int) -> Value:
         found = elements(formula)
         numbers = np.arange(min(rows, MOST_WHOLE), dtype=float)
         if len(found) == 1:
-            computed = interpret(formula, {found[0]: numbers}, exact=False)
+            with np.errstate(all="ignore"):
+                computed = interpret(formula, {found[0]: numbers}, exact=False)
         if len(found) != 1 or not np.array_equal(np.broadcast_to(computed, numbers.shape), numbers):
             raise ModelError(f"{call.node} takes positions that are computed; nncodegen knows those that are an input")
         blocks[place] = found[0]
@@ -280,23 +286,28 @@ def _as_input(call: Call, positions: Value, rows: int) -> Value:
 
 
 def _tile(call: Call) -> Value:
-    """An axis several times, one after the other."""
+    """Repeat axes, each time as a whole."""
     value, counts = call.value(0, as_parameter=True), call.integers(1, "repeats")
     if len(counts) != len(value.axes) or any(not 0 < count <= MOST_WHOLE for count in counts):
         raise ModelError(f"{call.node} repeats {len(value.axes)} axes {tuple(counts)} times")
     for axis, (size, count) in enumerate(zip(call.builder.shape(value), counts, strict=True)):
         if count > 1 and size is None:
             raise ModelError(f"{call.node} repeats the samples of a batch: a model computes row by row")
-        if count > 1 and size == 1:
-            shape = (*call.builder.shape(value)[:axis], count, *call.builder.shape(value)[axis + 1 :])
-            value = call.builder.expanded(value, shape, call.node.outputs[0])
-        elif count > 1:
-            value = call.builder.gathered(value, axis, [*range(size or 0)] * count)
+        if count > 1:
+            value = _repeated(call, value, axis, count, axis)
     return value
 
 
+def _repeated(call: Call, value: Value, axis: int, count: int, place: int) -> Value:
+    """Repeat an axis, by a new one before or behind it along which all is the same."""
+    wide = call.builder.inserted(value, place)
+    shape = call.builder.shape(wide)
+    wide = call.builder.expanded(wide, (*shape[:place], count, *shape[place + 1 :]), f"{call.node.outputs[0]}:{axis}")
+    return call.builder.merged(wide, axis)
+
+
 def _resize(call: Call) -> Value:
-    """Each value several times, or those that are nearest to places between them."""
+    """Repeat each value, or take those that are nearest to places between them."""
     builder, value = call.builder, call.value(0)
     mode, where = call.text("mode", "nearest"), call.text("coordinate_transformation_mode", "half_pixel")
     if call.node.operator == "Upsample" or call.opset < 11:
@@ -317,20 +328,15 @@ def _resize(call: Call) -> Value:
         factor = wanted / size if sizes is not None else scale
         rule = call.text("nearest_mode", "round_prefer_floor") if call.opset >= 11 else "floor"
         places = [_nearest(k, size, wanted, factor, where, rule) for k in range(wanted)]
-        count = wanted // size
-        if places == [k // count for k in range(wanted)]:
-            name = f"{call.node.outputs[0]}:{axis}"
-            spread = builder.inserted(value, axis + 1)
-            each = builder.shape(spread)
-            spread = builder.expanded(spread, (*each[: axis + 1], count, *each[axis + 2 :]), name)
-            value = builder.merged(spread, axis)
+        if places == [k * size // wanted for k in range(wanted)] and wanted % size == 0:
+            value = _repeated(call, value, axis, wanted // size, axis + 1)
         else:
             value = builder.gathered(value, axis, places)
     return value
 
 
 def _scales(call: Call, rank: int) -> tuple[list[float] | None, list[int] | None]:
-    """The factors of all axes, or their sizes."""
+    """Return the factors of all axes, or their sizes. Raises ModelError."""
     at = 1 if call.node.operator == "Upsample" or call.opset < 11 else 2
     axes = [call.axis(axis, rank) for axis in call.wholes("axes", tuple(range(rank)))]
     if at == 2 and call.given(3):
@@ -342,7 +348,8 @@ def _scales(call: Call, rank: int) -> tuple[list[float] | None, list[int] | None
             return None, sizes
     elif call.given(at) or "scales" in call.attributes:
         found = call.as_real(at) if call.given(at) else Weights("scales", call.reals("scales"))
-        if isinstance(found, Weights) and found.array.shape == (len(axes),) and (found.array > 0).all():
+        fits = isinstance(found, Weights) and found.array.shape == (len(axes),)
+        if isinstance(found, Weights) and fits and ((found.array > 0) & np.isfinite(found.array)).all():
             scales = [1.0] * rank
             for axis, scale in zip(axes, found.array, strict=True):
                 scales[axis] = float(scale)
@@ -351,7 +358,7 @@ def _scales(call: Call, rank: int) -> tuple[list[float] | None, list[int] | None
 
 
 def _nearest(k: int, size: int, wanted: int, scale: float, where: str, rule: str) -> int:
-    """The place from which place k of a resized axis is taken, as ONNX defines it."""
+    """Return the place from which place k of a resized axis is taken, as ONNX defines it."""
     at = {
         "asymmetric": k / scale,
         "half_pixel": (k + 0.5) / scale - 0.5,
@@ -377,7 +384,20 @@ def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
     if single and not indices.ndim and (call.builder.time or call.builder.ours):
         return call.builder.at(value, axis, int(indices) % size)  # a gate: the weights of all stay together
     result = call.builder.gathered(value, axis, [int(one) % size for one in indices.ravel()])
+    if indices.ndim > 1:
+        shape = call.builder.shape(result)
+        return call.builder.reshaped(result, (*shape[:axis], *indices.shape, *shape[axis + 1 :]))
     return result if indices.ndim else call.builder.without(result, axis)
+
+
+def _reverse_sequence(call: Call) -> Value:
+    """Turn an axis around, for sequences that are all as long as it. Raises ModelError."""
+    value, lengths = call.value(0), call.value(1)
+    axis, size = call.axis(call.whole("time_axis", 0), len(value.axes)), 0
+    size = call.builder.shape(value)[axis] or 0
+    if any(block != size for block in lengths.blocks.values()):
+        raise ModelError(f"{call.node} has lengths of its sequences, which nncodegen does not know")
+    return call.builder.gathered(value, axis, range(size)[::-1])
 
 
 def _split(call: Call) -> list[Value]:
@@ -415,6 +435,7 @@ SHAPES: dict[str, Callable[[Call], Any]] = {
     "Identity": _identity,
     "Reshape": _reshape,
     "Resize": _resize,
+    "ReverseSequence": _reverse_sequence,
     "Shape": _shape,
     "Slice": _slice,
     "Split": _split,

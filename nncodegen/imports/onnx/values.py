@@ -105,6 +105,8 @@ class Steps:
         """Parameters that prepare the inputs, before anything that is trained."""
         self.time: str | None = None
         """The index of time while the body of a Scan is read: tensors there have no axis for it."""
+        self.rounds: Any = None
+        """The rounds of a Scan or Loop, while its body is read."""
         self._values: dict[str, Value] = {}
         self._taken: set[str] = set()
         self._copies: dict[tuple[str, str], Element] = {}

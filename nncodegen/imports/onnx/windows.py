@@ -31,12 +31,12 @@ class Window:
 
     @property
     def reach(self) -> int:
-        """The places from the first to the last of a window."""
+        """Return the number of places from the first to the last of a window."""
         return self.dilation * (self.size - 1) + 1
 
 
 def _windows(call: Call, lengths: Sequence[int], sizes: Sequence[int], transposed: bool = False) -> list[Window]:
-    """The windows along all axes. Raises ModelError for attributes that do not fit."""
+    """Return the windows along all axes. Raises ModelError for attributes that do not fit."""
     ones = (1,) * len(sizes)
     strides, dilations = call.wholes("strides", ones), call.wholes("dilations", ones)
     pads, auto = call.wholes("pads", (0,) * (2 * len(sizes))), call.text("auto_pad", "NOTSET")
@@ -58,15 +58,16 @@ def _windows(call: Call, lengths: Sequence[int], sizes: Sequence[int], transpose
         if shape or (transposed and auto.startswith("SAME")):
             wanted = shape[axis - len(sizes)] if len(shape) >= len(sizes) else window.length * window.stride
             more = call.wholes("output_padding", (0,) * len(sizes))[axis]
-            around = max(window.stride * (window.length - 1) + more + window.reach - wanted, 0)
-            window = _around(window, around, "SAME_UPPER" if auto == "SAME_UPPER" else "SAME_LOWER")
+            around = window.stride * (window.length - 1) + more + window.reach - wanted
+            window = _around(window, around, "SAME_UPPER" if auto == "SAME_UPPER" or around < 0 else "SAME_LOWER")
         found.append(window)
     return found
 
 
 def _around(window: Window, around: int, auto: str) -> Window:
-    """The window with so many places around its axis, of which the odd one is behind it, or before."""
-    half, more = around // 2, around - around // 2
+    """Return the window with this number of places around its axis; an odd one is behind it, or before."""
+    half = max(around // 2, 0)  # below zero, there are places that no window reaches
+    more = around - half
     return (
         replace(window, before=half, after=more) if auto == "SAME_UPPER" else replace(window, before=more, after=half)
     )
@@ -78,11 +79,12 @@ class _Moving:
     def __init__(self, call: Call, x: Value, key: str) -> None:
         """Bring the axes of x, (N, channels, ...), under one index each."""
         builder = self.builder = call.builder
-        if len(x.axes) < 3 or x.axes[0] not in (SAMPLES, UNIT) or SAMPLES in x.axes[1:]:
+        if len(x.axes) < 3 or SAMPLES in x.axes[1:] or builder.unfolded(x) is not x:
             raise ModelError(f"{call.node} takes a tensor of the shape (samples, channels, ...)")
         self.key = f"{key}:{call.node.name or call.node.outputs[0]}"
         x = builder.held(x, "x")
-        for axis in range(1, len(x.axes)):
+        self.before = x.axes
+        for axis in range(len(x.axes)):
             x = builder.whole(x, axis, f"{self.key}:in{axis}")
         (self.block,) = x.blocks.values()
         self.x = x
@@ -91,7 +93,7 @@ class _Moving:
         self.sources = [self._index(segments, f"in{axis}") for axis, segments in enumerate(x.axes[2:])]
 
     def _index(self, segments: Segments, name: str) -> str:
-        """The index of an axis; one of size 1, which nothing else has, where there is none."""
+        """Return the index of an axis; one of size 1, which nothing else has, where there is none."""
         return segments[0][0] if segments != UNIT else self._single(name)
 
     def _single(self, name: str) -> str:
@@ -100,7 +102,7 @@ class _Moving:
         return key
 
     def index(self, name: str, size: int) -> tuple[str, ...]:
-        """A new index, or none of the size 1."""
+        """Make a new index; none of the size 1."""
         if size == 1:
             return ()
         key = f"{self.key}:{name}"
@@ -108,7 +110,7 @@ class _Moving:
         return (key,)
 
     def places(self, sizes: Sequence[int]) -> tuple[list[Segments], list[tuple[str, ...]]]:
-        """The axes of what is given, as other nodes see them, and the index of each within the steps here."""
+        """Return the axes of what is given, as other nodes see them, and the index of each within the steps here."""
         axes = [self.builder.axes.segments(f"{self.key}:out{axis}", size) for axis, size in enumerate(sizes)]
         own = [
             segments[0] if len(segments) == 1 and len(segments[0]) < 2 else self.index(f"out{axis} together", size)
@@ -117,16 +119,22 @@ class _Moving:
         return axes, own
 
     def given(
-        self, element: Expr, channels: Segments, axes: Sequence[Segments], own: Sequence[tuple[str, ...]]
-    ) -> Value:
-        """What the windows give, (N, channels, ...), with its axes as other nodes see them."""
+        self, element: Expr, own: Sequence[tuple[str, ...]], axes: Sequence[Segments],
+        channels: Sequence[tuple[str, ...]] = (), of_channels: Sequence[Segments] = (),
+    ) -> Value:  # fmt: skip
+        """Return what the windows give, (N, channels, ...), with its axes as other nodes see them.
+
+        ``channels`` are the indices of its groups and of the filters of each, ``of_channels`` what these are for other
+        nodes; a pool has the channels that it reads.
+        """
+        inner = (self.x.axes[0][0], *(channels or [self.channel]), *own)
+        outer = (self.before[0], *(of_channels or [self.before[1]]), *axes)
         value = replace(
-            self.x, axes=(self.x.axes[0], channels, *((index,) for index in own)),
-            blocks={(0,) * len(self.x.axes): element}, summed=False,
-        )  # fmt: skip
-        for axis, segments in enumerate(axes):
-            value = self.builder.apart(value, axis + 2, segments)
-        return self.builder._checked(value)
+            self.x, axes=tuple((index,) for index in inner), blocks={(0,) * len(inner): element}, summed=False
+        )
+        for axis, segments in enumerate(outer):
+            value = self.builder.apart(value, axis, segments)
+        return self.builder._checked(self.builder.merged(value, 1) if channels else value)
 
 
 def _checked_places(call: Call, places: Sequence[int]) -> None:
@@ -134,40 +142,40 @@ def _checked_places(call: Call, places: Sequence[int]) -> None:
         raise ModelError(f"{call.node} gives a tensor of {' by '.join(map(str, places))} places")
 
 
-def _weights(call: Call, groups: int, of_groups: int) -> Value:
-    """The weights, with the groups as the first axis, which its axis ``of_groups`` is cut into."""
+def _weights(call: Call, groups: int) -> tuple[Value, tuple[Segments, ...]]:
+    """Return the weights with one index along each axis, the first that of the groups; and their axes before."""
     builder = call.builder
     W = call.value(1, as_parameter=True)
     shape = [size or 0 for size in builder.shape(W)]
-    if len(shape) < 3 or groups < 1 or shape[of_groups] % groups or SAMPLES in W.axes:
+    if len(shape) < 3 or groups < 1 or shape[0] % groups or SAMPLES in W.axes:
         raise ModelError(f"{call.node} has weights of the shape {tuple(shape)} for {groups} groups")
-    if groups > 1:
-        W = builder.reshaped(W, (*shape[:of_groups], groups, shape[of_groups] // groups, *shape[of_groups + 1 :]))
-        W = builder.transposed(W, (of_groups, *(k for k in range(len(W.axes)) if k != of_groups)))
-    else:
-        W = builder.inserted(W, 0)
+    W = builder.reshaped(W, (groups, shape[0] // groups, *shape[1:])) if groups > 1 else builder.inserted(W, 0)
+    before = W.axes
     for axis in range(len(W.axes)):
         W = builder.whole(W, axis, f"weights:{call.node.name or call.node.outputs[0]}:{axis}")
-    return builder.held(W, "w")
+    return builder.held(W, "w"), before
 
 
 def convolution(transposed: bool) -> Callable[[Call], Value]:
-    """Conv, or ConvTranspose: its weights are (filters, channels of a group, ...), or the first two in the other order.
+    """Return the operator Conv, or ConvTranspose.
 
+    Weights are (filters, channels of a group, ...), or the first two in the other order.
     h[n, f, p] = sum(c, t, s) W[f, c, t] x[n, c, s] where s = stride*p + dilation*t - before; transposed, with p and s
     in each other's place.
     """
 
     def operator(call: Call) -> Value:
         builder, x, groups = call.builder, call.value(0), call.whole("group", 1)
-        W = _weights(call, groups, 0)
+        W, before = _weights(call, groups)
         first, second, *sizes = (size or 0 for size in builder.shape(W)[1:])
         inner = first if transposed else second
         moving = _Moving(call, x, "windows")
         if len(sizes) != len(moving.lengths) or builder.shape(moving.x)[1] != groups * inner:
             raise ModelError(f"{call.node} has weights of the shape {builder.shape(W)} for {builder.shape(x)}")
-        windows = _windows(call, moving.lengths, sizes, transposed)
         more = call.wholes("output_padding", (0,) * len(sizes)) if transposed else (0,) * len(sizes)
+        if len(more) != len(sizes) or not all(0 <= extra < 2**20 for extra in more):
+            raise ModelError(f"{call.node} has an output_padding that does not fit its input")
+        windows = _windows(call, moving.lengths, sizes, transposed)
         places = [_length_of(window, transposed, extra) for window, extra in zip(windows, more, strict=True)]
         _checked_places(call, places)
         (weights,) = W.blocks.values()
@@ -192,14 +200,9 @@ def convolution(transposed: bool) -> Callable[[Call], Value]:
         else:  # the channels of the weights are those of the input
             weights = weights.renamed(dict(zip(own_channel, channel, strict=True)))
         builder.trained |= W.undecided | x.undecided
-        indices = (
-            *moving.x.indices((0,) * len(moving.x.axes))[:1],
-            *group,
-            *own_filter,
-            *(i for at in own for i in at),
-        )
+        indices = (*moving.x.axes[0][0], *group, *own_filter, *(i for at in own for i in at))
         s = builder.step("s", indices, weights * moving.block, "sum", over, where=tuple(where))
-        value = moving.given(s, ((*group, *own_filter),), axes, own)
+        value = moving.given(s, own, axes, [group, own_filter], [before[0], before[2 if transposed else 1]])
         value = replace(
             value, trained=value.trained or W.trained or bool(W.undecided | x.undecided), undecided=frozenset()
         )
@@ -212,7 +215,7 @@ def convolution(transposed: bool) -> Callable[[Call], Value]:
 
 
 def _length_of(window: Window, transposed: bool, extra: int, ceil: bool = False) -> int:
-    """The number of places that windows give along an axis."""
+    """Return the number of places that windows give along an axis."""
     if transposed:
         return window.stride * (window.length - 1) + extra + window.reach - window.before - window.after
     room = window.length + window.before + window.after - window.reach
@@ -224,14 +227,14 @@ def _length_of(window: Window, transposed: bool, extra: int, ceil: bool = False)
 
 
 def _equation(window: Window, source: str, place: Sequence[str], tap: Sequence[str], transposed: bool) -> Equation:
-    """The source of each place and tap; transposed, the place of each source and tap."""
+    """Equate the source of each place and tap; transposed, the place of each source and tap."""
     (left,), right = (place, [source]) if transposed else ([source], place)
     terms = (*((index, window.stride) for index in right), *((index, window.dilation) for index in tap))
     return Equation(left, terms, -window.before)
 
 
 def pool(operator: str) -> Callable[[Call], Value]:
-    """MaxPool ("max") or AveragePool ("sum")."""
+    """Return the operator MaxPool ("max") or AveragePool ("sum")."""
 
     def pooled(call: Call) -> Value:
         if len(call.node.outputs) > 1 and call.node.outputs[1]:
@@ -247,12 +250,11 @@ def pool(operator: str) -> Callable[[Call], Value]:
         axes, own = moving.places(places)
         where = tuple(_equation(*each, False) for each in zip(windows, moving.sources, own, taps, strict=True))
         over = (*(i for tap in taps for i in tap), *moving.sources)
-        first = moving.x.indices((0,) * len(moving.x.axes))[:1] if moving.x.axes[0] == SAMPLES else ()
-        indices = (*first, *moving.channel, *(i for at in own for i in at))
+        indices = (*moving.x.axes[0][0], *moving.channel, *(i for at in own for i in at))
         value: Expr = builder.step("s", indices, moving.block, operator, over, where=where)
         if operator == "sum":
             value = _mean(call, value, windows, places, own, taps, moving)
-        return moving.given(value, moving.x.axes[1], axes, own)
+        return moving.given(value, own, axes)
 
     return pooled
 
@@ -261,7 +263,7 @@ def _mean(
     call: Call, total: Expr, windows: Sequence[Window], places: Sequence[int], own: Sequence[tuple[str, ...]],
     taps: Sequence[tuple[str, ...]], moving: _Moving,
 ) -> Expr:  # fmt: skip
-    """The total of each window divided by the number of its values, with its padding or without."""
+    """Return the total of each window divided by the number of its values, with its padding or without."""
     for axis, (window, count) in enumerate(zip(windows, places, strict=True)):
         end = (count - 1) * window.stride + window.reach - window.before
         padded = bool(call.whole("count_include_pad", 0))
@@ -280,7 +282,7 @@ def _mean(
 
 
 def pad(call: Call) -> Value:
-    """Constants around the axes of a tensor, which are zeros by default."""
+    """Put constants around the axes of a tensor, by default zeros."""
     builder, value = call.builder, call.value(0)
     if call.text("mode", "constant") != "constant":
         raise ModelError(f"{call.node} pads by {call.text('mode', '')!r}; nncodegen knows 'constant'")
