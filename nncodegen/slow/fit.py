@@ -76,6 +76,7 @@ class Fit:
             empty = Rows(np.nan, np.nan, 0, np.zeros((len(nothing),) * 2), nothing, nothing)
             self._here = self._look(empty, nothing)
         self._look_again()
+        self._watch = None  # no cycle: memory is free at once
         return Found(self._place, self._here, ending, self.iterations, self.evaluations, self._sample)
 
     def parameters(self) -> Array:

@@ -18,7 +18,7 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
     The keys of a dictionary are the names of inputs, or those of targets or of their outputs; an array has the samples
     as its first axis, and further the shape of its tensor. ``array_of`` makes an array of values. Raises ValueError.
     """
-    if type(values) is np.ndarray and values.ndim <= 2:  # the usual case, told at once
+    if type(values) is list or (type(values) is np.ndarray and values.ndim <= 2):  # the usual cases, told at once
         return values
     facts = model.facts
     tensors = facts.inputs if name == "X" else facts.targets

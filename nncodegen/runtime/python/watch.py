@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -42,7 +43,7 @@ class Watch:
         self, watched: Watched, time_limit: float | None, progress: bool, callback: Callable[[Any], Any] | None,
         every: float | None, total: int | None, unit: str,
     ) -> None:  # fmt: skip
-        self._watched, self._callback = watched, callback
+        self._watched, self._callback = weakref.proxy(watched), callback  # no cycle: memory is free at once
         self._display = Display(total, unit) if progress else None
         self.start = time.perf_counter()
         self._deadline = self.start + (math.inf if time_limit is None else time_limit)
