@@ -80,7 +80,7 @@ class Fit:
         return Found(self._place, self._here, ending, self.iterations, self.evaluations, self._sample)
 
     def parameters(self) -> Array:
-        """A copy of the best parameters so far."""
+        """Return a copy of the best parameters so far."""
         found: Array = self._place.astype(self._limits.dtype)
         return found
 
@@ -124,7 +124,7 @@ class Fit:
                 return ending or "interrupted"
 
     def _is_ended_by_caller(self) -> bool:
-        """Whether what watches the fit, or another thread, ends it after a step."""
+        """Return whether what watches the fit, or another thread, ends it after a step."""
         watch = self._watch
         if is_ended() or (watch is not None and watch.asks and watch.stops()):
             return True

@@ -136,19 +136,19 @@ class _ManyWatch(Watch):
         super().__init__(self, limit, shows, None, None, len(found), "fit")
 
     def count_done(self) -> int:
-        """The fits that have ended."""
+        """Return the number of fits that have ended."""
         return int(np.count_nonzero(self._found.done))
 
     def figures(self) -> dict[str, float]:
-        """Nothing: no figure is that of all fits."""
+        """Return nothing: no figure is that of all fits."""
         return {}
 
     def seconds(self) -> float:
-        """How long the fits have taken."""
+        """Return how long the fits have taken."""
         return time.perf_counter() - self.start
 
     def progress(self) -> None:
-        """Nothing: there is no callback."""
+        """Return nothing: there is no callback."""
 
 
 def _warn(found: ManyFits) -> None:
@@ -204,7 +204,7 @@ class Data:
         return rows[0], rows[1], rows[2], start  # type: ignore[return-value]
 
     def _own(self) -> tuple[tuple[Array | None, bool], ...]:
-        """X, Y, sigma and the starts, each with whether it has an axis for the fits."""
+        """Return X, Y, sigma and the starts, each with whether it has an axis for the fits."""
         arrays = {"X": self.X, "Y": self.Y, "sigma": self.sigma}
         return *((array, name in self.counts) for name, array in arrays.items()), (self.starts, self.starts.ndim == 2)
 
@@ -223,7 +223,7 @@ class Data:
         self.starts = to_finite(model, "parameters", array, expected)
 
     def place_starts(self, parameters: Any, fixed: Any, limits: Bounds | None) -> None:
-        """Moves what is not given within the bounds, and sets what is given by name."""
+        """Move what is not given within the bounds, and set what is given by name."""
         if limits is not None and (parameters is None or isinstance(parameters, Mapping)):
             self.starts = np.clip(self.starts, *limits)
         self.starts = placed(self.model, self.starts, parameters, fixed, limits, many=True)

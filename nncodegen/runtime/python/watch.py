@@ -20,16 +20,16 @@ class Watched(Protocol):
     """What is under way, as far as a watch asks."""
 
     def count_done(self) -> int:
-        """How many epochs, iterations or fits are done."""
+        """Return how many epochs, iterations or fits are done."""
 
     def figures(self) -> dict[str, float]:
-        """What was measured last, by name."""
+        """Return what was measured last, by name."""
 
     def seconds(self) -> float:
-        """How long it has taken."""
+        """Return how long it has taken."""
 
     def progress(self) -> Any:
-        """What the callback is given."""
+        """Return what the callback is given."""
 
 
 class Watch:
@@ -48,25 +48,25 @@ class Watch:
         self.start = time.perf_counter()
         self._deadline = self.start + (math.inf if time_limit is None else time_limit)
         self.after_each = callback is not None and every is None
-        """Whether the callback is called after each epoch or iteration (``calls``)."""
+        """True if the callback is called after each epoch or iteration (``calls``)."""
         self._call_every = math.inf if callback is None or every is None else every
         self._next_call = self.start + self._call_every
         self.asks = self._deadline < math.inf or self._display is not None or self._next_call < math.inf
-        """Whether there is anything to ask between."""
+        """True if there is anything to ask between."""
         self.interval = INTERVAL if every is None else min(every, INTERVAL)
         """Seconds between two questions."""
         self.reason = ""
         """Why it ends: "stopped" by the callback, or "time_limit"; nothing while it goes on."""
 
     def hook(self, outside: Callable[[], Any] | None) -> Callable[[], Any] | None:
-        """What native loops ask whether to end, besides what this thread has under way otherwise."""
+        """Return what native loops ask whether to end, besides what this thread has under way otherwise."""
         if not self.asks:
             return outside
         return self.stops if outside is None else lambda: outside() or self.stops()
 
     @contextmanager
     def asked_by_calls(self) -> Iterator[None]:
-        """A context in which all native calls of this thread ask whether to end."""
+        """Open a context in which all native calls of this thread ask whether to end."""
         outside = getattr(calls, "hook", None)
         calls.hook = self.hook(outside)
         try:
@@ -75,13 +75,13 @@ class Watch:
             calls.hook = outside
 
     def calls(self) -> bool:
-        """Calls the callback. Returns whether it ends what is under way."""
+        """Call the callback. Return whether it ends what is under way."""
         if self._callback is not None and self._callback(self._watched.progress()):
             self.reason = "stopped"
         return bool(self.reason)
 
     def stops(self) -> bool:
-        """What is asked now and then: whether to end."""
+        """Return whether to end, as is asked now and then."""
         now = time.perf_counter()
         self.show()
         if now >= self._next_call:
@@ -94,7 +94,7 @@ class Watch:
         return bool(self.reason)
 
     def show(self, last: bool = False) -> None:
-        """Shows how far it is, where that is wanted; ``last`` leaves the terminal as it was."""
+        """Show how far it is, if that is asked for; ``last`` leaves the terminal as it was."""
         if self._display is None or not (last or self._display.is_due()):
             return
         self._display.show(self._watched.count_done(), self._watched.figures(), self._watched.seconds())
